@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every library dfal stands on. What is missing is an error: no feature disappears silently.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(MD REQUIRED IMPORTED_TARGET libmd)
+set(HDF5_PREFER_PARALLEL OFF)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(dnnl REQUIRED CONFIG)
+find_path(RANDOM123_INCLUDE Random123/philox.h REQUIRED)
+find_path(CSV_INCLUDE csv.h REQUIRED)
+find_library(CSV_LIBRARY csv REQUIRED)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# Flags every target gets. Two laws from the first day: no implicit contraction and no fast-math, so that the
+# arithmetic written in kernels/ has the same bits wherever it runs.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+add_library(df_flags INTERFACE)
+target_compile_definitions(df_flags INTERFACE _GNU_SOURCE)
+target_compile_options(df_flags INTERFACE
+  -ffp-contract=off -fno-math-errno -fno-trapping-math
+  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla)
+# x86-64-v3 is the baseline (fmaf is an instruction there); cmake/../host/backend adds AVX-512 to single files.
+set(DFAL_BASELINE "-march=x86-64-v3")
+target_compile_options(df_flags INTERFACE ${DFAL_BASELINE})
+target_include_directories(df_flags INTERFACE
+  ${PROJECT_SOURCE_DIR}/host ${PROJECT_SOURCE_DIR}/kernels ${PROJECT_SOURCE_DIR})
+
+if(DFAL_SANITIZE STREQUAL "address")
+  target_compile_options(df_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+    -fno-omit-frame-pointer)
+  target_link_options(df_flags INTERFACE -fsanitize=address,undefined)
+elseif(DFAL_SANITIZE STREQUAL "thread")
+  target_compile_options(df_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(df_flags INTERFACE -fsanitize=thread)
+elseif(DFAL_SANITIZE)
+  message(FATAL_ERROR "DFAL_SANITIZE is '${DFAL_SANITIZE}', expected address, thread or nothing")
+endif()

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The op table: one const struct of functions a back end, everything above calls only this.
+ *
+ * A device offers `queue_count` queues. A queue runs its calls in order; different queues run side by side, each
+ * driven by one host thread at a time. On the cpu a queue is a worker thread with its own scratch memory and every
+ * call runs on that thread alone; on a GPU it is a stream. So the bits of a result cannot depend on the number
+ * of threads. No allocation happens in run() after a layer's and a queue's first use. */
+#ifndef DF_BACKEND_BACKEND_H
+#define DF_BACKEND_BACKEND_H
+
+#include "call.h" /* kernels */
+#include "base/context.h"
+#include "tensor/tensor.h"
+
+enum { DF_BACKEND_ABI = 1 };
+
+struct df_device;
+struct df_buffer; /* device memory: type and count, the back end's own */
+struct df_layer;  /* a prepared library op: primitives, packed parameters */
+
+/* Part of a buffer, from element `offset`; buffer NULL: absent. */
+struct df_span {
+    struct df_buffer *buffer;
+    int64_t offset;
+};
+
+struct df_call {
+    enum df_op op;
+    struct df_span out[DF_MAX_OUT], in[DF_MAX_IN];
+    int64_t rows, cols; /* LAYER: rows of the batch; CELL: rows x cols; ITEM: rows items */
+    union df_params p;
+    struct df_layer *layer; /* LAYER ops only */
+};
+
+/* A convolution, or a product when kernel is 1x1 on a [C,1,1] input and is_gemm is set.
+ * weight [O, C/group, kh, kw] (Gemm: [O, C]), bias [O]; x [rows, C, H, W]; y [rows, O, OH, OW]. */
+struct df_layer_desc {
+    bool is_gemm;
+    struct df_shape in, out;
+    struct df_window window;
+    int32_t group;
+    int32_t block_rows;   /* rows a library call gets, padded: from the network alone (net/plan.c) */
+    bool forward, backward, weight_gradient; /* which of the three ops are wanted */
+    bool first;           /* the input is the network's input: its gradient is the narrow case */
+};
+
+struct df_device_options {
+    const char *spec; /* what followed the back end's name: "0" of cuda:0, "ref:cpu" of check:ref:cpu */
+    const char *isa;  /* auto, avx2, avx512 */
+    int32_t queues;
+};
+
+/* Names that make up the arithmetic identity of a result. */
+struct df_device_info {
+    char backend[32]; /* cpu, ref, cuda, check:ref:cpu */
+    char isa[16];
+    char device[96];   /* CPU or GPU model */
+    char library[96];  /* oneDNN 2.6.3 */
+};
+
+struct df_backend {
+    int32_t abi;
+    const char *name;
+    dfal_status (*device_open)(struct df_device **out, const struct df_device_options *options);
+    void (*device_close)(struct df_device *device);
+    /* New memory is zero. */
+    dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type, int64_t count);
+    void (*buffer_destroy)(struct df_device *device, struct df_buffer *buffer);
+    /* Host memory of the buffer's host type: float for REAL (converted where a real is a double), int32_t, uint8_t,
+     * double. Blocks until the copy is done. */
+    dfal_status (*write)(struct df_device *device, int32_t queue, struct df_span to, const void *from, int64_t count);
+    dfal_status (*read)(struct df_device *device, int32_t queue, void *to, struct df_span from, int64_t count);
+    /* The same for REAL buffers in double. */
+    dfal_status (*read_f64)(struct df_device *device, int32_t queue, double *to, struct df_span from, int64_t count);
+    dfal_status (*layer_create)(struct df_device *device, struct df_layer **out, const struct df_layer_desc *desc);
+    void (*layer_destroy)(struct df_device *device, struct df_layer *layer);
+    /* Take these parameters from now on (packed here once). Not while another queue runs the layer.
+     * bias.buffer may be NULL: zeros. */
+    dfal_status (*layer_bind)(struct df_device *device, struct df_layer *layer, struct df_span weight,
+                              struct df_span bias);
+    dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
+    dfal_status (*synchronize)(struct df_device *device, int32_t queue);
+};
+
+/* The head of every back end's device struct. */
+struct df_device {
+    const struct df_backend *backend;
+    struct df_device_info info;
+    int32_t queue_count;
+};
+
+/* Open by name: "ref", "ref64", "cpu", "cuda[:N]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or
+ * "dlopen:PATH" (tests). Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE with the reason */
+dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues);
+void df_device_close(struct df_device *device);
+/* The context's device, opened on first use with as many queues as the context has threads. */
+dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
+
+/* Exported by a back end in a shared object: libdfal_cuda.so, libdfal_mpi.so's sister. */
+typedef const struct df_backend *df_backend_entry(void);
+#define DF_BACKEND_ENTRY "dfal_backend_entry"
+
+extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
+
+/* What an op is: for check, logs and benchmarks. */
+enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM };
+struct df_op_info {
+    const char *name, *outs, *ins; /* names separated by blanks */
+    enum df_walk walk;
+    char op_class; /* 'E' 'U' 'L' 'S' */
+};
+extern const struct df_op_info df_op_info[DF_OP_COUNT];
+/* Elements of out[k] / in[k] that a call touches, from the span on: what check compares. */
+int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
+int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
+
+/* Shorthands. */
+dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);
+void df_buffer_drop(struct df_device *device, struct df_span *span);
+static inline struct df_span df_at(struct df_span span, int64_t offset)
+{
+    return (struct df_span){span.buffer, span.offset + offset};
+}
+static inline dfal_status df_run(struct df_device *device, int32_t queue, const struct df_call *call)
+{
+    return device->backend->run(device, queue, call);
+}
+static inline dfal_status df_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
+                                   int64_t count)
+{
+    return device->backend->write(device, queue, to, from, count);
+}
+static inline dfal_status df_read(struct df_device *device, int32_t queue, void *to, struct df_span from,
+                                  int64_t count)
+{
+    return device->backend->read(device, queue, to, from, count);
+}
+
+#endif

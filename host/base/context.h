@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every job needs: limits, the event sink, the stop flag and, once opened, the device. */
+#ifndef DF_BASE_CONTEXT_H
+#define DF_BASE_CONTEXT_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "base/status.h"
+
+struct df_device;
+
+struct dfal_context {
+    struct dfal_context_options options; /* strings are the context's own copies */
+    int32_t threads;                     /* resolved */
+    int64_t memory;                      /* resolved */
+    volatile sig_atomic_t stop;
+    bool kept_work;
+    pthread_mutex_t event_lock;
+    struct df_device *device; /* NULL until df_context_device (backend/backend.h) */
+    void (*device_close)(struct df_device *device);
+};
+
+/* E_STOPPED once dfal_context_stop was called, with a message. */
+dfal_status df_context_check_stop(const struct dfal_context *context);
+/* CPUs this process may use: affinity mask and cgroup quota. */
+int32_t df_cpu_count(void);
+
+#endif

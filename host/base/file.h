@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole files, written beside and renamed: a reader sees the old file or the new one. */
+#ifndef DF_BASE_FILE_H
+#define DF_BASE_FILE_H
+
+#include <stdio.h>
+
+#include "base/status.h"
+
+/* Make an empty temporary beside path (mkostemp, mode from umask, no link followed): TARGET.tmp.XXXXXX.
+ * Errors   E_EXISTS the folder is missing or not writable; E_IO */
+dfal_status df_file_temporary(char **temporary, int *fd, const char *path);
+/* fsync temporary, rename it over path, fsync the folder. On error the temporary is removed. */
+dfal_status df_file_publish(const char *temporary, const char *path);
+/* Remove stale temporaries TARGET.tmp.* beside path left by a dead process. */
+void df_file_sweep(const char *path);
+/* Write text atomically. */
+dfal_status df_file_write(const char *path, const void *bytes, size_t size);
+/* Read a whole file of at most limit bytes; *bytes has a zero behind its end.
+ * Errors   E_NOINPUT missing; E_DATA larger than limit; E_IO */
+dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit);
+bool df_file_exists(const char *path);
+bool df_folder_exists(const char *path);
+dfal_status df_folder_create(const char *path); /* fine when it is there */
+dfal_status df_folder_remove(const char *path); /* with its plain files, one level of folders */
+/* E_EXISTS when path exists and force is off; E_EXISTS when its folder does not exist. */
+dfal_status df_file_check_target(const char *path, bool force);
+/* Map errno to a status: ENOENT E_NOINPUT, EACCES/EROFS/EISDIR E_EXISTS for writing, else E_IO. */
+dfal_status df_fail_errno(int error, bool writing, const char *path, const char *doing);
+
+#endif

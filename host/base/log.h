@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events towards the caller: df_say once per happening, df_progress for long work. */
+#ifndef DF_BASE_LOG_H
+#define DF_BASE_LOG_H
+
+#include "base/context.h"
+
+#define DF_INT(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_INT, .integer = (value_)})
+#define DF_REAL(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_REAL, .real = (value_)})
+#define DF_TEXT(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_TEXT, .text = (value_)})
+#define DF_FIELDS(...) \
+    (const struct dfal_field[]){__VA_ARGS__}, (int32_t)(sizeof((const struct dfal_field[]){__VA_ARGS__}) / sizeof(struct dfal_field))
+#define DF_NO_FIELDS NULL, 0
+
+/* df_say(context, DFAL_INFO, "train.epoch", DF_FIELDS(DF_INT("epoch", 3)), "epoch %d", 3) */
+void df_say(struct dfal_context *context, dfal_level level, const char *name, const struct dfal_field *fields,
+            int32_t field_count, const char *format, ...) DFAL_PRINTF(6, 7);
+/* Tee every event to a second sink as well (log.jsonl of a run); NULL ends it. */
+void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user);
+
+double df_clock(void);                 /* monotonic seconds */
+void df_time_iso(char text[32]);       /* UTC, 2026-01-31T12:00:00Z */
+
+/* Work with a known length. Not more than ten events a second reach the sink; the tool thins them further.
+ * Thread-safe. text given by the caller is appended to "12.4 %  248,000/2,000,000  412 samples/s  ETA 1 h 11 min". */
+struct df_progress {
+    struct dfal_context *context;
+    const char *name, *unit;
+    int64_t total, done, done_at_start;
+    double begin, last;
+    pthread_mutex_t lock;
+};
+void df_progress_begin(struct df_progress *progress, struct dfal_context *context, const char *name,
+                       const char *unit, int64_t total, int64_t done);
+void df_progress_add(struct df_progress *progress, int64_t done, const char *text);
+void df_progress_end(struct df_progress *progress);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal's own allocator: zeroed, aligned to 64 bytes, counted, and able to fail on command (fault.h). */
+#ifndef DF_BASE_MEMORY_H
+#define DF_BASE_MEMORY_H
+
+#include "base/status.h"
+
+/* Allocate count * size zeroed bytes; *out = NULL on error. count 0 gives a valid unique pointer.
+ * Errors   E_MEMORY (also when count * size overflows) */
+dfal_status df_alloc(void *out_pointer, int64_t count, size_t size);
+/* Grow or shrink to count elements keeping the contents; new bytes are zero. *pointer may be NULL. */
+dfal_status df_resize(void *pointer_to_pointer, int64_t old_count, int64_t count, size_t size);
+/* Free; NULL is fine. */
+void df_free(void *pointer);
+dfal_status df_strdup(char **out, const char *text);
+/* printf into a fresh string. */
+dfal_status df_format(char **out, const char *format, ...) DFAL_PRINTF(2, 3);
+/* Live allocations and the number ever made (the hot path makes none: a test counts). */
+int64_t df_alloc_live(void);
+int64_t df_alloc_total(void);
+/* Largest resident set of this process so far, bytes; memory available to it now, bytes (cgroup and host). */
+int64_t df_memory_peak(void);
+int64_t df_memory_available(void);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Random numbers without state: Philox4x32-10 (Salmon et al. 2011) by (seed, stream, index).
+ * The same bits on any device, thread and rank. The kernel side is kernels/philox.h. */
+#ifndef DF_BASE_RNG_H
+#define DF_BASE_RNG_H
+
+#include "base/status.h"
+
+/* One stream a purpose. Append only: a number, once published, keeps its meaning. */
+enum df_stream {
+    DF_STREAM_WEIGHTS = 1,    /* index: parameter element, counted over the network in graph order */
+    DF_STREAM_DROPOUT = 2,    /* index: (step, sample of the batch, element) */
+    DF_STREAM_SHUFFLE = 3,    /* index: (epoch, position): order of the training rows */
+    DF_STREAM_SPLIT = 4,      /* validation split */
+    DF_STREAM_SUBSET = 5,     /* train --subset */
+    DF_STREAM_INITIAL = 6,    /* initial labelled set of a trial */
+    DF_STREAM_CANDIDATES = 7, /* candidate subsample of a round */
+    DF_STREAM_TIES = 8,       /* order among equal scores */
+    DF_STREAM_RANDOM = 9,     /* the random strategy */
+    DF_STREAM_SYNTH_TRAIN = 10,
+    DF_STREAM_SYNTH_TEST = 11,
+    DF_STREAM_RESTART = 12, /* seed of restart i */
+    DF_STREAM_TRIAL = 13,   /* seed of trial i */
+    DF_STREAM_ROUND = 14,   /* seed of round i */
+    DF_STREAM_VERIFY = 15,  /* rows that verify recomputes */
+};
+
+/* 64 random bits. */
+uint64_t df_random_bits(uint64_t seed, enum df_stream stream, uint64_t index);
+/* Uniform in [0, 1), 53 bits. */
+double df_random_uniform(uint64_t seed, enum df_stream stream, uint64_t index);
+/* A seed for a child (trial, round, restart) of this seed. */
+uint64_t df_random_child(uint64_t seed, enum df_stream stream, uint64_t index);
+/* Fill order [n] with a seeded permutation of 0..n-1: sorted by (random bits, index), so that it is the same
+ * whatever the machine. salt tells permutations of one stream apart (the epoch, say). */
+dfal_status df_random_permutation(int64_t *order, int64_t n, uint64_t seed, enum df_stream stream, uint64_t salt);
+
+#endif

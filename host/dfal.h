@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal: which samples to label next. The only public header.
+ *
+ * Every function returns a dfal_status; dfal_last_error() then holds one whole sentence for people.
+ * A job takes a context, then its results, then its inputs, then its options. Options structs are
+ * filled by their *_init function first: a field left alone has the documented default.
+ * The library never prints, never exits and never reads the environment. */
+#ifndef DFAL_H
+#define DFAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DFAL_VERSION_MAJOR 0
+#define DFAL_VERSION_MINOR 1
+#define DFAL_VERSION_PATCH 0
+#define DFAL_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define DFAL_API __attribute__((visibility("default")))
+#define DFAL_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define DFAL_API
+#define DFAL_PRINTF(f, a)
+#endif
+
+/* ---- Status -------------------------------------------------------------------------------- */
+
+/* X(name, value, exit code of the command, meaning) */
+#define DFAL_STATUS_LIST(X)                                                                   \
+    X(OK, 0, 0, "ok")                                                                         \
+    X(E_USAGE, -1, 64, "unknown command, option, value or name")                              \
+    X(E_DATA, -2, 65, "bad data: unreadable, truncated, foreign, wrong type or out of range") \
+    X(E_SHAPE, -3, 65, "bad data: shapes do not fit")                                         \
+    X(E_NOINPUT, -4, 66, "input missing")                                                     \
+    X(E_UNAVAILABLE, -5, 69, "back end, device, library or feature not available")            \
+    X(E_MEMORY, -6, 69, "out of memory")                                                      \
+    X(E_INTERNAL, -7, 70, "internal error")                                                   \
+    X(E_EXISTS, -8, 73, "cannot create, or exists and is finished")                           \
+    X(E_IO, -9, 74, "read or write error, disk full")                                         \
+    X(E_STOPPED, -10, 75, "stopped with finished work kept: run the same line again")         \
+    X(E_CONFIG, -11, 78, "bad configuration, or unfinished output of another one")
+
+typedef enum dfal_status {
+#define X(name, value, exit_code, text) DFAL_##name = value,
+    DFAL_STATUS_LIST(X)
+#undef X
+} dfal_status;
+
+/* Name a status: "E_DATA". */
+DFAL_API const char *dfal_status_name(dfal_status status);
+/* Give the exit code of the dfal command for a status (sysexits.h). */
+DFAL_API int dfal_status_exit_code(dfal_status status);
+/* Give the calling thread's last error as one sentence; "" before the first. */
+DFAL_API const char *dfal_last_error(void);
+
+/* ---- Facts and events ------------------------------------------------------------------------ */
+
+typedef enum dfal_field_kind { DFAL_FIELD_INT, DFAL_FIELD_REAL, DFAL_FIELD_TEXT } dfal_field_kind;
+
+/* One named value; text is borrowed for the duration of the call that passes it. */
+struct dfal_field {
+    const char *key;
+    dfal_field_kind kind;
+    int64_t integer;
+    double real;
+    const char *text;
+};
+
+/* Receive one fact; called in display order. */
+typedef void dfal_fact_fn(void *user, const struct dfal_field *fact);
+
+typedef enum dfal_level {
+    DFAL_DEBUG,
+    DFAL_PROGRESS,
+    DFAL_INFO,
+    DFAL_WARNING,
+} dfal_level;
+
+/* Something happened. Names and fields are listed in docs/FORMATS.md. */
+struct dfal_event {
+    dfal_level level;
+    const char *name; /* stable, e.g. "score.begin" */
+    const char *text; /* one line for people, no newline */
+    const struct dfal_field *fields;
+    int32_t field_count;
+};
+
+/* Receive an event. Called from any thread of the library, one call at a time. */
+typedef void dfal_event_fn(void *user, const struct dfal_event *event);
+
+/* ---- Context ------------------------------------------------------------------------------- */
+
+struct dfal_context_options {
+    const char *backend;      /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
+    const char *isa;          /* "auto" | "avx2" | "avx512" */
+    int32_t threads;          /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
+    int64_t memory;           /* bytes for work space; 0: half of what is available */
+    uint64_t seed;            /* 1 */
+    bool force;               /* replace finished outputs */
+    bool allow_mixed;         /* continue or merge under another arithmetic identity */
+    const char *command_line; /* recorded in outputs; "" */
+    dfal_event_fn *event;     /* NULL: silent */
+    void *event_user;
+};
+
+typedef struct dfal_context dfal_context;
+
+DFAL_API void dfal_context_options_init(struct dfal_context_options *options);
+/* Create a context; no device is opened before a job needs one.
+ * Errors   E_USAGE unknown back end or ISA name (the nearest is named); E_MEMORY */
+DFAL_API dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options);
+DFAL_API void dfal_context_destroy(dfal_context *context);
+/* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
+DFAL_API void dfal_context_stop(dfal_context *context);
+/* Tell whether finished work was kept by the last job that returned E_STOPPED. */
+DFAL_API bool dfal_context_kept_work(const dfal_context *context);
+
+/* ---- Data ---------------------------------------------------------------------------------- */
+
+struct dfal_synth_options {
+    int64_t count;
+    int32_t class_count; /* 10, at most 10 */
+    int32_t size;        /* 28 pixels a side */
+    const char *split;   /* "train" | "test": another Philox stream each */
+};
+DFAL_API void dfal_synth_options_init(struct dfal_synth_options *options);
+/* Write a pool of procedurally drawn digits, labelled, reproducible from the seed. */
+DFAL_API dfal_status dfal_synth(dfal_context *context, const char *out_path,
+                                const struct dfal_synth_options *options);
+
+/* Convert IDX images (and labels, or NULL), plain or gzip, to a pool. */
+DFAL_API dfal_status dfal_import_idx(dfal_context *context, const char *out_path, const char *images_path,
+                                     const char *labels_path);
+
+/* Tell what a pool, network, scores file or run directory holds. */
+DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
+/* Tell versions, devices, CPU features, libraries, file locking and limits. */
+DFAL_API dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user);
+/* Tell how far a score, train or run is; path is its output. */
+DFAL_API dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
+
+/* Names under which a pool's data may be found, and label files laid over it. */
+struct dfal_pool_options {
+    const char *samples_name; /* NULL: "samples" */
+    const char *labels_name;  /* NULL: "labels" */
+    const char *layout;       /* NULL: "NCHW"; or "NHWC" */
+    const char *const *label_files;
+    int32_t label_file_count;
+    bool hdf5_plugins; /* false: only built-in filters */
+};
+
+/* ---- Networks ------------------------------------------------------------------------------ */
+
+struct dfal_train_options {
+    struct dfal_pool_options pool;
+    const char *init; /* NULL: Glorot; or a network file */
+    int32_t epochs;   /* 12 */
+    int32_t batch;    /* 32 */
+    const char *optimizer;
+    double learning_rate; /* 1e-3 */
+    int64_t subset;       /* 0: every labelled row; else that many, seeded */
+    int32_t restarts;     /* 1 */
+    int32_t patience;     /* 0: no early stop */
+    double validation;    /* 0: none; fraction of the labelled rows */
+};
+struct dfal_train_result {
+    int32_t epochs; /* run by the restart that was kept */
+    double loss;    /* last epoch's mean training loss */
+    double validation_loss;
+    double seconds;
+};
+DFAL_API void dfal_train_options_init(struct dfal_train_options *options);
+DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
+                                const char *network, const char *pool_path,
+                                const struct dfal_train_options *options);
+
+struct dfal_eval_result {
+    int64_t samples;   /* labelled rows */
+    int64_t unlabelled; /* rows left out */
+    double accuracy;   /* fraction */
+    double loss;       /* mean cross-entropy */
+    int32_t class_count;
+    int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
+};
+DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
+                               const char *pool_path, const struct dfal_pool_options *pool);
+DFAL_API void dfal_eval_result_clear(struct dfal_eval_result *result);
+
+/* Write the logits, or a named node's activations, of every row. */
+DFAL_API dfal_status dfal_logits(dfal_context *context, const char *out_path, const char *network,
+                                 const char *pool_path, const char *node,
+                                 const struct dfal_pool_options *pool);
+
+/* ---- Scores -------------------------------------------------------------------------------- */
+
+/* X(name, value, rank group): how a sample's DeepFool run ended */
+#define DFAL_SCORE_STATUS_LIST(X) \
+    X(OK, 0, 0)                   \
+    X(TIE, 1, 0)                  \
+    X(MAX_ITER, 2, 1)             \
+    X(ZERO_GRAD, 3, 2)            \
+    X(NONFINITE, 4, 3)            \
+    X(PRUNED, 5, 4)
+
+enum dfal_score_status {
+#define X(name, value, group) DFAL_SCORE_##name = value,
+    DFAL_SCORE_STATUS_LIST(X)
+#undef X
+    DFAL_SCORE_STATUS_COUNT = 6
+};
+
+struct dfal_score_options {
+    struct dfal_pool_options pool;
+    const char *preset;      /* "lts4" | "paper" | "dfal2018" | "foolbox" | "deepal" */
+    double norm;             /* 2; INFINITY for linf; >= 1 */
+    int32_t max_iter;        /* -1: the preset's */
+    double overshoot;        /* NAN: the preset's */
+    int32_t classes;         /* -1: the preset's; 0: all; else candidate classes incl. the own one */
+    const char *unconverged; /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
+    const char *precision;   /* "strict" */
+    const char *engine;      /* "auto" | "layers" */
+    bool refine;             /* bisect on the last segment */
+    bool units_raw;          /* margins in the pool's raw units */
+    int64_t batch;           /* samples in flight; 0: chosen from memory */
+    int64_t range_begin, range_end; /* rows; end -1: the pool's */
+    int32_t shard, shard_count;     /* 0-based; count 0: none */
+    int64_t adversarial;     /* 0; else that many closest samples' adversarial images are written */
+};
+struct dfal_score_result {
+    int64_t samples;
+    double seconds;
+    int64_t iterations; /* DeepFool steps over all samples */
+    int64_t status[DFAL_SCORE_STATUS_COUNT];
+    int64_t peak_memory_bytes;
+    double margin_quantile[5]; /* of OK and TIE: 0, 25, 50, 75, 100 % */
+    double accuracy;           /* NAN where no labels exist */
+    char engine[16], isa[16], backend[32];
+};
+DFAL_API void dfal_score_options_init(struct dfal_score_options *options);
+DFAL_API dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
+                                const char *network, const char *pool_path,
+                                const struct dfal_score_options *options);
+/* Join shards; missing, doubled and foreign ones are named. */
+DFAL_API dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
+                                int32_t shard_count);
+struct dfal_verify_result {
+    int64_t samples;
+    double largest_relative_error; /* of the margins */
+    int64_t disagreements;         /* status or class differs */
+    double tolerance;
+};
+/* Recompute samples of a scores file in float64 without folding. Errors   E_DATA over tolerance */
+DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
+                                        const char *scores_path, const char *network, const char *pool_path,
+                                        int64_t samples, const struct dfal_pool_options *pool);
+
+/* ---- Selection and experiments ----------------------------------------------------------------- */
+
+struct dfal_select_options {
+    struct dfal_score_options score; /* for strategies that need margins */
+    const char *strategy;            /* required */
+    int64_t count;                   /* required */
+    const char *scores_path;         /* NULL: score on the way */
+    int64_t subsample;               /* 0: the whole pool */
+    const char *twins_path;          /* NULL: none */
+};
+struct dfal_query {
+    int64_t rank; /* 1-based */
+    const char *id;
+    int64_t index;
+    double score; /* NAN: the strategy has none */
+    const char *strategy;
+    int32_t predicted;
+    double confidence;
+    int32_t label; /* -1 unknown */
+    int32_t adversarial_class;
+};
+typedef void dfal_query_fn(void *user, const struct dfal_query *query);
+DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
+/* Choose the next queries and write QUERIES.csv; query (may be NULL) hears each in rank order. */
+DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
+                                 const char *pool_path, const struct dfal_select_options *options,
+                                 dfal_query_fn *query, void *user);
+/* Visit the names of the strategies of this build. */
+DFAL_API void dfal_strategies(dfal_fact_fn *fact, void *user);
+
+struct dfal_run_options {
+    const char *config_path; /* NULL: none */
+    const char *preset;      /* NULL: none; a name of dfal_presets */
+    const char *train_path, *test_path; /* NULL: from the configuration */
+    const char *const *set;  /* "key.path=value" */
+    int32_t set_count;
+    bool resume; /* demand that there is something to resume */
+};
+/* Receive one line of the final table: mean and standard error over trials at the last round. */
+struct dfal_run_row {
+    const char *strategy;
+    int64_t annotations, labelled;
+    int32_t trials;
+    double accuracy_mean, accuracy_stderr, best_mean;
+    double difference;        /* to `random`, paired by trial; NAN for random itself or without it */
+    double difference_stderr;
+    bool significant;         /* two-sided paired t test, 5 % */
+};
+typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
+DFAL_API void dfal_run_options_init(struct dfal_run_options *options);
+DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct dfal_run_options *options,
+                              dfal_run_row_fn *row, void *user);
+/* Give the effective configuration as YAML; free with dfal_string_free. */
+DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
+                                           const struct dfal_run_options *options);
+DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
+/* Draw one page from run directories. */
+DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
+                                 int32_t run_dir_count);
+DFAL_API void dfal_string_free(char *string);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

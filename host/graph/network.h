@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Networks as plain data: a DAG of nodes and their parameters. No device, no arithmetic but folding. */
+#ifndef DF_GRAPH_NETWORK_H
+#define DF_GRAPH_NETWORK_H
+
+#include "call.h"
+#include "tensor/tensor.h"
+
+/* X(enumerator, ONNX name) */
+#define DF_NODE_OP_LIST(X)                                                                                \
+    X(CONV, "Conv") X(GEMM, "Gemm") X(RELU, "Relu") X(MAX_POOL, "MaxPool") X(AVERAGE_POOL, "AveragePool") \
+    X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool") X(BATCH_NORM, "BatchNormalization")                       \
+    X(DROPOUT, "Dropout") X(ADD, "Add") X(CONCAT, "Concat") X(FLATTEN, "Flatten")
+enum df_node_op {
+#define X(name, onnx) DF_NODE_##name,
+    DF_NODE_OP_LIST(X)
+#undef X
+    DF_NODE_OP_COUNT
+};
+
+enum { DF_INPUT = -1 }; /* a node's input that is the network's input */
+enum df_parameter_kind { DF_WEIGHT, DF_BIAS, DF_MEAN, DF_VARIANCE, DF_PARAMETER_KINDS };
+
+/* dims: Conv weight [O, C/group, kh, kw], Gemm weight [O, C], others [C]. data NULL: the node has none. */
+struct df_parameter {
+    int32_t rank;
+    int64_t dims[4], count;
+    float *data;
+};
+
+struct df_node {
+    char *name;
+    enum df_node_op op;
+    int32_t *inputs; /* node indices below its own, or DF_INPUT */
+    int32_t input_count;
+    struct df_window window; /* Conv, pools */
+    int32_t group;           /* Conv */
+    int32_t ceil_mode, count_include_pad, axis /* Concat: 1 */;
+    double epsilon, ratio; /* BatchNormalization, Dropout */
+    struct df_parameter parameter[DF_PARAMETER_KINDS];
+    struct df_shape out; /* filled by df_network_infer */
+};
+
+struct df_network {
+    struct df_shape input;
+    int32_t class_count;
+    double *scale, *offset; /* [affine_count]: 1 or C */
+    int32_t affine_count;
+    struct df_node *nodes; /* topologically ordered */
+    int32_t node_count;
+    int32_t output; /* node whose [K,1,1] values are the logits */
+};
+
+dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);
+void df_network_destroy(struct df_network *network);
+dfal_status df_network_copy(struct df_network **out, const struct df_network *network);
+/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1, epsilon 1e-5); inputs are indices.
+ * *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
+dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
+                           const int32_t *inputs, int32_t input_count);
+/* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one), check what is there.
+ * out_features: Conv and Gemm take their O from their weight's dims[0], set by the caller before.
+ * Errors   E_SHAPE names node, shapes */
+dfal_status df_network_infer(struct df_network *network);
+int32_t df_network_find(const struct df_network *network, const char *name); /* -2: none; DF_INPUT: "input" */
+/* The graph of cli.md as canonical JSON (sorted keys, no blanks, every attribute written): what /graph holds.
+ * Free with df_free. */
+dfal_status df_graph_to_json(char **json, const struct df_network *network);
+/* Parse /graph: unknown ops and attributes, dangling and cyclic inputs, doubled names, more than 10,000 nodes or
+ * nesting deeper than 16 are E_DATA. Nodes may stand in any order. source names the file in messages. */
+dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t size, struct df_shape input,
+                               int32_t class_count, const char *source);
+/* sha256 of the canonical graph JSON, then the parameters in graph order (weight, bias, mean, variance), f32 LE. */
+void df_network_digest(char text[65], const struct df_network *network);
+int64_t df_network_parameter_count(const struct df_network *network);
+/* Glorot uniform weights, zero biases, batch-norm 1 0 0 1, from Philox stream WEIGHTS. */
+dfal_status df_network_initialise(struct df_network *network, uint64_t seed);
+/* Every value finite. Errors   E_DATA names node and element */
+dfal_status df_network_check_finite(const struct df_network *network, const char *source);
+/* The same function with linear chains folded once in float64: dropout removed, batch-norm into its convolution or
+ * Gemm, 1x1 convolution + flatten + Gemm into one Gemm, Gemm + Gemm into one. Nodes with other consumers stay. */
+dfal_status df_network_fold(struct df_network **out, const struct df_network *network);
+bool df_network_has(const struct df_network *network, enum df_node_op op);
+
+#endif

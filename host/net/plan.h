@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A network compiled for a device (plan, shared by all queues) and one queue's memory for it (tape). */
+#ifndef DF_NET_PLAN_H
+#define DF_NET_PLAN_H
+
+#include "backend/backend.h"
+#include "graph/network.h"
+
+enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4 };
+
+struct df_plan;
+/* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied. */
+dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
+                           int uses, bool fold);
+void df_plan_destroy(struct df_plan *plan);
+/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8. From the network
+ * alone, so that results do not depend on the machine. */
+int32_t df_plan_block_rows(const struct df_plan *plan);
+int64_t df_plan_input_size(const struct df_plan *plan); /* D */
+int32_t df_plan_class_count(const struct df_plan *plan);
+/* Bytes a tape takes a forward row and a cotangent row: what --memory is divided by. */
+void df_plan_memory(const struct df_plan *plan, int64_t *per_row, int64_t *per_cotangent, int64_t *constant);
+/* All trainable parameters and their gradients, one flat span each, in graph order (TRAIN). */
+int64_t df_plan_parameter_size(const struct df_plan *plan);
+struct df_span df_plan_parameters(const struct df_plan *plan);
+/* Repack layers after df_plan_parameters was written to. No tape of this plan may be running. */
+dfal_status df_plan_rebind(struct df_plan *plan);
+/* Copy the parameters back into a network of the same graph (also batch-norm's running statistics). */
+dfal_status df_plan_download(struct df_plan *plan, struct df_network *network);
+
+struct df_tape;
+/* rows: samples a forward may have; cotangent_rows: rows an input gradient may have (0: none). */
+dfal_status df_tape_create(struct df_tape **out, struct df_plan *plan, int32_t queue, int64_t rows,
+                           int64_t cotangent_rows);
+void df_tape_destroy(struct df_tape *tape);
+struct df_span df_tape_input(struct df_tape *tape);        /* [rows, D], written by the caller */
+struct df_span df_tape_logits(struct df_tape *tape);       /* [rows, K] */
+/* Activations of a node by name, [rows, size]; features for strategies. Errors   E_USAGE unknown or folded away */
+dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span *out, struct df_shape *shape);
+/* Run input -> logits on the first n rows; keeps what gradients need. */
+dfal_status df_tape_forward(struct df_tape *tape, int64_t n);
+/* The same with dropout drawn: mask of (seed, step, first_row + row); shared: one mask for all rows (BALD, QBDC). */
+struct df_dropout {
+    uint64_t seed;
+    int64_t step, first_row;
+    bool shared;
+};
+dfal_status df_tape_forward_dropout(struct df_tape *tape, int64_t n, const struct df_dropout *dropout);
+/* Vector-Jacobian products: dinput[i] = J(sample owner[i])^T dlogits[i] for n <= cotangent_rows rows.
+ * df_tape_cotangents [cotangent_rows, K] and df_tape_owners [cotangent_rows] I32 are written by the caller first. */
+struct df_span df_tape_cotangents(struct df_tape *tape);
+struct df_span df_tape_owners(struct df_tape *tape);
+dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_span *dinput);
+/* Gradients of all parameters for n rows after a forward, given dlogits [n, K]; written (not added) to gradient
+ * [parameter_size]. */
+dfal_status df_tape_parameter_gradient(struct df_tape *tape, int64_t n, struct df_span dlogits,
+                                       struct df_span gradient);
+
+#endif

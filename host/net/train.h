@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Training: cross-entropy, Adam or SGD, seeded everything, restarts, early stopping (docs/NUMERICS.md). */
+#ifndef DF_NET_TRAIN_H
+#define DF_NET_TRAIN_H
+
+#include "base/team.h"
+#include "net/plan.h"
+
+/* Where a training row comes from: twins and pseudo-labelled rows are rows like any other. */
+enum df_row_source { DF_ROW_POOL = 0, DF_ROW_TWIN = 1, DF_ROW_PSEUDO = 2 };
+struct df_training_row {
+    enum df_row_source source;
+    int64_t index; /* row of the pool; twin number */
+    int32_t label;
+    float weight; /* of its loss; 1 */
+};
+/* Rows and, beside each, its network input x, float [count, D] borrowed. */
+struct df_training_set {
+    int64_t count, size; /* rows; D */
+    const struct df_training_row *rows;
+    const float *x;
+};
+
+struct df_training_options {
+    int32_t epochs, batch, restarts, patience;
+    double validation; /* the last floor(F n) rows of a seeded permutation, at least 1 when F > 0 and n > 1 */
+    bool sgd;
+    double learning_rate, beta1, beta2, epsilon, momentum; /* 1e-3, 0.9, 0.999, 1e-7, 0.9 */
+    uint64_t seed; /* of restart 0's parent: restart i uses df_random_child(seed, DF_STREAM_RESTART, i) */
+    bool keep_initial; /* start from the network's own parameters instead of Glorot */
+};
+void df_training_options_init(struct df_training_options *options);
+struct df_training_result {
+    int32_t restart, epochs;
+    double loss, validation_loss, seconds; /* validation_loss NAN without validation */
+};
+
+/* Called after each epoch with a complete state; a non-OK return stops training with that status.
+ * parameters, m, v are [parameter_size]; best holds the kept restart so far. */
+struct df_training_state {
+    int32_t restart, epoch; /* epochs finished in this restart */
+    int32_t waited;         /* epochs without improvement */
+    double lowest, loss, validation_loss;
+    int64_t size;
+    float *parameters, *m, *v;
+    int32_t best_restart; /* -1: none yet */
+    int32_t best_epochs;
+    double best_loss, best_validation_loss;
+    float *best_parameters;
+};
+typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *state);
+
+/* Train network in place. Steps per epoch = ceil(n / batch); each batch is cut into sub-batches of 8 rows (the whole
+ * batch where the network has batch-norm), a worker each, gradients summed in index order.
+ * resume (may be NULL) continues from a state. Order: nothing depends on the number of queues.
+ * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on resume */
+dfal_status df_train(struct dfal_context *context, struct df_device *device, struct df_network *network,
+                     const struct df_training_set *set, const struct df_training_options *options,
+                     const struct df_training_state *resume, df_epoch_fn *epoch, void *user,
+                     struct df_training_result *result);
+
+#endif

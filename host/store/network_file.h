@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Network files (cli.md, "Network"). */
+#ifndef DF_STORE_NETWORK_FILE_H
+#define DF_STORE_NETWORK_FILE_H
+
+#include "graph/network.h"
+
+/* attributes: configuration JSON, created, command_line (recorded; not part of the network's sha256). */
+struct df_provenance {
+    const char *command_line, *configuration; /* "" allowed */
+    const char *backend, *engine, *isa, *device;
+    uint64_t seed;
+};
+dfal_status df_network_save(const struct df_network *network, const char *path, bool force,
+                            const struct df_provenance *provenance);
+/* Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen parameter */
+dfal_status df_network_load(struct df_network **out, const char *path);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pools: HDF5 files of samples (cli.md, "Pool"). Opened read-only; HDF5 is called under one lock. */
+#ifndef DF_STORE_POOL_H
+#define DF_STORE_POOL_H
+
+#include "base/digest.h"
+#include "tensor/tensor.h"
+
+enum df_raw_type { DF_RAW_U8, DF_RAW_F32 };
+
+struct df_pool {
+    char *path;
+    int64_t count; /* N */
+    struct df_shape shape;
+    enum df_raw_type raw;
+    int32_t class_count;
+    double *scale, *offset; /* [affine_count]: 1 or C */
+    int32_t affine_count;
+    int32_t *labels; /* [N], -1 unknown; NULL: the pool has none and no label file was laid over it */
+    uint8_t *skipped; /* [N] 1: a label file says skip; NULL: none */
+    char **classes;  /* [class_count] or NULL */
+    bool has_ids;    /* else ids are made up from fingerprint and row */
+    char fingerprint[DF_DIGEST_TEXT];
+    struct df_pool_file *file; /* store/pool.c's own */
+};
+
+dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options);
+void df_pool_close(struct df_pool *pool);
+size_t df_pool_row_bytes(const struct df_pool *pool);
+/* Read raw rows [begin, end) in NCHW order into buffer (native u8 or f32). Thread-safe. */
+dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end);
+/* Read the rows of a list, any order. */
+dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *rows, int64_t count);
+/* x = (float)(raw * scale + offset), computed in double: what the network sees. */
+void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64_t rows);
+/* Id of a row into a fresh string (df_free); all of them at once (df_pool_ids_free). */
+dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
+/* Row of an id, -1: none. Builds an index on first use. */
+dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);
+
+/* Write a pool from scratch: begin, rows in order, end publishes (temporary, flush, fsync, rename). */
+struct df_pool_writer;
+struct df_pool_spec {
+    int64_t count;
+    struct df_shape shape;
+    enum df_raw_type raw;
+    int32_t class_count;
+    const double *scale, *offset; /* NULL: the default of the raw type */
+    int32_t affine_count;
+    bool has_labels;
+    const char *const *ids;     /* [count] or NULL */
+    const char *const *classes; /* [class_count] or NULL */
+};
+dfal_status df_pool_create(struct df_pool_writer **out, const char *path, const struct df_pool_spec *spec,
+                           bool force);
+dfal_status df_pool_append(struct df_pool_writer *writer, const void *raw, const int32_t *labels, int64_t rows);
+dfal_status df_pool_finish(struct df_pool_writer *writer); /* frees the writer in every case */
+void df_pool_abandon(struct df_pool_writer *writer);       /* removes the temporary; NULL is fine */
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Element types and shapes. */
+#ifndef DF_TENSOR_TENSOR_H
+#define DF_TENSOR_TENSOR_H
+
+#include "base/status.h"
+
+/* A real is float on every back end but ref64, where it is double. */
+enum df_type { DF_TYPE_REAL, DF_TYPE_I32, DF_TYPE_U8, DF_TYPE_F64 };
+
+/* Shape of one sample's activation: C, H, W (a vector is [n, 1, 1]). */
+struct df_shape {
+    int64_t c, h, w;
+};
+static inline int64_t df_shape_size(struct df_shape s)
+{
+    return s.c * s.h * s.w;
+}
+/* Multiply with a check. Errors   E_DATA on overflow past 2^62 */
+dfal_status df_checked_product(int64_t *out, const int64_t *factors, int count);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How an op is called: raw pointers and plain numbers, the same struct on CPU and GPU. */
+#ifndef DF_KERNELS_CALL_H
+#define DF_KERNELS_CALL_H
+
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define DF_FN static __host__ __device__ inline
+#else
+#define DF_FN static inline
+#endif
+
+/* The storage type: float, or double in the float64 reference (ref64). */
+#ifndef DF_REAL_IS_DOUBLE
+typedef float df_real;
+#else
+typedef double df_real;
+#endif
+
+enum { DF_MAX_OUT = 8, DF_MAX_IN = 8 };
+
+enum df_op {
+#define DF_OP(name, walk, class_, outs, ins) DF_OP_##name,
+#include "ops.def"
+    DF_OP_COUNT
+};
+
+/* A window that moves over a plane; also a pooling op's geometry. */
+struct df_window {
+    int32_t kernel[2], stride[2], pad[4] /* top left bottom right */, dilation[2];
+};
+
+/* p of the perturbation's norm: 2, 1, INFINITY or any other >= 1. */
+struct df_deepfool_params {
+    int32_t classes;      /* K: logits a row */
+    int32_t candidates;   /* J: candidate classes a slot besides its own */
+    int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent) */
+    int32_t max_iter;
+    int32_t refine;       /* bisection steps after a flip, 0: none */
+    int32_t channels;     /* of the input */
+    int32_t clip;         /* foolbox: x is clipped to [clip_low, clip_high] */
+    int32_t squared;      /* deepal: margin is the squared norm */
+    int32_t fail_inf;     /* dfal2018: MAX_ITER's margin is +inf */
+    int32_t plain;        /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
+    int64_t size;         /* D = C*H*W */
+    double p, overshoot, floor, clip_low, clip_high;
+};
+
+union df_params {
+    double value;                                        /* fill */
+    struct { int64_t plane; int32_t channels; } channel; /* decode_u8, affine_*: plane = H*W */
+    struct { int64_t y_stride, y_begin, x_stride, x_begin; } cols; /* copy_cols */
+    struct { uint64_t seed; int64_t step, first_row; double rate; int32_t shared, node; } dropout;
+    struct { int64_t parts; } sum;
+    struct { double rate, momentum; } sgd;
+    struct { double rate, beta1, beta2, epsilon; } adam; /* rate = lr sqrt(1 - beta2^t) / (1 - beta1^t) */
+    struct { struct df_window window; int32_t channels, in_h, in_w, out_h, out_w, count_pad; } pool;
+    struct { int32_t channels; int64_t plane; double epsilon, momentum; } bn;
+    struct { int32_t classes; double scale; } loss; /* softmax_loss, predict: dlogits are multiplied by scale */
+    struct df_deepfool_params deepfool;
+};
+
+/* What an op's function sees. Missing optional inputs are NULL. */
+struct df_io {
+    void *out[DF_MAX_OUT];
+    const void *in[DF_MAX_IN];
+    int64_t rows, cols; /* CELL: the cells; ITEM: rows items */
+    union df_params p;
+};
+
+/* A slot of the DeepFool driver. Values below DF_SLOT_REFINING are results (dfal.h: DFAL_SCORE_*). */
+enum df_slot_status {
+    DF_SLOT_REFINING = 252,
+    DF_SLOT_EMPTY = 253,
+    DF_SLOT_FRESH = 254,  /* x = x0, nothing observed yet */
+    DF_SLOT_ACTIVE = 255, /* wants another step */
+};
+
+#endif
