@@ -43,7 +43,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
                                struct df_device *device, const struct df_network *network,
                                const struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
                                bool fold);
-dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_stream *stream, struct df_sink *sink,
+dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream, struct df_sink *sink,
                             struct df_progress *progress);
 void df_deepfool_destroy(struct df_deepfool_engine *engine);
 

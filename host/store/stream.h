@@ -23,11 +23,11 @@ struct df_list_source {
 };
 void df_list_source_init(struct df_list_source *list, const int64_t *rows, int64_t count);
 
-struct df_stream;
-dfal_status df_stream_open(struct df_stream **out, struct df_pool *pool, struct df_chunk_source *source);
+struct df_row_stream;
+dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source);
 /* Take up to max rows: raw bytes (caller's buffer) and their pool indices. *count 0: the stream is dry.
  * Thread-safe; blocks while the reader is behind. */
-dfal_status df_stream_take(struct df_stream *stream, int64_t max, void *raw, int64_t *index, int64_t *count);
-void df_stream_close(struct df_stream *stream);
+dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw, int64_t *index, int64_t *count);
+void df_stream_close(struct df_row_stream *stream);
 
 #endif
