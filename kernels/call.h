@@ -37,27 +37,52 @@ struct df_deepfool_params {
     int32_t candidates;   /* J: candidate classes a slot besides its own */
     int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent) */
     int32_t max_iter;
-    int32_t refine;       /* bisection steps after a flip, 0: none */
-    int32_t channels;     /* of the input */
-    int32_t clip;         /* foolbox: x is clipped to [clip_low, clip_high] */
-    int32_t squared;      /* deepal: margin is the squared norm */
-    int32_t fail_inf;     /* dfal2018: MAX_ITER's margin is +inf */
-    int32_t plain;        /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
-    int64_t size;         /* D = C*H*W */
+    int32_t refine;   /* bisection steps after a flip, 0: none */
+    int32_t channels; /* of the input */
+    int32_t clip;     /* foolbox: x is clipped to [clip_low, clip_high] */
+    int32_t squared;  /* deepal: margin is the squared norm */
+    int32_t fail_inf; /* dfal2018: MAX_ITER's margin is +inf */
+    int32_t plain;    /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
+    int64_t size;     /* D = C*H*W */
     double p, overshoot, floor, clip_low, clip_high;
 };
 
 union df_params {
-    double value;                                        /* fill */
-    struct { int64_t plane; int32_t channels; } channel; /* decode_u8, affine_*: plane = H*W */
-    struct { int64_t y_stride, y_begin, x_stride, x_begin; } cols; /* copy_cols */
-    struct { uint64_t seed; int64_t step, first_row; double rate; int32_t shared, node; } dropout;
-    struct { int64_t parts; } sum;
-    struct { double rate, momentum; } sgd;
-    struct { double rate, beta1, beta2, epsilon; } adam; /* rate = lr sqrt(1 - beta2^t) / (1 - beta1^t) */
-    struct { struct df_window window; int32_t channels, in_h, in_w, out_h, out_w, count_pad; } pool;
-    struct { int32_t channels; int64_t plane; double epsilon, momentum; } bn;
-    struct { int32_t classes; double scale; } loss; /* softmax_loss, predict: dlogits are multiplied by scale */
+    double value; /* fill */
+    struct {
+        int32_t channels;
+    } channel; /* decode_u8, affine_*: rows = planes, cols = H*W */
+    struct {
+        int64_t y_stride, y_begin, x_stride, x_begin;
+    } cols; /* copy_cols */
+    struct {
+        uint64_t seed;
+        int64_t step, first_row;
+        double rate;
+        int32_t shared, node;
+    } dropout;
+    struct {
+        int64_t parts;
+    } sum;
+    struct {
+        double rate, momentum;
+    } sgd;
+    struct {
+        double rate, beta1, beta2, epsilon;
+    } adam; /* rate = lr sqrt(1 - beta2^t) / (1 - beta1^t) */
+    struct {
+        struct df_window window;
+        int32_t channels, in_h, in_w, out_h, out_w, count_pad;
+    } pool;
+    struct {
+        int32_t channels;
+        int64_t plane;
+        double epsilon, momentum;
+    } bn; /* rows = channels, cols = samples */
+    struct {
+        int32_t classes;
+        double scale;
+    } loss; /* softmax_loss, predict: dlogits are multiplied by scale */
     struct df_deepfool_params deepfool;
 };
 

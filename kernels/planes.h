@@ -1,1 +1,285 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Ops over planes: df_<op>_at(io, i) computes plane i = row * channels + c of [rows, channels, H, W];
+ * io->rows counts planes. decode_u8 and affine_*: io->cols = H W; pools take sizes from p.pool and ignore
+ * io->cols.
+ *
+ * Order    pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in
+ * that order. Ties     max-pool: the lowest index; a NaN never wins (all NaN: the first index, and y is that
+ * NaN). Traps    padding is never read: it neither wins a maximum nor counts as a value. */
+#ifndef DF_KERNELS_PLANES_H
+#define DF_KERNELS_PLANES_H
+
+#include "call.h"
+#include "pointwise.h"
+
+/* decode_u8   x [rows, C, cols] = table[c, raw]; raw U8 like x; table [C, 256] */
+DF_FN void df_decode_u8_at(const struct df_io *io, int64_t i)
+{
+    df_real *x = (df_real *)io->out[0] + i * io->cols;
+    const uint8_t *raw = (const uint8_t *)io->in[0] + i * io->cols;
+    const df_real *table = (const df_real *)io->in[1] + i % io->p.channel.channels * 256;
+    for (int64_t j = 0; j < io->cols; j++)
+        x[j] = table[raw[j]];
+}
+
+/* affine_fwd   y = x * scale[c] + shift[c] (rounded twice); x, y [rows, C, cols]; scale, shift [C] */
+DF_FN void df_affine_fwd_at(const struct df_io *io, int64_t i)
+{
+    const int64_t c = i % io->p.channel.channels, cols = io->cols;
+    df_real *y = (df_real *)io->out[0] + i * cols;
+    const df_real *x = (const df_real *)io->in[0] + i * cols;
+    const df_real scale = ((const df_real *)io->in[1])[c], shift = ((const df_real *)io->in[2])[c];
+    for (int64_t j = 0; j < cols; j++)
+        y[j] = x[j] * scale + shift;
+}
+
+/* affine_bwd   dx = dy * scale[c] */
+DF_FN void df_affine_bwd_at(const struct df_io *io, int64_t i)
+{
+    const int64_t cols = io->cols;
+    df_real *dx = (df_real *)io->out[0] + i * cols;
+    const df_real *dy = (const df_real *)io->in[0] + i * cols;
+    const df_real scale = ((const df_real *)io->in[1])[i % io->p.channel.channels];
+    for (int64_t j = 0; j < cols; j++)
+        dx[j] = dy[j] * scale;
+}
+
+/* Does v at a later index take the maximum from best? */
+DF_FN int df_max_takes(df_real v, df_real best)
+{
+    return (v > best) | ((best != best) & (v == v));
+}
+
+/* 2x2 windows, stride 2, no padding, every window inside: the common case, without bounds. */
+DF_FN int df_pool_is_halving(const struct df_io *io)
+{
+    const struct df_window *w = &io->p.pool.window;
+    return w->kernel[0] == 2 && w->kernel[1] == 2 && w->stride[0] == 2 && w->stride[1] == 2 &&
+           w->pad[0] == 0 && w->pad[1] == 0 && w->dilation[0] == 1 && w->dilation[1] == 1 &&
+           2 * io->p.pool.out_h <= io->p.pool.in_h && 2 * io->p.pool.out_w <= io->p.pool.in_w;
+}
+
+DF_FN void df_maxpool_halve(df_real *y, int32_t *arg, const df_real *x, int32_t in_w, int32_t out_h,
+                            int32_t out_w)
+{
+    for (int32_t oh = 0; oh < out_h; oh++) {
+        const df_real *top = x + (int64_t)2 * oh * in_w, *low = top + in_w;
+        const int32_t base = 2 * oh * in_w;
+        for (int32_t ow = 0; ow < out_w; ow++) {
+            const df_real b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
+            df_real best = top[2 * ow];
+            int32_t at = 0;
+            at = df_max_takes(b, best) ? 1 : at;
+            best = df_max_takes(b, best) ? b : best;
+            at = df_max_takes(c, best) ? in_w : at;
+            best = df_max_takes(c, best) ? c : best;
+            at = df_max_takes(d, best) ? in_w + 1 : at;
+            best = df_max_takes(d, best) ? d : best;
+            y[oh * out_w + ow] = best;
+            arg[oh * out_w + ow] = base + 2 * ow + at;
+        }
+    }
+}
+
+/* maxpool_fwd   y [rows, C, OH, OW], arg I32 like y: index in the input plane; x [rows, C, H, W]
+ * A window that lies wholly in the padding gives y = 0 and arg = -1. */
+DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
+{
+    const struct df_window *win = &io->p.pool.window;
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
+    df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
+    int32_t *arg = (int32_t *)io->out[1] + i * out_h * out_w;
+    const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
+    if (df_pool_is_halving(io)) {
+        df_maxpool_halve(y, arg, x, in_w, out_h, out_w);
+        return;
+    }
+    for (int32_t oh = 0; oh < out_h; oh++)
+        for (int32_t ow = 0; ow < out_w; ow++) {
+            int32_t at = -1;
+            df_real best = 0;
+            for (int32_t kh = 0; kh < win->kernel[0]; kh++) {
+                const int32_t h = oh * win->stride[0] - win->pad[0] + kh * win->dilation[0];
+                if (h < 0 || h >= in_h)
+                    continue;
+                for (int32_t kw = 0; kw < win->kernel[1]; kw++) {
+                    const int32_t w = ow * win->stride[1] - win->pad[1] + kw * win->dilation[1];
+                    if (w < 0 || w >= in_w)
+                        continue;
+                    if (at < 0 || df_max_takes(x[h * in_w + w], best)) {
+                        at = h * in_w + w;
+                        best = x[at];
+                    }
+                }
+            }
+            y[oh * out_w + ow] = best;
+            arg[oh * out_w + ow] = at;
+        }
+}
+
+/* maxpool_bwd   dx [rows, C, H, W] = 0, then dx[arg] += dy in ascending output index
+ *   dy [rows, C, OH, OW]; arg I32 [samples, C, OH, OW] as maxpool_fwd left it; owner I32 [rows] or NULL */
+DF_FN void df_maxpool_bwd_at(const struct df_io *io, int64_t i)
+{
+    const int64_t channels = io->p.pool.channels;
+    const int64_t in = (int64_t)io->p.pool.in_h * io->p.pool.in_w;
+    const int64_t out = (int64_t)io->p.pool.out_h * io->p.pool.out_w;
+    const int64_t source = df_owner_row(io->in[2], i / channels) * channels + i % channels;
+    df_real *dx = (df_real *)io->out[0] + i * in;
+    const df_real *dy = (const df_real *)io->in[0] + i * out;
+    const int32_t *arg = (const int32_t *)io->in[1] + source * out;
+    for (int64_t j = 0; j < in; j++)
+        dx[j] = 0;
+    for (int64_t j = 0; j < out; j++)
+        if (arg[j] >= 0)
+            dx[arg[j]] += dy[j];
+}
+
+/* One average window, cut to the input: [h0, h1) x [w0, w1) and what the sum is divided by. */
+struct df_mean_window {
+    int32_t h0, h1, w0, w1;
+    df_real divisor;
+};
+
+DF_FN struct df_mean_window df_mean_window(const struct df_io *io, int32_t oh, int32_t ow)
+{
+    const struct df_window *win = &io->p.pool.window;
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    struct df_mean_window m;
+    m.h0 = oh * win->stride[0] - win->pad[0];
+    m.w0 = ow * win->stride[1] - win->pad[1];
+    m.h1 = m.h0 + win->kernel[0];
+    m.w1 = m.w0 + win->kernel[1];
+    /* A window of the last row or column may reach past the padding (ceil mode): that part never counts. */
+    const int32_t padded_h = in_h + win->pad[2], padded_w = in_w + win->pad[3];
+    int32_t count =
+        ((m.h1 < padded_h ? m.h1 : padded_h) - m.h0) * ((m.w1 < padded_w ? m.w1 : padded_w) - m.w0);
+    m.h0 = m.h0 > 0 ? m.h0 : 0;
+    m.w0 = m.w0 > 0 ? m.w0 : 0;
+    m.h1 = m.h1 < in_h ? m.h1 : in_h;
+    m.w1 = m.w1 < in_w ? m.w1 : in_w;
+    if (!io->p.pool.count_pad)
+        count = (m.h1 - m.h0) * (m.w1 - m.w0);
+    if (m.h1 <= m.h0 || m.w1 <= m.w0 || count < 1)
+        count = 1;
+    m.divisor = (df_real)count;
+    return m;
+}
+
+/* avgpool_fwd   y [rows, C, OH, OW] = sum of the window / count; x [rows, C, H, W]
+ * count: positions inside the input, with p.pool.count_pad inside the padded input. Dilation is 1.
+ * A window that lies wholly in the padding gives 0. */
+DF_FN void df_avgpool_fwd_at(const struct df_io *io, int64_t i)
+{
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
+    df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
+    const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
+    for (int32_t oh = 0; oh < out_h; oh++)
+        for (int32_t ow = 0; ow < out_w; ow++) {
+            const struct df_mean_window m = df_mean_window(io, oh, ow);
+            df_real sum = 0;
+            for (int32_t h = m.h0; h < m.h1; h++)
+                for (int32_t w = m.w0; w < m.w1; w++)
+                    sum += x[h * in_w + w];
+            y[oh * out_w + ow] = sum / m.divisor;
+        }
+}
+
+/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output
+ * index */
+DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
+{
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
+    df_real *dx = (df_real *)io->out[0] + i * in_h * in_w;
+    const df_real *dy = (const df_real *)io->in[0] + i * out_h * out_w;
+    for (int64_t j = 0; j < (int64_t)in_h * in_w; j++)
+        dx[j] = 0;
+    for (int32_t oh = 0; oh < out_h; oh++)
+        for (int32_t ow = 0; ow < out_w; ow++) {
+            const struct df_mean_window m = df_mean_window(io, oh, ow);
+            const df_real share = dy[oh * out_w + ow] / m.divisor;
+            for (int32_t h = m.h0; h < m.h1; h++)
+                for (int32_t w = m.w0; w < m.w1; w++)
+                    dx[h * in_w + w] += share;
+        }
+}
+
+/* bn_train_fwd   ITEM = channel c, io->rows = C, io->cols = samples; x, y [samples, C, plane]
+ *   mean, var over the n = samples * plane values, in double, two passes, ascending index; rstd = 1/sqrt(var
+ * + epsilon) y = (x - mean) * (rstd * weight) + bias, with mean and rstd [C] as stored running = (1 -
+ * momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as PyTorch does weight,
+ * bias [C] may be NULL (1, 0); running_* may be NULL. */
+DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
+{
+    const int64_t samples = io->cols, plane = io->p.bn.plane, stride = io->p.bn.channels * plane;
+    df_real *y = (df_real *)io->out[0] + c * plane;
+    const df_real *x = (const df_real *)io->in[0] + c * plane;
+    const double n = (double)(samples * plane);
+    double sum = 0, squares = 0;
+    for (int64_t s = 0; s < samples; s++)
+        for (int64_t j = 0; j < plane; j++)
+            sum += (double)x[s * stride + j];
+    const double mean = sum / n;
+    for (int64_t s = 0; s < samples; s++)
+        for (int64_t j = 0; j < plane; j++) {
+            const double d = (double)x[s * stride + j] - mean;
+            squares += d * d;
+        }
+    const double variance = squares / n;
+    const df_real mean_out = (df_real)mean, rstd = (df_real)(1 / sqrt(variance + io->p.bn.epsilon));
+    ((df_real *)io->out[1])[c] = mean_out;
+    ((df_real *)io->out[2])[c] = rstd;
+    const double momentum = io->p.bn.momentum;
+    if (io->out[3] != NULL) {
+        df_real *running = (df_real *)io->out[3] + c;
+        *running = (df_real)((1 - momentum) * (double)*running + momentum * mean);
+    }
+    if (io->out[4] != NULL) {
+        df_real *running = (df_real *)io->out[4] + c;
+        *running =
+            (df_real)((1 - momentum) * (double)*running + momentum * (n > 1 ? squares / (n - 1) : variance));
+    }
+    const df_real scale = io->in[1] != NULL ? rstd * ((const df_real *)io->in[1])[c] : rstd;
+    const df_real bias = io->in[2] != NULL ? ((const df_real *)io->in[2])[c] : 0;
+    for (int64_t s = 0; s < samples; s++)
+        for (int64_t j = 0; j < plane; j++)
+            y[s * stride + j] = (x[s * stride + j] - mean_out) * scale + bias;
+}
+
+/* bn_train_bwd   ITEM = channel, shapes as bn_train_fwd; with xhat = (x - mean) rstd and n values a channel
+ *   dbias = sum dy; dweight = sum dy xhat (double, ascending index)
+ *   dx = weight rstd (dy - dbias / n - xhat dweight / n)
+ * dweight, dbias [C] may be NULL; weight may be NULL (1). Source: Ioffe, Szegedy 2015 (arXiv:1502.03167). */
+DF_FN void df_bn_train_bwd_at(const struct df_io *io, int64_t c)
+{
+    const int64_t samples = io->cols, plane = io->p.bn.plane, stride = io->p.bn.channels * plane;
+    df_real *dx = (df_real *)io->out[0] + c * plane;
+    const df_real *dy = (const df_real *)io->in[0] + c * plane;
+    const df_real *x = (const df_real *)io->in[1] + c * plane;
+    const double mean = (double)((const df_real *)io->in[2])[c],
+                 rstd = (double)((const df_real *)io->in[3])[c];
+    const double weight = io->in[4] != NULL ? (double)((const df_real *)io->in[4])[c] : 1;
+    const double n = (double)(samples * plane);
+    double dbias = 0, dweight = 0;
+    for (int64_t s = 0; s < samples; s++)
+        for (int64_t j = 0; j < plane; j++) {
+            const double d = (double)dy[s * stride + j];
+            dbias += d;
+            dweight += d * (((double)x[s * stride + j] - mean) * rstd);
+        }
+    if (io->out[1] != NULL)
+        ((df_real *)io->out[1])[c] = (df_real)dweight;
+    if (io->out[2] != NULL)
+        ((df_real *)io->out[2])[c] = (df_real)dbias;
+    const double shift = dbias / n, slope = dweight / n, scale = weight * rstd;
+    for (int64_t s = 0; s < samples; s++)
+        for (int64_t j = 0; j < plane; j++) {
+            const double xhat = ((double)x[s * stride + j] - mean) * rstd;
+            dx[s * stride + j] = (df_real)(scale * ((double)dy[s * stride + j] - shift - xhat * slope));
+        }
+}
+
+#endif

@@ -1,1 +1,133 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Element-wise ops: df_<op>_at(io, row, col) computes cell (row, col) of io->rows x io->cols.
+ *
+ * Shapes   [rows, cols] means element row * cols + col. Types are df_real unless I32 or U8 is written.
+ * Order    none: every cell stands alone, so any driver gives the same bits (class E).
+ * Alias    an output may be the same memory as an input of the same shape, unless the text says otherwise.
+ * Traps    comparisons with a NaN are false: relu_fwd turns a NaN into 0. Who needs to know looks at the
+ * input. */
+#ifndef DF_KERNELS_POINTWISE_H
+#define DF_KERNELS_POINTWISE_H
+
+#include <math.h>
+
+#include "call.h"
+
+DF_FN df_real df_real_sqrt(df_real x)
+{
+#ifdef DF_REAL_IS_DOUBLE
+    return sqrt(x);
+#else
+    return sqrtf(x);
+#endif
+}
+
+/* The sample row whose saved values cotangent row `row` reads. owner I32, NULL: the same row. */
+DF_FN int64_t df_owner_row(const void *owner, int64_t row)
+{
+    return owner != NULL ? ((const int32_t *)owner)[row] : row;
+}
+
+/* fill   y [rows, cols] = p.value */
+DF_FN void df_fill_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    ((df_real *)io->out[0])[row * io->cols + col] = (df_real)io->p.value;
+}
+
+/* relu_fwd   y = x > 0 ? x : 0; all [rows, cols]. A NaN gives 0. */
+DF_FN void df_relu_fwd_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const df_real x = ((const df_real *)io->in[0])[row * io->cols + col];
+    ((df_real *)io->out[0])[row * io->cols + col] = x > 0 ? x : 0;
+}
+
+/* relu_bwd   dx [rows, cols] = y[owner[row]] > 0 ? dy : 0
+ *   dy [rows, cols]; y [samples, cols] the saved output (or input: the sign is the same); owner I32 [rows] or
+ * NULL The derivative at 0 is 0. */
+DF_FN void df_relu_bwd_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const df_real *y = (const df_real *)io->in[1] + df_owner_row(io->in[2], row) * io->cols;
+    const df_real dy = ((const df_real *)io->in[0])[row * io->cols + col];
+    ((df_real *)io->out[0])[row * io->cols + col] = y[col] > 0 ? dy : 0;
+}
+
+/* add_fwd   y = a + b; all [rows, cols] */
+DF_FN void df_add_fwd_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t i = row * io->cols + col;
+    ((df_real *)io->out[0])[i] = ((const df_real *)io->in[0])[i] + ((const df_real *)io->in[1])[i];
+}
+
+/* accumulate   y += x; both [rows, cols] */
+DF_FN void df_accumulate_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t i = row * io->cols + col;
+    ((df_real *)io->out[0])[i] += ((const df_real *)io->in[0])[i];
+}
+
+/* copy_cols   y[row * y_stride + y_begin + col] = x[row * x_stride + x_begin + col]
+ * A block of columns: concatenation forwards, cutting backwards. The two blocks must not overlap. */
+DF_FN void df_copy_cols_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    df_real *y = (df_real *)io->out[0] + row * io->p.cols.y_stride + io->p.cols.y_begin;
+    const df_real *x = (const df_real *)io->in[0] + row * io->p.cols.x_stride + io->p.cols.x_begin;
+    y[col] = x[col];
+}
+
+/* gather_rows   y [rows, cols]: y[row] = x[index[row]]; x [any, cols], index I32 [rows]. y and x must not
+ * overlap. */
+DF_FN void df_gather_rows_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t from = ((const int32_t *)io->in[1])[row];
+    ((df_real *)io->out[0])[row * io->cols + col] = ((const df_real *)io->in[0])[from * io->cols + col];
+}
+
+/* scatter_rows   y [any, cols]: y[index[row]] = x[row]; x [rows, cols], index I32 [rows] without repetition.
+ * Rows of y that no index names keep their values. y and x must not overlap. */
+DF_FN void df_scatter_rows_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t to = ((const int32_t *)io->in[1])[row];
+    ((df_real *)io->out[0])[to * io->cols + col] = ((const df_real *)io->in[0])[row * io->cols + col];
+}
+
+/* sum_parts   y [rows, cols] = parts[0] + parts[1] + ... in index order; parts [p.sum.parts, rows, cols]
+ * No parts give 0. */
+DF_FN void df_sum_parts_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t i = row * io->cols + col, stride = io->rows * io->cols;
+    const df_real *parts = (const df_real *)io->in[0];
+    df_real sum = io->p.sum.parts > 0 ? parts[i] : 0;
+    for (int64_t part = 1; part < io->p.sum.parts; part++)
+        sum += parts[part * stride + i];
+    ((df_real *)io->out[0])[i] = sum;
+}
+
+/* sgd_step   v = momentum v + g; w -= rate v; all [rows, cols]; outs w, v ("momentum"); in g */
+DF_FN void df_sgd_step_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t i = row * io->cols + col;
+    const df_real rate = (df_real)io->p.sgd.rate, momentum = (df_real)io->p.sgd.momentum;
+    df_real *w = (df_real *)io->out[0], *velocity = (df_real *)io->out[1];
+    const df_real v = momentum * velocity[i] + ((const df_real *)io->in[0])[i];
+    velocity[i] = v;
+    w[i] -= rate * v;
+}
+
+/* adam_step   m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= (rate m) / (sqrt(v) + epsilon); all [rows,
+ * cols] Keras' form: rate = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon is added
+ * to the uncorrected root. Source: Kingma, Ba 2015 (arXiv:1412.6980), section 2, last paragraph. */
+DF_FN void df_adam_step_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const int64_t i = row * io->cols + col;
+    const df_real rate = (df_real)io->p.adam.rate, epsilon = (df_real)io->p.adam.epsilon;
+    const df_real b1 = (df_real)io->p.adam.beta1, c1 = (df_real)(1 - io->p.adam.beta1);
+    const df_real b2 = (df_real)io->p.adam.beta2, c2 = (df_real)(1 - io->p.adam.beta2);
+    df_real *w = (df_real *)io->out[0], *first = (df_real *)io->out[1], *second = (df_real *)io->out[2];
+    const df_real g = ((const df_real *)io->in[0])[i];
+    const df_real m = b1 * first[i] + c1 * g, v = b2 * second[i] + c2 * (g * g);
+    first[i] = m;
+    second[i] = v;
+    w[i] -= (rate * m) / (df_real_sqrt(v) + epsilon);
+}
+
+#endif

@@ -1,1 +1,106 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Ops over rows: df_<op>_at(io, i) computes row i of [rows, cols].
+ *
+ * Order    sums over a row are taken in ascending column, in double.
+ * Ties     the lowest index attaining the maximum; a NaN never wins (a row of NaN: index 0).
+ * Class    dropout E (the keep test compares integers); softmax_loss and predict U: exp and log in double,
+ * rounded once at the end, so that back ends differ by one ulp at most. */
+#ifndef DF_KERNELS_ROWS_H
+#define DF_KERNELS_ROWS_H
+
+#include <math.h>
+
+#include "call.h"
+#include "philox.h"
+#include "planes.h"
+
+/* DF_STREAM_DROPOUT of base/rng.h, which kernels cannot include: backend/ref_body.h asserts that they agree.
+ */
+enum { DF_PHILOX_DROPOUT = 2 };
+
+/* dropout   y [rows, cols] = kept ? x / (1 - rate) : 0; applied to dy it is its own backward
+ * Element e = (first_row + row) * cols + col (shared: e = col) draws word e % 4 of Philox at index e / 4,
+ * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32). rate
+ * >= 1 keeps nothing. */
+DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
+{
+    const double rate = io->p.dropout.rate;
+    const uint64_t threshold = (uint64_t)(rate * 4294967296.0);
+    const df_real scale = rate < 1 ? (df_real)(1 / (1 - rate)) : 0;
+    const uint32_t stream = (uint32_t)DF_PHILOX_DROPOUT | (uint32_t)io->p.dropout.node << 8;
+    const uint32_t salt = (uint32_t)(uint64_t)io->p.dropout.step;
+    const int64_t first = io->p.dropout.shared ? 0 : (io->p.dropout.first_row + i) * io->cols;
+    df_real *y = (df_real *)io->out[0] + i * io->cols;
+    const df_real *x = (const df_real *)io->in[0] + i * io->cols;
+    for (int64_t e = first; e < first + io->cols;) {
+        uint32_t words[4];
+        df_philox(words, io->p.dropout.seed, stream, salt, (uint64_t)e / 4);
+        for (int w = (int)(e % 4); w < 4 && e < first + io->cols; w++, e++)
+            y[e - first] = (uint64_t)words[w] >= threshold ? x[e - first] * scale : 0;
+    }
+}
+
+/* The lowest index attaining the row's maximum. */
+DF_FN int32_t df_row_argmax(const df_real *row, int32_t count)
+{
+    int32_t best = 0;
+    for (int32_t k = 1; k < count; k++)
+        if (df_max_takes(row[k], row[best]))
+            best = k;
+    return best;
+}
+
+/* sum_k exp(f_k - f_top), in double, ascending k */
+DF_FN double df_row_exp_sum(const df_real *row, int32_t count, int32_t top)
+{
+    double sum = 0;
+    for (int32_t k = 0; k < count; k++)
+        sum += exp((double)row[k] - (double)row[top]);
+    return sum;
+}
+
+/* softmax_loss   loss [rows] = w (logsumexp(f) - f_label); dlogits [rows, K] = (softmax(f) - onehot) w
+ * p.loss.scale logits f [rows, K], K = p.loss.classes; label I32 [rows]; weight w [rows] or NULL (1) A label
+ * outside 0..K-1 (unknown: -1) gives loss 0 and a zero gradient. loss or dlogits may be NULL. */
+DF_FN void df_softmax_loss_at(const struct df_io *io, int64_t i)
+{
+    const int32_t classes = io->p.loss.classes, label = ((const int32_t *)io->in[1])[i];
+    const df_real *f = (const df_real *)io->in[0] + i * classes;
+    const double weight = io->in[2] != NULL ? (double)((const df_real *)io->in[2])[i] : 1;
+    const int known = label >= 0 && label < classes;
+    const int32_t top = df_row_argmax(f, classes);
+    const double sum = known ? df_row_exp_sum(f, classes, top) : 1;
+    if (io->out[0] != NULL)
+        ((df_real *)io->out[0])[i] =
+            known ? (df_real)(weight * (log(sum) + ((double)f[top] - (double)f[label]))) : 0;
+    if (io->out[1] == NULL)
+        return;
+    df_real *dlogits = (df_real *)io->out[1] + i * classes;
+    const double scale = weight * io->p.loss.scale;
+    for (int32_t k = 0; k < classes; k++) {
+        const double p = known ? exp((double)f[k] - (double)f[top]) / sum : 0;
+        dlogits[k] = known ? (df_real)((p - (k == label ? 1 : 0)) * scale) : 0;
+    }
+}
+
+/* predict   label I32 [rows] = argmax; confidence [rows] = the largest softmax value; loss [rows] =
+ * cross-entropy against truth I32 [rows], NaN where truth is NULL or outside 0..K-1. logits [rows, K]. Each
+ * output may be NULL. */
+DF_FN void df_predict_at(const struct df_io *io, int64_t i)
+{
+    const int32_t classes = io->p.loss.classes;
+    const df_real *f = (const df_real *)io->in[0] + i * classes;
+    const int32_t truth = io->in[1] != NULL ? ((const int32_t *)io->in[1])[i] : -1;
+    const int32_t top = df_row_argmax(f, classes);
+    const double sum = df_row_exp_sum(f, classes, top);
+    if (io->out[0] != NULL)
+        ((int32_t *)io->out[0])[i] = top;
+    if (io->out[1] != NULL)
+        ((df_real *)io->out[1])[i] = (df_real)(1 / sum);
+    if (io->out[2] != NULL)
+        ((df_real *)io->out[2])[i] = truth >= 0 && truth < classes
+                                         ? (df_real)(log(sum) + ((double)f[top] - (double)f[truth]))
+                                         : (df_real)NAN;
+}
+
+#endif
