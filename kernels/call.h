@@ -31,20 +31,21 @@ struct df_window {
     int32_t kernel[2], stride[2], pad[4] /* top left bottom right */, dilation[2];
 };
 
-/* p of the perturbation's norm: 2, 1, INFINITY or any other >= 1. */
+/* What the deepfool_* ops share. */
 struct df_deepfool_params {
+    int32_t slots;        /* S: slots of the state arrays that a list of slots points into */
     int32_t classes;      /* K: logits a row */
     int32_t candidates;   /* J: candidate classes a slot besides its own */
     int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent) */
     int32_t max_iter;
-    int32_t refine;   /* bisection steps after a flip, 0: none */
-    int32_t channels; /* of the input */
-    int32_t clip;     /* foolbox: x is clipped to [clip_low, clip_high] */
-    int32_t squared;  /* deepal: margin is the squared norm */
-    int32_t fail_inf; /* dfal2018: MAX_ITER's margin is +inf */
-    int32_t plain;    /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
-    int64_t size;     /* D = C*H*W */
-    double p, overshoot, floor, clip_low, clip_high;
+    int32_t refine;       /* bisection steps after a flip, 0: none */
+    int32_t clip;         /* foolbox: x is clipped to a box, the margin is the length of what is left */
+    int32_t squared;      /* deepal: the margin is the squared norm */
+    int32_t fail_inf;     /* dfal2018: MAX_ITER's margin is +inf */
+    int32_t plain;        /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
+    int64_t size;         /* D = C*H*W */
+    double p;             /* of the perturbation's norm: 1, 2, INFINITY or any other >= 1 */
+    double overshoot, floor;
 };
 
 union df_params {

@@ -1,1 +1,460 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* DeepFool on slots: every piece of its arithmetic that is not a network's forward or backward.
+ *
+ * Math    Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv:1511.04599), algorithm 2 and its p-norm form: the
+ * nearest of the linearised boundaries f_k = f_l has distance |f_k - f_l| / ||g_k||_q, g_k = grad (f_k -
+ * f_l); r += (distance + floor) dir_p(g). Margins in the pool's raw units measure r in those units: with x =
+ * raw * scale + offset the gradient and the step are multiplied by scale [D]. Shapes  S slots, D input size,
+ * K logits, J candidates. x0, x, r, best_g [S, D]; logits [S, K]; cand [S, J]; state [S, DF_SLOT_INTS] i32
+ * and number [S, DF_SLOT_NUMBERS] f64: the columns below. Order   D-long sums: element j goes to accumulator
+ * j % 32, then a fixed tree: the lanes of a warp, or eight AVX2 vectors. Sums, distances and steps are taken
+ * in double (products of floats are exact there) and rounded once when stored as real. Ties    label: the
+ * lowest index; candidates: logit descending, index ascending; nearest boundary: the first. Traps   a NaN
+ * never wins a comparison, so finiteness is tested by itself. pow is of class U: norms other than 1, 2 and
+ * infinity may differ by ulps between a CPU and a GPU. */
+#ifndef DF_KERNELS_DEEPFOOL_H
+#define DF_KERNELS_DEEPFOOL_H
+
+#include <math.h>
+
+#include "call.h"
+
+/* Columns of state: a DFAL_SCORE_* or df_slot_status; own class; class behind the boundary, -1 none; steps
+ * taken; bisection steps taken; class of the nearest boundary so far in this step, -1 none. */
+enum {
+    DF_SLOT_STATUS,
+    DF_SLOT_LABEL,
+    DF_SLOT_ADVERSARIAL,
+    DF_SLOT_ITERATIONS,
+    DF_SLOT_BISECTED,
+    DF_SLOT_BEST,
+    DF_SLOT_INTS
+};
+/* Columns of number: f_l - f_cand0 at x0; result; nearest distance at x0; ||r||_p; the flip lies in (low,
+ * high] of the way to x0 + (1 + overshoot) r; where on that way x stands; nearest distance and its ||g||_q in
+ * this step. */
+enum {
+    DF_SLOT_GAP,
+    DF_SLOT_MARGIN,
+    DF_SLOT_FIRST,
+    DF_SLOT_NORM,
+    DF_SLOT_LOW,
+    DF_SLOT_HIGH,
+    DF_SLOT_POINT,
+    DF_SLOT_DISTANCE,
+    DF_SLOT_LENGTH,
+    DF_SLOT_NUMBERS
+};
+/* Final values of a slot's status; the same numbers as DFAL_SCORE_* in dfal.h (host/score/deepfool.c asserts
+ * it). */
+enum { DF_FINAL_OK, DF_FINAL_TIE, DF_FINAL_MAX_ITER, DF_FINAL_ZERO_GRAD, DF_FINAL_NONFINITE };
+enum { DF_LANES = 32 };
+
+/* What is summed or maximised over the elements of a vector. */
+enum df_term { DF_TERM_SQUARE, DF_TERM_ABS, DF_TERM_POWER };
+
+/* Fold the 32 accumulators by a fixed tree. */
+DF_FN double df_lanes_sum(double *lane)
+{
+    for (int32_t half = DF_LANES / 2; half > 0; half /= 2)
+        for (int32_t l = 0; l < half; l++)
+            lane[l] += lane[l + half];
+    return lane[0];
+}
+
+/* One element in double: v, v * scale, (v - base), (v - base) / scale. */
+DF_FN double df_element(const df_real *v, const df_real *base, const df_real *scale, int32_t divide,
+                        int64_t j)
+{
+    double e = (double)v[j];
+    if (base)
+        e -= (double)base[j];
+    if (scale)
+        e = divide ? e / (double)scale[j] : e * (double)scale[j];
+    return e;
+}
+
+DF_FN double df_term_of(enum df_term term, double e, double unit, double power)
+{
+    if (term == DF_TERM_SQUARE)
+        return e * e;
+    if (term == DF_TERM_ABS)
+        return fabs(e);
+    return pow(fabs(e) / unit, power);
+}
+
+/* Sum of a term over n elements. base, scale and term are known where this is inlined, so each loop is plain.
+ */
+DF_FN double df_sum_inline(enum df_term term, const df_real *v, const df_real *base, const df_real *scale,
+                           int32_t divide, int64_t n, double unit, double power)
+{
+    double lane[DF_LANES] = {0};
+    int64_t j = 0;
+    for (; j + DF_LANES <= n; j += DF_LANES)
+        for (int32_t l = 0; l < DF_LANES; l++)
+            lane[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
+    for (int32_t l = 0; j + l < n; l++)
+        lane[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
+    return df_lanes_sum(lane);
+}
+
+DF_FN double df_sum_of(enum df_term term, const df_real *v, const df_real *base, const df_real *scale,
+                       int32_t divide, int64_t n, double unit, double power)
+{
+    if (base || divide)
+        return df_sum_inline(term, v, base, scale, divide, n, unit, power);
+    if (scale)
+        return df_sum_inline(term, v, (const df_real *)0, scale, 0, n, unit, power);
+    return df_sum_inline(term, v, (const df_real *)0, (const df_real *)0, 0, n, unit, power);
+}
+
+/* Largest absolute element; unspecified where one is NaN. */
+DF_FN double df_max_abs(const df_real *v, const df_real *base, const df_real *scale, int32_t divide,
+                        int64_t n)
+{
+    double largest = 0;
+    for (int64_t j = 0; j < n; j++) {
+        double a = fabs(df_element(v, base, scale, divide, j));
+        largest = a > largest ? a : largest;
+    }
+    return largest;
+}
+
+/* ||e||_p, p >= 1 or infinity, of the elements above; not finite where one of them is not. */
+DF_FN double df_norm(const df_real *v, const df_real *base, const df_real *scale, int32_t divide, int64_t n,
+                     double p)
+{
+    if (p == 2.0)
+        return sqrt(df_sum_of(DF_TERM_SQUARE, v, base, scale, divide, n, 1, 1));
+    double sum = df_sum_of(DF_TERM_ABS, v, base, scale, divide, n, 1, 1);
+    if (p == 1.0 || !isfinite(sum) || sum == 0)
+        return sum;
+    double largest = df_max_abs(v, base, scale, divide, n);
+    if (isinf(p))
+        return largest;
+    return largest * pow(df_sum_of(DF_TERM_POWER, v, base, scale, divide, n, largest, p), 1 / p);
+}
+
+/* The exponent dual to p: 1/p + 1/q = 1. */
+DF_FN double df_dual(double p)
+{
+    if (p == 2.0)
+        return 2;
+    if (p == 1.0)
+        return INFINITY;
+    return isinf(p) ? 1 : p / (p - 1);
+}
+
+DF_FN int32_t df_all_finite(const df_real *v, int64_t n)
+{
+    /* finite - finite is 0, infinity and NaN give NaN: a sum without branches */
+    df_real lane[DF_LANES] = {0};
+    int64_t j = 0;
+    for (; j + DF_LANES <= n; j += DF_LANES)
+        for (int32_t l = 0; l < DF_LANES; l++)
+            lane[l] += v[j + l] - v[j + l];
+    for (int32_t l = 0; j + l < n; l++)
+        lane[l] += v[j + l] - v[j + l];
+    df_real sum = 0;
+    for (int32_t l = 0; l < DF_LANES; l++)
+        sum += lane[l];
+    return sum == 0;
+}
+
+DF_FN int32_t df_arg_max(const df_real *f, int32_t n)
+{
+    int32_t best = 0;
+    for (int32_t k = 1; k < n; k++)
+        if (f[k] > f[best])
+            best = k;
+    return best;
+}
+
+/* deepfool_begin: items are new samples; row i of x moves into slot slots[i], which becomes FRESH.
+ *   out x0+ r+ state+ number+   in x [rows, D], slots [rows] i32 */
+DF_FN void df_deepfool_begin_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    const int64_t slot = ((const int32_t *)io->in[1])[i], n = p->size;
+    const df_real *x = (const df_real *)io->in[0] + i * n;
+    df_real *x0 = (df_real *)io->out[0] + slot * n, *r = (df_real *)io->out[1] + slot * n;
+    int32_t *state = (int32_t *)io->out[2] + slot * DF_SLOT_INTS;
+    double *number = (double *)io->out[3] + slot * DF_SLOT_NUMBERS;
+    for (int64_t j = 0; j < n; j++) {
+        x0[j] = x[j];
+        r[j] = 0;
+    }
+    for (int32_t c = 0; c < DF_SLOT_INTS; c++)
+        state[c] = 0;
+    for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
+        number[c] = 0; /* point 0: x is x0 itself */
+    state[DF_SLOT_STATUS] = DF_SLOT_FRESH;
+    state[DF_SLOT_LABEL] = state[DF_SLOT_ADVERSARIAL] = state[DF_SLOT_BEST] = -1;
+    number[DF_SLOT_FIRST] = INFINITY;
+}
+
+/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY. No slot stands in two pairs.
+ *   out x0+ r+ state+ number+ cand+   in pairs [rows, 2] i32 */
+DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    const int64_t from = ((const int32_t *)io->in[0])[2 * i], to = ((const int32_t *)io->in[0])[2 * i + 1];
+    const int64_t n = p->size;
+    df_real *x0 = (df_real *)io->out[0], *r = (df_real *)io->out[1];
+    int32_t *state = (int32_t *)io->out[2], *cand = (int32_t *)io->out[4];
+    double *number = (double *)io->out[3];
+    for (int64_t j = 0; j < n; j++) {
+        x0[to * n + j] = x0[from * n + j];
+        r[to * n + j] = r[from * n + j];
+    }
+    for (int32_t c = 0; c < DF_SLOT_INTS; c++)
+        state[to * DF_SLOT_INTS + c] = state[from * DF_SLOT_INTS + c];
+    for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
+        number[to * DF_SLOT_NUMBERS + c] = number[from * DF_SLOT_NUMBERS + c];
+    for (int32_t c = 0; c < p->candidates; c++)
+        cand[to * p->candidates + c] = cand[from * p->candidates + c];
+    state[from * DF_SLOT_INTS + DF_SLOT_STATUS] = DF_SLOT_EMPTY;
+}
+
+/* deepfool_iterate: x = x0 + point (1 + overshoot) r; with plain set (paper) x = x0 + r. Point is 0 for
+ * FRESH, 1 for ACTIVE, between for a bisection. In a box (foolbox) the far end is clipped first and x lies
+ * between x0 and it. out x   in x0 r number [rows, DF_SLOT_NUMBERS], scale low high [D] or absent */
+DF_FN void df_deepfool_iterate_at(const struct df_io *io, int64_t row, int64_t col)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    const int64_t at = row * io->cols + col;
+    const df_real *scale = (const df_real *)io->in[3], *low = (const df_real *)io->in[4],
+                  *high = (const df_real *)io->in[5];
+    const double point = p->plain ? 1 : ((const double *)io->in[2])[row * DF_SLOT_NUMBERS + DF_SLOT_POINT];
+    const double reach = p->plain ? 1 : 1 + p->overshoot;
+    const double start = (double)((const df_real *)io->in[0])[at];
+    double step = (double)((const df_real *)io->in[1])[at];
+    if (scale)
+        step *= (double)scale[col];
+    df_real x;
+    if (low) {
+        df_real end = (df_real)(start + reach * step);
+        end = end < low[col] ? low[col] : end;
+        end = end > high[col] ? high[col] : end;
+        x = point == 1 ? end : (df_real)(start + point * ((double)end - start));
+    } else {
+        x = (df_real)(start + (point * reach) * step);
+    }
+    ((df_real *)io->out[0])[at] = x;
+}
+
+/* Order the candidates: after the own class, logit descending, index ascending. */
+DF_FN void df_candidates_fill(int32_t *cand, int32_t count, const df_real *f, int32_t classes, int32_t own)
+{
+    int32_t before = own;
+    for (int32_t c = 0; c < count; c++) {
+        int32_t next = -1;
+        for (int32_t k = 0; k < classes; k++) {
+            int32_t later = f[k] < f[before] || (f[k] == f[before] && k > before);
+            if (later && (next < 0 || f[k] > f[next]))
+                next = k;
+        }
+        cand[c] = next;
+        before = next;
+    }
+}
+
+/* Length of the way x0 -> x when x is the far end. */
+DF_FN double df_deepfool_length(const struct df_deepfool_params *p, const double *number, const df_real *x0,
+                                const df_real *x, const df_real *scale)
+{
+    double length =
+        p->clip ? df_norm(x, x0, scale, 1, p->size, p->p) : (1 + p->overshoot) * number[DF_SLOT_NORM];
+    return length;
+}
+
+DF_FN double df_deepfool_margin(const struct df_deepfool_params *p, double length)
+{
+    return p->squared ? length * length : length;
+}
+
+/* deepfool_observe: look at the logits of x and decide. FRESH, ACTIVE and REFINING slots only.
+ *   out state+ number+ cand+   in logits x0 x [rows, ...], scale [D] or absent */
+DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    int32_t *state = (int32_t *)io->out[0] + i * DF_SLOT_INTS;
+    double *number = (double *)io->out[1] + i * DF_SLOT_NUMBERS;
+    int32_t *cand = (int32_t *)io->out[2] + i * p->candidates;
+    const df_real *f = (const df_real *)io->in[0] + i * p->classes;
+    const df_real *x0 = (const df_real *)io->in[1] + i * p->size;
+    const df_real *x = (const df_real *)io->in[2] + i * p->size;
+    const int32_t status = state[DF_SLOT_STATUS];
+    if (status != DF_SLOT_FRESH && status != DF_SLOT_ACTIVE && status != DF_SLOT_REFINING)
+        return;
+    if (!df_all_finite(f, p->classes) || (status == DF_SLOT_FRESH && !df_all_finite(x0, p->size))) {
+        state[DF_SLOT_STATUS] = DF_FINAL_NONFINITE;
+        state[DF_SLOT_ADVERSARIAL] = -1;
+        number[DF_SLOT_MARGIN] = INFINITY;
+        if (status == DF_SLOT_FRESH)
+            number[DF_SLOT_GAP] = INFINITY;
+        else
+            state[DF_SLOT_LABEL] = -1;
+        return;
+    }
+    const int32_t now = df_arg_max(f, p->classes);
+    if (status == DF_SLOT_FRESH) {
+        df_candidates_fill(cand, p->candidates, f, p->classes, now);
+        state[DF_SLOT_LABEL] = now;
+        state[DF_SLOT_STATUS] = DF_SLOT_ACTIVE;
+        number[DF_SLOT_GAP] = (double)f[now] - (double)f[cand[0]];
+        number[DF_SLOT_POINT] = 1;
+        if (f[now] == f[cand[0]]) {
+            state[DF_SLOT_STATUS] = DF_FINAL_TIE;
+            state[DF_SLOT_ADVERSARIAL] = cand[0];
+            number[DF_SLOT_FIRST] = 0;
+            return;
+        }
+    }
+    if (status == DF_SLOT_REFINING) {
+        if (now == state[DF_SLOT_LABEL]) {
+            number[DF_SLOT_LOW] = number[DF_SLOT_POINT];
+        } else {
+            number[DF_SLOT_HIGH] = number[DF_SLOT_POINT];
+            state[DF_SLOT_ADVERSARIAL] = now;
+        }
+        if (++state[DF_SLOT_BISECTED] < p->refine) {
+            number[DF_SLOT_POINT] = 0.5 * (number[DF_SLOT_LOW] + number[DF_SLOT_HIGH]);
+        } else {
+            number[DF_SLOT_POINT] = number[DF_SLOT_HIGH];
+            number[DF_SLOT_MARGIN] = df_deepfool_margin(p, number[DF_SLOT_HIGH] * number[DF_SLOT_MARGIN]);
+            state[DF_SLOT_STATUS] = DF_FINAL_OK;
+        }
+        return;
+    }
+    const int32_t flipped = now != state[DF_SLOT_LABEL];
+    if (!flipped && state[DF_SLOT_ITERATIONS] < p->max_iter)
+        return;
+    const double length = df_deepfool_length(p, number, x0, x, (const df_real *)io->in[3]);
+    if (!flipped) {
+        state[DF_SLOT_STATUS] = DF_FINAL_MAX_ITER;
+        number[DF_SLOT_MARGIN] = p->fail_inf ? INFINITY : df_deepfool_margin(p, length);
+        return;
+    }
+    state[DF_SLOT_ADVERSARIAL] = now;
+    if (p->refine > 0) {
+        state[DF_SLOT_STATUS] = DF_SLOT_REFINING;
+        number[DF_SLOT_MARGIN] = length; /* of the whole way, until the bisection ends */
+        number[DF_SLOT_LOW] = 0;
+        number[DF_SLOT_HIGH] = 1;
+        number[DF_SLOT_POINT] = 0.5;
+    } else {
+        state[DF_SLOT_STATUS] = DF_FINAL_OK;
+        number[DF_SLOT_MARGIN] = df_deepfool_margin(p, length);
+    }
+}
+
+/* deepfool_cotangent: items are cotangent rows; row i belongs to slot slots[i / count], candidate first + i %
+ * count, and holds e_k - e_l. out dlogits [rows, K], owner [rows] i32   in slots i32, state, cand */
+DF_FN void df_deepfool_cotangent_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    const int32_t slot = ((const int32_t *)io->in[0])[i / p->count];
+    const int32_t own = ((const int32_t *)io->in[1])[(int64_t)slot * DF_SLOT_INTS + DF_SLOT_LABEL];
+    const int32_t other =
+        ((const int32_t *)io->in[2])[(int64_t)slot * p->candidates + p->first + (int32_t)(i % p->count)];
+    df_real *dlogits = (df_real *)io->out[0] + i * p->classes;
+    for (int32_t k = 0; k < p->classes; k++)
+        dlogits[k] = (df_real)((k == other) - (k == own));
+    ((int32_t *)io->out[1])[i] = slot;
+}
+
+/* deepfool_choose: items are the slots of a group; slot slots[i] owns rows [i count, (i + 1) count) of g,
+ * candidates [first, first + count). The nearest boundary so far is kept; first = 0 begins anew. out state+
+ * number+ best_g+   in g [rows count, D], logits, slots i32, cand, scale [D] or absent */
+DF_FN void df_deepfool_choose_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    const int64_t slot = ((const int32_t *)io->in[2])[i], n = p->size;
+    int32_t *state = (int32_t *)io->out[0] + slot * DF_SLOT_INTS;
+    double *number = (double *)io->out[1] + slot * DF_SLOT_NUMBERS;
+    const df_real *g = (const df_real *)io->in[0] + i * p->count * n;
+    const df_real *f = (const df_real *)io->in[1] + slot * p->classes;
+    const int32_t *cand = (const int32_t *)io->in[3] + slot * p->candidates + p->first;
+    const df_real *scale = (const df_real *)io->in[4];
+    const double q = df_dual(p->p), own = (double)f[state[DF_SLOT_LABEL]];
+    if (p->first == 0) {
+        state[DF_SLOT_BEST] = -1;
+        number[DF_SLOT_DISTANCE] = INFINITY;
+    }
+    int32_t best = -1;
+    for (int32_t c = 0; c < p->count; c++) {
+        double length = df_norm(g + c * n, (const df_real *)0, scale, 0, n, q);
+        if (!isfinite(length) || length == 0)
+            continue;
+        double distance = fabs((double)f[cand[c]] - own) / length;
+        if (distance < number[DF_SLOT_DISTANCE]) {
+            best = c;
+            state[DF_SLOT_BEST] = cand[c];
+            number[DF_SLOT_DISTANCE] = distance;
+            number[DF_SLOT_LENGTH] = length;
+        }
+    }
+    if (best < 0)
+        return;
+    df_real *kept = (df_real *)io->out[2] + slot * n;
+    for (int64_t j = 0; j < n; j++)
+        kept[j] = g[best * n + j];
+}
+
+/* r += step dir_p(g), g scaled; length = ||g||_q, see deepfool.md "dir". */
+DF_FN void df_deepfool_advance(df_real *r, const df_real *g, const df_real *scale, int64_t n, double p,
+                               double step, double length)
+{
+    if (p == 2.0) {
+        const double factor = step / length;
+        if (scale) {
+            for (int64_t j = 0; j < n; j++)
+                r[j] = (df_real)((double)r[j] + factor * ((double)g[j] * (double)scale[j]));
+        } else {
+            for (int64_t j = 0; j < n; j++)
+                r[j] = (df_real)((double)r[j] + factor * (double)g[j]);
+        }
+        return;
+    }
+    if (p == 1.0) {
+        for (int64_t j = 0; j < n; j++) {
+            double e = df_element(g, (const df_real *)0, scale, 0, j);
+            if (fabs(e) == length) {
+                r[j] = (df_real)((double)r[j] + (e > 0 ? step : -step));
+                return;
+            }
+        }
+        return;
+    }
+    const double power = isinf(p) ? 0 : df_dual(p) - 1;
+    for (int64_t j = 0; j < n; j++) {
+        double e = df_element(g, (const df_real *)0, scale, 0, j);
+        double size = e == 0 ? 0 : isinf(p) ? 1 : pow(fabs(e) / length, power);
+        r[j] = (df_real)((double)r[j] + (e < 0 ? -step : step) * size);
+    }
+}
+
+/* deepfool_step: items are slots; one step towards the nearest boundary, or ZERO_GRAD where there is none.
+ *   out state+ number+ r+   in slots [rows] i32, best_g, scale [D] or absent */
+DF_FN void df_deepfool_step_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    const int64_t slot = ((const int32_t *)io->in[0])[i], n = p->size;
+    int32_t *state = (int32_t *)io->out[0] + slot * DF_SLOT_INTS;
+    double *number = (double *)io->out[1] + slot * DF_SLOT_NUMBERS;
+    df_real *r = (df_real *)io->out[2] + slot * n;
+    if (state[DF_SLOT_BEST] < 0) {
+        state[DF_SLOT_STATUS] = DF_FINAL_ZERO_GRAD;
+        number[DF_SLOT_MARGIN] = INFINITY;
+        return;
+    }
+    if (state[DF_SLOT_ITERATIONS] == 0)
+        number[DF_SLOT_FIRST] = number[DF_SLOT_DISTANCE];
+    df_deepfool_advance(r, (const df_real *)io->in[1] + slot * n, (const df_real *)io->in[2], n, p->p,
+                        number[DF_SLOT_DISTANCE] + p->floor, number[DF_SLOT_LENGTH]);
+    number[DF_SLOT_NORM] = df_norm(r, (const df_real *)0, (const df_real *)0, 0, n, p->p);
+    state[DF_SLOT_ITERATIONS]++;
+}
+
+#endif
