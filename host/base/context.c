@@ -1,1 +1,182 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/context.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { THREAD_LIMIT = 4096 };
+
+void dfal_context_options_init(struct dfal_context_options *options)
+{
+    *options = (struct dfal_context_options){
+        .backend = "auto",
+        .isa = "auto",
+        .seed = 1,
+        .command_line = "",
+    };
+}
+
+static const char *const backend_names[] = {"auto", "cpu", "cuda", "ref", "ref64", "check", "dlopen"};
+static const char *const isa_names[] = {"auto", "avx2", "avx512"};
+
+static dfal_status fail_backend(const char *spec, const char *name)
+{
+    const char *nearest = df_nearest(name, backend_names, sizeof backend_names / sizeof *backend_names);
+    if (nearest)
+        DF_FAIL(DFAL_E_USAGE,
+                "unknown back end '%s': expected auto, cpu, cuda[:N], ref or check:A:B; nearest is '%s'",
+                spec, nearest);
+    DF_FAIL(DFAL_E_USAGE, "unknown back end '%s': expected auto, cpu, cuda[:N], ref or check:A:B", spec);
+}
+
+static bool is_number(const char *text)
+{
+    if (!*text || strlen(text) > 4)
+        return false;
+    for (; *text; text++)
+        if (!isdigit((unsigned char)*text))
+            return false;
+    return true;
+}
+
+/* One back end that is not `auto` nor `check`: cpu, ref, ref64, cuda, cuda:N, dlopen:PATH. */
+static bool is_plain_backend(const char *name)
+{
+    if (strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0 || strcmp(name, "ref64") == 0 ||
+        strcmp(name, "cuda") == 0)
+        return true;
+    if (strncmp(name, "cuda:", 5) == 0)
+        return is_number(name + 5);
+    return strncmp(name, "dlopen:", 7) == 0 && name[7];
+}
+
+/* check:A:B, where A or B may hold colons of their own: any cut that leaves two back ends will do. */
+static bool is_check(const char *pair)
+{
+    char first[1024];
+    for (const char *colon = strchr(pair, ':'); colon; colon = strchr(colon + 1, ':')) {
+        size_t length = (size_t)(colon - pair);
+        if (length >= sizeof first)
+            return false;
+        memcpy(first, pair, length);
+        first[length] = 0;
+        if (is_plain_backend(first) && is_plain_backend(colon + 1))
+            return true;
+    }
+    return false;
+}
+
+static dfal_status check_backend(const char *spec)
+{
+    if (strcmp(spec, "auto") == 0 || is_plain_backend(spec))
+        return DFAL_OK;
+    char name[64];
+    size_t length = strcspn(spec, ":");
+    if (length >= sizeof name)
+        length = sizeof name - 1;
+    memcpy(name, spec, length);
+    name[length] = 0;
+    if (strcmp(name, "check") == 0) {
+        if (is_check(spec + length + (spec[length] == ':')))
+            return DFAL_OK;
+        DF_FAIL(DFAL_E_USAGE,
+                "back end '%s' does not name two back ends: expected check:A:B with A and B of cpu, "
+                "cuda[:N], ref",
+                spec);
+    }
+    if (strcmp(name, "cuda") == 0)
+        DF_FAIL(DFAL_E_USAGE,
+                "back end '%s' has no device number: expected cuda or cuda:N with N from 0 to 9999", spec);
+    return fail_backend(spec, name);
+}
+
+static dfal_status check_isa(const char *isa)
+{
+    size_t count = sizeof isa_names / sizeof *isa_names;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(isa, isa_names[i]) == 0)
+            return DFAL_OK;
+    const char *nearest = df_nearest(isa, isa_names, count);
+    if (nearest)
+        DF_FAIL(DFAL_E_USAGE, "unknown ISA '%s': expected auto, avx2 or avx512; nearest is '%s'", isa,
+                nearest);
+    DF_FAIL(DFAL_E_USAGE, "unknown ISA '%s': expected auto, avx2 or avx512", isa);
+}
+
+static dfal_status copy_string(const char **to, const char *from, const char *otherwise)
+{
+    char *copy;
+    DF_TRY(df_strdup(&copy, from ? from : otherwise));
+    *to = copy;
+    return DFAL_OK;
+}
+
+static dfal_status fill(struct dfal_context *context, const struct dfal_context_options *options)
+{
+    context->options = *options;
+    context->options.backend = context->options.isa = context->options.command_line = NULL;
+    DF_TRY(copy_string(&context->options.backend, options->backend, "auto"));
+    DF_TRY(copy_string(&context->options.isa, options->isa, "auto"));
+    DF_TRY(copy_string(&context->options.command_line, options->command_line, ""));
+    DF_TRY(check_backend(context->options.backend));
+    DF_TRY(check_isa(context->options.isa));
+    if (options->threads < 0 || options->threads > THREAD_LIMIT)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId32 " threads asked for: expected 1 to %d, or 0 for all CPUs",
+                options->threads, THREAD_LIMIT);
+    if (options->memory < 0)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " bytes of memory asked for: expected at least 0", options->memory);
+    context->threads = options->threads ? options->threads : df_cpu_count();
+    context->memory = options->memory ? options->memory : df_memory_available() / 2;
+    if (context->memory <= 0)
+        context->memory = (int64_t)1 << 30; /* the kernel tells nothing: one GiB */
+    return DFAL_OK;
+}
+
+dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options)
+{
+    *out = NULL;
+    struct dfal_context_options defaults;
+    dfal_context_options_init(&defaults);
+    struct dfal_context *context;
+    DF_TRY(df_alloc(&context, 1, sizeof *context));
+    pthread_mutex_init(&context->event_lock, NULL);
+    dfal_status status = fill(context, options ? options : &defaults);
+    if (status != DFAL_OK)
+        dfal_context_destroy(context);
+    else
+        *out = context;
+    return status;
+}
+
+void dfal_context_destroy(dfal_context *context)
+{
+    if (!context)
+        return;
+    if (context->device && context->device_close)
+        context->device_close(context->device);
+    df_free((char *)context->options.backend);
+    df_free((char *)context->options.isa);
+    df_free((char *)context->options.command_line);
+    pthread_mutex_destroy(&context->event_lock);
+    df_free(context);
+}
+
+void dfal_context_stop(dfal_context *context)
+{
+    context->stop = 1;
+}
+
+bool dfal_context_kept_work(const dfal_context *context)
+{
+    return context->kept_work;
+}
+
+dfal_status df_context_check_stop(const struct dfal_context *context)
+{
+    if (context->stop)
+        DF_FAIL(DFAL_E_STOPPED, "stopped on request: the same command continues from the work that is kept");
+    return DFAL_OK;
+}

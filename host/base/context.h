@@ -17,6 +17,8 @@ struct dfal_context {
     volatile sig_atomic_t stop;
     bool kept_work;
     pthread_mutex_t event_lock;
+    dfal_event_fn *tee; /* second sink (df_log_tee), NULL: none */
+    void *tee_user;
     struct df_device *device; /* NULL until df_context_device (backend/backend.h) */
     void (*device_close)(struct df_device *device);
 };

@@ -1,1 +1,320 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/memory.h"
+
+static const char temporary_mark[] = ".tmp.";
+enum { RANDOM_LETTERS = 6 };
+
+/* True, with errno set, when a test wants this operation to fail. */
+static bool fails(enum df_fault kind)
+{
+    if (!df_fault_hits(kind))
+        return false;
+    errno = kind == DF_FAULT_WRITE || kind == DF_FAULT_FSYNC || kind == DF_FAULT_CLOSE ? ENOSPC : EIO;
+    return true;
+}
+
+static bool cannot_create(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM || error == EROFS ||
+           error == EISDIR || error == ENOTEMPTY || error == EEXIST || error == ELOOP ||
+           error == ENAMETOOLONG;
+}
+
+dfal_status df_fail_errno(int error, bool writing, const char *path, const char *doing)
+{
+    dfal_status status = DFAL_E_IO;
+    if (writing)
+        status = cannot_create(error) ? DFAL_E_EXISTS : DFAL_E_IO;
+    else if (error == ENOENT || error == ENOTDIR || error == EACCES)
+        status = DFAL_E_NOINPUT;
+    else if (error == EISDIR)
+        status = DFAL_E_DATA;
+    return df_fail(status, "%s: %s failed: %s", path, doing, strerror(error));
+}
+
+/* The folder that holds path: "." for a bare name. */
+static dfal_status folder_of(char **folder, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return df_strdup(folder, ".");
+    return df_format(folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+/* umask() can only be read by changing it, which other threads would see. */
+static mode_t read_umask(void)
+{
+    mode_t mask = 022;
+    FILE *file = fopen("/proc/self/status", "re");
+    if (!file)
+        return mask;
+    char line[256];
+    unsigned int value;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "Umask: %o", &value) == 1)
+            mask = (mode_t)value;
+    fclose(file);
+    return mask;
+}
+
+dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
+{
+    *temporary = NULL;
+    *fd = -1;
+    char *name;
+    DF_TRY(df_format(&name, "%s%sXXXXXX", path, temporary_mark));
+    dfal_status status = DFAL_OK;
+    int file = fails(DF_FAULT_OPEN) ? -1 : mkostemp(name, O_CLOEXEC);
+    if (file < 0) {
+        status = df_fail_errno(errno, true, path, "creating a temporary file beside it");
+    } else if (fchmod(file, 0666 & ~read_umask()) != 0) {
+        status = df_fail_errno(errno, true, name, "setting its mode");
+        close(file);
+        unlink(name);
+    }
+    if (status != DFAL_OK) {
+        df_free(name);
+        return status;
+    }
+    *temporary = name;
+    *fd = file;
+    return DFAL_OK;
+}
+
+static dfal_status close_checked(int fd, const char *path)
+{
+    bool failed = fails(DF_FAULT_CLOSE);
+    int error = errno;
+    if (close(fd) != 0 && !failed) {
+        failed = true;
+        error = errno;
+    }
+    return failed ? df_fail_errno(error, true, path, "closing") : DFAL_OK;
+}
+
+/* fsync a file or a folder by name. Some file systems cannot sync a folder and say EINVAL. */
+static dfal_status sync_path(const char *path, bool folder)
+{
+    int flags = O_RDONLY | O_CLOEXEC | (folder ? O_DIRECTORY : O_NOFOLLOW);
+    int fd = fails(DF_FAULT_OPEN) ? -1 : open(path, flags);
+    if (fd < 0)
+        return df_fail_errno(errno, true, path, "opening it for fsync");
+    dfal_status status = DFAL_OK;
+    if ((fails(DF_FAULT_FSYNC) || fsync(fd) != 0) && !(folder && errno == EINVAL))
+        status = df_fail_errno(errno, true, path, "fsync");
+    DF_KEEP_FIRST(status, close_checked(fd, path));
+    return status;
+}
+
+dfal_status df_file_publish(const char *temporary, const char *path)
+{
+    char *folder = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, folder_of(&folder, path));
+    DF_TRY_TO(done, status, sync_path(temporary, false));
+    if (fails(DF_FAULT_RENAME) || rename(temporary, path) != 0) {
+        status = df_fail_errno(errno, true, path, "renaming the finished temporary to it");
+        goto done;
+    }
+    DF_TRY_TO(done, status, sync_path(folder, true));
+done:
+    if (status != DFAL_OK)
+        unlink(temporary);
+    df_free(folder);
+    return status;
+}
+
+static bool is_temporary_of(const char *entry, const char *base)
+{
+    size_t length = strlen(base), mark = sizeof temporary_mark - 1;
+    return strncmp(entry, base, length) == 0 && strncmp(entry + length, temporary_mark, mark) == 0 &&
+           strlen(entry + length + mark) == RANDOM_LETTERS;
+}
+
+void df_file_sweep(const char *path)
+{
+    char *folder;
+    if (folder_of(&folder, path) != DFAL_OK)
+        return;
+    const char *slash = strrchr(path, '/');
+    DIR *directory = opendir(folder);
+    df_free(folder);
+    if (!directory)
+        return;
+    int at = dirfd(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        if (!is_temporary_of(entry->d_name, slash ? slash + 1 : path))
+            continue;
+        int fd = openat(at, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (!held)
+            unlinkat(at, entry->d_name, 0);
+        close(fd);
+    }
+    closedir(directory);
+}
+
+static dfal_status write_all(int fd, const char *path, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = fails(DF_FAULT_WRITE) ? -1 : write(fd, bytes, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return df_fail_errno(errno, true, path, "writing");
+        bytes += written;
+        size -= (size_t)written;
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_file_write(const char *path, const void *bytes, size_t size)
+{
+    char *temporary;
+    int fd;
+    DF_TRY(df_file_temporary(&temporary, &fd, path));
+    (void)flock(fd, LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
+    dfal_status status = write_all(fd, path, bytes, size);
+    DF_KEEP_FIRST(status, close_checked(fd, path));
+    if (status == DFAL_OK)
+        status = df_file_publish(temporary, path);
+    else
+        unlink(temporary);
+    df_free(temporary);
+    return status;
+}
+
+static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path, size_t limit)
+{
+    size_t room = 1 << 16;
+    struct stat facts;
+    if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) {
+        if ((uintmax_t)facts.st_size > limit)
+            DF_FAIL(DFAL_E_DATA, "%s: the file has %jd bytes, expected at most %zu", path,
+                    (intmax_t)facts.st_size, limit);
+        room = (size_t)facts.st_size + 2;
+    }
+    size_t used = 0;
+    DF_TRY(df_alloc(bytes, (int64_t)room, 1));
+    for (;;) {
+        if (used + 1 >= room) {
+            DF_TRY(df_resize(bytes, (int64_t)room, (int64_t)room * 2, 1));
+            room *= 2;
+        }
+        ssize_t got = fails(DF_FAULT_READ) ? -1 : read(fd, *bytes + used, room - used - 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return df_fail_errno(errno, false, path, "reading");
+        if (got == 0)
+            break;
+        used += (size_t)got;
+        if (used > limit)
+            DF_FAIL(DFAL_E_DATA, "%s: the file has more than %zu bytes, expected at most that", path, limit);
+    }
+    (*bytes)[used] = 0;
+    *size = used;
+    return DFAL_OK;
+}
+
+dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit)
+{
+    *bytes = NULL;
+    *size = 0;
+    int fd = fails(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return df_fail_errno(errno, false, path, "opening");
+    dfal_status status = read_all(bytes, size, fd, path, limit);
+    close(fd);
+    if (status != DFAL_OK) {
+        df_free(*bytes);
+        *bytes = NULL;
+        *size = 0;
+    }
+    return status;
+}
+
+bool df_file_exists(const char *path)
+{
+    struct stat facts;
+    return lstat(path, &facts) == 0;
+}
+
+bool df_folder_exists(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+dfal_status df_folder_create(const char *path)
+{
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && df_folder_exists(path)))
+        return DFAL_OK;
+    return df_fail_errno(errno, true, path, "creating the folder");
+}
+
+/* Remove what is in a folder, then the folder; levels counts the folders that may still be below. */
+static dfal_status remove_at(int parent, const char *name, const char *path, int levels)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (!directory) {
+        int error = errno;
+        if (fd >= 0)
+            close(fd);
+        return error == ENOENT ? DFAL_OK : df_fail_errno(error, true, path, "opening the folder");
+    }
+    dfal_status status = DFAL_OK;
+    for (struct dirent *entry; status == DFAL_OK && (entry = readdir(directory));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, entry->d_name, 0) == 0)
+            continue;
+        if (errno == EISDIR && levels > 0)
+            status = remove_at(fd, entry->d_name, path, levels - 1);
+        else
+            status = df_fail_errno(errno, true, path, "removing what is in the folder");
+    }
+    closedir(directory);
+    if (status == DFAL_OK && unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+        status = df_fail_errno(errno, true, path, "removing the folder");
+    return status;
+}
+
+dfal_status df_folder_remove(const char *path)
+{
+    return remove_at(AT_FDCWD, path, path, 1);
+}
+
+dfal_status df_file_check_target(const char *path, bool force)
+{
+    if (!*path)
+        DF_FAIL(DFAL_E_EXISTS, "the output's name is empty: expected the name of a file");
+    if (df_folder_exists(path))
+        DF_FAIL(DFAL_E_EXISTS, "%s: this is a folder, expected the name of a file", path);
+    if (!force && df_file_exists(path))
+        DF_FAIL(DFAL_E_EXISTS, "%s: the output exists; --force replaces it", path);
+    char *folder;
+    DF_TRY(folder_of(&folder, path));
+    dfal_status status = DFAL_OK;
+    if (!df_folder_exists(folder))
+        status = df_fail(DFAL_E_EXISTS, "%s: the folder '%s' does not exist", path, folder);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = df_fail_errno(errno, true, path, "writing into its folder");
+    df_free(folder);
+    return status;
+}

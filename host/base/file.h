@@ -10,9 +10,11 @@
 /* Make an empty temporary beside path (mkostemp, mode from umask, no link followed): TARGET.tmp.XXXXXX.
  * Errors   E_EXISTS the folder is missing or not writable; E_IO */
 dfal_status df_file_temporary(char **temporary, int *fd, const char *path);
-/* fsync temporary, rename it over path, fsync the folder. On error the temporary is removed. */
+/* fsync temporary, rename it over path, fsync the folder. On error the temporary is removed. A link at path is
+ * replaced, not followed. */
 dfal_status df_file_publish(const char *temporary, const char *path);
-/* Remove stale temporaries TARGET.tmp.* beside path left by a dead process. */
+/* Remove stale temporaries TARGET.tmp.XXXXXX beside path left by a dead process. One that somebody holds
+ * under flock (HDF5 does while it writes) is left alone. */
 void df_file_sweep(const char *path);
 /* Write text atomically. */
 dfal_status df_file_write(const char *path, const void *bytes, size_t size);
@@ -25,7 +27,9 @@ dfal_status df_folder_create(const char *path); /* fine when it is there */
 dfal_status df_folder_remove(const char *path); /* with its plain files, one level of folders */
 /* E_EXISTS when path exists and force is off; E_EXISTS when its folder does not exist. */
 dfal_status df_file_check_target(const char *path, bool force);
-/* Map errno to a status: ENOENT E_NOINPUT, EACCES/EROFS/EISDIR E_EXISTS for writing, else E_IO. */
+/* Map errno to a status. For reading: ENOENT, ENOTDIR, EACCES E_NOINPUT, EISDIR E_DATA, else E_IO.
+ * For writing: ENOENT, ENOTDIR, EACCES, EPERM, EROFS, EISDIR, ENOTEMPTY E_EXISTS (cannot create), else E_IO.
+ * The message: "PATH: DOING failed: TEXT OF ERRNO". */
 dfal_status df_fail_errno(int error, bool writing, const char *path, const char *doing);
 
 #endif

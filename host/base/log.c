@@ -1,1 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { LINE_SIZE = 2048 };
+
+void df_say(struct dfal_context *context, dfal_level level, const char *name, const struct dfal_field *fields,
+            int32_t field_count, const char *format, ...)
+{
+    if (!context || (!context->options.event && !context->tee))
+        return;
+    char text[LINE_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct dfal_event event = {level, name, text, fields, field_count};
+    pthread_mutex_lock(&context->event_lock);
+    if (context->options.event)
+        context->options.event(context->options.event_user, &event);
+    if (context->tee)
+        context->tee(context->tee_user, &event);
+    pthread_mutex_unlock(&context->event_lock);
+}
+
+void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user)
+{
+    pthread_mutex_lock(&context->event_lock);
+    context->tee = sink;
+    context->tee_user = user;
+    pthread_mutex_unlock(&context->event_lock);
+}
+
+double df_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void df_time_iso(char text[32])
+{
+    time_t now = time(NULL);
+    struct tm parts;
+    gmtime_r(&now, &parts);
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}

@@ -1,1 +1,129 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/memory.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/fault.h"
+
+enum { ALIGNMENT = 64 };
+
+/* Stands in the cache line before the memory given out. */
+struct header {
+    void *raw; /* what calloc gave */
+    size_t bytes;
+};
+
+static atomic_int_least64_t live_count, total_count;
+
+static struct header *header_of(void *pointer)
+{
+    return (struct header *)((char *)pointer - ALIGNMENT);
+}
+
+/* calloc and not aligned_alloc + memset: large blocks stay untouched pages until used. */
+static dfal_status allocate(void **out, int64_t count, size_t size)
+{
+    *out = NULL;
+    if (count < 0)
+        DF_FAIL(DFAL_E_INTERNAL, "cannot allocate %" PRId64 " elements: the count is negative", count);
+    size_t bytes;
+    if (__builtin_mul_overflow((size_t)count, size, &bytes) || bytes > ((size_t)1 << 62))
+        DF_FAIL(DFAL_E_MEMORY, "cannot allocate %" PRId64 " elements of %zu bytes: the product overflows",
+                count, size);
+    char *raw = df_fault_hits(DF_FAULT_ALLOC) ? NULL : calloc(1, bytes + 2 * ALIGNMENT);
+    if (!raw)
+        DF_FAIL(DFAL_E_MEMORY, "out of memory: %zu bytes are not available", bytes);
+    uintptr_t address = ((uintptr_t)raw + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    void *pointer = raw + (address - (uintptr_t)raw);
+    *header_of(pointer) = (struct header){raw, bytes};
+    atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&total_count, 1, memory_order_relaxed);
+    *out = pointer;
+    return DFAL_OK;
+}
+
+dfal_status df_alloc(void *out_pointer, int64_t count, size_t size)
+{
+    void *pointer;
+    dfal_status status = allocate(&pointer, count, size);
+    memcpy(out_pointer, &pointer, sizeof pointer);
+    return status;
+}
+
+dfal_status df_resize(void *pointer_to_pointer, int64_t old_count, int64_t count, size_t size)
+{
+    void *old, *grown;
+    memcpy(&old, pointer_to_pointer, sizeof old);
+    DF_TRY(allocate(&grown, count, size));
+    if (old) {
+        size_t keep = (size_t)(old_count < count ? old_count : count) * size;
+        size_t held = header_of(old)->bytes;
+        memcpy(grown, old, keep < held ? keep : held);
+        df_free(old);
+    }
+    memcpy(pointer_to_pointer, &grown, sizeof grown);
+    return DFAL_OK;
+}
+
+void df_free(void *pointer)
+{
+    if (!pointer)
+        return;
+    void *raw = header_of(pointer)->raw;
+    atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
+    free(raw);
+}
+
+dfal_status df_strdup(char **out, const char *text)
+{
+    size_t length = strlen(text);
+    DF_TRY(df_alloc(out, (int64_t)length + 1, 1));
+    memcpy(*out, text, length + 1);
+    return DFAL_OK;
+}
+
+dfal_status df_format(char **out, const char *format, ...)
+{
+    *out = NULL;
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    dfal_status status = DFAL_OK;
+    if (length < 0)
+        status = df_fail(DFAL_E_INTERNAL, "cannot format text with '%s'", format);
+    if (status == DFAL_OK)
+        status = df_alloc(out, (int64_t)length + 1, 1);
+    if (status == DFAL_OK)
+        vsnprintf(*out, (size_t)length + 1, format, again);
+    va_end(again);
+    va_end(arguments);
+    return status;
+}
+
+int64_t df_alloc_live(void)
+{
+    return atomic_load_explicit(&live_count, memory_order_relaxed);
+}
+
+int64_t df_alloc_total(void)
+{
+    return atomic_load_explicit(&total_count, memory_order_relaxed);
+}
+
+int64_t df_memory_peak(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+void dfal_string_free(char *string)
+{
+    df_free(string);
+}
