@@ -59,24 +59,25 @@ DF_FN int df_pool_is_halving(const struct df_io *io)
            2 * io->p.pool.out_h <= io->p.pool.in_h && 2 * io->p.pool.out_w <= io->p.pool.in_w;
 }
 
-DF_FN void df_maxpool_halve(df_real *y, int32_t *arg, const df_real *x, int32_t in_w, int32_t out_h,
-                            int32_t out_w)
+DF_FN void df_maxpool_halve(df_real *y, int32_t *arg, const df_real *x, int64_t in_w, int64_t out_h,
+                            int64_t out_w)
 {
-    for (int32_t oh = 0; oh < out_h; oh++) {
-        const df_real *top = x + (int64_t)2 * oh * in_w, *low = top + in_w;
-        const int32_t base = 2 * oh * in_w;
-        for (int32_t ow = 0; ow < out_w; ow++) {
-            const df_real b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
-            df_real best = top[2 * ow];
+    const int32_t below = (int32_t)in_w;
+    for (int64_t oh = 0; oh < out_h; oh++) {
+        const df_real *top = x + 2 * oh * in_w, *low = top + in_w;
+        const int32_t base = (int32_t)(2 * oh * in_w);
+        for (int64_t ow = 0; ow < out_w; ow++) {
+            const df_real a = top[2 * ow], b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
+            df_real best = a;
             int32_t at = 0;
             at = df_max_takes(b, best) ? 1 : at;
             best = df_max_takes(b, best) ? b : best;
-            at = df_max_takes(c, best) ? in_w : at;
+            at = df_max_takes(c, best) ? below : at;
             best = df_max_takes(c, best) ? c : best;
-            at = df_max_takes(d, best) ? in_w + 1 : at;
+            at = df_max_takes(d, best) ? below + 1 : at;
             best = df_max_takes(d, best) ? d : best;
             y[oh * out_w + ow] = best;
-            arg[oh * out_w + ow] = base + 2 * ow + at;
+            arg[oh * out_w + ow] = base + 2 * (int32_t)ow + at;
         }
     }
 }

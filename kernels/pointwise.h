@@ -91,14 +91,14 @@ DF_FN void df_scatter_rows_at(const struct df_io *io, int64_t row, int64_t col)
 }
 
 /* sum_parts   y [rows, cols] = parts[0] + parts[1] + ... in index order; parts [p.sum.parts, rows, cols]
- * No parts give 0. */
+ * At least one part. */
 DF_FN void df_sum_parts_at(const struct df_io *io, int64_t row, int64_t col)
 {
-    const int64_t i = row * io->cols + col, stride = io->rows * io->cols;
-    const df_real *parts = (const df_real *)io->in[0];
-    df_real sum = io->p.sum.parts > 0 ? parts[i] : 0;
-    for (int64_t part = 1; part < io->p.sum.parts; part++)
-        sum += parts[part * stride + i];
+    const int64_t i = row * io->cols + col, stride = io->rows * io->cols, parts = io->p.sum.parts;
+    const df_real *x = (const df_real *)io->in[0] + i;
+    df_real sum = x[0];
+    for (int64_t part = 1; part < parts; part++)
+        sum += x[part * stride];
     ((df_real *)io->out[0])[i] = sum;
 }
 
