@@ -1,1 +1,304 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "run/config.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "models/models.h"
+#include "run/text.h"
+#include "strategy/strategy.h"
+
+enum { MAX_FILE = 1 << 20 };
+
+/* The file's folder as an absolute path, so that config.yaml of a run directory means the same from anywhere.
+ */
+static dfal_status folder_of(char *folder, const char *path)
+{
+    char text[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int length = slash ? snprintf(text, sizeof text, "%.*s", (int)(slash > path ? slash - path : 1), path)
+                       : snprintf(text, sizeof text, ".");
+    if (length >= (int)sizeof text || !realpath(text, folder))
+        DF_FAIL(DFAL_E_NOINPUT, "%s: its folder cannot be found, expected a readable path", path);
+    return DFAL_OK;
+}
+
+static dfal_status load_file(struct df_run_config *config, const char *path)
+{
+    char folder[PATH_MAX];
+    char *text = NULL;
+    size_t size = 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_FILE));
+    DF_TRY_TO(done, status, folder_of(folder, path));
+    status = df_run_config_parse(config, text, size, path, folder, DFAL_E_CONFIG);
+done:
+    df_free(text);
+    return status;
+}
+
+static dfal_status take_path(char *to, const char *path)
+{
+    if (!path)
+        return DFAL_OK;
+    if (snprintf(to, DF_CONFIG_TEXT, "%s", path) >= DF_CONFIG_TEXT)
+        DF_FAIL(DFAL_E_USAGE, "%.80s...: the path has more than %d bytes", path, DF_CONFIG_TEXT - 1);
+    return DFAL_OK;
+}
+
+/* What a flag or --set gave is relative to here, and config.yaml must mean the same from anywhere. */
+static dfal_status make_absolute(char *path)
+{
+    char here[PATH_MAX], text[DF_CONFIG_TEXT];
+    if (!path[0] || path[0] == '/')
+        return DFAL_OK;
+    if (!getcwd(here, sizeof here))
+        DF_FAIL(DFAL_E_IO, "the current folder cannot be read, expected a readable one");
+    memcpy(text, path, sizeof text);
+    if (snprintf(path, DF_CONFIG_TEXT, "%s/%s", here, text) >= DF_CONFIG_TEXT)
+        DF_FAIL(DFAL_E_USAGE, "%.80s...: the path has more than %d bytes", text, DF_CONFIG_TEXT - 1);
+    return DFAL_OK;
+}
+
+dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_run_options *options,
+                               const struct dfal_context_options *flags)
+{
+    df_run_config_init(config);
+    if (options->preset) {
+        const char *yaml = NULL;
+        DF_TRY(df_run_preset(&yaml, options->preset));
+        DF_TRY(df_run_config_parse(config, yaml, strlen(yaml), options->preset, NULL, DFAL_E_INTERNAL));
+    }
+    if (options->config_path)
+        DF_TRY(load_file(config, options->config_path));
+    for (int32_t i = 0; i < options->set_count; i++)
+        DF_TRY(df_run_config_set(config, options->set[i]));
+    DF_TRY(take_path(config->train, options->train_path));
+    DF_TRY(take_path(config->test, options->test_path));
+    DF_TRY(make_absolute(config->train));
+    DF_TRY(make_absolute(config->test));
+    if (!df_model_exists(config->network) && strpbrk(config->network, "/."))
+        DF_TRY(make_absolute(config->network));
+    if (flags && flags->seed != 1)
+        config->seed = flags->seed;
+    config->training.sgd = !strcmp(config->optimizer, "sgd");
+    const char *source = options->config_path ? options->config_path : "the configuration";
+    if (config->annotations < config->initial)
+        DF_FAIL(DFAL_E_CONFIG, "%s: annotations is %lld, expected at least initial, %lld", source,
+                (long long)config->annotations, (long long)config->initial);
+    return DFAL_OK;
+}
+
+struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy)
+{
+    struct df_strategy_config options = config->options[df_strategy_known_index(config->strategy[strategy])];
+    if (options.subsample < 0)
+        options.subsample = config->subsample;
+    return options;
+}
+
+/* ---- canonical YAML ---------------------------------------------------------------------------------- */
+
+/* Text that needs no quotes in YAML; the reader's own test decides about numbers and words. */
+static bool is_plain(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
+    if (strspn(text, safe) != strlen(text) ||
+        !strpbrk(text, "abcdfghijklmpqrstuvwxyzABCDFGHIJKLMPQRSTUVWXYZ/"))
+        return false;
+    static const char *const words[] = {"null",  "y",  "n",   "yes",  "no",  "true",
+                                        "false", "on", "off", ".nan", ".inf"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (!strcasecmp(text + (text[0] == '-'), words[i]))
+            return false;
+    return text[0] != '-';
+}
+
+static void put_text(struct df_text *out, const char *text)
+{
+    if (is_plain(text)) {
+        df_text_add(out, "%s", text);
+        return;
+    }
+    df_text_add(out, "\"");
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            df_text_add(out, "\\%c", *c);
+        else if (*c < 32 || *c == 127)
+            df_text_add(out, "\\x%02x", *c);
+        else
+            df_text_add(out, "%c", *c);
+    }
+    df_text_add(out, "\"");
+}
+
+/* The shortest digits that read back as the same number, with the point that YAML 1.1 wants. */
+static void put_real(struct df_text *out, double value)
+{
+    char text[40];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    char *exponent = strchr(text, 'e');
+    if (exponent && !strchr(text, '.'))
+        df_text_add(out, "%.*s.0%s", (int)(exponent - text), text, exponent);
+    else
+        df_text_add(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+static void put_value(struct df_text *out, const struct df_key *key, struct df_run_config *config,
+                      int32_t strategy)
+{
+    const void *field = df_key_field(key, config, strategy);
+    switch (key->kind) {
+    case DF_KEY_I32:
+        df_text_add(out, "%d", *(const int32_t *)field);
+        break;
+    case DF_KEY_I64:
+        df_text_add(out, "%lld", (long long)*(const int64_t *)field);
+        break;
+    case DF_KEY_COUNT_OR_ALL:
+        if (*(const int64_t *)field)
+            df_text_add(out, "%lld", (long long)*(const int64_t *)field);
+        else
+            df_text_add(out, "all");
+        break;
+    case DF_KEY_U64:
+        df_text_add(out, "%llu", (unsigned long long)*(const uint64_t *)field);
+        break;
+    case DF_KEY_REAL:
+        put_real(out, *(const double *)field);
+        break;
+    case DF_KEY_STRATEGIES:
+        df_text_add(out, "[");
+        for (int32_t i = 0; i < config->strategy_count; i++)
+            df_text_add(out, "%s%s", i ? ", " : "", config->strategy[i]);
+        df_text_add(out, "]");
+        break;
+    case DF_KEY_TEXT:
+    case DF_KEY_PATH:
+    case DF_KEY_CHOICE:
+        put_text(out, field);
+        break;
+    }
+}
+
+/* Keys of options.* that shape what a strategy does. */
+static bool concerns(const struct df_key *key, const struct df_strategy *strategy)
+{
+    const char *name = strrchr(key->path, '.') + 1;
+    if (!strcmp(name, "deepfool"))
+        return strategy->needs & DF_NEED_MARGINS;
+    if (!strcmp(name, "passes"))
+        return strategy->needs & DF_NEED_PASSES;
+    return !strcmp(name, "subsample");
+}
+
+static dfal_status put_options(struct df_text *out, struct df_run_config *config)
+{
+    df_text_add(out, "options:\n");
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const struct df_strategy *strategy = NULL;
+        DF_TRY(df_strategy_find(&strategy, config->strategy[s]));
+        int32_t known = df_strategy_known_index(config->strategy[s]);
+        config->options[known] = df_run_strategy_options(config, s);
+        df_text_add(out, "  %s: {", config->strategy[s]);
+        const char *comma = "";
+        for (int32_t k = 0; k < df_run_key_count; k++) {
+            const struct df_key *key = &df_run_keys[k];
+            if (!strchr(key->path, '*') || !concerns(key, strategy))
+                continue;
+            df_text_add(out, "%s%s: ", comma, strrchr(key->path, '.') + 1);
+            put_value(out, key, config, known);
+            comma = ", ";
+        }
+        df_text_add(out, "}\n");
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
+{
+    struct df_run_config copy = *config;
+    struct df_text out = {0};
+    char group[32] = "";
+    dfal_status status = DFAL_OK;
+    *yaml = NULL;
+    for (int32_t k = 0; k < df_run_key_count && status == DFAL_OK; k++) {
+        const struct df_key *key = &df_run_keys[k];
+        const char *dot = strchr(key->path, '.');
+        int length = dot ? (int)(dot - key->path) : 0;
+        bool opens = length && (strncmp(group, key->path, (size_t)length) || group[length]);
+        snprintf(group, sizeof group, "%.*s", length, key->path);
+        if (strchr(key->path, '*')) {
+            if (opens)
+                status = put_options(&out, &copy);
+            continue;
+        }
+        if (key->kind == DF_KEY_PATH && !*(const char *)df_key_field(key, &copy, 0)) {
+            group[0] = 0; /* an absent path opens no group */
+            continue;
+        }
+        if (opens)
+            df_text_add(&out, "%s:\n", group);
+        df_text_add(&out, "%s%s: ", length ? "  " : "", dot ? dot + 1 : key->path);
+        put_value(&out, key, &copy, 0);
+        df_text_add(&out, "\n");
+    }
+    DF_KEEP_FIRST(status, df_text_take(&out, yaml));
+    return status;
+}
+
+dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
+                                  const char *path)
+{
+    struct df_run_config a = *ours, b = *theirs;
+    a.train[0] = a.test[0] = b.train[0] = b.test[0] = 0;
+    char *text_a = NULL, *text_b = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_run_config_yaml(&text_a, &a));
+    DF_TRY_TO(done, status, df_run_config_yaml(&text_b, &b));
+    char group[32] = "";
+    for (const char *p = text_a, *q = text_b; *p || *q;) {
+        size_t n = strcspn(p, "\n"), m = strcspn(q, "\n");
+        if (n != m || strncmp(p, q, n)) {
+            const char *line = *p ? p : q;
+            bool nested = *line == ' ';
+            line += strspn(line, " ");
+            const char *other = q + strspn(q, " ");
+            status =
+                df_fail(DFAL_E_CONFIG,
+                        "%s is unfinished and of another configuration: %s%s%.*s, expected what it was begun "
+                        "with, %.*s (--force begins anew)",
+                        path, nested ? group : "", nested ? "." : "", (int)strcspn(line, "\n"), line,
+                        (int)strcspn(other, "\n"), other);
+            goto done;
+        }
+        if (*p != ' ')
+            snprintf(group, sizeof group, "%.*s", (int)strcspn(p, ":"), p);
+        p += n + (p[n] == '\n');
+        q += m + (q[m] == '\n');
+    }
+done:
+    df_free(text_a);
+    df_free(text_b);
+    return status;
+}
+
+dfal_status dfal_run_print_config(dfal_context *context, char **yaml, const struct dfal_run_options *options)
+{
+    struct df_run_config config;
+    *yaml = NULL;
+    DF_TRY(df_run_config_load(&config, options, context ? &context->options : NULL));
+    return df_run_config_yaml(yaml, &config);
+}

@@ -1,34 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration of a run: one key table, YAML through libyaml's parser, --set, presets, defaults. */
+/* The configuration of a run: one key table (config_keys.c) serves the YAML reader, --set, presets and
+ * printing. */
 #ifndef DF_RUN_CONFIG_H
 #define DF_RUN_CONFIG_H
 
 #include "net/train.h"
 
-enum { DF_MAX_STRATEGIES = 16 };
+enum { DF_MAX_STRATEGIES = 16, DF_CONFIG_TEXT = 1024 };
+
 /* options.<strategy>: */
 struct df_strategy_config {
-    char name[32];
     int64_t subsample; /* -1: the run's; 0: all */
-    char deepfool[16]; /* preset; "" lts4 */
-    int32_t passes;
+    char deepfool[16]; /* preset */
+    int32_t passes;    /* bald */
+    char program[16];  /* coreset */
 };
 struct df_run_config {
-    char *train, *test; /* paths, made absolute against the file's folder */
-    char network[256];
-    struct df_strategy_config strategy[DF_MAX_STRATEGIES];
+    char train[DF_CONFIG_TEXT],
+        test[DF_CONFIG_TEXT];     /* paths, relative ones resolved against the file's folder; "" */
+    char network[DF_CONFIG_TEXT]; /* built-in name or path */
+    char strategy[DF_MAX_STRATEGIES][32];
     int32_t strategy_count;
-    int64_t initial, query, annotations, subsample; /* subsample 0: all */
+    struct df_strategy_config options[DF_MAX_STRATEGIES]; /* by df_strategy_known_index */
+    int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
-    struct df_training_options training;
-    char keep[8]; /* last | all | none */
+    char optimizer[16];
+    struct df_training_options training; /* its seed is the caller's to set */
+    char keep[16];                       /* last | all | none */
     uint64_t seed;
 };
-void df_run_config_clear(struct df_run_config *config);
-/* default < preset < file < set < flags. Errors   E_CONFIG file, line, key, value, the nearest key */
+
+/* The kinds of value a key may have. */
+enum df_key_kind {
+    DF_KEY_I32,
+    DF_KEY_I64,
+    DF_KEY_COUNT_OR_ALL, /* int64_t, "all" is 0 */
+    DF_KEY_U64,
+    DF_KEY_REAL,
+    DF_KEY_TEXT,   /* char[DF_CONFIG_TEXT] */
+    DF_KEY_PATH,   /* the same */
+    DF_KEY_CHOICE, /* char[16], one of the words of `choices` */
+    DF_KEY_STRATEGIES,
+};
+/* One key. A "*" in its path stands for a strategy's name; its offset is then inside df_strategy_config. */
+struct df_key {
+    const char *path;
+    enum df_key_kind kind;
+    size_t offset;
+    double low, high; /* bounds, both allowed (REAL: `high` itself only when high_open is not set) */
+    bool low_open, high_open;
+    const char *choices; /* words separated by '|' */
+};
+extern const struct df_key df_run_keys[];
+extern const int32_t df_run_key_count;
+/* Where a key's value stands; strategy is the index of the "*", ignored by other keys. */
+void *df_key_field(const struct df_key *key, struct df_run_config *config, int32_t strategy);
+/* "an integer from 1 to 100": what the key expects, for messages. */
+void df_key_expectation(const struct df_key *key, char *text, size_t size);
+
+/* Defaults. */
+void df_run_config_init(struct df_run_config *config);
+/* Lay YAML text over config. source names it in messages, folder (may be NULL) is what its paths are relative
+ * to. Errors   `error` with source, line, key, value, expectation, nearest name */
+dfal_status df_run_config_parse(struct df_run_config *config, const char *text, size_t size,
+                                const char *source, const char *folder, dfal_status error);
+/* Lay one "key.path=value" over config. Errors   E_USAGE */
+dfal_status df_run_config_set(struct df_run_config *config, const char *assignment);
+/* YAML of a preset; NULL and the nearest name in the message when unknown. */
+dfal_status df_run_preset(const char **yaml, const char *name);
+
+/* default < preset < file < set < train_path, test_path, a context seed other than 1.
+ * Errors   E_CONFIG file, line, key, value, the nearest key; E_USAGE the same in --set, unknown preset;
+ *          E_UNAVAILABLE a strategy that is not in this version; E_NOINPUT the file is missing */
 dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_run_options *options,
                                const struct dfal_context_options *flags);
-/* Canonical YAML: the same configuration gives the same bytes. Free with df_free. */
+/* Canonical YAML: the same configuration gives the same bytes, and reading them gives the same configuration.
+ * Options of strategies that are not run are left out. Free with df_free. */
 dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config);
+/* E_CONFIG naming the first key that differs; data.train and data.test are left to the pools' fingerprints.
+ */
+dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
+                                  const char *path);
+/* The options that a listed strategy runs under: subsample resolved (0: all). */
+struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy);
 
 #endif

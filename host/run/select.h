@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One selection: compute what a strategy needs for its candidates, rank, and find the twins. Used by `select` and by
- * every round of `run`. */
+/* One selection: compute what a strategy needs for its candidates, rank, and find the twins. Used by `select`
+ * and by every round of `run`. */
 #ifndef DF_RUN_SELECT_H
 #define DF_RUN_SELECT_H
 
+#include "run/text.h"
 #include "strategy/strategy.h"
 
 struct df_selection_options {
@@ -11,7 +12,7 @@ struct df_selection_options {
     int64_t count;
     int64_t subsample; /* 0: all */
     struct df_deepfool deepfool;
-    const char *unconverged;
+    const char *unconverged; /* NULL: last */
     uint64_t seed;
     int64_t batch;
     const struct df_scores *scores; /* NULL: compute margins; else those of a scores file, rows by index */
@@ -19,19 +20,36 @@ struct df_selection_options {
 };
 struct df_selection {
     int64_t count;
-    int64_t *index; /* rows of the pool, in rank order */
-    double *score;
-    int32_t *predicted, *adversarial_class;
-    double *confidence;
-    uint8_t *status;  /* DFAL_SCORE_*; OK for strategies without margins */
-    int64_t size;     /* D */
-    float *twin;      /* [count, D], network input; NULL without twins; rows whose status is not OK are zero */
+    int64_t *index;                         /* rows of the pool, in rank order */
+    double *score;                          /* NAN: the strategy has none */
+    int32_t *predicted, *adversarial_class; /* -1: none */
+    double *confidence;                     /* largest softmax probability */
+    uint8_t *status;                        /* DFAL_SCORE_*; OK for strategies without margins */
+    int64_t size;                           /* D */
+    float *twin; /* [count, D], network input; NULL without twins; rows whose status is not OK are zero */
+    int64_t nonfinite; /* candidates passed over: an input or a logit was not finite */
     double seconds;
 };
 void df_selection_clear(struct df_selection *selection);
-/* candidates [n]: unlabelled rows of the pool, any order. */
-dfal_status df_select(struct dfal_context *context, struct df_device *device, const struct df_network *network,
-                      struct df_pool *pool, const int64_t *candidates, int64_t n,
-                      const struct df_selection_options *options, struct df_selection *selection);
+/* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
+ * out. Order    the result does not depend on the order of the candidates, nor on batch and threads Errors
+ * E_UNAVAILABLE a need no part of this build computes; E_DATA a scores file without a candidate's row */
+dfal_status df_select(struct dfal_context *context, struct df_device *device,
+                      const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
+                      int64_t n, const struct df_selection_options *options, struct df_selection *selection);
+
+/* The columns of QUERIES.csv, "rank,id,...", without a line end. */
+#define DF_QUERY_COLUMNS "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
+/* One line of them. */
+void df_query_line(struct df_text *text, const struct dfal_query *query);
+/* The i-th of a selection; id and strategy are borrowed. */
+struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,
+                                     const char *strategy, int32_t label);
+
+/* Pairs of chosen samples that are nearly the same: their distance is under 5 % of the median distance of all
+ * pairs, or 0. x [count, D]. Of each group only pairs (earlier, later) with the earlier's lowest rank are
+ * given; pairs [2 * count] ranks from 0. Above 2,000 samples only the first 2,000 are compared. */
+dfal_status df_near_duplicates(const float *x, int64_t count, int64_t size, int64_t *pairs,
+                               int64_t *pair_count);
 
 #endif

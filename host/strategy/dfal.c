@@ -1,1 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* DFAL (Ducoffe, Precioso 2018, arXiv:1802.09841): the smallest DeepFool margins among the candidates; each
+ * query brings its adversarial twin, labelled like its source, at the price of one annotation. */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "strategy/strategy.h"
+
+enum { LAST_GROUP = 3 };
+
+/* Group of a status in the order of a scores file; -1: never queried. A sample whose input or logits are not
+ * finite cannot be labelled into anything useful. */
+static int group_of(uint8_t status, const char *unconverged)
+{
+    switch (status) {
+    case DFAL_SCORE_OK:
+    case DFAL_SCORE_TIE:
+        return 0;
+    case DFAL_SCORE_MAX_ITER:
+        if (!strcmp(unconverged, "keep"))
+            return 0;
+        return strcmp(unconverged, "exclude") ? 1 : -1;
+    case DFAL_SCORE_ZERO_GRAD:
+        return 2;
+    case DFAL_SCORE_PRUNED:
+        return 3;
+    default:
+        return -1;
+    }
+}
+
+static dfal_status rank(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
+                        int64_t *chosen)
+{
+    const struct df_scores *margins = candidates->margins;
+    const char *unconverged = candidates->unconverged ? candidates->unconverged : "last";
+    double *score = NULL;
+    *chosen = 0;
+    DF_TRY(df_alloc(&score, candidates->count, sizeof *score));
+    dfal_status status = DFAL_OK;
+    for (int group = 0; group <= LAST_GROUP && *chosen < q && status == DFAL_OK; group++) {
+        int64_t found = 0;
+        for (int64_t i = 0; i < candidates->count; i++)
+            score[i] = group_of(margins->status[i], unconverged) == group ? (double)margins->margin[i] : NAN;
+        status = df_rank_by_score(score, false, candidates, q - *chosen, choices + *chosen, &found);
+        *chosen += found;
+    }
+    df_free(score);
+    return status;
+}
+
+const struct df_strategy df_strategy_dfal = {
+    .name = "dfal",
+    .summary = "smallest DeepFool margin, each query with its adversarial twin",
+    .needs = DF_NEED_MARGINS,
+    .twins = true,
+    .rank = rank,
+};

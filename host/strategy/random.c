@@ -1,1 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Uniform without replacement: the candidates in the order of their own random numbers, so that the list's
+ * order, and who else stands in it, moves nobody. */
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "strategy/strategy.h"
+
+static dfal_status rank(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
+                        int64_t *chosen)
+{
+    double *score = NULL;
+    *chosen = 0;
+    DF_TRY(df_alloc(&score, candidates->count, sizeof *score));
+    for (int64_t i = 0; i < candidates->count; i++)
+        score[i] = df_random_uniform(candidates->seed, DF_STREAM_RANDOM, (uint64_t)candidates->index[i]);
+    dfal_status status = df_rank_by_score(score, false, candidates, q, choices, chosen);
+    for (int64_t i = 0; i < *chosen; i++)
+        choices[i].score = NAN;
+    df_free(score);
+    return status;
+}
+
+const struct df_strategy df_strategy_random = {
+    .name = "random",
+    .summary = "uniform without replacement",
+    .needs = DF_NEED_NOTHING,
+    .rank = rank,
+};

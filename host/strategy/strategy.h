@@ -31,15 +31,21 @@ struct df_strategy {
     int needs;
     bool twins; /* each query brings its adversarial twin */
     /* Fill choices [q] in rank order; *chosen <= q (fewer when candidates run out).
+     * Order    the same rows whatever the candidates' order
      * Ties   by df_random_bits(seed, DF_STREAM_TIES, row of the pool), then row */
     dfal_status (*rank)(const struct df_candidates *candidates, int64_t q, struct df_choice *choices, int64_t *chosen);
 };
 extern const struct df_strategy df_strategy_random, df_strategy_dfal;
 extern const struct df_strategy *const df_strategies[]; /* NULL-terminated */
-/* Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE a name of cli.md not in this build */
+/* Every name the command may ever take, also those of later versions. NULL-terminated. */
+extern const char *const df_strategy_known[];
+int32_t df_strategy_known_index(const char *name); /* -1: unknown */
+/* Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE a known name that is not in this build */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
 
-/* Sort candidates by score ascending (or descending) with the seeded tie order; helper of the strategies. */
+/* Sort candidates by score ascending (or descending) with the seeded tie order; a NAN score is left out.
+ * choices [min(q, count)]. Helper of the strategies.
+ * Order    the result does not depend on the order of the candidates */
 dfal_status df_rank_by_score(const double *score, bool descending, const struct df_candidates *candidates, int64_t q,
                              struct df_choice *choices, int64_t *chosen);
 

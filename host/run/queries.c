@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The query table, and which of the queries are nearly the same sample. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "run/select.h"
+
+enum { COMPARED = 2000 };
+
+struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,
+                                     const char *strategy, int32_t label)
+{
+    return (struct dfal_query){
+        .rank = i + 1,
+        .id = id,
+        .index = selection->index[i],
+        .score = selection->score[i],
+        .strategy = strategy,
+        .predicted = selection->predicted[i],
+        .confidence = selection->confidence[i],
+        .label = label,
+        .adversarial_class = selection->adversarial_class[i],
+    };
+}
+
+void df_query_line(struct df_text *text, const struct dfal_query *query)
+{
+    df_text_add(text, "%lld,", (long long)query->rank);
+    df_text_csv(text, query->id);
+    df_text_add(text, ",%lld,", (long long)query->index);
+    df_text_number(text, query->score);
+    df_text_add(text, ",");
+    df_text_csv(text, query->strategy);
+    df_text_add(text, ",%d,", query->predicted);
+    df_text_number(text, query->confidence);
+    df_text_add(text, ",%d,%d\n", query->label, query->adversarial_class);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double distance(const float *a, const float *b, int64_t size)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < size; i++)
+        sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return sqrt(sum);
+}
+
+dfal_status df_near_duplicates(const float *x, int64_t count, int64_t size, int64_t *pairs,
+                               int64_t *pair_count)
+{
+    int64_t n = count < COMPARED ? count : COMPARED, total = n * (n - 1) / 2, at = 0;
+    double *all = NULL, *sorted = NULL;
+    dfal_status status;
+    *pair_count = 0;
+    if (n < 2)
+        return DFAL_OK;
+    DF_TRY_TO(done, status, df_alloc(&all, total, sizeof *all));
+    DF_TRY_TO(done, status, df_alloc(&sorted, total, sizeof *sorted));
+    for (int64_t j = 1; j < n; j++)
+        for (int64_t i = 0; i < j; i++, at++)
+            sorted[at] = all[at] = distance(x + i * size, x + j * size, size);
+    qsort(sorted, (size_t)total, sizeof *sorted, compare);
+    double limit = 0.05 * sorted[total / 2];
+    at = 0;
+    for (int64_t j = 1; j < n; j++) {
+        int64_t first = -1;
+        for (int64_t i = 0; i < j; i++, at++)
+            if (first < 0 && (all[at] < limit || all[at] == 0))
+                first = i;
+        if (first >= 0) {
+            pairs[2 * *pair_count] = first;
+            pairs[2 * *pair_count + 1] = j;
+            ++*pair_count;
+        }
+    }
+done:
+    df_free(all);
+    df_free(sorted);
+    return status;
+}

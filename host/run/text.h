@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text that grows, and how numbers and names are written into tables. */
+#ifndef DF_RUN_TEXT_H
+#define DF_RUN_TEXT_H
+
+#include "base/status.h"
+
+/* Zero-initialise. Errors are kept until df_text_take. */
+struct df_text {
+    char *bytes;
+    int64_t size, room;
+    dfal_status status;
+};
+void df_text_add(struct df_text *text, const char *format, ...) DFAL_PRINTF(2, 3);
+void df_text_append(struct df_text *text, const char *bytes, int64_t size);
+/* Hand the text over (df_free), or the first error. The struct is empty afterwards. */
+dfal_status df_text_take(struct df_text *text, char **out);
+void df_text_clear(struct df_text *text);
+
+/* A number for a table: 9 digits, so that the same float32 gives the same text and reads back exactly;
+ * "inf", "-inf"; nothing for NAN. */
+void df_text_number(struct df_text *text, double value);
+/* An RFC 4180 field. A spreadsheet takes a field that begins with = + - @, a tab or a return for a formula:
+ * such text gets a ' in front. Quoted where it holds a comma, a quote or a line end. */
+void df_text_csv(struct df_text *text, const char *field);
+/* Text inside HTML or an attribute: & < > " ' are escaped, control bytes and broken UTF-8 become U+FFFD. */
+void df_text_html(struct df_text *text, const char *field);
+/* A JSON string with its quotes; broken UTF-8 becomes U+FFFD. */
+void df_text_json(struct df_text *text, const char *field);
+
+#endif
