@@ -7,7 +7,8 @@
 
 /* Build an uninitialised network for an input and a number of classes.
  * Errors   E_USAGE unknown name (nearest named); E_SHAPE the input is too small for it */
-dfal_status df_model_create(struct df_network **out, const char *name, struct df_shape input, int32_t class_count);
+dfal_status df_model_create(struct df_network **out, const char *name, struct df_shape input,
+                            int32_t class_count);
 bool df_model_exists(const char *name);
 extern const char *const df_model_names[]; /* NULL-terminated */
 

@@ -1,1 +1,215 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/network.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/memory.h"
+#include "graph/graph_json.h"
+
+dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count)
+{
+    *out = NULL;
+    int64_t size;
+    if (input.c < 1 || input.h < 1 || input.w < 1)
+        DF_FAIL(DFAL_E_SHAPE, "A network's input is %lldx%lldx%lld, expected at least one in each direction",
+                (long long)input.c, (long long)input.h, (long long)input.w);
+    DF_TRY(df_checked_product(&size, (int64_t[]){input.c, input.h, input.w}, 3));
+    if (size > DF_MAX_VALUES)
+        DF_FAIL(DFAL_E_SHAPE, "A network's input has %lld values, expected at most %lld", (long long)size,
+                (long long)DF_MAX_VALUES);
+    if (class_count < 1)
+        DF_FAIL(DFAL_E_DATA, "A network has %d classes, expected at least one", class_count);
+    struct df_network *network;
+    DF_TRY(df_alloc(&network, 1, sizeof *network));
+    network->input = input;
+    network->class_count = class_count;
+    network->affine_count = 1;
+    network->output = -1;
+    dfal_status status = df_alloc(&network->scale, 1, sizeof *network->scale);
+    if (status == DFAL_OK)
+        status = df_alloc(&network->offset, 1, sizeof *network->offset);
+    if (status != DFAL_OK) {
+        df_network_destroy(network);
+        return status;
+    }
+    network->scale[0] = 1.0;
+    *out = network;
+    return DFAL_OK;
+}
+
+static void node_clear(struct df_node *node)
+{
+    df_free(node->name);
+    df_free(node->inputs);
+    for (int k = 0; k < DF_PARAMETER_KINDS; k++)
+        df_free(node->parameter[k].data);
+}
+
+void df_network_destroy(struct df_network *network)
+{
+    if (!network)
+        return;
+    for (int32_t i = 0; i < network->node_count; i++)
+        node_clear(&network->nodes[i]);
+    df_free(network->nodes);
+    df_free(network->scale);
+    df_free(network->offset);
+    df_free(network);
+}
+
+static dfal_status node_copy(struct df_node *to, const struct df_node *from)
+{
+    *to = *from;
+    to->name = NULL;
+    to->inputs = NULL;
+    for (int k = 0; k < DF_PARAMETER_KINDS; k++)
+        to->parameter[k].data = NULL;
+    DF_TRY(df_strdup(&to->name, from->name));
+    DF_TRY(df_alloc(&to->inputs, from->input_count, sizeof *to->inputs));
+    memcpy(to->inputs, from->inputs, (size_t)from->input_count * sizeof *to->inputs);
+    for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
+        const struct df_parameter *p = &from->parameter[k];
+        if (!p->data)
+            continue;
+        DF_TRY(df_alloc(&to->parameter[k].data, p->count, sizeof(float)));
+        memcpy(to->parameter[k].data, p->data, (size_t)p->count * sizeof(float));
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_network_copy(struct df_network **out, const struct df_network *network)
+{
+    *out = NULL;
+    struct df_network *copy;
+    DF_TRY(df_network_create(&copy, network->input, network->class_count));
+    dfal_status status;
+    df_free(copy->scale);
+    df_free(copy->offset);
+    copy->scale = copy->offset = NULL;
+    copy->affine_count = network->affine_count;
+    DF_TRY_TO(done, status, df_alloc(&copy->scale, network->affine_count, sizeof *copy->scale));
+    DF_TRY_TO(done, status, df_alloc(&copy->offset, network->affine_count, sizeof *copy->offset));
+    memcpy(copy->scale, network->scale, (size_t)network->affine_count * sizeof *copy->scale);
+    memcpy(copy->offset, network->offset, (size_t)network->affine_count * sizeof *copy->offset);
+    DF_TRY_TO(done, status, df_alloc(&copy->nodes, network->node_count, sizeof *copy->nodes));
+    copy->output = network->output;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        copy->node_count = i + 1;
+        DF_TRY_TO(done, status, node_copy(&copy->nodes[i], &network->nodes[i]));
+    }
+    *out = copy;
+    return DFAL_OK;
+done:
+    df_network_destroy(copy);
+    return status;
+}
+
+dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
+                           const int32_t *inputs, int32_t input_count)
+{
+    int32_t count = network->node_count;
+    if (count >= DF_MAX_NODES)
+        DF_FAIL(DFAL_E_DATA, "A network has more than %d nodes", DF_MAX_NODES);
+    for (int32_t i = 0; i < input_count; i++)
+        if (inputs[i] < DF_INPUT || inputs[i] >= count)
+            DF_FAIL(DFAL_E_DATA,
+                    "Node '%s' has the input %d, expected a node before it (0 to %d) or the network's input",
+                    name, inputs[i], count - 1);
+    DF_TRY(df_resize(&network->nodes, count, (int64_t)count + 1, sizeof *network->nodes));
+    struct df_node *node = &network->nodes[count];
+    memset(node, 0, sizeof *node);
+    network->node_count = count + 1;
+    node->op = op;
+    node->group = 1;
+    node->axis = 1;
+    node->epsilon = 1e-5;
+    node->ratio = 0.5;
+    for (int d = 0; d < 2; d++)
+        node->window.kernel[d] = node->window.stride[d] = node->window.dilation[d] = 1;
+    dfal_status status = df_strdup(&node->name, name);
+    if (status == DFAL_OK)
+        status = df_alloc(&node->inputs, input_count, sizeof *node->inputs);
+    if (status != DFAL_OK) {
+        node_clear(node);
+        network->node_count = count;
+        return status;
+    }
+    for (int32_t i = 0; i < input_count; i++)
+        node->inputs[i] = inputs[i];
+    node->input_count = input_count;
+    network->output = count;
+    if (index)
+        *index = count;
+    return DFAL_OK;
+}
+
+int32_t df_network_find(const struct df_network *network, const char *name)
+{
+    if (strcmp(name, "input") == 0)
+        return DF_INPUT;
+    for (int32_t i = 0; i < network->node_count; i++)
+        if (strcmp(network->nodes[i].name, name) == 0)
+            return i;
+    return -2;
+}
+
+bool df_network_has(const struct df_network *network, enum df_node_op op)
+{
+    for (int32_t i = 0; i < network->node_count; i++)
+        if (network->nodes[i].op == op)
+            return true;
+    return false;
+}
+
+int64_t df_network_parameter_count(const struct df_network *network)
+{
+    int64_t count = 0;
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int k = 0; k < DF_PARAMETER_KINDS; k++)
+            if (network->nodes[i].parameter[k].data)
+                count += network->nodes[i].parameter[k].count;
+    return count;
+}
+
+const char *df_parameter_name(enum df_parameter_kind kind)
+{
+    static const char *const names[DF_PARAMETER_KINDS] = {"weight", "bias", "mean", "variance"};
+    return names[kind];
+}
+
+dfal_status df_network_check_finite(const struct df_network *network, const char *source)
+{
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
+            const struct df_parameter *p = &network->nodes[i].parameter[k];
+            for (int64_t j = 0; p->data && j < p->count; j++)
+                if (!isfinite(p->data[j]))
+                    DF_FAIL(DFAL_E_DATA, "%s: element %lld of %s/%s is %g, expected a finite number", source,
+                            (long long)j, network->nodes[i].name,
+                            df_parameter_name((enum df_parameter_kind)k), (double)p->data[j]);
+        }
+    return DFAL_OK;
+}
+
+static void put_digest(void *user, const char *text, size_t size)
+{
+    df_digest_add(user, text, size);
+}
+
+void df_network_digest(char text[65], const struct df_network *network)
+{
+    struct df_digest digest;
+    df_digest_begin(&digest);
+    df_graph_write(network, put_digest, &digest);
+    /* Floats are little-endian on every machine dfal builds for (x86-64, the CUDA hosts). */
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
+            const struct df_parameter *p = &network->nodes[i].parameter[k];
+            if (p->data)
+                df_digest_add(&digest, p->data, (size_t)p->count * sizeof(float));
+        }
+    df_digest_end(&digest, text);
+}

@@ -7,19 +7,24 @@
 #include "tensor/tensor.h"
 
 /* X(enumerator, ONNX name) */
-#define DF_NODE_OP_LIST(X)                                                                                \
-    X(CONV, "Conv") X(GEMM, "Gemm") X(RELU, "Relu") X(MAX_POOL, "MaxPool") X(AVERAGE_POOL, "AveragePool") \
-    X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool") X(BATCH_NORM, "BatchNormalization")                       \
-    X(DROPOUT, "Dropout") X(ADD, "Add") X(CONCAT, "Concat") X(FLATTEN, "Flatten")
+#define DF_NODE_OP_LIST(X)                                                                                   \
+    X(CONV, "Conv")                                                                                          \
+    X(GEMM, "Gemm") X(RELU, "Relu") X(MAX_POOL, "MaxPool") X(AVERAGE_POOL, "AveragePool")                    \
+        X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool") X(BATCH_NORM, "BatchNormalization")                      \
+            X(DROPOUT, "Dropout") X(ADD, "Add") X(CONCAT, "Concat") X(FLATTEN, "Flatten")
 enum df_node_op {
 #define X(name, onnx) DF_NODE_##name,
     DF_NODE_OP_LIST(X)
 #undef X
-    DF_NODE_OP_COUNT
+        DF_NODE_OP_COUNT
 };
 
 enum { DF_INPUT = -1 }; /* a node's input that is the network's input */
+enum { DF_MAX_NODES = 10000, DF_MAX_NODE_INPUTS = 1024 };
+#define DF_MAX_VALUES INT64_C(0x7fffffff) /* of one sample's activation; indices within it are int32_t */
 enum df_parameter_kind { DF_WEIGHT, DF_BIAS, DF_MEAN, DF_VARIANCE, DF_PARAMETER_KINDS };
+/* "weight", "bias", "mean", "variance": the names in network files. */
+const char *df_parameter_name(enum df_parameter_kind kind);
 
 /* dims: Conv weight [O, C/group, kh, kw], Gemm weight [O, C], others [C]. data NULL: the node has none. */
 struct df_parameter {
@@ -54,31 +59,36 @@ struct df_network {
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);
 void df_network_destroy(struct df_network *network);
 dfal_status df_network_copy(struct df_network **out, const struct df_network *network);
-/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1, epsilon 1e-5); inputs are indices.
- * *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
+/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1, epsilon 1e-5); inputs are
+ * indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index].
+ */
 dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
                            const int32_t *inputs, int32_t input_count);
-/* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one), check what is there.
- * out_features: Conv and Gemm take their O from their weight's dims[0], set by the caller before.
- * Errors   E_SHAPE names node, shapes */
+/* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one), check what is
+ * there. Conv and Gemm take their O from their weight's dims[0], set by the caller before, and Conv its
+ * kernel from the weight (window.kernel where the weight's rank is still 0). After it every node has all the
+ * parameters of its op. Errors   E_SHAPE names node, shapes; E_DATA a node that does not lead to the output
+ */
 dfal_status df_network_infer(struct df_network *network);
 int32_t df_network_find(const struct df_network *network, const char *name); /* -2: none; DF_INPUT: "input" */
 /* The graph of cli.md as canonical JSON (sorted keys, no blanks, every attribute written): what /graph holds.
  * Free with df_free. */
 dfal_status df_graph_to_json(char **json, const struct df_network *network);
-/* Parse /graph: unknown ops and attributes, dangling and cyclic inputs, doubled names, more than 10,000 nodes or
- * nesting deeper than 16 are E_DATA. Nodes may stand in any order. source names the file in messages. */
+/* Parse /graph: unknown ops and attributes, dangling and cyclic inputs, doubled names, more than 10,000 nodes
+ * or nesting deeper than 16 are E_DATA. Nodes may stand in any order. source names the file in messages. */
 dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t size, struct df_shape input,
                                int32_t class_count, const char *source);
-/* sha256 of the canonical graph JSON, then the parameters in graph order (weight, bias, mean, variance), f32 LE. */
+/* sha256 of the canonical graph JSON, then the parameters in graph order (weight, bias, mean, variance), f32
+ * LE. */
 void df_network_digest(char text[65], const struct df_network *network);
 int64_t df_network_parameter_count(const struct df_network *network);
 /* Glorot uniform weights, zero biases, batch-norm 1 0 0 1, from Philox stream WEIGHTS. */
 dfal_status df_network_initialise(struct df_network *network, uint64_t seed);
 /* Every value finite. Errors   E_DATA names node and element */
 dfal_status df_network_check_finite(const struct df_network *network, const char *source);
-/* The same function with linear chains folded once in float64: dropout removed, batch-norm into its convolution or
- * Gemm, 1x1 convolution + flatten + Gemm into one Gemm, Gemm + Gemm into one. Nodes with other consumers stay. */
+/* The same function with linear chains folded once in float64: dropout removed, batch-norm into its
+ * convolution or Gemm, 1x1 convolution + flatten + Gemm into one Gemm, Gemm + Gemm into one. Nodes with other
+ * consumers stay. */
 dfal_status df_network_fold(struct df_network **out, const struct df_network *network);
 bool df_network_has(const struct df_network *network, enum df_node_op op);
 
