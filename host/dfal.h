@@ -116,6 +116,8 @@ DFAL_API void dfal_context_options_init(struct dfal_context_options *options);
  * Errors   E_USAGE unknown back end or ISA name (the nearest is named); E_MEMORY */
 DFAL_API dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options);
 DFAL_API void dfal_context_destroy(dfal_context *context);
+/* CPUs this process may use: the least of the affinity mask and the cgroup's quota. */
+DFAL_API int32_t dfal_cpu_count(void);
 /* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
 DFAL_API void dfal_context_stop(dfal_context *context);
 /* Tell whether finished work was kept by the last job that returned E_STOPPED. */
@@ -255,7 +257,8 @@ struct dfal_verify_result {
     int64_t disagreements;         /* status or class differs */
     double tolerance;
 };
-/* Recompute samples of a scores file in float64 without folding. Errors   E_DATA over tolerance */
+/* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in the
+ * file. Errors   E_DATA over tolerance (the result is filled all the same) */
 DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
                                         const char *scores_path, const char *network, const char *pool_path,
                                         int64_t samples, const struct dfal_pool_options *pool);

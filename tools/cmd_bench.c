@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal bench: how fast, with the floor beside it. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench_floor.h"
+#include "commands.h"
+#include "output.h"
+
+struct bench_args {
+    struct dfal_score_options score;
+    struct text_list labels;
+    int64_t samples;
+    int32_t repeat;
+};
+
+static void init(void *user)
+{
+    struct bench_args *args = user;
+    dfal_score_options_init(&args->score);
+    args->samples = 1000;
+    args->repeat = 3;
+}
+
+/* What the floor is reckoned from, picked out of dfal info's facts. */
+struct sizes {
+    double forward_operations, sample_bytes;
+    int64_t pool_samples, class_count;
+};
+
+static void pick_size(void *user, const struct dfal_field *fact)
+{
+    struct sizes *sizes = user;
+    if (strcmp(fact->key, "multiply_adds") == 0)
+        sizes->forward_operations = 2.0 * (double)fact->integer;
+    else if (strcmp(fact->key, "sample_bytes") == 0)
+        sizes->sample_bytes = (double)fact->integer;
+    else if (strcmp(fact->key, "samples") == 0)
+        sizes->pool_samples = fact->integer;
+    else if (strcmp(fact->key, "class_count") == 0)
+        sizes->class_count = fact->integer;
+}
+
+/* Operations of one sample-iteration without sparsity: a forward and candidates - 1 input gradients of its
+ * size. */
+static double iteration_operations(const struct sizes *sizes, const struct bench_args *args)
+{
+    double candidates = (double)(args->score.classes > 0 ? args->score.classes : 10);
+    if (args->score.classes == 0 || candidates > (double)sizes->class_count)
+        candidates = (double)sizes->class_count;
+    return sizes->forward_operations * candidates;
+}
+
+static dfal_status print_case(struct session *session, json_t *rows, int32_t repeat,
+                              const struct dfal_score_result *result, double compute_floor,
+                              double memory_floor)
+{
+    double rate = (double)result->samples / result->seconds;
+    double steps = (double)result->iterations / result->seconds;
+    double mean = (double)result->iterations / (double)result->samples;
+    if (session->json) {
+        json_array_append_new(
+            rows,
+            json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:s, s:s}", "case", "deepfool",
+                      "repeat", (int)repeat, "samples", (json_int_t)result->samples, "seconds",
+                      real_or_null(result->seconds), "samples_per_second", real_or_null(rate),
+                      "sample_iterations_per_second", real_or_null(steps), "mean_iterations",
+                      real_or_null(mean), "peak_memory_bytes", (json_int_t)result->peak_memory_bytes,
+                      "compute_floor_samples_per_second", real_or_null(compute_floor),
+                      "memory_floor_samples_per_second", real_or_null(memory_floor), "engine", result->engine,
+                      "isa", result->isa, "backend", result->backend));
+        return DFAL_OK;
+    }
+    printf("deepfool %d  %" PRId64
+           " samples  %.3f s  %.1f samples/s  %.1f sample-iterations/s  mean %.3f it  "
+           "%.1f MiB  compute roof %.1f samples/s  memory roof %.3g samples/s  %s %s %s\n",
+           repeat, result->samples, result->seconds, rate, steps, mean,
+           (double)result->peak_memory_bytes / 1048576.0, compute_floor, memory_floor, result->backend,
+           result->engine, result->isa);
+    fflush(stdout);
+    return DFAL_OK;
+}
+
+static dfal_status bench_deepfool(struct session *session, struct bench_args *args, const char *net,
+                                  const char *pool)
+{
+    struct sizes sizes = {0};
+    char folder[] = "/tmp/dfal-bench-XXXXXX", out[64];
+    dfal_status status = dfal_info(session->context, pool, pick_size, &sizes);
+    if (status != DFAL_OK)
+        return status;
+    int64_t pool_samples = sizes.pool_samples;
+    status = dfal_info(session->context, net, pick_size, &sizes);
+    if (status != DFAL_OK)
+        return status;
+    args->score.range_begin = 0;
+    args->score.range_end = args->samples < pool_samples ? args->samples : pool_samples;
+    args->score.pool.label_files = args->labels.items;
+    args->score.pool.label_file_count = args->labels.count;
+    int32_t threads = session->options.threads > 0 ? session->options.threads : dfal_cpu_count();
+    double operations = bench_peak_operations(threads), bytes = bench_copy_bytes(threads);
+    if (mkdtemp(folder) == NULL)
+        return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+    snprintf(out, sizeof(out), "%s/scores.h5", folder);
+    json_t *rows = session->json ? json_array() : NULL;
+    for (int32_t i = 1; status == DFAL_OK && i <= args->repeat; i++) {
+        struct dfal_score_result result;
+        unlink(out);
+        status = dfal_score(session->context, &result, out, net, pool, &args->score);
+        if (status != DFAL_OK)
+            break;
+        double steps = (double)result.iterations / (double)result.samples;
+        /* The last test of each sample is a forward alone. */
+        double work = steps * iteration_operations(&sizes, args) + sizes.forward_operations;
+        status =
+            print_case(session, rows, i, &result, operations / work, bytes / fmax(sizes.sample_bytes, 1.0));
+    }
+    unlink(out);
+    rmdir(folder);
+    if (rows != NULL && status == DFAL_OK)
+        return print_json(rows);
+    json_decref(rows);
+    return status;
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    static const char *const later[] = {"train", "coreset", "table3", "ops"};
+    for (int32_t i = 0; i < COUNT_OF(later); i++)
+        if (strcmp(operands[0], later[i]) == 0)
+            return usage_error(session, DFAL_E_UNAVAILABLE, "bench %s is not in this version", operands[0]);
+    if (strcmp(operands[0], "deepfool") != 0)
+        return usage_error(session, DFAL_E_USAGE,
+                           "bench of '%s' is unknown, expected deepfool; did you mean 'deepfool'?",
+                           operands[0]);
+    if (count != 3)
+        return usage_error(session, DFAL_E_USAGE, "bench deepfool needs NET POOL");
+    return bench_deepfool(session, user, operands[1], operands[2]);
+}
+
+#define S struct bench_args
+static const struct option options[] = {
+    OPT(S, "samples", 0, VALUE_I64, samples, "N", "rows of the pool, from its beginning (default 1000)", 1,
+        NO_LIMIT),
+    OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3)", 1, 10000),
+    DEEPFOOL_OPTIONS(S, score),
+    POOL_OPTIONS(S, score.pool, labels),
+};
+
+const struct command command_bench = {
+    .name = "bench",
+    .operands = "deepfool NET POOL",
+    .summary = "Measure score's speed, one line a repetition, with the machine's roofs beside it",
+    .text = "The compute roof is the fused multiply-adds this machine does, measured in the same run, over "
+            "those of a\n"
+            "dense DeepFool; the memory roof is its copy speed over the bytes of a sample. "
+            "`tools/bench-deepfool` runs the\n"
+            "batched PyTorch loop on the same rows.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .least = 1,
+    .most = 3,
+    .size = sizeof(S),
+    .init = init,
+    .run = run,
+};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal eval: accuracy, loss and confusion on the labelled rows. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "output.h"
+
+struct eval_args {
+    struct dfal_pool_options pool;
+    struct text_list labels;
+};
+
+static json_t *confusion_json(const struct dfal_eval_result *result)
+{
+    json_t *rows = json_array();
+    for (int32_t truth = 0; truth < result->class_count; truth++) {
+        json_t *row = json_array();
+        for (int32_t class = 0; class < result->class_count; class ++)
+            json_array_append_new(row, json_integer(result->confusion[truth * result->class_count + class]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static void print_text(const struct dfal_eval_result *result)
+{
+    enum { WIDEST = 20 };
+    printf("%-20s %" PRId64 "\n%-20s %" PRId64 "\n%-20s %.6f\n%-20s %.6f\n", "samples", result->samples,
+           "unlabelled", result->unlabelled, "accuracy", result->accuracy, "loss", result->loss);
+    if (result->class_count > WIDEST)
+        return;
+    printf("confusion (rows: label, columns: prediction)\n      ");
+    for (int32_t class = 0; class < result->class_count; class ++)
+        printf(" %7d", class);
+    putchar('\n');
+    for (int32_t truth = 0; truth < result->class_count; truth++) {
+        printf("%6d", truth);
+        for (int32_t class = 0; class < result->class_count; class ++)
+            printf(" %7" PRId64, result->confusion[truth * result->class_count + class]);
+        putchar('\n');
+    }
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    struct eval_args *args = user;
+    struct dfal_eval_result result = {0};
+    (void)count;
+    args->pool.label_files = args->labels.items;
+    args->pool.label_file_count = args->labels.count;
+    dfal_status status = dfal_eval(session->context, &result, operands[0], operands[1], &args->pool);
+    if (status != DFAL_OK)
+        return status;
+    if (session->json)
+        status = print_json(json_pack("{s:I, s:I, s:o, s:o, s:o}", "samples", (json_int_t)result.samples,
+                                      "unlabelled", (json_int_t)result.unlabelled, "accuracy",
+                                      real_or_null(result.accuracy), "loss", real_or_null(result.loss),
+                                      "confusion", confusion_json(&result)));
+    else
+        print_text(&result);
+    dfal_eval_result_clear(&result);
+    return status;
+}
+
+#define S struct eval_args
+static const struct option options[] = {POOL_OPTIONS(S, pool, labels)};
+
+const struct command command_eval = {
+    .name = "eval",
+    .operands = "NET POOL",
+    .summary = "Tell accuracy (a fraction), mean loss and the confusion matrix on the labelled rows",
+    .text = "Rows labelled -1 are left out and counted. With --json: {samples, unlabelled, accuracy, loss, "
+            "confusion}.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .least = 2,
+    .most = 2,
+    .size = sizeof(S),
+    .run = run,
+};

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal run: a whole experiment with a simulated oracle. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "output.h"
+
+struct run_args {
+    struct dfal_run_options run;
+    const char *out;
+};
+
+static void init(void *user)
+{
+    struct run_args *args = user;
+    dfal_run_options_init(&args->run);
+}
+
+static void add_json(void *user, const struct dfal_run_row *row)
+{
+    json_t *significant = isfinite(row->difference) ? json_boolean(row->significant) : json_null();
+    json_array_append_new(user,
+                          json_pack("{s:o, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "strategy",
+                                    text_or_null(row->strategy), "annotations", (json_int_t)row->annotations,
+                                    "labelled", (json_int_t)row->labelled, "trials", (int)row->trials,
+                                    "accuracy", real_or_null(row->accuracy_mean), "accuracy_stderr",
+                                    real_or_null(row->accuracy_stderr), "best", real_or_null(row->best_mean),
+                                    "difference", real_or_null(row->difference), "difference_stderr",
+                                    real_or_null(row->difference_stderr), "significant", significant));
+}
+
+static void print_row(void *user, const struct dfal_run_row *row)
+{
+    bool *headed = user;
+    if (!*headed)
+        printf("%-12s %11s %9s %7s %19s %9s  %s\n", "strategy", "annotations", "labelled", "trials",
+               "accuracy", "best", "against random, paired");
+    *headed = true;
+    printf("%-12s %11" PRId64 " %9" PRId64 " %7d  %.4f +- %s%.4f %9.4f  ", row->strategy, row->annotations,
+           row->labelled, row->trials, row->accuracy_mean, isfinite(row->accuracy_stderr) ? " " : "",
+           row->accuracy_stderr, row->best_mean);
+    if (isfinite(row->difference))
+        printf("%+.4f +- %.4f, %s\n", row->difference, row->difference_stderr,
+               row->significant ? "significant" : "not significant");
+    else
+        printf("-\n");
+}
+
+static dfal_status print_configuration(struct session *session, const struct run_args *args)
+{
+    char *yaml = NULL;
+    dfal_status status = dfal_run_print_config(session->context, &yaml, &args->run);
+    if (status == DFAL_OK)
+        fputs(yaml, stdout);
+    dfal_string_free(yaml);
+    return status;
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    struct run_args *args = user;
+    args->run.config_path = session->config;
+    if (count > 0 && session->config != NULL)
+        return usage_error(session, DFAL_E_USAGE, "the configuration is given twice: %s and --config %s",
+                           operands[0], session->config);
+    if (count > 0)
+        args->run.config_path = operands[0];
+    args->run.set = session->set.items;
+    args->run.set_count = session->set.count;
+    if (args->run.config_path == NULL && args->run.preset == NULL)
+        return usage_error(session, DFAL_E_USAGE, "run needs CONFIG.yaml or --preset NAME");
+    if (session->print_config)
+        return print_configuration(session, args);
+    if (args->out == NULL)
+        return usage_error(session, DFAL_E_USAGE, "run needs -o DIR");
+    bool headed = false;
+    json_t *rows = session->json ? json_array() : NULL;
+    dfal_status status =
+        dfal_run(session->context, args->out, &args->run, session->json ? add_json : print_row,
+                 session->json ? (void *)rows : (void *)&headed);
+    if (status != DFAL_OK) {
+        json_decref(rows);
+        return status;
+    }
+    if (session->json)
+        status = print_json(rows);
+    session_note(session, "report: %s/report.html", args->out);
+    return status;
+}
+
+#define S struct run_args
+static const struct option options[] = {
+    OPT(S, "output", 'o', VALUE_TEXT, out, "DIR", "the run directory (required)", 0, 0),
+    OPT(S, "preset", 0, VALUE_TEXT, run.preset, "NAME", "a configuration by name", 0, 0),
+    OPT(S, "train", 0, VALUE_TEXT, run.train_path, "POOL", "the pool to label from", 0, 0),
+    OPT(S, "test", 0, VALUE_TEXT, run.test_path, "POOL", "the pool accuracy is measured on", 0, 0),
+    OPT(S, "resume", 0, VALUE_FLAG, run.resume, NULL, "demand that there is something to resume", 0, 0),
+    OPT_LATER("trainer", VALUE_LATER, "CMD"),
+    OPT_LATER("allow-command", VALUE_LATER_FLAG, NULL),
+};
+
+const struct command command_run = {
+    .name = "run",
+    .operands = "[CONFIG.yaml]",
+    .summary = "Run a whole experiment with a simulated oracle",
+    .text = "The configuration comes from CONFIG.yaml or --config, or from --preset; --set KEY.PATH=VALUE "
+            "beats the file,\n"
+            "an option of its own beats --set. Ends with a table: accuracy in the last round, mean and "
+            "standard error\n"
+            "over the trials, and the difference to random, paired by trial. --json is a list of objects "
+            "with the keys\n"
+            "strategy, annotations, labelled, trials, accuracy, accuracy_stderr, best, difference, "
+            "difference_stderr,\n"
+            "significant. Killed at any moment, the same line continues.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .least = 0,
+    .most = 1,
+    .size = sizeof(S),
+    .init = init,
+    .run = run,
+};

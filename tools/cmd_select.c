@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal select: the next queries. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "output.h"
+
+struct select_args {
+    struct dfal_select_options select;
+    struct text_list labels;
+    const char *out;
+};
+
+static void init(void *user)
+{
+    struct select_args *args = user;
+    dfal_select_options_init(&args->select);
+}
+
+static void add_json(void *user, const struct dfal_query *query)
+{
+    json_array_append_new(
+        user, json_pack("{s:I, s:o, s:I, s:o, s:o, s:i, s:o, s:i, s:i}", "rank", (json_int_t)query->rank,
+                        "id", text_or_null(query->id), "index", (json_int_t)query->index, "score",
+                        real_or_null(query->score), "strategy", text_or_null(query->strategy), "predicted",
+                        (int)query->predicted, "confidence", real_or_null(query->confidence), "label",
+                        (int)query->label, "adversarial_class", (int)query->adversarial_class));
+}
+
+static void print_row(void *user, const struct dfal_query *query)
+{
+    bool *headed = user;
+    if (!*headed)
+        printf("%6s  %-24s %10s %14s %10s %10s %6s %12s\n", "rank", "id", "index", "score", "predicted",
+               "confidence", "label", "adversarial");
+    *headed = true;
+    printf("%6" PRId64 "  %-24s %10" PRId64 " %14.7g %10d %10.4f %6d %12d\n", query->rank, query->id,
+           query->index, query->score, query->predicted, query->confidence, query->label,
+           query->adversarial_class);
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    struct select_args *args = user;
+    (void)count;
+    if (args->out == NULL)
+        return usage_error(session, DFAL_E_USAGE, "select needs -o QUERIES.csv");
+    if (args->select.strategy == NULL)
+        return usage_error(session, DFAL_E_USAGE, "select needs --strategy S");
+    if (args->select.count < 1)
+        return usage_error(session, DFAL_E_USAGE, "select needs --count Q");
+    args->select.score.pool.label_files = args->labels.items;
+    args->select.score.pool.label_file_count = args->labels.count;
+    bool headed = false;
+    json_t *rows = session->json ? json_array() : NULL;
+    dfal_status status =
+        dfal_select(session->context, args->out, operands[0], operands[1], &args->select,
+                    session->json ? add_json : print_row, session->json ? (void *)rows : (void *)&headed);
+    if (status != DFAL_OK) {
+        json_decref(rows);
+        return status;
+    }
+    return session->json ? print_json(rows) : DFAL_OK;
+}
+
+#define S struct select_args
+static const struct option options[] = {
+    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "dfal|random", "how to choose (required)", 0, 0),
+    OPT(S, "count", 0, VALUE_I64, select.count, "Q", "how many (required)", 1, NO_LIMIT),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "QUERIES.csv", "the table to write (required)", 0, 0),
+    OPT(S, "scores", 0, VALUE_TEXT, select.scores_path, "SCORES.h5",
+        "take the margins from here (default: compute them)", 0, 0),
+    OPT(S, "subsample", 0, VALUE_I64_OR_ALL, select.subsample, "M|all",
+        "candidates drawn by --seed (default all)", 1, NO_LIMIT),
+    OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",
+        "also write the adversarial twins of the queries", 0, 0),
+    DEEPFOOL_OPTIONS(S, select.score),
+    POOL_OPTIONS(S, select.score.pool, labels),
+    OPT_LATER("sheet", VALUE_LATER, "SHEET.html"),
+};
+
+const struct command command_select = {
+    .name = "select",
+    .operands = "NET POOL",
+    .summary = "Choose the next samples to label",
+    .text = "Labelled, skipped and non-finite samples are left out. QUERIES.csv has the columns rank, id, "
+            "index, score,\n"
+            "strategy, predicted, confidence, label, adversarial_class; --json is a list of objects with "
+            "these keys.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .least = 2,
+    .most = 2,
+    .size = sizeof(S),
+    .init = init,
+    .run = run,
+};

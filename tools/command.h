@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shape of a command: one table of options each serves parsing, --help, docs/CLI.md and completion.
+ *
+ * The front is a small scanner over this table and not argp: argp accepts abbreviations, swallows global
+ * options behind the command's name and hides an unknown option's name when its own two lines are silenced.
+ */
+#ifndef DFAL_TOOLS_COMMAND_H
+#define DFAL_TOOLS_COMMAND_H
+
+#include "dfal.h"
+
+struct text_list {
+    const char **items;
+    int32_t count;
+};
+
+/* What an option's value is and where it goes: a field at `offset` of the command's own struct. */
+enum value_kind {
+    VALUE_FLAG,       /* bool */
+    VALUE_TEXT,       /* const char * */
+    VALUE_CHOICE,     /* const char *: one of the words of `value`; a word after ~ is not in this version */
+    VALUE_I32,        /* int32_t in [low, high] */
+    VALUE_I64,        /* int64_t in [low, high] */
+    VALUE_U64,        /* uint64_t */
+    VALUE_REAL,       /* double in [low, high] */
+    VALUE_SIZE,       /* int64_t bytes, suffix K M G */
+    VALUE_LIST,       /* struct text_list: the option may be repeated */
+    VALUE_I32_OR_ALL, /* int32_t, "all" is 0 */
+    VALUE_I64_OR_ALL, /* int64_t, "all" is 0 */
+    VALUE_NORM,       /* double: l2, linf, l1 or a number from 1 */
+    VALUE_RANGE,      /* int64_t[2]: A:B */
+    VALUE_SHARD,      /* int32_t[2]: K/N, 1-based for people, 0-based in the struct */
+    VALUE_LATER_FLAG, /* known, not in this version: exit 69 */
+    VALUE_LATER,      /* the same, with a value */
+};
+
+struct option {
+    const char *name; /* long name without dashes; NULL: only a letter */
+    char letter;      /* 0: none */
+    enum value_kind kind;
+    size_t offset;
+    const char *value; /* placeholder, or the words of a choice: "a|b|~c" */
+    const char *help;
+    double low, high;
+    bool hidden;
+};
+
+struct session;
+struct command {
+    const char *name;
+    const char *operands; /* "NET POOL" */
+    const char *summary;  /* one line */
+    const char *text;     /* more lines for --help and docs/CLI.md, or NULL */
+    const struct option *options;
+    int32_t option_count;
+    int32_t least, most; /* operands; most -1: any number */
+    size_t size;         /* of the struct the options are written to */
+    void (*init)(void *args);
+    dfal_status (*run)(struct session *session, void *args, const char *const *operands, int32_t count);
+};
+
+#define COUNT_OF(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
+#define NO_LIMIT        9.0e15
+
+/* Everything about one invocation that is not the command's own. */
+struct session {
+    struct dfal_context_options options;
+    bool quiet, verbose, json, print_config, help, version, help_markdown, completion;
+    const char *log_format;
+    const char *config;
+    struct text_list set;
+    int64_t threads;
+    dfal_context *context;
+    const struct command *command;
+    struct log *log;
+};
+
+extern const struct command *const commands[]; /* NULL-terminated, in the order of --help */
+extern const struct option global_options[];
+extern const int32_t global_option_count;
+
+/* options.c: parse argv into the session and the command's struct.
+ * Errors   E_USAGE with a sentence in error_text; E_UNAVAILABLE for what is not in this version */
+enum { ERROR_TEXT_SIZE = 1024 };
+struct parsed {
+    const struct command *command;
+    void *args;
+    const char **operands;
+    int32_t operand_count;
+    char error[ERROR_TEXT_SIZE];
+};
+dfal_status parse_arguments(struct parsed *parsed, struct session *session, int argc, char **argv);
+void parsed_clear(struct parsed *parsed, struct session *session);
+
+/* help.c */
+void print_overview(void);
+void print_command_help(const struct command *command);
+void print_markdown(void);
+void print_completion(void);
+
+/* session.c: signals, the context, events on stderr. */
+dfal_status session_open(struct session *session, const char *command_line);
+void session_close(struct session *session);
+int session_signal(void); /* the signal that asked for a stop, 0: none */
+/* A line for people on stderr; quiet silences it. */
+void session_note(struct session *session, const char *format, ...) DFAL_PRINTF(2, 3);
+/* The one sentence of an error, as text or as a JSON line. */
+void session_error(const struct session *session, dfal_status status, const char *sentence);
+
+/* Record a usage error found after parsing; the sentence is what the command prints. Returns the status. */
+dfal_status usage_error(struct session *session, dfal_status status, const char *format, ...)
+    DFAL_PRINTF(3, 4);
+const char *usage_error_text(void);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands, one file each, and the option rows that several of them share. */
+#ifndef DFAL_TOOLS_COMMANDS_H
+#define DFAL_TOOLS_COMMANDS_H
+
+#include "command.h"
+
+extern const struct command command_synth, command_import, command_info, command_doctor, command_train,
+    command_eval, command_logits, command_score, command_merge, command_select, command_run, command_status,
+    command_verify, command_bench, command_report;
+
+/* Row builders: S is the struct the option is written to. */
+#define OPT(S, name, letter, kind, field, value, help, low, high)                                            \
+    {                                                                                                        \
+        name, letter, kind, offsetof(S, field), value, help, low, high, false                                \
+    }
+#define OPT_LATER(name, kind, value)                                                                         \
+    {                                                                                                        \
+        name, 0, kind, 0, value, "not in this version", 0, 0, true                                           \
+    }
+
+/* Where a pool's data is found; `pool` is a struct dfal_pool_options, `labels` a struct text_list. */
+#define POOL_OPTIONS(S, pool, labels)                                                                        \
+    OPT(S, "labels", 0, VALUE_LIST, labels, "LABELS.csv",                                                    \
+        "labels laid over the pool's, header id,label[,annotator,seconds,status] (repeatable)", 0, 0),       \
+        OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",                                     \
+            "dataset of the samples (default samples)", 0, 0),                                               \
+        OPT(S, "labels-name", 0, VALUE_TEXT, pool.labels_name, "NAME",                                       \
+            "dataset of the labels (default labels)", 0, 0),                                                 \
+        OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, "NCHW|NHWC",                                          \
+            "order of the samples' axes (default NCHW)", 0, 0),                                              \
+        OPT(S, "hdf5-plugins", 0, VALUE_FLAG, pool.hdf5_plugins, NULL, "let HDF5 load filter plugins", 0, 0)
+
+/* How DeepFool walks; `score` is a struct dfal_score_options. */
+#define DEEPFOOL_OPTIONS(S, score)                                                                           \
+    OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, "lts4|paper|dfal2018|foolbox|deepal",                  \
+        "whose DeepFool (default lts4)", 0, 0),                                                              \
+        OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)", 0, 0),  \
+        OPT(S, "max-iter", 0, VALUE_I32, score.max_iter, "N", "steps at most (default: the preset's)", 0,    \
+            65535),                                                                                          \
+        OPT(S, "overshoot", 0, VALUE_REAL, score.overshoot, "ETA", "overshoot (default: the preset's)", 0,   \
+            100),                                                                                            \
+        OPT(S, "classes", 0, VALUE_I32_OR_ALL, score.classes, "K|all",                                       \
+            "candidate classes with the sample's own (default: the preset's)", 2, 1000000),                  \
+        OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, "last|keep|exclude",                       \
+            "where MAX_ITER samples rank (default last)", 0, 0),                                             \
+        OPT(S, "batch", 0, VALUE_I64, score.batch, "B",                                                      \
+            "samples in flight (default: from memory); no result depends on it", 1, 16777216)
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --help, docs/CLI.md and the bash completion, all from the option tables. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+
+/* The placeholder without what is not in this version. */
+static const char *placeholder(char text[256], const struct option *option)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    if (option->value == NULL)
+        return text;
+    if (option->kind != VALUE_CHOICE)
+        return option->value;
+    char words[256];
+    snprintf(words, sizeof(words), "%s", option->value);
+    char *rest = words;
+    for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|"))
+        if (word[0] != '~')
+            length += (size_t)snprintf(text + length, 256 - length, "%s%s", length > 0 ? "|" : "", word);
+    return text;
+}
+
+static void option_name(char text[320], const struct option *option)
+{
+    char value[256], letter[8] = "", name[64] = "";
+    if (option->letter != 0)
+        snprintf(letter, sizeof(letter), "-%c%s", option->letter, option->name != NULL ? ", " : "");
+    if (option->name != NULL)
+        snprintf(name, sizeof(name), "--%s", option->name);
+    const char *shown = placeholder(value, option);
+    snprintf(text, 320, "%s%s%s%s", letter, name, shown[0] != '\0' ? " " : "", shown);
+}
+
+static void print_options(const struct option *options, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        char name[320];
+        if (options[i].hidden)
+            continue;
+        option_name(name, &options[i]);
+        if (strlen(name) <= 26)
+            printf("  %-26s  %s\n", name, options[i].help);
+        else
+            printf("  %s\n  %-26s  %s\n", name, "", options[i].help);
+    }
+}
+
+static void print_exit_codes(const char *row)
+{
+    static const struct {
+        int code;
+        const char *text;
+    } codes[] = {
+        {0, "ok"},
+        {64, "unknown command, option, value or strategy name on the command line (the nearest is named)"},
+        {65, "bad data: unreadable, truncated or foreign file, wrong type or shape, label out of range, zero "
+             "samples, one class"},
+        {66, "input missing"},
+        {69, "back end, device, library, CPU feature or function not available"},
+        {70, "internal error"},
+        {73, "cannot create, or exists and is finished (--force replaces it)"},
+        {74, "read or write error, disk full"},
+        {75, "stopped by a signal or a device error with finished work kept: run the same line again"},
+        {78, "bad configuration file, or an unfinished output of another configuration"},
+    };
+    for (int32_t i = 0; i < COUNT_OF(codes); i++)
+        printf(row, codes[i].code, codes[i].text);
+}
+
+void print_overview(void)
+{
+    printf("Usage: dfal [GLOBAL OPTIONS] COMMAND ...\n"
+           "Which samples to label next: DeepFool margins over whole pools and deep active learning.\n\n"
+           "Commands ('dfal COMMAND --help' says more):\n");
+    for (int32_t i = 0; commands[i] != NULL; i++)
+        printf("  %-10s  %s\n", commands[i]->name, commands[i]->summary);
+    printf("\nGlobal options, before or behind the command:\n");
+    print_options(global_options, global_option_count);
+    printf("\nExit codes:\n");
+    print_exit_codes("  %-3d %s\n");
+}
+
+void print_command_help(const struct command *command)
+{
+    printf("Usage: dfal %s%s%s [OPTIONS]\n%s\n", command->name, command->operands[0] != '\0' ? " " : "",
+           command->operands, command->summary);
+    if (command->text != NULL)
+        printf("\n%s\n", command->text);
+    if (command->option_count > 0) {
+        printf("\nOptions:\n");
+        print_options(command->options, command->option_count);
+    }
+    printf("\nGlobal options:\n");
+    print_options(global_options, global_option_count);
+}
+
+/* A table cell: | would end it. */
+static void print_cell(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '|')
+            putchar('\\');
+        putchar(*text == '\n' ? ' ' : *text);
+    }
+}
+
+static void print_option_table(const struct option *options, int32_t count)
+{
+    printf("| option | does |\n|---|---|\n");
+    for (int32_t i = 0; i < count; i++) {
+        char name[320];
+        if (options[i].hidden)
+            continue;
+        option_name(name, &options[i]);
+        printf("| `");
+        print_cell(name);
+        printf("` | ");
+        print_cell(options[i].help);
+        printf(" |\n");
+    }
+    printf("\n");
+}
+
+void print_markdown(void)
+{
+    printf(
+        "# The dfal command\n\n"
+        "This page is printed by `dfal --help-markdown` from the command's own option tables; a test keeps "
+        "it\n"
+        "equal to them. Results go to stdout, as a table or, with `--json`, as one JSON document in which "
+        "what is\n"
+        "not finite is `null`; everything else goes to stderr. File formats stand in FORMATS.md.\n\n"
+        "    dfal [GLOBAL OPTIONS] COMMAND ...\n\n"
+        "Numbers are decimal, without a leading zero. Options cannot be abbreviated. Wherever NET stands, a\n"
+        "built-in name (lenet5, vgg8) or a network file may stand.\n\n"
+        "An output that is unfinished and of the same configuration is continued by the same line; "
+        "finished:\n"
+        "exit code 73 unless `--force`; of another configuration: 78. SIGTERM, SIGINT and SIGUSR1 finish "
+        "the\n"
+        "step, keep the finished work and end with 75; without work to keep, the command dies by the "
+        "signal.\n\n"
+        "## Global options\n\n");
+    print_option_table(global_options, global_option_count);
+    for (int32_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+        printf("## dfal %s\n\n    dfal %s%s%s [OPTIONS]\n\n%s.\n\n", command->name, command->name,
+               command->operands[0] != '\0' ? " " : "", command->operands, command->summary);
+        if (command->text != NULL)
+            printf("%s\n\n", command->text);
+        if (command->option_count > 0)
+            print_option_table(command->options, command->option_count);
+    }
+    printf("## Exit codes\n\n| code | meaning |\n|---|---|\n");
+    print_exit_codes("| %d | %s |\n");
+}
+
+static void print_words(const struct option *options, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (!options[i].hidden && options[i].name != NULL)
+            printf(" --%s", options[i].name);
+}
+
+static void print_choices(const struct option *options, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        char words[256];
+        if (options[i].hidden || options[i].kind != VALUE_CHOICE)
+            continue;
+        placeholder(words, &options[i]);
+        for (char *c = words; *c != '\0'; c++)
+            if (*c == '|')
+                *c = ' ';
+        printf("    --%s) COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); return ;;\n", options[i].name,
+               words);
+    }
+}
+
+void print_completion(void)
+{
+    printf("# SPDX-License-Identifier: Apache-2.0\n"
+           "# Completion of the dfal command for bash; printed by `dfal --help-completion`.\n"
+           "_dfal() {\n"
+           "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=\"\" i\n"
+           "  local commands=\"");
+    for (int32_t i = 0; commands[i] != NULL; i++)
+        printf("%s%s", i > 0 ? " " : "", commands[i]->name);
+    printf("\"\n"
+           "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+           "    [[ \" $commands \" == *\" ${COMP_WORDS[i]} \"* ]] && { command=${COMP_WORDS[i]}; break; }\n"
+           "  done\n"
+           "  case $before in\n");
+    print_choices(global_options, global_option_count);
+    printf("  esac\n"
+           "  local options=\"");
+    print_words(global_options, global_option_count);
+    printf("\"\n"
+           "  case $command in\n");
+    for (int32_t i = 0; commands[i] != NULL; i++) {
+        printf("  %s)\n    options+=\"", commands[i]->name);
+        print_words(commands[i]->options, commands[i]->option_count);
+        printf("\"\n    case $before in\n");
+        print_choices(commands[i]->options, commands[i]->option_count);
+        printf("    esac ;;\n");
+    }
+    printf("  \"\")\n"
+           "    [[ $word == -* ]] || { COMPREPLY=($(compgen -W \"$commands\" -- \"$word\")); return; } ;;\n"
+           "  esac\n"
+           "  if [[ $word == -* ]]; then\n"
+           "    COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
+           "  else\n"
+           "    COMPREPLY=($(compgen -f -- \"$word\"))\n"
+           "  fi\n"
+           "}\n"
+           "complete -o filenames -F _dfal dfal\n");
+}

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parsing of the command line against the option tables: no abbreviations, strict numbers, the nearest name.
+ */
+#include "command.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const later_commands[] = {"query", "answer"};
+
+static dfal_status fail(struct parsed *parsed, dfal_status status, const char *format, ...) DFAL_PRINTF(3, 4);
+static dfal_status fail(struct parsed *parsed, dfal_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(parsed->error, sizeof(parsed->error), format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* Levenshtein distance of short words. */
+static size_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 64 };
+    size_t row[LONGEST + 1];
+    size_t n = strlen(a), m = strlen(b);
+    if (n > LONGEST || m > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= m; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t above = row[j];
+            size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            size_t best = change < above + 1 ? change : above + 1;
+            row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+            diagonal = above;
+        }
+    }
+    return row[m];
+}
+
+struct nearest {
+    const char *word, *found;
+    size_t best;
+};
+
+static void nearest_offer(struct nearest *nearest, const char *candidate)
+{
+    if (candidate == NULL)
+        return;
+    size_t d = distance(nearest->word, candidate);
+    /* What begins like it is what an abbreviation meant. */
+    if (strncmp(candidate, nearest->word, strlen(nearest->word)) == 0)
+        d = 1;
+    if (d < nearest->best) {
+        nearest->best = d;
+        nearest->found = candidate;
+    }
+}
+
+static struct nearest nearest_begin(const char *word)
+{
+    return (struct nearest){.word = word, .best = strlen(word) / 2 + 2};
+}
+
+static const struct option *find_long(const struct option *options, int32_t count, const char *name)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (options[i].name != NULL && strcmp(options[i].name, name) == 0)
+            return &options[i];
+    return NULL;
+}
+
+static const struct option *find_letter(const struct option *options, int32_t count, char letter)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (options[i].letter == letter)
+            return &options[i];
+    return NULL;
+}
+
+/* An integer as people write one: digits without a leading zero. */
+static bool parse_integer(int64_t *out, const char *text)
+{
+    const char *digits = text[0] == '-' ? text + 1 : text;
+    if (!isdigit((unsigned char)digits[0]) || (digits[0] == '0' && digits[1] != '\0'))
+        return false;
+    for (const char *c = digits; *c != '\0'; c++)
+        if (!isdigit((unsigned char)*c))
+            return false;
+    errno = 0;
+    *out = strtoll(text, NULL, 10);
+    return errno == 0;
+}
+
+static bool parse_unsigned(uint64_t *out, const char *text)
+{
+    if (!isdigit((unsigned char)text[0]) || (text[0] == '0' && text[1] != '\0'))
+        return false;
+    for (const char *c = text; *c != '\0'; c++)
+        if (!isdigit((unsigned char)*c))
+            return false;
+    errno = 0;
+    *out = strtoull(text, NULL, 10);
+    return errno == 0;
+}
+
+/* A finite decimal number: no hexadecimal, no nan, no inf, no leading zero before a digit. */
+static bool parse_real(double *out, const char *text)
+{
+    const char *c = text[0] == '-' ? text + 1 : text;
+    if (c[0] == '0' && isdigit((unsigned char)c[1]))
+        return false;
+    if (text[strspn(text, "+-.0123456789eE")] != '\0' || text[0] == '+' ||
+        !(isdigit((unsigned char)c[0]) || c[0] == '.'))
+        return false;
+    char *end;
+    errno = 0;
+    *out = strtod(text, &end);
+    return *end == '\0' && isfinite(*out) && !(errno == ERANGE && fabs(*out) > 1.0);
+}
+
+static bool parse_size(int64_t *out, const char *text)
+{
+    char digits[32];
+    size_t length = strlen(text);
+    int64_t unit = 1;
+    if (length == 0 || length >= sizeof(digits))
+        return false;
+    memcpy(digits, text, length + 1);
+    switch (digits[length - 1]) {
+    case 'K':
+        unit = (int64_t)1 << 10;
+        break;
+    case 'M':
+        unit = (int64_t)1 << 20;
+        break;
+    case 'G':
+        unit = (int64_t)1 << 30;
+        break;
+    default:
+        break;
+    }
+    if (unit > 1)
+        digits[length - 1] = '\0';
+    int64_t value;
+    if (!parse_integer(&value, digits) || value < 1 || value > INT64_MAX / unit)
+        return false;
+    *out = value * unit;
+    return true;
+}
+
+/* Name an option as the user may write it. */
+static const char *spelled(char text[80], const struct option *option)
+{
+    if (option->name != NULL)
+        snprintf(text, 80, "--%s", option->name);
+    else
+        snprintf(text, 80, "-%c", option->letter);
+    return text;
+}
+
+static dfal_status bad_value(struct parsed *parsed, const struct option *option, const char *text,
+                             const char *expected)
+{
+    char name[80];
+    return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected %s", spelled(name, option), text, expected);
+}
+
+static dfal_status bad_number(struct parsed *parsed, const struct option *option, const char *text,
+                              bool whole, const char *also)
+{
+    char expected[160];
+    const char *kind = whole ? "a whole number" : "a number";
+    if (option->high < NO_LIMIT)
+        snprintf(expected, sizeof(expected), "%s from %.12g to %.12g%s", kind, option->low, option->high,
+                 also);
+    else
+        snprintf(expected, sizeof(expected), "%s of at least %.12g%s", kind, option->low, also);
+    return bad_value(parsed, option, text, expected);
+}
+
+/* Take a word of "a|b|~c". */
+static dfal_status store_choice(struct parsed *parsed, const struct option *option, const char *text,
+                                const char **field)
+{
+    char words[256], name[80];
+    snprintf(words, sizeof(words), "%s", option->value);
+    struct nearest nearest = nearest_begin(text);
+    char *rest = words;
+    for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|")) {
+        bool later = word[0] == '~';
+        if (strcmp(word + later, text) == 0) {
+            if (later)
+                return fail(parsed, DFAL_E_UNAVAILABLE, "%s %s is not in this version", spelled(name, option),
+                            text);
+            *field = text;
+            return DFAL_OK;
+        }
+        if (!later)
+            nearest_offer(&nearest, word);
+    }
+    char list[256];
+    size_t length = 0;
+    snprintf(words, sizeof(words), "%s", option->value);
+    rest = words;
+    list[0] = '\0';
+    for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|"))
+        if (word[0] != '~')
+            length +=
+                (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", length ? ", " : "", word);
+    if (nearest.found != NULL)
+        return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected one of %s; did you mean '%s'?",
+                    spelled(name, option), text, list, nearest.found);
+    return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected one of %s", spelled(name, option), text, list);
+}
+
+static dfal_status store_norm(struct parsed *parsed, const struct option *option, const char *text,
+                              double *field)
+{
+    if (strcmp(text, "l2") == 0)
+        *field = 2.0;
+    else if (strcmp(text, "l1") == 0)
+        *field = 1.0;
+    else if (strcmp(text, "linf") == 0)
+        *field = INFINITY;
+    else if (!parse_real(field, text) || *field < 1.0)
+        return bad_value(parsed, option, text, "l2, linf, l1 or a number of at least 1");
+    return DFAL_OK;
+}
+
+static dfal_status store_pair(struct parsed *parsed, const struct option *option, const char *text,
+                              char separator, int64_t pair[2], const char *expected)
+{
+    char first[32];
+    const char *mark = strchr(text, separator);
+    if (mark == NULL || (size_t)(mark - text) >= sizeof(first))
+        return bad_value(parsed, option, text, expected);
+    memcpy(first, text, (size_t)(mark - text));
+    first[mark - text] = '\0';
+    if (!parse_integer(&pair[0], first) || !parse_integer(&pair[1], mark + 1))
+        return bad_value(parsed, option, text, expected);
+    return DFAL_OK;
+}
+
+static dfal_status append(struct text_list *list, const char *text)
+{
+    const char **items = realloc(list->items, (size_t)(list->count + 1) * sizeof(*items));
+    if (items == NULL)
+        return DFAL_E_MEMORY;
+    items[list->count++] = text;
+    list->items = items;
+    return DFAL_OK;
+}
+
+static dfal_status store(struct parsed *parsed, const struct option *option, void *base, const char *text)
+{
+    char *field = (char *)base + option->offset;
+    char name[80];
+    int64_t integer, pair[2];
+    double real;
+    bool all = text != NULL && strcmp(text, "all") == 0;
+    switch (option->kind) {
+    case VALUE_FLAG:
+        *(bool *)field = true;
+        return DFAL_OK;
+    case VALUE_TEXT:
+        if (text[0] == '\0')
+            return bad_value(parsed, option, text, "something");
+        *(const char **)field = text;
+        return DFAL_OK;
+    case VALUE_CHOICE:
+        return store_choice(parsed, option, text, (const char **)field);
+    case VALUE_I32:
+    case VALUE_I32_OR_ALL:
+        all = all && option->kind == VALUE_I32_OR_ALL;
+        if (!all && (!parse_integer(&integer, text) || (double)integer < option->low ||
+                     (double)integer > option->high || integer > INT32_MAX))
+            return bad_number(parsed, option, text, true, option->kind == VALUE_I32 ? "" : " or all");
+        *(int32_t *)field = all ? 0 : (int32_t)integer;
+        return DFAL_OK;
+    case VALUE_I64:
+    case VALUE_I64_OR_ALL:
+        all = all && option->kind == VALUE_I64_OR_ALL;
+        if (!all && (!parse_integer(&integer, text) || (double)integer < option->low ||
+                     (double)integer > option->high))
+            return bad_number(parsed, option, text, true, option->kind == VALUE_I64 ? "" : " or all");
+        *(int64_t *)field = all ? 0 : integer;
+        return DFAL_OK;
+    case VALUE_U64:
+        if (!parse_unsigned((uint64_t *)(void *)field, text))
+            return bad_value(parsed, option, text, "a whole number from 0 to 18446744073709551615");
+        return DFAL_OK;
+    case VALUE_REAL:
+        if (!parse_real(&real, text) || real < option->low || real > option->high)
+            return bad_number(parsed, option, text, false, "");
+        *(double *)field = real;
+        return DFAL_OK;
+    case VALUE_SIZE:
+        if (!parse_size((int64_t *)(void *)field, text))
+            return bad_value(parsed, option, text, "bytes, or a whole number with K, M or G behind it");
+        return DFAL_OK;
+    case VALUE_LIST:
+        return append((struct text_list *)(void *)field, text);
+    case VALUE_NORM:
+        return store_norm(parsed, option, text, (double *)(void *)field);
+    case VALUE_RANGE:
+        if (store_pair(parsed, option, text, ':', pair, "A:B with 0 <= A < B") != DFAL_OK)
+            return DFAL_E_USAGE;
+        if (pair[0] < 0 || pair[1] <= pair[0])
+            return bad_value(parsed, option, text, "A:B with 0 <= A < B");
+        memcpy(field, pair, sizeof(pair));
+        return DFAL_OK;
+    case VALUE_SHARD:
+        if (store_pair(parsed, option, text, '/', pair, "K/N with 1 <= K <= N") != DFAL_OK)
+            return DFAL_E_USAGE;
+        if (pair[0] < 1 || pair[1] < pair[0] || pair[1] > INT32_MAX)
+            return bad_value(parsed, option, text, "K/N with 1 <= K <= N");
+        ((int32_t *)(void *)field)[0] = (int32_t)pair[0] - 1;
+        ((int32_t *)(void *)field)[1] = (int32_t)pair[1];
+        return DFAL_OK;
+    case VALUE_LATER_FLAG:
+    case VALUE_LATER:
+        return fail(parsed, DFAL_E_UNAVAILABLE, "%s is not in this version", spelled(name, option));
+    }
+    return DFAL_OK;
+}
+
+static bool takes_value(const struct option *option)
+{
+    return option->kind != VALUE_FLAG && option->kind != VALUE_LATER_FLAG;
+}
+
+/* Is this the next option rather than a value? A number may begin with a dash. */
+static bool looks_like_option(const char *text)
+{
+    return text[0] == '-' && text[1] != '\0' && !isdigit((unsigned char)text[1]) && text[1] != '.';
+}
+
+static dfal_status unknown_option(struct parsed *parsed, const char *name, const char *as_written)
+{
+    const struct command *command = parsed->command;
+    struct nearest nearest = nearest_begin(name);
+    for (int32_t i = 0; command != NULL && i < command->option_count; i++)
+        nearest_offer(&nearest, command->options[i].hidden ? NULL : command->options[i].name);
+    for (int32_t i = 0; i < global_option_count; i++)
+        nearest_offer(&nearest, global_options[i].hidden ? NULL : global_options[i].name);
+    const char *where = command != NULL ? command->name : "dfal";
+    if (nearest.found != NULL)
+        return fail(parsed, DFAL_E_USAGE, "unknown option %s of %s; did you mean --%s?", as_written, where,
+                    nearest.found);
+    return fail(parsed, DFAL_E_USAGE, "unknown option %s; 'dfal %s--help' lists what there is", as_written,
+                command != NULL ? command->name : "");
+}
+
+/* Handle argv[*at], which begins with a dash; *at moves past a value taken from the next word. */
+static dfal_status take_option(struct parsed *parsed, struct session *session, int argc, char **argv, int *at)
+{
+    const char *word = argv[*at];
+    const struct command *command = parsed->command;
+    const struct option *own = command != NULL ? command->options : NULL, *option = NULL;
+    int32_t own_count = command != NULL ? command->option_count : 0;
+    char name[80];
+    const char *value = NULL;
+    void *base = parsed->args;
+    if (word[1] == '-') {
+        size_t length = strcspn(word + 2, "=");
+        snprintf(name, sizeof(name), "%.*s", (int)(length < 79 ? length : 79), word + 2);
+        if (word[2 + length] == '=')
+            value = word + 3 + length;
+        option = find_long(own, own_count, name);
+        if (option == NULL) {
+            option = find_long(global_options, global_option_count, name);
+            base = session;
+        }
+        if (option == NULL) {
+            char written[96];
+            snprintf(written, sizeof(written), "--%s", name);
+            return unknown_option(parsed, name, written);
+        }
+    } else {
+        name[0] = word[1];
+        name[1] = '\0';
+        option = find_letter(own, own_count, word[1]);
+        if (option == NULL) {
+            option = find_letter(global_options, global_option_count, word[1]);
+            base = session;
+        }
+        if (option == NULL || (!takes_value(option) && word[2] != '\0'))
+            return unknown_option(parsed, word + 1, word);
+        if (word[2] != '\0')
+            value = word + 2;
+    }
+    char written[80];
+    if (!takes_value(option)) {
+        if (value != NULL)
+            return fail(parsed, DFAL_E_USAGE, "%s takes no value, but has '%s'", spelled(written, option),
+                        value);
+    } else if (value == NULL) {
+        if (*at + 1 >= argc || looks_like_option(argv[*at + 1]))
+            return fail(parsed, DFAL_E_USAGE, "%s needs a value: %s", spelled(written, option),
+                        option->value);
+        value = argv[++*at];
+    }
+    return store(parsed, option, base, value);
+}
+
+static dfal_status take_command(struct parsed *parsed, const char *word)
+{
+    struct nearest nearest = nearest_begin(word);
+    for (int32_t i = 0; commands[i] != NULL; i++) {
+        nearest_offer(&nearest, commands[i]->name);
+        if (strcmp(commands[i]->name, word) != 0)
+            continue;
+        parsed->command = commands[i];
+        parsed->args = calloc(1, commands[i]->size > 0 ? commands[i]->size : 1);
+        if (parsed->args == NULL)
+            return fail(parsed, DFAL_E_MEMORY, "out of memory while reading the command line");
+        if (commands[i]->init != NULL)
+            commands[i]->init(parsed->args);
+        return DFAL_OK;
+    }
+    for (int32_t i = 0; i < COUNT_OF(later_commands); i++)
+        if (strcmp(later_commands[i], word) == 0)
+            return fail(parsed, DFAL_E_UNAVAILABLE, "the command %s is not in this version", word);
+    if (nearest.found != NULL)
+        return fail(parsed, DFAL_E_USAGE, "unknown command '%s'; did you mean '%s'?", word, nearest.found);
+    return fail(parsed, DFAL_E_USAGE, "unknown command '%s'; 'dfal --help' lists what there is", word);
+}
+
+/* The options may ask for help or for something else than the command: then operands do not matter. */
+static bool asks_for_text(const struct session *session)
+{
+    return session->help || session->version || session->help_markdown || session->completion;
+}
+
+static dfal_status check_operands(struct parsed *parsed, const struct session *session)
+{
+    const struct command *command = parsed->command;
+    if (asks_for_text(session))
+        return DFAL_OK;
+    if (command == NULL)
+        return fail(parsed, DFAL_E_USAGE, "no command given; 'dfal --help' lists what there is");
+    if (parsed->operand_count < command->least)
+        return fail(parsed, DFAL_E_USAGE,
+                    "%s needs %s, but has %d of its arguments; 'dfal %s --help' says more", command->name,
+                    command->operands, parsed->operand_count, command->name);
+    if (command->most >= 0 && parsed->operand_count > command->most)
+        return fail(parsed, DFAL_E_USAGE, "%s takes %s, so '%s' is one argument too many", command->name,
+                    command->operands[0] != '\0' ? command->operands : "no arguments",
+                    parsed->operands[command->most]);
+    if (strcmp(command->name, "run") != 0) {
+        if (session->config != NULL || session->set.count > 0 || session->print_config)
+            return fail(parsed, DFAL_E_USAGE,
+                        "%s belongs to the command run; %s takes its settings as options of its own",
+                        session->config != NULL  ? "--config"
+                        : session->set.count > 0 ? "--set"
+                                                 : "--print-config",
+                        command->name);
+    }
+    return DFAL_OK;
+}
+
+dfal_status parse_arguments(struct parsed *parsed, struct session *session, int argc, char **argv)
+{
+    bool only_operands = false;
+    parsed->operands = calloc((size_t)argc + 1, sizeof(*parsed->operands));
+    if (parsed->operands == NULL)
+        return fail(parsed, DFAL_E_MEMORY, "out of memory while reading the command line");
+    for (int at = 1; at < argc; at++) {
+        dfal_status status = DFAL_OK;
+        if (!only_operands && strcmp(argv[at], "--") == 0)
+            only_operands = true;
+        else if (!only_operands && argv[at][0] == '-' && argv[at][1] != '\0')
+            status = take_option(parsed, session, argc, argv, &at);
+        else if (parsed->command == NULL)
+            status = take_command(parsed, argv[at]);
+        else
+            parsed->operands[parsed->operand_count++] = argv[at];
+        if (status == DFAL_E_MEMORY && parsed->error[0] == '\0')
+            return fail(parsed, status, "out of memory while reading the command line");
+        if (status != DFAL_OK)
+            return status;
+    }
+    return check_operands(parsed, session);
+}
+
+/* Free the lists that the options grew. */
+static void free_lists(const struct option *options, int32_t count, void *base)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (options[i].kind == VALUE_LIST) {
+            struct text_list *list = (struct text_list *)(void *)((char *)base + options[i].offset);
+            free(list->items);
+            list->items = NULL;
+        }
+}
+
+void parsed_clear(struct parsed *parsed, struct session *session)
+{
+    if (parsed->args != NULL)
+        free_lists(parsed->command->options, parsed->command->option_count, parsed->args);
+    free_lists(global_options, global_option_count, session);
+    free(parsed->args);
+    free(parsed->operands);
+}
