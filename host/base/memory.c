@@ -13,6 +13,10 @@
 
 enum { ALIGNMENT = 64 };
 
+/* No single block of dfal comes near a TiB: a larger one is a size read from a file that lies. The checking
+ * allocators of the sanitizers abort the process at this size instead of returning NULL. */
+static const size_t largest_block = ((size_t)1 << 40) - ((size_t)1 << 20);
+
 /* Stands in the cache line before the memory given out. */
 struct header {
     void *raw; /* what calloc gave */
@@ -33,9 +37,10 @@ static dfal_status allocate(void **out, int64_t count, size_t size)
     if (count < 0)
         DF_FAIL(DFAL_E_INTERNAL, "cannot allocate %" PRId64 " elements: the count is negative", count);
     size_t bytes;
-    if (__builtin_mul_overflow((size_t)count, size, &bytes) || bytes > ((size_t)1 << 62))
-        DF_FAIL(DFAL_E_MEMORY, "cannot allocate %" PRId64 " elements of %zu bytes: the product overflows",
-                count, size);
+    if (__builtin_mul_overflow((size_t)count, size, &bytes) || bytes > largest_block)
+        DF_FAIL(DFAL_E_MEMORY,
+                "cannot allocate %" PRId64 " elements of %zu bytes: a block has less than 1 TiB", count,
+                size);
     char *raw = df_fault_hits(DF_FAULT_ALLOC) ? NULL : calloc(1, bytes + 2 * ALIGNMENT);
     if (!raw)
         DF_FAIL(DFAL_E_MEMORY, "out of memory: %zu bytes are not available", bytes);

@@ -6,7 +6,7 @@
 #include "base/status.h"
 
 /* Allocate count * size zeroed bytes; *out = NULL on error. count 0 gives a valid unique pointer.
- * Errors   E_MEMORY (also when count * size overflows) */
+ * Errors   E_MEMORY (also when count * size overflows or passes 1 TiB) */
 dfal_status df_alloc(void *out_pointer, int64_t count, size_t size);
 /* Grow or shrink to count elements keeping the contents; new bytes are zero. *pointer may be NULL. */
 dfal_status df_resize(void *pointer_to_pointer, int64_t old_count, int64_t count, size_t size);
