@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drivers of the CELL and ITEM ops, generated from ops.def over the functions in kernels/. Compiled for AVX2, and
+ * for AVX-512 by cpu_cells_avx512.c. The cells of a row are independent: vectorising them moves no bit. */
+#include "backend/cpu.h"
+#include "deepfool.h"
+#include "planes.h"
+#include "pointwise.h"
+#include "rows.h"
+
+#ifndef DF_CPU_CELLS
+#define DF_CPU_CELLS df_cpu_cells_avx2
+#endif
+
+/* The arguments are copied: no store of a cell can then change them, as far as the compiler knows. */
+#define DRIVER_CELL(name)                                       \
+    static void run_##name(const struct df_io *given)           \
+    {                                                           \
+        const struct df_io io = *given;                         \
+        for (int64_t row = 0; row < io.rows; row++) {           \
+            _Pragma("omp simd")                                 \
+            for (int64_t col = 0; col < io.cols; col++)         \
+                df_##name##_at(&io, row, col);                  \
+        }                                                       \
+    }
+#define DRIVER_ITEM(name)                                       \
+    static void run_##name(const struct df_io *given)           \
+    {                                                           \
+        const struct df_io io = *given;                         \
+        for (int64_t i = 0; i < io.rows; i++)                   \
+            df_##name##_at(&io, i);                             \
+    }
+#define DRIVER_LAYER(name)
+#define DF_OP(name, walk, class_, outs, ins) DRIVER_##walk(name)
+#include "ops.def"
+
+#define ENTRY_CELL(name) [DF_OP_##name] = run_##name,
+#define ENTRY_ITEM(name) [DF_OP_##name] = run_##name,
+#define ENTRY_LAYER(name)
+df_cpu_cell_fn *const DF_CPU_CELLS[DF_OP_COUNT] = {
+#define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
+#include "ops.def"
+};

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Own convolutions for few channels, where oneDNN pads most of a vector away: one row of the batch (a sample, or a
+ * cotangent of the Jacobian) a lane. Compiled for AVX2, and for AVX-512 by cpu_lanes_avx512.c.
+ *
+ * Math     out[a][y][x] = bias[a] + sum over b, ky, kx of weight[a][b][ky][kx] in[b][y + ky - top][x + kx - left];
+ *          an input gradient is the same with the kernel turned by 180 degrees and pads of kernel - 1 - pad.
+ * Order    b, ky, kx ascend, one fused multiply-add a term, terms outside the plane left out: no sum crosses lanes,
+ *          so a row's bits depend neither on the other rows nor on the vector's width.
+ * Work     LANES rows are transposed to [channel][y][x][lane]; a tile of WIDTH pixels of one output row stays in
+ *          registers, a loaded input vector serves all kx; the result is transposed back.
+ * Traps    Kernel widths 3, 5 and 7 have code; cpu_layer.c asks for no other. */
+#include <string.h>
+
+#include "backend/cpu.h"
+#include "backend/cpu_vector.h"
+
+#ifndef DF_CPU_KERNELS
+#define DF_CPU_KERNELS df_cpu_kernels_avx2
+#define DF_CPU_PRODUCT df_cpu_product_avx2
+#define DF_CPU_CELLS df_cpu_cells_avx2
+#endif
+
+/* in: rows [count] of `size` floats each -> lanes [size][LANES]; missing rows are zeros. */
+static void rows_to_lanes(float *lanes, const float *in, int64_t size, int64_t count)
+{
+    for (int64_t first = 0; first < LANES; first += 8) {
+        const int64_t have = count - first < 0 ? 0 : count - first < 8 ? count - first : 8;
+        float *to = lanes + first;
+        const float *from = in + first * size;
+        int64_t i = 0;
+        if (have == 8)
+            for (; i + 8 <= size; i += 8)
+                transpose_8x8(to + i * LANES, LANES, from + i, size);
+        for (; i < size; i += 8) {
+            const int64_t cols = size - i < 8 ? size - i : 8;
+            float block[64] = {0}, turned[64];
+            for (int64_t r = 0; r < have; r++)
+                memcpy(block + r * 8, from + r * size + i, (size_t)cols * sizeof(float));
+            transpose_8x8(turned, 8, block, 8);
+            for (int64_t j = 0; j < cols; j++)
+                memcpy(to + (i + j) * LANES, turned + j * 8, 8 * sizeof(float));
+        }
+    }
+}
+
+static void lanes_to_rows(float *out, const float *lanes, int64_t size, int64_t count)
+{
+    for (int64_t first = 0; first < LANES && first < count; first += 8) {
+        const int64_t have = count - first < 8 ? count - first : 8;
+        const float *from = lanes + first;
+        float *to = out + first * size;
+        int64_t i = 0;
+        if (have == 8)
+            for (; i + 8 <= size; i += 8)
+                transpose_8x8(to + i, size, from + i * LANES, LANES);
+        for (; i < size; i += 8) {
+            const int64_t cols = size - i < 8 ? size - i : 8;
+            float block[64] = {0}, turned[64];
+            for (int64_t j = 0; j < cols; j++)
+                memcpy(block + j * 8, from + (i + j) * LANES, 8 * sizeof(float));
+            transpose_8x8(turned, 8, block, 8);
+            for (int64_t r = 0; r < have; r++)
+                memcpy(to + r * size + i, turned + r * 8, (size_t)cols * sizeof(float));
+        }
+    }
+}
+
+/* Pixels [x0, x0 + count) of row y of output channel a; count <= WIDTH. inside: no tap leaves the row and count is
+ * WIDTH, so nothing has to be asked. */
+static inline __attribute__((always_inline)) void tile(const struct df_lanes_conv *c, float *out, const float *in,
+                                                       const float *weight, float bias, int32_t y, int32_t x0,
+                                                       int32_t count, const int inside, const int KERNEL,
+                                                       const int WIDTH)
+{
+    vec sum[16];
+#pragma GCC unroll 16
+    for (int p = 0; p < WIDTH; p++)
+        sum[p] = vec_all(bias);
+    const int32_t left = x0 - c->pad_left, in_w = c->in_w;
+    const int32_t ky_begin = c->pad_top > y ? c->pad_top - y : 0;
+    const int32_t ky_left = c->in_h + c->pad_top - y;
+    const int32_t ky_end = ky_left < c->kernel_h ? ky_left : c->kernel_h;
+    for (int32_t b = 0; b < c->in_c; b++) {
+        const float *plane = in + (int64_t)b * c->in_h * in_w * LANES;
+        for (int32_t ky = ky_begin; ky < ky_end; ky++) {
+            const float *row = plane + ((int64_t)(y + ky - c->pad_top) * in_w + left) * LANES;
+            const float *w = weight + (b * c->kernel_h + ky) * KERNEL;
+#pragma GCC unroll 32
+            for (int j = 0; j < WIDTH + KERNEL - 1; j++) {
+                if (!inside && (uint32_t)(left + j) >= (uint32_t)in_w)
+                    continue;
+                const vec v = vec_load(row + j * LANES);
+#pragma GCC unroll 16
+                for (int p = 0; p < WIDTH; p++)
+                    if (j - p >= 0 && j - p < KERNEL)
+                        sum[p] = vec_fma(vec_all(w[j - p]), v, sum[p]);
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < WIDTH; p++)
+        if (inside || p < count)
+            vec_store(out + p * LANES, sum[p]);
+}
+
+typedef void tile_fn(const struct df_lanes_conv *c, float *out, const float *in, const float *weight, float bias,
+                     int32_t y, int32_t x0, int32_t count);
+
+#define TILE(kernel, width)                                                                                     \
+    static void tile_##kernel##_##width(const struct df_lanes_conv *c, float *out, const float *in,             \
+                                        const float *weight, float bias, int32_t y, int32_t x0, int32_t count)  \
+    {                                                                                                           \
+        const int32_t left = x0 - c->pad_left;                                                                  \
+        if (left >= 0 && left + width + kernel - 1 <= c->in_w && count == width)                                \
+            tile(c, out, in, weight, bias, y, x0, count, 1, kernel, width);                                     \
+        else                                                                                                    \
+            tile(c, out, in, weight, bias, y, x0, count, 0, kernel, width);                                     \
+    }
+#ifdef __AVX512F__
+#define WIDTHS(X, kernel) X(kernel, 4) X(kernel, 8) X(kernel, 12) X(kernel, 14) X(kernel, 16)
+#else
+#define WIDTHS(X, kernel) X(kernel, 4) X(kernel, 6) X(kernel, 7) X(kernel, 8) X(kernel, 12)
+#endif
+WIDTHS(TILE, 3)
+WIDTHS(TILE, 5)
+WIDTHS(TILE, 7)
+
+static const struct {
+    int32_t kernel, width;
+    tile_fn *fn;
+} tiles[] = {
+#define ENTRY(kernel_, width_) {kernel_, width_, tile_##kernel_##_##width_},
+    WIDTHS(ENTRY, 3) WIDTHS(ENTRY, 5) WIDTHS(ENTRY, 7)
+};
+
+static int64_t lanes_scratch(const struct df_lanes_conv *c)
+{
+    return LANES * ((int64_t)c->in_c * c->in_h * c->in_w + (int64_t)c->out_c * c->out_h * c->out_w);
+}
+
+static void lanes_conv(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
+                       const float *bias, int64_t rows, float *scratch)
+{
+    const struct df_lanes_conv c = *conv;
+    const int64_t in_size = (int64_t)c.in_c * c.in_h * c.in_w, out_size = (int64_t)c.out_c * c.out_h * c.out_w;
+    const int64_t weight_size = (int64_t)c.in_c * c.kernel_h * c.kernel_w;
+    float *from = scratch, *to = scratch + in_size * LANES;
+    int best = -1;
+    int64_t best_cost = INT64_MAX;
+    /* The fewest pixels computed in vain, then the widest tile. */
+    for (int i = 0; i < (int)(sizeof tiles / sizeof tiles[0]); i++) {
+        const int64_t cost = (c.out_w + tiles[i].width - 1) / tiles[i].width * tiles[i].width;
+        if (tiles[i].kernel == c.kernel_w && cost <= best_cost) {
+            best = i;
+            best_cost = cost;
+        }
+    }
+    const int32_t width = tiles[best].width;
+    tile_fn *const fn = tiles[best].fn;
+    for (int64_t row = 0; row < rows; row += LANES) {
+        const int64_t count = rows - row < LANES ? rows - row : LANES;
+        rows_to_lanes(from, in + row * in_size, in_size, count);
+        for (int32_t y = 0; y < c.out_h; y++)
+            for (int32_t x = 0; x < c.out_w; x += width)
+                for (int32_t a = 0; a < c.out_c; a++)
+                    fn(&c, to + (((int64_t)a * c.out_h + y) * c.out_w + x) * LANES, from, weight + a * weight_size,
+                       bias != NULL ? bias[a] : 0, y, x, c.out_w - x < width ? c.out_w - x : width);
+        lanes_to_rows(out + row * out_size, to, out_size, count);
+    }
+}
+
+const struct df_cpu_kernels DF_CPU_KERNELS = {
+    .lanes = LANES,
+    .panel = 2 * LANES,
+    .lanes_scratch = lanes_scratch,
+    .lanes_conv = lanes_conv,
+    .product = DF_CPU_PRODUCT,
+    .cells = DF_CPU_CELLS,
+};

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
+ *
+ * Products run on dfal's own kernel, convolutions of few channels on rows in lanes, the others on oneDNN with
+ * block_rows rows a call. Which one it is follows from the layer alone, so results do not depend on the machine
+ * beyond its instruction set. */
+#include <string.h>
+
+#include "backend/cpu.h"
+#include "base/memory.h"
+
+/* Rows of a weight gradient's library call: the sub-batch training cuts a batch into. */
+enum { WEIGHT_GRADIENT_ROWS = 8 };
+
+enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_ONEDNN };
+
+struct df_layer {
+    struct df_layer_desc desc;
+    int64_t in_size, out_size, weight_count;
+    const struct df_cpu_kernels *kernels;
+    enum engine engine[3]; /* by df_onednn_kind */
+    struct df_onednn_conv *conv[3];
+    struct df_lanes_conv lanes[2];
+    float *weight[2]; /* own engines: forward, backward */
+    float *bias;      /* padded to a panel */
+    int64_t scratch[3];
+};
+
+static int64_t round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+/* Rows in lanes wins where oneDNN would fill most of a vector with padding. */
+static bool suits_lanes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
+{
+    const struct df_window *w = &desc->window;
+    if (desc->group > 1 || w->stride[0] != 1 || w->stride[1] != 1 || w->dilation[0] != 1 || w->dilation[1] != 1)
+        return false;
+    if (w->kernel[1] != 3 && w->kernel[1] != 5 && w->kernel[1] != 7)
+        return false;
+    if (kind == DF_ONEDNN_FORWARD)
+        return desc->out.c < 16;
+    return desc->in.c < 16;
+}
+
+static dfal_status create_product(struct df_layer *layer)
+{
+    const int64_t in = layer->in_size, out = layer->out_size, panel = layer->kernels->panel;
+    for (int kind = 0; kind < 3; kind++)
+        layer->engine[kind] = ENGINE_PRODUCT;
+    if (layer->desc.forward) {
+        DF_TRY(df_alloc(&layer->weight[0], round_up(out, panel) * in, sizeof(float)));
+        DF_TRY(df_alloc(&layer->bias, round_up(out, panel), sizeof(float)));
+    }
+    if (layer->desc.backward)
+        DF_TRY(df_alloc(&layer->weight[1], round_up(in, panel) * out, sizeof(float)));
+    return DFAL_OK;
+}
+
+static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind)
+{
+    const struct df_layer_desc *d = &layer->desc;
+    const struct df_window *w = &d->window;
+    struct df_lanes_conv *lanes = &layer->lanes[kind];
+    *lanes = (struct df_lanes_conv){.in_c = (int32_t)d->in.c, .in_h = (int32_t)d->in.h, .in_w = (int32_t)d->in.w,
+                                    .out_c = (int32_t)d->out.c, .out_h = (int32_t)d->out.h,
+                                    .out_w = (int32_t)d->out.w, .kernel_h = w->kernel[0],
+                                    .kernel_w = w->kernel[1], .pad_top = w->pad[0], .pad_left = w->pad[1]};
+    if (kind == DF_ONEDNN_BACKWARD)
+        *lanes = (struct df_lanes_conv){.in_c = lanes->out_c, .in_h = lanes->out_h, .in_w = lanes->out_w,
+                                        .out_c = lanes->in_c, .out_h = lanes->in_h, .out_w = lanes->in_w,
+                                        .kernel_h = w->kernel[0], .kernel_w = w->kernel[1],
+                                        .pad_top = w->kernel[0] - 1 - w->pad[0],
+                                        .pad_left = w->kernel[1] - 1 - w->pad[1]};
+    layer->engine[kind] = ENGINE_LANES;
+    layer->scratch[kind] = layer->kernels->lanes_scratch(lanes);
+    DF_TRY(df_alloc(&layer->weight[kind], layer->weight_count, sizeof(float)));
+    if (kind == DF_ONEDNN_FORWARD)
+        DF_TRY(df_alloc(&layer->bias, round_up(d->out.c, 16), sizeof(float)));
+    return DFAL_OK;
+}
+
+static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *device, enum df_onednn_kind kind)
+{
+    const int64_t rows = kind == DF_ONEDNN_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : layer->desc.block_rows;
+    layer->engine[kind] = ENGINE_ONEDNN;
+    DF_TRY(df_onednn_conv_create(&layer->conv[kind], device->onednn, &layer->desc, kind, (int32_t)rows));
+    /* Behind the library's: one padded block of the inputs and outputs, and a block's dw and db. */
+    layer->scratch[kind] = df_onednn_conv_scratch(layer->conv[kind]) + round_up(rows * layer->in_size, 16) +
+                           round_up(rows * layer->out_size, 16);
+    if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+        layer->scratch[kind] += round_up(layer->weight_count, 16) + round_up(layer->desc.out.c, 16);
+    return DFAL_OK;
+}
+
+static dfal_status check_desc(const struct df_layer_desc *desc)
+{
+    if (desc->block_rows < 1)
+        DF_FAIL(DFAL_E_INTERNAL, "a layer of %d rows a block was asked for, expected at least 1", desc->block_rows);
+    if (desc->is_gemm && (desc->in.h != 1 || desc->in.w != 1 || desc->out.h != 1 || desc->out.w != 1))
+        DF_FAIL(DFAL_E_INTERNAL, "a product over planes of %lldx%lld was asked for, expected 1x1",
+                (long long)desc->in.h, (long long)desc->in.w);
+    return DFAL_OK;
+}
+
+dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out, const struct df_layer_desc *desc)
+{
+    struct df_cpu_device *device = (struct df_cpu_device *)head;
+    struct df_layer *layer = NULL;
+    dfal_status status = DFAL_OK;
+    *out = NULL;
+    DF_TRY(check_desc(desc));
+    DF_TRY(df_alloc(&layer, 1, sizeof *layer));
+    layer->desc = *desc;
+    layer->kernels = device->kernels;
+    layer->in_size = df_shape_size(desc->in);
+    layer->out_size = df_shape_size(desc->out);
+    const int64_t group = desc->group > 1 ? desc->group : 1;
+    layer->weight_count = desc->is_gemm ? layer->in_size * layer->out_size
+                                        : desc->out.c * (desc->in.c / group) * desc->window.kernel[0] *
+                                              desc->window.kernel[1];
+    const bool wanted[3] = {desc->forward, desc->backward, desc->weight_gradient};
+    if (desc->is_gemm)
+        DF_TRY_TO(done, status, create_product(layer));
+    for (enum df_onednn_kind kind = 0; kind < 3 && !desc->is_gemm; kind++) {
+        if (!wanted[kind])
+            continue;
+        if (kind != DF_ONEDNN_WEIGHT_GRADIENT && suits_lanes(desc, kind))
+            DF_TRY_TO(done, status, create_lanes(layer, kind));
+        else
+            DF_TRY_TO(done, status, create_onednn(layer, device, kind));
+    }
+    *out = layer;
+done:
+    if (status != DFAL_OK)
+        df_cpu_layer_destroy(head, layer);
+    return status;
+}
+
+void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
+{
+    (void)device;
+    if (layer == NULL)
+        return;
+    for (int kind = 0; kind < 3; kind++)
+        df_onednn_conv_destroy(layer->conv[kind]);
+    df_free(layer->weight[0]);
+    df_free(layer->weight[1]);
+    df_free(layer->bias);
+    df_free(layer);
+}
+
+/* Panels [cols / panel][depth][panel] of the matrix element(k, j) = from[k * k_step + j * j_step], zero padded. */
+static void pack_panels(float *to, const float *from, int64_t depth, int64_t cols, int64_t k_step, int64_t j_step,
+                        int64_t panel)
+{
+    for (int64_t begin = 0; begin < cols; begin += panel, to += depth * panel)
+        for (int64_t k = 0; k < depth; k++)
+            for (int64_t j = 0; j < panel; j++)
+                to[k * panel + j] = begin + j < cols ? from[k * k_step + (begin + j) * j_step] : 0;
+}
+
+/* [O][C][kh][kw] to [C][O][kh][kw], each kernel turned by 180 degrees. */
+static void turn_weight(float *to, const float *from, const struct df_layer_desc *desc)
+{
+    const int64_t taps = (int64_t)desc->window.kernel[0] * desc->window.kernel[1];
+    for (int64_t o = 0; o < desc->out.c; o++)
+        for (int64_t c = 0; c < desc->in.c; c++)
+            for (int64_t t = 0; t < taps; t++)
+                to[(c * desc->out.c + o) * taps + t] = from[(o * desc->in.c + c) * taps + taps - 1 - t];
+}
+
+static const float *span_floats(struct df_span span)
+{
+    return span.buffer == NULL ? NULL : (const float *)span.buffer->data + span.offset;
+}
+
+dfal_status df_cpu_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight_span,
+                              struct df_span bias_span)
+{
+    const float *weight = span_floats(weight_span), *bias = span_floats(bias_span);
+    const int64_t in = layer->in_size, out = layer->out_size, panel = layer->kernels->panel;
+    (void)device;
+    if (weight == NULL)
+        DF_FAIL(DFAL_E_INTERNAL, "a layer was bound without weights");
+    if (layer->bias != NULL) {
+        if (bias != NULL)
+            memcpy(layer->bias, bias, (size_t)layer->desc.out.c * sizeof(float));
+        else
+            memset(layer->bias, 0, (size_t)layer->desc.out.c * sizeof(float));
+    }
+    if (layer->engine[0] == ENGINE_PRODUCT) {
+        if (layer->weight[0] != NULL)
+            pack_panels(layer->weight[0], weight, in, out, 1, in, panel);
+        if (layer->weight[1] != NULL)
+            pack_panels(layer->weight[1], weight, out, in, in, 1, panel);
+    }
+    if (layer->engine[DF_ONEDNN_FORWARD] == ENGINE_LANES)
+        memcpy(layer->weight[0], weight, (size_t)layer->weight_count * sizeof(float));
+    if (layer->engine[DF_ONEDNN_BACKWARD] == ENGINE_LANES)
+        turn_weight(layer->weight[1], weight, &layer->desc);
+    for (int kind = 0; kind < 2; kind++)
+        if (layer->conv[kind] != NULL)
+            DF_TRY(df_onednn_conv_bind(layer->conv[kind], weight, bias));
+    return DFAL_OK;
+}
+
+/* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else a copy
+ * padded with zeros. */
+static const float *padded(float *copy, const float *from, int64_t rows, int64_t block, int64_t size)
+{
+    if (rows == block)
+        return from;
+    memcpy(copy, from, (size_t)(rows * size) * sizeof(float));
+    memset(copy + rows * size, 0, (size_t)((block - rows) * size) * sizeof(float));
+    return copy;
+}
+
+static dfal_status run_blocks(struct df_layer *layer, enum df_onednn_kind kind, int32_t queue,
+                              const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
+{
+    struct df_onednn_conv *conv = layer->conv[kind];
+    const int64_t block = layer->desc.block_rows;
+    const int64_t from_size = kind == DF_ONEDNN_FORWARD ? layer->in_size : layer->out_size;
+    const int64_t to_size = kind == DF_ONEDNN_FORWARD ? layer->out_size : layer->in_size;
+    float *copy = memory->scratch + df_onednn_conv_scratch(conv);
+    float *result = copy + round_up(block * from_size, 16);
+    for (int64_t row = 0; row < rows; row += block) {
+        const int64_t count = rows - row < block ? rows - row : block;
+        const float *const ins[2] = {padded(copy, in + row * from_size, count, block, from_size), NULL};
+        float *const outs[2] = {count == block ? out + row * to_size : result, NULL};
+        DF_TRY(df_onednn_conv_run(conv, queue, memory, outs, ins));
+        if (count < block)
+            memcpy(out + row * to_size, result, (size_t)(count * to_size) * sizeof(float));
+    }
+    return DFAL_OK;
+}
+
+/* The sum over blocks of WEIGHT_GRADIENT_ROWS rows, in order. */
+static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue, const struct df_cpu_queue *memory,
+                                       float *const out[2], const float *const in[2], int64_t rows)
+{
+    struct df_onednn_conv *conv = layer->conv[DF_ONEDNN_WEIGHT_GRADIENT];
+    const int64_t block = WEIGHT_GRADIENT_ROWS, counts[2] = {layer->weight_count, layer->desc.out.c};
+    float *x = memory->scratch + df_onednn_conv_scratch(conv);
+    float *dy = x + round_up(block * layer->in_size, 16);
+    float *dw = dy + round_up(block * layer->out_size, 16);
+    float *db = dw + round_up(layer->weight_count, 16);
+    float *const parts[2] = {dw, db};
+    if (rows <= 0) {
+        for (int k = 0; k < 2; k++)
+            if (out[k] != NULL)
+                memset(out[k], 0, (size_t)counts[k] * sizeof(float));
+        return DFAL_OK;
+    }
+    for (int64_t row = 0; row < rows; row += block) {
+        const int64_t count = rows - row < block ? rows - row : block;
+        const float *const ins[2] = {
+            padded(x, in[0] + row * layer->in_size, count, block, layer->in_size),
+            padded(dy, in[1] + row * layer->out_size, count, block, layer->out_size)};
+        DF_TRY(df_onednn_conv_run(conv, queue, memory, parts, ins));
+        for (int k = 0; k < 2; k++) {
+            if (out[k] == NULL)
+                continue;
+            if (row == 0)
+                memcpy(out[k], parts[k], (size_t)counts[k] * sizeof(float));
+            else
+                for (int64_t i = 0; i < counts[k]; i++)
+                    out[k][i] += parts[k][i];
+        }
+    }
+    return DFAL_OK;
+}
+
+static void product_weight_gradient(const struct df_layer *layer, float *const out[2], const float *x, const float *dy,
+                                    int64_t rows, float *packed)
+{
+    const int64_t in = layer->in_size, count = layer->out_size, panel = layer->kernels->panel;
+    pack_panels(packed, x, rows, in, in, 1, panel);
+    const struct df_product p = {.rows = count, .cols = in, .depth = rows, .a = dy, .a_row = 1, .a_k = count,
+                                 .b = packed, .out = out[0], .out_row = in};
+    layer->kernels->product(&p);
+    if (out[1] == NULL)
+        return;
+    memset(out[1], 0, (size_t)count * sizeof(float));
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t o = 0; o < count; o++)
+            out[1][o] += dy[row * count + o];
+}
+
+static dfal_status run_product(struct df_layer *layer, enum df_onednn_kind kind, struct df_cpu_queue *memory,
+                               float *const out[2], const float *const in[2], int64_t rows)
+{
+    const int64_t x_size = layer->in_size, y_size = layer->out_size;
+    struct df_product p = {.rows = rows, .a = in[0], .a_k = 1, .out = out[0]};
+    switch (kind) {
+    case DF_ONEDNN_FORWARD:
+        p.cols = p.out_row = y_size;
+        p.depth = p.a_row = x_size;
+        p.b = layer->weight[0];
+        p.bias = layer->bias;
+        break;
+    case DF_ONEDNN_BACKWARD:
+        p.cols = p.out_row = x_size;
+        p.depth = p.a_row = y_size;
+        p.b = layer->weight[1];
+        break;
+    case DF_ONEDNN_WEIGHT_GRADIENT:
+        DF_TRY(df_cpu_scratch(memory, rows * round_up(x_size, layer->kernels->panel)));
+        product_weight_gradient(layer, out, in[0], in[1], rows, memory->scratch);
+        return DFAL_OK;
+    }
+    layer->kernels->product(&p);
+    return DFAL_OK;
+}
+
+static bool kind_of(enum df_onednn_kind *kind, enum df_op op, bool is_gemm)
+{
+    switch (op) {
+    case DF_OP_conv_fwd:
+    case DF_OP_gemm_fwd:
+        *kind = DF_ONEDNN_FORWARD;
+        break;
+    case DF_OP_conv_bwd:
+    case DF_OP_gemm_bwd:
+        *kind = DF_ONEDNN_BACKWARD;
+        break;
+    case DF_OP_conv_wgrad:
+    case DF_OP_gemm_wgrad:
+        *kind = DF_ONEDNN_WEIGHT_GRADIENT;
+        break;
+    default:
+        return false;
+    }
+    return is_gemm == (op == DF_OP_gemm_fwd || op == DF_OP_gemm_bwd || op == DF_OP_gemm_wgrad);
+}
+
+dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op, struct df_layer *layer,
+                             float *const out[2], const float *const in[2], int64_t rows)
+{
+    enum df_onednn_kind kind = DF_ONEDNN_FORWARD;
+    if (queue < 0 || queue >= device->head.queue_count)
+        DF_FAIL(DFAL_E_INTERNAL, "queue %d was used, expected 0 to %d", queue, device->head.queue_count - 1);
+    const bool known = kind_of(&kind, op, layer->desc.is_gemm);
+    const bool wanted[3] = {layer->desc.forward, layer->desc.backward, layer->desc.weight_gradient};
+    if (!known || !wanted[kind])
+        DF_FAIL(DFAL_E_INTERNAL, "op %d was called on a layer that was not made for it", (int)op);
+    struct df_cpu_queue *memory = &device->queues[queue];
+    DF_TRY(df_cpu_scratch(memory, layer->scratch[kind]));
+    if (rows <= 0 && kind != DF_ONEDNN_WEIGHT_GRADIENT)
+        return DFAL_OK;
+    switch (layer->engine[kind]) {
+    case ENGINE_PRODUCT:
+        return run_product(layer, kind, memory, out, in, rows);
+    case ENGINE_LANES:
+        layer->kernels->lanes_conv(&layer->lanes[kind], out[0], in[0], layer->weight[kind],
+                                   kind == DF_ONEDNN_FORWARD ? layer->bias : NULL, rows, memory->scratch);
+        return DFAL_OK;
+    case ENGINE_ONEDNN:
+        if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+            return run_weight_gradient(layer, queue, memory, out, in, rows);
+        return run_blocks(layer, kind, queue, memory, out[0], in[0], rows);
+    case ENGINE_NONE:
+        break;
+    }
+    DF_FAIL(DFAL_E_INTERNAL, "a layer has no engine for op %d", (int)op);
+}
