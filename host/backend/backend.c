@@ -1,1 +1,116 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Back ends by name. */
+#include "backend/backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CUDA_LIBRARY "libdfal_cuda.so"
+
+static dfal_status open_cuda(struct df_device **out, const struct df_device_options *options)
+{
+    for (const char *c = options->spec; *c != '\0'; c++)
+        if (*c < '0' || *c > '9' || c - options->spec > 3)
+            DF_FAIL(DFAL_E_USAGE, "the device of back end 'cuda:%s' is not a number: expected cuda:0",
+                    options->spec);
+    return df_foreign_open(out, CUDA_LIBRARY, "CUDA", options);
+}
+
+static dfal_status open_auto(struct df_device **out, const struct df_device_options *options)
+{
+    if (open_cuda(out, options) == DFAL_OK)
+        return DFAL_OK;
+    return df_backend_cpu.device_open(out, options);
+}
+
+static dfal_status open_dlopen(struct df_device **out, const struct df_device_options *options)
+{
+    return df_foreign_open(out, options->spec, options->spec, options);
+}
+
+enum spec { SPEC_NONE, SPEC_MAY, SPEC_MUST };
+
+/* Names, the function that opens them, and whether something follows behind a colon. */
+static const struct {
+    const char *name;
+    dfal_status (*open)(struct df_device **out, const struct df_device_options *options);
+    const struct df_backend *backend; /* when open is NULL */
+    enum spec spec;
+    const char *form;
+} known[] = {
+    {"auto", open_auto, NULL, SPEC_NONE, "auto"},
+    {"cpu", NULL, &df_backend_cpu, SPEC_NONE, "cpu"},
+    {"cuda", open_cuda, NULL, SPEC_MAY, "cuda or cuda:N"},
+    {"ref", NULL, &df_backend_ref, SPEC_NONE, "ref"},
+    {"ref64", NULL, &df_backend_ref64, SPEC_NONE, "ref64"},
+    {"check", NULL, &df_backend_check, SPEC_MUST, "check:A:B"},
+    {"dlopen", open_dlopen, NULL, SPEC_MUST, "dlopen:PATH"},
+};
+enum { KNOWN = sizeof known / sizeof known[0] };
+
+static dfal_status fail_unknown(const char *name, size_t length)
+{
+    const char *names[KNOWN];
+    char word[64];
+    for (int i = 0; i < KNOWN; i++)
+        names[i] = known[i].name;
+    snprintf(word, sizeof word, "%.*s", (int)length, name);
+    const char *nearest = df_nearest(word, names, KNOWN);
+    if (nearest != NULL)
+        DF_FAIL(DFAL_E_USAGE, "unknown back end '%s': did you mean '%s'?", name, nearest);
+    DF_FAIL(DFAL_E_USAGE, "unknown back end '%s': expected auto, cpu, cuda, cuda:N, ref or check:A:B", name);
+}
+
+dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues)
+{
+    *out = NULL;
+    const char *colon = strchr(name, ':');
+    const size_t length = colon != NULL ? (size_t)(colon - name) : strlen(name);
+    const char *spec = colon != NULL ? colon + 1 : "";
+    if (queues < 1)
+        DF_FAIL(DFAL_E_INTERNAL, "a device needs at least one queue, not %d", queues);
+    for (int i = 0; i < KNOWN; i++) {
+        if (strlen(known[i].name) != length || memcmp(known[i].name, name, length) != 0)
+            continue;
+        if ((known[i].spec == SPEC_NONE && colon != NULL) || (known[i].spec == SPEC_MUST && *spec == '\0') ||
+            (known[i].spec == SPEC_MAY && colon != NULL && *spec == '\0'))
+            DF_FAIL(DFAL_E_USAGE, "bad back end '%s': expected %s", name, known[i].form);
+        const struct df_device_options options = {
+            .spec = spec, .isa = isa != NULL ? isa : "auto", .queues = queues};
+        return known[i].open != NULL ? known[i].open(out, &options)
+                                     : known[i].backend->device_open(out, &options);
+    }
+    return fail_unknown(name, length);
+}
+
+void df_device_close(struct df_device *device)
+{
+    if (device != NULL)
+        device->backend->device_close(device);
+}
+
+dfal_status df_context_device(struct dfal_context *context, struct df_device **out)
+{
+    *out = NULL;
+    if (context->device == NULL) {
+        const char *name = context->options.backend != NULL ? context->options.backend : "auto";
+        DF_TRY(df_device_open(&context->device, name, context->options.isa,
+                              context->threads > 0 ? context->threads : 1));
+        context->device_close = df_device_close;
+    }
+    *out = context->device;
+    return DFAL_OK;
+}
+
+dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count)
+{
+    *out = (struct df_span){NULL, 0};
+    return device->backend->buffer_create(device, &out->buffer, type, count);
+}
+
+void df_buffer_drop(struct df_device *device, struct df_span *span)
+{
+    if (span->buffer != NULL)
+        device->backend->buffer_destroy(device, span->buffer);
+    *span = (struct df_span){NULL, 0};
+}

@@ -80,6 +80,8 @@ struct df_backend {
                               struct df_span bias);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
     dfal_status (*synchronize)(struct df_device *device, int32_t queue);
+    /* A shared object has a message of its own: dfal_last_error of it. NULL in built-in back ends. */
+    const char *(*last_error)(void);
 };
 
 /* The head of every back end's device struct. */
@@ -96,9 +98,14 @@ void df_device_close(struct df_device *device);
 /* The context's device, opened on first use with as many queues as the context has threads. */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
 
-/* Exported by a back end in a shared object: libdfal_cuda.so, libdfal_mpi.so's sister. */
+/* Exported by a back end in a shared object: libdfal_cuda.so, libdfal_mpi.so's sister. The object is linked with its
+ * own copy of base/: foreign.c carries its error messages over. */
 typedef const struct df_backend *df_backend_entry(void);
 #define DF_BACKEND_ENTRY "dfal_backend_entry"
+
+/* Load one. *name is what messages call it. Errors   E_UNAVAILABLE with the loader's reason */
+dfal_status df_foreign_open(struct df_device **out, const char *path, const char *name,
+                            const struct df_device_options *options);
 
 extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
 
@@ -110,9 +117,13 @@ struct df_op_info {
     char op_class; /* 'E' 'U' 'L' 'S' */
 };
 extern const struct df_op_info df_op_info[DF_OP_COUNT];
-/* Elements of out[k] / in[k] that a call touches, from the span on: what check compares. */
+/* Elements of out[k] / in[k] that a call touches, from the span on: what check copies and compares. DF_COUNT_TO_END:
+ * an index array decides, anything up to the buffer's end. layer: of a LAYER op, else NULL. */
+enum { DF_COUNT_TO_END = -1 };
 int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
+int64_t df_layer_weight_count(const struct df_layer_desc *layer);
+int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 
 /* Shorthands. */
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);

@@ -1,1 +1,170 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What every op is called, and how many elements of each operand a call touches. */
+#include "backend/backend.h"
+#include "deepfool.h"
+
+#define LETTER(x) #x[0]
+const struct df_op_info df_op_info[DF_OP_COUNT] = {
+#define DF_OP(name, walk, class_, outs, ins) {#name, outs, ins, DF_WALK_##walk, LETTER(class_)},
+#include "ops.def"
+};
+
+int64_t df_layer_weight_count(const struct df_layer_desc *layer)
+{
+    if (layer->is_gemm)
+        return df_shape_size(layer->in) * df_shape_size(layer->out);
+    return layer->out.c * (layer->in.c / layer->group) * layer->window.kernel[0] * layer->window.kernel[1];
+}
+
+int64_t df_layer_bias_count(const struct df_layer_desc *layer)
+{
+    return layer->is_gemm ? df_shape_size(layer->out) : layer->out.c;
+}
+
+static int64_t pool_in(const struct df_call *call)
+{
+    return call->rows * call->p.pool.in_h * call->p.pool.in_w;
+}
+
+static int64_t pool_out(const struct df_call *call)
+{
+    return call->rows * call->p.pool.out_h * call->p.pool.out_w;
+}
+
+/* Elements up to the last one of a block of columns. */
+static int64_t block_end(const struct df_call *call, int64_t stride, int64_t begin)
+{
+    return call->rows > 0 && call->cols > 0 ? (call->rows - 1) * stride + begin + call->cols : 0;
+}
+
+static int64_t layer_count(const struct df_call *call, const struct df_layer_desc *layer, bool is_out, int k)
+{
+    const int64_t x = call->rows * df_shape_size(layer->in), y = call->rows * df_shape_size(layer->out);
+    switch (call->op) {
+    case DF_OP_conv_fwd:
+    case DF_OP_gemm_fwd:
+        return is_out ? y : x;
+    case DF_OP_conv_bwd:
+    case DF_OP_gemm_bwd:
+        return is_out ? x : y;
+    default:
+        if (is_out)
+            return k == 0 ? df_layer_weight_count(layer) : df_layer_bias_count(layer);
+        return k == 0 ? x : y;
+    }
+}
+
+/* The deepfool ops: kernels/deepfool.h. */
+static int64_t deepfool_count(const struct df_call *call, bool is_out, int k)
+{
+    const struct df_deepfool_params *p = &call->p.deepfool;
+    const int64_t rows = call->rows, slots = p->slots, candidates = slots * p->candidates;
+    const int64_t state = slots * DF_SLOT_INTS, number = slots * DF_SLOT_NUMBERS, pixels = slots * p->size;
+    switch (call->op) {
+    case DF_OP_deepfool_begin:
+        if (is_out)
+            return k < 2 ? pixels : k == 2 ? state : number;
+        return k == 0 ? rows * p->size : rows;
+    case DF_OP_deepfool_move:
+        if (is_out)
+            return k < 2 ? pixels : k == 2 ? state : k == 3 ? number : candidates;
+        return 2 * rows;
+    case DF_OP_deepfool_iterate:
+        if (is_out || k < 2)
+            return rows * call->cols;
+        return k == 2 ? rows * DF_SLOT_NUMBERS : call->cols;
+    case DF_OP_deepfool_observe:
+        if (is_out)
+            return rows * (k == 0 ? DF_SLOT_INTS : k == 1 ? DF_SLOT_NUMBERS : p->candidates);
+        return k == 0 ? rows * p->classes : k < 3 ? rows * p->size : p->size;
+    case DF_OP_deepfool_cotangent:
+        if (is_out)
+            return k == 0 ? rows * p->classes : rows;
+        return k == 0 ? (rows + p->count - 1) / p->count : k == 1 ? state : candidates;
+    case DF_OP_deepfool_choose:
+        if (is_out)
+            return k == 0 ? state : k == 1 ? number : pixels;
+        return k == 0   ? rows * p->count * p->size
+               : k == 1 ? slots * p->classes
+               : k == 2 ? rows
+               : k == 3 ? candidates
+                        : p->size;
+    default: /* deepfool_step */
+        if (is_out)
+            return k == 0 ? state : k == 1 ? number : pixels;
+        return k == 0 ? rows : k == 1 ? pixels : p->size;
+    }
+}
+
+/* One switch for both sides, so that an op's shapes stand together. */
+static int64_t operand_count(const struct df_call *call, const struct df_layer_desc *layer, bool is_out,
+                             int k)
+{
+    const int64_t rows = call->rows, cells = rows * call->cols, classes = call->p.loss.classes;
+    switch (call->op) {
+    case DF_OP_conv_fwd:
+    case DF_OP_conv_bwd:
+    case DF_OP_conv_wgrad:
+    case DF_OP_gemm_fwd:
+    case DF_OP_gemm_bwd:
+    case DF_OP_gemm_wgrad:
+        return layer_count(call, layer, is_out, k);
+    case DF_OP_fill:
+    case DF_OP_relu_fwd:
+    case DF_OP_add_fwd:
+    case DF_OP_accumulate:
+    case DF_OP_dropout:
+    case DF_OP_sgd_step:
+    case DF_OP_adam_step:
+        return cells;
+    case DF_OP_decode_u8:
+        return is_out || k == 0 ? cells : (int64_t)call->p.channel.channels * 256;
+    case DF_OP_affine_fwd:
+    case DF_OP_affine_bwd:
+        return is_out || k == 0 ? cells : call->p.channel.channels;
+    case DF_OP_relu_bwd:
+        if (is_out || k == 0)
+            return cells;
+        return k == 2 ? rows : call->in[2].buffer != NULL ? DF_COUNT_TO_END : cells;
+    case DF_OP_copy_cols:
+        return is_out ? block_end(call, call->p.cols.y_stride, call->p.cols.y_begin)
+                      : block_end(call, call->p.cols.x_stride, call->p.cols.x_begin);
+    case DF_OP_gather_rows:
+        return is_out ? cells : k == 0 ? DF_COUNT_TO_END : rows;
+    case DF_OP_scatter_rows:
+        return is_out ? DF_COUNT_TO_END : k == 0 ? cells : rows;
+    case DF_OP_sum_parts:
+        return is_out ? cells : cells * call->p.sum.parts;
+    case DF_OP_maxpool_fwd:
+    case DF_OP_avgpool_fwd:
+        return is_out ? pool_out(call) : pool_in(call);
+    case DF_OP_maxpool_bwd:
+        if (is_out || k == 0)
+            return is_out ? pool_in(call) : pool_out(call);
+        return k == 2                       ? rows / call->p.pool.channels
+               : call->in[2].buffer != NULL ? DF_COUNT_TO_END
+                                            : pool_out(call);
+    case DF_OP_avgpool_bwd:
+        return is_out ? pool_in(call) : pool_out(call);
+    case DF_OP_bn_train_fwd:
+        return k == 0 ? cells * call->p.bn.plane : rows;
+    case DF_OP_bn_train_bwd:
+        return k == 0 || (!is_out && k == 1) ? cells * call->p.bn.plane : rows;
+    case DF_OP_softmax_loss:
+        return (is_out && k == 1) || (!is_out && k == 0) ? rows * classes : rows;
+    case DF_OP_predict:
+        return !is_out && k == 0 ? rows * classes : rows;
+    default:
+        return deepfool_count(call, is_out, k);
+    }
+}
+
+int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc *layer, int k)
+{
+    return operand_count(call, layer, true, k);
+}
+
+int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k)
+{
+    return operand_count(call, layer, false, k);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A back end in a shared object, behind the same table: calls go straight through; on an error the message,
+ * which lives in the object's own copy of base/, becomes this library's. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "base/memory.h"
+
+struct foreign_device {
+    struct df_device base;
+    struct df_device *inner;
+};
+
+static struct df_device *inner_of(struct df_device *device)
+{
+    return ((struct foreign_device *)device)->inner;
+}
+
+static dfal_status carry(const struct df_backend *backend, dfal_status status)
+{
+    if (status == DFAL_OK)
+        return DFAL_OK;
+    const char *text = backend->last_error != NULL ? backend->last_error() : "";
+    return df_fail(status, "%s", *text != '\0' ? text : dfal_status_name(status));
+}
+
+static dfal_status foreign_open_again(struct df_device **out, const struct df_device_options *options)
+{
+    return df_foreign_open(out, options->spec, options->spec, options);
+}
+
+static void foreign_close(struct df_device *device)
+{
+    struct df_device *inner = inner_of(device);
+    inner->backend->device_close(inner);
+    df_free(device); /* the object stays loaded: its threads and tables may outlive a device */
+}
+
+static dfal_status foreign_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
+                                         int64_t count)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->buffer_create(inner, out, type, count));
+}
+
+static void foreign_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
+{
+    inner_of(device)->backend->buffer_destroy(inner_of(device), buffer);
+}
+
+static dfal_status foreign_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
+                                 int64_t count)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->write(inner, queue, to, from, count));
+}
+
+static dfal_status foreign_read(struct df_device *device, int32_t queue, void *to, struct df_span from,
+                                int64_t count)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->read(inner, queue, to, from, count));
+}
+
+static dfal_status foreign_read_f64(struct df_device *device, int32_t queue, double *to, struct df_span from,
+                                    int64_t count)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->read_f64(inner, queue, to, from, count));
+}
+
+static dfal_status foreign_layer_create(struct df_device *device, struct df_layer **out,
+                                        const struct df_layer_desc *desc)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->layer_create(inner, out, desc));
+}
+
+static void foreign_layer_destroy(struct df_device *device, struct df_layer *layer)
+{
+    inner_of(device)->backend->layer_destroy(inner_of(device), layer);
+}
+
+static dfal_status foreign_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
+                                      struct df_span bias)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->layer_bind(inner, layer, weight, bias));
+}
+
+static dfal_status foreign_run(struct df_device *device, int32_t queue, const struct df_call *call)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->run(inner, queue, call));
+}
+
+static dfal_status foreign_synchronize(struct df_device *device, int32_t queue)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->synchronize(inner, queue));
+}
+
+static const struct df_backend backend_foreign = {
+    .abi = DF_BACKEND_ABI,
+    .name = "foreign",
+    .device_open = foreign_open_again,
+    .device_close = foreign_close,
+    .buffer_create = foreign_buffer_create,
+    .buffer_destroy = foreign_buffer_destroy,
+    .write = foreign_write,
+    .read = foreign_read,
+    .read_f64 = foreign_read_f64,
+    .layer_create = foreign_layer_create,
+    .layer_destroy = foreign_layer_destroy,
+    .layer_bind = foreign_layer_bind,
+    .run = foreign_run,
+    .synchronize = foreign_synchronize,
+};
+
+/* Find the table of the object at path. */
+static dfal_status load(const struct df_backend **out, const char *path, const char *name)
+{
+    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (object == NULL)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the %s back end is not available: %s", name, dlerror());
+    df_backend_entry *entry;
+    void *symbol = dlsym(object, DF_BACKEND_ENTRY);
+    if (symbol == NULL) {
+        dlclose(object);
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the %s back end is not available: %s does not export %s", name, path,
+                DF_BACKEND_ENTRY);
+    }
+    memcpy(&entry, &symbol, sizeof entry);
+    const struct df_backend *backend = entry();
+    const int32_t abi = backend != NULL ? backend->abi : 0;
+    if (abi != DF_BACKEND_ABI) {
+        dlclose(object);
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the %s back end is not available: %s speaks ABI %d, this dfal speaks %d",
+                name, path, abi, DF_BACKEND_ABI);
+    }
+    *out = backend;
+    return DFAL_OK;
+}
+
+dfal_status df_foreign_open(struct df_device **out, const char *path, const char *name,
+                            const struct df_device_options *options)
+{
+    *out = NULL;
+    const struct df_backend *backend = NULL;
+    struct foreign_device *device;
+    DF_TRY(load(&backend, path, name));
+    DF_TRY(df_alloc(&device, 1, sizeof *device));
+    dfal_status status = carry(backend, backend->device_open(&device->inner, options));
+    if (status != DFAL_OK) {
+        df_free(device);
+        return status;
+    }
+    device->base = *device->inner;
+    device->base.backend = &backend_foreign;
+    *out = &device->base;
+    return DFAL_OK;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Body of ref.c and ref64.c, which differ in what a real is. Memory is host memory; run() works on the
+ * calling thread, with scratch memory a queue inside each layer. Every span is checked against its buffer: a
+ * call that reaches past one is E_INTERNAL here, whatever it would do elsewhere. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "backend/ref_layer.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "deepfool.h"
+#include "planes.h"
+#include "pointwise.h"
+#include "rows.h"
+
+_Static_assert((int)DF_PHILOX_DROPOUT == (int)DF_STREAM_DROPOUT,
+               "kernels/rows.h repeats the stream's number");
+
+struct df_buffer {
+    enum df_type type;
+    int64_t count;
+    void *data;
+};
+
+struct df_layer {
+    struct df_layer_desc desc;
+    double *weight, *bias; /* packed by bind: a layer sees changed parameters only after the next bind */
+    double *scratch;       /* [queues, scratch_count] */
+    int64_t scratch_count;
+};
+
+static const size_t type_size[] = {[DF_TYPE_REAL] = sizeof(df_real),
+                                   [DF_TYPE_I32] = sizeof(int32_t),
+                                   [DF_TYPE_U8] = sizeof(uint8_t),
+                                   [DF_TYPE_F64] = sizeof(double)};
+
+/* Give the address of a span after checking that count elements lie in its buffer; NULL when it is absent. */
+static dfal_status span_address(void **out, struct df_span span, int64_t count, const char *what)
+{
+    *out = NULL;
+    if (span.buffer == NULL)
+        return DFAL_OK;
+    if (count == DF_COUNT_TO_END)
+        count = 0;
+    if (count < 0 || span.offset < 0 || span.offset > span.buffer->count - count)
+        DF_FAIL(DFAL_E_INTERNAL,
+                "%s: elements %" PRId64 " to %" PRId64 " do not lie in a buffer of %" PRId64 " elements",
+                what, span.offset, span.offset + count, span.buffer->count);
+    *out = (char *)span.buffer->data + (size_t)span.offset * type_size[span.buffer->type];
+    return DFAL_OK;
+}
+
+static dfal_status ref_open(struct df_device **out, const struct df_device_options *options)
+{
+    *out = NULL;
+    struct df_device *device;
+    DF_TRY(df_alloc(&device, 1, sizeof *device));
+    device->backend = &REF_TABLE;
+    device->queue_count = options->queues;
+    snprintf(device->info.backend, sizeof device->info.backend, REF_NAME);
+    snprintf(device->info.isa, sizeof device->info.isa, "any");
+    snprintf(device->info.device, sizeof device->info.device, "CPU");
+    snprintf(device->info.library, sizeof device->info.library, "none");
+    *out = device;
+    return DFAL_OK;
+}
+
+static void ref_close(struct df_device *device)
+{
+    df_free(device);
+}
+
+static void ref_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
+{
+    (void)device;
+    if (buffer != NULL)
+        df_free(buffer->data);
+    df_free(buffer);
+}
+
+static dfal_status ref_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
+                                     int64_t count)
+{
+    *out = NULL;
+    struct df_buffer *buffer;
+    DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
+    buffer->type = type;
+    buffer->count = count;
+    dfal_status status = df_alloc(&buffer->data, count, type_size[type]);
+    if (status != DFAL_OK) {
+        ref_buffer_destroy(device, buffer);
+        return status;
+    }
+    *out = buffer;
+    return DFAL_OK;
+}
+
+static dfal_status ref_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
+                             int64_t count)
+{
+    (void)device, (void)queue;
+    void *address;
+    DF_TRY(span_address(&address, to, count, "write"));
+    if (count == 0)
+        return DFAL_OK;
+    if (to.buffer->type != DF_TYPE_REAL) {
+        memcpy(address, from, (size_t)count * type_size[to.buffer->type]);
+        return DFAL_OK;
+    }
+    df_real *reals = address;
+    const float *floats = from;
+    for (int64_t i = 0; i < count; i++)
+        reals[i] = (df_real)floats[i];
+    return DFAL_OK;
+}
+
+static dfal_status ref_read(struct df_device *device, int32_t queue, void *to, struct df_span from,
+                            int64_t count)
+{
+    (void)device, (void)queue;
+    void *address;
+    DF_TRY(span_address(&address, from, count, "read"));
+    if (count == 0)
+        return DFAL_OK;
+    if (from.buffer->type != DF_TYPE_REAL) {
+        memcpy(to, address, (size_t)count * type_size[from.buffer->type]);
+        return DFAL_OK;
+    }
+    const df_real *reals = address;
+    float *floats = to;
+    for (int64_t i = 0; i < count; i++)
+        floats[i] = (float)reals[i];
+    return DFAL_OK;
+}
+
+static dfal_status ref_read_f64(struct df_device *device, int32_t queue, double *to, struct df_span from,
+                                int64_t count)
+{
+    (void)device, (void)queue;
+    void *address;
+    DF_TRY(span_address(&address, from, count, "read_f64"));
+    if (count == 0)
+        return DFAL_OK;
+    if (from.buffer->type != DF_TYPE_REAL && from.buffer->type != DF_TYPE_F64)
+        DF_FAIL(DFAL_E_INTERNAL, "read_f64: type %d is neither REAL nor F64", (int)from.buffer->type);
+    for (int64_t i = 0; i < count; i++)
+        to[i] = from.buffer->type == DF_TYPE_F64 ? ((const double *)address)[i]
+                                                 : (double)((const df_real *)address)[i];
+    return DFAL_OK;
+}
+
+static void ref_layer_destroy(struct df_device *device, struct df_layer *layer)
+{
+    (void)device;
+    if (layer == NULL)
+        return;
+    df_free(layer->weight);
+    df_free(layer->bias);
+    df_free(layer->scratch);
+    df_free(layer);
+}
+
+static dfal_status ref_layer_create(struct df_device *device, struct df_layer **out,
+                                    const struct df_layer_desc *desc)
+{
+    *out = NULL;
+    struct df_layer *layer;
+    DF_TRY(df_alloc(&layer, 1, sizeof *layer));
+    dfal_status status = DFAL_OK;
+    const int64_t weights = df_layer_weight_count(desc), biases = df_layer_bias_count(desc);
+    layer->desc = *desc;
+    layer->scratch_count = ref_scratch_count(desc);
+    DF_TRY_TO(done, status, df_alloc(&layer->weight, weights, sizeof(double)));
+    DF_TRY_TO(done, status, df_alloc(&layer->bias, biases, sizeof(double)));
+    DF_TRY_TO(done, status,
+              df_alloc(&layer->scratch, device->queue_count * layer->scratch_count, sizeof(double)));
+    *out = layer;
+    layer = NULL;
+done:
+    ref_layer_destroy(device, layer);
+    return status;
+}
+
+static dfal_status ref_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
+                                  struct df_span bias)
+{
+    (void)device;
+    const int64_t weights = df_layer_weight_count(&layer->desc), biases = df_layer_bias_count(&layer->desc);
+    void *w, *b;
+    DF_TRY(span_address(&w, weight, weights, "layer_bind: weight"));
+    DF_TRY(span_address(&b, bias, biases, "layer_bind: bias"));
+    if (w == NULL)
+        DF_FAIL(DFAL_E_INTERNAL, "layer_bind: no weight was given");
+    for (int64_t i = 0; i < weights; i++)
+        layer->weight[i] = (double)((const df_real *)w)[i];
+    for (int64_t i = 0; i < biases; i++)
+        layer->bias[i] = b != NULL ? (double)((const df_real *)b)[i] : 0;
+    return DFAL_OK;
+}
+
+typedef void walk_fn(const struct df_io *io);
+#define WALK_LAYER(name)
+#define WALK_CELL(name)                                                                                      \
+    static void walk_##name(const struct df_io *io)                                                          \
+    {                                                                                                        \
+        for (int64_t row = 0; row < io->rows; row++)                                                         \
+            for (int64_t col = 0; col < io->cols; col++)                                                     \
+                df_##name##_at(io, row, col);                                                                \
+    }
+#define WALK_ITEM(name)                                                                                      \
+    static void walk_##name(const struct df_io *io)                                                          \
+    {                                                                                                        \
+        for (int64_t i = 0; i < io->rows; i++)                                                               \
+            df_##name##_at(io, i);                                                                           \
+    }
+#define DF_OP(name, walk, class_, outs, ins) WALK_##walk(name)
+#include "ops.def"
+
+#define ENTRY_LAYER(name)
+#define ENTRY_CELL(name) [DF_OP_##name] = walk_##name,
+#define ENTRY_ITEM(name) [DF_OP_##name] = walk_##name,
+static walk_fn *const walks[DF_OP_COUNT] = {
+#define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
+#include "ops.def"
+};
+
+static dfal_status run_layer(int32_t queue, const struct df_io *io, const struct df_call *call)
+{
+    struct df_layer *layer = call->layer;
+    double *scratch = layer->scratch + queue * layer->scratch_count;
+    const struct ref_layer l = {&layer->desc, layer->weight, layer->bias, scratch};
+    switch (call->op) {
+    case DF_OP_conv_fwd:
+        ref_conv_fwd(&l, io->out[0], io->in[0], call->rows);
+        return DFAL_OK;
+    case DF_OP_conv_bwd:
+        ref_conv_bwd(&l, io->out[0], io->in[0], call->rows);
+        return DFAL_OK;
+    case DF_OP_conv_wgrad:
+        ref_conv_wgrad(&l, io->out[0], io->out[1], io->in[0], io->in[1], call->rows);
+        return DFAL_OK;
+    case DF_OP_gemm_fwd:
+        ref_gemm_fwd(&l, io->out[0], io->in[0], call->rows);
+        return DFAL_OK;
+    case DF_OP_gemm_bwd:
+        ref_gemm_bwd(&l, io->out[0], io->in[0], call->rows);
+        return DFAL_OK;
+    case DF_OP_gemm_wgrad:
+        ref_gemm_wgrad(&l, io->out[0], io->out[1], io->in[0], io->in[1], call->rows);
+        return DFAL_OK;
+    default:
+        DF_FAIL(DFAL_E_INTERNAL, "op %d is no layer op", (int)call->op);
+    }
+}
+
+static dfal_status ref_run(struct df_device *device, int32_t queue, const struct df_call *call)
+{
+    if (queue < 0 || queue >= device->queue_count)
+        DF_FAIL(DFAL_E_INTERNAL, "queue %d does not exist: the device has %d", queue, device->queue_count);
+    const struct df_op_info *info = &df_op_info[call->op];
+    const struct df_layer_desc *desc = NULL;
+    if (info->walk == DF_WALK_LAYER) {
+        if (call->layer == NULL)
+            DF_FAIL(DFAL_E_INTERNAL, "%s needs a layer", info->name);
+        desc = &call->layer->desc;
+    }
+    struct df_io io = {.rows = call->rows, .cols = call->cols, .p = call->p};
+    for (int k = 0; k < DF_MAX_OUT; k++)
+        if (call->out[k].buffer != NULL)
+            DF_TRY(span_address(&io.out[k], call->out[k], df_call_out_count(call, desc, k), info->name));
+    for (int k = 0; k < DF_MAX_IN; k++)
+        if (call->in[k].buffer != NULL) {
+            void *address;
+            DF_TRY(span_address(&address, call->in[k], df_call_in_count(call, desc, k), info->name));
+            io.in[k] = address;
+        }
+    if (desc != NULL)
+        return run_layer(queue, &io, call);
+    walks[call->op](&io);
+    return DFAL_OK;
+}
+
+static dfal_status ref_synchronize(struct df_device *device, int32_t queue)
+{
+    (void)device, (void)queue;
+    return DFAL_OK;
+}
+
+const struct df_backend REF_TABLE = {
+    .abi = DF_BACKEND_ABI,
+    .name = REF_NAME,
+    .device_open = ref_open,
+    .device_close = ref_close,
+    .buffer_create = ref_buffer_create,
+    .buffer_destroy = ref_buffer_destroy,
+    .write = ref_write,
+    .read = ref_read,
+    .read_f64 = ref_read_f64,
+    .layer_create = ref_layer_create,
+    .layer_destroy = ref_layer_destroy,
+    .layer_bind = ref_layer_bind,
+    .run = ref_run,
+    .synchronize = ref_synchronize,
+};
