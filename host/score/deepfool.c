@@ -1,1 +1,234 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The DeepFool engine: a plan, and a lane for every queue of the device. */
+#include "score/deepfool.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "score/lane.h"
+#include "score/pass.h"
+
+/* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
+ * stay in a core's cache (docs/PERFORMANCE.md). */
+enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 64 };
+
+static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
+{
+    const struct df_shape a = network->input, b = pool->shape;
+    if (a.c != b.c || a.h != b.h || a.w != b.w)
+        DF_FAIL(DFAL_E_SHAPE, "%s: samples are [%lld,%lld,%lld], the network expects [%lld,%lld,%lld]",
+                pool->path, (long long)b.c, (long long)b.h, (long long)b.w, (long long)a.c, (long long)a.h,
+                (long long)a.w);
+    if (network->class_count < 2)
+        DF_FAIL(DFAL_E_DATA, "the network has %d classes, DeepFool needs at least two", network->class_count);
+    return DFAL_OK;
+}
+
+/* Slots of a lane: asked for, or what memory and cache allow. */
+static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
+{
+    int64_t per_row = 0, per_cotangent = 0, constant = 0;
+    df_plan_memory(engine->plan, &per_row, &per_cotangent, &constant);
+    const int64_t size = engine->params.size;
+    const int64_t per_slot = per_row + 4 * size * (int64_t)sizeof(float) +
+                             (int64_t)df_pool_row_bytes(engine->pool) + 4 * engine->params.candidates + 256;
+    engine->lane_count = engine->device->queue_count;
+    if (batch > 0 && batch < engine->lane_count)
+        engine->lane_count = (int32_t)batch;
+    const int64_t fixed = constant + engine->block * per_cotangent;
+    const int64_t limit = engine->context->memory > 0 ? engine->context->memory : df_memory_available() / 2;
+    int64_t fits = (limit / engine->lane_count - fixed) / per_slot;
+    while (fits < 1 && engine->lane_count > 1 && batch == 0) {
+        engine->lane_count--;
+        fits = (limit / engine->lane_count - fixed) / per_slot;
+    }
+    engine->slots = batch > 0 ? (batch + engine->lane_count - 1) / engine->lane_count : DEFAULT_SLOTS;
+    if (batch == 0 && engine->slots > fits)
+        engine->slots = fits;
+    engine->memory = engine->lane_count * (fixed + engine->slots * per_slot);
+    if (fits < 1 || engine->slots > fits || engine->slots > INT32_MAX)
+        DF_FAIL(DFAL_E_MEMORY,
+                "%lld samples in flight take %lld bytes of work space, the limit is %lld: lower the "
+                "batch or raise the memory",
+                (long long)(batch > 0 ? batch : 1),
+                (long long)(engine->lane_count * (fixed + per_slot * (batch > 0 ? engine->slots : 1))),
+                (long long)limit);
+    return DFAL_OK;
+}
+
+static double affine(const double *values, int32_t count, int64_t channel)
+{
+    return values[count == 1 ? 0 : channel];
+}
+
+enum channel_value { UNIT, BOX_LOW, BOX_HIGH };
+
+/* Upload a [D] array that is constant in a channel: the length of one raw unit, or an end of the raw range, both in
+ * network inputs. A negative scale turns the range round. */
+static dfal_status upload_channels(struct df_deepfool_engine *engine, struct df_span *span,
+                                   enum channel_value what)
+{
+    const struct df_pool *pool = engine->pool;
+    const int64_t plane = pool->shape.h * pool->shape.w;
+    const double top = pool->raw == DF_RAW_U8 ? 255 : 1;
+    float *values = NULL;
+    DF_TRY(df_alloc(&values, engine->params.size, sizeof *values));
+    for (int64_t c = 0; c < pool->shape.c; c++) {
+        const double scale = affine(pool->scale, pool->affine_count, c);
+        const double end = what == UNIT ? fabs(scale) : (what == BOX_HIGH) == (scale > 0) ? top * scale : 0;
+        const double value = what == UNIT ? end : end + affine(pool->offset, pool->affine_count, c);
+        for (int64_t j = 0; j < plane; j++)
+            values[c * plane + j] = (float)value;
+    }
+    dfal_status status = df_buffer_new(engine->device, span, DF_TYPE_REAL, engine->params.size);
+    if (status == DFAL_OK)
+        status = df_write(engine->device, 0, *span, values, engine->params.size);
+    df_free(values);
+    return status;
+}
+
+/* The 256 network inputs of a u8 channel. */
+static dfal_status upload_table(struct df_deepfool_engine *engine)
+{
+    const struct df_pool *pool = engine->pool;
+    float *table = NULL;
+    DF_TRY(df_alloc(&table, pool->shape.c * 256, sizeof *table));
+    for (int64_t c = 0; c < pool->shape.c; c++)
+        for (int32_t v = 0; v < 256; v++)
+            table[c * 256 + v] = (float)(v * affine(pool->scale, pool->affine_count, c) +
+                                         affine(pool->offset, pool->affine_count, c));
+    dfal_status status = df_buffer_new(engine->device, &engine->table, DF_TYPE_REAL, pool->shape.c * 256);
+    if (status == DFAL_OK)
+        status = df_write(engine->device, 0, engine->table, table, pool->shape.c * 256);
+    df_free(table);
+    return status;
+}
+
+static dfal_status upload_constants(struct df_deepfool_engine *engine)
+{
+    if (engine->pool->raw == DF_RAW_U8)
+        DF_TRY(upload_table(engine));
+    if (engine->deepfool.units_raw)
+        DF_TRY(upload_channels(engine, &engine->scale, UNIT));
+    if (engine->deepfool.clip) {
+        DF_TRY(upload_channels(engine, &engine->low, BOX_LOW));
+        DF_TRY(upload_channels(engine, &engine->high, BOX_HIGH));
+    }
+    return DFAL_OK;
+}
+
+/* DeepFool on probabilities would be another score under the same name: look at the first rows' outputs. */
+static dfal_status check_outputs(struct df_deepfool_engine *engine)
+{
+    const int32_t classes = engine->params.classes;
+    const int64_t rows = engine->pool->count < PROBE_ROWS ? engine->pool->count : PROBE_ROWS;
+    void *raw = NULL;
+    float *logits = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&raw, rows, df_pool_row_bytes(engine->pool)));
+    DF_TRY_TO(done, status, df_alloc(&logits, rows * classes, sizeof *logits));
+    DF_TRY_TO(done, status, df_pool_read(engine->pool, raw, 0, rows));
+    for (int64_t begin = 0; begin < rows; begin += engine->slots) {
+        const int64_t n = rows - begin < engine->slots ? rows - begin : engine->slots;
+        DF_TRY_TO(done, status,
+                  df_lane_logits(&engine->lanes[0], logits + begin * classes,
+                                 (char *)raw + (size_t)begin * df_pool_row_bytes(engine->pool), n));
+    }
+    status = df_check_logits(logits, rows, classes);
+done:
+    df_free(raw);
+    df_free(logits);
+    return status;
+}
+
+dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
+                               struct df_device *device, const struct df_network *network,
+                               struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
+                               bool fold)
+{
+    *out = NULL;
+    DF_TRY(check_shapes(network, pool));
+    struct df_deepfool_engine *engine = NULL;
+    DF_TRY(df_alloc(&engine, 1, sizeof *engine));
+    engine->context = context;
+    engine->device = device;
+    engine->pool = pool;
+    engine->deepfool = *deepfool;
+    const int32_t classes = network->class_count;
+    const int32_t asked = deepfool->classes == 0 || deepfool->classes > classes ? classes : deepfool->classes;
+    dfal_status status;
+    DF_TRY_TO(done, status,
+              df_plan_create(&engine->plan, device, network, DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT, fold));
+    engine->block = df_plan_block_rows(engine->plan);
+    engine->params = (struct df_deepfool_params){
+        .classes = classes,
+        .candidates = asked - 1,
+        .max_iter = deepfool->max_iter,
+        .refine = deepfool->refine ? DF_BISECTIONS : 0,
+        .clip = deepfool->clip,
+        .squared = deepfool->squared,
+        .fail_inf = deepfool->fail_inf,
+        .size = df_plan_input_size(engine->plan),
+        .p = deepfool->p,
+        .overshoot = deepfool->overshoot,
+        .floor = deepfool->floor,
+    };
+    DF_TRY_TO(done, status, choose_slots(engine, batch));
+    engine->params.slots = (int32_t)engine->slots;
+    pthread_mutex_init(&engine->lock, NULL);
+    engine->lock_made = true;
+    DF_TRY_TO(done, status, upload_constants(engine));
+    DF_TRY_TO(done, status, df_team_create(&engine->team, engine->lane_count));
+    DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
+    for (int32_t i = 0; i < engine->lane_count; i++)
+        DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
+    DF_TRY_TO(done, status, check_outputs(engine));
+    *out = engine;
+    return DFAL_OK;
+done:
+    df_deepfool_destroy(engine);
+    return status;
+}
+
+static dfal_status lane_job(void *arg, int64_t job, int32_t worker)
+{
+    (void)worker;
+    return df_lane_run(&((struct df_deepfool_engine *)arg)->lanes[job]);
+}
+
+dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
+                            struct df_sink *sink, struct df_progress *progress)
+{
+    engine->stream = stream;
+    engine->sink = sink;
+    engine->progress = progress;
+    return df_team_run(engine->team, lane_job, engine, engine->lane_count);
+}
+
+void df_deepfool_destroy(struct df_deepfool_engine *engine)
+{
+    if (!engine)
+        return;
+    for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
+        df_lane_destroy(&engine->lanes[i]);
+    df_free(engine->lanes);
+    df_team_destroy(engine->team);
+    struct df_span *spans[] = {&engine->table, &engine->scale, &engine->low, &engine->high};
+    for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
+        df_buffer_drop(engine->device, spans[s]);
+    df_plan_destroy(engine->plan);
+    if (engine->lock_made)
+        pthread_mutex_destroy(&engine->lock);
+    df_free(engine);
+}
+
+int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
+{
+    return engine->lane_count * engine->slots;
+}
+
+int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)
+{
+    return engine->memory;
+}

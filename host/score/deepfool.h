@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DeepFool over many samples on one device: slots refilled from a stream, all cotangents in one backward,
- * finished samples leave before the backward is paid for. Semantics: docs/NUMERICS.md. */
+ * finished samples leave before the backward is paid for. Semantics: docs/NUMERICS.md; arithmetic:
+ * kernels/deepfool.h. */
 #ifndef DF_SCORE_DEEPFOOL_H
 #define DF_SCORE_DEEPFOOL_H
 
@@ -11,17 +12,26 @@
 #include "store/stream.h"
 
 struct df_deepfool {
+    char preset[16];
     double p, overshoot, floor;
     int32_t max_iter;
-    int32_t classes;   /* candidate classes incl. the own one; 0: all */
+    int32_t classes;      /* candidate classes incl. the own one; 0: all */
     bool linearise_plain; /* paper: gradients at x0 + r, test at x0 + (1 + overshoot) r */
-    bool fail_inf, squared, clip, refine;
-    double clip_low, clip_high;
-    bool units_raw;
+    bool fail_inf;        /* dfal2018: the margin of MAX_ITER is +inf */
+    bool squared;         /* deepal: the margin is the squared norm */
+    bool clip;            /* foolbox: iterates stay inside the pool's raw range, 0..255 (u8) or 0..1 (f32) */
+    bool refine;          /* after the flip 20 bisections on [x0, x] */
+    bool units_raw;       /* r and the margin are measured in the pool's raw units */
 };
-/* Look a preset up. Errors   E_USAGE unknown name (nearest named) */
+enum { DF_BISECTIONS = 20 };
+/* Look a preset up; p is 2. Errors   E_USAGE unknown name (nearest named) */
 dfal_status df_deepfool_preset(struct df_deepfool *out, const char *name);
+/* A preset and what the caller changed of it. Errors   E_USAGE a value out of range */
 dfal_status df_deepfool_from_options(struct df_deepfool *out, const struct dfal_score_options *options);
+/* The same as canonical JSON (sorted keys) and back; unconverged is recorded beside it. Free json with
+ * df_free. Errors   E_DATA not such a document */
+dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *deepfool, const char *unconverged);
+dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json);
 
 /* One sample's result. */
 struct df_margin {
@@ -37,14 +47,23 @@ struct df_sink {
     dfal_status (*put)(struct df_sink *self, const struct df_margin *margin, const float *adversarial);
     bool wants_adversarial;
 };
-/* Engine: plan, slots and tapes for every queue; made once, run on many streams. */
+/* Engine: plan, slots and tapes for every queue; made once, run on many streams. A lane a queue; every lane
+ * owns its slots and takes new samples from the stream where one is done. batch: samples in flight over all
+ * lanes; 0: as many as memory and cache suggest. Errors   E_SHAPE network and pool differ; E_DATA the outputs
+ * look like probabilities, one class; E_MEMORY */
 struct df_deepfool_engine;
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,
-                               const struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
+                               struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
                                bool fold);
-dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream, struct df_sink *sink,
-                            struct df_progress *progress);
+/* Score every row of the stream. No memory is taken after the first call.
+ * Order    none of a result's bits depends on batch, lanes, slot or what else the stream holds.
+ * Errors   E_STOPPED: what the sink has seen is complete; those of stream and sink */
+dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
+                            struct df_sink *sink, struct df_progress *progress);
 void df_deepfool_destroy(struct df_deepfool_engine *engine);
+/* What the engine took: samples in flight and bytes of work space. */
+int64_t df_deepfool_batch(const struct df_deepfool_engine *engine);
+int64_t df_deepfool_memory(const struct df_deepfool_engine *engine);
 
 #endif

@@ -1,1 +1,388 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Forward passes over a pool, a tape for every queue. */
+#include "score/pass.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/team.h"
+#include "models/models.h"
+#include "store/network_file.h"
+
+enum { PASS_ROWS = 256, PROBABILITY_ROWS = 16 };
+
+dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes)
+{
+    if (rows < PROBABILITY_ROWS)
+        return DFAL_OK;
+    for (int64_t i = 0; i < rows; i++) {
+        double sum = 0;
+        for (int32_t k = 0; k < classes; k++) {
+            const float f = logits[i * classes + k];
+            if (!(f >= 0 && f <= 1))
+                return DFAL_OK;
+            sum += (double)f;
+        }
+        if (!(fabs(sum - 1) <= 1e-5))
+            return DFAL_OK;
+    }
+    DF_FAIL(DFAL_E_DATA,
+            "the network's outputs look like probabilities (the first %" PRId64
+            " rows lie in [0,1] and sum to 1): margins need logits, so cut the softmax off",
+            rows);
+}
+
+/* One queue of a pass. */
+struct pass_lane {
+    struct df_tape *tape;
+    struct df_span values, label, truth, loss; /* what is read; the last three for an evaluation only */
+    int64_t *index;
+    unsigned char *raw;
+    float *decoded, *out;
+    int32_t *truth_host, *label_host;
+    float *loss_host;
+};
+
+/* Where an evaluation's rows go: by rank among the labelled rows. */
+struct evaluation {
+    const int32_t *labels;
+    const int64_t *rows; /* ascending */
+    int64_t count;
+    float *loss;        /* [count] */
+    int32_t *predicted; /* [count] */
+};
+
+struct pass {
+    struct dfal_context *context;
+    struct df_device *device;
+    struct df_pool *pool;
+    struct df_plan *plan;
+    struct df_team *team;
+    struct df_row_stream *stream;
+    struct df_progress *progress;
+    int32_t lane_count;
+    struct pass_lane *lanes;
+    int64_t rows, size; /* of a block; of one row's values */
+    df_pass_fn *fn;
+    void *user;
+    struct evaluation *evaluation; /* NULL: values are read */
+    pthread_mutex_t lock;
+};
+
+static int64_t rank_of(const struct evaluation *e, int64_t row)
+{
+    int64_t low = 0, high = e->count;
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (e->rows[middle] <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+{
+    struct evaluation *e = pass->evaluation;
+    struct df_device *device = pass->device;
+    for (int64_t i = 0; i < n; i++)
+        lane->truth_host[i] = e->labels[lane->index[i]];
+    DF_TRY(df_write(device, queue, lane->truth, lane->truth_host, n));
+    struct df_call call = {.op = DF_OP_predict, .rows = n};
+    call.out[0] = lane->label;
+    call.out[2] = lane->loss;
+    call.in[0] = df_tape_logits(lane->tape);
+    call.in[1] = lane->truth;
+    call.p.loss.classes = df_plan_class_count(pass->plan);
+    call.p.loss.scale = 1;
+    DF_TRY(df_run(device, queue, &call));
+    DF_TRY(df_read(device, queue, lane->label_host, lane->label, n));
+    DF_TRY(df_read(device, queue, lane->loss_host, lane->loss, n));
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t rank = rank_of(e, lane->index[i]);
+        e->loss[rank] = lane->loss_host[i];
+        e->predicted[rank] = lane->label_host[i];
+    }
+    return DFAL_OK;
+}
+
+static dfal_status hand_over(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+{
+    if (pass->evaluation)
+        return predict(pass, lane, queue, n);
+    DF_TRY(df_read(pass->device, queue, lane->out, lane->values, n * pass->size));
+    pthread_mutex_lock(&pass->lock);
+    dfal_status status = pass->fn(pass->user, lane->index, lane->out, n);
+    pthread_mutex_unlock(&pass->lock);
+    return status;
+}
+
+static dfal_status pass_job(void *arg, int64_t job, int32_t worker)
+{
+    (void)worker;
+    struct pass *pass = arg;
+    struct pass_lane *lane = &pass->lanes[job];
+    const int32_t queue = (int32_t)job;
+    for (;;) {
+        DF_TRY(df_context_check_stop(pass->context));
+        int64_t n = 0;
+        DF_TRY(df_stream_take(pass->stream, pass->rows, lane->raw, lane->index, &n));
+        if (n == 0)
+            return DFAL_OK;
+        df_pool_decode(pass->pool, lane->decoded, lane->raw, n);
+        DF_TRY(df_write(pass->device, queue, df_tape_input(lane->tape), lane->decoded,
+                        n * df_plan_input_size(pass->plan)));
+        DF_TRY(df_tape_forward(lane->tape, n));
+        DF_TRY(hand_over(pass, lane, queue, n));
+        if (pass->progress)
+            df_progress_add(pass->progress, n, NULL);
+    }
+}
+
+static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t queue, const char *node)
+{
+    const int64_t rows = pass->rows;
+    DF_TRY(df_tape_create(&lane->tape, pass->plan, queue, rows, 0));
+    lane->values = df_tape_logits(lane->tape);
+    pass->size = df_plan_class_count(pass->plan);
+    if (node) {
+        struct df_shape shape;
+        DF_TRY(df_tape_node(lane->tape, node, &lane->values, &shape));
+        pass->size = df_shape_size(shape);
+    }
+    DF_TRY(df_alloc(&lane->index, rows, sizeof *lane->index));
+    DF_TRY(df_alloc(&lane->raw, rows, df_pool_row_bytes(pass->pool)));
+    DF_TRY(df_alloc(&lane->decoded, rows * df_plan_input_size(pass->plan), sizeof *lane->decoded));
+    if (!pass->evaluation)
+        return df_alloc(&lane->out, rows * pass->size, sizeof *lane->out);
+    DF_TRY(df_buffer_new(pass->device, &lane->label, DF_TYPE_I32, rows));
+    DF_TRY(df_buffer_new(pass->device, &lane->truth, DF_TYPE_I32, rows));
+    DF_TRY(df_buffer_new(pass->device, &lane->loss, DF_TYPE_REAL, rows));
+    DF_TRY(df_alloc(&lane->truth_host, rows, sizeof *lane->truth_host));
+    DF_TRY(df_alloc(&lane->label_host, rows, sizeof *lane->label_host));
+    return df_alloc(&lane->loss_host, rows, sizeof *lane->loss_host);
+}
+
+static void lane_close(struct pass *pass, struct pass_lane *lane)
+{
+    df_buffer_drop(pass->device, &lane->label);
+    df_buffer_drop(pass->device, &lane->truth);
+    df_buffer_drop(pass->device, &lane->loss);
+    df_tape_destroy(lane->tape);
+    df_free(lane->index);
+    df_free(lane->raw);
+    df_free(lane->decoded);
+    df_free(lane->out);
+    df_free(lane->truth_host);
+    df_free(lane->label_host);
+    df_free(lane->loss_host);
+}
+
+static void pass_close(struct pass *pass)
+{
+    df_stream_close(pass->stream);
+    for (int32_t i = 0; pass->lanes && i < pass->lane_count; i++)
+        lane_close(pass, &pass->lanes[i]);
+    df_free(pass->lanes);
+    df_team_destroy(pass->team);
+    df_plan_destroy(pass->plan);
+    pthread_mutex_destroy(&pass->lock);
+}
+
+static dfal_status check_shape(const struct df_network *network, const struct df_pool *pool, const char *name)
+{
+    const struct df_shape a = network->input, b = pool->shape;
+    if (a.c != b.c || a.h != b.h || a.w != b.w)
+        DF_FAIL(DFAL_E_SHAPE,
+                "%s: samples are [%" PRId64 ",%" PRId64 ",%" PRId64 "], %s expects [%" PRId64 ",%" PRId64
+                ",%" PRId64 "]",
+                pool->path, b.c, b.h, b.w, name, a.c, a.h, a.w);
+    return DFAL_OK;
+}
+
+/* Rows of a block: PASS_ROWS, fewer where work space is short. */
+static int64_t block_rows(const struct pass *pass)
+{
+    int64_t per_row = 0, per_cotangent = 0, constant = 0;
+    df_plan_memory(pass->plan, &per_row, &per_cotangent, &constant);
+    const int64_t limit = pass->context->memory > 0 ? pass->context->memory : df_memory_available() / 2;
+    const int64_t fits = (limit / pass->lane_count - constant) / (per_row + 1);
+    return fits >= PASS_ROWS ? PASS_ROWS : fits < 1 ? 1 : fits;
+}
+
+static dfal_status run_pass(struct pass *pass, const struct df_network *network,
+                            struct df_chunk_source *source, const char *node)
+{
+    DF_TRY(check_shape(network, pass->pool, "the network"));
+    pthread_mutex_init(&pass->lock, NULL);
+    pass->lane_count = pass->device->queue_count;
+    dfal_status status;
+    DF_TRY_TO(done, status,
+              df_plan_create(&pass->plan, pass->device, network, DF_PLAN_FORWARD, node == NULL));
+    pass->rows = block_rows(pass);
+    DF_TRY_TO(done, status, df_team_create(&pass->team, pass->lane_count));
+    DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
+    for (int32_t i = 0; i < pass->lane_count; i++)
+        DF_TRY_TO(done, status, lane_open(pass, &pass->lanes[i], i, node));
+    DF_TRY_TO(done, status, df_stream_open(&pass->stream, pass->pool, source));
+    status = df_team_run(pass->team, pass_job, pass, pass->lane_count);
+done:
+    pass_close(pass);
+    return status;
+}
+
+dfal_status df_forward_pass(struct dfal_context *context, struct df_device *device,
+                            const struct df_network *network, struct df_pool *pool,
+                            struct df_chunk_source *source, const char *node, struct df_progress *progress,
+                            df_pass_fn *fn, void *user)
+{
+    struct pass pass = {
+        .context = context, .device = device, .pool = pool, .progress = progress, .fn = fn, .user = user};
+    return run_pass(&pass, network, source, node);
+}
+
+/* The labelled rows nobody skips; labels are checked against the network's classes. */
+static dfal_status labelled_rows(int64_t *rows, int64_t *count, const struct df_pool *pool, int32_t classes)
+{
+    *count = 0;
+    for (int64_t i = 0; i < pool->count; i++) {
+        if (pool->labels[i] < 0 || (pool->skipped && pool->skipped[i]))
+            continue;
+        if (pool->labels[i] >= classes)
+            DF_FAIL(DFAL_E_DATA, "%s: row %" PRId64 " has label %d, the network knows the classes 0 to %d",
+                    pool->path, i, pool->labels[i], classes - 1);
+        rows[(*count)++] = i;
+    }
+    if (*count == 0)
+        DF_FAIL(DFAL_E_DATA, "%s: none of %" PRId64 " rows has a label, an evaluation needs at least one",
+                pool->path, pool->count);
+    return DFAL_OK;
+}
+
+static void summarise(struct dfal_eval_result *result, const struct evaluation *e)
+{
+    double loss = 0;
+    int64_t right = 0;
+    for (int64_t i = 0; i < e->count; i++) {
+        const int32_t truth = e->labels[e->rows[i]];
+        loss += (double)e->loss[i];
+        right += e->predicted[i] == truth;
+        result->confusion[(int64_t)truth * result->class_count + e->predicted[i]]++;
+    }
+    result->samples = e->count;
+    result->accuracy = (double)right / (double)e->count;
+    result->loss = loss / (double)e->count;
+}
+
+dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
+                        const struct df_network *network, struct df_pool *pool,
+                        struct dfal_eval_result *result)
+{
+    memset(result, 0, sizeof *result);
+    result->class_count = network->class_count;
+    if (!pool->labels)
+        DF_FAIL(DFAL_E_DATA, "%s: the pool has no labels, an evaluation needs at least one", pool->path);
+    int64_t *rows = NULL;
+    struct evaluation e = {.labels = pool->labels};
+    struct pass pass = {.context = context, .device = device, .pool = pool, .evaluation = &e};
+    struct df_list_source source;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&rows, pool->count, sizeof *rows));
+    DF_TRY_TO(done, status, labelled_rows(rows, &e.count, pool, network->class_count));
+    e.rows = rows;
+    result->unlabelled = pool->count - e.count;
+    DF_TRY_TO(done, status, df_alloc(&e.loss, e.count, sizeof *e.loss));
+    DF_TRY_TO(done, status, df_alloc(&e.predicted, e.count, sizeof *e.predicted));
+    DF_TRY_TO(done, status,
+              df_alloc(&result->confusion, (int64_t)network->class_count * network->class_count,
+                       sizeof *result->confusion));
+    df_list_source_init(&source, rows, e.count);
+    DF_TRY_TO(done, status, run_pass(&pass, network, &source.source, NULL));
+    summarise(result, &e);
+done:
+    df_free(rows);
+    df_free(e.loss);
+    df_free(e.predicted);
+    if (status != DFAL_OK)
+        dfal_eval_result_clear(result);
+    return status;
+}
+
+void dfal_eval_result_clear(struct dfal_eval_result *result)
+{
+    df_free(result->confusion);
+    memset(result, 0, sizeof *result);
+}
+
+/* "0.00392157" or "0.1, 0.2, 0.3". */
+static void list_text(char text[128], const double *values, int32_t count)
+{
+    int at = 0;
+    text[0] = 0;
+    for (int32_t i = 0; i < count && at < 100; i++)
+        at += snprintf(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
+}
+
+static bool same_affine(const double *a, int32_t a_count, const double *b, int32_t b_count)
+{
+    const int32_t count = a_count > b_count ? a_count : b_count;
+    for (int32_t i = 0; i < count; i++)
+        if (a[a_count == 1 ? 0 : i] != b[b_count == 1 ? 0 : i])
+            return false;
+    return true;
+}
+
+static void warn_about(struct dfal_context *context, const char *name, const struct df_network *network,
+                       const struct df_pool *pool)
+{
+    if (!same_affine(network->scale, network->affine_count, pool->scale, pool->affine_count) ||
+        !same_affine(network->offset, network->affine_count, pool->offset, pool->affine_count)) {
+        char ours[2][128], theirs[2][128];
+        list_text(ours[0], network->scale, network->affine_count);
+        list_text(ours[1], network->offset, network->affine_count);
+        list_text(theirs[0], pool->scale, pool->affine_count);
+        list_text(theirs[1], pool->offset, pool->affine_count);
+        df_say(context, DFAL_WARNING, "network.scale",
+               DF_FIELDS(DF_TEXT("network", name), DF_TEXT("pool", pool->path)),
+               "%s was trained on inputs with scale %s and offset %s, but %s has scale %s and offset %s",
+               name, ours[0], ours[1], pool->path, theirs[0], theirs[1]);
+    }
+    if (network->class_count != pool->class_count)
+        df_say(context, DFAL_WARNING, "network.classes",
+               DF_FIELDS(DF_INT("network", network->class_count), DF_INT("pool", pool->class_count)),
+               "%s tells %d classes apart, %s has %d", name, network->class_count, pool->path,
+               pool->class_count);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
+                                const struct df_pool *pool)
+{
+    *out = NULL;
+    if (df_model_exists(name) && !df_file_exists(name))
+        DF_FAIL(DFAL_E_USAGE, "%s has no weights; train it first: dfal train --net %s POOL.h5 -o NET.h5",
+                name, name);
+    if (ends_with(name, ".onnx") && df_file_exists(name))
+        DF_FAIL(DFAL_E_UNAVAILABLE, "%s: reading ONNX files is not in this version", name);
+    struct df_network *network = NULL;
+    DF_TRY(df_network_load(&network, name));
+    dfal_status status = check_shape(network, pool, name);
+    if (status != DFAL_OK) {
+        df_network_destroy(network);
+        return status;
+    }
+    warn_about(context, name, network, pool);
+    *out = network;
+    return DFAL_OK;
+}

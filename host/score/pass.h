@@ -10,15 +10,20 @@
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
 /* node NULL: the logits of the folded network; else that node's activations, unfolded. progress may be NULL. */
-dfal_status df_forward_pass(struct dfal_context *context, struct df_device *device, const struct df_network *network,
-                            struct df_pool *pool, struct df_chunk_source *source, const char *node,
-                            struct df_progress *progress, df_pass_fn *fn, void *user);
-/* Accuracy, mean loss and confusion over the labelled rows. */
-dfal_status df_evaluate(struct dfal_context *context, struct df_device *device, const struct df_network *network,
-                        struct df_pool *pool, struct dfal_eval_result *result);
-/* Read a network by name or file for a pool: shapes must agree (E_SHAPE); another scale or offset is a warning that
- * names both; values that look like probabilities are the forward pass's E_DATA. */
+dfal_status df_forward_pass(struct dfal_context *context, struct df_device *device,
+                            const struct df_network *network, struct df_pool *pool,
+                            struct df_chunk_source *source, const char *node, struct df_progress *progress,
+                            df_pass_fn *fn, void *user);
+/* Accuracy, mean loss and confusion over the labelled rows that no label file skips; the loss is summed in the
+ * order of the pool. Errors   E_DATA no labelled row, a label outside the network's classes */
+dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
+                        const struct df_network *network, struct df_pool *pool,
+                        struct dfal_eval_result *result);
+/* Read a network file for a pool: another scale or offset is a warning that names both, and so is another number of
+ * classes. Errors   E_SHAPE shapes differ; E_USAGE a built-in name: it has no weights before training */
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool);
+/* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +- 1e-5. */
+dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);
 
 #endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop of one lane. Host code moves lists of slots; every number is computed by kernels/deepfool.h. */
+#include "score/lane.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "kernels/deepfool.h" /* by its folder: this room has a deepfool.h, too */
+
+_Static_assert((int)DF_FINAL_OK == (int)DFAL_SCORE_OK && (int)DF_FINAL_TIE == (int)DFAL_SCORE_TIE &&
+                   (int)DF_FINAL_MAX_ITER == (int)DFAL_SCORE_MAX_ITER &&
+                   (int)DF_FINAL_ZERO_GRAD == (int)DFAL_SCORE_ZERO_GRAD &&
+                   (int)DF_FINAL_NONFINITE == (int)DFAL_SCORE_NONFINITE,
+               "kernels and dfal.h number the results alike");
+
+dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue)
+{
+    struct df_device *device = engine->device;
+    const int64_t slots = engine->slots, size = engine->params.size;
+    const bool u8 = engine->pool->raw == DF_RAW_U8;
+    lane->engine = engine;
+    lane->queue = queue;
+    DF_TRY(df_tape_create(&lane->tape, engine->plan, queue, slots, engine->block));
+    struct {
+        struct df_span *span;
+        enum df_type type;
+        int64_t count;
+    } buffers[] = {
+        {&lane->x0, DF_TYPE_REAL, slots * size},
+        {&lane->r, DF_TYPE_REAL, slots * size},
+        {&lane->best_g, DF_TYPE_REAL, slots * size},
+        {&lane->decoded, DF_TYPE_REAL, slots * size},
+        {&lane->raw, DF_TYPE_U8, u8 ? slots * size : 1},
+        {&lane->state, DF_TYPE_I32, slots * DF_SLOT_INTS},
+        {&lane->number, DF_TYPE_F64, slots * DF_SLOT_NUMBERS},
+        {&lane->cand, DF_TYPE_I32, slots * engine->params.candidates},
+        {&lane->list, DF_TYPE_I32, slots},
+        {&lane->pairs, DF_TYPE_I32, 2 * slots},
+    };
+    for (size_t b = 0; b < sizeof buffers / sizeof *buffers; b++)
+        DF_TRY(df_buffer_new(device, buffers[b].span, buffers[b].type, buffers[b].count));
+    DF_TRY(df_alloc(&lane->index, slots, sizeof *lane->index));
+    DF_TRY(df_alloc(&lane->state_host, slots * DF_SLOT_INTS, sizeof *lane->state_host));
+    DF_TRY(df_alloc(&lane->number_host, slots * DF_SLOT_NUMBERS, sizeof *lane->number_host));
+    DF_TRY(df_alloc(&lane->list_host, slots, sizeof *lane->list_host));
+    DF_TRY(df_alloc(&lane->pairs_host, 2 * slots, sizeof *lane->pairs_host));
+    DF_TRY(df_alloc(&lane->taken, slots, sizeof *lane->taken));
+    DF_TRY(df_alloc(&lane->finished, slots, sizeof *lane->finished));
+    DF_TRY(df_alloc(&lane->raw_host, slots, df_pool_row_bytes(engine->pool)));
+    return df_alloc(&lane->decoded_host, u8 ? size : slots * size, sizeof *lane->decoded_host);
+}
+
+void df_lane_destroy(struct df_lane *lane)
+{
+    if (!lane->engine)
+        return;
+    struct df_span *spans[] = {&lane->x0,    &lane->r,      &lane->best_g, &lane->decoded, &lane->raw,
+                               &lane->state, &lane->number, &lane->cand,   &lane->list,    &lane->pairs};
+    for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
+        df_buffer_drop(lane->engine->device, spans[s]);
+    df_tape_destroy(lane->tape);
+    df_free(lane->index);
+    df_free(lane->state_host);
+    df_free(lane->number_host);
+    df_free(lane->list_host);
+    df_free(lane->pairs_host);
+    df_free(lane->taken);
+    df_free(lane->finished);
+    df_free(lane->raw_host);
+    df_free(lane->decoded_host);
+    memset(lane, 0, sizeof *lane);
+}
+
+static struct df_call call_of(const struct df_lane *lane, enum df_op op, int64_t rows)
+{
+    return (struct df_call){.op = op, .rows = rows, .p.deepfool = lane->engine->params};
+}
+
+static dfal_status run(struct df_lane *lane, const struct df_call *call)
+{
+    return df_run(lane->engine->device, lane->queue, call);
+}
+
+/* Raw rows on the host to network inputs in `to`. */
+static dfal_status decode(struct df_lane *lane, struct df_span to, const void *raw, int64_t rows)
+{
+    struct df_deepfool_engine *engine = lane->engine;
+    const struct df_pool *pool = engine->pool;
+    const int64_t size = engine->params.size;
+    if (pool->raw != DF_RAW_U8) {
+        df_pool_decode(pool, lane->decoded_host, raw, rows);
+        return df_write(engine->device, lane->queue, to, lane->decoded_host, rows * size);
+    }
+    DF_TRY(df_write(engine->device, lane->queue, lane->raw, raw, rows * size));
+    struct df_call call = {.op = DF_OP_decode_u8,
+                           .out = {to},
+                           .in = {lane->raw, engine->table},
+                           .rows = rows * pool->shape.c,
+                           .cols = pool->shape.h * pool->shape.w};
+    call.p.channel.channels = (int32_t)pool->shape.c;
+    return run(lane, &call);
+}
+
+/* Fill every empty slot while the stream gives rows. */
+static dfal_status refill(struct df_lane *lane)
+{
+    struct df_deepfool_engine *engine = lane->engine;
+    const int64_t slots = engine->slots;
+    int64_t empty = 0, count = 0;
+    for (int64_t s = 0; s < slots; s++)
+        if (lane->index[s] < 0)
+            lane->list_host[empty++] = (int32_t)s;
+    const size_t row_bytes = df_pool_row_bytes(engine->pool);
+    while (count < empty && !lane->dry) {
+        int64_t got = 0;
+        DF_TRY(df_stream_take(engine->stream, empty - count, lane->raw_host + (size_t)count * row_bytes,
+                              lane->taken + count, &got));
+        lane->dry = got == 0;
+        count += got;
+    }
+    if (count == 0)
+        return DFAL_OK;
+    for (int64_t i = 0; i < count; i++)
+        lane->index[lane->list_host[i]] = lane->taken[i];
+    DF_TRY(decode(lane, lane->decoded, lane->raw_host, count));
+    DF_TRY(df_write(engine->device, lane->queue, lane->list, lane->list_host, count));
+    struct df_call call = call_of(lane, DF_OP_deepfool_begin, count);
+    call.out[0] = lane->x0;
+    call.out[1] = lane->r;
+    call.out[2] = lane->state;
+    call.out[3] = lane->number;
+    call.in[0] = lane->decoded;
+    call.in[1] = lane->list;
+    return run(lane, &call);
+}
+
+/* Move the last occupied slots into the holes, so that a forward has no empty rows. */
+static dfal_status compact(struct df_lane *lane)
+{
+    int64_t count = 0, pairs = 0;
+    for (int64_t s = 0; s < lane->engine->slots; s++)
+        count += lane->index[s] >= 0;
+    int64_t from = lane->engine->slots;
+    for (int64_t to = 0; to < count; to++) {
+        if (lane->index[to] >= 0)
+            continue;
+        do
+            from--;
+        while (lane->index[from] < 0);
+        lane->pairs_host[2 * pairs] = (int32_t)from;
+        lane->pairs_host[2 * pairs + 1] = (int32_t)to;
+        pairs++;
+        lane->index[to] = lane->index[from];
+        lane->index[from] = -1;
+    }
+    lane->occupied = count;
+    if (pairs == 0)
+        return DFAL_OK;
+    DF_TRY(df_write(lane->engine->device, lane->queue, lane->pairs, lane->pairs_host, 2 * pairs));
+    struct df_call call = call_of(lane, DF_OP_deepfool_move, pairs);
+    call.out[0] = lane->x0;
+    call.out[1] = lane->r;
+    call.out[2] = lane->state;
+    call.out[3] = lane->number;
+    call.out[4] = lane->cand;
+    call.in[0] = lane->pairs;
+    return run(lane, &call);
+}
+
+/* x of `rows` slots from `first` on into the tape's input; plain: x0 + r. */
+static dfal_status iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain)
+{
+    const struct df_deepfool_engine *engine = lane->engine;
+    const int64_t size = engine->params.size;
+    struct df_call call = call_of(lane, DF_OP_deepfool_iterate, rows);
+    call.cols = size;
+    call.p.deepfool.plain = plain;
+    call.out[0] = df_at(df_tape_input(lane->tape), first * size);
+    call.in[0] = df_at(lane->x0, first * size);
+    call.in[1] = df_at(lane->r, first * size);
+    call.in[2] = df_at(lane->number, first * DF_SLOT_NUMBERS);
+    call.in[3] = engine->scale;
+    call.in[4] = engine->low;
+    call.in[5] = engine->high;
+    return run(lane, &call);
+}
+
+static dfal_status observe(struct df_lane *lane)
+{
+    struct df_call call = call_of(lane, DF_OP_deepfool_observe, lane->occupied);
+    call.out[0] = lane->state;
+    call.out[1] = lane->number;
+    call.out[2] = lane->cand;
+    call.in[0] = df_tape_logits(lane->tape);
+    call.in[1] = lane->x0;
+    call.in[2] = df_tape_input(lane->tape);
+    call.in[3] = lane->engine->scale;
+    DF_TRY(run(lane, &call));
+    return df_read(lane->engine->device, lane->queue, lane->state_host, lane->state,
+                   lane->occupied * DF_SLOT_INTS);
+}
+
+/* Hand one finished slot to the sink and count it. Called under the engine's lock. */
+static dfal_status deliver(struct df_lane *lane, int64_t slot)
+{
+    struct df_deepfool_engine *engine = lane->engine;
+    const int32_t *state = lane->state_host + slot * DF_SLOT_INTS;
+    const double *number = lane->number_host + slot * DF_SLOT_NUMBERS;
+    const struct df_margin margin = {
+        .index = lane->index[slot],
+        .margin = (float)number[DF_SLOT_MARGIN],
+        .first_margin = (float)number[DF_SLOT_FIRST],
+        .logit_gap = (float)number[DF_SLOT_GAP],
+        .status = (uint8_t)state[DF_SLOT_STATUS],
+        .label = state[DF_SLOT_LABEL],
+        .adversarial_class = state[DF_SLOT_ADVERSARIAL],
+        .iterations = (uint16_t)state[DF_SLOT_ITERATIONS],
+    };
+    const float *adversarial = NULL;
+    if (engine->sink->wants_adversarial && margin.status <= DFAL_SCORE_TIE) {
+        /* after a bisection the tape holds the last midpoint, not the end that was kept */
+        const int64_t size = engine->params.size;
+        DF_TRY(iterate(lane, slot, 1, false));
+        DF_TRY(df_read(engine->device, lane->queue, lane->decoded_host,
+                       df_at(df_tape_input(lane->tape), slot * size), size));
+        adversarial = lane->decoded_host;
+    }
+    DF_TRY(engine->sink->put(engine->sink, &margin, adversarial));
+    engine->done++;
+    engine->iterations += margin.iterations;
+    engine->status[margin.status]++;
+    return DFAL_OK;
+}
+
+static void progress_text(char text[96], const struct df_deepfool_engine *engine)
+{
+    const double done = (double)engine->done;
+    int length =
+        snprintf(text, 96, "%.1f it  OK %.2f %%", (double)engine->iterations / done,
+                 100 * (double)(engine->status[DFAL_SCORE_OK] + engine->status[DFAL_SCORE_TIE]) / done);
+    if (engine->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
+        snprintf(text + length, (size_t)(96 - length), "  MAX_ITER %lld",
+                 (long long)engine->status[DFAL_SCORE_MAX_ITER]);
+}
+
+/* Empty the finished slots into the sink. */
+static dfal_status collect(struct df_lane *lane)
+{
+    struct df_deepfool_engine *engine = lane->engine;
+    int64_t count = 0;
+    for (int64_t s = 0; s < lane->occupied; s++) {
+        lane->finished[s] = lane->state_host[s * DF_SLOT_INTS + DF_SLOT_STATUS] < DFAL_SCORE_STATUS_COUNT;
+        count += lane->finished[s];
+    }
+    if (count == 0)
+        return DFAL_OK;
+    DF_TRY(df_read(engine->device, lane->queue, lane->number_host, lane->number,
+                   lane->occupied * DF_SLOT_NUMBERS));
+    char text[96];
+    dfal_status status = DFAL_OK;
+    pthread_mutex_lock(&engine->lock);
+    for (int64_t s = 0; s < lane->occupied && status == DFAL_OK; s++) {
+        if (!lane->finished[s])
+            continue;
+        status = deliver(lane, s);
+        lane->index[s] = -1;
+    }
+    progress_text(text, engine);
+    pthread_mutex_unlock(&engine->lock);
+    DF_TRY(status);
+    if (engine->progress)
+        df_progress_add(engine->progress, count, text);
+    return DFAL_OK;
+}
+
+/* Gradients of candidates [first, first + count) of the group's slots, and the nearest of them. */
+static dfal_status look_at(struct df_lane *lane, struct df_span group, int64_t group_slots, int32_t first,
+                           int32_t count)
+{
+    struct df_deepfool_params params = lane->engine->params;
+    params.first = first;
+    params.count = count;
+    struct df_call call = {.op = DF_OP_deepfool_cotangent, .rows = group_slots * count, .p.deepfool = params};
+    call.out[0] = df_tape_cotangents(lane->tape);
+    call.out[1] = df_tape_owners(lane->tape);
+    call.in[0] = group;
+    call.in[1] = lane->state;
+    call.in[2] = lane->cand;
+    DF_TRY(run(lane, &call));
+    struct df_span gradient;
+    DF_TRY(df_tape_input_gradient(lane->tape, call.rows, &gradient));
+    call = (struct df_call){.op = DF_OP_deepfool_choose, .rows = group_slots, .p.deepfool = params};
+    call.out[0] = lane->state;
+    call.out[1] = lane->number;
+    call.out[2] = lane->best_g;
+    call.in[0] = gradient;
+    call.in[1] = df_tape_logits(lane->tape);
+    call.in[2] = group;
+    call.in[3] = lane->cand;
+    call.in[4] = lane->engine->scale;
+    return run(lane, &call);
+}
+
+/* One DeepFool step of every ACTIVE slot, as many slots a backward as fill a library call's rows. */
+static dfal_status step(struct df_lane *lane)
+{
+    struct df_deepfool_engine *engine = lane->engine;
+    const int32_t candidates = engine->params.candidates;
+    int64_t count = 0;
+    for (int64_t s = 0; s < lane->occupied; s++)
+        if (lane->state_host[s * DF_SLOT_INTS + DF_SLOT_STATUS] == DF_SLOT_ACTIVE)
+            lane->list_host[count++] = (int32_t)s;
+    if (count == 0)
+        return DFAL_OK;
+    DF_TRY(df_write(engine->device, lane->queue, lane->list, lane->list_host, count));
+    if (engine->deepfool.linearise_plain) {
+        DF_TRY(iterate(lane, 0, lane->occupied, true));
+        DF_TRY(df_tape_forward(lane->tape, lane->occupied));
+    }
+    const int64_t group = engine->block > candidates ? engine->block / candidates : 1;
+    for (int64_t begin = 0; begin < count; begin += group) {
+        const int64_t slots = count - begin < group ? count - begin : group;
+        for (int32_t first = 0; first < candidates; first += (int32_t)engine->block) {
+            const int32_t left = candidates - first;
+            DF_TRY(look_at(lane, df_at(lane->list, begin), slots, first,
+                           left < engine->block ? left : (int32_t)engine->block));
+        }
+    }
+    struct df_call call = call_of(lane, DF_OP_deepfool_step, count);
+    call.out[0] = lane->state;
+    call.out[1] = lane->number;
+    call.out[2] = lane->r;
+    call.in[0] = lane->list;
+    call.in[1] = lane->best_g;
+    call.in[2] = engine->scale;
+    return run(lane, &call);
+}
+
+dfal_status df_lane_run(struct df_lane *lane)
+{
+    lane->dry = false;
+    lane->occupied = 0;
+    for (int64_t s = 0; s < lane->engine->slots; s++)
+        lane->index[s] = -1;
+    for (;;) {
+        DF_TRY(df_context_check_stop(lane->engine->context));
+        if (!lane->dry)
+            DF_TRY(refill(lane));
+        DF_TRY(compact(lane));
+        if (lane->occupied == 0)
+            return DFAL_OK;
+        DF_TRY(iterate(lane, 0, lane->occupied, false));
+        DF_TRY(df_tape_forward(lane->tape, lane->occupied));
+        DF_TRY(observe(lane));
+        DF_TRY(collect(lane));
+        DF_TRY(step(lane));
+    }
+}
+
+dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw, int64_t rows)
+{
+    DF_TRY(decode(lane, df_tape_input(lane->tape), raw, rows));
+    DF_TRY(df_tape_forward(lane->tape, rows));
+    return df_read(lane->engine->device, lane->queue, logits, df_tape_logits(lane->tape),
+                   rows * lane->engine->params.classes);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lane: one queue's tape and slots. deepfool.c makes lanes and runs them side by side; lane.c moves their lists. */
+#ifndef DF_SCORE_LANE_H
+#define DF_SCORE_LANE_H
+
+#include <pthread.h>
+
+#include "score/deepfool.h"
+
+/* One queue's share of the work. Slot s holds pool row index[s], -1: empty. Occupied slots are 0..occupied-1. */
+struct df_lane {
+    struct df_deepfool_engine *engine;
+    int32_t queue;
+    struct df_tape *tape;
+    int64_t occupied;
+    bool dry; /* the stream has no more */
+    /* device: [slots, D] x0, r, best_g, decoded; raw samples; kernels/deepfool.h's state, number, cand; lists */
+    struct df_span x0, r, best_g, decoded, raw, state, number, cand, list, pairs;
+    /* host mirrors and lists */
+    int64_t *index;
+    int32_t *state_host, *list_host, *pairs_host;
+    double *number_host;
+    int64_t *taken; /* pool rows of fresh samples */
+    unsigned char *raw_host;
+    float *decoded_host; /* f32 pools; and one adversarial image */
+    bool *finished;
+};
+
+struct df_deepfool_engine {
+    struct dfal_context *context;
+    struct df_device *device;
+    struct df_pool *pool; /* borrowed */
+    struct df_deepfool deepfool;
+    struct df_plan *plan;
+    struct df_team *team;
+    struct df_lane *lanes;
+    int32_t lane_count;
+    int64_t slots; /* of a lane */
+    int64_t memory;
+    int64_t block;                    /* rows of a library call: cotangents of one backward */
+    struct df_deepfool_params params; /* what every call shares */
+    struct df_span table, scale, low, high;
+    /* of the run in hand */
+    struct df_row_stream *stream;
+    struct df_sink *sink;
+    struct df_progress *progress;
+    pthread_mutex_t lock; /* sink and the counts below, kept over the engine's life for the progress line */
+    bool lock_made;
+    int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
+};
+
+dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
+void df_lane_destroy(struct df_lane *lane);
+/* Run until the stream is dry and every slot is empty. */
+dfal_status df_lane_run(struct df_lane *lane);
+/* Logits of up to slots raw rows, for the look at the network's outputs: read to logits [rows, K]. */
+dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw, int64_t rows);
+
+#endif
