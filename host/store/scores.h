@@ -18,12 +18,14 @@ struct df_scores {
     uint16_t *iterations;
     char **id; /* NULL: the pool has none */
 };
-/* Everything that must agree before a file is continued or merged: compared key by key, the first difference is named. */
+/* Everything that must agree before a file is continued or merged: compared key by key, the first difference
+ * is named. */
 struct df_scores_head {
     char network_sha256[DF_DIGEST_TEXT], pool_fingerprint[DF_DIGEST_TEXT];
     char version[16], backend[32], engine[16], isa[16], precision[16], library[96], device[96];
     char *configuration; /* canonical JSON of what shapes the result: preset, norm, ... range is not in it */
     char *command_line;
+    char *network_path, *pool_path; /* as given, not compared: where verify looks when told nothing */
     uint64_t seed;
     int64_t pool_count, range_begin, range_end;
     int32_t shard, shard_count;
@@ -32,20 +34,21 @@ struct df_scores_head {
 void df_scores_head_clear(struct df_scores_head *head);
 dfal_status df_scores_alloc(struct df_scores *scores, int64_t count);
 void df_scores_clear(struct df_scores *scores);
-/* E_CONFIG naming the first difference; the arithmetic identity (version, backend, engine, isa, precision, library) is
- * passed over when allow_mixed. */
+/* E_CONFIG naming the first difference; the arithmetic identity (version, backend, engine, isa, precision,
+ * library) is passed over when allow_mixed. */
 dfal_status df_scores_head_compare(const struct df_scores_head *ours, const struct df_scores_head *theirs,
                                    bool allow_mixed, const char *path);
 
 /* A finished shard: rows [begin, begin + scores->count). Written atomically. */
-dfal_status df_shard_write(const char *path, const struct df_scores_head *head, const struct df_scores *scores);
+dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
+                           const struct df_scores *scores);
 /* Read head (and the columns unless scores is NULL). Errors   E_DATA truncated, foreign or not complete */
 dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores);
 
 /* The final file, written column by column from the shards in order; adversarial may be NULL. */
 struct df_scores_writer;
-dfal_status df_scores_create(struct df_scores_writer **out, const char *path, const struct df_scores_head *head,
-                             int64_t count, bool has_ids, bool force);
+dfal_status df_scores_create(struct df_scores_writer **out, const char *path,
+                             const struct df_scores_head *head, int64_t count, bool has_ids, bool force);
 dfal_status df_scores_append(struct df_scores_writer *writer, const struct df_scores *scores);
 /* /adversarial/samples [q, C, H, W] f32 and /adversarial/index [q] i64, rows in rank order. */
 dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *samples, const int64_t *index,
@@ -53,8 +56,8 @@ dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *
 dfal_status df_scores_finish(struct df_scores_writer *writer); /* complete = 1, publish; frees the writer */
 void df_scores_abandon(struct df_scores_writer *writer);
 
-/* Order of a scores file: group of the status, margin, index (deepfool.md). order [count]. unconverged: "last",
- * "keep" (MAX_ITER ranks with OK), "exclude" (left out: *count_out is smaller). */
+/* Order of a scores file: group of the status, margin, index (deepfool.md). order [count]. unconverged:
+ * "last", "keep" (MAX_ITER ranks with OK), "exclude" (left out: *count_out is smaller). */
 dfal_status df_scores_order(int64_t *order, int64_t *count_out, const struct df_scores *scores,
                             const char *unconverged);
 
