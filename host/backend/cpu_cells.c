@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drivers of the CELL and ITEM ops, generated from ops.def over the functions in kernels/. Compiled for AVX2, and
  * for AVX-512 by cpu_cells_avx512.c. The cells of a row are independent: vectorising them moves no bit. */
+#include <string.h>
+
 #include "backend/cpu.h"
 #include "deepfool.h"
 #include "planes.h"
@@ -11,26 +13,37 @@
 #define DF_CPU_CELLS df_cpu_cells_avx2
 #endif
 
+/* relu_bwd with its owner looked up: cotangent row `row` then reads "its own" row. Left to the cell, the compiler
+ * keeps the look-up in the loop and does not vectorise it. */
+static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
+{
+    struct df_io line = *io;
+    if (io->in[2] != NULL)
+        line.in[1] = (const float *)io->in[1] + (((const int32_t *)io->in[2])[row] - row) * io->cols;
+    line.in[2] = NULL;
+    return line;
+}
+
 /* The arguments are copied: no store of a cell can then change them, as far as the compiler knows. */
-#define DRIVER_CELL(name)                                       \
-    static void run_##name(const struct df_io *given)           \
-    {                                                           \
-        const struct df_io io = *given;                         \
-        for (int64_t row = 0; row < io.rows; row++) {           \
-            _Pragma("omp simd")                                 \
-            for (int64_t col = 0; col < io.cols; col++)         \
-                df_##name##_at(&io, row, col);                  \
-        }                                                       \
+#define DRIVER_CELL(name, ins)                                                                          \
+    static void run_##name(const struct df_io *given)                                                   \
+    {                                                                                                   \
+        const struct df_io io = *given;                                                                 \
+        for (int64_t row = 0; row < io.rows; row++) {                                                   \
+            const struct df_io line = strcmp(ins, "dy y owner") == 0 ? resolve_owner(&io, row) : io;    \
+            _Pragma("omp simd") for (int64_t col = 0; col < io.cols; col++)                             \
+                df_##name##_at(&line, row, col);                                                        \
+        }                                                                                               \
     }
-#define DRIVER_ITEM(name)                                       \
+#define DRIVER_ITEM(name, ins)                                       \
     static void run_##name(const struct df_io *given)           \
     {                                                           \
         const struct df_io io = *given;                         \
         for (int64_t i = 0; i < io.rows; i++)                   \
             df_##name##_at(&io, i);                             \
     }
-#define DRIVER_LAYER(name)
-#define DF_OP(name, walk, class_, outs, ins) DRIVER_##walk(name)
+#define DRIVER_LAYER(name, ins)
+#define DF_OP(name, walk, class_, outs, ins) DRIVER_##walk(name, ins)
 #include "ops.def"
 
 #define ENTRY_CELL(name) [DF_OP_##name] = run_##name,
