@@ -1,1 +1,135 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_doctor: versions, devices, CPU features, libraries, limits. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "backend/backend.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "facts.h"
+
+/* Foreign headers stay in their rooms; these four only tell a version. */
+int H5get_libversion(unsigned *major, unsigned *minor, unsigned *release);
+const char *yaml_get_version_string(void);
+const char *zlibVersion(void);
+
+int32_t dfal_cpu_count(void)
+{
+    return df_cpu_count();
+}
+
+static void tell_libraries(const struct df_teller *teller)
+{
+    unsigned major = 0, minor = 0, release = 0;
+    df_tell_text(teller, "version", "%s", DFAL_VERSION);
+    df_tell_text(teller, "compiler", "%s %s", __VERSION__[0] >= '0' && __VERSION__[0] <= '9' ? "gcc" : "",
+                 __VERSION__);
+    df_tell_text(teller, "build", "%s", DF_BUILD_FLAGS);
+    H5get_libversion(&major, &minor, &release);
+    df_tell_text(teller, "hdf5", "%u.%u.%u, built with %s", major, minor, release, DF_HDF5_VERSION);
+    struct df_device *device = NULL;
+    if (df_device_open(&device, "cpu", "auto", 1) == DFAL_OK)
+        df_tell_text(teller, "cpu_library", "%s", device->info.library);
+    df_device_close(device);
+    df_tell_text(teller, "jansson", "%s, built with %s", jansson_version_str(), JANSSON_VERSION);
+    df_tell_text(teller, "libyaml", "%s", yaml_get_version_string());
+    df_tell_text(teller, "zlib", "%s", zlibVersion());
+}
+
+/* Does a back end open here? Its device and ISA, or the reason. */
+static void tell_backend(const struct df_teller *teller, const char *name)
+{
+    char key[48];
+    struct df_device *device = NULL;
+    snprintf(key, sizeof(key), "backend_%s", name);
+    if (df_device_open(&device, name, "auto", 1) == DFAL_OK)
+        df_tell_text(teller, key, "works: %s%s%s%s%s", device->info.device,
+                     device->info.isa[0] != '\0' ? ", " : "", device->info.isa,
+                     device->info.library[0] != '\0' ? ", " : "", device->info.library);
+    else
+        df_tell_text(teller, key, "not available: %s", dfal_last_error());
+    df_device_close(device);
+}
+
+static void tell_cpu(const struct df_teller *teller)
+{
+    char line[1024], model[256] = "unknown", features[256] = "";
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (sscanf(line, "model name : %255[^\n]", model) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+#define FEATURE(name)                                                                                        \
+    do {                                                                                                     \
+        if (__builtin_cpu_supports(name))                                                                    \
+            strcat(features, features[0] ? " " name : name);                                                 \
+    } while (0)
+    FEATURE("avx2");
+    FEATURE("fma");
+    FEATURE("bmi2");
+    FEATURE("avx512f");
+    FEATURE("avx512bw");
+    FEATURE("avx512vl");
+    FEATURE("avx512dq");
+    FEATURE("avx512vnni");
+    FEATURE("avx512bf16");
+#undef FEATURE
+    df_tell_text(teller, "cpu", "%s", model);
+    df_tell_text(teller, "cpu_features", "%s", features);
+}
+
+static void tell_limits(const struct df_teller *teller, const dfal_context *context)
+{
+    struct df_limits limits;
+    struct rlimit files;
+    struct utsname name;
+    df_limits_read(&limits, "");
+    df_tell_int(teller, "cpus_online", sysconf(_SC_NPROCESSORS_ONLN));
+    df_tell_int(teller, "cpus_usable", df_cpu_count());
+    if (limits.cpus > 0.0)
+        df_tell_real(teller, "cgroup_cpus", limits.cpus);
+    else
+        df_tell_text(teller, "cgroup_cpus", "no quota");
+    df_tell_int(teller, "threads", context->threads);
+    df_tell_int(teller, "memory_available_bytes", df_memory_available());
+    df_tell_int(teller, "memory_work_bytes", context->memory);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        df_tell_int(teller, "open_files_limit", (int64_t)files.rlim_cur);
+    if (uname(&name) == 0)
+        df_tell_text(teller, "kernel", "%s %s %s", name.sysname, name.release, name.machine);
+}
+
+/* HDF5 locks the files it opens; some network file systems refuse that. */
+static void tell_locking(const struct df_teller *teller)
+{
+    int folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0 && flock(folder, LOCK_SH | LOCK_NB) == 0)
+        df_tell_text(teller, "file_locking", "works in this folder");
+    else
+        df_tell_text(
+            teller, "file_locking",
+            "does not work in this folder; set HDF5_USE_FILE_LOCKING=FALSE if files cannot be opened");
+    if (folder >= 0)
+        close(folder);
+}
+
+dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user)
+{
+    const struct df_teller teller = {fact, user};
+    tell_libraries(&teller);
+    tell_cpu(&teller);
+    tell_backend(&teller, "cpu");
+    tell_backend(&teller, "ref");
+    tell_backend(&teller, "cuda");
+    tell_limits(&teller, context);
+    tell_locking(&teller);
+    return DFAL_OK;
+}

@@ -1,1 +1,233 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_info: what a pool, network, scores file, small table or run directory holds. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "facts.h"
+#include "models/models.h"
+#include "store/network_file.h"
+#include "store/pool.h"
+#include "store/scores.h"
+#include "store/table.h"
+
+static void tell_numbers(const struct df_teller *teller, const char *key, const double *values, int32_t count)
+{
+    char text[512];
+    int length = 0;
+    for (int32_t i = 0; i < count && length < 480; i++)
+        length +=
+            snprintf(text + length, sizeof(text) - (size_t)length, "%s%.9g", i > 0 ? ", " : "", values[i]);
+    df_tell_text(teller, key, "%s", text);
+}
+
+static void tell_bytes(const struct df_teller *teller, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0)
+        df_tell_int(teller, "file_bytes", status.st_size);
+}
+
+static dfal_status tell_labels(const struct df_teller *teller, const struct df_pool *pool)
+{
+    enum { MOST_CLASSES = 100 };
+    int64_t *counts = NULL, labelled = 0;
+    DF_TRY(df_alloc(&counts, pool->class_count, sizeof(*counts)));
+    for (int64_t i = 0; pool->labels != NULL && i < pool->count; i++)
+        if (pool->labels[i] >= 0) {
+            counts[pool->labels[i]]++;
+            labelled++;
+        }
+    df_tell_int(teller, "labelled", labelled);
+    char text[1024];
+    int length = 0;
+    for (int32_t i = 0; i < pool->class_count && i < MOST_CLASSES && length < 990; i++)
+        length += snprintf(text + length, sizeof(text) - (size_t)length, "%s%lld", i > 0 ? ", " : "",
+                           (long long)counts[i]);
+    if (labelled > 0)
+        df_tell_text(teller, "labelled_per_class", "%s", text);
+    df_free(counts);
+    return DFAL_OK;
+}
+
+static dfal_status tell_pool(const struct df_teller *teller, const char *path)
+{
+    const struct dfal_pool_options options = {0};
+    struct df_pool *pool = NULL;
+    DF_TRY(df_pool_open(&pool, path, &options));
+    df_tell_int(teller, "samples", pool->count);
+    df_tell_text(teller, "shape", "%lld x %lld x %lld", (long long)pool->shape.c, (long long)pool->shape.h,
+                 (long long)pool->shape.w);
+    df_tell_text(teller, "type", "%s", pool->raw == DF_RAW_U8 ? "u8" : "f32");
+    df_tell_int(teller, "sample_bytes", (int64_t)df_pool_row_bytes(pool));
+    df_tell_int(teller, "class_count", pool->class_count);
+    dfal_status status = tell_labels(teller, pool);
+    tell_numbers(teller, "scale", pool->scale, pool->affine_count);
+    tell_numbers(teller, "offset", pool->offset, pool->affine_count);
+    df_tell_text(teller, "ids", "%s", pool->has_ids ? "in /ids" : "fingerprint:row");
+    df_tell_text(teller, "fingerprint", "%s", pool->fingerprint);
+    df_pool_close(pool);
+    return status;
+}
+
+/* Multiply-adds of one sample's forward. */
+static int64_t multiply_adds(const struct df_network *network)
+{
+    int64_t sum = 0;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        if (node->op == DF_NODE_CONV || node->op == DF_NODE_GEMM)
+            sum += node->parameter[DF_WEIGHT].count * node->out.h * node->out.w;
+    }
+    return sum;
+}
+
+static const char *op_name(enum df_node_op op)
+{
+    static const char *const names[] = {
+#define X(name, onnx) onnx,
+        DF_NODE_OP_LIST(X)
+#undef X
+    };
+    return names[op];
+}
+
+static dfal_status tell_graph(const struct df_teller *teller, const struct df_network *network)
+{
+    char digest[65];
+    struct df_network *folded = NULL;
+    DF_TRY(df_network_fold(&folded, network));
+    df_tell_text(teller, "input", "%lld x %lld x %lld", (long long)network->input.c,
+                 (long long)network->input.h, (long long)network->input.w);
+    df_tell_int(teller, "class_count", network->class_count);
+    df_tell_int(teller, "parameters", df_network_parameter_count(network));
+    df_tell_int(teller, "multiply_adds", multiply_adds(folded));
+    df_tell_int(teller, "multiply_adds_unfolded", multiply_adds(network));
+    tell_numbers(teller, "scale", network->scale, network->affine_count);
+    tell_numbers(teller, "offset", network->offset, network->affine_count);
+    df_network_digest(digest, network);
+    df_tell_text(teller, "network_sha256", "%s", digest);
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        char key[80];
+        snprintf(key, sizeof(key), "node_%s", node->name);
+        df_tell_text(teller, key, "%s -> %lld x %lld x %lld", op_name(node->op), (long long)node->out.c,
+                     (long long)node->out.h, (long long)node->out.w);
+    }
+    df_network_destroy(folded);
+    return DFAL_OK;
+}
+
+static dfal_status tell_network(const struct df_teller *teller, const char *path)
+{
+    struct df_network *network = NULL;
+    DF_TRY(df_network_load(&network, path));
+    dfal_status status = tell_graph(teller, network);
+    df_network_destroy(network);
+    return status;
+}
+
+/* A built-in name: the network as it would be for 28 x 28 grey images and ten classes. */
+static dfal_status tell_model(const struct df_teller *teller, const char *name)
+{
+    struct df_network *network = NULL;
+    DF_TRY(df_model_create(&network, name, (struct df_shape){1, 28, 28}, 10));
+    df_tell_text(teller, "format", "built-in network");
+    dfal_status status = tell_graph(teller, network);
+    df_network_destroy(network);
+    return status;
+}
+
+static dfal_status tell_scores(const struct df_teller *teller, const char *path)
+{
+    static const char *const names[] = {
+#define X(name, value, group) [value] = "status_" #name,
+        DFAL_SCORE_STATUS_LIST(X)
+#undef X
+    };
+    struct df_scores_head head = {0};
+    struct df_scores scores = {0};
+    int64_t counts[DFAL_SCORE_STATUS_COUNT] = {0}, iterations = 0;
+    double least = INFINITY, most = -INFINITY;
+    dfal_status status = df_scores_read(path, &head, &scores);
+    if (status == DFAL_OK) {
+        for (int64_t i = 0; i < scores.count; i++) {
+            if (scores.status[i] < DFAL_SCORE_STATUS_COUNT)
+                counts[scores.status[i]]++;
+            iterations += scores.iterations[i];
+            if (scores.status[i] <= DFAL_SCORE_TIE) {
+                least = fmin(least, scores.margin[i]);
+                most = fmax(most, scores.margin[i]);
+            }
+        }
+        df_tell_int(teller, "samples", scores.count);
+        df_tell_int(teller, "pool_samples", head.pool_count);
+        df_tell_int(teller, "range_begin", head.range_begin);
+        df_tell_int(teller, "range_end", head.range_end);
+        for (int i = 0; i < DFAL_SCORE_STATUS_COUNT; i++)
+            df_tell_int(teller, names[i], counts[i]);
+        df_tell_real(teller, "margin_least", least);
+        df_tell_real(teller, "margin_most", most);
+        df_tell_int(teller, "iterations", iterations);
+        df_tell_text(teller, "units", "%s", head.units_raw ? "raw" : "network");
+        df_tell_text(teller, "backend", "%s", head.backend);
+        df_tell_text(teller, "engine", "%s", head.engine);
+        df_tell_text(teller, "isa", "%s", head.isa);
+        df_tell_text(teller, "precision", "%s", head.precision);
+        df_tell_text(teller, "library", "%s", head.library);
+        df_tell_text(teller, "device", "%s", head.device);
+        df_tell_text(teller, "version", "%s", head.version);
+        df_tell_text(teller, "configuration", "%s", head.configuration != NULL ? head.configuration : "");
+        df_tell_text(teller, "command_line", "%s", head.command_line != NULL ? head.command_line : "");
+        df_tell_text(teller, "network_sha256", "%s", head.network_sha256);
+        df_tell_text(teller, "pool_fingerprint", "%s", head.pool_fingerprint);
+    }
+    df_scores_clear(&scores);
+    df_scores_head_clear(&head);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user)
+{
+    const struct df_teller teller = {fact, user};
+    char format[32];
+    (void)context;
+    if (df_folder_exists(path)) {
+        if (!df_is_run_folder(path))
+            DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
+        df_tell_text(&teller, "path", "%s", path);
+        df_tell_text(&teller, "format", "run directory");
+        return df_tell_run_folder(&teller, path);
+    }
+    if (!df_file_exists(path) && df_model_exists(path))
+        return tell_model(&teller, path);
+    if (ends_with(path, ".onnx") && df_file_exists(path))
+        DF_FAIL(DFAL_E_UNAVAILABLE, "%s: ONNX files are not in this version", path);
+    DF_TRY(df_file_format(format, path));
+    bool pool = strcmp(format, "dfal-pool") == 0, foreign = format[0] == '\0';
+    if (!foreign) {
+        df_tell_text(&teller, "path", "%s", path);
+        df_tell_text(&teller, "format", "%s", format);
+        tell_bytes(&teller, path);
+    }
+    if (pool)
+        return tell_pool(&teller, path);
+    if (strcmp(format, "dfal-network") == 0)
+        return tell_network(&teller, path);
+    if (strcmp(format, "dfal-scores") == 0)
+        return tell_scores(&teller, path);
+    if (foreign)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: an HDF5 file without a root attribute 'format', expected one that dfal knows", path);
+    return DFAL_OK;
+}

@@ -1,1 +1,170 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_progress: how far a score, a training or a run is, read from what it has left on the disk. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "facts.h"
+#include "run/config.h"
+#include "run/curve.h"
+#include "store/scores.h"
+#include "store/table.h"
+
+enum { PATH_SIZE = 4096 };
+
+static bool path_in(char path[PATH_SIZE], const char *folder, const char *name)
+{
+    int length = snprintf(path, PATH_SIZE, "%s/%s", folder, name);
+    return length > 0 && length < PATH_SIZE;
+}
+
+bool df_is_run_folder(const char *folder)
+{
+    char path[PATH_SIZE];
+    return path_in(path, folder, "config.yaml") && df_file_exists(path);
+}
+
+dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folder)
+{
+    char path[PATH_SIZE];
+    struct df_run_config config;
+    struct df_curve curve = {0};
+    struct dfal_run_options options;
+    struct dfal_context_options flags;
+    if (!path_in(path, folder, "config.yaml"))
+        DF_FAIL(DFAL_E_NOINPUT, "%s: the name is too long", folder);
+    dfal_run_options_init(&options);
+    dfal_context_options_init(&flags);
+    options.config_path = path;
+    DF_TRY(df_run_config_load(&config, &options, &flags));
+    if (path_in(path, folder, "curve.csv") && df_file_exists(path))
+        DF_TRY(df_curve_read(&curve, folder));
+    int64_t rounds = 1 + (config.annotations - config.initial + config.query - 1) / config.query;
+    int64_t total = rounds * config.strategy_count * config.trials;
+    df_tell_text(teller, "network", "%s", config.network);
+    df_tell_int(teller, "strategies", config.strategy_count);
+    df_tell_int(teller, "trials", config.trials);
+    df_tell_int(teller, "rounds", rounds);
+    df_tell_int(teller, "done", curve.count);
+    df_tell_int(teller, "total", total);
+    df_tell_real(teller, "percent", total > 0 ? 100.0 * (double)curve.count / (double)total : 0.0);
+    if (curve.count > 0) {
+        const struct df_curve_row *row = &curve.rows[curve.count - 1];
+        df_tell_text(teller, "strategy", "%s", row->strategy);
+        df_tell_int(teller, "trial", row->trial);
+        df_tell_int(teller, "round", row->round);
+        df_tell_int(teller, "annotations", row->annotations);
+        df_tell_real(teller, "accuracy", row->accuracy);
+    }
+    df_tell_text(teller, "state", "%s", curve.count >= total ? "finished" : "unfinished");
+    df_curve_clear(&curve);
+    return DFAL_OK;
+}
+
+static dfal_status tell_training(const struct df_teller *teller, const char *path)
+{
+    struct df_column columns[2] = {{"counts", DF_COLUMN_I64, 1, {0}, NULL},
+                                   {"reals", DF_COLUMN_F64, 1, {0}, NULL}};
+    char *configuration = NULL;
+    dfal_status status = df_table_read(path, "dfal-training-state", &configuration, columns, 2);
+    if (status == DFAL_OK && columns[0].dims[0] >= 2 && columns[1].dims[0] >= 2) {
+        const int64_t *counts = columns[0].data;
+        const double *reals = columns[1].data;
+        json_t *object = json_loads(configuration, 0, NULL);
+        int64_t epochs = json_integer_value(json_object_get(object, "epochs"));
+        int64_t restarts = json_integer_value(json_object_get(object, "restarts"));
+        json_decref(object);
+        df_tell_text(teller, "job", "train");
+        df_tell_int(teller, "restart", counts[0] + 1);
+        df_tell_int(teller, "restarts", restarts);
+        df_tell_int(teller, "epoch", counts[1]);
+        df_tell_int(teller, "epochs", epochs);
+        df_tell_real(teller, "loss", reals[1]);
+        df_tell_real(teller, "percent",
+                     epochs * restarts > 0
+                         ? 100.0 * (double)(counts[0] * epochs + counts[1]) / (double)(epochs * restarts)
+                         : 0.0);
+        df_tell_text(teller, "state", "unfinished");
+    }
+    df_free(columns[0].data);
+    df_free(columns[1].data);
+    df_free(configuration);
+    return status;
+}
+
+static bool is_shard(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 3 && strcmp(name + length - 3, ".h5") == 0;
+}
+
+/* Sum the rows of the finished shards; a file that cannot be read is one being written or torn, and counts as none. */
+static dfal_status tell_shards(const struct df_teller *teller, const char *folder)
+{
+    DIR *entries = opendir(folder);
+    int64_t done = 0, total = 0, shards = 0;
+    if (entries == NULL)
+        DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
+    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+        char path[PATH_SIZE];
+        struct df_scores_head head = {0};
+        struct df_scores scores = {0};
+        if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name))
+            continue;
+        if (df_scores_read(path, &head, &scores) == DFAL_OK) {
+            shards++;
+            done += scores.count;
+            total = head.range_end - head.range_begin;
+        }
+        df_scores_clear(&scores);
+        df_scores_head_clear(&head);
+    }
+    closedir(entries);
+    df_tell_text(teller, "job", "score");
+    df_tell_int(teller, "shards", shards);
+    df_tell_int(teller, "done", done);
+    if (total > 0) {
+        df_tell_int(teller, "total", total);
+        df_tell_real(teller, "percent", 100.0 * (double)done / (double)total);
+    }
+    df_tell_text(teller, "state", "unfinished");
+    return DFAL_OK;
+}
+
+static dfal_status tell_parts(const struct df_teller *teller, const char *folder)
+{
+    char path[PATH_SIZE];
+    if (path_in(path, folder, "state.h5") && df_file_exists(path))
+        return tell_training(teller, path);
+    return tell_shards(teller, folder);
+}
+
+dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user)
+{
+    const struct df_teller teller = {fact, user};
+    char parts[PATH_SIZE], format[32];
+    (void)context;
+    if (df_folder_exists(path)) {
+        if (df_is_run_folder(path)) {
+            df_tell_text(&teller, "job", "run");
+            return df_tell_run_folder(&teller, path);
+        }
+        size_t length = strlen(path);
+        if (length > 6 && strcmp(path + length - 6, ".parts") == 0)
+            return tell_parts(&teller, path);
+        DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
+    }
+    int length = snprintf(parts, sizeof(parts), "%s.parts", path);
+    if (length < PATH_SIZE && df_folder_exists(parts))
+        return tell_parts(&teller, parts);
+    DF_TRY(df_file_format(format, path));
+    df_tell_text(&teller, "format", "%s", format[0] != '\0' ? format : "foreign");
+    df_tell_real(&teller, "percent", 100.0);
+    df_tell_text(&teller, "state", "finished");
+    return DFAL_OK;
+}

@@ -1,1 +1,364 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_train: a pool's labelled rows, a network, a checkpoint an epoch, a network file. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "backend/backend.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "models/models.h"
+#include "score/pass.h"
+#include "store/network_file.h"
+#include "training_state.h"
+
+void dfal_train_options_init(struct dfal_train_options *options)
+{
+    *options = (struct dfal_train_options){
+        .epochs = 12, .batch = 32, .optimizer = "adam", .learning_rate = 1e-3, .restarts = 1};
+}
+
+/* Everything between the first and the last file. */
+struct job {
+    struct dfal_context *context;
+    const struct dfal_train_options *options;
+    const char *pool_path;
+    struct df_pool *pool;
+    struct df_network *network;
+    struct df_training_row *rows;
+    int64_t count;
+    float *x;
+    char *configuration;
+    struct df_device *device;
+};
+
+static void job_clear(struct job *job)
+{
+    df_free(job->x);
+    df_free(job->rows);
+    df_network_destroy(job->network);
+    df_pool_close(job->pool);
+    free(job->configuration);
+}
+
+static dfal_status check_options(const struct dfal_train_options *options)
+{
+    static const char *const optimizers[] = {"adam", "sgd"};
+    const char *optimizer = options->optimizer != NULL ? options->optimizer : "adam";
+    if (strcmp(optimizer, "adam") != 0 && strcmp(optimizer, "sgd") != 0) {
+        const char *nearest = df_nearest(optimizer, optimizers, 2);
+        DF_FAIL(DFAL_E_USAGE, "unknown optimizer '%s', expected adam or sgd%s%s", optimizer,
+                nearest != NULL ? "; nearest is " : "", nearest != NULL ? nearest : "");
+    }
+    if (options->epochs < 0 || options->batch < 1 || options->restarts < 1 || options->patience < 0 ||
+        options->subset < 0)
+        DF_FAIL(DFAL_E_USAGE,
+                "epochs %d, batch %d, restarts %d, patience %d, subset %lld: expected at least 0, 1, 1, 0, 0",
+                options->epochs, options->batch, options->restarts, options->patience,
+                (long long)options->subset);
+    if (!(options->learning_rate >= 0.0 && isfinite(options->learning_rate)))
+        DF_FAIL(DFAL_E_USAGE, "the learning rate is %g, expected a finite number of at least 0",
+                options->learning_rate);
+    if (!(options->validation >= 0.0 && options->validation < 1.0))
+        DF_FAIL(DFAL_E_USAGE, "the validation fraction is %g, expected at least 0 and below 1",
+                options->validation);
+    return DFAL_OK;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    int64_t x = ((const struct df_training_row *)a)->index, y = ((const struct df_training_row *)b)->index;
+    return (x > y) - (x < y);
+}
+
+/* Keep `subset` of the rows, drawn by the seed, in the pool's order. */
+static dfal_status draw_subset(struct job *job)
+{
+    int64_t *order = NULL, subset = job->options->subset;
+    struct df_training_row *kept = NULL;
+    dfal_status status = DFAL_OK;
+    if (subset == 0 || subset == job->count)
+        return DFAL_OK;
+    if (subset > job->count)
+        DF_FAIL(DFAL_E_DATA, "%s: a subset of %lld was asked for, but only %lld rows have labels",
+                job->pool_path, (long long)subset, (long long)job->count);
+    DF_TRY_TO(done, status, df_alloc(&order, job->count, sizeof(*order)));
+    DF_TRY_TO(done, status, df_alloc(&kept, subset, sizeof(*kept)));
+    DF_TRY_TO(done, status,
+              df_random_permutation(order, job->count, job->context->options.seed, DF_STREAM_SUBSET, 0));
+    for (int64_t i = 0; i < subset; i++)
+        kept[i] = job->rows[order[i]];
+    qsort(kept, (size_t)subset, sizeof(*kept), compare_rows);
+    df_free(job->rows);
+    job->rows = kept;
+    job->count = subset;
+    kept = NULL;
+done:
+    df_free(order);
+    df_free(kept);
+    return status;
+}
+
+static dfal_status check_classes(const struct job *job)
+{
+    for (int64_t i = 1; i < job->count; i++)
+        if (job->rows[i].label != job->rows[0].label)
+            return DFAL_OK;
+    DF_FAIL(DFAL_E_DATA, "%s: all %lld labelled rows are of class %d, expected at least two classes",
+            job->pool_path, (long long)job->count, job->rows[0].label);
+}
+
+static dfal_status collect_rows(struct job *job)
+{
+    const struct df_pool *pool = job->pool;
+    if (pool->count == 0)
+        DF_FAIL(DFAL_E_DATA, "%s: the pool has no samples, expected at least two", job->pool_path);
+    DF_TRY(df_alloc(&job->rows, pool->count, sizeof(*job->rows)));
+    for (int64_t i = 0; pool->labels != NULL && i < pool->count; i++)
+        if (pool->labels[i] >= 0 && !(pool->skipped != NULL && pool->skipped[i]))
+            job->rows[job->count++] = (struct df_training_row){DF_ROW_POOL, i, pool->labels[i], 1.0F};
+    if (job->count == 0)
+        DF_FAIL(DFAL_E_DATA, "%s: no row has a label, expected some in /labels or in a label file",
+                job->pool_path);
+    DF_TRY(draw_subset(job));
+    return check_classes(job);
+}
+
+/* Read the rows' samples as the network sees them. */
+static dfal_status read_samples(struct job *job)
+{
+    enum { ROWS_AT_ONCE = 1024 };
+    const struct df_pool *pool = job->pool;
+    int64_t size = df_shape_size(pool->shape), *index = NULL;
+    char *raw = NULL;
+    dfal_status status = df_alloc(&job->x, job->count, (size_t)size * sizeof(float));
+    DF_KEEP_FIRST(status, df_alloc(&index, ROWS_AT_ONCE, sizeof(*index)));
+    DF_KEEP_FIRST(status, df_alloc(&raw, ROWS_AT_ONCE, df_pool_row_bytes(pool)));
+    for (int64_t begin = 0; status == DFAL_OK && begin < job->count; begin += ROWS_AT_ONCE) {
+        int64_t n = job->count - begin < ROWS_AT_ONCE ? job->count - begin : ROWS_AT_ONCE;
+        for (int64_t i = 0; i < n; i++)
+            index[i] = job->rows[begin + i].index;
+        status = df_pool_gather(job->pool, raw, index, n);
+        if (status == DFAL_OK)
+            df_pool_decode(pool, job->x + begin * size, raw, n);
+        for (int64_t i = 0; status == DFAL_OK && i < n * size; i++)
+            if (!isfinite(job->x[begin * size + i]))
+                status = df_fail(DFAL_E_DATA,
+                                 "%s: row %lld has a value that is not finite, so no network can learn it",
+                                 job->pool_path, (long long)index[i / size]);
+        DF_KEEP_FIRST(status, df_context_check_stop(job->context));
+    }
+    df_free(index);
+    df_free(raw);
+    return status;
+}
+
+static dfal_status same_graph(const struct df_network *a, const struct df_network *b, const char *path)
+{
+    char *first = NULL, *second = NULL;
+    dfal_status status = df_graph_to_json(&first, a);
+    DF_KEEP_FIRST(status, df_graph_to_json(&second, b));
+    if (status == DFAL_OK && strcmp(first, second) != 0)
+        status = df_fail(DFAL_E_SHAPE,
+                         "%s: the network to start from has another graph than the one to train", path);
+    df_free(first);
+    df_free(second);
+    return status;
+}
+
+/* The seed df_train gives its first restart: the initial weights that --epochs 0 saves are those it starts from. */
+static uint64_t first_seed(const struct job *job)
+{
+    return df_random_child(job->context->options.seed, DF_STREAM_RESTART, 0);
+}
+
+static dfal_status take_scaling(struct df_network *network, const struct df_pool *pool)
+{
+    int32_t n = pool->affine_count;
+    double *scale = NULL, *offset = NULL;
+    DF_TRY(df_alloc(&scale, n, sizeof(*scale)));
+    dfal_status status = df_alloc(&offset, n, sizeof(*offset));
+    if (status != DFAL_OK) {
+        df_free(scale);
+        return status;
+    }
+    memcpy(scale, pool->scale, (size_t)n * sizeof(*scale));
+    memcpy(offset, pool->offset, (size_t)n * sizeof(*offset));
+    df_free(network->scale);
+    df_free(network->offset);
+    network->scale = scale;
+    network->offset = offset;
+    network->affine_count = n;
+    return DFAL_OK;
+}
+
+static dfal_status build_network(struct job *job, const char *name)
+{
+    struct df_network *start = NULL;
+    const struct dfal_train_options *options = job->options;
+    dfal_status status = DFAL_OK;
+    if (df_model_exists(name))
+        DF_TRY(df_model_create(&job->network, name, job->pool->shape, job->pool->class_count));
+    else
+        DF_TRY(df_network_for_pool(&job->network, job->context, name, job->pool));
+    if (job->pool->class_count > job->network->class_count)
+        DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
+                job->pool_path, job->pool->class_count, name, job->network->class_count);
+    DF_TRY(take_scaling(job->network, job->pool));
+    if (options->init == NULL)
+        return df_network_initialise(job->network, first_seed(job));
+    DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
+    DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
+    DF_TRY_TO(done, status, take_scaling(start, job->pool));
+    df_network_destroy(job->network);
+    job->network = start;
+    start = NULL;
+done:
+    df_network_destroy(start);
+    return status;
+}
+
+static void rows_digest(const struct job *job, char text[DF_DIGEST_TEXT])
+{
+    struct df_digest digest;
+    df_digest_begin(&digest);
+    for (int64_t i = 0; i < job->count; i++) {
+        df_digest_add_i64(&digest, job->rows[i].index);
+        df_digest_add_i64(&digest, job->rows[i].label);
+    }
+    df_digest_end(&digest, text);
+}
+
+/* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network file. */
+static dfal_status describe(struct job *job)
+{
+    char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT];
+    const struct dfal_train_options *options = job->options;
+    const struct df_device_info *info = &job->device->info;
+    df_network_digest(network, job->network);
+    rows_digest(job, rows);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:I, s:i, s:i, s:f, s:b}",
+        "version", DFAL_VERSION, "backend", info->backend, "isa", info->isa, "library", info->library,
+        "engine", "layers", "initial_network", network, "pool_fingerprint", job->pool->fingerprint, "rows",
+        rows, "row_count", (json_int_t)job->count, "epochs", (int)options->epochs, "batch",
+        (int)options->batch, "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
+        (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
+        (int)options->patience, "validation", options->validation, "init", options->init != NULL);
+    job->configuration = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(object);
+    if (job->configuration == NULL)
+        DF_FAIL(DFAL_E_MEMORY, "out of memory while describing the training");
+    return DFAL_OK;
+}
+
+static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoint,
+                                 struct dfal_train_result *result)
+{
+    const struct dfal_train_options *options = job->options;
+    struct df_training_options training;
+    struct df_training_result trained = {0};
+    struct df_training_state state = {0};
+    const struct df_training_set set = {job->count, df_shape_size(job->pool->shape), job->rows, job->x};
+    bool found = false;
+    df_training_options_init(&training);
+    training.epochs = options->epochs;
+    training.batch = options->batch;
+    training.restarts = options->restarts;
+    training.patience = options->patience;
+    training.validation = options->validation;
+    training.sgd = strcmp(options->optimizer, "sgd") == 0;
+    training.learning_rate = options->learning_rate;
+    training.seed = job->context->options.seed;
+    training.keep_initial = options->init != NULL;
+    if (job->context->options.force)
+        DF_TRY(df_checkpoint_remove(checkpoint));
+    DF_TRY(df_checkpoint_read(checkpoint, &state, &found));
+    if (found)
+        df_say(job->context, DFAL_INFO, "train.resume",
+               DF_FIELDS(DF_INT("restart", state.restart), DF_INT("epoch", state.epoch)),
+               "continuing behind epoch %d of restart %d", state.epoch, state.restart + 1);
+    dfal_status status = df_train(job->context, job->device, job->network, &set, &training,
+                                  found ? &state : NULL, df_checkpoint_epoch, checkpoint, &trained);
+    df_training_state_clear(&state);
+    if (status == DFAL_E_STOPPED || status == DFAL_E_UNAVAILABLE) {
+        char sentence[DF_MESSAGE_SIZE];
+        df_message_get(sentence);
+        dfal_status flushed = df_checkpoint_flush(checkpoint);
+        if (flushed == DFAL_OK)
+            df_message_set(sentence);
+        else
+            status = flushed;
+    }
+    result->epochs = trained.epochs;
+    result->loss = trained.loss;
+    result->validation_loss = options->validation > 0.0 ? trained.validation_loss : NAN;
+    return status;
+}
+
+static dfal_status save(struct job *job, const char *out_path)
+{
+    const struct df_device_info *info = &job->device->info;
+    const struct df_provenance provenance = {
+        .command_line = job->context->options.command_line,
+        .configuration = job->configuration,
+        .backend = info->backend,
+        .engine = "layers",
+        .isa = info->isa,
+        .device = info->device,
+        .seed = job->context->options.seed,
+    };
+    return df_network_save(job->network, out_path, job->context->options.force, &provenance);
+}
+
+dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
+                       const char *network, const char *pool_path, const struct dfal_train_options *options)
+{
+    struct dfal_train_options defaults;
+    struct job job = {.context = context, .options = options, .pool_path = pool_path};
+    struct df_checkpoint checkpoint = {0};
+    dfal_status status = DFAL_OK;
+    double begin = df_clock();
+    *result = (struct dfal_train_result){.loss = NAN, .validation_loss = NAN};
+    context->kept_work = false;
+    if (options == NULL) {
+        dfal_train_options_init(&defaults);
+        job.options = &defaults;
+    }
+    DF_TRY(check_options(job.options));
+    DF_TRY(df_file_check_target(out_path, context->options.force));
+    df_file_sweep(out_path);
+    DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &job.options->pool));
+    if (job.options->epochs > 0)
+        DF_TRY_TO(done, status, collect_rows(&job));
+    DF_TRY_TO(done, status, build_network(&job, network));
+    DF_TRY_TO(done, status, df_context_device(context, &job.device));
+    DF_TRY_TO(done, status, describe(&job));
+    DF_TRY_TO(done, status, df_checkpoint_begin(&checkpoint, context, out_path, job.configuration));
+    df_say(context, DFAL_INFO, "train.begin",
+           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path), DF_INT("rows", job.count),
+                     DF_INT("parameters", df_network_parameter_count(job.network)),
+                     DF_TEXT("backend", job.device->info.backend), DF_TEXT("isa", job.device->info.isa)),
+           "train %s on %lld rows of %s: %lld parameters, %d epochs of batch %d, %s %s, %d threads, to %s",
+           network, (long long)job.count, pool_path, (long long)df_network_parameter_count(job.network),
+           job.options->epochs, job.options->batch, job.device->info.backend, job.device->info.isa,
+           context->threads, out_path);
+    if (job.options->epochs > 0) {
+        DF_TRY_TO(done, status, read_samples(&job));
+        DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
+    }
+    DF_TRY_TO(done, status, save(&job, out_path));
+    status = df_checkpoint_remove(&checkpoint);
+    result->seconds = df_clock() - begin;
+done:
+    if (status == DFAL_E_STOPPED && checkpoint.path != NULL && df_file_exists(checkpoint.path))
+        context->kept_work = true;
+    df_checkpoint_end(&checkpoint);
+    job_clear(&job);
+    return status;
+}

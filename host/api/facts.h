@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shorthands for jobs that tell facts. */
+#ifndef DF_API_FACTS_H
+#define DF_API_FACTS_H
+
+#include "base/status.h"
+
+struct df_teller {
+    dfal_fact_fn *fact;
+    void *user;
+};
+void df_tell_int(const struct df_teller *teller, const char *key, int64_t value);
+void df_tell_real(const struct df_teller *teller, const char *key, double value);
+/* The value is printed into a line of at most 1,023 bytes. */
+void df_tell_text(const struct df_teller *teller, const char *key, const char *format, ...) DFAL_PRINTF(3, 4);
+
+/* progress.c: facts of a run directory, of OUT.parts of a training or a score. */
+dfal_status df_tell_run_folder(const struct df_teller *teller, const char *path);
+/* What a run directory is known by. */
+bool df_is_run_folder(const char *path);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checkpoint of a training in OUT.parts/state.h5: written after an epoch, at most every few seconds, and when
+ * the training is stopped. */
+#ifndef DF_API_TRAINING_STATE_H
+#define DF_API_TRAINING_STATE_H
+
+#include "net/train.h"
+
+struct df_checkpoint {
+    struct dfal_context *context;
+    char *folder, *path;           /* OUT.parts, OUT.parts/state.h5 */
+    char *configuration;           /* canonical JSON */
+    struct df_training_state held; /* last epoch's, not yet written when `pending` */
+    bool pending, written;
+    double last;
+};
+
+/* Name the files beside out_path; configuration is copied. */
+dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_context *context,
+                                const char *out_path, const char *configuration);
+/* Read what an earlier process kept; *found false: nothing. Free with df_training_state_clear.
+ * Errors   E_CONFIG it belongs to another configuration (names the first difference); E_DATA a foreign file */
+dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state,
+                               bool *found);
+/* df_epoch_fn with the checkpoint as user. */
+dfal_status df_checkpoint_epoch(void *checkpoint, const struct df_training_state *state);
+/* Write what is held back. */
+dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint);
+/* Remove OUT.parts. */
+dfal_status df_checkpoint_remove(struct df_checkpoint *checkpoint);
+void df_checkpoint_end(struct df_checkpoint *checkpoint);
+void df_training_state_clear(struct df_training_state *state);
+
+/* Compare two canonical JSON objects key by key; identity keys are passed over when allow_mixed.
+ * Errors   E_CONFIG naming path and the first difference */
+dfal_status df_configuration_compare(const char *ours, const char *theirs, bool allow_mixed,
+                                     const char *path);
+
+#endif
