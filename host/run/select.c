@@ -363,6 +363,8 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
         .unconverged = options->unconverged ? options->unconverged : "last",
         .seed = options->seed,
     };
+    for (int64_t i = 0; i < work.margins.count; i++)
+        selection->nonfinite += work.margins.status[i] == DFAL_SCORE_NONFINITE;
     DF_TRY_TO(done, status, df_alloc(&work.choices, work.n, sizeof *work.choices));
     DF_TRY_TO(done, status, options->strategy->rank(&known, work.n, work.choices, &work.chosen));
     DF_TRY_TO(done, status, take_finite(context, device, network, pool, q, &work, selection));

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/curve.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "run/statistics.h"
+
+#define MAX_CURVE ((size_t)256 << 20)
+enum { MAX_CONFIG = 1 << 20, COLUMNS = 10 };
+
+void df_curve_line(struct df_text *text, const struct df_curve_row *row)
+{
+    df_text_csv(text, row->strategy);
+    df_text_add(text, ",%d,%d,%lld,%lld", row->trial, row->round, (long long)row->annotations,
+                (long long)row->labelled);
+    const double numbers[] = {row->accuracy, row->best_so_far, row->loss};
+    for (int i = 0; i < 3; i++) {
+        df_text_add(text, ",");
+        df_text_number(text, numbers[i]);
+    }
+    df_text_add(text, ",%.3f,%.3f\n", row->train_seconds, row->select_seconds);
+}
+
+static bool take_integer(char **text, int64_t *value)
+{
+    char *end = *text;
+    *value = strtoll(*text, &end, 10);
+    bool fine = end > *text && (*end == ',' || !*end);
+    *text = end + (*end == ',');
+    return fine;
+}
+
+/* An empty field is NAN. */
+static bool take_real(char **text, double *value)
+{
+    char *end = *text;
+    *value = strtod(*text, &end);
+    if (end == *text)
+        *value = NAN;
+    bool fine = *end == ',' || !*end;
+    *text = end + (*end == ',');
+    return fine;
+}
+
+static bool parse_line(struct df_curve_row *row, char *line)
+{
+    char *at = strchr(line, ',');
+    int64_t trial, round;
+    if (!at || at == line || at - line >= (int)sizeof row->strategy)
+        return false;
+    *at++ = 0;
+    snprintf(row->strategy, sizeof row->strategy, "%.31s", line);
+    if (!take_integer(&at, &trial) || !take_integer(&at, &round) || !take_integer(&at, &row->annotations) ||
+        !take_integer(&at, &row->labelled) || trial < 1 || trial > INT32_MAX || round < 0 ||
+        round > INT32_MAX)
+        return false;
+    row->trial = (int32_t)trial;
+    row->round = (int32_t)round;
+    return take_real(&at, &row->accuracy) && take_real(&at, &row->best_so_far) &&
+           take_real(&at, &row->loss) && take_real(&at, &row->train_seconds) &&
+           take_real(&at, &row->select_seconds) && !*at;
+}
+
+dfal_status df_curve_read(struct df_curve *curve, const char *dir)
+{
+    char *path = NULL, *text = NULL;
+    size_t size = 0;
+    int64_t lines = 0, line = 0;
+    dfal_status status;
+    *curve = (struct df_curve){0};
+    DF_TRY_TO(done, status, df_format(&path, "%s/curve.csv", dir));
+    DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_CURVE));
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    DF_TRY_TO(done, status, df_alloc(&curve->rows, lines, sizeof *curve->rows));
+    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
+        *end = 0;
+        if (!line++) {
+            if (strcmp(at, DF_CURVE_COLUMNS)) {
+                status = df_fail(DFAL_E_DATA, "%s:1: the header is '%.100s', expected %s", path, at,
+                                 DF_CURVE_COLUMNS);
+                goto done;
+            }
+        } else if (!parse_line(&curve->rows[curve->count++], at)) {
+            status = df_fail(DFAL_E_DATA, "%s:%lld: not a row of %d columns: '%.60s'", path, (long long)line,
+                             COLUMNS, at);
+            goto done;
+        }
+    }
+done:
+    df_free(path);
+    df_free(text);
+    if (status != DFAL_OK)
+        df_curve_clear(curve);
+    return status;
+}
+
+void df_curve_clear(struct df_curve *curve)
+{
+    df_free(curve->rows);
+    *curve = (struct df_curve){0};
+}
+
+dfal_status df_run_directory_config(struct df_run_config *config, const char *dir)
+{
+    char *path = NULL, *text = NULL;
+    size_t size = 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_format(&path, "%s/config.yaml", dir));
+    if (!df_file_exists(path)) {
+        status = df_fail(DFAL_E_NOINPUT, "%s: no config.yaml is there, expected a run directory", dir);
+        goto done;
+    }
+    DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_CONFIG));
+    df_run_config_init(config);
+    DF_TRY_TO(done, status, df_run_config_parse(config, text, size, path, NULL, DFAL_E_CONFIG));
+    config->training.sgd = !strcmp(config->optimizer, "sgd");
+done:
+    df_free(path);
+    df_free(text);
+    return status;
+}
+
+static int compare_rows(const void *a_, const void *b_)
+{
+    const struct df_curve_row *a = *(const struct df_curve_row *const *)a_,
+                              *b = *(const struct df_curve_row *const *)b_;
+    if (a->annotations != b->annotations)
+        return a->annotations < b->annotations ? -1 : 1;
+    return (a->trial > b->trial) - (a->trial < b->trial);
+}
+
+dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, const struct df_curve *curve,
+                            const char *strategy)
+{
+    const struct df_curve_row **rows = NULL;
+    double *values = NULL;
+    int64_t n = 0;
+    dfal_status status;
+    *points = NULL;
+    *count = 0;
+    DF_TRY_TO(done, status, df_alloc(&rows, curve->count, sizeof *rows));
+    DF_TRY_TO(done, status, df_alloc(&values, curve->count, sizeof *values));
+    DF_TRY_TO(done, status, df_alloc(points, curve->count, sizeof **points));
+    for (int64_t i = 0; i < curve->count; i++)
+        if (!strcmp(curve->rows[i].strategy, strategy))
+            rows[n++] = &curve->rows[i];
+    qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+    for (int64_t i = 0, end; i < n; i = end) {
+        int32_t trials = 0;
+        for (end = i; end < n && rows[end]->annotations == rows[i]->annotations; end++)
+            values[trials++] = rows[end]->accuracy;
+        if (*count && trials < (*points)[0].trials)
+            continue;
+        struct df_curve_point *point = &(*points)[(*count)++];
+        point->annotations = rows[i]->annotations;
+        point->trials = trials;
+        df_mean(values, trials, &point->mean, &point->standard_error);
+    }
+done:
+    df_free(rows);
+    df_free(values);
+    if (status != DFAL_OK) {
+        df_free(*points);
+        *points = NULL;
+    }
+    return status;
+}
+
+/* Last row of each trial of a strategy: last[trial - 1], NULL: none. */
+static void last_rounds(const struct df_curve_row **last, int32_t trials, const struct df_curve *curve,
+                        const char *strategy)
+{
+    for (int32_t t = 0; t < trials; t++)
+        last[t] = NULL;
+    for (int64_t i = 0; i < curve->count; i++) {
+        const struct df_curve_row *row = &curve->rows[i];
+        if (row->trial <= trials && !strcmp(row->strategy, strategy) &&
+            (!last[row->trial - 1] || row->round > last[row->trial - 1]->round))
+            last[row->trial - 1] = row;
+    }
+}
+
+dfal_status df_curve_summary(struct df_summary_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
+                             const struct df_run_config *config)
+{
+    int32_t trials = config->trials;
+    const struct df_curve_row **ours = NULL, **random = NULL;
+    double *a = NULL, *b = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&ours, trials, sizeof *ours));
+    DF_TRY_TO(done, status, df_alloc(&random, trials, sizeof *random));
+    DF_TRY_TO(done, status, df_alloc(&a, trials, sizeof *a));
+    DF_TRY_TO(done, status, df_alloc(&b, trials, sizeof *b));
+    last_rounds(random, trials, curve, "random");
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        struct df_summary_row *out = &rows[s];
+        double spread;
+        int32_t n = 0;
+        *out = (struct df_summary_row){.p_value = NAN};
+        out->row.strategy = config->strategy[s];
+        out->row.difference = out->row.difference_stderr = NAN;
+        last_rounds(ours, trials, curve, config->strategy[s]);
+        for (int32_t t = 0; t < trials; t++) {
+            if (!ours[t])
+                continue;
+            a[n] = ours[t]->accuracy;
+            b[n++] = ours[t]->best_so_far;
+            out->row.annotations = ours[t]->annotations;
+            out->row.labelled = ours[t]->labelled;
+        }
+        out->row.trials = n;
+        df_mean(a, n, &out->row.accuracy_mean, &out->row.accuracy_stderr);
+        df_mean(b, n, &out->row.best_mean, &spread);
+        if (!strcmp(config->strategy[s], "random"))
+            continue;
+        n = 0;
+        for (int32_t t = 0; t < trials; t++) {
+            if (!ours[t] || !random[t] || ours[t]->annotations != random[t]->annotations)
+                continue;
+            a[n] = ours[t]->accuracy;
+            b[n++] = random[t]->accuracy;
+        }
+        if (!n)
+            continue;
+        df_paired_test(a, b, n, &out->row.difference, &out->row.difference_stderr, &out->p_value);
+        out->row.significant = out->p_value < 0.05;
+    }
+done:
+    df_free(ours);
+    df_free(random);
+    df_free(a);
+    df_free(b);
+    return status;
+}

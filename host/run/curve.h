@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* curve.csv of a run directory, and what its last rounds say. */
+#ifndef DF_RUN_CURVE_H
+#define DF_RUN_CURVE_H
+
+#include "run/config.h"
+#include "run/text.h"
+
+#define DF_CURVE_COLUMNS                                                                                     \
+    "strategy,trial,round,annotations,labelled,accuracy,best_so_far,loss,train_seconds,select_seconds"
+struct df_curve_row {
+    char strategy[32];
+    int32_t trial, round; /* from 1; from 0 */
+    int64_t annotations, labelled;
+    double accuracy, best_so_far, loss, train_seconds, select_seconds;
+};
+struct df_curve {
+    struct df_curve_row *rows;
+    int64_t count;
+};
+void df_curve_line(struct df_text *text, const struct df_curve_row *row);
+/* Read DIR/curve.csv; a line cut short at the end is left out. Errors   E_NOINPUT; E_DATA with its line */
+dfal_status df_curve_read(struct df_curve *curve, const char *dir);
+void df_curve_clear(struct df_curve *curve);
+/* Read DIR/config.yaml. Errors   E_NOINPUT not a run directory; E_CONFIG */
+dfal_status df_run_directory_config(struct df_run_config *config, const char *dir);
+
+/* Mean and standard error over the trials of one strategy at one number of annotations. */
+struct df_curve_point {
+    int64_t annotations;
+    int32_t trials;
+    double mean, standard_error; /* of accuracy; the latter NAN for one trial */
+};
+/* Points of a strategy by ascending annotations; only numbers of annotations that as many trials have reached as
+ * reached the first. Free *points with df_free. */
+dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, const struct df_curve *curve,
+                            const char *strategy);
+/* One row a strategy of the configuration, from each trial's last round. p_value: of the difference, NAN without. */
+struct df_summary_row {
+    struct dfal_run_row row;
+    double p_value;
+};
+dfal_status df_curve_summary(struct df_summary_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
+                             const struct df_run_config *config);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run directory: who may write into it, whether it is continued, and how its tables grow (docs/FORMATS.md). */
+#ifndef DF_RUN_DIRECTORY_H
+#define DF_RUN_DIRECTORY_H
+
+#include "base/log.h"
+#include "run/config.h"
+#include "run/text.h"
+
+/* What a run was begun with besides its configuration; lines "key: value" in state/identity. The first
+ * DF_IDENTITY_DATA are about the data and always compared, the others are the arithmetic that allow_mixed passes. */
+enum { DF_IDENTITY_DATA = 3, DF_IDENTITY_COUNT = 9, DF_IDENTITY_TEXT = 128 };
+struct df_run_identity {
+    char value[DF_IDENTITY_COUNT][DF_IDENTITY_TEXT];
+};
+extern const char *const df_identity_keys[DF_IDENTITY_COUNT];
+
+struct df_run_directory {
+    char *path;
+    bool created, fresh; /* the folder, its contents were made by this call */
+    bool resumed;        /* had been begun before */
+    int curve, queries, log;
+    bool log_failed;
+};
+/* Create or continue. Held under flock until close.
+ * Errors   E_EXISTS finished, foreign or in use by another process; E_CONFIG unfinished and of another configuration or
+ *          identity; E_NOINPUT resume demanded and nothing there */
+dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfal_context *context,
+                                  const char *path, const struct df_run_config *config,
+                                  const struct df_run_identity *identity, bool resume);
+void df_run_directory_close(struct df_run_directory *directory);
+/* Remove what this call has made: nothing was finished. */
+void df_run_directory_abandon(struct df_run_directory *directory);
+/* Cut both tables to what a checkpoint knows of; 0 bytes: only the header.
+ * Errors   E_DATA shorter than that */
+dfal_status df_run_directory_cut(struct df_run_directory *directory, int64_t curve_bytes,
+                                 int64_t queries_bytes);
+/* Append to a table and sync; *bytes is its length then. */
+dfal_status df_run_directory_append(int fd, const struct df_text *text, int64_t *bytes, const char *name);
+/* Event sink for df_log_tee: one JSON object a line into log.jsonl; progress and debug are left out. */
+void df_run_directory_event(void *user, const struct dfal_event *event);
+/* All trials and the report are there. */
+dfal_status df_run_directory_finish(const char *path);
+bool df_run_directory_is_finished(const char *path);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Setting an experiment up: pools, network, device, and whether they fit each other. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "base/memory.h"
+#include "models/models.h"
+#include "run/run.h"
+
+enum { CHUNK = 1024 };
+
+void dfal_run_options_init(struct dfal_run_options *options)
+{
+    *options = (struct dfal_run_options){0};
+}
+
+static dfal_status check_pools(const struct df_experiment *e)
+{
+    const struct df_pool *a = e->train, *b = e->test;
+    if (a->shape.c != b->shape.c || a->shape.h != b->shape.h || a->shape.w != b->shape.w)
+        DF_FAIL(DFAL_E_SHAPE, "%s holds samples of %lldx%lldx%lld, expected %lldx%lldx%lld like %s", b->path,
+                (long long)b->shape.c, (long long)b->shape.h, (long long)b->shape.w, (long long)a->shape.c,
+                (long long)a->shape.h, (long long)a->shape.w, a->path);
+    if (a->class_count != b->class_count)
+        DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected %d like %s", b->path, b->class_count,
+                a->class_count, a->path);
+    for (int32_t i = 0; i < a->affine_count && i < b->affine_count; i++)
+        if (a->scale[i] != b->scale[i] || a->offset[i] != b->offset[i])
+            DF_FAIL(DFAL_E_DATA,
+                    "%s is scaled by %.17g and shifted by %.17g, expected %.17g and %.17g like %s", b->path,
+                    b->scale[i], b->offset[i], a->scale[i], a->offset[i], a->path);
+    if (a->affine_count != b->affine_count)
+        DF_FAIL(DFAL_E_DATA, "%s has %d scales, expected %d like %s", b->path, b->affine_count,
+                a->affine_count, a->path);
+    return DFAL_OK;
+}
+
+/* Drop the rows that hold a value that is not finite: a network cannot learn them. Bytes always are. */
+static dfal_status drop_nonfinite(struct df_experiment *e)
+{
+    int64_t size = df_shape_size(e->train->shape), kept = 0;
+    void *raw = NULL;
+    float *x = NULL;
+    dfal_status status = DFAL_OK;
+    if (e->train->raw == DF_RAW_U8)
+        return DFAL_OK;
+    DF_TRY_TO(done, status, df_alloc(&raw, CHUNK, df_pool_row_bytes(e->train)));
+    DF_TRY_TO(done, status, df_alloc(&x, CHUNK * size, sizeof *x));
+    for (int64_t begin = 0; begin < e->eligible_count; begin += CHUNK) {
+        int64_t n = e->eligible_count - begin < CHUNK ? e->eligible_count - begin : CHUNK;
+        DF_TRY_TO(done, status, df_context_check_stop(e->context));
+        DF_TRY_TO(done, status, df_pool_gather(e->train, raw, e->eligible + begin, n));
+        df_pool_decode(e->train, x, raw, n);
+        for (int64_t i = 0; i < n; i++) {
+            bool finite = true;
+            for (int64_t d = 0; d < size && finite; d++)
+                finite = isfinite(x[i * size + d]);
+            if (finite)
+                e->eligible[kept++] = e->eligible[begin + i];
+        }
+    }
+    e->eligible_count = kept;
+done:
+    df_free(raw);
+    df_free(x);
+    return status;
+}
+
+/* Rows the oracle can answer for. */
+static dfal_status find_eligible(struct df_experiment *e)
+{
+    const struct df_pool *pool = e->train;
+    DF_TRY(df_alloc(&e->eligible, pool->count, sizeof *e->eligible));
+    bool two_classes = false;
+    for (int64_t i = 0; i < pool->count; i++)
+        if (pool->labels[i] >= 0 && !(pool->skipped && pool->skipped[i]))
+            e->eligible[e->eligible_count++] = i;
+    DF_TRY(drop_nonfinite(e));
+    for (int64_t i = 1; i < e->eligible_count; i++)
+        two_classes = two_classes || pool->labels[e->eligible[i]] != pool->labels[e->eligible[0]];
+    if (e->eligible_count < e->config.initial)
+        DF_FAIL(DFAL_E_DATA, "%s has %lld usable labelled rows, expected at least the initial %lld",
+                pool->path, (long long)e->eligible_count, (long long)e->config.initial);
+    if (!two_classes)
+        DF_FAIL(DFAL_E_DATA, "%s: all %lld labelled rows are of one class, expected at least two", pool->path,
+                (long long)e->eligible_count);
+    if (e->eligible_count < pool->count)
+        df_say(e->context, DFAL_WARNING, "run.left_out",
+               DF_FIELDS(DF_INT("rows", pool->count - e->eligible_count)),
+               "%lld rows of %s are left out: no label, skipped or not finite",
+               (long long)(pool->count - e->eligible_count), pool->path);
+    if (e->eligible_count < e->config.annotations)
+        df_say(e->context, DFAL_WARNING, "run.small_pool",
+               DF_FIELDS(DF_INT("rows", e->eligible_count), DF_INT("annotations", e->config.annotations)),
+               "%s has %lld labelled rows: trials end there and not at %lld annotations", pool->path,
+               (long long)e->eligible_count, (long long)e->config.annotations);
+    return DFAL_OK;
+}
+
+static dfal_status check_memory(const struct df_experiment *e)
+{
+    const struct df_run_config *config = &e->config;
+    int64_t most = config->annotations < e->eligible_count ? config->annotations : e->eligible_count;
+    bool twins = false;
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const struct df_strategy *strategy = NULL;
+        DF_TRY(df_strategy_find(&strategy, config->strategy[s]));
+        twins = twins || strategy->twins;
+    }
+    int64_t rows = twins ? 2 * most : most;
+    double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
+    if (bytes > (double)e->context->memory)
+        DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of --memory",
+                (long long)rows, bytes / 1e6, (double)e->context->memory / 1e6);
+    return DFAL_OK;
+}
+
+static dfal_status take_scaling(struct df_network *network, const struct df_pool *pool)
+{
+    size_t bytes = (size_t)pool->affine_count * sizeof(double);
+    df_free(network->scale);
+    df_free(network->offset);
+    network->scale = network->offset = NULL;
+    network->affine_count = 0;
+    DF_TRY(df_alloc(&network->scale, pool->affine_count, sizeof(double)));
+    DF_TRY(df_alloc(&network->offset, pool->affine_count, sizeof(double)));
+    memcpy(network->scale, pool->scale, bytes);
+    memcpy(network->offset, pool->offset, bytes);
+    network->affine_count = pool->affine_count;
+    return DFAL_OK;
+}
+
+static dfal_status build_graph(struct df_experiment *e)
+{
+    const char *name = e->config.network;
+    if (df_model_exists(name) || !strpbrk(name, "/."))
+        DF_TRY(df_model_create(&e->graph, name, e->train->shape, e->train->class_count));
+    else
+        DF_TRY(df_network_for_pool(&e->graph, e->context, name, e->train));
+    if (e->graph->class_count < e->train->class_count)
+        DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
+                e->train->class_count, e->graph->class_count, name);
+    return take_scaling(e->graph, e->train);
+}
+
+dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
+                               const struct dfal_run_options *options)
+{
+    const char *source = options->config_path ? options->config_path : "the configuration";
+    e->context = context;
+    e->directory = (struct df_run_directory){.curve = -1, .queries = -1, .log = -1};
+    DF_TRY(df_run_config_load(&e->config, options, &context->options));
+    if (!e->config.train[0] || !e->config.test[0])
+        DF_FAIL(options->config_path ? DFAL_E_CONFIG : DFAL_E_USAGE,
+                "%s names no %s pool, expected data.%s or --%s", source,
+                e->config.train[0] ? "test" : "training", e->config.train[0] ? "test" : "train",
+                e->config.train[0] ? "test" : "train");
+    DF_TRY(df_pool_open(&e->train, e->config.train, NULL));
+    DF_TRY(df_pool_open(&e->test, e->config.test, NULL));
+    DF_TRY(check_pools(e));
+    DF_TRY(df_oracle_simulated(&e->oracle, e->train));
+    DF_TRY(find_eligible(e));
+    DF_TRY(check_memory(e));
+    DF_TRY(build_graph(e));
+    return df_context_device(context, &e->device);
+}
+
+void df_experiment_close(struct df_experiment *e)
+{
+    df_run_directory_close(&e->directory);
+    if (e->oracle)
+        e->oracle->close(e->oracle);
+    df_network_destroy(e->graph);
+    df_pool_close(e->test);
+    df_pool_close(e->train);
+    df_free(e->eligible);
+    *e = (struct df_experiment){0};
+}
+
+void df_experiment_identity(const struct df_experiment *e, struct df_run_identity *identity)
+{
+    char digest[DF_DIGEST_TEXT];
+    df_network_digest(digest, e->graph);
+    const char *values[DF_IDENTITY_COUNT] = {
+        e->train->fingerprint,
+        e->test->fingerprint,
+        digest,
+        DFAL_VERSION,
+        e->device->info.backend,
+        "layers",
+        e->device->info.isa,
+        "strict",
+        e->device->info.library,
+    };
+    for (int i = 0; i < DF_IDENTITY_COUNT; i++)
+        snprintf(identity->value[i], DF_IDENTITY_TEXT, "%s", values[i]);
+}

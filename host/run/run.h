@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole experiment: trials, strategies, rounds. */
+#ifndef DF_RUN_RUN_H
+#define DF_RUN_RUN_H
+
+#include "run/directory.h"
+#include "run/state.h"
+#include "score/pass.h"
+#include "strategy/strategy.h"
+
+/* What all rounds share. */
+struct df_experiment {
+    struct dfal_context *context;
+    struct df_device *device;
+    struct df_run_config config;
+    struct df_pool *train, *test;
+    struct df_network *graph; /* untrained */
+    struct df_oracle *oracle;
+    struct df_run_directory directory;
+    int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
+    int64_t eligible_count;
+};
+/* Open pools, network and device and check that they fit. Zero-initialise first.
+ * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;
+ *          E_MEMORY the labelled set would not fit the context's memory */
+dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
+                               const struct dfal_run_options *options);
+void df_experiment_close(struct df_experiment *experiment);
+void df_experiment_identity(const struct df_experiment *experiment, struct df_run_identity *identity);
+/* DIR/state/STRATEGY-TRIAL.h5 and DIR/networks/STRATEGY-TRIAL[-rROUND].h5; free with df_free. */
+dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial);
+dfal_status df_run_network_path(char **out, const char *dir, const char *strategy, int32_t trial,
+                                int32_t round);
+
+/* Run or continue until every trial of every strategy has its annotations. The report is the caller's.
+ * Errors   E_STOPPED with context->kept_work telling whether a round was finished; those of the directory */
+dfal_status df_run_execute(struct dfal_context *context, const char *dir,
+                           const struct dfal_run_options *options);
+
+/* How far a run directory is, for `status` and `info`. Reads only. */
+struct df_run_look {
+    struct df_run_config config;
+    bool finished;
+    int64_t annotations, annotations_total; /* over all trials and strategies */
+    int32_t trials_done, trials_total;      /* pairs of trial and strategy */
+    char strategy[32];                      /* of the last row; "" before the first */
+    int32_t trial, round;
+    double accuracy;
+};
+dfal_status df_run_look(struct df_run_look *look, const char *dir);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one strategy has gathered in one trial: the labelled rows with their network inputs, the network of the last
+ * round, and its checkpoint state/STRATEGY-TRIAL.h5 (docs/FORMATS.md). */
+#ifndef DF_RUN_STATE_H
+#define DF_RUN_STATE_H
+
+#include "net/train.h"
+#include "store/pool.h"
+
+struct df_run_state {
+    /* rows [count] with x [count, size]; room is allocated ahead */
+    struct df_training_row *rows;
+    float *x;
+    int64_t count, room, size;
+    int64_t *twin_of; /* [twin_count] row of the pool a twin came from; a twin's index is its number */
+    int64_t twin_count;
+    /* as of the last finished round */
+    int32_t round; /* -1: none */
+    int64_t annotations;
+    bool finished;
+    double best_so_far;
+    int64_t curve_bytes, queries_bytes; /* lengths of the tables */
+};
+void df_run_state_clear(struct df_run_state *state);
+/* Append pool rows with their labels; x is read and decoded. */
+dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
+                                  const int32_t *labels, int64_t n);
+dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label, const float *x);
+
+/* Write state and the network's parameters atomically. A finished one leaves the parameters out. */
+dfal_status df_run_state_save(const struct df_run_state *state, const struct df_network *network,
+                              const char *path);
+/* Only what stands in front of the rows: round, annotations, finished, lengths. round is -1 where path does not exist. */
+dfal_status df_run_state_peek(struct df_run_state *state, const char *path);
+/* All of it; network is of the run's graph and takes the parameters. Errors   E_DATA does not fit the network or pool */
+dfal_status df_run_state_load(struct df_run_state *state, struct df_network *network, struct df_pool *pool,
+                              const char *path);
+/* The twins alone, for the report: twin_of and x [twin_count, size]; free both with df_free. twin_count 0: none. */
+dfal_status df_run_state_twins(const char *path, int64_t **twin_of, float **x, int64_t *twin_count,
+                               int64_t *size);
+
+#endif
