@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tools/setup with made-up package tools: what it installs, that it is quiet when all is there, and exit 69 with the
+# names when it may not install.
+set -euo pipefail
+
+setup=$(cd "$(dirname "$0")/.." && pwd)/tools/setup
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+mkdir "$work/bin" "$work/state"
+chmod 777 "$work/state"
+cp "$setup" "$work/setup"
+for tool in bash cat rm sed mktemp env true; do
+    ln -s "$(type -P "$tool")" "$work/bin/$tool"
+done
+cat >"$work/bin/dpkg-query" <<C
+#!/bin/bash
+[[ -e $work/state/all || -e $work/state/\${@: -1} ]] || exit 1
+printf installed
+C
+cat >"$work/bin/apt-get" <<C
+#!/bin/bash
+echo "\$*" >>$work/state/calls
+[[ \$1 == update ]] || [[ ! -e $work/state/broken ]] || { echo "no such mirror"; exit 100; }
+C
+chmod 755 "$work/bin/dpkg-query" "$work/bin/apt-get" "$work/setup"
+
+fail() {
+    echo "setup test: $*" >&2
+    cat "$work/out" >&2
+    exit 1
+}
+
+# run EXPECTED-STATUS COMMAND...
+run() {
+    local expected=$1 status=0
+    shift
+    PATH=$work/bin TMPDIR=$work/state "$@" >"$work/out" 2>&1 </dev/null || status=$?
+    ((status == expected)) || fail "'$*' ended with $status, expected $expected"
+}
+
+said() {
+    grep -q -e "$1" "$work/out" || fail "nothing like '$1' was said"
+}
+
+touch "$work/state/cmake"
+run 0 "$work/setup" --list build test full
+said "packages of 'build': cmake "
+said "libcmocka-dev"
+said "clang-tidy"
+[[ ! -e $work/state/calls ]] || fail "--list called apt-get"
+run 64 "$work/setup" tests
+said "unknown argument 'tests'"
+
+unprivileged=()
+if ((EUID == 0)); then
+    unprivileged=("$(command -v setpriv)" --reuid=65534 --regid=65534 --clear-groups)
+fi
+run 69 "${unprivileged[@]}" "$work/bin/bash" "$work/setup"
+said "not root and no sudo: ask for these packages: ninja-build "
+[[ ! -e $work/state/calls ]] || fail "apt-get was called without root"
+
+# With sudo, and as root where this is root.
+cat >"$work/bin/sudo" <<'C'
+#!/bin/bash
+while [[ ${1-} == -* ]]; do shift; done
+exec "$@"
+C
+chmod 755 "$work/bin/sudo"
+run 0 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" build
+said "installing [0-9]* packages: finished, [0-9]* s"
+grep -q '^install --yes --no-install-recommends ninja-build ' "$work/state/calls" || fail "apt-get was not called as expected"
+touch "$work/state/broken"
+run 69 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" build
+said "no such mirror"
+said "could not install: ninja-build"
+
+rm -f "$work/state/calls"
+touch "$work/state/all"
+run 0 "$work/setup" build test
+said "packages are installed"
+[[ ! -e $work/state/calls ]] || fail "apt-get was called although all is there"
+rm "$work/bin/apt-get"
+run 69 "$work/setup"
+said "has no apt"
+echo "setup: list, no root, sudo, failure, nothing to do, no apt: good"
