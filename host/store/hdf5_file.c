@@ -1,1 +1,336 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, creating and publishing HDF5 files under one lock. */
+#include "store/hdf5_file.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+/* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
+ * caller's own error printing and plugin settings are put back when it is let go. */
+static struct {
+    pthread_mutex_t mutex;
+    H5E_auto2_t print;
+    void *print_data;
+    unsigned plugins;
+} h5_lock = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+void df_h5_lock(void)
+{
+    pthread_mutex_lock(&h5_lock.mutex);
+    h5_lock.print = NULL;
+    h5_lock.print_data = NULL;
+    h5_lock.plugins = 0;
+    H5Eget_auto2(H5E_DEFAULT, &h5_lock.print, &h5_lock.print_data);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    H5PLget_loading_state(&h5_lock.plugins);
+    H5PLset_loading_state(0);
+}
+
+void df_h5_unlock(void)
+{
+    H5PLset_loading_state(h5_lock.plugins);
+    H5Eset_auto2(H5E_DEFAULT, h5_lock.print, h5_lock.print_data);
+    pthread_mutex_unlock(&h5_lock.mutex);
+}
+
+/* The first entry of an upward walk is the innermost: what really happened. */
+static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *text)
+{
+    if (n == 0 && entry->desc)
+        snprintf(text, 512, "%s", entry->desc);
+    return 0;
+}
+
+static void stack_text(char text[512])
+{
+    text[0] = '\0';
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, text);
+    H5Eclear2(H5E_DEFAULT);
+}
+
+dfal_status df_h5_fail(dfal_status status, const char *format, ...)
+{
+    char text[DF_MESSAGE_SIZE], inner[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    stack_text(inner);
+    /* HDF5 quotes a whole table of write parameters behind the reason. */
+    char *table = strstr(inner, ", buf = ");
+    if (table)
+        *table = '\0';
+    if (inner[0])
+        return df_fail(status, "%s (HDF5: %s)", text, inner);
+    return df_fail(status, "%s", text);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static herr_t refuse_external(const char *parent_file, const char *parent_group, const char *child_file,
+                              const char *child_object, unsigned *flags, hid_t access, void *user)
+{
+    (void)parent_file, (void)parent_group, (void)child_file, (void)child_object, (void)flags, (void)access;
+    *(bool *)user = true;
+    return -1;
+}
+
+static dfal_status check_plain(const char *path, int64_t *size)
+{
+    struct stat entry;
+    if (stat(path, &entry) != 0)
+        return df_fail_errno(errno, false, path, "open");
+    if (S_ISDIR(entry.st_mode))
+        DF_FAIL(DFAL_E_DATA, "%s is a folder, expected an HDF5 file", path);
+    if (!S_ISREG(entry.st_mode))
+        DF_FAIL(DFAL_E_DATA, "%s is a device or a pipe, expected an HDF5 file", path);
+    if (entry.st_size == 0)
+        DF_FAIL(DFAL_E_DATA, "%s is empty, expected an HDF5 file", path);
+    if (access(path, R_OK) != 0)
+        return df_fail_errno(errno, false, path, "open");
+    *size = entry.st_size;
+    return DFAL_OK;
+}
+
+static dfal_status fail_open(const char *path)
+{
+    char inner[512];
+    stack_text(inner);
+    const char *number = strstr(inner, "errno = ");
+    int error = number ? atoi(number + 8) : 0;
+    if (error == EAGAIN || error == ENOLCK)
+        DF_FAIL(DFAL_E_IO,
+                "%s cannot be locked (errno %d): another process writes it, or its file system has no locks; "
+                "HDF5_USE_FILE_LOCKING=FALSE opens it all the same",
+                path, error);
+    if (error == EIO)
+        DF_FAIL(DFAL_E_IO, "%s cannot be read (HDF5: %s)", path, inner);
+    DF_FAIL(DFAL_E_DATA, "%s cannot be opened as HDF5: truncated or damaged (HDF5: %s)", path, inner);
+}
+
+/* Open path read-only; -1 on failure with HDF5's stack standing. Locks protect a writer's readers, but a file
+ * that appears by rename is never written again, and many network file systems have none. */
+static hid_t open_read_only(const char *path)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0)
+        return -1;
+    H5Pset_file_locking(access, 0, 1);
+    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    H5Eclear2(H5E_DEFAULT);
+    hid_t file = df_fault_hits(DF_FAULT_OPEN) ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (file >= 0) {
+        H5Pclose(access);
+        return file;
+    }
+    /* H5Pclose would clear the error stack. */
+    hid_t stack = H5Eget_current_stack();
+    H5Pclose(access);
+    H5Eset_current_stack(stack);
+    return -1;
+}
+
+dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
+{
+    dfal_status status;
+    *h5 = DF_H5_NONE;
+    h5->plugins = plugins;
+    DF_TRY(check_plain(path, &h5->size));
+    if (H5Fis_hdf5(path) <= 0)
+        DF_FAIL(DFAL_E_DATA, "%s is not an HDF5 file", path);
+    DF_TRY_TO(done, status, df_strdup(&h5->path, path));
+    h5->file = open_read_only(path);
+    if (h5->file < 0) {
+        status = fail_open(path);
+        goto done;
+    }
+    h5->access = H5Pcreate(H5P_DATASET_ACCESS);
+    if (h5->access < 0 || H5Pset_elink_cb(h5->access, refuse_external, &h5->external) < 0)
+        status = df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a link access list", path);
+done:
+    if (status != DFAL_OK)
+        df_h5_close(h5);
+    return status;
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
+{
+    dfal_status status;
+    hid_t access = -1, creation = -1;
+    *h5 = DF_H5_NONE;
+    DF_TRY(df_file_check_target(path, force));
+    df_file_sweep(path);
+    DF_TRY_TO(done, status, df_strdup(&h5->path, path));
+    DF_TRY_TO(done, status, df_file_temporary(&h5->temporary, &h5->fd, path));
+    access = H5Pcreate(H5P_FILE_ACCESS);
+    creation = H5Pcreate(H5P_FILE_CREATE);
+    /* The oldest format that can say it: every reader opens it. */
+    if (access < 0 || creation < 0 ||
+        H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V110) < 0 ||
+        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 || H5Pset_obj_track_times(creation, 0) < 0) {
+        status = df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a property list", path);
+        goto done;
+    }
+    H5Pset_file_locking(access, 1, 1); /* held until closed: df_file_sweep leaves a locked temporary alone */
+    if (!df_fault_hits(DF_FAULT_OPEN))
+        h5->file = H5Fcreate(h5->temporary, H5F_ACC_TRUNC, creation, access);
+    h5->access = H5Pcreate(H5P_DATASET_ACCESS);
+    if (h5->file < 0 || h5->access < 0)
+        status = df_h5_fail(DFAL_E_IO, "%s cannot be created", path);
+done:
+    if (access >= 0)
+        H5Pclose(access);
+    if (creation >= 0)
+        H5Pclose(creation);
+    if (status != DFAL_OK)
+        df_h5_close(h5);
+    return status;
+}
+
+static dfal_status flush(struct df_h5 *h5)
+{
+    bool fault = df_fault_hits(DF_FAULT_FLUSH);
+    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || fault)
+        return df_h5_fail(DFAL_E_IO, "%s cannot be written: flushing failed", h5->path);
+    void *handle = NULL;
+    if (H5Fget_vfd_handle(h5->file, H5P_DEFAULT, &handle) < 0 || !handle)
+        return df_h5_fail(DFAL_E_IO, "%s cannot be written: HDF5 gives no descriptor", h5->path);
+    fault = df_fault_hits(DF_FAULT_FSYNC);
+    if (fsync(*(int *)handle) != 0 || fault)
+        return df_fail_errno(fault ? EIO : errno, true, h5->path, "fsync");
+    return DFAL_OK;
+}
+
+static dfal_status close_file(struct df_h5 *h5)
+{
+    bool fault = df_fault_hits(DF_FAULT_CLOSE);
+    herr_t closed = H5Fclose(h5->file);
+    h5->file = -1;
+    (void)flock(h5->fd, LOCK_SH | LOCK_NB); /* HDF5's own lock is gone; no harm where locks are missing */
+    if (closed < 0 || fault)
+        return df_h5_fail(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
+    return DFAL_OK;
+}
+
+static herr_t open_each(hid_t root, const char *name, const H5O_info_t *info, void *user)
+{
+    (void)user;
+    if (info->type != H5O_TYPE_DATASET)
+        return 0;
+    hid_t data = H5Dopen2(root, name, H5P_DEFAULT);
+    if (data < 0)
+        return -1;
+    /* Every dataset dfal writes is written whole: contiguous ones have an address, chunked ones a size. */
+    hid_t space = H5Dget_space(data);
+    herr_t result =
+        space >= 0 && (H5Sget_simple_extent_npoints(space) == 0 || H5Dget_storage_size(data) > 0) ? 0 : -1;
+    if (space >= 0)
+        H5Sclose(space);
+    return H5Dclose(data) < 0 ? -1 : result;
+}
+
+/* H5Fclose returns success on a full disk: opening again compares the end of file that the superblock records
+ * with the file, and walks all metadata. */
+static dfal_status look_again(const struct df_h5 *h5)
+{
+    hid_t file = open_read_only(h5->temporary);
+    if (file < 0)
+        return df_h5_fail(DFAL_E_IO, "%s cannot be written: what was written cannot be opened again",
+                          h5->path);
+    herr_t walked = H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, open_each, NULL);
+    dfal_status status = DFAL_OK;
+    if (walked < 0)
+        status = df_h5_fail(DFAL_E_IO, "%s cannot be written: what was written is not complete", h5->path);
+    H5Fclose(file);
+    return status;
+}
+
+dfal_status df_h5_publish(struct df_h5 *h5)
+{
+    dfal_status status;
+    DF_TRY_TO(done, status, flush(h5));
+    DF_TRY_TO(done, status, close_file(h5));
+    DF_TRY_TO(done, status, look_again(h5));
+    status = df_file_publish(h5->temporary, h5->path);
+    df_free(h5->temporary); /* renamed, or removed by df_file_publish */
+    h5->temporary = NULL;
+done:
+    df_h5_close(h5);
+    return status;
+}
+
+void df_h5_close(struct df_h5 *h5)
+{
+    if (h5->access >= 0)
+        H5Pclose(h5->access);
+    if (h5->file >= 0)
+        H5Fclose(h5->file);
+    if (h5->fd >= 0)
+        close(h5->fd);
+    if (h5->temporary)
+        unlink(h5->temporary);
+    df_free(h5->temporary);
+    df_free(h5->path);
+    *h5 = DF_H5_NONE;
+}
+
+/* ---- What kind of file ---------------------------------------------------------------------- */
+
+dfal_status df_h5_format(const struct df_h5 *h5, char format[32])
+{
+    format[0] = '\0';
+    if (H5Aexists(h5->file, "format") <= 0)
+        return DFAL_OK;
+    hid_t attribute = H5Aopen(h5->file, "format", H5P_DEFAULT);
+    if (attribute < 0)
+        return df_h5_fail(DFAL_E_DATA, "%s: attribute 'format' cannot be read", h5->path);
+    hid_t type = H5Aget_type(attribute);
+    bool text = type >= 0 && H5Tget_class(type) == H5T_STRING;
+    if (type >= 0)
+        H5Tclose(type);
+    H5Aclose(attribute);
+    return text ? df_h5_get_short(h5, "format", format, 32) : DFAL_OK;
+}
+
+dfal_status df_h5_expect(const struct df_h5 *h5, const char *format)
+{
+    char found[32];
+    DF_TRY(df_h5_format(h5, found));
+    const char *expected = strncmp(format, "dfal-", 5) == 0 ? format + 5 : format;
+    if (!found[0])
+        DF_FAIL(DFAL_E_DATA, "%s has no attribute 'format', expected a dfal %s", h5->path, expected);
+    if (strcmp(found, format) != 0 && strncmp(found, "dfal-", 5) == 0)
+        DF_FAIL(DFAL_E_DATA, "%s is a dfal %s, expected a dfal %s", h5->path, found + 5, expected);
+    if (strcmp(found, format) != 0)
+        DF_FAIL(DFAL_E_DATA, "%s is of format '%s', expected a dfal %s", h5->path, found, expected);
+    int64_t version;
+    DF_TRY(df_h5_get_one(h5, "version", &version, 0, INT32_MAX));
+    if (version != 1)
+        DF_FAIL(DFAL_E_DATA, "%s is a dfal %s of version %lld, this dfal reads version 1", h5->path, expected,
+                (long long)version);
+    return DFAL_OK;
+}
+
+dfal_status df_h5_stamp(struct df_h5 *h5, const char *format)
+{
+    char created[32];
+    int64_t version = 1;
+    df_time_iso(created);
+    DF_TRY(df_h5_put_text(h5, h5->file, "format", format));
+    DF_TRY(df_h5_put_ints(h5, h5->file, "version", &version, 1, true));
+    return df_h5_put_text(h5, h5->file, "created", created);
+}

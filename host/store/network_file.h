@@ -13,7 +13,8 @@ struct df_provenance {
 };
 dfal_status df_network_save(const struct df_network *network, const char *path, bool force,
                             const struct df_provenance *provenance);
-/* Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen parameter */
+/* Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen
+ * parameter */
 dfal_status df_network_load(struct df_network **out, const char *path);
 
 #endif

@@ -1,1 +1,297 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Rows and ids of an open pool. */
+#include "store/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "store/pool_file.h"
+
+enum { ID_BLOCK = 4096, TURN_BYTES = 1 << 22 };
+
+size_t df_pool_row_bytes(const struct df_pool *pool)
+{
+    return (size_t)df_shape_size(pool->shape) * (pool->raw == DF_RAW_U8 ? 1 : sizeof(float));
+}
+
+void df_pool_close(struct df_pool *pool)
+{
+    if (!pool)
+        return;
+    struct df_pool_file *file = pool->file;
+    if (file) {
+        df_h5_lock();
+        df_h5_data_close(&file->h5, &file->samples);
+        df_h5_data_close(&file->h5, &file->ids);
+        df_h5_close(&file->h5);
+        df_h5_unlock();
+        df_free(file->stored);
+        df_free(file->order);
+        df_free(file->table);
+        df_free(file->index);
+        df_free(file);
+    }
+    for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
+        df_free(pool->classes[i]);
+    df_free(pool->classes);
+    df_free(pool->labels);
+    df_free(pool->skipped);
+    df_free(pool->scale);
+    df_free(pool->offset);
+    df_free(pool->path);
+    df_free(pool);
+}
+
+/* ---- Rows ----------------------------------------------------------------------------------- */
+
+/* One row [H,W,C] to [C,H,W]. */
+static void turn(void *out, const void *in, struct df_shape shape, size_t element)
+{
+    int64_t plane = shape.h * shape.w;
+    for (int64_t c = 0; c < shape.c; c++)
+        for (int64_t i = 0; i < plane; i++) {
+            int64_t to = c * plane + i, from = i * shape.c + c;
+            if (element == 1)
+                ((uint8_t *)out)[to] = ((const uint8_t *)in)[from];
+            else
+                ((float *)out)[to] = ((const float *)in)[from];
+        }
+}
+
+dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begin, int64_t count)
+{
+    struct df_pool_file *file = pool->file;
+    hid_t type = pool->raw == DF_RAW_U8 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT;
+    if (!file->nhwc)
+        return df_h5_data_read(&file->h5, &file->samples, type, begin, count, buffer);
+    int64_t row = (int64_t)df_pool_row_bytes(pool), step = TURN_BYTES / row > 1 ? TURN_BYTES / row : 1;
+    if (step > count)
+        step = count;
+    if (step * row > file->stored_bytes) {
+        DF_TRY(df_resize(&file->stored, file->stored_bytes, step * row, 1));
+        file->stored_bytes = step * row;
+    }
+    size_t element = pool->raw == DF_RAW_U8 ? 1 : sizeof(float);
+    for (int64_t done = 0; done < count; done += step) {
+        int64_t n = count - done < step ? count - done : step;
+        DF_TRY(df_h5_data_read(&file->h5, &file->samples, type, begin + done, n, file->stored));
+        for (int64_t i = 0; i < n; i++)
+            turn((char *)buffer + (done + i) * row, (char *)file->stored + i * row, pool->shape, element);
+    }
+    return DFAL_OK;
+}
+
+static dfal_status check_rows(const struct df_pool *pool, int64_t begin, int64_t end)
+{
+    if (begin < 0 || end < begin || end > pool->count)
+        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld were asked of a pool of %lld", pool->path,
+                (long long)begin, (long long)end, (long long)pool->count);
+    return DFAL_OK;
+}
+
+dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end)
+{
+    DF_TRY(check_rows(pool, begin, end));
+    df_h5_lock();
+    dfal_status status = df_pool_read_locked(pool, buffer, begin, end - begin);
+    df_h5_unlock();
+    return status;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct df_id_entry *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* Runs of consecutive rows of an ascending list are one read each. */
+static dfal_status gather_ascending(struct df_pool *pool, char *buffer, const int64_t *rows, int64_t count)
+{
+    size_t bytes = df_pool_row_bytes(pool);
+    for (int64_t i = 0, n; i < count; i += n) {
+        for (n = 1; i + n < count && rows[i + n] == rows[i] + n; n++)
+            continue;
+        DF_TRY(df_pool_read_locked(pool, buffer + (size_t)i * bytes, rows[i], n));
+    }
+    return DFAL_OK;
+}
+
+/* Any order: read in the order of the file, so that a packed chunk is unpacked once. */
+static dfal_status gather_any(struct df_pool *pool, char *buffer, const int64_t *rows, int64_t count)
+{
+    struct df_pool_file *file = pool->file;
+    size_t bytes = df_pool_row_bytes(pool);
+    if (count > file->order_count) {
+        DF_TRY(df_resize(&file->order, file->order_count, count, sizeof *file->order));
+        file->order_count = count;
+    }
+    for (int64_t i = 0; i < count; i++)
+        file->order[i] = (struct df_id_entry){.hash = (uint64_t)rows[i], .row = i};
+    qsort(file->order, (size_t)count, sizeof *file->order, by_hash);
+    for (int64_t i = 0, n; i < count; i += n) {
+        const struct df_id_entry *at = &file->order[i];
+        for (n = 1; i + n < count && at[n].hash == at->hash + (uint64_t)n && at[n].row == at->row + n; n++)
+            continue;
+        DF_TRY(df_pool_read_locked(pool, buffer + (size_t)at->row * bytes, (int64_t)at->hash, n));
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *rows, int64_t count)
+{
+    bool ascending = true;
+    for (int64_t i = 0; i < count; i++) {
+        DF_TRY(check_rows(pool, rows[i], rows[i] + 1));
+        ascending = ascending && (i == 0 || rows[i] > rows[i - 1]);
+    }
+    df_h5_lock();
+    dfal_status status = (ascending ? gather_ascending : gather_any)(pool, buffer, rows, count);
+    df_h5_unlock();
+    return status;
+}
+
+void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64_t rows)
+{
+    int64_t plane = pool->shape.h * pool->shape.w, planes = rows * pool->shape.c;
+    for (int64_t p = 0; p < planes; p++) {
+        int64_t a = pool->affine_count > 1 ? p % pool->shape.c : 0;
+        float *to = x + p * plane;
+        if (pool->raw == DF_RAW_U8) {
+            const uint8_t *from = (const uint8_t *)raw + p * plane;
+            const float *table = pool->file->table + a * 256;
+            for (int64_t i = 0; i < plane; i++)
+                to[i] = table[from[i]];
+        } else {
+            const float *from = (const float *)raw + p * plane;
+            double scale = pool->scale[a], offset = pool->offset[a];
+            for (int64_t i = 0; i < plane; i++)
+                to[i] = (float)((double)from[i] * scale + offset);
+        }
+    }
+}
+
+/* ---- Ids ------------------------------------------------------------------------------------ */
+
+dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count)
+{
+    DF_TRY(check_rows(pool, begin, begin + count));
+    if (pool->has_ids) {
+        df_h5_lock();
+        dfal_status status = df_h5_texts_read(&pool->file->h5, &pool->file->ids, begin, count, ids);
+        df_h5_unlock();
+        return status;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        dfal_status status = df_format(&ids[i], "%.8s:%lld", pool->fingerprint, (long long)(begin + i));
+        if (status != DFAL_OK) {
+            while (i-- > 0)
+                df_free(ids[i]);
+            return status;
+        }
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row)
+{
+    *id = NULL;
+    return df_pool_ids(pool, id, row, 1);
+}
+
+/* FNV-1a, 64 bits. */
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
+}
+
+/* Two rows of one hash are doubled ids unless the texts differ. */
+static dfal_status check_doubled(struct df_pool *pool, const struct df_id_entry *index)
+{
+    for (int64_t i = 1; i < pool->count; i++) {
+        if (index[i].hash != index[i - 1].hash)
+            continue;
+        char *one, *other;
+        DF_TRY(df_pool_id(pool, &one, index[i - 1].row));
+        dfal_status status = df_pool_id(pool, &other, index[i].row);
+        if (status == DFAL_OK && strcmp(one, other) == 0)
+            status =
+                df_fail(DFAL_E_DATA, "%s: id '%s' stands in row %lld and in row %lld, expected each id once",
+                        pool->path, one, (long long)index[i - 1].row, (long long)index[i].row);
+        df_free(one);
+        if (other)
+            df_free(other);
+        DF_TRY(status);
+    }
+    return DFAL_OK;
+}
+
+static dfal_status build_index(struct df_pool *pool)
+{
+    dfal_status status = DFAL_OK;
+    char **ids = NULL;
+    struct df_id_entry *index = NULL;
+    DF_TRY_TO(done, status, df_alloc(&index, pool->count, sizeof *index));
+    DF_TRY_TO(done, status, df_alloc(&ids, ID_BLOCK, sizeof *ids));
+    for (int64_t begin = 0; begin < pool->count; begin += ID_BLOCK) {
+        int64_t n = pool->count - begin < ID_BLOCK ? pool->count - begin : ID_BLOCK;
+        DF_TRY_TO(done, status, df_pool_ids(pool, ids, begin, n));
+        for (int64_t i = 0; i < n; i++) {
+            index[begin + i] = (struct df_id_entry){.hash = hash_text(ids[i]), .row = begin + i};
+            df_free(ids[i]);
+        }
+    }
+    qsort(index, (size_t)pool->count, sizeof *index, by_hash);
+    DF_TRY_TO(done, status, check_doubled(pool, index));
+    pool->file->index = index;
+    index = NULL;
+done:
+    df_free(index);
+    df_free(ids);
+    return status;
+}
+
+/* A made-up id tells its row. */
+static int64_t parse_made_up(const struct df_pool *pool, const char *id)
+{
+    if (strncmp(id, pool->fingerprint, 8) != 0 || id[8] != ':' || id[9] < '0' || id[9] > '9' ||
+        (id[9] == '0' && id[10]) || strlen(id) > 27)
+        return -1;
+    char *end;
+    long long row = strtoll(id + 9, &end, 10);
+    return *end || row >= pool->count ? -1 : row;
+}
+
+dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id)
+{
+    *row = -1;
+    if (!pool->has_ids) {
+        *row = parse_made_up(pool, id);
+        return DFAL_OK;
+    }
+    if (!pool->file->index)
+        DF_TRY(build_index(pool));
+    const struct df_id_entry *index = pool->file->index;
+    uint64_t hash = hash_text(id);
+    int64_t low = 0, high = pool->count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (index[middle].hash < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < pool->count && index[low].hash == hash && *row < 0; low++) {
+        char *found;
+        DF_TRY(df_pool_id(pool, &found, index[low].row));
+        if (strcmp(found, id) == 0)
+            *row = index[low].row;
+        df_free(found);
+    }
+    return DFAL_OK;
+}

@@ -13,38 +13,44 @@ struct df_pool {
     int64_t count; /* N */
     struct df_shape shape;
     enum df_raw_type raw;
-    int32_t class_count;
+    int32_t class_count;    /* 0: the file does not tell (foreign, without labels and class names) */
     double *scale, *offset; /* [affine_count]: 1 or C */
     int32_t affine_count;
-    int32_t *labels; /* [N], -1 unknown; NULL: the pool has none and no label file was laid over it */
+    int32_t *labels;  /* [N], -1 unknown; NULL: the pool has none and no label file was laid over it */
     uint8_t *skipped; /* [N] 1: a label file says skip; NULL: none */
-    char **classes;  /* [class_count] or NULL */
-    bool has_ids;    /* else ids are made up from fingerprint and row */
+    char **classes;   /* [class_count] or NULL */
+    bool has_ids;     /* else ids are made up from fingerprint and row */
     char fingerprint[DF_DIGEST_TEXT];
     struct df_pool_file *file; /* store/pool.c's own */
 };
 
+/* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];
+ * options NULL: the defaults. Nothing the file declares is believed before its bytes are known to be there.
+ * Errors   E_NOINPUT missing; E_DATA not HDF5, another kind of file, truncated, samples never written, external
+ *          storage or links, filter plugins, a label out of range (row and value named), no sample, one class, a
+ *          label file's unknown id or class (file and line named); E_SHAPE; E_IO */
 dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options);
 void df_pool_close(struct df_pool *pool);
 size_t df_pool_row_bytes(const struct df_pool *pool);
 /* Read raw rows [begin, end) in NCHW order into buffer (native u8 or f32). Thread-safe. */
 dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end);
-/* Read the rows of a list, any order. */
+/* Read the rows of a list, any order. Thread-safe. */
 dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *rows, int64_t count);
 /* x = (float)(raw * scale + offset), computed in double: what the network sees. */
 void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64_t rows);
-/* Id of a row into a fresh string (df_free); all of them at once (df_pool_ids_free). */
+/* Id of a row into a fresh string (df_free); ids of rows [begin, begin + count), each a fresh string. */
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
-/* Row of an id, -1: none. Builds an index on first use. */
+dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count);
+/* Row of an id, -1: none. Builds an index on first use. Errors   E_DATA an id stands in two rows */
 dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);
 
-/* Write a pool from scratch: begin, rows in order, end publishes (temporary, flush, fsync, rename). */
+/* Write a pool from scratch: create, rows in order, end publishes (temporary, flush, fsync, rename). */
 struct df_pool_writer;
 struct df_pool_spec {
     int64_t count;
     struct df_shape shape;
     enum df_raw_type raw;
-    int32_t class_count;
+    int32_t class_count;          /* at least 2; 0: unknown, only without labels and classes */
     const double *scale, *offset; /* NULL: the default of the raw type */
     int32_t affine_count;
     bool has_labels;
@@ -53,7 +59,9 @@ struct df_pool_spec {
 };
 dfal_status df_pool_create(struct df_pool_writer **out, const char *path, const struct df_pool_spec *spec,
                            bool force);
-dfal_status df_pool_append(struct df_pool_writer *writer, const void *raw, const int32_t *labels, int64_t rows);
+/* labels: [rows], NULL where the spec has none. Errors   E_DATA a label out of range; E_IO; E_INTERNAL too many rows */
+dfal_status df_pool_append(struct df_pool_writer *writer, const void *raw, const int32_t *labels,
+                           int64_t rows);
 dfal_status df_pool_finish(struct df_pool_writer *writer); /* frees the writer in every case */
 void df_pool_abandon(struct df_pool_writer *writer);       /* removes the temporary; NULL is fine */
 

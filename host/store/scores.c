@@ -1,1 +1,332 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Scores in memory: columns, heads and their comparison, the order of a file; and reading. */
+#include "store/scores.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "store/hdf5_file.h"
+#include "store/scores_file.h"
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+void df_scores_head_clear(struct df_scores_head *head)
+{
+    df_free(head->configuration);
+    df_free(head->command_line);
+    df_free(head->network_path);
+    df_free(head->pool_path);
+    memset(head, 0, sizeof *head);
+}
+
+dfal_status df_scores_alloc(struct df_scores *scores, int64_t count)
+{
+    dfal_status status;
+    memset(scores, 0, sizeof *scores);
+    scores->count = count;
+#define X(field, type, file, memory, fill)                                                                   \
+    DF_TRY_TO(done, status, df_alloc(&scores->field, count, sizeof(type)));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+done:
+    if (status != DFAL_OK)
+        df_scores_clear(scores);
+    return status;
+}
+
+void df_scores_clear(struct df_scores *scores)
+{
+    for (int64_t i = 0; scores->id && i < scores->count; i++)
+        df_free(scores->id[i]);
+    df_free(scores->id);
+#define X(field, type, file, memory, fill) df_free(scores->field);
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    memset(scores, 0, sizeof *scores);
+}
+
+/* ---- Comparison of heads -------------------------------------------------------------------- */
+
+static dfal_status fail_difference(const char *path, const char *key, const char *theirs, const char *ours)
+{
+    DF_FAIL(DFAL_E_CONFIG, "%s was made with %s %s, expected %s", path, key, theirs, ours);
+}
+
+static dfal_status fail_json(const char *path, const char *key, const json_t *theirs, const json_t *ours)
+{
+    char *a = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *b = ours ? json_dumps(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    dfal_status status = fail_difference(path, key, a ? a : "(none)", b ? b : "(none)");
+    free(a);
+    free(b);
+    return status;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Keys of both objects in bytewise order; the first whose values differ is named. */
+static dfal_status compare_objects(const char *path, json_t *theirs, json_t *ours)
+{
+    size_t count = 0, room = json_object_size(theirs) + json_object_size(ours);
+    const char **keys, *key;
+    json_t *value;
+    dfal_status status = DFAL_OK;
+    DF_TRY(df_alloc(&keys, (int64_t)room, sizeof *keys));
+    json_object_foreach(theirs, key, value) keys[count++] = key;
+    json_object_foreach(ours, key, value) keys[count++] = key;
+    qsort(keys, count, sizeof *keys, by_text);
+    for (size_t i = 0; i < count && status == DFAL_OK; i++) {
+        const json_t *a = json_object_get(theirs, keys[i]), *b = json_object_get(ours, keys[i]);
+        if (!a || !b || !json_equal(a, b))
+            status = fail_json(path, keys[i], a, b);
+    }
+    df_free(keys);
+    return status;
+}
+
+static dfal_status compare_configuration(const char *path, const char *theirs, const char *ours)
+{
+    theirs = theirs ? theirs : "";
+    ours = ours ? ours : "";
+    if (strcmp(theirs, ours) == 0)
+        return DFAL_OK;
+    json_t *a = json_loads(theirs, JSON_REJECT_DUPLICATES, NULL),
+           *b = json_loads(ours, JSON_REJECT_DUPLICATES, NULL);
+    dfal_status status = DFAL_OK;
+    if (json_is_object(a) && json_is_object(b))
+        status = compare_objects(path, a, b);
+    else
+        status = fail_difference(path, "configuration", theirs, ours);
+    json_decref(a);
+    json_decref(b);
+    return status;
+}
+
+static dfal_status compare_integer(const char *path, const char *key, int64_t theirs, int64_t ours)
+{
+    if (theirs == ours)
+        return DFAL_OK;
+    DF_FAIL(DFAL_E_CONFIG, "%s was made with %s %lld, expected %lld", path, key, (long long)theirs,
+            (long long)ours);
+}
+
+static dfal_status compare_text(const char *path, const char *key, const char *theirs, const char *ours)
+{
+    return strcmp(theirs, ours) == 0 ? DFAL_OK : fail_difference(path, key, theirs, ours);
+}
+
+dfal_status df_scores_head_compare(const struct df_scores_head *ours, const struct df_scores_head *theirs,
+                                   bool allow_mixed, const char *path)
+{
+    DF_TRY(compare_text(path, "network_sha256", theirs->network_sha256, ours->network_sha256));
+    DF_TRY(compare_text(path, "pool_fingerprint", theirs->pool_fingerprint, ours->pool_fingerprint));
+    DF_TRY(compare_integer(path, "pool_count", theirs->pool_count, ours->pool_count));
+    DF_TRY(compare_configuration(path, theirs->configuration, ours->configuration));
+    DF_TRY(compare_text(path, "units", theirs->units_raw ? "raw" : "network",
+                        ours->units_raw ? "raw" : "network"));
+    if (theirs->seed != ours->seed)
+        DF_FAIL(DFAL_E_CONFIG, "%s was made with seed %llu, expected %llu", path,
+                (unsigned long long)theirs->seed, (unsigned long long)ours->seed);
+    if (allow_mixed)
+        return DFAL_OK;
+    DF_TRY(compare_text(path, "dfal_version", theirs->version, ours->version));
+    DF_TRY(compare_text(path, "backend", theirs->backend, ours->backend));
+    DF_TRY(compare_text(path, "engine", theirs->engine, ours->engine));
+    DF_TRY(compare_text(path, "isa", theirs->isa, ours->isa));
+    DF_TRY(compare_text(path, "precision", theirs->precision, ours->precision));
+    return compare_text(path, "library", theirs->library, ours->library);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
+{
+    char units[16];
+    int64_t shard, shards, complete = 0;
+    if (H5Aexists(h5->file, "complete") > 0)
+        DF_TRY(df_h5_get_one(h5, "complete", &complete, INT32_MIN, INT32_MAX));
+    if (complete != 1)
+        DF_FAIL(DFAL_E_DATA,
+                "%s is not complete (attribute 'complete' is %lld), expected a finished scores file",
+                h5->path, (long long)complete);
+    DF_TRY(df_h5_get_short(h5, "network_sha256", head->network_sha256, sizeof head->network_sha256));
+    DF_TRY(df_h5_get_short(h5, "pool_fingerprint", head->pool_fingerprint, sizeof head->pool_fingerprint));
+    DF_TRY(df_h5_get_short(h5, "dfal_version", head->version, sizeof head->version));
+    DF_TRY(df_h5_get_short(h5, "backend", head->backend, sizeof head->backend));
+    DF_TRY(df_h5_get_short(h5, "engine", head->engine, sizeof head->engine));
+    DF_TRY(df_h5_get_short(h5, "isa", head->isa, sizeof head->isa));
+    DF_TRY(df_h5_get_short(h5, "precision", head->precision, sizeof head->precision));
+    DF_TRY(df_h5_get_short(h5, "library", head->library, sizeof head->library));
+    DF_TRY(df_h5_get_short(h5, "device", head->device, sizeof head->device));
+    DF_TRY(df_h5_get_short(h5, "units", units, sizeof units));
+    DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &head->configuration));
+    DF_TRY(df_h5_get_text(h5, h5->file, "command_line", &head->command_line));
+    DF_TRY(df_h5_get_text(h5, h5->file, "network", &head->network_path));
+    DF_TRY(df_h5_get_text(h5, h5->file, "pool", &head->pool_path));
+    DF_TRY(df_h5_get_seed(h5, &head->seed));
+    DF_TRY(df_h5_get_one(h5, "pool_count", &head->pool_count, 1, INT64_MAX));
+    DF_TRY(df_h5_get_one(h5, "range_begin", &head->range_begin, 0, head->pool_count));
+    DF_TRY(df_h5_get_one(h5, "range_end", &head->range_end, head->range_begin, head->pool_count));
+    DF_TRY(df_h5_get_one(h5, "shard", &shard, 0, INT32_MAX));
+    DF_TRY(df_h5_get_one(h5, "shard_count", &shards, 0, INT32_MAX));
+    head->units_raw = strcmp(units, "raw") == 0;
+    head->shard = (int32_t)shard;
+    head->shard_count = (int32_t)shards;
+    return DFAL_OK;
+}
+
+static dfal_status open_column(struct df_h5 *h5, const char *name, enum df_h5_kind kind, int64_t *count,
+                               struct df_h5_data *data)
+{
+    char text[DF_H5_SHAPE_TEXT];
+    dfal_status status = DFAL_OK;
+    DF_TRY(df_h5_data_open(h5, name, data, NULL));
+    if (data->kind != kind)
+        status = df_fail(DFAL_E_DATA, "%s: dataset '%s' holds values of another kind than a scores file's",
+                         h5->path, name);
+    else if (data->rank != 1 || (*count >= 0 && data->dims[0] != *count))
+        status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected [%lld]", h5->path, name,
+                         df_h5_shape(text, data->dims, data->rank), (long long)*count);
+    if (status != DFAL_OK)
+        df_h5_data_close(h5, data);
+    else
+        *count = data->dims[0];
+    return status;
+}
+
+static dfal_status check_rows(const struct df_h5 *h5, const struct df_scores_head *head,
+                              const struct df_scores *scores)
+{
+    for (int64_t i = 0; i < scores->count; i++) {
+        if (scores->status[i] >= DFAL_SCORE_STATUS_COUNT)
+            DF_FAIL(DFAL_E_DATA, "%s: status %d in row %lld, expected 0 to %d", h5->path, scores->status[i],
+                    (long long)i, DFAL_SCORE_STATUS_COUNT - 1);
+        if (scores->index[i] < 0 || scores->index[i] >= head->pool_count)
+            DF_FAIL(DFAL_E_DATA, "%s: index %lld in row %lld, expected 0 to %lld", h5->path,
+                    (long long)scores->index[i], (long long)i, (long long)head->pool_count - 1);
+    }
+    return DFAL_OK;
+}
+
+static dfal_status read_columns(struct df_h5 *h5, const struct df_scores_head *head, struct df_scores *scores)
+{
+    struct df_h5_data data[DF_SCORES_COLUMN_COUNT], id = DF_H5_NO_DATA;
+    int64_t count = -1;
+    dfal_status status;
+    bool has_ids;
+    for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
+        data[i] = DF_H5_NO_DATA;
+        /* Every shape is compared before memory is taken. */
+#define X(field, type, file, memory, fill)                                                                   \
+    DF_TRY_TO(done, status,                                                                                  \
+              open_column(h5, #field, (type)0.5 != 0 ? DF_H5_REAL : DF_H5_INTEGER, &count,                   \
+                          &data[DF_SCORES_##field]));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    DF_TRY_TO(done, status, df_h5_data_open(h5, "id", &id, &has_ids));
+    if (has_ids) {
+        df_h5_data_close(h5, &id);
+        DF_TRY_TO(done, status, open_column(h5, "id", DF_H5_TEXT, &count, &id));
+    }
+    DF_TRY_TO(done, status, df_scores_alloc(scores, count));
+#define X(field, type, file, memory, fill)                                                                   \
+    DF_TRY_TO(done, status, df_h5_data_read(h5, &data[DF_SCORES_##field], memory, 0, count, scores->field));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    if (has_ids) {
+        DF_TRY_TO(done, status, df_alloc(&scores->id, count, sizeof *scores->id));
+        DF_TRY_TO(done, status, df_h5_texts_read(h5, &id, 0, count, scores->id));
+    }
+    status = check_rows(h5, head, scores);
+done:
+    for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
+        df_h5_data_close(h5, &data[i]);
+    df_h5_data_close(h5, &id);
+    return status;
+}
+
+dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores)
+{
+    struct df_h5 h5;
+    memset(head, 0, sizeof *head);
+    if (scores)
+        memset(scores, 0, sizeof *scores);
+    df_h5_lock();
+    dfal_status status = df_h5_open(&h5, path, false);
+    if (status == DFAL_OK) {
+        status = df_h5_expect(&h5, "dfal-scores");
+        if (status == DFAL_OK)
+            status = read_head(&h5, head);
+        if (status == DFAL_OK && scores)
+            status = read_columns(&h5, head, scores);
+        df_h5_close(&h5);
+    }
+    df_h5_unlock();
+    if (status != DFAL_OK) {
+        df_scores_head_clear(head);
+        if (scores)
+            df_scores_clear(scores);
+    }
+    return status;
+}
+
+/* ---- Order ---------------------------------------------------------------------------------- */
+
+static const int32_t rank_group[DFAL_SCORE_STATUS_COUNT] = {
+#define X(name, value, group) [value] = group,
+    DFAL_SCORE_STATUS_LIST(X)
+#undef X
+};
+
+struct ranking {
+    const struct df_scores *scores;
+    bool keep;
+};
+
+static int32_t group_of(const struct ranking *ranking, int64_t row)
+{
+    int32_t status = ranking->scores->status[row];
+    if (status >= DFAL_SCORE_STATUS_COUNT)
+        return DFAL_SCORE_STATUS_COUNT;
+    return ranking->keep && status == DFAL_SCORE_MAX_ITER ? 0 : rank_group[status];
+}
+
+/* Group, margin, index of the pool; a margin that is not a number comes last of its group. */
+static int by_rank(const void *a, const void *b, void *user)
+{
+    const struct ranking *ranking = user;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    int32_t gx = group_of(ranking, x), gy = group_of(ranking, y);
+    if (gx != gy)
+        return gx < gy ? -1 : 1;
+    float mx = ranking->scores->margin[x], my = ranking->scores->margin[y];
+    if (isnan(mx) != isnan(my))
+        return isnan(mx) ? 1 : -1;
+    if (mx < my || mx > my)
+        return mx < my ? -1 : 1;
+    int64_t ix = ranking->scores->index[x], iy = ranking->scores->index[y];
+    return ix < iy ? -1 : ix > iy;
+}
+
+dfal_status df_scores_order(int64_t *order, int64_t *count_out, const struct df_scores *scores,
+                            const char *unconverged)
+{
+    struct ranking ranking = {scores, strcmp(unconverged, "keep") == 0};
+    bool exclude = strcmp(unconverged, "exclude") == 0;
+    *count_out = 0;
+    if (!ranking.keep && !exclude && strcmp(unconverged, "last") != 0)
+        DF_FAIL(DFAL_E_USAGE, "unconverged is '%s', expected last, keep or exclude", unconverged);
+    int64_t count = 0;
+    for (int64_t i = 0; i < scores->count; i++)
+        if (!exclude || scores->status[i] != DFAL_SCORE_MAX_ITER)
+            order[count++] = i;
+    qsort_r(order, (size_t)count, sizeof *order, by_rank, &ranking);
+    *count_out = count;
+    return DFAL_OK;
+}

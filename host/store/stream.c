@@ -1,1 +1,221 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "store/stream.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { BLOCK_BYTES = 4 << 20, BLOCK_ROWS = 64, BLOCKS = 2 };
+
+/* ---- Chunk sources -------------------------------------------------------------------------- */
+
+static dfal_status range_next(struct df_chunk_source *self, int64_t *begin, int64_t *end)
+{
+    struct df_range_source *range = (struct df_range_source *)self;
+    *begin = range->next;
+    *end = range->end - range->next < range->chunk ? range->end : range->next + range->chunk;
+    range->next = *end;
+    return DFAL_OK;
+}
+
+void df_range_source_init(struct df_range_source *range, int64_t begin, int64_t end, int64_t chunk)
+{
+    *range = (struct df_range_source){.source = {range_next},
+                                      .next = begin,
+                                      .end = end > begin ? end : begin,
+                                      .chunk = chunk > 0 ? chunk : 1};
+}
+
+/* Consecutive rows of the list are handed out as one run. */
+static dfal_status list_next(struct df_chunk_source *self, int64_t *begin, int64_t *end)
+{
+    struct df_list_source *list = (struct df_list_source *)self;
+    *begin = *end = 0;
+    if (list->next == list->count)
+        return DFAL_OK;
+    *begin = list->rows[list->next++];
+    *end = *begin + 1;
+    while (list->next < list->count && list->rows[list->next] == *end) {
+        list->next++;
+        *end += 1;
+    }
+    return DFAL_OK;
+}
+
+void df_list_source_init(struct df_list_source *list, const int64_t *rows, int64_t count)
+{
+    *list = (struct df_list_source){.source = {list_next}, .rows = rows, .count = count};
+}
+
+/* ---- The stream ----------------------------------------------------------------------------- */
+
+struct block {
+    char *raw;
+    int64_t *index;
+    int64_t count, taken;
+    bool full; /* the taker's; else the reader's */
+};
+
+struct df_row_stream {
+    struct df_pool *pool;
+    struct df_chunk_source *source;
+    int64_t block_rows;
+    size_t row_bytes;
+    struct block block[BLOCKS];
+    int32_t read, write;        /* next block of the taker, of the reader */
+    int64_t run_begin, run_end; /* rest of a run that did not fit a block */
+    bool dry, stop;
+    dfal_status status;
+    char message[DF_MESSAGE_SIZE];
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool started;
+};
+
+/* Collect rows until the block is full or the source dry. */
+static dfal_status claim(struct df_row_stream *stream, struct block *block)
+{
+    block->count = block->taken = 0;
+    while (block->count < stream->block_rows) {
+        if (stream->run_begin == stream->run_end) {
+            pthread_mutex_lock(&stream->lock);
+            dfal_status status = stream->source->next(stream->source, &stream->run_begin, &stream->run_end);
+            pthread_mutex_unlock(&stream->lock);
+            DF_TRY(status);
+            if (stream->run_begin == stream->run_end)
+                break;
+        }
+        while (stream->run_begin < stream->run_end && block->count < stream->block_rows)
+            block->index[block->count++] = stream->run_begin++;
+    }
+    return DFAL_OK;
+}
+
+static void *read_ahead(void *argument)
+{
+    struct df_row_stream *stream = argument;
+    for (bool more = true; more;) {
+        struct block *block = &stream->block[stream->write];
+        pthread_mutex_lock(&stream->lock);
+        while (block->full && !stream->stop)
+            pthread_cond_wait(&stream->changed, &stream->lock);
+        more = !stream->stop;
+        pthread_mutex_unlock(&stream->lock);
+        if (!more)
+            break;
+        dfal_status status = claim(stream, block);
+        if (status == DFAL_OK && block->count)
+            status = df_pool_gather(stream->pool, block->raw, block->index, block->count);
+        pthread_mutex_lock(&stream->lock);
+        more = status == DFAL_OK && block->count > 0;
+        if (status != DFAL_OK) {
+            stream->status = status;
+            df_message_get(stream->message);
+        }
+        block->full = more;
+        stream->dry = !more;
+        stream->write = (stream->write + 1) % BLOCKS;
+        pthread_cond_broadcast(&stream->changed);
+        pthread_mutex_unlock(&stream->lock);
+    }
+    return NULL;
+}
+
+/* The thread takes no signal: the caller's handlers run where the caller waits. */
+static dfal_status start(struct df_row_stream *stream)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&stream->thread, NULL, read_ahead, stream);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        DF_FAIL(DFAL_E_MEMORY, "%s: no thread to read ahead: %s", stream->pool->path, strerror(error));
+    stream->started = true;
+    return DFAL_OK;
+}
+
+dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source)
+{
+    dfal_status status;
+    struct df_row_stream *stream;
+    *out = NULL;
+    DF_TRY(df_alloc(&stream, 1, sizeof *stream));
+    pthread_mutex_init(&stream->lock, NULL);
+    pthread_cond_init(&stream->changed, NULL);
+    stream->pool = pool;
+    stream->source = source;
+    stream->row_bytes = df_pool_row_bytes(pool);
+    int64_t rows = BLOCK_BYTES / (int64_t)stream->row_bytes;
+    stream->block_rows = rows > BLOCK_ROWS ? rows : BLOCK_ROWS;
+    if (stream->block_rows > pool->count)
+        stream->block_rows = pool->count;
+    for (int i = 0; i < BLOCKS; i++) {
+        DF_TRY_TO(done, status, df_alloc(&stream->block[i].raw, stream->block_rows, stream->row_bytes));
+        DF_TRY_TO(done, status, df_alloc(&stream->block[i].index, stream->block_rows, sizeof(int64_t)));
+    }
+    status = start(stream);
+done:
+    if (status == DFAL_OK)
+        *out = stream;
+    else
+        df_stream_close(stream);
+    return status;
+}
+
+dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw, int64_t *index,
+                           int64_t *count)
+{
+    dfal_status status = DFAL_OK;
+    *count = 0;
+    pthread_mutex_lock(&stream->lock);
+    while (*count < max) {
+        struct block *block = &stream->block[stream->read];
+        while (!block->full && !stream->dry)
+            pthread_cond_wait(&stream->changed, &stream->lock);
+        if (!block->full) {
+            /* Rows read before the error are handed out first: the error comes with the next call. */
+            status = *count ? DFAL_OK : stream->status;
+            if (status != DFAL_OK)
+                df_message_set(stream->message);
+            break;
+        }
+        int64_t n = block->count - block->taken;
+        n = n > max - *count ? max - *count : n;
+        memcpy((char *)raw + (size_t)*count * stream->row_bytes,
+               block->raw + (size_t)block->taken * stream->row_bytes, (size_t)n * stream->row_bytes);
+        memcpy(index + *count, block->index + block->taken, (size_t)n * sizeof *index);
+        *count += n;
+        block->taken += n;
+        if (block->taken == block->count) {
+            block->full = false;
+            stream->read = (stream->read + 1) % BLOCKS;
+            pthread_cond_broadcast(&stream->changed);
+        }
+    }
+    pthread_mutex_unlock(&stream->lock);
+    return status;
+}
+
+void df_stream_close(struct df_row_stream *stream)
+{
+    if (!stream)
+        return;
+    if (stream->started) {
+        pthread_mutex_lock(&stream->lock);
+        stream->stop = true;
+        pthread_cond_broadcast(&stream->changed);
+        pthread_mutex_unlock(&stream->lock);
+        pthread_join(stream->thread, NULL);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        df_free(stream->block[i].raw);
+        df_free(stream->block[i].index);
+    }
+    pthread_cond_destroy(&stream->changed);
+    pthread_mutex_destroy(&stream->lock);
+    df_free(stream);
+}

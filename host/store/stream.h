@@ -6,7 +6,8 @@
 #include "store/pool.h"
 
 /* Chunk source: hands out what to process next, as runs of rows. The simplest member is a range; later ones
- * claim by rank or follow a bound's order. next sets *begin == *end when there is no more. Called under a lock. */
+ * claim by rank or follow a bound's order. next sets *begin == *end when there is no more. Called under a
+ * lock. */
 struct df_chunk_source {
     dfal_status (*next)(struct df_chunk_source *self, int64_t *begin, int64_t *end);
 };
@@ -27,7 +28,8 @@ struct df_row_stream;
 dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source);
 /* Take up to max rows: raw bytes (caller's buffer) and their pool indices. *count 0: the stream is dry.
  * Thread-safe; blocks while the reader is behind. */
-dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw, int64_t *index, int64_t *count);
+dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw, int64_t *index,
+                           int64_t *count);
 void df_stream_close(struct df_row_stream *stream);
 
 #endif

@@ -1,1 +1,212 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "store/table.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "store/hdf5_file.h"
+
+enum { CHUNK_BYTES = 1 << 19 };
+
+struct df_table_writer {
+    struct df_h5 h5;
+    struct df_h5_data data;
+    hid_t memory_type;
+};
+
+static const size_t type_size[] = {
+    [DF_COLUMN_F32] = 4, [DF_COLUMN_F64] = 8, [DF_COLUMN_I32] = 4, [DF_COLUMN_I64] = 8, [DF_COLUMN_U8] = 1};
+
+static hid_t file_type(enum df_column_type type)
+{
+    switch (type) {
+    case DF_COLUMN_F32:
+        return H5T_IEEE_F32LE;
+    case DF_COLUMN_F64:
+        return H5T_IEEE_F64LE;
+    case DF_COLUMN_I32:
+        return H5T_STD_I32LE;
+    case DF_COLUMN_I64:
+        return H5T_STD_I64LE;
+    default:
+        return H5T_STD_U8LE;
+    }
+}
+
+static hid_t memory_type(enum df_column_type type)
+{
+    switch (type) {
+    case DF_COLUMN_F32:
+        return H5T_NATIVE_FLOAT;
+    case DF_COLUMN_F64:
+        return H5T_NATIVE_DOUBLE;
+    case DF_COLUMN_I32:
+        return H5T_NATIVE_INT32;
+    case DF_COLUMN_I64:
+        return H5T_NATIVE_INT64;
+    default:
+        return H5T_NATIVE_UINT8;
+    }
+}
+
+static dfal_status begin(struct df_h5 *h5, const char *path, const char *format, const char *configuration,
+                         bool force)
+{
+    DF_TRY(df_h5_create(h5, path, force));
+    DF_TRY(df_h5_stamp(h5, format));
+    return df_h5_put_document(h5, "configuration", configuration ? configuration : "");
+}
+
+dfal_status df_table_write(const char *path, const char *format, const char *configuration,
+                           const struct df_column *columns, int32_t count, bool force)
+{
+    struct df_h5 h5 = DF_H5_NONE;
+    df_h5_lock();
+    dfal_status status = begin(&h5, path, format, configuration, force);
+    for (int32_t i = 0; i < count && status == DFAL_OK; i++)
+        status =
+            df_h5_data_put(&h5, columns[i].name, file_type(columns[i].type), memory_type(columns[i].type),
+                           columns[i].rank, columns[i].dims, columns[i].data);
+    if (status == DFAL_OK)
+        status = df_h5_publish(&h5);
+    df_h5_close(&h5);
+    df_h5_unlock();
+    return status;
+}
+
+/* A column of integers is not read as reals nor the other way round. */
+static dfal_status read_column(struct df_h5 *h5, struct df_column *column)
+{
+    struct df_h5_data data;
+    int64_t count;
+    char text[DF_H5_SHAPE_TEXT];
+    DF_TRY(df_h5_data_open(h5, column->name, &data, NULL));
+    dfal_status status = DFAL_OK;
+    bool real = column->type == DF_COLUMN_F32 || column->type == DF_COLUMN_F64;
+    if (data.kind != (real ? DF_H5_REAL : DF_H5_INTEGER) || data.type_size != type_size[column->type])
+        status =
+            df_fail(DFAL_E_DATA, "%s: dataset '%s' is of another type, expected %s of %lld bytes", h5->path,
+                    column->name, real ? "reals" : "integers", (long long)type_size[column->type]);
+    else if (data.rank != column->rank)
+        status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected rank %d", h5->path, column->name,
+                         df_h5_shape(text, data.dims, data.rank), column->rank);
+    if (status == DFAL_OK)
+        status = df_checked_product(&count, data.dims, data.rank);
+    if (status == DFAL_OK)
+        status = df_alloc(&column->data, count, type_size[column->type]);
+    if (status == DFAL_OK) {
+        memcpy(column->dims, data.dims, (size_t)data.rank * sizeof *data.dims);
+        if (count)
+            status = df_h5_data_read(h5, &data, memory_type(column->type), 0, data.rank ? data.dims[0] : 1,
+                                     column->data);
+    }
+    df_h5_data_close(h5, &data);
+    return status;
+}
+
+dfal_status df_table_read(const char *path, const char *format, char **configuration,
+                          struct df_column *columns, int32_t count)
+{
+    struct df_h5 h5;
+    if (configuration)
+        *configuration = NULL;
+    for (int32_t i = 0; i < count; i++)
+        columns[i].data = NULL;
+    df_h5_lock();
+    dfal_status status = df_h5_open(&h5, path, false);
+    if (status == DFAL_OK)
+        status = df_h5_expect(&h5, format);
+    if (status == DFAL_OK && configuration)
+        status = df_h5_get_document(&h5, "configuration", configuration);
+    for (int32_t i = 0; i < count && status == DFAL_OK; i++)
+        status = read_column(&h5, &columns[i]);
+    df_h5_close(&h5);
+    df_h5_unlock();
+    if (status != DFAL_OK) {
+        if (configuration) {
+            df_free(*configuration);
+            *configuration = NULL;
+        }
+        for (int32_t i = 0; i < count; i++) {
+            df_free(columns[i].data);
+            columns[i].data = NULL;
+        }
+    }
+    return status;
+}
+
+dfal_status df_table_create(struct df_table_writer **out, const char *path, const char *format,
+                            const char *configuration, const struct df_column *column, bool force)
+{
+    struct df_table_writer *writer;
+    int64_t row;
+    *out = NULL;
+    DF_TRY(df_checked_product(&row, column->dims + 1, column->rank - 1));
+    row *= (int64_t)type_size[column->type];
+    int64_t chunk = row && CHUNK_BYTES / row > 1 ? CHUNK_BYTES / row : 1;
+    chunk = chunk > column->dims[0] && column->dims[0] > 0 ? column->dims[0] : chunk;
+    DF_TRY(df_alloc(&writer, 1, sizeof *writer));
+    writer->h5 = DF_H5_NONE;
+    writer->data = DF_H5_NO_DATA;
+    df_h5_lock();
+    writer->memory_type = memory_type(column->type);
+    dfal_status status = begin(&writer->h5, path, format, configuration, force);
+    if (status == DFAL_OK)
+        status = df_h5_data_create(&writer->h5, column->name, file_type(column->type), column->rank,
+                                   column->dims, chunk, NULL, &writer->data);
+    df_h5_unlock();
+    if (status == DFAL_OK)
+        *out = writer;
+    else
+        df_table_abandon(writer);
+    return status;
+}
+
+dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin_row,
+                            int64_t count)
+{
+    if (begin_row < 0 || count < 0 || count > writer->data.dims[0] - begin_row)
+        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld given to a table of %lld", writer->h5.path,
+                (long long)begin_row, (long long)(begin_row + count), (long long)writer->data.dims[0]);
+    df_h5_lock();
+    dfal_status status =
+        df_h5_data_write(&writer->h5, &writer->data, writer->memory_type, begin_row, count, rows);
+    df_h5_unlock();
+    return status;
+}
+
+dfal_status df_table_finish(struct df_table_writer *writer)
+{
+    df_h5_lock();
+    dfal_status status = df_h5_data_close(&writer->h5, &writer->data);
+    if (status == DFAL_OK)
+        status = df_h5_publish(&writer->h5);
+    df_h5_unlock();
+    df_table_abandon(writer);
+    return status;
+}
+
+void df_table_abandon(struct df_table_writer *writer)
+{
+    if (!writer)
+        return;
+    df_h5_lock();
+    df_h5_data_close(&writer->h5, &writer->data);
+    df_h5_close(&writer->h5);
+    df_h5_unlock();
+    df_free(writer);
+}
+
+dfal_status df_file_format(char format[32], const char *path)
+{
+    struct df_h5 h5;
+    format[0] = '\0';
+    df_h5_lock();
+    dfal_status status = df_h5_open(&h5, path, false);
+    if (status == DFAL_OK) {
+        status = df_h5_format(&h5, format);
+        df_h5_close(&h5);
+    }
+    df_h5_unlock();
+    return status;
+}

@@ -13,13 +13,14 @@ struct df_column {
     int64_t dims[4];
     void *data;
 };
-/* format: value of the root attribute ("dfal-logits", "dfal-twins", "dfal-state"); configuration is kept as a string
- * dataset so that its length does not matter. */
+/* format: value of the root attribute ("dfal-logits", "dfal-twins", "dfal-state"); configuration is kept as a
+ * string dataset so that its length does not matter. */
 dfal_status df_table_write(const char *path, const char *format, const char *configuration,
                            const struct df_column *columns, int32_t count, bool force);
-/* Read named columns; data is allocated (df_free). Errors   E_DATA foreign, column missing, type or rank differs */
-dfal_status df_table_read(const char *path, const char *format, char **configuration, struct df_column *columns,
-                          int32_t count);
+/* Read named columns; data is allocated (df_free). Errors   E_DATA foreign, column missing, type or rank
+ * differs */
+dfal_status df_table_read(const char *path, const char *format, char **configuration,
+                          struct df_column *columns, int32_t count);
 /* The same, row by row for large ones: dims[0] rows of the first column. */
 struct df_table_writer;
 dfal_status df_table_create(struct df_table_writer **out, const char *path, const char *format,
@@ -27,7 +28,8 @@ dfal_status df_table_create(struct df_table_writer **out, const char *path, cons
 dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin, int64_t count);
 dfal_status df_table_finish(struct df_table_writer *writer);
 void df_table_abandon(struct df_table_writer *writer);
-/* What kind of file: "dfal-pool", ... ; "" an HDF5 file of another kind. Errors   E_NOINPUT; E_DATA not HDF5 */
+/* What kind of file: "dfal-pool", ... ; "" an HDF5 file of another kind. Errors   E_NOINPUT; E_DATA not HDF5
+ */
 dfal_status df_file_format(char format[32], const char *path);
 
 #endif

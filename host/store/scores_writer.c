@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing scores files and shards: columns in chunks, `complete` last. */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "store/hdf5_file.h"
+#include "store/scores.h"
+#include "store/scores_file.h"
+
+enum { CHUNK_ROWS = 65536 };
+
+struct df_scores_writer {
+    struct df_h5 h5;
+    struct df_h5_data column[DF_SCORES_COLUMN_COUNT], id;
+    int64_t count, written;
+};
+
+static dfal_status write_head(struct df_h5 *h5, const struct df_scores_head *head)
+{
+    const struct {
+        const char *name, *text;
+    } texts[] = {
+        {"network_sha256", head->network_sha256},
+        {"pool_fingerprint", head->pool_fingerprint},
+        {"dfal_version", head->version},
+        {"backend", head->backend},
+        {"engine", head->engine},
+        {"isa", head->isa},
+        {"precision", head->precision},
+        {"library", head->library},
+        {"device", head->device},
+        {"units", head->units_raw ? "raw" : "network"},
+        {"configuration", head->configuration},
+        {"command_line", head->command_line},
+        {"network", head->network_path},
+        {"pool", head->pool_path},
+    };
+    const struct {
+        const char *name;
+        int64_t value;
+    } integers[] = {
+        {"pool_count", head->pool_count}, {"range_begin", head->range_begin}, {"range_end", head->range_end},
+        {"shard", head->shard},           {"shard_count", head->shard_count},
+    };
+    DF_TRY(df_h5_stamp(h5, "dfal-scores"));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].text)
+            DF_TRY(df_h5_put_text(h5, h5->file, texts[i].name, texts[i].text));
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
+        DF_TRY(df_h5_put_ints(h5, h5->file, integers[i].name, &integers[i].value, 1, true));
+    return df_h5_put_seed(h5, head->seed);
+}
+
+static dfal_status begin(struct df_scores_writer *writer, const char *path, const struct df_scores_head *head,
+                         bool has_ids, bool force)
+{
+    static const char *const names[DFAL_SCORE_STATUS_COUNT] = {
+#define X(name, value, group) [value] = #name,
+        DFAL_SCORE_STATUS_LIST(X)
+#undef X
+    };
+    struct df_h5 *h5 = &writer->h5;
+    int64_t chunk = writer->count < 1 ? 1 : writer->count < CHUNK_ROWS ? writer->count : CHUNK_ROWS;
+    DF_TRY(df_h5_create(h5, path, force));
+    DF_TRY(write_head(h5, head));
+#define X(field, type, file, memory, fill)                                                                   \
+    DF_TRY(df_h5_data_create(h5, #field, file, 1, &writer->count, chunk, &(const type){fill},                \
+                             &writer->column[DF_SCORES_##field]));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    DF_TRY(df_h5_put_text(h5, writer->column[DF_SCORES_margin].id, "meaning", "DeepFool distance"));
+    DF_TRY(df_h5_put_text(h5, writer->column[DF_SCORES_margin].id, "units",
+                          head->units_raw ? "raw pixel units" : "network input units"));
+    DF_TRY(df_h5_put_texts(h5, writer->column[DF_SCORES_status].id, "names", names, DFAL_SCORE_STATUS_COUNT));
+    return has_ids ? df_h5_texts_create(h5, "id", writer->count, &writer->id) : DFAL_OK;
+}
+
+dfal_status df_scores_create(struct df_scores_writer **out, const char *path,
+                             const struct df_scores_head *head, int64_t count, bool has_ids, bool force)
+{
+    struct df_scores_writer *writer;
+    *out = NULL;
+    DF_TRY(df_alloc(&writer, 1, sizeof *writer));
+    writer->h5 = DF_H5_NONE;
+    writer->id = DF_H5_NO_DATA;
+    for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
+        writer->column[i] = DF_H5_NO_DATA;
+    writer->count = count;
+    df_h5_lock();
+    dfal_status status = begin(writer, path, head, has_ids, force);
+    df_h5_unlock();
+    if (status == DFAL_OK)
+        *out = writer;
+    else
+        df_scores_abandon(writer);
+    return status;
+}
+
+static dfal_status append(struct df_scores_writer *writer, const struct df_scores *scores)
+{
+#define X(field, type, file, memory, fill)                                                                   \
+    DF_TRY(df_h5_data_write(&writer->h5, &writer->column[DF_SCORES_##field], memory, writer->written,        \
+                            scores->count, scores->field));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    if (writer->id.id >= 0)
+        DF_TRY(df_h5_texts_write(&writer->h5, &writer->id, writer->written, scores->count,
+                                 (const char *const *)scores->id));
+    return DFAL_OK;
+}
+
+dfal_status df_scores_append(struct df_scores_writer *writer, const struct df_scores *scores)
+{
+    if (writer->written + scores->count > writer->count ||
+        (writer->id.id >= 0 && scores->count && !scores->id))
+        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld given to a scores file of %lld rows%s",
+                writer->h5.path, (long long)writer->written, (long long)(writer->written + scores->count),
+                (long long)writer->count, writer->id.id >= 0 ? " with ids" : "");
+    df_h5_lock();
+    dfal_status status = append(writer, scores);
+    df_h5_unlock();
+    if (status == DFAL_OK)
+        writer->written += scores->count;
+    return status;
+}
+
+dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *samples, const int64_t *index,
+                                  int64_t q, struct df_shape shape)
+{
+    int64_t dims[4] = {q, shape.c, shape.h, shape.w};
+    df_h5_lock();
+    dfal_status status = df_h5_data_put(&writer->h5, "adversarial/samples", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT,
+                                        4, dims, samples);
+    if (status == DFAL_OK)
+        status =
+            df_h5_data_put(&writer->h5, "adversarial/index", H5T_STD_I64LE, H5T_NATIVE_INT64, 1, dims, index);
+    df_h5_unlock();
+    return status;
+}
+
+static dfal_status close_columns(struct df_scores_writer *writer)
+{
+    dfal_status status = DFAL_OK;
+    for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
+        DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &writer->column[i]));
+    DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &writer->id));
+    return status;
+}
+
+dfal_status df_scores_finish(struct df_scores_writer *writer)
+{
+    const int64_t complete = 1;
+    dfal_status status = DFAL_OK;
+    df_h5_lock();
+    if (writer->written != writer->count)
+        status = df_fail(DFAL_E_INTERNAL, "%s: %lld of %lld rows were given", writer->h5.path,
+                         (long long)writer->written, (long long)writer->count);
+    DF_KEEP_FIRST(status, close_columns(writer));
+    if (status == DFAL_OK)
+        status = df_h5_put_ints(&writer->h5, writer->h5.file, "complete", &complete, 1, true);
+    if (status == DFAL_OK)
+        status = df_h5_publish(&writer->h5);
+    df_h5_unlock();
+    df_scores_abandon(writer);
+    return status;
+}
+
+void df_scores_abandon(struct df_scores_writer *writer)
+{
+    if (!writer)
+        return;
+    df_h5_lock();
+    close_columns(writer);
+    df_h5_close(&writer->h5);
+    df_h5_unlock();
+    df_free(writer);
+}
+
+dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
+                           const struct df_scores *scores)
+{
+    struct df_scores_writer *writer;
+    DF_TRY(df_scores_create(&writer, path, head, scores->count, scores->id != NULL, true));
+    dfal_status status = df_scores_append(writer, scores);
+    if (status == DFAL_OK)
+        return df_scores_finish(writer);
+    df_scores_abandon(writer);
+    return status;
+}
