@@ -176,7 +176,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     };
     DF_TRY_TO(done, status, choose_slots(engine, batch));
     engine->params.slots = (int32_t)engine->slots;
-    pthread_mutex_init(&engine->lock, NULL);
+    df_lock_begin(&engine->lock);
     engine->lock_made = true;
     DF_TRY_TO(done, status, upload_constants(engine));
     DF_TRY_TO(done, status, df_team_create(&engine->team, engine->lane_count));
@@ -219,7 +219,7 @@ void df_deepfool_destroy(struct df_deepfool_engine *engine)
         df_buffer_drop(engine->device, spans[s]);
     df_plan_destroy(engine->plan);
     if (engine->lock_made)
-        pthread_mutex_destroy(&engine->lock);
+        df_lock_end(&engine->lock);
     df_free(engine);
 }
 

@@ -259,7 +259,7 @@ static dfal_status collect(struct df_lane *lane)
                    lane->occupied * DF_SLOT_NUMBERS));
     char text[96];
     dfal_status status = DFAL_OK;
-    pthread_mutex_lock(&engine->lock);
+    df_lock_take(&engine->lock);
     for (int64_t s = 0; s < lane->occupied && status == DFAL_OK; s++) {
         if (!lane->finished[s])
             continue;
@@ -267,7 +267,7 @@ static dfal_status collect(struct df_lane *lane)
         lane->index[s] = -1;
     }
     progress_text(text, engine);
-    pthread_mutex_unlock(&engine->lock);
+    df_lock_release(&engine->lock);
     DF_TRY(status);
     if (engine->progress)
         df_progress_add(engine->progress, count, text);

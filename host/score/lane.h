@@ -3,8 +3,7 @@
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
-#include <pthread.h>
-
+#include "base/lock.h"
 #include "score/deepfool.h"
 
 /* One queue's share of the work. Slot s holds pool row index[s], -1: empty. Occupied slots are 0..occupied-1. */
@@ -44,7 +43,7 @@ struct df_deepfool_engine {
     struct df_row_stream *stream;
     struct df_sink *sink;
     struct df_progress *progress;
-    pthread_mutex_t lock; /* sink and the counts below, kept over the engine's life for the progress line */
+    struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */
     bool lock_made;
     int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
 };

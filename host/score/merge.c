@@ -1,1 +1,167 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_merge: scores files of parts of a pool into one. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/scores.h"
+
+struct part {
+    const char *path;
+    struct df_scores_head head;
+};
+
+static int by_rows(const void *a, const void *b)
+{
+    const struct df_scores_head *x = &((const struct part *)a)->head, *y = &((const struct part *)b)->head;
+    if (x->range_begin != y->range_begin)
+        return x->range_begin < y->range_begin ? -1 : 1;
+    return x->range_end < y->range_end ? -1 : x->range_end > y->range_end;
+}
+
+/* Shards of one job, each said to be K of N: the first that is missing or there twice. */
+static dfal_status check_shard_numbers(const struct part *parts, int32_t count)
+{
+    const int32_t total = parts[0].head.shard_count;
+    for (int32_t i = 0; i < count; i++)
+        if (parts[i].head.shard_count != total)
+            DF_FAIL(DFAL_E_DATA, "%s is shard %d of %d, but %s is shard %d of %d: expected shards of one cut",
+                    parts[i].path, parts[i].head.shard + 1, parts[i].head.shard_count, parts[0].path,
+                    parts[0].head.shard + 1, total);
+    for (int32_t k = 0; k < total; k++) {
+        const char *holder = NULL;
+        for (int32_t i = 0; i < count; i++) {
+            if (parts[i].head.shard != k)
+                continue;
+            if (holder)
+                DF_FAIL(DFAL_E_DATA, "shard %d of %d is there twice: %s and %s", k + 1, total, holder,
+                        parts[i].path);
+            holder = parts[i].path;
+        }
+        if (!holder)
+            DF_FAIL(DFAL_E_DATA, "shard %d of %d is missing", k + 1, total);
+    }
+    return DFAL_OK;
+}
+
+/* Parts in order of their rows: each begins where the one before ends. Ranges have to cover the pool. */
+static dfal_status check_rows(const struct part *parts, int32_t count)
+{
+    const bool sharded = parts[0].head.shard_count > 0;
+    const int64_t rows = parts[0].head.pool_count;
+    int64_t expected = sharded ? parts[0].head.range_begin : 0;
+    const char *before = "the pool's first row";
+    for (int32_t i = 0; i < count; i++) {
+        const struct df_scores_head *head = &parts[i].head;
+        if (head->range_begin > expected)
+            DF_FAIL(DFAL_E_DATA, "rows %" PRId64 " to %" PRId64 " are missing, between %s and %s", expected,
+                    head->range_begin - 1, before, parts[i].path);
+        if (i > 0 && head->range_begin == parts[i - 1].head.range_begin && head->range_end == expected)
+            DF_FAIL(DFAL_E_DATA, "rows %" PRId64 " to %" PRId64 " are there twice: %s and %s",
+                    head->range_begin, head->range_end - 1, before, parts[i].path);
+        if (head->range_begin < expected)
+            DF_FAIL(DFAL_E_DATA, "%s and %s overlap in rows %" PRId64 " to %" PRId64, before, parts[i].path,
+                    head->range_begin, (expected < head->range_end ? expected : head->range_end) - 1);
+        expected = head->range_end;
+        before = parts[i].path;
+    }
+    if (!sharded && expected < rows)
+        DF_FAIL(DFAL_E_DATA, "rows %" PRId64 " to %" PRId64 " are missing, behind %s", expected, rows - 1,
+                before);
+    return DFAL_OK;
+}
+
+static dfal_status read_heads(struct part *parts, const char *const *paths, int32_t count, bool allow_mixed)
+{
+    for (int32_t i = 0; i < count; i++) {
+        parts[i].path = paths[i];
+        DF_TRY(df_scores_read(paths[i], &parts[i].head, NULL));
+    }
+    for (int32_t i = 1; i < count; i++)
+        DF_TRY(df_scores_head_compare(&parts[0].head, &parts[i].head, allow_mixed, paths[i]));
+    if (count > 1 && parts[0].head.shard_count > 0)
+        DF_TRY(check_shard_numbers(parts, count));
+    else if (parts[0].head.shard_count > 1)
+        DF_FAIL(DFAL_E_DATA, "%s is shard %d of %d, the others are missing", paths[0],
+                parts[0].head.shard + 1, parts[0].head.shard_count);
+    qsort(parts, (size_t)count, sizeof *parts, by_rows);
+    return check_rows(parts, count);
+}
+
+/* The first part's head, said of all rows. */
+static dfal_status joined_head(struct df_scores_head *head, const struct part *parts, int32_t count,
+                               const char *command_line)
+{
+    *head = parts[0].head;
+    head->configuration = head->command_line = head->network_path = head->pool_path = NULL;
+    head->range_end = parts[count - 1].head.range_end;
+    head->shard = head->shard_count = 0;
+    DF_TRY(df_strdup(&head->configuration, parts[0].head.configuration));
+    DF_TRY(df_strdup(&head->command_line, command_line ? command_line : ""));
+    if (parts[0].head.network_path)
+        DF_TRY(df_strdup(&head->network_path, parts[0].head.network_path));
+    return parts[0].head.pool_path ? df_strdup(&head->pool_path, parts[0].head.pool_path) : DFAL_OK;
+}
+
+/* Copy one part's rows. */
+static dfal_status append(struct df_scores_writer **writer, const char *out_path,
+                          const struct df_scores_head *joined, const struct part *part, bool force)
+{
+    struct df_scores_head head = {0};
+    struct df_scores scores = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_scores_read(part->path, &head, &scores));
+    if (scores.count != head.range_end - head.range_begin || scores.index[0] != head.range_begin) {
+        status = df_fail(DFAL_E_DATA, "%s holds %" PRId64 " rows, its head says %" PRId64 ":%" PRId64,
+                         part->path, scores.count, head.range_begin, head.range_end);
+        goto done;
+    }
+    if (!*writer)
+        DF_TRY_TO(done, status,
+                  df_scores_create(writer, out_path, joined, joined->range_end - joined->range_begin,
+                                   scores.id != NULL, force));
+    status = df_scores_append(*writer, &scores);
+done:
+    df_scores_clear(&scores);
+    df_scores_head_clear(&head);
+    return status;
+}
+
+dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
+                       int32_t shard_count)
+{
+    if (shard_count < 1)
+        DF_FAIL(DFAL_E_USAGE, "no shard to merge, expected at least one scores file");
+    const struct dfal_context_options *options = &context->options;
+    context->kept_work = false;
+    DF_TRY(df_file_check_target(out_path, options->force));
+    struct part *parts = NULL;
+    struct df_scores_head head = {0};
+    struct df_scores_writer *writer = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&parts, shard_count, sizeof *parts));
+    DF_TRY_TO(done, status, read_heads(parts, shard_paths, shard_count, options->allow_mixed));
+    DF_TRY_TO(done, status, joined_head(&head, parts, shard_count, options->command_line));
+    for (int32_t i = 0; i < shard_count; i++) {
+        DF_TRY_TO(done, status, df_context_check_stop(context));
+        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force));
+    }
+    status = df_scores_finish(writer);
+    writer = NULL;
+    if (status == DFAL_OK)
+        df_say(context, DFAL_INFO, "merge.end",
+               DF_FIELDS(DF_INT("shards", shard_count), DF_INT("samples", head.range_end - head.range_begin),
+                         DF_TEXT("output", out_path)),
+               "%d shards, %" PRId64 " samples, output %s", shard_count, head.range_end - head.range_begin,
+               out_path);
+done:
+    df_scores_abandon(writer);
+    for (int32_t i = 0; parts && i < shard_count; i++)
+        df_scores_head_clear(&parts[i].head);
+    df_free(parts);
+    df_scores_head_clear(&head);
+    return status;
+}

@@ -4,11 +4,11 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/memory.h"
 #include "base/team.h"
 #include "models/models.h"
@@ -71,7 +71,7 @@ struct pass {
     df_pass_fn *fn;
     void *user;
     struct evaluation *evaluation; /* NULL: values are read */
-    pthread_mutex_t lock;
+    struct df_lock lock;
 };
 
 static int64_t rank_of(const struct evaluation *e, int64_t row)
@@ -117,9 +117,9 @@ static dfal_status hand_over(struct pass *pass, struct pass_lane *lane, int32_t 
     if (pass->evaluation)
         return predict(pass, lane, queue, n);
     DF_TRY(df_read(pass->device, queue, lane->out, lane->values, n * pass->size));
-    pthread_mutex_lock(&pass->lock);
+    df_lock_take(&pass->lock);
     dfal_status status = pass->fn(pass->user, lane->index, lane->out, n);
-    pthread_mutex_unlock(&pass->lock);
+    df_lock_release(&pass->lock);
     return status;
 }
 
@@ -192,7 +192,7 @@ static void pass_close(struct pass *pass)
     df_free(pass->lanes);
     df_team_destroy(pass->team);
     df_plan_destroy(pass->plan);
-    pthread_mutex_destroy(&pass->lock);
+    df_lock_end(&pass->lock);
 }
 
 static dfal_status check_shape(const struct df_network *network, const struct df_pool *pool, const char *name)
@@ -220,7 +220,7 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
                             struct df_chunk_source *source, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
-    pthread_mutex_init(&pass->lock, NULL);
+    df_lock_begin(&pass->lock);
     pass->lane_count = pass->device->queue_count;
     dfal_status status;
     DF_TRY_TO(done, status,
@@ -353,7 +353,7 @@ static void warn_about(struct dfal_context *context, const char *name, const str
                "%s was trained on inputs with scale %s and offset %s, but %s has scale %s and offset %s",
                name, ours[0], ours[1], pool->path, theirs[0], theirs[1]);
     }
-    if (network->class_count != pool->class_count)
+    if (pool->class_count > 0 && network->class_count != pool->class_count)
         df_say(context, DFAL_WARNING, "network.classes",
                DF_FIELDS(DF_INT("network", network->class_count), DF_INT("pool", pool->class_count)),
                "%s tells %d classes apart, %s has %d", name, network->class_count, pool->path,

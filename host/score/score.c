@@ -1,1 +1,276 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_score: a scores file out of a network and a pool, shard by shard, so that a kill costs little. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "comm/comm.h"
+#include "score/assemble.h"
+#include "score/pass.h"
+#include "score/score.h"
+
+static const char *const ranking_names[] = {"last", "keep", "exclude"};
+
+static dfal_status check_word(const char *option, const char *word, const char *const *names, size_t count,
+                              const char *list)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, names[i]) == 0)
+            return DFAL_OK;
+    const char *nearest = df_nearest(word, names, count);
+    DF_FAIL(DFAL_E_USAGE, "unknown %s '%s': expected %s%s%s%s", option, word, list,
+            nearest ? "; nearest is '" : "", nearest ? nearest : "", nearest ? "'" : "");
+}
+
+static dfal_status check_options(const struct dfal_score_options *options)
+{
+    static const char *const precisions[] = {"strict", "fast"}, *const engines[] = {"auto", "layers",
+                                                                                    "fused"};
+    DF_TRY(check_word("precision", options->precision, precisions, 2, "strict or fast"));
+    DF_TRY(check_word("engine", options->engine, engines, 3, "auto, layers or fused"));
+    DF_TRY(check_word("ranking of unconverged samples", options->unconverged, ranking_names, 3,
+                      "last, keep or exclude"));
+    if (strcmp(options->precision, "fast") == 0)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "precision 'fast' is not in this version: use strict");
+    if (strcmp(options->engine, "fused") == 0)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "engine 'fused' is not in this version: use auto or layers");
+    if (options->batch < 0)
+        DF_FAIL(DFAL_E_USAGE, "the batch is %" PRId64 ", expected a positive number, or 0 to choose",
+                options->batch);
+    if (options->adversarial < 0)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " adversarial images asked for, expected a number of at least 0",
+                options->adversarial);
+    return DFAL_OK;
+}
+
+dfal_status df_score_rows(int64_t *begin, int64_t *end, const struct dfal_score_options *options,
+                          int64_t count)
+{
+    *begin = options->range_begin;
+    *end = options->range_end == -1 ? count : options->range_end;
+    if (*begin < 0 || *end > count || *begin >= *end)
+        DF_FAIL(DFAL_E_USAGE,
+                "the range %" PRId64 ":%" PRId64 " is not within the pool's rows 0:%" PRId64 " or empty",
+                *begin, *end, count);
+    if (options->shard_count == 0)
+        return DFAL_OK;
+    const int64_t parts = options->shard_count, part = options->shard, rows = *end - *begin;
+    if (parts < 0 || part < 0 || part >= parts)
+        DF_FAIL(DFAL_E_USAGE, "shard %" PRId64 " of %" PRId64 " does not exist", part + 1, parts);
+    if (parts > rows)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " rows cannot be cut into %" PRId64 " shards", rows, parts);
+    const int64_t first = *begin / DF_SHARD_ROWS, chunks = (*end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - first;
+    int64_t cut[2];
+    for (int i = 0; i < 2; i++) {
+        if (chunks >= parts) {
+            cut[i] = (first + chunks * (part + i) / parts) * DF_SHARD_ROWS;
+            cut[i] = cut[i] < *begin ? *begin : cut[i] > *end ? *end : cut[i];
+        } else {
+            cut[i] = *begin + rows / parts * (part + i) + (rows % parts) * (part + i) / parts;
+        }
+    }
+    *begin = cut[0];
+    *end = cut[1];
+    return DFAL_OK;
+}
+
+/* Everything a job holds. */
+struct job {
+    struct dfal_context *context;
+    const struct dfal_score_options *options;
+    struct df_deepfool deepfool;
+    struct df_pool *pool;
+    struct df_network *network;
+    struct df_device *device;
+    struct df_comm *comm;
+    struct df_deepfool_engine *engine;
+    struct df_scores_head head;
+    struct df_shards shards;
+    struct df_summary summary;
+};
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from);
+}
+
+static dfal_status fill_head(struct job *job, const char *network, const char *pool_path)
+{
+    struct df_scores_head *head = &job->head;
+    const struct df_device_info *info = &job->device->info;
+    df_network_digest(head->network_sha256, job->network);
+    memcpy(head->pool_fingerprint, job->pool->fingerprint, sizeof head->pool_fingerprint);
+    copy_text(head->version, sizeof head->version, DFAL_VERSION);
+    copy_text(head->backend, sizeof head->backend, info->backend);
+    copy_text(head->engine, sizeof head->engine, "layers");
+    copy_text(head->isa, sizeof head->isa, info->isa);
+    copy_text(head->precision, sizeof head->precision, job->options->precision);
+    copy_text(head->library, sizeof head->library, info->library);
+    copy_text(head->device, sizeof head->device, info->device);
+    head->seed = job->context->options.seed;
+    head->pool_count = job->pool->count;
+    head->shard = job->options->shard;
+    head->shard_count = job->options->shard_count;
+    head->units_raw = job->deepfool.units_raw;
+    DF_TRY(df_score_rows(&head->range_begin, &head->range_end, job->options, job->pool->count));
+    DF_TRY(df_deepfool_to_json(&head->configuration, &job->deepfool, job->options->unconverged));
+    const char *line = job->context->options.command_line;
+    DF_TRY(df_strdup(&head->command_line, line ? line : ""));
+    DF_TRY(df_strdup(&head->network_path, network));
+    return df_strdup(&head->pool_path, pool_path);
+}
+
+static void say_begin(const struct job *job, const char *out_path, const char *network, const char *pool_path)
+{
+    const struct df_scores_head *head = &job->head;
+    const int64_t batch = df_deepfool_batch(job->engine), memory = df_deepfool_memory(job->engine);
+    df_say(job->context, DFAL_INFO, "score.begin",
+           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path),
+                     DF_INT("samples", head->range_end - head->range_begin),
+                     DF_INT("classes", job->network->class_count), DF_TEXT("preset", job->deepfool.preset),
+                     DF_TEXT("backend", head->backend), DF_TEXT("engine", head->engine),
+                     DF_TEXT("isa", head->isa), DF_TEXT("precision", head->precision), DF_INT("batch", batch),
+                     DF_INT("memory", memory), DF_TEXT("output", out_path)),
+           "network %s, pool %s (%" PRId64
+           " samples, %d classes), preset %s, back end %s, engine %s, ISA %s, "
+           "precision %s, batch %" PRId64 ", memory %.1f MiB, output %s",
+           network, pool_path, head->range_end - head->range_begin, job->network->class_count,
+           job->deepfool.preset, head->backend, head->engine, head->isa, head->precision, batch,
+           (double)memory / 1048576, out_path);
+}
+
+/* Score the shards that are missing. */
+static dfal_status score_missing(struct job *job)
+{
+    struct df_shards *shards = &job->shards;
+    struct df_missing_source source;
+    struct df_shard_sink sink;
+    struct df_row_stream *stream = NULL;
+    struct df_progress progress;
+    if (shards->finished_rows > 0)
+        df_say(job->context, DFAL_INFO, "score.resume", DF_FIELDS(DF_INT("rows", shards->finished_rows)),
+               "%" PRId64 " of %" PRId64 " rows are finished, the rest is continued", shards->finished_rows,
+               shards->end - shards->begin);
+    df_missing_source_init(&source, shards);
+    df_shard_sink_init(&sink, shards);
+    df_progress_begin(&progress, job->context, "score.progress", "samples", shards->end - shards->begin,
+                      shards->finished_rows);
+    dfal_status status;
+    DF_TRY_TO(done, status, df_stream_open(&stream, job->pool, &source.source));
+    status = df_deepfool_run(job->engine, stream, &sink.sink, &progress);
+done:
+    df_stream_close(stream);
+    df_progress_end(&progress);
+    df_shard_sink_clear(&sink);
+    return status;
+}
+
+static dfal_status write_final(struct job *job, const char *out_path)
+{
+    struct df_scores_writer *writer = NULL;
+    const int64_t rows = job->shards.end - job->shards.begin;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_summary_open(&job->summary, rows, job->options->adversarial));
+    DF_TRY_TO(done, status,
+              df_scores_create(&writer, out_path, &job->head, rows, job->pool->has_ids,
+                               job->context->options.force));
+    DF_TRY_TO(done, status, df_assemble(job->context, writer, &job->shards, job->pool, &job->summary));
+    if (job->options->adversarial > 0)
+        DF_TRY_TO(done, status, df_write_adversarial(job->engine, writer, job->pool, &job->summary));
+    status = df_scores_finish(writer);
+    writer = NULL;
+done:
+    df_scores_abandon(writer);
+    return status;
+}
+
+static void fill_result(struct dfal_score_result *result, const struct job *job, double seconds)
+{
+    const struct df_summary *summary = &job->summary;
+    *result = (struct dfal_score_result){
+        .samples = summary->samples,
+        .seconds = seconds,
+        .iterations = summary->iterations,
+        .peak_memory_bytes = df_memory_peak(),
+        .accuracy = summary->labelled > 0 ? (double)summary->right / (double)summary->labelled : (double)NAN,
+    };
+    memcpy(result->status, summary->status, sizeof result->status);
+    memcpy(result->margin_quantile, summary->quantile, sizeof result->margin_quantile);
+    copy_text(result->engine, sizeof result->engine, job->head.engine);
+    copy_text(result->isa, sizeof result->isa, job->head.isa);
+    copy_text(result->backend, sizeof result->backend, job->head.backend);
+}
+
+static void say_end(const struct job *job, const struct dfal_score_result *result, const char *out_path)
+{
+    df_say(job->context, DFAL_INFO, "score.end",
+           DF_FIELDS(DF_INT("samples", result->samples), DF_REAL("seconds", result->seconds),
+                     DF_INT("iterations", result->iterations), DF_INT("ok", result->status[DFAL_SCORE_OK]),
+                     DF_INT("tie", result->status[DFAL_SCORE_TIE]),
+                     DF_INT("max_iter", result->status[DFAL_SCORE_MAX_ITER]),
+                     DF_INT("zero_grad", result->status[DFAL_SCORE_ZERO_GRAD]),
+                     DF_INT("nonfinite", result->status[DFAL_SCORE_NONFINITE]),
+                     DF_REAL("median", result->margin_quantile[2]), DF_REAL("accuracy", result->accuracy),
+                     DF_INT("peak_memory_bytes", result->peak_memory_bytes), DF_TEXT("output", out_path)),
+           "%" PRId64 " samples in %.1f s, %" PRId64 " steps, median margin %.4g, output %s", result->samples,
+           result->seconds, result->iterations, result->margin_quantile[2], out_path);
+}
+
+static void close_job(struct job *job)
+{
+    df_deepfool_destroy(job->engine);
+    df_shards_close(&job->shards);
+    df_summary_close(&job->summary);
+    df_scores_head_clear(&job->head);
+    df_network_destroy(job->network);
+    df_pool_close(job->pool);
+    if (job->comm)
+        job->comm->close(job->comm);
+}
+
+dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
+                       const char *network, const char *pool_path, const struct dfal_score_options *options)
+{
+    struct job job = {.context = context, .options = options};
+    const double begin = df_clock();
+    dfal_status status;
+    memset(result, 0, sizeof *result);
+    context->kept_work = false;
+    DF_TRY_TO(done, status, check_options(options));
+    DF_TRY_TO(done, status, df_deepfool_from_options(&job.deepfool, options));
+    DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
+    DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &options->pool));
+    DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
+    DF_TRY_TO(done, status, df_context_device(context, &job.device));
+    DF_TRY_TO(done, status, fill_head(&job, network, pool_path));
+    DF_TRY_TO(done, status,
+              df_deepfool_create(&job.engine, context, job.device, job.network, job.pool, &job.deepfool,
+                                 options->batch, true));
+    df_file_sweep(out_path);
+    DF_TRY_TO(done, status,
+              df_shards_open(&job.shards, out_path, &job.head, job.head.range_begin, job.head.range_end,
+                             context->options.allow_mixed, context->options.force));
+    job.shards.rank = job.comm->rank;
+    job.shards.size = job.comm->size;
+    say_begin(&job, out_path, network, pool_path);
+    status = score_missing(&job);
+    if (status == DFAL_OK)
+        status = job.comm->barrier(job.comm);
+    if (status == DFAL_OK && job.comm->rank == 0)
+        status = write_final(&job, out_path);
+    if (status == DFAL_OK) {
+        df_shards_remove(&job.shards, true);
+        fill_result(result, &job, df_clock() - begin);
+        say_end(&job, result, out_path);
+    } else {
+        context->kept_work = job.shards.finished_rows > 0;
+        df_shards_remove(&job.shards, false);
+    }
+done:
+    close_job(&job);
+    return status;
+}

@@ -1,1 +1,272 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_verify_scores: samples of a scores file computed once more in float64, on the network as it stands, unfolded.
+ *
+ * A margin's error is |stored - recomputed| / max(|recomputed|, 1e-3); a row disagrees when that passes 1e-3 or when
+ * status or class differ. Where two boundaries are almost equally near, float32 may take the other one; so a row that
+ * disagrees is passed over when the arithmetic that wrote the file, if this machine has it, gives the very bits that
+ * are stored: one row, and two in a hundred. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "score/deepfool.h"
+#include "score/pass.h"
+
+static const double tolerance = 1e-3, smallest_scale = 1e-3;
+
+/* The rows to look at (ascending), what is stored of them and what is recomputed. */
+struct comparison {
+    int64_t count;
+    int64_t *rows;
+    struct df_margin *stored, *again, *reference; /* again: of the last recomputation; reference: float64 */
+    bool *differs;
+};
+
+static void comparison_clear(struct comparison *c)
+{
+    df_free(c->rows);
+    df_free(c->stored);
+    df_free(c->again);
+    df_free(c->reference);
+    df_free(c->differs);
+}
+
+static int64_t find(const struct comparison *c, int64_t row)
+{
+    int64_t low = 0, high = c->count;
+    while (high - low > 1) {
+        const int64_t middle = (low + high) / 2;
+        if (c->rows[middle] <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct margin_sink {
+    struct df_sink sink;
+    struct comparison *comparison;
+};
+
+static dfal_status margin_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+{
+    (void)adversarial;
+    struct comparison *c = ((struct margin_sink *)self)->comparison;
+    c->again[find(c, margin->index)] = *margin;
+    return DFAL_OK;
+}
+
+static dfal_status recompute(struct comparison *c, struct dfal_context *context, struct df_device *device,
+                             const struct df_network *network, struct df_pool *pool,
+                             const struct df_deepfool *deepfool, bool fold)
+{
+    struct df_deepfool_engine *engine = NULL;
+    struct df_row_stream *stream = NULL;
+    struct margin_sink sink = {.sink.put = margin_put, .comparison = c};
+    struct df_list_source source;
+    df_list_source_init(&source, c->rows, c->count);
+    dfal_status status;
+    DF_TRY_TO(done, status, df_deepfool_create(&engine, context, device, network, pool, deepfool, 0, fold));
+    DF_TRY_TO(done, status, df_stream_open(&stream, pool, &source.source));
+    status = df_deepfool_run(engine, stream, &sink.sink, NULL);
+done:
+    df_stream_close(stream);
+    df_deepfool_destroy(engine);
+    return status;
+}
+
+/* Seeded rows of the file, in file order. Rows that were pruned hold a bound, not a margin. */
+static dfal_status choose(struct comparison *c, const struct df_scores *scores, int64_t samples,
+                          uint64_t seed)
+{
+    int64_t *order = NULL;
+    bool *chosen = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&order, scores->count, sizeof *order));
+    DF_TRY_TO(done, status, df_alloc(&chosen, scores->count, sizeof *chosen));
+    DF_TRY_TO(done, status, df_random_permutation(order, scores->count, seed, DF_STREAM_VERIFY, 0));
+    for (int64_t i = 0; i < scores->count && c->count < samples; i++) {
+        if (scores->status[order[i]] == DFAL_SCORE_PRUNED)
+            continue;
+        chosen[order[i]] = true;
+        c->count++;
+    }
+    DF_TRY_TO(done, status, df_alloc(&c->rows, c->count, sizeof *c->rows));
+    DF_TRY_TO(done, status, df_alloc(&c->stored, c->count, sizeof *c->stored));
+    DF_TRY_TO(done, status, df_alloc(&c->again, c->count, sizeof *c->again));
+    DF_TRY_TO(done, status, df_alloc(&c->reference, c->count, sizeof *c->reference));
+    DF_TRY_TO(done, status, df_alloc(&c->differs, c->count, sizeof *c->differs));
+    for (int64_t i = 0, at = 0; i < scores->count; i++) {
+        if (!chosen[i])
+            continue;
+        c->rows[at] = scores->index[i];
+        c->stored[at++] = (struct df_margin){
+            .index = scores->index[i],
+            .margin = scores->margin[i],
+            .first_margin = scores->first_margin[i],
+            .logit_gap = scores->logit_gap[i],
+            .status = scores->status[i],
+            .label = scores->label[i],
+            .adversarial_class = scores->adversarial_class[i],
+            .iterations = scores->iterations[i],
+        };
+    }
+done:
+    df_free(order);
+    df_free(chosen);
+    return status;
+}
+
+static double relative_error(float stored, float again)
+{
+    if (stored == again)
+        return 0;
+    if (!isfinite(stored) || !isfinite(again))
+        return INFINITY;
+    return fabs((double)stored - (double)again) / fmax(fabs((double)again), smallest_scale);
+}
+
+static double error_of(const struct df_margin *stored, const struct df_margin *again)
+{
+    const double margin = relative_error(stored->margin, again->margin),
+                 first = relative_error(stored->first_margin, again->first_margin),
+                 gap = relative_error(stored->logit_gap, again->logit_gap);
+    return fmax(margin, fmax(first, gap));
+}
+
+static bool same_classes(const struct df_margin *a, const struct df_margin *b)
+{
+    return a->status == b->status && a->label == b->label && a->adversarial_class == b->adversarial_class;
+}
+
+static bool same_bits(const struct df_margin *a, const struct df_margin *b)
+{
+    return same_classes(a, b) && a->iterations == b->iterations && a->margin == b->margin &&
+           a->first_margin == b->first_margin && a->logit_gap == b->logit_gap;
+}
+
+/* Mark the rows that differ; give how many and, in *worst, the one with the largest error. */
+static int64_t compare(struct comparison *c, struct dfal_verify_result *result, int64_t *worst)
+{
+    int64_t differing = 0;
+    double largest = -1;
+    for (int64_t i = 0; i < c->count; i++) {
+        const bool classes = same_classes(&c->stored[i], &c->again[i]);
+        const double margin = relative_error(c->stored[i].margin, c->again[i].margin);
+        const double error = error_of(&c->stored[i], &c->again[i]);
+        if (margin > result->largest_relative_error)
+            result->largest_relative_error = margin;
+        result->disagreements += !classes;
+        c->differs[i] = !classes || error > tolerance;
+        differing += c->differs[i];
+        if (c->differs[i] && error > largest) {
+            largest = error;
+            *worst = i;
+        }
+    }
+    return differing;
+}
+
+/* Of the rows that differ, those the file's own arithmetic reproduces bit by bit are float32's doing. */
+static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison *c,
+                          struct dfal_context *context, const struct df_scores_head *head,
+                          const struct df_network *network, struct df_pool *pool,
+                          const struct df_deepfool *deepfool)
+{
+    struct df_device *device = NULL;
+    DF_TRY(df_context_device(context, &device));
+    if (strcmp(device->info.backend, head->backend) != 0 || strcmp(device->info.isa, head->isa) != 0 ||
+        strcmp(device->info.library, head->library) != 0)
+        return DFAL_OK;
+    DF_TRY(recompute(c, context, device, network, pool, deepfool, true));
+    int64_t excused = 0, left = *worst;
+    for (int64_t i = 0; i < c->count; i++) {
+        if (c->differs[i] && same_bits(&c->stored[i], &c->again[i]))
+            excused++;
+        else if (c->differs[i])
+            left = i;
+    }
+    *worst = left;
+    if (excused <= 1 + c->count / 50)
+        *differing -= excused;
+    return DFAL_OK;
+}
+
+static dfal_status check_identity(const struct df_scores_head *head, const struct df_network *network,
+                                  const struct df_pool *pool, const char *scores_path,
+                                  const char *network_path)
+{
+    char digest[DF_DIGEST_TEXT];
+    df_network_digest(digest, network);
+    if (strcmp(digest, head->network_sha256) != 0)
+        DF_FAIL(DFAL_E_DATA, "%s was made with a network of sha256 %.16s, %s has %.16s", scores_path,
+                head->network_sha256, network_path, digest);
+    if (strcmp(pool->fingerprint, head->pool_fingerprint) != 0)
+        DF_FAIL(DFAL_E_DATA, "%s was made from a pool of fingerprint %.16s, %s has %.16s", scores_path,
+                head->pool_fingerprint, pool->path, pool->fingerprint);
+    return DFAL_OK;
+}
+
+static dfal_status pick_path(const char **path, const char *given, const char *recorded, const char *what,
+                             const char *scores_path)
+{
+    *path = given ? given : recorded;
+    if (!*path || !**path)
+        DF_FAIL(DFAL_E_DATA, "%s does not tell its %s: name it", scores_path, what);
+    return DFAL_OK;
+}
+
+dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
+                               const char *scores_path, const char *network_path, const char *pool_path,
+                               int64_t samples, const struct dfal_pool_options *pool_options)
+{
+    *result = (struct dfal_verify_result){.tolerance = tolerance};
+    if (samples < 1)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " samples to verify, expected at least one", samples);
+    context->kept_work = false;
+    struct df_scores_head head = {0};
+    struct df_scores scores = {0};
+    struct df_pool *pool = NULL;
+    struct df_network *network = NULL;
+    struct df_device *device = NULL;
+    struct df_deepfool deepfool;
+    struct comparison c = {0};
+    int64_t worst = 0, differing = 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_scores_read(scores_path, &head, &scores));
+    DF_TRY_TO(done, status,
+              pick_path(&network_path, network_path, head.network_path, "network", scores_path));
+    DF_TRY_TO(done, status, pick_path(&pool_path, pool_path, head.pool_path, "pool", scores_path));
+    DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
+    DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
+    DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));
+    DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, head.configuration));
+    DF_TRY_TO(done, status, choose(&c, &scores, samples, context->options.seed));
+    result->samples = c.count;
+    if (c.count == 0)
+        goto done;
+    DF_TRY_TO(done, status, df_device_open(&device, "ref64", "auto", context->threads));
+    DF_TRY_TO(done, status, recompute(&c, context, device, network, pool, &deepfool, false));
+    differing = compare(&c, result, &worst);
+    memcpy(c.reference, c.again, (size_t)c.count * sizeof *c.reference);
+    if (differing > 0)
+        DF_TRY_TO(done, status, excuse(&differing, &worst, &c, context, &head, network, pool, &deepfool));
+    if (differing > 0)
+        status =
+            df_fail(DFAL_E_DATA,
+                    "%s: %" PRId64 " of %" PRId64 " samples differ from float64 by more than %g, row %" PRId64
+                    " foremost: margin %.9g stored, %.9g recomputed",
+                    scores_path, differing, c.count, tolerance, c.stored[worst].index,
+                    (double)c.stored[worst].margin, (double)c.reference[worst].margin);
+done:
+    comparison_clear(&c);
+    df_device_close(device);
+    df_network_destroy(network);
+    df_pool_close(pool);
+    df_scores_clear(&scores);
+    df_scores_head_clear(&head);
+    return status;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The final scores file out of its shards, one shard in memory at a time, and what is summed up on the way. */
+#ifndef DF_SCORE_ASSEMBLE_H
+#define DF_SCORE_ASSEMBLE_H
+
+#include "score/shards.h"
+
+struct df_near {
+    float margin;
+    int64_t index;
+};
+/* Counts a status, quantiles, accuracy, and the q rows with an adversarial image (OK, TIE) that lie closest, in
+ * rank order: margin, then row. */
+struct df_summary {
+    int64_t samples, iterations, status[DFAL_SCORE_STATUS_COUNT];
+    double quantile[5];
+    int64_t labelled, right;
+    int64_t near_limit, near_count;
+    struct df_near *near;
+    float *margins; /* of OK and TIE: 4 bytes a sample */
+    int64_t margin_count;
+};
+dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t near_limit);
+void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool);
+/* Sort margins and neighbours, take the quantiles. */
+void df_summary_end(struct df_summary *summary);
+void df_summary_close(struct df_summary *summary);
+
+/* Read every shard in order: into the writer (with ids where the pool has some) and the summary. */
+dfal_status df_assemble(struct dfal_context *context, struct df_scores_writer *writer,
+                        const struct df_shards *shards, struct df_pool *pool, struct df_summary *summary);
+/* Run the q closest once more and write their adversarial images in rank order. */
+dfal_status df_write_adversarial(struct df_deepfool_engine *engine, struct df_scores_writer *writer,
+                                 struct df_pool *pool, const struct df_summary *summary);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which rows a score job works on. */
+#ifndef DF_SCORE_SCORE_H
+#define DF_SCORE_SCORE_H
+
+#include "base/status.h"
+
+/* Rows [begin, end) of options' range and shard in a pool of count rows. Shard k of n is a contiguous part, cut where
+ * shard files are cut (multiples of DF_SHARD_ROWS) when there are at least n of those, else at equal shares.
+ * Errors   E_USAGE a range outside the pool or empty, more shards than rows */
+dfal_status df_score_rows(int64_t *begin, int64_t *end, const struct dfal_score_options *options,
+                          int64_t count);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "score/shards.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+enum { SOURCE_ROWS = 1024 };
+
+/* Results of a shard that is not complete; number -1: free for the next one. */
+struct df_open_shard {
+    int64_t shard, filled;
+    struct df_scores scores; /* DF_SHARD_ROWS allocated */
+};
+
+static dfal_status shard_path(char **path, const struct df_shards *shards, int64_t i)
+{
+    return df_format(path, "%s/%06" PRId64 ".h5", shards->folder, shards->first + i);
+}
+
+void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end)
+{
+    const int64_t low = (shards->first + i) * DF_SHARD_ROWS, high = low + DF_SHARD_ROWS;
+    *begin = low > shards->begin ? low : shards->begin;
+    *end = high < shards->end ? high : shards->end;
+}
+
+static dfal_status compare_rows(const struct df_scores_head *ours, const struct df_scores_head *theirs,
+                                const char *path)
+{
+    if (ours->range_begin != theirs->range_begin || ours->range_end != theirs->range_end)
+        DF_FAIL(DFAL_E_CONFIG,
+                "%s belongs to an unfinished output of rows %" PRId64 ":%" PRId64
+                ", this job is of rows %" PRId64 ":%" PRId64,
+                path, theirs->range_begin, theirs->range_end, ours->range_begin, ours->range_end);
+    return DFAL_OK;
+}
+
+static dfal_status check_head(const struct df_scores_head *ours, const char *path, bool allow_mixed)
+{
+    struct df_scores_head theirs = {0};
+    dfal_status status = df_scores_read(path, &theirs, NULL);
+    if (status == DFAL_OK)
+        status = df_scores_head_compare(ours, &theirs, allow_mixed, path);
+    if (status == DFAL_OK)
+        status = compare_rows(ours, &theirs, path);
+    df_scores_head_clear(&theirs);
+    return status;
+}
+
+/* Mark finished shards; remove temporaries of those that are not. */
+static dfal_status look(struct df_shards *shards, bool allow_mixed)
+{
+    for (int64_t i = 0; i < shards->count; i++) {
+        char *path = NULL;
+        DF_TRY(shard_path(&path, shards, i));
+        dfal_status status = DFAL_OK;
+        if (df_file_exists(path)) {
+            status = check_head(shards->head, path, allow_mixed);
+            if (status == DFAL_OK) {
+                int64_t begin, end;
+                df_shards_rows(shards, i, &begin, &end);
+                shards->finished[i] = true;
+                shards->finished_rows += end - begin;
+            }
+        } else {
+            df_file_sweep(path);
+        }
+        df_free(path);
+        DF_TRY(status);
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_scores_head *head,
+                           int64_t begin, int64_t end, bool allow_mixed, bool force)
+{
+    *shards = (struct df_shards){.begin = begin, .end = end, .size = 1, .head = head};
+    shards->first = begin / DF_SHARD_ROWS;
+    shards->count = (end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - shards->first;
+    DF_TRY(df_format(&shards->folder, "%s.parts", out_path));
+    DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
+    if (df_folder_exists(shards->folder)) {
+        dfal_status status = look(shards, allow_mixed);
+        if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
+            memset(shards->finished, 0, (size_t)shards->count * sizeof *shards->finished);
+            shards->finished_rows = 0;
+            status = df_folder_remove(shards->folder);
+        }
+        DF_TRY(status);
+    }
+    return df_folder_create(shards->folder);
+}
+
+void df_shards_close(struct df_shards *shards)
+{
+    df_free(shards->folder);
+    df_free(shards->finished);
+    memset(shards, 0, sizeof *shards);
+}
+
+void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
+{
+    if (!shards->folder || (shards->finished_rows > 0 && !finished_ones_too))
+        return;
+    char message[DF_MESSAGE_SIZE]; /* a clean-up never hides the error before it */
+    df_message_get(message);
+    (void)df_folder_remove(shards->folder);
+    df_message_set(message);
+}
+
+dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_scores *scores)
+{
+    char *path = NULL;
+    struct df_scores_head head = {0};
+    int64_t begin, end;
+    df_shards_rows(shards, i, &begin, &end);
+    dfal_status status;
+    DF_TRY_TO(done, status, shard_path(&path, shards, i));
+    DF_TRY_TO(done, status, df_scores_read(path, &head, scores));
+    if (scores->count != end - begin || scores->index[0] != begin ||
+        scores->index[scores->count - 1] != end - 1)
+        status = df_fail(DFAL_E_DATA,
+                         "%s holds %" PRId64 " rows from row %" PRId64 " on, expected rows %" PRId64
+                         " to %" PRId64,
+                         path, scores->count, scores->index[0], begin, end - 1);
+done:
+    df_scores_head_clear(&head);
+    df_free(path);
+    return status;
+}
+
+static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, int64_t *end)
+{
+    struct df_missing_source *missing = (struct df_missing_source *)self;
+    const struct df_shards *shards = missing->shards;
+    *begin = *end = 0;
+    for (; missing->shard < shards->count; missing->shard++, missing->row = 0) {
+        if (shards->finished[missing->shard] || missing->shard % shards->size != shards->rank)
+            continue;
+        int64_t first, last;
+        df_shards_rows(shards, missing->shard, &first, &last);
+        if (missing->row < first)
+            missing->row = first;
+        if (missing->row == last)
+            continue;
+        *begin = missing->row;
+        *end = last - missing->row < SOURCE_ROWS ? last : missing->row + SOURCE_ROWS;
+        missing->row = *end;
+        return DFAL_OK;
+    }
+    return DFAL_OK;
+}
+
+void df_missing_source_init(struct df_missing_source *missing, const struct df_shards *shards)
+{
+    *missing = (struct df_missing_source){.source.next = missing_next, .shards = shards};
+}
+
+/* The open shard of this number, or a free one begun for it. */
+static dfal_status open_shard(struct df_open_shard **out, struct df_shard_sink *sink, int64_t shard)
+{
+    int32_t unused = -1;
+    for (int32_t i = 0; i < sink->open_count; i++) {
+        if (sink->open[i].shard == shard) {
+            *out = &sink->open[i];
+            return DFAL_OK;
+        }
+        if (sink->open[i].shard < 0)
+            unused = i;
+    }
+    if (unused < 0) {
+        DF_TRY(df_resize(&sink->open, sink->open_count, sink->open_count + 1, sizeof *sink->open));
+        unused = sink->open_count;
+        sink->open[unused].shard = -1;
+        sink->open_count++;
+        DF_TRY(df_scores_alloc(&sink->open[unused].scores, DF_SHARD_ROWS));
+    }
+    *out = &sink->open[unused];
+    (*out)->shard = shard;
+    (*out)->filled = 0;
+    return DFAL_OK;
+}
+
+static dfal_status write_shard(struct df_shard_sink *sink, struct df_open_shard *open)
+{
+    struct df_shards *shards = sink->shards;
+    char *path = NULL;
+    DF_TRY(shard_path(&path, shards, open->shard));
+    dfal_status status = df_shard_write(path, shards->head, &open->scores);
+    df_free(path);
+    DF_TRY(status);
+    shards->finished[open->shard] = true;
+    shards->finished_rows += open->scores.count;
+    open->shard = -1;
+    return DFAL_OK;
+}
+
+static dfal_status shard_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+{
+    (void)adversarial;
+    struct df_shard_sink *sink = (struct df_shard_sink *)self;
+    const int64_t shard = margin->index / DF_SHARD_ROWS - sink->shards->first;
+    struct df_open_shard *open;
+    DF_TRY(open_shard(&open, sink, shard));
+    int64_t begin, end;
+    df_shards_rows(sink->shards, shard, &begin, &end);
+    struct df_scores *s = &open->scores;
+    const int64_t i = margin->index - begin;
+    s->count = end - begin;
+    s->index[i] = margin->index;
+    s->margin[i] = margin->margin;
+    s->first_margin[i] = margin->first_margin;
+    s->logit_gap[i] = margin->logit_gap;
+    s->status[i] = margin->status;
+    s->label[i] = margin->label;
+    s->adversarial_class[i] = margin->adversarial_class;
+    s->iterations[i] = margin->iterations;
+    return ++open->filled == s->count ? write_shard(sink, open) : DFAL_OK;
+}
+
+void df_shard_sink_init(struct df_shard_sink *sink, struct df_shards *shards)
+{
+    *sink = (struct df_shard_sink){.sink.put = shard_put, .shards = shards};
+}
+
+void df_shard_sink_clear(struct df_shard_sink *sink)
+{
+    for (int32_t i = 0; i < sink->open_count; i++)
+        df_scores_clear(&sink->open[i].scores);
+    df_free(sink->open);
+    memset(sink, 0, sizeof *sink);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finished shards of an unfinished scores file: OUT.parts/000000.h5, ... A shard is the part of the job's rows that
+ * lies in pool rows [number * DF_SHARD_ROWS, (number + 1) * DF_SHARD_ROWS): independent of batch and ranks. */
+#ifndef DF_SCORE_SHARDS_H
+#define DF_SCORE_SHARDS_H
+
+#include "score/deepfool.h"
+
+struct df_shards {
+    char *folder;
+    int64_t begin, end;   /* rows of the job */
+    int64_t first, count; /* shard numbers */
+    int32_t rank, size;   /* shard i of the job belongs to rank i % size */
+    bool *finished;       /* [count] */
+    int64_t finished_rows;
+    const struct df_scores_head *head; /* borrowed: written into every shard */
+};
+/* Look at what is there. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
+ * difference; with force it is removed together with the others. Stale temporaries are removed. */
+dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_scores_head *head,
+                           int64_t begin, int64_t end, bool allow_mixed, bool force);
+void df_shards_close(struct df_shards *shards);
+/* Remove the folder when it holds no finished shard, or in any case. */
+void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
+void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
+dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_scores *scores);
+
+/* Chunk source over the rows of this rank's missing shards, in order. */
+struct df_missing_source {
+    struct df_chunk_source source;
+    const struct df_shards *shards;
+    int64_t shard, row;
+};
+void df_missing_source_init(struct df_missing_source *missing, const struct df_shards *shards);
+
+/* Sink that collects results by shard and writes each when its last row has come. */
+struct df_shard_sink {
+    struct df_sink sink;
+    struct df_shards *shards;
+    struct df_open_shard *open;
+    int32_t open_count;
+};
+void df_shard_sink_init(struct df_shard_sink *sink, struct df_shards *shards);
+void df_shard_sink_clear(struct df_shard_sink *sink);
+
+#endif
