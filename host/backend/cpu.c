@@ -76,7 +76,8 @@ static void read_cpu_model(char *text, size_t size)
 static dfal_status choose_isa(enum df_cpu_isa *isa, const char *name)
 {
     if (!has_avx2())
-        DF_FAIL(DFAL_E_UNAVAILABLE, "the cpu back end needs a CPU with AVX2, FMA and BMI2, and this one lacks them");
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "the cpu back end needs a CPU with AVX2, FMA and BMI2, and this one lacks them");
     if (name == NULL || strcmp(name, "auto") == 0) {
         *isa = has_avx512() ? DF_CPU_AVX512 : DF_CPU_AVX2;
         return DFAL_OK;
@@ -122,7 +123,8 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     device->isa = isa;
     device->kernels = isa == DF_CPU_AVX512 ? &df_cpu_kernels_avx512 : &df_cpu_kernels_avx2;
     snprintf(device->head.info.backend, sizeof device->head.info.backend, "cpu");
-    snprintf(device->head.info.isa, sizeof device->head.info.isa, "%s", isa == DF_CPU_AVX512 ? "avx512" : "avx2");
+    snprintf(device->head.info.isa, sizeof device->head.info.isa, "%s",
+             isa == DF_CPU_AVX512 ? "avx512" : "avx2");
     read_cpu_model(device->head.info.device, sizeof device->head.info.device);
     DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));
     DF_TRY_TO(done, status,
@@ -135,14 +137,16 @@ done:
     return status;
 }
 
-static dfal_status buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type, int64_t count)
+static dfal_status buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
+                                 int64_t count)
 {
     struct df_buffer *buffer = NULL;
     dfal_status status = DFAL_OK;
     (void)device;
     *out = NULL;
     if (count < 0)
-        DF_FAIL(DFAL_E_INTERNAL, "a buffer of %lld elements was asked for, expected 0 or more", (long long)count);
+        DF_FAIL(DFAL_E_INTERNAL, "a buffer of %lld elements was asked for, expected 0 or more",
+                (long long)count);
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
     buffer->type = type;
     buffer->count = count;
@@ -167,8 +171,9 @@ static void buffer_destroy(struct df_device *device, struct df_buffer *buffer)
 static dfal_status check_span(struct df_span span, int64_t count)
 {
     if (span.buffer == NULL || span.offset < 0 || count < 0 || span.offset + count > span.buffer->count)
-        DF_FAIL(DFAL_E_INTERNAL, "a copy of %lld elements at %lld leaves its buffer of %lld", (long long)count,
-                (long long)span.offset, (long long)(span.buffer == NULL ? 0 : span.buffer->count));
+        DF_FAIL(DFAL_E_INTERNAL, "a copy of %lld elements at %lld leaves its buffer of %lld",
+                (long long)count, (long long)span.offset,
+                (long long)(span.buffer == NULL ? 0 : span.buffer->count));
     return DFAL_OK;
 }
 
@@ -183,7 +188,8 @@ static dfal_status write_span(struct df_device *device, int32_t queue, struct df
     return DFAL_OK;
 }
 
-static dfal_status read_span(struct df_device *device, int32_t queue, void *to, struct df_span from, int64_t count)
+static dfal_status read_span(struct df_device *device, int32_t queue, void *to, struct df_span from,
+                             int64_t count)
 {
     (void)device;
     (void)queue;

@@ -25,22 +25,21 @@ static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
 }
 
 /* The arguments are copied: no store of a cell can then change them, as far as the compiler knows. */
-#define DRIVER_CELL(name, ins)                                                                          \
-    static void run_##name(const struct df_io *given)                                                   \
-    {                                                                                                   \
-        const struct df_io io = *given;                                                                 \
-        for (int64_t row = 0; row < io.rows; row++) {                                                   \
-            const struct df_io line = strcmp(ins, "dy y owner") == 0 ? resolve_owner(&io, row) : io;    \
-            _Pragma("omp simd") for (int64_t col = 0; col < io.cols; col++)                             \
-                df_##name##_at(&line, row, col);                                                        \
-        }                                                                                               \
+#define DRIVER_CELL(name, ins)                                                                               \
+    static void run_##name(const struct df_io *given)                                                        \
+    {                                                                                                        \
+        const struct df_io io = *given;                                                                      \
+        for (int64_t row = 0; row < io.rows; row++) {                                                        \
+            const struct df_io line = strcmp(ins, "dy y owner") == 0 ? resolve_owner(&io, row) : io;         \
+            _Pragma("omp simd") for (int64_t col = 0; col < io.cols; col++) df_##name##_at(&line, row, col); \
+        }                                                                                                    \
     }
-#define DRIVER_ITEM(name, ins)                                       \
-    static void run_##name(const struct df_io *given)           \
-    {                                                           \
-        const struct df_io io = *given;                         \
-        for (int64_t i = 0; i < io.rows; i++)                   \
-            df_##name##_at(&io, i);                             \
+#define DRIVER_ITEM(name, ins)                                                                               \
+    static void run_##name(const struct df_io *given)                                                        \
+    {                                                                                                        \
+        const struct df_io io = *given;                                                                      \
+        for (int64_t i = 0; i < io.rows; i++)                                                                \
+            df_##name##_at(&io, i);                                                                          \
     }
 #define DRIVER_LAYER(name, ins)
 #define DF_OP(name, walk, class_, outs, ins) DRIVER_##walk(name, ins)

@@ -17,7 +17,7 @@
 #ifndef DF_CPU_KERNELS
 #define DF_CPU_KERNELS df_cpu_kernels_avx2
 #define DF_CPU_PRODUCT df_cpu_product_avx2
-#define DF_CPU_CELLS df_cpu_cells_avx2
+#define DF_CPU_CELLS   df_cpu_cells_avx2
 #endif
 
 /* in: rows [count] of `size` floats each -> lanes [size][LANES]; missing rows are zeros. */
@@ -67,10 +67,10 @@ static void lanes_to_rows(float *out, const float *lanes, int64_t size, int64_t 
 
 /* Pixels [x0, x0 + count) of row y of output channel a; count <= WIDTH. inside: no tap leaves the row and count is
  * WIDTH, so nothing has to be asked. */
-static inline __attribute__((always_inline)) void tile(const struct df_lanes_conv *c, float *out, const float *in,
-                                                       const float *weight, float bias, int32_t y, int32_t x0,
-                                                       int32_t count, const int inside, const int KERNEL,
-                                                       const int WIDTH)
+static inline __attribute__((always_inline)) void tile(const struct df_lanes_conv *c, float *out,
+                                                       const float *in, const float *weight, float bias,
+                                                       int32_t y, int32_t x0, int32_t count, const int inside,
+                                                       const int KERNEL, const int WIDTH)
 {
     vec sum[16];
 #pragma GCC unroll 16
@@ -103,18 +103,19 @@ static inline __attribute__((always_inline)) void tile(const struct df_lanes_con
             vec_store(out + p * LANES, sum[p]);
 }
 
-typedef void tile_fn(const struct df_lanes_conv *c, float *out, const float *in, const float *weight, float bias,
-                     int32_t y, int32_t x0, int32_t count);
+typedef void tile_fn(const struct df_lanes_conv *c, float *out, const float *in, const float *weight,
+                     float bias, int32_t y, int32_t x0, int32_t count);
 
-#define TILE(kernel, width)                                                                                     \
-    static void tile_##kernel##_##width(const struct df_lanes_conv *c, float *out, const float *in,             \
-                                        const float *weight, float bias, int32_t y, int32_t x0, int32_t count)  \
-    {                                                                                                           \
-        const int32_t left = x0 - c->pad_left;                                                                  \
-        if (left >= 0 && left + width + kernel - 1 <= c->in_w && count == width)                                \
-            tile(c, out, in, weight, bias, y, x0, count, 1, kernel, width);                                     \
-        else                                                                                                    \
-            tile(c, out, in, weight, bias, y, x0, count, 0, kernel, width);                                     \
+#define TILE(kernel, width)                                                                                  \
+    static void tile_##kernel##_##width(const struct df_lanes_conv *c, float *out, const float *in,          \
+                                        const float *weight, float bias, int32_t y, int32_t x0,              \
+                                        int32_t count)                                                       \
+    {                                                                                                        \
+        const int32_t left = x0 - c->pad_left;                                                               \
+        if (left >= 0 && left + width + kernel - 1 <= c->in_w && count == width)                             \
+            tile(c, out, in, weight, bias, y, x0, count, 1, kernel, width);                                  \
+        else                                                                                                 \
+            tile(c, out, in, weight, bias, y, x0, count, 0, kernel, width);                                  \
     }
 #ifdef __AVX512F__
 #define WIDTHS(X, kernel) X(kernel, 4) X(kernel, 8) X(kernel, 12) X(kernel, 14) X(kernel, 16)
@@ -130,8 +131,7 @@ static const struct {
     tile_fn *fn;
 } tiles[] = {
 #define ENTRY(kernel_, width_) {kernel_, width_, tile_##kernel_##_##width_},
-    WIDTHS(ENTRY, 3) WIDTHS(ENTRY, 5) WIDTHS(ENTRY, 7)
-};
+    WIDTHS(ENTRY, 3) WIDTHS(ENTRY, 5) WIDTHS(ENTRY, 7)};
 
 static int64_t lanes_scratch(const struct df_lanes_conv *c)
 {
@@ -142,7 +142,8 @@ static void lanes_conv(const struct df_lanes_conv *conv, float *out, const float
                        const float *bias, int64_t rows, float *scratch)
 {
     const struct df_lanes_conv c = *conv;
-    const int64_t in_size = (int64_t)c.in_c * c.in_h * c.in_w, out_size = (int64_t)c.out_c * c.out_h * c.out_w;
+    const int64_t in_size = (int64_t)c.in_c * c.in_h * c.in_w,
+                  out_size = (int64_t)c.out_c * c.out_h * c.out_w;
     const int64_t weight_size = (int64_t)c.in_c * c.kernel_h * c.kernel_w;
     float *from = scratch, *to = scratch + in_size * LANES;
     int best = -1;
@@ -163,8 +164,9 @@ static void lanes_conv(const struct df_lanes_conv *conv, float *out, const float
         for (int32_t y = 0; y < c.out_h; y++)
             for (int32_t x = 0; x < c.out_w; x += width)
                 for (int32_t a = 0; a < c.out_c; a++)
-                    fn(&c, to + (((int64_t)a * c.out_h + y) * c.out_w + x) * LANES, from, weight + a * weight_size,
-                       bias != NULL ? bias[a] : 0, y, x, c.out_w - x < width ? c.out_w - x : width);
+                    fn(&c, to + (((int64_t)a * c.out_h + y) * c.out_w + x) * LANES, from,
+                       weight + a * weight_size, bias != NULL ? bias[a] : 0, y, x,
+                       c.out_w - x < width ? c.out_w - x : width);
         lanes_to_rows(out + row * out_size, to, out_size, count);
     }
 }

@@ -35,7 +35,8 @@ static int64_t round_up(int64_t n, int64_t step)
 static bool suits_lanes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
 {
     const struct df_window *w = &desc->window;
-    if (desc->group > 1 || w->stride[0] != 1 || w->stride[1] != 1 || w->dilation[0] != 1 || w->dilation[1] != 1)
+    if (desc->group > 1 || w->stride[0] != 1 || w->stride[1] != 1 || w->dilation[0] != 1 ||
+        w->dilation[1] != 1)
         return false;
     if (w->kernel[1] != 3 && w->kernel[1] != 5 && w->kernel[1] != 7)
         return false;
@@ -63,14 +64,25 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
     const struct df_layer_desc *d = &layer->desc;
     const struct df_window *w = &d->window;
     struct df_lanes_conv *lanes = &layer->lanes[kind];
-    *lanes = (struct df_lanes_conv){.in_c = (int32_t)d->in.c, .in_h = (int32_t)d->in.h, .in_w = (int32_t)d->in.w,
-                                    .out_c = (int32_t)d->out.c, .out_h = (int32_t)d->out.h,
-                                    .out_w = (int32_t)d->out.w, .kernel_h = w->kernel[0],
-                                    .kernel_w = w->kernel[1], .pad_top = w->pad[0], .pad_left = w->pad[1]};
+    *lanes = (struct df_lanes_conv){.in_c = (int32_t)d->in.c,
+                                    .in_h = (int32_t)d->in.h,
+                                    .in_w = (int32_t)d->in.w,
+                                    .out_c = (int32_t)d->out.c,
+                                    .out_h = (int32_t)d->out.h,
+                                    .out_w = (int32_t)d->out.w,
+                                    .kernel_h = w->kernel[0],
+                                    .kernel_w = w->kernel[1],
+                                    .pad_top = w->pad[0],
+                                    .pad_left = w->pad[1]};
     if (kind == DF_ONEDNN_BACKWARD)
-        *lanes = (struct df_lanes_conv){.in_c = lanes->out_c, .in_h = lanes->out_h, .in_w = lanes->out_w,
-                                        .out_c = lanes->in_c, .out_h = lanes->in_h, .out_w = lanes->in_w,
-                                        .kernel_h = w->kernel[0], .kernel_w = w->kernel[1],
+        *lanes = (struct df_lanes_conv){.in_c = lanes->out_c,
+                                        .in_h = lanes->out_h,
+                                        .in_w = lanes->out_w,
+                                        .out_c = lanes->in_c,
+                                        .out_h = lanes->in_h,
+                                        .out_w = lanes->in_w,
+                                        .kernel_h = w->kernel[0],
+                                        .kernel_w = w->kernel[1],
                                         .pad_top = w->kernel[0] - 1 - w->pad[0],
                                         .pad_left = w->kernel[1] - 1 - w->pad[1]};
     layer->engine[kind] = ENGINE_LANES;
@@ -81,7 +93,8 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
     return DFAL_OK;
 }
 
-static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *device, enum df_onednn_kind kind)
+static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *device,
+                                 enum df_onednn_kind kind)
 {
     const int64_t rows = kind == DF_ONEDNN_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : layer->desc.block_rows;
     layer->engine[kind] = ENGINE_ONEDNN;
@@ -97,14 +110,16 @@ static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *d
 static dfal_status check_desc(const struct df_layer_desc *desc)
 {
     if (desc->block_rows < 1)
-        DF_FAIL(DFAL_E_INTERNAL, "a layer of %d rows a block was asked for, expected at least 1", desc->block_rows);
+        DF_FAIL(DFAL_E_INTERNAL, "a layer of %d rows a block was asked for, expected at least 1",
+                desc->block_rows);
     if (desc->is_gemm && (desc->in.h != 1 || desc->in.w != 1 || desc->out.h != 1 || desc->out.w != 1))
         DF_FAIL(DFAL_E_INTERNAL, "a product over planes of %lldx%lld was asked for, expected 1x1",
                 (long long)desc->in.h, (long long)desc->in.w);
     return DFAL_OK;
 }
 
-dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out, const struct df_layer_desc *desc)
+dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
+                                const struct df_layer_desc *desc)
 {
     struct df_cpu_device *device = (struct df_cpu_device *)head;
     struct df_layer *layer = NULL;
@@ -117,9 +132,9 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out, c
     layer->in_size = df_shape_size(desc->in);
     layer->out_size = df_shape_size(desc->out);
     const int64_t group = desc->group > 1 ? desc->group : 1;
-    layer->weight_count = desc->is_gemm ? layer->in_size * layer->out_size
-                                        : desc->out.c * (desc->in.c / group) * desc->window.kernel[0] *
-                                              desc->window.kernel[1];
+    layer->weight_count =
+        desc->is_gemm ? layer->in_size * layer->out_size
+                      : desc->out.c * (desc->in.c / group) * desc->window.kernel[0] * desc->window.kernel[1];
     const bool wanted[3] = {desc->forward, desc->backward, desc->weight_gradient};
     if (desc->is_gemm)
         DF_TRY_TO(done, status, create_product(layer));
@@ -152,8 +167,8 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
 }
 
 /* Panels [cols / panel][depth][panel] of the matrix element(k, j) = from[k * k_step + j * j_step], zero padded. */
-static void pack_panels(float *to, const float *from, int64_t depth, int64_t cols, int64_t k_step, int64_t j_step,
-                        int64_t panel)
+static void pack_panels(float *to, const float *from, int64_t depth, int64_t cols, int64_t k_step,
+                        int64_t j_step, int64_t panel)
 {
     for (int64_t begin = 0; begin < cols; begin += panel, to += depth * panel)
         for (int64_t k = 0; k < depth; k++)
@@ -238,8 +253,9 @@ static dfal_status run_blocks(struct df_layer *layer, enum df_onednn_kind kind, 
 }
 
 /* The sum over blocks of WEIGHT_GRADIENT_ROWS rows, in order. */
-static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue, const struct df_cpu_queue *memory,
-                                       float *const out[2], const float *const in[2], int64_t rows)
+static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue,
+                                       const struct df_cpu_queue *memory, float *const out[2],
+                                       const float *const in[2], int64_t rows)
 {
     struct df_onednn_conv *conv = layer->conv[DF_ONEDNN_WEIGHT_GRADIENT];
     const int64_t block = WEIGHT_GRADIENT_ROWS, counts[2] = {layer->weight_count, layer->desc.out.c};
@@ -273,13 +289,20 @@ static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue, co
     return DFAL_OK;
 }
 
-static void product_weight_gradient(const struct df_layer *layer, float *const out[2], const float *x, const float *dy,
-                                    int64_t rows, float *packed)
+static void product_weight_gradient(const struct df_layer *layer, float *const out[2], const float *x,
+                                    const float *dy, int64_t rows, float *packed)
 {
     const int64_t in = layer->in_size, count = layer->out_size, panel = layer->kernels->panel;
     pack_panels(packed, x, rows, in, in, 1, panel);
-    const struct df_product p = {.rows = count, .cols = in, .depth = rows, .a = dy, .a_row = 1, .a_k = count,
-                                 .b = packed, .out = out[0], .out_row = in};
+    const struct df_product p = {.rows = count,
+                                 .cols = in,
+                                 .depth = rows,
+                                 .a = dy,
+                                 .a_row = 1,
+                                 .a_k = count,
+                                 .b = packed,
+                                 .out = out[0],
+                                 .out_row = in};
     layer->kernels->product(&p);
     if (out[1] == NULL)
         return;
@@ -336,8 +359,9 @@ static bool kind_of(enum df_onednn_kind *kind, enum df_op op, bool is_gemm)
     return is_gemm == (op == DF_OP_gemm_fwd || op == DF_OP_gemm_bwd || op == DF_OP_gemm_wgrad);
 }
 
-dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op, struct df_layer *layer,
-                             float *const out[2], const float *const in[2], int64_t rows)
+dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,
+                             struct df_layer *layer, float *const out[2], const float *const in[2],
+                             int64_t rows)
 {
     enum df_onednn_kind kind = DF_ONEDNN_FORWARD;
     if (queue < 0 || queue >= device->head.queue_count)

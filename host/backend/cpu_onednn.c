@@ -13,7 +13,8 @@
 #include "base/memory.h"
 
 #if DNNL_VERSION_MAJOR >= 3
-#error "this file speaks oneDNN 2.x; 3.x takes geometry in dnnl_*_primitive_desc_create and opaque memory descriptors: port describe(), create_reorder() and the md_t fields of struct tensor"
+#error                                                                                                       \
+    "this file speaks oneDNN 2.x; 3.x takes geometry in dnnl_*_primitive_desc_create and opaque memory descriptors: port describe(), create_reorder() and the md_t fields of struct tensor"
 #endif
 
 struct df_onednn {
@@ -24,12 +25,12 @@ struct df_onednn {
 
 /* A tensor that changes layout on its way: plain for the caller, `own` for the library. */
 struct tensor {
-    int arg;                /* DNNL_ARG_* of the convolution */
+    int arg; /* DNNL_ARG_* of the convolution */
     dnnl_memory_desc_t plain, own;
-    bool same;              /* no reorder is needed */
+    bool same;                /* no reorder is needed */
     dnnl_primitive_t reorder; /* plain to own for inputs, own to plain for outputs */
-    int64_t own_at;         /* floats into scratch memory */
-    int64_t reorder_pad_at; /* the reorder's scratchpad */
+    int64_t own_at;           /* floats into scratch memory */
+    int64_t reorder_pad_at;   /* the reorder's scratchpad */
     dnnl_memory_desc_t reorder_pad;
 };
 
@@ -95,7 +96,8 @@ dfal_status df_onednn_open(struct df_onednn **out, enum df_cpu_isa isa, int32_t 
     /* The choice is the process's, made once; a second one fails and the first is reported. */
     (void)dnnl_set_max_cpu_isa(wanted);
     if (dnnl_get_effective_cpu_isa() != wanted)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "instruction set %s is not available: oneDNN already runs with %s in this process",
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "instruction set %s is not available: oneDNN already runs with %s in this process",
                 isa == DF_CPU_AVX512 ? "avx512" : "avx2", dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa()));
     DF_TRY(df_alloc(&library, 1, sizeof *library));
     DF_TRY_TO(done, status, df_alloc(&library->streams, queues, sizeof *library->streams));
@@ -140,7 +142,8 @@ static int64_t reserve(int64_t *scratch, int64_t floats)
     return at;
 }
 
-static dfal_status query_md(dnnl_memory_desc_t *out, const_dnnl_primitive_desc_t pd, dnnl_query_t what, int index)
+static dfal_status query_md(dnnl_memory_desc_t *out, const_dnnl_primitive_desc_t pd, dnnl_query_t what,
+                            int index)
 {
     const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, what, index);
     if (md == NULL)
@@ -179,7 +182,7 @@ done:
 
 /* The convolution's geometry as oneDNN wants it. */
 struct geometry {
-    dnnl_memory_desc_t x, y, weight, bias;                     /* layout any */
+    dnnl_memory_desc_t x, y, weight, bias; /* layout any */
     dnnl_memory_desc_t x_plain, y_plain, weight_plain;
     dnnl_dims_t stride, dilation, pad_begin, pad_end;
 };
@@ -192,7 +195,8 @@ static dfal_status describe(struct geometry *g, const struct df_layer_desc *desc
     const dnnl_dims_t y = {rows, desc->out.c, desc->out.h, desc->out.w};
     const dnnl_dims_t bias = {desc->out.c};
     const dnnl_dims_t dense = {desc->out.c, desc->in.c, win->kernel[0], win->kernel[1]};
-    const dnnl_dims_t grouped = {group, desc->out.c / group, desc->in.c / group, win->kernel[0], win->kernel[1]};
+    const dnnl_dims_t grouped = {group, desc->out.c / group, desc->in.c / group, win->kernel[0],
+                                 win->kernel[1]};
     const int rank = group > 1 ? 5 : 4;
     const dnnl_dim_t *weight = group > 1 ? grouped : dense;
     const dnnl_format_tag_t plain = group > 1 ? dnnl_goihw : dnnl_oihw;
@@ -204,17 +208,19 @@ static dfal_status describe(struct geometry *g, const struct df_layer_desc *desc
     }
     CHECK(dnnl_memory_desc_init_by_tag(&g->x, 4, x, dnnl_f32, dnnl_format_tag_any), "describing x");
     CHECK(dnnl_memory_desc_init_by_tag(&g->y, 4, y, dnnl_f32, dnnl_format_tag_any), "describing y");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->weight, rank, weight, dnnl_f32, dnnl_format_tag_any), "describing weights");
+    CHECK(dnnl_memory_desc_init_by_tag(&g->weight, rank, weight, dnnl_f32, dnnl_format_tag_any),
+          "describing weights");
     CHECK(dnnl_memory_desc_init_by_tag(&g->bias, 1, bias, dnnl_f32, dnnl_x), "describing a bias");
     CHECK(dnnl_memory_desc_init_by_tag(&g->x_plain, 4, x, dnnl_f32, dnnl_nchw), "describing x");
     CHECK(dnnl_memory_desc_init_by_tag(&g->y_plain, 4, y, dnnl_f32, dnnl_nchw), "describing y");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->weight_plain, rank, weight, dnnl_f32, plain), "describing weights");
+    CHECK(dnnl_memory_desc_init_by_tag(&g->weight_plain, rank, weight, dnnl_f32, plain),
+          "describing weights");
     return DFAL_OK;
 }
 
 /* Describe the op; forward is a hint the two gradients need. */
-static dfal_status create_desc(dnnl_primitive_desc_t *out, struct df_onednn *library, const struct geometry *g,
-                               enum df_onednn_kind kind)
+static dfal_status create_desc(dnnl_primitive_desc_t *out, struct df_onednn *library,
+                               const struct geometry *g, enum df_onednn_kind kind)
 {
     const dnnl_alg_kind_t direct = dnnl_convolution_direct;
     dnnl_primitive_attr_t attr = NULL;
@@ -223,28 +229,30 @@ static dfal_status create_desc(dnnl_primitive_desc_t *out, struct df_onednn *lib
     dfal_status status = DFAL_OK;
     DF_TRY_TO(done, status, user_scratchpad(&attr));
     DF_TRY_TO(done, status,
-              check(dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_training, direct, &g->x, &g->weight,
-                                                               &g->bias, &g->y, g->stride, g->dilation, g->pad_begin,
-                                                               g->pad_end),
+              check(dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_training, direct, &g->x,
+                                                               &g->weight, &g->bias, &g->y, g->stride,
+                                                               g->dilation, g->pad_begin, g->pad_end),
                     "describing a convolution"));
     if (kind == DF_ONEDNN_FORWARD) {
         status = check(dnnl_primitive_desc_create(out, &cd, attr, library->engine, NULL), "a convolution");
         goto done;
     }
-    DF_TRY_TO(done, status, check(dnnl_primitive_desc_create(&hint, &cd, attr, library->engine, NULL), "a convolution"));
+    DF_TRY_TO(done, status,
+              check(dnnl_primitive_desc_create(&hint, &cd, attr, library->engine, NULL), "a convolution"));
     if (kind == DF_ONEDNN_BACKWARD)
         DF_TRY_TO(done, status,
-                  check(dnnl_dilated_convolution_backward_data_desc_init(&cd, direct, &g->x, &g->weight, &g->y,
-                                                                         g->stride, g->dilation, g->pad_begin,
-                                                                         g->pad_end),
+                  check(dnnl_dilated_convolution_backward_data_desc_init(&cd, direct, &g->x, &g->weight,
+                                                                         &g->y, g->stride, g->dilation,
+                                                                         g->pad_begin, g->pad_end),
                         "describing an input gradient"));
     else
         DF_TRY_TO(done, status,
-                  check(dnnl_dilated_convolution_backward_weights_desc_init(&cd, direct, &g->x, &g->weight, &g->bias,
-                                                                            &g->y, g->stride, g->dilation,
-                                                                            g->pad_begin, g->pad_end),
+                  check(dnnl_dilated_convolution_backward_weights_desc_init(
+                            &cd, direct, &g->x, &g->weight, &g->bias, &g->y, g->stride, g->dilation,
+                            g->pad_begin, g->pad_end),
                         "describing a weight gradient"));
-    status = check(dnnl_primitive_desc_create(out, &cd, attr, library->engine, hint), "a convolution's gradient");
+    status =
+        check(dnnl_primitive_desc_create(out, &cd, attr, library->engine, hint), "a convolution's gradient");
 done:
     if (hint != NULL)
         dnnl_primitive_desc_destroy(hint);
@@ -253,8 +261,9 @@ done:
     return status;
 }
 
-static dfal_status add_tensor(struct df_onednn_conv *conv, bool output, int arg, const dnnl_memory_desc_t *plain,
-                              const_dnnl_primitive_desc_t pd, dnnl_query_t what, int index)
+static dfal_status add_tensor(struct df_onednn_conv *conv, bool output, int arg,
+                              const dnnl_memory_desc_t *plain, const_dnnl_primitive_desc_t pd,
+                              dnnl_query_t what, int index)
 {
     struct tensor *t = &conv->tensors[conv->input_count + conv->output_count];
     if (output)
@@ -287,15 +296,20 @@ static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_des
         DF_TRY_TO(done, status, add_tensor(conv, true, DNNL_ARG_DST, &g.y_plain, pd, dnnl_query_dst_md, 0));
         break;
     case DF_ONEDNN_BACKWARD:
-        DF_TRY_TO(done, status, add_tensor(conv, false, DNNL_ARG_DIFF_DST, &g.y_plain, pd, dnnl_query_diff_dst_md, 0));
-        DF_TRY_TO(done, status, add_tensor(conv, true, DNNL_ARG_DIFF_SRC, &g.x_plain, pd, dnnl_query_diff_src_md, 0));
+        DF_TRY_TO(done, status,
+                  add_tensor(conv, false, DNNL_ARG_DIFF_DST, &g.y_plain, pd, dnnl_query_diff_dst_md, 0));
+        DF_TRY_TO(done, status,
+                  add_tensor(conv, true, DNNL_ARG_DIFF_SRC, &g.x_plain, pd, dnnl_query_diff_src_md, 0));
         break;
     case DF_ONEDNN_WEIGHT_GRADIENT:
         DF_TRY_TO(done, status, add_tensor(conv, false, DNNL_ARG_SRC, &g.x_plain, pd, dnnl_query_src_md, 0));
-        DF_TRY_TO(done, status, add_tensor(conv, false, DNNL_ARG_DIFF_DST, &g.y_plain, pd, dnnl_query_diff_dst_md, 0));
         DF_TRY_TO(done, status,
-                  add_tensor(conv, true, DNNL_ARG_DIFF_WEIGHTS, &g.weight_plain, pd, dnnl_query_diff_weights_md, 0));
-        DF_TRY_TO(done, status, add_tensor(conv, true, DNNL_ARG_DIFF_BIAS, &g.bias, pd, dnnl_query_diff_weights_md, 1));
+                  add_tensor(conv, false, DNNL_ARG_DIFF_DST, &g.y_plain, pd, dnnl_query_diff_dst_md, 0));
+        DF_TRY_TO(done, status,
+                  add_tensor(conv, true, DNNL_ARG_DIFF_WEIGHTS, &g.weight_plain, pd,
+                             dnnl_query_diff_weights_md, 0));
+        DF_TRY_TO(done, status,
+                  add_tensor(conv, true, DNNL_ARG_DIFF_BIAS, &g.bias, pd, dnnl_query_diff_weights_md, 1));
         break;
     }
     conv->weight_plain = g.weight_plain;
@@ -377,16 +391,21 @@ static dfal_status pack_weight(struct df_onednn_conv *conv, const float *weight)
     dnnl_memory_t from = NULL, to = NULL, pad = NULL;
     float *pad_data = NULL;
     dfal_status status = DFAL_OK;
-    DF_TRY_TO(done, status, create_reorder(library, &reorder, &pad_md, &conv->weight_plain, &conv->weight_own));
+    DF_TRY_TO(done, status,
+              create_reorder(library, &reorder, &pad_md, &conv->weight_plain, &conv->weight_own));
     DF_TRY_TO(done, status, df_alloc(&pad_data, floats_of(&pad_md), sizeof(float)));
+    DF_TRY_TO(
+        done, status,
+        check(dnnl_memory_create(&from, &conv->weight_plain, library->engine, (void *)(uintptr_t)weight),
+              "wrapping weights"));
+    DF_TRY_TO(
+        done, status,
+        check(dnnl_memory_create(&to, &conv->weight_own, library->engine, conv->weight), "wrapping weights"));
     DF_TRY_TO(done, status,
-              check(dnnl_memory_create(&from, &conv->weight_plain, library->engine, (void *)(uintptr_t)weight),
-                    "wrapping weights"));
-    DF_TRY_TO(done, status,
-              check(dnnl_memory_create(&to, &conv->weight_own, library->engine, conv->weight), "wrapping weights"));
-    DF_TRY_TO(done, status, check(dnnl_memory_create(&pad, &pad_md, library->engine, pad_data), "wrapping a scratchpad"));
+              check(dnnl_memory_create(&pad, &pad_md, library->engine, pad_data), "wrapping a scratchpad"));
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, pad}};
-    DF_TRY_TO(done, status, check(dnnl_primitive_execute(reorder, library->streams[0], 3, args), "packing weights"));
+    DF_TRY_TO(done, status,
+              check(dnnl_primitive_execute(reorder, library->streams[0], 3, args), "packing weights"));
     status = check(dnnl_stream_wait(library->streams[0]), "packing weights");
 done:
     drop_memory(from);
@@ -411,7 +430,8 @@ dfal_status df_onednn_conv_bind(struct df_onednn_conv *conv, const float *weight
     return status;
 }
 
-static dfal_status wrap(struct df_onednn_conv *conv, dnnl_memory_t *memory, const dnnl_memory_desc_t *md, void *data)
+static dfal_status wrap(struct df_onednn_conv *conv, dnnl_memory_t *memory, const dnnl_memory_desc_t *md,
+                        void *data)
 {
     if (*memory == NULL)
         return check(dnnl_memory_create(memory, md, conv->library->engine, data), "wrapping memory");
@@ -444,7 +464,8 @@ static dfal_status point(struct df_onednn_conv *conv, struct handles *h, const s
     return DFAL_OK;
 }
 
-static dfal_status reorder(const struct df_onednn_conv *conv, const struct handles *h, int i, dnnl_stream_t stream)
+static dfal_status reorder(const struct df_onednn_conv *conv, const struct handles *h, int i,
+                           dnnl_stream_t stream)
 {
     const bool output = i >= conv->input_count;
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, output ? h->own[i] : h->plain[i]},
@@ -453,8 +474,9 @@ static dfal_status reorder(const struct df_onednn_conv *conv, const struct handl
     return check(dnnl_primitive_execute(conv->tensors[i].reorder, stream, 3, args), "changing a layout");
 }
 
-static dfal_status run_one_thread(struct df_onednn_conv *conv, int32_t queue, const struct df_cpu_queue *memory,
-                                  float *const out[2], const float *const in[2])
+static dfal_status run_one_thread(struct df_onednn_conv *conv, int32_t queue,
+                                  const struct df_cpu_queue *memory, float *const out[2],
+                                  const float *const in[2])
 {
     struct handles *h = &conv->handles[queue];
     const dnnl_stream_t stream = conv->library->streams[queue];
@@ -467,7 +489,8 @@ static dfal_status run_one_thread(struct df_onednn_conv *conv, int32_t queue, co
         CHECK(dnnl_memory_set_data_handle(h->plain[i], data), "wrapping memory");
         if (!output && !conv->tensors[i].same)
             DF_TRY(reorder(conv, h, i, stream));
-        args[count++] = (dnnl_exec_arg_t){conv->tensors[i].arg, conv->tensors[i].same ? h->plain[i] : h->own[i]};
+        args[count++] =
+            (dnnl_exec_arg_t){conv->tensors[i].arg, conv->tensors[i].same ? h->plain[i] : h->own[i]};
     }
     if (conv->kind != DF_ONEDNN_WEIGHT_GRADIENT)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, h->weight};

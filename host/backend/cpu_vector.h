@@ -55,7 +55,8 @@ static inline void transpose_8x8(float *out, int64_t out_stride, const float *in
         /* The halves of rows i and i + 4 meet on loading: no lane-crossing shuffle is left. */
         const float *low = in + i * in_stride, *high = in + (i + 4) * in_stride;
         r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
-        r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
+        r[i + 4] =
+            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
     }
     for (int h = 0; h < 8; h += 4) {
         const __m256 a = _mm256_unpacklo_ps(r[h], r[h + 1]), b = _mm256_unpackhi_ps(r[h], r[h + 1]);
