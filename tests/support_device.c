@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support_device.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,4 +176,29 @@ struct df_device *test_device_open(const char *name, int32_t queues)
     }
     fprintf(stderr, "cannot open %s: %s\n", name, dfal_last_error());
     exit(1);
+}
+
+int test_on_backends(int argc, char **argv, const char *defaults, const struct CMUnitTest *tests,
+                     size_t count)
+{
+    const char *names[TEST_BACKENDS];
+    int failed = 0, ran = 0;
+    const int backends = test_backends(names, argc, argv, defaults);
+    struct CMUnitTest *own = calloc(count, sizeof *own);
+    for (int b = 0; b < backends && own != NULL; b++) {
+        struct df_device *device = test_device_open(names[b], 2);
+        if (device == NULL)
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            own[i] = tests[i];
+            own[i].initial_state = device;
+        }
+        printf("on %s:\n", names[b]);
+        fflush(stdout);
+        failed += _cmocka_run_group_tests(names[b], own, count, NULL, NULL);
+        df_device_close(device);
+        ran++;
+    }
+    free(own);
+    return failed != 0 ? 1 : ran != 0 ? 0 : 77;
 }

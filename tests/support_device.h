@@ -34,4 +34,10 @@ void rig_end(struct test_rig *rig);
 /* Open a back end for a test; NULL when it is not available, which is said, and fatal when DFAL_REQUIRE names it. */
 struct df_device *test_device_open(const char *name, int32_t queues);
 
+/* Run cmocka tests on every back end of test_backends; *state is its struct df_device. Returns main's exit code: 77 when
+ * every back end was skipped. */
+struct CMUnitTest;
+int test_on_backends(int argc, char **argv, const char *defaults, const struct CMUnitTest *tests,
+                     size_t count);
+
 #endif
