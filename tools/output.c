@@ -45,11 +45,11 @@ void facts_add(void *user, const struct dfal_field *fact)
         return;
     }
     if (fact->kind == DFAL_FIELD_INT)
-        printf("%-20s %" PRId64 "\n", fact->key, fact->integer);
+        printf("%-24s %" PRId64 "\n", fact->key, fact->integer);
     else if (fact->kind == DFAL_FIELD_REAL)
-        printf("%-20s %.9g\n", fact->key, fact->real);
+        printf("%-24s %.9g\n", fact->key, fact->real);
     else
-        printf("%-20s %s\n", fact->key, fact->text != NULL ? fact->text : "");
+        printf("%-24s %s\n", fact->key, fact->text != NULL ? fact->text : "");
 }
 
 dfal_status facts_end(struct facts *facts)

@@ -36,7 +36,7 @@ static void tell_libraries(const struct df_teller *teller)
     df_tell_text(teller, "hdf5", "%u.%u.%u, built with %s", major, minor, release, DF_HDF5_VERSION);
     struct df_device *device = NULL;
     if (df_device_open(&device, "cpu", "auto", 1) == DFAL_OK)
-        df_tell_text(teller, "cpu_library", "%s", device->info.library);
+        df_tell_text(teller, "onednn", "%s", device->info.library);
     df_device_close(device);
     df_tell_text(teller, "jansson", "%s, built with %s", jansson_version_str(), JANSSON_VERSION);
     df_tell_text(teller, "libyaml", "%s", yaml_get_version_string());

@@ -40,12 +40,6 @@ done:
     return status;
 }
 
-void dfal_eval_result_clear(struct dfal_eval_result *result)
-{
-    df_free(result->confusion);
-    *result = (struct dfal_eval_result){0};
-}
-
 struct sink {
     struct df_table_writer *writer;
     int64_t size;

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The command line itself: names, numbers, help, what is not in this version."""
+import json
+import os
+import subprocess
+
+from support import check, main
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def names(dfal):
+    dfal.refuses(64)
+    dfal.refuses(64, "scroe", says=("scroe", "score"))
+    dfal.refuses(64, "sco", says="score")
+    dfal.refuses(64, "--bakend", "cpu", "doctor", says=("--bakend", "--backend"))
+    dfal.refuses(64, "score", "--max-itre", "3", "a", "b", says=("--max-itre", "--max-iter"))
+    dfal.refuses(64, "score", "--max", "3", "a", "b", says=("--max", "--max-iter"))
+    dfal.refuses(64, "score", "--zzzzzzzz", says="--zzzzzzzz")
+    dfal.refuses(64, "score", "-x", says="-x")
+    dfal.refuses(64, "doctor", "-qq", says="-qq")
+    dfal.refuses(64, "--backend", "cpuu", "doctor", says=("cpuu", "cpu"))
+    dfal.refuses(64, "--isa", "avx51", "doctor", says=("avx51", "avx512"))
+    dfal.refuses(64, "train", "--optimizer", "adamm", "--net", "lenet5", "p", "-o", "n", says=("adamm", "adam"))
+    dfal.refuses(64, "score", "--deepfool", "lts5", "n", "p", "-o", "s", says=("lts5", "lts4"))
+    dfal.refuses(64, "synth", "--split", "trian", "-n", "3", "-o", "p.h5", says=("trian", "train"))
+    dfal.refuses(64, "import", "idxx", "a", "-o", "p.h5", says="idx")
+    dfal.refuses(64, "bench", "deepfol", "a", "b", says="deepfool")
+
+
+def operands(dfal):
+    dfal.refuses(64, "score", "only-one", "-o", "s.h5", says="NET POOL")
+    dfal.refuses(64, "score", "a", "b", "c", "-o", "s.h5", says="'c'")
+    dfal.refuses(64, "doctor", "what", says="'what'")
+    dfal.refuses(64, "score", "a", "b", says="-o")
+    dfal.refuses(64, "train", "p.h5", "-o", "n.h5", says="--net")
+    dfal.refuses(64, "synth", "-o", "p.h5", says="-n")
+    dfal.refuses(64, "select", "a", "b", "-o", "q.csv", "--count", "3", says="--strategy")
+    dfal.refuses(64, "run", "-o", "d", says="--preset")
+    dfal.refuses(64, "synth", "-n", says="needs a value")
+    dfal.refuses(64, "synth", "-n", "-o", "p.h5", says="needs a value")
+    dfal.refuses(64, "doctor", "--json=yes", says="takes no value")
+    dfal.refuses(64, "doctor", "--set", "a=b", says="run")
+    dfal.refuses(64, "eval", "--config", "a.yaml", "n", "p", says="run")
+    dfal.refuses(64, "score", "n", "p", "-o", "s", "--range", "0:3", "--shard", "1/2", says="--shard")
+
+
+def numbers(dfal):
+    for value in ("10.5", "010", "nan", "inf", "-1", "", "1e3", "0x10", "99999999999999999999", " 3", "3 ", "+3", "3a"):
+        dfal.refuses(64, "train", "--epochs=" + value, "--net", "lenet5", "p", "-o", "n",
+                     says=("--epochs", f"'{value}'", "expected"))
+    for value in ("nan", "inf", "-0.5", "0x1p3", "01.5", "1e999", "", "1.2.3", "1e"):
+        dfal.refuses(64, "train", "--lr=" + value, "--net", "lenet5", "p", "-o", "n",
+                     says=("--lr", f"'{value}'", "expected"))
+    dfal.refuses(64, "--threads", "0", "doctor", says=("--threads", "'0'"))
+    dfal.refuses(64, "--seed", "-1", "doctor", says=("--seed", "'-1'"))
+    dfal.refuses(64, "--seed", "18446744073709551616", "doctor", says="--seed")
+    for value in ("12Q", "G", "1.5G", "-1G", "99999999999G", "0"):
+        dfal.refuses(64, "--memory", value, "doctor", says=("--memory", f"'{value}'"))
+    for value in ("l3", "0.5", "nan", "linff"):
+        dfal.refuses(64, "score", "--norm", value, "n", "p", "-o", "s", says=("--norm", f"'{value}'"))
+    for value in ("3", "5:2", "3:3", "a:b", "-1:4", ":", "1:2:3"):
+        dfal.refuses(64, "score", "--range", value, "n", "p", "-o", "s", says=("--range", f"'{value}'"))
+    for value in ("0/3", "4/3", "3", "1/0", "a/b"):
+        dfal.refuses(64, "score", "--shard", value, "n", "p", "-o", "s", says=("--shard", f"'{value}'"))
+    dfal.refuses(64, "score", "--classes", "1", "n", "p", "-o", "s", says="--classes")
+    dfal.run("--seed", "18446744073709551615", "--memory", "512M", "doctor", "-q")
+
+
+def later(dfal):
+    for words in (("query", "x"), ("answer", "x"), ("import", "npy", "a", "-o", "b"), ("import", "images", "d", "-o", "b"),
+                  ("import", "images", "d", "-o", "b", "--resize", "256"), ("bench", "train"), ("bench", "ops"),
+                  ("verify", "n", "p", "--against", "r.h5"), ("score", "n", "p", "-o", "s", "--closest", "3"),
+                  ("score", "n", "p", "-o", "s", "--cascade"), ("score", "n", "p", "-o", "s", "--estimate"),
+                  ("score", "n", "p", "-o", "s", "--precision", "fast"), ("score", "n", "p", "-o", "s", "--engine", "fused"),
+                  ("run", "c.yaml", "-o", "d", "--trainer", "x"),
+                  ("select", "n", "p", "-o", "q.csv", "--sheet", "s.html")):
+        dfal.refuses(69, *words, says="not in this version")
+    out, _ = dfal.run("--help")
+    check("query" not in out and "answer" not in out, "--help lists a command that does not work")
+    out, _ = dfal.run("score", "--help")
+    check("--closest" not in out and "fused" not in out and "|fast" not in out, "score --help lists what does not work")
+
+
+def help_texts(dfal):
+    out, err = dfal.run("--help")
+    check(out.startswith("Usage: dfal") and err == "", "--help belongs to stdout")
+    commands = [line.split()[0] for line in out.split("Global options")[0].splitlines()[4:] if line.startswith("  ")]
+    check(len(commands) >= 15, f"--help lists {commands}")
+    for command in commands:
+        out, _ = dfal.run(command, "--help")
+        check(out.startswith(f"Usage: dfal {command}"), f"{command} --help: {out[:60]}")
+    out, _ = dfal.run("--version")
+    check(out.startswith("dfal 0.") and "hdf5" in out and "compiler" in out, f"--version: {out}")
+
+
+def documents(dfal):
+    out, _ = dfal.run("--help-markdown")
+    with open(os.path.join(ROOT, "docs", "CLI.md"), encoding="utf-8") as file:
+        check(out == file.read(), "docs/CLI.md is not what `dfal --help-markdown` prints; run tools/make-cli-docs")
+    out, _ = dfal.run("--help-completion")
+    with open(os.path.join(ROOT, "tools", "dfal.bash"), encoding="utf-8") as file:
+        check(out == file.read(), "tools/dfal.bash is not what `dfal --help-completion` prints; run tools/make-cli-docs")
+    script = out + """
+COMP_WORDS=(dfal sc); COMP_CWORD=1; _dfal; echo "${COMPREPLY[*]}"
+COMP_WORDS=(dfal score --deepf); COMP_CWORD=2; _dfal; echo "${COMPREPLY[*]}"
+COMP_WORDS=(dfal score --norm l2 --deepfool l); COMP_CWORD=5; _dfal; echo "${COMPREPLY[*]}"
+"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    check(done.stdout.split() == ["score", "--deepfool", "lts4"], f"completion: {done.stdout} {done.stderr}")
+
+
+def streams(dfal):
+    """Results on stdout alone; -q silences; JSON lines are JSON."""
+    out, err = dfal.run("-q", "doctor")
+    check(err == "" and "version" in out, f"doctor -q: {err}")
+    document = dfal.json("doctor")
+    for key in ("version", "compiler", "cpu", "threads", "hdf5", "backend_cuda", "file_locking"):
+        check(key in document, f"doctor --json has no {key}")
+    document = dfal.json("doctor", "--threads", "1")
+    check(document["threads"] == 1, "a global option behind the command is not taken")
+    out, _ = dfal.run("doctor", "--json", environment={"SLURM_CPUS_PER_TASK": "1"})
+    check(json.loads(out)["threads"] == 1, "SLURM_CPUS_PER_TASK is not read")
+    _, err = dfal.run("--log-format", "json", "info", "missing.h5", code=66)
+    line = json.loads(err)
+    check(line["level"] == "error" and line["code"] == 66 and "missing.h5" in line["text"], f"error line: {line}")
+    dfal.refuses(66, "info", "missing.h5", says="missing.h5")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([dfal.path, "doctor"], stdout=full, stderr=subprocess.PIPE, check=False)
+    check(done.returncode == 74, f"a full stdout gives {done.returncode}, expected 74")
+
+
+main({f.__name__: f for f in (names, operands, numbers, later, help_texts, documents, streams)})
