@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The run's configuration: what is taken, what is refused and with which words, and that printing reads back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "run/config.h"
+#include "strategy/strategy.h"
+#include "support.h"
+
+static dfal_status parse(struct df_run_config *config, const char *text)
+{
+    df_run_config_init(config);
+    return df_run_config_parse(config, text, strlen(text), "c.yaml", NULL, DFAL_E_CONFIG);
+}
+
+static void test_contract_example(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    test_ok(parse(
+        &c, "data: {train: mnist-train.h5, test: mnist-test.h5}\n"
+            "network: lenet5\n"
+            "strategies: [dfal, random]\n"
+            "options: {dfal: {subsample: 300, deepfool: dfal2018}, bald: {subsample: 100, passes: 10}, "
+            "coreset: {program: covering}}\n"
+            "initial: 10\nquery: 10\nannotations: 1000\n"
+            "subsample: all          # default for strategies that name none\n"
+            "trials: 5\n"
+            "training: {restarts: 5, epochs: 100, patience: 5, validation: 0.2, batch: 32, optimizer: adam, "
+            "lr: 1.0e-3}\nkeep: last\nseed: 1\n"));
+    assert_string_equal(c.train, "mnist-train.h5");
+    assert_int_equal(c.strategy_count, 2);
+    struct df_strategy_config options = df_run_strategy_options(&c, 0);
+    assert_int_equal(options.subsample, 300);
+    assert_string_equal(options.deepfool, "dfal2018");
+    assert_int_equal(df_run_strategy_options(&c, 1).subsample, 0);
+    assert_true(c.training.learning_rate == 1e-3 && c.training.validation == 0.2);
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    struct df_run_config c, defaults;
+    static const char *const same_as_defaults[] = {"",           "\n", "# nothing\n",  "---\n",
+                                                   "---\n...\n", "{}", "initial: 10\n"};
+    df_run_config_init(&defaults);
+    for (size_t i = 0; i < sizeof same_as_defaults / sizeof same_as_defaults[0]; i++) {
+        test_ok(parse(&c, same_as_defaults[i]));
+        assert_memory_equal(&c, &defaults, sizeof c);
+    }
+    test_ok(parse(
+        &c, "initial: +7\nsubsample: 100\nseed: 18446744073709551615\ntraining:\n  lr: .5\n  epochs: 0\n"));
+    assert_int_equal(c.initial, 7);
+    assert_int_equal(c.subsample, 100);
+    assert_true(c.seed == UINT64_MAX);
+    assert_true(c.training.learning_rate == 0.5);
+    assert_int_equal(c.training.epochs, 0);
+    test_ok(parse(&c, "training: {lr: 1e-2, validation: 0}\nstrategies: [random]\nnetwork: \"123\"\n"));
+    assert_true(c.training.learning_rate == 0.01 && c.training.validation == 0);
+    assert_string_equal(c.network, "123");
+    test_ok(parse(&c, "{\"initial\": 5, \"keep\": \"all\"}")); /* JSON is YAML */
+    assert_int_equal(c.initial, 5);
+    assert_string_equal(c.keep, "all");
+}
+
+static void test_bad(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words;
+    } bad[] = {
+        {"initial: 10.5\n", "c.yaml:1: initial is 10.5, expected a decimal integer from 1"},
+        {"network: lenet5\ninitial: 010\n", "c.yaml:2: initial is 010"},
+        {"initial: 0x10\n", "initial is 0x10"},
+        {"initial: 1_000\n", "initial is 1_000"},
+        {"initial: 1e3\n", "initial is 1e3"},
+        {"initial: 0\n", "initial is 0"},
+        {"initial: -1\n", "initial is -1"},
+        {"initial: ten\n", "initial is ten"},
+        {"initial: \"10\"\n", "initial is \"10\""},
+        {"initial: 99999999999999999999\n", "initial is 99999999999999999999"},
+        {"initial:\n", "initial is empty"},
+        {"initial: [10]\n", "initial is a list"},
+        {"initial: {a: 1}\n", "initial is a mapping"},
+        {"trials: 2147483648\n", "trials is 2147483648"},
+        {"seed: -1\n", "seed is -1"},
+        {"seed: 18446744073709551616\n", "seed is"},
+        {"training: {lr: nan}\n", "training.lr is nan, expected a number above 0"},
+        {"training: {lr: .nan}\n", "training.lr is .nan"},
+        {"training: {lr: .inf}\n", "training.lr is .inf"},
+        {"training: {lr: 0}\n", "training.lr is 0"},
+        {"training: {lr: 1e999}\n", "training.lr is 1e999"},
+        {"training: {lr: 0.1.2}\n", "training.lr is 0.1.2"},
+        {"training: {validation: 1}\n", "training.validation is 1"},
+        {"training: {validation: 00.5}\n", "training.validation is 00.5"},
+        {"training: {optimizer: adm}\n", "expected one of adam, sgd"},
+        {"keep: lasts\n", "expected one of last, all, none"},
+        {"keep: la\n", "keep is la"},
+        {"training:\n  epocs: 3\n", "c.yaml:2: unknown key 'training.epocs', did you mean 'training.epochs'"},
+        {"querry: 3\n", "unknown key 'querry', did you mean 'query'"},
+        {"zzzzzzzz: 3\n", "expected data, network"},
+        {"training.epochs: 3\n", "unknown key 'training.epochs'"},
+        {"options: {dfl: {subsample: 3}}\n", "did you mean 'options.dfal'"},
+        {"options: {dfal: {subsampel: 3}}\n", "did you mean 'options.dfal.subsample'"},
+        {"options: {dfal: {deepfool: lts5}}\n", "expected one of lts4"},
+        {"options: {\"*\": {subsample: 3}}\n", "unknown key"},
+        {"initial: 1\nquery: 2\ninitial: 3\n", "c.yaml:3: key 'initial' stands here a second time"},
+        {"training: {epochs: 1, epochs: 2}\n", "key 'training.epochs' stands here a second time"},
+        {"training: {epochs: 1}\ntraining: {batch: 2}\n", "key 'training' stands here a second time"},
+        {"training: 3\n", "training is not a mapping"},
+        {"strategies: dfal\n", "expected a list of strategies"},
+        {"strategies: []\n", "strategies is empty"},
+        {"strategies: [dfal, dfal]\n", "names dfal twice"},
+        {"strategies: [dfal, [random]]\n", "strategies is a list"},
+        {"strategies: [dfal, randm]\n", "did you mean 'random'"},
+        {"network: 123\n", "network is 123, expected text"},
+        {"network: yes\n", "network is yes"},
+        {"network: ~\n", "network is ~"},
+        {"network: \"\"\n", "network is empty"},
+        {"network: \"a\\0b\"\n", "zero byte"},
+        {"initial: &a 10\nquery: *a\n", "an anchor ('&a')"},
+        {"query: *a\n", "an alias ('*a')"},
+        {"initial: !!int 10\n", "a tag"},
+        {"<<: {initial: 3}\n", "unknown key '<<'"},
+        {"- 1\n- 2\n", "a list stands here"},
+        {"lenet5\n", "a single value stands here"},
+        {"{initial: 1\n", "not valid YAML"},
+        {"initial: 1\n\tquery: 2\n", "not valid YAML"},
+        {"initial: 1\n---\nquery: 2\n", "second document"},
+        {"? [a]\n: 1\n", "a key is a list"},
+        {"initial: \xff\xfe\n", "not valid YAML"},
+        {"a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {}}}}}}}}}}\n", "unknown key 'a'"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct df_run_config c;
+        dfal_status status = parse(&c, bad[i].text);
+        if (status != DFAL_E_CONFIG || !strstr(dfal_last_error(), bad[i].words))
+            test_fail("%s gave %s '%s', expected E_CONFIG with '%s'", bad[i].text, dfal_status_name(status),
+                      dfal_last_error(), bad[i].words);
+    }
+    struct df_run_config c;
+    test_error(parse(&c, "strategies: [entropy]\n"), DFAL_E_UNAVAILABLE,
+               "c.yaml:1: strategies: strategy 'entropy' is not");
+}
+
+static void test_deep(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    char text[4001];
+    memset(text, '[', 4000);
+    text[4000] = 0;
+    test_error(parse(&c, text), DFAL_E_CONFIG, "c.yaml");
+    for (int i = 0; i < 4000; i++)
+        text[i] = "{a: "[i % 4];
+    test_error(parse(&c, text), DFAL_E_CONFIG, "c.yaml");
+    char path[400];
+    memset(path, 'a', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    test_error(df_run_config_set(&c, path), DFAL_E_USAGE, "no '='");
+    path[200] = '=';
+    test_error(df_run_config_set(&c, path), DFAL_E_USAGE, "too long");
+}
+
+static void test_set(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    df_run_config_init(&c);
+    test_ok(df_run_config_set(&c, "training.epochs=3"));
+    test_ok(df_run_config_set(&c, "strategies=[random]"));
+    test_ok(df_run_config_set(&c, "options.dfal.subsample=all"));
+    test_ok(df_run_config_set(&c, "training={batch: 8, lr: 0.25}"));
+    test_ok(df_run_config_set(&c, "data.train=a b=c.h5"));
+    assert_int_equal(c.training.epochs, 3);
+    assert_int_equal(c.strategy_count, 1);
+    assert_int_equal(c.options[df_strategy_known_index("dfal")].subsample, 0);
+    assert_int_equal(c.training.batch, 8);
+    assert_string_equal(c.train, "a b=c.h5");
+    test_error(df_run_config_set(&c, "training.epochs=10.5"), DFAL_E_USAGE,
+               "--set training.epochs=10.5: training.epochs");
+    test_error(df_run_config_set(&c, "training.epocs=1"), DFAL_E_USAGE, "did you mean 'training.epochs'");
+    test_error(df_run_config_set(&c, "trainin.epochs=1"), DFAL_E_USAGE, "unknown key");
+    test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
+    test_error(df_run_config_set(&c, "=3"), DFAL_E_USAGE, "no '='");
+    test_error(df_run_config_set(&c, "trials="), DFAL_E_USAGE, "trials");
+    test_error(df_run_config_set(&c, "strategies=[bald]"), DFAL_E_UNAVAILABLE, "not in this version");
+    test_error(df_run_config_set(&c, "trials=1\n---\n2"), DFAL_E_USAGE, "second");
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "strategies: [random]\nseed: 7\n",
+        "data: {train: \"/a b/\\\"c\\\\.h5\", test: /x/y.h5}\nnetwork: ./net.h5\n",
+        "network: \"on\"\nsubsample: 50\noptions: {dfal: {deepfool: paper}}\ntraining: {lr: 0.1, validation: "
+        "0.3333333333333333}\n",
+        "training: {lr: 3, validation: 1.0e-7, optimizer: sgd}\nkeep: none\n",
+        "network: \"-5\"\n",
+        "network: \"1e5\"\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct df_run_config c, again;
+        char *first = NULL, *second = NULL;
+        test_ok(parse(&c, texts[i]));
+        test_ok(df_run_config_yaml(&first, &c));
+        test_ok(parse(&again, first));
+        test_ok(df_run_config_yaml(&second, &again));
+        assert_string_equal(first, second);
+        assert_string_equal(c.network, again.network);
+        assert_string_equal(c.train, again.train);
+        assert_true(c.training.learning_rate == again.training.learning_rate);
+        assert_true(c.training.validation == again.training.validation);
+        test_ok(df_run_config_compare(&c, &again, "dir"));
+        df_free(first);
+        df_free(second);
+    }
+}
+
+static void test_compare(void **state)
+{
+    (void)state;
+    struct df_run_config a, b;
+    test_ok(parse(&a, "data: {train: a.h5, test: b.h5}\n"));
+    test_ok(parse(&b, "data: {train: elsewhere.h5, test: b.h5}\noptions: {bald: {passes: 3}}\n"));
+    test_ok(df_run_config_compare(&a, &b, "dir")); /* fingerprints hold the data; bald is not run */
+    b.training.epochs = 7;
+    b.seed = 9;
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "training.epochs: 100, expected");
+    b.training.epochs = a.training.epochs;
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "seed: 1, expected");
+    b.seed = a.seed;
+    b.strategy_count = 1;
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "strategies: [dfal, random]");
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void test_load(void **state)
+{
+    (void)state;
+    char folder[TEST_PATH], path[TEST_PATH], expected[2 * TEST_PATH];
+    struct df_run_config c;
+    struct dfal_context_options flags = {.seed = 1};
+    test_folder_create(folder);
+    test_join(path, folder, "c.yaml");
+    write_file(path,
+               "data: {train: t.h5, test: /abs.h5}\nnetwork: nets/n.h5\ntrials: 2\nquery: 4\nseed: 5\n");
+    const char *const set[] = {"query=6", "initial=3"};
+    struct dfal_run_options options = {
+        .config_path = path, .preset = "paper-mnist-vgg8", .set = set, .set_count = 2};
+    test_ok(df_run_config_load(&c, &options, &flags));
+    char real[4096];
+    assert_non_null(realpath(folder, real));
+    snprintf(expected, sizeof expected, "%.900s/t.h5", real);
+    assert_string_equal(c.train, expected);
+    assert_string_equal(c.test, "/abs.h5");
+    snprintf(expected, sizeof expected, "%.900s/nets/n.h5", real);
+    assert_string_equal(c.network, expected);
+    assert_int_equal(c.trials, 2); /* the file beats the preset */
+    assert_int_equal(c.query, 6);  /* --set beats the file */
+    assert_int_equal(c.initial, 3);
+    assert_int_equal(c.annotations, 1000);
+    assert_true(c.seed == 5);
+    flags.seed = 11; /* a flag beats all */
+    options.train_path = "/flag.h5";
+    test_ok(df_run_config_load(&c, &options, &flags));
+    assert_true(c.seed == 11);
+    assert_string_equal(c.train, "/flag.h5");
+
+    options = (struct dfal_run_options){.preset = "paper-mnist-lenet"};
+    test_error(df_run_config_load(&c, &options, &flags), DFAL_E_USAGE, "paper-mnist-lenet5");
+    options = (struct dfal_run_options){.config_path = "/nowhere/c.yaml"};
+    test_error(df_run_config_load(&c, &options, &flags), DFAL_E_NOINPUT, "/nowhere/c.yaml");
+    write_file(path, "initial: 100\nannotations: 50\n");
+    options.config_path = path;
+    test_error(df_run_config_load(&c, &options, &flags), DFAL_E_CONFIG, "annotations is 50");
+    test_folder_remove(folder);
+}
+
+static void count_preset(void *user, const struct dfal_field *fact)
+{
+    struct df_run_config c;
+    struct dfal_run_options options = {.preset = fact->key};
+    test_ok(df_run_config_load(&c, &options, NULL));
+    char *yaml = NULL;
+    test_ok(dfal_run_print_config(NULL, &yaml, &options));
+    assert_non_null(strstr(yaml, "strategies: [dfal, random]"));
+    dfal_string_free(yaml);
+    ++*(int *)user;
+}
+
+static void test_presets(void **state)
+{
+    (void)state;
+    int count = 0;
+    struct df_run_config c;
+    struct dfal_run_options options = {.preset = "paper-mnist-vgg8"};
+    dfal_presets(count_preset, &count);
+    assert_int_equal(count, 3);
+    test_ok(df_run_config_load(&c, &options, NULL));
+    assert_string_equal(c.network, "vgg8");
+    assert_int_equal(df_run_strategy_options(&c, 0).subsample, 300);
+    assert_string_equal(df_run_strategy_options(&c, 0).deepfool, "dfal2018");
+    assert_int_equal(c.training.restarts, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_contract_example),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_presets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

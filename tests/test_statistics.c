@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Student's t against tabulated values, tables and escaping. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "run/curve.h"
+#include "run/select.h"
+#include "run/statistics.h"
+#include "run/text.h"
+#include "support.h"
+
+static void near(double found, double expected, double tolerance)
+{
+    if (!(fabs(found - expected) <= tolerance))
+        test_fail("found %.17g, expected %.17g", found, expected);
+}
+
+static void test_t(void **state)
+{
+    (void)state;
+    /* Two-sided 5 % points of Student's t (Fisher's table), and closed forms for 1 and 2 degrees. */
+    static const struct {
+        double t, freedom, p;
+    } table[] = {
+        {12.706205, 1, 0.05},  {4.302653, 2, 0.05},
+        {3.182446, 3, 0.05},   {2.776445, 4, 0.05},
+        {2.262157, 9, 0.05},   {2.042272, 30, 0.05},
+        {1.959964, 1e9, 0.05}, {9.924843, 2, 0.01},
+        {1, 1, 0.5},           {0, 5, 1},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        near(df_t_two_sided(table[i].t, table[i].freedom), table[i].p, 2e-7);
+    for (double t = 0.01; t < 100; t *= 1.7) {
+        near(df_t_two_sided(t, 1), 1 - 2 / M_PI * atan(t), 1e-12);
+        near(df_t_two_sided(-t, 2), 1 - t / sqrt(2 + t * t), 1e-12);
+    }
+    assert_true(isnan(df_t_two_sided(1, 0)));
+    assert_true(df_t_two_sided(INFINITY, 3) == 0);
+}
+
+static void test_paired(void **state)
+{
+    (void)state;
+    double mean, error, p;
+    df_mean((double[]){1, 2, 3, 4}, 4, &mean, &error);
+    near(mean, 2.5, 0);
+    near(error, sqrt(5.0 / 3 / 4), 1e-15);
+    df_paired_test((double[]){5, 7, 9}, (double[]){4, 5, 6}, 3, &mean, &error, &p);
+    near(mean, 2, 0);
+    near(error, 1 / sqrt(3.0), 1e-15);
+    near(p, 1 - 3.4641016151377544 / sqrt(2 + 12), 1e-12);
+    df_paired_test((double[]){1, 1}, (double[]){0, 0}, 2, &mean, &error, &p);
+    assert_true(p == 0 && mean == 1);
+    df_paired_test((double[]){1, 1}, (double[]){1, 1}, 2, &mean, &error, &p);
+    assert_true(p == 1 && mean == 0);
+    df_paired_test((double[]){1}, (double[]){0}, 1, &mean, &error, &p);
+    assert_true(isnan(p) && isnan(error) && mean == 1);
+    df_mean(NULL, 0, &mean, &error);
+    assert_true(isnan(mean) && isnan(error));
+}
+
+static void expect(struct df_text *text, const char *expected)
+{
+    char *found = NULL;
+    test_ok(df_text_take(text, &found));
+    assert_string_equal(found, expected);
+    df_free(found);
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    struct df_text text = {0};
+    static const char *const csv[][2] = {
+        {"plain", "plain"},
+        {"a,b", "\"a,b\""},
+        {"a\"b", "\"a\"\"b\""},
+        {"=1+1", "'=1+1"},
+        {"-x", "'-x"},
+        {"@SUM(A1)", "'@SUM(A1)"},
+        {"+a,b", "\"'+a,b\""},
+        {"two\nlines", "\"two\nlines\""},
+        {"", ""},
+        {"a=b", "a=b"},
+        {"\tx", "'\tx"},
+    };
+    for (size_t i = 0; i < sizeof csv / sizeof csv[0]; i++) {
+        df_text_csv(&text, csv[i][0]);
+        expect(&text, csv[i][1]);
+    }
+    df_text_html(&text, "<script>&\"'\xff\x01 \xc3\xa9");
+    expect(&text, "&lt;script&gt;&amp;&quot;&#39;\xef\xbf\xbd\xef\xbf\xbd \xc3\xa9");
+    df_text_json(&text, "a\"\\\n\xc3\xa9\xe2\x82");
+    expect(&text, "\"a\\\"\\\\\\u000a\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\"");
+    df_text_number(&text, 0.1f);
+    df_text_add(&text, "|");
+    df_text_number(&text, INFINITY);
+    df_text_add(&text, "|");
+    df_text_number(&text, NAN);
+    df_text_add(&text, "|");
+    df_text_number(&text, -3);
+    expect(&text, "0.100000001|inf||-3");
+    for (int i = 0; i < 1000; i++)
+        df_text_add(&text, "%s", "0123456789");
+    assert_int_equal(text.size, 10000);
+    df_text_clear(&text);
+}
+
+static void test_numbers_read_back(void **state)
+{
+    (void)state;
+    float x[1000];
+    test_fill_floats(x, 1000, 3, -1, 1);
+    for (int i = 0; i < 1000; i++) {
+        struct df_text text = {0};
+        x[i] = expf(20 * x[i]);
+        df_text_number(&text, x[i]);
+        assert_true(strtof(text.bytes, NULL) == x[i]);
+        df_text_clear(&text);
+    }
+}
+
+static void test_query_line(void **state)
+{
+    (void)state;
+    struct df_text text = {0};
+    struct dfal_query query = {.rank = 1,
+                               .id = "=cmd,x",
+                               .index = 42,
+                               .score = NAN,
+                               .strategy = "random",
+                               .predicted = 3,
+                               .confidence = 0.5,
+                               .label = -1,
+                               .adversarial_class = -1};
+    df_query_line(&text, &query);
+    expect(&text, "1,\"'=cmd,x\",42,,random,3,0.5,-1,-1\n");
+}
+
+static void test_duplicates(void **state)
+{
+    (void)state;
+    /* Rows 1 and 4 are the same, 5 is 0.01 away from 0, the others are far apart. */
+    const float x[6][2] = {{0, 0}, {10, 0}, {0, 10}, {10, 10}, {10, 0}, {0.01f, 0}};
+    int64_t pairs[12], count;
+    test_ok(df_near_duplicates(&x[0][0], 6, 2, pairs, &count));
+    assert_int_equal(count, 2);
+    assert_true(pairs[0] == 1 && pairs[1] == 4 && pairs[2] == 0 && pairs[3] == 5);
+    test_ok(df_near_duplicates(&x[0][0], 1, 2, pairs, &count));
+    assert_int_equal(count, 0);
+    const float same[3][1] = {{1}, {1}, {1}};
+    test_ok(df_near_duplicates(&same[0][0], 3, 1, pairs, &count));
+    assert_int_equal(count, 2);
+}
+
+static void test_curve(void **state)
+{
+    (void)state;
+    char folder[TEST_PATH], path[TEST_PATH];
+    struct df_text text = {0};
+    struct df_curve curve;
+    test_folder_create(folder);
+    test_join(path, folder, "curve.csv");
+    df_text_add(&text, "%s\n", DF_CURVE_COLUMNS);
+    static const double accuracy[2][3] = {{0.5, 0.9, 0.94}, {0.5, 0.8, 0.82}};
+    for (int32_t t = 1; t <= 3; t++)
+        for (int s = 0; s < 2; s++)
+            for (int32_t r = 0; r < 2; r++) {
+                struct df_curve_row row = {.trial = t,
+                                           .round = r,
+                                           .annotations = 10 + 10 * r,
+                                           .labelled = 10 + 20 * r,
+                                           .accuracy = r ? accuracy[s][t - 1] + t / 64.0 : 0.25,
+                                           .best_so_far = 0.5,
+                                           .loss = NAN};
+                strcpy(row.strategy, s ? "random" : "dfal");
+                df_curve_line(&text, &row);
+            }
+    df_text_add(&text, "dfal,3,2,30"); /* cut short by a kill */
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fwrite(text.bytes, 1, (size_t)text.size, file);
+    fclose(file);
+    df_text_clear(&text);
+    test_ok(df_curve_read(&curve, folder));
+    assert_int_equal(curve.count, 12);
+    assert_true(isnan(curve.rows[0].loss));
+    struct df_curve_point *points = NULL;
+    int64_t count = 0;
+    test_ok(df_curve_points(&points, &count, &curve, "dfal"));
+    assert_int_equal(count, 2);
+    assert_true(points[0].mean == 0.25 && points[0].standard_error == 0 && points[1].trials == 3);
+    df_free(points);
+    struct df_run_config config;
+    struct df_summary_row rows[DF_MAX_STRATEGIES];
+    df_run_config_init(&config);
+    config.trials = 3;
+    test_ok(df_curve_summary(rows, &curve, &config));
+    near(rows[0].row.difference, (0 + 0.1 + 0.12) / 3, 1e-9);
+    assert_false(rows[0].row.significant);
+    assert_true(isnan(rows[1].row.difference));
+    assert_int_equal(rows[0].row.annotations, 20);
+    assert_int_equal(rows[0].row.labelled, 30);
+    df_curve_clear(&curve);
+    file = fopen(path, "a");
+    fprintf(file, ",x\n");
+    fclose(file);
+    test_error(df_curve_read(&curve, folder), DFAL_E_DATA, "curve.csv:14");
+    test_folder_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_t),          cmocka_unit_test(test_paired),
+        cmocka_unit_test(test_text),       cmocka_unit_test(test_numbers_read_back),
+        cmocka_unit_test(test_query_line), cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_curve),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
