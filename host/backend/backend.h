@@ -89,6 +89,7 @@ struct df_device {
     const struct df_backend *backend;
     struct df_device_info info;
     int32_t queue_count;
+    bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
 };
 
 /* Open by name: "ref", "ref64", "cpu", "cuda[:N]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or

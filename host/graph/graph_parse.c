@@ -2,6 +2,7 @@
 /* /graph from JSON: strict, and careful with files from strangers. */
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

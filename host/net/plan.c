@@ -1,1 +1,320 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "net/plan.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "net/program.h"
+
+enum { BLOCK_ROWS = 64, TRAINING_ROWS = 8 };
+static const int64_t block_bytes = INT64_C(32) << 20;
+
+/* Where parameters stand in the flat arrays: weight and bias of a node one behind the other, nodes in graph order;
+ * running means and variances likewise in an array of their own. */
+static dfal_status lay_out(struct df_plan *plan)
+{
+    const struct df_network *network = plan->network;
+    DF_TRY(df_alloc(&plan->nodes, network->node_count, sizeof *plan->nodes));
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_parameter *p = network->nodes[i].parameter;
+        struct df_plan_node *own = &plan->nodes[i];
+        own->parameter_at = own->statistics_at = -1;
+        if (p[DF_WEIGHT].data) {
+            own->parameter_at = plan->parameter_size;
+            plan->parameter_size += p[DF_WEIGHT].count + p[DF_BIAS].count;
+        }
+        if (p[DF_MEAN].data) {
+            own->statistics_at = plan->statistics_size;
+            plan->statistics_size += p[DF_MEAN].count + p[DF_VARIANCE].count;
+        }
+    }
+    return DFAL_OK;
+}
+
+/* 64, halved while the largest activation of one call passes 32 MiB; 8 for training, whose sub-batches are that. */
+static int32_t choose_block_rows(const struct df_plan *plan)
+{
+    int64_t largest = df_value_size(plan->network, DF_INPUT);
+    int32_t rows = plan->uses & DF_PLAN_TRAIN ? TRAINING_ROWS : BLOCK_ROWS;
+    for (int32_t i = 0; i < plan->network->node_count; i++)
+        if (df_value_size(plan->network, i) > largest)
+            largest = df_value_size(plan->network, i);
+    while (rows > TRAINING_ROWS && rows * largest * (int64_t)sizeof(float) > block_bytes)
+        rows /= 2;
+    return rows;
+}
+
+static dfal_status create_layers(struct df_plan *plan)
+{
+    const struct df_network *network = plan->network;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        struct df_plan_node *own = &plan->nodes[i];
+        bool conv = node->op == DF_NODE_CONV;
+        if (node->op == DF_NODE_BATCH_NORM) {
+            DF_TRY(df_buffer_new(plan->device, &own->scale, DF_TYPE_REAL, node->out.c));
+            DF_TRY(df_buffer_new(plan->device, &own->shift, DF_TYPE_REAL, node->out.c));
+        }
+        if (!conv && node->op != DF_NODE_GEMM)
+            continue;
+        int32_t source = node->inputs[0];
+        struct df_layer_desc desc = {
+            .is_gemm = !conv,
+            .in = source == DF_INPUT ? network->input : network->nodes[source].out,
+            .out = node->out,
+            .window = node->window,
+            .group = conv ? node->group : 1,
+            .block_rows = plan->block_rows,
+            .forward = true,
+            .backward = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0,
+            .weight_gradient = (plan->uses & DF_PLAN_TRAIN) != 0,
+            .first = conv && source == DF_INPUT,
+        };
+        /* Training alone never asks for the gradient of the network's input. */
+        if (source == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
+            desc.backward = false;
+        DF_TRY(plan->device->backend->layer_create(plan->device, &own->layer, &desc));
+    }
+    return DFAL_OK;
+}
+
+static dfal_status upload(struct df_plan *plan)
+{
+    int64_t size = plan->parameter_size + plan->statistics_size;
+    float *values;
+    DF_TRY(df_buffer_new(plan->device, &plan->parameters, DF_TYPE_REAL, plan->parameter_size));
+    DF_TRY(df_buffer_new(plan->device, &plan->statistics, DF_TYPE_REAL, plan->statistics_size));
+    DF_TRY(df_alloc(&values, size, sizeof *values));
+    df_plan_gather(plan, values, plan->network);
+    dfal_status status;
+    DF_TRY_TO(done, status, df_write(plan->device, 0, plan->parameters, values, plan->parameter_size));
+    DF_TRY_TO(
+        done, status,
+        df_write(plan->device, 0, plan->statistics, values + plan->parameter_size, plan->statistics_size));
+    status = df_plan_rebind(plan);
+done:
+    df_free(values);
+    return status;
+}
+
+dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
+                           int uses, bool fold)
+{
+    struct df_plan *plan = NULL;
+    dfal_status status;
+    *out = NULL;
+    if (fold && uses & DF_PLAN_TRAIN)
+        DF_FAIL(DFAL_E_INTERNAL, "A plan for training was asked for with folding, expected without");
+    DF_TRY(df_alloc(&plan, 1, sizeof *plan));
+    plan->device = device;
+    plan->uses = uses;
+    plan->named = !fold && uses == DF_PLAN_FORWARD;
+    plan->whole = device->wide || uses & DF_PLAN_TRAIN;
+    if (fold)
+        DF_TRY_TO(done, status, df_network_fold(&plan->network, network));
+    else
+        DF_TRY_TO(done, status, df_network_copy(&plan->network, network));
+    DF_TRY_TO(done, status, df_network_infer(plan->network));
+    DF_TRY_TO(done, status, lay_out(plan));
+    plan->block_rows = choose_block_rows(plan);
+    DF_TRY_TO(done, status, df_plan_place(plan));
+    DF_TRY_TO(done, status, create_layers(plan));
+    DF_TRY_TO(done, status, upload(plan));
+    *out = plan;
+    plan = NULL;
+done:
+    df_plan_destroy(plan);
+    return status;
+}
+
+void df_plan_destroy(struct df_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int32_t i = 0; plan->nodes && i < plan->network->node_count; i++) {
+        if (plan->nodes[i].layer)
+            plan->device->backend->layer_destroy(plan->device, plan->nodes[i].layer);
+        df_buffer_drop(plan->device, &plan->nodes[i].scale);
+        df_buffer_drop(plan->device, &plan->nodes[i].shift);
+    }
+    df_buffer_drop(plan->device, &plan->parameters);
+    df_buffer_drop(plan->device, &plan->statistics);
+    df_program_clear(&plan->input_gradient);
+    df_program_clear(&plan->parameter_gradient);
+    df_free(plan->kept_size);
+    df_free(plan->slot_size);
+    df_free(plan->arg_size);
+    df_free(plan->norm_size);
+    df_free(plan->nodes);
+    df_network_destroy(plan->network);
+    df_free(plan);
+}
+
+int32_t df_plan_block_rows(const struct df_plan *plan)
+{
+    return plan->block_rows;
+}
+
+int64_t df_plan_input_size(const struct df_plan *plan)
+{
+    return df_value_size(plan->network, DF_INPUT);
+}
+
+int32_t df_plan_class_count(const struct df_plan *plan)
+{
+    return plan->network->class_count;
+}
+
+static int64_t sum(const int64_t *values, int32_t count)
+{
+    int64_t total = 0;
+    for (int32_t i = 0; i < count; i++)
+        total += values[i];
+    return total;
+}
+
+void df_plan_memory(const struct df_plan *plan, int64_t *per_row, int64_t *per_cotangent, int64_t *constant)
+{
+    const int64_t real = sizeof(float), input = df_plan_input_size(plan);
+    int64_t slots =
+        real * sum(plan->slot_size, plan->slot_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
+    *per_row = real * (input + sum(plan->kept_size, plan->kept_count)) +
+               (int64_t)sizeof(int32_t) * sum(plan->arg_size, plan->arg_count);
+    *per_cotangent = 0;
+    if (plan->uses & DF_PLAN_INPUT_GRADIENT)
+        *per_cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t);
+    /* The parameters stand in the flat array and packed in the layers, forwards and backwards. */
+    *constant = 3 * real * plan->parameter_size;
+    if (plan->whole) {
+        *per_row += slots;
+        *per_cotangent += *per_cotangent > 0 ? slots : 0;
+    } else {
+        *constant += slots * plan->block_rows;
+    }
+}
+
+int64_t df_plan_parameter_size(const struct df_plan *plan)
+{
+    return plan->parameter_size;
+}
+
+struct df_span df_plan_parameters(const struct df_plan *plan)
+{
+    return plan->parameters;
+}
+
+int64_t df_plan_statistics_size(const struct df_plan *plan)
+{
+    return plan->statistics_size;
+}
+
+struct df_span df_plan_statistics(const struct df_plan *plan)
+{
+    return plan->statistics;
+}
+
+/* Visit every parameter: values + where it stands in the joined array. */
+static void move(const struct df_plan *plan, float *values, const struct df_network *network, bool out)
+{
+    for (int32_t i = 0; i < plan->network->node_count; i++) {
+        const struct df_plan_node *own = &plan->nodes[i];
+        const struct df_parameter *p = network->nodes[i].parameter;
+        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
+            int64_t at = k < DF_MEAN ? own->parameter_at : plan->parameter_size + own->statistics_at;
+            if (!p[k].data)
+                continue;
+            at += k == DF_BIAS || k == DF_VARIANCE ? p[k - 1].count : 0;
+            size_t bytes = (size_t)p[k].count * sizeof(float);
+            if (out)
+                memcpy(values + at, p[k].data, bytes);
+            else
+                memcpy(p[k].data, values + at, bytes);
+        }
+    }
+}
+
+void df_plan_gather(const struct df_plan *plan, float *values, const struct df_network *network)
+{
+    move(plan, values, network, true);
+}
+
+void df_plan_scatter(const struct df_plan *plan, struct df_network *network, const float *values)
+{
+    /* Only read from: the cast serves the one loop that goes both ways. */
+    move(plan, (float *)values, network, false);
+}
+
+dfal_status df_plan_bind_layers(struct df_plan *plan)
+{
+    for (int32_t i = 0; i < plan->network->node_count; i++) {
+        const struct df_plan_node *own = &plan->nodes[i];
+        if (!own->layer)
+            continue;
+        struct df_span weight = df_at(plan->parameters, own->parameter_at);
+        struct df_span bias = df_at(weight, plan->network->nodes[i].parameter[DF_WEIGHT].count);
+        DF_TRY(plan->device->backend->layer_bind(plan->device, own->layer, weight, bias));
+    }
+    return DFAL_OK;
+}
+
+/* y = (x - mean) / sqrt(variance + epsilon) * weight + bias = x * scale + shift, in double on the host. */
+static dfal_status refresh_norm(struct df_plan *plan, int32_t index, float *values)
+{
+    const struct df_node *node = &plan->network->nodes[index];
+    const struct df_plan_node *own = &plan->nodes[index];
+    int64_t channels = node->out.c;
+    float *weight = values, *bias = weight + channels, *mean = bias + channels, *variance = mean + channels;
+    DF_TRY(df_read(plan->device, 0, weight, df_at(plan->parameters, own->parameter_at), 2 * channels));
+    DF_TRY(df_read(plan->device, 0, mean, df_at(plan->statistics, own->statistics_at), 2 * channels));
+    for (int64_t c = 0; c < channels; c++) {
+        double scale = (double)weight[c] / sqrt((double)variance[c] + node->epsilon);
+        bias[c] = (float)((double)bias[c] - (double)mean[c] * scale);
+        weight[c] = (float)scale;
+    }
+    DF_TRY(df_write(plan->device, 0, own->scale, weight, channels));
+    return df_write(plan->device, 0, own->shift, bias, channels);
+}
+
+dfal_status df_plan_refresh_norms(struct df_plan *plan)
+{
+    int64_t widest = 0;
+    float *values;
+    dfal_status status = DFAL_OK;
+    for (int32_t i = 0; i < plan->network->node_count; i++)
+        if (plan->nodes[i].statistics_at >= 0 && plan->network->nodes[i].out.c > widest)
+            widest = plan->network->nodes[i].out.c;
+    if (widest == 0)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&values, 4 * widest, sizeof *values));
+    for (int32_t i = 0; status == DFAL_OK && i < plan->network->node_count; i++)
+        if (plan->nodes[i].statistics_at >= 0)
+            status = refresh_norm(plan, i, values);
+    df_free(values);
+    return status;
+}
+
+dfal_status df_plan_rebind(struct df_plan *plan)
+{
+    DF_TRY(df_plan_bind_layers(plan));
+    return df_plan_refresh_norms(plan);
+}
+
+dfal_status df_plan_download(struct df_plan *plan, struct df_network *network)
+{
+    int64_t size = plan->parameter_size + plan->statistics_size;
+    float *values;
+    dfal_status status;
+    if (network->node_count != plan->network->node_count)
+        DF_FAIL(DFAL_E_INTERNAL, "A network of %d nodes takes parameters of a plan of %d",
+                network->node_count, plan->network->node_count);
+    DF_TRY(df_alloc(&values, size, sizeof *values));
+    DF_TRY_TO(done, status, df_read(plan->device, 0, values, plan->parameters, plan->parameter_size));
+    DF_TRY_TO(
+        done, status,
+        df_read(plan->device, 0, values + plan->parameter_size, plan->statistics, plan->statistics_size));
+    df_plan_scatter(plan, network, values);
+done:
+    df_free(values);
+    return status;
+}

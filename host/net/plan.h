@@ -33,8 +33,8 @@ struct df_tape;
 dfal_status df_tape_create(struct df_tape **out, struct df_plan *plan, int32_t queue, int64_t rows,
                            int64_t cotangent_rows);
 void df_tape_destroy(struct df_tape *tape);
-struct df_span df_tape_input(struct df_tape *tape);        /* [rows, D], written by the caller */
-struct df_span df_tape_logits(struct df_tape *tape);       /* [rows, K] */
+struct df_span df_tape_input(struct df_tape *tape);  /* [rows, D], written by the caller */
+struct df_span df_tape_logits(struct df_tape *tape); /* [rows, K] */
 /* Activations of a node by name, [rows, size]; features for strategies. Errors   E_USAGE unknown or folded away */
 dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span *out, struct df_shape *shape);
 /* Run input -> logits on the first n rows; keeps what gradients need. */

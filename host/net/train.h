@@ -26,7 +26,7 @@ struct df_training_options {
     double validation; /* the last floor(F n) rows of a seeded permutation, at least 1 when F > 0 and n > 1 */
     bool sgd;
     double learning_rate, beta1, beta2, epsilon, momentum; /* 1e-3, 0.9, 0.999, 1e-7, 0.9 */
-    uint64_t seed; /* of restart 0's parent: restart i uses df_random_child(seed, DF_STREAM_RESTART, i) */
+    uint64_t seed;     /* of restart 0's parent: restart i uses df_random_child(seed, DF_STREAM_RESTART, i) */
     bool keep_initial; /* start from the network's own parameters instead of Glorot */
 };
 void df_training_options_init(struct df_training_options *options);
@@ -35,12 +35,14 @@ struct df_training_result {
     double loss, validation_loss, seconds; /* validation_loss NAN without validation */
 };
 
-/* Called after each epoch with a complete state; a non-OK return stops training with that status.
- * parameters, m, v are [parameter_size]; best holds the kept restart so far. */
+/* Called after each epoch with a complete state; a non-OK return stops training with that status. parameters, m, v and
+ * best_parameters are [size]: the trainable parameters in graph order, then batch-norm's running statistics (where m and
+ * v are zero). best_* is the kept one of the restarts finished so far. */
 struct df_training_state {
     int32_t restart, epoch; /* epochs finished in this restart */
     int32_t waited;         /* epochs without improvement */
-    double lowest, loss, validation_loss;
+    double lowest; /* of the losses watched: validation, or training where there is none; INFINITY at first */
+    double loss, validation_loss;
     int64_t size;
     float *parameters, *m, *v;
     int32_t best_restart; /* -1: none yet */
@@ -50,7 +52,9 @@ struct df_training_state {
 };
 typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *state);
 
-/* Train network in place. Steps per epoch = ceil(n / batch); each batch is cut into sub-batches of 8 rows (the whole
+/* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched loss is the
+ * validation loss after an epoch, dropout off, or the epoch's mean training loss without validation; `patience` epochs
+ * in a row that do not lower it end a restart. Steps per epoch = ceil(n / batch); each batch is cut into sub-batches of 8 rows (the whole
  * batch where the network has batch-norm), a worker each, gradients summed in index order.
  * resume (may be NULL) continues from a state. Order: nothing depends on the number of queues.
  * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on resume */

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/program.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+int64_t df_value_size(const struct df_network *network, int32_t node)
+{
+    return df_shape_size(node == DF_INPUT ? network->input : network->nodes[node].out);
+}
+
+int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping)
+{
+    while (node != DF_INPUT) {
+        enum df_node_op op = plan->network->nodes[node].op;
+        if (op != DF_NODE_FLATTEN && (op != DF_NODE_DROPOUT || dropping))
+            break;
+        node = plan->network->nodes[node].inputs[0];
+    }
+    return node;
+}
+
+void df_program_clear(struct df_program *program)
+{
+    df_free(program->steps);
+    *program = (struct df_program){0};
+}
+
+static bool same_place(struct df_place a, struct df_place b)
+{
+    return a.kind == b.kind && a.index == b.index;
+}
+
+/* ---- Slots --------------------------------------------------------------------------------- */
+
+/* Hands out slots while a program is laid out; the sizes stay in the plan and only grow. */
+struct slots {
+    struct df_plan *plan;
+    uint8_t *taken; /* [plan->slot_count] */
+};
+
+static void slots_reset(struct slots *slots)
+{
+    if (slots->taken)
+        memset(slots->taken, 0, (size_t)slots->plan->slot_count);
+}
+
+/* The smallest free slot that is large enough, else the largest free one, grown, else a new one. */
+static dfal_status take(struct slots *slots, int64_t size, struct df_place *place)
+{
+    struct df_plan *plan = slots->plan;
+    int32_t best = -1;
+    for (int32_t i = 0; i < plan->slot_count; i++) {
+        if (slots->taken[i])
+            continue;
+        bool fits = plan->slot_size[i] >= size;
+        if (best < 0 || (fits ? plan->slot_size[best] < size || plan->slot_size[i] < plan->slot_size[best]
+                              : plan->slot_size[best] < size && plan->slot_size[i] > plan->slot_size[best]))
+            best = i;
+    }
+    if (best < 0) {
+        best = plan->slot_count;
+        DF_TRY(df_resize(&plan->slot_size, best, (int64_t)best + 1, sizeof *plan->slot_size));
+        DF_TRY(df_resize(&slots->taken, best, (int64_t)best + 1, 1));
+        plan->slot_count++;
+    }
+    if (plan->slot_size[best] < size)
+        plan->slot_size[best] = size;
+    slots->taken[best] = 1;
+    *place = (struct df_place){DF_PLACE_SLOT, best};
+    return DFAL_OK;
+}
+
+static void give_back(struct slots *slots, struct df_place place)
+{
+    if (place.kind == DF_PLACE_SLOT)
+        slots->taken[place.index] = 0;
+}
+
+/* ---- Values -------------------------------------------------------------------------------- */
+
+static dfal_status keep(struct df_plan *plan, int32_t node)
+{
+    int32_t index = plan->kept_count;
+    DF_TRY(df_resize(&plan->kept_size, index, (int64_t)index + 1, sizeof *plan->kept_size));
+    plan->kept_size[index] = df_value_size(plan->network, node);
+    plan->kept_count++;
+    plan->nodes[node].value = (struct df_place){DF_PLACE_KEPT, index};
+    return DFAL_OK;
+}
+
+/* Facts about the values that placing needs, [node_count] each. */
+struct facts {
+    int32_t *uses; /* consumers of the node itself, the output being one */
+    int32_t *last; /* the last node that reads this root's memory; node_count: read after the forward pass */
+    uint8_t *in_place; /* a ReLU that overwrites its input */
+};
+
+static bool is_alias(const struct df_node *node)
+{
+    return node->op == DF_NODE_FLATTEN || node->op == DF_NODE_DROPOUT;
+}
+
+static void find_in_place(const struct df_plan *plan, struct facts *facts)
+{
+    const struct df_network *network = plan->network;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        int32_t source = node->inputs[0];
+        if (node->op != DF_NODE_RELU || plan->named || source == DF_INPUT)
+            continue;
+        const struct df_node *from = &network->nodes[source];
+        facts->in_place[i] = facts->uses[source] == 1 && !is_alias(from) && from->op != DF_NODE_RELU;
+    }
+}
+
+/* The memory a value lies in belongs to this node. */
+static int32_t owner(const struct df_plan *plan, const struct facts *facts, int32_t node)
+{
+    node = df_plan_root(plan, node, false);
+    return node != DF_INPUT && facts->in_place[node] ? plan->network->nodes[node].inputs[0] : node;
+}
+
+static void find_last(const struct df_plan *plan, struct facts *facts, bool keep_all)
+{
+    const struct df_network *network = plan->network;
+    bool gradients = (plan->uses & DF_PLAN_INPUT_GRADIENT) != 0;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        for (int32_t j = 0; j < node->input_count; j++) {
+            int32_t read = owner(plan, facts, node->inputs[j]);
+            if (read != DF_INPUT && facts->last[read] < i)
+                facts->last[read] = i;
+        }
+        int32_t own = owner(plan, facts, i);
+        if (own != DF_INPUT && (keep_all || (gradients && node->op == DF_NODE_RELU) || i == network->output))
+            facts->last[own] = network->node_count;
+    }
+}
+
+static dfal_status place_values(struct df_plan *plan, struct facts *facts, struct slots *slots)
+{
+    const struct df_network *network = plan->network;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        struct df_plan_node *own = &plan->nodes[i];
+        if (node->op == DF_NODE_FLATTEN)
+            continue;
+        if (facts->in_place[i]) {
+            own->value = plan->nodes[node->inputs[0]].value;
+            plan->nodes[node->inputs[0]].overwritten = true;
+        } else if (node->op == DF_NODE_DROPOUT || facts->last[i] == network->node_count) {
+            DF_TRY(keep(plan, i)); /* Dropout has memory for the passes that draw it */
+        } else {
+            DF_TRY(take(slots, df_value_size(network, i), &own->value));
+        }
+        for (int32_t j = 0; j < node->input_count; j++) {
+            int32_t read = owner(plan, facts, node->inputs[j]);
+            if (read != DF_INPUT && facts->last[read] == i)
+                give_back(slots, plan->nodes[read].value);
+        }
+    }
+    return DFAL_OK;
+}
+
+/* ---- Gradients ------------------------------------------------------------------------------ */
+
+struct compiler {
+    struct df_plan *plan;
+    struct df_program *program;
+    struct slots *slots;
+    bool parameters;            /* else towards the input */
+    struct df_place *cotangent; /* [node_count + 1]; 0: the input, i + 1: node i */
+    uint8_t *needs;             /* likewise */
+};
+
+static dfal_status emit(struct compiler *c, struct df_step step)
+{
+    struct df_program *program = c->program;
+    if (program->count == program->capacity) {
+        int32_t capacity = program->capacity ? 2 * program->capacity : 32;
+        DF_TRY(df_resize(&program->steps, program->capacity, capacity, sizeof *program->steps));
+        program->capacity = capacity;
+    }
+    program->steps[program->count++] = step;
+    return DFAL_OK;
+}
+
+static void find_needs(struct compiler *c)
+{
+    const struct df_network *network = c->plan->network;
+    c->needs[0] = !c->parameters;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        c->needs[i + 1] = c->parameters && c->plan->nodes[i].parameter_at >= 0;
+        for (int32_t j = 0; j < network->nodes[i].input_count; j++)
+            c->needs[i + 1] |= c->needs[network->nodes[i].inputs[j] + 1];
+    }
+}
+
+enum flow { PASS, POINTWISE, MAP };
+static enum flow flow_of(const struct compiler *c, const struct df_node *node)
+{
+    switch (node->op) {
+    case DF_NODE_FLATTEN:
+    case DF_NODE_ADD:
+        return PASS;
+    case DF_NODE_RELU:
+    case DF_NODE_DROPOUT:
+        return POINTWISE;
+    case DF_NODE_BATCH_NORM:
+        return c->parameters ? MAP : POINTWISE;
+    default:
+        return MAP;
+    }
+}
+
+/* Towards one input of a node. from: the node's cotangent; mine: its slot may be overwritten, nobody reads it later.
+ * Sets *moved when the slot now holds the input's cotangent. The first contribution to a cotangent is written, later
+ * ones are added: nodes are visited from the last to the first, so the order is fixed. */
+static dfal_status towards(struct compiler *c, int32_t index, int32_t input, struct df_place from, bool mine,
+                           bool *moved)
+{
+    const struct df_network *network = c->plan->network;
+    const struct df_node *node = &network->nodes[index];
+    int32_t source = node->inputs[input];
+    struct df_place *to = &c->cotangent[source + 1], place;
+    int64_t size = df_value_size(network, source);
+    enum flow flow = flow_of(c, node);
+    bool first = to->kind == DF_PLACE_NONE;
+    *moved = false;
+    if (flow == PASS && !first)
+        return emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = from, .to = *to});
+    bool movable = source != DF_INPUT && mine && flow != MAP && from.kind == DF_PLACE_SLOT;
+    if (movable) {
+        place = from;
+        *moved = first;
+    } else if (first && source == DF_INPUT) {
+        place = (struct df_place){DF_PLACE_DINPUT, 0};
+    } else {
+        DF_TRY(take(c->slots, size, &place));
+    }
+    if (flow == PASS && !same_place(place, from))
+        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_COPY, .size = size, .from = from, .to = place}));
+    if (flow != PASS)
+        DF_TRY(emit(c, (struct df_step){
+                           .kind = DF_STEP_VJP, .node = index, .input = input, .from = from, .to = place}));
+    if (first) {
+        *to = place;
+        return DFAL_OK;
+    }
+    DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = place, .to = *to}));
+    if (!same_place(place, from))
+        give_back(c->slots, place);
+    return DFAL_OK;
+}
+
+static dfal_status backwards(struct compiler *c, int32_t index)
+{
+    const struct df_node *node = &c->plan->network->nodes[index];
+    struct df_place from = c->cotangent[index + 1];
+    int32_t last = -1;
+    bool moved = false, norm = node->op == DF_NODE_BATCH_NORM;
+    /* A batch-norm computes all its gradients in one op. */
+    if (c->parameters && !norm && c->plan->nodes[index].parameter_at >= 0)
+        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
+    if (c->parameters && norm && !c->needs[node->inputs[0] + 1]) {
+        struct df_place unused;
+        DF_TRY(take(c->slots, df_value_size(c->plan->network, index), &unused));
+        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_VJP, .node = index, .from = from, .to = unused}));
+        give_back(c->slots, unused);
+    }
+    for (int32_t j = 0; j < node->input_count; j++)
+        if (c->needs[node->inputs[j] + 1])
+            last = j;
+    for (int32_t j = 0; j <= last; j++)
+        if (c->needs[node->inputs[j] + 1])
+            DF_TRY(towards(c, index, j, from, j == last, &moved));
+    if (!moved)
+        give_back(c->slots, from);
+    return DFAL_OK;
+}
+
+static dfal_status compile(struct df_plan *plan, struct df_program *program, struct slots *slots,
+                           bool parameters)
+{
+    const struct df_network *network = plan->network;
+    struct compiler c = {.plan = plan, .program = program, .slots = slots, .parameters = parameters};
+    dfal_status status;
+    slots_reset(slots);
+    DF_TRY_TO(done, status, df_alloc(&c.cotangent, (int64_t)network->node_count + 1, sizeof *c.cotangent));
+    DF_TRY_TO(done, status, df_alloc(&c.needs, (int64_t)network->node_count + 1, 1));
+    find_needs(&c);
+    c.cotangent[network->output + 1] = (struct df_place){DF_PLACE_COTANGENT, 0};
+    for (int32_t i = network->output; i >= 0; i--)
+        if (c.needs[i + 1] && c.cotangent[i + 1].kind != DF_PLACE_NONE)
+            DF_TRY_TO(done, status, backwards(&c, i));
+    program->dinput = c.cotangent[0];
+done:
+    df_free(c.cotangent);
+    df_free(c.needs);
+    return status;
+}
+
+/* ---- Together ------------------------------------------------------------------------------- */
+
+/* Buffers beside the values: positions of maxima, statistics of a batch. */
+static dfal_status place_extras(struct df_plan *plan)
+{
+    const struct df_network *network = plan->network;
+    bool gradients = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        struct df_plan_node *own = &plan->nodes[i];
+        int64_t size = df_value_size(network, i);
+        own->arg = own->norm = -1;
+        if (network->nodes[i].op == DF_NODE_MAX_POOL && !gradients && size > plan->largest_arg)
+            plan->largest_arg = size;
+        if (network->nodes[i].op == DF_NODE_MAX_POOL && gradients) {
+            own->arg = plan->arg_count;
+            DF_TRY(df_resize(&plan->arg_size, own->arg, (int64_t)own->arg + 1, sizeof *plan->arg_size));
+            plan->arg_size[own->arg] = size;
+            plan->arg_count++;
+        }
+        if (network->nodes[i].op == DF_NODE_BATCH_NORM && plan->uses & DF_PLAN_TRAIN) {
+            own->norm = plan->norm_count;
+            DF_TRY(df_resize(&plan->norm_size, own->norm, (int64_t)own->norm + 1, sizeof *plan->norm_size));
+            plan->norm_size[own->norm] = network->nodes[i].out.c;
+            plan->norm_count++;
+        }
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_plan_place(struct df_plan *plan)
+{
+    const struct df_network *network = plan->network;
+    struct facts facts = {0};
+    struct slots slots = {.plan = plan};
+    bool keep_all = plan->named || plan->uses & DF_PLAN_TRAIN || df_network_has(network, DF_NODE_DROPOUT);
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&facts.uses, network->node_count, sizeof *facts.uses));
+    DF_TRY_TO(done, status, df_alloc(&facts.last, network->node_count, sizeof *facts.last));
+    DF_TRY_TO(done, status, df_alloc(&facts.in_place, network->node_count, 1));
+    facts.uses[network->output]++;
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int32_t j = 0; j < network->nodes[i].input_count; j++)
+            if (network->nodes[i].inputs[j] != DF_INPUT)
+                facts.uses[network->nodes[i].inputs[j]]++;
+    find_in_place(plan, &facts);
+    find_last(plan, &facts, keep_all);
+    DF_TRY_TO(done, status, place_values(plan, &facts, &slots));
+    DF_TRY_TO(done, status, place_extras(plan));
+    if (plan->uses & DF_PLAN_INPUT_GRADIENT)
+        DF_TRY_TO(done, status, compile(plan, &plan->input_gradient, &slots, false));
+    if (plan->uses & DF_PLAN_TRAIN)
+        DF_TRY_TO(done, status, compile(plan, &plan->parameter_gradient, &slots, true));
+done:
+    df_free(facts.uses);
+    df_free(facts.last);
+    df_free(facts.in_place);
+    df_free(slots.taken);
+    return status;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside a plan: where every value lies and in which order cotangents are computed. For plan.c, program.c, tape.c and
+ * train*.c only.
+ *
+ * Values that a gradient or a caller needs lie in `kept` buffers, [rows, size] each. All others, and every cotangent,
+ * lie in `slots`: a few buffers of [chunk, size], handed out by liveness, so that a chain lives in two of them. A tape
+ * carries `chunk` rows through the whole network at a time, which keeps slots in cache. */
+#ifndef DF_NET_PROGRAM_H
+#define DF_NET_PROGRAM_H
+
+#include "net/plan.h"
+
+enum df_place_kind {
+    DF_PLACE_NONE,
+    DF_PLACE_INPUT,     /* the network's input */
+    DF_PLACE_KEPT,      /* index: which kept buffer */
+    DF_PLACE_SLOT,      /* index: which slot */
+    DF_PLACE_COTANGENT, /* the caller's cotangents of the logits: read only */
+    DF_PLACE_DINPUT,    /* the gradient of the network's input */
+};
+struct df_place {
+    enum df_place_kind kind;
+    int32_t index;
+};
+
+enum df_step_kind {
+    DF_STEP_VJP, /* to = the node's vector-Jacobian product of from, towards its input number `input` */
+    DF_STEP_PARAMETERS, /* gradients of the node's parameters, given from */
+    DF_STEP_COPY,       /* to = from */
+    DF_STEP_ADD,        /* to += from */
+};
+struct df_step {
+    enum df_step_kind kind;
+    int32_t node, input;
+    int64_t size; /* COPY, ADD: values a row */
+    struct df_place from, to;
+};
+struct df_program {
+    struct df_step *steps;
+    int32_t count, capacity;
+    struct df_place dinput; /* where the input's gradient is in the end */
+};
+
+/* One value's or parameter block's part of the plan, beside the network's node of the same index. */
+struct df_plan_node {
+    struct df_layer *layer;
+    int64_t parameter_at;        /* of weight, then bias, in the parameters; -1: none */
+    int64_t statistics_at;       /* of mean, then variance, in the statistics; -1: none */
+    struct df_span scale, shift; /* a frozen batch-norm as an affine map */
+    struct df_place value;       /* of nodes that compute one; aliases: see df_plan_root */
+    int32_t arg;                 /* max-pool: which argument buffer; -1: none kept */
+    int32_t norm;                /* batch-norm: which pair of batch statistics; -1: none */
+    bool overwritten;            /* a ReLU is computed in this value's memory */
+};
+
+struct df_plan {
+    struct df_device *device;
+    struct df_network *network;
+    int uses;
+    bool named; /* every node's value is kept for df_tape_node */
+    bool whole; /* all rows of a call go through the network together */
+    int32_t block_rows;
+    struct df_plan_node *nodes;
+    int64_t parameter_size, statistics_size;
+    struct df_span parameters, statistics;
+    int64_t *kept_size, *slot_size, *arg_size, *norm_size; /* values a row; norm: channels */
+    int32_t kept_count, slot_count, arg_count, norm_count;
+    int64_t largest_arg; /* of a max-pool whose arguments nobody needs */
+    struct df_program input_gradient, parameter_gradient;
+};
+
+int64_t df_value_size(const struct df_network *network, int32_t node); /* node may be DF_INPUT */
+/* The node whose memory holds this node's value: through Flatten, and through Dropout unless it is drawn. */
+int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping);
+/* Decide places of values and compile the gradients the plan's uses ask for. */
+dfal_status df_plan_place(struct df_plan *plan);
+void df_program_clear(struct df_program *program);
+
+/* Bind the layers to the parameters as they are now; not batch-norm's statistics. */
+dfal_status df_plan_bind_layers(struct df_plan *plan);
+/* Renew the affine maps of frozen batch-norms from parameters and statistics. */
+dfal_status df_plan_refresh_norms(struct df_plan *plan);
+struct df_span df_plan_statistics(const struct df_plan *plan);
+int64_t df_plan_statistics_size(const struct df_plan *plan);
+/* The network's parameters (trainable, then statistics) as one array, and back. */
+void df_plan_gather(const struct df_plan *plan, float *values, const struct df_network *network);
+void df_plan_scatter(const struct df_plan *plan, struct df_network *network, const float *values);
+
+#endif
