@@ -20,22 +20,22 @@
 #define DF_CPU_CELLS   df_cpu_cells_avx2
 #endif
 
-/* in: rows [count] of `size` floats each -> lanes [size][LANES]; missing rows are zeros. */
-static void rows_to_lanes(float *lanes, const float *in, int64_t size, int64_t count)
+/* `size` floats of each of `count` rows, `stride` apart -> lanes [size][LANES]; missing rows are zeros. */
+static void rows_to_lanes(float *lanes, const float *in, int64_t stride, int64_t size, int64_t count)
 {
     for (int64_t first = 0; first < LANES; first += 8) {
         const int64_t have = count - first < 0 ? 0 : count - first < 8 ? count - first : 8;
         float *to = lanes + first;
-        const float *from = in + first * size;
+        const float *from = in + first * stride;
         int64_t i = 0;
         if (have == 8)
             for (; i + 8 <= size; i += 8)
-                transpose_8x8(to + i * LANES, LANES, from + i, size);
+                transpose_8x8(to + i * LANES, LANES, from + i, stride);
         for (; i < size; i += 8) {
             const int64_t cols = size - i < 8 ? size - i : 8;
             float block[64] = {0}, turned[64];
             for (int64_t r = 0; r < have; r++)
-                memcpy(block + r * 8, from + r * size + i, (size_t)cols * sizeof(float));
+                memcpy(block + r * 8, from + r * stride + i, (size_t)cols * sizeof(float));
             transpose_8x8(turned, 8, block, 8);
             for (int64_t j = 0; j < cols; j++)
                 memcpy(to + (i + j) * LANES, turned + j * 8, 8 * sizeof(float));
@@ -43,16 +43,16 @@ static void rows_to_lanes(float *lanes, const float *in, int64_t size, int64_t c
     }
 }
 
-static void lanes_to_rows(float *out, const float *lanes, int64_t size, int64_t count)
+static void lanes_to_rows(float *out, const float *lanes, int64_t stride, int64_t size, int64_t count)
 {
     for (int64_t first = 0; first < LANES && first < count; first += 8) {
         const int64_t have = count - first < 8 ? count - first : 8;
         const float *from = lanes + first;
-        float *to = out + first * size;
+        float *to = out + first * stride;
         int64_t i = 0;
         if (have == 8)
             for (; i + 8 <= size; i += 8)
-                transpose_8x8(to + i, size, from + i * LANES, LANES);
+                transpose_8x8(to + i, stride, from + i * LANES, LANES);
         for (; i < size; i += 8) {
             const int64_t cols = size - i < 8 ? size - i : 8;
             float block[64] = {0}, turned[64];
@@ -60,7 +60,7 @@ static void lanes_to_rows(float *out, const float *lanes, int64_t size, int64_t 
                 memcpy(block + j * 8, from + (i + j) * LANES, 8 * sizeof(float));
             transpose_8x8(turned, 8, block, 8);
             for (int64_t r = 0; r < have; r++)
-                memcpy(to + r * size + i, turned + r * 8, (size_t)cols * sizeof(float));
+                memcpy(to + r * stride + i, turned + r * 8, (size_t)cols * sizeof(float));
         }
     }
 }
@@ -120,7 +120,7 @@ typedef void tile_fn(const struct df_lanes_conv *c, float *out, const float *in,
 #ifdef __AVX512F__
 #define WIDTHS(X, kernel) X(kernel, 4) X(kernel, 8) X(kernel, 12) X(kernel, 14) X(kernel, 16)
 #else
-#define WIDTHS(X, kernel) X(kernel, 4) X(kernel, 6) X(kernel, 7) X(kernel, 8) X(kernel, 12)
+#define WIDTHS(X, kernel) X(kernel, 4) X(kernel, 7) X(kernel, 8) X(kernel, 12)
 #endif
 WIDTHS(TILE, 3)
 WIDTHS(TILE, 5)
@@ -133,41 +133,86 @@ static const struct {
 #define ENTRY(kernel_, width_) {kernel_, width_, tile_##kernel_##_##width_},
     WIDTHS(ENTRY, 3) WIDTHS(ENTRY, 5) WIDTHS(ENTRY, 7)};
 
+/* Output rows computed at a time: as many as keep both sides of the band in a second-level cache, at least 4, since
+ * every band transposes kernel_h - 1 input rows anew. */
+static int32_t band_height(const struct df_lanes_conv *c)
+{
+    const int64_t cache = 512 * 1024 / (int64_t)sizeof(float) / LANES;
+    const int64_t in_row = (int64_t)c->in_c * c->in_w, out_row = (int64_t)c->out_c * c->out_w;
+    int64_t height = (cache - in_row * (c->kernel_h - 1)) / (in_row + out_row);
+    height = height < 4 ? 4 : height;
+    return (int32_t)(height < c->out_h ? height : c->out_h);
+}
+
 static int64_t lanes_scratch(const struct df_lanes_conv *c)
 {
-    return LANES * ((int64_t)c->in_c * c->in_h * c->in_w + (int64_t)c->out_c * c->out_h * c->out_w);
+    const int64_t height = band_height(c), reach = height + c->kernel_h - 1;
+    const int64_t in_h = reach < c->in_h ? reach : c->in_h;
+    return LANES * (c->in_c * in_h * c->in_w + c->out_c * height * c->out_w);
+}
+
+/* The width with the fewest pixels computed in vain, then the widest. Under 8 sums side by side the multiply-adds wait
+ * for each other: a narrow tile takes as long as one of 8. */
+static int choose_tile(const struct df_lanes_conv *c)
+{
+    int best = -1;
+    int64_t best_cost = INT64_MAX;
+    for (int i = 0; i < (int)(sizeof tiles / sizeof tiles[0]); i++) {
+        const int64_t width = tiles[i].width;
+        const int64_t cost = (c->out_w + width - 1) / width * (width < 8 ? 8 : width);
+        if (tiles[i].kernel == c->kernel_w && cost <= best_cost) {
+            best = i;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+/* One band: output rows [y0, y0 + band.out_h) of up to LANES rows of the batch. */
+static void convolve_band(const struct df_lanes_conv *band, int tile_index, float *to, const float *from,
+                          const float *weight, const float *bias)
+{
+    const int64_t weight_size = (int64_t)band->in_c * band->kernel_h * band->kernel_w;
+    const int32_t width = tiles[tile_index].width;
+    tile_fn *const fn = tiles[tile_index].fn;
+    for (int32_t y = 0; y < band->out_h; y++)
+        for (int32_t x = 0; x < band->out_w; x += width)
+            for (int32_t a = 0; a < band->out_c; a++)
+                fn(band, to + (((int64_t)a * band->out_h + y) * band->out_w + x) * LANES, from,
+                   weight + a * weight_size, bias != NULL ? bias[a] : 0, y, x,
+                   band->out_w - x < width ? band->out_w - x : width);
 }
 
 static void lanes_conv(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
                        const float *bias, int64_t rows, float *scratch)
 {
     const struct df_lanes_conv c = *conv;
-    const int64_t in_size = (int64_t)c.in_c * c.in_h * c.in_w,
-                  out_size = (int64_t)c.out_c * c.out_h * c.out_w;
-    const int64_t weight_size = (int64_t)c.in_c * c.kernel_h * c.kernel_w;
-    float *from = scratch, *to = scratch + in_size * LANES;
-    int best = -1;
-    int64_t best_cost = INT64_MAX;
-    /* The fewest pixels computed in vain, then the widest tile. */
-    for (int i = 0; i < (int)(sizeof tiles / sizeof tiles[0]); i++) {
-        const int64_t cost = (c.out_w + tiles[i].width - 1) / tiles[i].width * tiles[i].width;
-        if (tiles[i].kernel == c.kernel_w && cost <= best_cost) {
-            best = i;
-            best_cost = cost;
-        }
-    }
-    const int32_t width = tiles[best].width;
-    tile_fn *const fn = tiles[best].fn;
+    const int64_t in_plane = (int64_t)c.in_h * c.in_w, out_plane = (int64_t)c.out_h * c.out_w;
+    const int64_t in_size = c.in_c * in_plane, out_size = c.out_c * out_plane;
+    const int32_t height = band_height(&c);
+    const int tile_index = choose_tile(&c);
     for (int64_t row = 0; row < rows; row += LANES) {
         const int64_t count = rows - row < LANES ? rows - row : LANES;
-        rows_to_lanes(from, in + row * in_size, in_size, count);
-        for (int32_t y = 0; y < c.out_h; y++)
-            for (int32_t x = 0; x < c.out_w; x += width)
-                for (int32_t a = 0; a < c.out_c; a++)
-                    fn(&c, to + (((int64_t)a * c.out_h + y) * c.out_w + x) * LANES, from,
-                       weight + a * weight_size, bias != NULL ? bias[a] : 0, y, x,
-                       c.out_w - x < width ? c.out_w - x : width);
-        lanes_to_rows(out + row * out_size, to, out_size, count);
+        for (int32_t y0 = 0; y0 < c.out_h; y0 += height) {
+            /* The same convolution on the input rows [h0, h1) that the band reads. */
+            struct df_lanes_conv band = c;
+            band.out_h = c.out_h - y0 < height ? c.out_h - y0 : height;
+            int32_t h0 = y0 - c.pad_top, h1 = h0 + band.out_h + c.kernel_h - 1;
+            h0 = h0 < 0 ? 0 : h0 > c.in_h ? c.in_h : h0;
+            h1 = h1 < h0 ? h0 : h1 > c.in_h ? c.in_h : h1;
+            band.in_h = h1 - h0;
+            band.pad_top = c.pad_top - y0 + h0;
+            const int64_t in_part = (int64_t)band.in_h * c.in_w, out_part = (int64_t)band.out_h * c.out_w;
+            float *from = scratch, *to = scratch + c.in_c * in_part * LANES;
+            for (int64_t b = 0; b < c.in_c; b++)
+                rows_to_lanes(from + b * in_part * LANES,
+                              in + row * in_size + b * in_plane + (int64_t)h0 * c.in_w, in_size, in_part,
+                              count);
+            convolve_band(&band, tile_index, to, from, weight, bias);
+            for (int64_t a = 0; a < c.out_c; a++)
+                lanes_to_rows(out + row * out_size + a * out_plane + (int64_t)y0 * c.out_w,
+                              to + a * out_part * LANES, out_size, out_part, count);
+        }
     }
 }
 
