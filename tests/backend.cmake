@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name ops layer_ops)
+foreach(name ops planes rows layer_ops)
   df_test(${name} SOURCES support_device.c LINK df_backend)
 endforeach()
