@@ -1,4 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name ops planes rows layer_ops)
+foreach(name ops planes rows layer_ops gradients)
   df_test(${name} SOURCES support_device.c LINK df_backend)
+endforeach()
+
+# Back ends in shared objects: an honest one, one with a fault in it, one of another time.
+df_test(check SOURCES support_device.c LINK df_backend)
+foreach(variant "" _bug _abi)
+  add_library(df_plugin${variant} MODULE plugin.c)
+  target_link_libraries(df_plugin${variant} PRIVATE df_backend df_flags)
+  string(TOUPPER "${variant}" suffix)
+  if(variant)
+    target_compile_definitions(df_plugin${variant} PRIVATE PLANT${suffix})
+  endif()
+  target_compile_definitions(test_check PRIVATE PLUGIN${suffix}="$<TARGET_FILE:df_plugin${variant}>")
+  add_dependencies(test_check df_plugin${variant})
 endforeach()
