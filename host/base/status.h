@@ -15,7 +15,12 @@ enum { DF_MESSAGE_SIZE = 1024 };
 void df_message_get(char *text);
 void df_message_set(const char *text);
 
-#define DF_FAIL(status, ...) return df_fail((status), __VA_ARGS__)
+/* Record the message and return the status (written out, so that compilers and analysers see what is returned). */
+#define DF_FAIL(status, ...)                     \
+    do {                                         \
+        (void)df_fail((status), __VA_ARGS__);    \
+        return (status);                         \
+    } while (0)
 /* Return on error. */
 #define DF_TRY(expression)                       \
     do {                                         \
