@@ -44,10 +44,10 @@ DF_FN void df_affine_bwd_at(const struct df_io *io, int64_t i)
         dx[j] = dy[j] * scale;
 }
 
-/* Does v at a later index take the maximum from best? */
+/* Does v at a later index take the maximum from best? Written with && and ||: gcc 12 vectorises that, not & and |. */
 DF_FN int df_max_takes(df_real v, df_real best)
 {
-    return (v > best) | ((best != best) & (v == v));
+    return v > best || (best != best && v == v);
 }
 
 /* 2x2 windows, stride 2, no padding, every window inside: the common case, without bounds. */

@@ -39,8 +39,9 @@ typedef void df_cpu_cell_fn(const struct df_io *io);
 
 /* What is compiled for each ISA. */
 struct df_cpu_kernels {
-    int32_t lanes; /* rows a vector holds */
-    int32_t panel; /* columns of a product's panel */
+    const struct df_cpu_kernels *half; /* the same with vectors half as wide, for few rows; NULL: none */
+    int32_t lanes;                     /* rows a vector holds */
+    int32_t panel;                     /* columns of a product's panel */
     /* Floats of scratch memory a lanes_conv call needs. */
     int64_t (*lanes_scratch)(const struct df_lanes_conv *conv);
     /* out [rows, out_c, out_h, out_w], in [rows, in_c, in_h, in_w]; weight [out_c, in_c, kernel_h, kernel_w];

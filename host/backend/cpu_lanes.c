@@ -16,6 +16,7 @@
 
 #ifndef DF_CPU_KERNELS
 #define DF_CPU_KERNELS df_cpu_kernels_avx2
+#define DF_CPU_HALF    NULL
 #define DF_CPU_PRODUCT df_cpu_product_avx2
 #define DF_CPU_CELLS   df_cpu_cells_avx2
 #endif
@@ -217,6 +218,7 @@ static void lanes_conv(const struct df_lanes_conv *conv, float *out, const float
 }
 
 const struct df_cpu_kernels DF_CPU_KERNELS = {
+    .half = DF_CPU_HALF,
     .lanes = LANES,
     .panel = 2 * LANES,
     .lanes_scratch = lanes_scratch,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cpu_lanes.c for AVX-512: the build gives this file the flags. */
 #define DF_CPU_KERNELS df_cpu_kernels_avx512
+#define DF_CPU_HALF    (&df_cpu_kernels_avx2)
 #define DF_CPU_PRODUCT df_cpu_product_avx512
 #define DF_CPU_CELLS   df_cpu_cells_avx512
 #include "cpu_lanes.c"

@@ -44,6 +44,13 @@ struct handles {
     dnnl_memory_t weight, bias, pad;
 };
 
+/* The change of layout that binds weights. */
+struct packing {
+    dnnl_primitive_t reorder;
+    dnnl_memory_t from, to, pad;
+    float *pad_data;
+};
+
 struct df_onednn_conv {
     struct df_onednn *library;
     enum df_onednn_kind kind;
@@ -52,6 +59,7 @@ struct df_onednn_conv {
     int input_count, output_count;
     dnnl_memory_desc_t weight_plain, weight_own, bias_md, pad_md;
     float *weight, *bias; /* packed parameters */
+    struct packing packing;
     int64_t pad_at, scratch;
     struct handles *handles; /* [queue_count] */
 };
@@ -283,6 +291,26 @@ static dfal_status add_tensor(struct df_onednn_conv *conv, bool output, int arg,
     return DFAL_OK;
 }
 
+static dfal_status wrap(struct df_onednn_conv *conv, dnnl_memory_t *memory, const dnnl_memory_desc_t *md,
+                        void *data)
+{
+    if (*memory == NULL)
+        return check(dnnl_memory_create(memory, md, conv->library->engine, data), "wrapping memory");
+    return check(dnnl_memory_set_data_handle(*memory, data), "wrapping memory");
+}
+
+/* Everything packing needs is made with the layer: training binds at every step. */
+static dfal_status create_packing(struct df_onednn_conv *conv)
+{
+    struct packing *p = &conv->packing;
+    dnnl_memory_desc_t pad;
+    DF_TRY(create_reorder(conv->library, &p->reorder, &pad, &conv->weight_plain, &conv->weight_own));
+    DF_TRY(df_alloc(&p->pad_data, floats_of(&pad), sizeof(float)));
+    DF_TRY(wrap(conv, &p->from, &conv->weight_plain, DNNL_MEMORY_NONE));
+    DF_TRY(wrap(conv, &p->to, &conv->weight_own, conv->weight));
+    return wrap(conv, &p->pad, &pad, p->pad_data);
+}
+
 static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_desc *desc, int32_t rows)
 {
     struct geometry g;
@@ -318,6 +346,7 @@ static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_des
         DF_TRY_TO(done, status, query_md(&conv->weight_own, pd, dnnl_query_weights_md, 0));
         DF_TRY_TO(done, status, df_alloc(&conv->weight, floats_of(&conv->weight_own), sizeof(float)));
         DF_TRY_TO(done, status, df_alloc(&conv->bias, floats_of(&conv->bias_md), sizeof(float)));
+        DF_TRY_TO(done, status, create_packing(conv));
     }
     DF_TRY_TO(done, status, query_md(&conv->pad_md, pd, dnnl_query_scratchpad_md, 0));
     conv->pad_at = reserve(&conv->scratch, floats_of(&conv->pad_md));
@@ -372,6 +401,12 @@ void df_onednn_conv_destroy(struct df_onednn_conv *conv)
             dnnl_primitive_destroy(conv->tensors[i].reorder);
     if (conv->primitive != NULL)
         dnnl_primitive_destroy(conv->primitive);
+    drop_memory(conv->packing.from);
+    drop_memory(conv->packing.to);
+    drop_memory(conv->packing.pad);
+    if (conv->packing.reorder != NULL)
+        dnnl_primitive_destroy(conv->packing.reorder);
+    df_free(conv->packing.pad_data);
     df_free(conv->handles);
     df_free(conv->weight);
     df_free(conv->bias);
@@ -385,36 +420,13 @@ int64_t df_onednn_conv_scratch(const struct df_onednn_conv *conv)
 
 static dfal_status pack_weight(struct df_onednn_conv *conv, const float *weight)
 {
-    struct df_onednn *library = conv->library;
-    dnnl_primitive_t reorder = NULL;
-    dnnl_memory_desc_t pad_md;
-    dnnl_memory_t from = NULL, to = NULL, pad = NULL;
-    float *pad_data = NULL;
-    dfal_status status = DFAL_OK;
-    DF_TRY_TO(done, status,
-              create_reorder(library, &reorder, &pad_md, &conv->weight_plain, &conv->weight_own));
-    DF_TRY_TO(done, status, df_alloc(&pad_data, floats_of(&pad_md), sizeof(float)));
-    DF_TRY_TO(
-        done, status,
-        check(dnnl_memory_create(&from, &conv->weight_plain, library->engine, (void *)(uintptr_t)weight),
-              "wrapping weights"));
-    DF_TRY_TO(
-        done, status,
-        check(dnnl_memory_create(&to, &conv->weight_own, library->engine, conv->weight), "wrapping weights"));
-    DF_TRY_TO(done, status,
-              check(dnnl_memory_create(&pad, &pad_md, library->engine, pad_data), "wrapping a scratchpad"));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, pad}};
-    DF_TRY_TO(done, status,
-              check(dnnl_primitive_execute(reorder, library->streams[0], 3, args), "packing weights"));
-    status = check(dnnl_stream_wait(library->streams[0]), "packing weights");
-done:
-    drop_memory(from);
-    drop_memory(to);
-    drop_memory(pad);
-    if (reorder != NULL)
-        dnnl_primitive_destroy(reorder);
-    df_free(pad_data);
-    return status;
+    const struct packing *p = &conv->packing;
+    const dnnl_stream_t stream = conv->library->streams[0];
+    const dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_FROM, p->from}, {DNNL_ARG_TO, p->to}, {DNNL_ARG_SCRATCHPAD, p->pad}};
+    CHECK(dnnl_memory_set_data_handle(p->from, (void *)(uintptr_t)weight), "wrapping weights");
+    CHECK(dnnl_primitive_execute(p->reorder, stream, 3, args), "packing weights");
+    return check(dnnl_stream_wait(stream), "packing weights");
 }
 
 dfal_status df_onednn_conv_bind(struct df_onednn_conv *conv, const float *weight, const float *bias)
@@ -428,14 +440,6 @@ dfal_status df_onednn_conv_bind(struct df_onednn_conv *conv, const float *weight
     else
         memset(conv->bias, 0, bias_bytes);
     return status;
-}
-
-static dfal_status wrap(struct df_onednn_conv *conv, dnnl_memory_t *memory, const dnnl_memory_desc_t *md,
-                        void *data)
-{
-    if (*memory == NULL)
-        return check(dnnl_memory_create(memory, md, conv->library->engine, data), "wrapping memory");
-    return check(dnnl_memory_set_data_handle(*memory, data), "wrapping memory");
 }
 
 /* Point the queue's memory objects into its scratch memory: on first use and after it has moved. */
