@@ -15,18 +15,18 @@
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/backend.h"
+#include "base/lock.h"
 #include "base/memory.h"
 
 struct check_device {
     struct df_device base;
     struct df_device *side[2];
     bool rounds; /* one side's reals are doubles */
-    pthread_mutex_t lock;
+    struct df_lock lock;
 };
 
 struct df_buffer {
@@ -204,9 +204,9 @@ static dfal_status run_locked(struct check_device *check, int32_t queue, const s
 static dfal_status check_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
     struct check_device *check = check_of(device);
-    pthread_mutex_lock(&check->lock);
+    df_lock_take(&check->lock);
     dfal_status status = run_locked(check, queue, call);
-    pthread_mutex_unlock(&check->lock);
+    df_lock_release(&check->lock);
     return status;
 }
 
@@ -215,7 +215,7 @@ static void check_close(struct df_device *device)
     struct check_device *check = check_of(device);
     df_device_close(check->side[1]);
     df_device_close(check->side[0]);
-    pthread_mutex_destroy(&check->lock);
+    df_lock_end(&check->lock);
     df_free(check);
 }
 
@@ -245,7 +245,7 @@ static dfal_status check_open(struct df_device **out, const struct df_device_opt
     DF_TRY(split(first, sizeof first, &second, options->spec));
     struct check_device *check;
     DF_TRY(df_alloc(&check, 1, sizeof *check));
-    pthread_mutex_init(&check->lock, NULL);
+    df_lock_begin(&check->lock);
     check->base.backend = &df_backend_check;
     dfal_status status = df_device_open(&check->side[0], first, options->isa, options->queues);
     if (status == DFAL_OK)
@@ -258,6 +258,7 @@ static dfal_status check_open(struct df_device **out, const struct df_device_opt
     check->rounds = strcmp(a->backend, "ref64") == 0 || strcmp(b->backend, "ref64") == 0;
     const int32_t queues_a = check->side[0]->queue_count, queues_b = check->side[1]->queue_count;
     check->base.queue_count = queues_a < queues_b ? queues_a : queues_b;
+    check->base.wide = check->side[0]->wide || check->side[1]->wide;
     check->base.info = *a; /* A's results go on, so A's names describe them */
     snprintf(check->base.info.backend, sizeof check->base.info.backend, "check:%.11s:%.11s", a->backend,
              b->backend);
@@ -301,11 +302,11 @@ static dfal_status check_write(struct df_device *device, int32_t queue, struct d
                                int64_t count)
 {
     struct check_device *check = check_of(device);
-    pthread_mutex_lock(&check->lock);
+    df_lock_take(&check->lock);
     dfal_status status = DFAL_OK;
     for (int side = 0; side < 2 && status == DFAL_OK; side++)
         status = df_write(check->side[side], queue, side_span(to, side), from, count);
-    pthread_mutex_unlock(&check->lock);
+    df_lock_release(&check->lock);
     return status;
 }
 
@@ -313,9 +314,9 @@ static dfal_status check_read(struct df_device *device, int32_t queue, void *to,
                               int64_t count)
 {
     struct check_device *check = check_of(device);
-    pthread_mutex_lock(&check->lock);
+    df_lock_take(&check->lock);
     dfal_status status = df_read(check->side[0], queue, to, side_span(from, 0), count);
-    pthread_mutex_unlock(&check->lock);
+    df_lock_release(&check->lock);
     return status;
 }
 
@@ -323,10 +324,10 @@ static dfal_status check_read_f64(struct df_device *device, int32_t queue, doubl
                                   int64_t count)
 {
     struct check_device *check = check_of(device);
-    pthread_mutex_lock(&check->lock);
+    df_lock_take(&check->lock);
     dfal_status status =
         check->side[0]->backend->read_f64(check->side[0], queue, to, side_span(from, 0), count);
-    pthread_mutex_unlock(&check->lock);
+    df_lock_release(&check->lock);
     return status;
 }
 
@@ -379,9 +380,9 @@ static dfal_status check_layer_bind(struct df_device *device, struct df_layer *l
     struct check_device *check = check_of(device);
     if (weight.buffer == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "layer_bind: no weight was given");
-    pthread_mutex_lock(&check->lock);
+    df_lock_take(&check->lock);
     dfal_status status = bind_locked(check, layer, weight, bias);
-    pthread_mutex_unlock(&check->lock);
+    df_lock_release(&check->lock);
     return status;
 }
 
