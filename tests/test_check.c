@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/fault.h"
 #include "base/memory.h"
 
 static dfal_status run_relu(struct df_device *device, int64_t rows)
@@ -228,6 +229,59 @@ static void nothing_is_left_behind(void **state)
     assert_int_equal(df_alloc_live(), live);
 }
 
+/* Open, create, bind, run and close; everything is released whatever fails. */
+static dfal_status whole_life(const char *name)
+{
+    struct df_device *device = NULL;
+    struct df_layer *layer = NULL;
+    struct df_span x = {NULL, 0}, y = {NULL, 0}, weight = {NULL, 0};
+    struct df_layer_desc desc = {
+        .is_gemm = true, .in = {3, 1, 1}, .out = {2, 1, 1}, .group = 1, .block_rows = 8};
+    desc.window = (struct df_window){{1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}};
+    desc.forward = desc.weight_gradient = true;
+    dfal_status status = df_device_open(&device, name, "auto", 2);
+    if (status != DFAL_OK)
+        return status;
+    struct df_call call = {.op = DF_OP_gemm_fwd, .rows = 4};
+    DF_TRY_TO(done, status, df_buffer_new(device, &x, DF_TYPE_REAL, 12));
+    DF_TRY_TO(done, status, df_buffer_new(device, &y, DF_TYPE_REAL, 8));
+    DF_TRY_TO(done, status, df_buffer_new(device, &weight, DF_TYPE_REAL, 6));
+    DF_TRY_TO(done, status, device->backend->layer_create(device, &layer, &desc));
+    DF_TRY_TO(done, status, device->backend->layer_bind(device, layer, weight, (struct df_span){NULL, 0}));
+    call.layer = layer;
+    call.in[0] = x;
+    call.out[0] = y;
+    status = df_run(device, 1, &call);
+done:
+    if (layer != NULL)
+        device->backend->layer_destroy(device, layer);
+    df_buffer_drop(device, &weight);
+    df_buffer_drop(device, &y);
+    df_buffer_drop(device, &x);
+    df_device_close(device);
+    return status;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    const char *names[] = {"ref", "ref64", "check:ref:ref64", "dlopen:" PLUGIN};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const int64_t live = df_alloc_live();
+        int n = 1;
+        for (; n < 200; n++) {
+            df_fault_arm(DF_FAULT_ALLOC, n);
+            const dfal_status status = whole_life(names[i]);
+            df_fault_arm(DF_FAULT_ALLOC, 0);
+            assert_int_equal(df_alloc_live(), live);
+            if (status == DFAL_OK)
+                break;
+            assert_int_equal(status, DFAL_E_MEMORY);
+        }
+        assert_in_range(n, 2, 100);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +296,7 @@ int main(void)
         cmocka_unit_test(doubles_stay_doubles),
         cmocka_unit_test(every_op_is_described),
         cmocka_unit_test(nothing_is_left_behind),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
