@@ -319,6 +319,9 @@ DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir, const 
 DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
                                            const struct dfal_run_options *options);
 DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
+/* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a row; free
+ * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT not a run directory; E_DATA */
+DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width, bool ascii);
 /* Draw one page from run directories. */
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads back queries.csv of a run directory (RFC 4180). */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "report/report.h"
+
+#define MAX_TABLE ((size_t)1 << 30)
+enum { COLUMNS = 12 };
+
+/* Cut the record at *at into fields in place; false: it is cut short or has another number of fields. */
+static bool take_record(char **at, char *fields[COLUMNS])
+{
+    char *from = *at;
+    int count = 0;
+    for (;;) {
+        char *to = from, *begin = from;
+        bool quoted = *from == '"';
+        if (quoted)
+            from++;
+        for (;; from++) {
+            if (!*from)
+                return false;
+            if (quoted && *from == '"' && from[1] == '"')
+                from++;
+            else if (quoted && *from == '"') {
+                quoted = false;
+                continue;
+            } else if (!quoted && (*from == ',' || *from == '\n'))
+                break;
+            *to++ = *from;
+        }
+        char end = *from++;
+        *to = 0;
+        if (count == COLUMNS)
+            return false;
+        fields[count++] = begin;
+        if (end == '\n')
+            break;
+    }
+    *at = from;
+    return count == COLUMNS;
+}
+
+dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
+{
+    char *path = NULL, *text = NULL, *fields[COLUMNS];
+    size_t size = 0;
+    int64_t lines = 0;
+    dfal_status status;
+    *table = (struct df_query_table){0};
+    DF_TRY_TO(done, status, df_format(&path, "%s/queries.csv", dir));
+    DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_TABLE));
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    DF_TRY_TO(done, status, df_alloc(&table->rows, lines + 1, sizeof *table->rows));
+    char *at = text;
+    if (!take_record(&at, fields) || strcmp(fields[0], "strategy")) {
+        status = df_fail(DFAL_E_DATA, "%s: its header is not that of a query table", path);
+        goto done;
+    }
+    while (*at && take_record(&at, fields)) {
+        struct df_query_row *row = &table->rows[table->count];
+        snprintf(row->strategy, sizeof row->strategy, "%.31s", fields[0]);
+        row->trial = atoi(fields[1]);
+        row->round = atoi(fields[2]);
+        row->rank = atoi(fields[3]);
+        DF_TRY_TO(done, status, df_strdup(&row->id, fields[4]));
+        table->count++;
+        row->index = atoll(fields[5]);
+        row->score = fields[6][0] ? strtod(fields[6], NULL) : (double)NAN;
+        row->predicted = atoi(fields[8]);
+        row->confidence = strtod(fields[9], NULL);
+        row->label = atoi(fields[10]);
+        row->adversarial_class = atoi(fields[11]);
+    }
+done:
+    df_free(path);
+    df_free(text);
+    if (status != DFAL_OK)
+        df_query_table_clear(table);
+    return status;
+}
+
+void df_query_table_clear(struct df_query_table *table)
+{
+    for (int64_t i = 0; i < table->count; i++)
+        df_free(table->rows[i].id);
+    df_free(table->rows);
+    *table = (struct df_query_table){0};
+}

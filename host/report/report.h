@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One self-contained page about run directories, and the curve for a terminal. */
+#ifndef DF_REPORT_REPORT_H
+#define DF_REPORT_REPORT_H
+
+#include "base/log.h"
+#include "run/curve.h"
+
+/* What a page shows of one run directory. */
+struct df_report_run {
+    const char *dir;
+    struct df_run_config config;
+    struct df_curve curve;
+    struct df_summary_row summary[DF_MAX_STRATEGIES];
+};
+dfal_status df_report_run_read(struct df_report_run *run, const char *dir);
+void df_report_run_clear(struct df_report_run *run);
+
+/* Write the page over whatever is at path, atomically. No scripts, nothing loaded from elsewhere. A pool that is no
+ * longer where the configuration says costs its pictures, and the page says so. */
+dfal_status df_report_write(struct dfal_context *context, const char *path, const char *const *dirs,
+                            int32_t count);
+
+/* Parts of the page. number tells sections apart in ids. */
+void df_report_section(struct df_text *page, struct dfal_context *context, const struct df_report_run *run,
+                       int32_t number);
+/* Inline SVG: mean accuracy over annotations with a band of one standard error. */
+dfal_status df_plot_curve(struct df_text *page, const struct df_report_run *run, int32_t number);
+/* Figures of queries beside their twins and the difference. */
+dfal_status df_report_queries(struct df_text *page, const struct df_report_run *run);
+
+/* Round a step to 1, 2 or 5 times a power of ten, so that about `count` of them cover span. */
+double df_nice_step(double span, int count);
+/* A strategy's colour class: 0 for random (the baseline), else 1, 2, ... in the configuration's order. */
+int32_t df_report_colour(const struct df_run_config *config, int32_t strategy);
+
+/* Append a PNG data URI of [C, H, W] bytes; C is 1 or 3. */
+dfal_status df_picture_uri(struct df_text *page, const unsigned char *planes, int64_t c, int64_t h,
+                           int64_t w);
+
+/* Rows of DIR/queries.csv; ids as they stand there. */
+struct df_query_row {
+    char strategy[32];
+    int32_t trial, round, rank;
+    char *id;
+    int64_t index;
+    double score, confidence;
+    int32_t predicted, label, adversarial_class;
+};
+struct df_query_table {
+    struct df_query_row *rows;
+    int64_t count;
+};
+dfal_status df_query_table_read(struct df_query_table *table, const char *dir);
+void df_query_table_clear(struct df_query_table *table);
+
+#endif

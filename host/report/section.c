@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One run directory on the page: what came out, the curve, the table, the queries, what it was run with. */
+#include <math.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "report/report.h"
+
+enum { MAX_TEXT = 1 << 20 };
+
+static void put_difference(struct df_text *page, const struct df_summary_row *row)
+{
+    if (isnan(row->row.difference)) {
+        df_text_add(page, "<td></td><td></td>");
+        return;
+    }
+    df_text_add(page, "<td class=\"n\">%+.2f", 100 * row->row.difference);
+    if (isfinite(row->row.difference_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->row.difference_stderr);
+    df_text_add(page, "</td><td>");
+    if (isnan(row->p_value))
+        df_text_add(page, "one trial: not tested");
+    else
+        df_text_add(page, "%s (p = %.2g)", row->row.significant ? "significant" : "not significant",
+                    row->p_value);
+    df_text_add(page, "</td>");
+}
+
+/* The result in a sentence, for who reads no further. */
+static void put_verdict(struct df_text *page, const struct df_report_run *run)
+{
+    for (int32_t s = 0; s < run->config.strategy_count; s++) {
+        const struct df_summary_row *row = &run->summary[s];
+        if (isnan(row->row.difference))
+            continue;
+        df_text_add(page, "<p class=\"verdict\"><b>");
+        df_text_html(page, row->row.strategy);
+        df_text_add(page,
+                    "</b> reaches <b>%.1f %%</b> test accuracy with %lld annotations, %.1f points %s random",
+                    100 * row->row.accuracy_mean, (long long)row->row.annotations,
+                    fabs(100 * row->row.difference), row->row.difference < 0 ? "below" : "above");
+        if (isnan(row->p_value))
+            df_text_add(page, "; one trial cannot tell whether that is luck.");
+        else if (row->row.significant)
+            df_text_add(page, "; significant over %d trials (paired t test, 5 %%).", row->row.trials);
+        else
+            df_text_add(page, "; <b>not significant</b> over %d trials (paired t test, 5 %%).",
+                        row->row.trials);
+        df_text_add(page, "</p>\n");
+    }
+}
+
+static void put_table(struct df_text *page, const struct df_report_run *run)
+{
+    df_text_add(
+        page,
+        "<div class=\"wide\"><table>\n<caption>After the last round: mean and standard error over trials, in "
+        "percent</caption>\n<thead><tr><th scope=\"col\">strategy</th><th scope=\"col\">annotations</th><th "
+        "scope=\"col\">labelled rows</th><th scope=\"col\">trials</th><th scope=\"col\">accuracy</th><th "
+        "scope=\"col\">best so far</th><th scope=\"col\">against random</th><th "
+        "scope=\"col\">paired t test, 5 %%</th></tr></thead>\n<tbody>\n");
+    for (int32_t s = 0; s < run->config.strategy_count; s++) {
+        const struct df_summary_row *row = &run->summary[s];
+        df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>",
+                    df_report_colour(&run->config, s));
+        df_text_html(page, row->row.strategy);
+        df_text_add(page,
+                    "</th><td class=\"n\">%lld</td><td class=\"n\">%lld</td><td class=\"n\">%d</td><td "
+                    "class=\"n\">%.2f",
+                    (long long)row->row.annotations, (long long)row->row.labelled, row->row.trials,
+                    100 * row->row.accuracy_mean);
+        if (isfinite(row->row.accuracy_stderr))
+            df_text_add(page, " &#177; %.2f", 100 * row->row.accuracy_stderr);
+        df_text_add(page, "</td><td class=\"n\">%.2f</td>", 100 * row->row.best_mean);
+        put_difference(page, row);
+        df_text_add(page, "</tr>\n");
+    }
+    df_text_add(page, "</tbody></table></div>\n");
+}
+
+/* The curve's numbers, for who cannot see it and who wants to check it. */
+static dfal_status put_numbers(struct df_text *page, const struct df_report_run *run)
+{
+    struct df_curve_point *points[DF_MAX_STRATEGIES] = {0};
+    int64_t counts[DF_MAX_STRATEGIES] = {0}, most = 0;
+    int32_t longest = 0, n = run->config.strategy_count;
+    dfal_status status = DFAL_OK;
+    for (int32_t s = 0; s < n; s++) {
+        DF_TRY_TO(done, status,
+                  df_curve_points(&points[s], &counts[s], &run->curve, run->config.strategy[s]));
+        if (counts[s] > most) {
+            most = counts[s];
+            longest = s;
+        }
+    }
+    df_text_add(page,
+                "<details><summary>The curve in numbers</summary>\n<div class=\"wide\"><table><thead><tr><th "
+                "scope=\"col\">annotations</th>");
+    for (int32_t s = 0; s < n; s++) {
+        df_text_add(page, "<th scope=\"col\">");
+        df_text_html(page, run->config.strategy[s]);
+        df_text_add(page, "</th>");
+    }
+    df_text_add(page, "</tr></thead><tbody>\n");
+    for (int64_t i = 0; i < most; i++) {
+        df_text_add(page, "<tr><th scope=\"row\" class=\"n\">%lld</th>",
+                    (long long)points[longest][i].annotations);
+        for (int32_t s = 0; s < n; s++) {
+            df_text_add(page, "<td class=\"n\">");
+            for (int64_t k = 0; k < counts[s]; k++) {
+                if (points[s][k].annotations != points[longest][i].annotations)
+                    continue;
+                df_text_add(page, "%.2f", 100 * points[s][k].mean);
+                if (isfinite(points[s][k].standard_error))
+                    df_text_add(page, " &#177; %.2f", 100 * points[s][k].standard_error);
+            }
+            df_text_add(page, "</td>");
+        }
+        df_text_add(page, "</tr>\n");
+    }
+    df_text_add(page, "</tbody></table></div></details>\n");
+done:
+    for (int32_t s = 0; s < n; s++)
+        df_free(points[s]);
+    return status;
+}
+
+static void put_file(struct df_text *page, const char *dir, const char *name, const char *title)
+{
+    char *path = NULL, *text = NULL;
+    size_t size = 0;
+    if (df_format(&path, "%s/%s", dir, name) == DFAL_OK &&
+        df_file_read(&text, &size, path, MAX_TEXT) == DFAL_OK) {
+        df_text_add(page, "<h3>%s</h3>\n<pre>", title);
+        df_text_html(page, text);
+        df_text_add(page, "</pre>\n");
+    }
+    df_free(path);
+    df_free(text);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+void df_report_section(struct df_text *page, struct dfal_context *context, const struct df_report_run *run,
+                       int32_t number)
+{
+    const struct df_run_config *config = &run->config;
+    df_text_add(page, "<section aria-labelledby=\"s%d\">\n<h2 id=\"s%d\">", number, number);
+    df_text_html(page, base_name(config->network));
+    df_text_add(page, " on ");
+    df_text_html(page, base_name(config->train));
+    df_text_add(page, "</h2>\n");
+    put_verdict(page, run);
+    df_text_add(page, "<figure class=\"plot\">\n");
+    dfal_status status = df_plot_curve(page, run, number);
+    df_text_add(page,
+                "<figcaption>Test accuracy over annotations, mean over %d trial%s. The band is one standard "
+                "error. Each "
+                "round trains from scratch.</figcaption></figure>\n",
+                config->trials, config->trials == 1 ? "" : "s");
+    put_table(page, run);
+    if (status == DFAL_OK)
+        status = put_numbers(page, run);
+    if (page->status == DFAL_OK)
+        page->status = status;
+    int64_t before = page->size;
+    char message[DF_MESSAGE_SIZE];
+    df_message_get(message);
+    if (page->status == DFAL_OK && df_report_queries(page, run) != DFAL_OK) {
+        page->size = before;
+        page->bytes[before] = 0;
+        df_say(context, DFAL_WARNING, "report.no_pictures", DF_FIELDS(DF_TEXT("run", run->dir)),
+               "the page has no pictures of %s: %s", run->dir, dfal_last_error());
+        df_text_add(page, "<h3>Queries and their twins</h3>\n<p>No pictures: ");
+        df_text_html(page, dfal_last_error());
+        df_text_add(page, ".</p>\n");
+        df_message_set(message);
+    }
+    df_text_add(page, "<details class=\"setup\"><summary>Configuration and versions</summary>\n");
+    put_file(page, run->dir, "config.yaml", "Configuration");
+    put_file(page, run->dir, "state/identity", "Data and arithmetic");
+    df_text_add(page, "</details>\n</section>\n");
+}
