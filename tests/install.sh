@@ -59,7 +59,7 @@ LD_LIBRARY_PATH=$library "$work/program/by_pkg_config" >/dev/null || fail "the p
 foreign=$(nm -D --defined-only "$library/libdfal.so" | awk '{print $3}' | grep -v '^dfal_' || true)
 [[ -z $foreign ]] || fail "libdfal exports names that are not dfal_*: $foreign"
 # And every function of the header is there.
-for name in $(grep -oE '\bdfal_[a-z_0-9]+\(' "$prefix/include/dfal.h" | tr -d '(' | sort -u); do
+for name in $(grep -oE '\bdfal_[a-z_0-9]+\(' "$prefix/include/dfal.h" | tr -d '(' | grep -v '_fn$' | sort -u); do
     nm -D --defined-only "$library/libdfal.so" | grep -q " T $name\$" || fail "dfal.h declares $name, libdfal has it not"
 done
 
