@@ -15,3 +15,9 @@ foreach(variant "" _bug _abi)
   target_compile_definitions(test_check PRIVATE PLUGIN${suffix}="$<TARGET_FILE:df_plugin${variant}>")
   add_dependencies(test_check df_plugin${variant})
 endforeach()
+
+# The whole pipeline once more with every op compared between the reference and the cpu back end.
+foreach(name plan train deepfool)
+  add_test(NAME ${name}_checked COMMAND test_${name} check:ref:cpu)
+  set_tests_properties(${name}_checked PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
+endforeach()

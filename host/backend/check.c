@@ -5,10 +5,12 @@
  *   integers and bytes   nothing
  *   E   nothing: the same bits, any NaN equal to any NaN
  *   U   4e-7 |a| + 1e-7 block      three or four ulp; the second term is for values that cancelled
- *   L   1e-5 block                 sums of up to some thousand products in another order
+ *   L   1e-5 block + 2^-23 n m     sums of n products in another order; m bounds a product: the largest factors' one,
+ *                                  for sums that cancel
  *   S   1e-4 block                 statistics: differences of such sums
- * In every class equal values agree, and a NaN agrees only with a NaN. Where A or B computes in double (ref64), inputs
- * are rounded to float first and class E counts as U. F64 buffers of E ops are compared as bits on equal reals.
+ * In every class equal values agree. A NaN agrees only with a NaN; in L and S, where partial sums may overflow in one
+ * order alone, anything that is not finite agrees with anything that is not. Where A or B computes in double (ref64),
+ * inputs are rounded to float first and class E counts as U.
  *
  * Every run copies A's operands to B first, outputs too: cells that an op leaves alone must stay alike. One lock
  * serialises all calls: this back end is for finding faults, not for speed. */
@@ -25,7 +27,9 @@
 struct check_device {
     struct df_device base;
     struct df_device *side[2];
-    bool rounds; /* one side's reals are doubles */
+    bool rounds;      /* one side's reals are doubles */
+    void *scratch[2]; /* bytes scratch_size each, grown on demand: run() allocates nothing once warm */
+    int64_t scratch_size;
     struct df_lock lock;
 };
 
@@ -38,6 +42,7 @@ struct df_buffer {
 struct df_layer {
     struct df_layer_desc desc;
     struct df_layer *side[2];
+    double largest_weight; /* as bound */
 };
 
 static const size_t host_size[] = {[DF_TYPE_REAL] = sizeof(float),
@@ -67,51 +72,6 @@ static dfal_status span_count(int64_t *out, struct df_span span, int64_t count, 
     return DFAL_OK;
 }
 
-/* Make B's elements of a span equal to A's. */
-static dfal_status mirror(struct check_device *check, int32_t queue, struct df_span span, int64_t count)
-{
-    if (count == 0)
-        return DFAL_OK;
-    void *values;
-    DF_TRY(df_alloc(&values, count, host_size[span.buffer->type]));
-    dfal_status status = df_read(check->side[0], queue, values, side_span(span, 0), count);
-    if (status == DFAL_OK && check->rounds && span.buffer->type == DF_TYPE_REAL)
-        status = df_write(check->side[0], queue, side_span(span, 0), values, count);
-    if (status == DFAL_OK)
-        status = df_write(check->side[1], queue, side_span(span, 1), values, count);
-    df_free(values);
-    return status;
-}
-
-/* The k-th of names separated by blanks, without its "+". */
-static void operand_name(char *out, size_t size, const char *names, int k)
-{
-    for (; k > 0 && *names != '\0'; names++)
-        k -= *names == ' ';
-    snprintf(out, size, "%.*s", (int)strcspn(names, " +"), names);
-}
-
-static bool reals_agree(double a, double b, char op_class, bool rounds, double block)
-{
-    if (a == b)
-        return op_class != 'E' || rounds || signbit(a) == signbit(b);
-    if (isnan(a) || isnan(b))
-        return isnan(a) && isnan(b);
-    if (isinf(a) || isinf(b))
-        return false;
-    const double gap = fabs(a - b);
-    switch (op_class) {
-    case 'E':
-        return rounds && gap <= 4e-7 * fabs(a) + 1e-7 * block;
-    case 'U':
-        return gap <= 4e-7 * fabs(a) + 1e-7 * block + (double)FLT_MIN;
-    case 'L':
-        return gap <= 1e-5 * block + (double)FLT_MIN;
-    default:
-        return gap <= 1e-4 * block + (double)FLT_MIN;
-    }
-}
-
 static double element(const void *values, enum df_type type, int64_t i)
 {
     switch (type) {
@@ -126,19 +86,126 @@ static double element(const void *values, enum df_type type, int64_t i)
     }
 }
 
-static dfal_status compare(struct check_device *check, const struct df_op_info *info, int k,
-                           enum df_type type, const void *a, const void *b, int64_t count)
+static dfal_status reserve(struct check_device *check, int64_t count, enum df_type type)
 {
-    const bool whole = type == DF_TYPE_I32 || type == DF_TYPE_U8;
-    double block = 0;
-    for (int64_t i = 0; i < count && !whole; i++) {
-        const double size = fabs(element(a, type, i));
-        if (size > block && size <= DBL_MAX)
-            block = size;
+    const int64_t size = count * (int64_t)host_size[type];
+    if (size <= check->scratch_size)
+        return DFAL_OK;
+    check->scratch_size = 0;
+    for (int side = 0; side < 2; side++) {
+        df_free(check->scratch[side]);
+        DF_TRY(df_alloc(&check->scratch[side], size, 1));
     }
+    check->scratch_size = size;
+    return DFAL_OK;
+}
+
+/* The largest finite |value|. */
+static double largest_of(const void *values, enum df_type type, int64_t count)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double size = fabs(element(values, type, i));
+        if (size > largest && size <= DBL_MAX)
+            largest = size;
+    }
+    return largest;
+}
+
+/* Make B's elements of a span equal to A's. largest (may be NULL) gets the largest finite |value|. */
+static dfal_status mirror(struct check_device *check, int32_t queue, struct df_span span, int64_t count,
+                          double *largest)
+{
+    const enum df_type type = span.buffer->type;
+    if (count == 0)
+        return DFAL_OK;
+    DF_TRY(reserve(check, count, type));
+    void *values = check->scratch[0];
+    DF_TRY(df_read(check->side[0], queue, values, side_span(span, 0), count));
+    if (check->rounds && type == DF_TYPE_REAL)
+        DF_TRY(df_write(check->side[0], queue, side_span(span, 0), values, count));
+    if (largest != NULL)
+        *largest = largest_of(values, type, count);
+    return df_write(check->side[1], queue, side_span(span, 1), values, count);
+}
+
+/* The k-th of names separated by blanks, without its "+". */
+static void operand_name(char *out, size_t size, const char *names, int k)
+{
+    for (; k > 0 && *names != '\0'; names++)
+        k -= *names == ' ';
+    snprintf(out, size, "%.*s", (int)strcspn(names, " +"), names);
+}
+
+/* What two values of an output may differ by: relative * |a| + absolute. */
+struct tolerance {
+    double relative, absolute;
+    bool exact;    /* the same bits */
+    bool overflow; /* any two values that are not finite agree */
+};
+
+/* The share of class L for sums that cancel, from the call's largest inputs: 2^-23 n m. */
+static double cancelled(const struct df_call *call, int k, const double largest[DF_MAX_IN])
+{
+    const struct df_layer_desc *d = &call->layer->desc;
+    const double taps = d->is_gemm ? 1 : (double)d->window.kernel[0] * d->window.kernel[1] / d->group;
+    const double in = d->is_gemm ? (double)df_shape_size(d->in) : (double)d->in.c;
+    const double out = d->is_gemm ? (double)df_shape_size(d->out) : (double)d->out.c;
+    const double plane = d->is_gemm ? 1 : (double)(d->out.h * d->out.w);
+    switch (call->op) {
+    case DF_OP_conv_fwd:
+    case DF_OP_gemm_fwd:
+        return 0x1p-23 * in * taps * largest[0] * call->layer->largest_weight;
+    case DF_OP_conv_bwd:
+    case DF_OP_gemm_bwd:
+        return 0x1p-23 * out * taps * largest[0] * call->layer->largest_weight;
+    default:
+        return 0x1p-23 * (double)call->rows * plane * largest[1] * (k == 0 ? largest[0] : 1);
+    }
+}
+
+static struct tolerance tolerance_of(const struct check_device *check, const struct df_call *call, int k,
+                                     const double largest[DF_MAX_IN], double block)
+{
+    const char op_class = df_op_info[call->op].op_class;
+    if (op_class == 'E' && !check->rounds)
+        return (struct tolerance){.exact = true};
+    if (op_class == 'E' || op_class == 'U')
+        return (struct tolerance){.relative = 4e-7, .absolute = 1e-7 * block + (double)FLT_MIN};
+    if (op_class == 'S')
+        return (struct tolerance){.absolute = 1e-4 * block + (double)FLT_MIN, .overflow = true};
+    const double sums = call->layer != NULL ? cancelled(call, k, largest) : 0;
+    return (struct tolerance){.absolute = 1e-5 * block + sums + (double)FLT_MIN, .overflow = true};
+}
+
+static bool reals_agree(double a, double b, const struct tolerance *t)
+{
+    if (a == b)
+        return !t->exact || signbit(a) == signbit(b);
+    if (t->overflow && !isfinite(a) && !isfinite(b))
+        return true;
+    if (isnan(a) && isnan(b))
+        return true;
+    if (t->exact || !isfinite(a) || !isfinite(b))
+        return false;
+    return fabs(a - b) <= t->relative * fabs(a) + t->absolute;
+}
+
+static dfal_status compare(struct check_device *check, int32_t queue, const struct df_call *call, int k,
+                           int64_t count, const double largest[DF_MAX_IN])
+{
+    const struct df_op_info *info = &df_op_info[call->op];
+    const struct df_span span = call->out[k];
+    const enum df_type type = span.buffer->type;
+    const bool whole = type == DF_TYPE_I32 || type == DF_TYPE_U8;
+    DF_TRY(reserve(check, count, type));
+    const void *a = check->scratch[0], *b = check->scratch[1];
+    for (int side = 0; side < 2; side++)
+        DF_TRY(df_read(check->side[side], queue, check->scratch[side], side_span(span, side), count));
+    const struct tolerance t = tolerance_of(check, call, k, largest, largest_of(a, type, count));
     for (int64_t i = 0; i < count; i++) {
         const double x = element(a, type, i), y = element(b, type, i);
-        if (whole ? x == y : reals_agree(x, y, info->op_class, check->rounds, block))
+        if (whole ? x == y : reals_agree(x, y, &t))
             continue;
         char name[64];
         operand_name(name, sizeof name, info->outs, k);
@@ -151,39 +218,23 @@ static dfal_status compare(struct check_device *check, const struct df_op_info *
     return DFAL_OK;
 }
 
-static dfal_status compare_span(struct check_device *check, int32_t queue, const struct df_op_info *info,
-                                int k, struct df_span span, int64_t count)
-{
-    void *a = NULL, *b = NULL;
-    dfal_status status = DFAL_OK;
-    const enum df_type type = span.buffer->type;
-    DF_TRY_TO(done, status, df_alloc(&a, count, host_size[type]));
-    DF_TRY_TO(done, status, df_alloc(&b, count, host_size[type]));
-    DF_TRY_TO(done, status, df_read(check->side[0], queue, a, side_span(span, 0), count));
-    DF_TRY_TO(done, status, df_read(check->side[1], queue, b, side_span(span, 1), count));
-    status = compare(check, info, k, type, a, b, count);
-done:
-    df_free(b);
-    df_free(a);
-    return status;
-}
-
 static dfal_status run_locked(struct check_device *check, int32_t queue, const struct df_call *call)
 {
     const struct df_op_info *info = &df_op_info[call->op];
     const struct df_layer_desc *desc = call->layer != NULL ? &call->layer->desc : NULL;
     int64_t out_count[DF_MAX_OUT] = {0}, in_count;
+    double largest[DF_MAX_IN] = {0};
     for (int k = 0; k < DF_MAX_IN; k++) {
         if (call->in[k].buffer == NULL)
             continue;
         DF_TRY(span_count(&in_count, call->in[k], df_call_in_count(call, desc, k), info->name));
-        DF_TRY(mirror(check, queue, call->in[k], in_count));
+        DF_TRY(mirror(check, queue, call->in[k], in_count, &largest[k]));
     }
     for (int k = 0; k < DF_MAX_OUT; k++) {
         if (call->out[k].buffer == NULL)
             continue;
         DF_TRY(span_count(&out_count[k], call->out[k], df_call_out_count(call, desc, k), info->name));
-        DF_TRY(mirror(check, queue, call->out[k], out_count[k]));
+        DF_TRY(mirror(check, queue, call->out[k], out_count[k], NULL));
     }
     for (int side = 0; side < 2; side++) {
         struct df_call own = *call;
@@ -197,7 +248,7 @@ static dfal_status run_locked(struct check_device *check, int32_t queue, const s
     }
     for (int k = 0; k < DF_MAX_OUT; k++)
         if (call->out[k].buffer != NULL)
-            DF_TRY(compare_span(check, queue, info, k, call->out[k], out_count[k]));
+            DF_TRY(compare(check, queue, call, k, out_count[k], largest));
     return DFAL_OK;
 }
 
@@ -216,6 +267,8 @@ static void check_close(struct df_device *device)
     df_device_close(check->side[1]);
     df_device_close(check->side[0]);
     df_lock_end(&check->lock);
+    df_free(check->scratch[0]);
+    df_free(check->scratch[1]);
     df_free(check);
 }
 
@@ -365,9 +418,9 @@ static dfal_status check_layer_create(struct df_device *device, struct df_layer 
 static dfal_status bind_locked(struct check_device *check, struct df_layer *layer, struct df_span weight,
                                struct df_span bias)
 {
-    DF_TRY(mirror(check, 0, weight, df_layer_weight_count(&layer->desc)));
+    DF_TRY(mirror(check, 0, weight, df_layer_weight_count(&layer->desc), &layer->largest_weight));
     if (bias.buffer != NULL)
-        DF_TRY(mirror(check, 0, bias, df_layer_bias_count(&layer->desc)));
+        DF_TRY(mirror(check, 0, bias, df_layer_bias_count(&layer->desc), NULL));
     for (int side = 0; side < 2; side++)
         DF_TRY(check->side[side]->backend->layer_bind(check->side[side], layer->side[side],
                                                       side_span(weight, side), side_span(bias, side)));
