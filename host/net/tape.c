@@ -2,22 +2,10 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "net/program.h"
+#include "net/tape.h"
 
 /* Share of a batch's statistics in the running ones, as PyTorch counts it. */
 static const double norm_momentum = 0.1;
-
-struct df_tape {
-    struct df_plan *plan;
-    int32_t queue;
-    int64_t rows, cotangent_rows, chunk;
-    struct df_span input, cotangents, owners, dinput, unused_arg;
-    struct df_span *kept, *slots, *args;
-    struct df_span *mean, *rstd; /* [norm_count] */
-    int64_t forward_rows;        /* of the last forward */
-    bool dropping, training;     /* how the last forward ran: dropout drawn; batch statistics */
-    struct df_dropout dropout;
-};
 
 static dfal_status create_buffers(struct df_tape *tape, struct df_span **spans, const int64_t *sizes,
                                   int32_t count, enum df_type type, int64_t rows)
@@ -114,8 +102,7 @@ struct df_span df_tape_owners(struct df_tape *tape)
     return tape->owners;
 }
 
-/* Rows [first, ...) of a node's value. Slots hold the current chunk only. */
-static struct df_span value_at(const struct df_tape *tape, int32_t node, int64_t first)
+struct df_span df_tape_value_at(const struct df_tape *tape, int32_t node, int64_t first)
 {
     const struct df_plan *plan = tape->plan;
     node = df_plan_root(plan, node, tape->dropping);
@@ -129,7 +116,7 @@ static struct df_span value_at(const struct df_tape *tape, int32_t node, int64_t
 
 struct df_span df_tape_logits(struct df_tape *tape)
 {
-    return value_at(tape, tape->plan->network->output, 0);
+    return df_tape_value_at(tape, tape->plan->network->output, 0);
 }
 
 dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span *out, struct df_shape *shape)
@@ -143,15 +130,15 @@ dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span 
         DF_FAIL(DFAL_E_USAGE,
                 "The values of node '%s' are not kept where gradients or a folded network are computed",
                 name);
-    *out = value_at(tape, node, 0);
+    *out = df_tape_value_at(tape, node, 0);
     *shape = node == DF_INPUT ? plan->network->input : plan->network->nodes[node].out;
     return DFAL_OK;
 }
 
 /* ---- Forward ------------------------------------------------------------------------------- */
 
-static void set_pool(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
-                     bool forward)
+void df_tape_set_pool(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
+                      bool forward)
 {
     const struct df_node *node = &network->nodes[index];
     struct df_shape in = node->inputs[0] == DF_INPUT ? network->input : network->nodes[node->inputs[0]].out;
@@ -172,7 +159,7 @@ static void set_pool(struct df_call *call, const struct df_network *network, int
     call->p.pool.count_pad = node->count_include_pad;
 }
 
-static void set_norm(struct df_call *call, const struct df_node *node, int64_t rows)
+void df_tape_set_norm(struct df_call *call, const struct df_node *node, int64_t rows)
 {
     call->rows = node->out.c;
     call->cols = rows;
@@ -182,14 +169,14 @@ static void set_norm(struct df_call *call, const struct df_node *node, int64_t r
     call->p.bn.momentum = norm_momentum;
 }
 
-static void set_affine(struct df_call *call, const struct df_node *node, int64_t rows)
+void df_tape_set_affine(struct df_call *call, const struct df_node *node, int64_t rows)
 {
     call->rows = rows * node->out.c;
     call->cols = node->out.h * node->out.w;
     call->p.channel.channels = (int32_t)node->out.c;
 }
 
-static void set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index)
+void df_tape_set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index)
 {
     call->op = DF_OP_dropout;
     call->p.dropout.seed = tape->dropout.seed;
@@ -200,7 +187,7 @@ static void set_dropout(struct df_call *call, const struct df_tape *tape, int32_
     call->p.dropout.rate = tape->plan->network->nodes[index].ratio;
 }
 
-static dfal_status run(const struct df_tape *tape, const struct df_call *call)
+dfal_status df_tape_run(const struct df_tape *tape, const struct df_call *call)
 {
     return df_run(tape->plan->device, tape->queue, call);
 }
@@ -212,20 +199,20 @@ static dfal_status forward_norm(struct df_tape *tape, int32_t index, struct df_c
     const struct df_plan_node *own = &plan->nodes[index];
     if (!tape->training) {
         call->op = DF_OP_affine_fwd;
-        set_affine(call, node, rows);
+        df_tape_set_affine(call, node, rows);
         call->in[1] = own->scale;
         call->in[2] = own->shift;
-        return run(tape, call);
+        return df_tape_run(tape, call);
     }
     call->op = DF_OP_bn_train_fwd;
-    set_norm(call, node, rows);
+    df_tape_set_norm(call, node, rows);
     call->out[1] = tape->mean[own->norm];
     call->out[2] = tape->rstd[own->norm];
     call->out[3] = df_at(plan->statistics, own->statistics_at);
     call->out[4] = df_at(plan->statistics, own->statistics_at + node->out.c);
     call->in[1] = df_at(plan->parameters, own->parameter_at);
     call->in[2] = df_at(plan->parameters, own->parameter_at + node->out.c);
-    return run(tape, call);
+    return df_tape_run(tape, call);
 }
 
 static dfal_status forward_concat(struct df_tape *tape, int32_t index, int64_t first, int64_t rows)
@@ -236,12 +223,12 @@ static dfal_status forward_concat(struct df_tape *tape, int32_t index, int64_t f
     for (int32_t j = 0; j < node->input_count; j++) {
         int64_t size = df_value_size(network, node->inputs[j]);
         struct df_call call = {.op = DF_OP_copy_cols, .rows = rows, .cols = size};
-        call.out[0] = value_at(tape, index, first);
-        call.in[0] = value_at(tape, node->inputs[j], first);
+        call.out[0] = df_tape_value_at(tape, index, first);
+        call.in[0] = df_tape_value_at(tape, node->inputs[j], first);
         call.p.cols.y_stride = width;
         call.p.cols.y_begin = begin;
         call.p.cols.x_stride = size;
-        DF_TRY(run(tape, &call));
+        DF_TRY(df_tape_run(tape, &call));
         begin += size;
     }
     return DFAL_OK;
@@ -255,8 +242,8 @@ static dfal_status forward_node(struct df_tape *tape, int32_t index, int64_t fir
     if (df_plan_root(plan, index, tape->dropping) != index)
         return DFAL_OK;
     struct df_call call = {.rows = rows, .cols = df_value_size(plan->network, index), .layer = own->layer};
-    call.out[0] = value_at(tape, index, first);
-    call.in[0] = value_at(tape, node->inputs[0], first);
+    call.out[0] = df_tape_value_at(tape, index, first);
+    call.in[0] = df_tape_value_at(tape, node->inputs[0], first);
     switch (node->op) {
     case DF_NODE_CONV:
         call.op = DF_OP_conv_fwd;
@@ -269,31 +256,31 @@ static dfal_status forward_node(struct df_tape *tape, int32_t index, int64_t fir
         break;
     case DF_NODE_MAX_POOL:
         call.op = DF_OP_maxpool_fwd;
-        set_pool(&call, plan->network, index, rows, true);
+        df_tape_set_pool(&call, plan->network, index, rows, true);
         call.out[1] =
             own->arg < 0 ? tape->unused_arg : df_at(tape->args[own->arg], first * plan->arg_size[own->arg]);
         break;
     case DF_NODE_AVERAGE_POOL:
     case DF_NODE_GLOBAL_AVERAGE_POOL:
         call.op = DF_OP_avgpool_fwd;
-        set_pool(&call, plan->network, index, rows, true);
+        df_tape_set_pool(&call, plan->network, index, rows, true);
         break;
     case DF_NODE_BATCH_NORM:
         return forward_norm(tape, index, &call, rows);
     case DF_NODE_DROPOUT:
-        set_dropout(&call, tape, index);
+        df_tape_set_dropout(&call, tape, index);
         call.p.dropout.first_row += first;
         break;
     case DF_NODE_ADD:
         call.op = DF_OP_add_fwd;
-        call.in[1] = value_at(tape, node->inputs[1], first);
+        call.in[1] = df_tape_value_at(tape, node->inputs[1], first);
         break;
     case DF_NODE_CONCAT:
         return forward_concat(tape, index, first, rows);
     default:
         DF_FAIL(DFAL_E_INTERNAL, "Node '%s' has no forward op", node->name);
     }
-    return run(tape, &call);
+    return df_tape_run(tape, &call);
 }
 
 static dfal_status forward(struct df_tape *tape, int64_t n)
@@ -322,200 +309,4 @@ dfal_status df_tape_forward_dropout(struct df_tape *tape, int64_t n, const struc
     tape->training = (tape->plan->uses & DF_PLAN_TRAIN) != 0;
     tape->dropout = *dropout;
     return forward(tape, n);
-}
-
-/* ---- Backward ------------------------------------------------------------------------------ */
-
-/* One run of a program: rows [first, first + rows) of the cotangents. */
-struct pass {
-    struct df_tape *tape;
-    int64_t first, rows;
-    struct df_span dlogits;  /* of the whole call */
-    struct df_span owners;   /* of this pass's rows; absent: row i belongs to sample i */
-    struct df_span gradient; /* of the parameters */
-};
-
-static struct df_span place_at(const struct pass *pass, struct df_place place)
-{
-    const struct df_plan *plan = pass->tape->plan;
-    switch (place.kind) {
-    case DF_PLACE_SLOT:
-        return pass->tape->slots[place.index];
-    case DF_PLACE_COTANGENT:
-        return df_at(pass->dlogits, pass->first * plan->network->class_count);
-    case DF_PLACE_DINPUT:
-        return df_at(pass->tape->dinput, pass->first * df_plan_input_size(plan));
-    default:
-        return (struct df_span){NULL, 0};
-    }
-}
-
-static dfal_status copy(const struct pass *pass, struct df_span to, struct df_span from, int64_t width,
-                        int64_t begin, int64_t size)
-{
-    struct df_call call = {
-        .op = DF_OP_copy_cols, .rows = pass->rows, .cols = size, .out = {to}, .in = {from}};
-    call.p.cols.y_stride = size;
-    call.p.cols.x_stride = width;
-    call.p.cols.x_begin = begin;
-    return run(pass->tape, &call);
-}
-
-static dfal_status vjp_norm(const struct pass *pass, const struct df_step *step, struct df_call *call)
-{
-    const struct df_tape *tape = pass->tape;
-    const struct df_node *node = &tape->plan->network->nodes[step->node];
-    const struct df_plan_node *own = &tape->plan->nodes[step->node];
-    if (!pass->gradient.buffer) {
-        call->op = DF_OP_affine_bwd;
-        set_affine(call, node, pass->rows);
-        call->in[1] = own->scale;
-        return run(tape, call);
-    }
-    if (!tape->training)
-        DF_FAIL(DFAL_E_INTERNAL, "Node '%s' is frozen: its parameters' gradients need a forward that trains",
-                node->name);
-    call->op = DF_OP_bn_train_bwd;
-    set_norm(call, node, pass->rows);
-    call->out[1] = df_at(pass->gradient, own->parameter_at);
-    call->out[2] = df_at(pass->gradient, own->parameter_at + node->out.c);
-    call->in[1] = value_at(tape, node->inputs[0], 0);
-    call->in[2] = tape->mean[own->norm];
-    call->in[3] = tape->rstd[own->norm];
-    call->in[4] = df_at(tape->plan->parameters, own->parameter_at);
-    return run(tape, call);
-}
-
-static dfal_status vjp_concat(const struct pass *pass, const struct df_step *step, const struct df_call *call)
-{
-    const struct df_network *network = pass->tape->plan->network;
-    const struct df_node *node = &network->nodes[step->node];
-    int64_t begin = 0;
-    for (int32_t j = 0; j < step->input; j++)
-        begin += df_value_size(network, node->inputs[j]);
-    return copy(pass, call->out[0], call->in[0], df_value_size(network, step->node), begin,
-                df_value_size(network, node->inputs[step->input]));
-}
-
-static dfal_status vjp(const struct pass *pass, const struct df_step *step)
-{
-    const struct df_tape *tape = pass->tape;
-    const struct df_plan *plan = tape->plan;
-    const struct df_node *node = &plan->network->nodes[step->node];
-    const struct df_plan_node *own = &plan->nodes[step->node];
-    struct df_call call = {
-        .rows = pass->rows, .cols = df_value_size(plan->network, step->node), .layer = own->layer};
-    call.out[0] = place_at(pass, step->to);
-    call.in[0] = place_at(pass, step->from);
-    switch (node->op) {
-    case DF_NODE_CONV:
-        call.op = DF_OP_conv_bwd;
-        break;
-    case DF_NODE_GEMM:
-        call.op = DF_OP_gemm_bwd;
-        break;
-    case DF_NODE_RELU:
-        call.op = DF_OP_relu_bwd;
-        call.in[1] = value_at(tape, step->node, 0);
-        call.in[2] = pass->owners;
-        break;
-    case DF_NODE_MAX_POOL:
-        call.op = DF_OP_maxpool_bwd;
-        set_pool(&call, plan->network, step->node, pass->rows, false);
-        call.in[1] = tape->args[own->arg];
-        call.in[2] = pass->owners;
-        break;
-    case DF_NODE_AVERAGE_POOL:
-    case DF_NODE_GLOBAL_AVERAGE_POOL:
-        call.op = DF_OP_avgpool_bwd;
-        set_pool(&call, plan->network, step->node, pass->rows, false);
-        break;
-    case DF_NODE_BATCH_NORM:
-        return vjp_norm(pass, step, &call);
-    case DF_NODE_DROPOUT:
-        if (!tape->dropping) {
-            if (step->from.kind == step->to.kind && step->from.index == step->to.index)
-                return DFAL_OK;
-            return copy(pass, call.out[0], call.in[0], call.cols, 0, call.cols);
-        }
-        set_dropout(&call, tape, step->node);
-        break;
-    case DF_NODE_CONCAT:
-        return vjp_concat(pass, step, &call);
-    default:
-        DF_FAIL(DFAL_E_INTERNAL, "Node '%s' has no backward op", node->name);
-    }
-    return run(tape, &call);
-}
-
-static dfal_status parameters(const struct pass *pass, const struct df_step *step)
-{
-    const struct df_plan *plan = pass->tape->plan;
-    const struct df_node *node = &plan->network->nodes[step->node];
-    const struct df_plan_node *own = &plan->nodes[step->node];
-    struct df_call call = {.op = node->op == DF_NODE_CONV ? DF_OP_conv_wgrad : DF_OP_gemm_wgrad,
-                           .rows = pass->rows,
-                           .layer = own->layer};
-    call.out[0] = df_at(pass->gradient, own->parameter_at);
-    call.out[1] = df_at(call.out[0], node->parameter[DF_WEIGHT].count);
-    call.in[0] = value_at(pass->tape, node->inputs[0], 0);
-    call.in[1] = place_at(pass, step->from);
-    return run(pass->tape, &call);
-}
-
-static dfal_status run_program(const struct pass *pass, const struct df_program *program)
-{
-    for (int32_t i = 0; i < program->count; i++) {
-        const struct df_step *step = &program->steps[i];
-        struct df_span from = place_at(pass, step->from), to = place_at(pass, step->to);
-        struct df_call add = {
-            .op = DF_OP_accumulate, .rows = pass->rows, .cols = step->size, .out = {to}, .in = {from}};
-        switch (step->kind) {
-        case DF_STEP_VJP:
-            DF_TRY(vjp(pass, step));
-            break;
-        case DF_STEP_PARAMETERS:
-            DF_TRY(parameters(pass, step));
-            break;
-        case DF_STEP_COPY:
-            DF_TRY(copy(pass, to, from, step->size, 0, step->size));
-            break;
-        case DF_STEP_ADD:
-            DF_TRY(run(pass->tape, &add));
-            break;
-        }
-    }
-    return DFAL_OK;
-}
-
-dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_span *dinput)
-{
-    if (n < 0 || n > tape->cotangent_rows)
-        DF_FAIL(DFAL_E_INTERNAL, "An input gradient of %lld cotangents runs on a tape of %lld", (long long)n,
-                (long long)tape->cotangent_rows);
-    if (tape->dropping)
-        DF_FAIL(DFAL_E_INTERNAL,
-                "An input gradient follows a forward that drew dropout, expected one without");
-    for (int64_t first = 0; first < n; first += tape->chunk) {
-        struct pass pass = {.tape = tape,
-                            .first = first,
-                            .rows = n - first < tape->chunk ? n - first : tape->chunk,
-                            .dlogits = tape->cotangents,
-                            .owners = df_at(tape->owners, first)};
-        DF_TRY(run_program(&pass, &tape->plan->input_gradient));
-    }
-    *dinput = tape->dinput;
-    return DFAL_OK;
-}
-
-dfal_status df_tape_parameter_gradient(struct df_tape *tape, int64_t n, struct df_span dlogits,
-                                       struct df_span gradient)
-{
-    if (!(tape->plan->uses & DF_PLAN_TRAIN))
-        DF_FAIL(DFAL_E_INTERNAL, "Parameter gradients were asked of a plan that does not train");
-    if (n != tape->forward_rows)
-        DF_FAIL(DFAL_E_INTERNAL, "Parameter gradients of %lld rows follow a forward of %lld", (long long)n,
-                (long long)tape->forward_rows);
-    struct pass pass = {.tape = tape, .rows = n, .dlogits = dlogits, .gradient = gradient};
-    return run_program(&pass, &tape->plan->parameter_gradient);
 }
