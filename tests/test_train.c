@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -541,15 +542,54 @@ static void test_against_double(void **state)
     df_device_close(oracle);
 }
 
+/* Every allocation may fail: an error, no leak, and the network as it was. */
+static void test_allocations(void **state)
+{
+    const struct df_device *given = *state;
+    struct df_network *network = test_chain();
+    struct data data;
+    struct df_training_options options;
+    struct df_training_result result;
+    float *before = flat(network);
+    data_create(&data, 12, network->input, network->class_count, 0.5);
+    df_training_options_init(&options);
+    options.epochs = 1;
+    options.validation = 0.3;
+    int64_t live = df_alloc_live(), failed = 0;
+    for (int64_t n = 1;; n++) {
+        struct dfal_context *context = context_create();
+        struct df_device *device = test_device_open(given->info.backend, 2);
+        df_fault_arm(DF_FAULT_ALLOC, n);
+        dfal_status status =
+            df_train(context, device, network, &data.set, &options, NULL, NULL, NULL, &result);
+        df_fault_arm(DF_FAULT_ALLOC, 0);
+        df_device_close(device);
+        dfal_context_destroy(context);
+        assert_int_equal(df_alloc_live(), live);
+        if (status == DFAL_OK)
+            break;
+        assert_int_equal(status, DFAL_E_MEMORY);
+        float *after = flat(network);
+        test_same_floats("network", after, before, df_network_parameter_count(network));
+        df_free(after);
+        failed++;
+    }
+    assert_true(failed > 50);
+    df_free(before);
+    data_clear(&data);
+    df_network_destroy(network);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd_exact),  cmocka_unit_test(test_adam_exact),
-        cmocka_unit_test(test_long_batch), cmocka_unit_test(test_learns),
-        cmocka_unit_test(test_queues),     cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_early_stop), cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_stop),       cmocka_unit_test(test_no_epochs),
-        cmocka_unit_test(test_bad_input),  cmocka_unit_test(test_against_double),
+        cmocka_unit_test(test_sgd_exact),   cmocka_unit_test(test_adam_exact),
+        cmocka_unit_test(test_long_batch),  cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_queues),      cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_early_stop),  cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_stop),        cmocka_unit_test(test_no_epochs),
+        cmocka_unit_test(test_bad_input),   cmocka_unit_test(test_against_double),
+        cmocka_unit_test(test_allocations),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }
