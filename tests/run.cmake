@@ -2,3 +2,6 @@
 df_test(strategy LINK df_strategy)
 df_test(config LINK df_run)
 df_test(statistics LINK df_run)
+set(api ${PROJECT_SOURCE_DIR}/host/api)
+df_test(run SOURCES run_fixture.c ${api}/run.c LINK df_report LABELS quick threads)
+df_test(select SOURCES run_fixture.c ${api}/select.c LINK df_report LABELS quick threads)

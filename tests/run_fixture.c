@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run_fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "store/network_file.h"
+#include "store/pool.h"
+
+enum { PIXELS = WORLD_SIZE * WORLD_SIZE };
+
+/* Class 0: a horizontal bar, 1: a vertical bar, 2: a block; position and noise by the sample's number. */
+static int32_t draw(unsigned char *image, int64_t number)
+{
+    int32_t label = (int32_t)(df_random_bits(42, DF_STREAM_SYNTH_TRAIN, (uint64_t)number) % WORLD_CLASSES);
+    int at = 2 + (int)(df_random_bits(43, DF_STREAM_SYNTH_TRAIN, (uint64_t)number) % 6);
+    for (int i = 0; i < PIXELS; i++) {
+        int y = i / WORLD_SIZE, x = i % WORLD_SIZE;
+        bool on = label == 0 ? y == at : label == 1 ? x == at : abs(x - at) < 2 && abs(y - at) < 2;
+        image[i] =
+            (unsigned char)((on ? 150 : 20) +
+                            df_random_bits(44, DF_STREAM_SYNTH_TRAIN, (uint64_t)(number * PIXELS + i)) % 80);
+    }
+    return label;
+}
+
+void world_pool(const char *path, int64_t count, int64_t first, int flags)
+{
+    unsigned char *images = calloc((size_t)count, PIXELS);
+    float *reals = calloc((size_t)count * PIXELS, sizeof *reals);
+    int32_t *labels = calloc((size_t)count, sizeof *labels);
+    char(*names)[48] = calloc((size_t)count, sizeof *names);
+    const char **ids = calloc((size_t)count, sizeof *ids);
+    static const char *const classes[WORLD_CLASSES] = {"<b>bar</b>", "=2+3", "blob & co"};
+    for (int64_t i = 0; i < count; i++) {
+        int64_t number = (flags & POOL_TWICE) && i == 7 ? first + 3 : first + i;
+        labels[i] = draw(images + i * PIXELS, number);
+        for (int k = 0; k < PIXELS; k++)
+            reals[i * PIXELS + k] = (float)images[i * PIXELS + k] / 255;
+        snprintf(names[i], sizeof names[i], i % 2 ? "=row,%lld" : "<script>\"%lld\"</script>", (long long)i);
+        ids[i] = names[i];
+    }
+    if (flags & POOL_NAN)
+        reals[5 * PIXELS + 17] = NAN;
+    struct df_pool_spec spec = {
+        .count = count,
+        .shape = {1, WORLD_SIZE, WORLD_SIZE},
+        .raw = flags & POOL_F32 ? DF_RAW_F32 : DF_RAW_U8,
+        .class_count = WORLD_CLASSES,
+        .has_labels = !(flags & POOL_NO_LABELS),
+        .ids = flags & POOL_IDS ? ids : NULL,
+        .classes = classes,
+    };
+    struct df_pool_writer *writer = NULL;
+    test_ok(df_pool_create(&writer, path, &spec, true));
+    test_ok(df_pool_append(writer, flags & POOL_F32 ? (void *)reals : (void *)images,
+                           flags & POOL_NO_LABELS ? NULL : labels, count));
+    test_ok(df_pool_finish(writer));
+    free(images);
+    free(reals);
+    free(labels);
+    free(names);
+    free(ids);
+}
+
+void world_network(const char *path, uint64_t seed)
+{
+    struct df_network *net = NULL;
+    int32_t conv, relu, pool, drop, flat, dense;
+    test_ok(df_network_create(&net, (struct df_shape){1, WORLD_SIZE, WORLD_SIZE}, WORLD_CLASSES));
+    test_ok(df_network_add(net, &conv, "conv", DF_NODE_CONV, (int32_t[]){DF_INPUT}, 1));
+    net->nodes[conv].parameter[DF_WEIGHT].rank = 4;
+    memcpy(net->nodes[conv].parameter[DF_WEIGHT].dims, (int64_t[]){6, 1, 3, 3}, 4 * sizeof(int64_t));
+    net->nodes[conv].window.kernel[0] = net->nodes[conv].window.kernel[1] = 3;
+    test_ok(df_network_add(net, &relu, "relu", DF_NODE_RELU, &conv, 1));
+    test_ok(df_network_add(net, &pool, "pool", DF_NODE_MAX_POOL, &relu, 1));
+    for (int i = 0; i < 2; i++)
+        net->nodes[pool].window.kernel[i] = net->nodes[pool].window.stride[i] = 2;
+    test_ok(df_network_add(net, &drop, "drop", DF_NODE_DROPOUT, &pool, 1));
+    net->nodes[drop].ratio = 0.25;
+    test_ok(df_network_add(net, &flat, "flat", DF_NODE_FLATTEN, &drop, 1));
+    test_ok(df_network_add(net, &dense, "dense", DF_NODE_GEMM, &flat, 1));
+    net->nodes[dense].parameter[DF_WEIGHT].rank = 2;
+    memcpy(net->nodes[dense].parameter[DF_WEIGHT].dims, (int64_t[]){WORLD_CLASSES, 96}, 2 * sizeof(int64_t));
+    net->output = dense;
+    test_ok(df_network_infer(net));
+    test_ok(df_network_initialise(net, seed));
+    df_free(net->scale);
+    df_free(net->offset);
+    net->affine_count = 1;
+    test_ok(df_alloc(&net->scale, 1, sizeof(double)));
+    test_ok(df_alloc(&net->offset, 1, sizeof(double)));
+    net->scale[0] = 1.0 / 255;
+    struct df_provenance provenance = {"", "", "ref", "layers", "", "", seed};
+    test_ok(df_network_save(net, path, true, &provenance));
+    df_network_destroy(net);
+}
+
+void world_create(struct world *world)
+{
+    test_folder_create(world->folder);
+    test_join(world->train, world->folder, "train.h5");
+    test_join(world->test, world->folder, "test.h5");
+    test_join(world->net, world->folder, "net.h5");
+    world_pool(world->train, 60, 0, POOL_IDS);
+    world_pool(world->test, 30, 1000, POOL_U8);
+    world_network(world->net, 5);
+}
+
+void world_remove(struct world *world)
+{
+    test_folder_remove(world->folder);
+}
+
+dfal_context *world_context(const char *backend, int32_t threads, dfal_event_fn *event, void *user)
+{
+    struct dfal_context_options options;
+    dfal_context *context = NULL;
+    dfal_context_options_init(&options);
+    options.backend = backend;
+    options.threads = threads;
+    options.event = event;
+    options.event_user = user;
+    test_ok(dfal_context_create(&context, &options));
+    return context;
+}
+
+char *world_read(const char *folder, const char *name)
+{
+    char path[TEST_PATH];
+    test_join(path, folder, name);
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        test_fail("%s cannot be read", path);
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    rewind(file);
+    char *text = calloc((size_t)size + 1, 1);
+    if (fread(text, 1, (size_t)size, file) != (size_t)size)
+        test_fail("%s cannot be read", path);
+    fclose(file);
+    return text;
+}
+
+void world_strip_seconds(char *curve)
+{
+    char *to = curve;
+    for (char *from = curve; *from;) {
+        char *end = strchr(from, '\n'), *cut = end;
+        for (int commas = 0; commas < 2; commas += *cut == ',')
+            cut--;
+        memmove(to, from, (size_t)(cut - from));
+        to += cut - from;
+        *to++ = '\n';
+        from = end + 1;
+    }
+    *to = 0;
+}
+
+bool world_exists(const char *folder, const char *name)
+{
+    char path[TEST_PATH];
+    struct stat info;
+    test_join(path, folder, name);
+    return !stat(path, &info);
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Selection: who is a candidate, the same rows whatever the order, batch and threads, scores files taken over, twins,
+ * near-duplicates. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "report/report.h"
+#include "run/select.h"
+#include "run_fixture.h"
+#include "score/pass.h"
+#include "store/table.h"
+
+static struct world world;
+static const char *backends[TEST_BACKENDS];
+static int backend_count;
+
+enum { ALL = 60 };
+
+struct heard {
+    int duplicates, nonfinite, simulated, few;
+    int64_t pair[2];
+};
+
+static void hear(void *user, const struct dfal_event *event)
+{
+    struct heard *heard = user;
+    heard->nonfinite += !strcmp(event->name, "select.nonfinite");
+    heard->simulated += !strcmp(event->name, "select.simulated");
+    heard->few += !strcmp(event->name, "select.few");
+    if (!strcmp(event->name, "select.near_duplicate")) {
+        heard->duplicates++;
+        heard->pair[0] = event->fields[1].integer;
+        heard->pair[1] = event->fields[3].integer;
+    }
+}
+
+struct queries {
+    int64_t count, index[ALL];
+    double score[ALL];
+    int32_t label[ALL];
+};
+
+static void take(void *user, const struct dfal_query *query)
+{
+    struct queries *queries = user;
+    assert_int_equal(query->rank, queries->count + 1);
+    assert_true(query->confidence > 0 && query->confidence <= 1);
+    assert_in_range(query->predicted, 0, WORLD_CLASSES - 1);
+    queries->score[queries->count] = query->score;
+    queries->label[queries->count] = query->label;
+    queries->index[queries->count++] = query->index;
+}
+
+static dfal_status select_into(const char *name, const char *backend, int32_t threads, const char *pool,
+                               const struct dfal_select_options *options, struct queries *queries,
+                               struct heard *heard)
+{
+    char out[TEST_PATH];
+    struct queries local;
+    test_join(out, world.folder, name);
+    remove(out);
+    queries = queries ? queries : &local;
+    queries->count = 0;
+    dfal_context *context = world_context(backend, threads, heard ? hear : NULL, heard);
+    dfal_status status = dfal_select(context, out, world.net, pool, options, take, queries);
+    dfal_context_destroy(context);
+    return status;
+}
+
+static struct dfal_select_options select_options(const char *strategy, int64_t count)
+{
+    struct dfal_select_options options;
+    dfal_select_options_init(&options);
+    options.strategy = strategy;
+    options.count = count;
+    return options;
+}
+
+static void test_same_bytes(void **state)
+{
+    (void)state;
+    static const char *const strategies[] = {"dfal", "random"};
+    for (int b = 0; b < backend_count; b++) {
+        for (int s = 0; s < 2; s++) {
+            struct dfal_select_options options = select_options(strategies[s], 12);
+            options.subsample = 40;
+            test_ok(select_into("a.csv", backends[b], 1, world.train, &options, NULL, NULL));
+            char *expected = world_read(world.folder, "a.csv");
+            static const int64_t batches[] = {1, 7, 64};
+            for (int i = 0; i < 3; i++) {
+                options.score.batch = batches[i];
+                test_ok(select_into("b.csv", backends[b], 1 + i % 2, world.train, &options, NULL, NULL));
+                char *found = world_read(world.folder, "b.csv");
+                assert_string_equal(found, expected);
+                free(found);
+            }
+            assert_memory_equal(expected, DF_QUERY_COLUMNS "\n", strlen(DF_QUERY_COLUMNS) + 1);
+            free(expected);
+        }
+    }
+}
+
+/* df_select gets the candidates in any order, with others missing. */
+static void test_order(void **state)
+{
+    (void)state;
+    struct df_pool *pool = NULL;
+    struct df_network *network = NULL;
+    struct df_device *device = NULL;
+    struct df_selection first, second;
+    int64_t order[ALL];
+    dfal_context *context = world_context(backends[0], 2, NULL, NULL);
+    test_ok(df_pool_open(&pool, world.train, NULL));
+    test_ok(df_network_for_pool(&network, context, world.net, pool));
+    test_ok(df_context_device(context, &device));
+    struct df_selection_options options = {
+        .strategy = &df_strategy_dfal, .count = 20, .seed = 3, .twins = true};
+    test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
+    for (int i = 0; i < ALL; i++)
+        order[i] = i;
+    test_ok(df_select(context, device, network, pool, order, ALL, &options, &first));
+    assert_int_equal(first.count, 20);
+    test_ok(df_random_permutation(order, ALL, 9, DF_STREAM_SHUFFLE, 0));
+    test_ok(df_select(context, device, network, pool, order, ALL, &options, &second));
+    assert_memory_equal(first.index, second.index, 20 * sizeof *first.index);
+    assert_memory_equal(first.twin, second.twin, (size_t)(20 * first.size) * sizeof *first.twin);
+    df_selection_clear(&second);
+    /* Ranks ascend, and leaving out a row that was not chosen moves nobody. */
+    int64_t n = 0;
+    for (int i = 1; i < 20; i++)
+        assert_true(first.score[i] >= first.score[i - 1]);
+    for (int i = 0; i < ALL; i++) {
+        bool chosen = false;
+        for (int k = 0; k < 20; k++)
+            chosen = chosen || first.index[k] == i;
+        if (chosen || i % 2)
+            order[n++] = i;
+    }
+    test_ok(df_select(context, device, network, pool, order, n, &options, &second));
+    assert_memory_equal(first.index, second.index, 20 * sizeof *first.index);
+    df_selection_clear(&second);
+    /* A twin crosses the boundary it was sent over: another class for the network, at the distance of its score. */
+    void *raw = malloc(df_pool_row_bytes(pool));
+    float *x = malloc((size_t)first.size * sizeof *x);
+    for (int i = 0; i < 20; i++) {
+        if (first.status[i] != DFAL_SCORE_OK)
+            continue;
+        double sum = 0;
+        assert_int_not_equal(first.adversarial_class[i], first.predicted[i]);
+        test_ok(df_pool_gather(pool, raw, &first.index[i], 1));
+        df_pool_decode(pool, x, raw, 1);
+        for (int64_t k = 0; k < first.size; k++)
+            sum += pow((double)first.twin[i * first.size + k] - x[k], 2);
+        if (!(fabs(sqrt(sum) - first.score[i]) <= 1e-4 * first.score[i] + 1e-6))
+            test_fail("twin %d lies %g away, its score is %g", i, sqrt(sum), first.score[i]);
+    }
+    free(raw);
+    free(x);
+    df_selection_clear(&first);
+    options.count = 5;
+    test_ok(df_select(context, device, network, pool, NULL, 0, &options, &first));
+    assert_int_equal(first.count, 0);
+    df_selection_clear(&first);
+    df_network_destroy(network);
+    df_pool_close(pool);
+    dfal_context_destroy(context);
+}
+
+/* A strategy that wants logits gets them; one that wants more is told so. */
+static dfal_status rank_logits(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
+                               int64_t *chosen)
+{
+    double score[ALL];
+    for (int64_t i = 0; i < candidates->count; i++)
+        score[i] = candidates->logits[i * candidates->class_count + 1];
+    return df_rank_by_score(score, true, candidates, q, choices, chosen);
+}
+
+static void test_needs(void **state)
+{
+    (void)state;
+    struct df_pool *pool = NULL;
+    struct df_network *network = NULL;
+    struct df_device *device = NULL;
+    struct df_selection selection;
+    int64_t rows[ALL];
+    const struct df_strategy logits = {.name = "logit", .needs = DF_NEED_LOGITS, .rank = rank_logits};
+    const struct df_strategy features = {.name = "feature", .needs = DF_NEED_FEATURES, .rank = rank_logits};
+    dfal_context *context = world_context(backends[0], 1, NULL, NULL);
+    test_ok(df_pool_open(&pool, world.train, NULL));
+    test_ok(df_network_for_pool(&network, context, world.net, pool));
+    test_ok(df_context_device(context, &device));
+    for (int i = 0; i < ALL; i++)
+        rows[i] = i;
+    struct df_selection_options options = {.strategy = &logits, .count = ALL};
+    test_ok(df_select(context, device, network, pool, rows, ALL, &options, &selection));
+    assert_int_equal(selection.count, ALL);
+    for (int i = 1; i < ALL; i++)
+        assert_true(selection.score[i] <= selection.score[i - 1] && selection.adversarial_class[i] == -1);
+    df_selection_clear(&selection);
+    options.strategy = &features;
+    test_error(df_select(context, device, network, pool, rows, ALL, &options, &selection), DFAL_E_UNAVAILABLE,
+               "feature");
+    df_network_destroy(network);
+    df_pool_close(pool);
+    dfal_context_destroy(context);
+}
+
+static void write_text(char path[TEST_PATH], const char *name, const char *text)
+{
+    test_join(path, world.folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void test_left_out(void **state)
+{
+    (void)state;
+    char pool[TEST_PATH], labels[TEST_PATH];
+    struct queries queries;
+    struct heard heard = {0};
+    test_join(pool, world.folder, "plain.h5");
+    world_pool(pool, ALL, 0, POOL_NO_LABELS | POOL_F32 | POOL_NAN | POOL_IDS);
+    write_text(labels, "labels.csv",
+               "id,label,status\n\"<script>\"\"0\"\"</script>\",1,\n\"=row,3\",0,label\n\"=row,9\",,skip\n");
+    const char *files[] = {labels};
+    static const char *const strategies[] = {"dfal", "random"};
+    for (int s = 0; s < 2; s++) {
+        struct dfal_select_options options = select_options(strategies[s], 100);
+        options.score.pool.label_files = files;
+        options.score.pool.label_file_count = 1;
+        heard = (struct heard){0};
+        test_ok(select_into("left.csv", backends[0], 1, pool, &options, &queries, &heard));
+        assert_int_equal(queries.count, ALL - 4); /* two labelled, one skipped, one not finite */
+        for (int64_t i = 0; i < queries.count; i++) {
+            assert_true(queries.index[i] != 0 && queries.index[i] != 3 && queries.index[i] != 9 &&
+                        queries.index[i] != 5);
+            assert_int_equal(queries.label[i], -1);
+            for (int64_t k = 0; k < i; k++)
+                assert_int_not_equal(queries.index[i], queries.index[k]);
+        }
+        assert_true(heard.nonfinite == 1 && heard.few == 1 && heard.simulated == 0);
+    }
+    char *text = world_read(world.folder, "left.csv");
+    assert_non_null(strstr(text, ",\"'=row,1\",1,,random,"));
+    free(text);
+    /* A pool that knows every label is a simulation: only rows of label files are left out. */
+    struct dfal_select_options options = select_options("random", 100);
+    options.score.pool.label_files = files;
+    options.score.pool.label_file_count = 1;
+    heard = (struct heard){0};
+    test_ok(select_into("left.csv", backends[0], 1, world.train, &options, &queries, &heard));
+    assert_int_equal(queries.count, ALL - 3);
+    assert_int_equal(heard.simulated, 1);
+    assert_in_range(queries.label[0], 0, WORLD_CLASSES - 1);
+}
+
+static void test_scores(void **state)
+{
+    (void)state;
+    char scores[TEST_PATH], other[TEST_PATH];
+    struct dfal_select_options options = select_options("dfal", 15);
+    struct dfal_score_options score;
+    test_join(scores, world.folder, "scores.h5");
+    test_join(other, world.folder, "other-net.h5");
+    remove(scores);
+    world_network(other, 77);
+    dfal_score_options_init(&score);
+    dfal_context *context = world_context(backends[0], 1, NULL, NULL);
+    struct dfal_score_result result;
+    test_ok(dfal_score(context, &result, scores, world.net, world.train, &score));
+    test_ok(select_into("a.csv", backends[0], 1, world.train, &options, NULL, NULL));
+    options.scores_path = scores;
+    test_ok(select_into("b.csv", backends[0], 1, world.train, &options, NULL, NULL));
+    char *a = world_read(world.folder, "a.csv"), *b = world_read(world.folder, "b.csv");
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+    char out[TEST_PATH], twins[TEST_PATH];
+    test_join(out, world.folder, "refused.csv");
+    test_join(twins, world.folder, "refused-twins.h5");
+    options.twins_path = twins;
+    test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA, "sha256");
+    test_error(dfal_select(context, out, world.net, world.test, &options, NULL, NULL), DFAL_E_DATA,
+               "fingerprint");
+    options.score.preset = "dfal2018";
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+               "dfal2018");
+    options.score.preset = "lts4";
+    options.scores_path = world.net;
+    assert_int_equal(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA);
+    assert_false(world_exists(world.folder, "refused.csv"));
+    assert_false(world_exists(world.folder, "refused-twins.h5"));
+    dfal_context_destroy(context);
+}
+
+static void test_twins(void **state)
+{
+    (void)state;
+    char twins[TEST_PATH];
+    struct dfal_select_options options = select_options("dfal", 9);
+    struct queries queries;
+    test_join(twins, world.folder, "twins.h5");
+    options.twins_path = twins;
+    test_ok(select_into("t.csv", backends[0], 1, world.train, &options, &queries, NULL));
+    struct df_column columns[] = {{.name = "/samples", .type = DF_COLUMN_F32, .rank = 4},
+                                  {.name = "/index", .type = DF_COLUMN_I64, .rank = 1},
+                                  {.name = "/label", .type = DF_COLUMN_I32, .rank = 1},
+                                  {.name = "/status", .type = DF_COLUMN_U8, .rank = 1}};
+    char *configuration = NULL;
+    test_ok(df_table_read(twins, "dfal-twins", &configuration, columns, 4));
+    assert_int_equal(columns[0].dims[0], 9);
+    assert_int_equal(columns[0].dims[3], WORLD_SIZE);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(((int64_t *)columns[1].data)[i], queries.index[i]);
+        assert_int_equal(((int32_t *)columns[2].data)[i], queries.label[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        df_free(columns[i].data);
+    df_free(configuration);
+    test_error(select_into("t.csv", backends[0], 1, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
+               "twins.h5");
+}
+
+static void test_near_duplicate(void **state)
+{
+    (void)state;
+    char pool[TEST_PATH];
+    struct heard heard = {0};
+    struct dfal_select_options options = select_options("random", 20);
+    test_join(pool, world.folder, "twice.h5");
+    world_pool(pool, 20, 0, POOL_TWICE | POOL_NO_LABELS);
+    test_ok(select_into("d.csv", backends[0], 1, pool, &options, NULL, &heard));
+    assert_int_equal(heard.duplicates, 1);
+    assert_int_equal(heard.pair[0] + heard.pair[1], 10);
+}
+
+static void test_usage(void **state)
+{
+    (void)state;
+    struct dfal_select_options options = select_options("randon", 5);
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "'random'");
+    options = select_options("badge", 5);
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_UNAVAILABLE,
+               "badge");
+    options = select_options("random", 0);
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "count is 0");
+    options = select_options("random", 5);
+    options.twins_path = "t.h5";
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "twins");
+    options = select_options(NULL, 5);
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "strategy");
+    options = select_options("dfal", 5);
+    options.score.preset = "lts5";
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "lts4");
+    test_error(select_into("no/such/u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "");
+    assert_false(world_exists(world.folder, "u.csv"));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    world_create(&world);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    world_remove(&world);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    backend_count = test_backends(backends, argc, argv, "ref,cpu");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_needs),      cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_scores),     cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_usage),      cmocka_unit_test(test_near_duplicate),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
