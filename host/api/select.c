@@ -24,7 +24,8 @@ struct job {
     struct dfal_context *context;
     const struct dfal_select_options *options;
     const struct df_strategy *strategy;
-    struct df_pool *pool, *own; /* own: without label files, where its labels are the oracle's */
+    struct df_pool *pool;
+    int32_t *truth; /* [N] the pool's own labels, where they are the oracle's; else NULL */
     struct df_network *network;
     struct df_device *device;
     struct df_deepfool deepfool;
@@ -41,7 +42,7 @@ static void job_clear(struct job *job)
     df_scores_clear(&job->scores);
     df_scores_head_clear(&job->head);
     df_network_destroy(job->network);
-    df_pool_close(job->own);
+    df_free(job->truth);
     df_pool_close(job->pool);
 }
 
@@ -59,19 +60,21 @@ static dfal_status open_pool(struct job *job, const char *path)
 {
     const struct dfal_pool_options *options = &job->options->score.pool;
     struct dfal_pool_options without = *options;
-    DF_TRY(df_pool_open(&job->pool, path, options));
-    if (!all_labelled(job->pool))
-        return DFAL_OK;
     without.label_files = NULL;
     without.label_file_count = 0;
-    DF_TRY(df_pool_open(&job->own, path, &without));
-    if (!all_labelled(job->own)) {
-        df_pool_close(job->own);
-        job->own = NULL;
-        return DFAL_OK;
+    DF_TRY(df_pool_open(&job->pool, path, &without));
+    if (!all_labelled(job->pool)) {
+        if (!options->label_file_count)
+            return DFAL_OK;
+        df_pool_close(job->pool);
+        job->pool = NULL;
+        return df_pool_open(&job->pool, path, options);
     }
-    for (int64_t i = 0; i < job->pool->count; i++)
+    DF_TRY(df_alloc(&job->truth, job->pool->count, sizeof *job->truth));
+    for (int64_t i = 0; i < job->pool->count; i++) {
+        job->truth[i] = job->pool->labels[i];
         job->pool->labels[i] = -1;
+    }
     for (int32_t i = 0; i < options->label_file_count; i++)
         DF_TRY(df_labels_overlay(job->pool, options->label_files[i]));
     df_say(
@@ -175,7 +178,7 @@ static dfal_status choose(struct job *job)
 
 static int32_t label_of(const struct job *job, int64_t row)
 {
-    return job->own ? job->own->labels[row] : -1;
+    return job->truth ? job->truth[row] : -1;
 }
 
 static dfal_status write_twins(struct job *job, const char *path)
