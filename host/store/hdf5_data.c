@@ -25,6 +25,8 @@ const char *df_h5_shape(char text[DF_H5_SHAPE_TEXT], const int64_t *dims, int32_
 static dfal_status check_filters(const struct df_h5 *h5, const char *name, hid_t creation)
 {
     int count = H5Pget_nfilters(creation);
+    if (h5->plugins)
+        H5PLset_loading_state(H5PL_ALL_PLUGIN);
     for (int i = 0; i < count; i++) {
         unsigned flags = 0, config = 0;
         size_t values = 0;
@@ -300,10 +302,13 @@ static dfal_status fail_read(const struct df_h5 *h5, const struct df_h5_data *da
                       h5->path, (long long)begin, (long long)(begin + count - 1), data->name);
 }
 
-/* The read itself; *ok false leaves HDF5's stack standing. */
-static bool read_rows(const struct df_h5_data *data, hid_t type, int64_t begin, int64_t count, void *buffer)
+/* The read itself; false leaves HDF5's stack standing. */
+static bool read_rows(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type, int64_t begin,
+                      int64_t count, void *buffer)
 {
     hid_t memory = -1, file = -1;
+    if (h5->plugins)
+        H5PLset_loading_state(H5PL_ALL_PLUGIN); /* df_h5_unlock puts it back */
     bool ok = !df_fault_hits(DF_FAULT_READ) && select_rows(data, begin, count, &memory, &file);
     hid_t stack = -1;
     if (ok && H5Dread(data->id, type, memory, file, H5P_DEFAULT, buffer) < 0) {
@@ -319,7 +324,7 @@ static bool read_rows(const struct df_h5_data *data, hid_t type, int64_t begin, 
 dfal_status df_h5_data_read(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type, int64_t begin,
                             int64_t count, void *buffer)
 {
-    if (count == 0 || read_rows(data, type, begin, count, buffer))
+    if (count == 0 || read_rows(h5, data, type, begin, count, buffer))
         return DFAL_OK;
     return fail_read(h5, data, begin, count);
 }
@@ -338,19 +343,25 @@ dfal_status df_h5_data_write(const struct df_h5 *h5, const struct df_h5_data *da
     close_selection(memory, file);
     if (stack >= 0)
         H5Eset_current_stack(stack);
-    if (!ok)
-        return df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be written", h5->path, data->name);
-    return DFAL_OK;
+    if (ok)
+        return DFAL_OK;
+    dfal_status status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be written", h5->path, data->name);
+    df_h5_give_up(h5);
+    return status;
 }
 
 dfal_status df_h5_data_close(const struct df_h5 *h5, struct df_h5_data *data)
 {
     dfal_status status = DFAL_OK;
     if (data->id > 0) {
+        /* Flushed first: a close that fails keeps its handle and memory. */
         bool fault = h5->temporary && df_fault_hits(DF_FAULT_CLOSE);
-        if (H5Dclose(data->id) < 0 || fault)
-            status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be closed", h5->path,
-                                data->name ? data->name : "?");
+        if (h5->temporary && (H5Dflush(data->id) < 0 || fault)) {
+            status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be written", h5->path, data->name);
+            df_h5_give_up(h5);
+        }
+        if (H5Dclose(data->id) < 0 && status == DFAL_OK)
+            status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be closed", h5->path, data->name);
     }
     df_free(data->name);
     *data = DF_H5_NO_DATA;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,22 @@ static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
+/* "file write failed: time = ..., errno = 28, error message = 'No space left on device', buf = ..." is cut down to
+ * what failed and why. */
+static void shorten(char text[512])
+{
+    char *what = strstr(text, ": time = "), *why = strstr(text, "error message = '");
+    if (what && why && what < why) {
+        why += strlen("error message = '");
+        size_t length = strcspn(why, "'");
+        memmove(what + 2, why, length);
+        what[2 + length] = '\0';
+    }
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ')
+            *text = ' ';
+}
+
 static void stack_text(char text[512])
 {
     text[0] = '\0';
@@ -68,10 +85,7 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     stack_text(inner);
-    /* HDF5 quotes a whole table of write parameters behind the reason. */
-    char *table = strstr(inner, ", buf = ");
-    if (table)
-        *table = '\0';
+    shorten(inner);
     if (inner[0])
         return df_fail(status, "%s (HDF5: %s)", text, inner);
     return df_fail(status, "%s", text);
@@ -110,6 +124,7 @@ static dfal_status fail_open(const char *path)
     stack_text(inner);
     const char *number = strstr(inner, "errno = ");
     int error = number ? atoi(number + 8) : 0;
+    shorten(inner);
     if (error == EAGAIN || error == ENOLCK)
         DF_FAIL(DFAL_E_IO,
                 "%s cannot be locked (errno %d): another process writes it, or its file system has no locks; "
@@ -201,11 +216,29 @@ done:
     return status;
 }
 
+/* HDF5 does not close what it cannot flush: on a full disk handles and memory would stay for ever. What is to be thrown
+ * away is flushed into memory instead; at once, because a flush that failed leaves a list behind that only the next
+ * one clears (1.10.8: "slist already enabled?"). */
+void df_h5_give_up(const struct df_h5 *h5)
+{
+    void *handle = NULL;
+    int sink = memfd_create("dfal", MFD_CLOEXEC);
+    if (sink < 0)
+        return;
+    if (H5Fget_vfd_handle(h5->file, H5P_DEFAULT, &handle) >= 0 && handle)
+        (void)dup2(sink, *(int *)handle);
+    close(sink);
+    H5Fflush(h5->file, H5F_SCOPE_LOCAL);
+}
+
 static dfal_status flush(struct df_h5 *h5)
 {
     bool fault = df_fault_hits(DF_FAULT_FLUSH);
-    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || fault)
-        return df_h5_fail(DFAL_E_IO, "%s cannot be written: flushing failed", h5->path);
+    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || fault) {
+        dfal_status status = df_h5_fail(DFAL_E_IO, "%s cannot be written: flushing failed", h5->path);
+        df_h5_give_up(h5);
+        return status;
+    }
     void *handle = NULL;
     if (H5Fget_vfd_handle(h5->file, H5P_DEFAULT, &handle) < 0 || !handle)
         return df_h5_fail(DFAL_E_IO, "%s cannot be written: HDF5 gives no descriptor", h5->path);
@@ -218,11 +251,16 @@ static dfal_status flush(struct df_h5 *h5)
 static dfal_status close_file(struct df_h5 *h5)
 {
     bool fault = df_fault_hits(DF_FAULT_CLOSE);
-    herr_t closed = H5Fclose(h5->file);
+    if (H5Fclose(h5->file) < 0) {
+        dfal_status status = df_h5_fail(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
+        if (H5Iis_valid(h5->file) <= 0)
+            h5->file = -1;
+        return status;
+    }
     h5->file = -1;
     (void)flock(h5->fd, LOCK_SH | LOCK_NB); /* HDF5's own lock is gone; no harm where locks are missing */
-    if (closed < 0 || fault)
-        return df_h5_fail(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
+    if (fault)
+        DF_FAIL(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
     return DFAL_OK;
 }
 
@@ -277,8 +315,11 @@ void df_h5_close(struct df_h5 *h5)
 {
     if (h5->access >= 0)
         H5Pclose(h5->access);
-    if (h5->file >= 0)
+    if (h5->file >= 0) {
+        if (h5->temporary)
+            df_h5_give_up(h5);
         H5Fclose(h5->file);
+    }
     if (h5->fd >= 0)
         close(h5->fd);
     if (h5->temporary)

@@ -37,8 +37,6 @@ static int space_is_content(unsigned char c)
 static dfal_status take_field(struct reader *reader, const char *text, size_t size)
 {
     int32_t at = reader->field_count++;
-    if (at == 0)
-        reader->record_line = reader->line;
     if (at >= COLUMN_LIMIT)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: more than %d columns", reader->path, (long long)reader->line,
                 COLUMN_LIMIT);
@@ -151,6 +149,8 @@ static dfal_status parse(struct reader *reader, const char *text, size_t size)
     for (size_t at = 0; at < size && reader->status == DFAL_OK && !broken;) {
         const char *end = memchr(text + at, '\n', size - at);
         size_t n = end ? (size_t)(end - text) - at + 1 : size - at;
+        if (reader->field_count == 0 && parser.entry_pos == 0)
+            reader->record_line = reader->line;
         broken = csv_parse(&parser, text + at, n, field_end, record_end, reader) != n;
         at += n;
         reader->line += !broken && at < size;

@@ -11,16 +11,10 @@
 enum { CLASS_LIMIT = 1000000, AFFINE_LIMIT = 65536 };
 static const char *const kind_names[DF_PARAMETER_KINDS] = {"weight", "bias", "mean", "variance"};
 
-/* A node's name is a path in the file: "." would mean the group itself. */
+/* A node's name is a group of the file, where "." means the group itself and "/" leads into another. */
 static dfal_status check_name(const char *path, const char *name)
 {
-    bool good = *name && *name != '/';
-    for (const char *part = name; good && part; part = strchr(part, '/')) {
-        part += *part == '/';
-        size_t length = strcspn(part, "/");
-        good = length > 0 && !(length == 1 && part[0] == '.');
-    }
-    if (!good)
+    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0)
         DF_FAIL(DFAL_E_DATA, "%s: node name '%s' cannot name a group of an HDF5 file", path, name);
     return DFAL_OK;
 }

@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Write HDF5 files as strangers write them, good and bad (make DIR), or read dfal's files with h5py (read DIR).
+
+test_store_foreign.c opens what `make` wrote and writes what `read` looks at."""
+import json
+import os
+import sys
+
+import h5py
+import numpy as np
+
+N, C, H, W = 12, 3, 4, 5
+
+
+def value(n, c, h, w):
+    return (n * 60 + c * 20 + h * 5 + w) % 251
+
+
+def images():
+    n, c, h, w = np.ogrid[0:N, 0:C, 0:H, 0:W]
+    return value(n, c, h, w).astype("u1")
+
+
+def pool(path, samples=None, labels="default", attributes=None, **more):
+    with h5py.File(path, "w") as f:
+        f.attrs["format"] = "dfal-pool"
+        f.attrs["version"] = 1
+        f.attrs["class_count"] = 3
+        for key, entry in (attributes or {}).items():
+            if entry is None:
+                del f.attrs[key]
+            else:
+                f.attrs[key] = entry
+        if samples is not False:
+            f["samples"] = images() if samples is None else samples
+        if labels is not None:
+            f["labels"] = np.arange(N) % 3 if isinstance(labels, str) else labels
+        for key, entry in more.items():
+            f[key] = entry
+
+
+def graph():
+    return {
+        "nodes": [
+            {"name": "flat", "op": "Flatten", "inputs": ["input"], "attributes": {}},
+            {"name": "fc", "op": "Gemm", "inputs": ["flat"], "attributes": {}},
+        ],
+        "output": "fc",
+    }
+
+
+def network(path, weight=None, bias=None, text=None, attributes=None, stray=None):
+    with h5py.File(path, "w") as f:
+        f.attrs["format"] = "dfal-network"
+        f.attrs["version"] = 1
+        f.attrs["input"] = [1, 2, 2]
+        f.attrs["class_count"] = 3
+        for key, entry in (attributes or {}).items():
+            if entry is None:
+                del f.attrs[key]
+            else:
+                f.attrs[key] = entry
+        if text is not False:
+            f["graph"] = json.dumps(graph()) if text is None else text
+        if weight is not False:
+            f["parameters/fc/weight"] = np.arange(12.0).reshape(3, 4) if weight is None else weight
+        if bias is not False:
+            f["parameters/fc/bias"] = np.array([1, 2, 3], "f8") if bias is None else bias
+        if stray:
+            f[stray] = np.zeros(3, "f4")
+
+
+def good(at):
+    pool(at("good_pool.h5"), ids=[f"id-{i}" for i in range(N)], classes=["cat", "dög", "7"],
+         attributes={"scale": np.array([1.0, 0.5, 0.25], "f4"), "offset": 2})
+    with h5py.File(at("good_fixed.h5"), "w") as f:
+        f.attrs["format"] = np.bytes_(b"dfal-pool")
+        f.attrs["version"] = np.uint8(1)
+        f.attrs["class_count"] = np.float64(3)
+        f["samples"] = images()
+        f["labels"] = (np.arange(N) % 3).astype("f4")
+        f["ids"] = np.array([f"row{i}" for i in range(N)], "S5")
+        f["classes"] = np.array(["a", "b", "c"], "S1")
+    with h5py.File(at("good_nhwc.h5"), "w") as f:
+        f.create_dataset("images", data=images().transpose(0, 2, 3, 1), chunks=(5, H, W, C), compression="gzip")
+        f["y"] = (np.arange(N) % 4).astype(">i8")
+    with h5py.File(at("good_nhw.h5"), "w") as f:
+        f.create_dataset("samples", data=images()[:, 0].astype("f8") / 8, chunks=(5, 2, 3), shuffle=True,
+                         compression="gzip", fletcher32=True)
+        f["labels"] = (np.arange(N) % 2).astype("u1")[:, None]
+    with h5py.File(at("good_nd.h5"), "w") as f:
+        f["samples"] = images()[:, 0].reshape(N, H * W).astype(">i2") - 100
+    network(at("good_network.h5"))
+    network(at("good_nobias.h5"), bias=False, attributes={"scale": 0.5, "offset": [0.25]})
+
+
+def bad_pools(at):
+    open(at("empty.h5"), "wb").close()
+    with open(at("text.h5"), "w") as f:
+        f.write("id,label\n" * 100)
+    pool(at("whole.h5"))
+    with open(at("whole.h5"), "rb") as f:
+        whole = f.read()
+    with open(at("truncated.h5"), "wb") as f:
+        f.write(whole[: len(whole) // 2])
+    with open(at("head.h5"), "wb") as f:
+        f.write(whole[:512])
+
+    with h5py.File(at("chunk_missing.h5"), "w") as f:
+        d = f.create_dataset("samples", (N, C, H, W), "u1", chunks=(4, C, H, W))
+        d[0:4] = images()[0:4]
+        d[8:12] = images()[8:12]
+    with h5py.File(at("never_written.h5"), "w") as f:
+        f.create_dataset("samples", (N, C, H, W), "u1")
+    with h5py.File(at("huge_chunked.h5"), "w") as f:
+        f.create_dataset("samples", (2**40, 1, 28, 28), "u1", chunks=(1024, 1, 28, 28))
+    with h5py.File(at("huge_contiguous.h5"), "w") as f:
+        f.create_dataset("samples", (2**40, 1, 28, 28), "u1")
+    with h5py.File(at("huge_overflow.h5"), "w") as f:
+        f.create_dataset("samples", (2**62, 1, 2**20, 2**20), "u1", chunks=(1, 1, 32, 32))
+    with h5py.File(at("huge_ids.h5"), "w") as f:
+        f["samples"] = images()
+        f.create_dataset("ids", (2**40,), "S8", chunks=(1024,))
+    with open(at("secret.bin"), "wb") as f:
+        f.write(b"secret" * 1000)
+    with h5py.File(at("external_storage.h5"), "w") as f:
+        f.create_dataset("samples", (N, C, H, W), "u1", external=[(at("secret.bin"), 0, h5py.h5f.UNLIMITED)])
+    with h5py.File(at("external_labels.h5"), "w") as f:
+        f["samples"] = images()
+        f.create_dataset("labels", (N,), "u1", external=[(at("secret.bin"), 0, h5py.h5f.UNLIMITED)])
+    with h5py.File(at("external_link.h5"), "w") as f:
+        f["samples"] = h5py.ExternalLink("whole.h5", "/samples")
+    with h5py.File(at("external_group.h5"), "w") as f:
+        f["other"] = h5py.ExternalLink("whole.h5", "/")
+        f["samples"] = h5py.SoftLink("/other/samples")
+    with h5py.File(at("virtual.h5"), "w", libver="latest") as f:
+        layout = h5py.VirtualLayout((N, C, H, W), "u1")
+        layout[:] = h5py.VirtualSource(at("whole.h5"), "samples", (N, C, H, W))
+        f.create_virtual_dataset("samples", layout)
+    with h5py.File(at("plugin.h5"), "w") as f:
+        f.create_dataset("samples", data=images(), chunks=(4, C, H, W), compression="lzf")
+    with h5py.File(at("checksum.h5"), "w") as f:
+        d = f.create_dataset("samples", data=images(), chunks=(4, C, H, W), fletcher32=True)
+        where = d.id.get_chunk_info(0).byte_offset
+    with open(at("checksum.h5"), "r+b") as f:
+        f.seek(where + 7)
+        f.write(b"\xff")
+    with h5py.File(at("loop.h5"), "w") as f:
+        f["samples"] = h5py.SoftLink("/samples")
+
+    pool(at("no_samples.h5"), samples=False, pixels=images())
+    pool(at("rank5.h5"), samples=images()[None])
+    pool(at("rank1.h5"), samples=np.zeros(5, "u1"))
+    pool(at("strings.h5"), samples=np.array(["a", "b"], "S1"))
+    pool(at("compound.h5"), samples=np.zeros((4, 4), [("a", "u1"), ("b", "f4")]))
+    pool(at("group.h5"), samples=False, **{"samples/inner": images()})
+    pool(at("zero_samples.h5"), samples=np.zeros((0, 1, 4, 4), "u1"), labels=None)
+    pool(at("zero_pixels.h5"), samples=np.zeros((4, 1, 0, 4), "u1"), labels=None)
+    pool(at("labels_short.h5"), labels=np.zeros(N - 1, "i4"))
+    pool(at("labels_two.h5"), labels=np.zeros((N, 2), "i4"))
+    pool(at("labels_high.h5"), labels=np.array([0, 1, 2, 3] * 3))
+    pool(at("labels_low.h5"), labels=np.array([0, 1, 2, -2] * 3))
+    pool(at("labels_wide.h5"), labels=np.array([0, 1, 2**33, 0] * 3))
+    pool(at("labels_fraction.h5"), labels=np.array([0, 1, 1.5, 0] * 3))
+    pool(at("labels_nan.h5"), labels=np.array([0, 1, np.nan, 0] * 3))
+    pool(at("labels_text.h5"), labels=np.array(["0"] * N, "S1"))
+    pool(at("one_class.h5"), labels=np.zeros(N, "i4"), attributes={"class_count": None})
+    pool(at("class_count_one.h5"), labels=np.zeros(N, "i4"), attributes={"class_count": 1})
+    pool(at("class_count_text.h5"), attributes={"class_count": "three"})
+    pool(at("class_count_fraction.h5"), attributes={"class_count": 2.5})
+    pool(at("class_names_short.h5"), classes=["a", "b"])
+    pool(at("version.h5"), attributes={"version": 2})
+    pool(at("format_number.h5"), attributes={"format": "dfal-film"})
+    pool(at("scale_nan.h5"), attributes={"scale": np.nan})
+    pool(at("scale_zero.h5"), attributes={"scale": 0.0})
+    pool(at("scale_two.h5"), attributes={"scale": [1.0, 2.0]})
+    pool(at("scale_text.h5"), attributes={"scale": "1"})
+    pool(at("ids_short.h5"), ids=["a", "b"])
+    pool(at("ids_numbers.h5"), ids=np.arange(N))
+    pool(at("ids_doubled.h5"), ids=["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "c"])
+
+
+def bad_networks(at):
+    network(at("net_no_weight.h5"), weight=False)
+    network(at("net_weight_rank.h5"), weight=np.zeros(12))
+    network(at("net_weight_shape.h5"), weight=np.zeros((3, 5)))
+    network(at("net_weight_text.h5"), weight=np.array([["a", "b"]], "S1"))
+    network(at("net_weight_empty.h5"), weight=np.zeros((0, 4)))
+    network(at("net_bias_shape.h5"), bias=np.zeros(4))
+    network(at("net_stray.h5"), stray="parameters/fc/bais", bias=False)
+    network(at("net_json.h5"), text="{nodes")
+    network(at("net_no_graph.h5"), text=False)
+    network(at("net_graph_number.h5"), text=7)
+    network(at("net_op.h5"), text=json.dumps(graph()).replace("Gemm", "Gem"))
+    network(at("net_input_two.h5"), attributes={"input": [1, 4]})
+    network(at("net_input_zero.h5"), attributes={"input": [1, 0, 4]})
+    network(at("net_classes.h5"), attributes={"class_count": 4})
+    network(at("net_no_classes.h5"), attributes={"class_count": None})
+    network(at("net_version.h5"), attributes={"version": 9})
+    network(at("net_scale_two.h5"), attributes={"scale": [1.0, 2.0]})
+    network(at("net_external.h5"), weight=False)
+    with h5py.File(at("net_external.h5"), "a") as f:
+        f.create_dataset("parameters/fc/weight", (3, 4), "f4", external=[(at("secret.bin"), 0, h5py.h5f.UNLIMITED)])
+    network(at("net_huge.h5"), weight=False)
+    with h5py.File(at("net_huge.h5"), "a") as f:
+        f.create_dataset("parameters/fc/weight", (2**30, 2**20), "f4", chunks=(1024, 256))
+
+
+def make(folder):
+    def at(name):
+        return os.path.join(folder, name)
+
+    good(at)
+    bad_pools(at)
+    bad_networks(at)
+
+
+def read(folder):
+    with h5py.File(os.path.join(folder, "out_pool.h5"), "r") as f:
+        assert f.attrs["format"] == "dfal-pool" and f.attrs["version"] == 1 and f.attrs["class_count"] == 3
+        assert np.array_equal(f["samples"][:], images())
+        assert f["labels"].dtype == np.int32 and f["labels"][:].tolist() == [i % 4 - 1 for i in range(N)]
+        assert f["ids"].asstr()[3] == "id-3" and f["classes"].asstr()[:].tolist() == ["cat", "dög", "7"]
+        assert f.attrs["scale"].tolist() == [1.0, 0.5, 0.25] and f.attrs["offset"].tolist() == [0.0, 2.0, -1.0]
+    with h5py.File(os.path.join(folder, "out_network.h5"), "r") as f:
+        assert f.attrs["format"] == "dfal-network" and f.attrs["input"].tolist() == [1, 2, 2]
+        assert f["graph"].shape == () and json.loads(f["graph"][()])["output"] == "fc"
+        assert f["parameters/fc/weight"].dtype == np.float32 and f["parameters/fc/weight"].shape == (3, 4)
+        assert f["parameters/fc/bias"][:].tolist() == [1, 2, 3]
+        assert len(f.attrs["configuration"]) == 200000 and f.attrs["seed"] == 2**64 - 1
+    with h5py.File(os.path.join(folder, "out_scores.h5"), "r") as f:
+        kinds = {"margin": "f4", "status": "u1", "label": "i4", "adversarial_class": "i4", "iterations": "u2",
+                 "first_margin": "f4", "logit_gap": "f4", "index": "i8"}
+        for name, kind in kinds.items():
+            assert f[name].dtype == np.dtype(kind) and f[name].shape == (5,), name
+        assert f["margin"].attrs["meaning"] == "DeepFool distance" and np.isnan(f["margin"].fillvalue)
+        names = ["OK", "TIE", "MAX_ITER", "ZERO_GRAD", "NONFINITE", "PRUNED"]
+        assert f["status"].attrs["names"].tolist() == names
+        assert f["margin"][:].tolist() == [0.0, 0.5, 1.0, 1.5, 2.0] and f["id"].asstr()[4] == "id-4"
+        assert f.attrs["complete"] == 1 and f.attrs["command_line"] == "dfal score"
+        assert json.loads(f.attrs["configuration"]) == {"norm": 2, "preset": "lts4"}
+        assert f["adversarial/samples"].shape == (2, 1, 2, 2) and f["adversarial/index"][:].tolist() == [3, 1]
+
+
+if __name__ == "__main__":
+    {"make": make, "read": read}[sys.argv[1]](sys.argv[2])
