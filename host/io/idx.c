@@ -128,11 +128,10 @@ static dfal_status check_end(struct idx *idx)
     if (n > 0)
         DF_FAIL(DFAL_E_DATA, "%s has trailing bytes behind its %lld items", idx->path,
                 (long long)idx->dims[0]);
-    if (n < 0) {
-        int code;
-        DF_FAIL(DFAL_E_DATA, "%s: the gzip stream is damaged or truncated (%s)", idx->path,
-                gzerror(idx->file, &code));
-    }
+    int code = Z_OK;
+    const char *text = gzerror(idx->file, &code);
+    if (n < 0 || (code != Z_OK && code != Z_STREAM_END))
+        DF_FAIL(DFAL_E_DATA, "%s: the gzip stream is damaged or truncated (%s)", idx->path, text);
     return DFAL_OK;
 }
 
