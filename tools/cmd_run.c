@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "output.h"
@@ -48,6 +50,29 @@ static void print_row(void *user, const struct dfal_run_row *row)
         printf("-\n");
 }
 
+/* Does the terminal's locale know UTF-8? The first of the three that is set decides. */
+static bool speaks_utf8(void)
+{
+    static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (int32_t i = 0; i < COUNT_OF(variables); i++) {
+        const char *value = getenv(variables[i]);
+        if (value != NULL && value[0] != '\0')
+            return strcasestr(value, "utf-8") != NULL || strcasestr(value, "utf8") != NULL;
+    }
+    return false;
+}
+
+static dfal_status print_curve(struct session *session, const char *folder)
+{
+    enum { WIDTH = 78 };
+    char *text = NULL;
+    dfal_status status = dfal_run_curve(session->context, &text, folder, WIDTH, !speaks_utf8());
+    if (status == DFAL_OK)
+        printf("\n%s", text);
+    dfal_string_free(text);
+    return status;
+}
+
 static dfal_status print_configuration(struct session *session, const struct run_args *args)
 {
     char *yaml = NULL;
@@ -84,8 +109,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         json_decref(rows);
         return status;
     }
-    if (session->json)
-        status = print_json(rows);
+    status = session->json ? print_json(rows) : print_curve(session, args->out);
     session_note(session, "report: %s/report.html", args->out);
     return status;
 }

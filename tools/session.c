@@ -234,6 +234,8 @@ dfal_status session_open(struct session *session, const char *command_line)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    /* A write past ulimit -f is an error like a full disk, not a death that leaves temporaries. */
+    signal(SIGXFSZ, SIG_IGN);
     return DFAL_OK;
 }
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small pools whose ten classes a network learns in seconds, and networks made by hand."""
+import json
+
+import h5py
+import numpy as np
+
+from support import write_pool
+
+
+def digits(count, seed):
+    """Ten fixed patterns under noise: u8 [count, 1, 28, 28] and labels."""
+    patterns = np.random.default_rng(0).integers(0, 2, (10, 7, 7)).repeat(4, 1).repeat(4, 2) * 150
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 10, count)
+    samples = np.clip(patterns[labels] + random.integers(0, 100, (count, 28, 28)), 0, 255).astype(np.uint8)
+    return samples[:, None], labels
+
+
+def make_pool(path, count, seed):
+    samples, labels = digits(count, seed)
+    write_pool(path, samples, labels)
+
+
+def write_linear(path, weight, bias, shape):
+    """A network file of one Gemm behind a Flatten, as ten lines of h5py write it."""
+    weight, bias = np.asarray(weight, np.float32), np.asarray(bias, np.float32)
+    graph = {"nodes": [{"name": "flat", "op": "Flatten", "inputs": ["input"], "attributes": {}},
+                       {"name": "fc", "op": "Gemm", "inputs": ["flat"], "attributes": {}}], "output": "fc"}
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "dfal-network"
+        file.attrs["version"] = 1
+        file.attrs["input"] = np.array(shape, np.int64)
+        file.attrs["class_count"] = len(bias)
+        file.attrs["scale"] = np.array([1.0])
+        file.attrs["offset"] = np.array([0.0])
+        file["graph"] = json.dumps(graph)
+        file["parameters/fc/weight"] = weight
+        file["parameters/fc/bias"] = bias

@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bad and unusual files through the command: one sentence, the code, nothing half-written."""
+import gzip
+import os
+import resource
+import signal
+import struct
+import subprocess
+
+import h5py
+import numpy as np
+
+from data import digits, make_pool, write_linear
+from support import check, main, write_pool
+
+
+def prepare(dfal):
+    make_pool(dfal.at("pool.h5"), 64, 1)
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "0")
+
+
+def nothing_written(dfal, *names):
+    for name in names:
+        check(not os.path.exists(dfal.at(name)), f"{name} was left behind")
+
+
+def broken_containers(dfal):
+    prepare(dfal)
+    with open(dfal.at("pool.h5"), "rb") as file:
+        whole = file.read()
+    with open(dfal.at("net.h5"), "rb") as file:
+        network = file.read()
+    cases = {"empty.h5": b"", "text.h5": b"not HDF5 at all\n" * 40, "zeros.h5": bytes(5000)}
+    for part in (8, 100, len(whole) // 3, len(whole) - 200):
+        cases[f"cut{part}.h5"] = whole[:part]
+    for name, content in cases.items():
+        with open(dfal.at(name), "wb") as file:
+            file.write(content)
+        dfal.refuses(65, "info", name, says=name)
+        dfal.refuses(65, "eval", "net.h5", name, says=name)
+        dfal.refuses(65, "score", "net.h5", name, "-o", "s.h5", says=name)
+        dfal.refuses(65, "train", "--net", "lenet5", name, "-o", "n.h5", says=name)
+    with open(dfal.at("cutnet.h5"), "wb") as file:
+        file.write(network[:len(network) // 2])
+    dfal.refuses(65, "score", "cutnet.h5", "pool.h5", "-o", "s.h5", says="cutnet.h5")
+    dfal.refuses(66, "score", "net.h5", "none.h5", "-o", "s.h5", says="none.h5")
+    dfal.refuses(66, "score", "none.h5", "pool.h5", "-o", "s.h5", says="none.h5")
+    dfal.refuses(66, "train", "--net", "lenet5", "none.h5", "-o", "n.h5", says="none.h5")
+    dfal.refuses(66, "import", "idx", "none-images", "-o", "p.h5", says="none-images")
+    dfal.refuses(66, "merge", "none.h5", "-o", "s.h5", says="none.h5")
+    dfal.refuses(66, "status", "none.h5", says="none.h5")
+    nothing_written(dfal, "s.h5", "n.h5", "p.h5", "s.h5.parts", "n.h5.parts")
+
+
+def swapped(dfal):
+    prepare(dfal)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5")
+    dfal.refuses(65, "score", "pool.h5", "net.h5", "-o", "t.h5", says="pool")
+    dfal.refuses(65, "eval", "pool.h5", "net.h5", says="pool")
+    dfal.refuses(65, "eval", "pool.h5", "pool.h5", says=("pool.h5", "network"))
+    dfal.refuses(65, "eval", "net.h5", "net.h5", says=("net.h5", "pool"))
+    dfal.refuses(65, "eval", "net.h5", "s.h5", says="s.h5")
+    dfal.refuses(65, "verify", "pool.h5", says="pool.h5")
+    dfal.refuses(65, "merge", "net.h5", "-o", "t.h5", says="net.h5")
+    dfal.refuses(65, "train", "--net", "pool.h5", "pool.h5", "-o", "n.h5", says="pool.h5")
+    nothing_written(dfal, "t.h5", "n.h5")
+
+
+def lying_pools(dfal):
+    """Storage elsewhere, sizes that the file does not hold, chunks never written."""
+    prepare(dfal)
+    samples, labels = digits(8, 3)
+
+    def pool(name):
+        file = h5py.File(dfal.at(name), "w")
+        file.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 10, "scale": np.array([1 / 255]),
+                           "offset": np.array([0.0])})
+        return file
+
+    with pool("huge.h5") as file:
+        file.create_dataset("samples", (2**40, 1, 28, 28), "u1", chunks=(1, 1, 28, 28))
+    with pool("hole.h5") as file:
+        made = file.create_dataset("samples", (8, 1, 28, 28), "u1", chunks=(2, 1, 28, 28))
+        made[:2] = samples[:2]
+    with pool("external.h5") as file:
+        with open(dfal.at("raw.bin"), "wb") as raw:
+            raw.write(samples.tobytes())
+        file.create_dataset("samples", data=None, shape=samples.shape, dtype="u1",
+                            external=[(dfal.at("raw.bin"), 0, h5py.h5f.UNLIMITED)])
+    with pool("link.h5") as file:
+        os.makedirs(dfal.at("elsewhere"), exist_ok=True)
+        write_pool(dfal.at("elsewhere/real.h5"), samples, labels)
+        file["samples"] = h5py.ExternalLink("elsewhere/real.h5", "/samples")
+    for name in ("huge.h5", "hole.h5", "external.h5", "link.h5"):
+        dfal.refuses(65, "score", "net.h5", name, "-o", "s.h5", says=name)
+        dfal.refuses(65, "eval", "net.h5", name, says=name)
+    nothing_written(dfal, "s.h5", "s.h5.parts")
+
+
+def wrong_shapes(dfal):
+    prepare(dfal)
+    samples, labels = digits(8, 3)
+    write_pool(dfal.at("flat.h5"), samples.reshape(8, 784), labels)
+    write_pool(dfal.at("text.h5"), np.array([b"a", b"b"]), None)
+    write_pool(dfal.at("short.h5"), samples, labels[:5])
+    write_pool(dfal.at("badlabel.h5"), samples, np.where(np.arange(8) == 5, 12, labels))
+    write_pool(dfal.at("lowlabel.h5"), samples, np.where(np.arange(8) == 5, -2, labels))
+    write_pool(dfal.at("version.h5"), samples, labels, version=7)
+    write_pool(dfal.at("classes.h5"), samples, labels, class_count=0)
+    for name in ("flat.h5", "text.h5", "short.h5", "badlabel.h5", "lowlabel.h5", "version.h5", "classes.h5"):
+        dfal.refuses(65, "eval", "net.h5", name, says=name)
+    dfal.refuses(65, "eval", "net.h5", "badlabel.h5", says="12")
+    dfal.refuses(65, "eval", "net.h5", "version.h5", says="7")
+    write_pool(dfal.at("small.h5"), samples[:, :, :20, :20], labels)
+    dfal.refuses(65, "score", "net.h5", "small.h5", "-o", "s.h5", says=("28", "20"))
+    dfal.refuses(65, "eval", "net.h5", "small.h5", says=("28", "20"))
+    write_pool(dfal.at("tiny.h5"), samples[:, :, :6, :6], labels)
+    dfal.refuses(65, "train", "--net", "lenet5", "tiny.h5", "-o", "n.h5", says="6")
+    write_pool(dfal.at("zero.h5"), samples[:0], labels[:0])
+    for words in (("eval", "net.h5", "zero.h5"), ("score", "net.h5", "zero.h5", "-o", "s.h5"),
+                  ("train", "--net", "lenet5", "zero.h5", "-o", "n.h5"), ("logits", "net.h5", "zero.h5", "-o", "l.h5")):
+        dfal.refuses(65, *words, says="zero.h5")
+    write_pool(dfal.at("one.h5"), samples, np.full(8, 3))
+    dfal.refuses(65, "train", "--net", "lenet5", "one.h5", "-o", "n.h5", says=("one.h5", "class"))
+    write_pool(dfal.at("unlabelled.h5"), samples, None)
+    dfal.refuses(65, "train", "--net", "lenet5", "unlabelled.h5", "-o", "n.h5", says="unlabelled.h5")
+    dfal.refuses(65, "eval", "net.h5", "unlabelled.h5", says="unlabelled.h5")
+    dfal.refuses(65, "train", "--net", "lenet5", "pool.h5", "-o", "n.h5", "--subset", "65", says=("65", "64"))
+    dfal.refuses(64, "score", "net.h5", "pool.h5", "-o", "s.h5", "--range", "60:65", says=("65", "64"))
+    nothing_written(dfal, "s.h5", "n.h5", "l.h5")
+
+
+def label_files(dfal):
+    prepare(dfal)
+    samples, labels = digits(6, 3)
+    write_pool(dfal.at("ids.h5"), samples, None)
+    with h5py.File(dfal.at("ids.h5"), "a") as file:
+        file["ids"] = [f"img{i}" for i in range(6)]
+
+    def table(name, text):
+        with open(dfal.at(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    table("good.csv", "id,label,status\n" + "".join(f"img{i},{labels[i]},label\n" for i in range(4)) + "img5,3,skip\n")
+    document = dfal.json("eval", "net.h5", "ids.h5", "--labels", "good.csv")
+    check(document["samples"] == 4, f"four rows have labels, eval counts {document['samples']}")
+    table("unknown.csv", "id,label\nimg0,1\nimg99,2\n")
+    dfal.refuses(65, "eval", "net.h5", "ids.h5", "--labels", "unknown.csv", says=("unknown.csv", "img99", "3"))
+    table("class.csv", "id,label\nimg0,1\nimg1,11\n")
+    dfal.refuses(65, "eval", "net.h5", "ids.h5", "--labels", "class.csv", says=("class.csv", "11", "3"))
+    table("header.csv", "name,label\nimg0,1\n")
+    dfal.refuses(65, "eval", "net.h5", "ids.h5", "--labels", "header.csv", says="header.csv")
+    dfal.refuses(66, "eval", "net.h5", "ids.h5", "--labels", "none.csv", says="none.csv")
+
+
+def nonfinite(dfal):
+    """A bad pixel costs its own row only."""
+    random = np.random.default_rng(2)
+    clean = random.normal(size=(40, 1, 3, 3)).astype(np.float32)
+    write_linear(dfal.at("net.h5"), random.normal(size=(4, 9)), random.normal(size=4), (1, 3, 3))
+    dirty = clean.copy()
+    dirty[7, 0, 1, 1], dirty[20, 0, 0, 0], dirty[21, 0, 2, 2] = np.nan, np.inf, -np.inf
+    write_pool(dfal.at("clean.h5"), clean, None, class_count=4)
+    write_pool(dfal.at("dirty.h5"), dirty, None, class_count=4)
+    for name in ("clean", "dirty"):
+        dfal.run("-q", "score", "net.h5", f"{name}.h5", "-o", f"{name}-s.h5")
+    with h5py.File(dfal.at("clean-s.h5")) as a, h5py.File(dfal.at("dirty-s.h5")) as b:
+        bad = [7, 20, 21]
+        names = [name.decode() if isinstance(name, bytes) else name for name in np.ravel(b["status"].attrs["names"])]
+        names = names[0].replace(",", " ").split() if len(names) == 1 else names
+        check(all(names[s] == "NONFINITE" for s in b["status"][()][bad]), "a bad pixel is not NONFINITE")
+        check(np.all(np.isposinf(b["margin"][()][bad])) and np.all(b["label"][()][bad] == -1), "margin or label of a bad row")
+        good = np.setdiff1d(np.arange(40), bad)
+        for key in ("margin", "status", "label", "adversarial_class", "iterations", "first_margin", "logit_gap"):
+            check(a[key][()][good].tobytes() == b[key][()][good].tobytes(), f"a bad pixel changed {key} of another row")
+    document = dfal.json("score", "net.h5", "dirty.h5", "-o", "dirty-s.h5", "--force")
+    check(document["status"]["NONFINITE"] == 3, f"statuses {document['status']}")
+
+
+def scaling(dfal):
+    prepare(dfal)
+    samples, labels = digits(8, 3)
+    write_pool(dfal.at("other.h5"), samples, labels, scale=1 / 128, offset=-1.0)
+    _, err = dfal.run("-q", "eval", "net.h5", "other.h5")
+    check("warning:" in err and "0.0078125" in err and "0.0039215" in err, f"another scaling: {err}")
+
+
+def outputs(dfal):
+    prepare(dfal)
+    make_pool(dfal.at("target.h5"), 8, 1)
+    lines = (("synth", "-n", "20"), ("train", "--net", "lenet5", "--epochs", "0", "pool.h5"),
+             ("logits", "net.h5", "pool.h5"), ("score", "net.h5", "pool.h5"),
+             ("select", "net.h5", "pool.h5", "--strategy", "random", "--count", "2"))
+    with open(dfal.at("target.h5"), "rb") as file:
+        before = file.read()
+    with open(dfal.at("plain"), "w", encoding="ascii") as file:
+        file.write("a file where a folder is wanted\n")
+    for words in lines:
+        dfal.refuses(73, *words, "-o", "target.h5", says="target.h5")
+        dfal.refuses(73, *words, "-o", "missing/out.h5", says="missing")
+        dfal.refuses(73, *words, "-o", "plain/out.h5", says="plain")
+        with open(dfal.at("target.h5"), "rb") as file:
+            check(file.read() == before, f"{words[0]} touched an existing output")
+    for words in lines:
+        if words[0] == "select":
+            continue
+        dfal.run("-q", *words, "-o", "target.h5", "--force")
+        with open(dfal.at("target.h5"), "rb") as file:
+            check(file.read() != before, f"{words[0]} --force did not replace the output")
+
+
+def full_disk(dfal):
+    """A file may not grow past a limit: 74, and nothing is left."""
+    prepare(dfal)
+    make_pool(dfal.at("many.h5"), 3000, 2)
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+    for words in (("synth", "-n", "3000"), ("train", "--net", "lenet5", "--epochs", "0", "pool.h5"),
+                  ("logits", "net.h5", "many.h5"), ("score", "net.h5", "many.h5")):
+        done = subprocess.run([dfal.path, "-q", *words, "-o", "out.h5"], cwd=dfal.folder, capture_output=True,
+                              preexec_fn=limit, check=False)
+        check(done.returncode == 74, f"{words[0]} on a full disk: {done.returncode}, expected 74: {done.stderr}")
+        check(len(done.stderr.splitlines()) == 1, f"{words[0]}: {done.stderr}")
+        left = [name for name in os.listdir(dfal.folder) if name.startswith("out.h5") and name != "out.h5.parts"]
+        check(not left, f"{words[0]} on a full disk left {left}")
+
+
+def idx_files(dfal):
+    def idx(kind, *sizes):
+        return struct.pack(">HBB", 0, kind, len(sizes)) + struct.pack(f">{len(sizes)}I", *sizes)
+
+    samples, labels = digits(30, 5)
+    images = idx(8, 30, 28, 28) + samples.tobytes()
+    marks = idx(8, 30) + labels.astype(np.uint8).tobytes()
+
+    def write(name, content):
+        with (gzip.open if name.endswith(".gz") else open)(dfal.at(name), "wb") as file:
+            file.write(content)
+
+    write("images", images)
+    write("labels", marks)
+    write("images.gz", images)
+    write("labels.gz", marks)
+    dfal.run("-q", "import", "idx", "images", "labels", "-o", "plain.h5")
+    dfal.run("-q", "import", "idx", "images.gz", "labels.gz", "-o", "packed.h5")
+    for name in ("plain.h5", "packed.h5"):
+        with h5py.File(dfal.at(name)) as file:
+            check(np.array_equal(file["samples"][()], samples), f"{name}: samples differ")
+            check(np.array_equal(file["labels"][()], labels), f"{name}: labels differ")
+            check(file.attrs["class_count"] == 10, f"{name}: class_count {file.attrs['class_count']}")
+    broken = {"cut": images[:-1], "head": images[:9], "none": b"", "magic": b"\1" + images[1:],
+              "kind": idx(13, 30, 28, 28) + samples.tobytes(), "huge": idx(8, 2**32 - 1, 2**31, 28) + b"abc",
+              "nothing": idx(8, 0, 28, 28)}
+    for name, content in broken.items():
+        write(name, content)
+        dfal.refuses(65, "import", "idx", name, "labels", "-o", "out.h5", says=name)
+    write("cut.gz", images)
+    with open(dfal.at("cut.gz"), "rb") as file:
+        packed = file.read()
+    with open(dfal.at("cut.gz"), "wb") as file:
+        file.write(packed[:len(packed) // 2])
+    dfal.refuses(65, "import", "idx", "cut.gz", "-o", "out.h5", says="cut.gz")
+    write("few", idx(8, 29) + labels[:29].astype(np.uint8).tobytes())
+    dfal.refuses(65, "import", "idx", "images", "few", "-o", "out.h5", says=("29", "30"))
+    dfal.refuses(65, "import", "idx", "labels", "images", "-o", "out.h5")
+    nothing_written(dfal, "out.h5")
+
+
+def configurations(dfal):
+    make_pool(dfal.at("a.h5"), 60, 1)
+    good = "data: {train: a.h5, test: a.h5}\nnetwork: lenet5\nstrategies: [random]\ninitial: 10\n"
+
+    def refuses(text, *says):
+        with open(dfal.at("c.yaml"), "w", encoding="utf-8") as file:
+            file.write(text)
+        dfal.refuses(78, "run", "c.yaml", "-o", "d", says=("c.yaml", *says))
+
+    refuses(good + "qury: 10\n", "qury", "query", "5")
+    refuses(good + "initial: 20\n", "initial", "5")
+    refuses(good + "query: 10.5\n", "10.5")
+    refuses(good + "query: 010\n", "010")
+    refuses(good + "training: {lr: nan}\n", "nan")
+    refuses(good + "query: [1, 2]\n", "query")
+    refuses(good + "query: &a 3\nannotations: *a\n")
+    refuses("data: {train: a.h5\n")
+    with open(dfal.at("c.yaml"), "w", encoding="utf-8") as file:
+        file.write(good)
+    dfal.refuses(64, "run", "c.yaml", "-o", "d", "--set", "qury=3", says=("qury", "query"))
+    dfal.refuses(64, "run", "c.yaml", "-o", "d", "--set", "query=10.5", says="10.5")
+    dfal.refuses(64, "run", "--preset", "paper-mnist-lenet", "-o", "d", says="paper-mnist-lenet5")
+    dfal.refuses(66, "run", "none.yaml", "-o", "d", says="none.yaml")
+    prepare(dfal)
+    dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfa", "--count", "3", "-o", "q.csv", says=("dfa", "dfal"))
+    dfal.refuses(69, "select", "net.h5", "pool.h5", "--strategy", "coreset", "--count", "3", "-o", "q.csv", says="coreset")
+    out, _ = dfal.run("-q", "run", "c.yaml", "--set", "trials=2", "--print-config")
+    check("trials: 2" in out and "lenet5" in out, f"--print-config: {out}")
+    nothing_written(dfal, "d", "q.csv")
+
+
+main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite, scaling,
+                              outputs, full_disk, idx_files, configurations)})

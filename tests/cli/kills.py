@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Killed at any moment, the same line again gives the same bytes; SIGTERM keeps the work."""
+import csv
+import os
+import shutil
+import signal
+import time
+
+from data import make_pool
+from support import check, kill_at, main, same_bits, same_file
+
+MOMENTS = (0.15, 0.4, 0.65, 0.9)
+
+
+def timed(dfal, words):
+    begin = time.monotonic()
+    dfal.run("-q", *words)
+    return time.monotonic() - begin
+
+
+def survive(dfal, words, out, compare, moments=MOMENTS, between=None):
+    """Run whole, then killed at several moments, each followed by the same line until it is done."""
+    whole = dfal.at("whole-" + out)
+    seconds = timed(dfal, [*words, "-o", "whole-" + out])
+    for moment in moments:
+        code, err = kill_at(dfal, ["-q", *words, "-o", out], moment * seconds)
+        check(code in (0, -9), f"{words[0]} killed: {code} {err}")
+        if between is not None:
+            between(dfal)
+        if code == 0 or (os.path.isfile(dfal.at(out)) and not os.path.isdir(dfal.at(out))):
+            compare(whole, dfal.at(out))
+            dfal.refuses(73, *words, "-o", out, says=out)
+        else:
+            dfal.run("-q", *words, "-o", out)
+            compare(whole, dfal.at(out))
+        left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name == out + ".parts"]
+        check(not left, f"{words[0]} left {left}")
+        (shutil.rmtree if os.path.isdir(dfal.at(out)) else os.remove)(dfal.at(out))
+
+
+def synth(dfal):
+    survive(dfal, ["synth", "-n", "6000"], "pool.h5", same_file)
+
+
+def import_idx(dfal):
+    import numpy as np
+    samples = np.random.default_rng(1).integers(0, 256, (120000, 28, 28)).astype(np.uint8)
+    with open(dfal.at("images"), "wb") as file:
+        file.write(bytes([0, 0, 8, 3]) + np.array([120000, 28, 28], ">u4").tobytes() + samples.tobytes())
+    survive(dfal, ["import", "idx", "images"], "pool.h5", same_file)
+
+
+def train(dfal):
+    make_pool(dfal.at("train.h5"), 3000, 1)
+    survive(dfal, ["train", "--net", "lenet5", "train.h5", "--epochs", "4", "--restarts", "2", "--validation", "0.1"],
+            "net.h5", same_bits)
+
+
+def score(dfal):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), 34000, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
+
+    def peek(command):
+        if os.path.isdir(command.at("s.h5.parts")):
+            document = command.json("status", "s.h5")
+            check(document["state"] == "unfinished" and document.get("percent", 0) <= 100, f"status: {document}")
+
+    survive(dfal, ["score", "net.h5", "pool.h5"], "s.h5", same_bits, between=peek)
+
+
+def merge(dfal):
+    make_pool(dfal.at("pool.h5"), 4000, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "1")
+    for number in (1, 2):
+        dfal.run("-q", "score", "net.h5", "pool.h5", "-o", f"part{number}.h5", "--shard", f"{number}/2")
+    survive(dfal, ["merge", "part1.h5", "part2.h5"], "m.h5", same_bits)
+
+
+def same_runs(first, second):
+    same_file(os.path.join(first, "queries.csv"), os.path.join(second, "queries.csv"))
+
+    def rows(folder):
+        with open(os.path.join(folder, "curve.csv"), encoding="utf-8", newline="") as file:
+            return [[v for k, v in row.items() if not k.endswith("_seconds")] for row in csv.DictReader(file)]
+
+    check(rows(first) == rows(second), f"{first} and {second} differ in curve.csv")
+    names = sorted(os.listdir(os.path.join(first, "networks")))
+    check(names == sorted(os.listdir(os.path.join(second, "networks"))), "the runs keep other networks")
+    for name in names:
+        same_bits(os.path.join(first, "networks", name), os.path.join(second, "networks", name))
+
+
+RUN = ["run", "run.yaml"]
+
+
+def write_run(dfal):
+    make_pool(dfal.at("train.h5"), 1500, 1)
+    make_pool(dfal.at("test.h5"), 300, 2)
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [dfal, random]\ninitial: 20\n"
+                   "query: 20\nannotations: 80\ntrials: 2\ntraining: {restarts: 1, epochs: 6, validation: 0}\n")
+
+
+def run(dfal):
+    write_run(dfal)
+    survive(dfal, RUN, "d", same_runs)
+
+
+def run_repeatedly(dfal):
+    """Killed again and again, a little later each time, until it gets through."""
+    write_run(dfal)
+    seconds = timed(dfal, [*RUN, "-o", "whole"])
+    kills = 0
+    while True:
+        code, err = kill_at(dfal, ["-q", *RUN, "-o", "d"], seconds * (0.2 + 0.02 * kills))
+        if code == 0:
+            break
+        check(code == -9, f"run: {code} {err}")
+        kills += 1
+        check(kills < 60, "run does not get on")
+        dfal.json("status", "d") if os.path.exists(dfal.at("d/config.yaml")) else None
+    check(kills > 0, "the run was never killed")
+    same_runs(dfal.at("whole"), dfal.at("d"))
+    dfal.refuses(73, *RUN, "-o", "d", says="d")
+
+
+def stop(dfal, words, out, compare, number, must_keep):
+    seconds = timed(dfal, [*words, "-o", "whole-" + out])
+    kept = 0
+    for moment in (0.3, 0.55, 0.8):
+        code, err = kill_at(dfal, ["-q", *words, "-o", out], moment * seconds, number)
+        check(code in (0, 75, -number), f"{words[0]} after signal {number}: {code} {err}")
+        if code == 75:
+            kept += 1
+            check(len(err.splitlines()) == 1 and "stopped" in err, f"{words[0]}: {err}")
+        if code != 0:
+            dfal.run("-q", *words, "-o", out)
+        compare(dfal.at("whole-" + out), dfal.at(out))
+        (shutil.rmtree if os.path.isdir(dfal.at(out)) else os.remove)(dfal.at(out))
+        left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name.endswith(".parts")]
+        check(not left, f"{words[0]} left {left}")
+    check(kept > 0 or not must_keep, f"{words[0]} never kept its work")
+
+
+def stop_train(dfal):
+    make_pool(dfal.at("train.h5"), 2000, 1)
+    stop(dfal, ["train", "--net", "lenet5", "train.h5", "--epochs", "16"], "net.h5", same_bits, signal.SIGTERM, True)
+    words = ["train", "--net", "lenet5", "train.h5", "-o", "net.h5"]
+    process = dfal.start("-q", *words, "--epochs", "1000")
+    for _ in range(600):
+        if os.path.exists(dfal.at("net.h5.parts/state.h5")):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    check(process.returncode == 75, f"train after SIGINT: {process.returncode}")
+    check(dfal.json("status", "net.h5")["job"] == "train", "status of a stopped training")
+    dfal.refuses(78, *words, "--epochs", "3", says=("epochs", "1000", "3"))
+    dfal.run("-q", *words, "--epochs", "1", "--force")
+
+
+def stop_score(dfal):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), 34000, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
+    stop(dfal, ["score", "net.h5", "pool.h5"], "s.h5", same_bits, signal.SIGUSR1, True)
+
+
+def stop_run(dfal):
+    write_run(dfal)
+    stop(dfal, RUN, "d", same_runs, signal.SIGTERM, True)
+    dfal.refuses(66, *RUN, "-o", "d", "--resume", says="resume")
+
+
+def stop_without_work(dfal):
+    """Nothing to keep: the command removes its temporaries and dies by the signal."""
+    code, err = kill_at(dfal, ["-q", "synth", "-n", "3000000", "-o", "pool.h5"], 1.0, signal.SIGTERM)
+    check(code == -signal.SIGTERM, f"synth after SIGTERM: {code} {err}")
+    check(os.listdir(dfal.folder) == [], f"synth left {os.listdir(dfal.folder)}")
+
+
+main({f.__name__: f for f in (synth, import_idx, train, score, merge, run, run_repeatedly, stop_train, stop_score,
+                              stop_run, stop_without_work)})

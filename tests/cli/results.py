@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands print and write: JSON keys, the same bits, shards, selections."""
+import csv
+import json
+
+import h5py
+import numpy as np
+
+from data import digits, make_pool, write_linear
+from support import check, main, same_bits, same_file, write_pool
+
+QUERY_KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class"]
+
+
+def prepare(dfal, count=300, epochs=2):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), count, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", epochs)
+
+
+def json_keys(dfal):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), 100, 2)
+    document = dfal.json("train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
+    check(list(document) == ["epochs", "loss", "validation_loss", "seconds"], f"train: {document}")
+    check(document["epochs"] == 2 and document["validation_loss"] is None, f"train: {document}")
+    document = dfal.json("train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2", "--validation", "0.2",
+                         "--force")
+    check(document["validation_loss"] > 0, f"train: {document}")
+    document = dfal.json("eval", "net.h5", "pool.h5")
+    check({"samples", "accuracy", "loss", "confusion"} <= set(document), f"eval: {document}")
+    check(np.sum(document["confusion"]) == 100 and 0 <= document["accuracy"] <= 1, f"eval: {document}")
+    right = np.trace(np.array(document["confusion"])) / 100
+    check(abs(right - document["accuracy"]) < 1e-12, "accuracy is not the confusion's")
+    document = dfal.json("score", "net.h5", "pool.h5", "-o", "s.h5")
+    wanted = {"samples", "seconds", "samples_per_second", "sample_iterations_per_second", "iterations", "status",
+              "peak_memory_bytes", "engine", "isa"}
+    check(wanted <= set(document), f"score: {sorted(wanted - set(document))} is missing")
+    check(document["samples"] == 100 and sum(document["status"].values()) == 100, f"score: {document}")
+    check(document["peak_memory_bytes"] > 1 << 20, f"score: {document}")
+    with h5py.File(dfal.at("s.h5")) as file:
+        check(int(file["iterations"][()].sum()) == document["iterations"], "iterations is not the sum of the file's")
+    document = dfal.json("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "5", "--scores", "s.h5", "-o", "q.csv")
+    check(len(document) == 5 and all(list(query) == QUERY_KEYS for query in document), f"select: {document}")
+    with open(dfal.at("q.csv"), encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    check(rows[0] == QUERY_KEYS and len(rows) == 6, f"QUERIES.csv: {rows[0]}")
+    check([row[1] for row in rows[1:]] == [query["id"] for query in document], "the table and the JSON differ")
+    document = dfal.json("verify", "s.h5", "--samples", "16")
+    check(document["samples"] == 16 and document["ok"], f"verify: {document}")
+    document = dfal.json("info", "s.h5")
+    check(document["samples"] == 100 and document["complete" if "complete" in document else "status_OK"] >= 0, "info")
+    document = dfal.json("bench", "deepfool", "net.h5", "pool.h5", "--samples", "50", "--repeat", "2")
+    check(len(document) == 2 and document[0]["samples"] == 50, f"bench: {document}")
+    for key in ("synth", "-n", "10", "-o", "y.h5"), ("status", "s.h5"), ("logits", "net.h5", "pool.h5", "-o", "l.h5"):
+        check(isinstance(dfal.json(*key), dict), f"{key[0]} --json is not an object")
+
+
+def quiet(dfal):
+    make_pool(dfal.at("pool.h5"), 100, 2)
+    for words in (("synth", "-n", "10", "-o", "y.h5"), ("train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "1"),
+                  ("eval", "net.h5", "pool.h5"), ("logits", "net.h5", "pool.h5", "-o", "l.h5"),
+                  ("score", "net.h5", "pool.h5", "-o", "s.h5"), ("info", "s.h5"), ("status", "s.h5"),
+                  ("merge", "s.h5", "-o", "m.h5"), ("verify", "s.h5", "--samples", "4"),
+                  ("select", "net.h5", "pool.h5", "--strategy", "random", "--count", "3", "-o", "q.csv")):
+        _, err = dfal.run(*words, "-q")
+        check(err == "", f"{words[0]} -q says {err}")
+    _, err = dfal.run("score", "net.h5", "pool.h5", "-o", "t.h5")
+    for word in ("net.h5", "pool.h5", "10 classes", "lts4", "cpu", "layers", "strict", "batch", "t.h5", "dfal select"):
+        check(word in err, f"score does not tell {word}: {err}")
+    _, err = dfal.run("--log-format", "json", "score", "net.h5", "pool.h5", "-o", "u.h5")
+    for line in err.splitlines():
+        event = json.loads(line)
+        check({"time", "level", "event"} <= set(event), f"event {line}")
+
+
+def same_scores(dfal):
+    """No result depends on batch, threads or the position in the pool; on both ISAs."""
+    prepare(dfal)
+    samples, labels = digits(300, 2)
+    order = np.random.default_rng(9).permutation(300)
+    write_pool(dfal.at("shuffled.h5"), samples[order], labels[order])
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "first.h5", "--adversarial", "5")
+    isas = ["avx2"] + (["avx512"] if "avx512f" in dfal.json("doctor")["cpu_features"] else [])
+    for isa in isas:
+        first = f"{isa}.h5"
+        dfal.run("-q", "--isa", isa, "--threads", "1", "score", "net.h5", "pool.h5", "-o", first, "--adversarial", "5")
+        for number, words in enumerate((("--batch", "1", "--threads", "2"), ("--batch", "7", "--threads", "2"),
+                                        ("--batch", "64", "--threads", "1"), ("--batch", "4096", "--threads", "2"))):
+            other = f"{isa}-{number}.h5"
+            dfal.run("-q", "--isa", isa, "score", "net.h5", "pool.h5", "-o", other, "--adversarial", "5", *words)
+            same_bits(dfal.at(first), dfal.at(other))
+        dfal.run("-q", "--isa", isa, "score", "net.h5", "shuffled.h5", "-o", f"{isa}-shuffled.h5")
+        with h5py.File(dfal.at(first)) as a, h5py.File(dfal.at(f"{isa}-shuffled.h5")) as b:
+            for key in ("margin", "status", "label", "adversarial_class", "iterations", "first_margin", "logit_gap"):
+                check(a[key][()][order].tobytes() == b[key][()].tobytes(), f"{isa}: {key} depends on the order")
+
+
+def same_networks(dfal):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    isas = ["avx2"] + (["avx512"] if "avx512f" in dfal.json("doctor")["cpu_features"] else [])
+    for isa in isas:
+        for threads in ("1", "2"):
+            dfal.run("-q", "--isa", isa, "--threads", threads, "train", "--net", "lenet5", "train.h5", "-o",
+                     f"{isa}-{threads}.h5", "--epochs", "2", "--validation", "0.1")
+            dfal.run("-q", "--isa", isa, "--threads", threads, "logits", f"{isa}-1.h5", "train.h5", "-o",
+                     f"{isa}-{threads}-logits.h5")
+        same_bits(dfal.at(f"{isa}-1.h5"), dfal.at(f"{isa}-2.h5"))
+        same_bits(dfal.at(f"{isa}-1-logits.h5"), dfal.at(f"{isa}-2-logits.h5"))
+    dfal.run("-q", "--seed", "2", "train", "--net", "lenet5", "train.h5", "-o", "seed2.h5", "--epochs", "2")
+    with h5py.File(dfal.at("seed2.h5")) as a, h5py.File(dfal.at("avx2-1.h5")) as b:
+        check(a["parameters/conv1/weight"][()].tobytes() != b["parameters/conv1/weight"][()].tobytes(),
+              "the seed changes nothing")
+
+
+def shards(dfal):
+    prepare(dfal, count=301)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    for number in (1, 2, 3):
+        dfal.run("-q", "score", "net.h5", "pool.h5", "-o", f"part{number}.h5", "--shard", f"{number}/3")
+    dfal.run("-q", "merge", "part3.h5", "part1.h5", "part2.h5", "-o", "merged.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("merged.h5"), ignore=("@shard", "@shard_count", "@range"))
+    dfal.refuses(65, "merge", "part1.h5", "part3.h5", "-o", "bad.h5", says="missing")
+    dfal.refuses(65, "merge", "part1.h5", "part2.h5", "part2.h5", "part3.h5", "-o", "bad.h5", says="part2.h5")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "other.h5", "--shard", "2/3", "--max-iter", "9")
+    dfal.refuses(78, "merge", "part1.h5", "other.h5", "part3.h5", "-o", "bad.h5", says=("other.h5", "max_iter"))
+    dfal.run("-q", "--isa", "avx2", "score", "net.h5", "pool.h5", "-o", "avx2.h5", "--shard", "2/3")
+    isa = dfal.json("info", "whole.h5")["isa"]
+    if isa != "avx2":
+        dfal.refuses(78, "merge", "part1.h5", "avx2.h5", "part3.h5", "-o", "bad.h5", says="isa")
+        dfal.run("-q", "--allow-mixed", "merge", "part1.h5", "avx2.h5", "part3.h5", "-o", "mixed.h5")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "range.h5", "--range", "100:200")
+    with h5py.File(dfal.at("whole.h5")) as a, h5py.File(dfal.at("range.h5")) as b:
+        check(np.array_equal(b["index"][()], np.arange(100, 200)), "--range 100:200 holds other rows")
+        check(a["margin"][()][100:200].tobytes() == b["margin"][()].tobytes(), "--range changes margins")
+
+
+def linear_margins(dfal):
+    """The closed form: |f_k - f_l| / ||w_k - w_l||_q, nearest class, in all three norms."""
+    random = np.random.default_rng(4)
+    weight, bias = random.normal(size=(4, 9)), random.normal(size=4)
+    weight, bias = weight.astype(np.float32).astype(np.float64), bias.astype(np.float32).astype(np.float64)
+    write_linear(dfal.at("net.h5"), weight, bias, (1, 3, 3))
+    samples = random.normal(size=(50, 1, 3, 3)).astype(np.float32)
+    write_pool(dfal.at("pool.h5"), samples, None, class_count=4)
+    f = samples.reshape(50, 9).astype(np.float64) @ weight.T + bias
+    label = f.argmax(1)
+    for norm, dual in (("l2", 2), ("linf", 1), ("l1", np.inf)):
+        dfal.run("-q", "score", "net.h5", "pool.h5", "-o", f"{norm}.h5", "--norm", norm)
+        gap = f[np.arange(50), label][:, None] - f
+        length = np.array([[np.linalg.norm(weight[k] - weight[l], dual) for k in range(4)] for l in label])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            expected = np.where(np.arange(4)[None] == label[:, None], np.inf, gap / length).min(1)
+        with h5py.File(dfal.at(f"{norm}.h5")) as file:
+            check(np.array_equal(file["label"][()], label), f"{norm}: labels")
+            check(np.allclose(file["first_margin"][()], expected, rtol=1e-5), f"{norm}: first_margin")
+            check(np.allclose(file["margin"][()], 1.02 * (expected + 1e-4), rtol=1e-5), f"{norm}: margin")
+            check(np.all(file["iterations"][()] == 1), f"{norm}: an affine network needs one step")
+
+
+def selections(dfal):
+    prepare(dfal)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5")
+    words = ("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "10")
+    dfal.run("-q", *words, "-o", "a.csv")
+    dfal.run("-q", *words, "-o", "b.csv", "--scores", "s.h5", "--threads", "1")
+    dfal.run("-q", *words, "-o", "c.csv", "--batch", "3")
+    same_file(dfal.at("a.csv"), dfal.at("b.csv"))
+    same_file(dfal.at("a.csv"), dfal.at("c.csv"))
+
+
+def node_activations(dfal):
+    prepare(dfal)
+    dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "l.h5")
+    dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "f.h5", "--node", "fc3")
+    dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "c.h5", "--node", "conv1")
+    with h5py.File(dfal.at("l.h5")) as a, h5py.File(dfal.at("f.h5")) as b, h5py.File(dfal.at("c.h5")) as c:
+        check(a["logits"].shape == (300, 10) and a["logits"].dtype == np.float32, "logits are [N,K] f32")
+        check(np.allclose(a["logits"][()], b["fc3"][()], atol=1e-3), "the last node's activations are not the logits")
+        check(c["conv1"].shape == (300, 6, 24, 24), f"conv1 is {c['conv1'].shape}")
+    dfal.refuses(64, "logits", "net.h5", "pool.h5", "-o", "x.h5", "--node", "conv11", says=("conv11", "conv1"))
+
+
+def training(dfal):
+    make_pool(dfal.at("train.h5"), 600, 1)
+    make_pool(dfal.at("test.h5"), 200, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "zero.h5", "--epochs", "0")
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "again.h5", "--epochs", "0")
+    same_bits(dfal.at("zero.h5"), dfal.at("again.h5"))
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "fresh.h5", "--epochs", "1")
+    dfal.run("-q", "train", "--net", "zero.h5", "--init", "zero.h5", "train.h5", "-o", "from.h5", "--epochs", "3")
+    check(dfal.json("eval", "from.h5", "test.h5")["accuracy"] > 0.9, "training from --init does not learn")
+    dfal.run("-q", "train", "--net", "lenet5", "--optimizer", "sgd", "--lr", "0.01", "train.h5", "-o", "sgd.h5", "--epochs", "5")
+    check(dfal.json("eval", "sgd.h5", "test.h5")["accuracy"] > 0.5, "SGD does not learn")
+    document = dfal.json("train", "--net", "lenet5", "train.h5", "-o", "sub.h5", "--subset", "100", "--epochs", "2",
+                         "--restarts", "2")
+    check(document["epochs"] == 2, f"train --restarts: {document}")
+    make_pool(dfal.at("wide.h5"), 20, 1)
+    dfal.refuses(65, "train", "--net", "vgg8", "--init", "zero.h5", "train.h5", "-o", "no.h5", says="graph")
+
+
+main({f.__name__: f for f in (json_keys, quiet, same_scores, same_networks, shards, linear_margins, selections,
+                              node_activations, training)})
