@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu back end's layers: test_cpu [avx2|avx512]. Against the reference, and the same bits for a row wherever it
  * stands. oneDNN's instruction set is chosen once a process, so each runs in its own. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -482,6 +483,65 @@ static void test_queues_side_by_side(void **state)
     }
 }
 
+static int count_threads(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    assert_non_null(folder);
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
+/* The library starts no threads of its own, whatever the machine offers. */
+static void test_caller_thread_alone(void **state)
+{
+    const int before = count_threads();
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct df_layer_desc desc;
+        struct rig rig;
+        describe(&desc, &shapes[i == 0 ? 5 : 8]);
+        rig_create(&rig, cpu, &desc, 64, false);
+        test_ok(run_forward(&rig, 0, 0, 64, rig.y));
+        test_ok(run_backward(&rig, 0, 0, 64, rig.dx));
+        test_ok(run_gradient(&rig, 0, 0, 64, rig.dw, rig.db));
+        rig_destroy(&rig);
+    }
+    assert_int_equal(count_threads(), before);
+}
+
+/* A larger layer moves the queue's scratch memory; the smaller one follows. */
+static void test_scratch_moves(void **state)
+{
+    static const int order[] = {14, 8, 14, 6, 8};
+    struct df_device *device = NULL;
+    struct rig rigs[3];
+    float *first[3] = {NULL};
+    (void)state;
+    test_ok(df_device_open(&device, "cpu", cpu->info.isa, 1));
+    for (int i = 0; i < 3; i++) {
+        struct df_layer_desc desc;
+        describe(&desc, &shapes[(int[]){14, 8, 6}[i]]);
+        rig_create(&rigs[i], device, &desc, 3, false);
+    }
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        const int i = order[k] == 14 ? 0 : order[k] == 8 ? 1 : 2;
+        test_ok(run_forward(&rigs[i], 0, 0, 3, rigs[i].y));
+        float *y = download(&rigs[i], 0, rigs[i].y, 3 * rigs[i].out);
+        if (first[i] != NULL)
+            test_same_floats("after a move", y, first[i], 3 * rigs[i].out);
+        test_free(first[i]);
+        first[i] = y;
+    }
+    for (int i = 0; i < 3; i++) {
+        test_free(first[i]);
+        rig_destroy(&rigs[i]);
+    }
+    df_device_close(device);
+}
+
 /* dfal's own kernels give the same bits on both instruction sets. */
 static void test_own_kernels_agree(void **state)
 {
@@ -567,6 +627,8 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_device),
+        cmocka_unit_test(test_caller_thread_alone),
+        cmocka_unit_test(test_scratch_moves),
         cmocka_unit_test(test_known_shapes),
         cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_products),

@@ -32,7 +32,7 @@ static int64_t round_up(int64_t n, int64_t step)
 }
 
 /* Rows in lanes wins where oneDNN would fill much of its vectors with padding: it pads channels to a multiple of 16,
- * only a forward's few input channels not. Measured: docs/PERFORMANCE.md. */
+ * only a forward's few input channels not. */
 static bool suits_lanes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
 {
     const struct df_window *w = &desc->window;
