@@ -237,7 +237,7 @@ struct map {
 
 static void make_map(struct map *map, struct dice *dice, int32_t size)
 {
-    float angle = 0.14f * normal(dice), shear = 0.18f * normal(dice), side = (float)size;
+    float angle = 0.15f * normal(dice), shear = 0.20f * normal(dice), side = (float)size;
     float width = between(dice, 0.48f, 0.76f) * side, height = between(dice, 0.60f, 0.80f) * side;
     float c = cosf(angle), s = sinf(angle);
     map->a[0] = width * c;
@@ -246,7 +246,7 @@ static void make_map(struct map *map, struct dice *dice, int32_t size)
     map->a[3] = height * (c - shear * s);
     for (int i = 0; i < 2; i++) {
         map->centre[i] = side * (0.5f + between(dice, -0.09f, 0.09f));
-        map->warp[i][0] = 0.035f * normal(dice);
+        map->warp[i][0] = 0.038f * normal(dice);
         map->warp[i][1] = between(dice, -6.0f, 6.0f);
         map->warp[i][2] = between(dice, -6.0f, 6.0f);
         map->warp[i][3] = between(dice, 0, 6.2831853f);
@@ -335,7 +335,7 @@ void df_digit_draw(uint8_t *pixels, int32_t *label, float *canvas, int32_t size,
     float scale = (float)size / 28.0f;
     *label = one_of(&dice, class_count);
     const struct skeleton *skeleton = &skeletons[*label][one_of(&dice, VARIANTS)];
-    float jitter = between(&dice, 0.012f, 0.040f), noise = between(&dice, 0.01f, 0.10f);
+    float jitter = between(&dice, 0.012f, 0.042f), noise = between(&dice, 0.01f, 0.12f);
     struct pen pen = {between(&dice, 0.65f, 1.75f) * scale, between(&dice, 0.6f, 1.3f) * scale,
                       between(&dice, 0.60f, 1.0f)};
     int64_t count = (int64_t)size * size;
@@ -346,7 +346,7 @@ void df_digit_draw(uint8_t *pixels, int32_t *label, float *canvas, int32_t size,
         cut_ends(&trace, &dice, 0.08f);
         ink_trace(canvas, size, &trace, &map, pen, &dice);
     }
-    for (int32_t strays = one_of(&dice, 8); strays > 5; strays--)
+    for (int32_t strays = one_of(&dice, 5); strays > 2; strays--)
         ink_stray(canvas, size, pen, &dice);
     for (int64_t i = 0; i < count; i++) {
         float value = 255.0f * (canvas[i] + noise * normal(&dice)) + 0.5f;
