@@ -194,7 +194,11 @@ done:
 static dfal_status lane_job(void *arg, int64_t job, int32_t worker)
 {
     (void)worker;
-    return df_lane_run(&((struct df_deepfool_engine *)arg)->lanes[job]);
+    struct df_deepfool_engine *engine = arg;
+    dfal_status status = df_lane_run(&engine->lanes[job]);
+    if (status != DFAL_OK)
+        atomic_store(&engine->failed, true);
+    return status;
 }
 
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
@@ -203,6 +207,7 @@ dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_str
     engine->stream = stream;
     engine->sink = sink;
     engine->progress = progress;
+    atomic_store(&engine->failed, false);
     return df_team_run(engine->team, lane_job, engine, engine->lane_count);
 }
 

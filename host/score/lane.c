@@ -102,7 +102,7 @@ static dfal_status decode(struct df_lane *lane, struct df_span to, const void *r
     return run(lane, &call);
 }
 
-/* Fill every empty slot while the stream gives rows. */
+/* Fill every empty slot while the stream gives rows; at first one block only, so that a short stream feeds all lanes. */
 static dfal_status refill(struct df_lane *lane)
 {
     struct df_deepfool_engine *engine = lane->engine;
@@ -111,6 +111,8 @@ static dfal_status refill(struct df_lane *lane)
     for (int64_t s = 0; s < slots; s++)
         if (lane->index[s] < 0)
             lane->list_host[empty++] = (int32_t)s;
+    if (empty == slots && empty > engine->block)
+        empty = engine->block;
     const size_t row_bytes = df_pool_row_bytes(engine->pool);
     while (count < empty && !lane->dry) {
         int64_t got = 0;
@@ -345,6 +347,8 @@ dfal_status df_lane_run(struct df_lane *lane)
         lane->index[s] = -1;
     for (;;) {
         DF_TRY(df_context_check_stop(lane->engine->context));
+        if (atomic_load(&lane->engine->failed))
+            return DFAL_OK;
         if (!lane->dry)
             DF_TRY(refill(lane));
         DF_TRY(compact(lane));

@@ -3,6 +3,8 @@
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
+#include <stdatomic.h>
+
 #include "base/lock.h"
 #include "score/deepfool.h"
 
@@ -43,6 +45,7 @@ struct df_deepfool_engine {
     struct df_row_stream *stream;
     struct df_sink *sink;
     struct df_progress *progress;
+    atomic_bool failed;  /* a lane gave up: the others do, too */
     struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */
     bool lock_made;
     int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];

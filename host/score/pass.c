@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,7 @@ struct pass {
     df_pass_fn *fn;
     void *user;
     struct evaluation *evaluation; /* NULL: values are read */
+    atomic_bool failed;            /* a lane gave up: the others do, too */
     struct df_lock lock;
 };
 
@@ -123,13 +125,9 @@ static dfal_status hand_over(struct pass *pass, struct pass_lane *lane, int32_t 
     return status;
 }
 
-static dfal_status pass_job(void *arg, int64_t job, int32_t worker)
+static dfal_status run_lane(struct pass *pass, struct pass_lane *lane, int32_t queue)
 {
-    (void)worker;
-    struct pass *pass = arg;
-    struct pass_lane *lane = &pass->lanes[job];
-    const int32_t queue = (int32_t)job;
-    for (;;) {
+    while (!atomic_load(&pass->failed)) {
         DF_TRY(df_context_check_stop(pass->context));
         int64_t n = 0;
         DF_TRY(df_stream_take(pass->stream, pass->rows, lane->raw, lane->index, &n));
@@ -143,6 +141,17 @@ static dfal_status pass_job(void *arg, int64_t job, int32_t worker)
         if (pass->progress)
             df_progress_add(pass->progress, n, NULL);
     }
+    return DFAL_OK;
+}
+
+static dfal_status pass_job(void *arg, int64_t job, int32_t worker)
+{
+    (void)worker;
+    struct pass *pass = arg;
+    dfal_status status = run_lane(pass, &pass->lanes[job], (int32_t)job);
+    if (status != DFAL_OK)
+        atomic_store(&pass->failed, true);
+    return status;
 }
 
 static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t queue, const char *node)
