@@ -578,6 +578,36 @@ static void test_own_kernels_agree(void **state)
     }
 }
 
+static void test_products_agree(void **state)
+{
+    enum { ROWS = 29, COLS = 45, DEPTH = 37 };
+    static float a[ROWS * DEPTH], b[DEPTH * COLS], packed[2 * COLS * DEPTH], out[2][ROWS * COLS];
+    (void)state;
+    if (!__builtin_cpu_supports("avx512vl"))
+        skip();
+    test_fill_floats(a, ROWS * DEPTH, 7, -1, 1);
+    test_fill_floats(b, DEPTH * COLS, 8, -1, 1);
+    for (int k = 0; k < 2; k++) {
+        const struct df_cpu_kernels *kernels = k == 0 ? &df_cpu_kernels_avx2 : &df_cpu_kernels_avx512;
+        const int panel = kernels->panel;
+        memset(packed, 0, sizeof packed);
+        for (int j = 0; j < COLS; j++)
+            for (int d = 0; d < DEPTH; d++)
+                packed[j / panel * panel * DEPTH + d * panel + j % panel] = b[d * COLS + j];
+        const struct df_product product = {.rows = ROWS,
+                                           .cols = COLS,
+                                           .depth = DEPTH,
+                                           .a = a,
+                                           .a_row = DEPTH,
+                                           .a_k = 1,
+                                           .b = packed,
+                                           .out = out[k],
+                                           .out_row = COLS};
+        kernels->product(&product);
+    }
+    test_same_floats("product, avx2 against avx512", out[0], out[1], (int64_t)ROWS * COLS);
+}
+
 static void test_device(void **state)
 {
     struct df_device *other = NULL;
@@ -637,6 +667,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_weight_gradient_blocks),
         cmocka_unit_test(test_queues_side_by_side),
         cmocka_unit_test(test_own_kernels_agree),
+        cmocka_unit_test(test_products_agree),
     };
     return cmocka_run_group_tests(tests, open_devices, close_devices);
 }

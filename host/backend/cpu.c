@@ -224,7 +224,7 @@ static dfal_status run(struct df_device *head, int32_t queue, const struct df_ca
         const float *const ins[2] = {io.in[0], io.in[1]};
         return df_cpu_layer_run(device, queue, call->op, call->layer, outs, ins, call->rows);
     }
-    df_cpu_cell_fn *cell = (unsigned)call->op < DF_OP_COUNT ? device->kernels->cells[call->op] : NULL;
+    df_cpu_cell_fn *cell = (unsigned)call->op < DF_OP_COUNT ? df_cpu_cells[call->op] : NULL;
     if (cell == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "op %d was called without a layer", (int)call->op);
     cell(&io);

@@ -6,8 +6,9 @@
  * cpu_onednn.c   every call of oneDNN
  * cpu_lanes.c    own convolutions, one row (sample or cotangent) a vector lane
  * cpu_product.c  own matrix product
+ * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
- * The last three are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
+ * Lanes and product are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 
@@ -49,10 +50,15 @@ struct df_cpu_kernels {
     void (*lanes_conv)(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
                        const float *bias, int64_t rows, float *scratch);
     void (*product)(const struct df_product *product);
-    df_cpu_cell_fn *const *cells; /* [DF_OP_COUNT], NULL for LAYER ops */
 };
 extern const struct df_cpu_kernels df_cpu_kernels_avx2, df_cpu_kernels_avx512;
-extern df_cpu_cell_fn *const df_cpu_cells_avx2[DF_OP_COUNT], *const df_cpu_cells_avx512[DF_OP_COUNT];
+extern df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT]; /* NULL for LAYER ops */
+/* dw [out_c, in_c, kernel_h, kernel_w], db [out_c] (either may be NULL) of y = lanes_conv(x) given dy, for `rows` rows;
+ * scratch: df_lanes_gradient_scratch floats. Rows are summed by eights, the eights in order: the same bits on every
+ * instruction set. Kernel widths 3, 5 and 7. */
+void df_lanes_gradient(const struct df_lanes_conv *conv, float *dw, float *db, const float *x,
+                       const float *dy, int64_t rows, float *scratch);
+int64_t df_lanes_gradient_scratch(const struct df_lanes_conv *conv);
 void df_cpu_product_avx2(const struct df_product *product);
 void df_cpu_product_avx512(const struct df_product *product);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drivers of the CELL and ITEM ops, generated from ops.def over the functions in kernels/. Compiled for AVX2, and
- * for AVX-512 by cpu_cells_avx512.c. The cells of a row are independent: vectorising them moves no bit. */
+/* Drivers of the CELL and ITEM ops, generated from ops.def over the functions in kernels/. The cells of a row are
+ * independent: vectorising them moves no bit. Compiled for AVX2 alone: memory is what most wait for, and the short rows
+ * of small planes (max-pool: four to six times) are faster in short vectors. */
 #include <string.h>
 
 #include "backend/cpu.h"
@@ -8,10 +9,6 @@
 #include "planes.h"
 #include "pointwise.h"
 #include "rows.h"
-
-#ifndef DF_CPU_CELLS
-#define DF_CPU_CELLS df_cpu_cells_avx2
-#endif
 
 /* relu_bwd with its owner looked up: cotangent row `row` then reads "its own" row. Left to the cell, the compiler
  * keeps the look-up in the loop and does not vectorise it. */
@@ -48,7 +45,7 @@ static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
 #define ENTRY_CELL(name) [DF_OP_##name] = run_##name,
 #define ENTRY_ITEM(name) [DF_OP_##name] = run_##name,
 #define ENTRY_LAYER(name)
-df_cpu_cell_fn *const DF_CPU_CELLS[DF_OP_COUNT] = {
+df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT] = {
 #define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
 #include "ops.def"
 };

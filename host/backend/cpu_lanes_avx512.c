@@ -3,5 +3,4 @@
 #define DF_CPU_KERNELS df_cpu_kernels_avx512
 #define DF_CPU_HALF    (&df_cpu_kernels_avx2)
 #define DF_CPU_PRODUCT df_cpu_product_avx512
-#define DF_CPU_CELLS   df_cpu_cells_avx512
 #include "cpu_lanes.c"

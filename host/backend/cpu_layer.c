@@ -20,7 +20,7 @@ struct df_layer {
     const struct df_cpu_kernels *kernels;
     enum engine engine[3]; /* by df_onednn_kind */
     struct df_onednn_conv *conv[3];
-    struct df_lanes_conv lanes[2];
+    struct df_lanes_conv lanes[3];
     float *weight[2]; /* own engines: forward, backward */
     float *bias;      /* padded to a panel */
     int64_t scratch[3];
@@ -89,6 +89,10 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
                                         .pad_top = w->kernel[0] - 1 - w->pad[0],
                                         .pad_left = w->kernel[1] - 1 - w->pad[1]};
     layer->engine[kind] = ENGINE_LANES;
+    if (kind == DF_ONEDNN_WEIGHT_GRADIENT) {
+        layer->scratch[kind] = df_lanes_gradient_scratch(lanes);
+        return DFAL_OK;
+    }
     layer->scratch[kind] = layer->kernels->lanes_scratch(lanes);
     if (layer->kernels->half != NULL && layer->kernels->half->lanes_scratch(lanes) > layer->scratch[kind])
         layer->scratch[kind] = layer->kernels->half->lanes_scratch(lanes);
@@ -146,7 +150,7 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
     for (enum df_onednn_kind kind = 0; kind < 3 && !desc->is_gemm; kind++) {
         if (!wanted[kind])
             continue;
-        if (kind != DF_ONEDNN_WEIGHT_GRADIENT && suits_lanes(desc, kind))
+        if (suits_lanes(desc, kind))
             DF_TRY_TO(done, status, create_lanes(layer, kind));
         else
             DF_TRY_TO(done, status, create_onednn(layer, device, kind));
@@ -401,7 +405,10 @@ dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum d
     case ENGINE_PRODUCT:
         return run_product(layer, kind, memory, out, in, rows);
     case ENGINE_LANES:
-        run_lanes(layer, kind, memory, out[0], in[0], rows);
+        if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+            df_lanes_gradient(&layer->lanes[kind], out[0], out[1], in[0], in[1], rows, memory->scratch);
+        else
+            run_lanes(layer, kind, memory, out[0], in[0], rows);
         return DFAL_OK;
     case ENGINE_ONEDNN:
         if (kind == DF_ONEDNN_WEIGHT_GRADIENT)

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __AVX512F__
 enum { LANES = 16 };
@@ -68,6 +69,29 @@ static inline void transpose_8x8(float *out, int64_t out_stride, const float *in
     }
     for (int j = 0; j < 8; j++)
         _mm256_storeu_ps(out + j * out_stride, s[j]);
+}
+
+/* `size` floats of each of `count` rows, `stride` apart -> lanes [size][LANES]; missing rows are zeros. */
+static inline void rows_to_lanes(float *lanes, const float *in, int64_t stride, int64_t size, int64_t count)
+{
+    for (int64_t first = 0; first < LANES; first += 8) {
+        const int64_t have = count - first < 0 ? 0 : count - first < 8 ? count - first : 8;
+        float *to = lanes + first;
+        const float *from = in + first * stride;
+        int64_t i = 0;
+        if (have == 8)
+            for (; i + 8 <= size; i += 8)
+                transpose_8x8(to + i * LANES, LANES, from + i, stride);
+        for (; i < size; i += 8) {
+            const int64_t cols = size - i < 8 ? size - i : 8;
+            float block[64] = {0}, turned[64];
+            for (int64_t r = 0; r < have; r++)
+                memcpy(block + r * 8, from + r * stride + i, (size_t)cols * sizeof(float));
+            transpose_8x8(turned, 8, block, 8);
+            for (int64_t j = 0; j < cols; j++)
+                memcpy(to + (i + j) * LANES, turned + j * 8, 8 * sizeof(float));
+        }
+    }
 }
 
 #endif
