@@ -221,7 +221,8 @@ static dfal_status write_twins(struct job *job, const char *path)
 static dfal_status report_duplicates(struct job *job)
 {
     struct df_selection *selection = &job->selection;
-    int64_t n = selection->count < 2000 ? selection->count : 2000, pair_count = 0, *pairs = NULL;
+    int64_t limit = df_near_duplicates_limit(selection->size), pair_count = 0, *pairs = NULL;
+    int64_t n = selection->count < limit ? selection->count : limit;
     void *raw = NULL;
     float *x = NULL;
     dfal_status status;

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "report/report.h"
 
-enum { ROWS = 14, MARGIN = 9, LEAST_WIDTH = 40, MOST_WIDTH = 400, LABEL = 8 };
+enum { ROWS = 13, MARGIN = 9, LEAST_WIDTH = 40, MOST_WIDTH = 400, LABEL = 8 };
 
 static const char *const unicode_marks[] = {"·", "●", "▲", "■", "◆", "▼", "○"};
 static const char *const ascii_marks[] = {".", "*", "+", "x", "o", "#", "@"};
@@ -73,7 +73,7 @@ static void print(struct df_text *text, const struct canvas *canvas, const struc
     const char *const *marks = ascii ? ascii_marks : unicode_marks;
     for (int32_t row = 0; row < ROWS; row++) {
         double value = canvas->y_high - (canvas->y_high - canvas->y_low) * row / (ROWS - 1);
-        bool labelled = row % 4 == 0 || row == ROWS - 1;
+        bool labelled = row % 3 == 0;
         if (labelled)
             df_text_add(text, "%6.1f %% %s", 100 * value, ascii ? "|" : "┤");
         else

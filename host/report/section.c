@@ -22,7 +22,7 @@ static void put_difference(struct df_text *page, const struct df_summary_row *ro
     if (isnan(row->p_value))
         df_text_add(page, "one trial: not tested");
     else
-        df_text_add(page, "%s (p = %.2g)", row->row.significant ? "significant" : "not significant",
+        df_text_add(page, "%s (p&#160;=&#160;%.2g)", row->row.significant ? "significant" : "not significant",
                     row->p_value);
     df_text_add(page, "</td>");
 }

@@ -142,7 +142,7 @@ static const struct {
     {"quickstart", "LeNet5, DFAL against RANDOM, 3 trials, two minutes on two cores",
      "network: lenet5\nstrategies: [dfal, random]\noptions: {dfal: {subsample: all}}\n"
      "initial: 20\nquery: 20\nannotations: 240\ntrials: 3\n"
-     "training: {restarts: 1, epochs: 60, patience: 0, validation: 0, batch: 32, optimizer: adam, lr: "
+     "training: {restarts: 1, epochs: 50, patience: 0, validation: 0, batch: 32, optimizer: adam, lr: "
      "1.0e-3}\n"},
 #define PAPER(network)                                                                                       \
     "network: " network                                                                                      \

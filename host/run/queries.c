@@ -7,6 +7,13 @@
 #include "run/select.h"
 
 enum { COMPARED = 2000 };
+#define COMPARED_WORK 8e9 /* differences: a few seconds */
+
+int64_t df_near_duplicates_limit(int64_t size)
+{
+    double n = sqrt(2 * COMPARED_WORK / (double)(size > 0 ? size : 1));
+    return n < COMPARED ? (int64_t)n : COMPARED;
+}
 
 struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,
                                      const char *strategy, int32_t label)
@@ -54,7 +61,8 @@ static double distance(const float *a, const float *b, int64_t size)
 dfal_status df_near_duplicates(const float *x, int64_t count, int64_t size, int64_t *pairs,
                                int64_t *pair_count)
 {
-    int64_t n = count < COMPARED ? count : COMPARED, total = n * (n - 1) / 2, at = 0;
+    int64_t limit_n = df_near_duplicates_limit(size), n = count < limit_n ? count : limit_n,
+            total = n * (n - 1) / 2, at = 0;
     double *all = NULL, *sorted = NULL;
     dfal_status status;
     *pair_count = 0;

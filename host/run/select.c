@@ -348,6 +348,12 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
     *selection = (struct df_selection){0};
     DF_TRY_TO(done, status, subsample(&work.rows, &work.n, candidates, n, options->subsample, options->seed));
     int64_t q = options->count < work.n ? options->count : work.n;
+    double twin_bytes = (double)q * (double)df_shape_size(pool->shape) * sizeof(float);
+    if (options->twins && twin_bytes > (double)context->memory) {
+        status = df_fail(DFAL_E_MEMORY, "%lld twins take %.0f MB, expected at most the %.0f MB of --memory",
+                         (long long)q, twin_bytes / 1e6, (double)context->memory / 1e6);
+        goto done;
+    }
     DF_TRY_TO(done, status, selection_alloc(selection, q, df_shape_size(pool->shape), options->twins));
     if (!work.n)
         goto done;
