@@ -396,9 +396,10 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     if (status == DFAL_E_STOPPED && context->kept_work)
         df_fail(status, "%s: stopped, the finished rounds are kept: run the same line again",
                 e.directory.path);
-    if (status != DFAL_OK)
-        df_say(context, DFAL_WARNING, "run.stop", DF_FIELDS(DF_TEXT("status", dfal_status_name(status))),
-               "%s", dfal_last_error());
+    if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
+        df_run_directory_event(
+            &e.directory,
+            &(struct dfal_event){.level = DFAL_WARNING, .name = "run.stop", .text = dfal_last_error()});
     else
         df_say(context, DFAL_INFO, "run.end", DF_NO_FIELDS, "all trials are finished");
     df_log_tee(context, NULL, NULL);
