@@ -32,7 +32,7 @@ elseif(DFAL_SANITIZE)
 endif()
 
 if(DFAL_OPTIMIZE_DEBUG)
-  target_compile_options(df_flags INTERFACE $<$<CONFIG:Debug>:-O1>)
+  target_compile_options(df_flags INTERFACE $<$<CONFIG:Debug>:-O2>)
 endif()
 if(DFAL_FUZZ)
   if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
