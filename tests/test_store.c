@@ -218,10 +218,14 @@ static void test_labels(void **state)
     test_ok(overlay(&pool, "label,id\n-1,=h\n"));
     assert_int_equal(pool->labels[5], -1);
     df_pool_close(pool);
+    test_ok(overlay(&pool, "id,label\n'=h,1\n")); /* as QUERIES.csv writes it */
+    assert_int_equal(pool->labels[5], 1);
+    df_pool_close(pool);
     const struct {
         const char *text, *words;
     } bad[] = {
         {"", "labels.csv is empty"},
+        {"id,label\n'a,0\n", "labels.csv:2: id ''a' is not in"},
         {"id;label\na;0\n", "labels.csv:1: the header has no column 'id'"},
         {"id,annotator\na,0\n", "no column 'label'"},
         {"id,label,id\n", "'id' stands twice"},

@@ -92,6 +92,9 @@ static dfal_status apply(struct reader *reader)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected id and label", reader->path, line,
                 reader->field_count);
     DF_TRY(df_pool_find(pool, &row, id));
+    /* QUERIES.csv writes such an id behind a ', so that no spreadsheet takes it for a formula. */
+    if (row < 0 && id[0] == '\'' && id[1] && strchr("=+-@\t\r", id[1]))
+        DF_TRY(df_pool_find(pool, &row, id + 1));
     if (row < 0)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s", reader->path, line, id, pool->path);
     bool skip = state && strcmp(state, "skip") == 0, unsure = state && strcmp(state, "unsure") == 0;
