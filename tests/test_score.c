@@ -439,6 +439,47 @@ static void adversarial(void **state)
     dfal_context_destroy(context);
 }
 
+static void same_images(const char *a_path, const char *b_path)
+{
+    struct df_column a[] = {{.name = "adversarial/samples", .type = DF_COLUMN_F32, .rank = 4},
+                            {.name = "adversarial/index", .type = DF_COLUMN_I64, .rank = 1}};
+    struct df_column b[] = {a[0], a[1]};
+    test_ok(df_table_read(a_path, "dfal-scores", NULL, a, 2));
+    test_ok(df_table_read(b_path, "dfal-scores", NULL, b, 2));
+    assert_int_equal(a[0].dims[0], b[0].dims[0]);
+    assert_memory_equal(a[1].data, b[1].data, (size_t)a[1].dims[0] * sizeof(int64_t));
+    assert_memory_equal(a[0].data, b[0].data,
+                        (size_t)(a[0].dims[0] * a[0].dims[2] * a[0].dims[3]) * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        df_free(a[i].data);
+        df_free(b[i].data);
+    }
+}
+
+/* The images of merged shards are those of one job. */
+static void merged_images(void **state)
+{
+    struct paths p = paths_of("small.h5", "small-net.h5", "images.h5");
+    struct dfal_context *context = test_context(backend(state), 2);
+    context->options.force = true;
+    struct dfal_score_options o = defaults();
+    o.adversarial = 9;
+    test_ok(score(context, &p, p.out, &o, NULL));
+    char path[3][TEST_PATH];
+    const char *list[3];
+    for (int k = 0; k < 3; k++) {
+        o.shard = k;
+        o.shard_count = 3;
+        shard_path(path[k], "image-shard", k);
+        list[k] = path[k];
+        test_ok(score(context, &p, path[k], &o, NULL));
+    }
+    test_ok(dfal_merge(context, p.other, list, 3));
+    same_file("merged shards with images", p.out, p.other);
+    same_images(p.out, p.other);
+    dfal_context_destroy(context);
+}
+
 /* Write a scores file again with one margin changed. */
 static void tamper(const char *path, int64_t row, float factor)
 {
@@ -580,6 +621,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shards_and_merge),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(adversarial),
+        cmocka_unit_test(merged_images),
         cmocka_unit_test(verify),
         cmocka_unit_test(refusals),
         cmocka_unit_test(passes),

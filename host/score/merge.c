@@ -8,10 +8,17 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/scores.h"
+#include "store/table.h"
 
 struct part {
     const char *path;
     struct df_scores_head head;
+    /* adversarial images, when the file has some: [images, C, H, W], their rows and margins */
+    int64_t images;
+    struct df_shape shape;
+    float *samples;
+    int64_t *rows;
+    float *margins;
 };
 
 static int by_rows(const void *a, const void *b)
@@ -106,9 +113,90 @@ static dfal_status joined_head(struct df_scores_head *head, const struct part *p
     return parts[0].head.pool_path ? df_strdup(&head->pool_path, parts[0].head.pool_path) : DFAL_OK;
 }
 
+/* Read a part's adversarial images; a file without any has images 0. */
+static dfal_status read_images(struct part *part, const struct df_scores *scores)
+{
+    struct df_column columns[] = {{.name = "adversarial/samples", .type = DF_COLUMN_F32, .rank = 4},
+                                  {.name = "adversarial/index", .type = DF_COLUMN_I64, .rank = 1}};
+    const dfal_status status = df_table_read(part->path, "dfal-scores", NULL, columns, 2);
+    if (status == DFAL_E_DATA)
+        return DFAL_OK;
+    DF_TRY(status);
+    const int64_t count = columns[1].dims[0];
+    part->samples = columns[0].data;
+    part->rows = columns[1].data;
+    part->shape = (struct df_shape){columns[0].dims[1], columns[0].dims[2], columns[0].dims[3]};
+    if (columns[0].dims[0] != count)
+        DF_FAIL(DFAL_E_DATA, "%s has %" PRId64 " adversarial images and %" PRId64 " rows for them",
+                part->path, columns[0].dims[0], count);
+    DF_TRY(df_alloc(&part->margins, count, sizeof *part->margins));
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t at = part->rows[i] - part->head.range_begin;
+        if (at < 0 || at >= scores->count)
+            DF_FAIL(DFAL_E_DATA, "%s has an adversarial image of row %" PRId64 ", which it does not score",
+                    part->path, part->rows[i]);
+        part->margins[i] = scores->margin[at];
+    }
+    part->images = count;
+    return DFAL_OK;
+}
+
+/* Where the next image of each part stands while they are merged by margin, then row. */
+static int32_t nearest_part(const struct part *parts, const int64_t *next, int32_t count)
+{
+    int32_t best = -1;
+    for (int32_t i = 0; i < count; i++) {
+        if (next[i] == parts[i].images)
+            continue;
+        const float margin = parts[i].margins[next[i]];
+        if (best < 0 || margin < parts[best].margins[next[best]] ||
+            (margin == parts[best].margins[next[best]] &&
+             parts[i].rows[next[i]] < parts[best].rows[next[best]]))
+            best = i;
+    }
+    return best;
+}
+
+/* The Q closest of all parts are among the Q closest of each. A part with none spoils that: said, and none written. */
+static dfal_status join_images(struct dfal_context *context, struct df_scores_writer *writer,
+                               const struct part *parts, int32_t count)
+{
+    int64_t most = 0;
+    const struct part *without = NULL;
+    for (int32_t i = 0; i < count; i++) {
+        most = parts[i].images > most ? parts[i].images : most;
+        without = parts[i].images == 0 ? &parts[i] : without;
+    }
+    if (most == 0)
+        return DFAL_OK;
+    if (without) {
+        df_say(context, DFAL_WARNING, "merge.adversarial", DF_FIELDS(DF_TEXT("shard", without->path)),
+               "%s has no adversarial images, others have: none are joined", without->path);
+        return DFAL_OK;
+    }
+    const int64_t size = df_shape_size(parts[0].shape);
+    int64_t *next = NULL, *rows = NULL, joined = 0;
+    float *samples = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&next, count, sizeof *next));
+    DF_TRY_TO(done, status, df_alloc(&rows, most, sizeof *rows));
+    DF_TRY_TO(done, status, df_alloc(&samples, most * size, sizeof *samples));
+    for (; joined < most; joined++) {
+        const int32_t i = nearest_part(parts, next, count);
+        memcpy(samples + joined * size, parts[i].samples + next[i] * size, (size_t)size * sizeof *samples);
+        rows[joined] = parts[i].rows[next[i]++];
+    }
+    status = df_scores_adversarial(writer, samples, rows, joined, parts[0].shape);
+done:
+    df_free(next);
+    df_free(rows);
+    df_free(samples);
+    return status;
+}
+
 /* Copy one part's rows. */
 static dfal_status append(struct df_scores_writer **writer, const char *out_path,
-                          const struct df_scores_head *joined, const struct part *part, bool force)
+                          const struct df_scores_head *joined, struct part *part, bool force)
 {
     struct df_scores_head head = {0};
     struct df_scores scores = {0};
@@ -123,7 +211,8 @@ static dfal_status append(struct df_scores_writer **writer, const char *out_path
         DF_TRY_TO(done, status,
                   df_scores_create(writer, out_path, joined, joined->range_end - joined->range_begin,
                                    scores.id != NULL, force));
-    status = df_scores_append(*writer, &scores);
+    DF_TRY_TO(done, status, df_scores_append(*writer, &scores));
+    status = read_images(part, &scores);
 done:
     df_scores_clear(&scores);
     df_scores_head_clear(&head);
@@ -149,6 +238,7 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
         DF_TRY_TO(done, status, df_context_check_stop(context));
         DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force));
     }
+    DF_TRY_TO(done, status, join_images(context, writer, parts, shard_count));
     status = df_scores_finish(writer);
     writer = NULL;
     if (status == DFAL_OK)
@@ -159,8 +249,12 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
                out_path);
 done:
     df_scores_abandon(writer);
-    for (int32_t i = 0; parts && i < shard_count; i++)
+    for (int32_t i = 0; parts && i < shard_count; i++) {
         df_scores_head_clear(&parts[i].head);
+        df_free(parts[i].samples);
+        df_free(parts[i].rows);
+        df_free(parts[i].margins);
+    }
     df_free(parts);
     df_scores_head_clear(&head);
     return status;
