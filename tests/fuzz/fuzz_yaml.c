@@ -29,7 +29,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (!dfal_last_error()[0]) {
         abort();
     }
-    df_run_config_clear(&config);
     memory_file_close(&file);
     if (df_alloc_live() != live)
         abort();
