@@ -113,7 +113,7 @@ def deepfool(network, x0, overshoot=0.02, most=50, floor=1e-4, candidates=10):
         x = (x0 + (1 + overshoot) * r).requires_grad_(step < most)
         logits = network(x)
         if order is None:
-            order = logits.detach().argsort(1, descending=True, stable=True)[:, :candidates]
+            order = logits.detach().sort(dim=1, descending=True, stable=True).indices[:, :candidates]
             label = order[:, 0]
         keep = logits.detach().argmax(1) == label
         gone = ~keep

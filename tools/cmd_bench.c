@@ -56,9 +56,8 @@ static double iteration_operations(const struct sizes *sizes, const struct bench
     return sizes->forward_operations * candidates;
 }
 
-static dfal_status print_case(struct session *session, json_t *rows, int32_t repeat,
-                              const struct dfal_score_result *result, double compute_floor,
-                              double memory_floor)
+static void print_case(struct session *session, json_t *rows, int32_t repeat,
+                       const struct dfal_score_result *result, double compute_floor, double memory_floor)
 {
     double rate = (double)result->samples / result->seconds;
     double steps = (double)result->iterations / result->seconds;
@@ -74,7 +73,7 @@ static dfal_status print_case(struct session *session, json_t *rows, int32_t rep
                       "compute_floor_samples_per_second", real_or_null(compute_floor),
                       "memory_floor_samples_per_second", real_or_null(memory_floor), "engine", result->engine,
                       "isa", result->isa, "backend", result->backend));
-        return DFAL_OK;
+        return;
     }
     printf("deepfool %d  %" PRId64
            " samples  %.3f s  %.1f samples/s  %.1f sample-iterations/s  mean %.3f it  "
@@ -82,8 +81,23 @@ static dfal_status print_case(struct session *session, json_t *rows, int32_t rep
            repeat, result->samples, result->seconds, rate, steps, mean,
            (double)result->peak_memory_bytes / 1048576.0, compute_floor, memory_floor, result->backend,
            result->engine, result->isa);
-    fflush(stdout);
-    return DFAL_OK;
+}
+
+/* The roofs are measured last: their memory is none of score's. */
+static dfal_status print_cases(struct session *session, const struct bench_args *args,
+                               const struct sizes *sizes, const struct dfal_score_result *results)
+{
+    int32_t threads = session->options.threads > 0 ? session->options.threads : dfal_cpu_count();
+    double operations = bench_peak_operations(threads), bytes = bench_copy_bytes(threads);
+    json_t *rows = session->json ? json_array() : NULL;
+    for (int32_t i = 0; i < args->repeat; i++) {
+        double steps = (double)results[i].iterations / (double)results[i].samples;
+        /* The last test of each sample is a forward alone. */
+        double work = steps * iteration_operations(sizes, args) + sizes->forward_operations;
+        print_case(session, rows, i + 1, &results[i], operations / work,
+                   bytes / fmax(sizes->sample_bytes, 1.0));
+    }
+    return session->json ? print_json(rows) : DFAL_OK;
 }
 
 static dfal_status bench_deepfool(struct session *session, struct bench_args *args, const char *net,
@@ -102,29 +116,21 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
     args->score.range_end = args->samples < pool_samples ? args->samples : pool_samples;
     args->score.pool.label_files = args->labels.items;
     args->score.pool.label_file_count = args->labels.count;
-    int32_t threads = session->options.threads > 0 ? session->options.threads : dfal_cpu_count();
-    double operations = bench_peak_operations(threads), bytes = bench_copy_bytes(threads);
-    if (mkdtemp(folder) == NULL)
+    struct dfal_score_result *results = calloc((size_t)args->repeat, sizeof(*results));
+    if (results == NULL || mkdtemp(folder) == NULL) {
+        free(results);
         return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+    }
     snprintf(out, sizeof(out), "%s/scores.h5", folder);
-    json_t *rows = session->json ? json_array() : NULL;
-    for (int32_t i = 1; status == DFAL_OK && i <= args->repeat; i++) {
-        struct dfal_score_result result;
+    for (int32_t i = 0; status == DFAL_OK && i < args->repeat; i++) {
         unlink(out);
-        status = dfal_score(session->context, &result, out, net, pool, &args->score);
-        if (status != DFAL_OK)
-            break;
-        double steps = (double)result.iterations / (double)result.samples;
-        /* The last test of each sample is a forward alone. */
-        double work = steps * iteration_operations(&sizes, args) + sizes.forward_operations;
-        status =
-            print_case(session, rows, i, &result, operations / work, bytes / fmax(sizes.sample_bytes, 1.0));
+        status = dfal_score(session->context, &results[i], out, net, pool, &args->score);
     }
     unlink(out);
     rmdir(folder);
-    if (rows != NULL && status == DFAL_OK)
-        return print_json(rows);
-    json_decref(rows);
+    if (status == DFAL_OK)
+        status = print_cases(session, args, &sizes, results);
+    free(results);
     return status;
 }
 
