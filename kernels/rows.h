@@ -25,18 +25,27 @@ enum { DF_PHILOX_DROPOUT = 2 };
 DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
 {
     const double rate = io->p.dropout.rate;
-    const uint64_t threshold = (uint64_t)(rate * 4294967296.0);
+    const uint32_t least = rate < 1 ? (uint32_t)(rate * 4294967296.0) : 0;
     const df_real scale = rate < 1 ? (df_real)(1 / (1 - rate)) : 0;
     const uint32_t stream = (uint32_t)DF_PHILOX_DROPOUT | (uint32_t)io->p.dropout.node << 8;
     const uint32_t salt = (uint32_t)(uint64_t)io->p.dropout.step;
     const int64_t first = io->p.dropout.shared ? 0 : (io->p.dropout.first_row + i) * io->cols;
     df_real *y = (df_real *)io->out[0] + i * io->cols;
     const df_real *x = (const df_real *)io->in[0] + i * io->cols;
-    for (int64_t e = first; e < first + io->cols;) {
-        uint32_t words[4];
-        df_philox(words, io->p.dropout.seed, stream, salt, (uint64_t)e / 4);
-        for (int w = (int)(e % 4); w < 4 && e < first + io->cols; w++, e++)
-            y[e - first] = (uint64_t)words[w] >= threshold ? x[e - first] * scale : 0;
+    for (int64_t done = 0; done < io->cols;) {
+        uint32_t words[DF_PHILOX_WORDS];
+        df_real kept[DF_PHILOX_WORDS]; /* y may be x: a copy lets the loop become vectors all the same */
+        const int64_t from = (first + done) % 4, left = io->cols - done;
+        const int64_t count = left < DF_PHILOX_WORDS - from ? left : DF_PHILOX_WORDS - from;
+        df_philox_many(words, io->p.dropout.seed, stream, salt, (uint64_t)(first + done) / 4,
+                       (from + count + 3) / 4);
+        for (int64_t j = 0; j < count; j++) {
+            const df_real scaled = x[done + j] * scale;
+            kept[j] = rate < 1 && words[from + j] >= least ? scaled : 0;
+        }
+        for (int64_t j = 0; j < count; j++)
+            y[done + j] = kept[j];
+        done += count;
     }
 }
 

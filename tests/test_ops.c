@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "rows.h" /* kernels */
+
 enum { N = 7 * 37 };
 
 static void fill_writes_every_cell(void **state)
@@ -282,6 +284,25 @@ static void dropout_is_a_function_of_row_and_step(void **state)
         assert_true((other[i] == 0) == (whole[i % COLS] == 0));
 }
 
+/* Each element draws the word its comment in kernels/rows.h says, in rows shorter and longer than what is drawn at once. */
+static void dropout_draws_the_documented_words(void **state)
+{
+    enum { ROWS = 3, MOST = 300 };
+    static float x[ROWS * MOST], y[ROWS * MOST], expected[ROWS * MOST];
+    const int cols[] = {1, 3, 10, 31, 127, 128, 130, MOST};
+    test_fill_whole(x, ROWS * MOST, 1, 1, 9);
+    for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) {
+        for (int i = 0; i < ROWS * cols[c]; i++) {
+            uint32_t words[4];
+            const uint64_t e = UINT64_C(5) * (uint64_t)cols[c] + (uint64_t)i;
+            df_philox(words, 42, DF_PHILOX_DROPOUT | 2 << 8, 3, e / 4);
+            expected[i] = words[e % 4] >= 0x80000000u ? 2 * x[i] : 0;
+        }
+        drop(*state, y, x, ROWS, cols[c], 0.5, 3, 5, 0, 2);
+        test_same_floats("dropout", y, expected, ROWS * cols[c]);
+    }
+}
+
 static void dropout_knows_its_ends(void **state)
 {
     float x[40], y[40], expected[40] = {0};
@@ -309,12 +330,19 @@ static void no_rows_are_no_work(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fill_writes_every_cell),   cmocka_unit_test(relu_knows_its_corners),
-        cmocka_unit_test(relu_bwd_reads_its_owner), cmocka_unit_test(add_and_accumulate_add),
-        cmocka_unit_test(copy_cols_moves_a_block),  cmocka_unit_test(rows_are_gathered_and_scattered),
-        cmocka_unit_test(sum_parts_adds_in_order),  cmocka_unit_test(sgd_follows_its_momentum),
-        cmocka_unit_test(adam_takes_keras_steps),   cmocka_unit_test(dropout_is_a_function_of_row_and_step),
-        cmocka_unit_test(dropout_knows_its_ends),   cmocka_unit_test(no_rows_are_no_work),
+        cmocka_unit_test(fill_writes_every_cell),
+        cmocka_unit_test(relu_knows_its_corners),
+        cmocka_unit_test(relu_bwd_reads_its_owner),
+        cmocka_unit_test(add_and_accumulate_add),
+        cmocka_unit_test(copy_cols_moves_a_block),
+        cmocka_unit_test(rows_are_gathered_and_scattered),
+        cmocka_unit_test(sum_parts_adds_in_order),
+        cmocka_unit_test(sgd_follows_its_momentum),
+        cmocka_unit_test(adam_takes_keras_steps),
+        cmocka_unit_test(dropout_is_a_function_of_row_and_step),
+        cmocka_unit_test(dropout_draws_the_documented_words),
+        cmocka_unit_test(dropout_knows_its_ends),
+        cmocka_unit_test(no_rows_are_no_work),
     };
     return test_on_backends(argc, argv, "ref ref64 cpu check:ref:cpu", tests, sizeof tests / sizeof tests[0]);
 }

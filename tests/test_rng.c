@@ -38,6 +38,22 @@ static void philox_known_answers(void **state)
     }
 }
 
+/* Many indices at once are the same indices one by one, also where the low word of an index runs over. */
+static void philox_many_are_philox(void **state)
+{
+    (void)state;
+    const uint64_t begin[] = {0, 5, UINT64_C(0xfffffff0), UINT64_MAX - 200};
+    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+        for (int64_t count = 0; count <= DF_PHILOX_LANES; count++) {
+            uint32_t many[DF_PHILOX_WORDS], one[4];
+            df_philox_many(many, UINT64_C(0x123456789abcdef), 7, UINT32_MAX, begin[i], count);
+            for (int64_t l = 0; l < count; l++) {
+                df_philox(one, UINT64_C(0x123456789abcdef), 7, UINT32_MAX, begin[i] + (uint64_t)l);
+                assert_memory_equal(many + 4 * l, one, sizeof one);
+            }
+        }
+}
+
 static void bits_follow_the_documented_layout(void **state)
 {
     (void)state;
@@ -135,9 +151,13 @@ static void permutation_edges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_known_answers),    cmocka_unit_test(bits_follow_the_documented_layout),
-        cmocka_unit_test(uniform_fills_its_range), cmocka_unit_test(permutations_are_permutations),
-        cmocka_unit_test(permutations_are_fair),   cmocka_unit_test(permutation_edges),
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(philox_many_are_philox),
+        cmocka_unit_test(bits_follow_the_documented_layout),
+        cmocka_unit_test(uniform_fills_its_range),
+        cmocka_unit_test(permutations_are_permutations),
+        cmocka_unit_test(permutations_are_fair),
+        cmocka_unit_test(permutation_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
