@@ -3,6 +3,7 @@
 """The command line itself: names, numbers, help, what is not in this version."""
 import json
 import os
+import shutil
 import subprocess
 
 from support import check, main
@@ -96,12 +97,22 @@ def help_texts(dfal):
 
 
 def documents(dfal):
-    out, _ = dfal.run("--help-markdown")
     with open(os.path.join(ROOT, "docs", "CLI.md"), encoding="utf-8") as file:
-        check(out == file.read(), "docs/CLI.md is not what `dfal --help-markdown` prints; run tools/make-cli-docs")
+        committed = file.read()
+    out, _ = dfal.run("--help-markdown")
+    check(out == committed, "docs/CLI.md is not what `dfal --help-markdown` prints; run tools/make-cli-docs")
+    with open(os.path.join(ROOT, "docs", "dfal.1"), encoding="utf-8") as file:
+        page = file.read()
+    if shutil.which("help2man"):
+        subprocess.run([os.path.join(ROOT, "tools", "make-cli-docs"), dfal.path, dfal.folder], check=True)
+        with open(dfal.at("dfal.1"), encoding="utf-8") as file:
+            without = lambda text: [line for line in text.splitlines() if not line.startswith(('.\\"', ".TH"))]
+            check(without(file.read()) == without(page), "docs/dfal.1 is not what tools/make-cli-docs prints")
+    check('.SH "DFAL SCORE"' in page.upper() and "max\\-iter" in page, "docs/dfal.1 lacks the commands")
+
+
+def completion(dfal):
     out, _ = dfal.run("--help-completion")
-    with open(os.path.join(ROOT, "tools", "dfal.bash"), encoding="utf-8") as file:
-        check(out == file.read(), "tools/dfal.bash is not what `dfal --help-completion` prints; run tools/make-cli-docs")
     script = out + """
 COMP_WORDS=(dfal sc); COMP_CWORD=1; _dfal; echo "${COMPREPLY[*]}"
 COMP_WORDS=(dfal score --deepf); COMP_CWORD=2; _dfal; echo "${COMPREPLY[*]}"
@@ -131,4 +142,4 @@ def streams(dfal):
     check(done.returncode == 74, f"a full stdout gives {done.returncode}, expected 74")
 
 
-main({f.__name__: f for f in (names, operands, numbers, later, help_texts, documents, streams)})
+main({f.__name__: f for f in (names, operands, numbers, later, help_texts, documents, completion, streams)})
