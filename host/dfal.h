@@ -19,10 +19,10 @@ extern "C" {
 #define DFAL_VERSION_MAJOR 0
 #define DFAL_VERSION_MINOR 1
 #define DFAL_VERSION_PATCH 0
-#define DFAL_VERSION "0.1.0"
+#define DFAL_VERSION       "0.1.0"
 
 #if defined(__GNUC__)
-#define DFAL_API __attribute__((visibility("default")))
+#define DFAL_API          __attribute__((visibility("default")))
 #define DFAL_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
 #define DFAL_API
@@ -32,18 +32,18 @@ extern "C" {
 /* ---- Status -------------------------------------------------------------------------------- */
 
 /* X(name, value, exit code of the command, meaning) */
-#define DFAL_STATUS_LIST(X)                                                                   \
-    X(OK, 0, 0, "ok")                                                                         \
-    X(E_USAGE, -1, 64, "unknown command, option, value or name")                              \
-    X(E_DATA, -2, 65, "bad data: unreadable, truncated, foreign, wrong type or out of range") \
-    X(E_SHAPE, -3, 65, "bad data: shapes do not fit")                                         \
-    X(E_NOINPUT, -4, 66, "input missing")                                                     \
-    X(E_UNAVAILABLE, -5, 69, "back end, device, library or feature not available")            \
-    X(E_MEMORY, -6, 69, "out of memory")                                                      \
-    X(E_INTERNAL, -7, 70, "internal error")                                                   \
-    X(E_EXISTS, -8, 73, "cannot create, or exists and is finished")                           \
-    X(E_IO, -9, 74, "read or write error, disk full")                                         \
-    X(E_STOPPED, -10, 75, "stopped with finished work kept: run the same line again")         \
+#define DFAL_STATUS_LIST(X)                                                                                  \
+    X(OK, 0, 0, "ok")                                                                                        \
+    X(E_USAGE, -1, 64, "unknown command, option, value or name")                                             \
+    X(E_DATA, -2, 65, "bad data: unreadable, truncated, foreign, wrong type or out of range")                \
+    X(E_SHAPE, -3, 65, "bad data: shapes do not fit")                                                        \
+    X(E_NOINPUT, -4, 66, "input missing")                                                                    \
+    X(E_UNAVAILABLE, -5, 69, "back end, device, library or feature not available")                           \
+    X(E_MEMORY, -6, 69, "out of memory")                                                                     \
+    X(E_INTERNAL, -7, 70, "internal error")                                                                  \
+    X(E_EXISTS, -8, 73, "cannot create, or exists and is finished")                                          \
+    X(E_IO, -9, 74, "read or write error, disk full")                                                        \
+    X(E_STOPPED, -10, 75, "stopped with finished work kept: run the same line again")                        \
     X(E_CONFIG, -11, 78, "bad configuration, or unfinished output of another one")
 
 typedef enum dfal_status {
@@ -183,10 +183,10 @@ DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result 
                                 const struct dfal_train_options *options);
 
 struct dfal_eval_result {
-    int64_t samples;   /* labelled rows */
+    int64_t samples;    /* labelled rows */
     int64_t unlabelled; /* rows left out */
-    double accuracy;   /* fraction */
-    double loss;       /* mean cross-entropy */
+    double accuracy;    /* fraction */
+    double loss;        /* mean cross-entropy */
     int32_t class_count;
     int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
 };
@@ -202,37 +202,37 @@ DFAL_API dfal_status dfal_logits(dfal_context *context, const char *out_path, co
 /* ---- Scores -------------------------------------------------------------------------------- */
 
 /* X(name, value, rank group): how a sample's DeepFool run ended */
-#define DFAL_SCORE_STATUS_LIST(X) \
-    X(OK, 0, 0)                   \
-    X(TIE, 1, 0)                  \
-    X(MAX_ITER, 2, 1)             \
-    X(ZERO_GRAD, 3, 2)            \
-    X(NONFINITE, 4, 3)            \
+#define DFAL_SCORE_STATUS_LIST(X)                                                                            \
+    X(OK, 0, 0)                                                                                              \
+    X(TIE, 1, 0)                                                                                             \
+    X(MAX_ITER, 2, 1)                                                                                        \
+    X(ZERO_GRAD, 3, 2)                                                                                       \
+    X(NONFINITE, 4, 3)                                                                                       \
     X(PRUNED, 5, 4)
 
 enum dfal_score_status {
 #define X(name, value, group) DFAL_SCORE_##name = value,
     DFAL_SCORE_STATUS_LIST(X)
 #undef X
-    DFAL_SCORE_STATUS_COUNT = 6
+        DFAL_SCORE_STATUS_COUNT = 6
 };
 
 struct dfal_score_options {
     struct dfal_pool_options pool;
-    const char *preset;      /* "lts4" | "paper" | "dfal2018" | "foolbox" | "deepal" */
-    double norm;             /* 2; INFINITY for linf; >= 1 */
-    int32_t max_iter;        /* -1: the preset's */
-    double overshoot;        /* NAN: the preset's */
-    int32_t classes;         /* -1: the preset's; 0: all; else candidate classes incl. the own one */
-    const char *unconverged; /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
-    const char *precision;   /* "strict" */
-    const char *engine;      /* "auto" | "layers" */
-    bool refine;             /* bisect on the last segment */
-    bool units_raw;          /* margins in the pool's raw units */
-    int64_t batch;           /* samples in flight; 0: chosen from memory */
+    const char *preset;             /* "lts4" | "paper" | "dfal2018" | "foolbox" | "deepal" */
+    double norm;                    /* 2; INFINITY for linf; >= 1 */
+    int32_t max_iter;               /* -1: the preset's */
+    double overshoot;               /* NAN: the preset's */
+    int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
+    const char *unconverged;        /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
+    const char *precision;          /* "strict" */
+    const char *engine;             /* "auto" | "layers" */
+    bool refine;                    /* bisect on the last segment */
+    bool units_raw;                 /* margins in the pool's raw units */
+    int64_t batch;                  /* samples in flight; 0: chosen from memory */
     int64_t range_begin, range_end; /* rows; end -1: the pool's */
     int32_t shard, shard_count;     /* 0-based; count 0: none */
-    int64_t adversarial;     /* 0; else that many closest samples' adversarial images are written */
+    int64_t adversarial;            /* 0; else that many closest samples' adversarial images are written */
 };
 struct dfal_score_result {
     int64_t samples;
@@ -294,10 +294,10 @@ DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, co
 DFAL_API void dfal_strategies(dfal_fact_fn *fact, void *user);
 
 struct dfal_run_options {
-    const char *config_path; /* NULL: none */
-    const char *preset;      /* NULL: none; a name of dfal_presets */
+    const char *config_path;            /* NULL: none */
+    const char *preset;                 /* NULL: none; a name of dfal_presets */
     const char *train_path, *test_path; /* NULL: from the configuration */
-    const char *const *set;  /* "key.path=value" */
+    const char *const *set;             /* "key.path=value" */
     int32_t set_count;
     bool resume; /* demand that there is something to resume */
 };
@@ -307,21 +307,22 @@ struct dfal_run_row {
     int64_t annotations, labelled;
     int32_t trials;
     double accuracy_mean, accuracy_stderr, best_mean;
-    double difference;        /* to `random`, paired by trial; NAN for random itself or without it */
+    double difference; /* to `random`, paired by trial; NAN for random itself or without it */
     double difference_stderr;
-    bool significant;         /* two-sided paired t test, 5 % */
+    bool significant; /* two-sided paired t test, 5 % */
 };
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
 DFAL_API void dfal_run_options_init(struct dfal_run_options *options);
-DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct dfal_run_options *options,
-                              dfal_run_row_fn *row, void *user);
+DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
+                              const struct dfal_run_options *options, dfal_run_row_fn *row, void *user);
 /* Give the effective configuration as YAML; free with dfal_string_free. */
 DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
                                            const struct dfal_run_options *options);
 DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
 /* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a row; free
  * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT not a run directory; E_DATA */
-DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width, bool ascii);
+DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width,
+                                    bool ascii);
 /* Draw one page from run directories. */
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);

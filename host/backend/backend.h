@@ -8,8 +8,8 @@
 #ifndef DF_BACKEND_BACKEND_H
 #define DF_BACKEND_BACKEND_H
 
-#include "call.h" /* kernels */
 #include "base/context.h"
+#include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
 enum { DF_BACKEND_ABI = 1 };
@@ -39,9 +39,9 @@ struct df_layer_desc {
     struct df_shape in, out;
     struct df_window window;
     int32_t group;
-    int32_t block_rows;   /* rows a library call gets, padded: from the network alone (net/plan.c) */
+    int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
-    bool first;           /* the input is the network's input: its gradient is the narrow case */
+    bool first; /* the input is the network's input: its gradient is the narrow case */
 };
 
 struct df_device_options {
@@ -54,8 +54,8 @@ struct df_device_options {
 struct df_device_info {
     char backend[32]; /* cpu, ref, cuda, check:ref:cpu */
     char isa[16];
-    char device[96];   /* CPU or GPU model */
-    char library[96];  /* oneDNN 2.6.3 */
+    char device[96];  /* CPU or GPU model */
+    char library[96]; /* oneDNN 2.6.3 */
 };
 
 struct df_backend {
@@ -64,15 +64,20 @@ struct df_backend {
     dfal_status (*device_open)(struct df_device **out, const struct df_device_options *options);
     void (*device_close)(struct df_device *device);
     /* New memory is zero. */
-    dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type, int64_t count);
+    dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type,
+                                 int64_t count);
     void (*buffer_destroy)(struct df_device *device, struct df_buffer *buffer);
     /* Host memory of the buffer's host type: float for REAL (converted where a real is a double), int32_t, uint8_t,
      * double. Blocks until the copy is done. */
-    dfal_status (*write)(struct df_device *device, int32_t queue, struct df_span to, const void *from, int64_t count);
-    dfal_status (*read)(struct df_device *device, int32_t queue, void *to, struct df_span from, int64_t count);
+    dfal_status (*write)(struct df_device *device, int32_t queue, struct df_span to, const void *from,
+                         int64_t count);
+    dfal_status (*read)(struct df_device *device, int32_t queue, void *to, struct df_span from,
+                        int64_t count);
     /* The same for REAL buffers in double. */
-    dfal_status (*read_f64)(struct df_device *device, int32_t queue, double *to, struct df_span from, int64_t count);
-    dfal_status (*layer_create)(struct df_device *device, struct df_layer **out, const struct df_layer_desc *desc);
+    dfal_status (*read_f64)(struct df_device *device, int32_t queue, double *to, struct df_span from,
+                            int64_t count);
+    dfal_status (*layer_create)(struct df_device *device, struct df_layer **out,
+                                const struct df_layer_desc *desc);
     void (*layer_destroy)(struct df_device *device, struct df_layer *layer);
     /* Take these parameters from now on (packed here once). Not while another queue runs the layer.
      * bias.buffer may be NULL: zeros. */
@@ -137,8 +142,8 @@ static inline dfal_status df_run(struct df_device *device, int32_t queue, const 
 {
     return device->backend->run(device, queue, call);
 }
-static inline dfal_status df_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
-                                   int64_t count)
+static inline dfal_status df_write(struct df_device *device, int32_t queue, struct df_span to,
+                                   const void *from, int64_t count)
 {
     return device->backend->write(device, queue, to, from, count);
 }

@@ -166,7 +166,7 @@ void dfal_context_destroy(dfal_context *context)
 
 void dfal_context_stop(dfal_context *context)
 {
-    context->stop = 1;
+    atomic_store(&context->stop, 1);
 }
 
 bool dfal_context_kept_work(const dfal_context *context)
@@ -176,7 +176,7 @@ bool dfal_context_kept_work(const dfal_context *context)
 
 dfal_status df_context_check_stop(const struct dfal_context *context)
 {
-    if (context->stop)
+    if (atomic_load(&context->stop))
         DF_FAIL(DFAL_E_STOPPED, "stopped on request: the same command continues from the work that is kept");
     return DFAL_OK;
 }

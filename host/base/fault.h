@@ -6,8 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum df_fault { DF_FAULT_ALLOC, DF_FAULT_OPEN, DF_FAULT_READ, DF_FAULT_WRITE, DF_FAULT_FLUSH, DF_FAULT_CLOSE,
-                DF_FAULT_FSYNC, DF_FAULT_RENAME, DF_FAULT_COUNT };
+enum df_fault {
+    DF_FAULT_ALLOC,
+    DF_FAULT_OPEN,
+    DF_FAULT_READ,
+    DF_FAULT_WRITE,
+    DF_FAULT_FLUSH,
+    DF_FAULT_CLOSE,
+    DF_FAULT_FSYNC,
+    DF_FAULT_RENAME,
+    DF_FAULT_COUNT
+};
 
 /* Let the n-th (1-based) operation of this kind from now on fail once; n = 0 disarms. */
 void df_fault_arm(enum df_fault kind, int64_t n);

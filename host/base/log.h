@@ -5,11 +5,12 @@
 
 #include "base/context.h"
 
-#define DF_INT(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_INT, .integer = (value_)})
+#define DF_INT(key_, value_)  ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_INT, .integer = (value_)})
 #define DF_REAL(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_REAL, .real = (value_)})
 #define DF_TEXT(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_TEXT, .text = (value_)})
-#define DF_FIELDS(...) \
-    (const struct dfal_field[]){__VA_ARGS__}, (int32_t)(sizeof((const struct dfal_field[]){__VA_ARGS__}) / sizeof(struct dfal_field))
+#define DF_FIELDS(...)                                                                                       \
+    (const struct dfal_field[]){__VA_ARGS__},                                                                \
+        (int32_t)(sizeof((const struct dfal_field[]){__VA_ARGS__}) / sizeof(struct dfal_field))
 #define DF_NO_FIELDS NULL, 0
 
 /* df_say(context, DFAL_INFO, "train.epoch", DF_FIELDS(DF_INT("epoch", 3)), "epoch %d", 3) */
@@ -18,8 +19,8 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
 /* Tee every event to a second sink as well (log.jsonl of a run); NULL ends it. */
 void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user);
 
-double df_clock(void);                 /* monotonic seconds */
-void df_time_iso(char text[32]);       /* UTC, 2026-01-31T12:00:00Z */
+double df_clock(void);           /* monotonic seconds */
+void df_time_iso(char text[32]); /* UTC, 2026-01-31T12:00:00Z */
 
 /* Work with a known length. Not more than ten events a second reach the sink; the tool thins them further.
  * Thread-safe. text given by the caller is appended to "12.4 %  248,000/2,000,000  412 samples/s  ETA 1 h 11 min". */

@@ -33,6 +33,7 @@ double df_random_uniform(uint64_t seed, enum df_stream stream, uint64_t index);
 uint64_t df_random_child(uint64_t seed, enum df_stream stream, uint64_t index);
 /* Fill order [n] with a seeded permutation of 0..n-1: sorted by (random bits, index), so that it is the same
  * whatever the machine. salt tells permutations of one stream apart (the epoch, say). */
-dfal_status df_random_permutation(int64_t *order, int64_t n, uint64_t seed, enum df_stream stream, uint64_t salt);
+dfal_status df_random_permutation(int64_t *order, int64_t n, uint64_t seed, enum df_stream stream,
+                                  uint64_t salt);
 
 #endif

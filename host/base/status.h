@@ -16,31 +16,31 @@ void df_message_get(char *text);
 void df_message_set(const char *text);
 
 /* Record the message and return the status (written out, so that compilers and analysers see what is returned). */
-#define DF_FAIL(status, ...)                     \
-    do {                                         \
-        (void)df_fail((status), __VA_ARGS__);    \
-        return (status);                         \
+#define DF_FAIL(status, ...)                                                                                 \
+    do {                                                                                                     \
+        (void)df_fail((status), __VA_ARGS__);                                                                \
+        return (status);                                                                                     \
     } while (0)
 /* Return on error. */
-#define DF_TRY(expression)                       \
-    do {                                         \
-        dfal_status df_status_ = (expression);   \
-        if (df_status_ != DFAL_OK)               \
-            return df_status_;                   \
+#define DF_TRY(expression)                                                                                   \
+    do {                                                                                                     \
+        dfal_status df_status_ = (expression);                                                               \
+        if (df_status_ != DFAL_OK)                                                                           \
+            return df_status_;                                                                               \
     } while (0)
 /* On error keep the status in `status` and go to the label, by custom `done`. */
-#define DF_TRY_TO(label, status, expression)     \
-    do {                                         \
-        (status) = (expression);                 \
-        if ((status) != DFAL_OK)                 \
-            goto label;                          \
+#define DF_TRY_TO(label, status, expression)                                                                 \
+    do {                                                                                                     \
+        (status) = (expression);                                                                             \
+        if ((status) != DFAL_OK)                                                                             \
+            goto label;                                                                                      \
     } while (0)
 /* In clean-up: keep the first error. */
-#define DF_KEEP_FIRST(status, expression)        \
-    do {                                         \
-        dfal_status df_status_ = (expression);   \
-        if ((status) == DFAL_OK)                 \
-            (status) = df_status_;               \
+#define DF_KEEP_FIRST(status, expression)                                                                    \
+    do {                                                                                                     \
+        dfal_status df_status_ = (expression);                                                               \
+        if ((status) == DFAL_OK)                                                                             \
+            (status) = df_status_;                                                                           \
     } while (0)
 
 /* Give the candidate nearest to word by edit distance, NULL when none is within 40 % of its length + 1. */

@@ -9,7 +9,8 @@
 /* X(enumerator, ONNX name) */
 #define DF_NODE_OP_LIST(X)                                                                                   \
     X(CONV, "Conv")                                                                                          \
-    X(GEMM, "Gemm") X(RELU, "Relu") X(MAX_POOL, "MaxPool") X(AVERAGE_POOL, "AveragePool")                    \
+    X(GEMM, "Gemm")                                                                                          \
+    X(RELU, "Relu") X(MAX_POOL, "MaxPool") X(AVERAGE_POOL, "AveragePool")                                    \
         X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool") X(BATCH_NORM, "BatchNormalization")                      \
             X(DROPOUT, "Dropout") X(ADD, "Add") X(CONCAT, "Concat") X(FLATTEN, "Flatten")
 enum df_node_op {

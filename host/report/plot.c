@@ -89,7 +89,8 @@ static void put_axes(struct df_text *page, const struct frame *f)
             page,
             "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
             "text-anchor=\"end\">%.*f %%</text>\n",
-            LEFT, WIDTH - RIGHT, at_y(f, y), at_y(f, y), LEFT - 8, at_y(f, y) + 4, decimals, 100 * fabs(y)); /* never "-0 %" */
+            LEFT, WIDTH - RIGHT, at_y(f, y), at_y(f, y), LEFT - 8, at_y(f, y) + 4, decimals,
+            100 * fabs(y)); /* never "-0 %" */
     for (double x = ceil(f->x_low / x_step) * x_step; x <= f->x_high + 1e-9; x += x_step)
         df_text_add(
             page,
