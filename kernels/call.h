@@ -38,13 +38,13 @@ struct df_deepfool_params {
     int32_t candidates;   /* J: candidate classes a slot besides its own */
     int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent) */
     int32_t max_iter;
-    int32_t refine;       /* bisection steps after a flip, 0: none */
-    int32_t clip;         /* foolbox: x is clipped to a box, the margin is the length of what is left */
-    int32_t squared;      /* deepal: the margin is the squared norm */
-    int32_t fail_inf;     /* dfal2018: MAX_ITER's margin is +inf */
-    int32_t plain;        /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
-    int64_t size;         /* D = C*H*W */
-    double p;             /* of the perturbation's norm: 1, 2, INFINITY or any other >= 1 */
+    int32_t refine;   /* bisection steps after a flip, 0: none */
+    int32_t clip;     /* foolbox: x is clipped to a box, the margin is the length of what is left */
+    int32_t squared;  /* deepal: the margin is the squared norm */
+    int32_t fail_inf; /* dfal2018: MAX_ITER's margin is +inf */
+    int32_t plain;    /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
+    int64_t size;     /* D = C*H*W */
+    double p;         /* of the perturbation's norm: 1, 2, INFINITY or any other >= 1 */
     double overshoot, floor;
 };
 
@@ -62,9 +62,6 @@ union df_params {
         double rate;
         int32_t shared, node;
     } dropout;
-    struct {
-        int64_t parts;
-    } sum;
     struct {
         double rate, momentum;
     } sgd;

@@ -74,34 +74,6 @@ DF_FN void df_copy_cols_at(const struct df_io *io, int64_t row, int64_t col)
     y[col] = x[col];
 }
 
-/* gather_rows   y [rows, cols]: y[row] = x[index[row]]; x [any, cols], index I32 [rows]. y and x must not
- * overlap. */
-DF_FN void df_gather_rows_at(const struct df_io *io, int64_t row, int64_t col)
-{
-    const int64_t from = ((const int32_t *)io->in[1])[row];
-    ((df_real *)io->out[0])[row * io->cols + col] = ((const df_real *)io->in[0])[from * io->cols + col];
-}
-
-/* scatter_rows   y [any, cols]: y[index[row]] = x[row]; x [rows, cols], index I32 [rows] without repetition.
- * Rows of y that no index names keep their values. y and x must not overlap. */
-DF_FN void df_scatter_rows_at(const struct df_io *io, int64_t row, int64_t col)
-{
-    const int64_t to = ((const int32_t *)io->in[1])[row];
-    ((df_real *)io->out[0])[to * io->cols + col] = ((const df_real *)io->in[0])[row * io->cols + col];
-}
-
-/* sum_parts   y [rows, cols] = parts[0] + parts[1] + ... in index order; parts [p.sum.parts, rows, cols]
- * At least one part. */
-DF_FN void df_sum_parts_at(const struct df_io *io, int64_t row, int64_t col)
-{
-    const int64_t i = row * io->cols + col, stride = io->rows * io->cols, parts = io->p.sum.parts;
-    const df_real *x = (const df_real *)io->in[0] + i;
-    df_real sum = x[0];
-    for (int64_t part = 1; part < parts; part++)
-        sum += x[part * stride];
-    ((df_real *)io->out[0])[i] = sum;
-}
-
 /* sgd_step   v = momentum v + g; w -= rate v; all [rows, cols]; outs w, v ("momentum"); in g */
 DF_FN void df_sgd_step_at(const struct df_io *io, int64_t row, int64_t col)
 {

@@ -126,55 +126,6 @@ static void copy_cols_moves_a_block(void **state)
     rig_end(&rig);
 }
 
-static void rows_are_gathered_and_scattered(void **state)
-{
-    const int32_t index[4] = {5, 0, 3, 1};
-    float x[6][9], y[4][9], back[6][9], zero[6][9] = {{0}}, expected[6][9] = {{0}};
-    test_fill_whole(x[0], 6 * 9, 7, 1, 99);
-    struct test_rig rig;
-    rig_begin(&rig, *state, DF_OP_gather_rows, 4, 9);
-    rig_in(&rig, 0, DF_TYPE_REAL, x, 6 * 9);
-    rig_in(&rig, 1, DF_TYPE_I32, index, 4);
-    rig_out(&rig, 0, DF_TYPE_REAL, NULL, 4 * 9);
-    rig_run(&rig);
-    rig_get(&rig, 0, y);
-    rig_end(&rig);
-    for (int r = 0; r < 4; r++) {
-        test_same_floats("gather_rows", y[r], x[index[r]], 9);
-        memcpy(expected[index[r]], x[index[r]], sizeof x[0]);
-    }
-    rig_begin(&rig, *state, DF_OP_scatter_rows, 4, 9);
-    rig_in(&rig, 0, DF_TYPE_REAL, y, 4 * 9);
-    rig_in(&rig, 1, DF_TYPE_I32, index, 4);
-    rig_out(&rig, 0, DF_TYPE_REAL, zero, 6 * 9);
-    rig_run(&rig);
-    rig_get(&rig, 0, back);
-    test_same_floats("scatter_rows", back[0], expected[0], 6 * 9);
-    rig_end(&rig);
-}
-
-static void sum_parts_adds_in_order(void **state)
-{
-    /* 1e8 + 1 - 1e8 is 0 in this order and 1 in another */
-    float parts[3][5] = {{1e8F, 1, 2, 3, 4}, {1, 10, 20, 30, 40}, {-1e8F, 100, 200, 300, 400}}, y[5];
-    const float expected[5] = {0, 111, 222, 333, 444}, one[5] = {1e8F, 1, 2, 3, 4};
-    struct test_rig rig;
-    if (strcmp(((struct df_device *)*state)->info.backend, "ref64") == 0)
-        parts[0][0] = parts[1][0] = parts[2][0] = 0; /* a double holds 1e8 + 1 */
-    for (int n = 1; n <= 3; n += 2) {
-        if (n == 1 && parts[0][0] == 0)
-            continue;
-        rig_begin(&rig, *state, DF_OP_sum_parts, 1, 5);
-        rig_in(&rig, 0, DF_TYPE_REAL, parts, n * 5);
-        rig_out(&rig, 0, DF_TYPE_REAL, NULL, 5);
-        rig.call.p.sum.parts = n;
-        rig_run(&rig);
-        rig_get(&rig, 0, y);
-        test_same_floats("sum_parts", y, n == 1 ? one : expected, 5);
-        rig_end(&rig);
-    }
-}
-
 static void sgd_follows_its_momentum(void **state)
 {
     float w[N], v[N], g[N], new_w[N], new_v[N], expected_w[N], expected_v[N];
@@ -335,8 +286,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(relu_bwd_reads_its_owner),
         cmocka_unit_test(add_and_accumulate_add),
         cmocka_unit_test(copy_cols_moves_a_block),
-        cmocka_unit_test(rows_are_gathered_and_scattered),
-        cmocka_unit_test(sum_parts_adds_in_order),
         cmocka_unit_test(sgd_follows_its_momentum),
         cmocka_unit_test(adam_takes_keras_steps),
         cmocka_unit_test(dropout_is_a_function_of_row_and_step),

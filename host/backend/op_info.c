@@ -129,12 +129,6 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_copy_cols:
         return is_out ? block_end(call, call->p.cols.y_stride, call->p.cols.y_begin)
                       : block_end(call, call->p.cols.x_stride, call->p.cols.x_begin);
-    case DF_OP_gather_rows:
-        return is_out ? cells : k == 0 ? DF_COUNT_TO_END : rows;
-    case DF_OP_scatter_rows:
-        return is_out ? DF_COUNT_TO_END : k == 0 ? cells : rows;
-    case DF_OP_sum_parts:
-        return is_out ? cells : cells * call->p.sum.parts;
     case DF_OP_maxpool_fwd:
     case DF_OP_avgpool_fwd:
         return is_out ? pool_out(call) : pool_in(call);

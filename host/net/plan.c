@@ -299,22 +299,3 @@ dfal_status df_plan_rebind(struct df_plan *plan)
     DF_TRY(df_plan_bind_layers(plan));
     return df_plan_refresh_norms(plan);
 }
-
-dfal_status df_plan_download(struct df_plan *plan, struct df_network *network)
-{
-    int64_t size = plan->parameter_size + plan->statistics_size;
-    float *values;
-    dfal_status status;
-    if (network->node_count != plan->network->node_count)
-        DF_FAIL(DFAL_E_INTERNAL, "A network of %d nodes takes parameters of a plan of %d",
-                network->node_count, plan->network->node_count);
-    DF_TRY(df_alloc(&values, size, sizeof *values));
-    DF_TRY_TO(done, status, df_read(plan->device, 0, values, plan->parameters, plan->parameter_size));
-    DF_TRY_TO(
-        done, status,
-        df_read(plan->device, 0, values + plan->parameter_size, plan->statistics, plan->statistics_size));
-    df_plan_scatter(plan, network, values);
-done:
-    df_free(values);
-    return status;
-}

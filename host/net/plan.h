@@ -25,8 +25,6 @@ int64_t df_plan_parameter_size(const struct df_plan *plan);
 struct df_span df_plan_parameters(const struct df_plan *plan);
 /* Repack layers after df_plan_parameters was written to. No tape of this plan may be running. */
 dfal_status df_plan_rebind(struct df_plan *plan);
-/* Copy the parameters back into a network of the same graph (also batch-norm's running statistics). */
-dfal_status df_plan_download(struct df_plan *plan, struct df_network *network);
 
 struct df_tape;
 /* rows: samples a forward may have; cotangent_rows: rows an input gradient may have (0: none). */
