@@ -143,7 +143,7 @@ struct df_mean_window {
     df_real divisor;
 };
 
-DF_FN struct df_mean_window df_mean_window(const struct df_io *io, int32_t oh, int32_t ow)
+DF_FN struct df_mean_window df_mean_window_at(const struct df_io *io, int32_t oh, int32_t ow)
 {
     const struct df_window *win = &io->p.pool.window;
     const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
@@ -154,14 +154,14 @@ DF_FN struct df_mean_window df_mean_window(const struct df_io *io, int32_t oh, i
     m.w1 = m.w0 + win->kernel[1];
     /* A window of the last row or column may reach past the padding (ceil mode): that part never counts. */
     const int32_t padded_h = in_h + win->pad[2], padded_w = in_w + win->pad[3];
-    int32_t count =
-        ((m.h1 < padded_h ? m.h1 : padded_h) - m.h0) * ((m.w1 < padded_w ? m.w1 : padded_w) - m.w0);
+    int64_t count =
+        (int64_t)((m.h1 < padded_h ? m.h1 : padded_h) - m.h0) * ((m.w1 < padded_w ? m.w1 : padded_w) - m.w0);
     m.h0 = m.h0 > 0 ? m.h0 : 0;
     m.w0 = m.w0 > 0 ? m.w0 : 0;
     m.h1 = m.h1 < in_h ? m.h1 : in_h;
     m.w1 = m.w1 < in_w ? m.w1 : in_w;
     if (!io->p.pool.count_pad)
-        count = (m.h1 - m.h0) * (m.w1 - m.w0);
+        count = (int64_t)(m.h1 - m.h0) * (m.w1 - m.w0);
     if (m.h1 <= m.h0 || m.w1 <= m.w0 || count < 1)
         count = 1;
     m.divisor = (df_real)count;
@@ -179,7 +179,7 @@ DF_FN void df_avgpool_fwd_at(const struct df_io *io, int64_t i)
     const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
     for (int32_t oh = 0; oh < out_h; oh++)
         for (int32_t ow = 0; ow < out_w; ow++) {
-            const struct df_mean_window m = df_mean_window(io, oh, ow);
+            const struct df_mean_window m = df_mean_window_at(io, oh, ow);
             df_real sum = 0;
             for (int32_t h = m.h0; h < m.h1; h++)
                 for (int32_t w = m.w0; w < m.w1; w++)
@@ -200,7 +200,7 @@ DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
         dx[j] = 0;
     for (int32_t oh = 0; oh < out_h; oh++)
         for (int32_t ow = 0; ow < out_w; ow++) {
-            const struct df_mean_window m = df_mean_window(io, oh, ow);
+            const struct df_mean_window m = df_mean_window_at(io, oh, ow);
             const df_real share = dy[oh * out_w + ow] / m.divisor;
             for (int32_t h = m.h0; h < m.h1; h++)
                 for (int32_t w = m.w0; w < m.w1; w++)
