@@ -503,7 +503,11 @@ static void test_bad_input(void **state)
     options.learning_rate = -1.0;
     test_error(TRAIN(), DFAL_E_USAGE, "learning rate is -1");
     options.learning_rate = 1e30;
-    test_error(TRAIN(), DFAL_E_DATA, "of epoch");
+    test_error(TRAIN(), DFAL_E_DATA, "in step 2 of epoch 1 ");
+    options.batch = 20; /* one step an epoch: the next thing looked at is the validation loss */
+    options.validation = 0.2;
+    test_error(TRAIN(), DFAL_E_DATA, "validation loss is");
+    options.validation = 0.0;
     options.learning_rate = 1e-3;
     test_ok(TRAIN());
 #undef TRAIN

@@ -87,25 +87,39 @@ static int64_t count_validation(const struct df_training_set *set, double fracti
 
 /* ---- Epochs -------------------------------------------------------------------------------- */
 
-static dfal_status mean_loss(struct training *t, int64_t count, double *mean)
+static double mean_loss(const struct training *t, int64_t count)
 {
     double total = 0.0;
-    DF_TRY(df_trainer_losses(t->trainer, t->losses, count));
     for (int64_t i = 0; i < count; i++)
         total += (double)t->losses[i];
-    *mean = total / (double)count;
-    return DFAL_OK;
+    return total / (double)count;
 }
 
-static dfal_status check_losses(const struct training *t)
+/* Losses of a step, looked at before its gradient has spoilt more than one update. */
+static dfal_status read_losses(struct training *t, int64_t first, int64_t n, int64_t step)
 {
-    for (int64_t i = 0; i < t->rows; i++)
+    DF_TRY(df_trainer_losses(t->trainer, t->losses + first, first, n));
+    for (int64_t i = first; i < first + n; i++)
         if (!isfinite(t->losses[i]))
             DF_FAIL(DFAL_E_DATA,
                     "The loss is %g in step %lld of epoch %d (restart %d): the training diverged, a smaller "
                     "learning rate than %g or finite inputs are needed",
-                    (double)t->losses[i], (long long)(i / t->options->batch + 1), t->state.epoch + 1,
-                    t->state.restart + 1, t->options->learning_rate);
+                    (double)t->losses[i], (long long)step + 1, t->state.epoch + 1, t->state.restart + 1,
+                    t->options->learning_rate);
+    return DFAL_OK;
+}
+
+static dfal_status validate(struct training *t)
+{
+    DF_TRY(df_trainer_evaluate(t->trainer, t->split + t->rows, t->validation_rows, 0));
+    DF_TRY(df_trainer_losses(t->trainer, t->losses, 0, t->validation_rows));
+    t->state.validation_loss = mean_loss(t, t->validation_rows);
+    if (!isfinite(t->state.validation_loss))
+        DF_FAIL(DFAL_E_DATA,
+                "The validation loss is %g after epoch %d (restart %d): the training diverged, a smaller "
+                "learning rate than %g or finite inputs are needed",
+                t->state.validation_loss, t->state.epoch + 1, t->state.restart + 1,
+                t->options->learning_rate);
     return DFAL_OK;
 }
 
@@ -120,15 +134,11 @@ static dfal_status run_epoch(struct training *t)
         struct df_step_options options = {t->options, t->seed, t->state.epoch * steps + step};
         DF_TRY(df_context_check_stop(t->context));
         DF_TRY(df_trainer_step(t->trainer, t->order + first, n, first, &options));
+        DF_TRY(read_losses(t, first, n, step));
     }
-    DF_TRY(mean_loss(t, t->rows, &t->state.loss));
-    DF_TRY(check_losses(t));
+    t->state.loss = mean_loss(t, t->rows);
     t->state.validation_loss = NAN;
-    if (t->validation_rows > 0) {
-        DF_TRY(df_trainer_evaluate(t->trainer, t->split + t->rows, t->validation_rows, 0));
-        DF_TRY(mean_loss(t, t->validation_rows, &t->state.validation_loss));
-    }
-    return DFAL_OK;
+    return t->validation_rows > 0 ? validate(t) : DFAL_OK;
 }
 
 static double watched(const struct training *t, double loss, double validation_loss)

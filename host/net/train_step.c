@@ -280,7 +280,7 @@ dfal_status df_trainer_evaluate(struct df_trainer *trainer, const int64_t *order
     return df_team_run(trainer->team, sub_batch, &work, (n + trainer->job_rows - 1) / trainer->job_rows);
 }
 
-dfal_status df_trainer_losses(struct df_trainer *trainer, float *losses, int64_t count)
+dfal_status df_trainer_losses(struct df_trainer *trainer, float *losses, int64_t loss_at, int64_t count)
 {
-    return df_read(trainer->device, 0, losses, trainer->losses, count);
+    return df_read(trainer->device, 0, losses, df_at(trainer->losses, loss_at), count);
 }

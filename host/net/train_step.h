@@ -29,7 +29,7 @@ dfal_status df_trainer_step(struct df_trainer *trainer, const int64_t *order, in
                             const struct df_step_options *options);
 /* Losses of rows with dropout off and batch-norm frozen, from loss_at on. */
 dfal_status df_trainer_evaluate(struct df_trainer *trainer, const int64_t *order, int64_t n, int64_t loss_at);
-/* Read losses (weights included) [count] from the device. */
-dfal_status df_trainer_losses(struct df_trainer *trainer, float *losses, int64_t count);
+/* Read losses (weights included) [count] from loss_at on from the device. */
+dfal_status df_trainer_losses(struct df_trainer *trainer, float *losses, int64_t loss_at, int64_t count);
 
 #endif
