@@ -15,3 +15,7 @@ df_cli_test(results quick json_keys quiet same_scores same_networks shards linea
   training)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)
+if(NOT DFAL_SANITIZE) # the sanitizers do not run under qemu
+  add_test(NAME cli_old_cpu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/old_cpu.sh $<TARGET_FILE:dfal_tool>)
+  set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)
+endif()

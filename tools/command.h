@@ -112,4 +112,7 @@ dfal_status usage_error(struct session *session, dfal_status status, const char 
     DFAL_PRINTF(3, 4);
 const char *usage_error_text(void);
 
+/* The command behind start.c's look at the CPU. */
+int dfal_main(int argc, char **argv);
+
 #endif

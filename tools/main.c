@@ -143,7 +143,7 @@ static void die_by(int number)
     raise(number);
 }
 
-int main(int argc, char **argv)
+int dfal_main(int argc, char **argv)
 {
     struct session session = {.log_format = "text"};
     struct parsed parsed = {0};

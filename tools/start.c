@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first instructions of the command, compiled for any x86-64: everything behind them needs x86-64-v3, and a CPU
+ * without it deserves a sentence instead of an illegal instruction. */
+#include <stdio.h>
+
+#include "command.h"
+
+int main(int argc, char **argv)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) {
+        fputs("dfal: this CPU lacks AVX2, FMA or BMI2, expected an x86-64-v3 CPU (2013 or later)\n", stderr);
+        return 69;
+    }
+    return dfal_main(argc, argv);
+}
