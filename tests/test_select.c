@@ -18,6 +18,7 @@
 #include "run/select.h"
 #include "run_fixture.h"
 #include "score/pass.h"
+#include "store/hdf5_file.h"
 #include "store/table.h"
 
 static struct world world;
@@ -48,6 +49,7 @@ struct queries {
     int64_t count, index[ALL];
     double score[ALL];
     int32_t label[ALL];
+    char id[ALL][64];
 };
 
 static void take(void *user, const struct dfal_query *query)
@@ -58,6 +60,7 @@ static void take(void *user, const struct dfal_query *query)
     assert_in_range(query->predicted, 0, WORLD_CLASSES - 1);
     queries->score[queries->count] = query->score;
     queries->label[queries->count] = query->label;
+    snprintf(queries->id[queries->count], sizeof queries->id[0], "%s", query->id);
     queries->index[queries->count++] = query->index;
 }
 
@@ -299,11 +302,36 @@ static void test_scores(void **state)
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
                "dfal2018");
     options.score.preset = "lts4";
+    char part[TEST_PATH]; /* rows 0 to 39 of 60 */
+    test_join(part, world.folder, "part.h5");
+    remove(part);
+    score.range_end = 40;
+    test_ok(dfal_score(context, &result, part, world.net, world.train, &score));
+    options.scores_path = part;
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA,
+               "no margin of 20 of the 60 candidates, the first is row 40");
     options.scores_path = world.net;
     assert_int_equal(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA);
     assert_false(world_exists(world.folder, "refused.csv"));
     assert_false(world_exists(world.folder, "refused-twins.h5"));
     dfal_context_destroy(context);
+}
+
+static char **read_ids(const char *path, int64_t count)
+{
+    struct df_h5 h5;
+    struct df_h5_data data;
+    char **ids = NULL;
+    df_h5_lock();
+    test_ok(df_h5_open(&h5, path, false));
+    test_ok(df_h5_data_open(&h5, "id", &data, NULL));
+    assert_int_equal(data.dims[0], count);
+    test_ok(df_alloc(&ids, count, sizeof *ids));
+    test_ok(df_h5_texts_read(&h5, &data, 0, count, ids));
+    df_h5_data_close(&h5, &data);
+    df_h5_close(&h5);
+    df_h5_unlock();
+    return ids;
 }
 
 static void test_twins(void **state)
@@ -320,6 +348,12 @@ static void test_twins(void **state)
                                   {.name = "/label", .type = DF_COLUMN_I32, .rank = 1},
                                   {.name = "/status", .type = DF_COLUMN_U8, .rank = 1}};
     char *configuration = NULL;
+    char **ids = read_ids(twins, 9);
+    for (int i = 0; i < 9; i++) {
+        assert_string_equal(ids[i], queries.id[i]);
+        df_free(ids[i]);
+    }
+    df_free(ids);
     test_ok(df_table_read(twins, "dfal-twins", &configuration, columns, 4));
     assert_int_equal(columns[0].dims[0], 9);
     assert_int_equal(columns[0].dims[3], WORLD_SIZE);

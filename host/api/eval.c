@@ -118,6 +118,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     DF_TRY_TO(done, status,
               df_table_create(&sink.writer, out_path, "dfal-logits", configuration, &column,
                               context->options.force));
+    DF_TRY_TO(done, status, df_table_put_ids(sink.writer, pool));
     df_range_source_init(&range, 0, pool->count, 4096);
     df_progress_begin(&progress, context, "logits.progress", "samples", pool->count, 0);
     reporting = true;

@@ -33,10 +33,14 @@ struct job {
     struct df_scores scores;
     int64_t *candidates, count;
     struct df_selection selection;
+    char **ids; /* [selection.count] */
 };
 
 static void job_clear(struct job *job)
 {
+    for (int64_t i = 0; job->ids && i < job->selection.count; i++)
+        df_free(job->ids[i]);
+    df_free(job->ids);
     df_selection_clear(&job->selection);
     df_free(job->candidates);
     df_scores_clear(&job->scores);
@@ -123,6 +127,27 @@ done:
     return status;
 }
 
+/* Candidates and the file's rows are both ascending. A margin that is not there is no reason to pass a row over. */
+static dfal_status check_covered(const struct job *job)
+{
+    const struct df_scores *scores = &job->scores;
+    int64_t missing = 0, first = -1;
+    for (int64_t i = 0, at = 0; i < job->count; i++) {
+        while (at < scores->count && scores->index[at] < job->candidates[i])
+            at++;
+        if (at < scores->count && scores->index[at] == job->candidates[i])
+            continue;
+        first = missing++ ? first : job->candidates[i];
+    }
+    if (missing)
+        DF_FAIL(DFAL_E_DATA,
+                "%s has no margin of %lld of the %lld candidates, the first is row %lld of %s, expected all "
+                "of them",
+                job->options->scores_path, (long long)missing, (long long)job->count, (long long)first,
+                job->pool->path);
+    return DFAL_OK;
+}
+
 static dfal_status take_scores(struct job *job, const char *network, const char *pool)
 {
     const char *path = job->options->scores_path;
@@ -140,6 +165,8 @@ static dfal_status take_scores(struct job *job, const char *network, const char 
         if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
             DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
                     (long long)job->scores.index[i]);
+    if (job->strategy->needs & DF_NEED_MARGINS)
+        DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
     return df_deepfool_from_json(&job->deepfool, job->head.configuration);
 }
@@ -181,12 +208,21 @@ static int32_t label_of(const struct job *job, int64_t row)
     return job->truth ? job->truth[row] : -1;
 }
 
+static dfal_status read_ids(struct job *job)
+{
+    int64_t q = job->selection.count;
+    DF_TRY(df_alloc(&job->ids, q, sizeof *job->ids));
+    for (int64_t i = 0; i < q; i++)
+        DF_TRY(df_pool_id(job->pool, &job->ids[i], job->selection.index[i]));
+    return DFAL_OK;
+}
+
 static dfal_status write_twins(struct job *job, const char *path)
 {
     struct df_selection *selection = &job->selection;
     int64_t q = selection->count, lost = 0;
     struct df_shape shape = job->pool->shape;
-    int32_t *label = NULL;
+    int32_t *label = NULL, columns_used = 0;
     DF_TRY(df_alloc(&label, q, sizeof *label));
     for (int64_t i = 0; i < q; i++) {
         label[i] = label_of(job, selection->index[i]);
@@ -206,9 +242,11 @@ static dfal_status write_twins(struct job *job, const char *path)
          .rank = 1,
          .dims = {q},
          .data = selection->adversarial_class},
+        {.name = "/id", .type = DF_COLUMN_TEXT, .rank = 1, .dims = {q}, .data = job->ids},
     };
-    dfal_status status = df_table_write(path, "dfal-twins", "", columns, sizeof columns / sizeof columns[0],
-                                        job->context->options.force);
+    columns_used = (int32_t)(sizeof columns / sizeof columns[0]) - !job->pool->has_ids;
+    dfal_status status =
+        df_table_write(path, "dfal-twins", "", columns, columns_used, job->context->options.force);
     df_free(label);
     if (status == DFAL_OK && lost)
         df_say(job->context, DFAL_WARNING, "select.no_twin", DF_FIELDS(DF_INT("queries", lost)),
@@ -251,15 +289,12 @@ static dfal_status write_queries(struct job *job, const char *out_path, dfal_que
 {
     struct df_text text = {0};
     struct dfal_query *rows = NULL;
-    char **ids = NULL;
     dfal_status status;
     int64_t q = job->selection.count;
     DF_TRY_TO(done, status, df_alloc(&rows, q, sizeof *rows));
-    DF_TRY_TO(done, status, df_alloc(&ids, q, sizeof *ids));
     df_text_add(&text, "%s\n", DF_QUERY_COLUMNS);
     for (int64_t i = 0; i < q; i++) {
-        DF_TRY_TO(done, status, df_pool_id(job->pool, &ids[i], job->selection.index[i]));
-        rows[i] = df_selection_query(&job->selection, i, ids[i], job->strategy->name,
+        rows[i] = df_selection_query(&job->selection, i, job->ids[i], job->strategy->name,
                                      label_of(job, job->selection.index[i]));
         df_query_line(&text, &rows[i]);
     }
@@ -268,9 +303,6 @@ static dfal_status write_queries(struct job *job, const char *out_path, dfal_que
     for (int64_t i = 0; i < q && query; i++)
         query(user, &rows[i]);
 done:
-    for (int64_t i = 0; ids && i < q; i++)
-        df_free(ids[i]);
-    df_free(ids);
     df_free(rows);
     df_text_clear(&text);
     return status;
@@ -307,6 +339,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     dfal_status status;
     context->kept_work = false;
     DF_TRY_TO(done, status, check_options(&job, out_path));
+    df_file_sweep(out_path);
     DF_TRY_TO(done, status, open_pool(&job, pool_path));
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
     DF_TRY_TO(done, status, find_candidates(&job));
@@ -324,6 +357,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
            out_path);
     DF_TRY_TO(done, status, choose(&job));
     DF_TRY_TO(done, status, report_duplicates(&job));
+    DF_TRY_TO(done, status, read_ids(&job));
     if (options->twins_path) {
         DF_TRY_TO(done, status, write_twins(&job, options->twins_path));
         twins_written = true;

@@ -157,7 +157,7 @@ static dfal_status take_margins(struct df_scores *to, const int64_t *rows, int64
     for (int64_t i = 0; i < n; i++) {
         int64_t at = position(from->index, from->count, rows[i]);
         if (at < 0)
-            DF_FAIL(DFAL_E_DATA, "the scores file holds no margin of row %lld, expected all candidates' rows",
+            DF_FAIL(DFAL_E_INTERNAL, "there is no margin of row %lld, expected those of all candidates",
                     (long long)rows[i]);
         to->index[i] = rows[i];
         to->margin[i] = from->margin[at];

@@ -33,7 +33,7 @@ struct df_selection {
 void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
  * out. Order    the result does not depend on the order of the candidates, nor on batch and threads Errors
- * E_UNAVAILABLE a need no part of this build computes; E_DATA a scores file without a candidate's row */
+ * E_UNAVAILABLE a need no part of this build computes; E_INTERNAL scores without a candidate's row */
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);

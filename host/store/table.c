@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "store/hdf5_file.h"
 
-enum { CHUNK_BYTES = 1 << 19 };
+enum { CHUNK_BYTES = 1 << 19, ID_BLOCK = 4096 };
 
 struct df_table_writer {
     struct df_h5 h5;
@@ -57,6 +57,18 @@ static dfal_status begin(struct df_h5 *h5, const char *path, const char *format,
     return df_h5_put_document(h5, "configuration", configuration ? configuration : "");
 }
 
+static dfal_status put_column(struct df_h5 *h5, const struct df_column *column)
+{
+    struct df_h5_data data;
+    if (column->type != DF_COLUMN_TEXT)
+        return df_h5_data_put(h5, column->name, file_type(column->type), memory_type(column->type),
+                              column->rank, column->dims, column->data);
+    DF_TRY(df_h5_texts_create(h5, column->name, column->dims[0], &data));
+    dfal_status status = df_h5_texts_write(h5, &data, 0, column->dims[0], column->data);
+    DF_KEEP_FIRST(status, df_h5_data_close(h5, &data));
+    return status;
+}
+
 dfal_status df_table_write(const char *path, const char *format, const char *configuration,
                            const struct df_column *columns, int32_t count, bool force)
 {
@@ -64,9 +76,7 @@ dfal_status df_table_write(const char *path, const char *format, const char *con
     df_h5_lock();
     dfal_status status = begin(&h5, path, format, configuration, force);
     for (int32_t i = 0; i < count && status == DFAL_OK; i++)
-        status =
-            df_h5_data_put(&h5, columns[i].name, file_type(columns[i].type), memory_type(columns[i].type),
-                           columns[i].rank, columns[i].dims, columns[i].data);
+        status = put_column(&h5, &columns[i]);
     if (status == DFAL_OK)
         status = df_h5_publish(&h5);
     df_h5_close(&h5);
@@ -80,6 +90,8 @@ static dfal_status read_column(struct df_h5 *h5, struct df_column *column)
     struct df_h5_data data;
     int64_t count;
     char text[DF_H5_SHAPE_TEXT];
+    if (column->type == DF_COLUMN_TEXT)
+        DF_FAIL(DFAL_E_INTERNAL, "%s: texts of a table are not read", column->name);
     DF_TRY(df_h5_data_open(h5, column->name, &data, NULL));
     dfal_status status = DFAL_OK;
     bool real = column->type == DF_COLUMN_F32 || column->type == DF_COLUMN_F64;
@@ -172,6 +184,43 @@ dfal_status df_table_append(struct df_table_writer *writer, const void *rows, in
     dfal_status status =
         df_h5_data_write(&writer->h5, &writer->data, writer->memory_type, begin_row, count, rows);
     df_h5_unlock();
+    return status;
+}
+
+static dfal_status write_ids(struct df_table_writer *writer, struct df_h5_data *data, char **ids,
+                             int64_t begin, int64_t count)
+{
+    df_h5_lock();
+    dfal_status status = DFAL_OK;
+    if (begin == 0)
+        status = df_h5_texts_create(&writer->h5, "id", writer->data.dims[0], data);
+    if (status == DFAL_OK)
+        status = df_h5_texts_write(&writer->h5, data, begin, count, (const char *const *)ids);
+    df_h5_unlock();
+    return status;
+}
+
+dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool)
+{
+    struct df_h5_data data = DF_H5_NO_DATA;
+    char **ids;
+    if (!pool->has_ids)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&ids, ID_BLOCK, sizeof *ids));
+    dfal_status status = DFAL_OK;
+    for (int64_t begin = 0; begin < pool->count && status == DFAL_OK; begin += ID_BLOCK) {
+        int64_t n = pool->count - begin < ID_BLOCK ? pool->count - begin : ID_BLOCK;
+        status = df_pool_ids(pool, ids, begin, n);
+        if (status == DFAL_OK) {
+            status = write_ids(writer, &data, ids, begin, n);
+            for (int64_t i = 0; i < n; i++)
+                df_free(ids[i]);
+        }
+    }
+    df_h5_lock();
+    DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &data));
+    df_h5_unlock();
+    df_free(ids);
     return status;
 }
 

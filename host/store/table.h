@@ -4,8 +4,16 @@
 #define DF_STORE_TABLE_H
 
 #include "store/network_file.h"
+#include "store/pool.h"
 
-enum df_column_type { DF_COLUMN_F32, DF_COLUMN_F64, DF_COLUMN_I32, DF_COLUMN_I64, DF_COLUMN_U8 };
+enum df_column_type {
+    DF_COLUMN_F32,
+    DF_COLUMN_F64,
+    DF_COLUMN_I32,
+    DF_COLUMN_I64,
+    DF_COLUMN_U8,
+    DF_COLUMN_TEXT, /* rank 1; data is const char *const [count]; only written */
+};
 struct df_column {
     const char *name; /* path in the file, groups are made */
     enum df_column_type type;
@@ -26,6 +34,8 @@ struct df_table_writer;
 dfal_status df_table_create(struct df_table_writer **out, const char *path, const char *format,
                             const char *configuration, const struct df_column *column, bool force);
 dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin, int64_t count);
+/* Dataset /id: those of the pool's rows, where it has ids. */
+dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool);
 dfal_status df_table_finish(struct df_table_writer *writer);
 void df_table_abandon(struct df_table_writer *writer);
 /* What kind of file: "dfal-pool", ... ; "" an HDF5 file of another kind. Errors   E_NOINPUT; E_DATA not HDF5
