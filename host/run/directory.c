@@ -110,33 +110,40 @@ done:
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
+/* Open for appending; a header that is missing, or of which a full disk took only a part, is written. */
 static dfal_status open_table(int *fd, const char *dir, const char *name, const char *header)
 {
     char *path = NULL;
-    dfal_status status;
+    struct df_text text = {0};
     struct stat info;
-    DF_TRY(df_format(&path, "%s/%s", dir, name));
+    int64_t bytes;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, name));
     *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (*fd < 0 || fstat(*fd, &info)) {
         status = df_fail_errno(errno, true, path, "opening");
-    } else if (!info.st_size && header) {
-        struct df_text text = {0};
-        int64_t bytes;
-        df_text_add(&text, "%s", header);
-        status = df_run_directory_append(*fd, &text, &bytes, name);
-        df_text_clear(&text);
-    } else {
-        status = DFAL_OK;
+        goto done;
     }
+    if (!header || info.st_size >= (int64_t)strlen(header))
+        goto done;
+    if (ftruncate(*fd, 0)) {
+        status = df_fail_errno(errno, true, path, "shortening");
+        goto done;
+    }
+    df_text_add(&text, "%s", header);
+    status = df_run_directory_append(*fd, &text, &bytes, name);
+done:
+    df_text_clear(&text);
     df_free(path);
     return status;
 }
 
-/* Remove what a run writes, and nothing else that somebody may have put beside it. */
+/* Remove what a run writes, and nothing else that somebody may have put beside it. config.yaml goes last: as long as it
+ * is there the folder is known for a run directory, also to whoever comes after a kill in the middle of this. */
 static dfal_status clear(const char *dir)
 {
-    static const char *const names[] = {"config.yaml", "curve.csv", "queries.csv", "log.jsonl",
-                                        "report.html"};
+    static const char *const names[] = {"curve.csv", "queries.csv", "log.jsonl", "report.html",
+                                        "config.yaml"};
     static const char *const folders[] = {"state", "networks"};
     char *path = NULL;
     dfal_status status = DFAL_OK;
