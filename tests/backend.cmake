@@ -21,3 +21,14 @@ foreach(name plan train deepfool)
   add_test(NAME ${name}_checked COMMAND test_${name} check:ref:cpu)
   set_tests_properties(${name}_checked PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
 endforeach()
+
+# The kernels as CUDA, compiled but not run: the same functions must please both compilers.
+find_program(DFAL_NVCC nvcc HINTS /usr/local/cuda/bin)
+if(DFAL_NVCC)
+  add_test(NAME kernels_cuda COMMAND ${DFAL_NVCC} -arch=sm_90 -fmad=false -std=c++17 -Werror all-warnings
+    -Xcompiler -Wall,-Wextra,-Wshadow -I ${PROJECT_SOURCE_DIR}/kernels -I ${RANDOM123_INCLUDE}
+    -ptx ${CMAKE_CURRENT_SOURCE_DIR}/kernels.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels.ptx)
+else()
+  add_test(NAME kernels_cuda COMMAND sh -c "echo 'not run: nvcc was not found'; exit 77")
+endif()
+set_tests_properties(kernels_cuda PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
