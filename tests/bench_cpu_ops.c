@@ -105,7 +105,6 @@ static void conv(const char *net, int64_t c, int64_t o, int64_t size, int32_t ke
           (struct df_layer_desc){
               .in = {c, size, size},
               .out = {o, out, out},
-              .first = c <= 4,
               .window = {{kernel, kernel}, {1, 1}, {pad, pad, pad, pad}, {1, 1}},
           },
           rows);

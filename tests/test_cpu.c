@@ -70,7 +70,6 @@ static bool describe(struct df_layer_desc *desc, const struct shape *s)
         .forward = true,
         .backward = true,
         .weight_gradient = true,
-        .first = s->c <= 4,
     };
     return h >= 0 && w >= 0;
 }

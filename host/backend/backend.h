@@ -41,7 +41,6 @@ struct df_layer_desc {
     int32_t group;
     int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
-    bool first; /* the input is the network's input: its gradient is the narrow case */
 };
 
 struct df_device_options {

@@ -69,7 +69,6 @@ static dfal_status create_layers(struct df_plan *plan)
             .forward = true,
             .backward = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0,
             .weight_gradient = (plan->uses & DF_PLAN_TRAIN) != 0,
-            .first = conv && source == DF_INPUT,
         };
         /* Training alone never asks for the gradient of the network's input. */
         if (source == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
