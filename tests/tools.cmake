@@ -19,3 +19,6 @@ if(NOT DFAL_SANITIZE) # the sanitizers do not run under qemu
   add_test(NAME cli_old_cpu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/old_cpu.sh $<TARGET_FILE:dfal_tool>)
   set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)
 endif()
+# The job behind `train`, with the library's inside in reach.
+df_test(train_job SOURCES support_score.c support_device.c ../host/api/train.c ../host/api/training_state.c
+  LINK df_score LABELS full LIBRARIES PkgConfig::JANSSON)

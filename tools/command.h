@@ -21,7 +21,7 @@ enum value_kind {
     VALUE_CHOICE,     /* const char *: one of the words of `value`; a word after ~ is not in this version */
     VALUE_I32,        /* int32_t in [low, high] */
     VALUE_I64,        /* int64_t in [low, high] */
-    VALUE_U64,        /* uint64_t */
+    VALUE_SEED,       /* struct dfal_context_options: its seed and seed_given */
     VALUE_REAL,       /* double in [low, high] */
     VALUE_SIZE,       /* int64_t bytes, suffix K M G */
     VALUE_LIST,       /* struct text_list: the option may be repeated */

@@ -25,7 +25,7 @@ const struct option global_options[] = {
      1, 4096, false},
     {"memory", 0, VALUE_SIZE, OPTION_AT(memory), "SIZE",
      "bytes for work space, with K, M or G (default: half of what is available)", 0, 0, false},
-    {"seed", 0, VALUE_U64, OPTION_AT(seed), "S", "seed of everything random (default 1)", 0, 0, false},
+    {"seed", 0, VALUE_SEED, AT(options), "S", "seed of everything random (default 1)", 0, 0, false},
     {"force", 0, VALUE_FLAG, OPTION_AT(force), NULL, "replace a finished output", 0, 0, false},
     {"allow-mixed", 0, VALUE_FLAG, OPTION_AT(allow_mixed), NULL,
      "continue or merge work of another version, back end or ISA; recorded in the output", 0, 0, false},

@@ -251,6 +251,15 @@ static dfal_status store_pair(struct parsed *parsed, const struct option *option
     return DFAL_OK;
 }
 
+static dfal_status store_seed(struct parsed *parsed, const struct option *option, const char *text,
+                              struct dfal_context_options *options)
+{
+    if (!parse_unsigned(&options->seed, text))
+        return bad_value(parsed, option, text, "a whole number from 0 to 18446744073709551615");
+    options->seed_given = true;
+    return DFAL_OK;
+}
+
 static dfal_status append(struct text_list *list, const char *text)
 {
     const char **items = realloc(list->items, (size_t)(list->count + 1) * sizeof(*items));
@@ -295,10 +304,8 @@ static dfal_status store(struct parsed *parsed, const struct option *option, voi
             return bad_number(parsed, option, text, true, option->kind == VALUE_I64 ? "" : " or all");
         *(int64_t *)field = all ? 0 : integer;
         return DFAL_OK;
-    case VALUE_U64:
-        if (!parse_unsigned((uint64_t *)(void *)field, text))
-            return bad_value(parsed, option, text, "a whole number from 0 to 18446744073709551615");
-        return DFAL_OK;
+    case VALUE_SEED:
+        return store_seed(parsed, option, text, (struct dfal_context_options *)(void *)field);
     case VALUE_REAL:
         if (!parse_real(&real, text) || real < option->low || real > option->high)
             return bad_number(parsed, option, text, false, "");

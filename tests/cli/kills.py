@@ -10,6 +10,8 @@ import time
 from data import make_pool
 from support import check, kill_at, main, same_bits, same_file
 
+# Three shards of a score, cheap ones.
+SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "3")
 MOMENTS = (0.15, 0.4, 0.65, 0.9)
 
 
@@ -67,7 +69,7 @@ def score(dfal):
             document = command.json("status", "s.h5")
             check(document["state"] == "unfinished" and document.get("percent", 0) <= 100, f"status: {document}")
 
-    survive(dfal, ["score", "net.h5", "pool.h5"], "s.h5", same_bits, between=peek)
+    survive(dfal, [*SCORE], "s.h5", same_bits, between=peek)
 
 
 def merge(dfal):
@@ -96,11 +98,11 @@ RUN = ["run", "run.yaml"]
 
 
 def write_run(dfal):
-    make_pool(dfal.at("train.h5"), 1500, 1)
-    make_pool(dfal.at("test.h5"), 300, 2)
+    make_pool(dfal.at("train.h5"), 500, 1)
+    make_pool(dfal.at("test.h5"), 200, 2)
     with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
         file.write("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [dfal, random]\ninitial: 20\n"
-                   "query: 20\nannotations: 80\ntrials: 2\ntraining: {restarts: 1, epochs: 6, validation: 0}\n")
+                   "query: 20\nannotations: 60\ntrials: 2\ntraining: {restarts: 1, epochs: 6, validation: 0}\n")
 
 
 def run(dfal):
@@ -165,7 +167,7 @@ def stop_score(dfal):
     make_pool(dfal.at("train.h5"), 400, 1)
     make_pool(dfal.at("pool.h5"), 34000, 2)
     dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
-    stop(dfal, ["score", "net.h5", "pool.h5"], "s.h5", same_bits, signal.SIGUSR1, True)
+    stop(dfal, [*SCORE], "s.h5", same_bits, signal.SIGUSR1, True)
 
 
 def stop_run(dfal):

@@ -2,6 +2,7 @@
 """What the tests of the command share: running it, checking its manners, comparing files."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,11 +137,14 @@ def main(tests):
     failed = 0
     for name in wanted:
         begin = time.monotonic()
+        command = Command(sys.argv[1])
         try:
-            tests[name](Command(sys.argv[1]))
+            tests[name](command)
             print(f"ok      {name}  {time.monotonic() - begin:.1f} s", flush=True)
         except Failure as failure:
             failed += 1
             print(f"FAILED  {name}: {failure}\n  again: {sys.executable} {sys.argv[0]} {sys.argv[1]} {name}",
                   flush=True)
+        finally:
+            shutil.rmtree(command.folder, ignore_errors=True)
     raise SystemExit(1 if failed else 0)
