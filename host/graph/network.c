@@ -95,6 +95,7 @@ dfal_status df_network_copy(struct df_network **out, const struct df_network *ne
     memcpy(copy->scale, network->scale, (size_t)network->affine_count * sizeof *copy->scale);
     memcpy(copy->offset, network->offset, (size_t)network->affine_count * sizeof *copy->offset);
     DF_TRY_TO(done, status, df_alloc(&copy->nodes, network->node_count, sizeof *copy->nodes));
+    copy->node_capacity = network->node_count;
     copy->output = network->output;
     for (int32_t i = 0; i < network->node_count; i++) {
         copy->node_count = i + 1;
@@ -118,7 +119,11 @@ dfal_status df_network_add(struct df_network *network, int32_t *index, const cha
             DF_FAIL(DFAL_E_DATA,
                     "Node '%s' has the input %d, expected a node before it (0 to %d) or the network's input",
                     name, inputs[i], count - 1);
-    DF_TRY(df_resize(&network->nodes, count, (int64_t)count + 1, sizeof *network->nodes));
+    if (count == network->node_capacity) {
+        int32_t capacity = count > 0 ? 2 * count : 16;
+        DF_TRY(df_resize(&network->nodes, count, capacity, sizeof *network->nodes));
+        network->node_capacity = capacity;
+    }
     struct df_node *node = &network->nodes[count];
     memset(node, 0, sizeof *node);
     network->node_count = count + 1;

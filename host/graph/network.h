@@ -53,7 +53,7 @@ struct df_network {
     double *scale, *offset; /* [affine_count]: 1 or C */
     int32_t affine_count;
     struct df_node *nodes; /* topologically ordered */
-    int32_t node_count;
+    int32_t node_count, node_capacity;
     int32_t output; /* node whose [K,1,1] values are the logits */
 };
 
