@@ -97,13 +97,14 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 /* ---- Context ------------------------------------------------------------------------------- */
 
 struct dfal_context_options {
-    const char *backend;      /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
-    const char *isa;          /* "auto" | "avx2" | "avx512" */
-    int32_t threads;          /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
-    int64_t memory;           /* bytes for work space; 0: half of what is available */
-    uint64_t seed;            /* 1 */
-    bool force;               /* replace finished outputs */
-    bool allow_mixed;         /* continue or merge under another arithmetic identity */
+    const char *backend; /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
+    const char *isa;     /* "auto" | "avx2" | "avx512" */
+    int32_t threads;     /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
+    int64_t memory;      /* bytes for work space; 0: half of what is available */
+    uint64_t seed;       /* 1 */
+    bool seed_given;     /* by the caller: then it beats the seed of a run's configuration even if it is 1 */
+    bool force;          /* replace finished outputs */
+    bool allow_mixed;    /* continue or merge under another arithmetic identity */
     const char *command_line; /* recorded in outputs; "" */
     dfal_event_fn *event;     /* NULL: silent */
     void *event_user;
@@ -164,7 +165,7 @@ struct dfal_train_options {
     const char *init; /* NULL: Glorot; or a network file */
     int32_t epochs;   /* 12 */
     int32_t batch;    /* 32 */
-    const char *optimizer;
+    const char *optimizer; /* "adam" | "sgd" */
     double learning_rate; /* 1e-3 */
     int64_t subset;       /* 0: every labelled row; else that many, seeded */
     int32_t restarts;     /* 1 */

@@ -284,6 +284,9 @@ static void test_load(void **state)
     test_ok(df_run_config_load(&c, &options, &flags));
     assert_true(c.seed == 11);
     assert_string_equal(c.train, "/flag.h5");
+    flags = (struct dfal_context_options){.seed = 1, .seed_given = true};
+    test_ok(df_run_config_load(&c, &options, &flags));
+    assert_true(c.seed == 1);
 
     options = (struct dfal_run_options){.preset = "paper-mnist-lenet"};
     test_error(df_run_config_load(&c, &options, &flags), DFAL_E_USAGE, "paper-mnist-lenet5");

@@ -87,7 +87,7 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     DF_TRY(make_absolute(config->test));
     if (!df_model_exists(config->network) && strpbrk(config->network, "/."))
         DF_TRY(make_absolute(config->network));
-    if (flags && flags->seed != 1)
+    if (flags && (flags->seed_given || flags->seed != 1))
         config->seed = flags->seed;
     config->training.sgd = !strcmp(config->optimizer, "sgd");
     const char *source = options->config_path ? options->config_path : "the configuration";
