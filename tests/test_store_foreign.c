@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "store/scores.h"
 #include "store/table.h"
@@ -136,6 +137,30 @@ static void test_good_reals(void **state)
     for (int i = 0; i < 20; i++)
         assert_true(raw[i] == (float)(value(3, 0, i / 5, i % 5) - 100));
     df_pool_close(pool);
+}
+
+/* Where only labels tell the number of classes, each label file may raise it, in any order. */
+static void test_counted_classes(void **state)
+{
+    (void)state;
+    char text[128], low[TEST_PATH], high[TEST_PATH];
+    test_join(low, folder, "low.csv");
+    test_join(high, folder, "high.csv");
+    struct df_pool *pool = open_pool("good_nd.h5", NULL);
+    snprintf(text, sizeof text, "id,label\n%.8s:3,1\n", pool->fingerprint);
+    test_ok(df_file_write(low, text, strlen(text)));
+    snprintf(text, sizeof text, "id,label\n%.8s:4,6\n", pool->fingerprint);
+    test_ok(df_file_write(high, text, strlen(text)));
+    df_pool_close(pool);
+    for (int turn = 0; turn < 2; turn++) {
+        const char *const files[2] = {turn ? high : low, turn ? low : high};
+        struct dfal_pool_options options = {.label_files = files, .label_file_count = 2};
+        pool = open_pool("good_nd.h5", &options);
+        assert_int_equal(pool->class_count, 7);
+        assert_int_equal(pool->labels[3], 1);
+        assert_int_equal(pool->labels[4], 6);
+        df_pool_close(pool);
+    }
 }
 
 static void test_made_up_ids(void **state)
@@ -432,12 +457,12 @@ static void test_read_by_h5py(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_pool),    cmocka_unit_test(test_good_fixed),
-        cmocka_unit_test(test_good_nhwc),    cmocka_unit_test(test_good_reals),
-        cmocka_unit_test(test_made_up_ids),  cmocka_unit_test(test_bad_pools),
-        cmocka_unit_test(test_bad_options),  cmocka_unit_test(test_good_networks),
-        cmocka_unit_test(test_bad_networks), cmocka_unit_test(test_swapped),
-        cmocka_unit_test(test_read_by_h5py),
+        cmocka_unit_test(test_good_pool),       cmocka_unit_test(test_good_fixed),
+        cmocka_unit_test(test_good_nhwc),       cmocka_unit_test(test_good_reals),
+        cmocka_unit_test(test_counted_classes), cmocka_unit_test(test_made_up_ids),
+        cmocka_unit_test(test_bad_pools),       cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_good_networks),   cmocka_unit_test(test_bad_networks),
+        cmocka_unit_test(test_swapped),         cmocka_unit_test(test_read_by_h5py),
     };
     if (system(TEST_PYTHON " -c 'import h5py' 2>/dev/null") != 0) {
         printf("skipped: %s has no h5py (Debian: python3-h5py)\n", TEST_PYTHON);

@@ -71,7 +71,7 @@ static dfal_status find_class(struct reader *reader, const char *text, int32_t *
     char *end;
     errno = 0;
     long number = strtol(text, &end, 10);
-    int32_t limit = pool->class_count ? pool->class_count : CLASS_LIMIT;
+    int32_t limit = pool->counted_classes ? CLASS_LIMIT : pool->class_count;
     bool plain = text[0] == '-' ? strcmp(text, "-1") == 0
                                 : text[0] >= '0' && text[0] <= '9' && (text[0] != '0' || !text[1]);
     if (!plain || *end || errno || number >= limit)
@@ -191,7 +191,7 @@ dfal_status df_labels_overlay(struct df_pool *pool, const char *path)
                          path);
         goto done;
     }
-    if (!pool->class_count && reader.largest >= 0)
+    if (pool->counted_classes && reader.largest >= pool->class_count)
         pool->class_count = reader.largest + 1;
 done:
     df_free(text);

@@ -14,6 +14,7 @@ struct df_pool {
     struct df_shape shape;
     enum df_raw_type raw;
     int32_t class_count;    /* 0: the file does not tell (foreign, without labels and class names) */
+    bool counted_classes;   /* class_count is the largest label + 1: further label files may raise it */
     double *scale, *offset; /* [affine_count]: 1 or C */
     int32_t affine_count;
     int32_t *labels;  /* [N], -1 unknown; NULL: the pool has none and no label file was laid over it */

@@ -187,7 +187,7 @@ static dfal_status read_labels(struct df_pool *pool, const char *name, bool name
             largest = block[i] > largest ? block[i] : largest;
         }
     }
-    if (!pool->class_count && largest >= 0)
+    if (pool->counted_classes)
         pool->class_count = (int32_t)largest + 1;
 done:
     df_free(block);
@@ -209,6 +209,7 @@ static dfal_status read_classes(struct df_pool *pool, bool own)
                     (long long)count, CLASS_LIMIT);
     }
     pool->class_count = (int32_t)count;
+    pool->counted_classes = count == 0;
     DF_TRY(df_h5_data_open(h5, "classes", &data, &found));
     if (!found)
         return DFAL_OK;
@@ -220,6 +221,7 @@ static dfal_status read_classes(struct df_pool *pool, bool own)
                          (long long)count);
     if (fits) {
         pool->class_count = (int32_t)data.dims[0];
+        pool->counted_classes = false;
         status = df_alloc(&pool->classes, data.dims[0], sizeof *pool->classes);
         if (status == DFAL_OK)
             status = df_h5_texts_read(h5, &data, 0, data.dims[0], pool->classes);
