@@ -56,9 +56,8 @@ static dfal_status tell_labels(const struct df_teller *teller, const struct df_p
 
 static dfal_status tell_pool(const struct df_teller *teller, const char *path)
 {
-    const struct dfal_pool_options options = {0};
     struct df_pool *pool = NULL;
-    DF_TRY(df_pool_open(&pool, path, &options));
+    DF_TRY(df_pool_open(&pool, path, NULL));
     df_tell_int(teller, "samples", pool->count);
     df_tell_text(teller, "shape", "%lld x %lld x %lld", (long long)pool->shape.c, (long long)pool->shape.h,
                  (long long)pool->shape.w);
@@ -215,19 +214,14 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
         DF_FAIL(DFAL_E_UNAVAILABLE, "%s: ONNX files are not in this version", path);
     DF_TRY(df_file_format(format, path));
     bool pool = strcmp(format, "dfal-pool") == 0, foreign = format[0] == '\0';
-    if (!foreign) {
-        df_tell_text(&teller, "path", "%s", path);
-        df_tell_text(&teller, "format", "%s", format);
-        tell_bytes(&teller, path);
-    }
-    if (pool)
+    df_tell_text(&teller, "path", "%s", path);
+    df_tell_text(&teller, "format", "%s", foreign ? "foreign HDF5" : format);
+    tell_bytes(&teller, path);
+    if (pool || foreign)
         return tell_pool(&teller, path);
     if (strcmp(format, "dfal-network") == 0)
         return tell_network(&teller, path);
     if (strcmp(format, "dfal-scores") == 0)
         return tell_scores(&teller, path);
-    if (foreign)
-        DF_FAIL(DFAL_E_DATA,
-                "%s: an HDF5 file without a root attribute 'format', expected one that dfal knows", path);
     return DFAL_OK;
 }

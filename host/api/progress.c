@@ -10,8 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "facts.h"
-#include "run/config.h"
-#include "run/curve.h"
+#include "run/run.h"
 #include "store/scores.h"
 #include "store/table.h"
 
@@ -31,38 +30,27 @@ bool df_is_run_folder(const char *folder)
 
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folder)
 {
-    char path[PATH_SIZE];
-    struct df_run_config config;
-    struct df_curve curve = {0};
-    struct dfal_run_options options;
-    struct dfal_context_options flags;
-    if (!path_in(path, folder, "config.yaml"))
-        DF_FAIL(DFAL_E_NOINPUT, "%s: the name is too long", folder);
-    dfal_run_options_init(&options);
-    dfal_context_options_init(&flags);
-    options.config_path = path;
-    DF_TRY(df_run_config_load(&config, &options, &flags));
-    if (path_in(path, folder, "curve.csv") && df_file_exists(path))
-        DF_TRY(df_curve_read(&curve, folder));
-    int64_t rounds = 1 + (config.annotations - config.initial + config.query - 1) / config.query;
-    int64_t total = rounds * config.strategy_count * config.trials;
-    df_tell_text(teller, "network", "%s", config.network);
-    df_tell_int(teller, "strategies", config.strategy_count);
-    df_tell_int(teller, "trials", config.trials);
-    df_tell_int(teller, "rounds", rounds);
-    df_tell_int(teller, "done", curve.count);
+    struct df_run_look look;
+    DF_TRY(df_run_look(&look, folder));
+    const struct df_run_config *config = &look.config;
+    int64_t done = look.annotations, total = look.annotations_total;
+    df_tell_text(teller, "network", "%s", config->network);
+    df_tell_int(teller, "strategies", config->strategy_count);
+    df_tell_int(teller, "trials", config->trials);
+    df_tell_int(teller, "rounds",
+                1 + (config->annotations - config->initial + config->query - 1) / config->query);
+    df_tell_int(teller, "done", done);
     df_tell_int(teller, "total", total);
-    df_tell_real(teller, "percent", total > 0 ? 100.0 * (double)curve.count / (double)total : 0.0);
-    if (curve.count > 0) {
-        const struct df_curve_row *row = &curve.rows[curve.count - 1];
-        df_tell_text(teller, "strategy", "%s", row->strategy);
-        df_tell_int(teller, "trial", row->trial);
-        df_tell_int(teller, "round", row->round);
-        df_tell_int(teller, "annotations", row->annotations);
-        df_tell_real(teller, "accuracy", row->accuracy);
+    /* A pool with fewer labels than annotations ends its trials early. */
+    df_tell_real(teller, "percent", look.finished ? 100.0 : 100.0 * (double)done / (double)total);
+    if (look.strategy[0] != '\0') {
+        df_tell_text(teller, "strategy", "%s", look.strategy);
+        df_tell_int(teller, "trial", look.trial);
+        df_tell_int(teller, "round", look.round);
+        df_tell_int(teller, "annotations", look.annotations_last);
+        df_tell_real(teller, "accuracy", look.accuracy);
     }
-    df_tell_text(teller, "state", "%s", curve.count >= total ? "finished" : "unfinished");
-    df_curve_clear(&curve);
+    df_tell_text(teller, "state", "%s", look.finished ? "finished" : "unfinished");
     return DFAL_OK;
 }
 

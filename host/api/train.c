@@ -49,7 +49,7 @@ static void job_clear(struct job *job)
 static dfal_status check_options(const struct dfal_train_options *options)
 {
     static const char *const optimizers[] = {"adam", "sgd"};
-    const char *optimizer = options->optimizer != NULL ? options->optimizer : "adam";
+    const char *optimizer = options->optimizer;
     if (strcmp(optimizer, "adam") != 0 && strcmp(optimizer, "sgd") != 0) {
         const char *nearest = df_nearest(optimizer, optimizers, 2);
         DF_FAIL(DFAL_E_USAGE, "unknown optimizer '%s', expected adam or sgd%s%s", optimizer,
@@ -177,31 +177,15 @@ static uint64_t first_seed(const struct job *job)
     return df_random_child(job->context->options.seed, DF_STREAM_RESTART, 0);
 }
 
-static dfal_status take_scaling(struct df_network *network, const struct df_pool *pool)
-{
-    int32_t n = pool->affine_count;
-    double *scale = NULL, *offset = NULL;
-    DF_TRY(df_alloc(&scale, n, sizeof(*scale)));
-    dfal_status status = df_alloc(&offset, n, sizeof(*offset));
-    if (status != DFAL_OK) {
-        df_free(scale);
-        return status;
-    }
-    memcpy(scale, pool->scale, (size_t)n * sizeof(*scale));
-    memcpy(offset, pool->offset, (size_t)n * sizeof(*offset));
-    df_free(network->scale);
-    df_free(network->offset);
-    network->scale = scale;
-    network->offset = offset;
-    network->affine_count = n;
-    return DFAL_OK;
-}
-
 static dfal_status build_network(struct job *job, const char *name)
 {
     struct df_network *start = NULL;
     const struct dfal_train_options *options = job->options;
     dfal_status status = DFAL_OK;
+    if (job->pool->class_count == 0)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: the number of classes is not known, expected class_count, class names or labels",
+                job->pool_path);
     if (df_model_exists(name))
         DF_TRY(df_model_create(&job->network, name, job->pool->shape, job->pool->class_count));
     else
@@ -209,12 +193,12 @@ static dfal_status build_network(struct job *job, const char *name)
     if (job->pool->class_count > job->network->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
                 job->pool_path, job->pool->class_count, name, job->network->class_count);
-    DF_TRY(take_scaling(job->network, job->pool));
+    DF_TRY(df_network_take_scaling(job->network, job->pool));
     if (options->init == NULL)
         return df_network_initialise(job->network, first_seed(job));
     DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
     DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
-    DF_TRY_TO(done, status, take_scaling(start, job->pool));
+    DF_TRY_TO(done, status, df_network_take_scaling(start, job->pool));
     df_network_destroy(job->network);
     job->network = start;
     start = NULL;
@@ -279,6 +263,10 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
     if (job->context->options.force)
         DF_TRY(df_checkpoint_remove(checkpoint));
     DF_TRY(df_checkpoint_read(checkpoint, &state, &found));
+    if (options->epochs == 0) { /* nothing to train: only somebody else's unfinished work had to be found */
+        df_training_state_clear(&state);
+        return DFAL_OK;
+    }
     if (found)
         df_say(job->context, DFAL_INFO, "train.resume",
                DF_FIELDS(DF_INT("restart", state.restart), DF_INT("epoch", state.epoch)),
@@ -348,10 +336,9 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
            network, (long long)job.count, pool_path, (long long)df_network_parameter_count(job.network),
            job.options->epochs, job.options->batch, job.device->info.backend, job.device->info.isa,
            context->threads, out_path);
-    if (job.options->epochs > 0) {
+    if (job.options->epochs > 0)
         DF_TRY_TO(done, status, read_samples(&job));
-        DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
-    }
+    DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
     DF_TRY_TO(done, status, save(&job, out_path));
     status = df_checkpoint_remove(&checkpoint);
     result->seconds = df_clock() - begin;

@@ -19,7 +19,7 @@ struct df_checkpoint {
 dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_context *context,
                                 const char *out_path, const char *configuration);
 /* Read what an earlier process kept; *found false: nothing. Free with df_training_state_clear.
- * Errors   E_CONFIG it belongs to another configuration (names the first difference); E_DATA a foreign file */
+ * Errors   E_CONFIG it belongs to another configuration (names the first difference) or job; E_DATA a foreign file */
 dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state,
                                bool *found);
 /* df_epoch_fn with the checkpoint as user. */

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "models/models.h"
 #include "run/run.h"
+#include "store/network_file.h"
 
 enum { CHUNK = 1024 };
 
@@ -117,21 +118,6 @@ static dfal_status check_memory(const struct df_experiment *e)
     return DFAL_OK;
 }
 
-static dfal_status take_scaling(struct df_network *network, const struct df_pool *pool)
-{
-    size_t bytes = (size_t)pool->affine_count * sizeof(double);
-    df_free(network->scale);
-    df_free(network->offset);
-    network->scale = network->offset = NULL;
-    network->affine_count = 0;
-    DF_TRY(df_alloc(&network->scale, pool->affine_count, sizeof(double)));
-    DF_TRY(df_alloc(&network->offset, pool->affine_count, sizeof(double)));
-    memcpy(network->scale, pool->scale, bytes);
-    memcpy(network->offset, pool->offset, bytes);
-    network->affine_count = pool->affine_count;
-    return DFAL_OK;
-}
-
 static dfal_status build_graph(struct df_experiment *e)
 {
     const char *name = e->config.network;
@@ -142,7 +128,7 @@ static dfal_status build_graph(struct df_experiment *e)
     if (e->graph->class_count < e->train->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
                 e->train->class_count, e->graph->class_count, name);
-    return take_scaling(e->graph, e->train);
+    return df_network_take_scaling(e->graph, e->train);
 }
 
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,

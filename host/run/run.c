@@ -421,12 +421,16 @@ dfal_status df_run_look(struct df_run_look *look, const char *dir)
     look->finished = df_run_directory_is_finished(dir);
     look->trials_total = look->config.trials * look->config.strategy_count;
     look->annotations_total = look->config.annotations * look->trials_total;
-    DF_TRY(df_curve_read(&curve, dir));
+    dfal_status status = df_curve_read(&curve, dir);
+    if (status == DFAL_E_NOINPUT) /* begun a moment ago: config.yaml comes first */
+        return DFAL_OK;
+    DF_TRY(status);
     if (curve.count) {
         const struct df_curve_row *row = &curve.rows[curve.count - 1];
         memcpy(look->strategy, row->strategy, sizeof look->strategy);
         look->trial = row->trial;
         look->round = row->round;
+        look->annotations_last = row->annotations;
         look->accuracy = row->accuracy;
     }
     for (int32_t trial = 1; trial <= look->config.trials; trial++) {

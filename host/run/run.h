@@ -45,6 +45,7 @@ struct df_run_look {
     int32_t trials_done, trials_total;      /* pairs of trial and strategy */
     char strategy[32];                      /* of the last row; "" before the first */
     int32_t trial, round;
+    int64_t annotations_last; /* of that row */
     double accuracy;
 };
 dfal_status df_run_look(struct df_run_look *look, const char *dir);

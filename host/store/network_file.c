@@ -268,6 +268,27 @@ done:
     return status;
 }
 
+dfal_status df_network_take_scaling(struct df_network *network, const struct df_pool *pool)
+{
+    int32_t n = pool->affine_count;
+    double *scale = NULL, *offset = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&scale, n, sizeof *scale));
+    DF_TRY_TO(done, status, df_alloc(&offset, n, sizeof *offset));
+    memcpy(scale, pool->scale, (size_t)n * sizeof *scale);
+    memcpy(offset, pool->offset, (size_t)n * sizeof *offset);
+    df_free(network->scale);
+    df_free(network->offset);
+    network->scale = scale;
+    network->offset = offset;
+    network->affine_count = n;
+    scale = offset = NULL;
+done:
+    df_free(scale);
+    df_free(offset);
+    return status;
+}
+
 dfal_status df_network_load(struct df_network **out, const char *path)
 {
     struct df_h5 h5;

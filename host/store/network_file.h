@@ -4,6 +4,7 @@
 #define DF_STORE_NETWORK_FILE_H
 
 #include "graph/network.h"
+#include "store/pool.h"
 
 /* attributes: configuration JSON, created, command_line (recorded; not part of the network's sha256). */
 struct df_provenance {
@@ -16,5 +17,8 @@ dfal_status df_network_save(const struct df_network *network, const char *path, 
 /* Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen
  * parameter */
 dfal_status df_network_load(struct df_network **out, const char *path);
+
+/* The network's input is scaled like the pool from now on. */
+dfal_status df_network_take_scaling(struct df_network *network, const struct df_pool *pool);
 
 #endif

@@ -3,7 +3,6 @@
 #ifndef DF_STORE_TABLE_H
 #define DF_STORE_TABLE_H
 
-#include "store/network_file.h"
 #include "store/pool.h"
 
 enum df_column_type {
