@@ -10,8 +10,8 @@ function(df_cli_test script label)
 endfunction()
 df_cli_test(usage quick names operands numbers later help_texts documents completion streams)
 df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs full_disk
-  idx_files configurations)
-df_cli_test(results quick json_keys quiet same_scores same_networks shards linear_margins selections node_activations
+  full_tmpfs idx_files configurations)
+df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)

@@ -229,6 +229,29 @@ def full_disk(dfal):
         check(not left, f"{words[0]} on a full disk left {left}")
 
 
+def full_tmpfs(dfal):
+    """A file system of 100 KB runs full, where H5Fclose does not tell; needs a mount namespace."""
+    prepare(dfal)
+    make_pool(dfal.at("many.h5"), 3000, 2)
+    os.makedirs(dfal.at("small"))
+
+    def inside(script):
+        mount = 'mount -t tmpfs -o size=100k none small && '
+        return subprocess.run(["unshare", "--mount", "sh", "-c", mount + script], cwd=dfal.folder, capture_output=True,
+                              text=True, check=False)
+
+    if inside("true").returncode != 0:
+        print("full_tmpfs: not run because a tmpfs cannot be mounted here", flush=True)
+        return
+    for words in ("synth -n 3000", "train --net lenet5 --epochs 0 pool.h5", "logits net.h5 many.h5",
+                  "score net.h5 many.h5"):
+        done = inside(f"{dfal.path} -q {words} -o small/out.h5; code=$?; ls -A small; exit $code")
+        check(done.returncode == 74, f"{words} on a full tmpfs: {done.returncode}, expected 74: {done.stderr}")
+        check(len(done.stderr.splitlines()) == 1 and "out.h5" in done.stderr, f"{words}: {done.stderr}")
+        left = [name for name in done.stdout.split() if name != "out.h5.parts"]
+        check(not left, f"{words} on a full tmpfs left {left}")
+
+
 def idx_files(dfal):
     def idx(kind, *sizes):
         return struct.pack(">HBB", 0, kind, len(sizes)) + struct.pack(f">{len(sizes)}I", *sizes)
@@ -302,4 +325,4 @@ def configurations(dfal):
 
 
 main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite, scaling,
-                              outputs, full_disk, idx_files, configurations)})
+                              outputs, full_disk, full_tmpfs, idx_files, configurations)})

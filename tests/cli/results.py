@@ -3,6 +3,9 @@
 """What the commands print and write: JSON keys, the same bits, shards, selections."""
 import csv
 import json
+import os
+import pty
+import subprocess
 
 import h5py
 import numpy as np
@@ -73,6 +76,38 @@ def quiet(dfal):
     for line in err.splitlines():
         event = json.loads(line)
         check({"time", "level", "event"} <= set(event), f"event {line}")
+
+
+def on_terminal(dfal, terminal, *words):
+    """Run with stderr on a pseudo-terminal; what it showed."""
+    main_end, other_end = pty.openpty()
+    process = subprocess.Popen([dfal.path, *words], cwd=dfal.folder, stdout=subprocess.DEVNULL, stderr=other_end,
+                               env={**os.environ, "TERM": terminal})
+    os.close(other_end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(main_end, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(main_end)
+    check(process.wait() == 0, f"{words[0]} on a terminal: {process.returncode}")
+    return shown.decode("utf-8", "replace")
+
+
+def terminal(dfal):
+    """A terminal shows progress in one line; a file, a dumb terminal and JSON do not."""
+    prepare(dfal, count=4000, epochs=1)
+    words = ["score", "net.h5", "pool.h5", "-o", "s.h5", "--force"]
+    shown = on_terminal(dfal, "xterm", *words)
+    check("\r\033[K" in shown and " %" in shown and "/4,000" in shown, f"no progress on a terminal: {shown!r}")
+    for number, more in enumerate(((), ("-q",), ("--log-format", "json"))):
+        shown = on_terminal(dfal, "xterm" if number else "dumb", *words, *more)
+        check("\033" not in shown, f"control codes with {more}: {shown!r}")
+    check(json.loads(shown.splitlines()[0])["event"], "JSON lines on a terminal")
 
 
 def same_scores(dfal):
@@ -200,5 +235,5 @@ def training(dfal):
     dfal.refuses(65, "train", "--net", "vgg8", "--init", "zero.h5", "train.h5", "-o", "no.h5", says="graph")
 
 
-main({f.__name__: f for f in (json_keys, quiet, same_scores, same_networks, shards, linear_margins, selections,
+main({f.__name__: f for f in (json_keys, quiet, terminal, same_scores, same_networks, shards, linear_margins, selections,
                               node_activations, training)})
