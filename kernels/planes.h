@@ -3,9 +3,9 @@
  * io->rows counts planes. decode_u8 and affine_*: io->cols = H W; pools take sizes from p.pool and ignore
  * io->cols.
  *
- * Order    pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in
- * that order. Ties     max-pool: the lowest index; a NaN never wins (all NaN: the first index, and y is that
- * NaN). Traps    padding is never read: it neither wins a maximum nor counts as a value. */
+ * Order   pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in that order.
+ * Ties    max-pool: the lowest index; a NaN never wins (all NaN: the first index, and y is that NaN).
+ * Traps   padding is never read: it neither wins a maximum nor counts as a value. */
 #ifndef DF_KERNELS_PLANES_H
 #define DF_KERNELS_PLANES_H
 
@@ -188,8 +188,7 @@ DF_FN void df_avgpool_fwd_at(const struct df_io *io, int64_t i)
         }
 }
 
-/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output
- * index */
+/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output index */
 DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
 {
     const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
@@ -209,10 +208,11 @@ DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
 }
 
 /* bn_train_fwd   ITEM = channel c, io->rows = C, io->cols = samples; x, y [samples, C, plane]
- *   mean, var over the n = samples * plane values, in double, two passes, ascending index; rstd = 1/sqrt(var
- * + epsilon) y = (x - mean) * (rstd * weight) + bias, with mean and rstd [C] as stored running = (1 -
- * momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as PyTorch does weight,
- * bias [C] may be NULL (1, 0); running_* may be NULL. */
+ *   mean, var over the n = samples * plane values, in double, two passes, ascending index
+ *   rstd = 1 / sqrt(var + epsilon)
+ *   y = (x - mean) * (rstd * weight) + bias, with mean and rstd [C] as stored
+ *   running = (1 - momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as PyTorch does
+ * weight, bias [C] may be NULL (1, 0); running_* may be NULL. */
 DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
 {
     const int64_t samples = io->cols, plane = io->p.bn.plane, stride = io->p.bn.channels * plane;

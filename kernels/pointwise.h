@@ -42,8 +42,8 @@ DF_FN void df_relu_fwd_at(const struct df_io *io, int64_t row, int64_t col)
 }
 
 /* relu_bwd   dx [rows, cols] = y[owner[row]] > 0 ? dy : 0
- *   dy [rows, cols]; y [samples, cols] the saved output (or input: the sign is the same); owner I32 [rows] or
- * NULL The derivative at 0 is 0. */
+ *   dy [rows, cols]; y [samples, cols] the saved output (or input: the sign is the same); owner I32 [rows] or NULL
+ * The derivative at 0 is 0. */
 DF_FN void df_relu_bwd_at(const struct df_io *io, int64_t row, int64_t col)
 {
     const df_real *y = (const df_real *)io->in[1] + df_owner_row(io->in[2], row) * io->cols;
@@ -85,9 +85,10 @@ DF_FN void df_sgd_step_at(const struct df_io *io, int64_t row, int64_t col)
     w[i] -= rate * v;
 }
 
-/* adam_step   m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= (rate m) / (sqrt(v) + epsilon); all [rows,
- * cols] Keras' form: rate = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon is added
- * to the uncorrected root. Source: Kingma, Ba 2015 (arXiv:1412.6980), section 2, last paragraph. */
+/* adam_step   m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= (rate m) / (sqrt(v) + epsilon); all [rows, cols]
+ * Keras' form: rate = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon is added to the
+ * uncorrected root.
+ * Source   Kingma, Ba 2015 (arXiv:1412.6980), section 2, last paragraph. */
 DF_FN void df_adam_step_at(const struct df_io *io, int64_t row, int64_t col)
 {
     const int64_t i = row * io->cols + col;

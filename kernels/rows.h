@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops over rows: df_<op>_at(io, i) computes row i of [rows, cols].
  *
- * Order    sums over a row are taken in ascending column, in double.
- * Ties     the lowest index attaining the maximum; a NaN never wins (a row of NaN: index 0).
- * Class    dropout E (the keep test compares integers); softmax_loss and predict U: exp and log in double,
- * rounded once at the end, so that back ends differ by one ulp at most. */
+ * Order   sums over a row are taken in ascending column, in double.
+ * Ties    the lowest index attaining the maximum; a NaN never wins (a row of NaN: index 0).
+ * Class   dropout E (the keep test compares integers); softmax_loss and predict U: exp and log in double, rounded once
+ *         at the end, so that back ends differ by one ulp at most. */
 #ifndef DF_KERNELS_ROWS_H
 #define DF_KERNELS_ROWS_H
 
@@ -14,14 +14,13 @@
 #include "philox.h"
 #include "planes.h"
 
-/* DF_STREAM_DROPOUT of base/rng.h, which kernels cannot include: backend/ref_body.h asserts that they agree.
- */
+/* DF_STREAM_DROPOUT of base/rng.h, which kernels cannot include: backend/ref_body.h asserts that they agree. */
 enum { DF_PHILOX_DROPOUT = 2 };
 
 /* dropout   y [rows, cols] = kept ? x / (1 - rate) : 0; applied to dy it is its own backward
  * Element e = (first_row + row) * cols + col (shared: e = col) draws word e % 4 of Philox at index e / 4,
- * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32). rate
- * >= 1 keeps nothing. */
+ * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32).
+ * A rate of 1 or more keeps nothing. */
 DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
 {
     const double rate = io->p.dropout.rate;
@@ -68,9 +67,9 @@ DF_FN double df_row_exp_sum(const df_real *row, int32_t count, int32_t top)
     return sum;
 }
 
-/* softmax_loss   loss [rows] = w (logsumexp(f) - f_label); dlogits [rows, K] = (softmax(f) - onehot) w
- * p.loss.scale logits f [rows, K], K = p.loss.classes; label I32 [rows]; weight w [rows] or NULL (1) A label
- * outside 0..K-1 (unknown: -1) gives loss 0 and a zero gradient. loss or dlogits may be NULL. */
+/* softmax_loss   loss [rows] = w (logsumexp(f) - f_label); dlogits [rows, K] = (softmax(f) - onehot) w p.loss.scale
+ *   logits f [rows, K], K = p.loss.classes; label I32 [rows]; weight w [rows] or NULL (1)
+ * A label outside 0..K-1 (unknown: -1) gives loss 0 and a zero gradient. loss or dlogits may be NULL. */
 DF_FN void df_softmax_loss_at(const struct df_io *io, int64_t i)
 {
     const int32_t classes = io->p.loss.classes, label = ((const int32_t *)io->in[1])[i];
@@ -92,9 +91,10 @@ DF_FN void df_softmax_loss_at(const struct df_io *io, int64_t i)
     }
 }
 
-/* predict   label I32 [rows] = argmax; confidence [rows] = the largest softmax value; loss [rows] =
- * cross-entropy against truth I32 [rows], NaN where truth is NULL or outside 0..K-1. logits [rows, K]. Each
- * output may be NULL. */
+/* predict   label I32 [rows] = argmax; confidence [rows] = the largest softmax value; loss [rows] = cross-entropy
+ * against truth I32 [rows], NaN where truth is NULL or outside 0..K-1
+ *   logits [rows, K]
+ * Each output may be NULL. */
 DF_FN void df_predict_at(const struct df_io *io, int64_t i)
 {
     const int32_t classes = io->p.loss.classes;

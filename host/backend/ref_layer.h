@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution and product of the reference: plain loops over rows, double sums, one rounding at the end.
  *
- * Math     y[o, oh, ow] = bias[o] + sum_{c, kh, kw} w[o, c, kh, kw] x[c, oh s - pad + kh d, ow s - pad + kw
- * d] Order    every row by itself, so that a row's bits do not depend on the batch; forward sums in ascending
- * (c, kh, kw), backward in ascending (o, kh, kw); weight gradients rows first. Loops    the innermost runs
- * along a row of the plane, its bounds computed once a (kh, kw): no test per element. */
+ * Math    y[o, oh, ow] = bias[o] + sum_{c, kh, kw} w[o, c, kh, kw] x[c, oh s - pad + kh d, ow s - pad + kw d]
+ * Order   every row by itself, so that a row's bits do not depend on the batch; forward sums in ascending (c, kh, kw),
+ *         backward in ascending (o, kh, kw); weight gradients rows first.
+ * Loops   the innermost runs along a row of the plane, its bounds computed once a (kh, kw): no test per element. */
 #ifndef DF_BACKEND_REF_LAYER_H
 #define DF_BACKEND_REF_LAYER_H
 

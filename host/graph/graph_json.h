@@ -7,8 +7,7 @@
 
 enum df_attribute_kind { DF_ATTRIBUTE_INTS, DF_ATTRIBUTE_REAL };
 
-/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high).
- */
+/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high). */
 struct df_attribute {
     const char *name;
     enum df_attribute_kind kind;

@@ -5,8 +5,7 @@
 #include "base/rng.h"
 #include "graph/network.h"
 
-/* Largest absolute weight: sqrt(6 / (fan_in + fan_out)); a convolution's fans count its kernel's positions.
- */
+/* Largest absolute weight: sqrt(6 / (fan_in + fan_out)); a convolution's fans count its kernel's positions. */
 static double glorot_limit(const struct df_parameter *weight)
 {
     double field = 1.0;
@@ -26,8 +25,7 @@ dfal_status df_network_initialise(struct df_network *network, uint64_t seed)
         for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
             struct df_parameter *p = &node->parameter[k];
             bool one = !drawn && (k == DF_WEIGHT || k == DF_VARIANCE);
-            /* Every element has its index, drawn or not: a layer's numbers depend on nothing but its place.
-             */
+            /* Every element has its index, drawn or not: a layer's numbers depend on nothing but its place. */
             for (int64_t j = 0; p->data && j < p->count; j++, index++)
                 p->data[j] =
                     drawn && k == DF_WEIGHT

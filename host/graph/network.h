@@ -10,15 +10,23 @@
 #define DF_NODE_OP_LIST(X)                                                                                   \
     X(CONV, "Conv")                                                                                          \
     X(GEMM, "Gemm")                                                                                          \
-    X(RELU, "Relu") X(MAX_POOL, "MaxPool") X(AVERAGE_POOL, "AveragePool")                                    \
-        X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool") X(BATCH_NORM, "BatchNormalization")                      \
-            X(DROPOUT, "Dropout") X(ADD, "Add") X(CONCAT, "Concat") X(FLATTEN, "Flatten")
+    X(RELU, "Relu")                                                                                          \
+    X(MAX_POOL, "MaxPool")                                                                                   \
+    X(AVERAGE_POOL, "AveragePool")                                                                           \
+    X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool")                                                              \
+    X(BATCH_NORM, "BatchNormalization")                                                                      \
+    X(DROPOUT, "Dropout")                                                                                    \
+    X(ADD, "Add")                                                                                            \
+    X(CONCAT, "Concat")                                                                                      \
+    X(FLATTEN, "Flatten")
+/* clang-format off */
 enum df_node_op {
 #define X(name, onnx) DF_NODE_##name,
     DF_NODE_OP_LIST(X)
 #undef X
-        DF_NODE_OP_COUNT
+    DF_NODE_OP_COUNT
 };
+/* clang-format on */
 
 enum { DF_INPUT = -1 }; /* a node's input that is the network's input */
 enum { DF_MAX_NODES = 10000, DF_MAX_NODE_INPUTS = 1024 };
@@ -61,15 +69,14 @@ dfal_status df_network_create(struct df_network **out, struct df_shape input, in
 void df_network_destroy(struct df_network *network);
 dfal_status df_network_copy(struct df_network **out, const struct df_network *network);
 /* Append a node with ONNX's default attributes (strides 1, pads 0, group 1, epsilon 1e-5); inputs are
- * indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index].
- */
+ * indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
 dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
                            const int32_t *inputs, int32_t input_count);
 /* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one), check what is
  * there. Conv and Gemm take their O from their weight's dims[0], set by the caller before, and Conv its
  * kernel from the weight (window.kernel where the weight's rank is still 0). After it every node has all the
- * parameters of its op. Errors   E_SHAPE names node, shapes; E_DATA a node that does not lead to the output
- */
+ * parameters of its op.
+ * Errors   E_SHAPE names node, shapes; E_DATA a node that does not lead to the output */
 dfal_status df_network_infer(struct df_network *network);
 int32_t df_network_find(const struct df_network *network, const char *name); /* -2: none; DF_INPUT: "input" */
 /* The graph of cli.md as canonical JSON (sorted keys, no blanks, every attribute written): what /graph holds.
