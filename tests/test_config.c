@@ -93,7 +93,7 @@ static void test_bad(void **state)
         {"initial: {a: 1}\n", "initial is a mapping"},
         {"trials: 2147483648\n", "trials is 2147483648"},
         {"seed: -1\n", "seed is -1"},
-        {"seed: 18446744073709551616\n", "seed is"},
+        {"seed: 18446744073709551616\n", "from 0 to 18446744073709551615"},
         {"training: {lr: nan}\n", "training.lr is nan, expected a number above 0"},
         {"training: {lr: .nan}\n", "training.lr is .nan"},
         {"training: {lr: .inf}\n", "training.lr is .inf"},

@@ -237,6 +237,7 @@ static void test_labels(void **state)
         {"id,label\na, 0\n", "unknown class ' 0'"},
         {"id,label\na,\n", "unknown class ''"},
         {"id,label\na\n", "labels.csv:2: 1 fields"},
+        {"id,label\na,0,b\n", "labels.csv:2: 3 fields, expected at most the 2 of the header"},
         {"id,label,status\na,0,maybe\n", "labels.csv:2: status 'maybe'"},
         {"id,label\na,\"0\n", "labels.csv:2: broken quoting"},
         {"id,label\na,0\"1\n", "labels.csv:2: broken quoting"},

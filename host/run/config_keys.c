@@ -61,7 +61,7 @@ const struct df_key df_run_keys[] = {
      .low_open = true,
      .high = 1000},
     {.path = "keep", .kind = DF_KEY_CHOICE, .offset = AT(keep), .choices = "last|all|none"},
-    {.path = "seed", .kind = DF_KEY_U64, .offset = AT(seed), .low = 0, .high = 18446744073709551615.0},
+    {.path = "seed", .kind = DF_KEY_U64, .offset = AT(seed)},
 };
 const int32_t df_run_key_count = sizeof df_run_keys / sizeof df_run_keys[0];
 
@@ -76,8 +76,10 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
     switch (key->kind) {
     case DF_KEY_I32:
     case DF_KEY_I64:
-    case DF_KEY_U64:
         snprintf(text, size, "a decimal integer from %.0f to %.0f", key->low, key->high);
+        break;
+    case DF_KEY_U64: /* whose bound is no double */
+        snprintf(text, size, "a decimal integer from 0 to 18446744073709551615");
         break;
     case DF_KEY_COUNT_OR_ALL:
         snprintf(text, size, "a decimal integer from %.0f to %.0f, or all", key->low, key->high);

@@ -23,6 +23,7 @@ struct reader {
     bool header_done;
     int32_t position[COLUMN_COUNT]; /* -1: no such column */
     int32_t field_count;            /* of the record so far */
+    int32_t column_count;           /* of the header */
     char *field[COLUMN_COUNT];
     int32_t largest;
     dfal_status status;
@@ -91,6 +92,9 @@ static dfal_status apply(struct reader *reader)
     if (!id || !label)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected id and label", reader->path, line,
                 reader->field_count);
+    if (reader->field_count > reader->column_count) /* an id with a bare comma would get another's label */
+        DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected at most the %d of the header", reader->path, line,
+                reader->field_count, reader->column_count);
     DF_TRY(df_pool_find(pool, &row, id));
     /* QUERIES.csv writes such an id behind a ', so that no spreadsheet takes it for a formula. */
     if (row < 0 && id[0] == '\'' && id[1] && strchr("=+-@\t\r", id[1]))
@@ -125,6 +129,7 @@ static dfal_status end_header(struct reader *reader)
                     "%s:%lld: the header has no column '%s', expected id,label[,annotator,seconds,status]",
                     reader->path, (long long)reader->record_line, column_names[which]);
     reader->header_done = true;
+    reader->column_count = reader->field_count;
     return DFAL_OK;
 }
 
