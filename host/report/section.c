@@ -62,6 +62,8 @@ static void put_table(struct df_text *page, const struct df_report_run *run)
         "scope=\"col\">paired t test, 5 %%</th></tr></thead>\n<tbody>\n");
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const struct df_summary_row *row = &run->summary[s];
+        if (!row->row.trials) /* its first trial has no round yet */
+            continue;
         df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>",
                     df_report_colour(&run->config, s));
         df_text_html(page, row->row.strategy);
