@@ -100,10 +100,10 @@ def on_terminal(dfal, terminal, *words):
 
 def terminal(dfal):
     """A terminal shows progress in one line; a file, a dumb terminal and JSON do not."""
-    prepare(dfal, count=4000, epochs=1)
+    prepare(dfal, count=2000, epochs=1)
     words = ["score", "net.h5", "pool.h5", "-o", "s.h5", "--force"]
     shown = on_terminal(dfal, "xterm", *words)
-    check("\r\033[K" in shown and " %" in shown and "/4,000" in shown, f"no progress on a terminal: {shown!r}")
+    check("\r\033[K" in shown and " %" in shown and "/2,000" in shown, f"no progress on a terminal: {shown!r}")
     for number, more in enumerate(((), ("-q",), ("--log-format", "json"))):
         shown = on_terminal(dfal, "xterm" if number else "dumb", *words, *more)
         check("\033" not in shown, f"control codes with {more}: {shown!r}")
