@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every n-th allocation and file operation fails once while a scores file is made: nothing leaks, no half file is
  * left, and the same line afterwards ends with the same bytes. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,13 +9,20 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/memory.h"
 #include "support_score.h"
-#include "support_torture.h"
 
-enum { ROWS = 8 };
+enum { ROWS = 8, LIMIT = 5000 };
+
+static const char *const kinds[] = {"alloc", "open", "read", "write", "flush", "close", "fsync", "rename"};
+_Static_assert(sizeof kinds / sizeof *kinds == DF_FAULT_COUNT, "a name for every kind");
 
 static char folder[TEST_PATH], pool[TEST_PATH], network[TEST_PATH], expected[TEST_PATH], out[TEST_PATH],
     parts[TEST_PATH];
+
+typedef dfal_status job_fn(struct dfal_context *context, const char *to);
 
 static dfal_status score_job(struct dfal_context *context, const char *to)
 {
@@ -40,6 +48,37 @@ static dfal_status verify_job(struct dfal_context *context, const char *to)
     return dfal_verify_scores(context, &result, expected, network, pool, 8, NULL);
 }
 
+/* Run a job in a context of its own; fails when it leaves memory behind. */
+static dfal_status run(job_fn *job, const char *to)
+{
+    const int64_t live = df_alloc_live();
+    struct dfal_context_options options;
+    struct dfal_context *context;
+    dfal_context_options_init(&options);
+    options.backend = "ref";
+    options.threads = 1;
+    dfal_status status = dfal_context_create(&context, &options);
+    if (status == DFAL_OK) {
+        status = job(context, to);
+        dfal_context_destroy(context);
+    }
+    if (df_alloc_live() != live)
+        test_fail("%lld allocations are left behind, status %s", (long long)(df_alloc_live() - live),
+                  dfal_status_name(status));
+    return status;
+}
+
+static int temporaries(const char *path)
+{
+    int count = 0;
+    DIR *dir = opendir(path);
+    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
+        count += strstr(entry->d_name, ".tmp.") != NULL;
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
 static void same_scores(const char *what)
 {
     struct df_scores_head head_a = {0}, head_b = {0};
@@ -58,34 +97,68 @@ static void same_scores(const char *what)
     df_scores_head_clear(&head_b);
 }
 
-static struct test_torture torture_of(const char *name,
-                                      dfal_status (*job)(struct dfal_context *, const char *),
-                                      void (*same)(const char *))
+/* What a failed job may leave: a whole file or none, and no temporary. */
+static void check_remains(const char *what)
 {
-    return (struct test_torture){
-        .name = name, .folder = folder, .out = out, .parts = parts, .job = job, .same = same};
+    if (df_file_exists(out))
+        same_scores(what);
+    if (temporaries(folder) + temporaries(parts) != 0)
+        test_fail("%s: a temporary is left", what);
+}
+
+static void torture(enum df_fault kind, job_fn *job, const char *name, bool writes)
+{
+    int64_t failed = 0;
+    for (int64_t n = 1;; n++) {
+        char what[128];
+        snprintf(what, sizeof what, "%s with %s %lld failing", name, kinds[kind], (long long)n);
+        if (n > LIMIT)
+            test_fail("%s: no end", what);
+        df_fault_arm(kind, n);
+        const dfal_status status = run(job, out);
+        const bool reached = df_fault_seen(kind) >= n;
+        df_fault_arm(kind, 0);
+        if (!reached) {
+            if (status != DFAL_OK)
+                test_fail("%s: %s, though nothing failed: %s", what, dfal_status_name(status),
+                          dfal_last_error());
+            break;
+        }
+        failed += status != DFAL_OK;
+        if (status != DFAL_OK && *dfal_last_error() == 0)
+            test_fail("%s: %s without a message", what, dfal_status_name(status));
+        if (!writes)
+            continue;
+        check_remains(what);
+        if (!df_file_exists(out))
+            test_ok(run(job, out));
+        same_scores(what);
+        (void)remove(out);
+        (void)df_folder_remove(parts);
+    }
+    (void)remove(out);
+    print_message("%s: %lld failures by %s\n", name, (long long)failed, kinds[kind]);
 }
 
 static void score_all(void **state)
 {
     (void)state;
-    const struct test_torture torture = torture_of("score", score_job, same_scores);
-    test_torture_all(&torture);
+    for (int kind = 0; kind < DF_FAULT_COUNT; kind++)
+        torture((enum df_fault)kind, score_job, "score", true);
 }
 
 static void merge_all(void **state)
 {
     (void)state;
-    const struct test_torture torture = torture_of("merge", merge_job, same_scores);
-    test_torture_all(&torture);
+    for (int kind = 0; kind < DF_FAULT_COUNT; kind++)
+        torture((enum df_fault)kind, merge_job, "merge", true);
 }
 
 static void verify_all(void **state)
 {
     (void)state;
-    const struct test_torture torture = torture_of("verify", verify_job, NULL);
-    test_torture(&torture, DF_FAULT_ALLOC);
-    test_torture(&torture, DF_FAULT_READ);
+    torture(DF_FAULT_ALLOC, verify_job, "verify", false);
+    torture(DF_FAULT_READ, verify_job, "verify", false);
 }
 
 int main(void)
@@ -109,8 +182,7 @@ int main(void)
     test_ok(df_network_save(net, network, true, &provenance));
     test_pool_u8(pool, ROWS, net->input, 4, 1, NULL);
     df_network_destroy(net);
-    const struct test_torture torture = torture_of("score", score_job, same_scores);
-    test_ok(test_torture_run(&torture, expected));
+    test_ok(run(score_job, expected));
     int code = cmocka_run_group_tests(tests, NULL, NULL);
     test_folder_remove(folder);
     return code;
