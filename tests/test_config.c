@@ -288,6 +288,9 @@ static void test_load(void **state)
     test_ok(df_run_config_load(&c, &options, &flags));
     assert_true(c.seed == 1);
 
+    options.train_path = "/flag\xff.h5";
+    test_error(df_run_config_load(&c, &options, &flags), DFAL_E_USAGE, "not UTF-8");
+
     options = (struct dfal_run_options){.preset = "paper-mnist-lenet"};
     test_error(df_run_config_load(&c, &options, &flags), DFAL_E_USAGE, "paper-mnist-lenet5");
     options = (struct dfal_run_options){.config_path = "/nowhere/c.yaml"};

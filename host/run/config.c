@@ -87,6 +87,10 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     DF_TRY(make_absolute(config->test));
     if (!df_model_exists(config->network) && strpbrk(config->network, "/."))
         DF_TRY(make_absolute(config->network));
+    const char *const texts[] = {config->train, config->test, config->network};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (!df_text_is_utf8(texts[i])) /* the run could not read its own config.yaml back */
+            DF_FAIL(DFAL_E_USAGE, "%s: the path is not UTF-8, which config.yaml is written in", texts[i]);
     if (flags && (flags->seed_given || flags->seed != 1))
         config->seed = flags->seed;
     config->training.sgd = !strcmp(config->optimizer, "sgd");

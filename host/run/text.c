@@ -107,6 +107,17 @@ static int utf8_length(const unsigned char *c)
     return length;
 }
 
+bool df_text_is_utf8(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c;) {
+        int length = utf8_length(c);
+        if (!length)
+            return false;
+        c += length;
+    }
+    return true;
+}
+
 static const char replacement[] = "\xef\xbf\xbd";
 
 void df_text_html(struct df_text *text, const char *field)

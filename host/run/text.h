@@ -23,6 +23,7 @@ void df_text_number(struct df_text *text, double value);
 /* An RFC 4180 field. A spreadsheet takes a field that begins with = + - @, a tab or a return for a formula:
  * such text gets a ' in front. Quoted where it holds a comma, a quote or a line end. */
 void df_text_csv(struct df_text *text, const char *field);
+bool df_text_is_utf8(const char *text);
 /* Text inside HTML or an attribute: & < > " ' are escaped, control bytes and broken UTF-8 become U+FFFD. */
 void df_text_html(struct df_text *text, const char *field);
 /* A JSON string with its quotes; broken UTF-8 becomes U+FFFD. */
