@@ -162,15 +162,15 @@ struct dfal_pool_options {
 
 struct dfal_train_options {
     struct dfal_pool_options pool;
-    const char *init; /* NULL: Glorot; or a network file */
-    int32_t epochs;   /* 12 */
-    int32_t batch;    /* 32 */
+    const char *init;      /* NULL: Glorot; or a network file */
+    int32_t epochs;        /* 12 */
+    int32_t batch;         /* 32 */
     const char *optimizer; /* "adam" | "sgd" */
-    double learning_rate; /* 1e-3 */
-    int64_t subset;       /* 0: every labelled row; else that many, seeded */
-    int32_t restarts;     /* 1 */
-    int32_t patience;     /* 0: no early stop */
-    double validation;    /* 0: none; fraction of the labelled rows */
+    double learning_rate;  /* 1e-3 */
+    int64_t subset;        /* 0: every labelled row; else that many, seeded */
+    int32_t restarts;      /* 1 */
+    int32_t patience;      /* 0: no early stop */
+    double validation;     /* 0: none; fraction of the labelled rows */
 };
 struct dfal_train_result {
     int32_t epochs; /* run by the restart that was kept */

@@ -274,7 +274,7 @@ static dfal_status store(struct parsed *parsed, const struct option *option, voi
 {
     char *field = (char *)base + option->offset;
     char name[80];
-    int64_t integer, pair[2];
+    int64_t integer, pair[2] = {0, 0};
     double real;
     bool all = text != NULL && strcmp(text, "all") == 0;
     switch (option->kind) {

@@ -8,7 +8,8 @@
 int main(int argc, char **argv)
 {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+        !__builtin_cpu_supports("bmi2")) {
         fputs("dfal: this CPU lacks AVX2, FMA or BMI2, expected an x86-64-v3 CPU (2013 or later)\n", stderr);
         return 69;
     }

