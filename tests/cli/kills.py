@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Killed at any moment, the same line again gives the same bytes; SIGTERM keeps the work."""
 import csv
+import glob
 import os
 import shutil
 import signal
@@ -128,27 +129,40 @@ def run_repeatedly(dfal):
     dfal.refuses(73, *RUN, "-o", "d", says="d")
 
 
-def stop(dfal, words, out, compare, number, must_keep):
+def cleared(dfal, words, out):
+    """Remove a finished output; nothing else may be left of it."""
+    (shutil.rmtree if os.path.isdir(dfal.at(out)) else os.remove)(dfal.at(out))
+    left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name.endswith(".parts")]
+    check(not left, f"{words[0]} left {left}")
+
+
+def stop(dfal, words, out, compare, number, evidence=None):
+    """Signalled at several moments, and once as soon as `evidence` (a file pattern) shows finished work: then 75."""
     seconds = timed(dfal, [*words, "-o", "whole-" + out])
-    kept = 0
     for moment in (0.3, 0.55, 0.8):
         code, err = kill_at(dfal, ["-q", *words, "-o", out], moment * seconds, number)
         check(code in (0, 75, -number), f"{words[0]} after signal {number}: {code} {err}")
-        if code == 75:
-            kept += 1
-            check("stopped" in err, f"{words[0]}: {err}")
+        check(code != 75 or "stopped" in err, f"{words[0]}: {err}")
         if code != 0:
             dfal.run("-q", *words, "-o", out)
         compare(dfal.at("whole-" + out), dfal.at(out))
-        (shutil.rmtree if os.path.isdir(dfal.at(out)) else os.remove)(dfal.at(out))
-        left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name.endswith(".parts")]
-        check(not left, f"{words[0]} left {left}")
-    check(kept > 0 or not must_keep, f"{words[0]} never kept its work")
+        cleared(dfal, words, out)
+    if evidence is None:
+        return
+    process = dfal.start("-q", *words, "-o", out)
+    while process.poll() is None and not glob.glob(dfal.at(evidence)):
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, err = process.communicate()
+    check(process.returncode == 75, f"{words[0]} did not keep its work: {process.returncode} {err.decode()}")
+    dfal.run("-q", *words, "-o", out)
+    compare(dfal.at("whole-" + out), dfal.at(out))
+    cleared(dfal, words, out)
 
 
 def stop_train(dfal):
     make_pool(dfal.at("train.h5"), 2000, 1)
-    stop(dfal, ["train", "--net", "lenet5", "train.h5", "--epochs", "16"], "net.h5", same_bits, signal.SIGTERM, True)
+    stop(dfal, ["train", "--net", "lenet5", "train.h5", "--epochs", "16"], "net.h5", same_bits, signal.SIGTERM)
     words = ["train", "--net", "lenet5", "train.h5", "-o", "net.h5"]
     process = dfal.start("-q", *words, "--epochs", "1000")
     for _ in range(600):
@@ -167,12 +181,12 @@ def stop_score(dfal):
     make_pool(dfal.at("train.h5"), 400, 1)
     make_pool(dfal.at("pool.h5"), 34000, 2)
     dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
-    stop(dfal, [*SCORE], "s.h5", same_bits, signal.SIGUSR1, True)
+    stop(dfal, [*SCORE], "s.h5", same_bits, signal.SIGUSR1, "s.h5.parts/??????.h5")
 
 
 def stop_run(dfal):
     write_run(dfal)
-    stop(dfal, RUN, "d", same_runs, signal.SIGTERM, True)
+    stop(dfal, RUN, "d", same_runs, signal.SIGTERM, "d/state/*.h5")
     dfal.refuses(66, *RUN, "-o", "d", "--resume", says="resume")
 
 
