@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "training_state.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,22 +156,10 @@ static dfal_status check_sizes(const struct df_column *columns, const char *path
 }
 
 /* The shards of a score that was to become OUT are hours of work, and training ends by removing the folder. */
-static dfal_status check_folder(const struct df_checkpoint *checkpoint)
+static bool is_state(const char *name)
 {
     static const char ours[] = "state.h5";
-    DIR *folder = opendir(checkpoint->folder);
-    dfal_status status = DFAL_OK;
-    if (folder == NULL)
-        return DFAL_OK;
-    for (struct dirent *entry; status == DFAL_OK && (entry = readdir(folder)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            strncmp(entry->d_name, ours, sizeof(ours) - 1) != 0)
-            status = df_fail(DFAL_E_CONFIG,
-                             "%s holds '%s', unfinished work of another job, expected a training's; --force "
-                             "starts anew",
-                             checkpoint->folder, entry->d_name);
-    closedir(folder);
-    return status;
+    return strncmp(name, ours, sizeof ours - 1) == 0;
 }
 
 dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state, bool *found)
@@ -186,7 +173,7 @@ dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_train
     dfal_status status = DFAL_OK;
     *state = (struct df_training_state){0};
     *found = false;
-    DF_TRY(check_folder(checkpoint));
+    DF_TRY(df_folder_check(checkpoint->folder, is_state, "a training's"));
     if (!df_file_exists(checkpoint->path))
         return DFAL_OK;
     DF_TRY_TO(done, status, df_table_read(checkpoint->path, state_format, &theirs, columns, STATE_COLUMNS));

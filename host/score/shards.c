@@ -50,6 +50,13 @@ static dfal_status check_head(const struct df_scores_head *ours, const char *pat
     return status;
 }
 
+/* NNNNNN.h5 and its temporaries. */
+static bool is_shard(const char *name)
+{
+    const size_t digits = strspn(name, "0123456789");
+    return digits >= 6 && strncmp(name + digits, ".h5", 3) == 0;
+}
+
 /* Mark finished shards; remove temporaries of those that are not. */
 static dfal_status look(struct df_shards *shards, bool allow_mixed)
 {
@@ -83,7 +90,9 @@ dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const
     DF_TRY(df_format(&shards->folder, "%s.parts", out_path));
     DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
     if (df_folder_exists(shards->folder)) {
-        dfal_status status = look(shards, allow_mixed);
+        dfal_status status = df_folder_check(shards->folder, is_shard, "a score's shards");
+        if (status == DFAL_OK)
+            status = look(shards, allow_mixed);
         if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
             memset(shards->finished, 0, (size_t)shards->count * sizeof *shards->finished);
             shards->finished_rows = 0;

@@ -202,6 +202,15 @@ def outputs(dfal):
         dfal.refuses(73, *words, "-o", "plain/out.h5", says="plain")
         with open(dfal.at("target.h5"), "rb") as file:
             check(file.read() == before, f"{words[0]} touched an existing output")
+    # unfinished work of one job is not swept away by another
+    for words, name in ((lines[3], "state.h5"), (lines[1], "000000.h5")):
+        os.mkdir(dfal.at("other.h5.parts"))
+        with open(dfal.at("other.h5.parts/" + name), "wb") as file:
+            file.write(b"work")
+        dfal.refuses(78, *words, "-o", "other.h5", says=name)
+        check(os.path.exists(dfal.at("other.h5.parts/" + name)), f"{words[0]} swept {name} away")
+        dfal.run("-q", *words, "-o", "other.h5", "--force")
+        os.remove(dfal.at("other.h5"))
     for words in lines:
         if words[0] == "select":
             continue
