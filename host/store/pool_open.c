@@ -67,7 +67,8 @@ static dfal_status read_shape(struct df_pool *pool, const struct df_h5_data *sam
     return DFAL_OK;
 }
 
-/* The chunk cache holds two chunks of a packed dataset, so that a run of rows unpacks each once. */
+/* The chunk cache holds two chunks of a packed dataset, so that a run of rows unpacks each once. A policy of 1 would
+ * never evict a chunk that was read in part: the cache would grow to the whole pool. */
 static void set_cache(struct df_h5 *h5, const struct df_h5_data *samples)
 {
     size_t bytes = samples->type_size * (size_t)(samples->chunk_rows ? samples->chunk_rows : 1);
@@ -75,7 +76,7 @@ static void set_cache(struct df_h5 *h5, const struct df_h5_data *samples)
         bytes *= (size_t)samples->dims[i];
     bytes *= 2;
     bytes = bytes < cache_least ? cache_least : bytes > cache_most ? cache_most : bytes;
-    H5Pset_chunk_cache(h5->access, 521, bytes, 1.0);
+    H5Pset_chunk_cache(h5->access, 521, bytes, 0.75);
 }
 
 static dfal_status open_samples(struct df_pool *pool, const char *name, const char *layout)

@@ -235,5 +235,21 @@ def training(dfal):
     dfal.refuses(65, "train", "--net", "vgg8", "--init", "zero.h5", "train.h5", "-o", "no.h5", says="graph")
 
 
+def bounded_memory(dfal):
+    """A pool a hundred times larger takes no more memory to open, though a row is read from each of its chunks."""
+    peaks = []
+    for rows in (2000, 200000):
+        with h5py.File(dfal.at("pool.h5"), "w") as file:
+            file.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 10})
+            file.create_dataset("samples", (rows, 1, 28, 28), "u1", chunks=(1000, 1, 28, 28), compression=1,
+                                data=np.zeros((rows, 1, 28, 28), "u1"))
+        process = dfal.start("-q", "info", "pool.h5")
+        process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        check(status == 0, f"info: {status}")
+        peaks.append(usage.ru_maxrss / 1024)
+    check(peaks[1] < peaks[0] + 32, f"info peaks at {peaks[0]:.0f} MiB and {peaks[1]:.0f} MiB")
+
+
 main({f.__name__: f for f in (json_keys, quiet, terminal, same_scores, same_networks, shards, linear_margins, selections,
-                              node_activations, training)})
+                              node_activations, training, bounded_memory)})
