@@ -31,10 +31,31 @@ static int compare_near(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static int compare_floats(const void *a, const void *b)
+/* The k-th smallest of v, which is reordered (Hoare's selection). qsort would take a second copy of the pool's margins. */
+static float take_kth(float *v, int64_t count, int64_t k)
 {
-    const float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
+    for (int64_t low = 0, high = count - 1; low < high;) {
+        const float pivot = v[low + (high - low) / 2];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (v[i] < pivot)
+                i++;
+            while (v[j] > pivot)
+                j--;
+            if (i <= j) {
+                const float t = v[i];
+                v[i++] = v[j];
+                v[j--] = t;
+            }
+        }
+        if (k <= j)
+            high = j;
+        else if (k >= i)
+            low = i;
+        else
+            break;
+    }
+    return v[k];
 }
 
 /* near is a heap with its farthest on top while rows come in. */
@@ -89,13 +110,13 @@ void df_summary_add(struct df_summary *summary, const struct df_scores *scores, 
 
 void df_summary_end(struct df_summary *summary)
 {
-    qsort(summary->margins, (size_t)summary->margin_count, sizeof *summary->margins, compare_floats);
     qsort(summary->near, (size_t)summary->near_count, sizeof *summary->near, compare_near);
     for (int q = 0; q < 5; q++)
         summary->quantile[q] =
             summary->margin_count > 0
-                ? (double)summary->margins[(int64_t)(0.25 * q * (double)(summary->margin_count - 1) + 0.5)]
-                : NAN;
+                ? (double)take_kth(summary->margins, summary->margin_count,
+                                   (int64_t)(0.25 * q * (double)(summary->margin_count - 1) + 0.5))
+                : (double)NAN;
 }
 
 static dfal_status add_ids(struct df_scores *scores, struct df_pool *pool)

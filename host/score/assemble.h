@@ -22,7 +22,7 @@ struct df_summary {
 };
 dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t near_limit);
 void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool);
-/* Sort margins and neighbours, take the quantiles. */
+/* Sort the neighbours, take the quantiles; the margins are reordered. */
 void df_summary_end(struct df_summary *summary);
 void df_summary_close(struct df_summary *summary);
 

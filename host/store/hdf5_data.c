@@ -376,7 +376,7 @@ dfal_status df_h5_data_create(struct df_h5 *h5, const char *name, hid_t type, in
 {
     dfal_status status;
     hsize_t size[DF_H5_MAX_RANK], chunk[DF_H5_MAX_RANK];
-    hid_t creation = -1, links = -1, space = -1;
+    hid_t creation = -1, links = -1, space = -1, access = -1;
     *data = DF_H5_NO_DATA;
     DF_TRY_TO(done, status, df_strdup(&data->name, name));
     data->rank = rank;
@@ -390,13 +390,19 @@ dfal_status df_h5_data_create(struct df_h5 *h5, const char *name, hid_t type, in
     classify(data, type);
     creation = H5Pcreate(H5P_DATASET_CREATE);
     links = H5Pcreate(H5P_LINK_CREATE);
+    access = H5Pcreate(H5P_DATASET_ACCESS);
     space = rank ? H5Screate_simple(rank, size, NULL) : H5Screate(H5S_SCALAR);
-    bool ok = creation >= 0 && links >= 0 && space >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 &&
-              H5Pset_create_intermediate_group(links, 1) >= 0 &&
+    size_t chunk_bytes = data->type_size;
+    for (int32_t i = 0; i < rank; i++)
+        chunk_bytes *= (size_t)chunk[i];
+    /* rows are appended in order: one chunk in the cache does, HDF5's megabyte a dataset would not be missed */
+    bool ok = creation >= 0 && links >= 0 && space >= 0 && access >= 0 &&
+              (chunk_rows == 0 || H5Pset_chunk_cache(access, 3, chunk_bytes, 0.75) >= 0) &&
+              H5Pset_obj_track_times(creation, 0) >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
               (chunk_rows == 0 || H5Pset_chunk(creation, rank, chunk) >= 0) &&
               (!fill || H5Pset_fill_value(creation, type, fill) >= 0) && !df_fault_hits(DF_FAULT_WRITE);
     if (ok)
-        data->id = H5Dcreate2(h5->file, name, type, space, links, creation, H5P_DEFAULT);
+        data->id = H5Dcreate2(h5->file, name, type, space, links, creation, access);
     if (data->id < 0)
         status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be created", h5->path, name);
 done:
@@ -404,6 +410,8 @@ done:
         H5Pclose(creation);
     if (links >= 0)
         H5Pclose(links);
+    if (access >= 0)
+        H5Pclose(access);
     if (space >= 0)
         H5Sclose(space);
     if (status != DFAL_OK)
