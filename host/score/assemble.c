@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "score/assemble.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +11,13 @@ dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t ne
     memset(summary, 0, sizeof *summary);
     summary->near_limit = near_limit < rows ? near_limit : rows;
     DF_TRY(df_alloc(&summary->near, summary->near_limit, sizeof *summary->near));
-    return df_alloc(&summary->margins, rows, sizeof *summary->margins);
+    return df_quantiles_open(&summary->margins);
 }
 
 void df_summary_close(struct df_summary *summary)
 {
     df_free(summary->near);
-    df_free(summary->margins);
+    df_quantiles_close(&summary->margins);
     memset(summary, 0, sizeof *summary);
 }
 
@@ -29,33 +28,6 @@ static int compare_near(const void *a, const void *b)
     if (x->margin != y->margin)
         return x->margin < y->margin ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
-}
-
-/* The k-th smallest of v, which is reordered (Hoare's selection). qsort would take a second copy of the pool's margins. */
-static float take_kth(float *v, int64_t count, int64_t k)
-{
-    for (int64_t low = 0, high = count - 1; low < high;) {
-        const float pivot = v[low + (high - low) / 2];
-        int64_t i = low, j = high;
-        while (i <= j) {
-            while (v[i] < pivot)
-                i++;
-            while (v[j] > pivot)
-                j--;
-            if (i <= j) {
-                const float t = v[i];
-                v[i++] = v[j];
-                v[j--] = t;
-            }
-        }
-        if (k <= j)
-            high = j;
-        else if (k >= i)
-            low = i;
-        else
-            break;
-    }
-    return v[k];
 }
 
 /* near is a heap with its farthest on top while rows come in. */
@@ -90,7 +62,7 @@ static void add_near(struct df_summary *summary, struct df_near near)
     }
 }
 
-void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool)
+static void add_scores(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool)
 {
     summary->samples += scores->count;
     for (int64_t i = 0; i < scores->count; i++) {
@@ -103,20 +75,27 @@ void df_summary_add(struct df_summary *summary, const struct df_scores *scores, 
         }
         if (scores->status[i] > DFAL_SCORE_TIE)
             continue;
-        summary->margins[summary->margin_count++] = scores->margin[i];
+        df_quantiles_first(&summary->margins, scores->margin[i]);
         add_near(summary, (struct df_near){scores->margin[i], scores->index[i]});
     }
 }
 
-void df_summary_end(struct df_summary *summary)
+/* The second pass over the margins, and the neighbours in rank order. */
+static dfal_status finish_summary(struct df_summary *summary, const struct df_shards *shards)
 {
+    df_quantiles_turn(&summary->margins);
+    for (int64_t i = 0; i < shards->count; i++) {
+        struct df_scores scores = {0};
+        const dfal_status status = df_shards_read(shards, i, &scores);
+        for (int64_t row = 0; status == DFAL_OK && row < scores.count; row++)
+            if (scores.status[row] <= DFAL_SCORE_TIE)
+                df_quantiles_second(&summary->margins, scores.margin[row]);
+        df_scores_clear(&scores);
+        DF_TRY(status);
+    }
+    df_quantiles_values(&summary->margins, summary->quantile);
     qsort(summary->near, (size_t)summary->near_count, sizeof *summary->near, compare_near);
-    for (int q = 0; q < 5; q++)
-        summary->quantile[q] =
-            summary->margin_count > 0
-                ? (double)take_kth(summary->margins, summary->margin_count,
-                                   (int64_t)(0.25 * q * (double)(summary->margin_count - 1) + 0.5))
-                : (double)NAN;
+    return DFAL_OK;
 }
 
 static dfal_status add_ids(struct df_scores *scores, struct df_pool *pool)
@@ -139,12 +118,11 @@ dfal_status df_assemble(struct dfal_context *context, struct df_scores_writer *w
         if (status == DFAL_OK)
             status = df_scores_append(writer, &scores);
         if (status == DFAL_OK)
-            df_summary_add(summary, &scores, pool);
+            add_scores(summary, &scores, pool);
         df_scores_clear(&scores);
         DF_TRY(status);
     }
-    df_summary_end(summary);
-    return DFAL_OK;
+    return finish_summary(summary, shards);
 }
 
 /* Images by rank. */

@@ -3,6 +3,7 @@
 #ifndef DF_SCORE_ASSEMBLE_H
 #define DF_SCORE_ASSEMBLE_H
 
+#include "score/quantile.h"
 #include "score/shards.h"
 
 struct df_near {
@@ -13,17 +14,13 @@ struct df_near {
  * rank order: margin, then row. */
 struct df_summary {
     int64_t samples, iterations, status[DFAL_SCORE_STATUS_COUNT];
-    double quantile[5];
+    double quantile[DF_QUANTILES];
     int64_t labelled, right;
     int64_t near_limit, near_count;
     struct df_near *near;
-    float *margins; /* of OK and TIE: 4 bytes a sample */
-    int64_t margin_count;
+    struct df_quantiles margins; /* of OK and TIE */
 };
 dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t near_limit);
-void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool);
-/* Sort the neighbours, take the quantiles; the margins are reordered. */
-void df_summary_end(struct df_summary *summary);
 void df_summary_close(struct df_summary *summary);
 
 /* Read every shard in order: into the writer (with ids where the pool has some) and the summary. */
