@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The dfal command: global options, the table of commands, exit codes. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -148,6 +149,8 @@ int dfal_main(int argc, char **argv)
     struct session session = {.log_format = "text"};
     struct parsed parsed = {0};
     bool kept = false;
+    /* One heap for all threads: nothing is allocated in a hot loop, and memory that one thread returns serves the next. */
+    mallopt(M_ARENA_MAX, 1);
     dfal_context_options_init(&session.options);
     char *command_line = join(argc, argv);
     dfal_status status = parse_arguments(&parsed, &session, argc, argv);
