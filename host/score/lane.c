@@ -77,6 +77,17 @@ static struct df_call call_of(const struct df_lane *lane, enum df_op op, int64_t
     return (struct df_call){.op = op, .rows = rows, .p.deepfool = lane->engine->params};
 }
 
+/* An op that writes whole slots: their state is its first outputs. */
+static struct df_call call_of_slots(const struct df_lane *lane, enum df_op op, int64_t rows)
+{
+    struct df_call call = call_of(lane, op, rows);
+    call.out[0] = lane->x0;
+    call.out[1] = lane->r;
+    call.out[2] = lane->state;
+    call.out[3] = lane->number;
+    return call;
+}
+
 static dfal_status run(struct df_lane *lane, const struct df_call *call)
 {
     return df_run(lane->engine->device, lane->queue, call);
@@ -127,11 +138,7 @@ static dfal_status refill(struct df_lane *lane)
         lane->index[lane->list_host[i]] = lane->taken[i];
     DF_TRY(decode(lane, lane->decoded, lane->raw_host, count));
     DF_TRY(df_write(engine->device, lane->queue, lane->list, lane->list_host, count));
-    struct df_call call = call_of(lane, DF_OP_deepfool_begin, count);
-    call.out[0] = lane->x0;
-    call.out[1] = lane->r;
-    call.out[2] = lane->state;
-    call.out[3] = lane->number;
+    struct df_call call = call_of_slots(lane, DF_OP_deepfool_begin, count);
     call.in[0] = lane->decoded;
     call.in[1] = lane->list;
     return run(lane, &call);
@@ -160,11 +167,7 @@ static dfal_status compact(struct df_lane *lane)
     if (pairs == 0)
         return DFAL_OK;
     DF_TRY(df_write(lane->engine->device, lane->queue, lane->pairs, lane->pairs_host, 2 * pairs));
-    struct df_call call = call_of(lane, DF_OP_deepfool_move, pairs);
-    call.out[0] = lane->x0;
-    call.out[1] = lane->r;
-    call.out[2] = lane->state;
-    call.out[3] = lane->number;
+    struct df_call call = call_of_slots(lane, DF_OP_deepfool_move, pairs);
     call.out[4] = lane->cand;
     call.in[0] = lane->pairs;
     return run(lane, &call);
