@@ -170,11 +170,6 @@ int dfal_main(int argc, char **argv)
         die_by(session_signal());
         return 128 + session_signal();
     }
-    /* HDF5 1.10's exit handler crashes over a file whose last write failed. */
-    if (status == DFAL_E_IO) {
-        fflush(stdout);
-        _exit(exit_code);
-    }
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == DFAL_OK) {
         session_error(&session, DFAL_E_IO, "the results could not be written to the standard output");
         exit_code = dfal_status_exit_code(DFAL_E_IO);

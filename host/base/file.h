@@ -14,7 +14,7 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path);
  * replaced, not followed. */
 dfal_status df_file_publish(const char *temporary, const char *path);
 /* Remove stale temporaries TARGET.tmp.XXXXXX beside path left by a dead process. One that somebody holds
- * under flock (HDF5 does while it writes) is left alone. */
+ * under flock, as its writer does, is left alone. */
 void df_file_sweep(const char *path);
 /* Write text atomically. */
 dfal_status df_file_write(const char *path, const void *bytes, size_t size);

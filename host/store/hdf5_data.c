@@ -334,34 +334,25 @@ dfal_status df_h5_data_write(const struct df_h5 *h5, const struct df_h5_data *da
 {
     if (count == 0)
         return DFAL_OK;
-    hid_t memory = -1, file = -1, stack = -1;
-    bool ok = !df_fault_hits(DF_FAULT_WRITE) && select_rows(data, begin, count, &memory, &file);
-    if (ok && H5Dwrite(data->id, type, memory, file, H5P_DEFAULT, buffer) < 0) {
-        ok = false;
-        stack = H5Eget_current_stack();
-    }
+    hid_t memory = -1, file = -1;
+    bool ok = !df_fault_hits(DF_FAULT_WRITE) && select_rows(data, begin, count, &memory, &file) &&
+              H5Dwrite(data->id, type, memory, file, H5P_DEFAULT, buffer) >= 0;
+    dfal_status status = DFAL_OK;
+    if (!ok)
+        status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be written", h5->path, data->name);
     close_selection(memory, file);
-    if (stack >= 0)
-        H5Eset_current_stack(stack);
-    if (ok)
-        return DFAL_OK;
-    dfal_status status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be written", h5->path, data->name);
-    df_h5_give_up(h5);
-    return status;
+    return ok ? df_h5_written(h5) : status;
 }
 
 dfal_status df_h5_data_close(const struct df_h5 *h5, struct df_h5_data *data)
 {
     dfal_status status = DFAL_OK;
     if (data->id > 0) {
-        /* Flushed first: a close that fails keeps its handle and memory. */
         bool fault = h5->temporary && df_fault_hits(DF_FAULT_CLOSE);
-        if (h5->temporary && (H5Dflush(data->id) < 0 || fault)) {
-            status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be written", h5->path, data->name);
-            df_h5_give_up(h5);
-        }
-        if (H5Dclose(data->id) < 0 && status == DFAL_OK)
+        if (H5Dclose(data->id) < 0 || fault)
             status = df_h5_fail(DFAL_E_IO, "%s: dataset '%s' cannot be closed", h5->path, data->name);
+        else
+            status = df_h5_written(h5);
     }
     df_free(data->name);
     *data = DF_H5_NO_DATA;

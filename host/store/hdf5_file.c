@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/hdf5_driver.h"
 
 /* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
  * caller's own error printing and plugin settings are put back when it is let go. */
@@ -200,7 +199,7 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
         status = df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a property list", path);
         goto done;
     }
-    H5Pset_file_locking(access, 1, 1); /* held until closed: df_file_sweep leaves a locked temporary alone */
+    DF_TRY_TO(done, status, df_h5_driver_use(access));
     if (!df_fault_hits(DF_FAULT_OPEN))
         h5->file = H5Fcreate(h5->temporary, H5F_ACC_TRUNC, creation, access);
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);
@@ -216,34 +215,20 @@ done:
     return status;
 }
 
-/* HDF5 does not close what it cannot flush: on a full disk handles and memory would stay for ever. What is to be thrown
- * away is flushed into memory instead; at once, because a flush that failed leaves a list behind that only the next
- * one clears (1.10.8: "slist already enabled?"). */
-void df_h5_give_up(const struct df_h5 *h5)
+dfal_status df_h5_written(const struct df_h5 *h5)
 {
-    void *handle = NULL;
-    int sink = memfd_create("dfal", MFD_CLOEXEC);
-    if (sink < 0)
-        return;
-    if (H5Fget_vfd_handle(h5->file, H5P_DEFAULT, &handle) >= 0 && handle)
-        (void)dup2(sink, *(int *)handle);
-    close(sink);
-    H5Fflush(h5->file, H5F_SCOPE_LOCAL);
+    int error = h5->temporary ? df_h5_driver_error(h5->file) : 0;
+    return error ? df_fail_errno(error, true, h5->path, "write") : DFAL_OK;
 }
 
 static dfal_status flush(struct df_h5 *h5)
 {
     bool fault = df_fault_hits(DF_FAULT_FLUSH);
-    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || fault) {
-        dfal_status status = df_h5_fail(DFAL_E_IO, "%s cannot be written: flushing failed", h5->path);
-        df_h5_give_up(h5);
-        return status;
-    }
-    void *handle = NULL;
-    if (H5Fget_vfd_handle(h5->file, H5P_DEFAULT, &handle) < 0 || !handle)
-        return df_h5_fail(DFAL_E_IO, "%s cannot be written: HDF5 gives no descriptor", h5->path);
+    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || fault)
+        return df_h5_fail(DFAL_E_IO, "%s cannot be written: flushing failed", h5->path);
+    DF_TRY(df_h5_written(h5));
     fault = df_fault_hits(DF_FAULT_FSYNC);
-    if (fsync(*(int *)handle) != 0 || fault)
+    if (fsync(df_h5_driver_descriptor(h5->file)) != 0 || fault)
         return df_fail_errno(fault ? EIO : errno, true, h5->path, "fsync");
     return DFAL_OK;
 }
@@ -251,16 +236,10 @@ static dfal_status flush(struct df_h5 *h5)
 static dfal_status close_file(struct df_h5 *h5)
 {
     bool fault = df_fault_hits(DF_FAULT_CLOSE);
-    if (H5Fclose(h5->file) < 0) {
-        dfal_status status = df_h5_fail(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
-        if (H5Iis_valid(h5->file) <= 0)
-            h5->file = -1;
-        return status;
-    }
+    herr_t closed = H5Fclose(h5->file);
     h5->file = -1;
-    (void)flock(h5->fd, LOCK_SH | LOCK_NB); /* HDF5's own lock is gone; no harm where locks are missing */
-    if (fault)
-        DF_FAIL(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
+    if (closed < 0 || fault)
+        return df_h5_fail(DFAL_E_IO, "%s cannot be written: closing failed", h5->path);
     return DFAL_OK;
 }
 
@@ -281,7 +260,7 @@ static herr_t open_each(hid_t root, const char *name, const H5O_info_t *info, vo
     return H5Dclose(data) < 0 ? -1 : result;
 }
 
-/* H5Fclose returns success on a full disk: opening again compares the end of file that the superblock records
+/* What a disk took is not always what it gives back: opening again compares the end of file that the superblock records
  * with the file, and walks all metadata. */
 static dfal_status look_again(const struct df_h5 *h5)
 {
@@ -317,7 +296,7 @@ void df_h5_close(struct df_h5 *h5)
         H5Pclose(h5->access);
     if (h5->file >= 0) {
         if (h5->temporary)
-            df_h5_give_up(h5);
+            df_h5_driver_stop(h5->file);
         H5Fclose(h5->file);
     }
     if (h5->fd >= 0)

@@ -58,8 +58,8 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force);
 /* Flush, fsync, close, look at the closed file again (a full disk is not told by closing), fsync, rename.
  * Datasets must be closed before. On error nothing is at the target that was not there before. */
 dfal_status df_h5_publish(struct df_h5 *h5);
-/* After a failed write: let nothing more reach the disk, so that closing cannot fail as well. */
-void df_h5_give_up(const struct df_h5 *h5);
+/* Whether all that HDF5 has written so far is on the disk. Errors   E_IO "a.h5: write failed: No space left" */
+dfal_status df_h5_written(const struct df_h5 *h5);
 /* Close what is open; an unpublished temporary is removed. */
 void df_h5_close(struct df_h5 *h5);
 
