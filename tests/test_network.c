@@ -150,10 +150,9 @@ static void test_shape_errors(void **state)
          "2 classes", DFAL_E_SHAPE},
         {"{\"nodes\":[{\"name\":\"g\",\"op\":\"Gemm\",\"inputs\":[\"input\"]}],\"output\":\"g\"}", "Flatten",
          DFAL_E_SHAPE},
-        {"{\"nodes\":[{\"name\":\"g\",\"op\":\"GlobalAveragePool\",\"inputs\":[\"input\"]},{\"name\":\"a\","
-         "\"op\":\"Add\","
-         "\"inputs\":[\"g\",\"input\"]}],\"output\":\"a\"}",
-         "equal shapes", DFAL_E_SHAPE},
+        {"{\"nodes\":[{\"name\":\"g\",\"op\":\"AveragePool\",\"inputs\":[\"input\"],\"attributes\":{\"kernel_"
+         "shape\":[3,4]}},{\"name\":\"a\",\"op\":\"Add\",\"inputs\":[\"g\",\"input\"]}],\"output\":\"a\"}",
+         "'a' (Add) gets inputs of 2x2x1 and 2x4x4, expected equal shapes or 1", DFAL_E_SHAPE},
         {"{\"nodes\":[{\"name\":\"g\",\"op\":\"GlobalAveragePool\",\"inputs\":[\"input\"]},{\"name\":"
          "\"dead\","
          "\"op\":\"Relu\",\"inputs\":[\"g\"]}],\"output\":\"g\"}",

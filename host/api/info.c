@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "facts.h"
+#include "graph/graph_json.h"
 #include "models/models.h"
 #include "store/network_file.h"
 #include "store/pool.h"
@@ -85,16 +86,6 @@ static int64_t multiply_adds(const struct df_network *network)
     return sum;
 }
 
-static const char *op_name(enum df_node_op op)
-{
-    static const char *const names[] = {
-#define X(name, onnx) onnx,
-        DF_NODE_OP_LIST(X)
-#undef X
-    };
-    return names[op];
-}
-
 static dfal_status tell_graph(const struct df_teller *teller, const struct df_network *network)
 {
     char digest[65];
@@ -114,8 +105,8 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
         const struct df_node *node = &network->nodes[i];
         char key[80];
         snprintf(key, sizeof(key), "node_%s", node->name);
-        df_tell_text(teller, key, "%s -> %lld x %lld x %lld", op_name(node->op), (long long)node->out.c,
-                     (long long)node->out.h, (long long)node->out.w);
+        df_tell_text(teller, key, "%s -> %lld x %lld x %lld", df_node_op_info(node->op)->name,
+                     (long long)node->out.c, (long long)node->out.h, (long long)node->out.w);
     }
     df_network_destroy(folded);
     return DFAL_OK;

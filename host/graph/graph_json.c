@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph_json.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,17 +14,24 @@
         .name = (name_), .kind = DF_ATTRIBUTE_INTS, .count = (count_),                                       \
         .offset = offsetof(struct df_node, field_), .low = (low_), .high = 65535, .required = (required_)    \
     }
-#define REAL(name_, field_, high_)                                                                           \
+#define REAL(name_, field_, low_, high_)                                                                     \
     {                                                                                                        \
         .name = (name_), .kind = DF_ATTRIBUTE_REAL, .count = 1, .offset = offsetof(struct df_node, field_),  \
-        .low = 0.0, .high = (high_)                                                                          \
+        .low = (low_), .high = (high_)                                                                       \
     }
+/* Whatever a float can hold. */
+#define ANY_REAL(name_, field_) REAL(name_, field_, -FLT_MAX, FLT_MAX *(1.0 + DBL_EPSILON))
+/* clang-format off */
+#define END {.name = NULL}
+/* clang-format on */
 
+static const struct df_attribute none[] = {END};
 static const struct df_attribute conv[] = {
     INTS("dilations", 2, window.dilation, 1, false),
     INTS("group", 1, group, 1, false),
     INTS("pads", 4, window.pad, 0, false),
     INTS("strides", 2, window.stride, 1, false),
+    END,
 };
 static const struct df_attribute pool[] = {
     {.name = "ceil_mode", .count = 1, .offset = offsetof(struct df_node, ceil_mode), .high = 1},
@@ -33,25 +42,25 @@ static const struct df_attribute pool[] = {
     INTS("kernel_shape", 2, window.kernel, 1, true),
     INTS("pads", 4, window.pad, 0, false),
     INTS("strides", 2, window.stride, 1, false),
+    END,
 };
-static const struct df_attribute batch_norm[] = {REAL("epsilon", epsilon, 1e3)};
-static const struct df_attribute dropout[] = {REAL("ratio", ratio, 1.0)};
-static const struct df_attribute concat[] = {INTS("axis", 1, axis, 1, false)};
-
-#define ATTRIBUTES(list) (list), (int32_t)(sizeof(list) / sizeof *(list))
+static const struct df_attribute pad[] = {
+    INTS("pads", 4, window.pad, -65535, true),
+    ANY_REAL("value", value),
+    END,
+};
+static const struct df_attribute leaky_relu[] = {ANY_REAL("alpha", alpha), END};
+static const struct df_attribute hard_sigmoid[] = {ANY_REAL("alpha", alpha), ANY_REAL("beta", beta), END};
+static const struct df_attribute clip[] = {ANY_REAL("max", max), ANY_REAL("min", min), END};
+static const struct df_attribute reshape[] = {INTS("shape", 3, shape, 1, true), END};
+static const struct df_attribute batch_norm[] = {REAL("epsilon", epsilon, 0.0, 1e3), END};
+static const struct df_attribute dropout[] = {REAL("ratio", ratio, 0.0, 1.0), END};
+static const struct df_attribute concat[] = {INTS("axis", 1, axis, 1, false), END};
 
 static const struct df_node_op_info infos[DF_NODE_OP_COUNT] = {
-    [DF_NODE_CONV] = {"Conv", 1, 1, ATTRIBUTES(conv)},
-    [DF_NODE_GEMM] = {"Gemm", 1, 1, NULL, 0},
-    [DF_NODE_RELU] = {"Relu", 1, 1, NULL, 0},
-    [DF_NODE_MAX_POOL] = {"MaxPool", 1, 1, ATTRIBUTES(pool)},
-    [DF_NODE_AVERAGE_POOL] = {"AveragePool", 1, 1, ATTRIBUTES(pool)},
-    [DF_NODE_GLOBAL_AVERAGE_POOL] = {"GlobalAveragePool", 1, 1, NULL, 0},
-    [DF_NODE_BATCH_NORM] = {"BatchNormalization", 1, 1, ATTRIBUTES(batch_norm)},
-    [DF_NODE_DROPOUT] = {"Dropout", 1, 1, ATTRIBUTES(dropout)},
-    [DF_NODE_ADD] = {"Add", 2, 2, NULL, 0},
-    [DF_NODE_CONCAT] = {"Concat", 1, DF_MAX_NODE_INPUTS, ATTRIBUTES(concat)},
-    [DF_NODE_FLATTEN] = {"Flatten", 1, 1, NULL, 0},
+#define X(name, onnx, least, most, list) [DF_NODE_##name] = {onnx, least, most, list},
+    DF_NODE_OP_LIST(X)
+#undef X
 };
 
 const struct df_node_op_info *df_node_op_info(enum df_node_op op)
@@ -89,6 +98,18 @@ static void put_string(const struct writer *to, const char *text)
     put(to, "\"");
 }
 
+void df_plain_point(char *number)
+{
+    char *to = number;
+    for (const char *c = number; *c; c++) {
+        if (strchr("0123456789+-e.", *c))
+            *to++ = *c;
+        else if (to == number || to[-1] != '.') /* a point may take several bytes */
+            *to++ = '.';
+    }
+    *to = '\0';
+}
+
 /* The fewest digits that give the same double again, marked as a real: 0.25, 1e-05, 0.0. */
 static void put_real(const struct writer *to, double value)
 {
@@ -98,6 +119,7 @@ static void put_real(const struct writer *to, double value)
         if (strtod(text, NULL) == value)
             break;
     }
+    df_plain_point(text);
     put(to, text);
     if (!strpbrk(text, ".e"))
         put(to, ".0");
@@ -120,10 +142,13 @@ static void put_node(const struct writer *to, const struct df_network *network, 
 {
     const struct df_node_op_info *info = &infos[node->op];
     put(to, "{\"attributes\":{");
-    for (int32_t i = 0; i < info->attribute_count; i++) {
-        const struct df_attribute *attribute = &info->attributes[i];
+    bool more = false;
+    for (const struct df_attribute *attribute = info->attributes; attribute->name; attribute++) {
         const void *value = (const char *)node + attribute->offset;
-        put(to, i ? "," : "");
+        if (attribute->kind == DF_ATTRIBUTE_REAL && isinf(*(const double *)value))
+            continue;
+        put(to, more ? "," : "");
+        more = true;
         put_string(to, attribute->name);
         put(to, ":");
         if (attribute->kind == DF_ATTRIBUTE_REAL)

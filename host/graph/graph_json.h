@@ -7,7 +7,8 @@
 
 enum df_attribute_kind { DF_ATTRIBUTE_INTS, DF_ATTRIBUTE_REAL };
 
-/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high). */
+/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high). An
+ * infinite real, which JSON cannot say, stands for "left out". */
 struct df_attribute {
     const char *name;
     enum df_attribute_kind kind;
@@ -19,13 +20,16 @@ struct df_attribute {
 struct df_node_op_info {
     const char *name; /* ONNX's */
     int32_t min_inputs, max_inputs;
-    const struct df_attribute *attributes; /* sorted by name */
-    int32_t attribute_count;
+    const struct df_attribute *attributes; /* sorted by name; the last has no name */
 };
+enum { DF_MAX_ATTRIBUTES = 8 }; /* of one op */
 const struct df_node_op_info *df_node_op_info(enum df_node_op op);
 
 /* Write the canonical graph piece by piece: no allocation. */
 typedef void df_graph_sink(void *user, const char *text, size_t size);
 void df_graph_write(const struct df_network *network, df_graph_sink *put, void *user);
+/* A number as snprintf writes it in any locale becomes one as JSON has it: what is neither digit, sign nor exponent is
+ * the decimal point. In place. */
+void df_plain_point(char *number);
 
 #endif

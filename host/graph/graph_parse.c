@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /graph from JSON: strict, and careful with files from strangers. */
 #include <jansson.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,18 +255,18 @@ static dfal_status read_real(const struct parser *parser, struct df_node *node,
 static dfal_status read_attributes(const struct parser *parser, struct df_node *node, json_t *attributes)
 {
     const struct df_node_op_info *info = df_node_op_info(node->op);
-    const char *keys[8], *what = NULL;
+    const char *keys[DF_MAX_ATTRIBUTES], *what = NULL;
+    size_t count = 0;
     if (attributes && !json_is_object(attributes))
         DF_FAIL(DFAL_E_DATA, "%s: the attributes of node '%s' are not an object", parser->source, node->name);
-    for (int32_t i = 0; i < info->attribute_count; i++)
-        keys[i] = info->attributes[i].name;
+    for (; info->attributes[count].name && count < DF_MAX_ATTRIBUTES; count++)
+        keys[count] = info->attributes[count].name;
     char text[MAX_NAME + 64];
     snprintf(text, sizeof text, "node '%s' (%s)", node->name, info->name);
     what = text;
     if (attributes)
-        DF_TRY(check_keys(parser, attributes, what, keys, (size_t)info->attribute_count));
-    for (int32_t i = 0; i < info->attribute_count; i++) {
-        const struct df_attribute *attribute = &info->attributes[i];
+        DF_TRY(check_keys(parser, attributes, what, keys, count));
+    for (const struct df_attribute *attribute = info->attributes; attribute->name; attribute++) {
         json_t *value = json_object_get(attributes, attribute->name);
         if (!value && attribute->required)
             DF_FAIL(DFAL_E_DATA, "%s: %s lacks the attribute '%s'", parser->source, what, attribute->name);
@@ -331,6 +332,19 @@ static dfal_status parse(struct parser *parser, json_t *root, struct df_network 
     return DFAL_OK;
 }
 
+/* jansson asks the locale for the decimal point, and a program that embeds dfal may have set one: JSON has its own. */
+static dfal_status load(json_t **root, const char *json, size_t size, json_error_t *error)
+{
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (plain == (locale_t)0)
+        DF_FAIL(DFAL_E_MEMORY, "Out of memory for a locale to read JSON in");
+    locale_t before = uselocale(plain);
+    *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, error);
+    uselocale(before);
+    freelocale(plain);
+    return DFAL_OK;
+}
+
 dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t size, struct df_shape input,
                                int32_t class_count, const char *source)
 {
@@ -343,7 +357,7 @@ dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t
     if (size > MAX_BYTES)
         DF_FAIL(DFAL_E_DATA, "%s: the graph has %zu bytes, expected at most %d", source, size, MAX_BYTES);
     DF_TRY(check_depth(json, size, source));
-    root = json_loadb(json, size, JSON_REJECT_DUPLICATES, &error);
+    DF_TRY(load(&root, json, size, &error));
     if (!root)
         DF_FAIL(DFAL_E_DATA, "%s: the graph is not JSON: line %d, column %d: %s", source, error.line,
                 error.column, error.text);

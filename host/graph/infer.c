@@ -150,22 +150,67 @@ static dfal_status infer_batch_norm(struct df_node *node, struct df_shape in)
     return DFAL_OK;
 }
 
-static dfal_status infer_join(const struct df_network *network, struct df_node *node, struct df_shape in)
+static dfal_status infer_concat(const struct df_network *network, struct df_node *node, struct df_shape in)
 {
     node->out = in;
     for (int32_t i = 1; i < node->input_count; i++) {
         struct df_shape other = input_shape(network, node, i);
-        bool fits = other.h == in.h && other.w == in.w && (node->op == DF_NODE_CONCAT || other.c == in.c);
-        if (!fits)
-            DF_FAIL(DFAL_E_SHAPE, "Node '%s' (%s) gets inputs of " SHAPE " and " SHAPE ", expected %s",
-                    node->name, df_node_op_info(node->op)->name, SHAPE_ARGS(in), SHAPE_ARGS(other),
-                    node->op == DF_NODE_CONCAT ? "the same height and width" : "equal shapes");
-        if (node->op == DF_NODE_CONCAT)
-            node->out.c += other.c;
+        if (other.h != in.h || other.w != in.w)
+            DF_FAIL(DFAL_E_SHAPE,
+                    "Node '%s' (Concat) gets inputs of " SHAPE " and " SHAPE
+                    ", expected the same height and width",
+                    node->name, SHAPE_ARGS(in), SHAPE_ARGS(other));
+        node->out.c += other.c;
     }
-    if (node->op == DF_NODE_CONCAT && node->axis != 1)
+    if (node->axis != 1)
         DF_FAIL(DFAL_E_SHAPE, "Node '%s' concatenates along axis %d, expected 1, the channels", node->name,
                 node->axis);
+    return DFAL_OK;
+}
+
+/* Along each extent the operands are equal, or one of them has 1 and is repeated. */
+static dfal_status infer_join(const struct df_node *node, struct df_shape a, struct df_shape b,
+                              struct df_shape *out)
+{
+    const int64_t left[3] = {a.c, a.h, a.w}, right[3] = {b.c, b.h, b.w};
+    int64_t result[3];
+    for (int d = 0; d < 3; d++) {
+        result[d] = left[d] > right[d] ? left[d] : right[d];
+        if ((left[d] != result[d] && left[d] != 1) || (right[d] != result[d] && right[d] != 1))
+            DF_FAIL(DFAL_E_SHAPE,
+                    "Node '%s' (%s) gets inputs of " SHAPE " and " SHAPE
+                    ", expected equal shapes or 1 where they differ",
+                    node->name, df_node_op_info(node->op)->name, SHAPE_ARGS(a), SHAPE_ARGS(b));
+    }
+    *out = (struct df_shape){result[0], result[1], result[2]};
+    return DFAL_OK;
+}
+
+static dfal_status infer_reshape(struct df_node *node, struct df_shape in)
+{
+    struct df_shape out = {node->shape[0], node->shape[1], node->shape[2]};
+    int64_t size = 0;
+    if (out.c < 1 || out.h < 1 || out.w < 1 ||
+        df_checked_product(&size, (int64_t[]){out.c, out.h, out.w}, 3) != DFAL_OK ||
+        size != df_shape_size(in))
+        DF_FAIL(DFAL_E_SHAPE,
+                "Node '%s' (Reshape) turns an input of " SHAPE " into " SHAPE
+                ", expected the same number of values",
+                node->name, SHAPE_ARGS(in), SHAPE_ARGS(out));
+    node->out = out;
+    return DFAL_OK;
+}
+
+static dfal_status infer_pad(struct df_node *node, struct df_shape in)
+{
+    const int32_t *pad = node->window.pad;
+    node->out = (struct df_shape){in.c, in.h + pad[0] + pad[2], in.w + pad[1] + pad[3]};
+    bool reaches = in.h + pad[0] > 0 && in.h + pad[2] > 0 && in.w + pad[1] > 0 && in.w + pad[3] > 0;
+    if (!reaches || node->out.h < 1 || node->out.w < 1)
+        DF_FAIL(DFAL_E_SHAPE,
+                "Node '%s' (Pad) has pads %d, %d, %d and %d on an input of " SHAPE
+                ", expected some of the input to be left",
+                node->name, pad[0], pad[1], pad[2], pad[3], SHAPE_ARGS(in));
     return DFAL_OK;
 }
 
@@ -193,9 +238,20 @@ static dfal_status infer_node(const struct df_network *network, struct df_node *
     case DF_NODE_BATCH_NORM:
         DF_TRY(infer_batch_norm(node, in));
         break;
-    case DF_NODE_ADD:
     case DF_NODE_CONCAT:
-        DF_TRY(infer_join(network, node, in));
+        DF_TRY(infer_concat(network, node, in));
+        break;
+    case DF_NODE_ADD:
+    case DF_NODE_SUB:
+    case DF_NODE_MUL:
+    case DF_NODE_DIV:
+        DF_TRY(infer_join(node, in, input_shape(network, node, 1), &node->out));
+        break;
+    case DF_NODE_RESHAPE:
+        DF_TRY(infer_reshape(node, in));
+        break;
+    case DF_NODE_PAD:
+        DF_TRY(infer_pad(node, in));
         break;
     case DF_NODE_FLATTEN:
         node->out = (struct df_shape){df_shape_size(in), 1, 1};
@@ -207,6 +263,11 @@ static dfal_status infer_node(const struct df_network *network, struct df_node *
         node->out = in;
         break;
     case DF_NODE_RELU:
+    case DF_NODE_LEAKY_RELU:
+    case DF_NODE_CLIP:
+    case DF_NODE_SIGMOID:
+    case DF_NODE_HARD_SIGMOID:
+    case DF_NODE_HARD_SWISH:
         node->out = in;
         break;
     case DF_NODE_OP_COUNT:

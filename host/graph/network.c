@@ -132,6 +132,10 @@ dfal_status df_network_add(struct df_network *network, int32_t *index, const cha
     node->axis = 1;
     node->epsilon = 1e-5;
     node->ratio = 0.5;
+    node->alpha = op == DF_NODE_HARD_SIGMOID ? 0.2 : 0.01;
+    node->beta = 0.5;
+    node->min = -INFINITY;
+    node->max = INFINITY;
     for (int d = 0; d < 2; d++)
         node->window.kernel[d] = node->window.stride[d] = node->window.dilation[d] = 1;
     dfal_status status = df_strdup(&node->name, name);
