@@ -48,6 +48,17 @@ struct df_deepfool_params {
     double overshoot, floor;
 };
 
+/* a op b, where a and b are broadcast to the result's [channels, height, width]: a stride of 0 along what an operand
+ * has only one of. */
+enum df_join_kind { DF_JOIN_ADD, DF_JOIN_SUB, DF_JOIN_MUL, DF_JOIN_DIV };
+struct df_join_params {
+    int32_t kind;      /* enum df_join_kind */
+    int32_t towards;   /* join_bwd: 0 the gradient of a, 1 of b */
+    int64_t extent[3]; /* of the result: channels, height, width */
+    int64_t a_stride[3], b_stride[3];
+    int64_t a_size, b_size; /* values a row */
+};
+
 union df_params {
     double value; /* fill */
     struct {
@@ -72,6 +83,17 @@ union df_params {
         struct df_window window;
         int32_t channels, in_h, in_w, out_h, out_w, count_pad;
     } pool;
+    struct df_join_params join; /* join_fwd: rows = rows x channels; join_bwd: rows = rows x the operand's channels */
+    struct {
+        int32_t channels, in_h, in_w, pad[4]; /* top left bottom right; below 0: cut off */
+        double value;
+    } pad; /* rows = planes */
+    struct {
+        double alpha, beta; /* leaky_relu: alpha; hard_sigmoid: alpha x + beta */
+    } slope;
+    struct {
+        double low, high;
+    } clip;
     struct {
         int32_t channels;
         int64_t plane;

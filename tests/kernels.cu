@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every op of ops.def as a kernel: nvcc compiles the functions that the CPU runs. Nothing is launched. */
 #include "deepfool.h"
+#include "join.h"
+#include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
 #include "rows.h"

@@ -6,11 +6,13 @@
 
 #include "backend/cpu.h"
 #include "deepfool.h"
+#include "join.h"
+#include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
 #include "rows.h"
 
-/* relu_bwd with its owner looked up: cotangent row `row` then reads "its own" row. Left to the cell, the compiler
+/* relu_bwd and its like with the owner looked up: cotangent row `row` then reads "its own" row. Left to the cell, the compiler
  * keeps the look-up in the loop and does not vectorise it. */
 static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
 {
@@ -27,7 +29,7 @@ static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
     {                                                                                                        \
         const struct df_io io = *given;                                                                      \
         for (int64_t row = 0; row < io.rows; row++) {                                                        \
-            const struct df_io line = strcmp(ins, "dy y owner") == 0 ? resolve_owner(&io, row) : io;         \
+            const struct df_io line = strstr(ins, " owner") != NULL ? resolve_owner(&io, row) : io;          \
             _Pragma("omp simd") for (int64_t col = 0; col < io.cols; col++) df_##name##_at(&line, row, col); \
         }                                                                                                    \
     }

@@ -2,6 +2,8 @@
 /* What every op is called, and how many elements of each operand a call touches. */
 #include "backend/backend.h"
 #include "deepfool.h"
+#include "join.h"
+#include "pad.h"
 
 #define LETTER(x) #x[0]
 const struct df_op_info df_op_info[DF_OP_COUNT] = {
@@ -29,6 +31,29 @@ static int64_t pool_in(const struct df_call *call)
 static int64_t pool_out(const struct df_call *call)
 {
     return call->rows * call->p.pool.out_h * call->p.pool.out_w;
+}
+
+/* A *_bwd's saved values, behind the owner in[owner]: any sample's row may be read. */
+static int64_t saved_count(const struct df_call *call, int owner, int64_t own)
+{
+    return call->in[owner].buffer != NULL ? DF_COUNT_TO_END : own;
+}
+
+static int64_t join_bwd_count(const struct df_call *call, bool is_out, int k)
+{
+    const struct df_join_params *p = &call->p.join;
+    const int64_t rows = call->rows / df_join_items(p, p->towards);
+    if (is_out)
+        return rows * (p->towards == 0 ? p->a_size : p->b_size);
+    return k == 0   ? rows * p->extent[0] * p->extent[1] * p->extent[2]
+           : k == 3 ? rows
+                    : saved_count(call, 3, rows * (k == 1 ? p->a_size : p->b_size));
+}
+
+static int64_t pad_count(const struct df_call *call, bool padded)
+{
+    return call->rows * (padded ? df_padded_h(&call->p) * df_padded_w(&call->p)
+                                : (int64_t)call->p.pad.in_h * call->p.pad.in_w);
 }
 
 /* Elements up to the last one of a block of columns. */
@@ -111,6 +136,11 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
         return layer_count(call, layer, is_out, k);
     case DF_OP_fill:
     case DF_OP_relu_fwd:
+    case DF_OP_leaky_relu_fwd:
+    case DF_OP_clip_fwd:
+    case DF_OP_sigmoid_fwd:
+    case DF_OP_hard_sigmoid_fwd:
+    case DF_OP_hard_swish_fwd:
     case DF_OP_add_fwd:
     case DF_OP_accumulate:
     case DF_OP_dropout:
@@ -123,9 +153,24 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_affine_bwd:
         return is_out || k == 0 ? cells : call->p.channel.channels;
     case DF_OP_relu_bwd:
+    case DF_OP_leaky_relu_bwd:
+    case DF_OP_clip_bwd:
+    case DF_OP_sigmoid_bwd:
+    case DF_OP_hard_sigmoid_bwd:
+    case DF_OP_hard_swish_bwd:
         if (is_out || k == 0)
             return cells;
-        return k == 2 ? rows : call->in[2].buffer != NULL ? DF_COUNT_TO_END : cells;
+        return k == 2 ? rows : saved_count(call, 2, cells);
+    case DF_OP_join_fwd:
+        if (is_out)
+            return rows * call->p.join.extent[1] * call->p.join.extent[2];
+        return rows / call->p.join.extent[0] * (k == 0 ? call->p.join.a_size : call->p.join.b_size);
+    case DF_OP_join_bwd:
+        return join_bwd_count(call, is_out, k);
+    case DF_OP_pad_fwd:
+        return pad_count(call, is_out);
+    case DF_OP_pad_bwd:
+        return pad_count(call, !is_out);
     case DF_OP_copy_cols:
         return is_out ? block_end(call, call->p.cols.y_stride, call->p.cols.y_begin)
                       : block_end(call, call->p.cols.x_stride, call->p.cols.x_begin);
@@ -135,9 +180,7 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_maxpool_bwd:
         if (is_out || k == 0)
             return is_out ? pool_in(call) : pool_out(call);
-        return k == 2                       ? rows / call->p.pool.channels
-               : call->in[2].buffer != NULL ? DF_COUNT_TO_END
-                                            : pool_out(call);
+        return k == 2 ? rows / call->p.pool.channels : saved_count(call, 2, pool_out(call));
     case DF_OP_avgpool_bwd:
         return is_out ? pool_in(call) : pool_out(call);
     case DF_OP_bn_train_fwd:

@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "deepfool.h"
+#include "join.h"
+#include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
 #include "rows.h"
