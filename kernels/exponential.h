@@ -4,7 +4,7 @@
  *
  * Math     x = n ln 2 + r with n = round(x / ln 2), so |r| <= ln 2 / 2; exp(x) = 2^n exp(r). ln 2 is taken off in two
  *          parts, exp(r) is a polynomial of degree 6, 2^n is multiplied in two steps, since n reaches -150.
- * Error    1 ulp; for results below the smallest normal number half a step of 2^-149 more. 0 below -104. A NaN stays one.
+ * Error    1.1 ulp; for results below the smallest normal number half a step of 2^-149 more. 0 below -104. A NaN stays one.
  * Source   the polynomial is Cephes' expf (S. Moshier). */
 #ifndef DF_KERNELS_EXPONENTIAL_H
 #define DF_KERNELS_EXPONENTIAL_H
