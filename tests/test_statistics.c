@@ -15,7 +15,7 @@
 #include "run/curve.h"
 #include "run/select.h"
 #include "run/statistics.h"
-#include "run/text.h"
+#include "base/text.h"
 #include "support.h"
 
 static void near(double found, double expected, double tolerance)

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "models/models.h"
-#include "run/text.h"
+#include "base/text.h"
 #include "strategy/strategy.h"
 
 enum { MAX_FILE = 1 << 20 };

@@ -4,7 +4,7 @@
 #define DF_RUN_CURVE_H
 
 #include "run/config.h"
-#include "run/text.h"
+#include "base/text.h"
 
 #define DF_CURVE_COLUMNS                                                                                     \
     "strategy,trial,round,annotations,labelled,accuracy,best_so_far,loss,train_seconds,select_seconds"

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "run/config.h"
-#include "run/text.h"
+#include "base/text.h"
 
 /* What a run was begun with besides its configuration; lines "key: value" in state/identity. The first
  * DF_IDENTITY_DATA are about the data and always compared, the others are the arithmetic that allow_mixed passes. */

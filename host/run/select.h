@@ -4,7 +4,7 @@
 #ifndef DF_RUN_SELECT_H
 #define DF_RUN_SELECT_H
 
-#include "run/text.h"
+#include "base/text.h"
 #include "strategy/strategy.h"
 
 struct df_selection_options {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text that grows, and how numbers and names are written into tables. */
-#ifndef DF_RUN_TEXT_H
-#define DF_RUN_TEXT_H
+#ifndef DF_BASE_TEXT_H
+#define DF_BASE_TEXT_H
 
 #include "base/status.h"
 
