@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folding of linear chains. Everything is computed in double and rounded to float once, at the end. */
-#include <math.h>
+/* Folding: the same function with fewer nodes. */
+#include "graph/fold.h"
+
+#include <float.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "graph/network.h"
 
-/* Double parameters of a node that a fold has touched; NULL: still the network's own floats. */
-struct wide {
-    double *weight, *bias;
-    int64_t out, in; /* rows of the weight and values in each */
-};
-
-struct work {
-    struct df_network *network; /* a copy that is rewired in place */
-    struct wide *wide;          /* [node_count] */
-    int32_t *uses;              /* [node_count] consumers, the output being one */
-    uint8_t *dead;              /* [node_count] */
-};
-
-static void count_uses(struct work *work)
+void df_fold_count_uses(struct df_fold *work)
 {
     const struct df_network *network = work->network;
     memset(work->uses, 0, (size_t)network->node_count * sizeof *work->uses);
@@ -30,8 +18,7 @@ static void count_uses(struct work *work)
     work->uses[network->output]++;
 }
 
-/* Let all consumers of node `from` read `to` instead; `from` is gone. */
-static void replace(struct work *work, int32_t from, int32_t to)
+void df_fold_replace(struct df_fold *work, int32_t from, int32_t to)
 {
     struct df_network *network = work->network;
     for (int32_t i = from + 1; i < network->node_count; i++)
@@ -41,137 +28,117 @@ static void replace(struct work *work, int32_t from, int32_t to)
     if (network->output == from)
         network->output = to;
     work->dead[from] = 1;
-    count_uses(work);
+    df_fold_count_uses(work);
 }
 
-static dfal_status widen(struct work *work, int32_t index)
+int32_t df_fold_consumer(const struct df_fold *work, int32_t index)
 {
-    struct wide *wide = &work->wide[index];
-    const struct df_parameter *weight = &work->network->nodes[index].parameter[DF_WEIGHT];
-    const struct df_parameter *bias = &work->network->nodes[index].parameter[DF_BIAS];
-    if (wide->weight)
-        return DFAL_OK;
-    wide->out = weight->dims[0];
-    wide->in = weight->count / weight->dims[0];
-    DF_TRY(df_alloc(&wide->weight, weight->count, sizeof(double)));
-    DF_TRY(df_alloc(&wide->bias, bias->count, sizeof(double)));
-    for (int64_t i = 0; i < weight->count; i++)
-        wide->weight[i] = (double)weight->data[i];
-    for (int64_t i = 0; i < bias->count; i++)
-        wide->bias[i] = (double)bias->data[i];
-    return DFAL_OK;
+    const struct df_network *network = work->network;
+    if (work->uses[index] != 1 || network->output == index)
+        return -1;
+    for (int32_t i = index + 1; i < network->node_count; i++)
+        for (int32_t j = 0; !work->dead[i] && j < network->nodes[i].input_count; j++)
+            if (network->nodes[i].inputs[j] == index)
+                return i;
+    return -1;
 }
 
-/* Dropout is the identity when a network is used. */
-static void drop_dropout(struct work *work)
+/* ---- One node at a time --------------------------------------------------------------------- */
+
+static struct df_shape shape_of(const struct df_network *network, int32_t node)
 {
-    for (int32_t i = 0; i < work->network->node_count; i++) {
-        const struct df_node *node = &work->network->nodes[i];
-        if (node->op == DF_NODE_DROPOUT && !(i == work->network->output && node->inputs[0] == DF_INPUT))
-            replace(work, i, node->inputs[0]);
-    }
+    return node == DF_INPUT ? network->input : network->nodes[node].out;
 }
 
-/* y = weight (Wx + b - mean) / sqrt(variance + epsilon) + bias. The result has the batch-norm's name: it is
- * its value. */
-static dfal_status fold_batch_norm(struct work *work, int32_t index)
+static bool same_shape(struct df_shape a, struct df_shape b)
+{
+    return a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+/* Flatten and Reshape: only the last of a chain counts, and one that changes nothing does not. */
+static void shorten_reshape(struct df_fold *work, int32_t index)
 {
     struct df_network *network = work->network;
-    struct df_node *norm = &network->nodes[index];
-    int32_t source = norm->inputs[0];
-    if (source == DF_INPUT || work->uses[source] != 1)
-        return DFAL_OK;
-    struct df_node *linear = &network->nodes[source];
-    if (linear->op != DF_NODE_CONV && linear->op != DF_NODE_GEMM)
-        return DFAL_OK;
-    DF_TRY(widen(work, source));
-    struct wide *wide = &work->wide[source];
-    const struct df_parameter *p = norm->parameter;
-    for (int64_t o = 0; o < wide->out; o++) {
-        double factor = (double)p[DF_WEIGHT].data[o] / sqrt((double)p[DF_VARIANCE].data[o] + norm->epsilon);
-        for (int64_t i = 0; i < wide->in; i++)
-            wide->weight[o * wide->in + i] *= factor;
-        wide->bias[o] = (wide->bias[o] - (double)p[DF_MEAN].data[o]) * factor + (double)p[DF_BIAS].data[o];
+    struct df_node *node = &network->nodes[index];
+    if (node->op == DF_NODE_RESHAPE && node->out.h == 1 && node->out.w == 1)
+        node->op = DF_NODE_FLATTEN;
+    for (int32_t source = node->inputs[0]; source != DF_INPUT; source = node->inputs[0]) {
+        const struct df_node *from = &network->nodes[source];
+        if (from->op != DF_NODE_FLATTEN && from->op != DF_NODE_RESHAPE)
+            break;
+        node->inputs[0] = from->inputs[0];
+        df_fold_count_uses(work);
+        work->dead[source] = work->uses[source] == 0;
+        df_fold_count_uses(work);
     }
-    char *name = linear->name;
-    linear->name = norm->name;
-    norm->name = name;
-    replace(work, index, source);
-    return DFAL_OK;
 }
 
-static bool is_pointwise(const struct df_node *node)
+static bool is_identity(const struct df_network *network, const struct df_node *node)
 {
-    const struct df_window *w = &node->window;
-    return node->op == DF_NODE_CONV && node->group == 1 && w->kernel[0] == 1 && w->kernel[1] == 1 &&
-           w->stride[0] == 1 && w->stride[1] == 1 && (w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]) == 0;
+    const int32_t *pad = node->window.pad;
+    switch (node->op) {
+    case DF_NODE_DROPOUT: /* when a network is used */
+        return true;
+    case DF_NODE_FLATTEN:
+    case DF_NODE_RESHAPE:
+        return same_shape(node->out, shape_of(network, node->inputs[0]));
+    case DF_NODE_PAD:
+        return (pad[0] | pad[1] | pad[2] | pad[3]) == 0;
+    case DF_NODE_CLIP:
+        return node->min <= -FLT_MAX && node->max >= FLT_MAX;
+    case DF_NODE_CONCAT:
+        return node->input_count == 1;
+    default:
+        return false;
+    }
 }
 
-/* gemm [G, O*P] after source [O, C] over P positions (1 behind a Gemm): one weight [G, C*P]. */
-static dfal_status multiply(struct work *work, int32_t gemm, int32_t source, int64_t positions)
-{
-    DF_TRY(widen(work, gemm));
-    DF_TRY(widen(work, source));
-    struct wide *g = &work->wide[gemm], *s = &work->wide[source];
-    int64_t in = s->in * positions;
-    double *weight;
-    DF_TRY(df_alloc(&weight, g->out * in, sizeof(double)));
-    for (int64_t row = 0; row < g->out; row++)
-        for (int64_t o = 0; o < s->out; o++) {
-            const double *from = g->weight + row * g->in + o * positions;
-            for (int64_t p = 0; p < positions; p++)
-                g->bias[row] += from[p] * s->bias[o];
-            for (int64_t c = 0; c < s->in; c++)
-                for (int64_t p = 0; p < positions; p++)
-                    weight[row * in + c * positions + p] += from[p] * s->weight[o * s->in + c];
-        }
-    df_free(g->weight);
-    g->weight = weight;
-    g->in = in;
-    return DFAL_OK;
-}
-
-/* A 1x1 convolution or a Gemm, perhaps a Flatten, and a Gemm. Left alone where one big product would cost
- * more multiplications than the two (a bottleneck). */
-static dfal_status fold_product(struct work *work, int32_t index)
+static void simplify(struct df_fold *work, int32_t index)
 {
     struct df_network *network = work->network;
-    struct df_node *gemm = &network->nodes[index];
-    int32_t flatten = -1, source = gemm->inputs[0];
-    if (source != DF_INPUT && network->nodes[source].op == DF_NODE_FLATTEN && work->uses[source] == 1) {
-        flatten = source;
-        source = network->nodes[flatten].inputs[0];
-    }
-    if (source == DF_INPUT || work->uses[source] != 1)
-        return DFAL_OK;
-    const struct df_node *linear = &network->nodes[source];
-    if (linear->op != DF_NODE_GEMM && !is_pointwise(linear))
-        return DFAL_OK;
-    int64_t positions = linear->out.h * linear->out.w, middle = linear->out.c;
-    DF_TRY(widen(work, source));
-    int64_t in = work->wide[source].in;
-    if (gemm->out.c * in > middle * (in + gemm->out.c))
-        return DFAL_OK;
-    DF_TRY(multiply(work, index, source, positions));
-    /* With several positions the values before still have a plane: the Flatten stays, in front of the new
-     * Gemm. */
-    if (flatten >= 0 && positions > 1) {
-        network->nodes[flatten].inputs[0] = linear->inputs[0];
-    } else {
-        gemm->inputs[0] = linear->inputs[0];
-        if (flatten >= 0)
-            work->dead[flatten] = 1;
-    }
-    work->dead[source] = 1;
-    count_uses(work);
-    return DFAL_OK;
+    struct df_node *node = &network->nodes[index];
+    if (node->op == DF_NODE_FLATTEN || node->op == DF_NODE_RESHAPE)
+        shorten_reshape(work, index);
+    if (node->op == DF_NODE_CLIP && node->min == 0.0 && node->max >= FLT_MAX)
+        node->op = DF_NODE_RELU;
+    if (is_identity(network, node) && !(index == network->output && node->inputs[0] == DF_INPUT))
+        df_fold_replace(work, index, node->inputs[0]);
 }
 
-static dfal_status add_node(struct df_network *to, const struct work *work, int32_t index,
+/* Zeros around a plane are what a convolution pads with itself. */
+static void fold_pad(struct df_fold *work, int32_t index)
+{
+    struct df_network *network = work->network;
+    const struct df_node *pad = &network->nodes[index];
+    int32_t target = df_fold_consumer(work, index);
+    if (target < 0 || network->nodes[target].op != DF_NODE_CONV || pad->value != 0.0)
+        return;
+    for (int d = 0; d < 4; d++)
+        if (pad->window.pad[d] < 0)
+            return;
+    for (int d = 0; d < 4; d++)
+        network->nodes[target].window.pad[d] += pad->window.pad[d];
+    df_fold_replace(work, index, pad->inputs[0]);
+}
+
+/* ---- The result ------------------------------------------------------------------------------ */
+
+static double folded_value(const struct df_wide *wide, const struct df_node *from, int kind, int64_t i)
+{
+    if (wide->weight && kind == DF_WEIGHT)
+        return wide->weight[i];
+    if (wide->weight && kind == DF_BIAS)
+        return wide->bias[i];
+    if (wide->weight) /* a batch-norm that is its affine map */
+        return kind == DF_VARIANCE ? 1.0 : 0.0;
+    return (double)from->parameter[kind].data[i];
+}
+
+static dfal_status add_node(struct df_network *to, const struct df_fold *work, int32_t index,
                             const int32_t *place)
 {
     const struct df_node *from = &work->network->nodes[index];
-    const struct wide *wide = &work->wide[index];
+    const struct df_wide *wide = &work->wide[index];
     int32_t *inputs, added;
     DF_TRY(df_alloc(&inputs, from->input_count, sizeof *inputs));
     for (int32_t j = 0; j < from->input_count; j++)
@@ -179,34 +146,32 @@ static dfal_status add_node(struct df_network *to, const struct work *work, int3
     dfal_status status = df_network_add(to, &added, from->name, from->op, inputs, from->input_count);
     df_free(inputs);
     DF_TRY(status);
-    struct df_node *node = &to->nodes[added];
-    node->window = from->window;
-    node->group = from->group;
-    node->ceil_mode = from->ceil_mode;
-    node->count_include_pad = from->count_include_pad;
-    node->axis = from->axis;
-    node->epsilon = from->epsilon;
-    node->ratio = from->ratio;
+    struct df_node *node = &to->nodes[added], own = *node;
+    *node = *from;
+    node->name = own.name;
+    node->inputs = own.inputs;
+    memcpy(node->parameter, own.parameter, sizeof node->parameter);
+    if (wide->weight && from->op == DF_NODE_BATCH_NORM)
+        node->epsilon = 0.0;
     for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
         struct df_parameter *p = &node->parameter[k];
-        const double *values = k == DF_WEIGHT ? wide->weight : (k == DF_BIAS ? wide->bias : NULL);
         if (!from->parameter[k].data)
             continue;
         *p = from->parameter[k];
         p->data = NULL;
-        if (values && k == DF_WEIGHT && from->op == DF_NODE_GEMM) {
+        if (wide->weight && k == DF_WEIGHT && from->op == DF_NODE_GEMM) {
             p->dims[1] = wide->in;
             p->count = wide->out * wide->in;
         }
         DF_TRY(df_alloc(&p->data, p->count, sizeof(float)));
         for (int64_t i = 0; i < p->count; i++)
-            p->data[i] = values ? (float)values[i] : from->parameter[k].data[i];
+            p->data[i] = (float)folded_value(wide, from, k, i);
     }
     return DFAL_OK;
 }
 
 /* The living nodes as a network of their own. */
-static dfal_status collect(struct df_network **out, const struct work *work)
+static dfal_status collect(struct df_network **out, const struct df_fold *work)
 {
     const struct df_network *from = work->network;
     struct df_network *to = NULL;
@@ -234,24 +199,35 @@ done:
     return status;
 }
 
+static dfal_status on_each(struct df_fold *work, enum df_node_op op,
+                           dfal_status (*fold)(struct df_fold *work, int32_t index))
+{
+    for (int32_t i = 0; i < work->network->node_count; i++)
+        if (!work->dead[i] && work->network->nodes[i].op == op)
+            DF_TRY(fold(work, i));
+    return DFAL_OK;
+}
+
 dfal_status df_network_fold(struct df_network **out, const struct df_network *network)
 {
     *out = NULL;
-    struct work work = {0};
+    struct df_fold work = {0};
     dfal_status status;
     DF_TRY_TO(done, status, df_network_copy(&work.network, network));
     DF_TRY_TO(done, status, df_network_infer(work.network));
     DF_TRY_TO(done, status, df_alloc(&work.wide, network->node_count, sizeof *work.wide));
     DF_TRY_TO(done, status, df_alloc(&work.uses, network->node_count, sizeof *work.uses));
     DF_TRY_TO(done, status, df_alloc(&work.dead, network->node_count, 1));
-    count_uses(&work);
-    drop_dropout(&work);
+    df_fold_count_uses(&work);
     for (int32_t i = 0; i < network->node_count; i++)
-        if (!work.dead[i] && work.network->nodes[i].op == DF_NODE_BATCH_NORM)
-            DF_TRY_TO(done, status, fold_batch_norm(&work, i));
+        if (!work.dead[i])
+            simplify(&work, i);
     for (int32_t i = 0; i < network->node_count; i++)
-        if (!work.dead[i] && work.network->nodes[i].op == DF_NODE_GEMM)
-            DF_TRY_TO(done, status, fold_product(&work, i));
+        if (!work.dead[i] && work.network->nodes[i].op == DF_NODE_PAD)
+            fold_pad(&work, i);
+    DF_TRY_TO(done, status, on_each(&work, DF_NODE_BATCH_NORM, df_fold_norm_back));
+    DF_TRY_TO(done, status, on_each(&work, DF_NODE_BATCH_NORM, df_fold_norm_on));
+    DF_TRY_TO(done, status, on_each(&work, DF_NODE_GEMM, df_fold_product));
     status = collect(out, &work);
 done:
     for (int32_t i = 0; work.wide && i < network->node_count; i++) {

@@ -147,6 +147,11 @@ static dfal_status infer_batch_norm(struct df_node *node, struct df_shape in)
         if (variance->data[i] < 0.0f)
             DF_FAIL(DFAL_E_DATA, "Element %lld of %s/variance is %g, expected at least 0", (long long)i,
                     node->name, (double)variance->data[i]);
+        else if (!((double)variance->data[i] + node->epsilon > 0.0))
+            DF_FAIL(
+                DFAL_E_DATA,
+                "Element %lld of %s/variance is %g and epsilon is %g, expected a sum above 0 to divide by",
+                (long long)i, node->name, (double)variance->data[i], node->epsilon);
     return DFAL_OK;
 }
 

@@ -108,9 +108,11 @@ int64_t df_network_parameter_count(const struct df_network *network);
 dfal_status df_network_initialise(struct df_network *network, uint64_t seed);
 /* Every value finite. Errors   E_DATA names node and element */
 dfal_status df_network_check_finite(const struct df_network *network, const char *source);
-/* The same function with linear chains folded once in float64: dropout removed, batch-norm into its
- * convolution or Gemm, 1x1 convolution + flatten + Gemm into one Gemm, Gemm + Gemm into one. Nodes with other
- * consumers stay. */
+/* The same function with linear chains folded once in float64: what changes nothing removed (Dropout, a Reshape behind
+ * another), Clip from 0 up made a Relu, zeros that a Pad puts around a convolution's input left to it, batch-norm
+ * merged into the convolution, Gemm or batch-norm before it or else into the convolution or Gemm behind it, 1x1
+ * convolution + Flatten + Gemm into one Gemm, Gemm + Gemm into one, where that is no more work. Nodes with other
+ * consumers stay. A batch-norm that stays may come back with mean 0, variance 1, epsilon 0. */
 dfal_status df_network_fold(struct df_network **out, const struct df_network *network);
 bool df_network_has(const struct df_network *network, enum df_node_op op);
 

@@ -14,7 +14,7 @@ int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping)
 {
     while (node != DF_INPUT) {
         enum df_node_op op = plan->network->nodes[node].op;
-        if (op != DF_NODE_FLATTEN && (op != DF_NODE_DROPOUT || dropping))
+        if (op != DF_NODE_FLATTEN && op != DF_NODE_RESHAPE && (op != DF_NODE_DROPOUT || dropping))
             break;
         node = plan->network->nodes[node].inputs[0];
     }
@@ -94,24 +94,32 @@ static dfal_status keep(struct df_plan *plan, int32_t node)
 struct facts {
     int32_t *uses; /* consumers of the node itself, the output being one */
     int32_t *last; /* the last node that reads this root's memory; node_count: read after the forward pass */
-    uint8_t *in_place; /* a ReLU that overwrites its input */
+    uint8_t *in_place; /* computed in the memory of its input */
 };
 
-static bool is_alias(const struct df_node *node)
+static bool has_gradients(const struct df_plan *plan)
 {
-    return node->op == DF_NODE_FLATTEN || node->op == DF_NODE_DROPOUT;
+    return (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0;
 }
 
+static enum df_reads reads(const struct df_plan *plan, int32_t node)
+{
+    return has_gradients(plan) ? df_node_reads(&plan->network->nodes[node], (plan->uses & DF_PLAN_TRAIN) != 0)
+                               : DF_READS_NOTHING;
+}
+
+/* A pointwise op overwrites what nobody else reads, forwards or backwards. */
 static void find_in_place(const struct df_plan *plan, struct facts *facts)
 {
     const struct df_network *network = plan->network;
     for (int32_t i = 0; i < network->node_count; i++) {
         const struct df_node *node = &network->nodes[i];
         int32_t source = node->inputs[0];
-        if (node->op != DF_NODE_RELU || plan->named || source == DF_INPUT)
+        if (!df_node_is_pointwise(node->op) || plan->named || source == DF_INPUT)
             continue;
-        const struct df_node *from = &network->nodes[source];
-        facts->in_place[i] = facts->uses[source] == 1 && !is_alias(from) && from->op != DF_NODE_RELU;
+        bool alias = df_plan_root(plan, source, false) != source;
+        facts->in_place[i] = facts->uses[source] == 1 && !alias && reads(plan, i) != DF_READS_INPUTS &&
+                             reads(plan, source) != DF_READS_OUTPUT;
     }
 }
 
@@ -119,22 +127,27 @@ static void find_in_place(const struct df_plan *plan, struct facts *facts)
 static int32_t owner(const struct df_plan *plan, const struct facts *facts, int32_t node)
 {
     node = df_plan_root(plan, node, false);
-    return node != DF_INPUT && facts->in_place[node] ? plan->network->nodes[node].inputs[0] : node;
+    while (node != DF_INPUT && facts->in_place[node])
+        node = plan->network->nodes[node].inputs[0];
+    return node;
 }
 
 static void find_last(const struct df_plan *plan, struct facts *facts, bool keep_all)
 {
     const struct df_network *network = plan->network;
-    bool gradients = (plan->uses & DF_PLAN_INPUT_GRADIENT) != 0;
     for (int32_t i = 0; i < network->node_count; i++) {
         const struct df_node *node = &network->nodes[i];
         for (int32_t j = 0; j < node->input_count; j++) {
             int32_t read = owner(plan, facts, node->inputs[j]);
-            if (read != DF_INPUT && facts->last[read] < i)
+            if (read == DF_INPUT)
+                continue;
+            if (reads(plan, i) == DF_READS_INPUTS)
+                facts->last[read] = network->node_count;
+            if (facts->last[read] < i)
                 facts->last[read] = i;
         }
         int32_t own = owner(plan, facts, i);
-        if (own != DF_INPUT && (keep_all || (gradients && node->op == DF_NODE_RELU) || i == network->output))
+        if (own != DF_INPUT && (keep_all || reads(plan, i) == DF_READS_OUTPUT || i == network->output))
             facts->last[own] = network->node_count;
     }
 }
@@ -145,7 +158,7 @@ static dfal_status place_values(struct df_plan *plan, struct facts *facts, struc
     for (int32_t i = 0; i < network->node_count; i++) {
         const struct df_node *node = &network->nodes[i];
         struct df_plan_node *own = &plan->nodes[i];
-        if (node->op == DF_NODE_FLATTEN)
+        if (node->op == DF_NODE_FLATTEN || node->op == DF_NODE_RESHAPE)
             continue;
         if (facts->in_place[i]) {
             own->value = plan->nodes[node->inputs[0]].value;
@@ -198,20 +211,27 @@ static void find_needs(struct compiler *c)
     }
 }
 
+/* PASS: the cotangent itself; POINTWISE: it may be overwritten by the input's; MAP: the input's has a place of its
+ * own. */
 enum flow { PASS, POINTWISE, MAP };
-static enum flow flow_of(const struct compiler *c, const struct df_node *node)
+static enum flow flow_of(const struct compiler *c, const struct df_node *node, int32_t input)
 {
+    const struct df_network *network = c->plan->network;
+    int64_t size = df_shape_size(node->out);
     switch (node->op) {
     case DF_NODE_FLATTEN:
-    case DF_NODE_ADD:
+    case DF_NODE_RESHAPE:
         return PASS;
-    case DF_NODE_RELU:
+    case DF_NODE_ADD:
+        return df_value_size(network, node->inputs[input]) == size ? PASS : MAP;
+    case DF_NODE_SUB:
+        return input == 0 && df_value_size(network, node->inputs[0]) == size ? PASS : MAP;
     case DF_NODE_DROPOUT:
         return POINTWISE;
     case DF_NODE_BATCH_NORM:
         return c->parameters ? MAP : POINTWISE;
     default:
-        return MAP;
+        return df_node_is_pointwise(node->op) ? POINTWISE : MAP;
     }
 }
 
@@ -226,7 +246,7 @@ static dfal_status towards(struct compiler *c, int32_t index, int32_t input, str
     int32_t source = node->inputs[input];
     struct df_place *to = &c->cotangent[source + 1], place;
     int64_t size = df_value_size(network, source);
-    enum flow flow = flow_of(c, node);
+    enum flow flow = flow_of(c, node, input);
     bool first = to->kind == DF_PLACE_NONE;
     *moved = false;
     if (flow == PASS && !first)
@@ -308,7 +328,7 @@ done:
 static dfal_status place_extras(struct df_plan *plan)
 {
     const struct df_network *network = plan->network;
-    bool gradients = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0;
+    bool gradients = has_gradients(plan);
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_plan_node *own = &plan->nodes[i];
         int64_t size = df_value_size(network, i);

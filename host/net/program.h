@@ -50,7 +50,7 @@ struct df_plan_node {
     struct df_place value;       /* of nodes that compute one; aliases: see df_plan_root */
     int32_t arg;                 /* max-pool: which argument buffer; -1: none kept */
     int32_t norm;                /* batch-norm: which pair of batch statistics; -1: none */
-    bool overwritten;            /* a ReLU is computed in this value's memory */
+    bool overwritten;            /* the node behind is computed in this value's memory */
 };
 
 struct df_plan {
@@ -69,8 +69,15 @@ struct df_plan {
     struct df_program input_gradient, parameter_gradient;
 };
 
+/* What the gradient of one node reads of the forward pass, besides the cotangent. */
+enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
+/* training: in a plan with TRAIN, where parameters have gradients and batch-norm statistics. */
+enum df_reads df_node_reads(const struct df_node *node, bool training);
+/* An op whose result may take its input's memory: each value becomes one value. */
+bool df_node_is_pointwise(enum df_node_op op);
+
 int64_t df_value_size(const struct df_network *network, int32_t node); /* node may be DF_INPUT */
-/* The node whose memory holds this node's value: through Flatten, and through Dropout unless it is drawn. */
+/* The node whose memory holds this node's value: through Flatten, Reshape, and Dropout unless it is drawn. */
 int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping);
 /* Decide places of values and compile the gradients the plan's uses ask for. */
 dfal_status df_plan_place(struct df_plan *plan);

@@ -4,9 +4,6 @@
 #include "base/memory.h"
 #include "net/tape.h"
 
-/* Share of a batch's statistics in the running ones, as PyTorch counts it. */
-static const double norm_momentum = 0.1;
-
 static dfal_status create_buffers(struct df_tape *tape, struct df_span **spans, const int64_t *sizes,
                                   int32_t count, enum df_type type, int64_t rows)
 {
@@ -137,56 +134,6 @@ dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span 
 
 /* ---- Forward ------------------------------------------------------------------------------- */
 
-void df_tape_set_pool(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
-                      bool forward)
-{
-    const struct df_node *node = &network->nodes[index];
-    struct df_shape in = node->inputs[0] == DF_INPUT ? network->input : network->nodes[node->inputs[0]].out;
-    struct df_window window = node->window;
-    if (node->op == DF_NODE_GLOBAL_AVERAGE_POOL) {
-        window = (struct df_window){.stride = {1, 1}, .dilation = {1, 1}};
-        window.kernel[0] = (int32_t)in.h;
-        window.kernel[1] = (int32_t)in.w;
-    }
-    call->rows = rows * in.c;
-    call->cols = forward ? node->out.h * node->out.w : in.h * in.w;
-    call->p.pool.window = window;
-    call->p.pool.channels = (int32_t)in.c;
-    call->p.pool.in_h = (int32_t)in.h;
-    call->p.pool.in_w = (int32_t)in.w;
-    call->p.pool.out_h = (int32_t)node->out.h;
-    call->p.pool.out_w = (int32_t)node->out.w;
-    call->p.pool.count_pad = node->count_include_pad;
-}
-
-void df_tape_set_norm(struct df_call *call, const struct df_node *node, int64_t rows)
-{
-    call->rows = node->out.c;
-    call->cols = rows;
-    call->p.bn.channels = (int32_t)node->out.c;
-    call->p.bn.plane = node->out.h * node->out.w;
-    call->p.bn.epsilon = node->epsilon;
-    call->p.bn.momentum = norm_momentum;
-}
-
-void df_tape_set_affine(struct df_call *call, const struct df_node *node, int64_t rows)
-{
-    call->rows = rows * node->out.c;
-    call->cols = node->out.h * node->out.w;
-    call->p.channel.channels = (int32_t)node->out.c;
-}
-
-void df_tape_set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index)
-{
-    call->op = DF_OP_dropout;
-    call->p.dropout.seed = tape->dropout.seed;
-    call->p.dropout.step = tape->dropout.step;
-    call->p.dropout.first_row = tape->dropout.first_row;
-    call->p.dropout.shared = tape->dropout.shared;
-    call->p.dropout.node = index;
-    call->p.dropout.rate = tape->plan->network->nodes[index].ratio;
-}
-
 dfal_status df_tape_run(const struct df_tape *tape, const struct df_call *call)
 {
     return df_run(tape->plan->device, tape->queue, call);
@@ -234,6 +181,22 @@ static dfal_status forward_concat(struct df_tape *tape, int32_t index, int64_t f
     return DFAL_OK;
 }
 
+/* Same shapes go side by side; anything else is broadcast. */
+static dfal_status forward_join(struct df_tape *tape, int32_t index, struct df_call *call, int64_t first,
+                                int64_t rows)
+{
+    const struct df_network *network = tape->plan->network;
+    const struct df_node *node = &network->nodes[index];
+    bool same = df_value_size(network, node->inputs[0]) == call->cols &&
+                df_value_size(network, node->inputs[1]) == call->cols;
+    call->in[1] = df_tape_value_at(tape, node->inputs[1], first);
+    if (node->op == DF_NODE_ADD && same)
+        call->op = DF_OP_add_fwd;
+    else
+        df_tape_set_join(call, network, index, rows, -1);
+    return df_tape_run(tape, call);
+}
+
 static dfal_status forward_node(struct df_tape *tape, int32_t index, int64_t first, int64_t rows)
 {
     const struct df_plan *plan = tape->plan;
@@ -254,6 +217,24 @@ static dfal_status forward_node(struct df_tape *tape, int32_t index, int64_t fir
     case DF_NODE_RELU:
         call.op = DF_OP_relu_fwd;
         break;
+    case DF_NODE_LEAKY_RELU:
+        call.op = DF_OP_leaky_relu_fwd;
+        df_tape_set_slope(&call, node);
+        break;
+    case DF_NODE_CLIP:
+        call.op = DF_OP_clip_fwd;
+        df_tape_set_slope(&call, node);
+        break;
+    case DF_NODE_SIGMOID:
+        call.op = DF_OP_sigmoid_fwd;
+        break;
+    case DF_NODE_HARD_SIGMOID:
+        call.op = DF_OP_hard_sigmoid_fwd;
+        df_tape_set_slope(&call, node);
+        break;
+    case DF_NODE_HARD_SWISH:
+        call.op = DF_OP_hard_swish_fwd;
+        break;
     case DF_NODE_MAX_POOL:
         call.op = DF_OP_maxpool_fwd;
         df_tape_set_pool(&call, plan->network, index, rows, true);
@@ -272,12 +253,19 @@ static dfal_status forward_node(struct df_tape *tape, int32_t index, int64_t fir
         call.p.dropout.first_row += first;
         break;
     case DF_NODE_ADD:
-        call.op = DF_OP_add_fwd;
-        call.in[1] = df_tape_value_at(tape, node->inputs[1], first);
-        break;
+    case DF_NODE_SUB:
+    case DF_NODE_MUL:
+    case DF_NODE_DIV:
+        return forward_join(tape, index, &call, first, rows);
     case DF_NODE_CONCAT:
         return forward_concat(tape, index, first, rows);
-    default:
+    case DF_NODE_PAD:
+        call.op = DF_OP_pad_fwd;
+        df_tape_set_pad(&call, plan->network, index, rows);
+        break;
+    case DF_NODE_FLATTEN:
+    case DF_NODE_RESHAPE:
+    case DF_NODE_OP_COUNT:
         DF_FAIL(DFAL_E_INTERNAL, "Node '%s' has no forward op", node->name);
     }
     return df_tape_run(tape, &call);

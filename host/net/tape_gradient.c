@@ -73,6 +73,34 @@ static dfal_status vjp_concat(const struct pass *pass, const struct df_step *ste
                 df_value_size(network, node->inputs[step->input]));
 }
 
+/* in: dy a b owner; the operands only where the product or quotient reads them. */
+static dfal_status vjp_join(const struct pass *pass, const struct df_step *step, struct df_call *call)
+{
+    const struct df_tape *tape = pass->tape;
+    const struct df_network *network = tape->plan->network;
+    const struct df_node *node = &network->nodes[step->node];
+    df_tape_set_join(call, network, step->node, pass->rows, step->input);
+    if (df_node_reads(node, false) == DF_READS_INPUTS) {
+        call->in[1] = df_tape_value_at(tape, node->inputs[0], 0);
+        call->in[2] = df_tape_value_at(tape, node->inputs[1], 0);
+    }
+    call->in[3] = pass->owners;
+    return df_tape_run(tape, call);
+}
+
+/* The value that an activation's gradient reads, of the samples that cotangents belong to. */
+static void vjp_activation(const struct pass *pass, const struct df_step *step, struct df_call *call,
+                           enum df_op op)
+{
+    const struct df_node *node = &pass->tape->plan->network->nodes[step->node];
+    bool output = df_node_reads(node, false) == DF_READS_OUTPUT;
+    call->op = op;
+    call->in[1] = df_tape_value_at(pass->tape, output ? step->node : node->inputs[0], 0);
+    call->in[2] = pass->owners;
+    if (node->op != DF_NODE_RELU && node->op != DF_NODE_SIGMOID && node->op != DF_NODE_HARD_SWISH)
+        df_tape_set_slope(call, node);
+}
+
 static dfal_status vjp(const struct pass *pass, const struct df_step *step)
 {
     const struct df_tape *tape = pass->tape;
@@ -91,9 +119,22 @@ static dfal_status vjp(const struct pass *pass, const struct df_step *step)
         call.op = DF_OP_gemm_bwd;
         break;
     case DF_NODE_RELU:
-        call.op = DF_OP_relu_bwd;
-        call.in[1] = df_tape_value_at(tape, step->node, 0);
-        call.in[2] = pass->owners;
+        vjp_activation(pass, step, &call, DF_OP_relu_bwd);
+        break;
+    case DF_NODE_LEAKY_RELU:
+        vjp_activation(pass, step, &call, DF_OP_leaky_relu_bwd);
+        break;
+    case DF_NODE_CLIP:
+        vjp_activation(pass, step, &call, DF_OP_clip_bwd);
+        break;
+    case DF_NODE_SIGMOID:
+        vjp_activation(pass, step, &call, DF_OP_sigmoid_bwd);
+        break;
+    case DF_NODE_HARD_SIGMOID:
+        vjp_activation(pass, step, &call, DF_OP_hard_sigmoid_bwd);
+        break;
+    case DF_NODE_HARD_SWISH:
+        vjp_activation(pass, step, &call, DF_OP_hard_swish_bwd);
         break;
     case DF_NODE_MAX_POOL:
         call.op = DF_OP_maxpool_bwd;
@@ -118,7 +159,18 @@ static dfal_status vjp(const struct pass *pass, const struct df_step *step)
         break;
     case DF_NODE_CONCAT:
         return vjp_concat(pass, step, &call);
-    default:
+    case DF_NODE_ADD:
+    case DF_NODE_SUB:
+    case DF_NODE_MUL:
+    case DF_NODE_DIV:
+        return vjp_join(pass, step, &call);
+    case DF_NODE_PAD:
+        call.op = DF_OP_pad_bwd;
+        df_tape_set_pad(&call, plan->network, step->node, pass->rows);
+        break;
+    case DF_NODE_FLATTEN:
+    case DF_NODE_RESHAPE:
+    case DF_NODE_OP_COUNT:
         DF_FAIL(DFAL_E_INTERNAL, "Node '%s' has no backward op", node->name);
     }
     return df_tape_run(tape, &call);
