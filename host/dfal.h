@@ -141,6 +141,55 @@ DFAL_API dfal_status dfal_synth(dfal_context *context, const char *out_path,
 DFAL_API dfal_status dfal_import_idx(dfal_context *context, const char *out_path, const char *images_path,
                                      const char *labels_path);
 
+struct dfal_pool_options; /* below */
+/* Convert an array of numpy.save (and an array of labels, or NULL) to a pool, streaming. Samples [N,C,H,W] (or NHWC),
+ * [N,H,W] or [N,D]; u1 is kept as u8, other numbers become f32. Labels [N] or [N,1], whole numbers, -1 unknown.
+ *   options  only the layout is read; NULL: NCHW
+ * Errors   E_DATA no npy file, truncated, objects, structures, Fortran order, a label out of range; E_SHAPE (also
+ *          one-hot labels) */
+DFAL_API dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const char *samples_path,
+                                     const char *labels_path, const struct dfal_pool_options *options);
+/* The same from an archive of numpy.savez or savez_compressed: the arrays that options name ("samples", and "labels"
+ * where there is one). Errors   E_DATA as above, no zip archive, no such array (those there are named), damaged */
+DFAL_API dfal_status dfal_import_npz(dfal_context *context, const char *out_path, const char *path,
+                                     const struct dfal_pool_options *options);
+/* Convert CIFAR-10 batches, binary or Python's (read, never executed), to a pool with ids `data_batch_1:0` and, where
+ * batches.meta stands beside them, class names.
+ *   paths  batches in order; or one folder: then split "train" (NULL) or "test" chooses
+ * Errors   E_NOINPUT; E_DATA no CIFAR-10 batch: size, label, or an instruction of the pickle that is not known */
+DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path, const char *const *paths,
+                                         int32_t path_count, const char *split);
+
+struct dfal_image_options {
+    int32_t resize;            /* 0: none; else pixels of the shorter side, the longer one int(resize * long / short) */
+    int32_t crop;              /* 0: none; else the middle crop x crop pixels, zeros where a picture is smaller */
+    const char *interpolation; /* "bilinear" | "bicubic", both antialiased */
+    int32_t channels;          /* 3: red, green, blue; 1: grey */
+    double mean[3], std[3];    /* the network sees (value / 255 - mean) / std */
+    int32_t mean_count, std_count; /* 0: none; 1: the same for all channels; or one a channel */
+    bool folders_are_classes;      /* the first folder of a path is its class, in bytewise order */
+    const char *on_error;          /* "stop" | "skip": a skipped file stands in POOL.bad.csv */
+};
+struct dfal_image_result {
+    int64_t samples, skipped;
+    int64_t other_files; /* below the folder, by their names no pictures */
+    int32_t channels, height, width;
+    int32_t class_count; /* 0: unknown */
+    double seconds;
+};
+DFAL_API void dfal_image_options_init(struct dfal_image_options *options);
+/* Convert JPEG and PNG files to a pool of bytes [N, C, H, W]: those below a folder (.jpg, .jpeg, .png), or those of a
+ * CSV list with the header path[,id][,label], paths relative to the list. Ids are the relative paths; rows are in
+ * bytewise order of the ids. Finished parts are kept in OUT.parts/: the same call continues after a kill.
+ * Errors   E_DATA a broken file (named, unless on_error is "skip"), no picture, a doubled id; E_SHAPE without resize and
+ *          crop, the first picture of another size; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished with other
+ *          options or other pictures; E_STOPPED; E_IO
+ * Order    results do not depend on threads or kills
+ * Source   Pillow's Image.resize (two passes of fixed-point sums) and torchvision's Resize and CenterCrop */
+DFAL_API dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result,
+                                        const char *out_path, const char *source,
+                                        const struct dfal_image_options *options);
+
 /* Tell what a pool, network, scores file or run directory holds. */
 DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
 /* Tell versions, devices, CPU features, libraries, file locking and limits. */
@@ -256,6 +305,9 @@ struct dfal_verify_result {
     int64_t samples;
     double largest_relative_error; /* of the margins */
     int64_t disagreements;         /* status or class differs */
+    int64_t
+        excused; /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %;
+                      * they are in neither of the two above */
     double tolerance;
 };
 /* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in the
@@ -263,6 +315,41 @@ struct dfal_verify_result {
 DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
                                         const char *scores_path, const char *network, const char *pool_path,
                                         int64_t samples, const struct dfal_pool_options *pool);
+
+struct dfal_verify_network_options {
+    struct dfal_pool_options pool;
+    double tolerance; /* 1e-3: largest difference over the largest magnitude of a node, over all samples */
+};
+struct dfal_verify_network_result {
+    int64_t samples;
+    double largest_difference; /* of the logits */
+    double largest_relative_difference;
+    int64_t sample; /* of the reference, where it is */
+    int64_t argmax_agreement;
+    double input_difference;       /* NAN: the reference has no inputs, or no pool was given */
+    int32_t nodes, nodes_left_out; /* activations compared; those of nodes that the network does not have */
+    double tolerance;
+    char first_difference[256]; /* "input", a node's name, "logits"; "": none */
+};
+/* One compared node, in graph order; the last is "logits". Texts are borrowed for the call. */
+struct dfal_verify_node {
+    const char *node, *op;
+    int64_t values; /* of a sample */
+    double largest_difference, largest_value, relative_difference;
+    int64_t sample; /* where the difference is largest */
+    bool passed;
+};
+typedef void dfal_verify_node_fn(void *user, const struct dfal_verify_node *node);
+DFAL_API void dfal_verify_network_options_init(struct dfal_verify_network_options *options);
+/* Hold a network against logits, and inputs and activations where there are some, that another framework wrote to an
+ * HDF5 file (docs/FORMATS.md, "Reference"). pool_path NULL: the samples are the file's own inputs. node may be NULL.
+ * Errors   E_DATA over tolerance: what differs first is named (result is filled, node was called); probabilities;
+ *          E_SHAPE */
+DFAL_API dfal_status dfal_verify_network(dfal_context *context, struct dfal_verify_network_result *result,
+                                         const char *network, const char *pool_path,
+                                         const char *reference_path,
+                                         const struct dfal_verify_network_options *options,
+                                         dfal_verify_node_fn *node, void *user);
 
 /* ---- Selection and experiments ----------------------------------------------------------------- */
 
