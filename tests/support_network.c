@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support_network.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/graph_json.h"
 #include "models/models.h"
 #include "support.h"
 
@@ -125,4 +130,92 @@ struct df_network *test_chain(void)
     test_ok(df_network_infer(n));
     test_randomise(n, 5);
     return n;
+}
+
+/* ---- Networks in short ---------------------------------------------------------------------- */
+
+static void set_ints(int32_t *to, int count, const char *values)
+{
+    char *end = NULL;
+    for (int i = 0; i < count; i++) {
+        to[i] = (int32_t)strtol(values, &end, 10);
+        if (*end == ',') /* else the last one is repeated */
+            values = end + 1;
+    }
+}
+
+static void set_key(struct df_node *node, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        int32_t *to;
+        int count;
+    } ints[] = {{"k", node->window.kernel, 2}, {"s", node->window.stride, 2},
+                {"p", node->window.pad, 4},    {"d", node->window.dilation, 2},
+                {"g", &node->group, 1},        {"inside", &node->count_include_pad, 1},
+                {"pads", node->window.pad, 4}, {"shape", node->shape, 3}};
+    const struct {
+        const char *key;
+        double *to;
+    } reals[] = {{"alpha", &node->alpha}, {"beta", &node->beta},   {"min", &node->min},
+                 {"max", &node->max},     {"value", &node->value}, {"epsilon", &node->epsilon},
+                 {"ratio", &node->ratio}};
+    if (strcmp(key, "o") == 0) {
+        node->parameter[DF_WEIGHT].dims[0] = strtol(value, NULL, 10);
+        return;
+    }
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        if (strcmp(key, ints[i].key) == 0) {
+            set_ints(ints[i].to, ints[i].count, value);
+            return;
+        }
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        if (strcmp(key, reals[i].key) == 0) {
+            *reals[i].to = strtod(value, NULL);
+            return;
+        }
+    test_fail("a network in short has the key '%s'", key);
+}
+
+static enum df_node_op op_named(const char *name)
+{
+    for (int op = 0; op < DF_NODE_OP_COUNT; op++)
+        if (strcmp(df_node_op_info((enum df_node_op)op)->name, name) == 0)
+            return (enum df_node_op)op;
+    test_fail("a network in short has the op '%s'", name);
+}
+
+static void add_short(struct df_network *network, char *text)
+{
+    char *at = NULL, *input_at = NULL;
+    const char *name = strtok_r(text, " ", &at), *op = strtok_r(NULL, " ", &at);
+    char *list = strtok_r(NULL, " ", &at);
+    int32_t inputs[16], count = 0, index;
+    for (char *input = strtok_r(list, ",", &input_at); input; input = strtok_r(NULL, ",", &input_at)) {
+        inputs[count] = df_network_find(network, input);
+        if (inputs[count++] < DF_INPUT || count == 16)
+            test_fail("a network in short has the input '%s'", input);
+    }
+    test_ok(df_network_add(network, &index, name, op_named(op), inputs, count));
+    for (char *pair = strtok_r(NULL, " ", &at); pair; pair = strtok_r(NULL, " ", &at)) {
+        char *value = strchr(pair, '=');
+        if (!value)
+            test_fail("a network in short has '%s', expected KEY=VALUE", pair);
+        *value = '\0';
+        set_key(&network->nodes[index], pair, value + 1);
+    }
+}
+
+struct df_network *test_graph(struct df_shape input, int32_t classes, const char *text)
+{
+    struct df_network *network;
+    char copy[4000], *at = NULL;
+    test_ok(df_network_create(&network, input, classes));
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
+        test_fail("a network in short is longer than %d", (int)sizeof copy);
+    for (char *node = strtok_r(copy, ";", &at); node; node = strtok_r(NULL, ";", &at))
+        add_short(network, node);
+    test_ok(df_network_infer(network));
+    test_randomise(network, 11);
+    return network;
 }
