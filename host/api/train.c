@@ -260,8 +260,6 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
     training.learning_rate = options->learning_rate;
     training.seed = job->context->options.seed;
     training.keep_initial = options->init != NULL;
-    if (job->context->options.force)
-        DF_TRY(df_checkpoint_remove(checkpoint));
     DF_TRY(df_checkpoint_read(checkpoint, &state, &found));
     if (options->epochs == 0) { /* nothing to train: only somebody else's unfinished work had to be found */
         df_training_state_clear(&state);

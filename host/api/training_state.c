@@ -14,13 +14,22 @@
 enum { SECONDS_BETWEEN = 3, COUNTS = 7, REALS = 5, STATE_COLUMNS = 6 };
 static const char state_format[] = "dfal-training-state";
 
+/* The shards of a score that was to become OUT are hours of work, and training ends by removing its parts. */
+static bool is_state(const char *name)
+{
+    static const char ours[] = "state.h5";
+    return strncmp(name, ours, sizeof ours - 1) == 0;
+}
+
 dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_context *context,
                                 const char *out_path, const char *configuration)
 {
-    *checkpoint = (struct df_checkpoint){.context = context, .last = df_clock()};
-    DF_TRY(df_format(&checkpoint->folder, "%s.parts", out_path));
+    const bool force = context->options.force;
+    *checkpoint = (struct df_checkpoint){.context = context, .parts = DF_PARTS_NONE, .last = df_clock()};
     DF_TRY(df_format(&checkpoint->path, "%s.parts/state.h5", out_path));
-    return df_strdup(&checkpoint->configuration, configuration);
+    DF_TRY(df_strdup(&checkpoint->configuration, configuration));
+    DF_TRY(df_parts_open(&checkpoint->parts, out_path, is_state, "a training's checkpoint", force));
+    return force ? df_parts_clear(&checkpoint->parts) : DFAL_OK;
 }
 
 void df_training_state_clear(struct df_training_state *state)
@@ -35,7 +44,8 @@ void df_training_state_clear(struct df_training_state *state)
 void df_checkpoint_end(struct df_checkpoint *checkpoint)
 {
     df_training_state_clear(&checkpoint->held);
-    df_free(checkpoint->folder);
+    if (checkpoint->context != NULL)
+        df_parts_close(&checkpoint->parts);
     df_free(checkpoint->path);
     df_free(checkpoint->configuration);
     *checkpoint = (struct df_checkpoint){0};
@@ -131,7 +141,6 @@ static dfal_status write_state(struct df_checkpoint *checkpoint, const struct df
         {"v", DF_COLUMN_F32, 1, {n}, state->v},
         {"best_parameters", DF_COLUMN_F32, 1, {n}, best},
     };
-    DF_TRY(df_folder_create(checkpoint->folder));
     DF_TRY(df_table_write(checkpoint->path, state_format, checkpoint->configuration, columns, STATE_COLUMNS,
                           true));
     checkpoint->written = true;
@@ -155,13 +164,6 @@ static dfal_status check_sizes(const struct df_column *columns, const char *path
     return DFAL_OK;
 }
 
-/* The shards of a score that was to become OUT are hours of work, and training ends by removing the folder. */
-static bool is_state(const char *name)
-{
-    static const char ours[] = "state.h5";
-    return strncmp(name, ours, sizeof ours - 1) == 0;
-}
-
 dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state, bool *found)
 {
     struct df_column columns[STATE_COLUMNS] = {
@@ -173,7 +175,6 @@ dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_train
     dfal_status status = DFAL_OK;
     *state = (struct df_training_state){0};
     *found = false;
-    DF_TRY(df_folder_check(checkpoint->folder, is_state, "a training's"));
     if (!df_file_exists(checkpoint->path))
         return DFAL_OK;
     DF_TRY_TO(done, status, df_table_read(checkpoint->path, state_format, &theirs, columns, STATE_COLUMNS));
@@ -243,5 +244,5 @@ dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint)
 
 dfal_status df_checkpoint_remove(struct df_checkpoint *checkpoint)
 {
-    return df_folder_exists(checkpoint->folder) ? df_folder_remove(checkpoint->folder) : DFAL_OK;
+    return df_parts_clear(&checkpoint->parts);
 }

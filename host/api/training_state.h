@@ -4,18 +4,21 @@
 #ifndef DF_API_TRAINING_STATE_H
 #define DF_API_TRAINING_STATE_H
 
+#include "base/parts.h"
 #include "net/train.h"
 
 struct df_checkpoint {
     struct dfal_context *context;
-    char *folder, *path;           /* OUT.parts, OUT.parts/state.h5 */
+    struct df_parts parts;         /* OUT.parts */
+    char *path;                    /* OUT.parts/state.h5 */
     char *configuration;           /* canonical JSON */
     struct df_training_state held; /* last epoch's, not yet written when `pending` */
     bool pending, written;
     double last;
 };
 
-/* Name the files beside out_path; configuration is copied. */
+/* Hold OUT.parts; configuration is copied. With the context's force nothing of an earlier training is left.
+ * Errors   E_EXISTS another process trains it; E_CONFIG it holds another kind of job's parts */
 dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_context *context,
                                 const char *out_path, const char *configuration);
 /* Read what an earlier process kept; *found false: nothing. Free with df_training_state_clear.
@@ -26,7 +29,7 @@ dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_train
 dfal_status df_checkpoint_epoch(void *checkpoint, const struct df_training_state *state);
 /* Write what is held back. */
 dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint);
-/* Remove OUT.parts. */
+/* Remove what was kept. */
 dfal_status df_checkpoint_remove(struct df_checkpoint *checkpoint);
 void df_checkpoint_end(struct df_checkpoint *checkpoint);
 void df_training_state_clear(struct df_training_state *state);

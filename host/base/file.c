@@ -300,22 +300,6 @@ dfal_status df_folder_remove(const char *path)
     return remove_at(AT_FDCWD, path, path, 1);
 }
 
-dfal_status df_folder_check(const char *path, bool (*ours)(const char *name), const char *whose)
-{
-    DIR *folder = opendir(path);
-    dfal_status status = DFAL_OK;
-    if (folder == NULL)
-        return DFAL_OK;
-    for (struct dirent *entry; status == DFAL_OK && (entry = readdir(folder)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !ours(entry->d_name))
-            status =
-                df_fail(DFAL_E_CONFIG,
-                        "%s holds '%s', unfinished work of another job, expected %s; --force starts anew",
-                        path, entry->d_name, whose);
-    closedir(folder);
-    return status;
-}
-
 dfal_status df_file_check_target(const char *path, bool force)
 {
     if (!*path)

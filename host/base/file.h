@@ -25,9 +25,6 @@ bool df_file_exists(const char *path);
 bool df_folder_exists(const char *path);
 dfal_status df_folder_create(const char *path); /* fine when it is there */
 dfal_status df_folder_remove(const char *path); /* with its plain files, one level of folders */
-/* E_CONFIG when the folder holds a name that is not ours: unfinished work of another job is not to be lost.
- * A missing folder is fine. whose: "a training's". */
-dfal_status df_folder_check(const char *path, bool (*ours)(const char *name), const char *whose);
 /* E_EXISTS when path exists and force is off; E_EXISTS when its folder does not exist. */
 dfal_status df_file_check_target(const char *path, bool force);
 /* Map errno to a status. For reading: ENOENT, ENOTDIR, EACCES E_NOINPUT, EISDIR E_DATA, else E_IO.

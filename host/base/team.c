@@ -159,11 +159,6 @@ void df_team_destroy(struct df_team *team)
     df_free(team);
 }
 
-int32_t df_team_size(const struct df_team *team)
-{
-    return team->size;
-}
-
 static void run_together(struct df_team *team)
 {
     pthread_mutex_lock(&team->lock);

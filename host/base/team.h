@@ -11,7 +11,6 @@ typedef dfal_status df_team_fn(void *arg, int64_t job, int32_t worker);
 
 dfal_status df_team_create(struct df_team **out, int32_t size);
 void df_team_destroy(struct df_team *team);
-int32_t df_team_size(const struct df_team *team);
 /* Run jobs 0..count-1, each once, in any order; the calling thread is worker 0. Returns the error of the
  * lowest failing job, its message copied to the caller; jobs not yet begun are dropped after an error.
  * Order    results must not depend on it.   Threads  one call at a time a team */

@@ -17,7 +17,7 @@ struct df_open_shard {
 
 static dfal_status shard_path(char **path, const struct df_shards *shards, int64_t i)
 {
-    return df_format(path, "%s/%06" PRId64 ".h5", shards->folder, shards->first + i);
+    return df_format(path, "%s/%06" PRId64 ".h5", shards->parts.folder, shards->first + i);
 }
 
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end)
@@ -38,7 +38,7 @@ static dfal_status compare_rows(const struct df_scores_head *ours, const struct 
     return DFAL_OK;
 }
 
-static dfal_status check_head(const struct df_scores_head *ours, const char *path, bool allow_mixed)
+static dfal_status check_head(struct df_scores_head *ours, const char *path, bool allow_mixed)
 {
     struct df_scores_head theirs = {0};
     dfal_status status = df_scores_read(path, &theirs, NULL);
@@ -46,15 +46,10 @@ static dfal_status check_head(const struct df_scores_head *ours, const char *pat
         status = df_scores_head_compare(ours, &theirs, allow_mixed, path);
     if (status == DFAL_OK)
         status = compare_rows(ours, &theirs, path);
+    if (status == DFAL_OK)
+        df_scores_head_mix(ours, &theirs);
     df_scores_head_clear(&theirs);
     return status;
-}
-
-/* NNNNNN.h5 and its temporaries. */
-static bool is_shard(const char *name)
-{
-    const size_t digits = strspn(name, "0123456789");
-    return digits >= 6 && strncmp(name + digits, ".h5", 3) == 0;
 }
 
 /* Mark finished shards; remove temporaries of those that are not. */
@@ -81,42 +76,39 @@ static dfal_status look(struct df_shards *shards, bool allow_mixed)
     return DFAL_OK;
 }
 
-dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_scores_head *head,
+dfal_status df_shards_open(struct df_shards *shards, const char *out_path, struct df_scores_head *head,
                            int64_t begin, int64_t end, bool allow_mixed, bool force)
 {
     *shards = (struct df_shards){.begin = begin, .end = end, .size = 1, .head = head};
     shards->first = begin / DF_SHARD_ROWS;
     shards->count = (end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - shards->first;
-    DF_TRY(df_format(&shards->folder, "%s.parts", out_path));
+    shards->parts = DF_PARTS_NONE;
     DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
-    if (df_folder_exists(shards->folder)) {
-        dfal_status status = df_folder_check(shards->folder, is_shard, "a score's shards");
-        if (status == DFAL_OK)
-            status = look(shards, allow_mixed);
-        if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
-            memset(shards->finished, 0, (size_t)shards->count * sizeof *shards->finished);
-            shards->finished_rows = 0;
-            status = df_folder_remove(shards->folder);
-        }
-        DF_TRY(status);
+    DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, "a score's shards", force));
+    dfal_status status = look(shards, allow_mixed);
+    if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
+        memset(shards->finished, 0, (size_t)shards->count * sizeof *shards->finished);
+        shards->finished_rows = 0;
+        status = df_parts_clear(&shards->parts);
     }
-    return df_folder_create(shards->folder);
+    return status;
 }
 
 void df_shards_close(struct df_shards *shards)
 {
-    df_free(shards->folder);
+    if (shards->size > 0)
+        df_parts_close(&shards->parts);
     df_free(shards->finished);
     memset(shards, 0, sizeof *shards);
 }
 
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
 {
-    if (!shards->folder || (shards->finished_rows > 0 && !finished_ones_too))
+    if (!shards->parts.folder || (shards->finished_rows > 0 && !finished_ones_too))
         return;
     char message[DF_MESSAGE_SIZE]; /* a clean-up never hides the error before it */
     df_message_get(message);
-    (void)df_folder_remove(shards->folder);
+    (void)df_parts_clear(&shards->parts);
     df_message_set(message);
 }
 

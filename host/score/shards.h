@@ -4,23 +4,24 @@
 #ifndef DF_SCORE_SHARDS_H
 #define DF_SCORE_SHARDS_H
 
+#include "base/parts.h"
 #include "score/deepfool.h"
 
 struct df_shards {
-    char *folder;
-    int64_t begin, end;   /* rows of the job */
-    int64_t first, count; /* shard numbers */
-    int32_t rank, size;   /* shard i of the job belongs to rank i % size */
-    bool *finished;       /* [count] */
+    struct df_parts parts; /* OUT.parts */
+    int64_t begin, end;    /* rows of the job */
+    int64_t first, count;  /* shard numbers */
+    int32_t rank, size;    /* shard i of the job belongs to rank i % size */
+    bool *finished;        /* [count] */
     int64_t finished_rows;
-    const struct df_scores_head *head; /* borrowed: written into every shard */
+    struct df_scores_head *head; /* borrowed: written into every shard; told what it is mixed with */
 };
-/* Look at what is there. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
+/* Hold OUT.parts and look at what is there. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
  * difference; with force it is removed together with the others. Stale temporaries are removed. */
-dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_scores_head *head,
+dfal_status df_shards_open(struct df_shards *shards, const char *out_path, struct df_scores_head *head,
                            int64_t begin, int64_t end, bool allow_mixed, bool force);
 void df_shards_close(struct df_shards *shards);
-/* Remove the folder when it holds no finished shard, or in any case. */
+/* Remove the shards when none is finished, or in any case. */
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
 dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_scores *scores);

@@ -3,7 +3,6 @@
 #include "store/hdf5_file.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/hdf5_driver.h"
@@ -20,15 +20,15 @@
 /* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
  * caller's own error printing and plugin settings are put back when it is let go. */
 static struct {
-    pthread_mutex_t mutex;
+    struct df_lock lock;
     H5E_auto2_t print;
     void *print_data;
     unsigned plugins;
-} h5_lock = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} h5_lock = {.lock = DF_LOCK_STATIC};
 
 void df_h5_lock(void)
 {
-    pthread_mutex_lock(&h5_lock.mutex);
+    df_lock_take(&h5_lock.lock);
     h5_lock.print = NULL;
     h5_lock.print_data = NULL;
     h5_lock.plugins = 0;
@@ -42,7 +42,7 @@ void df_h5_unlock(void)
 {
     H5PLset_loading_state(h5_lock.plugins);
     H5Eset_auto2(H5E_DEFAULT, h5_lock.print, h5_lock.print_data);
-    pthread_mutex_unlock(&h5_lock.mutex);
+    df_lock_release(&h5_lock.lock);
 }
 
 /* The first entry of an upward walk is the innermost: what really happened. */

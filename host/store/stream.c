@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/stream.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
+#include "base/lock.h"
 #include "base/memory.h"
 
 enum { BLOCK_BYTES = 4 << 20, BLOCK_ROWS = 64, BLOCKS = 2 };
@@ -69,10 +68,9 @@ struct df_row_stream {
     bool dry, stop;
     dfal_status status;
     char message[DF_MESSAGE_SIZE];
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    pthread_t thread;
-    bool started;
+    struct df_lock lock;
+    struct df_signal changed;
+    struct df_thread thread;
 };
 
 /* Collect rows until the block is full or the source dry. */
@@ -81,9 +79,9 @@ static dfal_status claim(struct df_row_stream *stream, struct block *block)
     block->count = block->taken = 0;
     while (block->count < stream->block_rows) {
         if (stream->run_begin == stream->run_end) {
-            pthread_mutex_lock(&stream->lock);
+            df_lock_take(&stream->lock);
             dfal_status status = stream->source->next(stream->source, &stream->run_begin, &stream->run_end);
-            pthread_mutex_unlock(&stream->lock);
+            df_lock_release(&stream->lock);
             DF_TRY(status);
             if (stream->run_begin == stream->run_end)
                 break;
@@ -99,17 +97,17 @@ static void *read_ahead(void *argument)
     struct df_row_stream *stream = argument;
     for (bool more = true; more;) {
         struct block *block = &stream->block[stream->write];
-        pthread_mutex_lock(&stream->lock);
+        df_lock_take(&stream->lock);
         while (block->full && !stream->stop)
-            pthread_cond_wait(&stream->changed, &stream->lock);
+            df_signal_wait(&stream->changed, &stream->lock);
         more = !stream->stop;
-        pthread_mutex_unlock(&stream->lock);
+        df_lock_release(&stream->lock);
         if (!more)
             break;
         dfal_status status = claim(stream, block);
         if (status == DFAL_OK && block->count)
             status = df_pool_gather(stream->pool, block->raw, block->index, block->count);
-        pthread_mutex_lock(&stream->lock);
+        df_lock_take(&stream->lock);
         more = status == DFAL_OK && block->count > 0;
         if (status != DFAL_OK) {
             stream->status = status;
@@ -118,24 +116,10 @@ static void *read_ahead(void *argument)
         block->full = more;
         stream->dry = !more;
         stream->write = (stream->write + 1) % BLOCKS;
-        pthread_cond_broadcast(&stream->changed);
-        pthread_mutex_unlock(&stream->lock);
+        df_signal_all(&stream->changed);
+        df_lock_release(&stream->lock);
     }
     return NULL;
-}
-
-/* The thread takes no signal: the caller's handlers run where the caller waits. */
-static dfal_status start(struct df_row_stream *stream)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&stream->thread, NULL, read_ahead, stream);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-        DF_FAIL(DFAL_E_MEMORY, "%s: no thread to read ahead: %s", stream->pool->path, strerror(error));
-    stream->started = true;
-    return DFAL_OK;
 }
 
 dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source)
@@ -144,8 +128,8 @@ dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, str
     struct df_row_stream *stream;
     *out = NULL;
     DF_TRY(df_alloc(&stream, 1, sizeof *stream));
-    pthread_mutex_init(&stream->lock, NULL);
-    pthread_cond_init(&stream->changed, NULL);
+    df_lock_begin(&stream->lock);
+    df_signal_begin(&stream->changed);
     stream->pool = pool;
     stream->source = source;
     stream->row_bytes = df_pool_row_bytes(pool);
@@ -157,7 +141,7 @@ dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, str
         DF_TRY_TO(done, status, df_alloc(&stream->block[i].raw, stream->block_rows, stream->row_bytes));
         DF_TRY_TO(done, status, df_alloc(&stream->block[i].index, stream->block_rows, sizeof(int64_t)));
     }
-    status = start(stream);
+    status = df_thread_start(&stream->thread, read_ahead, stream);
 done:
     if (status == DFAL_OK)
         *out = stream;
@@ -171,11 +155,11 @@ dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw,
 {
     dfal_status status = DFAL_OK;
     *count = 0;
-    pthread_mutex_lock(&stream->lock);
+    df_lock_take(&stream->lock);
     while (*count < max) {
         struct block *block = &stream->block[stream->read];
         while (!block->full && !stream->dry)
-            pthread_cond_wait(&stream->changed, &stream->lock);
+            df_signal_wait(&stream->changed, &stream->lock);
         if (!block->full) {
             /* Rows read before the error are handed out first: the error comes with the next call. */
             status = *count ? DFAL_OK : stream->status;
@@ -193,10 +177,10 @@ dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw,
         if (block->taken == block->count) {
             block->full = false;
             stream->read = (stream->read + 1) % BLOCKS;
-            pthread_cond_broadcast(&stream->changed);
+            df_signal_all(&stream->changed);
         }
     }
-    pthread_mutex_unlock(&stream->lock);
+    df_lock_release(&stream->lock);
     return status;
 }
 
@@ -204,18 +188,18 @@ void df_stream_close(struct df_row_stream *stream)
 {
     if (!stream)
         return;
-    if (stream->started) {
-        pthread_mutex_lock(&stream->lock);
+    if (stream->thread.started) {
+        df_lock_take(&stream->lock);
         stream->stop = true;
-        pthread_cond_broadcast(&stream->changed);
-        pthread_mutex_unlock(&stream->lock);
-        pthread_join(stream->thread, NULL);
+        df_signal_all(&stream->changed);
+        df_lock_release(&stream->lock);
+        df_thread_join(&stream->thread);
     }
     for (int i = 0; i < BLOCKS; i++) {
         df_free(stream->block[i].raw);
         df_free(stream->block[i].index);
     }
-    pthread_cond_destroy(&stream->changed);
-    pthread_mutex_destroy(&stream->lock);
+    df_signal_end(&stream->changed);
+    df_lock_end(&stream->lock);
     df_free(stream);
 }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/parts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+static bool ends_or_is_temporary(const char *rest)
+{
+    return *rest == 0 || strncmp(rest, ".tmp.", 5) == 0;
+}
+
+bool df_parts_is_numbered(const char *name)
+{
+    const size_t digits = strspn(name, "0123456789");
+    return digits >= 6 && strncmp(name + digits, ".h5", 3) == 0 && ends_or_is_temporary(name + digits + 3);
+}
+
+/* Names of any job's parts: those that may be removed. */
+static bool is_part(const char *name)
+{
+    return df_parts_is_numbered(name) ||
+           (strncmp(name, "state.h5", 8) == 0 && ends_or_is_temporary(name + 8));
+}
+
+typedef dfal_status visit_fn(const struct df_parts *parts, const char *name, void *user);
+
+static dfal_status visit(const struct df_parts *parts, visit_fn *each, void *user)
+{
+    int fd = dup(parts->fd);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (!directory) {
+        int error = errno;
+        if (fd >= 0)
+            close(fd);
+        return df_fail_errno(error, true, parts->folder, "reading the folder");
+    }
+    rewinddir(directory); /* the copy shares its position */
+    dfal_status status = DFAL_OK;
+    for (struct dirent *entry; status == DFAL_OK && (entry = readdir(directory));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            status = each(parts, entry->d_name, user);
+    closedir(directory);
+    return status;
+}
+
+struct kind {
+    bool (*ours)(const char *name);
+    const char *whose;
+    bool force;
+};
+
+static dfal_status check(const struct df_parts *parts, const char *name, void *user)
+{
+    const struct kind *kind = user;
+    if (kind->ours(name))
+        return DFAL_OK;
+    if (!is_part(name))
+        DF_FAIL(DFAL_E_EXISTS,
+                "%s holds '%s', which dfal did not write, expected %s or nothing: move it away, or choose "
+                "another output",
+                parts->folder, name, kind->whose);
+    if (!kind->force)
+        DF_FAIL(DFAL_E_CONFIG,
+                "%s holds '%s', unfinished work of another job, expected %s; --force starts anew",
+                parts->folder, name, kind->whose);
+    return DFAL_OK;
+}
+
+static dfal_status remove_foreign(const struct df_parts *parts, const char *name, void *user)
+{
+    const struct kind *kind = user;
+    if (!kind->ours(name) && unlinkat(parts->fd, name, 0) != 0 && errno != ENOENT)
+        return df_fail_errno(errno, true, parts->folder, "removing another job's parts");
+    return DFAL_OK;
+}
+
+static dfal_status remove_part(const struct df_parts *parts, const char *name, void *user)
+{
+    (void)user;
+    if (is_part(name) && unlinkat(parts->fd, name, 0) != 0 && errno != ENOENT)
+        return df_fail_errno(errno, true, parts->folder, "removing finished parts");
+    return DFAL_OK;
+}
+
+/* Open and lock; *gone: whoever held it last has removed the folder meanwhile. */
+static dfal_status hold(struct df_parts *parts, bool *gone)
+{
+    struct stat held, named;
+    *gone = false;
+    DF_TRY(df_folder_create(parts->folder));
+    parts->fd = open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parts->fd < 0 && errno == ENOENT) {
+        *gone = true;
+        return DFAL_OK;
+    }
+    if (parts->fd < 0)
+        return df_fail_errno(errno, true, parts->folder, "opening the folder");
+    /* No harm where a file system has no locks. */
+    if (flock(parts->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        DF_FAIL(DFAL_E_EXISTS, "%s: another process is working on this output, expected an output of its own",
+                parts->folder);
+    *gone = fstat(parts->fd, &held) != 0 || stat(parts->folder, &named) != 0 || held.st_ino != named.st_ino ||
+            held.st_dev != named.st_dev;
+    return DFAL_OK;
+}
+
+static void let_go(struct df_parts *parts)
+{
+    if (parts->fd >= 0)
+        close(parts->fd);
+    parts->fd = -1;
+}
+
+dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*ours)(const char *name),
+                          const char *whose, bool force)
+{
+    struct kind kind = {ours, whose, force};
+    bool gone = true;
+    dfal_status status;
+    *parts = DF_PARTS_NONE;
+    DF_TRY(df_format(&parts->folder, "%s.parts", out_path));
+    while (gone) {
+        let_go(parts);
+        DF_TRY_TO(done, status, hold(parts, &gone));
+    }
+    DF_TRY_TO(done, status, visit(parts, check, &kind));
+    if (force)
+        status = visit(parts, remove_foreign, &kind);
+done:
+    if (status != DFAL_OK) {
+        let_go(parts);
+        df_free(parts->folder);
+        parts->folder = NULL;
+    }
+    return status;
+}
+
+dfal_status df_parts_clear(const struct df_parts *parts)
+{
+    return visit(parts, remove_part, NULL);
+}
+
+void df_parts_close(struct df_parts *parts)
+{
+    if (parts->fd >= 0)
+        (void)rmdir(parts->folder); /* still held: nobody else has put anything into it */
+    let_go(parts);
+    df_free(parts->folder);
+    *parts = DF_PARTS_NONE;
+}

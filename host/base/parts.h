@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OUT.parts: the folder of finished work beside an unfinished output. One process at a time holds it, and nothing
+ * that dfal did not write is ever removed from it. */
+#ifndef DF_BASE_PARTS_H
+#define DF_BASE_PARTS_H
+
+#include "base/status.h"
+
+struct df_parts {
+    char *folder; /* OUT.parts */
+    int fd;       /* the folder, under flock; -1: not open */
+};
+#define DF_PARTS_NONE ((struct df_parts){.fd = -1})
+
+/* NNNNNN.h5, six digits or more, and its temporaries: the part names of a job cut into rows. */
+bool df_parts_is_numbered(const char *name);
+/* Create or find OUT.parts and hold it until it is closed. ours tells the names this kind of job writes, whose is
+ * "a score's shards". force removes an earlier dfal job's parts of another kind.
+ * Errors   E_EXISTS another process holds it, or it holds a file dfal never writes; E_CONFIG parts of another kind
+ *          of job without force; E_IO */
+dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*ours)(const char *name),
+                          const char *whose, bool force);
+/* Remove every part, temporaries too; the folder goes when it is closed. */
+dfal_status df_parts_clear(const struct df_parts *parts);
+/* Let go; a folder without parts is removed. */
+void df_parts_close(struct df_parts *parts);
+
+#endif
