@@ -396,38 +396,22 @@ static void test_head_compare(void **state)
     test_error(df_scores_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG, "seed 2");
 }
 
-static void test_order(void **state)
+/* What was continued or joined under --allow-mixed says so, and is taken on only by the same word. */
+static void test_mixed(void **state)
 {
     (void)state;
-    struct df_scores scores;
-    test_ok(df_scores_alloc(&scores, 9));
-    const uint8_t status[9] = {DFAL_SCORE_PRUNED, DFAL_SCORE_OK,        DFAL_SCORE_MAX_ITER,
-                               DFAL_SCORE_TIE,    DFAL_SCORE_OK,        DFAL_SCORE_NONFINITE,
-                               DFAL_SCORE_OK,     DFAL_SCORE_ZERO_GRAD, DFAL_SCORE_MAX_ITER};
-    const float margin[9] = {0, 2, 1, 0, 2, INFINITY, 1, INFINITY, 0.5F};
-    for (int i = 0; i < 9; i++) {
-        scores.status[i] = status[i];
-        scores.margin[i] = margin[i];
-        scores.index[i] = 8 - i; /* a later row of the file may stand earlier in the pool */
-    }
-    int64_t order[9], count;
-    const int64_t last[9] = {3, 6, 4, 1, 8, 2, 7, 5, 0}, keep[9] = {3, 8, 6, 2, 4, 1, 7, 5, 0},
-                  exclude[7] = {3, 6, 4, 1, 7, 5, 0};
-    test_ok(df_scores_order(order, &count, &scores, "last"));
-    assert_int_equal(count, 9);
-    assert_memory_equal(order, last, sizeof last);
-    test_ok(df_scores_order(order, &count, &scores, "keep"));
-    assert_int_equal(count, 9);
-    scores.index[2] = 0; /* equal margins: rows 6 and 2 by index */
-    scores.index[6] = 1;
-    test_ok(df_scores_order(order, &count, &scores, "keep"));
-    const int64_t swapped[9] = {3, 8, 2, 6, 4, 1, 7, 5, 0};
-    assert_memory_equal(order, swapped, sizeof keep);
-    test_ok(df_scores_order(order, &count, &scores, "exclude"));
-    assert_int_equal(count, 7);
-    assert_memory_equal(order, exclude, sizeof exclude);
-    test_error(df_scores_order(order, &count, &scores, "first"), DFAL_E_USAGE, "first");
-    df_scores_clear(&scores);
+    struct df_scores_head ours = make_head(), theirs = make_head();
+    df_scores_head_mix(&ours, &theirs);
+    assert_string_equal(ours.mixed, "");
+    strcpy(ours.isa, "avx2");
+    strcpy(theirs.isa, "avx512");
+    df_scores_head_mix(&ours, &theirs);
+    assert_string_equal(ours.mixed, "isa: avx512, avx2");
+    struct df_scores_head next = make_head();
+    df_scores_head_mix(&next, &ours);
+    assert_string_equal(next.mixed, "isa: avx512, avx2");
+    test_error(df_scores_head_compare(&next, &next, false, "x.h5"), DFAL_E_CONFIG, "isa: avx512, avx2");
+    test_ok(df_scores_head_compare(&next, &next, true, "x.h5"));
 }
 
 /* ---- Networks and tables ---------------------------------------------------------------------- */
@@ -661,7 +645,7 @@ int main(void)
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_scores_round_trip),
         cmocka_unit_test(test_head_compare),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_network_round_trip),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_streams),

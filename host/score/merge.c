@@ -87,8 +87,13 @@ static dfal_status read_heads(struct part *parts, const char *const *paths, int3
         parts[i].path = paths[i];
         DF_TRY(df_scores_read(paths[i], &parts[i].head, NULL));
     }
-    for (int32_t i = 1; i < count; i++)
+    for (int32_t i = 0; i < count; i++)
         DF_TRY(df_scores_head_compare(&parts[0].head, &parts[i].head, allow_mixed, paths[i]));
+    for (int32_t i = 1; i < count; i++)
+        if (parts[i].head.adversarial != parts[0].head.adversarial)
+            DF_FAIL(DFAL_E_CONFIG,
+                    "%s was made with --adversarial %" PRId64 ", expected %" PRId64 " as in %s", paths[i],
+                    parts[i].head.adversarial, parts[0].head.adversarial, paths[0]);
     if (count > 1 && parts[0].head.shard_count > 0)
         DF_TRY(check_shard_numbers(parts, count));
     else if (parts[0].head.shard_count > 1)
@@ -106,6 +111,8 @@ static dfal_status joined_head(struct df_scores_head *head, const struct part *p
     head->configuration = head->command_line = head->network_path = head->pool_path = NULL;
     head->range_end = parts[count - 1].head.range_end;
     head->shard = head->shard_count = 0;
+    for (int32_t i = 0; i < count; i++)
+        df_scores_head_mix(head, &parts[i].head);
     DF_TRY(df_strdup(&head->configuration, parts[0].head.configuration));
     DF_TRY(df_strdup(&head->command_line, command_line ? command_line : ""));
     if (parts[0].head.network_path)
@@ -157,24 +164,26 @@ static int32_t nearest_part(const struct part *parts, const int64_t *next, int32
     return best;
 }
 
-/* The Q closest of all parts are among the Q closest of each. A part with none spoils that: said, and none written. */
-static dfal_status join_images(struct dfal_context *context, struct df_scores_writer *writer,
-                               const struct part *parts, int32_t count)
+/* Every part was asked for the same Q: the Q closest of all are among the Q closest of each. */
+static dfal_status join_images(struct df_scores_writer *writer, const struct part *parts, int32_t count)
 {
-    int64_t most = 0;
-    const struct part *without = NULL;
+    const struct part *shown = NULL;
+    int64_t all = 0;
     for (int32_t i = 0; i < count; i++) {
-        most = parts[i].images > most ? parts[i].images : most;
-        without = parts[i].images == 0 ? &parts[i] : without;
+        all += parts[i].images;
+        if (parts[i].images && !shown)
+            shown = &parts[i];
+        if (parts[i].images && memcmp(&parts[i].shape, &shown->shape, sizeof shown->shape) != 0)
+            DF_FAIL(DFAL_E_SHAPE,
+                    "%s has adversarial images of %" PRId64 "x%" PRId64 "x%" PRId64 ", expected %" PRId64
+                    "x%" PRId64 "x%" PRId64 " as in %s",
+                    parts[i].path, parts[i].shape.c, parts[i].shape.h, parts[i].shape.w, shown->shape.c,
+                    shown->shape.h, shown->shape.w, shown->path);
     }
-    if (most == 0)
+    if (!shown)
         return DFAL_OK;
-    if (without) {
-        df_say(context, DFAL_WARNING, "merge.adversarial", DF_FIELDS(DF_TEXT("shard", without->path)),
-               "%s has no adversarial images, others have: none are joined", without->path);
-        return DFAL_OK;
-    }
-    const int64_t size = df_shape_size(parts[0].shape);
+    const int64_t asked = parts[0].head.adversarial, most = all < asked ? all : asked;
+    const int64_t size = df_shape_size(shown->shape);
     int64_t *next = NULL, *rows = NULL, joined = 0;
     float *samples = NULL;
     dfal_status status;
@@ -186,7 +195,7 @@ static dfal_status join_images(struct dfal_context *context, struct df_scores_wr
         memcpy(samples + joined * size, parts[i].samples + next[i] * size, (size_t)size * sizeof *samples);
         rows[joined] = parts[i].rows[next[i]++];
     }
-    status = df_scores_adversarial(writer, samples, rows, joined, parts[0].shape);
+    status = df_scores_adversarial(writer, samples, rows, joined, shown->shape);
 done:
     df_free(next);
     df_free(rows);
@@ -238,7 +247,7 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
         DF_TRY_TO(done, status, df_context_check_stop(context));
         DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force));
     }
-    DF_TRY_TO(done, status, join_images(context, writer, parts, shard_count));
+    DF_TRY_TO(done, status, join_images(writer, parts, shard_count));
     status = df_scores_finish(writer);
     writer = NULL;
     if (status == DFAL_OK)

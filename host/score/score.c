@@ -115,6 +115,7 @@ static dfal_status fill_head(struct job *job, const char *network, const char *p
     head->shard = job->options->shard;
     head->shard_count = job->options->shard_count;
     head->units_raw = job->deepfool.units_raw;
+    head->adversarial = job->options->adversarial;
     DF_TRY(df_score_rows(&head->range_begin, &head->range_end, job->options, job->pool->count));
     DF_TRY(df_deepfool_to_json(&head->configuration, &job->deepfool, job->options->unconverged));
     const char *line = job->context->options.command_line;

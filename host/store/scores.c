@@ -121,6 +121,17 @@ static dfal_status compare_text(const char *path, const char *key, const char *t
     return strcmp(theirs, ours) == 0 ? DFAL_OK : fail_difference(path, key, theirs, ours);
 }
 
+/* The arithmetic identity, key by key. */
+enum { IDENTITY_KEYS = 6 };
+static const char *const identity_keys[IDENTITY_KEYS] = {"dfal_version", "backend",   "engine",
+                                                         "isa",          "precision", "library"};
+static const char *identity(const struct df_scores_head *head, int key)
+{
+    const char *const values[IDENTITY_KEYS] = {head->version, head->backend,   head->engine,
+                                               head->isa,     head->precision, head->library};
+    return values[key];
+}
+
 dfal_status df_scores_head_compare(const struct df_scores_head *ours, const struct df_scores_head *theirs,
                                    bool allow_mixed, const char *path)
 {
@@ -135,12 +146,25 @@ dfal_status df_scores_head_compare(const struct df_scores_head *ours, const stru
                 (unsigned long long)theirs->seed, (unsigned long long)ours->seed);
     if (allow_mixed)
         return DFAL_OK;
-    DF_TRY(compare_text(path, "dfal_version", theirs->version, ours->version));
-    DF_TRY(compare_text(path, "backend", theirs->backend, ours->backend));
-    DF_TRY(compare_text(path, "engine", theirs->engine, ours->engine));
-    DF_TRY(compare_text(path, "isa", theirs->isa, ours->isa));
-    DF_TRY(compare_text(path, "precision", theirs->precision, ours->precision));
-    return compare_text(path, "library", theirs->library, ours->library);
+    if (theirs->mixed[0])
+        DF_FAIL(DFAL_E_CONFIG,
+                "%s is mixed (%s), expected one arithmetic (--allow-mixed takes it all the same)", path,
+                theirs->mixed);
+    for (int k = 0; k < IDENTITY_KEYS; k++)
+        DF_TRY(compare_text(path, identity_keys[k], identity(theirs, k), identity(ours, k)));
+    return DFAL_OK;
+}
+
+void df_scores_head_mix(struct df_scores_head *ours, const struct df_scores_head *theirs)
+{
+    if (theirs->mixed[0]) {
+        memcpy(ours->mixed, theirs->mixed, sizeof ours->mixed);
+        return;
+    }
+    for (int k = 0; k < IDENTITY_KEYS && !ours->mixed[0]; k++)
+        if (strcmp(identity(theirs, k), identity(ours, k)) != 0)
+            snprintf(ours->mixed, sizeof ours->mixed, "%s: %.60s, %.60s", identity_keys[k],
+                     identity(theirs, k), identity(ours, k));
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -165,6 +189,9 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
     DF_TRY(df_h5_get_short(h5, "library", head->library, sizeof head->library));
     DF_TRY(df_h5_get_short(h5, "device", head->device, sizeof head->device));
     DF_TRY(df_h5_get_short(h5, "units", units, sizeof units));
+    DF_TRY(df_h5_get_short(h5, "mixed", head->mixed, sizeof head->mixed));
+    if (H5Aexists(h5->file, "adversarial") > 0)
+        DF_TRY(df_h5_get_one(h5, "adversarial", &head->adversarial, 0, INT64_MAX));
     DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &head->configuration));
     DF_TRY(df_h5_get_text(h5, h5->file, "command_line", &head->command_line));
     DF_TRY(df_h5_get_text(h5, h5->file, "network", &head->network_path));
@@ -274,59 +301,4 @@ dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct
             df_scores_clear(scores);
     }
     return status;
-}
-
-/* ---- Order ---------------------------------------------------------------------------------- */
-
-static const int32_t rank_group[DFAL_SCORE_STATUS_COUNT] = {
-#define X(name, value, group) [value] = group,
-    DFAL_SCORE_STATUS_LIST(X)
-#undef X
-};
-
-struct ranking {
-    const struct df_scores *scores;
-    bool keep;
-};
-
-static int32_t group_of(const struct ranking *ranking, int64_t row)
-{
-    int32_t status = ranking->scores->status[row];
-    if (status >= DFAL_SCORE_STATUS_COUNT)
-        return DFAL_SCORE_STATUS_COUNT;
-    return ranking->keep && status == DFAL_SCORE_MAX_ITER ? 0 : rank_group[status];
-}
-
-/* Group, margin, index of the pool; a margin that is not a number comes last of its group. */
-static int by_rank(const void *a, const void *b, void *user)
-{
-    const struct ranking *ranking = user;
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    int32_t gx = group_of(ranking, x), gy = group_of(ranking, y);
-    if (gx != gy)
-        return gx < gy ? -1 : 1;
-    float mx = ranking->scores->margin[x], my = ranking->scores->margin[y];
-    if (isnan(mx) != isnan(my))
-        return isnan(mx) ? 1 : -1;
-    if (mx < my || mx > my)
-        return mx < my ? -1 : 1;
-    int64_t ix = ranking->scores->index[x], iy = ranking->scores->index[y];
-    return ix < iy ? -1 : ix > iy;
-}
-
-dfal_status df_scores_order(int64_t *order, int64_t *count_out, const struct df_scores *scores,
-                            const char *unconverged)
-{
-    struct ranking ranking = {scores, strcmp(unconverged, "keep") == 0};
-    bool exclude = strcmp(unconverged, "exclude") == 0;
-    *count_out = 0;
-    if (!ranking.keep && !exclude && strcmp(unconverged, "last") != 0)
-        DF_FAIL(DFAL_E_USAGE, "unconverged is '%s', expected last, keep or exclude", unconverged);
-    int64_t count = 0;
-    for (int64_t i = 0; i < scores->count; i++)
-        if (!exclude || scores->status[i] != DFAL_SCORE_MAX_ITER)
-            order[count++] = i;
-    qsort_r(order, (size_t)count, sizeof *order, by_rank, &ranking);
-    *count_out = count;
-    return DFAL_OK;
 }

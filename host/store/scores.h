@@ -29,15 +29,20 @@ struct df_scores_head {
     uint64_t seed;
     int64_t pool_count, range_begin, range_end;
     int32_t shard, shard_count;
+    int64_t adversarial; /* Q asked for: not compared, a continued job may ask for another */
     bool units_raw;
+    char mixed[160]; /* "isa: avx2, avx512": rows of several arithmetics, by --allow-mixed; "" else */
 };
 void df_scores_head_clear(struct df_scores_head *head);
 dfal_status df_scores_alloc(struct df_scores *scores, int64_t count);
 void df_scores_clear(struct df_scores *scores);
 /* E_CONFIG naming the first difference; the arithmetic identity (version, backend, engine, isa, precision,
- * library) is passed over when allow_mixed. */
+ * library) is passed over when allow_mixed, else theirs must not be mixed. */
 dfal_status df_scores_head_compare(const struct df_scores_head *ours, const struct df_scores_head *theirs,
                                    bool allow_mixed, const char *path);
+
+/* Note in ours that rows made as theirs says stand among its own. */
+void df_scores_head_mix(struct df_scores_head *ours, const struct df_scores_head *theirs);
 
 /* A finished shard: rows [begin, begin + scores->count). Written atomically. */
 dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
@@ -55,10 +60,5 @@ dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *
                                   int64_t q, struct df_shape shape);
 dfal_status df_scores_finish(struct df_scores_writer *writer); /* complete = 1, publish; frees the writer */
 void df_scores_abandon(struct df_scores_writer *writer);
-
-/* Order of a scores file: group of the status, margin, index (deepfool.md). order [count]. unconverged:
- * "last", "keep" (MAX_ITER ranks with OK), "exclude" (left out: *count_out is smaller). */
-dfal_status df_scores_order(int64_t *order, int64_t *count_out, const struct df_scores *scores,
-                            const char *unconverged);
 
 #endif

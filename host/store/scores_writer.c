@@ -35,13 +35,15 @@ static dfal_status write_head(struct df_h5 *h5, const struct df_scores_head *hea
         {"command_line", head->command_line},
         {"network", head->network_path},
         {"pool", head->pool_path},
+        {"mixed", head->mixed[0] ? head->mixed : NULL},
     };
     const struct {
         const char *name;
         int64_t value;
     } integers[] = {
-        {"pool_count", head->pool_count}, {"range_begin", head->range_begin}, {"range_end", head->range_end},
-        {"shard", head->shard},           {"shard_count", head->shard_count},
+        {"pool_count", head->pool_count},   {"range_begin", head->range_begin},
+        {"range_end", head->range_end},     {"shard", head->shard},
+        {"shard_count", head->shard_count}, {"adversarial", head->adversarial},
     };
     DF_TRY(df_h5_stamp(h5, "dfal-scores"));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

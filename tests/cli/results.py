@@ -165,6 +165,19 @@ def shards(dfal):
     if isa != "avx2":
         dfal.refuses(78, "merge", "part1.h5", "avx2.h5", "part3.h5", "-o", "bad.h5", says="isa")
         dfal.run("-q", "--allow-mixed", "merge", "part1.h5", "avx2.h5", "part3.h5", "-o", "mixed.h5")
+        with h5py.File(dfal.at("mixed.h5")) as file:
+            check("avx2" in file.attrs["mixed"] and isa in file.attrs["mixed"], "the mixture is not recorded")
+        dfal.refuses(78, "merge", "mixed.h5", "-o", "bad.h5", says=("mixed.h5", "--allow-mixed"))
+    for number, images in ((1, 5), (2, 1)):
+        dfal.run("-q", "score", "net.h5", "pool.h5", "-o", f"q{number}.h5", "--shard", f"{number}/2",
+                 "--adversarial", str(images))
+    dfal.refuses(78, "merge", "q1.h5", "q2.h5", "-o", "bad.h5", says=("q2.h5", "--adversarial 1", "5"))
+    with h5py.File(dfal.at("q2.h5"), "r+") as file:
+        file.attrs["adversarial"] = 5
+        del file["adversarial/samples"]
+        file["adversarial/samples"] = np.zeros((1, 1, 1, 1), np.float32)
+    dfal.refuses(65, "merge", "q1.h5", "q2.h5", "-o", "bad.h5", says=("q2.h5", "1x1x1"))
+    check(not os.path.exists(dfal.at("bad.h5")), "a refused merge left an output")
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "range.h5", "--range", "100:200")
     with h5py.File(dfal.at("whole.h5")) as a, h5py.File(dfal.at("range.h5")) as b:
         check(np.array_equal(b["index"][()], np.arange(100, 200)), "--range 100:200 holds other rows")
