@@ -162,6 +162,21 @@ static bool same_bits(const struct df_margin *a, const struct df_margin *b)
            a->first_margin == b->first_margin && a->logit_gap == b->logit_gap;
 }
 
+/* Error of a row, INFINITY where its classes differ; the result's figures take it in. */
+static double judge(const struct df_margin *a, const struct df_margin *b, const struct df_deepfool *deepfool,
+                    struct dfal_verify_result *result)
+{
+    const bool rounded = ended_on_boundary(a, b, deepfool);
+    const bool classes = rounded || same_classes(a, b);
+    /* dfal2018: the margin of the one that did not flip is infinite */
+    const bool comparable = !rounded || (isfinite(a->margin) && isfinite(b->margin));
+    const double margin = comparable ? relative_error(a->margin, b->margin) : 0;
+    if (margin > result->largest_relative_error)
+        result->largest_relative_error = margin;
+    result->disagreements += !classes;
+    return classes ? fmax(margin, error_at_start(a, b)) : (double)INFINITY;
+}
+
 /* Mark the rows that differ; give how many and, in *worst, the one with the largest error. */
 static int64_t compare(struct comparison *c, const struct df_deepfool *deepfool,
                        struct dfal_verify_result *result, int64_t *worst)
@@ -169,17 +184,8 @@ static int64_t compare(struct comparison *c, const struct df_deepfool *deepfool,
     int64_t differing = 0;
     double largest = -1;
     for (int64_t i = 0; i < c->count; i++) {
-        const struct df_margin *a = &c->stored[i], *b = &c->again[i];
-        const bool rounded = ended_on_boundary(a, b, deepfool);
-        const bool classes = rounded || same_classes(a, b);
-        /* dfal2018: the margin of the one that did not flip is infinite */
-        const bool comparable = !rounded || (isfinite(a->margin) && isfinite(b->margin));
-        const double margin = comparable ? relative_error(a->margin, b->margin) : 0;
-        const double error = fmax(margin, error_at_start(a, b));
-        if (margin > result->largest_relative_error)
-            result->largest_relative_error = margin;
-        result->disagreements += !classes;
-        c->differs[i] = !classes || error > tolerance;
+        const double error = judge(&c->stored[i], &c->reference[i], deepfool, result);
+        c->differs[i] = error > tolerance;
         differing += c->differs[i];
         if (c->differs[i] && error > largest) {
             largest = error;
@@ -193,7 +199,7 @@ static int64_t compare(struct comparison *c, const struct df_deepfool *deepfool,
 static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison *c,
                           struct dfal_context *context, const struct df_scores_head *head,
                           const struct df_network *network, struct df_pool *pool,
-                          const struct df_deepfool *deepfool)
+                          const struct df_deepfool *deepfool, struct dfal_verify_result *result)
 {
     struct df_device *device = NULL;
     DF_TRY(df_context_device(context, &device));
@@ -208,9 +214,16 @@ static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison 
         else if (c->differs[i])
             left = i;
     }
+    if (excused > 1 + c->count / 50)
+        return DFAL_OK;
     *worst = left;
-    if (excused <= 1 + c->count / 50)
-        *differing -= excused;
+    *differing -= excused;
+    result->excused = excused;
+    result->largest_relative_error = 0;
+    result->disagreements = 0;
+    for (int64_t i = 0; i < c->count; i++)
+        if (!(c->differs[i] && same_bits(&c->stored[i], &c->again[i])))
+            (void)judge(&c->stored[i], &c->reference[i], deepfool, result);
     return DFAL_OK;
 }
 
@@ -269,10 +282,11 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
         goto done;
     DF_TRY_TO(done, status, df_device_open(&device, "ref64", "auto", context->threads));
     DF_TRY_TO(done, status, recompute(&c, context, device, network, pool, &deepfool, false));
-    differing = compare(&c, &deepfool, result, &worst);
     memcpy(c.reference, c.again, (size_t)c.count * sizeof *c.reference);
+    differing = compare(&c, &deepfool, result, &worst);
     if (differing > 0)
-        DF_TRY_TO(done, status, excuse(&differing, &worst, &c, context, &head, network, pool, &deepfool));
+        DF_TRY_TO(done, status,
+                  excuse(&differing, &worst, &c, context, &head, network, pool, &deepfool, result));
     if (differing > 0)
         status =
             df_fail(DFAL_E_DATA,
