@@ -22,6 +22,16 @@ bool df_model_exists(const char *name)
     return find(name) != NULL;
 }
 
+dfal_status df_model_check(const char *name)
+{
+    if (find(name) || strpbrk(name, "/."))
+        return DFAL_OK;
+    const char *nearest = df_nearest(name, df_model_names, MODEL_COUNT);
+    DF_FAIL(DFAL_E_USAGE,
+            "No built-in network is named '%s'%s%s%s, expected lenet5, vgg8 or the path of a network file",
+            name, nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'" : "");
+}
+
 static dfal_status add_layer(struct df_network *network, const struct df_model_layer *layer)
 {
     int32_t index, input = network->node_count - 1; /* DF_INPUT for the first */
@@ -45,9 +55,8 @@ dfal_status df_model_create(struct df_network **out, const char *name, struct df
     *out = NULL;
     const struct df_model *model = find(name);
     if (!model) {
-        const char *nearest = df_nearest(name, df_model_names, MODEL_COUNT);
-        DF_FAIL(DFAL_E_USAGE, "No built-in network is named '%s'%s%s%s, there are lenet5 and vgg8", name,
-                nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'" : "");
+        DF_TRY(df_model_check(name));
+        DF_FAIL(DFAL_E_INTERNAL, "'%s' is the name of a file, expected a built-in network's", name);
     }
     if (input.h < model->smallest || input.w < model->smallest)
         DF_FAIL(DFAL_E_SHAPE, "%s gets inputs of %lldx%lld pixels, expected at least %dx%d", name,

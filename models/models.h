@@ -10,6 +10,8 @@
 dfal_status df_model_create(struct df_network **out, const char *name, struct df_shape input,
                             int32_t class_count);
 bool df_model_exists(const char *name);
+/* A bare name, without '/' or '.', has to be a model's. Errors   E_USAGE names the nearest */
+dfal_status df_model_check(const char *name);
 extern const char *const df_model_names[]; /* NULL-terminated */
 
 #endif

@@ -149,6 +149,8 @@ static dfal_status store_path(const struct reader *reader, const yaml_event_t *e
                               const struct df_key *key, const char *path, char *to)
 {
     const char *value = (const char *)event->data.scalar.value;
+    if (strcmp(key->path, "network") == 0 && df_model_check(value) != DFAL_OK)
+        return complain(reader, event, "%s", dfal_last_error());
     bool relative = reader->folder && value[0] != '/' && value[0] &&
                     (key->kind == DF_KEY_PATH || (!df_model_exists(value) && strpbrk(value, "/.")));
     int length = relative ? snprintf(to, DF_CONFIG_TEXT, "%s/%s", reader->folder, value)

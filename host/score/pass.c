@@ -385,6 +385,8 @@ dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *co
     if (ends_with(name, ".onnx") && df_file_exists(name))
         DF_FAIL(DFAL_E_UNAVAILABLE, "%s: reading ONNX files is not in this version", name);
     struct df_network *network = NULL;
+    if (!df_file_exists(name))
+        DF_TRY(df_model_check(name));
     DF_TRY(df_network_load(&network, name));
     dfal_status status = check_shape(network, pool, name);
     if (status != DFAL_OK) {

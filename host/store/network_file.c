@@ -298,6 +298,12 @@ dfal_status df_network_load(struct df_network **out, const char *path)
     if (status == DFAL_OK) {
         status = load(out, &h5);
         df_h5_close(&h5);
+        if (status == DFAL_OK)
+            status = df_network_check_finite(*out, path);
+        if (status != DFAL_OK) {
+            df_network_destroy(*out);
+            *out = NULL;
+        }
     }
     df_h5_unlock();
     return status;
