@@ -55,9 +55,10 @@ static void print_score_text(const struct dfal_score_result *result)
         if (result->status[i] > 0 || i == DFAL_SCORE_OK)
             printf("%-12s %12" PRId64 " %8.3f\n", status_names[i], result->status[i],
                    result->samples > 0 ? 100.0 * (double)result->status[i] / (double)result->samples : 0.0);
-    printf("margin quantiles   0 %% %.6g   25 %% %.6g   50 %% %.6g   75 %% %.6g   100 %% %.6g\n",
-           result->margin_quantile[0], result->margin_quantile[1], result->margin_quantile[2],
-           result->margin_quantile[3], result->margin_quantile[4]);
+    if (isfinite(result->margin_quantile[0]))
+        printf("margin quantiles   0 %% %.6g   25 %% %.6g   50 %% %.6g   75 %% %.6g   100 %% %.6g\n",
+               result->margin_quantile[0], result->margin_quantile[1], result->margin_quantile[2],
+               result->margin_quantile[3], result->margin_quantile[4]);
     if (isfinite(result->accuracy))
         printf("accuracy           %.6f\n", result->accuracy);
     printf("%" PRId64 " samples in %.2f s: %.1f samples/s, %.1f sample-iterations/s, %.1f MiB at most\n",

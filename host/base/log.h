@@ -33,6 +33,7 @@ struct df_progress {
 };
 void df_progress_begin(struct df_progress *progress, struct dfal_context *context, const char *name,
                        const char *unit, int64_t total, int64_t done);
+/* text (may be NULL) stands behind the ETA; what it has before a tab stands before it: "2.1 it\tOK 99.97 %". */
 void df_progress_add(struct df_progress *progress, int64_t done, const char *text);
 void df_progress_end(struct df_progress *progress);
 

@@ -57,12 +57,15 @@ static void emit(struct df_progress *p, double now, const char *extra)
         duration_text(left, eta);
     if (p->total > 0)
         snprintf(share, sizeof share, "%.1f %%  ", 100.0 * (double)p->done / (double)p->total);
-    bool more = extra && *extra;
+    const char *tab = extra ? strchr(extra, '\t') : NULL, *rest = tab ? tab + 1 : extra;
+    int pace = tab ? (int)(tab - extra) : 0;
+    bool more = rest && *rest;
     df_say(p->context, DFAL_PROGRESS, p->name,
            DF_FIELDS(DF_INT("done", p->done), DF_INT("total", p->total), DF_REAL("rate", rate),
                      DF_REAL("eta", eta)),
-           "%s%s%s%s  %s %s/s%s%s%s%s", share, done, p->total > 0 ? "/" : " ", p->total > 0 ? total : p->unit,
-           speed, p->unit, *left ? "  ETA " : "", left, more ? "  " : "", more ? extra : "");
+           "%s%s%s%s  %s %s/s%s%.*s%s%s%s%s", share, done, p->total > 0 ? "/" : " ",
+           p->total > 0 ? total : p->unit, speed, p->unit, pace ? "  " : "", pace, pace ? extra : "",
+           *left ? "  ETA " : "", left, more ? "  " : "", more ? rest : "");
     p->last = now;
 }
 

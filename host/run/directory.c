@@ -70,7 +70,7 @@ static dfal_status identity_write(const char *path, const struct df_run_identity
 }
 
 static dfal_status identity_compare(const char *path, const struct df_run_identity *ours,
-                                    struct dfal_context *context)
+                                    struct dfal_context *context, struct df_run_directory *directory)
 {
     char *text = NULL;
     size_t size = 0;
@@ -91,11 +91,18 @@ static dfal_status identity_compare(const char *path, const struct df_run_identi
         if (!strcmp(theirs, ours->value[i]))
             continue;
         if (i >= DF_IDENTITY_DATA && context->options.allow_mixed) {
+            const struct dfal_field fields[] = {DF_TEXT("key", df_identity_keys[i]), DF_TEXT("begun", theirs),
+                                                DF_TEXT("now", ours->value[i])};
+            char sentence[DF_MESSAGE_SIZE];
+            snprintf(sentence, sizeof sentence,
+                     "%s was %s when this run was begun and is %s now: its numbers are mixed",
+                     df_identity_keys[i], theirs, ours->value[i]);
+            const struct dfal_event event = {DFAL_WARNING, "run.mixed", sentence, fields, 3};
+            df_run_directory_event(directory, &event); /* the run's own log does not listen yet */
             df_say(context, DFAL_WARNING, "run.mixed",
                    DF_FIELDS(DF_TEXT("key", df_identity_keys[i]), DF_TEXT("begun", theirs),
                              DF_TEXT("now", ours->value[i])),
-                   "%s was %s when this run was begun and is %s now: its numbers are mixed",
-                   df_identity_keys[i], theirs, ours->value[i]);
+                   "%s", sentence);
             continue;
         }
         status = df_fail(DFAL_E_CONFIG, "%s was begun with %s %s, expected the same, here it is %s%s", path,
@@ -254,7 +261,7 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
         goto done;
     }
     if (df_file_exists(identity_path))
-        DF_TRY_TO(done, status, identity_compare(identity_path, identity, context));
+        DF_TRY_TO(done, status, identity_compare(identity_path, identity, context, directory));
     else
         DF_TRY_TO(done, status, identity_write(identity_path, identity));
     DF_TRY_TO(done, status, open_table(&directory->curve, directory->path, "curve.csv", CURVE_HEADER));

@@ -242,7 +242,7 @@ static void progress_text(char text[96], const struct df_deepfool_engine *engine
 {
     const double done = (double)engine->done;
     int length =
-        snprintf(text, 96, "%.1f it  OK %.2f %%", (double)engine->iterations / done,
+        snprintf(text, 96, "%.1f it\tOK %.2f %%", (double)engine->iterations / done,
                  100 * (double)(engine->status[DFAL_SCORE_OK] + engine->status[DFAL_SCORE_TIE]) / done);
     if (engine->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
         snprintf(text + length, (size_t)(96 - length), "  MAX_ITER %lld",
