@@ -222,7 +222,7 @@ dfal_status df_network_fold(struct df_network **out, const struct df_network *ne
     for (int32_t i = 0; i < network->node_count; i++)
         if (!work.dead[i])
             simplify(&work, i);
-    for (int32_t i = 0; i < network->node_count; i++)
+    for (int32_t i = network->node_count - 1; i >= 0; i--) /* a chain from its end */
         if (!work.dead[i] && work.network->nodes[i].op == DF_NODE_PAD)
             fold_pad(&work, i);
     DF_TRY_TO(done, status, on_each(&work, DF_NODE_BATCH_NORM, df_fold_norm_back));
