@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-df_test(network LINK df_models df_graph)
+df_test(network SOURCES support_network.c LINK df_models df_graph)
 df_test(fold SOURCES support_network.c LINK df_models df_graph)
 df_test(plan SOURCES support_device.c support_network.c support_gradient.c LINK df_net df_models)
 df_test(nodes SOURCES support_device.c support_network.c support_gradient.c LINK df_net df_models)

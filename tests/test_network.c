@@ -7,14 +7,17 @@
 
 #include <cmocka.h>
 
+#include <float.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "graph/network.h"
+#include "graph/graph_json.h"
 #include "models/models.h"
 #include "support.h"
+#include "support_network.h"
 
 static const struct df_shape mnist = {1, 28, 28};
 
@@ -182,6 +185,76 @@ static void test_parameter_shapes(void **state)
     df_network_destroy(n);
 }
 
+/* Joins broadcast, reshapes keep the number of values, paddings leave something of the input. input 2 x 4 x 6 */
+static void test_op_shapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t c, h, w;
+    } good[] = {
+        {"x LeakyRelu input", 2, 4, 6},
+        {"x Clip input", 2, 4, 6},
+        {"x Sigmoid input", 2, 4, 6},
+        {"x HardSigmoid input", 2, 4, 6},
+        {"x HardSwish input", 2, 4, 6},
+        {"x Pad input pads=1,2,3,4", 2, 8, 12},
+        {"x Pad input pads=-1,2,-2,-4", 2, 1, 4},
+        {"x Reshape input shape=6,8,1", 6, 8, 1},
+        {"g GlobalAveragePool input;x Mul g,input", 2, 4, 6},
+        {"g GlobalAveragePool input;x Div input,g", 2, 4, 6},
+        {"a AveragePool input k=4,1;b AveragePool input k=1,6;x Sub a,b", 2, 4, 6},
+        {"c Conv input o=1;x Add input,c", 2, 4, 6},
+        {"c Conv input o=1 k=4,6;x Sub c,c", 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char text[300];
+        snprintf(text, sizeof text, "%s;flat Flatten x;head Gemm flat o=3", good[i].text);
+        struct df_network *n = test_graph((struct df_shape){2, 4, 6}, 3, text);
+        assert_shape(n->nodes[df_network_find(n, "x")].out, good[i].c, good[i].h, good[i].w);
+        df_network_destroy(n);
+    }
+}
+
+static void test_op_shape_errors(void **state)
+{
+    (void)state;
+#define ONE(op, attributes)                                                                                  \
+    "{\"nodes\":[{\"name\":\"x\",\"op\":\"" op "\",\"inputs\":[\"input\"],\"attributes\":{" attributes       \
+    "}}],\"output\":\"x\"}"
+#define TWO(op)                                                                                              \
+    "{\"nodes\":[{\"name\":\"p\",\"op\":\"AveragePool\",\"inputs\":[\"input\"],\"attributes\":{\"kernel_"    \
+    "shape\":[1,"                                                                                            \
+    "2]}},{\"name\":\"x\",\"op\":\"" op "\",\"inputs\":[\"input\",\"p\"]}],\"output\":\"x\"}"
+    static const struct {
+        const char *json, *words;
+    } cases[] = {
+        {TWO("Add"),
+         "Node 'x' (Add) gets inputs of 2x4x4 and 2x4x3, expected equal shapes or 1 where they differ"},
+        {TWO("Sub"), "(Sub) gets inputs of 2x4x4 and 2x4x3"},
+        {TWO("Mul"), "(Mul) gets inputs of 2x4x4 and 2x4x3"},
+        {TWO("Div"), "(Div) gets inputs of 2x4x4 and 2x4x3"},
+        {ONE("Reshape", "\"shape\":[2,4,3]"),
+         "Node 'x' (Reshape) turns an input of 2x4x4 into 2x4x3, expected the same number of values"},
+        {ONE("Reshape", "\"shape\":[65535,65535,65535]"), "into 65535x65535x65535"},
+        {ONE("Pad", "\"pads\":[-4,0,1,0]"), "Node 'x' (Pad) has pads -4, 0, 1 and 0 on an input of 2x4x4, "
+                                            "expected some of the input to be left"},
+        {ONE("Pad", "\"pads\":[1,0,-4,0]"), "pads 1, 0, -4 and 0"},
+        {ONE("Pad", "\"pads\":[0,-2,0,-2]"), "pads 0, -2, 0 and -2"},
+        {ONE("Pad", "\"pads\":[65535,65535,65535,65535]"), "expected at most"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct df_network *n = parse(cases[i].json, (struct df_shape){2, 4, 4}, 2);
+        test_error(df_network_infer(n), DFAL_E_SHAPE, cases[i].words);
+        df_network_destroy(n);
+    }
+    struct df_network *n = test_graph((struct df_shape){2, 1, 1}, 2, "n BatchNormalization input epsilon=0");
+    n->nodes[0].parameter[DF_VARIANCE].data[1] = 0.0f;
+    test_error(df_network_infer(n), DFAL_E_DATA,
+               "Element 1 of n/variance is 0 and epsilon is 0, expected a sum above 0 to divide by");
+    df_network_destroy(n);
+}
+
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 static void test_canonical(void **state)
@@ -235,6 +308,113 @@ static void test_round_trip(void **state)
         df_network_destroy(n);
         df_network_destroy(again);
     }
+}
+
+/* Every attribute of the ops; what is open is not written; numbers are the shortest that read back. */
+static void test_attributes(void **state)
+{
+    (void)state;
+    struct df_network *n =
+        test_graph((struct df_shape){2, 3, 4}, 2,
+                   "a LeakyRelu input;b LeakyRelu a alpha=-0.1;d HardSigmoid b;e HardSigmoid d "
+                   "alpha=0.16666667 beta=-1e-7;"
+                   "f Clip e;g Clip f min=-0.5;h Clip g max=3.4028234663852886e38;i Clip h min=0 max=6;"
+                   "j Pad i pads=-1,2,-1,4 value=-2.5;k Reshape j shape=2,10,1;l HardSwish k;m Sigmoid l;o "
+                   "Mul m,l;p Div o,m;"
+                   "q Sub p,o;r GlobalAveragePool q");
+    static const char *const expected[] = {
+        "{\"alpha\":0.01},\"inputs\":[\"input\"],\"name\":\"a\",\"op\":\"LeakyRelu\"",
+        "{\"alpha\":-0.1},",
+        "{\"alpha\":0.2,\"beta\":0.5},\"inputs\":[\"b\"],\"name\":\"d\",\"op\":\"HardSigmoid\"",
+        "{\"alpha\":0.16666667,\"beta\":-1e-07},",
+        "{},\"inputs\":[\"e\"],\"name\":\"f\",\"op\":\"Clip\"",
+        "{\"min\":-0.5},",
+        "{\"max\":3.4028234663852886e+38},",
+        "{\"max\":6.0,\"min\":0.0},",
+        "{\"pads\":[-1,2,-1,4],\"value\":-2.5},\"inputs\":[\"i\"],\"name\":\"j\",\"op\":\"Pad\"",
+        "{\"shape\":[2,10,1]},\"inputs\":[\"j\"],\"name\":\"k\",\"op\":\"Reshape\"",
+        "{},\"inputs\":[\"k\"],\"name\":\"l\",\"op\":\"HardSwish\"",
+        "{},\"inputs\":[\"l\"],\"name\":\"m\",\"op\":\"Sigmoid\"",
+        "{},\"inputs\":[\"m\",\"l\"],\"name\":\"o\",\"op\":\"Mul\"",
+        "{},\"inputs\":[\"o\",\"m\"],\"name\":\"p\",\"op\":\"Div\"",
+        "{},\"inputs\":[\"p\",\"o\"],\"name\":\"q\",\"op\":\"Sub\"",
+    };
+    char *json, *json_again;
+    test_ok(df_graph_to_json(&json, n));
+    const char *at = json;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const char *found = strstr(at, expected[i]);
+        if (!found)
+            test_fail("%s does not stand where it should in %s", expected[i], json);
+        at = found;
+    }
+    struct df_network *again = parse(json, n->input, 2);
+    test_ok(df_network_infer(again));
+    test_ok(df_graph_to_json(&json_again, again));
+    assert_string_equal(json, json_again);
+    assert_true(isinf(again->nodes[5].max) && again->nodes[5].min == -0.5 &&
+                again->nodes[6].max == (double)FLT_MAX);
+    df_free(json);
+    df_free(json_again);
+    df_network_destroy(n);
+    df_network_destroy(again);
+}
+
+/* sha256 of graph and parameters as they were before there were other ops: files keep their networks' names. */
+static void test_digest_stays(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *digest;
+    } cases[] = {{"lenet5", "418b20db41a046b2cdd49fb38c163fb77fa9bdc4042e96a33a708d9953810ffc"},
+                 {"vgg8", "25147195352f9d1474e98e84f6cc621090a3becb625502fbdb5768abf4dea1de"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct df_network *n;
+        char digest[65];
+        test_ok(df_model_create(&n, cases[i].name, mnist, 10));
+        test_ok(df_network_initialise(n, 1));
+        df_network_digest(digest, n);
+        assert_string_equal(digest, cases[i].digest);
+        df_network_destroy(n);
+    }
+}
+
+/* A program that embeds dfal may have set a locale with a decimal comma. */
+static void test_locale(void **state)
+{
+    (void)state;
+    static const char *const numbers[][2] = {{"0,25", "0.25"},
+                                             {"-1,5e-07", "-1.5e-07"},
+                                             {"3", "3"},
+                                             {"1\xd9\xab"
+                                              "5",
+                                              "1.5"},
+                                             {"0.25", "0.25"},
+                                             {"1e+20", "1e+20"}};
+    static const char *const locales[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "de_AT.UTF-8",
+                                          "pt_BR.UTF-8", "ru_RU.UTF-8", "ps_AF"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%s", numbers[i][0]);
+        df_plain_point(text);
+        assert_string_equal(text, numbers[i][1]);
+    }
+    struct df_network *n = test_graph((struct df_shape){2, 1, 1}, 2, "a LeakyRelu input alpha=0.125"), *again;
+    char *plain, *json;
+    test_ok(df_graph_to_json(&plain, n));
+    for (size_t i = 0; i < sizeof locales / sizeof *locales; i++) {
+        if (!setlocale(LC_ALL, locales[i]))
+            continue;
+        test_ok(df_graph_to_json(&json, n));
+        again = parse(json, n->input, 2);
+        setlocale(LC_ALL, "C");
+        assert_string_equal(json, plain);
+        assert_true(again->nodes[0].alpha == 0.125);
+        df_free(json);
+        df_network_destroy(again);
+    }
+    df_free(plain);
+    df_network_destroy(n);
 }
 
 #define NODE(name, op, inputs) "{\"name\":\"" name "\",\"op\":\"" op "\",\"inputs\":[" inputs "]}"
@@ -294,6 +474,28 @@ static void test_bad_graphs(void **state)
          "'ratio' of node 'a'"},
         {GRAPH("{\"name\":\"a\",\"op\":\"Concat\",\"inputs\":[\"input\"],\"attributes\":{\"axis\":\"1\"}}"),
          "'axis' of node 'a' is not an integer"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Reshape\",\"inputs\":[\"input\"]}"), "lacks the attribute 'shape'"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Reshape\",\"inputs\":[\"input\"],\"attributes\":{\"shape\":[1,-1,2]}"
+               "}"),
+         "'shape' of node 'a' is -1, expected 1 to 65535"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Pad\",\"inputs\":[\"input\"],\"attributes\":{\"value\":1}}"),
+         "lacks the attribute 'pads'"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Pad\",\"inputs\":[\"input\"],\"attributes\":{\"pads\":[0,0,0,-65536]"
+               "}}"),
+         "'pads' of node 'a' is -65536, expected -65535 to 65535"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Clip\",\"inputs\":[\"input\"],\"attributes\":{\"max\":3.5e38}}"),
+         "'max' of node 'a' is not a number of at least -3.40282e+38 and below 3.40282e+38"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Clip\",\"inputs\":[\"input\"],\"attributes\":{\"min\":null}}"),
+         "'min' of node 'a' is not a number"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Clip\",\"inputs\":[\"input\"],\"attributes\":{\"minimum\":0}}"),
+         "unknown key 'minimum'"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"LeakyRelu\",\"inputs\":[\"input\"],\"attributes\":{\"alpha\":\"0,"
+               "1\"}}"),
+         "'alpha' of node 'a' is not a number"},
+        {GRAPH("{\"name\":\"a\",\"op\":\"Dropout\",\"inputs\":[\"input\"],\"attributes\":{\"ratio\":-0.5}}"),
+         "'ratio' of node 'a' is not a number of at least 0 and below 1"},
+        {GRAPH(NODE("a", "Mul", "\"input\"")), "node 'a' (Mul) has 1 inputs, expected a list of 2"},
+        {GRAPH(NODE("a", "HardSwich", "\"input\"")), "unknown op 'HardSwich', did you mean 'HardSwish'"},
         {"[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]", "deeper than 16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -411,6 +613,9 @@ int main(void)
         cmocka_unit_test(test_canonical),    cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bad_graphs),   cmocka_unit_test(test_many_nodes),
         cmocka_unit_test(test_digest),       cmocka_unit_test(test_initialise),
+        cmocka_unit_test(test_op_shapes),    cmocka_unit_test(test_op_shape_errors),
+        cmocka_unit_test(test_attributes),   cmocka_unit_test(test_digest_stays),
+        cmocka_unit_test(test_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
