@@ -358,8 +358,10 @@ struct dfal_select_options {
     const char *strategy;            /* required */
     int64_t count;                   /* required */
     const char *scores_path;         /* NULL: score on the way */
+    const char *logits_path;         /* NULL: forward on the way; or what dfal_logits wrote */
     int64_t subsample;               /* 0: the whole pool */
-    const char *twins_path;          /* NULL: none */
+    const char *twins_path;          /* NULL: none; allowed with every strategy */
+    const char *sheet_path;          /* NULL: none; a contact sheet, .html or .png */
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -374,7 +376,12 @@ struct dfal_query {
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
-/* Choose the next queries and write QUERIES.csv; query (may be NULL) hears each in rank order. */
+/* Choose the next queries and write QUERIES.csv, and twins and a contact sheet where asked for; query (may be NULL) hears
+ * each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears last: killed before
+ * that, the same call takes the other files for its own and writes all anew.
+ * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits file of
+ *          another network or pool, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
+ *          unfinished selection of other options */
 DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_select_options *options,
                                  dfal_query_fn *query, void *user);

@@ -159,7 +159,7 @@ static void test_random(void **state)
         assert_in_range(first[i], 60, 150);
 }
 
-static void test_rank_by_score(void **state)
+static void test_row_scores(void **state)
 {
     (void)state;
     struct fixture f;
@@ -169,16 +169,91 @@ static void test_rank_by_score(void **state)
     fixture_init(&f);
     for (int i = 0; i < N; i++)
         score[i] = i == 3 ? (double)NAN : (i * 5) % N;
-    test_ok(df_rank_by_score(score, true, &f.candidates, 3, choices, &chosen));
+    f.candidates.row_score = score;
+    test_ok(df_rank_largest(&f.candidates, 3, choices, &chosen));
     assert_int_equal(chosen, 3);
     assert_true(choices[0].score == 11 && choices[1].score == 10 && choices[2].score == 9);
-    test_ok(df_rank_by_score(score, false, &f.candidates, N, choices, &chosen));
+    test_ok(df_rank_smallest(&f.candidates, N, choices, &chosen));
     assert_int_equal(chosen, N - 1);
     for (int i = 0; i < N - 1; i++)
         assert_int_not_equal(choices[i].candidate, 3);
-    f.candidates.count = 0;
-    test_ok(df_rank_by_score(score, false, &f.candidates, N, choices, &chosen));
+    test_ok(df_rank_smallest(&f.candidates, 0, choices, &chosen));
     assert_int_equal(chosen, 0);
+    f.candidates.count = 0;
+    test_ok(df_rank_smallest(&f.candidates, N, choices, &chosen));
+    assert_int_equal(chosen, 0);
+}
+
+/* A heap of q against sorting everything: many ties, many lengths, each list the beginning of the longer one. */
+static void test_heap(void **state)
+{
+    (void)state;
+    enum { MANY = 2000 };
+    static int64_t index[MANY];
+    static double score[MANY];
+    static struct df_choice whole[MANY], part[MANY];
+    int64_t n, m;
+    for (int i = 0; i < MANY; i++) {
+        index[i] = 3 * i + 1;
+        uint64_t bits = df_random_bits(5, DF_STREAM_SHUFFLE, (uint64_t)i);
+        score[i] = bits % 17 == 0 ? (double)NAN : (double)(bits % 40);
+    }
+    struct df_candidates candidates = {.count = MANY, .index = index, .row_score = score, .seed = 9};
+    test_ok(df_rank_smallest(&candidates, MANY, whole, &n));
+    assert_in_range(n, MANY * 9 / 10, MANY - 1);
+    for (int64_t i = 1; i < n; i++) {
+        assert_true(whole[i].score >= whole[i - 1].score);
+        if (whole[i].score == whole[i - 1].score)
+            assert_true(df_random_bits(9, DF_STREAM_TIES, (uint64_t)index[whole[i].candidate]) >=
+                        df_random_bits(9, DF_STREAM_TIES, (uint64_t)index[whole[i - 1].candidate]));
+    }
+    static const int64_t lengths[] = {1, 2, 3, 50, 777, 1999};
+    for (int k = 0; k < 6; k++) {
+        test_ok(df_rank_smallest(&candidates, lengths[k], part, &m));
+        assert_int_equal(m, lengths[k] < n ? lengths[k] : n);
+        for (int64_t i = 0; i < m; i++)
+            assert_int_equal(part[i].candidate, whole[i].candidate);
+    }
+}
+
+/* Closed forms; the comparison with NumPy is golden/strategies.py's. */
+static void test_softmax(void **state)
+{
+    (void)state;
+    static const struct df_strategy *const all[] = {&df_strategy_entropy, &df_strategy_least_confidence,
+                                                    &df_strategy_margin, &df_strategy_logit_gap};
+    static const struct {
+        float logits[4];
+        int32_t classes;
+        double expected[4];
+    } rows[] = {
+        {{7, 7, 7, 7}, 4, {1.3862943611198906, 0.75, 0, 0}},
+        {{-1e4f, -1e4f}, 2, {0.6931471805599453, 0.5, 0, 0}},
+        {{1e4f, 0, 0}, 3, {0, 0, 1, 1e4}},
+        {{1e4f, -1e4f}, 2, {0, 0, 1, 2e4}},
+        {{3e38f, -3e38f, 0}, 3, {0, 0, 1, 3e38f}},
+        {{40, 0}, 2, {1.7418252446695515e-16, 4.248354255291589e-18, 1, 40}},
+        {{0, -0.f, -1e30f}, 3, {0.6931471805599453, 0.5, 0, 0}},
+        {{-90, -89}, 2, {0.58220310888821795, 0.2689414213699951, 0.46211715726000979, 1}},
+    };
+    for (int r = 0; r < (int)(sizeof rows / sizeof rows[0]); r++)
+        for (int s = 0; s < 4; s++) {
+            double found = all[s]->row_score(rows[r].logits, rows[r].classes);
+            double expected = rows[r].expected[s];
+            if (!(fabs(found - expected) <= 1e-13 * fabs(expected)))
+                test_fail("row %d, %s: %.17g, expected %.17g", r, all[s]->name, found, expected);
+            assert_false(signbit(found));
+        }
+    static const float bad[3][3] = {{0, NAN, 1}, {INFINITY, 0, 0}, {0, 0, -INFINITY}};
+    for (int r = 0; r < 3; r++)
+        for (int s = 0; s < 4; s++)
+            assert_true(isnan(all[s]->row_score(bad[r], 3)));
+    float gaps[3] = {2.5f, INFINITY, 0};
+    const struct df_scores scores = {.count = 3, .logit_gap = gaps};
+    assert_true(df_strategy_logit_gap.scores_row(&scores, 0) == 2.5);
+    assert_true(isnan(df_strategy_logit_gap.scores_row(&scores, 1)));
+    assert_true(df_strategy_logit_gap.scores_row(&scores, 2) == 0);
+    assert_true(all[0]->largest && all[1]->largest && !all[2]->largest && !all[3]->largest);
 }
 
 static void test_find(void **state)
@@ -188,8 +263,18 @@ static void test_find(void **state)
     test_ok(df_strategy_find(&strategy, "dfal"));
     assert_ptr_equal(strategy, &df_strategy_dfal);
     assert_true(strategy->twins);
-    test_error(df_strategy_find(&strategy, "entropy"), DFAL_E_UNAVAILABLE, "not in this version");
-    assert_null(strategy);
+    test_ok(df_strategy_find(&strategy, "least-confidence"));
+    assert_ptr_equal(strategy, &df_strategy_least_confidence);
+    assert_false(strategy->twins);
+    static const char *const later[] = {"bald",    "batchbald", "ceal",  "egl",         "egl-last",
+                                        "coreset", "qbdc",      "badge", "dfal-diverse"};
+    for (int i = 0; i < 9; i++) {
+        test_error(
+            df_strategy_find(&strategy, later[i]), DFAL_E_UNAVAILABLE,
+            "not in this version, expected dfal, random, entropy, least-confidence, margin or logit-gap");
+        assert_null(strategy);
+    }
+    test_error(df_strategy_find(&strategy, "entropie"), DFAL_E_USAGE, "'entropy'");
     test_error(df_strategy_find(&strategy, "coreset-greedy"), DFAL_E_UNAVAILABLE, "not in this version");
     test_error(df_strategy_find(&strategy, "randon"), DFAL_E_USAGE, "'random'");
     test_error(df_strategy_find(&strategy, "zzzzzzzzzzzz"), DFAL_E_USAGE, "expected");
@@ -214,8 +299,14 @@ static void test_oracle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_ties), cmocka_unit_test(test_order_independent),
-        cmocka_unit_test(test_random), cmocka_unit_test(test_find), cmocka_unit_test(test_rank_by_score),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_order_independent),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_row_scores),
+        cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_oracle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

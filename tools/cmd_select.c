@@ -66,28 +66,38 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct select_args
 static const struct option options[] = {
-    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "dfal|random", "how to choose (required)", 0, 0),
+    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME",
+        "how to choose: dfal, random, entropy, least-confidence, margin or logit-gap (required)", 0, 0),
     OPT(S, "count", 0, VALUE_I64, select.count, "Q", "how many (required)", 1, NO_LIMIT),
     OPT(S, "output", 'o', VALUE_TEXT, out, "QUERIES.csv", "the table to write (required)", 0, 0),
     OPT(S, "scores", 0, VALUE_TEXT, select.scores_path, "SCORES.h5",
-        "take the margins from here (default: compute them)", 0, 0),
+        "take margins and logit gaps from here (default: compute them)", 0, 0),
+    OPT(S, "logits", 0, VALUE_TEXT, select.logits_path, "LOGITS.h5",
+        "take the logits from here, as `dfal logits` writes them (default: compute them)", 0, 0),
     OPT(S, "subsample", 0, VALUE_I64_OR_ALL, select.subsample, "M|all",
         "candidates drawn by --seed (default all)", 1, NO_LIMIT),
     OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",
-        "also write the adversarial twins of the queries", 0, 0),
+        "also write the adversarial twins of the queries, for training elsewhere", 0, 0),
+    OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",
+        "also draw the queries, with twins and difference where the strategy or --twins makes them", 0, 0),
     DEEPFOOL_OPTIONS(S, select.score),
     POOL_OPTIONS(S, select.score.pool, labels),
-    OPT_LATER("sheet", VALUE_LATER, "SHEET.html"),
 };
 
 const struct command command_select = {
     .name = "select",
     .operands = "NET POOL",
     .summary = "Choose the next samples to label",
-    .text = "Labelled, skipped and non-finite samples are left out. QUERIES.csv has the columns rank, id, "
-            "index, score,\n"
-            "strategy, predicted, confidence, label, adversarial_class; --json is a list of objects with "
-            "these keys.",
+    .text =
+        "Labelled, skipped and non-finite samples are left out; near-duplicates among the chosen are "
+        "reported.\n"
+        "A pool that knows every label counts as its own oracle: then only the rows of --labels are left "
+        "out.\n"
+        "dfal takes the smallest DeepFool margins, entropy and least-confidence the largest of their kind,\n"
+        "margin and logit-gap the smallest difference of the two largest probabilities, or logits. On a\n"
+        "finished scores file dfal and logit-gap need no pass over the pool; the others take --logits.\n"
+        "QUERIES.csv has the columns rank, id, index, score, strategy, predicted, confidence, label,\n"
+        "adversarial_class; --json is a list of objects with these keys.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

@@ -7,64 +7,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* Colours: ink and paper follow the reader's setting; the series keep their order and differ in lightness too; the
- * baseline is grey and dashed. Paper when printed. */
-static const char style[] =
-    ":root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#59636e;--rule:#d9dee3;--panel:#f6f8fa;"
-    "--c0:#6e7781;--c1:#0b62d6;--c2:#b54708;--c3:#1a7f37;--c4:#8250df;--c5:#bf3989;--c6:#9a6700}\n"
-    "@media (prefers-color-scheme:dark){:root{--paper:#0f1318;--ink:#e6eaef;--soft:#9aa5b1;--rule:#2d343c;"
-    "--panel:#171c22;--c0:#8d97a3;--c1:#66a9ff;--c2:#f0955a;--c3:#56d364;--c4:#bc8cff;--c5:#f778ba;--c6:#"
-    "e3b341}}\n"
-    "*{box-sizing:border-box}\n"
-    "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,\"Segoe "
-    "UI\",Roboto,\"Helvetica Neue\",Arial,sans-serif;-webkit-text-size-adjust:100%}\n"
-    "main{max-width:860px;margin:0 auto;padding:40px 20px 64px}\n"
-    "h1{font-size:1.9rem;line-height:1.2;margin:0 0 .3rem;letter-spacing:-.01em}\n"
-    "h2{font-size:1.35rem;line-height:1.3;margin:2.4rem 0 .6rem}\n"
-    "h3{font-size:1.05rem;margin:2rem 0 .4rem}\n"
-    "p{margin:.5rem 0;max-width:68ch}\n"
-    ".lead,figcaption,caption{color:var(--soft)}\n"
-    ".verdict{font-size:1.08rem}\n"
-    "figure{margin:0}\n"
-    ".plot{margin:1.2rem 0}\n"
-    ".plot svg{display:block;width:100%;height:auto;overflow:visible;font-size:13px;fill:var(--soft)}\n"
-    ".plot figcaption{font-size:.9rem;margin-top:.3rem}\n"
-    ".grid{stroke:var(--rule)}.tick,.base{stroke:var(--soft)}\n"
-    ".line{fill:none;stroke:var(--c);stroke-width:2.25;stroke-linejoin:round;stroke-linecap:round}\n"
-    ".line.c0{stroke-dasharray:6 5}\n"
-    ".band{fill:var(--c);opacity:.16}.dot{fill:var(--c)}.name{fill:var(--c);font-weight:600}\n"
-    ".c0{--c:var(--c0)}.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}.c4{--c:var(--c4)}.c5{--c:var(--"
-    "c5)}"
-    ".c6{--c:var(--c6)}\n"
-    ".key{display:inline-block;width:.7em;height:.7em;border-radius:50%;background:var(--c);margin-right:."
-    "5em}\n"
-    ".wide{overflow-x:auto}\n"
-    "table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}\n"
-    "caption{text-align:left;font-size:.9rem;padding:.4rem 0}\n"
-    "th,td{padding:.42rem .7rem;text-align:left;border-bottom:1px solid var(--rule);vertical-align:top}\n"
-    "tbody th{white-space:nowrap}th:first-child{padding-left:0}td:last-child{padding-right:0}\n"
-    "thead th{color:var(--soft);font-weight:500;font-size:.82rem;line-height:1.3;vertical-align:bottom}\n"
-    ".n{text-align:right;white-space:nowrap}\n"
-    "thead th:not(:first-child):not(:last-child){text-align:right}\n"
-    ".gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(256px,1fr));gap:18px "
-    "16px;margin-top:1rem}\n"
-    ".gallery figure{break-inside:avoid}\n"
-    ".triple{display:flex;gap:4px}\n"
-    ".triple img{width:84px;height:84px;object-fit:contain;image-rendering:pixelated;background:var(--panel);"
-    "border-radius:3px}\n"
-    ".gallery figcaption{font-size:.82rem;line-height:1.4;margin-top:.35rem}\n"
-    ".gallery b{color:var(--ink)}\n"
-    ".id{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}\n"
-    "details{margin:1.2rem 0}summary{cursor:pointer;color:var(--c1);font-weight:500}\n"
-    "summary:focus-visible{outline:2px solid var(--c1);outline-offset:3px}\n"
-    "pre{background:var(--panel);border:1px solid var(--rule);border-radius:6px;padding:.8rem "
-    "1rem;overflow-x:auto;font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\n"
-    "footer{margin-top:3rem;padding-top:1rem;border-top:1px solid "
-    "var(--rule);color:var(--soft);font-size:.85rem}\n"
-    "@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--rule:#bbb;--panel:#fff;--c0:#666;--c1:#0b62d6;"
-    "--c2:#b54708;--c3:#1a7f37}main{max-width:none;padding:0}.plot,table{break-inside:avoid}"
-    "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";
-
 dfal_status df_report_run_read(struct df_report_run *run, const char *dir)
 {
     *run = (struct df_report_run){.dir = dir};
@@ -80,18 +22,11 @@ void df_report_run_clear(struct df_report_run *run)
 
 static void put_head(struct df_text *page, int32_t count)
 {
-    df_text_add(page, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                      "<meta name=\"color-scheme\" content=\"light dark\">\n"
-                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                      "'unsafe-inline'; img-src data:\">\n"
-                      "<title>dfal: which samples to label next</title>\n<style>\n");
-    df_text_append(page, style, (int64_t)strlen(style));
+    df_page_begin(page, "dfal: which samples to label next", "Which samples to label next");
     df_text_add(
         page,
-        "</style>\n</head>\n<body>\n<main>\n<header>\n<h1>Which samples to label next</h1>\n"
-        "<p class=\"lead\">%s of active learning: each strategy chooses what is labelled, a network is "
-        "trained on it from scratch, and tested.</p>\n</header>\n",
+        "%s of active learning: each strategy chooses what is labelled, a network is trained on it from "
+        "scratch, and tested.</p>\n</header>\n",
         count == 1 ? "An experiment" : "Experiments");
 }
 
@@ -99,9 +34,8 @@ dfal_status df_report_write(struct dfal_context *context, const char *path, cons
                             int32_t count)
 {
     struct df_text page = {0};
-    char now[32], *text = NULL;
+    char *text = NULL;
     dfal_status status = DFAL_OK;
-    df_time_iso(now);
     put_head(&page, count);
     for (int32_t i = 0; i < count; i++) {
         struct df_report_run run;
@@ -114,8 +48,7 @@ dfal_status df_report_write(struct dfal_context *context, const char *path, cons
         if (status != DFAL_OK)
             goto done;
     }
-    df_text_add(&page, "<footer>Drawn by dfal %s, %s.</footer>\n</main>\n</body>\n</html>\n", DFAL_VERSION,
-                now);
+    df_page_end(&page, true);
     DF_TRY_TO(done, status, df_text_take(&page, &text));
     status = df_file_write(path, text, strlen(text));
 done:

@@ -21,6 +21,11 @@ void df_report_run_clear(struct df_report_run *run);
 dfal_status df_report_write(struct dfal_context *context, const char *path, const char *const *dirs,
                             int32_t count);
 
+/* Open a page up to the text of its lead paragraph, which the caller ends with "</p></header>"; close it. Both texts are
+ * HTML. */
+void df_page_begin(struct df_text *page, const char *title, const char *heading);
+void df_page_end(struct df_text *page, bool dated);
+
 /* Parts of the page. number tells sections apart in ids. */
 void df_report_section(struct df_text *page, struct dfal_context *context, const struct df_report_run *run,
                        int32_t number);

@@ -5,6 +5,7 @@
 #define DF_RUN_SELECT_H
 
 #include "base/text.h"
+#include "store/table.h"
 #include "strategy/strategy.h"
 
 struct df_selection_options {
@@ -15,8 +16,11 @@ struct df_selection_options {
     const char *unconverged; /* NULL: last */
     uint64_t seed;
     int64_t batch;
-    const struct df_scores *scores; /* NULL: compute margins; else those of a scores file, rows by index */
-    bool twins;
+    struct df_scores *scores; /* NULL: compute; else a scores file's, rows by ascending index: cut down to the
+                                     * candidates in place, so that a large file is not held twice */
+    struct df_table_reader *logits; /* NULL: compute; else [N, K], a row a row of the pool */
+    bool twins;                     /* with any strategy */
+    int64_t twins_limit;            /* of the first so many only; 0: of all */
 };
 struct df_selection {
     int64_t count;
@@ -24,16 +28,22 @@ struct df_selection {
     double *score;                          /* NAN: the strategy has none */
     int32_t *predicted, *adversarial_class; /* -1: none */
     double *confidence;                     /* largest softmax probability */
-    uint8_t *status;                        /* DFAL_SCORE_*; OK for strategies without margins */
-    int64_t size;                           /* D */
-    float *twin; /* [count, D], network input; NULL without twins; rows whose status is not OK are zero */
+    uint8_t *status;    /* DFAL_SCORE_*; OK where neither margins nor twins were computed */
+    int64_t size;       /* D */
+    int64_t twin_count; /* the first so many have a row in twin: 0, twins_limit or count */
+    float
+        *twin; /* [twin_count, D], network input; NULL without twins; rows whose status is not OK are zero */
     int64_t nonfinite; /* candidates passed over: an input or a logit was not finite */
     double seconds;
 };
 void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
- * out. Order    the result does not depend on the order of the candidates, nor on batch and threads Errors
- * E_UNAVAILABLE a need no part of this build computes; E_INTERNAL scores without a candidate's row */
+ * out.
+ * Order    the result does not depend on the order of the candidates, nor on batch and threads
+ * Memory   8 bytes a candidate for strategies with a row_score; 31 for margins that are computed; none for those of
+ *          a file. 8 more when the candidates are not ascending, or a subsample is drawn
+ * Errors   E_UNAVAILABLE a need no part of this build computes; E_INTERNAL scores without a candidate's row; E_DATA
+ *          the logits look like probabilities */
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);
@@ -46,7 +56,7 @@ void df_query_line(struct df_text *text, const struct dfal_query *query);
 struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,
                                      const char *strategy, int32_t label);
 
-/* Pairs of chosen samples that are nearly the same: their distance is under 5 % of the median distance of all
+/* Pairs of chosen samples that are nearly the same: their distance is under 10 % of the median distance of all
  * pairs, or 0. x [count, D]. Of each group only pairs (earlier, later) with the earlier's lowest rank are
  * given; pairs [2 * count] ranks from 0. Only the first
  * df_near_duplicates_limit(size) samples are compared: 2,000, fewer where a sample is large. */

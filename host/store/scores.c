@@ -241,7 +241,8 @@ static dfal_status check_rows(const struct df_h5 *h5, const struct df_scores_hea
     return DFAL_OK;
 }
 
-static dfal_status read_columns(struct df_h5 *h5, const struct df_scores_head *head, struct df_scores *scores)
+static dfal_status read_columns(struct df_h5 *h5, const struct df_scores_head *head, struct df_scores *scores,
+                                bool with_ids)
 {
     struct df_h5_data data[DF_SCORES_COLUMN_COUNT], id = DF_H5_NO_DATA;
     int64_t count = -1;
@@ -266,7 +267,7 @@ static dfal_status read_columns(struct df_h5 *h5, const struct df_scores_head *h
     DF_TRY_TO(done, status, df_h5_data_read(h5, &data[DF_SCORES_##field], memory, 0, count, scores->field));
     DF_SCORES_COLUMN_LIST(X)
 #undef X
-    if (has_ids) {
+    if (has_ids && with_ids) {
         DF_TRY_TO(done, status, df_alloc(&scores->id, count, sizeof *scores->id));
         DF_TRY_TO(done, status, df_h5_texts_read(h5, &id, 0, count, scores->id));
     }
@@ -278,7 +279,8 @@ done:
     return status;
 }
 
-dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores)
+static dfal_status read_file(const char *path, struct df_scores_head *head, struct df_scores *scores,
+                             bool with_ids)
 {
     struct df_h5 h5;
     memset(head, 0, sizeof *head);
@@ -291,7 +293,7 @@ dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct
         if (status == DFAL_OK)
             status = read_head(&h5, head);
         if (status == DFAL_OK && scores)
-            status = read_columns(&h5, head, scores);
+            status = read_columns(&h5, head, scores, with_ids);
         df_h5_close(&h5);
     }
     df_h5_unlock();
@@ -301,4 +303,14 @@ dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct
             df_scores_clear(scores);
     }
     return status;
+}
+
+dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores)
+{
+    return read_file(path, head, scores, true);
+}
+
+dfal_status df_scores_read_columns(const char *path, struct df_scores_head *head, struct df_scores *scores)
+{
+    return read_file(path, head, scores, false);
 }

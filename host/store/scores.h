@@ -49,6 +49,8 @@ dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
                            const struct df_scores *scores);
 /* Read head (and the columns unless scores is NULL). Errors   E_DATA truncated, foreign or not complete */
 dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores);
+/* The same without ids, which take several times the memory of the numbers. */
+dfal_status df_scores_read_columns(const char *path, struct df_scores_head *head, struct df_scores *scores);
 
 /* The final file, written column by column from the shards in order; adversarial may be NULL. */
 struct df_scores_writer;

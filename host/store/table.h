@@ -37,6 +37,13 @@ dfal_status df_table_append(struct df_table_writer *writer, const void *rows, in
 dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool);
 dfal_status df_table_finish(struct df_table_writer *writer);
 void df_table_abandon(struct df_table_writer *writer);
+/* Read a column of reals [rows, size] a few rows at a time; configuration is fresh (df_free).
+ * Errors   E_DATA foreign, column missing or of another type; E_SHAPE another number of rows or values */
+struct df_table_reader;
+dfal_status df_table_open(struct df_table_reader **out, const char *path, const char *format,
+                          char **configuration, const char *column, int64_t rows, int64_t size);
+dfal_status df_table_take(struct df_table_reader *reader, int64_t begin, int64_t count, float *values);
+void df_table_close(struct df_table_reader *reader); /* NULL is fine */
 /* What kind of file: "dfal-pool", ... ; "" an HDF5 file of another kind. Errors   E_NOINPUT; E_DATA not HDF5
  */
 dfal_status df_file_format(char format[32], const char *path);

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DFAL (Ducoffe, Precioso 2018, arXiv:1802.09841): the smallest DeepFool margins among the candidates; each
  * query brings its adversarial twin, labelled like its source, at the price of one annotation. */
-#include <math.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "strategy/strategy.h"
-
-enum { LAST_GROUP = 3 };
 
 /* Group of a status in the order of a scores file; -1: never queried. A sample whose input or logits are not
  * finite cannot be labelled into anything useful. */
@@ -30,24 +26,18 @@ static int group_of(uint8_t status, const char *unconverged)
     }
 }
 
+static bool key_of(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+{
+    const struct df_scores *margins = candidates->margins;
+    key->group = group_of(margins->status[i], candidates->unconverged ? candidates->unconverged : "last");
+    key->score = (double)margins->margin[i];
+    return key->group >= 0;
+}
+
 static dfal_status rank(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
                         int64_t *chosen)
 {
-    const struct df_scores *margins = candidates->margins;
-    const char *unconverged = candidates->unconverged ? candidates->unconverged : "last";
-    double *score = NULL;
-    *chosen = 0;
-    DF_TRY(df_alloc(&score, candidates->count, sizeof *score));
-    dfal_status status = DFAL_OK;
-    for (int group = 0; group <= LAST_GROUP && *chosen < q && status == DFAL_OK; group++) {
-        int64_t found = 0;
-        for (int64_t i = 0; i < candidates->count; i++)
-            score[i] = group_of(margins->status[i], unconverged) == group ? (double)margins->margin[i] : NAN;
-        status = df_rank_by_score(score, false, candidates, q - *chosen, choices + *chosen, &found);
-        *chosen += found;
-    }
-    df_free(score);
-    return status;
+    return df_rank_by_key(key_of, candidates, q, choices, chosen);
 }
 
 const struct df_strategy df_strategy_dfal = {

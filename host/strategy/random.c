@@ -3,23 +3,22 @@
  * order, and who else stands in it, moves nobody. */
 #include <math.h>
 
-#include "base/memory.h"
 #include "base/rng.h"
 #include "strategy/strategy.h"
+
+static bool key_of(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+{
+    key->score = df_random_uniform(candidates->seed, DF_STREAM_RANDOM, (uint64_t)candidates->index[i]);
+    return true;
+}
 
 static dfal_status rank(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
                         int64_t *chosen)
 {
-    double *score = NULL;
-    *chosen = 0;
-    DF_TRY(df_alloc(&score, candidates->count, sizeof *score));
-    for (int64_t i = 0; i < candidates->count; i++)
-        score[i] = df_random_uniform(candidates->seed, DF_STREAM_RANDOM, (uint64_t)candidates->index[i]);
-    dfal_status status = df_rank_by_score(score, false, candidates, q, choices, chosen);
+    DF_TRY(df_rank_by_key(key_of, candidates, q, choices, chosen));
     for (int64_t i = 0; i < *chosen; i++)
         choices[i].score = NAN;
-    df_free(score);
-    return status;
+    return DFAL_OK;
 }
 
 const struct df_strategy df_strategy_random = {

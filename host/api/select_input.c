@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a selection chooses from, and what is known of it already. */
+#include <jansson.h>
+#include <string.h>
+
+#include "api/select_job.h"
+#include "backend/backend.h"
+#include "base/memory.h"
+#include "score/pass.h"
+#include "store/labels.h"
+
+void df_select_close(struct df_select_job *job)
+{
+    for (int64_t i = 0; job->ids && i < job->selection.count; i++)
+        df_free(job->ids[i]);
+    df_free(job->ids);
+    df_free(job->label);
+    df_selection_clear(&job->selection);
+    df_free(job->candidates);
+    df_table_close(job->logits);
+    df_scores_clear(&job->scores);
+    df_scores_head_clear(&job->head);
+    df_network_destroy(job->network);
+    df_free(job->truth);
+    df_pool_close(job->pool);
+}
+
+static bool all_labelled(const struct df_pool *pool)
+{
+    for (int64_t i = 0; i < pool->count; i++)
+        if (!pool->labels || pool->labels[i] < 0)
+            return false;
+    return true;
+}
+
+/* Where the pool itself knows every label there is nothing left to ask: then its labels are the oracle's, and the rows
+ * that count as labelled are those of the label files. */
+static dfal_status open_pool(struct df_select_job *job)
+{
+    const struct dfal_pool_options *options = &job->options->score.pool;
+    struct dfal_pool_options without = *options;
+    without.label_files = NULL;
+    without.label_file_count = 0;
+    DF_TRY(df_pool_open(&job->pool, job->pool_path, &without));
+    if (!all_labelled(job->pool)) {
+        if (!options->label_file_count)
+            return DFAL_OK;
+        df_pool_close(job->pool);
+        job->pool = NULL;
+        return df_pool_open(&job->pool, job->pool_path, options);
+    }
+    job->truth = job->pool->labels;
+    job->pool->labels = NULL;
+    DF_TRY(df_alloc(&job->pool->labels, job->pool->count, sizeof *job->pool->labels));
+    for (int64_t i = 0; i < job->pool->count; i++)
+        job->pool->labels[i] = -1;
+    for (int32_t i = 0; i < options->label_file_count; i++)
+        DF_TRY(df_labels_overlay(job->pool, options->label_files[i]));
+    df_say(
+        job->context, DFAL_INFO, "select.simulated", DF_FIELDS(DF_TEXT("pool", job->pool_path)),
+        "%s knows the label of every row: they are taken for the oracle's, rows of label files are left out",
+        job->pool_path);
+    return DFAL_OK;
+}
+
+static dfal_status find_candidates(struct df_select_job *job)
+{
+    const struct df_pool *pool = job->pool;
+    DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
+    for (int64_t i = 0; i < pool->count; i++)
+        if (!(pool->labels && pool->labels[i] >= 0) && !(pool->skipped && pool->skipped[i]))
+            job->candidates[job->count++] = i;
+    if (!job->count)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: every one of its %lld rows is labelled or skipped, expected some to choose from",
+                pool->path, (long long)pool->count);
+    return DFAL_OK;
+}
+
+/* Scores and logits must be those of this network over this pool. */
+static dfal_status check_origin(const struct df_select_job *job, const char *path, const char *network_sha256,
+                                const char *pool_fingerprint)
+{
+    if (strcmp(job->network_sha256, network_sha256))
+        DF_FAIL(DFAL_E_DATA, "%s was made by the network with sha256 %.16s..., expected that of %s, %.16s...",
+                path, network_sha256, job->network_name, job->network_sha256);
+    if (strcmp(job->pool->fingerprint, pool_fingerprint))
+        DF_FAIL(DFAL_E_DATA,
+                "%s was made from the pool with fingerprint %.16s..., expected that of %s, %.16s...", path,
+                pool_fingerprint, job->pool_path, job->pool->fingerprint);
+    return DFAL_OK;
+}
+
+/* ---- scores ------------------------------------------------------------------------------------------ */
+
+/* What --deepfool and its kin ask for must be what the file holds, unless nothing was asked for. */
+static dfal_status compare_deepfool(const struct df_select_job *job, const struct df_deepfool *asked)
+{
+    char *ours = NULL, *default_json = NULL, *theirs = NULL;
+    struct dfal_score_options defaults;
+    struct df_deepfool deepfool;
+    const char *unconverged = job->options->score.unconverged;
+    dfal_status status;
+    dfal_score_options_init(&defaults);
+    DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, &defaults));
+    DF_TRY_TO(done, status, df_deepfool_to_json(&default_json, &deepfool, unconverged));
+    DF_TRY_TO(done, status, df_deepfool_to_json(&ours, asked, unconverged));
+    DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, job->head.configuration));
+    DF_TRY_TO(done, status, df_deepfool_to_json(&theirs, &deepfool, unconverged));
+    if (strcmp(ours, default_json) && strcmp(ours, theirs))
+        status = df_fail(DFAL_E_CONFIG, "%s was made with %s, expected what was asked for, %s",
+                         job->options->scores_path, theirs, ours);
+done:
+    df_free(theirs);
+    df_free(ours);
+    df_free(default_json);
+    return status;
+}
+
+/* Candidates and the file's rows are both ascending. A row that is not there is no reason to pass it over. */
+static dfal_status check_covered(const struct df_select_job *job)
+{
+    const struct df_scores *scores = &job->scores;
+    int64_t missing = 0, first = -1;
+    for (int64_t i = 0, at = 0; i < job->count; i++) {
+        while (at < scores->count && scores->index[at] < job->candidates[i])
+            at++;
+        if (at < scores->count && scores->index[at] == job->candidates[i])
+            continue;
+        first = missing++ ? first : job->candidates[i];
+    }
+    if (missing)
+        DF_FAIL(DFAL_E_DATA,
+                "%s has no margin of %lld of the %lld candidates, the first is row %lld of %s, expected all "
+                "of them",
+                job->options->scores_path, (long long)missing, (long long)job->count, (long long)first,
+                job->pool->path);
+    return DFAL_OK;
+}
+
+static dfal_status take_scores(struct df_select_job *job)
+{
+    const char *path = job->options->scores_path;
+    DF_TRY(df_scores_read_columns(path, &job->head, &job->scores));
+    DF_TRY(check_origin(job, path, job->head.network_sha256, job->head.pool_fingerprint));
+    for (int64_t i = 0; i < job->scores.count; i++)
+        if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
+            DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
+                    (long long)job->scores.index[i]);
+    if ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
+        DF_TRY(check_covered(job));
+    DF_TRY(compare_deepfool(job, &job->deepfool));
+    return df_deepfool_from_json(&job->deepfool, job->head.configuration);
+}
+
+/* ---- logits ------------------------------------------------------------------------------------------ */
+
+static dfal_status take_logits(struct df_select_job *job)
+{
+    const char *path = job->options->logits_path;
+    char *configuration = NULL;
+    DF_TRY(df_table_open(&job->logits, path, "dfal-logits", &configuration, "logits", job->pool->count,
+                         job->network->class_count));
+    json_t *document = json_loads(configuration, 0, NULL);
+    const char *network = json_string_value(json_object_get(document, "network_sha256")),
+               *pool = json_string_value(json_object_get(document, "pool_fingerprint"));
+    dfal_status status =
+        network && pool ? check_origin(job, path, network, pool)
+                        : df_fail(DFAL_E_DATA,
+                                  "%s: its configuration names no network_sha256 or no pool_fingerprint, "
+                                  "expected what `dfal logits` writes",
+                                  path);
+    json_decref(document);
+    df_free(configuration);
+    return status;
+}
+
+dfal_status df_select_open(struct df_select_job *job)
+{
+    DF_TRY(open_pool(job));
+    DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
+    df_network_digest(job->network_sha256, job->network);
+    DF_TRY(find_candidates(job));
+    if (job->options->scores_path)
+        DF_TRY(take_scores(job));
+    if (job->options->logits_path)
+        DF_TRY(take_logits(job));
+    return df_context_device(job->context, &job->device);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of dfal_select: what goes in, what comes out. Internal to host/api. */
+#ifndef DF_API_SELECT_JOB_H
+#define DF_API_SELECT_JOB_H
+
+#include "base/log.h"
+#include "report/sheet.h"
+#include "run/select.h"
+
+struct df_select_job {
+    struct dfal_context *context;
+    const struct dfal_select_options *options;
+    const char *out_path, *network_name, *pool_path; /* as given */
+    const struct df_strategy *strategy;
+    struct df_pool *pool;
+    int32_t *truth; /* [N] the pool's own labels, where they are the oracle's; else NULL */
+    struct df_network *network;
+    char network_sha256[DF_DIGEST_TEXT];
+    struct df_device *device;
+    struct df_deepfool deepfool;
+    struct df_scores_head head;
+    struct df_scores scores;
+    struct df_table_reader *logits;
+    int64_t *candidates, count;
+    struct df_selection selection;
+    char **ids;     /* [selection.count] */
+    int32_t *label; /* [selection.count] the oracle's, -1 unknown */
+    bool resumed;   /* twins and sheet that are there are this line's own, unfinished */
+};
+
+/* select_input.c: pool, network, candidates, scores, logits. */
+dfal_status df_select_open(struct df_select_job *job);
+void df_select_close(struct df_select_job *job);
+
+/* select_output.c. What does not fit together, and outputs that are there already, before any work; and, once network
+ * and pool are known, whether an unfinished selection is this one. */
+dfal_status df_select_check_outputs(struct df_select_job *job);
+dfal_status df_select_check_unfinished(struct df_select_job *job);
+/* Everything asked for, QUERIES.csv last. */
+dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, void *user);
+
+/* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that a killed
+ * line knows its own. It holds what the line asked for, one "key value" a line. */
+bool df_select_journal_exists(const struct df_select_job *job);
+/* *found: there is one, of this very selection. Errors   E_CONFIG of another one (the first difference named) unless
+ * --force; E_IO */
+dfal_status df_select_journal_find(const struct df_select_job *job, bool *found);
+dfal_status df_select_journal_write(const struct df_select_job *job);
+void df_select_journal_remove(const struct df_select_job *job);
+
+#endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a selection writes: twins, the contact sheet, QUERIES.csv. */
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/select_job.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+/* ---- before the work ----------------------------------------------------------------------------------- */
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (!a || !b)
+        return false;
+    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/* --force is no leave to write over what is read, nor one output over another. */
+static dfal_status check_apart(const struct df_select_job *job)
+{
+    const struct dfal_select_options *options = job->options;
+    const struct dfal_pool_options *pool = &options->score.pool;
+    const char *out[] = {job->out_path, options->twins_path, options->sheet_path};
+    const char *in[] = {job->pool_path, job->network_name, options->scores_path, options->logits_path};
+    static const char *const what[] = {"queries", "twins", "sheet"};
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < i; k++)
+            if (same_file(out[i], out[k]))
+                DF_FAIL(DFAL_E_USAGE, "%s is named for the %s and for the %s, expected two files", out[i],
+                        what[k], what[i]);
+        for (int k = 0; k < 4; k++)
+            if (same_file(out[i], in[k]))
+                DF_FAIL(DFAL_E_USAGE, "%s is read and is to be written, expected another file for the %s",
+                        out[i], what[i]);
+        for (int32_t k = 0; k < pool->label_file_count; k++)
+            if (same_file(out[i], pool->label_files[k]))
+                DF_FAIL(DFAL_E_USAGE, "%s is read and is to be written, expected another file for the %s",
+                        out[i], what[i]);
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_select_check_outputs(struct df_select_job *job)
+{
+    const struct dfal_select_options *options = job->options;
+    bool force = job->context->options.force;
+    if (options->sheet_path)
+        DF_TRY(df_sheet_check(options->sheet_path));
+    DF_TRY(check_apart(job));
+    DF_TRY(df_file_check_target(job->out_path, force));
+    force = force || df_select_journal_exists(job); /* then they may be this line's own */
+    if (options->twins_path)
+        DF_TRY(df_file_check_target(options->twins_path, force));
+    if (options->sheet_path)
+        DF_TRY(df_file_check_target(options->sheet_path, force));
+    df_file_sweep(job->out_path);
+    if (options->twins_path)
+        df_file_sweep(options->twins_path);
+    if (options->sheet_path)
+        df_file_sweep(options->sheet_path);
+    return DFAL_OK;
+}
+
+dfal_status df_select_check_unfinished(struct df_select_job *job)
+{
+    return df_select_journal_find(job, &job->resumed);
+}
+
+/* ---- twins --------------------------------------------------------------------------------------------- */
+
+static void put_reals(struct df_text *text, const char *key, const double *values, int32_t count)
+{
+    df_text_add(text, ",\"%s\":[", key);
+    for (int32_t i = 0; i < count; i++)
+        df_text_add(text, "%s%.17g", i ? "," : "", values[i]);
+    df_text_add(text, "]");
+}
+
+/* How the twins were made, and what turns them back into the pool's raw units. */
+static dfal_status describe_twins(char **out, const struct df_select_job *job)
+{
+    char *deepfool = NULL;
+    struct df_text text = {0};
+    DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, job->options->score.unconverged));
+    df_text_add(&text, "{\"deepfool\":%s,\"network_sha256\":\"%s\",\"pool_fingerprint\":\"%s\"", deepfool,
+                job->network_sha256, job->pool->fingerprint);
+    put_reals(&text, "offset", job->pool->offset, job->pool->affine_count);
+    put_reals(&text, "scale", job->pool->scale, job->pool->affine_count);
+    df_text_add(&text, ",\"queries\":%lld,\"strategy\":\"%s\",\"version\":\"%s\"}",
+                (long long)job->selection.count, job->strategy->name, DFAL_VERSION);
+    df_free(deepfool);
+    return df_text_take(&text, out);
+}
+
+/* Rows of the queries that have a twin, in rank order; their arrays are packed to the front. */
+struct twins {
+    int64_t count, *rank, *index;
+    int32_t *label, *adversarial_class;
+    uint8_t *status;
+    const char **id;
+};
+
+static dfal_status pack_twins(struct twins *twins, struct df_select_job *job)
+{
+    struct df_selection *selection = &job->selection;
+    int64_t q = selection->count, size = selection->size;
+    DF_TRY(df_alloc(&twins->rank, q, sizeof *twins->rank));
+    DF_TRY(df_alloc(&twins->index, q, sizeof *twins->index));
+    DF_TRY(df_alloc(&twins->label, q, sizeof *twins->label));
+    DF_TRY(df_alloc(&twins->adversarial_class, q, sizeof *twins->adversarial_class));
+    DF_TRY(df_alloc(&twins->status, q, sizeof *twins->status));
+    DF_TRY(df_alloc(&twins->id, q, sizeof *twins->id));
+    for (int64_t i = 0; i < q; i++) {
+        if (selection->status[i] != DFAL_SCORE_OK)
+            continue;
+        int64_t at = twins->count++;
+        twins->rank[at] = i + 1;
+        twins->index[at] = selection->index[i];
+        twins->label[at] = job->label[i];
+        twins->adversarial_class[at] = selection->adversarial_class[i];
+        twins->status[at] = selection->status[i];
+        twins->id[at] = job->ids[i];
+        if (at != i)
+            memmove(selection->twin + at * size, selection->twin + i * size, (size_t)size * sizeof(float));
+    }
+    return DFAL_OK;
+}
+
+static void twins_clear(struct twins *twins)
+{
+    df_free(twins->rank);
+    df_free(twins->index);
+    df_free(twins->label);
+    df_free(twins->adversarial_class);
+    df_free(twins->status);
+    df_free(twins->id);
+}
+
+/* Packs selection->twin: the last to need it. */
+static dfal_status write_twins(struct df_select_job *job)
+{
+    const char *path = job->options->twins_path;
+    struct df_shape shape = job->pool->shape;
+    struct twins twins = {0};
+    char *configuration = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, describe_twins(&configuration, job));
+    DF_TRY_TO(done, status, pack_twins(&twins, job));
+    int64_t n = twins.count, lost = job->selection.count - n;
+    const struct df_column columns[] = {
+        {.name = "/samples",
+         .type = DF_COLUMN_F32,
+         .rank = 4,
+         .dims = {n, shape.c, shape.h, shape.w},
+         .data = job->selection.twin},
+        {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = twins.rank},
+        {.name = "/index", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = twins.index},
+        {.name = "/id", .type = DF_COLUMN_TEXT, .rank = 1, .dims = {n}, .data = (void *)twins.id},
+        {.name = "/label", .type = DF_COLUMN_I32, .rank = 1, .dims = {n}, .data = twins.label},
+        {.name = "/adversarial_class",
+         .type = DF_COLUMN_I32,
+         .rank = 1,
+         .dims = {n},
+         .data = twins.adversarial_class},
+        {.name = "/status", .type = DF_COLUMN_U8, .rank = 1, .dims = {n}, .data = twins.status},
+    };
+    DF_TRY_TO(done, status,
+              df_table_write(path, "dfal-twins", configuration, columns, sizeof columns / sizeof columns[0],
+                             job->context->options.force || job->resumed));
+    if (lost)
+        df_say(job->context, DFAL_WARNING, "select.no_twin", DF_FIELDS(DF_INT("queries", lost)),
+               "%lld of %lld queries have no twin: DeepFool did not end with OK", (long long)lost,
+               (long long)job->selection.count);
+done:
+    df_free(configuration);
+    twins_clear(&twins);
+    return status;
+}
+
+/* ---- near-duplicates ------------------------------------------------------------------------------------- */
+
+/* Top-q of a score picks what is nearly the same: say so, the person decides. */
+static dfal_status report_duplicates(const struct df_select_job *job)
+{
+    const struct df_selection *selection = &job->selection;
+    int64_t limit = df_near_duplicates_limit(selection->size), pair_count = 0, *pairs = NULL;
+    int64_t n = selection->count < limit ? selection->count : limit;
+    void *raw = NULL;
+    float *x = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&raw, n, df_pool_row_bytes(job->pool)));
+    DF_TRY_TO(done, status, df_alloc(&x, n * selection->size, sizeof *x));
+    DF_TRY_TO(done, status, df_alloc(&pairs, 2 * n, sizeof *pairs));
+    DF_TRY_TO(done, status, df_pool_gather(job->pool, raw, selection->index, n));
+    df_pool_decode(job->pool, x, raw, n);
+    DF_TRY_TO(done, status, df_near_duplicates(x, n, selection->size, pairs, &pair_count));
+    for (int64_t i = 0; i < pair_count; i++) {
+        int64_t first = pairs[2 * i], later = pairs[2 * i + 1];
+        df_say(job->context, DFAL_WARNING, "select.near_duplicate",
+               DF_FIELDS(DF_INT("rank", later + 1), DF_INT("index", selection->index[later]),
+                         DF_INT("of_rank", first + 1), DF_INT("of_index", selection->index[first])),
+               "rank %lld (row %lld) is nearly the same as rank %lld (row %lld)", (long long)later + 1,
+               (long long)selection->index[later], (long long)first + 1, (long long)selection->index[first]);
+    }
+    if (n < selection->count)
+        df_say(job->context, DFAL_WARNING, "select.compared",
+               DF_FIELDS(DF_INT("compared", n), DF_INT("count", selection->count)),
+               "near-duplicates were looked for among the first %lld of %lld queries only", (long long)n,
+               (long long)selection->count);
+done:
+    df_free(raw);
+    df_free(x);
+    df_free(pairs);
+    return status;
+}
+
+/* ---- the files --------------------------------------------------------------------------------------------- */
+
+static dfal_status name_queries(struct df_select_job *job)
+{
+    int64_t q = job->selection.count;
+    DF_TRY(df_alloc(&job->ids, q, sizeof *job->ids));
+    DF_TRY(df_alloc(&job->label, q, sizeof *job->label));
+    for (int64_t i = 0; i < q; i++) {
+        DF_TRY(df_pool_id(job->pool, &job->ids[i], job->selection.index[i]));
+        job->label[i] = job->truth ? job->truth[job->selection.index[i]] : -1;
+    }
+    return DFAL_OK;
+}
+
+static dfal_status write_sheet(struct df_select_job *job)
+{
+    const char *path = job->options->sheet_path;
+    int64_t q = job->selection.count, shown = q < DF_SHEET_MOST ? q : DF_SHEET_MOST;
+    const struct df_sheet sheet = {
+        .pool = job->pool,
+        .selection = &job->selection,
+        .ids = job->ids,
+        .label = job->label,
+        .strategy = job->strategy->name,
+        .network = job->network_name,
+        .candidates = job->count,
+    };
+    DF_TRY(df_sheet_write(path, &sheet));
+    if (shown < q)
+        df_say(job->context, DFAL_WARNING, "select.sheet",
+               DF_FIELDS(DF_INT("shown", shown), DF_INT("count", q)),
+               "%s shows the first %lld of %lld queries", path, (long long)shown, (long long)q);
+    return DFAL_OK;
+}
+
+static dfal_status write_queries(struct df_select_job *job, dfal_query_fn *query, void *user)
+{
+    struct df_text text = {0};
+    struct dfal_query *rows = NULL;
+    dfal_status status;
+    int64_t q = job->selection.count;
+    DF_TRY_TO(done, status, df_alloc(&rows, q, sizeof *rows));
+    df_text_add(&text, "%s\n", DF_QUERY_COLUMNS);
+    for (int64_t i = 0; i < q; i++) {
+        rows[i] = df_selection_query(&job->selection, i, job->ids[i], job->strategy->name, job->label[i]);
+        df_query_line(&text, &rows[i]);
+    }
+    DF_TRY_TO(done, status, text.status);
+    DF_TRY_TO(done, status, df_file_write(job->out_path, text.bytes, (size_t)text.size));
+    for (int64_t i = 0; i < q && query; i++)
+        query(user, &rows[i]);
+done:
+    df_free(rows);
+    df_text_clear(&text);
+    return status;
+}
+
+static void say_written(const struct df_select_job *job, const char *path)
+{
+    df_say(job->context, DFAL_INFO, "select.output", DF_FIELDS(DF_TEXT("output", path)), "%s is written",
+           path);
+}
+
+dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, void *user)
+{
+    const struct dfal_select_options *options = job->options;
+    bool several = options->twins_path || options->sheet_path;
+    const char *sheet = NULL, *twins = NULL; /* published so far */
+    dfal_status status;
+    DF_TRY(report_duplicates(job));
+    DF_TRY(name_queries(job));
+    if (several)
+        DF_TRY(df_select_journal_write(job));
+    if (options->sheet_path) {
+        DF_TRY_TO(done, status, write_sheet(job));
+        sheet = options->sheet_path;
+        say_written(job, sheet);
+    }
+    if (options->twins_path) {
+        DF_TRY_TO(done, status, write_twins(job));
+        twins = options->twins_path;
+        say_written(job, twins);
+    }
+    status = write_queries(job, query, user);
+done:
+    if (status != DFAL_OK && sheet)
+        unlink(sheet);
+    if (status != DFAL_OK && twins)
+        unlink(twins);
+    if (several)
+        df_select_journal_remove(job);
+    return status;
+}

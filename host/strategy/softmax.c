@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strategy/softmax.h"
+
+#include <math.h>
+
+bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count)
+{
+    int32_t best = 0;
+    double second = -INFINITY, rest = 0, mean = 0;
+    for (int32_t k = 0; k < class_count; k++) {
+        if (!isfinite(logits[k]))
+            return false;
+        if (logits[k] > logits[best])
+            best = k;
+    }
+    /* With g = f - f_(1) every exponential is at most 1, and H = log sum e^g - sum p g has two terms that are not
+     * negative: nothing overflows, and a class of probability 0 adds exactly 0. */
+    for (int32_t k = 0; k < class_count; k++) {
+        if (k == best)
+            continue;
+        double g = (double)logits[k] - (double)logits[best], e = exp(g);
+        second = fmax(second, g);
+        rest += e;
+        mean += e * g;
+    }
+    *out = (struct df_softmax){.gap = 0 - second, .rest = rest, .entropy = log1p(rest) - mean / (1 + rest)};
+    return true;
+}

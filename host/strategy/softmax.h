@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the softmax of one row of logits tells, in double, without ever forming a probability that could round to 0 or 1. */
+#ifndef DF_STRATEGY_SOFTMAX_H
+#define DF_STRATEGY_SOFTMAX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct df_softmax {
+    double gap;     /* f_(1) - f_(2), both the largest of their kind: 0 for a tie */
+    double rest;    /* sum over all but the largest of exp(f_k - f_(1)): p_(1) = 1 / (1 + rest) */
+    double entropy; /* H = logsumexp(f) - sum p f */
+};
+/* logits [class_count], class_count >= 2. False: one of them is not finite. */
+bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count);
+
+#endif
