@@ -286,6 +286,11 @@ static dfal_status infer_node(const struct df_network *network, struct df_node *
     return DFAL_OK;
 }
 
+dfal_status df_network_infer_node(const struct df_network *network, int32_t index)
+{
+    return infer_node(network, &network->nodes[index]);
+}
+
 /* Every node must be on a way to the output: what is not would be computed, trained and saved for nothing. */
 static dfal_status check_live(const struct df_network *network)
 {

@@ -21,16 +21,18 @@ dfal_status df_network_initialise(struct df_network *network, uint64_t seed)
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_node *node = &network->nodes[i];
         bool drawn = node->op == DF_NODE_CONV || node->op == DF_NODE_GEMM;
+        bool fixed = df_node_is_fixed(node);
         double limit = drawn ? glorot_limit(&node->parameter[DF_WEIGHT]) : 0.0;
         for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
             struct df_parameter *p = &node->parameter[k];
             bool one = !drawn && (k == DF_WEIGHT || k == DF_VARIANCE);
             /* Every element has its index, drawn or not: a layer's numbers depend on nothing but its place. */
             for (int64_t j = 0; p->data && j < p->count; j++, index++)
-                p->data[j] =
-                    drawn && k == DF_WEIGHT
-                        ? (float)(limit * (2.0 * df_random_uniform(seed, DF_STREAM_WEIGHTS, index) - 1.0))
-                        : (one ? 1.0f : 0.0f);
+                if (!fixed)
+                    p->data[j] =
+                        drawn && k == DF_WEIGHT
+                            ? (float)(limit * (2.0 * df_random_uniform(seed, DF_STREAM_WEIGHTS, index) - 1.0))
+                            : (one ? 1.0f : 0.0f);
         }
     }
     return DFAL_OK;

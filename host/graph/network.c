@@ -173,6 +173,11 @@ bool df_network_has(const struct df_network *network, enum df_node_op op)
     return false;
 }
 
+bool df_node_is_fixed(const struct df_node *node)
+{
+    return node->op == DF_NODE_BATCH_NORM && node->epsilon == 0.0;
+}
+
 int64_t df_network_parameter_count(const struct df_network *network)
 {
     int64_t count = 0;

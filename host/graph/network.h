@@ -92,6 +92,8 @@ dfal_status df_network_add(struct df_network *network, int32_t *index, const cha
  * parameters of its op.
  * Errors   E_SHAPE names node, shapes; E_DATA a node that does not lead to the output */
 dfal_status df_network_infer(struct df_network *network);
+/* The same for one node, whose inputs have their shapes. */
+dfal_status df_network_infer_node(const struct df_network *network, int32_t index);
 int32_t df_network_find(const struct df_network *network, const char *name); /* -2: none; DF_INPUT: "input" */
 /* The graph of cli.md as canonical JSON (sorted keys, no blanks, every attribute written): what /graph holds.
  * Free with df_free. */
@@ -115,5 +117,8 @@ dfal_status df_network_check_finite(const struct df_network *network, const char
  * consumers stay. A batch-norm that stays may come back with mean 0, variance 1, epsilon 0. */
 dfal_status df_network_fold(struct df_network **out, const struct df_network *network);
 bool df_network_has(const struct df_network *network, enum df_node_op op);
+/* A batch-norm with epsilon 0 is a given affine map, such as the normalisation of inputs: training does not touch it,
+ * and no batch's statistics enter. */
+bool df_node_is_fixed(const struct df_node *node);
 
 #endif

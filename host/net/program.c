@@ -200,12 +200,17 @@ static dfal_status emit(struct compiler *c, struct df_step step)
     return DFAL_OK;
 }
 
+static bool learns(const struct df_plan *plan, int32_t node)
+{
+    return plan->nodes[node].parameter_at >= 0 && !df_node_is_fixed(&plan->network->nodes[node]);
+}
+
 static void find_needs(struct compiler *c)
 {
     const struct df_network *network = c->plan->network;
     c->needs[0] = !c->parameters;
     for (int32_t i = 0; i < network->node_count; i++) {
-        c->needs[i + 1] = c->parameters && c->plan->nodes[i].parameter_at >= 0;
+        c->needs[i + 1] = c->parameters && learns(c->plan, i);
         for (int32_t j = 0; j < network->nodes[i].input_count; j++)
             c->needs[i + 1] |= c->needs[network->nodes[i].inputs[j] + 1];
     }
@@ -229,7 +234,7 @@ static enum flow flow_of(const struct compiler *c, const struct df_node *node, i
     case DF_NODE_DROPOUT:
         return POINTWISE;
     case DF_NODE_BATCH_NORM:
-        return c->parameters ? MAP : POINTWISE;
+        return c->parameters && !df_node_is_fixed(node) ? MAP : POINTWISE;
     default:
         return df_node_is_pointwise(node->op) ? POINTWISE : MAP;
     }
@@ -280,9 +285,9 @@ static dfal_status backwards(struct compiler *c, int32_t index)
     const struct df_node *node = &c->plan->network->nodes[index];
     struct df_place from = c->cotangent[index + 1];
     int32_t last = -1;
-    bool moved = false, norm = node->op == DF_NODE_BATCH_NORM;
+    bool moved = false, norm = node->op == DF_NODE_BATCH_NORM && !df_node_is_fixed(node);
     /* A batch-norm computes all its gradients in one op. */
-    if (c->parameters && !norm && c->plan->nodes[index].parameter_at >= 0)
+    if (c->parameters && !norm && learns(c->plan, index))
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
     if (c->parameters && norm && !c->needs[node->inputs[0] + 1]) {
         struct df_place unused;
@@ -315,6 +320,10 @@ static dfal_status compile(struct df_plan *plan, struct df_program *program, str
     for (int32_t i = network->output; i >= 0; i--)
         if (c.needs[i + 1] && c.cotangent[i + 1].kind != DF_PLACE_NONE)
             DF_TRY_TO(done, status, backwards(&c, i));
+    /* Fixed maps have gradients like all others, of zeros. */
+    for (int32_t i = 0; parameters && i < network->node_count; i++)
+        if (df_node_is_fixed(&network->nodes[i]))
+            DF_TRY_TO(done, status, emit(&c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = i}));
     program->dinput = c.cotangent[0];
 done:
     df_free(c.cotangent);

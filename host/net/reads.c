@@ -36,6 +36,8 @@ enum df_reads df_node_reads(const struct df_node *node, bool training)
      * either. Not so where a slope turns the sign around. */
     if (node->op == DF_NODE_LEAKY_RELU && !(node->alpha >= 0.0))
         return DF_READS_INPUTS;
+    if (df_node_is_fixed(node))
+        return DF_READS_NOTHING;
     return training ? ops[node->op].training : ops[node->op].input_gradient;
 }
 

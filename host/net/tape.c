@@ -144,7 +144,7 @@ static dfal_status forward_norm(struct df_tape *tape, int32_t index, struct df_c
     const struct df_plan *plan = tape->plan;
     const struct df_node *node = &plan->network->nodes[index];
     const struct df_plan_node *own = &plan->nodes[index];
-    if (!tape->training) {
+    if (!tape->training || df_node_is_fixed(node)) {
         call->op = DF_OP_affine_fwd;
         df_tape_set_affine(call, node, rows);
         call->in[1] = own->scale;

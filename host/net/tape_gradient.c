@@ -42,7 +42,7 @@ static dfal_status vjp_norm(const struct pass *pass, const struct df_step *step,
     const struct df_tape *tape = pass->tape;
     const struct df_node *node = &tape->plan->network->nodes[step->node];
     const struct df_plan_node *own = &tape->plan->nodes[step->node];
-    if (!pass->gradient.buffer) {
+    if (!pass->gradient.buffer || df_node_is_fixed(node)) {
         call->op = DF_OP_affine_bwd;
         df_tape_set_affine(call, node, pass->rows);
         call->in[1] = own->scale;
@@ -181,6 +181,11 @@ static dfal_status parameters(const struct pass *pass, const struct df_step *ste
     const struct df_plan *plan = pass->tape->plan;
     const struct df_node *node = &plan->network->nodes[step->node];
     const struct df_plan_node *own = &plan->nodes[step->node];
+    if (df_node_is_fixed(node)) {
+        struct df_call zero = {.op = DF_OP_fill, .rows = 1, .cols = 2 * node->out.c};
+        zero.out[0] = df_at(pass->gradient, own->parameter_at);
+        return df_tape_run(pass->tape, &zero);
+    }
     struct df_call call = {.op = node->op == DF_NODE_CONV ? DF_OP_conv_wgrad : DF_OP_gemm_wgrad,
                            .rows = pass->rows,
                            .layer = own->layer};

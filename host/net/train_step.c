@@ -43,6 +43,14 @@ static dfal_status create_worker(struct df_trainer *trainer, int32_t index)
     return df_alloc(&worker->host_weights, rows, sizeof *worker->host_weights);
 }
 
+static bool has_batch_statistics(const struct df_network *network)
+{
+    for (int32_t i = 0; i < network->node_count; i++)
+        if (network->nodes[i].op == DF_NODE_BATCH_NORM && !df_node_is_fixed(&network->nodes[i]))
+            return true;
+    return false;
+}
+
 dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
                               const struct df_network *network, const struct df_training_set *set,
                               int32_t batch, int64_t losses)
@@ -53,7 +61,7 @@ dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
     DF_TRY(df_alloc(&trainer, 1, sizeof *trainer));
     trainer->device = device;
     trainer->set = set;
-    trainer->job_rows = df_network_has(network, DF_NODE_BATCH_NORM) ? batch : SUB_BATCH;
+    trainer->job_rows = has_batch_statistics(network) ? batch : SUB_BATCH;
     int64_t jobs = (batch + trainer->job_rows - 1) / trainer->job_rows;
     trainer->part_count = jobs < MAX_PARTS ? (int32_t)jobs : MAX_PARTS;
     DF_TRY_TO(done, status, df_plan_create(&trainer->plan, device, network, DF_PLAN_TRAIN, false));
