@@ -13,6 +13,7 @@ df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label
   full_tmpfs idx_files configurations)
 df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
+df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)
