@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/program.h"
 
-#include <string.h>
-
 #include "base/memory.h"
+#include "net/slots.h"
 
 int64_t df_value_size(const struct df_network *network, int32_t node)
 {
@@ -30,52 +29,6 @@ void df_program_clear(struct df_program *program)
 static bool same_place(struct df_place a, struct df_place b)
 {
     return a.kind == b.kind && a.index == b.index;
-}
-
-/* ---- Slots --------------------------------------------------------------------------------- */
-
-/* Hands out slots while a program is laid out; the sizes stay in the plan and only grow. */
-struct slots {
-    struct df_plan *plan;
-    uint8_t *taken; /* [plan->slot_count] */
-};
-
-static void slots_reset(struct slots *slots)
-{
-    if (slots->taken)
-        memset(slots->taken, 0, (size_t)slots->plan->slot_count);
-}
-
-/* The smallest free slot that is large enough, else the largest free one, grown, else a new one. */
-static dfal_status take(struct slots *slots, int64_t size, struct df_place *place)
-{
-    struct df_plan *plan = slots->plan;
-    int32_t best = -1;
-    for (int32_t i = 0; i < plan->slot_count; i++) {
-        if (slots->taken[i]) /* NOLINT(clang-analyzer-core.NullDereference): as many as slot_count */
-            continue;
-        bool fits = plan->slot_size[i] >= size;
-        if (best < 0 || (fits ? plan->slot_size[best] < size || plan->slot_size[i] < plan->slot_size[best]
-                              : plan->slot_size[best] < size && plan->slot_size[i] > plan->slot_size[best]))
-            best = i;
-    }
-    if (best < 0) {
-        best = plan->slot_count;
-        DF_TRY(df_resize(&plan->slot_size, best, (int64_t)best + 1, sizeof *plan->slot_size));
-        DF_TRY(df_resize(&slots->taken, best, (int64_t)best + 1, 1));
-        plan->slot_count++;
-    }
-    if (plan->slot_size[best] < size)
-        plan->slot_size[best] = size;
-    slots->taken[best] = 1;
-    *place = (struct df_place){DF_PLACE_SLOT, best};
-    return DFAL_OK;
-}
-
-static void give_back(struct slots *slots, struct df_place place)
-{
-    if (place.kind == DF_PLACE_SLOT)
-        slots->taken[place.index] = 0;
 }
 
 /* ---- Values -------------------------------------------------------------------------------- */
@@ -132,7 +85,7 @@ static int32_t owner(const struct df_plan *plan, const struct facts *facts, int3
     return node;
 }
 
-static void find_last(const struct df_plan *plan, struct facts *facts, bool keep_all)
+static void find_last(const struct df_plan *plan, struct facts *facts)
 {
     const struct df_network *network = plan->network;
     for (int32_t i = 0; i < network->node_count; i++) {
@@ -147,12 +100,12 @@ static void find_last(const struct df_plan *plan, struct facts *facts, bool keep
                 facts->last[read] = i;
         }
         int32_t own = owner(plan, facts, i);
-        if (own != DF_INPUT && (keep_all || reads(plan, i) == DF_READS_OUTPUT || i == network->output))
+        if (own != DF_INPUT && (plan->named || reads(plan, i) == DF_READS_OUTPUT || i == network->output))
             facts->last[own] = network->node_count;
     }
 }
 
-static dfal_status place_values(struct df_plan *plan, struct facts *facts, struct slots *slots)
+static dfal_status place_values(struct df_plan *plan, struct facts *facts, struct df_slots *slots)
 {
     const struct df_network *network = plan->network;
     for (int32_t i = 0; i < network->node_count; i++) {
@@ -166,12 +119,12 @@ static dfal_status place_values(struct df_plan *plan, struct facts *facts, struc
         } else if (node->op == DF_NODE_DROPOUT || facts->last[i] == network->node_count) {
             DF_TRY(keep(plan, i)); /* Dropout has memory for the passes that draw it */
         } else {
-            DF_TRY(take(slots, df_value_size(network, i), &own->value));
+            DF_TRY(df_slots_take(slots, df_value_size(network, i), &own->value));
         }
         for (int32_t j = 0; j < node->input_count; j++) {
             int32_t read = owner(plan, facts, node->inputs[j]);
             if (read != DF_INPUT && facts->last[read] == i)
-                give_back(slots, plan->nodes[read].value);
+                df_slots_give_back(slots, plan->nodes[read].value);
         }
     }
     return DFAL_OK;
@@ -182,7 +135,7 @@ static dfal_status place_values(struct df_plan *plan, struct facts *facts, struc
 struct compiler {
     struct df_plan *plan;
     struct df_program *program;
-    struct slots *slots;
+    struct df_slots *slots;
     bool parameters;            /* else towards the input */
     struct df_place *cotangent; /* [node_count + 1]; 0: the input, i + 1: node i */
     uint8_t *needs;             /* likewise */
@@ -263,7 +216,7 @@ static dfal_status towards(struct compiler *c, int32_t index, int32_t input, str
     } else if (first && source == DF_INPUT) {
         place = (struct df_place){DF_PLACE_DINPUT, 0};
     } else {
-        DF_TRY(take(c->slots, size, &place));
+        DF_TRY(df_slots_take(c->slots, size, &place));
     }
     if (flow == PASS && !same_place(place, from))
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_COPY, .size = size, .from = from, .to = place}));
@@ -276,7 +229,7 @@ static dfal_status towards(struct compiler *c, int32_t index, int32_t input, str
     }
     DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = place, .to = *to}));
     if (!same_place(place, from))
-        give_back(c->slots, place);
+        df_slots_give_back(c->slots, place);
     return DFAL_OK;
 }
 
@@ -291,9 +244,9 @@ static dfal_status backwards(struct compiler *c, int32_t index)
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
     if (c->parameters && norm && !c->needs[node->inputs[0] + 1]) {
         struct df_place unused;
-        DF_TRY(take(c->slots, df_value_size(c->plan->network, index), &unused));
+        DF_TRY(df_slots_take(c->slots, df_value_size(c->plan->network, index), &unused));
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_VJP, .node = index, .from = from, .to = unused}));
-        give_back(c->slots, unused);
+        df_slots_give_back(c->slots, unused);
     }
     for (int32_t j = 0; j < node->input_count; j++)
         if (c->needs[node->inputs[j] + 1])
@@ -302,17 +255,16 @@ static dfal_status backwards(struct compiler *c, int32_t index)
         if (c->needs[node->inputs[j] + 1])
             DF_TRY(towards(c, index, j, from, j == last, &moved));
     if (!moved)
-        give_back(c->slots, from);
+        df_slots_give_back(c->slots, from);
     return DFAL_OK;
 }
 
-static dfal_status compile(struct df_plan *plan, struct df_program *program, struct slots *slots,
+static dfal_status compile(struct df_plan *plan, struct df_program *program, struct df_slots *slots,
                            bool parameters)
 {
     const struct df_network *network = plan->network;
     struct compiler c = {.plan = plan, .program = program, .slots = slots, .parameters = parameters};
     dfal_status status;
-    slots_reset(slots);
     DF_TRY_TO(done, status, df_alloc(&c.cotangent, (int64_t)network->node_count + 1, sizeof *c.cotangent));
     DF_TRY_TO(done, status, df_alloc(&c.needs, (int64_t)network->node_count + 1, 1));
     find_needs(&c);
@@ -325,6 +277,7 @@ static dfal_status compile(struct df_plan *plan, struct df_program *program, str
         if (df_node_is_fixed(&network->nodes[i]))
             DF_TRY_TO(done, status, emit(&c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = i}));
     program->dinput = c.cotangent[0];
+    df_slots_end(slots);
 done:
     df_free(c.cotangent);
     df_free(c.needs);
@@ -360,12 +313,28 @@ static dfal_status place_extras(struct df_plan *plan)
     return DFAL_OK;
 }
 
+static void settle_program(struct df_program *program, const struct df_slots *slots)
+{
+    for (int32_t i = 0; i < program->count; i++) {
+        df_slots_settle(slots, &program->steps[i].from);
+        df_slots_settle(slots, &program->steps[i].to);
+    }
+    df_slots_settle(slots, &program->dinput);
+}
+
+static void settle(struct df_plan *plan, const struct df_slots *slots)
+{
+    for (int32_t i = 0; i < plan->network->node_count; i++)
+        df_slots_settle(slots, &plan->nodes[i].value);
+    settle_program(&plan->input_gradient, slots);
+    settle_program(&plan->parameter_gradient, slots);
+}
+
 dfal_status df_plan_place(struct df_plan *plan)
 {
     const struct df_network *network = plan->network;
     struct facts facts = {0};
-    struct slots slots = {.plan = plan};
-    bool keep_all = plan->named || plan->uses & DF_PLAN_TRAIN || df_network_has(network, DF_NODE_DROPOUT);
+    struct df_slots slots = {0};
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&facts.uses, network->node_count, sizeof *facts.uses));
     DF_TRY_TO(done, status, df_alloc(&facts.last, network->node_count, sizeof *facts.last));
@@ -376,17 +345,20 @@ dfal_status df_plan_place(struct df_plan *plan)
             if (network->nodes[i].inputs[j] != DF_INPUT)
                 facts.uses[network->nodes[i].inputs[j]]++;
     find_in_place(plan, &facts);
-    find_last(plan, &facts, keep_all);
+    find_last(plan, &facts);
     DF_TRY_TO(done, status, place_values(plan, &facts, &slots));
+    df_slots_end(&slots);
     DF_TRY_TO(done, status, place_extras(plan));
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
         DF_TRY_TO(done, status, compile(plan, &plan->input_gradient, &slots, false));
     if (plan->uses & DF_PLAN_TRAIN)
         DF_TRY_TO(done, status, compile(plan, &plan->parameter_gradient, &slots, true));
+    DF_TRY_TO(done, status, df_slots_assign(&slots, plan));
+    settle(plan, &slots);
 done:
     df_free(facts.uses);
     df_free(facts.last);
     df_free(facts.in_place);
-    df_free(slots.taken);
+    df_slots_clear(&slots);
     return status;
 }
