@@ -100,11 +100,12 @@ struct dfal_context_options {
     const char *backend; /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
     const char *isa;     /* "auto" | "avx2" | "avx512" */
     int32_t threads;     /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
-    int64_t memory;      /* bytes for work space; 0: half of what is available */
-    uint64_t seed;       /* 1 */
-    bool seed_given;     /* by the caller: then it beats the seed of a run's configuration even if it is 1 */
-    bool force;          /* replace finished outputs */
-    bool allow_mixed;    /* continue or merge under another arithmetic identity */
+    int64_t
+        memory; /* bytes this process may hold, its own so far included; 0: those and half of what is available */
+    uint64_t seed;    /* 1 */
+    bool seed_given;  /* by the caller: then it beats the seed of a run's configuration even if it is 1 */
+    bool force;       /* replace finished outputs */
+    bool allow_mixed; /* continue or merge under another arithmetic identity */
     const char *command_line; /* recorded in outputs; "" */
     dfal_event_fn *event;     /* NULL: silent */
     void *event_user;
@@ -157,15 +158,15 @@ DFAL_API dfal_status dfal_import_npz(dfal_context *context, const char *out_path
  * batches.meta stands beside them, class names.
  *   paths  batches in order; or one folder: then split "train" (NULL) or "test" chooses
  * Errors   E_NOINPUT; E_DATA no CIFAR-10 batch: size, label, or an instruction of the pickle that is not known */
-DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path, const char *const *paths,
-                                         int32_t path_count, const char *split);
+DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path,
+                                         const char *const *paths, int32_t path_count, const char *split);
 
 struct dfal_image_options {
-    int32_t resize;            /* 0: none; else pixels of the shorter side, the longer one int(resize * long / short) */
-    int32_t crop;              /* 0: none; else the middle crop x crop pixels, zeros where a picture is smaller */
-    const char *interpolation; /* "bilinear" | "bicubic", both antialiased */
-    int32_t channels;          /* 3: red, green, blue; 1: grey */
-    double mean[3], std[3];    /* the network sees (value / 255 - mean) / std */
+    int32_t resize; /* 0: none; else pixels of the shorter side, the longer one int(resize * long / short) */
+    int32_t crop;   /* 0: none; else the middle crop x crop pixels, zeros where a picture is smaller */
+    const char *interpolation;     /* "bilinear" | "bicubic", both antialiased */
+    int32_t channels;              /* 3: red, green, blue; 1: grey */
+    double mean[3], std[3];        /* the network sees (value / 255 - mean) / std */
     int32_t mean_count, std_count; /* 0: none; 1: the same for all channels; or one a channel */
     bool folders_are_classes;      /* the first folder of a path is its class, in bytewise order */
     const char *on_error;          /* "stop" | "skip": a skipped file stands in POOL.bad.csv */
@@ -190,7 +191,12 @@ DFAL_API dfal_status dfal_import_images(dfal_context *context, struct dfal_image
                                         const char *out_path, const char *source,
                                         const struct dfal_image_options *options);
 
-/* Tell what a pool, network, scores file or run directory holds. */
+/* Convert an ONNX model of images to a network file: constants folded, a final softmax cut. Wherever a network file is
+ * expected an ONNX file may stand; this makes one that loads faster and needs no files beside it.
+ * Errors   E_NOINPUT, E_DATA (all ops that are not supported are named, with counts), E_SHAPE, E_EXISTS */
+DFAL_API dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path);
+
+/* Tell what a pool, network, scores file, ONNX file or run directory holds. */
 DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
 /* Tell versions, devices, CPU features, libraries, file locking and limits. */
 DFAL_API dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which decoder, how large, and how a picture is turned. */
+#include <stdio.h>
+#include <string.h>
+
+#include "io/image.h"
+
+dfal_status df_image_check(int64_t width, int64_t height, struct df_image_limits limits, bool held)
+{
+    int64_t most = held && limits.held < limits.rows ? limits.held : limits.rows;
+    if (width < 1 || height < 1)
+        DF_FAIL(DFAL_E_DATA, "the picture is %lld x %lld pixels, expected at least one", (long long)width,
+                (long long)height);
+    if (width > DF_IMAGE_SIDE || height > DF_IMAGE_SIDE)
+        DF_FAIL(DFAL_E_DATA, "the picture is %lld x %lld pixels, expected at most %d a side",
+                (long long)width, (long long)height, DF_IMAGE_SIDE);
+    if (width * height > most)
+        DF_FAIL(DFAL_E_DATA, "the picture is %lld x %lld pixels, expected at most %lld in all%s",
+                (long long)width, (long long)height, (long long)most,
+                held ? " where it is progressive or interlaced, for it has to be held in memory" : "");
+    return DFAL_OK;
+}
+
+dfal_status df_image_decode(struct df_row_sink *sink, const uint8_t *bytes, size_t size,
+                            struct df_image_limits limits)
+{
+    static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    if (size == 0)
+        DF_FAIL(DFAL_E_DATA, "the file is empty, expected a JPEG or PNG picture");
+    if (size >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
+        return df_png_decode(sink, bytes, size, limits);
+    if (size >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff)
+        return df_jpeg_decode(sink, bytes, size, limits);
+    char head[3 * 8 + 1] = "";
+    for (size_t i = 0; i < 8 && i < size; i++)
+        snprintf(head + 3 * i, 4, " %02x", bytes[i]);
+    DF_FAIL(DFAL_E_DATA, "the file begins with%s, expected a JPEG or PNG picture", head);
+}
+
+void df_image_libraries(char text[DF_IMAGE_LIBRARIES])
+{
+    char jpeg[DF_IMAGE_LIBRARIES / 2], png[DF_IMAGE_LIBRARIES / 2];
+    df_jpeg_library(jpeg);
+    df_png_library(png);
+    snprintf(text, DF_IMAGE_LIBRARIES, "%.46s, %.46s", jpeg, png);
+}
+
+static uint32_t number(const uint8_t *bytes, int count, bool little)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < count; i++)
+        value = value << 8 | bytes[little ? count - 1 - i : i];
+    return value;
+}
+
+/* TIFF 6.0: byte order, 42, offset of the first directory; a directory is a count and entries of 12 bytes. */
+int32_t df_exif_orientation(const uint8_t *tiff, size_t size)
+{
+    enum { HEADER = 8, ENTRY = 12, TAG = 0x112, BYTE = 1, SHORT = 3, LONG = 4 };
+    if (size < HEADER || (memcmp(tiff, "II", 2) != 0 && memcmp(tiff, "MM", 2) != 0))
+        return 1;
+    const bool little = tiff[0] == 'I';
+    if (number(tiff + 2, 2, little) != 42)
+        return 1;
+    const size_t at = number(tiff + 4, 4, little);
+    if (at > size || size - at < 2)
+        return 1;
+    const size_t entries = number(tiff + at, 2, little), room = (size - at - 2) / ENTRY;
+    uint32_t found = 1;
+    for (size_t i = 0; i < entries && i < room; i++) {
+        const uint8_t *entry = tiff + at + 2 + i * ENTRY;
+        const uint32_t type = number(entry + 2, 2, little);
+        if (number(entry, 2, little) != TAG || number(entry + 4, 4, little) != 1)
+            continue;
+        if (type == BYTE || type == SHORT || type == LONG)
+            found = number(entry + 8, type == BYTE ? 1 : type == SHORT ? 2 : 4, little);
+    }
+    return found >= 1 && found <= 8 ? (int32_t)found : 1;
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_import_images: pictures are decoded part by part on all threads while the part before is written; the finished
+ * parts then become the pool. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/team.h"
+#include "base/text.h"
+#include "io/image_list.h"
+#include "io/image_parts.h"
+#include "io/image_take.h"
+#include "store/pool.h"
+
+/* A part being decoded or written. */
+struct block {
+    int64_t part; /* -1: empty */
+    int64_t begin, end;
+    uint8_t *samples; /* [end - begin, shape] */
+    char **reason;    /* [end - begin] NULL: decoded */
+};
+
+struct job {
+    struct dfal_context *context;
+    const struct dfal_image_options *options;
+    bool skip;
+    struct df_image_fit fit;
+    struct df_image_list list;
+    struct df_shape shape;
+    struct df_image_parts parts;
+    struct df_team *team;
+    struct df_image_taker *takers; /* one a thread */
+    struct block blocks[2], *filling, *writing;
+    struct df_progress progress;
+    char *identity;
+    int64_t good, bad;
+    struct df_text bad_table;
+};
+
+/* ---- one picture -------------------------------------------------------------------------------------------- */
+
+static dfal_status take_picture(struct job *job, struct df_image_taker *taker, int64_t row,
+                                struct df_shape *shape, uint8_t *sample)
+{
+    char *path;
+    DF_TRY(df_image_list_path(&path, &job->list, row));
+    dfal_status status = df_image_take(taker, path, shape, sample);
+    df_free(path);
+    return status;
+}
+
+static dfal_status fail_bad(const struct job *job, int64_t row, const char *reason)
+{
+    char *path;
+    DF_TRY(df_image_list_path(&path, &job->list, row));
+    (void)df_fail(DFAL_E_DATA, "%s: %s; --on-error skip leaves such files out", path, reason);
+    df_free(path);
+    return DFAL_E_DATA;
+}
+
+/* ---- parts -------------------------------------------------------------------------------------------------- */
+
+/* Close the gaps that broken pictures leave, and write. */
+static dfal_status write_block(struct job *job, struct block *block)
+{
+    const int64_t count = block->end - block->begin, size = df_shape_size(job->shape);
+    struct df_image_part part = {.begin = block->begin, .end = block->end, .samples = block->samples};
+    struct df_text reasons = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&part.index, count, sizeof *part.index));
+    DF_TRY_TO(done, status, df_alloc(&part.bad_index, count, sizeof *part.bad_index));
+    for (int64_t i = 0; i < count; i++) {
+        if (block->reason[i]) {
+            df_text_append(&reasons, block->reason[i], (int64_t)strlen(block->reason[i]) + 1);
+            part.bad_index[part.bad++] = block->begin + i;
+            continue;
+        }
+        if (part.good < i)
+            memcpy(block->samples + part.good * size, block->samples + i * size, (size_t)size);
+        part.index[part.good++] = block->begin + i;
+    }
+    part.reason_bytes = reasons.size;
+    DF_TRY_TO(done, status, df_text_take(&reasons, &part.reasons));
+    status = df_image_part_write(&job->parts, block->part, &part);
+done:
+    df_text_clear(&reasons);
+    df_free(part.index);
+    df_free(part.bad_index);
+    df_free(part.reasons);
+    return status;
+}
+
+static void clear_reasons(struct block *block)
+{
+    for (int64_t i = 0; block->reason && i < block->end - block->begin; i++) {
+        df_free(block->reason[i]);
+        block->reason[i] = NULL;
+    }
+    block->part = -1;
+}
+
+/* Job 0 writes the part before; the others decode a picture each. */
+static dfal_status do_one(void *user, int64_t number, int32_t thread)
+{
+    struct job *job = user;
+    if (number == 0)
+        return job->writing->part >= 0 ? write_block(job, job->writing) : DFAL_OK;
+    struct block *block = job->filling;
+    const int64_t i = number - 1;
+    struct df_shape shape = job->shape;
+    char reason[DF_MESSAGE_SIZE];
+    DF_TRY(df_context_check_stop(job->context));
+    dfal_status status = take_picture(job, &job->takers[thread], block->begin + i, &shape,
+                                      block->samples + i * df_shape_size(shape));
+    if (status == DFAL_E_DATA) {
+        df_message_get(reason);
+        status = df_strdup(&block->reason[i], reason);
+    }
+    df_progress_add(&job->progress, 1, NULL);
+    return status;
+}
+
+static dfal_status decode_part(struct job *job, int64_t part)
+{
+    struct block *block = job->filling;
+    df_image_part_bounds(&job->parts, part, &block->begin, &block->end);
+    block->part = part;
+    DF_TRY(df_team_run(job->team, do_one, job, 1 + block->end - block->begin));
+    clear_reasons(job->writing);
+    for (int64_t i = 0; !job->skip && i < block->end - block->begin; i++)
+        if (block->reason[i])
+            return fail_bad(job, block->begin + i, block->reason[i]);
+    job->filling = job->writing;
+    job->writing = block;
+    return DFAL_OK;
+}
+
+static dfal_status decode_missing(struct job *job)
+{
+    struct df_image_parts *parts = &job->parts;
+    const int64_t rows = parts->rows < parts->pictures ? parts->rows : parts->pictures;
+    for (int b = 0; b < 2; b++) {
+        job->blocks[b].part = -1;
+        DF_TRY(df_alloc(&job->blocks[b].samples, rows * df_shape_size(job->shape), 1));
+        DF_TRY(df_alloc(&job->blocks[b].reason, rows, sizeof *job->blocks[b].reason));
+    }
+    job->filling = &job->blocks[0];
+    job->writing = &job->blocks[1];
+    if (parts->finished_pictures > 0)
+        df_say(job->context, DFAL_INFO, "import.resume",
+               DF_FIELDS(DF_INT("pictures", parts->finished_pictures)),
+               "%lld of %lld pictures are finished, the rest is continued",
+               (long long)parts->finished_pictures, (long long)parts->pictures);
+    df_progress_begin(&job->progress, job->context, "import.progress", "pictures", parts->pictures,
+                      parts->finished_pictures);
+    dfal_status status = DFAL_OK;
+    for (int64_t part = 0; part < parts->count && status == DFAL_OK; part++)
+        if (!parts->finished[part])
+            status = decode_part(job, part);
+    if (status == DFAL_OK && job->writing->part >= 0)
+        status = write_block(job, job->writing);
+    df_progress_end(&job->progress);
+    return status;
+}
+
+/* ---- beginning ---------------------------------------------------------------------------------------------- */
+
+static dfal_status check_options(struct job *job)
+{
+    const struct dfal_image_options *o = job->options;
+    const bool bicubic = strcmp(o->interpolation, "bicubic") == 0;
+    job->skip = strcmp(o->on_error, "skip") == 0;
+    if (!bicubic && strcmp(o->interpolation, "bilinear") != 0)
+        DF_FAIL(DFAL_E_USAGE, "unknown interpolation '%s', expected bilinear or bicubic", o->interpolation);
+    if (!job->skip && strcmp(o->on_error, "stop") != 0)
+        DF_FAIL(DFAL_E_USAGE, "unknown answer to errors '%s', expected stop or skip", o->on_error);
+    if (o->resize < 0 || o->crop < 0)
+        DF_FAIL(DFAL_E_USAGE, "resize %d and crop %d, expected a positive number of pixels or 0 for none",
+                o->resize, o->crop);
+    if (o->channels != 1 && o->channels != 3)
+        DF_FAIL(DFAL_E_USAGE, "%d channels, expected 3 or 1", o->channels);
+    for (int which = 0; which < 2; which++) {
+        const int32_t count = which ? o->std_count : o->mean_count;
+        if (count < 0 || (count > 1 && count != o->channels))
+            DF_FAIL(DFAL_E_USAGE, "%d values of %s for %d channels, expected one, or one a channel", count,
+                    which ? "std" : "mean", o->channels);
+    }
+    for (int32_t i = 0; i < o->std_count; i++)
+        if (!(o->std[i] > 0))
+            DF_FAIL(DFAL_E_USAGE, "std is %g, expected positive numbers", o->std[i]);
+    job->fit = (struct df_image_fit){o->resize, o->crop, bicubic ? DF_BICUBIC : DF_BILINEAR, o->channels};
+    return DFAL_OK;
+}
+
+/* The size of every sample: the crop's, or that of the first picture that can be decoded. */
+static dfal_status find_shape(struct job *job)
+{
+    char first[DF_MESSAGE_SIZE] = "";
+    job->shape = (struct df_shape){job->fit.channels, job->fit.crop, job->fit.crop};
+    for (int64_t row = 0; row < job->list.count && job->shape.h == 0; row++) {
+        DF_TRY(df_context_check_stop(job->context));
+        dfal_status status = take_picture(job, &job->takers[0], row, &job->shape, NULL);
+        if (status == DFAL_E_DATA) {
+            char reason[DF_MESSAGE_SIZE];
+            df_message_get(reason);
+            if (!job->skip)
+                return fail_bad(job, row, reason);
+            if (!first[0])
+                memcpy(first, reason, sizeof first);
+        } else {
+            DF_TRY(status);
+        }
+    }
+    if (job->shape.h == 0)
+        DF_FAIL(DFAL_E_DATA, "none of the %lld pictures can be decoded, the first because: %s",
+                (long long)job->list.count, first);
+    return DFAL_OK;
+}
+
+/* What the bytes of a pool depend on, and with it what an unfinished import may be continued with. on_error is not
+ * here: who meets a broken file may go on without it. */
+static dfal_status make_identity(struct job *job)
+{
+    const struct dfal_image_options *o = job->options;
+    char digest[DF_DIGEST_TEXT], libraries[DF_IMAGE_LIBRARIES];
+    struct df_text text = {0};
+    df_image_list_digest(&job->list, digest);
+    df_image_libraries(libraries);
+    df_text_add(&text, "pictures: %lld\nresize: %d\ncrop: %d\ninterpolation: %s\nchannels: %d\n",
+                (long long)job->list.count, o->resize, o->crop, o->interpolation, o->channels);
+    for (int which = 0; which < 2; which++) {
+        const int32_t count = which ? o->std_count : o->mean_count;
+        df_text_add(&text, which ? "std:" : "mean:");
+        for (int32_t i = 0; i < count; i++)
+            df_text_add(&text, " %.17g", which ? o->std[i] : o->mean[i]);
+        df_text_add(&text, "\n");
+    }
+    df_text_add(&text,
+                "folders_are_classes: %s\nlist_sha256: %s\nsize: %lld x %lld\nversion: %s\nlibraries: %s\n",
+                o->folders_are_classes ? "yes" : "no", digest, (long long)job->shape.w,
+                (long long)job->shape.h, DFAL_VERSION, libraries);
+    return df_text_take(&text, &job->identity);
+}
+
+static dfal_status make_team(struct job *job)
+{
+    const int32_t threads = job->context->threads;
+    DF_TRY(df_team_create(&job->team, threads));
+    DF_TRY(df_alloc(&job->takers, threads, sizeof *job->takers));
+    for (int32_t i = 0; i < threads; i++)
+        df_fitter_init(&job->takers[i].fitter, &job->fit);
+    return DFAL_OK;
+}
+
+static void say_begin(const struct job *job, const char *out_path, const char *source)
+{
+    const struct df_image_list *list = &job->list;
+    df_say(job->context, DFAL_INFO, "import.begin",
+           DF_FIELDS(DF_TEXT("source", source), DF_INT("pictures", list->count),
+                     DF_INT("other_files", list->other_files), DF_INT("hidden", list->hidden),
+                     DF_INT("classes", list->class_count), DF_INT("threads", job->context->threads),
+                     DF_TEXT("output", out_path)),
+           "%s: %lld pictures (%lld other files, %lld hidden names), %d classes, %d threads, output %s",
+           source, (long long)list->count, (long long)list->other_files, (long long)list->hidden,
+           list->class_count, job->context->threads, out_path);
+    if (list->loops > 0)
+        df_say(job->context, DFAL_WARNING, "import.loops", DF_FIELDS(DF_INT("links", list->loops)),
+               "%s: %lld links lead back to a folder above them and were not followed", source,
+               (long long)list->loops);
+    if (list->class_count > 0 && list->unlabelled > 0)
+        df_say(job->context, DFAL_WARNING, "import.unlabelled",
+               DF_FIELDS(DF_INT("pictures", list->unlabelled)), "%s: %lld pictures have no label", source,
+               (long long)list->unlabelled);
+}
+
+/* ---- the pool ----------------------------------------------------------------------------------------------- */
+
+/* Count what the parts hold, and list what they could not take. */
+static dfal_status count_parts(struct job *job)
+{
+    df_text_add(&job->bad_table, "path,reason\n");
+    for (int64_t i = 0; i < job->parts.count; i++) {
+        struct df_image_part part;
+        DF_TRY(df_image_part_read(&job->parts, i, &part, false));
+        const char *reason = part.reasons;
+        dfal_status status = DFAL_OK;
+        for (int64_t b = 0; b < part.bad; b++, reason += strlen(reason) + 1) {
+            df_text_csv(&job->bad_table, job->list.entries[part.bad_index[b]].id);
+            df_text_add(&job->bad_table, ",");
+            df_text_csv(&job->bad_table, reason);
+            df_text_add(&job->bad_table, "\n");
+        }
+        if (part.bad > 0 && !job->skip)
+            status = fail_bad(job, part.bad_index[0], part.reasons);
+        job->good += part.good;
+        job->bad += part.bad;
+        df_image_part_clear(&part);
+        DF_TRY(status);
+    }
+    if (job->good == 0)
+        DF_FAIL(DFAL_E_DATA, "none of the %lld pictures can be decoded", (long long)job->list.count);
+    return DFAL_OK;
+}
+
+static dfal_status append_part(struct job *job, struct df_pool_writer *writer, int64_t i)
+{
+    struct df_image_part part;
+    int32_t *labels = NULL;
+    DF_TRY(df_context_check_stop(job->context));
+    DF_TRY(df_image_part_read(&job->parts, i, &part, true));
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&labels, part.good, sizeof *labels));
+    for (int64_t k = 0; k < part.good; k++)
+        labels[k] = job->list.entries[part.index[k]].label;
+    status = df_pool_append(writer, part.samples, labels, part.good);
+done:
+    df_free(labels);
+    df_image_part_clear(&part);
+    return status;
+}
+
+/* The ids of the pictures that were taken, borrowed from the list. */
+static dfal_status gather_ids(const struct job *job, const char **ids)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < job->parts.count; i++) {
+        struct df_image_part part;
+        DF_TRY(df_image_part_read(&job->parts, i, &part, false));
+        for (int64_t k = 0; k < part.good; k++)
+            ids[n++] = job->list.entries[part.index[k]].id;
+        df_image_part_clear(&part);
+    }
+    return DFAL_OK;
+}
+
+/* The table of skipped files stands before the pool does, so that no finished pool lacks it. */
+static dfal_status finish(struct job *job, struct df_pool_writer *writer, const char *out_path)
+{
+    char *bad_path = NULL, *table = NULL, message[DF_MESSAGE_SIZE];
+    const size_t length = strlen(out_path);
+    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_format(&bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
+    const int64_t size = job->bad_table.size;
+    DF_TRY_TO(done, status, df_text_take(&job->bad_table, &table));
+    if (job->skip)
+        DF_TRY_TO(done, status, df_file_write(bad_path, table, (size_t)size));
+    status = df_pool_finish(writer);
+    writer = NULL;
+    if (status != DFAL_OK && job->skip) {
+        df_message_get(message);
+        (void)unlink(bad_path);
+        df_message_set(message);
+    } else if (status == DFAL_OK && !job->skip) {
+        (void)unlink(bad_path); /* of the pool that this one replaces */
+    }
+    if (status == DFAL_OK && job->bad > 0)
+        df_say(job->context, DFAL_WARNING, "import.skipped",
+               DF_FIELDS(DF_INT("files", job->bad), DF_TEXT("table", bad_path)),
+               "%lld files were skipped; %s says why", (long long)job->bad, bad_path);
+done:
+    df_pool_abandon(writer);
+    df_free(bad_path);
+    df_free(table);
+    return status;
+}
+
+static dfal_status write_pool(struct job *job, const char *out_path)
+{
+    const struct dfal_image_options *o = job->options;
+    const bool scaled = o->mean_count > 0 || o->std_count > 0;
+    struct df_pool_writer *writer = NULL;
+    const char **ids = NULL;
+    double scale[3], offset[3];
+    dfal_status status;
+    DF_TRY(count_parts(job));
+    for (int32_t c = 0; c < o->channels; c++) {
+        const double mean = o->mean_count ? o->mean[o->mean_count > 1 ? c : 0] : 0;
+        const double deviation = o->std_count ? o->std[o->std_count > 1 ? c : 0] : 1;
+        scale[c] = 1 / (255 * deviation);
+        offset[c] = -mean / deviation;
+    }
+    DF_TRY_TO(done, status, df_alloc(&ids, job->good, sizeof *ids));
+    DF_TRY_TO(done, status, gather_ids(job, ids));
+    const struct df_pool_spec spec = {
+        .count = job->good,
+        .shape = job->shape,
+        .raw = DF_RAW_U8,
+        .class_count = job->list.class_count,
+        .scale = scaled ? scale : NULL,
+        .offset = scaled ? offset : NULL,
+        .affine_count = scaled ? o->channels : 1,
+        .has_labels = job->list.class_count > 0,
+        .ids = ids,
+        .classes = (const char *const *)job->list.classes,
+    };
+    DF_TRY_TO(done, status, df_pool_create(&writer, out_path, &spec, job->context->options.force));
+    for (int64_t i = 0; i < job->parts.count; i++)
+        DF_TRY_TO(done, status, append_part(job, writer, i));
+    status = finish(job, writer, out_path);
+    writer = NULL;
+done:
+    df_pool_abandon(writer);
+    df_free(ids);
+    return status;
+}
+
+/* ---- the job ------------------------------------------------------------------------------------------------ */
+
+static void job_clear(struct job *job)
+{
+    for (int32_t i = 0; job->takers && i < job->context->threads; i++)
+        df_image_taker_clear(&job->takers[i]);
+    df_free(job->takers);
+    df_team_destroy(job->team);
+    for (int b = 0; b < 2; b++) {
+        clear_reasons(&job->blocks[b]);
+        df_free(job->blocks[b].samples);
+        df_free(job->blocks[b].reason);
+    }
+    df_text_clear(&job->bad_table);
+    df_free(job->identity);
+    df_image_list_clear(&job->list);
+}
+
+void dfal_image_options_init(struct dfal_image_options *options)
+{
+    *options = (struct dfal_image_options){.interpolation = "bilinear", .channels = 3, .on_error = "stop"};
+}
+
+dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result, const char *out_path,
+                               const char *source, const struct dfal_image_options *options)
+{
+    struct job job = {.context = context, .options = options, .parts.folder = DF_PARTS_NONE};
+    const double begin = df_clock();
+    dfal_status status;
+    *result = (struct dfal_image_result){0};
+    DF_TRY_TO(done, status, check_options(&job));
+    DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_image_list_read(&job.list, source, options->folders_are_classes));
+    say_begin(&job, out_path, source);
+    DF_TRY_TO(done, status, make_team(&job));
+    DF_TRY_TO(done, status, find_shape(&job));
+    DF_TRY_TO(done, status, make_identity(&job));
+    DF_TRY_TO(done, status,
+              df_image_parts_open(&job.parts, out_path, job.identity, job.list.count, job.shape,
+                                  context->options.allow_mixed, context->options.force));
+    DF_TRY_TO(done, status, decode_missing(&job));
+    DF_TRY_TO(done, status, write_pool(&job, out_path));
+    *result = (struct dfal_image_result){
+        .samples = job.good,
+        .skipped = job.bad,
+        .other_files = job.list.other_files,
+        .channels = (int32_t)job.shape.c,
+        .height = (int32_t)job.shape.h,
+        .width = (int32_t)job.shape.w,
+        .class_count = job.list.class_count,
+        .seconds = df_clock() - begin,
+    };
+    df_say(context, DFAL_INFO, "import.end",
+           DF_FIELDS(DF_INT("samples", job.good), DF_INT("classes", job.list.class_count),
+                     DF_TEXT("output", out_path), DF_INT("skipped", job.bad),
+                     DF_REAL("seconds", result->seconds)),
+           "%lld pictures of %lld x %lld in %.1f s, %lld skipped: %s", (long long)job.good,
+           (long long)job.shape.w, (long long)job.shape.h, result->seconds, (long long)job.bad, out_path);
+done:
+    if (status == DFAL_E_STOPPED)
+        context->kept_work = job.parts.finished_pictures > 0;
+    df_image_parts_close(&job.parts, status != DFAL_OK);
+    job_clear(&job);
+    return status;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/image_list.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "io/image_list.h"
+
+enum { DEEPEST = 64, CLASSES_MOST = 1000000 };
+
+dfal_status df_image_list_add(struct df_image_list *list, const char *id, const char *path, int64_t line)
+{
+    if (list->count == list->room) {
+        int64_t room = list->room ? 2 * list->room : 256;
+        DF_TRY(df_resize(&list->entries, list->room, room, sizeof *list->entries));
+        list->room = room;
+    }
+    struct df_image_entry *entry = &list->entries[list->count++];
+    *entry = (struct df_image_entry){.label = -1, .line = line};
+    DF_TRY(df_strdup(&entry->id, id));
+    return path && strcmp(path, id) != 0 ? df_strdup(&entry->path, path) : DFAL_OK;
+}
+
+void df_image_list_clear(struct df_image_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++) {
+        df_free(list->entries[i].id);
+        df_free(list->entries[i].path);
+    }
+    for (int32_t i = 0; list->classes && i < list->class_count; i++)
+        df_free(list->classes[i]);
+    df_free(list->classes);
+    df_free(list->entries);
+    df_free(list->root);
+    memset(list, 0, sizeof *list);
+}
+
+dfal_status df_image_list_path(char **path, const struct df_image_list *list, int64_t row)
+{
+    const struct df_image_entry *entry = &list->entries[row];
+    const char *name = entry->path ? entry->path : entry->id;
+    if (name[0] == '/')
+        return df_strdup(path, name);
+    return df_format(path, "%s/%s", list->root, name);
+}
+
+void df_image_list_digest(const struct df_image_list *list, char digest[65])
+{
+    struct df_digest sum;
+    df_digest_begin(&sum);
+    df_digest_add_i64(&sum, list->count);
+    for (int64_t i = 0; i < list->count; i++) {
+        const struct df_image_entry *entry = &list->entries[i];
+        df_digest_add_text(&sum, entry->id);
+        df_digest_add_text(&sum, entry->path ? entry->path : entry->id);
+    }
+    df_digest_end(&sum, digest);
+}
+
+/* ---- folders ------------------------------------------------------------------------------------------------ */
+
+/* The folders from the root down to the one being read. */
+struct trail {
+    const struct trail *up;
+    dev_t device;
+    ino_t number;
+    int depth;
+};
+
+static bool is_picture(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot &&
+           (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
+}
+
+static dfal_status walk(struct df_image_list *list, int fd, const char *prefix, const struct trail *up);
+
+static dfal_status take(struct df_image_list *list, int fd, const char *name, const char *prefix,
+                        const struct trail *trail)
+{
+    struct stat facts;
+    char *relative;
+    dfal_status status = DFAL_OK;
+    if (name[0] == '.') {
+        list->hidden += strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+        return DFAL_OK;
+    }
+    DF_TRY(df_format(&relative, "%s%s", prefix, name));
+    /* A link that leads nowhere is listed by its name, and fails when it is read. */
+    if (fstatat(fd, name, &facts, 0) == 0 && S_ISDIR(facts.st_mode)) {
+        int below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+        int error = errno;
+        df_free(relative);
+        DF_TRY(df_format(&relative, "%s%s/", prefix, name));
+        status = below < 0 ? df_fail(DFAL_E_NOINPUT, "%s/%s cannot be read: %s", list->root, relative,
+                                     strerror(error))
+                           : walk(list, below, relative, trail);
+    } else if (is_picture(name)) {
+        status = df_image_list_add(list, relative, NULL, 0);
+    } else {
+        list->other_files++;
+    }
+    df_free(relative);
+    return status;
+}
+
+/* Takes fd over. */
+static dfal_status walk(struct df_image_list *list, int fd, const char *prefix, const struct trail *up)
+{
+    struct stat facts;
+    DIR *folder = fstat(fd, &facts) == 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        int error = errno;
+        close(fd);
+        DF_FAIL(DFAL_E_IO, "%s/%s cannot be read: %s", list->root, prefix, strerror(error));
+    }
+    const struct trail trail = {up, facts.st_dev, facts.st_ino, up ? up->depth + 1 : 0};
+    dfal_status status = DFAL_OK;
+    bool loop = false;
+    for (const struct trail *above = up; above && !loop; above = above->up)
+        loop = above->device == trail.device && above->number == trail.number;
+    list->loops += loop;
+    if (!loop && trail.depth > DEEPEST)
+        status = df_fail(DFAL_E_DATA, "%s/%s lies deeper than %d folders, expected at most that", list->root,
+                         prefix, DEEPEST);
+    while (status == DFAL_OK && !loop) {
+        errno = 0;
+        const struct dirent *entry = readdir(folder);
+        if (!entry && errno)
+            status = df_fail(DFAL_E_IO, "%s/%s cannot be read: %s", list->root, prefix, strerror(errno));
+        if (!entry)
+            break;
+        status = take(list, dirfd(folder), entry->d_name, prefix, &trail);
+    }
+    closedir(folder);
+    return status;
+}
+
+static dfal_status read_folder(struct df_image_list *list, const char *source)
+{
+    size_t length = strlen(source);
+    while (length > 1 && source[length - 1] == '/')
+        length--;
+    DF_TRY(df_format(&list->root, "%.*s", (int)length, source));
+    int fd = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return df_fail_errno(errno, false, source, "opening the folder");
+    DF_TRY(walk(list, fd, "", NULL));
+    if (list->count == 0)
+        DF_FAIL(DFAL_E_DATA, "%s holds no file that ends in .jpg, .jpeg or .png (%lld other files)", source,
+                (long long)list->other_files);
+    return DFAL_OK;
+}
+
+/* ---- labels ------------------------------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* A class number as label files write it. */
+static bool is_number(const char *word, int32_t *number)
+{
+    size_t digits = strspn(word, "0123456789");
+    if (strcmp(word, "-1") == 0) {
+        *number = -1;
+        return true;
+    }
+    if (digits == 0 || digits > 6 || word[digits] || (word[0] == '0' && digits > 1))
+        return false;
+    *number = (int32_t)strtol(word, NULL, 10);
+    return true;
+}
+
+static dfal_status name_classes(struct df_image_list *list, const char *const *words)
+{
+    const char **sorted;
+    int64_t n = 0, kinds = 0;
+    dfal_status status;
+    DF_TRY(df_alloc(&sorted, list->count, sizeof *sorted));
+    for (int64_t i = 0; i < list->count; i++)
+        if (words[i])
+            sorted[n++] = words[i];
+    qsort(sorted, (size_t)n, sizeof *sorted, by_text);
+    for (int64_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(sorted[i], sorted[kinds - 1]) != 0)
+            sorted[kinds++] = sorted[i];
+    DF_TRY_TO(done, status, df_alloc(&list->classes, kinds, sizeof *list->classes));
+    list->class_count = (int32_t)(kinds < CLASSES_MOST ? kinds : CLASSES_MOST + 1);
+    for (int32_t i = 0; i < list->class_count; i++)
+        DF_TRY_TO(done, status, df_strdup(&list->classes[i], sorted[i]));
+    for (int64_t i = 0; i < list->count; i++) {
+        const char **found =
+            words[i] ? bsearch(&words[i], sorted, (size_t)kinds, sizeof *sorted, by_text) : NULL;
+        list->entries[i].label = found ? (int32_t)(found - sorted) : -1;
+    }
+done:
+    df_free(sorted);
+    return status;
+}
+
+dfal_status df_image_list_label(struct df_image_list *list, const char *const *words, const char *source,
+                                bool names_only)
+{
+    bool numbers = !names_only;
+    int32_t number = -1, largest = -1;
+    int64_t labelled = 0;
+    for (int64_t i = 0; i < list->count; i++) {
+        labelled += words[i] != NULL;
+        numbers = numbers && (!words[i] || is_number(words[i], &number));
+    }
+    for (int64_t i = 0; i < list->count && numbers; i++) {
+        list->entries[i].label = words[i] && is_number(words[i], &number) ? number : -1;
+        largest = list->entries[i].label > largest ? list->entries[i].label : largest;
+    }
+    list->class_count = largest + 1;
+    if (!numbers && labelled > 0)
+        DF_TRY(name_classes(list, words));
+    for (int64_t i = 0; i < list->count; i++)
+        list->unlabelled += list->entries[i].label < 0;
+    if (list->class_count == 1 || list->class_count > CLASSES_MOST)
+        DF_FAIL(DFAL_E_DATA, "%s has %s, expected 2 to %d or no labels", source,
+                list->class_count == 1 ? "one class" : "too many classes", CLASSES_MOST);
+    return DFAL_OK;
+}
+
+/* The first folder of a path; a file outside of one has no class. */
+static dfal_status label_by_folder(struct df_image_list *list, const char *source)
+{
+    char **words;
+    dfal_status status = DFAL_OK;
+    bool any = false;
+    DF_TRY(df_alloc(&words, list->count, sizeof *words));
+    for (int64_t i = 0; i < list->count && status == DFAL_OK; i++) {
+        const char *name = list->entries[i].path ? list->entries[i].path : list->entries[i].id;
+        const char *slash = strchr(name, '/');
+        if (slash && slash > name) {
+            status = df_format(&words[i], "%.*s", (int)(slash - name), name);
+            any = true;
+        }
+    }
+    if (status == DFAL_OK && !any)
+        status =
+            df_fail(DFAL_E_DATA, "%s has no picture inside a folder, expected one folder a class", source);
+    if (status == DFAL_OK)
+        status = df_image_list_label(list, (const char *const *)words, source, true);
+    for (int64_t i = 0; i < list->count; i++)
+        df_free(words[i]);
+    df_free(words);
+    return status;
+}
+
+/* ---- both --------------------------------------------------------------------------------------------------- */
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct df_image_entry *)a)->id, ((const struct df_image_entry *)b)->id);
+}
+
+static dfal_status sort(struct df_image_list *list, const char *source)
+{
+    qsort(list->entries, (size_t)list->count, sizeof *list->entries, by_id);
+    for (int64_t i = 1; i < list->count; i++)
+        if (by_id(&list->entries[i - 1], &list->entries[i]) == 0) {
+            const int64_t a = list->entries[i - 1].line, b = list->entries[i].line;
+            DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' stands in line %lld as well, expected each once", source,
+                    (long long)(a > b ? a : b), list->entries[i].id, (long long)(a > b ? b : a));
+        }
+    return DFAL_OK;
+}
+
+dfal_status df_image_list_read(struct df_image_list *list, const char *source, bool folders_are_classes)
+{
+    bool labelled = false;
+    memset(list, 0, sizeof *list);
+    if (df_folder_exists(source))
+        DF_TRY(read_folder(list, source));
+    else
+        DF_TRY(df_image_list_parse(list, source, &labelled));
+    if (folders_are_classes && labelled)
+        DF_FAIL(DFAL_E_USAGE,
+                "%s has a column label and --folders-are-classes is given, expected one of them", source);
+    if (folders_are_classes)
+        DF_TRY(label_by_folder(list, source));
+    return sort(list, source);
+}

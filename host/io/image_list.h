@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which pictures an import takes, under which ids and with which labels. Internal to host/io. */
+#ifndef DF_IO_IMAGE_LIST_H
+#define DF_IO_IMAGE_LIST_H
+
+#include "base/context.h"
+
+struct df_image_entry {
+    char *id;   /* relative path, or the list's id */
+    char *path; /* from root; NULL: the id */
+    int32_t label;
+    int64_t line; /* of the list; 0: found in a folder */
+};
+struct df_image_list {
+    char *root; /* folder the paths start from */
+    struct df_image_entry *entries;
+    int64_t count, room;
+    char **classes;      /* [class_count] or NULL: numbers */
+    int32_t class_count; /* 0: no labels */
+    int64_t other_files, hidden, loops, unlabelled;
+};
+
+/* Find the pictures of a folder or a CSV list, sorted by id, bytewise.
+ * Folders are walked; links to files and folders are followed, except a link to a folder that the path already goes
+ * through, which is counted in `loops`. Names that begin with a dot are passed over and counted in `hidden`, files of
+ * other extensions than .jpg, .jpeg and .png in `other_files`.
+ * Errors   E_NOINPUT missing, unreadable; E_DATA no picture, doubled id, broken list (line named), one class */
+dfal_status df_image_list_read(struct df_image_list *list, const char *source, bool folders_are_classes);
+void df_image_list_clear(struct df_image_list *list);
+/* The path of an entry into a fresh string. */
+dfal_status df_image_list_path(char **path, const struct df_image_list *list, int64_t row);
+/* sha256 of all ids and paths: what the pixels of a pool depend on. */
+void df_image_list_digest(const struct df_image_list *list, char digest[65]);
+
+/* image_csv.c: fill entries and classes from a list. */
+dfal_status df_image_list_parse(struct df_image_list *list, const char *path, bool *labelled);
+dfal_status df_image_list_add(struct df_image_list *list, const char *id, const char *path, int64_t line);
+/* Labels from a word an entry (NULL: none): numbers where every word is one, else names in bytewise order. */
+dfal_status df_image_list_label(struct df_image_list *list, const char *const *words, const char *source,
+                                bool names_only);
+
+#endif

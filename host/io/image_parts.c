@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/image_parts.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "store/table.h"
+
+static const char format[] = "dfal-import-part";
+enum { ROWS_MOST = 16384, BYTES_MOST = 64 << 20 };
+
+static dfal_status part_path(char **path, const struct df_image_parts *parts, int64_t i)
+{
+    return df_format(path, "%s/%06" PRId64 ".h5", parts->folder.folder, i);
+}
+
+int64_t df_image_part_rows(struct df_shape shape)
+{
+    int64_t rows = ROWS_MOST;
+    while (rows > 1 && rows * df_shape_size(shape) > BYTES_MOST)
+        rows /= 2;
+    return rows;
+}
+
+void df_image_part_bounds(const struct df_image_parts *parts, int64_t i, int64_t *begin, int64_t *end)
+{
+    *begin = i * parts->rows;
+    *end = *begin + parts->rows < parts->pictures ? *begin + parts->rows : parts->pictures;
+}
+
+/* The next "key: value" of two identities; false at the end of both. */
+static bool next_line(const char **text, int *length)
+{
+    *length = (int)strcspn(*text, "\n");
+    return **text != '\0';
+}
+
+static dfal_status compare(const char *theirs, const char *ours, bool allow_mixed, const char *path)
+{
+    int a = 0, b = 0;
+    for (;;) {
+        const bool more = next_line(&theirs, &a), ours_more = next_line(&ours, &b);
+        if (!more && !ours_more)
+            return DFAL_OK;
+        const bool arithmetic = strncmp(ours, "version: ", 9) == 0 || strncmp(ours, "libraries: ", 11) == 0;
+        if ((a != b || memcmp(theirs, ours, (size_t)a) != 0) && !(arithmetic && allow_mixed))
+            DF_FAIL(DFAL_E_CONFIG,
+                    "%s belongs to an unfinished import with '%.*s', this one has '%.*s', expected the same; "
+                    "--force starts anew%s",
+                    path, a, theirs, b, ours, arithmetic ? ", --allow-mixed continues all the same" : "");
+        theirs += a + (theirs[a] == '\n');
+        ours += b + (ours[b] == '\n');
+    }
+}
+
+static dfal_status check(const struct df_image_parts *parts, int64_t i, const char *path, bool allow_mixed)
+{
+    struct df_column range = {"range", DF_COLUMN_I64, 1, {0}, NULL};
+    char *identity = NULL;
+    int64_t begin, end;
+    dfal_status status = df_table_read(path, format, &identity, &range, 1);
+    if (status == DFAL_OK)
+        status = compare(identity, parts->identity, allow_mixed, path);
+    df_image_part_bounds(parts, i, &begin, &end);
+    const int64_t *found = range.data;
+    if (status == DFAL_OK && (range.dims[0] != 3 || found[0] != begin || found[1] != end))
+        status = df_fail(DFAL_E_DATA, "%s holds other pictures than %" PRId64 " to %" PRId64 " of the list",
+                         path, begin, end - 1);
+    df_free(identity);
+    df_free(range.data);
+    return status;
+}
+
+static dfal_status look(struct df_image_parts *parts, bool allow_mixed)
+{
+    for (int64_t i = 0; i < parts->count; i++) {
+        char *path = NULL;
+        int64_t begin, end;
+        DF_TRY(part_path(&path, parts, i));
+        dfal_status status = DFAL_OK;
+        if (df_file_exists(path)) {
+            status = check(parts, i, path, allow_mixed);
+            df_image_part_bounds(parts, i, &begin, &end);
+            parts->finished[i] = status == DFAL_OK;
+            parts->finished_pictures += status == DFAL_OK ? end - begin : 0;
+        } else {
+            df_file_sweep(path);
+        }
+        df_free(path);
+        DF_TRY(status);
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path, const char *identity,
+                                int64_t pictures, struct df_shape shape, bool allow_mixed, bool force)
+{
+    *parts = (struct df_image_parts){
+        .folder = DF_PARTS_NONE,
+        .shape = shape,
+        .pictures = pictures,
+        .rows = df_image_part_rows(shape),
+        .identity = identity,
+    };
+    parts->count = (pictures + parts->rows - 1) / parts->rows;
+    DF_TRY(df_alloc(&parts->finished, parts->count, sizeof *parts->finished));
+    DF_TRY(df_parts_open(&parts->folder, out_path, df_parts_is_numbered, "an import's parts", force));
+    dfal_status status = look(parts, allow_mixed);
+    if (status != DFAL_OK && status != DFAL_E_MEMORY && force) {
+        memset(parts->finished, 0, (size_t)parts->count * sizeof *parts->finished);
+        parts->finished_pictures = 0;
+        status = df_parts_clear(&parts->folder);
+    }
+    return status;
+}
+
+void df_image_parts_close(struct df_image_parts *parts, bool keep)
+{
+    char message[DF_MESSAGE_SIZE]; /* a clean-up never hides the error before it */
+    df_message_get(message);
+    if (parts->folder.fd >= 0 && (!keep || parts->finished_pictures == 0))
+        (void)df_parts_clear(&parts->folder);
+    df_message_set(message);
+    df_parts_close(&parts->folder);
+    df_free(parts->finished);
+    *parts = (struct df_image_parts){.folder = DF_PARTS_NONE};
+}
+
+dfal_status df_image_part_write(struct df_image_parts *parts, int64_t i, const struct df_image_part *part)
+{
+    const struct df_shape shape = parts->shape;
+    int64_t range[3] = {part->begin, part->end, parts->pictures};
+    const struct df_column columns[] = {
+        {"range", DF_COLUMN_I64, 1, {3}, range},
+        {"samples", DF_COLUMN_U8, 4, {part->good, shape.c, shape.h, shape.w}, part->samples},
+        {"index", DF_COLUMN_I64, 1, {part->good}, part->index},
+        {"bad", DF_COLUMN_I64, 1, {part->bad}, part->bad_index},
+        {"reasons", DF_COLUMN_U8, 1, {part->reason_bytes}, part->reasons},
+    };
+    char *path = NULL;
+    DF_TRY(part_path(&path, parts, i));
+    dfal_status status =
+        df_table_write(path, format, parts->identity, columns, sizeof columns / sizeof columns[0], true);
+    df_free(path);
+    DF_TRY(status);
+    parts->finished[i] = true;
+    parts->finished_pictures += part->end - part->begin;
+    return DFAL_OK;
+}
+
+/* Whether the places in a part are ascending and inside it. */
+static bool ascending(const int64_t *index, int64_t count, int64_t begin, int64_t end)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (index[i] < (i > 0 ? index[i - 1] + 1 : begin) || index[i] >= end)
+            return false;
+    return true;
+}
+
+static bool is_sound(const struct df_image_part *part, const struct df_column *samples, struct df_shape shape)
+{
+    int64_t texts = 0;
+    for (int64_t i = 0; i < part->reason_bytes; i++)
+        texts += part->reasons[i] == '\0';
+    if (part->good + part->bad != part->end - part->begin || texts != part->bad ||
+        !ascending(part->index, part->good, part->begin, part->end) ||
+        !ascending(part->bad_index, part->bad, part->begin, part->end))
+        return false;
+    return !samples || (samples->dims[0] == part->good && samples->dims[1] == shape.c &&
+                        samples->dims[2] == shape.h && samples->dims[3] == shape.w);
+}
+
+dfal_status df_image_part_read(const struct df_image_parts *parts, int64_t i, struct df_image_part *part,
+                               bool samples)
+{
+    struct df_column columns[] = {
+        {"index", DF_COLUMN_I64, 1, {0}, NULL},
+        {"bad", DF_COLUMN_I64, 1, {0}, NULL},
+        {"reasons", DF_COLUMN_U8, 1, {0}, NULL},
+        {"samples", DF_COLUMN_U8, 4, {0}, NULL},
+    };
+    char *path = NULL;
+    *part = (struct df_image_part){0};
+    DF_TRY(part_path(&path, parts, i));
+    dfal_status status = df_table_read(path, format, NULL, columns, samples ? 4 : 3);
+    if (status == DFAL_OK) {
+        df_image_part_bounds(parts, i, &part->begin, &part->end);
+        part->index = columns[0].data;
+        part->good = columns[0].dims[0];
+        part->bad_index = columns[1].data;
+        part->bad = columns[1].dims[0];
+        part->reasons = columns[2].data;
+        part->reason_bytes = columns[2].dims[0];
+        part->samples = columns[3].data;
+        if (!is_sound(part, samples ? &columns[3] : NULL, parts->shape)) {
+            df_image_part_clear(part);
+            status =
+                df_fail(DFAL_E_DATA, "%s is not whole: remove it, and the same line makes it again", path);
+        }
+    }
+    df_free(path);
+    return status;
+}
+
+void df_image_part_clear(struct df_image_part *part)
+{
+    df_free(part->samples);
+    df_free(part->index);
+    df_free(part->bad_index);
+    df_free(part->reasons);
+    memset(part, 0, sizeof *part);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal import images: a folder or a list of pictures to a pool. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "import.h"
+#include "output.h"
+
+const char *import_images_option(const struct import_args *args)
+{
+    struct dfal_image_options plain;
+    dfal_image_options_init(&plain);
+    const struct dfal_image_options *images = &args->images;
+    return images->resize != plain.resize                             ? "resize"
+           : images->crop != plain.crop                               ? "crop"
+           : images->interpolation != plain.interpolation             ? "interpolation"
+           : images->channels != plain.channels                       ? "channels"
+           : images->folders_are_classes != plain.folders_are_classes ? "folders-are-classes"
+           : images->on_error != plain.on_error                       ? "on-error"
+           : args->mean != NULL                                       ? "mean"
+           : args->std != NULL                                        ? "std"
+                                                                      : NULL;
+}
+
+/* "0.485,0.456,0.406": one number, or one a channel. */
+static dfal_status parse_numbers(struct session *session, double values[3], int32_t *count, const char *name,
+                                 const char *text, int32_t channels)
+{
+    if (text == NULL)
+        return DFAL_OK;
+    const char *at = text;
+    for (*count = 0; *count < 3;) {
+        char *end;
+        double value = strtod(at, &end);
+        if (end == at || !isfinite(value) || (*end != '\0' && *end != ','))
+            break;
+        values[(*count)++] = value;
+        if (*end == '\0' && (*count == 1 || *count == channels))
+            return DFAL_OK;
+        at = end + 1;
+        if (*end == '\0')
+            break;
+    }
+    return usage_error(session, DFAL_E_USAGE, "--%s '%s' is not understood, expected %s", name, text,
+                       channels == 1 ? "one number" : "one number, or three with commas between");
+}
+
+dfal_status import_images(struct session *session, struct import_args *args, const char *const *operands,
+                          int32_t count)
+{
+    struct dfal_image_options *options = &args->images;
+    struct dfal_image_result result;
+    (void)count;
+    if (options->channels == 2)
+        return usage_error(session, DFAL_E_USAGE, "--channels '2' is out of range, expected 3 or 1");
+    dfal_status status =
+        parse_numbers(session, options->mean, &options->mean_count, "mean", args->mean, options->channels);
+    if (status == DFAL_OK)
+        status =
+            parse_numbers(session, options->std, &options->std_count, "std", args->std, options->channels);
+    for (int32_t i = 0; status == DFAL_OK && i < options->std_count; i++)
+        if (options->std[i] <= 0)
+            return usage_error(session, DFAL_E_USAGE, "--std '%s' holds %g, expected positive numbers",
+                               args->std, options->std[i]);
+    if (status != DFAL_OK)
+        return status;
+    status = dfal_import_images(session->context, &result, args->out, operands[0], options);
+    if (status == DFAL_OK && session->json)
+        return print_json(json_pack("{s:s, s:I, s:I, s:I, s:[i,i,i], s:i, s:o}", "output", args->out,
+                                    "samples", (json_int_t)result.samples, "skipped",
+                                    (json_int_t)result.skipped, "other_files", (json_int_t)result.other_files,
+                                    "shape", result.channels, result.height, result.width, "classes",
+                                    result.class_count, "seconds", real_or_null(result.seconds)));
+    return status;
+}
