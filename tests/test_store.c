@@ -235,7 +235,7 @@ static void test_labels(void **state)
         {"id,label\na,-2\n", "unknown class '-2'"},
         {"id,label\na,01\n", "unknown class '01'"},
         {"id,label\na, 0\n", "unknown class ' 0'"},
-        {"id,label\na,\n", "unknown class ''"},
+        {"id,label\na,\n", "labels.csv:2: the label is empty"},
         {"id,label\na\n", "labels.csv:2: 1 fields"},
         {"id,label\na,0,b\n", "labels.csv:2: 3 fields, expected at most the 2 of the header"},
         {"id,label,status\na,0,maybe\n", "labels.csv:2: status 'maybe'"},

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "score/pass.h"
+#include "store/labels.h"
 #include "store/table.h"
 
 static dfal_status open_both(struct df_pool **pool, struct df_network **network, struct df_device **device,
@@ -15,6 +16,7 @@ static dfal_status open_both(struct df_pool **pool, struct df_network **network,
 {
     static const struct dfal_pool_options plain;
     DF_TRY(df_pool_open(pool, pool_path, options != NULL ? options : &plain));
+    df_labels_warn(context, *pool);
     if ((*pool)->count == 0)
         DF_FAIL(DFAL_E_DATA, "%s: the pool has no samples, expected at least one", pool_path);
     DF_TRY(df_network_for_pool(network, context, network_name, *pool));

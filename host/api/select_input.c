@@ -47,15 +47,17 @@ static dfal_status open_pool(struct df_select_job *job)
             return DFAL_OK;
         df_pool_close(job->pool);
         job->pool = NULL;
-        return df_pool_open(&job->pool, job->pool_path, options);
+        DF_TRY(df_pool_open(&job->pool, job->pool_path, options));
+        df_labels_warn(job->context, job->pool);
+        return DFAL_OK;
     }
     job->truth = job->pool->labels;
     job->pool->labels = NULL;
     DF_TRY(df_alloc(&job->pool->labels, job->pool->count, sizeof *job->pool->labels));
     for (int64_t i = 0; i < job->pool->count; i++)
         job->pool->labels[i] = -1;
-    for (int32_t i = 0; i < options->label_file_count; i++)
-        DF_TRY(df_labels_overlay(job->pool, options->label_files[i]));
+    DF_TRY(df_labels_overlay(job->pool, options->label_files, options->label_file_count));
+    df_labels_warn(job->context, job->pool);
     df_say(
         job->context, DFAL_INFO, "select.simulated", DF_FIELDS(DF_TEXT("pool", job->pool_path)),
         "%s knows the label of every row: they are taken for the oracle's, rows of label files are left out",

@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "models/models.h"
 #include "score/pass.h"
+#include "store/labels.h"
 #include "store/network_file.h"
 #include "training_state.h"
 
@@ -320,6 +321,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     DF_TRY(df_file_check_target(out_path, context->options.force));
     df_file_sweep(out_path);
     DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &job.options->pool));
+    df_labels_warn(context, job.pool);
     if (job.options->epochs > 0)
         DF_TRY_TO(done, status, collect_rows(&job));
     DF_TRY_TO(done, status, build_network(&job, network));

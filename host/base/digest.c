@@ -55,3 +55,13 @@ void df_digest_end(struct df_digest *digest, char text[DF_DIGEST_TEXT])
     }
     text[2 * SHA256_DIGEST_LENGTH] = 0;
 }
+
+void df_digest_key(uint64_t key[2], const char *text)
+{
+    struct df_digest digest;
+    uint8_t bytes[SHA256_DIGEST_LENGTH];
+    df_digest_begin(&digest);
+    df_digest_add(&digest, text, strlen(text));
+    SHA256Final(bytes, state(&digest));
+    memcpy(key, bytes, 16);
+}

@@ -16,5 +16,7 @@ void df_digest_add_i64(struct df_digest *digest, int64_t value); /* little-endia
 void df_digest_add_f64(struct df_digest *digest, double value);
 void df_digest_add_text(struct df_digest *digest, const char *text);     /* with its length */
 void df_digest_end(struct df_digest *digest, char text[DF_DIGEST_TEXT]); /* lower-case hex */
+/* The first 128 bits of a text's sha256. */
+void df_digest_key(uint64_t key[2], const char *text);
 
 #endif

@@ -129,3 +129,14 @@ const char *df_nearest(const char *word, const char *const *candidates, size_t c
     }
     return nearest;
 }
+
+const char *df_shown(char text[DF_SHOWN_TEXT], const char *from)
+{
+    size_t n = 0, most = DF_SHOWN_TEXT - 4;
+    for (; from[n] && n < most; n++)
+        text[n] = (unsigned char)from[n] < 32 || from[n] == 127 ? '?' : from[n];
+    while (from[n] && n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80)
+        n--; /* no sequence of UTF-8 is cut */
+    memcpy(text + n, from[n] ? "..." : "", from[n] ? 4 : 1);
+    return text;
+}

@@ -100,7 +100,7 @@ static dfal_status finish_summary(struct df_summary *summary, const struct df_sh
 
 static dfal_status add_ids(struct df_scores *scores, struct df_pool *pool)
 {
-    if (!pool->has_ids || scores->id)
+    if (scores->id)
         return DFAL_OK;
     DF_TRY(df_alloc(&scores->id, scores->count, sizeof *scores->id));
     return df_pool_ids(pool, scores->id, scores->index[0], scores->count);

@@ -23,7 +23,7 @@ struct df_summary {
 dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t near_limit);
 void df_summary_close(struct df_summary *summary);
 
-/* Read every shard in order: into the writer (with ids where the pool has some) and the summary. */
+/* Read every shard in order: into the writer (with their ids) and the summary. */
 dfal_status df_assemble(struct dfal_context *context, struct df_scores_writer *writer,
                         const struct df_shards *shards, struct df_pool *pool, struct df_summary *summary);
 /* Run the q closest once more and write their adversarial images in rank order. */

@@ -11,6 +11,7 @@
 #include "score/assemble.h"
 #include "score/pass.h"
 #include "score/score.h"
+#include "store/labels.h"
 
 static const char *const ranking_names[] = {"last", "keep", "exclude"};
 
@@ -176,7 +177,7 @@ static dfal_status write_final(struct job *job, const char *out_path)
     dfal_status status;
     DF_TRY_TO(done, status, df_summary_open(&job->summary, rows, job->options->adversarial));
     DF_TRY_TO(done, status,
-              df_scores_create(&writer, out_path, &job->head, rows, job->pool->has_ids,
+              df_scores_create(&writer, out_path, &job->head, rows, true,
                                job->context->options.force));
     DF_TRY_TO(done, status, df_assemble(job->context, writer, &job->shards, job->pool, &job->summary));
     if (job->options->adversarial > 0)
@@ -245,6 +246,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
     DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
     DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &options->pool));
+    df_labels_warn(context, job.pool);
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
     DF_TRY_TO(done, status, fill_head(&job, network, pool_path));

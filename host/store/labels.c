@@ -2,31 +2,99 @@
 #include "store/labels.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "store/csv_rows.h"
+#include "store/pool_file.h"
 
 enum { CLASS_LIMIT = 1000000 };
 
-enum column { COLUMN_ID, COLUMN_LABEL, COLUMN_STATUS, COLUMN_COUNT };
-static const char *const column_names[COLUMN_COUNT] = {"id", "label", "status"};
+enum column { COLUMN_ID, COLUMN_LABEL, COLUMN_STATUS, COLUMN_ANNOTATOR, COLUMN_COUNT };
+static const char *const column_names[COLUMN_COUNT] = {"id", "label", "status", "annotator"};
+
+/* Who said last what a row is. */
+struct mark {
+    int64_t line;       /* 0: nobody yet */
+    uint64_t annotator; /* hash of the name; 0: none was given */
+    int32_t file;
+};
+
+struct class_name {
+    const char *name;
+    int32_t class;
+};
 
 struct overlay {
     struct df_pool *pool;
+    const char *const *paths;
+    int32_t file;
+    struct mark *marks;        /* [N] */
+    struct class_name *sorted; /* [class_count] by name, then number; NULL: the classes have no names */
     int32_t largest;
 };
+
+static int by_name(const void *a, const void *b)
+{
+    const struct class_name *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->class > y->class) - (x->class < y->class);
+}
+
+static dfal_status sort_classes(struct overlay *overlay)
+{
+    const struct df_pool *pool = overlay->pool;
+    if (!pool->classes)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&overlay->sorted, pool->class_count, sizeof *overlay->sorted));
+    for (int32_t i = 0; i < pool->class_count; i++)
+        overlay->sorted[i] = (struct class_name){pool->classes[i], i};
+    qsort(overlay->sorted, (size_t)pool->class_count, sizeof *overlay->sorted, by_name);
+    return DFAL_OK;
+}
+
+/* The lowest class of a name, -1: none. */
+static int32_t find_name(const struct overlay *overlay, const char *name)
+{
+    int32_t low = 0, high = overlay->sorted ? overlay->pool->class_count : 0, count = high;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (strcmp(overlay->sorted[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && strcmp(overlay->sorted[low].name, name) == 0 ? overlay->sorted[low].class : -1;
+}
+
+/* QUERIES.csv puts a ' before a text that a spreadsheet would take for a formula, and before one that could be taken for
+ * such: df_text_csv. */
+static bool is_guarded(const char *text)
+{
+    size_t quotes = strspn(text, "'");
+    return quotes && text[quotes] && strchr("=+-@\t\r", text[quotes]);
+}
 
 /* By class name, else by number. */
 static dfal_status find_class(const struct df_csv *csv, const char *text, int32_t *label)
 {
-    const struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
-    for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
-        if (strcmp(pool->classes[i], text) == 0) {
-            *label = i;
-            return DFAL_OK;
-        }
+    const struct overlay *overlay = csv->user;
+    const struct df_pool *pool = overlay->pool;
+    char shown[DF_SHOWN_TEXT];
+    *label = is_guarded(text) ? find_name(overlay, text + 1) : -1;
+    if (*label < 0)
+        *label = find_name(overlay, text);
+    if (*label >= 0)
+        return DFAL_OK;
+    if (!text[0])
+        DF_FAIL(DFAL_E_DATA,
+                "%s:%lld: the label is empty, expected a class, or status skip or unsure (a row still to be "
+                "asked: "
+                "leave its line out, or -1)",
+                csv->path, (long long)csv->line);
     char *end;
     errno = 0;
     long number = strtol(text, &end, 10);
@@ -35,8 +103,27 @@ static dfal_status find_class(const struct df_csv *csv, const char *text, int32_
                                 : text[0] >= '0' && text[0] <= '9' && (text[0] != '0' || !text[1]);
     if (!plain || *end || errno || number >= limit)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: unknown class '%s', expected %s0 to %d, or -1", csv->path,
-                (long long)csv->line, text, pool->classes ? "a class name, " : "", limit - 1);
+                (long long)csv->line, df_shown(shown, text), pool->classes ? "a class name, " : "",
+                limit - 1);
     *label = (int32_t)number;
+    return DFAL_OK;
+}
+
+static dfal_status find_row(const struct df_csv *csv, const char *id, int64_t *row)
+{
+    struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
+    char shown[DF_SHOWN_TEXT];
+    *row = -1;
+    if (!id[0])
+        DF_FAIL(DFAL_E_DATA, "%s:%lld: the id is empty, expected one of %s", csv->path, (long long)csv->line,
+                pool->path);
+    if (is_guarded(id))
+        DF_TRY(df_pool_find(pool, row, id + 1));
+    if (*row < 0)
+        DF_TRY(df_pool_find(pool, row, id));
+    if (*row < 0)
+        DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s", csv->path, (long long)csv->line,
+                df_shown(shown, id), pool->path);
     return DFAL_OK;
 }
 
@@ -44,9 +131,58 @@ static dfal_status begin(struct df_csv *csv)
 {
     for (int which = COLUMN_ID; which <= COLUMN_LABEL; which++)
         if (csv->position[which] < 0)
-            DF_FAIL(DFAL_E_DATA, "%s:%lld: the header has no column '%s', expected %s", csv->path,
-                    (long long)csv->line, column_names[which], csv->header);
+            DF_FAIL(DFAL_E_DATA, "%s:%lld: the header has no column '%s', expected %s%s", csv->path,
+                    (long long)csv->line, column_names[which], csv->header,
+                    csv->column_count == 1 ? " with commas between" : "");
     return DFAL_OK;
+}
+
+/* FNV-1a, 64 bits; only a warning depends on it. */
+static uint64_t hash_name(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    if (!text || !text[0])
+        return 0;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash ? hash : 1;
+}
+
+static const char *outcome(const struct df_pool *pool, char text[DF_SHOWN_TEXT], int32_t class, bool skip)
+{
+    if (skip)
+        return "skip";
+    if (class < 0)
+        return "no label";
+    if (pool->classes && class < pool->class_count)
+        return df_shown(text, pool->classes[class]);
+    snprintf(text, DF_SHOWN_TEXT, "%d", class);
+    return text;
+}
+
+/* A line that takes back what somebody else said. Who corrects himself, or settles what was unsure, contradicts nobody. */
+static dfal_status note_conflict(const struct df_csv *csv, int64_t row, int32_t class, bool skip)
+{
+    struct overlay *overlay = csv->user;
+    struct df_pool *pool = overlay->pool;
+    struct mark *mark = &overlay->marks[row];
+    char id[DF_SHOWN_TEXT], now[DF_SHOWN_TEXT], then[DF_SHOWN_TEXT];
+    uint64_t annotator = hash_name(csv->field[COLUMN_ANNOTATOR]);
+    bool said = mark->line > 0 && (pool->labels[row] >= 0 || pool->skipped[row]);
+    bool differs = pool->labels[row] != class || (bool)pool->skipped[row] != skip;
+    bool himself = annotator && annotator == mark->annotator;
+    if (said && differs && !himself && pool->label_conflicts++ == 0)
+        DF_TRY(df_format(&pool->label_conflict, "%s:%lld says '%s' of id '%s', %s:%lld had said '%s'",
+                         csv->path, (long long)csv->line, outcome(pool, now, class, skip),
+                         df_shown(id, csv->field[COLUMN_ID]), overlay->paths[mark->file],
+                         (long long)mark->line, outcome(pool, then, pool->labels[row], pool->skipped[row])));
+    *mark = (struct mark){.line = csv->line, .annotator = annotator, .file = overlay->file};
+    return DFAL_OK;
+}
+
+static bool is_empty(const char *text)
+{
+    return !text || !text[0];
 }
 
 static dfal_status apply(struct df_csv *csv)
@@ -55,43 +191,34 @@ static dfal_status apply(struct df_csv *csv)
     struct df_pool *pool = overlay->pool;
     const char *id = csv->field[COLUMN_ID], *label = csv->field[COLUMN_LABEL];
     const char *state = csv->field[COLUMN_STATUS];
+    char shown[DF_SHOWN_TEXT];
     long long line = (long long)csv->line;
     int64_t row;
+    if (csv->field_count > 1 && is_empty(id) && is_empty(label) && is_empty(state))
+        return DFAL_OK; /* a spreadsheet's ,,, */
     if (!id || !label)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected id and label", csv->path, line, csv->field_count);
     if (csv->field_count > csv->column_count) /* an id with a bare comma would get another's label */
         DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected at most the %d of the header", csv->path, line,
                 csv->field_count, csv->column_count);
-    DF_TRY(df_pool_find(pool, &row, id));
-    /* QUERIES.csv writes such an id behind a ', so that no spreadsheet takes it for a formula. */
-    if (row < 0 && id[0] == '\'' && id[1] && strchr("=+-@\t\r", id[1]))
-        DF_TRY(df_pool_find(pool, &row, id + 1));
-    if (row < 0)
-        DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s", csv->path, line, id, pool->path);
+    DF_TRY(find_row(csv, id, &row));
     bool skip = state && strcmp(state, "skip") == 0, unsure = state && strcmp(state, "unsure") == 0;
-    if (state && state[0] && !skip && !unsure && strcmp(state, "label") != 0)
-        DF_FAIL(DFAL_E_DATA, "%s:%lld: status '%s', expected label, skip or unsure", csv->path, line, state);
+    if (!is_empty(state) && !skip && !unsure && strcmp(state, "label") != 0)
+        DF_FAIL(DFAL_E_DATA, "%s:%lld: status '%s', expected label, skip or unsure", csv->path, line,
+                df_shown(shown, state));
     int32_t class = -1;
     if (!skip && !unsure)
         DF_TRY(find_class(csv, label, &class));
+    DF_TRY(note_conflict(csv, row, class, skip));
     pool->labels[row] = class;
     pool->skipped[row] = skip;
     overlay->largest = class > overlay->largest ? class : overlay->largest;
     return DFAL_OK;
 }
 
-dfal_status df_labels_overlay(struct df_pool *pool, const char *path)
+static dfal_status make_room(struct overlay *overlay)
 {
-    struct overlay overlay = {.pool = pool, .largest = -1};
-    struct df_csv csv = {
-        .path = path,
-        .columns = column_names,
-        .count = COLUMN_COUNT,
-        .header = "id,label[,annotator,seconds,status]",
-        .begin = begin,
-        .record = apply,
-        .user = &overlay,
-    };
+    struct df_pool *pool = overlay->pool;
     if (!pool->labels) {
         DF_TRY(df_alloc(&pool->labels, pool->count, sizeof *pool->labels));
         for (int64_t i = 0; i < pool->count; i++)
@@ -99,8 +226,41 @@ dfal_status df_labels_overlay(struct df_pool *pool, const char *path)
     }
     if (!pool->skipped)
         DF_TRY(df_alloc(&pool->skipped, pool->count, 1));
-    DF_TRY(df_csv_read(&csv));
-    if (pool->counted_classes && overlay.largest >= pool->class_count)
+    DF_TRY(df_alloc(&overlay->marks, pool->count, sizeof *overlay->marks));
+    return sort_classes(overlay);
+}
+
+dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, int32_t count)
+{
+    struct overlay overlay = {.pool = pool, .paths = paths, .largest = -1};
+    dfal_status status = count > 0 ? make_room(&overlay) : DFAL_OK;
+    for (; overlay.file < count && status == DFAL_OK; overlay.file++) {
+        struct df_csv csv = {
+            .path = paths[overlay.file],
+            .columns = column_names,
+            .count = COLUMN_COUNT,
+            .header = "id,label[,annotator,seconds,status]",
+            .begin = begin,
+            .record = apply,
+            .user = &overlay,
+        };
+        status = df_csv_read(&csv);
+    }
+    if (status == DFAL_OK && pool->counted_classes && overlay.largest >= pool->class_count)
         pool->class_count = overlay.largest + 1;
-    return DFAL_OK;
+    df_free(overlay.marks);
+    df_free(overlay.sorted);
+    df_pool_forget_index(pool);
+    return status;
+}
+
+void df_labels_warn(struct dfal_context *context, const struct df_pool *pool)
+{
+    if (pool->label_conflicts)
+        df_say(
+            context, DFAL_WARNING, "labels.conflict",
+            DF_FIELDS(DF_INT("conflicts", pool->label_conflicts), DF_TEXT("first", pool->label_conflict),
+                      DF_TEXT("pool", pool->path)),
+            "%s: the last line wins; the label files contradict each other in %lld line%s, this is the first",
+            pool->label_conflict, (long long)pool->label_conflicts, pool->label_conflicts == 1 ? "" : "s");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows and ids of an open pool. */
+/* Rows of an open pool. */
 #include "store/pool.h"
 
 #include <stdlib.h>
@@ -8,7 +8,12 @@
 #include "base/memory.h"
 #include "store/pool_file.h"
 
-enum { ID_BLOCK = 4096, TURN_BYTES = 1 << 22 };
+enum { TURN_BYTES = 1 << 22 };
+
+int64_t df_pool_cache_bytes(const struct df_pool *pool)
+{
+    return pool->file->cache_bytes;
+}
 
 size_t df_pool_row_bytes(const struct df_pool *pool)
 {
@@ -29,7 +34,7 @@ void df_pool_close(struct df_pool *pool)
         df_free(file->stored);
         df_free(file->order);
         df_free(file->table);
-        df_free(file->index);
+        df_pool_forget_index(pool);
         df_free(file);
     }
     for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
@@ -37,6 +42,7 @@ void df_pool_close(struct df_pool *pool)
     df_free(pool->classes);
     df_free(pool->labels);
     df_free(pool->skipped);
+    df_free(pool->label_conflict);
     df_free(pool->scale);
     df_free(pool->offset);
     df_free(pool->path);
@@ -99,12 +105,12 @@ dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int6
     return status;
 }
 
-static int by_hash(const void *a, const void *b)
+static int by_row(const void *a, const void *b)
 {
-    const struct df_id_entry *x = a, *y = b;
-    if (x->hash != y->hash)
-        return x->hash < y->hash ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
+    const struct df_row_place *x = a, *y = b;
+    if (x->row != y->row)
+        return x->row < y->row ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
 }
 
 /* Runs of consecutive rows of an ascending list are one read each. */
@@ -129,13 +135,13 @@ static dfal_status gather_any(struct df_pool *pool, char *buffer, const int64_t 
         file->order_count = count;
     }
     for (int64_t i = 0; i < count; i++)
-        file->order[i] = (struct df_id_entry){.hash = (uint64_t)rows[i], .row = i};
-    qsort(file->order, (size_t)count, sizeof *file->order, by_hash);
+        file->order[i] = (struct df_row_place){.row = rows[i], .place = i};
+    qsort(file->order, (size_t)count, sizeof *file->order, by_row);
     for (int64_t i = 0, n; i < count; i += n) {
-        const struct df_id_entry *at = &file->order[i];
-        for (n = 1; i + n < count && at[n].hash == at->hash + (uint64_t)n && at[n].row == at->row + n; n++)
+        const struct df_row_place *at = &file->order[i];
+        for (n = 1; i + n < count && at[n].row == at->row + n && at[n].place == at->place + n; n++)
             continue;
-        DF_TRY(df_pool_read_locked(pool, buffer + (size_t)at->row * bytes, (int64_t)at->hash, n));
+        DF_TRY(df_pool_read_locked(pool, buffer + (size_t)at->place * bytes, at->row, n));
     }
     return DFAL_OK;
 }
@@ -171,127 +177,4 @@ void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64
                 to[i] = (float)((double)from[i] * scale + offset);
         }
     }
-}
-
-/* ---- Ids ------------------------------------------------------------------------------------ */
-
-dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count)
-{
-    DF_TRY(check_rows(pool, begin, begin + count));
-    if (pool->has_ids) {
-        df_h5_lock();
-        dfal_status status = df_h5_texts_read(&pool->file->h5, &pool->file->ids, begin, count, ids);
-        df_h5_unlock();
-        return status;
-    }
-    for (int64_t i = 0; i < count; i++) {
-        dfal_status status = df_format(&ids[i], "%.8s:%lld", pool->fingerprint, (long long)(begin + i));
-        if (status != DFAL_OK) {
-            while (i-- > 0)
-                df_free(ids[i]);
-            return status;
-        }
-    }
-    return DFAL_OK;
-}
-
-dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row)
-{
-    *id = NULL;
-    return df_pool_ids(pool, id, row, 1);
-}
-
-/* FNV-1a, 64 bits. */
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
-}
-
-/* Two rows of one hash are doubled ids unless the texts differ. */
-static dfal_status check_doubled(struct df_pool *pool, const struct df_id_entry *index)
-{
-    for (int64_t i = 1; i < pool->count; i++) {
-        if (index[i].hash != index[i - 1].hash)
-            continue;
-        char *one, *other;
-        DF_TRY(df_pool_id(pool, &one, index[i - 1].row));
-        dfal_status status = df_pool_id(pool, &other, index[i].row);
-        if (status == DFAL_OK && strcmp(one, other) == 0)
-            status =
-                df_fail(DFAL_E_DATA, "%s: id '%s' stands in row %lld and in row %lld, expected each id once",
-                        pool->path, one, (long long)index[i - 1].row, (long long)index[i].row);
-        df_free(one);
-        if (other)
-            df_free(other);
-        DF_TRY(status);
-    }
-    return DFAL_OK;
-}
-
-static dfal_status build_index(struct df_pool *pool)
-{
-    dfal_status status = DFAL_OK;
-    char **ids = NULL;
-    struct df_id_entry *index = NULL;
-    DF_TRY_TO(done, status, df_alloc(&index, pool->count, sizeof *index));
-    DF_TRY_TO(done, status, df_alloc(&ids, ID_BLOCK, sizeof *ids));
-    for (int64_t begin = 0; begin < pool->count; begin += ID_BLOCK) {
-        int64_t n = pool->count - begin < ID_BLOCK ? pool->count - begin : ID_BLOCK;
-        DF_TRY_TO(done, status, df_pool_ids(pool, ids, begin, n));
-        for (int64_t i = 0; i < n; i++) {
-            index[begin + i] = (struct df_id_entry){.hash = hash_text(ids[i]), .row = begin + i};
-            df_free(ids[i]);
-        }
-    }
-    qsort(index, (size_t)pool->count, sizeof *index, by_hash);
-    DF_TRY_TO(done, status, check_doubled(pool, index));
-    pool->file->index = index;
-    index = NULL;
-done:
-    df_free(index);
-    df_free(ids);
-    return status;
-}
-
-/* A made-up id tells its row. */
-static int64_t parse_made_up(const struct df_pool *pool, const char *id)
-{
-    if (strncmp(id, pool->fingerprint, 8) != 0 || id[8] != ':' || id[9] < '0' || id[9] > '9' ||
-        (id[9] == '0' && id[10]) || strlen(id) > 27)
-        return -1;
-    char *end;
-    long long row = strtoll(id + 9, &end, 10);
-    return *end || row >= pool->count ? -1 : row;
-}
-
-dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id)
-{
-    *row = -1;
-    if (!pool->has_ids) {
-        *row = parse_made_up(pool, id);
-        return DFAL_OK;
-    }
-    if (!pool->file->index)
-        DF_TRY(build_index(pool));
-    const struct df_id_entry *index = pool->file->index;
-    uint64_t hash = hash_text(id);
-    int64_t low = 0, high = pool->count;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (index[middle].hash < hash)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < pool->count && index[low].hash == hash && *row < 0; low++) {
-        char *found;
-        DF_TRY(df_pool_id(pool, &found, index[low].row));
-        if (strcmp(found, id) == 0)
-            *row = index[low].row;
-        df_free(found);
-    }
-    return DFAL_OK;
 }

@@ -19,8 +19,11 @@ struct df_pool {
     int32_t affine_count;
     int32_t *labels;  /* [N], -1 unknown; NULL: the pool has none and no label file was laid over it */
     uint8_t *skipped; /* [N] 1: a label file says skip; NULL: none */
-    char **classes;   /* [class_count] or NULL */
-    bool has_ids;     /* else ids are made up from fingerprint and row */
+    int64_t
+        label_conflicts;  /* lines of label files that contradict an earlier one (df_labels_warn says so) */
+    char *label_conflict; /* the first of them as a sentence; NULL: none */
+    char **classes;       /* [class_count] or NULL */
+    bool has_ids;         /* else ids are made up from fingerprint and row */
     char fingerprint[DF_DIGEST_TEXT];
     struct df_pool_file *file; /* store/pool.c's own */
 };
@@ -33,6 +36,8 @@ struct df_pool {
 dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options);
 void df_pool_close(struct df_pool *pool);
 size_t df_pool_row_bytes(const struct df_pool *pool);
+/* Bytes that HDF5's chunk cache takes once rows are read. */
+int64_t df_pool_cache_bytes(const struct df_pool *pool);
 /* Read raw rows [begin, end) in NCHW order into buffer (native u8 or f32). Thread-safe. */
 dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end);
 /* Read the rows of a list, any order. Thread-safe. */
@@ -42,7 +47,8 @@ void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64
 /* Id of a row into a fresh string (df_free); ids of rows [begin, begin + count), each a fresh string. */
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
 dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count);
-/* Row of an id, -1: none. Builds an index on first use. Errors   E_DATA an id stands in two rows */
+/* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two rows, or is
+ * empty */
 dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);
 
 /* Write a pool from scratch: create, rows in order, end publishes (temporary, flush, fsync, rename). */

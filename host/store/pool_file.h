@@ -6,10 +6,9 @@
 #include "store/hdf5_file.h"
 #include "store/pool.h"
 
-/* An id by its hash; equal hashes are told apart by reading the id. */
-struct df_id_entry {
-    uint64_t hash;
-    int64_t row;
+/* A row that is asked for, and where it goes. */
+struct df_row_place {
+    int64_t row, place;
 };
 
 struct df_pool_file {
@@ -18,14 +17,18 @@ struct df_pool_file {
     bool nhwc;    /* stored [N,H,W,C], handed out [N,C,H,W] */
     void *stored; /* one run of rows as stored, while they are turned */
     int64_t stored_bytes;
-    struct df_id_entry *order; /* gather: (row, position), sorted; reused */
+    int64_t cache_bytes;        /* limit of the chunk cache */
+    struct df_row_place *order; /* gather: sorted by row; reused */
     int64_t order_count;
     float *table;              /* u8: [affine_count][256] what the network sees */
-    struct df_id_entry *index; /* [count] by hash; NULL until df_pool_find needs it */
+    struct df_id_index *index; /* rows by id; NULL until df_pool_find needs it */
 };
 
 /* Rows [begin, begin + count) under the lock. */
 dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begin, int64_t count);
+
+/* Free the index of ids; the next df_pool_find builds it again. */
+void df_pool_forget_index(struct df_pool *pool);
 
 /* sha256 over: "dfal-pool" and the raw type ("u8" or "f32"), each with its length in front; N, C, H, W; affine_count;
  * the scales, the offsets (f64); then, in ascending order, the raw rows [C,H,W] whose index is a multiple of

@@ -69,7 +69,7 @@ static dfal_status read_shape(struct df_pool *pool, const struct df_h5_data *sam
 
 /* The chunk cache holds two chunks of a packed dataset, so that a run of rows unpacks each once. A policy of 1 would
  * never evict a chunk that was read in part: the cache would grow to the whole pool. */
-static void set_cache(struct df_h5 *h5, const struct df_h5_data *samples)
+static int64_t set_cache(struct df_h5 *h5, const struct df_h5_data *samples)
 {
     size_t bytes = samples->type_size * (size_t)(samples->chunk_rows ? samples->chunk_rows : 1);
     for (int32_t i = 1; i < samples->rank; i++)
@@ -77,6 +77,7 @@ static void set_cache(struct df_h5 *h5, const struct df_h5_data *samples)
     bytes *= 2;
     bytes = bytes < cache_least ? cache_least : bytes > cache_most ? cache_most : bytes;
     H5Pset_chunk_cache(h5->access, 521, bytes, 0.75);
+    return samples->chunk_rows ? (int64_t)bytes : 0;
 }
 
 static dfal_status open_samples(struct df_pool *pool, const char *name, const char *layout)
@@ -99,7 +100,7 @@ static dfal_status open_samples(struct df_pool *pool, const char *name, const ch
         file->samples.kind == DF_H5_INTEGER && file->samples.is_unsigned && file->samples.type_size == 1
             ? DF_RAW_U8
             : DF_RAW_F32;
-    set_cache(&file->h5, &file->samples);
+    file->cache_bytes = set_cache(&file->h5, &file->samples);
     df_h5_data_close(&file->h5, &file->samples);
     return df_h5_data_open(&file->h5, name, &file->samples, NULL);
 }
@@ -305,8 +306,8 @@ dfal_status df_pool_open(struct df_pool **out, const char *path, const struct df
     df_h5_lock();
     status = open_locked(pool, options);
     df_h5_unlock();
-    for (int32_t i = 0; i < options->label_file_count && status == DFAL_OK; i++)
-        status = df_labels_overlay(pool, options->label_files[i]);
+    if (status == DFAL_OK)
+        status = df_labels_overlay(pool, options->label_files, options->label_file_count);
     if (status == DFAL_OK && pool->class_count == 1)
         status = df_fail(DFAL_E_DATA, "%s has one class (every label is 0), expected at least two", path);
 done:

@@ -204,8 +204,6 @@ dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *poo
 {
     struct df_h5_data data = DF_H5_NO_DATA;
     char **ids;
-    if (!pool->has_ids)
-        return DFAL_OK;
     DF_TRY(df_alloc(&ids, ID_BLOCK, sizeof *ids));
     dfal_status status = DFAL_OK;
     for (int64_t begin = 0; begin < pool->count && status == DFAL_OK; begin += ID_BLOCK) {

@@ -33,7 +33,7 @@ struct df_table_writer;
 dfal_status df_table_create(struct df_table_writer **out, const char *path, const char *format,
                             const char *configuration, const struct df_column *column, bool force);
 dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin, int64_t count);
-/* Dataset /id: those of the pool's rows, where it has ids. */
+/* Dataset /id: those of the pool's rows, made up where it has none. */
 dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool);
 dfal_status df_table_finish(struct df_table_writer *writer);
 void df_table_abandon(struct df_table_writer *writer);
