@@ -61,37 +61,38 @@ struct reference {
     double *x, *logits, *cotangents, *gradients;
 };
 
-static double *dataset(struct df_h5 *h5, const char *group, const char *name, struct df_h5_data *data)
+/* dims of `rank` axes. */
+static double *dataset(struct df_h5 *h5, const char *group, const char *name, int32_t rank, int64_t *dims)
 {
+    struct df_h5_data data = DF_H5_NO_DATA;
     char path[128];
     double *values;
     snprintf(path, sizeof path, "%s/%s", group, name);
-    test_ok(df_h5_data_open(h5, path, data, NULL));
+    test_ok(df_h5_data_open(h5, path, &data, NULL));
+    assert_int_equal(data.rank, rank);
     int64_t count = 1;
-    for (int32_t k = 0; k < data->rank; k++)
-        count *= data->dims[k];
+    for (int32_t k = 0; k < rank; k++)
+        count *= dims[k] = data.dims[k];
     test_ok(df_alloc(&values, count, sizeof *values));
-    test_ok(df_h5_data_read(h5, data, H5T_NATIVE_DOUBLE, 0, data->dims[0], values));
-    test_ok(df_h5_data_close(h5, data));
+    test_ok(df_h5_data_read(h5, &data, H5T_NATIVE_DOUBLE, 0, dims[0], values));
+    test_ok(df_h5_data_close(h5, &data));
     return values;
 }
 
 static void reference_read(struct reference *r, const char *group)
 {
     struct df_h5 h5 = DF_H5_NONE;
-    struct df_h5_data data = DF_H5_NO_DATA;
+    int64_t dims[4];
     df_h5_lock();
     test_ok(df_h5_open(&h5, FOLDER "references.hdf5", false));
-    r->logits = dataset(&h5, group, "logits", &data);
-    assert_int_equal(data.rank, 2);
-    r->rows = data.dims[0];
-    r->classes = data.dims[1];
-    r->cotangents = dataset(&h5, group, "cotangents", &data);
-    r->gradients = dataset(&h5, group, "gradients", &data);
-    r->x = dataset(&h5, group, "input", &data);
-    assert_int_equal(data.rank, 4);
-    r->input = (struct df_shape){data.dims[1], data.dims[2], data.dims[3]};
-    r->size = data.dims[1] * data.dims[2] * data.dims[3];
+    r->cotangents = dataset(&h5, group, "cotangents", 2, dims);
+    r->gradients = dataset(&h5, group, "gradients", 4, dims);
+    r->x = dataset(&h5, group, "input", 4, dims);
+    r->input = (struct df_shape){dims[1], dims[2], dims[3]};
+    r->size = dims[1] * dims[2] * dims[3];
+    r->logits = dataset(&h5, group, "logits", 2, dims);
+    r->rows = dims[0];
+    r->classes = dims[1];
     df_h5_close(&h5);
     df_h5_unlock();
 }

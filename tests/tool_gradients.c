@@ -37,7 +37,7 @@ static dfal_status read_floats(float **out, const char *path, int64_t count)
     FILE *file = fopen(path, "rb");
     if (!file)
         DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be opened", path);
-    DF_TRY_TO(df_alloc(out, count, sizeof **out));
+    DF_TRY_TO(done, status, df_alloc(out, count, sizeof **out));
     if (fread(*out, sizeof **out, (size_t)count, file) != (size_t)count || getc(file) != EOF)
         status = df_fail(DFAL_E_DATA, "%s: expected %lld float32 numbers", path, (long long)count);
 done:

@@ -16,7 +16,7 @@ from common import CLASSES, NETWORKS, arguments, call, dfal_vjp, export, network
 
 import h5py
 
-LOGITS, GRADIENT = 2e-5, 1e-3 # of cpu, at most; of the median sample a tenth
+LOGITS, GRADIENT = 2e-5, 1e-3  # of cpu, at most; of the median sample a tenth
 
 
 def logit_error(found, expected):

@@ -95,6 +95,8 @@ def mixes(first, ops, inputs, outputs):
     axis = attribute(first, "axis", None)
     if x.ndim < 2 or y.ndim < 2 or (x.shape[0] != y.shape[0]):
         return across
+    if first.op_type in ("Softmax", "LogSoftmax") and y.ndim != 2:
+        return "a softmax over a part of a sample's values: it cannot be cut off"
     if first.op_type in ("Softmax", "LogSoftmax", "Concat") and axis is not None and axis % x.ndim == 0:
         return across
     if first.op_type == "Transpose" and attribute(first, "perm", list(range(x.ndim))[::-1])[0] != 0:
@@ -161,13 +163,12 @@ def as_classifier(model, inputs, outputs, twice):
     graph.initializer.extend(model.graph.initializer)
     graph.node.extend(model.graph.node)
     result = model.graph.output[0].name
-    graph.node.append(helper.make_node("Flatten", [result], ["flat"], axis=1))
-    last = "flat"
     if model.graph.node[-1].op_type in ("Softmax", "LogSoftmax"):
-        graph.node[-1].output[0] = "scores" # only a softmax at the very end can be cut
+        graph.node[-1].output[0] = "scores"  # only a softmax at the very end can be cut off
     else:
         add("identity", np.eye(k, dtype=np.float32))
-        graph.node.append(helper.make_node("Gemm", [last, "identity"], ["scores"]))
+        graph.node.append(helper.make_node("Flatten", [result], ["flat"], axis=1))
+        graph.node.append(helper.make_node("Gemm", ["flat", "identity"], ["scores"]))
     made = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     return made, image.astype(np.float32), y
 

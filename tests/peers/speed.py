@@ -16,7 +16,7 @@ import torch
 from common import NETWORKS, ROOT, arguments, call, export, network, pool, table
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
-from bench_expert import deepfool # noqa: E402
+from bench_expert import deepfool  # noqa: E402
 
 
 def expert(found, name):
