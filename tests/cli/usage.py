@@ -70,7 +70,7 @@ def numbers(dfal):
 
 
 def later(dfal):
-    for words in (("query", "x"), ("answer", "x"), ("import", "npy", "a", "-o", "b"), ("import", "images", "d", "-o", "b"),
+    for words in (("query", "x"), ("answer", "x"), ("import", "images", "d", "-o", "b"),
                   ("import", "images", "d", "-o", "b", "--resize", "256"), ("bench", "train"), ("bench", "ops"),
                   ("verify", "n", "p", "--against", "r.h5"), ("score", "n", "p", "-o", "s", "--closest", "3"),
                   ("score", "n", "p", "-o", "s", "--cascade"), ("score", "n", "p", "-o", "s", "--estimate"),
