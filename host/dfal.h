@@ -198,6 +198,9 @@ DFAL_API dfal_status dfal_import_onnx(dfal_context *context, const char *out_pat
 
 /* Tell what a pool, network, scores file, ONNX file or run directory holds. */
 DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
+/* The same of a pool whose data has other names or layout, or with label files laid over it. */
+DFAL_API dfal_status dfal_info_pool(dfal_context *context, const char *path,
+                                    const struct dfal_pool_options *options, dfal_fact_fn *fact, void *user);
 /* Tell versions, devices, CPU features, libraries, file locking and limits. */
 DFAL_API dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user);
 /* Tell how far a score, train or run is; path is its output. */

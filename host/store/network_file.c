@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/network_file.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/memory.h"
+#include "graph/onnx.h"
 #include "store/hdf5_file.h"
 
 enum { CLASS_LIMIT = 1000000, AFFINE_LIMIT = 65536 };
@@ -28,8 +32,10 @@ static dfal_status save_head(struct df_h5 *h5, const struct df_network *network,
     DF_TRY(df_h5_stamp(h5, "dfal-network"));
     DF_TRY(df_h5_put_ints(h5, h5->file, "input", input, 3, false));
     DF_TRY(df_h5_put_ints(h5, h5->file, "class_count", &classes, 1, true));
-    DF_TRY(df_h5_put_reals(h5, h5->file, "scale", network->scale, network->affine_count));
-    DF_TRY(df_h5_put_reals(h5, h5->file, "offset", network->offset, network->affine_count));
+    if (network->affine_count > 0) {
+        DF_TRY(df_h5_put_reals(h5, h5->file, "scale", network->scale, network->affine_count));
+        DF_TRY(df_h5_put_reals(h5, h5->file, "offset", network->offset, network->affine_count));
+    }
     if (!provenance)
         return DFAL_OK;
     DF_TRY(df_h5_put_text(h5, h5->file, "command_line", provenance->command_line));
@@ -199,10 +205,6 @@ static dfal_status load_affine(const struct df_h5 *h5, struct df_network *networ
     for (int i = 0; i < 2; i++) {
         double *at = values + i * AFFINE_LIMIT;
         DF_TRY_TO(done, status, df_h5_get_reals(h5, h5->file, names[i], at, AFFINE_LIMIT, &counts[i]));
-        if (!counts[i]) {
-            at[0] = i == 0 ? 1.0 : 0.0;
-            counts[i] = 1;
-        }
         for (int32_t k = 0; k < counts[i]; k++)
             if (!isfinite(at[k]) || (counts[i] != 1 && counts[i] != network->input.c)) {
                 status =
@@ -213,15 +215,18 @@ static dfal_status load_affine(const struct df_h5 *h5, struct df_network *networ
             }
     }
     int32_t count = counts[0] > counts[1] ? counts[0] : counts[1];
+    network->affine_count = count;
+    if (count == 0) /* unknown */
+        goto done;
     double **into[2] = {&network->scale, &network->offset};
     for (int i = 0; i < 2; i++) {
         df_free(*into[i]);
         *into[i] = NULL;
         DF_TRY_TO(done, status, df_alloc(into[i], count, sizeof(double)));
         for (int32_t k = 0; k < count; k++)
-            (*into[i])[k] = values[i * AFFINE_LIMIT + (counts[i] > 1 ? k : 0)];
+            (*into[i])[k] =
+                counts[i] == 0 ? (i == 0 ? 1.0 : 0.0) : values[i * AFFINE_LIMIT + (counts[i] > 1 ? k : 0)];
     }
-    network->affine_count = count;
 done:
     df_free(values);
     return status;
@@ -289,21 +294,35 @@ done:
     return status;
 }
 
+/* An ONNX model's first field is the IR version, a small number. */
+bool df_network_is_onnx(const char *path)
+{
+    static const unsigned char hdf5[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    unsigned char head[8] = {0};
+    struct stat facts;
+    const size_t length = strlen(path);
+    int fd = stat(path, &facts) == 0 && S_ISREG(facts.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return false;
+    const ssize_t got = read(fd, head, sizeof head);
+    close(fd);
+    if (got == (ssize_t)sizeof head && memcmp(head, hdf5, sizeof head) == 0)
+        return false;
+    return (length > 5 && strcmp(path + length - 5, ".onnx") == 0) ||
+           (got > 2 && head[0] == 0x08 && head[1] >= 3 && head[1] < 64);
+}
+
 dfal_status df_network_load(struct df_network **out, const char *path)
 {
     struct df_h5 h5;
     *out = NULL;
+    if (df_network_is_onnx(path))
+        return df_onnx_load(out, NULL, path);
     df_h5_lock();
     dfal_status status = df_h5_open(&h5, path, false);
     if (status == DFAL_OK) {
         status = load(out, &h5);
         df_h5_close(&h5);
-        if (status == DFAL_OK)
-            status = df_network_check_finite(*out, path);
-        if (status != DFAL_OK) {
-            df_network_destroy(*out);
-            *out = NULL;
-        }
     }
     df_h5_unlock();
     return status;

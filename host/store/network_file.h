@@ -14,9 +14,13 @@ struct df_provenance {
 };
 dfal_status df_network_save(const struct df_network *network, const char *path, bool force,
                             const struct df_provenance *provenance);
-/* Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen
- * parameter */
+/* Read a network file or, told apart by its content and name, an ONNX file (graph/onnx.h). Without scale and offset in the
+ * file the network's affine_count is 0: unknown.
+ * Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen
+ * parameter; those of df_onnx_load */
 dfal_status df_network_load(struct df_network **out, const char *path);
+/* Not HDF5, and named or begun like an ONNX model. */
+bool df_network_is_onnx(const char *path);
 
 /* The network's input is scaled like the pool from now on. */
 dfal_status df_network_take_scaling(struct df_network *network, const struct df_pool *pool);

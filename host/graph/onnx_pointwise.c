@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ops on each value by itself, and those that are nothing when a network is used. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "graph/onnx_model.h"
+
+/* An op on every value: the order they are stored in does not matter. */
+static dfal_status emit(struct df_onnx *onnx, const Onnx__NodeProto *proto, const struct df_onnx_value *x,
+                        enum df_node_op op, struct df_node **made)
+{
+    struct df_onnx_value *y = df_onnx_out(onnx, proto, 0);
+    int32_t node;
+    DF_TRY(df_onnx_emit(onnx, y->name, "", op, &x->node, 1, &node, made));
+    DF_TRY(df_onnx_settle(onnx, node));
+    df_onnx_view(y, x, x->rank, x->dims);
+    y->node = node;
+    y->shared = false;
+    return DFAL_OK;
+}
+
+dfal_status df_onnx_unary(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    static const enum df_node_op ops[] = {DF_NODE_RELU, DF_NODE_LEAKY_RELU, DF_NODE_SIGMOID,
+                                          DF_NODE_HARD_SIGMOID, DF_NODE_HARD_SWISH};
+    static const char *const names[] = {"Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish"};
+    struct df_onnx_value *x;
+    struct df_node *made;
+    DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
+    int k = 0;
+    while (strcmp(names[k], proto->op_type) != 0)
+        k++;
+    DF_TRY(emit(onnx, proto, x, ops[k], &made));
+    if (ops[k] == DF_NODE_LEAKY_RELU)
+        made->alpha = df_onnx_attribute_real(proto, "alpha", (double)0.01f);
+    if (ops[k] == DF_NODE_HARD_SIGMOID) {
+        made->alpha = df_onnx_attribute_real(proto, "alpha", (double)0.2f);
+        made->beta = df_onnx_attribute_real(proto, "beta", 0.5);
+    }
+    if (!isfinite(made->alpha) || !isfinite(made->beta))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has alpha %g and beta %g, expected finite numbers",
+                     made->alpha, made->beta);
+    return DFAL_OK;
+}
+
+dfal_status df_onnx_clip(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    struct df_onnx_value *x;
+    struct df_node *made;
+    double low, high;
+    DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
+    DF_TRY(df_onnx_scalar(onnx, proto, "min", 1, -INFINITY, &low, NULL));
+    DF_TRY(df_onnx_scalar(onnx, proto, "max", 2, INFINITY, &high, NULL));
+    if (isnan(low) || isnan(high) || low > high)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "clips to [%g, %g], expected the lower end first", low, high);
+    /* The defaults of opset 6 are the largest floats. */
+    low = low <= -(double)FLT_MAX ? -INFINITY : low;
+    high = high >= (double)FLT_MAX ? INFINITY : high;
+    if (isinf(low) && isinf(high)) {
+        df_onnx_alias(df_onnx_out(onnx, proto, 0), x);
+        return DFAL_OK;
+    }
+    const bool relu = low == 0.0 && isinf(high);
+    DF_TRY(emit(onnx, proto, x, relu ? DF_NODE_RELU : DF_NODE_CLIP, &made));
+    if (!relu) {
+        made->min = low;
+        made->max = high;
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_onnx_dropout(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    struct df_onnx_value *x;
+    struct df_node *made;
+    double ratio;
+    DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
+    DF_TRY(df_onnx_scalar(onnx, proto, "ratio", 1, 0.5, &ratio, NULL));
+    if (!(ratio >= 0.0 && ratio < 1.0))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has a ratio of %g, expected 0 or more and less than 1",
+                     ratio);
+    if (ratio == 0.0) {
+        df_onnx_alias(df_onnx_out(onnx, proto, 0), x);
+        return DFAL_OK;
+    }
+    DF_TRY(emit(onnx, proto, x, DF_NODE_DROPOUT, &made));
+    made->ratio = ratio;
+    return DFAL_OK;
+}
+
+/* Softmax or LogSoftmax over the classes: marked, and cut when it turns out to be the output. */
+dfal_status df_onnx_softmax(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    struct df_onnx_value *x, *y = df_onnx_out(onnx, proto, 0);
+    int32_t axis;
+    char dims[128];
+    DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
+    DF_TRY(df_onnx_axis(onnx, proto, df_onnx_attribute_int(proto, "axis", onnx->opset < 13 ? 1 : -1), x->rank,
+                        &axis));
+    /* Before opset 13 everything from the axis on is one vector. */
+    const bool all = onnx->opset < 13 ? axis == 1 : axis > 0 && x->dims[axis] == df_onnx_size(x);
+    if (!all)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "is a softmax along axis %d of %s, expected one over the classes, at the output", axis,
+                     df_onnx_dims_text(dims, x->rank, x->dims));
+    df_onnx_alias(y, x);
+    y->softmax = true;
+    return DFAL_OK;
+}
