@@ -206,13 +206,13 @@ static int64_t row_floats(struct df_device *device, const char *text)
 {
     struct df_network *network = test_graph((struct df_shape){1, 4, 4}, 2, text);
     struct df_plan *plan;
-    int64_t row, cotangent, constant;
+    struct df_plan_memory memory;
     test_ok(df_plan_create(&plan, device, network, DF_PLAN_INPUT_GRADIENT, true));
-    df_plan_memory(plan, &row, &cotangent, &constant);
+    df_plan_memory(plan, &memory);
     df_plan_destroy(plan);
     df_network_destroy(network);
-    assert_int_equal(row % 4, 0);
-    return row / 4;
+    assert_int_equal(memory.row % 4, 0);
+    return memory.row / 4;
 }
 
 /* What is kept a row: the input, the logits, and what gradients read. c has 16 values. */

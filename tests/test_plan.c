@@ -249,17 +249,18 @@ static void test_sizes(void **state)
     struct df_plan *plan;
     struct df_tape *tape;
     struct df_span dinput;
-    int64_t row, cotangent, constant;
+    struct df_plan_memory memory;
     test_ok(df_plan_create(&plan, device, network, DF_PLAN_INPUT_GRADIENT, true));
     assert_int_equal(df_plan_block_rows(plan), 64);
     assert_int_equal(df_plan_class_count(plan), 10);
-    df_plan_memory(plan, &row, &cotangent, &constant);
-    /* Input, the three ReLUs and the logits in floats, the positions of two pools. */
-    assert_int_equal(row, 4 * (784 + 3456 + 1024 + 84 + 10) + 4 * (864 + 256));
-    assert_int_equal(cotangent, 4 * (784 + 10) + 4);
+    df_plan_memory(plan, &memory);
+    /* Input, the three ReLUs, two of them behind their pools, and the logits in floats; the positions of two pools. */
+    assert_int_equal(memory.row, 4 * (784 + 864 + 256 + 84 + 10) + 4 * (864 + 256));
+    assert_int_equal(memory.cotangent, 4 * (784 + 10) + 4);
     /* Two slots of a chain: 3456 behind the first pool, 864 in front of the second convolution. */
     int64_t parameters = 156 + 2416 + 84 * 256 + 84 + 10 * 84 + 10;
-    assert_int_equal(constant, 12 * parameters + 64 * 4 * (3456 + 864));
+    assert_int_equal(memory.shared, 16 * parameters);
+    assert_int_equal(memory.chunk_row, 4 * (3456 + 864));
     /* No allocation once a tape has run. */
     test_ok(df_tape_create(&tape, plan, 0, 100, 300));
     for (int i = 0; i < 3; i++) {

@@ -129,7 +129,7 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
     if (options->memory < 0)
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " bytes of memory asked for: expected at least 0", options->memory);
     context->threads = options->threads ? options->threads : df_cpu_count();
-    context->memory = options->memory ? options->memory : df_memory_available() / 2;
+    context->memory = options->memory ? options->memory : df_memory_resident() + df_memory_available() / 2;
     if (context->memory <= 0)
         context->memory = (int64_t)1 << 30; /* the kernel tells nothing: one GiB */
     return DFAL_OK;

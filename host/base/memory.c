@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 
@@ -126,6 +127,18 @@ int64_t df_memory_peak(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+int64_t df_memory_resident(void)
+{
+    long long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%lld %lld", &size, &pages) != 2)
+        pages = 0;
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
 }
 
 void dfal_string_free(char *string)

@@ -20,6 +20,7 @@ int64_t df_alloc_live(void);
 int64_t df_alloc_total(void);
 /* Largest resident set of this process so far, bytes; memory available to it now, bytes (cgroup and host). */
 int64_t df_memory_peak(void);
+int64_t df_memory_resident(void); /* now; 0: the kernel does not tell */
 int64_t df_memory_available(void);
 
 #endif

@@ -173,24 +173,51 @@ static int64_t sum(const int64_t *values, int32_t count)
     return total;
 }
 
-void df_plan_memory(const struct df_plan *plan, int64_t *per_row, int64_t *per_cotangent, int64_t *constant)
+static int64_t whole_vectors(struct df_shape shape)
+{
+    return (shape.c + 15) / 16 * 16 * shape.h * shape.w;
+}
+
+/* The library's view of a convolution: its input and output in layouts of whole vectors, and a padded block of each. */
+static int64_t largest_scratch(const struct df_plan *plan)
+{
+    enum { LANES = 16 };
+    const struct df_network *network = plan->network;
+    int64_t largest = 0;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        if (node->op != DF_NODE_CONV)
+            continue;
+        const struct df_shape in =
+            node->inputs[0] == DF_INPUT ? network->input : network->nodes[node->inputs[0]].out;
+        const int64_t plain = df_shape_size(in) + df_shape_size(node->out);
+        const int64_t blocks = plan->block_rows * (plain + whole_vectors(in) + whole_vectors(node->out));
+        const int64_t lanes = LANES * plain;
+        largest = blocks > largest ? blocks : largest;
+        largest = lanes > largest ? lanes : largest;
+    }
+    return largest * (int64_t)sizeof(float);
+}
+
+void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
 {
     const int64_t real = sizeof(float), input = df_plan_input_size(plan);
-    int64_t slots =
+    const int64_t slots =
         real * sum(plan->slot_size, plan->slot_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
-    *per_row = real * (input + sum(plan->kept_size, plan->kept_count)) +
-               (int64_t)sizeof(int32_t) * sum(plan->arg_size, plan->arg_count);
-    *per_cotangent = 0;
+    *memory = (struct df_plan_memory){
+        .shared = 4 * real * plan->parameter_size,
+        .scratch = largest_scratch(plan),
+        .chunk_row = slots,
+        .row = real * (input + sum(plan->kept_size, plan->kept_count)) +
+               (int64_t)sizeof(int32_t) * sum(plan->arg_size, plan->arg_count),
+    };
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
-        *per_cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t);
-    /* The parameters stand in the flat array and packed in the layers, forwards and backwards. */
-    *constant = 3 * real * plan->parameter_size;
-    if (plan->whole) {
-        *per_row += slots;
-        *per_cotangent += *per_cotangent > 0 ? slots : 0;
-    } else {
-        *constant += slots * plan->block_rows;
-    }
+        memory->cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t);
+    if (!plan->whole)
+        return;
+    memory->row += slots;
+    memory->cotangent += memory->cotangent > 0 ? slots : 0;
+    memory->chunk_row = 0;
 }
 
 int64_t df_plan_parameter_size(const struct df_plan *plan)

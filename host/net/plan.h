@@ -18,8 +18,16 @@ void df_plan_destroy(struct df_plan *plan);
 int32_t df_plan_block_rows(const struct df_plan *plan);
 int64_t df_plan_input_size(const struct df_plan *plan); /* D */
 int32_t df_plan_class_count(const struct df_plan *plan);
-/* Bytes a tape takes a forward row and a cotangent row: what --memory is divided by. */
-void df_plan_memory(const struct df_plan *plan, int64_t *per_row, int64_t *per_cotangent, int64_t *constant);
+/* Bytes: what --memory is divided by. */
+struct df_plan_memory {
+    int64_t
+        shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
+    int64_t scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory") */
+    int64_t
+        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows */
+    int64_t row, cotangent; /* of a tape, a forward row, a cotangent row */
+};
+void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);
 /* All trainable parameters and their gradients, one flat span each, in graph order (TRAIN). */
 int64_t df_plan_parameter_size(const struct df_plan *plan);
 struct df_span df_plan_parameters(const struct df_plan *plan);

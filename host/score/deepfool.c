@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "score/lane.h"
 #include "score/pass.h"
+#include "score/room.h"
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
@@ -25,35 +26,32 @@ static dfal_status check_shapes(const struct df_network *network, const struct d
     return DFAL_OK;
 }
 
-/* Slots of a lane: asked for, or what memory and cache allow. */
+/* Lanes, and slots of a lane: asked for, or what memory and cache allow. */
 static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
 {
-    int64_t per_row = 0, per_cotangent = 0, constant = 0;
-    df_plan_memory(engine->plan, &per_row, &per_cotangent, &constant);
-    const int64_t size = engine->params.size;
-    const int64_t per_slot = per_row + 4 * size * (int64_t)sizeof(float) +
-                             (int64_t)df_pool_row_bytes(engine->pool) + 4 * engine->params.candidates + 256;
-    engine->lane_count = engine->device->queue_count;
-    if (batch > 0 && batch < engine->lane_count)
-        engine->lane_count = (int32_t)batch;
-    const int64_t fixed = constant + engine->block * per_cotangent;
-    const int64_t limit = engine->context->memory > 0 ? engine->context->memory : df_memory_available() / 2;
-    int64_t fits = (limit / engine->lane_count - fixed) / per_slot;
-    while (fits < 1 && engine->lane_count > 1 && batch == 0) {
-        engine->lane_count--;
-        fits = (limit / engine->lane_count - fixed) / per_slot;
+    const int64_t size = engine->params.size, real = sizeof(float);
+    const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
+    struct df_room room;
+    struct df_room_need need = {
+        .plan = engine->plan,
+        .pool = engine->pool,
+        .per_slot = (decoded ? 5 : 4) * size * real + 2 * (int64_t)df_pool_row_bytes(engine->pool) +
+                    4 * engine->params.candidates + 512,
+        .wanted = DEFAULT_SLOTS,
+        .gradients = true,
+        .most_lanes = engine->device->queue_count,
+        .fixed = batch > 0,
+    };
+    if (batch > 0) {
+        if (batch < need.most_lanes)
+            need.most_lanes = (int32_t)batch;
+        need.wanted = (batch + need.most_lanes - 1) / need.most_lanes;
     }
-    engine->slots = batch > 0 ? (batch + engine->lane_count - 1) / engine->lane_count : DEFAULT_SLOTS;
-    if (batch == 0 && engine->slots > fits)
-        engine->slots = fits;
-    engine->memory = engine->lane_count * (fixed + engine->slots * per_slot);
-    if (fits < 1 || engine->slots > fits || engine->slots > INT32_MAX)
-        DF_FAIL(DFAL_E_MEMORY,
-                "%lld samples in flight take %lld bytes of work space, the limit is %lld: lower the "
-                "batch or raise the memory",
-                (long long)(batch > 0 ? batch : 1),
-                (long long)(engine->lane_count * (fixed + per_slot * (batch > 0 ? engine->slots : 1))),
-                (long long)limit);
+    DF_TRY(df_room_choose(&room, engine->context, &need));
+    engine->lane_count = room.lanes;
+    engine->slots = room.slots;
+    engine->block = room.chunk;
+    engine->memory = room.bytes;
     return DFAL_OK;
 }
 
@@ -160,7 +158,6 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     dfal_status status;
     DF_TRY_TO(done, status,
               df_plan_create(&engine->plan, device, network, DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT, fold));
-    engine->block = df_plan_block_rows(engine->plan);
     engine->params = (struct df_deepfool_params){
         .classes = classes,
         .candidates = asked - 1,

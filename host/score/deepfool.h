@@ -62,7 +62,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
                             struct df_sink *sink, struct df_progress *progress);
 void df_deepfool_destroy(struct df_deepfool_engine *engine);
-/* What the engine took: samples in flight and bytes of work space. */
+/* What the engine took: samples in flight, and bytes of the whole process with it. */
 int64_t df_deepfool_batch(const struct df_deepfool_engine *engine);
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine);
 

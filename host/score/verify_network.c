@@ -206,10 +206,11 @@ static dfal_status compare_inputs(struct job *job, int64_t begin, int64_t rows)
 /* Rows at once: a library call's, fewer where unfolded activations pass the work space. */
 static int64_t block_rows(const struct job *job, const struct df_plan *plan)
 {
-    int64_t per_row = 0, per_cotangent = 0, constant = 0;
-    df_plan_memory(plan, &per_row, &per_cotangent, &constant);
+    struct df_plan_memory memory;
+    df_plan_memory(plan, &memory);
     const int64_t block = df_plan_block_rows(plan);
-    const int64_t fits = (job->context->memory - constant) / (3 * per_row + 1);
+    const int64_t left = job->context->memory - df_memory_resident() - memory.scratch;
+    const int64_t fits = left / (3 * memory.row + memory.chunk_row + 1);
     return fits < 1 ? 1 : fits < block ? fits : block;
 }
 

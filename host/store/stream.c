@@ -122,6 +122,18 @@ static void *read_ahead(void *argument)
     return NULL;
 }
 
+static int64_t block_rows(const struct df_pool *pool)
+{
+    const int64_t within = BLOCK_BYTES / (int64_t)df_pool_row_bytes(pool);
+    const int64_t rows = within > BLOCK_ROWS ? within : BLOCK_ROWS;
+    return rows > pool->count ? pool->count : rows;
+}
+
+int64_t df_stream_bytes(const struct df_pool *pool)
+{
+    return BLOCKS * block_rows(pool) * (int64_t)(df_pool_row_bytes(pool) + sizeof(int64_t));
+}
+
 dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source)
 {
     dfal_status status;
@@ -133,10 +145,7 @@ dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, str
     stream->pool = pool;
     stream->source = source;
     stream->row_bytes = df_pool_row_bytes(pool);
-    int64_t rows = BLOCK_BYTES / (int64_t)stream->row_bytes;
-    stream->block_rows = rows > BLOCK_ROWS ? rows : BLOCK_ROWS;
-    if (stream->block_rows > pool->count)
-        stream->block_rows = pool->count;
+    stream->block_rows = block_rows(pool);
     for (int i = 0; i < BLOCKS; i++) {
         DF_TRY_TO(done, status, df_alloc(&stream->block[i].raw, stream->block_rows, stream->row_bytes));
         DF_TRY_TO(done, status, df_alloc(&stream->block[i].index, stream->block_rows, sizeof(int64_t)));

@@ -30,6 +30,8 @@ dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, str
  * Thread-safe; blocks while the reader is behind. */
 dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw, int64_t *index,
                            int64_t *count);
+/* Bytes that a stream of the pool takes. */
+int64_t df_stream_bytes(const struct df_pool *pool);
 void df_stream_close(struct df_row_stream *stream);
 
 #endif

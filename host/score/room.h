@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much work fits the memory: lanes, slots and chunks. What is chosen changes the speed and no result. */
+#ifndef DF_SCORE_ROOM_H
+#define DF_SCORE_ROOM_H
+
+#include "base/context.h"
+#include "net/plan.h"
+#include "store/pool.h"
+
+/* What a lane needs beside its plan's share. */
+struct df_room_need {
+    const struct df_plan *plan;
+    const struct df_pool *pool;
+    int64_t per_slot; /* bytes beside the tape's row */
+    int64_t wanted;   /* slots of a lane */
+    bool gradients;   /* as many cotangent rows as the chunk has */
+    int32_t most_lanes;
+    bool fixed; /* the caller has chosen lanes and slots: these or none */
+};
+struct df_room {
+    int32_t lanes;
+    int64_t slots, chunk; /* of a lane; chunk: rows of a library call, and of cotangents */
+    int64_t bytes;        /* of the whole process then, at most */
+};
+/* Choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one lane does,
+ * smaller chunks. Errors   E_MEMORY names the least --memory that works */
+dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
+                           const struct df_room_need *need);
+
+#endif
