@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/team.h"
 #include "models/models.h"
+#include "score/room.h"
 #include "store/network_file.h"
 
 enum { PASS_ROWS = 256, PROBABILITY_ROWS = 16 };
@@ -215,14 +216,24 @@ static dfal_status check_shape(const struct df_network *network, const struct df
     return DFAL_OK;
 }
 
-/* Rows of a block: PASS_ROWS, fewer where work space is short. */
-static int64_t block_rows(const struct pass *pass)
+/* Lanes and rows of a block: PASS_ROWS on every queue, fewer where memory is short. */
+static dfal_status choose_rows(struct pass *pass, const struct df_network *network, const char *node)
 {
-    int64_t per_row = 0, per_cotangent = 0, constant = 0;
-    df_plan_memory(pass->plan, &per_row, &per_cotangent, &constant);
-    const int64_t limit = pass->context->memory > 0 ? pass->context->memory : df_memory_available() / 2;
-    const int64_t fits = (limit / pass->lane_count - constant) / (per_row + 1);
-    return fits >= PASS_ROWS ? PASS_ROWS : fits < 1 ? 1 : fits;
+    const int32_t found = node ? df_network_find(network, node) : network->output;
+    const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out);
+    struct df_room room;
+    const struct df_room_need need = {
+        .plan = pass->plan,
+        .pool = pass->pool,
+        .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
+                    (df_plan_input_size(pass->plan) + size) * (int64_t)sizeof(float) + 64,
+        .wanted = PASS_ROWS,
+        .most_lanes = pass->device->queue_count,
+    };
+    DF_TRY(df_room_choose(&room, pass->context, &need));
+    pass->lane_count = room.lanes;
+    pass->rows = room.slots;
+    return DFAL_OK;
 }
 
 static dfal_status run_pass(struct pass *pass, const struct df_network *network,
@@ -230,11 +241,10 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
     df_lock_begin(&pass->lock);
-    pass->lane_count = pass->device->queue_count;
     dfal_status status;
     DF_TRY_TO(done, status,
               df_plan_create(&pass->plan, pass->device, network, DF_PLAN_FORWARD, node == NULL));
-    pass->rows = block_rows(pass);
+    DF_TRY_TO(done, status, choose_rows(pass, network, node));
     DF_TRY_TO(done, status, df_team_create(&pass->team, pass->lane_count));
     DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
     for (int32_t i = 0; i < pass->lane_count; i++)
@@ -350,8 +360,10 @@ static bool same_affine(const double *a, int32_t a_count, const double *b, int32
 static void warn_about(struct dfal_context *context, const char *name, const struct df_network *network,
                        const struct df_pool *pool)
 {
-    if (!same_affine(network->scale, network->affine_count, pool->scale, pool->affine_count) ||
-        !same_affine(network->offset, network->affine_count, pool->offset, pool->affine_count)) {
+    /* A network that does not say how its samples were scaled, as from ONNX, is taken at its user's word. */
+    const bool known = network->affine_count > 0;
+    if (known && (!same_affine(network->scale, network->affine_count, pool->scale, pool->affine_count) ||
+                  !same_affine(network->offset, network->affine_count, pool->offset, pool->affine_count))) {
         char ours[2][128], theirs[2][128];
         list_text(ours[0], network->scale, network->affine_count);
         list_text(ours[1], network->offset, network->affine_count);
@@ -369,12 +381,6 @@ static void warn_about(struct dfal_context *context, const char *name, const str
                pool->class_count);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t a = strlen(text), b = strlen(end);
-    return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool)
 {
@@ -382,8 +388,6 @@ dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *co
     if (df_model_exists(name) && !df_file_exists(name))
         DF_FAIL(DFAL_E_USAGE, "%s has no weights; train it first: dfal train --net %s POOL.h5 -o NET.h5",
                 name, name);
-    if (ends_with(name, ".onnx") && df_file_exists(name))
-        DF_FAIL(DFAL_E_UNAVAILABLE, "%s: reading ONNX files is not in this version", name);
     struct df_network *network = NULL;
     if (!df_file_exists(name))
         DF_TRY(df_model_check(name));
