@@ -175,6 +175,27 @@ static void test_pads(void **state)
     left("a Pad input pads=0,0,0,0;m MaxPool a k=2" END("m"), "m:MaxPool f:Flatten h:Gemm");
 }
 
+/* What a pool takes the largest of is rectified behind it. */
+static void test_rectified_pools(void **state)
+{
+    (void)state;
+    left("c Conv input o=3 k=3 p=1;r Relu c;m MaxPool r k=2;n MaxPool m k=2 s=2" END("n"),
+         "c:Conv r:MaxPool m:MaxPool n:Relu f:Flatten h:Gemm");
+    left("c Conv input o=3;r Clip c min=0 max=6;m MaxPool r k=2" END("m"),
+         "c:Conv r:MaxPool m:Clip f:Flatten h:Gemm");
+    left("c Conv input o=3;r Clip c min=0.5;m MaxPool r k=2" END("m"),
+         "c:Conv r:Clip m:MaxPool f:Flatten h:Gemm");
+    left("c Conv input o=3;r LeakyRelu c;m MaxPool r k=2" END("m"),
+         "c:Conv r:LeakyRelu m:MaxPool f:Flatten h:Gemm");
+    left("c Conv input o=3;r Relu c;m MaxPool r k=2;n AveragePool r k=2;x Mul m,n" END("x"),
+         "c:Conv r:Relu m:MaxPool n:AveragePool x:Mul f:Flatten h:Gemm");
+    struct df_network *network = folded("c Conv input o=3;r Relu c;m MaxPool r k=2 s=2" END("m"));
+    const struct df_node *pool = &network->nodes[1], *relu = &network->nodes[2];
+    assert_true(pool->inputs[0] == 0 && relu->inputs[0] == 1 && network->nodes[3].inputs[0] == 2);
+    assert_true(pool->out.h == 2 && relu->out.h == 2 && relu->out.w == 3 && pool->window.kernel[1] == 2);
+    df_network_destroy(network);
+}
+
 /* Never more multiply-adds than before: 24 positions; two (5 2 + 3 5) against one (3 2) a position. */
 static void test_products(void **state)
 {
@@ -208,9 +229,10 @@ static void test_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norms),  cmocka_unit_test(test_scale), cmocka_unit_test(test_two_norms),
-        cmocka_unit_test(test_shapes), cmocka_unit_test(test_pads),  cmocka_unit_test(test_products),
-        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_norms),     cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_two_norms), cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_pads),      cmocka_unit_test(test_products),
+        cmocka_unit_test(test_again),     cmocka_unit_test(test_rectified_pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,30 @@ static void fold_pad(struct df_fold *work, int32_t index)
     df_fold_replace(work, index, pad->inputs[0]);
 }
 
+/* The largest of rectified values is the rectified largest, to the bit, and so are gradients: where two values tie, both
+ * are at a bend and have none. A pool in front leaves less to compute and to keep. */
+static void swap_pool(struct df_fold *work, int32_t index)
+{
+    struct df_network *network = work->network;
+    struct df_node *first = &network->nodes[index];
+    int32_t target = df_fold_consumer(work, index);
+    if (target < 0 || network->nodes[target].op != DF_NODE_MAX_POOL)
+        return;
+    /* A window wholly in the padding gives 0. */
+    if (first->op != DF_NODE_RELU && !(first->op == DF_NODE_CLIP && first->min <= 0.0 && first->max >= 0.0))
+        return;
+    struct df_node *second = &network->nodes[target], node = *first;
+    struct df_shape out = second->out;
+    int32_t *link = second->inputs;
+    *first = *second;
+    *second = node;
+    second->name = first->name; /* it has the value of the old second */
+    first->name = node.name;
+    first->inputs = node.inputs;
+    second->inputs = link;
+    second->out = out;
+}
+
 /* ---- The result ------------------------------------------------------------------------------ */
 
 static double folded_value(const struct df_wide *wide, const struct df_node *from, int kind, int64_t i)
@@ -225,6 +249,9 @@ dfal_status df_network_fold(struct df_network **out, const struct df_network *ne
     for (int32_t i = network->node_count - 1; i >= 0; i--) /* a chain from its end */
         if (!work.dead[i] && work.network->nodes[i].op == DF_NODE_PAD)
             fold_pad(&work, i);
+    for (int32_t i = 0; i < network->node_count; i++)
+        if (!work.dead[i])
+            swap_pool(&work, i);
     DF_TRY_TO(done, status, on_each(&work, DF_NODE_BATCH_NORM, df_fold_norm_back));
     DF_TRY_TO(done, status, on_each(&work, DF_NODE_BATCH_NORM, df_fold_norm_on));
     DF_TRY_TO(done, status, on_each(&work, DF_NODE_GEMM, df_fold_product));

@@ -72,7 +72,7 @@ struct df_node {
 struct df_network {
     struct df_shape input;
     int32_t class_count;
-    double *scale, *offset; /* [affine_count]: 1 or C */
+    double *scale, *offset; /* [affine_count]: 1 or C; 0: nobody said how the samples are scaled */
     int32_t affine_count;
     struct df_node *nodes; /* topologically ordered */
     int32_t node_count, node_capacity;
@@ -111,10 +111,11 @@ dfal_status df_network_initialise(struct df_network *network, uint64_t seed);
 /* Every value finite. Errors   E_DATA names node and element */
 dfal_status df_network_check_finite(const struct df_network *network, const char *source);
 /* The same function with linear chains folded once in float64: what changes nothing removed (Dropout, a Reshape behind
- * another), Clip from 0 up made a Relu, zeros that a Pad puts around a convolution's input left to it, batch-norm
- * merged into the convolution, Gemm or batch-norm before it or else into the convolution or Gemm behind it, 1x1
- * convolution + Flatten + Gemm into one Gemm, Gemm + Gemm into one, where that is no more work. Nodes with other
- * consumers stay. A batch-norm that stays may come back with mean 0, variance 1, epsilon 0. */
+ * another), Clip from 0 up made a Relu, zeros that a Pad puts around a convolution's input left to it, a Relu moved
+ * behind the max-pool that alone reads it, batch-norm merged into the convolution, Gemm or batch-norm before it or
+ * else into the convolution or Gemm behind it, 1x1 convolution + Flatten + Gemm into one Gemm, Gemm + Gemm into one,
+ * where that is no more work. Nodes with other consumers stay. A batch-norm that stays may come back with mean 0,
+ * variance 1, epsilon 0. */
 dfal_status df_network_fold(struct df_network **out, const struct df_network *network);
 bool df_network_has(const struct df_network *network, enum df_node_op op);
 /* A batch-norm with epsilon 0 is a given affine map, such as the normalisation of inputs: training does not touch it,
