@@ -14,6 +14,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "store/labels.h"
@@ -635,6 +636,68 @@ static void test_stream_ends(void **state)
     assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
 
+/* Several takers whose bites are larger than a block: each row goes to exactly one, and none waits for ever. */
+enum { TAKERS = 4, TAKEN_ROWS = 400, BITE = 90 };
+struct taker {
+    struct df_row_stream *stream;
+    size_t bytes;
+    int64_t seen[TAKEN_ROWS], wrong;
+    dfal_status status;
+};
+
+static void *take_rows(void *user)
+{
+    struct taker *taker = user;
+    char *raw = malloc(BITE * taker->bytes);
+    int64_t index[BITE], n = 1;
+    while (n && (taker->status = df_stream_take(taker->stream, BITE, raw, index, &n)) == DFAL_OK)
+        for (int64_t i = 0; i < n; i++) {
+            taker->seen[index[i]]++;
+            taker->wrong += (unsigned char)raw[(size_t)i * taker->bytes] != (unsigned char)index[i];
+        }
+    free(raw);
+    return NULL;
+}
+
+static void test_stream_takers(void **state)
+{
+    (void)state;
+    const struct df_shape shape = {1, 300, 300}; /* a block holds 64 such rows */
+    static unsigned char raw[300 * 300];
+    static struct taker takers[TAKERS];
+    struct df_pool_spec spec = {.count = TAKEN_ROWS, .shape = shape, .raw = DF_RAW_U8};
+    struct df_pool_writer *writer;
+    struct df_pool *pool;
+    test_ok(df_pool_create(&writer, at("takers.h5"), &spec, true));
+    for (int i = 0; i < TAKEN_ROWS; i++) {
+        raw[0] = (unsigned char)i;
+        test_ok(df_pool_append(writer, raw, NULL, 1));
+    }
+    test_ok(df_pool_finish(writer));
+    test_ok(df_pool_open(&pool, at("takers.h5"), NULL));
+    for (int round = 0; round < 5; round++) {
+        struct df_range_source range;
+        struct df_row_stream *stream;
+        struct df_thread threads[TAKERS];
+        df_range_source_init(&range, 0, TAKEN_ROWS, 7);
+        test_ok(df_stream_open(&stream, pool, &range.source));
+        for (int t = 0; t < TAKERS; t++) {
+            takers[t] = (struct taker){.stream = stream, .bytes = df_pool_row_bytes(pool)};
+            test_ok(df_thread_start(&threads[t], take_rows, &takers[t]));
+        }
+        for (int t = 0; t < TAKERS; t++) {
+            df_thread_join(&threads[t]);
+            test_ok(takers[t].status);
+            assert_int_equal(takers[t].wrong, 0);
+        }
+        for (int i = 0; i < TAKEN_ROWS; i++)
+            assert_int_equal(takers[0].seen[i] + takers[1].seen[i] + takers[2].seen[i] + takers[3].seen[i],
+                             1);
+        df_stream_close(stream);
+    }
+    df_pool_close(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -650,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_stream_ends),
+        cmocka_unit_test(test_stream_takers),
     };
     test_folder_create(folder);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,9 +166,10 @@ dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw,
     *count = 0;
     df_lock_take(&stream->lock);
     while (*count < max) {
-        struct block *block = &stream->block[stream->read];
-        while (!block->full && !stream->dry)
+        while (!stream->block[stream->read].full && !stream->dry)
             df_signal_wait(&stream->changed, &stream->lock);
+        struct block *block =
+            &stream->block[stream->read]; /* another taker may have moved on while this one waited */
         if (!block->full) {
             /* Rows read before the error are handed out first: the error comes with the next call. */
             status = *count ? DFAL_OK : stream->status;
