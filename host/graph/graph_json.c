@@ -44,6 +44,23 @@ static const struct df_attribute pool[] = {
     INTS("strides", 2, window.stride, 1, false),
     END,
 };
+static const struct df_attribute max_pool[] = {
+    {.name = "ceil_mode", .count = 1, .offset = offsetof(struct df_node, ceil_mode), .high = 1},
+    {.name = "count_include_pad",
+     .count = 1,
+     .offset = offsetof(struct df_node, count_include_pad),
+     .high = 1},
+    {.name = "dilations",
+     .count = 2,
+     .offset = offsetof(struct df_node, window.dilation),
+     .low = 1,
+     .high = 65535,
+     .ones = true},
+    INTS("kernel_shape", 2, window.kernel, 1, true),
+    INTS("pads", 4, window.pad, 0, false),
+    INTS("strides", 2, window.stride, 1, false),
+    END,
+};
 static const struct df_attribute pad[] = {
     INTS("pads", 4, window.pad, -65535, true),
     ANY_REAL("value", value),
@@ -138,6 +155,14 @@ static void put_ints(const struct writer *to, const int32_t *values, int32_t cou
         put(to, "]");
 }
 
+static bool all_ones(const int32_t *values, int32_t count)
+{
+    int32_t i = 0;
+    while (i < count && values[i] == 1)
+        i++;
+    return i == count;
+}
+
 static void put_node(const struct writer *to, const struct df_network *network, const struct df_node *node)
 {
     const struct df_node_op_info *info = &infos[node->op];
@@ -146,6 +171,8 @@ static void put_node(const struct writer *to, const struct df_network *network, 
     for (const struct df_attribute *attribute = info->attributes; attribute->name; attribute++) {
         const void *value = (const char *)node + attribute->offset;
         if (attribute->kind == DF_ATTRIBUTE_REAL && isinf(*(const double *)value))
+            continue;
+        if (attribute->ones && all_ones(value, attribute->count))
             continue;
         put(to, more ? "," : "");
         more = true;

@@ -16,6 +16,7 @@ struct df_attribute {
     size_t offset;
     double low, high;
     bool required;
+    bool ones; /* integers that are left out where all are 1: younger than files that others have hashed */
 };
 struct df_node_op_info {
     const char *name; /* ONNX's */

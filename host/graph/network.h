@@ -11,7 +11,7 @@
     X(CONV, "Conv", 1, 1, conv)                                                                              \
     X(GEMM, "Gemm", 1, 1, none)                                                                              \
     X(RELU, "Relu", 1, 1, none)                                                                              \
-    X(MAX_POOL, "MaxPool", 1, 1, pool)                                                                       \
+    X(MAX_POOL, "MaxPool", 1, 1, max_pool)                                                                   \
     X(AVERAGE_POOL, "AveragePool", 1, 1, pool)                                                               \
     X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", 1, 1, none)                                                  \
     X(BATCH_NORM, "BatchNormalization", 1, 1, batch_norm)                                                    \
