@@ -14,8 +14,10 @@ df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label
 df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
 df_cli_test(own_networks quick commands same_networks refusals)
+df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
+df_cli_test(select quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)
 if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu

@@ -17,7 +17,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     facts_begin(&facts, session->json);
     dfal_status status = dfal_doctor(session->context, facts_add, &facts);
     if (status != DFAL_OK) {
-        json_decref(facts.object);
+        facts_drop(&facts);
         return status;
     }
     for (int32_t i = 0; i < COUNT_OF(variables); i++) {

@@ -3,25 +3,48 @@
 #include "commands.h"
 #include "output.h"
 
+struct info_args {
+    struct dfal_pool_options pool;
+    struct text_list labels;
+};
+
+/* A pool option says that the file is one. */
+static bool names_pool(const struct dfal_pool_options *pool)
+{
+    return pool->samples_name != NULL || pool->labels_name != NULL || pool->layout != NULL ||
+           pool->label_file_count > 0 || pool->hdf5_plugins;
+}
+
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
+    struct info_args *args = user;
     struct facts facts;
-    (void)user;
     (void)count;
+    args->pool.label_files = args->labels.items;
+    args->pool.label_file_count = args->labels.count;
     facts_begin(&facts, session->json);
-    dfal_status status = dfal_info(session->context, operands[0], facts_add, &facts);
+    dfal_status status = names_pool(&args->pool)
+                             ? dfal_info_pool(session->context, operands[0], &args->pool, facts_add, &facts)
+                             : dfal_info(session->context, operands[0], facts_add, &facts);
     if (status != DFAL_OK) {
-        json_decref(facts.object);
+        facts_drop(&facts);
         return status;
     }
     return facts_end(&facts);
 }
 
+#define S struct info_args
+static const struct option options[] = {POOL_OPTIONS(S, pool, labels)};
+
 const struct command command_info = {
     .name = "info",
     .operands = "FILE",
-    .summary = "Tell what a pool, network, scores file or run directory holds",
+    .summary = "Tell what a pool, network, scores file, table, ONNX file or run directory holds",
+    .text = "The options are for pools: with --labels it counts what is labelled and skipped.",
+    .options = options,
+    .option_count = COUNT_OF(options),
     .least = 1,
     .most = 1,
+    .size = sizeof(S),
     .run = run,
 };

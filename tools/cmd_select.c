@@ -31,13 +31,14 @@ static void add_json(void *user, const struct dfal_query *query)
 static void print_row(void *user, const struct dfal_query *query)
 {
     bool *headed = user;
+    char id[ONE_LINE];
     if (!*headed)
         printf("%6s  %-24s %10s %14s %10s %10s %6s %12s\n", "rank", "id", "index", "score", "predicted",
                "confidence", "label", "adversarial");
     *headed = true;
-    printf("%6" PRId64 "  %-24s %10" PRId64 " %14.7g %10d %10.4f %6d %12d\n", query->rank, query->id,
-           query->index, query->score, query->predicted, query->confidence, query->label,
-           query->adversarial_class);
+    printf("%6" PRId64 "  %-24s %10" PRId64 " %14.7g %10d %10.4f %6d %12d\n", query->rank,
+           one_line(id, query->id), query->index, query->score, query->predicted, query->confidence,
+           query->label, query->adversarial_class);
 }
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)

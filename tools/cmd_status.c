@@ -11,7 +11,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     facts_begin(&facts, session->json);
     dfal_status status = dfal_progress(session->context, operands[0], facts_add, &facts);
     if (status != DFAL_OK) {
-        json_decref(facts.object);
+        facts_drop(&facts);
         return status;
     }
     return facts_end(&facts);

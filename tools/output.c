@@ -5,16 +5,54 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 json_t *real_or_null(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* The text with U+FFFD for every byte that is part of no UTF-8 sequence; jansson tells which are. */
+static json_t *mended(const char *text)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    char *clean = malloc(3 * strlen(text) + 1);
+    size_t used = 0, left = strlen(text);
+    for (; clean != NULL && left > 0;) {
+        size_t length = 1;
+        json_t *part = json_stringn(text, 1);
+        while (part == NULL && length < 4 && length < left)
+            part = json_stringn(text, ++length);
+        length = part != NULL ? length : 1;
+        memcpy(clean + used, part != NULL ? text : replacement, part != NULL ? length : 3);
+        used += part != NULL ? length : 3;
+        json_decref(part);
+        text += length;
+        left -= length;
+    }
+    json_t *string = clean != NULL ? json_stringn(clean, used) : NULL;
+    free(clean);
+    return string;
+}
+
 json_t *text_or_null(const char *text)
 {
     json_t *string = text != NULL ? json_string(text) : NULL;
+    if (text != NULL && string == NULL)
+        string = mended(text);
     return string != NULL ? string : json_null();
+}
+
+const char *one_line(char line[ONE_LINE], const char *text)
+{
+    size_t n = 0, most = ONE_LINE - 4;
+    for (; text[n] != '\0' && n < most; n++)
+        line[n] = (char)((unsigned char)text[n] < 32 || text[n] == 127 ? '?' : text[n]);
+    bool cut = text[n] != '\0';
+    while (cut && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    memcpy(line + n, cut ? "..." : "", cut ? 4 : 1);
+    return line;
 }
 
 dfal_status print_json(json_t *document)
@@ -30,8 +68,11 @@ dfal_status print_json(json_t *document)
 
 void facts_begin(struct facts *facts, bool json)
 {
-    facts->json = json;
-    facts->object = json ? json_object() : NULL;
+    *facts = (struct facts){.json = json};
+    if (json)
+        facts->object = json_object();
+    else
+        facts->lines = open_memstream(&facts->text, &facts->size);
 }
 
 void facts_add(void *user, const struct dfal_field *fact)
@@ -44,21 +85,37 @@ void facts_add(void *user, const struct dfal_field *fact)
         json_object_set_new(facts->object, fact->key, value);
         return;
     }
+    if (facts->lines == NULL)
+        return;
     if (fact->kind == DFAL_FIELD_INT)
-        printf("%-24s %" PRId64 "\n", fact->key, fact->integer);
+        fprintf(facts->lines, "%-24s %" PRId64 "\n", fact->key, fact->integer);
     else if (fact->kind == DFAL_FIELD_REAL)
-        printf("%-24s %.9g\n", fact->key, fact->real);
+        fprintf(facts->lines, "%-24s %.9g\n", fact->key, fact->real);
     else
-        printf("%-24s %s\n", fact->key, fact->text != NULL ? fact->text : "");
+        fprintf(facts->lines, "%-24s %s\n", fact->key, fact->text != NULL ? fact->text : "");
+}
+
+void facts_drop(struct facts *facts)
+{
+    json_decref(facts->object);
+    if (facts->lines != NULL)
+        fclose(facts->lines);
+    free(facts->text);
+    *facts = (struct facts){0};
 }
 
 dfal_status facts_end(struct facts *facts)
 {
-    if (!facts->json)
-        return DFAL_OK;
-    json_t *object = facts->object;
-    facts->object = NULL;
-    return print_json(object);
+    if (facts->json) {
+        json_t *object = facts->object;
+        facts->object = NULL;
+        return print_json(object);
+    }
+    bool whole = facts->lines != NULL && fflush(facts->lines) == 0;
+    if (whole)
+        fwrite(facts->text, 1, facts->size, stdout);
+    facts_drop(facts);
+    return whole ? DFAL_OK : DFAL_E_MEMORY;
 }
 
 const char *with_commas(char text[32], int64_t value)

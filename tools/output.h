@@ -4,23 +4,32 @@
 #define DFAL_TOOLS_OUTPUT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "command.h"
 
 /* A finite number, else null. */
 json_t *real_or_null(double value);
+/* What is no UTF-8 in a text becomes U+FFFD. */
 json_t *text_or_null(const char *text);
+/* A text from a file as one line of a table: control characters become ?, at most 64 bytes, then "...". Returns line. */
+enum { ONE_LINE = 68 };
+const char *one_line(char line[ONE_LINE], const char *text);
 /* Print and free one JSON document. */
 dfal_status print_json(json_t *document);
 
-/* Collects facts: lines "key  value" as they come, or members of one object. */
+/* Collects facts: lines "key  value", or members of one object. Printed at the end, so that an error prints none. */
 struct facts {
     bool json;
     json_t *object;
+    FILE *lines;
+    char *text;
+    size_t size;
 };
 void facts_begin(struct facts *facts, bool json);
 void facts_add(void *facts, const struct dfal_field *fact); /* a dfal_fact_fn */
 dfal_status facts_end(struct facts *facts);
+void facts_drop(struct facts *facts);
 
 /* "1,234,567" */
 const char *with_commas(char text[32], int64_t value);

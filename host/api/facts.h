@@ -14,6 +14,11 @@ void df_tell_real(const struct df_teller *teller, const char *key, double value)
 /* The value is printed into a line of at most 1,023 bytes. */
 void df_tell_text(const struct df_teller *teller, const char *key, const char *format, ...) DFAL_PRINTF(3, 4);
 
+/* info_pool.c: facts of a pool; of the datasets of a table. options NULL: the defaults. */
+dfal_status df_tell_pool(const struct df_teller *teller, struct dfal_context *context, const char *path,
+                         const struct dfal_pool_options *options);
+dfal_status df_tell_table(const struct df_teller *teller, const char *path);
+
 /* progress.c: facts of a run directory, of OUT.parts of a training or a score. */
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *path);
 /* What a run directory is known by. */

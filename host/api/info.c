@@ -10,15 +10,15 @@
 #include "base/memory.h"
 #include "facts.h"
 #include "graph/graph_json.h"
+#include "graph/onnx.h"
 #include "models/models.h"
 #include "store/network_file.h"
-#include "store/pool.h"
 #include "store/scores.h"
 #include "store/table.h"
 
 static void tell_numbers(const struct df_teller *teller, const char *key, const double *values, int32_t count)
 {
-    char text[512];
+    char text[512] = "unknown";
     int length = 0;
     for (int32_t i = 0; i < count && length < 480; i++)
         length +=
@@ -31,47 +31,6 @@ static void tell_bytes(const struct df_teller *teller, const char *path)
     struct stat status;
     if (stat(path, &status) == 0)
         df_tell_int(teller, "file_bytes", status.st_size);
-}
-
-static dfal_status tell_labels(const struct df_teller *teller, const struct df_pool *pool)
-{
-    enum { MOST_CLASSES = 100 };
-    int64_t *counts = NULL, labelled = 0;
-    DF_TRY(df_alloc(&counts, pool->class_count, sizeof(*counts)));
-    for (int64_t i = 0; pool->labels != NULL && i < pool->count; i++)
-        if (pool->labels[i] >= 0) {
-            counts[pool->labels[i]]++;
-            labelled++;
-        }
-    df_tell_int(teller, "labelled", labelled);
-    char text[1024];
-    int length = 0;
-    for (int32_t i = 0; i < pool->class_count && i < MOST_CLASSES && length < 990; i++)
-        length += snprintf(text + length, sizeof(text) - (size_t)length, "%s%lld", i > 0 ? ", " : "",
-                           (long long)counts[i]);
-    if (labelled > 0)
-        df_tell_text(teller, "labelled_per_class", "%s", text);
-    df_free(counts);
-    return DFAL_OK;
-}
-
-static dfal_status tell_pool(const struct df_teller *teller, const char *path)
-{
-    struct df_pool *pool = NULL;
-    DF_TRY(df_pool_open(&pool, path, NULL));
-    df_tell_int(teller, "samples", pool->count);
-    df_tell_text(teller, "shape", "%lld x %lld x %lld", (long long)pool->shape.c, (long long)pool->shape.h,
-                 (long long)pool->shape.w);
-    df_tell_text(teller, "type", "%s", pool->raw == DF_RAW_U8 ? "u8" : "f32");
-    df_tell_int(teller, "sample_bytes", (int64_t)df_pool_row_bytes(pool));
-    df_tell_int(teller, "class_count", pool->class_count);
-    dfal_status status = tell_labels(teller, pool);
-    tell_numbers(teller, "scale", pool->scale, pool->affine_count);
-    tell_numbers(teller, "offset", pool->offset, pool->affine_count);
-    df_tell_text(teller, "ids", "%s", pool->has_ids ? "in /ids" : "fingerprint:row");
-    df_tell_text(teller, "fingerprint", "%s", pool->fingerprint);
-    df_pool_close(pool);
-    return status;
 }
 
 /* Multiply-adds of one sample's forward. */
@@ -117,6 +76,26 @@ static dfal_status tell_network(const struct df_teller *teller, const char *path
     struct df_network *network = NULL;
     DF_TRY(df_network_load(&network, path));
     dfal_status status = tell_graph(teller, network);
+    df_network_destroy(network);
+    return status;
+}
+
+/* What the file says of itself, then the network that dfal makes of it. */
+static dfal_status tell_onnx(const struct df_teller *teller, const char *path)
+{
+    struct df_network *network = NULL;
+    struct df_onnx_facts facts;
+    DF_TRY(df_onnx_load(&network, &facts, path));
+    df_tell_text(teller, "producer", "%s", *facts.producer ? facts.producer : "unknown");
+    df_tell_int(teller, "ir_version", facts.ir_version);
+    df_tell_int(teller, "opset", facts.opset);
+    df_tell_int(teller, "onnx_nodes", facts.node_count);
+    df_tell_text(teller, "onnx_ops", "%s", facts.ops);
+    df_tell_text(teller, "onnx_input", "%s", facts.input);
+    df_tell_text(teller, "onnx_output", "%s", facts.output);
+    df_tell_text(teller, "softmax_cut", "%s", facts.softmax_cut ? "yes" : "no");
+    dfal_status status = tell_graph(teller, network);
+    df_onnx_facts_clear(&facts);
     df_network_destroy(network);
     return status;
 }
@@ -181,17 +160,10 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
     return status;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user)
 {
     const struct df_teller teller = {fact, user};
     char format[32];
-    (void)context;
     if (df_folder_exists(path)) {
         if (!df_is_run_folder(path))
             DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
@@ -201,18 +173,22 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     }
     if (!df_file_exists(path) && df_model_exists(path))
         return tell_model(&teller, path);
-    if (ends_with(path, ".onnx") && df_file_exists(path))
-        DF_FAIL(DFAL_E_UNAVAILABLE, "%s: ONNX files are not in this version", path);
+    if (df_network_is_onnx(path)) {
+        df_tell_text(&teller, "path", "%s", path);
+        df_tell_text(&teller, "format", "onnx");
+        tell_bytes(&teller, path);
+        return tell_onnx(&teller, path);
+    }
     DF_TRY(df_file_format(format, path));
     bool pool = strcmp(format, "dfal-pool") == 0, foreign = format[0] == '\0';
     df_tell_text(&teller, "path", "%s", path);
     df_tell_text(&teller, "format", "%s", foreign ? "foreign HDF5" : format);
     tell_bytes(&teller, path);
     if (pool || foreign)
-        return tell_pool(&teller, path);
+        return df_tell_pool(&teller, context, path, NULL);
     if (strcmp(format, "dfal-network") == 0)
         return tell_network(&teller, path);
     if (strcmp(format, "dfal-scores") == 0)
         return tell_scores(&teller, path);
-    return DFAL_OK;
+    return df_tell_table(&teller, path);
 }

@@ -166,6 +166,14 @@ static dfal_status read_labels(struct df_pool *pool, const char *name, bool name
     DF_TRY(df_h5_data_open(h5, name, &data, named ? NULL : &found));
     if (!named && !found)
         return DFAL_OK;
+    if (data.rank == 2 && data.dims[0] == pool->count && data.dims[1] > 1) {
+        status =
+            df_fail(DFAL_E_SHAPE,
+                    "%s: dataset '%s' is %s: one-hot labels or probabilities are not read, expected class "
+                    "numbers [%lld]; write numpy.argmax of them beside, --labels-name names it",
+                    pool->path, name, df_h5_shape(text, data.dims, data.rank), (long long)pool->count);
+        goto done;
+    }
     if (data.rank < 1 || data.rank > 2 || (data.rank == 2 && data.dims[1] != 1) ||
         data.dims[0] != pool->count) {
         status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected [%lld], one label a sample",

@@ -44,6 +44,9 @@ dfal_status df_table_open(struct df_table_reader **out, const char *path, const 
                           char **configuration, const char *column, int64_t rows, int64_t size);
 dfal_status df_table_take(struct df_table_reader *reader, int64_t begin, int64_t count, float *values);
 void df_table_close(struct df_table_reader *reader); /* NULL is fine */
+/* Visit every dataset in order of names: name without a leading /, what "[60000, 10] f32". At most 1,000. */
+typedef void df_table_entry_fn(void *user, const char *name, const char *what);
+dfal_status df_table_list(const char *path, df_table_entry_fn *visit, void *user);
 /* What kind of file: "dfal-pool", ... ; "" an HDF5 file of another kind. Errors   E_NOINPUT; E_DATA not HDF5
  */
 dfal_status df_file_format(char format[32], const char *path);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a pool or a table of logits, activations or twins holds. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "facts.h"
+#include "store/labels.h"
+#include "store/table.h"
+
+enum { LINE = 1000 };
+
+/* Numbers or names with commas between; "..." where the line ends. */
+struct line {
+    char text[LINE + 8];
+    int length;
+    bool full;
+};
+
+static void add(struct line *line, const char *word)
+{
+    int size = (int)strlen(word);
+    if (line->full)
+        return;
+    line->full = line->length + size + 2 > LINE;
+    line->length += snprintf(line->text + line->length, sizeof line->text - (size_t)line->length, "%s%s",
+                             line->length ? ", " : "", line->full ? "..." : word);
+}
+
+static void tell_reals(const struct df_teller *teller, const char *key, const double *values, int32_t count)
+{
+    struct line line = {0};
+    char number[40];
+    for (int32_t i = 0; i < count; i++) {
+        snprintf(number, sizeof number, "%.9g", values[i]);
+        add(&line, number);
+    }
+    df_tell_text(teller, key, "%s", line.text);
+}
+
+static dfal_status tell_labels(const struct df_teller *teller, const struct df_pool *pool)
+{
+    int64_t *counts, labelled = 0, skipped = 0;
+    struct line line = {0};
+    char word[DF_SHOWN_TEXT];
+    DF_TRY(df_alloc(&counts, pool->class_count, sizeof *counts));
+    for (int64_t i = 0; i < pool->count; i++) {
+        skipped += pool->skipped && pool->skipped[i];
+        if (pool->labels && pool->labels[i] >= 0) {
+            counts[pool->labels[i]]++;
+            labelled++;
+        }
+    }
+    df_tell_int(teller, "labelled", labelled);
+    if (pool->skipped)
+        df_tell_int(teller, "skipped", skipped);
+    for (int32_t i = 0; i < pool->class_count; i++) {
+        snprintf(word, sizeof word, "%lld", (long long)counts[i]);
+        add(&line, word);
+    }
+    if (labelled > 0)
+        df_tell_text(teller, "labelled_per_class", "%s", line.text);
+    df_free(counts);
+    line = (struct line){0};
+    for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
+        add(&line, df_shown(word, pool->classes[i]));
+    if (pool->classes)
+        df_tell_text(teller, "classes", "%s", line.text);
+    return DFAL_OK;
+}
+
+static dfal_status tell_pool(const struct df_teller *teller, struct df_pool *pool, const char *layout)
+{
+    char *first, *last, shown[2][DF_SHOWN_TEXT];
+    df_tell_int(teller, "samples", pool->count);
+    df_tell_text(teller, "shape", "%lld x %lld x %lld", (long long)pool->shape.c, (long long)pool->shape.h,
+                 (long long)pool->shape.w);
+    df_tell_text(teller, "layout", "%s", layout ? layout : "NCHW");
+    df_tell_text(teller, "type", "%s", pool->raw == DF_RAW_U8 ? "u8" : "f32");
+    df_tell_int(teller, "sample_bytes", (int64_t)df_pool_row_bytes(pool));
+    df_tell_int(teller, "class_count", pool->class_count);
+    DF_TRY(tell_labels(teller, pool));
+    tell_reals(teller, "scale", pool->scale, pool->affine_count);
+    tell_reals(teller, "offset", pool->offset, pool->affine_count);
+    df_tell_text(teller, "ids", "%s", pool->has_ids ? "in /ids" : "fingerprint:row");
+    DF_TRY(df_pool_id(pool, &first, 0));
+    dfal_status status = df_pool_id(pool, &last, pool->count - 1);
+    if (status == DFAL_OK)
+        df_tell_text(teller, "id_first_last", "%s, %s", df_shown(shown[0], first), df_shown(shown[1], last));
+    df_free(first);
+    df_free(last);
+    df_tell_text(teller, "fingerprint", "%s", pool->fingerprint);
+    return status;
+}
+
+dfal_status df_tell_pool(const struct df_teller *teller, struct dfal_context *context, const char *path,
+                         const struct dfal_pool_options *options)
+{
+    struct df_pool *pool;
+    DF_TRY(df_pool_open(&pool, path, options));
+    df_labels_warn(context, pool);
+    dfal_status status = tell_pool(teller, pool, options ? options->layout : NULL);
+    df_pool_close(pool);
+    return status;
+}
+
+static void tell_entry(void *user, const char *name, const char *what)
+{
+    char key[DF_SHOWN_TEXT + 1] = "/";
+    df_shown(key + 1, name);
+    df_tell_text(user, key, "%s", what);
+}
+
+dfal_status df_tell_table(const struct df_teller *teller, const char *path)
+{
+    struct df_teller copy = *teller;
+    return df_table_list(path, tell_entry, &copy);
+}
+
+dfal_status dfal_info_pool(dfal_context *context, const char *path, const struct dfal_pool_options *options,
+                           dfal_fact_fn *fact, void *user)
+{
+    const struct df_teller teller = {fact, user};
+    char format[32];
+    DF_TRY(df_file_format(format, path));
+    df_tell_text(&teller, "path", "%s", path);
+    df_tell_text(&teller, "format", "%s", format[0] ? format : "foreign HDF5");
+    return df_tell_pool(&teller, context, path, options);
+}
