@@ -91,6 +91,30 @@ static dfal_status finish(struct df_onnx *onnx, struct df_onnx_value *y, int32_t
     return DFAL_OK;
 }
 
+/* A dilated average of full windows is a convolution of each channel by itself. */
+static dfal_status dilated_average(struct df_onnx *onnx, const Onnx__NodeProto *proto,
+                                   const struct df_window *window, int32_t source, struct df_onnx_value *y)
+{
+    const struct df_shape in = df_onnx_shape(onnx, source);
+    const bool padded = window->pad[0] | window->pad[1] | window->pad[2] | window->pad[3];
+    const int64_t dims[4] = {in.c, 1, window->kernel[0], window->kernel[1]};
+    int32_t node;
+    struct df_node *made;
+    if (df_onnx_attribute_int(proto, "ceil_mode", 0) != 0 ||
+        (padded && df_onnx_attribute_int(proto, "count_include_pad", 0) == 0))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "has dilations of %d and %d over windows that may be incomplete, which is not supported",
+                     window->dilation[0], window->dilation[1]);
+    DF_TRY(df_onnx_emit(onnx, y->name, "", DF_NODE_CONV, &source, 1, &node, &made));
+    made->window = *window;
+    made->group = (int32_t)in.c;
+    DF_TRY(df_onnx_parameter(made, DF_WEIGHT, 4, dims));
+    struct df_parameter *weight = &made->parameter[DF_WEIGHT];
+    for (int64_t i = 0; i < weight->count; i++)
+        weight->data[i] = (float)(1.0 / (double)(dims[2] * dims[3]));
+    return finish(onnx, y, node);
+}
+
 dfal_status df_onnx_pool(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     struct df_onnx_value *x, *y = df_onnx_out(onnx, proto, 0);
@@ -106,9 +130,7 @@ dfal_status df_onnx_pool(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     DF_TRY(images(onnx, proto, &x, &source));
     DF_TRY(df_onnx_window(onnx, proto, df_onnx_shape(onnx, source), kernel, &window));
     if (average && (window.dilation[0] != 1 || window.dilation[1] != 1))
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
-                     "has dilations of %d and %d, expected 1: a dilated average is not supported",
-                     window.dilation[0], window.dilation[1]);
+        return dilated_average(onnx, proto, &window, source, y);
     DF_TRY(df_onnx_emit(onnx, y->name, "", average ? DF_NODE_AVERAGE_POOL : DF_NODE_MAX_POOL, &source, 1,
                         &node, &made));
     made->window = window;

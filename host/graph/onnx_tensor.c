@@ -202,7 +202,8 @@ static dfal_status resolve(char **out, const struct df_onnx *onnx, const char *n
     char *found = realpath(joined, real);
     dfal_status status = DFAL_OK;
     if (!found)
-        status = df_fail_errno(errno, false, joined, "finding the external data of the model");
+        status = df_fail_prefix(df_fail_errno(errno, false, joined, "finding the external data"),
+                                "%s: ", onnx->path);
     df_free(joined);
     DF_TRY(status);
     size_t length = strlen(folder);
