@@ -63,9 +63,31 @@ for name in $(grep -oE '\bdfal_[a-z_0-9]+\(' "$prefix/include/dfal.h" | tr -d '(
     nm -D --defined-only "$library/libdfal.so" | grep -q " T $name\$" || fail "dfal.h declares $name, libdfal has it not"
 done
 
+# The examples, against what was installed.
+root=$(cd "$(dirname "$0")/.." && pwd)
+"$cmake" -S "$root/examples/c" -B "$work/example" -G Ninja "-DCMAKE_PREFIX_PATH=$prefix" "-DCMAKE_C_COMPILER=$compiler" \
+    >"$work/example.log" && "$cmake" --build "$work/example" >>"$work/example.log" || {
+    cat "$work/example.log"
+    fail "examples/c"
+}
+"$prefix/bin/dfal" -q synth -o "$work/pool.h5" -n 200
+"$prefix/bin/dfal" -q train --net lenet5 "$work/pool.h5" -o "$work/net.h5" --epochs 1 >"$work/train.log"
+for program in "$work/example/score_pool" "python3 $root/examples/score_pool.py $library/libdfal.so"; do
+    # shellcheck disable=SC2086 # two words
+    said=$($program "$work/net.h5" "$work/pool.h5" "$work/scores.h5" 2>"$work/events") || {
+        cat "$work/events"
+        fail "$program"
+    }
+    [[ $said == "200 samples in "* ]] || fail "$program said: $said"
+    # shellcheck disable=SC2086
+    ! $program "$work/net.h5" "$work/pool.h5" "$work/scores.h5" >"$work/again" 2>&1 || fail "$program replaced an output"
+    grep -q "scores.h5" "$work/again" || fail "$program does not say what is wrong"
+    rm "$work/scores.h5"
+done
+
 "$prefix/bin/dfal" --version | grep -q '0\.1\.0' || fail "the installed command does not tell its version"
 bash -n "$prefix/share/bash-completion/completions/dfal" || fail "the completion is not bash"
 if command -v help2man >/dev/null; then
     grep -q '^\.TH' "$prefix/share/man/man1/dfal.1" || fail "the manual page is missing"
 fi
-echo "install: find_package, pkg-config, exported names, command, completion: good"
+echo "install: find_package, pkg-config, exported names, examples, command, completion: good"
