@@ -106,9 +106,9 @@ static dfal_status begin(struct df_row_sink *self, int64_t width, int64_t height
     const struct df_fit_side *rows = f->turned ? &f->across : &f->down;
     f->rows_mirrored = f->turned ? across_mirrored : down_mirrored;
     DF_TRY(df_axis_build(&f->columns, columns->in, columns->resized, columns->first, columns->count,
-                         f->fit.interpolation, f->turned ? down_mirrored : across_mirrored));
+                         f->fit.interpolation, f->turned ? down_mirrored : across_mirrored, true));
     DF_TRY(df_axis_build(&f->rows, rows->in, rows->resized, rows->first, rows->count, f->fit.interpolation,
-                         f->rows_mirrored));
+                         f->rows_mirrored, false));
     f->next = f->rows_mirrored ? rows->count - 1 : 0;
     f->depth = f->rows.most;
     f->pitch = padded((f->down_first ? width : columns->count) * f->lanes);

@@ -33,7 +33,8 @@ struct job {
     struct df_shape shape;
     struct df_image_parts parts;
     struct df_team *team;
-    struct df_image_taker *takers; /* one a thread */
+    struct df_image_taker *takers; /* [thread_count] */
+    int32_t thread_count;
     struct block blocks[2], *filling, *writing;
     struct df_progress progress;
     char *identity;
@@ -248,10 +249,11 @@ static dfal_status make_identity(struct job *job)
 
 static dfal_status make_team(struct job *job)
 {
-    const int32_t threads = job->context->threads;
-    DF_TRY(df_team_create(&job->team, threads));
-    DF_TRY(df_alloc(&job->takers, threads, sizeof *job->takers));
-    for (int32_t i = 0; i < threads; i++)
+    /* One more than there are CPUs to use: whoever writes waits for the disk most of the time. */
+    job->thread_count = job->context->threads + 1;
+    DF_TRY(df_team_create(&job->team, job->thread_count));
+    DF_TRY(df_alloc(&job->takers, job->thread_count, sizeof *job->takers));
+    for (int32_t i = 0; i < job->thread_count; i++)
         df_fitter_init(&job->takers[i].fitter, &job->fit);
     return DFAL_OK;
 }
@@ -413,7 +415,7 @@ done:
 
 static void job_clear(struct job *job)
 {
-    for (int32_t i = 0; job->takers && i < job->context->threads; i++)
+    for (int32_t i = 0; job->takers && i < job->thread_count; i++)
         df_image_taker_clear(&job->takers[i]);
     df_free(job->takers);
     df_team_destroy(job->team);

@@ -18,6 +18,8 @@
 /* A progressive file may say every coefficient again and again: as many scans as libjpeg-turbo's own tools take in
  * their fuzz tests. */
 enum { SCANS_MOST = 500, EXIF_MARK = 6 };
+/* An aligned row is written past the caches by libjpeg-turbo, and read from memory right after. */
+enum { ROW_SHIFT = 4 };
 
 struct decoder {
     struct jpeg_error_mgr errors; /* first: libjpeg gives its address back */
@@ -118,15 +120,16 @@ static dfal_status decode(struct jpeg_decompress_struct *jpeg, struct decoder *d
         DF_FAIL(DFAL_E_DATA, "a JPEG of %d components, expected 1 (grey), 3 (colour) or 4 (CMYK)",
                 jpeg->num_components);
     }
-    DF_TRY(df_alloc(&decoder->row, (int64_t)jpeg->image_width * lanes + DF_ROW_PADDING, 1));
+    DF_TRY(df_alloc(&decoder->row, ROW_SHIFT + (int64_t)jpeg->image_width * lanes + DF_ROW_PADDING, 1));
+    uint8_t *row = decoder->row + ROW_SHIFT;
     DF_TRY(sink->begin(sink, jpeg->image_width, jpeg->image_height, lanes, orientation_of(jpeg)));
     jpeg_start_decompress(jpeg);
     while (jpeg->output_scanline < jpeg->output_height) {
-        JSAMPROW rows[1] = {decoder->row};
+        JSAMPROW rows[1] = {row};
         jpeg_read_scanlines(jpeg, rows, 1);
         if (jpeg->out_color_space == JCS_CMYK)
-            inks_to_light(decoder->row, jpeg->output_width);
-        DF_TRY(sink->row(sink, decoder->row));
+            inks_to_light(row, jpeg->output_width);
+        DF_TRY(sink->row(sink, row));
     }
     jpeg_finish_decompress(jpeg); /* demands the end marker */
     return DFAL_OK;

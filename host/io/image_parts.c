@@ -9,7 +9,7 @@
 #include "store/table.h"
 
 static const char format[] = "dfal-import-part";
-enum { ROWS_MOST = 16384, BYTES_MOST = 64 << 20 };
+enum { ROWS_MOST = 16384, BYTES_MOST = 32 << 20 };
 
 static dfal_status part_path(char **path, const struct df_image_parts *parts, int64_t i)
 {

@@ -33,7 +33,7 @@ dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_pa
                                 int64_t pictures, struct df_shape shape, bool allow_mixed, bool force);
 /* Let go; the parts stay when at least one is finished and keep is set. */
 void df_image_parts_close(struct df_image_parts *parts, bool keep);
-/* Pictures of a part: a power of two, at most 16,384 and 64 MiB of samples. */
+/* Pictures of a part: a power of two, at most 16,384 and 32 MiB of samples. */
 int64_t df_image_part_rows(struct df_shape shape);
 void df_image_part_bounds(const struct df_image_parts *parts, int64_t i, int64_t *begin, int64_t *end);
 dfal_status df_image_part_write(struct df_image_parts *parts, int64_t i, const struct df_image_part *part);
