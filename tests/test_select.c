@@ -8,10 +8,14 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "report/report.h"
@@ -22,13 +26,15 @@
 #include "store/table.h"
 
 static struct world world;
+static const char *const every[] = {"dfal", "random", "entropy", "least-confidence", "margin", "logit-gap"};
+enum { EVERY = sizeof every / sizeof every[0] };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
 enum { ALL = 60 };
 
 struct heard {
-    int duplicates, nonfinite, simulated, few;
+    int duplicates, nonfinite, simulated, few, compared, no_twin;
     int64_t pair[2];
 };
 
@@ -38,6 +44,8 @@ static void hear(void *user, const struct dfal_event *event)
     heard->nonfinite += !strcmp(event->name, "select.nonfinite");
     heard->simulated += !strcmp(event->name, "select.simulated");
     heard->few += !strcmp(event->name, "select.few");
+    heard->compared += !strcmp(event->name, "select.compared");
+    heard->no_twin += !strcmp(event->name, "select.no_twin");
     if (!strcmp(event->name, "select.near_duplicate")) {
         heard->duplicates++;
         heard->pair[0] = event->fields[1].integer;
@@ -92,10 +100,9 @@ static struct dfal_select_options select_options(const char *strategy, int64_t c
 static void test_same_bytes(void **state)
 {
     (void)state;
-    static const char *const strategies[] = {"dfal", "random"};
     for (int b = 0; b < backend_count; b++) {
-        for (int s = 0; s < 2; s++) {
-            struct dfal_select_options options = select_options(strategies[s], 12);
+        for (int s = 0; s < EVERY; s++) {
+            struct dfal_select_options options = select_options(every[s], 12);
             options.subsample = 40;
             test_ok(select_into("a.csv", backends[b], 1, world.train, &options, NULL, NULL));
             char *expected = world_read(world.folder, "a.csv");
@@ -180,13 +187,16 @@ static void test_order(void **state)
 }
 
 /* A strategy that wants logits gets them; one that wants more is told so. */
+static bool key_of_logits(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+{
+    key->score = -(double)candidates->logits[i * candidates->class_count + 1];
+    return true;
+}
+
 static dfal_status rank_logits(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
                                int64_t *chosen)
 {
-    double score[ALL];
-    for (int64_t i = 0; i < candidates->count; i++)
-        score[i] = candidates->logits[i * candidates->class_count + 1];
-    return df_rank_by_score(score, true, candidates, q, choices, chosen);
+    return df_rank_by_key(key_of_logits, candidates, q, choices, chosen);
 }
 
 static void test_needs(void **state)
@@ -209,7 +219,7 @@ static void test_needs(void **state)
     test_ok(df_select(context, device, network, pool, rows, ALL, &options, &selection));
     assert_int_equal(selection.count, ALL);
     for (int i = 1; i < ALL; i++)
-        assert_true(selection.score[i] <= selection.score[i - 1] && selection.adversarial_class[i] == -1);
+        assert_true(selection.score[i] >= selection.score[i - 1] && selection.adversarial_class[i] == -1);
     df_selection_clear(&selection);
     options.strategy = &features;
     test_error(df_select(context, device, network, pool, rows, ALL, &options, &selection), DFAL_E_UNAVAILABLE,
@@ -239,9 +249,8 @@ static void test_left_out(void **state)
     write_text(labels, "labels.csv",
                "id,label,status\n\"<script>\"\"0\"\"</script>\",1,\n\"=row,3\",0,label\n\"=row,9\",,skip\n");
     const char *files[] = {labels};
-    static const char *const strategies[] = {"dfal", "random"};
-    for (int s = 0; s < 2; s++) {
-        struct dfal_select_options options = select_options(strategies[s], 100);
+    for (int s = 0; s < EVERY; s++) {
+        struct dfal_select_options options = select_options(every[s], 100);
         options.score.pool.label_files = files;
         options.score.pool.label_file_count = 1;
         heard = (struct heard){0};
@@ -257,7 +266,7 @@ static void test_left_out(void **state)
         assert_true(heard.nonfinite == 1 && heard.few == 1 && heard.simulated == 0);
     }
     char *text = world_read(world.folder, "left.csv");
-    assert_non_null(strstr(text, ",\"'=row,1\",1,,random,"));
+    assert_non_null(strstr(text, ",\"'=row,1\",1,"));
     free(text);
     /* A pool that knows every label is a simulation: only rows of label files are left out. */
     struct dfal_select_options options = select_options("random", 100);
@@ -346,7 +355,9 @@ static void test_twins(void **state)
     struct df_column columns[] = {{.name = "/samples", .type = DF_COLUMN_F32, .rank = 4},
                                   {.name = "/index", .type = DF_COLUMN_I64, .rank = 1},
                                   {.name = "/label", .type = DF_COLUMN_I32, .rank = 1},
-                                  {.name = "/status", .type = DF_COLUMN_U8, .rank = 1}};
+                                  {.name = "/status", .type = DF_COLUMN_U8, .rank = 1},
+                                  {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1},
+                                  {.name = "/adversarial_class", .type = DF_COLUMN_I32, .rank = 1}};
     char *configuration = NULL;
     char **ids = read_ids(twins, 9);
     for (int i = 0; i < 9; i++) {
@@ -354,14 +365,19 @@ static void test_twins(void **state)
         df_free(ids[i]);
     }
     df_free(ids);
-    test_ok(df_table_read(twins, "dfal-twins", &configuration, columns, 4));
+    test_ok(df_table_read(twins, "dfal-twins", &configuration, columns, 6));
     assert_int_equal(columns[0].dims[0], 9);
     assert_int_equal(columns[0].dims[3], WORLD_SIZE);
     for (int i = 0; i < 9; i++) {
         assert_int_equal(((int64_t *)columns[1].data)[i], queries.index[i]);
         assert_int_equal(((int32_t *)columns[2].data)[i], queries.label[i]);
+        assert_int_equal(((uint8_t *)columns[3].data)[i], DFAL_SCORE_OK);
+        assert_int_equal(((int64_t *)columns[4].data)[i], i + 1);
+        assert_in_range(((int32_t *)columns[5].data)[i], 0, WORLD_CLASSES - 1);
     }
-    for (int i = 0; i < 4; i++)
+    assert_non_null(strstr(configuration, "\"scale\":[0.0039215686274509803]"));
+    assert_non_null(strstr(configuration, "\"strategy\":\"dfal\""));
+    for (int i = 0; i < 6; i++)
         df_free(columns[i].data);
     df_free(configuration);
     test_error(select_into("t.csv", backends[0], 1, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
@@ -381,6 +397,227 @@ static void test_near_duplicate(void **state)
     assert_int_equal(heard.pair[0] + heard.pair[1], 10);
 }
 
+/* Scores of other roads: logits on the way, a logits file, the gaps of a scores file. */
+static void test_sources(void **state)
+{
+    (void)state;
+    char logits[TEST_PATH], scores[TEST_PATH];
+    struct dfal_score_options score;
+    struct dfal_score_result result;
+    test_join(logits, world.folder, "logits.h5");
+    test_join(scores, world.folder, "sources.h5");
+    dfal_score_options_init(&score);
+    for (int b = 0; b < backend_count; b++) {
+        remove(logits);
+        remove(scores);
+        dfal_context *context = world_context(backends[b], 2, NULL, NULL);
+        test_ok(dfal_logits(context, logits, world.net, world.train, NULL, NULL));
+        test_ok(dfal_score(context, &result, scores, world.net, world.train, &score));
+        dfal_context_destroy(context);
+        for (int s = 0; s < EVERY; s++) {
+            struct dfal_select_options options = select_options(every[s], 25);
+            options.subsample = 50;
+            test_ok(select_into("a.csv", backends[b], 1, world.train, &options, NULL, NULL));
+            char *expected = world_read(world.folder, "a.csv");
+            for (int road = 1; road < 4; road++) {
+                bool with_logits = road & 1, with_scores = road & 2;
+                if ((!strcmp(every[s], "dfal") && !with_scores) ||
+                    (s >= 2 && s <= 4 && !with_logits)) /* refused: test_usage */
+                    continue;
+                options.logits_path = with_logits ? logits : NULL;
+                options.scores_path = with_scores ? scores : NULL;
+                test_ok(select_into("b.csv", backends[b], 2, world.train, &options, NULL, NULL));
+                char *found = world_read(world.folder, "b.csv");
+                assert_string_equal(found, expected);
+                free(found);
+            }
+            free(expected);
+        }
+    }
+    /* Files of another network or pool, of another kind, of another shape. */
+    char other[TEST_PATH], node[TEST_PATH];
+    struct dfal_select_options options = select_options("entropy", 5);
+    dfal_context *context = world_context(backends[0], 1, NULL, NULL);
+    test_join(other, world.folder, "other-net.h5");
+    test_join(node, world.folder, "node.h5");
+    world_network(other, 77);
+    test_ok(dfal_logits(context, node, world.net, world.train, "dense", NULL));
+    char out[TEST_PATH];
+    test_join(out, world.folder, "no.csv");
+    options.logits_path = logits;
+    test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA, "sha256");
+    test_error(dfal_select(context, out, world.net, world.test, &options, NULL, NULL), DFAL_E_SHAPE,
+               "[30, 3]");
+    options.logits_path = node;
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA,
+               "logits");
+    options.logits_path = world.net;
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA,
+               "expected a dfal logits");
+    options.logits_path = "none.h5";
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_NOINPUT,
+               "none.h5");
+    assert_false(world_exists(world.folder, "no.csv"));
+    dfal_context_destroy(context);
+}
+
+/* Twins of any strategy, only where DeepFool ended with OK. */
+static void test_twins_of_any(void **state)
+{
+    (void)state;
+    char twins[TEST_PATH];
+    test_join(twins, world.folder, "any.h5");
+    for (int s = 0; s < EVERY; s++) {
+        struct dfal_select_options options = select_options(every[s], 10);
+        struct heard heard = {0};
+        struct queries queries;
+        remove(twins);
+        options.twins_path = twins;
+        options.score.max_iter = 1; /* some of them do not get there */
+        options.score.overshoot = 0;
+        test_ok(select_into("any.csv", backends[0], 1, world.train, &options, &queries, &heard));
+        struct df_column columns[] = {{.name = "/samples", .type = DF_COLUMN_F32, .rank = 4},
+                                      {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1},
+                                      {.name = "/index", .type = DF_COLUMN_I64, .rank = 1}};
+        char *configuration = NULL;
+        test_ok(df_table_read(twins, "dfal-twins", &configuration, columns, 3));
+        int64_t n = columns[0].dims[0];
+        assert_in_range(n, 0, 10);
+        assert_int_equal(heard.no_twin, n < 10);
+        for (int64_t i = 0; i < n; i++) {
+            const float *x = (const float *)columns[0].data + i * WORLD_SIZE * WORLD_SIZE;
+            double sum = 0;
+            for (int k = 0; k < WORLD_SIZE * WORLD_SIZE; k++)
+                sum += fabs((double)x[k]);
+            assert_true(sum > 0);
+            int64_t rank = ((int64_t *)columns[1].data)[i];
+            assert_int_equal(((int64_t *)columns[2].data)[i], queries.index[rank - 1]);
+        }
+        for (int i = 0; i < 3; i++)
+            df_free(columns[i].data);
+        df_free(configuration);
+    }
+}
+
+/* Killed after each of the files: the same line goes on, another one is refused. */
+struct killer {
+    int64_t seen, at;
+};
+
+static void kill_at_output(void *user, const struct dfal_event *event)
+{
+    struct killer *killer = user;
+    if (!strcmp(event->name, "select.output") && ++killer->seen == killer->at)
+        raise(SIGKILL);
+}
+
+static void remove_outputs(const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char path[TEST_PATH];
+        test_join(path, world.folder, names[i]);
+        remove(path);
+    }
+}
+
+static void test_killed_between(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"k.csv", "k.h5", "k.html", "k.csv.unfinished"};
+    char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
+    test_join(out, world.folder, names[0]);
+    test_join(twins, world.folder, names[1]);
+    test_join(sheet, world.folder, names[2]);
+    struct dfal_select_options options = select_options("dfal", 6);
+    options.twins_path = twins;
+    options.sheet_path = sheet;
+    dfal_context *context = world_context("ref", 1, NULL, NULL);
+    test_ok(dfal_select(context, out, world.net, world.train, &options, NULL, NULL));
+    char *expected = world_read(world.folder, names[0]);
+    assert_false(world_exists(world.folder, names[3]));
+    for (int at = 1; at <= 2; at++) {
+        remove_outputs(names, 4);
+        pid_t child = fork();
+        if (!child) {
+            struct killer killer = {.at = at};
+            dfal_context *own = world_context("ref", 1, kill_at_output, &killer);
+            dfal_select(own, out, world.net, world.train, &options, NULL, NULL);
+            _exit(0);
+        }
+        int how = 0;
+        waitpid(child, &how, 0);
+        assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+        assert_false(world_exists(world.folder, names[0]));
+        assert_true(world_exists(world.folder, names[2]));
+        assert_int_equal(world_exists(world.folder, names[1]), at == 2);
+        assert_true(world_exists(world.folder, names[3]));
+        options.count = 7;
+        test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+                   "count 6, expected count 7");
+        options.count = 6;
+        test_ok(dfal_select(context, out, world.net, world.train, &options, NULL, NULL));
+        char *found = world_read(world.folder, names[0]);
+        assert_string_equal(found, expected);
+        free(found);
+        assert_false(world_exists(world.folder, names[3]));
+        test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
+                   "k.csv");
+    }
+    free(expected);
+    /* Without a journal a file that is there is somebody else's. */
+    remove_outputs(names, 1);
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
+               "k.h5");
+    remove_outputs(names, 2);
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
+               "k.html");
+    remove_outputs(names, 4);
+    /* A failed rename leaves nothing behind: journal, sheet, twins, queries. */
+    for (int n = 1; n <= 4; n++) {
+        df_fault_arm(DF_FAULT_RENAME, n);
+        dfal_status status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
+        df_fault_arm(DF_FAULT_RENAME, 0);
+        if (status == DFAL_OK)
+            test_fail("rename %d did not fail", n);
+        for (int i = 0; i < 4; i++)
+            if (world_exists(world.folder, names[i]))
+                test_fail("after rename %d failed %s is there", n, names[i]);
+    }
+    dfal_context_destroy(context);
+}
+
+/* Copies and pictures that differ by what a JPEG at high quality leaves. */
+static void test_near_copies(void **state)
+{
+    (void)state;
+    enum { COUNT = 40, SIDE = 32, SIZE = 3 * SIDE * SIDE };
+    float *x = calloc((size_t)COUNT * SIZE, sizeof *x);
+    int64_t pairs[2 * COUNT], count = 0;
+    for (int i = 0; i < COUNT; i++)
+        for (int k = 0; k < SIZE; k++) {
+            int64_t at = (int64_t)i * SIZE + k;
+            int c = k / (SIDE * SIDE), y = k / SIDE % SIDE, z = k % SIDE;
+            x[at] = (float)(0.5 + 0.25 * sin(0.2 * y + 1.7 * i + c) + 0.2 * cos(0.31 * z * (1 + i % 5) + i));
+        }
+    float noise[SIZE];
+    memcpy(x + 11 * SIZE, x + 4 * SIZE, SIZE * sizeof *x); /* a copy */
+    test_fill_floats(noise, SIZE, 3, -0.02, 0.02);         /* about 3 of 255 */
+    for (int k = 0; k < SIZE; k++)
+        x[30 * SIZE + k] = x[7 * SIZE + k] + noise[k];
+    test_ok(df_near_duplicates(x, COUNT, SIZE, pairs, &count));
+    assert_int_equal(count, 2);
+    assert_true(pairs[0] == 4 && pairs[1] == 11 && pairs[2] == 7 && pairs[3] == 30);
+    test_fill_floats(noise, SIZE, 4, -0.2, 0.2); /* another picture of the same thing is none */
+    for (int k = 0; k < SIZE; k++)
+        x[30 * SIZE + k] = x[7 * SIZE + k] + noise[k];
+    test_ok(df_near_duplicates(x, COUNT, SIZE, pairs, &count));
+    assert_int_equal(count, 1);
+    free(x);
+    assert_int_equal(df_near_duplicates_limit(784), 2000);
+    assert_in_range(df_near_duplicates_limit(3 * 224 * 224), 300, 350);
+    assert_true(df_near_duplicates_limit((int64_t)1 << 40) >= 0);
+}
+
 static void test_usage(void **state)
 {
     (void)state;
@@ -392,8 +629,23 @@ static void test_usage(void **state)
     options = select_options("random", 0);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "count is 0");
     options = select_options("random", 5);
-    options.twins_path = "t.h5";
-    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "twins");
+    char u[TEST_PATH];
+    test_join(u, world.folder, "u.csv");
+    options.twins_path = u;
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "queries and for the twins");
+    options.twins_path = NULL;
+    options.sheet_path = u;
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               ".html or .png");
+    options.sheet_path = NULL;
+    options.scores_path = u;
+    options.strategy = "margin";
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "--logits");
+    options.scores_path = NULL;
+    options.logits_path = u;
+    options.strategy = "dfal";
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "--scores");
     options = select_options(NULL, 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "strategy");
     options = select_options("dfal", 5);
@@ -421,10 +673,12 @@ int main(int argc, char **argv)
 {
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_needs),      cmocka_unit_test(test_left_out),
-        cmocka_unit_test(test_scores),     cmocka_unit_test(test_twins),
-        cmocka_unit_test(test_usage),      cmocka_unit_test(test_near_duplicate),
+        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_order),
+        cmocka_unit_test(test_needs),          cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_scores),         cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
+        cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
+        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_near_copies),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

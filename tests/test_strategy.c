@@ -248,11 +248,16 @@ static void test_softmax(void **state)
     for (int r = 0; r < 3; r++)
         for (int s = 0; s < 4; s++)
             assert_true(isnan(all[s]->row_score(bad[r], 3)));
-    float gaps[3] = {2.5f, INFINITY, 0};
-    const struct df_scores scores = {.count = 3, .logit_gap = gaps};
+    float gaps[5] = {2.5f, INFINITY, 0, NAN, INFINITY};
+    uint8_t ends[5] = {DFAL_SCORE_NONFINITE, DFAL_SCORE_NONFINITE, DFAL_SCORE_PRUNED, DFAL_SCORE_OK,
+                       DFAL_SCORE_OK};
+    const struct df_scores scores = {.count = 5, .logit_gap = gaps, .status = ends};
     assert_true(df_strategy_logit_gap.scores_row(&scores, 0) == 2.5);
     assert_true(isnan(df_strategy_logit_gap.scores_row(&scores, 1)));
     assert_true(df_strategy_logit_gap.scores_row(&scores, 2) == 0);
+    assert_true(isnan(df_strategy_logit_gap.scores_row(&scores, 3)));
+    assert_true(
+        isinf(df_strategy_logit_gap.scores_row(&scores, 4))); /* finite logits too far apart for float32 */
     assert_true(all[0]->largest && all[1]->largest && !all[2]->largest && !all[3]->largest);
 }
 

@@ -51,7 +51,7 @@ static const char style[] =
     ".triple img{width:84px;height:84px;object-fit:contain;image-rendering:pixelated;background:var(--panel);"
     "border-radius:3px}\n"
     "main:has(.sheet){max-width:1500px}.sheet "
-    "img{width:auto;height:auto}.sheet{grid-template-columns:repeat(auto-fill,minmax(352px,1fr))}"
+    "img{width:112px;height:112px}.sheet{grid-template-columns:repeat(auto-fill,minmax(352px,1fr))}"
     ".single{grid-template-columns:repeat(auto-fill,minmax(132px,1fr))}\n"
     ".gallery figcaption{font-size:.82rem;line-height:1.4;margin-top:.35rem}\n"
     ".gallery b{color:var(--ink)}\n"

@@ -36,10 +36,7 @@ static void put_class(struct df_text *page, const struct df_pool *pool, int32_t 
 static dfal_status put_image(struct df_text *page, const unsigned char *planes, const struct df_tiles *tiles,
                              const char *what, const char *id)
 {
-    int64_t longest = tiles->height > tiles->width ? tiles->height : tiles->width;
-    df_text_add(page, "<img width=\"%d\" height=\"%d\" alt=\"%s ",
-                (int)((tiles->width * DF_SHEET_SIDE + longest - 1) / longest),
-                (int)((tiles->height * DF_SHEET_SIDE + longest - 1) / longest), what);
+    df_text_add(page, "<img width=\"%d\" height=\"%d\" alt=\"%s ", DF_SHEET_SIDE, DF_SHEET_SIDE, what);
     df_text_html(page, id);
     df_text_add(page, "\" src=\"");
     DF_TRY(df_picture_uri(page, planes, tiles->channels, tiles->height, tiles->width));
@@ -66,7 +63,7 @@ static void put_caption(struct df_text *page, const struct df_sheet *sheet, int6
     if (selection->score[i] == selection->score[i])
         df_text_add(page, "score %.6g", selection->score[i]);
     if (tile->twin)
-        df_text_add(page, "%sdifference &#215;%.2g",
+        df_text_add(page, "%sdifference &#215;%g",
                     selection->score[i] == selection->score[i] ? " &#183; " : "", tile->factor);
     else if (i < selection->twin_count)
         df_text_add(page, " &#183; no twin");

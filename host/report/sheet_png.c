@@ -118,15 +118,19 @@ static void put_tile(struct strip *strip, int64_t x, const struct df_sheet *shee
     if (!isnan(selection->score[i]))
         at += snprintf(line + at, sizeof line - (size_t)at, " %.6g", selection->score[i]);
     if (tile->twin)
-        snprintf(line + at, sizeof line - (size_t)at, " x%.2g", tile->factor);
+        snprintf(line + at, sizeof line - (size_t)at, " x%g", tile->factor);
     else if (i < selection->twin_count)
         snprintf(line + at, sizeof line - (size_t)at, " no twin");
     put_text(strip, text_x, y, line, most, ink);
     class_text(first, sheet->pool, selection->predicted[i]);
     if (selection->adversarial_class[i] >= 0)
         class_text(second, sheet->pool, selection->adversarial_class[i]);
-    snprintf(line, sizeof line, "%s%s%s", first, second[0] ? " > " : "", second);
-    put_text(strip, text_x, y + LINE, line, most, ink);
+    put_text(strip, text_x, y + LINE, first, second[0] ? (most - 3) / 2 : most, ink);
+    if (second[0]) {
+        int used = letters_of(first) < (most - 3) / 2 ? letters_of(first) : (most - 3) / 2;
+        put_text(strip, text_x + used * DF_GLYPH_STEP * DOT, y + LINE, " > ", 3, ink);
+        put_text(strip, text_x + (used + 3) * DF_GLYPH_STEP * DOT, y + LINE, second, most - used - 3, ink);
+    }
     put_end(strip, text_x, y + 2 * LINE, sheet->ids[i], most);
 }
 

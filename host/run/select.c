@@ -108,49 +108,68 @@ static dfal_status selection_alloc(struct df_selection *selection, int64_t q, in
     return df_alloc(&selection->status, q, sizeof *selection->status);
 }
 
-/* A block of the chosen: what must be finite before one is taken. */
-enum { BLOCK_ROWS = 256, BLOCK_BYTES = 1 << 24 };
+/* Some of the chosen: what must be finite before one is taken. */
+enum { BLOCK_ROWS = 4096, READ_BYTES = 1 << 24 };
 struct block {
-    int64_t room;
-    int64_t *rows;
+    int64_t room, read_rows;
+    int64_t *rows; /* ascending */
+    bool *finite;  /* the input of each */
     void *raw;
     float *x, *logits;
 };
 
-static dfal_status block_open(struct block *block, const struct df_select_work *work)
+static dfal_status block_open(struct block *block, const struct df_select_work *work, int64_t q)
 {
-    int64_t size = df_shape_size(work->pool->shape), rows = BLOCK_BYTES / ((int64_t)sizeof(float) * size);
-    block->room = rows < 1 ? 1 : rows > BLOCK_ROWS ? BLOCK_ROWS : rows;
+    int64_t size = df_shape_size(work->pool->shape), rows = READ_BYTES / ((int64_t)sizeof(float) * size);
+    block->room = q < BLOCK_ROWS ? q : BLOCK_ROWS;
+    block->read_rows = rows < 1 ? 1 : rows > block->room ? block->room : rows;
     DF_TRY(df_alloc(&block->rows, block->room, sizeof *block->rows));
-    DF_TRY(df_alloc(&block->raw, block->room, df_pool_row_bytes(work->pool)));
-    DF_TRY(df_alloc(&block->x, block->room * size, sizeof *block->x));
+    DF_TRY(df_alloc(&block->finite, block->room, sizeof *block->finite));
+    DF_TRY(df_alloc(&block->raw, block->read_rows, df_pool_row_bytes(work->pool)));
+    DF_TRY(df_alloc(&block->x, block->read_rows * size, sizeof *block->x));
     return df_alloc(&block->logits, block->room * work->network->class_count, sizeof *block->logits);
 }
 
 static void block_close(struct block *block)
 {
     df_free(block->rows);
+    df_free(block->finite);
     df_free(block->raw);
     df_free(block->x);
     df_free(block->logits);
+}
+
+/* A NaN in the input may vanish on the way to the logits, so the input itself is looked at. Bytes are always finite. */
+static dfal_status look_at_inputs(const struct df_select_work *work, struct block *block, int64_t m)
+{
+    int64_t size = df_shape_size(work->pool->shape);
+    for (int64_t begin = 0; begin < m; begin += block->read_rows) {
+        int64_t n = m - begin < block->read_rows ? m - begin : block->read_rows;
+        if (work->pool->raw != DF_RAW_U8) {
+            DF_TRY(df_pool_gather(work->pool, block->raw, block->rows + begin, n));
+            df_pool_decode(work->pool, block->x, block->raw, n);
+        }
+        for (int64_t i = 0; i < n; i++)
+            block->finite[begin + i] = work->pool->raw == DF_RAW_U8 || all_finite(block->x + i * size, size);
+    }
+    return DFAL_OK;
 }
 
 /* The finite ones of m choices, in rank order. */
 static dfal_status take_block(const struct df_select_work *work, struct block *block,
                               const struct df_choice *choices, int64_t m, struct df_selection *selection)
 {
-    int64_t size = df_shape_size(work->pool->shape), k = work->network->class_count;
+    int64_t k = work->network->class_count;
     const struct df_scores *margins = work->known_margins;
     for (int64_t i = 0; i < m; i++)
         block->rows[i] = work->rows[choices[i].candidate];
     qsort(block->rows, (size_t)m, sizeof *block->rows, df_compare_rows);
-    DF_TRY(df_pool_gather(work->pool, block->raw, block->rows, m));
-    df_pool_decode(work->pool, block->x, block->raw, m);
+    DF_TRY(look_at_inputs(work, block, m));
     DF_TRY(df_select_logits(work, block->rows, m, block->logits));
     for (int64_t i = 0; i < m; i++) {
         int64_t at = df_row_position(block->rows, m, work->rows[choices[i].candidate]);
         const float *logits = block->logits + at * k;
-        if (!all_finite(block->x + at * size, size) || !all_finite(logits, k)) {
+        if (!block->finite[at] || !all_finite(logits, k)) {
             selection->nonfinite++;
             continue;
         }
@@ -183,7 +202,7 @@ static dfal_status take_best(const struct df_select_work *work, int64_t q, struc
     struct df_choice *choices = NULL;
     int64_t next = 0, chosen = 0;
     dfal_status status;
-    DF_TRY_TO(done, status, block_open(&block, work));
+    DF_TRY_TO(done, status, block_open(&block, work, q));
     for (int64_t want = q; selection->count < q && chosen == next;) {
         DF_TRY_TO(done, status, df_alloc(&choices, want, sizeof *choices));
         DF_TRY_TO(done, status, options->strategy->rank(&known, want, choices, &chosen));

@@ -6,23 +6,19 @@
 #include "strategy/softmax.h"
 #include "strategy/strategy.h"
 
-static double or_nan(float gap)
-{
-    return isfinite(gap) ? (double)gap : (double)NAN;
-}
-
 static double row_score(const float *logits, int32_t class_count)
 {
     struct df_softmax softmax;
-    return df_softmax(&softmax, logits, class_count) ? or_nan((float)softmax.gap) : (double)NAN;
+    return df_softmax(&softmax, logits, class_count) ? (double)(float)softmax.gap : (double)NAN;
 }
 
 /* The gap is that of the sample itself, so it does not matter how far DeepFool came: MAX_ITER, ZERO_GRAD and PRUNED
  * rows rank like any other, and so does a NONFINITE one whose first step led out of bounds. Where the sample itself is
- * not finite the file's gap is not, either. */
+ * not finite the file's gap is infinite. */
 static double scores_row(const struct df_scores *scores, int64_t row)
 {
-    return or_nan(scores->logit_gap[row]);
+    float gap = scores->logit_gap[row];
+    return scores->status[row] == DFAL_SCORE_NONFINITE && isinf(gap) ? (double)NAN : (double)gap;
 }
 
 const struct df_strategy df_strategy_logit_gap = {

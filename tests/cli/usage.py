@@ -75,8 +75,7 @@ def later(dfal):
                   ("verify", "n", "p", "--against", "r.h5"), ("score", "n", "p", "-o", "s", "--closest", "3"),
                   ("score", "n", "p", "-o", "s", "--cascade"), ("score", "n", "p", "-o", "s", "--estimate"),
                   ("score", "n", "p", "-o", "s", "--precision", "fast"), ("score", "n", "p", "-o", "s", "--engine", "fused"),
-                  ("run", "c.yaml", "-o", "d", "--trainer", "x"),
-                  ("select", "n", "p", "-o", "q.csv", "--sheet", "s.html")):
+                  ("run", "c.yaml", "-o", "d", "--trainer", "x")):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")
     check("query" not in out and "answer" not in out, "--help lists a command that does not work")

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the scores and the ranks of the softmax strategies against NumPy in float64.
+
+Usage: strategies.py DFAL BACKEND[,BACKEND...]
+
+The network is the identity, so a sample is its own logits: what is compared is the whole road from a pool of extreme logits to
+QUERIES.csv, over a pass on the way, over `dfal logits` and, for logit-gap, over a scores file. Exit code 77: NumPy, SciPy or
+h5py is missing."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import h5py
+    import numpy as np
+    from scipy.special import logsumexp, softmax
+except ImportError:
+    print("NumPy, SciPy or h5py is missing: skipped")
+    sys.exit(77)
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+from data import write_linear  # noqa: E402
+from support import write_pool  # noqa: E402
+
+
+def logits(classes, count):
+    """Random rows of every temperature, and the extreme ones at fixed places."""
+    random = np.random.default_rng(classes)
+    f = random.normal(size=(count, classes)) * 10.0 ** random.uniform(-3, 2, (count, 1))
+    f[0] = 0                                  # all equal
+    f[1] = -1e4                               # the same far down
+    f[2], f[2, 0] = -1e4, 1e4                 # one-hot, as far apart as can be
+    f[3], f[3, -1] = 0, 1e4
+    f[4], f[4, :2] = -1e4, 1e4                # two equal on top
+    f[5] = np.linspace(-1e4, 1e4, classes)
+    f[6] = 1.6e38 * np.where(np.arange(classes) % 2, 1, -1)
+    f[7], f[7, 0] = 0, 40                     # 1 - max p rounds to 0
+    f[8], f[8, 0] = 0, 800                    # exp underflows
+    f = f.astype(np.float32)
+    f[9], f[10] = f[11], f[11]                # ties across rows
+    f[12, 0], f[13, -1], f[14, 0] = np.nan, np.inf, -np.inf
+    return f
+
+
+def expected(f):
+    """Per strategy (score, largest first). In double; what double itself loses is written so that it does not."""
+    f = f.astype(np.float64)
+    top = np.sort(f, 1)[:, ::-1]
+    p = softmax(f, 1)
+    with np.errstate(invalid="ignore"):
+        entropy = logsumexp(f, 1) - (p * f).sum(1)
+    rest = np.exp(top[:, 1:] - top[:, :1]).sum(1)
+    return {
+        "entropy": (entropy, True),
+        "least-confidence": (rest / (1 + rest), True),
+        "margin": ((1 - np.exp(top[:, 1] - top[:, 0])) / (1 + rest), False),
+        "logit-gap": ((top[:, 0] - top[:, 1]), False),
+    }
+
+
+def select(dfal, folder, backend, *words):
+    done = subprocess.run([dfal, "-q", "--json", "--backend", backend, "select", "net.h5", "pool.h5", "--force", "-o",
+                           "q.csv", *words], cwd=folder, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def compare(f, queries, score, largest, what):
+    finite = np.isfinite(f).all(1)
+    assert len(queries) == finite.sum(), f"{what}: {len(queries)} of {finite.sum()} finite rows came back"
+    index = np.array([query["index"] for query in queries])
+    found = np.array([query["score"] for query in queries])
+    assert finite[index].all() and len(set(index)) == len(index), f"{what}: rows that are not finite, or twice"
+    assert np.isfinite(found).all() and (found >= 0).all(), f"{what}: {found}"
+    # logsumexp - sum p f cancels against logits of 1e4 and more: there the closed forms below are the test
+    scale = np.abs(f[index].astype(np.float64)).max(1) if what.startswith("entropy") else np.ones(len(index))
+    error = np.abs(found - score[index]) / np.maximum(1e-300, 1e-13 * scale + 1e-6 * (what[:9] == "logit-gap") * score[index]
+                                                      + 1e-12 * np.abs(score[index]))
+    worst = int(error.argmax())
+    assert error[worst] <= 1, f"{what}: row {index[worst]} scores {found[worst]!r}, NumPy says {score[index[worst]]!r}"
+    order = np.diff(found)
+    assert ((order <= 0) if largest else (order >= 0)).all(), f"{what}: the ranks do not follow the scores"
+    classes = f.shape[1]
+    at = dict(zip(index.tolist(), found.tolist()))
+    closed = {"entropy": {0: np.log(classes), 1: np.log(classes), 2: 0.0, 3: 0.0, 4: np.log(2), 8: 0.0},
+              "least-confidence": {0: 1 - 1 / classes, 2: 0.0, 3: 0.0, 4: 0.5, 8: 0.0},
+              "margin": {0: 0.0, 1: 0.0, 2: 1.0, 4: 0.0},
+              "logit-gap": {0: 0.0, 1: 0.0, 2: 20000.0, 3: 10000.0, 4: 0.0, 7: 40.0, 8: 800.0}}[what.split()[0]]
+    for row, value in closed.items():
+        exact = value in (0.0, 1.0) or what.startswith("logit-gap")
+        assert at[row] == value if exact else abs(at[row] - value) <= 1e-14 * value, f"{what}: row {row}: {at[row]!r}"
+    if what.startswith("least") and 7 in at:
+        tiny = (classes - 1) * np.exp(-40.0)
+        assert abs(at[7] / (tiny / (1 + tiny)) - 1) < 1e-13, f"{what}: 1 - max p was lost: {at[7]!r}"
+    predicted = np.array([query["predicted"] for query in queries])
+    assert (predicted == f[index].argmax(1)).all(), f"{what}: predictions"
+
+
+def main():
+    dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
+    checked = 0
+    for classes, count in ((2, 400), (3, 300), (10, 300), (1000, 120)):
+        with tempfile.TemporaryDirectory() as folder:
+            f = logits(classes, count)
+            write_pool(os.path.join(folder, "pool.h5"), f[:, :, None, None], class_count=classes)
+            write_linear(os.path.join(folder, "net.h5"), np.eye(classes), np.zeros(classes), [classes, 1, 1])
+            for backend in backends:
+                run = [dfal, "-q", "--backend", backend]
+                subprocess.run([*run, "logits", "net.h5", "pool.h5", "--force", "-o", "l.h5"], cwd=folder, check=True)
+                subprocess.run([*run, "score", "net.h5", "pool.h5", "--force", "-o", "s.h5", "--max-iter", "1",
+                                "--classes", "2"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+                with h5py.File(os.path.join(folder, "l.h5")) as file:
+                    rows = np.isfinite(f).all(1)
+                    assert (file["logits"][()][rows] == f[rows]).all(), "the identity network changed the logits"
+                for name, (score, largest) in expected(np.where(np.isfinite(f), f, 0)).items():
+                    words = ("--strategy", name, "--count", str(count))
+                    whole = select(dfal, folder, backend, *words)
+                    compare(f, whole, score, largest, f"{name} {classes} classes {backend}")
+                    assert select(dfal, folder, backend, *words, "--logits", "l.h5") == whole, f"{name}: --logits differs"
+                    if name == "logit-gap":
+                        assert select(dfal, folder, backend, *words, "--scores", "s.h5") == whole, "--scores differs"
+                    checked += 1
+    print(f"{checked} rankings agree with NumPy")
+
+
+main()
