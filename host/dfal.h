@@ -307,6 +307,20 @@ DFAL_API void dfal_score_options_init(struct dfal_score_options *options);
 DFAL_API dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
                                 const struct dfal_score_options *options);
+struct dfal_estimate_result {
+    int64_t samples; /* that the job has */
+    int64_t timed_samples;
+    double timed_seconds, iterations_per_sample;
+    double seconds, samples_per_second; /* of the whole job, from these */
+    int64_t output_bytes;
+    int64_t batch, memory_bytes; /* samples in flight; what the process holds with them, at most */
+    int64_t peak_memory_bytes;   /* so far */
+};
+/* Time 256 samples spread over the rows of a score (all where there are fewer) and tell what the whole would take.
+ * Nothing is written. */
+DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
+                                         const char *network, const char *pool_path,
+                                         const struct dfal_score_options *options);
 /* Join shards; missing, doubled and foreign ones are named. */
 DFAL_API dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
                                 int32_t shard_count);

@@ -17,11 +17,13 @@ df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
+df_cli_test(budget quick estimate)
 df_cli_test(select quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)
 if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
   df_cli_test(results quick bounded_memory)
+  df_cli_test(budget full memory)
   df_cli_test(import quick bounded)
   add_test(NAME cli_old_cpu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/old_cpu.sh $<TARGET_FILE:dfal_tool>)
   set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)

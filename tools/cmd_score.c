@@ -11,6 +11,7 @@ struct score_args {
     struct dfal_score_options score;
     struct text_list labels;
     const char *out, *units, *refine;
+    bool estimate;
 };
 
 static void init(void *user)
@@ -66,12 +67,49 @@ static void print_score_text(const struct dfal_score_result *result)
            rate((double)result->iterations, result->seconds), (double)result->peak_memory_bytes / 1048576.0);
 }
 
+static const char *duration(char text[64], double seconds)
+{
+    if (seconds < 120)
+        snprintf(text, 64, "%.1f s", seconds);
+    else if (seconds < 7200)
+        snprintf(text, 64, "%.0f min", seconds / 60);
+    else
+        snprintf(text, 64, "%.1f h", seconds / 3600);
+    return text;
+}
+
+static dfal_status estimate(struct session *session, const struct score_args *args,
+                            const char *const *operands)
+{
+    struct dfal_estimate_result r;
+    char text[64];
+    dfal_status status = dfal_score_estimate(session->context, &r, operands[0], operands[1], &args->score);
+    if (status != DFAL_OK)
+        return status;
+    if (session->json)
+        return print_json(json_pack(
+            "{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "samples", (json_int_t)r.samples,
+            "timed_samples", (json_int_t)r.timed_samples, "timed_seconds", real_or_null(r.timed_seconds),
+            "iterations_per_sample", real_or_null(r.iterations_per_sample), "seconds",
+            real_or_null(r.seconds), "samples_per_second", real_or_null(r.samples_per_second), "output_bytes",
+            (json_int_t)r.output_bytes, "batch", (json_int_t)r.batch, "memory_bytes",
+            (json_int_t)r.memory_bytes, "peak_memory_bytes", (json_int_t)r.peak_memory_bytes));
+    printf("%-12s %" PRId64 " in about %s, %.1f samples/s\n", "samples", r.samples, duration(text, r.seconds),
+           r.samples_per_second);
+    printf("%-12s %.1f MiB\n", "output", (double)r.output_bytes / 1048576.0);
+    printf("%-12s %" PRId64 " in flight, %.0f MiB at most\n", "memory", r.batch,
+           (double)r.memory_bytes / 1048576.0);
+    printf("%-12s %" PRId64 " samples spread over the rows, %.2f s, %.2f iterations each\n", "timed",
+           r.timed_samples, r.timed_seconds, r.iterations_per_sample);
+    return DFAL_OK;
+}
+
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct score_args *args = user;
     struct dfal_score_result result;
     (void)count;
-    if (args->out == NULL)
+    if (args->out == NULL && !args->estimate)
         return usage_error(session, DFAL_E_USAGE, "score needs -o SCORES.h5");
     if (args->score.shard_count > 0 && (args->score.range_begin != 0 || args->score.range_end >= 0))
         return usage_error(session, DFAL_E_USAGE, "--range and --shard exclude each other; give one of them");
@@ -79,6 +117,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     args->score.units_raw = args->units != NULL && args->units[0] == 'r';
     args->score.pool.label_files = args->labels.items;
     args->score.pool.label_file_count = args->labels.count;
+    if (args->estimate)
+        return estimate(session, args, operands);
     dfal_status status =
         dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
     if (status != DFAL_OK)
@@ -112,10 +152,11 @@ static const struct option options[] = {
         "also write the adversarial images of the Q closest samples", 1, NO_LIMIT),
     OPT(S, "units", 0, VALUE_CHOICE, units, "network|raw",
         "margins in the network's input or in the pool's raw values (default network)", 0, 0),
+    OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
+        "time 256 samples, print how long the whole takes and how large the file gets, and stop", 0, 0),
     POOL_OPTIONS(S, score.pool, labels),
     OPT_LATER("closest", VALUE_LATER, "Q"),
     OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),
-    OPT_LATER("estimate", VALUE_LATER_FLAG, NULL),
 };
 
 const struct command command_score = {
@@ -125,7 +166,9 @@ const struct command command_score = {
     .text = "Finished parts of 16,384 rows are kept in SCORES.h5.parts/, so that the same line continues "
             "after a kill.\n"
             "With --json: {samples, seconds, samples_per_second, sample_iterations_per_second, iterations,\n"
-            "status: {NAME: n}, peak_memory_bytes, engine, isa, backend, margin_quantiles, accuracy}.",
+            "status: {NAME: n}, peak_memory_bytes, engine, isa, backend, margin_quantiles, accuracy};\n"
+            "with --estimate {samples, timed_samples, timed_seconds, iterations_per_sample, seconds,\n"
+            "samples_per_second, output_bytes, batch, memory_bytes, peak_memory_bytes}.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

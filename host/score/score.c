@@ -26,7 +26,7 @@ static dfal_status check_word(const char *option, const char *word, const char *
             nearest ? "; nearest is '" : "", nearest ? nearest : "", nearest ? "'" : "");
 }
 
-static dfal_status check_options(const struct dfal_score_options *options)
+dfal_status df_score_check_options(const struct dfal_score_options *options)
 {
     static const char *const precisions[] = {"strict", "fast"}, *const engines[] = {"auto", "layers",
                                                                                     "fused"};
@@ -177,8 +177,7 @@ static dfal_status write_final(struct job *job, const char *out_path)
     dfal_status status;
     DF_TRY_TO(done, status, df_summary_open(&job->summary, rows, job->options->adversarial));
     DF_TRY_TO(done, status,
-              df_scores_create(&writer, out_path, &job->head, rows, true,
-                               job->context->options.force));
+              df_scores_create(&writer, out_path, &job->head, rows, true, job->context->options.force));
     DF_TRY_TO(done, status, df_assemble(job->context, writer, &job->shards, job->pool, &job->summary));
     if (job->options->adversarial > 0)
         DF_TRY_TO(done, status, df_write_adversarial(job->engine, writer, job->pool, &job->summary));
@@ -241,7 +240,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     dfal_status status;
     memset(result, 0, sizeof *result);
     context->kept_work = false;
-    DF_TRY_TO(done, status, check_options(options));
+    DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&job.deepfool, options));
     DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
     DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
@@ -271,6 +270,9 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
         say_end(&job, result, out_path);
     } else {
         context->kept_work = job.shards.finished_rows > 0;
+        /* A device that gives up is no reason to begin anew. */
+        if (status == DFAL_E_UNAVAILABLE && context->kept_work)
+            status = DFAL_E_STOPPED;
         df_shards_remove(&job.shards, false);
     }
 done:

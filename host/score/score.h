@@ -10,5 +10,7 @@
  * Errors   E_USAGE a range outside the pool or empty, more shards than rows */
 dfal_status df_score_rows(int64_t *begin, int64_t *end, const struct dfal_score_options *options,
                           int64_t count);
+/* Names and numbers of the options, before anything is opened. Errors   E_USAGE; E_UNAVAILABLE */
+dfal_status df_score_check_options(const struct dfal_score_options *options);
 
 #endif

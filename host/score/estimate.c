@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal_score_estimate: what a score would cost, from a few samples spread over its rows. Nothing is written. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "score/deepfool.h"
+#include "score/pass.h"
+#include "score/score.h"
+
+enum {
+    TIMED_ROWS = 256,
+    FILE_BYTES = 12288, /* HDF5's own, attributes */
+    COLUMN_BYTES = 31,  /* of a row: margins and gap 12, classes 8, iterations 2, status 1, index 8 */
+};
+
+struct counter {
+    struct df_sink sink;
+    int64_t count, iterations;
+};
+
+static dfal_status count_one(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+{
+    struct counter *counter = (struct counter *)self;
+    (void)adversarial;
+    counter->count++;
+    counter->iterations += margin->iterations;
+    return DFAL_OK;
+}
+
+/* Bytes of a row of a scores file: every column, and its id as HDF5 keeps texts of any length. */
+static dfal_status row_bytes(double *bytes, struct df_pool *pool, const int64_t *rows, int64_t count)
+{
+    enum { REFERENCE = 16, HEAP_HEAD = 16, HEAP_STEP = 8 };
+    double texts = 0;
+    for (int64_t i = 0; i < count; i++) {
+        char *id = NULL;
+        DF_TRY(df_pool_id(pool, &id, rows[i]));
+        texts += (double)(REFERENCE + HEAP_HEAD + (strlen(id) + HEAP_STEP) / HEAP_STEP * HEAP_STEP);
+        df_free(id);
+    }
+    *bytes = COLUMN_BYTES + texts / (double)count;
+    return DFAL_OK;
+}
+
+static dfal_status time_rows(struct dfal_estimate_result *result, dfal_context *context,
+                             struct df_deepfool_engine *engine, struct df_pool *pool, const int64_t *rows)
+{
+    struct counter counter = {.sink.put = count_one};
+    struct df_row_stream *stream = NULL;
+    struct df_list_source source;
+    struct df_progress progress;
+    df_list_source_init(&source, rows, result->timed_samples);
+    df_progress_begin(&progress, context, "estimate.progress", "samples", result->timed_samples, 0);
+    const double begin = df_clock();
+    dfal_status status;
+    DF_TRY_TO(done, status, df_stream_open(&stream, pool, &source.source));
+    status = df_deepfool_run(engine, stream, &counter.sink, &progress);
+    result->timed_seconds = df_clock() - begin;
+    result->iterations_per_sample = (double)counter.iterations / (double)result->timed_samples;
+done:
+    df_progress_end(&progress);
+    df_stream_close(stream);
+    return status;
+}
+
+dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
+                                const char *network_path, const char *pool_path,
+                                const struct dfal_score_options *options)
+{
+    struct df_pool *pool = NULL;
+    struct df_network *network = NULL;
+    struct df_device *device = NULL;
+    struct df_deepfool_engine *engine = NULL;
+    struct df_deepfool deepfool;
+    int64_t begin = 0, end = 0, rows[TIMED_ROWS];
+    double bytes = 0;
+    dfal_status status;
+    *result = (struct dfal_estimate_result){0};
+    context->kept_work = false;
+    DF_TRY_TO(done, status, df_score_check_options(options));
+    DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, options));
+    DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, &options->pool));
+    DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
+    DF_TRY_TO(done, status, df_score_rows(&begin, &end, options, pool->count));
+    DF_TRY_TO(done, status, df_context_device(context, &device));
+    DF_TRY_TO(done, status,
+              df_deepfool_create(&engine, context, device, network, pool, &deepfool, options->batch, true));
+    result->samples = end - begin;
+    result->timed_samples = result->samples < TIMED_ROWS ? result->samples : TIMED_ROWS;
+    for (int64_t i = 0; i < result->timed_samples; i++)
+        rows[i] = begin + (int64_t)((double)i * (double)result->samples / (double)result->timed_samples);
+    DF_TRY_TO(done, status, row_bytes(&bytes, pool, rows, result->timed_samples));
+    DF_TRY_TO(done, status, time_rows(result, context, engine, pool, rows));
+    result->samples_per_second =
+        result->timed_seconds > 0 ? (double)result->timed_samples / result->timed_seconds : 0;
+    result->seconds = result->timed_seconds * (double)result->samples / (double)result->timed_samples;
+    const int64_t images = options->adversarial < result->samples ? options->adversarial : result->samples;
+    result->output_bytes =
+        FILE_BYTES + (int64_t)(bytes * (double)result->samples) +
+        images * (df_shape_size(pool->shape) * (int64_t)sizeof(float) + (int64_t)sizeof(int64_t));
+    result->batch = df_deepfool_batch(engine);
+    result->memory_bytes = df_deepfool_memory(engine);
+    result->peak_memory_bytes = df_memory_peak();
+done:
+    df_deepfool_destroy(engine);
+    df_network_destroy(network);
+    df_pool_close(pool);
+    return status;
+}

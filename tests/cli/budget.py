@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a score costs: --estimate tells before, --memory bounds it, and no result depends on either."""
+import os
+import re
+
+import h5py
+import numpy as np
+
+from data import make_pool
+from wide import write_wide
+from support import check, main, same_bits, write_pool
+
+
+def estimate(dfal):
+    make_pool(dfal.at("train.h5"), 300, 1)
+    make_pool(dfal.at("pool.h5"), 3000, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1")
+    before = sorted(os.listdir(dfal.folder))
+    document = dfal.json("score", "net.h5", "pool.h5", "--estimate")
+    check(document["samples"] == 3000 and document["timed_samples"] == 256, f"{document}")
+    check(abs(document["seconds"] - document["timed_seconds"] * 3000 / 256) < 1e-6, f"{document}")
+    check(document["samples_per_second"] > 0 and document["batch"] >= 1, f"{document}")
+    out, _ = dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5", "--estimate", "--range", "100:200")
+    check("100 in about" in out and "output" in out and "MiB" in out, out)
+    check(sorted(os.listdir(dfal.folder)) == before, "--estimate has written something")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5", "--adversarial", "20")
+    told = dfal.json("score", "net.h5", "pool.h5", "--adversarial", "20", "--estimate")["output_bytes"]
+    size = os.path.getsize(dfal.at("s.h5"))
+    check(0.8 * size < told < 1.25 * size, f"estimated {told} bytes, the file has {size}")
+    dfal.refuses(64, "score", "net.h5", "pool.h5", "--estimate", "--range", "5:9000", says="9000")
+
+
+def peak(dfal, *words):
+    process = dfal.start("-q", *words)
+    _, err = process.stdout.read(), process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_maxrss / 1024, err
+
+
+def memory(dfal):
+    """A sample takes some MiB. The same bits at every limit, and the process stays within."""
+    write_wide(dfal.at("net.h5"), side=64, channels=24, classes=10)
+    raw = np.random.default_rng(1).integers(0, 256, (96, 3, 64, 64)).astype(np.uint8)
+    write_pool(dfal.at("pool.h5"), raw, np.arange(96) % 10)
+    score = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "2", "--threads", "2")
+    code, free, _ = peak(dfal, *score, "-o", "free.h5", "--batch", "24")
+    check(code == 0, "without a limit")
+    code, _, err = peak(dfal, *score, "-o", "no.h5", "--memory", "20M")
+    least = re.search(r"give --memory (\d+)M or more", err)
+    check(code == 69 and least and not os.path.exists(dfal.at("no.h5")), f"{code} {err}")
+    least = int(least.group(1))
+    for limit in (least + 4, least + 40, least + 160):
+        code, held, err = peak(dfal, *score, "-o", f"{limit}.h5", "--memory", f"{limit}M")
+        check(code == 0 and held <= limit, f"--memory {limit}M: exit code {code}, {held:.0f} MiB held\n{err}")
+        same_bits(dfal.at("free.h5"), dfal.at(f"{limit}.h5"))
+    code, _, err = peak(dfal, *score, "-o", "b.h5", "--memory", f"{least + 40}M", "--batch", "4096")
+    check(code == 69 and "--batch" in err, f"{code} {err}")
+    for words in (("eval", "net.h5", "pool.h5"), ("logits", "net.h5", "pool.h5", "-o", "l.h5")):
+        code, held, err = peak(dfal, *words, "--memory", f"{least + 20}M")
+        check(code == 0 and held <= least + 20, f"{words[0]}: exit code {code}, {held:.0f} MiB held\n{err}")
+    with h5py.File(dfal.at("l.h5")) as file:
+        check(np.isfinite(file["logits"][()]).all(), "logits within a limit")
+
+
+main({f.__name__: f for f in (estimate, memory)})
