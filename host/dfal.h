@@ -144,7 +144,7 @@ DFAL_API dfal_status dfal_import_idx(dfal_context *context, const char *out_path
 
 struct dfal_pool_options; /* below */
 /* Convert an array of numpy.save (and an array of labels, or NULL) to a pool, streaming. Samples [N,C,H,W] (or NHWC),
- * [N,H,W] or [N,D]; u1 is kept as u8, other numbers become f32. Labels [N] or [N,1], whole numbers, -1 unknown.
+ * [N,H,W] or [N,D]; u1 is kept as u8, other numbers and bools become f32. Labels [N] or [N,1], whole numbers, -1 unknown.
  *   options  only the layout is read; NULL: NCHW
  * Errors   E_DATA no npy file, truncated, objects, structures, Fortran order, a label out of range; E_SHAPE (also
  *          one-hot labels) */

@@ -56,7 +56,8 @@ static dfal_status find_layout(struct job *job, const char *layout)
                       : last               ? (struct df_shape){d[3], d[1], d[2]}
                                            : (struct df_shape){d[1], d[2], d[3]};
     job->nhwc = samples->rank == 4 && last && job->spec.shape.c > 1;
-    job->spec.raw = samples->kind == DF_NPY_UNSIGNED && samples->width == 1 ? DF_RAW_U8 : DF_RAW_F32;
+    bool bytes = samples->kind == DF_NPY_UNSIGNED && samples->width == 1 && !strchr(samples->descr, 'b');
+    job->spec.raw = bytes ? DF_RAW_U8 : DF_RAW_F32; /* true is 1.0, not 1/255 */
     return DFAL_OK;
 }
 

@@ -4,7 +4,10 @@
 import io
 import os
 import pickle
+import resource
+import signal
 import struct
+import subprocess
 import warnings
 import zipfile
 
@@ -48,6 +51,11 @@ def pool_is(dfal, name, samples, labels):
     dfal.run("-q", "info", name)
 
 
+def small_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+
 def arrays(dfal):
     """Every element type, byte order and shape that is claimed."""
     random = np.random.default_rng(1)
@@ -74,6 +82,9 @@ def arrays(dfal):
         save(dfal, "x.npy", (reals * 40).astype(kind))
         dfal.run("-q", "import", "npy", "x.npy", "-o", "p.h5", "--force")
         pool_is(dfal, "p.h5", (reals * 40).astype(kind).astype(np.float32), None)
+    save(dfal, "x.npy", reals > 0)
+    dfal.run("-q", "import", "npy", "x.npy", "-o", "p.h5", "--force")
+    pool_is(dfal, "p.h5", (reals > 0).astype(np.float32), None)
     for layout, given in (("NHWC", pixels.transpose(0, 2, 3, 1)), ("NCHW", pixels)):
         save(dfal, "x.npy", np.ascontiguousarray(given))
         dfal.run("-q", "import", "npy", "x.npy", "-o", "p.h5", "--force", "--layout", layout)
@@ -88,6 +99,11 @@ def arrays(dfal):
     dfal.run("-q", "import", "npy", "x.npy", "-o", "p.h5", "--force")
     pool_is(dfal, "p.h5", pixels.reshape(COUNT, -1, 1, 1), None)
     dfal.refuses(73, "import", "npy", "x.npy", "-o", "p.h5", says="p.h5")
+    for words in (("npy", "x.npy"), ("npz", "x.npz")):
+        np.savez(dfal.at("x.npz"), samples=pixels)
+        done = subprocess.run([dfal.path, "-q", "import", *words, "-o", "full.h5"], cwd=dfal.folder, capture_output=True,
+                              preexec_fn=small_files, check=False)
+        check(done.returncode == 74 and not os.path.exists(dfal.at("full.h5")), f"a full disk: {done}")
     check(dfal.json("import", "npy", "x.npy", "-o", "p.h5", "--force") == {"output": "p.h5"}, "the JSON of import")
 
 
