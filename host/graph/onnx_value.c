@@ -87,10 +87,10 @@ static bool keep_factors(struct df_onnx_value *y, const struct df_onnx_factor *f
 {
     y->factor_count = 0;
     for (int32_t i = 0; i < count; i++) {
-        struct df_onnx_factor *last = &y->factors[y->factor_count - 1];
+        struct df_onnx_factor *last = y->factor_count > 0 ? &y->factors[y->factor_count - 1] : NULL;
         if (from[i].extent == 1)
             continue;
-        if (y->factor_count > 0 && last->stride == from[i].extent * from[i].stride)
+        if (last && last->stride == from[i].extent * from[i].stride)
             *last = (struct df_onnx_factor){last->extent * from[i].extent, from[i].stride};
         else if (y->factor_count == DF_ONNX_RANK)
             return false;
