@@ -353,7 +353,7 @@ static dfal_status finish(struct job *job, struct df_pool_writer *writer, const 
         DF_TRY_TO(done, status, df_file_write(bad_path, table, (size_t)size));
     status = df_pool_finish(writer);
     writer = NULL;
-    if (status != DFAL_OK && job->skip) {
+    if (status != DFAL_OK && job->skip && !df_file_exists(out_path)) {
         df_message_get(message);
         (void)unlink(bad_path);
         df_message_set(message);
