@@ -2,7 +2,7 @@
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
  *
  * Products run on dfal's own kernel, convolutions of few channels on rows in lanes, the others on oneDNN with
- * block_rows rows a call. Which one it is follows from the layer alone, so results do not depend on the machine
+ * block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do not depend on the machine
  * beyond its instruction set. */
 #include <string.h>
 
@@ -11,6 +11,9 @@
 
 /* Rows of a weight gradient's library call: the sub-batch training cuts a batch into. */
 enum { WEIGHT_GRADIENT_ROWS = 8 };
+
+/* Floats of a library call's inputs and outputs, unless one row has more: 1 MiB. */
+enum { BLOCK_FLOATS = 1 << 18 };
 
 enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_ONEDNN };
 
@@ -24,6 +27,7 @@ struct df_layer {
     float *weight[2]; /* own engines: forward, backward */
     float *bias;      /* padded to a panel */
     int64_t scratch[3];
+    int64_t block[3]; /* rows of a library call */
 };
 
 static int64_t round_up(int64_t n, int64_t step)
@@ -102,11 +106,22 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
     return DFAL_OK;
 }
 
+/* Rows of a library call: as many as keep both sides in a second-level cache, so that a change of layout and the
+ * convolution behind it find there what the step before wrote. */
+static int64_t library_rows(const struct df_layer *layer)
+{
+    int64_t rows = layer->desc.block_rows;
+    while (rows > 1 && rows * (layer->in_size + layer->out_size) > BLOCK_FLOATS)
+        rows /= 2;
+    return rows;
+}
+
 static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *device,
                                  enum df_onednn_kind kind)
 {
-    const int64_t rows = kind == DF_ONEDNN_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : layer->desc.block_rows;
+    const int64_t rows = kind == DF_ONEDNN_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : library_rows(layer);
     layer->engine[kind] = ENGINE_ONEDNN;
+    layer->block[kind] = rows;
     DF_TRY(df_onednn_conv_create(&layer->conv[kind], device->onednn, &layer->desc, kind, (int32_t)rows));
     /* Behind the library's: one padded block of the inputs and outputs, and a block's dw and db. */
     layer->scratch[kind] = df_onednn_conv_scratch(layer->conv[kind]) + round_up(rows * layer->in_size, 16) +
@@ -264,7 +279,7 @@ static dfal_status run_blocks(struct df_layer *layer, enum df_onednn_kind kind, 
                               const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
 {
     struct df_onednn_conv *conv = layer->conv[kind];
-    const int64_t block = layer->desc.block_rows;
+    const int64_t block = layer->block[kind];
     const int64_t from_size = kind == DF_ONEDNN_FORWARD ? layer->in_size : layer->out_size;
     const int64_t to_size = kind == DF_ONEDNN_FORWARD ? layer->out_size : layer->in_size;
     float *copy = memory->scratch + df_onednn_conv_scratch(conv);
