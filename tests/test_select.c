@@ -564,6 +564,17 @@ static void test_killed_between(void **state)
                    "k.csv");
     }
     free(expected);
+    /* A journal beside finished queries is left from a kill at the very end. */
+    char stale[TEST_PATH];
+    write_text(stale, names[3], "strategy \"margin\"\n");
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
+               "k.csv");
+    assert_false(world_exists(world.folder, names[3]));
+    remove_outputs(names, 1);
+    write_text(stale, names[3], "strategy \"dfal\"\n");
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+               "cut short");
+    remove(stale);
     /* Without a journal a file that is there is somebody else's. */
     remove_outputs(names, 1);
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,

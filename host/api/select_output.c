@@ -52,6 +52,8 @@ dfal_status df_select_check_outputs(struct df_select_job *job)
     if (options->sheet_path)
         DF_TRY(df_sheet_check(options->sheet_path));
     DF_TRY(check_apart(job));
+    if (df_file_exists(job->out_path)) /* it comes last: nothing is unfinished */
+        df_select_journal_remove(job);
     DF_TRY(df_file_check_target(job->out_path, force));
     force = force || df_select_journal_exists(job); /* then they may be this line's own */
     if (options->twins_path)
@@ -308,7 +310,6 @@ done:
         unlink(sheet);
     if (status != DFAL_OK && twins)
         unlink(twins);
-    if (several)
-        df_select_journal_remove(job);
+    df_select_journal_remove(job);
     return status;
 }
