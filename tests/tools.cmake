@@ -19,6 +19,13 @@ df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cif
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)
 df_cli_test(select quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
+df_cli_test(onnx quick commands imported training refusals)
+df_cli_test(device quick train score run)
+foreach(name train score run)
+  set_tests_properties(cli_device_${name} PROPERTIES ENVIRONMENT "LOST_BACKEND=$<TARGET_FILE:df_plugin_loss>")
+endforeach()
+df_cli_test(images quick folders lists broken sizes links)
+df_cli_test(images full kills stops full_disk)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)
 if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu

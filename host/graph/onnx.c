@@ -43,7 +43,7 @@ static void give(void *user, void *block)
     df_free(block);
 }
 
-static dfal_status unpack(Onnx__ModelProto **model, const char *path)
+static dfal_status unpack(Onnx__ModelProto **model, const char *path, int64_t *room)
 {
     struct stat facts;
     char *bytes;
@@ -58,6 +58,7 @@ static dfal_status unpack(Onnx__ModelProto **model, const char *path)
     ProtobufCAllocator allocator = {take, give, &budget};
     *model = size > 0 ? onnx__model_proto__unpack(&allocator, size, (const uint8_t *)bytes) : NULL;
     df_free(bytes);
+    *room = (INT64_C(256) << 20) + DF_ONNX_ROOM * (int64_t)size;
     if (budget.failed)
         DF_FAIL(DFAL_E_MEMORY, "%s: no memory for the file's %zu bytes", path, size);
     if (budget.refused)
@@ -446,13 +447,14 @@ void df_onnx_facts_clear(struct df_onnx_facts *facts)
 
 dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, const char *path)
 {
-    struct df_onnx onnx = {.path = path};
+    int64_t room = 0;
+    struct df_onnx onnx = {.path = path, .room = &room};
     ProtobufCAllocator allocator = {take, give, NULL};
     dfal_status status;
     *out = NULL;
     if (facts)
         memset(facts, 0, sizeof *facts);
-    DF_TRY_TO(done, status, unpack(&onnx.model, path));
+    DF_TRY_TO(done, status, unpack(&onnx.model, path, &room));
     DF_TRY_TO(done, status, check_model(&onnx));
     DF_TRY_TO(done, status, df_onnx_index(&onnx));
     DF_TRY_TO(done, status, take_input(&onnx));

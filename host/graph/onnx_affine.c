@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "graph/onnx_model.h"
 
+enum { MOST_VALUES = 1 << 26 }; /* that a constant is written out for */
 enum sign { PLUS, MINUS, TIMES, OVER };
 
 static enum sign sign_of(const Onnx__NodeProto *proto)
@@ -132,20 +133,43 @@ static void compact(double *values, struct df_shape held, int64_t *count)
         values[c] = values[c * plane];
 }
 
+/* Where the constant is one number, or one a channel of values in their own order, it need not be written out. */
+static bool is_by_channel(const struct df_onnx_value *x, struct df_shape held, const struct df_onnx_tensor *c)
+{
+    if (c->count == 1)
+        return c->rank <= x->rank;
+    if (c->rank > x->rank || c->rank < x->rank - 1 || !df_onnx_in_order(x) || held.c != x->dims[1])
+        return false;
+    const int32_t axis = 1 + c->rank - x->rank; /* of the channels in the constant */
+    for (int32_t d = 0; d < c->rank; d++)
+        if (d != axis && c->dims[d] != 1)
+            return false;
+    return c->dims[axis] == held.c;
+}
+
 static dfal_status read_affine(const struct df_onnx *onnx, const Onnx__NodeProto *proto,
                                const struct df_onnx_value *x, const struct df_onnx_tensor *c,
                                bool constant_first, struct affine *out)
 {
     const struct df_shape held = df_onnx_shape(onnx, x->node);
-    const int64_t size = df_onnx_size(x);
+    const bool by_channel = is_by_channel(x, held, c);
+    const int64_t size = by_channel ? held.c : df_onnx_size(x);
     double *values;
-    *out = (struct affine){0};
+    *out = (struct affine){.count = held.c};
+    if (size > MOST_VALUES)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "joins a constant and %lld values, expected at most %d",
+                     (long long)size, MOST_VALUES);
     DF_TRY(df_alloc(&values, size, sizeof *values));
-    dfal_status status = spread(onnx, proto, x, c, values);
-    if (status == DFAL_OK) {
+    dfal_status status = DFAL_OK;
+    if (by_channel)
+        for (int64_t i = 0; i < size; i++)
+            values[i] = df_onnx_real(c, c->count == 1 ? 0 : i);
+    else
+        status = spread(onnx, proto, x, c, values);
+    if (status == DFAL_OK && !by_channel)
         compact(values, held, &out->count);
+    if (status == DFAL_OK)
         status = df_alloc(&out->scale, 2 * out->count, sizeof *out->scale);
-    }
     if (status == DFAL_OK) {
         out->offset = out->scale + out->count;
         for (int64_t i = 0; i < out->count; i++)

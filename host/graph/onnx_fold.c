@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "graph/onnx_model.h"
 
-enum { MOST_ELEMENTS = 1 << 27 }; /* of a constant that is computed: more is no shape arithmetic */
+enum { MOST_ELEMENTS = 1 << 30 }; /* along one axis: sums of a few have no overflow */
 
 bool df_onnx_all_constant(const struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
@@ -20,15 +20,8 @@ bool df_onnx_all_constant(const struct df_onnx *onnx, const Onnx__NodeProto *pro
 static dfal_status create(const struct df_onnx *onnx, const Onnx__NodeProto *proto, int32_t type,
                           int32_t rank, const int64_t *dims, struct df_onnx_value **y)
 {
-    int64_t count = 1;
-    char text[128];
     *y = df_onnx_out(onnx, proto, 0);
-    for (int32_t d = 0; d < rank; d++)
-        if (dims[d] < 0 || __builtin_mul_overflow(count, dims[d], &count) || count > MOST_ELEMENTS)
-            DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
-                         "makes a constant of shape %s, expected at most %d elements",
-                         df_onnx_dims_text(text, rank, dims), MOST_ELEMENTS);
-    DF_TRY(df_onnx_tensor_create(&(*y)->constant, type, rank, dims));
+    DF_TRY(df_onnx_tensor_create(onnx, &(*y)->constant, type, rank, dims));
     (*y)->kind = DF_ONNX_CONSTANT;
     return DFAL_OK;
 }

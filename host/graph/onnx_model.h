@@ -8,6 +8,7 @@
 #include "graph/onnx.h"
 
 enum { DF_ONNX_RANK = 8, DF_ONNX_MAX_NODES = 100000 };
+enum { DF_ONNX_ROOM = 4 }; /* computed constants take at most this multiple of the file and 256 MiB */
 /* An element of shape arithmetic that is the number of samples in a batch, whatever that will be. */
 #define DF_ONNX_BATCH (INT64_MIN + 12345)
 /* TensorProto.DataType */
@@ -69,6 +70,8 @@ struct df_onnx {
     struct df_onnx_value *input, *output;
     int32_t *order, order_count; /* needed nodes of the file, each behind what it reads */
     struct df_network *network;
+    int64_t *
+        room; /* bytes that constants computed from constants may still take: a small file may not ask for much */
 };
 
 /* A whole sentence about a node: "M.onnx: node 'x' (Conv) ...". */
@@ -84,9 +87,9 @@ dfal_status df_onnx_blame(const struct df_onnx *onnx, const Onnx__NodeProto *pro
 /* Take a tensor of the file, its data checked against its dims; what it says of itself is blamed on it by name. */
 dfal_status df_onnx_tensor_read(const struct df_onnx *onnx, struct df_onnx_tensor *out,
                                 const Onnx__TensorProto *proto);
-/* A tensor of zeros. */
-dfal_status df_onnx_tensor_create(struct df_onnx_tensor *out, int32_t type, int32_t rank,
-                                  const int64_t *dims);
+/* A tensor of zeros. Errors   E_DATA more than there is room for */
+dfal_status df_onnx_tensor_create(const struct df_onnx *onnx, struct df_onnx_tensor *out, int32_t type,
+                                  int32_t rank, const int64_t *dims);
 void df_onnx_tensor_clear(struct df_onnx_tensor *tensor);
 size_t df_onnx_type_size(int32_t type); /* 0: a type that is not read */
 const char *df_onnx_type_name(int32_t type);
@@ -94,7 +97,8 @@ bool df_onnx_is_real(int32_t type);
 double df_onnx_real(const struct df_onnx_tensor *tensor, int64_t i);
 int64_t df_onnx_int(const struct df_onnx_tensor *tensor, int64_t i);
 void df_onnx_set(struct df_onnx_tensor *tensor, int64_t i, double real, int64_t whole);
-dfal_status df_onnx_tensor_copy(struct df_onnx_tensor *out, const struct df_onnx_tensor *from);
+dfal_status df_onnx_tensor_copy(const struct df_onnx *onnx, struct df_onnx_tensor *out,
+                                const struct df_onnx_tensor *from);
 /* "3x1x5", or "a scalar" */
 const char *df_onnx_dims_text(char text[128], int32_t rank, const int64_t *dims);
 

@@ -59,7 +59,7 @@ dfal_status df_onnx_cast(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     /* The narrow reals are kept as floats. */
     const struct df_onnx_tensor *from = &x->constant;
     const bool narrow = type == DF_ONNX_FLOAT16 || type == DF_ONNX_BFLOAT16;
-    DF_TRY(df_onnx_tensor_create(&y->constant, narrow ? DF_ONNX_FLOAT : type, from->rank, from->dims));
+    DF_TRY(df_onnx_tensor_create(onnx, &y->constant, narrow ? DF_ONNX_FLOAT : type, from->rank, from->dims));
     y->kind = DF_ONNX_CONSTANT;
     for (int64_t i = 0; i < from->count; i++) {
         const int64_t whole = df_onnx_int(from, i);
@@ -72,7 +72,7 @@ dfal_status df_onnx_cast(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     }
     if (y->constant.type != (narrow ? DF_ONNX_FLOAT : type)) {
         df_onnx_tensor_clear(&y->constant);
-        return df_onnx_tensor_copy(&y->constant, from);
+        return df_onnx_tensor_copy(onnx, &y->constant, from);
     }
     for (int64_t i = 0; i < from->count; i++)
         df_onnx_set(&y->constant, i, df_onnx_real(from, i),
@@ -228,8 +228,8 @@ dfal_status df_onnx_unsqueeze(struct df_onnx *onnx, const Onnx__NodeProto *proto
 
 /* ---- Transpose ------------------------------------------------------------------------------- */
 
-static dfal_status permute_constant(const struct df_onnx_tensor *from, const int32_t *perm,
-                                    struct df_onnx_value *y)
+static dfal_status permute_constant(const struct df_onnx *onnx, const struct df_onnx_tensor *from,
+                                    const int32_t *perm, struct df_onnx_value *y)
 {
     int64_t dims[DF_ONNX_RANK], stride[DF_ONNX_RANK], own[DF_ONNX_RANK], at[DF_ONNX_RANK] = {0}, source = 0,
                                                                          step = 1;
@@ -242,7 +242,7 @@ static dfal_status permute_constant(const struct df_onnx_tensor *from, const int
         dims[d] = from->dims[perm[d]];
         stride[d] = own[perm[d]];
     }
-    DF_TRY(df_onnx_tensor_create(&y->constant, from->type, from->rank, dims));
+    DF_TRY(df_onnx_tensor_create(onnx, &y->constant, from->type, from->rank, dims));
     y->kind = DF_ONNX_CONSTANT;
     for (int64_t i = 0; i < from->count; i++) {
         memcpy((uint8_t *)y->constant.own + (size_t)i * size, from->bytes + (size_t)source * size, size);
@@ -274,7 +274,7 @@ dfal_status df_onnx_permute(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     for (int32_t d = 0; d < rank; d++)
         DF_TRY(df_onnx_axis(onnx, proto, given[d], rank, &perm[d]));
     if (x->kind == DF_ONNX_CONSTANT)
-        return permute_constant(&x->constant, perm, y);
+        return permute_constant(onnx, &x->constant, perm, y);
     if (perm[0] != 0)
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
                      "moves the batch to another axis, expected it to stay the first");

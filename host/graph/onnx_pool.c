@@ -105,6 +105,9 @@ static dfal_status dilated_average(struct df_onnx *onnx, const Onnx__NodeProto *
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
                      "has dilations of %d and %d over windows that may be incomplete, which is not supported",
                      window->dilation[0], window->dilation[1]);
+    if ((double)in.c * (double)(dims[2] * dims[3]) > MOST * 1024.0)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has dilations over %lld channels, which is too large",
+                     (long long)in.c);
     DF_TRY(df_onnx_emit(onnx, y->name, "", DF_NODE_CONV, &source, 1, &node, &made));
     made->window = *window;
     made->group = (int32_t)in.c;

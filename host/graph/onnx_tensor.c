@@ -150,22 +150,34 @@ void df_onnx_tensor_clear(struct df_onnx_tensor *tensor)
     memset(tensor, 0, sizeof *tensor);
 }
 
-dfal_status df_onnx_tensor_create(struct df_onnx_tensor *out, int32_t type, int32_t rank, const int64_t *dims)
+dfal_status df_onnx_tensor_create(const struct df_onnx *onnx, struct df_onnx_tensor *out, int32_t type,
+                                  int32_t rank, const int64_t *dims)
 {
+    int64_t count = 1, bytes;
+    char text[128];
     memset(out, 0, sizeof *out);
+    for (int32_t d = 0; d < rank; d++)
+        if (dims[d] < 0 || __builtin_mul_overflow(count, dims[d], &count))
+            count = INT64_MAX;
+    if (__builtin_mul_overflow(count, (int64_t)df_onnx_type_size(type), &bytes) || bytes > *onnx->room)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: a constant of shape %s is computed, which is more than such a file can need", onnx->path,
+                df_onnx_dims_text(text, rank, dims));
+    *onnx->room -= bytes;
     out->type = type;
     out->rank = rank;
+    out->count = count;
     for (int32_t d = 0; d < rank; d++)
         out->dims[d] = dims[d];
-    DF_TRY(df_checked_product(&out->count, dims, rank));
     DF_TRY(df_alloc(&out->own, out->count, df_onnx_type_size(type)));
     out->bytes = out->own;
     return DFAL_OK;
 }
 
-dfal_status df_onnx_tensor_copy(struct df_onnx_tensor *out, const struct df_onnx_tensor *from)
+dfal_status df_onnx_tensor_copy(const struct df_onnx *onnx, struct df_onnx_tensor *out,
+                                const struct df_onnx_tensor *from)
 {
-    DF_TRY(df_onnx_tensor_create(out, from->type, from->rank, from->dims));
+    DF_TRY(df_onnx_tensor_create(onnx, out, from->type, from->rank, from->dims));
     memcpy(out->own, from->bytes, (size_t)from->count * df_onnx_type_size(from->type));
     return DFAL_OK;
 }
@@ -291,6 +303,7 @@ static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tens
     if (status == DFAL_OK)
         status = read_part(onnx, name, path, offset, expected, out->own);
     out->bytes = out->own;
+    *onnx->room += DF_ONNX_ROOM * expected;
     df_free(path);
     return status;
 }
