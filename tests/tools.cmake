@@ -18,6 +18,7 @@ df_cli_test(labels quick carried everywhere disagreement refusals evil foreign t
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)
+df_cli_test(trainer full arguments contents failures stops kills)
 df_cli_test(select quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
 df_cli_test(onnx quick commands imported training refusals)
 df_cli_test(device quick train score run)
@@ -29,6 +30,7 @@ df_cli_test(images full kills stops full_disk)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
   stop_without_work)
 if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
+  df_cli_test(images full giant)
   df_cli_test(results quick bounded_memory)
   df_cli_test(budget full memory)
   df_cli_test(import quick bounded)

@@ -124,11 +124,50 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
     return DFAL_OK;
 }
 
+/* Sum the pictures of the finished parts of an import; *found: there is one. */
+static dfal_status tell_import(const struct df_teller *teller, const char *folder, bool *found)
+{
+    DIR *entries = opendir(folder);
+    int64_t done = 0, total = 0, parts = 0;
+    *found = false;
+    if (entries == NULL)
+        DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
+    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+        char path[PATH_SIZE];
+        struct df_column range = {"range", DF_COLUMN_I64, 1, {0}, NULL};
+        if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name) ||
+            df_table_read(path, "dfal-import-part", NULL, &range, 1) != DFAL_OK)
+            continue;
+        const int64_t *bounds = range.data;
+        if (range.dims[0] == 3) {
+            parts++;
+            done += bounds[1] - bounds[0];
+            total = bounds[2];
+        }
+        df_free(range.data);
+    }
+    closedir(entries);
+    if (parts == 0)
+        return DFAL_OK;
+    *found = true;
+    df_tell_text(teller, "job", "import");
+    df_tell_int(teller, "parts", parts);
+    df_tell_int(teller, "done", done);
+    df_tell_int(teller, "total", total);
+    df_tell_real(teller, "percent", total > 0 ? 100.0 * (double)done / (double)total : 0.0);
+    df_tell_text(teller, "state", "unfinished");
+    return DFAL_OK;
+}
+
 static dfal_status tell_parts(const struct df_teller *teller, const char *folder)
 {
     char path[PATH_SIZE];
+    bool import;
     if (path_in(path, folder, "state.h5") && df_file_exists(path))
         return tell_training(teller, path);
+    DF_TRY(tell_import(teller, folder, &import));
+    if (import)
+        return DFAL_OK;
     return tell_shards(teller, folder);
 }
 

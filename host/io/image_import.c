@@ -303,8 +303,10 @@ static dfal_status count_parts(struct job *job)
         df_image_part_clear(&part);
         DF_TRY(status);
     }
-    if (job->good == 0)
+    if (job->good == 0) {
+        job->parts.finished_pictures = 0; /* nothing in them is worth keeping */
         DF_FAIL(DFAL_E_DATA, "none of the %lld pictures can be decoded", (long long)job->list.count);
+    }
     return DFAL_OK;
 }
 
@@ -443,6 +445,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     *result = (struct dfal_image_result){0};
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
+    df_file_sweep(out_path);
     DF_TRY_TO(done, status, df_image_list_read(&job.list, source, options->folders_are_classes));
     say_begin(&job, out_path, source);
     DF_TRY_TO(done, status, make_team(&job));

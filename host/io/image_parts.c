@@ -113,6 +113,7 @@ dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_pa
         parts->finished_pictures = 0;
         status = df_parts_clear(&parts->folder);
     }
+    parts->ours = status == DFAL_OK;
     return status;
 }
 
@@ -120,7 +121,7 @@ void df_image_parts_close(struct df_image_parts *parts, bool keep)
 {
     char message[DF_MESSAGE_SIZE]; /* a clean-up never hides the error before it */
     df_message_get(message);
-    if (parts->folder.fd >= 0 && (!keep || parts->finished_pictures == 0))
+    if (parts->ours && (!keep || parts->finished_pictures == 0))
         (void)df_parts_clear(&parts->folder);
     df_message_set(message);
     df_parts_close(&parts->folder);

@@ -70,8 +70,7 @@ def numbers(dfal):
 
 
 def later(dfal):
-    for words in (("query", "x"), ("answer", "x"), ("import", "images", "d", "-o", "b"),
-                  ("import", "images", "d", "-o", "b", "--resize", "256"), ("bench", "train"), ("bench", "ops"),
+    for words in (("query", "x"), ("answer", "x"), ("bench", "train"), ("bench", "ops"),
                   ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade"),
                   ("score", "n", "p", "-o", "s", "--precision", "fast"), ("score", "n", "p", "-o", "s", "--engine", "fused"),
                   ("run", "c.yaml", "-o", "d", "--trainer", "x")):

@@ -1,0 +1,318 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`dfal import images`: folders and lists, labels, every bad input, kills."""
+import csv
+import glob
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import zlib
+
+import h5py
+import numpy as np
+
+from support import check, main, same_bits
+
+SEEDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "seeds", "image")
+RESIZE = ("--resize", "16", "--crop", "12")
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(pixels):
+    """Grey [H, W] or colour [H, W, 3] of 8 bits."""
+    pixels = np.asarray(pixels, np.uint8)
+    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw, 1)) + chunk(b"IEND", b"")
+
+
+def write(dfal, name, content):
+    path = dfal.at(name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def folder(dfal, name="in", count=12, classes=3, side=20):
+    """COUNT pictures in class folders; returns {id: pixels}."""
+    random = np.random.default_rng(5)
+    made = {}
+    for i in range(count):
+        key = f"class{i % classes}/{i:03d}.png"
+        made[key] = random.integers(0, 256, (side, side + i % 3, 3)).astype(np.uint8)
+        write(dfal, f"{name}/{key}", png(made[key]))
+    return made
+
+
+def texts(dataset):
+    return [text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text for text in dataset[()]]
+
+
+def no_output(dfal, out="pool.h5"):
+    left = [name for name in os.listdir(dfal.folder) if name.startswith(out.removesuffix(".h5"))]
+    check(not left, f"left behind: {left}")
+
+
+def folders(dfal):
+    made = folder(dfal)
+    write(dfal, "in/readme.txt", b"no picture")
+    write(dfal, "in/.thumbs/000.png", b"hidden")
+    write(dfal, "in/class0/.000.png", b"hidden")
+    document = dfal.json("import", "images", "in", "-o", "pool.h5", "--crop", "16", "--folders-are-classes",
+                         "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+    check(document["samples"] == 12 and document["skipped"] == 0 and document["other_files"] == 1, f"{document}")
+    check(document["shape"] == [3, 16, 16] and document["classes"] == 3, f"{document}")
+    with h5py.File(dfal.at("pool.h5")) as file:
+        ids = texts(file["ids"])
+        check(ids == sorted(made), f"ids {ids}")
+        check(texts(file["classes"]) == ["class0", "class1", "class2"], "classes")
+        check(file["labels"][()].tolist() == [int(key[5]) for key in ids], "labels")
+        check(np.allclose(file.attrs["scale"], 1 / (255 * np.array([0.229, 0.224, 0.225])), rtol=1e-15), "scale")
+        check(np.allclose(file.attrs["offset"], -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], rtol=1e-15),
+              "offset")
+        for row, key in enumerate(ids):
+            height, width = made[key].shape[:2]
+            y, x = round((height - 16) / 2), round((width - 16) / 2)
+            check(np.array_equal(file["samples"][row], made[key][y:y + 16, x:x + 16].transpose(2, 0, 1)), f"{key} differs")
+    # labelled pools go through the rest of the tool
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "1")
+    check(dfal.json("eval", "net.h5", "pool.h5")["samples"] == 12, "eval of an imported pool")
+    for threads in (1, 2, 5):
+        dfal.run("-q", "import", "images", "in/", "-o", f"t{threads}.h5", *RESIZE, "--threads", threads)
+    same_bits(dfal.at("t1.h5"), dfal.at("t2.h5"))
+    same_bits(dfal.at("t1.h5"), dfal.at("t5.h5"))
+    dfal.refuses(73, "import", "images", "in", "-o", "pool.h5", *RESIZE, says="pool.h5")
+    dfal.run("-q", "import", "images", "in", "-o", "pool.h5", *RESIZE, "--force")
+
+
+def lists(dfal):
+    made = folder(dfal)
+    keys = sorted(made)
+    with open(dfal.at("in/list.csv"), "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["note", "label", "path"])
+        writer.writerows(["x", f"kind {i % 2}" if i else "", key] for i, key in reversed(list(enumerate(keys))))
+    os.chdir("/")  # paths are relative to the list
+    dfal.run("-q", "import", "images", dfal.at("in/list.csv"), "-o", "pool.h5", *RESIZE)
+    with h5py.File(dfal.at("pool.h5")) as file:
+        check(texts(file["ids"]) == keys, "ids of a list")
+        check(texts(file["classes"]) == ["kind 0", "kind 1"], "classes of a list")
+        check(file["labels"][()].tolist() == [i % 2 if i else -1 for i in range(12)], "labels of a list")
+    for text, words in (("path\nnone.png\n", "none.png"), ("name\na\n", "path"), ("", "empty"), ("path\n", "no picture"),
+                        ("path\nclass0/000.png\nclass0/000.png\n", ("line 2", ":3:")), ("path\n\"a", "quoting"),
+                        ("path,label\nclass0/000.png,x\n", "one class")):
+        write(dfal, "in/bad.csv", text.encode())
+        dfal.refuses(65, "import", "images", "in/bad.csv", "-o", "bad.h5", *RESIZE, says=words)
+    dfal.refuses(64, "import", "images", "in/list.csv", "-o", "bad.h5", *RESIZE, "--folders-are-classes", says="label")
+    write(dfal, "in/plain.csv", "id\n=cmd.png\n<script>.png\n".encode())
+    dfal.run("-q", "import", "images", "in/plain.csv", "-o", "bad.h5", *RESIZE, "--on-error", "skip", code=65)
+    no_output(dfal, "bad.h5")
+
+
+def broken(dfal):
+    """Every bad picture: named when it stops, listed when it is skipped."""
+    made = folder(dfal)
+    whole = png(made["class0/000.png"])
+    with open(os.path.join(SEEDS, "colour.jpg"), "rb") as file:
+        jpeg = file.read()
+    cases = {"empty.png": (b"", "empty"), "text.jpg": (b"not a picture at all", "6e 6f 74"),
+             "cut.png": (whole[:-40], "truncated"), "cut.jpg": (jpeg[:-2], "truncated"), "half.jpg": (jpeg[:500], "truncated"),
+             "sum.png": (whole[:60] + b"x" + whole[61:], "damaged"), "gif.png": (b"GIF89a" + bytes(40), "47 49 46"),
+             "bomb.png": (whole[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 900000, 900000, 8, 2, 0, 0, 0)) + whole[33:],
+                          "900000 x 900000")}
+    for name, (content, _) in cases.items():
+        write(dfal, "odd/" + name, content)
+    os.makedirs(dfal.at("odd/folder.png"))
+    os.mkfifo(dfal.at("odd/pipe.jpg"))
+    os.symlink("nowhere.png", dfal.at("odd/dangling.png"))
+    os.symlink("self.png", dfal.at("odd/self.png"))
+    words = {name: word for name, (_, word) in cases.items()}
+    words.update({"pipe.jpg": "pipe", "dangling.png": "No such file", "self.png": "symbolic links"})
+    if os.geteuid() != 0:
+        write(dfal, "odd/locked.png", whole)
+        os.chmod(dfal.at("odd/locked.png"), 0)
+        words["locked.png"] = "Permission"
+    for name, word in words.items():
+        os.rename(dfal.at("odd/" + name), dfal.at("in/class1/" + name))
+        dfal.refuses(65, "import", "images", "in", "-o", "pool.h5", *RESIZE, says=("class1/" + name, word))
+        no_output(dfal)
+        os.rename(dfal.at("in/class1/" + name), dfal.at("odd/" + name))
+    # the other way: they are left out, and say why
+    dfal.run("-q", "import", "images", "in", "-o", "clean.h5", *RESIZE, "--on-error", "skip")
+    with open(dfal.at("clean.bad.csv"), encoding="utf-8") as file:
+        check(file.read() == "path,reason\n", "a table of skipped files where none was skipped")
+    for name in words:
+        os.rename(dfal.at("odd/" + name), dfal.at("in/class1/" + name))
+    for content, name in ((whole, "=cmd.png"), (b"", "=bad,name.png"), (whole, "<script>.png"), (jpeg, "really-a-jpeg.png"),
+                          (whole, "really-a-png.jpg")):
+        write(dfal, "in/" + name, content)
+    _, err = dfal.run("import", "images", "in", "-o", "pool.h5", *RESIZE, "--on-error", "skip")
+    check(f"{len(words) + 1} files were skipped" in err, f"the skipped ones are not counted: {err}")
+    with open(dfal.at("pool.bad.csv"), encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    check([row["path"] for row in table] == ["'=bad,name.png"] + sorted("class1/" + name for name in words), f"{table}")
+    for row in table[1:]:
+        check(words[row["path"][7:]] in row["reason"], f"{row}")
+    with h5py.File(dfal.at("pool.h5")) as a, h5py.File(dfal.at("clean.h5")) as b:
+        ids = texts(a["ids"])
+        check(ids == sorted(texts(b["ids"]) + ["=cmd.png", "<script>.png", "really-a-jpeg.png", "really-a-png.jpg"]), f"{ids}")
+        rows = [ids.index(key) for key in texts(b["ids"])]
+        check(np.array_equal(a["samples"][()][rows], b["samples"][()]), "a broken file changed another's sample")
+    shutil.rmtree(dfal.at("odd"))
+    os.makedirs(dfal.at("none"))
+    dfal.refuses(65, "import", "images", "none", "-o", "x.h5", *RESIZE, says="none")
+    write(dfal, "none/a.png", b"")
+    dfal.refuses(65, "import", "images", "none", "-o", "x.h5", *RESIZE, "--on-error", "skip", says="none of the 1")
+    dfal.refuses(66, "import", "images", "missing", "-o", "x.h5", *RESIZE, says="missing")
+    dfal.refuses(73, "import", "images", "in", "-o", "no/x.h5", *RESIZE, says="no")
+    no_output(dfal, "x.h5")
+
+
+def sizes(dfal):
+    """One pixel, one row, an animation; and sizes that differ."""
+    write(dfal, "in/1x1.png", png([[7]]))
+    write(dfal, "in/line.png", png(np.arange(300).reshape(1, 300) % 256))
+    with open(os.path.join(SEEDS, "animated.png"), "rb") as file:
+        write(dfal, "in/animated.png", file.read())
+    dfal.run("-q", "import", "images", "in", "-o", "pool.h5", *RESIZE, "--channels", "1")
+    with h5py.File(dfal.at("pool.h5")) as file:
+        check(texts(file["ids"]) == ["1x1.png", "animated.png", "line.png"], "ids")
+        check((file["samples"][0] == 7).all() and (file["samples"][1] == 200).all(), "1 x 1 or the first frame")
+        check(file["samples"].shape == (3, 1, 12, 12), "shape")
+    dfal.refuses(65, "import", "images", "in", "-o", "other.h5", says=("animated.png", "2 x 2", "1 x 1"))
+    dfal.refuses(65, "import", "images", "in", "-o", "other.h5", "--on-error", "skip", says="animated.png")
+    dfal.refuses(65, "import", "images", "in", "-o", "other.h5", "--resize", "8", says=("line.png", "2400 x 8", "8 x 8"))
+    for words in (("--resize", "0"), ("--crop", "-3"), ("--channels", "2"), ("--std", "0"), ("--mean", "1,2"),
+                  ("--mean", "a,b,c"), ("--interpolation", "nearest"), ("--on-error", "ignore")):
+        dfal.refuses(64, "import", "images", "in", "-o", "other.h5", *words, says=words[0])
+    dfal.refuses(64, "import", "idx", "in", "-o", "other.h5", "--resize", "3", says="resize")
+    dfal.refuses(64, "import", "images", "-o", "other.h5", says="DIR")
+    no_output(dfal, "other.h5")
+
+
+def giant(dfal):
+    """400 million pixels pass through a few rows of memory, upright and on their side."""
+    packer = zlib.compressobj(1)
+    row = b"\0" + bytes(range(250)) * 80
+    raw = b"".join(packer.compress(row * 100) for _ in range(200)) + packer.flush()
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0))
+    turned = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+    body = chunk(b"IDAT", raw) + chunk(b"IEND", b"")
+    write(dfal, "in/a.png", head + body)
+    write(dfal, "in/b.png", head + turned + body)
+    process = dfal.start("-q", "import", "images", "in", "-o", "pool.h5", *RESIZE, "--channels", "1", "--threads", "1")
+    _, status, usage = os.wait4(process.pid, 0)
+    check(status == 0, f"giant picture: {process.stderr.read()}")
+    check(usage.ru_maxrss < 300 * 1024, f"a picture of 400 million pixels took {usage.ru_maxrss} KiB")
+    with h5py.File(dfal.at("pool.h5")) as file:
+        upright, side = file["samples"][:, 0].astype(int)
+        check(abs(upright - 124).max() <= 3, "the mean of a giant's columns")
+        check(np.array_equal(side, np.rot90(upright, -1)), "a giant on its side")
+
+
+def links(dfal):
+    made = folder(dfal)
+    os.symlink("..", dfal.at("in/class0/loop"))
+    os.symlink("class1", dfal.at("in/again"))
+    _, err = dfal.run("import", "images", "in", "-o", "pool.h5", *RESIZE)
+    check("1 links lead back" in err, f"the loop is not told: {err}")
+    with h5py.File(dfal.at("pool.h5")) as file:
+        ids = texts(file["ids"])
+    check(ids == sorted(list(made) + ["again/" + key[7:] for key in made if key.startswith("class1")]), f"{ids}")
+
+
+# Samples of 3 MiB: ten a part.
+LARGE = ("--crop", "1024")
+
+
+def many(dfal, count=40):
+    for i in range(count):
+        write(dfal, f"in/{i:03d}.png", png(np.full((9, 9, 3), i * 5 % 256)))
+    write(dfal, "in/005.png", b"broken")
+
+
+def kills(dfal):
+    many(dfal)
+    words = ["import", "images", "in", *LARGE, "--on-error", "skip", "--threads", "2"]
+    begin = time.monotonic()
+    dfal.run("-q", *words, "-o", "whole.h5")
+    seconds = time.monotonic() - begin
+    resumed = 0
+    for moment in (0.2, 0.5, 0.8):
+        process = dfal.start("-q", *words, "-o", "pool.h5")
+        time.sleep(seconds * moment)
+        process.kill()
+        process.communicate()
+        parts = glob.glob(dfal.at("pool.h5.parts/*.h5"))
+        if parts and not os.path.exists(dfal.at("pool.h5")):
+            resumed += 1
+            document = dfal.json("status", "pool.h5")
+            check(document["job"] == "import" and document["total"] == 40 and document["state"] == "unfinished", f"{document}")
+            dfal.refuses(78, "import", "images", "in", "--crop", "1025", "-o", "pool.h5", "--on-error", "skip",
+                         says=("1024", "1025"))
+            dfal.refuses(78, *words, "-o", "pool.h5", "--mean", "0.5", says="mean")
+            write(dfal, "in/zzz.png", b"one more")
+            dfal.refuses(78, *words, "-o", "pool.h5", says=("pictures: 40", "pictures: 41"))
+            os.remove(dfal.at("in/zzz.png"))
+            # whoever will not skip hears of the broken file, and the finished parts stay
+            dfal.refuses(65, "import", "images", "in", *LARGE, "-o", "pool.h5", says="005.png")
+            check(set(parts) <= set(glob.glob(dfal.at("pool.h5.parts/*.h5"))), "finished parts are lost")
+        if not os.path.exists(dfal.at("pool.h5")):
+            dfal.run("-q", *words, "-o", "pool.h5")
+        same_bits(dfal.at("whole.h5"), dfal.at("pool.h5"))
+        with open(dfal.at("whole.bad.csv"), "rb") as a, open(dfal.at("pool.bad.csv"), "rb") as b:
+            check(a.read() == b.read(), "the tables of skipped files differ")
+        left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name.endswith(".parts")]
+        check(not left, f"left behind: {left}")
+        os.remove(dfal.at("pool.h5"))
+    check(resumed > 0, "no kill hit unfinished work")
+
+
+def stops(dfal):
+    many(dfal)
+    words = ["import", "images", "in", *LARGE, "--on-error", "skip", "-o", "pool.h5"]
+    process = dfal.start("-q", *words)
+    while process.poll() is None and not glob.glob(dfal.at("pool.h5.parts/??????.h5")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    check(process.returncode == 75 and b"stopped" in err, f"import after SIGTERM: {process.returncode} {err}")
+    _, err = dfal.run(*words)
+    check("are finished, the rest is continued" in err, f"nothing was resumed: {err}")
+    dfal.run("-q", *words[:-2], "-o", "whole.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("pool.h5"))
+    process = dfal.start("-q", *words[:-2], "-o", "early.h5")
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    check(process.returncode in (-signal.SIGTERM, 75), f"stopped at once: {process.returncode}")
+
+
+def full_disk(dfal):
+    """A small file system runs full: 74, one sentence, and nothing half-written."""
+    many(dfal, 30)
+    os.makedirs(dfal.at("small"))
+
+    def inside(script, size):
+        mount = f"mount -t tmpfs -o size={size} none small && "
+        return subprocess.run(["unshare", "--mount", "sh", "-c", mount + script], cwd=dfal.folder, capture_output=True,
+                              text=True, check=False)
+
+    if inside("true", "1m").returncode != 0:
+        print("full_disk: not run because a tmpfs cannot be mounted here", flush=True)
+        return
+    line = f"{dfal.path} -q import images in -o small/pool.h5 --on-error skip {' '.join(LARGE)}"
+    for size in ("10m", "70m", "130m"):
+        done = inside(f"{line}; code=$?; ls -A small small/pool.h5.parts 2>/dev/null; exit $code", size)
+        check(done.returncode == 74, f"full at {size}: {done.returncode}, expected 74: {done.stderr}")
+        check(len(done.stderr.splitlines()) == 1, f"full at {size}: {done.stderr}")
+        left = [name for name in done.stdout.split() if ".tmp." in name or name in ("pool.h5", "pool.bad.csv")]
+        check(not left, f"full at {size} left {left}")
+
+
+main({f.__name__: f for f in (folders, lists, broken, sizes, giant, links, kills, stops, full_disk)})
