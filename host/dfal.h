@@ -418,6 +418,9 @@ struct dfal_run_options {
     const char *const *set;             /* "key.path=value" */
     int32_t set_count;
     bool resume; /* demand that there is something to resume */
+    const char
+        *trainer;       /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
+    bool allow_command; /* a configuration file may name the trainer */
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {

@@ -2,6 +2,7 @@
 df_test(strategy LINK df_strategy)
 df_test(config LINK df_run)
 df_test(statistics LINK df_run)
+df_test(process LINK df_run)
 set(api ${PROJECT_SOURCE_DIR}/host/api)
 df_test(run SOURCES run_fixture.c ${api}/run.c LINK df_report LABELS quick threads)
 df_test(jobs SOURCES run_fixture.c ${api}/run.c ${api}/train.c ${api}/training_state.c ${api}/progress.c ${api}/info.c ${api}/info_pool.c

@@ -121,8 +121,10 @@ static const struct option options[] = {
     OPT(S, "train", 0, VALUE_TEXT, run.train_path, "POOL", "the pool to label from", 0, 0),
     OPT(S, "test", 0, VALUE_TEXT, run.test_path, "POOL", "the pool accuracy is measured on", 0, 0),
     OPT(S, "resume", 0, VALUE_FLAG, run.resume, NULL, "demand that there is something to resume", 0, 0),
-    OPT_LATER("trainer", VALUE_LATER, "CMD"),
-    OPT_LATER("allow-command", VALUE_LATER_FLAG, NULL),
+    OPT(S, "trainer", 0, VALUE_TEXT, run.trainer, "CMD",
+        "train by this command instead of dfal, words as a shell reads them, without a shell", 0, 0),
+    OPT(S, "allow-command", 0, VALUE_FLAG, run.allow_command, NULL,
+        "let the configuration file name the trainer's command", 0, 0),
 };
 
 const struct command command_run = {
@@ -137,7 +139,12 @@ const struct command command_run = {
             "with the keys\n"
             "strategy, annotations, labelled, trials, accuracy, accuracy_stderr, best, difference, "
             "difference_stderr,\n"
-            "significant. Killed at any moment, the same line continues.",
+            "significant. Killed at any moment, the same line continues.\n"
+            "--trainer: each round is trained by CMD --pool P --labels L.csv [--twins T.h5] [--init PREV] "
+            "--out NET.onnx\n"
+            "--seed S --round R (docs/FORMATS.md, \"Trainer\"; examples/trainer_torch.py). Exit code 75 "
+            "stops the run, and\n"
+            "the same line resumes it.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 0,

@@ -12,8 +12,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "models/models.h"
 #include "base/text.h"
+#include "models/models.h"
 #include "strategy/strategy.h"
 
 enum { MAX_FILE = 1 << 20 };
@@ -54,6 +54,19 @@ static dfal_status take_path(char *to, const char *path)
     return DFAL_OK;
 }
 
+static dfal_status take_trainer(struct df_run_config *config, const char *command)
+{
+    if (snprintf(config->trainer, sizeof config->trainer, "%s", command) >= (int)sizeof config->trainer)
+        DF_FAIL(DFAL_E_USAGE, "%.80s...: the trainer's command has more than %d bytes", command,
+                DF_CONFIG_TEXT - 1);
+    if (!df_text_is_utf8(command) || !command[0])
+        DF_FAIL(DFAL_E_USAGE,
+                "the trainer's command '%.200s' is empty or not UTF-8, which config.yaml is written in",
+                command);
+    config->trainer_from_file = false;
+    return DFAL_OK;
+}
+
 /* What a flag or --set gave is relative to here, and config.yaml must mean the same from anywhere. */
 static dfal_status make_absolute(char *path)
 {
@@ -79,8 +92,14 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     }
     if (options->config_path)
         DF_TRY(load_file(config, options->config_path));
-    for (int32_t i = 0; i < options->set_count; i++)
+    config->trainer_from_file = config->trainer[0] != 0;
+    for (int32_t i = 0; i < options->set_count; i++) {
         DF_TRY(df_run_config_set(config, options->set[i]));
+        if (!strncmp(options->set[i], "trainer=", strlen("trainer=")))
+            config->trainer_from_file = false;
+    }
+    if (options->trainer)
+        DF_TRY(take_trainer(config, options->trainer));
     DF_TRY(take_path(config->train, options->train_path));
     DF_TRY(take_path(config->test, options->test_path));
     DF_TRY(make_absolute(config->train));
@@ -249,8 +268,9 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
                 status = put_options(&out, &copy);
             continue;
         }
-        if (key->kind == DF_KEY_PATH && !*(const char *)df_key_field(key, &copy, 0)) {
-            group[0] = 0; /* an absent path opens no group */
+        if ((key->kind == DF_KEY_PATH || key->kind == DF_KEY_TEXT) &&
+            !*(const char *)df_key_field(key, &copy, 0)) {
+            group[0] = 0; /* an absent path or command opens no group */
             continue;
         }
         if (opens)

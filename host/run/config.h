@@ -24,6 +24,8 @@ struct df_run_config {
     struct df_strategy_config options[DF_MAX_STRATEGIES]; /* by df_strategy_known_index */
     int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
+    char trainer[DF_CONFIG_TEXT]; /* somebody else's command that trains; "": dfal does */
+    bool trainer_from_file;       /* a file named it: it runs only where the caller allows commands */
     char optimizer[16];
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */

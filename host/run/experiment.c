@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "models/models.h"
+#include "run/process.h"
 #include "run/run.h"
 #include "store/network_file.h"
 
@@ -118,10 +119,17 @@ static dfal_status check_memory(const struct df_experiment *e)
     return DFAL_OK;
 }
 
+static bool is_model(const char *name)
+{
+    return df_model_exists(name) || !strpbrk(name, "/.");
+}
+
 static dfal_status build_graph(struct df_experiment *e)
 {
     const char *name = e->config.network;
-    if (df_model_exists(name) || !strpbrk(name, "/."))
+    if (e->config.trainer[0] && is_model(name)) /* the trainer brings its own */
+        return DFAL_OK;
+    if (is_model(name))
         DF_TRY(df_model_create(&e->graph, name, e->train->shape, e->train->class_count));
     else
         DF_TRY(df_network_for_pool(&e->graph, e->context, name, e->train));
@@ -131,6 +139,21 @@ static dfal_status build_graph(struct df_experiment *e)
     return df_network_take_scaling(e->graph, e->train);
 }
 
+/* A file may come from anybody; what it makes run is the caller's to decide. */
+static dfal_status check_trainer(const struct df_run_config *config, const struct dfal_run_options *options)
+{
+    struct df_words words;
+    const char *source = options->config_path ? options->config_path : "the configuration";
+    if (!config->trainer[0])
+        return DFAL_OK;
+    if (config->trainer_from_file && !options->allow_command)
+        DF_FAIL(DFAL_E_CONFIG, "%s: trainer is '%.200s', expected --allow-command with it, or --trainer",
+                source, config->trainer);
+    DF_TRY(df_words_split(&words, config->trainer, config->trainer_from_file ? DFAL_E_CONFIG : DFAL_E_USAGE));
+    df_words_clear(&words);
+    return DFAL_OK;
+}
+
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
                                const struct dfal_run_options *options)
 {
@@ -138,6 +161,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     e->context = context;
     e->directory = (struct df_run_directory){.curve = -1, .queries = -1, .log = -1};
     DF_TRY(df_run_config_load(&e->config, options, &context->options));
+    DF_TRY(check_trainer(&e->config, options));
     if (!e->config.train[0] || !e->config.test[0])
         DF_FAIL(options->config_path ? DFAL_E_CONFIG : DFAL_E_USAGE,
                 "%s names no %s pool, expected data.%s or --%s", source,
@@ -167,8 +191,9 @@ void df_experiment_close(struct df_experiment *e)
 
 void df_experiment_identity(const struct df_experiment *e, struct df_run_identity *identity)
 {
-    char digest[DF_DIGEST_TEXT];
-    df_network_digest(digest, e->graph);
+    char digest[DF_DIGEST_TEXT] = "trainer";
+    if (e->graph)
+        df_network_digest(digest, e->graph);
     const char *values[DF_IDENTITY_COUNT] = {
         e->train->fingerprint,
         e->test->fingerprint,

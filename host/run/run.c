@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "run/curve.h"
 #include "run/select.h"
+#include "run/trainer.h"
 #include "store/network_file.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
@@ -36,6 +37,7 @@ struct branch {
     uint64_t seed; /* of the trial */
     struct df_run_state state;
     struct df_network *network; /* of the last round */
+    struct df_trainer trainer;  /* somebody else's, where the configuration names one */
     char *state_path;
     uint8_t *taken; /* [rows of train] */
     struct df_text queries;
@@ -46,6 +48,7 @@ static void branch_close(struct branch *branch)
 {
     df_run_state_clear(&branch->state);
     df_network_destroy(branch->network);
+    df_trainer_close(&branch->trainer);
     df_free(branch->state_path);
     df_free(branch->taken);
     df_text_clear(&branch->queries);
@@ -173,10 +176,26 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     options.keep_initial = false;
     df_network_destroy(branch->network);
     branch->network = NULL;
-    DF_TRY(df_network_copy(&branch->network, e->graph));
     double begin = df_clock();
+    if (e->config.trainer[0]) {
+        DF_TRY(df_trainer_run(&branch->trainer, &branch->network, state, round, options.seed));
+        result->seconds = df_clock() - begin;
+        return DFAL_OK;
+    }
+    DF_TRY(df_network_copy(&branch->network, e->graph));
     DF_TRY(df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
     result->seconds = df_clock() - begin;
+    return DFAL_OK;
+}
+
+/* The checkpoint. A trainer's network stays the file that it wrote. */
+static dfal_status save_state(struct branch *branch)
+{
+    const bool own = !branch->experiment->config.trainer[0];
+    struct df_run_state *state = &branch->state;
+    DF_TRY(df_run_state_save(state, own ? branch->network : NULL, branch->state_path));
+    if (!own)
+        df_trainer_sweep(&branch->trainer, state->finished ? state->round + 1 : state->round);
     return DFAL_OK;
 }
 
@@ -219,7 +238,7 @@ static dfal_status commit(struct branch *branch, const struct df_curve_row *row)
                                           "queries.csv"));
     DF_TRY_TO(done, status,
               df_run_directory_append(e->directory.curve, &line, &state->curve_bytes, "curve.csv"));
-    DF_TRY_TO(done, status, df_run_state_save(state, branch->network, branch->state_path));
+    DF_TRY_TO(done, status, save_state(branch));
     e->context->kept_work = true;
 done:
     df_text_clear(&line);
@@ -278,6 +297,15 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
     };
     DF_TRY(df_strategy_find(&branch->strategy, e->config.strategy[strategy]));
     DF_TRY(df_run_state_path(&branch->state_path, e->directory.path, branch->strategy->name, trial));
+    branch->trainer = (struct df_trainer){
+        .command = e->config.trainer,
+        .pool_path = e->config.train,
+        .pool = e->train,
+        .init = e->graph ? e->config.network : "",
+    };
+    if (e->config.trainer[0])
+        DF_TRY(
+            df_trainer_open(&branch->trainer, e->context, e->directory.path, branch->strategy->name, trial));
     return df_alloc(&branch->taken, e->train->count, sizeof *branch->taken);
 }
 
@@ -314,7 +342,7 @@ static dfal_status branch_run(struct branch *branch, struct df_progress *progres
                    "trial %d, %s ends at %lld annotations: no candidate is left", branch->trial,
                    branch->strategy->name, (long long)state->annotations);
             DF_TRY(save_network(branch, state->round));
-            DF_TRY(df_run_state_save(state, branch->network, branch->state_path));
+            DF_TRY(save_state(branch));
             break;
         }
         DF_TRY(finish_round(branch, state->round + 1));
@@ -348,9 +376,13 @@ static dfal_status run_branches(struct df_experiment *e, struct df_progress *pro
                           df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes));
             }
             if (seen.round >= 0) {
-                DF_TRY_TO(next, status, df_network_copy(&branch.network, e->graph));
+                if (!e->config.trainer[0])
+                    DF_TRY_TO(next, status, df_network_copy(&branch.network, e->graph));
                 DF_TRY_TO(next, status,
                           df_run_state_load(&branch.state, branch.network, e->train, branch.state_path));
+                if (e->config.trainer[0])
+                    DF_TRY_TO(next, status,
+                              df_trainer_network(&branch.trainer, &branch.network, branch.state.round));
                 mark_taken(&branch);
             }
             status = branch_run(&branch, progress, &last);

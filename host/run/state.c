@@ -90,7 +90,7 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
                               const char *path)
 {
     int64_t n = state->count, twins = state->twin_count, size = state->size;
-    int64_t parameters = state->finished ? 0 : df_network_parameter_count(network);
+    int64_t parameters = state->finished || !network ? 0 : df_network_parameter_count(network);
     int64_t *index = NULL;
     int32_t *label = NULL;
     uint8_t *source = NULL;

@@ -27,7 +27,8 @@ dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *po
                                   const int32_t *labels, int64_t n);
 dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label, const float *x);
 
-/* Write state and the network's parameters atomically. A finished one leaves the parameters out. */
+/* Write state and the network's parameters atomically. A finished one leaves the parameters out, and so does one
+ * without a network (NULL), which load then leaves alone. */
 dfal_status df_run_state_save(const struct df_run_state *state, const struct df_network *network,
                               const char *path);
 /* Only what stands in front of the rows: round, annotations, finished, lengths. round is -1 where path does not exist. */

@@ -72,8 +72,8 @@ def numbers(dfal):
 def later(dfal):
     for words in (("query", "x"), ("answer", "x"), ("bench", "train"), ("bench", "ops"),
                   ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade"),
-                  ("score", "n", "p", "-o", "s", "--precision", "fast"), ("score", "n", "p", "-o", "s", "--engine", "fused"),
-                  ("run", "c.yaml", "-o", "d", "--trainer", "x")):
+                  ("score", "n", "p", "-o", "s", "--precision", "fast"),
+                  ("score", "n", "p", "-o", "s", "--engine", "fused")):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")
     check("query" not in out and "answer" not in out, "--help lists a command that does not work")

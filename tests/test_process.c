@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command lines as words, and commands run in a process group of their own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "run/process.h"
+#include "support.h"
+
+static void test_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words[5];
+    } cases[] = {
+        {"python train.py", {"python", "train.py"}},
+        {"  a \t b\n", {"a", "b"}},
+        {"a 'b c' \"d e\" f\\ g", {"a", "b c", "d e", "f g"}},
+        {"a '' \"\"", {"a", "", ""}},
+        {"x'y'\"z\"w", {"xyzw"}},
+        {"'a\\b' \"a\\\"b\" a\\\\b", {"a\\b", "a\"b", "a\\b"}},
+        {"$HOME *.c | ; &", {"$HOME", "*.c", "|", ";", "&"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct df_words words;
+        test_ok(df_words_split(&words, cases[i].text, DFAL_E_USAGE));
+        int32_t count = 0;
+        while (count < 5 && cases[i].words[count])
+            count++;
+        assert_int_equal(words.count, count);
+        for (int32_t k = 0; k < count; k++)
+            assert_string_equal(words.word[k], cases[i].words[k]);
+        assert_null(words.word[count]);
+        df_words_clear(&words);
+    }
+    static const char *const broken[] = {"", " \t", "'a", "a \"b", "a\\"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        struct df_words words;
+        assert_int_equal(df_words_split(&words, broken[i], DFAL_E_CONFIG), DFAL_E_CONFIG);
+        assert_int_equal(words.count, 0);
+    }
+}
+
+/* Run under a fresh context; stop: it was asked to before. */
+static dfal_status run(struct df_process_end *end, const char *text, const char *log, bool stop)
+{
+    dfal_context *context;
+    struct df_words words;
+    test_ok(dfal_context_create(&context, NULL));
+    test_ok(df_words_split(&words, text, DFAL_E_USAGE));
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    assert_true(fd >= 0);
+    if (stop)
+        dfal_context_stop(context);
+    dfal_status status = df_process_run(end, context, &words, fd);
+    close(fd);
+    df_words_clear(&words);
+    dfal_context_destroy(context);
+    return status;
+}
+
+static void test_ends(void **state)
+{
+    const char *log = *state;
+    struct df_process_end end;
+    char *text;
+    size_t size;
+    test_ok(run(&end, "sh -c 'echo out; echo err >&2; cat; exit 7'", log, false));
+    assert_true(end.code == 7 && end.signal == 0 && !end.stopped);
+    test_ok(df_file_read(&text, &size, log, 100));
+    assert_string_equal(text, "out\nerr\n");
+    df_free(text);
+    test_ok(run(&end, "sh -c 'kill -9 $$'", log, false));
+    assert_true(end.code == -1 && end.signal == SIGKILL);
+    /* Its own group; signals that dfal ignores are not ignored in it. */
+    test_ok(run(&end, "sh -c 'test $(cut -d\" \" -f5 /proc/$$/stat) = $$'", log, false));
+    assert_int_equal(end.code, 0);
+    signal(SIGXFSZ, SIG_IGN);
+    test_ok(run(&end, "sh -c 'kill -XFSZ $$; exit 3'", log, false));
+    assert_int_equal(end.signal, SIGXFSZ);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(run(&end, "/no/such/program", log, false), DFAL_E_UNAVAILABLE);
+    assert_non_null(strstr(dfal_last_error(), "No such file"));
+    assert_int_equal(run(&end, "/dev/null", log, false), DFAL_E_UNAVAILABLE);
+}
+
+static void test_stop(void **state)
+{
+    const char *log = *state;
+    struct df_process_end end;
+    test_ok(run(&end, "sleep 600", log, true));
+    assert_true(end.stopped && end.signal == SIGTERM);
+    /* The whole group gets it; what it leaves behind is killed and keeps nothing waiting. */
+    test_ok(run(&end, "sh -c 'sleep 600 & exit 0'", log, false));
+    assert_true(end.code == 0 && !end.stopped);
+    test_ok(run(&end, "sh -c 'trap \"exit 75\" TERM; sleep 600 & wait'", log, true));
+    assert_true(end.stopped && (end.code == 75 || end.signal == SIGTERM)); /* TERM may come before the trap */
+}
+
+int main(void)
+{
+    static char log[] = "/tmp/dfal-test-process-XXXXXX";
+    int fd = mkstemp(log);
+    if (fd < 0)
+        return 1;
+    close(fd);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),
+        cmocka_unit_test_prestate(test_ends, log),
+        cmocka_unit_test_prestate(test_stop, log),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(log);
+    return failed;
+}
