@@ -425,9 +425,16 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                       most * e.config.trials * e.config.strategy_count, 0);
     status = run_branches(&e, &progress);
     df_progress_end(&progress);
-    if (status == DFAL_E_STOPPED && context->kept_work)
+    if (status == DFAL_E_UNAVAILABLE && context->kept_work &&
+        !e.config.trainer[0]) { /* a device that gave up */
+        char sentence[DF_MESSAGE_SIZE];
+        df_message_get(sentence);
+        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept, run the same line again",
+                         sentence);
+    } else if (status == DFAL_E_STOPPED && context->kept_work) {
         df_fail(status, "%s: stopped, the finished rounds are kept: run the same line again",
                 e.directory.path);
+    }
     if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
         df_run_directory_event(
             &e.directory,

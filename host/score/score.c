@@ -270,9 +270,12 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
         say_end(&job, result, out_path);
     } else {
         context->kept_work = job.shards.finished_rows > 0;
-        /* A device that gives up is no reason to begin anew. */
-        if (status == DFAL_E_UNAVAILABLE && context->kept_work)
-            status = DFAL_E_STOPPED;
+        if (status == DFAL_E_UNAVAILABLE && context->kept_work) { /* a device that gave up */
+            char sentence[DF_MESSAGE_SIZE];
+            df_message_get(sentence);
+            status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept, run the same line again",
+                             sentence);
+        }
         df_shards_remove(&job.shards, false);
     }
 done:
