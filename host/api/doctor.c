@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "facts.h"
+#include "io/image.h"
 
 /* Foreign headers stay in their rooms; these four only tell a version. */
 int H5get_libversion(unsigned *major, unsigned *minor, unsigned *release);
@@ -41,6 +42,9 @@ static void tell_libraries(const struct df_teller *teller)
     df_tell_text(teller, "jansson", "%s, built with %s", jansson_version_str(), JANSSON_VERSION);
     df_tell_text(teller, "libyaml", "%s", yaml_get_version_string());
     df_tell_text(teller, "zlib", "%s", zlibVersion());
+    char pictures[DF_IMAGE_LIBRARIES];
+    df_image_libraries(pictures);
+    df_tell_text(teller, "pictures", "%s", pictures);
 }
 
 /* Does a back end open here? Its device and ISA, or the reason. */

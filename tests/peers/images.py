@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dfal import images` beside Pillow: random pictures of every mode that JPEG and PNG files can have.
 
-    images.py DFAL [COUNT]      needs numpy, h5py and Pillow
+    images.py BUILD [COUNT]      needs numpy, h5py and Pillow
 
 Each picture goes through convert("RGB") or convert("L"), torchvision's Resize and CenterCrop as Pillow does them, and
 may differ by 1 of 255 at most.
@@ -86,12 +86,12 @@ def write(path, kind, rng, width, height):
         bits = int(kind[-1])
         png_bits(path, smooth(rng, width, height, 1)[:, :, 0] >> (8 - bits), bits)
     elif kind.startswith("png-palette"):
-        picture = Image.fromarray(smooth(rng, width, height, 3), "RGB").quantize(int(rng.integers(2, 257)))
+        picture = Image.fromarray(smooth(rng, width, height, 3)).quantize(int(rng.integers(2, 257)))
         picture.save(path, "PNG", **({"transparency": 0} if kind.endswith("alpha") else {}))
     else:
         mode = {"png": "RGB", "png-grey": "L", "png-alpha": "RGBA", "png-grey-alpha": "LA", "png-exif": "RGB"}[kind]
         pixels = smooth(rng, width, height, len(mode))
-        picture = Image.fromarray(pixels[:, :, 0] if mode == "L" else pixels, mode)
+        picture = Image.fromarray(pixels[:, :, 0] if mode == "L" else pixels)
         if kind == "png-exif":
             exif[0x112] = int(rng.integers(1, 9))
             picture.save(path, "PNG", exif=exif)
@@ -103,7 +103,7 @@ def write(path, kind, rng, width, height):
 def to_grey_or_colour(picture, channels):
     """convert("RGB") or convert("L"), where Pillow's own way with 16-bit grey is to take the high byte."""
     if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8), "L")
+        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8))
     return picture.convert("L" if channels == 1 else "RGB")
 
 
@@ -153,7 +153,8 @@ def compare(dfal, folder, paths, options):
 
 
 def main():
-    dfal, count = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 144
+    dfal = os.path.join(os.path.abspath(sys.argv[1]), "tools", "dfal")
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 144
     rng = np.random.default_rng(4)
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
