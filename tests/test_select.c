@@ -597,6 +597,36 @@ static void test_killed_between(void **state)
     dfal_context_destroy(context);
 }
 
+/* Every allocation of a whole selection with all its files may fail: an error, nothing left, and no leak. */
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"m.csv", "m.h5", "m.png", "m.html", "m.csv.unfinished"};
+    char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
+    test_join(out, world.folder, names[0]);
+    test_join(twins, world.folder, names[1]);
+    for (int kind = 0; kind < 2; kind++) {
+        test_join(sheet, world.folder, names[2 + kind]);
+        struct dfal_select_options options = select_options(kind ? "entropy" : "dfal", 4);
+        options.twins_path = twins;
+        options.sheet_path = sheet;
+        options.score.max_iter = 2;
+        dfal_status status = DFAL_E_MEMORY;
+        for (int64_t n = 1; status != DFAL_OK && n < 20000; n++) {
+            remove_outputs(names, 5);
+            dfal_context *context = world_context("ref", 1, NULL, NULL);
+            df_fault_arm(DF_FAULT_ALLOC, n);
+            status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
+            df_fault_arm(DF_FAULT_ALLOC, 0);
+            dfal_context_destroy(context);
+            if (status != DFAL_OK && world_exists(world.folder, names[0]))
+                test_fail("allocation %lld failed and the queries are there", (long long)n);
+        }
+        assert_int_equal(status, DFAL_OK);
+        remove_outputs(names, 5);
+    }
+}
+
 /* Copies and pictures that differ by what a JPEG at high quality leaves. */
 static void test_near_copies(void **state)
 {
@@ -690,6 +720,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
         cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
         cmocka_unit_test(test_killed_between), cmocka_unit_test(test_near_copies),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
