@@ -64,9 +64,9 @@ static void test_good(void **state)
     assert_true(c.seed == UINT64_MAX);
     assert_true(c.training.learning_rate == 0.5);
     assert_int_equal(c.training.epochs, 0);
-    test_ok(parse(&c, "training: {lr: 1e-2, validation: 0}\nstrategies: [random]\nnetwork: \"123\"\n"));
+    test_ok(parse(&c, "training: {lr: 1e-2, validation: 0}\nstrategies: [random]\nnetwork: \"1.5\"\n"));
     assert_true(c.training.learning_rate == 0.01 && c.training.validation == 0);
-    assert_string_equal(c.network, "123");
+    assert_string_equal(c.network, "1.5");
     test_ok(parse(&c, "{\"initial\": 5, \"keep\": \"all\"}")); /* JSON is YAML */
     assert_int_equal(c.initial, 5);
     assert_string_equal(c.keep, "all");
@@ -148,8 +148,10 @@ static void test_bad(void **state)
                       dfal_last_error(), bad[i].words);
     }
     struct df_run_config c;
-    test_error(parse(&c, "strategies: [entropy]\n"), DFAL_E_UNAVAILABLE,
-               "c.yaml:1: strategies: strategy 'entropy' is not");
+    test_error(parse(&c, "strategies: [bald]\n"), DFAL_E_UNAVAILABLE,
+               "c.yaml:1: strategies: strategy 'bald' is not");
+    test_error(parse(&c, "initial: 3\nnetwork: lenet6\n"), DFAL_E_CONFIG,
+               "c.yaml:2: No built-in network is named 'lenet6'");
 }
 
 static void test_deep(void **state)
@@ -204,11 +206,12 @@ static void test_round_trip(void **state)
         "",
         "strategies: [random]\nseed: 7\n",
         "data: {train: \"/a b/\\\"c\\\\.h5\", test: /x/y.h5}\nnetwork: ./net.h5\n",
-        "network: \"on\"\nsubsample: 50\noptions: {dfal: {deepfool: paper}}\ntraining: {lr: 0.1, validation: "
+        "network: \"/on\"\nsubsample: 50\noptions: {dfal: {deepfool: paper}}\ntraining: {lr: 0.1, "
+        "validation: "
         "0.3333333333333333}\n",
         "training: {lr: 3, validation: 1.0e-7, optimizer: sgd}\nkeep: none\n",
-        "network: \"-5\"\n",
-        "network: \"1e5\"\n",
+        "network: \"-5.\"\n",
+        "network: \"1.e5\"\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct df_run_config c, again;
