@@ -32,7 +32,7 @@ static dfal_status record(struct df_csv *csv)
                 (long long)csv->line, csv->field_count, csv->column_count);
     path = path ? path : id;
     id = id ? id : path;
-    if (!path[0] || !id[0])
+    if (!path || !path[0] || !id[0])
         DF_FAIL(DFAL_E_DATA, "%s:%lld: an empty path or id, expected the name of a picture", csv->path,
                 (long long)csv->line);
     DF_TRY(df_image_list_add(list, id, path, csv->line));

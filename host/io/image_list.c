@@ -13,7 +13,6 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "io/image_list.h"
 
 enum { DEEPEST = 64, CLASSES_MOST = 1000000 };
 

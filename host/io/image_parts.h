@@ -25,7 +25,7 @@ struct df_image_parts {
     int64_t pictures, rows, count; /* of the list; of a part; parts */
     bool *finished;                /* [count] */
     int64_t finished_pictures;
-    bool ours; /* what lies there is this import's */
+    bool ours;            /* what lies there is this import's */
     const char *identity; /* borrowed: lines "key: value" */
 };
 /* Hold OUT.parts and look at what is there. A part of another identity is E_CONFIG with the first line that differs,

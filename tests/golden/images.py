@@ -29,7 +29,7 @@ def golden():
     """Resize to 16, crop 12, of a lying, a standing and a tall picture (whose height is resized first)."""
     lines = ["/* SPDX-License-Identifier: Apache-2.0 */",
              "/* Made by tests/golden/images.py with Pillow: resize to 16, crop 12, planes of red, green, blue. */",
-             "#ifndef DFAL_TESTS_GOLDEN_RESIZE_H", "#define DFAL_TESTS_GOLDEN_RESIZE_H", "", "#include <stdint.h>", "",
+             "/* clang-format off */", "#ifndef DFAL_TESTS_GOLDEN_RESIZE_H", "#define DFAL_TESTS_GOLDEN_RESIZE_H", "", "#include <stdint.h>", "",
              f"enum {{ GOLDEN_SIDE = {SIDE} }};", "static const struct {", "    int width, height, bicubic;",
              f"    uint8_t planes[3 * {SIDE} * {SIDE}];", "} golden_resizes[] = {"]
     for width, height in ((WIDTH, HEIGHT), (HEIGHT, WIDTH), (20, 90), (9, 7)):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Made by tests/golden/images.py with Pillow: resize to 16, crop 12, planes of red, green, blue. */
+/* clang-format off */
 #ifndef DFAL_TESTS_GOLDEN_RESIZE_H
 #define DFAL_TESTS_GOLDEN_RESIZE_H
 
