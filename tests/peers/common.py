@@ -2,6 +2,7 @@
 """What the peers' scripts share: the command line, dfal's programs, pools, the trained networks and their cache."""
 import argparse
 import hashlib
+import inspect
 import json
 import os
 import subprocess
@@ -64,7 +65,7 @@ def arguments(description, add=None):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("build", help="build folder with tools/dfal and tests/tool_gradients")
     parser.add_argument("--work", default=os.path.join(ROOT, "build", "peers"), help="where networks and pools are kept")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count()))
     if add:
         add(parser)
     found = parser.parse_args()
@@ -164,12 +165,16 @@ def train(name, size, steps=24, batch=16):
     return model.eval()
 
 
+def key():
+    """Changes with whatever made the kept networks."""
+    text = "".join(inspect.getsource(part) for part in (LeNet, vgg11, pictures, scaling, as_input, train, export))
+    return hashlib.sha256((text + torch.__version__).encode()).hexdigest()[:12]
+
+
 def network(work, name, size):
     """A trained network in evaluation mode, kept in the work folder."""
-    with open(os.path.abspath(__file__), "rb") as file:
-        key = hashlib.sha256(file.read() + torch.__version__.encode()).hexdigest()[:12]
     make, _, fixed = NETWORKS[name]
-    path = os.path.join(work, f"{name}-{fixed or size}-{key}.pt")
+    path = os.path.join(work, f"{name}-{fixed or size}-{key()}.pt")
     if not os.path.exists(path):
         begin = time.monotonic()
         torch.save(train(name, size).state_dict(), path + ".part")
@@ -184,9 +189,7 @@ def export(work, name, size, exporter):
     """NAME.onnx by one of PyTorch's exporters with a batch of any size; kept."""
     model = network(work, name, size)
     _, channels, fixed = NETWORKS[name]
-    with open(os.path.abspath(__file__), "rb") as file:
-        key = hashlib.sha256(file.read() + torch.__version__.encode()).hexdigest()[:12]
-    path = os.path.join(work, f"{name}-{fixed or size}-{exporter}-{key}.onnx")
+    path = os.path.join(work, f"{name}-{fixed or size}-{exporter}-{key()}.onnx")
     if os.path.exists(path):
         return path
     x = torch.zeros(2, channels, fixed or size, fixed or size)
