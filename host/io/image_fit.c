@@ -11,8 +11,6 @@
 #include "base/memory.h"
 
 enum { STEP = 32 }; /* df_axis_down works on so many bytes */
-static const int64_t byte_limit = (int64_t)1 << 30;
-
 static struct df_fit_side plan_side(int64_t in, int64_t resized, int64_t crop)
 {
     struct df_fit_side side = {.in = in, .resized = resized, .count = resized, .out = resized};
@@ -50,10 +48,10 @@ static void plan(struct df_fitter *fitter)
 static dfal_status check_shape(struct df_fitter *fitter)
 {
     const int64_t c = fitter->fit.channels, h = fitter->down.out, w = fitter->across.out;
-    if ((double)c * (double)h * (double)w > (double)byte_limit)
+    if ((double)c * (double)h * (double)w > (double)DF_SAMPLE_MOST)
         DF_FAIL(DFAL_E_DATA,
                 "the picture becomes %lld x %lld pixels, expected at most %lld bytes a sample: crop it",
-                (long long)w, (long long)h, (long long)byte_limit);
+                (long long)w, (long long)h, (long long)DF_SAMPLE_MOST);
     if (fitter->shape.h == 0) {
         fitter->shape = (struct df_shape){c, h, w};
         return DFAL_OK;
@@ -112,12 +110,12 @@ static dfal_status begin(struct df_row_sink *self, int64_t width, int64_t height
     f->next = f->rows_mirrored ? rows->count - 1 : 0;
     f->depth = f->rows.most;
     f->pitch = padded((f->down_first ? width : columns->count) * f->lanes);
-    if ((double)f->depth * (double)f->pitch > (double)byte_limit)
+    if ((double)f->depth * (double)f->pitch > (double)DF_SAMPLE_MOST)
         DF_FAIL(
             DFAL_E_DATA,
             "a picture of %lld x %lld pixels shrinks so much that %lld rows are needed at once, expected at "
             "most %lld bytes of them",
-            (long long)width, (long long)height, (long long)f->depth, (long long)byte_limit);
+            (long long)width, (long long)height, (long long)f->depth, (long long)DF_SAMPLE_MOST);
     DF_TRY(grow(&f->ring, &f->ring_room, f->depth * f->pitch, 1));
     DF_TRY(grow(&f->window, &f->window_room, f->depth, sizeof *f->window));
     DF_TRY(grow(&f->line, &f->line_room, f->pitch, 1));

@@ -8,6 +8,8 @@
 #include "io/image_axis.h"
 #include "tensor/tensor.h"
 
+enum { DF_SAMPLE_MOST = 1 << 30 }; /* bytes of a sample, and of the rows held for one */
+
 /* What is asked for. */
 struct df_image_fit {
     int32_t resize, crop; /* 0: none */

@@ -184,6 +184,9 @@ static dfal_status check_options(struct job *job)
                 o->resize, o->crop);
     if (o->channels != 1 && o->channels != 3)
         DF_FAIL(DFAL_E_USAGE, "%d channels, expected 3 or 1", o->channels);
+    if ((int64_t)o->crop * o->crop * o->channels > DF_SAMPLE_MOST)
+        DF_FAIL(DFAL_E_USAGE, "crop %d with %d channels, expected at most %d bytes a sample", o->crop,
+                o->channels, DF_SAMPLE_MOST);
     for (int which = 0; which < 2; which++) {
         const int32_t count = which ? o->std_count : o->mean_count;
         if (count < 0 || (count > 1 && count != o->channels))
