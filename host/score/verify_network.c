@@ -102,6 +102,8 @@ static dfal_status pair_nodes(struct job *job)
     for (int32_t i = 0; i < r->node_count; i++) {
         const struct df_reference_node *theirs = &r->nodes[i];
         const int32_t node = df_network_find(job->network, theirs->node);
+        if (node == job->network->output && node >= 0) /* compared as the logits */
+            continue;
         if (node < 0) {
             job->unknown_name = job->unknown++ ? job->unknown_name : theirs->node;
             continue;
