@@ -3,9 +3,9 @@ foreach(name ops activations join planes rows layer_ops gradients)
   df_test(${name} SOURCES support_device.c LINK df_backend)
 endforeach()
 
-# Back ends in shared objects: an honest one, one with a fault in it, one of another time.
+# Back ends in shared objects: an honest one, one with a fault in it, one of another time, one that gives up.
 df_test(check SOURCES support_device.c LINK df_backend)
-foreach(variant "" _bug _abi)
+foreach(variant "" _bug _abi _loss)
   add_library(df_plugin${variant} MODULE plugin.c)
   target_link_libraries(df_plugin${variant} PRIVATE df_backend df_flags)
   string(TOUPPER "${variant}" suffix)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A back end in a shared object, for the tests: ref's own functions behind another table.
  *   PLANT_BUG   relu_fwd and gemm_fwd come out wrong in one element
- *   PLANT_ABI   the table says that it speaks another ABI */
+ *   PLANT_ABI   the table says that it speaks another ABI
+ *   PLANT_LOSS  after as many calls as the environment's PLANT_LOSS_AFTER says every call is refused; unset: none */
 #include "backend/backend.h"
+
+#include <stdlib.h>
 
 DFAL_API const struct df_backend *dfal_backend_entry(void);
 
@@ -10,6 +13,12 @@ static dfal_status plugin_open(struct df_device **out, const struct df_device_op
 
 static dfal_status plugin_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
+#ifdef PLANT_LOSS
+    static atomic_llong calls;
+    const char *after = getenv("PLANT_LOSS_AFTER");
+    if (after != NULL && atomic_fetch_add(&calls, 1) >= atoll(after))
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the device was lost");
+#endif
     DF_TRY(df_backend_ref.run(device, queue, call));
 #ifdef PLANT_BUG
     if (call->op == DF_OP_relu_fwd || call->op == DF_OP_gemm_fwd) {
@@ -23,6 +32,14 @@ static dfal_status plugin_run(struct df_device *device, int32_t queue, const str
     return DFAL_OK;
 }
 
+/* Inside a program that exports dfal_last_error the name would mean that program's. */
+static const char *plugin_last_error(void)
+{
+    static _Thread_local char text[DF_MESSAGE_SIZE];
+    df_message_get(text);
+    return text;
+}
+
 const struct df_backend *dfal_backend_entry(void)
 {
     static struct df_backend table;
@@ -33,7 +50,7 @@ const struct df_backend *dfal_backend_entry(void)
     table.name = "plugin";
     table.device_open = plugin_open;
     table.run = plugin_run;
-    table.last_error = dfal_last_error;
+    table.last_error = plugin_last_error;
     return &table;
 }
 

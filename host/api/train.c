@@ -281,6 +281,10 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
             df_message_set(sentence);
         else
             status = flushed;
+        /* A device that gives up is no reason to begin anew. */
+        if (status == DFAL_E_UNAVAILABLE && df_file_exists(checkpoint->path))
+            status = df_fail(DFAL_E_STOPPED, "%.800s: the finished epochs are kept, run the same line again",
+                             sentence);
     }
     result->epochs = trained.epochs;
     result->loss = trained.loss;
