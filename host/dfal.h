@@ -122,6 +122,8 @@ DFAL_API void dfal_context_destroy(dfal_context *context);
 DFAL_API int32_t dfal_cpu_count(void);
 /* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
 DFAL_API void dfal_context_stop(dfal_context *context);
+/* The same because of a signal: a command that the job runs (run --trainer) is sent it too, and SIGTERM by the plain stop. */
+DFAL_API void dfal_context_stop_by(dfal_context *context, int signal);
 /* Tell whether finished work was kept by the last job that returned E_STOPPED. */
 DFAL_API bool dfal_context_kept_work(const dfal_context *context);
 

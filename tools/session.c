@@ -37,7 +37,7 @@ static void on_signal(int number)
     }
     signal_seen = number;
     if (signal_context != NULL)
-        dfal_context_stop(signal_context);
+        dfal_context_stop_by(signal_context, number);
 }
 
 int session_signal(void)

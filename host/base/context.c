@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -166,7 +167,12 @@ void dfal_context_destroy(dfal_context *context)
 
 void dfal_context_stop(dfal_context *context)
 {
-    atomic_store(&context->stop, 1);
+    atomic_store(&context->stop, SIGTERM);
+}
+
+void dfal_context_stop_by(dfal_context *context, int signal)
+{
+    atomic_store(&context->stop, signal > 0 ? signal : SIGTERM);
 }
 
 bool dfal_context_kept_work(const dfal_context *context)

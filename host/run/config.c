@@ -63,7 +63,7 @@ static dfal_status take_trainer(struct df_run_config *config, const char *comman
         DF_FAIL(DFAL_E_USAGE,
                 "the trainer's command '%.200s' is empty or not UTF-8, which config.yaml is written in",
                 command);
-    config->trainer_from_file = false;
+    config->trainer_line = 0;
     return DFAL_OK;
 }
 
@@ -92,12 +92,8 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     }
     if (options->config_path)
         DF_TRY(load_file(config, options->config_path));
-    config->trainer_from_file = config->trainer[0] != 0;
-    for (int32_t i = 0; i < options->set_count; i++) {
+    for (int32_t i = 0; i < options->set_count; i++)
         DF_TRY(df_run_config_set(config, options->set[i]));
-        if (!strncmp(options->set[i], "trainer=", strlen("trainer=")))
-            config->trainer_from_file = false;
-    }
     if (options->trainer)
         DF_TRY(take_trainer(config, options->trainer));
     DF_TRY(take_path(config->train, options->train_path));
@@ -210,6 +206,7 @@ static void put_value(struct df_text *out, const struct df_key *key, struct df_r
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
+    case DF_KEY_COMMAND:
     case DF_KEY_CHOICE:
         put_text(out, field);
         break;
@@ -268,7 +265,7 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
                 status = put_options(&out, &copy);
             continue;
         }
-        if ((key->kind == DF_KEY_PATH || key->kind == DF_KEY_TEXT) &&
+        if ((key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
             !*(const char *)df_key_field(key, &copy, 0)) {
             group[0] = 0; /* an absent path or command opens no group */
             continue;

@@ -25,7 +25,8 @@ struct df_run_config {
     int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
     char trainer[DF_CONFIG_TEXT]; /* somebody else's command that trains; "": dfal does */
-    bool trainer_from_file;       /* a file named it: it runs only where the caller allows commands */
+    int64_t
+        trainer_line; /* of the file that named it: it runs only where the caller allows commands; 0: no file */
     char optimizer[16];
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
@@ -39,9 +40,10 @@ enum df_key_kind {
     DF_KEY_COUNT_OR_ALL, /* int64_t, "all" is 0 */
     DF_KEY_U64,
     DF_KEY_REAL,
-    DF_KEY_TEXT,   /* char[DF_CONFIG_TEXT] */
-    DF_KEY_PATH,   /* the same */
-    DF_KEY_CHOICE, /* char[16], one of the words of `choices` */
+    DF_KEY_TEXT,    /* char[DF_CONFIG_TEXT] */
+    DF_KEY_PATH,    /* the same */
+    DF_KEY_COMMAND, /* the same, taken as it stands; trainer_line is set */
+    DF_KEY_CHOICE,  /* char[16], one of the words of `choices` */
     DF_KEY_STRATEGIES,
 };
 /* One key. A "*" in its path stands for a strategy's name; its offset is then inside df_strategy_config. */

@@ -35,7 +35,7 @@ const struct df_key df_run_keys[] = {
     {.path = "annotations", .kind = DF_KEY_I64, .offset = AT(annotations), .low = 1, .high = ROWS},
     {.path = "subsample", .kind = DF_KEY_COUNT_OR_ALL, .offset = AT(subsample), .low = 1, .high = ROWS},
     {.path = "trials", .kind = DF_KEY_I32, .offset = AT(trials), .low = 1, .high = 10000},
-    {.path = "trainer", .kind = DF_KEY_TEXT, .offset = AT(trainer)},
+    {.path = "trainer", .kind = DF_KEY_COMMAND, .offset = AT(trainer)},
     {.path = "training.restarts",
      .kind = DF_KEY_I32,
      .offset = AT(training.restarts),
@@ -91,6 +91,7 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
+    case DF_KEY_COMMAND:
         snprintf(text, size, "text (quoted where it looks like a number, yes, no or null)");
         break;
     case DF_KEY_CHOICE: {

@@ -151,7 +151,7 @@ static dfal_status store_path(const struct reader *reader, const yaml_event_t *e
     const char *value = (const char *)event->data.scalar.value;
     if (strcmp(key->path, "network") == 0 && df_model_check(value) != DFAL_OK)
         return complain(reader, event, "%s", dfal_last_error());
-    bool relative = reader->folder && value[0] != '/' && value[0] &&
+    bool relative = reader->folder && value[0] != '/' && value[0] && key->kind != DF_KEY_COMMAND &&
                     (key->kind == DF_KEY_PATH || (!df_model_exists(value) && strpbrk(value, "/.")));
     int length = relative ? snprintf(to, DF_CONFIG_TEXT, "%s/%s", reader->folder, value)
                           : snprintf(to, DF_CONFIG_TEXT, "%s", value);
@@ -213,8 +213,11 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
         return DFAL_OK;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
+    case DF_KEY_COMMAND:
         if ((plain && !is_text(value)) || !value[0])
             return ill_typed(reader, event, key, path);
+        if (key->kind == DF_KEY_COMMAND)
+            reader->config->trainer_line = reader->lines ? (int64_t)event->start_mark.line + 1 : 0;
         return store_path(reader, event, key, path, field);
     default:
         return ill_typed(reader, event, key, path);

@@ -111,7 +111,7 @@ static dfal_status check_memory(const struct df_experiment *e)
         DF_TRY(df_strategy_find(&strategy, config->strategy[s]));
         twins = twins || strategy->twins;
     }
-    int64_t rows = twins ? 2 * most : most;
+    int64_t rows = (config->trainer[0] ? 0 : most) + (twins ? most : 0);
     double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
     if (bytes > (double)e->context->memory)
         DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of --memory",
@@ -143,15 +143,17 @@ static dfal_status build_graph(struct df_experiment *e)
 static dfal_status check_trainer(const struct df_run_config *config, const struct dfal_run_options *options)
 {
     struct df_words words;
-    const char *source = options->config_path ? options->config_path : "the configuration";
     if (!config->trainer[0])
         return DFAL_OK;
-    if (config->trainer_from_file && !options->allow_command)
-        DF_FAIL(DFAL_E_CONFIG, "%s: trainer is '%.200s', expected --allow-command with it, or --trainer",
-                source, config->trainer);
-    DF_TRY(df_words_split(&words, config->trainer, config->trainer_from_file ? DFAL_E_CONFIG : DFAL_E_USAGE));
+    if (config->trainer_line && !options->allow_command)
+        DF_FAIL(DFAL_E_CONFIG, "%s:%lld: trainer is '%.200s', expected --allow-command with it, or --trainer",
+                options->config_path, (long long)config->trainer_line, config->trainer);
+    dfal_status status =
+        df_words_split(&words, config->trainer, config->trainer_line ? DFAL_E_CONFIG : DFAL_E_USAGE);
+    if (status != DFAL_OK && config->trainer_line)
+        df_fail_prefix(status, "%s:%lld: ", options->config_path, (long long)config->trainer_line);
     df_words_clear(&words);
-    return DFAL_OK;
+    return status;
 }
 
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,

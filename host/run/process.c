@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -43,7 +44,7 @@ static const char *read_word(char *out, const char *at)
     for (; *at && (quote || !is_blank(*at)); at++) {
         if (quote ? *at == quote : *at == '\'' || *at == '"') {
             quote = quote ? 0 : *at;
-        } else if (*at == '\\' && quote != '\'') {
+        } else if (*at == '\\' && (!quote || (quote == '"' && (at[1] == '"' || at[1] == '\\' || !at[1])))) {
             if (!*++at)
                 return NULL;
             *out++ = *at;
@@ -90,22 +91,108 @@ done:
 
 /* ---- processes --------------------------------------------------------------------------------------------- */
 
-/* Between fork and exec: nothing but calls that are safe after a fork of a process with threads. */
-static void become(char *const *words, int log_fd, int report_fd, pid_t parent)
+/* Between dfal and the command stands a watcher: a child of dfal that starts the command and waits for it. However dfal
+ * ends, its end of their line closes, and the watcher ends the command's whole group: a parent-death signal alone would
+ * reach only the command itself, which is often a script around the program that computes. Only the watcher, whose
+ * unreaped child keeps its number, sends signals to the group.
+ *
+ * From the fork on, nothing is called but what is safe after a fork of a process with threads. */
+enum { MOMENT_MS = 20, GRACE_MS = 20000 };
+
+/* What comes back over the line, once. */
+struct report {
+    int failed; /* value: 1 errno, it was not started; 0 the wait status */
+    int value;
+};
+
+static void tell(int line, int failed, int value)
+{
+    const struct report report = {failed, value};
+    (void)!write(line, &report, sizeof report);
+}
+
+static void become(char *const *words, int line, pid_t watcher)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGPIPE, SIGXFSZ};
     sigset_t none;
     sigemptyset(&none);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], SIG_DFL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    int null_fd = open("/dev/null", O_RDONLY);
-    if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent && null_fd >= 0 &&
-        dup2(null_fd, 0) >= 0 && dup2(log_fd, 1) >= 0 && dup2(log_fd, 2) >= 0)
+    if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == watcher) {
+        sigprocmask(SIG_SETMASK, &none, NULL);
         execvp(words[0], words);
-    const int error = errno;
-    (void)!write(report_fd, &error, sizeof error);
+    }
+    tell(line, 1, errno);
     _exit(127);
+}
+
+/* Of dfal's files the log stays, as both outputs, and the line: a lock or a pipe of a dead dfal is not to be held. */
+static int take_files(int line, int log_fd)
+{
+    line = fcntl(line, F_DUPFD_CLOEXEC, 3);
+    log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 3);
+    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (line < 0 || log_fd < 0 || null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
+        dup2(log_fd, 2) < 0)
+        return -1;
+    if (line > 3)
+        (void)close_range(3, (unsigned)line - 1, 0);
+    (void)close_range((unsigned)line + 1, ~0U, 0);
+    return line;
+}
+
+/* Seen dead but not yet reaped, its number, and so its group's, belongs to nobody else. */
+static bool has_ended(pid_t child)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
+}
+
+static void watch(char *const *words, int given_line, int log_fd)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    setpgid(0, 0); /* what ends dfal's group is not to end this */
+    const int line = take_files(given_line, log_fd);
+    const pid_t watcher = getpid(), child = line < 0 ? -1 : fork();
+    if (child == 0)
+        become(words, line, watcher);
+    if (child < 0) {
+        tell(line < 0 ? given_line : line, 1, errno);
+        _exit(127);
+    }
+    setpgid(child, child); /* whoever comes first */
+    dup2(0, 1);            /* the log belongs to the command */
+    dup2(0, 2);
+    struct pollfd poll_line = {.fd = line, .events = POLLIN};
+    int left = GRACE_MS / MOMENT_MS, status = 0;
+    bool stopped = false;
+    while (!has_ended(child)) {
+        unsigned char number;
+        if (poll(&poll_line, 1, MOMENT_MS) > 0) {
+            stopped = true;
+            if (read(line, &number, 1) == 1) {
+                kill(-child, number);
+            } else { /* dfal is dead */
+                kill(-child, SIGTERM);
+                poll_line.fd = -1;
+            }
+        }
+        if (poll_line.fd < 0 && --left == 0)
+            kill(-child, SIGKILL);
+    }
+    if (!stopped)
+        kill(-child, SIGKILL);
+    waitpid(child, &status, 0);
+    /* A script dies of a signal at once; what it has called may still be writing its checkpoint. */
+    while (stopped && kill(-child, 0) == 0 && left-- > 0)
+        poll(NULL, 0, MOMENT_MS);
+    if (stopped)
+        kill(-child, SIGKILL);
+    tell(line, 0, status);
+    _exit(0);
 }
 
 static dfal_status fail_start(const char *program, int error)
@@ -113,60 +200,46 @@ static dfal_status fail_start(const char *program, int error)
     DF_FAIL(DFAL_E_UNAVAILABLE, "%s cannot be started: %s", program, strerror(error));
 }
 
-static dfal_status start(pid_t *child, const struct df_words *words, int log_fd)
-{
-    int report[2], error = 0;
-    const pid_t parent = getpid();
-    if (pipe2(report, O_CLOEXEC))
-        return fail_start(words->word[0], errno);
-    *child = fork();
-    if (*child == 0)
-        become(words->word, log_fd, report[1], parent);
-    const int fork_error = errno;
-    close(report[1]);
-    if (*child < 0) {
-        close(report[0]);
-        return fail_start(words->word[0], fork_error);
-    }
-    setpgid(*child, *child); /* whoever comes first */
-    ssize_t got;
-    do
-        got = read(report[0], &error, sizeof error);
-    while (got < 0 && errno == EINTR);
-    close(report[0]);
-    if (got != (ssize_t)sizeof error)
-        return DFAL_OK;
-    while (waitpid(*child, NULL, 0) < 0 && errno == EINTR)
-        ;
-    return fail_start(words->word[0], error);
-}
-
 dfal_status df_process_run(struct df_process_end *end, const struct dfal_context *context,
                            const struct df_words *words, int log_fd)
 {
-    static const struct timespec moment = {.tv_nsec = 20000000};
-    siginfo_t info;
-    pid_t child;
-    int code = 0;
+    const char *program = words->word[0];
+    struct report report;
+    int line[2];
     *end = (struct df_process_end){.code = -1};
-    DF_TRY(start(&child, words, log_fd));
-    /* Seen dead but not yet reaped, its number, and so its group's, belongs to nobody else. */
-    for (;;) {
-        memset(&info, 0, sizeof info);
-        if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child)
-            break;
-        if (!end->stopped && atomic_load(&context->stop)) {
-            end->stopped = true;
-            kill(-child, SIGTERM);
-        }
-        nanosleep(&moment, NULL);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line))
+        return fail_start(program, errno);
+    const pid_t watcher = fork();
+    const int fork_error = errno;
+    if (watcher == 0) {
+        close(line[0]);
+        watch(words->word, line[1], log_fd);
     }
-    kill(-child, SIGKILL);
-    while (waitpid(child, &code, 0) < 0 && errno == EINTR)
+    close(line[1]);
+    if (watcher < 0) {
+        close(line[0]);
+        return fail_start(program, fork_error);
+    }
+    struct pollfd poll_line = {.fd = line[0], .events = POLLIN};
+    for (int told = 0; poll(&poll_line, 1, 5 * MOMENT_MS) <= 0;) {
+        const int stop = atomic_load(&context->stop);
+        const unsigned char number = (unsigned char)stop;
+        if (stop != told && send(line[0], &number, 1, MSG_NOSIGNAL) == 1)
+            end->stopped = true;
+        told = stop;
+    }
+    const ssize_t got = recv(line[0], &report, sizeof report, MSG_WAITALL);
+    close(line[0]);
+    while (waitpid(watcher, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (WIFEXITED(code))
-        end->code = WEXITSTATUS(code);
+    if (got != (ssize_t)sizeof report)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "%s: the process that watched over it was killed, and it with that",
+                program);
+    if (report.failed)
+        return fail_start(program, report.value);
+    if (WIFEXITED(report.value))
+        end->code = WEXITSTATUS(report.value);
     else
-        end->signal = WTERMSIG(code);
+        end->signal = WTERMSIG(report.value);
     return DFAL_OK;
 }

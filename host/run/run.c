@@ -59,6 +59,13 @@ static uint64_t round_seed(const struct branch *branch, int32_t round)
     return df_random_child(branch->seed, DF_STREAM_ROUND, (uint64_t)round);
 }
 
+/* Keep in mind that it was the device, not a trainer, that could not go on. */
+static dfal_status on_device(struct df_experiment *e, dfal_status status)
+{
+    e->device_failed = e->device_failed || status == DFAL_E_UNAVAILABLE;
+    return status;
+}
+
 /* ---- a round's steps ----------------------------------------------------------------------------------- */
 
 static dfal_status add_initial(struct branch *branch)
@@ -107,6 +114,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
         if (selection->twin && selection->status[i] == DFAL_SCORE_OK)
             DF_TRY_TO(done, status,
                       df_run_state_add_twin(&branch->state, selection->index[i], labels[i],
+                                            selection->adversarial_class[i],
                                             selection->twin + i * selection->size));
         else
             lost += selection->twin != NULL;
@@ -146,9 +154,9 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
             candidates[n++] = e->eligible[i];
     if (!n)
         goto done;
-    DF_TRY_TO(
-        done, status,
-        df_select(e->context, e->device, branch->network, e->train, candidates, n, &options, &selection));
+    DF_TRY_TO(done, status,
+              on_device(e, df_select(e->context, e->device, branch->network, e->train, candidates, n,
+                                     &options, &selection)));
     *count = selection.count;
     branch->select_seconds = selection.seconds;
     if (selection.nonfinite)
@@ -183,7 +191,8 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
         return DFAL_OK;
     }
     DF_TRY(df_network_copy(&branch->network, e->graph));
-    DF_TRY(df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
+    DF_TRY(on_device(
+        e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result)));
     result->seconds = df_clock() - begin;
     return DFAL_OK;
 }
@@ -253,7 +262,7 @@ static dfal_status finish_round(struct branch *branch, int32_t round)
     struct df_training_result trained = {0};
     struct dfal_eval_result eval = {0};
     DF_TRY(train(branch, round, &trained));
-    DF_TRY(df_evaluate(e->context, e->device, branch->network, e->test, &eval));
+    DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval)));
     double accuracy = eval.accuracy, loss = eval.loss;
     dfal_eval_result_clear(&eval);
     state->round = round;
@@ -293,7 +302,9 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
         .options = df_run_strategy_options(&e->config, strategy),
         .trial = trial,
         .seed = df_random_child(e->config.seed, DF_STREAM_TRIAL, (uint64_t)trial),
-        .state = {.round = -1, .size = df_shape_size(e->train->shape)},
+        .state = {.round = -1,
+                  .size = df_shape_size(e->train->shape),
+                  .twins_only = e->config.trainer[0] != 0},
     };
     DF_TRY(df_strategy_find(&branch->strategy, e->config.strategy[strategy]));
     DF_TRY(df_run_state_path(&branch->state_path, e->directory.path, branch->strategy->name, trial));
@@ -425,8 +436,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                       most * e.config.trials * e.config.strategy_count, 0);
     status = run_branches(&e, &progress);
     df_progress_end(&progress);
-    if (status == DFAL_E_UNAVAILABLE && context->kept_work &&
-        !e.config.trainer[0]) { /* a device that gave up */
+    if (status == DFAL_E_UNAVAILABLE && context->kept_work && e.device_failed) {
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
         status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept, run the same line again",

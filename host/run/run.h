@@ -19,6 +19,7 @@ struct df_experiment {
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
+    bool device_failed; /* what failed did so while the device computed */
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.
  * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;

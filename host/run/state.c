@@ -27,44 +27,76 @@ void df_run_state_clear(struct df_run_state *state)
     df_free(state->rows);
     df_free(state->x);
     df_free(state->twin_of);
-    *state = (struct df_run_state){.round = -1};
+    df_free(state->twin_class);
+    *state = (struct df_run_state){.round = -1, .twins_only = state->twins_only};
 }
 
-static dfal_status make_room(struct df_run_state *state, int64_t more)
+static int64_t enough(int64_t room, int64_t wanted)
 {
-    int64_t room = state->room ? state->room : 64;
-    while (room < state->count + more)
+    for (room = room ? room : 64; room < wanted;)
         room *= 2;
-    if (room == state->room)
+    return room;
+}
+
+static dfal_status make_room(struct df_run_state *state, int64_t more, bool twins)
+{
+    int64_t room = enough(state->room, state->count + more);
+    if (room > state->room) {
+        DF_TRY(df_resize(&state->rows, state->room, room, sizeof *state->rows));
+        DF_TRY(df_resize(&state->twin_of, state->room, room, sizeof *state->twin_of));
+        DF_TRY(df_resize(&state->twin_class, state->room, room, sizeof *state->twin_class));
+        state->room = room;
+    }
+    if (state->twins_only && !twins)
         return DFAL_OK;
-    DF_TRY(df_resize(&state->rows, state->room, room, sizeof *state->rows));
-    DF_TRY(df_resize(&state->x, state->room * state->size, room * state->size, sizeof *state->x));
-    DF_TRY(df_resize(&state->twin_of, state->room, room, sizeof *state->twin_of));
-    state->room = room;
+    int64_t x_count = state->twins_only ? state->twin_count : state->count;
+    int64_t x_room = enough(state->x_room, x_count + more);
+    if (x_room > state->x_room)
+        DF_TRY(df_resize(&state->x, state->x_room * state->size, x_room * state->size, sizeof *state->x));
+    state->x_room = x_room;
     return DFAL_OK;
+}
+
+const float *df_run_state_x(const struct df_run_state *state, int64_t row)
+{
+    if (!state->twins_only)
+        return state->x + row * state->size;
+    return state->rows[row].source == DF_ROW_TWIN ? state->x + state->rows[row].index * state->size : NULL;
+}
+
+static void append_rows(struct df_run_state *state, const int64_t *rows, const int32_t *labels, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        state->rows[state->count++] = (struct df_training_row){
+            .source = DF_ROW_POOL, .index = rows[i], .label = labels[i], .weight = 1};
 }
 
 dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
                                   const int32_t *labels, int64_t n)
 {
     void *raw = NULL;
-    DF_TRY(make_room(state, n));
+    DF_TRY(make_room(state, n, false));
+    if (state->twins_only) {
+        append_rows(state, rows, labels, n);
+        return DFAL_OK;
+    }
     DF_TRY(df_alloc(&raw, n, df_pool_row_bytes(pool)));
     dfal_status status = df_pool_gather(pool, raw, rows, n);
     if (status == DFAL_OK) {
         df_pool_decode(pool, state->x + state->count * state->size, raw, n);
-        for (int64_t i = 0; i < n; i++)
-            state->rows[state->count++] = (struct df_training_row){
-                .source = DF_ROW_POOL, .index = rows[i], .label = labels[i], .weight = 1};
+        append_rows(state, rows, labels, n);
     }
     df_free(raw);
     return status;
 }
 
-dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label, const float *x)
+dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label,
+                                  int32_t adversarial_class, const float *x)
 {
-    DF_TRY(make_room(state, 1));
-    memcpy(state->x + state->count * state->size, x, (size_t)state->size * sizeof *x);
+    DF_TRY(make_room(state, 1, true));
+    int64_t at = state->twins_only ? state->twin_count : state->count;
+    memcpy(state->x + at * state->size, x, (size_t)state->size * sizeof *x);
+    state->twin_class[state->twin_count] = adversarial_class;
     state->rows[state->count++] = (struct df_training_row){
         .source = DF_ROW_TWIN, .index = state->twin_count, .label = label, .weight = 1};
     state->twin_of[state->twin_count++] = row;
@@ -110,11 +142,11 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
         label[i] = state->rows[i].label;
         source[i] = (uint8_t)state->rows[i].source;
         if (state->rows[i].source == DF_ROW_TWIN)
-            memcpy(twin + size * t++, state->x + i * size, (size_t)size * sizeof *twin);
+            memcpy(twin + size * t++, df_run_state_x(state, i), (size_t)size * sizeof *twin);
     }
     if (parameters)
         copy_parameters((struct df_network *)network, flat, false);
-    struct df_column columns[8] = {
+    struct df_column columns[9] = {
         {.name = "/position", .type = DF_COLUMN_I64, .rank = 1, .dims = {POSITION_COUNT}, .data = at},
         {.name = "/best_so_far", .type = DF_COLUMN_F64, .rank = 1, .dims = {1}, .data = &best},
         {.name = "/index", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = index},
@@ -125,6 +157,11 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
     if (twins) {
         columns[count++] = (struct df_column){
             .name = "/twin_of", .type = DF_COLUMN_I64, .rank = 1, .dims = {twins}, .data = state->twin_of};
+        columns[count++] = (struct df_column){.name = "/twin_class",
+                                              .type = DF_COLUMN_I32,
+                                              .rank = 1,
+                                              .dims = {twins},
+                                              .data = state->twin_class};
         columns[count++] = (struct df_column){
             .name = "/twins", .type = DF_COLUMN_F32, .rank = 2, .dims = {twins, size}, .data = twin};
     }
@@ -195,7 +232,7 @@ static dfal_status put_rows(struct df_run_state *state, struct df_pool *pool, co
                             int64_t twins, const char *path)
 {
     const int64_t *index = columns[0].data, *twin_of = columns[3].data;
-    const int32_t *label = columns[1].data;
+    const int32_t *label = columns[1].data, *twin_class = columns[5].data;
     const uint8_t *source = columns[2].data;
     const float *twin = columns[4].data;
     int64_t n = columns[0].dims[0];
@@ -206,7 +243,8 @@ static dfal_status put_rows(struct df_run_state *state, struct df_pool *pool, co
             DF_FAIL(DFAL_E_DATA, "%s: row %lld (index %lld, label %d) does not fit the pool of %lld rows",
                     path, (long long)i, (long long)index[i], label[i], (long long)pool->count);
         if (is_twin) {
-            DF_TRY(df_run_state_add_twin(state, twin_of[index[i]], label[i], twin + index[i] * state->size));
+            DF_TRY(df_run_state_add_twin(state, twin_of[index[i]], label[i], twin_class[index[i]],
+                                         twin + index[i] * state->size));
             continue;
         }
         /* Runs of pool rows are read together. */
@@ -231,9 +269,10 @@ dfal_status df_run_state_load(struct df_run_state *state, struct df_network *net
         {.name = "/source", .type = DF_COLUMN_U8, .rank = 1},
         {.name = "/twin_of", .type = DF_COLUMN_I64, .rank = 1},
         {.name = "/twins", .type = DF_COLUMN_F32, .rank = 2},
+        {.name = "/twin_class", .type = DF_COLUMN_I32, .rank = 1},
         {.name = "/parameters", .type = DF_COLUMN_F32, .rank = 1},
     };
-    struct df_column *twins = &columns[3], *parameters = &columns[5];
+    struct df_column *twins = &columns[3], *parameters = &columns[6];
     dfal_status status;
     df_run_state_clear(state);
     DF_TRY_TO(done, status, read_position(at, &best, path));
@@ -242,7 +281,7 @@ dfal_status df_run_state_load(struct df_run_state *state, struct df_network *net
     if (at[TWINS]) {
         df_free(configuration);
         configuration = NULL;
-        DF_TRY_TO(done, status, df_table_read(path, FORMAT, &configuration, twins, 2));
+        DF_TRY_TO(done, status, df_table_read(path, FORMAT, &configuration, twins, 3));
     }
     if (at[PARAMETERS]) {
         df_free(configuration);
@@ -252,9 +291,9 @@ dfal_status df_run_state_load(struct df_run_state *state, struct df_network *net
     if (columns[0].dims[0] != at[ROWS] || columns[1].dims[0] != at[ROWS] || columns[2].dims[0] != at[ROWS] ||
         at[SIZE] != df_shape_size(pool->shape) ||
         (at[TWINS] && (columns[3].dims[0] != at[TWINS] || columns[4].dims[0] != at[TWINS] ||
-                       columns[4].dims[1] != at[SIZE])) ||
-        (at[PARAMETERS] &&
-         (parameters->dims[0] != at[PARAMETERS] || at[PARAMETERS] != df_network_parameter_count(network)))) {
+                       columns[4].dims[1] != at[SIZE] || columns[5].dims[0] != at[TWINS])) ||
+        (at[PARAMETERS] && (!network || parameters->dims[0] != at[PARAMETERS] ||
+                            at[PARAMETERS] != df_network_parameter_count(network)))) {
         status =
             df_fail(DFAL_E_DATA,
                     "%s: its columns do not fit the pool and the network, expected what run wrote", path);

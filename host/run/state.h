@@ -11,8 +11,10 @@ struct df_run_state {
     /* rows [count] with x [count, size]; room is allocated ahead */
     struct df_training_row *rows;
     float *x;
-    int64_t count, room, size;
-    int64_t *twin_of; /* [twin_count] row of the pool a twin came from; a twin's index is its number */
+    int64_t count, room, x_room, size;
+    bool twins_only;     /* x [twin_count, size] is that of the twins: a trainer reads the pool itself */
+    int64_t *twin_of;    /* [twin_count] row of the pool a twin came from; a twin's index is its number */
+    int32_t *twin_class; /* [twin_count] what the network took the twin for */
     int64_t twin_count;
     /* as of the last finished round */
     int32_t round; /* -1: none */
@@ -25,7 +27,10 @@ void df_run_state_clear(struct df_run_state *state);
 /* Append pool rows with their labels; x is read and decoded. */
 dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
                                   const int32_t *labels, int64_t n);
-dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label, const float *x);
+dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label,
+                                  int32_t adversarial_class, const float *x);
+/* Network input of a row; NULL: it is one of the pool's and only the twins' are kept. */
+const float *df_run_state_x(const struct df_run_state *state, int64_t row);
 
 /* Write state and the network's parameters atomically. A finished one leaves the parameters out, and so does one
  * without a network (NULL), which load then leaves alone. */

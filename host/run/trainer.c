@@ -70,6 +70,19 @@ void df_trainer_close(struct df_trainer *trainer)
 
 /* ---- what the command reads -------------------------------------------------------------------------------- */
 
+/* A class by its name, unless that is empty or means a class before it. */
+static void put_class(struct df_text *text, const struct df_pool *pool, int32_t label)
+{
+    const char *name = pool->classes ? pool->classes[label] : "";
+    bool plain = name[0] != 0;
+    for (int32_t i = 0; i < label && plain; i++)
+        plain = strcmp(pool->classes[i], name) != 0;
+    if (plain)
+        df_text_csv(text, name);
+    else
+        df_text_add(text, "%d", label);
+}
+
 /* `id,label` of the labelled rows of the pool in the order they were labelled; *key gets a digest of it all. */
 static dfal_status write_labels(const struct df_trainer *trainer, const struct df_run_state *state,
                                 const char *path, struct df_digest *digest)
@@ -87,10 +100,7 @@ static dfal_status write_labels(const struct df_trainer *trainer, const struct d
         df_free(id);
         id = NULL;
         df_text_add(&text, ",");
-        if (trainer->pool->classes)
-            df_text_csv(&text, trainer->pool->classes[row->label]);
-        else
-            df_text_add(&text, "%d", row->label);
+        put_class(&text, trainer->pool, row->label);
         df_text_add(&text, "\n");
     }
     DF_TRY_TO(done, status, text.status);
@@ -101,18 +111,39 @@ done:
     return status;
 }
 
+static void put_reals(struct df_text *text, const char *key, const double *values, int32_t count)
+{
+    df_text_add(text, "\"%s\":[", key);
+    for (int32_t i = 0; i < count; i++)
+        df_text_add(text, "%s%.17g", i ? "," : "", values[i]);
+    df_text_add(text, "],");
+}
+
+/* What turns the twins back into the pool's raw units. */
+static dfal_status describe_twins(char **out, const struct df_pool *pool)
+{
+    struct df_text text = {0};
+    df_text_add(&text, "{");
+    put_reals(&text, "offset", pool->offset, pool->affine_count);
+    df_text_add(&text, "\"pool_fingerprint\":\"%s\",", pool->fingerprint);
+    put_reals(&text, "scale", pool->scale, pool->affine_count);
+    df_text_add(&text, "\"version\":\"%s\"}", DFAL_VERSION);
+    return df_text_take(&text, out);
+}
+
 /* The table that `select --twins` writes, of all twins so far, with the oracle's labels. */
 static dfal_status write_twins(const struct df_trainer *trainer, const struct df_run_state *state,
                                const char *path)
 {
-    const int64_t n = state->twin_count, size = state->size;
+    const int64_t n = state->twin_count;
     const struct df_shape shape = trainer->pool->shape;
-    float *x = NULL;
+    int64_t *rank = NULL;
     int32_t *label = NULL;
     uint8_t *end = NULL;
-    char **ids = NULL;
+    char **ids = NULL, *configuration = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&x, n * size, sizeof *x));
+    DF_TRY_TO(done, status, describe_twins(&configuration, trainer->pool));
+    DF_TRY_TO(done, status, df_alloc(&rank, n, sizeof *rank));
     DF_TRY_TO(done, status, df_alloc(&label, n, sizeof *label));
     DF_TRY_TO(done, status, df_alloc(&end, n, 1)); /* OK: others get no twin */
     DF_TRY_TO(done, status, df_alloc(&ids, n, sizeof *ids));
@@ -121,7 +152,7 @@ static dfal_status write_twins(const struct df_trainer *trainer, const struct df
         if (row->source != DF_ROW_TWIN)
             continue;
         label[row->index] = row->label;
-        memcpy(x + row->index * size, state->x + i * size, (size_t)size * sizeof *x);
+        rank[row->index] = row->index + 1;
     }
     for (int64_t i = 0; i < n; i++)
         DF_TRY_TO(done, status, df_pool_id(trainer->pool, &ids[i], state->twin_of[i]));
@@ -130,18 +161,26 @@ static dfal_status write_twins(const struct df_trainer *trainer, const struct df
          .type = DF_COLUMN_F32,
          .rank = 4,
          .dims = {n, shape.c, shape.h, shape.w},
-         .data = x},
+         .data = state->x},
+        {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = rank},
+        {.name = "/adversarial_class",
+         .type = DF_COLUMN_I32,
+         .rank = 1,
+         .dims = {n},
+         .data = state->twin_class},
         {.name = "/label", .type = DF_COLUMN_I32, .rank = 1, .dims = {n}, .data = label},
         {.name = "/index", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = state->twin_of},
         {.name = "/status", .type = DF_COLUMN_U8, .rank = 1, .dims = {n}, .data = end},
         {.name = "/id", .type = DF_COLUMN_TEXT, .rank = 1, .dims = {n}, .data = ids},
     };
-    status = df_table_write(path, "dfal-twins", "", columns, sizeof columns / sizeof *columns, true);
+    status =
+        df_table_write(path, "dfal-twins", configuration, columns, sizeof columns / sizeof *columns, true);
 done:
     for (int64_t i = 0; ids && i < n; i++)
         df_free(ids[i]);
     df_free(ids);
-    df_free(x);
+    df_free(configuration);
+    df_free(rank);
     df_free(label);
     df_free(end);
     return status;
@@ -297,6 +336,11 @@ static bool is_done(const struct round_paths *paths, const char *key)
     return same;
 }
 
+static dfal_status remove_file(const char *path)
+{
+    return unlink(path) && errno != ENOENT ? df_fail_errno(errno, true, path, "removing") : DFAL_OK;
+}
+
 static dfal_status call(struct df_trainer *trainer, const struct round_paths *paths,
                         const struct df_words *words, int32_t round)
 {
@@ -306,10 +350,8 @@ static dfal_status call(struct df_trainer *trainer, const struct round_paths *pa
     int64_t log_begin;
     DF_TRY_TO(done, status, open_log(&fd, trainer, paths->log, words));
     log_begin = lseek(fd, 0, SEEK_END);
-    if ((unlink(paths->out) || unlink(paths->done)) && errno != ENOENT) {
-        status = df_fail_errno(errno, true, paths->out, "removing");
-        goto done;
-    }
+    DF_TRY_TO(done, status, remove_file(paths->done));
+    DF_TRY_TO(done, status, remove_file(paths->out));
     df_say(
         trainer->context, DFAL_INFO, "run.trainer",
         DF_FIELDS(DF_TEXT("command", trainer->command), DF_INT("round", round), DF_TEXT("log", paths->log)),
