@@ -26,6 +26,12 @@ static dfal_status create(const struct df_onnx *onnx, const Onnx__NodeProto *pro
     return DFAL_OK;
 }
 
+/* No tensor has more axes: here for those who read the code without its callers. */
+static int32_t rank_of(const struct df_onnx_tensor *tensor)
+{
+    return tensor->rank < DF_ONNX_RANK ? tensor->rank : DF_ONNX_RANK;
+}
+
 /* ---- Literals -------------------------------------------------------------------------------- */
 
 dfal_status df_onnx_literal(struct df_onnx *onnx, const Onnx__NodeProto *proto)
@@ -167,9 +173,11 @@ dfal_status df_onnx_slice(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     const struct df_onnx_tensor *data;
     struct df_onnx_value *y;
     int64_t starts[DF_ONNX_RANK * 2], ends[DF_ONNX_RANK * 2], axes[DF_ONNX_RANK * 2], steps[DF_ONNX_RANK * 2];
-    int64_t first[DF_ONNX_RANK] = {0}, step[DF_ONNX_RANK], dims[DF_ONNX_RANK], at[DF_ONNX_RANK] = {0};
+    int64_t first[DF_ONNX_RANK] = {0}, step[DF_ONNX_RANK] = {0}, dims[DF_ONNX_RANK] = {0},
+            at[DF_ONNX_RANK] = {0};
     int32_t count[4];
     DF_TRY(part_of(onnx, proto, &data));
+    const int32_t rank = rank_of(data);
     DF_TRY(df_onnx_ints(onnx, proto, "starts", 1, starts, &count[0]));
     DF_TRY(df_onnx_ints(onnx, proto, "ends", 2, ends, &count[1]));
     DF_TRY(df_onnx_ints(onnx, proto, "axes", 3, axes, &count[2]));
@@ -178,13 +186,13 @@ dfal_status df_onnx_slice(struct df_onnx *onnx, const Onnx__NodeProto *proto)
         (count[3] >= 0 && count[3] != count[0]))
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has %d starts, %d ends, %d axes and %d steps", count[0],
                      count[1], count[2], count[3]);
-    for (int32_t d = 0; d < data->rank; d++) {
+    for (int32_t d = 0; d < rank; d++) {
         dims[d] = data->dims[d];
         step[d] = 1;
     }
     for (int32_t i = 0; i < count[0]; i++) {
         int32_t axis;
-        DF_TRY(df_onnx_axis(onnx, proto, count[2] >= 0 ? axes[i] : i, data->rank, &axis));
+        DF_TRY(df_onnx_axis(onnx, proto, count[2] >= 0 ? axes[i] : i, rank, &axis));
         const int64_t n = data->dims[axis], by = count[3] >= 0 ? steps[i] : 1;
         if (by == 0 || by < -INT32_MAX || by > INT32_MAX)
             DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has a step of %lld", (long long)by);
@@ -200,14 +208,14 @@ dfal_status df_onnx_slice(struct df_onnx *onnx, const Onnx__NodeProto *proto)
         first[axis] = a;
         step[axis] = by;
     }
-    DF_TRY(create(onnx, proto, data->type, data->rank, dims, &y));
+    DF_TRY(create(onnx, proto, data->type, rank, dims, &y));
     const size_t bytes = df_onnx_type_size(data->type);
     for (int64_t i = 0; i < y->constant.count; i++) {
         int64_t from = 0;
-        for (int32_t d = 0; d < data->rank; d++)
+        for (int32_t d = 0; d < rank; d++)
             from = from * data->dims[d] + first[d] + at[d] * step[d];
         memcpy((uint8_t *)y->constant.own + (size_t)i * bytes, data->bytes + (size_t)from * bytes, bytes);
-        for (int32_t d = data->rank - 1; d >= 0 && ++at[d] == dims[d]; d--)
+        for (int32_t d = rank - 1; d >= 0 && ++at[d] == dims[d]; d--)
             at[d] = 0;
     }
     return DFAL_OK;
@@ -305,18 +313,19 @@ dfal_status df_onnx_fold_join(struct df_onnx *onnx, const Onnx__NodeProto *proto
 {
     const struct df_onnx_tensor *pair[2];
     struct df_onnx_value *y;
-    int64_t dims[DF_ONNX_RANK], stride[2][DF_ONNX_RANK] = {{0}}, at[DF_ONNX_RANK] = {0}, from[2] = {0};
+    int64_t dims[DF_ONNX_RANK] = {0}, stride[2][DF_ONNX_RANK] = {{0}}, at[DF_ONNX_RANK] = {0}, from[2] = {0};
     char text[2][128];
     for (size_t i = 0; i < 2; i++)
         DF_TRY(df_onnx_constant(onnx, proto, i, "operand", false, &pair[i]));
-    const int32_t rank = pair[0]->rank > pair[1]->rank ? pair[0]->rank : pair[1]->rank;
+    const int32_t ranks[2] = {rank_of(pair[0]), rank_of(pair[1])};
+    const int32_t rank = ranks[0] > ranks[1] ? ranks[0] : ranks[1];
     bool fits = true;
     for (int32_t d = 0; d < rank; d++)
         dims[d] = 1;
     for (int i = 0; i < 2; i++) {
         int64_t step = 1;
-        for (int32_t d = pair[i]->rank - 1; d >= 0; d--) {
-            const int32_t axis = d + rank - pair[i]->rank;
+        for (int32_t d = ranks[i] - 1; d >= 0; d--) {
+            const int32_t axis = d + rank - ranks[i];
             const int64_t extent = pair[i]->dims[d];
             fits = fits && (extent == dims[axis] || extent == 1 || dims[axis] == 1);
             dims[axis] = extent != 1 ? extent : dims[axis];

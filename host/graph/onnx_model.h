@@ -78,7 +78,8 @@ struct df_onnx {
 #define DF_ONNX_FAIL(onnx, proto, status, ...)                                                               \
     do {                                                                                                     \
         (void)df_fail((status), __VA_ARGS__);                                                                \
-        return df_onnx_blame((onnx), (proto), (status));                                                     \
+        (void)df_onnx_blame((onnx), (proto), (status));                                                      \
+        return (status);                                                                                     \
     } while (0)
 dfal_status df_onnx_blame(const struct df_onnx *onnx, const Onnx__NodeProto *proto, dfal_status status);
 

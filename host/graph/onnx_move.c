@@ -261,7 +261,7 @@ dfal_status df_onnx_permute(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     struct df_onnx_value *x, *y = df_onnx_out(onnx, proto, 0);
     int64_t given[DF_ONNX_RANK * 2];
-    int32_t count, rank, perm[DF_ONNX_RANK];
+    int32_t count, rank, perm[DF_ONNX_RANK] = {0};
     bool set[DF_ONNX_RANK];
     DF_TRY(first_input(onnx, proto, &x));
     DF_TRY(df_onnx_ints(onnx, proto, "perm", 0, given, &count));

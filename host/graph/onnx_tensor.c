@@ -206,6 +206,7 @@ static dfal_status resolve(char **out, const struct df_onnx *onnx, const char *n
             DFAL_E_DATA,
             "%s: the data of '%.80s' is said to be in '%.200s', expected a file in the model's own folder",
             onnx->path, name, location);
+    *out = NULL;
     if (!realpath(onnx->path, folder))
         return df_fail_errno(errno, false, onnx->path, "finding the model's folder");
     char *slash = strrchr(folder, '/');
@@ -290,8 +291,10 @@ static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tens
     if (length >= 0 && length != expected)
         DF_FAIL(DFAL_E_DATA, "%s: the external data of '%.80s' has %lld bytes, expected %lld", onnx->path,
                 name, (long long)length, (long long)expected);
-    char *path;
+    char *path = NULL;
     DF_TRY(resolve(&path, onnx, name, location));
+    if (!path)
+        return DFAL_E_INTERNAL;
     /* The file's size is looked at before memory is taken. */
     struct stat facts;
     dfal_status status = DFAL_OK;

@@ -173,8 +173,10 @@ dfal_status df_onnx_emit(struct df_onnx *onnx, const char *name, const char *suf
     char text[NAME_LENGTH + 40];
     free_name(onnx, name, suffix, text);
     dfal_status status = df_network_add(onnx->network, node, text, op, inputs, input_count);
-    if (status != DFAL_OK)
-        return df_fail_prefix(status, "%s: ", onnx->path);
+    if (status != DFAL_OK) {
+        (void)df_fail_prefix(status, "%s: ", onnx->path);
+        return status;
+    }
     *made = &onnx->network->nodes[*node];
     return DFAL_OK;
 }
