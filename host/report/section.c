@@ -153,7 +153,7 @@ void df_report_section(struct df_text *page, struct dfal_context *context, const
 {
     const struct df_run_config *config = &run->config;
     df_text_add(page, "<section aria-labelledby=\"s%d\">\n<h2 id=\"s%d\">", number, number);
-    df_text_html(page, base_name(config->network));
+    df_text_html(page, config->trainer[0] ? config->trainer : base_name(config->network));
     df_text_add(page, " on ");
     df_text_html(page, base_name(config->train));
     df_text_add(page, "</h2>\n");

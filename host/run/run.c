@@ -421,14 +421,15 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     DF_TRY_TO(done, status,
               df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
     df_log_tee(context, df_run_directory_event, &e.directory);
+    const char *network = e.config.trainer[0] ? e.config.trainer : e.config.network;
     df_say(context, DFAL_INFO, e.directory.resumed ? "run.resume" : "run.begin",
-           DF_FIELDS(DF_TEXT("network", e.config.network), DF_TEXT("train", e.config.train),
+           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("train", e.config.train),
                      DF_TEXT("test", e.config.test), DF_INT("annotations", e.config.annotations),
                      DF_INT("trials", e.config.trials), DF_TEXT("backend", e.device->info.backend),
                      DF_TEXT("isa", e.device->info.isa), DF_INT("threads", context->threads),
                      DF_TEXT("output", e.directory.path)),
            "%s: %s on %s, %lld annotations, %d strategies x %d trials, back end %s, into %s",
-           e.directory.resumed ? "continuing" : "experiment", e.config.network, e.config.train,
+           e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
            (long long)e.config.annotations, e.config.strategy_count, e.config.trials, e.device->info.backend,
            e.directory.path);
     int64_t most = e.config.annotations < e.eligible_count ? e.config.annotations : e.eligible_count;

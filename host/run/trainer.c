@@ -298,19 +298,22 @@ static dfal_status load(struct df_trainer *trainer, struct df_network **network,
 }
 
 static dfal_status load_result(struct df_trainer *trainer, struct df_network **network,
-                               const struct round_paths *paths)
+                               const struct round_paths *paths, int64_t log_begin)
 {
-    if (!df_file_exists(paths->out))
-        DF_FAIL(
-            DFAL_E_DATA,
-            "the trainer '%.200s' ended with exit code 0 and left no %s, expected a network there (log: %s)",
-            trainer->command, paths->out, paths->log);
-    dfal_status status = load(trainer, network, paths->out);
-    if (status == DFAL_OK || status == DFAL_E_MEMORY)
-        return status;
-    df_fail_prefix(status, "the trainer '%.200s' ended with exit code 0 and left no network that fits: ",
-                   trainer->command);
-    return status == DFAL_E_SHAPE ? status : DFAL_E_DATA;
+    char tail[2 * TAIL_BYTES], reason[DF_MESSAGE_SIZE];
+    dfal_status status = DFAL_E_DATA;
+    if (!df_file_exists(paths->out)) {
+        snprintf(reason, sizeof reason, "left no %s", paths->out);
+    } else {
+        status = load(trainer, network, paths->out);
+        if (status == DFAL_OK || status == DFAL_E_MEMORY)
+            return status;
+        df_message_get(reason);
+    }
+    read_tail(tail, paths->log, log_begin);
+    DF_FAIL(status == DFAL_E_SHAPE ? status : DFAL_E_DATA,
+            "the trainer '%.200s' ended with exit code 0, expected a network: %.400s; %s ends with: %s",
+            trainer->command, reason, paths->log, tail[0] ? tail : "nothing");
 }
 
 dfal_status df_trainer_network(struct df_trainer *trainer, struct df_network **network, int32_t round)
@@ -342,14 +345,13 @@ static dfal_status remove_file(const char *path)
 }
 
 static dfal_status call(struct df_trainer *trainer, const struct round_paths *paths,
-                        const struct df_words *words, int32_t round)
+                        const struct df_words *words, int32_t round, int64_t *log_begin)
 {
     struct df_process_end end;
     int fd = -1;
     dfal_status status;
-    int64_t log_begin;
     DF_TRY_TO(done, status, open_log(&fd, trainer, paths->log, words));
-    log_begin = lseek(fd, 0, SEEK_END);
+    *log_begin = lseek(fd, 0, SEEK_END);
     DF_TRY_TO(done, status, remove_file(paths->done));
     DF_TRY_TO(done, status, remove_file(paths->out));
     df_say(
@@ -359,7 +361,7 @@ static dfal_status call(struct df_trainer *trainer, const struct round_paths *pa
     status = df_process_run(&end, trainer->context, words, fd);
     if (status == DFAL_OK) {
         trainer->context->kept_work = true;
-        status = judge(trainer, &end, paths->log, log_begin);
+        status = judge(trainer, &end, paths->log, *log_begin);
     }
 done:
     if (fd >= 0)
@@ -374,6 +376,7 @@ dfal_status df_trainer_run(struct df_trainer *trainer, struct df_network **netwo
     struct df_words words = {0};
     struct df_digest digest;
     char key[DF_DIGEST_TEXT];
+    int64_t log_begin = 0;
     dfal_status status;
     *network = NULL;
     DF_TRY_TO(done, status, paths_make(&paths, trainer, round));
@@ -387,8 +390,8 @@ dfal_status df_trainer_run(struct df_trainer *trainer, struct df_network **netwo
     df_digest_end(&digest, key);
     if (is_done(&paths, key) && load(trainer, network, paths.out) == DFAL_OK)
         goto done;
-    DF_TRY_TO(done, status, call(trainer, &paths, &words, round));
-    DF_TRY_TO(done, status, load_result(trainer, network, &paths));
+    DF_TRY_TO(done, status, call(trainer, &paths, &words, round, &log_begin));
+    DF_TRY_TO(done, status, load_result(trainer, network, &paths, log_begin));
     status = df_file_write(paths.done, key, strlen(key));
 done:
     if (status != DFAL_OK) {
