@@ -5,14 +5,16 @@
  * cpu_layer.c    a layer: which engine runs which of its three ops, tail blocks
  * cpu_onednn.c   every call of oneDNN
  * cpu_lanes.c    own convolutions, one row (sample or cotangent) a vector lane
+ * cpu_planes.c   own convolutions over planes as they lie, pixels in vector lanes; cpu_strip.c: its inner loops
  * cpu_product.c  own matrix product
  * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
- * Lanes and product are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
+ * Lanes, strips and products are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 
 #include "backend/backend.h"
+#include "backend/cpu_planes.h"
 
 enum df_cpu_isa { DF_CPU_AVX2, DF_CPU_AVX512 };
 
@@ -50,6 +52,7 @@ struct df_cpu_kernels {
     void (*lanes_conv)(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
                        const float *bias, int64_t rows, float *scratch);
     void (*product)(const struct df_product *product);
+    void (*strip)(const struct df_strip *strip);
 };
 extern const struct df_cpu_kernels df_cpu_kernels_avx2, df_cpu_kernels_avx512;
 extern df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT]; /* NULL for LAYER ops */
@@ -59,6 +62,8 @@ extern df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT]; /* NULL for LAYER ops */
 void df_lanes_gradient(const struct df_lanes_conv *conv, float *dw, float *db, const float *x,
                        const float *dy, int64_t rows, float *scratch);
 int64_t df_lanes_gradient_scratch(const struct df_lanes_conv *conv);
+void df_cpu_strip_avx2(const struct df_strip *strip);
+void df_cpu_strip_avx512(const struct df_strip *strip);
 void df_cpu_product_avx2(const struct df_product *product);
 void df_cpu_product_avx512(const struct df_product *product);
 

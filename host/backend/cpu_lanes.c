@@ -18,6 +18,7 @@
 #define DF_CPU_KERNELS df_cpu_kernels_avx2
 #define DF_CPU_HALF    NULL
 #define DF_CPU_PRODUCT df_cpu_product_avx2
+#define DF_CPU_STRIP   df_cpu_strip_avx2
 #endif
 
 static void lanes_to_rows(float *out, const float *lanes, int64_t stride, int64_t size, int64_t count)
@@ -200,4 +201,5 @@ const struct df_cpu_kernels DF_CPU_KERNELS = {
     .lanes_scratch = lanes_scratch,
     .lanes_conv = lanes_conv,
     .product = DF_CPU_PRODUCT,
+    .strip = DF_CPU_STRIP,
 };

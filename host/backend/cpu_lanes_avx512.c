@@ -3,4 +3,5 @@
 #define DF_CPU_KERNELS df_cpu_kernels_avx512
 #define DF_CPU_HALF    (&df_cpu_kernels_avx2)
 #define DF_CPU_PRODUCT df_cpu_product_avx512
+#define DF_CPU_STRIP   df_cpu_strip_avx512
 #include "cpu_lanes.c"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
  *
- * Products run on dfal's own kernel, convolutions of few channels on rows in lanes, the others on oneDNN with
+ * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, the others on oneDNN with
  * block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do not depend on the machine
  * beyond its instruction set. */
 #include <string.h>
@@ -15,7 +15,10 @@ enum { WEIGHT_GRADIENT_ROWS = 8 };
 /* Floats of a library call's inputs and outputs, unless one row has more: 1 MiB. */
 enum { BLOCK_FLOATS = 1 << 18 };
 
-enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_ONEDNN };
+/* Pixels of a plane from which on rows in lanes are slower than pixels in lanes. */
+enum { LANES_PLANE = 4096 };
+
+enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_PLANES, ENGINE_ONEDNN };
 
 struct df_layer {
     struct df_layer_desc desc;
@@ -23,6 +26,7 @@ struct df_layer {
     const struct df_cpu_kernels *kernels;
     enum engine engine[3]; /* by df_onednn_kind */
     struct df_onednn_conv *conv[3];
+    struct df_planes *planes[2];
     struct df_lanes_conv lanes[3];
     float *weight[2]; /* own engines: forward, backward */
     float *bias;      /* padded to a panel */
@@ -35,21 +39,43 @@ static int64_t round_up(int64_t n, int64_t step)
     return (n + step - 1) / step * step;
 }
 
-/* Rows in lanes wins where oneDNN would fill much of its vectors with padding: it pads channels to a multiple of 16,
- * only a forward's few input channels not. */
+/* The share of oneDNN's vectors that is no padding: it pads channels to a multiple of 16, only a forward's few input
+ * channels not. */
+static double library_fill(const struct df_layer_desc *desc, enum df_onednn_kind kind)
+{
+    const double in_fill = (double)desc->in.c / (double)round_up(desc->in.c, 16);
+    const double out_fill = (double)desc->out.c / (double)round_up(desc->out.c, 16);
+    return kind == DF_ONEDNN_FORWARD && desc->in.c <= 4 ? out_fill : in_fill * out_fill;
+}
+
+/* Rows in lanes: small planes, which the library would pad. */
 static bool suits_lanes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
 {
     const struct df_window *w = &desc->window;
-    const double in_fill = (double)desc->in.c / (double)round_up(desc->in.c, 16);
-    const double out_fill = (double)desc->out.c / (double)round_up(desc->out.c, 16);
     if (desc->group > 1 || w->stride[0] != 1 || w->stride[1] != 1 || w->dilation[0] != 1 ||
         w->dilation[1] != 1)
         return false;
     if (w->kernel[1] != 3 && w->kernel[1] != 5 && w->kernel[1] != 7)
         return false;
-    if (kind == DF_ONEDNN_FORWARD && desc->in.c <= 4)
-        return out_fill < 0.66;
-    return in_fill * out_fill < 0.66;
+    if (kind != DF_ONEDNN_WEIGHT_GRADIENT && desc->in.h * desc->in.w > LANES_PLANE)
+        return false;
+    return library_fill(desc, kind) < 0.66;
+}
+
+/* Pixels in lanes, asked after suits_lanes: whatever else the library would pad, and groups it has no code for. */
+static bool suits_planes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
+{
+    const struct df_window *w = &desc->window;
+    if (kind == DF_ONEDNN_WEIGHT_GRADIENT || w->stride[0] > DF_PLANES_STRIDE ||
+        w->stride[1] > DF_PLANES_STRIDE)
+        return false;
+    if (desc->group > 1 && desc->group == desc->in.c)
+        return desc->in.c != desc->out.c;
+    if (desc->group > 1)
+        return desc->in.c / desc->group % 8 != 0 || desc->out.c / desc->group % 8 != 0;
+    if (w->kernel[0] == 1 && w->kernel[1] == 1)
+        return library_fill(desc, kind) < 0.8;
+    return library_fill(desc, kind) < (kind == DF_ONEDNN_FORWARD ? 0.5 : 0.66);
 }
 
 static dfal_status create_product(struct df_layer *layer)
@@ -131,6 +157,14 @@ static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *d
     return DFAL_OK;
 }
 
+static dfal_status create_planes(struct df_layer *layer, enum df_onednn_kind kind)
+{
+    layer->engine[kind] = ENGINE_PLANES;
+    DF_TRY(df_planes_create(&layer->planes[kind], &layer->desc, kind == DF_ONEDNN_BACKWARD, layer->kernels));
+    layer->scratch[kind] = df_planes_scratch(layer->planes[kind]);
+    return DFAL_OK;
+}
+
 static dfal_status check_desc(const struct df_layer_desc *desc)
 {
     if (desc->block_rows < 1)
@@ -167,6 +201,8 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
             continue;
         if (suits_lanes(desc, kind))
             DF_TRY_TO(done, status, create_lanes(layer, kind));
+        else if (suits_planes(desc, kind))
+            DF_TRY_TO(done, status, create_planes(layer, kind));
         else
             DF_TRY_TO(done, status, create_onednn(layer, device, kind));
     }
@@ -184,6 +220,8 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
         return;
     for (int kind = 0; kind < 3; kind++)
         df_onednn_conv_destroy(layer->conv[kind]);
+    df_planes_destroy(layer->planes[0]);
+    df_planes_destroy(layer->planes[1]);
     df_free(layer->weight[0]);
     df_free(layer->weight[1]);
     df_free(layer->bias);
@@ -240,6 +278,9 @@ dfal_status df_cpu_layer_bind(struct df_device *device, struct df_layer *layer, 
         memcpy(layer->weight[0], weight, (size_t)layer->weight_count * sizeof(float));
     if (layer->engine[DF_ONEDNN_BACKWARD] == ENGINE_LANES)
         turn_weight(layer->weight[1], weight, &layer->desc);
+    for (int kind = 0; kind < 2; kind++)
+        if (layer->planes[kind] != NULL)
+            df_planes_bind(layer->planes[kind], weight, bias);
     for (int kind = 0; kind < 2; kind++)
         if (layer->conv[kind] != NULL)
             DF_TRY(df_onednn_conv_bind(layer->conv[kind], weight, bias));
@@ -425,6 +466,9 @@ dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum d
             df_lanes_gradient(&layer->lanes[kind], out[0], out[1], in[0], in[1], rows, memory->scratch);
         else
             run_lanes(layer, kind, memory, out[0], in[0], rows);
+        return DFAL_OK;
+    case ENGINE_PLANES:
+        df_planes_run(layer->planes[kind], out[0], in[0], rows, memory->scratch);
         return DFAL_OK;
     case ENGINE_ONEDNN:
         if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
