@@ -171,6 +171,7 @@ struct dfal_image_options {
     double mean[3], std[3];        /* the network sees (value / 255 - mean) / std */
     int32_t mean_count, std_count; /* 0: none; 1: the same for all channels; or one a channel */
     bool folders_are_classes;      /* the first folder of a path is its class, in bytewise order */
+    const char *class_names;       /* NULL: none; a file with a class name a line, in the network's order */
     const char *on_error;          /* "stop" | "skip": a skipped file stands in POOL.bad.csv */
 };
 struct dfal_image_result {

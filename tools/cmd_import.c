@@ -96,6 +96,8 @@ static const struct option options[] = {
     OPT(S, "std", 0, VALUE_TEXT, std, "R,G,B", "images: see --mean (default 1)", 0, 0),
     OPT(S, "folders-are-classes", 0, VALUE_FLAG, images.folders_are_classes, NULL,
         "images: the first folder of a path is the class", 0, 0),
+    OPT(S, "class-names", 0, VALUE_TEXT, images.class_names, "FILE",
+        "images: the pool's class names, one a line, in the network's order", 0, 0),
     OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, "stop|skip",
         "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", 0, 0),
     OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",

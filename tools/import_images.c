@@ -17,6 +17,7 @@ const char *import_images_option(const struct import_args *args)
            : images->interpolation != plain.interpolation             ? "interpolation"
            : images->channels != plain.channels                       ? "channels"
            : images->folders_are_classes != plain.folders_are_classes ? "folders-are-classes"
+           : images->class_names != plain.class_names                 ? "class-names"
            : images->on_error != plain.on_error                       ? "on-error"
            : args->mean != NULL                                       ? "mean"
            : args->std != NULL                                        ? "std"

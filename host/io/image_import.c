@@ -230,9 +230,10 @@ static dfal_status find_shape(struct job *job)
 static dfal_status make_identity(struct job *job)
 {
     const struct dfal_image_options *o = job->options;
-    char digest[DF_DIGEST_TEXT], libraries[DF_IMAGE_LIBRARIES];
+    char digest[DF_DIGEST_TEXT], classes[DF_DIGEST_TEXT], libraries[DF_IMAGE_LIBRARIES];
     struct df_text text = {0};
     df_image_list_digest(&job->list, digest);
+    df_image_list_classes_digest(&job->list, classes);
     df_image_libraries(libraries);
     df_text_add(&text, "pictures: %lld\nresize: %d\ncrop: %d\ninterpolation: %s\nchannels: %d\n",
                 (long long)job->list.count, o->resize, o->crop, o->interpolation, o->channels);
@@ -244,8 +245,9 @@ static dfal_status make_identity(struct job *job)
         df_text_add(&text, "\n");
     }
     df_text_add(&text,
-                "folders_are_classes: %s\nlist_sha256: %s\nsize: %lld x %lld\nversion: %s\nlibraries: %s\n",
-                o->folders_are_classes ? "yes" : "no", digest, (long long)job->shape.w,
+                "folders_are_classes: %s\nclasses_sha256: %s\nlist_sha256: %s\nsize: %lld x %lld\nversion: "
+                "%s\nlibraries: %s\n",
+                o->folders_are_classes ? "yes" : "no", classes, digest, (long long)job->shape.w,
                 (long long)job->shape.h, DFAL_VERSION, libraries);
     return df_text_take(&text, &job->identity);
 }
@@ -276,7 +278,7 @@ static void say_begin(const struct job *job, const char *out_path, const char *s
         df_say(job->context, DFAL_WARNING, "import.loops", DF_FIELDS(DF_INT("links", list->loops)),
                "%s: %lld links lead back to a folder above them and were not followed", source,
                (long long)list->loops);
-    if (list->class_count > 0 && list->unlabelled > 0)
+    if (list->labelled && list->unlabelled > 0)
         df_say(job->context, DFAL_WARNING, "import.unlabelled",
                DF_FIELDS(DF_INT("pictures", list->unlabelled)), "%s: %lld pictures have no label", source,
                (long long)list->unlabelled);
@@ -401,7 +403,7 @@ static dfal_status write_pool(struct job *job, const char *out_path)
         .scale = scaled ? scale : NULL,
         .offset = scaled ? offset : NULL,
         .affine_count = scaled ? o->channels : 1,
-        .has_labels = job->list.class_count > 0,
+        .has_labels = job->list.labelled,
         .ids = ids,
         .classes = (const char *const *)job->list.classes,
     };
@@ -450,6 +452,8 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
     df_file_sweep(out_path);
     DF_TRY_TO(done, status, df_image_list_read(&job.list, source, options->folders_are_classes));
+    if (options->class_names)
+        DF_TRY_TO(done, status, df_image_list_name(&job.list, options->class_names));
     say_begin(&job, out_path, source);
     DF_TRY_TO(done, status, make_team(&job));
     DF_TRY_TO(done, status, find_shape(&job));

@@ -228,6 +228,7 @@ dfal_status df_image_list_label(struct df_image_list *list, const char *const *w
         DF_TRY(name_classes(list, words));
     for (int64_t i = 0; i < list->count; i++)
         list->unlabelled += list->entries[i].label < 0;
+    list->labelled = list->unlabelled < list->count;
     if (list->class_count == 1 || list->class_count > CLASSES_MOST)
         DF_FAIL(DFAL_E_DATA, "%s has %s, expected 2 to %d or no labels", source,
                 list->class_count == 1 ? "one class" : "too many classes", CLASSES_MOST);

@@ -16,7 +16,8 @@ struct df_image_list {
     struct df_image_entry *entries;
     int64_t count, room;
     char **classes;      /* [class_count] or NULL: numbers */
-    int32_t class_count; /* 0: no labels */
+    int32_t class_count; /* 0: unknown */
+    bool labelled;       /* at least one entry has a label */
     int64_t other_files, hidden, loops, unlabelled;
 };
 
@@ -31,6 +32,12 @@ void df_image_list_clear(struct df_image_list *list);
 dfal_status df_image_list_path(char **path, const struct df_image_list *list, int64_t row);
 /* sha256 of all ids and paths: what the pixels of a pool depend on. */
 void df_image_list_digest(const struct df_image_list *list, char digest[65]);
+
+/* image_names.c: let the classes be those of a file of names, one a line, in its order; labels are translated.
+ * Errors   E_NOINPUT; E_DATA an entry of another class, a doubled or missing name (line named) */
+dfal_status df_image_list_name(struct df_image_list *list, const char *path);
+/* sha256 of class names and labels. */
+void df_image_list_classes_digest(const struct df_image_list *list, char text[65]);
 
 /* image_csv.c: fill entries and classes from a list. */
 dfal_status df_image_list_parse(struct df_image_list *list, const char *path, bool *labelled);

@@ -91,6 +91,28 @@ def folders(dfal):
     dfal.run("-q", "import", "images", "in", "-o", "pool.h5", *RESIZE, "--force")
 
 
+def names(dfal):
+    """--class-names gives an unlabelled pool its classes, and a labelled one their order."""
+    folder(dfal)
+    line = ("import", "images", "in", "-o", "pool.h5", "--crop", "16", "--force", "--class-names", "names.txt")
+    write(dfal, "names.txt", b"class2\r\nclass0\r\nclass1\r\nnone of them\r\n")
+    dfal.run("-q", *line)
+    with h5py.File(dfal.at("pool.h5")) as file:
+        check(texts(file["classes"]) == ["class2", "class0", "class1", "none of them"], "classes of an unlabelled pool")
+        check(int(file.attrs["class_count"]) == 4 and "labels" not in file, "an unlabelled pool got labels")
+    write(dfal, "labels.csv", b"id,label\nclass0/000.png,none of them\n")
+    check(dfal.json("info", "pool.h5", "--labels", "labels.csv")["labelled"] == 1, "a label by name")
+    dfal.run("-q", *line, "--folders-are-classes")
+    with h5py.File(dfal.at("pool.h5")) as file:
+        check(file["labels"][()].tolist() == [(int(key[5]) + 1) % 3 for key in texts(file["ids"])], "labels")
+    for content, says in ((b"class0\nclass1\n", "class2"), (b"a\n\nb\n", "names.txt:2"), (b"a\nb\na\n", "names.txt:3"),
+                          (b"one\n", "at least two"), (b"", "at least two"), (b"a\0b\n", "zero byte")):
+        write(dfal, "names.txt", content)
+        dfal.refuses(65, *line, "--folders-are-classes", says=says)
+    dfal.refuses(66, *line[:-1], "missing.txt", says="missing.txt")
+    dfal.refuses(64, "import", "npy", "x.npy", "-o", "y.h5", "--class-names", "names.txt", says="class-names")
+
+
 def lists(dfal):
     made = folder(dfal)
     keys = sorted(made)
@@ -314,4 +336,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, lists, broken, sizes, giant, links, kills, stops, full_disk)})
+main({f.__name__: f for f in (folders, names, lists, broken, sizes, giant, links, kills, stops, full_disk)})
