@@ -82,6 +82,65 @@ DF_FN void df_maxpool_halve(df_real *y, int32_t *arg, const df_real *x, int64_t 
     }
 }
 
+/* One window, whatever lies outside: y[0], arg[0]. */
+DF_FN void df_maxpool_window(const struct df_io *io, df_real *y, int32_t *arg, const df_real *x, int32_t oh,
+                             int32_t ow)
+{
+    const struct df_window *win = &io->p.pool.window;
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    int32_t at = -1;
+    df_real best = 0;
+    for (int32_t kh = 0; kh < win->kernel[0]; kh++) {
+        const int32_t h = oh * win->stride[0] - win->pad[0] + kh * win->dilation[0];
+        if (h < 0 || h >= in_h)
+            continue;
+        for (int32_t kw = 0; kw < win->kernel[1]; kw++) {
+            const int32_t w = ow * win->stride[1] - win->pad[1] + kw * win->dilation[1];
+            if (w < 0 || w >= in_w)
+                continue;
+            if (at < 0 || df_max_takes(x[h * in_w + w], best)) {
+                at = h * in_w + w;
+                best = x[at];
+            }
+        }
+    }
+    *y = best;
+    *arg = at;
+}
+
+/* count windows of 3x3 side by side that lie wholly inside; x is the first one's corner, at index `first`. step is a
+ * constant where it is called: then this becomes vectors. */
+DF_FN void df_maxpool_threes(df_real *y, int32_t *arg, const df_real *x, int32_t in_w, int32_t first,
+                             int32_t count, const int32_t step)
+{
+    for (int32_t j = 0; j < count; j++) {
+        df_real best = x[j * step];
+        int32_t at = 0;
+        for (int32_t k = 1; k < 9; k++) {
+            const df_real v = x[k / 3 * in_w + j * step + k % 3];
+            const int32_t here = k / 3 * in_w + k % 3;
+            at = df_max_takes(v, best) ? here : at;
+            best = df_max_takes(v, best) ? v : best;
+        }
+        y[j] = best;
+        arg[j] = first + j * step + at;
+    }
+}
+
+/* Output columns [begin, end) of row oh whose 3x3 windows have code and lie wholly inside. */
+DF_FN void df_maxpool_inside(const struct df_io *io, int32_t oh, int32_t *begin, int32_t *end)
+{
+    const struct df_window *win = &io->p.pool.window;
+    const int32_t stride = win->stride[1], h = oh * win->stride[0] - win->pad[0];
+    const int32_t room = io->p.pool.in_w - 3 + win->pad[1];
+    *begin = (win->pad[1] + stride - 1) / stride;
+    *end = room < 0 ? 0 : room / stride + 1;
+    *end = *end < io->p.pool.out_w ? *end : io->p.pool.out_w;
+    if (win->kernel[0] != 3 || win->kernel[1] != 3 || win->dilation[0] != 1 || win->dilation[1] != 1 ||
+        stride > 2 || h < 0 || h + 3 > io->p.pool.in_h || *end < *begin)
+        *begin = *end = 0;
+}
+
 /* maxpool_fwd   y [rows, C, OH, OW], arg I32 like y: index in the input plane; x [rows, C, H, W]
  * A window that lies wholly in the padding gives y = 0 and arg = -1. */
 DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
@@ -96,27 +155,22 @@ DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
         df_maxpool_halve(y, arg, x, in_w, out_h, out_w);
         return;
     }
-    for (int32_t oh = 0; oh < out_h; oh++)
-        for (int32_t ow = 0; ow < out_w; ow++) {
-            int32_t at = -1;
-            df_real best = 0;
-            for (int32_t kh = 0; kh < win->kernel[0]; kh++) {
-                const int32_t h = oh * win->stride[0] - win->pad[0] + kh * win->dilation[0];
-                if (h < 0 || h >= in_h)
-                    continue;
-                for (int32_t kw = 0; kw < win->kernel[1]; kw++) {
-                    const int32_t w = ow * win->stride[1] - win->pad[1] + kw * win->dilation[1];
-                    if (w < 0 || w >= in_w)
-                        continue;
-                    if (at < 0 || df_max_takes(x[h * in_w + w], best)) {
-                        at = h * in_w + w;
-                        best = x[at];
-                    }
-                }
-            }
-            y[oh * out_w + ow] = best;
-            arg[oh * out_w + ow] = at;
+    for (int32_t oh = 0; oh < out_h; oh++, y += out_w, arg += out_w) {
+        int32_t begin, end;
+        df_maxpool_inside(io, oh, &begin, &end);
+        for (int32_t ow = 0; ow < begin; ow++)
+            df_maxpool_window(io, y + ow, arg + ow, x, oh, ow);
+        if (begin < end) {
+            const int32_t first =
+                (oh * win->stride[0] - win->pad[0]) * in_w + begin * win->stride[1] - win->pad[1];
+            if (win->stride[1] == 1)
+                df_maxpool_threes(y + begin, arg + begin, x + first, in_w, first, end - begin, 1);
+            else
+                df_maxpool_threes(y + begin, arg + begin, x + first, in_w, first, end - begin, 2);
         }
+        for (int32_t ow = end; ow < out_w; ow++)
+            df_maxpool_window(io, y + ow, arg + ow, x, oh, ow);
+    }
 }
 
 /* maxpool_bwd   dx [rows, C, H, W] = 0, then dx[arg] += dy in ascending output index
@@ -168,6 +222,36 @@ DF_FN struct df_mean_window df_mean_window_at(const struct df_io *io, int32_t oh
     return m;
 }
 
+/* The mean of 2x2 windows without bounds: the same sums in the same order. */
+DF_FN void df_avgpool_halve(df_real *y, const df_real *x, int64_t in_w, int64_t out_h, int64_t out_w)
+{
+    for (int64_t oh = 0; oh < out_h; oh++) {
+        const df_real *top = x + 2 * oh * in_w, *low = top + in_w;
+        for (int64_t ow = 0; ow < out_w; ow++) {
+            df_real sum = 0;
+            sum += top[2 * ow];
+            sum += top[2 * ow + 1];
+            sum += low[2 * ow];
+            sum += low[2 * ow + 1];
+            y[oh * out_w + ow] = sum / 4;
+        }
+    }
+}
+
+DF_FN void df_avgpool_double(df_real *dx, const df_real *dy, int64_t in_w, int64_t out_h, int64_t out_w)
+{
+    for (int64_t oh = 0; oh < out_h; oh++) {
+        df_real *top = dx + 2 * oh * in_w, *low = top + in_w;
+        for (int64_t ow = 0; ow < out_w; ow++) {
+            const df_real share = dy[oh * out_w + ow] / 4 + 0; /* + 0: as added to a zero */
+            top[2 * ow] = share;
+            top[2 * ow + 1] = share;
+            low[2 * ow] = share;
+            low[2 * ow + 1] = share;
+        }
+    }
+}
+
 /* avgpool_fwd   y [rows, C, OH, OW] = sum of the window / count; x [rows, C, H, W]
  * count: positions inside the input, with p.pool.count_pad inside the padded input. Dilation is 1.
  * A window that lies wholly in the padding gives 0. */
@@ -177,6 +261,10 @@ DF_FN void df_avgpool_fwd_at(const struct df_io *io, int64_t i)
     const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
     df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
     const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
+    if (df_pool_is_halving(io)) {
+        df_avgpool_halve(y, x, in_w, out_h, out_w);
+        return;
+    }
     for (int32_t oh = 0; oh < out_h; oh++)
         for (int32_t ow = 0; ow < out_w; ow++) {
             const struct df_mean_window m = df_mean_window_at(io, oh, ow);
@@ -197,6 +285,10 @@ DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
     const df_real *dy = (const df_real *)io->in[0] + i * out_h * out_w;
     for (int64_t j = 0; j < (int64_t)in_h * in_w; j++)
         dx[j] = 0;
+    if (df_pool_is_halving(io)) {
+        df_avgpool_double(dx, dy, in_w, out_h, out_w);
+        return;
+    }
     for (int32_t oh = 0; oh < out_h; oh++)
         for (int32_t ow = 0; ow < out_w; ow++) {
             const struct df_mean_window m = df_mean_window_at(io, oh, ow);
