@@ -70,6 +70,7 @@ struct df_onnx {
     struct df_onnx_value *input, *output;
     int32_t *order, order_count; /* needed nodes of the file, each behind what it reads */
     struct df_network *network;
+    int32_t doubled; /* the next number for a name that many nodes have */
     int64_t *
         room; /* bytes that constants computed from constants may still take: a small file may not ask for much */
 };

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "graph/onnx_model.h"
 
-enum { NAME_LENGTH = 120, MOST_FACTORS = 3 * DF_ONNX_RANK };
+enum { NAME_LENGTH = 120, FEW_DOUBLES = 16, MOST_FACTORS = 3 * DF_ONNX_RANK };
 
 struct df_shape df_onnx_shape(const struct df_onnx *onnx, int32_t node)
 {
@@ -156,15 +156,20 @@ static bool is_free(const struct df_onnx *onnx, const char *name)
     return &onnx->input->name[0] != name && df_network_find(onnx->network, text) == -2;
 }
 
-/* The same for names that differ in what cannot be kept: the next free number is put behind. */
-static void free_name(const struct df_onnx *onnx, const char *name, const char *suffix,
-                      char out[NAME_LENGTH + 40])
+/* The same for names that differ in what cannot be kept: the next free number is put behind. Where many names are
+ * doubled the numbers are counted over all of them: trying each from 2 on would take hours for a hostile file. */
+static void free_name(struct df_onnx *onnx, const char *name, const char *suffix, char out[NAME_LENGTH + 40])
 {
     clean_name(name, out);
     strncat(out, suffix, 20);
     const size_t length = strlen(out);
-    for (int32_t k = 2; df_network_find(onnx->network, out) != -2; k++)
+    for (int32_t k = 2; df_network_find(onnx->network, out) != -2; k++) {
+        if (k >= FEW_DOUBLES && k < onnx->doubled)
+            k = onnx->doubled;
         snprintf(out + length, 16, "_%d", k);
+        if (k >= FEW_DOUBLES)
+            onnx->doubled = k + 1;
+    }
 }
 
 dfal_status df_onnx_emit(struct df_onnx *onnx, const char *name, const char *suffix, enum df_node_op op,
