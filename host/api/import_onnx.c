@@ -37,6 +37,7 @@ dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const 
     context->kept_work = false;
     DF_TRY(df_file_check_target(out_path, context->options.force));
     DF_TRY_TO(done, status, df_onnx_load(&network, &facts, model_path));
+    DF_TRY_TO(done, status, df_context_check_stop(context));
     DF_TRY_TO(done, status, describe(&configuration, &facts, model_path));
     const struct df_provenance provenance = {
         .command_line = context->options.command_line ? context->options.command_line : "",

@@ -37,7 +37,7 @@ struct job {
     int32_t thread_count;
     struct block blocks[2], *filling, *writing;
     struct df_progress progress;
-    char *identity;
+    char *identity, *bad_path;
     int64_t good, bad;
     struct df_text bad_table;
 };
@@ -346,14 +346,23 @@ static dfal_status gather_ids(const struct job *job, const char **ids)
     return DFAL_OK;
 }
 
+/* POOL.bad.csv for POOL.h5. One that is there is somebody's, unless this import's own parts are. */
+static dfal_status claim_bad_table(struct job *job, const char *out_path)
+{
+    const size_t length = strlen(out_path);
+    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0;
+    DF_TRY(df_format(&job->bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
+    return job->skip && job->parts.finished_pictures == 0
+               ? df_file_check_target(job->bad_path, job->context->options.force)
+               : DFAL_OK;
+}
+
 /* The table of skipped files stands before the pool does, so that no finished pool lacks it. */
 static dfal_status finish(struct job *job, struct df_pool_writer *writer, const char *out_path)
 {
-    char *bad_path = NULL, *table = NULL, message[DF_MESSAGE_SIZE];
-    const size_t length = strlen(out_path);
-    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0;
+    char *table = NULL, message[DF_MESSAGE_SIZE];
+    const char *bad_path = job->bad_path;
     dfal_status status;
-    DF_TRY_TO(done, status, df_format(&bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
     const int64_t size = job->bad_table.size;
     DF_TRY_TO(done, status, df_text_take(&job->bad_table, &table));
     if (job->skip)
@@ -364,7 +373,7 @@ static dfal_status finish(struct job *job, struct df_pool_writer *writer, const 
         df_message_get(message);
         (void)unlink(bad_path);
         df_message_set(message);
-    } else if (status == DFAL_OK && !job->skip) {
+    } else if (status == DFAL_OK && !job->skip && job->context->options.force) {
         (void)unlink(bad_path); /* of the pool that this one replaces */
     }
     if (status == DFAL_OK && job->bad > 0)
@@ -373,7 +382,6 @@ static dfal_status finish(struct job *job, struct df_pool_writer *writer, const 
                "%lld files were skipped; %s says why", (long long)job->bad, bad_path);
 done:
     df_pool_abandon(writer);
-    df_free(bad_path);
     df_free(table);
     return status;
 }
@@ -433,6 +441,7 @@ static void job_clear(struct job *job)
     }
     df_text_clear(&job->bad_table);
     df_free(job->identity);
+    df_free(job->bad_path);
     df_image_list_clear(&job->list);
 }
 
@@ -461,6 +470,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status,
               df_image_parts_open(&job.parts, out_path, job.identity, job.list.count, job.shape,
                                   context->options.allow_mixed, context->options.force));
+    DF_TRY_TO(done, status, claim_bad_table(&job, out_path));
     DF_TRY_TO(done, status, decode_missing(&job));
     DF_TRY_TO(done, status, write_pool(&job, out_path));
     *result = (struct dfal_image_result){

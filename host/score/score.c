@@ -137,7 +137,7 @@ static void say_begin(const struct job *job, const char *out_path, const char *n
                      DF_TEXT("isa", head->isa), DF_TEXT("precision", head->precision), DF_INT("batch", batch),
                      DF_INT("memory", memory), DF_TEXT("output", out_path)),
            "network %s, pool %s (%" PRId64
-           " samples, %d classes), preset %s, back end %s, engine %s, ISA %s, "
+           " samples), %d classes, preset %s, back end %s, engine %s, ISA %s, "
            "precision %s, batch %" PRId64 ", memory %.1f MiB, output %s",
            network, pool_path, head->range_end - head->range_begin, job->network->class_count,
            job->deepfool.preset, head->backend, head->engine, head->isa, head->precision, batch,

@@ -113,6 +113,25 @@ def names(dfal):
     dfal.refuses(64, "import", "npy", "x.npy", "-o", "y.h5", "--class-names", "names.txt", says="class-names")
 
 
+def bad_tables(dfal):
+    """A POOL.bad.csv that the import did not write stays."""
+    folder(dfal)
+    for more in ((), ("--on-error", "skip")):
+        write(dfal, "pool.bad.csv", b"my own table\n")
+        line = ("-q", "import", "images", "in", "-o", "pool.h5", "--crop", "16", *more)
+        if more:
+            dfal.refuses(73, *line, says="pool.bad.csv")
+            check(not os.path.exists(dfal.at("pool.h5")) and not os.path.exists(dfal.at("pool.h5.parts")), "left behind")
+        else:
+            dfal.run(*line)
+            os.remove(dfal.at("pool.h5"))
+        with open(dfal.at("pool.bad.csv"), "rb") as file:
+            check(file.read() == b"my own table\n", f"a table of somebody's was changed with {more}")
+        dfal.run(*line, "--force")
+        check(os.path.exists(dfal.at("pool.bad.csv")) == bool(more), f"the table after --force with {more}")
+        os.remove(dfal.at("pool.h5"))
+
+
 def lists(dfal):
     made = folder(dfal)
     keys = sorted(made)
@@ -292,6 +311,7 @@ def kills(dfal):
         left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name.endswith(".parts")]
         check(not left, f"left behind: {left}")
         os.remove(dfal.at("pool.h5"))
+        os.remove(dfal.at("pool.bad.csv"))
     check(resumed > 0, "no kill hit unfinished work")
 
 
@@ -336,4 +356,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, names, lists, broken, sizes, giant, links, kills, stops, full_disk)})
+main({f.__name__: f for f in (folders, names, bad_tables, lists, broken, sizes, giant, links, kills, stops, full_disk)})
