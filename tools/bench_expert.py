@@ -26,6 +26,9 @@ def pads(attributes):
     return (l, r, t, b)
 
 
+JOINS = {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div}
+
+
 class Network(nn.Module):
     """The graph of a dfal network file, node by node."""
 
@@ -80,8 +83,22 @@ class Network(nn.Module):
             return x[0]
         if op == "Flatten":
             return x[0].flatten(1)
-        if op == "Add":
-            return x[0] + x[1]
+        if op in JOINS:
+            return JOINS[op](x[0], x[1])
+        if op == "LeakyRelu":
+            return F.leaky_relu(x[0], a.get("alpha", 0.01))
+        if op == "Clip":
+            return F.hardtanh(x[0], a.get("min", -torch.inf), a.get("max", torch.inf))
+        if op == "Sigmoid":
+            return torch.sigmoid(x[0])
+        if op == "HardSigmoid":
+            return (a.get("alpha", 0.2) * x[0] + a.get("beta", 0.5)).clamp(0, 1)
+        if op == "HardSwish":
+            return F.hardswish(x[0])
+        if op == "Pad":
+            return F.pad(x[0], pads(a), value=a.get("value", 0.0))
+        if op == "Reshape":
+            return x[0].reshape(-1, *a["shape"])
         if op == "Concat":
             return torch.cat(x, 1)
         raise SystemExit(f"the benchmark does not know {op}")
