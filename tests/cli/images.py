@@ -303,7 +303,9 @@ def kills(dfal):
             # whoever will not skip hears of the broken file, and the finished parts stay
             dfal.refuses(65, "import", "images", "in", *LARGE, "-o", "pool.h5", says="005.png")
             check(set(parts) <= set(glob.glob(dfal.at("pool.h5.parts/*.h5"))), "finished parts are lost")
-        if not os.path.exists(dfal.at("pool.h5")):
+        if os.path.exists(dfal.at("pool.h5")):  # killed behind the last moment that matters, parts may still be there
+            shutil.rmtree(dfal.at("pool.h5.parts"), ignore_errors=True)
+        else:
             dfal.run("-q", *words, "-o", "pool.h5")
         same_bits(dfal.at("whole.h5"), dfal.at("pool.h5"))
         with open(dfal.at("whole.bad.csv"), "rb") as a, open(dfal.at("pool.bad.csv"), "rb") as b:
