@@ -133,7 +133,7 @@ static void place_offsets(struct df_planes *p, const struct df_window *w, int32_
             part++;
         if (part == p->part_count)
             p->part[p->part_count++] = name;
-        p->offset[t] = part; /* for now: size_band needs their number first */
+        p->offset[t] = part; /* the strip it is in; its address is known once size_band has counted them */
     }
     size_band(p);
     for (int32_t t = 0; t < p->tap_count; t++)
