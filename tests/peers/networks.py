@@ -3,8 +3,9 @@
 """Eight networks by both of PyTorch's exporters: dfal's logits and input gradients against PyTorch in float64.
 
 ONNX Runtime and PyTorch in float32 stand beside: an error of the same size is float32's own. Differences of logits are
-absolute over the largest logit; of gradients, the 2-norm of a sample's difference over that of its gradient (a ReLU whose
-input lies within rounding of 0 may take the other side, and is no error of anybody)."""
+absolute over the largest logit; of gradients, the 2-norm of a sample's difference over that of its gradient. Where a ReLU's
+input lies within rounding of 0 it may take the other side: such samples, PyTorch's in float32 among them, are off by 1e-4 to
+2e-2 and all others by 1e-6, so the median has the strict limit and the largest has one for a ReLU gone over."""
 import os
 import sys
 
@@ -16,7 +17,7 @@ from common import CLASSES, NETWORKS, arguments, call, dfal_vjp, export, network
 
 import h5py
 
-LOGITS, GRADIENT = 2e-5, 1e-3  # of cpu, at most; of the median sample a tenth
+LOGITS, GRADIENT, KINK = 2e-5, 1e-5, 5e-2
 
 
 def logit_error(found, expected):
@@ -62,27 +63,29 @@ def main():
                     ref = (0.0, 0.0)
             except RuntimeError as error:
                 failures.append(f"{label}: {error}")
-                rows.append([label, f"{os.path.getsize(onnx) / 1e6:.2f}"] + ["failed"] + [""] * 8)
+                rows.append([label, f"{os.path.getsize(onnx) / 1e6:.2f}"] + ["failed"] + [""] * 9)
                 continue
             error = max(logit_error(logits, logits64), logit_error(command, logits64))
             agree = float((command.argmax(1) == logits64.argmax(1)).double().mean())
             limit = max(LOGITS, 8 * torch32[0])
-            slope = max(GRADIENT, 8 * float(torch32[1].max()))
+            slope = max(GRADIENT, 8 * float(np.median(torch32[1])))
             for good, what in ((error <= limit, f"logits differ by {error:.2e}, allowed {limit:.2e}"),
-                               (ours.max() <= slope, f"gradients differ by {ours.max():.2e}, allowed {slope:.2e}"),
-                               (np.median(ours) <= slope / 10, f"the median gradient differs by {np.median(ours):.2e}"),
+                               (ours.max() <= KINK, f"gradients differ by {ours.max():.2e}, allowed {KINK:.0e}"),
+                               (np.median(ours) <= slope,
+                                f"the median gradient differs by {np.median(ours):.2e}, allowed {slope:.2e}"),
                                (ref[0] <= 3e-6, f"ref64's logits differ by {ref[0]:.2e}"),
-                               (ref[1] <= slope, f"ref64's gradients differ by {ref[1]:.2e}"),
+                               (ref[1] <= KINK, f"ref64's gradients differ by {ref[1]:.2e}"),
                                (agree == 1.0, f"predictions agree on {agree:.3f}")):
                 if not good:
                     failures.append(f"{label}: {what}")
             rows.append([label, f"{os.path.getsize(onnx) / 1e6:.2f}", str(facts["nodes"]),
                          f"{1e3 * facts['load_seconds']:.0f}", f"{error:.1e}", f"{logit_error(runtime, logits64):.1e}",
-                         f"{torch32[0]:.1e}", f"{ref[0]:.1e}", f"{ours.max():.1e}", f"{torch32[1].max():.1e}",
-                         f"{ref[1]:.1e}"])
+                         f"{torch32[0]:.1e}", f"{ref[0]:.1e}", f"{ours.max():.1e}", f"{np.median(ours):.1e}",
+                         f"{torch32[1].max():.1e}", f"{ref[1]:.1e}"])
     print(f"{found.rows} rows at {found.size}x{found.size} (lenet 28x28), {CLASSES} classes, torch {torch.__version__}, "
           f"ONNX Runtime {onnxruntime.__version__}; differences to PyTorch in float64")
-    table(["network", "MB", "nodes", "load ms", "logits", "ORT", "torch", "ref64", "gradient", "torch", "ref64"], rows)
+    table(["network", "MB", "nodes", "load ms", "logits", "ORT", "torch", "ref64", "gradient", "median", "torch", "ref64"],
+          rows)
     print("\n".join(failures) if failures else f"{len(rows)} files: all within the limits")
     sys.exit(1 if failures else 0)
 
