@@ -28,6 +28,7 @@ struct df_cuda_queue {
     char *staging[2];     /* pinned; used in turns */
     cudaEvent_t taken[2]; /* when the device is done with staging[i] */
     int next;             /* staging to use next */
+    enum df_op last;      /* queued last: what an error of a kernel is told with */
 };
 
 struct df_cudnn;
@@ -45,6 +46,9 @@ struct df_cuda_device {
  * where error is cudaSuccess. Errors   E_MEMORY out of memory, E_UNAVAILABLE anything else: final for the device */
 dfal_status df_cuda_status(cudaError_t error, const char *what);
 
+/* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is free */
+dfal_status df_cuda_memory(void **out, int64_t bytes);
+
 /* DF_TRY for a call of the CUDA runtime. */
 #define DF_CUDA(call, what) DF_TRY(df_cuda_status((call), (what)))
 
@@ -56,39 +60,43 @@ enum df_cuda_kind { DF_CUDA_FORWARD, DF_CUDA_BACKWARD, DF_CUDA_WEIGHT_GRADIENT }
 struct df_cuda_op {
     const struct df_cuda_engine *engine;
     int64_t rows;     /* every run has exactly this many (cuda_layer.c cuts and pads); 0: any number does */
-    size_t workspace; /* bytes of the queue's workspace a run uses */
+    size_t workspace; /* bytes of the queue's workspace a run uses, where the engine has no function for it */
 };
 
 /* forward           out = y, in = {x}; y = op(x, weight) + bias
  * backward          out = dx, in = {dy}
- * weight gradient   out = dw (summed over these rows, written and not added to), in = {x, dy}; cuda_layer.c sees to db.
+ * weight gradient   out = dw (the sum over these rows, written and not added to), in = {x, dy}
  * All is float32 in device memory and plain NCHW, as in df_layer_desc. */
 struct df_cuda_run {
     float *out;
+    float *bias_gradient; /* db, of a weight gradient of an engine that has it; NULL: not wanted */
     const float *in[2];
     const float *weight,
-        *bias; /* the layer's own copies, at the same addresses for the layer's life; bias may be
-                                   NULL: zeros. Not given to the weight gradient */
+        *bias; /* the layer's own copies, at the same addresses for the layer's life; NULL for a
+                                   weight gradient. A layer without bias has zeros */
     int64_t rows;
-    void *workspace; /* 256-byte aligned, at least op->workspace bytes, contents undefined */
+    void *workspace; /* 256-byte aligned, contents undefined */
     int32_t queue;
-    cudaStream_t stream; /* of the queue: run only queues work here and never waits */
+    cudaStream_t stream; /* of the queue: a run only queues work here and never waits */
 };
 
 struct df_cuda_engine {
     const char *name;
+    bool has_bias_gradient; /* a weight gradient gives db as well; else cuda_layer.c does */
     /* What is chosen follows from desc, kind and the library's version alone: never from timing.
      * Errors   E_UNAVAILABLE the library has none: own kernels are taken */
     dfal_status (*create)(struct df_cuda_op **out, struct df_cuda_device *device,
                           const struct df_layer_desc *desc, enum df_cuda_kind kind);
     void (*destroy)(struct df_cuda_op *op);
+    /* Bytes of the queue's workspace a run of so many rows uses. NULL: op->workspace. */
+    size_t (*workspace)(const struct df_cuda_op *op, int64_t rows);
     /* The layer's parameters have changed: queue what derives from them (another layout) into memory of the op's own,
      * allocated in create. NULL: nothing does. */
     dfal_status (*bind)(struct df_cuda_op *op, const float *weight, const float *bias, cudaStream_t stream);
     /* No allocation, no synchronisation. */
     dfal_status (*run)(struct df_cuda_op *op, const struct df_cuda_run *run);
 };
-extern const struct df_cuda_engine df_cuda_own;
+extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any number of rows */
 
 /* ---- cuda_layer.c ---------------------------------------------------------------------------- */
 dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out,
