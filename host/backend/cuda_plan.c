@@ -8,8 +8,9 @@
  *          else, so the same plan comes out each time on one model of GPU with one version of cuDNN.
  * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at another place of
  *          the batch. Its knob must be 0.
- * Traps    engines that are compiled when first used are passed over: seconds each, and NVRTC must be there. Tensors are
- *          declared aligned to one float, since a span may begin at any. */
+ * Traps    engines that are compiled when first used are passed over: seconds each, and NVRTC must be there. So are those
+ *          that leave the work to cublasLt, whose choice stays unseen, and which are on offer only where the GPU is.
+ *          Tensors are declared aligned to one float, since a span may begin at any. */
 #include <stdio.h>
 #include <string.h>
 
@@ -242,7 +243,7 @@ static dfal_status describe(struct operation *o, const struct df_layer_desc *des
 
 /* ---- The choice ------------------------------------------------------------------------------ */
 
-/* Is one of the engine's notes in `inexact`, or is it compiled when first used? */
+/* Is none of the engine's notes in `inexact`, and does it come compiled, with its own kernels? */
 static dfal_status is_strict(descriptor engine, bool *strict)
 {
     cudnnBackendNumericalNote_t notes[MAX_NOTES];
@@ -259,7 +260,8 @@ static dfal_status is_strict(descriptor engine, bool *strict)
                                                     CUDNN_TYPE_BEHAVIOR_NOTE, MAX_NOTES, &count, behaviour),
                            "reading an engine's notes on behaviour"));
     for (int64_t i = 0; i < count && i < MAX_NOTES; i++)
-        *strict = *strict && behaviour[i] != CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+        *strict = *strict && behaviour[i] != CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION &&
+                  behaviour[i] != CUDNN_BEHAVIOR_NOTE_CUBLASLT_DEPENDENCY;
     return DFAL_OK;
 }
 
