@@ -288,7 +288,7 @@ struct dfal_score_options {
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
     const char *unconverged;        /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
     const char *precision;          /* "strict" */
-    const char *engine;             /* "auto" | "layers" */
+    const char *engine;             /* "auto" | "layers" | "fused" */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
     int64_t batch;                  /* samples in flight; 0: chosen from memory */
