@@ -215,7 +215,7 @@ static __device__ void forward_conv(const struct df_stack_conv &conv, const floa
                     at = q;
                 }
             const bool on = best > 0;
-            to.kept[row * to.kept_row + (first + g) * pixels + pixel] = (uint8_t)(on ? at : OFF);
+            to.kept[row * to.kept_row + (first + g) * pixels + pixel] = (uint8_t)(on ? at : (int)OFF);
             if (y + to.pad < to.lines && x + to.pad < to.line)
                 to.values[row * to.row + (first + g) * to.plane + (y + to.pad) * to.line + x + to.pad] =
                     on ? best : 0.0F;
@@ -498,7 +498,7 @@ __global__ void stack_relu_forward(float *y, uint8_t *kept, int32_t kept_size, i
     const int64_t step = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < rows * cols; i += step) {
         const bool on = y[i] > 0;
-        kept[i / cols * kept_size + i % cols] = (uint8_t)(on ? 0 : OFF);
+        kept[i / cols * kept_size + i % cols] = (uint8_t)(on ? 0 : (int)OFF);
         if (!on)
             y[i] = 0;
     }
