@@ -27,7 +27,6 @@ __global__ void sum_channel(float *db, const float *dy, int64_t rows, int64_t ch
 extern "C" int df_bias_gradient(float *db, const float *dy, int64_t rows, int64_t channels, int64_t plane,
                                 void *stream)
 {
-    DF_LAUNCH(sum_channel, (unsigned)channels, DF_BIAS_LANES, 0, stream, db, dy, rows, channels,
-              plane);
+    DF_LAUNCH(sum_channel, (unsigned)channels, DF_BIAS_LANES, 0, stream, db, dy, rows, channels, plane);
     return df_launched();
 }

@@ -61,6 +61,7 @@ struct df_cuda_op {
     const struct df_cuda_engine *engine;
     int64_t rows;     /* every run has exactly this many (cuda_layer.c cuts and pads); 0: any number does */
     size_t workspace; /* bytes of the queue's workspace a run uses, where the engine has no function for it */
+    char text[192];   /* what a library chose, for logs; "" where there was no choice */
 };
 
 /* forward           out = y, in = {x}; y = op(x, weight) + bias
