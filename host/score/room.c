@@ -83,13 +83,15 @@ static dfal_status choose_on_device(struct df_room *room, const struct dfal_cont
     int64_t slots = need->wanted, chunk = slots > block ? slots : block;
     if (need->fixed) {
         chunk = least(chunk, (room_of_lane - bytes_of(lane, 0, slots)) / (lane->per_chunk_row + 1));
+        chunk = chunk < slots ? 0 : chunk;
     } else {
         slots = least(slots, (room_of_lane - lane->fixed) / (lane->per_chunk_row + lane->per_slot + 1));
         slots -= slots > block ? slots % block : 0; /* whole blocks: a part of one costs as much */
         chunk = slots;
     }
     if (chunk < 1 || slots < 1) {
-        const int64_t needed = lanes * bytes_of(lane, 1, need->fixed ? slots : 1);
+        const int64_t least_slots = need->fixed ? need->wanted : 1;
+        const int64_t needed = lanes * bytes_of(lane, least_slots, least_slots);
         DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s",
                 need->fixed ? "this --batch" : "one sample in flight", (double)needed / mebi,
                 (double)limit / mebi,
