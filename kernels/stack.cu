@@ -295,6 +295,8 @@ __global__ void __launch_bounds__(THREADS, 2)
                 .kept_row = shape.kept_size,
             };
             if (s + 1 < shape.count) {
+                if (s > 0)
+                    __syncthreads(); /* the convolution before has read the buffer */
                 const struct df_stack_conv &next = shape.conv[s + 1];
                 to.values = buffer[(s + 1) % 2];
                 to.row = shape.forward_buffer[(s + 1) % 2];
@@ -448,7 +450,7 @@ static struct stack_room room_for(int32_t row, int32_t weights)
 static unsigned block_count(int64_t rows, int32_t of_a_block)
 {
     const int64_t blocks = (rows + of_a_block - 1) / of_a_block;
-    return (unsigned)(blocks < BLOCKS ? blocks : BLOCKS);
+    return (unsigned)(blocks < BLOCKS ? blocks : (int64_t)BLOCKS);
 }
 
 template <typename KERNEL> static int ask_for(KERNEL kernel, size_t bytes)
