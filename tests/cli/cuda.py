@@ -112,7 +112,6 @@ def beside(dfal):
         dfal.refuses(69, "--backend", "cuda", "eval", "net.h5", "pool.h5", says=says,
                      environment={"LD_LIBRARY_PATH": folder})
 
-    refused(REFUSED + "libdfal_cuda.so: ")
     with open(os.path.join(folder, "libdfal_cuda.so"), "wb") as file:
         file.write(b"no library")
     refused(REFUSED + os.path.join(folder, "libdfal_cuda.so"))
