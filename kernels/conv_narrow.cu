@@ -109,8 +109,8 @@ template <int K, int O, int PY, bool DOWN>
 static __device__ inline void add_channel(float (&sum)[O][PY][PX], const float *tile, int32_t pitch,
                                           const float *weights, int32_t outputs)
 {
-    enum { LINE = (PX + K - 1 + 3) / 4 * 4 };
-#pragma unroll
+    enum { LINE = (PX + K - 1 + 3) / 4 * 4, UNROLLED = O == 1 ? K : 1 };
+#pragma unroll UNROLLED
     for (int ty = 0; ty < K; ty++) {
         float v[PY][LINE];
 #pragma unroll
@@ -132,7 +132,7 @@ static __device__ inline void add_channel(float (&sum)[O][PY][PX], const float *
 }
 
 template <int K, int O, bool DOWN>
-__global__ void __launch_bounds__(MOST_THREADS)
+__global__ void __launch_bounds__(MOST_THREADS, 2)
     conv_narrow(const struct df_conv_walk walk, const struct narrow_plan plan, const struct df_conv_data data)
 {
     __shared__ __align__(16) float pool[POOL];
@@ -245,10 +245,8 @@ static const struct narrow_choice *choose(const struct df_conv_walk *walk)
     int32_t taps[2], cells[2];
     for (int32_t axis = 0; axis < 2; axis++) {
         const struct df_conv_axis a = df_conv_axis_at(walk, axis, 0);
-        if (a.move != 1 || (a.taps > 1 && a.step != (walk->backward ? -1 : 1)))
-            return NULL;
         taps[axis] = divide_up(walk->window.kernel[axis], a.skip); /* the most of a phase */
-        if (taps[axis] > 1 && walk->backward && a.step != -1)
+        if (a.move != 1 || (taps[axis] > 1 && a.step != (walk->backward ? -1 : 1)))
             return NULL;
         cells[axis] = a.cells;
     }
@@ -329,5 +327,5 @@ int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *d
         (data->rows + plan.samples - 1) / plan.samples * plan.tiles_x * plan.tiles_y * plan.set_tiles;
     const dim3 grid((unsigned)blocks, 1, (unsigned)df_conv_phases(walk));
     DF_LAUNCH(choice->kernel, grid, (unsigned)threads, 0, stream, *walk, plan, *data);
-    return (int)cudaGetLastError();
+    return df_launched();
 }

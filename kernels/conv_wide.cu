@@ -72,7 +72,7 @@ template <class T> struct gather {
 };
 
 template <class T>
-__global__ void __launch_bounds__(T::THREADS)
+__global__ void __launch_bounds__(T::THREADS, T::BLOCKS)
     conv_wide(const struct df_conv_walk walk, const struct df_conv_data data)
 {
     __shared__ __align__(16) float pool[2 * T::BUFFER];
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(T::THREADS)
     const struct gather<T> source = {
         &wide, places, from, own_row < wide.rows ? line : NOWHERE, column, n0
     };
-    float sum[T::TM][T::TN];
+    float sum[T::TM][T::TN], unused = 0;
 #pragma unroll
     for (int j = 0; j < T::TN; j++) {
         const int32_t n = n0 + df_tile_at<T::BN, T::TN>(tn, j);
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(T::THREADS)
         for (int i = 0; i < T::TM; i++)
             sum[i][j] = first;
     }
-    df_tile_sum<T, false>(sum, source, (wide.depth + T::BK - 1) / T::BK, pool, NULL);
+    df_tile_sum<T, false>(sum, source, (wide.depth + T::BK - 1) / T::BK, pool, false, unused);
     const int64_t plane = (int64_t)walk.out_h * walk.out_w;
 #pragma unroll
     for (int i = 0; i < T::TM; i++) {
@@ -154,7 +154,7 @@ static int launch(const struct df_conv_walk *walk, const struct df_conv_data *da
     const int64_t blocks = divide_up(cells, T::BM) * divide_up(walk->out_c, T::BN);
     const dim3 grid((unsigned)blocks, 1, (unsigned)(df_conv_phases(walk) * walk->group));
     DF_LAUNCH(kernel, grid, T::THREADS, 0, stream, *walk, *data);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 /* Few channels would leave most of a tile empty. */

@@ -54,7 +54,7 @@ template <class T, bool A_ALONG_K_, bool B_ALONG_K_> struct dense {
 };
 
 template <class T, bool FOLDED, bool A_ALONG_K, bool B_ALONG_K>
-__global__ void __launch_bounds__(T::THREADS) product_tile(const struct product p)
+__global__ void __launch_bounds__(T::THREADS, T::BLOCKS) product_tile(const struct product p)
 {
     __shared__ __align__(16) float pool[2 * T::BUFFER];
     const int64_t tiles = (p.cols + T::BN - 1) / T::BN;
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(T::THREADS) product_tile(const struct product 
         for (int i = 0; i < T::TM; i++)
             sum[i][j] = first;
     }
-    df_tile_sum<T, FOLDED>(sum, source, (p.depth + T::BK - 1) / T::BK, pool, sums_lines ? &line_sum : NULL);
+    df_tile_sum<T, FOLDED>(sum, source, (p.depth + T::BK - 1) / T::BK, pool, sums_lines, line_sum);
     if (sums_lines && t < T::BM && m0 + t < p.rows)
         p.line_sum[m0 + t] = line_sum;
 #pragma unroll
@@ -102,7 +102,7 @@ static int launch(const struct product *p, void *stream)
     void (*kernel)(struct product) = product_tile<T, FOLDED, A_ALONG_K, B_ALONG_K>;
     const unsigned blocks = (unsigned)(divide_up(p->rows, T::BM) * divide_up(p->cols, T::BN));
     DF_LAUNCH(kernel, blocks, T::THREADS, 0, stream, *p);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 template <bool B_ALONG_K> static int run(const struct product *p, void *stream)

@@ -19,6 +19,8 @@
 template <int BM_, int BN_, int BK_, int TM_, int TN_> struct df_tile {
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_;
     static constexpr int THREADS = BM / TM * (BN / TN);
+    /* At a time on a multiprocessor: 128 registers a thread, half of them where sums are few. */
+    static constexpr int BLOCKS = (TM * TN > 4 ? 512 : 1024) / THREADS;
     static constexpr int A_SHARE = BM * BK / THREADS, B_SHARE = BN * BK / THREADS;
     static constexpr int A_PITCH = BM + 4, B_PITCH = BN + 4;
     static constexpr int BUFFER = BK * (A_PITCH + B_PITCH); /* floats; two of them */
@@ -57,11 +59,10 @@ static __device__ inline void df_tile_load(float (&to)[T], const float *line, in
     }
 }
 
-/* sum begins as what is added to. line_sum, FOLDED only, NULL or a thread's own sum: the sums of a alone of row
- * threadIdx.x < BM. pool: 2 T::BUFFER floats of shared memory, 16 bytes aligned. */
+/* sum begins as what is added to. FOLDED and sums_lines: line_sum gets the sum of a alone of row threadIdx.x < BM. pool: 2 T::BUFFER floats of shared memory, 16 bytes aligned. */
 template <class T, bool FOLDED, class Source>
 static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Source &source, int64_t chunks,
-                                          float *pool, float *line_sum)
+                                          float *pool, bool sums_lines, float &line_sum)
 {
     const int t = (int)threadIdx.x, tn = t % (T::BN / T::TN), tm = t / (T::BN / T::TN);
     float a[T::A_SHARE], b[T::B_SHARE], run[FOLDED ? T::TM : 1][FOLDED ? T::TN : 1] = {}, line_run = 0;
@@ -103,7 +104,7 @@ static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Sour
                 }
         }
         if constexpr (FOLDED) {
-            if (line_sum != NULL && t < T::BM)
+            if (sums_lines && t < T::BM)
                 for (int k = 0; k < T::BK; k++)
                     line_run += sa[k * T::A_PITCH + t];
             if (source.folds(chunk)) {
@@ -114,8 +115,7 @@ static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Sour
                         sum[i][j] += run[i][j];
                         run[i][j] = 0;
                     }
-                if (line_sum != NULL)
-                    *line_sum += line_run;
+                line_sum += line_run;
                 line_run = 0;
             }
         }
