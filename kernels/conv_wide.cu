@@ -9,7 +9,7 @@
 #include "tile.h"
 
 /* Where one k lies: in the plane relative to a cell's first tap, among the weights of an output channel. */
-struct place {
+struct alignas(16) place {
     int32_t y, x, input, weight;
 };
 enum { NOWHERE = -(1 << 30) }; /* a line that is in no plane */
@@ -29,7 +29,8 @@ template <class T> struct gather {
     const struct wide *wide;
     struct place *places; /* [2][BK] in shared memory */
     const float *from;    /* this thread's cell: tap (0, 0) of channel 0, at (line, column) of the plane */
-    int32_t line, column, n0;
+    int32_t line, column;
+    int32_t weight[T::B_SHARE]; /* this thread's output channels' weights; behind the edge the last one's */
 
     __device__ void prepare(int64_t chunk) const
     {
@@ -55,19 +56,15 @@ template <class T> struct gather {
         const int32_t height = wide->walk.in_h, width = wide->walk.in_w;
 #pragma unroll
         for (int j = 0; j < T::A_SHARE; j++) {
-            const struct place p = table[df_tile_k<T::BM, T::BK, false>((int)threadIdx.x + j * T::THREADS)];
+            const struct place p = table[df_tile_k<T, T::BM, false>((int)threadIdx.x, j)];
             const bool inside =
-                (uint32_t)(line + p.y) < (uint32_t)height && (uint32_t)(column + p.x) < (uint32_t)width;
+                ((uint32_t)(line + p.y) < (uint32_t)height) & ((uint32_t)(column + p.x) < (uint32_t)width);
             a[j] = inside ? from[p.input] : 0.0F;
         }
+        /* Behind the last k: some weight, times 0. */
 #pragma unroll
-        for (int j = 0; j < T::B_SHARE; j++) {
-            const int t = (int)threadIdx.x + j * T::THREADS;
-            const int32_t n = n0 + df_tile_i<T::BN, T::BK, true>(t);
-            const struct place p = table[df_tile_k<T::BN, T::BK, true>(t)];
-            const bool there = n < wide->walk.out_c && p.y != NOWHERE;
-            b[j] = there ? wide->weight[(int64_t)n * wide->walk.weight_out + p.weight] : 0.0F;
-        }
+        for (int j = 0; j < T::B_SHARE; j++)
+            b[j] = wide->weight[weight[j] + table[df_tile_k<T, T::BN, true>((int)threadIdx.x, j)].weight];
     }
 };
 

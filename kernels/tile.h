@@ -26,14 +26,15 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_> struct df_tile {
     static constexpr int BUFFER = BK * (A_PITCH + B_PITCH); /* floats; two of them */
 };
 
-/* Which of a SIZE x BK share's elements thread t holds as its j-th. */
-template <int SIZE, int BK, bool ALONG_K> static __device__ inline int df_tile_k(int t)
+/* Where thread t's j-th element of a SIZE x BK share lies: k and the line of SIZE. */
+template <class T, int SIZE, bool ALONG_K> static __device__ inline int df_tile_k(int t, int j)
 {
-    return ALONG_K ? t % BK : t / SIZE;
+    static_assert(T::THREADS % T::BK == 0 && T::THREADS % SIZE == 0, "a thread keeps to one k or one line");
+    return ALONG_K ? (int)((unsigned)t % T::BK) : (int)((unsigned)t / SIZE) + j * (T::THREADS / SIZE);
 }
-template <int SIZE, int BK, bool ALONG_K> static __device__ inline int df_tile_i(int t)
+template <class T, int SIZE, bool ALONG_K> static __device__ inline int df_tile_i(int t, int j)
 {
-    return ALONG_K ? t / BK : t % SIZE;
+    return ALONG_K ? (int)((unsigned)t / T::BK) + j * (T::THREADS / T::BK) : (int)((unsigned)t % SIZE);
 }
 
 /* Where element i of a thread's T lies in a line of SIZE; t: the thread's place along the line. */
@@ -75,17 +76,13 @@ static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Sour
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         float *sa = pool + chunk % 2 * T::BUFFER, *sb = sa + T::BK * T::A_PITCH;
 #pragma unroll
-        for (int j = 0; j < T::A_SHARE; j++) {
-            const int at = t + j * T::THREADS;
-            sa[df_tile_k<T::BM, T::BK, Source::A_ALONG_K>(at) * T::A_PITCH +
-               df_tile_i<T::BM, T::BK, Source::A_ALONG_K>(at)] = a[j];
-        }
+        for (int j = 0; j < T::A_SHARE; j++)
+            sa[df_tile_k<T, T::BM, Source::A_ALONG_K>(t, j) * T::A_PITCH +
+               df_tile_i<T, T::BM, Source::A_ALONG_K>(t, j)] = a[j];
 #pragma unroll
-        for (int j = 0; j < T::B_SHARE; j++) {
-            const int at = t + j * T::THREADS;
-            sb[df_tile_k<T::BN, T::BK, Source::B_ALONG_K>(at) * T::B_PITCH +
-               df_tile_i<T::BN, T::BK, Source::B_ALONG_K>(at)] = b[j];
-        }
+        for (int j = 0; j < T::B_SHARE; j++)
+            sb[df_tile_k<T, T::BN, Source::B_ALONG_K>(t, j) * T::B_PITCH +
+               df_tile_i<T, T::BN, Source::B_ALONG_K>(t, j)] = b[j];
         __syncthreads();
         source.prepare(chunk + 2); /* over the table of this chunk, which everybody has fetched */
         if (chunk + 1 < chunks)
