@@ -81,7 +81,7 @@ static __device__ void fill_tiles(float *tiles, const struct df_conv_walk &walk,
             const int64_t at = ((int64_t)sample * walk.in_c + c0) * plane + y * walk.in_w + x;
             const float *from = in + (inside ? at : 0);
             float *to = tiles + line * plan.pitch + col;
-#pragma unroll 4
+#pragma unroll 2
             for (int32_t c = 0; c < count; c++)
                 to[c * all_lines * plan.pitch] = inside ? from[(int64_t)c * plane] : 0.0F;
         }

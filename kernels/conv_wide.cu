@@ -101,9 +101,16 @@ __global__ void __launch_bounds__(T::THREADS, T::BLOCKS)
     const int32_t line = own_cell / wide.x.cells * wide.y.move + wide.y.base;
     const int32_t column = own_cell % wide.x.cells * wide.x.move + wide.x.base;
     const float *from = wide.in + own_row * in_row + (int64_t)line * walk.in_w + column;
-    const struct gather<T> source = {
-        &wide, places, from, own_row < wide.rows ? line : NOWHERE, column, n0
+    struct gather<T> source = {
+        &wide, places, from, own_row < wide.rows ? line : NOWHERE, column,
+        {
+        }
     };
+#pragma unroll
+    for (int j = 0; j < T::B_SHARE; j++) {
+        const int32_t n = n0 + df_tile_i<T, T::BN, true>(t, j);
+        source.weight[j] = (n < walk.out_c ? n : walk.out_c - 1) * walk.weight_out;
+    }
     float sum[T::TM][T::TN], unused = 0;
 #pragma unroll
     for (int j = 0; j < T::TN; j++) {
