@@ -269,7 +269,7 @@ static int64_t weight_count(const struct df_conv_shape *shape)
 static int64_t parts_in_flight(const struct df_conv_shape *shape, int64_t rows)
 {
     const int64_t fit = MOST_SCRATCH / (weight_count(shape) + shape->out[0]), parts = part_count(rows);
-    const int64_t most = fit < 1 ? 1 : fit > MOST_PARTS ? MOST_PARTS : fit;
+    const int64_t most = fit < 1 ? 1 : fit > MOST_PARTS ? (int64_t)MOST_PARTS : fit;
     return parts < most ? parts : most;
 }
 

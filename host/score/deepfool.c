@@ -12,7 +12,9 @@
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
-enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 8 };
+enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
+/* The same on a wide device: a call of so many rows keeps all of a GPU busy. */
+enum { WIDE_SLOTS = 16384 };
 
 static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
 {
@@ -33,11 +35,12 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
     struct df_room room;
     struct df_room_need need = {
+        .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
         .per_slot = (decoded ? 5 : 4) * size * real + 2 * (int64_t)df_pool_row_bytes(engine->pool) +
                     4 * engine->params.candidates + 512,
-        .wanted = DEFAULT_SLOTS,
+        .wanted = engine->device->wide ? WIDE_SLOTS : DEFAULT_SLOTS,
         .gradients = true,
         .most_lanes = engine->device->queue_count,
         .fixed = batch > 0,

@@ -63,11 +63,45 @@ static bool try_lanes(struct df_room *room, const struct df_room_need *need, con
     return best > 0;
 }
 
+static const double mebi = 1048576.0;
+
 static dfal_status fail(const struct dfal_context *context, int64_t needed, const char *what)
 {
-    const double mebi = 1048576.0;
     DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of memory, the limit is %.0f MiB: give --memory %.0fM or more",
             what, (double)needed / mebi, (double)context->memory / mebi, (double)needed / mebi + 1);
+}
+
+/* Slots and rows of a call alike: a call has all slots, and one is as long as the memory allows. A part of what is free
+ * stays so: libraries and drivers take memory that nobody announces. */
+static dfal_status choose_on_device(struct df_room *room, const struct dfal_context *context,
+                                    const struct df_room_need *need, const struct lane_bytes *lane,
+                                    int64_t free)
+{
+    const int64_t asked = context->options.memory, most = free - free / 8;
+    const int64_t limit = asked > 0 && asked < most ? asked : most, lanes = need->most_lanes;
+    const int64_t block = df_plan_block_rows(need->plan), room_of_lane = limit / lanes;
+    int64_t slots = need->wanted, chunk = slots > block ? slots : block;
+    if (need->fixed) {
+        chunk = least(chunk, (room_of_lane - bytes_of(lane, 0, slots)) / (lane->per_chunk_row + 1));
+        chunk = chunk < slots ? 0 : chunk;
+    } else {
+        slots = least(slots, (room_of_lane - lane->fixed) / (lane->per_chunk_row + lane->per_slot + 1));
+        slots -= slots > block ? slots % block : 0; /* whole blocks: a part of one costs as much */
+        chunk = slots;
+    }
+    if (chunk < 1 || slots < 1) {
+        const int64_t least_slots = need->fixed ? need->wanted : 1;
+        const int64_t needed = lanes * bytes_of(lane, least_slots, least_slots);
+        DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s",
+                need->fixed ? "this --batch" : "one sample in flight", (double)needed / mebi,
+                (double)limit / mebi,
+                limit < most ? "give more --memory" : "this network or batch is too large for it");
+    }
+    room->lanes = (int32_t)lanes;
+    room->slots = slots;
+    room->chunk = chunk;
+    room->bytes = lanes * bytes_of(lane, chunk, slots);
+    return DFAL_OK;
 }
 
 dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
@@ -80,6 +114,9 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
     if (need->wanted > INT32_MAX)
         DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a lane, expected at most %d: lower the batch",
                 (long long)need->wanted, INT32_MAX);
+    const int64_t free = df_device_memory_free(need->device);
+    if (free > 0)
+        return choose_on_device(room, context, need, &lane, free);
     if (need->fixed) {
         const int64_t needed = base + need->most_lanes * bytes_of(&lane, block, need->wanted);
         if (needed > context->memory)

@@ -9,6 +9,7 @@
 
 /* What a lane needs beside its plan's share. */
 struct df_room_need {
+    struct df_device *device;
     const struct df_plan *plan;
     const struct df_pool *pool;
     int64_t per_slot; /* bytes beside the tape's row */
@@ -20,9 +21,11 @@ struct df_room_need {
 struct df_room {
     int32_t lanes;
     int64_t slots, chunk; /* of a lane; chunk: rows of a library call, and of cotangents */
-    int64_t bytes;        /* of the whole process then, at most */
+    int64_t bytes;        /* of the whole process then, at most; of a device with memory of its own, there */
 };
-/* Choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one lane does,
+/* A device with memory of its own is filled: as many slots as there is room for, at most `wanted`, up to --memory or what
+ * is free there. Else
+ * choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one lane does,
  * smaller chunks. Errors   E_MEMORY names the least --memory that works */
 dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
                            const struct df_room_need *need);
