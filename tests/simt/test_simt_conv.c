@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal's own convolutions and products of a GPU, on the shim: every path against loops written independently, the paths
  * against one another bit for bit, and a row's results against those it has alone. */
-#include "support.h"
+#include "../support.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
