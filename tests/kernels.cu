@@ -5,6 +5,7 @@
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
+#include "residency.h"
 #include "rows.h"
 
 #define KERNEL(name, count, call)                                                                            \

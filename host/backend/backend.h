@@ -12,7 +12,7 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 1 };
+enum { DF_BACKEND_ABI = 2 };
 
 struct df_device;
 struct df_buffer; /* device memory: type and count, the back end's own */
@@ -62,6 +62,8 @@ struct df_backend {
     const char *name;
     dfal_status (*device_open)(struct df_device **out, const struct df_device_options *options);
     void (*device_close)(struct df_device *device);
+    /* Bytes of the device's own memory that nobody has taken. NULL, or 0: it computes in the host's memory. */
+    int64_t (*memory_free)(struct df_device *device);
     /* New memory is zero. */
     dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type,
                                  int64_t count);

@@ -70,6 +70,49 @@ static dfal_status fail(const struct dfal_context *context, int64_t needed, cons
             what, (double)needed / mebi, (double)context->memory / mebi, (double)needed / mebi + 1);
 }
 
+/* Own memory is left a quarter: engines take workspaces when a layer first runs. */
+static int64_t device_limit(const struct df_room_need *need)
+{
+    return need->device_free - need->device_free / 4;
+}
+
+/* One lane. Too much is halved: the greater of chunk and slots down to the network's own block, then slots, then the
+ * chunk. */
+static dfal_status choose_wide(struct df_room *room, const struct dfal_context *context,
+                               const struct df_room_need *need, int64_t base)
+{
+    const struct lane_bytes lane = lane_of(need);
+    const int64_t host = context->memory - base, block = df_plan_block_rows(need->plan);
+    const bool own = need->device_free > 0;
+    const int64_t limit = own ? device_limit(need) : host;
+    int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
+    if (own && !need->fixed && slots > host / need->host_slot)
+        slots = host < need->host_slot ? 1 : host / need->host_slot;
+    if (own && host < slots * need->host_slot)
+        return fail(context, base + slots * need->host_slot,
+                    need->fixed ? "this --batch" : "one sample in flight");
+    while (bytes_of(&lane, chunk, slots) > limit) {
+        const bool chunk_first =
+            chunk > block && (need->fixed || chunk * lane.per_chunk_row > slots * lane.per_slot);
+        if (chunk_first || (!need->fixed && slots == 1 && chunk > 1))
+            chunk = chunk > block && chunk / 2 < block ? block : chunk / 2;
+        else if (!need->fixed && slots > 1)
+            slots /= 2;
+        else
+            break;
+    }
+    const int64_t needed = bytes_of(&lane, chunk, slots);
+    if (needed > limit && own)
+        DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of the device's memory, of which it may take %.0f MiB",
+                need->fixed ? "this --batch" : "one sample in flight", (double)needed / 1048576,
+                (double)limit / 1048576);
+    if (needed > limit)
+        return fail(context, base + needed, need->fixed ? "this --batch" : "one sample in flight");
+    *room = (struct df_room){.lanes = 1, .slots = slots, .chunk = chunk};
+    room->bytes = base + (own ? slots * need->host_slot : needed);
+    return DFAL_OK;
+}
+
 dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
                            const struct df_room_need *need)
 {
@@ -80,6 +123,8 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
     if (need->wanted > INT32_MAX)
         DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a lane, expected at most %d: lower the batch",
                 (long long)need->wanted, INT32_MAX);
+    if (need->cotangents > 0)
+        return choose_wide(room, context, need, base);
     if (need->fixed) {
         const int64_t needed = base + need->most_lanes * bytes_of(&lane, block, need->wanted);
         if (needed > context->memory)

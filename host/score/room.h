@@ -16,6 +16,10 @@ struct df_room_need {
     bool gradients;   /* as many cotangent rows as the chunk has */
     int32_t most_lanes;
     bool fixed; /* the caller has chosen lanes and slots: these or none */
+    /* Of a wide device, which has one lane and as large a chunk as memory allows. */
+    int64_t cotangents;  /* rows of a chunk at most; 0: the device is not wide */
+    int64_t device_free; /* bytes of the device's own memory, 0: it has none */
+    int64_t host_slot;   /* bytes of a slot on the host, beside a device's own memory */
 };
 struct df_room {
     int32_t lanes;
