@@ -6,20 +6,16 @@
  *         counts, offsets [G, DF_COUNTS] i32; lists of slots [S] i32; record [S, DF_RECORD_NUMBERS] f64; state, number:
  *         deepfool.h.
  * Work    a slot is free when it is not occupied or its sample is finished; else it is kept. count counts in every group,
- *         offsets is the prefix sum over groups, settle walks each group once more and knows where to write.
+ *         offsets is the prefix sum over groups, settle walks each group once more and knows where to write. A team takes
+ *         as many slots at a time as it has lanes.
  * Order   lists ascend. The free list therefore begins with the finished slots, in their order, and so do the records.
  *         pair: the lowest holes get the last kept slots. Nothing depends on timing. */
 #ifndef DF_KERNELS_RESIDENCY_H
 #define DF_KERNELS_RESIDENCY_H
 
 #include "deepfool.h"
-#ifndef DF_EACH /* TEMP */
-#define DF_EACH(j, n) for (int64_t j = 0; j < (n); j++)
-#define DF_SYNC()     ((void)0)
-#define DF_ONE        1
-#endif
 
-enum { DF_GROUP_SLOTS = 64 };
+enum { DF_GROUP_SLOTS = 256 };
 /* Columns of counts and offsets, and the first totals: slots that want a step; free slots. */
 enum { DF_COUNT_ACTIVE, DF_COUNT_FREE, DF_COUNTS };
 /* totals: the sums over all groups, and behind them the sums of DF_LANES runs of groups. */
@@ -47,28 +43,36 @@ DF_FN int32_t df_slot_group_end(const struct df_deepfool_params *p, int32_t firs
     return first + DF_GROUP_SLOTS < p->slots ? first + DF_GROUP_SLOTS : p->slots;
 }
 
-DF_FN int32_t df_slot_is_free(const struct df_deepfool_params *p, const int32_t *state, int32_t slot)
+/* The slot's status as far as lists go: EMPTY where it is not occupied. */
+DF_FN int32_t df_slot_status(const struct df_deepfool_params *p, const void *state, int32_t slot)
 {
-    return slot >= p->occupied || state[(int64_t)slot * DF_SLOT_INTS + DF_SLOT_STATUS] < DF_SLOT_REFINING;
+    return slot < p->occupied ? ((const int32_t *)state)[(int64_t)slot * DF_SLOT_INTS + DF_SLOT_STATUS]
+                              : (int32_t)DF_SLOT_EMPTY;
 }
 
-/* deepfool_count: columns are groups.   out counts   in state */
-DF_FN void df_deepfool_count_at(const struct df_io *io, int64_t row, int64_t col)
+DF_FN int32_t df_status_is_free(int32_t status)
+{
+    return status < DF_SLOT_REFINING || status == DF_SLOT_EMPTY;
+}
+
+/* deepfool_count: items are groups.   out counts   in state */
+DF_FN void df_deepfool_count_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
-    const int32_t *state = (const int32_t *)io->in[0];
-    const int32_t first = (int32_t)col * DF_GROUP_SLOTS, end = df_slot_group_end(p, first);
-    int32_t active = 0, empty = 0;
-    (void)row;
-    for (int32_t slot = first; slot < end; slot++) {
-        if (df_slot_is_free(p, state, slot))
-            empty++;
-        else
-            active += state[(int64_t)slot * DF_SLOT_INTS + DF_SLOT_STATUS] == DF_SLOT_ACTIVE;
+    const int32_t first = (int32_t)i * DF_GROUP_SLOTS, end = df_slot_group_end(p, first);
+    int32_t active = 0, empty = 0, count;
+    for (int32_t begin = first; begin < end; begin += DF_TEAM) {
+        const int32_t slot = begin + DF_LANE, status = df_slot_status(p, io->in[0], slot);
+        df_team_rank(status == DF_SLOT_ACTIVE, &count);
+        active += count;
+        df_team_rank(slot < end && df_status_is_free(status), &count);
+        empty += count;
     }
-    int32_t *counts = (int32_t *)io->out[0] + col * DF_COUNTS;
-    counts[DF_COUNT_ACTIVE] = active;
-    counts[DF_COUNT_FREE] = empty;
+    int32_t *counts = (int32_t *)io->out[0] + i * DF_COUNTS;
+    if (DF_ONE) {
+        counts[DF_COUNT_ACTIVE] = active;
+        counts[DF_COUNT_FREE] = empty;
+    }
 }
 
 /* deepfool_offsets: one item, a warp's work; offsets[g] are the sums of counts[0..g-1].
@@ -79,8 +83,7 @@ DF_FN void df_deepfool_offsets_at(const struct df_io *io, int64_t i)
     const int32_t *counts = (const int32_t *)io->in[0];
     int32_t *offsets = (int32_t *)io->out[0], *totals = (int32_t *)io->out[1], *runs = totals + DF_COUNTS;
     (void)i;
-    DF_EACH(l, DF_LANES)
-    {
+    DF_EACH(l, DF_LANES) {
         const int64_t first = l * run, end = first + run < groups ? first + run : groups;
         int32_t sum[DF_COUNTS] = {0};
         for (int64_t g = first; g < end; g++)
@@ -90,8 +93,7 @@ DF_FN void df_deepfool_offsets_at(const struct df_io *io, int64_t i)
             runs[l * DF_COUNTS + c] = sum[c];
     }
     DF_SYNC();
-    DF_EACH(l, DF_LANES)
-    {
+    DF_EACH(l, DF_LANES) {
         const int64_t first = l * run, end = first + run < groups ? first + run : groups;
         int32_t sum[DF_COUNTS] = {0};
         for (int32_t before = 0; before < l; before++)
@@ -107,40 +109,46 @@ DF_FN void df_deepfool_offsets_at(const struct df_io *io, int64_t i)
     }
 }
 
-/* deepfool_settle: columns are groups; lists the slots and writes the record of every finished sample.
+DF_FN void df_record_write(double *record, const int32_t *state, const double *number)
+{
+    record[DF_RECORD_ROW] = number[DF_SLOT_ROW];
+    record[DF_RECORD_MARGIN] = number[DF_SLOT_MARGIN];
+    record[DF_RECORD_FIRST] = number[DF_SLOT_FIRST];
+    record[DF_RECORD_GAP] = number[DF_SLOT_GAP];
+    record[DF_RECORD_STATUS] = state[DF_SLOT_STATUS];
+    record[DF_RECORD_LABEL] = state[DF_SLOT_LABEL];
+    record[DF_RECORD_ADVERSARIAL] = state[DF_SLOT_ADVERSARIAL];
+    record[DF_RECORD_ITERATIONS] = state[DF_SLOT_ITERATIONS];
+}
+
+/* deepfool_settle: items are groups; lists the slots and writes the record of every finished sample.
  *   out active+ kept+ free+ [S] i32, record+   in state, number, offsets
  * Entries behind a list's end, and behind the last record, stay as they were. */
-DF_FN void df_deepfool_settle_at(const struct df_io *io, int64_t row, int64_t col)
+DF_FN void df_deepfool_settle_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
-    const int32_t *offsets = (const int32_t *)io->in[2] + col * DF_COUNTS;
-    const int32_t first = (int32_t)col * DF_GROUP_SLOTS, end = df_slot_group_end(p, first);
-    int32_t *active = (int32_t *)io->out[0] + offsets[DF_COUNT_ACTIVE];
-    int32_t *kept = (int32_t *)io->out[1] + (first - offsets[DF_COUNT_FREE]);
-    int32_t *empty = (int32_t *)io->out[2] + offsets[DF_COUNT_FREE];
-    double *record = (double *)io->out[3] + (int64_t)offsets[DF_COUNT_FREE] * DF_RECORD_NUMBERS;
-    (void)row;
-    for (int32_t slot = first; slot < end; slot++) {
-        const int32_t *state = (const int32_t *)io->in[0] + (int64_t)slot * DF_SLOT_INTS;
-        const double *number = (const double *)io->in[1] + (int64_t)slot * DF_SLOT_NUMBERS;
-        if (!df_slot_is_free(p, (const int32_t *)io->in[0], slot)) {
-            *kept++ = slot;
-            if (state[DF_SLOT_STATUS] == DF_SLOT_ACTIVE)
-                *active++ = slot;
-            continue;
-        }
-        *empty++ = slot;
-        if (slot >= p->occupied)
-            continue;
-        record[DF_RECORD_ROW] = number[DF_SLOT_ROW];
-        record[DF_RECORD_MARGIN] = number[DF_SLOT_MARGIN];
-        record[DF_RECORD_FIRST] = number[DF_SLOT_FIRST];
-        record[DF_RECORD_GAP] = number[DF_SLOT_GAP];
-        record[DF_RECORD_STATUS] = state[DF_SLOT_STATUS];
-        record[DF_RECORD_LABEL] = state[DF_SLOT_LABEL];
-        record[DF_RECORD_ADVERSARIAL] = state[DF_SLOT_ADVERSARIAL];
-        record[DF_RECORD_ITERATIONS] = state[DF_SLOT_ITERATIONS];
-        record += DF_RECORD_NUMBERS;
+    const int32_t *offsets = (const int32_t *)io->in[2] + i * DF_COUNTS;
+    const int32_t first = (int32_t)i * DF_GROUP_SLOTS, end = df_slot_group_end(p, first);
+    int32_t active = offsets[DF_COUNT_ACTIVE], empty = offsets[DF_COUNT_FREE], kept = first - empty, count;
+    for (int32_t begin = first; begin < end; begin += DF_TEAM) {
+        const int32_t slot = begin + DF_LANE, status = df_slot_status(p, io->in[0], slot);
+        const int32_t is_free = slot < end && df_status_is_free(status), is_kept = slot < end && !is_free;
+        const int32_t active_at = active + df_team_rank(status == DF_SLOT_ACTIVE, &count);
+        active += count;
+        const int32_t kept_at = kept + df_team_rank(is_kept, &count);
+        kept += count;
+        const int32_t free_at = empty + df_team_rank(is_free, &count);
+        empty += count;
+        if (status == DF_SLOT_ACTIVE)
+            ((int32_t *)io->out[0])[active_at] = slot;
+        if (is_kept)
+            ((int32_t *)io->out[1])[kept_at] = slot;
+        if (is_free)
+            ((int32_t *)io->out[2])[free_at] = slot;
+        if (is_free && status != DF_SLOT_EMPTY)
+            df_record_write((double *)io->out[3] + (int64_t)free_at * DF_RECORD_NUMBERS,
+                            (const int32_t *)io->in[0] + (int64_t)slot * DF_SLOT_INTS,
+                            (const double *)io->in[1] + (int64_t)slot * DF_SLOT_NUMBERS);
     }
 }
 
@@ -159,14 +167,14 @@ DF_FN void df_deepfool_refill_at(const struct df_io *io, int64_t i)
         const uint8_t *raw = (const uint8_t *)io->in[0] + i * n;
         for (int64_t begin = 0; begin < n; begin += io->cols, table += 256)
             DF_EACH(j, io->cols)
-        x0[begin + j] = table[raw[begin + j]];
+                x0[begin + j] = table[raw[begin + j]];
     } else {
         const df_real *raw = (const df_real *)io->in[0] + i * n;
         DF_EACH(j, n)
-        x0[j] = raw[j];
+            x0[j] = raw[j];
     }
     DF_EACH(j, n)
-    r[j] = 0;
+        r[j] = 0;
     if (DF_ONE) {
         df_slot_begin((int32_t *)io->out[2] + slot * DF_SLOT_INTS, number);
         number[DF_SLOT_ROW] = ((const double *)io->in[1])[i];

@@ -27,7 +27,7 @@ find_program(DFAL_NVCC nvcc HINTS /usr/local/cuda/bin)
 if(DFAL_NVCC)
   add_test(NAME kernels_cuda COMMAND ${DFAL_NVCC} -arch=sm_90 -fmad=false -std=c++17 -Werror all-warnings
     -Xcompiler -Wall,-Wextra,-Wshadow -I ${PROJECT_SOURCE_DIR}/kernels -I ${RANDOM123_INCLUDE}
-    -ptx ${CMAKE_CURRENT_SOURCE_DIR}/kernels.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels.ptx)
+    -c ${PROJECT_SOURCE_DIR}/kernels/ops.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels_ops.o)
 else()
   add_test(NAME kernels_cuda COMMAND sh -c "echo 'not run: nvcc was not found'; exit 77")
 endif()

@@ -73,7 +73,7 @@ static void slots_close(struct slots *s)
 static void run_count(struct slots *s, struct df_device *device)
 {
     struct test_rig rig;
-    rig_begin(&rig, device, DF_OP_deepfool_count, 1, s->groups);
+    rig_begin(&rig, device, DF_OP_deepfool_count, s->groups, 0);
     rig.call.p.deepfool = s->params;
     rig_out(&rig, 0, DF_TYPE_I32, NULL, s->groups * DF_COUNTS);
     rig_in(&rig, 0, DF_TYPE_I32, s->state, (int64_t)s->params.slots * DF_SLOT_INTS);
@@ -101,7 +101,7 @@ static void run_settle(struct slots *s, struct df_device *device)
 {
     const int64_t slots = s->params.slots;
     struct test_rig rig;
-    rig_begin(&rig, device, DF_OP_deepfool_settle, 1, s->groups);
+    rig_begin(&rig, device, DF_OP_deepfool_settle, s->groups, 0);
     rig.call.p.deepfool = s->params;
     rig_out(&rig, 0, DF_TYPE_I32, s->active, slots);
     rig_out(&rig, 1, DF_TYPE_I32, s->kept, slots);

@@ -229,7 +229,7 @@ static dfal_status settle(struct df_resident *resident)
 {
     struct df_lane *lane = resident->lane;
     const int64_t slots = lane->engine->slots, groups = df_slot_groups(&lane->engine->params);
-    struct df_call call = call_of(resident, DF_OP_deepfool_count, 1, groups);
+    struct df_call call = call_of(resident, DF_OP_deepfool_count, groups, 0);
     call.out[0] = resident->counts;
     call.in[0] = lane->state;
     DF_TRY(run(resident, &call));
@@ -238,7 +238,7 @@ static dfal_status settle(struct df_resident *resident)
     call.out[1] = resident->totals;
     call.in[0] = resident->counts;
     DF_TRY(run(resident, &call));
-    call = call_of(resident, DF_OP_deepfool_settle, 1, groups);
+    call = call_of(resident, DF_OP_deepfool_settle, groups, 0);
     call.out[0] = resident->active_list;
     call.out[1] = resident->kept_list;
     call.out[2] = resident->free_list;
