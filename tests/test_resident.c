@@ -27,7 +27,7 @@ struct slots {
     int64_t groups;
 };
 
-/* Seeded statuses; rows and results by slot. A tenth of the groups is all active, a tenth all finished. */
+/* Seeded statuses; rows and results by slot. Some runs of slots are all active, some all finished. */
 static void slots_open(struct slots *s, int32_t slots, int32_t occupied, uint64_t seed)
 {
     *s = (struct slots){.params = {.slots = slots, .occupied = occupied, .candidates = 3, .size = 5}};
@@ -45,7 +45,7 @@ static void slots_open(struct slots *s, int32_t slots, int32_t occupied, uint64_
     test_ok(df_alloc(&draw, slots, sizeof *draw));
     test_fill_floats(draw, slots, seed, 0, 10);
     for (int32_t i = 0; i < slots; i++) {
-        const int32_t group = i / DF_GROUP_SLOTS % 10;
+        const int32_t group = i / 64 % 10;
         int32_t *state = s->state + (int64_t)i * DF_SLOT_INTS;
         double *number = s->number + (int64_t)i * DF_SLOT_NUMBERS;
         state[DF_SLOT_STATUS] = group == 3   ? (int32_t)DF_SLOT_ACTIVE
@@ -157,8 +157,8 @@ static void expect_lists(const struct slots *s)
 
 static const struct {
     int32_t slots, occupied;
-} extents[] = {{1, 0},    {1, 1},       {63, 63},     {64, 50},     {65, 65},
-               {300, 17}, {2048, 2048}, {2049, 2049}, {2111, 1999}, {40000, 39987}};
+} extents[] = {{1, 0},    {1, 1},       {63, 63},     {256, 50},    {257, 257},
+               {300, 17}, {2048, 2048}, {2049, 2049}, {8191, 7999}, {40000, 39987}};
 enum { EXTENTS = sizeof extents / sizeof *extents };
 
 static void lists(void **state)
