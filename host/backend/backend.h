@@ -132,6 +132,9 @@ int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc 
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 
+/* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
+int64_t df_device_memory_free(struct df_device *device);
+
 /* Shorthands. */
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);
 void df_buffer_drop(struct df_device *device, struct df_span *span);

@@ -13,7 +13,8 @@ struct df_plan;
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
 void df_plan_destroy(struct df_plan *plan);
-/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8. From the network
+/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8; on a wide device
+ * 1,024 and 256 MiB. For training 8, the rows of a sub-batch; on a wide device 32. From the network and the back end
  * alone, so that results do not depend on the machine. */
 int32_t df_plan_block_rows(const struct df_plan *plan);
 int64_t df_plan_input_size(const struct df_plan *plan); /* D */

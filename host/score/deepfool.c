@@ -34,9 +34,10 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
 {
     const int64_t size = engine->params.size, real = sizeof(float);
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
-    struct df_device *device = engine->device;
+    const struct df_device *device = engine->device;
     struct df_room room;
     struct df_room_need need = {
+        .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
         .per_slot = (decoded ? 5 : 4) * size * real + 2 * (int64_t)df_pool_row_bytes(engine->pool) +
@@ -50,8 +51,6 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         need.per_slot += df_resident_slot_bytes(engine->pool);
         need.most_lanes = 1;
         need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
-        need.device_free = device->backend->memory_free ? device->backend->memory_free(device) : 0;
-        need.host_slot = (int64_t)df_pool_row_bytes(engine->pool) + (decoded ? size * real : 0) + 512;
     }
     if (batch > 0) {
         if (batch < need.most_lanes)

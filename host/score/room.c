@@ -63,53 +63,47 @@ static bool try_lanes(struct df_room *room, const struct df_room_need *need, con
     return best > 0;
 }
 
+static const double mebi = 1048576.0;
+
 static dfal_status fail(const struct dfal_context *context, int64_t needed, const char *what)
 {
-    const double mebi = 1048576.0;
     DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of memory, the limit is %.0f MiB: give --memory %.0fM or more",
             what, (double)needed / mebi, (double)context->memory / mebi, (double)needed / mebi + 1);
 }
 
-/* Own memory is left a quarter: engines take workspaces when a layer first runs. */
-static int64_t device_limit(const struct df_room_need *need)
-{
-    return need->device_free - need->device_free / 4;
-}
-
-/* One lane. Too much is halved: the greater of chunk and slots down to the network's own block, then slots, then the
- * chunk. */
+/* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own block, and then the
+ * slots. Of a device's own memory a part stays free: libraries and drivers take some that nobody announces. */
 static dfal_status choose_wide(struct df_room *room, const struct dfal_context *context,
-                               const struct df_room_need *need, int64_t base)
+                               const struct df_room_need *need, const struct lane_bytes *lane, int64_t base)
 {
-    const struct lane_bytes lane = lane_of(need);
-    const int64_t host = context->memory - base, block = df_plan_block_rows(need->plan);
-    const bool own = need->device_free > 0;
-    const int64_t limit = own ? device_limit(need) : host;
+    const int64_t free = df_device_memory_free(need->device), most = free - free / 8;
+    const int64_t asked = context->options.memory, lanes = need->most_lanes;
+    const int64_t limit = free == 0 ? context->memory - base : asked > 0 && asked < most ? asked : most;
+    const int64_t block = df_plan_block_rows(need->plan);
+    const char *what = need->fixed ? "this --batch" : "one sample in flight";
     int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
-    if (own && !need->fixed && slots > host / need->host_slot)
-        slots = host < need->host_slot ? 1 : host / need->host_slot;
-    if (own && host < slots * need->host_slot)
-        return fail(context, base + slots * need->host_slot,
-                    need->fixed ? "this --batch" : "one sample in flight");
-    while (bytes_of(&lane, chunk, slots) > limit) {
-        const bool chunk_first =
-            chunk > block && (need->fixed || chunk * lane.per_chunk_row > slots * lane.per_slot);
-        if (chunk_first || (!need->fixed && slots == 1 && chunk > 1))
-            chunk = chunk > block && chunk / 2 < block ? block : chunk / 2;
-        else if (!need->fixed && slots > 1)
+    while (lanes * bytes_of(lane, chunk, slots) > limit) {
+        const bool more = need->fixed || slots == 1 || chunk * lane->per_chunk_row > slots * lane->per_slot;
+        if (chunk > block && more) {
+            chunk = chunk / 2 > block ? chunk / 2 : block;
+        } else if (!need->fixed && slots > 1) {
             slots /= 2;
-        else
+            slots -= slots > block ? slots % block : 0; /* whole blocks: a part of one costs as much */
+        } else if (chunk > 1) {
+            chunk /= 2;
+        } else {
             break;
+        }
     }
-    const int64_t needed = bytes_of(&lane, chunk, slots);
-    if (needed > limit && own)
-        DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of the device's memory, of which it may take %.0f MiB",
-                need->fixed ? "this --batch" : "one sample in flight", (double)needed / 1048576,
-                (double)limit / 1048576);
+    const int64_t needed = lanes * bytes_of(lane, chunk, slots);
+    if (needed > limit && free == 0)
+        return fail(context, base + needed, what);
     if (needed > limit)
-        return fail(context, base + needed, need->fixed ? "this --batch" : "one sample in flight");
-    *room = (struct df_room){.lanes = 1, .slots = slots, .chunk = chunk};
-    room->bytes = base + (own ? slots * need->host_slot : needed);
+        DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s", what,
+                (double)needed / mebi, (double)limit / mebi,
+                limit < most ? "give more --memory" : "this network or batch is too large for it");
+    *room = (struct df_room){
+        .lanes = (int32_t)lanes, .slots = slots, .chunk = chunk, .bytes = needed + (free == 0 ? base : 0)};
     return DFAL_OK;
 }
 
@@ -123,8 +117,8 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
     if (need->wanted > INT32_MAX)
         DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a lane, expected at most %d: lower the batch",
                 (long long)need->wanted, INT32_MAX);
-    if (need->cotangents > 0)
-        return choose_wide(room, context, need, base);
+    if (need->device->wide)
+        return choose_wide(room, context, need, &lane, base);
     if (need->fixed) {
         const int64_t needed = base + need->most_lanes * bytes_of(&lane, block, need->wanted);
         if (needed > context->memory)
