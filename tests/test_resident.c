@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "residency.h"
 #include "score/lane.h"
@@ -560,12 +561,77 @@ static void stopped(void **state)
     pools_close(&p);
 }
 
+/* Every n-th allocation fails once; and once an engine has run, another run takes no memory. */
+struct count_sink {
+    struct df_sink sink;
+    int64_t first, last;
+};
+
+static dfal_status count_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+{
+    (void)margin;
+    (void)adversarial;
+    struct count_sink *sink = (struct count_sink *)self;
+    sink->last = df_alloc_total();
+    sink->first = sink->first < 0 ? sink->last : sink->first;
+    return DFAL_OK;
+}
+
+static dfal_status run_twice(struct df_device *device, const struct pools *p, struct dfal_context *context)
+{
+    const struct df_deepfool deepfool = test_preset("lts4");
+    struct df_deepfool_engine *engine;
+    struct df_row_stream *stream = NULL;
+    dfal_status status = df_deepfool_create(&engine, context, device, p->network, p->u8, &deepfool, 40, true);
+    for (int run = 0; run < 2 && status == DFAL_OK; run++) {
+        struct count_sink sink = {.sink.put = count_put, .first = -1};
+        struct df_range_source range;
+        df_range_source_init(&range, 0, N, 16);
+        status = df_stream_open(&stream, p->u8, &range.source);
+        if (status == DFAL_OK)
+            status = df_deepfool_run(engine, stream, &sink.sink, NULL);
+        df_stream_close(stream);
+        if (run == 1 && status == DFAL_OK)
+            assert_int_equal(sink.first, sink.last);
+    }
+    df_deepfool_destroy(engine);
+    return status;
+}
+
+static void memory(void **state)
+{
+    struct df_device *device = *state;
+    const bool before = device->wide;
+    struct pools p;
+    pools_open(&p);
+    struct dfal_context *context = test_context("ref", 1);
+    device->wide = true;
+    test_ok(run_twice(device, &p, context)); /* what a device makes on first use stays */
+    for (int64_t n = 1;; n++) {
+        const int64_t live = df_alloc_live();
+        df_fault_arm(DF_FAULT_ALLOC, n);
+        const dfal_status status = run_twice(device, &p, context);
+        const bool hit = df_fault_seen(DF_FAULT_ALLOC) >= n;
+        df_fault_arm(DF_FAULT_ALLOC, 0);
+        if (df_alloc_live() != live)
+            test_fail("allocation %lld fails: %lld are left behind", (long long)n,
+                      (long long)(df_alloc_live() - live));
+        assert_int_equal(status, hit ? DFAL_E_MEMORY : DFAL_OK);
+        if (!hit)
+            break;
+    }
+    device->wide = before;
+    dfal_context_destroy(context);
+    pools_close(&p);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists),   cmocka_unit_test(pairs),  cmocka_unit_test(refill),
         cmocka_unit_test(presets), cmocka_unit_test(norms),  cmocka_unit_test(variants),
         cmocka_unit_test(ends),    cmocka_unit_test(images), cmocka_unit_test(stopped),
+        cmocka_unit_test(memory),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -219,11 +219,6 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
     };
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
         memory->cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t);
-    if (!plan->whole)
-        return;
-    memory->row += slots;
-    memory->cotangent += memory->cotangent > 0 ? slots : 0;
-    memory->chunk_row = 0;
 }
 
 int64_t df_plan_parameter_size(const struct df_plan *plan)

@@ -25,7 +25,8 @@ struct df_plan_memory {
         shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
     int64_t scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory") */
     int64_t
-        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows */
+        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows; without
+                      that limit where a network is run as a whole: on a wide device, and for training */
     int64_t row, cotangent; /* of a tape, a forward row, a cotangent row */
 };
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);

@@ -13,7 +13,7 @@
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
-enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 8 };
+enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
 /* On a wide device: so many that launching a call is little beside its work. */
 enum { WIDE_SLOTS = 32768, WIDE_COTANGENTS = 65536 };
 

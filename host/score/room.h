@@ -16,7 +16,7 @@ struct df_room_need {
     int64_t wanted;   /* slots of a lane */
     bool gradients;   /* as many cotangent rows as the chunk has */
     int32_t most_lanes;
-    bool fixed; /* the caller has chosen lanes and slots: these or none */
+    bool fixed;         /* the caller has chosen lanes and slots: these or none */
     int64_t cotangents; /* on a wide device: rows of a backward wanted */
 };
 struct df_room {
