@@ -12,7 +12,7 @@
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
-enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 8 };
+enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
 
 static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
 {

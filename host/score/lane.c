@@ -113,7 +113,14 @@ static dfal_status decode(struct df_lane *lane, struct df_span to, const void *r
     return run(lane, &call);
 }
 
-/* Fill every empty slot while the stream gives rows; at first one block only, so that a short stream feeds all lanes. */
+/* Rows that an empty lane starts with: one block, and of a small pool its share, so that all lanes are fed. */
+static int64_t first_rows(const struct df_deepfool_engine *engine)
+{
+    const int64_t share = (engine->pool->count + engine->lane_count - 1) / engine->lane_count;
+    return share < engine->block ? share : engine->block;
+}
+
+/* Fill every empty slot while the stream gives rows. */
 static dfal_status refill(struct df_lane *lane)
 {
     struct df_deepfool_engine *engine = lane->engine;
@@ -122,8 +129,8 @@ static dfal_status refill(struct df_lane *lane)
     for (int64_t s = 0; s < slots; s++)
         if (lane->index[s] < 0)
             lane->list_host[empty++] = (int32_t)s;
-    if (empty == slots && empty > engine->block)
-        empty = engine->block;
+    if (empty == slots && empty > first_rows(engine))
+        empty = first_rows(engine);
     const size_t row_bytes = df_pool_row_bytes(engine->pool);
     while (count < empty && !lane->dry) {
         int64_t got = 0;
