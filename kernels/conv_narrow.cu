@@ -81,7 +81,7 @@ static __device__ void fill_tiles(float *tiles, const struct df_conv_walk &walk,
             const int64_t at = ((int64_t)sample * walk.in_c + c0) * plane + y * walk.in_w + x;
             const float *from = in + (inside ? at : 0);
             float *to = tiles + line * plan.pitch + col;
-#pragma unroll 4
+#pragma unroll 2
             for (int32_t c = 0; c < count; c++)
                 to[c * all_lines * plan.pitch] = inside ? from[(int64_t)c * plane] : 0.0F;
         }
@@ -109,8 +109,8 @@ template <int K, int O, int PY, bool DOWN>
 static __device__ inline void add_channel(float (&sum)[O][PY][PX], const float *tile, int32_t pitch,
                                           const float *weights, int32_t outputs)
 {
-    enum { LINE = (PX + K - 1 + 3) / 4 * 4 };
-#pragma unroll
+    enum { LINE = (PX + K - 1 + 3) / 4 * 4, UNROLLED = O == 1 ? K : 1 };
+#pragma unroll UNROLLED
     for (int ty = 0; ty < K; ty++) {
         float v[PY][LINE];
 #pragma unroll
@@ -132,12 +132,14 @@ static __device__ inline void add_channel(float (&sum)[O][PY][PX], const float *
 }
 
 template <int K, int O, bool DOWN>
-__global__ void __launch_bounds__(MOST_THREADS)
+__global__ void __launch_bounds__(MOST_THREADS, 2)
     conv_narrow(const struct df_conv_walk walk, const struct narrow_plan plan, const struct df_conv_data data)
 {
     __shared__ __align__(16) float pool[POOL];
     enum { PY = cells_down(O) };
-    const int32_t stride_x = walk.backward ? walk.window.stride[1] : 1;
+    if (walk.backward != DOWN)
+        __builtin_unreachable(); /* fewer registers: a forward has one phase */
+    const int32_t stride_x = DOWN ? walk.window.stride[1] : 1;
     const struct df_conv_axis y = df_conv_axis_at(&walk, 0, (int32_t)blockIdx.z / stride_x);
     const struct df_conv_axis x = df_conv_axis_at(&walk, 1, (int32_t)blockIdx.z % stride_x);
     const int32_t set_tile = (int32_t)(blockIdx.x % (unsigned)plan.set_tiles);
@@ -245,10 +247,8 @@ static const struct narrow_choice *choose(const struct df_conv_walk *walk)
     int32_t taps[2], cells[2];
     for (int32_t axis = 0; axis < 2; axis++) {
         const struct df_conv_axis a = df_conv_axis_at(walk, axis, 0);
-        if (a.move != 1 || (a.taps > 1 && a.step != (walk->backward ? -1 : 1)))
-            return NULL;
         taps[axis] = divide_up(walk->window.kernel[axis], a.skip); /* the most of a phase */
-        if (taps[axis] > 1 && walk->backward && a.step != -1)
+        if (a.move != 1 || (taps[axis] > 1 && a.step != (walk->backward ? -1 : 1)))
             return NULL;
         cells[axis] = a.cells;
     }
@@ -329,5 +329,5 @@ int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *d
         (data->rows + plan.samples - 1) / plan.samples * plan.tiles_x * plan.tiles_y * plan.set_tiles;
     const dim3 grid((unsigned)blocks, 1, (unsigned)df_conv_phases(walk));
     DF_LAUNCH(choice->kernel, grid, (unsigned)threads, 0, stream, *walk, plan, *data);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
