@@ -86,7 +86,7 @@ int df_conv_cells(const struct df_conv_walk *walk, const struct df_conv_data *da
 {
     const int64_t count = data->rows * walk->group * walk->out_c * walk->out_h * walk->out_w;
     DF_LAUNCH(conv_cells, block_count(count), THREADS, 0, stream, *walk, *data);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 /* ---- One channel in, one out ------------------------------------------------------------------------------------ */
@@ -156,7 +156,7 @@ int df_conv_depthwise(const struct df_conv_walk *walk, const struct df_conv_data
     const int64_t strips = (walk->out_h + STRIP - 1) / STRIP;
     DF_LAUNCH(kernel, block_count(data->rows * walk->group * strips * walk->out_w), THREADS, 0, stream, *walk,
               *data);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 /* ---- Launchers -------------------------------------------------------------------------------------------------- */

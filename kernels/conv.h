@@ -41,7 +41,7 @@ int64_t df_conv_gradient_scratch(const struct df_conv_shape *shape, int64_t rows
 int df_conv_weight_gradient(const struct df_conv_shape *shape, float *dw, float *db, const float *x,
                             const float *dy, int64_t rows, float *scratch, void *stream);
 
-/* The product y = x weight' + bias of x [rows, in] and weight [out, in]. No scratch memory. */
+/* The product y = x weight' + bias of x [rows, in] and weight [out, in]; no scratch memory. */
 int df_gemm_forward(int64_t in, int64_t out, float *y, const float *x, const float *weight, const float *bias,
                     int64_t rows, void *stream);
 int df_gemm_backward(int64_t in, int64_t out, float *dx, const float *dy, const float *weight, int64_t rows,

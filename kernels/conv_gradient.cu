@@ -12,7 +12,8 @@
 #include "conv_walk.h"
 #include "tile.h"
 
-enum { ROWS = DF_GRADIENT_ROWS, RUN = 256, MOST_PARTS = 64, THREADS = 256 };
+enum { ROWS = DF_GRADIENT_ROWS, RUN = 256, THREADS = 256 };
+static const int64_t MOST_PARTS = 64;
 /* Floats of scratch memory beyond which fewer parts are in flight: 128 MiB. */
 static const int64_t MOST_SCRATCH = INT64_C(1) << 25;
 /* Weights from which on tiles are faster than lanes. */
@@ -119,7 +120,7 @@ int df_conv_gradient_lanes(const struct df_conv_shape *shape, const struct df_co
                           shape->window.kernel[0] * divide_up(width, taps[k]);
     const dim3 grid((unsigned)tiles, (unsigned)part_count(g->rows));
     DF_LAUNCH(kernels[several][k], grid, THREADS, 0, stream, *shape, *g);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 /* ---- Many weights ----------------------------------------------------------------------------------------------- */
@@ -170,7 +171,7 @@ struct windows {
 };
 enum { NOWHERE = -(1 << 30) };
 
-__global__ void __launch_bounds__(gradient_tile::THREADS)
+__global__ void __launch_bounds__(gradient_tile::THREADS, gradient_tile::BLOCKS)
     gradient_wide(const struct df_conv_shape s, const struct df_conv_gradient g)
 {
     typedef gradient_tile T;
@@ -180,7 +181,7 @@ __global__ void __launch_bounds__(gradient_tile::THREADS)
     const int32_t m0 = (int32_t)blockIdx.x / tiles * T::BM, n0 = (int32_t)blockIdx.x % tiles * T::BN;
     const int32_t taps_x = s.window.kernel[1], taps = s.window.kernel[0] * taps_x;
     const int64_t row0 = (int64_t)blockIdx.y * ROWS;
-    const int32_t rows = (int32_t)(g.rows - row0 < ROWS ? g.rows - row0 : ROWS);
+    const int32_t rows = g.rows - row0 < ROWS ? (int32_t)(g.rows - row0) : (int32_t)ROWS;
     const int t = (int)threadIdx.x, tn = t % (T::BN / T::TN), tm = t / (T::BN / T::TN);
     struct windows source;
     source.plane = s.out[1] * s.out[2];
@@ -204,7 +205,7 @@ __global__ void __launch_bounds__(gradient_tile::THREADS)
     }
     float sum[T::TM][T::TN] = {}, line_sum = 0;
     const bool sums_lines = g.db != NULL && n0 == 0;
-    df_tile_sum<T, true>(sum, source, (int64_t)rows * source.chunks, pool, sums_lines ? &line_sum : NULL);
+    df_tile_sum<T, true>(sum, source, (int64_t)rows * source.chunks, pool, sums_lines, line_sum);
     if (sums_lines && t < T::BM && m0 + t < group_out)
         g.db[blockIdx.y * g.stride + group * group_out + m0 + t] = line_sum;
     float *dw = g.dw + blockIdx.y * g.stride + (int64_t)group * group_out * filter;
@@ -234,7 +235,7 @@ int df_conv_gradient_wide(const struct df_conv_shape *shape, const struct df_con
         divide_up(shape->out[0] / shape->group, T::BM) * divide_up(filter_size(*shape), T::BN);
     const dim3 grid((unsigned)tiles, (unsigned)part_count(g->rows), (unsigned)shape->group);
     DF_LAUNCH(gradient_wide, grid, T::THREADS, 0, stream, *shape, *g);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 /* ---- Parts ------------------------------------------------------------------------------------------------------ */
@@ -286,7 +287,7 @@ int df_conv_weight_gradient(const struct df_conv_shape *shape, float *dw, float 
     const unsigned blocks = (unsigned)divide_up(count, THREADS);
     if (rows <= 0) {
         DF_LAUNCH(gradient_zero, blocks, THREADS, 0, stream, dw, db, weights, count);
-        return (int)cudaGetLastError();
+        return df_launched();
     }
     int (*run)(const struct df_conv_shape *, const struct df_conv_gradient *, void *) =
         df_conv_gradient_is_wide(shape) ? df_conv_gradient_wide : df_conv_gradient_lanes;
@@ -308,5 +309,5 @@ int df_conv_weight_gradient(const struct df_conv_shape *shape, float *dw, float 
         DF_LAUNCH(gradient_add, blocks, THREADS, 0, stream, dw, db, weights, count, scratch,
                   (int32_t)part_count(some), row == 0);
     }
-    return (int)cudaGetLastError();
+    return df_launched();
 }

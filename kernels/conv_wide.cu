@@ -9,7 +9,7 @@
 #include "tile.h"
 
 /* Where one k lies: in the plane relative to a cell's first tap, among the weights of an output channel. */
-struct place {
+struct alignas(16) place {
     int32_t y, x, input, weight;
 };
 enum { NOWHERE = -(1 << 30) }; /* a line that is in no plane */
@@ -29,7 +29,8 @@ template <class T> struct gather {
     const struct wide *wide;
     struct place *places; /* [2][BK] in shared memory */
     const float *from;    /* this thread's cell: tap (0, 0) of channel 0, at (line, column) of the plane */
-    int32_t line, column, n0;
+    int32_t line, column;
+    int32_t weight[T::B_SHARE]; /* this thread's output channels' weights; behind the edge the last one's */
 
     __device__ void prepare(int64_t chunk) const
     {
@@ -55,24 +56,20 @@ template <class T> struct gather {
         const int32_t height = wide->walk.in_h, width = wide->walk.in_w;
 #pragma unroll
         for (int j = 0; j < T::A_SHARE; j++) {
-            const struct place p = table[df_tile_k<T::BM, T::BK, false>((int)threadIdx.x + j * T::THREADS)];
+            const struct place p = table[df_tile_k<T, T::BM, false>((int)threadIdx.x, j)];
             const bool inside =
-                (uint32_t)(line + p.y) < (uint32_t)height && (uint32_t)(column + p.x) < (uint32_t)width;
+                ((uint32_t)(line + p.y) < (uint32_t)height) & ((uint32_t)(column + p.x) < (uint32_t)width);
             a[j] = inside ? from[p.input] : 0.0F;
         }
+        /* Behind the last k: some weight, times 0. */
 #pragma unroll
-        for (int j = 0; j < T::B_SHARE; j++) {
-            const int t = (int)threadIdx.x + j * T::THREADS;
-            const int32_t n = n0 + df_tile_i<T::BN, T::BK, true>(t);
-            const struct place p = table[df_tile_k<T::BN, T::BK, true>(t)];
-            const bool there = n < wide->walk.out_c && p.y != NOWHERE;
-            b[j] = there ? wide->weight[(int64_t)n * wide->walk.weight_out + p.weight] : 0.0F;
-        }
+        for (int j = 0; j < T::B_SHARE; j++)
+            b[j] = wide->weight[weight[j] + table[df_tile_k<T, T::BN, true>((int)threadIdx.x, j)].weight];
     }
 };
 
 template <class T>
-__global__ void __launch_bounds__(T::THREADS)
+__global__ void __launch_bounds__(T::THREADS, T::BLOCKS)
     conv_wide(const struct df_conv_walk walk, const struct df_conv_data data)
 {
     __shared__ __align__(16) float pool[2 * T::BUFFER];
@@ -104,10 +101,17 @@ __global__ void __launch_bounds__(T::THREADS)
     const int32_t line = own_cell / wide.x.cells * wide.y.move + wide.y.base;
     const int32_t column = own_cell % wide.x.cells * wide.x.move + wide.x.base;
     const float *from = wide.in + own_row * in_row + (int64_t)line * walk.in_w + column;
-    const struct gather<T> source = {
-        &wide, places, from, own_row < wide.rows ? line : NOWHERE, column, n0
+    struct gather<T> source = {
+        &wide, places, from, own_row < wide.rows ? line : NOWHERE, column,
+        {
+        }
     };
-    float sum[T::TM][T::TN];
+#pragma unroll
+    for (int j = 0; j < T::B_SHARE; j++) {
+        const int32_t n = n0 + df_tile_i<T, T::BN, true>(t, j);
+        source.weight[j] = (n < walk.out_c ? n : walk.out_c - 1) * walk.weight_out;
+    }
+    float sum[T::TM][T::TN], unused = 0;
 #pragma unroll
     for (int j = 0; j < T::TN; j++) {
         const int32_t n = n0 + df_tile_at<T::BN, T::TN>(tn, j);
@@ -116,7 +120,7 @@ __global__ void __launch_bounds__(T::THREADS)
         for (int i = 0; i < T::TM; i++)
             sum[i][j] = first;
     }
-    df_tile_sum<T, false>(sum, source, (wide.depth + T::BK - 1) / T::BK, pool, NULL);
+    df_tile_sum<T, false>(sum, source, (wide.depth + T::BK - 1) / T::BK, pool, false, unused);
     const int64_t plane = (int64_t)walk.out_h * walk.out_w;
 #pragma unroll
     for (int i = 0; i < T::TM; i++) {
@@ -154,7 +158,7 @@ static int launch(const struct df_conv_walk *walk, const struct df_conv_data *da
     const int64_t blocks = divide_up(cells, T::BM) * divide_up(walk->out_c, T::BN);
     const dim3 grid((unsigned)blocks, 1, (unsigned)(df_conv_phases(walk) * walk->group));
     DF_LAUNCH(kernel, grid, T::THREADS, 0, stream, *walk, *data);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 /* Few channels would leave most of a tile empty. */

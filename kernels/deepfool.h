@@ -83,7 +83,8 @@ DF_FN double df_sum_inline(enum df_term term, const df_real *v, const df_real *b
     for (; j - DF_LANE + DF_LANES <= n; j += DF_LANES)
         for (int32_t l = 0; l < DF_OWN; l++)
             own[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
-    for (int32_t l = 0; l < DF_OWN && j + l < n; l++)
+    const int64_t left = n - j < DF_OWN ? n - j : DF_OWN;
+    for (int64_t l = 0; l < left; l++)
         own[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
     return df_lanes_sum(own);
 }
@@ -143,7 +144,8 @@ DF_FN int32_t df_all_finite(const df_real *v, int64_t n)
     for (; j - DF_LANE + DF_LANES <= n; j += DF_LANES)
         for (int32_t l = 0; l < DF_OWN; l++)
             own[l] += v[j + l] - v[j + l];
-    for (int32_t l = 0; l < DF_OWN && j + l < n; l++)
+    const int64_t left = n - j < DF_OWN ? n - j : DF_OWN;
+    for (int64_t l = 0; l < left; l++)
         own[l] += v[j + l] - v[j + l];
     df_real sum = 0;
     for (int32_t l = 0; l < DF_OWN; l++)

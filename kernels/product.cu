@@ -18,11 +18,39 @@ struct product {
     int64_t a_stride, b_stride; /* of the dimension that is not 1 apart */
 };
 
-/* A_ALONG_K: a[m][k] at m a_stride + k, else k a_stride + m. The same of b[k][n]. */
+/* One operand of a tile: SIZE lines of it from line i0 on. ALONG_K: element (i, k) at i stride + k, else k stride + i. */
+template <class T, int SIZE, bool ALONG_K> struct operand {
+    static constexpr int SHARE = SIZE * T::BK / T::THREADS, STEP = T::THREADS / (ALONG_K ? T::BK : SIZE);
+    const float *from; /* this thread's first element */
+    int64_t depth, step, next;
+    int32_t lines; /* from this thread's first one to the edge */
+
+    __device__ operand(const float *matrix, int64_t stride, int64_t i0, int64_t size, int64_t depth_)
+    {
+        const int t = (int)threadIdx.x;
+        const int64_t i = i0 + df_tile_i<T, SIZE, ALONG_K>(t, 0), k = df_tile_k<T, SIZE, ALONG_K>(t, 0);
+        from = matrix + (ALONG_K ? i * stride + k : k * stride + i);
+        depth = depth_ - k;
+        step = STEP * stride;                    /* to the thread's next element */
+        next = ALONG_K ? T::BK : T::BK * stride; /* to the next chunk */
+        lines = size - i < SIZE ? (int32_t)(size - i) : SIZE;
+    }
+    __device__ void fetch(int64_t chunk, float (&to)[SHARE]) const
+    {
+        const float *here = from + chunk * next;
+        const int64_t rest = depth - chunk * T::BK;
+        const int32_t left = rest < T::BK ? (int32_t)rest : T::BK; /* of k */
+        const int32_t reach = ALONG_K ? (left > 0 ? lines : 0) : (lines > 0 ? left : 0);
+#pragma unroll
+        for (int j = 0; j < SHARE; j++, here += step)
+            to[j] = j * STEP < reach ? *here : 0.0F;
+    }
+};
+
 template <class T, bool A_ALONG_K_, bool B_ALONG_K_> struct dense {
     static constexpr bool A_ALONG_K = A_ALONG_K_, B_ALONG_K = B_ALONG_K_;
-    struct product p;
-    int64_t m0, n0;
+    struct operand<T, T::BM, A_ALONG_K_> a;
+    struct operand<T, T::BN, B_ALONG_K_> b;
 
     __device__ void prepare(int64_t) const
     {
@@ -31,36 +59,22 @@ template <class T, bool A_ALONG_K_, bool B_ALONG_K_> struct dense {
     {
         return true;
     }
-    template <int SIZE, bool ALONG_K>
-    __device__ float at(const float *from, int64_t stride, int64_t i0, int64_t size, int64_t chunk,
-                        int j) const
+    __device__ void fetch(int64_t chunk, float (&to_a)[T::A_SHARE], float (&to_b)[T::B_SHARE]) const
     {
-        const int t = (int)threadIdx.x + j * T::THREADS;
-        const int64_t i = i0 + df_tile_i<SIZE, T::BK, ALONG_K>(t);
-        const int64_t k = chunk * T::BK + df_tile_k<SIZE, T::BK, ALONG_K>(t);
-        if (i >= size || k >= p.depth)
-            return 0.0F;
-        return ALONG_K ? from[i * stride + k] : from[k * stride + i];
-    }
-    __device__ void fetch(int64_t chunk, float (&a)[T::A_SHARE], float (&b)[T::B_SHARE]) const
-    {
-#pragma unroll
-        for (int j = 0; j < T::A_SHARE; j++)
-            a[j] = at<T::BM, A_ALONG_K>(p.a, p.a_stride, m0, p.rows, chunk, j);
-#pragma unroll
-        for (int j = 0; j < T::B_SHARE; j++)
-            b[j] = at<T::BN, B_ALONG_K>(p.b, p.b_stride, n0, p.cols, chunk, j);
+        a.fetch(chunk, to_a);
+        b.fetch(chunk, to_b);
     }
 };
 
 template <class T, bool FOLDED, bool A_ALONG_K, bool B_ALONG_K>
-__global__ void __launch_bounds__(T::THREADS) product_tile(const struct product p)
+__global__ void __launch_bounds__(T::THREADS, T::BLOCKS) product_tile(const struct product p)
 {
     __shared__ __align__(16) float pool[2 * T::BUFFER];
     const int64_t tiles = (p.cols + T::BN - 1) / T::BN;
     const int64_t m0 = blockIdx.x / tiles * T::BM, n0 = blockIdx.x % tiles * T::BN;
     const int t = (int)threadIdx.x, tn = t % (T::BN / T::TN), tm = t / (T::BN / T::TN);
-    const dense<T, A_ALONG_K, B_ALONG_K> source = {p, m0, n0};
+    const dense<T, A_ALONG_K, B_ALONG_K> source = {{p.a, p.a_stride, m0, p.rows, p.depth},
+                                                   {p.b, p.b_stride, n0, p.cols, p.depth}};
     float sum[T::TM][T::TN], line_sum = 0;
     const bool sums_lines = FOLDED && p.line_sum != NULL && n0 == 0;
 #pragma unroll
@@ -71,7 +85,7 @@ __global__ void __launch_bounds__(T::THREADS) product_tile(const struct product 
         for (int i = 0; i < T::TM; i++)
             sum[i][j] = first;
     }
-    df_tile_sum<T, FOLDED>(sum, source, (p.depth + T::BK - 1) / T::BK, pool, sums_lines ? &line_sum : NULL);
+    df_tile_sum<T, FOLDED>(sum, source, (p.depth + T::BK - 1) / T::BK, pool, sums_lines, line_sum);
     if (sums_lines && t < T::BM && m0 + t < p.rows)
         p.line_sum[m0 + t] = line_sum;
 #pragma unroll
@@ -102,7 +116,7 @@ static int launch(const struct product *p, void *stream)
     void (*kernel)(struct product) = product_tile<T, FOLDED, A_ALONG_K, B_ALONG_K>;
     const unsigned blocks = (unsigned)(divide_up(p->rows, T::BM) * divide_up(p->cols, T::BN));
     DF_LAUNCH(kernel, blocks, T::THREADS, 0, stream, *p);
-    return (int)cudaGetLastError();
+    return df_launched();
 }
 
 template <bool B_ALONG_K> static int run(const struct product *p, void *stream)

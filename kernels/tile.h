@@ -19,19 +19,22 @@
 template <int BM_, int BN_, int BK_, int TM_, int TN_> struct df_tile {
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_;
     static constexpr int THREADS = BM / TM * (BN / TN);
+    /* At a time on a multiprocessor: 128 registers a thread, half of them where sums are few. */
+    static constexpr int BLOCKS = (TM * TN > 4 ? 512 : 1024) / THREADS;
     static constexpr int A_SHARE = BM * BK / THREADS, B_SHARE = BN * BK / THREADS;
     static constexpr int A_PITCH = BM + 4, B_PITCH = BN + 4;
     static constexpr int BUFFER = BK * (A_PITCH + B_PITCH); /* floats; two of them */
 };
 
-/* Which of a SIZE x BK share's elements thread t holds as its j-th. */
-template <int SIZE, int BK, bool ALONG_K> static __device__ inline int df_tile_k(int t)
+/* Where thread t's j-th element of a SIZE x BK share lies: k and the line of SIZE. */
+template <class T, int SIZE, bool ALONG_K> static __device__ inline int df_tile_k(int t, int j)
 {
-    return ALONG_K ? t % BK : t / SIZE;
+    static_assert(T::THREADS % T::BK == 0 && T::THREADS % SIZE == 0, "a thread keeps to one k or one line");
+    return ALONG_K ? (int)((unsigned)t % T::BK) : (int)((unsigned)t / SIZE) + j * (T::THREADS / SIZE);
 }
-template <int SIZE, int BK, bool ALONG_K> static __device__ inline int df_tile_i(int t)
+template <class T, int SIZE, bool ALONG_K> static __device__ inline int df_tile_i(int t, int j)
 {
-    return ALONG_K ? t / BK : t % SIZE;
+    return ALONG_K ? (int)((unsigned)t / T::BK) + j * (T::THREADS / T::BK) : (int)((unsigned)t % SIZE);
 }
 
 /* Where element i of a thread's T lies in a line of SIZE; t: the thread's place along the line. */
@@ -57,11 +60,10 @@ static __device__ inline void df_tile_load(float (&to)[T], const float *line, in
     }
 }
 
-/* sum begins as what is added to. line_sum, FOLDED only, NULL or a thread's own sum: the sums of a alone of row
- * threadIdx.x < BM. pool: 2 T::BUFFER floats of shared memory, 16 bytes aligned. */
+/* sum begins as what is added to. FOLDED and sums_lines: line_sum gets the sum of a alone of row threadIdx.x < BM. pool: 2 T::BUFFER floats of shared memory, 16 bytes aligned. */
 template <class T, bool FOLDED, class Source>
 static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Source &source, int64_t chunks,
-                                          float *pool, float *line_sum)
+                                          float *pool, bool sums_lines, float &line_sum)
 {
     const int t = (int)threadIdx.x, tn = t % (T::BN / T::TN), tm = t / (T::BN / T::TN);
     float a[T::A_SHARE], b[T::B_SHARE], run[FOLDED ? T::TM : 1][FOLDED ? T::TN : 1] = {}, line_run = 0;
@@ -74,17 +76,13 @@ static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Sour
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         float *sa = pool + chunk % 2 * T::BUFFER, *sb = sa + T::BK * T::A_PITCH;
 #pragma unroll
-        for (int j = 0; j < T::A_SHARE; j++) {
-            const int at = t + j * T::THREADS;
-            sa[df_tile_k<T::BM, T::BK, Source::A_ALONG_K>(at) * T::A_PITCH +
-               df_tile_i<T::BM, T::BK, Source::A_ALONG_K>(at)] = a[j];
-        }
+        for (int j = 0; j < T::A_SHARE; j++)
+            sa[df_tile_k<T, T::BM, Source::A_ALONG_K>(t, j) * T::A_PITCH +
+               df_tile_i<T, T::BM, Source::A_ALONG_K>(t, j)] = a[j];
 #pragma unroll
-        for (int j = 0; j < T::B_SHARE; j++) {
-            const int at = t + j * T::THREADS;
-            sb[df_tile_k<T::BN, T::BK, Source::B_ALONG_K>(at) * T::B_PITCH +
-               df_tile_i<T::BN, T::BK, Source::B_ALONG_K>(at)] = b[j];
-        }
+        for (int j = 0; j < T::B_SHARE; j++)
+            sb[df_tile_k<T, T::BN, Source::B_ALONG_K>(t, j) * T::B_PITCH +
+               df_tile_i<T, T::BN, Source::B_ALONG_K>(t, j)] = b[j];
         __syncthreads();
         source.prepare(chunk + 2); /* over the table of this chunk, which everybody has fetched */
         if (chunk + 1 < chunks)
@@ -103,7 +101,7 @@ static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Sour
                 }
         }
         if constexpr (FOLDED) {
-            if (line_sum != NULL && t < T::BM)
+            if (sums_lines && t < T::BM)
                 for (int k = 0; k < T::BK; k++)
                     line_run += sa[k * T::A_PITCH + t];
             if (source.folds(chunk)) {
@@ -114,8 +112,7 @@ static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Sour
                         sum[i][j] += run[i][j];
                         run[i][j] = 0;
                     }
-                if (line_sum != NULL)
-                    *line_sum += line_run;
+                line_sum += line_run;
                 line_run = 0;
             }
         }

@@ -137,6 +137,12 @@ static dfal_status score(struct dfal_context *context, const struct paths *p, co
     return dfal_score(context, result ? result : &scratch, out, p->network, p->pool, o);
 }
 
+static const char *backend(void **state)
+{
+    (void)state;
+    return test_backend();
+}
+
 /* The file that the others are held against; made once a back end. */
 static struct paths reference(void **state, struct dfal_score_result *result)
 {
@@ -144,7 +150,7 @@ static struct paths reference(void **state, struct dfal_score_result *result)
     snprintf(name, sizeof name, "reference-%s.h5", ((struct df_device *)*state)->info.backend);
     struct paths p = paths_of("pool.h5", "net.h5", name);
     if (result || !df_file_exists(p.out)) {
-        struct dfal_context *context = test_context(test_backend(), 2);
+        struct dfal_context *context = test_context(backend(state), 2);
         context->options.force = true;
         struct dfal_score_options o = defaults();
         test_ok(score(context, &p, p.out, &o, result));
@@ -187,7 +193,7 @@ static void result_and_columns(void **state)
     assert_string_equal(result.engine, "layers");
     df_scores_clear(&s);
     /* finished: not twice, unless forced */
-    struct dfal_context *context = test_context(test_backend(), 1);
+    struct dfal_context *context = test_context(backend(state), 1);
     struct dfal_score_options o = defaults();
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_EXISTS, p.out);
     dfal_context_destroy(context);
@@ -200,7 +206,7 @@ static void batches_and_threads(void **state)
     bool first = true;
     for (int32_t threads = 1; threads <= 3; threads++) {
         for (size_t b = 0; b < 5; b++) {
-            struct dfal_context *context = test_context(test_backend(), threads);
+            struct dfal_context *context = test_context(backend(state), threads);
             context->options.force = true;
             struct dfal_score_options o = defaults();
             o.batch = batches[b];
@@ -227,7 +233,7 @@ static void shard_path(char path[TEST_PATH], const char *stem, int i)
 static void ranges_and_merge(void **state)
 {
     struct paths p = reference(state, NULL);
-    struct dfal_context *context = test_context(test_backend(), 2);
+    struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;
     const int64_t cuts[] = {0, 1000, DF_SHARD_ROWS + 7, ROWS};
     char path[3][TEST_PATH];
@@ -277,7 +283,7 @@ static void ranges_and_merge(void **state)
 static void shards_and_merge(void **state)
 {
     struct paths p = reference(state, NULL);
-    struct dfal_context *context = test_context(test_backend(), 2);
+    struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;
     for (int32_t count = 2; count <= 5; count += 3) { /* cut at whole shards, and finer than those */
         char path[5][TEST_PATH];
@@ -360,7 +366,7 @@ static void killed_and_resumed(void **state)
     struct dfal_score_options o = defaults();
     (void)remove(q.out);
     /* asked to stop before anything is finished: no work, no folder */
-    struct dfal_context *context = stopping_context(&stopper, test_backend(), 0);
+    struct dfal_context *context = stopping_context(&stopper, backend(state), 0);
     dfal_context_stop(context);
     test_error(score(context, &q, q.out, &o, NULL), DFAL_E_STOPPED, "");
     assert_false(dfal_context_kept_work(context));
@@ -370,7 +376,7 @@ static void killed_and_resumed(void **state)
     o = defaults();
     bool stopped = false;
     for (int64_t rows = DF_SHARD_ROWS + 100; rows < ROWS && !stopped; rows += 50) {
-        context = stopping_context(&stopper, test_backend(), rows);
+        context = stopping_context(&stopper, backend(state), rows);
         context->options.force = true;
         dfal_status status = score(context, &q, q.out, &o, NULL);
         stopped = status == DFAL_E_STOPPED && dfal_context_kept_work(context);
@@ -381,7 +387,7 @@ static void killed_and_resumed(void **state)
     if (stopped) {
         assert_true(df_folder_exists(q.parts));
         assert_false(df_file_exists(q.out));
-        context = test_context(test_backend(), 1);
+        context = test_context(backend(state), 1);
         o.preset = "deepal";
         test_error(score(context, &q, q.out, &o, NULL), DFAL_E_CONFIG, "");
         o = defaults();
@@ -402,7 +408,7 @@ static void adversarial(void **state)
 {
     struct paths p = paths_of("small.h5", "small-net.h5", "images.h5");
     enum { Q = 9 };
-    struct dfal_context *context = test_context(test_backend(), 2);
+    struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;
     struct dfal_score_options o = defaults();
     o.adversarial = Q;
@@ -458,7 +464,7 @@ static void same_images(const char *a_path, const char *b_path)
 static void merged_images(void **state)
 {
     struct paths p = paths_of("small.h5", "small-net.h5", "images.h5");
-    struct dfal_context *context = test_context(test_backend(), 2);
+    struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;
     struct dfal_score_options o = defaults();
     o.adversarial = 9;
@@ -497,7 +503,7 @@ static void verify(void **state)
 {
     static const char *const presets[] = {"lts4", "paper", "foolbox", "deepal", "dfal2018"};
     struct paths p = paths_of("small.h5", "small-net.h5", "verified.h5");
-    struct dfal_context *context = test_context(test_backend(), 2);
+    struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;
     struct dfal_verify_result result;
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
@@ -525,7 +531,7 @@ static void verify(void **state)
 static void refusals(void **state)
 {
     struct paths p = paths_of("small.h5", "small-net.h5", "refused.h5");
-    struct dfal_context *context = test_context(test_backend(), 1);
+    struct dfal_context *context = test_context(backend(state), 1);
     struct dfal_score_options o = defaults();
     o.precision = "fast";
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_UNAVAILABLE, "not in this version");
@@ -571,7 +577,7 @@ static dfal_status keep_logits(void *user, const int64_t *index, const float *va
 static void passes(void **state)
 {
     struct paths p = paths_of("small.h5", "small-net.h5", "x.h5");
-    struct dfal_context *context = test_context(test_backend(), 1);
+    struct dfal_context *context = test_context(backend(state), 1);
     struct df_pool *pool;
     struct df_network *network;
     test_ok(df_pool_open(&pool, p.pool, NULL));
