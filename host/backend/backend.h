@@ -12,7 +12,7 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 1 };
+enum { DF_BACKEND_ABI = 2 };
 
 struct df_device;
 struct df_buffer; /* device memory: type and count, the back end's own */
@@ -62,6 +62,8 @@ struct df_backend {
     const char *name;
     dfal_status (*device_open)(struct df_device **out, const struct df_device_options *options);
     void (*device_close)(struct df_device *device);
+    /* Bytes of the device's own memory that nobody has taken. NULL, or 0: it computes in the host's memory. */
+    int64_t (*memory_free)(struct df_device *device);
     /* New memory is zero. */
     dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type,
                                  int64_t count);
@@ -129,6 +131,9 @@ int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
+
+/* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
+int64_t df_device_memory_free(struct df_device *device);
 
 /* Shorthands. */
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);

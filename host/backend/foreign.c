@@ -38,6 +38,11 @@ static void foreign_close(struct df_device *device)
     df_free(device); /* the object stays loaded: its threads and tables may outlive a device */
 }
 
+static int64_t foreign_memory_free(struct df_device *device)
+{
+    return df_device_memory_free(inner_of(device));
+}
+
 static dfal_status foreign_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
                                          int64_t count)
 {
@@ -107,6 +112,7 @@ static const struct df_backend backend_foreign = {
     .name = "foreign",
     .device_open = foreign_open_again,
     .device_close = foreign_close,
+    .memory_free = foreign_memory_free,
     .buffer_create = foreign_buffer_create,
     .buffer_destroy = foreign_buffer_destroy,
     .write = foreign_write,

@@ -13,7 +13,8 @@ struct df_plan;
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
 void df_plan_destroy(struct df_plan *plan);
-/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8. From the network
+/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8; on a wide device
+ * 1,024 and 256 MiB. For training 8, the rows of a sub-batch; on a wide device 32. From the network and the back end
  * alone, so that results do not depend on the machine. */
 int32_t df_plan_block_rows(const struct df_plan *plan);
 int64_t df_plan_input_size(const struct df_plan *plan); /* D */
@@ -24,7 +25,8 @@ struct df_plan_memory {
         shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
     int64_t scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory") */
     int64_t
-        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows */
+        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows; without
+                      that limit where a network is run as a whole: on a wide device, and for training */
     int64_t row, cotangent; /* of a tape, a forward row, a cotangent row */
 };
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);
