@@ -13,7 +13,7 @@
 
 #include "backend/cuda.h"
 #include "base/memory.h"
-#include "support.h"
+#include "../support.h"
 
 const struct df_backend *dfal_backend_entry(void);
 
