@@ -33,7 +33,7 @@ enum {
 };
 /* Columns of number: f_l - f_cand0 at x0; result; nearest distance at x0; ||r||_p; the flip lies in (low,
  * high] of the way to x0 + (1 + overshoot) r; where on that way x stands; nearest distance and its ||g||_q in
- * this step. */
+ * this step; the sample's row in the pool (residency.h). */
 enum {
     DF_SLOT_GAP,
     DF_SLOT_MARGIN,
@@ -44,6 +44,7 @@ enum {
     DF_SLOT_POINT,
     DF_SLOT_DISTANCE,
     DF_SLOT_LENGTH,
+    DF_SLOT_ROW,
     DF_SLOT_NUMBERS
 };
 /* Final values of a slot's status: the numbers of DFAL_SCORE_* in dfal.h (host/score/deepfool.c asserts it). */
@@ -82,7 +83,8 @@ DF_FN double df_sum_inline(enum df_term term, const df_real *v, const df_real *b
     for (; j - DF_LANE + DF_LANES <= n; j += DF_LANES)
         for (int32_t l = 0; l < DF_OWN; l++)
             own[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
-    for (int32_t l = 0; l < DF_OWN && j + l < n; l++)
+    const int64_t left = n - j < DF_OWN ? n - j : DF_OWN;
+    for (int64_t l = 0; l < left; l++)
         own[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
     return df_lanes_sum(own);
 }
@@ -142,12 +144,25 @@ DF_FN int32_t df_all_finite(const df_real *v, int64_t n)
     for (; j - DF_LANE + DF_LANES <= n; j += DF_LANES)
         for (int32_t l = 0; l < DF_OWN; l++)
             own[l] += v[j + l] - v[j + l];
-    for (int32_t l = 0; l < DF_OWN && j + l < n; l++)
+    const int64_t left = n - j < DF_OWN ? n - j : DF_OWN;
+    for (int64_t l = 0; l < left; l++)
         own[l] += v[j + l] - v[j + l];
     df_real sum = 0;
     for (int32_t l = 0; l < DF_OWN; l++)
         sum += own[l];
     return df_team_all(sum == 0);
+}
+
+/* The scalars of a FRESH slot. */
+DF_FN void df_slot_begin(int32_t *state, double *number)
+{
+    for (int32_t c = 0; c < DF_SLOT_INTS; c++)
+        state[c] = 0;
+    for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
+        number[c] = 0; /* point 0: x is x0 itself */
+    state[DF_SLOT_STATUS] = DF_SLOT_FRESH;
+    state[DF_SLOT_LABEL] = state[DF_SLOT_ADVERSARIAL] = state[DF_SLOT_BEST] = -1;
+    number[DF_SLOT_FIRST] = INFINITY;
 }
 
 /* deepfool_begin: items are new samples; row i of x moves into slot slots[i], which becomes FRESH.
@@ -164,18 +179,11 @@ DF_FN void df_deepfool_begin_at(const struct df_io *io, int64_t i)
         x0[j] = x[j];
         r[j] = 0;
     }
-    if (!DF_ONE)
-        return;
-    for (int32_t c = 0; c < DF_SLOT_INTS; c++)
-        state[c] = 0;
-    for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
-        number[c] = 0; /* point 0: x is x0 itself */
-    state[DF_SLOT_STATUS] = DF_SLOT_FRESH;
-    state[DF_SLOT_LABEL] = state[DF_SLOT_ADVERSARIAL] = state[DF_SLOT_BEST] = -1;
-    number[DF_SLOT_FIRST] = INFINITY;
+    if (DF_ONE)
+        df_slot_begin(state, number);
 }
 
-/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY. No slot stands in two pairs.
+/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY, unless it is `to`. No slot stands in two pairs.
  *   out x0+ r+ state+ number+ cand+   in pairs [rows, 2] i32 */
 DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
 {
@@ -185,6 +193,8 @@ DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
     df_real *x0 = (df_real *)io->out[0], *r = (df_real *)io->out[1];
     int32_t *state = (int32_t *)io->out[2], *cand = (int32_t *)io->out[4];
     double *number = (double *)io->out[3];
+    if (from == to)
+        return;
     DF_EACH(j, n) {
         x0[to * n + j] = x0[from * n + j];
         r[to * n + j] = r[from * n + j];

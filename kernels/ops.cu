@@ -14,6 +14,7 @@
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
+#include "residency.h"
 #include "rows.h"
 
 enum { THREADS = 256, CELLS_A_THREAD = 4, MOST_BLOCKS = 1 << 30 };

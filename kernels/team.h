@@ -142,6 +142,19 @@ DF_FN int32_t df_team_all(int32_t own)
 #endif
 }
 
+/* Of the lanes whose own is not 0, how many come before this lane; *count: how many there are. */
+DF_FN int32_t df_team_rank(int32_t own, int32_t *count)
+{
+#ifdef DF_WARP
+    const unsigned lanes = __ballot_sync(0xffffffffU, own);
+    *count = __popc(lanes);
+    return __popc(lanes & ((1U << DF_LANE) - 1));
+#else
+    *count = own != 0;
+    return 0;
+#endif
+}
+
 /* Does v at a later index take the maximum from best? Written with && and ||: gcc 12 vectorises that, not & and |. */
 DF_FN int df_max_takes(df_real v, df_real best)
 {

@@ -17,10 +17,25 @@ foreach(variant "" _bug _abi _loss)
 endforeach()
 
 # The whole pipeline once more with every op compared between the reference and the cpu back end.
-foreach(name plan nodes train deepfool)
+foreach(name plan nodes train deepfool resident)
   add_test(NAME ${name}_checked COMMAND test_${name} check:ref:cpu)
   set_tests_properties(${name}_checked PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
 endforeach()
+
+# The CUDA libraries' engines, as far as they go without a GPU: cuDNN makes plans from a text of properties, and cublasLt
+# is the test's own.
+if(DFAL_CUDA_BUILT)
+  df_test(cudnn_plans SOURCES ../host/backend/cuda_plan.c ../host/backend/cuda_cudnn.c
+    ../host/backend/op_info.c LINK df_tensor LIBRARIES CUDNN::cudnn)
+  foreach(name cudnnCreate cudnnDestroy cudnnSetStream cudnnBackendSetAttribute cudnnBackendExecute)
+    target_link_options(test_cudnn_plans PRIVATE LINKER:--wrap=${name})
+  endforeach()
+  df_test(cublas SOURCES ../host/backend/cuda_cublas.c LINK df_tensor)
+  foreach(name cudnn_plans cublas)
+    target_compile_definitions(test_${name} PRIVATE DFAL_CUDA_LIBRARIES)
+    target_include_directories(test_${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  endforeach()
+endif()
 
 # The kernels as CUDA, compiled but not run: the same functions must please both compilers.
 find_program(DFAL_NVCC nvcc HINTS /usr/local/cuda/bin)

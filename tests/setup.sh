@@ -24,7 +24,11 @@ cat >"$work/bin/apt-get" <<C
 echo "\$*" >>$work/state/calls
 [[ \$1 == update ]] || [[ ! -e $work/state/broken ]] || { echo "no such mirror"; exit 100; }
 C
-chmod 755 "$work/bin/dpkg-query" "$work/bin/apt-get" "$work/setup"
+cat >"$work/bin/apt-cache" <<C
+#!/bin/bash
+[[ \$2 == *t64 || \$2 == libdnnl3 ]] && echo "Package: \$2"
+C
+chmod 755 "$work/bin/apt-cache" "$work/bin/dpkg-query" "$work/bin/apt-get" "$work/setup"
 
 fail() {
     echo "setup test: $*" >&2
@@ -49,6 +53,7 @@ run 0 "$work/setup" --list build test full
 said "packages of 'build': cmake "
 said "libcmocka-dev"
 said "clang-tidy"
+said "libclang-rt-14-dev|libclang-rt-18-dev"
 [[ ! -e $work/state/calls ]] || fail "--list called apt-get"
 run 64 "$work/setup" tests
 said "unknown argument 'tests'"
@@ -71,6 +76,9 @@ chmod 755 "$work/bin/sudo"
 run 0 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" build
 said "installing [0-9]* packages: finished, [0-9]* s"
 grep -q '^install --yes --no-install-recommends ninja-build ' "$work/state/calls" || fail "apt-get was not called as expected"
+run 0 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" run
+grep -q '^install .* libhdf5-103-1t64 libdnnl3 libgomp1 .* libjpeg62-turbo$' "$work/state/calls" ||
+    fail "of two names the one that apt knows was not taken"
 touch "$work/state/broken"
 run 69 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" build
 said "no such mirror"
@@ -84,4 +92,4 @@ said "packages are installed"
 rm "$work/bin/apt-get"
 run 69 "$work/setup"
 said "has no apt"
-echo "setup: list, no root, sudo, failure, nothing to do, no apt: good"
+echo "setup: list, no root, sudo, second names, failure, nothing to do, no apt: good"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Does cuDNN offer a plain float32 engine for the convolutions of the networks people bring? Asked without a GPU: a plan
- * is made from a text of properties, on sm_80 and sm_90, for all three ops. What is chosen is printed. */
+ * is made from a text of properties, on sm_80 and sm_90, for all three ops. What is chosen is printed. Then the engine
+ * runs with cuDNN's handle and its last call replaced (linked with --wrap): which memory does it name for which tensor? */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,7 +126,7 @@ static void every_network_has_engines(void **state)
                        s->c, s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, kinds[kind],
                        plan.text);
                 assert_string_equal(plan.text, again.text);
-                assert_true(plan.workspace <= DF_CUDNN_WORKSPACE);
+                assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, rows_of(s)));
                 df_cudnn_plan_clear(&plan);
                 df_cudnn_plan_clear(&again);
             }
@@ -181,12 +182,136 @@ static void errors_are_sentences(void **state)
     (void)cudnnBackendDestroyDescriptor(properties);
 }
 
+/* ---- The engine, on a made-up GPU ------------------------------------------------------------ */
+
+cudnnStatus_t __wrap_cudnnCreate(cudnnHandle_t *handle);
+cudnnStatus_t __wrap_cudnnDestroy(cudnnHandle_t handle);
+cudnnStatus_t __wrap_cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream);
+cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t count,
+                                              const void *values);
+cudnnStatus_t __real_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t count,
+                                              const void *values);
+cudnnStatus_t __wrap_cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                         cudnnBackendDescriptor_t pack);
+
+enum { QUEUES = 2 };
+static char handles[QUEUES];
+static int handle_count;
+static struct {
+    cudnnHandle_t handle;
+    cudaStream_t stream;
+    int64_t uids[8], count;
+    const void *pointers[8], *workspace;
+} seen;
+
+cudnnStatus_t __wrap_cudnnCreate(cudnnHandle_t *handle)
+{
+    *handle = (cudnnHandle_t)(void *)&handles[handle_count++];
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t __wrap_cudnnDestroy(cudnnHandle_t handle)
+{
+    (void)handle;
+    handle_count--;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t __wrap_cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
+{
+    seen.handle = handle;
+    seen.stream = stream;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* The GPU of a handle is sm_90's text. What a variant pack is told is kept. */
+cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t count,
+                                              const void *values)
+{
+    if (name == CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS) {
+        seen.count = count;
+        memcpy(seen.uids, values, (size_t)count * sizeof *seen.uids);
+    }
+    if (name == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS) {
+        assert_int_equal(count, seen.count);
+        memcpy(seen.pointers, values, (size_t)count * sizeof *seen.pointers);
+    }
+    if (name == CUDNN_ATTR_VARIANT_PACK_WORKSPACE)
+        memcpy(&seen.workspace, values, sizeof seen.workspace);
+    if (name == CUDNN_ATTR_DEVICEPROP_HANDLE)
+        return __real_cudnnBackendSetAttribute(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                               CUDNN_TYPE_CHAR, (int64_t)strlen(gpus[1].json) + 1,
+                                               gpus[1].json);
+    return __real_cudnnBackendSetAttribute(descriptor, name, type, count, values);
+}
+
+cudnnStatus_t __wrap_cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                         cudnnBackendDescriptor_t pack)
+{
+    assert_ptr_equal(handle, seen.handle);
+    assert_non_null(plan);
+    assert_non_null(pack);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* What the last run gave for a tensor; NULL: it did not name it. */
+static const void *given(int64_t uid)
+{
+    for (int64_t i = 0; i < seen.count; i++)
+        if (seen.uids[i] == uid)
+            return seen.pointers[i];
+    return NULL;
+}
+
+static void tensors_are_named(void **state)
+{
+    static float x[1], y[1], weight[1], bias[1], workspace[1];
+    struct df_cuda_device device = {.head = {.queue_count = QUEUES}};
+    struct df_layer_desc desc = describe(&shapes[5]);
+    char version[96];
+    (void)state;
+    desc.block_rows = 64;
+    test_ok(df_cudnn_open(&device.cudnn, &device, version, sizeof version));
+    assert_memory_equal(version, "cuDNN 9.", 8);
+    for (int kind = 0; kind < 3; kind++) {
+        struct df_cuda_op *op;
+        struct df_cuda_run run = {
+            .rows = 64, .queue = 1, .workspace = workspace, .stream = (cudaStream_t)(void *)x};
+        test_ok(df_cuda_cudnn.create(&op, &device, &desc, (enum df_cuda_kind)kind));
+        assert_int_equal(op->rows, 64);
+        assert_true(op->text[0] != '\0');
+        run.in[0] = kind == DF_CUDA_BACKWARD ? y : x;
+        run.in[1] = kind == DF_CUDA_WEIGHT_GRADIENT ? y : NULL;
+        run.out = kind == DF_CUDA_FORWARD ? y : kind == DF_CUDA_BACKWARD ? x : weight;
+        run.weight = kind == DF_CUDA_WEIGHT_GRADIENT ? NULL : weight;
+        run.bias = kind == DF_CUDA_FORWARD ? bias : NULL;
+        test_ok(df_cuda_cudnn.run(op, &run));
+        assert_ptr_equal(given('x'), x);
+        assert_ptr_equal(given('w'), weight);
+        assert_ptr_equal(given('y'), y);
+        assert_ptr_equal(given('b'), kind == DF_CUDA_FORWARD ? bias : NULL);
+        assert_ptr_equal(seen.workspace, workspace);
+        assert_ptr_equal(seen.handle, &handles[1]);
+        assert_ptr_equal(seen.stream, x);
+        df_cuda_cudnn.destroy(op);
+    }
+    df_cudnn_close(device.cudnn);
+    assert_int_equal(handle_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_network_has_engines),
         cmocka_unit_test(odd_geometry),
         cmocka_unit_test(errors_are_sentences),
+        cmocka_unit_test(tensors_are_named),
     };
     if (cudnnGetVersion() < DF_CUDNN_OLDEST) {
         printf("not run: cuDNN %zu makes no plans without a GPU\n", cudnnGetVersion());

@@ -301,7 +301,16 @@ done:
     return status;
 }
 
-static dfal_status finalize_plan(struct df_cudnn_plan *out, descriptor properties, descriptor config)
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, int64_t rows)
+{
+    const int64_t partial_sums = 4 << 20;
+    const int64_t values =
+        rows * (df_shape_size(desc->in) + df_shape_size(desc->out)) + df_layer_weight_count(desc);
+    return values * (int64_t)sizeof(float) + partial_sums;
+}
+
+static dfal_status finalize_plan(struct df_cudnn_plan *out, descriptor properties, descriptor config,
+                                 int64_t limit)
 {
     int64_t workspace = 0, one = 0;
     DF_TRY(create(&out->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
@@ -311,15 +320,16 @@ static dfal_status finalize_plan(struct df_cudnn_plan *out, descriptor propertie
     DF_TRY(df_cudnn_status(cudnnBackendGetAttribute(out->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                                     CUDNN_TYPE_INT64, 1, &one, &workspace),
                            "reading a plan's workspace"));
-    if (workspace > DF_CUDNN_WORKSPACE)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "cuDNN: a plan wants %lld bytes of workspace, the limit is %d",
-                (long long)workspace, DF_CUDNN_WORKSPACE);
+    if (workspace > limit)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "cuDNN: a plan wants %lld bytes of workspace, the limit is %lld",
+                (long long)workspace, (long long)limit);
     out->workspace = (size_t)workspace;
     return DFAL_OK;
 }
 
 /* Errors   E_UNAVAILABLE the configuration does not suit or does not work */
-static dfal_status try_config(struct df_cudnn_plan *out, descriptor properties, descriptor config)
+static dfal_status try_config(struct df_cudnn_plan *out, descriptor properties, descriptor config,
+                              int64_t limit)
 {
     descriptor engine = NULL;
     int64_t count = 0;
@@ -338,7 +348,7 @@ static dfal_status try_config(struct df_cudnn_plan *out, descriptor properties, 
     DF_TRY_TO(done, status, is_strict(engine, &strict));
     DF_TRY_TO(done, status, read_knobs(config, out->text, sizeof out->text, &position_free));
     if (strict && position_free)
-        status = finalize_plan(out, properties, config);
+        status = finalize_plan(out, properties, config, limit);
     else
         status = df_fail(DFAL_E_UNAVAILABLE, "cuDNN: %s is not exact enough", out->text);
     if (status == DFAL_OK) {
@@ -354,7 +364,7 @@ done:
 
 /* The first configuration of one heuristic that works. Errors   E_UNAVAILABLE none does */
 static dfal_status try_mode(struct df_cudnn_plan *out, descriptor properties, descriptor graph,
-                            cudnnBackendHeurMode_t mode)
+                            cudnnBackendHeurMode_t mode, int64_t limit)
 {
     descriptor heuristic = NULL, configs[MAX_CONFIGS] = {NULL};
     int64_t count = 0;
@@ -373,7 +383,7 @@ static dfal_status try_mode(struct df_cudnn_plan *out, descriptor properties, de
                         "reading the engines"));
     status = DFAL_E_UNAVAILABLE;
     for (int64_t i = 0; i < count && i < MAX_CONFIGS && status == DFAL_E_UNAVAILABLE; i++)
-        status = try_config(out, properties, configs[i]);
+        status = try_config(out, properties, configs[i], limit);
 done:
     for (int i = 0; i < MAX_CONFIGS; i++)
         drop(configs[i]);
@@ -385,13 +395,14 @@ dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescript
                                  const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
 {
     static const char *const names[] = {"forward", "input gradient", "weight gradient"};
+    const int64_t limit = df_cudnn_workspace_limit(desc, rows);
     struct operation o = {0};
     memset(out, 0, sizeof *out);
     dfal_status status = describe(&o, desc, kind, rows);
     if (status == DFAL_OK)
-        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_A);
+        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_A, limit);
     if (status == DFAL_E_UNAVAILABLE && o.graph != NULL)
-        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_FALLBACK);
+        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_FALLBACK, limit);
     clear(&o);
     if (status == DFAL_E_UNAVAILABLE)
         DF_FAIL(status,

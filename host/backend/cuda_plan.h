@@ -13,8 +13,9 @@
 /* cuDNN 9.8 is the first that makes a plan from a GPU's properties. */
 enum { DF_CUDNN_OLDEST = 90800 };
 
-/* Bytes of workspace a plan may ask for. An engine that wants more is passed over. */
-enum { DF_CUDNN_WORKSPACE = 256 << 20 };
+/* Bytes of workspace that a plan for `rows` rows may ask for: a copy of x, y and the weights in another layout, and 4 MiB
+ * for partial sums. An engine that wants more is passed over. */
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, int64_t rows);
 
 /* What stands for the op's tensors in a variant pack, in this order; the bias is the forward's alone. */
 enum df_cudnn_tensor { DF_CUDNN_X, DF_CUDNN_WEIGHT, DF_CUDNN_Y, DF_CUDNN_BIAS, DF_CUDNN_TENSORS };

@@ -8,13 +8,14 @@
 #include "base/memory.h"
 #include "score/lane.h"
 #include "score/pass.h"
+#include "score/resident.h"
 #include "score/room.h"
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
 enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
-/* The same on a wide device: a call of so many rows keeps all of a GPU busy. */
-enum { WIDE_SLOTS = 16384 };
+/* On a wide device: so many that launching a call is little beside its work. */
+enum { WIDE_SLOTS = 32768, WIDE_COTANGENTS = 65536 };
 
 static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
 {
@@ -33,6 +34,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
 {
     const int64_t size = engine->params.size, real = sizeof(float);
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
+    const struct df_device *device = engine->device;
     struct df_room room;
     struct df_room_need need = {
         .device = engine->device,
@@ -40,16 +42,25 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .pool = engine->pool,
         .per_slot = (decoded ? 5 : 4) * size * real + 2 * (int64_t)df_pool_row_bytes(engine->pool) +
                     4 * engine->params.candidates + 512,
-        .wanted = engine->device->wide ? WIDE_SLOTS : DEFAULT_SLOTS,
+        .wanted = DEFAULT_SLOTS,
         .gradients = true,
-        .most_lanes = engine->device->queue_count,
+        .most_lanes = device->queue_count,
         .fixed = batch > 0,
     };
+    if (device->wide) {
+        need.per_slot += df_resident_slot_bytes(engine->pool);
+        need.most_lanes = 1;
+        need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
+    }
     if (batch > 0) {
         if (batch < need.most_lanes)
             need.most_lanes = (int32_t)batch;
         need.wanted = (batch + need.most_lanes - 1) / need.most_lanes;
     }
+    if (device->wide)
+        need.cotangents = need.wanted < WIDE_COTANGENTS / engine->params.candidates
+                              ? need.wanted * engine->params.candidates
+                              : WIDE_COTANGENTS;
     DF_TRY(df_room_choose(&room, engine->context, &need));
     engine->lane_count = room.lanes;
     engine->slots = room.slots;
@@ -183,6 +194,8 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
     for (int32_t i = 0; i < engine->lane_count; i++)
         DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
+    if (device->wide)
+        DF_TRY_TO(done, status, df_resident_create(&engine->resident, &engine->lanes[0]));
     DF_TRY_TO(done, status, check_outputs(engine));
     *out = engine;
     return DFAL_OK;
@@ -208,6 +221,8 @@ dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_str
     engine->sink = sink;
     engine->progress = progress;
     atomic_store(&engine->failed, false);
+    if (engine->resident && !sink->wants_adversarial)
+        return df_resident_run(engine->resident);
     return df_team_run(engine->team, lane_job, engine, engine->lane_count);
 }
 
@@ -215,6 +230,7 @@ void df_deepfool_destroy(struct df_deepfool_engine *engine)
 {
     if (!engine)
         return;
+    df_resident_destroy(engine->resident);
     for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
         df_lane_destroy(&engine->lanes[i]);
     df_free(engine->lanes);

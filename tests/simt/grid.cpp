@@ -62,7 +62,7 @@ static struct simt_fibre scheduler;
 static std::vector<simt_fibre *> idle;
 
 // What the loader makes of the section that __shared__ names.
-extern "C" char __start_simt_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __start_simt_shared[] __attribute__((weak, visibility("hidden"), aligned(8)));
 extern "C" char __stop_simt_shared[] __attribute__((weak, visibility("hidden")));
 
 // ---- Saying what is wrong -----------------------------------------------------------------------------------------
@@ -290,9 +290,11 @@ static void run_block(bool random)
 // Not through memset: the section's red zones are AddressSanitizer's, which would object.
 __attribute__((no_sanitize("address"))) static void fill_static_shared()
 {
-    if (__start_simt_shared == NULL)
-        return;
-    for (volatile char *at = __start_simt_shared; at < __stop_simt_shared; at++)
+    volatile char *at = __start_simt_shared;
+    const volatile char *const end = __stop_simt_shared;
+    for (; at != NULL && end - at >= 8; at += 8)
+        *(volatile uint64_t *)at = ~UINT64_C(0);
+    for (; at < end; at++)
         *at = (char)0xff;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shim itself: what CUDA promises holds, in every order of threads, and what is wrong is seen. */
-#include "support.h"
+#include "../support.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
