@@ -24,6 +24,8 @@ enum {
     MOST_SETS = 4,
     FEW_BLOCKS = 512, /* below that samples are spread over more blocks */
 };
+/* What a large GPU runs at a time. */
+static const double MANY_THREADS = 65536;
 
 struct narrow_plan {
     int32_t tx, ty, samples, sets;       /* of a block */
@@ -219,10 +221,9 @@ struct narrow_choice {
     int32_t taps, outputs;
     narrow_kernel *kernel;
 };
-static const struct narrow_choice forwards[] = {{3, 6, conv_narrow<3, 6, false>},
-                                                {3, 8, conv_narrow<3, 8, false>},
-                                                {5, 6, conv_narrow<5, 6, false>},
-                                                {5, 8, conv_narrow<5, 8, false>}};
+static const struct narrow_choice forwards[] = {
+    {3, 1, conv_narrow<3, 1, false>}, {3, 6, conv_narrow<3, 6, false>}, {3, 8, conv_narrow<3, 8, false>},
+    {5, 1, conv_narrow<5, 1, false>}, {5, 6, conv_narrow<5, 6, false>}, {5, 8, conv_narrow<5, 8, false>}};
 /* Two and four taps an axis: phases of strided first layers. */
 static const struct narrow_choice backwards[] = {
     {2, 1, conv_narrow<2, 1, true>}, {2, 3, conv_narrow<2, 3, true>}, {3, 1, conv_narrow<3, 1, true>},
@@ -241,9 +242,10 @@ static double padded(int32_t n, int32_t step)
     return (double)divide_up(n, step) * step;
 }
 
-/* The kernel that computes the least beside what is wanted; NULL: taps are not neighbours, too many, or under half of the
- * work would be of use. */
-static const struct narrow_choice *choose(const struct df_conv_walk *walk)
+/* The kernel that takes the shortest for so many rows: the least beside what is wanted, or, where there are not enough threads
+ * to fill a GPU, the shortest sums a thread. NULL: taps are not neighbours, too many, or under half of the least work would
+ * be of use, which does not depend on the rows. */
+static const struct narrow_choice *choose(const struct df_conv_walk *walk, int64_t rows)
 {
     if (walk->group != 1)
         return NULL;
@@ -259,21 +261,28 @@ static const struct narrow_choice *choose(const struct df_conv_walk *walk)
     const struct narrow_choice *list = walk->backward ? backwards : forwards, *best = NULL;
     const int count =
         (int)(walk->backward ? sizeof backwards / sizeof *backwards : sizeof forwards / sizeof *forwards);
-    double least = 0;
+    double least_work = 0, least_time = 0;
     for (int i = 0; i < count; i++) {
-        const double work = padded(walk->out_c, list[i].outputs) * padded(cells[1], PX) *
-                            padded(cells[0], cells_down(list[i].outputs)) * list[i].taps * list[i].taps;
-        if (list[i].taps >= kernel &&
-            (best == NULL || work < least || (work == least && list[i].outputs > best->outputs)))
-            best = &list[i], least = work;
+        if (list[i].taps < kernel)
+            continue;
+        const int32_t down = cells_down(list[i].outputs);
+        const double sums =
+            padded(walk->out_c, list[i].outputs) * padded(cells[1], PX) * padded(cells[0], down);
+        const double work = sums * list[i].taps * list[i].taps;
+        const double threads = sums / (list[i].outputs * PX * down) * (double)rows * df_conv_phases(walk);
+        const double time = work / (threads < MANY_THREADS ? threads : MANY_THREADS);
+        if (best == NULL || work < least_work)
+            least_work = work;
+        if (best == NULL || time < least_time || (time == least_time && list[i].outputs > best->outputs))
+            best = &list[i], least_time = time;
     }
     const double wanted = (double)walk->out_c * cells[0] * cells[1] * taps[0] * taps[1];
-    return best != NULL && wanted >= 0.5 * least ? best : NULL;
+    return best != NULL && wanted >= 0.5 * least_work ? best : NULL;
 }
 
 int32_t df_conv_suits_narrow(const struct df_conv_walk *walk)
 {
-    return choose(walk) != NULL;
+    return choose(walk, 1) != NULL;
 }
 
 static int32_t at_most(int32_t a, int32_t b)
@@ -288,7 +297,7 @@ static int32_t even_part(int32_t things, int32_t most)
 }
 
 static struct narrow_plan make_plan(const struct df_conv_walk *walk, const struct narrow_choice *choice,
-                                    const struct df_conv_data *data)
+                                    const struct df_conv_data *data, int64_t rows)
 {
     const struct df_conv_axis y = df_conv_axis_at(walk, 0, 0), x = df_conv_axis_at(walk, 1, 0);
     const int32_t k = choice->taps, down = cells_down(choice->outputs);
@@ -316,8 +325,8 @@ static struct narrow_plan make_plan(const struct df_conv_walk *walk, const struc
     const int32_t threads = p.tx * p.ty * p.sets;
     int32_t most = at_most(MOST_THREADS / threads, (POOL - p.filter) / p.tile);
     const int64_t blocks = (int64_t)p.tiles_x * p.tiles_y * p.set_tiles * df_conv_phases(walk);
-    if (data->rows * blocks < (int64_t)most * FEW_BLOCKS)
-        most = (int32_t)(data->rows * blocks / FEW_BLOCKS);
+    if (rows * blocks < (int64_t)most * FEW_BLOCKS)
+        most = (int32_t)(rows * blocks / FEW_BLOCKS);
     p.samples = 1;
     for (int32_t n = 2; n <= most; n++)
         if ((double)n / padded(n * threads, 32) >= (double)p.samples / padded(p.samples * threads, 32))
@@ -331,10 +340,11 @@ static struct narrow_plan make_plan(const struct df_conv_walk *walk, const struc
     return p;
 }
 
-int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream)
+int df_conv_narrow_as(const struct df_conv_walk *walk, const struct df_conv_data *data, int64_t rows,
+                      void *stream)
 {
-    const struct narrow_choice *choice = choose(walk);
-    const struct narrow_plan plan = make_plan(walk, choice, data);
+    const struct narrow_choice *choice = choose(walk, rows);
+    const struct narrow_plan plan = make_plan(walk, choice, data, rows);
     const int32_t threads = divide_up(plan.tx * plan.ty * plan.samples * plan.sets, 32) * 32;
     const int64_t blocks =
         (data->rows + plan.samples - 1) / plan.samples * plan.tiles_x * plan.tiles_y * plan.set_tiles;
@@ -348,4 +358,9 @@ int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *d
     }
     DF_LAUNCH(choice->kernel, grid, (unsigned)threads, (size_t)shared, stream, *walk, plan, *data);
     return df_launched();
+}
+
+int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream)
+{
+    return df_conv_narrow_as(walk, data, data->rows, stream);
 }

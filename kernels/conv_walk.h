@@ -85,6 +85,9 @@ int32_t df_conv_suits_depthwise(const struct df_conv_walk *walk);
 int df_conv_depthwise(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream);
 int32_t df_conv_suits_narrow(const struct df_conv_walk *walk);
 int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream);
+/* With the tiles that it takes for so many rows. */
+int df_conv_narrow_as(const struct df_conv_walk *walk, const struct df_conv_data *data, int64_t rows,
+                      void *stream);
 int32_t df_conv_suits_wide(const struct df_conv_walk *walk);
 int df_conv_wide(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream);
 

@@ -248,6 +248,11 @@ static int launcher_backward(const struct df_conv_walk *walk, const struct df_co
     return df_conv_backward(launcher_shape, data->out, data->in, data->weight, data->rows, stream);
 }
 
+static int narrow_of_many_rows(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream)
+{
+    return df_conv_narrow_as(walk, data, 1 << 20, stream);
+}
+
 static void check_walk(const struct conv_case *c, const struct df_conv_shape *s, int32_t backward,
                        const float *in, const float *w, const float *b, const double *expected,
                        int reached[4])
@@ -263,10 +268,12 @@ static void check_walk(const struct conv_case *c, const struct df_conv_shape *s,
                  {"depthwise", df_conv_depthwise, df_conv_suits_depthwise(&walk)},
                  {"narrow", df_conv_narrow, df_conv_suits_narrow(&walk)},
                  {"wide", df_conv_wide, 1},
+                 {"narrow of many rows", narrow_of_many_rows, df_conv_suits_narrow(&walk)},
                  {"chosen", backward ? launcher_backward : launcher_forward, 1}};
+    enum { PATHS = sizeof paths / sizeof paths[0] };
     float *cells = NULL;
     launcher_shape = s;
-    for (int p = 0; p < 5; p++) {
+    for (int p = 0; p < PATHS; p++) {
         char what[160];
         if (!paths[p].suits)
             continue;
