@@ -3,6 +3,13 @@ foreach(name ops activations join planes rows layer_ops gradients)
   df_test(${name} SOURCES support_device.c LINK df_backend)
 endforeach()
 
+df_test(timed LINK df_backend SOURCES support_device.c)
+
+# A back end that is not there is skipped, unless DFAL_REQUIRE names it.
+add_test(NAME require COMMAND sh -c "\"$1\" dlopen:/nowhere.so; [ $? = 77 ] || exit 1; \
+DFAL_REQUIRE=cuda,dlopen \"$1\" dlopen:/nowhere.so; [ $? = 1 ]" require $<TARGET_FILE:test_rows>)
+set_tests_properties(require PROPERTIES LABELS quick TIMEOUT 60)
+
 # Back ends in shared objects: an honest one, one with a fault in it, one of another time, one that gives up.
 df_test(check SOURCES support_device.c LINK df_backend)
 foreach(variant "" _bug _abi _loss)

@@ -199,6 +199,18 @@ dfal_status df_cuda_memory(void **out, int64_t bytes)
             (double)bytes / mebi, (double)free / mebi, (double)total / mebi);
 }
 
+dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes)
+{
+    if (bytes <= queue->workspace_bytes)
+        return DFAL_OK;
+    DF_CUDA(cudaFree(queue->workspace), "growing the workspace");
+    queue->workspace = NULL;
+    queue->workspace_bytes = 0;
+    DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
+    queue->workspace_bytes = bytes;
+    return DFAL_OK;
+}
+
 static dfal_status buffer_create(struct df_device *head, struct df_buffer **out, enum df_type type,
                                  int64_t count)
 {
@@ -239,7 +251,7 @@ static void buffer_destroy(struct df_device *head, struct df_buffer *buffer)
     df_free(buffer);
 }
 
-static void *span_data(struct df_span span)
+void *df_cuda_data(struct df_span span)
 {
     if (span.buffer == NULL)
         return NULL;
@@ -255,7 +267,7 @@ static dfal_status check_span(struct df_span span, int64_t count)
     return DFAL_OK;
 }
 
-static dfal_status queue_of(struct df_cuda_queue **out, struct df_device *head, int32_t queue)
+dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *head, int32_t queue)
 {
     struct df_cuda_device *device = (struct df_cuda_device *)head;
     if (queue < 0 || queue >= head->queue_count)
@@ -290,10 +302,10 @@ static dfal_status write_span(struct df_device *head, int32_t index, struct df_s
 {
     struct df_cuda_queue *queue = NULL;
     DF_TRY(check_span(to, count));
-    DF_TRY(queue_of(&queue, head, index));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
     size_t left = (size_t)count * type_size(to.buffer->type);
     const char *source = from;
-    char *target = span_data(to), *staging = NULL;
+    char *target = df_cuda_data(to), *staging = NULL;
     while (left > 0) {
         const size_t bytes = left < STAGING ? left : STAGING;
         int which = 0;
@@ -331,9 +343,9 @@ static dfal_status read_by(struct df_device *head, int32_t index, void *to, stru
 {
     struct df_cuda_queue *queue = NULL;
     DF_TRY(check_span(from, count));
-    DF_TRY(queue_of(&queue, head, index));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
     size_t left = (size_t)count * type_size(from.buffer->type);
-    const char *source = span_data(from);
+    const char *source = df_cuda_data(from);
     char *target = to, *staging = NULL;
     if (left == 0)
         return wait_for(queue);
@@ -369,15 +381,15 @@ static dfal_status read_span_f64(struct df_device *head, int32_t index, double *
 static dfal_status run(struct df_device *head, int32_t index, const struct df_call *call)
 {
     struct df_cuda_queue *queue = NULL;
-    DF_TRY(queue_of(&queue, head, index));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
     if ((unsigned)call->op >= DF_OP_COUNT)
         DF_FAIL(DFAL_E_INTERNAL, "op %d was called, expected 0 to %d", (int)call->op, (int)DF_OP_COUNT - 1);
     queue->last = call->op;
     struct df_io io = {.rows = call->rows, .cols = call->cols, .p = call->p};
     for (int k = 0; k < DF_MAX_OUT; k++)
-        io.out[k] = span_data(call->out[k]);
+        io.out[k] = df_cuda_data(call->out[k]);
     for (int k = 0; k < DF_MAX_IN; k++)
-        io.in[k] = span_data(call->in[k]);
+        io.in[k] = df_cuda_data(call->in[k]);
     if (df_op_info[call->op].walk == DF_WALK_LAYER) {
         float *const outs[2] = {io.out[0], io.out[1]};
         const float *const ins[2] = {io.in[0], io.in[1]};
@@ -392,7 +404,7 @@ static dfal_status run(struct df_device *head, int32_t index, const struct df_ca
 static dfal_status synchronize(struct df_device *head, int32_t index)
 {
     struct df_cuda_queue *queue = NULL;
-    DF_TRY(queue_of(&queue, head, index));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
     return wait_for(queue);
 }
 
@@ -421,6 +433,10 @@ const struct df_backend *dfal_backend_entry(void)
         .layer_destroy = df_cuda_layer_destroy,
         .layer_bind = df_cuda_layer_bind,
         .run = run,
+        .stack_create = df_cuda_stack_create,
+        .stack_destroy = df_cuda_stack_destroy,
+        .stack_bind = df_cuda_stack_bind,
+        .stack_run = df_cuda_stack_run,
         .synchronize = synchronize,
         .last_error = last_error,
     };

@@ -3,6 +3,7 @@
  *
  * cuda.c         the op table: device, memory, queues, CELL and ITEM ops
  * cuda_layer.c   a layer: which engine runs which of its three ops, blocks of a fixed number of rows
+ * cuda_stack.c   small networks in one go (kernels/stack.h)
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_cudnn.c   the engine of cuDNN: every call of it
  * cuda_cublas.c  the engine of cuBLAS: every call of it
@@ -48,6 +49,13 @@ dfal_status df_cuda_status(cudaError_t error, const char *what);
 
 /* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is free */
 dfal_status df_cuda_memory(void **out, int64_t bytes);
+
+/* Make the queue's workspace at least so large; its contents are lost when it grows. */
+dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
+
+/* The queue, with its GPU current, and a span's device memory, NULL where it is absent. */
+dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *device, int32_t queue);
+void *df_cuda_data(struct df_span span);
 
 /* DF_TRY for a call of the CUDA runtime. */
 #define DF_CUDA(call, what) DF_TRY(df_cuda_status((call), (what)))
@@ -108,6 +116,13 @@ dfal_status df_cuda_layer_bind(struct df_device *device, struct df_layer *layer,
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);
+
+/* ---- cuda_stack.c ---------------------------------------------------------------------------- */
+dfal_status df_cuda_stack_create(struct df_device *device, struct df_stack **out,
+                                 const struct df_stack_desc *desc);
+void df_cuda_stack_destroy(struct df_device *device, struct df_stack *stack);
+dfal_status df_cuda_stack_bind(struct df_device *device, struct df_stack *stack, struct df_span parameters);
+dfal_status df_cuda_stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call);
 
 #ifdef DFAL_CUDA_LIBRARIES
 /* ---- cuda_cudnn.c, cuda_cublas.c ------------------------------------------------------------- */

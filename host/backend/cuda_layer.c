@@ -154,18 +154,6 @@ dfal_status df_cuda_layer_bind(struct df_device *head, struct df_layer *layer, s
 
 /* The queue's workspace holds the engine's own part, then blocks of the caller's rows padded with zeros or still to be
  * cut off, or a part of a weight gradient. */
-static dfal_status take_workspace(struct df_cuda_queue *queue, size_t bytes)
-{
-    if (bytes <= queue->workspace_bytes)
-        return DFAL_OK;
-    DF_CUDA(cudaFree(queue->workspace), "growing the workspace");
-    queue->workspace = NULL;
-    queue->workspace_bytes = 0;
-    DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
-    queue->workspace_bytes = bytes;
-    return DFAL_OK;
-}
-
 static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
 {
     return aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
@@ -202,7 +190,7 @@ static dfal_status run_blocks(const struct df_layer *layer, enum df_cuda_kind ki
     const bool tail = rows % block != 0;
     const size_t in_bytes = tail ? aligned((size_t)(block * from) * sizeof(float)) : 0;
     const size_t out_bytes = tail ? aligned((size_t)(block * to) * sizeof(float)) : 0;
-    DF_TRY(take_workspace(queue, engine + in_bytes + out_bytes));
+    DF_TRY(df_cuda_workspace(queue, engine + in_bytes + out_bytes));
     char *workspace = queue->workspace;
     float *copy = (float *)(workspace + engine), *result = (float *)(workspace + engine + in_bytes);
     run->workspace = workspace;
@@ -256,7 +244,7 @@ static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_c
     const size_t part_bytes = several ? aligned(weight) : 0;
     const size_t x_bytes = tail ? aligned((size_t)(block * layer->in_size) * sizeof(float)) : 0;
     const size_t dy_bytes = tail ? aligned((size_t)(block * layer->out_size) * sizeof(float)) : 0;
-    DF_TRY(take_workspace(queue, engine + part_bytes + x_bytes + dy_bytes));
+    DF_TRY(df_cuda_workspace(queue, engine + part_bytes + x_bytes + dy_bytes));
     char *workspace = queue->workspace;
     float *part = (float *)(workspace + engine), *x = (float *)(workspace + engine + part_bytes);
     float *dy = (float *)(workspace + engine + part_bytes + x_bytes);

@@ -101,6 +101,34 @@ static dfal_status foreign_run(struct df_device *device, int32_t queue, const st
     return carry(inner->backend, inner->backend->run(inner, queue, call));
 }
 
+static dfal_status foreign_stack_create(struct df_device *device, struct df_stack **out,
+                                        const struct df_stack_desc *desc)
+{
+    struct df_device *inner = inner_of(device);
+    if (inner->backend->stack_create == NULL)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the back end has no fused networks");
+    return carry(inner->backend, inner->backend->stack_create(inner, out, desc));
+}
+
+static void foreign_stack_destroy(struct df_device *device, struct df_stack *stack)
+{
+    inner_of(device)->backend->stack_destroy(inner_of(device), stack);
+}
+
+static dfal_status foreign_stack_bind(struct df_device *device, struct df_stack *stack,
+                                      struct df_span parameters)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->stack_bind(inner, stack, parameters));
+}
+
+static dfal_status foreign_stack_run(struct df_device *device, int32_t queue,
+                                     const struct df_stack_call *call)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->stack_run(inner, queue, call));
+}
+
 static dfal_status foreign_synchronize(struct df_device *device, int32_t queue)
 {
     struct df_device *inner = inner_of(device);
@@ -122,6 +150,10 @@ static const struct df_backend backend_foreign = {
     .layer_destroy = foreign_layer_destroy,
     .layer_bind = foreign_layer_bind,
     .run = foreign_run,
+    .stack_create = foreign_stack_create,
+    .stack_destroy = foreign_stack_destroy,
+    .stack_bind = foreign_stack_bind,
+    .stack_run = foreign_stack_run,
     .synchronize = foreign_synchronize,
 };
 

@@ -232,3 +232,12 @@ int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc 
 {
     return operand_count(call, layer, false, k);
 }
+
+int64_t df_stack_kept_size(const struct df_stack_desc *desc)
+{
+    int64_t size = 0;
+    for (int32_t i = 0; i < desc->count; i++)
+        if (desc->stages[i].relu || desc->stages[i].pool)
+            size += df_shape_size(desc->stages[i].out);
+    return size;
+}

@@ -123,8 +123,12 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     DF_TRY_TO(done, status, df_network_infer(plan->network));
     DF_TRY_TO(done, status, lay_out(plan));
     plan->block_rows = choose_block_rows(plan);
-    DF_TRY_TO(done, status, df_plan_place(plan));
-    DF_TRY_TO(done, status, create_layers(plan));
+    if (uses & DF_PLAN_FUSED)
+        DF_TRY_TO(done, status, df_plan_try_stack(plan));
+    if (!plan->stack) {
+        DF_TRY_TO(done, status, df_plan_place(plan));
+        DF_TRY_TO(done, status, create_layers(plan));
+    }
     DF_TRY_TO(done, status, upload(plan));
     *out = plan;
     plan = NULL;
@@ -137,6 +141,8 @@ void df_plan_destroy(struct df_plan *plan)
 {
     if (!plan)
         return;
+    if (plan->stack)
+        plan->device->backend->stack_destroy(plan->device, plan->stack);
     for (int32_t i = 0; plan->nodes && i < plan->network->node_count; i++) {
         if (plan->nodes[i].layer)
             plan->device->backend->layer_destroy(plan->device, plan->nodes[i].layer);
@@ -159,6 +165,11 @@ void df_plan_destroy(struct df_plan *plan)
 int32_t df_plan_block_rows(const struct df_plan *plan)
 {
     return plan->block_rows;
+}
+
+bool df_plan_is_fused(const struct df_plan *plan)
+{
+    return plan->stack != NULL;
 }
 
 int64_t df_plan_input_size(const struct df_plan *plan)
@@ -208,6 +219,14 @@ static int64_t largest_scratch(const struct df_plan *plan)
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
 {
     const int64_t real = sizeof(float), input = df_plan_input_size(plan);
+    if (plan->stack) {
+        *memory = (struct df_plan_memory){
+            .shared = 4 * real * plan->parameter_size,
+            .row = real * (input + plan->network->class_count) + plan->kept_bytes,
+            .cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t),
+        };
+        return;
+    }
     const int64_t slots =
         real * sum(plan->slot_size, plan->slot_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
     *memory = (struct df_plan_memory){
@@ -323,6 +342,8 @@ dfal_status df_plan_refresh_norms(struct df_plan *plan)
 
 dfal_status df_plan_rebind(struct df_plan *plan)
 {
+    if (plan->stack)
+        return plan->device->backend->stack_bind(plan->device, plan->stack, plan->parameters);
     DF_TRY(df_plan_bind_layers(plan));
     return df_plan_refresh_norms(plan);
 }

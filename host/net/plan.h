@@ -6,7 +6,8 @@
 #include "backend/backend.h"
 #include "graph/network.h"
 
-enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4 };
+/* FUSED: the whole network in one call where the back end has such an engine for it, else node by node. */
+enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4, DF_PLAN_FUSED = 8 };
 
 struct df_plan;
 /* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied. */
@@ -17,6 +18,7 @@ void df_plan_destroy(struct df_plan *plan);
  * 1,024 and 256 MiB. For training 8, the rows of a sub-batch; on a wide device 32. From the network and the back end
  * alone, so that results do not depend on the machine. */
 int32_t df_plan_block_rows(const struct df_plan *plan);
+bool df_plan_is_fused(const struct df_plan *plan);
 int64_t df_plan_input_size(const struct df_plan *plan); /* D */
 int32_t df_plan_class_count(const struct df_plan *plan);
 /* Bytes: what --memory is divided by. */

@@ -157,7 +157,7 @@ done:
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,
                                struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
-                               bool fold)
+                               int how)
 {
     *out = NULL;
     DF_TRY(check_shapes(network, pool));
@@ -171,7 +171,10 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     const int32_t asked = deepfool->classes == 0 || deepfool->classes > classes ? classes : deepfool->classes;
     dfal_status status;
     DF_TRY_TO(done, status,
-              df_plan_create(&engine->plan, device, network, DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT, fold));
+              df_plan_create(&engine->plan, device, network,
+                             DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT |
+                                 (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0),
+                             how & DF_DEEPFOOL_FOLD));
     engine->params = (struct df_deepfool_params){
         .classes = classes,
         .candidates = asked - 1,
@@ -252,4 +255,9 @@ int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)
 {
     return engine->memory;
+}
+
+bool df_deepfool_is_fused(const struct df_deepfool_engine *engine)
+{
+    return df_plan_is_fused(engine->plan);
 }
