@@ -10,7 +10,6 @@
 // Everything is under one lock; host threads take turns.
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <deque>
 #include <map>
@@ -32,7 +31,6 @@ struct CUstream_st {
 struct CUevent_st {
     cudaStream_t stream;
     uint64_t ticket; // done when the stream has done as many
-    struct timespec stamp;
 };
 
 static std::recursive_mutex lock;
@@ -111,11 +109,6 @@ cudaError_t cudaMallocHost(void **pointer, size_t size)
     return take(pinned_blocks, pointer, size);
 }
 
-cudaError_t cudaHostAlloc(void **pointer, size_t size, unsigned)
-{
-    return cudaMallocHost(pointer, size);
-}
-
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
     guard held(lock);
@@ -171,11 +164,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreate(cudaStream_t *stream)
-{
-    return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
-}
-
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     guard held(lock);
@@ -197,18 +185,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return cudaSuccess;
 }
 
-// Who asks again and again gets there.
-cudaError_t cudaStreamQuery(cudaStream_t stream)
-{
-    guard held(lock);
-    if (!is_stream(stream))
-        return fail(cudaErrorInvalidResourceHandle);
-    if (stream == NULL || stream->done == stream->queued)
-        return cudaSuccess;
-    drain(stream, stream->done + 1);
-    return cudaErrorNotReady;
-}
-
 cudaError_t cudaDeviceSynchronize()
 {
     guard held(lock);
@@ -222,18 +198,11 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreate(cudaEvent_t *event)
-{
-    return cudaEventCreateWithFlags(event, cudaEventDefault);
-}
-
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     guard held(lock);
     if (event == NULL)
         return fail(cudaErrorInvalidResourceHandle);
-    if (event->stream != NULL && streams.count(event->stream) != 0)
-        drain(event->stream, event->ticket); // the stamp's address is in the queue
     delete event;
     return cudaSuccess;
 }
@@ -243,8 +212,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     guard held(lock);
     if (event == NULL || !is_stream(stream))
         return fail(cudaErrorInvalidResourceHandle);
-    queue(stream, [=] { clock_gettime(CLOCK_MONOTONIC, &event->stamp); });
-    event->stream = stream;
+    event->stream = stream; // the default stream's work is done at once
     event->ticket = stream != NULL ? stream->queued : 0;
     return cudaSuccess;
 }
@@ -274,18 +242,6 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
         return cudaSuccess;
     drain(event->stream, event->stream->done + 1);
     return cudaErrorNotReady;
-}
-
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
-{
-    guard held(lock);
-    if (begin == NULL || end == NULL)
-        return fail(cudaErrorInvalidResourceHandle);
-    drain_event(begin->stream, begin->ticket);
-    drain_event(end->stream, end->ticket);
-    *milliseconds = (float)((double)(end->stamp.tv_sec - begin->stamp.tv_sec) * 1e3 +
-                            (double)(end->stamp.tv_nsec - begin->stamp.tv_nsec) * 1e-6);
-    return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
@@ -318,27 +274,6 @@ cudaError_t cudaFreeHost(void *pointer)
     size_t size;
     drain_all(false);
     return give(pinned_blocks, pointer, &size);
-}
-
-cudaError_t cudaMallocAsync(void **pointer, size_t size, cudaStream_t)
-{
-    return cudaMalloc(pointer, size);
-}
-
-cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream)
-{
-    guard held(lock);
-    if (!is_stream(stream))
-        return fail(cudaErrorInvalidResourceHandle);
-    if (pointer != NULL && lies_in(device_blocks, pointer, 1) != 1)
-        return fail(cudaErrorInvalidValue);
-    queue(stream, [=] {
-        size_t size;
-        if (give(device_blocks, pointer, &size) != cudaSuccess)
-            simt_die("cudaFreeAsync of %p, which is no allocation", pointer);
-        device_used -= size;
-    });
-    return cudaSuccess;
 }
 
 // Is `at` where a copy of this kind expects its target or source?
@@ -385,21 +320,6 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t size, enum cudaMemcpyK
 {
     guard held(lock);
     return copy(to, from, size, kind, NULL);
-}
-
-cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
-                              size_t height, enum cudaMemcpyKind kind, cudaStream_t stream)
-{
-    guard held(lock);
-    if (width > to_pitch || width > from_pitch)
-        return fail(cudaErrorInvalidValue);
-    for (size_t row = 0; row < height; row++) {
-        const cudaError_t error =
-            copy((char *)to + row * to_pitch, (const char *)from + row * from_pitch, width, kind, stream);
-        if (error != cudaSuccess)
-            return error;
-    }
-    return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t stream)
@@ -458,12 +378,6 @@ cudaError_t cudaGetDeviceCount(int *count)
     return cudaSuccess;
 }
 
-cudaError_t cudaGetDevice(int *device)
-{
-    *device = 0;
-    return cudaSuccess;
-}
-
 cudaError_t cudaSetDevice(int device)
 {
     return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice);
@@ -495,38 +409,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device)
-{
-    if (device != 0)
-        return fail(cudaErrorInvalidDevice);
-    static const std::map<int, int> values = {
-        {cudaDevAttrMaxThreadsPerBlock, 1024},
-        {cudaDevAttrMaxSharedMemoryPerBlock, SHARED},
-        {cudaDevAttrWarpSize, 32},
-        {cudaDevAttrClockRate, 1000000},
-        {cudaDevAttrMultiProcessorCount, MULTIPROCESSORS},
-        {cudaDevAttrMemoryClockRate, 1000000},
-        {cudaDevAttrGlobalMemoryBusWidth, 256},
-        {cudaDevAttrL2CacheSize, 1 << 20},
-        {cudaDevAttrMaxThreadsPerMultiProcessor, 2048},
-        {cudaDevAttrComputeCapabilityMajor, CAPABILITY_MAJOR},
-        {cudaDevAttrComputeCapabilityMinor, 0},
-        {cudaDevAttrMaxSharedMemoryPerMultiprocessor, SHARED_OPTIN + 1024},
-        {cudaDevAttrMaxSharedMemoryPerBlockOptin, SHARED_OPTIN}};
-    const auto found = values.find((int)attr);
-    if (found == values.end())
-        return fail(cudaErrorInvalidValue);
-    *value = found->second;
-    return cudaSuccess;
-}
-
 cudaError_t cudaDriverGetVersion(int *version)
-{
-    *version = CUDART_VERSION;
-    return cudaSuccess;
-}
-
-cudaError_t cudaRuntimeGetVersion(int *version)
 {
     *version = CUDART_VERSION;
     return cudaSuccess;
@@ -546,39 +429,24 @@ cudaError_t cudaPeekAtLastError()
     return last_error;
 }
 
-struct error_words {
-    const char *name, *words;
-};
-
-static const struct error_words &words_of(cudaError_t error)
-{
-#define WORDS(name, words)                                                                                   \
-    {                                                                                                        \
-        name,                                                                                                \
-        {                                                                                                    \
-#name, words                                                                                     \
-        }                                                                                                    \
-    }
-    static const std::map<int, error_words> all = {
-        WORDS(cudaSuccess, "no error"),
-        WORDS(cudaErrorInvalidValue, "invalid argument"),
-        WORDS(cudaErrorMemoryAllocation, "out of memory"),
-        WORDS(cudaErrorInvalidConfiguration, "invalid configuration argument"),
-        WORDS(cudaErrorInvalidDevice, "invalid device ordinal"),
-        WORDS(cudaErrorInvalidResourceHandle, "invalid resource handle"),
-        WORDS(cudaErrorNotReady, "device not ready"),
-    };
-    static const struct error_words other = {"cudaErrorUnknown", "unknown error"};
-    const auto found = all.find((int)error);
-    return found == all.end() ? other : found->second;
-}
-
-const char *cudaGetErrorName(cudaError_t error)
-{
-    return words_of(error).name;
-}
-
 const char *cudaGetErrorString(cudaError_t error)
 {
-    return words_of(error).words;
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorInvalidValue:
+        return "invalid argument";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    case cudaErrorInvalidDevice:
+        return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
+    case cudaErrorNotReady:
+        return "device not ready";
+    default:
+        return "unknown error";
+    }
 }

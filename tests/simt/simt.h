@@ -32,10 +32,8 @@
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-#define __constant__ static
 #define __grid_constant__
 /* One block runs at a time, so a block's shared memory may be static; its section is what a launch fills. */
 #define __shared__ static __attribute__((section("simt_shared")))
@@ -52,29 +50,16 @@ struct dim3 {
     }
 };
 
-#define SIMT_VECTORS(type, name)                                                                             \
-    struct alignas(2 * sizeof(type)) name##2                                                                 \
-    {                                                                                                        \
-        type x, y;                                                                                           \
-    };                                                                                                       \
-    struct alignas(4 * sizeof(type) > 16 ? 16 : 4 * sizeof(type)) name##4                                    \
-    {                                                                                                        \
-        type x, y, z, w;                                                                                     \
-    };                                                                                                       \
-    static inline name##2 make_##name##2(type x, type y)                                                     \
-    {                                                                                                        \
-        return {x, y};                                                                                       \
-    }                                                                                                        \
-    static inline name##4 make_##name##4(type x, type y, type z, type w)                                     \
-    {                                                                                                        \
-        return {x, y, z, w};                                                                                 \
-    }
-SIMT_VECTORS(float, float)
-SIMT_VECTORS(double, double)
-SIMT_VECTORS(int, int)
-SIMT_VECTORS(unsigned, uint)
-SIMT_VECTORS(unsigned char, uchar)
-#undef SIMT_VECTORS
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+static inline float4 make_float4(float x, float y, float z, float w)
+{
+    return {x, y, z, w};
+}
 
 /* ---- Where a thread stands -------------------------------------------------------------------------------------- */
 
@@ -90,7 +75,6 @@ extern struct simt_here simt_here;
 #define blockIdx  (simt_here.block)
 #define blockDim  (simt_here.block_dim)
 #define gridDim   (simt_here.grid_dim)
-static const int warpSize = 32;
 
 /* The launch's dynamic shared memory; nvcc says `extern __shared__ float name[]`. */
 static inline void *simt_dynamic_shared()
@@ -186,13 +170,6 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32
     return simt_shuffle(mask, value, source >= (lane & -width) + width ? lane : source, file, line);
 }
 
-static inline void __threadfence()
-{
-}
-static inline void __threadfence_block()
-{
-}
-
 /* ---- Atomics: no other thread runs in between ------------------------------------------------------------------- */
 
 template <class T, class V> static inline T atomicAdd(T *at, V value)
@@ -201,134 +178,18 @@ template <class T, class V> static inline T atomicAdd(T *at, V value)
     *at = (T)(old + (T)value);
     return old;
 }
-template <class T, class V> static inline T atomicSub(T *at, V value)
-{
-    const T old = *at;
-    *at = (T)(old - (T)value);
-    return old;
-}
 template <class T, class V> static inline T atomicMax(T *at, V value)
 {
     const T old = *at;
     *at = old < (T)value ? (T)value : old;
     return old;
 }
-template <class T, class V> static inline T atomicMin(T *at, V value)
-{
-    const T old = *at;
-    *at = (T)value < old ? (T)value : old;
-    return old;
-}
-template <class T, class V> static inline T atomicOr(T *at, V value)
-{
-    const T old = *at;
-    *at = (T)(old | (T)value);
-    return old;
-}
-template <class T, class V> static inline T atomicAnd(T *at, V value)
-{
-    const T old = *at;
-    *at = (T)(old & (T)value);
-    return old;
-}
-template <class T, class V> static inline T atomicExch(T *at, V value)
-{
-    const T old = *at;
-    *at = (T)value;
-    return old;
-}
-template <class T, class V> static inline T atomicCAS(T *at, V compare, V value)
-{
-    const T old = *at;
-    if (old == (T)compare)
-        *at = (T)value;
-    return old;
-}
 
 /* ---- Functions -------------------------------------------------------------------------------------------------- */
 
-template <class T> static inline T __ldg(const T *at)
-{
-    return *at;
-}
-#define SIMT_MIN_MAX(type)                                                                                   \
-    static inline type min(type a, type b)                                                                   \
-    {                                                                                                        \
-        return b < a ? b : a;                                                                                \
-    }                                                                                                        \
-    static inline type max(type a, type b)                                                                   \
-    {                                                                                                        \
-        return a < b ? b : a;                                                                                \
-    }
-SIMT_MIN_MAX(int)
-SIMT_MIN_MAX(unsigned)
-SIMT_MIN_MAX(long)
-SIMT_MIN_MAX(unsigned long)
-SIMT_MIN_MAX(long long)
-SIMT_MIN_MAX(unsigned long long)
-#undef SIMT_MIN_MAX
-static inline float min(float a, float b)
-{
-    return fminf(a, b);
-}
-static inline float max(float a, float b)
-{
-    return fmaxf(a, b);
-}
-static inline double min(double a, double b)
-{
-    return fmin(a, b);
-}
-static inline double max(double a, double b)
-{
-    return fmax(a, b);
-}
 static inline int __popc(unsigned bits)
 {
     return __builtin_popcount(bits);
-}
-static inline int __ffs(int bits)
-{
-    return __builtin_ffs(bits);
-}
-static inline int __clz(int bits)
-{
-    return bits == 0 ? 32 : __builtin_clz((unsigned)bits);
-}
-static inline float __fmaf_rn(float a, float b, float c)
-{
-    return fmaf(a, b, c);
-}
-template <class To, class From> static inline To simt_bits(From value)
-{
-    static_assert(sizeof(To) == sizeof(From), "the same bits");
-    To out;
-    memcpy(&out, &value, sizeof out);
-    return out;
-}
-static inline int __float_as_int(float value)
-{
-    return simt_bits<int>(value);
-}
-static inline unsigned __float_as_uint(float value)
-{
-    return simt_bits<unsigned>(value);
-}
-static inline float __int_as_float(int bits)
-{
-    return simt_bits<float>(bits);
-}
-static inline float __uint_as_float(unsigned bits)
-{
-    return simt_bits<float>(bits);
-}
-static inline long long __double_as_longlong(double value)
-{
-    return simt_bits<long long>(value);
-}
-static inline double __longlong_as_double(long long bits)
-{
-    return simt_bits<double>(bits);
 }
 
 /* ---- Launches --------------------------------------------------------------------------------------------------- */
@@ -352,14 +213,6 @@ void simt_launch(const char *name, void (*kernel)(Parameters...), dim3 blocks, d
                     reinterpret_cast<const void *>(kernel), stream);
 }
 
-template <class T> static inline cudaError_t cudaMalloc(T **pointer, size_t size)
-{
-    return cudaMalloc(reinterpret_cast<void **>(pointer), size);
-}
-template <class T> static inline cudaError_t cudaMallocHost(T **pointer, size_t size)
-{
-    return cudaMallocHost(reinterpret_cast<void **>(pointer), size);
-}
 template <class... P>
 static inline cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), enum cudaFuncAttribute attr, int value)
 {
