@@ -77,6 +77,7 @@ static int64_t visited_slots(const struct df_call *call)
 {
     switch (call->op) {
     case DF_OP_deepfool_begin:
+    case DF_OP_deepfool_refill:
     case DF_OP_deepfool_choose:
     case DF_OP_deepfool_step:
         return call->rows;
@@ -93,6 +94,7 @@ static bool is_slot_array(enum df_op op, bool is_out, int k)
 {
     switch (op) {
     case DF_OP_deepfool_begin:
+    case DF_OP_deepfool_refill:
     case DF_OP_deepfool_move:
         return is_out;
     case DF_OP_deepfool_cotangent:
@@ -316,6 +318,11 @@ static dfal_status timed_synchronize(struct df_device *device, int32_t queue)
     return inner_of(device)->backend->synchronize(inner_of(device), queue);
 }
 
+static int64_t timed_memory_free(struct df_device *device)
+{
+    return df_device_memory_free(inner_of(device));
+}
+
 static const struct df_backend backend_timed = {
     .abi = DF_BACKEND_ABI,
     .name = "timed",
@@ -330,6 +337,7 @@ static const struct df_backend backend_timed = {
     .layer_bind = timed_layer_bind,
     .run = timed_run,
     .synchronize = timed_synchronize,
+    .memory_free = timed_memory_free,
 };
 
 dfal_status df_timed_open(struct df_device **out, struct df_device *inner)
