@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every call is waited for, so a time is that of its op alone: launch and wait are in it. Where a device is wide an op
- * takes less than its launch, so a call that gives the same result again is queued TURNS times before one wait. */
+ * may take less than its launch: a short call that gives the same result again is queued TURNS times before one wait. */
 #include "backend/timed.h"
 
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include "base/memory.h"
 
 enum { MOST_ROWS = 1024, TURNS = 16, BEST_OF = 5 };
+#define SHORT 1e-3 /* seconds */
 
 struct timed_device {
     struct df_device base;
@@ -77,6 +78,7 @@ static int64_t visited_slots(const struct df_call *call)
 {
     switch (call->op) {
     case DF_OP_deepfool_begin:
+    case DF_OP_deepfool_refill:
     case DF_OP_deepfool_choose:
     case DF_OP_deepfool_step:
         return call->rows;
@@ -93,6 +95,7 @@ static bool is_slot_array(enum df_op op, bool is_out, int k)
 {
     switch (op) {
     case DF_OP_deepfool_begin:
+    case DF_OP_deepfool_refill:
     case DF_OP_deepfool_move:
         return is_out;
     case DF_OP_deepfool_cotangent:
@@ -191,13 +194,19 @@ static dfal_status run_timed(struct timed_device *timed, int32_t queue, const st
     struct df_timed_row *row = find_row(timed, outer, desc);
     if (row == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "more than %d different ops in one job", MOST_ROWS);
-    const int turns = inner->wide && is_repeatable(call) ? TURNS : 1;
     DF_TRY(inner->backend->synchronize(inner, queue));
-    const double begin = df_clock();
-    for (int turn = 0; turn < turns; turn++)
-        DF_TRY(df_run(inner, queue, call));
+    double begin = df_clock();
+    DF_TRY(df_run(inner, queue, call));
     DF_TRY(inner->backend->synchronize(inner, queue));
-    row->seconds += (df_clock() - begin) / turns;
+    double seconds = df_clock() - begin;
+    if (inner->wide && seconds < SHORT && is_repeatable(call)) {
+        begin = df_clock();
+        for (int turn = 0; turn < TURNS; turn++)
+            DF_TRY(df_run(inner, queue, call));
+        DF_TRY(inner->backend->synchronize(inner, queue));
+        seconds = (df_clock() - begin) / TURNS;
+    }
+    row->seconds += seconds;
     row->calls++;
     row->rows += call->rows;
     row->bytes += call_bytes(inner, outer, desc);
@@ -316,6 +325,11 @@ static dfal_status timed_synchronize(struct df_device *device, int32_t queue)
     return inner_of(device)->backend->synchronize(inner_of(device), queue);
 }
 
+static int64_t timed_memory_free(struct df_device *device)
+{
+    return df_device_memory_free(inner_of(device));
+}
+
 static const struct df_backend backend_timed = {
     .abi = DF_BACKEND_ABI,
     .name = "timed",
@@ -330,6 +344,7 @@ static const struct df_backend backend_timed = {
     .layer_bind = timed_layer_bind,
     .run = timed_run,
     .synchronize = timed_synchronize,
+    .memory_free = timed_memory_free,
 };
 
 dfal_status df_timed_open(struct df_device **out, struct df_device *inner)
@@ -381,13 +396,16 @@ static dfal_status best_seconds(double *out, struct df_device *timed, const stru
     return DFAL_OK;
 }
 
-static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *timed)
+/* The fastest of some plain ops over count values; *slowest gets the seconds of the slowest of them. */
+static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *timed, int64_t count,
+                                double *slowest)
 {
     static const enum df_op plain[] = {DF_OP_copy_cols, DF_OP_relu_fwd, DF_OP_add_fwd};
-    const int64_t count = timed->wide ? INT64_C(1) << 28 : INT64_C(1) << 24, cols = 1 << 14;
-    const double size = type_bytes(inner_of(timed), DF_TYPE_REAL) / 4;
+    const int64_t cols = 1 << 14;
+    const double size = type_bytes(inner_of(timed), DF_TYPE_REAL);
     struct df_span a = {0}, b = {0};
     dfal_status status;
+    *slowest = 0;
     DF_TRY_TO(done, status, df_buffer_new(timed, &a, DF_TYPE_REAL, count));
     DF_TRY_TO(done, status, df_buffer_new(timed, &b, DF_TYPE_REAL, count));
     DF_TRY_TO(done, status, fill_span(timed, a, count));
@@ -400,9 +418,10 @@ static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *
         double seconds;
         DF_TRY_TO(done, status, best_seconds(&seconds, timed, &call));
         /* add_fwd is given the same values twice: they are read from memory once. */
-        roofs->copy = fmax(roofs->copy, 8 * size * (double)count / seconds);
+        roofs->copy = fmax(roofs->copy, 2 * size * (double)count / seconds);
+        *slowest = fmax(*slowest, seconds);
     }
-    struct df_call smallest = {.op = DF_OP_fill, .out = {b}, .rows = 1, .cols = 1, .p.value = 1};
+    const struct df_call smallest = {.op = DF_OP_fill, .out = {b}, .rows = 1, .cols = 1, .p.value = 1};
     DF_TRY_TO(done, status, best_seconds(&roofs->call, timed, &smallest));
 done:
     df_buffer_drop(timed, &a);
@@ -410,8 +429,10 @@ done:
     return status;
 }
 
-static dfal_status measure_product(double *best, struct df_device *timed, int64_t rows, int64_t features)
+static dfal_status measure_product(double *best, struct df_device *timed, int64_t rows, int64_t features,
+                                   double *seconds)
 {
+    *seconds = 0;
     const struct df_layer_desc desc = {.is_gemm = true,
                                        .in = {features, 1, 1},
                                        .out = {features, 1, 1},
@@ -430,9 +451,8 @@ static dfal_status measure_product(double *best, struct df_device *timed, int64_
     DF_TRY_TO(done, status, timed->backend->layer_create(timed, &layer, &desc));
     DF_TRY_TO(done, status, timed->backend->layer_bind(timed, layer, weight, (struct df_span){0}));
     const struct df_call call = {.op = DF_OP_gemm_fwd, .out = {y}, .in = {x}, .rows = rows, .layer = layer};
-    double seconds;
-    DF_TRY_TO(done, status, best_seconds(&seconds, timed, &call));
-    *best = fmax(*best, 2 * (double)rows * (double)features * (double)features / seconds);
+    DF_TRY_TO(done, status, best_seconds(seconds, timed, &call));
+    *best = fmax(*best, 2 * (double)rows * (double)features * (double)features / *seconds);
 done:
     timed_layer_destroy(timed, layer);
     df_buffer_drop(timed, &x);
@@ -441,14 +461,19 @@ done:
     return status;
 }
 
+/* A wide device needs large operands to reach its roofs: they grow until a call takes its time. */
 dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_device *timed)
 {
+    const int64_t most_values = timed->wide ? INT64_C(1) << 28 : INT64_C(1) << 24;
+    const int64_t most_features = timed->wide ? 4096 : 512;
+    double seconds = 0;
     *out = (struct df_timed_roofs){0};
-    DF_TRY(measure_copy(out, timed));
-    if (timed->wide) {
-        DF_TRY(measure_product(&out->product, timed, 16384, 1024));
-        return measure_product(&out->product, timed, 8192, 4096);
-    }
-    DF_TRY(measure_product(&out->product, timed, 256, 256));
-    return measure_product(&out->product, timed, 256, 512);
+    for (int64_t count = timed->wide ? INT64_C(1) << 18 : most_values;
+         count <= most_values && seconds < SHORT; count *= 4)
+        DF_TRY(measure_copy(out, timed, count, &seconds));
+    seconds = 0;
+    for (int64_t features = timed->wide ? 64 : 256; features <= most_features && seconds < 2 * SHORT;
+         features *= 2)
+        DF_TRY(measure_product(&out->product, timed, timed->wide ? 4 * features : 256, features, &seconds));
+    return DFAL_OK;
 }
