@@ -22,7 +22,7 @@ extern "C" {
 
 enum { DF_GRADIENT_ROWS = 8 };
 
-/* The numbers of a df_layer_desc (host/backend/backend.h). A sample has fewer than 2^31 values. */
+/* The numbers of a df_layer_desc (host/backend/backend.h). A sample and the weights are fewer than 2^31 values each. */
 struct df_conv_shape {
     int32_t in[3], out[3]; /* channels, height, width */
     struct df_window window;

@@ -10,13 +10,15 @@
  *               blockIdx.x is (samples, tile, sets), sets fastest; blockIdx.z the phase.
  * Traffic       A value from shared memory serves up to K O products, a weight PX PY. From memory: the input once for each
  *               (tile with halo, sets of a block), the output once.
+ * Banks         Eight threads read eight quads at a time. `skew` behind every PY lines and a tile's size let the quads of
+ *               neighbouring threads lie in neighbouring banks also where a line of threads ends.
  * Traps         A tile's lines are read in quads and reach past what is used: `pitch` covers that. */
 #include "conv_walk.h"
 #include "cuda.h"
 
 enum {
     MOST_THREADS = 256,
-    POOL = 8192,      /* floats of shared memory: 32 KiB */
+    POOL = 20480,     /* floats of shared memory of as many threads: 80 KiB, two blocks a multiprocessor */
     MOST_ACROSS = 16, /* threads along a line */
     MOST_PLANE = 128, /* threads of a sample's tile */
     MOST_SETS = 4,
@@ -26,9 +28,11 @@ enum {
 struct narrow_plan {
     int32_t tx, ty, samples, sets;       /* of a block */
     int32_t tiles_x, tiles_y, set_tiles; /* of the grid */
-    int32_t chunk, lines, pitch;         /* input channels at a time; lines of a tile, floats of a line */
-    int32_t lane_bits;                   /* log2 of the threads that fill a line */
-    int32_t quads;                       /* cells are stored four at a time */
+    int32_t chunk;                       /* input channels at a time */
+    int32_t lines, pitch, skew;          /* lines of a tile, floats of a line, and behind every PY lines */
+    int32_t tile, filter; /* floats of a sample's tile and of the block's weights, of one channel */
+    int32_t lane_bits;    /* log2 of the threads that fill a line */
+    int32_t quads;        /* cells are stored four at a time */
 };
 
 /* PX, PY of O channels: as many sums as registers hold beside the operands. */
@@ -47,87 +51,86 @@ template <int N> static __device__ inline void load_line(float (&to)[N], const f
     }
 }
 
-template <int N> static __device__ inline void load_weights(float (&to)[N], const float *from)
+/* A line of a tile. */
+template <int PY> static __device__ inline int32_t line_at(const struct narrow_plan &plan, int32_t line)
 {
-    if (N % 4 == 0) {
-        load_line(to, from);
-    } else if (N % 2 == 0) {
-#pragma unroll
-        for (int i = 0; i + 2 <= N; i += 2) {
-            const float2 pair = *reinterpret_cast<const float2 *>(from + i);
-            to[i] = pair.x, to[i + 1] = pair.y;
-        }
-    } else {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            to[i] = from[i];
-    }
+    return line * plan.pitch + line / PY * plan.skew;
+}
+
+/* Floats of the weights of K taps beside one another: O for each, made up to quads. */
+static __host__ __device__ constexpr int taps_size(int k, int o)
+{
+    return (k * o + 3) / 4 * 4;
 }
 
 /* Copy `count` input channels from c0 on, `in` at the block's first sample: zeros outside the planes and the rows. */
+template <int PY>
 static __device__ void fill_tiles(float *tiles, const struct df_conv_walk &walk,
                                   const struct narrow_plan &plan, const float *in, int64_t rows_left,
                                   int32_t c0, int32_t count, int32_t y0, int32_t x0)
 {
     const int32_t lanes = 1 << plan.lane_bits, plane = walk.in_h * walk.in_w;
-    const int32_t all_lines = plan.samples * plan.lines;
-    for (int32_t line = (int32_t)threadIdx.x >> plan.lane_bits; line < all_lines;
-         line += (int32_t)blockDim.x >> plan.lane_bits) {
-        const int32_t sample = line / plan.lines, y = y0 + line - sample * plan.lines;
+    const int32_t step = (int32_t)blockDim.x >> plan.lane_bits, channel = plan.samples * plan.tile;
+    for (int32_t sample = 0, line = (int32_t)threadIdx.x >> plan.lane_bits;; line += step) {
+        for (; line >= plan.lines; line -= plan.lines)
+            sample++;
+        if (sample >= plan.samples)
+            break;
+        const int32_t y = y0 + line;
         const bool there = sample < rows_left && y >= 0 && y < walk.in_h;
         for (int32_t col = (int32_t)threadIdx.x & (lanes - 1); col < plan.pitch; col += lanes) {
             const int32_t x = x0 + col;
             const bool inside = there && x >= 0 && x < walk.in_w;
             const int64_t at = ((int64_t)sample * walk.in_c + c0) * plane + y * walk.in_w + x;
             const float *from = in + (inside ? at : 0);
-            float *to = tiles + line * plan.pitch + col;
+            float *to = tiles + sample * plan.tile + line_at<PY>(plan, line) + col;
 #pragma unroll 2
             for (int32_t c = 0; c < count; c++)
-                to[c * all_lines * plan.pitch] = inside ? from[(int64_t)c * plane] : 0.0F;
+                to[c * channel] = inside ? from[(int64_t)c * plane] : 0.0F;
         }
     }
 }
 
-/* Weights [channel][tap K K][output]; taps and outputs that are not there are zero. */
-template <int K>
-static __device__ void fill_weights(float *to, const struct df_conv_walk &walk, const struct df_conv_axis &y,
-                                    const struct df_conv_axis &x, const float *weight, int32_t n0,
-                                    int32_t outputs, int32_t c0, int32_t count)
+/* Weights [channel][set][ty][tx, output, made up to quads]; taps and outputs that are not there are zero. */
+template <int K, int O>
+static __device__ void fill_weights(float *to, const struct df_conv_walk &walk,
+                                    const struct narrow_plan &plan, const struct df_conv_axis &y,
+                                    const struct df_conv_axis &x, const float *weight, int32_t n0, int32_t c0,
+                                    int32_t count)
 {
-    for (int32_t i = (int32_t)threadIdx.x; i < outputs * count * K * K; i += (int32_t)blockDim.x) {
-        const int32_t tap = i % (K * K), ty = tap / K, tx = tap % K, c = i / (K * K) % count;
-        const int32_t n = i / (K * K) / count;
-        const bool there = ty < y.taps && tx < x.taps && n0 + n < walk.out_c;
-        const int64_t at = (int64_t)(n0 + n) * walk.weight_out + (int64_t)(c0 + c) * walk.weight_in +
-                           (y.first + ty * y.skip) * walk.window.kernel[1] + x.first + tx * x.skip;
-        to[(c * K * K + tap) * outputs + n] = there ? weight[at] : 0.0F;
-    }
+    for (int32_t c = 0; c < count; c++)
+        for (int32_t i = (int32_t)threadIdx.x; i < plan.sets * O * K * K; i += (int32_t)blockDim.x) {
+            const int32_t n = i / (K * K), ty = i % (K * K) / K, tx = i % K;
+            const bool there = ty < y.taps && tx < x.taps && n0 + n < walk.out_c;
+            const int64_t at = (int64_t)(n0 + n) * walk.weight_out + (int64_t)(c0 + c) * walk.weight_in +
+                               (y.first + ty * y.skip) * walk.window.kernel[1] + x.first + tx * x.skip;
+            to[c * plan.filter + (n / O * K + ty) * taps_size(K, O) + tx * O + n % O] =
+                there ? weight[at] : 0.0F;
+        }
 }
 
 /* What one input channel adds. */
 template <int K, int O, int PY, bool DOWN>
-static __device__ inline void add_channel(float (&sum)[O][PY][PX], const float *tile, int32_t pitch,
-                                          const float *weights, int32_t outputs)
+static __device__ inline void add_channel(float (&sum)[O][PY][PX], const struct narrow_plan &plan,
+                                          const float *tile, const float *weights)
 {
-    enum { LINE = (PX + K - 1 + 3) / 4 * 4, UNROLLED = O == 1 ? K : 1 };
+    enum { LINE = (PX + K - 1 + 3) / 4 * 4, UNROLLED = O <= 3 ? K : 1 };
 #pragma unroll UNROLLED
     for (int ty = 0; ty < K; ty++) {
-        float v[PY][LINE];
+        float v[PY][LINE], w[taps_size(K, O)];
+        load_line(w, weights + ty * taps_size(K, O));
 #pragma unroll
         for (int p = 0; p < PY; p++)
-            load_line(v[p], tile + (p + (DOWN ? K - 1 - ty : ty)) * pitch);
+            load_line(v[p], tile + line_at<PY>(plan, p + (DOWN ? K - 1 - ty : ty)));
 #pragma unroll
-        for (int tx = 0; tx < K; tx++) {
-            float w[O];
-            load_weights(w, weights + (ty * K + tx) * outputs);
+        for (int tx = 0; tx < K; tx++)
 #pragma unroll
             for (int o = 0; o < O; o++)
 #pragma unroll
                 for (int p = 0; p < PY; p++)
 #pragma unroll
                     for (int q = 0; q < PX; q++)
-                        sum[o][p][q] = fmaf(v[p][q + (DOWN ? K - 1 - tx : tx)], w[o], sum[o][p][q]);
-        }
+                        sum[o][p][q] = fmaf(v[p][q + (DOWN ? K - 1 - tx : tx)], w[tx * O + o], sum[o][p][q]);
     }
 }
 
@@ -135,7 +138,7 @@ template <int K, int O, bool DOWN>
 __global__ void __launch_bounds__(MOST_THREADS, 2)
     conv_narrow(const struct df_conv_walk walk, const struct narrow_plan plan, const struct df_conv_data data)
 {
-    __shared__ __align__(16) float pool[POOL];
+    DF_SHARED(float, pool);
     enum { PY = cells_down(O) };
     if (walk.backward != DOWN)
         __builtin_unreachable(); /* fewer registers: a forward has one phase */
@@ -152,9 +155,9 @@ __global__ void __launch_bounds__(MOST_THREADS, 2)
     const int32_t px = t % plan.tx * PX, py = t / plan.tx % plan.ty * PY;
     const int32_t tile_y = tile / plan.tiles_x * plan.ty * PY, tile_x = tile % plan.tiles_x * plan.tx * PX;
     const bool works = set < plan.sets;
-    const int32_t outputs = plan.sets * O, n0 = set_tile * outputs;
-    const int32_t tile_floats = plan.lines * plan.pitch, channel_floats = plan.samples * tile_floats;
-    float *weights = pool + plan.chunk * channel_floats;
+    const int32_t n0 = set_tile * plan.sets * O;
+    const int32_t channel = plan.samples * plan.tile;
+    float *weights = pool + plan.chunk * channel;
     const float *in = data.in + row0 * walk.in_c * walk.in_h * walk.in_w;
     const int32_t edge_y = tile_y + y.base - (DOWN ? K - 1 : 0);
     const int32_t edge_x = tile_x + x.base - (DOWN ? K - 1 : 0);
@@ -173,13 +176,13 @@ __global__ void __launch_bounds__(MOST_THREADS, 2)
     for (int32_t c0 = 0; c0 < walk.in_c; c0 += plan.chunk) {
         const int32_t count = walk.in_c - c0 < plan.chunk ? walk.in_c - c0 : plan.chunk;
         __syncthreads(); /* the chunk before has been used */
-        fill_tiles(pool, walk, plan, in, data.rows - row0, c0, count, edge_y, edge_x);
-        fill_weights<K>(weights, walk, y, x, data.weight, n0, outputs, c0, count);
+        fill_tiles<PY>(pool, walk, plan, in, data.rows - row0, c0, count, edge_y, edge_x);
+        fill_weights<K, O>(weights, walk, plan, y, x, data.weight, n0, c0, count);
         __syncthreads();
         for (int32_t c = 0; works && c < count; c++)
-            add_channel<K, O, PY, DOWN>(
-                sum, pool + c * channel_floats + sample * tile_floats + py * plan.pitch + px, plan.pitch,
-                weights + c * K * K * outputs + set * O, outputs);
+            add_channel<K, O, PY, DOWN>(sum, plan,
+                                        pool + c * channel + sample * plan.tile + line_at<PY>(plan, py) + px,
+                                        weights + c * plan.filter + set * (K * taps_size(K, O)));
     }
     if (!works || row0 + sample >= data.rows)
         return;
@@ -301,20 +304,28 @@ static struct narrow_plan make_plan(const struct df_conv_walk *walk, const struc
         p.sets--;
     p.set_tiles = divide_up(sets, p.sets);
     p.lines = p.ty * down + k - 1;
-    p.pitch = divide_up((p.tx - 1) * PX + divide_up(PX + k - 1, 4) * 4, 4) * 4;
+    p.pitch = (p.tx - 1) * PX + divide_up(PX + k - 1, 4) * 4;
     p.lane_bits = p.pitch <= 8 ? 3 : p.pitch <= 16 ? 4 : 5;
-    /* As many samples as fill the warps best, then half that many blocks are enough. */
-    const int32_t plane = p.tx * p.ty * p.sets, tile = p.lines * p.pitch,
-                  filter = k * k * p.sets * choice->outputs;
-    int32_t most = at_most(MOST_THREADS / plane, (POOL - filter) / tile);
+    /* The next line of threads goes on where this one ends, tx quads further on modulo the eight of all banks; so does
+     * the next sample. */
+    p.skew = ((p.tx - down * p.pitch / 4) & 7) * 4;
+    p.tile = p.lines * p.pitch + (p.lines - 1) / down * p.skew;
+    p.tile += ((p.tx * p.ty - p.tile / 4) & 7) * 4;
+    p.filter = k * taps_size(k, choice->outputs) * p.sets;
+    /* As many samples as fill the warps best, fewer where that would leave multiprocessors without a block. */
+    const int32_t threads = p.tx * p.ty * p.sets;
+    int32_t most = at_most(MOST_THREADS / threads, (POOL - p.filter) / p.tile);
     const int64_t blocks = (int64_t)p.tiles_x * p.tiles_y * p.set_tiles * df_conv_phases(walk);
     if (data->rows * blocks < (int64_t)most * FEW_BLOCKS)
         most = (int32_t)(data->rows * blocks / FEW_BLOCKS);
     p.samples = 1;
     for (int32_t n = 2; n <= most; n++)
-        if ((double)n / padded(n * plane, 32) >= (double)p.samples / padded(p.samples * plane, 32))
+        if ((double)n / padded(n * threads, 32) >= (double)p.samples / padded(p.samples * threads, 32))
             p.samples = n;
-    p.chunk = at_most(walk->in_c, POOL / (p.samples * tile + filter));
+    /* Shared memory as threads have their share of a multiprocessor. */
+    const int32_t channel = p.samples * p.tile + p.filter;
+    const int32_t share = (int32_t)((int64_t)POOL * p.samples * threads / MOST_THREADS);
+    p.chunk = at_most(walk->in_c, share > channel ? share / channel : 1);
     p.chunk = even_part(walk->in_c, p.chunk);
     p.quads = x.stride == 1 && walk->out_w % PX == 0 && (uintptr_t)data->out % 16 == 0;
     return p;
@@ -328,6 +339,13 @@ int df_conv_narrow(const struct df_conv_walk *walk, const struct df_conv_data *d
     const int64_t blocks =
         (data->rows + plan.samples - 1) / plan.samples * plan.tiles_x * plan.tiles_y * plan.set_tiles;
     const dim3 grid((unsigned)blocks, 1, (unsigned)df_conv_phases(walk));
-    DF_LAUNCH(choice->kernel, grid, (unsigned)threads, 0, stream, *walk, plan, *data);
+    const int32_t shared = plan.chunk * (plan.samples * plan.tile + plan.filter) * (int32_t)sizeof(float);
+    if (shared > 48 * 1024) { /* more than any kernel may have unasked */
+        const cudaError_t error =
+            cudaFuncSetAttribute(choice->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+        if (error != cudaSuccess)
+            return (int)error;
+    }
+    DF_LAUNCH(choice->kernel, grid, (unsigned)threads, (size_t)shared, stream, *walk, plan, *data);
     return df_launched();
 }

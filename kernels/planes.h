@@ -60,22 +60,20 @@ DF_FN void df_maxpool_halve(df_real *y, int32_t *arg, const df_real *x, int64_t 
                             int64_t out_w)
 {
     const int32_t below = (int32_t)in_w;
-    for (int64_t oh = 0; oh < out_h; oh++) {
+    DF_EACH_CELL(oh, ow, out_h, out_w) {
         const df_real *top = x + 2 * oh * in_w, *low = top + in_w;
         const int32_t base = (int32_t)(2 * oh * in_w);
-        for (int64_t ow = 0; ow < out_w; ow++) {
-            const df_real a = top[2 * ow], b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
-            df_real best = a;
-            int32_t at = 0;
-            at = df_max_takes(b, best) ? 1 : at;
-            best = df_max_takes(b, best) ? b : best;
-            at = df_max_takes(c, best) ? below : at;
-            best = df_max_takes(c, best) ? c : best;
-            at = df_max_takes(d, best) ? below + 1 : at;
-            best = df_max_takes(d, best) ? d : best;
-            y[oh * out_w + ow] = best;
-            arg[oh * out_w + ow] = base + 2 * (int32_t)ow + at;
-        }
+        const df_real a = top[2 * ow], b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
+        df_real best = a;
+        int32_t at = 0;
+        at = df_max_takes(b, best) ? 1 : at;
+        best = df_max_takes(b, best) ? b : best;
+        at = df_max_takes(c, best) ? below : at;
+        best = df_max_takes(c, best) ? c : best;
+        at = df_max_takes(d, best) ? below + 1 : at;
+        best = df_max_takes(d, best) ? d : best;
+        y[oh * out_w + ow] = best;
+        arg[oh * out_w + ow] = base + 2 * (int32_t)ow + at;
     }
 }
 
@@ -138,26 +136,12 @@ DF_FN void df_maxpool_inside(const struct df_io *io, int32_t oh, int32_t *begin,
         *begin = *end = 0;
 }
 
-/* maxpool_fwd   y [rows, C, OH, OW], arg I32 like y: index in the input plane; x [rows, C, H, W]
- * A window that lies wholly in the padding gives y = 0 and arg = -1. */
-DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
+/* A plane row by row: windows of 3x3 that lie inside side by side, the others one by one. */
+DF_FN void df_maxpool_rows(const struct df_io *io, df_real *y, int32_t *arg, const df_real *x)
 {
     const struct df_window *win = &io->p.pool.window;
-    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
-    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
-    df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
-    int32_t *arg = (int32_t *)io->out[1] + i * out_h * out_w;
-    const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
-    if (DF_TEAM > 1) {
-        DF_EACH_CELL(oh, ow, out_h, out_w)
-            df_maxpool_window(io, y + oh * out_w + ow, arg + oh * out_w + ow, x, (int32_t)oh, (int32_t)ow);
-        return;
-    }
-    if (df_pool_is_halving(io)) {
-        df_maxpool_halve(y, arg, x, in_w, out_h, out_w);
-        return;
-    }
-    for (int32_t oh = 0; oh < out_h; oh++, y += out_w, arg += out_w) {
+    const int32_t in_w = io->p.pool.in_w, out_w = io->p.pool.out_w;
+    for (int32_t oh = 0; oh < io->p.pool.out_h; oh++, y += out_w, arg += out_w) {
         int32_t begin, end;
         df_maxpool_inside(io, oh, &begin, &end);
         for (int32_t ow = 0; ow < begin; ow++)
@@ -172,6 +156,25 @@ DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
         }
         for (int32_t ow = end; ow < out_w; ow++)
             df_maxpool_window(io, y + ow, arg + ow, x, oh, ow);
+    }
+}
+
+/* maxpool_fwd   y [rows, C, OH, OW], arg I32 like y: index in the input plane; x [rows, C, H, W]
+ * A window that lies wholly in the padding gives y = 0 and arg = -1. */
+DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
+{
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
+    df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
+    int32_t *arg = (int32_t *)io->out[1] + i * out_h * out_w;
+    const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
+    if (df_pool_is_halving(io)) {
+        df_maxpool_halve(y, arg, x, in_w, out_h, out_w);
+    } else if (DF_TEAM > 1) {
+        DF_EACH_CELL(oh, ow, out_h, out_w)
+            df_maxpool_window(io, y + oh * out_w + ow, arg + oh * out_w + ow, x, (int32_t)oh, (int32_t)ow);
+    } else {
+        df_maxpool_rows(io, y, arg, x);
     }
 }
 
@@ -283,16 +286,14 @@ DF_FN struct df_mean_window df_mean_window_at(const struct df_io *io, int32_t oh
 /* The mean of 2x2 windows without bounds: the same sums in the same order. */
 DF_FN void df_avgpool_halve(df_real *y, const df_real *x, int64_t in_w, int64_t out_h, int64_t out_w)
 {
-    for (int64_t oh = 0; oh < out_h; oh++) {
+    DF_EACH_CELL(oh, ow, out_h, out_w) {
         const df_real *top = x + 2 * oh * in_w, *low = top + in_w;
-        for (int64_t ow = 0; ow < out_w; ow++) {
-            df_real sum = 0;
-            sum += top[2 * ow];
-            sum += top[2 * ow + 1];
-            sum += low[2 * ow];
-            sum += low[2 * ow + 1];
-            y[oh * out_w + ow] = sum / 4;
-        }
+        df_real sum = 0;
+        sum += top[2 * ow];
+        sum += top[2 * ow + 1];
+        sum += low[2 * ow];
+        sum += low[2 * ow + 1];
+        y[oh * out_w + ow] = sum / 4;
     }
 }
 
@@ -319,7 +320,7 @@ DF_FN void df_avgpool_fwd_at(const struct df_io *io, int64_t i)
     const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
     df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
     const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
-    if (DF_TEAM == 1 && df_pool_is_halving(io)) {
+    if (df_pool_is_halving(io)) {
         df_avgpool_halve(y, x, in_w, out_h, out_w);
         return;
     }

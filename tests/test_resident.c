@@ -334,7 +334,7 @@ static void score(struct df_device *device, bool resident, const struct df_netwo
     struct df_resident *const own = engine->resident;
     if (!resident)
         engine->resident = NULL;
-    for (int again = 0; again < 2; again++) { /* an engine may run more than once */
+    for (int run = 0; run < (batch == 64 ? 2 : 1); run++) { /* an engine may run more than once */
         struct df_range_source range;
         struct df_row_stream *stream;
         struct table_sink sink = {.sink.put = table_put, .margins = margins};
@@ -350,7 +350,7 @@ static void score(struct df_device *device, bool resident, const struct df_netwo
     device->wide = before;
 }
 
-enum { N = 231 };
+enum { N = 171 };
 
 struct pools {
     char folder[TEST_PATH];
@@ -582,11 +582,11 @@ static dfal_status run_twice(struct df_device *device, const struct pools *p, st
     const struct df_deepfool deepfool = test_preset("lts4");
     struct df_deepfool_engine *engine;
     struct df_row_stream *stream = NULL;
-    dfal_status status = df_deepfool_create(&engine, context, device, p->network, p->u8, &deepfool, 40, true);
+    dfal_status status = df_deepfool_create(&engine, context, device, p->network, p->u8, &deepfool, 16, true);
     for (int run = 0; run < 2 && status == DFAL_OK; run++) {
         struct count_sink sink = {.sink.put = count_put, .first = -1};
         struct df_range_source range;
-        df_range_source_init(&range, 0, N, 16);
+        df_range_source_init(&range, 0, 50, 16);
         status = df_stream_open(&stream, p->u8, &range.source);
         if (status == DFAL_OK)
             status = df_deepfool_run(engine, stream, &sink.sink, NULL);
@@ -625,13 +625,70 @@ static void memory(void **state)
     pools_close(&p);
 }
 
+/* A device with memory of its own: slots and cotangents follow what is free there, results do not. */
+static int64_t memory_there;
+
+static int64_t pretend_memory(struct df_device *device)
+{
+    (void)device;
+    return memory_there;
+}
+
+static void room(void **state)
+{
+    struct df_device *device = *state;
+    const struct df_backend *const backend = device->backend;
+    struct df_backend own = *backend;
+    const bool before = device->wide;
+    struct pools p;
+    pools_open(&p);
+    struct dfal_context *context = test_context("ref", 1);
+    const struct df_deepfool deepfool = test_preset("lts4");
+    struct df_deepfool_engine *engine;
+    struct df_margin all[N], some[N];
+    score(device, true, p.network, p.u8, &deepfool, 0, 0, all);
+    own.memory_free = pretend_memory;
+    device->backend = &own;
+    device->wide = true;
+    int64_t slots = N + 1, cotangents = 9 * N + 1;
+    for (memory_there = INT64_C(1) << 30; memory_there > 0; memory_there -= memory_there / 16) {
+        const dfal_status status =
+            df_deepfool_create(&engine, context, device, p.network, p.u8, &deepfool, 0, true);
+        if (status != DFAL_OK) {
+            assert_int_equal(status, DFAL_E_MEMORY);
+            assert_non_null(strstr(dfal_last_error(), "one sample in flight needs"));
+            break;
+        }
+        assert_true(engine->slots >= 1 && engine->slots <= slots);
+        assert_true(engine->block >= 1 && engine->block <= cotangents);
+        assert_true(engine->memory <= memory_there);
+        if (memory_there == INT64_C(1) << 30)
+            assert_true(engine->slots == N && engine->block >= 9 * N);
+        slots = engine->slots;
+        cotangents = engine->block;
+        df_deepfool_destroy(engine);
+        if (slots > 1 && slots < N && cotangents < 64)
+            break;
+    }
+    assert_true(memory_there > 0 && slots < N);
+    memory_there += memory_there / 8;
+    score(device, true, p.network, p.u8, &deepfool, 0, 0, some);
+    test_same_margins("little memory", all, some, N, NULL);
+    test_error(df_deepfool_create(&engine, context, device, p.network, p.u8, &deepfool, 100000, true),
+               DFAL_E_MEMORY, "this --batch needs");
+    device->backend = backend;
+    device->wide = before;
+    dfal_context_destroy(context);
+    pools_close(&p);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists),   cmocka_unit_test(pairs),  cmocka_unit_test(refill),
         cmocka_unit_test(presets), cmocka_unit_test(norms),  cmocka_unit_test(variants),
         cmocka_unit_test(ends),    cmocka_unit_test(images), cmocka_unit_test(stopped),
-        cmocka_unit_test(memory),
+        cmocka_unit_test(memory),  cmocka_unit_test(room),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -191,6 +191,13 @@ static dfal_status upload(const struct work *work, int64_t first, int64_t rows, 
     return df_write(trainer->device, queue, worker->weights, worker->host_weights, rows);
 }
 
+/* A queue keeps the order of its own work: only other queues need to know that it is done. */
+static dfal_status hand_over(const struct df_trainer *trainer, int32_t queue)
+{
+    return trainer->device->queue_count > 1 ? trainer->device->backend->synchronize(trainer->device, queue)
+                                            : DFAL_OK;
+}
+
 /* Forward, loss and, in a step, the gradient of one sub-batch. */
 static dfal_status sub_batch(void *arg, int64_t job, int32_t queue)
 {
@@ -224,7 +231,7 @@ static dfal_status sub_batch(void *arg, int64_t job, int32_t queue)
             df_tape_parameter_gradient(worker->tape, rows, worker->dlogits,
                                        df_at(trainer->parts, part * df_plan_parameter_size(trainer->plan))));
     }
-    return trainer->device->backend->synchronize(trainer->device, queue);
+    return hand_over(trainer, queue);
 }
 
 static int64_t piece_size(const struct df_trainer *trainer)
@@ -272,7 +279,7 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
     }
     if (work->last)
         DF_TRY(optimise(work, at, size, queue));
-    return trainer->device->backend->synchronize(trainer->device, queue);
+    return hand_over(trainer, queue);
 }
 
 /* Jobs of a batch-norm network meet its running statistics: worker 0 alone, one at a time, which one job a batch is. */

@@ -174,8 +174,10 @@ int probe_race(int32_t *out, void *stream)
 
 __global__ void fault_in_block(enum probe_fault fault, int32_t *out)
 {
-    __shared__ int32_t fixed[64];
+    __shared__ int32_t part[64];
     DF_SHARED(int32_t, open);
+    int32_t *volatile hidden = part; /* from the compiler, whose own check of bounds would come first */
+    int32_t *const fixed = hidden;
     const unsigned t = threadIdx.x, full = 0xffffffffU;
     if (fault == PROBE_ENDS && blockIdx.x == 1 && t == 40)
         return;
