@@ -12,7 +12,7 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 2 };
+enum { DF_BACKEND_ABI = 3 };
 
 struct df_device;
 struct df_buffer; /* device memory: type and count, the back end's own */
