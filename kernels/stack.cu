@@ -6,8 +6,8 @@
 
 enum {
     THREADS = 256,
-    MOST_ROWS = 4,          /* of a block at a time */
-    SHARED = 96 * 1024,     /* bytes of a block: two blocks on every GPU that dfal runs on */
+    MOST_ROWS = 4,      /* of a block at a time */
+    SHARED = 96 * 1024, /* bytes of a block: two blocks on an H100, one on an A100; LeNet-Caffe still fits */
     SHARED_UNASKED = 49152, /* more has to be asked for */
     BLOCKS = 2048,
     OFF = 255, /* in kept: the ReLU is off */

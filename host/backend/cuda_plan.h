@@ -10,8 +10,8 @@
 
 #include "backend/cuda.h"
 
-/* cuDNN 9.8 is the first that makes a plan from a GPU's properties. */
-enum { DF_CUDNN_OLDEST = 90800 };
+/* The first that says of an engine that it leaves the work to cuBLAS (cmake/cuda.cmake asks for it, too). */
+enum { DF_CUDNN_OLDEST = 91500 };
 
 /* Bytes of workspace that a plan for `rows` rows may ask for: a copy of x, y and the weights in another layout, and 4 MiB
  * for partial sums. An engine that wants more is passed over. */

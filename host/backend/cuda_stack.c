@@ -7,8 +7,8 @@
 #include "conv.h"  /* kernels */
 #include "stack.h" /* kernels */
 
-/* Rows a pass: what lies between the kernels then stays in the GPU's second-level cache. */
-enum { PASS_ROWS = 16384 };
+/* Rows a pass, and values that lie between two kernels then: they stay in the GPU's second-level cache. */
+enum { PASS_ROWS = 16384, PASS_VALUES = 1 << 22 };
 
 struct dense {
     int32_t in, out, kept_at; /* kept_at -1: no ReLU */
@@ -19,6 +19,7 @@ struct df_stack {
     struct df_stack_shape shape;
     struct dense dense[DF_STACK_STAGES];
     int32_t dense_count, widest; /* values a row that lie between two kernels */
+    int64_t pass_rows;
     int64_t parameter_count;
     float *parameters, *packed; /* the stack's own copies */
 };
@@ -65,10 +66,12 @@ static bool take_stages(struct df_stack *stack, const struct df_stack_desc *desc
             return false;
         const int64_t end = stage->bias_at + (stage->is_gemm ? stage->out.c : stack->shape.conv[i].out[0]);
         stack->parameter_count = end > stack->parameter_count ? end : stack->parameter_count;
-        stack->widest = in > stack->widest && i > 0 ? (int32_t)in : stack->widest;
+        stack->widest = stage->is_gemm && in > stack->widest ? (int32_t)in : stack->widest;
         kept_at += keeps ? (int32_t)out : 0;
     }
     stack->shape.kept_size = (int32_t)df_stack_kept_size(desc);
+    if (stack->widest > 0)
+        stack->pass_rows = PASS_VALUES / stack->widest < PASS_ROWS ? PASS_VALUES / stack->widest : PASS_ROWS;
     return stack->dense_count > 0 && df_stack_plan(&stack->shape) != 0;
 }
 
@@ -126,7 +129,7 @@ dfal_status df_cuda_stack_bind(struct df_device *head, struct df_stack *stack, s
 /* Where the values between two kernels lie: two halves in turns. */
 static dfal_status between(float *half[2], const struct df_stack *stack, struct df_cuda_queue *queue)
 {
-    const size_t floats = (size_t)PASS_ROWS * (size_t)stack->widest;
+    const size_t floats = (size_t)stack->pass_rows * (size_t)stack->widest;
     DF_TRY(df_cuda_workspace(queue, 2 * floats * sizeof(float)));
     half[0] = queue->workspace;
     half[1] = half[0] + floats;
@@ -192,8 +195,8 @@ dfal_status df_cuda_stack_run(struct df_device *head, int32_t index, const struc
     float *x = df_cuda_data(call->x), *y = df_cuda_data(call->y);
     uint8_t *kept = df_cuda_data(call->kept);
     const int32_t *owner = df_cuda_data(call->owner);
-    for (int64_t first = 0; first < call->rows; first += PASS_ROWS) {
-        const int64_t rows = call->rows - first < PASS_ROWS ? call->rows - first : PASS_ROWS;
+    for (int64_t first = 0; first < call->rows; first += stack->pass_rows) {
+        const int64_t left = call->rows - first, rows = left < stack->pass_rows ? left : stack->pass_rows;
         float *x_part = x + first * stack->shape.input, *y_part = y + first * last->out;
         if (call->backward)
             DF_TRY(backward(stack, x_part, y_part, kept, owner + first, rows, half, queue->stream));

@@ -167,6 +167,9 @@ int32_t df_plan_block_rows(const struct df_plan *plan)
     return plan->block_rows;
 }
 
+/* What a fused engine may take of a queue's workspace. */
+static const int64_t stack_scratch = INT64_C(32) << 20;
+
 bool df_plan_is_fused(const struct df_plan *plan)
 {
     return plan->stack != NULL;
@@ -222,6 +225,7 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
     if (plan->stack) {
         *memory = (struct df_plan_memory){
             .shared = 4 * real * plan->parameter_size,
+            .scratch = stack_scratch,
             .row = real * (input + plan->network->class_count) + plan->kept_bytes,
             .cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t),
         };

@@ -29,9 +29,9 @@ static bool is_halving(const struct df_node *node, struct df_shape in)
     return 2 * node->out.h <= in.h && 2 * node->out.w <= in.w;
 }
 
-/* The stage that begins at *node; *node is the first behind it then. */
+/* The stage that begins at *node; *node is the first behind it then, *last the last that belongs to it. */
 static bool take_stage(const struct df_plan *plan, struct df_stack_stage *stage, struct df_shape in,
-                       int32_t *node)
+                       int32_t *node, int32_t *last)
 {
     const struct df_network *network = plan->network;
     const struct df_node *own = &network->nodes[*node];
@@ -48,6 +48,7 @@ static bool take_stage(const struct df_plan *plan, struct df_stack_stage *stage,
         .weight_at = plan->nodes[*node].parameter_at,
         .bias_at = plan->nodes[*node].parameter_at + own->parameter[DF_WEIGHT].count,
     };
+    *last = *node;
     /* A ReLU and a max-pool may stand in either order: the result and its gradient are the same. */
     while ((*node = next_of(plan, *node)) >= 0) {
         own = &network->nodes[*node];
@@ -60,6 +61,7 @@ static bool take_stage(const struct df_plan *plan, struct df_stack_stage *stage,
         } else {
             break;
         }
+        *last = *node;
     }
     return true;
 }
@@ -67,15 +69,16 @@ static bool take_stage(const struct df_plan *plan, struct df_stack_stage *stage,
 static bool is_stack(const struct df_plan *plan, struct df_stack_desc *desc)
 {
     struct df_shape in = plan->network->input;
-    int32_t node = next_of(plan, DF_INPUT);
+    int32_t node = next_of(plan, DF_INPUT), last = DF_INPUT;
     *desc = (struct df_stack_desc){.count = 0};
     while (node >= 0) {
-        if (desc->count == DF_STACK_STAGES || !take_stage(plan, &desc->stages[desc->count], in, &node))
+        if (desc->count == DF_STACK_STAGES || !take_stage(plan, &desc->stages[desc->count], in, &node, &last))
             return false;
         in = desc->stages[desc->count++].out;
     }
-    /* The last product's values are the logits. */
-    return desc->count > 0 && desc->stages[desc->count - 1].is_gemm && !desc->stages[desc->count - 1].relu &&
+    /* The last product's values are the logits; where several nodes read a value, the chain ends before them. */
+    return desc->count > 0 && last == df_plan_root(plan, plan->network->output, false) &&
+           desc->stages[desc->count - 1].is_gemm && !desc->stages[desc->count - 1].relu &&
            df_shape_size(in) == plan->network->class_count;
 }
 

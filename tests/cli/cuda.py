@@ -4,6 +4,7 @@
 
 CUDA_LIBRARY names libdfal_cuda.so, empty where it was not built.
 """
+import ctypes
 import json
 import os
 import re
@@ -22,9 +23,9 @@ REFUSED = "the CUDA back end is not available: "
 
 def has_driver():
     try:
-        return bool(re.search(r"libcuda\.so\.1\b", subprocess.run(["ldconfig", "-p"], capture_output=True, text=True,
-                                                                  check=False).stdout))
-    except FileNotFoundError:
+        ctypes.CDLL("libcuda.so.1")
+        return True
+    except OSError:
         return False
 
 

@@ -107,6 +107,10 @@ static const struct chain chains[] = {
     {{1, 8, 8}, "c Conv input o=2 k=3;" POOL("p", "c") "r LeakyRelu p;" LOGITS("r"), false},
     {{1, 9, 9}, "c Conv input o=2 k=3 s=2;" POOL("p", "c") RELU("r", "p") LOGITS("r"), false},
     {{1, 8, 8}, "c Conv input o=2 k=3;" POOL("p", "c") RELU("r", "p") "a Add r,p;" LOGITS("a"), false},
+    {{1, 8, 8},
+     "c Conv input o=2 k=3;" POOL("p", "c")
+         RELU("r", "p") "f Flatten r; g Gemm f o=5; s Sigmoid g; out Mul g,s",
+     false},
     {{1, 3, 3}, "f Flatten input; g Gemm f o=4;" RELU("h", "g") "out Gemm h o=5", false},
 };
 
