@@ -8,7 +8,8 @@
  *          Weight gradients: sub-batches of DF_GRADIENT_ROWS rows, each summed in an order that depends on the shape
  *          alone, then the sub-batches in ascending order. Nothing depends on the grid, the device, or timing, nor
  *          (forward, backward) on rows or where a row stands.
- * Traps    A tap in the padding may be multiplied: where a weight is infinite or NaN, so are its neighbours' sums.
+ * Traps    A tap in the padding may be multiplied, and a value beside the window by 0: where a weight or a value is
+ *          infinite or NaN, its neighbours' sums may be NaN, on some paths.
  * Returns  a cudaError_t, 0 when everything was queued on `stream` (a cudaStream_t). Nothing is allocated and
  *          nothing waited for; rows 0 is fine. */
 #ifndef DF_KERNELS_CONV_H

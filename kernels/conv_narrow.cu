@@ -3,7 +3,7 @@
  *
  * Math, order   conv_walk.h: (c, ty, tx) ascending, one fmaf a term
  * Shapes        one group, neighbouring taps one pixel apart in what is read, at most K x K of them. A phase with fewer taps
- *               is filled up with weights of zero, which change no sum.
+ *               is filled up with weights of zero, which change no sum of finite values.
  * Work          A block has tx x ty pixel tiles of `samples` samples and `sets` sets of output channels; its threads lie in
  *               the order (tx, ty, sample, set), so that a warp mostly shares its weights. A thread keeps PY x PX pixels of O
  *               channels in registers. Input channels pass through shared memory `chunk` at a time, zeros around them.

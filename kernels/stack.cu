@@ -243,15 +243,18 @@ static __device__ void forward_any(const struct df_stack_conv &conv, const float
     }
 }
 
-/* The weights of one direction, packed[begin, end): in shared memory when `held`, else where they are. Indices stay
- * those of packed. */
-static __device__ const float *hold(float *shared, const float *packed, int32_t begin, int32_t end, bool held)
+/* The weights of one direction, packed[begin, end): in shared memory when HELD, else where they are. Indices stay those
+ * of packed. A constant, so that loads know which memory they read. */
+template <bool HELD>
+static __device__ inline const float *hold(float *shared, const float *packed, int32_t begin, int32_t end)
 {
-    if (!held)
+    if constexpr (HELD) {
+        for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += THREADS)
+            shared[i - begin] = packed[i];
+        return shared - begin;
+    } else {
         return packed;
-    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += THREADS)
-        shared[i - begin] = packed[i];
-    return shared - begin;
+    }
 }
 
 /* A row's input into planes with the padding around it, as far as the forward reads. */
@@ -269,18 +272,20 @@ static __device__ void load_input(const struct df_stack_conv &conv, float *plane
     }
 }
 
+template <bool HELD>
 __global__ void __launch_bounds__(THREADS, 2)
     stack_forward(const struct df_stack_shape shape, float *features, uint8_t *kept, const float *x,
-                  const float *packed, int64_t rows, int32_t block_rows, bool held)
+                  const float *packed, int64_t rows, int32_t block_rows)
 {
     DF_SHARED(float, shared);
-    float *const buffer[2] = {shared, shared + block_rows * shape.forward_buffer[0]};
-    const float *weights =
-        hold(buffer[1] + block_rows * shape.forward_buffer[1], packed, 0, shape.conv[0].backward_at, held);
+    /* Buffer s % 2 begins at s % 2 * second: an array of pointers would forget that it is shared memory. */
+    const int32_t second = block_rows * shape.forward_buffer[0];
+    const float *weights = hold<HELD>(shared + second + block_rows * shape.forward_buffer[1], packed, 0,
+                                      shape.conv[0].backward_at);
     for (int64_t first = (int64_t)blockIdx.x * block_rows; first < rows;
          first += (int64_t)gridDim.x * block_rows) {
         const int32_t here = (int32_t)(rows - first < block_rows ? rows - first : block_rows);
-        load_input(shape.conv[0], buffer[0], shape.forward_buffer[0], x + first * shape.input, shape.input,
+        load_input(shape.conv[0], shared, shape.forward_buffer[0], x + first * shape.input, shape.input,
                    here);
         for (int32_t s = 0; s < shape.count; s++) {
             const struct df_stack_conv &conv = shape.conv[s];
@@ -298,7 +303,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                 if (s > 0)
                     __syncthreads(); /* the convolution before has read the buffer */
                 const struct df_stack_conv &next = shape.conv[s + 1];
-                to.values = buffer[(s + 1) % 2];
+                to.values = shared + (s + 1) % 2 * second;
                 to.row = shape.forward_buffer[(s + 1) % 2];
                 to.plane = next.forward_plane;
                 to.line = next.forward_line;
@@ -309,7 +314,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                     to.values[i] = 0;
             }
             __syncthreads(); /* the input of this convolution and the zeros around the next one's */
-            forward_any(conv, buffer[s % 2], shape.forward_buffer[s % 2], weights, to, here);
+            forward_any(conv, shared + s % 2 * second, shape.forward_buffer[s % 2], weights, to, here);
         }
         __syncthreads(); /* all have read their planes */
     }
@@ -395,29 +400,30 @@ static __device__ void backward_any(const struct df_stack_conv &conv, float *dx,
     }
 }
 
+template <bool HELD>
 __global__ void __launch_bounds__(THREADS, 2)
     stack_backward(const struct df_stack_shape shape, float *dx, const float *features, const uint8_t *kept,
-                   const int32_t *owner, const float *packed, int64_t rows, int32_t block_rows, bool held)
+                   const int32_t *owner, const float *packed, int64_t rows, int32_t block_rows)
 {
     DF_SHARED(float, shared);
-    float *const planes = shared, *const first_buffer = planes + block_rows * shape.backward_planes;
-    float *const buffer[2] = {first_buffer, first_buffer + block_rows * shape.backward_buffer[0]};
-    const float *weights = hold(buffer[1] + block_rows * shape.backward_buffer[1], packed,
-                                shape.conv[0].backward_at, shape.packed, held);
+    float *const planes = shared, *const buffers = planes + block_rows * shape.backward_planes;
+    const int32_t second = block_rows * shape.backward_buffer[0];
+    const float *weights = hold<HELD>(buffers + second + block_rows * shape.backward_buffer[1], packed,
+                                      shape.conv[0].backward_at, shape.packed);
     for (int64_t first = (int64_t)blockIdx.x * block_rows; first < rows;
          first += (int64_t)gridDim.x * block_rows) {
         const int32_t here = (int32_t)(rows - first < block_rows ? rows - first : block_rows);
         const int32_t last = (shape.count - 1) % 2;
         for (int32_t i = (int32_t)threadIdx.x; i < here * shape.features; i += THREADS)
-            buffer[last][i / shape.features * shape.backward_buffer[last] + i % shape.features] =
+            buffers[last * second + i / shape.features * shape.backward_buffer[last] + i % shape.features] =
                 features[first * shape.features + i];
         __syncthreads();
         for (int32_t s = shape.count - 1; s >= 0; s--) {
             const struct df_stack_conv &conv = shape.conv[s];
-            spread(conv, planes, shape.backward_planes, buffer[s % 2], shape.backward_buffer[s % 2],
-                   kept + conv.kept_at, shape.kept_size, owner + first, here);
+            spread(conv, planes, shape.backward_planes, buffers + s % 2 * second,
+                   shape.backward_buffer[s % 2], kept + conv.kept_at, shape.kept_size, owner + first, here);
             if (s > 0)
-                backward_any(conv, buffer[(s + 1) % 2], shape.backward_buffer[(s + 1) % 2], planes,
+                backward_any(conv, buffers + (s + 1) % 2 * second, shape.backward_buffer[(s + 1) % 2], planes,
                              shape.backward_planes, weights, here);
             else
                 backward_any(conv, dx + first * shape.input, shape.input, planes, shape.backward_planes,
@@ -468,11 +474,12 @@ int df_stack_forward(const struct df_stack_shape *shape, float *features, uint8_
         return 0;
     const struct stack_room room =
         room_for(shape->forward_buffer[0] + shape->forward_buffer[1], shape->conv[0].backward_at);
-    const int error = ask_for(stack_forward, room.bytes);
+    auto *kernel = room.held ? stack_forward<true> : stack_forward<false>;
+    const int error = ask_for(kernel, room.bytes);
     if (error != 0)
         return error;
-    DF_LAUNCH(stack_forward, block_count(rows, room.rows), THREADS, room.bytes, stream, *shape, features,
-              kept, x, packed, rows, room.rows, room.held);
+    DF_LAUNCH(kernel, block_count(rows, room.rows), THREADS, room.bytes, stream, *shape, features, kept, x,
+              packed, rows, room.rows);
     return df_launched();
 }
 
@@ -485,11 +492,12 @@ int df_stack_backward(const struct df_stack_shape *shape, float *dx, const float
     const struct stack_room room =
         room_for(shape->backward_planes + shape->backward_buffer[0] + shape->backward_buffer[1],
                  shape->packed - shape->conv[0].backward_at);
-    const int error = ask_for(stack_backward, room.bytes);
+    auto *kernel = room.held ? stack_backward<true> : stack_backward<false>;
+    const int error = ask_for(kernel, room.bytes);
     if (error != 0)
         return error;
-    DF_LAUNCH(stack_backward, block_count(rows, room.rows), THREADS, room.bytes, stream, *shape, dx, features,
-              kept, owner, packed, rows, room.rows, room.held);
+    DF_LAUNCH(kernel, block_count(rows, room.rows), THREADS, room.bytes, stream, *shape, dx, features, kept,
+              owner, packed, rows, room.rows);
     return df_launched();
 }
 
