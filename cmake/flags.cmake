@@ -11,12 +11,17 @@ endif()
 
 add_library(df_flags INTERFACE)
 target_compile_definitions(df_flags INTERFACE _GNU_SOURCE)
+set(warnings -Wall -Wextra -Wshadow -Wpointer-arith)
 target_compile_options(df_flags INTERFACE
-  -ffp-contract=off -fno-math-errno -fno-trapping-math
-  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla)
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off;-fno-math-errno;-fno-trapping-math;${warnings};-Wvla>"
+  "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>")
+# The host's side of .cu files is compiled with every warning but those that nvcc's own code earns.
+list(JOIN warnings "," listed)
+target_compile_options(df_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=-ffp-contract=off,${listed}>")
 # x86-64-v3 is the baseline (fmaf is an instruction there); cmake/../host/backend adds AVX-512 to single files.
 set(DFAL_BASELINE "-march=x86-64-v3")
-target_compile_options(df_flags INTERFACE ${DFAL_BASELINE})
+target_compile_options(df_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:${DFAL_BASELINE}>)
 # `omp simd` asks for vectors; clang's word that it found none at low optimisation is no defect.
 if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
   target_compile_options(df_flags INTERFACE -Wno-pass-failed)

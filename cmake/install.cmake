@@ -8,6 +8,14 @@ install(TARGETS dfal_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES host/dfal.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+# Beside libdfal, which loads it. NVIDIA's libraries are looked for beside it, in a folder `nvidia` as Python's packages
+# have it, and where NVIDIA's own packages put them; then wherever the loader looks.
+if(DFAL_CUDA_BUILT)
+  install(TARGETS dfal_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  set_target_properties(dfal_cuda PROPERTIES INSTALL_RPATH
+    "$ORIGIN;$ORIGIN/nvidia/cu${CUDAToolkit_VERSION_MAJOR}/lib;$ORIGIN/nvidia/cublas/lib;$ORIGIN/nvidia/cudnn/lib;/usr/local/cuda/lib64")
+endif()
+
 # The command finds its library wherever the tree is moved to.
 file(RELATIVE_PATH to_library ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 set_target_properties(dfal_tool PROPERTIES INSTALL_RPATH "$ORIGIN/${to_library}")

@@ -288,7 +288,7 @@ struct dfal_score_options {
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
     const char *unconverged;        /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
     const char *precision;          /* "strict" */
-    const char *engine;             /* "auto" | "layers" */
+    const char *engine;             /* "auto" | "layers" | "fused" */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
     int64_t batch;                  /* samples in flight; 0: chosen from memory */
@@ -451,6 +451,36 @@ DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const ch
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);
 DFAL_API void dfal_string_free(char *string);
+
+/* ---- Benchmarks ---------------------------------------------------------------------------- */
+
+struct dfal_bench_ops_options {
+    int64_t samples; /* in the pool that is scored; 0: 64, on a GPU 16384 */
+    int32_t repeat;  /* passes, of which each op's fastest counts; 3 */
+};
+/* What the back end reaches through the same calls in the same run. */
+struct dfal_bench_roofs {
+    char backend[64], isa[16], device[96], library[96];
+    double copy_bytes_per_second;         /* read and written by the fastest of some plain ops */
+    double product_operations_per_second; /* of the fastest of some large products */
+    double call_seconds;                  /* of a call that has next to nothing to do */
+};
+/* All calls of one op on one shape in one job. */
+struct dfal_op_time {
+    const char *job, *op, *shape; /* "score" or "train"; borrowed for the duration of the call */
+    /* of one pass; operations: of convolutions and products, else 0 */
+    int64_t calls, rows;
+    double seconds, bytes, operations;
+};
+typedef void dfal_op_time_fn(void *user, const struct dfal_op_time *time);
+DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options);
+/* Time every op of DeepFool over a pool of random pictures and of training steps, each call waited for, on one queue of
+ * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool is written to
+ * folder and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */
+DFAL_API dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs,
+                                    const char *network, const char *folder,
+                                    const struct dfal_bench_ops_options *options, dfal_op_time_fn *op,
+                                    void *user);
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,8 @@ struct df_deepfool_params {
     int32_t classes;      /* K: logits a row */
     int32_t candidates;   /* J: candidate classes a slot besides its own */
     int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent) */
+    int32_t occupied;     /* slots 0..occupied-1 hold samples (count, settle, pair) */
+    int32_t kept;         /* of them go on (pair) */
     int32_t max_iter;
     int32_t refine;   /* bisection steps after a flip, 0: none */
     int32_t clip;     /* foolbox: x is clipped to a box, the margin is the length of what is left */

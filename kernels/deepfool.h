@@ -7,9 +7,8 @@
  *         x = raw * scale + offset the gradient and the step are multiplied by scale [D].
  * Shapes  S slots, D input size, K logits, J candidates. x0, x, r, best_g [S, D]; logits [S, K]; cand [S, J];
  *         state [S, DF_SLOT_INTS] i32 and number [S, DF_SLOT_NUMBERS] f64: the columns below.
- * Order   D-long sums: element j goes to accumulator j % 32, then a fixed tree: the lanes of a warp, or eight AVX2
- *         vectors. Sums, distances and steps are taken in double (products of floats are exact there) and rounded once
- *         when stored as real.
+ * Order   D-long sums: element j goes to accumulator j % 32, then a fixed tree (team.h). Sums, distances and steps are
+ *         taken in double (products of floats are exact there) and rounded once when stored as real.
  * Ties    label: the lowest index; candidates: logit descending, index ascending; nearest boundary: the first.
  * Traps   a NaN never wins a comparison, so finiteness is tested by itself. pow is of class U: norms other than 1, 2 and
  *         infinity may differ by ulps between a CPU and a GPU. */
@@ -19,6 +18,7 @@
 #include <math.h>
 
 #include "call.h"
+#include "team.h"
 
 /* Columns of state: a DFAL_SCORE_* or df_slot_status; own class; class behind the boundary, -1 none; steps
  * taken; bisection steps taken; class of the nearest boundary so far in this step, -1 none. */
@@ -33,7 +33,7 @@ enum {
 };
 /* Columns of number: f_l - f_cand0 at x0; result; nearest distance at x0; ||r||_p; the flip lies in (low,
  * high] of the way to x0 + (1 + overshoot) r; where on that way x stands; nearest distance and its ||g||_q in
- * this step. */
+ * this step; the sample's row in the pool (residency.h). */
 enum {
     DF_SLOT_GAP,
     DF_SLOT_MARGIN,
@@ -44,23 +44,14 @@ enum {
     DF_SLOT_POINT,
     DF_SLOT_DISTANCE,
     DF_SLOT_LENGTH,
+    DF_SLOT_ROW,
     DF_SLOT_NUMBERS
 };
 /* Final values of a slot's status: the numbers of DFAL_SCORE_* in dfal.h (host/score/deepfool.c asserts it). */
 enum { DF_FINAL_OK, DF_FINAL_TIE, DF_FINAL_MAX_ITER, DF_FINAL_ZERO_GRAD, DF_FINAL_NONFINITE };
-enum { DF_LANES = 32 };
 
 /* What is summed or maximised over the elements of a vector. */
 enum df_term { DF_TERM_SQUARE, DF_TERM_ABS, DF_TERM_POWER };
-
-/* Fold the 32 accumulators by a fixed tree. */
-DF_FN double df_lanes_sum(double *lane)
-{
-    for (int32_t half = DF_LANES / 2; half > 0; half /= 2)
-        for (int32_t l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    return lane[0];
-}
 
 /* One element in double: v, v * scale, (v - base), (v - base) / scale. */
 DF_FN double df_element(const df_real *v, const df_real *base, const df_real *scale, int32_t divide,
@@ -87,14 +78,15 @@ DF_FN double df_term_of(enum df_term term, double e, double unit, double power)
 DF_FN double df_sum_inline(enum df_term term, const df_real *v, const df_real *base, const df_real *scale,
                            int32_t divide, int64_t n, double unit, double power)
 {
-    double lane[DF_LANES] = {0};
-    int64_t j = 0;
-    for (; j + DF_LANES <= n; j += DF_LANES)
-        for (int32_t l = 0; l < DF_LANES; l++)
-            lane[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
-    for (int32_t l = 0; j + l < n; l++)
-        lane[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
-    return df_lanes_sum(lane);
+    double own[DF_OWN] = {0};
+    int64_t j = DF_LANE;
+    for (; j - DF_LANE + DF_LANES <= n; j += DF_LANES)
+        for (int32_t l = 0; l < DF_OWN; l++)
+            own[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
+    const int64_t left = n - j < DF_OWN ? n - j : DF_OWN;
+    for (int64_t l = 0; l < left; l++)
+        own[l] += df_term_of(term, df_element(v, base, scale, divide, j + l), unit, power);
+    return df_lanes_sum(own);
 }
 
 DF_FN double df_sum_of(enum df_term term, const df_real *v, const df_real *base, const df_real *scale,
@@ -112,11 +104,11 @@ DF_FN double df_max_abs(const df_real *v, const df_real *base, const df_real *sc
                         int64_t n)
 {
     double largest = 0;
-    for (int64_t j = 0; j < n; j++) {
+    DF_EACH(j, n) {
         double a = fabs(df_element(v, base, scale, divide, j));
         largest = a > largest ? a : largest;
     }
-    return largest;
+    return df_team_max(largest);
 }
 
 /* ||e||_p, p >= 1 or infinity, of the elements above; not finite where one of them is not. */
@@ -147,26 +139,30 @@ DF_FN double df_dual(double p)
 DF_FN int32_t df_all_finite(const df_real *v, int64_t n)
 {
     /* finite - finite is 0, infinity and NaN give NaN: a sum without branches */
-    df_real lane[DF_LANES] = {0};
-    int64_t j = 0;
-    for (; j + DF_LANES <= n; j += DF_LANES)
-        for (int32_t l = 0; l < DF_LANES; l++)
-            lane[l] += v[j + l] - v[j + l];
-    for (int32_t l = 0; j + l < n; l++)
-        lane[l] += v[j + l] - v[j + l];
+    df_real own[DF_OWN] = {0};
+    int64_t j = DF_LANE;
+    for (; j - DF_LANE + DF_LANES <= n; j += DF_LANES)
+        for (int32_t l = 0; l < DF_OWN; l++)
+            own[l] += v[j + l] - v[j + l];
+    const int64_t left = n - j < DF_OWN ? n - j : DF_OWN;
+    for (int64_t l = 0; l < left; l++)
+        own[l] += v[j + l] - v[j + l];
     df_real sum = 0;
-    for (int32_t l = 0; l < DF_LANES; l++)
-        sum += lane[l];
-    return sum == 0;
+    for (int32_t l = 0; l < DF_OWN; l++)
+        sum += own[l];
+    return df_team_all(sum == 0);
 }
 
-DF_FN int32_t df_arg_max(const df_real *f, int32_t n)
+/* The scalars of a FRESH slot. */
+DF_FN void df_slot_begin(int32_t *state, double *number)
 {
-    int32_t best = 0;
-    for (int32_t k = 1; k < n; k++)
-        if (f[k] > f[best])
-            best = k;
-    return best;
+    for (int32_t c = 0; c < DF_SLOT_INTS; c++)
+        state[c] = 0;
+    for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
+        number[c] = 0; /* point 0: x is x0 itself */
+    state[DF_SLOT_STATUS] = DF_SLOT_FRESH;
+    state[DF_SLOT_LABEL] = state[DF_SLOT_ADVERSARIAL] = state[DF_SLOT_BEST] = -1;
+    number[DF_SLOT_FIRST] = INFINITY;
 }
 
 /* deepfool_begin: items are new samples; row i of x moves into slot slots[i], which becomes FRESH.
@@ -179,20 +175,15 @@ DF_FN void df_deepfool_begin_at(const struct df_io *io, int64_t i)
     df_real *x0 = (df_real *)io->out[0] + slot * n, *r = (df_real *)io->out[1] + slot * n;
     int32_t *state = (int32_t *)io->out[2] + slot * DF_SLOT_INTS;
     double *number = (double *)io->out[3] + slot * DF_SLOT_NUMBERS;
-    for (int64_t j = 0; j < n; j++) {
+    DF_EACH(j, n) {
         x0[j] = x[j];
         r[j] = 0;
     }
-    for (int32_t c = 0; c < DF_SLOT_INTS; c++)
-        state[c] = 0;
-    for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
-        number[c] = 0; /* point 0: x is x0 itself */
-    state[DF_SLOT_STATUS] = DF_SLOT_FRESH;
-    state[DF_SLOT_LABEL] = state[DF_SLOT_ADVERSARIAL] = state[DF_SLOT_BEST] = -1;
-    number[DF_SLOT_FIRST] = INFINITY;
+    if (DF_ONE)
+        df_slot_begin(state, number);
 }
 
-/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY. No slot stands in two pairs.
+/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY, unless it is `to`. No slot stands in two pairs.
  *   out x0+ r+ state+ number+ cand+   in pairs [rows, 2] i32 */
 DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
 {
@@ -202,16 +193,20 @@ DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
     df_real *x0 = (df_real *)io->out[0], *r = (df_real *)io->out[1];
     int32_t *state = (int32_t *)io->out[2], *cand = (int32_t *)io->out[4];
     double *number = (double *)io->out[3];
-    for (int64_t j = 0; j < n; j++) {
+    if (from == to)
+        return;
+    DF_EACH(j, n) {
         x0[to * n + j] = x0[from * n + j];
         r[to * n + j] = r[from * n + j];
     }
+    DF_EACH(c, p->candidates)
+        cand[to * p->candidates + c] = cand[from * p->candidates + c];
+    if (!DF_ONE)
+        return;
     for (int32_t c = 0; c < DF_SLOT_INTS; c++)
         state[to * DF_SLOT_INTS + c] = state[from * DF_SLOT_INTS + c];
     for (int32_t c = 0; c < DF_SLOT_NUMBERS; c++)
         number[to * DF_SLOT_NUMBERS + c] = number[from * DF_SLOT_NUMBERS + c];
-    for (int32_t c = 0; c < p->candidates; c++)
-        cand[to * p->candidates + c] = cand[from * p->candidates + c];
     state[from * DF_SLOT_INTS + DF_SLOT_STATUS] = DF_SLOT_EMPTY;
 }
 
@@ -242,20 +237,25 @@ DF_FN void df_deepfool_iterate_at(const struct df_io *io, int64_t row, int64_t c
     ((df_real *)io->out[0])[at] = x;
 }
 
-/* Order the candidates: after the own class, logit descending, index ascending. */
-DF_FN void df_candidates_fill(int32_t *cand, int32_t count, const df_real *f, int32_t classes, int32_t own)
+/* Order the candidates: after the own class, logit descending, index ascending. Returns the first. */
+DF_FN int32_t df_candidates_fill(int32_t *cand, int32_t count, const df_real *f, int32_t classes, int32_t own)
 {
-    int32_t before = own;
+    int32_t first = -1, before = own;
     for (int32_t c = 0; c < count; c++) {
         int32_t next = -1;
-        for (int32_t k = 0; k < classes; k++) {
+        DF_EACH(k, classes) {
             int32_t later = f[k] < f[before] || (f[k] == f[before] && k > before);
             if (later && (next < 0 || f[k] > f[next]))
-                next = k;
+                next = (int32_t)k;
         }
-        cand[c] = next;
+        next = df_team_best(f, next);
+        if (DF_ONE)
+            cand[c] = next;
+        if (c == 0)
+            first = next;
         before = next;
     }
+    return first;
 }
 
 /* Length of the way x0 -> x when x is the far end. */
@@ -272,45 +272,44 @@ DF_FN double df_deepfool_margin(const struct df_deepfool_params *p, double lengt
     return p->squared ? length * length : length;
 }
 
-/* deepfool_observe: look at the logits of x and decide. FRESH, ACTIVE and REFINING slots only.
- *   out state+ number+ cand+   in logits x0 x [rows, ...], scale [D] or absent */
-DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
+/* What the team has found out about a slot's logits. */
+struct df_deepfool_seen {
+    int32_t status;  /* before */
+    int32_t finite;  /* logits and, at first, the input */
+    int32_t label;   /* the class of x */
+    int32_t nearest; /* FRESH: the first candidate */
+    double length;   /* df_deepfool_length where the walk ends here, else 0 */
+};
+
+/* Decide on what was seen: one lane's work. f, state, number: of the slot. */
+DF_FN void df_deepfool_decide(const struct df_deepfool_params *p, const struct df_deepfool_seen *seen,
+                              const df_real *f, int32_t *state, double *number)
 {
-    const struct df_deepfool_params *p = &io->p.deepfool;
-    int32_t *state = (int32_t *)io->out[0] + i * DF_SLOT_INTS;
-    double *number = (double *)io->out[1] + i * DF_SLOT_NUMBERS;
-    int32_t *cand = (int32_t *)io->out[2] + i * p->candidates;
-    const df_real *f = (const df_real *)io->in[0] + i * p->classes;
-    const df_real *x0 = (const df_real *)io->in[1] + i * p->size;
-    const df_real *x = (const df_real *)io->in[2] + i * p->size;
-    const int32_t status = state[DF_SLOT_STATUS];
-    if (status != DF_SLOT_FRESH && status != DF_SLOT_ACTIVE && status != DF_SLOT_REFINING)
-        return;
-    if (!df_all_finite(f, p->classes) || (status == DF_SLOT_FRESH && !df_all_finite(x0, p->size))) {
+    const int32_t now = seen->label;
+    if (!seen->finite) {
         state[DF_SLOT_STATUS] = DF_FINAL_NONFINITE;
         state[DF_SLOT_ADVERSARIAL] = -1;
         number[DF_SLOT_MARGIN] = INFINITY;
-        if (status == DF_SLOT_FRESH)
+        if (seen->status == DF_SLOT_FRESH)
             number[DF_SLOT_GAP] = INFINITY;
         else
             state[DF_SLOT_LABEL] = -1;
         return;
     }
-    const int32_t now = df_arg_max(f, p->classes);
-    if (status == DF_SLOT_FRESH) {
-        df_candidates_fill(cand, p->candidates, f, p->classes, now);
+    if (seen->status == DF_SLOT_FRESH) {
+        const int32_t nearest = seen->nearest;
         state[DF_SLOT_LABEL] = now;
         state[DF_SLOT_STATUS] = DF_SLOT_ACTIVE;
-        number[DF_SLOT_GAP] = (double)f[now] - (double)f[cand[0]];
+        number[DF_SLOT_GAP] = (double)f[now] - (double)f[nearest];
         number[DF_SLOT_POINT] = 1;
-        if (f[now] == f[cand[0]]) {
+        if (f[now] == f[nearest]) {
             state[DF_SLOT_STATUS] = DF_FINAL_TIE;
-            state[DF_SLOT_ADVERSARIAL] = cand[0];
+            state[DF_SLOT_ADVERSARIAL] = nearest;
             number[DF_SLOT_FIRST] = 0;
             return;
         }
     }
-    if (status == DF_SLOT_REFINING) {
+    if (seen->status == DF_SLOT_REFINING) {
         if (now == state[DF_SLOT_LABEL]) {
             number[DF_SLOT_LOW] = number[DF_SLOT_POINT];
         } else {
@@ -326,26 +325,53 @@ DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
         }
         return;
     }
-    const int32_t flipped = now != state[DF_SLOT_LABEL];
-    if (!flipped && state[DF_SLOT_ITERATIONS] < p->max_iter)
-        return;
-    const double length = df_deepfool_length(p, number, x0, x, (const df_real *)io->in[3]);
-    if (!flipped) {
+    if (now == state[DF_SLOT_LABEL]) {
+        if (state[DF_SLOT_ITERATIONS] < p->max_iter)
+            return;
         state[DF_SLOT_STATUS] = DF_FINAL_MAX_ITER;
-        number[DF_SLOT_MARGIN] = p->fail_inf ? INFINITY : df_deepfool_margin(p, length);
+        number[DF_SLOT_MARGIN] = p->fail_inf ? INFINITY : df_deepfool_margin(p, seen->length);
         return;
     }
     state[DF_SLOT_ADVERSARIAL] = now;
     if (p->refine > 0) {
         state[DF_SLOT_STATUS] = DF_SLOT_REFINING;
-        number[DF_SLOT_MARGIN] = length; /* of the whole way, until the bisection ends */
+        number[DF_SLOT_MARGIN] = seen->length; /* of the whole way, until the bisection ends */
         number[DF_SLOT_LOW] = 0;
         number[DF_SLOT_HIGH] = 1;
         number[DF_SLOT_POINT] = 0.5;
     } else {
         state[DF_SLOT_STATUS] = DF_FINAL_OK;
-        number[DF_SLOT_MARGIN] = df_deepfool_margin(p, length);
+        number[DF_SLOT_MARGIN] = df_deepfool_margin(p, seen->length);
     }
+}
+
+/* deepfool_observe: look at the logits of x and decide. FRESH, ACTIVE and REFINING slots only.
+ *   out state+ number+ cand+   in logits x0 x [rows, ...], scale [D] or absent */
+DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
+{
+    const struct df_deepfool_params *p = &io->p.deepfool;
+    int32_t *state = (int32_t *)io->out[0] + i * DF_SLOT_INTS;
+    double *number = (double *)io->out[1] + i * DF_SLOT_NUMBERS;
+    int32_t *cand = (int32_t *)io->out[2] + i * p->candidates;
+    const df_real *f = (const df_real *)io->in[0] + i * p->classes;
+    const df_real *x0 = (const df_real *)io->in[1] + i * p->size;
+    const df_real *x = (const df_real *)io->in[2] + i * p->size;
+    struct df_deepfool_seen seen = {state[DF_SLOT_STATUS], 0, -1, -1, 0};
+    const int32_t fresh = seen.status == DF_SLOT_FRESH, refining = seen.status == DF_SLOT_REFINING;
+    if (!fresh && !refining && seen.status != DF_SLOT_ACTIVE)
+        return;
+    seen.finite = df_all_finite(f, p->classes) && (!fresh || df_all_finite(x0, p->size));
+    if (seen.finite) {
+        seen.label = df_arg_max(f, p->classes);
+        if (fresh)
+            seen.nearest = df_candidates_fill(cand, p->candidates, f, p->classes, seen.label);
+        const int32_t flipped = !fresh && seen.label != state[DF_SLOT_LABEL];
+        if (!refining && (flipped || state[DF_SLOT_ITERATIONS] >= p->max_iter))
+            seen.length = df_deepfool_length(p, number, x0, x, (const df_real *)io->in[3]);
+    }
+    DF_SYNC();
+    if (DF_ONE)
+        df_deepfool_decide(p, &seen, f, state, number);
 }
 
 /* deepfool_cotangent: items are cotangent rows; row i belongs to slot slots[i / count], candidate first + i % count, and
@@ -359,9 +385,10 @@ DF_FN void df_deepfool_cotangent_at(const struct df_io *io, int64_t i)
     const int32_t other =
         ((const int32_t *)io->in[2])[(int64_t)slot * p->candidates + p->first + (int32_t)(i % p->count)];
     df_real *dlogits = (df_real *)io->out[0] + i * p->classes;
-    for (int32_t k = 0; k < p->classes; k++)
+    DF_EACH(k, p->classes)
         dlogits[k] = (df_real)((k == other) - (k == own));
-    ((int32_t *)io->out[1])[i] = slot;
+    if (DF_ONE)
+        ((int32_t *)io->out[1])[i] = slot;
 }
 
 /* deepfool_choose: items are the slots of a group; slot slots[i] owns rows [i count, (i + 1) count) of g, candidates
@@ -378,27 +405,30 @@ DF_FN void df_deepfool_choose_at(const struct df_io *io, int64_t i)
     const int32_t *cand = (const int32_t *)io->in[3] + slot * p->candidates + p->first;
     const df_real *scale = (const df_real *)io->in[4];
     const double q = df_dual(p->p), own = (double)f[state[DF_SLOT_LABEL]];
-    if (p->first == 0) {
-        state[DF_SLOT_BEST] = -1;
-        number[DF_SLOT_DISTANCE] = INFINITY;
-    }
+    double nearest = p->first == 0 ? INFINITY : number[DF_SLOT_DISTANCE], across = 0;
     int32_t best = -1;
     for (int32_t c = 0; c < p->count; c++) {
         double length = df_norm(g + c * n, (const df_real *)0, scale, 0, n, q);
         if (!isfinite(length) || length == 0)
             continue;
         double distance = fabs((double)f[cand[c]] - own) / length;
-        if (distance < number[DF_SLOT_DISTANCE]) {
+        if (distance < nearest) {
             best = c;
-            state[DF_SLOT_BEST] = cand[c];
-            number[DF_SLOT_DISTANCE] = distance;
-            number[DF_SLOT_LENGTH] = length;
+            nearest = distance;
+            across = length;
         }
+    }
+    DF_SYNC();
+    if (DF_ONE && (p->first == 0 || best >= 0)) {
+        state[DF_SLOT_BEST] = best >= 0 ? cand[best] : -1;
+        number[DF_SLOT_DISTANCE] = nearest;
+        if (best >= 0)
+            number[DF_SLOT_LENGTH] = across;
     }
     if (best < 0)
         return;
     df_real *kept = (df_real *)io->out[2] + slot * n;
-    for (int64_t j = 0; j < n; j++)
+    DF_EACH(j, n)
         kept[j] = g[best * n + j];
 }
 
@@ -409,26 +439,31 @@ DF_FN void df_deepfool_advance(df_real *r, const df_real *g, const df_real *scal
     if (p == 2.0) {
         const double factor = step / length;
         if (scale) {
-            for (int64_t j = 0; j < n; j++)
+            DF_EACH(j, n)
                 r[j] = (df_real)((double)r[j] + factor * ((double)g[j] * (double)scale[j]));
         } else {
-            for (int64_t j = 0; j < n; j++)
+            DF_EACH(j, n)
                 r[j] = (df_real)((double)r[j] + factor * (double)g[j]);
         }
         return;
     }
     if (p == 1.0) {
-        for (int64_t j = 0; j < n; j++) {
+        int64_t first = n; /* element of the largest size that this lane finds */
+        double move = 0;
+        DF_EACH(j, n) {
             double e = df_element(g, (const df_real *)0, scale, 0, j);
             if (fabs(e) == length) {
-                r[j] = (df_real)((double)r[j] + (e > 0 ? step : -step));
-                return;
+                first = j;
+                move = e > 0 ? step : -step;
+                break;
             }
         }
+        if (df_team_min(first) == first && first < n)
+            r[first] = (df_real)((double)r[first] + move);
         return;
     }
     const double power = isinf(p) ? 0 : df_dual(p) - 1;
-    for (int64_t j = 0; j < n; j++) {
+    DF_EACH(j, n) {
         double e = df_element(g, (const df_real *)0, scale, 0, j);
         double size = e == 0 ? 0 : isinf(p) ? 1 : pow(fabs(e) / length, power);
         r[j] = (df_real)((double)r[j] + (e < 0 ? -step : step) * size);
@@ -444,17 +479,26 @@ DF_FN void df_deepfool_step_at(const struct df_io *io, int64_t i)
     int32_t *state = (int32_t *)io->out[0] + slot * DF_SLOT_INTS;
     double *number = (double *)io->out[1] + slot * DF_SLOT_NUMBERS;
     df_real *r = (df_real *)io->out[2] + slot * n;
-    if (state[DF_SLOT_BEST] < 0) {
+    const double distance = number[DF_SLOT_DISTANCE];
+    const int32_t found = state[DF_SLOT_BEST] >= 0;
+    double norm = 0;
+    if (found) {
+        df_deepfool_advance(r, (const df_real *)io->in[1] + slot * n, (const df_real *)io->in[2], n, p->p,
+                            distance + p->floor, number[DF_SLOT_LENGTH]);
+        DF_SYNC();
+        norm = df_norm(r, (const df_real *)0, (const df_real *)0, 0, n, p->p);
+    }
+    DF_SYNC();
+    if (!DF_ONE)
+        return;
+    if (!found) {
         state[DF_SLOT_STATUS] = DF_FINAL_ZERO_GRAD;
         number[DF_SLOT_MARGIN] = INFINITY;
         return;
     }
-    if (state[DF_SLOT_ITERATIONS] == 0)
-        number[DF_SLOT_FIRST] = number[DF_SLOT_DISTANCE];
-    df_deepfool_advance(r, (const df_real *)io->in[1] + slot * n, (const df_real *)io->in[2], n, p->p,
-                        number[DF_SLOT_DISTANCE] + p->floor, number[DF_SLOT_LENGTH]);
-    number[DF_SLOT_NORM] = df_norm(r, (const df_real *)0, (const df_real *)0, 0, n, p->p);
-    state[DF_SLOT_ITERATIONS]++;
+    if (state[DF_SLOT_ITERATIONS]++ == 0)
+        number[DF_SLOT_FIRST] = distance;
+    number[DF_SLOT_NORM] = norm;
 }
 
 #endif

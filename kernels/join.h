@@ -14,6 +14,7 @@
 
 #include "call.h"
 #include "pointwise.h"
+#include "team.h"
 
 enum { DF_JOIN_SUMS = 8, DF_JOIN_BLOCK = 64 };
 
@@ -46,7 +47,7 @@ DF_FN df_real df_join_value(int kind, df_real a, df_real b)
 DF_FN void df_join_run(df_real *y, const df_real *a, const df_real *b, int64_t count, const int kind,
                        const int a_step, const int b_step)
 {
-    for (int64_t j = 0; j < count; j++)
+    DF_EACH(j, count)
         y[j] = df_join_value(kind, a[j * a_step], b[j * b_step]);
 }
 
@@ -158,7 +159,7 @@ DF_FN void df_join_columns(df_real *dx, double *sums, struct df_join_terms t, in
                            const int p_step, const int q_step)
 {
     if (sums == NULL)
-        for (int64_t j = 0; j < count; j++)
+        DF_EACH(j, count)
             dx[j] = df_join_single(term, t.dy[j], t.p[j * p_step], t.q[j * q_step]);
     else
         for (int64_t j = 0; j < count; j++)
@@ -281,9 +282,33 @@ DF_FN struct df_join_walk df_join_walk_of(const struct df_io *io, int64_t row, c
     return k;
 }
 
+/* A lane's part of the terms of channels [c0, c1) and rows [h0, h1): columns w0, w0 + by, ..., where w0 moves back by
+ * `turn` from row to row, modulo by. In ascending index. */
+DF_FN double df_join_part(const struct df_join_walk *k, int64_t c0, int64_t c1, int64_t h0, int64_t h1,
+                          int64_t w0, int64_t by, int64_t turn)
+{
+    double sum = 0;
+    for (int64_t c = c0; c < c1; c++) {
+        int64_t first = w0;
+        for (int64_t h = h0; h < h1; h++) {
+            const struct df_join_terms t = df_join_terms_at(k, c, h, 0);
+            for (int64_t w = first; w < k->width; w += by)
+                sum += df_join_slope(k->term, t.dy[w], t.p[w * t.p_step], t.q[w * t.q_step]);
+            first = first < turn ? first - turn + by : first - turn;
+        }
+    }
+    return sum;
+}
+
 /* The sum over channels [c0, c1), rows [h0, h1) and the width. */
 DF_FN df_real df_join_total(const struct df_join_walk *k, int64_t c0, int64_t c1, int64_t h0, int64_t h1)
 {
+    if (DF_TEAM > 1) { /* lane l has sum l */
+        const double own = DF_LANE < DF_JOIN_SUMS ? df_join_part(k, c0, c1, h0, h1, DF_LANE, DF_JOIN_SUMS,
+                                                                 k->width % DF_JOIN_SUMS)
+                                                  : 0;
+        return (df_real)df_team_pairs(own, DF_JOIN_SUMS);
+    }
     double s[DF_JOIN_SUMS] = {0};
     for (int64_t c = c0; c < c1; c++)
         for (int64_t h = h0; h < h1; h++)
@@ -295,7 +320,12 @@ DF_FN df_real df_join_total(const struct df_join_walk *k, int64_t c0, int64_t c1
 DF_FN void df_join_block(df_real *dx, const struct df_join_walk *k, int64_t c0, int64_t c1, int64_t h0,
                          int64_t h1, int64_t w)
 {
-    const int64_t count = k->width - w < DF_JOIN_BLOCK ? k->width - w : DF_JOIN_BLOCK;
+    if (DF_TEAM > 1) { /* a lane has whole columns */
+        for (int64_t j = w + DF_LANE; j < w + DF_JOIN_BLOCK && j < k->width; j += DF_TEAM)
+            dx[j - w] = (df_real)df_join_part(k, c0, c1, h0, h1, j, k->width, 0);
+        return;
+    }
+    const int64_t left = k->width - w, count = left < DF_JOIN_BLOCK ? left : (int64_t)DF_JOIN_BLOCK;
     double sums[DF_JOIN_BLOCK] = {0};
     for (int64_t c = c0; c < c1; c++)
         for (int64_t h = h0; h < h1; h++)
@@ -326,9 +356,11 @@ DF_FN void df_join_bwd_at(const struct df_io *io, int64_t i)
         const int64_t h1 = h + heights;
         if (single)
             df_join_terms_run(to, NULL, df_join_terms_at(&k, c0, h, 0), k.width, 0, k.term);
-        else if (across)
-            *to = df_join_total(&k, c0, c1, h, h1);
-        else
+        else if (across) {
+            const df_real total = df_join_total(&k, c0, c1, h, h1);
+            if (DF_ONE)
+                *to = total;
+        } else
             for (int64_t w = 0; w < k.width; w += DF_JOIN_BLOCK)
                 df_join_block(to + w, &k, c0, c1, h, h1, w);
     }

@@ -8,6 +8,7 @@
 #define DF_KERNELS_PAD_H
 
 #include "call.h"
+#include "team.h"
 
 DF_FN int64_t df_padded_h(const union df_params *p)
 {
@@ -23,6 +24,14 @@ DF_FN int64_t df_padded_w(const union df_params *p)
 DF_FN void df_plane_moved(df_real *to, int64_t to_h, int64_t to_w, const df_real *from, int64_t from_h,
                           int64_t from_w, int64_t down, int64_t right, df_real around)
 {
+    if (DF_TEAM > 1) {
+        DF_EACH_CELL(h, w, to_h, to_w) {
+            const int64_t source = h - down, column = w - right;
+            const int inside = source >= 0 && source < from_h && column >= 0 && column < from_w;
+            to[h * to_w + w] = inside ? from[source * from_w + column] : around;
+        }
+        return;
+    }
     const int64_t begin = right > 0 ? right < to_w ? right : to_w : 0;
     const int64_t reach = right + from_w < to_w ? right + from_w : to_w, end = reach > begin ? reach : begin;
     for (int64_t h = 0; h < to_h; h++) {

@@ -19,7 +19,7 @@ DF_FN void df_philox(uint32_t words[4], uint64_t seed, uint32_t stream, uint32_t
 
 /* Indices that df_philox_many computes side by side: on a CPU as many as make its loops vectors (up to 16, gcc unrolls
  * them into scalars instead), on a GPU one, which is a thread's. */
-#ifdef __CUDACC__
+#if defined(__CUDACC__) || defined(DF_SIMT)
 enum { DF_PHILOX_LANES = 1 };
 #else
 enum { DF_PHILOX_LANES = 32 };

@@ -9,8 +9,11 @@
 #ifndef DF_KERNELS_PLANES_H
 #define DF_KERNELS_PLANES_H
 
+#include <math.h>
+
 #include "call.h"
 #include "pointwise.h"
+#include "team.h"
 
 /* decode_u8   x [rows, C, cols] = table[c, raw]; raw U8 like x; table [C, 256] */
 DF_FN void df_decode_u8_at(const struct df_io *io, int64_t i)
@@ -18,7 +21,7 @@ DF_FN void df_decode_u8_at(const struct df_io *io, int64_t i)
     df_real *x = (df_real *)io->out[0] + i * io->cols;
     const uint8_t *raw = (const uint8_t *)io->in[0] + i * io->cols;
     const df_real *table = (const df_real *)io->in[1] + i % io->p.channel.channels * 256;
-    for (int64_t j = 0; j < io->cols; j++)
+    DF_EACH(j, io->cols)
         x[j] = table[raw[j]];
 }
 
@@ -29,7 +32,7 @@ DF_FN void df_affine_fwd_at(const struct df_io *io, int64_t i)
     df_real *y = (df_real *)io->out[0] + i * cols;
     const df_real *x = (const df_real *)io->in[0] + i * cols;
     const df_real scale = ((const df_real *)io->in[1])[c], shift = ((const df_real *)io->in[2])[c];
-    for (int64_t j = 0; j < cols; j++)
+    DF_EACH(j, cols)
         y[j] = x[j] * scale + shift;
 }
 
@@ -40,14 +43,8 @@ DF_FN void df_affine_bwd_at(const struct df_io *io, int64_t i)
     df_real *dx = (df_real *)io->out[0] + i * cols;
     const df_real *dy = (const df_real *)io->in[0] + i * cols;
     const df_real scale = ((const df_real *)io->in[1])[i % io->p.channel.channels];
-    for (int64_t j = 0; j < cols; j++)
+    DF_EACH(j, cols)
         dx[j] = dy[j] * scale;
-}
-
-/* Does v at a later index take the maximum from best? Written with && and ||: gcc 12 vectorises that, not & and |. */
-DF_FN int df_max_takes(df_real v, df_real best)
-{
-    return v > best || (best != best && v == v);
 }
 
 /* 2x2 windows, stride 2, no padding, every window inside: the common case, without bounds. */
@@ -63,22 +60,20 @@ DF_FN void df_maxpool_halve(df_real *y, int32_t *arg, const df_real *x, int64_t 
                             int64_t out_w)
 {
     const int32_t below = (int32_t)in_w;
-    for (int64_t oh = 0; oh < out_h; oh++) {
+    DF_EACH_CELL(oh, ow, out_h, out_w) {
         const df_real *top = x + 2 * oh * in_w, *low = top + in_w;
         const int32_t base = (int32_t)(2 * oh * in_w);
-        for (int64_t ow = 0; ow < out_w; ow++) {
-            const df_real a = top[2 * ow], b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
-            df_real best = a;
-            int32_t at = 0;
-            at = df_max_takes(b, best) ? 1 : at;
-            best = df_max_takes(b, best) ? b : best;
-            at = df_max_takes(c, best) ? below : at;
-            best = df_max_takes(c, best) ? c : best;
-            at = df_max_takes(d, best) ? below + 1 : at;
-            best = df_max_takes(d, best) ? d : best;
-            y[oh * out_w + ow] = best;
-            arg[oh * out_w + ow] = base + 2 * (int32_t)ow + at;
-        }
+        const df_real a = top[2 * ow], b = top[2 * ow + 1], c = low[2 * ow], d = low[2 * ow + 1];
+        df_real best = a;
+        int32_t at = 0;
+        at = df_max_takes(b, best) ? 1 : at;
+        best = df_max_takes(b, best) ? b : best;
+        at = df_max_takes(c, best) ? below : at;
+        best = df_max_takes(c, best) ? c : best;
+        at = df_max_takes(d, best) ? below + 1 : at;
+        best = df_max_takes(d, best) ? d : best;
+        y[oh * out_w + ow] = best;
+        arg[oh * out_w + ow] = base + 2 * (int32_t)ow + at;
     }
 }
 
@@ -141,21 +136,12 @@ DF_FN void df_maxpool_inside(const struct df_io *io, int32_t oh, int32_t *begin,
         *begin = *end = 0;
 }
 
-/* maxpool_fwd   y [rows, C, OH, OW], arg I32 like y: index in the input plane; x [rows, C, H, W]
- * A window that lies wholly in the padding gives y = 0 and arg = -1. */
-DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
+/* A plane row by row: windows of 3x3 that lie inside side by side, the others one by one. */
+DF_FN void df_maxpool_rows(const struct df_io *io, df_real *y, int32_t *arg, const df_real *x)
 {
     const struct df_window *win = &io->p.pool.window;
-    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
-    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
-    df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
-    int32_t *arg = (int32_t *)io->out[1] + i * out_h * out_w;
-    const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
-    if (df_pool_is_halving(io)) {
-        df_maxpool_halve(y, arg, x, in_w, out_h, out_w);
-        return;
-    }
-    for (int32_t oh = 0; oh < out_h; oh++, y += out_w, arg += out_w) {
+    const int32_t in_w = io->p.pool.in_w, out_w = io->p.pool.out_w;
+    for (int32_t oh = 0; oh < io->p.pool.out_h; oh++, y += out_w, arg += out_w) {
         int32_t begin, end;
         df_maxpool_inside(io, oh, &begin, &end);
         for (int32_t ow = 0; ow < begin; ow++)
@@ -173,6 +159,76 @@ DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
     }
 }
 
+/* maxpool_fwd   y [rows, C, OH, OW], arg I32 like y: index in the input plane; x [rows, C, H, W]
+ * A window that lies wholly in the padding gives y = 0 and arg = -1. */
+DF_FN void df_maxpool_fwd_at(const struct df_io *io, int64_t i)
+{
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
+    df_real *y = (df_real *)io->out[0] + i * out_h * out_w;
+    int32_t *arg = (int32_t *)io->out[1] + i * out_h * out_w;
+    const df_real *x = (const df_real *)io->in[0] + i * in_h * in_w;
+    if (df_pool_is_halving(io)) {
+        df_maxpool_halve(y, arg, x, in_w, out_h, out_w);
+    } else if (DF_TEAM > 1) {
+        DF_EACH_CELL(oh, ow, out_h, out_w)
+            df_maxpool_window(io, y + oh * out_w + ow, arg + oh * out_w + ow, x, (int32_t)oh, (int32_t)ow);
+    } else {
+        df_maxpool_rows(io, y, arg, x);
+    }
+}
+
+/* Outputs [first, last] along an axis whose windows, `span` wide, reach over position `at`. */
+struct df_pool_reach {
+    int32_t first, last;
+};
+
+DF_FN struct df_pool_reach df_pool_reach_of(const struct df_window *win, int axis, int32_t span, int32_t at,
+                                            int32_t out)
+{
+    const int32_t stride = win->stride[axis], end = at + win->pad[axis], begin = end - span + 1;
+    struct df_pool_reach reach;
+    reach.first = begin > 0 ? (begin + stride - 1) / stride : 0;
+    reach.last = end / stride < out ? end / stride : out - 1;
+    return reach;
+}
+
+/* What the outputs send to cell (h, w), in their ascending order. */
+DF_FN df_real df_maxpool_gathered(const struct df_io *io, const df_real *dy, const int32_t *arg, int32_t h,
+                                  int32_t w)
+{
+    const struct df_window *win = &io->p.pool.window;
+    const int32_t out_w = io->p.pool.out_w, cell = h * io->p.pool.in_w + w;
+    const int32_t tall = (win->kernel[0] - 1) * win->dilation[0] + 1,
+                  broad = (win->kernel[1] - 1) * win->dilation[1] + 1;
+    const struct df_pool_reach high = df_pool_reach_of(win, 0, tall, h, io->p.pool.out_h);
+    const struct df_pool_reach wide = df_pool_reach_of(win, 1, broad, w, out_w);
+    df_real sum = 0;
+    for (int32_t oh = high.first; oh <= high.last; oh++)
+        for (int32_t ow = wide.first; ow <= wide.last; ow++)
+            if (arg[oh * out_w + ow] == cell)
+                sum += dy[oh * out_w + ow];
+    return sum;
+}
+
+/* The same where df_pool_is_halving: one output at most. */
+DF_FN df_real df_maxpool_doubled(const struct df_io *io, const df_real *dy, const int32_t *arg, int32_t h,
+                                 int32_t w)
+{
+    const int32_t out_w = io->p.pool.out_w, o = h / 2 * out_w + w / 2;
+    const int inside = h / 2 < io->p.pool.out_h && w / 2 < out_w;
+    return inside && arg[o] == h * io->p.pool.in_w + w ? dy[o] + 0 : 0; /* + 0: as added to a zero */
+}
+
+DF_FN void df_maxpool_scatter(df_real *dx, int64_t in, const df_real *dy, const int32_t *arg, int64_t out)
+{
+    for (int64_t j = 0; j < in; j++)
+        dx[j] = 0;
+    for (int64_t j = 0; j < out; j++)
+        if (arg[j] >= 0)
+            dx[arg[j]] += dy[j];
+}
+
 /* maxpool_bwd   dx [rows, C, H, W] = 0, then dx[arg] += dy in ascending output index
  *   dy [rows, C, OH, OW]; arg I32 [samples, C, OH, OW] as maxpool_fwd left it; owner I32 [rows] or NULL */
 DF_FN void df_maxpool_bwd_at(const struct df_io *io, int64_t i)
@@ -184,11 +240,16 @@ DF_FN void df_maxpool_bwd_at(const struct df_io *io, int64_t i)
     df_real *dx = (df_real *)io->out[0] + i * in;
     const df_real *dy = (const df_real *)io->in[0] + i * out;
     const int32_t *arg = (const int32_t *)io->in[1] + source * out;
-    for (int64_t j = 0; j < in; j++)
-        dx[j] = 0;
-    for (int64_t j = 0; j < out; j++)
-        if (arg[j] >= 0)
-            dx[arg[j]] += dy[j];
+    if (DF_TEAM > 1) {
+        const int halving = df_pool_is_halving(io);
+        const int32_t in_w = io->p.pool.in_w;
+        DF_EACH_CELL(h, w, io->p.pool.in_h, in_w) {
+            dx[h * in_w + w] = halving ? df_maxpool_doubled(io, dy, arg, (int32_t)h, (int32_t)w)
+                                       : df_maxpool_gathered(io, dy, arg, (int32_t)h, (int32_t)w);
+        }
+    } else {
+        df_maxpool_scatter(dx, in, dy, arg, out);
+    }
 }
 
 /* One average window, cut to the input: [h0, h1) x [w0, w1) and what the sum is divided by. */
@@ -225,16 +286,14 @@ DF_FN struct df_mean_window df_mean_window_at(const struct df_io *io, int32_t oh
 /* The mean of 2x2 windows without bounds: the same sums in the same order. */
 DF_FN void df_avgpool_halve(df_real *y, const df_real *x, int64_t in_w, int64_t out_h, int64_t out_w)
 {
-    for (int64_t oh = 0; oh < out_h; oh++) {
+    DF_EACH_CELL(oh, ow, out_h, out_w) {
         const df_real *top = x + 2 * oh * in_w, *low = top + in_w;
-        for (int64_t ow = 0; ow < out_w; ow++) {
-            df_real sum = 0;
-            sum += top[2 * ow];
-            sum += top[2 * ow + 1];
-            sum += low[2 * ow];
-            sum += low[2 * ow + 1];
-            y[oh * out_w + ow] = sum / 4;
-        }
+        df_real sum = 0;
+        sum += top[2 * ow];
+        sum += top[2 * ow + 1];
+        sum += low[2 * ow];
+        sum += low[2 * ow + 1];
+        y[oh * out_w + ow] = sum / 4;
     }
 }
 
@@ -265,25 +324,33 @@ DF_FN void df_avgpool_fwd_at(const struct df_io *io, int64_t i)
         df_avgpool_halve(y, x, in_w, out_h, out_w);
         return;
     }
-    for (int32_t oh = 0; oh < out_h; oh++)
-        for (int32_t ow = 0; ow < out_w; ow++) {
-            const struct df_mean_window m = df_mean_window_at(io, oh, ow);
-            df_real sum = 0;
-            for (int32_t h = m.h0; h < m.h1; h++)
-                for (int32_t w = m.w0; w < m.w1; w++)
-                    sum += x[h * in_w + w];
-            y[oh * out_w + ow] = sum / m.divisor;
-        }
+    DF_EACH_CELL(oh, ow, out_h, out_w) {
+        const struct df_mean_window m = df_mean_window_at(io, (int32_t)oh, (int32_t)ow);
+        df_real sum = 0;
+        for (int32_t h = m.h0; h < m.h1; h++)
+            for (int32_t w = m.w0; w < m.w1; w++)
+                sum += x[h * in_w + w];
+        y[oh * out_w + ow] = sum / m.divisor;
+    }
 }
 
-/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output index */
-DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
+/* What the windows send to cell (h, w), in their ascending order. */
+DF_FN df_real df_avgpool_gathered(const struct df_io *io, const df_real *dy, int32_t h, int32_t w)
 {
-    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
-    const int32_t out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
-    df_real *dx = (df_real *)io->out[0] + i * in_h * in_w;
-    const df_real *dy = (const df_real *)io->in[0] + i * out_h * out_w;
-    for (int64_t j = 0; j < (int64_t)in_h * in_w; j++)
+    const struct df_window *win = &io->p.pool.window;
+    const struct df_pool_reach high = df_pool_reach_of(win, 0, win->kernel[0], h, io->p.pool.out_h);
+    const struct df_pool_reach wide = df_pool_reach_of(win, 1, win->kernel[1], w, io->p.pool.out_w);
+    df_real sum = 0;
+    for (int32_t oh = high.first; oh <= high.last; oh++)
+        for (int32_t ow = wide.first; ow <= wide.last; ow++)
+            sum += dy[oh * io->p.pool.out_w + ow] / df_mean_window_at(io, oh, ow).divisor;
+    return sum;
+}
+
+DF_FN void df_avgpool_scatter(const struct df_io *io, df_real *dx, const df_real *dy)
+{
+    const int32_t in_w = io->p.pool.in_w, out_h = io->p.pool.out_h, out_w = io->p.pool.out_w;
+    for (int64_t j = 0; j < (int64_t)io->p.pool.in_h * in_w; j++)
         dx[j] = 0;
     if (df_pool_is_halving(io)) {
         df_avgpool_double(dx, dy, in_w, out_h, out_w);
@@ -299,8 +366,23 @@ DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
         }
 }
 
+/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output index */
+DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
+{
+    const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;
+    df_real *dx = (df_real *)io->out[0] + i * in_h * in_w;
+    const df_real *dy = (const df_real *)io->in[0] + i * io->p.pool.out_h * io->p.pool.out_w;
+    if (DF_TEAM > 1) {
+        DF_EACH_CELL(h, w, in_h, in_w)
+            dx[h * in_w + w] = df_avgpool_gathered(io, dy, (int32_t)h, (int32_t)w);
+    } else {
+        df_avgpool_scatter(io, dx, dy);
+    }
+}
+
 /* bn_train_fwd   ITEM = channel c, io->rows = C, io->cols = samples; x, y [samples, C, plane]
- *   mean, var over the n = samples * plane values, in double, two passes, ascending index
+ *   mean, var over the n = samples * plane values, in double, two passes, ascending index (a GPU: a sum a lane, then
+ *   a tree: an order that depends on samples and plane alone)
  *   rstd = 1 / sqrt(var + epsilon)
  *   y = (x - mean) * (rstd * weight) + bias, with mean and rstd [C] as stored
  *   running = (1 - momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as PyTorch does
@@ -312,38 +394,38 @@ DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
     const df_real *x = (const df_real *)io->in[0] + c * plane;
     const double n = (double)(samples * plane);
     double sum = 0, squares = 0;
-    for (int64_t s = 0; s < samples; s++)
-        for (int64_t j = 0; j < plane; j++)
-            sum += (double)x[s * stride + j];
-    const double mean = sum / n;
-    for (int64_t s = 0; s < samples; s++)
-        for (int64_t j = 0; j < plane; j++) {
-            const double d = (double)x[s * stride + j] - mean;
-            squares += d * d;
-        }
+    DF_EACH_CELL(s, j, samples, plane)
+        sum += (double)x[s * stride + j];
+    const double mean = df_team_sum(sum) / n;
+    DF_EACH_CELL(s, j, samples, plane) {
+        const double d = (double)x[s * stride + j] - mean;
+        squares += d * d;
+    }
+    squares = df_team_sum(squares);
     const double variance = squares / n;
     const df_real mean_out = (df_real)mean, rstd = (df_real)(1 / sqrt(variance + io->p.bn.epsilon));
-    ((df_real *)io->out[1])[c] = mean_out;
-    ((df_real *)io->out[2])[c] = rstd;
+    if (DF_ONE) {
+        ((df_real *)io->out[1])[c] = mean_out;
+        ((df_real *)io->out[2])[c] = rstd;
+    }
     const double momentum = io->p.bn.momentum;
-    if (io->out[3] != NULL) {
+    if (DF_ONE && io->out[3] != NULL) {
         df_real *running = (df_real *)io->out[3] + c;
         *running = (df_real)((1 - momentum) * (double)*running + momentum * mean);
     }
-    if (io->out[4] != NULL) {
+    if (DF_ONE && io->out[4] != NULL) {
         df_real *running = (df_real *)io->out[4] + c;
         *running =
             (df_real)((1 - momentum) * (double)*running + momentum * (n > 1 ? squares / (n - 1) : variance));
     }
     const df_real scale = io->in[1] != NULL ? rstd * ((const df_real *)io->in[1])[c] : rstd;
     const df_real bias = io->in[2] != NULL ? ((const df_real *)io->in[2])[c] : 0;
-    for (int64_t s = 0; s < samples; s++)
-        for (int64_t j = 0; j < plane; j++)
-            y[s * stride + j] = (x[s * stride + j] - mean_out) * scale + bias;
+    DF_EACH_CELL(s, j, samples, plane)
+        y[s * stride + j] = (x[s * stride + j] - mean_out) * scale + bias;
 }
 
 /* bn_train_bwd   ITEM = channel, shapes as bn_train_fwd; with xhat = (x - mean) rstd and n values a channel
- *   dbias = sum dy; dweight = sum dy xhat (double, ascending index)
+ *   dbias = sum dy; dweight = sum dy xhat (double, ordered as bn_train_fwd)
  *   dx = weight rstd (dy - dbias / n - xhat dweight / n)
  * dweight, dbias [C] may be NULL; weight may be NULL (1). Source: Ioffe, Szegedy 2015 (arXiv:1502.03167). */
 DF_FN void df_bn_train_bwd_at(const struct df_io *io, int64_t c)
@@ -357,22 +439,22 @@ DF_FN void df_bn_train_bwd_at(const struct df_io *io, int64_t c)
     const double weight = io->in[4] != NULL ? (double)((const df_real *)io->in[4])[c] : 1;
     const double n = (double)(samples * plane);
     double dbias = 0, dweight = 0;
-    for (int64_t s = 0; s < samples; s++)
-        for (int64_t j = 0; j < plane; j++) {
-            const double d = (double)dy[s * stride + j];
-            dbias += d;
-            dweight += d * (((double)x[s * stride + j] - mean) * rstd);
-        }
-    if (io->out[1] != NULL)
+    DF_EACH_CELL(s, j, samples, plane) {
+        const double d = (double)dy[s * stride + j];
+        dbias += d;
+        dweight += d * (((double)x[s * stride + j] - mean) * rstd);
+    }
+    dbias = df_team_sum(dbias);
+    dweight = df_team_sum(dweight);
+    if (DF_ONE && io->out[1] != NULL)
         ((df_real *)io->out[1])[c] = (df_real)dweight;
-    if (io->out[2] != NULL)
+    if (DF_ONE && io->out[2] != NULL)
         ((df_real *)io->out[2])[c] = (df_real)dbias;
     const double shift = dbias / n, slope = dweight / n, scale = weight * rstd;
-    for (int64_t s = 0; s < samples; s++)
-        for (int64_t j = 0; j < plane; j++) {
-            const double xhat = ((double)x[s * stride + j] - mean) * rstd;
-            dx[s * stride + j] = (df_real)(scale * ((double)dy[s * stride + j] - shift - xhat * slope));
-        }
+    DF_EACH_CELL(s, j, samples, plane) {
+        const double xhat = ((double)x[s * stride + j] - mean) * rstd;
+        dx[s * stride + j] = (df_real)(scale * ((double)dy[s * stride + j] - shift - xhat * slope));
+    }
 }
 
 #endif

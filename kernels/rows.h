@@ -12,7 +12,7 @@
 
 #include "call.h"
 #include "philox.h"
-#include "planes.h"
+#include "team.h"
 
 /* DF_STREAM_DROPOUT of base/rng.h, which kernels cannot include: backend/ref_body.h asserts that they agree. */
 enum { DF_PHILOX_DROPOUT = 2 };
@@ -31,10 +31,13 @@ DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
     const int64_t first = io->p.dropout.shared ? 0 : (io->p.dropout.first_row + i) * io->cols;
     df_real *y = (df_real *)io->out[0] + i * io->cols;
     const df_real *x = (const df_real *)io->in[0] + i * io->cols;
-    for (int64_t done = 0; done < io->cols;) {
+    /* The row's words in blocks of DF_PHILOX_WORDS; of the first block the words before element `first` are not used. */
+    const int64_t lead = first % 4, blocks = (lead + io->cols + DF_PHILOX_WORDS - 1) / DF_PHILOX_WORDS;
+    DF_EACH(block, blocks) {
         uint32_t words[DF_PHILOX_WORDS];
         df_real kept[DF_PHILOX_WORDS]; /* y may be x: a copy lets the loop become vectors all the same */
-        const int64_t from = (first + done) % 4, left = io->cols - done;
+        const int64_t from = block == 0 ? lead : 0, done = block * DF_PHILOX_WORDS + from - lead,
+                      left = io->cols - done;
         const int64_t count = left < DF_PHILOX_WORDS - from ? left : DF_PHILOX_WORDS - from;
         df_philox_many(words, io->p.dropout.seed, stream, salt, (uint64_t)(first + done) / 4,
                        (from + count + 3) / 4);
@@ -44,26 +47,17 @@ DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
         }
         for (int64_t j = 0; j < count; j++)
             y[done + j] = kept[j];
-        done += count;
     }
-}
-
-/* The lowest index attaining the row's maximum. */
-DF_FN int32_t df_row_argmax(const df_real *row, int32_t count)
-{
-    int32_t best = 0;
-    for (int32_t k = 1; k < count; k++)
-        if (df_max_takes(row[k], row[best]))
-            best = k;
-    return best;
 }
 
 /* sum_k exp(f_k - f_top), in double, ascending k */
 DF_FN double df_row_exp_sum(const df_real *row, int32_t count, int32_t top)
 {
     double sum = 0;
-    for (int32_t k = 0; k < count; k++)
-        sum += exp((double)row[k] - (double)row[top]);
+    for (int32_t k = 0; k < count; k += DF_TEAM) {
+        const int32_t own = k + DF_LANE < count ? k + DF_LANE : top;
+        sum = df_team_add(sum, exp((double)row[own] - (double)row[top]), count - k);
+    }
     return sum;
 }
 
@@ -76,16 +70,16 @@ DF_FN void df_softmax_loss_at(const struct df_io *io, int64_t i)
     const df_real *f = (const df_real *)io->in[0] + i * classes;
     const double weight = io->in[2] != NULL ? (double)((const df_real *)io->in[2])[i] : 1;
     const int known = label >= 0 && label < classes;
-    const int32_t top = df_row_argmax(f, classes);
+    const int32_t top = df_arg_max(f, classes);
     const double sum = known ? df_row_exp_sum(f, classes, top) : 1;
-    if (io->out[0] != NULL)
+    if (DF_ONE && io->out[0] != NULL)
         ((df_real *)io->out[0])[i] =
             known ? (df_real)(weight * (log(sum) + ((double)f[top] - (double)f[label]))) : 0;
     if (io->out[1] == NULL)
         return;
     df_real *dlogits = (df_real *)io->out[1] + i * classes;
     const double scale = weight * io->p.loss.scale;
-    for (int32_t k = 0; k < classes; k++) {
+    DF_EACH(k, classes) {
         const double p = known ? exp((double)f[k] - (double)f[top]) / sum : 0;
         dlogits[k] = known ? (df_real)((p - (k == label ? 1 : 0)) * scale) : 0;
     }
@@ -100,8 +94,10 @@ DF_FN void df_predict_at(const struct df_io *io, int64_t i)
     const int32_t classes = io->p.loss.classes;
     const df_real *f = (const df_real *)io->in[0] + i * classes;
     const int32_t truth = io->in[1] != NULL ? ((const int32_t *)io->in[1])[i] : -1;
-    const int32_t top = df_row_argmax(f, classes);
+    const int32_t top = df_arg_max(f, classes);
     const double sum = df_row_exp_sum(f, classes, top);
+    if (!DF_ONE)
+        return;
     if (io->out[0] != NULL)
         ((int32_t *)io->out[0])[i] = top;
     if (io->out[1] != NULL)

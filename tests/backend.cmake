@@ -3,6 +3,13 @@ foreach(name ops activations join planes rows layer_ops gradients)
   df_test(${name} SOURCES support_device.c LINK df_backend)
 endforeach()
 
+df_test(timed LINK df_backend SOURCES support_device.c)
+
+# A back end that is not there is skipped, unless DFAL_REQUIRE names it.
+add_test(NAME require COMMAND sh -c "\"$1\" dlopen:/nowhere.so; [ $? = 77 ] || exit 1; \
+DFAL_REQUIRE=cuda,dlopen \"$1\" dlopen:/nowhere.so; [ $? = 1 ]" require $<TARGET_FILE:test_rows>)
+set_tests_properties(require PROPERTIES LABELS quick TIMEOUT 60)
+
 # Back ends in shared objects: an honest one, one with a fault in it, one of another time, one that gives up.
 df_test(check SOURCES support_device.c LINK df_backend)
 foreach(variant "" _bug _abi _loss)
@@ -17,17 +24,32 @@ foreach(variant "" _bug _abi _loss)
 endforeach()
 
 # The whole pipeline once more with every op compared between the reference and the cpu back end.
-foreach(name plan nodes train deepfool)
+foreach(name plan nodes train deepfool resident)
   add_test(NAME ${name}_checked COMMAND test_${name} check:ref:cpu)
   set_tests_properties(${name}_checked PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
 endforeach()
+
+# The CUDA libraries' engines, as far as they go without a GPU: cuDNN makes plans from a text of properties, and cublasLt
+# is the test's own.
+if(DFAL_CUDA_BUILT)
+  df_test(cudnn_plans SOURCES ../host/backend/cuda_plan.c ../host/backend/cuda_cudnn.c
+    ../host/backend/op_info.c LINK df_tensor LIBRARIES CUDNN::cudnn)
+  foreach(name cudnnCreate cudnnDestroy cudnnSetStream cudnnBackendSetAttribute cudnnBackendExecute)
+    target_link_options(test_cudnn_plans PRIVATE LINKER:--wrap=${name})
+  endforeach()
+  df_test(cublas SOURCES ../host/backend/cuda_cublas.c LINK df_tensor)
+  foreach(name cudnn_plans cublas)
+    target_compile_definitions(test_${name} PRIVATE DFAL_CUDA_LIBRARIES)
+    target_include_directories(test_${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  endforeach()
+endif()
 
 # The kernels as CUDA, compiled but not run: the same functions must please both compilers.
 find_program(DFAL_NVCC nvcc HINTS /usr/local/cuda/bin)
 if(DFAL_NVCC)
   add_test(NAME kernels_cuda COMMAND ${DFAL_NVCC} -arch=sm_90 -fmad=false -std=c++17 -Werror all-warnings
     -Xcompiler -Wall,-Wextra,-Wshadow -I ${PROJECT_SOURCE_DIR}/kernels -I ${RANDOM123_INCLUDE}
-    -ptx ${CMAKE_CURRENT_SOURCE_DIR}/kernels.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels.ptx)
+    -c ${PROJECT_SOURCE_DIR}/kernels/ops.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels_ops.o)
 else()
   add_test(NAME kernels_cuda COMMAND sh -c "echo 'not run: nvcc was not found'; exit 77")
 endif()

@@ -10,6 +10,8 @@ if(NOT DFAL_SANITIZE)
   add_test(NAME install COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install.sh ${CMAKE_COMMAND} ${CMAKE_BINARY_DIR}
     ${CMAKE_C_COMPILER})
   set_tests_properties(install PROPERTIES LABELS full TIMEOUT 120)
+  add_test(NAME bundle COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bundle.sh ${CMAKE_BINARY_DIR})
+  set_tests_properties(bundle PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()
 add_test(NAME setup COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/setup.sh)
 set_tests_properties(setup PROPERTIES LABELS quick TIMEOUT 60)

@@ -85,6 +85,12 @@ for program in "$work/example/score_pool" "python3 $root/examples/score_pool.py 
     rm "$work/scores.h5"
 done
 
+# The moved CUDA back end is found beside its library, which is not told where: it works, or says that there is no GPU.
+if [[ -e $library/libdfal_cuda.so ]]; then
+    said=$("$prefix/bin/dfal" doctor | sed -n 's/^backend_cuda  *//p')
+    [[ $said == "works: "* || $said == *"NVIDIA driver"* ]] || fail "the installed CUDA back end: $said"
+fi
+
 "$prefix/bin/dfal" --version | grep -q '0\.1\.0' || fail "the installed command does not tell its version"
 bash -n "$prefix/share/bash-completion/completions/dfal" || fail "the completion is not bash"
 if command -v help2man >/dev/null; then

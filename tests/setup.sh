@@ -89,7 +89,31 @@ touch "$work/state/all"
 run 0 "$work/setup" build test
 said "packages are installed"
 [[ ! -e $work/state/calls ]] || fail "apt-get was called although all is there"
+# --cuda: a toolkit that is whole is taken, else packages for Python are asked for; both must compile a kernel.
+mkdir -p "$work/tree/tools" "$work/cuda/bin" "$work/cuda/lib64"
+cp "$setup" "$setup-cuda" "$work/tree/tools/"
+for tool in dirname readlink mkdir head; do
+    ln -s "$(type -P "$tool")" "$work/bin/$tool"
+done
+printf '#!/bin/bash\n[[ ! -e %s ]]\n' "$work/state/old" >"$work/cuda/bin/nvcc"
+printf '#!/bin/bash\necho "$*" >>%s\nexit 1\n' "$work/state/calls" >"$work/bin/python3"
+chmod 755 "$work/cuda/bin/nvcc" "$work/bin/python3"
+touch "$work/cuda/lib64/libcublasLt.so.13"
+try_cuda() {
+    run "$1" env CUDA_HOME="$work/cuda" DFAL_SETUP_ROOT="$work/nowhere" "$work/tree/tools/setup" --cuda
+}
+try_cuda 69
+said "it lacks cuDNN"
+said "cannot make a virtual environment"
+grep -q '^-m venv ' "$work/state/calls" || fail "python3 was not asked for a virtual environment"
+touch "$work/cuda/lib64/libcudnn.so.9"
+try_cuda 0
+said "cmake --preset cuda -DCUDAToolkit_ROOT=$work/cuda"
+touch "$work/state/old"
+try_cuda 69
+said "does not compile here"
+
 rm "$work/bin/apt-get"
 run 69 "$work/setup"
 said "has no apt"
-echo "setup: list, no root, sudo, second names, failure, nothing to do, no apt: good"
+echo "setup: list, no root, sudo, second names, failure, nothing to do, CUDA, no apt: good"

@@ -41,6 +41,20 @@ void test_join(char path[TEST_PATH], const char *folder, const char *name)
         test_fail("the path %s/%s is too long", folder, name);
 }
 
+/* Append a name to a list in static memory, "cpu" in it replaced by "cuda". */
+static const char *on_cuda(const char *name)
+{
+    static char memory[TEST_PATH];
+    static size_t used;
+    const char *cpu = strstr(name, "cpu");
+    char *text = memory + used;
+    const int length = snprintf(text, sizeof memory - used, "%.*scuda%s", (int)(cpu - name), name, cpu + 3);
+    used += (size_t)length + 1;
+    if (used > sizeof memory)
+        test_fail("the list of back ends is too long at %s", name);
+    return text;
+}
+
 int test_backends(const char *names[TEST_BACKENDS], int argc, char **argv, const char *defaults)
 {
     static char list[TEST_PATH];
@@ -57,20 +71,34 @@ int test_backends(const char *names[TEST_BACKENDS], int argc, char **argv, const
     for (char *word = strtok_r(list, ", ", &state); word != NULL; word = strtok_r(NULL, ", ", &state))
         if (count < TEST_BACKENDS)
             names[count++] = word;
+    bool wanted = test_required("cuda");
+    for (int i = 0; i < count; i++)
+        wanted = wanted && strstr(names[i], "cuda") == NULL;
+    for (int i = 0, given = count; wanted && i < given && count < TEST_BACKENDS; i++)
+        if (strstr(names[i], "cpu") != NULL)
+            names[count++] = on_cuda(names[i]);
     return count;
 }
 
 bool test_required(const char *name)
 {
     const char *list = getenv("DFAL_REQUIRE");
-    const size_t length = strlen(name);
     while (list != NULL && *list != '\0') {
         const size_t word = strcspn(list, ", ");
-        if (word == length && memcmp(list, name, length) == 0)
-            return true;
+        for (const char *part = name; word > 0 && part != NULL; part = strchr(part, ':')) {
+            part += *part == ':';
+            if (strcspn(part, ":") == word && memcmp(list, part, word) == 0)
+                return true;
+        }
         list += word + strspn(list + word, ", ");
     }
     return false;
+}
+
+void test_source(char path[TEST_PATH], const char *name)
+{
+    const char *root = getenv("DFAL_SOURCE");
+    test_join(path, root != NULL && *root != '\0' ? root : DFAL_SOURCE_DIR, name);
 }
 
 void test_fill_floats(float *out, int64_t count, uint64_t seed, double low, double high)

@@ -16,11 +16,15 @@ void test_folder_remove(const char *path);
 /* folder/name */
 void test_join(char path[TEST_PATH], const char *folder, const char *name);
 
-/* Names of back ends to test: argv, else DFAL_TEST_BACKENDS (blanks or commas between), else defaults ("ref,cpu").
+/* Names of back ends to test: argv, else DFAL_TEST_BACKENDS (blanks or commas between), else defaults ("ref,cpu"). Where
+ * DFAL_REQUIRE names cuda, a list without it gets "cuda" for its "cpu" and "check:ref:cuda" for its "check:ref:cpu".
  * Returns their number; names point into static memory. */
 int test_backends(const char *names[TEST_BACKENDS], int argc, char **argv, const char *defaults);
-/* Does DFAL_REQUIRE (blanks or commas between) name it? Then it must not be skipped. */
+/* Does DFAL_REQUIRE (blanks or commas between) name it, or a part of it between colons, as cuda of check:ref:cuda? Then it
+ * must not be skipped. */
 bool test_required(const char *name);
+/* A file of the source tree: below $DFAL_SOURCE, else where it was built. */
+void test_source(char path[TEST_PATH], const char *name);
 
 /* Fill with floats in [low, high), multiples of 2^-16 of the range, by (seed, element). */
 void test_fill_floats(float *out, int64_t count, uint64_t seed, double low, double high);

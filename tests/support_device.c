@@ -178,6 +178,13 @@ struct df_device *test_device_open(const char *name, int32_t queues)
     exit(1);
 }
 
+static const char *current;
+
+const char *test_backend(void)
+{
+    return current;
+}
+
 int test_on_backends(int argc, char **argv, const char *defaults, const struct CMUnitTest *tests,
                      size_t count)
 {
@@ -193,6 +200,7 @@ int test_on_backends(int argc, char **argv, const char *defaults, const struct C
             own[i] = tests[i];
             own[i].initial_state = device;
         }
+        current = names[b];
         printf("on %s:\n", names[b]);
         fflush(stdout);
         failed += _cmocka_run_group_tests(names[b], own, count, NULL, NULL);

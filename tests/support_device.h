@@ -39,5 +39,7 @@ struct df_device *test_device_open(const char *name, int32_t queues);
 struct CMUnitTest;
 int test_on_backends(int argc, char **argv, const char *defaults, const struct CMUnitTest *tests,
                      size_t count);
+/* The name of the back end that test_on_backends is at. */
+const char *test_backend(void);
 
 #endif

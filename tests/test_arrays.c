@@ -30,8 +30,9 @@ static char folder[TEST_PATH], in_path[TEST_PATH], out_path[TEST_PATH];
 
 static char *read_seed(int which, size_t *size)
 {
-    char path[2 * TEST_PATH], *bytes;
-    snprintf(path, sizeof path, "%s/tests/fuzz/seeds/arrays/%s", DFAL_SOURCE_DIR, cases[which].seed);
+    char path[TEST_PATH], name[64], *bytes;
+    snprintf(name, sizeof name, "tests/fuzz/seeds/arrays/%s", cases[which].seed);
+    test_source(path, name);
     test_ok(df_file_read(&bytes, size, path, 1 << 20));
     --*size;
     memmove(bytes, bytes + 1, *size + 1);

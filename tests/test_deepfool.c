@@ -440,7 +440,7 @@ static void more_queues(void **state)
     struct df_margin first[ROWS], found[ROWS];
     test_engine(context, device, network, pool, &deepfool, 0, first, NULL);
     for (int32_t queues = 1; queues <= 3; queues++) {
-        struct df_device *other = test_device_open(device->info.backend, queues);
+        struct df_device *other = test_device_open(test_backend(), queues);
         test_engine(context, other, network, pool, &deepfool, 0, found, NULL);
         test_same_margins("more queues", first, found, ROWS, NULL);
         df_device_close(other);

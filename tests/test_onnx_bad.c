@@ -421,6 +421,10 @@ static void test_tensors(void **state)
     node("BatchNormalization", "x s s s v", "y");
     refuse("variance|-1");
     begin("N 2 1 1");
+    model_floats(&m, "s", "2", "1");
+    model_int(&m, node("BatchNormalization", "x s s s s", "y"), "training_mode", 1);
+    refuse("training_mode=1|eval()");
+    begin("N 2 1 1");
     model_floats(&m, "c", "", "0");
     node("Div", "x c", "y");
     refuse("y/weight|inf");

@@ -19,7 +19,7 @@
 #include "support.h"
 #include "support_device.h"
 
-#define FOLDER          DFAL_SOURCE_DIR "/tests/golden/onnx/"
+#define FOLDER          "tests/golden/onnx/"
 #define count_of(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct {
@@ -83,8 +83,10 @@ static void reference_read(struct reference *r, const char *group)
 {
     struct df_h5 h5 = DF_H5_NONE;
     int64_t dims[4];
+    char path[TEST_PATH];
+    test_source(path, FOLDER "references.hdf5");
     df_h5_lock();
-    test_ok(df_h5_open(&h5, FOLDER "references.hdf5", false));
+    test_ok(df_h5_open(&h5, path, false));
     r->cotangents = dataset(&h5, group, "cotangents", 2, dims);
     r->gradients = dataset(&h5, group, "gradients", 4, dims);
     r->x = dataset(&h5, group, "input", 4, dims);
@@ -162,10 +164,11 @@ static void test_exports(void **state)
 {
     struct df_device *device = *state;
     for (size_t i = 0; i < count_of(exports); i++) {
-        char path[TEST_PATH];
+        char path[TEST_PATH], name[128];
         struct reference r = {0};
         struct df_network *network;
-        snprintf(path, sizeof path, FOLDER "%s.onnx", exports[i].file);
+        snprintf(name, sizeof name, FOLDER "%s.onnx", exports[i].file);
+        test_source(path, name);
         reference_read(&r, exports[i].group);
         test_ok(df_onnx_load(&network, NULL, path));
         assert_int_equal(network->class_count, r.classes);
@@ -184,7 +187,9 @@ static void test_complete(void **state)
 {
     (void)state;
     size_t found = 0;
-    DIR *folder = opendir(FOLDER);
+    char path[TEST_PATH];
+    test_source(path, FOLDER);
+    DIR *folder = opendir(path);
     assert_non_null(folder);
     for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
         size_t length = strlen(entry->d_name);

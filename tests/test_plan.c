@@ -251,7 +251,7 @@ static void test_sizes(void **state)
     struct df_span dinput;
     struct df_plan_memory memory;
     test_ok(df_plan_create(&plan, device, network, DF_PLAN_INPUT_GRADIENT, true));
-    assert_int_equal(df_plan_block_rows(plan), 64);
+    assert_int_equal(df_plan_block_rows(plan), device->wide ? 1024 : 64);
     assert_int_equal(df_plan_class_count(plan), 10);
     df_plan_memory(plan, &memory);
     /* Input, the three ReLUs, two of them behind their pools, and the logits in floats; the positions of two pools. */
@@ -277,7 +277,7 @@ static void test_sizes(void **state)
     test_ok(df_network_add(network, NULL, "pool", DF_NODE_GLOBAL_AVERAGE_POOL, (int32_t[]){DF_INPUT}, 1));
     test_ok(df_network_add(network, NULL, "two", DF_NODE_CONCAT, (int32_t[]){0, 0}, 2));
     test_ok(df_plan_create(&plan, device, network, DF_PLAN_FORWARD, true));
-    assert_int_equal(df_plan_block_rows(plan), 16); /* 2 MiB a row */
+    assert_int_equal(df_plan_block_rows(plan), device->wide ? 128 : 16); /* 2 MiB a row */
     df_plan_destroy(plan);
     df_network_destroy(network);
 }

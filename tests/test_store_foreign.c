@@ -27,11 +27,18 @@ static int value(int n, int c, int h, int w)
     return (n * 60 + c * 20 + h * 5 + w) % 251;
 }
 
+/* $DFAL_TEST_PYTHON, else the one that the build found. */
+static const char *interpreter(void)
+{
+    const char *name = getenv("DFAL_TEST_PYTHON");
+    return name != NULL && *name != '\0' ? name : TEST_PYTHON;
+}
+
 static int python(const char *verb)
 {
-    char command[3 * TEST_PATH];
-    snprintf(command, sizeof command, "%s %s/tests/store_foreign.py %s %s", TEST_PYTHON, DFAL_SOURCE_DIR,
-             verb, folder);
+    char command[4 * TEST_PATH], script[TEST_PATH];
+    test_source(script, "tests/store_foreign.py");
+    snprintf(command, sizeof command, "%s %s %s %s", interpreter(), script, verb, folder);
     return system(command);
 }
 
@@ -464,8 +471,10 @@ int main(void)
         cmocka_unit_test(test_good_networks),   cmocka_unit_test(test_bad_networks),
         cmocka_unit_test(test_swapped),         cmocka_unit_test(test_read_by_h5py),
     };
-    if (system(TEST_PYTHON " -c 'import h5py' 2>/dev/null") != 0) {
-        printf("skipped: %s has no h5py (Debian: python3-h5py)\n", TEST_PYTHON);
+    char command[2 * TEST_PATH];
+    snprintf(command, sizeof command, "%s -c 'import h5py' 2>/dev/null", interpreter());
+    if (system(command) != 0) {
+        printf("skipped: %s has no h5py (Debian: python3-h5py)\n", interpreter());
         return test_required("h5py") ? 1 : 77;
     }
     test_folder_create(folder);

@@ -285,7 +285,7 @@ static void test_learns(void **state)
 
 static void test_queues(void **state)
 {
-    struct df_device *given = *state;
+    (void)state;
     for (int residual = 0; residual < 2; residual++) {
         struct df_network *first = NULL;
         struct data data;
@@ -295,7 +295,7 @@ static void test_queues(void **state)
             struct df_training_options options;
             struct df_training_result result;
             struct history history = {.copy_at = -1, .stop_at = -1};
-            struct df_device *device = test_device_open(given->info.backend, queues);
+            struct df_device *device = test_device_open(test_backend(), queues);
             assert_non_null(device);
             if (queues == 1)
                 data_create(&data, 70, network->input, network->class_count, 0.3);
@@ -549,7 +549,7 @@ static void test_against_double(void **state)
 /* Every allocation may fail: an error, no leak, and the network as it was. */
 static void test_allocations(void **state)
 {
-    const struct df_device *given = *state;
+    (void)state;
     struct df_network *network = test_chain();
     struct data data;
     struct df_training_options options;
@@ -562,7 +562,7 @@ static void test_allocations(void **state)
     int64_t live = df_alloc_live(), failed = 0;
     for (int64_t n = 1;; n++) {
         struct dfal_context *context = context_create();
-        struct df_device *device = test_device_open(given->info.backend, 2);
+        struct df_device *device = test_device_open(test_backend(), 2);
         df_fault_arm(DF_FAULT_ALLOC, n);
         dfal_status status =
             df_train(context, device, network, &data.set, &options, NULL, NULL, NULL, &result);

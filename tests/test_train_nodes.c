@@ -112,13 +112,13 @@ static void test_learns(void **state)
 
 static void test_queues(void **state)
 {
-    struct df_device *given = *state;
+    (void)state;
     for (int i = 0; i < 2; i++) {
         struct df_network *first = NULL;
         for (int32_t queues = 1; queues <= 2; queues++) {
             struct df_network *network = network_at(i);
             struct df_training_result result;
-            struct df_device *device = test_device_open(given->info.backend, queues);
+            struct df_device *device = test_device_open(test_backend(), queues);
             assert_non_null(device);
             train(device, network, 3, true, &result);
             df_device_close(device);

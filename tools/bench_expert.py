@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The batched PyTorch DeepFool an expert would write: the peer of `dfal bench deepfool`.
+"""The batched PyTorch DeepFool an expert would write: the peer of `dfal bench deepfool`; and other people's beside it.
 
-One forward a step for the whole batch, K backwards (one a class), finished samples dropped, no copies that can be
-avoided. Reads a dfal network and pool file with h5py and prints one JSON object. Parameters as the preset lts4:
-overshoot 0.02 on the total, at most 50 steps, floor 1e-4, the ten classes of highest logits.
+expert: one forward a step for the whole batch, K backwards (one a class), finished samples dropped, no copies that can be
+avoided. --mode graph replays a CUDA graph of a step (its forward and K backwards; batches are padded to a ladder of
+sizes), compile runs the network through torch.compile, compile-graph both. lts4: the original loop, sample by sample. foolbox: its
+L2DeepFoolAttack. train: eager Adam steps of 32 rows, --restarts times one after the other.
+Reads a dfal network and pool file with h5py and prints one JSON object. Parameters as the preset lts4: overshoot 0.02 on
+the total, at most 50 steps, floor 1e-4, the ten classes of highest logits.
 """
 import argparse
 import json
@@ -45,6 +48,11 @@ class Network(nn.Module):
                     self.values[node["name"]] = {k: torch.from_numpy(group[k][()]) for k in group}
         self.output = graph["output"]
         self.nodes = self.order(graph["nodes"])
+        self.eval()
+
+    def to(self, device):
+        self.values = {node: {k: v.to(device) for k, v in held.items()} for node, held in self.values.items()}
+        return super().to(device)
 
     @staticmethod
     def order(nodes):
@@ -80,7 +88,7 @@ class Network(nn.Module):
         if op == "BatchNormalization":
             return F.batch_norm(x[0], p["mean"], p["variance"], p["weight"], p["bias"], eps=a.get("epsilon", 1e-5))
         if op == "Dropout":
-            return x[0]
+            return F.dropout(x[0], a.get("ratio", 0.5), self.training)
         if op == "Flatten":
             return x[0].flatten(1)
         if op in JOINS:
@@ -119,16 +127,60 @@ def read_pool(path, count):
         return torch.from_numpy((samples * scale + offset).astype(np.float32))
 
 
-def deepfool(network, x0, overshoot=0.02, most=50, floor=1e-4, candidates=10):
-    """Margins [n] and steps [n] of a batch; the batch shrinks as samples cross."""
+def take(network, x, order):
+    """Logits and, [n, M, ...], the gradients of the logits in `order`: one forward, M backwards."""
+    x = x.detach().requires_grad_()
+    logits = network(x)
+    picked = logits.gather(1, order)
+    gradients = [torch.autograd.grad(picked[:, k].sum(), x, retain_graph=k + 1 < picked.shape[1])[0]
+                 for k in range(picked.shape[1])]
+    return logits.detach(), torch.stack(gradients, 1)
+
+
+class Replay:
+    """`take` as CUDA graphs, one for each of a ladder of batch sizes; a batch is padded to the next."""
+
+    def __init__(self, network, x, order, smallest=32):
+        self.network, self.graphs, size = network, [], len(x)
+        while size >= min(smallest, len(x)):
+            self.graphs.append(self.record(x[:size].clone(), order[:size].clone()))
+            size //= 2
+
+    def record(self, x, order):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                take(self.network, x, order)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            results = take(self.network, x, order)
+        return graph, x, order, results
+
+    def __call__(self, x, order):
+        n = len(x)
+        graph, held, held_order, (logits, gradients) = next(g for g in reversed(self.graphs) if len(g[1]) >= n)
+        held[:n].copy_(x)
+        held_order[:n].copy_(order)
+        graph.replay()
+        return logits[:n], gradients[:n]
+
+
+def deepfool(network, x0, overshoot=0.02, most=50, floor=1e-4, candidates=10, step_of=None):
+    """Margins [n] and steps [n] of a batch; the batch shrinks as samples cross. step_of: replaces `take`."""
     n = len(x0)
-    margins, steps = torch.zeros(n), torch.zeros(n, dtype=torch.int64)
-    alive = torch.arange(n)
+    margins, steps = torch.zeros(n, device=x0.device), torch.zeros(n, dtype=torch.int64, device=x0.device)
+    alive = torch.arange(n, device=x0.device)
     r = torch.zeros_like(x0)
     order = label = None
     for step in range(most + 1):
         x = (x0 + (1 + overshoot) * r).requires_grad_(step < most)
-        logits = network(x)
+        gradients = None
+        if step_of is not None and order is not None:
+            logits, gradients = step_of(x.detach(), order)
+        else:
+            logits = network(x)
         if order is None:
             order = logits.detach().sort(dim=1, descending=True, stable=True).indices[:, :candidates]
             label = order[:, 0]
@@ -142,9 +194,14 @@ def deepfool(network, x0, overshoot=0.02, most=50, floor=1e-4, candidates=10):
             break
         if not keep.any():
             break
+        if step_of is not None and gradients is None:
+            _, gradients = step_of(x.detach(), order)
         picked = logits.gather(1, order)
-        gradients = [torch.autograd.grad(picked[:, k].sum(), x, retain_graph=k + 1 < picked.shape[1])[0][keep]
-                     for k in range(picked.shape[1])]
+        if gradients is None:
+            gradients = [torch.autograd.grad(picked[:, k].sum(), x, retain_graph=k + 1 < picked.shape[1])[0][keep]
+                         for k in range(picked.shape[1])]
+        else:
+            gradients = list(gradients[keep].unbind(1))
         alive, x0, r, order, label = alive[keep], x0[keep], r[keep], order[keep], label[keep]
         with torch.no_grad():
             f = picked.detach()[keep]
@@ -152,37 +209,155 @@ def deepfool(network, x0, overshoot=0.02, most=50, floor=1e-4, candidates=10):
             norm = w.flatten(2).norm(dim=2)
             d = torch.where(norm > 0, (f[:, 1:] - f[:, :1]).abs() / norm, torch.inf)
             best = d.argmin(1)
-            row = torch.arange(len(best))
+            row = torch.arange(len(best), device=x0.device)
             scale = (d[row, best] + floor) / norm[row, best]
             r = r + scale.view(-1, *[1] * (r.dim() - 1)) * w[row, best]
     return margins, steps
 
 
+def lts4(network, image, overshoot=0.02, most=50, floor=1e-4, candidates=10):
+    """The original loop (LTS4/DeepFool, deepfool.py) for one image [1, ...], its NumPy round trips included."""
+    order = network(image).detach().flatten().cpu().numpy().argsort()[::-1][:candidates]
+    total, step = np.zeros(image.shape, np.float32), 0
+    x = image.clone().requires_grad_()
+    fs = network(x)
+    now = order[0]
+    while now == order[0] and step < most:
+        nearest, w = np.inf, None
+        fs[0, order[0]].backward(retain_graph=True)
+        own = x.grad.cpu().numpy().copy()
+        for k in range(1, candidates):
+            x.grad.zero_()
+            fs[0, order[k]].backward(retain_graph=True)
+            w_k = x.grad.cpu().numpy().copy() - own
+            f_k = (fs[0, order[k]] - fs[0, order[0]]).detach().cpu().numpy()
+            distance = abs(f_k) / np.linalg.norm(w_k.flatten())
+            if distance < nearest:
+                nearest, w = distance, w_k
+        if w is None:
+            break
+        total = np.float32(total + (nearest + floor) * w / np.linalg.norm(w))
+        x = (image + (1 + overshoot) * torch.from_numpy(total).to(image.device)).requires_grad_()
+        fs = network(x)
+        now = int(fs.detach().flatten().cpu().numpy().argmax())
+        step += 1
+    return float(np.linalg.norm((1 + overshoot) * total)), step
+
+
+def wait(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def best_rate(run, count, repeat, device):
+    """Samples a second of the fastest of `repeat` runs, and what the last one gave."""
+    rates = []
+    for _ in range(repeat):
+        wait(device)
+        begin = time.perf_counter()
+        result = run()
+        wait(device)
+        rates.append(count / (time.perf_counter() - begin))
+    return max(rates), result
+
+
+def run_expert(arguments, network, x):
+    """The best of the batch sizes asked for; each is warmed up on one batch."""
+    best = None
+    if arguments.mode.startswith("compile"):
+        from torch._functorch import config
+        config.donated_buffer = False  # K backwards go through one forward
+        network = torch.compile(network, dynamic=arguments.mode == "compile")
+    for batch in (int(b) for b in arguments.batch.split(",")):
+        step_of = None
+        first = x[:batch]
+        if arguments.mode.endswith("graph"):
+            order = network(first).detach().sort(dim=1, descending=True, stable=True).indices[:, :10]
+            step_of = Replay(network, first, order)
+        deepfool(network, first, step_of=step_of)
+        rate, parts = best_rate(lambda b=batch, s=step_of: [deepfool(network, part, step_of=s) for part in x.split(b)],
+                                len(x), arguments.repeat, arguments.device)
+        if best is None or rate > best[0]:
+            best = rate, batch, torch.cat([p[0] for p in parts]).cpu(), torch.cat([p[1] for p in parts]).cpu()
+    return best
+
+
+def run_lts4(arguments, network, x):
+    lts4(network, x[:1])
+    rate, pairs = best_rate(lambda: [lts4(network, part) for part in x.split(1)], len(x), arguments.repeat, arguments.device)
+    return rate, 1, torch.tensor([p[0] for p in pairs]), torch.tensor([p[1] for p in pairs])
+
+
+def run_foolbox(arguments, network, x):
+    import foolbox
+    model = foolbox.PyTorchModel(network, bounds=(float(x.min()), float(x.max())), device=arguments.device)
+    attack = foolbox.attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02, loss="logits")
+    best = None
+    for batch in (int(b) for b in arguments.batch.split(",")):
+        def whole(b=batch):
+            return torch.cat([(attack(model, part, network(part).argmax(1), epsilons=None)[0] - part).flatten(1).norm(dim=1)
+                              for part in x.split(b)])
+        attack(model, x[:batch], network(x[:batch]).argmax(1), epsilons=None)
+        rate, margins = best_rate(whole, len(x), arguments.repeat, arguments.device)
+        if best is None or rate > best[0]:
+            best = rate, batch, margins.detach().cpu(), torch.zeros(len(x))
+    return best
+
+
+def run_train(arguments, network, x):
+    """Seconds of --restarts times --steps steps of Adam, one after the other."""
+    labels = torch.arange(len(x), device=x.device) % int(network(x[:1]).shape[1])
+    network.train()
+    parameters = [v for held in network.values.values() for v in held.values()]
+    seconds = []
+    for turn in range(arguments.restarts + 1):  # the first warms up
+        for parameter in parameters:
+            parameter.requires_grad_().grad = None
+        optimizer = torch.optim.Adam(parameters)
+        wait(arguments.device)
+        begin = time.perf_counter()
+        for step in range(arguments.steps if turn else 20):
+            rows = torch.arange(step * 32, step * 32 + 32, device=x.device) % len(x)
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(network(x[rows]), labels[rows]).backward()
+            optimizer.step()
+        wait(arguments.device)
+        seconds.append(time.perf_counter() - begin)
+    return {"case": "train", "seconds": sum(seconds[1:]), "restarts": arguments.restarts, "steps": arguments.steps}
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network")
     parser.add_argument("pool")
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batch", default="256", help="sizes to try, the best counts (default 256)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--margins", help="also write the margins to this .npy file")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--tf32", action="store_true", help="let matrix units round float32 factors to TF32")
+    parser.add_argument("--loop", default="expert", choices=("expert", "lts4", "foolbox", "train"))
+    parser.add_argument("--mode", default="eager", choices=("eager", "graph", "compile", "compile-graph"))
+    parser.add_argument("--restarts", type=int, default=5, help="of --loop train")
+    parser.add_argument("--steps", type=int, default=1000, help="of --loop train")
     arguments = parser.parse_args()
+    if arguments.mode.endswith("graph") and not arguments.device.startswith("cuda"):
+        parser.error("a CUDA graph needs --device cuda")
     torch.set_num_threads(arguments.threads)
-    network = Network(arguments.network)
-    x = read_pool(arguments.pool, arguments.samples)
-    deepfool(network, x[:arguments.batch])
-    rates = []
-    for _ in range(arguments.repeat):
-        begin = time.perf_counter()
-        parts = [deepfool(network, part) for part in x.split(arguments.batch)]
-        rates.append(len(x) / (time.perf_counter() - begin))
-    margins = torch.cat([p[0] for p in parts])
-    steps = torch.cat([p[1] for p in parts])
-    if arguments.margins:
-        np.save(arguments.margins, margins.numpy())
-    print(json.dumps({"case": "expert", "samples": len(x), "samples_per_second": max(rates),
-                      "mean_iterations": float(steps.float().mean()), "margin_sum": float(margins.double().sum()),
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
+    network = Network(arguments.network).to(arguments.device)
+    x = read_pool(arguments.pool, arguments.samples).to(arguments.device)
+    if arguments.loop == "train":
+        found = run_train(arguments, network, x)
+    else:
+        loops = {"expert": run_expert, "lts4": run_lts4, "foolbox": run_foolbox}
+        rate, batch, margins, steps = loops[arguments.loop](arguments, network, x)
+        if arguments.margins:
+            np.save(arguments.margins, margins.numpy())
+        found = {"case": arguments.loop, "samples": len(x), "samples_per_second": rate, "batch": batch,
+                 "mean_iterations": float(steps.float().mean()), "margin_sum": float(margins.double().sum())}
+    print(json.dumps({**found, "mode": arguments.mode, "device": arguments.device, "tf32": arguments.tf32,
                       "threads": arguments.threads, "torch": torch.__version__}))
 
 

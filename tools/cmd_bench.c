@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench_floor.h"
+#include "bench_ops.h"
 #include "commands.h"
 #include "output.h"
 
@@ -23,7 +24,6 @@ static void init(void *user)
 {
     struct bench_args *args = user;
     dfal_score_options_init(&args->score);
-    args->samples = 1000;
     args->repeat = 3;
 }
 
@@ -136,37 +136,59 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
-    static const char *const later[] = {"train", "coreset", "table3", "ops"};
+    static const char *const later[] = {"train", "coreset", "table3"};
+    struct bench_args *args = user;
     for (int32_t i = 0; i < COUNT_OF(later); i++)
         if (strcmp(operands[0], later[i]) == 0)
             return usage_error(session, DFAL_E_UNAVAILABLE, "bench %s is not in this version", operands[0]);
+    if (strcmp(operands[0], "ops") == 0) {
+        if (count > 2)
+            return usage_error(session, DFAL_E_USAGE, "bench ops takes one NET, '%s' is one too many",
+                               operands[2]);
+        return bench_ops(session, count == 2 ? operands[1] : NULL, args->samples, args->repeat);
+    }
     if (strcmp(operands[0], "deepfool") != 0)
         return usage_error(session, DFAL_E_USAGE,
-                           "bench of '%s' is unknown, expected deepfool; did you mean 'deepfool'?",
-                           operands[0]);
+                           "bench of '%s' is unknown, expected deepfool or ops; did you mean '%s'?",
+                           operands[0], operands[0][0] == 'o' ? "ops" : "deepfool");
     if (count != 3)
         return usage_error(session, DFAL_E_USAGE, "bench deepfool needs NET POOL");
-    return bench_deepfool(session, user, operands[1], operands[2]);
+    if (args->samples == 0)
+        args->samples = 1000;
+    return bench_deepfool(session, args, operands[1], operands[2]);
 }
 
 #define S struct bench_args
 static const struct option options[] = {
-    OPT(S, "samples", 0, VALUE_I64, samples, "N", "rows of the pool, from its beginning (default 1000)", 1,
+    OPT(S, "samples", 0, VALUE_I64, samples, "N",
+        "rows of the pool, from its beginning (default 1000; ops: random ones, 64, on a GPU 16384)", 1,
         NO_LIMIT),
-    OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3)", 1, 10000),
+    OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3; ops: the fastest counts)", 1, 10000),
     DEEPFOOL_OPTIONS(S, score),
     POOL_OPTIONS(S, score.pool, labels),
 };
 
 const struct command command_bench = {
     .name = "bench",
-    .operands = "deepfool NET POOL",
-    .summary = "Measure score's speed, one line a repetition, with the machine's roofs beside it",
-    .text = "The compute roof is the fused multiply-adds this machine does, measured in the same run, over "
-            "those of a\n"
-            "dense DeepFool; the memory roof is its copy speed over the bytes of a sample. "
-            "`tools/bench-deepfool` runs the\n"
-            "batched PyTorch loop on the same rows.",
+    .operands = "deepfool NET POOL | ops [NET]",
+    .summary = "Measure the speed of score, or of every op, with the machine's roofs beside it",
+    .text =
+        "deepfool prints one line a repetition. The compute roof is the fused multiply-adds this machine "
+        "does, "
+        "measured in\n"
+        "the same run, over those of a dense DeepFool; the memory roof is its copy speed over the bytes of a "
+        "sample.\n"
+        "`tools/bench-deepfool` runs the batched PyTorch loop on the same rows.\n"
+        "ops runs DeepFool and training steps of lenet5 and vgg8, or of NET, on one queue of the back end, "
+        "waits "
+        "for each\n"
+        "call and prints a line an op and shape: time of a pass, bytes (each operand once) and their share "
+        "of "
+        "the copy\n"
+        "speed, above 100 % where a cache serves, and for convolutions and products operations and their "
+        "share "
+        "of the largest\n"
+        "product's speed. Both roofs are measured in the same run.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

@@ -144,7 +144,7 @@ static const struct option options[] = {
         "20 forwards more a sample remove overshoot and floor from the margin", 0, 0),
     OPT(S, "precision", 0, VALUE_CHOICE, score.precision, "strict|~fast", "arithmetic (default strict)", 0,
         0),
-    OPT(S, "engine", 0, VALUE_CHOICE, score.engine, "auto|layers|~fused", "engine (default auto)", 0, 0),
+    OPT(S, "engine", 0, VALUE_CHOICE, score.engine, "auto|layers|fused", "engine (default auto)", 0, 0),
     OPT(S, "range", 0, VALUE_RANGE, score.range_begin, "A:B", "only rows A to B-1", 0, 0),
     OPT(S, "shard", 0, VALUE_SHARD, score.shard, "K/N",
         "only the K-th of N parts of the pool, counted from 1", 0, 0),

@@ -50,15 +50,22 @@ static void tell_libraries(const struct df_teller *teller)
 /* Does a back end open here? Its device and ISA, or the reason. */
 static void tell_backend(const struct df_teller *teller, const char *name)
 {
+    static const char refusal[] = " is not available: ";
     char key[48];
     struct df_device *device = NULL;
     snprintf(key, sizeof(key), "backend_%s", name);
-    if (df_device_open(&device, name, "auto", 1) == DFAL_OK)
+    if (df_device_open(&device, name, "auto", 1) == DFAL_OK) {
         df_tell_text(teller, key, "works: %s%s%s%s%s", device->info.device,
                      device->info.isa[0] != '\0' ? ", " : "", device->info.isa,
                      device->info.library[0] != '\0' ? ", " : "", device->info.library);
-    else
-        df_tell_text(teller, key, "not available: %s", dfal_last_error());
+    } else {
+        const char *reason = dfal_last_error(), *said = strstr(reason, refusal);
+        df_tell_text(teller, key, "not available: %s", said != NULL ? said + sizeof refusal - 1 : reason);
+    }
+    if (device != NULL && df_device_memory_free(device) > 0) {
+        snprintf(key, sizeof(key), "backend_%s_free_bytes", name);
+        df_tell_int(teller, key, df_device_memory_free(device));
+    }
     df_device_close(device);
 }
 

@@ -2,10 +2,33 @@
 /* Back ends by name. */
 #include "backend/backend.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
 
 #define CUDA_LIBRARY "libdfal_cuda.so"
+#define CUDA_DRIVER  "libcuda.so.1"
+
+/* The file beside this library, where it was built or installed; without one the name, for the loader to find. */
+static dfal_status find_cuda(char **path)
+{
+    static const char here;
+    Dl_info own;
+    *path = NULL;
+    if (dladdr(&here, &own) != 0 && own.dli_fname != NULL) {
+        const char *slash = strrchr(own.dli_fname, '/');
+        const int folder = slash != NULL ? (int)(slash - own.dli_fname + 1) : 0;
+        DF_TRY(df_format(path, "%.*s" CUDA_LIBRARY, folder, own.dli_fname));
+        if (folder > 0 && access(*path, R_OK) == 0)
+            return DFAL_OK;
+        df_free(*path);
+    }
+    return df_strdup(path, CUDA_LIBRARY);
+}
 
 static dfal_status open_cuda(struct df_device **out, const struct df_device_options *options)
 {
@@ -13,19 +36,29 @@ static dfal_status open_cuda(struct df_device **out, const struct df_device_opti
         if (*c < '0' || *c > '9' || c - options->spec > 3)
             DF_FAIL(DFAL_E_USAGE, "the device of back end 'cuda:%s' is not a number: expected cuda:0",
                     options->spec);
-    return df_foreign_open(out, CUDA_LIBRARY, "CUDA", options);
+    char *path = NULL;
+    DF_TRY(find_cuda(&path));
+    const dfal_status status = df_foreign_open(out, path, "CUDA", options);
+    df_free(path);
+    return status;
 }
 
+/* Without a driver there is no need to load CUDA's libraries, which are a gigabyte. */
 static dfal_status open_auto(struct df_device **out, const struct df_device_options *options)
 {
-    if (open_cuda(out, options) == DFAL_OK)
+    void *driver = dlopen(CUDA_DRIVER, RTLD_LAZY | RTLD_LOCAL);
+    if (driver == NULL)
+        (void)df_fail(DFAL_E_UNAVAILABLE, "the CUDA back end is not available: no NVIDIA driver");
+    else if (open_cuda(out, options) == DFAL_OK)
         return DFAL_OK;
     return df_backend_cpu.device_open(out, options);
 }
 
 static dfal_status open_dlopen(struct df_device **out, const struct df_device_options *options)
 {
-    return df_foreign_open(out, options->spec, options->spec, options);
+    struct df_device_options own = *options;
+    own.spec = "";
+    return df_foreign_open(out, options->spec, options->spec, &own);
 }
 
 enum spec { SPEC_NONE, SPEC_MAY, SPEC_MUST };
@@ -83,6 +116,11 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
     return fail_unknown(name, length);
 }
 
+int64_t df_device_memory_free(struct df_device *device)
+{
+    return device->backend->memory_free != NULL ? device->backend->memory_free(device) : 0;
+}
+
 void df_device_close(struct df_device *device)
 {
     if (device != NULL)
@@ -97,6 +135,9 @@ dfal_status df_context_device(struct dfal_context *context, struct df_device **o
         DF_TRY(df_device_open(&context->device, name, context->options.isa,
                               context->threads > 0 ? context->threads : 1));
         context->device_close = df_device_close;
+        if (strcmp(name, "auto") == 0 && strcmp(context->device->info.backend, "cpu") == 0)
+            df_say(context, DFAL_INFO, "backend.fallback", DF_FIELDS(DF_TEXT("reason", dfal_last_error())),
+                   "back end cpu: %s", dfal_last_error());
     }
     *out = context->device;
     return DFAL_OK;

@@ -12,11 +12,12 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 1 };
+enum { DF_BACKEND_ABI = 3 };
 
 struct df_device;
 struct df_buffer; /* device memory: type and count, the back end's own */
 struct df_layer;  /* a prepared library op: primitives, packed parameters */
+struct df_stack;  /* a prepared network */
 
 /* Part of a buffer, from element `offset`; buffer NULL: absent. */
 struct df_span {
@@ -32,6 +33,15 @@ struct df_call {
     struct df_layer *layer; /* LAYER ops only */
 };
 
+/* forward    y [rows, K] and kept [rows, df_stack_kept_size] U8 of x [rows, D]
+ * backward   dx [rows, D] of dy [rows, K]; row i belongs to sample owner[i] (I32) of kept */
+struct df_stack_call {
+    struct df_stack *stack;
+    bool backward;
+    int64_t rows;
+    struct df_span y, x, kept, owner; /* backward: y holds dy, x receives dx */
+};
+
 /* A convolution, or a product when kernel is 1x1 on a [C,1,1] input and is_gemm is set.
  * weight [O, C/group, kh, kw] (Gemm: [O, C]), bias [O]; x [rows, C, H, W]; y [rows, O, OH, OW]. */
 struct df_layer_desc {
@@ -42,6 +52,23 @@ struct df_layer_desc {
     int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
 };
+
+/* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages in a
+ * chain, y = pool(relu(W x + b)), max(0, .) and the 2x2 max-pool of stride 2 where they are wanted. */
+struct df_stack_stage {
+    bool is_gemm, relu, pool;
+    struct df_shape in, out;    /* out: behind the pool */
+    struct df_window window;    /* of a convolution; group and dilation are 1 */
+    int64_t weight_at, bias_at; /* in the parameters it is bound to; laid out as in df_layer_desc */
+};
+enum { DF_STACK_STAGES = 8 };
+struct df_stack_desc {
+    struct df_stack_stage stages[DF_STACK_STAGES];
+    int32_t count;
+};
+/* What a stack's backward reads of its forward: a byte for every value that leaves a ReLU or a pool, stage by stage: 255
+ * where the ReLU is off, else the position of the maximum in its window, row by row (0 without a pool). */
+int64_t df_stack_kept_size(const struct df_stack_desc *desc);
 
 struct df_device_options {
     const char *spec; /* what followed the back end's name: "0" of cuda:0, "ref:cpu" of check:ref:cpu */
@@ -62,6 +89,8 @@ struct df_backend {
     const char *name;
     dfal_status (*device_open)(struct df_device **out, const struct df_device_options *options);
     void (*device_close)(struct df_device *device);
+    /* Bytes of the device's own memory that nobody has taken. NULL, or 0: it computes in the host's memory. */
+    int64_t (*memory_free)(struct df_device *device);
     /* New memory is zero. */
     dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type,
                                  int64_t count);
@@ -83,6 +112,13 @@ struct df_backend {
     dfal_status (*layer_bind)(struct df_device *device, struct df_layer *layer, struct df_span weight,
                               struct df_span bias);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
+    /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
+     * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
+    dfal_status (*stack_create)(struct df_device *device, struct df_stack **out,
+                                const struct df_stack_desc *desc);
+    void (*stack_destroy)(struct df_device *device, struct df_stack *stack);
+    dfal_status (*stack_bind)(struct df_device *device, struct df_stack *stack, struct df_span parameters);
+    dfal_status (*stack_run)(struct df_device *device, int32_t queue, const struct df_stack_call *call);
     dfal_status (*synchronize)(struct df_device *device, int32_t queue);
     /* A shared object has a message of its own: dfal_last_error of it. NULL in built-in back ends. */
     const char *(*last_error)(void);
@@ -129,6 +165,9 @@ int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
+
+/* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
+int64_t df_device_memory_free(struct df_device *device);
 
 /* Shorthands. */
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);

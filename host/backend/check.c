@@ -319,6 +319,14 @@ static dfal_status check_open(struct df_device **out, const struct df_device_opt
     return DFAL_OK;
 }
 
+/* The lesser of two memories. */
+static int64_t check_memory_free(struct df_device *device)
+{
+    const struct check_device *check = check_of(device);
+    const int64_t a = df_device_memory_free(check->side[0]), b = df_device_memory_free(check->side[1]);
+    return a > 0 && (a < b || b == 0) ? a : b;
+}
+
 static void check_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
 {
     struct check_device *check = check_of(device);
@@ -451,6 +459,7 @@ const struct df_backend df_backend_check = {
     .name = "check",
     .device_open = check_open,
     .device_close = check_close,
+    .memory_free = check_memory_free,
     .buffer_create = check_buffer_create,
     .buffer_destroy = check_buffer_destroy,
     .write = check_write,

@@ -10,6 +10,7 @@
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
+#include "residency.h"
 #include "rows.h"
 
 /* relu_bwd and its like with the owner looked up: cotangent row `row` then reads "its own" row. Left to the cell, the compiler

@@ -38,6 +38,11 @@ static void foreign_close(struct df_device *device)
     df_free(device); /* the object stays loaded: its threads and tables may outlive a device */
 }
 
+static int64_t foreign_memory_free(struct df_device *device)
+{
+    return df_device_memory_free(inner_of(device));
+}
+
 static dfal_status foreign_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
                                          int64_t count)
 {
@@ -96,6 +101,34 @@ static dfal_status foreign_run(struct df_device *device, int32_t queue, const st
     return carry(inner->backend, inner->backend->run(inner, queue, call));
 }
 
+static dfal_status foreign_stack_create(struct df_device *device, struct df_stack **out,
+                                        const struct df_stack_desc *desc)
+{
+    struct df_device *inner = inner_of(device);
+    if (inner->backend->stack_create == NULL)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the back end has no fused networks");
+    return carry(inner->backend, inner->backend->stack_create(inner, out, desc));
+}
+
+static void foreign_stack_destroy(struct df_device *device, struct df_stack *stack)
+{
+    inner_of(device)->backend->stack_destroy(inner_of(device), stack);
+}
+
+static dfal_status foreign_stack_bind(struct df_device *device, struct df_stack *stack,
+                                      struct df_span parameters)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->stack_bind(inner, stack, parameters));
+}
+
+static dfal_status foreign_stack_run(struct df_device *device, int32_t queue,
+                                     const struct df_stack_call *call)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->stack_run(inner, queue, call));
+}
+
 static dfal_status foreign_synchronize(struct df_device *device, int32_t queue)
 {
     struct df_device *inner = inner_of(device);
@@ -107,6 +140,7 @@ static const struct df_backend backend_foreign = {
     .name = "foreign",
     .device_open = foreign_open_again,
     .device_close = foreign_close,
+    .memory_free = foreign_memory_free,
     .buffer_create = foreign_buffer_create,
     .buffer_destroy = foreign_buffer_destroy,
     .write = foreign_write,
@@ -116,6 +150,10 @@ static const struct df_backend backend_foreign = {
     .layer_destroy = foreign_layer_destroy,
     .layer_bind = foreign_layer_bind,
     .run = foreign_run,
+    .stack_create = foreign_stack_create,
+    .stack_destroy = foreign_stack_destroy,
+    .stack_bind = foreign_stack_bind,
+    .stack_run = foreign_stack_run,
     .synchronize = foreign_synchronize,
 };
 

@@ -4,6 +4,7 @@
 #include "deepfool.h"
 #include "join.h"
 #include "pad.h"
+#include "residency.h"
 
 #define LETTER(x) #x[0]
 const struct df_op_info df_op_info[DF_OP_COUNT] = {
@@ -79,6 +80,30 @@ static int64_t layer_count(const struct df_call *call, const struct df_layer_des
     }
 }
 
+/* The deepfool ops that keep slots: kernels/residency.h. */
+static int64_t residency_count(const struct df_call *call, bool is_out, int k)
+{
+    const struct df_deepfool_params *p = &call->p.deepfool;
+    const int64_t rows = call->rows, slots = p->slots, counts = df_slot_groups(p) * DF_COUNTS;
+    const int64_t state = slots * DF_SLOT_INTS, number = slots * DF_SLOT_NUMBERS;
+    switch (call->op) {
+    case DF_OP_deepfool_count:
+        return is_out ? counts : state;
+    case DF_OP_deepfool_offsets:
+        return is_out && k == 1 ? DF_TOTALS : counts;
+    case DF_OP_deepfool_settle:
+        if (is_out)
+            return k < 3 ? slots : slots * DF_RECORD_NUMBERS;
+        return k == 0 ? state : k == 1 ? number : counts;
+    case DF_OP_deepfool_refill:
+        if (is_out)
+            return k < 2 ? slots * p->size : k == 2 ? state : number;
+        return k == 0 ? rows * p->size : k < 3 ? rows : p->size / call->cols * 256;
+    default: /* deepfool_pair: as many slots go on as the list of free ones may name */
+        return is_out ? 2 * call->cols : k == 0 ? call->cols : p->kept;
+    }
+}
+
 /* The deepfool ops: kernels/deepfool.h. */
 static int64_t deepfool_count(const struct df_call *call, bool is_out, int k)
 {
@@ -114,10 +139,12 @@ static int64_t deepfool_count(const struct df_call *call, bool is_out, int k)
                : k == 2 ? rows
                : k == 3 ? candidates
                         : p->size;
-    default: /* deepfool_step */
+    case DF_OP_deepfool_step:
         if (is_out)
             return k == 0 ? state : k == 1 ? number : pixels;
         return k == 0 ? rows : k == 1 ? pixels : p->size;
+    default:
+        return residency_count(call, is_out, k);
     }
 }
 
@@ -204,4 +231,13 @@ int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k)
 {
     return operand_count(call, layer, false, k);
+}
+
+int64_t df_stack_kept_size(const struct df_stack_desc *desc)
+{
+    int64_t size = 0;
+    for (int32_t i = 0; i < desc->count; i++)
+        if (desc->stages[i].relu || desc->stages[i].pool)
+            size += df_shape_size(desc->stages[i].out);
+    return size;
 }

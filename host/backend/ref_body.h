@@ -15,6 +15,7 @@
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
+#include "residency.h"
 #include "rows.h"
 
 _Static_assert((int)DF_PHILOX_DROPOUT == (int)DF_STREAM_DROPOUT,

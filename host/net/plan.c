@@ -7,8 +7,13 @@
 #include "base/memory.h"
 #include "net/program.h"
 
-enum { BLOCK_ROWS = 64, TRAINING_ROWS = 8 };
-static const int64_t block_bytes = INT64_C(32) << 20;
+/* Rows of a library call at most, of one for training, and bytes of a call's largest activation. */
+struct block_limits {
+    int32_t rows, training_rows;
+    int64_t bytes;
+};
+static const struct block_limits narrow = {64, 8, INT64_C(32) << 20}, wide = {1024, 32, INT64_C(256) << 20};
+enum { LEAST_ROWS = 8 };
 
 /* Where parameters stand in the flat arrays: weight and bias of a node one behind the other, nodes in graph order;
  * running means and variances likewise in an array of their own. */
@@ -32,15 +37,16 @@ static dfal_status lay_out(struct df_plan *plan)
     return DFAL_OK;
 }
 
-/* 64, halved while the largest activation of one call passes 32 MiB; 8 for training, whose sub-batches are that. */
+/* The most, halved while the largest activation of one call passes the bytes. */
 static int32_t choose_block_rows(const struct df_plan *plan)
 {
+    const struct block_limits *limits = plan->device->wide ? &wide : &narrow;
     int64_t largest = df_value_size(plan->network, DF_INPUT);
-    int32_t rows = plan->uses & DF_PLAN_TRAIN ? TRAINING_ROWS : BLOCK_ROWS;
+    int32_t rows = plan->uses & DF_PLAN_TRAIN ? limits->training_rows : limits->rows;
     for (int32_t i = 0; i < plan->network->node_count; i++)
         if (df_value_size(plan->network, i) > largest)
             largest = df_value_size(plan->network, i);
-    while (rows > TRAINING_ROWS && rows * largest * (int64_t)sizeof(float) > block_bytes)
+    while (rows > LEAST_ROWS && rows * largest * (int64_t)sizeof(float) > limits->bytes)
         rows /= 2;
     return rows;
 }
@@ -117,8 +123,12 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     DF_TRY_TO(done, status, df_network_infer(plan->network));
     DF_TRY_TO(done, status, lay_out(plan));
     plan->block_rows = choose_block_rows(plan);
-    DF_TRY_TO(done, status, df_plan_place(plan));
-    DF_TRY_TO(done, status, create_layers(plan));
+    if (uses & DF_PLAN_FUSED)
+        DF_TRY_TO(done, status, df_plan_try_stack(plan));
+    if (!plan->stack) {
+        DF_TRY_TO(done, status, df_plan_place(plan));
+        DF_TRY_TO(done, status, create_layers(plan));
+    }
     DF_TRY_TO(done, status, upload(plan));
     *out = plan;
     plan = NULL;
@@ -131,6 +141,8 @@ void df_plan_destroy(struct df_plan *plan)
 {
     if (!plan)
         return;
+    if (plan->stack)
+        plan->device->backend->stack_destroy(plan->device, plan->stack);
     for (int32_t i = 0; plan->nodes && i < plan->network->node_count; i++) {
         if (plan->nodes[i].layer)
             plan->device->backend->layer_destroy(plan->device, plan->nodes[i].layer);
@@ -153,6 +165,14 @@ void df_plan_destroy(struct df_plan *plan)
 int32_t df_plan_block_rows(const struct df_plan *plan)
 {
     return plan->block_rows;
+}
+
+/* What a fused engine may take of a queue's workspace. */
+static const int64_t stack_scratch = INT64_C(32) << 20;
+
+bool df_plan_is_fused(const struct df_plan *plan)
+{
+    return plan->stack != NULL;
 }
 
 int64_t df_plan_input_size(const struct df_plan *plan)
@@ -202,6 +222,15 @@ static int64_t largest_scratch(const struct df_plan *plan)
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
 {
     const int64_t real = sizeof(float), input = df_plan_input_size(plan);
+    if (plan->stack) {
+        *memory = (struct df_plan_memory){
+            .shared = 4 * real * plan->parameter_size,
+            .scratch = stack_scratch,
+            .row = real * (input + plan->network->class_count) + plan->kept_bytes,
+            .cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t),
+        };
+        return;
+    }
     const int64_t slots =
         real * sum(plan->slot_size, plan->slot_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
     *memory = (struct df_plan_memory){
@@ -213,11 +242,6 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
     };
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
         memory->cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t);
-    if (!plan->whole)
-        return;
-    memory->row += slots;
-    memory->cotangent += memory->cotangent > 0 ? slots : 0;
-    memory->chunk_row = 0;
 }
 
 int64_t df_plan_parameter_size(const struct df_plan *plan)
@@ -322,6 +346,8 @@ dfal_status df_plan_refresh_norms(struct df_plan *plan)
 
 dfal_status df_plan_rebind(struct df_plan *plan)
 {
+    if (plan->stack)
+        return plan->device->backend->stack_bind(plan->device, plan->stack, plan->parameters);
     DF_TRY(df_plan_bind_layers(plan));
     return df_plan_refresh_norms(plan);
 }

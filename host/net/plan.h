@@ -6,16 +6,19 @@
 #include "backend/backend.h"
 #include "graph/network.h"
 
-enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4 };
+/* FUSED: the whole network in one call where the back end has such an engine for it, else node by node. */
+enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4, DF_PLAN_FUSED = 8 };
 
 struct df_plan;
 /* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied. */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
 void df_plan_destroy(struct df_plan *plan);
-/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8. From the network
+/* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8; on a wide device
+ * 1,024 and 256 MiB. For training 8, the rows of a sub-batch; on a wide device 32. From the network and the back end
  * alone, so that results do not depend on the machine. */
 int32_t df_plan_block_rows(const struct df_plan *plan);
+bool df_plan_is_fused(const struct df_plan *plan);
 int64_t df_plan_input_size(const struct df_plan *plan); /* D */
 int32_t df_plan_class_count(const struct df_plan *plan);
 /* Bytes: what --memory is divided by. */
@@ -24,7 +27,8 @@ struct df_plan_memory {
         shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
     int64_t scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory") */
     int64_t
-        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows */
+        chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows; without
+                      that limit where a network is run as a whole: on a wide device, and for training */
     int64_t row, cotangent; /* of a tape, a forward row, a cotangent row */
 };
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);

@@ -67,6 +67,9 @@ struct df_plan {
     int32_t kept_count, slot_count, arg_count, norm_count;
     int64_t largest_arg; /* of a max-pool whose arguments nobody needs */
     struct df_program input_gradient, parameter_gradient;
+    struct df_stack
+        *stack;         /* the whole network in one call: no layers, places or programs then; NULL: none */
+    int64_t kept_bytes; /* a row of what the stack's backward reads */
 };
 
 /* What the gradient of one node reads of the forward pass, besides the cotangent. */
@@ -81,6 +84,8 @@ int64_t df_value_size(const struct df_network *network, int32_t node); /* node m
 int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping);
 /* Decide places of values and compile the gradients the plan's uses ask for. */
 dfal_status df_plan_place(struct df_plan *plan);
+/* Leave plan->stack NULL, or make it the fused network, when the network is one that the back end has (stack.c). */
+dfal_status df_plan_try_stack(struct df_plan *plan);
 void df_program_clear(struct df_program *program);
 
 /* Bind the layers to the parameters as they are now; not batch-norm's statistics. */

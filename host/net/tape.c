@@ -26,6 +26,10 @@ static dfal_status create_all(struct df_tape *tape)
     DF_TRY(create_buffers(tape, &tape->rstd, plan->norm_size, plan->norm_count, DF_TYPE_REAL, 1));
     if (plan->largest_arg > 0)
         DF_TRY(df_buffer_new(device, &tape->unused_arg, DF_TYPE_I32, tape->chunk * plan->largest_arg));
+    if (plan->stack) {
+        DF_TRY(df_buffer_new(device, &tape->logits, DF_TYPE_REAL, tape->rows * plan->network->class_count));
+        DF_TRY(df_buffer_new(device, &tape->kept_bytes, DF_TYPE_U8, tape->rows * plan->kept_bytes));
+    }
     if (tape->cotangent_rows > 0) {
         DF_TRY(df_buffer_new(device, &tape->cotangents, DF_TYPE_REAL,
                              tape->cotangent_rows * plan->network->class_count));
@@ -72,8 +76,8 @@ void df_tape_destroy(struct df_tape *tape)
     if (!tape)
         return;
     const struct df_plan *plan = tape->plan;
-    struct df_span *single[] = {&tape->input, &tape->cotangents, &tape->owners, &tape->dinput,
-                                &tape->unused_arg};
+    struct df_span *single[] = {&tape->input,      &tape->cotangents, &tape->owners,    &tape->dinput,
+                                &tape->unused_arg, &tape->logits,     &tape->kept_bytes};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         df_buffer_drop(plan->device, single[i]);
     drop_buffers(tape, tape->kept, plan->kept_count);
@@ -113,6 +117,8 @@ struct df_span df_tape_value_at(const struct df_tape *tape, int32_t node, int64_
 
 struct df_span df_tape_logits(struct df_tape *tape)
 {
+    if (tape->plan->stack)
+        return tape->logits;
     return df_tape_value_at(tape, tape->plan->network->output, 0);
 }
 
@@ -123,7 +129,8 @@ dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span 
     if (node < DF_INPUT)
         DF_FAIL(DFAL_E_USAGE, "The network has no node '%s'", name);
     int32_t root = df_plan_root(plan, node, tape->dropping);
-    if (root != DF_INPUT && (plan->nodes[root].value.kind != DF_PLACE_KEPT || plan->nodes[root].overwritten))
+    if (root != DF_INPUT &&
+        (plan->stack || plan->nodes[root].value.kind != DF_PLACE_KEPT || plan->nodes[root].overwritten))
         DF_FAIL(DFAL_E_USAGE,
                 "The values of node '%s' are not kept where gradients or a folded network are computed",
                 name);
@@ -277,6 +284,14 @@ static dfal_status forward(struct df_tape *tape, int64_t n)
         DF_FAIL(DFAL_E_INTERNAL, "A forward of %lld rows runs on a tape of %lld", (long long)n,
                 (long long)tape->rows);
     tape->forward_rows = n;
+    if (tape->plan->stack) {
+        const struct df_stack_call call = {.stack = tape->plan->stack,
+                                           .rows = n,
+                                           .y = tape->logits,
+                                           .x = tape->input,
+                                           .kept = tape->kept_bytes};
+        return tape->plan->device->backend->stack_run(tape->plan->device, tape->queue, &call);
+    }
     for (int64_t first = 0; first < n; first += tape->chunk) {
         int64_t rows = n - first < tape->chunk ? n - first : tape->chunk;
         for (int32_t i = 0; i < tape->plan->network->node_count; i++)

@@ -11,9 +11,10 @@ struct df_tape {
     int64_t rows, cotangent_rows, chunk;
     struct df_span input, cotangents, owners, dinput, unused_arg;
     struct df_span *kept, *slots, *args;
-    struct df_span *mean, *rstd; /* [norm_count] */
-    int64_t forward_rows;        /* of the last forward */
-    bool dropping, training;     /* how the last forward ran: dropout drawn; batch statistics */
+    struct df_span *mean, *rstd;       /* [norm_count] */
+    struct df_span logits, kept_bytes; /* of a fused network */
+    int64_t forward_rows;              /* of the last forward */
+    bool dropping, training;           /* how the last forward ran: dropout drawn; batch statistics */
     struct df_dropout dropout;
 };
 

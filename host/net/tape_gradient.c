@@ -229,6 +229,17 @@ dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_sp
     if (tape->dropping)
         DF_FAIL(DFAL_E_INTERNAL,
                 "An input gradient follows a forward that drew dropout, expected one without");
+    *dinput = tape->dinput;
+    if (tape->plan->stack) {
+        const struct df_stack_call call = {.stack = tape->plan->stack,
+                                           .backward = true,
+                                           .rows = n,
+                                           .y = tape->cotangents,
+                                           .x = tape->dinput,
+                                           .kept = tape->kept_bytes,
+                                           .owner = tape->owners};
+        return tape->plan->device->backend->stack_run(tape->plan->device, tape->queue, &call);
+    }
     for (int64_t first = 0; first < n; first += tape->chunk) {
         struct pass pass = {.tape = tape,
                             .first = first,
@@ -237,7 +248,6 @@ dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_sp
                             .owners = df_at(tape->owners, first)};
         DF_TRY(run_program(&pass, &tape->plan->input_gradient));
     }
-    *dinput = tape->dinput;
     return DFAL_OK;
 }
 

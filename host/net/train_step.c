@@ -5,6 +5,7 @@
 #include "net/train_step.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -16,6 +17,7 @@ struct worker {
     struct df_span labels, weights, dlogits;
     int32_t *host_labels; /* [job_rows] */
     float *host_weights;
+    float *host_x; /* [job_rows, size]: one copy a job instead of one a row; on a wide device */
 };
 
 struct df_trainer {
@@ -24,9 +26,11 @@ struct df_trainer {
     struct df_team *team;
     const struct df_training_set *set;
     struct worker *workers; /* [queue_count] */
-    int64_t job_rows;       /* rows of a sub-batch: 8; the whole batch where batch-norm couples its rows */
-    int32_t part_count;     /* parts held at once; part 0 collects the sum */
-    struct df_span parts;   /* [part_count, parameter_size] */
+    int64_t
+        job_rows; /* rows of a sub-batch: 8; the whole batch on a wide device, and where batch-norm couples
+                               its rows */
+    int32_t part_count;   /* parts held at once; part 0 collects the sum */
+    struct df_span parts; /* [part_count, parameter_size] */
     struct df_span m, v, losses;
 };
 
@@ -40,6 +44,8 @@ static dfal_status create_worker(struct df_trainer *trainer, int32_t index)
     DF_TRY(df_buffer_new(device, &worker->weights, DF_TYPE_REAL, rows));
     DF_TRY(df_buffer_new(device, &worker->dlogits, DF_TYPE_REAL, rows * df_plan_class_count(trainer->plan)));
     DF_TRY(df_alloc(&worker->host_labels, rows, sizeof *worker->host_labels));
+    if (device->wide)
+        DF_TRY(df_alloc(&worker->host_x, rows * trainer->set->size, sizeof *worker->host_x));
     return df_alloc(&worker->host_weights, rows, sizeof *worker->host_weights);
 }
 
@@ -61,7 +67,7 @@ dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
     DF_TRY(df_alloc(&trainer, 1, sizeof *trainer));
     trainer->device = device;
     trainer->set = set;
-    trainer->job_rows = has_batch_statistics(network) ? batch : SUB_BATCH;
+    trainer->job_rows = device->wide || has_batch_statistics(network) ? batch : SUB_BATCH;
     int64_t jobs = (batch + trainer->job_rows - 1) / trainer->job_rows;
     trainer->part_count = jobs < MAX_PARTS ? (int32_t)jobs : MAX_PARTS;
     DF_TRY_TO(done, status, df_plan_create(&trainer->plan, device, network, DF_PLAN_TRAIN, false));
@@ -94,6 +100,7 @@ void df_trainer_destroy(struct df_trainer *trainer)
         df_buffer_drop(trainer->device, &worker->dlogits);
         df_free(worker->host_labels);
         df_free(worker->host_weights);
+        df_free(worker->host_x);
     }
     df_free(trainer->workers);
     df_buffer_drop(trainer->device, &trainer->parts);
@@ -170,11 +177,25 @@ static dfal_status upload(const struct work *work, int64_t first, int64_t rows, 
         int64_t row = work->order[first + i];
         worker->host_labels[i] = set->rows[row].label;
         worker->host_weights[i] = set->rows[row].weight;
-        DF_TRY(df_write(trainer->device, queue, df_at(df_tape_input(worker->tape), i * set->size),
-                        set->x + row * set->size, set->size));
+        const float *x = set->x + row * set->size;
+        if (worker->host_x)
+            memcpy(worker->host_x + i * set->size, x, (size_t)set->size * sizeof *x);
+        else
+            DF_TRY(df_write(trainer->device, queue, df_at(df_tape_input(worker->tape), i * set->size), x,
+                            set->size));
     }
+    if (worker->host_x)
+        DF_TRY(
+            df_write(trainer->device, queue, df_tape_input(worker->tape), worker->host_x, rows * set->size));
     DF_TRY(df_write(trainer->device, queue, worker->labels, worker->host_labels, rows));
     return df_write(trainer->device, queue, worker->weights, worker->host_weights, rows);
+}
+
+/* A queue keeps the order of its own work: only other queues need to know that it is done. */
+static dfal_status hand_over(const struct df_trainer *trainer, int32_t queue)
+{
+    return trainer->device->queue_count > 1 ? trainer->device->backend->synchronize(trainer->device, queue)
+                                            : DFAL_OK;
 }
 
 /* Forward, loss and, in a step, the gradient of one sub-batch. */
@@ -210,7 +231,7 @@ static dfal_status sub_batch(void *arg, int64_t job, int32_t queue)
             df_tape_parameter_gradient(worker->tape, rows, worker->dlogits,
                                        df_at(trainer->parts, part * df_plan_parameter_size(trainer->plan))));
     }
-    return trainer->device->backend->synchronize(trainer->device, queue);
+    return hand_over(trainer, queue);
 }
 
 static int64_t piece_size(const struct df_trainer *trainer)
@@ -258,7 +279,7 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
     }
     if (work->last)
         DF_TRY(optimise(work, at, size, queue));
-    return trainer->device->backend->synchronize(trainer->device, queue);
+    return hand_over(trainer, queue);
 }
 
 /* Jobs of a batch-norm network meet its running statistics: worker 0 alone, one at a time, which one job a batch is. */

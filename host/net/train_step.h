@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One training step on a device's queues: what train.c repeats. For train*.c only. */
+/* One training step on a device's queues: what train.c repeats. For train*.c and the
+ * benchmark of ops (host/api/bench_ops.c) only. */
 #ifndef DF_NET_TRAIN_STEP_H
 #define DF_NET_TRAIN_STEP_H
 

@@ -8,11 +8,14 @@
 #include "base/memory.h"
 #include "score/lane.h"
 #include "score/pass.h"
+#include "score/resident.h"
 #include "score/room.h"
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
-enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 8 };
+enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
+/* On a wide device: so many that launching a call is little beside its work. */
+enum { WIDE_SLOTS = 32768, WIDE_COTANGENTS = 65536 };
 
 static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
 {
@@ -31,22 +34,33 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
 {
     const int64_t size = engine->params.size, real = sizeof(float);
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
+    const struct df_device *device = engine->device;
     struct df_room room;
     struct df_room_need need = {
+        .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
         .per_slot = (decoded ? 5 : 4) * size * real + 2 * (int64_t)df_pool_row_bytes(engine->pool) +
                     4 * engine->params.candidates + 512,
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
-        .most_lanes = engine->device->queue_count,
+        .most_lanes = device->queue_count,
         .fixed = batch > 0,
     };
+    if (device->wide) {
+        need.per_slot += df_resident_slot_bytes(engine->pool);
+        need.most_lanes = 1;
+        need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
+    }
     if (batch > 0) {
         if (batch < need.most_lanes)
             need.most_lanes = (int32_t)batch;
         need.wanted = (batch + need.most_lanes - 1) / need.most_lanes;
     }
+    if (device->wide)
+        need.cotangents = need.wanted < WIDE_COTANGENTS / engine->params.candidates
+                              ? need.wanted * engine->params.candidates
+                              : WIDE_COTANGENTS;
     DF_TRY(df_room_choose(&room, engine->context, &need));
     engine->lane_count = room.lanes;
     engine->slots = room.slots;
@@ -143,7 +157,7 @@ done:
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,
                                struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
-                               bool fold)
+                               int how)
 {
     *out = NULL;
     DF_TRY(check_shapes(network, pool));
@@ -157,7 +171,10 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     const int32_t asked = deepfool->classes == 0 || deepfool->classes > classes ? classes : deepfool->classes;
     dfal_status status;
     DF_TRY_TO(done, status,
-              df_plan_create(&engine->plan, device, network, DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT, fold));
+              df_plan_create(&engine->plan, device, network,
+                             DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT |
+                                 (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0),
+                             how & DF_DEEPFOOL_FOLD));
     engine->params = (struct df_deepfool_params){
         .classes = classes,
         .candidates = asked - 1,
@@ -180,6 +197,8 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
     for (int32_t i = 0; i < engine->lane_count; i++)
         DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
+    if (device->wide)
+        DF_TRY_TO(done, status, df_resident_create(&engine->resident, &engine->lanes[0]));
     DF_TRY_TO(done, status, check_outputs(engine));
     *out = engine;
     return DFAL_OK;
@@ -205,6 +224,8 @@ dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_str
     engine->sink = sink;
     engine->progress = progress;
     atomic_store(&engine->failed, false);
+    if (engine->resident && !sink->wants_adversarial)
+        return df_resident_run(engine->resident);
     return df_team_run(engine->team, lane_job, engine, engine->lane_count);
 }
 
@@ -212,6 +233,7 @@ void df_deepfool_destroy(struct df_deepfool_engine *engine)
 {
     if (!engine)
         return;
+    df_resident_destroy(engine->resident);
     for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
         df_lane_destroy(&engine->lanes[i]);
     df_free(engine->lanes);
@@ -233,4 +255,9 @@ int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)
 {
     return engine->memory;
+}
+
+bool df_deepfool_is_fused(const struct df_deepfool_engine *engine)
+{
+    return df_plan_is_fused(engine->plan);
 }

@@ -52,10 +52,13 @@ struct df_sink {
  * lanes; 0: as many as memory and cache suggest. Errors   E_SHAPE network and pool differ; E_DATA the outputs
  * look like probabilities, one class; E_MEMORY */
 struct df_deepfool_engine;
+/* FOLD: linear chains folded (df_network_fold). FUSED: the whole network in one call where the back end can. */
+enum { DF_DEEPFOOL_FOLD = 1, DF_DEEPFOOL_FUSED = 2 };
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,
                                struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
-                               bool fold);
+                               int how);
+bool df_deepfool_is_fused(const struct df_deepfool_engine *engine);
 /* Score every row of the stream. No memory is taken after the first call.
  * Order    none of a result's bits depends on batch, lanes, slot or what else the stream holds.
  * Errors   E_STOPPED: what the sink has seen is complete; those of stream and sink */

@@ -85,7 +85,8 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     DF_TRY_TO(done, status, df_score_rows(&begin, &end, options, pool->count));
     DF_TRY_TO(done, status, df_context_device(context, &device));
     DF_TRY_TO(done, status,
-              df_deepfool_create(&engine, context, device, network, pool, &deepfool, options->batch, true));
+              df_deepfool_create(&engine, context, device, network, pool, &deepfool, options->batch,
+                                 df_score_how(options)));
     result->samples = end - begin;
     result->timed_samples = result->samples < TIMED_ROWS ? result->samples : TIMED_ROWS;
     for (int64_t i = 0; i < result->timed_samples; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of one lane. Host code moves lists of slots; every number is computed by kernels/deepfool.h. */
+/* The loop of one lane. Host code moves lists of slots; every number is computed by kernels/deepfool.h. A wide device
+ * keeps the lists itself: resident.c, which takes its steps here. */
 #include "score/lane.h"
 
 #include <stdio.h>
@@ -113,7 +114,14 @@ static dfal_status decode(struct df_lane *lane, struct df_span to, const void *r
     return run(lane, &call);
 }
 
-/* Fill every empty slot while the stream gives rows; at first one block only, so that a short stream feeds all lanes. */
+/* Rows that an empty lane starts with: one block, and of a small pool its share, so that all lanes are fed. */
+static int64_t first_rows(const struct df_deepfool_engine *engine)
+{
+    const int64_t share = (engine->pool->count + engine->lane_count - 1) / engine->lane_count;
+    return share < engine->block ? share : engine->block;
+}
+
+/* Fill every empty slot while the stream gives rows. */
 static dfal_status refill(struct df_lane *lane)
 {
     struct df_deepfool_engine *engine = lane->engine;
@@ -122,8 +130,8 @@ static dfal_status refill(struct df_lane *lane)
     for (int64_t s = 0; s < slots; s++)
         if (lane->index[s] < 0)
             lane->list_host[empty++] = (int32_t)s;
-    if (empty == slots && empty > engine->block)
-        empty = engine->block;
+    if (empty == slots && empty > first_rows(engine))
+        empty = first_rows(engine);
     const size_t row_bytes = df_pool_row_bytes(engine->pool);
     while (count < empty && !lane->dry) {
         int64_t got = 0;
@@ -173,8 +181,7 @@ static dfal_status compact(struct df_lane *lane)
     return run(lane, &call);
 }
 
-/* x of `rows` slots from `first` on into the tape's input; plain: x0 + r. */
-static dfal_status iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain)
+dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain)
 {
     const struct df_deepfool_engine *engine = lane->engine;
     const int64_t size = engine->params.size;
@@ -191,7 +198,7 @@ static dfal_status iterate(struct df_lane *lane, int64_t first, int64_t rows, bo
     return run(lane, &call);
 }
 
-static dfal_status observe(struct df_lane *lane)
+dfal_status df_lane_observe(struct df_lane *lane)
 {
     struct df_call call = call_of(lane, DF_OP_deepfool_observe, lane->occupied);
     call.out[0] = lane->state;
@@ -201,12 +208,20 @@ static dfal_status observe(struct df_lane *lane)
     call.in[1] = lane->x0;
     call.in[2] = df_tape_input(lane->tape);
     call.in[3] = lane->engine->scale;
-    DF_TRY(run(lane, &call));
-    return df_read(lane->engine->device, lane->queue, lane->state_host, lane->state,
-                   lane->occupied * DF_SLOT_INTS);
+    return run(lane, &call);
 }
 
-/* Hand one finished slot to the sink and count it. Called under the engine's lock. */
+dfal_status df_lane_put(struct df_deepfool_engine *engine, const struct df_margin *margin,
+                        const float *adversarial)
+{
+    DF_TRY(engine->sink->put(engine->sink, margin, adversarial));
+    engine->done++;
+    engine->iterations += margin->iterations;
+    engine->status[margin->status]++;
+    return DFAL_OK;
+}
+
+/* Hand one finished slot to the sink. Called under the engine's lock. */
 static dfal_status deliver(struct df_lane *lane, int64_t slot)
 {
     struct df_deepfool_engine *engine = lane->engine;
@@ -226,19 +241,15 @@ static dfal_status deliver(struct df_lane *lane, int64_t slot)
     if (engine->sink->wants_adversarial && margin.status <= DFAL_SCORE_TIE) {
         /* after a bisection the tape holds the last midpoint, not the end that was kept */
         const int64_t size = engine->params.size;
-        DF_TRY(iterate(lane, slot, 1, false));
+        DF_TRY(df_lane_iterate(lane, slot, 1, false));
         DF_TRY(df_read(engine->device, lane->queue, lane->decoded_host,
                        df_at(df_tape_input(lane->tape), slot * size), size));
         adversarial = lane->decoded_host;
     }
-    DF_TRY(engine->sink->put(engine->sink, &margin, adversarial));
-    engine->done++;
-    engine->iterations += margin.iterations;
-    engine->status[margin.status]++;
-    return DFAL_OK;
+    return df_lane_put(engine, &margin, adversarial);
 }
 
-static void progress_text(char text[96], const struct df_deepfool_engine *engine)
+void df_lane_progress_text(char text[96], const struct df_deepfool_engine *engine)
 {
     const double done = (double)engine->done;
     int length =
@@ -271,7 +282,7 @@ static dfal_status collect(struct df_lane *lane)
         status = deliver(lane, s);
         lane->index[s] = -1;
     }
-    progress_text(text, engine);
+    df_lane_progress_text(text, engine);
     df_lock_release(&engine->lock);
     DF_TRY(status);
     if (engine->progress)
@@ -307,20 +318,14 @@ static dfal_status look_at(struct df_lane *lane, struct df_span group, int64_t g
     return run(lane, &call);
 }
 
-/* One DeepFool step of every ACTIVE slot, as many slots a backward as fill a library call's rows. */
-static dfal_status step(struct df_lane *lane)
+dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t count)
 {
     struct df_deepfool_engine *engine = lane->engine;
     const int32_t candidates = engine->params.candidates;
-    int64_t count = 0;
-    for (int64_t s = 0; s < lane->occupied; s++)
-        if (lane->state_host[s * DF_SLOT_INTS + DF_SLOT_STATUS] == DF_SLOT_ACTIVE)
-            lane->list_host[count++] = (int32_t)s;
     if (count == 0)
         return DFAL_OK;
-    DF_TRY(df_write(engine->device, lane->queue, lane->list, lane->list_host, count));
     if (engine->deepfool.linearise_plain) {
-        DF_TRY(iterate(lane, 0, lane->occupied, true));
+        DF_TRY(df_lane_iterate(lane, 0, lane->occupied, true));
         DF_TRY(df_tape_forward(lane->tape, lane->occupied));
     }
     const int64_t group = engine->block > candidates ? engine->block / candidates : 1;
@@ -328,7 +333,7 @@ static dfal_status step(struct df_lane *lane)
         const int64_t slots = count - begin < group ? count - begin : group;
         for (int32_t first = 0; first < candidates; first += (int32_t)engine->block) {
             const int32_t left = candidates - first;
-            DF_TRY(look_at(lane, df_at(lane->list, begin), slots, first,
+            DF_TRY(look_at(lane, df_at(list, begin), slots, first,
                            left < engine->block ? left : (int32_t)engine->block));
         }
     }
@@ -336,10 +341,21 @@ static dfal_status step(struct df_lane *lane)
     call.out[0] = lane->state;
     call.out[1] = lane->number;
     call.out[2] = lane->r;
-    call.in[0] = lane->list;
+    call.in[0] = list;
     call.in[1] = lane->best_g;
     call.in[2] = engine->scale;
     return run(lane, &call);
+}
+
+/* One DeepFool step of every ACTIVE slot. */
+static dfal_status step(struct df_lane *lane)
+{
+    int64_t count = 0;
+    for (int64_t s = 0; s < lane->occupied; s++)
+        if (lane->state_host[s * DF_SLOT_INTS + DF_SLOT_STATUS] == DF_SLOT_ACTIVE)
+            lane->list_host[count++] = (int32_t)s;
+    DF_TRY(df_write(lane->engine->device, lane->queue, lane->list, lane->list_host, count));
+    return df_lane_step(lane, lane->list, count);
 }
 
 dfal_status df_lane_run(struct df_lane *lane)
@@ -357,9 +373,11 @@ dfal_status df_lane_run(struct df_lane *lane)
         DF_TRY(compact(lane));
         if (lane->occupied == 0)
             return DFAL_OK;
-        DF_TRY(iterate(lane, 0, lane->occupied, false));
+        DF_TRY(df_lane_iterate(lane, 0, lane->occupied, false));
         DF_TRY(df_tape_forward(lane->tape, lane->occupied));
-        DF_TRY(observe(lane));
+        DF_TRY(df_lane_observe(lane));
+        DF_TRY(df_read(lane->engine->device, lane->queue, lane->state_host, lane->state,
+                       lane->occupied * DF_SLOT_INTS));
         DF_TRY(collect(lane));
         DF_TRY(step(lane));
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane: one queue's tape and slots. deepfool.c makes lanes and runs them side by side; lane.c moves their lists. */
+/* A lane: one queue's tape and slots. deepfool.c makes lanes and runs them side by side; lane.c moves their lists, or, on a
+ * wide device, resident.c has the device do so. */
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
@@ -36,9 +37,10 @@ struct df_deepfool_engine {
     struct df_team *team;
     struct df_lane *lanes;
     int32_t lane_count;
-    int64_t slots; /* of a lane */
+    struct df_resident *resident; /* of a wide device: runs the only lane; else NULL */
+    int64_t slots;                /* of a lane */
     int64_t memory;
-    int64_t block;                    /* rows of a library call: cotangents of one backward */
+    int64_t block;                    /* cotangents of one backward */
     struct df_deepfool_params params; /* what every call shares */
     struct df_span table, scale, low, high;
     /* of the run in hand */
@@ -57,5 +59,18 @@ void df_lane_destroy(struct df_lane *lane);
 dfal_status df_lane_run(struct df_lane *lane);
 /* Logits of up to slots raw rows, for the look at the network's outputs: read to logits [rows, K]. */
 dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw, int64_t rows);
+
+/* ---- What both loops are made of: the calls of an iteration, which read nothing back */
+
+/* x of `rows` slots from `first` on into the tape's input; plain: x0 + r. */
+dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain);
+/* Look at the logits of the occupied slots. */
+dfal_status df_lane_observe(struct df_lane *lane);
+/* One DeepFool step of the slots in a list of `count`, as many a backward as fill its cotangents. */
+dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t count);
+/* Hand a result to the sink and count it; what a progress line says of the results so far. Under the engine's lock. */
+dfal_status df_lane_put(struct df_deepfool_engine *engine, const struct df_margin *margin,
+                        const float *adversarial);
+void df_lane_progress_text(char text[96], const struct df_deepfool_engine *engine);
 
 #endif

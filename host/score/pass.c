@@ -16,7 +16,7 @@
 #include "score/room.h"
 #include "store/network_file.h"
 
-enum { PASS_ROWS = 256, PROBABILITY_ROWS = 16 };
+enum { PASS_ROWS = 256, WIDE_PASS_ROWS = 4096, PROBABILITY_ROWS = 16 };
 
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes)
 {
@@ -216,18 +216,19 @@ static dfal_status check_shape(const struct df_network *network, const struct df
     return DFAL_OK;
 }
 
-/* Lanes and rows of a block: PASS_ROWS on every queue, fewer where memory is short. */
+/* Lanes and rows of a block on every queue, fewer where memory is short. */
 static dfal_status choose_rows(struct pass *pass, const struct df_network *network, const char *node)
 {
     const int32_t found = node ? df_network_find(network, node) : network->output;
     const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out);
     struct df_room room;
     const struct df_room_need need = {
+        .device = pass->device,
         .plan = pass->plan,
         .pool = pass->pool,
         .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
                     (df_plan_input_size(pass->plan) + size) * (int64_t)sizeof(float) + 64,
-        .wanted = PASS_ROWS,
+        .wanted = pass->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
         .most_lanes = pass->device->queue_count,
     };
     DF_TRY(df_room_choose(&room, pass->context, &need));

@@ -9,7 +9,7 @@
 static const int64_t shard_bytes = INT64_C(2) * DF_SHARD_ROWS * 64, losses = INT64_C(12) << 20;
 
 struct lane_bytes {
-    int64_t fixed, per_chunk_row, per_slot;
+    int64_t fixed, chunk_row, per_chunk_row, per_slot; /* chunk_row: without gradients */
 };
 
 static struct lane_bytes lane_of(const struct df_room_need *need)
@@ -18,6 +18,7 @@ static struct lane_bytes lane_of(const struct df_room_need *need)
     df_plan_memory(need->plan, &memory);
     return (struct lane_bytes){
         .fixed = memory.scratch,
+        .chunk_row = memory.chunk_row,
         .per_chunk_row = memory.chunk_row + (need->gradients ? memory.cotangent : 0),
         .per_slot = memory.row + need->per_slot,
     };
@@ -63,11 +64,54 @@ static bool try_lanes(struct df_room *room, const struct df_room_need *need, con
     return best > 0;
 }
 
+static const double mebi = 1048576.0;
+
 static dfal_status fail(const struct dfal_context *context, int64_t needed, const char *what)
 {
-    const double mebi = 1048576.0;
     DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of memory, the limit is %.0f MiB: give --memory %.0fM or more",
             what, (double)needed / mebi, (double)context->memory / mebi, (double)needed / mebi + 1);
+}
+
+/* A forward takes all slots through the network at once, and a backward all cotangents. */
+static int64_t wide_bytes(const struct lane_bytes *lane, int64_t chunk, int64_t slots)
+{
+    return bytes_of(lane, chunk, slots) + (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
+}
+
+/* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own block, and then the
+ * slots. Of a device's own memory a part stays free: libraries and drivers take some that nobody announces. */
+static dfal_status choose_wide(struct df_room *room, const struct dfal_context *context,
+                               const struct df_room_need *need, const struct lane_bytes *lane, int64_t base)
+{
+    const int64_t free = df_device_memory_free(need->device), most = free - free / 8;
+    const int64_t asked = context->options.memory, lanes = need->most_lanes;
+    const int64_t limit = free == 0 ? context->memory - base : asked > 0 && asked < most ? asked : most;
+    const int64_t block = df_plan_block_rows(need->plan);
+    const char *what = need->fixed ? "this --batch" : "one sample in flight";
+    int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
+    while (lanes * wide_bytes(lane, chunk, slots) > limit) {
+        const bool more = need->fixed || slots == 1 || chunk * lane->per_chunk_row > slots * lane->per_slot;
+        if (chunk > block && more) {
+            chunk = chunk / 2 > block ? chunk / 2 : block;
+        } else if (!need->fixed && slots > 1) {
+            slots /= 2;
+            slots -= slots > block ? slots % block : 0; /* whole blocks: a part of one costs as much */
+        } else if (chunk > 1) {
+            chunk /= 2;
+        } else {
+            break;
+        }
+    }
+    const int64_t needed = lanes * wide_bytes(lane, chunk, slots);
+    if (needed > limit && free == 0)
+        return fail(context, base + needed, what);
+    if (needed > limit)
+        DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s", what,
+                (double)needed / mebi, (double)limit / mebi,
+                limit < most ? "give more --memory" : "this network or batch is too large for it");
+    *room = (struct df_room){
+        .lanes = (int32_t)lanes, .slots = slots, .chunk = chunk, .bytes = needed + (free == 0 ? base : 0)};
+    return DFAL_OK;
 }
 
 dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
@@ -80,6 +124,8 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
     if (need->wanted > INT32_MAX)
         DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a lane, expected at most %d: lower the batch",
                 (long long)need->wanted, INT32_MAX);
+    if (need->device->wide)
+        return choose_wide(room, context, need, &lane, base);
     if (need->fixed) {
         const int64_t needed = base + need->most_lanes * bytes_of(&lane, block, need->wanted);
         if (needed > context->memory)

@@ -9,21 +9,24 @@
 
 /* What a lane needs beside its plan's share. */
 struct df_room_need {
+    struct df_device *device;
     const struct df_plan *plan;
     const struct df_pool *pool;
     int64_t per_slot; /* bytes beside the tape's row */
     int64_t wanted;   /* slots of a lane */
     bool gradients;   /* as many cotangent rows as the chunk has */
     int32_t most_lanes;
-    bool fixed; /* the caller has chosen lanes and slots: these or none */
+    bool fixed;         /* the caller has chosen lanes and slots: these or none */
+    int64_t cotangents; /* on a wide device: rows of a backward wanted */
 };
 struct df_room {
     int32_t lanes;
     int64_t slots, chunk; /* of a lane; chunk: rows of a library call, and of cotangents */
-    int64_t bytes;        /* of the whole process then, at most */
+    int64_t bytes;        /* of the whole process then, at most; of a device with memory of its own, there */
 };
 /* Choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one lane does,
- * smaller chunks. Errors   E_MEMORY names the least --memory that works */
+ * smaller chunks. On a wide device all lanes are taken, with slots and cotangents halved until they fit; where it has memory
+ * of its own, --memory is the limit there. Errors   E_MEMORY names the least --memory that works */
 dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
                            const struct df_room_need *need);
 

@@ -36,8 +36,6 @@ dfal_status df_score_check_options(const struct dfal_score_options *options)
                       "last, keep or exclude"));
     if (strcmp(options->precision, "fast") == 0)
         DF_FAIL(DFAL_E_UNAVAILABLE, "precision 'fast' is not in this version: use strict");
-    if (strcmp(options->engine, "fused") == 0)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "engine 'fused' is not in this version: use auto or layers");
     if (options->batch < 0)
         DF_FAIL(DFAL_E_USAGE, "the batch is %" PRId64 ", expected a positive number, or 0 to choose",
                 options->batch);
@@ -98,6 +96,24 @@ static void copy_text(char *to, size_t size, const char *from)
     snprintf(to, size, "%s", from);
 }
 
+int df_score_how(const struct dfal_score_options *options)
+{
+    return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0);
+}
+
+/* Make the DeepFool engine and write down which kind it is. */
+static dfal_status create_engine(struct job *job)
+{
+    DF_TRY(df_deepfool_create(&job->engine, job->context, job->device, job->network, job->pool,
+                              &job->deepfool, job->options->batch, df_score_how(job->options)));
+    const bool fused = df_deepfool_is_fused(job->engine);
+    if (!fused && strcmp(job->options->engine, "fused") == 0)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fused engine for this network: use --engine auto",
+                job->device->info.backend);
+    copy_text(job->head.engine, sizeof job->head.engine, fused ? "fused" : "layers");
+    return DFAL_OK;
+}
+
 static dfal_status fill_head(struct job *job, const char *network, const char *pool_path)
 {
     struct df_scores_head *head = &job->head;
@@ -106,7 +122,6 @@ static dfal_status fill_head(struct job *job, const char *network, const char *p
     memcpy(head->pool_fingerprint, job->pool->fingerprint, sizeof head->pool_fingerprint);
     copy_text(head->version, sizeof head->version, DFAL_VERSION);
     copy_text(head->backend, sizeof head->backend, info->backend);
-    copy_text(head->engine, sizeof head->engine, "layers");
     copy_text(head->isa, sizeof head->isa, info->isa);
     copy_text(head->precision, sizeof head->precision, job->options->precision);
     copy_text(head->library, sizeof head->library, info->library);
@@ -249,9 +264,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
     DF_TRY_TO(done, status, fill_head(&job, network, pool_path));
-    DF_TRY_TO(done, status,
-              df_deepfool_create(&job.engine, context, job.device, job.network, job.pool, &job.deepfool,
-                                 options->batch, true));
+    DF_TRY_TO(done, status, create_engine(&job));
     df_file_sweep(out_path);
     DF_TRY_TO(done, status,
               df_shards_open(&job.shards, out_path, &job.head, job.head.range_begin, job.head.range_end,

@@ -64,7 +64,7 @@ static dfal_status margin_put(struct df_sink *self, const struct df_margin *marg
 
 static dfal_status recompute(struct comparison *c, struct dfal_context *context, struct df_device *device,
                              const struct df_network *network, struct df_pool *pool,
-                             const struct df_deepfool *deepfool, bool fold)
+                             const struct df_deepfool *deepfool, int how)
 {
     struct df_deepfool_engine *engine = NULL;
     struct df_row_stream *stream = NULL;
@@ -72,7 +72,7 @@ static dfal_status recompute(struct comparison *c, struct dfal_context *context,
     struct df_list_source source;
     df_list_source_init(&source, c->rows, c->count);
     dfal_status status;
-    DF_TRY_TO(done, status, df_deepfool_create(&engine, context, device, network, pool, deepfool, 0, fold));
+    DF_TRY_TO(done, status, df_deepfool_create(&engine, context, device, network, pool, deepfool, 0, how));
     DF_TRY_TO(done, status, df_stream_open(&stream, pool, &source.source));
     status = df_deepfool_run(engine, stream, &sink.sink, NULL);
 done:
@@ -206,7 +206,8 @@ static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison 
     if (strcmp(device->info.backend, head->backend) != 0 || strcmp(device->info.isa, head->isa) != 0 ||
         strcmp(device->info.library, head->library) != 0)
         return DFAL_OK;
-    DF_TRY(recompute(c, context, device, network, pool, deepfool, true));
+    const int engine = strcmp(head->engine, "fused") == 0 ? DF_DEEPFOOL_FUSED : 0;
+    DF_TRY(recompute(c, context, device, network, pool, deepfool, DF_DEEPFOOL_FOLD | engine));
     int64_t excused = 0, left = *worst;
     for (int64_t i = 0; i < c->count; i++) {
         if (c->differs[i] && same_bits(&c->stored[i], &c->again[i]))
@@ -281,7 +282,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     if (c.count == 0)
         goto done;
     DF_TRY_TO(done, status, df_device_open(&device, "ref64", "auto", context->threads));
-    DF_TRY_TO(done, status, recompute(&c, context, device, network, pool, &deepfool, false));
+    DF_TRY_TO(done, status, recompute(&c, context, device, network, pool, &deepfool, 0));
     memcpy(c.reference, c.again, (size_t)c.count * sizeof *c.reference);
     differing = compare(&c, &deepfool, result, &worst);
     if (differing > 0)

@@ -116,4 +116,5 @@ def refusals(dfal):
         dfal.refuses(65, "score", "bad.h5", "pool.h5", "-o", "s.h5", says=words)
 
 
-main({f.__name__: f for f in (commands, same_networks, refusals)})
+if __name__ == "__main__":
+    main({f.__name__: f for f in (commands, same_networks, refusals)})

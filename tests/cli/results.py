@@ -57,8 +57,30 @@ def json_keys(dfal):
     check(document["samples"] == 100 and document["complete" if "complete" in document else "status_OK"] >= 0, "info")
     document = dfal.json("bench", "deepfool", "net.h5", "pool.h5", "--samples", "50", "--repeat", "2")
     check(len(document) == 2 and document[0]["samples"] == 50, f"bench: {document}")
+    for backend in "cpu", "ref":
+        document = dfal.json("bench", "ops", "net.h5", "--samples", "4", "--repeat", "1", "--backend", backend)
+        check_ops(document, backend)
     for key in ("synth", "-n", "10", "-o", "y.h5"), ("status", "s.h5"), ("logits", "net.h5", "pool.h5", "-o", "l.h5"):
         check(isinstance(dfal.json(*key), dict), f"{key[0]} --json is not an object")
+
+
+def check_ops(document, backend):
+    check(len(document) == 1 and document[0]["backend"] == backend, f"bench ops: {document}")
+    roofs, ops = document[0], document[0]["ops"]
+    check({op["job"] for op in ops} == {"score", "train"}, f"bench ops: {ops}")
+    names = [op["op"] for op in ops if op["job"] == "score"]
+    for name in "deepfool_begin", "conv_fwd", "conv_bwd", "gemm_fwd", "relu_bwd", "deepfool_choose", "deepfool_step":
+        check(name in names, f"bench ops: score has no {name}: {names}")
+    for name in "conv_wgrad", "softmax_loss", "adam_step":
+        check(name in [op["op"] for op in ops if op["job"] == "train"], f"bench ops: train has no {name}")
+    for op in ops:
+        check(op["calls"] > 0 and op["rows"] > 0 and op["seconds"] > 0 and op["bytes"] > 0, f"bench ops: {op}")
+        share = op["bytes"] / op["seconds"] / roofs["copy_bytes_per_second"]
+        check(abs(op["copy_share"] - share) <= 1e-6 * share, f"bench ops: {op} of {roofs}")
+        check((op["product_share"] is None) == (op["operations"] == 0), f"bench ops: {op}")
+    first = next(op for op in ops if op["op"] == "conv_fwd")
+    check(first["shape"] == "1>6 5x5 28x28", f"bench ops: {first}")
+    check(first["operations"] == first["rows"] * 2 * 6 * 25 * 24 * 24, f"bench ops: {first}")
 
 
 def quiet(dfal):

@@ -28,6 +28,10 @@ def names(dfal):
     dfal.refuses(64, "synth", "--split", "trian", "-n", "3", "-o", "p.h5", says=("trian", "train"))
     dfal.refuses(64, "import", "idxx", "a", "-o", "p.h5", says="idx")
     dfal.refuses(64, "bench", "deepfol", "a", "b", says="deepfool")
+    dfal.refuses(64, "bench", "op", says="ops")
+    dfal.refuses(64, "bench", "ops", "lenet5", "b", says="'b'")
+    dfal.refuses(64, "bench", "ops", "lenet6", says="lenet5")
+    dfal.refuses(66, "bench", "ops", "missing.h5", says="missing.h5")
 
 
 def operands(dfal):
@@ -70,15 +74,14 @@ def numbers(dfal):
 
 
 def later(dfal):
-    for words in (("query", "x"), ("answer", "x"), ("bench", "train"), ("bench", "ops"),
+    for words in (("query", "x"), ("answer", "x"), ("bench", "train"), ("bench", "coreset"),
                   ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade"),
-                  ("score", "n", "p", "-o", "s", "--precision", "fast"),
-                  ("score", "n", "p", "-o", "s", "--engine", "fused")):
+                  ("score", "n", "p", "-o", "s", "--precision", "fast")):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")
     check("query" not in out and "answer" not in out, "--help lists a command that does not work")
     out, _ = dfal.run("score", "--help")
-    check("--closest" not in out and "fused" not in out and "|fast" not in out, "score --help lists what does not work")
+    check("--closest" not in out and "|fast" not in out, "score --help lists what does not work")
 
 
 def help_texts(dfal):

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CUDA back end: device, memory, queues, and ops that are one kernel (kernels/launch.h). A queue is a stream; calls
+ * are queued and return at once, so an error of a kernel shows in a later call: in that of the next read at the latest.
+ * Then every call of the device fails. */
+#include "backend/cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "launch.h" /* kernels */
+
+#define UNAVAILABLE "the CUDA back end is not available: "
+
+/* Bytes of a staging buffer: a copy is cut into such pieces. */
+enum { STAGING = 4 << 20 };
+
+enum { LEAST_MAJOR = 8 }; /* compute capability */
+
+static const double mebi = 1048576.0;
+
+DFAL_API const struct df_backend *dfal_backend_entry(void);
+
+static size_t type_size(enum df_type type)
+{
+    switch (type) {
+    case DF_TYPE_REAL:
+        return sizeof(float);
+    case DF_TYPE_I32:
+        return sizeof(int32_t);
+    case DF_TYPE_U8:
+        return sizeof(uint8_t);
+    case DF_TYPE_F64:
+        return sizeof(double);
+    }
+    return 0;
+}
+
+dfal_status df_cuda_status(cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess)
+        return DFAL_OK;
+    (void)cudaGetLastError();
+    return df_fail(error == cudaErrorMemoryAllocation ? DFAL_E_MEMORY : DFAL_E_UNAVAILABLE,
+                   "CUDA failed in %s: %s", what, cudaGetErrorString(error));
+}
+
+/* ---- The device ------------------------------------------------------------------------------ */
+
+/* cudaGetDeviceCount leaves the count alone when it fails, and gives one error for no driver and for an old one. */
+static dfal_status find_gpu(int *index, const char *spec)
+{
+    int driver = 0, count = 0;
+    (void)cudaDriverGetVersion(&driver);
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    (void)cudaGetLastError();
+    if (error == cudaErrorInsufficientDriver && driver == 0)
+        DF_FAIL(DFAL_E_UNAVAILABLE, UNAVAILABLE "no NVIDIA driver");
+    if (error == cudaErrorInsufficientDriver)
+        DF_FAIL(DFAL_E_UNAVAILABLE, UNAVAILABLE "the NVIDIA driver knows CUDA up to %d.%d, %d.%d is needed",
+                driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+        DF_FAIL(DFAL_E_UNAVAILABLE, UNAVAILABLE "the NVIDIA driver shows no GPU");
+    if (error != cudaSuccess)
+        DF_FAIL(DFAL_E_UNAVAILABLE, UNAVAILABLE "%s", cudaGetErrorString(error));
+    *index = atoi(spec);
+    if (*index >= count)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                UNAVAILABLE "there is no GPU %d: the NVIDIA driver shows %d, counted from 0", *index, count);
+    return DFAL_OK;
+}
+
+static dfal_status describe(struct df_cuda_device *device)
+{
+    struct df_device_info *info = &device->head.info;
+    struct cudaDeviceProp properties;
+    DF_CUDA(cudaGetDeviceProperties(&properties, device->index), "asking for the GPU's properties");
+    if (properties.major < LEAST_MAJOR)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                UNAVAILABLE "GPU %d, %s, has compute capability %d.%d, at least %d.0 is needed",
+                device->index, properties.name, properties.major, properties.minor, LEAST_MAJOR);
+    snprintf(info->backend, sizeof info->backend, "cuda");
+    snprintf(info->isa, sizeof info->isa, "sm_%d%d", properties.major, properties.minor);
+    snprintf(info->device, sizeof info->device, "%.95s", properties.name);
+    snprintf(info->library, sizeof info->library, "CUDA %d.%d", CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10);
+    return DFAL_OK;
+}
+
+static dfal_status use(const struct df_cuda_device *device)
+{
+    return df_cuda_status(cudaSetDevice(device->index), "choosing the GPU");
+}
+
+static dfal_status open_libraries(struct df_cuda_device *device)
+{
+#ifdef DFAL_CUDA_LIBRARIES
+    struct df_device_info *info = &device->head.info;
+    char cudnn[32], cublas[32];
+    DF_TRY(df_cudnn_open(&device->cudnn, device, cudnn, sizeof cudnn));
+    DF_TRY(df_cublas_open(&device->cublas, device, cublas, sizeof cublas));
+    const size_t used = strlen(info->library);
+    snprintf(info->library + used, sizeof info->library - used, ", %s, %s", cudnn, cublas);
+#else
+    (void)device;
+#endif
+    return DFAL_OK;
+}
+
+static dfal_status open_queue(struct df_cuda_queue *queue)
+{
+    queue->last = DF_OP_COUNT;
+    DF_CUDA(cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking), "making a stream");
+    for (int i = 0; i < 2; i++) {
+        DF_CUDA(cudaMallocHost((void **)&queue->staging[i], STAGING), "taking pinned memory");
+        DF_CUDA(cudaEventCreateWithFlags(&queue->taken[i], cudaEventDisableTiming), "making an event");
+    }
+    return DFAL_OK;
+}
+
+static void close_queue(struct df_cuda_queue *queue)
+{
+    if (queue->stream != NULL)
+        (void)cudaStreamSynchronize(queue->stream);
+    for (int i = 0; i < 2; i++) {
+        if (queue->taken[i] != NULL)
+            (void)cudaEventDestroy(queue->taken[i]);
+        if (queue->staging[i] != NULL)
+            (void)cudaFreeHost(queue->staging[i]);
+    }
+    if (queue->workspace != NULL)
+        (void)cudaFree(queue->workspace);
+    if (queue->stream != NULL)
+        (void)cudaStreamDestroy(queue->stream);
+}
+
+static void device_close(struct df_device *head)
+{
+    struct df_cuda_device *device = (struct df_cuda_device *)head;
+    (void)cudaSetDevice(device->index);
+    for (int32_t i = 0; device->queues != NULL && i < head->queue_count; i++)
+        close_queue(&device->queues[i]);
+#ifdef DFAL_CUDA_LIBRARIES
+    df_cudnn_close(device->cudnn);
+    df_cublas_close(device->cublas);
+#endif
+    (void)cudaGetLastError();
+    df_free(device->queues);
+    df_free(device);
+}
+
+static dfal_status device_open(struct df_device **out, const struct df_device_options *options)
+{
+    int index = 0;
+    struct df_cuda_device *device = NULL;
+    dfal_status status;
+    *out = NULL;
+    DF_TRY(find_gpu(&index, options->spec));
+    DF_TRY(df_alloc(&device, 1, sizeof *device));
+    device->index = index;
+    device->head.backend = dfal_backend_entry();
+    device->head.queue_count = 1; /* one stream with many rows a call fills a GPU */
+    device->head.wide = true;
+    DF_TRY_TO(done, status, describe(device));
+    DF_TRY_TO(done, status, use(device));
+    DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));
+    for (int32_t i = 0; i < device->head.queue_count; i++)
+        DF_TRY_TO(done, status, open_queue(&device->queues[i]));
+    DF_TRY_TO(done, status, open_libraries(device));
+    *out = &device->head;
+done:
+    if (status != DFAL_OK)
+        device_close(&device->head);
+    return status;
+}
+
+static int64_t memory_free(struct df_device *head)
+{
+    const struct df_cuda_device *device = (const struct df_cuda_device *)head;
+    size_t free = 0, total = 0;
+    if (cudaSetDevice(device->index) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess)
+        (void)cudaGetLastError();
+    return free > 0 ? (int64_t)free : 1; /* 0 would say that the host's memory counts */
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+dfal_status df_cuda_memory(void **out, int64_t bytes)
+{
+    size_t free = 0, total = 0;
+    *out = NULL;
+    const cudaError_t error = cudaMalloc(out, bytes > 0 ? (size_t)bytes : 1);
+    if (error != cudaErrorMemoryAllocation)
+        return df_cuda_status(error, "taking memory");
+    (void)cudaGetLastError();
+    (void)cudaMemGetInfo(&free, &total);
+    DF_FAIL(DFAL_E_MEMORY, "the GPU has no %.0f MiB of memory: %.0f of %.0f MiB are free",
+            (double)bytes / mebi, (double)free / mebi, (double)total / mebi);
+}
+
+dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes)
+{
+    if (bytes <= queue->workspace_bytes)
+        return DFAL_OK;
+    DF_CUDA(cudaFree(queue->workspace), "growing the workspace");
+    queue->workspace = NULL;
+    queue->workspace_bytes = 0;
+    DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
+    queue->workspace_bytes = bytes;
+    return DFAL_OK;
+}
+
+static dfal_status buffer_create(struct df_device *head, struct df_buffer **out, enum df_type type,
+                                 int64_t count)
+{
+    const struct df_cuda_device *device = (const struct df_cuda_device *)head;
+    struct df_buffer *buffer = NULL;
+    dfal_status status;
+    *out = NULL;
+    if (count < 0)
+        DF_FAIL(DFAL_E_INTERNAL, "a buffer of %lld elements was asked for, expected 0 or more",
+                (long long)count);
+    DF_TRY(use(device));
+    DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
+    buffer->type = type;
+    buffer->count = count;
+    const size_t bytes = (size_t)count * type_size(type);
+    cudaStream_t stream = device->queues[0].stream;
+    DF_TRY_TO(done, status, df_cuda_memory(&buffer->data, (int64_t)bytes));
+    DF_TRY_TO(done, status,
+              df_cuda_status(cudaMemsetAsync(buffer->data, 0, bytes, stream), "clearing memory"));
+    DF_TRY_TO(done, status, df_cuda_status(cudaStreamSynchronize(stream), "clearing memory"));
+    *out = buffer;
+    return DFAL_OK;
+done:
+    (void)cudaFree(buffer->data);
+    df_free(buffer);
+    return status;
+}
+
+static void buffer_destroy(struct df_device *head, struct df_buffer *buffer)
+{
+    const struct df_cuda_device *device = (const struct df_cuda_device *)head;
+    if (buffer == NULL)
+        return;
+    /* Waits for what still uses it. */
+    (void)cudaSetDevice(device->index);
+    (void)cudaFree(buffer->data);
+    (void)cudaGetLastError();
+    df_free(buffer);
+}
+
+void *df_cuda_data(struct df_span span)
+{
+    if (span.buffer == NULL)
+        return NULL;
+    return (char *)span.buffer->data + (size_t)span.offset * type_size(span.buffer->type);
+}
+
+static dfal_status check_span(struct df_span span, int64_t count)
+{
+    if (span.buffer == NULL || span.offset < 0 || count < 0 || span.offset + count > span.buffer->count)
+        DF_FAIL(DFAL_E_INTERNAL, "a copy of %lld elements at %lld leaves its buffer of %lld",
+                (long long)count, (long long)span.offset,
+                (long long)(span.buffer == NULL ? 0 : span.buffer->count));
+    return DFAL_OK;
+}
+
+dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *head, int32_t queue)
+{
+    struct df_cuda_device *device = (struct df_cuda_device *)head;
+    if (queue < 0 || queue >= head->queue_count)
+        DF_FAIL(DFAL_E_INTERNAL, "queue %d was used, expected 0 to %d", queue, head->queue_count - 1);
+    *out = &device->queues[queue];
+    return use(device);
+}
+
+/* Errors of kernels queued before come out where the host waits. */
+static dfal_status wait_for(const struct df_cuda_queue *queue)
+{
+    const cudaError_t error = cudaStreamSynchronize(queue->stream);
+    if (error == cudaSuccess)
+        return DFAL_OK;
+    char what[64];
+    snprintf(what, sizeof what, "%s or an op before it",
+             queue->last < DF_OP_COUNT ? df_op_info[queue->last].name : "a copy");
+    return df_cuda_status(error, what);
+}
+
+/* Staging memory that the device is done with. */
+static dfal_status staging_of(char **out, struct df_cuda_queue *queue, int *which)
+{
+    *which = queue->next;
+    queue->next = !queue->next;
+    *out = queue->staging[*which];
+    return df_cuda_status(cudaEventSynchronize(queue->taken[*which]), "waiting for a copy");
+}
+
+static dfal_status write_span(struct df_device *head, int32_t index, struct df_span to, const void *from,
+                              int64_t count)
+{
+    struct df_cuda_queue *queue = NULL;
+    DF_TRY(check_span(to, count));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
+    size_t left = (size_t)count * type_size(to.buffer->type);
+    const char *source = from;
+    char *target = df_cuda_data(to), *staging = NULL;
+    while (left > 0) {
+        const size_t bytes = left < STAGING ? left : STAGING;
+        int which = 0;
+        DF_TRY(staging_of(&staging, queue, &which));
+        memcpy(staging, source, bytes);
+        DF_CUDA(cudaMemcpyAsync(target, staging, bytes, cudaMemcpyHostToDevice, queue->stream),
+                "writing to the GPU");
+        DF_CUDA(cudaEventRecord(queue->taken[which], queue->stream), "writing to the GPU");
+        source += bytes;
+        target += bytes;
+        left -= bytes;
+    }
+    /* What follows in this queue follows the copy. Other queues must not run before it. */
+    return head->queue_count > 1 ? wait_for(queue) : DFAL_OK;
+}
+
+static void store_bytes(void *to, const char *from, size_t bytes)
+{
+    memcpy(to, from, bytes);
+}
+
+static void store_doubles(void *to, const char *from, size_t bytes)
+{
+    double *values = to;
+    for (size_t i = 0; i < bytes / sizeof(float); i++) {
+        float value;
+        memcpy(&value, from + i * sizeof value, sizeof value);
+        values[i] = (double)value;
+    }
+}
+
+/* store puts `bytes` of device data to where they belong, `step` host bytes a device byte. */
+static dfal_status read_by(struct df_device *head, int32_t index, void *to, struct df_span from,
+                           int64_t count, size_t step, void (*store)(void *, const char *, size_t))
+{
+    struct df_cuda_queue *queue = NULL;
+    DF_TRY(check_span(from, count));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
+    size_t left = (size_t)count * type_size(from.buffer->type);
+    const char *source = df_cuda_data(from);
+    char *target = to, *staging = NULL;
+    if (left == 0)
+        return wait_for(queue);
+    while (left > 0) {
+        const size_t bytes = left < STAGING ? left : STAGING;
+        int which = 0;
+        DF_TRY(staging_of(&staging, queue, &which));
+        DF_CUDA(cudaMemcpyAsync(staging, source, bytes, cudaMemcpyDeviceToHost, queue->stream),
+                "reading from the GPU");
+        DF_TRY(wait_for(queue));
+        store(target, staging, bytes);
+        source += bytes;
+        target += bytes * step;
+        left -= bytes;
+    }
+    return DFAL_OK;
+}
+
+static dfal_status read_span(struct df_device *head, int32_t index, void *to, struct df_span from,
+                             int64_t count)
+{
+    return read_by(head, index, to, from, count, 1, store_bytes);
+}
+
+static dfal_status read_span_f64(struct df_device *head, int32_t index, double *to, struct df_span from,
+                                 int64_t count)
+{
+    return read_by(head, index, to, from, count, sizeof(double) / sizeof(float), store_doubles);
+}
+
+/* ---- Ops ------------------------------------------------------------------------------------- */
+
+static dfal_status run(struct df_device *head, int32_t index, const struct df_call *call)
+{
+    struct df_cuda_queue *queue = NULL;
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
+    if ((unsigned)call->op >= DF_OP_COUNT)
+        DF_FAIL(DFAL_E_INTERNAL, "op %d was called, expected 0 to %d", (int)call->op, (int)DF_OP_COUNT - 1);
+    queue->last = call->op;
+    struct df_io io = {.rows = call->rows, .cols = call->cols, .p = call->p};
+    for (int k = 0; k < DF_MAX_OUT; k++)
+        io.out[k] = df_cuda_data(call->out[k]);
+    for (int k = 0; k < DF_MAX_IN; k++)
+        io.in[k] = df_cuda_data(call->in[k]);
+    if (df_op_info[call->op].walk == DF_WALK_LAYER) {
+        float *const outs[2] = {io.out[0], io.out[1]};
+        const float *const ins[2] = {io.in[0], io.in[1]};
+        if (call->layer == NULL)
+            DF_FAIL(DFAL_E_INTERNAL, "op %s was called without a layer", df_op_info[call->op].name);
+        return df_cuda_layer_run((struct df_cuda_device *)head, index, call->op, call->layer, outs, ins,
+                                 call->rows);
+    }
+    return df_cuda_status((cudaError_t)df_launch(call->op, &io, queue->stream), df_op_info[call->op].name);
+}
+
+static dfal_status synchronize(struct df_device *head, int32_t index)
+{
+    struct df_cuda_queue *queue = NULL;
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
+    return wait_for(queue);
+}
+
+/* This object's own message; the name dfal_last_error may mean that of the program around it. */
+static const char *last_error(void)
+{
+    static _Thread_local char text[DF_MESSAGE_SIZE];
+    df_message_get(text);
+    return text;
+}
+
+const struct df_backend *dfal_backend_entry(void)
+{
+    static const struct df_backend table = {
+        .abi = DF_BACKEND_ABI,
+        .name = "cuda",
+        .device_open = device_open,
+        .device_close = device_close,
+        .memory_free = memory_free,
+        .buffer_create = buffer_create,
+        .buffer_destroy = buffer_destroy,
+        .write = write_span,
+        .read = read_span,
+        .read_f64 = read_span_f64,
+        .layer_create = df_cuda_layer_create,
+        .layer_destroy = df_cuda_layer_destroy,
+        .layer_bind = df_cuda_layer_bind,
+        .run = run,
+        .stack_create = df_cuda_stack_create,
+        .stack_destroy = df_cuda_stack_destroy,
+        .stack_bind = df_cuda_stack_bind,
+        .stack_run = df_cuda_stack_run,
+        .synchronize = synchronize,
+        .last_error = last_error,
+    };
+    return &table;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the CUDA back end share. Only cuda*.c include this.
+ *
+ * cuda.c         the op table: device, memory, queues, CELL and ITEM ops
+ * cuda_layer.c   a layer: which engine runs which of its three ops, blocks of a fixed number of rows
+ * cuda_stack.c   small networks in one go (kernels/stack.h)
+ * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
+ * cuda_cudnn.c   the engine of cuDNN: every call of it
+ * cuda_cublas.c  the engine of cuBLAS: every call of it
+ * The last two are there with DFAL_CUDA_LIBRARIES only; without, own kernels run every layer. */
+#ifndef DF_BACKEND_CUDA_H
+#define DF_BACKEND_CUDA_H
+
+#include <cuda_runtime.h>
+
+#include "backend/backend.h"
+
+struct df_buffer {
+    enum df_type type;
+    int64_t count;
+    void *data; /* device memory */
+};
+
+/* A stream, its memory for engines, and pinned memory that copies go through. */
+struct df_cuda_queue {
+    cudaStream_t stream;
+    void *workspace; /* grows on a layer's first use by the queue and never shrinks */
+    size_t workspace_bytes;
+    char *staging[2];     /* pinned; used in turns */
+    cudaEvent_t taken[2]; /* when the device is done with staging[i] */
+    int next;             /* staging to use next */
+    enum df_op last;      /* queued last: what an error of a kernel is told with */
+};
+
+struct df_cudnn;
+struct df_cublas;
+
+struct df_cuda_device {
+    struct df_device head;
+    int index; /* of the GPU */
+    struct df_cuda_queue *queues;
+    struct df_cudnn *cudnn;   /* NULL without DFAL_CUDA_LIBRARIES */
+    struct df_cublas *cublas; /* likewise */
+};
+
+/* Make a failed call of the CUDA runtime this thread's message, "WHAT: the runtime's words", and clear it there. OK
+ * where error is cudaSuccess. Errors   E_MEMORY out of memory, E_UNAVAILABLE anything else: final for the device */
+dfal_status df_cuda_status(cudaError_t error, const char *what);
+
+/* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is free */
+dfal_status df_cuda_memory(void **out, int64_t bytes);
+
+/* Make the queue's workspace at least so large; its contents are lost when it grows. */
+dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
+
+/* The queue, with its GPU current, and a span's device memory, NULL where it is absent. */
+dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *device, int32_t queue);
+void *df_cuda_data(struct df_span span);
+
+/* DF_TRY for a call of the CUDA runtime. */
+#define DF_CUDA(call, what) DF_TRY(df_cuda_status((call), (what)))
+
+/* ---- Engines --------------------------------------------------------------------------------- */
+
+enum df_cuda_kind { DF_CUDA_FORWARD, DF_CUDA_BACKWARD, DF_CUDA_WEIGHT_GRADIENT };
+
+/* One of a layer's three ops, prepared by an engine, whose own struct begins with this head. */
+struct df_cuda_op {
+    const struct df_cuda_engine *engine;
+    int64_t rows;     /* every run has exactly this many (cuda_layer.c cuts and pads); 0: any number does */
+    size_t workspace; /* bytes of the queue's workspace a run uses, where the engine has no function for it */
+    char text[192];   /* what a library chose, for logs; "" where there was no choice */
+};
+
+/* forward           out = y, in = {x}; y = op(x, weight) + bias
+ * backward          out = dx, in = {dy}
+ * weight gradient   out = dw (the sum over these rows, written and not added to), in = {x, dy}
+ * All is float32 in device memory and plain NCHW, as in df_layer_desc. */
+struct df_cuda_run {
+    float *out;
+    float *bias_gradient; /* db, of a weight gradient of an engine that has it; NULL: not wanted */
+    const float *in[2];
+    const float *weight,
+        *bias; /* the layer's own copies, at the same addresses for the layer's life; NULL for a
+                                   weight gradient. A layer without bias has zeros */
+    int64_t rows;
+    void *workspace; /* 256-byte aligned, contents undefined */
+    int32_t queue;
+    cudaStream_t stream; /* of the queue: a run only queues work here and never waits */
+};
+
+struct df_cuda_engine {
+    const char *name;
+    bool has_bias_gradient; /* a weight gradient gives db as well; else cuda_layer.c does */
+    /* What is chosen follows from desc, kind and the library's version alone: never from timing.
+     * Errors   E_UNAVAILABLE the library has none: own kernels are taken */
+    dfal_status (*create)(struct df_cuda_op **out, struct df_cuda_device *device,
+                          const struct df_layer_desc *desc, enum df_cuda_kind kind);
+    void (*destroy)(struct df_cuda_op *op);
+    /* Bytes of the queue's workspace a run of so many rows uses. NULL: op->workspace. */
+    size_t (*workspace)(const struct df_cuda_op *op, int64_t rows);
+    /* The layer's parameters have changed: queue what derives from them (another layout) into memory of the op's own,
+     * allocated in create. NULL: nothing does. */
+    dfal_status (*bind)(struct df_cuda_op *op, const float *weight, const float *bias, cudaStream_t stream);
+    /* No allocation, no synchronisation. */
+    dfal_status (*run)(struct df_cuda_op *op, const struct df_cuda_run *run);
+};
+extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any number of rows */
+
+/* ---- cuda_layer.c ---------------------------------------------------------------------------- */
+dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out,
+                                 const struct df_layer_desc *desc);
+void df_cuda_layer_destroy(struct df_device *device, struct df_layer *layer);
+dfal_status df_cuda_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
+                               struct df_span bias);
+dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
+                              struct df_layer *layer, float *const out[2], const float *const in[2],
+                              int64_t rows);
+
+/* ---- cuda_stack.c ---------------------------------------------------------------------------- */
+dfal_status df_cuda_stack_create(struct df_device *device, struct df_stack **out,
+                                 const struct df_stack_desc *desc);
+void df_cuda_stack_destroy(struct df_device *device, struct df_stack *stack);
+dfal_status df_cuda_stack_bind(struct df_device *device, struct df_stack *stack, struct df_span parameters);
+dfal_status df_cuda_stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call);
+
+#ifdef DFAL_CUDA_LIBRARIES
+/* ---- cuda_cudnn.c, cuda_cublas.c ------------------------------------------------------------- */
+extern const struct df_cuda_engine df_cuda_cudnn, df_cuda_cublas;
+/* The library for this device (its GPU is current): a handle a queue or what else it needs. The words for
+ * df_device_info.library, "cuDNN 9.19.0" and "cuBLAS 13.1.0", go into version. Errors   E_UNAVAILABLE in one sentence */
+dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
+                          size_t version_size);
+void df_cudnn_close(struct df_cudnn *library);
+dfal_status df_cublas_open(struct df_cublas **out, const struct df_cuda_device *device, char *version,
+                           size_t version_size);
+void df_cublas_close(struct df_cublas *library);
+#endif
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine of cuDNN: convolutions of many channels.
+ *
+ * A plan (cuda_plan.c) is made once for the GPU; each queue runs it with a handle of its own, since a handle is one
+ * thread's.
+ * Traps    a plan's kernels are loaded when it first runs: run it once before capturing it in a CUDA graph. */
+#include <stdio.h>
+
+#include "backend/cuda_plan.h"
+#include "base/memory.h"
+
+struct df_cudnn {
+    cudnnBackendDescriptor_t properties;
+    int32_t queue_count;
+    cudnnHandle_t *handles; /* [queue_count] */
+};
+
+struct conv {
+    struct df_cuda_op head;
+    struct df_cudnn *library;
+    enum df_cuda_kind kind;
+    struct df_cudnn_plan plan;
+};
+
+/* ---- The library ------------------------------------------------------------------------------ */
+
+static dfal_status open_handles(struct df_cudnn *library, const struct df_cuda_device *device)
+{
+    DF_TRY(df_alloc(&library->handles, device->head.queue_count, sizeof *library->handles));
+    for (int32_t q = 0; q < device->head.queue_count; q++) {
+        DF_TRY(df_cudnn_status(cudnnCreate(&library->handles[q]), "opening the library"));
+        library->queue_count = q + 1;
+    }
+    return df_cudnn_properties(&library->properties, library->handles[0], NULL);
+}
+
+dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
+                          size_t version_size)
+{
+    struct df_cudnn *library = NULL;
+    const size_t found = cudnnGetVersion();
+    *out = NULL;
+    (void)snprintf(version, version_size, "cuDNN %zu.%zu.%zu", found / 10000, found / 100 % 100, found % 100);
+    if (found < DF_CUDNN_OLDEST)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "%s is too old, expected %d.%d or newer", version,
+                DF_CUDNN_OLDEST / 10000, DF_CUDNN_OLDEST / 100 % 100);
+    DF_TRY(df_alloc(&library, 1, sizeof *library));
+    const dfal_status status = open_handles(library, device);
+    if (status != DFAL_OK)
+        df_cudnn_close(library);
+    else
+        *out = library;
+    return status;
+}
+
+void df_cudnn_close(struct df_cudnn *library)
+{
+    if (library == NULL)
+        return;
+    if (library->properties != NULL)
+        (void)cudnnBackendDestroyDescriptor(library->properties);
+    for (int32_t q = 0; q < library->queue_count; q++)
+        (void)cudnnDestroy(library->handles[q]);
+    df_free(library->handles);
+    df_free(library);
+}
+
+/* ---- An op ------------------------------------------------------------------------------------ */
+
+static void conv_destroy(struct df_cuda_op *op)
+{
+    struct conv *conv = (struct conv *)op;
+    if (conv == NULL)
+        return;
+    df_cudnn_plan_clear(&conv->plan);
+    df_free(conv);
+}
+
+static dfal_status conv_create(struct df_cuda_op **out, struct df_cuda_device *device,
+                               const struct df_layer_desc *desc, enum df_cuda_kind kind)
+{
+    struct conv *conv = NULL;
+    dfal_status status;
+    *out = NULL;
+    DF_TRY(df_alloc(&conv, 1, sizeof *conv));
+    conv->library = device->cudnn;
+    conv->kind = kind;
+    conv->head = (struct df_cuda_op){.engine = &df_cuda_cudnn, .rows = desc->block_rows};
+    status = df_cudnn_plan_create(&conv->plan, device->cudnn->properties, desc, kind, desc->block_rows);
+    if (status != DFAL_OK) {
+        conv_destroy(&conv->head);
+        return status;
+    }
+    conv->head.workspace = conv->plan.workspace;
+    (void)snprintf(conv->head.text, sizeof conv->head.text, "%s", conv->plan.text);
+    *out = &conv->head;
+    return DFAL_OK;
+}
+
+static dfal_status set(cudnnBackendDescriptor_t pack, cudnnBackendAttributeName_t name,
+                       cudnnBackendAttributeType_t type, int64_t count, const void *values)
+{
+    return df_cudnn_status(cudnnBackendSetAttribute(pack, name, type, count, values), "naming tensors");
+}
+
+/* tensors: as many as the op has, in the order of df_cudnn_tensor. */
+static dfal_status execute(const struct conv *conv, const struct df_cuda_run *run, const void *const *tensors)
+{
+    const int64_t count = conv->kind == DF_CUDA_FORWARD ? DF_CUDNN_TENSORS : DF_CUDNN_BIAS;
+    const cudnnHandle_t handle = conv->library->handles[run->queue];
+    cudnnBackendDescriptor_t pack = NULL;
+    dfal_status status;
+    DF_TRY(df_cudnn_status(cudnnSetStream(handle, run->stream), "choosing a stream"));
+    DF_TRY(df_cudnn_status(cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack),
+                           "naming tensors"));
+    DF_TRY_TO(done, status,
+              set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, df_cudnn_uids));
+    DF_TRY_TO(done, status,
+              set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, tensors));
+    DF_TRY_TO(done, status,
+              set(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &run->workspace));
+    DF_TRY_TO(done, status, df_cudnn_status(cudnnBackendFinalize(pack), "naming tensors"));
+    status = df_cudnn_status(cudnnBackendExecute(handle, conv->plan.plan, pack), "running a convolution");
+done:
+    (void)cudnnBackendDestroyDescriptor(pack);
+    return status;
+}
+
+static dfal_status conv_run(struct df_cuda_op *op, const struct df_cuda_run *run)
+{
+    const struct conv *conv = (const struct conv *)op;
+    switch (conv->kind) {
+    case DF_CUDA_FORWARD:
+        return execute(conv, run, (const void *const[]){run->in[0], run->weight, run->out, run->bias});
+    case DF_CUDA_BACKWARD:
+        return execute(conv, run, (const void *const[]){run->out, run->weight, run->in[0]});
+    case DF_CUDA_WEIGHT_GRADIENT:
+        break;
+    }
+    return execute(conv, run, (const void *const[]){run->in[0], run->out, run->in[1]});
+}
+
+const struct df_cuda_engine df_cuda_cudnn = {
+    .name = "cudnn", .create = conv_create, .destroy = conv_destroy, .run = conv_run};

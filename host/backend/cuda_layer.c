@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the libraries'.
+ *
+ * Which engine it is follows from the layer alone, and so does the order of every sum: a row's result does not depend on
+ * the batch, nor on where in it the row stands. The layer keeps its parameters in memory of its own, because whoever
+ * bound them may write to theirs while work is still queued. */
+#include "backend/cuda.h"
+#include "base/memory.h"
+#include "bias.h"   /* kernels */
+#include "launch.h" /* kernels */
+
+enum { KINDS = 3, ALIGNMENT = 256 };
+
+struct df_layer {
+    struct df_layer_desc desc;
+    int64_t in_size, out_size, weight_count, bias_count;
+    struct df_cuda_op *op[KINDS]; /* by df_cuda_kind; NULL: not wanted */
+    float *weight, *bias;
+};
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* ---- Engines --------------------------------------------------------------------------------- */
+
+#ifdef DFAL_CUDA_LIBRARIES
+/* Channels up to which the libraries' tiles are mostly padding, and own kernels read each value once. */
+enum { NARROW = 32 };
+
+static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc)
+{
+    if (desc->is_gemm)
+        return desc->in.c > NARROW && desc->out.c > NARROW ? &df_cuda_cublas : NULL;
+    const int64_t group = desc->group > 1 ? desc->group : 1;
+    return desc->in.c / group > NARROW ? &df_cuda_cudnn : NULL;
+}
+#else
+static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc)
+{
+    (void)desc;
+    return NULL;
+}
+#endif
+
+static dfal_status create_op(struct df_layer *layer, struct df_cuda_device *device, enum df_cuda_kind kind)
+{
+    const struct df_cuda_engine *library = library_for(&layer->desc);
+    if (library != NULL) {
+        const dfal_status status = library->create(&layer->op[kind], device, &layer->desc, kind);
+        if (status != DFAL_E_UNAVAILABLE)
+            return status;
+    }
+    return df_cuda_own.create(&layer->op[kind], device, &layer->desc, kind);
+}
+
+static dfal_status check_desc(const struct df_layer_desc *desc)
+{
+    if (desc->block_rows < 1)
+        DF_FAIL(DFAL_E_INTERNAL, "a layer of %d rows a block was asked for, expected at least 1",
+                desc->block_rows);
+    if (desc->is_gemm && (desc->in.h != 1 || desc->in.w != 1 || desc->out.h != 1 || desc->out.w != 1))
+        DF_FAIL(DFAL_E_INTERNAL, "a product over planes of %lldx%lld was asked for, expected 1x1",
+                (long long)desc->in.h, (long long)desc->in.w);
+    if (df_shape_size(desc->in) > INT32_MAX || df_shape_size(desc->out) > INT32_MAX)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "a layer of %lld inputs and %lld outputs is too large for the CUDA back end",
+                (long long)df_shape_size(desc->in), (long long)df_shape_size(desc->out));
+    return DFAL_OK;
+}
+
+dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
+                                 const struct df_layer_desc *desc)
+{
+    struct df_cuda_device *device = (struct df_cuda_device *)head;
+    struct df_layer *layer = NULL;
+    dfal_status status;
+    *out = NULL;
+    DF_TRY(check_desc(desc));
+    DF_CUDA(cudaSetDevice(device->index), "choosing the GPU");
+    DF_TRY(df_alloc(&layer, 1, sizeof *layer));
+    layer->desc = *desc;
+    layer->in_size = df_shape_size(desc->in);
+    layer->out_size = df_shape_size(desc->out);
+    layer->weight_count = df_layer_weight_count(desc);
+    layer->bias_count = df_layer_bias_count(desc);
+    const bool wanted[KINDS] = {desc->forward, desc->backward, desc->weight_gradient};
+    DF_TRY_TO(done, status,
+              df_cuda_memory((void **)&layer->weight, layer->weight_count * (int64_t)sizeof(float)));
+    DF_TRY_TO(done, status,
+              df_cuda_memory((void **)&layer->bias, layer->bias_count * (int64_t)sizeof(float)));
+    for (int kind = 0; kind < KINDS; kind++)
+        if (wanted[kind])
+            DF_TRY_TO(done, status, create_op(layer, device, (enum df_cuda_kind)kind));
+    *out = layer;
+done:
+    if (status != DFAL_OK)
+        df_cuda_layer_destroy(head, layer);
+    return status;
+}
+
+void df_cuda_layer_destroy(struct df_device *head, struct df_layer *layer)
+{
+    const struct df_cuda_device *device = (const struct df_cuda_device *)head;
+    if (layer == NULL)
+        return;
+    /* Freeing waits for what still uses the memory. */
+    (void)cudaSetDevice(device->index);
+    (void)cudaFree(layer->weight);
+    (void)cudaFree(layer->bias);
+    for (int kind = 0; kind < KINDS; kind++)
+        if (layer->op[kind] != NULL)
+            layer->op[kind]->engine->destroy(layer->op[kind]);
+    (void)cudaGetLastError();
+    df_free(layer);
+}
+
+static const float *span_floats(struct df_span span)
+{
+    return span.buffer == NULL ? NULL : (const float *)span.buffer->data + span.offset;
+}
+
+dfal_status df_cuda_layer_bind(struct df_device *head, struct df_layer *layer, struct df_span weight_span,
+                               struct df_span bias_span)
+{
+    static const char what[] = "binding parameters";
+    const struct df_cuda_device *device = (const struct df_cuda_device *)head;
+    const float *weight = span_floats(weight_span), *bias = span_floats(bias_span);
+    const size_t bias_bytes = (size_t)layer->bias_count * sizeof(float);
+    cudaStream_t stream = device->queues[0].stream;
+    if (weight == NULL)
+        DF_FAIL(DFAL_E_INTERNAL, "a layer was bound without weights");
+    DF_CUDA(cudaSetDevice(device->index), "choosing the GPU");
+    /* The one queue keeps the order by itself. */
+    for (int32_t i = 1; i < head->queue_count; i++)
+        DF_CUDA(cudaStreamSynchronize(device->queues[i].stream), what);
+    DF_CUDA(cudaMemcpyAsync(layer->weight, weight, (size_t)layer->weight_count * sizeof(float),
+                            cudaMemcpyDeviceToDevice, stream),
+            what);
+    if (bias != NULL)
+        DF_CUDA(cudaMemcpyAsync(layer->bias, bias, bias_bytes, cudaMemcpyDeviceToDevice, stream), what);
+    else
+        DF_CUDA(cudaMemsetAsync(layer->bias, 0, bias_bytes, stream), what);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct df_cuda_op *op = layer->op[kind];
+        if (op != NULL && op->engine->bind != NULL)
+            DF_TRY(op->engine->bind(op, layer->weight, layer->bias, stream));
+    }
+    return head->queue_count > 1 ? df_cuda_status(cudaStreamSynchronize(stream), what) : DFAL_OK;
+}
+
+/* ---- Runs ------------------------------------------------------------------------------------ */
+
+/* The queue's workspace holds the engine's own part, then blocks of the caller's rows padded with zeros or still to be
+ * cut off, or a part of a weight gradient. */
+static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
+{
+    return aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
+}
+
+/* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else a copy
+ * padded with zeros. */
+static dfal_status padded(const float **out, float *copy, const float *from, int64_t rows, int64_t block,
+                          int64_t size, cudaStream_t stream)
+{
+    static const char what[] = "padding a block";
+    *out = from;
+    if (rows == block)
+        return DFAL_OK;
+    *out = copy;
+    DF_CUDA(
+        cudaMemcpyAsync(copy, from, (size_t)(rows * size) * sizeof(float), cudaMemcpyDeviceToDevice, stream),
+        what);
+    return df_cuda_status(
+        cudaMemsetAsync(copy + rows * size, 0, (size_t)((block - rows) * size) * sizeof(float), stream),
+        what);
+}
+
+/* Forward or backward. */
+static dfal_status run_blocks(const struct df_layer *layer, enum df_cuda_kind kind,
+                              struct df_cuda_queue *queue, struct df_cuda_run *run, float *out,
+                              const float *in)
+{
+    struct df_cuda_op *op = layer->op[kind];
+    const int64_t rows = run->rows, block = op->rows > 0 ? op->rows : rows;
+    const int64_t from = kind == DF_CUDA_FORWARD ? layer->in_size : layer->out_size;
+    const int64_t to = kind == DF_CUDA_FORWARD ? layer->out_size : layer->in_size;
+    const size_t engine = engine_bytes(op, block);
+    const bool tail = rows % block != 0;
+    const size_t in_bytes = tail ? aligned((size_t)(block * from) * sizeof(float)) : 0;
+    const size_t out_bytes = tail ? aligned((size_t)(block * to) * sizeof(float)) : 0;
+    DF_TRY(df_cuda_workspace(queue, engine + in_bytes + out_bytes));
+    char *workspace = queue->workspace;
+    float *copy = (float *)(workspace + engine), *result = (float *)(workspace + engine + in_bytes);
+    run->workspace = workspace;
+    run->weight = layer->weight;
+    run->bias = layer->bias;
+    run->rows = block;
+    for (int64_t row = 0; row < rows; row += block) {
+        const int64_t count = rows - row < block ? rows - row : block;
+        DF_TRY(padded(&run->in[0], copy, in + row * from, count, block, from, run->stream));
+        run->out = count == block ? out + row * to : result;
+        DF_TRY(op->engine->run(op, run));
+        if (count < block)
+            DF_CUDA(cudaMemcpyAsync(out + row * to, result, (size_t)(count * to) * sizeof(float),
+                                    cudaMemcpyDeviceToDevice, run->stream),
+                    "cutting off a block");
+    }
+    return DFAL_OK;
+}
+
+static dfal_status accumulate(float *to, const float *from, int64_t count, cudaStream_t stream)
+{
+    const struct df_io io = {.out = {to}, .in = {from}, .rows = 1, .cols = count};
+    return df_cuda_status((cudaError_t)df_launch(DF_OP_accumulate, &io, stream), "accumulate");
+}
+
+static dfal_status bias_gradient(const struct df_layer *layer, float *db, const float *dy, int64_t rows,
+                                 cudaStream_t stream)
+{
+    const int64_t plane = layer->out_size / layer->bias_count;
+    return df_cuda_status((cudaError_t)df_bias_gradient(db, dy, rows, layer->bias_count, plane, stream),
+                          "a bias gradient");
+}
+
+/* The sum over the blocks, in order. */
+static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_cuda_queue *queue,
+                                       struct df_cuda_run *run, float *const out[2], const float *const in[2])
+{
+    struct df_cuda_op *op = layer->op[DF_CUDA_WEIGHT_GRADIENT];
+    const int64_t rows = run->rows, block = op->rows > 0 ? op->rows : rows;
+    const size_t engine = engine_bytes(op, block), weight = (size_t)layer->weight_count * sizeof(float);
+    if (rows <= 0) {
+        for (int k = 0; k < 2; k++)
+            if (out[k] != NULL)
+                DF_CUDA(cudaMemsetAsync(out[k], 0,
+                                        k == 0 ? weight : (size_t)layer->bias_count * sizeof(float),
+                                        run->stream),
+                        "clearing a gradient");
+        return DFAL_OK;
+    }
+    const bool several = rows > block, tail = rows % block != 0;
+    const size_t part_bytes = several ? aligned(weight) : 0;
+    const size_t x_bytes = tail ? aligned((size_t)(block * layer->in_size) * sizeof(float)) : 0;
+    const size_t dy_bytes = tail ? aligned((size_t)(block * layer->out_size) * sizeof(float)) : 0;
+    DF_TRY(df_cuda_workspace(queue, engine + part_bytes + x_bytes + dy_bytes));
+    char *workspace = queue->workspace;
+    float *part = (float *)(workspace + engine), *x = (float *)(workspace + engine + part_bytes);
+    float *dy = (float *)(workspace + engine + part_bytes + x_bytes);
+    run->workspace = workspace;
+    run->rows = block;
+    run->bias_gradient = op->engine->has_bias_gradient ? out[1] : NULL;
+    for (int64_t row = 0; row < rows; row += block) {
+        const int64_t count = rows - row < block ? rows - row : block;
+        DF_TRY(
+            padded(&run->in[0], x, in[0] + row * layer->in_size, count, block, layer->in_size, run->stream));
+        DF_TRY(padded(&run->in[1], dy, in[1] + row * layer->out_size, count, block, layer->out_size,
+                      run->stream));
+        run->out = row == 0 ? out[0] : part;
+        DF_TRY(op->engine->run(op, run));
+        if (row > 0)
+            DF_TRY(accumulate(out[0], part, layer->weight_count, run->stream));
+    }
+    if (out[1] != NULL && !op->engine->has_bias_gradient)
+        return bias_gradient(layer, out[1], in[1], rows, run->stream);
+    return DFAL_OK;
+}
+
+static bool kind_of(enum df_cuda_kind *kind, enum df_op op, bool is_gemm)
+{
+    switch (op) {
+    case DF_OP_conv_fwd:
+    case DF_OP_gemm_fwd:
+        *kind = DF_CUDA_FORWARD;
+        break;
+    case DF_OP_conv_bwd:
+    case DF_OP_gemm_bwd:
+        *kind = DF_CUDA_BACKWARD;
+        break;
+    case DF_OP_conv_wgrad:
+    case DF_OP_gemm_wgrad:
+        *kind = DF_CUDA_WEIGHT_GRADIENT;
+        break;
+    default:
+        return false;
+    }
+    return is_gemm == (op == DF_OP_gemm_fwd || op == DF_OP_gemm_bwd || op == DF_OP_gemm_wgrad);
+}
+
+dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t index, enum df_op op,
+                              struct df_layer *layer, float *const out[2], const float *const in[2],
+                              int64_t rows)
+{
+    enum df_cuda_kind kind = DF_CUDA_FORWARD;
+    struct df_cuda_queue *queue = &device->queues[index];
+    if (!kind_of(&kind, op, layer->desc.is_gemm) || layer->op[kind] == NULL)
+        DF_FAIL(DFAL_E_INTERNAL, "op %s was called on a layer that was not made for it", df_op_info[op].name);
+    struct df_cuda_run run = {.rows = rows, .queue = index, .stream = queue->stream};
+    dfal_status status = DFAL_OK;
+    if (kind == DF_CUDA_WEIGHT_GRADIENT)
+        status = run_weight_gradient(layer, queue, &run, out, in);
+    else if (rows > 0)
+        status = run_blocks(layer, kind, queue, &run, out[0], in[0]);
+    return status == DFAL_OK ? status : df_fail_prefix(status, "%s: ", df_op_info[op].name);
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every call is waited for, so a time is that of its op alone: launch and wait are in it. Where a device is wide an op
+ * may take less than its launch: a short call that gives the same result again is queued TURNS times before one wait. */
+#include "backend/timed.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+enum { MOST_ROWS = 1024, TURNS = 16, BEST_OF = 5 };
+#define SHORT 1e-3 /* seconds */
+
+struct timed_device {
+    struct df_device base;
+    struct df_device *inner;
+    bool counting;
+    int32_t count;
+    struct df_timed_row *rows;
+};
+
+struct df_buffer {
+    enum df_type type;
+    struct df_buffer *inner;
+};
+
+struct df_layer {
+    struct df_layer_desc desc;
+    struct df_layer *inner;
+};
+
+static struct timed_device *timed_of(const struct df_device *device)
+{
+    return (struct timed_device *)(uintptr_t)device;
+}
+
+static struct df_device *inner_of(const struct df_device *device)
+{
+    return timed_of(device)->inner;
+}
+
+static struct df_span inner_span(struct df_span span)
+{
+    return (struct df_span){span.buffer != NULL ? span.buffer->inner : NULL, span.offset};
+}
+
+/* ---- what a call is */
+
+static void tell_shape(char *text, size_t size, const struct df_call *call, const struct df_layer_desc *desc)
+{
+    const char *op = df_op_info[call->op].name;
+    if (desc != NULL && desc->is_gemm) {
+        snprintf(text, size, "%" PRId64 ">%" PRId64, df_shape_size(desc->in), df_shape_size(desc->out));
+    } else if (desc != NULL) {
+        const struct df_window *w = &desc->window;
+        int length = snprintf(text, size, "%" PRId64 ">%" PRId64 " %dx%d %" PRId64 "x%" PRId64, desc->in.c,
+                              desc->out.c, w->kernel[0], w->kernel[1], desc->in.h, desc->in.w);
+        if ((w->stride[0] != 1 || w->stride[1] != 1) && length > 0 && (size_t)length < size)
+            length += snprintf(text + length, size - (size_t)length, " /%dx%d", w->stride[0], w->stride[1]);
+        if (desc->group != 1 && length > 0 && (size_t)length < size)
+            snprintf(text + length, size - (size_t)length, " group %d", desc->group);
+    } else if (strncmp(op, "deepfool_", 9) == 0) {
+        snprintf(text, size, "%" PRId64, call->p.deepfool.size);
+    } else if (strstr(op, "pool_") != NULL) {
+        snprintf(text, size, "%dx%dx%d %dx%d", call->p.pool.channels, call->p.pool.in_h, call->p.pool.in_w,
+                 call->p.pool.window.kernel[0], call->p.pool.window.kernel[1]);
+    } else {
+        const int64_t count = call->out[0].buffer != NULL ? df_call_out_count(call, desc, 0) : 0;
+        snprintf(text, size, "%" PRId64, call->rows > 0 && count > 0 ? count / call->rows : call->cols);
+    }
+}
+
+/* Slots that an op of a list of slots visits, where its arrays hold all S of them; 0: it visits what it is given. */
+static int64_t visited_slots(const struct df_call *call)
+{
+    switch (call->op) {
+    case DF_OP_deepfool_begin:
+    case DF_OP_deepfool_refill:
+    case DF_OP_deepfool_choose:
+    case DF_OP_deepfool_step:
+        return call->rows;
+    case DF_OP_deepfool_move:
+        return 2 * call->rows; /* read one, write one */
+    case DF_OP_deepfool_cotangent:
+        return (call->rows + call->p.deepfool.count - 1) / call->p.deepfool.count;
+    default:
+        return 0;
+    }
+}
+
+static bool is_slot_array(enum df_op op, bool is_out, int k)
+{
+    switch (op) {
+    case DF_OP_deepfool_begin:
+    case DF_OP_deepfool_refill:
+    case DF_OP_deepfool_move:
+        return is_out;
+    case DF_OP_deepfool_cotangent:
+        return !is_out && k > 0;
+    case DF_OP_deepfool_choose:
+        return is_out || k == 1 || k == 3;
+    case DF_OP_deepfool_step:
+        return is_out || k == 1;
+    default:
+        return false;
+    }
+}
+
+static double type_bytes(const struct df_device *device, enum df_type type)
+{
+    static const double size[] = {[DF_TYPE_REAL] = 4, [DF_TYPE_I32] = 4, [DF_TYPE_U8] = 1, [DF_TYPE_F64] = 8};
+    return type == DF_TYPE_REAL && strcmp(device->info.backend, "ref64") == 0 ? 8 : size[type];
+}
+
+static double call_bytes(const struct df_device *device, const struct df_call *call,
+                         const struct df_layer_desc *desc)
+{
+    const struct df_op_info *info = &df_op_info[call->op];
+    const int64_t visited = visited_slots(call);
+    double bytes = 0;
+    for (int side = 0; side < 2; side++) {
+        const char *name = side == 0 ? info->outs : info->ins;
+        for (int k = 0; *name != '\0'; k++) {
+            const size_t length = strcspn(name, " ");
+            const struct df_span span = side == 0 ? call->out[k] : call->in[k];
+            int64_t count = span.buffer == NULL ? 0
+                            : side == 0         ? df_call_out_count(call, desc, k)
+                                                : df_call_in_count(call, desc, k);
+            const enum df_type type = span.buffer != NULL ? span.buffer->type : DF_TYPE_REAL;
+            /* Saved values that an owner's index picks: at most one row a row. */
+            if (count == DF_COUNT_TO_END)
+                count = df_call_out_count(call, desc, 0);
+            if (visited > 0 && is_slot_array(call->op, side == 0, k))
+                count = count / call->p.deepfool.slots * visited;
+            const double once = (double)count * type_bytes(device, type);
+            bytes += once + (name[length - 1] == '+' ? once : 0);
+            name += length + (name[length] == ' ');
+        }
+    }
+    if (desc != NULL && strstr(info->name, "_wgrad") == NULL)
+        bytes += (double)(df_layer_weight_count(desc) + df_layer_bias_count(desc)) *
+                 type_bytes(device, DF_TYPE_REAL);
+    return bytes;
+}
+
+static double call_operations(const struct df_call *call, const struct df_layer_desc *desc)
+{
+    if (desc == NULL)
+        return 0;
+    const double taps = (double)df_layer_weight_count(desc);
+    return 2 * (double)call->rows * taps * (desc->is_gemm ? 1 : (double)(desc->out.h * desc->out.w));
+}
+
+/* May the call run again on what it has left behind? */
+static bool is_repeatable(const struct df_call *call)
+{
+    if (strchr(df_op_info[call->op].outs, '+') != NULL)
+        return false;
+    if (call->op == DF_OP_relu_fwd || call->op == DF_OP_relu_bwd)
+        return true;
+    for (int k = 0; k < DF_MAX_OUT; k++)
+        for (int i = 0; i < DF_MAX_IN; i++)
+            if (call->out[k].buffer != NULL && call->out[k].buffer == call->in[i].buffer)
+                return false;
+    return true;
+}
+
+/* ---- counting */
+
+static struct df_timed_row *find_row(struct timed_device *timed, const struct df_call *call,
+                                     const struct df_layer_desc *desc)
+{
+    char shape[sizeof timed->rows->shape];
+    tell_shape(shape, sizeof shape, call, desc);
+    for (int32_t i = 0; i < timed->count; i++)
+        if (timed->rows[i].op == call->op && strcmp(timed->rows[i].shape, shape) == 0)
+            return &timed->rows[i];
+    if (timed->count == MOST_ROWS)
+        return NULL;
+    struct df_timed_row *row = &timed->rows[timed->count++];
+    *row = (struct df_timed_row){.op = call->op};
+    memcpy(row->shape, shape, sizeof shape);
+    return row;
+}
+
+static dfal_status run_timed(struct timed_device *timed, int32_t queue, const struct df_call *call,
+                             const struct df_call *outer)
+{
+    struct df_device *inner = timed->inner;
+    const struct df_layer_desc *desc = outer->layer != NULL ? &outer->layer->desc : NULL;
+    struct df_timed_row *row = find_row(timed, outer, desc);
+    if (row == NULL)
+        DF_FAIL(DFAL_E_INTERNAL, "more than %d different ops in one job", MOST_ROWS);
+    DF_TRY(inner->backend->synchronize(inner, queue));
+    double begin = df_clock();
+    DF_TRY(df_run(inner, queue, call));
+    DF_TRY(inner->backend->synchronize(inner, queue));
+    double seconds = df_clock() - begin;
+    if (inner->wide && seconds < SHORT && is_repeatable(call)) {
+        begin = df_clock();
+        for (int turn = 0; turn < TURNS; turn++)
+            DF_TRY(df_run(inner, queue, call));
+        DF_TRY(inner->backend->synchronize(inner, queue));
+        seconds = (df_clock() - begin) / TURNS;
+    }
+    row->seconds += seconds;
+    row->calls++;
+    row->rows += call->rows;
+    row->bytes += call_bytes(inner, outer, desc);
+    row->operations += call_operations(outer, desc);
+    return DFAL_OK;
+}
+
+static dfal_status timed_run(struct df_device *device, int32_t queue, const struct df_call *call)
+{
+    struct timed_device *timed = timed_of(device);
+    struct df_call own = *call;
+    own.layer = call->layer != NULL ? call->layer->inner : NULL;
+    for (int k = 0; k < DF_MAX_OUT; k++)
+        own.out[k] = inner_span(call->out[k]);
+    for (int k = 0; k < DF_MAX_IN; k++)
+        own.in[k] = inner_span(call->in[k]);
+    return timed->counting ? run_timed(timed, queue, &own, call) : df_run(timed->inner, queue, &own);
+}
+
+void df_timed_reset(struct df_device *device, bool counting)
+{
+    timed_of(device)->count = 0;
+    timed_of(device)->counting = counting;
+}
+
+const struct df_timed_row *df_timed_rows(const struct df_device *device, int32_t *count)
+{
+    *count = timed_of(device)->count;
+    return timed_of(device)->rows;
+}
+
+/* ---- the rest of the table: straight through */
+
+static void timed_close(struct df_device *device)
+{
+    df_free(timed_of(device)->rows);
+    df_free(device);
+}
+
+static dfal_status timed_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
+                                       int64_t count)
+{
+    struct df_buffer *buffer;
+    *out = NULL;
+    DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
+    buffer->type = type;
+    const dfal_status status =
+        inner_of(device)->backend->buffer_create(inner_of(device), &buffer->inner, type, count);
+    if (status != DFAL_OK) {
+        df_free(buffer);
+        return status;
+    }
+    *out = buffer;
+    return DFAL_OK;
+}
+
+static void timed_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    inner_of(device)->backend->buffer_destroy(inner_of(device), buffer->inner);
+    df_free(buffer);
+}
+
+static dfal_status timed_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
+                               int64_t count)
+{
+    return df_write(inner_of(device), queue, inner_span(to), from, count);
+}
+
+static dfal_status timed_read(struct df_device *device, int32_t queue, void *to, struct df_span from,
+                              int64_t count)
+{
+    return df_read(inner_of(device), queue, to, inner_span(from), count);
+}
+
+static dfal_status timed_read_f64(struct df_device *device, int32_t queue, double *to, struct df_span from,
+                                  int64_t count)
+{
+    return inner_of(device)->backend->read_f64(inner_of(device), queue, to, inner_span(from), count);
+}
+
+static void timed_layer_destroy(struct df_device *device, struct df_layer *layer)
+{
+    if (layer == NULL)
+        return;
+    inner_of(device)->backend->layer_destroy(inner_of(device), layer->inner);
+    df_free(layer);
+}
+
+static dfal_status timed_layer_create(struct df_device *device, struct df_layer **out,
+                                      const struct df_layer_desc *desc)
+{
+    struct df_layer *layer;
+    *out = NULL;
+    DF_TRY(df_alloc(&layer, 1, sizeof *layer));
+    layer->desc = *desc;
+    const dfal_status status = inner_of(device)->backend->layer_create(inner_of(device), &layer->inner, desc);
+    if (status != DFAL_OK) {
+        df_free(layer);
+        return status;
+    }
+    *out = layer;
+    return DFAL_OK;
+}
+
+static dfal_status timed_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
+                                    struct df_span bias)
+{
+    return inner_of(device)->backend->layer_bind(inner_of(device), layer->inner, inner_span(weight),
+                                                 inner_span(bias));
+}
+
+static dfal_status timed_synchronize(struct df_device *device, int32_t queue)
+{
+    return inner_of(device)->backend->synchronize(inner_of(device), queue);
+}
+
+static int64_t timed_memory_free(struct df_device *device)
+{
+    return df_device_memory_free(inner_of(device));
+}
+
+static const struct df_backend backend_timed = {
+    .abi = DF_BACKEND_ABI,
+    .name = "timed",
+    .device_close = timed_close,
+    .buffer_create = timed_buffer_create,
+    .buffer_destroy = timed_buffer_destroy,
+    .write = timed_write,
+    .read = timed_read,
+    .read_f64 = timed_read_f64,
+    .layer_create = timed_layer_create,
+    .layer_destroy = timed_layer_destroy,
+    .layer_bind = timed_layer_bind,
+    .run = timed_run,
+    .synchronize = timed_synchronize,
+    .memory_free = timed_memory_free,
+};
+
+dfal_status df_timed_open(struct df_device **out, struct df_device *inner)
+{
+    struct timed_device *timed;
+    *out = NULL;
+    DF_TRY(df_alloc(&timed, 1, sizeof *timed));
+    const dfal_status status = df_alloc(&timed->rows, MOST_ROWS, sizeof *timed->rows);
+    if (status != DFAL_OK) {
+        df_free(timed);
+        return status;
+    }
+    timed->base = *inner;
+    timed->base.backend = &backend_timed;
+    timed->base.queue_count = 1;
+    timed->inner = inner;
+    *out = &timed->base;
+    return DFAL_OK;
+}
+
+/* ---- roofs */
+
+/* Real numbers that differ, without zeros: half of a buffer's rate can be the zeros in it. */
+static dfal_status fill_span(struct df_device *device, struct df_span span, int64_t count)
+{
+    enum { PART = 1 << 16 };
+    float *values;
+    DF_TRY(df_alloc(&values, PART, sizeof *values));
+    for (int32_t i = 0; i < PART; i++)
+        values[i] = 0.5F + (float)((i * 7919) % 1009) / 1009;
+    dfal_status status = DFAL_OK;
+    for (int64_t at = 0; at < count && status == DFAL_OK; at += PART)
+        status = df_write(device, 0, df_at(span, at), values, count - at < PART ? count - at : PART);
+    df_free(values);
+    return status;
+}
+
+/* Seconds of one call, the best of a few, and as many in a row as the device likes. */
+static dfal_status best_seconds(double *out, struct df_device *timed, const struct df_call *call)
+{
+    *out = INFINITY;
+    DF_TRY(df_run(timed, 0, call));
+    for (int i = 0; i < BEST_OF; i++) {
+        df_timed_reset(timed, true);
+        DF_TRY(df_run(timed, 0, call));
+        *out = fmin(*out, timed_of(timed)->rows[0].seconds);
+    }
+    df_timed_reset(timed, false);
+    return DFAL_OK;
+}
+
+/* The fastest of some plain ops over count values; *slowest gets the seconds of the slowest of them. */
+static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *timed, int64_t count,
+                                double *slowest)
+{
+    static const enum df_op plain[] = {DF_OP_copy_cols, DF_OP_relu_fwd, DF_OP_add_fwd};
+    const int64_t cols = 1 << 14;
+    const double size = type_bytes(inner_of(timed), DF_TYPE_REAL);
+    struct df_span a = {0}, b = {0};
+    dfal_status status;
+    *slowest = 0;
+    DF_TRY_TO(done, status, df_buffer_new(timed, &a, DF_TYPE_REAL, count));
+    DF_TRY_TO(done, status, df_buffer_new(timed, &b, DF_TYPE_REAL, count));
+    DF_TRY_TO(done, status, fill_span(timed, a, count));
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        struct df_call call = {.op = plain[i], .out = {b}, .in = {a, a}, .rows = count / cols, .cols = cols};
+        if (call.op == DF_OP_copy_cols)
+            call.p.cols.y_stride = call.p.cols.x_stride = cols;
+        if (call.op != DF_OP_add_fwd)
+            call.in[1] = (struct df_span){0};
+        double seconds;
+        DF_TRY_TO(done, status, best_seconds(&seconds, timed, &call));
+        /* add_fwd is given the same values twice: they are read from memory once. */
+        roofs->copy = fmax(roofs->copy, 2 * size * (double)count / seconds);
+        *slowest = fmax(*slowest, seconds);
+    }
+    const struct df_call smallest = {.op = DF_OP_fill, .out = {b}, .rows = 1, .cols = 1, .p.value = 1};
+    DF_TRY_TO(done, status, best_seconds(&roofs->call, timed, &smallest));
+done:
+    df_buffer_drop(timed, &a);
+    df_buffer_drop(timed, &b);
+    return status;
+}
+
+static dfal_status measure_product(double *best, struct df_device *timed, int64_t rows, int64_t features,
+                                   double *seconds)
+{
+    *seconds = 0;
+    const struct df_layer_desc desc = {.is_gemm = true,
+                                       .in = {features, 1, 1},
+                                       .out = {features, 1, 1},
+                                       .window = {{1, 1}, {1, 1}, {0}, {1, 1}},
+                                       .group = 1,
+                                       .block_rows = 64,
+                                       .forward = true};
+    struct df_layer *layer = NULL;
+    struct df_span x = {0}, y = {0}, weight = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_buffer_new(timed, &x, DF_TYPE_REAL, rows * features));
+    DF_TRY_TO(done, status, df_buffer_new(timed, &y, DF_TYPE_REAL, rows * features));
+    DF_TRY_TO(done, status, df_buffer_new(timed, &weight, DF_TYPE_REAL, features * features));
+    DF_TRY_TO(done, status, fill_span(timed, x, rows * features));
+    DF_TRY_TO(done, status, fill_span(timed, weight, features * features));
+    DF_TRY_TO(done, status, timed->backend->layer_create(timed, &layer, &desc));
+    DF_TRY_TO(done, status, timed->backend->layer_bind(timed, layer, weight, (struct df_span){0}));
+    const struct df_call call = {.op = DF_OP_gemm_fwd, .out = {y}, .in = {x}, .rows = rows, .layer = layer};
+    DF_TRY_TO(done, status, best_seconds(seconds, timed, &call));
+    *best = fmax(*best, 2 * (double)rows * (double)features * (double)features / *seconds);
+done:
+    timed_layer_destroy(timed, layer);
+    df_buffer_drop(timed, &x);
+    df_buffer_drop(timed, &y);
+    df_buffer_drop(timed, &weight);
+    return status;
+}
+
+/* A wide device needs large operands to reach its roofs: they grow until a call takes its time. */
+dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_device *timed)
+{
+    const int64_t most_values = timed->wide ? INT64_C(1) << 28 : INT64_C(1) << 24;
+    const int64_t most_features = timed->wide ? 4096 : 512;
+    double seconds = 0;
+    *out = (struct df_timed_roofs){0};
+    for (int64_t count = timed->wide ? INT64_C(1) << 18 : most_values;
+         count <= most_values && seconds < SHORT; count *= 4)
+        DF_TRY(measure_copy(out, timed, count, &seconds));
+    seconds = 0;
+    for (int64_t features = timed->wide ? 64 : 256; features <= most_features && seconds < 2 * SHORT;
+         features *= 2)
+        DF_TRY(measure_product(&out->product, timed, timed->wide ? 4 * features : 256, features, &seconds));
+    return DFAL_OK;
+}

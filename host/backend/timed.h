@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A device that times every op of another one: jobs run on it unchanged, and what their calls cost is told afterwards. */
+#ifndef DF_BACKEND_TIMED_H
+#define DF_BACKEND_TIMED_H
+
+#include "backend/backend.h"
+
+/* All calls of one op on one shape. */
+struct df_timed_row {
+    enum df_op op;
+    char shape[48]; /* "6>16 5x5 12x12", "256>84", "6x24x24 2x2"; values a row; of deepfool_*: a sample */
+    int64_t calls, rows;
+    double seconds;
+    double bytes;      /* each operand once, parameters too; "+" operands twice */
+    double operations; /* of convolutions and products: two a multiply-add; else 0 */
+};
+
+/* Wrap inner, which stays the caller's and outlives the wrapper: closing the wrapper leaves it open. Only queue 0 may be used. */
+dfal_status df_timed_open(struct df_device **out, struct df_device *inner);
+/* Forget what was counted; count from now on or not. */
+void df_timed_reset(struct df_device *timed, bool counting);
+/* What was counted, in the order of first calls; borrowed until the next call on the device. */
+const struct df_timed_row *df_timed_rows(const struct df_device *timed, int32_t *count);
+
+/* What this device reaches, through the same calls and the same clock. */
+struct df_timed_roofs {
+    double copy;    /* bytes read and written a second by the fastest of the plain ops */
+    double product; /* operations a second of the fastest of some large products */
+    double call;    /* seconds of the smallest call */
+};
+dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_device *timed);
+
+#endif

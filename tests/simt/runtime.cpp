@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+// CUDA's runtime for one made-up GPU of 3 multiprocessors and 2 GiB.
+//
+// Streams   what is queued runs at once where DF_SIMT_ORDER is ascending. Otherwise it runs as late as it may: when somebody
+//           waits for it. A synchronisation that is missing then shows as old contents.
+// Memory    an allocation of its own each, so that AddressSanitizer sees what lies beyond it, filled with NaN. Copies are
+//           checked against it. Leaks are found where AddressSanitizer looks for them.
+// Copies    as CUDA has it, one between the device and memory that is not pinned has taken the source, or has
+//           filled the target, when the call returns.
+// Everything is under one lock; host threads take turns.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "grid.h"
+
+enum { MULTIPROCESSORS = 3, SHARED = 48 * 1024, SHARED_OPTIN = 227 * 1024, CAPABILITY_MAJOR = 9 };
+static const size_t device_memory = (size_t)2 << 30;
+
+struct CUstream_st {
+    unsigned flags;
+    std::deque<std::function<void()>> pending;
+    uint64_t queued, done; // pieces of work
+};
+
+struct CUevent_st {
+    cudaStream_t stream;
+    uint64_t ticket; // done when the stream has done as many
+};
+
+static std::recursive_mutex lock;
+// Addresses are kept inverted, so that the leak check does not take this list for a use of the memory.
+static std::map<uintptr_t, size_t> device_blocks, pinned_blocks;
+static size_t device_used;
+static std::set<CUstream_st *> streams;
+static std::map<const void *, int> shared_limit; // of kernels that asked for more
+static thread_local cudaError_t last_error;
+
+typedef std::lock_guard<std::recursive_mutex> guard;
+
+static cudaError_t fail(cudaError_t error)
+{
+    last_error = error;
+    return error;
+}
+
+// ---- Memory -------------------------------------------------------------------------------------------------------
+
+// Does [at, at + size) lie in one of these blocks? -1: it begins in none, 0: it sticks out, 1: yes.
+static int lies_in(const std::map<uintptr_t, size_t> &blocks, const void *at, size_t size)
+{
+    // Inverted addresses descend: the first key that is not below ~at begins at or before it.
+    const auto block = blocks.lower_bound(~(uintptr_t)at);
+    if (block == blocks.end())
+        return -1;
+    const uintptr_t offset = (uintptr_t)at - ~block->first;
+    if (offset >= block->second && !(offset == 0 && size == 0))
+        return -1;
+    return size <= block->second - offset;
+}
+
+static cudaError_t take(std::map<uintptr_t, size_t> &blocks, void **pointer, size_t size)
+{
+    *pointer = NULL;
+    if (size == 0)
+        return cudaSuccess;
+    if (posix_memalign(pointer, 256, size) != 0)
+        return fail(cudaErrorMemoryAllocation);
+    memset(*pointer, 0xff, size);
+    blocks[~(uintptr_t)*pointer] = size;
+    return cudaSuccess;
+}
+
+static cudaError_t give(std::map<uintptr_t, size_t> &blocks, void *pointer, size_t *size)
+{
+    *size = 0;
+    if (pointer == NULL)
+        return cudaSuccess;
+    const auto block = blocks.find(~(uintptr_t)pointer);
+    if (block == blocks.end())
+        return fail(cudaErrorInvalidValue);
+    *size = block->second;
+    blocks.erase(block);
+    free(pointer);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **pointer, size_t size)
+{
+    guard held(lock);
+    if (size > device_memory - device_used) {
+        *pointer = NULL;
+        return fail(cudaErrorMemoryAllocation);
+    }
+    const cudaError_t error = take(device_blocks, pointer, size);
+    if (error == cudaSuccess)
+        device_used += size;
+    return error;
+}
+
+cudaError_t cudaMallocHost(void **pointer, size_t size)
+{
+    guard held(lock);
+    return take(pinned_blocks, pointer, size);
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    guard held(lock);
+    *free_bytes = device_memory - device_used;
+    *total = device_memory;
+    return cudaSuccess;
+}
+
+// ---- Streams ------------------------------------------------------------------------------------------------------
+
+static void drain(cudaStream_t stream, uint64_t ticket)
+{
+    while (stream->done < ticket) {
+        const std::function<void()> work = std::move(stream->pending.front());
+        stream->pending.pop_front();
+        work();
+        stream->done++;
+    }
+}
+
+static void drain_all(bool blocking_only)
+{
+    for (CUstream_st *stream : streams)
+        if (!blocking_only || (stream->flags & cudaStreamNonBlocking) == 0)
+            drain(stream, stream->queued);
+}
+
+// The default stream waits for the streams that did not ask for being left alone, and its own work is done at once.
+static void queue(cudaStream_t stream, std::function<void()> work)
+{
+    if (stream == NULL) {
+        drain_all(true);
+        work();
+        return;
+    }
+    stream->pending.push_back(std::move(work));
+    stream->queued++;
+    if (simt_order_now() == SIMT_ASCENDING)
+        drain(stream, stream->queued);
+}
+
+static bool is_stream(cudaStream_t stream)
+{
+    return stream == NULL || streams.count(stream) != 0;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
+{
+    guard held(lock);
+    *stream = new CUstream_st();
+    (*stream)->flags = flags;
+    streams.insert(*stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    guard held(lock);
+    if (stream == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    drain(stream, stream->queued);
+    streams.erase(stream);
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    guard held(lock);
+    if (!is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    if (stream != NULL)
+        drain(stream, stream->queued);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize()
+{
+    guard held(lock);
+    drain_all(false);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    *event = new CUevent_st();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    guard held(lock);
+    if (event == NULL)
+        return fail(cudaErrorInvalidResourceHandle);
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    guard held(lock);
+    if (event == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    event->stream = stream; // the default stream's work is done at once
+    event->ticket = stream != NULL ? stream->queued : 0;
+    return cudaSuccess;
+}
+
+// An event that was never recorded is done, and so is one whose stream is gone.
+static void drain_event(cudaStream_t stream, uint64_t ticket)
+{
+    if (stream != NULL && streams.count(stream) != 0)
+        drain(stream, ticket);
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    guard held(lock);
+    if (event == NULL)
+        return fail(cudaErrorInvalidResourceHandle);
+    drain_event(event->stream, event->ticket);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    guard held(lock);
+    if (event == NULL)
+        return fail(cudaErrorInvalidResourceHandle);
+    if (event->stream == NULL || streams.count(event->stream) == 0 || event->stream->done >= event->ticket)
+        return cudaSuccess;
+    drain(event->stream, event->stream->done + 1);
+    return cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    guard held(lock);
+    if (event == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    const cudaStream_t other = event->stream;
+    const uint64_t ticket = event->ticket;
+    if (other != stream)
+        queue(stream, [=] { drain_event(other, ticket); });
+    return cudaSuccess;
+}
+
+// ---- Freeing, copying ---------------------------------------------------------------------------------------------
+
+cudaError_t cudaFree(void *pointer)
+{
+    guard held(lock);
+    size_t size;
+    drain_all(false);
+    const cudaError_t error = give(device_blocks, pointer, &size);
+    device_used -= size;
+    return error;
+}
+
+cudaError_t cudaFreeHost(void *pointer)
+{
+    guard held(lock);
+    size_t size;
+    drain_all(false);
+    return give(pinned_blocks, pointer, &size);
+}
+
+// Is `at` where a copy of this kind expects its target or source?
+static bool fits(const void *at, size_t size, bool on_device)
+{
+    const int on = lies_in(device_blocks, at, size);
+    return on_device ? on == 1 : on == -1;
+}
+
+static cudaError_t copy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind,
+                        cudaStream_t stream)
+{
+    if (!is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    if (size == 0)
+        return cudaSuccess;
+    bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    if (kind == cudaMemcpyDefault) {
+        to_device = lies_in(device_blocks, to, size) != -1;
+        from_device = lies_in(device_blocks, from, size) != -1;
+    }
+    if (!fits(to, size, to_device) || !fits(from, size, from_device))
+        return fail(cudaErrorInvalidValue);
+    if (!from_device && lies_in(pinned_blocks, from, size) != 1) {
+        const std::vector<char> taken((const char *)from, (const char *)from + size);
+        queue(stream, [=] { memcpy(to, taken.data(), size); });
+    } else {
+        queue(stream, [=] { memmove(to, from, size); });
+    }
+    if (!to_device && stream != NULL && lies_in(pinned_blocks, to, size) != 1)
+        drain(stream, stream->queued);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    guard held(lock);
+    return copy(to, from, size, kind, stream);
+}
+
+cudaError_t cudaMemcpy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind)
+{
+    guard held(lock);
+    return copy(to, from, size, kind, NULL);
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t stream)
+{
+    guard held(lock);
+    if (!is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    if (size == 0)
+        return cudaSuccess;
+    if (!fits(to, size, true))
+        return fail(cudaErrorInvalidValue);
+    queue(stream, [=] { memset(to, value, size); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void *to, int value, size_t size)
+{
+    return cudaMemsetAsync(to, value, size, NULL);
+}
+
+// ---- Launches -----------------------------------------------------------------------------------------------------
+
+void simt_queue_grid(const struct simt_grid &grid, const void *kernel, cudaStream_t stream)
+{
+    guard held(lock);
+    const dim3 &b = grid.blocks, &t = grid.threads;
+    const auto limit = shared_limit.find(kernel);
+    if (!is_stream(stream)) {
+        fail(cudaErrorInvalidResourceHandle);
+    } else if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > INT32_MAX || b.y > 65535 || b.z > 65535 ||
+               t.x == 0 || t.y == 0 || t.z == 0 || t.z > 64 || (uint64_t)t.x * t.y * t.z > 1024) {
+        fail(cudaErrorInvalidConfiguration);
+    } else if (grid.shared > (limit == shared_limit.end() ? (size_t)SHARED : (size_t)limit->second)) {
+        fail(cudaErrorInvalidValue);
+    } else {
+        queue(stream, [=] { simt_run_grid(grid); });
+    }
+}
+
+cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attr, int value)
+{
+    guard held(lock);
+    if (attr == cudaFuncAttributeMaxDynamicSharedMemorySize) {
+        if (value < 0 || value > SHARED_OPTIN)
+            return fail(cudaErrorInvalidValue);
+        shared_limit[function] = value;
+    }
+    return cudaSuccess;
+}
+
+// ---- The device ---------------------------------------------------------------------------------------------------
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
+{
+    if (device != 0)
+        return fail(cudaErrorInvalidDevice);
+    memset(prop, 0, sizeof *prop);
+    snprintf(prop->name, sizeof prop->name, "SIMT shim");
+    prop->totalGlobalMem = device_memory;
+    prop->sharedMemPerBlock = SHARED;
+    prop->sharedMemPerBlockOptin = SHARED_OPTIN;
+    prop->sharedMemPerMultiprocessor = SHARED_OPTIN + 1024;
+    prop->regsPerBlock = 65536;
+    prop->warpSize = 32;
+    prop->maxThreadsPerBlock = 1024;
+    prop->maxThreadsPerMultiProcessor = 2048;
+    prop->maxGridSize[0] = INT32_MAX;
+    prop->maxGridSize[1] = prop->maxGridSize[2] = 65535;
+    prop->maxThreadsDim[0] = prop->maxThreadsDim[1] = 1024;
+    prop->maxThreadsDim[2] = 64;
+    prop->major = CAPABILITY_MAJOR;
+    prop->multiProcessorCount = MULTIPROCESSORS;
+    prop->l2CacheSize = 1 << 20;
+    prop->memoryBusWidth = 256;
+    prop->unifiedAddressing = prop->asyncEngineCount = prop->concurrentKernels = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+// ---- Errors -------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaGetLastError()
+{
+    const cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaPeekAtLastError()
+{
+    return last_error;
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorInvalidValue:
+        return "invalid argument";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    case cudaErrorInvalidDevice:
+        return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
+    case cudaErrorNotReady:
+        return "device not ready";
+    default:
+        return "unknown error";
+    }
+}

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CUDA back end's own reasons to refuse, its copies, and the blocks that a library's engine gets, on the shim. Calls of
+ * the runtime fail on command (the linker's --wrap); the libraries are made up: an engine that takes exactly a fixed number
+ * of rows, looks at them and leaves the work to dfal's own. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/cuda.h"
+#include "base/memory.h"
+#include "../support.h"
+
+const struct df_backend *dfal_backend_entry(void);
+
+/* ---- The runtime ----------------------------------------------------------------------------- */
+
+static struct {
+    cudaError_t count_error, wait_error, properties_error;
+    int driver, count, major;
+    int calls_left; /* of those that take something; -1: all go well */
+    size_t most;    /* bytes of one cudaMalloc; 0: any */
+} gpu;
+
+static void gpu_reset(void)
+{
+    memset(&gpu, 0, sizeof gpu);
+    gpu.driver = 13000;
+    gpu.count = 1;
+    gpu.major = 9;
+    gpu.calls_left = -1;
+}
+
+static bool fails(void)
+{
+    return gpu.calls_left >= 0 && gpu.calls_left-- == 0;
+}
+
+#define REAL(result, name, ...)                                                                              \
+    result __real_##name(__VA_ARGS__);                                                                       \
+    result __wrap_##name(__VA_ARGS__);                                                                       \
+    result __wrap_##name(__VA_ARGS__)
+
+REAL(cudaError_t, cudaDriverGetVersion, int *version)
+{
+    *version = gpu.driver;
+    return cudaSuccess;
+}
+REAL(cudaError_t, cudaGetDeviceCount, int *count)
+{
+    if (gpu.count_error != cudaSuccess)
+        return gpu.count_error; /* and the count stays as it was, as CUDA's does */
+    *count = gpu.count;
+    return cudaSuccess;
+}
+REAL(cudaError_t, cudaGetDeviceProperties, struct cudaDeviceProp *properties, int index)
+{
+    if (gpu.properties_error != cudaSuccess)
+        return gpu.properties_error;
+    const cudaError_t error = __real_cudaGetDeviceProperties(properties, index);
+    properties->major = gpu.major;
+    properties->minor = 0;
+    return error;
+}
+REAL(cudaError_t, cudaStreamCreateWithFlags, cudaStream_t *stream, unsigned flags)
+{
+    return fails() ? cudaErrorUnknown : __real_cudaStreamCreateWithFlags(stream, flags);
+}
+REAL(cudaError_t, cudaEventCreateWithFlags, cudaEvent_t *event, unsigned flags)
+{
+    return fails() ? cudaErrorUnknown : __real_cudaEventCreateWithFlags(event, flags);
+}
+REAL(cudaError_t, cudaMallocHost, void **memory, size_t bytes)
+{
+    return fails() ? cudaErrorMemoryAllocation : __real_cudaMallocHost(memory, bytes);
+}
+REAL(cudaError_t, cudaMalloc, void **memory, size_t bytes)
+{
+    if (fails() || (gpu.most > 0 && bytes > gpu.most))
+        return cudaErrorMemoryAllocation;
+    return __real_cudaMalloc(memory, bytes);
+}
+REAL(cudaError_t, cudaStreamSynchronize, cudaStream_t stream)
+{
+    const cudaError_t error = __real_cudaStreamSynchronize(stream);
+    return gpu.wait_error != cudaSuccess ? gpu.wait_error : error;
+}
+
+/* ---- The libraries --------------------------------------------------------------------------- */
+
+enum { ENGINE_ROWS = 4, ENGINE_WORKSPACE = 1000 };
+
+struct made_up {
+    struct df_cuda_op head;
+    struct df_cuda_op *own;
+    enum df_cuda_kind kind;
+    int64_t in, out;
+};
+
+static struct {
+    bool refuses;
+    int64_t runs, padded; /* rows of zeros that were seen */
+    int binds;
+} library;
+
+static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device *device,
+                                  const struct df_layer_desc *desc, enum df_cuda_kind kind)
+{
+    struct made_up *op = NULL;
+    *out = NULL;
+    if (library.refuses)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the library has no such engine");
+    DF_TRY(df_alloc(&op, 1, sizeof *op));
+    op->head.engine = desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
+    op->head.rows = ENGINE_ROWS;
+    op->head.workspace = ENGINE_WORKSPACE;
+    op->kind = kind;
+    op->in = df_shape_size(desc->in);
+    op->out = df_shape_size(desc->out);
+    const dfal_status status = df_cuda_own.create(&op->own, device, desc, kind);
+    if (status != DFAL_OK) {
+        df_free(op);
+        return status;
+    }
+    *out = &op->head;
+    return DFAL_OK;
+}
+
+static void made_up_destroy(struct df_cuda_op *head)
+{
+    struct made_up *op = (struct made_up *)head;
+    df_cuda_own.destroy(op->own);
+    df_free(op);
+}
+
+static dfal_status made_up_bind(struct df_cuda_op *head, const float *weight, const float *bias,
+                                cudaStream_t stream)
+{
+    (void)head;
+    (void)stream;
+    if (weight == NULL || bias == NULL)
+        test_fail("an engine was bound without weight or bias");
+    library.binds++;
+    return DFAL_OK;
+}
+
+static void look_at(const float *in, int64_t size, cudaStream_t stream)
+{
+    float *rows = calloc((size_t)(ENGINE_ROWS * size), sizeof *rows);
+    assert_non_null(rows);
+    assert_int_equal(cudaMemcpyAsync(rows, in, (size_t)(ENGINE_ROWS * size) * sizeof *rows,
+                                     cudaMemcpyDeviceToHost, stream),
+                     0);
+    assert_int_equal(cudaStreamSynchronize(stream), 0);
+    for (int64_t row = 0; row < ENGINE_ROWS; row++) {
+        int64_t zeros = 0;
+        for (int64_t i = 0; i < size; i++)
+            zeros += rows[row * size + i] == 0.0F;
+        library.padded += zeros == size;
+    }
+    free(rows);
+}
+
+static dfal_status made_up_run(struct df_cuda_op *head, const struct df_cuda_run *run)
+{
+    struct made_up *op = (struct made_up *)head;
+    if (run->rows != ENGINE_ROWS || run->workspace == NULL || (uintptr_t)run->workspace % 256 != 0)
+        test_fail("a run of %lld rows, expected %d, and an aligned workspace", (long long)run->rows,
+                  ENGINE_ROWS);
+    if (run->bias_gradient != NULL)
+        test_fail("an engine that has no bias gradient was asked for one");
+    assert_int_equal(cudaMemsetAsync(run->workspace, 0xff, ENGINE_WORKSPACE, run->stream), 0);
+    look_at(run->in[0], op->kind == DF_CUDA_BACKWARD ? op->out : op->in, run->stream);
+    library.runs++;
+    struct df_cuda_run own = *run;
+    size_t bytes = df_cuda_own.workspace(op->own, run->rows);
+    void *scratch = NULL;
+    DF_TRY(df_cuda_memory(&scratch, (int64_t)bytes));
+    own.workspace = scratch;
+    const dfal_status status = df_cuda_own.run(op->own, &own);
+    (void)cudaStreamSynchronize(run->stream);
+    (void)cudaFree(scratch);
+    return status;
+}
+
+const struct df_cuda_engine df_cuda_cudnn = {.name = "made up convolutions",
+                                             .create = made_up_create,
+                                             .destroy = made_up_destroy,
+                                             .bind = made_up_bind,
+                                             .run = made_up_run};
+const struct df_cuda_engine df_cuda_cublas = {.name = "made up products",
+                                              .create = made_up_create,
+                                              .destroy = made_up_destroy,
+                                              .bind = made_up_bind,
+                                              .run = made_up_run};
+
+dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
+                          size_t version_size)
+{
+    (void)device;
+    *out = NULL;
+    snprintf(version, version_size, "one 1.2");
+    return fails() ? df_fail(DFAL_E_UNAVAILABLE, "one is broken") : DFAL_OK;
+}
+void df_cudnn_close(struct df_cudnn *one)
+{
+    (void)one;
+}
+dfal_status df_cublas_open(struct df_cublas **out, const struct df_cuda_device *device, char *version,
+                           size_t version_size)
+{
+    (void)device;
+    *out = NULL;
+    snprintf(version, version_size, "two 3.4");
+    return fails() ? df_fail(DFAL_E_UNAVAILABLE, "two is broken") : DFAL_OK;
+}
+void df_cublas_close(struct df_cublas *two)
+{
+    (void)two;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static dfal_status open_device(struct df_device **out, const char *spec)
+{
+    const struct df_device_options options = {.spec = spec, .isa = "auto", .queues = 3};
+    return dfal_backend_entry()->device_open(out, &options);
+}
+
+static struct df_device *opened(void)
+{
+    struct df_device *device = NULL;
+    test_ok(open_device(&device, ""));
+    return device;
+}
+
+static void refusals(void **state)
+{
+    static const struct {
+        cudaError_t error;
+        int driver, count, major;
+        const char *spec, *says;
+    } cases[] = {
+        {cudaErrorInsufficientDriver, 0, 1, 9, "", "the CUDA back end is not available: no NVIDIA driver"},
+        {cudaErrorInsufficientDriver, 12040, 1, 9, "", "knows CUDA up to 12.4, 13.0 is needed"},
+        {cudaErrorNoDevice, 13000, 1, 9, "", "the NVIDIA driver shows no GPU"},
+        {cudaSuccess, 13000, 0, 9, "", "the NVIDIA driver shows no GPU"},
+        {cudaErrorUnknown, 13000, 1, 9, "", "the CUDA back end is not available: "},
+        {cudaSuccess, 13000, 2, 9, "2", "there is no GPU 2: the NVIDIA driver shows 2, counted from 0"},
+        {cudaSuccess, 13000, 1, 7, "0", "has compute capability 7.0, at least 8.0 is needed"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct df_device *device = (struct df_device *)&gpu;
+        gpu_reset();
+        gpu.count_error = cases[i].error;
+        gpu.driver = cases[i].driver;
+        gpu.count = cases[i].count;
+        gpu.major = cases[i].major;
+        test_error(open_device(&device, cases[i].spec), DFAL_E_UNAVAILABLE, cases[i].says);
+        assert_null(device);
+        assert_string_equal(dfal_backend_entry()->last_error(), dfal_last_error());
+    }
+    gpu_reset();
+    gpu.properties_error = cudaErrorInvalidDevice;
+    struct df_device *device = NULL;
+    test_error(open_device(&device, ""), DFAL_E_UNAVAILABLE,
+               "CUDA failed in asking for the GPU's properties");
+}
+
+/* Whatever fails on the way, nothing is left behind. */
+static void half_open(void **state)
+{
+    (void)state;
+    const int64_t live = df_alloc_live();
+    dfal_status status = DFAL_E_MEMORY;
+    int failed = 0;
+    for (; status != DFAL_OK; failed++) {
+        struct df_device *device = NULL;
+        gpu_reset();
+        gpu.calls_left = failed;
+        status = open_device(&device, "");
+        if (status == DFAL_OK)
+            device->backend->device_close(device);
+        assert_int_equal(df_alloc_live(), live);
+    }
+    assert_true(failed > 6);
+}
+
+static void identity(void **state)
+{
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    assert_string_equal(device->info.backend, "cuda");
+    assert_string_equal(device->info.isa, "sm_90");
+    assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
+    assert_true(device->wide);
+    assert_int_equal(device->queue_count, 1);
+    assert_true(df_device_memory_free(device) > 0);
+    device->backend->device_close(device);
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static void memory(void **state)
+{
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    const int64_t live = df_alloc_live();
+    struct df_span span;
+    gpu.most = 1 << 20;
+    test_error(df_buffer_new(device, &span, DF_TYPE_F64, 8 << 20), DFAL_E_MEMORY,
+               "the GPU has no 64 MiB of memory: ");
+    assert_null(span.buffer);
+    assert_int_equal(df_alloc_live(), live);
+    test_error(df_buffer_new(device, &span, DF_TYPE_REAL, -1), DFAL_E_INTERNAL, "0 or more");
+    test_ok(df_buffer_new(device, &span, DF_TYPE_I32, 0)); /* valid, and nothing can be read from it */
+    int32_t value = 0;
+    test_ok(df_read(device, 0, &value, span, 0));
+    test_error(df_read(device, 0, &value, span, 1), DFAL_E_INTERNAL, "leaves its buffer");
+    test_error(df_read(device, 1, &value, span, 0), DFAL_E_INTERNAL, "queue 1 was used");
+    df_buffer_drop(device, &span);
+    device->backend->device_close(device);
+}
+
+/* Copies longer than the staging memory, from odd places; new memory is zero. */
+static void copies(void **state)
+{
+    enum { COUNT = 3000001, AT = 4097 };
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    struct df_span span;
+    float *out = malloc(COUNT * sizeof *out), *in = malloc(COUNT * sizeof *in);
+    double *wide = malloc(COUNT * sizeof *wide);
+    assert_true(out != NULL && in != NULL && wide != NULL);
+    test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, COUNT + 2 * AT));
+    test_ok(df_read(device, 0, in, span, COUNT));
+    for (int64_t i = 0; i < COUNT; i++) {
+        assert_true(in[i] == 0.0F);
+        out[i] = (float)i * 0.5F;
+    }
+    test_ok(df_write(device, 0, df_at(span, AT), out, COUNT));
+    test_ok(df_read(device, 0, in, df_at(span, AT), COUNT));
+    test_ok(device->backend->read_f64(device, 0, wide, df_at(span, AT), COUNT));
+    for (int64_t i = 0; i < COUNT; i++)
+        assert_true(in[i] == out[i] && wide[i] == (double)out[i]);
+    float around[2];
+    test_ok(df_read(device, 0, &around[0], df_at(span, AT - 1), 1));
+    test_ok(df_read(device, 0, &around[1], df_at(span, AT + COUNT), 1));
+    assert_true(around[0] == 0.0F && around[1] == 0.0F);
+    df_buffer_drop(device, &span);
+    free(out);
+    free(in);
+    free(wide);
+    device->backend->device_close(device);
+}
+
+/* What a kernel did wrong shows where the host waits, with the last op's name. */
+static void failed_kernel(void **state)
+{
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    struct df_span span;
+    float value = 0;
+    test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 8));
+    struct df_call call = {.op = DF_OP_relu_fwd, .rows = 1, .cols = 8, .out = {span}, .in = {span}};
+    test_ok(df_run(device, 0, &call));
+    gpu.wait_error = cudaErrorIllegalAddress;
+    test_error(device->backend->synchronize(device, 0), DFAL_E_UNAVAILABLE, "relu_fwd or an op before it: ");
+    test_error(df_read(device, 0, &value, span, 1), DFAL_E_UNAVAILABLE, "CUDA failed in relu_fwd");
+    gpu_reset();
+    call.op = DF_OP_COUNT;
+    test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "was called, expected 0 to");
+    call.op = DF_OP_conv_fwd;
+    test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "op conv_fwd was called without a layer");
+    df_buffer_drop(device, &span);
+    device->backend->device_close(device);
+}
+
+/* ---- Blocks of a library's engine ------------------------------------------------------------ */
+
+enum { MOST_ROWS = 11 };
+
+struct rig {
+    struct df_device *device;
+    struct df_layer_desc desc;
+    struct df_layer *layer;
+    struct df_span weight, bias, x, y, dx, dy, dw, db;
+    int64_t in, out, weights, biases;
+};
+
+/* Values that no row has in common, and no zeros. */
+static void fill(struct df_device *device, struct df_span span, int64_t count, int32_t salt)
+{
+    float *values = calloc((size_t)count, sizeof *values);
+    assert_non_null(values);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (float)((i * 37 + salt) % 64 - 32) / 16.0F + 1.0F / 64.0F;
+    test_ok(df_write(device, 0, span, values, count));
+    free(values);
+}
+
+static void rig_open(struct rig *rig, struct df_device *device, const struct df_layer_desc *desc)
+{
+    *rig = (struct rig){.device = device,
+                        .desc = *desc,
+                        .in = df_shape_size(desc->in),
+                        .out = df_shape_size(desc->out),
+                        .weights = df_layer_weight_count(desc),
+                        .biases = df_layer_bias_count(desc)};
+    test_ok(df_buffer_new(device, &rig->weight, DF_TYPE_REAL, rig->weights));
+    test_ok(df_buffer_new(device, &rig->bias, DF_TYPE_REAL, rig->biases));
+    test_ok(df_buffer_new(device, &rig->x, DF_TYPE_REAL, MOST_ROWS * rig->in));
+    test_ok(df_buffer_new(device, &rig->dx, DF_TYPE_REAL, MOST_ROWS * rig->in));
+    test_ok(df_buffer_new(device, &rig->y, DF_TYPE_REAL, MOST_ROWS * rig->out));
+    test_ok(df_buffer_new(device, &rig->dy, DF_TYPE_REAL, MOST_ROWS * rig->out));
+    test_ok(df_buffer_new(device, &rig->dw, DF_TYPE_REAL, rig->weights));
+    test_ok(df_buffer_new(device, &rig->db, DF_TYPE_REAL, rig->biases));
+    fill(device, rig->weight, rig->weights, 1);
+    fill(device, rig->bias, rig->biases, 2);
+    fill(device, rig->x, MOST_ROWS * rig->in, 3);
+    fill(device, rig->dy, MOST_ROWS * rig->out, 4);
+    test_ok(device->backend->layer_create(device, &rig->layer, desc));
+    test_ok(device->backend->layer_bind(device, rig->layer, rig->weight, rig->bias));
+    /* The layer has its own copy. */
+    fill(device, rig->weight, rig->weights, 5);
+}
+
+static void rig_close(struct rig *rig)
+{
+    struct df_span *spans[] = {&rig->weight, &rig->bias, &rig->x,  &rig->y,
+                               &rig->dx,     &rig->dy,   &rig->dw, &rig->db};
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++)
+        df_buffer_drop(rig->device, spans[i]);
+    rig->device->backend->layer_destroy(rig->device, rig->layer);
+}
+
+static float *run_kind(const struct rig *rig, enum df_cuda_kind kind, int64_t rows, int64_t *count)
+{
+    static const enum df_op ops[2][3] = {{DF_OP_conv_fwd, DF_OP_conv_bwd, DF_OP_conv_wgrad},
+                                         {DF_OP_gemm_fwd, DF_OP_gemm_bwd, DF_OP_gemm_wgrad}};
+    struct df_call call = {.op = ops[rig->desc.is_gemm][kind], .rows = rows, .layer = rig->layer};
+    const struct df_span outs[] = {rig->y, rig->dx, rig->dw};
+    const int64_t counts[] = {MOST_ROWS * rig->out, MOST_ROWS * rig->in, rig->weights};
+    float *values = calloc((size_t)(counts[kind] + rig->biases), sizeof *values);
+    assert_non_null(values);
+    call.out[0] = outs[kind];
+    call.in[0] = kind == DF_CUDA_BACKWARD ? rig->dy : rig->x;
+    if (kind == DF_CUDA_WEIGHT_GRADIENT) {
+        call.out[1] = rig->db;
+        call.in[1] = rig->dy;
+    }
+    fill(rig->device, outs[kind], counts[kind], 6); /* rows behind stay as they are */
+    test_ok(df_run(rig->device, 0, &call));
+    test_ok(df_read(rig->device, 0, values, outs[kind], counts[kind]));
+    if (kind == DF_CUDA_WEIGHT_GRADIENT)
+        test_ok(df_read(rig->device, 0, values + counts[kind], rig->db, rig->biases));
+    *count = counts[kind] + (kind == DF_CUDA_WEIGHT_GRADIENT ? rig->biases : 0);
+    return values;
+}
+
+static void check_blocks(struct df_device *device, const struct df_layer_desc *desc)
+{
+    static const char *const kinds[] = {"forward", "backward", "weight gradient"};
+    struct rig by_library, by_own;
+    library.refuses = false;
+    library.binds = 0;
+    rig_open(&by_library, device, desc);
+    assert_int_equal(library.binds, 3);
+    library.refuses = true;
+    rig_open(&by_own, device, desc);
+    for (int kind = 0; kind < 3; kind++)
+        for (int64_t rows = 0; rows <= MOST_ROWS; rows++) {
+            int64_t count = 0;
+            library.runs = library.padded = 0;
+            float *found = run_kind(&by_library, (enum df_cuda_kind)kind, rows, &count);
+            const int64_t blocks = (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
+            assert_int_equal(library.runs, blocks);
+            assert_int_equal(library.padded, blocks * ENGINE_ROWS - rows);
+            float *expected = run_kind(&by_own, (enum df_cuda_kind)kind, rows, &count);
+            assert_int_equal(library.runs, blocks);
+            for (int64_t i = 0; i < count; i++) {
+                /* A row's bits do not depend on its block; a sum over rows does. */
+                const double difference = fabs((double)found[i] - (double)expected[i]);
+                if (kind < 2 ? found[i] != expected[i] : !(difference <= 1e-4))
+                    test_fail("%s of %lld rows: value %lld is %.9g in blocks, %.9g without", kinds[kind],
+                              (long long)rows, (long long)i, (double)found[i], (double)expected[i]);
+            }
+            free(found);
+            free(expected);
+        }
+    rig_close(&by_library);
+    rig_close(&by_own);
+}
+
+static void blocks(void **state)
+{
+    (void)state;
+    const struct df_layer_desc gemm = {.is_gemm = true,
+                                       .in = {40, 1, 1},
+                                       .out = {33, 1, 1},
+                                       .group = 1,
+                                       .block_rows = 8,
+                                       .forward = true,
+                                       .backward = true,
+                                       .weight_gradient = true};
+    const struct df_layer_desc conv = {
+        .in = {36, 4, 3},
+        .out = {5, 4, 3},
+        .window = {.kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1, 1, 1}, .dilation = {1, 1}},
+        .group = 1,
+        .block_rows = 8,
+        .forward = true,
+        .backward = true,
+        .weight_gradient = true};
+    gpu_reset();
+    struct df_device *device = opened();
+    check_blocks(device, &gemm);
+    check_blocks(device, &conv);
+    /* Narrow layers are not the libraries'. */
+    struct df_layer_desc narrow = conv;
+    struct df_layer *layer = NULL;
+    narrow.in.c = 32;
+    library.refuses = false;
+    library.binds = 0;
+    test_ok(device->backend->layer_create(device, &layer, &narrow));
+    struct df_span weight;
+    test_ok(df_buffer_new(device, &weight, DF_TYPE_REAL, df_layer_weight_count(&narrow)));
+    test_ok(device->backend->layer_bind(device, layer, weight, (struct df_span){NULL, 0}));
+    assert_int_equal(library.binds, 0);
+    device->backend->layer_destroy(device, layer);
+    df_buffer_drop(device, &weight);
+    /* An op that was not asked for has no engine. */
+    narrow.backward = false;
+    test_ok(device->backend->layer_create(device, &layer, &narrow));
+    struct df_call call = {.op = DF_OP_conv_bwd, .rows = 1, .layer = layer};
+    test_error(df_run(device, 0, &call), DFAL_E_INTERNAL,
+               "op conv_bwd was called on a layer that was not made");
+    device->backend->layer_destroy(device, layer);
+    device->backend->device_close(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refusals), cmocka_unit_test(half_open), cmocka_unit_test(identity),
+        cmocka_unit_test(memory),   cmocka_unit_test(copies),    cmocka_unit_test(failed_kernel),
+        cmocka_unit_test(blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
