@@ -10,12 +10,8 @@
 #include <oneapi/dnnl/dnnl_debug.h>
 
 #include "backend/cpu.h"
+#include "backend/cpu_onednn_api.h"
 #include "base/memory.h"
-
-#if DNNL_VERSION_MAJOR >= 3
-#error                                                                                                       \
-    "this file speaks oneDNN 2.x; 3.x takes geometry in dnnl_*_primitive_desc_create and opaque memory descriptors: port describe(), create_reorder() and the md_t fields of struct tensor"
-#endif
 
 struct df_onednn {
     dnnl_engine_t engine;
@@ -48,6 +44,7 @@ struct handles {
 struct packing {
     dnnl_primitive_t reorder;
     dnnl_memory_t from, to, pad;
+    dnnl_memory_desc_t pad_md;
     float *pad_data;
 };
 
@@ -140,7 +137,7 @@ void df_onednn_close(struct df_onednn *library)
 static int64_t floats_of(const dnnl_memory_desc_t *md)
 {
     /* Whole cache lines, so that what follows in scratch memory is aligned. */
-    return ((int64_t)dnnl_memory_desc_get_size(md) + 63) / 64 * 16;
+    return ((int64_t)dnnl_memory_desc_get_size(md_of(md)) + 63) / 64 * 16;
 }
 
 static int64_t reserve(int64_t *scratch, int64_t floats)
@@ -153,12 +150,7 @@ static int64_t reserve(int64_t *scratch, int64_t floats)
 static dfal_status query_md(dnnl_memory_desc_t *out, const_dnnl_primitive_desc_t pd, dnnl_query_t what,
                             int index)
 {
-    const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, what, index);
-    if (md == NULL)
-        memset(out, 0, sizeof *out);
-    else
-        *out = *md;
-    return DFAL_OK;
+    return check(md_copy(out, dnnl_primitive_desc_query_md(pd, what, index)), "asking for a layout");
 }
 
 static dfal_status user_scratchpad(dnnl_primitive_attr_t *attr)
@@ -169,7 +161,7 @@ static dfal_status user_scratchpad(dnnl_primitive_attr_t *attr)
 }
 
 static dfal_status create_reorder(struct df_onednn *library, dnnl_primitive_t *out, dnnl_memory_desc_t *pad,
-                                  const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
+                                  md_ref from, md_ref to)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
@@ -187,13 +179,6 @@ done:
         dnnl_primitive_attr_destroy(attr);
     return status;
 }
-
-/* The convolution's geometry as oneDNN wants it. */
-struct geometry {
-    dnnl_memory_desc_t x, y, weight, bias; /* layout any */
-    dnnl_memory_desc_t x_plain, y_plain, weight_plain;
-    dnnl_dims_t stride, dilation, pad_begin, pad_end;
-};
 
 static dfal_status describe(struct geometry *g, const struct df_layer_desc *desc, int32_t rows)
 {
@@ -214,15 +199,13 @@ static dfal_status describe(struct geometry *g, const struct df_layer_desc *desc
         g->pad_begin[i] = win->pad[i];
         g->pad_end[i] = win->pad[2 + i];
     }
-    CHECK(dnnl_memory_desc_init_by_tag(&g->x, 4, x, dnnl_f32, dnnl_format_tag_any), "describing x");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->y, 4, y, dnnl_f32, dnnl_format_tag_any), "describing y");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->weight, rank, weight, dnnl_f32, dnnl_format_tag_any),
-          "describing weights");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->bias, 1, bias, dnnl_f32, dnnl_x), "describing a bias");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->x_plain, 4, x, dnnl_f32, dnnl_nchw), "describing x");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->y_plain, 4, y, dnnl_f32, dnnl_nchw), "describing y");
-    CHECK(dnnl_memory_desc_init_by_tag(&g->weight_plain, rank, weight, dnnl_f32, plain),
-          "describing weights");
+    CHECK(md_make(&g->x, 4, x, dnnl_format_tag_any), "describing x");
+    CHECK(md_make(&g->y, 4, y, dnnl_format_tag_any), "describing y");
+    CHECK(md_make(&g->weight, rank, weight, dnnl_format_tag_any), "describing weights");
+    CHECK(md_make(&g->bias, 1, bias, dnnl_x), "describing a bias");
+    CHECK(md_make(&g->x_plain, 4, x, dnnl_nchw), "describing x");
+    CHECK(md_make(&g->y_plain, 4, y, dnnl_nchw), "describing y");
+    CHECK(md_make(&g->weight_plain, rank, weight, plain), "describing weights");
     return DFAL_OK;
 }
 
@@ -230,37 +213,18 @@ static dfal_status describe(struct geometry *g, const struct df_layer_desc *desc
 static dfal_status create_desc(dnnl_primitive_desc_t *out, struct df_onednn *library,
                                const struct geometry *g, enum df_onednn_kind kind)
 {
-    const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+    const dnnl_engine_t engine = library->engine;
+    const bool forward = kind == DF_ONEDNN_FORWARD;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t hint = NULL;
-    dnnl_convolution_desc_t cd;
     dfal_status status = DFAL_OK;
     DF_TRY_TO(done, status, user_scratchpad(&attr));
-    DF_TRY_TO(done, status,
-              check(dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_training, direct, &g->x,
-                                                               &g->weight, &g->bias, &g->y, g->stride,
-                                                               g->dilation, g->pad_begin, g->pad_end),
-                    "describing a convolution"));
-    if (kind == DF_ONEDNN_FORWARD) {
-        status = check(dnnl_primitive_desc_create(out, &cd, attr, library->engine, NULL), "a convolution");
-        goto done;
-    }
-    DF_TRY_TO(done, status,
-              check(dnnl_primitive_desc_create(&hint, &cd, attr, library->engine, NULL), "a convolution"));
+    DF_TRY_TO(done, status, check(describe_forward(forward ? out : &hint, engine, g, attr), "a convolution"));
     if (kind == DF_ONEDNN_BACKWARD)
-        DF_TRY_TO(done, status,
-                  check(dnnl_dilated_convolution_backward_data_desc_init(&cd, direct, &g->x, &g->weight,
-                                                                         &g->y, g->stride, g->dilation,
-                                                                         g->pad_begin, g->pad_end),
-                        "describing an input gradient"));
-    else
-        DF_TRY_TO(done, status,
-                  check(dnnl_dilated_convolution_backward_weights_desc_init(
-                            &cd, direct, &g->x, &g->weight, &g->bias, &g->y, g->stride, g->dilation,
-                            g->pad_begin, g->pad_end),
-                        "describing a weight gradient"));
-    status =
-        check(dnnl_primitive_desc_create(out, &cd, attr, library->engine, hint), "a convolution's gradient");
+        status = check(describe_backward(out, engine, g, attr, hint), "a convolution's input gradient");
+    else if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+        status =
+            check(describe_weight_gradient(out, engine, g, attr, hint), "a convolution's weight gradient");
 done:
     if (hint != NULL)
         dnnl_primitive_desc_destroy(hint);
@@ -279,13 +243,13 @@ static dfal_status add_tensor(struct df_onednn_conv *conv, bool output, int arg,
     else
         conv->input_count++;
     t->arg = arg;
-    t->plain = *plain;
+    CHECK(md_copy(&t->plain, md_of(plain)), "describing a tensor");
     DF_TRY(query_md(&t->own, pd, what, index));
-    t->same = dnnl_memory_desc_equal(&t->plain, &t->own) != 0;
+    t->same = dnnl_memory_desc_equal(md_of(&t->plain), md_of(&t->own)) != 0;
     if (t->same)
         return DFAL_OK;
-    DF_TRY(create_reorder(conv->library, &t->reorder, &t->reorder_pad, output ? &t->own : &t->plain,
-                          output ? &t->plain : &t->own));
+    DF_TRY(create_reorder(conv->library, &t->reorder, &t->reorder_pad, md_of(output ? &t->own : &t->plain),
+                          md_of(output ? &t->plain : &t->own)));
     t->own_at = reserve(&conv->scratch, floats_of(&t->own));
     t->reorder_pad_at = reserve(&conv->scratch, floats_of(&t->reorder_pad));
     return DFAL_OK;
@@ -295,7 +259,7 @@ static dfal_status wrap(struct df_onednn_conv *conv, dnnl_memory_t *memory, cons
                         void *data)
 {
     if (*memory == NULL)
-        return check(dnnl_memory_create(memory, md, conv->library->engine, data), "wrapping memory");
+        return check(dnnl_memory_create(memory, md_of(md), conv->library->engine, data), "wrapping memory");
     return check(dnnl_memory_set_data_handle(*memory, data), "wrapping memory");
 }
 
@@ -303,21 +267,21 @@ static dfal_status wrap(struct df_onednn_conv *conv, dnnl_memory_t *memory, cons
 static dfal_status create_packing(struct df_onednn_conv *conv)
 {
     struct packing *p = &conv->packing;
-    dnnl_memory_desc_t pad;
-    DF_TRY(create_reorder(conv->library, &p->reorder, &pad, &conv->weight_plain, &conv->weight_own));
-    DF_TRY(df_alloc(&p->pad_data, floats_of(&pad), sizeof(float)));
+    DF_TRY(create_reorder(conv->library, &p->reorder, &p->pad_md, md_of(&conv->weight_plain),
+                          md_of(&conv->weight_own)));
+    DF_TRY(df_alloc(&p->pad_data, floats_of(&p->pad_md), sizeof(float)));
     DF_TRY(wrap(conv, &p->from, &conv->weight_plain, DNNL_MEMORY_NONE));
     DF_TRY(wrap(conv, &p->to, &conv->weight_own, conv->weight));
-    return wrap(conv, &p->pad, &pad, p->pad_data);
+    return wrap(conv, &p->pad, &p->pad_md, p->pad_data);
 }
 
 static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_desc *desc, int32_t rows)
 {
-    struct geometry g;
+    struct geometry g = {0};
     dnnl_primitive_desc_t pd = NULL;
     dfal_status status = DFAL_OK;
-    DF_TRY(describe(&g, desc, rows));
-    DF_TRY(create_desc(&pd, conv->library, &g, conv->kind));
+    DF_TRY_TO(done, status, describe(&g, desc, rows));
+    DF_TRY_TO(done, status, create_desc(&pd, conv->library, &g, conv->kind));
     switch (conv->kind) {
     case DF_ONEDNN_FORWARD:
         DF_TRY_TO(done, status, add_tensor(conv, false, DNNL_ARG_SRC, &g.x_plain, pd, dnnl_query_src_md, 0));
@@ -340,8 +304,9 @@ static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_des
                   add_tensor(conv, true, DNNL_ARG_DIFF_BIAS, &g.bias, pd, dnnl_query_diff_weights_md, 1));
         break;
     }
-    conv->weight_plain = g.weight_plain;
-    conv->bias_md = g.bias;
+    DF_TRY_TO(done, status,
+              check(md_copy(&conv->weight_plain, md_of(&g.weight_plain)), "describing weights"));
+    DF_TRY_TO(done, status, check(md_copy(&conv->bias_md, md_of(&g.bias)), "describing a bias"));
     if (conv->kind != DF_ONEDNN_WEIGHT_GRADIENT) {
         DF_TRY_TO(done, status, query_md(&conv->weight_own, pd, dnnl_query_weights_md, 0));
         DF_TRY_TO(done, status, df_alloc(&conv->weight, floats_of(&conv->weight_own), sizeof(float)));
@@ -353,7 +318,9 @@ static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_des
     DF_TRY_TO(done, status, df_alloc(&conv->handles, conv->library->queue_count, sizeof *conv->handles));
     status = check(dnnl_primitive_create(&conv->primitive, pd), "making a convolution");
 done:
-    dnnl_primitive_desc_destroy(pd);
+    if (pd != NULL)
+        dnnl_primitive_desc_destroy(pd);
+    drop_geometry(&g);
     return status;
 }
 
@@ -396,9 +363,14 @@ void df_onednn_conv_destroy(struct df_onednn_conv *conv)
         drop_memory(h->bias);
         drop_memory(h->pad);
     }
-    for (int i = 0; i < MAX_TENSORS; i++)
-        if (conv->tensors[i].reorder != NULL)
-            dnnl_primitive_destroy(conv->tensors[i].reorder);
+    for (int i = 0; i < MAX_TENSORS; i++) {
+        struct tensor *t = &conv->tensors[i];
+        if (t->reorder != NULL)
+            dnnl_primitive_destroy(t->reorder);
+        md_drop(&t->plain);
+        md_drop(&t->own);
+        md_drop(&t->reorder_pad);
+    }
     if (conv->primitive != NULL)
         dnnl_primitive_destroy(conv->primitive);
     drop_memory(conv->packing.from);
@@ -406,6 +378,11 @@ void df_onednn_conv_destroy(struct df_onednn_conv *conv)
     drop_memory(conv->packing.pad);
     if (conv->packing.reorder != NULL)
         dnnl_primitive_destroy(conv->packing.reorder);
+    md_drop(&conv->packing.pad_md);
+    md_drop(&conv->weight_plain);
+    md_drop(&conv->weight_own);
+    md_drop(&conv->bias_md);
+    md_drop(&conv->pad_md);
     df_free(conv->packing.pad_data);
     df_free(conv->handles);
     df_free(conv->weight);
@@ -431,7 +408,7 @@ static dfal_status pack_weight(struct df_onednn_conv *conv, const float *weight)
 
 dfal_status df_onednn_conv_bind(struct df_onednn_conv *conv, const float *weight, const float *bias)
 {
-    const size_t bias_bytes = dnnl_memory_desc_get_size(&conv->bias_md);
+    const size_t bias_bytes = dnnl_memory_desc_get_size(md_of(&conv->bias_md));
     const int threads = enter_one_thread();
     const dfal_status status = pack_weight(conv, weight);
     leave_one_thread(threads);
