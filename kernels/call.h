@@ -85,7 +85,8 @@ union df_params {
         struct df_window window;
         int32_t channels, in_h, in_w, out_h, out_w, count_pad;
     } pool;
-    struct df_join_params join; /* join_fwd: rows = rows x channels; join_bwd: rows = rows x the operand's channels */
+    struct df_join_params
+        join; /* join_fwd: rows = rows x channels; join_bwd: rows = rows x the operand's channels */
     struct {
         int32_t channels, in_h, in_w, pad[4]; /* top left bottom right; below 0: cut off */
         double value;

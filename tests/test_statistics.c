@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "run/curve.h"
 #include "run/select.h"
 #include "run/statistics.h"
-#include "base/text.h"
 #include "support.h"
 
 static void near(double found, double expected, double tolerance)

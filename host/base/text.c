@@ -78,7 +78,8 @@ void df_text_number(struct df_text *text, double value)
 
 void df_text_csv(struct df_text *text, const char *field)
 {
-    const char *first = field + strspn(field, "'"); /* a guarded text is guarded again, so that labels.c can tell */
+    const char *first =
+        field + strspn(field, "'"); /* a guarded text is guarded again, so that labels.c can tell */
     const char *guard = *first && strchr("=+-@\t\r", *first) ? "'" : "";
     if (!strpbrk(field, ",\"\r\n")) {
         df_text_add(text, "%s%s", guard, field);

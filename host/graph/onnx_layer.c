@@ -195,8 +195,9 @@ dfal_status df_onnx_batch_norm(struct df_onnx *onnx, const Onnx__NodeProto *prot
     if (df_onnx_attribute_int(proto, "spatial", 1) != 1)
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has spatial=0, expected one mean and variance a channel");
     if (df_onnx_attribute_int(proto, "training_mode", 0) != 0)
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
-                     "has training_mode=1, which takes mean and variance from the batch: export after model.eval()");
+        DF_ONNX_FAIL(
+            onnx, proto, DFAL_E_DATA,
+            "has training_mode=1, which takes mean and variance from the batch: export after model.eval()");
     for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
         DF_TRY(df_onnx_constant(onnx, proto, (size_t)k + 1, what[k], false, &parameter[k]));
         DF_TRY(check_vector(onnx, proto, what[k], parameter[k], x->dims[1]));

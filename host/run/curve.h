@@ -3,8 +3,8 @@
 #ifndef DF_RUN_CURVE_H
 #define DF_RUN_CURVE_H
 
-#include "run/config.h"
 #include "base/text.h"
+#include "run/config.h"
 
 #define DF_CURVE_COLUMNS                                                                                     \
     "strategy,trial,round,annotations,labelled,accuracy,best_so_far,loss,train_seconds,select_seconds"

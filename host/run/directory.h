@@ -4,8 +4,8 @@
 #define DF_RUN_DIRECTORY_H
 
 #include "base/log.h"
-#include "run/config.h"
 #include "base/text.h"
+#include "run/config.h"
 
 /* What a run was begun with besides its configuration; lines "key: value" in state/identity. The first
  * DF_IDENTITY_DATA are about the data and always compared, the others are the arithmetic that allow_mixed passes. */

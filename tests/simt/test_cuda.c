@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "../support.h"
 #include "backend/cuda.h"
 #include "base/memory.h"
-#include "../support.h"
 
 const struct df_backend *dfal_backend_entry(void);
 
