@@ -123,10 +123,21 @@ int64_t df_alloc_total(void)
     return atomic_load_explicit(&total_count, memory_order_relaxed);
 }
 
+/* VmHWM rather than getrusage's ru_maxrss, which outlives exec: it may be the size of whoever started the program. */
 int64_t df_memory_peak(void)
 {
+    char line[128];
+    long long kibi = 0;
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && kibi == 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %lld kB", &kibi) != 1)
+            kibi = 0;
+    if (file)
+        fclose(file);
+    if (kibi == 0 && getrusage(RUSAGE_SELF, &usage) == 0)
+        kibi = usage.ru_maxrss;
+    return (int64_t)kibi * 1024;
 }
 
 int64_t df_memory_resident(void)
