@@ -301,14 +301,14 @@ static void fill(const struct df_planes *p, float *copy, const struct band *b)
                            b->in + n * source_size + c * source_plane, part, b);
 }
 
-/* A row of the result from the residues' rows. */
-static void join_row(float *to, const float *const *from, const struct df_planes *p)
+/* A row of the result from the residues' rows, which lie `apart`. */
+static void join_row(float *to, const float *from, int64_t apart, const struct df_planes *p)
 {
     const int32_t width = (int32_t)p->result.w, step = p->step[1];
     if (step == 1) {
-        memcpy(to, from[0], (size_t)width * sizeof(float));
+        memcpy(to, from, (size_t)width * sizeof(float));
     } else if (step == 2) {
-        const float *even = from[0], *odd = from[1];
+        const float *even = from, *odd = from + apart;
         for (int32_t i = 0; i < width / 2; i++) {
             to[2 * i] = even[i];
             to[2 * i + 1] = odd[i];
@@ -316,8 +316,9 @@ static void join_row(float *to, const float *const *from, const struct df_planes
         if (width % 2 != 0)
             to[width - 1] = even[width / 2];
     } else {
-        for (int32_t i = 0; i < width; i++)
-            to[i] = from[i % step][i / step];
+        for (int32_t r = 0; r < step; r++)
+            for (int32_t i = r; i < width; i += step)
+                to[i] = from[r * apart + i / step];
     }
 }
 
@@ -332,12 +333,10 @@ static void drain(const struct df_planes *p, const float *results, int32_t outpu
         for (int32_t o = 0; o < outputs; o++) {
             float *to = b->out + n * size + (first + o) * plane;
             for (int32_t y = y0; y < y1; y++) {
-                const float *from[DF_PLANES_STRIDE];
                 const int32_t r = y % p->step[0] * p->step[1];
-                for (int32_t x = 0; x < p->step[1]; x++)
-                    from[x] = results + ((int64_t)(r + x) * outputs + o) * p->line + n * p->plane +
-                              (int64_t)(y / p->step[0] - b->y0) * p->pitch;
-                join_row(to + (int64_t)y * p->result.w, from, p);
+                const float *from = results + ((int64_t)r * outputs + o) * p->line + n * p->plane +
+                                    (int64_t)(y / p->step[0] - b->y0) * p->pitch;
+                join_row(to + (int64_t)y * p->result.w, from, (int64_t)outputs * p->line, p);
             }
         }
 }

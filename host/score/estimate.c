@@ -36,7 +36,8 @@ static dfal_status row_bytes(double *bytes, struct df_pool *pool, const int64_t 
     for (int64_t i = 0; i < count; i++) {
         char *id = NULL;
         DF_TRY(df_pool_id(pool, &id, rows[i]));
-        texts += (double)(REFERENCE + HEAP_HEAD + (strlen(id) + HEAP_STEP) / HEAP_STEP * HEAP_STEP);
+        const size_t padded = (strlen(id) + HEAP_STEP) / HEAP_STEP * HEAP_STEP;
+        texts += (double)(REFERENCE + HEAP_HEAD + padded);
         df_free(id);
     }
     *bytes = COLUMN_BYTES + texts / (double)count;

@@ -132,11 +132,19 @@ static dfal_status pair_nodes(struct job *job)
 
 /* ---- comparing ------------------------------------------------------------------------------------------- */
 
+/* Of values that are there in one of two types. */
+static double value_at(const double *wide, const float *narrow, int64_t i)
+{
+    if (wide)
+        return wide[i];
+    return narrow ? (double)narrow[i] : NAN;
+}
+
 static void compare(struct difference *d, const float *ours, const double *theirs, const float *theirs32,
                     int64_t begin, int64_t rows, int64_t size)
 {
     for (int64_t i = 0; i < rows * size; i++) {
-        const double expected = theirs ? theirs[i] : (double)theirs32[i];
+        const double expected = value_at(theirs, theirs32, i);
         double difference = fabs((double)ours[i] - expected);
         if (isnan(difference))
             difference = INFINITY;
@@ -156,7 +164,7 @@ static int32_t arg_max(const float *f, const double *d, int32_t count)
 {
     int32_t best = 0;
     for (int32_t k = 1; k < count; k++)
-        if (f ? f[k] > f[best] : d[k] > d[best])
+        if (value_at(d, f, k) > value_at(d, f, best))
             best = k;
     return best;
 }
