@@ -148,10 +148,10 @@ static dfal_status copy_rows(struct job *job)
         DF_TRY_TO(done, status,
                   bytes ? df_npy_bytes(&job->samples, block, n * values)
                         : df_npy_reals(&job->samples, block, n * values, values));
-        if (job->nhwc)
+        if (turned)
             turn(turned, block, job->spec.shape, element, n);
         DF_TRY_TO(done, status,
-                  df_pool_append(job->writer, job->nhwc ? turned : block,
+                  df_pool_append(job->writer, turned ? turned : block,
                                  job->label ? job->label + done : NULL, n));
         df_progress_add(&progress, n, "");
     }
