@@ -150,9 +150,9 @@ static dfal_status copy_rows(struct job *job)
                         : df_npy_reals(&job->samples, block, n * values, values));
         if (turned)
             turn(turned, block, job->spec.shape, element, n);
-        DF_TRY_TO(done, status,
-                  df_pool_append(job->writer, turned ? turned : block,
-                                 job->label ? job->label + done : NULL, n));
+        DF_TRY_TO(
+            done, status,
+            df_pool_append(job->writer, turned ? turned : block, job->label ? job->label + done : NULL, n));
         df_progress_add(&progress, n, "");
     }
     status = df_source_end(&job->samples.source);
