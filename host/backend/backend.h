@@ -163,6 +163,8 @@ extern const struct df_op_info df_op_info[DF_OP_COUNT];
 enum { DF_COUNT_TO_END = -1 };
 int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
+/* Which of a layer's three ops this one is: 0 forward, 1 backward, 2 weight gradient; -1: none of such a layer. */
+int df_layer_op_kind(enum df_op op, bool is_gemm);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 

@@ -7,26 +7,11 @@
 #include "backend/cpu.h"
 #include "base/memory.h"
 
-static size_t type_size(enum df_type type)
-{
-    switch (type) {
-    case DF_TYPE_REAL:
-        return sizeof(float);
-    case DF_TYPE_I32:
-        return sizeof(int32_t);
-    case DF_TYPE_U8:
-        return sizeof(uint8_t);
-    case DF_TYPE_F64:
-        return sizeof(double);
-    }
-    return 0;
-}
-
 static void *span_data(struct df_span span)
 {
     if (span.buffer == NULL)
         return NULL;
-    return (char *)span.buffer->data + (size_t)span.offset * type_size(span.buffer->type);
+    return (char *)span.buffer->data + (size_t)span.offset * df_type_size(span.buffer->type);
 }
 
 dfal_status df_cpu_scratch(struct df_cpu_queue *queue, int64_t count)
@@ -150,7 +135,7 @@ static dfal_status buffer_create(struct df_device *device, struct df_buffer **ou
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
     buffer->type = type;
     buffer->count = count;
-    status = df_alloc(&buffer->data, count, type_size(type));
+    status = df_alloc(&buffer->data, count, df_type_size(type));
     if (status != DFAL_OK) {
         df_free(buffer);
         return status;
@@ -184,7 +169,7 @@ static dfal_status write_span(struct df_device *device, int32_t queue, struct df
     (void)queue;
     DF_TRY(check_span(to, count));
     if (count > 0)
-        memcpy(span_data(to), from, (size_t)count * type_size(to.buffer->type));
+        memcpy(span_data(to), from, (size_t)count * df_type_size(to.buffer->type));
     return DFAL_OK;
 }
 
@@ -195,7 +180,7 @@ static dfal_status read_span(struct df_device *device, int32_t queue, void *to, 
     (void)queue;
     DF_TRY(check_span(from, count));
     if (count > 0)
-        memcpy(to, span_data(from), (size_t)count * type_size(from.buffer->type));
+        memcpy(to, span_data(from), (size_t)count * df_type_size(from.buffer->type));
     return DFAL_OK;
 }
 

@@ -109,7 +109,7 @@ dfal_status df_onednn_open(struct df_onednn **out, enum df_cpu_isa isa, int32_t 
                            size_t version_size);
 void df_onednn_close(struct df_onednn *library);
 
-/* One of the three ops of a convolution for a fixed number of rows. */
+/* One of the three ops of a convolution for a fixed number of rows; kinds are numbered as df_layer_op_kind does. */
 enum df_onednn_kind { DF_ONEDNN_FORWARD, DF_ONEDNN_BACKWARD, DF_ONEDNN_WEIGHT_GRADIENT };
 struct df_onednn_conv;
 /* Errors   E_UNAVAILABLE the library has no such convolution */

@@ -422,38 +422,17 @@ static dfal_status run_product(struct df_layer *layer, enum df_onednn_kind kind,
     return DFAL_OK;
 }
 
-static bool kind_of(enum df_onednn_kind *kind, enum df_op op, bool is_gemm)
-{
-    switch (op) {
-    case DF_OP_conv_fwd:
-    case DF_OP_gemm_fwd:
-        *kind = DF_ONEDNN_FORWARD;
-        break;
-    case DF_OP_conv_bwd:
-    case DF_OP_gemm_bwd:
-        *kind = DF_ONEDNN_BACKWARD;
-        break;
-    case DF_OP_conv_wgrad:
-    case DF_OP_gemm_wgrad:
-        *kind = DF_ONEDNN_WEIGHT_GRADIENT;
-        break;
-    default:
-        return false;
-    }
-    return is_gemm == (op == DF_OP_gemm_fwd || op == DF_OP_gemm_bwd || op == DF_OP_gemm_wgrad);
-}
-
 dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,
                              struct df_layer *layer, float *const out[2], const float *const in[2],
                              int64_t rows)
 {
-    enum df_onednn_kind kind = DF_ONEDNN_FORWARD;
+    const int found = df_layer_op_kind(op, layer->desc.is_gemm);
     if (queue < 0 || queue >= device->head.queue_count)
         DF_FAIL(DFAL_E_INTERNAL, "queue %d was used, expected 0 to %d", queue, device->head.queue_count - 1);
-    const bool known = kind_of(&kind, op, layer->desc.is_gemm);
     const bool wanted[3] = {layer->desc.forward, layer->desc.backward, layer->desc.weight_gradient};
-    if (!known || !wanted[kind])
+    if (found < 0 || !wanted[found])
         DF_FAIL(DFAL_E_INTERNAL, "op %d was called on a layer that was not made for it", (int)op);
+    const enum df_onednn_kind kind = (enum df_onednn_kind)found;
     struct df_cpu_queue *memory = &device->queues[queue];
     DF_TRY(df_cpu_scratch(memory, layer->scratch[kind]));
     if (rows <= 0 && kind != DF_ONEDNN_WEIGHT_GRADIENT)

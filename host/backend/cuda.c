@@ -22,21 +22,6 @@ static const double mebi = 1048576.0;
 
 DFAL_API const struct df_backend *dfal_backend_entry(void);
 
-static size_t type_size(enum df_type type)
-{
-    switch (type) {
-    case DF_TYPE_REAL:
-        return sizeof(float);
-    case DF_TYPE_I32:
-        return sizeof(int32_t);
-    case DF_TYPE_U8:
-        return sizeof(uint8_t);
-    case DF_TYPE_F64:
-        return sizeof(double);
-    }
-    return 0;
-}
-
 dfal_status df_cuda_status(cudaError_t error, const char *what)
 {
     if (error == cudaSuccess)
@@ -225,7 +210,7 @@ static dfal_status buffer_create(struct df_device *head, struct df_buffer **out,
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
     buffer->type = type;
     buffer->count = count;
-    const size_t bytes = (size_t)count * type_size(type);
+    const size_t bytes = (size_t)count * df_type_size(type);
     cudaStream_t stream = device->queues[0].stream;
     DF_TRY_TO(done, status, df_cuda_memory(&buffer->data, (int64_t)bytes));
     DF_TRY_TO(done, status,
@@ -255,7 +240,7 @@ void *df_cuda_data(struct df_span span)
 {
     if (span.buffer == NULL)
         return NULL;
-    return (char *)span.buffer->data + (size_t)span.offset * type_size(span.buffer->type);
+    return (char *)span.buffer->data + (size_t)span.offset * df_type_size(span.buffer->type);
 }
 
 static dfal_status check_span(struct df_span span, int64_t count)
@@ -303,7 +288,7 @@ static dfal_status write_span(struct df_device *head, int32_t index, struct df_s
     struct df_cuda_queue *queue = NULL;
     DF_TRY(check_span(to, count));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
-    size_t left = (size_t)count * type_size(to.buffer->type);
+    size_t left = (size_t)count * df_type_size(to.buffer->type);
     const char *source = from;
     char *target = df_cuda_data(to), *staging = NULL;
     while (left > 0) {
@@ -344,7 +329,7 @@ static dfal_status read_by(struct df_device *head, int32_t index, void *to, stru
     struct df_cuda_queue *queue = NULL;
     DF_TRY(check_span(from, count));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
-    size_t left = (size_t)count * type_size(from.buffer->type);
+    size_t left = (size_t)count * df_type_size(from.buffer->type);
     const char *source = df_cuda_data(from);
     char *target = to, *staging = NULL;
     if (left == 0)

@@ -62,6 +62,7 @@ void *df_cuda_data(struct df_span span);
 
 /* ---- Engines --------------------------------------------------------------------------------- */
 
+/* Numbered as df_layer_op_kind does. */
 enum df_cuda_kind { DF_CUDA_FORWARD, DF_CUDA_BACKWARD, DF_CUDA_WEIGHT_GRADIENT };
 
 /* One of a layer's three ops, prepared by an engine, whose own struct begins with this head. */

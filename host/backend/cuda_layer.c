@@ -267,35 +267,15 @@ static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_c
     return DFAL_OK;
 }
 
-static bool kind_of(enum df_cuda_kind *kind, enum df_op op, bool is_gemm)
-{
-    switch (op) {
-    case DF_OP_conv_fwd:
-    case DF_OP_gemm_fwd:
-        *kind = DF_CUDA_FORWARD;
-        break;
-    case DF_OP_conv_bwd:
-    case DF_OP_gemm_bwd:
-        *kind = DF_CUDA_BACKWARD;
-        break;
-    case DF_OP_conv_wgrad:
-    case DF_OP_gemm_wgrad:
-        *kind = DF_CUDA_WEIGHT_GRADIENT;
-        break;
-    default:
-        return false;
-    }
-    return is_gemm == (op == DF_OP_gemm_fwd || op == DF_OP_gemm_bwd || op == DF_OP_gemm_wgrad);
-}
-
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t index, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows)
 {
-    enum df_cuda_kind kind = DF_CUDA_FORWARD;
+    const int found = df_layer_op_kind(op, layer->desc.is_gemm);
     struct df_cuda_queue *queue = &device->queues[index];
-    if (!kind_of(&kind, op, layer->desc.is_gemm) || layer->op[kind] == NULL)
+    if (found < 0 || layer->op[found] == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "op %s was called on a layer that was not made for it", df_op_info[op].name);
+    const enum df_cuda_kind kind = (enum df_cuda_kind)found;
     struct df_cuda_run run = {.rows = rows, .queue = index, .stream = queue->stream};
     dfal_status status = DFAL_OK;
     if (kind == DF_CUDA_WEIGHT_GRADIENT)

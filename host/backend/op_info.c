@@ -241,3 +241,13 @@ int64_t df_stack_kept_size(const struct df_stack_desc *desc)
             size += df_shape_size(desc->stages[i].out);
     return size;
 }
+
+int df_layer_op_kind(enum df_op op, bool is_gemm)
+{
+    static const enum df_op ops[2][3] = {{DF_OP_conv_fwd, DF_OP_conv_bwd, DF_OP_conv_wgrad},
+                                         {DF_OP_gemm_fwd, DF_OP_gemm_bwd, DF_OP_gemm_wgrad}};
+    for (int kind = 0; kind < 3; kind++)
+        if (ops[is_gemm][kind] == op)
+            return kind;
+    return -1;
+}

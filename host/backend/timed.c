@@ -111,8 +111,8 @@ static bool is_slot_array(enum df_op op, bool is_out, int k)
 
 static double type_bytes(const struct df_device *device, enum df_type type)
 {
-    static const double size[] = {[DF_TYPE_REAL] = 4, [DF_TYPE_I32] = 4, [DF_TYPE_U8] = 1, [DF_TYPE_F64] = 8};
-    return type == DF_TYPE_REAL && strcmp(device->info.backend, "ref64") == 0 ? 8 : size[type];
+    const bool wide = type == DF_TYPE_REAL && strcmp(device->info.backend, "ref64") == 0;
+    return (double)(wide ? sizeof(double) : df_type_size(type));
 }
 
 static double call_bytes(const struct df_device *device, const struct df_call *call,

@@ -8,6 +8,22 @@
 /* A real is float on every back end but ref64, where it is double. */
 enum df_type { DF_TYPE_REAL, DF_TYPE_I32, DF_TYPE_U8, DF_TYPE_F64 };
 
+/* Bytes of an element on a back end whose reals are floats. */
+static inline size_t df_type_size(enum df_type type)
+{
+    switch (type) {
+    case DF_TYPE_REAL:
+        return sizeof(float);
+    case DF_TYPE_I32:
+        return sizeof(int32_t);
+    case DF_TYPE_U8:
+        return sizeof(uint8_t);
+    case DF_TYPE_F64:
+        return sizeof(double);
+    }
+    return 0;
+}
+
 /* Shape of one sample's activation: C, H, W (a vector is [n, 1, 1]). */
 struct df_shape {
     int64_t c, h, w;
