@@ -72,7 +72,7 @@ static void layer(const char *net, struct df_layer_desc desc, int64_t rows)
     must(device->backend->layer_create(device, &handle, &desc));
     struct df_span x = random_span(rows * in), y = random_span(rows * out), w = random_span(weight_count);
     struct df_span b = random_span(desc.out.c), dw = random_span(weight_count);
-    must(device->backend->layer_bind(device, handle, w, b));
+    must(device->backend->layer_bind(device, 0, handle, w, b));
     const double flop = 2.0 * (double)weight_count * (double)(desc.out.h * desc.out.w);
     const double bytes = 4.0 * (double)(in + out);
     struct df_call call = {

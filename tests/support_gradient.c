@@ -79,7 +79,7 @@ static void probe_set(struct probe *p, bool parameter, int64_t index, float valu
     struct df_span to = parameter ? df_plan_parameters(p->plan) : df_tape_input(p->tape);
     test_ok(df_write(p->device, 0, df_at(to, index), &value, 1));
     if (parameter)
-        test_ok(df_plan_rebind(p->plan));
+        test_ok(df_plan_rebind(p->plan, 0));
 }
 
 /* A step may cross a kink of a ReLU or a max-pool: smaller steps are tried. */

@@ -42,7 +42,7 @@ static dfal_status run_gemm(struct df_device *device)
     test_ok(df_buffer_new(device, &weight, DF_TYPE_REAL, 8 * 300));
     test_ok(df_buffer_new(device, &bias, DF_TYPE_REAL, 8));
     test_ok(df_write(device, 0, weight, w, 8 * 300));
-    test_ok(device->backend->layer_bind(device, layer, weight, bias));
+    test_ok(device->backend->layer_bind(device, 0, layer, weight, bias));
     rig_begin(&rig, device, DF_OP_gemm_fwd, 4, 0);
     rig.call.layer = layer;
     rig_in(&rig, 0, DF_TYPE_REAL, x, 4 * 300);
@@ -246,7 +246,7 @@ static dfal_status whole_life(const char *name)
     DF_TRY_TO(done, status, df_buffer_new(device, &y, DF_TYPE_REAL, 8));
     DF_TRY_TO(done, status, df_buffer_new(device, &weight, DF_TYPE_REAL, 6));
     DF_TRY_TO(done, status, device->backend->layer_create(device, &layer, &desc));
-    DF_TRY_TO(done, status, device->backend->layer_bind(device, layer, weight, (struct df_span){NULL, 0}));
+    DF_TRY_TO(done, status, device->backend->layer_bind(device, 0, layer, weight, (struct df_span){NULL, 0}));
     call.layer = layer;
     call.in[0] = x;
     call.out[0] = y;

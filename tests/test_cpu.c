@@ -161,7 +161,7 @@ static void rig_create(struct rig *rig, struct df_device *device, const struct d
     upload(rig, rig->w, rig->weights, 3, whole);
     upload(rig, rig->b, rig->biases, 4, whole);
     test_ok(device->backend->layer_create(device, &rig->layer, desc));
-    test_ok(device->backend->layer_bind(device, rig->layer, rig->w, rig->b));
+    test_ok(device->backend->layer_bind(device, 0, rig->layer, rig->w, rig->b));
 }
 
 static void rig_destroy(struct rig *rig)
@@ -294,12 +294,12 @@ static void test_bias_absent(void **state)
         if (i == 9)
             desc = product_desc(33, 12);
         rig_create(&rig, cpu, &desc, 2, false);
-        test_ok(cpu->backend->layer_bind(cpu, rig.layer, rig.w, (struct df_span){NULL, 0}));
+        test_ok(cpu->backend->layer_bind(cpu, 0, rig.layer, rig.w, (struct df_span){NULL, 0}));
         test_ok(run_forward(&rig, 0, 0, 2, rig.y));
         float *absent = download(&rig, 0, rig.y, 2 * rig.out);
         float *zeros = test_calloc((size_t)rig.biases, sizeof *zeros);
         test_ok(df_write(cpu, 0, rig.b, zeros, rig.biases));
-        test_ok(cpu->backend->layer_bind(cpu, rig.layer, rig.w, rig.b));
+        test_ok(cpu->backend->layer_bind(cpu, 0, rig.layer, rig.w, rig.b));
         test_ok(run_forward(&rig, 0, 0, 2, rig.y));
         float *zero = download(&rig, 0, rig.y, 2 * rig.out);
         test_same_floats("bias absent", absent, zero, 2 * rig.out);

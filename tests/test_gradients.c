@@ -88,7 +88,7 @@ static int64_t evaluate_layer(struct function *self, double *y, const float *val
         test_ok(df_write(self->device, 0, d->weight, value, df_layer_weight_count(&d->desc)));
     if (d->which == 2)
         test_ok(df_write(self->device, 0, d->bias, value, df_layer_bias_count(&d->desc)));
-    test_ok(self->device->backend->layer_bind(self->device, d->layer, d->weight, d->bias));
+    test_ok(self->device->backend->layer_bind(self->device, 0, d->layer, d->weight, d->bias));
     rig_begin(&rig, self->device, d->desc.is_gemm ? DF_OP_gemm_fwd : DF_OP_conv_fwd, d->rows, 0);
     rig.call.layer = d->layer;
     rig_in(&rig, 0, DF_TYPE_REAL, d->which == 0 ? value : d->x, in);
@@ -117,7 +117,7 @@ static void layer_gradients(struct df_device *device, const char *what, const st
     test_ok(df_buffer_new(device, &d.bias, DF_TYPE_REAL, biases));
     test_ok(df_write(device, 0, d.weight, w, weights));
     test_ok(df_write(device, 0, d.bias, b, biases));
-    test_ok(device->backend->layer_bind(device, d.layer, d.weight, d.bias));
+    test_ok(device->backend->layer_bind(device, 0, d.layer, d.weight, d.bias));
 
     struct test_rig rig;
     rig_begin(&rig, device, desc->is_gemm ? DF_OP_gemm_bwd : DF_OP_conv_bwd, d.rows, 0);

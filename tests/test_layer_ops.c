@@ -203,8 +203,8 @@ static struct df_layer *layer_of(struct df_device *device, const struct setup *s
     test_ok(df_buffer_new(device, bias, DF_TYPE_REAL, s->b_count));
     test_ok(df_write(device, 0, *weight, s->w, s->w_count));
     test_ok(df_write(device, 0, *bias, s->b, s->b_count));
-    test_ok(
-        device->backend->layer_bind(device, layer, *weight, with_bias ? *bias : (struct df_span){NULL, 0}));
+    test_ok(device->backend->layer_bind(device, 0, layer, *weight,
+                                        with_bias ? *bias : (struct df_span){NULL, 0}));
     return layer;
 }
 
@@ -343,7 +343,7 @@ static void no_bias_is_zero_bias_and_bind_is_needed(void **state)
             rig_end(&rig);
             agree(&s, turn ? "after a rebind" : "without bias", y, s.y, s.y_count, 0);
             test_ok(df_write(device, 0, weight, zero, s.w_count));
-            test_ok(device->backend->layer_bind(device, layer, weight, (struct df_span){NULL, 0}));
+            test_ok(device->backend->layer_bind(device, 0, layer, weight, (struct df_span){NULL, 0}));
             memset(s.y, 0, (size_t)s.y_count * sizeof *s.y);
         }
         free(y);

@@ -35,7 +35,7 @@ static void run_product(struct df_device *device, float *y)
     test_ok(df_write(device, 0, from, x, ROWS * IN));
     test_ok(df_write(device, 0, w, weight, OUT * IN));
     test_ok(device->backend->layer_create(device, &layer, &desc));
-    test_ok(device->backend->layer_bind(device, layer, w, (struct df_span){0}));
+    test_ok(device->backend->layer_bind(device, 0, layer, w, (struct df_span){0}));
     const struct df_call call = {
         .op = DF_OP_gemm_fwd, .out = {to}, .in = {from}, .rows = ROWS, .layer = layer};
     test_ok(df_run(device, 0, &call));

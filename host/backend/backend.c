@@ -116,6 +116,16 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
     return fail_unknown(name, length);
 }
 
+dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on)
+{
+    *on = false;
+    if (device->backend->record_begin == NULL)
+        return DFAL_OK;
+    const dfal_status status = device->backend->record_begin(device, queue);
+    *on = status == DFAL_OK;
+    return status == DFAL_E_UNAVAILABLE ? DFAL_OK : status;
+}
+
 int64_t df_device_memory_free(struct df_device *device)
 {
     return device->backend->memory_free != NULL ? device->backend->memory_free(device) : 0;

@@ -12,12 +12,13 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 3 };
+enum { DF_BACKEND_ABI = 4 };
 
 struct df_device;
-struct df_buffer; /* device memory: type and count, the back end's own */
-struct df_layer;  /* a prepared library op: primitives, packed parameters */
-struct df_stack;  /* a prepared network */
+struct df_buffer;    /* device memory: type and count, the back end's own */
+struct df_layer;     /* a prepared library op: primitives, packed parameters */
+struct df_stack;     /* a prepared network */
+struct df_recording; /* calls of a queue, to be run again as one */
 
 /* Part of a buffer, from element `offset`; buffer NULL: absent. */
 struct df_span {
@@ -96,7 +97,8 @@ struct df_backend {
                                  int64_t count);
     void (*buffer_destroy)(struct df_device *device, struct df_buffer *buffer);
     /* Host memory of the buffer's host type: float for REAL (converted where a real is a double), int32_t, uint8_t,
-     * double. Blocks until the copy is done. */
+     * double. `from` may be used again on return, and calls of this queue find what was written; those of another queue
+     * once this one was synchronized. read blocks until the copy is done. */
     dfal_status (*write)(struct df_device *device, int32_t queue, struct df_span to, const void *from,
                          int64_t count);
     dfal_status (*read)(struct df_device *device, int32_t queue, void *to, struct df_span from,
@@ -107,18 +109,28 @@ struct df_backend {
     dfal_status (*layer_create)(struct df_device *device, struct df_layer **out,
                                 const struct df_layer_desc *desc);
     void (*layer_destroy)(struct df_device *device, struct df_layer *layer);
-    /* Take these parameters from now on (packed here once). Not while another queue runs the layer.
-     * bias.buffer may be NULL: zeros. */
-    dfal_status (*layer_bind)(struct df_device *device, struct df_layer *layer, struct df_span weight,
-                              struct df_span bias);
+    /* Take these parameters from now on (packed here once): a call of this queue. Another queue must not run the layer
+     * meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
+    dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
+                              struct df_span weight, struct df_span bias);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
     /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
     dfal_status (*stack_create)(struct df_device *device, struct df_stack **out,
                                 const struct df_stack_desc *desc);
     void (*stack_destroy)(struct df_device *device, struct df_stack *stack);
-    dfal_status (*stack_bind)(struct df_device *device, struct df_stack *stack, struct df_span parameters);
+    dfal_status (*stack_bind)(struct df_device *device, int32_t queue, struct df_stack *stack,
+                              struct df_span parameters);
     dfal_status (*stack_run)(struct df_device *device, int32_t queue, const struct df_stack_call *call);
+    /* Recordings; all four NULL where a back end has none. Between record_begin and record_end, which must follow whatever
+     * happened, the queue's run, stack_run and binds are kept instead of run, with their buffers, sizes and parameters;
+     * record_run runs them all as one call. Only what the queue has run before may be recorded, as nothing can be
+     * allocated then; read, write and synchronize fail. record_end gives NULL after a failed call.
+     * Errors   E_UNAVAILABLE of record_begin: this device has none after all */
+    dfal_status (*record_begin)(struct df_device *device, int32_t queue);
+    dfal_status (*record_end)(struct df_device *device, int32_t queue, struct df_recording **out);
+    dfal_status (*record_run)(struct df_device *device, int32_t queue, struct df_recording *recording);
+    void (*record_destroy)(struct df_device *device, struct df_recording *recording);
     dfal_status (*synchronize)(struct df_device *device, int32_t queue);
     /* A shared object has a message of its own: dfal_last_error of it. NULL in built-in back ends. */
     const char *(*last_error)(void);
@@ -170,6 +182,13 @@ int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 
 /* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
 int64_t df_device_memory_free(struct df_device *device);
+/* Queues that one piece of work is spread over: all of them, or one where one fills the device. */
+static inline int32_t df_device_lanes(const struct df_device *device)
+{
+    return device->wide ? 1 : device->queue_count;
+}
+/* Ask a queue to record. *on false: it has no recordings, calls run as ever. */
+dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on);
 
 /* Shorthands. */
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);

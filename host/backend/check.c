@@ -423,26 +423,26 @@ static dfal_status check_layer_create(struct df_device *device, struct df_layer 
     return DFAL_OK;
 }
 
-static dfal_status bind_locked(struct check_device *check, struct df_layer *layer, struct df_span weight,
-                               struct df_span bias)
+static dfal_status bind_locked(struct check_device *check, int32_t queue, struct df_layer *layer,
+                               struct df_span weight, struct df_span bias)
 {
-    DF_TRY(mirror(check, 0, weight, df_layer_weight_count(&layer->desc), &layer->largest_weight));
+    DF_TRY(mirror(check, queue, weight, df_layer_weight_count(&layer->desc), &layer->largest_weight));
     if (bias.buffer != NULL)
-        DF_TRY(mirror(check, 0, bias, df_layer_bias_count(&layer->desc), NULL));
+        DF_TRY(mirror(check, queue, bias, df_layer_bias_count(&layer->desc), NULL));
     for (int side = 0; side < 2; side++)
-        DF_TRY(check->side[side]->backend->layer_bind(check->side[side], layer->side[side],
+        DF_TRY(check->side[side]->backend->layer_bind(check->side[side], queue, layer->side[side],
                                                       side_span(weight, side), side_span(bias, side)));
     return DFAL_OK;
 }
 
-static dfal_status check_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
-                                    struct df_span bias)
+static dfal_status check_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                                    struct df_span weight, struct df_span bias)
 {
     struct check_device *check = check_of(device);
     if (weight.buffer == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "layer_bind: no weight was given");
     df_lock_take(&check->lock);
-    dfal_status status = bind_locked(check, layer, weight, bias);
+    dfal_status status = bind_locked(check, queue, layer, weight, bias);
     df_lock_release(&check->lock);
     return status;
 }

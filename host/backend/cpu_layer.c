@@ -254,12 +254,13 @@ static const float *span_floats(struct df_span span)
     return span.buffer == NULL ? NULL : (const float *)span.buffer->data + span.offset;
 }
 
-dfal_status df_cpu_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight_span,
-                              struct df_span bias_span)
+dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                              struct df_span weight_span, struct df_span bias_span)
 {
     const float *weight = span_floats(weight_span), *bias = span_floats(bias_span);
     const int64_t in = layer->in_size, out = layer->out_size, panel = layer->kernels->panel;
     (void)device;
+    (void)queue;
     if (weight == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "a layer was bound without weights");
     if (layer->bias != NULL) {

@@ -112,8 +112,8 @@ extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any nu
 dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out,
                                  const struct df_layer_desc *desc);
 void df_cuda_layer_destroy(struct df_device *device, struct df_layer *layer);
-dfal_status df_cuda_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
-                               struct df_span bias);
+dfal_status df_cuda_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                               struct df_span weight, struct df_span bias);
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);
@@ -122,7 +122,8 @@ dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum
 dfal_status df_cuda_stack_create(struct df_device *device, struct df_stack **out,
                                  const struct df_stack_desc *desc);
 void df_cuda_stack_destroy(struct df_device *device, struct df_stack *stack);
-dfal_status df_cuda_stack_bind(struct df_device *device, struct df_stack *stack, struct df_span parameters);
+dfal_status df_cuda_stack_bind(struct df_device *device, int32_t queue, struct df_stack *stack,
+                               struct df_span parameters);
 dfal_status df_cuda_stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call);
 
 #ifdef DFAL_CUDA_LIBRARIES

@@ -121,20 +121,17 @@ static const float *span_floats(struct df_span span)
     return span.buffer == NULL ? NULL : (const float *)span.buffer->data + span.offset;
 }
 
-dfal_status df_cuda_layer_bind(struct df_device *head, struct df_layer *layer, struct df_span weight_span,
-                               struct df_span bias_span)
+dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_layer *layer,
+                               struct df_span weight_span, struct df_span bias_span)
 {
     static const char what[] = "binding parameters";
-    const struct df_cuda_device *device = (const struct df_cuda_device *)head;
     const float *weight = span_floats(weight_span), *bias = span_floats(bias_span);
     const size_t bias_bytes = (size_t)layer->bias_count * sizeof(float);
-    cudaStream_t stream = device->queues[0].stream;
+    struct df_cuda_queue *queue = NULL;
     if (weight == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "a layer was bound without weights");
-    DF_CUDA(cudaSetDevice(device->index), "choosing the GPU");
-    /* The one queue keeps the order by itself. */
-    for (int32_t i = 1; i < head->queue_count; i++)
-        DF_CUDA(cudaStreamSynchronize(device->queues[i].stream), what);
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
+    cudaStream_t stream = queue->stream;
     DF_CUDA(cudaMemcpyAsync(layer->weight, weight, (size_t)layer->weight_count * sizeof(float),
                             cudaMemcpyDeviceToDevice, stream),
             what);
@@ -147,7 +144,7 @@ dfal_status df_cuda_layer_bind(struct df_device *head, struct df_layer *layer, s
         if (op != NULL && op->engine->bind != NULL)
             DF_TRY(op->engine->bind(op, layer->weight, layer->bias, stream));
     }
-    return head->queue_count > 1 ? df_cuda_status(cudaStreamSynchronize(stream), what) : DFAL_OK;
+    return DFAL_OK;
 }
 
 /* ---- Runs ------------------------------------------------------------------------------------ */

@@ -113,17 +113,18 @@ void df_cuda_stack_destroy(struct df_device *head, struct df_stack *stack)
     df_free(stack);
 }
 
-dfal_status df_cuda_stack_bind(struct df_device *head, struct df_stack *stack, struct df_span parameters)
+dfal_status df_cuda_stack_bind(struct df_device *head, int32_t index, struct df_stack *stack,
+                               struct df_span parameters)
 {
     static const char what[] = "binding parameters";
     struct df_cuda_queue *queue = NULL;
-    DF_TRY(df_cuda_queue_of(&queue, head, 0));
+    DF_TRY(df_cuda_queue_of(&queue, head, index));
     DF_CUDA(cudaMemcpyAsync(stack->parameters, df_cuda_data(parameters),
                             (size_t)stack->parameter_count * sizeof(float), cudaMemcpyDeviceToDevice,
                             queue->stream),
             what);
-    DF_CUDA((cudaError_t)df_stack_pack(&stack->shape, stack->packed, stack->parameters, queue->stream), what);
-    return head->queue_count > 1 ? df_cuda_status(cudaStreamSynchronize(queue->stream), what) : DFAL_OK;
+    return df_cuda_status(
+        (cudaError_t)df_stack_pack(&stack->shape, stack->packed, stack->parameters, queue->stream), what);
 }
 
 /* Where the values between two kernels lie: two halves in turns. */

@@ -88,11 +88,11 @@ static void foreign_layer_destroy(struct df_device *device, struct df_layer *lay
     inner_of(device)->backend->layer_destroy(inner_of(device), layer);
 }
 
-static dfal_status foreign_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
-                                      struct df_span bias)
+static dfal_status foreign_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                                      struct df_span weight, struct df_span bias)
 {
     struct df_device *inner = inner_of(device);
-    return carry(inner->backend, inner->backend->layer_bind(inner, layer, weight, bias));
+    return carry(inner->backend, inner->backend->layer_bind(inner, queue, layer, weight, bias));
 }
 
 static dfal_status foreign_run(struct df_device *device, int32_t queue, const struct df_call *call)
@@ -115,11 +115,11 @@ static void foreign_stack_destroy(struct df_device *device, struct df_stack *sta
     inner_of(device)->backend->stack_destroy(inner_of(device), stack);
 }
 
-static dfal_status foreign_stack_bind(struct df_device *device, struct df_stack *stack,
+static dfal_status foreign_stack_bind(struct df_device *device, int32_t queue, struct df_stack *stack,
                                       struct df_span parameters)
 {
     struct df_device *inner = inner_of(device);
-    return carry(inner->backend, inner->backend->stack_bind(inner, stack, parameters));
+    return carry(inner->backend, inner->backend->stack_bind(inner, queue, stack, parameters));
 }
 
 static dfal_status foreign_stack_run(struct df_device *device, int32_t queue,

@@ -186,10 +186,11 @@ done:
     return status;
 }
 
-static dfal_status ref_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
-                                  struct df_span bias)
+static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                                  struct df_span weight, struct df_span bias)
 {
     (void)device;
+    (void)queue;
     const int64_t weights = df_layer_weight_count(&layer->desc), biases = df_layer_bias_count(&layer->desc);
     void *w, *b;
     DF_TRY(span_address(&w, weight, weights, "layer_bind: weight"));

@@ -313,10 +313,10 @@ static dfal_status timed_layer_create(struct df_device *device, struct df_layer 
     return DFAL_OK;
 }
 
-static dfal_status timed_layer_bind(struct df_device *device, struct df_layer *layer, struct df_span weight,
-                                    struct df_span bias)
+static dfal_status timed_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                                    struct df_span weight, struct df_span bias)
 {
-    return inner_of(device)->backend->layer_bind(inner_of(device), layer->inner, inner_span(weight),
+    return inner_of(device)->backend->layer_bind(inner_of(device), queue, layer->inner, inner_span(weight),
                                                  inner_span(bias));
 }
 
@@ -449,7 +449,7 @@ static dfal_status measure_product(double *best, struct df_device *timed, int64_
     DF_TRY_TO(done, status, fill_span(timed, x, rows * features));
     DF_TRY_TO(done, status, fill_span(timed, weight, features * features));
     DF_TRY_TO(done, status, timed->backend->layer_create(timed, &layer, &desc));
-    DF_TRY_TO(done, status, timed->backend->layer_bind(timed, layer, weight, (struct df_span){0}));
+    DF_TRY_TO(done, status, timed->backend->layer_bind(timed, 0, layer, weight, (struct df_span){0}));
     const struct df_call call = {.op = DF_OP_gemm_fwd, .out = {y}, .in = {x}, .rows = rows, .layer = layer};
     DF_TRY_TO(done, status, best_seconds(seconds, timed, &call));
     *best = fmax(*best, 2 * (double)rows * (double)features * (double)features / *seconds);

@@ -97,7 +97,8 @@ static dfal_status upload(struct df_plan *plan)
     DF_TRY_TO(
         done, status,
         df_write(plan->device, 0, plan->statistics, values + plan->parameter_size, plan->statistics_size));
-    status = df_plan_rebind(plan);
+    DF_TRY_TO(done, status, df_plan_rebind(plan, 0));
+    status = plan->device->backend->synchronize(plan->device, 0);
 done:
     df_free(values);
     return status;
@@ -295,7 +296,7 @@ void df_plan_scatter(const struct df_plan *plan, struct df_network *network, con
     move(plan, (float *)values, network, false);
 }
 
-dfal_status df_plan_bind_layers(struct df_plan *plan)
+dfal_status df_plan_bind_layers(struct df_plan *plan, int32_t queue)
 {
     for (int32_t i = 0; i < plan->network->node_count; i++) {
         const struct df_plan_node *own = &plan->nodes[i];
@@ -303,30 +304,30 @@ dfal_status df_plan_bind_layers(struct df_plan *plan)
             continue;
         struct df_span weight = df_at(plan->parameters, own->parameter_at);
         struct df_span bias = df_at(weight, plan->network->nodes[i].parameter[DF_WEIGHT].count);
-        DF_TRY(plan->device->backend->layer_bind(plan->device, own->layer, weight, bias));
+        DF_TRY(plan->device->backend->layer_bind(plan->device, queue, own->layer, weight, bias));
     }
     return DFAL_OK;
 }
 
 /* y = (x - mean) / sqrt(variance + epsilon) * weight + bias = x * scale + shift, in double on the host. */
-static dfal_status refresh_norm(struct df_plan *plan, int32_t index, float *values)
+static dfal_status refresh_norm(struct df_plan *plan, int32_t queue, int32_t index, float *values)
 {
     const struct df_node *node = &plan->network->nodes[index];
     const struct df_plan_node *own = &plan->nodes[index];
     int64_t channels = node->out.c;
     float *weight = values, *bias = weight + channels, *mean = bias + channels, *variance = mean + channels;
-    DF_TRY(df_read(plan->device, 0, weight, df_at(plan->parameters, own->parameter_at), 2 * channels));
-    DF_TRY(df_read(plan->device, 0, mean, df_at(plan->statistics, own->statistics_at), 2 * channels));
+    DF_TRY(df_read(plan->device, queue, weight, df_at(plan->parameters, own->parameter_at), 2 * channels));
+    DF_TRY(df_read(plan->device, queue, mean, df_at(plan->statistics, own->statistics_at), 2 * channels));
     for (int64_t c = 0; c < channels; c++) {
         double scale = (double)weight[c] / sqrt((double)variance[c] + node->epsilon);
         bias[c] = (float)((double)bias[c] - (double)mean[c] * scale);
         weight[c] = (float)scale;
     }
-    DF_TRY(df_write(plan->device, 0, own->scale, weight, channels));
-    return df_write(plan->device, 0, own->shift, bias, channels);
+    DF_TRY(df_write(plan->device, queue, own->scale, weight, channels));
+    return df_write(plan->device, queue, own->shift, bias, channels);
 }
 
-dfal_status df_plan_refresh_norms(struct df_plan *plan)
+dfal_status df_plan_refresh_norms(struct df_plan *plan, int32_t queue)
 {
     int64_t widest = 0;
     float *values;
@@ -339,15 +340,15 @@ dfal_status df_plan_refresh_norms(struct df_plan *plan)
     DF_TRY(df_alloc(&values, 4 * widest, sizeof *values));
     for (int32_t i = 0; status == DFAL_OK && i < plan->network->node_count; i++)
         if (plan->nodes[i].statistics_at >= 0)
-            status = refresh_norm(plan, i, values);
+            status = refresh_norm(plan, queue, i, values);
     df_free(values);
     return status;
 }
 
-dfal_status df_plan_rebind(struct df_plan *plan)
+dfal_status df_plan_rebind(struct df_plan *plan, int32_t queue)
 {
     if (plan->stack)
-        return plan->device->backend->stack_bind(plan->device, plan->stack, plan->parameters);
-    DF_TRY(df_plan_bind_layers(plan));
-    return df_plan_refresh_norms(plan);
+        return plan->device->backend->stack_bind(plan->device, queue, plan->stack, plan->parameters);
+    DF_TRY(df_plan_bind_layers(plan, queue));
+    return df_plan_refresh_norms(plan, queue);
 }

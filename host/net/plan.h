@@ -35,8 +35,9 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);
 /* All trainable parameters and their gradients, one flat span each, in graph order (TRAIN). */
 int64_t df_plan_parameter_size(const struct df_plan *plan);
 struct df_span df_plan_parameters(const struct df_plan *plan);
-/* Repack layers after df_plan_parameters was written to. No tape of this plan may be running. */
-dfal_status df_plan_rebind(struct df_plan *plan);
+/* Repack layers after this queue wrote to df_plan_parameters. No tape of another queue may be running, and none runs
+ * before this queue was synchronized. */
+dfal_status df_plan_rebind(struct df_plan *plan, int32_t queue);
 
 struct df_tape;
 /* rows: samples a forward may have; cotangent_rows: rows an input gradient may have (0: none). */

@@ -89,9 +89,9 @@ dfal_status df_plan_try_stack(struct df_plan *plan);
 void df_program_clear(struct df_program *program);
 
 /* Bind the layers to the parameters as they are now; not batch-norm's statistics. */
-dfal_status df_plan_bind_layers(struct df_plan *plan);
+dfal_status df_plan_bind_layers(struct df_plan *plan, int32_t queue);
 /* Renew the affine maps of frozen batch-norms from parameters and statistics. */
-dfal_status df_plan_refresh_norms(struct df_plan *plan);
+dfal_status df_plan_refresh_norms(struct df_plan *plan, int32_t queue);
 struct df_span df_plan_statistics(const struct df_plan *plan);
 int64_t df_plan_statistics_size(const struct df_plan *plan);
 /* The network's parameters (trainable, then statistics) as one array, and back. */

@@ -139,7 +139,7 @@ dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, con
         df_write(trainer->device, 0, df_plan_statistics(plan), values + size, df_plan_statistics_size(plan)));
     DF_TRY(write_moment(trainer, trainer->m, m));
     DF_TRY(write_moment(trainer, trainer->v, v));
-    DF_TRY(df_plan_rebind(plan));
+    DF_TRY(df_plan_rebind(plan, 0));
     return trainer->device->backend->synchronize(trainer->device, 0);
 }
 
@@ -299,13 +299,13 @@ dfal_status df_trainer_step(struct df_trainer *trainer, const int64_t *order, in
         work.first_job += count;
         work.first_part = 1; /* part 0 holds the sum so far */
     }
-    return df_plan_bind_layers(trainer->plan);
+    return df_plan_bind_layers(trainer->plan, 0);
 }
 
 dfal_status df_trainer_evaluate(struct df_trainer *trainer, const int64_t *order, int64_t n, int64_t loss_at)
 {
     struct work work = {.trainer = trainer, .order = order, .n = n, .loss_at = loss_at};
-    DF_TRY(df_plan_refresh_norms(trainer->plan));
+    DF_TRY(df_plan_refresh_norms(trainer->plan, 0));
     return df_team_run(trainer->team, sub_batch, &work, (n + trainer->job_rows - 1) / trainer->job_rows);
 }
 

@@ -44,12 +44,11 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
                     4 * engine->params.candidates + 512,
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
-        .most_lanes = device->queue_count,
+        .most_lanes = df_device_lanes(device),
         .fixed = batch > 0,
     };
     if (device->wide) {
         need.per_slot += df_resident_slot_bytes(engine->pool);
-        need.most_lanes = 1;
         need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
     }
     if (batch > 0) {

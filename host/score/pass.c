@@ -229,7 +229,7 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
         .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
                     (df_plan_input_size(pass->plan) + size) * (int64_t)sizeof(float) + 64,
         .wanted = pass->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
-        .most_lanes = pass->device->queue_count,
+        .most_lanes = df_device_lanes(pass->device),
     };
     DF_TRY(df_room_choose(&room, pass->context, &need));
     pass->lane_count = room.lanes;

@@ -429,7 +429,7 @@ static void rig_open(struct rig *rig, struct df_device *device, const struct df_
     fill(device, rig->x, MOST_ROWS * rig->in, 3);
     fill(device, rig->dy, MOST_ROWS * rig->out, 4);
     test_ok(device->backend->layer_create(device, &rig->layer, desc));
-    test_ok(device->backend->layer_bind(device, rig->layer, rig->weight, rig->bias));
+    test_ok(device->backend->layer_bind(device, 0, rig->layer, rig->weight, rig->bias));
     /* The layer has its own copy. */
     fill(device, rig->weight, rig->weights, 5);
 }
@@ -534,7 +534,7 @@ static void blocks(void **state)
     test_ok(device->backend->layer_create(device, &layer, &narrow));
     struct df_span weight;
     test_ok(df_buffer_new(device, &weight, DF_TYPE_REAL, df_layer_weight_count(&narrow)));
-    test_ok(device->backend->layer_bind(device, layer, weight, (struct df_span){NULL, 0}));
+    test_ok(device->backend->layer_bind(device, 0, layer, weight, (struct df_span){NULL, 0}));
     assert_int_equal(library.binds, 0);
     device->backend->layer_destroy(device, layer);
     df_buffer_drop(device, &weight);
