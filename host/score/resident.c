@@ -23,6 +23,7 @@ enum { CHUNKS = 2 };
 struct chunk {
     struct df_span raw, index;
     int64_t rows, taken;
+    bool copying; /* nobody has waited for the upload yet */
 };
 
 struct df_resident {
@@ -152,6 +153,17 @@ static dfal_status load(struct df_resident *resident, struct chunk *chunk)
     DF_TRY(df_write(engine->device, resident->upload, chunk->raw, raw, count * engine->params.size));
     DF_TRY(df_write(engine->device, resident->upload, chunk->index, resident->index_host, count));
     chunk->rows = count;
+    chunk->copying = resident->upload != lane->queue;
+    return DFAL_OK;
+}
+
+/* Another queue finds a copy once its own queue was waited for. */
+static dfal_status wait_for_copy(const struct df_resident *resident, struct chunk *chunk)
+{
+    struct df_device *device = resident->lane->engine->device;
+    if (chunk->copying)
+        DF_TRY(device->backend->synchronize(device, resident->upload));
+    chunk->copying = false;
     return DFAL_OK;
 }
 
@@ -179,6 +191,7 @@ static dfal_status refill(struct df_resident *resident, int64_t *filled)
         const int64_t left = chunk->rows - chunk->taken,
                       count = left < slots - *filled ? left : slots - *filled;
         if (count > 0) {
+            DF_TRY(wait_for_copy(resident, chunk));
             struct df_call call = call_of(resident, DF_OP_deepfool_refill, count,
                                           engine->pool->shape.h * engine->pool->shape.w);
             call.out[0] = lane->x0;
