@@ -300,7 +300,7 @@ static void identity(void **state)
     assert_string_equal(device->info.isa, "sm_90");
     assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
     assert_true(device->wide);
-    assert_int_equal(device->queue_count, 1);
+    assert_int_equal(device->queue_count, 8);
     assert_true(df_device_memory_free(device) > 0);
     device->backend->device_close(device);
 }
@@ -324,7 +324,32 @@ static void memory(void **state)
     int32_t value = 0;
     test_ok(df_read(device, 0, &value, span, 0));
     test_error(df_read(device, 0, &value, span, 1), DFAL_E_INTERNAL, "leaves its buffer");
-    test_error(df_read(device, 1, &value, span, 0), DFAL_E_INTERNAL, "queue 1 was used");
+    test_error(df_read(device, 8, &value, span, 0), DFAL_E_INTERNAL, "queue 8 was used, expected 0 to 7");
+    df_buffer_drop(device, &span);
+    device->backend->device_close(device);
+}
+
+/* A queue takes its pinned memory when it first copies; where there is none, the next copy asks again. */
+static void pinned(void **state)
+{
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    struct df_span span;
+    float in = 2.5F, out = 0;
+    test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 1));
+    for (int calls = 0; calls < 2; calls++) { /* an event, pinned memory */
+        gpu.calls_left = calls;
+        test_error(df_write(device, 7, span, &in, 1), calls == 0 ? DFAL_E_UNAVAILABLE : DFAL_E_MEMORY,
+                   calls == 0 ? "CUDA failed in making an event" : "CUDA failed in taking pinned memory");
+    }
+    gpu.calls_left = -1;
+    test_ok(df_write(device, 7, span, &in, 1));
+    test_ok(df_read(device, 7, &out, span, 1));
+    assert_true(out == in);
+    gpu.calls_left = 0;
+    test_ok(df_read(device, 7, &out, span, 1)); /* nothing more is taken */
+    gpu.calls_left = -1;
     df_buffer_drop(device, &span);
     device->backend->device_close(device);
 }
@@ -551,9 +576,9 @@ static void blocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals), cmocka_unit_test(half_open), cmocka_unit_test(identity),
-        cmocka_unit_test(memory),   cmocka_unit_test(copies),    cmocka_unit_test(failed_kernel),
-        cmocka_unit_test(blocks),
+        cmocka_unit_test(refusals),      cmocka_unit_test(half_open), cmocka_unit_test(identity),
+        cmocka_unit_test(memory),        cmocka_unit_test(pinned),    cmocka_unit_test(copies),
+        cmocka_unit_test(failed_kernel), cmocka_unit_test(blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
