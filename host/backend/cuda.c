@@ -179,7 +179,6 @@ dfal_status df_cuda_memory(void **out, int64_t bytes)
 {
     size_t free = 0, total = 0;
     *out = NULL;
-    DF_TRY(df_cuda_not_recording("take memory"));
     const cudaError_t error = cudaMalloc(out, bytes > 0 ? (size_t)bytes : 1);
     if (error != cudaErrorMemoryAllocation)
         return df_cuda_status(error, "taking memory");
@@ -210,6 +209,7 @@ static dfal_status buffer_create(struct df_device *head, struct df_buffer **out,
     if (count < 0)
         DF_FAIL(DFAL_E_INTERNAL, "a buffer of %lld elements was asked for, expected 0 or more",
                 (long long)count);
+    DF_TRY(df_cuda_not_recording("take memory"));
     DF_TRY(use(device));
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
     buffer->type = type;
