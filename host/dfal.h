@@ -298,8 +298,11 @@ struct dfal_score_options {
 };
 struct dfal_score_result {
     int64_t samples;
-    double seconds;
-    int64_t iterations; /* DeepFool steps over all samples */
+    double seconds;         /* all of it, which is: */
+    double start_seconds;   /* until the first row: opening pool, network, device and engine */
+    double scoring_seconds; /* from the first row to the last */
+    double writing_seconds; /* behind the last row: most is written while others are scored */
+    int64_t iterations;     /* DeepFool steps over all samples */
     int64_t status[DFAL_SCORE_STATUS_COUNT];
     int64_t peak_memory_bytes;
     double margin_quantile[5]; /* of OK and TIE: 0, 25, 50, 75, 100 % */

@@ -40,8 +40,10 @@ static dfal_status print_score_json(const struct dfal_score_result *result)
     for (int32_t i = 0; i < 5; i++)
         json_array_append_new(quantiles, real_or_null(result->margin_quantile[i]));
     return print_json(json_pack(
-        "{s:I, s:o, s:o, s:o, s:I, s:o, s:I, s:s, s:s, s:s, s:o, s:o}", "samples",
-        (json_int_t)result->samples, "seconds", real_or_null(result->seconds), "samples_per_second",
+        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:s, s:s, s:s, s:o, s:o}", "samples",
+        (json_int_t)result->samples, "seconds", real_or_null(result->seconds), "start_seconds",
+        real_or_null(result->start_seconds), "scoring_seconds", real_or_null(result->scoring_seconds),
+        "writing_seconds", real_or_null(result->writing_seconds), "samples_per_second",
         real_or_null(rate((double)result->samples, result->seconds)), "sample_iterations_per_second",
         real_or_null(rate((double)result->iterations, result->seconds)), "iterations",
         (json_int_t)result->iterations, "status", status, "peak_memory_bytes",
@@ -165,8 +167,11 @@ const struct command command_score = {
     .summary = "Measure the DeepFool margin of every sample",
     .text = "Finished parts of 16,384 rows are kept in SCORES.h5.parts/, so that the same line continues "
             "after a kill.\n"
-            "With --json: {samples, seconds, samples_per_second, sample_iterations_per_second, iterations,\n"
-            "status: {NAME: n}, peak_memory_bytes, engine, isa, backend, margin_quantiles, accuracy};\n"
+            "With --json: {samples, seconds, start_seconds, scoring_seconds, writing_seconds, "
+            "samples_per_second,\n"
+            "sample_iterations_per_second, iterations, status: {NAME: n}, peak_memory_bytes, engine, isa, "
+            "backend,\n"
+            "margin_quantiles, accuracy};\n"
             "with --estimate {samples, timed_samples, timed_seconds, iterations_per_sample, seconds,\n"
             "samples_per_second, output_bytes, batch, memory_bytes, peak_memory_bytes}.",
     .options = options,

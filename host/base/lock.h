@@ -37,10 +37,7 @@ struct df_signal {
     pthread_cond_t condition;
 };
 
-static inline void df_signal_begin(struct df_signal *signal)
-{
-    pthread_cond_init(&signal->condition, NULL);
-}
+void df_signal_begin(struct df_signal *signal);
 static inline void df_signal_end(struct df_signal *signal)
 {
     pthread_cond_destroy(&signal->condition);
@@ -49,6 +46,8 @@ static inline void df_signal_wait(struct df_signal *signal, struct df_lock *lock
 {
     pthread_cond_wait(&signal->condition, &lock->mutex);
 }
+/* At most so many seconds. */
+void df_signal_wait_for(struct df_signal *signal, struct df_lock *lock, double seconds);
 static inline void df_signal_all(struct df_signal *signal)
 {
     pthread_cond_broadcast(&signal->condition);

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "score/lane.h"
+#include "score/output.h"
 #include "score/pass.h"
 #include "score/resident.h"
 #include "score/room.h"
@@ -46,6 +47,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .gradients = true,
         .most_lanes = df_device_lanes(device),
         .fixed = batch > 0,
+        .beside = df_output_bytes(engine->context, engine->pool->count),
     };
     if (device->wide) {
         need.per_slot += df_resident_slot_bytes(engine->pool);

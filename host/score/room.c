@@ -5,8 +5,8 @@
 #include "store/scores.h"
 #include "store/stream.h"
 
-/* Beside lanes: a shard's rows being gathered and another being written, quantiles, messages, the heap's own losses. */
-static const int64_t shard_bytes = INT64_C(2) * DF_SHARD_ROWS * 64, losses = INT64_C(12) << 20;
+/* Beside lanes: chunks of columns being written, quantiles, messages, the heap's own losses. */
+static const int64_t column_bytes = INT64_C(2) * DF_SHARD_ROWS * 64, losses = INT64_C(12) << 20;
 
 struct lane_bytes {
     int64_t fixed, chunk_row, per_chunk_row, per_slot; /* chunk_row: without gradients */
@@ -33,7 +33,7 @@ static int64_t bytes_of(const struct lane_bytes *lane, int64_t chunk, int64_t sl
 static int64_t base_of(const struct df_room_need *need)
 {
     return df_memory_resident() + df_stream_bytes(need->pool) + df_pool_cache_bytes(need->pool) +
-           shard_bytes + losses;
+           need->beside + column_bytes + losses;
 }
 
 static int64_t slots_within(const struct lane_bytes *lane, int64_t bytes, int64_t chunk, int64_t wanted)

@@ -18,6 +18,7 @@ struct df_room_need {
     int32_t most_lanes;
     bool fixed;         /* the caller has chosen lanes and slots: these or none */
     int64_t cotangents; /* on a wide device: rows of a backward wanted */
+    int64_t beside;     /* bytes of results that wait to be written */
 };
 struct df_room {
     int32_t lanes;

@@ -8,9 +8,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "comm/comm.h"
-#include "score/assemble.h"
+#include "score/adversarial.h"
+#include "score/output.h"
 #include "score/pass.h"
 #include "score/score.h"
+#include "score/sink.h"
 #include "store/labels.h"
 
 static const char *const ranking_names[] = {"last", "keep", "exclude"};
@@ -88,7 +90,8 @@ struct job {
     struct df_deepfool_engine *engine;
     struct df_scores_head head;
     struct df_shards shards;
-    struct df_summary summary;
+    struct df_output *output;
+    double begun, scoring, writing; /* df_clock at the start, before the first row, behind the last */
 };
 
 static void copy_text(char *to, size_t size, const char *from)
@@ -132,7 +135,6 @@ static dfal_status fill_head(struct job *job, const char *network, const char *p
     head->shard_count = job->options->shard_count;
     head->units_raw = job->deepfool.units_raw;
     head->adversarial = job->options->adversarial;
-    DF_TRY(df_score_rows(&head->range_begin, &head->range_end, job->options, job->pool->count));
     DF_TRY(df_deepfool_to_json(&head->configuration, &job->deepfool, job->options->unconverged));
     const char *line = job->context->options.command_line;
     DF_TRY(df_strdup(&head->command_line, line ? line : ""));
@@ -159,6 +161,23 @@ static void say_begin(const struct job *job, const char *out_path, const char *n
            (double)memory / 1048576, out_path);
 }
 
+/* Begin the output: its ids take as long as the device takes to be opened. */
+static dfal_status open_output(struct job *job, const char *out_path)
+{
+    int64_t begin, end;
+    DF_TRY(df_score_rows(&begin, &end, job->options, job->pool->count));
+    job->head.range_begin = begin;
+    job->head.range_end = end;
+    return df_output_open(&job->output, &(struct df_output_spec){
+                                            .context = job->context,
+                                            .pool = job->pool,
+                                            .path = job->comm->rank == 0 ? out_path : NULL,
+                                            .begin = begin,
+                                            .end = end,
+                                            .adversarial = job->options->adversarial,
+                                        });
+}
+
 /* Score the shards that are missing. */
 static dfal_status score_missing(struct job *job)
 {
@@ -172,43 +191,68 @@ static dfal_status score_missing(struct job *job)
                "%" PRId64 " of %" PRId64 " rows are finished, the rest is continued", shards->finished_rows,
                shards->end - shards->begin);
     df_missing_source_init(&source, shards);
-    df_shard_sink_init(&sink, shards);
+    df_shard_sink_init(&sink, shards, job->output);
     df_progress_begin(&progress, job->context, "score.progress", "samples", shards->end - shards->begin,
                       shards->finished_rows);
     dfal_status status;
+    job->scoring = df_clock();
+    DF_TRY_TO(done, status, df_output_begin(job->output, shards));
     DF_TRY_TO(done, status, df_stream_open(&stream, job->pool, &source.source));
     status = df_deepfool_run(job->engine, stream, &sink.sink, &progress);
 done:
     df_stream_close(stream);
     df_progress_end(&progress);
     df_shard_sink_clear(&sink);
+    job->writing = df_clock();
     return status;
 }
 
-static dfal_status write_final(struct job *job, const char *out_path)
+/* What is left to do when every row is scored. */
+static dfal_status write_final(struct job *job)
 {
-    struct df_scores_writer *writer = NULL;
-    const int64_t rows = job->shards.end - job->shards.begin;
-    dfal_status status;
-    DF_TRY_TO(done, status, df_summary_open(&job->summary, rows, job->options->adversarial));
-    DF_TRY_TO(done, status,
-              df_scores_create(&writer, out_path, &job->head, rows, true, job->context->options.force));
-    DF_TRY_TO(done, status, df_assemble(job->context, writer, &job->shards, job->pool, &job->summary));
+    DF_TRY(df_output_end(job->output));
+    if (job->comm->size > 1)
+        DF_TRY(df_output_keep(job->output)); /* for the rank that writes the file */
+    DF_TRY(job->comm->barrier(job->comm));
+    if (job->comm->rank > 0)
+        return DFAL_OK;
+    DF_TRY(df_output_complete(job->output));
     if (job->options->adversarial > 0)
-        DF_TRY_TO(done, status, df_write_adversarial(job->engine, writer, job->pool, &job->summary));
-    status = df_scores_finish(writer);
-    writer = NULL;
-done:
-    df_scores_abandon(writer);
+        DF_TRY(df_adversarial_write(job->engine, df_output_writer(job->output), job->pool,
+                                    df_output_summary(job->output)));
+    return df_output_finish(job->output);
+}
+
+/* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then no failure
+ * but a pause. */
+static dfal_status keep_work(struct job *job, dfal_status status)
+{
+    char sentence[DF_MESSAGE_SIZE];
+    df_message_get(sentence);
+    df_output_abandon(job->output); /* first: a full disk has room again */
+    const dfal_status kept = df_output_keep(job->output);
+    job->context->kept_work = job->shards.finished_rows > 0;
+    if (status == DFAL_E_STOPPED && kept != DFAL_OK)
+        status = kept;
+    else
+        df_message_set(sentence);
+    if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
+        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept, run the same line again",
+                         sentence);
+    df_shards_remove(&job->shards, false);
     return status;
 }
 
-static void fill_result(struct dfal_score_result *result, const struct job *job, double seconds)
+static void fill_result(struct dfal_score_result *result, const struct job *job)
 {
-    const struct df_summary *summary = &job->summary;
+    const struct df_summary *summary = df_output_summary(job->output);
+    const double end = df_clock();
     *result = (struct dfal_score_result){
         .samples = summary->samples,
-        .seconds = seconds,
+        .seconds = end - job->begun,
+        .start_seconds = job->scoring - job->begun,
+        .scoring_seconds = job->writing - job->scoring,
+        .writing_seconds = end - job->writing,
         .iterations = summary->iterations,
         .peak_memory_bytes = df_memory_peak(),
         .accuracy = summary->labelled > 0 ? (double)summary->right / (double)summary->labelled : (double)NAN,
@@ -224,6 +268,9 @@ static void say_end(const struct job *job, const struct dfal_score_result *resul
 {
     df_say(job->context, DFAL_INFO, "score.end",
            DF_FIELDS(DF_INT("samples", result->samples), DF_REAL("seconds", result->seconds),
+                     DF_REAL("start_seconds", result->start_seconds),
+                     DF_REAL("scoring_seconds", result->scoring_seconds),
+                     DF_REAL("writing_seconds", result->writing_seconds),
                      DF_INT("iterations", result->iterations), DF_INT("ok", result->status[DFAL_SCORE_OK]),
                      DF_INT("tie", result->status[DFAL_SCORE_TIE]),
                      DF_INT("max_iter", result->status[DFAL_SCORE_MAX_ITER]),
@@ -238,8 +285,8 @@ static void say_end(const struct job *job, const struct dfal_score_result *resul
 static void close_job(struct job *job)
 {
     df_deepfool_destroy(job->engine);
+    df_output_close(job->output);
     df_shards_close(&job->shards);
-    df_summary_close(&job->summary);
     df_scores_head_clear(&job->head);
     df_network_destroy(job->network);
     df_pool_close(job->pool);
@@ -250,8 +297,7 @@ static void close_job(struct job *job)
 dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
                        const char *network, const char *pool_path, const struct dfal_score_options *options)
 {
-    struct job job = {.context = context, .options = options};
-    const double begin = df_clock();
+    struct job job = {.context = context, .options = options, .begun = df_clock()};
     dfal_status status;
     memset(result, 0, sizeof *result);
     context->kept_work = false;
@@ -261,11 +307,11 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
     DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &options->pool));
     df_labels_warn(context, job.pool);
+    DF_TRY_TO(done, status, open_output(&job, out_path));
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
     DF_TRY_TO(done, status, fill_head(&job, network, pool_path));
     DF_TRY_TO(done, status, create_engine(&job));
-    df_file_sweep(out_path);
     DF_TRY_TO(done, status,
               df_shards_open(&job.shards, out_path, &job.head, job.head.range_begin, job.head.range_end,
                              context->options.allow_mixed, context->options.force));
@@ -274,22 +320,13 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     say_begin(&job, out_path, network, pool_path);
     status = score_missing(&job);
     if (status == DFAL_OK)
-        status = job.comm->barrier(job.comm);
-    if (status == DFAL_OK && job.comm->rank == 0)
-        status = write_final(&job, out_path);
+        status = write_final(&job);
     if (status == DFAL_OK) {
         df_shards_remove(&job.shards, true);
-        fill_result(result, &job, df_clock() - begin);
+        fill_result(result, &job);
         say_end(&job, result, out_path);
     } else {
-        context->kept_work = job.shards.finished_rows > 0;
-        if (status == DFAL_E_UNAVAILABLE && context->kept_work) { /* a device that gave up */
-            char sentence[DF_MESSAGE_SIZE];
-            df_message_get(sentence);
-            status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept, run the same line again",
-                             sentence);
-        }
-        df_shards_remove(&job.shards, false);
+        status = keep_work(&job, status);
     }
 done:
     close_job(&job);

@@ -9,12 +9,6 @@
 
 enum { SOURCE_ROWS = 1024 };
 
-/* Results of a shard that is not complete; number -1: free for the next one. */
-struct df_open_shard {
-    int64_t shard, filled;
-    struct df_scores scores; /* DF_SHARD_ROWS allocated */
-};
-
 static dfal_status shard_path(char **path, const struct df_shards *shards, int64_t i)
 {
     return df_format(path, "%s/%06" PRId64 ".h5", shards->parts.folder, shards->first + i);
@@ -133,6 +127,17 @@ done:
     return status;
 }
 
+dfal_status df_shards_write(struct df_shards *shards, int64_t i, const struct df_scores *scores)
+{
+    char *path = NULL;
+    DF_TRY(shard_path(&path, shards, i));
+    dfal_status status = df_shard_write(path, shards->head, scores);
+    df_free(path);
+    DF_TRY(status);
+    shards->finished_rows += scores->count;
+    return DFAL_OK;
+}
+
 static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, int64_t *end)
 {
     struct df_missing_source *missing = (struct df_missing_source *)self;
@@ -158,79 +163,4 @@ static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, in
 void df_missing_source_init(struct df_missing_source *missing, const struct df_shards *shards)
 {
     *missing = (struct df_missing_source){.source.next = missing_next, .shards = shards};
-}
-
-/* The open shard of this number, or a free one begun for it. */
-static dfal_status open_shard(struct df_open_shard **out, struct df_shard_sink *sink, int64_t shard)
-{
-    int32_t unused = -1;
-    for (int32_t i = 0; i < sink->open_count; i++) {
-        if (sink->open[i].shard == shard) {
-            *out = &sink->open[i];
-            return DFAL_OK;
-        }
-        if (sink->open[i].shard < 0)
-            unused = i;
-    }
-    if (unused < 0) {
-        DF_TRY(df_resize(&sink->open, sink->open_count, sink->open_count + 1, sizeof *sink->open));
-        unused = sink->open_count;
-        sink->open[unused].shard = -1;
-        sink->open_count++;
-        DF_TRY(df_scores_alloc(&sink->open[unused].scores, DF_SHARD_ROWS));
-    }
-    *out = &sink->open[unused];
-    (*out)->shard = shard;
-    (*out)->filled = 0;
-    return DFAL_OK;
-}
-
-static dfal_status write_shard(struct df_shard_sink *sink, struct df_open_shard *open)
-{
-    struct df_shards *shards = sink->shards;
-    char *path = NULL;
-    DF_TRY(shard_path(&path, shards, open->shard));
-    dfal_status status = df_shard_write(path, shards->head, &open->scores);
-    df_free(path);
-    DF_TRY(status);
-    shards->finished[open->shard] = true;
-    shards->finished_rows += open->scores.count;
-    open->shard = -1;
-    return DFAL_OK;
-}
-
-static dfal_status shard_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
-{
-    (void)adversarial;
-    struct df_shard_sink *sink = (struct df_shard_sink *)self;
-    const int64_t shard = margin->index / DF_SHARD_ROWS - sink->shards->first;
-    struct df_open_shard *open;
-    DF_TRY(open_shard(&open, sink, shard));
-    int64_t begin, end;
-    df_shards_rows(sink->shards, shard, &begin, &end);
-    struct df_scores *s = &open->scores;
-    const int64_t i = margin->index - begin;
-    s->count = end - begin;
-    s->index[i] = margin->index;
-    s->margin[i] = margin->margin;
-    s->first_margin[i] = margin->first_margin;
-    s->logit_gap[i] = margin->logit_gap;
-    s->status[i] = margin->status;
-    s->label[i] = margin->label;
-    s->adversarial_class[i] = margin->adversarial_class;
-    s->iterations[i] = margin->iterations;
-    return ++open->filled == s->count ? write_shard(sink, open) : DFAL_OK;
-}
-
-void df_shard_sink_init(struct df_shard_sink *sink, struct df_shards *shards)
-{
-    *sink = (struct df_shard_sink){.sink.put = shard_put, .shards = shards};
-}
-
-void df_shard_sink_clear(struct df_shard_sink *sink)
-{
-    for (int32_t i = 0; i < sink->open_count; i++)
-        df_scores_clear(&sink->open[i].scores);
-    df_free(sink->open);
-    memset(sink, 0, sizeof *sink);
 }

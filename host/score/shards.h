@@ -8,12 +8,12 @@
 #include "score/deepfool.h"
 
 struct df_shards {
-    struct df_parts parts; /* OUT.parts */
-    int64_t begin, end;    /* rows of the job */
-    int64_t first, count;  /* shard numbers */
-    int32_t rank, size;    /* shard i of the job belongs to rank i % size */
-    bool *finished;        /* [count] */
-    int64_t finished_rows;
+    struct df_parts parts;       /* OUT.parts */
+    int64_t begin, end;          /* rows of the job */
+    int64_t first, count;        /* shard numbers */
+    int32_t rank, size;          /* shard i of the job belongs to rank i % size */
+    bool *finished;              /* [count] when the job began */
+    int64_t finished_rows;       /* in files now */
     struct df_scores_head *head; /* borrowed: written into every shard; told what it is mixed with */
 };
 /* Hold OUT.parts and look at what is there. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
@@ -25,6 +25,7 @@ void df_shards_close(struct df_shards *shards);
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
 dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_scores *scores);
+dfal_status df_shards_write(struct df_shards *shards, int64_t i, const struct df_scores *scores);
 
 /* Chunk source over the rows of this rank's missing shards, in order. */
 struct df_missing_source {
@@ -33,15 +34,5 @@ struct df_missing_source {
     int64_t shard, row;
 };
 void df_missing_source_init(struct df_missing_source *missing, const struct df_shards *shards);
-
-/* Sink that collects results by shard and writes each when its last row has come. */
-struct df_shard_sink {
-    struct df_sink sink;
-    struct df_shards *shards;
-    struct df_open_shard *open;
-    int32_t open_count;
-};
-void df_shard_sink_init(struct df_shard_sink *sink, struct df_shards *shards);
-void df_shard_sink_clear(struct df_shard_sink *sink);
 
 #endif

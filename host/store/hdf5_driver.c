@@ -186,9 +186,3 @@ void df_h5_driver_stop(hid_t file)
     if (handle && !handle->error)
         handle->error = ECANCELED;
 }
-
-int df_h5_driver_descriptor(hid_t file)
-{
-    const struct handle *handle = handle_of(file);
-    return handle ? handle->fd : -1;
-}

@@ -14,7 +14,5 @@ dfal_status df_h5_driver_use(hid_t access);
 int df_h5_driver_error(hid_t file);
 /* Let nothing more reach the file. */
 void df_h5_driver_stop(hid_t file);
-/* The file's descriptor, -1 when HDF5 gives none. */
-int df_h5_driver_descriptor(hid_t file);
 
 #endif

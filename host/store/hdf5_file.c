@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -190,6 +191,8 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
     df_file_sweep(path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, df_file_temporary(&h5->temporary, &h5->fd, path));
+    (void)flock(h5->fd,
+                LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
     access = H5Pcreate(H5P_FILE_ACCESS);
     creation = H5Pcreate(H5P_FILE_CREATE);
     /* The oldest format that can say it: every reader opens it. */
@@ -223,14 +226,10 @@ dfal_status df_h5_written(const struct df_h5 *h5)
 
 static dfal_status flush(struct df_h5 *h5)
 {
-    bool fault = df_fault_hits(DF_FAULT_FLUSH);
+    const bool fault = df_fault_hits(DF_FAULT_FLUSH);
     if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || fault)
         return df_h5_fail(DFAL_E_IO, "%s cannot be written: flushing failed", h5->path);
-    DF_TRY(df_h5_written(h5));
-    fault = df_fault_hits(DF_FAULT_FSYNC);
-    if (fsync(df_h5_driver_descriptor(h5->file)) != 0 || fault)
-        return df_fail_errno(fault ? EIO : errno, true, h5->path, "fsync");
-    return DFAL_OK;
+    return df_h5_written(h5);
 }
 
 static dfal_status close_file(struct df_h5 *h5)
@@ -281,8 +280,11 @@ dfal_status df_h5_publish(struct df_h5 *h5)
     dfal_status status;
     DF_TRY_TO(done, status, flush(h5));
     DF_TRY_TO(done, status, close_file(h5));
+    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
     DF_TRY_TO(done, status, look_again(h5));
+    df_h5_unlock(); /* others work while the disk does */
     status = df_file_publish(h5->temporary, h5->path);
+    df_h5_lock();
     df_free(h5->temporary); /* renamed, or removed by df_file_publish */
     h5->temporary = NULL;
 done:

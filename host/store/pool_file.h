@@ -27,6 +27,14 @@ struct df_pool_file {
 /* Rows [begin, begin + count) under the lock. */
 dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begin, int64_t count);
 
+/* The id of a row of a pool that has none: "<first 8 of the fingerprint>:<row>". */
+enum { DF_MADE_ID = 32 };
+void df_pool_make_id(const struct df_pool *pool, char id[DF_MADE_ID], int64_t row);
+/* Write the ids of pool rows [row, row + count) into a column of texts, from its row `at` on. Takes the lock itself, for a
+ * block of ids at a time, so that readers get their turn. */
+dfal_status df_pool_put_ids(struct df_pool *pool, const struct df_h5 *h5, const struct df_h5_data *column,
+                            int64_t at, int64_t row, int64_t count);
+
 /* Free the index of ids; the next df_pool_find builds it again. */
 void df_pool_forget_index(struct df_pool *pool);
 

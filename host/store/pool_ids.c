@@ -20,6 +20,20 @@ struct df_id_index {
     struct id_slot slots[];
 };
 
+void df_pool_make_id(const struct df_pool *pool, char id[DF_MADE_ID], int64_t row)
+{
+    enum { MARK = 8, DIGITS = 20 }; /* letters of the fingerprint; digits of any row */
+    char digits[DIGITS];
+    int first = DIGITS;
+    do
+        digits[--first] = (char)('0' + row % 10);
+    while ((row /= 10) > 0 && first > 0);
+    memcpy(id, pool->fingerprint, MARK);
+    id[MARK] = ':';
+    memcpy(id + MARK + 1, digits + first, (size_t)(DIGITS - first));
+    id[MARK + 1 + DIGITS - first] = 0;
+}
+
 dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count)
 {
     if (begin < 0 || count < 0 || begin > pool->count - count)
@@ -32,7 +46,9 @@ dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t
         return status;
     }
     for (int64_t i = 0; i < count; i++) {
-        dfal_status status = df_format(&ids[i], "%.8s:%lld", pool->fingerprint, (long long)(begin + i));
+        char id[DF_MADE_ID];
+        df_pool_make_id(pool, id, begin + i);
+        dfal_status status = df_strdup(&ids[i], id);
         if (status != DFAL_OK) {
             while (i-- > 0)
                 df_free(ids[i]);

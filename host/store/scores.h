@@ -52,11 +52,22 @@ dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct
 /* The same without ids, which take several times the memory of the numbers. */
 dfal_status df_scores_read_columns(const char *path, struct df_scores_head *head, struct df_scores *scores);
 
-/* The final file, written column by column from the shards in order; adversarial may be NULL. */
+/* The final file, rows in any order, each once. One thread at a time. */
 struct df_scores_writer;
+/* head may be NULL: df_scores_describe tells it before the end. */
 dfal_status df_scores_create(struct df_scores_writer **out, const char *path,
                              const struct df_scores_head *head, int64_t count, bool has_ids, bool force);
+dfal_status df_scores_describe(struct df_scores_writer *writer, const struct df_scores_head *head);
+/* Columns of rows [at, at + scores->count), without their ids. */
+dfal_status df_scores_put(struct df_scores_writer *writer, int64_t at, const struct df_scores *scores);
+/* Ids of the file's next rows, which are pool rows [row, row + count). */
+dfal_status df_scores_put_ids(struct df_scores_writer *writer, struct df_pool *pool, int64_t row,
+                              int64_t count);
+/* The next rows, columns and ids. */
 dfal_status df_scores_append(struct df_scores_writer *writer, const struct df_scores *scores);
+/* Read back what was put. */
+dfal_status df_scores_reread(struct df_scores_writer *writer, int64_t at, int64_t count, float *margin,
+                             uint8_t *status_of);
 /* /adversarial/samples [q, C, H, W] f32 and /adversarial/index [q] i64, rows in rank order. */
 dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *samples, const int64_t *index,
                                   int64_t q, struct df_shape shape);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "store/hdf5_file.h"
+#include "store/pool_file.h"
 #include "store/scores.h"
 #include "store/scores_file.h"
 
@@ -13,7 +13,7 @@ enum { CHUNK_ROWS = 65536 };
 struct df_scores_writer {
     struct df_h5 h5;
     struct df_h5_data column[DF_SCORES_COLUMN_COUNT], id;
-    int64_t count, written;
+    int64_t count, written, named; /* rows: of the file, with their columns, with an id */
 };
 
 static dfal_status write_head(struct df_h5 *h5, const struct df_scores_head *head)
@@ -54,8 +54,7 @@ static dfal_status write_head(struct df_h5 *h5, const struct df_scores_head *hea
     return df_h5_put_seed(h5, head->seed);
 }
 
-static dfal_status begin(struct df_scores_writer *writer, const char *path, const struct df_scores_head *head,
-                         bool has_ids, bool force)
+static dfal_status describe(struct df_scores_writer *writer, const struct df_scores_head *head)
 {
     static const char *const names[DFAL_SCORE_STATUS_COUNT] = {
 #define X(name, value, group) [value] = #name,
@@ -63,18 +62,26 @@ static dfal_status begin(struct df_scores_writer *writer, const char *path, cons
 #undef X
     };
     struct df_h5 *h5 = &writer->h5;
+    DF_TRY(write_head(h5, head));
+    DF_TRY(df_h5_put_text(h5, writer->column[DF_SCORES_margin].id, "meaning", "DeepFool distance"));
+    DF_TRY(df_h5_put_text(h5, writer->column[DF_SCORES_margin].id, "units",
+                          head->units_raw ? "raw pixel units" : "network input units"));
+    return df_h5_put_texts(h5, writer->column[DF_SCORES_status].id, "names", names, DFAL_SCORE_STATUS_COUNT);
+}
+
+static dfal_status begin(struct df_scores_writer *writer, const char *path, const struct df_scores_head *head,
+                         bool has_ids, bool force)
+{
+    struct df_h5 *h5 = &writer->h5;
     int64_t chunk = writer->count < 1 ? 1 : writer->count < CHUNK_ROWS ? writer->count : CHUNK_ROWS;
     DF_TRY(df_h5_create(h5, path, force));
-    DF_TRY(write_head(h5, head));
 #define X(field, type, file, memory, fill)                                                                   \
     DF_TRY(df_h5_data_create(h5, #field, file, 1, &writer->count, chunk, &(const type){fill},                \
                              &writer->column[DF_SCORES_##field]));
     DF_SCORES_COLUMN_LIST(X)
 #undef X
-    DF_TRY(df_h5_put_text(h5, writer->column[DF_SCORES_margin].id, "meaning", "DeepFool distance"));
-    DF_TRY(df_h5_put_text(h5, writer->column[DF_SCORES_margin].id, "units",
-                          head->units_raw ? "raw pixel units" : "network input units"));
-    DF_TRY(df_h5_put_texts(h5, writer->column[DF_SCORES_status].id, "names", names, DFAL_SCORE_STATUS_COUNT));
+    if (head)
+        DF_TRY(describe(writer, head));
     return has_ids ? df_h5_texts_create(h5, "id", writer->count, &writer->id) : DFAL_OK;
 }
 
@@ -99,31 +106,77 @@ dfal_status df_scores_create(struct df_scores_writer **out, const char *path,
     return status;
 }
 
-static dfal_status append(struct df_scores_writer *writer, const struct df_scores *scores)
+dfal_status df_scores_describe(struct df_scores_writer *writer, const struct df_scores_head *head)
+{
+    df_h5_lock();
+    dfal_status status = describe(writer, head);
+    df_h5_unlock();
+    return status;
+}
+
+static dfal_status check_rows(const struct df_scores_writer *writer, int64_t at, int64_t count, bool named)
+{
+    if (at < 0 || count < 0 || count > writer->count - at || (writer->id.id >= 0 && count && !named))
+        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld given to a scores file of %lld rows%s",
+                writer->h5.path, (long long)at, (long long)(at + count), (long long)writer->count,
+                writer->id.id >= 0 ? " with ids" : "");
+    return DFAL_OK;
+}
+
+static dfal_status put(struct df_scores_writer *writer, int64_t at, const struct df_scores *scores)
 {
 #define X(field, type, file, memory, fill)                                                                   \
-    DF_TRY(df_h5_data_write(&writer->h5, &writer->column[DF_SCORES_##field], memory, writer->written,        \
-                            scores->count, scores->field));
+    DF_TRY(df_h5_data_write(&writer->h5, &writer->column[DF_SCORES_##field], memory, at, scores->count,      \
+                            scores->field));
     DF_SCORES_COLUMN_LIST(X)
 #undef X
-    if (writer->id.id >= 0)
-        DF_TRY(df_h5_texts_write(&writer->h5, &writer->id, writer->written, scores->count,
-                                 (const char *const *)scores->id));
+    return DFAL_OK;
+}
+
+dfal_status df_scores_put(struct df_scores_writer *writer, int64_t at, const struct df_scores *scores)
+{
+    DF_TRY(check_rows(writer, at, scores->count, true));
+    df_h5_lock();
+    dfal_status status = put(writer, at, scores);
+    df_h5_unlock();
+    if (status == DFAL_OK)
+        writer->written += scores->count;
+    return status;
+}
+
+dfal_status df_scores_put_ids(struct df_scores_writer *writer, struct df_pool *pool, int64_t row,
+                              int64_t count)
+{
+    DF_TRY(check_rows(writer, writer->named, count, true));
+    DF_TRY(df_pool_put_ids(pool, &writer->h5, &writer->id, writer->named, row, count));
+    writer->named += count;
     return DFAL_OK;
 }
 
 dfal_status df_scores_append(struct df_scores_writer *writer, const struct df_scores *scores)
 {
-    if (writer->written + scores->count > writer->count ||
-        (writer->id.id >= 0 && scores->count && !scores->id))
-        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld given to a scores file of %lld rows%s",
-                writer->h5.path, (long long)writer->written, (long long)(writer->written + scores->count),
-                (long long)writer->count, writer->id.id >= 0 ? " with ids" : "");
+    DF_TRY(check_rows(writer, writer->written, scores->count, scores->id != NULL));
+    dfal_status status = DFAL_OK;
     df_h5_lock();
-    dfal_status status = append(writer, scores);
+    if (writer->id.id >= 0)
+        status = df_h5_texts_write(&writer->h5, &writer->id, writer->written, scores->count,
+                                   (const char *const *)scores->id);
     df_h5_unlock();
+    DF_TRY(status);
+    writer->named += scores->count;
+    return df_scores_put(writer, writer->written, scores);
+}
+
+dfal_status df_scores_reread(struct df_scores_writer *writer, int64_t at, int64_t count, float *margin,
+                             uint8_t *status_of)
+{
+    df_h5_lock();
+    dfal_status status =
+        df_h5_data_read(&writer->h5, &writer->column[DF_SCORES_margin], H5T_NATIVE_FLOAT, at, count, margin);
     if (status == DFAL_OK)
-        writer->written += scores->count;
+        status = df_h5_data_read(&writer->h5, &writer->column[DF_SCORES_status], H5T_NATIVE_UINT8, at, count,
+                                 status_of);
+    df_h5_unlock();
     return status;
 }
 
@@ -158,6 +211,9 @@ dfal_status df_scores_finish(struct df_scores_writer *writer)
     if (writer->written != writer->count)
         status = df_fail(DFAL_E_INTERNAL, "%s: %lld of %lld rows were given", writer->h5.path,
                          (long long)writer->written, (long long)writer->count);
+    else if (writer->id.id >= 0 && writer->named != writer->count)
+        status = df_fail(DFAL_E_INTERNAL, "%s: %lld of %lld ids were given", writer->h5.path,
+                         (long long)writer->named, (long long)writer->count);
     DF_KEEP_FIRST(status, close_columns(writer));
     if (status == DFAL_OK)
         status = df_h5_put_ints(&writer->h5, writer->h5.file, "complete", &complete, 1, true);

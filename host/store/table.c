@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "store/hdf5_file.h"
+#include "store/pool_file.h"
 
-enum { CHUNK_BYTES = 1 << 19, ID_BLOCK = 4096 };
+enum { CHUNK_BYTES = 1 << 19 };
 
 struct df_table_writer {
     struct df_h5 h5;
@@ -187,38 +187,17 @@ dfal_status df_table_append(struct df_table_writer *writer, const void *rows, in
     return status;
 }
 
-static dfal_status write_ids(struct df_table_writer *writer, struct df_h5_data *data, char **ids,
-                             int64_t begin, int64_t count)
-{
-    df_h5_lock();
-    dfal_status status = DFAL_OK;
-    if (begin == 0)
-        status = df_h5_texts_create(&writer->h5, "id", writer->data.dims[0], data);
-    if (status == DFAL_OK)
-        status = df_h5_texts_write(&writer->h5, data, begin, count, (const char *const *)ids);
-    df_h5_unlock();
-    return status;
-}
-
 dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool)
 {
-    struct df_h5_data data = DF_H5_NO_DATA;
-    char **ids;
-    DF_TRY(df_alloc(&ids, ID_BLOCK, sizeof *ids));
-    dfal_status status = DFAL_OK;
-    for (int64_t begin = 0; begin < pool->count && status == DFAL_OK; begin += ID_BLOCK) {
-        int64_t n = pool->count - begin < ID_BLOCK ? pool->count - begin : ID_BLOCK;
-        status = df_pool_ids(pool, ids, begin, n);
-        if (status == DFAL_OK) {
-            status = write_ids(writer, &data, ids, begin, n);
-            for (int64_t i = 0; i < n; i++)
-                df_free(ids[i]);
-        }
-    }
+    struct df_h5_data data;
+    df_h5_lock();
+    dfal_status status = df_h5_texts_create(&writer->h5, "id", writer->data.dims[0], &data);
+    df_h5_unlock();
+    if (status == DFAL_OK)
+        status = df_pool_put_ids(pool, &writer->h5, &data, 0, 0, pool->count);
     df_h5_lock();
     DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &data));
     df_h5_unlock();
-    df_free(ids);
     return status;
 }
 
