@@ -3,6 +3,7 @@ foreach(name deepfool resident score)
   df_test(${name} SOURCES support_score.c support_device.c LINK df_score LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)
+df_test(output SOURCES support_score.c support_device.c LINK df_score LABELS quick threads)
 df_test(score_torture SOURCES support_score.c support_device.c LINK df_score LABELS full)
 # The trajectories replayed in float64 by a script that shares no line with dfal. The system's python3 brings NumPy.
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)

@@ -35,6 +35,20 @@ static dfal_status score_job(struct dfal_context *context, const char *to)
     return dfal_score(context, &result, to, network, pool, &o);
 }
 
+static void stop_at_end(void *user, const struct dfal_event *event)
+{
+    if (strcmp(event->name, "score.progress") == 0)
+        dfal_context_stop(user);
+}
+
+/* Stopped when every row is scored: what is finished becomes a file to resume from. */
+static dfal_status stopped_job(struct dfal_context *context, const char *to)
+{
+    context->options.event = stop_at_end;
+    context->options.event_user = context;
+    return score_job(context, to);
+}
+
 static dfal_status merge_job(struct dfal_context *context, const char *to)
 {
     const char *shards[] = {expected};
@@ -106,8 +120,10 @@ static void check_remains(const char *what)
         test_fail("%s: a temporary is left", what);
 }
 
-static void torture(enum df_fault kind, job_fn *job, const char *name, bool writes)
+/* again: what has to work afterwards, NULL: the job writes nothing. */
+static void torture(enum df_fault kind, job_fn *job, const char *name, job_fn *again)
 {
+    const dfal_status without = job == stopped_job ? DFAL_E_STOPPED : DFAL_OK;
     int64_t failed = 0;
     for (int64_t n = 1;; n++) {
         char what[128];
@@ -119,7 +135,7 @@ static void torture(enum df_fault kind, job_fn *job, const char *name, bool writ
         const bool reached = df_fault_seen(kind) >= n;
         df_fault_arm(kind, 0);
         if (!reached) {
-            if (status != DFAL_OK)
+            if (status != without)
                 test_fail("%s: %s, though nothing failed: %s", what, dfal_status_name(status),
                           dfal_last_error());
             break;
@@ -127,16 +143,17 @@ static void torture(enum df_fault kind, job_fn *job, const char *name, bool writ
         failed += status != DFAL_OK;
         if (status != DFAL_OK && *dfal_last_error() == 0)
             test_fail("%s: %s without a message", what, dfal_status_name(status));
-        if (!writes)
+        if (!again)
             continue;
         check_remains(what);
         if (!df_file_exists(out))
-            test_ok(run(job, out));
+            test_ok(run(again, out));
         same_scores(what);
         (void)remove(out);
         (void)df_folder_remove(parts);
     }
     (void)remove(out);
+    (void)df_folder_remove(parts);
     print_message("%s: %lld failures by %s\n", name, (long long)failed, kinds[kind]);
 }
 
@@ -144,27 +161,35 @@ static void score_all(void **state)
 {
     (void)state;
     for (int kind = 0; kind < DF_FAULT_COUNT; kind++)
-        torture((enum df_fault)kind, score_job, "score", true);
+        torture((enum df_fault)kind, score_job, "score", score_job);
+}
+
+static void stop_all(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < DF_FAULT_COUNT; kind++)
+        torture((enum df_fault)kind, stopped_job, "a stopped score", score_job);
 }
 
 static void merge_all(void **state)
 {
     (void)state;
     for (int kind = 0; kind < DF_FAULT_COUNT; kind++)
-        torture((enum df_fault)kind, merge_job, "merge", true);
+        torture((enum df_fault)kind, merge_job, "merge", merge_job);
 }
 
 static void verify_all(void **state)
 {
     (void)state;
-    torture(DF_FAULT_ALLOC, verify_job, "verify", false);
-    torture(DF_FAULT_READ, verify_job, "verify", false);
+    torture(DF_FAULT_ALLOC, verify_job, "verify", NULL);
+    torture(DF_FAULT_READ, verify_job, "verify", NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(score_all),
+        cmocka_unit_test(stop_all),
         cmocka_unit_test(merge_all),
         cmocka_unit_test(verify_all),
     };

@@ -13,6 +13,7 @@ from support import check, kill_at, main, same_bits, same_file
 
 # Three shards of a score, cheap ones.
 SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "3")
+LONG_SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--threads", "1")
 MOMENTS = (0.15, 0.4, 0.65, 0.9)
 
 
@@ -136,8 +137,8 @@ def cleared(dfal, words, out):
     check(not left, f"{words[0]} left {left}")
 
 
-def stop(dfal, words, out, compare, number, evidence=None):
-    """Signalled at several moments, and once as soon as `evidence` (a file pattern) shows finished work: then 75."""
+def stop(dfal, words, out, compare, number):
+    """Signalled at several moments."""
     seconds = timed(dfal, [*words, "-o", "whole-" + out])
     for moment in (0.3, 0.55, 0.8):
         code, err = kill_at(dfal, ["-q", *words, "-o", out], moment * seconds, number)
@@ -147,8 +148,13 @@ def stop(dfal, words, out, compare, number, evidence=None):
             dfal.run("-q", *words, "-o", out)
         compare(dfal.at("whole-" + out), dfal.at(out))
         cleared(dfal, words, out)
-    if evidence is None:
-        return
+
+
+def stop_upon(dfal, words, out, compare, number, evidence):
+    """Signalled as soon as `evidence` (a file pattern) shows finished work: 75."""
+    whole = dfal.at("whole-" + out)
+    if not os.path.exists(whole):
+        dfal.run("-q", *words, "-o", "whole-" + out)
     process = dfal.start("-q", *words, "-o", out)
     while process.poll() is None and not glob.glob(dfal.at(evidence)):
         time.sleep(0.002)
@@ -156,7 +162,7 @@ def stop(dfal, words, out, compare, number, evidence=None):
     _, err = process.communicate()
     check(process.returncode == 75, f"{words[0]} did not keep its work: {process.returncode} {err.decode()}")
     dfal.run("-q", *words, "-o", out)
-    compare(dfal.at("whole-" + out), dfal.at(out))
+    compare(whole, dfal.at(out))
     cleared(dfal, words, out)
 
 
@@ -181,12 +187,23 @@ def stop_score(dfal):
     make_pool(dfal.at("train.h5"), 400, 1)
     make_pool(dfal.at("pool.h5"), 34000, 2)
     dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
-    stop(dfal, [*SCORE], "s.h5", same_bits, signal.SIGUSR1, "s.h5.parts/??????.h5")
+    stop(dfal, [*SCORE], "s.h5", same_bits, signal.SIGUSR1)
+    # The first shard becomes a file a second after scoring began: one thread takes longer than that wherever it runs.
+    stop_upon(dfal, LONG_SCORE, "long.h5", same_bits, signal.SIGUSR1, "long.h5.parts/??????.h5")
+    process = dfal.start("-q", *LONG_SCORE, "-o", "long.h5")
+    while process.poll() is None and not glob.glob(dfal.at("long.h5.parts/??????.h5")):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    check(dfal.json("status", "long.h5")["shards"] >= 1, "what a killed score leaves")
+    dfal.run("-q", *LONG_SCORE, "-o", "long.h5")
+    same_bits(dfal.at("whole-long.h5"), dfal.at("long.h5"))
 
 
 def stop_run(dfal):
     write_run(dfal)
-    stop(dfal, RUN, "d", same_runs, signal.SIGTERM, "d/state/*.h5")
+    stop(dfal, RUN, "d", same_runs, signal.SIGTERM)
+    stop_upon(dfal, RUN, "d", same_runs, signal.SIGTERM, "d/state/*.h5")
     dfal.refuses(66, *RUN, "-o", "d", "--resume", says="resume")
 
 

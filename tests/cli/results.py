@@ -40,10 +40,12 @@ def json_keys(dfal):
     ballast = b"x" * (900 << 20)  # a large parent is not dfal's memory
     document = dfal.json("score", "net.h5", "pool.h5", "-o", "s.h5")
     del ballast
-    wanted = {"samples", "seconds", "samples_per_second", "sample_iterations_per_second", "iterations", "status",
+    wanted = {"samples", "seconds", "start_seconds", "scoring_seconds", "writing_seconds", "samples_per_second", "sample_iterations_per_second", "iterations", "status",
               "peak_memory_bytes", "engine", "isa"}
     check(wanted <= set(document), f"score: {sorted(wanted - set(document))} is missing")
     check(document["samples"] == 100 and sum(document["status"].values()) == 100, f"score: {document}")
+    parts = [document[part + "_seconds"] for part in ("start", "scoring", "writing")]
+    check(min(parts) > 0 and abs(sum(parts) - document["seconds"]) < 1e-6, f"score: {document}")
     check(1 << 20 < document["peak_memory_bytes"] < 850 << 20, f"score: {document}")
     with h5py.File(dfal.at("s.h5")) as file:
         check(int(file["iterations"][()].sum()) == document["iterations"], "iterations is not the sum of the file's")
