@@ -25,6 +25,7 @@ struct driver {
     struct handle handle;
     haddr_t end;      /* of the addresses HDF5 has given out */
     haddr_t file_end; /* of the bytes written so far */
+    size_t waiting;   /* bytes written that the disk was not yet asked to take */
 };
 
 static struct driver *from(const H5FD_t *file)
@@ -108,6 +109,18 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
     return 0;
 }
 
+/* So many bytes of a growing file go to the disk at once: fsync finds little to wait for. */
+static const size_t most_waiting = (size_t)8 << 20;
+
+static void push(struct driver *driver, size_t written)
+{
+    driver->waiting += written;
+    if (driver->waiting < most_waiting)
+        return;
+    (void)sync_file_range(driver->handle.fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* fsync tells what fails */
+    driver->waiting = 0;
+}
+
 static herr_t driver_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
                            const void *buffer)
 {
@@ -123,6 +136,7 @@ static herr_t driver_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_
     }
     if (address + size > driver->file_end)
         driver->file_end = address + size;
+    push(driver, size);
     return 0;
 }
 
