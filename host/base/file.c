@@ -118,22 +118,44 @@ static dfal_status sync_path(const char *path, bool folder)
     return status;
 }
 
-dfal_status df_file_publish(const char *temporary, const char *path)
+/* Let the disk begin: fsync, which waits for it, follows. */
+static void push(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    close(fd);
+}
+
+dfal_status df_file_publish_all(const char *const *temporaries, const char *const *paths, int32_t count)
 {
     char *folder = NULL;
-    dfal_status status;
-    DF_TRY_TO(done, status, folder_of(&folder, path));
-    DF_TRY_TO(done, status, sync_path(temporary, false));
-    if (fails(DF_FAULT_RENAME) || rename(temporary, path) != 0) {
-        status = df_fail_errno(errno, true, path, "renaming the finished temporary to it");
-        goto done;
-    }
-    DF_TRY_TO(done, status, sync_path(folder, true));
+    int32_t renamed = 0;
+    dfal_status status = DFAL_OK;
+    if (count == 0)
+        return DFAL_OK;
+    DF_TRY_TO(done, status, folder_of(&folder, paths[0]));
+    for (int32_t i = 0; i < count && count > 1; i++)
+        push(temporaries[i]);
+    for (int32_t i = 0; i < count; i++)
+        DF_TRY_TO(done, status, sync_path(temporaries[i], false));
+    for (; renamed < count; renamed++)
+        if (fails(DF_FAULT_RENAME) || rename(temporaries[renamed], paths[renamed]) != 0) {
+            status = df_fail_errno(errno, true, paths[renamed], "renaming the finished temporary to it");
+            goto done;
+        }
+    status = sync_path(folder, true);
 done:
-    if (status != DFAL_OK)
-        unlink(temporary);
+    for (; renamed < count; renamed++)
+        unlink(temporaries[renamed]);
     df_free(folder);
     return status;
+}
+
+dfal_status df_file_publish(const char *temporary, const char *path)
+{
+    return df_file_publish_all(&temporary, &path, 1);
 }
 
 static bool is_temporary_of(const char *entry, const char *base)

@@ -13,6 +13,9 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path);
 /* fsync temporary, rename it over path, fsync the folder. On error the temporary is removed. A link at path is
  * replaced, not followed. */
 dfal_status df_file_publish(const char *temporary, const char *path);
+/* The same for files of one folder, which is synced once; the disk may take all of them together. On error those that
+ * are not renamed yet are removed. */
+dfal_status df_file_publish_all(const char *const *temporaries, const char *const *paths, int32_t count);
 /* Remove stale temporaries TARGET.tmp.XXXXXX beside path left by a dead process. One that somebody holds
  * under flock, as its writer does, is left alone. */
 void df_file_sweep(const char *path);

@@ -135,6 +135,28 @@ static dfal_status place_from_file(struct df_output *output, int64_t shard)
     return status;
 }
 
+/* The first shards of a list, as many as go at once. */
+struct batch {
+    int64_t shard[DF_SHARD_FILES];
+    const struct df_scores *scores[DF_SHARD_FILES];
+    int32_t count;
+};
+
+static void first_of(struct batch *batch, const struct list *list)
+{
+    batch->count = 0;
+    for (const struct df_shard_rows *rows = list->first; rows && batch->count < DF_SHARD_FILES;
+         rows = rows->next) {
+        batch->shard[batch->count] = rows->shard;
+        batch->scores[batch->count++] = &rows->scores;
+    }
+}
+
+static dfal_status write_files(struct df_output *output, const struct batch *batch)
+{
+    return df_shards_write(output->shards, batch->shard, batch->scores, batch->count);
+}
+
 static dfal_status name_rows(struct df_output *output)
 {
     const int64_t begin = output->spec.begin + output->named,
@@ -207,16 +229,15 @@ static enum task next_task(struct df_output *output)
 }
 
 /* Without the lock: what is in the lists stays there meanwhile. */
-static dfal_status do_task(struct df_output *output, enum task task, const struct df_shard_rows *rows,
-                           bool ended)
+static dfal_status do_task(struct df_output *output, enum task task, const struct batch *batch, bool ended)
 {
     if (ended)
         DF_TRY(df_context_check_stop(output->spec.context));
     switch (task) {
     case PLACE:
-        return place(output, rows->shard, &rows->scores);
+        return place(output, batch->shard[0], batch->scores[0]);
     case WRITE:
-        return df_shards_write(output->shards, rows->shard, &rows->scores);
+        return write_files(output, batch);
     case READ:
         return place_from_file(output, output->next_finished++);
     default:
@@ -224,13 +245,13 @@ static dfal_status do_task(struct df_output *output, enum task task, const struc
     }
 }
 
-/* A task is done: move the shard on. */
-static void settle(struct df_output *output, enum task task)
+/* A task is done: move its shards on. */
+static void settle(struct df_output *output, enum task task, int32_t count)
 {
     output->turn = task == WRITE;
     if (task == PLACE)
         append(&output->unwritten, remove_first(&output->arrived));
-    if (task == WRITE)
+    for (int32_t i = 0; i < count && task == WRITE; i++)
         put_unused(output, remove_first(&output->unwritten));
     if (task == WRITE && !output->unwritten.first) {
         output->writing = false;
@@ -248,13 +269,14 @@ static void *work(void *user)
         const enum task task = next_task(output);
         if (task == NOTHING)
             break;
-        const struct df_shard_rows *rows = task == PLACE ? output->arrived.first : output->unwritten.first;
+        struct batch batch;
+        first_of(&batch, task == PLACE ? &output->arrived : &output->unwritten);
         const bool ended = output->ended;
         df_lock_release(&output->lock);
-        status = do_task(output, task, rows, ended);
+        status = do_task(output, task, &batch, ended);
         df_lock_take(&output->lock);
         if (status == DFAL_OK)
-            settle(output, task);
+            settle(output, task, batch.count);
     }
     if (status != DFAL_OK) {
         output->status = status;
@@ -376,9 +398,11 @@ dfal_status df_output_keep(struct df_output *output)
     struct list *const lists[] = {&output->unwritten, &output->arrived};
     for (int i = 0; i < 2; i++)
         while (lists[i]->first) {
-            struct df_shard_rows *rows = lists[i]->first;
-            DF_TRY(df_shards_write(output->shards, rows->shard, &rows->scores));
-            put_unused(output, remove_first(lists[i]));
+            struct batch batch;
+            first_of(&batch, lists[i]);
+            DF_TRY(write_files(output, &batch));
+            for (int32_t k = 0; k < batch.count; k++)
+                put_unused(output, remove_first(lists[i]));
         }
     return DFAL_OK;
 }

@@ -127,15 +127,20 @@ done:
     return status;
 }
 
-dfal_status df_shards_write(struct df_shards *shards, int64_t i, const struct df_scores *scores)
+dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
+                            const struct df_scores *const *scores, int32_t count)
 {
-    char *path = NULL;
-    DF_TRY(shard_path(&path, shards, i));
-    dfal_status status = df_shard_write(path, shards->head, scores);
-    df_free(path);
-    DF_TRY(status);
-    shards->finished_rows += scores->count;
-    return DFAL_OK;
+    char *paths[DF_SHARD_FILES] = {NULL};
+    dfal_status status = DFAL_OK;
+    for (int32_t i = 0; i < count && status == DFAL_OK; i++)
+        status = shard_path(&paths[i], shards, numbers[i]);
+    if (status == DFAL_OK)
+        status = df_shard_write_all((const char *const *)paths, shards->head, scores, count);
+    for (int32_t i = 0; i < count; i++) {
+        df_free(paths[i]);
+        shards->finished_rows += status == DFAL_OK ? scores[i]->count : 0;
+    }
+    return status;
 }
 
 static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, int64_t *end)

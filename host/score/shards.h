@@ -25,7 +25,9 @@ void df_shards_close(struct df_shards *shards);
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
 dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_scores *scores);
-dfal_status df_shards_write(struct df_shards *shards, int64_t i, const struct df_scores *scores);
+/* Write at most DF_SHARD_FILES of them. */
+dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
+                            const struct df_scores *const *scores, int32_t count);
 
 /* Chunk source over the rows of this rank's missing shards, in order. */
 struct df_missing_source {

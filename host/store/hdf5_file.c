@@ -275,13 +275,18 @@ static dfal_status look_again(const struct df_h5 *h5)
     return status;
 }
 
+dfal_status df_h5_seal(struct df_h5 *h5)
+{
+    DF_TRY(flush(h5));
+    DF_TRY(close_file(h5));
+    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
+    return look_again(h5);
+}
+
 dfal_status df_h5_publish(struct df_h5 *h5)
 {
     dfal_status status;
-    DF_TRY_TO(done, status, flush(h5));
-    DF_TRY_TO(done, status, close_file(h5));
-    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
-    DF_TRY_TO(done, status, look_again(h5));
+    DF_TRY_TO(done, status, df_h5_seal(h5));
     df_h5_unlock(); /* others work while the disk does */
     status = df_file_publish(h5->temporary, h5->path);
     df_h5_lock();

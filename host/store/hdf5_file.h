@@ -55,8 +55,11 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...) DFAL_PRINTF(
 dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins);
 /* Create a temporary beside path. Errors   E_EXISTS; E_IO */
 dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force);
-/* Flush, close, look at the closed file again (a full disk is not told by closing), fsync, rename. Datasets must be
- * closed before. On error nothing is at the target that was not there before. The lock is let go while the disk works. */
+/* Flush, close, and look at the closed file again (a full disk is not told by closing): the temporary is ready to be
+ * published. Datasets must be closed before. */
+dfal_status df_h5_seal(struct df_h5 *h5);
+/* Seal, fsync, rename. On error nothing is at the target that was not there before. The lock is let go while the disk
+ * works. */
 dfal_status df_h5_publish(struct df_h5 *h5);
 /* Whether all that HDF5 has written so far is on the disk. Errors   E_IO "a.h5: write failed: No space left" */
 dfal_status df_h5_written(const struct df_h5 *h5);

@@ -47,6 +47,10 @@ void df_scores_head_mix(struct df_scores_head *ours, const struct df_scores_head
 /* A finished shard: rows [begin, begin + scores->count). Written atomically. */
 dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
                            const struct df_scores *scores);
+/* Several of one folder, at most DF_SHARD_FILES: cheaper, for the disk takes them together. */
+enum { DF_SHARD_FILES = 32 };
+dfal_status df_shard_write_all(const char *const *paths, const struct df_scores_head *head,
+                               const struct df_scores *const *scores, int32_t count);
 /* Read head (and the columns unless scores is NULL). Errors   E_DATA truncated, foreign or not complete */
 dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores);
 /* The same without ids, which take several times the memory of the numbers. */

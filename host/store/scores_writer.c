@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "store/pool_file.h"
 #include "store/scores.h"
@@ -203,11 +204,11 @@ static dfal_status close_columns(struct df_scores_writer *writer)
     return status;
 }
 
-dfal_status df_scores_finish(struct df_scores_writer *writer)
+/* Every row is there: close the columns and say so. Under the lock. */
+static dfal_status end_rows(struct df_scores_writer *writer)
 {
     const int64_t complete = 1;
     dfal_status status = DFAL_OK;
-    df_h5_lock();
     if (writer->written != writer->count)
         status = df_fail(DFAL_E_INTERNAL, "%s: %lld of %lld rows were given", writer->h5.path,
                          (long long)writer->written, (long long)writer->count);
@@ -217,6 +218,13 @@ dfal_status df_scores_finish(struct df_scores_writer *writer)
     DF_KEEP_FIRST(status, close_columns(writer));
     if (status == DFAL_OK)
         status = df_h5_put_ints(&writer->h5, writer->h5.file, "complete", &complete, 1, true);
+    return status;
+}
+
+dfal_status df_scores_finish(struct df_scores_writer *writer)
+{
+    df_h5_lock();
+    dfal_status status = end_rows(writer);
     if (status == DFAL_OK)
         status = df_h5_publish(&writer->h5);
     df_h5_unlock();
@@ -235,14 +243,42 @@ void df_scores_abandon(struct df_scores_writer *writer)
     df_free(writer);
 }
 
+/* A shard up to where only the disk is missing. */
+static dfal_status write_sealed(struct df_scores_writer **out, const char *path,
+                                const struct df_scores_head *head, const struct df_scores *scores)
+{
+    DF_TRY(df_scores_create(out, path, head, scores->count, scores->id != NULL, true));
+    DF_TRY(df_scores_append(*out, scores));
+    df_h5_lock();
+    dfal_status status = end_rows(*out);
+    if (status == DFAL_OK)
+        status = df_h5_seal(&(*out)->h5);
+    df_h5_unlock();
+    return status;
+}
+
+dfal_status df_shard_write_all(const char *const *paths, const struct df_scores_head *head,
+                               const struct df_scores *const *scores, int32_t count)
+{
+    struct df_scores_writer *writers[DF_SHARD_FILES] = {NULL};
+    const char *temporaries[DF_SHARD_FILES] = {NULL};
+    dfal_status status = DFAL_OK;
+    if (count > DF_SHARD_FILES)
+        DF_FAIL(DFAL_E_INTERNAL, "%d shards to write at once, expected at most %d", count, DF_SHARD_FILES);
+    for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
+        status = write_sealed(&writers[i], paths[i], head, scores[i]);
+        if (status == DFAL_OK)
+            temporaries[i] = writers[i]->h5.temporary;
+    }
+    if (status == DFAL_OK)
+        status = df_file_publish_all(temporaries, paths, count);
+    for (int32_t i = 0; i < count; i++)
+        df_scores_abandon(writers[i]); /* its temporary is gone */
+    return status;
+}
+
 dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
                            const struct df_scores *scores)
 {
-    struct df_scores_writer *writer;
-    DF_TRY(df_scores_create(&writer, path, head, scores->count, scores->id != NULL, true));
-    dfal_status status = df_scores_append(writer, scores);
-    if (status == DFAL_OK)
-        return df_scores_finish(writer);
-    df_scores_abandon(writer);
-    return status;
+    return df_shard_write_all(&path, head, &scores, 1);
 }
