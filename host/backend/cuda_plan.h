@@ -37,7 +37,8 @@ dfal_status df_cudnn_status(cudnnStatus_t status, const char *what);
 dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t handle, const char *json);
 
 /* Choose an engine for `rows` rows: the first one, in the order of cuDNN's heuristics (mode A, then the fallback list),
- * whose sums are plain float32 in a fixed order and whose workspace is not above the limit. Nothing is timed.
+ * whose sums are plain float32 in a fixed order and whose workspace is not above the limit. Nothing is timed. The backward
+ * of a half_backward layer is one of binary16 operands and results, channels last.
  * Errors   E_UNAVAILABLE none is */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows);
