@@ -36,8 +36,8 @@ static void rounding_by_hand(void **state)
         {0x1.006p0F, 0x3c02},
         {0x1.002002p0F, 0x3c01},
         {0x1p-14F, 0x0400},
-        {0x1.ff8p-15F, 0x03fe},
-        {0x1.ffcp-15F, 0x03ff},
+        {0x1.ff8p-15F, 0x03ff},
+        {0x1.ffcp-15F, 0x0400},
         {0x1.ffep-15F, 0x0400}, /* up into the normal ones */
         {0x1p-24F, 0x0001},
         {0x1p-25F, 0x0000}, /* a tie */
