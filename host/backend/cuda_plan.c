@@ -322,12 +322,12 @@ done:
     return status;
 }
 
-int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, int64_t rows)
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
 {
     const int64_t partial_sums = 4 << 20;
     const int64_t values =
         rows * (df_shape_size(desc->in) + df_shape_size(desc->out)) + df_layer_weight_count(desc);
-    return values * (int64_t)sizeof(float) + partial_sums;
+    return values * (int64_t)(is_half(desc, kind) ? sizeof(uint16_t) : sizeof(float)) + partial_sums;
 }
 
 static dfal_status finalize_plan(struct df_cudnn_plan *out, descriptor properties, descriptor config,
@@ -416,7 +416,7 @@ dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescript
                                  const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
 {
     static const char *const names[] = {"forward", "input gradient", "weight gradient"};
-    const struct bounds bounds = {df_cudnn_workspace_limit(desc, rows), is_half(desc, kind)};
+    const struct bounds bounds = {df_cudnn_workspace_limit(desc, kind, rows), is_half(desc, kind)};
     struct operation o = {0};
     memset(out, 0, sizeof *out);
     dfal_status status = describe(&o, desc, kind, rows);
