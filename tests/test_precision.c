@@ -45,7 +45,8 @@ static void make_network(void)
     dfal_context_destroy(context);
 }
 
-static dfal_status score(const char *name, const char *precision, int64_t batch, int64_t begin, int64_t end)
+static dfal_status score_pool(const char *name, const char *pool_path, const char *precision, int64_t batch,
+                              int64_t begin, int64_t end)
 {
     struct dfal_context *context = test_context(test_backend(), 2);
     struct dfal_score_options o;
@@ -58,11 +59,16 @@ static dfal_status score(const char *name, const char *precision, int64_t batch,
     o.range_begin = begin;
     o.range_end = end;
     context->options.force = true;
-    const dfal_status status = dfal_score(context, &result, path, network_path, pool, &o);
+    const dfal_status status = dfal_score(context, &result, path, network_path, pool_path, &o);
     if (status == DFAL_OK)
         assert_string_equal(result.engine, "layers");
     dfal_context_destroy(context);
     return status;
+}
+
+static dfal_status score(const char *name, const char *precision, int64_t batch, int64_t begin, int64_t end)
+{
+    return score_pool(name, pool, precision, batch, begin, end);
 }
 
 /* Is there fast precision here? If not that is said, and nothing is written. */
@@ -158,6 +164,41 @@ static void batches(void **state)
     df_scores_clear(&whole);
 }
 
+/* What is not finite ends as in strict, and its neighbours do not notice. */
+static void strange_rows(void **state)
+{
+    enum { STRANGE = 6, D = 64 };
+    static float x[STRANGE * D];
+    char path[TEST_PATH];
+    uint8_t status[2][STRANGE];
+    float margin[2][STRANGE];
+    if (!has_fast(state))
+        return;
+    test_join(path, folder, "strange.h5");
+    test_fill_floats(x, STRANGE * D, 7, 0, 1);
+    x[D + 5] = NAN;
+    x[2 * D + 7] = INFINITY;
+    for (int j = 0; j < D; j++) {
+        x[3 * D + j] *= 1e30F;
+        x[4 * D + j] *= 1e-30F;
+    }
+    test_pool_f32(path, x, STRANGE, (struct df_shape){1, 8, 8}, 10, NULL);
+    for (int k = 0; k < 2; k++) {
+        struct df_scores s;
+        test_ok(score_pool("strange-scores.h5", path, k ? "fast" : "strict", 0, 0, -1));
+        s = read_scores("strange-scores.h5", k ? "fast" : "strict");
+        memcpy(status[k], s.status, sizeof status[k]);
+        memcpy(margin[k], s.margin, sizeof margin[k]);
+        df_scores_clear(&s);
+    }
+    assert_memory_equal(status[0], status[1], sizeof status[0]);
+    assert_int_equal(status[1][1], DFAL_SCORE_NONFINITE);
+    assert_int_equal(status[1][2], DFAL_SCORE_NONFINITE);
+    for (int i = 0; i < STRANGE; i++)
+        assert_true(margin[0][i] == margin[1][i] ||
+                    fabs((double)margin[1][i] / (double)margin[0][i] - 1) < 2e-3);
+}
+
 static void identity(void **state)
 {
     struct dfal_context *context = test_context(test_backend(), 1);
@@ -187,6 +228,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_strict),
         cmocka_unit_test(batches),
+        cmocka_unit_test(strange_rows),
         cmocka_unit_test(identity),
     };
     make_network();
