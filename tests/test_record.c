@@ -126,10 +126,9 @@ static dfal_status record(const struct rig *rig, struct df_recording **out)
     DF_TRY(df_record_begin(rig->device, rig->queue, &on));
     if (!on)
         return DFAL_OK;
-    const dfal_status status = calls(rig),
-                      ended = rig->device->backend->record_end(rig->device, rig->queue, out);
+    dfal_status status = calls(rig);
+    DF_KEEP_FIRST(status, rig->device->backend->record_end(rig->device, rig->queue, out));
     DF_TRY(status);
-    DF_TRY(ended);
     if (*out == NULL)
         DF_FAIL(DFAL_E_DATA, "record_end gave nothing");
     return DFAL_OK;
