@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -407,6 +408,63 @@ static void test_restarts_are_independent(void **state)
     data_clear(&data);
 }
 
+/* A back end's table with a counter in it, and the same without recordings. */
+static const struct df_backend *recording_backend;
+static atomic_llong recorded_runs;
+
+static dfal_status count_run(struct df_device *device, int32_t queue, struct df_recording *recording)
+{
+    atomic_fetch_add(&recorded_runs, 1);
+    return recording_backend->record_run(device, queue, recording);
+}
+
+static void train_with(struct df_device *device, const struct df_backend *table, struct df_network *network,
+                       struct df_training_result *result)
+{
+    struct data data;
+    struct df_training_options options;
+    struct history history = plain;
+    data_create(&data, 70, network->input, network->class_count, 0.5);
+    df_training_options_init(&options);
+    options.epochs = 3;
+    options.batch = 16; /* both parts end with a batch of another size */
+    options.restarts = 2;
+    options.validation = 0.3;
+    device->backend = table;
+    train(device, network, &data, &options, NULL, &history, result);
+    device->backend = recording_backend;
+    data_clear(&data);
+}
+
+/* Recorded steps are the steps: the same bits, and far fewer calls. */
+static void test_recordings(void **state)
+{
+    struct df_device *device = *state;
+    recording_backend = device->backend;
+    if (!recording_backend->record_begin)
+        skip();
+    for (int residual = 0; residual < 2; residual++) {
+        struct df_network *networks[2];
+        struct df_training_result results[2];
+        for (int recorded = 0; recorded < 2; recorded++) {
+            struct df_backend table = *recording_backend;
+            table.record_run = count_run;
+            if (!recorded)
+                table.record_begin = NULL;
+            networks[recorded] = residual ? test_residual() : test_chain();
+            atomic_store(&recorded_runs, 0);
+            train_with(device, &table, networks[recorded], &results[recorded]);
+            /* 4 steps and 2 evaluations an epoch; the first of each size is not recorded. Two restarts may share a queue. */
+            assert_int_equal(atomic_load(&recorded_runs) > 0, recorded);
+        }
+        assert_true(atomic_load(&recorded_runs) >= 2 * (3 * (4 + 2) - 2 * 4));
+        assert_same_network("parameters", networks[1], networks[0]);
+        assert_true(results[1].validation_loss == results[0].validation_loss);
+        df_network_destroy(networks[0]);
+        df_network_destroy(networks[1]);
+    }
+}
+
 /* Labels without meaning: the validation loss soon rises, and training ends `patience` epochs after its lowest. */
 static void test_early_stop(void **state)
 {
@@ -652,6 +710,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_queues),
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_restarts_are_independent),
+        cmocka_unit_test(test_recordings),
         cmocka_unit_test(test_early_stop),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_stop),
