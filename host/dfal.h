@@ -287,7 +287,7 @@ struct dfal_score_options {
     double overshoot;               /* NAN: the preset's */
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
     const char *unconverged;        /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
-    const char *precision;          /* "strict" */
+    const char *precision;          /* "strict" | "fast": input gradients in half precision, on GPUs */
     const char *engine;             /* "auto" | "layers" | "fused" */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
@@ -334,7 +334,7 @@ struct dfal_verify_result {
     int64_t
         excused; /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %;
                       * they are in neither of the two above */
-    double tolerance;
+    double tolerance; /* 1e-3; 2e-3 for a file of precision fast */
 };
 /* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in the
  * file. Errors   E_DATA over tolerance (the result is filled all the same) */

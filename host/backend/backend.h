@@ -12,7 +12,7 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 4 };
+enum { DF_BACKEND_ABI = 5 };
 
 struct df_device;
 struct df_buffer;    /* device memory: type and count, the back end's own */
@@ -52,6 +52,9 @@ struct df_layer_desc {
     int32_t group;
     int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
+    /* The backward's operands are rounded to IEEE binary16 (kernels/half.h), its products summed in float32; a library may
+     * round dx once more. Only where the device says that it has it. */
+    bool half_backward;
 };
 
 /* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages in a
@@ -144,6 +147,7 @@ struct df_device {
     struct df_device_info info;
     int32_t queue_count;
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
+    bool half_backward; /* layers of half_backward may be asked for */
 };
 
 /* Open by name: "ref", "ref64", "cpu", "cuda[:N]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or
@@ -181,6 +185,10 @@ int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc 
 int df_layer_op_kind(enum df_op op, bool is_gemm);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
+/* So few channels that a library's tiles, and tensor cores, would mostly be padding. */
+bool df_layer_is_narrow(const struct df_layer_desc *layer);
+/* Products that a value of dx is the sum of, at most. */
+int64_t df_layer_backward_terms(const struct df_layer_desc *layer);
 
 /* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
 int64_t df_device_memory_free(struct df_device *device);

@@ -148,6 +148,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     device->head.backend = dfal_backend_entry();
     device->head.queue_count = QUEUES;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
+    device->head.half_backward = true;
     DF_TRY_TO(done, status, describe(device));
     DF_TRY_TO(done, status, use(device));
     DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));

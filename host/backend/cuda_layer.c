@@ -26,15 +26,12 @@ static size_t aligned(size_t bytes)
 /* ---- Engines --------------------------------------------------------------------------------- */
 
 #ifdef DFAL_CUDA_LIBRARIES
-/* Channels up to which the libraries' tiles are mostly padding, and own kernels read each value once. */
-enum { NARROW = 32 };
-
+/* Own kernels read each value of a narrow layer once. */
 static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc)
 {
-    if (desc->is_gemm)
-        return desc->in.c > NARROW && desc->out.c > NARROW ? &df_cuda_cublas : NULL;
-    const int64_t group = desc->group > 1 ? desc->group : 1;
-    return desc->in.c / group > NARROW ? &df_cuda_cudnn : NULL;
+    if (df_layer_is_narrow(desc))
+        return NULL;
+    return desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
 }
 #else
 static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc)
@@ -44,15 +41,35 @@ static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc
 }
 #endif
 
-static dfal_status create_op(struct df_layer *layer, struct df_cuda_device *device, enum df_cuda_kind kind)
+static dfal_status create_op(struct df_cuda_op **out, struct df_cuda_device *device,
+                             const struct df_layer_desc *desc, enum df_cuda_kind kind)
 {
-    const struct df_cuda_engine *library = library_for(&layer->desc);
+    const struct df_cuda_engine *library = library_for(desc);
     if (library != NULL) {
-        const dfal_status status = library->create(&layer->op[kind], device, &layer->desc, kind);
+        const dfal_status status = library->create(out, device, desc, kind);
         if (status != DFAL_E_UNAVAILABLE)
             return status;
     }
-    return df_cuda_own.create(&layer->op[kind], device, &layer->desc, kind);
+    return df_cuda_own.create(out, device, desc, kind);
+}
+
+/* A library's for binary16; where it has none, whatever runs the float32 backward gets the rounded values. */
+static dfal_status create_half(struct df_cuda_op **out, struct df_cuda_device *device,
+                               const struct df_layer_desc *desc)
+{
+    const struct df_cuda_engine *library = library_for(desc);
+    struct df_cuda_op *inner = NULL;
+    if (library != NULL) {
+        const dfal_status status = library->create(&inner, device, desc, DF_CUDA_BACKWARD);
+        if (status == DFAL_OK)
+            return df_cuda_half_create(out, inner, desc, true);
+        if (status != DFAL_E_UNAVAILABLE)
+            return status;
+    }
+    struct df_layer_desc plain = *desc;
+    plain.half_backward = false;
+    DF_TRY(create_op(&inner, device, &plain, DF_CUDA_BACKWARD));
+    return df_cuda_half_create(out, inner, desc, false);
 }
 
 static dfal_status check_desc(const struct df_layer_desc *desc)
@@ -92,8 +109,10 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     DF_TRY_TO(done, status,
               df_cuda_memory((void **)&layer->bias, layer->bias_count * (int64_t)sizeof(float)));
     for (int kind = 0; kind < KINDS; kind++)
-        if (wanted[kind])
-            DF_TRY_TO(done, status, create_op(layer, device, (enum df_cuda_kind)kind));
+        if (wanted[kind] && kind == DF_CUDA_BACKWARD && desc->half_backward)
+            DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc));
+        else if (wanted[kind])
+            DF_TRY_TO(done, status, create_op(&layer->op[kind], device, desc, (enum df_cuda_kind)kind));
     *out = layer;
 done:
     if (status != DFAL_OK)

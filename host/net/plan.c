@@ -79,6 +79,7 @@ static dfal_status create_layers(struct df_plan *plan)
         /* Training alone never asks for the gradient of the network's input. */
         if (source == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
             desc.backward = false;
+        desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
         DF_TRY(plan->device->backend->layer_create(plan->device, &own->layer, &desc));
     }
     return DFAL_OK;
@@ -112,6 +113,9 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     *out = NULL;
     if (fold && uses & DF_PLAN_TRAIN)
         DF_FAIL(DFAL_E_INTERNAL, "A plan for training was asked for with folding, expected without");
+    if (uses & DF_PLAN_HALF && !device->half_backward)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fast precision: use --precision strict",
+                device->info.backend);
     DF_TRY(df_alloc(&plan, 1, sizeof *plan));
     plan->device = device;
     plan->uses = uses;

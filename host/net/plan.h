@@ -6,11 +6,20 @@
 #include "backend/backend.h"
 #include "graph/network.h"
 
-/* FUSED: the whole network in one call where the back end has such an engine for it, else node by node. */
-enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4, DF_PLAN_FUSED = 8 };
+/* FUSED: the whole network in one call where the back end has such an engine for it, else node by node.
+ * HALF: input gradients with operands rounded to binary16, in layers that are not narrow; a fused network's and all else stay
+ * as they are. */
+enum df_plan_use {
+    DF_PLAN_FORWARD = 1,
+    DF_PLAN_INPUT_GRADIENT = 2,
+    DF_PLAN_TRAIN = 4,
+    DF_PLAN_FUSED = 8,
+    DF_PLAN_HALF = 16
+};
 
 struct df_plan;
-/* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied. */
+/* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied.
+ * Errors   E_UNAVAILABLE HALF on a device without */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
 void df_plan_destroy(struct df_plan *plan);

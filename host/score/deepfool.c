@@ -172,7 +172,8 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     DF_TRY_TO(done, status,
               df_plan_create(&engine->plan, device, network,
                              DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT |
-                                 (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0),
+                                 (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0) |
+                                 (how & DF_DEEPFOOL_HALF ? DF_PLAN_HALF : 0),
                              how & DF_DEEPFOOL_FOLD));
     engine->params = (struct df_deepfool_params){
         .classes = classes,

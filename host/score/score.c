@@ -34,8 +34,6 @@ dfal_status df_score_check_options(const struct dfal_score_options *options)
     DF_TRY(check_word("engine", options->engine, engines, 3, "auto, layers or fused"));
     DF_TRY(check_word("ranking of unconverged samples", options->unconverged, ranking_names, 3,
                       "last, keep or exclude"));
-    if (strcmp(options->precision, "fast") == 0)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "precision 'fast' is not in this version: use strict");
     if (options->batch < 0)
         DF_FAIL(DFAL_E_USAGE, "the batch is %" PRId64 ", expected a positive number, or 0 to choose",
                 options->batch);
@@ -98,7 +96,8 @@ static void copy_text(char *to, size_t size, const char *from)
 
 int df_score_how(const struct dfal_score_options *options)
 {
-    return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0);
+    return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0) |
+           (strcmp(options->precision, "fast") == 0 ? DF_DEEPFOOL_HALF : 0);
 }
 
 /* Make the DeepFool engine and write down which kind it is. */
