@@ -29,7 +29,7 @@ struct df_span {
 struct df_call {
     enum df_op op;
     struct df_span out[DF_MAX_OUT], in[DF_MAX_IN];
-    int64_t rows, cols; /* LAYER: rows of the batch; CELL: rows x cols; ITEM: rows items */
+    int64_t rows, cols; /* LAYER: rows of the batch; CELL: rows x cols; ITEM, BLOCK: rows items */
     union df_params p;
     struct df_layer *layer; /* LAYER ops only */
 };
@@ -163,7 +163,7 @@ dfal_status df_foreign_open(struct df_device **out, const char *path, const char
 extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
 
 /* What an op is: for check, logs and benchmarks. */
-enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM };
+enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM, DF_WALK_BLOCK };
 struct df_op_info {
     const char *name, *outs, *ins; /* names separated by blanks */
     enum df_walk walk;
