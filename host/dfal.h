@@ -468,6 +468,8 @@ struct dfal_bench_roofs {
 /* All calls of one op on one shape in one job. */
 struct dfal_op_time {
     const char *job, *op, *shape; /* "score" or "train"; borrowed for the duration of the call */
+    const char
+        *engine; /* what runs a convolution or product, "" where there is nothing to tell; borrowed alike */
     /* of one pass; operations: of convolutions and products, else 0 */
     int64_t calls, rows;
     double seconds, bytes, operations;

@@ -153,6 +153,13 @@ dfal_status df_context_device(struct dfal_context *context, struct df_device **o
     return DFAL_OK;
 }
 
+void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size)
+{
+    *text = '\0';
+    if (device->backend->layer_text != NULL)
+        device->backend->layer_text(device, layer, kind, text, size);
+}
+
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count)
 {
     *out = (struct df_span){NULL, 0};

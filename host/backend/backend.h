@@ -113,6 +113,10 @@ struct df_backend {
      * meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
     dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
+    /* What runs one of a layer's ops (df_layer_op_kind), for a report: an engine's name, then what it was told. NULL where a
+     * back end has one way only. */
+    void (*layer_text)(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                       size_t size);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
     /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
@@ -177,6 +181,8 @@ int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
 /* Which of a layer's three ops this one is: 0 forward, 1 backward, 2 weight gradient; -1: none of such a layer. */
 int df_layer_op_kind(enum df_op op, bool is_gemm);
+/* layer_text, "" where there is none. */
+void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 

@@ -5,6 +5,9 @@
  * the batch, nor on where in it the row stands. The layer keeps its parameters in memory of its own, because whoever
  * bound them may write to theirs while work is still queued. */
 #include "backend/cuda.h"
+
+#include <stdio.h>
+
 #include "base/memory.h"
 #include "bias.h"   /* kernels */
 #include "launch.h" /* kernels */
@@ -145,6 +148,17 @@ dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_
             DF_TRY(op->engine->bind(op, layer->weight, layer->bias, stream));
     }
     return DFAL_OK;
+}
+
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                        size_t size)
+{
+    const struct df_cuda_op *op = layer->op[kind];
+    (void)device;
+    if (op == NULL)
+        *text = '\0';
+    else
+        (void)snprintf(text, size, "%s%s%s", op->engine->name, op->text[0] != '\0' ? ": " : "", op->text);
 }
 
 /* ---- Runs ------------------------------------------------------------------------------------ */

@@ -118,6 +118,7 @@ static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device
     op->head.engine = desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
     op->head.rows = ENGINE_ROWS;
     op->head.workspace = ENGINE_WORKSPACE;
+    (void)snprintf(op->head.text, sizeof op->head.text, "algorithm %d", 7 + (int)kind);
     op->kind = kind;
     op->in = df_shape_size(desc->in);
     op->out = df_shape_size(desc->out);
@@ -477,6 +478,15 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
     assert_int_equal(library.binds, 3);
     library.refuses = true;
     rig_open(&by_own, device, desc);
+    for (int kind = 0; kind < 3; kind++) {
+        char text[64], expected[64];
+        (void)snprintf(expected, sizeof expected, "%s: algorithm %d",
+                       desc->is_gemm ? "made up products" : "made up convolutions", 7 + kind);
+        df_layer_text(device, by_library.layer, kind, text, sizeof text);
+        assert_string_equal(text, expected);
+        df_layer_text(device, by_own.layer, kind, text, sizeof text);
+        assert_string_equal(text, "own kernels");
+    }
     for (int kind = 0; kind < 3; kind++)
         for (int64_t rows = 0; rows <= MOST_ROWS; rows++) {
             int64_t count = 0;
