@@ -153,6 +153,15 @@ dfal_status df_context_device(struct dfal_context *context, struct df_device **o
     return DFAL_OK;
 }
 
+void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device)
+{
+    const struct df_device_info *info = &device->info;
+    if (device->wide)
+        (void)snprintf(text, DF_ISA_TEXT, "%s (%s)", info->isa, info->device);
+    else
+        (void)snprintf(text, DF_ISA_TEXT, "%s", info->isa);
+}
+
 void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size)
 {
     *text = '\0';

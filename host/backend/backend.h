@@ -148,6 +148,11 @@ struct df_device {
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
 };
 
+/* What the bits of a result depend on besides back end, engine and libraries, as its arithmetic identity has it: the
+ * instruction set; of a GPU the model, too, as "sm_90 (NVIDIA H200)". */
+enum { DF_ISA_TEXT = 128 };
+void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
+
 /* Open by name: "ref", "ref64", "cpu", "cuda[:N]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or
  * "dlopen:PATH" (tests). Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE with the reason */
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues);

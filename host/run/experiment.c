@@ -193,7 +193,8 @@ void df_experiment_close(struct df_experiment *e)
 
 void df_experiment_identity(const struct df_experiment *e, struct df_run_identity *identity)
 {
-    char digest[DF_DIGEST_TEXT] = "trainer";
+    char digest[DF_DIGEST_TEXT] = "trainer", isa[DF_ISA_TEXT];
+    df_device_isa(isa, e->device);
     if (e->graph)
         df_network_digest(digest, e->graph);
     const char *values[DF_IDENTITY_COUNT] = {
@@ -203,7 +204,7 @@ void df_experiment_identity(const struct df_experiment *e, struct df_run_identit
         DFAL_VERSION,
         e->device->info.backend,
         "layers",
-        e->device->info.isa,
+        isa,
         "strict",
         e->device->info.library,
     };

@@ -93,6 +93,24 @@ def own_network(dfal):
     same_bits(dfal.at("0.h5"), dfal.at("1.h5"))
 
 
+def identity(dfal):
+    """A GPU's bits hold for its model: shards of two models are one file with --allow-mixed only, and work that one model
+    has begun is not another one's."""
+    prepare(dfal)
+    words = ("-q", "--backend", BACKEND, "score", "net.h5", "pool.h5", "--force")
+    dfal.run(*words, "--range", "0:6", "-o", "a.h5")
+    dfal.run(*words, "--range", "6:12", "-o", "b.h5")
+    dfal.run("-q", "merge", "a.h5", "b.h5", "-o", "whole.h5")
+    with h5py.File(dfal.at("b.h5"), "r+") as file:
+        check(file.attrs["isa"] == "sm_90 (SIMT shim)", f"the file's isa is {file.attrs['isa']}")
+        file.attrs["isa"] = "sm_90 (another)"
+    dfal.refuses(78, "merge", "a.h5", "b.h5", "-o", "mixed.h5", says=("isa", "SIMT shim", "another"))
+    dfal.run("-q", "merge", "a.h5", "b.h5", "-o", "mixed.h5", "--allow-mixed")
+    with h5py.File(dfal.at("mixed.h5")) as file:
+        check(file.attrs["mixed"] == "isa: sm_90 (another), sm_90 (SIMT shim)", f"mixed is {file.attrs['mixed']}")
+    dfal.run("-q", "verify", "whole.h5", "--samples", "4")
+
+
 def large_pool(dfal):
     """Slots that are refilled many times."""
     make_pool(dfal.at("train.h5"), 400, 1)
@@ -101,4 +119,4 @@ def large_pool(dfal):
     sweep(dfal, "net.h5", [()])
 
 
-main({f.__name__: f for f in (train, presets, norms, refinement, own_network, large_pool)})
+main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, large_pool)})

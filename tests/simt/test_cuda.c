@@ -299,6 +299,9 @@ static void identity(void **state)
     struct df_device *device = opened();
     assert_string_equal(device->info.backend, "cuda");
     assert_string_equal(device->info.isa, "sm_90");
+    char isa[DF_ISA_TEXT];
+    df_device_isa(isa, device);
+    assert_string_equal(isa, "sm_90 (SIMT shim)");
     assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
     assert_true(device->wide);
     assert_int_equal(device->queue_count, 1);
