@@ -13,7 +13,7 @@ import time
 import h5py
 import numpy as np
 
-from data import digits, make_pool
+from data import digits, make_pool, write_linear
 from own_networks import write_network
 from support import check, main, same_bits, write_pool
 
@@ -182,6 +182,18 @@ def experiment(dfal):
     check(tables(dfal, "again") == tables(dfal, "fused"), "the run that was stopped has another result")
 
 
+def estimate(dfal):
+    """A wide device is timed with more rows than make it ready, up to all."""
+    random = np.random.default_rng(2)
+    write_pool(dfal.at("pool.h5"), random.integers(0, 256, (700, 1, 2, 2)).astype(np.uint8), class_count=3)
+    write_linear(dfal.at("net.h5"), random.normal(size=(3, 4)), np.zeros(3), (1, 2, 2))
+    for words, samples in ((), 700), (("--range", "100:300"), 200):
+        said = dfal.json("--backend", BACKEND, "score", "net.h5", "pool.h5", "--estimate", *words)
+        timed, seconds = said["timed_samples"], said["timed_seconds"]
+        check(timed == samples or (timed == 512 and seconds >= 0.3), f"estimate: {said}")
+        check(said["samples"] == samples and np.isclose(said["seconds"], seconds * samples / timed), f"estimate: {said}")
+
+
 def select(dfal):
     """Queries and twins of the fused engine are those of the layers'."""
     samples, labels = digits(60, 3)
@@ -207,5 +219,5 @@ def large_pool(dfal):
     sweep(dfal, "net.h5", [()])
 
 
-main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, experiment, select,
-                              large_pool)})
+main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, estimate, experiment,
+                              select, large_pool)})
