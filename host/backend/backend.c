@@ -169,6 +169,12 @@ void df_layer_text(struct df_device *device, const struct df_layer *layer, int k
         device->backend->layer_text(device, layer, kind, text, size);
 }
 
+int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+{
+    return device->backend->layer_scratch != NULL ? device->backend->layer_scratch(device, layer, kind, rows)
+                                                  : -1;
+}
+
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count)
 {
     *out = (struct df_span){NULL, 0};

@@ -117,6 +117,9 @@ struct df_backend {
      * back end has one way only. */
     void (*layer_text)(struct df_device *device, const struct df_layer *layer, int kind, char *text,
                        size_t size);
+    /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops (df_layer_op_kind) use at most.
+     * NULL, or below 0: not told. */
+    int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
     /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
@@ -188,6 +191,8 @@ int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc 
 int df_layer_op_kind(enum df_op op, bool is_gemm);
 /* layer_text, "" where there is none. */
 void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size);
+/* layer_scratch, -1 where there is none. */
+int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 

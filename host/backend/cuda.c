@@ -417,6 +417,7 @@ const struct df_backend *dfal_backend_entry(void)
         .layer_destroy = df_cuda_layer_destroy,
         .layer_bind = df_cuda_layer_bind,
         .layer_text = df_cuda_layer_text,
+        .layer_scratch = df_cuda_layer_scratch,
         .run = run,
         .stack_create = df_cuda_stack_create,
         .stack_destroy = df_cuda_stack_destroy,

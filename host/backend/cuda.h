@@ -116,6 +116,7 @@ dfal_status df_cuda_layer_bind(struct df_device *device, int32_t queue, struct d
                                struct df_span weight, struct df_span bias);
 void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
                         size_t size);
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);

@@ -170,6 +170,23 @@ static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
     return aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
 }
 
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+{
+    const struct df_cuda_op *op = layer->op[kind];
+    (void)device;
+    if (op == NULL || rows <= 0)
+        return 0;
+    if (op->rows == 0)
+        return (int64_t)engine_bytes(op, rows);
+    size_t bytes = engine_bytes(op, op->rows);
+    if (op->rows > 1) /* some run has a part of a block */
+        bytes += aligned((size_t)(op->rows * layer->in_size) * sizeof(float)) +
+                 aligned((size_t)(op->rows * layer->out_size) * sizeof(float));
+    if (kind == DF_CUDA_WEIGHT_GRADIENT && rows > op->rows)
+        bytes += aligned((size_t)layer->weight_count * sizeof(float));
+    return (int64_t)bytes;
+}
+
 /* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else a copy
  * padded with zeros. */
 static dfal_status padded(const float **out, float *copy, const float *from, int64_t rows, int64_t block,

@@ -101,6 +101,12 @@ static void foreign_layer_text(struct df_device *device, const struct df_layer *
     df_layer_text(inner_of(device), layer, kind, text, size);
 }
 
+static int64_t foreign_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind,
+                                     int64_t rows)
+{
+    return df_layer_scratch(inner_of(device), layer, kind, rows);
+}
+
 static dfal_status foreign_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
     struct df_device *inner = inner_of(device);
@@ -156,6 +162,7 @@ static const struct df_backend backend_foreign = {
     .layer_destroy = foreign_layer_destroy,
     .layer_bind = foreign_layer_bind,
     .layer_text = foreign_layer_text,
+    .layer_scratch = foreign_layer_scratch,
     .run = foreign_run,
     .stack_create = foreign_stack_create,
     .stack_destroy = foreign_stack_destroy,

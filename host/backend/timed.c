@@ -329,6 +329,12 @@ static void timed_layer_text(struct df_device *device, const struct df_layer *la
     df_layer_text(inner_of(device), layer->inner, kind, text, size);
 }
 
+static int64_t timed_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind,
+                                   int64_t rows)
+{
+    return df_layer_scratch(inner_of(device), layer->inner, kind, rows);
+}
+
 static dfal_status timed_synchronize(struct df_device *device, int32_t queue)
 {
     return inner_of(device)->backend->synchronize(inner_of(device), queue);
@@ -352,6 +358,7 @@ static const struct df_backend backend_timed = {
     .layer_destroy = timed_layer_destroy,
     .layer_bind = timed_layer_bind,
     .layer_text = timed_layer_text,
+    .layer_scratch = timed_layer_scratch,
     .run = timed_run,
     .synchronize = timed_synchronize,
     .memory_free = timed_memory_free,

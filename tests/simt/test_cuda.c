@@ -471,6 +471,24 @@ static float *run_kind(const struct rig *rig, enum df_cuda_kind kind, int64_t ro
     return values;
 }
 
+/* The workspace of the run that is just over was foretold, and for all numbers of rows together not too high. */
+static void check_scratch(const struct rig *rig, int kind, int64_t rows)
+{
+    struct df_cuda_queue *queue = &((struct df_cuda_device *)rig->device)->queues[0];
+    const int64_t told = df_layer_scratch(rig->device, rig->layer, kind, rows);
+    static int64_t most;
+    assert_true((int64_t)queue->workspace_bytes <= told);
+    most = rows > 0 && (int64_t)queue->workspace_bytes > most ? (int64_t)queue->workspace_bytes : most;
+    if (rows == MOST_ROWS) {
+        assert_int_equal(told, most);
+        most = 0;
+    }
+    /* The next one takes its own. */
+    assert_int_equal(cudaFree(queue->workspace), cudaSuccess);
+    queue->workspace = NULL;
+    queue->workspace_bytes = 0;
+}
+
 static void check_blocks(struct df_device *device, const struct df_layer_desc *desc)
 {
     static const char *const kinds[] = {"forward", "backward", "weight gradient"};
@@ -495,10 +513,12 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
             int64_t count = 0;
             library.runs = library.padded = 0;
             float *found = run_kind(&by_library, (enum df_cuda_kind)kind, rows, &count);
+            check_scratch(&by_library, kind, rows);
             const int64_t blocks = (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
             assert_int_equal(library.runs, blocks);
             assert_int_equal(library.padded, blocks * ENGINE_ROWS - rows);
             float *expected = run_kind(&by_own, (enum df_cuda_kind)kind, rows, &count);
+            check_scratch(&by_own, kind, rows);
             assert_int_equal(library.runs, blocks);
             for (int64_t i = 0; i < count; i++) {
                 /* A row's bits do not depend on its block; a sum over rows does. */
