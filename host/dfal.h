@@ -204,7 +204,8 @@ DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fac
 /* The same of a pool whose data has other names or layout, or with label files laid over it. */
 DFAL_API dfal_status dfal_info_pool(dfal_context *context, const char *path,
                                     const struct dfal_pool_options *options, dfal_fact_fn *fact, void *user);
-/* Tell versions, devices, CPU features, libraries, file locking and limits. */
+/* Tell versions, devices, CPU features, libraries, file locking and limits.
+ * Errors   E_UNAVAILABLE the context's back end does not open here; everything was told */
 DFAL_API dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user);
 /* Tell how far a score, train or run is; path is its output. */
 DFAL_API dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);

@@ -13,8 +13,7 @@
 #define CUDA_LIBRARY "libdfal_cuda.so"
 #define CUDA_DRIVER  "libcuda.so.1"
 
-/* The file beside this library, where it was built or installed; without one the name, for the loader to find. */
-static dfal_status find_cuda(char **path)
+dfal_status df_cuda_find(char **path)
 {
     static const char here;
     Dl_info own;
@@ -37,7 +36,7 @@ static dfal_status open_cuda(struct df_device **out, const struct df_device_opti
             DF_FAIL(DFAL_E_USAGE, "the device of back end 'cuda:%s' is not a number: expected cuda:0",
                     options->spec);
     char *path = NULL;
-    DF_TRY(find_cuda(&path));
+    DF_TRY(df_cuda_find(&path));
     const dfal_status status = df_foreign_open(out, path, "CUDA", options);
     df_free(path);
     return status;

@@ -172,6 +172,17 @@ typedef const struct df_backend *df_backend_entry(void);
 dfal_status df_foreign_open(struct df_device **out, const char *path, const char *name,
                             const struct df_device_options *options);
 
+/* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the loader to find.
+ * df_free gives it back. */
+dfal_status df_cuda_find(char **path);
+/* For `doctor`: that object; the NVIDIA driver; and what to do where the CUDA back end does not open for this reason (NULL: it
+ * does), "" where there is nothing to add. */
+struct df_cuda_report {
+    char object[1024], driver[128];
+    const char *advice;
+};
+dfal_status df_cuda_report(struct df_cuda_report *report, const char *reason);
+
 extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
 
 /* What an op is: for check, logs and benchmarks. */

@@ -194,6 +194,12 @@ def estimate(dfal):
         check(said["samples"] == samples and np.isclose(said["seconds"], seconds * samples / timed), f"estimate: {said}")
 
 
+def doctor(dfal):
+    """What was asked for works: 0."""
+    out, err = dfal.run("-q", "--backend", BACKEND, "doctor")
+    check("backend_cpu" in out and err == "", f"doctor says {err}")
+
+
 def select(dfal):
     """Queries and twins of the fused engine are those of the layers'."""
     samples, labels = digits(60, 3)
@@ -219,5 +225,5 @@ def large_pool(dfal):
     sweep(dfal, "net.h5", [()])
 
 
-main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, estimate, experiment,
-                              select, large_pool)})
+main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, estimate, doctor,
+                              experiment, select, large_pool)})
