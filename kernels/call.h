@@ -79,8 +79,8 @@ union df_params {
         double rate, momentum;
     } sgd;
     struct {
-        double rate, beta1, beta2, epsilon;
-    } adam; /* rate = lr sqrt(1 - beta2^t) / (1 - beta1^t) */
+        double beta1, beta2, epsilon;
+    } adam;
     struct {
         struct df_window window;
         int32_t channels, in_h, in_w, out_h, out_w, count_pad;

@@ -350,9 +350,10 @@ int df_conv_narrow_as(const struct df_conv_walk *walk, const struct df_conv_data
         (data->rows + plan.samples - 1) / plan.samples * plan.tiles_x * plan.tiles_y * plan.set_tiles;
     const dim3 grid((unsigned)blocks, 1, (unsigned)df_conv_phases(walk));
     const int32_t shared = plan.chunk * (plan.samples * plan.tile + plan.filter) * (int32_t)sizeof(float);
-    if (shared > 48 * 1024) { /* more than any kernel may have unasked */
-        const cudaError_t error =
-            cudaFuncSetAttribute(choice->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+    if (shared >
+        48 * 1024) { /* more than any kernel may have unasked; the same for all that launch it side by side */
+        const cudaError_t error = cudaFuncSetAttribute(
+            choice->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)POOL * (int)sizeof(float));
         if (error != cudaSuccess)
             return (int)error;
     }

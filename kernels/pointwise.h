@@ -193,13 +193,13 @@ DF_FN void df_sgd_step_at(const struct df_io *io, int64_t row, int64_t col)
 }
 
 /* adam_step   m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= (rate m) / (sqrt(v) + epsilon); all [rows, cols]
- * Keras' form: rate = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon is added to the
+ * Keras' form: rate F64 [1] = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon is added to the
  * uncorrected root.
  * Source   Kingma, Ba 2015 (arXiv:1412.6980), section 2, last paragraph. */
 DF_FN void df_adam_step_at(const struct df_io *io, int64_t row, int64_t col)
 {
     const int64_t i = row * io->cols + col;
-    const df_real rate = (df_real)io->p.adam.rate, epsilon = (df_real)io->p.adam.epsilon;
+    const df_real rate = (df_real) * (const double *)io->in[1], epsilon = (df_real)io->p.adam.epsilon;
     const df_real b1 = (df_real)io->p.adam.beta1, c1 = (df_real)(1 - io->p.adam.beta1);
     const df_real b2 = (df_real)io->p.adam.beta2, c2 = (df_real)(1 - io->p.adam.beta2);
     df_real *w = (df_real *)io->out[0], *first = (df_real *)io->out[1], *second = (df_real *)io->out[2];

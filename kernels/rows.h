@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "batch.h"
 #include "call.h"
 #include "philox.h"
 #include "team.h"
@@ -20,14 +21,16 @@ enum { DF_PHILOX_DROPOUT = 2 };
 /* dropout   y [rows, cols] = kept ? x / (1 - rate) : 0; applied to dy it is its own backward
  * Element e = (first_row + row) * cols + col (shared: e = col) draws word e % 4 of Philox at index e / 4,
  * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32).
- * A rate of 1 or more keeps nothing. */
+ * With a clock (batch.h) its step is added to p's. A rate of 1 or more keeps nothing. */
 DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
 {
     const double rate = io->p.dropout.rate;
     const uint32_t least = rate < 1 ? (uint32_t)(rate * 4294967296.0) : 0;
     const df_real scale = rate < 1 ? (df_real)(1 / (1 - rate)) : 0;
     const uint32_t stream = (uint32_t)DF_PHILOX_DROPOUT | (uint32_t)io->p.dropout.node << 8;
-    const uint32_t salt = (uint32_t)(uint64_t)io->p.dropout.step;
+    const int32_t *clock = (const int32_t *)io->in[1];
+    const uint32_t salt =
+        (uint32_t)(uint64_t)(io->p.dropout.step + (clock != NULL ? clock[DF_CLOCK_STEP] : 0));
     const int64_t first = io->p.dropout.shared ? 0 : (io->p.dropout.first_row + i) * io->cols;
     df_real *y = (df_real *)io->out[0] + i * io->cols;
     const df_real *x = (const df_real *)io->in[0] + i * io->cols;

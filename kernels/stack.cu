@@ -459,12 +459,13 @@ static unsigned block_count(int64_t rows, int32_t of_a_block)
     return (unsigned)(blocks < BLOCKS ? blocks : (int64_t)BLOCKS);
 }
 
+/* The most for any network: host threads that launch the kernel side by side must not take it from each other. */
 template <typename KERNEL> static int ask_for(KERNEL kernel, size_t bytes)
 {
     if (bytes <= SHARED_UNASKED)
         return 0;
     return (int)cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     (int)bytes);
+                                     SHARED);
 }
 
 int df_stack_forward(const struct df_stack_shape *shape, float *features, uint8_t *kept, const float *x,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name ops activations join planes rows layer_ops gradients)
+foreach(name ops activations batch join planes rows layer_ops gradients)
   df_test(${name} SOURCES support_device.c LINK df_backend)
 endforeach()
 

@@ -168,9 +168,11 @@ static void planes(const char *net, int64_t channels, int64_t size, int64_t rows
 /* Element-wise ops over a flat vector. */
 static void cells(int64_t count)
 {
-    struct df_span v[4];
+    struct df_span v[4], rate;
     if (strstr("cells", filter) == NULL)
         return;
+    must(df_buffer_new(device, &rate, DF_TYPE_F64, 1));
+    must(df_write(device, 0, rate, &(double){1e-3}, 1));
     for (int i = 0; i < 4; i++)
         v[i] = random_span(count);
     struct df_call call = {.op = DF_OP_accumulate, .rows = 1, .cols = count};
@@ -181,7 +183,7 @@ static void cells(int64_t count)
     call.p.cols.x_stride = call.p.cols.y_stride = count;
     report("cells", "", "copy_cols", seconds(&call), 0, count, 8.0 * (double)count);
     call.op = DF_OP_adam_step;
-    call.p.adam.rate = 1e-3;
+    call.in[1] = rate;
     call.p.adam.beta1 = 0.9;
     call.p.adam.beta2 = 0.999;
     call.p.adam.epsilon = 1e-7;
@@ -191,6 +193,7 @@ static void cells(int64_t count)
     report("cells", "", "adam_step", seconds(&call), 0, count, 28.0 * (double)count);
     for (int i = 0; i < 4; i++)
         df_buffer_drop(device, &v[i]);
+    df_buffer_drop(device, &rate);
 }
 
 int main(int argc, char **argv)

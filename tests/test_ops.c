@@ -169,7 +169,8 @@ static void adam_takes_keras_steps(void **state)
         rig_out(&rig, 0, DF_TYPE_REAL, w, N);
         rig_out(&rig, 1, DF_TYPE_REAL, m, N);
         rig_out(&rig, 2, DF_TYPE_REAL, v, N);
-        rig.call.p.adam.rate = lr * sqrt(1 - pow(b2, t)) / (1 - pow(b1, t));
+        const double rate = lr * sqrt(1 - pow(b2, t)) / (1 - pow(b1, t));
+        rig_in(&rig, 1, DF_TYPE_F64, &rate, 1);
         rig.call.p.adam.beta1 = b1;
         rig.call.p.adam.beta2 = b2;
         rig.call.p.adam.epsilon = epsilon;
@@ -180,7 +181,7 @@ static void adam_takes_keras_steps(void **state)
         for (int i = 0; i < N; i++) {
             em[i] = b1 * em[i] + (1 - b1) * (double)g[i];
             ev[i] = b2 * ev[i] + (1 - b2) * (double)g[i] * (double)g[i];
-            exact[i] -= rig.call.p.adam.rate * em[i] / (sqrt(ev[i]) + epsilon);
+            exact[i] -= rate * em[i] / (sqrt(ev[i]) + epsilon);
         }
         rig_end(&rig);
         for (int i = 0; i < N; i++)

@@ -625,6 +625,62 @@ static void memory(void **state)
     pools_close(&p);
 }
 
+/* While every slot is occupied, a device that has recordings looks by one: each iteration is a recorded look or an eager
+ * one, and the results are those of eager looks alone. */
+static struct {
+    const struct df_backend *inner;
+    int64_t looks, recorded;
+} seen;
+
+static dfal_status seen_run(struct df_device *device, int32_t queue, const struct df_call *call)
+{
+    seen.looks += call->op == DF_OP_deepfool_observe;
+    return seen.inner->run(device, queue, call);
+}
+
+static dfal_status seen_record_run(struct df_device *device, int32_t queue, struct df_recording *recording)
+{
+    seen.recorded++;
+    return seen.inner->record_run(device, queue, recording);
+}
+
+static void recordings(void **state)
+{
+    struct df_device *device = *state;
+    struct df_backend own = *device->backend;
+    struct pools p;
+    pools_open(&p);
+    const struct df_deepfool deepfool = test_preset("lts4");
+    struct df_margin eager[N], found[N];
+    struct df_recording *none = NULL;
+    bool has;
+    test_ok(df_record_begin(device, 0, &has));
+    if (has) {
+        test_ok(device->backend->record_end(device, 0, &none));
+        device->backend->record_destroy(device, none);
+    }
+    seen.inner = device->backend;
+    own.run = seen_run;
+    own.record_run = seen_record_run;
+    device->backend = &own;
+    for (int64_t batch = 16; batch <= 64; batch += 48) { /* 64: runs twice, and records once */
+        own.record_begin = NULL;
+        seen.looks = seen.recorded = 0;
+        score(device, true, p.network, p.u8, &deepfool, batch, 0, eager);
+        const int64_t iterations = seen.looks;
+        assert_int_equal(seen.recorded, 0);
+        own.record_begin = seen.inner->record_begin;
+        seen.looks = 0;
+        score(device, true, p.network, p.u8, &deepfool, batch, 0, found);
+        test_same_margins("recorded", eager, found, N, NULL);
+        /* while it is recorded, a look is queued and not run */
+        assert_int_equal(seen.looks - has + seen.recorded, iterations);
+        assert_true(seen.recorded > (has ? iterations / 4 : -1));
+    }
+    device->backend = seen.inner;
+    pools_close(&p);
+}
+
 /* A device with memory of its own: slots and cotangents follow what is free there, results do not. */
 static int64_t memory_there;
 
@@ -685,10 +741,10 @@ static void room(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists),   cmocka_unit_test(pairs),  cmocka_unit_test(refill),
-        cmocka_unit_test(presets), cmocka_unit_test(norms),  cmocka_unit_test(variants),
-        cmocka_unit_test(ends),    cmocka_unit_test(images), cmocka_unit_test(stopped),
-        cmocka_unit_test(memory),  cmocka_unit_test(room),
+        cmocka_unit_test(lists),   cmocka_unit_test(pairs),      cmocka_unit_test(refill),
+        cmocka_unit_test(presets), cmocka_unit_test(norms),      cmocka_unit_test(variants),
+        cmocka_unit_test(ends),    cmocka_unit_test(images),     cmocka_unit_test(stopped),
+        cmocka_unit_test(memory),  cmocka_unit_test(recordings), cmocka_unit_test(room),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

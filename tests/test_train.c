@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -205,46 +206,68 @@ static void test_long_batch(void **state)
 
 /* ---- Runs ----------------------------------------------------------------------------------- */
 
+/* An epoch that df_train told of. */
+struct past {
+    int32_t restart, epochs, waited;
+    double lowest, loss, validation_loss;
+};
+
 struct history {
-    struct df_training_state states[64]; /* without arrays */
+    struct past past[64];
     int32_t count;
-    int32_t copy_at;               /* which state to copy whole; -1: none */
+    int32_t copy_at;               /* of which call to copy the state; -1: none */
+    int32_t copy_restart;          /* or of which restart's third epoch, with copy_at -1; -1: none */
     struct df_training_state copy; /* arrays of its own */
     int32_t stop_at;               /* which call asks the context to stop; -1: none */
     struct dfal_context *context;
 };
+static const struct history plain = {.copy_at = -1, .copy_restart = -1, .stop_at = -1};
 
-static float *duplicate(const float *values, int64_t count)
+static void copy_values(float **to, const float *from, int64_t count)
 {
-    float *copy;
-    test_ok(df_alloc(&copy, count, sizeof *copy));
-    memcpy(copy, values, (size_t)count * sizeof *copy);
-    return copy;
+    if (!from)
+        return;
+    test_ok(df_alloc(to, count, sizeof **to));
+    memcpy(*to, from, (size_t)count * sizeof **to);
 }
 
-static dfal_status remember(void *user, const struct df_training_state *state)
+static void copy_state(struct df_training_state *to, const struct df_training_state *from)
+{
+    test_ok(df_training_state_create(to, from->count, from->size));
+    to->best = from->best;
+    copy_values(&to->best_parameters, from->best_parameters, from->size);
+    for (int32_t r = 0; r < from->count; r++) {
+        struct df_restart_state *restart = &to->restarts[r];
+        *restart = from->restarts[r];
+        restart->parameters = restart->m = restart->v = NULL;
+        copy_values(&restart->parameters, from->restarts[r].parameters, from->size);
+        copy_values(&restart->m, from->restarts[r].m, from->size);
+        copy_values(&restart->v, from->restarts[r].v, from->size);
+    }
+}
+
+static dfal_status remember(void *user, const struct df_training_state *state, int32_t index)
 {
     struct history *history = user;
-    if (history->count == history->copy_at) {
-        history->copy = *state;
-        history->copy.parameters = duplicate(state->parameters, state->size);
-        history->copy.m = duplicate(state->m, state->size);
-        history->copy.v = duplicate(state->v, state->size);
-        history->copy.best_parameters = duplicate(state->best_parameters, state->size);
-    }
+    const struct df_restart_state *restart = &state->restarts[index];
+    if (history->count == history->copy_at || (index == history->copy_restart && restart->epochs == 3))
+        copy_state(&history->copy, state);
     if (history->count == history->stop_at)
         dfal_context_stop(history->context);
     assert_true(history->count < 64);
-    history->states[history->count++] = *state;
+    history->past[history->count++] = (struct past){
+        index, restart->epochs, restart->waited, restart->lowest, restart->loss, restart->validation_loss};
     return DFAL_OK;
 }
 
-static void history_clear(struct history *history)
+/* Restarts may be told of in any order. */
+static const struct past *past_of(const struct history *history, int32_t restart, int32_t epochs)
 {
-    df_free(history->copy.parameters);
-    df_free(history->copy.m);
-    df_free(history->copy.v);
-    df_free(history->copy.best_parameters);
+    for (int32_t i = 0; i < history->count; i++)
+        if (history->past[i].restart == restart && history->past[i].epochs == epochs)
+            return &history->past[i];
+    test_fail("nobody was told of epoch %d of restart %d", epochs, restart);
+    return NULL;
 }
 
 static void train(struct df_device *device, struct df_network *network, const struct data *data,
@@ -252,8 +275,12 @@ static void train(struct df_device *device, struct df_network *network, const st
                   struct history *history, struct df_training_result *result)
 {
     struct dfal_context *context = context_create();
+    struct df_training_state state = {0};
+    if (resume)
+        copy_state(&state, resume);
     history->count = 0;
-    test_ok(df_train(context, device, network, &data->set, options, resume, remember, history, result));
+    test_ok(df_train(context, device, network, &data->set, options, &state, remember, history, result));
+    df_training_state_clear(&state);
     dfal_context_destroy(context);
 }
 
@@ -264,7 +291,7 @@ static void test_learns(void **state)
         struct data data;
         struct df_training_options options;
         struct df_training_result result;
-        struct history history = {.copy_at = -1, .stop_at = -1};
+        struct history history = plain;
         data_create(&data, 60, networks[i]->input, networks[i]->class_count, 0.3);
         df_training_options_init(&options);
         options.epochs = 40;
@@ -273,11 +300,10 @@ static void test_learns(void **state)
         options.learning_rate = 5e-3;
         train(*state, networks[i], &data, &options, NULL, &history, &result);
         assert_int_equal(history.count, 40);
-        if (!(history.states[0].loss > 0.8 && result.loss < 0.5 * history.states[0].loss &&
-              result.validation_loss < 0.5 * history.states[0].validation_loss))
-            test_fail("the loss went from %g to %g, the validation loss from %g to %g",
-                      history.states[0].loss, result.loss, history.states[0].validation_loss,
-                      result.validation_loss);
+        if (!(history.past[0].loss > 0.8 && result.loss < 0.5 * history.past[0].loss &&
+              result.validation_loss < 0.5 * history.past[0].validation_loss))
+            test_fail("the loss went from %g to %g, the validation loss from %g to %g", history.past[0].loss,
+                      result.loss, history.past[0].validation_loss, result.validation_loss);
         data_clear(&data);
         df_network_destroy(networks[i]);
     }
@@ -294,7 +320,7 @@ static void test_queues(void **state)
             struct df_network *network = residual ? test_residual() : test_chain();
             struct df_training_options options;
             struct df_training_result result;
-            struct history history = {.copy_at = -1, .stop_at = -1};
+            struct history history = plain;
             struct df_device *device = test_device_open(test_backend(), queues);
             assert_non_null(device);
             if (queues == 1)
@@ -325,7 +351,7 @@ static void test_restarts(void **state)
     struct data data;
     struct df_training_options options;
     struct df_training_result result;
-    struct history history = {.copy_at = -1, .stop_at = -1};
+    struct history history = plain;
     data_create(&data, 40, network->input, network->class_count, 0.5);
     df_training_options_init(&options);
     options.epochs = 3;
@@ -335,28 +361,108 @@ static void test_restarts(void **state)
     assert_int_equal(history.count, 15);
     int32_t best = 0;
     for (int32_t r = 0; r < 5; r++) {
-        assert_int_equal(history.states[3 * r + 2].restart, r);
-        assert_int_equal(history.states[3 * r + 2].epoch, 3);
-        if (history.states[3 * r + 2].validation_loss < history.states[3 * best + 2].validation_loss)
+        if (past_of(&history, r, 3)->validation_loss < past_of(&history, best, 3)->validation_loss)
             best = r;
         for (int32_t s = 0; s < r; s++)
-            assert_true(history.states[3 * r].loss != history.states[3 * s].loss);
+            assert_true(past_of(&history, r, 1)->loss != past_of(&history, s, 1)->loss);
     }
     assert_int_equal(result.restart, best);
-    assert_true(result.validation_loss == history.states[3 * best + 2].validation_loss);
-    assert_true(result.loss == history.states[3 * best + 2].loss);
+    assert_true(result.validation_loss == past_of(&history, best, 3)->validation_loss);
+    assert_true(result.loss == past_of(&history, best, 3)->loss);
     /* The network holds exactly that restart's last weights. */
     struct df_network *again = test_chain();
-    history.copy_at = 3 * best + 2;
+    history.copy_restart = best;
     train(*state, again, &data, &options, NULL, &history, &result);
     assert_same_network("parameters", again, network);
     float *values = flat(network);
-    test_same_floats("kept restart", values, history.copy.parameters, history.copy.size);
+    test_same_floats("kept restart", values, history.copy.restarts[best].parameters, history.copy.size);
     df_free(values);
-    history_clear(&history);
+    df_training_state_clear(&history.copy);
     df_network_destroy(again);
     df_network_destroy(network);
     data_clear(&data);
+}
+
+/* A restart is what it is alone: its seed, its split, its weights, whatever runs beside it. */
+static void test_restarts_are_independent(void **state)
+{
+    struct df_network *network = test_chain(), *alone = test_chain();
+    struct data data;
+    struct df_training_options options;
+    struct df_training_result result, single;
+    struct history history = plain;
+    data_create(&data, 40, network->input, network->class_count, 0.5);
+    df_training_options_init(&options);
+    options.epochs = 3;
+    options.validation = 0.2;
+    train(*state, alone, &data, &options, NULL, &history, &single);
+    history.copy_restart = 0;
+    options.restarts = 5;
+    train(*state, network, &data, &options, NULL, &history, &result);
+    float *values = flat(alone);
+    test_same_floats("restart 0", history.copy.restarts[0].parameters, values, history.copy.size);
+    df_free(values);
+    df_training_state_clear(&history.copy);
+    df_network_destroy(alone);
+    df_network_destroy(network);
+    data_clear(&data);
+}
+
+/* A back end's table with a counter in it, and the same without recordings. */
+static const struct df_backend *recording_backend;
+static atomic_llong recorded_runs;
+
+static dfal_status count_run(struct df_device *device, int32_t queue, struct df_recording *recording)
+{
+    atomic_fetch_add(&recorded_runs, 1);
+    return recording_backend->record_run(device, queue, recording);
+}
+
+static void train_with(struct df_device *device, const struct df_backend *table, struct df_network *network,
+                       struct df_training_result *result)
+{
+    struct data data;
+    struct df_training_options options;
+    struct history history = plain;
+    data_create(&data, 70, network->input, network->class_count, 0.5);
+    df_training_options_init(&options);
+    options.epochs = 3;
+    options.batch = 16; /* both parts end with a batch of another size */
+    options.restarts = 2;
+    options.validation = 0.3;
+    device->backend = table;
+    train(device, network, &data, &options, NULL, &history, result);
+    device->backend = recording_backend;
+    data_clear(&data);
+}
+
+/* Recorded steps are the steps: the same bits, and far fewer calls. */
+static void test_recordings(void **state)
+{
+    struct df_device *device = *state;
+    recording_backend = device->backend;
+    if (!recording_backend->record_begin)
+        skip();
+    for (int residual = 0; residual < 2; residual++) {
+        struct df_network *networks[2];
+        struct df_training_result results[2];
+        for (int recorded = 0; recorded < 2; recorded++) {
+            struct df_backend table = *recording_backend;
+            table.record_run = count_run;
+            if (!recorded)
+                table.record_begin = NULL;
+            networks[recorded] = residual ? test_residual() : test_chain();
+            atomic_store(&recorded_runs, 0);
+            train_with(device, &table, networks[recorded], &results[recorded]);
+            /* 4 steps and 2 evaluations an epoch; the first of each size is not recorded. Two restarts may share a queue. */
+            assert_int_equal(atomic_load(&recorded_runs) > 0, recorded);
+        }
+        assert_true(atomic_load(&recorded_runs) >= 2 * (3 * (4 + 2) - 2 * 4));
+        assert_same_network("parameters", networks[1], networks[0]);
+        assert_true(results[1].validation_loss == results[0].validation_loss);
+        df_network_destroy(networks[0]);
+        df_network_destroy(networks[1]);
+    }
 }
 
 /* Labels without meaning: the validation loss soon rises, and training ends `patience` epochs after its lowest. */
@@ -366,7 +472,7 @@ static void test_early_stop(void **state)
     struct data data;
     struct df_training_options options;
     struct df_training_result result;
-    struct history history = {.copy_at = -1, .stop_at = -1};
+    struct history history = plain;
     data_create(&data, 40, network->input, network->class_count, 1.0);
     for (int64_t i = 0; i < 40; i++)
         data.rows[i].label = (int32_t)(df_random_bits(5, DF_STREAM_RANDOM, (uint64_t)i) % 4);
@@ -379,12 +485,12 @@ static void test_early_stop(void **state)
     assert_true(history.count < 60 && history.count == result.epochs);
     int32_t best = 0;
     for (int32_t e = 1; e < history.count; e++)
-        if (history.states[e].validation_loss < history.states[best].validation_loss)
+        if (history.past[e].validation_loss < history.past[best].validation_loss)
             best = e;
     assert_int_equal(history.count, best + 1 + 3);
-    assert_int_equal(history.states[history.count - 1].waited, 3);
-    assert_true(history.states[history.count - 1].lowest == history.states[best].validation_loss);
-    assert_true(result.validation_loss == history.states[history.count - 1].validation_loss);
+    assert_int_equal(history.past[history.count - 1].waited, 3);
+    assert_true(history.past[history.count - 1].lowest == history.past[best].validation_loss);
+    assert_true(result.validation_loss == history.past[history.count - 1].validation_loss);
     data_clear(&data);
     df_network_destroy(network);
 }
@@ -397,7 +503,8 @@ static void test_resume(void **state)
         struct data data;
         struct df_training_options options;
         struct df_training_result result, resumed;
-        struct history history = {.copy_at = at, .stop_at = -1}, later = {.copy_at = -1, .stop_at = -1};
+        struct history history = plain, later = plain;
+        history.copy_at = at;
         test_ok(df_network_copy(&rest, whole));
         data_create(&data, 30, whole->input, whole->class_count, 0.5);
         df_training_options_init(&options);
@@ -407,7 +514,11 @@ static void test_resume(void **state)
         options.batch = 9;
         train(*state, whole, &data, &options, NULL, &history, &result);
         train(*state, rest, &data, &options, &history.copy, &later, &resumed);
-        assert_int_equal(later.count, history.count - at - 1);
+        int32_t done = 0;
+        for (int32_t r = 0; r < 2; r++)
+            done += history.copy.restarts[r].epochs;
+        assert_int_equal(done, at + 1);
+        assert_int_equal(later.count, history.count - done);
         assert_same_network("parameters", rest, whole);
         assert_true(resumed.loss == result.loss && resumed.validation_loss == result.validation_loss);
         assert_int_equal(resumed.restart, result.restart);
@@ -417,7 +528,7 @@ static void test_resume(void **state)
         test_error(df_train(context, *state, rest, &data.set, &options, &history.copy, NULL, NULL, &result),
                    DFAL_E_CONFIG, "state");
         dfal_context_destroy(context);
-        history_clear(&history);
+        df_training_state_clear(&history.copy);
         data_clear(&data);
         df_network_destroy(whole);
         df_network_destroy(rest);
@@ -431,13 +542,18 @@ static void test_stop(void **state)
     struct data data;
     struct df_training_options options;
     struct df_training_result result;
-    struct history history = {.copy_at = -1, .stop_at = 1, .context = context};
+    struct history history = plain;
+    struct df_training_state stopped = {0};
+    history.stop_at = 1;
+    history.context = context;
     float *before = flat(network);
     data_create(&data, 20, network->input, network->class_count, 0.5);
     df_training_options_init(&options);
-    test_error(df_train(context, *state, network, &data.set, &options, NULL, remember, &history, &result),
+    test_error(df_train(context, *state, network, &data.set, &options, &stopped, remember, &history, &result),
                DFAL_E_STOPPED, "");
     assert_int_equal(history.count, 2);
+    assert_int_equal(stopped.restarts[0].epochs, 2);
+    df_training_state_clear(&stopped);
     float *after = flat(network);
     test_same_floats("an interrupted training's network", after, before, df_network_parameter_count(network));
     df_free(before);
@@ -453,7 +569,7 @@ static void test_no_epochs(void **state)
     struct data data;
     struct df_training_options options;
     struct df_training_result result;
-    struct history history = {.copy_at = -1, .stop_at = -1};
+    struct history history = plain;
     data_create(&data, 5, network->input, network->class_count, 0.5);
     df_training_options_init(&options);
     options.epochs = 0;
@@ -526,7 +642,7 @@ static void test_against_double(void **state)
         struct data data;
         struct df_training_options options;
         struct df_training_result result;
-        struct history history = {.copy_at = -1, .stop_at = -1};
+        struct history history = plain;
         data_create(&data, 40, a->input, a->class_count, 0.5);
         df_training_options_init(&options);
         options.epochs = 2;
@@ -587,12 +703,20 @@ static void test_allocations(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd_exact),   cmocka_unit_test(test_adam_exact),
-        cmocka_unit_test(test_long_batch),  cmocka_unit_test(test_learns),
-        cmocka_unit_test(test_queues),      cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_early_stop),  cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_stop),        cmocka_unit_test(test_no_epochs),
-        cmocka_unit_test(test_bad_input),   cmocka_unit_test(test_against_double),
+        cmocka_unit_test(test_sgd_exact),
+        cmocka_unit_test(test_adam_exact),
+        cmocka_unit_test(test_long_batch),
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_queues),
+        cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_restarts_are_independent),
+        cmocka_unit_test(test_recordings),
+        cmocka_unit_test(test_early_stop),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_no_epochs),
+        cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_against_double),
         cmocka_unit_test(test_allocations),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);

@@ -133,21 +133,23 @@ static dfal_status train_once(const struct bench *bench, struct df_trainer *trai
 {
     struct df_training_options training;
     df_training_options_init(&training);
-    const struct df_step_options options = {.training = &training, .seed = bench->context->options.seed};
-    int64_t order[BATCH];
-    for (int32_t i = 0; i < BATCH; i++)
-        order[i] = i;
-    for (int32_t step = 0; step < STEPS; step++)
-        DF_TRY(df_trainer_step(trainer, order, BATCH, 0, &options));
-    return DFAL_OK;
+    const struct df_epoch_options options = {.training = &training, .seed = bench->context->options.seed};
+    int64_t order[STEPS * BATCH];
+    float losses[STEPS * BATCH];
+    for (int32_t i = 0; i < STEPS * BATCH; i++)
+        order[i] = i % BATCH;
+    return df_trainer_epoch(trainer, bench->context, losses, order, STEPS * BATCH, &options);
 }
 
 static dfal_status train_passes(struct bench *bench, const struct df_training_set *set)
 {
     struct df_trainer *trainer = NULL;
+    struct df_resident_set resident = {0};
     float *values = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_trainer_create(&trainer, bench->timed, bench->network, set, BATCH, BATCH));
+    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->timed, set));
+    DF_TRY_TO(done, status,
+              df_trainer_create(&trainer, bench->timed, 0, bench->network, set, &resident, BATCH));
     DF_TRY_TO(done, status, df_alloc(&values, df_trainer_size(trainer), sizeof *values));
     df_plan_gather(df_trainer_plan(trainer), values, bench->network);
     DF_TRY_TO(done, status, df_trainer_load(trainer, values, NULL, NULL));
@@ -160,6 +162,7 @@ static dfal_status train_passes(struct bench *bench, const struct df_training_se
     tell(bench, "train");
 done:
     df_trainer_destroy(trainer);
+    df_resident_set_clear(&resident, bench->timed);
     df_free(values);
     return status;
 }

@@ -13,6 +13,7 @@
 #include "run/run.h"
 #include "store/scores.h"
 #include "store/table.h"
+#include "training_state.h"
 
 enum { PATH_SIZE = 4096 };
 
@@ -57,35 +58,33 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
     return DFAL_OK;
 }
 
+/* Epochs of restarts that have ended, early or not, count in full. */
 static dfal_status tell_training(const struct df_teller *teller, const char *path)
 {
-    struct df_column columns[2] = {{"counts", DF_COLUMN_I64, 1, {0}, NULL},
-                                   {"reals", DF_COLUMN_F64, 1, {0}, NULL}};
+    struct df_training_state state;
     char *configuration = NULL;
-    dfal_status status = df_table_read(path, "dfal-training-state", &configuration, columns, 2);
-    if (status == DFAL_OK && columns[0].dims[0] >= 2 && columns[1].dims[0] >= 2) {
-        const int64_t *counts = columns[0].data;
-        const double *reals = columns[1].data;
-        json_t *object = json_loads(configuration, 0, NULL);
-        int64_t epochs = json_integer_value(json_object_get(object, "epochs"));
-        int64_t restarts = json_integer_value(json_object_get(object, "restarts"));
-        json_decref(object);
-        df_tell_text(teller, "job", "train");
-        df_tell_int(teller, "restart", counts[0] + 1);
-        df_tell_int(teller, "restarts", restarts);
-        df_tell_int(teller, "epoch", counts[1]);
-        df_tell_int(teller, "epochs", epochs);
-        df_tell_real(teller, "loss", reals[1]);
-        df_tell_real(teller, "percent",
-                     epochs * restarts > 0
-                         ? 100.0 * (double)(counts[0] * epochs + counts[1]) / (double)(epochs * restarts)
-                         : 0.0);
-        df_tell_text(teller, "state", "unfinished");
+    DF_TRY(df_training_state_read(&state, path, &configuration));
+    json_t *object = json_loads(configuration, 0, NULL);
+    const int64_t epochs = json_integer_value(json_object_get(object, "epochs"));
+    int64_t done = 0;
+    int32_t shown = -1; /* the first that has not ended */
+    json_decref(object);
+    for (int32_t r = 0; r < state.count; r++) {
+        done += state.restarts[r].ended ? epochs : state.restarts[r].epochs;
+        shown = shown < 0 && !state.restarts[r].ended ? r : shown;
     }
-    df_free(columns[0].data);
-    df_free(columns[1].data);
+    shown = shown < 0 ? state.count - 1 : shown;
+    df_tell_text(teller, "job", "train");
+    df_tell_int(teller, "restart", shown + 1);
+    df_tell_int(teller, "restarts", state.count);
+    df_tell_int(teller, "epoch", state.restarts[shown].epochs);
+    df_tell_int(teller, "epochs", epochs);
+    df_tell_real(teller, "loss", state.restarts[shown].loss);
+    df_tell_real(teller, "percent", epochs > 0 ? 100.0 * (double)done / (double)(epochs * state.count) : 0.0);
+    df_tell_text(teller, "state", "unfinished");
+    df_training_state_clear(&state);
     df_free(configuration);
-    return status;
+    return DFAL_OK;
 }
 
 static bool is_shard(const char *name)

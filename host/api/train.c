@@ -243,6 +243,15 @@ static dfal_status describe(struct job *job)
     return DFAL_OK;
 }
 
+/* The first restart that has not ended; the last one when all have. */
+static int32_t under_way(const struct df_training_state *state)
+{
+    int32_t r = 0;
+    while (r < state->count - 1 && state->restarts[r].ended)
+        r++;
+    return r;
+}
+
 static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoint,
                                  struct dfal_train_result *result)
 {
@@ -269,15 +278,16 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
     }
     if (found)
         df_say(job->context, DFAL_INFO, "train.resume",
-               DF_FIELDS(DF_INT("restart", state.restart), DF_INT("epoch", state.epoch)),
-               "continuing behind epoch %d of restart %d", state.epoch, state.restart + 1);
-    dfal_status status = df_train(job->context, job->device, job->network, &set, &training,
-                                  found ? &state : NULL, df_checkpoint_epoch, checkpoint, &trained);
-    df_training_state_clear(&state);
+               DF_FIELDS(DF_INT("restart", under_way(&state)),
+                         DF_INT("epoch", state.restarts[under_way(&state)].epochs)),
+               "continuing behind epoch %d of restart %d", state.restarts[under_way(&state)].epochs,
+               under_way(&state) + 1);
+    dfal_status status = df_train(job->context, job->device, job->network, &set, &training, &state,
+                                  df_checkpoint_epoch, checkpoint, &trained);
     if (status == DFAL_E_STOPPED || status == DFAL_E_UNAVAILABLE) {
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
-        dfal_status flushed = df_checkpoint_flush(checkpoint);
+        dfal_status flushed = df_checkpoint_flush(checkpoint, &state);
         if (flushed == DFAL_OK)
             df_message_set(sentence);
         else
@@ -287,6 +297,7 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
             status = df_fail(DFAL_E_STOPPED, "%.800s: the finished epochs are kept, run the same line again",
                              sentence);
     }
+    df_training_state_clear(&state);
     result->epochs = trained.epochs;
     result->loss = trained.loss;
     result->validation_loss = options->validation > 0.0 ? trained.validation_loss : NAN;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "training_state.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +13,7 @@
 #include "base/memory.h"
 #include "store/table.h"
 
-enum { SECONDS_BETWEEN = 3, COUNTS = 7, REALS = 5, STATE_COLUMNS = 6 };
+enum { SECONDS_BETWEEN = 3 };
 static const char state_format[] = "dfal-training-state";
 
 /* The shards of a score that was to become OUT are hours of work, and training ends by removing its parts. */
@@ -32,18 +34,8 @@ dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_co
     return force ? df_parts_clear(&checkpoint->parts) : DFAL_OK;
 }
 
-void df_training_state_clear(struct df_training_state *state)
-{
-    df_free(state->parameters);
-    df_free(state->m);
-    df_free(state->v);
-    df_free(state->best_parameters);
-    *state = (struct df_training_state){0};
-}
-
 void df_checkpoint_end(struct df_checkpoint *checkpoint)
 {
-    df_training_state_clear(&checkpoint->held);
     if (checkpoint->context != NULL)
         df_parts_close(&checkpoint->parts);
     df_free(checkpoint->path);
@@ -96,150 +88,239 @@ dfal_status df_configuration_compare(const char *ours, const char *theirs, bool 
     return status;
 }
 
-static void pack(const struct df_training_state *state, int64_t counts[COUNTS], double reals[REALS])
+/* ---- The file ---------------------------------------------------------------------------------
+ *
+ * /counts    [2] values a network has; the restart to keep, -1: none has ended
+ * /restarts  [R, 3] epochs, epochs waited, ended
+ * /losses    [R, 3] the lowest watched, the last, the last validation loss
+ * /best_parameters, and of every restart r that is under way /parameters_r, /m_r, /v_r */
+
+enum { COUNTS = 2, OF_A_RESTART = 3, HEAD_COLUMNS = 3, NAME_SIZE = 32 };
+enum { ARRAYS = 3 }; /* of a restart */
+
+struct file {
+    struct df_column
+        *columns; /* head, best_parameters, then arrays of restarts; what is not there has no name */
+    char (*names)[NAME_SIZE];
+    int32_t count;
+};
+
+static void file_clear(struct file *file)
 {
-    counts[0] = state->restart;
-    counts[1] = state->epoch;
-    counts[2] = state->waited;
-    counts[3] = state->size;
-    counts[4] = state->best_restart;
-    counts[5] = state->best_epochs;
-    counts[6] = state->best_parameters != NULL;
-    reals[0] = state->lowest;
-    reals[1] = state->loss;
-    reals[2] = state->validation_loss;
-    reals[3] = state->best_loss;
-    reals[4] = state->best_validation_loss;
+    df_free(file->columns);
+    df_free(file->names);
 }
 
-static void unpack(struct df_training_state *state, const int64_t counts[COUNTS], const double reals[REALS])
+static dfal_status file_create(struct file *file, int64_t restarts)
 {
-    state->restart = (int32_t)counts[0];
-    state->epoch = (int32_t)counts[1];
-    state->waited = (int32_t)counts[2];
-    state->size = counts[3];
-    state->best_restart = (int32_t)counts[4];
-    state->best_epochs = (int32_t)counts[5];
-    state->lowest = reals[0];
-    state->loss = reals[1];
-    state->validation_loss = reals[2];
-    state->best_loss = reals[3];
-    state->best_validation_loss = reals[4];
+    const int64_t most = HEAD_COLUMNS + 1 + ARRAYS * restarts;
+    *file = (struct file){0};
+    DF_TRY(df_alloc(&file->columns, most, sizeof *file->columns));
+    const dfal_status status = df_alloc(&file->names, most, sizeof *file->names);
+    if (status != DFAL_OK)
+        file_clear(file);
+    return status;
+}
+
+static void add_array(struct file *file, const char *name, int32_t restart, int64_t size, float *values)
+{
+    char *text = file->names[file->count];
+    if (restart >= 0)
+        snprintf(text, NAME_SIZE, "%s_%" PRId32, name, restart);
+    else
+        snprintf(text, NAME_SIZE, "%s", name);
+    file->columns[file->count++] = (struct df_column){text, DF_COLUMN_F32, 1, {size}, values};
+}
+
+/* The arrays that a state has, in the order that `arrays_of` takes them in. */
+static void add_arrays(struct file *file, const struct df_training_state *state)
+{
+    if (state->best >= 0)
+        add_array(file, "best_parameters", -1, state->size, state->best_parameters);
+    for (int32_t r = 0; r < state->count; r++) {
+        const struct df_restart_state *restart = &state->restarts[r];
+        if (restart->ended || restart->epochs == 0)
+            continue;
+        add_array(file, "parameters", r, state->size, restart->parameters);
+        add_array(file, "m", r, state->size, restart->m);
+        add_array(file, "v", r, state->size, restart->v);
+    }
+}
+
+static dfal_status write_columns(struct df_checkpoint *checkpoint, const struct df_training_state *state,
+                                 int64_t *restarts, double *losses)
+{
+    int64_t counts[COUNTS] = {state->size, state->best};
+    struct file file;
+    for (int32_t r = 0; r < state->count; r++) {
+        const struct df_restart_state *restart = &state->restarts[r];
+        int64_t *count = restarts + OF_A_RESTART * r;
+        double *loss = losses + OF_A_RESTART * r;
+        count[0] = restart->epochs;
+        count[1] = restart->waited;
+        count[2] = restart->ended;
+        loss[0] = restart->lowest;
+        loss[1] = restart->loss;
+        loss[2] = restart->validation_loss;
+    }
+    DF_TRY(file_create(&file, state->count));
+    file.columns[0] = (struct df_column){"counts", DF_COLUMN_I64, 1, {COUNTS}, counts};
+    file.columns[1] =
+        (struct df_column){"restarts", DF_COLUMN_I64, 2, {state->count, OF_A_RESTART}, restarts};
+    file.columns[2] = (struct df_column){"losses", DF_COLUMN_F64, 2, {state->count, OF_A_RESTART}, losses};
+    file.count = HEAD_COLUMNS;
+    add_arrays(&file, state);
+    const dfal_status status = df_table_write(checkpoint->path, state_format, checkpoint->configuration,
+                                              file.columns, file.count, true);
+    file_clear(&file);
+    return status;
 }
 
 static dfal_status write_state(struct df_checkpoint *checkpoint, const struct df_training_state *state)
 {
-    int64_t counts[COUNTS], n = state->size;
-    double reals[REALS];
-    pack(state, counts, reals);
-    float *best = state->best_parameters != NULL ? state->best_parameters : state->parameters;
-    struct df_column columns[STATE_COLUMNS] = {
-        {"counts", DF_COLUMN_I64, 1, {COUNTS}, counts},
-        {"reals", DF_COLUMN_F64, 1, {REALS}, reals},
-        {"parameters", DF_COLUMN_F32, 1, {n}, state->parameters},
-        {"m", DF_COLUMN_F32, 1, {n}, state->m},
-        {"v", DF_COLUMN_F32, 1, {n}, state->v},
-        {"best_parameters", DF_COLUMN_F32, 1, {n}, best},
-    };
-    DF_TRY(df_table_write(checkpoint->path, state_format, checkpoint->configuration, columns, STATE_COLUMNS,
-                          true));
-    checkpoint->written = true;
+    int64_t *restarts = NULL;
+    double *losses = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&restarts, OF_A_RESTART * state->count, sizeof *restarts));
+    DF_TRY_TO(done, status, df_alloc(&losses, OF_A_RESTART * state->count, sizeof *losses));
+    DF_TRY_TO(done, status, write_columns(checkpoint, state, restarts, losses));
     checkpoint->pending = false;
     checkpoint->last = df_clock();
+done:
+    df_free(restarts);
+    df_free(losses);
+    return status;
+}
+
+static dfal_status check_head(const struct df_column *head, const char *path)
+{
+    const int64_t restarts = head[1].dims[0];
+    if (head[0].dims[0] != COUNTS || restarts < 1 || restarts > INT32_MAX ||
+        head[1].dims[1] != OF_A_RESTART || head[2].dims[0] != restarts || head[2].dims[1] != OF_A_RESTART)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: /counts, /restarts and /losses are [%lld], [%lld,%lld] and [%lld,%lld], expected [%d], "
+                "[R,%d] and [R,%d]",
+                path, (long long)head[0].dims[0], (long long)restarts, (long long)head[1].dims[1],
+                (long long)head[2].dims[0], (long long)head[2].dims[1], COUNTS, OF_A_RESTART, OF_A_RESTART);
+    const int64_t best = ((const int64_t *)head[0].data)[1];
+    if (best < -1 || best >= restarts)
+        DF_FAIL(DFAL_E_DATA, "%s: /counts names restart %lld, expected -1 to %lld", path, (long long)best,
+                (long long)restarts - 1);
     return DFAL_OK;
 }
 
-static dfal_status check_sizes(const struct df_column *columns, const char *path)
+static dfal_status take_head(struct df_training_state *state, const struct df_column *head)
 {
-    static const int64_t expected[] = {COUNTS, REALS};
-    for (int i = 0; i < 2; i++)
-        if (columns[i].dims[0] != expected[i])
-            DF_FAIL(DFAL_E_DATA, "%s: /%s has %lld values, expected %lld", path, columns[i].name,
-                    (long long)columns[i].dims[0], (long long)expected[i]);
-    int64_t n = ((const int64_t *)columns[0].data)[3];
-    for (int i = 2; i < STATE_COLUMNS; i++)
-        if (columns[i].dims[0] != n)
-            DF_FAIL(DFAL_E_DATA, "%s: /%s has %lld values, expected %lld", path, columns[i].name,
-                    (long long)columns[i].dims[0], (long long)n);
+    const int64_t *counts = head[0].data, *restarts = head[1].data;
+    const double *losses = head[2].data;
+    DF_TRY(df_training_state_create(state, (int32_t)head[1].dims[0], counts[0]));
+    state->best = (int32_t)counts[1];
+    for (int32_t r = 0; r < state->count; r++, restarts += OF_A_RESTART, losses += OF_A_RESTART) {
+        struct df_restart_state *restart = &state->restarts[r];
+        restart->epochs = (int32_t)restarts[0];
+        restart->waited = (int32_t)restarts[1];
+        restart->ended = restarts[2] != 0;
+        restart->lowest = losses[0];
+        restart->loss = losses[1];
+        restart->validation_loss = losses[2];
+    }
     return DFAL_OK;
 }
+
+/* The columns' data, which has been read in the order of add_arrays, becomes the state's. */
+static void take_arrays(struct df_training_state *state, struct df_column *column)
+{
+    if (state->best >= 0)
+        state->best_parameters = column++->data;
+    for (int32_t r = 0; r < state->count; r++) {
+        struct df_restart_state *restart = &state->restarts[r];
+        if (restart->ended || restart->epochs == 0)
+            continue;
+        restart->parameters = column++->data;
+        restart->m = column++->data;
+        restart->v = column++->data;
+    }
+}
+
+static dfal_status read_arrays(struct df_training_state *state, const char *path)
+{
+    struct file file;
+    char *configuration = NULL;
+    dfal_status status;
+    DF_TRY(file_create(&file, state->count));
+    add_arrays(&file, state);
+    DF_TRY_TO(done, status, df_table_read(path, state_format, &configuration, file.columns, file.count));
+    for (int32_t i = 0; i < file.count && status == DFAL_OK; i++)
+        if (file.columns[i].dims[0] != state->size)
+            status =
+                df_fail(DFAL_E_DATA, "%s: /%s has %lld values, expected %lld", path, file.columns[i].name,
+                        (long long)file.columns[i].dims[0], (long long)state->size);
+    if (status == DFAL_OK)
+        take_arrays(state, file.columns);
+done:
+    for (int32_t i = 0; i < file.count && status != DFAL_OK; i++)
+        df_free(file.columns[i].data);
+    df_free(configuration);
+    file_clear(&file);
+    return status;
+}
+
+dfal_status df_training_state_read(struct df_training_state *state, const char *path, char **configuration)
+{
+    struct df_column head[HEAD_COLUMNS] = {{"counts", DF_COLUMN_I64, 1, {0}, NULL},
+                                           {"restarts", DF_COLUMN_I64, 2, {0}, NULL},
+                                           {"losses", DF_COLUMN_F64, 2, {0}, NULL}};
+    dfal_status status;
+    *state = (struct df_training_state){0};
+    *configuration = NULL;
+    DF_TRY_TO(done, status, df_table_read(path, state_format, configuration, head, HEAD_COLUMNS));
+    DF_TRY_TO(done, status, check_head(head, path));
+    status = take_head(state, head);
+done:
+    for (int i = 0; i < HEAD_COLUMNS; i++)
+        df_free(head[i].data);
+    if (status != DFAL_OK) {
+        df_training_state_clear(state);
+        df_free(*configuration);
+        *configuration = NULL;
+    }
+    return status;
+}
+
+/* ---- The checkpoint --------------------------------------------------------------------------- */
 
 dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state, bool *found)
 {
-    struct df_column columns[STATE_COLUMNS] = {
-        {"counts", DF_COLUMN_I64, 1, {0}, NULL},     {"reals", DF_COLUMN_F64, 1, {0}, NULL},
-        {"parameters", DF_COLUMN_F32, 1, {0}, NULL}, {"m", DF_COLUMN_F32, 1, {0}, NULL},
-        {"v", DF_COLUMN_F32, 1, {0}, NULL},          {"best_parameters", DF_COLUMN_F32, 1, {0}, NULL},
-    };
     char *theirs = NULL;
     dfal_status status = DFAL_OK;
     *state = (struct df_training_state){0};
     *found = false;
     if (!df_file_exists(checkpoint->path))
         return DFAL_OK;
-    DF_TRY_TO(done, status, df_table_read(checkpoint->path, state_format, &theirs, columns, STATE_COLUMNS));
-    DF_TRY_TO(done, status, check_sizes(columns, checkpoint->path));
+    DF_TRY(df_training_state_read(state, checkpoint->path, &theirs));
     DF_TRY_TO(done, status,
               df_configuration_compare(checkpoint->configuration, theirs,
                                        checkpoint->context->options.allow_mixed, checkpoint->path));
-    const int64_t *counts = columns[0].data;
-    unpack(state, counts, columns[1].data);
-    state->parameters = columns[2].data;
-    state->m = columns[3].data;
-    state->v = columns[4].data;
-    columns[2].data = columns[3].data = columns[4].data = NULL;
-    if (counts[6]) {
-        state->best_parameters = columns[5].data;
-        columns[5].data = NULL;
-    }
-    *found = checkpoint->written = true;
+    DF_TRY_TO(done, status, read_arrays(state, checkpoint->path));
+    *found = true;
 done:
-    for (int i = 0; i < STATE_COLUMNS; i++)
-        df_free(columns[i].data);
+    if (status != DFAL_OK)
+        df_training_state_clear(state);
     df_free(theirs);
     return status;
 }
 
-static dfal_status copy_values(float **to, const float *from, int64_t n)
-{
-    if (from == NULL) {
-        df_free(*to);
-        *to = NULL;
-        return DFAL_OK;
-    }
-    if (*to == NULL)
-        DF_TRY(df_alloc(to, n, sizeof(**to)));
-    memcpy(*to, from, (size_t)n * sizeof(**to));
-    return DFAL_OK;
-}
-
-static dfal_status hold(struct df_checkpoint *checkpoint, const struct df_training_state *state)
-{
-    struct df_training_state kept = checkpoint->held;
-    dfal_status status = copy_values(&kept.parameters, state->parameters, state->size);
-    DF_KEEP_FIRST(status, copy_values(&kept.m, state->m, state->size));
-    DF_KEEP_FIRST(status, copy_values(&kept.v, state->v, state->size));
-    DF_KEEP_FIRST(status, copy_values(&kept.best_parameters, state->best_parameters, state->size));
-    checkpoint->held = *state;
-    checkpoint->held.parameters = kept.parameters;
-    checkpoint->held.m = kept.m;
-    checkpoint->held.v = kept.v;
-    checkpoint->held.best_parameters = kept.best_parameters;
-    checkpoint->pending = status == DFAL_OK;
-    return status;
-}
-
-dfal_status df_checkpoint_epoch(void *user, const struct df_training_state *state)
+dfal_status df_checkpoint_epoch(void *user, const struct df_training_state *state, int32_t restart)
 {
     struct df_checkpoint *checkpoint = user;
-    if (df_clock() - checkpoint->last < SECONDS_BETWEEN)
-        return hold(checkpoint, state);
-    return write_state(checkpoint, state);
+    (void)restart;
+    checkpoint->pending = true;
+    return df_clock() - checkpoint->last < SECONDS_BETWEEN ? DFAL_OK : write_state(checkpoint, state);
 }
 
-dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint)
+dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint, const struct df_training_state *state)
 {
-    return checkpoint->pending ? write_state(checkpoint, &checkpoint->held) : DFAL_OK;
+    return checkpoint->pending ? write_state(checkpoint, state) : DFAL_OK;
 }
 
 dfal_status df_checkpoint_remove(struct df_checkpoint *checkpoint)

@@ -9,11 +9,10 @@
 
 struct df_checkpoint {
     struct dfal_context *context;
-    struct df_parts parts;         /* OUT.parts */
-    char *path;                    /* OUT.parts/state.h5 */
-    char *configuration;           /* canonical JSON */
-    struct df_training_state held; /* last epoch's, not yet written when `pending` */
-    bool pending, written;
+    struct df_parts parts; /* OUT.parts */
+    char *path;            /* OUT.parts/state.h5 */
+    char *configuration;   /* canonical JSON */
+    bool pending;          /* there are epochs that were not written */
     double last;
 };
 
@@ -26,13 +25,15 @@ dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_co
 dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state,
                                bool *found);
 /* df_epoch_fn with the checkpoint as user. */
-dfal_status df_checkpoint_epoch(void *checkpoint, const struct df_training_state *state);
-/* Write what is held back. */
-dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint);
+dfal_status df_checkpoint_epoch(void *checkpoint, const struct df_training_state *state, int32_t restart);
+/* Write the epochs that were not written. */
+dfal_status df_checkpoint_flush(struct df_checkpoint *checkpoint, const struct df_training_state *state);
 /* Remove what was kept. */
 dfal_status df_checkpoint_remove(struct df_checkpoint *checkpoint);
 void df_checkpoint_end(struct df_checkpoint *checkpoint);
-void df_training_state_clear(struct df_training_state *state);
+/* What a state's file says of the restarts, without their parameters; configuration is fresh (df_free).
+ * Errors   E_DATA not such a file */
+dfal_status df_training_state_read(struct df_training_state *state, const char *path, char **configuration);
 
 /* Compare two canonical JSON objects key by key; identity keys are passed over when allow_mixed.
  * Errors   E_CONFIG naming path and the first difference */

@@ -129,10 +129,12 @@ struct df_backend {
     dfal_status (*stack_bind)(struct df_device *device, int32_t queue, struct df_stack *stack,
                               struct df_span parameters);
     dfal_status (*stack_run)(struct df_device *device, int32_t queue, const struct df_stack_call *call);
-    /* Recordings; all four NULL where a back end has none. Between record_begin and record_end, which must follow whatever
-     * happened, the queue's run, stack_run and binds are kept instead of run, with their buffers, sizes and parameters;
-     * record_run runs them all as one call. Only what the queue has run before may be recorded, as nothing can be
-     * allocated then; read, write and synchronize fail. record_end gives NULL after a failed call.
+    /* Recordings; all four NULL where a back end has none. Between record_begin and record_end, which must follow in the
+     * same thread whatever happened, the queue's run, stack_run and binds are kept instead of run, with their buffers,
+     * sizes and parameters; record_run runs them all as one call of that queue. Only what the queue has run before may be
+     * recorded, and that thread does nothing else with the device meanwhile: whatever takes memory, read, write and
+     * synchronize fail. record_end gives NULL, and no error of its own, after a failed call. A recording is destroyed
+     * before what it uses.
      * Errors   E_UNAVAILABLE of record_begin: this device has none after all */
     dfal_status (*record_begin)(struct df_device *device, int32_t queue);
     dfal_status (*record_end)(struct df_device *device, int32_t queue, struct df_recording **out);

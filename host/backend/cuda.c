@@ -13,6 +13,9 @@
 
 #define UNAVAILABLE "the CUDA back end is not available: "
 
+/* Streams: a round's restarts side by side, copies beside what is computed. Queues that nobody uses cost nothing else. */
+enum { QUEUES = 8 };
+
 /* Bytes of a staging buffer: a copy is cut into such pieces. */
 enum { STAGING = 4 << 20 };
 
@@ -96,12 +99,8 @@ static dfal_status open_libraries(struct df_cuda_device *device)
 static dfal_status open_queue(struct df_cuda_queue *queue)
 {
     queue->last = DF_OP_COUNT;
-    DF_CUDA(cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking), "making a stream");
-    for (int i = 0; i < 2; i++) {
-        DF_CUDA(cudaMallocHost((void **)&queue->staging[i], STAGING), "taking pinned memory");
-        DF_CUDA(cudaEventCreateWithFlags(&queue->taken[i], cudaEventDisableTiming), "making an event");
-    }
-    return DFAL_OK;
+    return df_cuda_status(cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking),
+                          "making a stream");
 }
 
 static void close_queue(struct df_cuda_queue *queue)
@@ -126,6 +125,8 @@ static void device_close(struct df_device *head)
     (void)cudaSetDevice(device->index);
     for (int32_t i = 0; device->queues != NULL && i < head->queue_count; i++)
         close_queue(&device->queues[i]);
+    if (device->clearing != NULL)
+        (void)cudaStreamDestroy(device->clearing);
 #ifdef DFAL_CUDA_LIBRARIES
     df_cudnn_close(device->cudnn);
     df_cublas_close(device->cublas);
@@ -145,13 +146,16 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->index = index;
     device->head.backend = dfal_backend_entry();
-    device->head.queue_count = 1; /* one stream with many rows a call fills a GPU */
-    device->head.wide = true;
+    device->head.queue_count = QUEUES;
+    device->head.wide = true; /* one stream with many rows a call fills a GPU */
     DF_TRY_TO(done, status, describe(device));
     DF_TRY_TO(done, status, use(device));
     DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));
     for (int32_t i = 0; i < device->head.queue_count; i++)
         DF_TRY_TO(done, status, open_queue(&device->queues[i]));
+    DF_TRY_TO(done, status,
+              df_cuda_status(cudaStreamCreateWithFlags(&device->clearing, cudaStreamNonBlocking),
+                             "making a stream"));
     DF_TRY_TO(done, status, open_libraries(device));
     *out = &device->head;
 done:
@@ -188,9 +192,8 @@ dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes)
 {
     if (bytes <= queue->workspace_bytes)
         return DFAL_OK;
-    DF_CUDA(cudaFree(queue->workspace), "growing the workspace");
-    queue->workspace = NULL;
-    queue->workspace_bytes = 0;
+    DF_TRY(df_cuda_not_recording("take memory"));
+    DF_TRY(df_cuda_drop_workspace(queue));
     DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
     queue->workspace_bytes = bytes;
     return DFAL_OK;
@@ -206,12 +209,13 @@ static dfal_status buffer_create(struct df_device *head, struct df_buffer **out,
     if (count < 0)
         DF_FAIL(DFAL_E_INTERNAL, "a buffer of %lld elements was asked for, expected 0 or more",
                 (long long)count);
+    DF_TRY(df_cuda_not_recording("take memory"));
     DF_TRY(use(device));
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
     buffer->type = type;
     buffer->count = count;
     const size_t bytes = (size_t)count * df_type_size(type);
-    cudaStream_t stream = device->queues[0].stream;
+    cudaStream_t stream = device->clearing;
     DF_TRY_TO(done, status, df_cuda_memory(&buffer->data, (int64_t)bytes));
     DF_TRY_TO(done, status,
               df_cuda_status(cudaMemsetAsync(buffer->data, 0, bytes, stream), "clearing memory"));
@@ -276,16 +280,22 @@ static dfal_status wait_for(const struct df_cuda_queue *queue)
 /* Staging memory that the device is done with. */
 static dfal_status staging_of(char **out, struct df_cuda_queue *queue, int *which)
 {
-    *which = queue->next;
-    queue->next = !queue->next;
-    *out = queue->staging[*which];
-    return df_cuda_status(cudaEventSynchronize(queue->taken[*which]), "waiting for a copy");
+    const int i = queue->next;
+    if (queue->taken[i] == NULL)
+        DF_CUDA(cudaEventCreateWithFlags(&queue->taken[i], cudaEventDisableTiming), "making an event");
+    if (queue->staging[i] == NULL)
+        DF_CUDA(cudaMallocHost((void **)&queue->staging[i], STAGING), "taking pinned memory");
+    *which = i;
+    *out = queue->staging[i];
+    queue->next = !i;
+    return df_cuda_status(cudaEventSynchronize(queue->taken[i]), "waiting for a copy");
 }
 
 static dfal_status write_span(struct df_device *head, int32_t index, struct df_span to, const void *from,
                               int64_t count)
 {
     struct df_cuda_queue *queue = NULL;
+    DF_TRY(df_cuda_not_recording("be written"));
     DF_TRY(check_span(to, count));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
     size_t left = (size_t)count * df_type_size(to.buffer->type);
@@ -326,6 +336,7 @@ static dfal_status read_by(struct df_device *head, int32_t index, void *to, stru
                            int64_t count, size_t step, void (*store)(void *, const char *, size_t))
 {
     struct df_cuda_queue *queue = NULL;
+    DF_TRY(df_cuda_not_recording("be read"));
     DF_TRY(check_span(from, count));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
     size_t left = (size_t)count * df_type_size(from.buffer->type);
@@ -362,7 +373,7 @@ static dfal_status read_span_f64(struct df_device *head, int32_t index, double *
 
 /* ---- Ops ------------------------------------------------------------------------------------- */
 
-static dfal_status run(struct df_device *head, int32_t index, const struct df_call *call)
+static dfal_status run_op(struct df_device *head, int32_t index, const struct df_call *call)
 {
     struct df_cuda_queue *queue = NULL;
     DF_TRY(df_cuda_queue_of(&queue, head, index));
@@ -385,9 +396,32 @@ static dfal_status run(struct df_device *head, int32_t index, const struct df_ca
     return df_cuda_status((cudaError_t)df_launch(call->op, &io, queue->stream), df_op_info[call->op].name);
 }
 
+static dfal_status run(struct df_device *device, int32_t queue, const struct df_call *call)
+{
+    return df_cuda_recorded(run_op(device, queue, call));
+}
+
+static dfal_status layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+                              struct df_span weight, struct df_span bias)
+{
+    return df_cuda_recorded(df_cuda_layer_bind(device, queue, layer, weight, bias));
+}
+
+static dfal_status stack_bind(struct df_device *device, int32_t queue, struct df_stack *stack,
+                              struct df_span parameters)
+{
+    return df_cuda_recorded(df_cuda_stack_bind(device, queue, stack, parameters));
+}
+
+static dfal_status stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call)
+{
+    return df_cuda_recorded(df_cuda_stack_run(device, queue, call));
+}
+
 static dfal_status synchronize(struct df_device *head, int32_t index)
 {
     struct df_cuda_queue *queue = NULL;
+    DF_TRY(df_cuda_not_recording("be waited for"));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
     return wait_for(queue);
 }
@@ -415,14 +449,18 @@ const struct df_backend *dfal_backend_entry(void)
         .read_f64 = read_span_f64,
         .layer_create = df_cuda_layer_create,
         .layer_destroy = df_cuda_layer_destroy,
-        .layer_bind = df_cuda_layer_bind,
+        .layer_bind = layer_bind,
         .layer_text = df_cuda_layer_text,
         .layer_scratch = df_cuda_layer_scratch,
         .run = run,
         .stack_create = df_cuda_stack_create,
         .stack_destroy = df_cuda_stack_destroy,
-        .stack_bind = df_cuda_stack_bind,
-        .stack_run = df_cuda_stack_run,
+        .stack_bind = stack_bind,
+        .stack_run = stack_run,
+        .record_begin = df_cuda_record_begin,
+        .record_end = df_cuda_record_end,
+        .record_run = df_cuda_record_run,
+        .record_destroy = df_cuda_record_destroy,
         .synchronize = synchronize,
         .last_error = last_error,
     };

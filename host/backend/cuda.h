@@ -4,6 +4,7 @@
  * cuda.c         the op table: device, memory, queues, CELL and ITEM ops
  * cuda_layer.c   a layer: which engine runs which of its three ops, blocks of a fixed number of rows
  * cuda_stack.c   small networks in one go (kernels/stack.h)
+ * cuda_record.c  recordings of a queue's calls: CUDA graphs
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_cudnn.c   the engine of cuDNN: every call of it
  * cuda_cublas.c  the engine of cuBLAS: every call of it
@@ -21,15 +22,16 @@ struct df_buffer {
     void *data; /* device memory */
 };
 
-/* A stream, its memory for engines, and pinned memory that copies go through. */
+/* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a stream. */
 struct df_cuda_queue {
     cudaStream_t stream;
     void *workspace; /* grows on a layer's first use by the queue and never shrinks */
     size_t workspace_bytes;
-    char *staging[2];     /* pinned; used in turns */
-    cudaEvent_t taken[2]; /* when the device is done with staging[i] */
-    int next;             /* staging to use next */
-    enum df_op last;      /* queued last: what an error of a kernel is told with */
+    char *staging[2];                /* pinned; used in turns, taken on first use */
+    cudaEvent_t taken[2];            /* when the device is done with staging[i] */
+    int next;                        /* staging to use next */
+    enum df_op last;                 /* queued last: what an error of a kernel is told with */
+    struct df_recording *recordings; /* that live */
 };
 
 struct df_cudnn;
@@ -39,6 +41,7 @@ struct df_cuda_device {
     struct df_device head;
     int index; /* of the GPU */
     struct df_cuda_queue *queues;
+    cudaStream_t clearing;    /* of new memory: any thread's, and never recorded */
     struct df_cudnn *cudnn;   /* NULL without DFAL_CUDA_LIBRARIES */
     struct df_cublas *cublas; /* likewise */
 };
@@ -50,7 +53,7 @@ dfal_status df_cuda_status(cudaError_t error, const char *what);
 /* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is free */
 dfal_status df_cuda_memory(void **out, int64_t bytes);
 
-/* Make the queue's workspace at least so large; its contents are lost when it grows. */
+/* Make the queue's workspace at least so large; its contents are lost when it grows. Recordings keep theirs. */
 dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
 
 /* The queue, with its GPU current, and a span's device memory, NULL where it is absent. */
@@ -129,10 +132,23 @@ dfal_status df_cuda_stack_bind(struct df_device *device, int32_t queue, struct d
                                struct df_span parameters);
 dfal_status df_cuda_stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call);
 
+/* ---- cuda_record.c --------------------------------------------------------------------------- */
+dfal_status df_cuda_record_begin(struct df_device *device, int32_t queue);
+dfal_status df_cuda_record_end(struct df_device *device, int32_t queue, struct df_recording **out);
+dfal_status df_cuda_record_run(struct df_device *device, int32_t queue, struct df_recording *recording);
+void df_cuda_record_destroy(struct df_device *device, struct df_recording *recording);
+/* Before what a capture forbids: fail where this thread records, "nothing can WHAT before record_end". The recording is
+ * lost then. */
+dfal_status df_cuda_not_recording(const char *what);
+/* The status of a call that may be recorded: where this thread records and it failed, the recording is lost. */
+dfal_status df_cuda_recorded(dfal_status status);
+/* The queue goes without a workspace; freed unless recordings have it, then with the last of them. */
+dfal_status df_cuda_drop_workspace(struct df_cuda_queue *queue);
+
 #ifdef DFAL_CUDA_LIBRARIES
 /* ---- cuda_cudnn.c, cuda_cublas.c ------------------------------------------------------------- */
 extern const struct df_cuda_engine df_cuda_cudnn, df_cuda_cublas;
-/* The library for this device (its GPU is current): a handle a queue or what else it needs. The words for
+/* The library for this device (its GPU is current). The words for
  * df_device_info.library, "cuDNN 9.19.0" and "cuBLAS 13.1.0", go into version. Errors   E_UNAVAILABLE in one sentence */
 dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
                           size_t version_size);

@@ -24,14 +24,22 @@ struct conv {
 
 /* ---- The library ------------------------------------------------------------------------------ */
 
+/* A queue's handle: device memory and milliseconds, so made on its first use, by the thread that drives the queue. */
+static dfal_status handle_of(cudnnHandle_t *out, struct df_cudnn *library, int32_t queue)
+{
+    if (library->handles[queue] == NULL)
+        DF_TRY(df_cudnn_status(cudnnCreate(&library->handles[queue]), "opening the library"));
+    *out = library->handles[queue];
+    return DFAL_OK;
+}
+
 static dfal_status open_handles(struct df_cudnn *library, const struct df_cuda_device *device)
 {
+    cudnnHandle_t first = NULL;
     DF_TRY(df_alloc(&library->handles, device->head.queue_count, sizeof *library->handles));
-    for (int32_t q = 0; q < device->head.queue_count; q++) {
-        DF_TRY(df_cudnn_status(cudnnCreate(&library->handles[q]), "opening the library"));
-        library->queue_count = q + 1;
-    }
-    return df_cudnn_properties(&library->properties, library->handles[0], NULL);
+    library->queue_count = device->head.queue_count;
+    DF_TRY(handle_of(&first, library, 0));
+    return df_cudnn_properties(&library->properties, first, NULL);
 }
 
 dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
@@ -60,7 +68,8 @@ void df_cudnn_close(struct df_cudnn *library)
     if (library->properties != NULL)
         (void)cudnnBackendDestroyDescriptor(library->properties);
     for (int32_t q = 0; q < library->queue_count; q++)
-        (void)cudnnDestroy(library->handles[q]);
+        if (library->handles[q] != NULL)
+            (void)cudnnDestroy(library->handles[q]);
     df_free(library->handles);
     df_free(library);
 }
@@ -107,9 +116,10 @@ static dfal_status set(cudnnBackendDescriptor_t pack, cudnnBackendAttributeName_
 static dfal_status execute(const struct conv *conv, const struct df_cuda_run *run, const void *const *tensors)
 {
     const int64_t count = conv->kind == DF_CUDA_FORWARD ? DF_CUDNN_TENSORS : DF_CUDNN_BIAS;
-    const cudnnHandle_t handle = conv->library->handles[run->queue];
+    cudnnHandle_t handle = NULL;
     cudnnBackendDescriptor_t pack = NULL;
     dfal_status status;
+    DF_TRY(handle_of(&handle, conv->library, run->queue));
     DF_TRY(df_cudnn_status(cudnnSetStream(handle, run->stream), "choosing a stream"));
     DF_TRY(df_cudnn_status(cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack),
                            "naming tensors"));

@@ -81,6 +81,7 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     dfal_status status;
     *out = NULL;
     DF_TRY(check_desc(desc));
+    DF_TRY(df_cuda_not_recording("take memory"));
     DF_CUDA(cudaSetDevice(device->index), "choosing the GPU");
     DF_TRY(df_alloc(&layer, 1, sizeof *layer));
     layer->desc = *desc;

@@ -83,6 +83,7 @@ dfal_status df_cuda_stack_create(struct df_device *head, struct df_stack **out,
     struct df_stack *stack = NULL;
     dfal_status status;
     *out = NULL;
+    DF_TRY(df_cuda_not_recording("take memory"));
     DF_TRY(df_alloc(&stack, 1, sizeof *stack));
     if (!take_stages(stack, desc)) {
         df_free(stack);

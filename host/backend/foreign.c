@@ -141,6 +141,32 @@ static dfal_status foreign_stack_run(struct df_device *device, int32_t queue,
     return carry(inner->backend, inner->backend->stack_run(inner, queue, call));
 }
 
+static dfal_status foreign_record_begin(struct df_device *device, int32_t queue)
+{
+    struct df_device *inner = inner_of(device);
+    if (inner->backend->record_begin == NULL)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the back end has no recordings");
+    return carry(inner->backend, inner->backend->record_begin(inner, queue));
+}
+
+static dfal_status foreign_record_end(struct df_device *device, int32_t queue, struct df_recording **out)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->record_end(inner, queue, out));
+}
+
+static dfal_status foreign_record_run(struct df_device *device, int32_t queue, struct df_recording *recording)
+{
+    struct df_device *inner = inner_of(device);
+    return carry(inner->backend, inner->backend->record_run(inner, queue, recording));
+}
+
+static void foreign_record_destroy(struct df_device *device, struct df_recording *recording)
+{
+    if (recording != NULL)
+        inner_of(device)->backend->record_destroy(inner_of(device), recording);
+}
+
 static dfal_status foreign_synchronize(struct df_device *device, int32_t queue)
 {
     struct df_device *inner = inner_of(device);
@@ -168,6 +194,10 @@ static const struct df_backend backend_foreign = {
     .stack_destroy = foreign_stack_destroy,
     .stack_bind = foreign_stack_bind,
     .stack_run = foreign_stack_run,
+    .record_begin = foreign_record_begin,
+    .record_end = foreign_record_end,
+    .record_run = foreign_record_run,
+    .record_destroy = foreign_record_destroy,
     .synchronize = foreign_synchronize,
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every op is called, and how many elements of each operand a call touches. */
 #include "backend/backend.h"
+#include "batch.h"
 #include "deepfool.h"
 #include "join.h"
 #include "pad.h"
@@ -170,10 +171,16 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_hard_swish_fwd:
     case DF_OP_add_fwd:
     case DF_OP_accumulate:
-    case DF_OP_dropout:
     case DF_OP_sgd_step:
-    case DF_OP_adam_step:
         return cells;
+    case DF_OP_dropout:
+        return is_out || k == 0 ? cells : DF_CLOCK_NUMBERS;
+    case DF_OP_adam_step:
+        return is_out || k == 0 ? cells : 1;
+    case DF_OP_batch_take:
+        return is_out ? (k == 0 ? cells : k == 3 ? 1 : rows) : k == 4 ? DF_CLOCK_NUMBERS : DF_COUNT_TO_END;
+    case DF_OP_batch_put:
+        return is_out ? (k == 0 ? DF_COUNT_TO_END : DF_CLOCK_NUMBERS) : call->cols;
     case DF_OP_decode_u8:
         return is_out || k == 0 ? cells : (int64_t)call->p.channel.channels * 256;
     case DF_OP_affine_fwd:

@@ -115,6 +115,14 @@ static double type_bytes(const struct df_device *device, enum df_type type)
     return (double)(wide ? sizeof(double) : df_type_size(type));
 }
 
+/* Values that an index picks where an array is open-ended: of no more rows than the call has. */
+static int64_t picked_count(const struct df_call *call, const struct df_layer_desc *desc, int k)
+{
+    if (call->op == DF_OP_batch_put)
+        return call->cols;
+    return call->op == DF_OP_batch_take && k > 0 ? call->rows : df_call_out_count(call, desc, 0);
+}
+
 static double call_bytes(const struct df_device *device, const struct df_call *call,
                          const struct df_layer_desc *desc)
 {
@@ -130,9 +138,8 @@ static double call_bytes(const struct df_device *device, const struct df_call *c
                             : side == 0         ? df_call_out_count(call, desc, k)
                                                 : df_call_in_count(call, desc, k);
             const enum df_type type = span.buffer != NULL ? span.buffer->type : DF_TYPE_REAL;
-            /* Saved values that an owner's index picks: at most one row a row. */
             if (count == DF_COUNT_TO_END)
-                count = df_call_out_count(call, desc, 0);
+                count = picked_count(call, desc, k);
             if (visited > 0 && is_slot_array(call->op, side == 0, k))
                 count = count / call->p.deepfool.slots * visited;
             const double once = (double)count * type_bytes(device, type);

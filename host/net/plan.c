@@ -271,6 +271,14 @@ struct df_span df_plan_parameters(const struct df_plan *plan)
     return plan->parameters;
 }
 
+bool df_plan_couples_rows(const struct df_plan *plan)
+{
+    for (int32_t i = 0; i < plan->network->node_count; i++)
+        if (plan->network->nodes[i].op == DF_NODE_BATCH_NORM && !df_node_is_fixed(&plan->network->nodes[i]))
+            return true;
+    return false;
+}
+
 int64_t df_plan_statistics_size(const struct df_plan *plan)
 {
     return plan->statistics_size;

@@ -59,6 +59,7 @@ struct df_dropout {
     uint64_t seed;
     int64_t step, first_row;
     bool shared;
+    struct df_span clock; /* I32 (kernels/batch.h): its step is added; may be absent */
 };
 dfal_status df_tape_forward_dropout(struct df_tape *tape, int64_t n, const struct df_dropout *dropout);
 /* Vector-Jacobian products: dinput[i] = J(sample owner[i])^T dlogits[i] for n <= cotangent_rows rows.

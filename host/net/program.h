@@ -92,6 +92,8 @@ void df_program_clear(struct df_program *program);
 dfal_status df_plan_bind_layers(struct df_plan *plan, int32_t queue);
 /* Renew the affine maps of frozen batch-norms from parameters and statistics. */
 dfal_status df_plan_refresh_norms(struct df_plan *plan, int32_t queue);
+/* Does batch-norm make a row's gradient depend on the batch's other rows? */
+bool df_plan_couples_rows(const struct df_plan *plan);
 struct df_span df_plan_statistics(const struct df_plan *plan);
 int64_t df_plan_statistics_size(const struct df_plan *plan);
 /* The network's parameters (trainable, then statistics) as one array, and back. */

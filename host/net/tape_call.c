@@ -52,6 +52,7 @@ void df_tape_set_affine(struct df_call *call, const struct df_node *node, int64_
 void df_tape_set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index)
 {
     call->op = DF_OP_dropout;
+    call->in[1] = tape->dropout.clock;
     call->p.dropout.seed = tape->dropout.seed;
     call->p.dropout.step = tape->dropout.step;
     call->p.dropout.first_row = tape->dropout.first_row;

@@ -3,11 +3,12 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/team.h"
 #include "net/train_step.h"
 
 void df_training_options_init(struct df_training_options *options)
@@ -25,19 +26,31 @@ void df_training_options_init(struct df_training_options *options)
     };
 }
 
-/* One call of df_train. */
-struct training {
-    struct dfal_context *context;
-    struct df_network *network;
-    const struct df_training_set *set;
-    const struct df_training_options *options;
+/* What runs one restart at a time. */
+struct lane {
     struct df_trainer *trainer;
-    int64_t rows, validation_rows; /* rows trained on; kept aside */
     int64_t *split;           /* [count] the restart's permutation: training rows, then validation rows */
     int64_t *order, *shuffle; /* [rows] of an epoch */
     float *losses;            /* [count] */
+    float *initial;           /* [size] */
     uint64_t seed;            /* of the restart */
-    struct df_training_state state;
+};
+
+/* One call of df_train. */
+struct training {
+    struct dfal_context *context;
+    struct df_device *device;
+    struct df_network *network;
+    const struct df_training_set *set;
+    const struct df_training_options *options;
+    struct df_resident_set resident;
+    struct df_team *team; /* a lane a worker */
+    struct lane *lanes;
+    int32_t lane_count;
+    int64_t rows, validation_rows; /* rows trained on; kept aside */
+    struct df_lock lock;           /* of the state and who is told of it */
+    struct df_training_state *state;
+    bool keeps; /* every epoch's parameters go to the state */
     df_epoch_fn *epoch;
     void *user;
 };
@@ -87,58 +100,57 @@ static int64_t count_validation(const struct df_training_set *set, double fracti
 
 /* ---- Epochs -------------------------------------------------------------------------------- */
 
-static double mean_loss(const struct training *t, int64_t count)
+/* What an epoch of a restart has found. */
+struct epoch {
+    int32_t restart, number; /* epochs before it */
+    double loss, validation_loss;
+};
+
+static double mean_loss(const struct lane *lane, int64_t count)
 {
     double total = 0.0;
     for (int64_t i = 0; i < count; i++)
-        total += (double)t->losses[i];
+        total += (double)lane->losses[i];
     return total / (double)count;
 }
 
-/* Losses of a step, looked at before its gradient has spoilt more than one update. */
-static dfal_status read_losses(struct training *t, int64_t first, int64_t n, int64_t step)
+static dfal_status check_losses(const struct training *t, const struct lane *lane, const struct epoch *epoch)
 {
-    DF_TRY(df_trainer_losses(t->trainer, t->losses + first, first, n));
-    for (int64_t i = first; i < first + n; i++)
-        if (!isfinite(t->losses[i]))
+    for (int64_t i = 0; i < t->rows; i++)
+        if (!isfinite(lane->losses[i]))
             DF_FAIL(DFAL_E_DATA,
                     "The loss is %g in step %lld of epoch %d (restart %d): the training diverged, a smaller "
                     "learning rate than %g or finite inputs are needed",
-                    (double)t->losses[i], (long long)step + 1, t->state.epoch + 1, t->state.restart + 1,
-                    t->options->learning_rate);
+                    (double)lane->losses[i], (long long)(i / t->options->batch) + 1, epoch->number + 1,
+                    epoch->restart + 1, t->options->learning_rate);
     return DFAL_OK;
 }
 
-static dfal_status validate(struct training *t)
+static dfal_status validate(const struct training *t, struct lane *lane, struct epoch *epoch)
 {
-    DF_TRY(df_trainer_evaluate(t->trainer, t->split + t->rows, t->validation_rows, 0));
-    DF_TRY(df_trainer_losses(t->trainer, t->losses, 0, t->validation_rows));
-    t->state.validation_loss = mean_loss(t, t->validation_rows);
-    if (!isfinite(t->state.validation_loss))
+    DF_TRY(df_trainer_evaluate(lane->trainer, lane->losses, lane->split + t->rows, t->validation_rows));
+    epoch->validation_loss = mean_loss(lane, t->validation_rows);
+    if (!isfinite(epoch->validation_loss))
         DF_FAIL(DFAL_E_DATA,
                 "The validation loss is %g after epoch %d (restart %d): the training diverged, a smaller "
                 "learning rate than %g or finite inputs are needed",
-                t->state.validation_loss, t->state.epoch + 1, t->state.restart + 1,
-                t->options->learning_rate);
+                epoch->validation_loss, epoch->number + 1, epoch->restart + 1, t->options->learning_rate);
     return DFAL_OK;
 }
 
-static dfal_status run_epoch(struct training *t)
+static dfal_status run_epoch(const struct training *t, struct lane *lane, struct epoch *epoch)
 {
-    int64_t batch = t->options->batch, steps = (t->rows + batch - 1) / batch;
-    DF_TRY(df_random_permutation(t->shuffle, t->rows, t->seed, DF_STREAM_SHUFFLE, (uint64_t)t->state.epoch));
+    const int64_t batch = t->options->batch, steps = (t->rows + batch - 1) / batch;
+    const struct df_epoch_options options = {t->options, lane->seed, epoch->number * steps};
+    DF_TRY(df_random_permutation(lane->shuffle, t->rows, lane->seed, DF_STREAM_SHUFFLE,
+                                 (uint64_t)epoch->number));
     for (int64_t i = 0; i < t->rows; i++)
-        t->order[i] = t->split[t->shuffle[i]];
-    for (int64_t step = 0; step < steps; step++) {
-        int64_t first = step * batch, n = t->rows - first < batch ? t->rows - first : batch;
-        struct df_step_options options = {t->options, t->seed, t->state.epoch * steps + step};
-        DF_TRY(df_context_check_stop(t->context));
-        DF_TRY(df_trainer_step(t->trainer, t->order + first, n, first, &options));
-        DF_TRY(read_losses(t, first, n, step));
-    }
-    t->state.loss = mean_loss(t, t->rows);
-    t->state.validation_loss = NAN;
-    return t->validation_rows > 0 ? validate(t) : DFAL_OK;
+        lane->order[i] = lane->split[lane->shuffle[i]];
+    DF_TRY(df_trainer_epoch(lane->trainer, t->context, lane->losses, lane->order, t->rows, &options));
+    DF_TRY(check_losses(t, lane, epoch));
+    epoch->loss = mean_loss(lane, t->rows);
+    epoch->validation_loss = (double)NAN;
+    return t->validation_rows > 0 ? validate(t, lane, epoch) : DFAL_OK;
 }
 
 static double watched(const struct training *t, double loss, double validation_loss)
@@ -146,173 +158,227 @@ static double watched(const struct training *t, double loss, double validation_l
     return t->validation_rows > 0 ? validation_loss : loss;
 }
 
-static void say_epoch(const struct training *t, double seconds)
+static void say_epoch(const struct training *t, const struct epoch *epoch, double seconds)
 {
-    const struct df_training_state *s = &t->state;
     char validation[48] = "";
+    const int32_t done = epoch->number + 1;
     if (t->validation_rows > 0)
-        snprintf(validation, sizeof validation, ", validation loss %.4f", s->validation_loss);
+        snprintf(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
     df_say(t->context, DFAL_PROGRESS, "train.epoch",
-           DF_FIELDS(DF_INT("restart", s->restart), DF_INT("epoch", s->epoch),
-                     DF_INT("epochs", t->options->epochs), DF_REAL("loss", s->loss),
-                     DF_REAL("validation_loss", s->validation_loss), DF_REAL("seconds", seconds)),
-           "restart %d/%d, epoch %d/%d: loss %.4f%s, %.2f s", s->restart + 1, t->options->restarts, s->epoch,
-           t->options->epochs, s->loss, validation, seconds);
+           DF_FIELDS(DF_INT("restart", epoch->restart), DF_INT("epoch", done),
+                     DF_INT("epochs", t->options->epochs), DF_REAL("loss", epoch->loss),
+                     DF_REAL("validation_loss", epoch->validation_loss), DF_REAL("seconds", seconds)),
+           "restart %d/%d, epoch %d/%d: loss %.4f%s, %.2f s", epoch->restart + 1, t->options->restarts, done,
+           t->options->epochs, epoch->loss, validation, seconds);
 }
 
 /* ---- Restarts ------------------------------------------------------------------------------ */
 
-static bool restart_is_over(const struct training *t)
+static bool restart_is_over(const struct training *t, const struct df_restart_state *restart)
 {
     const struct df_training_options *options = t->options;
-    return t->state.epoch >= options->epochs ||
-           (options->patience > 0 && t->state.waited >= options->patience);
+    return restart->epochs >= options->epochs ||
+           (options->patience > 0 && restart->waited >= options->patience);
 }
 
-/* Seed, split and, unless it goes on from a state, initial weights. */
-static dfal_status begin_restart(struct training *t, bool resumed)
+/* Seed, split and, unless it goes on from its state, initial weights. */
+static dfal_status begin_restart(const struct training *t, struct lane *lane, int32_t index)
 {
-    struct df_training_state *s = &t->state;
-    t->seed = df_random_child(t->options->seed, DF_STREAM_RESTART, (uint64_t)s->restart);
-    DF_TRY(df_random_permutation(t->split, t->set->count, t->seed, DF_STREAM_SPLIT, 0));
-    if (resumed)
-        return df_trainer_load(t->trainer, s->parameters, s->m, s->v);
+    const struct df_restart_state *restart = &t->state->restarts[index];
+    lane->seed = df_random_child(t->options->seed, DF_STREAM_RESTART, (uint64_t)index);
+    DF_TRY(df_random_permutation(lane->split, t->set->count, lane->seed, DF_STREAM_SPLIT, 0));
+    if (restart->epochs > 0)
+        return df_trainer_load(lane->trainer, restart->parameters, restart->m, restart->v);
     struct df_network *initial;
     DF_TRY(df_network_copy(&initial, t->network));
-    dfal_status status = t->options->keep_initial ? DFAL_OK : df_network_initialise(initial, t->seed);
+    dfal_status status = t->options->keep_initial ? DFAL_OK : df_network_initialise(initial, lane->seed);
     if (status == DFAL_OK) {
-        df_plan_gather(df_trainer_plan(t->trainer), s->parameters, initial);
-        status = df_trainer_load(t->trainer, s->parameters, NULL, NULL);
+        df_plan_gather(df_trainer_plan(lane->trainer), lane->initial, initial);
+        status = df_trainer_load(lane->trainer, lane->initial, NULL, NULL);
     }
     df_network_destroy(initial);
-    s->epoch = s->waited = 0;
-    s->lowest = INFINITY;
-    s->loss = s->validation_loss = NAN;
     return status;
 }
 
-static dfal_status finish_epoch(struct training *t, double began)
+static dfal_status finish_epoch(struct training *t, struct lane *lane, const struct epoch *epoch)
 {
-    struct df_training_state *s = &t->state;
-    double loss = watched(t, s->loss, s->validation_loss);
-    s->epoch++;
-    s->waited = loss < s->lowest ? 0 : s->waited + 1;
-    s->lowest = loss < s->lowest ? loss : s->lowest;
-    say_epoch(t, df_clock() - began);
-    if (!t->epoch)
-        return DFAL_OK;
-    DF_TRY(df_trainer_store(t->trainer, s->parameters, s->m, s->v));
-    return t->epoch(t->user, s);
-}
-
-/* Keep this restart when it is the first or better than the best. */
-static dfal_status finish_restart(struct training *t)
-{
-    struct df_training_state *s = &t->state;
-    double loss = watched(t, s->loss, s->validation_loss);
-    double best = watched(t, s->best_loss, s->best_validation_loss);
-    if (s->best_restart >= 0 && !(loss < best))
-        return DFAL_OK;
-    DF_TRY(df_trainer_store(t->trainer, s->best_parameters, s->m, s->v));
-    s->best_restart = s->restart;
-    s->best_epochs = s->epoch;
-    s->best_loss = s->loss;
-    s->best_validation_loss = s->validation_loss;
-    return DFAL_OK;
-}
-
-static dfal_status run_restarts(struct training *t, bool resumed)
-{
-    struct df_training_state *s = &t->state;
-    for (; s->restart < t->options->restarts; s->restart++, resumed = false) {
-        DF_TRY(begin_restart(t, resumed));
-        while (!restart_is_over(t)) {
-            double began = df_clock();
-            DF_TRY(run_epoch(t));
-            DF_TRY(finish_epoch(t, began));
-        }
-        DF_TRY(finish_restart(t));
+    struct df_restart_state *restart = &t->state->restarts[epoch->restart];
+    const double loss = watched(t, epoch->loss, epoch->validation_loss);
+    if (t->keeps) {
+        DF_TRY(df_restart_state_hold(restart, t->state->size));
+        DF_TRY(df_trainer_store(lane->trainer, restart->parameters, restart->m, restart->v));
     }
+    restart->epochs++;
+    restart->waited = loss < restart->lowest ? 0 : restart->waited + 1;
+    restart->lowest = loss < restart->lowest ? loss : restart->lowest;
+    restart->loss = epoch->loss;
+    restart->validation_loss = epoch->validation_loss;
+    return t->epoch ? t->epoch(t->user, t->state, epoch->restart) : DFAL_OK;
+}
+
+/* Is restart a to be kept rather than b? */
+static bool is_better(const struct training *t, int32_t a, int32_t b)
+{
+    const struct df_restart_state *restarts = t->state->restarts;
+    if (b < 0)
+        return true;
+    const double ours = watched(t, restarts[a].loss, restarts[a].validation_loss),
+                 theirs = watched(t, restarts[b].loss, restarts[b].validation_loss);
+    return ours < theirs || (!(theirs < ours) && a < b);
+}
+
+static dfal_status finish_restart(struct training *t, struct lane *lane, int32_t index)
+{
+    struct df_training_state *state = t->state;
+    if (is_better(t, index, state->best)) {
+        if (!state->best_parameters)
+            DF_TRY(df_alloc(&state->best_parameters, state->size, sizeof(float)));
+        DF_TRY(df_trainer_store(lane->trainer, state->best_parameters, NULL, NULL));
+        state->best = index;
+    }
+    state->restarts[index].ended = true;
+    df_restart_state_drop(&state->restarts[index]);
     return DFAL_OK;
+}
+
+/* A restart's own entry of the state is read by its lane alone until it is written under the lock. */
+static dfal_status run_restart(void *arg, int64_t job, int32_t worker)
+{
+    struct training *t = arg;
+    struct lane *lane = &t->lanes[worker];
+    const int32_t index = (int32_t)job;
+    const struct df_restart_state *restart = &t->state->restarts[index];
+    if (restart->ended)
+        return DFAL_OK;
+    DF_TRY(begin_restart(t, lane, index));
+    while (!restart_is_over(t, restart)) {
+        struct epoch epoch = {.restart = index, .number = restart->epochs};
+        const double began = df_clock();
+        DF_TRY(run_epoch(t, lane, &epoch));
+        say_epoch(t, &epoch, df_clock() - began);
+        df_lock_take(&t->lock);
+        const dfal_status status = finish_epoch(t, lane, &epoch);
+        df_lock_release(&t->lock);
+        DF_TRY(status);
+    }
+    df_lock_take(&t->lock);
+    const dfal_status status = finish_restart(t, lane, index);
+    df_lock_release(&t->lock);
+    return status;
 }
 
 /* ---- Together ------------------------------------------------------------------------------- */
 
-static dfal_status load_state(struct training *t, const struct df_training_state *from)
+static dfal_status check_state(const struct training *t, int64_t size)
 {
-    struct df_training_state *s = &t->state;
-    size_t bytes = (size_t)s->size * sizeof(float);
-    if (from->size != s->size || from->restart < 0 || from->restart >= t->options->restarts ||
-        from->epoch < 0 || from->epoch > t->options->epochs)
+    const struct df_training_state *state = t->state;
+    bool same = state->size == size && state->count == t->options->restarts &&
+                (state->best < 0) == (state->best_parameters == NULL) && state->best < state->count;
+    for (int32_t r = 0; r < state->count; r++) {
+        const struct df_restart_state *restart = &state->restarts[r];
+        same = same && restart->epochs >= 0 && restart->epochs <= t->options->epochs &&
+               (restart->parameters != NULL) == (restart->epochs > 0 && !restart->ended);
+    }
+    if (!same)
         DF_FAIL(DFAL_E_CONFIG,
-                "A training state of %lld values, restart %d, epoch %d does not belong to a training of %lld "
-                "values, %d restarts of %d epochs",
-                (long long)from->size, from->restart, from->epoch, (long long)s->size, t->options->restarts,
+                "A training state of %lld values and %d restarts does not belong to a training of %lld "
+                "values and %d restarts of %d epochs",
+                (long long)state->size, state->count, (long long)size, t->options->restarts,
                 t->options->epochs);
-    struct df_training_state mine = *s;
-    *s = *from;
-    s->parameters = mine.parameters;
-    s->m = mine.m;
-    s->v = mine.v;
-    s->best_parameters = mine.best_parameters;
-    memcpy(s->parameters, from->parameters, bytes);
-    memcpy(s->m, from->m, bytes);
-    memcpy(s->v, from->v, bytes);
-    if (from->best_restart >= 0)
-        memcpy(s->best_parameters, from->best_parameters, bytes);
     return DFAL_OK;
 }
 
-static dfal_status prepare(struct training *t, struct df_device *device)
+static dfal_status create_lane(struct training *t, int32_t index)
 {
-    int64_t count = t->set->count;
-    struct df_training_state *s = &t->state;
+    struct lane *lane = &t->lanes[index];
+    const int64_t count = t->set->count;
+    t->lane_count = index + 1;
+    DF_TRY(df_trainer_create(&lane->trainer, t->device, index, t->network, t->set, &t->resident,
+                             t->options->batch));
+    DF_TRY(df_alloc(&lane->split, count, sizeof *lane->split));
+    DF_TRY(df_alloc(&lane->order, count, sizeof *lane->order));
+    DF_TRY(df_alloc(&lane->shuffle, count, sizeof *lane->shuffle));
+    DF_TRY(df_alloc(&lane->losses, count, sizeof *lane->losses));
+    return df_alloc(&lane->initial, df_trainer_size(lane->trainer), sizeof *lane->initial);
+}
+
+/* Restarts run side by side where each can have a queue, and as many as fit: a lane of a device with memory of its own is
+ * reckoned at twice what the first took, for it grows when it runs. */
+static dfal_status create_lanes(struct training *t)
+{
+    const int32_t queues = t->device->wide ? t->device->queue_count : 1;
+    int32_t wanted = t->options->restarts < queues ? t->options->restarts : queues;
+    const int64_t before = df_device_memory_free(t->device);
+    DF_TRY(df_alloc(&t->lanes, wanted, sizeof *t->lanes));
+    DF_TRY(create_lane(t, 0));
+    const int64_t left = df_device_memory_free(t->device), each = 2 * (before - left);
+    if (each > 0 && left / each < wanted)
+        wanted = left / each > 1 ? (int32_t)(left / each) : 1;
+    for (int32_t i = 1; i < wanted; i++)
+        DF_TRY(create_lane(t, i));
+    return df_team_create(&t->team, wanted);
+}
+
+static dfal_status prepare(struct training *t)
+{
     DF_TRY(df_network_infer(t->network));
     t->validation_rows = count_validation(t->set, t->options->validation);
-    t->rows = count - t->validation_rows;
-    DF_TRY(df_trainer_create(&t->trainer, device, t->network, t->set, t->options->batch, count));
-    s->size = df_trainer_size(t->trainer);
-    s->best_restart = -1;
-    DF_TRY(df_alloc(&s->parameters, s->size, sizeof(float)));
-    DF_TRY(df_alloc(&s->m, s->size, sizeof(float)));
-    DF_TRY(df_alloc(&s->v, s->size, sizeof(float)));
-    DF_TRY(df_alloc(&s->best_parameters, s->size, sizeof(float)));
-    DF_TRY(df_alloc(&t->split, count, sizeof *t->split));
-    DF_TRY(df_alloc(&t->order, count, sizeof *t->order));
-    DF_TRY(df_alloc(&t->shuffle, count, sizeof *t->shuffle));
-    return df_alloc(&t->losses, count, sizeof *t->losses);
+    t->rows = t->set->count - t->validation_rows;
+    DF_TRY(df_resident_set_create(&t->resident, t->device, t->set));
+    DF_TRY(create_lanes(t));
+    const int64_t size = df_trainer_size(t->lanes[0].trainer);
+    return t->state->count > 0 ? check_state(t, size)
+                               : df_training_state_create(t->state, t->options->restarts, size);
+}
+
+static void clear(struct training *t)
+{
+    df_team_destroy(t->team);
+    for (int32_t i = 0; i < t->lane_count; i++) {
+        struct lane *lane = &t->lanes[i];
+        df_trainer_destroy(lane->trainer);
+        df_free(lane->split);
+        df_free(lane->order);
+        df_free(lane->shuffle);
+        df_free(lane->losses);
+        df_free(lane->initial);
+    }
+    df_free(t->lanes);
+    df_resident_set_clear(&t->resident, t->device);
 }
 
 dfal_status df_train(struct dfal_context *context, struct df_device *device, struct df_network *network,
                      const struct df_training_set *set, const struct df_training_options *options,
-                     const struct df_training_state *resume, df_epoch_fn *epoch, void *user,
+                     struct df_training_state *state, df_epoch_fn *epoch, void *user,
                      struct df_training_result *result)
 {
-    struct training t = {
-        .context = context, .network = network, .set = set, .options = options, .epoch = epoch, .user = user};
-    double began = df_clock();
+    struct df_training_state own = {0};
+    struct training t = {.context = context,
+                         .device = device,
+                         .network = network,
+                         .set = set,
+                         .options = options,
+                         .state = state ? state : &own,
+                         .keeps = state != NULL,
+                         .epoch = epoch,
+                         .user = user};
+    const double began = df_clock();
     dfal_status status;
     DF_TRY(check_options(options));
     DF_TRY(check_set(network, set));
-    DF_TRY_TO(done, status, prepare(&t, device));
-    if (resume)
-        DF_TRY_TO(done, status, load_state(&t, resume));
-    DF_TRY_TO(done, status, run_restarts(&t, resume != NULL));
-    df_plan_scatter(df_trainer_plan(t.trainer), network, t.state.best_parameters);
-    *result = (struct df_training_result){.restart = t.state.best_restart,
-                                          .epochs = t.state.best_epochs,
-                                          .loss = t.state.best_loss,
-                                          .validation_loss = t.state.best_validation_loss,
+    df_lock_begin(&t.lock);
+    DF_TRY_TO(done, status, prepare(&t));
+    DF_TRY_TO(done, status, df_team_run(t.team, run_restart, &t, options->restarts));
+    const struct df_restart_state *best = &t.state->restarts[t.state->best];
+    df_plan_scatter(df_trainer_plan(t.lanes[0].trainer), network, t.state->best_parameters);
+    *result = (struct df_training_result){.restart = t.state->best,
+                                          .epochs = best->epochs,
+                                          .loss = best->loss,
+                                          .validation_loss = best->validation_loss,
                                           .seconds = df_clock() - began};
 done:
-    df_trainer_destroy(t.trainer);
-    df_free(t.state.parameters);
-    df_free(t.state.m);
-    df_free(t.state.v);
-    df_free(t.state.best_parameters);
-    df_free(t.split);
-    df_free(t.order);
-    df_free(t.shuffle);
-    df_free(t.losses);
+    clear(&t);
+    df_training_state_clear(&own);
+    df_lock_end(&t.lock);
     return status;
 }

@@ -3,7 +3,6 @@
 #ifndef DF_NET_TRAIN_H
 #define DF_NET_TRAIN_H
 
-#include "base/team.h"
 #include "net/plan.h"
 
 /* Where a training row comes from: twins and pseudo-labelled rows are rows like any other. */
@@ -35,32 +34,46 @@ struct df_training_result {
     double loss, validation_loss, seconds; /* validation_loss NAN without validation */
 };
 
-/* Called after each epoch with a complete state; a non-OK return stops training with that status. parameters, m, v and
- * best_parameters are [size]: the trainable parameters in graph order, then batch-norm's running statistics (where m and
- * v are zero). best_* is the kept one of the restarts finished so far. */
-struct df_training_state {
-    int32_t restart, epoch; /* epochs finished in this restart */
-    int32_t waited;         /* epochs without improvement */
+/* A restart, as far as its last finished epoch. parameters, m and v are [size]: the trainable parameters in graph order,
+ * then batch-norm's running statistics (where m and v are zero); NULL before the first epoch and once it has ended. */
+struct df_restart_state {
+    int32_t epochs; /* finished */
+    int32_t waited; /* epochs without improvement */
+    bool ended;
     double lowest; /* of the losses watched: validation, or training where there is none; INFINITY at first */
-    double loss, validation_loss;
-    int64_t size;
+    double loss, validation_loss; /* of the last epoch; NAN before */
     float *parameters, *m, *v;
-    int32_t best_restart; /* -1: none yet */
-    int32_t best_epochs;
-    double best_loss, best_validation_loss;
-    float *best_parameters;
 };
-typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *state);
+
+/* A training between epochs. All of it is zero before it is begun. */
+struct df_training_state {
+    int64_t size;
+    int32_t count;                     /* restarts */
+    struct df_restart_state *restarts; /* [count] */
+    int32_t
+        best; /* of those that have ended the one to keep: the lowest watched loss, the first of equals; -1: none */
+    float *best_parameters; /* [size]; NULL: none */
+};
+dfal_status df_training_state_create(struct df_training_state *state, int32_t restarts, int64_t size);
+void df_training_state_clear(struct df_training_state *state);
+/* Take memory for parameters, m and v, unless it is there; give it back. */
+dfal_status df_restart_state_hold(struct df_restart_state *restart, int64_t size);
+void df_restart_state_drop(struct df_restart_state *restart);
+
+/* Called after an epoch of this restart; a non-OK return stops training with that status. One call at a time. */
+typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *state, int32_t restart);
 
 /* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched loss is the
  * validation loss after an epoch, dropout off, or the epoch's mean training loss without validation; `patience` epochs
- * in a row that do not lower it end a restart. Steps per epoch = ceil(n / batch); each batch is cut into sub-batches of 8 rows (the whole
- * batch where the network has batch-norm), a worker each, gradients summed in index order.
- * resume (may be NULL) continues from a state. Order: nothing depends on the number of queues.
+ * in a row that do not lower it end a restart. Steps per epoch = ceil(n / batch). Where a device's calls run on threads of
+ * the host each batch is cut into sub-batches of 8 rows (the whole batch where the network has batch-norm), a worker each,
+ * gradients summed in index order; on a wide device a batch is one call, and restarts run side by side, a queue each.
+ * state (may be NULL) is continued from, unless it is all zero, and holds the last finished epochs on any return;
+ * clear it afterwards. Order: nothing depends on the number of queues, nor on which restart comes first.
  * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on resume */
 dfal_status df_train(struct dfal_context *context, struct df_device *device, struct df_network *network,
                      const struct df_training_set *set, const struct df_training_options *options,
-                     const struct df_training_state *resume, df_epoch_fn *epoch, void *user,
+                     struct df_training_state *state, df_epoch_fn *epoch, void *user,
                      struct df_training_result *result);
 
 #endif

@@ -1,36 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One training step on a device's queues: what train.c repeats. For train*.c and the
- * benchmark of ops (host/api/bench_ops.c) only. */
+/* Epochs of one training on a device: what train.c repeats. For train*.c and the benchmark of ops
+ * (host/api/bench_ops.c) only. */
 #ifndef DF_NET_TRAIN_STEP_H
 #define DF_NET_TRAIN_STEP_H
 
 #include "net/program.h"
 #include "net/train.h"
 
+/* The training set in a wide device's memory, read by every trainer: x REAL [count, D], label I32 [count], weight
+ * REAL [count]. Without buffers on other devices, x alone without one where the rows are too many for the memory: then
+ * each batch is sent. */
+struct df_resident_set {
+    struct df_span x, label, weight;
+};
+dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device *device,
+                                   const struct df_training_set *set);
+void df_resident_set_clear(struct df_resident_set *set, struct df_device *device);
+
 struct df_trainer;
-/* losses: rows whose losses may be held at once (an epoch's, a validation set's). */
-dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
+/* set and resident are borrowed. queue: the one of a wide device that the trainer has for itself; other devices' trainers
+ * use all queues. */
+dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device, int32_t queue,
                               const struct df_network *network, const struct df_training_set *set,
-                              int32_t batch, int64_t losses);
+                              const struct df_resident_set *resident, int32_t batch);
 void df_trainer_destroy(struct df_trainer *trainer);
-/* Values in the order of df_training_state: parameters and statistics; m and v may be NULL: zeros. */
+/* Values in the order of df_restart_state: parameters and statistics. m and v may be NULL: zeros; not wanted. */
 int64_t df_trainer_size(const struct df_trainer *trainer);
 const struct df_plan *df_trainer_plan(const struct df_trainer *trainer);
 dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, const float *m, const float *v);
 dfal_status df_trainer_store(struct df_trainer *trainer, float *values, float *m, float *v);
 
-/* One optimiser step over the rows order[0..n) of the set; their losses stay on the device from loss_at on.
- * step counts from 0 over the whole restart: it salts dropout and corrects Adam's moments. */
-struct df_step_options {
+struct df_epoch_options {
     const struct df_training_options *training;
     uint64_t seed; /* of the restart */
-    int64_t step;
+    int64_t
+        first_step; /* steps of the restart before this epoch: they salt dropout and correct Adam's moments */
 };
-dfal_status df_trainer_step(struct df_trainer *trainer, const int64_t *order, int64_t n, int64_t loss_at,
-                            const struct df_step_options *options);
-/* Losses of rows with dropout off and batch-norm frozen, from loss_at on. */
-dfal_status df_trainer_evaluate(struct df_trainer *trainer, const int64_t *order, int64_t n, int64_t loss_at);
-/* Read losses (weights included) [count] from loss_at on from the device. */
-dfal_status df_trainer_losses(struct df_trainer *trainer, float *losses, int64_t loss_at, int64_t count);
+/* A step for every `batch` rows of order [n], rows of the set. losses [n], weights included, in that order; where one
+ * is not finite, the epoch may end behind its step, and the losses behind it are 0. */
+dfal_status df_trainer_epoch(struct df_trainer *trainer, struct dfal_context *context, float *losses,
+                             const int64_t *order, int64_t n, const struct df_epoch_options *options);
+/* Losses of rows with dropout off and batch-norm frozen. */
+dfal_status df_trainer_evaluate(struct df_trainer *trainer, float *losses, const int64_t *order, int64_t n);
 
 #endif

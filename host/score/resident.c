@@ -3,7 +3,8 @@
  *
  *   refill    free slots take the next rows of the resident chunks; holes that stay are closed, which happens when the
  *             stream is dry
- *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples
+ *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples. Recorded where
+ *             the device can, and run as one call while every slot is occupied
  *   read      how many slots go on, how many wait for a step; the records
  *   step      one DeepFool step of the active slots: the long part, during which the host hands the records to the sink and
  *             loads the chunks that the refill has used up
@@ -23,6 +24,7 @@ enum { CHUNKS = 2 };
 struct chunk {
     struct df_span raw, index;
     int64_t rows, taken;
+    bool copying; /* nobody has waited for the upload yet */
 };
 
 struct df_resident {
@@ -33,6 +35,8 @@ struct df_resident {
     int32_t next; /* chunk to take from */
     bool begun;   /* both chunks are kept loaded from the second iteration on */
     int64_t kept, active;
+    bool looked;                    /* with every slot occupied, in this run: what that needs is there */
+    struct df_recording *recording; /* of such a look; NULL: none yet */
     struct df_span counts, offsets, totals, active_list, kept_list, free_list, record;
     double *index_host, *record_host;
 };
@@ -96,6 +100,8 @@ void df_resident_destroy(struct df_resident *resident)
     if (!resident)
         return;
     struct df_device *device = resident->lane->engine->device;
+    if (resident->recording)
+        device->backend->record_destroy(device, resident->recording);
     struct df_span *spans[] = {&resident->counts,      &resident->offsets,   &resident->totals,
                                &resident->active_list, &resident->kept_list, &resident->free_list,
                                &resident->record};
@@ -152,6 +158,17 @@ static dfal_status load(struct df_resident *resident, struct chunk *chunk)
     DF_TRY(df_write(engine->device, resident->upload, chunk->raw, raw, count * engine->params.size));
     DF_TRY(df_write(engine->device, resident->upload, chunk->index, resident->index_host, count));
     chunk->rows = count;
+    chunk->copying = resident->upload != lane->queue;
+    return DFAL_OK;
+}
+
+/* Another queue finds a copy once its own queue was waited for. */
+static dfal_status wait_for_copy(const struct df_resident *resident, struct chunk *chunk)
+{
+    struct df_device *device = resident->lane->engine->device;
+    if (chunk->copying)
+        DF_TRY(device->backend->synchronize(device, resident->upload));
+    chunk->copying = false;
     return DFAL_OK;
 }
 
@@ -179,6 +196,7 @@ static dfal_status refill(struct df_resident *resident, int64_t *filled)
         const int64_t left = chunk->rows - chunk->taken,
                       count = left < slots - *filled ? left : slots - *filled;
         if (count > 0) {
+            DF_TRY(wait_for_copy(resident, chunk));
             struct df_call call = call_of(resident, DF_OP_deepfool_refill, count,
                                           engine->pool->shape.h * engine->pool->shape.w);
             call.out[0] = lane->x0;
@@ -224,11 +242,11 @@ static dfal_status close_holes(struct df_resident *resident, int64_t occupied, i
 
 /* ---- Slots ---------------------------------------------------------------------------------- */
 
-/* Lists of the slots as they are now, and records of the finished ones; read the totals. */
+/* Lists of the slots as they are now, and records of the finished ones. */
 static dfal_status settle(struct df_resident *resident)
 {
     struct df_lane *lane = resident->lane;
-    const int64_t slots = lane->engine->slots, groups = df_slot_groups(&lane->engine->params);
+    const int64_t groups = df_slot_groups(&lane->engine->params);
     struct df_call call = call_of(resident, DF_OP_deepfool_count, groups, 0);
     call.out[0] = resident->counts;
     call.in[0] = lane->state;
@@ -246,11 +264,54 @@ static dfal_status settle(struct df_resident *resident)
     call.in[0] = lane->state;
     call.in[1] = lane->number;
     call.in[2] = resident->offsets;
-    DF_TRY(run(resident, &call));
+    return run(resident, &call);
+}
+
+static dfal_status look_afresh(struct df_resident *resident)
+{
+    struct df_lane *lane = resident->lane;
+    DF_TRY(df_lane_iterate(lane, 0, lane->occupied, false));
+    DF_TRY(df_tape_forward(lane->tape, lane->occupied));
+    DF_TRY(df_lane_observe(lane));
+    return settle(resident);
+}
+
+static dfal_status record(struct df_resident *resident)
+{
+    struct df_device *device = resident->lane->engine->device;
+    const int32_t queue = resident->lane->queue;
+    bool on;
+    DF_TRY(df_record_begin(device, queue, &on));
+    if (!on)
+        return DFAL_OK;
+    dfal_status status = look_afresh(resident);
+    DF_KEEP_FIRST(status, device->backend->record_end(device, queue, &resident->recording));
+    return status;
+}
+
+/* The look is the same calls as long as every slot is occupied, which is nearly always in a large pool. The first one of
+ * a run is never a recording: it takes what memory it needs, and tells the tape how many rows it holds. */
+static dfal_status look(struct df_resident *resident)
+{
+    const struct df_lane *lane = resident->lane;
+    struct df_device *device = lane->engine->device;
+    const bool full = lane->occupied == lane->engine->slots;
+    if (full && resident->looked && resident->recording == NULL)
+        DF_TRY(record(resident));
+    if (full && resident->looked && resident->recording != NULL)
+        return device->backend->record_run(device, lane->queue, resident->recording);
+    resident->looked = full;
+    return look_afresh(resident);
+}
+
+/* What a look has found. */
+static dfal_status read_totals(struct df_resident *resident)
+{
+    const struct df_lane *lane = resident->lane;
     int32_t totals[DF_COUNTS];
     DF_TRY(df_read(lane->engine->device, lane->queue, totals, resident->totals, DF_COUNTS));
     resident->active = totals[DF_COUNT_ACTIVE];
-    resident->kept = slots - totals[DF_COUNT_FREE];
+    resident->kept = lane->engine->slots - totals[DF_COUNT_FREE];
     return DFAL_OK;
 }
 
@@ -292,11 +353,12 @@ dfal_status df_resident_run(struct df_resident *resident)
 {
     struct df_lane *lane = resident->lane;
     struct df_deepfool_engine *engine = lane->engine;
-    lane->dry = resident->begun = false;
+    lane->dry = resident->begun = resident->looked = false;
     lane->occupied = resident->next = 0;
     for (int c = 0; c < CHUNKS; c++)
         resident->chunk[c].rows = resident->chunk[c].taken = 0;
     DF_TRY(settle(resident)); /* of none: all slots are free */
+    DF_TRY(read_totals(resident));
     for (;;) {
         int64_t filled;
         DF_TRY(df_context_check_stop(engine->context));
@@ -307,10 +369,8 @@ dfal_status df_resident_run(struct df_resident *resident)
         lane->occupied = occupied;
         if (occupied == 0)
             return DFAL_OK;
-        DF_TRY(df_lane_iterate(lane, 0, occupied, false));
-        DF_TRY(df_tape_forward(lane->tape, occupied));
-        DF_TRY(df_lane_observe(lane));
-        DF_TRY(settle(resident));
+        DF_TRY(look(resident));
+        DF_TRY(read_totals(resident));
         const int64_t records = occupied - resident->kept;
         DF_TRY(df_read(engine->device, lane->queue, resident->record_host, resident->record,
                        records * DF_RECORD_NUMBERS));

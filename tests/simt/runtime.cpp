@@ -7,14 +7,19 @@
 //           checked against it. Leaks are found where AddressSanitizer looks for them.
 // Copies    as CUDA has it, one between the device and memory that is not pinned has taken the source, or has
 //           filled the target, when the call returns.
+// Graphs    a stream that is captured keeps what is queued instead, with its arguments; a launch queues all of it as one
+//           piece. What CUDA forbids during a capture fails, and makes the thread's captures invalid. So do events on
+//           a captured stream, which CUDA has and dfal does not use.
 // Everything is under one lock; host threads take turns.
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "grid.h"
@@ -22,10 +27,28 @@
 enum { MULTIPROCESSORS = 3, SHARED = 48 * 1024, SHARED_OPTIN = 227 * 1024, CAPABILITY_MAJOR = 9 };
 static const size_t device_memory = (size_t)2 << 30;
 
+typedef std::vector<std::function<void()>> pieces;
+
+struct CUgraph_st {
+    std::shared_ptr<const pieces> work;
+};
+
+struct CUgraphExec_st {
+    std::shared_ptr<const pieces>
+        work; // what is queued has a share of its own: a graph may be destroyed meanwhile
+};
+
+struct capture {
+    std::thread::id thread; // that began it
+    pieces work;
+    bool valid;
+};
+
 struct CUstream_st {
     unsigned flags;
     std::deque<std::function<void()>> pending;
     uint64_t queued, done; // pieces of work
+    std::unique_ptr<capture> captured;
 };
 
 struct CUevent_st {
@@ -48,6 +71,34 @@ static cudaError_t fail(cudaError_t error)
     last_error = error;
     return error;
 }
+
+// What must not be during a capture of this thread. cudaSuccess: there is none.
+static cudaError_t forbidden_here()
+{
+    cudaError_t error = cudaSuccess;
+    for (CUstream_st *stream : streams)
+        if (stream->captured && stream->captured->thread == std::this_thread::get_id()) {
+            stream->captured->valid = false;
+            error = cudaErrorStreamCaptureUnsupported;
+        }
+    return error == cudaSuccess ? error : fail(error);
+}
+
+// What must not be done to a stream that is captured, whoever does it.
+static cudaError_t forbidden_on(cudaStream_t stream)
+{
+    if (stream == NULL || !stream->captured)
+        return cudaSuccess;
+    stream->captured->valid = false;
+    return fail(cudaErrorStreamCaptureUnsupported);
+}
+
+#define UNLESS_FORBIDDEN(error)                                                                              \
+    do {                                                                                                     \
+        const cudaError_t error_ = (error);                                                                  \
+        if (error_ != cudaSuccess)                                                                           \
+            return error_;                                                                                   \
+    } while (0)
 
 // ---- Memory -------------------------------------------------------------------------------------------------------
 
@@ -93,8 +144,9 @@ static cudaError_t give(std::map<uintptr_t, size_t> &blocks, void *pointer, size
 cudaError_t cudaMalloc(void **pointer, size_t size)
 {
     guard held(lock);
+    *pointer = NULL;
+    UNLESS_FORBIDDEN(forbidden_here());
     if (size > device_memory - device_used) {
-        *pointer = NULL;
         return fail(cudaErrorMemoryAllocation);
     }
     const cudaError_t error = take(device_blocks, pointer, size);
@@ -106,6 +158,7 @@ cudaError_t cudaMalloc(void **pointer, size_t size)
 cudaError_t cudaMallocHost(void **pointer, size_t size)
 {
     guard held(lock);
+    UNLESS_FORBIDDEN(forbidden_here());
     return take(pinned_blocks, pointer, size);
 }
 
@@ -137,17 +190,25 @@ static void drain_all(bool blocking_only)
 }
 
 // The default stream waits for the streams that did not ask for being left alone, and its own work is done at once.
-static void queue(cudaStream_t stream, std::function<void()> work)
+static cudaError_t queue(cudaStream_t stream, std::function<void()> work)
 {
     if (stream == NULL) {
+        UNLESS_FORBIDDEN(forbidden_here());
         drain_all(true);
         work();
-        return;
+        return cudaSuccess;
+    }
+    if (stream->captured) {
+        if (!stream->captured->valid)
+            return fail(cudaErrorStreamCaptureInvalidated);
+        stream->captured->work.push_back(std::move(work));
+        return cudaSuccess;
     }
     stream->pending.push_back(std::move(work));
     stream->queued++;
     if (simt_order_now() == SIMT_ASCENDING)
         drain(stream, stream->queued);
+    return cudaSuccess;
 }
 
 static bool is_stream(cudaStream_t stream)
@@ -169,6 +230,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     guard held(lock);
     if (stream == NULL || !is_stream(stream))
         return fail(cudaErrorInvalidResourceHandle);
+    UNLESS_FORBIDDEN(forbidden_on(stream));
     drain(stream, stream->queued);
     streams.erase(stream);
     delete stream;
@@ -180,6 +242,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     guard held(lock);
     if (!is_stream(stream))
         return fail(cudaErrorInvalidResourceHandle);
+    UNLESS_FORBIDDEN(forbidden_on(stream));
     if (stream != NULL)
         drain(stream, stream->queued);
     return cudaSuccess;
@@ -188,6 +251,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 cudaError_t cudaDeviceSynchronize()
 {
     guard held(lock);
+    for (CUstream_st *stream : streams)
+        UNLESS_FORBIDDEN(forbidden_on(stream));
     drain_all(false);
     return cudaSuccess;
 }
@@ -212,6 +277,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     guard held(lock);
     if (event == NULL || !is_stream(stream))
         return fail(cudaErrorInvalidResourceHandle);
+    UNLESS_FORBIDDEN(forbidden_on(stream));
     event->stream = stream; // the default stream's work is done at once
     event->ticket = stream != NULL ? stream->queued : 0;
     return cudaSuccess;
@@ -249,11 +315,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     guard held(lock);
     if (event == NULL || !is_stream(stream))
         return fail(cudaErrorInvalidResourceHandle);
+    UNLESS_FORBIDDEN(forbidden_on(stream));
     const cudaStream_t other = event->stream;
     const uint64_t ticket = event->ticket;
-    if (other != stream)
-        queue(stream, [=] { drain_event(other, ticket); });
-    return cudaSuccess;
+    return other == stream ? cudaSuccess : queue(stream, [=] { drain_event(other, ticket); });
 }
 
 // ---- Freeing, copying ---------------------------------------------------------------------------------------------
@@ -262,6 +327,7 @@ cudaError_t cudaFree(void *pointer)
 {
     guard held(lock);
     size_t size;
+    UNLESS_FORBIDDEN(forbidden_here());
     drain_all(false);
     const cudaError_t error = give(device_blocks, pointer, &size);
     device_used -= size;
@@ -272,6 +338,7 @@ cudaError_t cudaFreeHost(void *pointer)
 {
     guard held(lock);
     size_t size;
+    UNLESS_FORBIDDEN(forbidden_here());
     drain_all(false);
     return give(pinned_blocks, pointer, &size);
 }
@@ -298,13 +365,16 @@ static cudaError_t copy(void *to, const void *from, size_t size, enum cudaMemcpy
     }
     if (!fits(to, size, to_device) || !fits(from, size, from_device))
         return fail(cudaErrorInvalidValue);
-    if (!from_device && lies_in(pinned_blocks, from, size) != 1) {
+    const bool taken_now = !from_device && lies_in(pinned_blocks, from, size) != 1;
+    const bool filled_now = !to_device && lies_in(pinned_blocks, to, size) != 1;
+    if (taken_now || filled_now)
+        UNLESS_FORBIDDEN(forbidden_on(stream));
+    if (taken_now) {
         const std::vector<char> taken((const char *)from, (const char *)from + size);
-        queue(stream, [=] { memcpy(to, taken.data(), size); });
-    } else {
-        queue(stream, [=] { memmove(to, from, size); });
+        return queue(stream, [=] { memcpy(to, taken.data(), size); });
     }
-    if (!to_device && stream != NULL && lies_in(pinned_blocks, to, size) != 1)
+    UNLESS_FORBIDDEN(queue(stream, [=] { memmove(to, from, size); }));
+    if (filled_now && stream != NULL)
         drain(stream, stream->queued);
     return cudaSuccess;
 }
@@ -331,13 +401,89 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t strea
         return cudaSuccess;
     if (!fits(to, size, true))
         return fail(cudaErrorInvalidValue);
-    queue(stream, [=] { memset(to, value, size); });
-    return cudaSuccess;
+    return queue(stream, [=] { memset(to, value, size); });
 }
 
 cudaError_t cudaMemset(void *to, int value, size_t size)
 {
     return cudaMemsetAsync(to, value, size, NULL);
+}
+
+// ---- Graphs -------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    guard held(lock);
+    if (stream == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    if (stream->captured || mode != cudaStreamCaptureModeThreadLocal)
+        return fail(cudaErrorInvalidValue);
+    stream->captured.reset(new capture{std::this_thread::get_id(), {}, true});
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    guard held(lock);
+    *graph = NULL;
+    if (stream == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidResourceHandle);
+    if (!stream->captured)
+        return fail(cudaErrorStreamCaptureUnmatched);
+    if (stream->captured->thread != std::this_thread::get_id()) {
+        stream->captured->valid = false;
+        return fail(cudaErrorStreamCaptureWrongThread);
+    }
+    const std::unique_ptr<capture> captured = std::move(stream->captured);
+    if (!captured->valid)
+        return fail(cudaErrorStreamCaptureInvalidated);
+    *graph = new CUgraph_st{std::make_shared<const pieces>(std::move(captured->work))};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
+{
+    *exec = NULL;
+    if (graph == NULL || flags != 0)
+        return fail(cudaErrorInvalidValue);
+    *exec = new CUgraphExec_st{graph->work};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    guard held(lock);
+    if (exec == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidValue);
+    return forbidden_on(stream);
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    guard held(lock);
+    if (exec == NULL || !is_stream(stream))
+        return fail(cudaErrorInvalidValue);
+    const std::shared_ptr<const pieces> work = exec->work;
+    return queue(stream, [=] {
+        for (const std::function<void()> &piece : *work)
+            piece();
+    });
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    if (graph == NULL)
+        return fail(cudaErrorInvalidValue);
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    if (exec == NULL)
+        return fail(cudaErrorInvalidValue);
+    delete exec;
+    return cudaSuccess;
 }
 
 // ---- Launches -----------------------------------------------------------------------------------------------------
@@ -355,7 +501,7 @@ void simt_queue_grid(const struct simt_grid &grid, const void *kernel, cudaStrea
     } else if (grid.shared > (limit == shared_limit.end() ? (size_t)SHARED : (size_t)limit->second)) {
         fail(cudaErrorInvalidValue);
     } else {
-        queue(stream, [=] { simt_run_grid(grid); });
+        (void)queue(stream, [=] { simt_run_grid(grid); });
     }
 }
 
@@ -444,6 +590,14 @@ const char *cudaGetErrorString(cudaError_t error)
         return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
         return "invalid resource handle";
+    case cudaErrorStreamCaptureUnsupported:
+        return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+        return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureUnmatched:
+        return "capture was not initiated in this stream";
+    case cudaErrorStreamCaptureWrongThread:
+        return "attempt to terminate a thread-local capture sequence from another thread";
     case cudaErrorNotReady:
         return "device not ready";
     default:

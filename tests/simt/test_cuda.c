@@ -20,7 +20,7 @@ const struct df_backend *dfal_backend_entry(void);
 /* ---- The runtime ----------------------------------------------------------------------------- */
 
 static struct {
-    cudaError_t count_error, wait_error, properties_error;
+    cudaError_t count_error, wait_error, properties_error, graph_error;
     int driver, count, major;
     int calls_left; /* of those that take something; -1: all go well */
     size_t most;    /* bytes of one cudaMalloc; 0: any */
@@ -88,6 +88,11 @@ REAL(cudaError_t, cudaStreamSynchronize, cudaStream_t stream)
 {
     const cudaError_t error = __real_cudaStreamSynchronize(stream);
     return gpu.wait_error != cudaSuccess ? gpu.wait_error : error;
+}
+
+REAL(cudaError_t, cudaGraphInstantiate, cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
+{
+    return gpu.graph_error != cudaSuccess ? gpu.graph_error : __real_cudaGraphInstantiate(exec, graph, flags);
 }
 
 /* ---- The libraries --------------------------------------------------------------------------- */
@@ -304,7 +309,7 @@ static void identity(void **state)
     assert_string_equal(isa, "sm_90 (SIMT shim)");
     assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
     assert_true(device->wide);
-    assert_int_equal(device->queue_count, 1);
+    assert_int_equal(device->queue_count, 8);
     assert_true(df_device_memory_free(device) > 0);
     device->backend->device_close(device);
 }
@@ -328,7 +333,32 @@ static void memory(void **state)
     int32_t value = 0;
     test_ok(df_read(device, 0, &value, span, 0));
     test_error(df_read(device, 0, &value, span, 1), DFAL_E_INTERNAL, "leaves its buffer");
-    test_error(df_read(device, 1, &value, span, 0), DFAL_E_INTERNAL, "queue 1 was used");
+    test_error(df_read(device, 8, &value, span, 0), DFAL_E_INTERNAL, "queue 8 was used, expected 0 to 7");
+    df_buffer_drop(device, &span);
+    device->backend->device_close(device);
+}
+
+/* A queue takes its pinned memory when it first copies; where there is none, the next copy asks again. */
+static void pinned(void **state)
+{
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    struct df_span span;
+    float in = 2.5F, out = 0;
+    test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 1));
+    for (int calls = 0; calls < 2; calls++) { /* an event, pinned memory */
+        gpu.calls_left = calls;
+        test_error(df_write(device, 7, span, &in, 1), calls == 0 ? DFAL_E_UNAVAILABLE : DFAL_E_MEMORY,
+                   calls == 0 ? "CUDA failed in making an event" : "CUDA failed in taking pinned memory");
+    }
+    gpu.calls_left = -1;
+    test_ok(df_write(device, 7, span, &in, 1));
+    test_ok(df_read(device, 7, &out, span, 1));
+    assert_true(out == in);
+    gpu.calls_left = 0;
+    test_ok(df_read(device, 7, &out, span, 1)); /* nothing more is taken */
+    gpu.calls_left = -1;
     df_buffer_drop(device, &span);
     device->backend->device_close(device);
 }
@@ -387,6 +417,64 @@ static void failed_kernel(void **state)
     test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "op conv_fwd was called without a layer");
     df_buffer_drop(device, &span);
     device->backend->device_close(device);
+}
+
+/* A library that does what a capture forbids, and a graph that cannot be made: no recording, and the queue goes on. */
+static void no_recording(void **state)
+{
+    (void)state;
+    gpu_reset();
+    struct df_device *device = opened();
+    const struct df_backend *backend = device->backend;
+    cudaStream_t stream = ((struct df_cuda_device *)device)->queues[2].stream;
+    const int64_t live = df_alloc_live();
+    struct df_span span;
+    float value = -3;
+    test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 8));
+    const struct df_call call = {.op = DF_OP_relu_fwd, .rows = 1, .cols = 8, .out = {span}, .in = {span}};
+    test_ok(df_run(device, 2, &call));
+    for (int seen = 0; seen < 3; seen++) {
+        struct df_recording *recording = (struct df_recording *)device;
+        test_ok(backend->record_begin(device, 2));
+        test_ok(df_run(device, 2, &call));
+        if (seen < 2)
+            assert_int_equal(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
+        if (seen == 0) /* nobody has heard of it: the end says so */
+            test_error(backend->record_end(device, 2, &recording), DFAL_E_UNAVAILABLE,
+                       "CUDA failed in ending a recording: operation failed due to a previous error");
+        if (seen == 1) {
+            test_error(df_run(device, 2, &call), DFAL_E_UNAVAILABLE, "CUDA failed in relu_fwd: ");
+            test_ok(backend->record_end(device, 2, &recording));
+            assert_non_null(strstr(dfal_last_error(), "relu_fwd"));
+        }
+        gpu.graph_error = cudaErrorMemoryAllocation;
+        if (seen == 2)
+            test_error(backend->record_end(device, 2, &recording), DFAL_E_MEMORY,
+                       "CUDA failed in preparing a recording: out of memory");
+        gpu.graph_error = cudaSuccess;
+        assert_null(recording);
+        assert_int_equal(cudaPeekAtLastError(), cudaSuccess);
+        test_ok(df_write(device, 2, span, &value, 1));
+        test_ok(df_run(device, 2, &call));
+        test_ok(df_read(device, 2, &value, span, 1));
+        assert_true(value == 0.0F);
+        value = -3;
+    }
+    /* What a recorded kernel did wrong is told with the recording's last op. */
+    struct df_recording *recording = NULL;
+    test_ok(backend->record_begin(device, 2));
+    test_ok(df_run(device, 2, &call));
+    test_ok(backend->record_end(device, 2, &recording));
+    const struct df_call other = {.op = DF_OP_fill, .rows = 1, .cols = 8, .out = {span}};
+    test_ok(df_run(device, 2, &other));
+    test_ok(backend->record_run(device, 2, recording));
+    gpu.wait_error = cudaErrorIllegalAddress;
+    test_error(backend->synchronize(device, 2), DFAL_E_UNAVAILABLE, "relu_fwd or an op before it: ");
+    gpu_reset();
+    backend->record_destroy(device, recording);
+    df_buffer_drop(device, &span);
+    assert_int_equal(df_alloc_live(), live);
+    backend->device_close(device);
 }
 
 /* ---- Blocks of a library's engine ------------------------------------------------------------ */
@@ -484,9 +572,7 @@ static void check_scratch(const struct rig *rig, int kind, int64_t rows)
         most = 0;
     }
     /* The next one takes its own. */
-    assert_int_equal(cudaFree(queue->workspace), cudaSuccess);
-    queue->workspace = NULL;
-    queue->workspace_bytes = 0;
+    test_ok(df_cuda_drop_workspace(queue));
 }
 
 static void check_blocks(struct df_device *device, const struct df_layer_desc *desc)
@@ -584,9 +670,9 @@ static void blocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals), cmocka_unit_test(half_open), cmocka_unit_test(identity),
-        cmocka_unit_test(memory),   cmocka_unit_test(copies),    cmocka_unit_test(failed_kernel),
-        cmocka_unit_test(blocks),
+        cmocka_unit_test(refusals),      cmocka_unit_test(half_open),    cmocka_unit_test(identity),
+        cmocka_unit_test(memory),        cmocka_unit_test(pinned),       cmocka_unit_test(copies),
+        cmocka_unit_test(failed_kernel), cmocka_unit_test(no_recording), cmocka_unit_test(blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

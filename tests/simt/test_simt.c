@@ -352,6 +352,95 @@ static void streams_run_when_they_must(void **state)
     set_order("ascending");
 }
 
+/* What is queued on a captured stream is kept, with its arguments, and run as often and as late as the graph is. */
+static void graphs_keep_what_is_queued(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 3 };
+    int32_t total[2] = {7, 7};
+    cudaStream_t stream;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    set_order("descending");
+    ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    int32_t *memory = device_new(total, sizeof total), *copy = device_new(total, sizeof total);
+    ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    ok(cudaMemsetAsync(memory, 0, sizeof total, stream));
+    ok(probe_atomic(memory, BLOCKS, stream));
+    ok(cudaMemcpyAsync(copy, memory, sizeof total, cudaMemcpyDeviceToDevice, stream));
+    ok(cudaStreamEndCapture(stream, &graph));
+    ok(cudaGraphInstantiate(&exec, graph, 0));
+    ok(cudaGraphUpload(exec, stream));
+    ok(cudaGraphDestroy(graph));
+    ok(cudaStreamSynchronize(stream));
+    ok(cudaMemcpy(total, copy, sizeof total, cudaMemcpyDeviceToHost));
+    assert_int_equal(total[0], 7); /* not run yet */
+    for (int turn = 0; turn < 2; turn++) {
+        ok(cudaMemsetAsync(copy, 0, sizeof total, stream));
+        ok(cudaGraphLaunch(exec, stream));
+        ok(cudaMemcpy(total, copy, sizeof total, cudaMemcpyDeviceToHost));
+        assert_true(total[0] == 7 || turn > 0); /* as late as it may */
+        ok(cudaStreamSynchronize(stream));
+        ok(cudaMemcpy(total, copy, sizeof total, cudaMemcpyDeviceToHost));
+        assert_int_equal(total[1], BLOCKS * 64 - 1);
+    }
+    ok(cudaGraphExecDestroy(exec));
+    ok(cudaStreamDestroy(stream));
+    ok(cudaFree(memory));
+    ok(cudaFree(copy));
+    set_order("ascending");
+}
+
+static cudaError_t forbidden(int which, cudaStream_t stream, void *memory)
+{
+    static char plain[8];
+    void *other;
+    switch (which) {
+    case 0:
+        return cudaStreamSynchronize(stream);
+    case 1:
+        return cudaDeviceSynchronize();
+    case 2:
+        return cudaMalloc(&other, 8);
+    case 3:
+        return cudaMallocHost(&other, 8);
+    case 4:
+        return cudaFree(memory);
+    case 5:
+        return cudaMemcpy(plain, memory, 8, cudaMemcpyDeviceToHost);
+    case 6:
+        return cudaMemcpyAsync(plain, memory, 8, cudaMemcpyDeviceToHost, stream);
+    case 7:
+        return cudaMemset(memory, 0, 8);
+    default:
+        return cudaStreamDestroy(stream);
+    }
+}
+enum { FORBIDDEN = 9 };
+
+/* It fails, and the capture is invalid from then on; ended, the stream works. */
+static void captures_forbid(void **state)
+{
+    (void)state;
+    cudaStream_t stream;
+    cudaGraph_t graph = NULL;
+    ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    void *memory = device_new(NULL, 8);
+    for (int which = 0; which < FORBIDDEN; which++) {
+        ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+        assert_int_equal(forbidden(which, stream, memory), cudaErrorStreamCaptureUnsupported);
+        assert_int_equal(cudaMemsetAsync(memory, 0, 8, stream), cudaErrorStreamCaptureInvalidated);
+        assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+        assert_null(graph);
+        ok(cudaMemsetAsync(memory, 0, 8, stream));
+        ok(cudaStreamSynchronize(stream));
+    }
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureUnmatched);
+    ok(cudaStreamDestroy(stream));
+    ok(cudaFree(memory));
+    (void)cudaGetLastError();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +456,8 @@ int main(void)
         cmocka_unit_test(launches_are_checked),
         cmocka_unit_test(copies_are_checked),
         cmocka_unit_test(streams_run_when_they_must),
+        cmocka_unit_test(graphs_keep_what_is_queued),
+        cmocka_unit_test(captures_forbid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside a trainer: what both ways of running a step share. For train_step.c, train_split.c and train_whole.c only.
+ *
+ * train_split.c   a batch is cut into sub-batches, a worker each: devices whose calls run on a thread of the host
+ * train_whole.c   a batch is one call of every op: wide devices, which keep the training set and record a step */
+#ifndef DF_NET_TRAIN_INSIDE_H
+#define DF_NET_TRAIN_INSIDE_H
+
+#include "net/train_step.h"
+
+struct df_split;
+struct df_whole;
+
+struct df_trainer {
+    struct df_device *device;
+    struct df_plan *plan;
+    const struct df_training_set *set;
+    const struct df_resident_set *resident;
+    int32_t queue, batch;
+    struct df_span m, v, rate; /* rate F64 [1]: of Adam's next step */
+    struct df_split *split;    /* one of the two */
+    struct df_whole *whole;
+};
+
+/* lr sqrt(1 - beta2^t) / (1 - beta1^t) of step t - 1 (kernels/pointwise.h, adam_step) */
+double df_adam_rate(const struct df_training_options *training, int64_t step);
+/* One optimiser call on `size` parameters from `at` on, whose gradient is given. */
+dfal_status df_optimise(const struct df_trainer *trainer, const struct df_training_options *training,
+                        int32_t queue, struct df_span gradient, int64_t at, int64_t size);
+/* Losses and, with dlogits, the gradient of the logits of `rows` rows of a batch of n. */
+dfal_status df_batch_loss(const struct df_trainer *trainer, struct df_tape *tape, int32_t queue, int64_t rows,
+                          int64_t n, struct df_span loss, struct df_span dlogits, struct df_span label,
+                          struct df_span weight);
+
+dfal_status df_split_create(struct df_split **out, struct df_trainer *trainer);
+void df_split_destroy(struct df_split *split);
+dfal_status df_split_epoch(struct df_split *split, struct dfal_context *context, float *losses,
+                           const int64_t *order, int64_t n, const struct df_epoch_options *options);
+dfal_status df_split_evaluate(struct df_split *split, float *losses, const int64_t *order, int64_t n);
+
+dfal_status df_whole_create(struct df_whole **out, struct df_trainer *trainer);
+void df_whole_destroy(struct df_whole *whole);
+dfal_status df_whole_epoch(struct df_whole *whole, struct dfal_context *context, float *losses,
+                           const int64_t *order, int64_t n, const struct df_epoch_options *options);
+dfal_status df_whole_evaluate(struct df_whole *whole, float *losses, const int64_t *order, int64_t n);
+
+#endif
