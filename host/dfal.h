@@ -204,7 +204,8 @@ DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fac
 /* The same of a pool whose data has other names or layout, or with label files laid over it. */
 DFAL_API dfal_status dfal_info_pool(dfal_context *context, const char *path,
                                     const struct dfal_pool_options *options, dfal_fact_fn *fact, void *user);
-/* Tell versions, devices, CPU features, libraries, file locking and limits. */
+/* Tell versions, devices, CPU features, libraries, file locking and limits.
+ * Errors   E_UNAVAILABLE the context's back end does not open here; everything was told */
 DFAL_API dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user);
 /* Tell how far a score, train or run is; path is its output. */
 DFAL_API dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
@@ -319,8 +320,8 @@ struct dfal_estimate_result {
     int64_t batch, memory_bytes; /* samples in flight; what the process holds with them, at most */
     int64_t peak_memory_bytes;   /* so far */
 };
-/* Time 256 samples spread over the rows of a score (all where there are fewer) and tell what the whole would take.
- * Nothing is written. */
+/* Time 256 samples spread over the rows of a score (all where there are fewer; on a GPU more, up to 32,768, until they take
+ * 0.3 s) and tell what the whole would take. Nothing is written. */
 DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                          const char *network, const char *pool_path,
                                          const struct dfal_score_options *options);
@@ -468,6 +469,8 @@ struct dfal_bench_roofs {
 /* All calls of one op on one shape in one job. */
 struct dfal_op_time {
     const char *job, *op, *shape; /* "score" or "train"; borrowed for the duration of the call */
+    const char
+        *engine; /* what runs a convolution or product, "" where there is nothing to tell; borrowed alike */
     /* of one pass; operations: of convolutions and products, else 0 */
     int64_t calls, rows;
     double seconds, bytes, operations;

@@ -188,7 +188,9 @@ const struct command command_bench = {
         "speed, above 100 % where a cache serves, and for convolutions and products operations and their "
         "share "
         "of the largest\n"
-        "product's speed. Both roofs are measured in the same run.",
+        "product's speed, and what runs them: oneDNN, cuDNN, cuBLAS (with what it chose) or own kernels. "
+        "Both roofs are measured "
+        "in the same run.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

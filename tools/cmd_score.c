@@ -153,7 +153,9 @@ static const struct option options[] = {
     OPT(S, "units", 0, VALUE_CHOICE, units, "network|raw",
         "margins in the network's input or in the pool's raw values (default network)", 0, 0),
     OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
-        "time 256 samples, print how long the whole takes and how large the file gets, and stop", 0, 0),
+        "time 256 samples, on a GPU more, print how long the whole takes and how large the file gets, and "
+        "stop",
+        0, 0),
     POOL_OPTIONS(S, score.pool, labels),
     OPT_LATER("closest", VALUE_LATER, "Q"),
     OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),

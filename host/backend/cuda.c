@@ -451,6 +451,8 @@ const struct df_backend *dfal_backend_entry(void)
         .layer_create = df_cuda_layer_create,
         .layer_destroy = df_cuda_layer_destroy,
         .layer_bind = layer_bind,
+        .layer_text = df_cuda_layer_text,
+        .layer_scratch = df_cuda_layer_scratch,
         .run = run,
         .stack_create = df_cuda_stack_create,
         .stack_destroy = df_cuda_stack_destroy,

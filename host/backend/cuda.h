@@ -97,7 +97,7 @@ struct df_cuda_run {
 };
 
 struct df_cuda_engine {
-    const char *name;
+    const char *name;       /* as a report says it */
     bool has_bias_gradient; /* a weight gradient gives db as well; else cuda_layer.c does */
     /* What is chosen follows from desc, kind and the library's version alone: never from timing.
      * Errors   E_UNAVAILABLE the library has none: own kernels are taken */
@@ -126,6 +126,9 @@ dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out
 void df_cuda_layer_destroy(struct df_device *device, struct df_layer *layer);
 dfal_status df_cuda_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                                struct df_span weight, struct df_span bias);
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                        size_t size);
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);

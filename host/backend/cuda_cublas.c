@@ -263,4 +263,4 @@ static dfal_status gemm_run(struct df_cuda_op *op, const struct df_cuda_run *run
 }
 
 const struct df_cuda_engine df_cuda_cublas = {
-    .name = "cublas", .create = gemm_create, .destroy = gemm_destroy, .run = gemm_run};
+    .name = "cuBLAS", .create = gemm_create, .destroy = gemm_destroy, .run = gemm_run};

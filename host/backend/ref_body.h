@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "deepfool.h"
 #include "join.h"
+#include "norm.h"
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
@@ -230,12 +231,14 @@ typedef void walk_fn(const struct df_io *io);
         for (int64_t i = 0; i < io->rows; i++)                                                               \
             df_##name##_at(io, i);                                                                           \
     }
+#define WALK_BLOCK(name)                     WALK_ITEM(name)
 #define DF_OP(name, walk, class_, outs, ins) WALK_##walk(name)
 #include "ops.def"
 
 #define ENTRY_LAYER(name)
-#define ENTRY_CELL(name) [DF_OP_##name] = walk_##name,
-#define ENTRY_ITEM(name) [DF_OP_##name] = walk_##name,
+#define ENTRY_CELL(name)  [DF_OP_##name] = walk_##name,
+#define ENTRY_ITEM(name)  [DF_OP_##name] = walk_##name,
+#define ENTRY_BLOCK(name) ENTRY_ITEM(name)
 static walk_fn *const walks[DF_OP_COUNT] = {
 #define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
 #include "ops.def"

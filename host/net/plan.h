@@ -34,13 +34,17 @@ int32_t df_plan_class_count(const struct df_plan *plan);
 struct df_plan_memory {
     int64_t
         shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
-    int64_t scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory") */
+    int64_t
+        scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory"); for calls of
+                        df_plan_block_rows rows where it grows with them */
     int64_t
         chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows; without
                       that limit where a network is run as a whole: on a wide device, and for training */
     int64_t row, cotangent; /* of a tape, a forward row, a cotangent row */
 };
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);
+/* The same scratch for calls of up to so many rows and cotangent rows, as a wide device gets them. */
+int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotangent_rows);
 /* All trainable parameters and their gradients, one flat span each, in graph order (TRAIN). */
 int64_t df_plan_parameter_size(const struct df_plan *plan);
 struct df_span df_plan_parameters(const struct df_plan *plan);

@@ -59,6 +59,9 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
                                struct df_device *device, const struct df_network *network,
                                struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
                                int how);
+/* Would FOLD | FUSED make an engine that is fused? Parameters that a fold looks at (a batch-norm's shift in front of a
+ * padding) may be others in a network of the same nodes. */
+dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network);
 bool df_deepfool_is_fused(const struct df_deepfool_engine *engine);
 /* Score every row of the stream. No memory is taken after the first call.
  * Order    none of a result's bits depends on batch, lanes, slot or what else the stream holds.

@@ -121,7 +121,7 @@ static dfal_status fill_head(struct job *job, const char *network, const char *p
     memcpy(head->pool_fingerprint, job->pool->fingerprint, sizeof head->pool_fingerprint);
     copy_text(head->version, sizeof head->version, DFAL_VERSION);
     copy_text(head->backend, sizeof head->backend, info->backend);
-    copy_text(head->isa, sizeof head->isa, info->isa);
+    df_device_isa(head->isa, job->device);
     copy_text(head->precision, sizeof head->precision, job->options->precision);
     copy_text(head->library, sizeof head->library, info->library);
     copy_text(head->device, sizeof head->device, info->device);
@@ -215,7 +215,7 @@ static void fill_result(struct dfal_score_result *result, const struct job *job,
     memcpy(result->status, summary->status, sizeof result->status);
     memcpy(result->margin_quantile, summary->quantile, sizeof result->margin_quantile);
     copy_text(result->engine, sizeof result->engine, job->head.engine);
-    copy_text(result->isa, sizeof result->isa, job->head.isa);
+    copy_text(result->isa, sizeof result->isa, job->device->info.isa);
     copy_text(result->backend, sizeof result->backend, job->head.backend);
 }
 

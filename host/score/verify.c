@@ -203,7 +203,9 @@ static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison 
 {
     struct df_device *device = NULL;
     DF_TRY(df_context_device(context, &device));
-    if (strcmp(device->info.backend, head->backend) != 0 || strcmp(device->info.isa, head->isa) != 0 ||
+    char isa[DF_ISA_TEXT];
+    df_device_isa(isa, device);
+    if (strcmp(device->info.backend, head->backend) != 0 || strcmp(isa, head->isa) != 0 ||
         strcmp(device->info.library, head->library) != 0)
         return DFAL_OK;
     const int engine = strcmp(head->engine, "fused") == 0 ? DF_DEEPFOOL_FUSED : 0;

@@ -126,6 +126,7 @@ static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device
     op->head.engine = desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
     op->head.rows = ENGINE_ROWS;
     op->head.workspace = ENGINE_WORKSPACE;
+    (void)snprintf(op->head.text, sizeof op->head.text, "algorithm %d", 7 + (int)kind);
     op->kind = kind;
     op->desc = *desc;
     op->in = df_shape_size(desc->in);
@@ -362,6 +363,9 @@ static void identity(void **state)
     struct df_device *device = opened();
     assert_string_equal(device->info.backend, "cuda");
     assert_string_equal(device->info.isa, "sm_90");
+    char isa[DF_ISA_TEXT];
+    df_device_isa(isa, device);
+    assert_string_equal(isa, "sm_90 (SIMT shim)");
     assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
     assert_true(device->wide);
     assert_int_equal(device->queue_count, 8);
@@ -614,6 +618,18 @@ static float *run_kind(const struct rig *rig, enum df_cuda_kind kind, int64_t ro
     return values;
 }
 
+/* The workspace of the run that is just over was foretold, and a run of fewer rows takes no other: it never grows. */
+static void check_scratch(const struct rig *rig, int kind, int64_t rows)
+{
+    struct df_cuda_queue *queue = &((struct df_cuda_device *)rig->device)->queues[0];
+    const int64_t told = df_layer_scratch(rig->device, rig->layer, kind, rows);
+    assert_int_equal(queue->workspace_bytes, told);
+    if (kind != DF_CUDA_WEIGHT_GRADIENT && rows > 0)
+        assert_int_equal(told, df_layer_scratch(rig->device, rig->layer, kind, 1));
+    /* The next one takes its own. */
+    test_ok(df_cuda_drop_workspace(queue));
+}
+
 static void check_blocks(struct df_device *device, const struct df_layer_desc *desc)
 {
     static const char *const kinds[] = {"forward", "backward", "weight gradient"};
@@ -624,15 +640,26 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
     assert_int_equal(library.binds, 3);
     library.refuses = true;
     rig_open(&by_own, device, desc);
+    for (int kind = 0; kind < 3; kind++) {
+        char text[64], expected[64];
+        (void)snprintf(expected, sizeof expected, "%s: algorithm %d",
+                       desc->is_gemm ? "made up products" : "made up convolutions", 7 + kind);
+        df_layer_text(device, by_library.layer, kind, text, sizeof text);
+        assert_string_equal(text, expected);
+        df_layer_text(device, by_own.layer, kind, text, sizeof text);
+        assert_string_equal(text, "own kernels");
+    }
     for (int kind = 0; kind < 3; kind++)
         for (int64_t rows = 0; rows <= MOST_ROWS; rows++) {
             int64_t count = 0;
             library.runs = library.padded = 0;
             float *found = run_kind(&by_library, (enum df_cuda_kind)kind, rows, &count);
+            check_scratch(&by_library, kind, rows);
             const int64_t blocks = (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
             assert_int_equal(library.runs, blocks);
             assert_int_equal(library.padded, blocks * ENGINE_ROWS - rows);
             float *expected = run_kind(&by_own, (enum df_cuda_kind)kind, rows, &count);
+            check_scratch(&by_own, kind, rows);
             assert_int_equal(library.runs, blocks);
             for (int64_t i = 0; i < count; i++) {
                 /* A row's bits do not depend on its block; a sum over rows does. */
