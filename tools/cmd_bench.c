@@ -165,6 +165,7 @@ static const struct option options[] = {
         NO_LIMIT),
     OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3; ops: the fastest counts)", 1, 10000),
     DEEPFOOL_OPTIONS(S, score),
+    ARITHMETIC_OPTIONS(S, score),
     POOL_OPTIONS(S, score.pool, labels),
 };
 
