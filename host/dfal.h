@@ -204,7 +204,8 @@ DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fac
 /* The same of a pool whose data has other names or layout, or with label files laid over it. */
 DFAL_API dfal_status dfal_info_pool(dfal_context *context, const char *path,
                                     const struct dfal_pool_options *options, dfal_fact_fn *fact, void *user);
-/* Tell versions, devices, CPU features, libraries, file locking and limits. */
+/* Tell versions, devices, CPU features, libraries, file locking and limits.
+ * Errors   E_UNAVAILABLE the context's back end does not open here; everything was told */
 DFAL_API dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user);
 /* Tell how far a score, train or run is; path is its output. */
 DFAL_API dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
@@ -287,7 +288,7 @@ struct dfal_score_options {
     double overshoot;               /* NAN: the preset's */
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
     const char *unconverged;        /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
-    const char *precision;          /* "strict" */
+    const char *precision;          /* "strict" | "fast": input gradients in half precision, on GPUs */
     const char *engine;             /* "auto" | "layers" | "fused" */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
@@ -322,8 +323,8 @@ struct dfal_estimate_result {
     int64_t batch, memory_bytes; /* samples in flight; what the process holds with them, at most */
     int64_t peak_memory_bytes;   /* so far */
 };
-/* Time 256 samples spread over the rows of a score (all where there are fewer) and tell what the whole would take.
- * Nothing is written. */
+/* Time 256 samples spread over the rows of a score (all where there are fewer; on a GPU more, up to 32,768, until they take
+ * 0.3 s) and tell what the whole would take. Nothing is written. */
 DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                          const char *network, const char *pool_path,
                                          const struct dfal_score_options *options);
@@ -337,7 +338,7 @@ struct dfal_verify_result {
     int64_t
         excused; /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %;
                       * they are in neither of the two above */
-    double tolerance;
+    double tolerance; /* 1e-3; 2e-3 for a file of precision fast */
 };
 /* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in the
  * file. Errors   E_DATA over tolerance (the result is filled all the same) */
@@ -471,6 +472,8 @@ struct dfal_bench_roofs {
 /* All calls of one op on one shape in one job. */
 struct dfal_op_time {
     const char *job, *op, *shape; /* "score" or "train"; borrowed for the duration of the call */
+    const char
+        *engine; /* what runs a convolution or product, "" where there is nothing to tell; borrowed alike */
     /* of one pass; operations: of convolutions and products, else 0 */
     int64_t calls, rows;
     double seconds, bytes, operations;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every CELL and ITEM op of ops.def as a kernel: the functions that the CPU runs, walked by a GPU.
+/* Every CELL and ITEM op of ops.def as a kernel: the functions that the CPU runs, walked by a GPU. BLOCK ops: norm.cu.
  *
  * Work     CELL: a thread takes every cell that is a multiple of the grid's threads after its first; neighbouring threads
  *          have neighbouring cells. ITEM: a warp is the team (team.h), one item a warp; few items get a block each, so
@@ -46,6 +46,7 @@ enum { THREADS = 256, CELLS_A_THREAD = 4, FEW_ITEMS = 4096, MOST_BLOCKS = 1 << 3
             df_##name##_at(&io, i);                                                                          \
     }
 #define KERNEL_LAYER(name)
+#define KERNEL_BLOCK(name)
 #define DF_OP(name, walk, class_, outs, ins) KERNEL_##walk(name)
 #include "ops.def"
 
@@ -60,6 +61,9 @@ static struct grid grid_of(int64_t count, unsigned threads, int a_block)
 }
 
 #define LAUNCH_LAYER(name)
+#define LAUNCH_BLOCK(name)                                                                                   \
+    case DF_OP_##name:                                                                                       \
+        return df_launch_block(op, io, stream);
 #define LAUNCH_CELL(name) LAUNCH(name, cells)
 #define LAUNCH_ITEM(name) LAUNCH(name, items)
 #define LAUNCH(name, grid)                                                                                   \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How an item is run. df_<op>_at(io, i) of an ITEM op is called by every lane of a team at once: by the one thread of a
- * CPU, or by the 32 lanes of a GPU's warp. One source serves both:
+ * CPU, or by the 32 lanes of a GPU's warp; of a BLOCK op by all threads of a GPU's block (DF_TEAM_IS_BLOCK, norm.cu), which
+ * has df_team_sum alone. One source serves all:
  *
  *   DF_EACH(j, n) {...}              every j in 0..n-1 once; lane l takes j = l, l + DF_TEAM, ...; on a CPU: ascending
  *   DF_EACH_CELL(h, w, H, W) {...}   every cell of a plane once, dealt out alike in the order of h W + w
@@ -24,9 +25,21 @@
 
 #include "call.h"
 
-enum { DF_LANES = 32 }; /* accumulators of a long sum */
+enum { DF_LANES = 32 };       /* accumulators of a long sum */
+enum { DF_BLOCK_TEAM = 512 }; /* threads of a block that is a team */
 
-#if defined(__CUDA_ARCH__) || defined(DF_SIMT)
+#if (defined(__CUDA_ARCH__) || defined(DF_SIMT)) && defined(DF_TEAM_IS_BLOCK)
+#define DF_BLOCK
+#define DF_TEAM       DF_BLOCK_TEAM
+#define DF_LANE       ((int32_t)threadIdx.x)
+#define DF_SYNC()     __syncthreads()
+#define DF_EACH(j, n) for (int64_t j = DF_LANE; j < (n); j += DF_TEAM)
+/* Counted, so that the loads of several cells can be under way together. */
+#define DF_EACH_CELL(h, w, height, width)                                                                    \
+    _Pragma("unroll 4") for (int32_t h = DF_LANE / (int32_t)(width), w = DF_LANE % (int32_t)(width),         \
+                             cells = df_cells((height) * (width));                                           \
+                             cells > 0; cells--, df_cell_next(&h, &w, (int32_t)(width)))
+#elif defined(__CUDA_ARCH__) || defined(DF_SIMT)
 #define DF_WARP
 #define DF_TEAM       32
 #define DF_LANE       ((int32_t)(threadIdx.x % DF_TEAM))
@@ -58,6 +71,35 @@ DF_FN void df_cell_next(int32_t *h, int32_t *w, int32_t width)
     }
 }
 
+/* A lane's share of so many cells. */
+DF_FN int32_t df_cells(int64_t count)
+{
+    return (int32_t)((count - DF_LANE + DF_TEAM - 1) / DF_TEAM);
+}
+
+/* Sum of the lanes' numbers: in another order on a GPU than on a CPU, where it is the number itself (class S). Halves of a
+ * warp are added until one number is left, then the warps' numbers alike. */
+DF_FN double df_team_sum(double own)
+{
+#if defined(DF_WARP) || defined(DF_BLOCK)
+    for (int32_t half = DF_LANES / 2; half > 0; half /= 2)
+        own += __shfl_xor_sync(0xffffffffU, own, half);
+#endif
+#ifdef DF_BLOCK
+    enum { WARPS = DF_TEAM / DF_LANES };
+    __shared__ double part[WARPS];
+    DF_SYNC(); /* everyone has read the last sum's */
+    if (DF_LANE % DF_LANES == 0)
+        part[DF_LANE / DF_LANES] = own;
+    DF_SYNC();
+    own = part[DF_LANE % WARPS];
+    for (int32_t half = WARPS / 2; half > 0; half /= 2)
+        own += __shfl_xor_sync(0xffffffffU, own, half);
+#endif
+    return own;
+}
+
+#ifndef DF_TEAM_IS_BLOCK
 /* Sum of the 32 accumulators of a long sum, of which DF_OWN are this lane's, by a fixed tree: halves are added until
  * one is left. */
 DF_FN double df_lanes_sum(double *own)
@@ -73,16 +115,6 @@ DF_FN double df_lanes_sum(double *own)
             own[l] += own[l + half];
     return own[0];
 #endif
-}
-
-/* Sum of the lanes' numbers: in another order on a GPU than on a CPU, where it is the number itself (class S). */
-DF_FN double df_team_sum(double own)
-{
-#ifdef DF_WARP
-    for (int32_t half = DF_TEAM / 2; half > 0; half /= 2)
-        own += __shfl_xor_sync(0xffffffffU, own, half);
-#endif
-    return own;
 }
 
 /* Pairwise sum of the first `count` lanes' numbers, a power of two: neighbours, then pairs, ... */
@@ -188,5 +220,6 @@ DF_FN int32_t df_arg_max(const df_real *f, int32_t n)
     }
     return df_team_best(f, best);
 }
+#endif /* DF_TEAM_IS_BLOCK */
 
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name ops activations batch join planes rows layer_ops gradients)
+foreach(name ops activations batch join planes rows layer_ops half gradients)
   df_test(${name} SOURCES support_device.c LINK df_backend)
 endforeach()
 
@@ -46,11 +46,13 @@ endif()
 
 # The kernels as CUDA, compiled but not run: the same functions must please both compilers.
 find_program(DFAL_NVCC nvcc HINTS /usr/local/cuda/bin)
-if(DFAL_NVCC)
-  add_test(NAME kernels_cuda COMMAND ${DFAL_NVCC} -arch=sm_90 -fmad=false -std=c++17 -Werror all-warnings
-    -Xcompiler -Wall,-Wextra,-Wshadow -I ${PROJECT_SOURCE_DIR}/kernels -I ${RANDOM123_INCLUDE}
-    -c ${PROJECT_SOURCE_DIR}/kernels/ops.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels_ops.o)
-else()
-  add_test(NAME kernels_cuda COMMAND sh -c "echo 'not run: nvcc was not found'; exit 77")
-endif()
-set_tests_properties(kernels_cuda PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
+foreach(name ops norm)
+  if(DFAL_NVCC)
+    add_test(NAME kernels_cuda_${name} COMMAND ${DFAL_NVCC} -arch=sm_90 -fmad=false -std=c++17 -Werror all-warnings
+      -Xcompiler -Wall,-Wextra,-Wshadow -I ${PROJECT_SOURCE_DIR}/kernels -I ${RANDOM123_INCLUDE}
+      -c ${PROJECT_SOURCE_DIR}/kernels/${name}.cu -o ${CMAKE_CURRENT_BINARY_DIR}/kernels_${name}.o)
+  else()
+    add_test(NAME kernels_cuda_${name} COMMAND sh -c "echo 'not run: nvcc was not found'; exit 77")
+  endif()
+  set_tests_properties(kernels_cuda_${name} PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
+endforeach()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name deepfool resident score)
+foreach(name deepfool resident room score)
   df_test(${name} SOURCES support_score.c support_device.c LINK df_score LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)

@@ -92,10 +92,14 @@ said "packages are installed"
 # --cuda: a toolkit that is whole is taken, else packages for Python are asked for; both must compile a kernel.
 mkdir -p "$work/tree/tools" "$work/cuda/bin" "$work/cuda/lib64"
 cp "$setup" "$setup-cuda" "$work/tree/tools/"
-for tool in dirname readlink mkdir head; do
+for tool in dirname readlink mkdir head paste; do
     ln -s "$(type -P "$tool")" "$work/bin/$tool"
 done
-printf '#!/bin/bash\n[[ ! -e %s ]]\n' "$work/state/old" >"$work/cuda/bin/nvcc"
+cat >"$work/cuda/bin/nvcc" <<C
+#!/bin/bash
+[[ \$1 != --version ]] || { cat "$work/state/release"; exit 0; }
+[[ ! -e $work/state/old ]]
+C
 printf '#!/bin/bash\necho "$*" >>%s\nexit 1\n' "$work/state/calls" >"$work/bin/python3"
 chmod 755 "$work/cuda/bin/nvcc" "$work/bin/python3"
 touch "$work/cuda/lib64/libcublasLt.so.13"
@@ -107,8 +111,29 @@ said "it lacks cuDNN"
 said "cannot make a virtual environment"
 grep -q '^-m venv ' "$work/state/calls" || fail "python3 was not asked for a virtual environment"
 touch "$work/cuda/lib64/libcudnn.so.9"
+# Each part may be too old, in one sentence.
+cuda_is() {
+    echo "Cuda compilation tools, release $1, V$1.88" >"$work/state/release"
+    printf '#define CUDNN_MAJOR %s\n#define CUDNN_MINOR %s\n#define CUDNN_PATCHLEVEL 0\n' "${2%.*}" "${2#*.}" >"$work/cuda/include/cudnn_version.h"
+}
+mkdir "$work/cuda/include"
+: >"$work/state/release"
+try_cuda 69
+said "whose nvcc tells no version, 13.0 or newer is needed"
+cuda_is 12.9 9.19
+try_cuda 69
+said "$work/cuda is a toolkit of CUDA 12.9, 13.0 or newer is needed"
+cuda_is 13.0 9.8
+try_cuda 69
+said "$work/cuda has cuDNN 9.8, 9.15 or newer is needed"
+rm "$work/cuda/include/cudnn_version.h"
+try_cuda 69
+said "it lacks cuDNN's headers"
+cuda_is 13.0 9.15
 try_cuda 0
-said "cmake --preset cuda -DCUDAToolkit_ROOT=$work/cuda"
+said "cmake --preset cuda -DDFAL_TESTS=OFF -DCUDAToolkit_ROOT=$work/cuda$"
+cuda_is 14.1 10.2
+try_cuda 0
 touch "$work/state/old"
 try_cuda 69
 said "does not compile here"

@@ -12,6 +12,7 @@
 #include <cublasLt.h>
 
 #include "backend/cuda.h"
+#include "half.h" /* kernels */
 #include "support.h"
 
 /* ---- A cublasLt ------------------------------------------------------------------------------ */
@@ -25,6 +26,7 @@ struct product {
 struct matrix {
     uint64_t rows, cols;
     int64_t leading;
+    cudaDataType type;
 };
 struct algorithm {
     int32_t id, splits;
@@ -37,14 +39,18 @@ _Static_assert(sizeof(struct algorithm) <= sizeof(cublasLtMatmulAlgo_t), "algori
 
 static const struct algorithm offered[] = {
     {1, 4, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA}, /* a split sum */
-    {2, 1, CUBLASLT_REDUCTION_SCHEME_NONE, CUBLASLT_NUMERICAL_IMPL_FLAGS_HMMA},        /* tensor cores */
+    {2, 1, CUBLASLT_REDUCTION_SCHEME_NONE,
+     CUBLASLT_NUMERICAL_IMPL_FLAGS_HMMA |
+         CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_16F}, /* sums of binary16 */
+    {6, 1, CUBLASLT_REDUCTION_SCHEME_NONE,
+     CUBLASLT_NUMERICAL_IMPL_FLAGS_HMMA | CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_32F}, /* tensor cores */
     {3, 1, CUBLASLT_REDUCTION_SCHEME_NONE, CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA}, /* wants too much memory */
     {4, 1, CUBLASLT_REDUCTION_SCHEME_NONE, CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA},
     {5, 1, CUBLASLT_REDUCTION_SCHEME_NONE, CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA},
 };
 static int offered_count = sizeof offered / sizeof *offered;
 static uint64_t numbers_wanted;
-static uint32_t reduction_wanted, alignment_wanted;
+static uint32_t reduction_wanted, operand_alignment, alignment_wanted;
 static int32_t algorithm_run;
 static cudaStream_t stream_run;
 
@@ -74,9 +80,8 @@ cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t layout, 
                                                  cudaDataType type, uint64_t rows, uint64_t cols,
                                                  int64_t leading)
 {
-    const struct matrix matrix = {rows, cols, leading};
+    const struct matrix matrix = {rows, cols, leading, type};
     assert_int_equal(size, sizeof *layout);
-    assert_int_equal(type, CUDA_R_32F);
     memcpy(layout, &matrix, sizeof matrix);
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -137,6 +142,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     else if (name == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)
         memcpy(&reduction_wanted, value, size);
     else if (name == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES)
+        memcpy(&operand_alignment, value, size);
+    else if (name == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)
         memcpy(&alignment_wanted, value, size);
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -191,10 +198,11 @@ cublasStatus_t cublasLtMatmulAlgoCapGetAttribute(const cublasLtMatmulAlgo_t *alg
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static float element(const float *data, const struct matrix *m, bool transposed, uint64_t row, uint64_t col)
+static float element(const void *data, const struct matrix *m, bool transposed, uint64_t row, uint64_t col)
 {
-    return transposed ? data[(int64_t)row * m->leading + (int64_t)col]
-                      : data[(int64_t)col * m->leading + (int64_t)row];
+    const int64_t at =
+        transposed ? (int64_t)row * m->leading + (int64_t)col : (int64_t)col * m->leading + (int64_t)row;
+    return m->type == CUDA_R_16F ? df_half_value(((const uint16_t *)data)[at]) : ((const float *)data)[at];
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
@@ -213,6 +221,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     memcpy(&dm, d_layout, sizeof dm);
     memcpy(&algorithm, algo, sizeof algorithm);
     (void)handle;
+    assert_int_equal(am.type, bm.type);
+    assert_int_equal(dm.type, CUDA_R_32F);
     assert_ptr_equal(c, d);
     assert_ptr_equal(c_layout, d_layout);
     assert_true(*(const float *)alpha == 1.0F && *(const float *)beta == 0.0F);
@@ -241,37 +251,54 @@ enum { ROWS = 5, IN = 3, OUT = 4 };
 static struct df_cuda_device device = {.head = {.queue_count = 1}};
 static const struct df_layer_desc layer = {
     .is_gemm = true, .in = {IN, 1, 1}, .out = {OUT, 1, 1}, .group = 1, .block_rows = ROWS};
+static const struct df_layer_desc half_layer = {.is_gemm = true,
+                                                .in = {IN, 1, 1},
+                                                .out = {OUT, 1, 1},
+                                                .group = 1,
+                                                .block_rows = ROWS,
+                                                .half_backward = true};
 
-static void run(enum df_cuda_kind kind, struct df_cuda_run *r)
+static void run(const struct df_layer_desc *desc, enum df_cuda_kind kind, struct df_cuda_run *r)
 {
+    const int32_t expected = desc->half_backward && kind == DF_CUDA_BACKWARD ? 6 : 4;
+    char text[64];
     static float workspace[32];
     static char stream;
     struct df_cuda_op *op;
-    test_ok(df_cuda_cublas.create(&op, &device, &layer, kind));
+    test_ok(df_cuda_cublas.create(&op, &device, desc, kind));
     assert_int_equal(op->rows, ROWS);
     assert_int_equal(op->workspace, 100);
-    assert_string_equal(op->text, "algorithm 4, tile 0, stages 0, 100 bytes");
+    snprintf(text, sizeof text, "algorithm %d, tile 0, stages 0, 100 bytes", expected);
+    assert_string_equal(op->text, text);
     r->rows = ROWS;
     r->workspace = workspace;
     r->stream = (cudaStream_t)(void *)&stream;
     test_ok(df_cuda_cublas.run(op, r));
-    assert_int_equal(algorithm_run, 4);
+    assert_int_equal(algorithm_run, expected);
     assert_ptr_equal(stream_run, &stream);
     df_cuda_cublas.destroy(op);
 }
 
-static void products(void **state)
+static void check_products(const struct df_layer_desc *desc)
 {
     float x[ROWS * IN], y[ROWS * OUT], dy[ROWS * OUT], dx[ROWS * IN], weight[OUT * IN], dw[OUT * IN],
         bias[OUT];
-    (void)state;
+    uint16_t half_dy[ROWS * OUT], half_weight[OUT * IN];
     test_fill_whole(x, ROWS * IN, 1, -9, 9);
     test_fill_whole(dy, ROWS * OUT, 2, -9, 9);
     test_fill_whole(weight, OUT * IN, 3, -9, 9);
     test_fill_whole(bias, OUT, 4, -9, 9);
-    run(DF_CUDA_FORWARD, &(struct df_cuda_run){.out = y, .in = {x}, .weight = weight, .bias = bias});
-    run(DF_CUDA_BACKWARD, &(struct df_cuda_run){.out = dx, .in = {dy}, .weight = weight});
-    run(DF_CUDA_WEIGHT_GRADIENT, &(struct df_cuda_run){.out = dw, .in = {x, dy}});
+    for (int i = 0; i < ROWS * OUT; i++)
+        half_dy[i] = df_half_of(dy[i]);
+    for (int i = 0; i < OUT * IN; i++)
+        half_weight[i] = df_half_of(weight[i]);
+    run(desc, DF_CUDA_FORWARD, &(struct df_cuda_run){.out = y, .in = {x}, .weight = weight, .bias = bias});
+    run(desc, DF_CUDA_BACKWARD,
+        &(struct df_cuda_run){.out = dx,
+                              .in = {desc->half_backward ? (const float *)(const void *)half_dy : dy},
+                              .weight =
+                                  desc->half_backward ? (const float *)(const void *)half_weight : weight});
+    run(desc, DF_CUDA_WEIGHT_GRADIENT, &(struct df_cuda_run){.out = dw, .in = {x, dy}});
     for (int r = 0; r < ROWS; r++)
         for (int o = 0; o < OUT; o++) {
             float sum = bias[o];
@@ -295,11 +322,18 @@ static void products(void **state)
         }
 }
 
+static void products(void **state)
+{
+    (void)state;
+    check_products(&layer);
+    check_products(&half_layer);
+}
+
 static void only_strict_algorithms(void **state)
 {
     struct df_cuda_op *op;
     (void)state;
-    for (offered_count = 0; offered_count < 4; offered_count++) {
+    for (offered_count = 0; offered_count < 5; offered_count++) {
         test_error(df_cuda_cublas.create(&op, &device, &layer, DF_CUDA_FORWARD), DFAL_E_UNAVAILABLE,
                    "cuBLAS");
         assert_null(op);
@@ -309,6 +343,16 @@ static void only_strict_algorithms(void **state)
     assert_true((numbers_wanted & CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA) != 0);
     assert_int_equal(reduction_wanted, CUBLASLT_REDUCTION_SCHEME_NONE);
     assert_int_equal(alignment_wanted, sizeof(float));
+    assert_int_equal(operand_alignment, sizeof(float));
+    for (offered_count = 1; offered_count < 3; offered_count++)
+        test_error(df_cuda_cublas.create(&op, &device, &half_layer, DF_CUDA_BACKWARD), DFAL_E_UNAVAILABLE,
+                   "no product in binary16");
+    offered_count = sizeof offered / sizeof *offered;
+    assert_true((numbers_wanted & CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_16F) == 0);
+    assert_true((numbers_wanted & CUBLASLT_NUMERICAL_IMPL_FLAGS_HMMA) != 0);
+    assert_int_equal(reduction_wanted, CUBLASLT_REDUCTION_SCHEME_NONE);
+    assert_int_equal(alignment_wanted, sizeof(float));
+    assert_int_equal(operand_alignment, 16);
 }
 
 static int open_library(void **state)

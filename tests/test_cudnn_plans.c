@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Does cuDNN offer a plain float32 engine for the convolutions of the networks people bring? Asked without a GPU: a plan
  * is made from a text of properties, on sm_80 and sm_90, for all three ops. What is chosen is printed. Then the engine
- * runs with cuDNN's handle and its last call replaced (linked with --wrap): which memory does it name for which tensor? */
+ * runs with cuDNN's handle and its last call replaced (linked with --wrap): which memory does it name for which tensor? The
+ * backward in half precision is asked for the layers that are not narrow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -126,11 +127,64 @@ static void every_network_has_engines(void **state)
                        s->c, s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, kinds[kind],
                        plan.text);
                 assert_string_equal(plan.text, again.text);
-                assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, rows_of(s)));
+                assert_true((int64_t)plan.workspace <=
+                            df_cudnn_workspace_limit(&desc, (enum df_cuda_kind)kind, rows_of(s)));
                 df_cudnn_plan_clear(&plan);
                 df_cudnn_plan_clear(&again);
             }
         }
+        (void)cudnnBackendDestroyDescriptor(properties);
+    }
+}
+
+/* Channels of every kind: of whole vectors, even, odd. */
+static const struct shape uneven[] = {
+    {"even", 36, 14, 50, 3, 1, 1, 1},
+    {"odd", 33, 14, 35, 3, 1, 1, 1},
+    {"odd, stride 2", 35, 13, 64, 3, 2, 1, 1},
+    {"two groups", 128, 14, 128, 3, 1, 1, 2},
+};
+
+static void check_half_backward(cudnnBackendDescriptor_t properties, const char *gpu, const struct shape *s)
+{
+    struct df_cudnn_plan plan, again;
+    struct df_layer_desc desc = describe(s);
+    desc.half_backward = true;
+    if (df_layer_is_narrow(&desc))
+        return;
+    test_ok(df_cudnn_plan_create(&plan, properties, &desc, DF_CUDA_BACKWARD, rows_of(s)));
+    test_ok(df_cudnn_plan_create(&again, properties, &desc, DF_CUDA_BACKWARD, rows_of(s)));
+    printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, backward in half: %s\n", gpu, s->network, s->c,
+           s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, plan.text);
+    assert_string_equal(plan.text, again.text);
+    assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, DF_CUDA_BACKWARD, rows_of(s)));
+    /* Channels last is what the kernels read: nothing is turned in a workspace. */
+    if (s->c % 8 == 0 && s->o % 8 == 0 && s->group == 1)
+        assert_true(plan.workspace < 1 << 20);
+    df_cudnn_plan_clear(&plan);
+    df_cudnn_plan_clear(&again);
+    /* The other ops stay as they are. */
+    for (int kind = 0; kind < 3; kind += 2) {
+        desc.half_backward = true;
+        test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_cuda_kind)kind, rows_of(s)));
+        desc.half_backward = false;
+        test_ok(df_cudnn_plan_create(&again, properties, &desc, (enum df_cuda_kind)kind, rows_of(s)));
+        assert_string_equal(plan.text, again.text);
+        df_cudnn_plan_clear(&plan);
+        df_cudnn_plan_clear(&again);
+    }
+}
+
+static void half_backwards_have_engines(void **state)
+{
+    (void)state;
+    for (size_t g = 0; g < sizeof gpus / sizeof *gpus; g++) {
+        cudnnBackendDescriptor_t properties;
+        open_gpu(&properties, &gpus[g]);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            check_half_backward(properties, gpus[g].name, &shapes[i]);
+        for (size_t i = 0; i < sizeof uneven / sizeof *uneven; i++)
+            check_half_backward(properties, gpus[g].name, &uneven[i]);
         (void)cudnnBackendDestroyDescriptor(properties);
     }
 }
@@ -309,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_network_has_engines),
+        cmocka_unit_test(half_backwards_have_engines),
         cmocka_unit_test(odd_geometry),
         cmocka_unit_test(errors_are_sentences),
         cmocka_unit_test(tensors_are_named),

@@ -281,6 +281,96 @@ static void batch_norm_has_unit_variance(void **state)
               1e-7);
 }
 
+enum { NORM_C = 3, NORM_MOST = 5000 };
+
+/* Against plain loops in double. x and dy are whole numbers, so that dbias is exact in any order. */
+static void norm_agrees(struct df_device *device, int samples, int plane)
+{
+    static float x[NORM_C * NORM_MOST], dy[NORM_C * NORM_MOST], y[NORM_C * NORM_MOST], dx[NORM_C * NORM_MOST];
+    static float expected_y[NORM_C * NORM_MOST], expected_dx[NORM_C * NORM_MOST];
+    const float weight[NORM_C] = {1.5F, -0.5F, 2}, bias[NORM_C] = {0, 1, -1}, one[NORM_C] = {1, 1, 1};
+    float mean[NORM_C], rstd[NORM_C], running[NORM_C], dweight[NORM_C], dbias[NORM_C];
+    float expected_running[NORM_C], expected_dweight[NORM_C], expected_dbias[NORM_C];
+    const int count = samples * NORM_C * plane, n = samples * plane;
+    char what[64];
+    snprintf(what, sizeof what, "%d samples of %d values", samples, plane);
+    assert_true(n <= NORM_MOST);
+    test_fill_whole(x, count, 11, -9, 9);
+    test_fill_whole(dy, count, 12, -9, 9);
+    const union df_params p = {.bn = {NORM_C, plane, 1e-3, 0.25}};
+    struct test_rig rig;
+    rig_begin(&rig, device, DF_OP_bn_train_fwd, NORM_C, samples);
+    rig_in(&rig, 0, DF_TYPE_REAL, x, count);
+    rig_in(&rig, 1, DF_TYPE_REAL, weight, NORM_C);
+    rig_in(&rig, 2, DF_TYPE_REAL, bias, NORM_C);
+    rig_out(&rig, 0, DF_TYPE_REAL, NULL, count);
+    rig_out(&rig, 1, DF_TYPE_REAL, NULL, NORM_C);
+    rig_out(&rig, 2, DF_TYPE_REAL, NULL, NORM_C);
+    rig_out(&rig, 4, DF_TYPE_REAL, one, NORM_C);
+    rig.call.p = p;
+    rig_run(&rig);
+    rig_get(&rig, 0, y);
+    rig_get(&rig, 1, mean);
+    rig_get(&rig, 2, rstd);
+    rig_get(&rig, 4, running);
+    rig_end(&rig);
+    rig_begin(&rig, device, DF_OP_bn_train_bwd, NORM_C, samples);
+    rig_in(&rig, 0, DF_TYPE_REAL, dy, count);
+    rig_in(&rig, 1, DF_TYPE_REAL, x, count);
+    rig_in(&rig, 2, DF_TYPE_REAL, mean, NORM_C);
+    rig_in(&rig, 3, DF_TYPE_REAL, rstd, NORM_C);
+    rig_in(&rig, 4, DF_TYPE_REAL, weight, NORM_C);
+    rig_out(&rig, 0, DF_TYPE_REAL, NULL, count);
+    rig_out(&rig, 1, DF_TYPE_REAL, NULL, NORM_C);
+    rig_out(&rig, 2, DF_TYPE_REAL, NULL, NORM_C);
+    rig.call.p = p;
+    rig_run(&rig);
+    rig_get(&rig, 0, dx);
+    rig_get(&rig, 1, dweight);
+    rig_get(&rig, 2, dbias);
+    rig_end(&rig);
+    for (int c = 0; c < NORM_C; c++) {
+        double sum = 0, squares = 0, slope = 0, shift = 0;
+        for (int i = 0; i < n; i++)
+            sum += (double)x[(i / plane * NORM_C + c) * plane + i % plane];
+        for (int i = 0; i < n; i++) {
+            const double d = (double)x[(i / plane * NORM_C + c) * plane + i % plane] - sum / n;
+            squares += d * d;
+        }
+        const double scale = 1 / sqrt(squares / n + 1e-3);
+        for (int i = 0; i < n; i++) {
+            const int at = (i / plane * NORM_C + c) * plane + i % plane;
+            shift += (double)dy[at];
+            slope += (double)dy[at] * ((double)x[at] - sum / n) * scale;
+        }
+        for (int i = 0; i < n; i++) {
+            const int at = (i / plane * NORM_C + c) * plane + i % plane;
+            const double xhat = ((double)x[at] - sum / n) * scale, w = (double)weight[c];
+            expected_y[at] = (float)(xhat * w + (double)bias[c]);
+            expected_dx[at] = (float)(w * scale * ((double)dy[at] - shift / n - xhat * slope / n));
+        }
+        expected_running[c] = (float)(0.75 + 0.25 * (n > 1 ? squares / (n - 1) : 0));
+        expected_dweight[c] = (float)slope;
+        expected_dbias[c] = (float)shift;
+    }
+    /* One value a channel has no variance: what is left of dx there are roundings times rstd. */
+    test_near(what, y, expected_y, count, 2e-6);
+    test_near(what, running, expected_running, NORM_C, 1e-6);
+    test_near(what, dx, expected_dx, count, n > 1 ? 1e-5 : 1e-3);
+    test_near(what, dweight, expected_dweight, NORM_C, 1e-5);
+    test_near(what, dbias, expected_dbias, NORM_C, 0);
+}
+
+static void batch_norm_takes_any_size(void **state)
+{
+    /* 512 threads are a team on a GPU: fewer, as many, more; planes of one value, rows wider and narrower than a warp */
+    const int sizes[][2] = {{1, 1},    {1, 35},  {1, 4999}, {7, 1},    {600, 1},  {33, 13},
+                            {2, 256},  {2, 257}, {511, 1},  {513, 1},  {3, 1025}, {5, 31},
+                            {1, 4096}, {4, 529}, {64, 49},  {1000, 3}, {8, 513},  {16, 33}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        norm_agrees(*state, sizes[i][0], sizes[i][1]);
+}
+
 static void windows_in_the_padding_are_empty(void **state)
 {
     const struct pool_case c = {"beyond", 2, 2, 3, 3, {1, 1}, {2, 2}, {1, 1, 1, 1}, {1, 1}};
@@ -322,6 +412,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(max_pool_gives_back_through_owners),
         cmocka_unit_test(average_pool_counts_as_told),
         cmocka_unit_test(batch_norm_has_unit_variance),
+        cmocka_unit_test(batch_norm_takes_any_size),
         cmocka_unit_test(windows_in_the_padding_are_empty),
     };
     return test_on_backends(argc, argv, "ref ref64 cpu check:ref:cpu", tests, sizeof tests / sizeof tests[0]);

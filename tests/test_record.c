@@ -126,10 +126,9 @@ static dfal_status record(const struct rig *rig, struct df_recording **out)
     DF_TRY(df_record_begin(rig->device, rig->queue, &on));
     if (!on)
         return DFAL_OK;
-    const dfal_status status = calls(rig),
-                      ended = rig->device->backend->record_end(rig->device, rig->queue, out);
+    dfal_status status = calls(rig);
+    DF_KEEP_FIRST(status, rig->device->backend->record_end(rig->device, rig->queue, out));
     DF_TRY(status);
-    DF_TRY(ended);
     if (*out == NULL)
         DF_FAIL(DFAL_E_DATA, "record_end gave nothing");
     return DFAL_OK;
@@ -147,6 +146,13 @@ static dfal_status run_recorded(const struct rig *rig, struct df_recording *reco
                              : rig->device->backend->record_run(rig->device, rig->queue, recording);
 }
 
+static uint32_t bits(float value)
+{
+    uint32_t as_int;
+    memcpy(&as_int, &value, sizeof as_int);
+    return as_int;
+}
+
 /* The calls, then the recording of them, with the same contents. */
 static dfal_status same_bits(const struct rig *rig, struct df_recording *recording, uint64_t seed)
 {
@@ -161,7 +167,7 @@ static dfal_status same_bits(const struct rig *rig, struct df_recording *recordi
     DF_TRY_TO(done, status, run_recorded(rig, recording));
     DF_TRY_TO(done, status, take(rig, b));
     for (int64_t i = 0; i < size && status == DFAL_OK; i++)
-        if (memcmp(&a[i], &b[i], sizeof *a) != 0)
+        if (bits(a[i]) != bits(b[i]))
             status = df_fail(DFAL_E_DATA, "element %lld of %lld is %.9g, recorded %.9g", (long long)i,
                              (long long)size, (double)a[i], (double)b[i]);
 done:

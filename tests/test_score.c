@@ -533,8 +533,6 @@ static void refusals(void **state)
     struct paths p = paths_of("small.h5", "small-net.h5", "refused.h5");
     struct dfal_context *context = test_context(backend(state), 1);
     struct dfal_score_options o = defaults();
-    o.precision = "fast";
-    test_error(score(context, &p, p.out, &o, NULL), DFAL_E_UNAVAILABLE, "not in this version");
     o.precision = "strikt";
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_USAGE, "nearest is 'strict'");
     o = defaults();

@@ -67,11 +67,16 @@ static void test_counts(void **state)
     assert_string_equal(rows[0].shape, "5>4");
     assert_int_equal(rows[0].calls, 1);
     assert_int_equal(rows[0].rows, ROWS);
+    const char *engine = strcmp(inner->info.backend, "cpu") == 0    ? "own kernels: product"
+                         : strcmp(inner->info.backend, "cuda") == 0 ? "own kernels"
+                                                                    : "";
+    assert_string_equal(rows[0].engine, engine);
     assert_true(rows[0].operations == 2 * ROWS * IN * OUT);
     assert_true(rows[0].bytes == real * (ROWS * IN + ROWS * OUT + OUT * IN + OUT));
     assert_int_equal(rows[1].op, DF_OP_relu_fwd);
     assert_string_equal(rows[1].shape, "4");
     assert_int_equal(rows[1].calls, 2);
+    assert_string_equal(rows[1].engine, "");
     assert_true(rows[1].operations == 0);
     assert_true(rows[1].bytes == 2 * real * 2 * ROWS * OUT);
     assert_true(rows[0].seconds > 0 && rows[1].seconds > 0);

@@ -620,6 +620,9 @@ static void test_bad_input(void **state)
     test_error(TRAIN(), DFAL_E_USAGE, "learning rate is -1");
     options.learning_rate = 1e30;
     test_error(TRAIN(), DFAL_E_DATA, "in step 2 of epoch 1 ");
+    options.restarts = 4; /* the first to fail, whichever runs beside it */
+    test_error(TRAIN(), DFAL_E_DATA, "in step 2 of epoch 1 (restart 1)");
+    options.restarts = 1;
     options.batch = 20; /* one step an epoch: the next thing looked at is the validation loss */
     options.validation = 0.2;
     test_error(TRAIN(), DFAL_E_DATA, "validation loss is");

@@ -40,3 +40,5 @@ endif()
 # The job behind `train`, with the library's inside in reach.
 df_test(train_job SOURCES support_score.c support_device.c ../host/api/train.c ../host/api/training_state.c
   LINK df_score LABELS full LIBRARIES PkgConfig::JANSSON)
+df_test(precision SOURCES support_score.c support_device.c support_network.c ../host/api/train.c ../host/api/training_state.c
+  LINK df_score LABELS full LIBRARIES PkgConfig::JANSSON)

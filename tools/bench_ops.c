@@ -25,22 +25,26 @@ static void take(void *user, const struct dfal_op_time *time)
     struct table *table = user;
     struct dfal_op_time *grown =
         realloc(table->times, (size_t)(table->count + 1) * sizeof *grown); /* a few dozen rows */
-    char *shape = strdup(time->shape);
+    char *shape = strdup(time->shape), *engine = strdup(time->engine);
     if (grown != NULL)
         table->times = grown;
-    if (grown == NULL || shape == NULL) {
+    if (grown == NULL || shape == NULL || engine == NULL) {
         free(shape);
+        free(engine);
         table->failed = true;
         return;
     }
     grown[table->count] = *time;
-    grown[table->count++].shape = shape;
+    grown[table->count].shape = shape;
+    grown[table->count++].engine = engine;
 }
 
 static void clear(struct table *table)
 {
-    for (int32_t i = 0; i < table->count; i++)
+    for (int32_t i = 0; i < table->count; i++) {
         free((char *)(uintptr_t)table->times[i].shape);
+        free((char *)(uintptr_t)table->times[i].engine);
+    }
     free(table->times);
 }
 
@@ -68,9 +72,10 @@ static json_t *table_json(const struct table *table)
         const struct dfal_op_time *t = &table->times[i];
         json_array_append_new(
             ops,
-            json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "job", t->job, "op", t->op,
-                      "shape", t->shape, "calls", (json_int_t)t->calls, "rows", (json_int_t)t->rows,
-                      "seconds", real_or_null(t->seconds), "bytes", real_or_null(t->bytes), "operations",
+            json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "job", t->job, "op", t->op,
+                      "shape", t->shape, "engine", *t->engine != '\0' ? json_string(t->engine) : json_null(),
+                      "calls", (json_int_t)t->calls, "rows", (json_int_t)t->rows, "seconds",
+                      real_or_null(t->seconds), "bytes", real_or_null(t->bytes), "operations",
                       real_or_null(t->operations), "copy_share",
                       real_or_null(t->bytes / t->seconds / roofs->copy_bytes_per_second), "product_share",
                       t->operations > 0
@@ -92,8 +97,8 @@ static void print_table(const struct table *table)
            table->network, roofs->backend, roofs->device, roofs->isa, roofs->library,
            roofs->copy_bytes_per_second * 1e-9, roofs->product_operations_per_second * 1e-9,
            roofs->call_seconds * 1e6);
-    printf("%-6s %-20s %-22s %6s %9s %11s %6s %10s %8s %6s %9s %8s\n", "job", "op", "shape", "calls", "rows",
-           "us", "time", "KB", "GB/s", "copy", "GFLOP/s", "product");
+    printf("%-6s %-20s %-22s %6s %9s %11s %6s %10s %8s %6s %9s %8s  %s\n", "job", "op", "shape", "calls",
+           "rows", "us", "time", "KB", "GB/s", "copy", "GFLOP/s", "product", "engine");
     for (int32_t i = 0; i < table->count; i++) {
         const struct dfal_op_time *t = &table->times[i];
         printf("%-6s %-20s %-22s %6" PRId64 " %9" PRId64 " %11.1f %5.1f%% %10.1f %8.1f %5.1f%%", t->job,
@@ -101,8 +106,8 @@ static void print_table(const struct table *table)
                100 * t->seconds / job_seconds(table, t->job), t->bytes * 1e-3, t->bytes / t->seconds * 1e-9,
                100 * t->bytes / t->seconds / roofs->copy_bytes_per_second);
         if (t->operations > 0)
-            printf(" %9.1f %7.1f%%", t->operations / t->seconds * 1e-9,
-                   100 * t->operations / t->seconds / roofs->product_operations_per_second);
+            printf(" %9.1f %7.1f%%  %s", t->operations / t->seconds * 1e-9,
+                   100 * t->operations / t->seconds / roofs->product_operations_per_second, t->engine);
         putchar('\n');
     }
 }

@@ -165,6 +165,7 @@ static const struct option options[] = {
         NO_LIMIT),
     OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3; ops: the fastest counts)", 1, 10000),
     DEEPFOOL_OPTIONS(S, score),
+    ARITHMETIC_OPTIONS(S, score),
     POOL_OPTIONS(S, score.pool, labels),
 };
 
@@ -188,7 +189,9 @@ const struct command command_bench = {
         "speed, above 100 % where a cache serves, and for convolutions and products operations and their "
         "share "
         "of the largest\n"
-        "product's speed. Both roofs are measured in the same run.",
+        "product's speed, and what runs them: oneDNN, cuDNN, cuBLAS (with what it chose) or own kernels. "
+        "Both roofs are measured "
+        "in the same run.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

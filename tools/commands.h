@@ -47,4 +47,10 @@ extern const struct command command_synth, command_import, command_info, command
         OPT(S, "batch", 0, VALUE_I64, score.batch, "B",                                                      \
             "samples in flight (default: from memory); no result depends on it", 1, 16777216)
 
+/* What computes it. */
+#define ARITHMETIC_OPTIONS(S, score)                                                                         \
+    OPT(S, "precision", 0, VALUE_CHOICE, score.precision, "strict|fast",                                     \
+        "arithmetic; fast: input gradients in half precision, on GPUs (default strict)", 0, 0),              \
+        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, "auto|layers|fused", "engine (default auto)", 0, 0)
+
 #endif

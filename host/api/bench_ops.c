@@ -92,6 +92,7 @@ static void tell(struct bench *bench, const char *job)
             .job = job,
             .op = df_op_info[row->op].name,
             .shape = row->shape,
+            .engine = row->engine,
             .calls = row->calls,
             .rows = row->rows,
             .seconds = row->seconds,

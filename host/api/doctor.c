@@ -47,11 +47,23 @@ static void tell_libraries(const struct df_teller *teller)
     df_tell_text(teller, "pictures", "%s", pictures);
 }
 
+/* The CUDA back end's object and the driver; where it does not open, what to do. */
+static void tell_cuda(const struct df_teller *teller, const char *reason)
+{
+    struct df_cuda_report report;
+    if (df_cuda_report(&report, reason) != DFAL_OK)
+        return;
+    df_tell_text(teller, "cuda_object", "%s", report.object);
+    df_tell_text(teller, "cuda_driver", "%s", report.driver);
+    if (*report.advice != '\0')
+        df_tell_text(teller, "cuda_advice", "%s", report.advice);
+}
+
 /* Does a back end open here? Its device and ISA, or the reason. */
 static void tell_backend(const struct df_teller *teller, const char *name)
 {
     static const char refusal[] = " is not available: ";
-    char key[48];
+    char key[48], reason[DF_MESSAGE_SIZE] = "";
     struct df_device *device = NULL;
     snprintf(key, sizeof(key), "backend_%s", name);
     if (df_device_open(&device, name, "auto", 1) == DFAL_OK) {
@@ -59,7 +71,8 @@ static void tell_backend(const struct df_teller *teller, const char *name)
                      device->info.isa[0] != '\0' ? ", " : "", device->info.isa,
                      device->info.library[0] != '\0' ? ", " : "", device->info.library);
     } else {
-        const char *reason = dfal_last_error(), *said = strstr(reason, refusal);
+        df_message_get(reason);
+        const char *said = strstr(reason, refusal);
         df_tell_text(teller, key, "not available: %s", said != NULL ? said + sizeof refusal - 1 : reason);
     }
     if (device != NULL && df_device_memory_free(device) > 0) {
@@ -67,6 +80,8 @@ static void tell_backend(const struct df_teller *teller, const char *name)
         df_tell_int(teller, key, df_device_memory_free(device));
     }
     df_device_close(device);
+    if (strcmp(name, "cuda") == 0)
+        tell_cuda(teller, *reason != '\0' ? reason : NULL);
 }
 
 static void tell_cpu(const struct df_teller *teller)
@@ -132,6 +147,17 @@ static void tell_locking(const struct df_teller *teller)
         close(folder);
 }
 
+/* Does what the context asks for work? `auto` needs the cpu alone. */
+static dfal_status check_backend(const dfal_context *context)
+{
+    const char *name = context->options.backend;
+    struct df_device *device = NULL;
+    const dfal_status status =
+        df_device_open(&device, name == NULL || strcmp(name, "auto") == 0 ? "cpu" : name, "auto", 1);
+    df_device_close(device);
+    return status;
+}
+
 dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user)
 {
     const struct df_teller teller = {fact, user};
@@ -142,5 +168,5 @@ dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user)
     tell_backend(&teller, "cuda");
     tell_limits(&teller, context);
     tell_locking(&teller);
-    return DFAL_OK;
+    return check_backend(context);
 }

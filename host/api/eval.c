@@ -99,7 +99,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     struct sink sink = {0};
     struct df_range_source range;
     struct df_progress progress;
-    char digest[DF_DIGEST_TEXT], *configuration = NULL;
+    char digest[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], *configuration = NULL;
     dfal_status status = DFAL_OK;
     bool reporting = false;
     context->kept_work = false;
@@ -111,12 +111,13 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     for (int32_t i = 1; i < column.rank; i++)
         sink.size *= column.dims[i];
     df_network_digest(digest, network);
+    df_device_isa(isa, device);
     DF_TRY_TO(done, status,
               df_format(&configuration,
                         "{\"backend\":\"%s\",\"engine\":\"layers\",\"isa\":\"%s\",\"library\":\"%s\","
                         "\"network_sha256\":\"%s\",\"pool_fingerprint\":\"%s\",\"version\":\"%s\"}",
-                        device->info.backend, device->info.isa, device->info.library, digest,
-                        pool->fingerprint, DFAL_VERSION));
+                        device->info.backend, isa, device->info.library, digest, pool->fingerprint,
+                        DFAL_VERSION));
     DF_TRY_TO(done, status,
               df_table_create(&sink.writer, out_path, "dfal-logits", configuration, &column,
                               context->options.force));

@@ -2,6 +2,7 @@
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "score/score.h"
 
 void dfal_select_options_init(struct dfal_select_options *options)
 {
@@ -54,6 +55,7 @@ static dfal_status choose(struct df_select_job *job)
         .unconverged = options->score.unconverged,
         .seed = job->context->options.seed,
         .batch = options->score.batch,
+        .how = df_score_how(&options->score),
         .scores =
             options->scores_path && ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
                 ? &job->scores

@@ -222,17 +222,18 @@ static void rows_digest(const struct job *job, char text[DF_DIGEST_TEXT])
 /* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network file. */
 static dfal_status describe(struct job *job)
 {
-    char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT];
+    char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT], isa[DF_ISA_TEXT];
     const struct dfal_train_options *options = job->options;
     const struct df_device_info *info = &job->device->info;
+    df_device_isa(isa, job->device);
     df_network_digest(network, job->network);
     rows_digest(job, rows);
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:I, s:i, s:i, s:f, s:b}",
-        "version", DFAL_VERSION, "backend", info->backend, "isa", info->isa, "library", info->library,
-        "engine", "layers", "initial_network", network, "pool_fingerprint", job->pool->fingerprint, "rows",
-        rows, "row_count", (json_int_t)job->count, "epochs", (int)options->epochs, "batch",
-        (int)options->batch, "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
+        "version", DFAL_VERSION, "backend", info->backend, "isa", isa, "library", info->library, "engine",
+        "layers", "initial_network", network, "pool_fingerprint", job->pool->fingerprint, "rows", rows,
+        "row_count", (json_int_t)job->count, "epochs", (int)options->epochs, "batch", (int)options->batch,
+        "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
         (int)options->patience, "validation", options->validation, "init", options->init != NULL);
     job->configuration = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;

@@ -13,8 +13,7 @@
 #define CUDA_LIBRARY "libdfal_cuda.so"
 #define CUDA_DRIVER  "libcuda.so.1"
 
-/* The file beside this library, where it was built or installed; without one the name, for the loader to find. */
-static dfal_status find_cuda(char **path)
+dfal_status df_cuda_find(char **path)
 {
     static const char here;
     Dl_info own;
@@ -37,7 +36,7 @@ static dfal_status open_cuda(struct df_device **out, const struct df_device_opti
             DF_FAIL(DFAL_E_USAGE, "the device of back end 'cuda:%s' is not a number: expected cuda:0",
                     options->spec);
     char *path = NULL;
-    DF_TRY(find_cuda(&path));
+    DF_TRY(df_cuda_find(&path));
     const dfal_status status = df_foreign_open(out, path, "CUDA", options);
     df_free(path);
     return status;
@@ -151,6 +150,28 @@ dfal_status df_context_device(struct dfal_context *context, struct df_device **o
     }
     *out = context->device;
     return DFAL_OK;
+}
+
+void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device)
+{
+    const struct df_device_info *info = &device->info;
+    if (device->wide)
+        (void)snprintf(text, DF_ISA_TEXT, "%s (%s)", info->isa, info->device);
+    else
+        (void)snprintf(text, DF_ISA_TEXT, "%s", info->isa);
+}
+
+void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size)
+{
+    *text = '\0';
+    if (device->backend->layer_text != NULL)
+        device->backend->layer_text(device, layer, kind, text, size);
+}
+
+int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+{
+    return device->backend->layer_scratch != NULL ? device->backend->layer_scratch(device, layer, kind, rows)
+                                                  : -1;
 }
 
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count)

@@ -12,7 +12,7 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 4 };
+enum { DF_BACKEND_ABI = 5 };
 
 struct df_device;
 struct df_buffer;    /* device memory: type and count, the back end's own */
@@ -29,7 +29,7 @@ struct df_span {
 struct df_call {
     enum df_op op;
     struct df_span out[DF_MAX_OUT], in[DF_MAX_IN];
-    int64_t rows, cols; /* LAYER: rows of the batch; CELL: rows x cols; ITEM: rows items */
+    int64_t rows, cols; /* LAYER: rows of the batch; CELL: rows x cols; ITEM, BLOCK: rows items */
     union df_params p;
     struct df_layer *layer; /* LAYER ops only */
 };
@@ -52,6 +52,9 @@ struct df_layer_desc {
     int32_t group;
     int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
+    /* The backward's operands are rounded to IEEE binary16 (kernels/half.h), its products summed in float32; a library may
+     * round dx once more. Only where the device says that it has it. */
+    bool half_backward;
 };
 
 /* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages in a
@@ -113,6 +116,13 @@ struct df_backend {
      * meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
     dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
+    /* What runs one of a layer's ops (df_layer_op_kind), for a report: an engine's name, then what it was told. NULL where a
+     * back end has one way only. */
+    void (*layer_text)(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                       size_t size);
+    /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops (df_layer_op_kind) use at most.
+     * NULL, or below 0: not told. */
+    int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
     /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
@@ -144,7 +154,13 @@ struct df_device {
     struct df_device_info info;
     int32_t queue_count;
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
+    bool half_backward; /* layers of half_backward may be asked for */
 };
+
+/* What the bits of a result depend on besides back end, engine and libraries, as its arithmetic identity has it: the
+ * instruction set; of a GPU the model, too, as "sm_90 (NVIDIA H200)". */
+enum { DF_ISA_TEXT = 128 };
+void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
 
 /* Open by name: "ref", "ref64", "cpu", "cuda[:N]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or
  * "dlopen:PATH" (tests). Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE with the reason */
@@ -162,10 +178,21 @@ typedef const struct df_backend *df_backend_entry(void);
 dfal_status df_foreign_open(struct df_device **out, const char *path, const char *name,
                             const struct df_device_options *options);
 
+/* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the loader to find.
+ * df_free gives it back. */
+dfal_status df_cuda_find(char **path);
+/* For `doctor`: that object; the NVIDIA driver; and what to do where the CUDA back end does not open for this reason (NULL: it
+ * does), "" where there is nothing to add. */
+struct df_cuda_report {
+    char object[1024], driver[128];
+    const char *advice;
+};
+dfal_status df_cuda_report(struct df_cuda_report *report, const char *reason);
+
 extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
 
 /* What an op is: for check, logs and benchmarks. */
-enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM };
+enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM, DF_WALK_BLOCK };
 struct df_op_info {
     const char *name, *outs, *ins; /* names separated by blanks */
     enum df_walk walk;
@@ -179,8 +206,16 @@ int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc
 int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
 /* Which of a layer's three ops this one is: 0 forward, 1 backward, 2 weight gradient; -1: none of such a layer. */
 int df_layer_op_kind(enum df_op op, bool is_gemm);
+/* layer_text, "" where there is none. */
+void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size);
+/* layer_scratch, -1 where there is none. */
+int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
+/* So few channels that a library's tiles, and tensor cores, would mostly be padding. */
+bool df_layer_is_narrow(const struct df_layer_desc *layer);
+/* Products that a value of dx is the sum of, at most. */
+int64_t df_layer_backward_terms(const struct df_layer_desc *layer);
 
 /* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
 int64_t df_device_memory_free(struct df_device *device);

@@ -8,6 +8,7 @@
  *   L   1e-5 block + 2^-23 n m     sums of n products in another order; m bounds a product: the largest factors' one,
  *                                  for sums that cancel
  *   S   1e-4 block                 statistics: differences of such sums
+ * The backward of a half_backward layer: 2^-10 |a| more, for a library may round it to binary16.
  * In every class equal values agree. A NaN agrees only with a NaN; in L and S, where partial sums may overflow in one
  * order alone, anything that is not finite agrees with anything that is not. Where A or B computes in double (ref64),
  * inputs are rounded to float first and class E counts as U.
@@ -175,7 +176,10 @@ static struct tolerance tolerance_of(const struct check_device *check, const str
     if (op_class == 'S')
         return (struct tolerance){.absolute = 1e-4 * block + (double)FLT_MIN, .overflow = true};
     const double sums = call->layer != NULL ? cancelled(call, k, largest) : 0;
-    return (struct tolerance){.absolute = 1e-5 * block + sums + (double)FLT_MIN, .overflow = true};
+    const bool half = call->layer != NULL && call->layer->desc.half_backward &&
+                      (call->op == DF_OP_conv_bwd || call->op == DF_OP_gemm_bwd);
+    return (struct tolerance){
+        .relative = half ? 0x1p-10 : 0, .absolute = 1e-5 * block + sums + (double)FLT_MIN, .overflow = true};
 }
 
 static bool reals_agree(double a, double b, const struct tolerance *t)
@@ -312,6 +316,7 @@ static dfal_status check_open(struct df_device **out, const struct df_device_opt
     const int32_t queues_a = check->side[0]->queue_count, queues_b = check->side[1]->queue_count;
     check->base.queue_count = queues_a < queues_b ? queues_a : queues_b;
     check->base.wide = check->side[0]->wide || check->side[1]->wide;
+    check->base.half_backward = check->side[0]->half_backward && check->side[1]->half_backward;
     check->base.info = *a; /* A's results go on, so A's names describe them */
     snprintf(check->base.info.backend, sizeof check->base.info.backend, "check:%.11s:%.11s", a->backend,
              b->backend);

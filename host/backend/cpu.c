@@ -236,6 +236,7 @@ const struct df_backend df_backend_cpu = {
     .layer_create = df_cpu_layer_create,
     .layer_destroy = df_cpu_layer_destroy,
     .layer_bind = df_cpu_layer_bind,
+    .layer_text = df_cpu_layer_text,
     .run = run,
     .synchronize = synchronize,
 };

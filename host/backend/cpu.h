@@ -99,6 +99,8 @@ dfal_status df_cpu_layer_create(struct df_device *device, struct df_layer **out,
 void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer);
 dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
+void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                       size_t size);
 dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,
                              struct df_layer *layer, float *const out[2], const float *const in[2],
                              int64_t rows);

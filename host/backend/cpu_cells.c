@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drivers of the CELL and ITEM ops, generated from ops.def over the functions in kernels/. The cells of a row are
+/* Drivers of the CELL, ITEM and BLOCK ops, generated from ops.def over the functions in kernels/. The cells of a row are
  * independent: vectorising them moves no bit. Compiled for AVX2 alone: memory is what most wait for, and the short rows
  * of small planes (max-pool: four to six times) are faster in short vectors. */
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "backend/cpu.h"
 #include "deepfool.h"
 #include "join.h"
+#include "norm.h"
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
@@ -41,12 +42,14 @@ static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
         for (int64_t i = 0; i < io.rows; i++)                                                                \
             df_##name##_at(&io, i);                                                                          \
     }
+#define DRIVER_BLOCK(name, ins) DRIVER_ITEM(name, ins)
 #define DRIVER_LAYER(name, ins)
 #define DF_OP(name, walk, class_, outs, ins) DRIVER_##walk(name, ins)
 #include "ops.def"
 
-#define ENTRY_CELL(name) [DF_OP_##name] = run_##name,
-#define ENTRY_ITEM(name) [DF_OP_##name] = run_##name,
+#define ENTRY_CELL(name)  [DF_OP_##name] = run_##name,
+#define ENTRY_ITEM(name)  [DF_OP_##name] = run_##name,
+#define ENTRY_BLOCK(name) ENTRY_ITEM(name)
 #define ENTRY_LAYER(name)
 df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT] = {
 #define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)

@@ -4,6 +4,7 @@
  * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, the others on oneDNN with
  * block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do not depend on the machine
  * beyond its instruction set. */
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/cpu.h"
@@ -226,6 +227,18 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
     df_free(layer->weight[1]);
     df_free(layer->bias);
     df_free(layer);
+}
+
+void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                       size_t size)
+{
+    static const char *const names[] = {[ENGINE_NONE] = "",
+                                        [ENGINE_PRODUCT] = "own kernels: product",
+                                        [ENGINE_LANES] = "own kernels: rows in lanes",
+                                        [ENGINE_PLANES] = "own kernels: pixels in lanes",
+                                        [ENGINE_ONEDNN] = "oneDNN"};
+    (void)device;
+    (void)snprintf(text, size, "%s", names[layer->engine[kind]]);
 }
 
 /* Panels [cols / panel][depth][panel] of the matrix element(k, j) = from[k * k_step + j * j_step], zero padded. */

@@ -148,6 +148,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     device->head.backend = dfal_backend_entry();
     device->head.queue_count = QUEUES;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
+    device->head.half_backward = true;
     DF_TRY_TO(done, status, describe(device));
     DF_TRY_TO(done, status, use(device));
     DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));
@@ -450,6 +451,8 @@ const struct df_backend *dfal_backend_entry(void)
         .layer_create = df_cuda_layer_create,
         .layer_destroy = df_cuda_layer_destroy,
         .layer_bind = layer_bind,
+        .layer_text = df_cuda_layer_text,
+        .layer_scratch = df_cuda_layer_scratch,
         .run = run,
         .stack_create = df_cuda_stack_create,
         .stack_destroy = df_cuda_stack_destroy,

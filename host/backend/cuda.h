@@ -6,6 +6,7 @@
  * cuda_stack.c   small networks in one go (kernels/stack.h)
  * cuda_record.c  recordings of a queue's calls: CUDA graphs
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
+ * cuda_half.c    backwards in half precision around another engine's op (kernels/half.h)
  * cuda_cudnn.c   the engine of cuDNN: every call of it
  * cuda_cublas.c  the engine of cuBLAS: every call of it
  * The last two are there with DFAL_CUDA_LIBRARIES only; without, own kernels run every layer. */
@@ -79,7 +80,9 @@ struct df_cuda_op {
 /* forward           out = y, in = {x}; y = op(x, weight) + bias
  * backward          out = dx, in = {dy}
  * weight gradient   out = dw (the sum over these rows, written and not added to), in = {x, dy}
- * All is float32 in device memory and plain NCHW, as in df_layer_desc. */
+ * All is float32 in device memory and plain NCHW, as in df_layer_desc. Not so a library's backward of a half_backward layer:
+ * dy, weight and a convolution's dx are binary16 there, and a convolution's channels stand last, [rows, H, W, C] and
+ * [O, kh, kw, C/group]; a product's dx stays float32. Such memory begins at multiples of 256 bytes. */
 struct df_cuda_run {
     float *out;
     float *bias_gradient; /* db, of a weight gradient of an engine that has it; NULL: not wanted */
@@ -94,7 +97,7 @@ struct df_cuda_run {
 };
 
 struct df_cuda_engine {
-    const char *name;
+    const char *name;       /* as a report says it */
     bool has_bias_gradient; /* a weight gradient gives db as well; else cuda_layer.c does */
     /* What is chosen follows from desc, kind and the library's version alone: never from timing.
      * Errors   E_UNAVAILABLE the library has none: own kernels are taken */
@@ -111,12 +114,21 @@ struct df_cuda_engine {
 };
 extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any number of rows */
 
+/* ---- cuda_half.c ----------------------------------------------------------------------------- */
+/* The backward of a half_backward layer (desc) around `inner`, whose owner it becomes, also where it fails: operands are
+ * rounded, and dx is scaled back. packed: inner is a library's, for binary16; else it takes the rounded values as floats. */
+dfal_status df_cuda_half_create(struct df_cuda_op **out, struct df_cuda_op *inner,
+                                const struct df_layer_desc *desc, bool packed);
+
 /* ---- cuda_layer.c ---------------------------------------------------------------------------- */
 dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out,
                                  const struct df_layer_desc *desc);
 void df_cuda_layer_destroy(struct df_device *device, struct df_layer *layer);
 dfal_status df_cuda_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                                struct df_span weight, struct df_span bias);
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                        size_t size);
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);

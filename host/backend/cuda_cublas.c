@@ -6,7 +6,8 @@
  *            forward          D (O x rows)  = A' B  with A = weight (C x O), B = x (C x rows), bias down the columns
  *            backward         D (C x rows)  = A B   with A = weight (C x O), B = dy (O x rows)
  *            weight gradient  D (C x O)     = A B'  with A = x (C x rows), B = dy (O x rows)
- * Numbers  plain float32: compute type 32F and no algorithm with tensor core instructions, not even where the environment
+ * Numbers  half_backward: A and B of the backward are binary16, products are summed in float32 and D is float32. Else
+ *          plain float32: compute type 32F and no algorithm with tensor core instructions, not even where the environment
  *          asks for emulated float32.
  * Order    the heuristic's first algorithm whose sums are not split. It knows the shape and the GPU; nothing is timed. */
 #include <cublasLt.h>
@@ -22,6 +23,9 @@ enum { WORKSPACE = 4 << 20 };
 /* Algorithms asked of the heuristic. */
 enum { MAX_ALGORITHMS = 32 };
 
+/* Bytes that a matrix of binary16 is aligned to at the least. */
+enum { HALF_ALIGNMENT = 16 };
+
 struct df_cublas {
     cublasLtHandle_t handle; /* for all queues: a handle keeps nothing that a product changes */
 };
@@ -32,6 +36,7 @@ struct gemm {
     struct df_cuda_op head;
     struct df_cublas *library;
     enum df_cuda_kind kind;
+    bool half; /* A and B are binary16 */
     cublasLtMatmulDescOpaque_t product;
     cublasLtMatrixLayoutOpaque_t matrix[MATRICES];
     cublasLtMatmulAlgo_t algorithm;
@@ -88,9 +93,9 @@ static dfal_status describe_matrices(struct gemm *gemm, const struct df_layer_de
     };
     for (int i = 0; i < MATRICES; i++) {
         const uint64_t *size = sizes[gemm->kind][i];
-        DF_TRY(
-            check(cublasLtMatrixLayoutInit(&gemm->matrix[i], CUDA_R_32F, size[0], size[1], (int64_t)size[0]),
-                  "describing a matrix"));
+        const cudaDataType_t type = gemm->half && i != MATRIX_D ? CUDA_R_16F : CUDA_R_32F;
+        DF_TRY(check(cublasLtMatrixLayoutInit(&gemm->matrix[i], type, size[0], size[1], (int64_t)size[0]),
+                     "describing a matrix"));
     }
     return DFAL_OK;
 }
@@ -114,12 +119,20 @@ static dfal_status describe_product(struct gemm *gemm)
     return set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
 }
 
-/* What the heuristic may offer. A span may begin at any float: so may a matrix. */
-static dfal_status describe_preference(cublasLtMatmulPreference_t preference)
+/* Numbers that an algorithm must not have. */
+static uint64_t unwanted(bool half)
+{
+    return half ? CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_16F
+                : CUBLASLT_NUMERICAL_IMPL_FLAGS_TENSOR_OP_MASK;
+}
+
+/* What the heuristic may offer. A span may begin at any float: so may a matrix, but for those of binary16. */
+static dfal_status describe_preference(cublasLtMatmulPreference_t preference, bool half)
 {
     const uint64_t workspace = WORKSPACE;
-    const uint64_t numbers = ~(uint64_t)CUBLASLT_NUMERICAL_IMPL_FLAGS_TENSOR_OP_MASK;
+    const uint64_t numbers = ~unwanted(half);
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE, alignment = sizeof(float);
+    const uint32_t operands = half ? HALF_ALIGNMENT : alignment;
     const struct {
         cublasLtMatmulPreferenceAttributes_t name;
         const void *value;
@@ -128,8 +141,8 @@ static dfal_status describe_preference(cublasLtMatmulPreference_t preference)
         {CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace},
         {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction},
         {CUBLASLT_MATMUL_PREF_IMPL_MASK, &numbers, sizeof numbers},
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &alignment, sizeof alignment},
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &alignment, sizeof alignment},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &operands, sizeof operands},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &operands, sizeof operands},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &alignment, sizeof alignment},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &alignment, sizeof alignment},
     };
@@ -170,11 +183,11 @@ static dfal_status read_facts(struct facts *facts, const cublasLtMatmulAlgo_t *a
                  "reading an algorithm");
 }
 
-/* Does it sum each output in one sequence, in plain float32? */
-static bool is_strict(const struct facts *facts)
+/* Does it sum each output in one sequence, in float32, and in plain float32 unless half? */
+static bool is_exact(const struct facts *facts, bool half)
 {
     return facts->splits <= 1 && facts->reduction == CUBLASLT_REDUCTION_SCHEME_NONE &&
-           (facts->numbers & CUBLASLT_NUMERICAL_IMPL_FLAGS_TENSOR_OP_MASK) == 0;
+           (facts->numbers & unwanted(half)) == 0;
 }
 
 static dfal_status choose(struct gemm *gemm, const struct df_layer_desc *desc)
@@ -182,7 +195,7 @@ static dfal_status choose(struct gemm *gemm, const struct df_layer_desc *desc)
     cublasLtMatmulHeuristicResult_t found[MAX_ALGORITHMS];
     cublasLtMatmulPreferenceOpaque_t preference;
     int count = 0;
-    DF_TRY(describe_preference(&preference));
+    DF_TRY(describe_preference(&preference, gemm->half));
     DF_TRY(check(cublasLtMatmulAlgoGetHeuristic(gemm->library->handle, &gemm->product,
                                                 &gemm->matrix[MATRIX_A], &gemm->matrix[MATRIX_B],
                                                 &gemm->matrix[MATRIX_D], &gemm->matrix[MATRIX_D], &preference,
@@ -193,7 +206,7 @@ static dfal_status choose(struct gemm *gemm, const struct df_layer_desc *desc)
         if (found[i].state != CUBLAS_STATUS_SUCCESS || found[i].workspaceSize > WORKSPACE)
             continue;
         DF_TRY(read_facts(&facts, &found[i].algo));
-        if (!is_strict(&facts))
+        if (!is_exact(&facts, gemm->half))
             continue;
         gemm->algorithm = found[i].algo;
         gemm->head.workspace = found[i].workspaceSize;
@@ -201,8 +214,8 @@ static dfal_status choose(struct gemm *gemm, const struct df_layer_desc *desc)
                        (int)facts.id, (unsigned)facts.tile, (unsigned)facts.stages, found[i].workspaceSize);
         return DFAL_OK;
     }
-    DF_FAIL(DFAL_E_UNAVAILABLE, "cuBLAS has no product in plain float32 from %lld to %lld values",
-            (long long)desc->in.c, (long long)desc->out.c);
+    DF_FAIL(DFAL_E_UNAVAILABLE, "cuBLAS has no product in %s from %lld to %lld values",
+            gemm->half ? "binary16" : "plain float32", (long long)desc->in.c, (long long)desc->out.c);
 }
 
 static void gemm_destroy(struct df_cuda_op *op)
@@ -219,6 +232,7 @@ static dfal_status gemm_create(struct df_cuda_op **out, struct df_cuda_device *d
     DF_TRY(df_alloc(&gemm, 1, sizeof *gemm));
     gemm->library = device->cublas;
     gemm->kind = kind;
+    gemm->half = desc->half_backward && kind == DF_CUDA_BACKWARD;
     gemm->head.engine = &df_cuda_cublas;
     gemm->head.rows = desc->block_rows;
     DF_TRY_TO(done, status, describe_matrices(gemm, desc));
@@ -237,8 +251,8 @@ static dfal_status gemm_run(struct df_cuda_op *op, const struct df_cuda_run *run
     const float one = 1.0F, zero = 0.0F;
     /* Queues run the op side by side: each sets its bias in a description of its own. */
     cublasLtMatmulDescOpaque_t product = gemm->product;
-    const float *a = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? run->in[0] : run->weight;
-    const float *b = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? run->in[1] : run->in[0];
+    const void *a = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? run->in[0] : run->weight;
+    const void *b = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? run->in[1] : run->in[0];
     if (gemm->kind == DF_CUDA_FORWARD)
         DF_TRY(set(&product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &run->bias, sizeof run->bias));
     return check(cublasLtMatmul(gemm->library->handle, &product, &one, a, &gemm->matrix[MATRIX_A], b,
@@ -249,4 +263,4 @@ static dfal_status gemm_run(struct df_cuda_op *op, const struct df_cuda_run *run
 }
 
 const struct df_cuda_engine df_cuda_cublas = {
-    .name = "cublas", .create = gemm_create, .destroy = gemm_destroy, .run = gemm_run};
+    .name = "cuBLAS", .create = gemm_create, .destroy = gemm_destroy, .run = gemm_run};

@@ -151,4 +151,4 @@ static dfal_status conv_run(struct df_cuda_op *op, const struct df_cuda_run *run
 }
 
 const struct df_cuda_engine df_cuda_cudnn = {
-    .name = "cudnn", .create = conv_create, .destroy = conv_destroy, .run = conv_run};
+    .name = "cuDNN", .create = conv_create, .destroy = conv_destroy, .run = conv_run};

@@ -5,6 +5,9 @@
  * the batch, nor on where in it the row stands. The layer keeps its parameters in memory of its own, because whoever
  * bound them may write to theirs while work is still queued. */
 #include "backend/cuda.h"
+
+#include <stdio.h>
+
 #include "base/memory.h"
 #include "bias.h"   /* kernels */
 #include "launch.h" /* kernels */
@@ -26,15 +29,12 @@ static size_t aligned(size_t bytes)
 /* ---- Engines --------------------------------------------------------------------------------- */
 
 #ifdef DFAL_CUDA_LIBRARIES
-/* Channels up to which the libraries' tiles are mostly padding, and own kernels read each value once. */
-enum { NARROW = 32 };
-
+/* Own kernels read each value of a narrow layer once. */
 static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc)
 {
-    if (desc->is_gemm)
-        return desc->in.c > NARROW && desc->out.c > NARROW ? &df_cuda_cublas : NULL;
-    const int64_t group = desc->group > 1 ? desc->group : 1;
-    return desc->in.c / group > NARROW ? &df_cuda_cudnn : NULL;
+    if (df_layer_is_narrow(desc))
+        return NULL;
+    return desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
 }
 #else
 static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc)
@@ -44,15 +44,35 @@ static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc
 }
 #endif
 
-static dfal_status create_op(struct df_layer *layer, struct df_cuda_device *device, enum df_cuda_kind kind)
+static dfal_status create_op(struct df_cuda_op **out, struct df_cuda_device *device,
+                             const struct df_layer_desc *desc, enum df_cuda_kind kind)
 {
-    const struct df_cuda_engine *library = library_for(&layer->desc);
+    const struct df_cuda_engine *library = library_for(desc);
     if (library != NULL) {
-        const dfal_status status = library->create(&layer->op[kind], device, &layer->desc, kind);
+        const dfal_status status = library->create(out, device, desc, kind);
         if (status != DFAL_E_UNAVAILABLE)
             return status;
     }
-    return df_cuda_own.create(&layer->op[kind], device, &layer->desc, kind);
+    return df_cuda_own.create(out, device, desc, kind);
+}
+
+/* A library's for binary16; where it has none, whatever runs the float32 backward gets the rounded values. */
+static dfal_status create_half(struct df_cuda_op **out, struct df_cuda_device *device,
+                               const struct df_layer_desc *desc)
+{
+    const struct df_cuda_engine *library = library_for(desc);
+    struct df_cuda_op *inner = NULL;
+    if (library != NULL) {
+        const dfal_status status = library->create(&inner, device, desc, DF_CUDA_BACKWARD);
+        if (status == DFAL_OK)
+            return df_cuda_half_create(out, inner, desc, true);
+        if (status != DFAL_E_UNAVAILABLE)
+            return status;
+    }
+    struct df_layer_desc plain = *desc;
+    plain.half_backward = false;
+    DF_TRY(create_op(&inner, device, &plain, DF_CUDA_BACKWARD));
+    return df_cuda_half_create(out, inner, desc, false);
 }
 
 static dfal_status check_desc(const struct df_layer_desc *desc)
@@ -92,8 +112,10 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     DF_TRY_TO(done, status,
               df_cuda_memory((void **)&layer->bias, layer->bias_count * (int64_t)sizeof(float)));
     for (int kind = 0; kind < KINDS; kind++)
-        if (wanted[kind])
-            DF_TRY_TO(done, status, create_op(layer, device, (enum df_cuda_kind)kind));
+        if (wanted[kind] && kind == DF_CUDA_BACKWARD && desc->half_backward)
+            DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc));
+        else if (wanted[kind])
+            DF_TRY_TO(done, status, create_op(&layer->op[kind], device, desc, (enum df_cuda_kind)kind));
     *out = layer;
 done:
     if (status != DFAL_OK)
@@ -148,13 +170,47 @@ dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_
     return DFAL_OK;
 }
 
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                        size_t size)
+{
+    const struct df_cuda_op *op = layer->op[kind];
+    (void)device;
+    if (op == NULL)
+        *text = '\0';
+    else
+        (void)snprintf(text, size, "%s%s%s", op->engine->name, op->text[0] != '\0' ? ": " : "", op->text);
+}
+
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
 /* The queue's workspace holds the engine's own part, then blocks of the caller's rows padded with zeros or still to be
- * cut off, or a part of a weight gradient. */
+ * cut off, or a part of a weight gradient. Room for a part of a block is taken whether this run has one or not: it does not
+ * grow in a later one, and a recording keeps the one it was made with. */
 static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
 {
     return aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
+}
+
+static int64_t scratch(const struct df_layer *layer, int kind, int64_t rows)
+{
+    const struct df_cuda_op *op = layer->op[kind];
+    if (op == NULL || rows <= 0)
+        return 0;
+    if (op->rows == 0)
+        return (int64_t)engine_bytes(op, rows);
+    size_t bytes = engine_bytes(op, op->rows);
+    if (op->rows > 1) /* some run has a part of a block */
+        bytes += aligned((size_t)(op->rows * layer->in_size) * sizeof(float)) +
+                 aligned((size_t)(op->rows * layer->out_size) * sizeof(float));
+    if (kind == DF_CUDA_WEIGHT_GRADIENT && rows > op->rows)
+        bytes += aligned((size_t)layer->weight_count * sizeof(float));
+    return (int64_t)bytes;
+}
+
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+{
+    (void)device;
+    return scratch(layer, kind, rows);
 }
 
 /* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else a copy
@@ -187,8 +243,7 @@ static dfal_status run_blocks(const struct df_layer *layer, enum df_cuda_kind ki
     const size_t engine = engine_bytes(op, block);
     const bool tail = rows % block != 0;
     const size_t in_bytes = tail ? aligned((size_t)(block * from) * sizeof(float)) : 0;
-    const size_t out_bytes = tail ? aligned((size_t)(block * to) * sizeof(float)) : 0;
-    DF_TRY(df_cuda_workspace(queue, engine + in_bytes + out_bytes));
+    DF_TRY(df_cuda_workspace(queue, (size_t)scratch(layer, kind, rows)));
     char *workspace = queue->workspace;
     float *copy = (float *)(workspace + engine), *result = (float *)(workspace + engine + in_bytes);
     run->workspace = workspace;
@@ -241,8 +296,7 @@ static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_c
     const bool several = rows > block, tail = rows % block != 0;
     const size_t part_bytes = several ? aligned(weight) : 0;
     const size_t x_bytes = tail ? aligned((size_t)(block * layer->in_size) * sizeof(float)) : 0;
-    const size_t dy_bytes = tail ? aligned((size_t)(block * layer->out_size) * sizeof(float)) : 0;
-    DF_TRY(df_cuda_workspace(queue, engine + part_bytes + x_bytes + dy_bytes));
+    DF_TRY(df_cuda_workspace(queue, (size_t)scratch(layer, DF_CUDA_WEIGHT_GRADIENT, rows)));
     char *workspace = queue->workspace;
     float *part = (float *)(workspace + engine), *x = (float *)(workspace + engine + part_bytes);
     float *dy = (float *)(workspace + engine + part_bytes + x_bytes);

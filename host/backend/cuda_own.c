@@ -83,7 +83,7 @@ static dfal_status run(struct df_cuda_op *head, const struct df_cuda_run *r)
 }
 
 const struct df_cuda_engine df_cuda_own = {
-    .name = "own",
+    .name = "own kernels",
     .has_bias_gradient = true,
     .create = create,
     .destroy = destroy,

@@ -8,9 +8,11 @@
  *          else, so the same plan comes out each time on one model of GPU with one version of cuDNN.
  * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at another place of
  *          the batch. Its knob must be 0.
+ * Half     the backward of a half_backward layer: tensors of binary16 with channels last, sums in float32. Tensor cores are
+ *          wanted there; sums cut into slices are passed over as well.
  * Traps    engines that are compiled when first used are passed over: seconds each, and NVRTC must be there. So are those
  *          that leave the work to cublasLt, whose choice stays unseen, and which are on offer only where the GPU is.
- *          Tensors are declared aligned to one float, since a span may begin at any. */
+ *          Tensors are declared aligned to one float, since a span may begin at any; those of binary16 are our own. */
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +27,7 @@ const int64_t df_cudnn_uids[DF_CUDNN_TENSORS] = {'x', 'w', 'y', 'b'};
 static const int64_t sum_uid = 's';
 
 static const cudnnBackendNumericalNote_t inexact[] = {
-    CUDNN_NUMERICAL_NOTE_TENSOR_CORE,
+    CUDNN_NUMERICAL_NOTE_TENSOR_CORE, /* the first: half precision may use them */
     CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
     CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
     CUDNN_NUMERICAL_NOTE_FFT,
@@ -38,6 +40,14 @@ static const cudnnBackendNumericalNote_t inexact[] = {
 
 /* Configurations asked of one heuristic. */
 enum { MAX_CONFIGS = 64, MAX_NOTES = 16 };
+
+/* Bytes that a tensor of binary16 is aligned to at the least: what the fastest loads of tensor core kernels take. */
+enum { HALF_ALIGNMENT = 16 };
+
+static bool is_half(const struct df_layer_desc *desc, enum df_cuda_kind kind)
+{
+    return desc->half_backward && kind == DF_CUDA_BACKWARD;
+}
 
 dfal_status df_cudnn_status(cudnnStatus_t status, const char *what)
 {
@@ -122,12 +132,15 @@ static void clear(struct operation *o)
         drop(o->tensors[i]);
 }
 
-/* A plain tensor of four dimensions, the last one running fastest. */
-static dfal_status describe_tensor(descriptor *out, int64_t uid, const int64_t dims[4], bool is_virtual)
+/* A tensor of four dimensions, the last one running fastest; half: the second one. */
+static dfal_status describe_tensor(descriptor *out, int64_t uid, const int64_t dims[4], bool is_virtual,
+                                   bool half)
 {
-    const cudnnDataType_t type = CUDNN_DATA_FLOAT;
-    const int64_t alignment = sizeof(float);
-    const int64_t strides[4] = {dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1};
+    const cudnnDataType_t type = half ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+    const int64_t alignment = half ? HALF_ALIGNMENT : sizeof(float), row = dims[1] * dims[2] * dims[3];
+    const int64_t plain[4] = {row, dims[2] * dims[3], dims[3], 1},
+                  last[4] = {row, 1, dims[1] * dims[3], dims[1]};
+    const int64_t *strides = half ? last : plain;
     DF_TRY(create(out, CUDNN_BACKEND_TENSOR_DESCRIPTOR));
     DF_TRY(set(*out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type));
     DF_TRY(set(*out, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims));
@@ -228,10 +241,10 @@ static dfal_status describe(struct operation *o, const struct df_layer_desc *des
         [DF_CUDNN_Y] = {rows, desc->out.c, desc->out.h, desc->out.w},
         [DF_CUDNN_BIAS] = {1, desc->out.c, 1, 1}};
     for (int i = 0; i < DF_CUDNN_TENSORS; i++)
-        DF_TRY(describe_tensor(&o->tensors[i], df_cudnn_uids[i], dims[i], false));
+        DF_TRY(describe_tensor(&o->tensors[i], df_cudnn_uids[i], dims[i], false, is_half(desc, kind)));
     DF_TRY(describe_convolution(&o->convolution, &desc->window));
     if (forward) {
-        DF_TRY(describe_tensor(&o->sum, sum_uid, dims[DF_CUDNN_Y], true));
+        DF_TRY(describe_tensor(&o->sum, sum_uid, dims[DF_CUDNN_Y], true, false));
         DF_TRY(add_bias(o));
     }
     DF_TRY(add_convolution(o, kind, forward ? o->sum : o->tensors[DF_CUDNN_Y]));
@@ -243,8 +256,14 @@ static dfal_status describe(struct operation *o, const struct df_layer_desc *des
 
 /* ---- The choice ------------------------------------------------------------------------------ */
 
+/* What a plan may be. */
+struct bounds {
+    int64_t workspace;
+    bool half;
+};
+
 /* Is none of the engine's notes in `inexact`, and does it come compiled, with its own kernels? */
-static dfal_status is_strict(descriptor engine, bool *strict)
+static dfal_status is_strict(descriptor engine, bool half, bool *strict)
 {
     cudnnBackendNumericalNote_t notes[MAX_NOTES];
     cudnnBackendBehaviorNote_t behaviour[MAX_NOTES];
@@ -254,7 +273,7 @@ static dfal_status is_strict(descriptor engine, bool *strict)
                                                     CUDNN_TYPE_NUMERICAL_NOTE, MAX_NOTES, &count, notes),
                            "reading an engine's numerical notes"));
     for (int64_t i = 0; i < count && i < MAX_NOTES; i++)
-        for (size_t k = 0; k < sizeof inexact / sizeof *inexact; k++)
+        for (size_t k = half ? 1 : 0; k < sizeof inexact / sizeof *inexact; k++)
             *strict = *strict && notes[i] != inexact[k];
     DF_TRY(df_cudnn_status(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE,
                                                     CUDNN_TYPE_BEHAVIOR_NOTE, MAX_NOTES, &count, behaviour),
@@ -265,8 +284,9 @@ static dfal_status is_strict(descriptor engine, bool *strict)
     return DFAL_OK;
 }
 
-/* Append the knobs to text; *position_free becomes false where one makes bits depend on the place of a row. */
-static dfal_status read_knobs(descriptor config, char *text, size_t size, bool *position_free)
+/* Append the knobs to text; *suits becomes false where one makes bits depend on the place of a row, and with half where one
+ * cuts sums into slices. */
+static dfal_status read_knobs(descriptor config, bool half, char *text, size_t size, bool *suits)
 {
     descriptor choices[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
     int64_t count = 0, one = 0;
@@ -289,8 +309,9 @@ static dfal_status read_knobs(descriptor config, char *text, size_t size, bool *
                   df_cudnn_status(cudnnBackendGetAttribute(choices[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE,
                                                            CUDNN_TYPE_INT64, 1, &one, &value),
                                   "reading a knob"));
-        if (type == CUDNN_KNOB_TYPE_STREAM_K && value != 0)
-            *position_free = false;
+        if ((type == CUDNN_KNOB_TYPE_STREAM_K && value != 0) ||
+            (half && type == CUDNN_KNOB_TYPE_SPLIT_K_SLC && value > 1))
+            *suits = false;
         const size_t used = strlen(text);
         (void)snprintf(text + used, size - used, "%s%d=%lld", i == 0 ? ", knobs " : " ", (int)type,
                        (long long)value);
@@ -301,16 +322,16 @@ done:
     return status;
 }
 
-int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, int64_t rows)
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
 {
     const int64_t partial_sums = 4 << 20;
     const int64_t values =
         rows * (df_shape_size(desc->in) + df_shape_size(desc->out)) + df_layer_weight_count(desc);
-    return values * (int64_t)sizeof(float) + partial_sums;
+    return values * (int64_t)(is_half(desc, kind) ? sizeof(uint16_t) : sizeof(float)) + partial_sums;
 }
 
 static dfal_status finalize_plan(struct df_cudnn_plan *out, descriptor properties, descriptor config,
-                                 int64_t limit)
+                                 const struct bounds *bounds)
 {
     int64_t workspace = 0, one = 0;
     DF_TRY(create(&out->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
@@ -320,20 +341,20 @@ static dfal_status finalize_plan(struct df_cudnn_plan *out, descriptor propertie
     DF_TRY(df_cudnn_status(cudnnBackendGetAttribute(out->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                                     CUDNN_TYPE_INT64, 1, &one, &workspace),
                            "reading a plan's workspace"));
-    if (workspace > limit)
+    if (workspace > bounds->workspace)
         DF_FAIL(DFAL_E_UNAVAILABLE, "cuDNN: a plan wants %lld bytes of workspace, the limit is %lld",
-                (long long)workspace, (long long)limit);
+                (long long)workspace, (long long)bounds->workspace);
     out->workspace = (size_t)workspace;
     return DFAL_OK;
 }
 
 /* Errors   E_UNAVAILABLE the configuration does not suit or does not work */
 static dfal_status try_config(struct df_cudnn_plan *out, descriptor properties, descriptor config,
-                              int64_t limit)
+                              const struct bounds *bounds)
 {
     descriptor engine = NULL;
     int64_t count = 0;
-    bool strict = false, position_free = true;
+    bool strict = false, suits = true;
     dfal_status status;
     DF_TRY(create(&engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR));
     DF_TRY_TO(done, status,
@@ -345,10 +366,10 @@ static dfal_status try_config(struct df_cudnn_plan *out, descriptor properties, 
                                                        CUDNN_TYPE_INT64, 1, &count, &out->engine),
                               "reading an engine's number"));
     (void)snprintf(out->text, sizeof out->text, "engine %lld", (long long)out->engine);
-    DF_TRY_TO(done, status, is_strict(engine, &strict));
-    DF_TRY_TO(done, status, read_knobs(config, out->text, sizeof out->text, &position_free));
-    if (strict && position_free)
-        status = finalize_plan(out, properties, config, limit);
+    DF_TRY_TO(done, status, is_strict(engine, bounds->half, &strict));
+    DF_TRY_TO(done, status, read_knobs(config, bounds->half, out->text, sizeof out->text, &suits));
+    if (strict && suits)
+        status = finalize_plan(out, properties, config, bounds);
     else
         status = df_fail(DFAL_E_UNAVAILABLE, "cuDNN: %s is not exact enough", out->text);
     if (status == DFAL_OK) {
@@ -364,7 +385,7 @@ done:
 
 /* The first configuration of one heuristic that works. Errors   E_UNAVAILABLE none does */
 static dfal_status try_mode(struct df_cudnn_plan *out, descriptor properties, descriptor graph,
-                            cudnnBackendHeurMode_t mode, int64_t limit)
+                            cudnnBackendHeurMode_t mode, const struct bounds *bounds)
 {
     descriptor heuristic = NULL, configs[MAX_CONFIGS] = {NULL};
     int64_t count = 0;
@@ -383,7 +404,7 @@ static dfal_status try_mode(struct df_cudnn_plan *out, descriptor properties, de
                         "reading the engines"));
     status = DFAL_E_UNAVAILABLE;
     for (int64_t i = 0; i < count && i < MAX_CONFIGS && status == DFAL_E_UNAVAILABLE; i++)
-        status = try_config(out, properties, configs[i], limit);
+        status = try_config(out, properties, configs[i], bounds);
 done:
     for (int i = 0; i < MAX_CONFIGS; i++)
         drop(configs[i]);
@@ -395,22 +416,22 @@ dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescript
                                  const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
 {
     static const char *const names[] = {"forward", "input gradient", "weight gradient"};
-    const int64_t limit = df_cudnn_workspace_limit(desc, rows);
+    const struct bounds bounds = {df_cudnn_workspace_limit(desc, kind, rows), is_half(desc, kind)};
     struct operation o = {0};
     memset(out, 0, sizeof *out);
     dfal_status status = describe(&o, desc, kind, rows);
     if (status == DFAL_OK)
-        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_A, limit);
+        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_A, &bounds);
     if (status == DFAL_E_UNAVAILABLE && o.graph != NULL)
-        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_FALLBACK, limit);
+        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_FALLBACK, &bounds);
     clear(&o);
     if (status == DFAL_E_UNAVAILABLE)
         DF_FAIL(status,
-                "cuDNN %zu has no %s in plain float32 of a %dx%d convolution from %lldx%lldx%lld to "
-                "%lldx%lldx%lld",
-                cudnnGetVersion(), names[kind], (int)desc->window.kernel[0], (int)desc->window.kernel[1],
-                (long long)desc->in.c, (long long)desc->in.h, (long long)desc->in.w, (long long)desc->out.c,
-                (long long)desc->out.h, (long long)desc->out.w);
+                "cuDNN %zu has no %s in %s of a %dx%d convolution from %lldx%lldx%lld to %lldx%lldx%lld",
+                cudnnGetVersion(), names[kind], bounds.half ? "binary16" : "plain float32",
+                (int)desc->window.kernel[0], (int)desc->window.kernel[1], (long long)desc->in.c,
+                (long long)desc->in.h, (long long)desc->in.w, (long long)desc->out.c, (long long)desc->out.h,
+                (long long)desc->out.w);
     return status;
 }
 

@@ -15,7 +15,7 @@ enum { DF_CUDNN_OLDEST = 91500 };
 
 /* Bytes of workspace that a plan for `rows` rows may ask for: a copy of x, y and the weights in another layout, and 4 MiB
  * for partial sums. An engine that wants more is passed over. */
-int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, int64_t rows);
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows);
 
 /* What stands for the op's tensors in a variant pack, in this order; the bias is the forward's alone. */
 enum df_cudnn_tensor { DF_CUDNN_X, DF_CUDNN_WEIGHT, DF_CUDNN_Y, DF_CUDNN_BIAS, DF_CUDNN_TENSORS };
@@ -37,7 +37,8 @@ dfal_status df_cudnn_status(cudnnStatus_t status, const char *what);
 dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t handle, const char *json);
 
 /* Choose an engine for `rows` rows: the first one, in the order of cuDNN's heuristics (mode A, then the fallback list),
- * whose sums are plain float32 in a fixed order and whose workspace is not above the limit. Nothing is timed.
+ * whose sums are plain float32 in a fixed order and whose workspace is not above the limit. Nothing is timed. The backward
+ * of a half_backward layer is one of binary16 operands and results, channels last.
  * Errors   E_UNAVAILABLE none is */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows);

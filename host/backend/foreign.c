@@ -95,6 +95,18 @@ static dfal_status foreign_layer_bind(struct df_device *device, int32_t queue, s
     return carry(inner->backend, inner->backend->layer_bind(inner, queue, layer, weight, bias));
 }
 
+static void foreign_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                               size_t size)
+{
+    df_layer_text(inner_of(device), layer, kind, text, size);
+}
+
+static int64_t foreign_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind,
+                                     int64_t rows)
+{
+    return df_layer_scratch(inner_of(device), layer, kind, rows);
+}
+
 static dfal_status foreign_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
     struct df_device *inner = inner_of(device);
@@ -175,6 +187,8 @@ static const struct df_backend backend_foreign = {
     .layer_create = foreign_layer_create,
     .layer_destroy = foreign_layer_destroy,
     .layer_bind = foreign_layer_bind,
+    .layer_text = foreign_layer_text,
+    .layer_scratch = foreign_layer_scratch,
     .run = foreign_run,
     .stack_create = foreign_stack_create,
     .stack_destroy = foreign_stack_destroy,

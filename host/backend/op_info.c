@@ -25,6 +25,21 @@ int64_t df_layer_bias_count(const struct df_layer_desc *layer)
     return layer->is_gemm ? df_shape_size(layer->out) : layer->out.c;
 }
 
+bool df_layer_is_narrow(const struct df_layer_desc *layer)
+{
+    enum { NARROW = 32 };
+    if (layer->is_gemm)
+        return layer->in.c <= NARROW || layer->out.c <= NARROW;
+    return layer->in.c / (layer->group > 1 ? layer->group : 1) <= NARROW;
+}
+
+int64_t df_layer_backward_terms(const struct df_layer_desc *layer)
+{
+    if (layer->is_gemm)
+        return df_shape_size(layer->out);
+    return layer->out.c / layer->group * layer->window.kernel[0] * layer->window.kernel[1];
+}
+
 static int64_t pool_in(const struct df_call *call)
 {
     return call->rows * call->p.pool.in_h * call->p.pool.in_w;

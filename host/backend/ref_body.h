@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "deepfool.h"
 #include "join.h"
+#include "norm.h"
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
@@ -30,7 +31,9 @@ struct df_buffer {
 struct df_layer {
     struct df_layer_desc desc;
     double *weight, *bias; /* packed by bind: a layer sees changed parameters only after the next bind */
-    double *scratch;       /* [queues, scratch_count] */
+    double *half_weight;   /* of half_backward: rounded, and scaled by 2^weight_shift */
+    int32_t weight_shift;
+    double *scratch; /* [queues, scratch_count] */
     int64_t scratch_count;
 };
 
@@ -62,6 +65,7 @@ static dfal_status ref_open(struct df_device **out, const struct df_device_optio
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->backend = &REF_TABLE;
     device->queue_count = options->queues;
+    device->half_backward = true;
     snprintf(device->info.backend, sizeof device->info.backend, REF_NAME);
     snprintf(device->info.isa, sizeof device->info.isa, "any");
     snprintf(device->info.device, sizeof device->info.device, "CPU");
@@ -160,6 +164,7 @@ static void ref_layer_destroy(struct df_device *device, struct df_layer *layer)
     if (layer == NULL)
         return;
     df_free(layer->weight);
+    df_free(layer->half_weight);
     df_free(layer->bias);
     df_free(layer->scratch);
     df_free(layer);
@@ -176,6 +181,8 @@ static dfal_status ref_layer_create(struct df_device *device, struct df_layer **
     layer->desc = *desc;
     layer->scratch_count = ref_scratch_count(desc);
     DF_TRY_TO(done, status, df_alloc(&layer->weight, weights, sizeof(double)));
+    if (desc->half_backward)
+        DF_TRY_TO(done, status, df_alloc(&layer->half_weight, weights, sizeof(double)));
     DF_TRY_TO(done, status, df_alloc(&layer->bias, biases, sizeof(double)));
     DF_TRY_TO(done, status,
               df_alloc(&layer->scratch, device->queue_count * layer->scratch_count, sizeof(double)));
@@ -199,6 +206,11 @@ static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struc
         DF_FAIL(DFAL_E_INTERNAL, "layer_bind: no weight was given");
     for (int64_t i = 0; i < weights; i++)
         layer->weight[i] = (double)((const df_real *)w)[i];
+    if (layer->half_weight != NULL) {
+        layer->weight_shift = ref_half_shift(w, weights, 0);
+        for (int64_t i = 0; i < weights; i++)
+            layer->half_weight[i] = ref_half(((const df_real *)w)[i], layer->weight_shift);
+    }
     for (int64_t i = 0; i < biases; i++)
         layer->bias[i] = b != NULL ? (double)((const df_real *)b)[i] : 0;
     return DFAL_OK;
@@ -219,12 +231,14 @@ typedef void walk_fn(const struct df_io *io);
         for (int64_t i = 0; i < io->rows; i++)                                                               \
             df_##name##_at(io, i);                                                                           \
     }
+#define WALK_BLOCK(name)                     WALK_ITEM(name)
 #define DF_OP(name, walk, class_, outs, ins) WALK_##walk(name)
 #include "ops.def"
 
 #define ENTRY_LAYER(name)
-#define ENTRY_CELL(name) [DF_OP_##name] = walk_##name,
-#define ENTRY_ITEM(name) [DF_OP_##name] = walk_##name,
+#define ENTRY_CELL(name)  [DF_OP_##name] = walk_##name,
+#define ENTRY_ITEM(name)  [DF_OP_##name] = walk_##name,
+#define ENTRY_BLOCK(name) ENTRY_ITEM(name)
 static walk_fn *const walks[DF_OP_COUNT] = {
 #define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
 #include "ops.def"
@@ -234,13 +248,18 @@ static dfal_status run_layer(int32_t queue, const struct df_io *io, const struct
 {
     struct df_layer *layer = call->layer;
     double *scratch = layer->scratch + queue * layer->scratch_count;
-    const struct ref_layer l = {&layer->desc, layer->weight, layer->bias, scratch};
+    const struct ref_layer l = {&layer->desc, layer->weight, layer->bias, 0, scratch};
+    const struct ref_layer half = {&layer->desc, layer->half_weight, layer->bias, layer->weight_shift,
+                                   scratch};
     switch (call->op) {
     case DF_OP_conv_fwd:
         ref_conv_fwd(&l, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_conv_bwd:
-        ref_conv_bwd(&l, io->out[0], io->in[0], call->rows);
+        if (layer->half_weight != NULL)
+            ref_half_bwd(&half, ref_conv_bwd, io->out[0], io->in[0], call->rows);
+        else
+            ref_conv_bwd(&l, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_conv_wgrad:
         ref_conv_wgrad(&l, io->out[0], io->out[1], io->in[0], io->in[1], call->rows);
@@ -249,7 +268,10 @@ static dfal_status run_layer(int32_t queue, const struct df_io *io, const struct
         ref_gemm_fwd(&l, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_gemm_bwd:
-        ref_gemm_bwd(&l, io->out[0], io->in[0], call->rows);
+        if (layer->half_weight != NULL)
+            ref_half_bwd(&half, ref_gemm_bwd, io->out[0], io->in[0], call->rows);
+        else
+            ref_gemm_bwd(&l, io->out[0], io->in[0], call->rows);
         return DFAL_OK;
     case DF_OP_gemm_wgrad:
         ref_gemm_wgrad(&l, io->out[0], io->out[1], io->in[0], io->in[1], call->rows);

@@ -8,13 +8,17 @@
 #ifndef DF_BACKEND_REF_LAYER_H
 #define DF_BACKEND_REF_LAYER_H
 
+#include <math.h>
 #include <string.h>
 
 #include "backend/backend.h"
+#include "half.h"
 
 struct ref_layer {
     const struct df_layer_desc *desc;
-    const double *weight, *bias;
+    const double *weight,
+        *bias; /* half_backward's backward: weight is rounded, and scaled by 2^weight_shift */
+    int32_t weight_shift;
     double *scratch; /* ref_scratch_count elements */
 };
 
@@ -23,12 +27,14 @@ static inline int64_t ref_max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Doubles a layer's run needs: one output plane, one input sample, or all weights and biases. */
+/* Doubles a layer's run needs: one output plane, one input sample, or all weights and biases; with half_backward a
+ * rounded output sample besides. */
 static inline int64_t ref_scratch_count(const struct df_layer_desc *desc)
 {
     const int64_t weights = df_layer_weight_count(desc) + df_layer_bias_count(desc);
     const int64_t planes = ref_max(df_shape_size(desc->in), df_shape_size(desc->out));
-    return ref_max(planes, desc->weight_gradient ? weights : 0);
+    const int64_t rounded = desc->half_backward ? df_shape_size(desc->out) : 0;
+    return ref_max(planes, desc->weight_gradient ? weights : 0) + rounded;
 }
 
 /* Outputs [*begin, *end) along one axis whose input position o * stride + shift lies in [0, size). */
@@ -214,6 +220,42 @@ static void ref_gemm_wgrad(const struct ref_layer *l, df_real *dw, df_real *db, 
     ref_round(dw, weight_sum, in * out);
     if (db != NULL)
         ref_round(db, bias_sum, out);
+}
+
+/* ---- Half precision (kernels/half.h): operands rounded as a GPU does, sums in double ------------ */
+
+/* The power of two that brings the largest of `count` values to 2^place. */
+static inline int32_t ref_half_shift(const df_real *x, int64_t count, int32_t place)
+{
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t magnitude = df_half_magnitude((float)x[i]);
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return df_half_shift(largest, place);
+}
+
+static inline double ref_half(df_real x, int32_t shift)
+{
+    return (double)df_half_value(df_half_scaled((float)x, shift));
+}
+
+typedef void ref_backward(const struct ref_layer *l, df_real *dx, const df_real *dy, int64_t rows);
+
+static void ref_half_bwd(const struct ref_layer *l, ref_backward *backward, df_real *dx, const df_real *dy,
+                         int64_t rows)
+{
+    const int64_t in = df_shape_size(l->desc->in), out = df_shape_size(l->desc->out);
+    const int32_t place = df_half_place(df_layer_backward_terms(l->desc));
+    df_real *rounded = (df_real *)(l->scratch + ref_scratch_count(l->desc) - out);
+    for (int64_t row = 0; row < rows; row++) {
+        const int32_t shift = ref_half_shift(dy + row * out, out, place);
+        for (int64_t i = 0; i < out; i++)
+            rounded[i] = (df_real)ref_half(dy[row * out + i], shift);
+        backward(l, dx + row * in, rounded, 1);
+        for (int64_t i = 0; i < in; i++)
+            dx[row * in + i] = (df_real)ldexp((double)dx[row * in + i], -(shift + l->weight_shift));
+    }
 }
 
 #endif

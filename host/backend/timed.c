@@ -201,6 +201,9 @@ static dfal_status run_timed(struct timed_device *timed, int32_t queue, const st
     struct df_timed_row *row = find_row(timed, outer, desc);
     if (row == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "more than %d different ops in one job", MOST_ROWS);
+    if (desc != NULL)
+        df_layer_text(inner, call->layer, df_layer_op_kind(call->op, desc->is_gemm), row->engine,
+                      sizeof row->engine);
     DF_TRY(inner->backend->synchronize(inner, queue));
     double begin = df_clock();
     DF_TRY(df_run(inner, queue, call));
@@ -327,6 +330,18 @@ static dfal_status timed_layer_bind(struct df_device *device, int32_t queue, str
                                                  inner_span(bias));
 }
 
+static void timed_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
+                             size_t size)
+{
+    df_layer_text(inner_of(device), layer->inner, kind, text, size);
+}
+
+static int64_t timed_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind,
+                                   int64_t rows)
+{
+    return df_layer_scratch(inner_of(device), layer->inner, kind, rows);
+}
+
 static dfal_status timed_synchronize(struct df_device *device, int32_t queue)
 {
     return inner_of(device)->backend->synchronize(inner_of(device), queue);
@@ -349,6 +364,8 @@ static const struct df_backend backend_timed = {
     .layer_create = timed_layer_create,
     .layer_destroy = timed_layer_destroy,
     .layer_bind = timed_layer_bind,
+    .layer_text = timed_layer_text,
+    .layer_scratch = timed_layer_scratch,
     .run = timed_run,
     .synchronize = timed_synchronize,
     .memory_free = timed_memory_free,

@@ -13,6 +13,8 @@ struct df_timed_row {
     double seconds;
     double bytes;      /* each operand once, parameters too; "+" operands twice */
     double operations; /* of convolutions and products: two a multiply-add; else 0 */
+    char
+        engine[224]; /* what runs a convolution or product; "" where the back end has one way only, or none */
 };
 
 /* Wrap inner, which stays the caller's and outlives the wrapper: closing the wrapper leaves it open. Only queue 0 may be used. */

@@ -79,6 +79,7 @@ static dfal_status create_layers(struct df_plan *plan)
         /* Training alone never asks for the gradient of the network's input. */
         if (source == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
             desc.backward = false;
+        desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
         DF_TRY(plan->device->backend->layer_create(plan->device, &own->layer, &desc));
     }
     return DFAL_OK;
@@ -112,6 +113,9 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     *out = NULL;
     if (fold && uses & DF_PLAN_TRAIN)
         DF_FAIL(DFAL_E_INTERNAL, "A plan for training was asked for with folding, expected without");
+    if (uses & DF_PLAN_HALF && !device->half_backward)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fast precision: use --precision strict",
+                device->info.backend);
     DF_TRY(df_alloc(&plan, 1, sizeof *plan));
     plan->device = device;
     plan->uses = uses;
@@ -220,6 +224,22 @@ static int64_t largest_scratch(const struct df_plan *plan)
     return largest * (int64_t)sizeof(float);
 }
 
+int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotangent_rows)
+{
+    int64_t largest = 0;
+    if (plan->stack)
+        return stack_scratch;
+    for (int32_t i = 0; i < plan->network->node_count; i++)
+        for (int kind = 0; plan->nodes[i].layer != NULL && kind < 3; kind++) {
+            const int64_t bytes =
+                df_layer_scratch(plan->device, plan->nodes[i].layer, kind, kind == 1 ? cotangent_rows : rows);
+            if (bytes < 0)
+                return largest_scratch(plan);
+            largest = bytes > largest ? bytes : largest;
+        }
+    return largest;
+}
+
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
 {
     const int64_t real = sizeof(float), input = df_plan_input_size(plan);
@@ -236,7 +256,7 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
         real * sum(plan->slot_size, plan->slot_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
     *memory = (struct df_plan_memory){
         .shared = 4 * real * plan->parameter_size,
-        .scratch = largest_scratch(plan),
+        .scratch = df_plan_scratch(plan, plan->block_rows, plan->block_rows),
         .chunk_row = slots,
         .row = real * (input + sum(plan->kept_size, plan->kept_count)) +
                (int64_t)sizeof(int32_t) * sum(plan->arg_size, plan->arg_count),

@@ -6,11 +6,20 @@
 #include "backend/backend.h"
 #include "graph/network.h"
 
-/* FUSED: the whole network in one call where the back end has such an engine for it, else node by node. */
-enum df_plan_use { DF_PLAN_FORWARD = 1, DF_PLAN_INPUT_GRADIENT = 2, DF_PLAN_TRAIN = 4, DF_PLAN_FUSED = 8 };
+/* FUSED: the whole network in one call where the back end has such an engine for it, else node by node.
+ * HALF: input gradients with operands rounded to binary16, in layers that are not narrow; a fused network's and all else stay
+ * as they are. */
+enum df_plan_use {
+    DF_PLAN_FORWARD = 1,
+    DF_PLAN_INPUT_GRADIENT = 2,
+    DF_PLAN_TRAIN = 4,
+    DF_PLAN_FUSED = 8,
+    DF_PLAN_HALF = 16
+};
 
 struct df_plan;
-/* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied. */
+/* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied.
+ * Errors   E_UNAVAILABLE HALF on a device without */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
 void df_plan_destroy(struct df_plan *plan);
@@ -25,13 +34,17 @@ int32_t df_plan_class_count(const struct df_plan *plan);
 struct df_plan_memory {
     int64_t
         shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
-    int64_t scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory") */
+    int64_t
+        scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory"); for calls of
+                        df_plan_block_rows rows where it grows with them */
     int64_t
         chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows; without
                       that limit where a network is run as a whole: on a wide device, and for training */
     int64_t row, cotangent; /* of a tape, a forward row, a cotangent row */
 };
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory);
+/* The same scratch for calls of up to so many rows and cotangent rows, as a wide device gets them. */
+int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotangent_rows);
 /* All trainable parameters and their gradients, one flat span each, in graph order (TRAIN). */
 int64_t df_plan_parameter_size(const struct df_plan *plan);
 struct df_span df_plan_parameters(const struct df_plan *plan);

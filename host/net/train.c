@@ -2,6 +2,7 @@
 #include "net/train.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/lock.h"
@@ -50,7 +51,8 @@ struct training {
     int64_t rows, validation_rows; /* rows trained on; kept aside */
     struct df_lock lock;           /* of the state and who is told of it */
     struct df_training_state *state;
-    bool keeps; /* every epoch's parameters go to the state */
+    bool keeps;             /* every epoch's parameters go to the state */
+    _Atomic int32_t failed; /* the first restart that has; INT32_MAX: none */
     df_epoch_fn *epoch;
     void *user;
 };
@@ -241,17 +243,17 @@ static dfal_status finish_restart(struct training *t, struct lane *lane, int32_t
     return DFAL_OK;
 }
 
-/* A restart's own entry of the state is read by its lane alone until it is written under the lock. */
-static dfal_status run_restart(void *arg, int64_t job, int32_t worker)
+/* A restart's own entry of the state is read by its lane alone until it is written under the lock. One that failed
+ * ends those behind it: the error is that of the first restart to fail, as if they followed each other. */
+static dfal_status run_epochs(struct training *t, struct lane *lane, int32_t index)
 {
-    struct training *t = arg;
-    struct lane *lane = &t->lanes[worker];
-    const int32_t index = (int32_t)job;
     const struct df_restart_state *restart = &t->state->restarts[index];
     if (restart->ended)
         return DFAL_OK;
     DF_TRY(begin_restart(t, lane, index));
     while (!restart_is_over(t, restart)) {
+        if (atomic_load(&t->failed) < index)
+            return DFAL_OK;
         struct epoch epoch = {.restart = index, .number = restart->epochs};
         const double began = df_clock();
         DF_TRY(run_epoch(t, lane, &epoch));
@@ -264,6 +266,17 @@ static dfal_status run_restart(void *arg, int64_t job, int32_t worker)
     df_lock_take(&t->lock);
     const dfal_status status = finish_restart(t, lane, index);
     df_lock_release(&t->lock);
+    return status;
+}
+
+static dfal_status run_restart(void *arg, int64_t job, int32_t worker)
+{
+    struct training *t = arg;
+    const dfal_status status = run_epochs(t, &t->lanes[worker], (int32_t)job);
+    int32_t lowest = atomic_load(&t->failed);
+    while (status != DFAL_OK && job < lowest &&
+           !atomic_compare_exchange_weak(&t->failed, &lowest, (int32_t)job))
+        ;
     return status;
 }
 
@@ -360,6 +373,7 @@ dfal_status df_train(struct dfal_context *context, struct df_device *device, str
                          .options = options,
                          .state = state ? state : &own,
                          .keeps = state != NULL,
+                         .failed = INT32_MAX,
                          .epoch = epoch,
                          .user = user};
     const double began = df_clock();

@@ -101,6 +101,21 @@ static dfal_status find_eligible(struct df_experiment *e)
     return DFAL_OK;
 }
 
+/* What computes margins is part of the experiment's identity, so it is known from the beginning: all rounds' networks have
+ * the same nodes. A trainer's may have others each time. */
+static dfal_status choose_engine(struct df_experiment *e)
+{
+    bool margins = false;
+    for (int32_t s = 0; s < e->config.strategy_count; s++) {
+        const struct df_strategy *strategy = NULL;
+        DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
+        margins = margins || strategy->twins || strategy->needs & DF_NEED_MARGINS;
+    }
+    if (!margins || e->config.trainer[0])
+        return DFAL_OK;
+    return df_deepfool_fuses(&e->fused, e->device, e->graph);
+}
+
 static dfal_status check_memory(const struct df_experiment *e)
 {
     const struct df_run_config *config = &e->config;
@@ -176,7 +191,8 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(find_eligible(e));
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
-    return df_context_device(context, &e->device);
+    DF_TRY(df_context_device(context, &e->device));
+    return choose_engine(e);
 }
 
 void df_experiment_close(struct df_experiment *e)
@@ -193,18 +209,13 @@ void df_experiment_close(struct df_experiment *e)
 
 void df_experiment_identity(const struct df_experiment *e, struct df_run_identity *identity)
 {
-    char digest[DF_DIGEST_TEXT] = "trainer";
+    char digest[DF_DIGEST_TEXT] = "trainer", isa[DF_ISA_TEXT];
+    df_device_isa(isa, e->device);
     if (e->graph)
         df_network_digest(digest, e->graph);
     const char *values[DF_IDENTITY_COUNT] = {
-        e->train->fingerprint,
-        e->test->fingerprint,
-        digest,
-        DFAL_VERSION,
-        e->device->info.backend,
-        "layers",
-        e->device->info.isa,
-        "strict",
+        e->train->fingerprint,   e->test->fingerprint,          digest, DFAL_VERSION,
+        e->device->info.backend, e->fused ? "fused" : "layers", isa,    "strict",
         e->device->info.library,
     };
     for (int i = 0; i < DF_IDENTITY_COUNT; i++)

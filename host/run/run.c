@@ -144,6 +144,7 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
         .subsample = branch->options.subsample,
         .seed = round_seed(branch, round),
         .twins = branch->strategy->twins,
+        .how = DF_DEEPFOOL_FOLD | (e->fused ? DF_DEEPFOOL_FUSED : 0),
     };
     dfal_status status;
     *count = 0;

@@ -19,6 +19,7 @@ struct df_experiment {
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
+    bool fused;         /* margins are computed by the device's fused engine */
     bool device_failed; /* what failed did so while the device computed */
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.

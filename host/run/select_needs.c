@@ -80,7 +80,7 @@ static dfal_status run_deepfool(const struct df_select_work *work, const int64_t
     df_list_source_init(&source, rows, n);
     DF_TRY_TO(done, status,
               df_deepfool_create(&engine, work->context, work->device, work->network, work->pool,
-                                 &work->options->deepfool, work->options->batch, DF_DEEPFOOL_FOLD));
+                                 &work->options->deepfool, work->options->batch, work->options->how));
     DF_TRY_TO(done, status, df_stream_open(&stream, work->pool, &source.source));
     status = df_deepfool_run(engine, stream, sink, &progress);
 done:

@@ -155,6 +155,24 @@ done:
     return status;
 }
 
+static int plan_uses(int how)
+{
+    return DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0) |
+           (how & DF_DEEPFOOL_HALF ? DF_PLAN_HALF : 0);
+}
+
+dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network)
+{
+    struct df_plan *plan = NULL;
+    *fused = false;
+    if (device->backend->stack_create == NULL)
+        return DFAL_OK;
+    DF_TRY(df_plan_create(&plan, device, network, plan_uses(DF_DEEPFOOL_FUSED), true));
+    *fused = df_plan_is_fused(plan);
+    df_plan_destroy(plan);
+    return DFAL_OK;
+}
+
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,
                                struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
@@ -172,10 +190,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     const int32_t asked = deepfool->classes == 0 || deepfool->classes > classes ? classes : deepfool->classes;
     dfal_status status;
     DF_TRY_TO(done, status,
-              df_plan_create(&engine->plan, device, network,
-                             DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT |
-                                 (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0),
-                             how & DF_DEEPFOOL_FOLD));
+              df_plan_create(&engine->plan, device, network, plan_uses(how), how & DF_DEEPFOOL_FOLD));
     engine->params = (struct df_deepfool_params){
         .classes = classes,
         .candidates = asked - 1,

@@ -10,9 +10,14 @@
 
 enum {
     TIMED_ROWS = 256,
+    WIDE_ROWS = 32768,  /* timed at most where a device is wide */
     FILE_BYTES = 12288, /* HDF5's own, attributes */
     COLUMN_BYTES = 31,  /* of a row: margins and gap 12, classes 8, iterations 2, status 1, index 8 */
 };
+
+/* Seconds that are a measurement, on a wide device, and those of which its start is a small part. */
+#define ENOUGH 0.3
+#define PLENTY 3.0
 
 struct counter {
     struct df_sink sink;
@@ -44,6 +49,13 @@ static dfal_status row_bytes(double *bytes, struct df_pool *pool, const int64_t 
     return DFAL_OK;
 }
 
+/* Rows of the score, evenly spread. */
+static void spread(int64_t *rows, int64_t count, int64_t begin, int64_t samples)
+{
+    for (int64_t i = 0; i < count; i++)
+        rows[i] = begin + (int64_t)((double)i * (double)samples / (double)count);
+}
+
 static dfal_status time_rows(struct dfal_estimate_result *result, dfal_context *context,
                              struct df_deepfool_engine *engine, struct df_pool *pool, const int64_t *rows)
 {
@@ -65,6 +77,22 @@ done:
     return status;
 }
 
+/* A few rows leave a wide device idle, and its first calls make it ready: rows are doubled until they are a measurement. */
+static dfal_status time_wide(struct dfal_estimate_result *result, dfal_context *context,
+                             struct df_deepfool_engine *engine, struct df_pool *pool, int64_t *rows,
+                             int64_t begin)
+{
+    const int64_t most = result->samples < WIDE_ROWS ? result->samples : WIDE_ROWS;
+    for (int pass = 0;; pass++) {
+        spread(rows, result->timed_samples, begin, result->samples);
+        DF_TRY(time_rows(result, context, engine, pool, rows));
+        if (result->timed_seconds >= (pass > 0 ? ENOUGH : PLENTY) ||
+            (pass > 0 && result->timed_samples == most))
+            return DFAL_OK;
+        result->timed_samples = 2 * result->timed_samples < most ? 2 * result->timed_samples : most;
+    }
+}
+
 dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                 const char *network_path, const char *pool_path,
                                 const struct dfal_score_options *options)
@@ -74,7 +102,7 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     struct df_device *device = NULL;
     struct df_deepfool_engine *engine = NULL;
     struct df_deepfool deepfool;
-    int64_t begin = 0, end = 0, rows[TIMED_ROWS];
+    int64_t begin = 0, end = 0, *rows = NULL;
     double bytes = 0;
     dfal_status status;
     *result = (struct dfal_estimate_result){0};
@@ -90,10 +118,12 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
                                  df_score_how(options)));
     result->samples = end - begin;
     result->timed_samples = result->samples < TIMED_ROWS ? result->samples : TIMED_ROWS;
-    for (int64_t i = 0; i < result->timed_samples; i++)
-        rows[i] = begin + (int64_t)((double)i * (double)result->samples / (double)result->timed_samples);
+    DF_TRY_TO(done, status, df_alloc(&rows, device->wide ? WIDE_ROWS : TIMED_ROWS, sizeof *rows));
+    spread(rows, result->timed_samples, begin, result->samples);
     DF_TRY_TO(done, status, row_bytes(&bytes, pool, rows, result->timed_samples));
-    DF_TRY_TO(done, status, time_rows(result, context, engine, pool, rows));
+    DF_TRY_TO(done, status,
+              device->wide ? time_wide(result, context, engine, pool, rows, begin)
+                           : time_rows(result, context, engine, pool, rows));
     result->samples_per_second =
         result->timed_seconds > 0 ? (double)result->timed_samples / result->timed_seconds : 0;
     result->seconds = result->timed_seconds * (double)result->samples / (double)result->timed_samples;
@@ -105,6 +135,7 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     result->memory_bytes = df_deepfool_memory(engine);
     result->peak_memory_bytes = df_memory_peak();
 done:
+    df_free(rows);
     df_deepfool_destroy(engine);
     df_network_destroy(network);
     df_pool_close(pool);

@@ -284,9 +284,9 @@ static dfal_status record(struct df_resident *resident)
     DF_TRY(df_record_begin(device, queue, &on));
     if (!on)
         return DFAL_OK;
-    const dfal_status status = look_afresh(resident),
-                      ended = device->backend->record_end(device, queue, &resident->recording);
-    return status != DFAL_OK ? status : ended;
+    dfal_status status = look_afresh(resident);
+    DF_KEEP_FIRST(status, device->backend->record_end(device, queue, &resident->recording));
+    return status;
 }
 
 /* The look is the same calls as long as every slot is occupied, which is nearly always in a large pool. The first one of

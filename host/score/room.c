@@ -9,6 +9,7 @@
 static const int64_t column_bytes = INT64_C(2) * DF_SHARD_ROWS * 64, losses = INT64_C(12) << 20;
 
 struct lane_bytes {
+    int64_t plan;                                      /* that all lanes share */
     int64_t fixed, chunk_row, per_chunk_row, per_slot; /* chunk_row: without gradients */
 };
 
@@ -17,6 +18,7 @@ static struct lane_bytes lane_of(const struct df_room_need *need)
     struct df_plan_memory memory;
     df_plan_memory(need->plan, &memory);
     return (struct lane_bytes){
+        .plan = memory.shared,
         .fixed = memory.scratch,
         .chunk_row = memory.chunk_row,
         .per_chunk_row = memory.chunk_row + (need->gradients ? memory.cotangent : 0),
@@ -73,23 +75,26 @@ static dfal_status fail(const struct dfal_context *context, int64_t needed, cons
 }
 
 /* A forward takes all slots through the network at once, and a backward all cotangents. */
-static int64_t wide_bytes(const struct lane_bytes *lane, int64_t chunk, int64_t slots)
+static int64_t wide_bytes(const struct df_room_need *need, const struct lane_bytes *lane, int64_t chunk,
+                          int64_t slots)
 {
-    return bytes_of(lane, chunk, slots) + (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
+    return bytes_of(lane, chunk, slots) - lane->fixed + df_plan_scratch(need->plan, slots, chunk) +
+           (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
 }
 
 /* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own block, and then the
- * slots. Of a device's own memory a part stays free: libraries and drivers take some that nobody announces. */
+ * slots. Of a device's own memory, of which the plan has taken its part, a part stays free: libraries and drivers take some
+ * that nobody announces. */
 static dfal_status choose_wide(struct df_room *room, const struct dfal_context *context,
                                const struct df_room_need *need, const struct lane_bytes *lane, int64_t base)
 {
-    const int64_t free = df_device_memory_free(need->device), most = free - free / 8;
-    const int64_t asked = context->options.memory, lanes = need->most_lanes;
+    const int64_t free = df_device_memory_free(need->device), plan = free > 0 ? lane->plan : 0;
+    const int64_t most = free - free / 8 + plan, asked = context->options.memory, lanes = need->most_lanes;
     const int64_t limit = free == 0 ? context->memory - base : asked > 0 && asked < most ? asked : most;
     const int64_t block = df_plan_block_rows(need->plan);
     const char *what = need->fixed ? "this --batch" : "one sample in flight";
     int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
-    while (lanes * wide_bytes(lane, chunk, slots) > limit) {
+    while (plan + lanes * wide_bytes(need, lane, chunk, slots) > limit) {
         const bool more = need->fixed || slots == 1 || chunk * lane->per_chunk_row > slots * lane->per_slot;
         if (chunk > block && more) {
             chunk = chunk / 2 > block ? chunk / 2 : block;
@@ -102,7 +107,7 @@ static dfal_status choose_wide(struct df_room *room, const struct dfal_context *
             break;
         }
     }
-    const int64_t needed = lanes * wide_bytes(lane, chunk, slots);
+    const int64_t needed = plan + lanes * wide_bytes(need, lane, chunk, slots);
     if (needed > limit && free == 0)
         return fail(context, base + needed, what);
     if (needed > limit)

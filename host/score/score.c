@@ -36,8 +36,6 @@ dfal_status df_score_check_options(const struct dfal_score_options *options)
     DF_TRY(check_word("engine", options->engine, engines, 3, "auto, layers or fused"));
     DF_TRY(check_word("ranking of unconverged samples", options->unconverged, ranking_names, 3,
                       "last, keep or exclude"));
-    if (strcmp(options->precision, "fast") == 0)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "precision 'fast' is not in this version: use strict");
     if (options->batch < 0)
         DF_FAIL(DFAL_E_USAGE, "the batch is %" PRId64 ", expected a positive number, or 0 to choose",
                 options->batch);
@@ -101,7 +99,8 @@ static void copy_text(char *to, size_t size, const char *from)
 
 int df_score_how(const struct dfal_score_options *options)
 {
-    return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0);
+    return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0) |
+           (strcmp(options->precision, "fast") == 0 ? DF_DEEPFOOL_HALF : 0);
 }
 
 /* Make the DeepFool engine and write down which kind it is. */
@@ -125,7 +124,7 @@ static dfal_status fill_head(struct job *job, const char *network, const char *p
     memcpy(head->pool_fingerprint, job->pool->fingerprint, sizeof head->pool_fingerprint);
     copy_text(head->version, sizeof head->version, DFAL_VERSION);
     copy_text(head->backend, sizeof head->backend, info->backend);
-    copy_text(head->isa, sizeof head->isa, info->isa);
+    df_device_isa(head->isa, job->device);
     copy_text(head->precision, sizeof head->precision, job->options->precision);
     copy_text(head->library, sizeof head->library, info->library);
     copy_text(head->device, sizeof head->device, info->device);
@@ -260,7 +259,7 @@ static void fill_result(struct dfal_score_result *result, const struct job *job)
     memcpy(result->status, summary->status, sizeof result->status);
     memcpy(result->margin_quantile, summary->quantile, sizeof result->margin_quantile);
     copy_text(result->engine, sizeof result->engine, job->head.engine);
-    copy_text(result->isa, sizeof result->isa, job->head.isa);
+    copy_text(result->isa, sizeof result->isa, job->device->info.isa);
     copy_text(result->backend, sizeof result->backend, job->head.backend);
 }
 

@@ -12,7 +12,7 @@ dfal_status df_score_rows(int64_t *begin, int64_t *end, const struct dfal_score_
                           int64_t count);
 /* Names and numbers of the options, before anything is opened. Errors   E_USAGE; E_UNAVAILABLE */
 dfal_status df_score_check_options(const struct dfal_score_options *options);
-/* For df_deepfool_create: folded, and fused unless the options say layers. */
+/* For df_deepfool_create: folded, fused unless the options say layers, in half precision where they say fast. */
 int df_score_how(const struct dfal_score_options *options);
 
 #endif

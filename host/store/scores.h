@@ -22,7 +22,7 @@ struct df_scores {
  * is named. */
 struct df_scores_head {
     char network_sha256[DF_DIGEST_TEXT], pool_fingerprint[DF_DIGEST_TEXT];
-    char version[16], backend[32], engine[16], isa[16], precision[16], library[96], device[96];
+    char version[16], backend[32], engine[16], isa[128], precision[16], library[96], device[96];
     char *configuration; /* canonical JSON of what shapes the result: preset, norm, ... range is not in it */
     char *command_line;
     char *network_path, *pool_path; /* as given, not compared: where verify looks when told nothing */

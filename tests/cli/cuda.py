@@ -61,13 +61,27 @@ def reasons(dfal):
 
 
 def doctor(dfal):
-    """doctor names what CUDA lacks, and works without."""
+    """doctor names what CUDA lacks and what to do, and works without; 69 where CUDA was asked for, with everything told."""
     out, _ = dfal.run("--json", "doctor")
-    said = json.loads(out)["backend_cuda"]
+    document = json.loads(out)
+    said = document["backend_cuda"]
+    beside = document["cuda_object"].endswith("/libdfal_cuda.so")
+    check(beside == bool(LIBRARY) and (beside or "left to the loader" in document["cuda_object"]), document["cuda_object"])
+    works = said.startswith("works: ")
+    check(("cuda_advice" in document) <= (not works), f"doctor gives advice on what works: {document}")
+    for backend, code in (("cpu", 0), ("auto", 0), ("cuda", 0 if works else 69), ("check:ref:cuda", 0 if works else 69),
+                          ("dlopen:/nowhere.so", 69)):
+        out, err = dfal.run("-q", "--backend", backend, "--json", "doctor", code=code)
+        check(json.loads(out)["backend_cpu"].startswith("works: "), f"doctor for {backend}: {out}")
+        check(len(lines(err)) == (code != 0), f"doctor for {backend} says {err}")
+    dfal.run("--backend", "cuda", "--version")
     if has_driver():
         check(said.startswith("works: ") or said.startswith("not available: "), said)
         return
     check(said == "not available: no NVIDIA driver" if LIBRARY else said.startswith("not available: libdfal_cuda.so"), said)
+    advice = document["cuda_advice"]
+    check(document["cuda_driver"].endswith("not found"), document["cuda_driver"])
+    check("--gpus all" in advice if LIBRARY else "tools/setup --cuda" in advice, advice)
 
 
 def dynamic(path, tag):
@@ -118,6 +132,8 @@ def beside(dfal):
     refused(REFUSED + os.path.join(folder, "libdfal_cuda.so"))
     shutil.copy(LIBRARY, os.path.join(folder, "libdfal_cuda.so"))
     refused("no NVIDIA driver")
+    out, _ = dfal.run("--json", "doctor", environment={"LD_LIBRARY_PATH": folder})
+    check(json.loads(out)["cuda_object"] == os.path.join(folder, "libdfal_cuda.so"), out)
 
 
 main({f.__name__: f for f in (reasons, doctor, linked, beside)})

@@ -82,6 +82,8 @@ def check_ops(document, backend):
         share = op["bytes"] / op["seconds"] / roofs["copy_bytes_per_second"]
         check(abs(op["copy_share"] - share) <= 1e-6 * share, f"bench ops: {op} of {roofs}")
         check((op["product_share"] is None) == (op["operations"] == 0), f"bench ops: {op}")
+        told = op["engine"] is not None
+        check(told == (backend == "cpu" and op["operations"] > 0), f"bench ops: {op}")
     first = next(op for op in ops if op["op"] == "conv_fwd")
     check(first["shape"] == "1>6 5x5 28x28", f"bench ops: {first}")
     check(first["operations"] == first["rows"] * 2 * 6 * 25 * 24 * 24, f"bench ops: {first}")

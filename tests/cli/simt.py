@@ -5,14 +5,17 @@ threads, the batch and the host's threads; and what the reference finds.
 
 SIMT_BACKEND names the shared object, libdfal_simt.so.
 """
+import csv
+import json
 import os
+import time
 
 import h5py
 import numpy as np
 
-from data import make_pool
+from data import digits, make_pool, write_linear
 from own_networks import write_network
-from support import check, main, same_bits
+from support import check, main, same_bits, write_pool
 
 BACKEND = "dlopen:" + os.environ.get("SIMT_BACKEND", "")
 ORDERS = ("ascending", "descending", "random:3")
@@ -93,6 +96,127 @@ def own_network(dfal):
     same_bits(dfal.at("0.h5"), dfal.at("1.h5"))
 
 
+def identity(dfal):
+    """A GPU's bits hold for its model: shards of two models are one file with --allow-mixed only, and work that one model
+    has begun is not another one's."""
+    prepare(dfal)
+    words = ("-q", "--backend", BACKEND, "score", "net.h5", "pool.h5", "--force")
+    dfal.run(*words, "--range", "0:6", "-o", "a.h5")
+    dfal.run(*words, "--range", "6:12", "-o", "b.h5")
+    dfal.run("-q", "merge", "a.h5", "b.h5", "-o", "whole.h5")
+    with h5py.File(dfal.at("b.h5"), "r+") as file:
+        check(file.attrs["isa"] == "sm_90 (SIMT shim)", f"the file's isa is {file.attrs['isa']}")
+        file.attrs["isa"] = "sm_90 (another)"
+    dfal.refuses(78, "merge", "a.h5", "b.h5", "-o", "mixed.h5", says=("isa", "SIMT shim", "another"))
+    dfal.run("-q", "merge", "a.h5", "b.h5", "-o", "mixed.h5", "--allow-mixed")
+    with h5py.File(dfal.at("mixed.h5")) as file:
+        check(file.attrs["mixed"] == "isa: sm_90 (another), sm_90 (SIMT shim)", f"mixed is {file.attrs['mixed']}")
+    dfal.run("-q", "verify", "whole.h5", "--samples", "4")
+
+
+def write_small(path):
+    """Conv, Relu, MaxPool and Gemm for 14x14: a network that is fused."""
+    random = np.random.default_rng(5)
+    nodes = [("conv", "Conv", "input", {}), ("relu", "Relu", "conv", {}),
+             ("pool", "MaxPool", "relu", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+             ("flat", "Flatten", "pool", {}), ("fc", "Gemm", "flat", {})]
+    graph = {"nodes": [{"name": name, "op": op, "inputs": [source], "attributes": attributes}
+                       for name, op, source, attributes in nodes], "output": "fc"}
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "dfal-network"
+        file.attrs["version"] = 1
+        file.attrs["input"] = np.array([1, 14, 14], np.int64)
+        file.attrs["class_count"] = 10
+        file.attrs["scale"] = np.array([1 / 255])
+        file.attrs["offset"] = np.array([0.0])
+        file["graph"] = json.dumps(graph)
+        for name, shape in (("conv", (4, 1, 5, 5)), ("fc", (10, 100))):
+            file[f"parameters/{name}/weight"] = random.normal(size=shape).astype(np.float32) / np.sqrt(shape[-1])
+            file[f"parameters/{name}/bias"] = np.zeros(shape[0], np.float32)
+
+
+def tables(dfal, folder):
+    """queries.csv and curve.csv as rows, the seconds left out."""
+    found = []
+    for name in ("queries.csv", "curve.csv"):
+        with open(dfal.at(f"{folder}/{name}"), encoding="utf-8", newline="") as file:
+            found += [[(k, v) for k, v in row.items() if not k.endswith("_seconds")] for row in csv.DictReader(file)]
+    return found
+
+
+def experiment(dfal):
+    """A run's margins come from the fused engine, where the device has one: the same rows as layer by layer, named in the
+    run's identity, and a run that was stopped goes on with it alone."""
+    for name, count, seed in (("train.h5", 60, 1), ("test.h5", 20, 2)):
+        samples, labels = digits(count, seed)
+        write_pool(dfal.at(name), samples[:, :, ::2, ::2], labels)
+    write_small(dfal.at("small.h5"))
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: test.h5}\nnetwork: ./small.h5\nstrategies: [dfal]\ninitial: 16\n"
+                   "query: 4\nannotations: 36\ntrials: 1\ntraining: {restarts: 1, epochs: 3, validation: 0}\n")
+    line = ("--backend", BACKEND, "run", "run.yaml", "-o")
+    dfal.run("-q", *line, "fused")
+    dfal.run("-q", "--backend", "check:ref:" + BACKEND, "run", "run.yaml", "-o", "layers")
+    for name in ("fused", "layers"):
+        with open(dfal.at(f"{name}/state/identity"), encoding="utf-8") as file:
+            check(f"engine: {name}\n" in file.read(), f"{name}/state/identity names another engine")
+    rows = [[[v for k, v in row if k in ("round", "rank", "index", "label")] for row in tables(dfal, name)]
+            for name in ("fused", "layers")]
+    check(rows[0] == rows[1] and len(rows[0]) > 20, f"fused chooses {rows[0]}, layers {rows[1]}")
+
+    process = dfal.start("-q", *line, "again")
+    curve = dfal.at("again/curve.csv")
+    while process.poll() is None and not (os.path.exists(curve) and len(open(curve, encoding="utf-8").readlines()) > 2):
+        time.sleep(0.01)
+    process.terminate()
+    process.communicate(timeout=120)
+    check(process.returncode == 75, f"a run that was stopped ended with {process.returncode}")
+    with open(dfal.at("again/state/identity"), "r+", encoding="utf-8") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(text.replace("engine: fused", "engine: layer"))
+    dfal.refuses(78, *line, "again", says=("engine", "fused"))
+    with open(dfal.at("again/state/identity"), "w", encoding="utf-8") as file:
+        file.write(text)
+    dfal.run("-q", *line, "again")
+    check(tables(dfal, "again") == tables(dfal, "fused"), "the run that was stopped has another result")
+
+
+def estimate(dfal):
+    """A wide device is timed with more rows than make it ready, up to all."""
+    random = np.random.default_rng(2)
+    write_pool(dfal.at("pool.h5"), random.integers(0, 256, (700, 1, 2, 2)).astype(np.uint8), class_count=3)
+    write_linear(dfal.at("net.h5"), random.normal(size=(3, 4)), np.zeros(3), (1, 2, 2))
+    for words, samples in ((), 700), (("--range", "100:300"), 200):
+        said = dfal.json("--backend", BACKEND, "score", "net.h5", "pool.h5", "--estimate", *words)
+        timed, seconds = said["timed_samples"], said["timed_seconds"]
+        check(timed == samples or (timed == 512 and seconds >= 0.3), f"estimate: {said}")
+        check(said["samples"] == samples and np.isclose(said["seconds"], seconds * samples / timed), f"estimate: {said}")
+
+
+def doctor(dfal):
+    """What was asked for works: 0."""
+    out, err = dfal.run("-q", "--backend", BACKEND, "doctor")
+    check("backend_cpu" in out and err == "", f"doctor says {err}")
+
+
+def select(dfal):
+    """Queries and twins of the fused engine are those of the layers'."""
+    samples, labels = digits(60, 3)
+    write_pool(dfal.at("pool.h5"), samples[:, :, ::2, ::2])
+    write_small(dfal.at("small.h5"))
+    words = ("select", "small.h5", "pool.h5", "--strategy", "dfal", "--count", "9")
+    found = []
+    for name, backend in (("fused", BACKEND), ("layers", "check:ref:" + BACKEND)):
+        dfal.run("-q", "--backend", backend, *words, "-o", name + ".csv", "--twins", name + ".h5")
+        with open(dfal.at(name + ".csv"), encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        with h5py.File(dfal.at(name + ".h5")) as file:
+            found.append(([(row["index"], row["adversarial_class"]) for row in rows], file["samples"][()]))
+    check(len(found[0][0]) == 9 and found[0][0] == found[1][0], f"fused chooses {found[0][0]}, layers {found[1][0]}")
+    check(np.allclose(found[0][1], found[1][1], rtol=0, atol=1e-4), "the twins differ")
+
+
 def large_pool(dfal):
     """Slots that are refilled many times."""
     make_pool(dfal.at("train.h5"), 400, 1)
@@ -101,4 +225,34 @@ def large_pool(dfal):
     sweep(dfal, "net.h5", [()])
 
 
-main({f.__name__: f for f in (train, presets, norms, refinement, own_network, large_pool)})
+def precision(dfal):
+    """Half precision of the Jacobian: near strict's margins with strict's logits, another arithmetic, and none on the cpu. A
+    fused network has strict's bits."""
+    prepare(dfal)
+    dfal.refuses(69, "--backend", "cpu", "score", "net.h5", "pool.h5", "-o", "none.h5", "--precision", "fast",
+                 says="back end 'cpu' has no fast precision: use --precision strict")
+    check(not any(name.startswith("none.h5") for name in os.listdir(dfal.folder)), "a refused score left files")
+    scores = {}
+    for engine in "layers", "fused":
+        for kind in "strict", "fast":
+            out = f"{engine}-{kind}.h5"
+            dfal.run("-q", "--backend", BACKEND, "score", "net.h5", "pool.h5", "-o", out, "--engine", engine,
+                     "--precision", kind)
+            with h5py.File(dfal.at(out)) as file:
+                check(file.attrs["precision"] in (kind, kind.encode()), f"{out}: precision {file.attrs['precision']}")
+                scores[engine, kind] = {key: file[key][()] for key in ("status", "margin", "first_margin", "logit_gap")}
+    strict, fast = scores["layers", "strict"], scores["layers", "fast"]
+    check(np.array_equal(strict["logit_gap"], fast["logit_gap"]), "precision fast has other logits than strict")
+    check(np.array_equal(strict["status"], fast["status"]), "precision fast has other statuses than strict")
+    error = np.abs(fast["margin"] / strict["margin"] - 1)
+    check(0 < error.max() < 2e-3, f"precision fast is {error.max()} from strict")
+    check(np.array_equal(scores["fused", "strict"]["margin"], scores["fused", "fast"]["margin"]),
+          "a fused network in precision fast has other bits than in strict")
+    half = ("--backend", BACKEND, "score", "net.h5", "pool.h5", "--engine", "layers")
+    dfal.run("-q", *half, "--precision", "fast", "--range", "0:6", "-o", "a.h5")
+    dfal.run("-q", *half, "--precision", "strict", "--range", "6:12", "-o", "b.h5")
+    dfal.refuses(78, "merge", "a.h5", "b.h5", "-o", "both.h5", says="precision")
+
+
+main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, estimate, doctor,
+                              experiment, select, large_pool, precision)})

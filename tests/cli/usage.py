@@ -75,13 +75,12 @@ def numbers(dfal):
 
 def later(dfal):
     for words in (("query", "x"), ("answer", "x"), ("bench", "train"), ("bench", "coreset"),
-                  ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade"),
-                  ("score", "n", "p", "-o", "s", "--precision", "fast")):
+                  ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade")):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")
     check("query" not in out and "answer" not in out, "--help lists a command that does not work")
     out, _ = dfal.run("score", "--help")
-    check("--closest" not in out and "|fast" not in out, "score --help lists what does not work")
+    check("--closest" not in out and "--cascade" not in out, "score --help lists what does not work")
 
 
 def help_texts(dfal):

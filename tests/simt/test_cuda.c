@@ -14,6 +14,7 @@
 #include "../support.h"
 #include "backend/cuda.h"
 #include "base/memory.h"
+#include "half.h" /* kernels */
 
 const struct df_backend *dfal_backend_entry(void);
 
@@ -103,11 +104,12 @@ struct made_up {
     struct df_cuda_op head;
     struct df_cuda_op *own;
     enum df_cuda_kind kind;
+    struct df_layer_desc desc;
     int64_t in, out;
 };
 
 static struct {
-    bool refuses;
+    bool refuses, refuses_half;
     int64_t runs, padded; /* rows of zeros that were seen */
     int binds;
 } library;
@@ -117,13 +119,16 @@ static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device
 {
     struct made_up *op = NULL;
     *out = NULL;
-    if (library.refuses)
+    const bool half = desc->half_backward && kind == DF_CUDA_BACKWARD;
+    if (half ? library.refuses_half : library.refuses)
         DF_FAIL(DFAL_E_UNAVAILABLE, "the library has no such engine");
     DF_TRY(df_alloc(&op, 1, sizeof *op));
     op->head.engine = desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
     op->head.rows = ENGINE_ROWS;
     op->head.workspace = ENGINE_WORKSPACE;
+    (void)snprintf(op->head.text, sizeof op->head.text, "algorithm %d", 7 + (int)kind);
     op->kind = kind;
+    op->desc = *desc;
     op->in = df_shape_size(desc->in);
     op->out = df_shape_size(desc->out);
     const dfal_status status = df_cuda_own.create(&op->own, device, desc, kind);
@@ -170,6 +175,55 @@ static void look_at(const float *in, int64_t size, cudaStream_t stream)
     free(rows);
 }
 
+/* Element (a, channel, position) of binary16 memory [a, positions, channels]. */
+static float half_at(const void *memory, int64_t a, int64_t channels, int64_t positions, int64_t channel,
+                     int64_t position)
+{
+    return df_half_value(((const uint16_t *)memory)[(a * positions + position) * channels + channel]);
+}
+
+/* What cuDNN and cublasLt do with binary16, by the definition: the shim's memory is the host's. */
+static void half_backward(const struct made_up *op, const struct df_cuda_run *run)
+{
+    const struct df_layer_desc *d = &op->desc;
+    const struct df_window *w = &d->window;
+    const int64_t taps = d->is_gemm ? 1 : (int64_t)w->kernel[0] * w->kernel[1];
+    const int64_t in_plane = d->in.h * d->in.w, out_plane = d->out.h * d->out.w;
+    double *sum = calloc((size_t)op->in, sizeof *sum);
+    assert_non_null(sum);
+    assert_int_equal(cudaStreamSynchronize(run->stream), 0);
+    assert_true((uintptr_t)run->in[0] % 256 == 0 && (uintptr_t)run->weight % 256 == 0);
+    for (int64_t row = 0; row < run->rows; row++) {
+        int64_t zeros = 0;
+        memset(sum, 0, (size_t)op->in * sizeof *sum);
+        for (int64_t i = 0; i < op->out; i++) {
+            const int64_t o = i / out_plane, at = i % out_plane;
+            const double g = (double)half_at(run->in[0], row, d->out.c, out_plane, o, at);
+            zeros += g == 0;
+            for (int64_t k = 0; k < d->in.c * taps; k++) {
+                const int64_t c = k / taps, tap = k % taps;
+                const int64_t y =
+                    d->is_gemm ? 0 : at / d->out.w * w->stride[0] + tap / w->kernel[1] - w->pad[0];
+                const int64_t x =
+                    d->is_gemm ? 0 : at % d->out.w * w->stride[1] + tap % w->kernel[1] - w->pad[1];
+                if (y >= 0 && y < d->in.h && x >= 0 && x < d->in.w)
+                    sum[c * in_plane + y * d->in.w + x] +=
+                        g * (double)half_at(run->weight, o, d->in.c, taps, c, tap);
+            }
+        }
+        for (int64_t j = 0; j < op->in; j++) {
+            const int64_t c = j / in_plane, at = j % in_plane;
+            if (d->is_gemm)
+                run->out[row * op->in + j] = (float)sum[j];
+            else
+                ((uint16_t *)(void *)run->out)[(row * in_plane + at) * d->in.c + c] =
+                    df_half_of((float)sum[j]);
+        }
+        library.padded += zeros == op->out;
+    }
+    free(sum);
+}
+
 static dfal_status made_up_run(struct df_cuda_op *head, const struct df_cuda_run *run)
 {
     struct made_up *op = (struct made_up *)head;
@@ -179,6 +233,12 @@ static dfal_status made_up_run(struct df_cuda_op *head, const struct df_cuda_run
     if (run->bias_gradient != NULL)
         test_fail("an engine that has no bias gradient was asked for one");
     assert_int_equal(cudaMemsetAsync(run->workspace, 0xff, ENGINE_WORKSPACE, run->stream), 0);
+    if (op->desc.half_backward && op->kind == DF_CUDA_BACKWARD) {
+        memset(run->workspace, 0xff, ENGINE_WORKSPACE);
+        half_backward(op, run);
+        library.runs++;
+        return DFAL_OK;
+    }
     look_at(run->in[0], op->kind == DF_CUDA_BACKWARD ? op->out : op->in, run->stream);
     library.runs++;
     struct df_cuda_run own = *run;
@@ -303,6 +363,9 @@ static void identity(void **state)
     struct df_device *device = opened();
     assert_string_equal(device->info.backend, "cuda");
     assert_string_equal(device->info.isa, "sm_90");
+    char isa[DF_ISA_TEXT];
+    df_device_isa(isa, device);
+    assert_string_equal(isa, "sm_90 (SIMT shim)");
     assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
     assert_true(device->wide);
     assert_int_equal(device->queue_count, 8);
@@ -555,6 +618,18 @@ static float *run_kind(const struct rig *rig, enum df_cuda_kind kind, int64_t ro
     return values;
 }
 
+/* The workspace of the run that is just over was foretold, and a run of fewer rows takes no other: it never grows. */
+static void check_scratch(const struct rig *rig, int kind, int64_t rows)
+{
+    struct df_cuda_queue *queue = &((struct df_cuda_device *)rig->device)->queues[0];
+    const int64_t told = df_layer_scratch(rig->device, rig->layer, kind, rows);
+    assert_int_equal(queue->workspace_bytes, told);
+    if (kind != DF_CUDA_WEIGHT_GRADIENT && rows > 0)
+        assert_int_equal(told, df_layer_scratch(rig->device, rig->layer, kind, 1));
+    /* The next one takes its own. */
+    test_ok(df_cuda_drop_workspace(queue));
+}
+
 static void check_blocks(struct df_device *device, const struct df_layer_desc *desc)
 {
     static const char *const kinds[] = {"forward", "backward", "weight gradient"};
@@ -565,15 +640,26 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
     assert_int_equal(library.binds, 3);
     library.refuses = true;
     rig_open(&by_own, device, desc);
+    for (int kind = 0; kind < 3; kind++) {
+        char text[64], expected[64];
+        (void)snprintf(expected, sizeof expected, "%s: algorithm %d",
+                       desc->is_gemm ? "made up products" : "made up convolutions", 7 + kind);
+        df_layer_text(device, by_library.layer, kind, text, sizeof text);
+        assert_string_equal(text, expected);
+        df_layer_text(device, by_own.layer, kind, text, sizeof text);
+        assert_string_equal(text, "own kernels");
+    }
     for (int kind = 0; kind < 3; kind++)
         for (int64_t rows = 0; rows <= MOST_ROWS; rows++) {
             int64_t count = 0;
             library.runs = library.padded = 0;
             float *found = run_kind(&by_library, (enum df_cuda_kind)kind, rows, &count);
+            check_scratch(&by_library, kind, rows);
             const int64_t blocks = (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
             assert_int_equal(library.runs, blocks);
             assert_int_equal(library.padded, blocks * ENGINE_ROWS - rows);
             float *expected = run_kind(&by_own, (enum df_cuda_kind)kind, rows, &count);
+            check_scratch(&by_own, kind, rows);
             assert_int_equal(library.runs, blocks);
             for (int64_t i = 0; i < count; i++) {
                 /* A row's bits do not depend on its block; a sum over rows does. */
@@ -636,12 +722,71 @@ static void blocks(void **state)
     device->backend->device_close(device);
 }
 
+/* Half precision: a library that multiplies binary16, one that has only float32, and none, all from the same operands. */
+static void half_blocks(void **state)
+{
+    (void)state;
+    static const struct df_layer_desc descs[] = {
+        {.is_gemm = true,
+         .in = {40, 1, 1},
+         .out = {35, 1, 1},
+         .group = 1,
+         .block_rows = 8,
+         .backward = true,
+         .half_backward = true},
+        {.in = {36, 9, 5},
+         .out = {37, 5, 3},
+         .window = {.kernel = {3, 2}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .dilation = {1, 1}},
+         .group = 1,
+         .block_rows = 8,
+         .backward = true,
+         .half_backward = true}};
+    gpu_reset();
+    struct df_device *device = opened();
+    assert_true(device->half_backward);
+    for (int d = 0; d < 2; d++)
+        for (int64_t rows = 1; rows <= MOST_ROWS; rows += 5) {
+            float *found[3];
+            int64_t count = 0;
+            for (int k = 0; k < 3; k++) {
+                struct rig rig;
+                library.refuses_half = k > 0;
+                library.refuses = k > 1;
+                library.runs = library.padded = 0;
+                rig_open(&rig, device, &descs[d]);
+                found[k] = run_kind(&rig, DF_CUDA_BACKWARD, rows, &count);
+                const int64_t blocks = k > 1 ? 0 : (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
+                assert_int_equal(library.runs, blocks);
+                assert_int_equal(library.padded, k > 1 ? 0 : blocks * ENGINE_ROWS - rows);
+                rig_close(&rig);
+            }
+            double largest = 0;
+            for (int64_t i = 0; i < count; i++)
+                largest = fmax(largest, fabs((double)found[2][i]));
+            for (int64_t i = 0; i < count; i++) {
+                const double by_half = (double)found[0][i], by_float = (double)found[1][i],
+                             by_own = (double)found[2][i];
+                /* A convolution's dx was rounded once more, to 11 bits. */
+                const double rounding = descs[d].is_gemm ? 0 : 0x1p-11 * fabs(by_own);
+                if (by_float != by_own || !(fabs(by_half - by_own) <= rounding + 1e-6 * largest))
+                    test_fail("layer %d, %d rows, value %d: %.9g by binary16, %.9g by float32, %.9g by own "
+                              "kernels",
+                              d, (int)rows, (int)i, by_half, by_float, by_own);
+            }
+            for (int k = 0; k < 3; k++)
+                free(found[k]);
+        }
+    library.refuses_half = library.refuses = false;
+    device->backend->device_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals),      cmocka_unit_test(half_open),    cmocka_unit_test(identity),
         cmocka_unit_test(memory),        cmocka_unit_test(pinned),       cmocka_unit_test(copies),
         cmocka_unit_test(failed_kernel), cmocka_unit_test(no_recording), cmocka_unit_test(blocks),
+        cmocka_unit_test(half_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
