@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every CELL and ITEM op of ops.def as a kernel: the functions that the CPU runs, walked by a GPU. BLOCK ops: norm.cu.
+/* Every CELL and ITEM op of ops.def as a kernel: the functions that the CPU runs, walked by a GPU. BLOCK ops: blocks.cu.
  *
  * Work     CELL: a thread takes every cell that is a multiple of the grid's threads after its first; neighbouring threads
  *          have neighbouring cells. ITEM: a warp is the team (team.h), one item a warp; few items get a block each, so

@@ -199,7 +199,8 @@ DF_FN void df_sgd_step_at(const struct df_io *io, int64_t row, int64_t col)
 DF_FN void df_adam_step_at(const struct df_io *io, int64_t row, int64_t col)
 {
     const int64_t i = row * io->cols + col;
-    const df_real rate = (df_real) * (const double *)io->in[1], epsilon = (df_real)io->p.adam.epsilon;
+    const double *corrected = (const double *)io->in[1];
+    const df_real rate = (df_real)corrected[0], epsilon = (df_real)io->p.adam.epsilon;
     const df_real b1 = (df_real)io->p.adam.beta1, c1 = (df_real)(1 - io->p.adam.beta1);
     const df_real b2 = (df_real)io->p.adam.beta2, c2 = (df_real)(1 - io->p.adam.beta2);
     df_real *w = (df_real *)io->out[0], *first = (df_real *)io->out[1], *second = (df_real *)io->out[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How an item is run. df_<op>_at(io, i) of an ITEM op is called by every lane of a team at once: by the one thread of a
- * CPU, or by the 32 lanes of a GPU's warp; of a BLOCK op by all threads of a GPU's block (DF_TEAM_IS_BLOCK, norm.cu), which
+ * CPU, or by the 32 lanes of a GPU's warp; of a BLOCK op by all threads of a GPU's block (DF_TEAM_IS_BLOCK, blocks.cu), which
  * has df_team_sum alone. One source serves all:
  *
  *   DF_EACH(j, n) {...}              every j in 0..n-1 once; lane l takes j = l, l + DF_TEAM, ...; on a CPU: ascending

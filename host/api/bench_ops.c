@@ -147,7 +147,7 @@ static dfal_status train_passes(struct bench *bench, const struct df_training_se
     struct df_resident_set resident = {0};
     float *values = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->timed, set));
+    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->timed, set, 0));
     DF_TRY_TO(done, status,
               df_trainer_create(&trainer, bench->timed, 0, bench->network, set, &resident, BATCH));
     DF_TRY_TO(done, status, df_alloc(&values, df_trainer_size(trainer), sizeof *values));

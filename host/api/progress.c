@@ -66,14 +66,11 @@ static dfal_status tell_training(const struct df_teller *teller, const char *pat
     DF_TRY(df_training_state_read(&state, path, &configuration));
     json_t *object = json_loads(configuration, 0, NULL);
     const int64_t epochs = json_integer_value(json_object_get(object, "epochs"));
+    const int32_t shown = df_training_restart(&state);
     int64_t done = 0;
-    int32_t shown = -1; /* the first that has not ended */
     json_decref(object);
-    for (int32_t r = 0; r < state.count; r++) {
+    for (int32_t r = 0; r < state.count; r++)
         done += state.restarts[r].ended ? epochs : state.restarts[r].epochs;
-        shown = shown < 0 && !state.restarts[r].ended ? r : shown;
-    }
-    shown = shown < 0 ? state.count - 1 : shown;
     df_tell_text(teller, "job", "train");
     df_tell_int(teller, "restart", shown + 1);
     df_tell_int(teller, "restarts", state.count);

@@ -243,15 +243,6 @@ static dfal_status describe(struct job *job)
     return DFAL_OK;
 }
 
-/* The first restart that has not ended; the last one when all have. */
-static int32_t under_way(const struct df_training_state *state)
-{
-    int32_t r = 0;
-    while (r < state->count - 1 && state->restarts[r].ended)
-        r++;
-    return r;
-}
-
 static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoint,
                                  struct dfal_train_result *result)
 {
@@ -278,10 +269,10 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
     }
     if (found)
         df_say(job->context, DFAL_INFO, "train.resume",
-               DF_FIELDS(DF_INT("restart", under_way(&state)),
-                         DF_INT("epoch", state.restarts[under_way(&state)].epochs)),
-               "continuing behind epoch %d of restart %d", state.restarts[under_way(&state)].epochs,
-               under_way(&state) + 1);
+               DF_FIELDS(DF_INT("restart", df_training_restart(&state)),
+                         DF_INT("epoch", state.restarts[df_training_restart(&state)].epochs)),
+               "continuing behind epoch %d of restart %d", state.restarts[df_training_restart(&state)].epochs,
+               df_training_restart(&state) + 1);
     dfal_status status = df_train(job->context, job->device, job->network, &set, &training, &state,
                                   df_checkpoint_epoch, checkpoint, &trained);
     if (status == DFAL_E_STOPPED || status == DFAL_E_UNAVAILABLE) {
@@ -293,7 +284,7 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
         else
             status = flushed;
         /* A device that gives up is no reason to begin anew. */
-        if (status == DFAL_E_UNAVAILABLE && df_file_exists(checkpoint->path))
+        if (status == DFAL_E_UNAVAILABLE && checkpoint->told)
             status = df_fail(DFAL_E_STOPPED, "%.800s: the finished epochs are kept, run the same line again",
                              sentence);
     }

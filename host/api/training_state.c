@@ -2,6 +2,7 @@
 #include "training_state.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "store/table.h"
 
 enum { SECONDS_BETWEEN = 3 };
-static const char state_format[] = "dfal-training-state";
+static const char state_format[] = "dfal-training-state-2"; /* 2: a list of restarts */
 
 /* The shards of a score that was to become OUT are hours of work, and training ends by removing its parts. */
 static bool is_state(const char *name)
@@ -202,10 +203,39 @@ static dfal_status check_head(const struct df_column *head, const char *path)
                 "[R,%d] and [R,%d]",
                 path, (long long)head[0].dims[0], (long long)restarts, (long long)head[1].dims[1],
                 (long long)head[2].dims[0], (long long)head[2].dims[1], COUNTS, OF_A_RESTART, OF_A_RESTART);
-    const int64_t best = ((const int64_t *)head[0].data)[1];
-    if (best < -1 || best >= restarts)
-        DF_FAIL(DFAL_E_DATA, "%s: /counts names restart %lld, expected -1 to %lld", path, (long long)best,
-                (long long)restarts - 1);
+    return DFAL_OK;
+}
+
+/* Numbers that a training cannot have left are not gone on from. */
+static dfal_status check_restart(const int64_t *restart, const double *losses, int64_t r, const char *path)
+{
+    if (restart[0] < 0 || restart[0] > INT32_MAX || restart[1] < 0 || restart[1] > restart[0] ||
+        (restart[2] != 0 && restart[2] != 1))
+        DF_FAIL(DFAL_E_DATA,
+                "%s: row %lld of /restarts is %lld, %lld, %lld, expected epochs, as many waited at most, and "
+                "0 or 1",
+                path, (long long)r, (long long)restart[0], (long long)restart[1], (long long)restart[2]);
+    if (restart[0] > 0 && (isnan(losses[0]) || !isfinite(losses[1]) || isinf(losses[2])))
+        DF_FAIL(DFAL_E_DATA, "%s: row %lld of /losses is %g, %g, %g, expected numbers", path, (long long)r,
+                losses[0], losses[1], losses[2]);
+    return DFAL_OK;
+}
+
+/* The restart to keep is one that has ended, and there is one as soon as any has. */
+static dfal_status check_restarts(const struct df_column *head, const char *path)
+{
+    const int64_t count = head[1].dims[0], best = ((const int64_t *)head[0].data)[1];
+    const int64_t *restarts = head[1].data;
+    bool ended = false;
+    for (int64_t r = 0; r < count; r++) {
+        DF_TRY(check_restart(restarts + OF_A_RESTART * r, (const double *)head[2].data + OF_A_RESTART * r, r,
+                             path));
+        ended = ended || restarts[OF_A_RESTART * r + 2] == 1;
+    }
+    if (best < -1 || best >= count || (best < 0) == ended ||
+        (best >= 0 && restarts[OF_A_RESTART * best + 2] != 1))
+        DF_FAIL(DFAL_E_DATA, "%s: /counts names restart %lld as the one to keep, expected %s", path,
+                (long long)best, ended ? "one that has ended" : "-1, as none has ended");
     return DFAL_OK;
 }
 
@@ -242,6 +272,19 @@ static void take_arrays(struct df_training_state *state, struct df_column *colum
     }
 }
 
+static dfal_status check_array(const struct df_column *column, int64_t size, const char *path)
+{
+    const float *values = column->data;
+    if (column->dims[0] != size)
+        DF_FAIL(DFAL_E_DATA, "%s: /%s has %lld values, expected %lld", path, column->name,
+                (long long)column->dims[0], (long long)size);
+    for (int64_t i = 0; i < size; i++)
+        if (!isfinite(values[i]))
+            DF_FAIL(DFAL_E_DATA, "%s: value %lld of /%s is %g, expected a finite number", path, (long long)i,
+                    column->name, (double)values[i]);
+    return DFAL_OK;
+}
+
 static dfal_status read_arrays(struct df_training_state *state, const char *path)
 {
     struct file file;
@@ -251,10 +294,7 @@ static dfal_status read_arrays(struct df_training_state *state, const char *path
     add_arrays(&file, state);
     DF_TRY_TO(done, status, df_table_read(path, state_format, &configuration, file.columns, file.count));
     for (int32_t i = 0; i < file.count && status == DFAL_OK; i++)
-        if (file.columns[i].dims[0] != state->size)
-            status =
-                df_fail(DFAL_E_DATA, "%s: /%s has %lld values, expected %lld", path, file.columns[i].name,
-                        (long long)file.columns[i].dims[0], (long long)state->size);
+        status = check_array(&file.columns[i], state->size, path);
     if (status == DFAL_OK)
         take_arrays(state, file.columns);
 done:
@@ -275,6 +315,7 @@ dfal_status df_training_state_read(struct df_training_state *state, const char *
     *configuration = NULL;
     DF_TRY_TO(done, status, df_table_read(path, state_format, configuration, head, HEAD_COLUMNS));
     DF_TRY_TO(done, status, check_head(head, path));
+    DF_TRY_TO(done, status, check_restarts(head, path));
     status = take_head(state, head);
 done:
     for (int i = 0; i < HEAD_COLUMNS; i++)
@@ -314,7 +355,7 @@ dfal_status df_checkpoint_epoch(void *user, const struct df_training_state *stat
 {
     struct df_checkpoint *checkpoint = user;
     (void)restart;
-    checkpoint->pending = true;
+    checkpoint->pending = checkpoint->told = true;
     return df_clock() - checkpoint->last < SECONDS_BETWEEN ? DFAL_OK : write_state(checkpoint, state);
 }
 

@@ -13,6 +13,7 @@ struct df_checkpoint {
     char *path;            /* OUT.parts/state.h5 */
     char *configuration;   /* canonical JSON */
     bool pending;          /* there are epochs that were not written */
+    bool told;             /* an epoch was finished in this process */
     double last;
 };
 

@@ -125,6 +125,26 @@ dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on)
     return status == DFAL_E_UNAVAILABLE ? DFAL_OK : status;
 }
 
+/* A library may refuse to be recorded although it runs; a device that is really lost says so in the next call. */
+dfal_status df_record(struct dfal_context *context, struct df_device *device, int32_t queue,
+                      struct df_recording **out, dfal_status (*calls)(void *arg), void *arg)
+{
+    bool on;
+    *out = NULL;
+    DF_TRY(df_record_begin(device, queue, &on));
+    if (!on)
+        return DFAL_OK;
+    dfal_status status = calls(arg);
+    DF_KEEP_FIRST(status, device->backend->record_end(device, queue, out));
+    if (status != DFAL_E_UNAVAILABLE && status != DFAL_E_MEMORY)
+        return status;
+    char reason[DF_MESSAGE_SIZE];
+    df_message_get(reason);
+    df_say(context, DFAL_WARNING, "device.recording", DF_FIELDS(DF_TEXT("reason", reason)),
+           "the device could not record its calls, which run one by one now: %.800s", reason);
+    return DFAL_OK;
+}
+
 int64_t df_device_memory_free(struct df_device *device)
 {
     return device->backend->memory_free != NULL ? device->backend->memory_free(device) : 0;

@@ -226,6 +226,10 @@ static inline int32_t df_device_lanes(const struct df_device *device)
 }
 /* Ask a queue to record. *on false: it has no recordings, calls run as ever. */
 dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on);
+/* Record what `calls` asks of the queue. *out NULL: the device has no recordings, or could not make this one, which is said
+ * as an event: the calls are to be made as ever, and not to be recorded again. */
+dfal_status df_record(struct dfal_context *context, struct df_device *device, int32_t queue,
+                      struct df_recording **out, dfal_status (*calls)(void *arg), void *arg);
 
 /* Shorthands. */
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count);

@@ -123,14 +123,18 @@ static void device_close(struct df_device *head)
 {
     struct df_cuda_device *device = (struct df_cuda_device *)head;
     (void)cudaSetDevice(device->index);
+#ifdef DFAL_CUDA_LIBRARIES
+    /* A handle holds its queue's stream. */
+    for (int32_t i = 0; device->queues != NULL && i < head->queue_count; i++)
+        if (device->queues[i].stream != NULL)
+            (void)cudaStreamSynchronize(device->queues[i].stream);
+    df_cudnn_close(device->cudnn);
+    df_cublas_close(device->cublas);
+#endif
     for (int32_t i = 0; device->queues != NULL && i < head->queue_count; i++)
         close_queue(&device->queues[i]);
     if (device->clearing != NULL)
         (void)cudaStreamDestroy(device->clearing);
-#ifdef DFAL_CUDA_LIBRARIES
-    df_cudnn_close(device->cudnn);
-    df_cublas_close(device->cublas);
-#endif
     (void)cudaGetLastError();
     df_free(device->queues);
     df_free(device);

@@ -35,6 +35,8 @@ struct lane {
     float *losses;            /* [count] */
     float *initial;           /* [size] */
     uint64_t seed;            /* of the restart */
+    struct df_restart_state
+        spare; /* arrays that an epoch's parameters go to before they become the state's */
 };
 
 /* One call of df_train. */
@@ -202,14 +204,30 @@ static dfal_status begin_restart(const struct training *t, struct lane *lane, in
     return status;
 }
 
+/* Without the lock: the device is waited for here. */
+static dfal_status store_epoch(const struct training *t, struct lane *lane)
+{
+    struct df_restart_state *spare = &lane->spare;
+    if (!t->keeps)
+        return DFAL_OK;
+    DF_TRY(df_restart_state_hold(spare, t->state->size));
+    return df_trainer_store(lane->trainer, spare->parameters, spare->m, spare->v);
+}
+
+static void swap(float **a, float **b)
+{
+    float *kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
 static dfal_status finish_epoch(struct training *t, struct lane *lane, const struct epoch *epoch)
 {
     struct df_restart_state *restart = &t->state->restarts[epoch->restart];
     const double loss = watched(t, epoch->loss, epoch->validation_loss);
-    if (t->keeps) {
-        DF_TRY(df_restart_state_hold(restart, t->state->size));
-        DF_TRY(df_trainer_store(lane->trainer, restart->parameters, restart->m, restart->v));
-    }
+    swap(&restart->parameters, &lane->spare.parameters);
+    swap(&restart->m, &lane->spare.m);
+    swap(&restart->v, &lane->spare.v);
     restart->epochs++;
     restart->waited = loss < restart->lowest ? 0 : restart->waited + 1;
     restart->lowest = loss < restart->lowest ? loss : restart->lowest;
@@ -258,6 +276,7 @@ static dfal_status run_epochs(struct training *t, struct lane *lane, int32_t ind
         const double began = df_clock();
         DF_TRY(run_epoch(t, lane, &epoch));
         say_epoch(t, &epoch, df_clock() - began);
+        DF_TRY(store_epoch(t, lane));
         df_lock_take(&t->lock);
         const dfal_status status = finish_epoch(t, lane, &epoch);
         df_lock_release(&t->lock);
@@ -286,9 +305,11 @@ static dfal_status check_state(const struct training *t, int64_t size)
 {
     const struct df_training_state *state = t->state;
     bool same = state->size == size && state->count == t->options->restarts &&
-                (state->best < 0) == (state->best_parameters == NULL) && state->best < state->count;
+                (state->best < 0) == (state->best_parameters == NULL) && state->best < state->count &&
+                (state->best < 0 || state->restarts[state->best].ended);
     for (int32_t r = 0; r < state->count; r++) {
         const struct df_restart_state *restart = &state->restarts[r];
+        same = same && (state->best >= 0 || !restart->ended);
         same = same && restart->epochs >= 0 && restart->epochs <= t->options->epochs &&
                (restart->parameters != NULL) == (restart->epochs > 0 && !restart->ended);
     }
@@ -299,6 +320,18 @@ static dfal_status check_state(const struct training *t, int64_t size)
                 (long long)state->size, state->count, (long long)size, t->options->restarts,
                 t->options->epochs);
     return DFAL_OK;
+}
+
+static void clear_lane(struct lane *lane)
+{
+    df_trainer_destroy(lane->trainer);
+    df_free(lane->split);
+    df_free(lane->order);
+    df_free(lane->shuffle);
+    df_free(lane->losses);
+    df_free(lane->initial);
+    df_restart_state_drop(&lane->spare);
+    *lane = (struct lane){0};
 }
 
 static dfal_status create_lane(struct training *t, int32_t index)
@@ -317,19 +350,33 @@ static dfal_status create_lane(struct training *t, int32_t index)
 
 /* Restarts run side by side where each can have a queue, and as many as fit: a lane of a device with memory of its own is
  * reckoned at twice what the first took, for it grows when it runs. */
-static dfal_status create_lanes(struct training *t)
+static dfal_status create_lanes(struct training *t, int64_t room)
 {
     const int32_t queues = t->device->wide ? t->device->queue_count : 1;
     int32_t wanted = t->options->restarts < queues ? t->options->restarts : queues;
     const int64_t before = df_device_memory_free(t->device);
     DF_TRY(df_alloc(&t->lanes, wanted, sizeof *t->lanes));
     DF_TRY(create_lane(t, 0));
-    const int64_t left = df_device_memory_free(t->device), each = 2 * (before - left);
-    if (each > 0 && left / each < wanted)
-        wanted = left / each > 1 ? (int32_t)(left / each) : 1;
-    for (int32_t i = 1; i < wanted; i++)
-        DF_TRY(create_lane(t, i));
+    const int64_t each = 2 * (before - df_device_memory_free(t->device));
+    if (each > 0 && room / each < wanted)
+        wanted = room / each > 1 ? (int32_t)(room / each) : 1;
+    for (int32_t i = 1; i < wanted; i++) {
+        const dfal_status status = create_lane(t, i);
+        if (status == DFAL_E_MEMORY) { /* somebody else has taken it: the others will do */
+            clear_lane(&t->lanes[i]);
+            t->lane_count = wanted = i;
+        } else {
+            DF_TRY(status);
+        }
+    }
     return df_team_create(&t->team, wanted);
+}
+
+/* Bytes of the device's own memory that the training may take; 0: it has none. */
+static int64_t device_room(const struct training *t)
+{
+    const int64_t free = df_device_memory_free(t->device), asked = t->context->options.memory;
+    return free > 0 && asked > 0 && asked < free ? asked : free;
 }
 
 static dfal_status prepare(struct training *t)
@@ -337,8 +384,10 @@ static dfal_status prepare(struct training *t)
     DF_TRY(df_network_infer(t->network));
     t->validation_rows = count_validation(t->set, t->options->validation);
     t->rows = t->set->count - t->validation_rows;
-    DF_TRY(df_resident_set_create(&t->resident, t->device, t->set));
-    DF_TRY(create_lanes(t));
+    const int64_t room = device_room(t), rows = t->set->count * t->set->size * (int64_t)sizeof(float);
+    DF_TRY(
+        df_resident_set_create(&t->resident, t->device, t->set, room / 2)); /* activations need some, too */
+    DF_TRY(create_lanes(t, t->resident.x.buffer ? room - rows : room));
     const int64_t size = df_trainer_size(t->lanes[0].trainer);
     return t->state->count > 0 ? check_state(t, size)
                                : df_training_state_create(t->state, t->options->restarts, size);
@@ -347,15 +396,8 @@ static dfal_status prepare(struct training *t)
 static void clear(struct training *t)
 {
     df_team_destroy(t->team);
-    for (int32_t i = 0; i < t->lane_count; i++) {
-        struct lane *lane = &t->lanes[i];
-        df_trainer_destroy(lane->trainer);
-        df_free(lane->split);
-        df_free(lane->order);
-        df_free(lane->shuffle);
-        df_free(lane->losses);
-        df_free(lane->initial);
-    }
+    for (int32_t i = 0; i < t->lane_count; i++)
+        clear_lane(&t->lanes[i]);
     df_free(t->lanes);
     df_resident_set_clear(&t->resident, t->device);
 }

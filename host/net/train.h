@@ -56,6 +56,8 @@ struct df_training_state {
 };
 dfal_status df_training_state_create(struct df_training_state *state, int32_t restarts, int64_t size);
 void df_training_state_clear(struct df_training_state *state);
+/* The first restart that has not ended; the last one when all have. */
+int32_t df_training_restart(const struct df_training_state *state);
 /* Take memory for parameters, m and v, unless it is there; give it back. */
 dfal_status df_restart_state_hold(struct df_restart_state *restart, int64_t size);
 void df_restart_state_drop(struct df_restart_state *restart);

@@ -36,6 +36,14 @@ void df_restart_state_drop(struct df_restart_state *restart)
     restart->parameters = restart->m = restart->v = NULL;
 }
 
+int32_t df_training_restart(const struct df_training_state *state)
+{
+    int32_t r = 0;
+    while (r < state->count - 1 && state->restarts[r].ended)
+        r++;
+    return r;
+}
+
 void df_training_state_clear(struct df_training_state *state)
 {
     for (int32_t r = 0; r < state->count; r++)

@@ -31,10 +31,9 @@ done:
 }
 
 dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device *device,
-                                   const struct df_training_set *set)
+                                   const struct df_training_set *set, int64_t room)
 {
     const int64_t bytes = set->count * set->size * (int64_t)sizeof(float);
-    const int64_t room = df_device_memory_free(device) / 2; /* the other half is for activations */
     dfal_status status = DFAL_OK;
     *out = (struct df_resident_set){0};
     if (!device->wide)

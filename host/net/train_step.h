@@ -8,13 +8,13 @@
 #include "net/train.h"
 
 /* The training set in a wide device's memory, read by every trainer: x REAL [count, D], label I32 [count], weight
- * REAL [count]. Without buffers on other devices, x alone without one where the rows are too many for the memory: then
- * each batch is sent. */
+ * REAL [count]. Without buffers on other devices, x alone without one where its rows take more than `room` bytes (0: as
+ * many as there are): then each batch is sent. */
 struct df_resident_set {
     struct df_span x, label, weight;
 };
 dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device *device,
-                                   const struct df_training_set *set);
+                                   const struct df_training_set *set, int64_t room);
 void df_resident_set_clear(struct df_resident_set *set, struct df_device *device);
 
 struct df_trainer;
@@ -31,8 +31,8 @@ dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, con
 dfal_status df_trainer_store(struct df_trainer *trainer, float *values, float *m, float *v);
 
 struct df_epoch_options {
-    const struct df_training_options *training;
-    uint64_t seed; /* of the restart */
+    const struct df_training_options *training; /* the same in all calls for a trainer */
+    uint64_t seed;                              /* of the restart */
     int64_t
         first_step; /* steps of the restart before this epoch: they salt dropout and correct Adam's moments */
 };

@@ -14,8 +14,8 @@ enum { ROUTINES = 4 };
 
 /* The calls for a batch of so many rows. */
 struct routine {
-    int64_t rows; /* 0: free */
-    bool training, ran;
+    int64_t rows;                   /* 0: free */
+    bool training, ran, tried;      /* tried: to be recorded */
     struct df_recording *recording; /* NULL: not yet, or the device has none */
 };
 
@@ -27,6 +27,7 @@ struct df_whole {
     struct df_span clock, order, losses; /* of an epoch */
     struct df_span rates;                /* F64, of an epoch's steps */
     struct routine routine[ROUTINES];
+    struct dfal_context *context;           /* of the last epoch: it is told what cannot be recorded */
     const struct df_epoch_options *options; /* of this epoch */
     uint64_t seed;                          /* that the recordings draw by */
     int32_t *host_order;
@@ -161,20 +162,26 @@ static dfal_status run_calls(struct df_whole *whole, const struct routine *routi
     return put(whole, routine);
 }
 
-static dfal_status record(struct df_whole *whole, struct routine *routine)
+struct recorded {
+    struct df_whole *whole;
+    struct routine *routine;
+};
+
+static dfal_status recorded_calls(void *arg)
 {
-    struct df_device *device = whole->trainer->device;
-    const int32_t queue = whole->trainer->queue;
-    bool on;
-    DF_TRY(df_record_begin(device, queue, &on));
-    if (!on)
-        return DFAL_OK;
-    dfal_status status = run_calls(whole, routine);
-    DF_KEEP_FIRST(status, device->backend->record_end(device, queue, &routine->recording));
-    return status;
+    const struct recorded *recorded = arg;
+    return run_calls(recorded->whole, recorded->routine);
 }
 
-/* A routine keeps its place for good: an epoch has two sizes of batches, and so has a validation set. */
+static dfal_status record(struct df_whole *whole, struct routine *routine)
+{
+    struct recorded recorded = {whole, routine};
+    routine->tried = true;
+    return df_record(whole->context, whole->trainer->device, whole->trainer->queue, &routine->recording,
+                     recorded_calls, &recorded);
+}
+
+/* An epoch has two sizes of batches, and so has a validation set. */
 static dfal_status find_routine(struct routine **out, struct df_whole *whole, int64_t rows, bool training)
 {
     for (int r = 0; r < ROUTINES; r++) {
@@ -205,7 +212,7 @@ static dfal_status run_batch(struct df_whole *whole, const int64_t *order, int64
     DF_TRY(find_routine(&routine, whole, rows, training));
     if (whole->host_x)
         DF_TRY(send_rows(whole, order, rows));
-    if (routine->ran && !routine->recording)
+    if (routine->ran && !routine->tried)
         DF_TRY(record(whole, routine));
     routine->ran = true;
     return routine->recording ? device->backend->record_run(device, whole->trainer->queue, routine->recording)
@@ -233,6 +240,7 @@ dfal_status df_whole_epoch(struct df_whole *whole, struct dfal_context *context,
         forget_recordings(whole);
     whole->seed = options->seed;
     whole->options = options;
+    whole->context = context;
     for (int64_t step = 0; step < steps; step++)
         whole->host_rates[step] = df_adam_rate(options->training, options->first_step + step);
     DF_TRY(begin(whole, order, n, options->first_step));

@@ -36,6 +36,7 @@ struct df_resident {
     bool begun;   /* both chunks are kept loaded from the second iteration on */
     int64_t kept, active;
     bool looked;                    /* with every slot occupied, in this run: what that needs is there */
+    bool tried;                     /* to record such a look */
     struct df_recording *recording; /* of such a look; NULL: none yet */
     struct df_span counts, offsets, totals, active_list, kept_list, free_list, record;
     double *index_host, *record_host;
@@ -276,17 +277,17 @@ static dfal_status look_afresh(struct df_resident *resident)
     return settle(resident);
 }
 
+static dfal_status recorded_calls(void *arg)
+{
+    return look_afresh(arg);
+}
+
 static dfal_status record(struct df_resident *resident)
 {
-    struct df_device *device = resident->lane->engine->device;
-    const int32_t queue = resident->lane->queue;
-    bool on;
-    DF_TRY(df_record_begin(device, queue, &on));
-    if (!on)
-        return DFAL_OK;
-    dfal_status status = look_afresh(resident);
-    DF_KEEP_FIRST(status, device->backend->record_end(device, queue, &resident->recording));
-    return status;
+    const struct df_deepfool_engine *engine = resident->lane->engine;
+    resident->tried = true;
+    return df_record(engine->context, engine->device, resident->lane->queue, &resident->recording,
+                     recorded_calls, resident);
 }
 
 /* The look is the same calls as long as every slot is occupied, which is nearly always in a large pool. The first one of
@@ -296,7 +297,7 @@ static dfal_status look(struct df_resident *resident)
     const struct df_lane *lane = resident->lane;
     struct df_device *device = lane->engine->device;
     const bool full = lane->occupied == lane->engine->slots;
-    if (full && resident->looked && resident->recording == NULL)
+    if (full && resident->looked && !resident->tried)
         DF_TRY(record(resident));
     if (full && resident->looked && resident->recording != NULL)
         return device->backend->record_run(device, lane->queue, resident->recording);
