@@ -27,7 +27,7 @@ foreach(name train score run)
 endforeach()
 df_cli_test(images quick folders names bad_tables lists broken sizes links)
 df_cli_test(images full kills stops full_disk)
-df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train stop_score stop_run
+df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train bad_state stop_score stop_run
   stop_without_work)
 if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
   df_cli_test(images full giant)

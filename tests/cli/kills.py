@@ -8,6 +8,9 @@ import shutil
 import signal
 import time
 
+import h5py
+import numpy as np
+
 from data import make_pool
 from support import check, kill_at, main, same_bits, same_file
 
@@ -183,6 +186,41 @@ def stop_train(dfal):
     dfal.run("-q", *words, "--epochs", "1", "--force")
 
 
+def bad_state(dfal):
+    """A checkpoint whose numbers cannot be: 65 with the file, and it stays as it is."""
+    make_pool(dfal.at("train.h5"), 300, 1)
+    words = ["train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1000", "--restarts", "2"]
+    process = dfal.start("-q", *words)
+    state = dfal.at("net.h5.parts/state.h5")
+    while process.poll() is None and not os.path.exists(state):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    check(process.returncode == 75, f"train after SIGTERM: {process.returncode}")
+    good = dfal.at("good.h5")
+    shutil.copy(state, good)
+    for name, at, value, says in (
+            ("restarts", (0, 0), -5, "row 0 of /restarts is -5"),
+            ("restarts", (0, 0), 2**32 + 400, "row 0 of /restarts is 4294967696"),
+            ("restarts", (0, 1), 2000, "as many waited at most"),
+            ("restarts", (1, 2), 7, "row 1 of /restarts is 0, 0, 7"),
+            ("restarts", (slice(None), 2), 1, "one that has ended"),
+            ("counts", 1, 1, "restart 1 as the one to keep, expected -1"),
+            ("counts", 0, 12, "/parameters_0 has 166936 values, expected 12"),
+            ("losses", (0, 0), np.nan, "row 0 of /losses"),
+            ("losses", (0, 1), np.inf, "row 0 of /losses"),
+            ("m_0", 3, np.nan, "value 3 of /m_0 is nan")):
+        shutil.copy(good, state)
+        with h5py.File(state, "r+") as file:
+            file[name][at] = value
+        dfal.refuses(65, *words, says=("state.h5", says))
+        check(os.path.exists(state), f"a checkpoint with another {name} was removed")
+    shutil.copy(good, state)
+    with open(state, "r+b") as file:
+        file.truncate(os.path.getsize(state) // 2)
+    dfal.refuses(65, *words, says="state.h5")
+
+
 def stop_score(dfal):
     make_pool(dfal.at("train.h5"), 400, 1)
     make_pool(dfal.at("pool.h5"), 34000, 2)
@@ -214,5 +252,5 @@ def stop_without_work(dfal):
     check(os.listdir(dfal.folder) == [], f"synth left {os.listdir(dfal.folder)}")
 
 
-main({f.__name__: f for f in (synth, import_idx, train, score, merge, run, run_repeatedly, stop_train, stop_score,
+main({f.__name__: f for f in (synth, import_idx, train, score, merge, run, run_repeatedly, stop_train, bad_state, stop_score,
                               stop_run, stop_without_work)})
