@@ -238,7 +238,8 @@ struct dfal_train_result {
     int32_t epochs; /* run by the restart that was kept */
     double loss;    /* last epoch's mean training loss */
     double validation_loss;
-    double seconds;
+    double seconds;          /* all of it */
+    double training_seconds; /* without reading the rows and opening the device */
 };
 DFAL_API void dfal_train_options_init(struct dfal_train_options *options);
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,

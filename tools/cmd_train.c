@@ -39,10 +39,10 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        return print_json(json_pack("{s:i, s:o, s:o, s:o}", "epochs", (int)result.epochs, "loss",
-                                    real_or_null(result.loss), "validation_loss",
-                                    real_or_null(result.validation_loss), "seconds",
-                                    real_or_null(result.seconds)));
+        return print_json(json_pack(
+            "{s:i, s:o, s:o, s:o, s:o}", "epochs", (int)result.epochs, "loss", real_or_null(result.loss),
+            "validation_loss", real_or_null(result.validation_loss), "seconds", real_or_null(result.seconds),
+            "training_seconds", real_or_null(result.training_seconds)));
     printf("%-20s %d\n%-20s %.6f\n", "epochs", result.epochs, "loss", result.loss);
     if (args->train.validation > 0.0)
         printf("%-20s %.6f\n", "validation loss", result.validation_loss);
@@ -78,7 +78,8 @@ const struct command command_train = {
     .name = "train",
     .operands = "POOL",
     .summary = "Train a network on a pool's labelled rows and save it",
-    .text = "With --json: {epochs, loss, validation_loss, seconds}.",
+    .text = "With --json: {epochs, loss, validation_loss, seconds, training_seconds}; the last without "
+            "reading\nthe rows and opening the device.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

@@ -290,6 +290,7 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
     }
     df_training_state_clear(&state);
     result->epochs = trained.epochs;
+    result->training_seconds = trained.seconds;
     result->loss = trained.loss;
     result->validation_loss = options->validation > 0.0 ? trained.validation_loss : NAN;
     return status;

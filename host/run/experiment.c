@@ -101,8 +101,17 @@ static dfal_status find_eligible(struct df_experiment *e)
     return DFAL_OK;
 }
 
+static bool has_batch_norm(const struct df_network *network)
+{
+    for (int32_t i = 0; i < network->node_count; i++)
+        if (network->nodes[i].op == DF_NODE_BATCH_NORM)
+            return true;
+    return false;
+}
+
 /* What computes margins is part of the experiment's identity, so it is known from the beginning: all rounds' networks have
- * the same nodes. A trainer's may have others each time. */
+ * the same nodes. A trainer's may have others each time, and whether a trained batch-norm folds away depends on its
+ * parameters: these take layers. */
 static dfal_status choose_engine(struct df_experiment *e)
 {
     bool margins = false;
@@ -111,7 +120,7 @@ static dfal_status choose_engine(struct df_experiment *e)
         DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
         margins = margins || strategy->twins || strategy->needs & DF_NEED_MARGINS;
     }
-    if (!margins || e->config.trainer[0])
+    if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
         return DFAL_OK;
     return df_deepfool_fuses(&e->fused, e->device, e->graph);
 }

@@ -30,6 +30,15 @@ static dfal_status check_shapes(const struct df_network *network, const struct d
     return DFAL_OK;
 }
 
+/* Slots whose rows the host holds, too, in half of its limit, where the device has memory of its own. */
+static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
+{
+    const int64_t row = (int64_t)df_pool_row_bytes(engine->pool) +
+                        (decoded ? engine->params.size * (int64_t)sizeof(float) : 0);
+    const int64_t slots = engine->context->memory / 2 / (row + 512);
+    return df_device_memory_free(engine->device) == 0 ? WIDE_SLOTS : slots > 1 ? slots : 1;
+}
+
 /* Lanes, and slots of a lane: asked for, or what memory and cache allow. */
 static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
 {
@@ -52,6 +61,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
     if (device->wide) {
         need.per_slot += df_resident_slot_bytes(engine->pool);
         need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
+        need.wanted = need.wanted < host_slots(engine, decoded) ? need.wanted : host_slots(engine, decoded);
     }
     if (batch > 0) {
         if (batch < need.most_lanes)

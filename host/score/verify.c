@@ -2,7 +2,7 @@
 /* dfal_verify_scores: samples of a scores file computed once more in float64, on the network as it stands, unfolded.
  *
  * A margin's error is |stored - recomputed| / max(|recomputed|, 1e-3); a row disagrees when that passes 1e-3 or when
- * status or class differ (2e-3 for precision fast). Where two boundaries are almost equally near, float32 may take the other one; so a row that
+ * status or class differ (5e-2 for precision fast). Where two boundaries are almost equally near, float32 may take the other one; so a row that
  * disagrees is passed over when the arithmetic that wrote the file, if this machine has it, gives the very bits that
  * are stored: one row, and two in a hundred.
  *
@@ -17,7 +17,7 @@
 #include "score/deepfool.h"
 #include "score/pass.h"
 
-static const double strict_tolerance = 1e-3, fast_tolerance = 2e-3, smallest_scale = 1e-3;
+static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_scale = 1e-3;
 
 /* The rows to look at (ascending), what is stored of them and what is recomputed. */
 struct comparison {

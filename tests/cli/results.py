@@ -27,7 +27,8 @@ def json_keys(dfal):
     make_pool(dfal.at("train.h5"), 400, 1)
     make_pool(dfal.at("pool.h5"), 100, 2)
     document = dfal.json("train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
-    check(list(document) == ["epochs", "loss", "validation_loss", "seconds"], f"train: {document}")
+    check(list(document) == ["epochs", "loss", "validation_loss", "seconds", "training_seconds"], f"train: {document}")
+    check(0 < document["training_seconds"] < document["seconds"], f"train: {document}")
     check(document["epochs"] == 2 and document["validation_loss"] is None, f"train: {document}")
     document = dfal.json("train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2", "--validation", "0.2",
                          "--force")
