@@ -61,6 +61,13 @@ dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
 dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *device, int32_t queue);
 void *df_cuda_data(struct df_span span);
 
+/* Parts of a workspace begin at multiples of this many bytes. */
+enum { DF_CUDA_ALIGNMENT = 256 };
+static inline size_t df_cuda_aligned(size_t bytes)
+{
+    return (bytes + DF_CUDA_ALIGNMENT - 1) / DF_CUDA_ALIGNMENT * DF_CUDA_ALIGNMENT;
+}
+
 /* DF_TRY for a call of the CUDA runtime. */
 #define DF_CUDA(call, what) DF_TRY(df_cuda_status((call), (what)))
 

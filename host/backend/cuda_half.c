@@ -14,8 +14,6 @@
 #include "base/memory.h"
 #include "half.h" /* kernels */
 
-enum { ALIGNMENT = 256 };
-
 struct half_op {
     struct df_cuda_op head;
     struct df_cuda_op *inner;
@@ -32,22 +30,17 @@ struct parts {
     size_t shifts, dy, dx, end;
 };
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 static struct parts parts_of(const struct half_op *op, int64_t rows)
 {
     const struct df_cuda_op *inner = op->inner;
     const size_t out = (size_t)(rows * op->out_channels * op->out_plane),
                  in = (size_t)(rows * op->in_channels * op->in_plane);
     struct parts parts;
-    parts.shifts =
-        aligned(inner->engine->workspace != NULL ? inner->engine->workspace(inner, rows) : inner->workspace);
-    parts.dy = parts.shifts + aligned((size_t)rows * sizeof(int32_t));
-    parts.dx = parts.dy + aligned(out * (op->packed ? sizeof(uint16_t) : sizeof(float)));
-    parts.end = parts.dx + (op->packed && !op->is_gemm ? aligned(in * sizeof(uint16_t)) : 0);
+    parts.shifts = df_cuda_aligned(inner->engine->workspace != NULL ? inner->engine->workspace(inner, rows)
+                                                                    : inner->workspace);
+    parts.dy = parts.shifts + df_cuda_aligned((size_t)rows * sizeof(int32_t));
+    parts.dx = parts.dy + df_cuda_aligned(out * (op->packed ? sizeof(uint16_t) : sizeof(float)));
+    parts.end = parts.dx + (op->packed && !op->is_gemm ? df_cuda_aligned(in * sizeof(uint16_t)) : 0);
     return parts;
 }
 

@@ -12,7 +12,7 @@
 #include "bias.h"   /* kernels */
 #include "launch.h" /* kernels */
 
-enum { KINDS = 3, ALIGNMENT = 256 };
+enum { KINDS = 3 };
 
 struct df_layer {
     struct df_layer_desc desc;
@@ -20,11 +20,6 @@ struct df_layer {
     struct df_cuda_op *op[KINDS]; /* by df_cuda_kind; NULL: not wanted */
     float *weight, *bias;
 };
-
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
 
 /* ---- Engines --------------------------------------------------------------------------------- */
 
@@ -139,16 +134,11 @@ void df_cuda_layer_destroy(struct df_device *head, struct df_layer *layer)
     df_free(layer);
 }
 
-static const float *span_floats(struct df_span span)
-{
-    return span.buffer == NULL ? NULL : (const float *)span.buffer->data + span.offset;
-}
-
 dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_layer *layer,
                                struct df_span weight_span, struct df_span bias_span)
 {
     static const char what[] = "binding parameters";
-    const float *weight = span_floats(weight_span), *bias = span_floats(bias_span);
+    const float *weight = df_cuda_data(weight_span), *bias = df_cuda_data(bias_span);
     const size_t bias_bytes = (size_t)layer->bias_count * sizeof(float);
     struct df_cuda_queue *queue = NULL;
     if (weight == NULL)
@@ -188,7 +178,7 @@ void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, 
  * grow in a later one, and a recording keeps the one it was made with. */
 static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
 {
-    return aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
+    return df_cuda_aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
 }
 
 static int64_t scratch(const struct df_layer *layer, int kind, int64_t rows)
@@ -200,10 +190,10 @@ static int64_t scratch(const struct df_layer *layer, int kind, int64_t rows)
         return (int64_t)engine_bytes(op, rows);
     size_t bytes = engine_bytes(op, op->rows);
     if (op->rows > 1) /* some run has a part of a block */
-        bytes += aligned((size_t)(op->rows * layer->in_size) * sizeof(float)) +
-                 aligned((size_t)(op->rows * layer->out_size) * sizeof(float));
+        bytes += df_cuda_aligned((size_t)(op->rows * layer->in_size) * sizeof(float)) +
+                 df_cuda_aligned((size_t)(op->rows * layer->out_size) * sizeof(float));
     if (kind == DF_CUDA_WEIGHT_GRADIENT && rows > op->rows)
-        bytes += aligned((size_t)layer->weight_count * sizeof(float));
+        bytes += df_cuda_aligned((size_t)layer->weight_count * sizeof(float));
     return (int64_t)bytes;
 }
 
@@ -242,7 +232,7 @@ static dfal_status run_blocks(const struct df_layer *layer, enum df_cuda_kind ki
     const int64_t to = kind == DF_CUDA_FORWARD ? layer->out_size : layer->in_size;
     const size_t engine = engine_bytes(op, block);
     const bool tail = rows % block != 0;
-    const size_t in_bytes = tail ? aligned((size_t)(block * from) * sizeof(float)) : 0;
+    const size_t in_bytes = tail ? df_cuda_aligned((size_t)(block * from) * sizeof(float)) : 0;
     DF_TRY(df_cuda_workspace(queue, (size_t)scratch(layer, kind, rows)));
     char *workspace = queue->workspace;
     float *copy = (float *)(workspace + engine), *result = (float *)(workspace + engine + in_bytes);
@@ -294,8 +284,8 @@ static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_c
         return DFAL_OK;
     }
     const bool several = rows > block, tail = rows % block != 0;
-    const size_t part_bytes = several ? aligned(weight) : 0;
-    const size_t x_bytes = tail ? aligned((size_t)(block * layer->in_size) * sizeof(float)) : 0;
+    const size_t part_bytes = several ? df_cuda_aligned(weight) : 0;
+    const size_t x_bytes = tail ? df_cuda_aligned((size_t)(block * layer->in_size) * sizeof(float)) : 0;
     DF_TRY(df_cuda_workspace(queue, (size_t)scratch(layer, DF_CUDA_WEIGHT_GRADIENT, rows)));
     char *workspace = queue->workspace;
     float *part = (float *)(workspace + engine), *x = (float *)(workspace + engine + part_bytes);
