@@ -46,7 +46,7 @@ endif()
 
 # The kernels as CUDA, compiled but not run: the same functions must please both compilers.
 find_program(DFAL_NVCC nvcc HINTS /usr/local/cuda/bin)
-foreach(name ops norm)
+foreach(name ops blocks)
   if(DFAL_NVCC)
     add_test(NAME kernels_cuda_${name} COMMAND ${DFAL_NVCC} -arch=sm_90 -fmad=false -std=c++17 -Werror all-warnings
       -Xcompiler -Wall,-Wextra,-Wshadow -I ${PROJECT_SOURCE_DIR}/kernels -I ${RANDOM123_INCLUDE}
