@@ -114,6 +114,7 @@ static const struct shape_case cases[] = {
     {"3x3", {40, 6, 5}, {36, 6, 5}, 3, 1, 1, 1, false},
     {"3x3, stride 2", {33, 9, 9}, {50, 5, 5}, 3, 2, 1, 1, false},
     {"1x1", {48, 4, 4}, {34, 4, 4}, 1, 1, 0, 1, false},
+    {"large planes", {33, 16, 16}, {48, 16, 16}, 1, 1, 0, 1, false}, /* several blocks a row */
     {"whole planes", {36, 4, 4}, {20, 1, 1}, 4, 1, 0, 1, false},
     {"groups", {80, 5, 5}, {40, 5, 5}, 3, 1, 1, 2, false},
     {"narrow", {3, 8, 8}, {5, 4, 4}, 5, 2, 2, 1, false},
