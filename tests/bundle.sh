@@ -4,7 +4,7 @@
 # usage: tests/bundle.sh BUILD [DEBIAN-ROOT]
 #   DEBIAN-ROOT   a folder that debootstrap --variant=minbase made: the bundle has to work there as well
 set -euo pipefail
-build=$1 debian=${2-}
+build=$(cd "$1" && pwd) debian=${2-}
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
