@@ -40,15 +40,7 @@ static dfal_status put_margin(struct df_sink *self, const struct df_margin *marg
     if (at < 0)
         DF_FAIL(DFAL_E_INTERNAL, "a margin of row %lld came back that was not asked for",
                 (long long)margin->index);
-    struct df_scores *scores = sink->scores;
-    scores->index[at] = margin->index;
-    scores->margin[at] = margin->margin;
-    scores->first_margin[at] = margin->first_margin;
-    scores->logit_gap[at] = margin->logit_gap;
-    scores->status[at] = margin->status;
-    scores->label[at] = margin->label;
-    scores->adversarial_class[at] = margin->adversarial_class;
-    scores->iterations[at] = margin->iterations;
+    df_margin_store(sink->scores, at, margin);
     return DFAL_OK;
 }
 

@@ -37,15 +37,7 @@ static dfal_status shard_put(struct df_sink *self, const struct df_margin *margi
     df_shards_rows(sink->shards, shard, &begin, &end);
     struct df_shard_rows *rows = sink->open;
     const struct df_scores *s = &rows->scores;
-    const int64_t i = margin->index - begin;
-    s->index[i] = margin->index;
-    s->margin[i] = margin->margin;
-    s->first_margin[i] = margin->first_margin;
-    s->logit_gap[i] = margin->logit_gap;
-    s->status[i] = margin->status;
-    s->label[i] = margin->label;
-    s->adversarial_class[i] = margin->adversarial_class;
-    s->iterations[i] = margin->iterations;
+    df_margin_store(s, margin->index - begin, margin);
     if (++rows->filled == s->count) {
         sink->open = rows->next;
         df_output_give(sink->output, rows);
