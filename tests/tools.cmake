@@ -14,7 +14,7 @@ df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label
 df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
 df_cli_test(own_networks quick commands same_networks refusals)
-df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)
+df_cli_test(labels quick carried everywhere disagreement refusals tables_of_others evil foreign tables)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)
