@@ -172,14 +172,18 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
+/* HDF5 1.10 lets go of a driver before it has called it for the last time (H5FD_close): an id that is given back while
+ * files are open ends in freed memory. So it is registered once and stays; the store's lock guards it. A host program
+ * that calls H5close takes all ids with it. */
+static hid_t driver_id = -1;
+
 dfal_status df_h5_driver_use(hid_t access)
 {
-    hid_t id = H5FDregister(&driver_class);
-    herr_t set = id < 0 ? -1 : H5Pset_driver(access, id, NULL);
-    /* The list, and later the file, keep it alive. */
-    if (id >= 0)
-        H5FDunregister(id);
-    return set < 0 ? df_h5_fail(DFAL_E_INTERNAL, "HDF5 refuses a file driver") : DFAL_OK;
+    if (driver_id < 0 || H5Iget_type(driver_id) != H5I_VFL)
+        driver_id = H5FDregister(&driver_class);
+    if (driver_id < 0 || H5Pset_driver(access, driver_id, NULL) < 0)
+        return df_h5_fail(DFAL_E_INTERNAL, "HDF5 refuses a file driver");
+    return DFAL_OK;
 }
 
 static struct handle *handle_of(hid_t file)
