@@ -12,7 +12,7 @@ enum { TURN_BYTES = 1 << 22 };
 
 int64_t df_pool_cache_bytes(const struct df_pool *pool)
 {
-    return pool->file->cache_bytes;
+    return pool->file->samples.cache_bytes;
 }
 
 size_t df_pool_row_bytes(const struct df_pool *pool)

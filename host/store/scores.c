@@ -173,7 +173,9 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
 {
     char units[16];
     int64_t shard, shards, complete = 0;
-    if (H5Aexists(h5->file, "complete") > 0)
+    bool there;
+    DF_TRY(df_h5_has(h5, "complete", &there));
+    if (there)
         DF_TRY(df_h5_get_one(h5, "complete", &complete, INT32_MIN, INT32_MAX));
     if (complete != 1)
         DF_FAIL(DFAL_E_DATA,
@@ -190,7 +192,8 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
     DF_TRY(df_h5_get_short(h5, "device", head->device, sizeof head->device));
     DF_TRY(df_h5_get_short(h5, "units", units, sizeof units));
     DF_TRY(df_h5_get_short(h5, "mixed", head->mixed, sizeof head->mixed));
-    if (H5Aexists(h5->file, "adversarial") > 0)
+    DF_TRY(df_h5_has(h5, "adversarial", &there));
+    if (there)
         DF_TRY(df_h5_get_one(h5, "adversarial", &head->adversarial, 0, INT64_MAX));
     DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &head->configuration));
     DF_TRY(df_h5_get_text(h5, h5->file, "command_line", &head->command_line));
