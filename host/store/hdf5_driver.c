@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #if H5_VERSION_GE(1, 13, 0)
@@ -39,7 +40,7 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     struct driver *driver;
     if (df_alloc(&driver, 1, sizeof *driver) != DFAL_OK)
         return NULL;
-    driver->handle.fd = open(name, O_RDWR | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+    driver->handle.fd = df_descriptor(open(name, O_RDWR | O_TRUNC | O_CLOEXEC | O_NOFOLLOW));
     if (driver->handle.fd < 0) {
         df_free(driver);
         return NULL;
