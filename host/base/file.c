@@ -44,6 +44,16 @@ dfal_status df_fail_errno(int error, bool writing, const char *path, const char 
     return df_fail(status, "%s: %s failed: %s", path, doing, strerror(error));
 }
 
+int df_descriptor(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    const int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
 /* The folder that holds path: "." for a bare name. */
 static dfal_status folder_of(char **folder, const char *path)
 {
@@ -76,7 +86,7 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
     char *name;
     DF_TRY(df_format(&name, "%s%sXXXXXX", path, temporary_mark));
     dfal_status status = DFAL_OK;
-    int file = fails(DF_FAULT_OPEN) ? -1 : mkostemp(name, O_CLOEXEC);
+    int file = fails(DF_FAULT_OPEN) ? -1 : df_descriptor(mkostemp(name, O_CLOEXEC));
     if (file < 0) {
         status = df_fail_errno(errno, true, path, "creating a temporary file beside it");
     } else if (fchmod(file, 0666 & ~read_umask()) != 0) {

@@ -7,6 +7,10 @@
 
 #include "base/status.h"
 
+/* The same open file under a descriptor of 3 or more, closed on exec; fd itself is closed. A host program may have
+ * closed 0, 1 or 2 and yet print: its words must not end in what is kept under them. -1 with errno, also for a failed
+ * open. Safe after a fork. */
+int df_descriptor(int fd);
 /* Make an empty temporary beside path (mkostemp, mode from umask, no link followed): TARGET.tmp.XXXXXX.
  * Errors   E_EXISTS the folder is missing or not writable; E_IO */
 dfal_status df_file_temporary(char **temporary, int *fd, const char *path);

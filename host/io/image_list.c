@@ -6,13 +6,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 enum { DEEPEST = 64, CLASSES_MOST = 1000000 };
 
@@ -79,7 +79,7 @@ static bool is_picture(const char *name)
 {
     const char *dot = strrchr(name, '.');
     return dot &&
-           (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
+           (df_same_but_case(dot, ".jpg") || df_same_but_case(dot, ".jpeg") || df_same_but_case(dot, ".png"));
 }
 
 static dfal_status walk(struct df_image_list *list, int fd, const char *prefix, const struct trail *up);

@@ -24,7 +24,7 @@ dfal_status df_open_plain(int *fd, int64_t *size, const char *path)
 {
     struct stat facts;
     *size = 0;
-    *fd = df_fault_hits(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *fd = df_fault_hits(DF_FAULT_OPEN) ? -1 : df_descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (*fd < 0)
         return df_fail_errno(errno ? errno : EIO, false, path, "opening");
     dfal_status status = DFAL_OK;
@@ -84,7 +84,7 @@ dfal_status df_source_open_member(struct df_source *source, int fd, const char *
                                   int64_t stored, int64_t size, uint32_t sum, bool packed)
 {
     dfal_status status;
-    *source = (struct df_source){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+    *source = (struct df_source){.fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1),
                                  .at = at,
                                  .size = size,
                                  .member = true,

@@ -17,6 +17,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "store/hdf5_driver.h"
 
 /* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
@@ -83,7 +84,7 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...)
     char text[DF_MESSAGE_SIZE], inner[512];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    df_vprint(text, sizeof text, format, arguments);
     va_end(arguments);
     stack_text(inner);
     shorten(inner);

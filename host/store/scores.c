@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "store/hdf5_file.h"
 #include "store/scores_file.h"
 
@@ -57,8 +58,8 @@ static dfal_status fail_difference(const char *path, const char *key, const char
 
 static dfal_status fail_json(const char *path, const char *key, const json_t *theirs, const json_t *ours)
 {
-    char *a = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *b = ours ? json_dumps(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = theirs ? df_json_text(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *b = ours ? df_json_text(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     dfal_status status = fail_difference(path, key, a ? a : "(none)", b ? b : "(none)");
     free(a);
     free(b);
@@ -96,8 +97,8 @@ static dfal_status compare_configuration(const char *path, const char *theirs, c
     ours = ours ? ours : "";
     if (strcmp(theirs, ours) == 0)
         return DFAL_OK;
-    json_t *a = json_loads(theirs, JSON_REJECT_DUPLICATES, NULL),
-           *b = json_loads(ours, JSON_REJECT_DUPLICATES, NULL);
+    json_t *a = df_json_parse(theirs, JSON_REJECT_DUPLICATES, NULL),
+           *b = df_json_parse(ours, JSON_REJECT_DUPLICATES, NULL);
     dfal_status status = DFAL_OK;
     if (json_is_object(a) && json_is_object(b))
         status = compare_objects(path, a, b);
