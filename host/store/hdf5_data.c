@@ -298,6 +298,12 @@ static dfal_status fail_read(const struct df_h5 *h5, const struct df_h5_data *da
 {
     bool file = false;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, blame_file, &file);
+    if (!h5->temporary) {
+        dfal_status changed = df_h5_unchanged(h5); /* then nothing else is to blame */
+        if (changed != DFAL_OK)
+            return df_fail_prefix(changed, "rows %lld to %lld of dataset '%s': ", (long long)begin,
+                                  (long long)(begin + count - 1), data->name);
+    }
     return df_h5_fail(file ? DFAL_E_DATA : DFAL_E_IO, "%s: rows %lld to %lld of dataset '%s' cannot be read",
                       h5->path, (long long)begin, (long long)(begin + count - 1), data->name);
 }

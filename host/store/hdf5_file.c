@@ -144,8 +144,9 @@ static hid_t open_read_only(const char *path)
         return -1;
     H5Pset_file_locking(access, 0, 1);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    const bool ready = df_h5_driver_use(access) == DFAL_OK;
     H5Eclear2(H5E_DEFAULT);
-    hid_t file = df_fault_hits(DF_FAULT_OPEN) ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
+    hid_t file = !ready || df_fault_hits(DF_FAULT_OPEN) ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
     if (file >= 0) {
         H5Pclose(access);
         return file;
@@ -171,12 +172,27 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
         status = fail_open(path);
         goto done;
     }
+    DF_TRY_TO(done, status, df_file_mark(&h5->mark, df_h5_driver_descriptor(h5->file), path));
+    h5->size = h5->mark.size;
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);
     if (h5->access < 0 || H5Pset_elink_cb(h5->access, refuse_external, &h5->external) < 0)
         status = df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a link access list", path);
 done:
     if (status != DFAL_OK)
         df_h5_close(h5);
+    return status;
+}
+
+dfal_status df_h5_unchanged(const struct df_h5 *h5)
+{
+    return df_file_unchanged(&h5->mark, df_h5_driver_descriptor(h5->file), h5->path, true);
+}
+
+dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status)
+{
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(h5);
+    df_h5_close(h5);
     return status;
 }
 
