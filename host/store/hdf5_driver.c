@@ -33,7 +33,7 @@ struct driver {
     H5FD_t public_part; /* HDF5's, first */
     struct handle handle;
     haddr_t end;      /* of the addresses HDF5 has given out */
-    haddr_t file_end; /* of the bytes written so far */
+    haddr_t file_end; /* of the bytes written so far; of a file that is read, its size when it was opened */
     size_t waiting;   /* bytes written that the disk was not yet asked to take */
     struct df_h5_source source;
 };
@@ -278,6 +278,18 @@ static struct handle *handle_of(hid_t file)
 {
     void *handle = NULL;
     return H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) >= 0 ? handle : NULL;
+}
+
+int df_h5_driver_descriptor(hid_t file)
+{
+    const struct handle *handle = handle_of(file);
+    return handle ? handle->fd : -1;
+}
+
+int df_h5_driver_descriptor(hid_t file)
+{
+    const struct handle *handle = handle_of(file);
+    return handle ? handle->fd : -1;
 }
 
 int df_h5_driver_error(hid_t file)

@@ -17,6 +17,8 @@ int df_h5_driver_open_error(void);
 /* errno of the first write that failed or the last read that did, 0: none. After a write that failed nothing reaches the
  * file. HDF5 keeps small writes back until the file is flushed. */
 int df_h5_driver_error(hid_t file);
+/* Descriptor of an open file, -1: none. */
+int df_h5_driver_descriptor(hid_t file);
 /* Let nothing more reach the file. */
 void df_h5_driver_stop(hid_t file);
 /* Of a file that is read. */

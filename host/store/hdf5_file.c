@@ -182,6 +182,8 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     DF_TRY(check_plain(path, &h5->size));
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, open_read_only(&h5->file, path));
+    DF_TRY_TO(done, status, df_file_mark(&h5->mark, df_h5_driver_descriptor(h5->file), path));
+    h5->size = h5->mark.size;
     /* No cache for chunks that are not packed: HDF5 then reads the rows it needs from where the chunk lies. Through the cache
      * it would believe the size that stands beside the chunk's place. */
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);
@@ -191,6 +193,19 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
 done:
     if (status != DFAL_OK)
         df_h5_close(h5);
+    return status;
+}
+
+dfal_status df_h5_unchanged(const struct df_h5 *h5)
+{
+    return df_file_unchanged(&h5->mark, df_h5_driver_descriptor(h5->file), h5->path, true);
+}
+
+dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status)
+{
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(h5);
+    df_h5_close(h5);
     return status;
 }
 

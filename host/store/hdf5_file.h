@@ -11,18 +11,19 @@
 #define H5_USE_110_API
 #include <hdf5.h>
 
-#include "base/status.h"
+#include "base/file_mark.h"
 
 /* A file open for reading (temporary NULL) or being written beside its target. */
 struct df_h5 {
-    char *path;      /* as the caller named it: stands in every message */
-    char *temporary; /* NULL: opened for reading */
-    hid_t file;      /* -1: none */
-    int fd;          /* of the temporary; -1: none */
-    hid_t access;    /* link access: external links are refused */
-    int64_t size;    /* bytes of the file on disk when it was opened */
-    bool plugins;    /* filter plugins are allowed */
-    bool external;   /* an external link was met (set by HDF5's call back) */
+    char *path;               /* as the caller named it: stands in every message */
+    char *temporary;          /* NULL: opened for reading */
+    hid_t file;               /* -1: none */
+    int fd;                   /* of the temporary; -1: none */
+    hid_t access;             /* link access: external links are refused */
+    int64_t size;             /* bytes of the file on disk when it was opened */
+    bool plugins;             /* filter plugins are allowed */
+    bool external;            /* an external link was met (set by HDF5's call back) */
+    struct df_file_mark mark; /* of a file opened for reading */
 };
 
 enum df_h5_kind { DF_H5_INTEGER, DF_H5_REAL, DF_H5_TEXT, DF_H5_OTHER };
@@ -61,6 +62,11 @@ enum { DF_H5_CACHE_SLOTS = 521 };
 /* Open for reading.
  * Errors   E_NOINPUT missing; E_DATA a folder, empty, not HDF5, truncated; E_IO locked or unreadable */
 dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins);
+/* Whether a file that is read is still the one that was opened: to be asked when the last byte is in memory, and every now
+ * and then before. Errors   E_IO shorter, written to, replaced, removed */
+dfal_status df_h5_unchanged(const struct df_h5 *h5);
+/* The same of a file that was read in one go, unless that failed already; then close it. */
+dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status);
 /* Create a temporary beside path. Errors   E_EXISTS; E_IO */
 dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force);
 /* Flush, close, and look at the closed file again (a full disk is not told by closing): the temporary is ready to be

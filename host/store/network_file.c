@@ -313,8 +313,11 @@ dfal_status df_network_load(struct df_network **out, const char *path)
     df_h5_lock();
     dfal_status status = df_h5_open(&h5, path, false);
     if (status == DFAL_OK) {
-        status = load(out, &h5);
-        df_h5_close(&h5);
+        status = df_h5_read_end(&h5, load(out, &h5));
+        if (status != DFAL_OK) {
+            df_network_destroy(*out);
+            *out = NULL;
+        }
     }
     df_h5_unlock();
     return status;

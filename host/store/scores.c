@@ -298,7 +298,7 @@ static dfal_status read_file(const char *path, struct df_scores_head *head, stru
             status = read_head(&h5, head);
         if (status == DFAL_OK && scores)
             status = read_columns(&h5, head, scores, with_ids);
-        df_h5_close(&h5);
+        status = df_h5_read_end(&h5, status);
     }
     df_h5_unlock();
     if (status != DFAL_OK) {
