@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -33,17 +34,23 @@ static struct driver *from(const H5FD_t *file)
     return (struct driver *)file;
 }
 
+/* For reading a file that is there, else for writing one that its owner has made. */
 static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t limit)
 {
-    (void)flags, (void)access, (void)limit;
+    (void)access, (void)limit;
+    const bool write = flags & H5F_ACC_RDWR;
     struct driver *driver;
+    struct stat facts;
     if (df_alloc(&driver, 1, sizeof *driver) != DFAL_OK)
         return NULL;
-    driver->handle.fd = open(name, O_RDWR | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
-    if (driver->handle.fd < 0) {
+    driver->handle.fd = open(name, (write ? O_RDWR | O_TRUNC : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
+    if (driver->handle.fd < 0 || fstat(driver->handle.fd, &facts) != 0) {
+        if (driver->handle.fd >= 0)
+            close(driver->handle.fd);
         df_free(driver);
         return NULL;
     }
+    driver->file_end = (haddr_t)facts.st_size;
     return &driver->public_part;
 }
 

@@ -6,7 +6,8 @@
 
 #include "store/hdf5_file.h"
 
-/* Let files created with this access list be written by the driver.
+/* Let files created with this access list be written by the driver, or files opened with it be read. Either way HDF5
+ * locks nothing: the lock of whoever writes a file stands until it has its name.
  * Errors   E_INTERNAL HDF5 refuses */
 dfal_status df_h5_driver_use(hid_t access);
 /* errno of the first write that failed, 0: none. From then on nothing reaches the file.

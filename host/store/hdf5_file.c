@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,8 +135,9 @@ static dfal_status fail_open(const char *path)
 }
 
 /* Open path read-only; -1 on failure with HDF5's stack standing. Locks protect a writer's readers, but a file
- * that appears by rename is never written again, and many network file systems have none. */
-static hid_t open_read_only(const char *path)
+ * that appears by rename is never written again, and many network file systems have none.
+ *   own   it is locked by this process: HDF5_USE_FILE_LOCKING may make HDF5 itself lock what it reads */
+static hid_t open_read_only(const char *path, bool own)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0)
@@ -145,7 +145,9 @@ static hid_t open_read_only(const char *path)
     H5Pset_file_locking(access, 0, 1);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     H5Eclear2(H5E_DEFAULT);
-    hid_t file = df_fault_hits(DF_FAULT_OPEN) ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
+    hid_t file = -1;
+    if (!df_fault_hits(DF_FAULT_OPEN) && (!own || df_h5_driver_use(access) == DFAL_OK))
+        file = H5Fopen(path, H5F_ACC_RDONLY, access);
     if (file >= 0) {
         H5Pclose(access);
         return file;
@@ -166,7 +168,7 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     if (H5Fis_hdf5(path) <= 0)
         DF_FAIL(DFAL_E_DATA, "%s is not an HDF5 file", path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
-    h5->file = open_read_only(path);
+    h5->file = open_read_only(path, false);
     if (h5->file < 0) {
         status = fail_open(path);
         goto done;
@@ -191,8 +193,7 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
     df_file_sweep(path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, df_file_temporary(&h5->temporary, &h5->fd, path));
-    (void)flock(h5->fd,
-                LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
+    h5->replace = force;
     access = H5Pcreate(H5P_FILE_ACCESS);
     creation = H5Pcreate(H5P_FILE_CREATE);
     /* The oldest format that can say it: every reader opens it. */
@@ -263,7 +264,7 @@ static herr_t open_each(hid_t root, const char *name, const H5O_info_t *info, vo
  * with the file, and walks all metadata. */
 static dfal_status look_again(const struct df_h5 *h5)
 {
-    hid_t file = open_read_only(h5->temporary);
+    hid_t file = open_read_only(h5->temporary, true);
     if (file < 0)
         return df_h5_fail(DFAL_E_IO, "%s cannot be written: what was written cannot be opened again",
                           h5->path);
@@ -279,7 +280,6 @@ dfal_status df_h5_seal(struct df_h5 *h5)
 {
     DF_TRY(flush(h5));
     DF_TRY(close_file(h5));
-    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
     return look_again(h5);
 }
 
@@ -288,7 +288,7 @@ dfal_status df_h5_publish(struct df_h5 *h5)
     dfal_status status;
     DF_TRY_TO(done, status, df_h5_seal(h5));
     df_h5_unlock(); /* others work while the disk does */
-    status = df_file_publish(h5->temporary, h5->path);
+    status = df_file_publish(h5->temporary, h5->path, h5->replace);
     df_h5_lock();
     df_free(h5->temporary); /* renamed, or removed by df_file_publish */
     h5->temporary = NULL;
