@@ -361,8 +361,9 @@ static void test_faults(void **state)
                 assert_int_equal(status, DFAL_OK);
                 break;
             }
-            if (status == DFAL_OK && fault != DF_FAULT_ALLOC)
-                test_fail("fault %d number %lld: status OK", fault, (long long)n);
+            if (fault != DF_FAULT_ALLOC && (status == DFAL_OK) != (fault >= DF_FAULT_LACKS))
+                test_fail("fault %d number %lld: status %s", fault, (long long)n, dfal_status_name(status));
+            assert_true(df_file_exists(at("faults.h5")) == (status == DFAL_OK));
         }
 }
 

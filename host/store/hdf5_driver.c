@@ -286,12 +286,6 @@ int df_h5_driver_descriptor(hid_t file)
     return handle ? handle->fd : -1;
 }
 
-int df_h5_driver_descriptor(hid_t file)
-{
-    const struct handle *handle = handle_of(file);
-    return handle ? handle->fd : -1;
-}
-
 int df_h5_driver_error(hid_t file)
 {
     const struct handle *handle = handle_of(file);

@@ -9,7 +9,8 @@
 #include "store/hdf5_check.h"
 #include "store/hdf5_file.h"
 
-/* Let files created with this access list be written by the driver; with fd >= 0 opened by a copy of it to be read.
+/* Let files created with this access list be written by the driver; with fd >= 0 opened by a copy of it to be read. Either
+ * way HDF5 locks nothing: the lock of whoever writes a file stands until it has its name.
  * Errors   E_INTERNAL HDF5 refuses */
 dfal_status df_h5_driver_use(hid_t access, int fd);
 /* errno of a read that failed since, even if no file came of it. */

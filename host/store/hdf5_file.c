@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -220,8 +219,7 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
     df_file_sweep(path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, df_file_temporary(&h5->temporary, &h5->fd, path));
-    (void)flock(h5->fd,
-                LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
+    h5->replace = force;
     access = H5Pcreate(H5P_FILE_ACCESS);
     creation = H5Pcreate(H5P_FILE_CREATE);
     /* The oldest format that can say it: every reader opens it. */
@@ -308,7 +306,6 @@ dfal_status df_h5_seal(struct df_h5 *h5)
 {
     DF_TRY(flush(h5));
     DF_TRY(close_file(h5));
-    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
     return look_again(h5);
 }
 
@@ -317,7 +314,7 @@ dfal_status df_h5_publish(struct df_h5 *h5)
     dfal_status status;
     DF_TRY_TO(done, status, df_h5_seal(h5));
     df_h5_unlock(); /* others work while the disk does */
-    status = df_file_publish(h5->temporary, h5->path);
+    status = df_file_publish(h5->temporary, h5->path, h5->replace);
     df_h5_lock();
     df_free(h5->temporary); /* renamed, or removed by df_file_publish */
     h5->temporary = NULL;

@@ -23,6 +23,7 @@ struct df_h5 {
     int64_t size;             /* bytes of the file on disk when it was opened */
     bool plugins;             /* filter plugins are allowed */
     bool external;            /* an external link was met (set by HDF5's call back) */
+    bool replace;             /* publishing may replace a file */
     struct df_file_mark mark; /* of a file opened for reading */
 };
 
@@ -67,13 +68,13 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins);
 dfal_status df_h5_unchanged(const struct df_h5 *h5);
 /* The same of a file that was read in one go, unless that failed already; then close it. */
 dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status);
-/* Create a temporary beside path. Errors   E_EXISTS; E_IO */
+/* Create a temporary beside path, locked until it is closed. force: it may replace a file. Errors   E_EXISTS; E_IO */
 dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force);
 /* Flush, close, and look at the closed file again (a full disk is not told by closing): the temporary is ready to be
  * published. Datasets must be closed before. */
 dfal_status df_h5_seal(struct df_h5 *h5);
-/* Seal, fsync, rename. On error nothing is at the target that was not there before. The lock is let go while the disk
- * works. */
+/* Seal, fsync, give it its name. On error nothing is at the target that was not there before. HDF5's lock is let go while
+ * the disk works, the file's own is not. Errors   E_EXISTS a file has appeared meanwhile and force was off */
 dfal_status df_h5_publish(struct df_h5 *h5);
 /* Whether all that HDF5 has written so far is on the disk. Errors   E_IO "a.h5: write failed: No space left" */
 dfal_status df_h5_written(const struct df_h5 *h5);
