@@ -21,7 +21,7 @@ target_link_libraries(host_program PRIVATE df_flags ${CMAKE_DL_LIBS})
 set_tests_properties(cli_process_host_descriptors cli_process_strange_locale cli_process_german_locale PROPERTIES
   ENVIRONMENT "HOST_PROGRAM=$<TARGET_FILE:host_program>;LIBDFAL=$<TARGET_FILE:dfal>")
 df_cli_test(own_networks quick commands same_networks refusals)
-df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)
+df_cli_test(labels quick carried everywhere disagreement refusals tables_of_others evil foreign tables)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)

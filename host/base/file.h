@@ -39,6 +39,11 @@ dfal_status df_file_write_output(const char *path, const void *bytes, size_t siz
 /* Read a whole file of at most limit bytes; *bytes has a zero behind its end.
  * Errors   E_NOINPUT missing; E_DATA larger than limit; E_IO */
 dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit);
+/* Open a file for reading; size NULL or its bytes, 0 where it is no plain file.
+ * Errors   E_NOINPUT missing; E_DATA a plain file larger than limit; E_IO */
+dfal_status df_file_open(int *fd, size_t *size, const char *path, size_t limit);
+/* Read at most `most` bytes; got 0: the end. */
+dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes, size_t most);
 bool df_file_exists(const char *path);
 bool df_folder_exists(const char *path);
 dfal_status df_folder_create(const char *path); /* fine when it is there */

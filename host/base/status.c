@@ -110,23 +110,35 @@ static int edit_distance(const char *a, size_t a_length, const char *b, size_t b
     return table[a_length][b_length];
 }
 
+int df_nearest_begin(const char *word)
+{
+    return (int)(0.4 * (double)strnlen(word, 1 << 20) + 1.0) + 1;
+}
+
+bool df_nearest_offer(int *best, const char *word, const char *candidate)
+{
+    /* What both begin and end with costs nothing: names of files are longer than what differs in them. */
+    while (*word && tolower((unsigned char)*word) == tolower((unsigned char)*candidate))
+        word++, candidate++;
+    size_t a = strlen(word), b = strlen(candidate);
+    for (; a && b && tolower((unsigned char)word[a - 1]) == tolower((unsigned char)candidate[b - 1]); a--)
+        b--;
+    if (a > WORD_LIMIT || b > WORD_LIMIT || (a > b ? a - b : b - a) >= (size_t)*best)
+        return false;
+    const int distance = edit_distance(word, a, candidate, b);
+    if (distance >= *best)
+        return false;
+    *best = distance;
+    return true;
+}
+
 const char *df_nearest(const char *word, const char *const *candidates, size_t count)
 {
-    size_t length = strlen(word);
-    if (length > WORD_LIMIT)
-        return NULL;
     const char *nearest = NULL;
-    int best = (int)(0.4 * (double)length + 1.0) + 1;
-    for (size_t i = 0; i < count; i++) {
-        size_t candidate_length = strlen(candidates[i]);
-        if (candidate_length > WORD_LIMIT)
-            continue;
-        int distance = edit_distance(word, length, candidates[i], candidate_length);
-        if (distance < best) {
-            best = distance;
+    int best = df_nearest_begin(word);
+    for (size_t i = 0; i < count; i++)
+        if (df_nearest_offer(&best, word, candidates[i]))
             nearest = candidates[i];
-        }
-    }
     return nearest;
 }
 

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "base/text_file.h"
 #include "models/models.h"
 #include "strategy/strategy.h"
 
@@ -37,7 +38,7 @@ static dfal_status load_file(struct df_run_config *config, const char *path)
     char *text = NULL;
     size_t size = 0;
     dfal_status status;
-    DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_FILE));
+    DF_TRY_TO(done, status, df_text_file_read(&text, &size, path, MAX_FILE));
     DF_TRY_TO(done, status, folder_of(folder, path));
     status = df_run_config_parse(config, text, size, path, folder, DFAL_E_CONFIG);
 done:

@@ -43,6 +43,8 @@ void df_pool_close(struct df_pool *pool)
     df_free(pool->labels);
     df_free(pool->skipped);
     df_free(pool->label_conflict);
+    df_free(pool->label_blank);
+    df_free(pool->label_nothing);
     df_free(pool->scale);
     df_free(pool->offset);
     df_free(pool->path);

@@ -26,6 +26,10 @@ struct df_pool {
     bool has_ids;         /* else ids are made up from fingerprint and row */
     char fingerprint[DF_DIGEST_TEXT];
     struct df_pool_file *file; /* store/pool.c's own */
+    /* what df_labels_warn says of label files */
+    int64_t label_blanks; /* lines without a label, passed over */
+    char *label_blank;    /* the first of them, "FILE:LINE"; NULL: none */
+    char *label_nothing;  /* the first file that says nothing of any row, as a sentence; NULL: none */
 };
 
 /* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];
@@ -53,6 +57,8 @@ dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t
 /* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two rows, or is
  * empty */
 dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);
+/* The id most like a text, in a fresh string; NULL: none is. Looks at the first million ids; of ids that were made up, none. */
+dfal_status df_pool_nearest(struct df_pool *pool, char **id, const char *text);
 
 /* Write a pool from scratch: create, rows in order, end publishes (temporary, flush, fsync, rename). */
 struct df_pool_writer;
