@@ -237,6 +237,17 @@ static void test_activations(void **state)
     model_int(&m, node("Cast", "i", "v"), "to", 1);
     flat();
     expect("1 2", "1 2");
+    /* Outputs that are left out are none, and a training mode that is off is none. */
+    begin(12, "N 2 1 1");
+    model_floats(&m, "one", "2", "1");
+    model_floats(&m, "zero", "2", "0");
+    model_floats(&m, "ratio", "", "0.5");
+    model_longs(&m, "no", "", "0");
+    model_int(&m, node("Cast", "no", "off"), "to", 9);
+    model_real(&m, node("BatchNormalization", "x one one zero one", "n - - - -"), "epsilon", 0.0);
+    node("Dropout", "n ratio off", "v mask");
+    flat();
+    expect("1 2", "2 3");
 }
 
 static void test_joins(void **state)

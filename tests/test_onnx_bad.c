@@ -469,6 +469,21 @@ static void test_tensors(void **state)
     model_floats(&m, "s", "2", "1");
     model_int(&m, node("BatchNormalization", "x s s s s", "y"), "training_mode", 1);
     refuse("training_mode=1|eval()");
+    /* Until opset 13 the number of outputs says it, read or not. */
+    for (int opset = 9; opset < 14; opset += 2)
+        for (int read = 0; read < 2; read++) {
+            onnx_begin(&m, opset, "N 2 1 1");
+            model_floats(&m, "s", "2", "1");
+            node("BatchNormalization", "x s s s s", read ? "v mean variance old older" : "v mean variance");
+            node("Identity", "v", "y");
+            refuse(read ? "5 outputs|training|eval()" : "3 outputs|training|eval()");
+        }
+    begin("N 2 1 1");
+    model_floats(&m, "ratio", "", "0.5");
+    model_longs(&m, "training", "", "1");
+    model_int(&m, node("Cast", "training", "flag"), "to", 9);
+    node("Dropout", "x ratio flag", "y");
+    refuse("Dropout|training_mode|eval()");
     begin("N 2 1 1");
     model_floats(&m, "c", "", "0");
     node("Div", "x c", "y");
