@@ -263,6 +263,15 @@ static dfal_status find_twins(const struct df_select_work *work, struct df_selec
     return df_select_twins(work, selection);
 }
 
+/* What is told of a selection is about the pool: its labels, its label files. */
+static void count_like_pool(const struct df_network *network, struct df_selection *selection)
+{
+    for (int64_t i = 0; i < selection->count; i++) {
+        selection->predicted[i] = df_network_to_pool(network, selection->predicted[i]);
+        selection->adversarial_class[i] = df_network_to_pool(network, selection->adversarial_class[i]);
+    }
+}
+
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection)
@@ -281,7 +290,8 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
     DF_TRY_TO(done, status, df_select_needs(&work));
     selection->nonfinite = count_nonfinite(&work);
     DF_TRY_TO(done, status, take_best(&work, q, selection));
-    status = find_twins(&work, selection);
+    DF_TRY_TO(done, status, find_twins(&work, selection));
+    count_like_pool(network, selection);
 done:
     selection->seconds = df_clock() - begin;
     df_select_needs_clear(&work);
