@@ -50,6 +50,9 @@ static dfal_status find_rows(struct df_select_work *work, const int64_t *candida
     struct keyed *keyed = NULL;
     dfal_status status = DFAL_OK;
     bool drawn = m > 0 && m < n;
+    uint64_t seed = work->options->seed;
+    if (work->options->labelled)
+        seed = df_random_child(seed, DF_STREAM_LABELLED, work->options->labelled);
     work->n = drawn ? m : n;
     work->rows = candidates;
     if (!drawn && ascending(candidates, n))
@@ -58,9 +61,8 @@ static dfal_status find_rows(struct df_select_work *work, const int64_t *candida
     if (drawn) {
         DF_TRY_TO(done, status, df_alloc(&keyed, n, sizeof *keyed));
         for (int64_t i = 0; i < n; i++)
-            keyed[i] = (struct keyed){
-                df_random_bits(work->options->seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
-                candidates[i]};
+            keyed[i] = (struct keyed){df_random_bits(seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
+                                      candidates[i]};
         qsort(keyed, (size_t)n, sizeof *keyed, compare_keyed);
         for (int64_t i = 0; i < m; i++)
             work->own_rows[i] = keyed[i].row;
