@@ -244,6 +244,7 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
                             struct df_chunk_source *source, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
+    DF_TRY(df_room_for_plan(pass->context, pass->device, network, false));
     df_lock_begin(&pass->lock);
     dfal_status status;
     DF_TRY_TO(done, status,
@@ -434,6 +435,7 @@ dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_conte
     struct df_network *network = NULL;
     if (!df_file_exists(name))
         DF_TRY(df_model_check(name));
+    DF_TRY(df_room_for_file(context, name));
     DF_TRY(df_network_load(&network, name));
     dfal_status status = check_shape(network, pool, name);
     if (status != DFAL_OK) {
