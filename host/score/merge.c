@@ -205,7 +205,8 @@ done:
 
 /* Copy one part's rows. */
 static dfal_status append(struct df_scores_writer **writer, const char *out_path,
-                          const struct df_scores_head *joined, struct part *part, bool force)
+                          const struct df_scores_head *joined, struct part *part, bool force,
+                          struct df_row_hashes *rows)
 {
     struct df_scores_head head = {0};
     struct df_scores scores = {0};
@@ -221,6 +222,8 @@ static dfal_status append(struct df_scores_writer **writer, const char *out_path
                   df_scores_create(writer, out_path, joined, joined->range_end - joined->range_begin,
                                    scores.id != NULL, force));
     DF_TRY_TO(done, status, df_scores_append(*writer, &scores));
+    for (int64_t i = 0; i < scores.rows.count; i++)
+        df_row_hashes_join(rows, &scores.rows.pieces[i]);
     status = read_images(part, &scores);
 done:
     df_scores_clear(&scores);
@@ -239,17 +242,22 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
     struct part *parts = NULL;
     struct df_scores_head head = {0};
     struct df_scores_writer *writer = NULL;
+    struct df_row_hashes rows = DF_ROW_HASHES_NONE;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&parts, shard_count, sizeof *parts));
     DF_TRY_TO(done, status, read_heads(parts, shard_paths, shard_count, options->allow_mixed));
     DF_TRY_TO(done, status, joined_head(&head, parts, shard_count, options->command_line));
+    DF_TRY_TO(done, status, df_row_hashes_open(&rows, head.range_begin, head.range_end));
     for (int32_t i = 0; i < shard_count; i++) {
         DF_TRY_TO(done, status, df_context_check_stop(context));
-        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force));
+        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force, &rows));
     }
+    DF_TRY_TO(done, status, df_scores_hashes(writer, &rows));
     DF_TRY_TO(done, status, join_images(writer, parts, shard_count));
     status = df_scores_finish(writer);
     writer = NULL;
+    if (status == DFAL_OK)
+        df_row_hashes_say(context, rows.end - rows.begin - df_row_hashes_known(&rows), out_path);
     if (status == DFAL_OK)
         df_say(context, DFAL_INFO, "merge.end",
                DF_FIELDS(DF_INT("shards", shard_count), DF_INT("samples", head.range_end - head.range_begin),
@@ -265,6 +273,7 @@ done:
         df_free(parts[i].margins);
     }
     df_free(parts);
+    df_row_hashes_close(&rows);
     df_scores_head_clear(&head);
     return status;
 }

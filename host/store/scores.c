@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "store/hdf5_file.h"
+#include "store/row_hash_file.h"
 #include "store/scores_file.h"
 
 /* ---- Memory --------------------------------------------------------------------------------- */
@@ -42,6 +42,7 @@ void df_scores_clear(struct df_scores *scores)
     for (int64_t i = 0; scores->id && i < scores->count; i++)
         df_free(scores->id[i]);
     df_free(scores->id);
+    df_row_hashes_close(&scores->rows);
 #define X(field, type, file, memory, fill) df_free(scores->field);
     DF_SCORES_COLUMN_LIST(X)
 #undef X
@@ -271,7 +272,9 @@ static dfal_status read_columns(struct df_h5 *h5, const struct df_scores_head *h
         DF_TRY_TO(done, status, df_alloc(&scores->id, count, sizeof *scores->id));
         DF_TRY_TO(done, status, df_h5_texts_read(h5, &id, 0, count, scores->id));
     }
-    status = check_rows(h5, head, scores);
+    DF_TRY_TO(done, status, check_rows(h5, head, scores));
+    if (count > 0 && scores->index[count - 1] - scores->index[0] == count - 1)
+        status = df_row_hashes_read(h5, &scores->rows, scores->index[0], scores->index[0] + count);
 done:
     for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
         df_h5_data_close(h5, &data[i]);
