@@ -301,6 +301,8 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));
+    DF_TRY_TO(done, status, df_row_hashes_check(context, pool, &scores.rows, scores_path, DFAL_E_DATA));
+    df_row_hashes_say(context, scores.count - df_row_hashes_known(&scores.rows), scores_path);
     DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, head.configuration));
     DF_TRY_TO(done, status, choose(&c, reader, samples, context->options.seed));
     result->samples = c.count;
