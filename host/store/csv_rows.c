@@ -193,10 +193,7 @@ static dfal_status declared(struct df_csv *csv, const char *text, size_t *size)
 {
     const size_t all = *size, quote = all > 0 && text[0] == '"';
     *size = 0;
-    char word[5] = "";
-    if (all >= quote + 6)
-        memcpy(word, text + quote, 4);
-    if (!df_same_but_case(word, "sep="))
+    if (all < quote + 6 || !df_begins_but_case(text + quote, "sep="))
         return DFAL_OK;
     size_t at = quote + 5;
     if (quote && text[at] == '"')
