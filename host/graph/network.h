@@ -77,6 +77,8 @@ struct df_network {
     struct df_node *nodes; /* topologically ordered */
     int32_t node_count, node_capacity;
     int32_t output; /* node whose [K,1,1] values are the logits */
+    char **files;   /* [file_count] read for it beside the file that was named: an ONNX model's external data */
+    int32_t file_count;
 };
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);
