@@ -204,14 +204,16 @@ static struct df_pool *draw(uint64_t seed, int64_t count, const char *split, int
     struct dfal_synth_options options;
     struct df_pool *pool;
     dfal_context *context = make_context(seed, true);
+    char name[64]; /* one each: a pool that is open is not replaced */
+    snprintf(name, sizeof name, "synth-%d-%d-%s-%d-%d.h5", (int)seed, (int)count, split, classes, size);
     dfal_synth_options_init(&options);
     options.count = count;
     options.split = split;
     options.class_count = classes;
     options.size = size;
-    test_ok(dfal_synth(context, at("synth.h5"), &options));
+    test_ok(dfal_synth(context, at(name), &options));
     dfal_context_destroy(context);
-    test_ok(df_pool_open(&pool, at("synth.h5"), NULL));
+    test_ok(df_pool_open(&pool, at(name), NULL));
     return pool;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "facts.h"
 #include "graph/graph_json.h"
 #include "graph/onnx.h"
@@ -22,7 +23,7 @@ static void tell_numbers(const struct df_teller *teller, const char *key, const 
     int length = 0;
     for (int32_t i = 0; i < count && length < 480; i++)
         length +=
-            snprintf(text + length, sizeof(text) - (size_t)length, "%s%.9g", i > 0 ? ", " : "", values[i]);
+            df_print(text + length, sizeof(text) - (size_t)length, "%s%.9g", i > 0 ? ", " : "", values[i]);
     df_tell_text(teller, key, "%s", text);
 }
 

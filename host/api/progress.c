@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "facts.h"
+#include "graph/json_text.h"
 #include "run/run.h"
 #include "store/scores.h"
 #include "store/table.h"
@@ -64,7 +65,7 @@ static dfal_status tell_training(const struct df_teller *teller, const char *pat
     struct df_training_state state;
     char *configuration = NULL;
     DF_TRY(df_training_state_read(&state, path, &configuration));
-    json_t *object = json_loads(configuration, 0, NULL);
+    json_t *object = df_json_parse(configuration, 0, NULL);
     const int64_t epochs = json_integer_value(json_object_get(object, "epochs"));
     const int32_t shown = df_training_restart(&state);
     int64_t done = 0;

@@ -44,6 +44,16 @@ dfal_status df_fail_errno(int error, bool writing, const char *path, const char 
     return df_fail(status, "%s: %s failed: %s", path, doing, strerror(error));
 }
 
+int df_descriptor(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    const int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
 /* The folder that holds path: "." for a bare name. */
 static dfal_status folder_of(char **folder, const char *path)
 {
@@ -90,7 +100,7 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
     char *name;
     DF_TRY(df_format(&name, "%s%sXXXXXX", path, temporary_mark));
     dfal_status status = DFAL_OK;
-    int file = fails(DF_FAULT_OPEN) ? -1 : mkostemp(name, O_CLOEXEC);
+    int file = fails(DF_FAULT_OPEN) ? -1 : df_descriptor(mkostemp(name, O_CLOEXEC));
     if (file < 0) {
         status = df_fail_errno(errno, true, path, "creating a temporary file beside it");
     } else if (fchmod(file, df_file_mode(0666)) != 0) {
@@ -317,16 +327,40 @@ dfal_status df_file_write(const char *path, const void *bytes, size_t size)
     return df_file_write_output(path, bytes, size, true);
 }
 
-static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path, size_t limit)
+dfal_status df_file_open(int *fd, size_t *size, const char *path, size_t limit)
 {
-    size_t room = 1 << 16;
     struct stat facts;
-    if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) {
-        if ((uintmax_t)facts.st_size > limit)
-            DF_FAIL(DFAL_E_DATA, "%s: the file has %jd bytes, expected at most %zu", path,
-                    (intmax_t)facts.st_size, limit);
-        room = (size_t)facts.st_size + 2;
-    }
+    *fd = fails(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return df_fail_errno(errno, false, path, "opening");
+    const bool plain = fstat(*fd, &facts) == 0 && S_ISREG(facts.st_mode);
+    if (size)
+        *size = plain ? (size_t)facts.st_size : 0;
+    if (!plain || (uintmax_t)facts.st_size <= limit)
+        return DFAL_OK;
+    close(*fd);
+    *fd = -1;
+    DF_FAIL(DFAL_E_DATA, "%s: the file has %jd bytes, expected at most %zu", path, (intmax_t)facts.st_size,
+            limit);
+}
+
+dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes, size_t most)
+{
+    ssize_t n;
+    *got = 0;
+    do
+        n = fails(DF_FAULT_READ) ? -1 : read(fd, bytes, most);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return df_fail_errno(errno, false, path, "reading");
+    *got = (size_t)n;
+    return DFAL_OK;
+}
+
+static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path, size_t limit,
+                            size_t expected)
+{
+    size_t room = expected ? expected + 2 : 1 << 16;
     size_t used = 0;
     DF_TRY(df_alloc(bytes, (int64_t)room, 1));
     for (;;) {
@@ -334,14 +368,11 @@ static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path
             DF_TRY(df_resize(bytes, (int64_t)room, (int64_t)room * 2, 1));
             room *= 2;
         }
-        ssize_t got = fails(DF_FAULT_READ) ? -1 : read(fd, *bytes + used, room - used - 1);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return df_fail_errno(errno, false, path, "reading");
+        size_t got;
+        DF_TRY(df_file_read_some(&got, fd, path, *bytes + used, room - used - 1));
         if (got == 0)
             break;
-        used += (size_t)got;
+        used += got;
         if (used > limit)
             DF_FAIL(DFAL_E_DATA, "%s: the file has more than %zu bytes, expected at most that", path, limit);
     }
@@ -352,12 +383,12 @@ static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path
 
 dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit)
 {
+    int fd;
+    size_t expected;
     *bytes = NULL;
     *size = 0;
-    int fd = fails(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return df_fail_errno(errno, false, path, "opening");
-    dfal_status status = read_all(bytes, size, fd, path, limit);
+    DF_TRY(df_file_open(&fd, &expected, path, limit));
+    dfal_status status = read_all(bytes, size, fd, path, limit, expected);
     close(fd);
     if (status != DFAL_OK) {
         df_free(*bytes);

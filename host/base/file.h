@@ -8,6 +8,10 @@
 
 #include "base/status.h"
 
+/* The same open file under a descriptor of 3 or more, closed on exec; fd itself is closed. A host program may have
+ * closed 0, 1 or 2 and yet print: its words must not end in what is kept under them. -1 with errno, also for a failed
+ * open. Safe after a fork. */
+int df_descriptor(int fd);
 /* Make an empty temporary beside path (mkostemp, mode from umask, no link followed), locked as long as *fd is open:
  * TARGET.tmp.XXXXXX.
  * Errors   E_EXISTS the folder is missing or not writable; E_IO */
@@ -35,6 +39,11 @@ dfal_status df_file_write_output(const char *path, const void *bytes, size_t siz
 /* Read a whole file of at most limit bytes; *bytes has a zero behind its end.
  * Errors   E_NOINPUT missing; E_DATA larger than limit; E_IO */
 dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit);
+/* Open a file for reading; size NULL or its bytes, 0 where it is no plain file.
+ * Errors   E_NOINPUT missing; E_DATA a plain file larger than limit; E_IO */
+dfal_status df_file_open(int *fd, size_t *size, const char *path, size_t limit);
+/* Read at most `most` bytes; got 0: the end. */
+dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes, size_t most);
 bool df_file_exists(const char *path);
 bool df_folder_exists(const char *path);
 dfal_status df_folder_create(const char *path); /* fine when it is there */

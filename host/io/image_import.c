@@ -283,8 +283,9 @@ static void say_begin(const struct job *job, const char *out_path, const char *s
                (long long)list->loops);
     if (list->labelled && list->unlabelled > 0)
         df_say(job->context, DFAL_WARNING, "import.unlabelled",
-               DF_FIELDS(DF_INT("pictures", list->unlabelled)), "%s: %lld pictures have no label", source,
-               (long long)list->unlabelled);
+               DF_FIELDS(DF_INT("pictures", list->unlabelled), DF_INT("blanks", list->blanks)),
+               "%s: %lld pictures have no label (%lld are nan, others empty or -1)", source,
+               (long long)list->unlabelled, (long long)list->blanks);
 }
 
 /* ---- the pool ----------------------------------------------------------------------------------------------- */
@@ -443,7 +444,8 @@ static dfal_status claim(struct job *job, const char *out_path, const char *sour
     DF_TRY(df_claim_input(claim, job->options->class_names));
     DF_TRY(df_claim_input(claim, source));
     DF_TRY(df_file_check_target(out_path, true)); /* before a long list is read */
-    DF_TRY(df_image_list_read(&job->list, source, job->options->folders_are_classes));
+    DF_TRY(
+        df_image_list_read(&job->list, source, job->options->folders_are_classes, job->options->class_names));
     for (int64_t i = 0; i < job->list.count && df_claim_may_clash(claim); i++) {
         char *path;
         DF_TRY(df_image_list_path(&path, &job->list, i));
@@ -488,8 +490,6 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     *result = (struct dfal_image_result){0};
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, claim(&job, out_path, source));
-    if (options->class_names)
-        DF_TRY_TO(done, status, df_image_list_name(&job.list, options->class_names));
     say_begin(&job, out_path, source);
     DF_TRY_TO(done, status, make_team(&job));
     DF_TRY_TO(done, status, find_shape(&job));

@@ -8,6 +8,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/rng.h"
 #include "base/team.h"
 #include "net/train_step.h"
@@ -167,7 +168,7 @@ static void say_epoch(const struct training *t, const struct epoch *epoch, doubl
     char validation[48] = "";
     const int32_t done = epoch->number + 1;
     if (t->validation_rows > 0)
-        snprintf(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
+        df_print(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
     df_say(t->context, DFAL_PROGRESS, "train.epoch",
            DF_FIELDS(DF_INT("restart", epoch->restart), DF_INT("epoch", done),
                      DF_INT("epochs", t->options->epochs), DF_REAL("loss", epoch->loss),

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/team.h"
 #include "models/models.h"
 #include "score/room.h"
@@ -346,7 +347,7 @@ static void list_text(char text[128], const double *values, int32_t count)
     int at = 0;
     text[0] = 0;
     for (int32_t i = 0; i < count && at < 100; i++)
-        at += snprintf(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
+        at += df_print(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
 }
 
 static bool same_affine(const double *a, int32_t a_count, const double *b, int32_t b_count)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "store/hdf5_file.h"
 #include "store/scores_file.h"
 
@@ -57,8 +58,8 @@ static dfal_status fail_difference(const char *path, const char *key, const char
 
 static dfal_status fail_json(const char *path, const char *key, const json_t *theirs, const json_t *ours)
 {
-    char *a = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *b = ours ? json_dumps(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = theirs ? df_json_text(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *b = ours ? df_json_text(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     dfal_status status = fail_difference(path, key, a ? a : "(none)", b ? b : "(none)");
     free(a);
     free(b);
@@ -96,8 +97,8 @@ static dfal_status compare_configuration(const char *path, const char *theirs, c
     ours = ours ? ours : "";
     if (strcmp(theirs, ours) == 0)
         return DFAL_OK;
-    json_t *a = json_loads(theirs, JSON_REJECT_DUPLICATES, NULL),
-           *b = json_loads(ours, JSON_REJECT_DUPLICATES, NULL);
+    json_t *a = df_json_parse(theirs, JSON_REJECT_DUPLICATES, NULL),
+           *b = df_json_parse(ours, JSON_REJECT_DUPLICATES, NULL);
     dfal_status status = DFAL_OK;
     if (json_is_object(a) && json_is_object(b))
         status = compare_objects(path, a, b);
@@ -173,7 +174,9 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
 {
     char units[16];
     int64_t shard, shards, complete = 0;
-    if (H5Aexists(h5->file, "complete") > 0)
+    bool there;
+    DF_TRY(df_h5_has(h5, "complete", &there));
+    if (there)
         DF_TRY(df_h5_get_one(h5, "complete", &complete, INT32_MIN, INT32_MAX));
     if (complete != 1)
         DF_FAIL(DFAL_E_DATA,
@@ -190,7 +193,8 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
     DF_TRY(df_h5_get_short(h5, "device", head->device, sizeof head->device));
     DF_TRY(df_h5_get_short(h5, "units", units, sizeof units));
     DF_TRY(df_h5_get_short(h5, "mixed", head->mixed, sizeof head->mixed));
-    if (H5Aexists(h5->file, "adversarial") > 0)
+    DF_TRY(df_h5_has(h5, "adversarial", &there));
+    if (there)
         DF_TRY(df_h5_get_one(h5, "adversarial", &head->adversarial, 0, INT64_MAX));
     DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &head->configuration));
     DF_TRY(df_h5_get_text(h5, h5->file, "command_line", &head->command_line));
@@ -294,7 +298,7 @@ static dfal_status read_file(const char *path, struct df_scores_head *head, stru
             status = read_head(&h5, head);
         if (status == DFAL_OK && scores)
             status = read_columns(&h5, head, scores, with_ids);
-        df_h5_close(&h5);
+        status = df_h5_read_end(&h5, status);
     }
     df_h5_unlock();
     if (status != DFAL_OK) {
