@@ -184,6 +184,7 @@ static int open_lock(const char *path)
 static dfal_status lock(struct df_claim_target *target)
 {
     struct stat held, named;
+    df_free(target->lock_path);
     DF_TRY(df_format(&target->lock_path, "%s%s", target->path, mark));
     for (;;) {
         errno = EIO;
@@ -206,26 +207,43 @@ static dfal_status lock(struct df_claim_target *target)
     }
 }
 
-/* What is left beside a finished output goes even where the output itself is refused. */
+/* Own an output, and remove what dead jobs have left beside it. */
+static dfal_status own(struct df_claim_target *target)
+{
+    DF_TRY(lock(target));
+    df_file_sweep(target->path);
+    df_parts_sweep(target->path);
+    return DFAL_OK;
+}
+
 static dfal_status take(struct df_claim_target *target, bool force)
 {
     const char *path = target->path;
     char message[DF_MESSAGE_SIZE];
     const dfal_status found = df_file_check_target(path, force);
-    if (found != DFAL_OK && (!df_file_exists(path) || df_folder_exists(path)))
-        return found;
-    df_message_get(message);
-    const dfal_status locked = lock(target);
-    if (locked == DFAL_OK) {
-        df_file_sweep(path);
-        df_parts_sweep(path);
+    if (found == DFAL_OK) {
+        DF_TRY(own(target));
+        return df_file_check_target(path, force); /* again: its last owner may just have finished it */
     }
-    if (found != DFAL_OK) {
+    if (!df_folder_exists(path) && df_file_exists(path)) {
+        df_message_get(message);
+        (void)own(target);
         df_message_set(message);
-        return found;
     }
-    DF_TRY(locked);
-    return df_file_check_target(path, force); /* again: its last owner may just have finished it */
+    return found;
+}
+
+/* One output is there already, so the job ends: what is left beside the others goes all the same. */
+static void clean_others(struct df_claim *claim)
+{
+    char message[DF_MESSAGE_SIZE];
+    df_message_get(message);
+    for (int32_t i = 0; i < claim->count; i++) {
+        struct df_claim_target *target = &claim->targets[i];
+        if (!target->folder && target->lock < 0 && df_file_check_target(target->path, true) == DFAL_OK)
+            (void)own(target);
+    }
+    df_message_set(message);
 }
 
 static struct df_claim_target *find(const struct df_claim *claim, const char *path)
@@ -239,7 +257,12 @@ static struct df_claim_target *find(const struct df_claim *claim, const char *pa
 dfal_status df_claim_take(struct df_claim *claim, const char *path, bool force)
 {
     struct df_claim_target *target = find(claim, path);
-    return target ? take(target, force) : DFAL_OK;
+    if (!target)
+        return DFAL_OK;
+    const dfal_status status = take(target, force);
+    if (status != DFAL_OK && target->lock >= 0)
+        clean_others(claim);
+    return status;
 }
 
 bool df_claim_owns(const struct df_claim *claim, const char *path)
