@@ -210,8 +210,8 @@ static dfal_status clear(const struct df_run_directory *directory)
     dfal_status status = DFAL_OK;
     for (int32_t i = 0; i < OWN_FOLDERS && status == DFAL_OK; i++) {
         DF_TRY(df_format(&path, "%s/%s", directory->path, own_folders[i]));
-        if (df_folder_exists(path))
-            status = df_folder_remove(path);
+        if (df_folder_exists(path)) /* in state/ a trainer works, who may leave folders there */
+            status = i == 0 ? df_folder_remove_all(path) : df_folder_remove(path);
         df_free(path);
     }
     if (status == DFAL_OK && ftruncate(directory->log, 0))
