@@ -36,7 +36,7 @@ df_cli_test(images quick folders names bad_tables lists broken sizes links)
 df_cli_test(images full kills stops full_disk)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train bad_state stop_score stop_run
   stop_without_work)
-df_cli_test(outputs quick apart apart_imports apart_model apart_runs unfinished_again)
+df_cli_test(outputs quick apart apart_imports apart_model apart_runs unfinished_again owner)
 if(NOT DFAL_SANITIZE) # whose runtime has to be loaded first
   add_library(df_preload MODULE preload.c)
   target_link_libraries(df_preload PRIVATE df_flags ${CMAKE_DL_LIBS})

@@ -174,10 +174,9 @@ dfal_status df_claim_folder(struct df_claim *claim, const char *path, const char
 
 static int open_lock(const char *path)
 {
-    const int flags = O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    int fd = df_fault_hits(DF_FAULT_OPEN) ? -1 : open(path, O_RDWR | flags, df_file_mode(0666));
+    int fd = df_fault_hits(DF_FAULT_OPEN) ? -1 : df_file_make(AT_FDCWD, path, O_RDWR | O_NONBLOCK);
     /* Another user's, from before a kill. A network file system locks only what is open for writing. */
-    return fd < 0 && errno == EACCES ? open(path, O_RDONLY | flags, 0666) : fd;
+    return fd < 0 && errno == EACCES ? df_file_make(AT_FDCWD, path, O_RDONLY | O_NONBLOCK) : fd;
 }
 
 /* Lock the file that has the name now: whoever held it before has removed his. */

@@ -84,6 +84,15 @@ mode_t df_file_mode(mode_t wanted)
     return (wanted & ~read_umask()) | (wanted & 0700);
 }
 
+int df_file_make(int folder, const char *name, int flags)
+{
+    struct stat facts;
+    const int fd = df_descriptor(openat(folder, name, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (fd >= 0 && fstat(fd, &facts) == 0 && (facts.st_mode & 0600) != 0600)
+        (void)fchmod(fd, facts.st_mode | 0600);
+    return fd;
+}
+
 bool df_file_lock(int fd)
 {
     if (fails(DF_FAULT_LOCK))
@@ -309,7 +318,7 @@ dfal_status df_file_write_output(const char *path, const void *bytes, size_t siz
     char *temporary;
     int fd;
     DF_TRY(df_file_temporary(&temporary, &fd, path));
-    const int held = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the lock lasts until the file has its name */
+    const int held = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the lock lasts until the file has its name */
     dfal_status status = write_all(fd, path, bytes, size);
     DF_KEEP_FIRST(status, close_checked(fd, path));
     if (status == DFAL_OK)

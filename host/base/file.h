@@ -32,6 +32,8 @@ void df_file_sweep(const char *path);
 bool df_file_lock(int fd);
 /* The mode that umask leaves of the wanted one. The owner keeps its part: dfal reads again what it has written. */
 mode_t df_file_mode(mode_t wanted);
+/* openat(2), made if need be, for a file that is not written whole; errno tells. No link is followed. */
+int df_file_make(int folder, const char *name, int flags);
 /* Write a file of dfal's own, whether there is one or not. */
 dfal_status df_file_write(const char *path, const void *bytes, size_t size);
 /* Write an output. Errors   as df_file_publish */

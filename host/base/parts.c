@@ -184,8 +184,7 @@ void df_parts_publish(const struct df_parts *parts)
 {
     char text[IDENTITY_SIZE];
     identify(text, parts);
-    const int fd =
-        openat(parts->fd, marker, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, df_file_mode(0666));
+    const int fd = df_file_make(parts->fd, marker, O_WRONLY | O_TRUNC);
     if (fd < 0)
         return;
     const ssize_t length = (ssize_t)strlen(text);

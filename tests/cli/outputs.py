@@ -258,5 +258,36 @@ def unfinished_again(dfal):
     check(os.path.exists(dfal.at("n.h5.parts/state.h5")), "the checkpoint of a training with --force was removed")
 
 
-if __name__ == "__main__":
-    main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, killed, unfinished_again)})
+def owner(dfal):
+    """Whatever umask says, who writes a file may read it: all jobs work, for somebody who is not root."""
+    prepare(dfal)
+    write(dfal, "c.yaml", CONFIG)
+    for path in (dfal.folder, *map(dfal.at, os.listdir(dfal.folder))):
+        os.chmod(path, 0o777)
+
+    def as_nobody():
+        if os.geteuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+        os.umask(0o777)
+
+    def run(*words):
+        try:
+            process = dfal.start("-q", *words, preexec_fn=as_nobody)
+        except PermissionError:
+            return False
+        _, err = process.communicate()
+        check(process.returncode == 0, f"{words} under umask 0777: {process.returncode} {err.decode()}")
+        return True
+
+    if not run("--version"):
+        print("owner: not run because only root reaches the command", flush=True)
+        return
+    for words in (("synth", "-n", "20"), ("score", "net.h5", "pool.h5"), ("run", "c.yaml"),
+                  ("train", "--net", "lenet5", "pool.h5", "--epochs", "1")):
+        run(*words, "-o", words[0] + ".x")
+        check(os.stat(dfal.at(words[0] + ".x")).st_mode & 0o777 in (0o600, 0o700), f"{words[0]}: another mode")
+    run("report", "run.x", "-o", "page.html")
+
+
+main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, killed, unfinished_again, owner)})
