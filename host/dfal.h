@@ -254,6 +254,7 @@ struct dfal_eval_result {
     double loss;        /* mean cross-entropy */
     int32_t class_count;
     int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
+    char **classes;     /* [class_count] names in the order of the network; NULL: nobody has told them */
 };
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);

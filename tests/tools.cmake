@@ -49,6 +49,7 @@ if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
   df_cli_test(images full giant)
   df_cli_test(results quick bounded_memory)
   df_cli_test(budget full memory)
+  df_cli_test(budget quick network scores)
   df_cli_test(import quick bounded)
   add_test(NAME cli_old_cpu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/old_cpu.sh $<TARGET_FILE:dfal_tool>)
   set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)

@@ -101,15 +101,15 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
         char path[PATH_SIZE];
         struct df_scores_head head = {0};
-        struct df_scores scores = {0};
+        struct df_scores_reader *reader;
         if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name))
             continue;
-        if (df_scores_read(path, &head, &scores) == DFAL_OK) {
+        if (df_scores_open(&reader, &head, path) == DFAL_OK) {
             shards++;
-            done += scores.count;
+            done += df_scores_rows(reader);
             total = head.range_end - head.range_begin;
+            df_scores_close(reader);
         }
-        df_scores_clear(&scores);
         df_scores_head_clear(&head);
     }
     closedir(entries);

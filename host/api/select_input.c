@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a selection chooses from, and what is known of it already. */
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/select_job.h"
@@ -68,13 +69,24 @@ static dfal_status open_pool(struct df_select_job *job)
     return DFAL_OK;
 }
 
+/* The rows that are not labelled or skipped, and a number for those that are: it does not matter who labelled them, in
+ * which order or as what. */
 static dfal_status find_candidates(struct df_select_job *job)
 {
     const struct df_pool *pool = job->pool;
+    struct df_digest digest;
+    char text[DF_DIGEST_TEXT];
     DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
-    for (int64_t i = 0; i < pool->count; i++)
+    df_digest_begin(&digest);
+    for (int64_t i = 0; i < pool->count; i++) {
         if (!(pool->labels && pool->labels[i] >= 0) && !(pool->skipped && pool->skipped[i]))
             job->candidates[job->count++] = i;
+        else
+            df_digest_add_i64(&digest, i);
+    }
+    df_digest_end(&digest, text);
+    text[16] = 0;
+    job->labelled = job->count < pool->count ? strtoull(text, NULL, 16) : 0;
     if (!job->count)
         DF_FAIL(DFAL_E_DATA,
                 "%s: every one of its %lld rows is labelled or skipped, expected some to choose from",

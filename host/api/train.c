@@ -182,10 +182,15 @@ static uint64_t first_seed(const struct job *job)
     return df_random_child(job->context->options.seed, DF_STREAM_RESTART, 0);
 }
 
-static dfal_status load_network(struct df_network **network, const struct job *job, const char *name)
+static dfal_status claim_network(const struct job *job, const struct df_network *network)
 {
-    DF_TRY(df_network_for_pool(network, job->context, name, job->pool));
-    return df_claim_inputs(&job->claim, (const char *const *)(*network)->files, (*network)->file_count);
+    return df_claim_inputs(&job->claim, (const char *const *)network->files, network->file_count);
+}
+
+/* What a network that is trained on the pool tells apart; NULL: the pool does not tell, or not of all its classes. */
+static char *const *pool_names(const struct job *job)
+{
+    return job->pool->class_count == job->network->class_count ? job->pool->classes : NULL;
 }
 
 static dfal_status build_network(struct job *job, const char *name)
@@ -200,16 +205,24 @@ static dfal_status build_network(struct job *job, const char *name)
     if (df_model_exists(name))
         DF_TRY(df_model_create(&job->network, name, job->pool->shape, job->pool->class_count));
     else
-        DF_TRY(load_network(&job->network, job, name));
+        DF_TRY(df_network_shape_for_pool(&job->network, job->context, name, job->pool));
+    DF_TRY(claim_network(job, job->network));
     if (job->pool->class_count > job->network->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
                 job->pool_path, job->pool->class_count, name, job->network->class_count);
     DF_TRY(df_network_take_scaling(job->network, job->pool));
-    if (options->init == NULL)
+    if (options->init == NULL) {
+        DF_TRY(df_network_name_classes(job->network, pool_names(job)));
         return df_network_initialise(job->network, first_seed(job));
-    DF_TRY_TO(done, status, load_network(&start, job, options->init));
+    }
+    DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
+    DF_TRY_TO(done, status, claim_network(job, start));
     DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
     DF_TRY_TO(done, status, df_network_take_scaling(start, job->pool));
+    if (!start->classes)
+        DF_TRY_TO(done, status, df_network_name_classes(start, pool_names(job)));
+    for (int64_t i = 0; i < job->count; i++)
+        job->rows[i].label = df_network_from_pool(start, job->rows[i].label);
     df_network_destroy(job->network);
     job->network = start;
     start = NULL;

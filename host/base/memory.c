@@ -95,6 +95,29 @@ dfal_status df_strdup(char **out, const char *text)
     return DFAL_OK;
 }
 
+void df_strings_free(char **strings, int64_t count)
+{
+    for (int64_t i = 0; strings && i < count; i++)
+        df_free(strings[i]);
+    df_free(strings);
+}
+
+dfal_status df_strings_copy(char ***out, char *const *strings, int64_t count)
+{
+    char **copy = NULL;
+    *out = NULL;
+    if (!strings)
+        return DFAL_OK;
+    dfal_status status = df_alloc(&copy, count, sizeof *copy);
+    for (int64_t i = 0; i < count && status == DFAL_OK; i++)
+        status = df_strdup(&copy[i], strings[i]);
+    if (status == DFAL_OK)
+        *out = copy;
+    else
+        df_strings_free(copy, count);
+    return status;
+}
+
 dfal_status df_format(char **out, const char *format, ...)
 {
     *out = NULL;

@@ -36,21 +36,14 @@ struct job {
     struct df_pool_writer *writer;
 };
 
-static void free_texts(char **texts, int64_t count)
-{
-    for (int64_t i = 0; texts && i < count; i++)
-        df_free(texts[i]);
-    df_free(texts);
-}
-
 static void job_clear(struct job *job)
 {
     df_pool_abandon(job->writer);
     for (int32_t i = 0; job->batches && i < job->batch_count; i++)
         df_free(job->batches[i].path);
     df_free(job->batches);
-    free_texts(job->ids, job->count);
-    free_texts(job->classes, CLASSES);
+    df_strings_free(job->ids, job->count);
+    df_strings_free(job->classes, CLASSES);
 }
 
 /* ---- Python's batches ----------------------------------------------------------------------------------------- */

@@ -62,6 +62,10 @@ const struct df_key df_run_keys[] = {
      .low = 0,
      .low_open = true,
      .high = 1000},
+    {.path = "training.init",
+     .kind = DF_KEY_CHOICE,
+     .offset = AT(init),
+     .choices = "scratch|weights|previous"},
     {.path = "keep", .kind = DF_KEY_CHOICE, .offset = AT(keep), .choices = "last|all|none"},
     {.path = "seed", .kind = DF_KEY_U64, .offset = AT(seed)},
 };
@@ -127,6 +131,7 @@ void df_run_config_init(struct df_run_config *config)
         .optimizer = "adam",
         .keep = "last",
         .seed = 1,
+        .init = "scratch",
     };
     for (int32_t i = 0; i < DF_MAX_STRATEGIES; i++)
         config->options[i] = (struct df_strategy_config){

@@ -290,6 +290,8 @@ static dfal_status load(struct df_trainer *trainer, struct df_network **network,
     if (status == DFAL_OK &&
         (*network)->affine_count == 0) /* it does not tell: it was trained on this pool */
         status = df_network_take_scaling(*network, pool);
+    if (status == DFAL_OK && !(*network)->classes && (*network)->class_count == pool->class_count)
+        status = df_network_name_classes(*network, pool->classes); /* --pool has told it their order */
     if (status != DFAL_OK) {
         df_network_destroy(*network);
         *network = NULL;

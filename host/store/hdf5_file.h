@@ -145,6 +145,8 @@ dfal_status df_h5_texts_read(const struct df_h5 *h5, const struct df_h5_data *da
 dfal_status df_h5_texts_create(struct df_h5 *h5, const char *name, int64_t count, struct df_h5_data *data);
 dfal_status df_h5_texts_write(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
                               int64_t count, const char *const *texts);
+/* A whole list of strings written at once; texts NULL: no dataset. */
+dfal_status df_h5_texts_put(struct df_h5 *h5, const char *name, int64_t count, const char *const *texts);
 /* A scalar string dataset. Errors   E_DATA missing, not a scalar string, longer than 64 MiB */
 dfal_status df_h5_put_document(struct df_h5 *h5, const char *name, const char *text);
 dfal_status df_h5_get_document(struct df_h5 *h5, const char *name, char **text);

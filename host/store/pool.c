@@ -37,9 +37,7 @@ void df_pool_close(struct df_pool *pool)
         df_pool_forget_index(pool);
         df_free(file);
     }
-    for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
-        df_free(pool->classes[i]);
-    df_free(pool->classes);
+    df_strings_free(pool->classes, pool->class_count);
     df_free(pool->labels);
     df_free(pool->skipped);
     df_free(pool->label_conflict);
