@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "base/file.h"
+#include "base/claim.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "score/pass.h"
@@ -93,6 +93,7 @@ static dfal_status describe_column(struct df_column *column, const struct df_net
 dfal_status dfal_logits(dfal_context *context, const char *out_path, const char *network_name,
                         const char *pool_path, const char *node, const struct dfal_pool_options *options)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
@@ -105,9 +106,11 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     dfal_status status = DFAL_OK;
     bool reporting = false;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, context->options.force));
-    df_file_sweep(out_path);
+    DF_TRY_TO(done, status,
+              df_claim_job(&claim, out_path, network_name, pool_path, options, context->options.force));
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
+    DF_TRY_TO(done, status,
+              df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
     DF_TRY_TO(done, status, describe_column(&column, network, pool, node, network_name));
     sink.size = 1;
     for (int32_t i = 1; i < column.rank; i++)
@@ -143,5 +146,6 @@ done:
     df_free(configuration);
     df_network_destroy(network);
     df_pool_close(pool);
+    df_claim_end(&claim);
     return status;
 }

@@ -25,6 +25,8 @@ void df_select_close(struct df_select_job *job)
     df_network_destroy(job->network);
     df_free(job->truth);
     df_pool_close(job->pool);
+    df_claim_end(&job->claim);
+    df_free(job->journal);
 }
 
 static bool all_labelled(const struct df_pool *pool)
@@ -211,6 +213,7 @@ dfal_status df_select_open(struct df_select_job *job)
 {
     DF_TRY(open_pool(job));
     DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
+    DF_TRY(df_claim_inputs(&job->claim, (const char *const *)job->network->files, job->network->file_count));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
     if (job->options->scores_path)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/claim.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/scores.h"
@@ -286,12 +286,15 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
         DF_FAIL(DFAL_E_USAGE, "no shard to merge, expected at least one scores file");
     const struct dfal_context_options *options = &context->options;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, options->force));
+    struct df_claim claim = DF_CLAIM_NONE;
     struct part *parts = NULL;
     struct df_scores_head head = {0};
     struct df_scores_writer *writer = NULL;
     struct df_row_hashes rows = DF_ROW_HASHES_NONE;
     dfal_status status;
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "scores"));
+    DF_TRY_TO(done, status, df_claim_inputs(&claim, shard_paths, shard_count));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, options->force));
     DF_TRY_TO(done, status, df_alloc(&parts, shard_count, sizeof *parts));
     DF_TRY_TO(done, status, read_heads(parts, shard_paths, shard_count, options->allow_mixed));
     DF_TRY_TO(done, status, joined_head(&head, parts, shard_count, options->command_line));
@@ -324,5 +327,6 @@ done:
     df_free(parts);
     df_row_hashes_close(&rows);
     df_scores_head_clear(&head);
+    df_claim_end(&claim);
     return status;
 }
