@@ -4,7 +4,8 @@
  * Every function returns a dfal_status; dfal_last_error() then holds one whole sentence for people.
  * A job takes a context, then its results, then its inputs, then its options. Options structs are
  * filled by their *_init function first: a field left alone has the documented default.
- * The library never prints, never exits and never reads the environment. */
+ * The library never prints, never exits and never reads the environment. No output of its is open under the descriptors 0,
+ * 1 and 2, even where the program has closed them, and its numbers have a point in any locale. */
 #ifndef DFAL_H
 #define DFAL_H
 
@@ -260,6 +261,7 @@ struct dfal_eval_result {
     double loss;        /* mean cross-entropy */
     int32_t class_count;
     int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
+    char **classes;     /* [class_count] names in the order of the network; NULL: nobody has told them */
 };
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
@@ -400,6 +402,7 @@ struct dfal_select_options {
     int64_t subsample;               /* 0: the whole pool */
     const char *twins_path;          /* NULL: none; allowed with every strategy */
     const char *sheet_path;          /* NULL: none; a contact sheet, .html or .png */
+    bool trust_rows; /* do not read the pool again to see that scores and logits are those of its rows */
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -418,7 +421,7 @@ DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
  * each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears last: killed before
  * that, the same call takes the other files for its own and writes all anew.
  * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits file of
- *          another network or pool, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
+ *          another network, pool or rows, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
  *          unfinished selection of other options */
 DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_select_options *options,

@@ -9,16 +9,24 @@ function(df_cli_test script label)
   endforeach()
 endfunction()
 df_cli_test(usage quick names operands numbers later help_texts documents completion streams)
-df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs full_disk
-  full_tmpfs idx_files configurations)
+df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs
+  poisoned_memory full_disk full_tmpfs idx_files configurations)
 df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
+# The command's surroundings, and those of a program that loads the library.
+df_cli_test(process quick closed_descriptors pipes host_descriptors strange_locale)
+df_cli_test(process full german_locale)
+add_executable(host_program host_program.c)
+target_link_libraries(host_program PRIVATE df_flags ${CMAKE_DL_LIBS})
+set_tests_properties(cli_process_host_descriptors cli_process_strange_locale cli_process_german_locale PROPERTIES
+  ENVIRONMENT "HOST_PROGRAM=$<TARGET_FILE:host_program>;LIBDFAL=$<TARGET_FILE:dfal>")
 df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(labels quick carried everywhere disagreement refusals tables_of_others evil foreign tables)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)
-df_cli_test(trainer full arguments contents failures stops kills)
+df_cli_test(changing quick resumed scores told old)
+df_cli_test(trainer full arguments contents failures leftovers stops kills)
 df_cli_test(selecting quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
 df_cli_test(onnx quick commands imported training refusals)
 df_cli_test(device quick train score run)
@@ -29,10 +37,20 @@ df_cli_test(images quick folders names bad_tables lists broken sizes formats lin
 df_cli_test(images full kills stops full_disk)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train bad_state stop_score stop_run
   stop_without_work)
+df_cli_test(outputs quick apart apart_imports apart_model apart_runs unfinished_again owner)
+if(NOT DFAL_SANITIZE) # whose runtime has to be loaded first
+  add_library(df_preload MODULE preload.c)
+  target_link_libraries(df_preload PRIVATE df_flags ${CMAKE_DL_LIBS})
+  df_cli_test(outputs quick race killed)
+  foreach(name race killed)
+    set_tests_properties(cli_outputs_${name} PROPERTIES ENVIRONMENT "DFAL_TEST_PRELOAD=$<TARGET_FILE:df_preload>")
+  endforeach()
+endif()
 if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
   df_cli_test(images full giant)
   df_cli_test(results quick bounded_memory)
   df_cli_test(budget full memory)
+  df_cli_test(budget quick network scores)
   df_cli_test(import quick bounded)
   add_test(NAME cli_old_cpu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/old_cpu.sh $<TARGET_FILE:dfal_tool>)
   set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)

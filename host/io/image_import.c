@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/claim.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -34,6 +35,8 @@ struct job {
     struct df_image_list list;
     struct df_shape shape;
     struct df_image_parts parts;
+    struct df_claim claim;
+    bool replace_table;
     struct df_team *team;
     struct df_image_taker *takers; /* [thread_count] */
     int32_t thread_count;
@@ -409,15 +412,11 @@ static dfal_status gather_ids(const struct job *job, const char **ids)
     return DFAL_OK;
 }
 
-/* POOL.bad.csv for POOL.h5. One that is there is somebody's, unless this import's own parts are. */
-static dfal_status claim_bad_table(struct job *job, const char *out_path)
+/* A bad table that is there is somebody's, unless this import's own parts are. */
+static dfal_status take_table(struct job *job)
 {
-    const size_t length = strlen(out_path);
-    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0;
-    DF_TRY(df_format(&job->bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
-    return job->skip && job->parts.finished_pictures == 0
-               ? df_file_check_target(job->bad_path, job->context->options.force)
-               : DFAL_OK;
+    job->replace_table = job->context->options.force || job->parts.finished_pictures > 0;
+    return job->skip ? df_claim_take(&job->claim, job->bad_path, job->replace_table) : DFAL_OK;
 }
 
 /* The table of skipped files stands before the pool does, so that no finished pool lacks it. */
@@ -429,7 +428,8 @@ static dfal_status finish(struct job *job, struct df_pool_writer *writer, const 
     const int64_t size = job->bad_table.size;
     DF_TRY_TO(done, status, df_text_take(&job->bad_table, &table));
     if (job->skip)
-        DF_TRY_TO(done, status, df_file_write(bad_path, table, (size_t)size));
+        DF_TRY_TO(done, status, df_file_write_output(bad_path, table, (size_t)size, job->replace_table));
+    df_parts_publish(&job->parts.folder);
     status = df_pool_finish(writer);
     writer = NULL;
     if (status != DFAL_OK && job->skip && !df_file_exists(out_path)) {
@@ -489,6 +489,35 @@ done:
     return status;
 }
 
+/* ---- the outputs -------------------------------------------------------------------------------------------- */
+
+/* POOL.bad.csv for POOL.h5: written, or with --force removed. The list of an earlier import's is no list for a new one of
+ * the same name. Among the pictures an output can only be where there is a file already. */
+static dfal_status claim(struct job *job, const char *out_path, const char *source)
+{
+    struct df_claim *claim = &job->claim;
+    const size_t length = strlen(out_path);
+    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0,
+               force = job->context->options.force;
+    DF_TRY(df_format(&job->bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
+    DF_TRY(df_claim_output(claim, out_path, "pool"));
+    if (job->skip || force)
+        DF_TRY(df_claim_output(claim, job->bad_path, "table of skipped files"));
+    DF_TRY(df_claim_input(claim, job->options->class_names));
+    DF_TRY(df_claim_input(claim, source));
+    DF_TRY(df_file_check_target(out_path, true)); /* before a long list is read */
+    DF_TRY(
+        df_image_list_read(&job->list, source, job->options->folders_are_classes, job->options->class_names));
+    for (int64_t i = 0; i < job->list.count && df_claim_may_clash(claim); i++) {
+        char *path;
+        DF_TRY(df_image_list_path(&path, &job->list, i));
+        const dfal_status status = df_claim_input(claim, path);
+        df_free(path);
+        DF_TRY(status);
+    }
+    return df_claim_take(claim, out_path, force);
+}
+
 /* ---- the job ------------------------------------------------------------------------------------------------ */
 
 static void job_clear(struct job *job)
@@ -505,8 +534,9 @@ static void job_clear(struct job *job)
     }
     df_text_clear(&job->bad_table);
     df_free(job->identity);
-    df_free(job->bad_path);
     df_image_list_clear(&job->list);
+    df_claim_end(&job->claim);
+    df_free(job->bad_path);
 }
 
 void dfal_image_options_init(struct dfal_image_options *options)
@@ -523,10 +553,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     dfal_status status;
     *result = (struct dfal_image_result){0};
     DF_TRY_TO(done, status, check_options(&job));
-    DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
-    df_file_sweep(out_path);
-    DF_TRY_TO(done, status,
-              df_image_list_read(&job.list, source, options->folders_are_classes, options->class_names));
+    DF_TRY_TO(done, status, claim(&job, out_path, source));
     say_begin(&job, out_path, source);
     DF_TRY_TO(done, status, make_team(&job));
     DF_TRY_TO(done, status, find_shape(&job));
@@ -534,7 +561,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status,
               df_image_parts_open(&job.parts, out_path, job.identity, job.list.count, job.shape,
                                   context->options.allow_mixed, context->options.force));
-    DF_TRY_TO(done, status, claim_bad_table(&job, out_path));
+    DF_TRY_TO(done, status, take_table(&job));
     DF_TRY_TO(done, status, decode_missing(&job));
     DF_TRY_TO(done, status, write_pool(&job, out_path));
     *result = (struct dfal_image_result){

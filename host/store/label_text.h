@@ -3,7 +3,7 @@
 #ifndef DF_STORE_LABEL_TEXT_H
 #define DF_STORE_LABEL_TEXT_H
 
-#include "base/status.h"
+#include "store/classes.h"
 
 enum df_label_form {
     DF_LABEL_NONE, /* empty, or how pandas writes what is missing: nan (any case), <NA> */
@@ -24,7 +24,7 @@ bool df_label_is_guarded(const char *text);
 struct df_class_table {
     char *const *names; /* [count] borrowed; NULL: numbers alone */
     int32_t count;
-    struct df_class_name *sorted; /* [count] by name, then number */
+    struct df_class_index index;
     bool numbered; /* a name is the number of another class: then no number is taken for a place */
 };
 dfal_status df_class_table_make(struct df_class_table *table, char *const *names, int32_t count);

@@ -42,6 +42,9 @@ void df_pool_close(struct df_pool *pool);
 size_t df_pool_row_bytes(const struct df_pool *pool);
 /* Bytes that HDF5's chunk cache takes once rows are read. */
 int64_t df_pool_cache_bytes(const struct df_pool *pool);
+/* Whether the file is still the one that was opened; every read below asks that when it is done. Thread-safe.
+ * Errors   E_IO */
+dfal_status df_pool_unchanged(struct df_pool *pool);
 /* Read raw rows [begin, end) in NCHW order into buffer (native u8 or f32). Thread-safe. */
 dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end);
 /* Read the rows of a list, any order. Thread-safe. */

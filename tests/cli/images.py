@@ -14,22 +14,11 @@ import zlib
 import h5py
 import numpy as np
 
+from data import chunk, png
 from support import check, main, same_bits
 
 SEEDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "seeds", "image")
 RESIZE = ("--resize", "16", "--crop", "12")
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(pixels):
-    """Grey [H, W] or colour [H, W, 3] of 8 bits."""
-    pixels = np.asarray(pixels, np.uint8)
-    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
-    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw, 1)) + chunk(b"IEND", b"")
 
 
 def write(dfal, name, content):
