@@ -96,7 +96,7 @@ void world_network(const char *path, uint64_t seed)
     test_ok(df_alloc(&net->scale, 1, sizeof(double)));
     test_ok(df_alloc(&net->offset, 1, sizeof(double)));
     net->scale[0] = 1.0 / 255;
-    struct df_provenance provenance = {"", "", "ref", "layers", "", "", seed};
+    struct df_provenance provenance = {"", "", "ref", "layers", "", "", seed, NULL};
     test_ok(df_network_save(net, path, true, &provenance));
     df_network_destroy(net);
 }

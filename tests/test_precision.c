@@ -22,7 +22,7 @@ static char folder[TEST_PATH], pool[TEST_PATH], network_path[TEST_PATH];
 /* Layers of more than 32 channels, narrow ones before and behind them, trained until margins mean something. */
 static void make_network(void)
 {
-    const struct df_provenance provenance = {"", "", "", "", "", "", 1};
+    const struct df_provenance provenance = {"", "", "", "", "", "", 1, NULL};
     const struct df_shape input = {1, 8, 8};
     struct df_network *network =
         test_graph(input, 10,

@@ -38,7 +38,7 @@ static struct paths paths_of(const char *pool, const char *network, const char *
 
 static void save(struct df_network *network, const char *path)
 {
-    const struct df_provenance provenance = {"", "", "", "", "", "", 1};
+    const struct df_provenance provenance = {"", "", "", "", "", "", 1, NULL};
     test_ok(df_network_save(network, path, true, &provenance));
     df_network_destroy(network);
 }

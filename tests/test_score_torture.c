@@ -204,7 +204,7 @@ int main(void)
     test_fill_floats(weight, 36, 41, -1, 1);
     test_fill_floats(bias, 4, 42, -1, 1);
     struct df_network *net = test_affine_network(weight, bias, 4, 9);
-    const struct df_provenance provenance = {"", "", "", "", "", "", 1};
+    const struct df_provenance provenance = {"", "", "", "", "", "", 1, NULL};
     test_ok(df_network_save(net, network, true, &provenance));
     test_pool_u8(pool, ROWS, net->input, 4, 1, NULL);
     df_network_destroy(net);

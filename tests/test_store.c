@@ -442,7 +442,7 @@ static void test_network_round_trip(void **state)
     (void)state;
     int64_t live = df_alloc_live();
     struct df_network *network = make_network(), *read;
-    struct df_provenance provenance = {"dfal train", "{}", "ref", "layers", "avx2", "cpu", 7};
+    struct df_provenance provenance = {"dfal train", "{}", "ref", "layers", "avx2", "cpu", 7, NULL};
     char a[65], b[65];
     test_ok(df_network_save(network, at("net.h5"), false, &provenance));
     test_error(df_network_save(network, at("net.h5"), false, &provenance), DFAL_E_EXISTS, "net.h5");

@@ -412,8 +412,8 @@ static void write_network(const char *path, const char *from)
     test_ok(df_network_load(&network, from));
     test_ok(df_alloc(&configuration, 200001, 1));
     memset(configuration, 'x', 200000);
-    struct df_provenance provenance = {"dfal train", configuration, "ref",     "layers",
-                                       "avx2",       "cpu",         UINT64_MAX};
+    struct df_provenance provenance = {"dfal train", configuration, "ref",      "layers",
+                                       "avx2",       "cpu",         UINT64_MAX, NULL};
     test_ok(df_network_save(network, path, false, &provenance));
     df_network_destroy(network);
     df_free(configuration);

@@ -98,7 +98,7 @@ static dfal_status write_network(const char *path)
         network->output = node;
         status = df_network_infer(network);
     }
-    const struct df_provenance provenance = {"dfal train", "{}", "ref", "layers", "avx2", "cpu", 1};
+    const struct df_provenance provenance = {"dfal train", "{}", "ref", "layers", "avx2", "cpu", 1, NULL};
     if (status == DFAL_OK)
         status = df_network_save(network, path, false, &provenance);
     df_network_destroy(network);

@@ -215,7 +215,7 @@ int main(void)
     test_fill_floats(weight, 27, 41, -1, 1);
     test_fill_floats(bias, 3, 42, -1, 1);
     struct df_network *net = test_affine_network(weight, bias, 3, 9);
-    const struct df_provenance provenance = {"", "", "", "", "", "", 1};
+    const struct df_provenance provenance = {"", "", "", "", "", "", 1, NULL};
     test_ok(df_network_save(net, network, true, &provenance));
     test_pool_u8(pool, ROWS, net->input, 3, 1, NULL);
     df_network_destroy(net);

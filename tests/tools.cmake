@@ -9,7 +9,7 @@ function(df_cli_test script label)
   endforeach()
 endfunction()
 df_cli_test(usage quick names operands numbers later help_texts documents completion streams)
-df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs
+df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling same_pools outputs
   poisoned_memory full_disk full_tmpfs idx_files configurations)
 df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)

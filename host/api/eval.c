@@ -34,6 +34,11 @@ dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, co
     *result = (struct dfal_eval_result){0};
     context->kept_work = false;
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
+    if (strcmp(network->trained_on, pool->fingerprint) == 0)
+        df_say(context, DFAL_WARNING, "eval.trained_on",
+               DF_FIELDS(DF_TEXT("network", network_name), DF_TEXT("pool", pool_path)),
+               "%s was trained on rows of %s: this accuracy tells nothing about other samples", network_name,
+               pool_path);
     status = df_evaluate(context, device, network, pool, result);
 done:
     if (status != DFAL_OK)

@@ -331,6 +331,7 @@ static dfal_status save(struct job *job, const char *out_path)
         .isa = info->isa,
         .device = info->device,
         .seed = job->context->options.seed,
+        .trained_on = job->options->epochs > 0 ? job->pool->fingerprint : NULL,
     };
     return df_network_save(job->network, out_path, job->context->options.force, &provenance);
 }

@@ -61,6 +61,11 @@ static dfal_status check_pools(struct df_experiment *e)
                 (long long)b->shape.c, (long long)b->shape.h, (long long)b->shape.w, (long long)a->shape.c,
                 (long long)a->shape.h, (long long)a->shape.w, a->path);
     DF_TRY(check_test_labels(e));
+    if (strcmp(a->fingerprint, b->fingerprint) == 0)
+        df_say(e->context, DFAL_WARNING, "run.same_pool",
+               DF_FIELDS(DF_TEXT("train", a->path), DF_TEXT("test", b->path)),
+               "%s and %s hold the same samples: the accuracy is that of rows which training may have seen",
+               a->path, b->path);
     if (a->class_count != b->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected %d like %s", b->path, b->class_count,
                 a->class_count, a->path);

@@ -256,6 +256,7 @@ static dfal_status save_network(struct branch *branch, int32_t round)
         .isa = info->isa,
         .device = info->device,
         .seed = round_seed(branch, round),
+        .trained_on = e->train->fingerprint,
     };
     DF_TRY(df_run_network_path(&path, e->directory.path, branch->strategy->name, branch->trial,
                                all ? round : -1));

@@ -45,6 +45,8 @@ static dfal_status save_head(struct df_h5 *h5, const struct df_network *network,
     DF_TRY(df_h5_put_text(h5, h5->file, "isa", provenance->isa));
     DF_TRY(df_h5_put_text(h5, h5->file, "device", provenance->device));
     DF_TRY(df_h5_put_text(h5, h5->file, "dfal_version", DFAL_VERSION));
+    if (provenance->trained_on)
+        DF_TRY(df_h5_put_text(h5, h5->file, "trained_on", provenance->trained_on));
     return df_h5_put_seed(h5, provenance->seed);
 }
 
@@ -270,6 +272,8 @@ static dfal_status load(struct df_network **out, struct df_h5 *h5)
                                  h5->path));
     DF_TRY_TO(done, status, load_affine(h5, network));
     DF_TRY_TO(done, status, load_classes(h5, network));
+    DF_TRY_TO(done, status,
+              df_h5_get_short(h5, "trained_on", network->trained_on, sizeof network->trained_on));
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_node *node = &network->nodes[i];
         for (int kind = 0; kind < DF_PARAMETER_KINDS; kind++)

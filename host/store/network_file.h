@@ -11,6 +11,7 @@ struct df_provenance {
     const char *command_line, *configuration; /* "" allowed */
     const char *backend, *engine, *isa, *device;
     uint64_t seed;
+    const char *trained_on; /* NULL, or the fingerprint of a pool: trained_on of the network that is loaded */
 };
 dfal_status df_network_save(const struct df_network *network, const char *path, bool force,
                             const struct df_provenance *provenance);

@@ -186,6 +186,23 @@ def scaling(dfal):
     check("warning:" in err and "0.0078125" in err and "0.0039215" in err, f"another scaling: {err}")
 
 
+def same_pools(dfal):
+    """What a network was trained on is no test of it: said, and only then."""
+    make_pool(dfal.at("train.h5"), 60, 1)
+    make_pool(dfal.at("again.h5"), 60, 1)
+    make_pool(dfal.at("test.h5"), 60, 2)
+    for epochs, words in ((0, None), (1, "was trained on rows of")):
+        dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", epochs, "--force")
+        for pool in ("train.h5", "again.h5", "test.h5"):
+            _, err = dfal.run("-q", "eval", "net.h5", pool)
+            check((words or "?") in err if words and pool != "test.h5" else err == "", f"{epochs} epochs, eval of {pool}: {err}")
+    line = ("run", "--preset", "quickstart", "--train", "train.h5", "-o", "d", "--force", "--set", "strategies=[random]", "--set", "trials=1",
+            "--set", "annotations=20", "--set", "training.epochs=1", "--set", "training.restarts=1")
+    for pool in ("again.h5", "test.h5"):
+        _, err = dfal.run("-q", *line, "--test", pool)
+        check(("hold the same samples" in err) == (pool == "again.h5"), f"run tested on {pool}: {err}")
+
+
 def outputs(dfal):
     prepare(dfal)
     make_pool(dfal.at("target.h5"), 8, 1)
@@ -339,5 +356,5 @@ def configurations(dfal):
     nothing_written(dfal, "d", "q.csv")
 
 
-main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite, scaling,
+main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite, scaling, same_pools,
                               outputs, poisoned_memory, full_disk, full_tmpfs, idx_files, configurations)})

@@ -92,7 +92,8 @@ def check_ops(document, backend):
 
 def quiet(dfal):
     make_pool(dfal.at("pool.h5"), 100, 2)
-    for words in (("synth", "-n", "10", "-o", "y.h5"), ("train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "1"),
+    make_pool(dfal.at("train.h5"), 100, 3)
+    for words in (("synth", "-n", "10", "-o", "y.h5"), ("train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1"),
                   ("eval", "net.h5", "pool.h5"), ("logits", "net.h5", "pool.h5", "-o", "l.h5"),
                   ("score", "net.h5", "pool.h5", "-o", "s.h5"), ("info", "s.h5"), ("status", "s.h5"),
                   ("merge", "s.h5", "-o", "m.h5"), ("verify", "s.h5", "--samples", "4"),
