@@ -33,7 +33,7 @@ df_cli_test(device quick train score run)
 foreach(name train score run)
   set_tests_properties(cli_device_${name} PROPERTIES ENVIRONMENT "LOST_BACKEND=$<TARGET_FILE:df_plugin_loss>")
 endforeach()
-df_cli_test(images quick folders names bad_tables lists broken sizes links)
+df_cli_test(images quick folders names bad_tables lists broken sizes formats links)
 df_cli_test(images full kills stops full_disk)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train bad_state stop_score stop_run
   stop_without_work)

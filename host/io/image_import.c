@@ -23,7 +23,9 @@ struct block {
     int64_t begin, end;
     uint8_t *samples; /* [end - begin, shape] */
     char **reason;    /* [end - begin] NULL: decoded */
+    uint8_t *marks;   /* [end - begin] of ROTATED, GREY */
 };
+enum { ROTATED = 1, GREY = 2 };
 
 struct job {
     struct dfal_context *context;
@@ -41,7 +43,7 @@ struct job {
     struct block blocks[2], *filling, *writing;
     struct df_progress progress;
     char *identity, *bad_path;
-    int64_t good, bad;
+    int64_t good, bad, rotated, grey;
     struct df_text bad_table;
 };
 
@@ -86,6 +88,8 @@ static dfal_status write_block(struct job *job, struct block *block)
         if (part.good < i)
             memcpy(block->samples + part.good * size, block->samples + i * size, (size_t)size);
         part.index[part.good++] = block->begin + i;
+        part.rotated += (block->marks[i] & ROTATED) != 0;
+        part.grey += (block->marks[i] & GREY) != 0;
     }
     part.reason_bytes = reasons.size;
     DF_TRY_TO(done, status, df_text_take(&reasons, &part.reasons));
@@ -107,6 +111,13 @@ static void clear_reasons(struct block *block)
     block->part = -1;
 }
 
+static bool is_grey(const uint8_t *sample, struct df_shape shape)
+{
+    const size_t plane = (size_t)(shape.h * shape.w);
+    return shape.c == 3 && memcmp(sample, sample + plane, plane) == 0 &&
+           memcmp(sample, sample + 2 * plane, plane) == 0;
+}
+
 /* Job 0 writes the part before; the others decode a picture each. */
 static dfal_status do_one(void *user, int64_t number, int32_t thread)
 {
@@ -118,8 +129,11 @@ static dfal_status do_one(void *user, int64_t number, int32_t thread)
     struct df_shape shape = job->shape;
     char reason[DF_MESSAGE_SIZE];
     DF_TRY(df_context_check_stop(job->context));
-    dfal_status status = take_picture(job, &job->takers[thread], block->begin + i, &shape,
-                                      block->samples + i * df_shape_size(shape));
+    uint8_t *sample = block->samples + i * df_shape_size(shape);
+    dfal_status status = take_picture(job, &job->takers[thread], block->begin + i, &shape, sample);
+    if (status == DFAL_OK)
+        block->marks[i] = (uint8_t)((job->takers[thread].fitter.rotated ? ROTATED : 0) |
+                                    (is_grey(sample, shape) ? GREY : 0));
     if (status == DFAL_E_DATA) {
         df_message_get(reason);
         status = df_strdup(&block->reason[i], reason);
@@ -151,6 +165,7 @@ static dfal_status decode_missing(struct job *job)
         job->blocks[b].part = -1;
         DF_TRY(df_alloc(&job->blocks[b].samples, rows * df_shape_size(job->shape), 1));
         DF_TRY(df_alloc(&job->blocks[b].reason, rows, sizeof *job->blocks[b].reason));
+        DF_TRY(df_alloc(&job->blocks[b].marks, rows, 1));
     }
     job->filling = &job->blocks[0];
     job->writing = &job->blocks[1];
@@ -182,11 +197,21 @@ static dfal_status check_options(struct job *job)
         DF_FAIL(DFAL_E_USAGE, "unknown interpolation '%s', expected bilinear or bicubic", o->interpolation);
     if (!job->skip && strcmp(o->on_error, "stop") != 0)
         DF_FAIL(DFAL_E_USAGE, "unknown answer to errors '%s', expected stop or skip", o->on_error);
-    if (o->resize < 0 || o->crop < 0)
-        DF_FAIL(DFAL_E_USAGE, "resize %d and crop %d, expected a positive number of pixels or 0 for none",
-                o->resize, o->crop);
+    const bool ignore_exif = strcmp(o->exif, "ignore") == 0;
+    if (!ignore_exif && strcmp(o->exif, "apply") != 0)
+        DF_FAIL(DFAL_E_USAGE, "unknown answer to EXIF '%s', expected apply or ignore", o->exif);
+    if (o->resize < 0 || o->crop < 0 || o->resize_height < 0 || o->resize_width < 0)
+        DF_FAIL(DFAL_E_USAGE,
+                "resize %d or %d x %d and crop %d, expected a positive number of pixels or 0 for none",
+                o->resize, o->resize_height, o->resize_width, o->crop);
+    if ((o->resize_height > 0) != (o->resize_width > 0) || (o->resize > 0 && o->resize_height > 0))
+        DF_FAIL(DFAL_E_USAGE, "resize %d and %d x %d, expected the shorter side, or height and width",
+                o->resize, o->resize_height, o->resize_width);
     if (o->channels != 1 && o->channels != 3)
         DF_FAIL(DFAL_E_USAGE, "%d channels, expected 3 or 1", o->channels);
+    if ((int64_t)o->resize_height * o->resize_width > DF_SAMPLE_MOST / o->channels)
+        DF_FAIL(DFAL_E_USAGE, "%d x %d with %d channels, expected at most %d bytes a sample",
+                o->resize_height, o->resize_width, o->channels, DF_SAMPLE_MOST);
     if ((int64_t)o->crop * o->crop * o->channels > DF_SAMPLE_MOST)
         DF_FAIL(DFAL_E_USAGE, "crop %d with %d channels, expected at most %d bytes a sample", o->crop,
                 o->channels, DF_SAMPLE_MOST);
@@ -199,15 +224,25 @@ static dfal_status check_options(struct job *job)
     for (int32_t i = 0; i < o->std_count; i++)
         if (!(o->std[i] > 0))
             DF_FAIL(DFAL_E_USAGE, "std is %g, expected positive numbers", o->std[i]);
-    job->fit = (struct df_image_fit){o->resize, o->crop, bicubic ? DF_BICUBIC : DF_BILINEAR, o->channels};
+    job->fit = (struct df_image_fit){
+        .resize = o->resize,
+        .crop = o->crop,
+        .interpolation = bicubic ? DF_BICUBIC : DF_BILINEAR,
+        .channels = o->channels,
+        .height = o->resize_height,
+        .width = o->resize_width,
+        .ignore_exif = ignore_exif,
+    };
     return DFAL_OK;
 }
 
-/* The size of every sample: the crop's, or that of the first picture that can be decoded. */
+/* The size of every sample: the crop's, the one asked for, or that of the first picture that can be decoded. */
 static dfal_status find_shape(struct job *job)
 {
     char first[DF_MESSAGE_SIZE] = "";
     job->shape = (struct df_shape){job->fit.channels, job->fit.crop, job->fit.crop};
+    if (job->fit.crop == 0 && job->fit.height > 0)
+        job->shape = (struct df_shape){job->fit.channels, job->fit.height, job->fit.width};
     for (int64_t row = 0; row < job->list.count && job->shape.h == 0; row++) {
         DF_TRY(df_context_check_stop(job->context));
         dfal_status status = take_picture(job, &job->takers[0], row, &job->shape, NULL);
@@ -238,8 +273,9 @@ static dfal_status make_identity(struct job *job)
     df_image_list_digest(&job->list, digest);
     df_image_list_classes_digest(&job->list, classes);
     df_image_libraries(libraries);
-    df_text_add(&text, "pictures: %lld\nresize: %d\ncrop: %d\ninterpolation: %s\nchannels: %d\n",
-                (long long)job->list.count, o->resize, o->crop, o->interpolation, o->channels);
+    df_text_add(&text, "pictures: %lld\nresize: %d\n", (long long)job->list.count, o->resize);
+    df_text_add(&text, "resize_to: %d x %d\nexif: %s\n", o->resize_height, o->resize_width, o->exif);
+    df_text_add(&text, "crop: %d\ninterpolation: %s\nchannels: %d\n", o->crop, o->interpolation, o->channels);
     for (int which = 0; which < 2; which++) {
         const int32_t count = which ? o->std_count : o->mean_count;
         df_text_add(&text, which ? "std:" : "mean:");
@@ -288,6 +324,30 @@ static void say_begin(const struct job *job, const char *out_path, const char *s
                (long long)list->unlabelled, (long long)list->blanks);
 }
 
+static void say_end(const struct job *job, const struct dfal_image_result *result, const char *out_path)
+{
+    char rotated[64] = "";
+    if (job->rotated > 0)
+        snprintf(rotated, sizeof rotated, ", %lld %s", (long long)job->rotated,
+                 job->fit.ignore_exif ? "not rotated as their EXIF asks" : "rotated as their EXIF asks");
+    df_say(job->context, DFAL_INFO, "import.end",
+           DF_FIELDS(DF_INT("samples", job->good), DF_INT("classes", job->list.class_count),
+                     DF_TEXT("output", out_path), DF_INT("skipped", job->bad),
+                     DF_REAL("seconds", result->seconds), DF_INT("rotated", job->rotated),
+                     DF_INT("other_files", job->list.other_files), DF_INT("hidden", job->list.hidden)),
+           "%lld pictures of %lld x %lld in %.1f s%s, %lld broken ones skipped, %lld other files and %lld "
+           "hidden names "
+           "passed over: %s",
+           (long long)job->good, (long long)job->shape.w, (long long)job->shape.h, result->seconds, rotated,
+           (long long)job->bad, (long long)job->list.other_files, (long long)job->list.hidden, out_path);
+    if (job->grey == job->good)
+        df_say(job->context, DFAL_WARNING, "import.grey", DF_FIELDS(DF_INT("samples", job->grey)),
+               "%s: every picture is grey, its three channels are equal: --channels 1 makes a pool a third "
+               "as large for "
+               "networks of one channel",
+               out_path);
+}
+
 /* ---- the pool ----------------------------------------------------------------------------------------------- */
 
 /* Count what the parts hold, and list what they could not take. */
@@ -309,6 +369,8 @@ static dfal_status count_parts(struct job *job)
             status = fail_bad(job, part.bad_index[0], part.reasons);
         job->good += part.good;
         job->bad += part.bad;
+        job->rotated += part.rotated;
+        job->grey += part.grey;
         df_image_part_clear(&part);
         DF_TRY(status);
     }
@@ -468,6 +530,7 @@ static void job_clear(struct job *job)
         clear_reasons(&job->blocks[b]);
         df_free(job->blocks[b].samples);
         df_free(job->blocks[b].reason);
+        df_free(job->blocks[b].marks);
     }
     df_text_clear(&job->bad_table);
     df_free(job->identity);
@@ -478,7 +541,8 @@ static void job_clear(struct job *job)
 
 void dfal_image_options_init(struct dfal_image_options *options)
 {
-    *options = (struct dfal_image_options){.interpolation = "bilinear", .channels = 3, .on_error = "stop"};
+    *options = (struct dfal_image_options){
+        .interpolation = "bilinear", .channels = 3, .on_error = "stop", .exif = "apply"};
 }
 
 dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result, const char *out_path,
@@ -509,13 +573,11 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
         .width = (int32_t)job.shape.w,
         .class_count = job.list.class_count,
         .seconds = df_clock() - begin,
+        .rotated = job.rotated,
+        .grey = job.grey,
+        .hidden = job.list.hidden,
     };
-    df_say(context, DFAL_INFO, "import.end",
-           DF_FIELDS(DF_INT("samples", job.good), DF_INT("classes", job.list.class_count),
-                     DF_TEXT("output", out_path), DF_INT("skipped", job.bad),
-                     DF_REAL("seconds", result->seconds)),
-           "%lld pictures of %lld x %lld in %.1f s, %lld skipped: %s", (long long)job.good,
-           (long long)job.shape.w, (long long)job.shape.h, result->seconds, (long long)job.bad, out_path);
+    say_end(&job, result, out_path);
 done:
     if (status == DFAL_E_STOPPED)
         context->kept_work = job.parts.finished_pictures > 0;
