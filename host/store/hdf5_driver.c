@@ -54,7 +54,7 @@ static int open_error;
 
 static herr_t fail_medium(struct driver *driver, int error, const char *what)
 {
-    open_error = driver->handle.error = error;
+    open_error = driver->source.error = error;
     return blame(what);
 }
 
@@ -166,7 +166,7 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
 {
     (void)transfer;
     struct driver *driver = from(file);
-    driver->handle.error = driver->handle.source ? 0 : driver->handle.error;
+    driver->source.error = 0;
     if (type == H5FD_MEM_DRAW && driver->source.raw_size && size != driver->source.raw_size)
         return blame("the size that stands beside a chunk's place is not a chunk's");
     for (size_t done = 0; done < size;) {
