@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Input bytes are an HDF5 file: every reader of the store opens it as what it takes, and reads all of it. What HDF5 itself
- * does with the bytes is tried, too. */
+/* Input bytes are an HDF5 file: the store opens it as what it says that it is, and reads all of it. What HDF5 itself does with
+ * the bytes is tried, too. */
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "memory_file.h"
+#include "store/hdf5_check.h"
 #include "store/network_file.h"
 #include "store/pool.h"
 #include "store/reference.h"
@@ -14,6 +15,8 @@
 #include "store/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed);
 
 enum { MOST_BYTES = 4 << 20 };
 
@@ -79,22 +82,113 @@ static void pass_over(void *user, const char *name, const char *what)
     (void)user, (void)name, (void)what;
 }
 
+static void read_network(const char *path)
+{
+    struct df_network *network = NULL;
+    if (df_network_load(&network, path) == DFAL_OK)
+        df_network_destroy(network);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct memory_file file;
-    struct df_network *network = NULL;
+    char format[32];
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     memory_file_open(&file, data, size);
     const int64_t live = df_alloc_live();
-    read_pool(file.path);
-    read_reference(file.path);
-    read_scores(file.path);
-    read_table(file.path);
-    (void)!df_table_list(file.path, pass_over, NULL);
-    if (df_network_load(&network, file.path) == DFAL_OK)
-        df_network_destroy(network);
+    if (df_file_format(format, file.path) == DFAL_OK) {
+        (void)!df_table_list(file.path, pass_over, NULL);
+        if (strcmp(format, "dfal-network") == 0)
+            read_network(file.path);
+        else if (strcmp(format, "dfal-scores") == 0)
+            read_scores(file.path);
+        else if (strcmp(format, "dfal-twins") == 0)
+            read_table(file.path);
+        else if (format[0])
+            read_pool(file.path);
+        else
+            read_reference(file.path);
+    }
     if (df_alloc_live() != live || H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) > 0)
         abort();
     memory_file_close(&file);
     return 0;
+}
+
+/* ---- Changes that keep a file's shape: numbers in place, most of them near a signature -------------------- */
+
+static const char signatures[] = "GCOLHEAPTREESNODOHDROCHKFRHPFHDBBTHDBTLFFAHDEAHD";
+
+static uint32_t next(unsigned *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+/* A place behind the n-th signature; anywhere without one. */
+static size_t place(const uint8_t *data, size_t size, unsigned *seed)
+{
+    size_t found[256], count = 0;
+    for (size_t i = 0; i + 4 <= size && count < 256; i++)
+        for (const char *s = signatures; *s; s += 4)
+            if (memcmp(data + i, s, 4) == 0) {
+                found[count++] = i;
+                break;
+            }
+    if (count == 0 || next(seed) % 4 == 0)
+        return next(seed) % size;
+    return (found[next(seed) % count] + next(seed) % 400) % size;
+}
+
+/* Headers of the newer format are believed only with their checksum. */
+static void renew_checksums(uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i + 12 < size; i++) {
+        if (memcmp(data + i, "OHDR\2", 5) != 0)
+            continue;
+        struct df_h5_cursor c = {data + i + 5, data + size, false};
+        uint64_t flags = df_h5_take(&c, 1);
+        df_h5_skip(&c, (flags & 32 ? 16 : 0) + (flags & 16 ? 4 : 0));
+        uint64_t length = df_h5_take(&c, 1 << (flags & 3));
+        if (c.past || length + 4 > df_h5_left(&c))
+            continue;
+        uint8_t *end = data + (c.at - data) + length;
+        uint32_t sum = df_h5_checksum(data + i, (uint64_t)(end - data) - i);
+        memcpy(end, &sum, sizeof sum);
+    }
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed)
+{
+    static const uint64_t numbers[] = {0,
+                                       1,
+                                       2,
+                                       8,
+                                       16,
+                                       31,
+                                       255,
+                                       4095,
+                                       65535,
+                                       1u << 27,
+                                       INT32_MAX,
+                                       UINT32_MAX,
+                                       1ull << 32,
+                                       1ull << 40,
+                                       INT64_MAX,
+                                       1ull << 63,
+                                       UINT64_MAX - 7,
+                                       UINT64_MAX};
+    if (size < 64 || next(&seed) % 16 == 0)
+        return LLVMFuzzerMutate(data, size, most);
+    for (unsigned changes = 1 + next(&seed) % 3; changes > 0; changes--) {
+        size_t width = (size_t)1 << next(&seed) % 4, at = place(data, size - 8, &seed) / width * width;
+        uint64_t value = numbers[next(&seed) % (sizeof numbers / sizeof *numbers)];
+        if (next(&seed) % 3 == 0)
+            value = place(data, size, &seed) & ~(size_t)7;
+        else if (next(&seed) % 3 == 0)
+            value = data[at] + next(&seed) % 17 - 8;
+        memcpy(data + at, &value, width);
+    }
+    renew_checksums(data, size);
+    return size;
 }
