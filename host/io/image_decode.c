@@ -2,8 +2,8 @@
 /* Which decoder, how large, and how a picture is turned. */
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/text.h"
 #include "io/image.h"
 
 dfal_status df_image_check(int64_t width, int64_t height, struct df_image_limits limits, bool held)
@@ -68,7 +68,7 @@ bool df_image_is_named(const char *name)
                                        ".webp", ".bmp",  ".tif", ".tiff"};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < sizeof ends / sizeof *ends; i++)
-        if (strcasecmp(dot, ends[i]) == 0)
+        if (df_same_but_case(dot, ends[i]))
             return true;
     return false;
 }

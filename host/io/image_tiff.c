@@ -7,6 +7,7 @@
 #include <tiffio.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "io/image.h"
 #include "io/image_fit.h"
 
@@ -74,7 +75,7 @@ static toff_t size_of(thandle_t user)
 static void DFAL_PRINTF(2, 0) keep_reason(struct decoder *d, const char *format, va_list arguments)
 {
     if (!d->failed)
-        vsnprintf(d->reason, sizeof d->reason, format, arguments);
+        df_vprint(d->reason, sizeof d->reason, format, arguments);
     d->failed = true;
 }
 
