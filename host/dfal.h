@@ -395,6 +395,7 @@ struct dfal_select_options {
     int64_t subsample;               /* 0: the whole pool */
     const char *twins_path;          /* NULL: none; allowed with every strategy */
     const char *sheet_path;          /* NULL: none; a contact sheet, .html or .png */
+    bool trust_rows; /* do not read the pool again to see that scores and logits are those of its rows */
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -413,7 +414,7 @@ DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
  * each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears last: killed before
  * that, the same call takes the other files for its own and writes all anew.
  * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits file of
- *          another network or pool, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
+ *          another network, pool or rows, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
  *          unfinished selection of other options */
 DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_select_options *options,

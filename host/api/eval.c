@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "score/pass.h"
 #include "store/labels.h"
+#include "store/row_hash.h"
 #include "store/table.h"
 
 static dfal_status open_both(struct df_pool **pool, struct df_network **network, struct df_device **device,
@@ -99,6 +100,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     struct df_column column;
     struct sink sink = {0};
     struct df_range_source range;
+    struct df_row_hashes rows = DF_ROW_HASHES_NONE;
     struct df_progress progress;
     char digest[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], *configuration = NULL;
     dfal_status status = DFAL_OK;
@@ -126,14 +128,18 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
                               context->options.force));
     DF_TRY_TO(done, status, df_table_put_ids(sink.writer, pool));
     df_range_source_init(&range, 0, pool->count, 4096);
+    DF_TRY_TO(done, status, df_row_hashes_open(&rows, 0, pool->count));
+    range.source.hashes = &rows;
     df_progress_begin(&progress, context, "logits.progress", "samples", pool->count, 0);
     reporting = true;
     DF_TRY_TO(
         done, status,
         df_forward_pass(context, device, network, pool, &range.source, node, &progress, take_rows, &sink));
+    DF_TRY_TO(done, status, df_table_hashes(sink.writer, &rows));
     status = df_table_finish(sink.writer);
     sink.writer = NULL;
 done:
+    df_row_hashes_close(&rows);
     if (reporting)
         df_progress_end(&progress);
     df_table_abandon(sink.writer);

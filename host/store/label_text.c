@@ -4,10 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/memory.h"
+#include "base/text.h"
 
 enum { DIGITS_MOST = 7, NUMBER_TEXT = 16 };
+
+struct df_class_name {
+    const char *name;
+    int32_t class;
+};
 
 size_t df_label_whole(const char *text)
 {
@@ -19,7 +25,7 @@ size_t df_label_whole(const char *text)
 enum df_label_form df_label_form(const char *text, int32_t *number)
 {
     const size_t minus = text[0] == '-', digits = strspn(text + minus, "0123456789");
-    if (!text[0] || strcasecmp(text, "nan") == 0 || strcmp(text, "<NA>") == 0)
+    if (!text[0] || df_same_but_case(text, "nan") || strcmp(text, "<NA>") == 0)
         return DF_LABEL_NONE;
     const bool point = df_label_whole(text) > 0;
     if (digits == 0 || (text[minus + digits] && !point))
@@ -39,21 +45,47 @@ bool df_label_is_guarded(const char *text)
     return quotes && text[quotes] && strchr("=+-@\t\r", text[quotes]);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct df_class_name *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->class > y->class) - (x->class < y->class);
+}
+
 dfal_status df_class_table_make(struct df_class_table *table, char *const *names, int32_t count)
 {
     *table = (struct df_class_table){.names = names, .count = count};
-    for (int32_t i = 0; names && i < count; i++) {
+    if (!names)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&table->sorted, count, sizeof *table->sorted));
+    for (int32_t i = 0; i < count; i++) {
         const enum df_label_form form = df_label_form(names[i], NULL);
         const bool number = form == DF_LABEL_NUMBER || form == DF_LABEL_CODE;
+        table->sorted[i] = (struct df_class_name){names[i], i};
         table->numbered = table->numbered || (number && strtol(names[i], NULL, 10) != i);
     }
-    return df_class_index_make(&table->index, names, count);
+    qsort(table->sorted, (size_t)count, sizeof *table->sorted, by_name);
+    return DFAL_OK;
 }
 
 void df_class_table_clear(struct df_class_table *table)
 {
-    df_class_index_clear(&table->index);
+    df_free(table->sorted);
     *table = (struct df_class_table){0};
+}
+
+/* The lowest class of a name, -1: none. */
+static int32_t find_name(const struct df_class_table *table, const char *name)
+{
+    int32_t low = 0, high = table->sorted ? table->count : 0, count = high;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (strcmp(table->sorted[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && strcmp(table->sorted[low].name, name) == 0 ? table->sorted[low].class : -1;
 }
 
 static dfal_status fail_unknown(const struct df_class_table *table, const char *text, int32_t most)
@@ -76,9 +108,9 @@ dfal_status df_label_read(int32_t *label, const struct df_class_table *table, co
 {
     char plain[NUMBER_TEXT];
     int32_t number = 0;
-    *label = df_label_is_guarded(text) ? df_class_index_find(&table->index, text + 1) : -1;
+    *label = df_label_is_guarded(text) ? find_name(table, text + 1) : -1;
     if (*label < 0)
-        *label = df_class_index_find(&table->index, text);
+        *label = find_name(table, text);
     if (*label >= 0)
         return DFAL_OK;
     if (most == 0)
@@ -89,7 +121,7 @@ dfal_status df_label_read(int32_t *label, const struct df_class_table *table, co
         return DFAL_OK;
     case DF_LABEL_NUMBER: /* "3.0" may stand for the name "3" */
         snprintf(plain, sizeof plain, "%d", number);
-        *label = df_class_index_find(&table->index, plain);
+        *label = find_name(table, plain);
         if (*label >= 0)
             return DFAL_OK;
         *label = number;
