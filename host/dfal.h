@@ -492,8 +492,8 @@ struct dfal_op_time {
 typedef void dfal_op_time_fn(void *user, const struct dfal_op_time *time);
 DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options);
 /* Time every op of DeepFool over a pool of random pictures and of training steps, each call waited for, on one queue of
- * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool is written to
- * folder and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */
+ * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool, ops.h5, is
+ * written to folder, where none may be yet, and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */
 DFAL_API dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs,
                                     const char *network, const char *folder,
                                     const struct dfal_bench_ops_options *options, dfal_op_time_fn *op,
