@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 
 enum { COLUMN_LIMIT = 64 };
@@ -126,6 +127,7 @@ dfal_status df_csv_read(struct df_csv *csv)
         csv->position[which] = -1;
         csv->field[which] = NULL;
     }
+    DF_TRY(df_refuse_kind(csv->path, "a text file with columns (CSV)"));
     DF_TRY(df_file_read(&text, &size, csv->path, file_limit));
     const size_t mark = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     status = parse(&reader, text + mark, size - mark);

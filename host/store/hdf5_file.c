@@ -13,6 +13,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -107,7 +108,7 @@ static dfal_status check_plain(const char *path, int64_t *size)
     if (stat(path, &entry) != 0)
         return df_fail_errno(errno, false, path, "open");
     if (S_ISDIR(entry.st_mode))
-        DF_FAIL(DFAL_E_DATA, "%s is a folder, expected an HDF5 file", path);
+        return df_refuse_kind(path, "an HDF5 file");
     if (!S_ISREG(entry.st_mode))
         DF_FAIL(DFAL_E_DATA, "%s is a device or a pipe, expected an HDF5 file", path);
     if (entry.st_size == 0)
@@ -163,8 +164,10 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     *h5 = DF_H5_NONE;
     h5->plugins = plugins;
     DF_TRY(check_plain(path, &h5->size));
-    if (H5Fis_hdf5(path) <= 0)
+    if (H5Fis_hdf5(path) <= 0) {
+        DF_TRY(df_refuse_kind(path, "an HDF5 file"));
         DF_FAIL(DFAL_E_DATA, "%s is not an HDF5 file", path);
+    }
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     h5->file = open_read_only(path);
     if (h5->file < 0) {
@@ -338,8 +341,10 @@ dfal_status df_h5_expect(const struct df_h5 *h5, const char *format)
     char found[32];
     DF_TRY(df_h5_format(h5, found));
     const char *expected = strncmp(format, "dfal-", 5) == 0 ? format + 5 : format;
+    const char *foreign = found[0] ? NULL : df_h5_foreign(h5);
     if (!found[0])
-        DF_FAIL(DFAL_E_DATA, "%s has no attribute 'format', expected a dfal %s", h5->path, expected);
+        DF_FAIL(DFAL_E_DATA, "%s has no attribute 'format', expected a dfal %s%s%s", h5->path, expected,
+                foreign ? "; " : "", foreign ? foreign : "");
     if (strcmp(found, format) != 0 && strncmp(found, "dfal-", 5) == 0)
         DF_FAIL(DFAL_E_DATA, "%s is a dfal %s, expected a dfal %s", h5->path, found + 5, expected);
     if (strcmp(found, format) != 0)

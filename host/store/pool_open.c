@@ -88,9 +88,9 @@ static dfal_status open_samples(struct df_pool *pool, const char *name, const ch
     if (!found) {
         char names[256] = "";
         H5Literate(file->h5.file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_dataset, names);
-        DF_FAIL(DFAL_E_DATA,
-                "%s has no dataset '%s' (it holds: %s), expected samples; --samples-name names them",
-                pool->path, name, names[0] ? names : "nothing");
+        const char *foreign = df_h5_foreign(&file->h5);
+        DF_FAIL(DFAL_E_DATA, "%s has no dataset '%s' (it holds: %s), expected samples; %s", pool->path, name,
+                names[0] ? names : "nothing", foreign ? foreign : "--samples-name names them");
     }
     if (file->samples.kind != DF_H5_INTEGER && file->samples.kind != DF_H5_REAL)
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' holds neither integers nor reals, expected u8 or f32",
