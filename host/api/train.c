@@ -197,7 +197,10 @@ static dfal_status build_network(struct job *job, const char *name)
     DF_TRY(df_network_take_scaling(job->network, job->pool));
     if (options->init == NULL)
         return df_network_initialise(job->network, first_seed(job));
-    DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
+    if (strcmp(options->init, name) == 0) /* what it is has been said */
+        DF_TRY_TO(done, status, df_network_load(&start, name));
+    else
+        DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
     DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
     DF_TRY_TO(done, status, df_network_take_scaling(start, job->pool));
     df_network_destroy(job->network);

@@ -76,7 +76,8 @@ struct df_network {
     int32_t affine_count;
     struct df_node *nodes; /* topologically ordered */
     int32_t node_count, node_capacity;
-    int32_t output; /* node whose [K,1,1] values are the logits */
+    int32_t output;   /* node whose [K,1,1] values are the logits */
+    bool softmax_cut; /* the file had a softmax behind them; not kept by copies and network files */
 };
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);

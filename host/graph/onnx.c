@@ -354,6 +354,7 @@ static dfal_status finish(struct df_onnx *onnx)
         DF_FAIL(DFAL_E_SHAPE, "%s: the output has %lld classes", onnx->path, (long long)classes);
     onnx->network->output = node;
     onnx->network->class_count = (int32_t)classes;
+    onnx->network->softmax_cut = y->softmax;
     DF_TRY(prune(onnx->network));
     dfal_status status = df_network_infer(onnx->network);
     if (status != DFAL_OK)

@@ -9,6 +9,7 @@
 #include "models/models.h"
 #include "run/process.h"
 #include "run/run.h"
+#include "store/labels.h"
 #include "store/network_file.h"
 
 enum { CHUNK = 1024 };
@@ -195,6 +196,8 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
                 e->config.train[0] ? "test" : "train");
     DF_TRY(df_pool_open(&e->train, e->config.train, NULL));
     DF_TRY(df_pool_open(&e->test, e->config.test, NULL));
+    df_labels_warn(e->context, e->train);
+    df_labels_warn(e->context, e->test);
     DF_TRY(check_pools(e));
     DF_TRY(df_oracle_simulated(&e->oracle, e->train));
     DF_TRY(find_eligible(e));

@@ -14,15 +14,21 @@ dfal_status df_forward_pass(struct dfal_context *context, struct df_device *devi
                             const struct df_network *network, struct df_pool *pool,
                             struct df_chunk_source *source, const char *node, struct df_progress *progress,
                             df_pass_fn *fn, void *user);
-/* Accuracy, mean loss and confusion over the labelled rows that no label file skips; the loss is summed in the
- * order of the pool. Errors   E_DATA no labelled row, a label outside the network's classes */
+/* Accuracy, mean loss and confusion over the labelled rows that no label file skips and whose input and logits are finite
+ * (the others are counted); the loss is summed in the order of the pool.
+ * Errors   E_DATA no labelled row, none that is finite, a label outside the network's classes */
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
                         const struct df_network *network, struct df_pool *pool,
                         struct dfal_eval_result *result);
-/* Read a network file for a pool: another scale or offset is a warning that names both, and so is another number of
+/* Say how many rows an evaluation left out, if any. */
+void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
+                       const struct dfal_eval_result *result);
+/* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning that names both, and so is another number of
  * classes. Errors   E_SHAPE shapes differ; E_USAGE a built-in name: it has no weights before training */
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool);
+/* Say that a network's file had a softmax at its end, which was cut off. */
+void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network);
 /* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +- 1e-5. */
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);
 

@@ -19,6 +19,7 @@ struct dfal_context;
  *          status; or two rows of the pool with one id, or a row without */
 dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, int32_t count);
 /* Say labels.conflict when there was one. */
+void df_warn_layout(struct dfal_context *context, const char *path, struct df_shape shape);
 void df_labels_warn(struct dfal_context *context, const struct df_pool *pool);
 
 #endif

@@ -26,6 +26,7 @@ struct df_pool {
     bool has_ids;         /* else ids are made up from fingerprint and row */
     char fingerprint[DF_DIGEST_TEXT];
     struct df_pool_file *file; /* store/pool.c's own */
+    bool looks_like_nhwc;      /* a foreign file, no layout was given, and it seems to be the other one */
 };
 
 /* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];

@@ -291,6 +291,8 @@ static dfal_status open_locked(struct df_pool *pool, const struct dfal_pool_opti
     DF_TRY(df_h5_open(&pool->file->h5, pool->path, options->hdf5_plugins));
     DF_TRY(check_kind(pool, &own));
     DF_TRY(open_samples(pool, samples, layout));
+    pool->looks_like_nhwc = !own && !options->layout && pool->file->samples.rank == 4 &&
+                            df_looks_like_nhwc(pool->file->samples.dims);
     DF_TRY(read_affine(pool));
     DF_TRY(read_classes(pool, own));
     DF_TRY(read_labels(pool, labels, options->labels_name != NULL));
