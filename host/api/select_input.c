@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a selection chooses from, and what is known of it already. */
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/select_job.h"
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "score/pass.h"
 #include "store/labels.h"
 
@@ -65,13 +67,24 @@ static dfal_status open_pool(struct df_select_job *job)
     return DFAL_OK;
 }
 
+/* The rows that are not labelled or skipped, and a number for those that are: it does not matter who labelled them, in
+ * which order or as what. */
 static dfal_status find_candidates(struct df_select_job *job)
 {
     const struct df_pool *pool = job->pool;
+    struct df_digest digest;
+    char text[DF_DIGEST_TEXT];
     DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
-    for (int64_t i = 0; i < pool->count; i++)
+    df_digest_begin(&digest);
+    for (int64_t i = 0; i < pool->count; i++) {
         if (!(pool->labels && pool->labels[i] >= 0) && !(pool->skipped && pool->skipped[i]))
             job->candidates[job->count++] = i;
+        else
+            df_digest_add_i64(&digest, i);
+    }
+    df_digest_end(&digest, text);
+    text[16] = 0;
+    job->labelled = job->count < pool->count ? strtoull(text, NULL, 16) : 0;
     if (!job->count)
         DF_FAIL(DFAL_E_DATA,
                 "%s: every one of its %lld rows is labelled or skipped, expected some to choose from",
@@ -163,7 +176,7 @@ static dfal_status take_logits(struct df_select_job *job)
     char *configuration = NULL;
     DF_TRY(df_table_open(&job->logits, path, "dfal-logits", &configuration, "logits", job->pool->count,
                          job->network->class_count));
-    json_t *document = json_loads(configuration, 0, NULL);
+    json_t *document = df_json_parse(configuration, 0, NULL);
     const char *network = json_string_value(json_object_get(document, "network_sha256")),
                *pool = json_string_value(json_object_get(document, "pool_fingerprint"));
     dfal_status status =

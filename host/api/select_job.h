@@ -22,6 +22,7 @@ struct df_select_job {
     struct df_scores scores;
     struct df_table_reader *logits;
     int64_t *candidates, count;
+    uint64_t labelled; /* a digest of the rows that are no candidates; 0: there are none */
     struct df_selection selection;
     char **ids;     /* [selection.count] */
     int32_t *label; /* [selection.count] the oracle's, -1 unknown */

@@ -28,9 +28,10 @@ static dfal_status describe(char **out, const struct df_select_job *job)
     char *deepfool = NULL;
     DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, options->score.unconverged));
     put_line(&text, "strategy", job->strategy->name);
-    df_text_add(&text, "count %lld\nsubsample %lld\nseed %llu\ncandidates %lld\n", (long long)options->count,
-                (long long)options->subsample, (unsigned long long)job->context->options.seed,
-                (long long)job->count);
+    df_text_add(&text, "count %lld\nsubsample %lld\nseed %llu\ncandidates %lld\nlabelled %016llx\n",
+                (long long)options->count, (long long)options->subsample,
+                (unsigned long long)job->context->options.seed, (long long)job->count,
+                (unsigned long long)job->labelled);
     put_line(&text, "network", job->network_sha256);
     put_line(&text, "pool", job->pool->fingerprint);
     put_line(&text, "deepfool", deepfool);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "graph/json_text.h"
 #include "models/models.h"
 #include "score/pass.h"
 #include "store/labels.h"
@@ -178,6 +179,12 @@ static uint64_t first_seed(const struct job *job)
     return df_random_child(job->context->options.seed, DF_STREAM_RESTART, 0);
 }
 
+/* What a network that is trained on the pool tells apart; NULL: the pool does not tell, or not of all its classes. */
+static char *const *pool_names(const struct job *job)
+{
+    return job->pool->class_count == job->network->class_count ? job->pool->classes : NULL;
+}
+
 static dfal_status build_network(struct job *job, const char *name)
 {
     struct df_network *start = NULL;
@@ -190,19 +197,24 @@ static dfal_status build_network(struct job *job, const char *name)
     if (df_model_exists(name))
         DF_TRY(df_model_create(&job->network, name, job->pool->shape, job->pool->class_count));
     else
-        DF_TRY(df_network_for_pool(&job->network, job->context, name, job->pool));
+        DF_TRY(df_network_shape_for_pool(&job->network, job->context, name, job->pool));
+    if (options->init == NULL || strcmp(options->init, name) != 0) /* else it is said of the start */
+        df_say_softmax(job->context, name, job->network);
     if (job->pool->class_count > job->network->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
                 job->pool_path, job->pool->class_count, name, job->network->class_count);
     DF_TRY(df_network_take_scaling(job->network, job->pool));
-    if (options->init == NULL)
+    if (options->init == NULL) {
+        DF_TRY(df_network_name_classes(job->network, pool_names(job)));
         return df_network_initialise(job->network, first_seed(job));
-    if (strcmp(options->init, name) == 0) /* what it is has been said */
-        DF_TRY_TO(done, status, df_network_load(&start, name));
-    else
-        DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
+    }
+    DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
     DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
     DF_TRY_TO(done, status, df_network_take_scaling(start, job->pool));
+    if (!start->classes)
+        DF_TRY_TO(done, status, df_network_name_classes(start, pool_names(job)));
+    for (int64_t i = 0; i < job->count; i++)
+        job->rows[i].label = df_network_from_pool(start, job->rows[i].label);
     df_network_destroy(job->network);
     job->network = start;
     start = NULL;
@@ -239,7 +251,7 @@ static dfal_status describe(struct job *job)
         "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
         (int)options->patience, "validation", options->validation, "init", options->init != NULL);
-    job->configuration = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    job->configuration = object != NULL ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(object);
     if (job->configuration == NULL)
         DF_FAIL(DFAL_E_MEMORY, "out of memory while describing the training");

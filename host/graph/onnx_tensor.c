@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 #include "graph/onnx_model.h"
 
@@ -154,11 +155,12 @@ static dfal_status read_part(const struct df_onnx *onnx, const char *name, const
     int fd = df_fault_hits(DF_FAULT_OPEN) ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return df_fail_errno(errno, false, path, "opening");
-    dfal_status status = DFAL_OK;
-    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode))
+    struct df_file_mark mark;
+    dfal_status status = df_file_mark(&mark, fd, path);
+    if (status == DFAL_OK && (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)))
         status = df_fail(DFAL_E_DATA, "%s: the data of '%.80s' is in %s, which is no plain file", onnx->path,
                          name, path);
-    else if (offset > facts.st_size || length > facts.st_size - offset)
+    else if (status == DFAL_OK && (offset > facts.st_size || length > facts.st_size - offset))
         status =
             df_fail(DFAL_E_DATA,
                     "%s: the data of '%.80s' is said to be %lld bytes from byte %lld of %s, which has %lld",
@@ -176,6 +178,8 @@ static dfal_status read_part(const struct df_onnx *onnx, const char *name, const
         else
             done += got;
     }
+    if (status == DFAL_OK)
+        status = df_file_unchanged(&mark, fd, path, true);
     close(fd);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "base/kind.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text_file.h"
 #include "io/pickle.h"
 #include "io/source.h"
 #include "store/pool.h"
@@ -34,21 +35,14 @@ struct job {
     struct df_pool_writer *writer;
 };
 
-static void free_texts(char **texts, int64_t count)
-{
-    for (int64_t i = 0; texts && i < count; i++)
-        df_free(texts[i]);
-    df_free(texts);
-}
-
 static void job_clear(struct job *job)
 {
     df_pool_abandon(job->writer);
     for (int32_t i = 0; job->batches && i < job->batch_count; i++)
         df_free(job->batches[i].path);
     df_free(job->batches);
-    free_texts(job->ids, job->count);
-    free_texts(job->classes, CLASSES);
+    df_strings_free(job->ids, job->count);
+    df_strings_free(job->classes, CLASSES);
 }
 
 /* ---- Python's batches ----------------------------------------------------------------------------------------- */
@@ -290,17 +284,12 @@ static dfal_status take_name(struct job *job, int32_t *used, const char *text, i
     return DFAL_OK;
 }
 
-static dfal_status names_of_lines(struct job *job, const char *path, const char *text)
+static dfal_status names_of_lines(struct job *job, const char *path, char *text)
 {
     int32_t used = 0;
-    while (*text) {
-        size_t length = strcspn(text, "\n"), size = length;
-        if (size && text[size - 1] == '\r')
-            size--;
-        if (size)
-            DF_TRY(take_name(job, &used, text, (int64_t)size, path));
-        text += length + (text[length] == '\n');
-    }
+    for (char *line; (line = df_text_line(&text)) != NULL;)
+        if (*line)
+            DF_TRY(take_name(job, &used, line, (int64_t)strlen(line), path));
     return used == CLASSES
                ? DFAL_OK
                : df_fail(DFAL_E_DATA, "%s holds %d class names, expected %d", path, used, CLASSES);
@@ -337,7 +326,7 @@ static dfal_status read_names(struct job *job)
         dfal_status status = DFAL_OK;
         bool there = df_file_exists(path);
         if (there)
-            status = df_file_read(&bytes, &size, path, names_most);
+            status = (i ? df_file_read : df_text_file_read)(&bytes, &size, path, names_most);
         if (there && status == DFAL_OK)
             status = df_alloc(&job->classes, CLASSES, sizeof *job->classes);
         if (there && status == DFAL_OK)

@@ -14,13 +14,14 @@ struct df_experiment {
     struct df_device *device;
     struct df_run_config config;
     struct df_pool *train, *test;
-    struct df_network *graph; /* untrained; NULL: the trainer brings its own */
+    struct df_network *graph; /* what rounds begin with; NULL: the trainer brings its own */
     struct df_oracle *oracle;
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
     bool fused;         /* margins are computed by the device's fused engine */
     bool device_failed; /* what failed did so while the device computed */
+    bool warm;          /* graph has the weights that training begins with */
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.
  * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;

@@ -13,6 +13,7 @@
 #include "score/pass.h"
 #include "score/score.h"
 #include "score/sink.h"
+#include "store/classes.h"
 #include "store/labels.h"
 
 static const char *const ranking_names[] = {"last", "keep", "exclude"};
@@ -308,6 +309,8 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     df_labels_warn(context, job.pool);
     DF_TRY_TO(done, status, open_output(&job, out_path));
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
+    /* Labels only tell how many predictions are right: they count as the network does. */
+    DF_TRY_TO(done, status, df_pool_reorder(job.pool, job.network->from_pool));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
     DF_TRY_TO(done, status, fill_head(&job, network, pool_path));
     DF_TRY_TO(done, status, create_engine(&job));

@@ -59,14 +59,10 @@ static dfal_status begin(struct df_h5 *h5, const char *path, const char *format,
 
 static dfal_status put_column(struct df_h5 *h5, const struct df_column *column)
 {
-    struct df_h5_data data;
     if (column->type != DF_COLUMN_TEXT)
         return df_h5_data_put(h5, column->name, file_type(column->type), memory_type(column->type),
                               column->rank, column->dims, column->data);
-    DF_TRY(df_h5_texts_create(h5, column->name, column->dims[0], &data));
-    dfal_status status = df_h5_texts_write(h5, &data, 0, column->dims[0], column->data);
-    DF_KEEP_FIRST(status, df_h5_data_close(h5, &data));
-    return status;
+    return df_h5_texts_put(h5, column->name, column->dims[0], column->data);
 }
 
 dfal_status df_table_write(const char *path, const char *format, const char *configuration,
@@ -132,7 +128,7 @@ dfal_status df_table_read(const char *path, const char *format, char **configura
         status = df_h5_get_document(&h5, "configuration", configuration);
     for (int32_t i = 0; i < count && status == DFAL_OK; i++)
         status = read_column(&h5, &columns[i]);
-    df_h5_close(&h5);
+    status = df_h5_read_end(&h5, status);
     df_h5_unlock();
     if (status != DFAL_OK) {
         if (configuration) {
