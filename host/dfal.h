@@ -255,13 +255,14 @@ DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result 
                                 const struct dfal_train_options *options);
 
 struct dfal_eval_result {
-    int64_t samples;    /* labelled rows */
+    int64_t samples;    /* labelled rows whose input and logits are finite */
     int64_t unlabelled; /* rows left out */
     double accuracy;    /* fraction */
     double loss;        /* mean cross-entropy */
     int32_t class_count;
     int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
     char **classes;     /* [class_count] names in the order of the network; NULL: nobody has told them */
+    int64_t nonfinite;  /* labelled rows left out: an input or a logit is not finite */
 };
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);

@@ -295,6 +295,8 @@ static dfal_status finish_round(struct branch *branch, int32_t round)
     struct dfal_eval_result eval = {0};
     DF_TRY(train(branch, round, &trained));
     DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval)));
+    if (round == 0)
+        df_warn_nonfinite(e->context, e->test, &eval);
     double accuracy = eval.accuracy, loss = eval.loss;
     dfal_eval_result_clear(&eval);
     state->round = round;
