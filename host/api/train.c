@@ -250,7 +250,8 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
     struct df_training_options training;
     struct df_training_result trained = {0};
     struct df_training_state state = {0};
-    const struct df_training_set set = {job->count, df_shape_size(job->pool->shape), job->rows, job->x};
+    const struct df_training_set set = {
+        .count = job->count, .size = df_shape_size(job->pool->shape), .rows = job->rows, .x = job->x};
     bool found = false;
     df_training_options_init(&training);
     training.epochs = options->epochs;
