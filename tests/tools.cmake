@@ -11,7 +11,7 @@ endfunction()
 df_cli_test(usage quick names operands numbers later help_texts documents completion streams)
 df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs full_disk
   full_tmpfs idx_files configurations)
-df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
+df_cli_test(results quick json_keys run_tables quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
 df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)

@@ -14,24 +14,6 @@ static const char *why_not_tested(const struct dfal_run_row *row)
     return row->trials < 2 ? "one trial" : "all trials differ by the same";
 }
 
-static void put_difference(struct df_text *page, const struct dfal_run_row *row)
-{
-    if (isnan(row->difference)) {
-        df_text_add(page, "<td></td><td></td>");
-        return;
-    }
-    df_text_add(page, "<td class=\"n\">%+.2f", 100 * row->difference);
-    if (isfinite(row->difference_stderr))
-        df_text_add(page, " &#177; %.2f", 100 * row->difference_stderr);
-    df_text_add(page, "</td><td>");
-    if (isnan(row->p_value))
-        df_text_add(page, "not tested: %s", why_not_tested(row));
-    else
-        df_text_add(page, "%s (p&#160;=&#160;%.2g, corrected %.2g)",
-                    row->significant ? "significant" : "not significant", row->p_value, row->p_corrected);
-    df_text_add(page, "</td>");
-}
-
 /* The result in a sentence, for who reads no further. */
 static void put_verdict(struct df_text *page, const struct df_report_run *run)
 {
@@ -54,36 +36,73 @@ static void put_verdict(struct df_text *page, const struct df_report_run *run)
     }
 }
 
+/* The columns of the final table; in a narrow window each cell carries its heading. */
+enum column { STRATEGY, ANNOTATIONS, LABELLED, TRIALS, ACCURACY, BEST, STEPS, AGAINST, TEST, COLUMNS };
+static const char *const headings[COLUMNS] = {"strategy", "annotations",    "labelled rows",
+                                              "trials",   "accuracy",       "best so far",
+                                              "steps",    "against random", "paired t test, Holm, 5 %"};
+
+/* HTML ends a cell where the next one begins. */
+static void open_cell(struct df_text *page, enum column column)
+{
+    df_text_add(page, "<td%s data-label=\"%s\">", column == TEST ? "" : " class=\"n\"", headings[column]);
+}
+
+static void put_count(struct df_text *page, enum column column, int64_t count)
+{
+    open_cell(page, column);
+    df_text_add(page, "%lld", (long long)count);
+}
+
+static void put_difference(struct df_text *page, const struct dfal_run_row *row)
+{
+    open_cell(page, AGAINST);
+    if (isfinite(row->difference))
+        df_text_add(page, "%+.2f", 100 * row->difference);
+    if (isfinite(row->difference_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->difference_stderr);
+    open_cell(page, TEST);
+    if (isnan(row->difference))
+        return;
+    if (isnan(row->p_value))
+        df_text_add(page, "not tested: %s", why_not_tested(row));
+    else
+        df_text_add(page, "%s (p&#160;=&#160;%.2g, corrected %.2g)",
+                    row->significant ? "significant" : "not significant", row->p_value, row->p_corrected);
+}
+
+static void put_row(struct df_text *page, const struct dfal_run_row *row, int32_t colour)
+{
+    df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>", colour);
+    df_text_html(page, row->strategy);
+    df_text_add(page, "</th>");
+    put_count(page, ANNOTATIONS, row->annotations);
+    put_count(page, LABELLED, row->labelled);
+    put_count(page, TRIALS, row->trials);
+    open_cell(page, ACCURACY);
+    df_text_add(page, "%.2f", 100 * row->accuracy_mean);
+    if (isfinite(row->accuracy_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->accuracy_stderr);
+    open_cell(page, BEST);
+    df_text_add(page, "%.2f", 100 * row->best_mean);
+    open_cell(page, STEPS);
+    if (isfinite(row->steps_mean))
+        df_text_add(page, "%.0f", row->steps_mean);
+    put_difference(page, row);
+    df_text_add(page, "</tr>\n");
+}
+
 static void put_table(struct df_text *page, const struct df_report_run *run)
 {
     df_text_add(
-        page,
-        "<div class=\"wide\"><table>\n<caption>After the last round: mean and standard error over trials, in "
-        "percent</caption>\n<thead><tr><th scope=\"col\">strategy</th><th scope=\"col\">annotations</th><th "
-        "scope=\"col\">labelled rows</th><th scope=\"col\">trials</th><th scope=\"col\">accuracy</th><th "
-        "scope=\"col\">best so far</th><th scope=\"col\">steps</th><th scope=\"col\">against random</th><th "
-        "scope=\"col\">paired t test, Holm, 5 %%</th></tr></thead>\n<tbody>\n");
-    for (int32_t s = 0; s < run->config.strategy_count; s++) {
-        const struct dfal_run_row *row = &run->summary[s];
-        if (!row->trials) /* its first trial has no round yet */
-            continue;
-        df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>",
-                    df_report_colour(&run->config, s));
-        df_text_html(page, row->strategy);
-        df_text_add(page,
-                    "</th><td class=\"n\">%lld</td><td class=\"n\">%lld</td><td class=\"n\">%d</td><td "
-                    "class=\"n\">%.2f",
-                    (long long)row->annotations, (long long)row->labelled, row->trials,
-                    100 * row->accuracy_mean);
-        if (isfinite(row->accuracy_stderr))
-            df_text_add(page, " &#177; %.2f", 100 * row->accuracy_stderr);
-        df_text_add(page, "</td><td class=\"n\">%.2f</td><td class=\"n\">", 100 * row->best_mean);
-        if (isfinite(row->steps_mean))
-            df_text_add(page, "%.0f", row->steps_mean);
-        df_text_add(page, "</td>");
-        put_difference(page, row);
-        df_text_add(page, "</tr>\n");
-    }
+        page, "<div class=\"wide\"><table class=\"final\">\n<caption>After the last round: mean and standard "
+              "error over trials, in percent</caption>\n<thead><tr>");
+    for (int c = 0; c < COLUMNS; c++)
+        df_text_add(page, "<th scope=\"col\">%s</th>", headings[c]);
+    df_text_add(page, "</tr></thead>\n<tbody>\n");
+    for (int32_t s = 0; s < run->config.strategy_count; s++)
+        if (run->summary[s].trials) /* its first trial has a round */
+            put_row(page, &run->summary[s], df_report_colour(&run->config, s));
     df_text_add(page, "</tbody></table></div>\n");
 }
 
