@@ -449,16 +449,32 @@ struct dfal_run_row {
     double accuracy_mean, accuracy_stderr, best_mean;
     double difference; /* to `random`, paired by trial; NAN for random itself or without it */
     double difference_stderr;
-    bool significant; /* two-sided paired t test, 5 % */
+    bool significant; /* p_corrected is below 5 % */
+    double
+        p_value; /* two-sided paired t test; NAN: not tested, for want of a second trial, of variance or of random */
+    double p_corrected; /* Holm's correction over all strategies that were tested; NAN likewise */
+    double steps_mean;  /* optimiser steps of the last round; NAN: a trainer does not tell */
 };
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
 DFAL_API void dfal_run_options_init(struct dfal_run_options *options);
 DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
                               const struct dfal_run_options *options, dfal_run_row_fn *row, void *user);
+/* The table again from a run directory; of an unfinished run as far as it is. Errors   E_NOINPUT not a run directory, no
+ * round is finished; E_DATA */
+DFAL_API dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_fn *row, void *user);
 /* Give the effective configuration as YAML; free with dfal_string_free. */
 DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
                                            const struct dfal_run_options *options);
 DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
+/* Visit the keys of a run's configuration in the order in which it is written. */
+struct dfal_run_key {
+    const char *path;     /* "training.epochs"; * stands for a strategy's name */
+    const char *expected; /* "a decimal integer from 0 to 1000000" */
+    const char *standard; /* its default as it is written; "": none */
+    const char *help;     /* a line without a full stop */
+};
+typedef void dfal_run_key_fn(void *user, const struct dfal_run_key *key);
+DFAL_API void dfal_run_keys(dfal_run_key_fn *key, void *user);
 /* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a row; free
  * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT not a run directory; E_DATA */
 DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width,

@@ -155,7 +155,8 @@ static dfal_status choose_engine(struct df_experiment *e)
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
         DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
-        margins = margins || strategy->twins || strategy->needs & DF_NEED_MARGINS;
+        margins =
+            margins || df_run_strategy_options(&e->config, s).twins || strategy->needs & DF_NEED_MARGINS;
     }
     if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
         return DFAL_OK;
@@ -167,11 +168,8 @@ static dfal_status check_memory(const struct df_experiment *e)
     const struct df_run_config *config = &e->config;
     int64_t most = config->annotations < e->eligible_count ? config->annotations : e->eligible_count;
     bool twins = false;
-    for (int32_t s = 0; s < config->strategy_count; s++) {
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_strategy_find(&strategy, config->strategy[s]));
-        twins = twins || strategy->twins;
-    }
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        twins = twins || df_run_strategy_options(config, s).twins;
     int64_t rows = (config->trainer[0] ? 0 : most) + (twins ? most : 0);
     double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
     if (bytes > (double)e->context->memory)

@@ -69,6 +69,32 @@ def json_keys(dfal):
         check(isinstance(dfal.json(*key), dict), f"{key[0]} --json is not an object")
 
 
+def run_tables(dfal):
+    """The final table again by status and report; nothing is significant where nothing can be tested."""
+    make_pool(dfal.at("train.h5"), 120, 1)
+    make_pool(dfal.at("test.h5"), 60, 2)
+    # Untrained, all strategies of a trial have the same network: the differences are 0 in both trials.
+    line = ("run", "--preset", "quickstart", "--train", "train.h5", "--test", "test.h5", "--set", "trials=2", "--set",
+            "annotations=40", "--set", "training.epochs=0", "-o", "d")
+    document = dfal.json(*line)
+    ours, random = document
+    check(ours["difference"] == 0 and ours["difference_stderr"] == 0, f"run: {ours}")
+    check([ours[key] for key in ("significant", "p_value", "p_holm")] == [None] * 3, f"run: {ours}")
+    check(random["difference"] is None and random["significant"] is None and ours["steps"] == 0, f"run: {document}")
+    status = dfal.json("status", "d")
+    check(status["table"] == document and status["eta_seconds"] == 0 and status["elapsed_seconds"] > 0, f"status: {status}")
+    report = dfal.json("report", "d", "-o", "r.html")
+    check(report == {"output": "r.html", "runs": [{"run": "d", "table": document}]}, f"report: {report}")
+    out, _ = dfal.run("status", "d")
+    check("+0.0000 +- 0.0000, not tested (all trials differ by the same)" in out and "elapsed_seconds" in out, f"status: {out}")
+    with open(dfal.at("d/report.html"), encoding="utf-8") as file:
+        check("not tested: all trials differ by the same" in file.read(), "the page tests what cannot be tested")
+    # One trial: neither a standard error nor a test.
+    out, _ = dfal.run("-q", *line[:-1], "one", "--set", "trials=1")
+    check("not tested (one trial)" in out and "nan" not in out, f"run: {out}")
+    check("table" not in dfal.json("status", "train.h5"), "a pool has a table of results")
+
+
 def check_ops(document, backend):
     check(len(document) == 1 and document[0]["backend"] == backend, f"bench ops: {document}")
     roofs, ops = document[0], document[0]["ops"]
@@ -319,5 +345,5 @@ def bounded_memory(dfal):
     check(peaks[1] < peaks[0] + 32, f"info peaks at {peaks[0]:.0f} MiB and {peaks[1]:.0f} MiB")
 
 
-main({f.__name__: f for f in (json_keys, quiet, terminal, same_scores, same_networks, shards, linear_margins, clipped,
-                              selections,                              node_activations, training, bounded_memory)})
+main({f.__name__: f for f in (json_keys, run_tables, quiet, terminal, same_scores, same_networks, shards, linear_margins,
+                              clipped, selections, node_activations, training, bounded_memory)})
