@@ -26,8 +26,11 @@ static json_t *confusion_json(const struct dfal_eval_result *result)
 static void print_text(const struct dfal_eval_result *result)
 {
     enum { WIDEST = 20 };
-    printf("%-20s %" PRId64 "\n%-20s %" PRId64 "\n%-20s %.6f\n%-20s %.6f\n", "samples", result->samples,
-           "unlabelled", result->unlabelled, "accuracy", result->accuracy, "loss", result->loss);
+    printf("%-20s %" PRId64 "\n%-20s %" PRId64 "\n", "samples", result->samples, "unlabelled",
+           result->unlabelled);
+    if (result->nonfinite > 0)
+        printf("%-20s %" PRId64 "\n", "nonfinite", result->nonfinite);
+    printf("%-20s %.6f\n%-20s %.6f\n", "accuracy", result->accuracy, "loss", result->loss);
     if (result->class_count > WIDEST)
         return;
     printf("confusion (rows: label, columns: prediction)\n      ");
@@ -53,10 +56,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        status = print_json(json_pack("{s:I, s:I, s:o, s:o, s:o}", "samples", (json_int_t)result.samples,
+        status = print_json(json_pack("{s:I, s:I, s:o, s:o, s:o, s:I}", "samples", (json_int_t)result.samples,
                                       "unlabelled", (json_int_t)result.unlabelled, "accuracy",
                                       real_or_null(result.accuracy), "loss", real_or_null(result.loss),
-                                      "confusion", confusion_json(&result)));
+                                      "confusion", confusion_json(&result), "nonfinite",
+                                      (json_int_t)result.nonfinite));
     else
         print_text(&result);
     dfal_eval_result_clear(&result);
@@ -70,8 +74,9 @@ const struct command command_eval = {
     .name = "eval",
     .operands = "NET POOL",
     .summary = "Tell accuracy (a fraction), mean loss and the confusion matrix on the labelled rows",
-    .text = "Rows labelled -1 are left out and counted. With --json: {samples, unlabelled, accuracy, loss, "
-            "confusion}.",
+    .text =
+        "Rows labelled -1 are left out and counted, and so are rows whose input or logits are not finite.\n"
+        "With --json: {samples, unlabelled, accuracy, loss, confusion, nonfinite}.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

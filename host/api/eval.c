@@ -39,7 +39,8 @@ dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, co
                DF_FIELDS(DF_TEXT("network", network_name), DF_TEXT("pool", pool_path)),
                "%s was trained on rows of %s: this accuracy tells nothing about other samples", network_name,
                pool_path);
-    status = df_evaluate(context, device, network, pool, result);
+    DF_TRY_TO(done, status, df_evaluate(context, device, network, pool, result));
+    df_warn_nonfinite(context, pool, result);
 done:
     if (status != DFAL_OK)
         dfal_eval_result_clear(result);

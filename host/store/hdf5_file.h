@@ -15,16 +15,17 @@
 
 /* A file open for reading (temporary NULL) or being written beside its target. */
 struct df_h5 {
-    char *path;               /* as the caller named it: stands in every message */
-    char *temporary;          /* NULL: opened for reading */
-    hid_t file;               /* -1: none */
-    int fd;                   /* of the temporary; -1: none */
-    hid_t access;             /* link access: external links are refused */
-    int64_t size;             /* bytes of the file on disk when it was opened */
-    bool plugins;             /* filter plugins are allowed */
-    bool external;            /* an external link was met (set by HDF5's call back) */
-    bool replace;             /* publishing may replace a file */
-    struct df_file_mark mark; /* of a file opened for reading */
+    char *path;                  /* as the caller named it: stands in every message */
+    char *temporary;             /* NULL: opened for reading */
+    hid_t file;                  /* -1: none */
+    int fd;                      /* of the temporary; -1: none */
+    hid_t access;                /* link access: external links are refused */
+    int64_t size;                /* bytes of the file on disk when it was opened */
+    bool plugins;                /* filter plugins are allowed */
+    struct df_h5_source *source; /* what the driver knows of a file that is read; NULL: one that is written */
+    bool external;               /* an external link was met (set by HDF5's call back) */
+    bool replace;                /* publishing may replace a file */
+    struct df_file_mark mark;    /* of a file opened for reading */
 };
 
 enum df_h5_kind { DF_H5_INTEGER, DF_H5_REAL, DF_H5_TEXT, DF_H5_OTHER };
@@ -51,6 +52,9 @@ void df_h5_unlock(void);
 
 /* Fail with the innermost line of HDF5's error stack behind the sentence. */
 dfal_status df_h5_fail(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
+
+/* E_IO when the medium failed in the last read, E_DATA when the file is to blame. */
+dfal_status df_h5_blame(const struct df_h5 *h5);
 
 /* Zeroed structs are closed by the close functions without harm, so a caller may close in every case. */
 #define DF_H5_NONE    ((struct df_h5){.file = -1, .fd = -1, .access = -1})
@@ -84,6 +88,8 @@ void df_h5_close(struct df_h5 *h5);
 /* Root attribute "format": "" when there is none or it is no string. Errors   E_IO */
 dfal_status df_h5_format(const struct df_h5 *h5, char format[32]);
 /* Demand format and version 1. Errors   E_DATA "a.h5 is a dfal network, expected a dfal pool" */
+/* What a file without a format is of, and what to do about it; NULL: not known. */
+const char *df_h5_foreign(const struct df_h5 *h5);
 dfal_status df_h5_expect(const struct df_h5 *h5, const char *format);
 /* Write format, version = 1, created. */
 dfal_status df_h5_stamp(struct df_h5 *h5, const char *format);
