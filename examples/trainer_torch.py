@@ -5,7 +5,7 @@
     dfal run run.yaml -o DIR --trainer "python3 trainer_torch.py --backbone resnet18 --weights resnet18.pth"
 
 dfal adds --pool P --labels L.csv [--twins T.h5] [--init PREV] --out NET.onnx --seed S --round R in each round; by hand the
-files of `dfal select` do. The weights stay beside NET.onnx as NET.onnx.pt, from where --init NET.onnx goes on. On SIGTERM the
+files of `dfal select` do, and --labels may be given again: the files add up, the last line of an id wins. The weights stay beside NET.onnx as NET.onnx.pt, from where --init NET.onnx goes on. On SIGTERM the
 last finished epoch stays in NET.onnx.part and the exit code is 75: the same line continues there. Same seed, same network.
 """
 import signal
@@ -21,23 +21,28 @@ import sys
 
 import h5py
 import numpy as np
-import torch
-import torchvision
-from torch import nn
-from torch.nn import functional as F
+
+try:
+    import torch
+    import torchvision
+    from torch import nn
+    from torch.nn import functional as F
+except ImportError as error:  # what reads files goes without
+    torch, missing = None, error
 
 OPSET = 17  # of the file that is written; dfal reads 9 to 20
 
 
-def arguments():
+def arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in "pool", "labels", "out", "twins", "init", "weights":
-        parser.add_argument(f"--{name}", required=name in ("pool", "labels", "out"))
+    for name in "pool", "out", "twins", "init", "weights":
+        parser.add_argument(f"--{name}", required=name in ("pool", "out"))
+    parser.add_argument("--labels", required=True, action="append")
     parser.add_argument("--backbone", help="a network of torchvision, such as resnet18; without: a small one")
     for name, value in ("seed", 1), ("round", 0), ("epochs", 30), ("batch", 32), ("threads", 0):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--lr", type=float, default=1e-3)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def plain(text):
@@ -45,14 +50,27 @@ def plain(text):
     return text[1:] if text[:1] == "'" and text.lstrip("'")[:1] in tuple("=+-@\t\r") else text
 
 
+def read_labels(paths):
+    """{id: label as text}. As dfal reads them: -1, skip and unsure take a label back, an empty one says nothing."""
+    found = {}
+    for path in paths:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            for line in csv.DictReader(file):
+                name, text = plain(line["id"]), plain(line["label"])
+                if text in ("-1", "-1.0") or (line.get("status") or "label") != "label":
+                    found.pop(name, None)
+                elif text and text.lower() != "nan":
+                    found[name] = text
+    return found
+
+
 def read_rows(args):
-    """What the network sees of the labelled rows and their twins, float32 [n, C, H, W]; their labels; classes, 0: unknown."""
-    with open(args.labels, encoding="utf-8-sig", newline="") as file:
-        lines = {plain(line["id"]): plain(line["label"]) for line in csv.DictReader(file)
-                 if (line.get("status") or "label") == "label" and line["label"] not in ("", "-1")}
+    """What the network sees of the labelled rows and, behind them, their twins, float32 [n, C, H, W]; their labels; how many
+    are rows of the pool; classes, 0: unknown."""
+    lines = read_labels(args.labels)
     with h5py.File(args.pool, "r") as file:
         names, samples = list(file["classes"].asstr()[()]) if "classes" in file else [], file["samples"]
-        label_of = {name: names.index(text) if text in names else int(text) for name, text in lines.items()}
+        label_of = {name: names.index(text) if text in names else int(text.removesuffix(".0")) for name, text in lines.items()}
         if "ids" in file:
             row_of = {name: row for row, name in enumerate(file["ids"].asstr()[()])}
         else:  # an id is then FINGERPRINT:ROW
@@ -61,12 +79,13 @@ def read_rows(args):
         scale, offset = (np.asarray(file.attrs[name]).reshape(1, -1, 1, 1) for name in ("scale", "offset"))
         x = (samples[[row for row, _ in picked]] * scale + offset).astype(np.float32)
         labels, classes = [label for _, label in picked], int(file.attrs.get("class_count", 0))
+    own = len(x)
     if args.twins:  # to a network the adversarial twin of a query is one more row of the query's class
         with h5py.File(args.twins, "r") as file:
             known = [(i, label_of[name]) for i, name in enumerate(file["id"].asstr()[()]) if name in label_of]
             x = np.concatenate([x, file["samples"][()][[i for i, _ in known]]])
             labels += [label for _, label in known]
-    return torch.from_numpy(x), torch.tensor(labels), classes
+    return x, np.array(labels, np.int64), own, classes
 
 
 def make_network(args, shape, classes, largest):
@@ -103,6 +122,14 @@ def augment(x, random):
     return out
 
 
+def batch_of(x, rows, own, random):
+    """Rows of the pool are augmented, twins are not: what makes one a twin are the very pixels it was moved by."""
+    batch, ours = x[rows], rows < own
+    if ours.any():
+        batch[ours] = augment(batch[ours], random)
+    return batch
+
+
 def save(value, path):
     with open(path + ".tmp", "wb") as file:
         torch.save(value, file)
@@ -111,10 +138,13 @@ def save(value, path):
 
 def main():
     args = arguments()
+    if torch is None:
+        raise SystemExit(f"trainer_torch.py needs PyTorch and torchvision: {missing}")
     torch.manual_seed(args.seed)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(args.threads or torch.get_num_threads())
-    x, y, classes = read_rows(args)
+    x, y, own, classes = read_rows(args)
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
     network, part = make_network(args, x.shape[1:], classes, int(y.max())), args.out + ".part"
     if args.init:
         network.load_state_dict(torch.load(args.init + ".pt", weights_only=True))
@@ -132,7 +162,7 @@ def main():
         for rows in torch.randperm(len(x), generator=random).split(args.batch):
             if len(rows) > 1 or len(x) == 1:  # batch-norm cannot do with one
                 optimizer.zero_grad()
-                loss = F.cross_entropy(network(augment(x[rows], random)), y[rows])
+                loss = F.cross_entropy(network(batch_of(x, rows, own, random)), y[rows])
                 loss.backward()
                 optimizer.step()
     network.eval()  # batch-norm and dropout as in use; logits, no softmax
