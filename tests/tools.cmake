@@ -15,6 +15,7 @@ df_cli_test(results quick json_keys quiet terminal same_scores same_networks sha
   training)
 df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)
+df_cli_test(classes quick another_order other_names no_names training imported experiments starts test_pools draws)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)

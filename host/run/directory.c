@@ -16,7 +16,7 @@
 #include "run/curve.h"
 #include "run/select.h"
 
-#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS "\n"
+#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS "," DF_QUERY_NAME_COLUMNS "\n"
 #define CURVE_HEADER   DF_CURVE_COLUMNS "\n"
 
 const char *const df_identity_keys[DF_IDENTITY_COUNT] = {

@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "store/classes.h"
 #include "store/csv_rows.h"
 #include "store/pool_file.h"
 
@@ -24,14 +23,52 @@ struct mark {
     int32_t file;
 };
 
+struct class_name {
+    const char *name;
+    int32_t class;
+};
+
 struct overlay {
     struct df_pool *pool;
     const char *const *paths;
     int32_t file;
-    struct mark *marks; /* [N] */
-    struct df_class_index classes;
+    struct mark *marks;        /* [N] */
+    struct class_name *sorted; /* [class_count] by name, then number; NULL: the classes have no names */
     int32_t largest;
 };
+
+static int by_name(const void *a, const void *b)
+{
+    const struct class_name *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->class > y->class) - (x->class < y->class);
+}
+
+static dfal_status sort_classes(struct overlay *overlay)
+{
+    const struct df_pool *pool = overlay->pool;
+    if (!pool->classes)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&overlay->sorted, pool->class_count, sizeof *overlay->sorted));
+    for (int32_t i = 0; i < pool->class_count; i++)
+        overlay->sorted[i] = (struct class_name){pool->classes[i], i};
+    qsort(overlay->sorted, (size_t)pool->class_count, sizeof *overlay->sorted, by_name);
+    return DFAL_OK;
+}
+
+/* The lowest class of a name, -1: none. */
+static int32_t find_name(const struct overlay *overlay, const char *name)
+{
+    int32_t low = 0, high = overlay->sorted ? overlay->pool->class_count : 0, count = high;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (strcmp(overlay->sorted[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && strcmp(overlay->sorted[low].name, name) == 0 ? overlay->sorted[low].class : -1;
+}
 
 /* QUERIES.csv puts a ' before a text that a spreadsheet would take for a formula, and before one that could be taken for
  * such: df_text_csv. */
@@ -47,9 +84,9 @@ static dfal_status find_class(const struct df_csv *csv, const char *text, int32_
     const struct overlay *overlay = csv->user;
     const struct df_pool *pool = overlay->pool;
     char shown[DF_SHOWN_TEXT];
-    *label = is_guarded(text) ? df_class_index_find(&overlay->classes, text + 1) : -1;
+    *label = is_guarded(text) ? find_name(overlay, text + 1) : -1;
     if (*label < 0)
-        *label = df_class_index_find(&overlay->classes, text);
+        *label = find_name(overlay, text);
     if (*label >= 0)
         return DFAL_OK;
     if (!text[0])
@@ -190,7 +227,7 @@ static dfal_status make_room(struct overlay *overlay)
     if (!pool->skipped)
         DF_TRY(df_alloc(&pool->skipped, pool->count, 1));
     DF_TRY(df_alloc(&overlay->marks, pool->count, sizeof *overlay->marks));
-    return df_class_index_make(&overlay->classes, pool->classes, pool->class_count);
+    return sort_classes(overlay);
 }
 
 dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, int32_t count)
@@ -212,7 +249,7 @@ dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, in
     if (status == DFAL_OK && pool->counted_classes && overlay.largest >= pool->class_count)
         pool->class_count = overlay.largest + 1;
     df_free(overlay.marks);
-    df_class_index_clear(&overlay.classes);
+    df_free(overlay.sorted);
     df_pool_forget_index(pool);
     return status;
 }
