@@ -4,7 +4,8 @@
  * Every function returns a dfal_status; dfal_last_error() then holds one whole sentence for people.
  * A job takes a context, then its results, then its inputs, then its options. Options structs are
  * filled by their *_init function first: a field left alone has the documented default.
- * The library never prints, never exits and never reads the environment. */
+ * The library never prints, never exits and never reads the environment. No output of its is open under the descriptors 0,
+ * 1 and 2, even where the program has closed them, and its numbers have a point in any locale. */
 #ifndef DFAL_H
 #define DFAL_H
 

@@ -472,7 +472,7 @@ static void refuse_list(const char *text, const char *words)
     struct df_image_list list;
     const int64_t live = df_alloc_live();
     put_text("list.csv", text);
-    test_error(df_image_list_read(&list, at("list.csv"), false), DFAL_E_DATA, words);
+    test_error(df_image_list_read(&list, at("list.csv"), false, NULL), DFAL_E_DATA, words);
     df_image_list_clear(&list);
     assert_int_equal(df_alloc_live(), live);
 }
@@ -484,7 +484,7 @@ static void test_lists(void **state)
     char *path;
     put_text("list.csv",
              "label,path\r\ncat,b.png\r\ndog,\"a, \"\"1\"\".png\"\r\n,sub/c.png\r\ncat,/root.png\r\n");
-    test_ok(df_image_list_read(&list, at("list.csv"), false));
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
     assert_int_equal(list.count, 4);
     assert_string_equal(list.entries[0].id, "/root.png");
     assert_string_equal(list.entries[1].id, "a, \"1\".png");
@@ -502,12 +502,30 @@ static void test_lists(void **state)
     df_free(path);
     df_image_list_clear(&list);
     put_text("list.csv", "\xef\xbb\xbfid,path,label,more\nsecond,x.png,7,\nfirst,x.png,0,\n");
-    test_ok(df_image_list_read(&list, at("list.csv"), false));
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
     assert_string_equal(list.entries[0].id, "first");
     assert_string_equal(list.entries[1].path, "x.png");
     assert_int_equal(list.class_count, 8);
     assert_null(list.classes);
     df_image_list_clear(&list);
+    /* pandas: a gap makes floats of numbers; Excel: semicolons, and what says so */
+    put_text("list.csv", "path,label\na.png,1.0\nb.png,2.0\nc.png,\nd.png,nan\ne.png,-1.0\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
+    const int32_t floats[5] = {1, 2, -1, -1, -1};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(list.entries[i].label, floats[i]);
+    assert_int_equal(list.class_count, 3);
+    assert_null(list.classes);
+    assert_int_equal(list.unlabelled, 3);
+    assert_int_equal(list.blanks, 1);
+    df_image_list_clear(&list);
+    put_text("list.csv", "sep=;\nlabel;path\n02;a,1.png\n10;b.png\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
+    assert_string_equal(list.entries[0].id, "a,1.png");
+    assert_string_equal(list.classes[1], "10"); /* codes are names */
+    df_image_list_clear(&list);
+    refuse_list("path,label\na,1\nb,cat\nc,2\n", ":3: label 'cat' is no number, that of line 2 is ('1')");
+    refuse_list("path,label\na,1.5\nb,2.0\n", "'1.5' is no number");
     refuse_list("", "header");
     refuse_list("path,label\n", "lists no picture");
     refuse_list("name\na.png\n", "'path' or 'id'");
@@ -517,6 +535,39 @@ static void test_lists(void **state)
     refuse_list("path,label\n\"a\n", "quoting");
     refuse_list("path,label\n,x\n", ":2: an empty path");
     refuse_list("path,label\na,x\nb,x\n", "one class");
+}
+
+/* Classes that are given: by name, else by number, as in label files. */
+static void test_class_names(void **state)
+{
+    (void)state;
+    struct df_image_list list;
+    char path[TEST_PATH];
+    test_join(path, folder, "names.txt");
+    put_text("names.txt", "\xef\xbb\xbf"
+                          "dog\r\ncat\r\neel\r\n\r\n\n");
+    put_text("list.csv", "path,label\na,cat\nb,0.0\nc,2\nd,dog\ne,nan\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, path));
+    const int32_t labels[5] = {1, 0, 2, 0, -1};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(list.entries[i].label, labels[i]);
+    assert_int_equal(list.class_count, 3);
+    assert_string_equal(list.classes[0], "dog");
+    df_image_list_clear(&list);
+    put_text("list.csv", "path,label\na,cta\n");
+    test_error(df_image_list_read(&list, at("list.csv"), false, path), DFAL_E_DATA,
+               "list.csv:2: unknown class 'cta', expected a class name, 0 to 2, or -1; nearest is 'cat'");
+    df_image_list_clear(&list);
+    put_text("names.txt", "10\n20\n1\n"); /* numbers that are names are no places */
+    put_text("list.csv", "path,label\na,1.0\nb,10\nc,20.0\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, path));
+    const int32_t numbers[3] = {2, 0, 1};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(list.entries[i].label, numbers[i]);
+    df_image_list_clear(&list);
+    put_text("list.csv", "path,label\na,2\n");
+    test_error(df_image_list_read(&list, at("list.csv"), false, path), DFAL_E_DATA, "numbers are names here");
+    df_image_list_clear(&list);
 }
 
 static void test_folders(void **state)
@@ -535,7 +586,7 @@ static void test_folders(void **state)
     assert_int_equal(symlink("../elsewhere", at("tree/c")), 0);
     assert_int_equal(symlink("nowhere.png", at("tree/c.png")), 0);
     assert_int_equal(symlink("self.jpg", at("tree/self.jpg")), 0);
-    test_ok(df_image_list_read(&list, at("tree"), true));
+    test_ok(df_image_list_read(&list, at("tree"), true, NULL));
     const char *ids[] = {"a/deep/y.Png", "a/x.jpeg", "b/1.png",  "b/2.JPG",
                          "c.png",        "c/e.png",  "self.jpg", "top.jpg"};
     const int32_t labels[] = {0, 0, 1, 1, -1, 2, -1, -1};
@@ -556,9 +607,10 @@ static void test_folders(void **state)
     for (int64_t i = 1; i < list.count; i++)
         assert_true(strcmp(list.entries[i - 1].id, list.entries[i].id) < 0);
     df_image_list_clear(&list);
-    test_error(df_image_list_read(&list, at("none"), false), DFAL_E_NOINPUT, "none");
+    test_error(df_image_list_read(&list, at("none"), false, NULL), DFAL_E_NOINPUT, "none");
     df_image_list_clear(&list);
-    test_error(df_image_list_read(&list, at("tree/b"), true), DFAL_E_DATA, "no picture inside a folder");
+    test_error(df_image_list_read(&list, at("tree/b"), true, NULL), DFAL_E_DATA,
+               "no picture inside a folder");
     df_image_list_clear(&list);
 }
 
@@ -722,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_closed_forms),
         cmocka_unit_test(test_golden),
         cmocka_unit_test_setup_teardown(test_lists, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_class_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_import, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_torture, set_up, tear_down),

@@ -9,12 +9,19 @@ function(df_cli_test script label)
   endforeach()
 endfunction()
 df_cli_test(usage quick names operands numbers later help_texts documents completion streams)
-df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs full_disk
-  full_tmpfs idx_files configurations)
+df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite scaling outputs
+  poisoned_memory full_disk full_tmpfs idx_files configurations)
 df_cli_test(results quick json_keys quiet terminal same_scores same_networks shards linear_margins selections node_activations
   training)
+# The command's surroundings, and those of a program that loads the library.
+df_cli_test(process quick closed_descriptors pipes host_descriptors strange_locale)
+df_cli_test(process full german_locale)
+add_executable(host_program host_program.c)
+target_link_libraries(host_program PRIVATE df_flags ${CMAKE_DL_LIBS})
+set_tests_properties(cli_process_host_descriptors cli_process_strange_locale cli_process_german_locale PROPERTIES
+  ENVIRONMENT "HOST_PROGRAM=$<TARGET_FILE:host_program>;LIBDFAL=$<TARGET_FILE:dfal>")
 df_cli_test(own_networks quick commands same_networks refusals)
-df_cli_test(labels quick carried everywhere disagreement refusals evil foreign tables)
+df_cli_test(labels quick carried everywhere disagreement refusals tables_of_others evil foreign tables)
 df_cli_test(classes quick another_order other_names no_names training imported experiments starts test_pools draws)
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
@@ -34,6 +41,7 @@ if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
   df_cli_test(images full giant)
   df_cli_test(results quick bounded_memory)
   df_cli_test(budget full memory)
+  df_cli_test(budget quick network scores)
   df_cli_test(import quick bounded)
   add_test(NAME cli_old_cpu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/old_cpu.sh $<TARGET_FILE:dfal_tool>)
   set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)

@@ -90,7 +90,7 @@ static const struct option options[] = {
     OPT(S, "logits", 0, VALUE_TEXT, select.logits_path, "LOGITS.h5",
         "take the logits from here, as `dfal logits` writes them (default: compute them)", 0, 0),
     OPT(S, "subsample", 0, VALUE_I64_OR_ALL, select.subsample, "M|all",
-        "candidates drawn by --seed (default all)", 1, NO_LIMIT),
+        "candidates, drawn by --seed and by which rows are labelled (default all)", 1, NO_LIMIT),
     OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",
         "also write the adversarial twins of the queries, for training elsewhere", 0, 0),
     OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "graph/onnx.h"
 #include "io/image_list.h"
 #include "store/network_file.h"
@@ -18,7 +19,7 @@ static dfal_status describe(char **text, const struct df_onnx_facts *facts, cons
                   "producer", facts->producer, "ir_version", (json_int_t)facts->ir_version, "opset",
                   (json_int_t)facts->opset, "nodes", (int)facts->node_count, "ops", facts->ops, "input",
                   facts->input, "output", facts->output, "softmax_cut", facts->softmax_cut);
-    char *dumped = object ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *dumped = object ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     dfal_status status;
     if (dumped)
         status = df_strdup(text, dumped);

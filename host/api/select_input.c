@@ -7,6 +7,7 @@
 #include "api/select_job.h"
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "score/pass.h"
 #include "store/labels.h"
 
@@ -175,7 +176,7 @@ static dfal_status take_logits(struct df_select_job *job)
     char *configuration = NULL;
     DF_TRY(df_table_open(&job->logits, path, "dfal-logits", &configuration, "logits", job->pool->count,
                          job->network->class_count));
-    json_t *document = json_loads(configuration, 0, NULL);
+    json_t *document = df_json_parse(configuration, 0, NULL);
     const char *network = json_string_value(json_object_get(document, "network_sha256")),
                *pool = json_string_value(json_object_get(document, "pool_fingerprint"));
     dfal_status status =

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "graph/json_text.h"
 #include "models/models.h"
 #include "score/pass.h"
 #include "store/labels.h"
@@ -248,7 +249,7 @@ static dfal_status describe(struct job *job)
         "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
         (int)options->patience, "validation", options->validation, "init", options->init != NULL);
-    job->configuration = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    job->configuration = object != NULL ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(object);
     if (job->configuration == NULL)
         DF_FAIL(DFAL_E_MEMORY, "out of memory while describing the training");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/number.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -123,14 +124,14 @@ dfal_status df_format(char **out, const char *format, ...)
     va_list arguments, again;
     va_start(arguments, format);
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = df_vprint(NULL, 0, format, arguments);
     dfal_status status = DFAL_OK;
     if (length < 0)
         status = df_fail(DFAL_E_INTERNAL, "cannot format text with '%s'", format);
     if (status == DFAL_OK)
         status = df_alloc(out, (int64_t)length + 1, 1);
     if (status == DFAL_OK)
-        vsnprintf(*out, (size_t)length + 1, format, again);
+        df_vprint(*out, (size_t)length + 1, format, again);
     va_end(again);
     va_end(arguments);
     return status;

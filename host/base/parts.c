@@ -96,7 +96,7 @@ static dfal_status hold(struct df_parts *parts, bool *gone)
     struct stat held, named;
     *gone = false;
     DF_TRY(df_folder_create(parts->folder));
-    parts->fd = open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    parts->fd = df_descriptor(open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (parts->fd < 0 && errno == ENOENT) {
         *gone = true;
         return DFAL_OK;

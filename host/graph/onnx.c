@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "graph/onnx_model.h"
 
 enum { OLDEST_IR = 3, OLDEST_OPSET = 9 };
@@ -369,7 +370,7 @@ static dfal_status read_numbers(const struct df_onnx *onnx, const char *key, con
     bool fits = true;
     for (const char *at = text; fits;) {
         char *end;
-        double value = strtod(at, &end);
+        double value = df_parse_real(at, &end);
         end += strspn(end, " ");
         fits = end != at && isfinite(value) && *count < channels && (*end == ',' || *end == 0);
         if (!fits)

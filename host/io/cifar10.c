@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text_file.h"
 #include "io/pickle.h"
 #include "io/source.h"
 #include "store/pool.h"
@@ -280,17 +281,12 @@ static dfal_status take_name(struct job *job, int32_t *used, const char *text, i
     return DFAL_OK;
 }
 
-static dfal_status names_of_lines(struct job *job, const char *path, const char *text)
+static dfal_status names_of_lines(struct job *job, const char *path, char *text)
 {
     int32_t used = 0;
-    while (*text) {
-        size_t length = strcspn(text, "\n"), size = length;
-        if (size && text[size - 1] == '\r')
-            size--;
-        if (size)
-            DF_TRY(take_name(job, &used, text, (int64_t)size, path));
-        text += length + (text[length] == '\n');
-    }
+    for (char *line; (line = df_text_line(&text)) != NULL;)
+        if (*line)
+            DF_TRY(take_name(job, &used, line, (int64_t)strlen(line), path));
     return used == CLASSES
                ? DFAL_OK
                : df_fail(DFAL_E_DATA, "%s holds %d class names, expected %d", path, used, CLASSES);
@@ -327,7 +323,7 @@ static dfal_status read_names(struct job *job)
         dfal_status status = DFAL_OK;
         bool there = df_file_exists(path);
         if (there)
-            status = df_file_read(&bytes, &size, path, names_most);
+            status = (i ? df_file_read : df_text_file_read)(&bytes, &size, path, names_most);
         if (there && status == DFAL_OK)
             status = df_alloc(&job->classes, CLASSES, sizeof *job->classes);
         if (there && status == DFAL_OK)

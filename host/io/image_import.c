@@ -280,8 +280,9 @@ static void say_begin(const struct job *job, const char *out_path, const char *s
                (long long)list->loops);
     if (list->labelled && list->unlabelled > 0)
         df_say(job->context, DFAL_WARNING, "import.unlabelled",
-               DF_FIELDS(DF_INT("pictures", list->unlabelled)), "%s: %lld pictures have no label", source,
-               (long long)list->unlabelled);
+               DF_FIELDS(DF_INT("pictures", list->unlabelled), DF_INT("blanks", list->blanks)),
+               "%s: %lld pictures have no label (%lld are nan, others empty or -1)", source,
+               (long long)list->unlabelled, (long long)list->blanks);
 }
 
 /* ---- the pool ----------------------------------------------------------------------------------------------- */
@@ -460,9 +461,8 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
     df_file_sweep(out_path);
-    DF_TRY_TO(done, status, df_image_list_read(&job.list, source, options->folders_are_classes));
-    if (options->class_names)
-        DF_TRY_TO(done, status, df_image_list_name(&job.list, options->class_names));
+    DF_TRY_TO(done, status,
+              df_image_list_read(&job.list, source, options->folders_are_classes, options->class_names));
     say_begin(&job, out_path, source);
     DF_TRY_TO(done, status, make_team(&job));
     DF_TRY_TO(done, status, find_shape(&job));

@@ -2,9 +2,9 @@
 #include "report/sheet.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "report/report.h"
 
 enum kind { OTHER, HTML, PNG };
@@ -12,9 +12,9 @@ enum kind { OTHER, HTML, PNG };
 static enum kind kind_of(const char *path)
 {
     const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.');
-    if (dot && (!strcasecmp(dot, ".html") || !strcasecmp(dot, ".htm")))
+    if (dot && (df_same_but_case(dot, ".html") || df_same_but_case(dot, ".htm")))
         return HTML;
-    return dot && !strcasecmp(dot, ".png") ? PNG : OTHER;
+    return dot && df_same_but_case(dot, ".png") ? PNG : OTHER;
 }
 
 dfal_status df_sheet_check(const char *path)

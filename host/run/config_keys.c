@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "run/config.h"
 #include "strategy/strategy.h"
 
@@ -81,16 +82,16 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
     switch (key->kind) {
     case DF_KEY_I32:
     case DF_KEY_I64:
-        snprintf(text, size, "a decimal integer from %.0f to %.0f", key->low, key->high);
+        df_print(text, size, "a decimal integer from %.0f to %.0f", key->low, key->high);
         break;
     case DF_KEY_U64: /* whose bound is no double */
         snprintf(text, size, "a decimal integer from 0 to 18446744073709551615");
         break;
     case DF_KEY_COUNT_OR_ALL:
-        snprintf(text, size, "a decimal integer from %.0f to %.0f, or all", key->low, key->high);
+        df_print(text, size, "a decimal integer from %.0f to %.0f, or all", key->low, key->high);
         break;
     case DF_KEY_REAL:
-        snprintf(text, size, "a number %s %g and %s %g", key->low_open ? "above" : "from", key->low,
+        df_print(text, size, "a number %s %g and %s %g", key->low_open ? "above" : "from", key->low,
                  key->high_open ? "below" : "at most", key->high);
         break;
     case DF_KEY_TEXT:

@@ -126,7 +126,7 @@ static dfal_status open_table(int *fd, const char *dir, const char *name, const 
     int64_t bytes;
     dfal_status status;
     DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, name));
-    *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    *fd = df_descriptor(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
     if (*fd < 0 || fstat(*fd, &info)) {
         status = df_fail_errno(errno, true, path, "opening");
         goto done;

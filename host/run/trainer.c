@@ -215,7 +215,7 @@ static dfal_status open_log(int *fd, const struct df_trainer *trainer, const cha
 {
     static const struct timespec moment = {.tv_nsec = 100000000};
     char now[32];
-    *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    *fd = df_descriptor(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
     if (*fd < 0)
         return df_fail_errno(errno, true, path, "opening");
     for (const double begin = df_clock(); flock(*fd, LOCK_EX | LOCK_NB); nanosleep(&moment, NULL)) {

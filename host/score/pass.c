@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/team.h"
 #include "models/models.h"
 #include "score/room.h"
@@ -242,6 +243,7 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
                             struct df_chunk_source *source, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
+    DF_TRY(df_room_for_plan(pass->context, pass->device, network, false));
     df_lock_begin(&pass->lock);
     dfal_status status;
     DF_TRY_TO(done, status,
@@ -369,7 +371,7 @@ static void list_text(char text[128], const double *values, int32_t count)
     int at = 0;
     text[0] = 0;
     for (int32_t i = 0; i < count && at < 100; i++)
-        at += snprintf(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
+        at += df_print(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
 }
 
 static bool same_affine(const double *a, int32_t a_count, const double *b, int32_t b_count)
@@ -444,6 +446,7 @@ dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_conte
     struct df_network *network = NULL;
     if (!df_file_exists(name))
         DF_TRY(df_model_check(name));
+    DF_TRY(df_room_for_file(context, name));
     DF_TRY(df_network_load(&network, name));
     dfal_status status = check_shape(network, pool, name);
     if (status != DFAL_OK) {

@@ -168,33 +168,25 @@ static bool is_owned(const struct df_network *network, const char *name)
     return false;
 }
 
-static herr_t count_dataset(hid_t group, const char *name, const H5O_info_t *info, void *user)
+static bool count_dataset(void *user, const char *name)
 {
-    (void)group;
     struct search *search = user;
-    if (info->type != H5O_TYPE_DATASET)
-        return 0;
     search->count++;
     if (!search->stray || is_owned(search->network, name))
-        return 0;
+        return true;
     snprintf(search->stray, 256, "%s", name);
-    return 1;
+    return false;
 }
 
-static dfal_status check_stray(const struct df_h5 *h5, const struct df_network *network, int64_t used)
+static dfal_status check_stray(struct df_h5 *h5, const struct df_network *network, int64_t used)
 {
     char stray[256] = "";
     struct search search = {.network = network};
-    if (H5Lexists(h5->file, "parameters", h5->access) <= 0)
-        return DFAL_OK;
-    if (H5Ovisit_by_name(h5->file, "parameters", H5_INDEX_NAME, H5_ITER_NATIVE, count_dataset, &search,
-                         h5->access) < 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: group 'parameters' cannot be read", h5->path);
+    DF_TRY(df_h5_visit(h5, "parameters", count_dataset, &search));
     if (search.count <= used)
         return DFAL_OK;
     search.stray = stray;
-    H5Ovisit_by_name(h5->file, "parameters", H5_INDEX_NAME, H5_ITER_NATIVE, count_dataset, &search,
-                     h5->access);
+    DF_TRY(df_h5_visit(h5, "parameters", count_dataset, &search));
     DF_FAIL(DFAL_E_DATA, "%s: dataset 'parameters/%s' belongs to no node of the graph", h5->path, stray);
 }
 
@@ -347,8 +339,11 @@ dfal_status df_network_load(struct df_network **out, const char *path)
     df_h5_lock();
     dfal_status status = df_h5_open(&h5, path, false);
     if (status == DFAL_OK) {
-        status = load(out, &h5);
-        df_h5_close(&h5);
+        status = df_h5_read_end(&h5, load(out, &h5));
+        if (status != DFAL_OK) {
+            df_network_destroy(*out);
+            *out = NULL;
+        }
     }
     df_h5_unlock();
     return status;

@@ -56,6 +56,27 @@ dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct
 /* The same without ids, which take several times the memory of the numbers. */
 dfal_status df_scores_read_columns(const char *path, struct df_scores_head *head, struct df_scores *scores);
 
+/* A scores file read some rows at a time: what it takes does not grow with the file.
+ * Errors   as df_scores_read; of rows only when they are taken */
+struct df_scores_reader;
+dfal_status df_scores_open(struct df_scores_reader **out, struct df_scores_head *head, const char *path);
+int64_t df_scores_rows(const struct df_scores_reader *reader);
+bool df_scores_have_ids(const struct df_scores_reader *reader);
+/* Rows [begin, begin + count), fresh (df_scores_clear). */
+dfal_status df_scores_take(struct df_scores_reader *reader, int64_t begin, int64_t count, bool with_ids,
+                           struct df_scores *scores);
+/* All rows in blocks of DF_SHARD_ROWS; the first visit that fails ends it. */
+typedef dfal_status df_scores_block_fn(void *user, int64_t begin, const struct df_scores *block);
+dfal_status df_scores_each(struct df_scores_reader *reader, bool with_ids, df_scores_block_fn *visit,
+                           void *user);
+/* Rows of the pool that have an adversarial image, in the file's order (fresh, df_free); count 0: none have. */
+dfal_status df_scores_image_rows(struct df_scores_reader *reader, int64_t **rows, int64_t *count,
+                                 struct df_shape *shape);
+/* Some of those images, numbered from 0, each to its place [C, H, W]. */
+dfal_status df_scores_images(struct df_scores_reader *reader, const int64_t *images, float *const *places,
+                             int64_t count);
+void df_scores_close(struct df_scores_reader *reader); /* NULL is fine */
+
 /* The final file, rows in any order, each once. One thread at a time. */
 struct df_scores_writer;
 /* head may be NULL: df_scores_describe tells it before the end. */

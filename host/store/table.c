@@ -128,7 +128,7 @@ dfal_status df_table_read(const char *path, const char *format, char **configura
         status = df_h5_get_document(&h5, "configuration", configuration);
     for (int32_t i = 0; i < count && status == DFAL_OK; i++)
         status = read_column(&h5, &columns[i]);
-    df_h5_close(&h5);
+    status = df_h5_read_end(&h5, status);
     df_h5_unlock();
     if (status != DFAL_OK) {
         if (configuration) {

@@ -56,6 +56,8 @@ dfal_status df_table_take(struct df_table_reader *reader, int64_t begin, int64_t
                 (long long)begin, (long long)(begin + count), (long long)reader->data.dims[0]);
     df_h5_lock();
     dfal_status status = df_h5_data_read(&reader->h5, &reader->data, H5T_NATIVE_FLOAT, begin, count, values);
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(&reader->h5);
     df_h5_unlock();
     return status;
 }

@@ -95,7 +95,7 @@ def names(dfal):
     """--class-names gives an unlabelled pool its classes, and a labelled one their order."""
     folder(dfal)
     line = ("import", "images", "in", "-o", "pool.h5", "--crop", "16", "--force", "--class-names", "names.txt")
-    write(dfal, "names.txt", b"class2\r\nclass0\r\nclass1\r\nnone of them\r\n")
+    write(dfal, "names.txt", "\ufeffclass2\r\nclass0\r\nclass1\r\nnone of them\r\n\r\n\r\n".encode())
     dfal.run("-q", *line)
     with h5py.File(dfal.at("pool.h5")) as file:
         check(texts(file["classes"]) == ["class2", "class0", "class1", "none of them"], "classes of an unlabelled pool")
