@@ -180,6 +180,8 @@ static void letters_without_case(void **state)
     assert_true(df_same_but_case("", ""));
     assert_false(df_same_but_case("a", "ab"));
     assert_false(df_same_but_case("ab", "a"));
+    assert_true(df_begins_but_case("SEP=;", "sep="));
+    assert_false(df_begins_but_case("se", "sep="));
     assert_false(df_same_but_case("[", "{")); /* as far apart as A and a */
     assert_false(df_same_but_case("@", "`"));
 }

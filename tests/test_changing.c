@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inputs that change while they are read: an error, and never zeros or a mixture of old and new rows. */
+/* Inputs that change while they are read: an error, and never zeros or a mixture of old and new rows. And sums of rows,
+ * which tell changes between two jobs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,9 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/row_sum.h"
 #include "io/source.h"
+#include "store/row_hash.h"
 #include "store/stream.h"
 #include "store/table.h"
 #include "support.h"
@@ -189,13 +192,94 @@ static void test_bytes(void **state)
     }
 }
 
+/* ---- Sums of rows ----------------------------------------------------------------------------------- */
+
+static void assert_sum(const struct df_row_sum *sum, const char *expected)
+{
+    char text[33];
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)sum->high,
+             (unsigned long long)sum->low);
+    assert_string_equal(text, expected);
+}
+
+/* Against xxHash's own program (python-xxhash: xxh3_128_hexdigest(row, seed=number)). */
+static void test_sums(void **state)
+{
+    (void)state;
+    unsigned char bytes[1000];
+    const struct {
+        size_t size;
+        int64_t number;
+        const char *hash;
+    } known[] = {{0, 0, "99aa06d3014798d86001c324468d497f"},
+                 {784, 0, "eb185a15dfcba39964109ba7751df452"},
+                 {784, 5, "0ae2c0e1351c0b068ed56ea707eabaf6"},
+                 {16, 16384, "82a32dcebdad5ab47bd22d86f2faa14f"},
+                 {1000, 123456789012, "8851714e08dd96adca2511d0b1e45c67"}};
+    for (int i = 0; i < 1000; i++)
+        bytes[i] = (unsigned char)(7 * i);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct df_row_sum sum = {0};
+        df_row_sum_take(&sum, bytes, known[i].size, known[i].number);
+        assert_sum(&sum, known[i].hash);
+    }
+    /* 900 rows that overlap, from the last to the first, and in two parts */
+    struct df_row_sum parts[2] = {{0}};
+    for (int i = 899; i >= 0; i--)
+        df_row_sum_take(&parts[i % 3 == 0], bytes + i, 100, i);
+    df_row_sum_add(&parts[0], parts[1]);
+    assert_sum(&parts[0], "700b89c2a84593dc2e7b07ba09c11f51");
+}
+
+/* What a stream is asked for, in any order; and rows that were exchanged, changed or left out. */
+static void test_hashes(void **state)
+{
+    (void)state;
+    enum { BEGIN = 16000, END = 33000, PIECES = 3, BYTES = 5 };
+    const int64_t live = df_alloc_live();
+    static unsigned char raw[(END - BEGIN) * BYTES];
+    static int64_t index[END - BEGIN];
+    struct df_row_hashes a, b;
+    for (int64_t i = 0; i < END - BEGIN; i++) {
+        index[i] = END - 1 - (i * 7919) % (END - BEGIN);
+        for (int k = 0; k < BYTES; k++)
+            raw[i * BYTES + k] = (unsigned char)(index[i] >> (8 * k));
+    }
+    test_ok(df_row_hashes_open(&a, BEGIN, END));
+    assert_int_equal(a.count, PIECES);
+    assert_int_equal(df_row_hashes_rows(&a, 0), 384);
+    assert_int_equal(df_row_hashes_rows(&a, 1), DF_SHARD_ROWS);
+    assert_int_equal(df_row_hashes_rows(&a, 2), END - 2 * DF_SHARD_ROWS);
+    df_row_hashes_add(&a, raw, BYTES, index, END - BEGIN - 1);
+    assert_int_equal(END - BEGIN - df_row_hashes_known(&a),
+                     df_row_hashes_rows(&a, df_row_hashes_find(&a, index[END - BEGIN - 1])));
+    df_row_hashes_add(&a, raw + (END - BEGIN - 1) * BYTES, BYTES, index + END - BEGIN - 1, 1);
+    assert_int_equal(df_row_hashes_known(&a), END - BEGIN);
+    for (int change = 0; change < 3; change++) {
+        test_ok(df_row_hashes_open(&b, BEGIN, END));
+        if (change == 1) /* two rows in each other's place */
+            for (int k = 0; k < BYTES; k++) {
+                unsigned char byte = raw[BYTES + k];
+                raw[BYTES + k] = raw[2 * BYTES + k];
+                raw[2 * BYTES + k] = byte;
+            }
+        raw[3] ^= change == 2; /* one bit */
+        df_row_hashes_add(&b, raw, BYTES, index, END - BEGIN);
+        int same = 0;
+        for (int i = 0; i < PIECES; i++)
+            same += memcmp(&a.pieces[i].sum, &b.pieces[i].sum, sizeof a.pieces[i].sum) == 0;
+        assert_true(change ? same < PIECES : same == PIECES);
+        df_row_hashes_close(&b);
+    }
+    df_row_hashes_close(&a);
+    assert_int_equal(df_alloc_live(), live);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_pool),  cmocka_unit_test(test_stream), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_bytes), cmocka_unit_test(test_sums),   cmocka_unit_test(test_hashes),
     };
     test_folder_create(folder);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

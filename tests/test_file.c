@@ -328,6 +328,7 @@ static void folders_come_and_go(void **state)
     touch(path[2]);
     assert_int_equal(df_folder_create(path[3]), DFAL_OK);
     assert_int_equal(df_folder_remove(place->other), DFAL_E_EXISTS); /* two levels: not ours */
+    assert_non_null(strstr(dfal_last_error(), path[3]));
     assert_int_equal(rmdir(path[3]), 0);
     assert_int_equal(df_folder_remove(place->other), DFAL_OK);
     assert_false(df_file_exists(place->other));
@@ -346,6 +347,34 @@ static void folders_come_and_go(void **state)
     assert_true(df_file_exists(kept));
     df_free(kept);
     df_free(away);
+}
+
+/* What others leave in a folder of ours, at any depth and of any mode; links are removed, not followed. */
+static void trees_are_removed(void **state)
+{
+    struct place *place = *state;
+    char path[512], kept[160], again[160];
+    int length = snprintf(path, sizeof path, "%s", place->other);
+    assert_int_equal(df_folder_create(path), DFAL_OK);
+    for (int i = 0; i < 20; i++) {
+        length += snprintf(path + length, sizeof path - (size_t)length, "/%d", i);
+        assert_int_equal(df_folder_create(path), DFAL_OK);
+    }
+    snprintf(path + length, sizeof path - (size_t)length, "/file");
+    touch(path);
+    path[length] = 0;
+    assert_int_equal(chmod(path, 0500), 0);
+    touch(place->target);
+    snprintf(kept, sizeof kept, "%s/0/link", place->other);
+    assert_int_equal(symlink(place->folder, kept), 0);
+    snprintf(again, sizeof again, "%s/0/1/link", place->other);
+    assert_int_equal(symlink(place->target, again), 0);
+    assert_int_equal(df_path_remove(place->other), DFAL_OK);
+    assert_false(df_file_exists(place->other));
+    assert_true(df_file_exists(place->target));
+    assert_int_equal(df_path_remove(place->target), DFAL_OK);
+    assert_int_equal(df_path_remove(place->target), DFAL_OK); /* nothing there */
+    assert_int_equal(entries(place->folder), 0);
 }
 
 static void errno_is_mapped(void **state)
@@ -377,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sweep_takes_only_stale_temporaries, enter, leave),
         cmocka_unit_test_setup_teardown(targets_are_checked, enter, leave),
         cmocka_unit_test_setup_teardown(folders_come_and_go, enter, leave),
+        cmocka_unit_test_setup_teardown(trees_are_removed, enter, leave),
         cmocka_unit_test(errno_is_mapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

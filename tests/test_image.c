@@ -18,12 +18,12 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "golden/resize.h"
-#include "io/image_fit.h"
 #include "io/image_list.h"
 #include "store/pool.h"
 #include "support.h"
+#include "support_image.h"
 
-enum { BYTES = 1 << 16, SIDE_MOST = 128 };
+enum { SIDE_MOST = 128 };
 
 static char folder[TEST_PATH];
 
@@ -44,15 +44,10 @@ static uint8_t value(int x, int y, int c)
 
 /* ---- writing pictures ------------------------------------------------------------------------------------------- */
 
-struct picture {
-    uint8_t bytes[BYTES];
-    size_t size;
-};
-
 static void put_bytes(png_structp png, png_bytep data, size_t size)
 {
     struct picture *picture = png_get_io_ptr(png);
-    assert_true(picture->size + size <= BYTES);
+    assert_true(picture->size + size <= PICTURE_BYTES);
     memcpy(picture->bytes + picture->size, data, size);
     picture->size += size;
 }
@@ -134,42 +129,13 @@ static void write_jpeg(struct picture *picture, int side, int components, const 
     }
     jpeg_finish_compress(&jpeg);
     jpeg_destroy_compress(&jpeg);
-    assert_true(size <= BYTES);
+    assert_true(size <= PICTURE_BYTES);
     memcpy(picture->bytes, bytes, size);
     picture->size = size;
     free(bytes);
 }
 
 /* ---- decoding --------------------------------------------------------------------------------------------------- */
-
-static dfal_status decode_with(const struct picture *picture, const struct df_image_fit *fit,
-                               struct df_shape *shape, uint8_t *sample, struct df_image_limits limits)
-{
-    struct df_fitter fitter;
-    df_fitter_init(&fitter, fit);
-    dfal_status status = df_image_decode(&fitter.sink, picture->bytes, picture->size, limits);
-    if (status == DFAL_OK && sample) {
-        fitter.sample = sample;
-        status = df_image_decode(&fitter.sink, picture->bytes, picture->size, limits);
-    }
-    *shape = fitter.shape;
-    df_fitter_clear(&fitter);
-    return status;
-}
-
-static struct df_shape decode(const struct picture *picture, struct df_image_fit fit, uint8_t *sample)
-{
-    struct df_shape shape;
-    test_ok(decode_with(picture, &fit, &shape, sample, DF_IMAGE_LIMITS));
-    return shape;
-}
-
-static void assert_shape(struct df_shape shape, int64_t c, int64_t h, int64_t w)
-{
-    assert_int_equal(shape.c, c);
-    assert_int_equal(shape.h, h);
-    assert_int_equal(shape.w, w);
-}
 
 static void test_png_kinds(void **state)
 {
@@ -372,7 +338,10 @@ static void test_orientations(void **state)
                   (size_t)width * 3);
         for (int size = 3; size <= 13; size += 5)
             for (int kind = 0; kind < 2; kind++) {
-                const struct df_image_fit fit = {size, 9, kind ? DF_BICUBIC : DF_BILINEAR, 3};
+                const struct df_image_fit fit = {.resize = size,
+                                                 .crop = 9,
+                                                 .interpolation = kind ? DF_BICUBIC : DF_BILINEAR,
+                                                 .channels = 3};
                 decode(&picture, fit, resized);
                 decode(&straight, fit, upright);
                 if (memcmp(resized, upright, sizeof resized) != 0)
@@ -424,7 +393,12 @@ static void test_closed_forms(void **state)
     for (int cubic = 0; cubic < 2; cubic++)
         for (int size = 1; size < 100; size += 7) {
             struct df_shape shape =
-                decode(&picture, (struct df_image_fit){size, 0, cubic ? DF_BICUBIC : DF_BILINEAR, 1}, sample);
+                decode(&picture,
+                       (struct df_image_fit){.resize = size,
+                                             .crop = 0,
+                                             .interpolation = cubic ? DF_BICUBIC : DF_BILINEAR,
+                                             .channels = 1},
+                       sample);
             assert_shape(shape, 1, size, (int64_t)(size * (double)W / H));
             for (int64_t i = 0; i < df_shape_size(shape); i++)
                 assert_int_equal(sample[i], 201);
@@ -432,10 +406,17 @@ static void test_closed_forms(void **state)
     for (int i = 0; i < W * H; i++)
         rows[i] = (uint8_t)(2 * (i % W) + i / W);
     write_png(&picture, &kind, rows, W);
-    assert_shape(decode(&picture, (struct df_image_fit){H, 0, DF_BICUBIC, 1}, sample), 1, H, W);
+    assert_shape(
+        decode(&picture,
+               (struct df_image_fit){.resize = H, .crop = 0, .interpolation = DF_BICUBIC, .channels = 1},
+               sample),
+        1, H, W);
     assert_memory_equal(sample, rows, sizeof rows);
     for (int cubic = 0; cubic < 2; cubic++) {
-        decode(&picture, (struct df_image_fit){32, 0, cubic ? DF_BICUBIC : DF_BILINEAR, 1}, sample);
+        decode(&picture,
+               (struct df_image_fit){
+                   .resize = 32, .crop = 0, .interpolation = cubic ? DF_BICUBIC : DF_BILINEAR, .channels = 1},
+               sample);
         for (int y = 4; y < 28; y++) /* pixel i of the half lies at 2 i + 0.5 of the whole */
             for (int x = 4; x < 44; x++)
                 assert_true(abs(sample[y * 48 + x] - (int)(2 * (2 * x + 0.5) + 2 * y + 0.5)) <= 1);
@@ -450,14 +431,34 @@ static void test_golden(void **state)
     for (size_t i = 0; i < sizeof golden_resizes / sizeof golden_resizes[0]; i++) {
         const int width = golden_resizes[i].width, height = golden_resizes[i].height;
         write_colour_png(&picture, width, height, 0);
-        const struct df_image_fit fit = {16, GOLDEN_SIDE,
-                                         golden_resizes[i].bicubic ? DF_BICUBIC : DF_BILINEAR, 3};
+        const struct df_image_fit fit = {.resize = 16,
+                                         .crop = GOLDEN_SIDE,
+                                         .interpolation =
+                                             golden_resizes[i].bicubic ? DF_BICUBIC : DF_BILINEAR,
+                                         .channels = 3};
         assert_shape(decode(&picture, fit, sample), 3, GOLDEN_SIDE, GOLDEN_SIDE);
         for (size_t k = 0; k < sizeof sample; k++)
             if (sample[k] != golden_resizes[i].planes[k])
                 test_fail("%d x %d, bicubic %d: value %zu is %d, Pillow's is %d", width, height,
                           golden_resizes[i].bicubic, k, sample[k], golden_resizes[i].planes[k]);
     }
+}
+
+/* Resize to height and width: as the shorter side does where it is the same, squashed else. */
+static void test_squash(void **state)
+{
+    (void)state;
+    struct picture picture;
+    static uint8_t a[3 * 16 * 25], b[3 * 16 * 25];
+    write_colour_png(&picture, 37, 23, 0);
+    assert_shape(decode(&picture, (struct df_image_fit){.resize = 16, .channels = 3}, a), 3, 16, 25);
+    assert_shape(decode(&picture, (struct df_image_fit){.height = 16, .width = 25, .channels = 3}, b), 3, 16,
+                 25);
+    assert_memory_equal(a, b, sizeof a);
+    assert_shape(decode(&picture, (struct df_image_fit){.height = 9, .width = 5, .channels = 3}, b), 3, 9, 5);
+    assert_shape(
+        decode(&picture, (struct df_image_fit){.height = 9, .width = 5, .crop = 7, .channels = 1}, b), 1, 7,
+        7);
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
@@ -773,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_axis),
         cmocka_unit_test(test_closed_forms),
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_squash),
         cmocka_unit_test_setup_teardown(test_lists, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_class_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),

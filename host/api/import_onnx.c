@@ -3,8 +3,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/claim.h"
 #include "base/context.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "graph/json_text.h"
@@ -49,13 +49,17 @@ done:
 dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path,
                              const char *class_names)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct df_network *network = NULL;
     struct df_onnx_facts facts = {0};
     char *configuration = NULL;
     dfal_status status;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_claim_job(&claim, out_path, model_path, NULL, NULL, context->options.force));
     DF_TRY_TO(done, status, df_onnx_load(&network, &facts, model_path));
+    DF_TRY_TO(done, status,
+              df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
+    DF_TRY_TO(done, status, df_claim_input(&claim, class_names));
     if (class_names)
         DF_TRY_TO(done, status, name_classes(network, model_path, class_names));
     DF_TRY_TO(done, status, df_context_check_stop(context));
@@ -80,5 +84,6 @@ done:
     df_free(configuration);
     df_onnx_facts_clear(&facts);
     df_network_destroy(network);
+    df_claim_end(&claim);
     return status;
 }

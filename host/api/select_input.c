@@ -25,6 +25,8 @@ void df_select_close(struct df_select_job *job)
     df_network_destroy(job->network);
     df_free(job->truth);
     df_pool_close(job->pool);
+    df_claim_end(&job->claim);
+    df_free(job->journal);
 }
 
 static bool all_labelled(const struct df_pool *pool)
@@ -106,6 +108,17 @@ static dfal_status check_origin(const struct df_select_job *job, const char *pat
     return DFAL_OK;
 }
 
+/* The rows themselves, of which a fingerprint only knows a thousand. */
+static dfal_status check_rows(const struct df_select_job *job, const char *path,
+                              const struct df_row_hashes *rows, int64_t count)
+{
+    if (job->options->trust_rows)
+        return DFAL_OK;
+    DF_TRY(df_row_hashes_check(job->context, job->pool, rows, path, DFAL_E_DATA));
+    df_row_hashes_say(job->context, count - df_row_hashes_known(rows), path);
+    return DFAL_OK;
+}
+
 /* ---- scores ------------------------------------------------------------------------------------------ */
 
 /* What --deepfool and its kin ask for must be what the file holds, unless nothing was asked for. */
@@ -165,6 +178,7 @@ static dfal_status take_scores(struct df_select_job *job)
     if ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
+    DF_TRY(check_rows(job, path, &job->scores.rows, job->scores.count));
     return df_deepfool_from_json(&job->deepfool, job->head.configuration);
 }
 
@@ -187,6 +201,11 @@ static dfal_status take_logits(struct df_select_job *job)
                                   path);
     json_decref(document);
     df_free(configuration);
+    DF_TRY(status);
+    struct df_row_hashes rows;
+    DF_TRY(df_table_take_hashes(job->logits, &rows));
+    status = check_rows(job, path, &rows, job->pool->count);
+    df_row_hashes_close(&rows);
     return status;
 }
 
@@ -194,6 +213,7 @@ dfal_status df_select_open(struct df_select_job *job)
 {
     DF_TRY(open_pool(job));
     DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
+    DF_TRY(df_claim_inputs(&job->claim, (const char *const *)job->network->files, job->network->file_count));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
     if (job->options->scores_path)

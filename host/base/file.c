@@ -84,6 +84,15 @@ mode_t df_file_mode(mode_t wanted)
     return (wanted & ~read_umask()) | (wanted & 0700);
 }
 
+int df_file_make(int folder, const char *name, int flags)
+{
+    struct stat facts;
+    const int fd = df_descriptor(openat(folder, name, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (fd >= 0 && fstat(fd, &facts) == 0 && (facts.st_mode & 0600) != 0600)
+        (void)fchmod(fd, facts.st_mode | 0600);
+    return fd;
+}
+
 bool df_file_lock(int fd)
 {
     if (fails(DF_FAULT_LOCK))
@@ -309,7 +318,7 @@ dfal_status df_file_write_output(const char *path, const void *bytes, size_t siz
     char *temporary;
     int fd;
     DF_TRY(df_file_temporary(&temporary, &fd, path));
-    const int held = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the lock lasts until the file has its name */
+    const int held = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the lock lasts until the file has its name */
     dfal_status status = write_all(fd, path, bytes, size);
     DF_KEEP_FIRST(status, close_checked(fd, path));
     if (status == DFAL_OK)
@@ -408,52 +417,6 @@ bool df_folder_exists(const char *path)
 {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
-}
-
-dfal_status df_folder_create(const char *path)
-{
-    if (mkdir(path, 0777) == 0) {
-        const mode_t mode = df_file_mode(0777);
-        if ((read_umask() & 0700) == 0 || chmod(path, mode) == 0)
-            return DFAL_OK;
-        return df_fail_errno(errno, true, path, "setting its mode");
-    }
-    if (errno == EEXIST && df_folder_exists(path))
-        return DFAL_OK;
-    return df_fail_errno(errno, true, path, "creating the folder");
-}
-
-/* Remove what is in a folder, then the folder; levels counts the folders that may still be below. */
-static dfal_status remove_at(int parent, const char *name, const char *path, int levels)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    if (!directory) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return error == ENOENT ? DFAL_OK : df_fail_errno(error, true, path, "opening the folder");
-    }
-    dfal_status status = DFAL_OK;
-    for (struct dirent *entry; status == DFAL_OK && (entry = readdir(directory));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (unlinkat(fd, entry->d_name, 0) == 0)
-            continue;
-        if (errno == EISDIR && levels > 0)
-            status = remove_at(fd, entry->d_name, path, levels - 1);
-        else
-            status = df_fail_errno(errno, true, path, "removing what is in the folder");
-    }
-    closedir(directory);
-    if (status == DFAL_OK && unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
-        status = df_fail_errno(errno, true, path, "removing the folder");
-    return status;
-}
-
-dfal_status df_folder_remove(const char *path)
-{
-    return remove_at(AT_FDCWD, path, path, 1);
 }
 
 dfal_status df_file_check_target(const char *path, bool force)

@@ -32,6 +32,8 @@ void df_file_sweep(const char *path);
 bool df_file_lock(int fd);
 /* The mode that umask leaves of the wanted one. The owner keeps its part: dfal reads again what it has written. */
 mode_t df_file_mode(mode_t wanted);
+/* openat(2), made if need be, for a file that is not written whole; errno tells. No link is followed. */
+int df_file_make(int folder, const char *name, int flags);
 /* Write a file of dfal's own, whether there is one or not. */
 dfal_status df_file_write(const char *path, const void *bytes, size_t size);
 /* Write an output. Errors   as df_file_publish */
@@ -46,8 +48,14 @@ dfal_status df_file_open(int *fd, size_t *size, const char *path, size_t limit);
 dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes, size_t most);
 bool df_file_exists(const char *path);
 bool df_folder_exists(const char *path);
-dfal_status df_folder_create(const char *path); /* fine when it is there */
+/* Fine when it is there. The owner may always work in it. */
+dfal_status df_folder_create(const char *path);
 dfal_status df_folder_remove(const char *path); /* with its plain files, one level of folders */
+/* With all that is below, at most 100 levels: for folders of dfal's own in which others work. No link is followed and no
+ * mounted file system entered. */
+dfal_status df_folder_remove_all(const char *path);
+dfal_status
+df_path_remove(const char *path); /* a file, or a folder with all that is below; fine when nothing is there */
 /* E_EXISTS when path exists and force is off; E_EXISTS when its folder does not exist. */
 dfal_status df_file_check_target(const char *path, bool force);
 /* Map errno to a status. For reading: ENOENT, ENOTDIR, EACCES E_NOINPUT, EISDIR E_DATA, else E_IO.

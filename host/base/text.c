@@ -121,11 +121,16 @@ bool df_text_is_utf8(const char *text)
     return true;
 }
 
+bool df_begins_but_case(const char *text, const char *with)
+{
+    while (*with && df_lower(*text) == df_lower(*with))
+        text++, with++;
+    return !*with;
+}
+
 bool df_same_but_case(const char *a, const char *b)
 {
-    while (*a && df_lower(*a) == df_lower(*b))
-        a++, b++;
-    return df_lower(*a) == df_lower(*b);
+    return df_begins_but_case(a, b) && !a[strlen(b)];
 }
 
 static const char replacement[] = "\xef\xbf\xbd";

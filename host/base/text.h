@@ -30,6 +30,7 @@ static inline int df_lower(char letter)
     return letter >= 'A' && letter <= 'Z' ? letter + ('a' - 'A') : (unsigned char)letter;
 }
 bool df_same_but_case(const char *a, const char *b);
+bool df_begins_but_case(const char *text, const char *with);
 /* Text inside HTML or an attribute: & < > " ' are escaped, control bytes and broken UTF-8 become U+FFFD. */
 void df_text_html(struct df_text *text, const char *field);
 /* A JSON string with its quotes; broken UTF-8 becomes U+FFFD. */

@@ -63,6 +63,9 @@ void df_network_destroy(struct df_network *network)
         return;
     for (int32_t i = 0; i < network->node_count; i++)
         node_clear(&network->nodes[i]);
+    for (int32_t i = 0; i < network->file_count; i++)
+        df_free(network->files[i]);
+    df_free(network->files);
     df_free(network->nodes);
     df_free(network->scale);
     df_free(network->offset);

@@ -77,6 +77,8 @@ struct df_network {
     struct df_node *nodes; /* topologically ordered */
     int32_t node_count, node_capacity;
     int32_t output; /* node whose [K,1,1] values are the logits */
+    char **files;   /* [file_count] read for it beside the file that was named: an ONNX model's external data */
+    int32_t file_count;
     char **classes; /* [class_count] what the logits stand for; NULL: nobody said. No part of the sha256 */
     /* [class_count] each: the pool's number of a class, and back; NULL: the pool at hand counts its classes alike */
     int32_t *to_pool, *from_pool;

@@ -449,7 +449,8 @@ void df_onnx_facts_clear(struct df_onnx_facts *facts)
 dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, const char *path)
 {
     int64_t room = 0;
-    struct df_onnx onnx = {.path = path, .room = &room};
+    struct df_onnx_files files = {0};
+    struct df_onnx onnx = {.path = path, .room = &room, .files = &files};
     ProtobufCAllocator allocator = {take, give, NULL};
     dfal_status status;
     *out = NULL;
@@ -467,9 +468,15 @@ dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, c
     DF_TRY_TO(done, status, df_onnx_take_classes(&onnx));
     if (facts)
         DF_TRY_TO(done, status, tell(&onnx, facts));
+    onnx.network->files = files.path;
+    onnx.network->file_count = files.count;
+    files = (struct df_onnx_files){0};
     *out = onnx.network;
     onnx.network = NULL;
 done:
+    for (int32_t i = 0; i < files.count; i++)
+        df_free(files.path[i]);
+    df_free(files.path);
     df_network_destroy(onnx.network);
     df_onnx_index_clear(&onnx);
     if (onnx.model)

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "graph/onnx_model.h"
 
 /* A list of as many strings as there are classes; NULL: it is something else. */
 static json_t *class_list(const struct df_onnx *onnx, const char *text)
 {
-    json_t *list = json_loads(text, 0, NULL);
+    json_t *list = df_json_parse(text, 0, NULL);
     bool fits = json_is_array(list) && json_array_size(list) == (size_t)onnx->network->class_count;
     for (size_t i = 0; fits && i < json_array_size(list); i++)
         fits = json_is_string(json_array_get(list, i));

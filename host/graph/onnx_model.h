@@ -68,6 +68,12 @@ struct df_onnx_value {
     bool shared;  /* other values have the same node */
 };
 
+/* Files that hold data of the model, each once. */
+struct df_onnx_files {
+    char **path;
+    int32_t count;
+};
+
 struct df_onnx {
     const char *path;
     Onnx__ModelProto *model;
@@ -83,6 +89,7 @@ struct df_onnx {
     int32_t doubled; /* the next number for a name that many nodes have */
     int64_t *
         room; /* bytes that constants computed from constants may still take: a small file may not ask for much */
+    struct df_onnx_files *files; /* external data that was read */
 };
 
 /* A whole sentence about a node: "M.onnx: node 'x' (Conv) ...". */

@@ -184,6 +184,17 @@ static dfal_status read_part(const struct df_onnx *onnx, const char *name, const
     return status;
 }
 
+static dfal_status note_file(struct df_onnx_files *files, const char *path)
+{
+    for (int32_t i = 0; i < files->count; i++)
+        if (strcmp(files->path[i], path) == 0)
+            return DFAL_OK;
+    DF_TRY(df_resize(&files->path, files->count, files->count + 1, sizeof *files->path));
+    DF_TRY(df_strdup(&files->path[files->count], path));
+    files->count++;
+    return DFAL_OK;
+}
+
 static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tensor *out,
                                  const Onnx__TensorProto *proto, const char *name)
 {
@@ -216,6 +227,8 @@ static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tens
     if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && expected > facts.st_size)
         status = df_fail(DFAL_E_DATA, "%s: the data of '%.80s' needs %lld bytes of %s, which has %lld",
                          onnx->path, name, (long long)expected, path, (long long)facts.st_size);
+    if (status == DFAL_OK)
+        status = note_file(onnx->files, path);
     if (status == DFAL_OK)
         status = df_alloc(&out->own, expected, 1);
     if (status == DFAL_OK)

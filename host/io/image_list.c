@@ -12,7 +12,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/text.h"
+#include "io/image.h"
 
 enum { DEEPEST = 64 };
 
@@ -75,13 +75,6 @@ struct trail {
     int depth;
 };
 
-static bool is_picture(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot &&
-           (df_same_but_case(dot, ".jpg") || df_same_but_case(dot, ".jpeg") || df_same_but_case(dot, ".png"));
-}
-
 static dfal_status walk(struct df_image_list *list, int fd, const char *prefix, const struct trail *up);
 
 static dfal_status take(struct df_image_list *list, int fd, const char *name, const char *prefix,
@@ -104,7 +97,7 @@ static dfal_status take(struct df_image_list *list, int fd, const char *name, co
         status = below < 0 ? df_fail(DFAL_E_NOINPUT, "%s/%s cannot be read: %s", list->root, relative,
                                      strerror(error))
                            : walk(list, below, relative, trail);
-    } else if (is_picture(name)) {
+    } else if (df_image_is_named(name)) {
         status = df_image_list_add(list, relative, NULL, 0);
     } else {
         list->other_files++;
@@ -156,7 +149,7 @@ static dfal_status read_folder(struct df_image_list *list, const char *source)
         return df_fail_errno(errno, false, source, "opening the folder");
     DF_TRY(walk(list, fd, "", NULL));
     if (list->count == 0)
-        DF_FAIL(DFAL_E_DATA, "%s holds no file that ends in .jpg, .jpeg or .png (%lld other files)", source,
+        DF_FAIL(DFAL_E_DATA, "%s holds no file that ends in " DF_IMAGE_NAMES " (%lld other files)", source,
                 (long long)list->other_files);
     return DFAL_OK;
 }

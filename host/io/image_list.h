@@ -25,7 +25,7 @@ struct df_image_list {
 /* Find the pictures of a folder or a CSV list, sorted by id, bytewise.
  * Folders are walked; links to files and folders are followed, except a link to a folder that the path already goes
  * through, which is counted in `loops`. Names that begin with a dot are passed over and counted in `hidden`, files of
- * other extensions than .jpg, .jpeg and .png in `other_files`.
+ * other extensions than DF_IMAGE_NAMES in `other_files`.
  *   class_names   NULL, or a file of names, one a line: the classes, in its order
  * Errors   E_NOINPUT missing, unreadable; E_DATA no picture, doubled id, broken list (line named), one class, a class
  *          that the file of names has not, labels of which some are numbers and some are names */

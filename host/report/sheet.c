@@ -116,7 +116,7 @@ dfal_status df_sheet_html(struct df_text *page, const struct df_sheet *sheet, st
     return page->status;
 }
 
-dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet)
+dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet, bool replace)
 {
     int64_t count = sheet->selection->count, shown = count < DF_SHEET_MOST ? count : DF_SHEET_MOST;
     struct df_tiles tiles = {0};
@@ -129,7 +129,7 @@ dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet)
     else
         DF_TRY_TO(done, status, df_sheet_png(&bytes, sheet, &tiles, shown));
     DF_TRY_TO(done, status, bytes.status);
-    status = df_file_write(path, bytes.bytes, (size_t)bytes.size);
+    status = df_file_write_output(path, bytes.bytes, (size_t)bytes.size, replace);
 done:
     df_tiles_close(&tiles);
     df_text_clear(&bytes);

@@ -442,6 +442,17 @@ static dfal_status run_branches(struct df_experiment *e, struct df_progress *pro
     return cut ? DFAL_OK : df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes);
 }
 
+/* What is read may lie in the run directory, but not as one of the files that a run writes. */
+static dfal_status check_apart(const struct df_experiment *e, const char *dir, const char *config_path)
+{
+    const bool force = e->context->options.force;
+    const char *const inputs[] = {config_path, e->config.train, e->config.test, e->config.network};
+    DF_TRY(df_run_directory_apart(dir, force, inputs, sizeof inputs / sizeof *inputs));
+    return e->graph ? df_run_directory_apart(dir, force, (const char *const *)e->graph->files,
+                                             e->graph->file_count)
+                    : DFAL_OK;
+}
+
 /* What rounds are trained from, for the log. */
 static const char *init_text(const struct df_experiment *e)
 {
@@ -454,7 +465,7 @@ static const char *init_text(const struct df_experiment *e)
 }
 
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options)
+                           const struct dfal_run_options *options, df_run_publish_fn *publish)
 {
     struct df_experiment e = {0};
     struct df_run_identity identity;
@@ -462,6 +473,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     dfal_status status;
     context->kept_work = false;
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options));
+    DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
     df_experiment_identity(&e, &identity);
     DF_TRY_TO(done, status,
               df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
@@ -504,6 +516,8 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                "%s/log.jsonl is incomplete: it could not be written", e.directory.path);
     if (status != DFAL_OK && !context->kept_work)
         df_run_directory_abandon(&e.directory);
+    if (status == DFAL_OK)
+        status = publish(context, dir);
 done:
     df_experiment_close(&e);
     return status;

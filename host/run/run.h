@@ -35,10 +35,12 @@ dfal_status df_run_state_path(char **out, const char *dir, const char *strategy,
 dfal_status df_run_network_path(char **out, const char *dir, const char *strategy, int32_t trial,
                                 int32_t round);
 
-/* Run or continue until every trial of every strategy has its annotations. The report is the caller's.
+/* What is left to write when all trials are there; the directory is still held. */
+typedef dfal_status df_run_publish_fn(struct dfal_context *context, const char *dir);
+/* Run or continue until every trial of every strategy has its annotations, and publish.
  * Errors   E_STOPPED with context->kept_work telling whether a round was finished; those of the directory */
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options);
+                           const struct dfal_run_options *options, df_run_publish_fn *publish);
 
 /* How far a run directory is, for `status` and `info`. Reads only. */
 struct df_run_look {

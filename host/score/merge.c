@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/claim.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/scores.h"
@@ -240,9 +240,21 @@ static dfal_status copy_block(void *user, int64_t begin, const struct df_scores 
     return df_scores_append(copy->writer, block);
 }
 
+static dfal_status join_hashes(struct df_row_hashes *rows, struct df_scores_reader *reader,
+                               const struct df_scores_head *head)
+{
+    struct df_row_hashes own;
+    DF_TRY(df_scores_take_hashes(reader, head->range_begin, head->range_end, &own));
+    for (int64_t i = 0; i < own.count; i++)
+        df_row_hashes_join(rows, &own.pieces[i]);
+    df_row_hashes_close(&own);
+    return DFAL_OK;
+}
+
 /* Copy one part's rows. */
 static dfal_status append(struct df_scores_writer **writer, const char *out_path,
-                          const struct df_scores_head *joined, struct part *part, bool force)
+                          const struct df_scores_head *joined, struct part *part, bool force,
+                          struct df_row_hashes *rows)
 {
     struct df_scores_head head;
     struct df_scores_reader *reader;
@@ -259,6 +271,7 @@ static dfal_status append(struct df_scores_writer **writer, const char *out_path
                                    df_scores_have_ids(reader), force));
     DF_TRY_TO(done, status,
               df_scores_each(reader, true, copy_block, &(struct copy){.writer = *writer, .part = part}));
+    DF_TRY_TO(done, status, join_hashes(rows, reader, &head));
     status = read_images(part, reader);
 done:
     df_scores_close(reader);
@@ -273,21 +286,29 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
         DF_FAIL(DFAL_E_USAGE, "no shard to merge, expected at least one scores file");
     const struct dfal_context_options *options = &context->options;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, options->force));
+    struct df_claim claim = DF_CLAIM_NONE;
     struct part *parts = NULL;
     struct df_scores_head head = {0};
     struct df_scores_writer *writer = NULL;
+    struct df_row_hashes rows = DF_ROW_HASHES_NONE;
     dfal_status status;
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "scores"));
+    DF_TRY_TO(done, status, df_claim_inputs(&claim, shard_paths, shard_count));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, options->force));
     DF_TRY_TO(done, status, df_alloc(&parts, shard_count, sizeof *parts));
     DF_TRY_TO(done, status, read_heads(parts, shard_paths, shard_count, options->allow_mixed));
     DF_TRY_TO(done, status, joined_head(&head, parts, shard_count, options->command_line));
+    DF_TRY_TO(done, status, df_row_hashes_open(&rows, head.range_begin, head.range_end));
     for (int32_t i = 0; i < shard_count; i++) {
         DF_TRY_TO(done, status, df_context_check_stop(context));
-        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force));
+        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force, &rows));
     }
+    DF_TRY_TO(done, status, df_scores_hashes(writer, &rows));
     DF_TRY_TO(done, status, join_images(writer, parts, shard_count));
     status = df_scores_finish(writer);
     writer = NULL;
+    if (status == DFAL_OK)
+        df_row_hashes_say(context, rows.end - rows.begin - df_row_hashes_known(&rows), out_path);
     if (status == DFAL_OK)
         df_say(context, DFAL_INFO, "merge.end",
                DF_FIELDS(DF_INT("shards", shard_count), DF_INT("samples", head.range_end - head.range_begin),
@@ -304,6 +325,8 @@ done:
         df_free(parts[i].place);
     }
     df_free(parts);
+    df_row_hashes_close(&rows);
     df_scores_head_clear(&head);
+    df_claim_end(&claim);
     return status;
 }

@@ -281,6 +281,19 @@ static const char *end_text(char text[2 * DF_SHOWN_TEXT + 16], const struct df_m
     return text;
 }
 
+static dfal_status check_pool_rows(struct dfal_context *context, struct df_scores_reader *reader,
+                                   const struct df_scores_head *head, struct df_pool *pool,
+                                   const char *scores_path)
+{
+    struct df_row_hashes rows;
+    DF_TRY(df_scores_take_hashes(reader, head->range_begin, head->range_end, &rows));
+    const dfal_status status = df_row_hashes_check(context, pool, &rows, scores_path, DFAL_E_DATA);
+    if (status == DFAL_OK)
+        df_row_hashes_say(context, rows.end - rows.begin - df_row_hashes_known(&rows), scores_path);
+    df_row_hashes_close(&rows);
+    return status;
+}
+
 static dfal_status pick_path(const char **path, const char *given, const char *recorded, const char *what,
                              const char *scores_path)
 {
@@ -316,6 +329,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));
+    DF_TRY_TO(done, status, check_pool_rows(context, reader, &head, pool, scores_path));
     DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, head.configuration));
     DF_TRY_TO(done, status, choose(&c, reader, samples, context->options.seed));
     result->samples = c.count;

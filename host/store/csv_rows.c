@@ -4,9 +4,9 @@
 #include <csv.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/text_file.h"
 
 enum { COLUMN_LIMIT = 64 };
@@ -193,7 +193,7 @@ static dfal_status declared(struct df_csv *csv, const char *text, size_t *size)
 {
     const size_t all = *size, quote = all > 0 && text[0] == '"';
     *size = 0;
-    if (all < quote + 6 || strncasecmp(text + quote, "sep=", 4) != 0)
+    if (all < quote + 6 || !df_begins_but_case(text + quote, "sep="))
         return DFAL_OK;
     size_t at = quote + 5;
     if (quote && text[at] == '"')

@@ -89,8 +89,7 @@ static dfal_status exists(const struct df_h5 *h5, hid_t object, const char *name
     htri_t found = H5Aexists(object, name);
     *there = found > 0;
     if (found < 0)
-        return df_h5_fail(df_h5_driver_error(h5->file) ? DFAL_E_IO : DFAL_E_DATA,
-                          "%s: attribute '%s' cannot be looked up", h5->path, name);
+        return df_h5_fail(df_h5_blame(h5), "%s: attribute '%s' cannot be looked up", h5->path, name);
     return DFAL_OK;
 }
 

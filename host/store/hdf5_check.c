@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "store/hdf5_heap.h"
 
 static const uint8_t signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -32,7 +32,7 @@ bool df_h5_refuse(struct df_h5_source *source, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(source->why, sizeof source->why, format, arguments);
+    df_vprint(source->why, sizeof source->why, format, arguments);
     va_end(arguments);
     return false;
 }
@@ -109,6 +109,39 @@ bool df_h5_remember(struct df_h5_source *source, uint64_t address, uint64_t size
     }
     source->known[source->known_count++] = (struct df_h5_extent){address, size};
     return true;
+}
+
+/* ---- Checksum ---------------------------------------------------------------------------------- */
+
+static uint32_t turn(uint32_t x, int by)
+{
+    return x << by | x >> (32 - by);
+}
+
+uint32_t df_h5_checksum(const uint8_t *bytes, uint64_t size)
+{
+    static const int mix[6] = {4, 6, 8, 16, 19, 4}, last[7] = {14, 11, 25, 16, 4, 14, 24};
+    uint32_t s[3];
+    s[0] = s[1] = s[2] = 0xdeadbeef + (uint32_t)size;
+    for (; size > 0;) {
+        const uint64_t part = size < 12 ? size : 12;
+        for (uint64_t i = 0; i < part; i++)
+            s[i / 4] += (uint32_t)bytes[i] << i % 4 * 8;
+        bytes += part, size -= part;
+        for (int i = 0; size > 0 && i < 6;
+             i++) { /* a -= c, a ^= c turned, c += b; then b and a for a and c, ... */
+            uint32_t *a = &s[i % 3], *b = &s[(i + 1) % 3], *c = &s[(i + 2) % 3];
+            *a -= *c;
+            *a ^= turn(*c, mix[i]);
+            *c += *b;
+        }
+        for (int i = 0; size == 0 && i < 7; i++) { /* c ^= b, c -= b turned; then a and c for c and b, ... */
+            uint32_t *c = &s[(i + 2) % 3], *b = &s[(i + 1) % 3];
+            *c ^= *b;
+            *c -= turn(*b, last[i]);
+        }
+    }
+    return s[2];
 }
 
 /* ---- Superblock ------------------------------------------------------------------------------- */

@@ -55,6 +55,9 @@ bool df_h5_fetch(struct df_h5_source *source, uint64_t address, uint64_t size, u
 /* Remember a piece as checked. */
 bool df_h5_remember(struct df_h5_source *source, uint64_t address, uint64_t size);
 
+/* The checksum that stands behind metadata of the newer format: Bob Jenkins' lookup3. */
+uint32_t df_h5_checksum(const uint8_t *bytes, uint64_t size);
+
 /* The whole object header at an address; type, unless NULL, is what its datatype message says. */
 struct df_h5_type {
     uint32_t class; /* as in the file: 0 integer, 1 float, 3 string, 9 variable length */

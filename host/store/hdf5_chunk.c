@@ -163,15 +163,12 @@ static dfal_status read_stored(const struct df_h5 *h5, const struct df_h5_data *
         packing->stored_room = (int64_t)stored;
     }
     *size = (int64_t)stored;
-    struct df_h5_source *source = df_h5_driver_source(h5->file);
-    if (source)
-        source->raw_size = stored;
+    h5->source->raw_size = stored;
     herr_t read = H5Dread_chunk(data->id, H5P_DEFAULT, at, mask, packing->stored);
-    if (source)
-        source->raw_size = 0;
+    h5->source->raw_size = 0;
     if (read < 0)
-        return df_h5_fail(df_h5_driver_error(h5->file) ? DFAL_E_IO : DFAL_E_DATA,
-                          "%s: the chunk of dataset '%s' at %s cannot be read", h5->path, data->name, text);
+        return df_h5_fail(df_h5_blame(h5), "%s: the chunk of dataset '%s' at %s cannot be read", h5->path,
+                          data->name, text);
     return DFAL_OK;
 }
 

@@ -233,8 +233,7 @@ dfal_status df_h5_exists(struct df_h5 *h5, const char *name, bool *found)
             status = df_fail(DFAL_E_DATA, "%s: '%s' leads through an external link to another file", h5->path,
                              name);
         else if (there < 0)
-            status = df_h5_fail(df_h5_driver_error(h5->file) ? DFAL_E_IO : DFAL_E_DATA,
-                                "%s: '%s' cannot be looked up", h5->path, name);
+            status = df_h5_fail(df_h5_blame(h5), "%s: '%s' cannot be looked up", h5->path, name);
         *found = there > 0;
         if (end)
             *end = '/';
@@ -276,8 +275,7 @@ dfal_status df_h5_visit(struct df_h5 *h5, const char *group, df_h5_visit_fn *vis
     if (!there)
         return DFAL_OK;
     if (H5Ovisit_by_name(h5->file, group, H5_INDEX_NAME, H5_ITER_INC, walk_on, &walk, h5->access) < 0)
-        return df_h5_fail(df_h5_driver_error(h5->file) ? DFAL_E_IO : DFAL_E_DATA,
-                          "%s: the datasets of '%s' cannot be listed", h5->path, group);
+        return df_h5_fail(df_h5_blame(h5), "%s: the datasets of '%s' cannot be listed", h5->path, group);
     if (walk.endless)
         DF_FAIL(DFAL_E_DATA, "%s: '%s' has more than %d objects, or groups %d deep", h5->path, group,
                 MOST_OBJECTS, MOST_DEPTH);
@@ -377,8 +375,7 @@ static dfal_status fail_read(const struct df_h5 *h5, const struct df_h5_data *da
             return df_fail_prefix(changed, "rows %lld to %lld of dataset '%s': ", (long long)begin,
                                   (long long)(begin + count - 1), data->name);
     }
-    medium = medium || df_h5_driver_error(h5->file);
-    return df_h5_fail(medium ? DFAL_E_IO : DFAL_E_DATA,
+    return df_h5_fail(medium ? DFAL_E_IO : df_h5_blame(h5),
                       "%s: rows %lld to %lld of dataset '%s' cannot be read", h5->path, (long long)begin,
                       (long long)(begin + count - 1), data->name);
 }

@@ -55,7 +55,7 @@ static int open_error;
 
 static herr_t fail_medium(struct driver *driver, int error, const char *what)
 {
-    open_error = driver->handle.error = error;
+    open_error = driver->source.error = error;
     return blame(what);
 }
 
@@ -167,17 +167,17 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
 {
     (void)transfer;
     struct driver *driver = from(file);
-    driver->handle.error = driver->handle.source ? 0 : driver->handle.error;
+    driver->source.error = 0;
     if (type == H5FD_MEM_DRAW && driver->source.raw_size && size != driver->source.raw_size)
         return blame("the size that stands beside a chunk's place is not a chunk's");
+    if (driver->handle.source && (address > driver->source.size || size > driver->source.size - address))
+        return blame("the file ends before what was to be read");
     for (size_t done = 0; done < size;) {
         ssize_t n = pread(driver->handle.fd, (char *)buffer + done, size - done, (off_t)(address + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return fail_medium(driver, errno, strerror(errno));
-        if (n == 0 && driver->handle.source && address + size > driver->source.size)
-            return blame("the file ends before what was to be read");
         if (n == 0 && driver->handle.source)
             return fail_medium(driver, EIO, "the file has become shorter");
         if (n == 0) {

@@ -15,8 +15,7 @@
 dfal_status df_h5_driver_use(hid_t access, int fd);
 /* errno of a read that failed since, even if no file came of it. */
 int df_h5_driver_open_error(void);
-/* errno of the first write that failed or the last read that did, 0: none. After a write that failed nothing reaches the
- * file. HDF5 keeps small writes back until the file is flushed. */
+/* errno of the first write that failed, 0: none. From then on nothing reaches the file. HDF5 keeps small writes back until the file is flushed. */
 int df_h5_driver_error(hid_t file);
 /* Descriptor of an open file, -1: none. */
 int df_h5_driver_descriptor(hid_t file);

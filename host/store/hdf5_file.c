@@ -92,6 +92,11 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...)
     return df_fail(status, "%s", text);
 }
 
+dfal_status df_h5_blame(const struct df_h5 *h5)
+{
+    return h5->source && h5->source->error ? DFAL_E_IO : DFAL_E_DATA;
+}
+
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 static herr_t refuse_external(const char *parent_file, const char *parent_group, const char *child_file,
@@ -183,6 +188,7 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     DF_TRY_TO(done, status, open_read_only(&h5->file, path));
     DF_TRY_TO(done, status, df_file_mark(&h5->mark, df_h5_driver_descriptor(h5->file), path));
     h5->size = h5->mark.size;
+    h5->source = df_h5_driver_source(h5->file);
     /* No cache for chunks that are not packed: HDF5 then reads the rows it needs from where the chunk lies. Through the cache
      * it would believe the size that stands beside the chunk's place. */
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);

@@ -15,16 +15,17 @@
 
 /* A file open for reading (temporary NULL) or being written beside its target. */
 struct df_h5 {
-    char *path;               /* as the caller named it: stands in every message */
-    char *temporary;          /* NULL: opened for reading */
-    hid_t file;               /* -1: none */
-    int fd;                   /* of the temporary; -1: none */
-    hid_t access;             /* link access: external links are refused */
-    int64_t size;             /* bytes of the file on disk when it was opened */
-    bool plugins;             /* filter plugins are allowed */
-    bool external;            /* an external link was met (set by HDF5's call back) */
-    bool replace;             /* publishing may replace a file */
-    struct df_file_mark mark; /* of a file opened for reading */
+    char *path;                  /* as the caller named it: stands in every message */
+    char *temporary;             /* NULL: opened for reading */
+    hid_t file;                  /* -1: none */
+    int fd;                      /* of the temporary; -1: none */
+    hid_t access;                /* link access: external links are refused */
+    int64_t size;                /* bytes of the file on disk when it was opened */
+    bool plugins;                /* filter plugins are allowed */
+    struct df_h5_source *source; /* what the driver knows of a file that is read; NULL: one that is written */
+    bool external;               /* an external link was met (set by HDF5's call back) */
+    bool replace;                /* publishing may replace a file */
+    struct df_file_mark mark;    /* of a file opened for reading */
 };
 
 enum df_h5_kind { DF_H5_INTEGER, DF_H5_REAL, DF_H5_TEXT, DF_H5_OTHER };
@@ -51,6 +52,9 @@ void df_h5_unlock(void);
 
 /* Fail with the innermost line of HDF5's error stack behind the sentence. */
 dfal_status df_h5_fail(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
+
+/* E_IO when the medium failed in the last read, E_DATA when the file is to blame. */
+dfal_status df_h5_blame(const struct df_h5 *h5);
 
 /* Zeroed structs are closed by the close functions without harm, so a caller may close in every case. */
 #define DF_H5_NONE    ((struct df_h5){.file = -1, .fd = -1, .access = -1})

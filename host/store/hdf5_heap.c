@@ -3,11 +3,12 @@
  * collection by the sizes that stand in it: a size of 0 is an endless loop. */
 #include "store/hdf5_heap.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/memory.h"
 
-enum { OBJECTS = 65536, HEAD = 16 };
+enum { HEAD = 16 };
 static const uint64_t text_limit = (uint64_t)64 << 20, collection_least = 4096;
 
 struct object {
@@ -19,8 +20,24 @@ struct df_h5_collection {
     uint64_t address;
     uint8_t *bytes;
     uint32_t round; /* 0: none */
-    struct object object[OBJECTS];
+    struct object *object;
+    int64_t room;
 };
+
+static bool make_room(struct df_h5_source *source, int64_t count)
+{
+    struct df_h5_collection *collection = source->collection;
+    int64_t room = collection->room ? collection->room : 64;
+    while (room < count)
+        room *= 2;
+    if (room > collection->room &&
+        df_resize(&collection->object, collection->room, room, sizeof *collection->object) != DFAL_OK) {
+        source->error = ENOMEM;
+        return false;
+    }
+    collection->room = room > collection->room ? room : collection->room;
+    return true;
+}
 
 static bool list_objects(struct df_h5_source *source, const uint8_t *bytes, uint64_t size)
 {
@@ -37,6 +54,8 @@ static bool list_objects(struct df_h5_source *source, const uint8_t *bytes, uint
             return df_h5_refuse(source, "object %llu of the global heap at %llu declares %llu bytes",
                                 (unsigned long long)index, (unsigned long long)collection->address,
                                 (unsigned long long)length);
+        if (index && !make_room(source, (int64_t)index + 1))
+            return false;
         if (index)
             collection->object[index] = (struct object){at + HEAD, length, collection->round};
         at += whole;
@@ -47,15 +66,18 @@ static bool list_objects(struct df_h5_source *source, const uint8_t *bytes, uint
 static bool close_collection(struct df_h5_collection *collection)
 {
     df_free(collection->bytes);
-    memset(collection, 0, sizeof *collection);
+    df_free(collection->object);
+    *collection = (struct df_h5_collection){0};
     return false;
 }
 
 static bool open_collection(struct df_h5_source *source, uint64_t address)
 {
     uint8_t *bytes;
-    if (!source->collection && df_alloc(&source->collection, 1, sizeof *source->collection) != DFAL_OK)
-        return df_h5_refuse(source, "no memory for the global heap");
+    if (!source->collection && df_alloc(&source->collection, 1, sizeof *source->collection) != DFAL_OK) {
+        source->error = ENOMEM;
+        return false;
+    }
     struct df_h5_collection *collection = source->collection;
     if (collection->round && collection->address == address)
         return true;
@@ -92,12 +114,13 @@ bool df_h5_heap_find(struct df_h5_source *source, const uint8_t reference[DF_H5_
                             (unsigned long long)length);
     if (!open_collection(source, at))
         return false;
-    const struct object *object = &source->collection->object[index % OBJECTS];
-    if (index == 0 || index >= OBJECTS || object->round != source->collection->round ||
+    const struct df_h5_collection *collection = source->collection;
+    const struct object *object = collection->object + (index < (uint64_t)collection->room ? index : 0);
+    if (index == 0 || index >= (uint64_t)collection->room || object->round != collection->round ||
         object->size != length)
         return df_h5_refuse(source, "the global heap at %llu has no string %llu of %llu bytes",
                             (unsigned long long)at, (unsigned long long)index, (unsigned long long)length);
-    *bytes = source->collection->bytes + object->at;
+    *bytes = collection->bytes + object->at;
     *size = length;
     return true;
 }
@@ -105,7 +128,7 @@ bool df_h5_heap_find(struct df_h5_source *source, const uint8_t reference[DF_H5_
 void df_h5_heap_end(struct df_h5_source *source)
 {
     if (source->collection)
-        df_free(source->collection->bytes);
+        close_collection(source->collection);
     df_free(source->collection);
     source->collection = NULL;
 }

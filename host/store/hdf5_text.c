@@ -73,7 +73,7 @@ done:
 
 static dfal_status fail_source(const struct df_h5 *h5, const struct df_h5_data *data, int64_t row)
 {
-    const struct df_h5_source *source = df_h5_driver_source(h5->file);
+    const struct df_h5_source *source = h5->source;
     if (source->error)
         return df_fail_errno(source->error, false, h5->path, "read");
     DF_FAIL(DFAL_E_DATA, "%s: row %lld of dataset '%s' cannot be read: %s", h5->path, (long long)row,
@@ -84,7 +84,7 @@ static dfal_status fail_source(const struct df_h5 *h5, const struct df_h5_data *
 static dfal_status read_references(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
                                    int64_t count, uint8_t **references)
 {
-    struct df_h5_source *source = df_h5_driver_source(h5->file);
+    struct df_h5_source *source = h5->source;
     const uint64_t size = (uint64_t)count * DF_H5_REFERENCE;
     if (data->packing) {
         DF_TRY(df_alloc(references, (int64_t)size, 1));
@@ -104,7 +104,7 @@ static dfal_status read_variable(const struct df_h5 *h5, const struct df_h5_data
     uint8_t *references = NULL;
     const uint8_t *bytes;
     uint64_t size;
-    struct df_h5_source *source = df_h5_driver_source(h5->file);
+    struct df_h5_source *source = h5->source;
     if (!source || data->type_size != sizeof(char *) ||
         (data->packing ? df_h5_chunks_blind(data) : data->address < 0))
         return read_by_hdf5(h5, data, type, begin, count, texts);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/text.h"
 
 enum { DIGITS_MOST = 7, NUMBER_TEXT = 16 };
 
@@ -19,7 +19,7 @@ size_t df_label_whole(const char *text)
 enum df_label_form df_label_form(const char *text, int32_t *number)
 {
     const size_t minus = text[0] == '-', digits = strspn(text + minus, "0123456789");
-    if (!text[0] || strcasecmp(text, "nan") == 0 || strcmp(text, "<NA>") == 0)
+    if (!text[0] || df_same_but_case(text, "nan") || strcmp(text, "<NA>") == 0)
         return DF_LABEL_NONE;
     const bool point = df_label_whole(text) > 0;
     if (digits == 0 || (text[minus + digits] && !point))

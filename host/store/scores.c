@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "graph/json_text.h"
-#include "store/hdf5_file.h"
+#include "store/row_hash_file.h"
 #include "store/scores_file.h"
 
 /* ---- Memory --------------------------------------------------------------------------------- */
@@ -43,6 +43,7 @@ void df_scores_clear(struct df_scores *scores)
     for (int64_t i = 0; scores->id && i < scores->count; i++)
         df_free(scores->id[i]);
     df_free(scores->id);
+    df_row_hashes_close(&scores->rows);
 #define X(field, type, file, memory, fill) df_free(scores->field);
     DF_SCORES_COLUMN_LIST(X)
 #undef X
@@ -322,7 +323,11 @@ static dfal_status take_columns(struct df_scores_reader *reader, int64_t begin, 
         DF_TRY(df_alloc(&scores->id, count, sizeof *scores->id));
         DF_TRY(df_h5_texts_read(&reader->h5, &reader->id, begin, count, scores->id));
     }
-    return check_rows(reader, begin, scores);
+    DF_TRY(check_rows(reader, begin, scores));
+    const bool whole = count > 0 && count == reader->count;
+    if (whole && scores->index[count - 1] - scores->index[0] == count - 1)
+        return df_row_hashes_read(&reader->h5, &scores->rows, scores->index[0], scores->index[0] + count);
+    return DFAL_OK;
 }
 
 dfal_status df_scores_take(struct df_scores_reader *reader, int64_t begin, int64_t count, bool with_ids,
@@ -353,6 +358,15 @@ dfal_status df_scores_each(struct df_scores_reader *reader, bool with_ids, df_sc
         status = visit(user, begin, &block);
         df_scores_clear(&block);
     }
+    return status;
+}
+
+dfal_status df_scores_take_hashes(struct df_scores_reader *reader, int64_t begin, int64_t end,
+                                  struct df_row_hashes *hashes)
+{
+    df_h5_lock();
+    const dfal_status status = df_row_hashes_read(&reader->h5, hashes, begin, end);
+    df_h5_unlock();
     return status;
 }
 

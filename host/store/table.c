@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "store/pool_file.h"
+#include "store/row_hash_file.h"
 
 enum { CHUNK_BYTES = 1 << 19 };
 
@@ -193,6 +194,14 @@ dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *poo
         status = df_pool_put_ids(pool, &writer->h5, &data, 0, 0, pool->count);
     df_h5_lock();
     DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &data));
+    df_h5_unlock();
+    return status;
+}
+
+dfal_status df_table_hashes(struct df_table_writer *writer, const struct df_row_hashes *rows)
+{
+    df_h5_lock();
+    dfal_status status = df_row_hashes_write(&writer->h5, rows);
     df_h5_unlock();
     return status;
 }

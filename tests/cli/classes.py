@@ -200,6 +200,7 @@ def imported(dfal):
     dfal.refuses(65, "import", "onnx", "m.onnx", "-o", "o.h5", "--class-names", "few.txt", says=("few.txt", f"the {count} classes"))
     dfal.refuses(64, "import", "onnx", "m.onnx", "-o", "o.h5", "--class-names", "names.txt", "--crop", "3", says="--crop")
     dfal.refuses(64, "import", "npy", "m.onnx", "-o", "o.h5", "--class-names", "names.txt", says="--class-names")
+    dfal.refuses(64, "--force", "import", "onnx", "m.onnx", "-o", "names.txt", "--class-names", "names.txt", says="names.txt")
     turned = names[1:] + names[:1]
     for entries, expected in (({"names": json.dumps(names)}, names), ({"classes": json.dumps(names)}, names),
                               ({"names": json.dumps(names), "dfal_classes": json.dumps(turned)}, turned),
