@@ -5,5 +5,6 @@ df_test(plan SOURCES support_device.c support_network.c support_gradient.c LINK 
 df_test(stack SOURCES support_device.c support_network.c support_gradient.c LINK df_net df_models)
 df_test(record SOURCES support_device.c support_network.c support_gradient.c LINK df_net df_models LABELS quick threads)
 df_test(nodes SOURCES support_device.c support_network.c support_gradient.c LINK df_net df_models)
+df_test(division SOURCES support_device.c LINK df_net)
 df_test(train SOURCES support_device.c support_network.c LINK df_net df_models)
 df_test(train_nodes SOURCES support_device.c support_network.c LINK df_net df_models)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
+#include "base/number.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
     char text[LINE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    df_vprint(text, sizeof text, format, arguments);
     va_end(arguments);
     struct dfal_event event = {level, name, text, fields, field_count};
     pthread_mutex_lock(&context->event_lock);

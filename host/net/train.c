@@ -8,8 +8,10 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/rng.h"
 #include "base/team.h"
+#include "net/division.h"
 #include "net/train_step.h"
 
 void df_training_options_init(struct df_training_options *options)
@@ -31,6 +33,7 @@ void df_training_options_init(struct df_training_options *options)
 struct lane {
     struct df_trainer *trainer;
     int64_t *split;           /* [count] the restart's permutation: training rows, then validation rows */
+    int64_t rows;             /* trained on */
     int64_t *order, *shuffle; /* [rows] of an epoch */
     float *losses;            /* [count] */
     float *initial;           /* [size] */
@@ -50,8 +53,8 @@ struct training {
     struct df_team *team; /* a lane a worker */
     struct lane *lanes;
     int32_t lane_count;
-    int64_t rows, validation_rows; /* rows trained on; kept aside */
-    struct df_lock lock;           /* of the state and who is told of it */
+    struct df_division division;
+    struct df_lock lock; /* of the state and who is told of it */
     struct df_training_state *state;
     bool keeps;             /* every epoch's parameters go to the state */
     _Atomic int32_t failed; /* the first restart that has; INT32_MAX: none */
@@ -61,11 +64,13 @@ struct training {
 
 static dfal_status check_options(const struct df_training_options *options)
 {
-    if (options->epochs < 0 || options->batch < 1 || options->restarts < 1 || options->patience < 0)
+    if (options->epochs < 0 || options->batch < 1 || options->restarts < 1 || options->patience < 0 ||
+        options->steps < 0)
         DF_FAIL(DFAL_E_USAGE,
-                "Training was asked for %d epochs, batch %d, %d restarts and patience %d, expected at least "
-                "0, 1, 1 and 0",
-                options->epochs, options->batch, options->restarts, options->patience);
+                "Training was asked for %d epochs, batch %d, %d restarts, patience %d and %lld steps, "
+                "expected at least 0, 1, 1, 0 and 0",
+                options->epochs, options->batch, options->restarts, options->patience,
+                (long long)options->steps);
     if (!(options->validation >= 0.0 && options->validation < 1.0))
         DF_FAIL(DFAL_E_USAGE, "The validation fraction is %g, expected 0 or more and less than 1",
                 options->validation);
@@ -94,14 +99,6 @@ static dfal_status check_set(const struct df_network *network, const struct df_t
     return DFAL_OK;
 }
 
-static int64_t count_validation(const struct df_training_set *set, double fraction)
-{
-    int64_t rows = (int64_t)floor(fraction * (double)set->count);
-    if (fraction > 0.0 && set->count > 1 && rows < 1)
-        rows = 1;
-    return rows < set->count ? rows : set->count - 1;
-}
-
 /* ---- Epochs -------------------------------------------------------------------------------- */
 
 /* What an epoch of a restart has found. */
@@ -118,9 +115,10 @@ static double mean_loss(const struct lane *lane, int64_t count)
     return total / (double)count;
 }
 
-static dfal_status check_losses(const struct training *t, const struct lane *lane, const struct epoch *epoch)
+static dfal_status check_losses(const struct training *t, const struct lane *lane, const struct epoch *epoch,
+                                int64_t rows)
 {
-    for (int64_t i = 0; i < t->rows; i++)
+    for (int64_t i = 0; i < rows; i++)
         if (!isfinite(lane->losses[i]))
             DF_FAIL(DFAL_E_DATA,
                     "The loss is %g in step %lld of epoch %d (restart %d): the training diverged, a smaller "
@@ -132,8 +130,9 @@ static dfal_status check_losses(const struct training *t, const struct lane *lan
 
 static dfal_status validate(const struct training *t, struct lane *lane, struct epoch *epoch)
 {
-    DF_TRY(df_trainer_evaluate(lane->trainer, lane->losses, lane->split + t->rows, t->validation_rows));
-    epoch->validation_loss = mean_loss(lane, t->validation_rows);
+    const int64_t kept = t->set->count - lane->rows;
+    DF_TRY(df_trainer_evaluate(lane->trainer, lane->losses, lane->split + lane->rows, kept));
+    epoch->validation_loss = mean_loss(lane, kept);
     if (!isfinite(epoch->validation_loss))
         DF_FAIL(DFAL_E_DATA,
                 "The validation loss is %g after epoch %d (restart %d): the training diverged, a smaller "
@@ -142,55 +141,77 @@ static dfal_status validate(const struct training *t, struct lane *lane, struct 
     return DFAL_OK;
 }
 
+/* Steps of an epoch that nothing cuts. */
+static int64_t epoch_steps(const struct training *t, const struct lane *lane)
+{
+    return (lane->rows + t->options->batch - 1) / t->options->batch;
+}
+
 static dfal_status run_epoch(const struct training *t, struct lane *lane, struct epoch *epoch)
 {
-    const int64_t batch = t->options->batch, steps = (t->rows + batch - 1) / batch;
-    const struct df_epoch_options options = {t->options, lane->seed, epoch->number * steps};
-    DF_TRY(df_random_permutation(lane->shuffle, t->rows, lane->seed, DF_STREAM_SHUFFLE,
+    const int64_t before = epoch->number * epoch_steps(t, lane),
+                  left = (t->options->steps - before) * t->options->batch,
+                  rows = t->options->steps > 0 && left < lane->rows ? left : lane->rows;
+    const struct df_epoch_options options = {t->options, lane->seed, before};
+    DF_TRY(df_random_permutation(lane->shuffle, lane->rows, lane->seed, DF_STREAM_SHUFFLE,
                                  (uint64_t)epoch->number));
-    for (int64_t i = 0; i < t->rows; i++)
+    for (int64_t i = 0; i < rows; i++)
         lane->order[i] = lane->split[lane->shuffle[i]];
-    DF_TRY(df_trainer_epoch(lane->trainer, t->context, lane->losses, lane->order, t->rows, &options));
-    DF_TRY(check_losses(t, lane, epoch));
-    epoch->loss = mean_loss(lane, t->rows);
+    DF_TRY(df_trainer_epoch(lane->trainer, t->context, lane->losses, lane->order, rows, &options));
+    DF_TRY(check_losses(t, lane, epoch, rows));
+    epoch->loss = mean_loss(lane, rows);
     epoch->validation_loss = (double)NAN;
-    return t->validation_rows > 0 ? validate(t, lane, epoch) : DFAL_OK;
+    return t->division.kept > 0 ? validate(t, lane, epoch) : DFAL_OK;
 }
 
 static double watched(const struct training *t, double loss, double validation_loss)
 {
-    return t->validation_rows > 0 ? validation_loss : loss;
+    return t->division.kept > 0 ? validation_loss : loss;
 }
 
-static void say_epoch(const struct training *t, const struct epoch *epoch, double seconds)
+/* Epochs that a restart may take: where steps are counted, as many as these steps need. */
+static int32_t epoch_limit(const struct training *t, const struct lane *lane)
+{
+    const int64_t each = epoch_steps(t, lane);
+    return t->options->steps > 0 ? (int32_t)((t->options->steps + each - 1) / each) : t->options->epochs;
+}
+
+static void say_epoch(const struct training *t, const struct lane *lane, const struct epoch *epoch,
+                      double seconds)
 {
     char validation[48] = "";
-    const int32_t done = epoch->number + 1;
-    if (t->validation_rows > 0)
-        snprintf(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
+    const int32_t done = epoch->number + 1, limit = epoch_limit(t, lane);
+    if (t->division.kept > 0)
+        df_print(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
     df_say(t->context, DFAL_PROGRESS, "train.epoch",
-           DF_FIELDS(DF_INT("restart", epoch->restart), DF_INT("epoch", done),
-                     DF_INT("epochs", t->options->epochs), DF_REAL("loss", epoch->loss),
-                     DF_REAL("validation_loss", epoch->validation_loss), DF_REAL("seconds", seconds)),
+           DF_FIELDS(DF_INT("restart", epoch->restart), DF_INT("epoch", done), DF_INT("epochs", limit),
+                     DF_REAL("loss", epoch->loss), DF_REAL("validation_loss", epoch->validation_loss),
+                     DF_REAL("seconds", seconds)),
            "restart %d/%d, epoch %d/%d: loss %.4f%s, %.2f s", epoch->restart + 1, t->options->restarts, done,
-           t->options->epochs, epoch->loss, validation, seconds);
+           limit, epoch->loss, validation, seconds);
 }
 
 /* ---- Restarts ------------------------------------------------------------------------------ */
 
-static bool restart_is_over(const struct training *t, const struct df_restart_state *restart)
+static bool restart_is_over(const struct training *t, const struct lane *lane,
+                            const struct df_restart_state *restart)
 {
-    const struct df_training_options *options = t->options;
-    return restart->epochs >= options->epochs ||
-           (options->patience > 0 && restart->waited >= options->patience);
+    return restart->epochs >= epoch_limit(t, lane) ||
+           (t->options->patience > 0 && restart->waited >= t->options->patience);
 }
 
-/* Seed, split and, unless it goes on from its state, initial weights. */
+/* Seed and split. */
+static dfal_status draw(const struct training *t, struct lane *lane, int32_t index)
+{
+    lane->seed = df_random_child(t->options->seed, DF_STREAM_RESTART, (uint64_t)index);
+    return df_division_draw(&t->division, lane->seed, lane->split, &lane->rows, lane->shuffle);
+}
+
+/* And, unless it goes on from its state, initial weights. */
 static dfal_status begin_restart(const struct training *t, struct lane *lane, int32_t index)
 {
     const struct df_restart_state *restart = &t->state->restarts[index];
-    lane->seed = df_random_child(t->options->seed, DF_STREAM_RESTART, (uint64_t)index);
-    DF_TRY(df_random_permutation(lane->split, t->set->count, lane->seed, DF_STREAM_SPLIT, 0));
+    DF_TRY(draw(t, lane, index));
     if (restart->epochs > 0)
         return df_trainer_load(lane->trainer, restart->parameters, restart->m, restart->v);
     struct df_network *initial;
@@ -269,13 +290,13 @@ static dfal_status run_epochs(struct training *t, struct lane *lane, int32_t ind
     if (restart->ended)
         return DFAL_OK;
     DF_TRY(begin_restart(t, lane, index));
-    while (!restart_is_over(t, restart)) {
+    while (!restart_is_over(t, lane, restart)) {
         if (atomic_load(&t->failed) < index)
             return DFAL_OK;
         struct epoch epoch = {.restart = index, .number = restart->epochs};
         const double began = df_clock();
         DF_TRY(run_epoch(t, lane, &epoch));
-        say_epoch(t, &epoch, df_clock() - began);
+        say_epoch(t, lane, &epoch, df_clock() - began);
         DF_TRY(store_epoch(t, lane));
         df_lock_take(&t->lock);
         const dfal_status status = finish_epoch(t, lane, &epoch);
@@ -310,7 +331,8 @@ static dfal_status check_state(const struct training *t, int64_t size)
     for (int32_t r = 0; r < state->count; r++) {
         const struct df_restart_state *restart = &state->restarts[r];
         same = same && (state->best >= 0 || !restart->ended);
-        same = same && restart->epochs >= 0 && restart->epochs <= t->options->epochs &&
+        same = same && restart->epochs >= 0 &&
+               (t->options->steps > 0 || restart->epochs <= t->options->epochs) &&
                (restart->parameters != NULL) == (restart->epochs > 0 && !restart->ended);
     }
     if (!same)
@@ -382,8 +404,7 @@ static int64_t device_room(const struct training *t)
 static dfal_status prepare(struct training *t)
 {
     DF_TRY(df_network_infer(t->network));
-    t->validation_rows = count_validation(t->set, t->options->validation);
-    t->rows = t->set->count - t->validation_rows;
+    DF_TRY(df_division_create(&t->division, t->set, t->options->validation));
     const int64_t room = device_room(t), rows = t->set->count * t->set->size * (int64_t)sizeof(float);
     DF_TRY(
         df_resident_set_create(&t->resident, t->device, t->set, room / 2)); /* activations need some, too */
@@ -393,12 +414,24 @@ static dfal_status prepare(struct training *t)
                                : df_training_state_create(t->state, t->options->restarts, size);
 }
 
+/* Steps that a restart has taken. How many rows it was trained on is known from its seed. */
+static dfal_status count_steps(int64_t *steps, const struct training *t, int32_t index)
+{
+    struct lane *lane = &t->lanes[0];
+    DF_TRY(draw(t, lane, index));
+    *steps = t->state->restarts[index].epochs * epoch_steps(t, lane);
+    if (t->options->steps > 0 && t->options->steps < *steps)
+        *steps = t->options->steps;
+    return DFAL_OK;
+}
+
 static void clear(struct training *t)
 {
     df_team_destroy(t->team);
     for (int32_t i = 0; i < t->lane_count; i++)
         clear_lane(&t->lanes[i]);
     df_free(t->lanes);
+    df_division_clear(&t->division);
     df_resident_set_clear(&t->resident, t->device);
 }
 
@@ -426,12 +459,15 @@ dfal_status df_train(struct dfal_context *context, struct df_device *device, str
     DF_TRY_TO(done, status, prepare(&t));
     DF_TRY_TO(done, status, df_team_run(t.team, run_restart, &t, options->restarts));
     const struct df_restart_state *best = &t.state->restarts[t.state->best];
+    int64_t steps = 0;
+    DF_TRY_TO(done, status, count_steps(&steps, &t, t.state->best));
     df_plan_scatter(df_trainer_plan(t.lanes[0].trainer), network, t.state->best_parameters);
     *result = (struct df_training_result){.restart = t.state->best,
                                           .epochs = best->epochs,
                                           .loss = best->loss,
                                           .validation_loss = best->validation_loss,
-                                          .seconds = df_clock() - began};
+                                          .seconds = df_clock() - began,
+                                          .steps = steps};
 done:
     clear(&t);
     df_training_state_clear(&own);

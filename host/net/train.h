@@ -18,20 +18,28 @@ struct df_training_set {
     int64_t count, size; /* rows; D */
     const struct df_training_row *rows;
     const float *x;
+    /* [count] rows of one number stand on one side of the validation split, a twin beside its source; numbers from 0 in the
+     * order of the first row of each. NULL: every row by itself. */
+    const int64_t *unit;
 };
 
 struct df_training_options {
     int32_t epochs, batch, restarts, patience;
-    double validation; /* the last floor(F n) rows of a seeded permutation, at least 1 when F > 0 and n > 1 */
+    double
+        validation; /* the last floor(F n) units of a seeded permutation, at least 1 when F > 0 and n > 1 */
     bool sgd;
     double learning_rate, beta1, beta2, epsilon, momentum; /* 1e-3, 0.9, 0.999, 1e-7, 0.9 */
     uint64_t seed;     /* of restart 0's parent: restart i uses df_random_child(seed, DF_STREAM_RESTART, i) */
     bool keep_initial; /* start from the network's own parameters instead of Glorot */
+    int64_t
+        steps; /* above 0: so many optimiser steps a restart, whatever the rows; epochs is not looked at, and
+                        * the last epoch ends where they do */
 };
 void df_training_options_init(struct df_training_options *options);
 struct df_training_result {
     int32_t restart, epochs;
     double loss, validation_loss, seconds; /* validation_loss NAN without validation */
+    int64_t steps;                         /* of the optimiser, by the restart that was kept */
 };
 
 /* A restart, as far as its last finished epoch. parameters, m and v are [size]: the trainable parameters in graph order,
@@ -67,7 +75,7 @@ typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *stat
 
 /* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched loss is the
  * validation loss after an epoch, dropout off, or the epoch's mean training loss without validation; `patience` epochs
- * in a row that do not lower it end a restart. Steps per epoch = ceil(n / batch). Where a device's calls run on threads of
+ * in a row that do not lower it end a restart. Steps per epoch = ceil(rows trained on / batch). Where a device's calls run on threads of
  * the host each batch is cut into sub-batches of 8 rows (the whole batch where the network has batch-norm), a worker each,
  * gradients summed in index order; on a wide device a batch is one call, and restarts run side by side, a queue each.
  * state (may be NULL) is continued from, unless it is all zero, and holds the last finished epochs on any return;

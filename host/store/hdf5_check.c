@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "store/hdf5_heap.h"
 
 static const uint8_t signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -32,7 +32,7 @@ bool df_h5_refuse(struct df_h5_source *source, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(source->why, sizeof source->why, format, arguments);
+    df_vprint(source->why, sizeof source->why, format, arguments);
     va_end(arguments);
     return false;
 }

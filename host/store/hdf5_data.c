@@ -369,6 +369,12 @@ static void close_selection(hid_t memory, hid_t file)
 static dfal_status fail_read(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
                              int64_t count, bool medium)
 {
+    if (!h5->temporary) {
+        dfal_status changed = df_h5_unchanged(h5); /* then nothing else is to blame */
+        if (changed != DFAL_OK)
+            return df_fail_prefix(changed, "rows %lld to %lld of dataset '%s': ", (long long)begin,
+                                  (long long)(begin + count - 1), data->name);
+    }
     return df_h5_fail(medium ? DFAL_E_IO : df_h5_blame(h5),
                       "%s: rows %lld to %lld of dataset '%s' cannot be read", h5->path, (long long)begin,
                       (long long)(begin + count - 1), data->name);

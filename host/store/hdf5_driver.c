@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #if H5_VERSION_GE(1, 13, 0)
@@ -32,7 +33,7 @@ struct driver {
     H5FD_t public_part; /* HDF5's, first */
     struct handle handle;
     haddr_t end;      /* of the addresses HDF5 has given out */
-    haddr_t file_end; /* of the bytes written so far */
+    haddr_t file_end; /* of the bytes written so far; of a file that is read, its size when it was opened */
     size_t waiting;   /* bytes written that the disk was not yet asked to take */
     struct df_h5_source source;
 };
@@ -61,7 +62,7 @@ static herr_t fail_medium(struct driver *driver, int error, const char *what)
 static bool open_to_read(struct driver *driver, int fd)
 {
     struct stat entry;
-    driver->handle.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    driver->handle.fd = df_descriptor(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (driver->handle.fd < 0 || fstat(driver->handle.fd, &entry) != 0)
         return false;
     df_h5_source_begin(&driver->source, driver->handle.fd, (uint64_t)entry.st_size);
@@ -72,7 +73,7 @@ static bool open_to_read(struct driver *driver, int fd)
 
 static bool open_to_write(struct driver *driver, const char *name)
 {
-    driver->handle.fd = open(name, O_RDWR | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+    driver->handle.fd = df_descriptor(open(name, O_RDWR | O_TRUNC | O_CLOEXEC | O_NOFOLLOW));
     return driver->handle.fd >= 0;
 }
 
@@ -277,6 +278,12 @@ static struct handle *handle_of(hid_t file)
 {
     void *handle = NULL;
     return H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) >= 0 ? handle : NULL;
+}
+
+int df_h5_driver_descriptor(hid_t file)
+{
+    const struct handle *handle = handle_of(file);
+    return handle ? handle->fd : -1;
 }
 
 int df_h5_driver_error(hid_t file)

@@ -9,13 +9,16 @@
 #include "store/hdf5_check.h"
 #include "store/hdf5_file.h"
 
-/* Let files created with this access list be written by the driver; with fd >= 0 opened by a copy of it to be read.
+/* Let files created with this access list be written by the driver; with fd >= 0 opened by a copy of it to be read. Either
+ * way HDF5 locks nothing: the lock of whoever writes a file stands until it has its name.
  * Errors   E_INTERNAL HDF5 refuses */
 dfal_status df_h5_driver_use(hid_t access, int fd);
 /* errno of a read that failed since, even if no file came of it. */
 int df_h5_driver_open_error(void);
 /* errno of the first write that failed, 0: none. From then on nothing reaches the file. HDF5 keeps small writes back until the file is flushed. */
 int df_h5_driver_error(hid_t file);
+/* Descriptor of an open file, -1: none. */
+int df_h5_driver_descriptor(hid_t file);
 /* Let nothing more reach the file. */
 void df_h5_driver_stop(hid_t file);
 /* Of a file that is read. */

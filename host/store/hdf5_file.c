@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "store/hdf5_driver.h"
 
 /* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
@@ -83,7 +83,7 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...)
     char text[DF_MESSAGE_SIZE], inner[512];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    df_vprint(text, sizeof text, format, arguments);
     va_end(arguments);
     stack_text(inner);
     shorten(inner);
@@ -186,6 +186,8 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     DF_TRY(check_plain(path, &h5->size));
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, open_read_only(&h5->file, path));
+    DF_TRY_TO(done, status, df_file_mark(&h5->mark, df_h5_driver_descriptor(h5->file), path));
+    h5->size = h5->mark.size;
     h5->source = df_h5_driver_source(h5->file);
     /* No cache for chunks that are not packed: HDF5 then reads the rows it needs from where the chunk lies. Through the cache
      * it would believe the size that stands beside the chunk's place. */
@@ -196,6 +198,19 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
 done:
     if (status != DFAL_OK)
         df_h5_close(h5);
+    return status;
+}
+
+dfal_status df_h5_unchanged(const struct df_h5 *h5)
+{
+    return df_file_unchanged(&h5->mark, df_h5_driver_descriptor(h5->file), h5->path, true);
+}
+
+dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status)
+{
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(h5);
+    df_h5_close(h5);
     return status;
 }
 
@@ -210,8 +225,7 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
     df_file_sweep(path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, df_file_temporary(&h5->temporary, &h5->fd, path));
-    (void)flock(h5->fd,
-                LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
+    h5->replace = force;
     access = H5Pcreate(H5P_FILE_ACCESS);
     creation = H5Pcreate(H5P_FILE_CREATE);
     /* The oldest format that can say it: every reader opens it. */
@@ -298,7 +312,6 @@ dfal_status df_h5_seal(struct df_h5 *h5)
 {
     DF_TRY(flush(h5));
     DF_TRY(close_file(h5));
-    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
     return look_again(h5);
 }
 
@@ -307,7 +320,7 @@ dfal_status df_h5_publish(struct df_h5 *h5)
     dfal_status status;
     DF_TRY_TO(done, status, df_h5_seal(h5));
     df_h5_unlock(); /* others work while the disk does */
-    status = df_file_publish(h5->temporary, h5->path);
+    status = df_file_publish(h5->temporary, h5->path, h5->replace);
     df_h5_lock();
     df_free(h5->temporary); /* renamed, or removed by df_file_publish */
     h5->temporary = NULL;

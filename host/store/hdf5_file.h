@@ -11,7 +11,7 @@
 #define H5_USE_110_API
 #include <hdf5.h>
 
-#include "base/status.h"
+#include "base/file_mark.h"
 
 /* A file open for reading (temporary NULL) or being written beside its target. */
 struct df_h5 {
@@ -24,6 +24,8 @@ struct df_h5 {
     bool plugins;                /* filter plugins are allowed */
     struct df_h5_source *source; /* what the driver knows of a file that is read; NULL: one that is written */
     bool external;               /* an external link was met (set by HDF5's call back) */
+    bool replace;                /* publishing may replace a file */
+    struct df_file_mark mark;    /* of a file opened for reading */
 };
 
 enum df_h5_kind { DF_H5_INTEGER, DF_H5_REAL, DF_H5_TEXT, DF_H5_OTHER };
@@ -65,13 +67,18 @@ enum { DF_H5_CACHE_SLOTS = 521 };
 /* Open for reading.
  * Errors   E_NOINPUT missing; E_DATA a folder, empty, not HDF5, truncated; E_IO locked or unreadable */
 dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins);
-/* Create a temporary beside path. Errors   E_EXISTS; E_IO */
+/* Whether a file that is read is still the one that was opened: to be asked when the last byte is in memory, and every now
+ * and then before. Errors   E_IO shorter, written to, replaced, removed */
+dfal_status df_h5_unchanged(const struct df_h5 *h5);
+/* The same of a file that was read in one go, unless that failed already; then close it. */
+dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status);
+/* Create a temporary beside path, locked until it is closed. force: it may replace a file. Errors   E_EXISTS; E_IO */
 dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force);
 /* Flush, close, and look at the closed file again (a full disk is not told by closing): the temporary is ready to be
  * published. Datasets must be closed before. */
 dfal_status df_h5_seal(struct df_h5 *h5);
-/* Seal, fsync, rename. On error nothing is at the target that was not there before. The lock is let go while the disk
- * works. */
+/* Seal, fsync, give it its name. On error nothing is at the target that was not there before. HDF5's lock is let go while
+ * the disk works, the file's own is not. Errors   E_EXISTS a file has appeared meanwhile and force was off */
 dfal_status df_h5_publish(struct df_h5 *h5);
 /* Whether all that HDF5 has written so far is on the disk. Errors   E_IO "a.h5: write failed: No space left" */
 dfal_status df_h5_written(const struct df_h5 *h5);
@@ -142,6 +149,8 @@ dfal_status df_h5_texts_read(const struct df_h5 *h5, const struct df_h5_data *da
 dfal_status df_h5_texts_create(struct df_h5 *h5, const char *name, int64_t count, struct df_h5_data *data);
 dfal_status df_h5_texts_write(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
                               int64_t count, const char *const *texts);
+/* A whole list of strings written at once; texts NULL: no dataset. */
+dfal_status df_h5_texts_put(struct df_h5 *h5, const char *name, int64_t count, const char *const *texts);
 /* A scalar string dataset. Errors   E_DATA missing, not a scalar string, longer than 64 MiB */
 dfal_status df_h5_put_document(struct df_h5 *h5, const char *name, const char *text);
 dfal_status df_h5_get_document(struct df_h5 *h5, const char *name, char **text);

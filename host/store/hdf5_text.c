@@ -198,6 +198,17 @@ dfal_status df_h5_texts_write(const struct df_h5 *h5, const struct df_h5_data *d
     return status;
 }
 
+dfal_status df_h5_texts_put(struct df_h5 *h5, const char *name, int64_t count, const char *const *texts)
+{
+    struct df_h5_data data;
+    if (!texts)
+        return DFAL_OK;
+    DF_TRY(df_h5_texts_create(h5, name, count, &data));
+    dfal_status status = df_h5_texts_write(h5, &data, 0, count, texts);
+    DF_KEEP_FIRST(status, df_h5_data_close(h5, &data));
+    return status;
+}
+
 dfal_status df_h5_put_document(struct df_h5 *h5, const char *name, const char *text)
 {
     struct df_h5_data data;

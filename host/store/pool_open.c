@@ -282,7 +282,8 @@ static dfal_status open_locked(struct df_pool *pool, const struct dfal_pool_opti
     DF_TRY(read_classes(pool, own));
     DF_TRY(read_labels(pool, labels, options->labels_name != NULL));
     DF_TRY(open_ids(pool));
-    return df_pool_fingerprint(pool);
+    DF_TRY(df_pool_fingerprint(pool));
+    return df_h5_unchanged(&pool->file->h5);
 }
 
 dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options)

@@ -218,7 +218,8 @@ static dfal_status open_locked(struct df_reference *r)
     DF_TRY(read_logits(r));
     DF_TRY(read_index(r));
     DF_TRY(look_at_inputs(r));
-    return look_at_activations(r);
+    DF_TRY(look_at_activations(r));
+    return df_h5_unchanged(&r->file->h5);
 }
 
 dfal_status df_reference_open(struct df_reference **out, const char *path)
@@ -263,6 +264,8 @@ dfal_status df_reference_read(const struct df_reference *r, int32_t node, float 
         status = df_h5_data_read(h5, &data, H5T_NATIVE_FLOAT, begin, count, values);
         df_h5_data_close(h5, &data);
     }
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(h5);
     df_h5_unlock();
     for (int64_t i = 0; status == DFAL_OK && i < count * size; i++)
         if (!isfinite(values[i]))
