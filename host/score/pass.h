@@ -29,7 +29,6 @@ void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
  * its own, else the network's. Borrowed. */
 struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
 struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
-char *const *df_class_names(const struct df_network *network, const struct df_pool *pool);
 /* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning that names both,
  * and so is another number of classes. Where both have class names they are matched: another order is said, and to_pool and from_pool tell it.
  * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before training */
