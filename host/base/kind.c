@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,9 +156,13 @@ static void name_text(struct df_kind *kind, const char *text)
     const size_t line = strcspn(text, "\r\n"), cell = strcspn(text, ",;\t\r\n");
     *kind = cell < line ? (struct df_kind){"a text file with columns (CSV)", ""}
                         : (struct df_kind){"a text file", ""};
-    for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;)
-        if (strncasecmp(text, kinds[i].begin, strlen(kinds[i].begin)) == 0)
+    for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;) {
+        size_t at = 0;
+        while (kinds[i].begin[at] && df_lower(text[at]) == kinds[i].begin[at])
+            at++;
+        if (!kinds[i].begin[at])
             *kind = kinds[i].kind;
+    }
 }
 
 /* ---- Together --------------------------------------------------------------------------------- */
