@@ -140,6 +140,14 @@ static bool is_text(const struct look *look)
     return df_text_is_utf8(whole);
 }
 
+/* begin in small letters */
+static bool begins_like(const char *text, const char *begin)
+{
+    while (*begin && df_lower(*text) == *begin)
+        text++, begin++;
+    return !*begin;
+}
+
 static void name_text(struct df_kind *kind, const char *text)
 {
     static const struct {
@@ -156,13 +164,9 @@ static void name_text(struct df_kind *kind, const char *text)
     const size_t line = strcspn(text, "\r\n"), cell = strcspn(text, ",;\t\r\n");
     *kind = cell < line ? (struct df_kind){"a text file with columns (CSV)", ""}
                         : (struct df_kind){"a text file", ""};
-    for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;) {
-        size_t at = 0;
-        while (kinds[i].begin[at] && df_lower(text[at]) == kinds[i].begin[at])
-            at++;
-        if (!kinds[i].begin[at])
+    for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;)
+        if (begins_like(text, kinds[i].begin))
             *kind = kinds[i].kind;
-    }
 }
 
 /* ---- Together --------------------------------------------------------------------------------- */
