@@ -197,7 +197,7 @@ def evaluation_of_nonfinite(dfal):
     write_pool(dfal.at("none.h5"), samples[list(bad)], labels[list(bad)], class_count=4)
     clean, dirty = dfal.json("eval", "net.h5", "clean.h5"), dfal.json("eval", "net.h5", "dirty.h5")
     check(clean.pop("nonfinite") == 0 and dirty.pop("nonfinite") == 4 and clean == dirty, f"{clean} and {dirty}")
-    check(dirty["samples"] == 36 and list(dirty) == ["samples", "unlabelled", "accuracy", "loss", "confusion"], f"{dirty}")
+    check(dirty["samples"] == 36 and list(dirty)[:5] == ["samples", "unlabelled", "accuracy", "loss", "confusion"], f"{dirty}")
     out, err = dfal.run("eval", "net.h5", "dirty.h5")
     check("dirty.h5: 4 of 40 labelled rows are left out" in err, f"no warning: {err}")
     check("nonfinite            4" in out, out)
