@@ -4,7 +4,8 @@
  * Every function returns a dfal_status; dfal_last_error() then holds one whole sentence for people.
  * A job takes a context, then its results, then its inputs, then its options. Options structs are
  * filled by their *_init function first: a field left alone has the documented default.
- * The library never prints, never exits and never reads the environment. */
+ * The library never prints, never exits and never reads the environment. No output of its is open under the descriptors 0,
+ * 1 and 2, even where the program has closed them, and its numbers have a point in any locale. */
 #ifndef DFAL_H
 #define DFAL_H
 
@@ -173,6 +174,9 @@ struct dfal_image_options {
     bool folders_are_classes;      /* the first folder of a path is its class, in bytewise order */
     const char *class_names;       /* NULL: none; a file with a class name a line, in the network's order */
     const char *on_error;          /* "stop" | "skip": a skipped file stands in POOL.bad.csv */
+    int32_t resize_height,
+        resize_width; /* 0: none; else the size in pixels, whatever the picture's shape; without resize */
+    const char *exif; /* "apply" | "ignore": what becomes of the rotation that a file's EXIF asks for */
 };
 struct dfal_image_result {
     int64_t samples, skipped;
@@ -180,10 +184,14 @@ struct dfal_image_result {
     int32_t channels, height, width;
     int32_t class_count; /* 0: unknown */
     double seconds;
+    int64_t
+        rotated;    /* samples whose EXIF asks for a rotation; it was followed unless options said "ignore" */
+    int64_t grey;   /* samples whose three channels are equal; 0 with one channel */
+    int64_t hidden; /* below the folder, names that begin with a dot */
 };
 DFAL_API void dfal_image_options_init(struct dfal_image_options *options);
-/* Convert JPEG and PNG files to a pool of bytes [N, C, H, W]: those below a folder (.jpg, .jpeg, .png), or those of a
- * CSV list with the header path[,id][,label], paths relative to the list. Ids are the relative paths; rows are in
+/* Convert JPEG, PNG, WebP, BMP and TIFF files to a pool of bytes [N, C, H, W]: those below a folder (.jpg, .jpeg, .jpe,
+ * .jfif, .png, .webp, .bmp, .tif, .tiff; what a file is, its bytes say), or those of a CSV list with the header path[,id][,label], paths relative to the list. Ids are the relative paths; rows are in
  * bytewise order of the ids. Finished parts are kept in OUT.parts/: the same call continues after a kill.
  * Errors   E_DATA a broken file (named, unless on_error is "skip"), no picture, a doubled id; E_SHAPE without resize and
  *          crop, the first picture of another size; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished with other
@@ -253,6 +261,7 @@ struct dfal_eval_result {
     double loss;        /* mean cross-entropy */
     int32_t class_count;
     int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
+    char **classes;     /* [class_count] names in the order of the network; NULL: nobody has told them */
 };
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
@@ -393,6 +402,7 @@ struct dfal_select_options {
     int64_t subsample;               /* 0: the whole pool */
     const char *twins_path;          /* NULL: none; allowed with every strategy */
     const char *sheet_path;          /* NULL: none; a contact sheet, .html or .png */
+    bool trust_rows; /* do not read the pool again to see that scores and logits are those of its rows */
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -411,7 +421,7 @@ DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
  * each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears last: killed before
  * that, the same call takes the other files for its own and writes all anew.
  * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits file of
- *          another network or pool, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
+ *          another network, pool or rows, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
  *          unfinished selection of other options */
 DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_select_options *options,

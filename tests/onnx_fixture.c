@@ -52,6 +52,13 @@ static void compute(const struct df_network *network, const float *x, int64_t ro
     df_device_close(device);
 }
 
+void onnx_begin(struct model *model, int opset, const char *dims)
+{
+    model_begin(model, opset);
+    model_input(model, "x", 1, dims);
+    model_output(model, "y");
+}
+
 void onnx_expect(struct model *model, const char *x, const char *logits, struct df_network **keep)
 {
     enum { MOST = 1024 };

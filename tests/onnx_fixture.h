@@ -12,6 +12,8 @@ extern char onnx_folder[TEST_PATH];
 int onnx_setup(void **state);
 int onnx_teardown(void **state);
 
+/* A model of one input x of these dims and one output y. */
+void onnx_begin(struct model *model, int opset, const char *dims);
 /* Write the model, read it, run the rows of x (words) and compare all logits (words) within 1e-6 of the largest; the network is
  * given back for a closer look and freed by the caller where `keep` is not NULL. Clears the model. */
 void onnx_expect(struct model *model, const char *x, const char *logits, struct df_network **keep);

@@ -5,7 +5,9 @@
 test_store_foreign.c opens what `make` wrote and writes what `read` looks at."""
 import json
 import os
+import struct
 import sys
+import zlib
 
 import h5py
 import numpy as np
@@ -91,6 +93,13 @@ def good(at):
         f["labels"] = (np.arange(N) % 2).astype("u1")[:, None]
     with h5py.File(at("good_nd.h5"), "w") as f:
         f["samples"] = images()[:, 0].reshape(N, H * W).astype(">i2") - 100
+    with h5py.File(at("good_latest.h5"), "w", libver="latest") as f:
+        f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3, **{f"more{i}": i for i in range(12)}})
+        f.create_dataset("samples", data=images(), chunks=(5, C, H, W), maxshape=(None, C, H, W), compression="gzip",
+                         shuffle=True, fletcher32=True)
+        f.create_dataset("ids", data=[f"id-{i}" for i in range(N)], chunks=(5,), compression="gzip",
+                         dtype=h5py.string_dtype())
+        f["labels"] = np.arange(N) % 3
     network(at("good_network.h5"))
     network(at("good_nobias.h5"), bias=False, attributes={"scale": 0.5, "offset": [0.25]})
 
@@ -207,6 +216,78 @@ def bad_networks(at):
         f.create_dataset("parameters/fc/weight", (2**30, 2**20), "f4", chunks=(1024, 256))
 
 
+def patched(path, make_it, *changes):
+    """A file with other bytes: (where(content), format, number) each."""
+    make_it(path)
+    with open(path, "rb") as f:
+        content = bytearray(f.read())
+    for where, form, number in changes:
+        struct.pack_into("<" + form, content, where(content), number(content) if callable(number) else number)
+    with open(path, "wb") as f:
+        f.write(content)
+
+
+def behind(mark, offset, content_from=0):
+    return lambda content: content.index(mark, content_from) + offset
+
+
+def chunk_file(direct, mask=0, **packed):
+    """A pool whose first chunk was stored as these bytes."""
+    def make_it(path):
+        with h5py.File(path, "w") as f:
+            d = f.create_dataset("samples", (N, C, H, W), "u1", chunks=(4, C, H, W), **packed)
+            d[:] = images()
+            if direct is not None:
+                d.id.write_direct_chunk((0, 0, 0, 0), direct, mask)
+    return make_it
+
+
+def rotten(at):
+    """One number of the metadata is another: HDF5 1.10 reads past a buffer, takes all memory or goes round for ever."""
+    full = images()[:4].tobytes()
+    chunk_file(zlib.compress(full[:3]), compression="gzip")(at("rotten_deflate.h5"))
+    chunk_file(zlib.compress(full * 2), compression="gzip")(at("rotten_long.h5"))
+    chunk_file(b"abc", 1, compression="gzip")(at("rotten_mask.h5"))
+    chunk_file(zlib.compress(full)[:20], compression="gzip")(at("rotten_stream.h5"))
+    chunk_file(bytes(4), fletcher32=True)(at("rotten_sum.h5"))
+    with h5py.File(at("scaleoffset.h5"), "w") as f:
+        f.create_dataset("samples", data=images(), chunks=(4, C, H, W), scaleoffset=0)
+    node = behind(b"TREE\x01", 0)
+    patched(at("rotten_chunk.h5"), chunk_file(None), (lambda c: node(c) + 24, "I", 7))
+    patched(at("rotten_tree.h5"), chunk_file(None), (lambda c: node(c) + 5, "B", 1),
+            (lambda c: node(c) + 24 + 48, "Q", node))
+
+    def named(path):
+        pool(path, ids=[f"id-{i}" for i in range(N)], classes=["a", "b", "c"],
+             attributes={"scale": np.array([0.5]), **{f"more{i}": i for i in range(8)}})
+
+    header = lambda c: struct.unpack_from("<Q", c, 64)[0]  # of the root group
+    patched(at("rotten_heap.h5"), named, (behind(b"GCOL", 24), "Q", 0))
+    patched(at("rotten_heap_size.h5"), named, (behind(b"GCOL", 8), "Q", 1 << 40))
+    patched(at("rotten_free.h5"), named, (behind(b"HEAP", 16), "Q", 32),
+            (lambda c: struct.unpack_from("<Q", c, c.index(b"HEAP") + 24)[0] + 32, "Q", 32),
+            (lambda c: struct.unpack_from("<Q", c, c.index(b"HEAP") + 24)[0] + 40, "Q", 16))
+    patched(at("rotten_names.h5"), named, (behind(b"SNOD", 6), "H", 60000))
+    patched(at("rotten_circle.h5"), named, (lambda c: c.index(b"\x10\0\x10\0\0\0\0\0", header(c)) + 8, "Q", header))
+    sides = b"scale\0\0\0", 8 + 24 + 8
+    patched(at("rotten_attribute.h5"), named, (behind(*sides), "Q", 1 << 40),
+            (lambda c: behind(*sides)(c) + 8, "Q", 1 << 40))
+    named(at("whole_ids.h5"))
+    with h5py.File(at("whole_ids.h5")) as f:
+        place = f["ids"].id.get_offset()
+    patched(at("rotten_id.h5"), named, (lambda c: place, "I", 4000))
+
+    def circle(path):
+        network(path)
+        with h5py.File(path, "a") as f:
+            f["parameters/again"] = f["parameters"]
+
+    circle(at("whole_circle.h5"))
+    with h5py.File(at("whole_circle.h5")) as f:
+        links = h5py.h5o.get_info(f["parameters"].id).addr + 4
+    patched(at("net_circle.h5"), circle, (lambda c: links, "I", 1))
+
+
 def make(folder):
     def at(name):
         return os.path.join(folder, name)
@@ -214,6 +295,7 @@ def make(folder):
     good(at)
     bad_pools(at)
     bad_networks(at)
+    rotten(at)
 
 
 def read(folder):

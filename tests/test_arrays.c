@@ -162,19 +162,13 @@ static void test_torture(void **state)
                 df_fault_arm((enum df_fault)kind, 0);
                 dfal_context_destroy(context);
                 failed += status != DFAL_OK;
-                if (status != DFAL_OK &&
-                    df_file_exists(out_path)) { /* the folder's fsync comes after the rename */
-                    struct df_pool *pool;
-                    assert_int_equal(status, DFAL_E_IO);
-                    test_ok(df_pool_open(&pool, out_path, NULL));
-                    df_pool_close(pool);
-                }
+                assert_true(df_file_exists(out_path) == (status == DFAL_OK));
                 unlink(out_path);
                 assert_int_equal(df_alloc_live(), live);
                 if (!reached)
                     break;
             }
-            if (!failed && kind != DF_FAULT_CLOSE && kind != DF_FAULT_FLUSH)
+            if (!failed && kind != DF_FAULT_CLOSE && kind != DF_FAULT_FLUSH && kind < DF_FAULT_LACKS)
                 test_fail("%s: no fault of kind %d was met", cases[i].seed, kind);
         }
     }

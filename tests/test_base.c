@@ -14,6 +14,8 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
+#include "base/text.h"
 #include "comm/comm.h"
 #include "tensor/tensor.h"
 
@@ -169,6 +171,32 @@ static void nth_allocation_fails_once(void **state)
     for (int i = 0; i < 4; i++)
         dfal_string_free(strings[i]);
     assert_int_equal(df_alloc_live(), live);
+}
+
+static void letters_without_case(void **state)
+{
+    (void)state;
+    assert_true(df_same_but_case("Train.JPG", "tRAIN.jpg"));
+    assert_true(df_same_but_case("", ""));
+    assert_false(df_same_but_case("a", "ab"));
+    assert_false(df_same_but_case("ab", "a"));
+    assert_true(df_begins_but_case("SEP=;", "sep="));
+    assert_false(df_begins_but_case("se", "sep="));
+    assert_false(df_same_but_case("[", "{")); /* as far apart as A and a */
+    assert_false(df_same_but_case("@", "`"));
+}
+
+static void numbers_are_short_and_exact(void **state)
+{
+    (void)state;
+    char text[DF_NUMBER_TEXT];
+    static const double values[] = {0.1, 0.1 + 0.2, 1e-5, -1.5e300, 5e-324, 1.0 / 3.0, 0};
+    static const char *const texts[] = {"0.1",    "0.30000000000000004", "1e-05", "-1.5e+300",
+                                        "5e-324", "0.3333333333333333",  "0"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        assert_string_equal(df_print_shortest(text, values[i], 1), texts[i]);
+        assert_true(df_parse_real(text, NULL) == values[i]);
+    }
 }
 
 static void format_makes_strings(void **state)
@@ -477,6 +505,8 @@ int main(void)
         cmocka_unit_test(resize_keeps_and_zeroes),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(nth_allocation_fails_once),
+        cmocka_unit_test(letters_without_case),
+        cmocka_unit_test(numbers_are_short_and_exact),
         cmocka_unit_test(format_makes_strings),
         cmocka_unit_test(context_knows_its_names),
         cmocka_unit_test(context_owns_its_strings_and_limits),

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -100,6 +101,37 @@ static void mode_comes_from_umask(void **state)
     assert_int_equal(facts.st_mode & 0777, 0640);
 }
 
+/* Whoever hides files from himself too can still work: as nobody, for root may read everything. */
+static void the_owner_keeps_access(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(chmod(place->folder, 0777), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char below[160], *bytes;
+        size_t size;
+        if (geteuid() == 0 && setuid(65534) != 0)
+            _exit(2);
+        umask(0777);
+        snprintf(below, sizeof below, "%s/file", place->other);
+        bool fine = df_file_write(place->target, "x", 1) == DFAL_OK &&
+                    df_file_write(place->target, "y", 1) == DFAL_OK &&
+                    df_file_read(&bytes, &size, place->target, 10) == DFAL_OK &&
+                    df_folder_create(place->other) == DFAL_OK && df_file_write(below, "z", 1) == DFAL_OK;
+        if (!fine)
+            print_message("%s\n", dfal_last_error());
+        _exit(fine ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    struct stat facts;
+    assert_int_equal(stat(place->target, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    assert_int_equal(stat(place->other, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0700);
+}
+
 static void a_link_is_replaced_not_followed(void **state)
 {
     struct place *place = *state;
@@ -125,14 +157,50 @@ static void temporary_then_publish(void **state)
     assert_int_equal(write(fd, "done", 4), 4);
     close(fd);
     assert_false(df_file_exists(place->target));
-    assert_int_equal(df_file_publish(temporary, place->target), DFAL_OK);
+    assert_int_equal(df_file_publish(temporary, place->target, false), DFAL_OK);
     assert_false(df_file_exists(temporary));
     assert_content(place->target, "done");
     df_free(temporary);
 }
 
-/* The n-th operation of each kind fails, for every n: old content or new, nothing beside it, no leak. */
-static void every_failing_operation_leaves_old_or_new(void **state)
+/* A file that is there is not replaced unasked, also where the file system cannot rename that way, and nothing is left. */
+static void what_is_there_is_not_replaced(void **state)
+{
+    struct place *place = *state;
+    for (int64_t without = 0; without < 2; without++) {
+        df_fault_arm(DF_FAULT_FLAGS, without);
+        assert_int_equal(df_file_write_output(place->target, "first", 5, false), DFAL_OK);
+        df_fault_arm(DF_FAULT_FLAGS, without);
+        assert_int_equal(df_file_write_output(place->target, "second", 6, false), DFAL_E_EXISTS);
+        assert_non_null(strstr(dfal_last_error(), "--force"));
+        assert_content(place->target, "first");
+        df_fault_arm(DF_FAULT_FLAGS, without ? 1 + without : 0); /* no exchange: a plain rename */
+        assert_int_equal(df_file_write_output(place->target, "third", 5, true), DFAL_OK);
+        df_fault_arm(DF_FAULT_FLAGS, 0);
+        assert_content(place->target, "third");
+        assert_int_equal(entries(place->folder), 1);
+        assert_int_equal(unlink(place->target), 0);
+    }
+}
+
+/* When the folder cannot be synced the file might be gone tomorrow: it is gone at once, and an old one is back. */
+static void a_folder_that_cannot_be_synced(void **state)
+{
+    struct place *place = *state;
+    df_fault_arm(DF_FAULT_FSYNC, 2);
+    assert_int_equal(df_file_write_output(place->target, "first", 5, false), DFAL_E_IO);
+    df_fault_arm(DF_FAULT_FSYNC, 0);
+    assert_int_equal(entries(place->folder), 0);
+    assert_int_equal(df_file_write_output(place->target, "first", 5, false), DFAL_OK);
+    df_fault_arm(DF_FAULT_FSYNC, 2);
+    assert_int_equal(df_file_write_output(place->target, "second", 6, true), DFAL_E_IO);
+    df_fault_arm(DF_FAULT_FSYNC, 0);
+    assert_content(place->target, "first");
+    assert_int_equal(entries(place->folder), 1);
+}
+
+/* The n-th operation of each kind fails, for every n: the old content stands, nothing beside it, no leak. */
+static void every_failing_operation_leaves_the_old(void **state)
 {
     struct place *place = *state;
     const struct {
@@ -156,11 +224,7 @@ static void every_failing_operation_leaves_old_or_new(void **state)
             assert_int_equal(status, kinds[k].kind == DF_FAULT_ALLOC ? DFAL_E_MEMORY : DFAL_E_IO);
             if (kinds[k].kind != DF_FAULT_ALLOC)
                 assert_non_null(strstr(dfal_last_error(), place->folder));
-            char *bytes;
-            size_t size;
-            assert_int_equal(df_file_read(&bytes, &size, place->target, 100), DFAL_OK);
-            assert_true(strcmp(bytes, "old") == 0 || strcmp(bytes, "new") == 0);
-            df_free(bytes);
+            assert_content(place->target, "old");
         }
         assert_true(failed >= kinds[k].at_least);
         assert_content(place->target, "new");
@@ -206,6 +270,10 @@ static void sweep_takes_only_stale_temporaries(void **state)
     }
     int held = open(path[1], O_RDONLY | O_CLOEXEC);
     assert_int_equal(flock(held, LOCK_EX), 0);
+    df_fault_arm(DF_FAULT_LOCK, 1); /* without locks nobody knows whose it is */
+    df_file_sweep(place->target);
+    df_fault_arm(DF_FAULT_LOCK, 0);
+    assert_true(df_file_exists(path[0]));
     df_file_sweep(place->target);
     assert_false(df_file_exists(path[0]));
     for (int i = 1; i < 6; i++)
@@ -213,6 +281,14 @@ static void sweep_takes_only_stale_temporaries(void **state)
     close(held);
     df_file_sweep(place->target);
     assert_false(df_file_exists(path[1]));
+    char *temporary;
+    int fd;
+    assert_int_equal(df_file_temporary(&temporary, &fd, place->target), DFAL_OK);
+    df_file_sweep(place->target);
+    assert_true(df_file_exists(temporary));
+    close(fd);
+    unlink(temporary);
+    df_free(temporary);
     df_file_sweep("/nonexistent/folder/file");
 }
 
@@ -252,6 +328,7 @@ static void folders_come_and_go(void **state)
     touch(path[2]);
     assert_int_equal(df_folder_create(path[3]), DFAL_OK);
     assert_int_equal(df_folder_remove(place->other), DFAL_E_EXISTS); /* two levels: not ours */
+    assert_non_null(strstr(dfal_last_error(), path[3]));
     assert_int_equal(rmdir(path[3]), 0);
     assert_int_equal(df_folder_remove(place->other), DFAL_OK);
     assert_false(df_file_exists(place->other));
@@ -270,6 +347,34 @@ static void folders_come_and_go(void **state)
     assert_true(df_file_exists(kept));
     df_free(kept);
     df_free(away);
+}
+
+/* What others leave in a folder of ours, at any depth and of any mode; links are removed, not followed. */
+static void trees_are_removed(void **state)
+{
+    struct place *place = *state;
+    char path[512], kept[160], again[160];
+    int length = snprintf(path, sizeof path, "%s", place->other);
+    assert_int_equal(df_folder_create(path), DFAL_OK);
+    for (int i = 0; i < 20; i++) {
+        length += snprintf(path + length, sizeof path - (size_t)length, "/%d", i);
+        assert_int_equal(df_folder_create(path), DFAL_OK);
+    }
+    snprintf(path + length, sizeof path - (size_t)length, "/file");
+    touch(path);
+    path[length] = 0;
+    assert_int_equal(chmod(path, 0500), 0);
+    touch(place->target);
+    snprintf(kept, sizeof kept, "%s/0/link", place->other);
+    assert_int_equal(symlink(place->folder, kept), 0);
+    snprintf(again, sizeof again, "%s/0/1/link", place->other);
+    assert_int_equal(symlink(place->target, again), 0);
+    assert_int_equal(df_path_remove(place->other), DFAL_OK);
+    assert_false(df_file_exists(place->other));
+    assert_true(df_file_exists(place->target));
+    assert_int_equal(df_path_remove(place->target), DFAL_OK);
+    assert_int_equal(df_path_remove(place->target), DFAL_OK); /* nothing there */
+    assert_int_equal(entries(place->folder), 0);
 }
 
 static void errno_is_mapped(void **state)
@@ -291,13 +396,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(writes_and_reads, enter, leave),
         cmocka_unit_test_setup_teardown(mode_comes_from_umask, enter, leave),
+        cmocka_unit_test_setup_teardown(the_owner_keeps_access, enter, leave),
         cmocka_unit_test_setup_teardown(a_link_is_replaced_not_followed, enter, leave),
+        cmocka_unit_test_setup_teardown(what_is_there_is_not_replaced, enter, leave),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_synced, enter, leave),
         cmocka_unit_test_setup_teardown(temporary_then_publish, enter, leave),
-        cmocka_unit_test_setup_teardown(every_failing_operation_leaves_old_or_new, enter, leave),
+        cmocka_unit_test_setup_teardown(every_failing_operation_leaves_the_old, enter, leave),
         cmocka_unit_test_setup_teardown(failing_reads_are_told, enter, leave),
         cmocka_unit_test_setup_teardown(sweep_takes_only_stale_temporaries, enter, leave),
         cmocka_unit_test_setup_teardown(targets_are_checked, enter, leave),
         cmocka_unit_test_setup_teardown(folders_come_and_go, enter, leave),
+        cmocka_unit_test_setup_teardown(trees_are_removed, enter, leave),
         cmocka_unit_test(errno_is_mapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,12 +18,12 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "golden/resize.h"
-#include "io/image_fit.h"
 #include "io/image_list.h"
 #include "store/pool.h"
 #include "support.h"
+#include "support_image.h"
 
-enum { BYTES = 1 << 16, SIDE_MOST = 128 };
+enum { SIDE_MOST = 128 };
 
 static char folder[TEST_PATH];
 
@@ -44,15 +44,10 @@ static uint8_t value(int x, int y, int c)
 
 /* ---- writing pictures ------------------------------------------------------------------------------------------- */
 
-struct picture {
-    uint8_t bytes[BYTES];
-    size_t size;
-};
-
 static void put_bytes(png_structp png, png_bytep data, size_t size)
 {
     struct picture *picture = png_get_io_ptr(png);
-    assert_true(picture->size + size <= BYTES);
+    assert_true(picture->size + size <= PICTURE_BYTES);
     memcpy(picture->bytes + picture->size, data, size);
     picture->size += size;
 }
@@ -134,42 +129,13 @@ static void write_jpeg(struct picture *picture, int side, int components, const 
     }
     jpeg_finish_compress(&jpeg);
     jpeg_destroy_compress(&jpeg);
-    assert_true(size <= BYTES);
+    assert_true(size <= PICTURE_BYTES);
     memcpy(picture->bytes, bytes, size);
     picture->size = size;
     free(bytes);
 }
 
 /* ---- decoding --------------------------------------------------------------------------------------------------- */
-
-static dfal_status decode_with(const struct picture *picture, const struct df_image_fit *fit,
-                               struct df_shape *shape, uint8_t *sample, struct df_image_limits limits)
-{
-    struct df_fitter fitter;
-    df_fitter_init(&fitter, fit);
-    dfal_status status = df_image_decode(&fitter.sink, picture->bytes, picture->size, limits);
-    if (status == DFAL_OK && sample) {
-        fitter.sample = sample;
-        status = df_image_decode(&fitter.sink, picture->bytes, picture->size, limits);
-    }
-    *shape = fitter.shape;
-    df_fitter_clear(&fitter);
-    return status;
-}
-
-static struct df_shape decode(const struct picture *picture, struct df_image_fit fit, uint8_t *sample)
-{
-    struct df_shape shape;
-    test_ok(decode_with(picture, &fit, &shape, sample, DF_IMAGE_LIMITS));
-    return shape;
-}
-
-static void assert_shape(struct df_shape shape, int64_t c, int64_t h, int64_t w)
-{
-    assert_int_equal(shape.c, c);
-    assert_int_equal(shape.h, h);
-    assert_int_equal(shape.w, w);
-}
 
 static void test_png_kinds(void **state)
 {
@@ -372,7 +338,10 @@ static void test_orientations(void **state)
                   (size_t)width * 3);
         for (int size = 3; size <= 13; size += 5)
             for (int kind = 0; kind < 2; kind++) {
-                const struct df_image_fit fit = {size, 9, kind ? DF_BICUBIC : DF_BILINEAR, 3};
+                const struct df_image_fit fit = {.resize = size,
+                                                 .crop = 9,
+                                                 .interpolation = kind ? DF_BICUBIC : DF_BILINEAR,
+                                                 .channels = 3};
                 decode(&picture, fit, resized);
                 decode(&straight, fit, upright);
                 if (memcmp(resized, upright, sizeof resized) != 0)
@@ -424,7 +393,12 @@ static void test_closed_forms(void **state)
     for (int cubic = 0; cubic < 2; cubic++)
         for (int size = 1; size < 100; size += 7) {
             struct df_shape shape =
-                decode(&picture, (struct df_image_fit){size, 0, cubic ? DF_BICUBIC : DF_BILINEAR, 1}, sample);
+                decode(&picture,
+                       (struct df_image_fit){.resize = size,
+                                             .crop = 0,
+                                             .interpolation = cubic ? DF_BICUBIC : DF_BILINEAR,
+                                             .channels = 1},
+                       sample);
             assert_shape(shape, 1, size, (int64_t)(size * (double)W / H));
             for (int64_t i = 0; i < df_shape_size(shape); i++)
                 assert_int_equal(sample[i], 201);
@@ -432,10 +406,17 @@ static void test_closed_forms(void **state)
     for (int i = 0; i < W * H; i++)
         rows[i] = (uint8_t)(2 * (i % W) + i / W);
     write_png(&picture, &kind, rows, W);
-    assert_shape(decode(&picture, (struct df_image_fit){H, 0, DF_BICUBIC, 1}, sample), 1, H, W);
+    assert_shape(
+        decode(&picture,
+               (struct df_image_fit){.resize = H, .crop = 0, .interpolation = DF_BICUBIC, .channels = 1},
+               sample),
+        1, H, W);
     assert_memory_equal(sample, rows, sizeof rows);
     for (int cubic = 0; cubic < 2; cubic++) {
-        decode(&picture, (struct df_image_fit){32, 0, cubic ? DF_BICUBIC : DF_BILINEAR, 1}, sample);
+        decode(&picture,
+               (struct df_image_fit){
+                   .resize = 32, .crop = 0, .interpolation = cubic ? DF_BICUBIC : DF_BILINEAR, .channels = 1},
+               sample);
         for (int y = 4; y < 28; y++) /* pixel i of the half lies at 2 i + 0.5 of the whole */
             for (int x = 4; x < 44; x++)
                 assert_true(abs(sample[y * 48 + x] - (int)(2 * (2 * x + 0.5) + 2 * y + 0.5)) <= 1);
@@ -450,14 +431,34 @@ static void test_golden(void **state)
     for (size_t i = 0; i < sizeof golden_resizes / sizeof golden_resizes[0]; i++) {
         const int width = golden_resizes[i].width, height = golden_resizes[i].height;
         write_colour_png(&picture, width, height, 0);
-        const struct df_image_fit fit = {16, GOLDEN_SIDE,
-                                         golden_resizes[i].bicubic ? DF_BICUBIC : DF_BILINEAR, 3};
+        const struct df_image_fit fit = {.resize = 16,
+                                         .crop = GOLDEN_SIDE,
+                                         .interpolation =
+                                             golden_resizes[i].bicubic ? DF_BICUBIC : DF_BILINEAR,
+                                         .channels = 3};
         assert_shape(decode(&picture, fit, sample), 3, GOLDEN_SIDE, GOLDEN_SIDE);
         for (size_t k = 0; k < sizeof sample; k++)
             if (sample[k] != golden_resizes[i].planes[k])
                 test_fail("%d x %d, bicubic %d: value %zu is %d, Pillow's is %d", width, height,
                           golden_resizes[i].bicubic, k, sample[k], golden_resizes[i].planes[k]);
     }
+}
+
+/* Resize to height and width: as the shorter side does where it is the same, squashed else. */
+static void test_squash(void **state)
+{
+    (void)state;
+    struct picture picture;
+    static uint8_t a[3 * 16 * 25], b[3 * 16 * 25];
+    write_colour_png(&picture, 37, 23, 0);
+    assert_shape(decode(&picture, (struct df_image_fit){.resize = 16, .channels = 3}, a), 3, 16, 25);
+    assert_shape(decode(&picture, (struct df_image_fit){.height = 16, .width = 25, .channels = 3}, b), 3, 16,
+                 25);
+    assert_memory_equal(a, b, sizeof a);
+    assert_shape(decode(&picture, (struct df_image_fit){.height = 9, .width = 5, .channels = 3}, b), 3, 9, 5);
+    assert_shape(
+        decode(&picture, (struct df_image_fit){.height = 9, .width = 5, .crop = 7, .channels = 1}, b), 1, 7,
+        7);
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
@@ -472,7 +473,7 @@ static void refuse_list(const char *text, const char *words)
     struct df_image_list list;
     const int64_t live = df_alloc_live();
     put_text("list.csv", text);
-    test_error(df_image_list_read(&list, at("list.csv"), false), DFAL_E_DATA, words);
+    test_error(df_image_list_read(&list, at("list.csv"), false, NULL), DFAL_E_DATA, words);
     df_image_list_clear(&list);
     assert_int_equal(df_alloc_live(), live);
 }
@@ -484,7 +485,7 @@ static void test_lists(void **state)
     char *path;
     put_text("list.csv",
              "label,path\r\ncat,b.png\r\ndog,\"a, \"\"1\"\".png\"\r\n,sub/c.png\r\ncat,/root.png\r\n");
-    test_ok(df_image_list_read(&list, at("list.csv"), false));
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
     assert_int_equal(list.count, 4);
     assert_string_equal(list.entries[0].id, "/root.png");
     assert_string_equal(list.entries[1].id, "a, \"1\".png");
@@ -502,12 +503,30 @@ static void test_lists(void **state)
     df_free(path);
     df_image_list_clear(&list);
     put_text("list.csv", "\xef\xbb\xbfid,path,label,more\nsecond,x.png,7,\nfirst,x.png,0,\n");
-    test_ok(df_image_list_read(&list, at("list.csv"), false));
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
     assert_string_equal(list.entries[0].id, "first");
     assert_string_equal(list.entries[1].path, "x.png");
     assert_int_equal(list.class_count, 8);
     assert_null(list.classes);
     df_image_list_clear(&list);
+    /* pandas: a gap makes floats of numbers; Excel: semicolons, and what says so */
+    put_text("list.csv", "path,label\na.png,1.0\nb.png,2.0\nc.png,\nd.png,nan\ne.png,-1.0\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
+    const int32_t floats[5] = {1, 2, -1, -1, -1};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(list.entries[i].label, floats[i]);
+    assert_int_equal(list.class_count, 3);
+    assert_null(list.classes);
+    assert_int_equal(list.unlabelled, 3);
+    assert_int_equal(list.blanks, 1);
+    df_image_list_clear(&list);
+    put_text("list.csv", "sep=;\nlabel;path\n02;a,1.png\n10;b.png\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, NULL));
+    assert_string_equal(list.entries[0].id, "a,1.png");
+    assert_string_equal(list.classes[1], "10"); /* codes are names */
+    df_image_list_clear(&list);
+    refuse_list("path,label\na,1\nb,cat\nc,2\n", ":3: label 'cat' is no number, that of line 2 is ('1')");
+    refuse_list("path,label\na,1.5\nb,2.0\n", "'1.5' is no number");
     refuse_list("", "header");
     refuse_list("path,label\n", "lists no picture");
     refuse_list("name\na.png\n", "'path' or 'id'");
@@ -517,6 +536,39 @@ static void test_lists(void **state)
     refuse_list("path,label\n\"a\n", "quoting");
     refuse_list("path,label\n,x\n", ":2: an empty path");
     refuse_list("path,label\na,x\nb,x\n", "one class");
+}
+
+/* Classes that are given: by name, else by number, as in label files. */
+static void test_class_names(void **state)
+{
+    (void)state;
+    struct df_image_list list;
+    char path[TEST_PATH];
+    test_join(path, folder, "names.txt");
+    put_text("names.txt", "\xef\xbb\xbf"
+                          "dog\r\ncat\r\neel\r\n\r\n\n");
+    put_text("list.csv", "path,label\na,cat\nb,0.0\nc,2\nd,dog\ne,nan\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, path));
+    const int32_t labels[5] = {1, 0, 2, 0, -1};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(list.entries[i].label, labels[i]);
+    assert_int_equal(list.class_count, 3);
+    assert_string_equal(list.classes[0], "dog");
+    df_image_list_clear(&list);
+    put_text("list.csv", "path,label\na,cta\n");
+    test_error(df_image_list_read(&list, at("list.csv"), false, path), DFAL_E_DATA,
+               "list.csv:2: unknown class 'cta', expected a class name, 0 to 2, or -1; nearest is 'cat'");
+    df_image_list_clear(&list);
+    put_text("names.txt", "10\n20\n1\n"); /* numbers that are names are no places */
+    put_text("list.csv", "path,label\na,1.0\nb,10\nc,20.0\n");
+    test_ok(df_image_list_read(&list, at("list.csv"), false, path));
+    const int32_t numbers[3] = {2, 0, 1};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(list.entries[i].label, numbers[i]);
+    df_image_list_clear(&list);
+    put_text("list.csv", "path,label\na,2\n");
+    test_error(df_image_list_read(&list, at("list.csv"), false, path), DFAL_E_DATA, "numbers are names here");
+    df_image_list_clear(&list);
 }
 
 static void test_folders(void **state)
@@ -535,7 +587,7 @@ static void test_folders(void **state)
     assert_int_equal(symlink("../elsewhere", at("tree/c")), 0);
     assert_int_equal(symlink("nowhere.png", at("tree/c.png")), 0);
     assert_int_equal(symlink("self.jpg", at("tree/self.jpg")), 0);
-    test_ok(df_image_list_read(&list, at("tree"), true));
+    test_ok(df_image_list_read(&list, at("tree"), true, NULL));
     const char *ids[] = {"a/deep/y.Png", "a/x.jpeg", "b/1.png",  "b/2.JPG",
                          "c.png",        "c/e.png",  "self.jpg", "top.jpg"};
     const int32_t labels[] = {0, 0, 1, 1, -1, 2, -1, -1};
@@ -556,9 +608,10 @@ static void test_folders(void **state)
     for (int64_t i = 1; i < list.count; i++)
         assert_true(strcmp(list.entries[i - 1].id, list.entries[i].id) < 0);
     df_image_list_clear(&list);
-    test_error(df_image_list_read(&list, at("none"), false), DFAL_E_NOINPUT, "none");
+    test_error(df_image_list_read(&list, at("none"), false, NULL), DFAL_E_NOINPUT, "none");
     df_image_list_clear(&list);
-    test_error(df_image_list_read(&list, at("tree/b"), true), DFAL_E_DATA, "no picture inside a folder");
+    test_error(df_image_list_read(&list, at("tree/b"), true, NULL), DFAL_E_DATA,
+               "no picture inside a folder");
     df_image_list_clear(&list);
 }
 
@@ -721,7 +774,9 @@ int main(void)
         cmocka_unit_test(test_axis),
         cmocka_unit_test(test_closed_forms),
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_squash),
         cmocka_unit_test_setup_teardown(test_lists, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_class_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_import, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_torture, set_up, tear_down),

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "store/label_text.h"
 #include "store/labels.h"
 #include "support.h"
 
@@ -231,8 +232,9 @@ static void test_own_ids(void **state)
     make_pool("none.h5", 3, NULL, NULL, 0);
     test_error(open_with(&pool, "none.h5", "id,label\n,1\n", NULL, NULL), DFAL_E_DATA,
                "a.csv:2: the id is empty");
-    test_error(open_with(&pool, "none.h5", "id;label\nx;1\n", NULL, NULL), DFAL_E_DATA,
-               "with commas between");
+    test_error(open_with(&pool, "none.h5", "id:label\nx:1\n", NULL, NULL), DFAL_E_DATA,
+               "with commas, semicolons or tabs between");
+    test_error(open_with(&pool, "none.h5", "id;label\nx;1\n", NULL, NULL), DFAL_E_DATA, ":0 to ");
     test_ok(open_with(&pool, "none.h5", NULL, NULL, NULL));
     char *id, text[128];
     test_ok(df_pool_id(pool, &id, 2));
@@ -243,6 +245,107 @@ static void test_own_ids(void **state)
     assert_int_equal(pool->class_count, 2);
     df_pool_close(pool);
     df_free(id);
+}
+
+/* What a label written as text says. */
+static void test_forms(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text;
+        enum df_label_form form;
+        int number;
+    } cases[] = {
+        {"", DF_LABEL_NONE, 0},          {"nan", DF_LABEL_NONE, 0},
+        {"NaN", DF_LABEL_NONE, 0},       {"<NA>", DF_LABEL_NONE, 0},
+        {"0", DF_LABEL_NUMBER, 0},       {"3.0", DF_LABEL_NUMBER, 3},
+        {"12.000", DF_LABEL_NUMBER, 12}, {"-1", DF_LABEL_NUMBER, -1},
+        {"-1.0", DF_LABEL_NUMBER, -1},   {"9999999", DF_LABEL_NUMBER, 9999999},
+        {"10000000", DF_LABEL_CODE, 0},  {"007", DF_LABEL_CODE, 0},
+        {"07.0", DF_LABEL_NAME, 0},      {"3.", DF_LABEL_NAME, 0},
+        {"3.5", DF_LABEL_NAME, 0},       {"3.0x", DF_LABEL_NAME, 0},
+        {"3,0", DF_LABEL_NAME, 0},       {"-2", DF_LABEL_NAME, 0},
+        {"-", DF_LABEL_NAME, 0},         {".0", DF_LABEL_NAME, 0},
+        {" 3", DF_LABEL_NAME, 0},        {"nano", DF_LABEL_NAME, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t number = 0;
+        enum df_label_form form = df_label_form(cases[i].text, &number);
+        if (form != cases[i].form || number != cases[i].number)
+            test_fail("'%s' is form %d, number %d", cases[i].text, (int)form, number);
+    }
+}
+
+/* pandas makes 1.0 of 1 and nothing, or nan, of what is missing; names that are numbers are names. */
+static void test_missing(void **state)
+{
+    (void)state;
+    const char *const ids[5] = {"1", "2", "3", "4.0", "4"};
+    const char *const numbers[3] = {"10", "20", "30"}, *const names[3] = {"cat", "dog", "nan"};
+    struct df_pool *pool;
+    int64_t live = df_alloc_live();
+    make_pool("plain.h5", 5, ids, NULL, 3);
+    test_ok(open_with(&pool, "plain.h5", "id,label\n1.0,1.0\n2.0,2.0\n3.0,\n4.0,nan\n4,0\n", NULL, NULL));
+    test_same_ints("labels", pool->labels, (const int32_t[5]){1, 2, -1, -1, 0}, 5);
+    assert_int_equal(pool->label_blanks, 2);
+    assert_string_equal(pool->label_blank, at("a.csv:4"));
+    assert_null(pool->label_nothing);
+    df_pool_close(pool);
+    /* the row keeps what it had; -1 takes it back */
+    test_ok(open_with(&pool, "plain.h5", "id,label\n1,1\n2,2\n", "id,label\n1,\n2,-1\n", NULL));
+    test_same_ints("labels", pool->labels, (const int32_t[5]){1, -1, -1, -1, -1}, 5);
+    df_pool_close(pool);
+    test_error(open_with(&pool, "plain.h5", "id,label,status\n1,,label\n", NULL, NULL), DFAL_E_DATA,
+               "a.csv:2: the label is empty and the status 'label'");
+    test_error(open_with(&pool, "plain.h5", "id,label\n1,1.5\n", NULL, NULL), DFAL_E_DATA,
+               "unknown class '1.5', expected 0 to 2, or -1");
+    make_pool("numbers.h5", 5, ids, numbers, 3);
+    test_ok(open_with(&pool, "numbers.h5", "id,label\n1,10\n2,20.0\n3,30\n", NULL, NULL));
+    test_same_ints("labels", pool->labels, (const int32_t[5]){0, 1, 2, -1, -1}, 5);
+    df_pool_close(pool);
+    test_error(open_with(&pool, "numbers.h5", "id,label\n1,1\n", NULL, NULL), DFAL_E_DATA,
+               "numbers are names here");
+    make_pool("names.h5", 5, ids, names, 3);
+    test_ok(open_with(&pool, "names.h5", "id,label\n1,nan\n2,0.0\n", NULL, NULL));
+    test_same_ints("labels", pool->labels, (const int32_t[5]){2, 0, -1, -1, -1}, 5);
+    df_pool_close(pool);
+    test_error(open_with(&pool, "names.h5", "id,label\n1,dgo\n", NULL, NULL), DFAL_E_DATA,
+               "nearest is 'dog'");
+    test_error(open_with(&pool, "names.h5", "id,label\n5.0,dog\n", NULL, NULL), DFAL_E_DATA,
+               "nearest is '4.0'");
+    assert_int_equal(df_alloc_live(), live);
+}
+
+/* Spreadsheets of other countries, exports of other programs. */
+static void test_separators(void **state)
+{
+    (void)state;
+    const char *const ids[4] = {"p", "q,1", "r;2", "s"};
+    const char *const classes[3] = {"cat", "dog", "eel"};
+    const char *const good[] = {
+        "id,label\np,cat\n\"q,1\",dog\nr;2,eel\n",
+        "sep=,\nid,label\np,cat\n\"q,1\",dog\nr;2,eel\n",
+        "sep=;\r\nid;label\r\np;cat\r\nq,1;dog\r\n\"r;2\";eel\r\n",
+        "\xef\xbb\xbf\"sep=;\"\nid;label\np;cat\nq,1;dog\n\"r;2\";eel\n",
+        "\"id\";\"label\";\"seconds, minutes, hours\"\np;cat;2,5\nq,1;dog;\n\"r;2\";eel;1\n",
+        "id\tlabel\tnotes; more, and more\np\tcat\t\nq,1\tdog\t\nr;2\teel\t\n",
+        "SEP=|\nid|label\np|cat\nq,1|dog\nr;2|eel\n",
+    };
+    struct df_pool *pool;
+    make_pool("comma.h5", 4, ids, classes, 3);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        test_ok(open_with(&pool, "comma.h5", good[i], NULL, NULL));
+        test_same_ints(good[i], pool->labels, (const int32_t[4]){0, 1, 2, -1}, 4);
+        df_pool_close(pool);
+    }
+    test_error(open_with(&pool, "comma.h5", "sep=;\nid;label\np;cow\n", NULL, NULL), DFAL_E_DATA, "a.csv:3");
+    test_error(open_with(&pool, "comma.h5", "sep=x\nidxlabel\n", NULL, NULL), DFAL_E_DATA, "behind sep=");
+    test_ok(open_with(&pool, "comma.h5", "id,image,label,choice\np,a.png,-1,cat\n", NULL, NULL));
+    assert_non_null(strstr(pool->label_nothing, "its columns are id, image, label, choice"));
+    df_pool_close(pool);
+    test_ok(open_with(&pool, "comma.h5", "id,label\n", NULL, NULL)); /* nobody has begun */
+    assert_null(pool->label_nothing);
+    df_pool_close(pool);
 }
 
 static double seconds(void)
@@ -336,6 +439,7 @@ static void test_torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forms),   cmocka_unit_test(test_missing),   cmocka_unit_test(test_separators),
         cmocka_unit_test(test_order),   cmocka_unit_test(test_conflicts), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_own_ids), cmocka_unit_test(test_many),      cmocka_unit_test(test_torture),
     };

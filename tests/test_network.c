@@ -383,22 +383,8 @@ static void test_digest_stays(void **state)
 static void test_locale(void **state)
 {
     (void)state;
-    static const char *const numbers[][2] = {{"0,25", "0.25"},
-                                             {"-1,5e-07", "-1.5e-07"},
-                                             {"3", "3"},
-                                             {"1\xd9\xab"
-                                              "5",
-                                              "1.5"},
-                                             {"0.25", "0.25"},
-                                             {"1e+20", "1e+20"}};
     static const char *const locales[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "de_AT.UTF-8",
                                           "pt_BR.UTF-8", "ru_RU.UTF-8", "ps_AF"};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        char text[16];
-        snprintf(text, sizeof text, "%s", numbers[i][0]);
-        df_plain_point(text);
-        assert_string_equal(text, numbers[i][1]);
-    }
     struct df_network *n = test_graph((struct df_shape){2, 1, 1}, 2, "a LeakyRelu input alpha=0.125"), *again;
     char *plain, *json;
     test_ok(df_graph_to_json(&plain, n));

@@ -17,9 +17,7 @@ static struct model m;
 /* A model of one input x. */
 static void begin(int opset, const char *dims)
 {
-    model_begin(&m, opset);
-    model_input(&m, "x", 1, dims);
-    model_output(&m, "y");
+    onnx_begin(&m, opset, dims);
 }
 
 static Onnx__NodeProto *node(const char *op, const char *inputs, const char *outputs)
@@ -239,6 +237,17 @@ static void test_activations(void **state)
     model_int(&m, node("Cast", "i", "v"), "to", 1);
     flat();
     expect("1 2", "1 2");
+    /* Outputs that are left out are none, and a training mode that is off is none. */
+    begin(12, "N 2 1 1");
+    model_floats(&m, "one", "2", "1");
+    model_floats(&m, "zero", "2", "0");
+    model_floats(&m, "ratio", "", "0.5");
+    model_longs(&m, "no", "", "0");
+    model_int(&m, node("Cast", "no", "off"), "to", 9);
+    model_real(&m, node("BatchNormalization", "x one one zero one", "n - - - -"), "epsilon", 0.0);
+    node("Dropout", "n ratio off", "v mask");
+    flat();
+    expect("1 2", "2 3");
 }
 
 static void test_joins(void **state)
@@ -390,92 +399,7 @@ static void test_means(void **state)
         }
 }
 
-/* ---- Shapes ---------------------------------------------------------------------------------- */
-
-static void test_reshapes(void **state)
-{
-    static const char *const shapes[] = {"0 -1", "-1 4", "1 4", "0 4", "1 -1"};
-    (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        begin(13, i == 4 ? "1 2 1 2" : "N 2 1 2");
-        model_longs(&m, "shape", "2", shapes[i]);
-        node("Reshape", "x shape", "v");
-        node("Relu", "v", "y"); /* the input alone is no network */
-        expect("1 2 3 4", "1 2 3 4");
-    }
-    /* x.view(x.size(0), -1) as exporters write it. */
-    begin(13, "batch 2 1 2");
-    node("Shape", "x", "s");
-    model_longs(&m, "zero", "", "0");
-    model_longs(&m, "axis", "1", "0");
-    node("Gather", "s zero", "n");
-    node("Unsqueeze", "n axis", "n1");
-    model_longs(&m, "rest", "1", "-1");
-    model_int(&m, node("Concat", "n1 rest", "shape"), "axis", 0);
-    node("Relu", "x", "r");
-    node("Reshape", "r shape", "y");
-    expect("1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8");
-    /* Channels times height times width from the shape, through floats and slices, times 1. */
-    begin(13, "batch 2 1 2");
-    node("Relu", "x", "r");
-    node("Shape", "r", "s");
-    model_longs(&m, "one", "1", "1");
-    model_longs(&m, "two", "1", "2");
-    model_longs(&m, "four", "1", "4");
-    model_longs(&m, "zero", "1", "0");
-    node("Slice", "s one two zero", "c");
-    node("Slice", "s two four zero one", "hw");
-    model_ints(&m, node("Constant", "", "i0"), "value_ints", "1");
-    node("Gather", "hw i0", "w");
-    model_int(&m, node("Cast", "c", "cf"), "to", 1);
-    model_int(&m, node("Cast", "w", "wf"), "to", 1);
-    node("Mul", "cf wf", "pf");
-    model_int(&m, node("Cast", "pf", "p"), "to", 7);
-    node("Slice", "s zero one zero", "n");
-    node("Mul", "n one", "n1");
-    node("Div", "n1 one", "n2");
-    node("Add", "zero n2", "n3");
-    node("Squeeze", "n3 zero", "n4");
-    node("Unsqueeze", "n4 zero", "n5");
-    model_int(&m, node("Concat", "n5 p", "shape"), "axis", 0);
-    node("Reshape", "r shape", "y");
-    expect("1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8");
-    /* Steps backwards: the last of [N, 2, 1, 2] first. */
-    begin(15, "batch 2 1 2");
-    node("Relu", "x", "r");
-    model_int(&m, node("Shape", "r", "s"), "start", 1);
-    model_longs(&m, "last", "1", "-1");
-    model_longs(&m, "end", "1", "-9");
-    model_longs(&m, "axis", "1", "0");
-    model_longs(&m, "step", "1", "-2");
-    node("Slice", "s last end axis step", "cw");
-    model_int(&m, node("Concat", "axis cw", "shape"), "axis", 0);
-    node("Reshape", "r shape", "q");
-    node("Flatten", "q", "y");
-    expect("1 2 3 4", "1 2 3 4");
-}
-
-static void test_axes(void **state)
-{
-    struct df_network *network;
-    (void)state;
-    begin(11, "N 3 1 1");
-    node("Relu", "x", "r");
-    model_ints(&m, node("Squeeze", "r", "s"), "axes", "2 3");
-    model_ints(&m, node("Unsqueeze", "s", "u"), "axes", "1 -1");
-    node("Squeeze", "u", "y");
-    onnx_expect(&m, "1 2 3", "1 2 3", &network);
-    assert_int_equal(network->node_count, 1); /* nothing of it costs anything */
-    df_network_destroy(network);
-    begin(13, "N 2 1 2");
-    node("Relu", "x", "r");
-    model_int(&m, node("Flatten", "r", "y"), "axis", -3);
-    expect("1 2 3 4", "1 2 3 4");
-    begin(13, "N 1 1 2"); /* [N, K, 1, 1] are logits too */
-    model_floats(&m, "w", "3 1 1 2", "1 0 0 1 1 1");
-    node("Conv", "x w", "y");
-    expect("5 7", "5 7 12");
-}
+/* ---- Pads and joins --------------------------------------------------------------------------- */
 
 static void test_pads(void **state)
 {
@@ -684,8 +608,7 @@ int main(void)
         cmocka_unit_test(test_transposed),  cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_activations), cmocka_unit_test(test_joins),
         cmocka_unit_test(test_constants),   cmocka_unit_test(test_pools),
-        cmocka_unit_test(test_means),       cmocka_unit_test(test_reshapes),
-        cmocka_unit_test(test_axes),        cmocka_unit_test(test_pads),
+        cmocka_unit_test(test_means),       cmocka_unit_test(test_pads),
         cmocka_unit_test(test_concat),      cmocka_unit_test(test_literals),
         cmocka_unit_test(test_types),       cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_scaling),

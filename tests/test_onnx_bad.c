@@ -28,9 +28,7 @@ static Onnx__NodeProto *node(const char *op, const char *inputs, const char *out
 
 static void begin(const char *dims)
 {
-    model_begin(&m, 13);
-    model_input(&m, "x", 1, dims);
-    model_output(&m, "y");
+    onnx_begin(&m, 13, dims);
 }
 
 static void refuse(const char *words)
@@ -350,6 +348,53 @@ static void test_shapes(void **state)
     node("Mul", "s s", "shape");
     node("Reshape", "x shape", "y");
     refuse("number of samples");
+    /* The batch where it is no shape's first number, in every type: the sentence says whose it is. */
+    static const struct {
+        const char *op, *operand, *words;
+        int type;
+    } grown[] = {{"Mul", "two", "number 1 of its shape|samples", 7},
+                 {"Add", "two", "number 1 of its shape|samples", 6},
+                 {"Div", "two", "number 1 of its shape|samples", 7},
+                 {"Div", "two", "number 1 of its shape|samples", 1},
+                 {"Mul", "n", "number 1 of its shape|samples", 6}};
+    for (size_t i = 0; i < sizeof grown / sizeof *grown; i++) {
+        begin("N 2 2 1");
+        node("Shape", "x", "s");
+        model_longs(&m, "zero", "1", "0");
+        model_longs(&m, "one", "1", "1");
+        model_longs(&m, "whole", "1", "2");
+        node("Slice", "s zero one zero", "whole_n");
+        model_int(&m, node("Cast", "whole", "two"), "to", grown[i].type);
+        model_int(&m, node("Cast", "whole_n", "n"), "to", grown[i].type);
+        char words[32];
+        snprintf(words, sizeof words, "n %s", grown[i].operand);
+        node(grown[i].op, words, "z");
+        model_int(&m, node("Cast", "z", "first"), "to", 7);
+        model_longs(&m, "rest", "1", "-1");
+        model_int(&m, node("Concat", "first rest", "shape"), "axis", 0);
+        node("Reshape", "x shape", "y");
+        refuse(grown[i].words);
+    }
+    begin("N 2 2 1"); /* an average over the batch */
+    node("Shape", "x", "s");
+    model_longs(&m, "i", "", "0");
+    node("Gather", "s i", "n");
+    model_int(&m, node("Cast", "n", "f"), "to", 1);
+    node("Div", "x f", "y");
+    refuse("Div|operand 'f'|number of samples");
+    begin("N 2 2 1");
+    node("Shape", "x", "s");
+    node("ConstantOfShape", "s", "c");
+    node("Add", "x c", "y");
+    refuse("ConstantOfShape|number of samples");
+    begin("N 2 2 1"); /* the reader's own mark is no number of a file */
+    model_longs(&m, "shape", "2", "-9223372036854763463 4");
+    node("Reshape", "x shape", "y");
+    refuse_shape("batch first");
+    begin("N 2 2 1");
+    node("Relu", "x", "r");
+    node("Floor", "r", "y");
+    refuse("Floor|depends on the image");
     begin("N 2 2 1");
     model_longs(&m, "i", "", "9");
     node("Shape", "x", "s");
@@ -424,6 +469,21 @@ static void test_tensors(void **state)
     model_floats(&m, "s", "2", "1");
     model_int(&m, node("BatchNormalization", "x s s s s", "y"), "training_mode", 1);
     refuse("training_mode=1|eval()");
+    /* Until opset 13 the number of outputs says it, read or not. */
+    for (int opset = 9; opset < 14; opset += 2)
+        for (int read = 0; read < 2; read++) {
+            onnx_begin(&m, opset, "N 2 1 1");
+            model_floats(&m, "s", "2", "1");
+            node("BatchNormalization", "x s s s s", read ? "v mean variance old older" : "v mean variance");
+            node("Identity", "v", "y");
+            refuse(read ? "5 outputs|training|eval()" : "3 outputs|training|eval()");
+        }
+    begin("N 2 1 1");
+    model_floats(&m, "ratio", "", "0.5");
+    model_longs(&m, "training", "", "1");
+    model_int(&m, node("Cast", "training", "flag"), "to", 9);
+    node("Dropout", "x ratio flag", "y");
+    refuse("Dropout|training_mode|eval()");
     begin("N 2 1 1");
     model_floats(&m, "c", "", "0");
     node("Div", "x c", "y");

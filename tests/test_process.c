@@ -59,7 +59,7 @@ static dfal_status run(struct df_process_end *end, const char *text, const char 
     struct df_words words;
     test_ok(dfal_context_create(&context, NULL));
     test_ok(df_words_split(&words, text, DFAL_E_USAGE));
-    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = df_descriptor(open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     assert_true(fd >= 0);
     if (stop)
         dfal_context_stop(context);
@@ -95,6 +95,31 @@ static void test_ends(void **state)
     assert_int_equal(run(&end, "/dev/null", log, false), DFAL_E_UNAVAILABLE);
 }
 
+/* A host program without standard streams: the command has all three, the first of them /dev/null. */
+static void test_closed(void **state)
+{
+    const char *log = *state;
+    struct df_process_end end = {.code = -1};
+    int kept[3];
+    char *text;
+    size_t size;
+    for (int fd = 0; fd < 3; fd++) {
+        kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+        close(fd);
+    }
+    dfal_status status =
+        run(&end, "sh -c 'cat && echo out && echo err >&2 && readlink /proc/$$/fd/0'", log, false);
+    for (int fd = 0; fd < 3; fd++) {
+        dup2(kept[fd], fd);
+        close(kept[fd]);
+    }
+    test_ok(status);
+    assert_int_equal(end.code, 0);
+    test_ok(df_file_read(&text, &size, log, 100));
+    assert_string_equal(text, "out\nerr\n/dev/null\n");
+    df_free(text);
+}
+
 static void test_stop(void **state)
 {
     const char *log = *state;
@@ -118,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test_prestate(test_ends, log),
+        cmocka_unit_test_prestate(test_closed, log),
         cmocka_unit_test_prestate(test_stop, log),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,8 @@
 
 enum { ROWS = 8, LIMIT = 5000 };
 
-static const char *const kinds[] = {"alloc", "open", "read", "write", "flush", "close", "fsync", "rename"};
+static const char *const kinds[] = {"alloc", "open",  "read",   "write",    "flush",
+                                    "close", "fsync", "rename", "exchange", "lock"};
 _Static_assert(sizeof kinds / sizeof *kinds == DF_FAULT_COUNT, "a name for every kind");
 
 static char folder[TEST_PATH], pool[TEST_PATH], network[TEST_PATH], expected[TEST_PATH], out[TEST_PATH],

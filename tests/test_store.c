@@ -227,7 +227,7 @@ static void test_labels(void **state)
     } bad[] = {
         {"", "labels.csv is empty"},
         {"id,label\n'a,0\n", "labels.csv:2: id ''a' is not in"},
-        {"id;label\na;0\n", "labels.csv:1: the header has no column 'id'"},
+        {"id:label\na:0\n", "labels.csv:1: the header has no column 'id'"},
         {"id,annotator\na,0\n", "no column 'label'"},
         {"id,label,id\n", "'id' stands twice"},
         {"id,label\na,0\nz,1\n", "labels.csv:3: id 'z' is not in"},
@@ -236,7 +236,7 @@ static void test_labels(void **state)
         {"id,label\na,-2\n", "unknown class '-2'"},
         {"id,label\na,01\n", "unknown class '01'"},
         {"id,label\na, 0\n", "unknown class ' 0'"},
-        {"id,label\na,\n", "labels.csv:2: the label is empty"},
+        {"id,label,status\na,,label\n", "labels.csv:2: the label is empty"},
         {"id,label\na\n", "labels.csv:2: 1 fields"},
         {"id,label\na,0,b\n", "labels.csv:2: 3 fields, expected at most the 2 of the header"},
         {"id,label,status\na,0,maybe\n", "labels.csv:2: status 'maybe'"},

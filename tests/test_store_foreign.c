@@ -170,6 +170,42 @@ static void test_counted_classes(void **state)
     }
 }
 
+/* The newer format: checksums, other indices of chunks, attributes in a heap; ids are packed. */
+static void test_good_latest(void **state)
+{
+    (void)state;
+    struct df_pool *pool = open_pool("good_latest.h5", NULL), *plain = open_pool("good_pool.h5", NULL);
+    uint8_t read[N * D], straight[N * D];
+    char *id;
+    test_ok(df_pool_read(pool, read, 0, N));
+    test_ok(df_pool_read(plain, straight, 0, N));
+    assert_memory_equal(read, straight, sizeof read);
+    for (int i = 0; i < N; i++) {
+        char expected[16];
+        snprintf(expected, sizeof expected, "id-%d", i);
+        test_ok(df_pool_id(pool, &id, i));
+        assert_string_equal(id, expected);
+        df_free(id);
+    }
+    df_pool_close(pool);
+    df_pool_close(plain);
+}
+
+/* A string that says it is longer than it is, beside good ones: reading it is refused, and nothing is lost. */
+static void test_rotten_id(void **state)
+{
+    (void)state;
+    int64_t live = df_alloc_live();
+    struct df_pool *pool = open_pool("rotten_id.h5", NULL);
+    char *id;
+    test_error(df_pool_id(pool, &id, 0), DFAL_E_DATA, "of 4000 bytes");
+    test_ok(df_pool_id(pool, &id, 1));
+    assert_string_equal(id, "id-1");
+    df_free(id);
+    df_pool_close(pool);
+    nothing_left(live);
+}
+
 static void test_made_up_ids(void **state)
 {
     (void)state;
@@ -224,6 +260,20 @@ static const struct refusal pools[] = {
     {"plugin.h5", DFAL_E_DATA, "filter plugin 32000 (lzf)"},
     {"checksum.h5", DFAL_E_DATA, "cannot be read"},
     {"loop.h5", DFAL_E_DATA, "samples"},
+    {"rotten_deflate.h5", DFAL_E_DATA, "at [0, 0, 0, 0] unpacks to 3 bytes, expected 240"},
+    {"rotten_long.h5", DFAL_E_DATA, "does not unpack to 240 bytes"},
+    {"rotten_mask.h5", DFAL_E_DATA, "unpacks to 3 bytes"},
+    {"rotten_stream.h5", DFAL_E_DATA, "does not unpack to 240 bytes"},
+    {"rotten_sum.h5", DFAL_E_DATA, "unpacks to 0 bytes"},
+    {"scaleoffset.h5", DFAL_E_DATA, "whose unpacked size HDF5 does not check"},
+    {"rotten_chunk.h5", DFAL_E_DATA, "hold 487 bytes together, expected 3 of 240"},
+    {"rotten_tree.h5", DFAL_E_DATA, "does not fit the one above it"},
+    {"rotten_heap.h5", DFAL_E_DATA, "the global heap at 2048"},
+    {"rotten_heap_size.h5", DFAL_E_DATA, "beyond the file's end"},
+    {"rotten_free.h5", DFAL_E_DATA, "the local heap at"},
+    {"rotten_names.h5", DFAL_E_DATA, "declares 60000 names"},
+    {"rotten_circle.h5", DFAL_E_DATA, "goes round in a circle"},
+    {"rotten_attribute.h5", DFAL_E_DATA, "declares more than it holds"},
     {"no_samples.h5", DFAL_E_DATA, "no dataset 'samples' (it holds: labels, pixels)"},
     {"rank5.h5", DFAL_E_SHAPE, "[1, 12, 3, 4, 5]"},
     {"rank1.h5", DFAL_E_SHAPE, "[5]"},
@@ -340,6 +390,7 @@ static const struct refusal networks[] = {
     {"net_scale_two.h5", DFAL_E_DATA, "'scale' has 2 values"},
     {"net_external.h5", DFAL_E_DATA, "external storage"},
     {"net_huge.h5", DFAL_E_DATA, "never written"},
+    {"net_circle.h5", DFAL_E_DATA, "groups 32 deep"},
 };
 
 static void test_bad_networks(void **state)
@@ -469,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_counted_classes), cmocka_unit_test(test_made_up_ids),
         cmocka_unit_test(test_bad_pools),       cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_good_networks),   cmocka_unit_test(test_bad_networks),
+        cmocka_unit_test(test_good_latest),     cmocka_unit_test(test_rotten_id),
         cmocka_unit_test(test_swapped),         cmocka_unit_test(test_read_by_h5py),
     };
     char command[2 * TEST_PATH];

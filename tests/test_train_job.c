@@ -17,7 +17,8 @@
 
 enum { ROWS = 24, EPOCHS = 3, RESTARTS = 2, LIMIT = 20000 };
 
-static const char *const kinds[] = {"alloc", "open", "read", "write", "flush", "close", "fsync", "rename"};
+static const char *const kinds[] = {"alloc", "open",  "read",   "write",    "flush",
+                                    "close", "fsync", "rename", "exchange", "lock"};
 _Static_assert(sizeof kinds / sizeof *kinds == DF_FAULT_COUNT, "a name for every kind");
 
 static char folder[TEST_PATH], pool[TEST_PATH], network[TEST_PATH], out[TEST_PATH], parts[TEST_PATH];

@@ -84,12 +84,16 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 #define S struct import_args
 static const struct option options[] = {
     OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the file to write (required)", 0, 0),
-    OPT(S, "resize", 0, VALUE_I32, images.resize, "PIXELS",
-        "images: the shorter side becomes PIXELS, antialiased (default: as it is)", 1, 65536),
+    OPT(S, "resize", 0, VALUE_TEXT, resize, "PIXELS|H,W",
+        "images: the shorter side becomes PIXELS, or both become H and W, antialiased (default: as it is)", 0,
+        0),
     OPT(S, "crop", 0, VALUE_I32, images.crop, "PIXELS",
         "images: the middle PIXELS x PIXELS; what is smaller gets a black border", 1, 65536),
     OPT(S, "interpolation", 0, VALUE_CHOICE, images.interpolation, "bilinear|bicubic",
         "images: how to resize (default bilinear)", 0, 0),
+    OPT(S, "exif", 0, VALUE_CHOICE, images.exif, "apply|ignore",
+        "images: the rotation that EXIF asks for; torchvision's ImageFolder ignores it (default apply)", 0,
+        0),
     OPT(S, "channels", 0, VALUE_I32, images.channels, "3|1", "images: colour or grey (default 3)", 1, 3),
     OPT(S, "mean", 0, VALUE_TEXT, mean, "R,G,B",
         "images: the network sees (value / 255 - mean) / std (default 0)", 0, 0),
@@ -120,7 +124,8 @@ const struct command command_import = {
             "labels [N]\n"
             "  npz FILE.npz          the same in an archive of numpy.savez\n"
             "  cifar10 DIR|BATCH...  CIFAR-10 batches, binary or Python's (read, never executed)\n"
-            "  images DIR|LIST.csv   JPEG and PNG files below a folder, or of a list with the header "
+            "  images DIR|LIST.csv   JPEG, PNG, WebP, BMP and TIFF files below a folder, or of a list with "
+            "the header "
             "path[,label].\n"
             "                        Finished parts are kept in POOL.h5.parts/: the same line continues "
             "after a kill.\n"

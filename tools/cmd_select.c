@@ -75,6 +75,8 @@ static const struct option options[] = {
         "take margins and logit gaps from here (default: compute them)", 0, 0),
     OPT(S, "logits", 0, VALUE_TEXT, select.logits_path, "LOGITS.h5",
         "take the logits from here, as `dfal logits` writes them (default: compute them)", 0, 0),
+    OPT(S, "trust-rows", 0, VALUE_FLAG, select.trust_rows, NULL,
+        "do not read the pool to see that scores and logits are those of its rows", 0, 0),
     OPT(S, "subsample", 0, VALUE_I64_OR_ALL, select.subsample, "M|all",
         "candidates drawn by --seed (default all)", 1, NO_LIMIT),
     OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",

@@ -55,7 +55,8 @@ static void print_exit_codes(const char *row)
         const char *text;
     } codes[] = {
         {0, "ok"},
-        {64, "unknown command, option, value or strategy name on the command line (the nearest is named)"},
+        {64, "unknown command, option, value or strategy name on the command line (the nearest is "
+             "named); an output that is read, too"},
         {65, "bad data: unreadable, truncated or foreign file, wrong type or shape, label out of range, zero "
              "samples, one class"},
         {66, "input missing"},
@@ -146,6 +147,9 @@ void print_markdown(void)
         "the\n"
         "step, keep the finished work and end with 75; without work to keep, the command dies by the "
         "signal.\n\n"
+        "No command writes over a file that it reads, by whatever name, link or folder: 64, with or without "
+        "`--force`.\n"
+        "An output has one owner: a second line on it while the first one works is refused with 73.\n\n"
         "## Global options\n\n");
     print_option_table(global_options, global_option_count);
     for (int32_t i = 0; commands[i] != NULL; i++) {

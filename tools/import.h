@@ -8,6 +8,7 @@
 struct import_args {
     const char *out;
     struct dfal_image_options images;
+    const char *resize;            /* as written: PIXELS, or H,W */
     const char *mean, *std;        /* as written: R,G,B */
     struct dfal_pool_options pool; /* npy, npz: names and layout */
     const char *split;             /* cifar10 */

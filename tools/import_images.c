@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "import.h"
 #include "output.h"
@@ -12,7 +13,8 @@ const char *import_images_option(const struct import_args *args)
     struct dfal_image_options plain;
     dfal_image_options_init(&plain);
     const struct dfal_image_options *images = &args->images;
-    return images->resize != plain.resize                             ? "resize"
+    return args->resize != NULL                                       ? "resize"
+           : images->exif != plain.exif                               ? "exif"
            : images->crop != plain.crop                               ? "crop"
            : images->interpolation != plain.interpolation             ? "interpolation"
            : images->channels != plain.channels                       ? "channels"
@@ -47,6 +49,34 @@ static dfal_status parse_numbers(struct session *session, double values[3], int3
                        channels == 1 ? "one number" : "one number, or three with commas between");
 }
 
+/* "256": the shorter side; "224,224": height and width. */
+static dfal_status parse_resize(struct session *session, struct dfal_image_options *options, const char *text)
+{
+    enum { SIDE_MOST = 65536 };
+    int64_t side[2] = {0, 0};
+    int32_t count = 0;
+    for (const char *at = text; text != NULL;) {
+        const size_t digits = strspn(at, "0123456789");
+        for (size_t i = 0; i < digits && side[count] <= SIDE_MOST; i++)
+            side[count] = 10 * side[count] + (at[i] - '0');
+        if (digits == 0 || side[count] < 1 || side[count] > SIDE_MOST ||
+            (at[digits] != '\0' && (count == 1 || at[digits] != ',')))
+            return usage_error(
+                session, DFAL_E_USAGE,
+                "--resize '%s' is out of range or not understood, expected 1 to %d, or height and width "
+                "with a comma between",
+                text, SIDE_MOST);
+        count++;
+        if (at[digits] == '\0')
+            break;
+        at += digits + 1;
+    }
+    options->resize = count == 1 ? (int32_t)side[0] : 0;
+    options->resize_height = count == 2 ? (int32_t)side[0] : 0;
+    options->resize_width = count == 2 ? (int32_t)side[1] : 0;
+    return DFAL_OK;
+}
+
 dfal_status import_images(struct session *session, struct import_args *args, const char *const *operands,
                           int32_t count)
 {
@@ -55,8 +85,10 @@ dfal_status import_images(struct session *session, struct import_args *args, con
     (void)count;
     if (options->channels == 2)
         return usage_error(session, DFAL_E_USAGE, "--channels '2' is out of range, expected 3 or 1");
-    dfal_status status =
-        parse_numbers(session, options->mean, &options->mean_count, "mean", args->mean, options->channels);
+    dfal_status status = parse_resize(session, options, args->resize);
+    if (status == DFAL_OK)
+        status = parse_numbers(session, options->mean, &options->mean_count, "mean", args->mean,
+                               options->channels);
     if (status == DFAL_OK)
         status =
             parse_numbers(session, options->std, &options->std_count, "std", args->std, options->channels);
@@ -68,10 +100,11 @@ dfal_status import_images(struct session *session, struct import_args *args, con
         return status;
     status = dfal_import_images(session->context, &result, args->out, operands[0], options);
     if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s, s:I, s:I, s:I, s:[i,i,i], s:i, s:o}", "output", args->out,
-                                    "samples", (json_int_t)result.samples, "skipped",
-                                    (json_int_t)result.skipped, "other_files", (json_int_t)result.other_files,
-                                    "shape", result.channels, result.height, result.width, "classes",
-                                    result.class_count, "seconds", real_or_null(result.seconds)));
+        return print_json(
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:[i,i,i], s:i, s:o}", "output", args->out, "samples",
+                      (json_int_t)result.samples, "skipped", (json_int_t)result.skipped, "other_files",
+                      (json_int_t)result.other_files, "hidden", (json_int_t)result.hidden, "rotated",
+                      (json_int_t)result.rotated, "shape", result.channels, result.height, result.width,
+                      "classes", result.class_count, "seconds", real_or_null(result.seconds)));
     return status;
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The dfal command: global options, the table of commands, exit codes. */
-#include <errno.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "output.h"
+#include "standard.h"
 
 #define AT(field)        offsetof(struct session, field)
 #define OPTION_AT(field) (offsetof(struct session, options) + offsetof(struct dfal_context_options, field))
@@ -135,20 +133,12 @@ static dfal_status run_command(struct session *session, struct parsed *parsed, c
     return status;
 }
 
-/* Die by the signal, so that a shell and a scheduler see it. */
-static void die_by(int number)
-{
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    sigemptyset(&action.sa_mask);
-    sigaction(number, &action, NULL);
-    raise(number);
-}
-
 int dfal_main(int argc, char **argv)
 {
     struct session session = {.log_format = "text"};
     struct parsed parsed = {0};
     bool kept = false;
+    standard_begin();
     /* One heap for all threads: nothing is allocated in a hot loop, and memory that one thread returns serves the next. */
     mallopt(M_ARENA_MAX, 1);
     dfal_context_options_init(&session.options);
@@ -170,7 +160,7 @@ int dfal_main(int argc, char **argv)
         die_by(session_signal());
         return 128 + session_signal();
     }
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == DFAL_OK) {
+    if (!standard_end() && status == DFAL_OK) {
         session_error(&session, DFAL_E_IO, "the results could not be written to the standard output");
         exit_code = dfal_status_exit_code(DFAL_E_IO);
     }

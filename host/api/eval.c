@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "base/file.h"
+#include "base/claim.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "score/pass.h"
 #include "store/labels.h"
+#include "store/row_hash.h"
 #include "store/table.h"
 
 static dfal_status open_both(struct df_pool **pool, struct df_network **network, struct df_device **device,
@@ -92,20 +93,24 @@ static dfal_status describe_column(struct df_column *column, const struct df_net
 dfal_status dfal_logits(dfal_context *context, const char *out_path, const char *network_name,
                         const char *pool_path, const char *node, const struct dfal_pool_options *options)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
     struct df_column column;
     struct sink sink = {0};
     struct df_range_source range;
+    struct df_row_hashes rows = DF_ROW_HASHES_NONE;
     struct df_progress progress;
     char digest[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], *configuration = NULL;
     dfal_status status = DFAL_OK;
     bool reporting = false;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, context->options.force));
-    df_file_sweep(out_path);
+    DF_TRY_TO(done, status,
+              df_claim_job(&claim, out_path, network_name, pool_path, options, context->options.force));
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
+    DF_TRY_TO(done, status,
+              df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
     DF_TRY_TO(done, status, describe_column(&column, network, pool, node, network_name));
     sink.size = 1;
     for (int32_t i = 1; i < column.rank; i++)
@@ -123,19 +128,24 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
                               context->options.force));
     DF_TRY_TO(done, status, df_table_put_ids(sink.writer, pool));
     df_range_source_init(&range, 0, pool->count, 4096);
+    DF_TRY_TO(done, status, df_row_hashes_open(&rows, 0, pool->count));
+    range.source.hashes = &rows;
     df_progress_begin(&progress, context, "logits.progress", "samples", pool->count, 0);
     reporting = true;
     DF_TRY_TO(
         done, status,
         df_forward_pass(context, device, network, pool, &range.source, node, &progress, take_rows, &sink));
+    DF_TRY_TO(done, status, df_table_hashes(sink.writer, &rows));
     status = df_table_finish(sink.writer);
     sink.writer = NULL;
 done:
+    df_row_hashes_close(&rows);
     if (reporting)
         df_progress_end(&progress);
     df_table_abandon(sink.writer);
     df_free(configuration);
     df_network_destroy(network);
     df_pool_close(pool);
+    df_claim_end(&claim);
     return status;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "facts.h"
 
+#include "base/number.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -21,7 +23,7 @@ void df_tell_text(const struct df_teller *teller, const char *key, const char *f
     char text[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    df_vprint(text, sizeof(text), format, arguments);
     va_end(arguments);
     const struct dfal_field field = {.key = key, .kind = DFAL_FIELD_TEXT, .text = text};
     teller->fact(teller->user, &field);

@@ -3,10 +3,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/claim.h"
 #include "base/context.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "graph/onnx.h"
 #include "store/network_file.h"
 
@@ -17,7 +18,7 @@ static dfal_status describe(char **text, const struct df_onnx_facts *facts, cons
                   "producer", facts->producer, "ir_version", (json_int_t)facts->ir_version, "opset",
                   (json_int_t)facts->opset, "nodes", (int)facts->node_count, "ops", facts->ops, "input",
                   facts->input, "output", facts->output, "softmax_cut", facts->softmax_cut);
-    char *dumped = object ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *dumped = object ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     dfal_status status;
     if (dumped)
         status = df_strdup(text, dumped);
@@ -30,13 +31,16 @@ static dfal_status describe(char **text, const struct df_onnx_facts *facts, cons
 
 dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct df_network *network = NULL;
     struct df_onnx_facts facts = {0};
     char *configuration = NULL;
     dfal_status status;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_claim_job(&claim, out_path, model_path, NULL, NULL, context->options.force));
     DF_TRY_TO(done, status, df_onnx_load(&network, &facts, model_path));
+    DF_TRY_TO(done, status,
+              df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
     DF_TRY_TO(done, status, df_context_check_stop(context));
     DF_TRY_TO(done, status, describe(&configuration, &facts, model_path));
     const struct df_provenance provenance = {
@@ -59,5 +63,6 @@ done:
     df_free(configuration);
     df_onnx_facts_clear(&facts);
     df_network_destroy(network);
+    df_claim_end(&claim);
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "facts.h"
 #include "graph/graph_json.h"
 #include "graph/onnx.h"
@@ -22,7 +23,7 @@ static void tell_numbers(const struct df_teller *teller, const char *key, const 
     int length = 0;
     for (int32_t i = 0; i < count && length < 480; i++)
         length +=
-            snprintf(text + length, sizeof(text) - (size_t)length, "%s%.9g", i > 0 ? ", " : "", values[i]);
+            df_print(text + length, sizeof(text) - (size_t)length, "%s%.9g", i > 0 ? ", " : "", values[i]);
     df_tell_text(teller, key, "%s", text);
 }
 
@@ -111,6 +112,26 @@ static dfal_status tell_model(const struct df_teller *teller, const char *name)
     return status;
 }
 
+struct scores_sum {
+    int64_t status[DFAL_SCORE_STATUS_COUNT], iterations;
+    double least, most; /* of margins that are distances */
+};
+
+static dfal_status add_scores(void *user, int64_t begin, const struct df_scores *block)
+{
+    struct scores_sum *sum = user;
+    (void)begin;
+    for (int64_t i = 0; i < block->count; i++) {
+        sum->status[block->status[i]]++;
+        sum->iterations += block->iterations[i];
+        if (block->status[i] <= DFAL_SCORE_TIE) {
+            sum->least = fmin(sum->least, block->margin[i]);
+            sum->most = fmax(sum->most, block->margin[i]);
+        }
+    }
+    return DFAL_OK;
+}
+
 static dfal_status tell_scores(const struct df_teller *teller, const char *path)
 {
     static const char *const names[] = {
@@ -119,29 +140,20 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
 #undef X
     };
     struct df_scores_head head = {0};
-    struct df_scores scores = {0};
-    int64_t counts[DFAL_SCORE_STATUS_COUNT] = {0}, iterations = 0;
-    double least = INFINITY, most = -INFINITY;
-    dfal_status status = df_scores_read(path, &head, &scores);
+    struct df_scores_reader *reader;
+    struct scores_sum sum = {.least = INFINITY, .most = -INFINITY};
+    DF_TRY(df_scores_open(&reader, &head, path));
+    const dfal_status status = df_scores_each(reader, false, add_scores, &sum);
     if (status == DFAL_OK) {
-        for (int64_t i = 0; i < scores.count; i++) {
-            if (scores.status[i] < DFAL_SCORE_STATUS_COUNT)
-                counts[scores.status[i]]++;
-            iterations += scores.iterations[i];
-            if (scores.status[i] <= DFAL_SCORE_TIE) {
-                least = fmin(least, scores.margin[i]);
-                most = fmax(most, scores.margin[i]);
-            }
-        }
-        df_tell_int(teller, "samples", scores.count);
+        df_tell_int(teller, "samples", df_scores_rows(reader));
         df_tell_int(teller, "pool_samples", head.pool_count);
         df_tell_int(teller, "range_begin", head.range_begin);
         df_tell_int(teller, "range_end", head.range_end);
         for (int i = 0; i < DFAL_SCORE_STATUS_COUNT; i++)
-            df_tell_int(teller, names[i], counts[i]);
-        df_tell_real(teller, "margin_least", least);
-        df_tell_real(teller, "margin_most", most);
-        df_tell_int(teller, "iterations", iterations);
+            df_tell_int(teller, names[i], sum.status[i]);
+        df_tell_real(teller, "margin_least", sum.least);
+        df_tell_real(teller, "margin_most", sum.most);
+        df_tell_int(teller, "iterations", sum.iterations);
         df_tell_text(teller, "units", "%s", head.units_raw ? "raw" : "network");
         df_tell_text(teller, "backend", "%s", head.backend);
         df_tell_text(teller, "engine", "%s", head.engine);
@@ -155,7 +167,7 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
         df_tell_text(teller, "network_sha256", "%s", head.network_sha256);
         df_tell_text(teller, "pool_fingerprint", "%s", head.pool_fingerprint);
     }
-    df_scores_clear(&scores);
+    df_scores_close(reader);
     df_scores_head_clear(&head);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "facts.h"
 #include "store/labels.h"
 #include "store/table.h"
@@ -32,7 +33,7 @@ static void tell_reals(const struct df_teller *teller, const char *key, const do
     struct line line = {0};
     char number[40];
     for (int32_t i = 0; i < count; i++) {
-        snprintf(number, sizeof number, "%.9g", values[i]);
+        df_print(number, sizeof number, "%.9g", values[i]);
         add(&line, number);
     }
     df_tell_text(teller, key, "%s", line.text);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "facts.h"
+#include "graph/json_text.h"
 #include "run/run.h"
 #include "store/scores.h"
 #include "store/table.h"
@@ -66,7 +67,7 @@ static dfal_status tell_training(const struct df_teller *teller, const char *pat
     struct df_training_state state;
     char *configuration = NULL;
     DF_TRY(df_training_state_read(&state, path, &configuration));
-    json_t *object = json_loads(configuration, 0, NULL);
+    json_t *object = df_json_parse(configuration, 0, NULL);
     const int64_t epochs = json_integer_value(json_object_get(object, "epochs"));
     const int32_t shown = df_training_restart(&state);
     int64_t done = 0;
@@ -102,15 +103,15 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
         char path[PATH_SIZE];
         struct df_scores_head head = {0};
-        struct df_scores scores = {0};
+        struct df_scores_reader *reader;
         if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name))
             continue;
-        if (df_scores_read(path, &head, &scores) == DFAL_OK) {
+        if (df_scores_open(&reader, &head, path) == DFAL_OK) {
             shards++;
-            done += scores.count;
+            done += df_scores_rows(reader);
             total = head.range_end - head.range_begin;
+            df_scores_close(reader);
         }
-        df_scores_clear(&scores);
         df_scores_head_clear(&head);
     }
     closedir(entries);

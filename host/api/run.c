@@ -19,18 +19,21 @@ dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_
     return status;
 }
 
-dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct dfal_run_options *options,
-                     dfal_run_row_fn *row, void *user)
+static dfal_status publish(struct dfal_context *context, const char *dir)
 {
     char *page = NULL;
-    DF_TRY(df_run_execute(context, out_dir, options));
     dfal_status status;
-    DF_TRY_TO(done, status, df_format(&page, "%s/report.html", out_dir));
-    DF_TRY_TO(done, status, df_report_write(context, page, &out_dir, 1));
-    DF_TRY_TO(done, status, df_run_directory_finish(out_dir));
-    if (row)
-        status = dfal_run_table(context, out_dir, row, user);
+    DF_TRY_TO(done, status, df_format(&page, "%s/report.html", dir));
+    DF_TRY_TO(done, status, df_report_write(context, page, &dir, 1, true));
+    status = df_run_directory_finish(dir);
 done:
     df_free(page);
     return status;
+}
+
+dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct dfal_run_options *options,
+                     dfal_run_row_fn *row, void *user)
+{
+    DF_TRY(df_run_execute(context, out_dir, options, publish));
+    return row ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
 }

@@ -63,6 +63,7 @@ static dfal_status choose(struct df_select_job *job)
         .logits = job->logits,
         .twins = options->twins_path || (options->sheet_path && job->strategy->twins),
         .twins_limit = options->twins_path ? 0 : DF_SHEET_MOST,
+        .labelled = job->labelled,
     };
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,
                      &selection, &job->selection));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a selection chooses from, and what is known of it already. */
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/select_job.h"
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "score/pass.h"
 #include "store/labels.h"
 
@@ -23,6 +25,8 @@ void df_select_close(struct df_select_job *job)
     df_network_destroy(job->network);
     df_free(job->truth);
     df_pool_close(job->pool);
+    df_claim_end(&job->claim);
+    df_free(job->journal);
 }
 
 static bool all_labelled(const struct df_pool *pool)
@@ -65,13 +69,24 @@ static dfal_status open_pool(struct df_select_job *job)
     return DFAL_OK;
 }
 
+/* The rows that are not labelled or skipped, and a number for those that are: it does not matter who labelled them, in
+ * which order or as what. */
 static dfal_status find_candidates(struct df_select_job *job)
 {
     const struct df_pool *pool = job->pool;
+    struct df_digest digest;
+    char text[DF_DIGEST_TEXT];
     DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
-    for (int64_t i = 0; i < pool->count; i++)
+    df_digest_begin(&digest);
+    for (int64_t i = 0; i < pool->count; i++) {
         if (!(pool->labels && pool->labels[i] >= 0) && !(pool->skipped && pool->skipped[i]))
             job->candidates[job->count++] = i;
+        else
+            df_digest_add_i64(&digest, i);
+    }
+    df_digest_end(&digest, text);
+    text[16] = 0;
+    job->labelled = job->count < pool->count ? strtoull(text, NULL, 16) : 0;
     if (!job->count)
         DF_FAIL(DFAL_E_DATA,
                 "%s: every one of its %lld rows is labelled or skipped, expected some to choose from",
@@ -90,6 +105,17 @@ static dfal_status check_origin(const struct df_select_job *job, const char *pat
         DF_FAIL(DFAL_E_DATA,
                 "%s was made from the pool with fingerprint %.16s..., expected that of %s, %.16s...", path,
                 pool_fingerprint, job->pool_path, job->pool->fingerprint);
+    return DFAL_OK;
+}
+
+/* The rows themselves, of which a fingerprint only knows a thousand. */
+static dfal_status check_rows(const struct df_select_job *job, const char *path,
+                              const struct df_row_hashes *rows, int64_t count)
+{
+    if (job->options->trust_rows)
+        return DFAL_OK;
+    DF_TRY(df_row_hashes_check(job->context, job->pool, rows, path, DFAL_E_DATA));
+    df_row_hashes_say(job->context, count - df_row_hashes_known(rows), path);
     return DFAL_OK;
 }
 
@@ -152,6 +178,7 @@ static dfal_status take_scores(struct df_select_job *job)
     if ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
+    DF_TRY(check_rows(job, path, &job->scores.rows, job->scores.count));
     return df_deepfool_from_json(&job->deepfool, job->head.configuration);
 }
 
@@ -163,7 +190,7 @@ static dfal_status take_logits(struct df_select_job *job)
     char *configuration = NULL;
     DF_TRY(df_table_open(&job->logits, path, "dfal-logits", &configuration, "logits", job->pool->count,
                          job->network->class_count));
-    json_t *document = json_loads(configuration, 0, NULL);
+    json_t *document = df_json_parse(configuration, 0, NULL);
     const char *network = json_string_value(json_object_get(document, "network_sha256")),
                *pool = json_string_value(json_object_get(document, "pool_fingerprint"));
     dfal_status status =
@@ -174,6 +201,11 @@ static dfal_status take_logits(struct df_select_job *job)
                                   path);
     json_decref(document);
     df_free(configuration);
+    DF_TRY(status);
+    struct df_row_hashes rows;
+    DF_TRY(df_table_take_hashes(job->logits, &rows));
+    status = check_rows(job, path, &rows, job->pool->count);
+    df_row_hashes_close(&rows);
     return status;
 }
 
@@ -181,6 +213,7 @@ dfal_status df_select_open(struct df_select_job *job)
 {
     DF_TRY(open_pool(job));
     DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
+    DF_TRY(df_claim_inputs(&job->claim, (const char *const *)job->network->files, job->network->file_count));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
     if (job->options->scores_path)

@@ -3,6 +3,7 @@
 #ifndef DF_API_SELECT_JOB_H
 #define DF_API_SELECT_JOB_H
 
+#include "base/claim.h"
 #include "base/log.h"
 #include "report/sheet.h"
 #include "run/select.h"
@@ -22,10 +23,13 @@ struct df_select_job {
     struct df_scores scores;
     struct df_table_reader *logits;
     int64_t *candidates, count;
+    uint64_t labelled; /* a digest of the rows that are no candidates; 0: there are none */
     struct df_selection selection;
     char **ids;     /* [selection.count] */
     int32_t *label; /* [selection.count] the oracle's, -1 unknown */
     bool resumed;   /* twins and sheet that are there are this line's own, unfinished */
+    struct df_claim claim;
+    char *journal;
 };
 
 /* select_input.c: pool, network, candidates, scores, logits. */
@@ -41,6 +45,7 @@ dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, voi
 
 /* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that a killed
  * line knows its own. It holds what the line asked for, one "key value" a line. */
+dfal_status df_select_journal_path(char **path, const struct df_select_job *job);
 bool df_select_journal_exists(const struct df_select_job *job);
 /* *found: there is one, of this very selection. Errors   E_CONFIG of another one (the first difference named) unless
  * --force; E_IO */

@@ -8,7 +8,7 @@
 
 enum { MOST = 1 << 20 };
 
-static dfal_status journal_path(char **path, const struct df_select_job *job)
+dfal_status df_select_journal_path(char **path, const struct df_select_job *job)
 {
     return df_format(path, "%s.unfinished", job->out_path);
 }
@@ -28,9 +28,10 @@ static dfal_status describe(char **out, const struct df_select_job *job)
     char *deepfool = NULL;
     DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, options->score.unconverged));
     put_line(&text, "strategy", job->strategy->name);
-    df_text_add(&text, "count %lld\nsubsample %lld\nseed %llu\ncandidates %lld\n", (long long)options->count,
-                (long long)options->subsample, (unsigned long long)job->context->options.seed,
-                (long long)job->count);
+    df_text_add(&text, "count %lld\nsubsample %lld\nseed %llu\ncandidates %lld\nlabelled %016llx\n",
+                (long long)options->count, (long long)options->subsample,
+                (unsigned long long)job->context->options.seed, (long long)job->count,
+                (unsigned long long)job->labelled);
     put_line(&text, "network", job->network_sha256);
     put_line(&text, "pool", job->pool->fingerprint);
     put_line(&text, "deepfool", deepfool);
@@ -46,7 +47,7 @@ dfal_status df_select_journal_write(const struct df_select_job *job)
 {
     char *path = NULL, *text = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, journal_path(&path, job));
+    DF_TRY_TO(done, status, df_select_journal_path(&path, job));
     DF_TRY_TO(done, status, describe(&text, job));
     status = df_file_write(path, text, strlen(text));
 done:
@@ -58,7 +59,7 @@ done:
 void df_select_journal_remove(const struct df_select_job *job)
 {
     char *path = NULL;
-    if (journal_path(&path, job) == DFAL_OK)
+    if (df_select_journal_path(&path, job) == DFAL_OK)
         unlink(path);
     df_free(path);
 }
@@ -91,7 +92,7 @@ static dfal_status compare(const char *path, const char *theirs, const char *our
 bool df_select_journal_exists(const struct df_select_job *job)
 {
     char *path = NULL;
-    bool exists = journal_path(&path, job) == DFAL_OK && df_file_exists(path);
+    bool exists = df_select_journal_path(&path, job) == DFAL_OK && df_file_exists(path);
     df_free(path);
     return exists;
 }
@@ -102,7 +103,7 @@ dfal_status df_select_journal_find(const struct df_select_job *job, bool *found)
     size_t size = 0;
     dfal_status status;
     *found = false;
-    DF_TRY_TO(done, status, journal_path(&path, job));
+    DF_TRY_TO(done, status, df_select_journal_path(&path, job));
     df_file_sweep(path);
     if (!df_file_exists(path) || job->context->options.force)
         goto done;

@@ -2,8 +2,6 @@
 /* What a selection writes: twins, the contact sheet, QUERIES.csv. */
 #include <math.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/select_job.h"
@@ -12,37 +10,20 @@
 
 /* ---- before the work ----------------------------------------------------------------------------------- */
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    if (!a || !b)
-        return false;
-    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
-}
-
 /* --force is no leave to write over what is read, nor one output over another. */
-static dfal_status check_apart(const struct df_select_job *job)
+static dfal_status claim(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
-    const struct dfal_pool_options *pool = &options->score.pool;
-    const char *out[] = {job->out_path, options->twins_path, options->sheet_path};
-    const char *in[] = {job->pool_path, job->network_name, options->scores_path, options->logits_path};
-    static const char *const what[] = {"queries", "twins", "sheet"};
-    for (int i = 0; i < 3; i++) {
-        for (int k = 0; k < i; k++)
-            if (same_file(out[i], out[k]))
-                DF_FAIL(DFAL_E_USAGE, "%s is named for the %s and for the %s, expected two files", out[i],
-                        what[k], what[i]);
-        for (int k = 0; k < 4; k++)
-            if (same_file(out[i], in[k]))
-                DF_FAIL(DFAL_E_USAGE, "%s is read and is to be written, expected another file for the %s",
-                        out[i], what[i]);
-        for (int32_t k = 0; k < pool->label_file_count; k++)
-            if (same_file(out[i], pool->label_files[k]))
-                DF_FAIL(DFAL_E_USAGE, "%s is read and is to be written, expected another file for the %s",
-                        out[i], what[i]);
-    }
-    return DFAL_OK;
+    struct df_claim *claim = &job->claim;
+    DF_TRY(df_claim_output(claim, job->out_path, "queries"));
+    DF_TRY(df_claim_output(claim, options->twins_path, "twins"));
+    DF_TRY(df_claim_output(claim, options->sheet_path, "sheet"));
+    DF_TRY(df_select_journal_path(&job->journal, job));
+    DF_TRY(df_claim_output(claim, job->journal, "journal"));
+    DF_TRY(df_claim_input(claim, job->network_name));
+    DF_TRY(df_claim_input(claim, options->scores_path));
+    DF_TRY(df_claim_input(claim, options->logits_path));
+    return df_claim_pool(claim, job->pool_path, &options->score.pool);
 }
 
 dfal_status df_select_check_outputs(struct df_select_job *job)
@@ -51,21 +32,14 @@ dfal_status df_select_check_outputs(struct df_select_job *job)
     bool force = job->context->options.force;
     if (options->sheet_path)
         DF_TRY(df_sheet_check(options->sheet_path));
-    DF_TRY(check_apart(job));
-    if (df_file_exists(job->out_path)) /* it comes last: nothing is unfinished */
-        df_select_journal_remove(job);
-    DF_TRY(df_file_check_target(job->out_path, force));
+    DF_TRY(claim(job));
+    const dfal_status status = df_claim_take(&job->claim, job->out_path, force);
+    if (df_claim_owns(&job->claim, job->out_path) && df_file_exists(job->out_path))
+        df_select_journal_remove(job); /* the queries come last: nothing is unfinished */
+    DF_TRY(status);
     force = force || df_select_journal_exists(job); /* then they may be this line's own */
-    if (options->twins_path)
-        DF_TRY(df_file_check_target(options->twins_path, force));
-    if (options->sheet_path)
-        DF_TRY(df_file_check_target(options->sheet_path, force));
-    df_file_sweep(job->out_path);
-    if (options->twins_path)
-        df_file_sweep(options->twins_path);
-    if (options->sheet_path)
-        df_file_sweep(options->sheet_path);
-    return DFAL_OK;
+    DF_TRY(df_claim_take(&job->claim, options->twins_path, force));
+    return df_claim_take(&job->claim, options->sheet_path, force);
 }
 
 dfal_status df_select_check_unfinished(struct df_select_job *job)
@@ -248,7 +222,7 @@ static dfal_status write_sheet(struct df_select_job *job)
         .network = job->network_name,
         .candidates = job->count,
     };
-    DF_TRY(df_sheet_write(path, &sheet));
+    DF_TRY(df_sheet_write(path, &sheet, job->context->options.force || job->resumed));
     if (shown < q)
         df_say(job->context, DFAL_WARNING, "select.sheet",
                DF_FIELDS(DF_INT("shown", shown), DF_INT("count", q)),
@@ -269,7 +243,9 @@ static dfal_status write_queries(struct df_select_job *job, dfal_query_fn *query
         df_query_line(&text, &rows[i]);
     }
     DF_TRY_TO(done, status, text.status);
-    DF_TRY_TO(done, status, df_file_write(job->out_path, text.bytes, (size_t)text.size));
+    DF_TRY_TO(
+        done, status,
+        df_file_write_output(job->out_path, text.bytes, (size_t)text.size, job->context->options.force));
     for (int64_t i = 0; i < q && query; i++)
         query(user, &rows[i]);
 done:

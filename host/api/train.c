@@ -7,11 +7,13 @@
 #include <jansson.h>
 
 #include "backend/backend.h"
+#include "base/claim.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "graph/json_text.h"
 #include "models/models.h"
 #include "score/pass.h"
 #include "store/labels.h"
@@ -36,6 +38,7 @@ struct job {
     float *x;
     char *configuration;
     struct df_device *device;
+    struct df_claim claim;
 };
 
 static void job_clear(struct job *job)
@@ -45,6 +48,7 @@ static void job_clear(struct job *job)
     df_network_destroy(job->network);
     df_pool_close(job->pool);
     free(job->configuration);
+    df_claim_end(&job->claim);
 }
 
 static dfal_status check_options(const struct dfal_train_options *options)
@@ -178,6 +182,17 @@ static uint64_t first_seed(const struct job *job)
     return df_random_child(job->context->options.seed, DF_STREAM_RESTART, 0);
 }
 
+static dfal_status claim_network(const struct job *job, const struct df_network *network)
+{
+    return df_claim_inputs(&job->claim, (const char *const *)network->files, network->file_count);
+}
+
+/* What a network that is trained on the pool tells apart; NULL: the pool does not tell, or not of all its classes. */
+static char *const *pool_names(const struct job *job)
+{
+    return job->pool->class_count == job->network->class_count ? job->pool->classes : NULL;
+}
+
 static dfal_status build_network(struct job *job, const char *name)
 {
     struct df_network *start = NULL;
@@ -190,16 +205,24 @@ static dfal_status build_network(struct job *job, const char *name)
     if (df_model_exists(name))
         DF_TRY(df_model_create(&job->network, name, job->pool->shape, job->pool->class_count));
     else
-        DF_TRY(df_network_for_pool(&job->network, job->context, name, job->pool));
+        DF_TRY(df_network_shape_for_pool(&job->network, job->context, name, job->pool));
+    DF_TRY(claim_network(job, job->network));
     if (job->pool->class_count > job->network->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
                 job->pool_path, job->pool->class_count, name, job->network->class_count);
     DF_TRY(df_network_take_scaling(job->network, job->pool));
-    if (options->init == NULL)
+    if (options->init == NULL) {
+        DF_TRY(df_network_name_classes(job->network, pool_names(job)));
         return df_network_initialise(job->network, first_seed(job));
+    }
     DF_TRY_TO(done, status, df_network_for_pool(&start, job->context, options->init, job->pool));
+    DF_TRY_TO(done, status, claim_network(job, start));
     DF_TRY_TO(done, status, same_graph(job->network, start, options->init));
     DF_TRY_TO(done, status, df_network_take_scaling(start, job->pool));
+    if (!start->classes)
+        DF_TRY_TO(done, status, df_network_name_classes(start, pool_names(job)));
+    for (int64_t i = 0; i < job->count; i++)
+        job->rows[i].label = df_network_from_pool(start, job->rows[i].label);
     df_network_destroy(job->network);
     job->network = start;
     start = NULL;
@@ -236,7 +259,7 @@ static dfal_status describe(struct job *job)
         "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
         (int)options->patience, "validation", options->validation, "init", options->init != NULL);
-    job->configuration = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    job->configuration = object != NULL ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(object);
     if (job->configuration == NULL)
         DF_FAIL(DFAL_E_MEMORY, "out of memory while describing the training");
@@ -312,6 +335,16 @@ static dfal_status save(struct job *job, const char *out_path)
     return df_network_save(job->network, out_path, job->context->options.force, &provenance);
 }
 
+static dfal_status claim(struct job *job, const char *out_path, const char *network)
+{
+    struct df_claim *claim = &job->claim;
+    DF_TRY(df_claim_output(claim, out_path, "network"));
+    DF_TRY(df_claim_input(claim, network));
+    DF_TRY(df_claim_input(claim, job->options->init));
+    DF_TRY(df_claim_pool(claim, job->pool_path, &job->options->pool));
+    return df_claim_take(claim, out_path, job->context->options.force);
+}
+
 dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
                        const char *network, const char *pool_path, const struct dfal_train_options *options)
 {
@@ -327,8 +360,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
         job.options = &defaults;
     }
     DF_TRY(check_options(job.options));
-    DF_TRY(df_file_check_target(out_path, context->options.force));
-    df_file_sweep(out_path);
+    DF_TRY_TO(done, status, claim(&job, out_path, network));
     DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &job.options->pool));
     df_labels_warn(context, job.pool);
     if (job.options->epochs > 0)
@@ -348,6 +380,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     if (job.options->epochs > 0)
         DF_TRY_TO(done, status, read_samples(&job));
     DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
+    df_parts_publish(&checkpoint.parts);
     DF_TRY_TO(done, status, save(&job, out_path));
     status = df_checkpoint_remove(&checkpoint);
     result->seconds = df_clock() - begin;

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "store/table.h"
 
 enum { SECONDS_BETWEEN = 3 };
@@ -55,8 +56,8 @@ static bool is_identity(const char *key)
 
 static dfal_status difference(const char *path, const char *key, const json_t *ours, const json_t *theirs)
 {
-    char *mine = ours != NULL ? json_dumps(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *other = theirs != NULL ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *mine = ours != NULL ? df_json_text(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *other = theirs != NULL ? df_json_text(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     dfal_status status = df_fail(
         DFAL_E_CONFIG,
         "%s: unfinished work of another configuration: its %s is %s, expected %s; --force starts anew", path,
@@ -68,7 +69,7 @@ static dfal_status difference(const char *path, const char *key, const json_t *o
 
 dfal_status df_configuration_compare(const char *ours, const char *theirs, bool allow_mixed, const char *path)
 {
-    json_t *mine = json_loads(ours, 0, NULL), *other = json_loads(theirs, 0, NULL);
+    json_t *mine = df_json_parse(ours, 0, NULL), *other = df_json_parse(theirs, 0, NULL);
     dfal_status status = DFAL_OK;
     const char *key;
     json_t *value;

@@ -15,7 +15,11 @@ enum df_fault {
     DF_FAULT_CLOSE,
     DF_FAULT_FSYNC,
     DF_FAULT_RENAME,
-    DF_FAULT_COUNT
+    DF_FAULT_FLAGS, /* renameat2 as of a file system that cannot do it */
+    DF_FAULT_LOCK,  /* flock as of a file system without locks */
+    DF_FAULT_COUNT,
+    DF_FAULT_LACKS =
+        DF_FAULT_FLAGS /* from here on: what a file system may lack, which is no failure of a job */
 };
 
 /* Let the n-th (1-based) operation of this kind from now on fail once; n = 0 disarms. */

@@ -44,6 +44,16 @@ dfal_status df_fail_errno(int error, bool writing, const char *path, const char 
     return df_fail(status, "%s: %s failed: %s", path, doing, strerror(error));
 }
 
+int df_descriptor(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    const int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
 /* The folder that holds path: "." for a bare name. */
 static dfal_status folder_of(char **folder, const char *path)
 {
@@ -69,6 +79,29 @@ static mode_t read_umask(void)
     return mask;
 }
 
+mode_t df_file_mode(mode_t wanted)
+{
+    return (wanted & ~read_umask()) | (wanted & 0700);
+}
+
+int df_file_make(int folder, const char *name, int flags)
+{
+    struct stat facts;
+    const int fd = df_descriptor(openat(folder, name, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (fd >= 0 && fstat(fd, &facts) == 0 && (facts.st_mode & 0600) != 0600)
+        (void)fchmod(fd, facts.st_mode | 0600);
+    return fd;
+}
+
+bool df_file_lock(int fd)
+{
+    if (fails(DF_FAULT_LOCK))
+        errno = ENOLCK;
+    else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    return false;
+}
+
 dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
 {
     *temporary = NULL;
@@ -76,10 +109,10 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
     char *name;
     DF_TRY(df_format(&name, "%s%sXXXXXX", path, temporary_mark));
     dfal_status status = DFAL_OK;
-    int file = fails(DF_FAULT_OPEN) ? -1 : mkostemp(name, O_CLOEXEC);
+    int file = fails(DF_FAULT_OPEN) ? -1 : df_descriptor(mkostemp(name, O_CLOEXEC));
     if (file < 0) {
         status = df_fail_errno(errno, true, path, "creating a temporary file beside it");
-    } else if (fchmod(file, 0666 & ~read_umask()) != 0) {
+    } else if (fchmod(file, df_file_mode(0666)) != 0) {
         status = df_fail_errno(errno, true, name, "setting its mode");
         close(file);
         unlink(name);
@@ -88,6 +121,7 @@ dfal_status df_file_temporary(char **temporary, int *fd, const char *path)
         df_free(name);
         return status;
     }
+    (void)df_file_lock(file); /* so that a sweep leaves it alone; no harm where locks are missing */
     *temporary = name;
     *fd = file;
     return DFAL_OK;
@@ -128,37 +162,112 @@ static void push(const char *path)
     close(fd);
 }
 
-dfal_status df_file_publish_all(const char *const *temporaries, const char *const *paths, int32_t count)
+/* How a temporary has come to its name, and so how it is taken back. */
+enum placed { MADE, EXCHANGED, REPLACED };
+
+/* For file systems without RENAME_NOREPLACE. A second name is never made over a file; a server that lost its answer may
+ * say that the first try's name is in the way. */
+static int link_onto(const char *temporary, const char *path)
+{
+    struct stat ours, theirs;
+    if (link(temporary, path) == 0 ||
+        (errno == EEXIST && stat(temporary, &ours) == 0 && lstat(path, &theirs) == 0 &&
+         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)) {
+        (void)unlink(temporary);
+        return 0;
+    }
+    if (errno == EEXIST || lstat(path, &theirs) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(temporary, path); /* nor has it links */
+}
+
+static int renamed(const char *from, const char *to, unsigned int flags)
+{
+    if (fails(DF_FAULT_FLAGS)) {
+        errno = EINVAL;
+        return -1;
+    }
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, flags);
+}
+
+/* What is replaced is exchanged with the temporary first: as long as it is there nothing is lost. */
+static int place(const char *temporary, const char *path, bool replace, enum placed *how)
+{
+    struct stat there;
+    *how = MADE;
+    if (fails(DF_FAULT_RENAME))
+        return -1;
+    if (renamed(temporary, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (!replace)
+        return errno == EEXIST ? -1 : link_onto(temporary, path);
+    if (lstat(path, &there) == 0) {
+        *how = REPLACED;
+        if (!S_ISDIR(there.st_mode) && renamed(temporary, path, RENAME_EXCHANGE) == 0) {
+            *how = EXCHANGED;
+            return 0;
+        }
+    }
+    return rename(temporary, path);
+}
+
+static void take_back(const char *temporary, const char *path, enum placed how)
+{
+    if (how == EXCHANGED)
+        (void)renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
+    else if (how == MADE)
+        (void)unlink(path);
+}
+
+static dfal_status publish(const char *const *temporaries, const char *const *paths, int32_t count,
+                           bool replace)
 {
     char *folder = NULL;
-    int32_t renamed = 0;
+    enum placed *how = NULL;
+    int32_t placed = 0;
     dfal_status status = DFAL_OK;
     if (count == 0)
         return DFAL_OK;
     DF_TRY_TO(done, status, folder_of(&folder, paths[0]));
+    DF_TRY_TO(done, status, df_alloc(&how, count, sizeof *how));
     for (int32_t i = 0; i < count && count > 1; i++)
         push(temporaries[i]);
     for (int32_t i = 0; i < count; i++)
         DF_TRY_TO(done, status, sync_path(temporaries[i], false));
-    for (; renamed < count; renamed++)
-        if (fails(DF_FAULT_RENAME) || rename(temporaries[renamed], paths[renamed]) != 0) {
-            status = df_fail_errno(errno, true, paths[renamed], "renaming the finished temporary to it");
+    for (; placed < count; placed++)
+        if (place(temporaries[placed], paths[placed], replace, &how[placed]) != 0) {
+            status = errno == EEXIST
+                         ? df_fail(DFAL_E_EXISTS,
+                                   "%s: a file of this name has appeared meanwhile; --force replaces it",
+                                   paths[placed])
+                         : df_fail_errno(errno, true, paths[placed], "renaming the finished temporary to it");
             goto done;
         }
     status = sync_path(folder, true);
 done:
-    for (; renamed < count; renamed++)
-        unlink(temporaries[renamed]);
+    for (int32_t i = 0; i < placed && status != DFAL_OK; i++)
+        take_back(temporaries[i], paths[i], how[i]);
+    for (int32_t i = 0; i < count; i++)
+        if (status != DFAL_OK || how[i] == EXCHANGED)
+            unlink(temporaries[i]);
+    df_free(how);
     df_free(folder);
     return status;
 }
 
-dfal_status df_file_publish(const char *temporary, const char *path)
+dfal_status df_file_publish_all(const char *const *temporaries, const char *const *paths, int32_t count)
 {
-    return df_file_publish_all(&temporary, &path, 1);
+    return publish(temporaries, paths, count, true);
 }
 
-static bool is_temporary_of(const char *entry, const char *base)
+dfal_status df_file_publish(const char *temporary, const char *path, bool replace)
+{
+    return publish(&temporary, &path, 1, replace);
+}
+
+bool df_file_is_temporary(const char *entry, const char *base)
 {
     size_t length = strlen(base), mark = sizeof temporary_mark - 1;
     return strncmp(entry, base, length) == 0 && strncmp(entry + length, temporary_mark, mark) == 0 &&
@@ -177,13 +286,13 @@ void df_file_sweep(const char *path)
         return;
     int at = dirfd(directory);
     for (struct dirent *entry; (entry = readdir(directory));) {
-        if (!is_temporary_of(entry->d_name, slash ? slash + 1 : path))
+        if (!df_file_is_temporary(entry->d_name, slash ? slash + 1 : path))
             continue;
-        int fd = openat(at, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        /* A network file system locks only what is open for writing. */
+        int fd = openat(at, entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0)
             continue;
-        bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-        if (!held)
+        if (df_file_lock(fd))
             unlinkat(at, entry->d_name, 0);
         close(fd);
     }
@@ -204,32 +313,63 @@ static dfal_status write_all(int fd, const char *path, const char *bytes, size_t
     return DFAL_OK;
 }
 
-dfal_status df_file_write(const char *path, const void *bytes, size_t size)
+dfal_status df_file_write_output(const char *path, const void *bytes, size_t size, bool replace)
 {
     char *temporary;
     int fd;
     DF_TRY(df_file_temporary(&temporary, &fd, path));
-    (void)flock(fd, LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
+    const int held = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the lock lasts until the file has its name */
     dfal_status status = write_all(fd, path, bytes, size);
     DF_KEEP_FIRST(status, close_checked(fd, path));
     if (status == DFAL_OK)
-        status = df_file_publish(temporary, path);
+        status = df_file_publish(temporary, path, replace);
     else
         unlink(temporary);
+    if (held >= 0)
+        close(held);
     df_free(temporary);
     return status;
 }
 
-static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path, size_t limit)
+dfal_status df_file_write(const char *path, const void *bytes, size_t size)
 {
-    size_t room = 1 << 16;
+    return df_file_write_output(path, bytes, size, true);
+}
+
+dfal_status df_file_open(int *fd, size_t *size, const char *path, size_t limit)
+{
     struct stat facts;
-    if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) {
-        if ((uintmax_t)facts.st_size > limit)
-            DF_FAIL(DFAL_E_DATA, "%s: the file has %jd bytes, expected at most %zu", path,
-                    (intmax_t)facts.st_size, limit);
-        room = (size_t)facts.st_size + 2;
-    }
+    *fd = fails(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return df_fail_errno(errno, false, path, "opening");
+    const bool plain = fstat(*fd, &facts) == 0 && S_ISREG(facts.st_mode);
+    if (size)
+        *size = plain ? (size_t)facts.st_size : 0;
+    if (!plain || (uintmax_t)facts.st_size <= limit)
+        return DFAL_OK;
+    close(*fd);
+    *fd = -1;
+    DF_FAIL(DFAL_E_DATA, "%s: the file has %jd bytes, expected at most %zu", path, (intmax_t)facts.st_size,
+            limit);
+}
+
+dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes, size_t most)
+{
+    ssize_t n;
+    *got = 0;
+    do
+        n = fails(DF_FAULT_READ) ? -1 : read(fd, bytes, most);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return df_fail_errno(errno, false, path, "reading");
+    *got = (size_t)n;
+    return DFAL_OK;
+}
+
+static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path, size_t limit,
+                            size_t expected)
+{
+    size_t room = expected ? expected + 2 : 1 << 16;
     size_t used = 0;
     DF_TRY(df_alloc(bytes, (int64_t)room, 1));
     for (;;) {
@@ -237,14 +377,11 @@ static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path
             DF_TRY(df_resize(bytes, (int64_t)room, (int64_t)room * 2, 1));
             room *= 2;
         }
-        ssize_t got = fails(DF_FAULT_READ) ? -1 : read(fd, *bytes + used, room - used - 1);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return df_fail_errno(errno, false, path, "reading");
+        size_t got;
+        DF_TRY(df_file_read_some(&got, fd, path, *bytes + used, room - used - 1));
         if (got == 0)
             break;
-        used += (size_t)got;
+        used += got;
         if (used > limit)
             DF_FAIL(DFAL_E_DATA, "%s: the file has more than %zu bytes, expected at most that", path, limit);
     }
@@ -255,12 +392,12 @@ static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path
 
 dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit)
 {
+    int fd;
+    size_t expected;
     *bytes = NULL;
     *size = 0;
-    int fd = fails(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return df_fail_errno(errno, false, path, "opening");
-    dfal_status status = read_all(bytes, size, fd, path, limit);
+    DF_TRY(df_file_open(&fd, &expected, path, limit));
+    dfal_status status = read_all(bytes, size, fd, path, limit, expected);
     close(fd);
     if (status != DFAL_OK) {
         df_free(*bytes);
@@ -280,46 +417,6 @@ bool df_folder_exists(const char *path)
 {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
-}
-
-dfal_status df_folder_create(const char *path)
-{
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && df_folder_exists(path)))
-        return DFAL_OK;
-    return df_fail_errno(errno, true, path, "creating the folder");
-}
-
-/* Remove what is in a folder, then the folder; levels counts the folders that may still be below. */
-static dfal_status remove_at(int parent, const char *name, const char *path, int levels)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    if (!directory) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return error == ENOENT ? DFAL_OK : df_fail_errno(error, true, path, "opening the folder");
-    }
-    dfal_status status = DFAL_OK;
-    for (struct dirent *entry; status == DFAL_OK && (entry = readdir(directory));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (unlinkat(fd, entry->d_name, 0) == 0)
-            continue;
-        if (errno == EISDIR && levels > 0)
-            status = remove_at(fd, entry->d_name, path, levels - 1);
-        else
-            status = df_fail_errno(errno, true, path, "removing what is in the folder");
-    }
-    closedir(directory);
-    if (status == DFAL_OK && unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
-        status = df_fail_errno(errno, true, path, "removing the folder");
-    return status;
-}
-
-dfal_status df_folder_remove(const char *path)
-{
-    return remove_at(AT_FDCWD, path, path, 1);
 }
 
 dfal_status df_file_check_target(const char *path, bool force)

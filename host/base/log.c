@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
+#include "base/number.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
         context->prefix(context->prefix_user, text, sizeof text);
     const size_t used = strlen(text);
     va_start(arguments, format);
-    vsnprintf(text + used, sizeof text - used, format, arguments);
+    df_vprint(text + used, sizeof text - used, format, arguments);
     va_end(arguments);
     struct dfal_event event = {level, name, text, fields, field_count};
     if (context->options.event)

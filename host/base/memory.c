@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/number.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -94,20 +95,43 @@ dfal_status df_strdup(char **out, const char *text)
     return DFAL_OK;
 }
 
+void df_strings_free(char **strings, int64_t count)
+{
+    for (int64_t i = 0; strings && i < count; i++)
+        df_free(strings[i]);
+    df_free(strings);
+}
+
+dfal_status df_strings_copy(char ***out, char *const *strings, int64_t count)
+{
+    char **copy = NULL;
+    *out = NULL;
+    if (!strings)
+        return DFAL_OK;
+    dfal_status status = df_alloc(&copy, count, sizeof *copy);
+    for (int64_t i = 0; i < count && status == DFAL_OK; i++)
+        status = df_strdup(&copy[i], strings[i]);
+    if (status == DFAL_OK)
+        *out = copy;
+    else
+        df_strings_free(copy, count);
+    return status;
+}
+
 dfal_status df_format(char **out, const char *format, ...)
 {
     *out = NULL;
     va_list arguments, again;
     va_start(arguments, format);
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = df_vprint(NULL, 0, format, arguments);
     dfal_status status = DFAL_OK;
     if (length < 0)
         status = df_fail(DFAL_E_INTERNAL, "cannot format text with '%s'", format);
     if (status == DFAL_OK)
         status = df_alloc(out, (int64_t)length + 1, 1);
     if (status == DFAL_OK)
-        vsnprintf(*out, (size_t)length + 1, format, again);
+        df_vprint(*out, (size_t)length + 1, format, again);
     va_end(again);
     va_end(arguments);
     return status;

@@ -13,6 +13,9 @@ dfal_status df_resize(void *pointer_to_pointer, int64_t old_count, int64_t count
 /* Free; NULL is fine. */
 void df_free(void *pointer);
 dfal_status df_strdup(char **out, const char *text);
+/* A list of strings, each fresh. strings NULL gives NULL, and freeing NULL is fine. */
+dfal_status df_strings_copy(char ***out, char *const *strings, int64_t count);
+void df_strings_free(char **strings, int64_t count);
 /* printf into a fresh string. */
 dfal_status df_format(char **out, const char *format, ...) DFAL_PRINTF(2, 3);
 /* Live allocations and the number ever made (the hot path makes none: a test counts). */

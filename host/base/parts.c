@@ -4,13 +4,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+
+static const char suffix[] = ".parts";
 
 static bool ends_or_is_temporary(const char *rest)
 {
@@ -23,10 +26,17 @@ bool df_parts_is_numbered(const char *name)
     return digits >= 6 && strncmp(name + digits, ".h5", 3) == 0 && ends_or_is_temporary(name + digits + 3);
 }
 
-/* Names of any job's parts: those that may be removed. */
-static bool is_part(const char *name)
+/* Written when everything is there and the output is about to get its name; it tells what stood at the output then. */
+static const char marker[] = "publishing";
+
+static bool is_marker(const char *name)
 {
-    return df_parts_is_numbered(name) ||
+    return strcmp(name, marker) == 0;
+}
+
+bool df_parts_is_own(const char *name)
+{
+    return df_parts_is_numbered(name) || is_marker(name) ||
            (strncmp(name, "state.h5", 8) == 0 && ends_or_is_temporary(name + 8));
 }
 
@@ -60,9 +70,9 @@ struct kind {
 static dfal_status check(const struct df_parts *parts, const char *name, void *user)
 {
     const struct kind *kind = user;
-    if (kind->ours(name))
+    if (kind->ours(name) || is_marker(name))
         return DFAL_OK;
-    if (!is_part(name))
+    if (!df_parts_is_own(name))
         DF_FAIL(DFAL_E_EXISTS,
                 "%s holds '%s', which dfal did not write, expected %s or nothing: move it away, or choose "
                 "another output",
@@ -77,7 +87,7 @@ static dfal_status check(const struct df_parts *parts, const char *name, void *u
 static dfal_status remove_foreign(const struct df_parts *parts, const char *name, void *user)
 {
     const struct kind *kind = user;
-    if (!kind->ours(name) && unlinkat(parts->fd, name, 0) != 0 && errno != ENOENT)
+    if (!kind->ours(name) && !is_marker(name) && unlinkat(parts->fd, name, 0) != 0 && errno != ENOENT)
         return df_fail_errno(errno, true, parts->folder, "removing another job's parts");
     return DFAL_OK;
 }
@@ -85,7 +95,7 @@ static dfal_status remove_foreign(const struct df_parts *parts, const char *name
 static dfal_status remove_part(const struct df_parts *parts, const char *name, void *user)
 {
     (void)user;
-    if (is_part(name) && unlinkat(parts->fd, name, 0) != 0 && errno != ENOENT)
+    if (df_parts_is_own(name) && !is_marker(name) && unlinkat(parts->fd, name, 0) != 0 && errno != ENOENT)
         return df_fail_errno(errno, true, parts->folder, "removing finished parts");
     return DFAL_OK;
 }
@@ -96,7 +106,7 @@ static dfal_status hold(struct df_parts *parts, bool *gone)
     struct stat held, named;
     *gone = false;
     DF_TRY(df_folder_create(parts->folder));
-    parts->fd = open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    parts->fd = df_descriptor(open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (parts->fd < 0 && errno == ENOENT) {
         *gone = true;
         return DFAL_OK;
@@ -104,7 +114,7 @@ static dfal_status hold(struct df_parts *parts, bool *gone)
     if (parts->fd < 0)
         return df_fail_errno(errno, true, parts->folder, "opening the folder");
     /* No harm where a file system has no locks. */
-    if (flock(parts->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    if (!df_file_lock(parts->fd) && errno == EWOULDBLOCK)
         DF_FAIL(DFAL_E_EXISTS, "%s: another process is working on this output, expected an output of its own",
                 parts->folder);
     *gone = fstat(parts->fd, &held) != 0 || stat(parts->folder, &named) != 0 || held.st_ino != named.st_ino ||
@@ -126,7 +136,7 @@ dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*o
     bool gone = true;
     dfal_status status;
     *parts = DF_PARTS_NONE;
-    DF_TRY(df_format(&parts->folder, "%s.parts", out_path));
+    DF_TRY(df_format(&parts->folder, "%s%s", out_path, suffix));
     while (gone) {
         let_go(parts);
         DF_TRY_TO(done, status, hold(parts, &gone));
@@ -143,9 +153,70 @@ done:
     return status;
 }
 
+/* The marker goes last: a kill in the middle is then still known for what it is. */
 dfal_status df_parts_clear(const struct df_parts *parts)
 {
-    return visit(parts, remove_part, NULL);
+    DF_TRY(visit(parts, remove_part, NULL));
+    if (unlinkat(parts->fd, marker, 0) != 0 && errno != ENOENT)
+        return df_fail_errno(errno, true, parts->folder, "removing finished parts");
+    return DFAL_OK;
+}
+
+/* ---- Published or not ------------------------------------------------------------------------- */
+
+enum { IDENTITY_SIZE = 128 };
+
+static void identify(char text[IDENTITY_SIZE], const struct df_parts *parts)
+{
+    struct stat facts;
+    const size_t length = strlen(parts->folder) - (sizeof suffix - 1);
+    char *out;
+    if (df_format(&out, "%.*s", (int)length, parts->folder) != DFAL_OK || lstat(out, &facts) != 0)
+        snprintf(text, IDENTITY_SIZE, "nothing\n");
+    else
+        snprintf(text, IDENTITY_SIZE, "%ju %ju %jd %jd.%09ld\n", (uintmax_t)facts.st_dev,
+                 (uintmax_t)facts.st_ino, (intmax_t)facts.st_size, (intmax_t)facts.st_mtim.tv_sec,
+                 facts.st_mtim.tv_nsec);
+    df_free(out);
+}
+
+void df_parts_publish(const struct df_parts *parts)
+{
+    char text[IDENTITY_SIZE];
+    identify(text, parts);
+    const int fd = df_file_make(parts->fd, marker, O_WRONLY | O_TRUNC);
+    if (fd < 0)
+        return;
+    const ssize_t length = (ssize_t)strlen(text);
+    if (write(fd, text, (size_t)length) != length)
+        (void)unlinkat(parts->fd, marker, 0);
+    close(fd);
+}
+
+/* Whether another file stands at the output than when it was about to get its name. */
+static bool is_published(const struct df_parts *parts)
+{
+    char then[IDENTITY_SIZE] = "", now[IDENTITY_SIZE];
+    const int fd = openat(parts->fd, marker, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    const ssize_t got = read(fd, then, sizeof then - 1);
+    close(fd);
+    identify(now, parts);
+    return got > 0 && then[got - 1] == '\n' && strcmp(then, now) != 0 && strncmp(now, "nothing", 7) != 0;
+}
+
+void df_parts_sweep(const char *out_path)
+{
+    struct df_parts parts = DF_PARTS_NONE;
+    char message[DF_MESSAGE_SIZE];
+    bool gone = true;
+    df_message_get(message);
+    if (df_format(&parts.folder, "%s%s", out_path, suffix) == DFAL_OK && df_folder_exists(parts.folder) &&
+        hold(&parts, &gone) == DFAL_OK && !gone && is_published(&parts))
+        (void)df_parts_clear(&parts);
+    df_parts_close(&parts);
+    df_message_set(message);
 }
 
 void df_parts_close(struct df_parts *parts)

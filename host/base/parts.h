@@ -14,6 +14,8 @@ struct df_parts {
 
 /* NNNNNN.h5, six digits or more, and its temporaries: the part names of a job cut into rows. */
 bool df_parts_is_numbered(const char *name);
+/* Any job's parts, their temporaries, and what df_parts_publish leaves: all that is ever removed from OUT.parts. */
+bool df_parts_is_own(const char *name);
 /* Create or find OUT.parts and hold it until it is closed. ours tells the names this kind of job writes, whose is
  * "a score's shards". force removes an earlier dfal job's parts of another kind.
  * Errors   E_EXISTS another process holds it, or it holds a file dfal never writes; E_CONFIG parts of another kind
@@ -22,6 +24,11 @@ dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*o
                           const char *whose, bool force);
 /* Remove every part, temporaries too; the folder goes when it is closed. */
 dfal_status df_parts_clear(const struct df_parts *parts);
+/* The output is about to get its name. Whoever finds the parts of a job that was killed before it could clear them then
+ * knows whether they have become the output (df_parts_sweep) or are unfinished work. Where it cannot be noted, they stay. */
+void df_parts_publish(const struct df_parts *parts);
+/* Remove the parts beside a finished output that they have become; nothing where somebody holds them. */
+void df_parts_sweep(const char *out_path);
 /* Let go; a folder without parts is removed. */
 void df_parts_close(struct df_parts *parts);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/number.h"
 
 static const double shortest_pause = 0.1; /* seconds between two events */
 
@@ -41,7 +42,7 @@ static void rate_text(char text[32], double rate)
     if (rate >= 10 && rate < 1e15)
         group_digits(text, (int64_t)(rate + 0.5));
     else
-        snprintf(text, 32, "%.3g", rate);
+        df_print(text, 32, "%.3g", rate);
 }
 
 static void emit(struct df_progress *p, double now, const char *extra)
@@ -56,7 +57,7 @@ static void emit(struct df_progress *p, double now, const char *extra)
     if (isfinite(eta) && eta < 1e9)
         df_duration_text(left, eta);
     if (p->total > 0)
-        snprintf(share, sizeof share, "%.1f %%  ", 100.0 * (double)p->done / (double)p->total);
+        df_print(share, sizeof share, "%.1f %%  ", 100.0 * (double)p->done / (double)p->total);
     const char *tab = extra ? strchr(extra, '\t') : NULL, *rest = tab ? tab + 1 : extra;
     int pace = tab ? (int)(tab - extra) : 0;
     bool more = rest && *rest;

@@ -19,10 +19,11 @@ enum df_stream {
     DF_STREAM_RANDOM = 9,     /* the random strategy */
     DF_STREAM_SYNTH_TRAIN = 10,
     DF_STREAM_SYNTH_TEST = 11,
-    DF_STREAM_RESTART = 12, /* seed of restart i */
-    DF_STREAM_TRIAL = 13,   /* seed of trial i */
-    DF_STREAM_ROUND = 14,   /* seed of round i */
-    DF_STREAM_VERIFY = 15,  /* rows that verify recomputes */
+    DF_STREAM_RESTART = 12,  /* seed of restart i */
+    DF_STREAM_TRIAL = 13,    /* seed of trial i */
+    DF_STREAM_ROUND = 14,    /* seed of round i */
+    DF_STREAM_VERIFY = 15,   /* rows that verify recomputes */
+    DF_STREAM_LABELLED = 16, /* seed of the candidates' draw for a labelled state */
 };
 
 /* 64 random bits. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/status.h"
+#include "base/number.h"
+#include "base/text.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +48,7 @@ const char *dfal_last_error(void)
 static void record(const char *before, const char *after, const char *format, va_list arguments)
 {
     char words[DF_MESSAGE_SIZE], whole[DF_MESSAGE_SIZE];
-    vsnprintf(words, sizeof words, format, arguments);
+    df_vprint(words, sizeof words, format, arguments);
     int length = snprintf(whole, sizeof whole, "%s%s%s", before, words, after);
     (void)length; /* a sentence that is too long is cut */
     memcpy(last_message, whole, sizeof last_message);
@@ -98,11 +99,10 @@ static int edit_distance(const char *a, size_t a_length, const char *b, size_t b
         table[0][j] = (int)j;
     for (size_t i = 1; i <= a_length; i++) {
         for (size_t j = 1; j <= b_length; j++) {
-            int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+            int x = df_lower(a[i - 1]), y = df_lower(b[j - 1]);
             int best = table[i - 1][j - 1] + (x != y);
             best = smaller(best, smaller(table[i - 1][j], table[i][j - 1]) + 1);
-            if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
-                y == tolower((unsigned char)a[i - 2]))
+            if (i > 1 && j > 1 && x == df_lower(b[j - 2]) && y == df_lower(a[i - 2]))
                 best = smaller(best, table[i - 2][j - 2] + 1);
             table[i][j] = best;
         }
@@ -110,23 +110,35 @@ static int edit_distance(const char *a, size_t a_length, const char *b, size_t b
     return table[a_length][b_length];
 }
 
+int df_nearest_begin(const char *word)
+{
+    return (int)(0.4 * (double)strnlen(word, 1 << 20) + 1.0) + 1;
+}
+
+bool df_nearest_offer(int *best, const char *word, const char *candidate)
+{
+    /* What both begin and end with costs nothing: names of files are longer than what differs in them. */
+    while (*word && df_lower(*word) == df_lower(*candidate))
+        word++, candidate++;
+    size_t a = strlen(word), b = strlen(candidate);
+    for (; a && b && df_lower(word[a - 1]) == df_lower(candidate[b - 1]); a--)
+        b--;
+    if (a > WORD_LIMIT || b > WORD_LIMIT || (a > b ? a - b : b - a) >= (size_t)*best)
+        return false;
+    const int distance = edit_distance(word, a, candidate, b);
+    if (distance >= *best)
+        return false;
+    *best = distance;
+    return true;
+}
+
 const char *df_nearest(const char *word, const char *const *candidates, size_t count)
 {
-    size_t length = strlen(word);
-    if (length > WORD_LIMIT)
-        return NULL;
     const char *nearest = NULL;
-    int best = (int)(0.4 * (double)length + 1.0) + 1;
-    for (size_t i = 0; i < count; i++) {
-        size_t candidate_length = strlen(candidates[i]);
-        if (candidate_length > WORD_LIMIT)
-            continue;
-        int distance = edit_distance(word, length, candidates[i], candidate_length);
-        if (distance < best) {
-            best = distance;
+    int best = df_nearest_begin(word);
+    for (size_t i = 0; i < count; i++)
+        if (df_nearest_offer(&best, word, candidates[i]))
             nearest = candidates[i];
-        }
-    }
     return nearest;
 }
 

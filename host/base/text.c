@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 
 static bool make_room(struct df_text *text, int64_t more)
 {
@@ -35,7 +36,7 @@ void df_text_add(struct df_text *text, const char *format, ...)
     char small[512];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(small, sizeof small, format, arguments);
+    int length = df_vprint(small, sizeof small, format, arguments);
     va_end(arguments);
     if (length < (int)sizeof small) {
         df_text_append(text, small, length);
@@ -44,7 +45,7 @@ void df_text_add(struct df_text *text, const char *format, ...)
     if (!make_room(text, length))
         return;
     va_start(arguments, format);
-    vsnprintf(text->bytes + text->size, (size_t)length + 1, format, arguments);
+    df_vprint(text->bytes + text->size, (size_t)length + 1, format, arguments);
     va_end(arguments);
     text->size += length;
 }
@@ -118,6 +119,18 @@ bool df_text_is_utf8(const char *text)
         c += length;
     }
     return true;
+}
+
+bool df_begins_but_case(const char *text, const char *with)
+{
+    while (*with && df_lower(*text) == df_lower(*with))
+        text++, with++;
+    return !*with;
+}
+
+bool df_same_but_case(const char *a, const char *b)
+{
+    return df_begins_but_case(a, b) && !a[strlen(b)];
 }
 
 static const char replacement[] = "\xef\xbf\xbd";

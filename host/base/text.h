@@ -24,6 +24,13 @@ void df_text_number(struct df_text *text, double value);
  * such text gets a ' in front. Quoted where it holds a comma, a quote or a line end. */
 void df_text_csv(struct df_text *text, const char *field);
 bool df_text_is_utf8(const char *text);
+/* Small letters for A to Z alone: tolower() and strcasecmp() ask the locale, where a Turkish I is no i. */
+static inline int df_lower(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? letter + ('a' - 'A') : (unsigned char)letter;
+}
+bool df_same_but_case(const char *a, const char *b);
+bool df_begins_but_case(const char *text, const char *with);
 /* Text inside HTML or an attribute: & < > " ' are escaped, control bytes and broken UTF-8 become U+FFFD. */
 void df_text_html(struct df_text *text, const char *field);
 /* A JSON string with its quotes; broken UTF-8 becomes U+FFFD. */

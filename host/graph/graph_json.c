@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 
 #define INTS(name_, count_, field_, low_, required_)                                                         \
     {                                                                                                        \
@@ -115,29 +116,11 @@ static void put_string(const struct writer *to, const char *text)
     put(to, "\"");
 }
 
-void df_plain_point(char *number)
-{
-    char *to = number;
-    for (const char *c = number; *c; c++) {
-        if (strchr("0123456789+-e.", *c))
-            *to++ = *c;
-        else if (to == number || to[-1] != '.') /* a point may take several bytes */
-            *to++ = '.';
-    }
-    *to = '\0';
-}
-
 /* The fewest digits that give the same double again, marked as a real: 0.25, 1e-05, 0.0. */
 static void put_real(const struct writer *to, double value)
 {
-    char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    df_plain_point(text);
-    put(to, text);
+    char text[DF_NUMBER_TEXT];
+    put(to, df_print_shortest(text, value, 1));
     if (!strpbrk(text, ".e"))
         put(to, ".0");
 }

@@ -29,8 +29,5 @@ const struct df_node_op_info *df_node_op_info(enum df_node_op op);
 /* Write the canonical graph piece by piece: no allocation. */
 typedef void df_graph_sink(void *user, const char *text, size_t size);
 void df_graph_write(const struct df_network *network, df_graph_sink *put, void *user);
-/* A number as snprintf writes it in any locale becomes one as JSON has it: what is neither digit, sign nor exponent is
- * the decimal point. In place. */
-void df_plain_point(char *number);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /graph from JSON: strict, and careful with files from strangers. */
 #include <jansson.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "base/memory.h"
 #include "graph/graph_json.h"
+#include "graph/json_text.h"
 
 enum { MAX_DEPTH = 16, MAX_NAME = 200, MAX_BYTES = 16 << 20 };
 
@@ -332,19 +332,6 @@ static dfal_status parse(struct parser *parser, json_t *root, struct df_network 
     return DFAL_OK;
 }
 
-/* jansson asks the locale for the decimal point, and a program that embeds dfal may have set one: JSON has its own. */
-static dfal_status load(json_t **root, const char *json, size_t size, json_error_t *error)
-{
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (plain == (locale_t)0)
-        DF_FAIL(DFAL_E_MEMORY, "Out of memory for a locale to read JSON in");
-    locale_t before = uselocale(plain);
-    *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, error);
-    uselocale(before);
-    freelocale(plain);
-    return DFAL_OK;
-}
-
 dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t size, struct df_shape input,
                                int32_t class_count, const char *source)
 {
@@ -357,7 +344,7 @@ dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t
     if (size > MAX_BYTES)
         DF_FAIL(DFAL_E_DATA, "%s: the graph has %zu bytes, expected at most %d", source, size, MAX_BYTES);
     DF_TRY(check_depth(json, size, source));
-    DF_TRY(load(&root, json, size, &error));
+    root = df_json_parse_bytes(json, size, JSON_REJECT_DUPLICATES, &error);
     if (!root)
         DF_FAIL(DFAL_E_DATA, "%s: the graph is not JSON: line %d, column %d: %s", source, error.line,
                 error.column, error.text);

@@ -48,16 +48,57 @@ static void node_clear(struct df_node *node)
         df_free(node->parameter[k].data);
 }
 
+static void forget_classes(struct df_network *network)
+{
+    df_strings_free(network->classes, network->class_count);
+    df_free(network->to_pool);
+    df_free(network->from_pool);
+    network->classes = NULL;
+    network->to_pool = network->from_pool = NULL;
+}
+
 void df_network_destroy(struct df_network *network)
 {
     if (!network)
         return;
     for (int32_t i = 0; i < network->node_count; i++)
         node_clear(&network->nodes[i]);
+    for (int32_t i = 0; i < network->file_count; i++)
+        df_free(network->files[i]);
+    df_free(network->files);
     df_free(network->nodes);
     df_free(network->scale);
     df_free(network->offset);
+    forget_classes(network);
     df_free(network);
+}
+
+dfal_status df_network_name_classes(struct df_network *network, char *const *names)
+{
+    char **copy = NULL;
+    DF_TRY(df_strings_copy(&copy, names, network->class_count));
+    forget_classes(network);
+    network->classes = copy;
+    return DFAL_OK;
+}
+
+int32_t df_network_to_pool(const struct df_network *network, int32_t class)
+{
+    return network->to_pool && class >= 0 ? network->to_pool[class] : class;
+}
+
+int32_t df_network_from_pool(const struct df_network *network, int32_t class)
+{
+    return network->from_pool && class >= 0 ? network->from_pool[class] : class;
+}
+
+static dfal_status copy_numbers(int32_t **out, const int32_t *numbers, int32_t count)
+{
+    if (!numbers)
+        return DFAL_OK;
+    DF_TRY(df_alloc(out, count, sizeof **out));
+    memcpy(*out, numbers, (size_t)count * sizeof **out);
+    return DFAL_OK;
 }
 
 static dfal_status node_copy(struct df_node *to, const struct df_node *from)
@@ -94,6 +135,9 @@ dfal_status df_network_copy(struct df_network **out, const struct df_network *ne
     DF_TRY_TO(done, status, df_alloc(&copy->offset, network->affine_count, sizeof *copy->offset));
     memcpy(copy->scale, network->scale, (size_t)network->affine_count * sizeof *copy->scale);
     memcpy(copy->offset, network->offset, (size_t)network->affine_count * sizeof *copy->offset);
+    DF_TRY_TO(done, status, df_network_name_classes(copy, network->classes));
+    DF_TRY_TO(done, status, copy_numbers(&copy->to_pool, network->to_pool, network->class_count));
+    DF_TRY_TO(done, status, copy_numbers(&copy->from_pool, network->from_pool, network->class_count));
     DF_TRY_TO(done, status, df_alloc(&copy->nodes, network->node_count, sizeof *copy->nodes));
     copy->node_capacity = network->node_count;
     copy->output = network->output;

@@ -77,11 +77,21 @@ struct df_network {
     struct df_node *nodes; /* topologically ordered */
     int32_t node_count, node_capacity;
     int32_t output; /* node whose [K,1,1] values are the logits */
+    char **files;   /* [file_count] read for it beside the file that was named: an ONNX model's external data */
+    int32_t file_count;
+    char **classes; /* [class_count] what the logits stand for; NULL: nobody said. No part of the sha256 */
+    /* [class_count] each: the pool's number of a class, and back; NULL: the pool at hand counts its classes alike */
+    int32_t *to_pool, *from_pool;
 };
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);
 void df_network_destroy(struct df_network *network);
 dfal_status df_network_copy(struct df_network **out, const struct df_network *network);
+/* The class names are copies of these [class_count] from now on, none with NULL, and the pool's order is theirs. */
+dfal_status df_network_name_classes(struct df_network *network, char *const *names);
+/* A class of the network as a number of the pool, and back; -1, no class, stays. */
+int32_t df_network_to_pool(const struct df_network *network, int32_t class);
+int32_t df_network_from_pool(const struct df_network *network, int32_t class);
 /* Append a node with ONNX's default attributes (strides 1, pads 0, group 1, epsilon 1e-5, LeakyRelu's alpha 0.01,
  * HardSigmoid's 0.2 and 0.5, Clip open on both sides); inputs are indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
 dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,

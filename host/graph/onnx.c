@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "graph/onnx_model.h"
 
 enum { OLDEST_IR = 3, OLDEST_OPSET = 9 };
@@ -369,7 +370,7 @@ static dfal_status read_numbers(const struct df_onnx *onnx, const char *key, con
     bool fits = true;
     for (const char *at = text; fits;) {
         char *end;
-        double value = strtod(at, &end);
+        double value = df_parse_real(at, &end);
         end += strspn(end, " ");
         fits = end != at && isfinite(value) && *count < channels && (*end == ',' || *end == 0);
         if (!fits)
@@ -448,7 +449,8 @@ void df_onnx_facts_clear(struct df_onnx_facts *facts)
 dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, const char *path)
 {
     int64_t room = 0;
-    struct df_onnx onnx = {.path = path, .room = &room};
+    struct df_onnx_files files = {0};
+    struct df_onnx onnx = {.path = path, .room = &room, .files = &files};
     ProtobufCAllocator allocator = {take, give, NULL};
     dfal_status status;
     *out = NULL;
@@ -465,9 +467,15 @@ dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, c
     DF_TRY_TO(done, status, read_scaling(&onnx));
     if (facts)
         DF_TRY_TO(done, status, tell(&onnx, facts));
+    onnx.network->files = files.path;
+    onnx.network->file_count = files.count;
+    files = (struct df_onnx_files){0};
     *out = onnx.network;
     onnx.network = NULL;
 done:
+    for (int32_t i = 0; i < files.count; i++)
+        df_free(files.path[i]);
+    df_free(files.path);
     df_network_destroy(onnx.network);
     df_onnx_index_clear(&onnx);
     if (onnx.model)

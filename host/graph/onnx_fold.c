@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Constants, and arithmetic on them: what exporters write around shapes. */
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -18,10 +19,10 @@ bool df_onnx_all_constant(const struct df_onnx *onnx, const Onnx__NodeProto *pro
 }
 
 static dfal_status create(const struct df_onnx *onnx, const Onnx__NodeProto *proto, int32_t type,
-                          int32_t rank, const int64_t *dims, struct df_onnx_value **y)
+                          int32_t rank, const int64_t *dims, bool samples, struct df_onnx_value **y)
 {
     *y = df_onnx_out(onnx, proto, 0);
-    DF_TRY(df_onnx_tensor_create(onnx, &(*y)->constant, type, rank, dims));
+    DF_TRY(df_onnx_tensor_create(onnx, &(*y)->constant, type, rank, dims, samples));
     (*y)->kind = DF_ONNX_CONSTANT;
     return DFAL_OK;
 }
@@ -44,16 +45,18 @@ dfal_status df_onnx_literal(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     }
     if ((a = df_onnx_attribute(proto, "value_float")) || (a = df_onnx_attribute(proto, "value_int"))) {
         const bool real = strcmp(a->name, "value_float") == 0;
-        DF_TRY(create(onnx, proto, real ? DF_ONNX_FLOAT : DF_ONNX_INT64, 0, NULL, &y));
-        df_onnx_set(&y->constant, 0, (double)a->f, a->i);
+        DF_TRY(create(onnx, proto, real ? DF_ONNX_FLOAT : DF_ONNX_INT64, 0, NULL, false, &y));
+        df_onnx_put(&y->constant, 0, (struct df_onnx_number){.real = (double)a->f, .whole = a->i});
         return DFAL_OK;
     }
     if ((a = df_onnx_attribute(proto, "value_floats")) || (a = df_onnx_attribute(proto, "value_ints"))) {
         const bool real = strcmp(a->name, "value_floats") == 0;
         const int64_t count = (int64_t)(real ? a->n_floats : a->n_ints);
-        DF_TRY(create(onnx, proto, real ? DF_ONNX_FLOAT : DF_ONNX_INT64, 1, &count, &y));
+        DF_TRY(create(onnx, proto, real ? DF_ONNX_FLOAT : DF_ONNX_INT64, 1, &count, false, &y));
         for (int64_t i = 0; i < count; i++)
-            df_onnx_set(&y->constant, i, real ? (double)a->floats[i] : 0.0, real ? 0 : a->ints[i]);
+            df_onnx_put(&y->constant, i,
+                        (struct df_onnx_number){.real = real ? (double)a->floats[i] : 0.0,
+                                                .whole = real ? 0 : a->ints[i]});
         return DFAL_OK;
     }
     DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
@@ -82,47 +85,33 @@ dfal_status df_onnx_constant_of_shape(struct df_onnx *onnx, const Onnx__NodeProt
             df_fail(DFAL_E_DATA, "has a value of %lld numbers, expected one", (long long)one.count));
     const bool whole = one.bytes && !df_onnx_is_real(one.type);
     if (status == DFAL_OK)
-        status = create(onnx, proto, whole ? DF_ONNX_INT64 : DF_ONNX_DOUBLE, (int32_t)given->count, dims, &y);
+        status = create(onnx, proto, whole ? DF_ONNX_INT64 : DF_ONNX_DOUBLE, (int32_t)given->count, dims,
+                        false, &y);
     if (status == DFAL_OK && one.bytes)
         for (int64_t i = 0; i < y->constant.count; i++)
-            df_onnx_set(&y->constant, i, df_onnx_real(&one, 0), df_onnx_int(&one, 0));
+            df_onnx_move(&y->constant, i, &one, 0, 1);
     df_onnx_tensor_clear(&one);
     return status;
 }
 
-dfal_status df_onnx_shape_of(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+static struct df_onnx_number extent(int64_t dim)
 {
-    const struct df_onnx_value *x = df_onnx_in(onnx, proto, 0);
-    struct df_onnx_value *y;
-    if (!x)
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has no input");
-    if (x->kind == DF_ONNX_CONSTANT)
-        DF_TRY(df_onnx_load_constant(onnx, df_onnx_in(onnx, proto, 0)));
-    const bool constant = x->kind == DF_ONNX_CONSTANT;
-    const int32_t rank = constant ? x->constant.rank : x->rank;
-    const int64_t *dims = constant ? x->constant.dims : x->dims;
-    int64_t begin = df_onnx_attribute_int(proto, "start", 0), end = df_onnx_attribute_int(proto, "end", rank);
-    begin = begin < -rank ? 0 : begin < 0 ? begin + rank : begin > rank ? rank : begin;
-    end = end < -rank ? 0 : end < 0 ? end + rank : end > rank ? rank : end;
-    const int64_t count = end > begin ? end - begin : 0;
-    DF_TRY(create(onnx, proto, DF_ONNX_INT64, 1, &count, &y));
-    for (int64_t d = 0; d < count; d++)
-        df_onnx_set(&y->constant, d, 0.0, dims[begin + d]);
-    return DFAL_OK;
+    return dim == DF_ONNX_BATCH ? (struct df_onnx_number){.samples = 1.0}
+                                : (struct df_onnx_number){.real = (double)dim, .whole = dim};
 }
 
-/* ---- Parts ----------------------------------------------------------------------------------- */
-
-/* The data of Gather and Slice. */
-static dfal_status part_of(const struct df_onnx *onnx, const Onnx__NodeProto *proto,
-                           const struct df_onnx_tensor **data)
+/* The dims of the first input. */
+static dfal_status seen(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const int64_t **dims,
+                        int32_t *rank, bool *constant)
 {
-    const struct df_onnx_value *x = df_onnx_in(onnx, proto, 0);
-    if (x && x->kind == DF_ONNX_ACTIVATION)
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
-                     "takes a part of '%.80s', which depends on the image: supported for shapes only",
-                     x->name);
-    return df_onnx_constant(onnx, proto, 0, "data", false, data);
+    struct df_onnx_value *x = df_onnx_in(onnx, proto, 0);
+    if (!x)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has no input");
+    DF_TRY(df_onnx_load_constant(onnx, x));
+    *constant = x->kind == DF_ONNX_CONSTANT;
+    *rank = *constant ? x->constant.rank : x->rank;
+    *dims = *constant ? x->constant.dims : x->dims;
+    return DFAL_OK;
 }
 
 static int64_t product(const int64_t *dims, int32_t begin, int32_t end)
@@ -133,13 +122,61 @@ static int64_t product(const int64_t *dims, int32_t begin, int32_t end)
     return result;
 }
 
+dfal_status df_onnx_shape_of(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    const int64_t *dims;
+    bool constant;
+    int32_t rank;
+    struct df_onnx_value *y;
+    DF_TRY(seen(onnx, proto, &dims, &rank, &constant));
+    int64_t begin = df_onnx_attribute_int(proto, "start", 0), end = df_onnx_attribute_int(proto, "end", rank);
+    begin = begin < -rank ? 0 : begin < 0 ? begin + rank : begin > rank ? rank : begin;
+    end = end < -rank ? 0 : end < 0 ? end + rank : end > rank ? rank : end;
+    const int64_t count = end > begin ? end - begin : 0;
+    DF_TRY(create(onnx, proto, DF_ONNX_INT64, 1, &count, !constant, &y));
+    for (int64_t d = 0; d < count; d++)
+        df_onnx_put(&y->constant, d, extent(dims[begin + d]));
+    return DFAL_OK;
+}
+
+dfal_status df_onnx_size_of(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    struct df_onnx_number number = {0};
+    const int64_t *dims;
+    bool constant;
+    int32_t rank;
+    struct df_onnx_value *y;
+    DF_TRY(seen(onnx, proto, &dims, &rank, &constant));
+    const int64_t size = product(dims, constant ? 0 : 1, rank);
+    if (constant)
+        number.whole = size;
+    else
+        number.samples = (double)size;
+    DF_TRY(create(onnx, proto, DF_ONNX_INT64, 0, NULL, !constant, &y));
+    df_onnx_put(&y->constant, 0, number);
+    return DFAL_OK;
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+/* The data of ops that are there for shapes only. */
+static dfal_status shape_data(const struct df_onnx *onnx, const Onnx__NodeProto *proto,
+                              const struct df_onnx_tensor **data)
+{
+    const struct df_onnx_value *x = df_onnx_in(onnx, proto, 0);
+    if (x && x->kind == DF_ONNX_ACTIVATION)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "reads '%.80s', which depends on the image: supported for shapes only", x->name);
+    return df_onnx_arithmetic(onnx, proto, 0, "data", false, data);
+}
+
 dfal_status df_onnx_gather(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     const struct df_onnx_tensor *data, *indices;
     struct df_onnx_value *y;
     int64_t dims[2 * DF_ONNX_RANK];
     int32_t axis, rank = 0;
-    DF_TRY(part_of(onnx, proto, &data));
+    DF_TRY(shape_data(onnx, proto, &data));
     DF_TRY(df_onnx_constant(onnx, proto, 1, "indices", false, &indices));
     DF_TRY(df_onnx_axis(onnx, proto, df_onnx_attribute_int(proto, "axis", 0), data->rank, &axis));
     if (data->rank - 1 + indices->rank > DF_ONNX_RANK || df_onnx_is_real(indices->type))
@@ -152,18 +189,17 @@ dfal_status df_onnx_gather(struct df_onnx *onnx, const Onnx__NodeProto *proto)
         dims[rank++] = indices->dims[d];
     for (int32_t d = axis + 1; d < data->rank; d++)
         dims[rank++] = data->dims[d];
-    DF_TRY(create(onnx, proto, data->type, rank, dims, &y));
+    DF_TRY(create(onnx, proto, data->type, rank, dims, data->samples != NULL, &y));
     const int64_t before = product(data->dims, 0, axis), behind = product(data->dims, axis + 1, data->rank);
-    const size_t bytes = (size_t)behind * df_onnx_type_size(data->type);
-    uint8_t *to = y->constant.own;
+    int64_t to = 0;
     for (int64_t b = 0; b < before; b++)
-        for (int64_t i = 0; i < indices->count; i++, to += bytes) {
+        for (int64_t i = 0; i < indices->count; i++, to += behind) {
             int64_t at = df_onnx_int(indices, i);
             if (at < -data->dims[axis] || at >= data->dims[axis])
                 DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "takes element %lld of an axis of %lld", (long long)at,
                              (long long)data->dims[axis]);
             at += at < 0 ? data->dims[axis] : 0;
-            memcpy(to, data->bytes + (size_t)(b * data->dims[axis] + at) * bytes, bytes);
+            df_onnx_move(&y->constant, to, data, (b * data->dims[axis] + at) * behind, behind);
         }
     return DFAL_OK;
 }
@@ -176,7 +212,7 @@ dfal_status df_onnx_slice(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     int64_t first[DF_ONNX_RANK] = {0}, step[DF_ONNX_RANK] = {0}, dims[DF_ONNX_RANK] = {0},
             at[DF_ONNX_RANK] = {0};
     int32_t count[4];
-    DF_TRY(part_of(onnx, proto, &data));
+    DF_TRY(shape_data(onnx, proto, &data));
     const int32_t rank = rank_of(data);
     DF_TRY(df_onnx_ints(onnx, proto, "starts", 1, starts, &count[0]));
     DF_TRY(df_onnx_ints(onnx, proto, "ends", 2, ends, &count[1]));
@@ -208,106 +244,61 @@ dfal_status df_onnx_slice(struct df_onnx *onnx, const Onnx__NodeProto *proto)
         first[axis] = a;
         step[axis] = by;
     }
-    DF_TRY(create(onnx, proto, data->type, rank, dims, &y));
-    const size_t bytes = df_onnx_type_size(data->type);
+    DF_TRY(create(onnx, proto, data->type, rank, dims, data->samples != NULL, &y));
     for (int64_t i = 0; i < y->constant.count; i++) {
         int64_t from = 0;
         for (int32_t d = 0; d < rank; d++)
             from = from * data->dims[d] + first[d] + at[d] * step[d];
-        memcpy((uint8_t *)y->constant.own + (size_t)i * bytes, data->bytes + (size_t)from * bytes, bytes);
+        df_onnx_move(&y->constant, i, data, from, 1);
         for (int32_t d = rank - 1; d >= 0 && ++at[d] == dims[d]; d--)
             at[d] = 0;
     }
     return DFAL_OK;
 }
 
+/* Computed constants are of the widest type, so one of each kind stands for all of that kind. */
+static int32_t common_type(int32_t a, int32_t b)
+{
+    return a == b ? a : df_onnx_is_real(a) ? DF_ONNX_DOUBLE : DF_ONNX_INT64;
+}
+
 dfal_status df_onnx_fold_concat(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     const struct df_onnx_tensor *first, *part;
     struct df_onnx_value *y;
-    int64_t dims[DF_ONNX_RANK], sum = 0;
-    int32_t axis;
-    DF_TRY(df_onnx_constant(onnx, proto, 0, "input", false, &first));
+    int64_t dims[DF_ONNX_RANK], sum = 0, to = 0;
+    int32_t axis, type;
+    bool samples = false;
+    DF_TRY(df_onnx_arithmetic(onnx, proto, 0, "input", false, &first));
     DF_TRY(df_onnx_axis(onnx, proto, df_onnx_attribute_int(proto, "axis", 0), first->rank, &axis));
+    type = first->type;
     for (size_t i = 0; i < proto->n_input; i++) {
-        DF_TRY(df_onnx_constant(onnx, proto, i, "input", false, &part));
-        bool fits = part->rank == first->rank && part->type == first->type;
+        DF_TRY(df_onnx_arithmetic(onnx, proto, i, "input", false, &part));
+        bool fits = part->rank == first->rank && df_onnx_is_real(part->type) == df_onnx_is_real(first->type);
         for (int32_t d = 0; fits && d < part->rank; d++)
             fits = d == axis || part->dims[d] == first->dims[d];
         if (!fits || part->dims[axis] > MOST_ELEMENTS)
             DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
                          "concatenates constants of different shapes or types along axis %d", axis);
         sum += part->dims[axis];
+        type = common_type(type, part->type);
+        samples = samples || part->samples;
     }
     memcpy(dims, first->dims, sizeof dims);
     dims[axis] = sum;
-    DF_TRY(create(onnx, proto, first->type, first->rank, dims, &y));
-    const int64_t before = product(dims, 0, axis);
-    const size_t behind = (size_t)product(dims, axis + 1, first->rank) * df_onnx_type_size(first->type);
-    uint8_t *to = y->constant.own;
+    DF_TRY(create(onnx, proto, type, first->rank, dims, samples, &y));
+    const int64_t before = product(dims, 0, axis), behind = product(dims, axis + 1, first->rank);
     for (int64_t b = 0; b < before; b++)
         for (size_t i = 0; i < proto->n_input; i++) {
-            DF_TRY(df_onnx_constant(onnx, proto, i, "input", false, &part));
-            const size_t bytes = (size_t)part->dims[axis] * behind;
-            memcpy(to, part->bytes + (size_t)b * bytes, bytes);
-            to += bytes;
+            DF_TRY(df_onnx_arithmetic(onnx, proto, i, "input", false, &part));
+            const int64_t count = part->dims[axis] * behind;
+            df_onnx_move(&y->constant, to, part, b * count, count);
+            to += count;
         }
     return DFAL_OK;
 }
 
 /* ---- Arithmetic ------------------------------------------------------------------------------ */
-
-/* What the number of samples may go through: + 0, - 0, times 1, over 1. */
-static bool keeps_batch(char op, int64_t a, int64_t b)
-{
-    if (a == DF_ONNX_BATCH)
-        return b == (op == 'A' || op == 'S' ? 0 : 1);
-    return (op == 'A' && a == 0) || (op == 'M' && a == 1);
-}
-
-static dfal_status whole(const struct df_onnx *onnx, const Onnx__NodeProto *proto, int64_t a, int64_t b,
-                         int64_t *out)
-{
-    const char op = proto->op_type[0];
-    bool fits = true;
-    if (a == DF_ONNX_BATCH || b == DF_ONNX_BATCH) {
-        if (!keeps_batch(op, a, b))
-            DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
-                         "calculates with the number of samples in a batch: each has to be scored by itself");
-        *out = DF_ONNX_BATCH;
-        return DFAL_OK;
-    }
-    if (op == 'A')
-        fits = !__builtin_add_overflow(a, b, out);
-    else if (op == 'S')
-        fits = !__builtin_sub_overflow(a, b, out);
-    else if (op == 'M')
-        fits = !__builtin_mul_overflow(a, b, out);
-    else if (b == 0)
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "divides %lld by 0", (long long)a);
-    else if (!(a == INT64_MIN && b == -1))
-        *out = a / b;
-    else
-        fits = false;
-    if (!fits)
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "joins %lld and %lld, whose result has more than 64 bits",
-                     (long long)a, (long long)b);
-    return DFAL_OK;
-}
-
-static double real(const Onnx__NodeProto *proto, double a, double b)
-{
-    switch (proto->op_type[0]) {
-    case 'A':
-        return a + b;
-    case 'S':
-        return a - b;
-    case 'M':
-        return a * b;
-    default:
-        return a / b;
-    }
-}
 
 dfal_status df_onnx_fold_join(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
@@ -316,7 +307,7 @@ dfal_status df_onnx_fold_join(struct df_onnx *onnx, const Onnx__NodeProto *proto
     int64_t dims[DF_ONNX_RANK] = {0}, stride[2][DF_ONNX_RANK] = {{0}}, at[DF_ONNX_RANK] = {0}, from[2] = {0};
     char text[2][128];
     for (size_t i = 0; i < 2; i++)
-        DF_TRY(df_onnx_constant(onnx, proto, i, "operand", false, &pair[i]));
+        DF_TRY(df_onnx_arithmetic(onnx, proto, i, "operand", false, &pair[i]));
     const int32_t ranks[2] = {rank_of(pair[0]), rank_of(pair[1])};
     const int32_t rank = ranks[0] > ranks[1] ? ranks[0] : ranks[1];
     bool fits = true;
@@ -338,14 +329,13 @@ dfal_status df_onnx_fold_join(struct df_onnx *onnx, const Onnx__NodeProto *proto
                      df_onnx_dims_text(text[0], pair[0]->rank, pair[0]->dims),
                      df_onnx_dims_text(text[1], pair[1]->rank, pair[1]->dims));
     const bool reals = df_onnx_is_real(pair[0]->type) || df_onnx_is_real(pair[1]->type);
-    DF_TRY(create(onnx, proto, reals ? DF_ONNX_DOUBLE : DF_ONNX_INT64, rank, dims, &y));
+    DF_TRY(create(onnx, proto, reals ? DF_ONNX_DOUBLE : DF_ONNX_INT64, rank, dims,
+                  pair[0]->samples || pair[1]->samples, &y));
     for (int64_t i = 0; i < y->constant.count; i++) {
-        int64_t result = 0;
-        if (!reals)
-            DF_TRY(whole(onnx, proto, df_onnx_int(pair[0], from[0]), df_onnx_int(pair[1], from[1]), &result));
-        df_onnx_set(&y->constant, i,
-                    reals ? real(proto, df_onnx_real(pair[0], from[0]), df_onnx_real(pair[1], from[1])) : 0.0,
-                    result);
+        const struct df_onnx_number a = df_onnx_get(pair[0], from[0]), b = df_onnx_get(pair[1], from[1]);
+        struct df_onnx_number result;
+        DF_TRY(df_onnx_calculate(onnx, proto, proto->op_type[0], reals, &a, &b, &result));
+        df_onnx_put(&y->constant, i, result);
         for (int32_t d = rank - 1; d >= 0; d--) {
             from[0] += stride[0][d];
             from[1] += stride[1][d];
@@ -355,6 +345,70 @@ dfal_status df_onnx_fold_join(struct df_onnx *onnx, const Onnx__NodeProto *proto
             from[1] -= stride[1][d] * dims[d];
             at[d] = 0;
         }
+    }
+    return DFAL_OK;
+}
+
+/* ---- Reductions and steps -------------------------------------------------------------------- */
+
+dfal_status df_onnx_reduce_prod(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    const bool keep = df_onnx_attribute_int(proto, "keepdims", 1) != 0;
+    const struct df_onnx_tensor *data;
+    struct df_onnx_value *y;
+    int64_t given[DF_ONNX_RANK * 2], dims[DF_ONNX_RANK], stride[DF_ONNX_RANK] = {0}, at[DF_ONNX_RANK] = {0};
+    int32_t count, kept = 0;
+    bool set[DF_ONNX_RANK];
+    DF_TRY(shape_data(onnx, proto, &data));
+    DF_TRY(df_onnx_ints(onnx, proto, "axes", 1, given, &count));
+    const int32_t rank = rank_of(data);
+    DF_TRY(df_onnx_axes(onnx, proto, given, count, rank, set));
+    if (count <= 0 && df_onnx_attribute_int(proto, "noop_with_empty_axes", 0) != 0)
+        return df_onnx_identity(onnx, proto);
+    int64_t step = 1;
+    for (int32_t d = rank - 1; d >= 0; d--) {
+        set[d] = set[d] || count <= 0;
+        stride[d] = set[d] ? 0 : step;
+        step *= set[d] ? 1 : data->dims[d];
+    }
+    for (int32_t d = 0; d < rank; d++)
+        if (keep || !set[d])
+            dims[kept++] = set[d] ? 1 : data->dims[d];
+    const bool reals = df_onnx_is_real(data->type);
+    DF_TRY(
+        create(onnx, proto, reals ? DF_ONNX_DOUBLE : DF_ONNX_INT64, kept, dims, data->samples != NULL, &y));
+    for (int64_t i = 0; i < y->constant.count; i++)
+        df_onnx_put(&y->constant, i, (struct df_onnx_number){.real = 1.0, .whole = 1});
+    for (int64_t i = 0; i < data->count; i++) {
+        int64_t to = 0;
+        for (int32_t d = 0; d < rank; d++)
+            to += at[d] * stride[d];
+        const struct df_onnx_number a = df_onnx_get(&y->constant, to), b = df_onnx_get(data, i);
+        struct df_onnx_number result;
+        DF_TRY(df_onnx_calculate(onnx, proto, 'M', reals, &a, &b, &result));
+        df_onnx_put(&y->constant, to, result);
+        for (int32_t d = rank - 1; d >= 0 && ++at[d] == data->dims[d]; d--)
+            at[d] = 0;
+    }
+    return DFAL_OK;
+}
+
+dfal_status df_onnx_round(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    const bool up = proto->op_type[0] == 'C';
+    const struct df_onnx_tensor *data;
+    struct df_onnx_value *y;
+    DF_TRY(shape_data(onnx, proto, &data));
+    if (!df_onnx_is_real(data->type))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "rounds numbers of type %s, expected real ones",
+                     df_onnx_type_name(data->type));
+    DF_TRY(create(onnx, proto, DF_ONNX_DOUBLE, data->rank, data->dims, data->samples != NULL, &y));
+    for (int64_t i = 0; i < data->count; i++) {
+        struct df_onnx_number number = df_onnx_get(data, i);
+        if (number.samples != rint(number.samples))
+            number.samples = NAN;
+        number.real = up ? ceil(number.real) : floor(number.real);
+        df_onnx_put(&y->constant, i, number);
     }
     return DFAL_OK;
 }

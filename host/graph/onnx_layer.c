@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "graph/onnx_window.h"
 
+enum { TRAINING_MODE_OPSET = 14 }; /* of BatchNormalization: has an attribute for it */
+
 static void fill(float *values, const struct df_onnx_tensor *tensor)
 {
     if (tensor->type == DF_ONNX_FLOAT)
@@ -182,6 +184,26 @@ dfal_status df_onnx_matmul(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 
 /* ---- BatchNormalization ---------------------------------------------------------------------- */
 
+/* Mean and variance of the batch instead of those that were learnt. Before opset 14 it is the number of outputs that says so,
+ * whether anybody reads them or not. */
+static dfal_status refuse_training(const struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    size_t outputs = 0;
+    for (size_t i = 0; i < proto->n_output; i++)
+        outputs += proto->output[i] && *proto->output[i];
+    if (df_onnx_attribute_int(proto, "training_mode", 0) != 0)
+        DF_ONNX_FAIL(
+            onnx, proto, DFAL_E_DATA,
+            "has training_mode=1, which takes mean and variance from the batch: export after model.eval()");
+    if (onnx->opset < TRAINING_MODE_OPSET && outputs > 1)
+        DF_ONNX_FAIL(
+            onnx, proto, DFAL_E_DATA,
+            "has %zu outputs, which in opset %lld means training: mean and variance are taken from the "
+            "batch; export after model.eval()",
+            outputs, (long long)onnx->opset);
+    return DFAL_OK;
+}
+
 dfal_status df_onnx_batch_norm(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     static const char *const what[DF_PARAMETER_KINDS] = {"scale", "bias", "mean", "variance"};
@@ -194,10 +216,7 @@ dfal_status df_onnx_batch_norm(struct df_onnx *onnx, const Onnx__NodeProto *prot
         return need_rank(onnx, proto, x, 4);
     if (df_onnx_attribute_int(proto, "spatial", 1) != 1)
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has spatial=0, expected one mean and variance a channel");
-    if (df_onnx_attribute_int(proto, "training_mode", 0) != 0)
-        DF_ONNX_FAIL(
-            onnx, proto, DFAL_E_DATA,
-            "has training_mode=1, which takes mean and variance from the batch: export after model.eval()");
+    DF_TRY(refuse_training(onnx, proto));
     for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
         DF_TRY(df_onnx_constant(onnx, proto, (size_t)k + 1, what[k], false, &parameter[k]));
         DF_TRY(check_vector(onnx, proto, what[k], parameter[k], x->dims[1]));

@@ -9,7 +9,7 @@
 
 enum { DF_ONNX_RANK = 8, DF_ONNX_MAX_NODES = 100000 };
 enum { DF_ONNX_ROOM = 4 }; /* computed constants take at most this multiple of the file and 256 MiB */
-/* An element of shape arithmetic that is the number of samples in a batch, whatever that will be. */
+/* An extent that is the number of samples in a batch, whatever that will be. */
 #define DF_ONNX_BATCH (INT64_MIN + 12345)
 /* TensorProto.DataType */
 enum {
@@ -24,12 +24,22 @@ enum {
     DF_ONNX_BFLOAT16 = 16
 };
 
-/* A constant: count elements, little-endian, row by row. */
+/* A constant: count elements, little-endian, row by row. Shape arithmetic is done before the number of samples in a batch is
+ * known: element i is what its bytes say and samples[i] times that number, in any type and through any cast. */
 struct df_onnx_tensor {
     int32_t type, rank;
     int64_t dims[DF_ONNX_RANK], count;
     const uint8_t *bytes; /* the file's or own */
+    const double
+        *samples; /* NULL: none grows with the batch; NAN: grows in another way, so nobody may ask for it */
     void *own;
+};
+
+/* One element, as a real and as a whole number, and how many times the number of samples is added. */
+struct df_onnx_number {
+    double real;
+    int64_t whole;
+    double samples;
 };
 
 /* Axes of one stored order: element i of the value, counted along `extent` row by row, is stored at the sum of index times
@@ -58,6 +68,12 @@ struct df_onnx_value {
     bool shared;  /* other values have the same node */
 };
 
+/* Files that hold data of the model, each once. */
+struct df_onnx_files {
+    char **path;
+    int32_t count;
+};
+
 struct df_onnx {
     const char *path;
     Onnx__ModelProto *model;
@@ -73,6 +89,7 @@ struct df_onnx {
     int32_t doubled; /* the next number for a name that many nodes have */
     int64_t *
         room; /* bytes that constants computed from constants may still take: a small file may not ask for much */
+    struct df_onnx_files *files; /* external data that was read */
 };
 
 /* A whole sentence about a node: "M.onnx: node 'x' (Conv) ...". */
@@ -89,20 +106,35 @@ dfal_status df_onnx_blame(const struct df_onnx *onnx, const Onnx__NodeProto *pro
 /* Take a tensor of the file, its data checked against its dims; what it says of itself is blamed on it by name. */
 dfal_status df_onnx_tensor_read(const struct df_onnx *onnx, struct df_onnx_tensor *out,
                                 const Onnx__TensorProto *proto);
-/* A tensor of zeros. Errors   E_DATA more than there is room for */
+/* A tensor of zeros, with or without room for samples. Errors   E_DATA more than there is room for */
 dfal_status df_onnx_tensor_create(const struct df_onnx *onnx, struct df_onnx_tensor *out, int32_t type,
-                                  int32_t rank, const int64_t *dims);
+                                  int32_t rank, const int64_t *dims, bool samples);
 void df_onnx_tensor_clear(struct df_onnx_tensor *tensor);
 size_t df_onnx_type_size(int32_t type); /* 0: a type that is not read */
 const char *df_onnx_type_name(int32_t type);
 bool df_onnx_is_real(int32_t type);
-double df_onnx_real(const struct df_onnx_tensor *tensor, int64_t i);
-int64_t df_onnx_int(const struct df_onnx_tensor *tensor, int64_t i);
-void df_onnx_set(struct df_onnx_tensor *tensor, int64_t i, double real, int64_t whole);
-dfal_status df_onnx_tensor_copy(const struct df_onnx *onnx, struct df_onnx_tensor *out,
-                                const struct df_onnx_tensor *from);
 /* "3x1x5", or "a scalar" */
 const char *df_onnx_dims_text(char text[128], int32_t rank, const int64_t *dims);
+
+/* ---- onnx_number.c: their elements ----------------------------------------------------------- */
+
+/* Of a tensor that does not depend on the number of samples. */
+double df_onnx_real(const struct df_onnx_tensor *tensor, int64_t i);
+int64_t df_onnx_int(const struct df_onnx_tensor *tensor, int64_t i);
+struct df_onnx_number df_onnx_get(const struct df_onnx_tensor *tensor, int64_t i);
+/* Into a tensor that was created, and that has room for samples where the number has some. */
+void df_onnx_put(struct df_onnx_tensor *tensor, int64_t i, struct df_onnx_number number);
+/* to[at ...] = from[i ...], of whatever type; the same on room for samples. */
+void df_onnx_move(struct df_onnx_tensor *to, int64_t at, const struct df_onnx_tensor *from, int64_t i,
+                  int64_t count);
+bool df_onnx_has_samples(const struct df_onnx_tensor *tensor);
+/* What a cast to that type leaves of a number. */
+struct df_onnx_number df_onnx_convert(struct df_onnx_number number, int32_t to);
+/* y = a op b: 'A'dd, 'S'ub, 'M'ul, 'D'iv, of whole numbers or of reals.
+ * Errors   E_DATA a division by zero, more than 64 bits */
+dfal_status df_onnx_calculate(const struct df_onnx *onnx, const Onnx__NodeProto *proto, char op, bool reals,
+                              const struct df_onnx_number *a, const struct df_onnx_number *b,
+                              struct df_onnx_number *y);
 
 /* ---- onnx_graph.c: names and order --------------------------------------------------------- */
 
@@ -128,13 +160,18 @@ dfal_status df_onnx_activation(const struct df_onnx *onnx, const Onnx__NodeProto
                                struct df_onnx_value **out);
 /* A constant's elements, read from the file when first asked for. */
 dfal_status df_onnx_load_constant(const struct df_onnx *onnx, struct df_onnx_value *value);
-/* Input i has to be a constant; *out NULL when left out and optional. */
+/* Input i has to be a constant, which may grow with the samples of a batch; *out NULL when left out and optional. */
+dfal_status df_onnx_arithmetic(const struct df_onnx *onnx, const Onnx__NodeProto *proto, size_t i,
+                               const char *what, bool optional, const struct df_onnx_tensor **out);
+/* The same, and it may not. */
 dfal_status df_onnx_constant(const struct df_onnx *onnx, const Onnx__NodeProto *proto, size_t i,
                              const char *what, bool optional, const struct df_onnx_tensor **out);
-/* Whole numbers from input i (i > 0) or the attribute of that name; *count -1: neither is there.
- * An element may be DF_ONNX_BATCH. */
+/* Whole numbers from input i (i > 0) or the attribute of that name; *count -1: neither is there. */
 dfal_status df_onnx_ints(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name, size_t i,
                          int64_t values[DF_ONNX_RANK * 2], int32_t *count);
+/* The same of extents: each may be DF_ONNX_BATCH. */
+dfal_status df_onnx_extents(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name,
+                            size_t i, int64_t values[DF_ONNX_RANK * 2], int32_t *count);
 /* A real from input i (i > 0) or the attribute. */
 dfal_status df_onnx_scalar(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name,
                            size_t i, double missing, double *value, bool *found);
@@ -196,7 +233,8 @@ df_onnx_lower df_onnx_conv, df_onnx_gemm, df_onnx_matmul, df_onnx_batch_norm, df
     df_onnx_global_pool, df_onnx_unary, df_onnx_clip, df_onnx_dropout, df_onnx_softmax, df_onnx_reduce_mean,
     df_onnx_pad, df_onnx_join, df_onnx_concat, df_onnx_flatten, df_onnx_reshape, df_onnx_squeeze,
     df_onnx_unsqueeze, df_onnx_permute, df_onnx_identity, df_onnx_cast, df_onnx_literal,
-    df_onnx_constant_of_shape, df_onnx_shape_of, df_onnx_gather, df_onnx_slice;
+    df_onnx_constant_of_shape, df_onnx_shape_of, df_onnx_size_of, df_onnx_gather, df_onnx_slice,
+    df_onnx_reduce_prod, df_onnx_round;
 
 /* onnx_fold.c: the same on constants, called by the ops above when all inputs are constant. */
 bool df_onnx_all_constant(const struct df_onnx *onnx, const Onnx__NodeProto *proto);

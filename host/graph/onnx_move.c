@@ -59,24 +59,11 @@ dfal_status df_onnx_cast(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     /* The narrow reals are kept as floats. */
     const struct df_onnx_tensor *from = &x->constant;
     const bool narrow = type == DF_ONNX_FLOAT16 || type == DF_ONNX_BFLOAT16;
-    DF_TRY(df_onnx_tensor_create(onnx, &y->constant, narrow ? DF_ONNX_FLOAT : type, from->rank, from->dims));
+    DF_TRY(df_onnx_tensor_create(onnx, &y->constant, narrow ? DF_ONNX_FLOAT : type, from->rank, from->dims,
+                                 from->samples != NULL));
     y->kind = DF_ONNX_CONSTANT;
-    for (int64_t i = 0; i < from->count; i++) {
-        const int64_t whole = df_onnx_int(from, i);
-        if (whole == DF_ONNX_BATCH && (df_onnx_is_real(type) || type == DF_ONNX_BOOL))
-            DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
-                         "calculates with the number of samples in a batch, expected it only in shapes");
-        /* int32 has no room for the mark of the batch. */
-        if (whole == DF_ONNX_BATCH)
-            y->constant.type = DF_ONNX_INT64;
-    }
-    if (y->constant.type != (narrow ? DF_ONNX_FLOAT : type)) {
-        df_onnx_tensor_clear(&y->constant);
-        return df_onnx_tensor_copy(onnx, &y->constant, from);
-    }
     for (int64_t i = 0; i < from->count; i++)
-        df_onnx_set(&y->constant, i, df_onnx_real(from, i),
-                    type == DF_ONNX_BOOL ? df_onnx_real(from, i) != 0.0 : df_onnx_int(from, i));
+        df_onnx_put(&y->constant, i, df_onnx_convert(df_onnx_get(from, i), type));
     return DFAL_OK;
 }
 
@@ -133,7 +120,7 @@ dfal_status df_onnx_reshape(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     int64_t target[DF_ONNX_RANK * 2];
     int32_t rank, held;
     DF_TRY(first_input(onnx, proto, &x));
-    DF_TRY(df_onnx_ints(onnx, proto, "shape", 1, target, &rank));
+    DF_TRY(df_onnx_extents(onnx, proto, "shape", 1, target, &rank));
     if (rank < 0 || rank > DF_ONNX_RANK)
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has a shape of %d numbers, expected at most %d", rank,
                      DF_ONNX_RANK);
@@ -233,7 +220,6 @@ static dfal_status permute_constant(const struct df_onnx *onnx, const struct df_
 {
     int64_t dims[DF_ONNX_RANK], stride[DF_ONNX_RANK], own[DF_ONNX_RANK], at[DF_ONNX_RANK] = {0}, source = 0,
                                                                          step = 1;
-    const size_t size = df_onnx_type_size(from->type);
     for (int32_t d = from->rank - 1; d >= 0; d--) {
         own[d] = step;
         step *= from->dims[d];
@@ -242,10 +228,10 @@ static dfal_status permute_constant(const struct df_onnx *onnx, const struct df_
         dims[d] = from->dims[perm[d]];
         stride[d] = own[perm[d]];
     }
-    DF_TRY(df_onnx_tensor_create(onnx, &y->constant, from->type, from->rank, dims));
+    DF_TRY(df_onnx_tensor_create(onnx, &y->constant, from->type, from->rank, dims, from->samples != NULL));
     y->kind = DF_ONNX_CONSTANT;
     for (int64_t i = 0; i < from->count; i++) {
-        memcpy((uint8_t *)y->constant.own + (size_t)i * size, from->bytes + (size_t)source * size, size);
+        df_onnx_move(&y->constant, i, from, source, 1);
         for (int32_t d = from->rank - 1; d >= 0; d--) {
             source += stride[d];
             if (++at[d] < dims[d])

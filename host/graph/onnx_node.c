@@ -69,8 +69,8 @@ dfal_status df_onnx_load_constant(const struct df_onnx *onnx, struct df_onnx_val
     return df_onnx_tensor_read(onnx, &value->constant, value->initializer);
 }
 
-dfal_status df_onnx_constant(const struct df_onnx *onnx, const Onnx__NodeProto *proto, size_t i,
-                             const char *what, bool optional, const struct df_onnx_tensor **out)
+dfal_status df_onnx_arithmetic(const struct df_onnx *onnx, const Onnx__NodeProto *proto, size_t i,
+                               const char *what, bool optional, const struct df_onnx_tensor **out)
 {
     struct df_onnx_value *value = df_onnx_in(onnx, proto, i);
     *out = NULL;
@@ -87,14 +87,42 @@ dfal_status df_onnx_constant(const struct df_onnx *onnx, const Onnx__NodeProto *
     return DFAL_OK;
 }
 
-dfal_status df_onnx_ints(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name, size_t i,
-                         int64_t values[DF_ONNX_RANK * 2], int32_t *count)
+dfal_status df_onnx_constant(const struct df_onnx *onnx, const Onnx__NodeProto *proto, size_t i,
+                             const char *what, bool optional, const struct df_onnx_tensor **out)
+{
+    DF_TRY(df_onnx_arithmetic(onnx, proto, i, what, optional, out));
+    if (*out && df_onnx_has_samples(*out))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "calculates its %s '%.80s' with the number of samples in a batch: each has to be scored "
+                     "by itself",
+                     what, proto->input[i]);
+    return DFAL_OK;
+}
+
+/* Element k of a list of extents. */
+static dfal_status read_extent(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name,
+                               const struct df_onnx_tensor *tensor, int64_t k, int64_t *extent)
+{
+    const struct df_onnx_number number = df_onnx_get(tensor, k);
+    *extent = number.whole;
+    if (number.samples == 1.0 && number.whole == 0)
+        *extent = DF_ONNX_BATCH;
+    else if (number.samples != 0.0)
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "calculates number %lld of its %s with the number of samples in a batch: each has to be "
+                     "scored by itself",
+                     (long long)k + 1, name);
+    else if (number.whole == DF_ONNX_BATCH) /* a number of the file is no mark */
+        *extent = DF_ONNX_BATCH - 1;
+    return DFAL_OK;
+}
+
+static dfal_status read_list(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name,
+                             const struct df_onnx_tensor *tensor, int64_t values[DF_ONNX_RANK * 2],
+                             int32_t *count)
 {
     const Onnx__AttributeProto *attribute = df_onnx_attribute(proto, name);
-    const struct df_onnx_tensor *tensor = NULL;
     *count = -1;
-    if (i > 0)
-        DF_TRY(df_onnx_constant(onnx, proto, i, name, true, &tensor));
     int64_t held = tensor ? tensor->count : attribute ? (int64_t)attribute->n_ints : -1;
     if (held > DF_ONNX_RANK * 2)
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has %lld %s, expected at most %d", (long long)held, name,
@@ -104,9 +132,31 @@ dfal_status df_onnx_ints(const struct df_onnx *onnx, const Onnx__NodeProto *prot
                      "has %s of type %s with %d dimensions, expected a list of int64", name,
                      df_onnx_type_name(tensor->type), tensor->rank);
     for (int64_t k = 0; k < held; k++)
-        values[k] = tensor ? df_onnx_int(tensor, k) : attribute->ints[k];
+        if (tensor)
+            DF_TRY(read_extent(onnx, proto, name, tensor, k, &values[k]));
+        else
+            values[k] = attribute->ints[k];
     *count = (int32_t)held;
     return DFAL_OK;
+}
+
+dfal_status df_onnx_ints(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name, size_t i,
+                         int64_t values[DF_ONNX_RANK * 2], int32_t *count)
+{
+    const struct df_onnx_tensor *tensor = NULL;
+    *count = -1;
+    if (i > 0)
+        DF_TRY(df_onnx_constant(onnx, proto, i, name, true, &tensor));
+    return read_list(onnx, proto, name, tensor, values, count);
+}
+
+dfal_status df_onnx_extents(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name,
+                            size_t i, int64_t values[DF_ONNX_RANK * 2], int32_t *count)
+{
+    const struct df_onnx_tensor *tensor;
+    *count = -1;
+    DF_TRY(df_onnx_arithmetic(onnx, proto, i, name, true, &tensor));
+    return read_list(onnx, proto, name, tensor, values, count);
 }
 
 dfal_status df_onnx_scalar(const struct df_onnx *onnx, const Onnx__NodeProto *proto, const char *name,

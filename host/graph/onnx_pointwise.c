@@ -73,10 +73,16 @@ dfal_status df_onnx_clip(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 dfal_status df_onnx_dropout(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     struct df_onnx_value *x;
+    const struct df_onnx_tensor *training;
     struct df_node *made;
     double ratio;
     DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
     DF_TRY(df_onnx_scalar(onnx, proto, "ratio", 1, 0.5, &ratio, NULL));
+    DF_TRY(df_onnx_constant(onnx, proto, 2, "training_mode", true, &training));
+    if (training && (training->count != 1 || df_onnx_real(training, 0) != 0.0))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA,
+                     "has training_mode set, which draws at random: export after model.eval(), or with a "
+                     "training_mode of false for strategies that draw it themselves");
     if (!(ratio >= 0.0 && ratio < 1.0))
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has a ratio of %g, expected 0 or more and less than 1",
                      ratio);

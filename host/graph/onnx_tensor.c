@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 #include "graph/onnx_model.h"
 
@@ -61,89 +62,6 @@ const char *df_onnx_dims_text(char text[128], int32_t rank, const int64_t *dims)
     return text;
 }
 
-static double from_half(uint16_t bits)
-{
-    const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    double value = exponent == 0    ? fraction * 0x1p-24
-                   : exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
-                                    : (1024 + fraction) * 0x1p-25 * (double)(UINT64_C(1) << exponent);
-    return bits & 0x8000 ? -value : value;
-}
-
-double df_onnx_real(const struct df_onnx_tensor *tensor, int64_t i)
-{
-    const uint8_t *at = tensor->bytes + (size_t)i * df_onnx_type_size(tensor->type);
-    float single;
-    double wide;
-    uint16_t half;
-    uint32_t bits;
-    switch (tensor->type) {
-    case DF_ONNX_FLOAT:
-        memcpy(&single, at, sizeof single);
-        return (double)single;
-    case DF_ONNX_DOUBLE:
-        memcpy(&wide, at, sizeof wide);
-        return wide;
-    case DF_ONNX_FLOAT16:
-        memcpy(&half, at, sizeof half);
-        return from_half(half);
-    case DF_ONNX_BFLOAT16:
-        memcpy(&half, at, sizeof half);
-        bits = (uint32_t)half << 16;
-        memcpy(&single, &bits, sizeof single);
-        return (double)single;
-    default:
-        return (double)df_onnx_int(tensor, i);
-    }
-}
-
-int64_t df_onnx_int(const struct df_onnx_tensor *tensor, int64_t i)
-{
-    const uint8_t *at = tensor->bytes + (size_t)i * df_onnx_type_size(tensor->type);
-    int64_t whole;
-    int32_t narrow;
-    switch (tensor->type) {
-    case DF_ONNX_INT64:
-        memcpy(&whole, at, sizeof whole);
-        return whole;
-    case DF_ONNX_INT32:
-        memcpy(&narrow, at, sizeof narrow);
-        return narrow;
-    case DF_ONNX_BOOL:
-        return *at != 0;
-    default: {
-        double real = df_onnx_real(tensor, i);
-        return real >= -0x1p62 && real <= 0x1p62 ? (int64_t)real : 0;
-    }
-    }
-}
-
-void df_onnx_set(struct df_onnx_tensor *tensor, int64_t i, double real, int64_t whole)
-{
-    uint8_t *at = (uint8_t *)tensor->own + (size_t)i * df_onnx_type_size(tensor->type);
-    float single = (float)real;
-    int32_t narrow = (int32_t)whole;
-    switch (tensor->type) {
-    case DF_ONNX_FLOAT:
-        memcpy(at, &single, sizeof single);
-        break;
-    case DF_ONNX_DOUBLE:
-        memcpy(at, &real, sizeof real);
-        break;
-    case DF_ONNX_INT64:
-        memcpy(at, &whole, sizeof whole);
-        break;
-    case DF_ONNX_INT32:
-        memcpy(at, &narrow, sizeof narrow);
-        break;
-    case DF_ONNX_BOOL:
-        *at = whole != 0;
-        break;
-    default:
-        break;
-    }
-}
-
 void df_onnx_tensor_clear(struct df_onnx_tensor *tensor)
 {
     df_free(tensor->own);
@@ -151,15 +69,16 @@ void df_onnx_tensor_clear(struct df_onnx_tensor *tensor)
 }
 
 dfal_status df_onnx_tensor_create(const struct df_onnx *onnx, struct df_onnx_tensor *out, int32_t type,
-                                  int32_t rank, const int64_t *dims)
+                                  int32_t rank, const int64_t *dims, bool samples)
 {
+    const size_t size = df_onnx_type_size(type), more = samples ? sizeof *out->samples : 0;
     int64_t count = 1, bytes;
     char text[128];
     memset(out, 0, sizeof *out);
     for (int32_t d = 0; d < rank; d++)
         if (dims[d] < 0 || __builtin_mul_overflow(count, dims[d], &count))
             count = INT64_MAX;
-    if (__builtin_mul_overflow(count, (int64_t)df_onnx_type_size(type), &bytes) || bytes > *onnx->room)
+    if (__builtin_mul_overflow(count, (int64_t)(size + more), &bytes) || bytes > *onnx->room)
         DF_FAIL(DFAL_E_DATA,
                 "%s: a constant of shape %s is computed, which is more than such a file can need", onnx->path,
                 df_onnx_dims_text(text, rank, dims));
@@ -169,16 +88,9 @@ dfal_status df_onnx_tensor_create(const struct df_onnx *onnx, struct df_onnx_ten
     out->count = count;
     for (int32_t d = 0; d < rank; d++)
         out->dims[d] = dims[d];
-    DF_TRY(df_alloc(&out->own, out->count, df_onnx_type_size(type)));
-    out->bytes = out->own;
-    return DFAL_OK;
-}
-
-dfal_status df_onnx_tensor_copy(const struct df_onnx *onnx, struct df_onnx_tensor *out,
-                                const struct df_onnx_tensor *from)
-{
-    DF_TRY(df_onnx_tensor_create(onnx, out, from->type, from->rank, from->dims));
-    memcpy(out->own, from->bytes, (size_t)from->count * df_onnx_type_size(from->type));
+    DF_TRY(df_alloc(&out->own, out->count, size + more));
+    out->samples = samples ? out->own : NULL;
+    out->bytes = (uint8_t *)out->own + (size_t)count * more;
     return DFAL_OK;
 }
 
@@ -243,11 +155,12 @@ static dfal_status read_part(const struct df_onnx *onnx, const char *name, const
     int fd = df_fault_hits(DF_FAULT_OPEN) ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return df_fail_errno(errno, false, path, "opening");
-    dfal_status status = DFAL_OK;
-    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode))
+    struct df_file_mark mark;
+    dfal_status status = df_file_mark(&mark, fd, path);
+    if (status == DFAL_OK && (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)))
         status = df_fail(DFAL_E_DATA, "%s: the data of '%.80s' is in %s, which is no plain file", onnx->path,
                          name, path);
-    else if (offset > facts.st_size || length > facts.st_size - offset)
+    else if (status == DFAL_OK && (offset > facts.st_size || length > facts.st_size - offset))
         status =
             df_fail(DFAL_E_DATA,
                     "%s: the data of '%.80s' is said to be %lld bytes from byte %lld of %s, which has %lld",
@@ -265,8 +178,21 @@ static dfal_status read_part(const struct df_onnx *onnx, const char *name, const
         else
             done += got;
     }
+    if (status == DFAL_OK)
+        status = df_file_unchanged(&mark, fd, path, true);
     close(fd);
     return status;
+}
+
+static dfal_status note_file(struct df_onnx_files *files, const char *path)
+{
+    for (int32_t i = 0; i < files->count; i++)
+        if (strcmp(files->path[i], path) == 0)
+            return DFAL_OK;
+    DF_TRY(df_resize(&files->path, files->count, files->count + 1, sizeof *files->path));
+    DF_TRY(df_strdup(&files->path[files->count], path));
+    files->count++;
+    return DFAL_OK;
 }
 
 static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tensor *out,
@@ -301,6 +227,8 @@ static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tens
     if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && expected > facts.st_size)
         status = df_fail(DFAL_E_DATA, "%s: the data of '%.80s' needs %lld bytes of %s, which has %lld",
                          onnx->path, name, (long long)expected, path, (long long)facts.st_size);
+    if (status == DFAL_OK)
+        status = note_file(onnx->files, path);
     if (status == DFAL_OK)
         status = df_alloc(&out->own, expected, 1);
     if (status == DFAL_OK)

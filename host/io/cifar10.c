@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/claim.h"
 #include "base/context.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text_file.h"
 #include "io/pickle.h"
 #include "io/source.h"
 #include "store/pool.h"
@@ -24,6 +26,7 @@ struct batch {
 };
 
 struct job {
+    const struct df_claim *claim;
     dfal_context *context;
     struct batch *batches;
     int32_t batch_count;
@@ -33,21 +36,14 @@ struct job {
     struct df_pool_writer *writer;
 };
 
-static void free_texts(char **texts, int64_t count)
-{
-    for (int64_t i = 0; texts && i < count; i++)
-        df_free(texts[i]);
-    df_free(texts);
-}
-
 static void job_clear(struct job *job)
 {
     df_pool_abandon(job->writer);
     for (int32_t i = 0; job->batches && i < job->batch_count; i++)
         df_free(job->batches[i].path);
     df_free(job->batches);
-    free_texts(job->ids, job->count);
-    free_texts(job->classes, CLASSES);
+    df_strings_free(job->ids, job->count);
+    df_strings_free(job->classes, CLASSES);
 }
 
 /* ---- Python's batches ----------------------------------------------------------------------------------------- */
@@ -258,6 +254,7 @@ static dfal_status find_batches(struct job *job, const char *const *paths, int32
                 strncmp(job->batches[k].stem, batch->stem, (size_t)batch->stem_length) == 0)
                 DF_FAIL(DFAL_E_DATA, "%s and %s are batches of one name, which would double their ids",
                         job->batches[k].path, batch->path);
+        DF_TRY(df_claim_input(job->claim, batch->path));
         DF_TRY(look_at(batch));
         job->count += batch->count;
     }
@@ -287,17 +284,12 @@ static dfal_status take_name(struct job *job, int32_t *used, const char *text, i
     return DFAL_OK;
 }
 
-static dfal_status names_of_lines(struct job *job, const char *path, const char *text)
+static dfal_status names_of_lines(struct job *job, const char *path, char *text)
 {
     int32_t used = 0;
-    while (*text) {
-        size_t length = strcspn(text, "\n"), size = length;
-        if (size && text[size - 1] == '\r')
-            size--;
-        if (size)
-            DF_TRY(take_name(job, &used, text, (int64_t)size, path));
-        text += length + (text[length] == '\n');
-    }
+    for (char *line; (line = df_text_line(&text)) != NULL;)
+        if (*line)
+            DF_TRY(take_name(job, &used, line, (int64_t)strlen(line), path));
     return used == CLASSES
                ? DFAL_OK
                : df_fail(DFAL_E_DATA, "%s holds %d class names, expected %d", path, used, CLASSES);
@@ -334,7 +326,9 @@ static dfal_status read_names(struct job *job)
         dfal_status status = DFAL_OK;
         bool there = df_file_exists(path);
         if (there)
-            status = df_file_read(&bytes, &size, path, names_most);
+            status = df_claim_input(job->claim, path);
+        if (there && status == DFAL_OK)
+            status = (i ? df_file_read : df_text_file_read)(&bytes, &size, path, names_most);
         if (there && status == DFAL_OK)
             status = df_alloc(&job->classes, CLASSES, sizeof *job->classes);
         if (there && status == DFAL_OK)
@@ -363,17 +357,19 @@ static dfal_status copy_batches(struct job *job)
 dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path, const char *const *paths,
                                 int32_t path_count, const char *split)
 {
-    struct job job = {.context = context};
+    struct df_claim claim = DF_CLAIM_NONE;
+    struct job job = {.context = context, .claim = &claim};
     dfal_status status;
     context->kept_work = false;
     if (path_count < 1)
         DF_FAIL(DFAL_E_USAGE, "no folder and no batch is named, expected at least one");
     if (split && strcmp(split, "train") != 0 && strcmp(split, "test") != 0)
         DF_FAIL(DFAL_E_USAGE, "split '%s' is unknown, expected train or test", split);
-    DF_TRY(df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "pool"));
     DF_TRY_TO(done, status, find_batches(&job, paths, path_count, split));
-    DF_TRY_TO(done, status, make_ids(&job));
     DF_TRY_TO(done, status, read_names(&job));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, context->options.force));
+    DF_TRY_TO(done, status, make_ids(&job));
     struct df_pool_spec spec = {.count = job.count,
                                 .shape = {3, SIDE, SIDE},
                                 .raw = DF_RAW_U8,
@@ -393,5 +389,6 @@ dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path, con
             job.batch_count);
 done:
     job_clear(&job);
+    df_claim_end(&claim);
     return status;
 }

@@ -5,9 +5,10 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include "base/claim.h"
+#include "base/file.h"
 #include "base/context.h"
 #include "base/fault.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/pool.h"
@@ -193,12 +194,16 @@ done:
 dfal_status dfal_import_idx(dfal_context *context, const char *out_path, const char *images_path,
                             const char *labels_path)
 {
-    struct idx images;
+    struct df_claim claim = DF_CLAIM_NONE;
+    struct idx images = {0};
     struct df_pool_writer *writer = NULL;
     int32_t *labels = NULL, largest = -1;
     dfal_status status;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "pool"));
+    DF_TRY_TO(done, status, df_claim_input(&claim, images_path));
+    DF_TRY_TO(done, status, df_claim_input(&claim, labels_path));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, context->options.force));
     DF_TRY_TO(done, status, idx_open(&images, images_path, IMAGES_MAGIC));
     if (labels_path)
         DF_TRY_TO(done, status, read_labels(&labels, &largest, labels_path, images.dims[0]));
@@ -221,5 +226,6 @@ done:
     df_pool_abandon(writer);
     df_free(labels);
     idx_close(&images);
+    df_claim_end(&claim);
     return status;
 }

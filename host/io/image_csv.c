@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "io/image_list.h"
 #include "store/csv_rows.h"
+#include "store/label_text.h"
 
 enum column { COLUMN_PATH, COLUMN_ID, COLUMN_LABEL, COLUMN_COUNT };
 
@@ -40,7 +41,10 @@ static dfal_status record(struct df_csv *csv)
         DF_TRY(df_resize(&words->labels, words->room, list->room, sizeof *words->labels));
         words->room = list->room;
     }
-    if (csv->field[COLUMN_LABEL] && csv->field[COLUMN_LABEL][0]) {
+    const char *label = csv->field[COLUMN_LABEL];
+    const bool blank = label && label[0] && !list->classes && df_label_form(label, NULL) == DF_LABEL_NONE;
+    list->blanks += blank;
+    if (label && label[0] && !blank) {
         words->labels[list->count - 1] = csv->field[COLUMN_LABEL];
         csv->field[COLUMN_LABEL] = NULL;
     }

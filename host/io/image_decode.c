@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "io/image.h"
 
 dfal_status df_image_check(int64_t width, int64_t height, struct df_image_limits limits, bool held)
@@ -17,32 +18,82 @@ dfal_status df_image_check(int64_t width, int64_t height, struct df_image_limits
     if (width * height > most)
         DF_FAIL(DFAL_E_DATA, "the picture is %lld x %lld pixels, expected at most %lld in all%s",
                 (long long)width, (long long)height, (long long)most,
-                held ? " where it is progressive or interlaced, for it has to be held in memory" : "");
+                held ? " where it has to be held in memory, as this kind has" : "");
     return DFAL_OK;
+}
+
+struct kind {
+    size_t size;
+    const char *head; /* ? stands for any byte */
+    df_image_decoder *decode;
+};
+static const struct kind kinds[] = {
+    {8, "\x89PNG\r\n\x1a\n", df_png_decode},
+    {3, "\xff\xd8\xff", df_jpeg_decode},
+    {12, "RIFF????WEBP", df_webp_decode},
+    {2, "BM", df_bmp_decode},
+    {4, "II*\0", df_tiff_decode},
+    {4, "MM\0*", df_tiff_decode},
+    {4, "II+\0", df_tiff_decode},
+    {4, "MM\0+", df_tiff_decode},
+};
+
+static bool is_of_kind(const struct kind *kind, const uint8_t *bytes, size_t size)
+{
+    if (size < kind->size)
+        return false;
+    for (size_t i = 0; i < kind->size; i++)
+        if (kind->head[i] != '?' && (uint8_t)kind->head[i] != bytes[i])
+            return false;
+    return true;
 }
 
 dfal_status df_image_decode(struct df_row_sink *sink, const uint8_t *bytes, size_t size,
                             struct df_image_limits limits)
 {
-    static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     if (size == 0)
-        DF_FAIL(DFAL_E_DATA, "the file is empty, expected a JPEG or PNG picture");
-    if (size >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
-        return df_png_decode(sink, bytes, size, limits);
-    if (size >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff)
-        return df_jpeg_decode(sink, bytes, size, limits);
+        DF_FAIL(DFAL_E_DATA, "the file is empty, expected a " DF_IMAGE_KINDS " picture");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (is_of_kind(&kinds[i], bytes, size))
+            return kinds[i].decode(sink, bytes, size, limits);
     char head[3 * 8 + 1] = "";
     for (size_t i = 0; i < 8 && i < size; i++)
         snprintf(head + 3 * i, 4, " %02x", bytes[i]);
-    DF_FAIL(DFAL_E_DATA, "the file begins with%s, expected a JPEG or PNG picture", head);
+    DF_FAIL(DFAL_E_DATA, "the file begins with%s, expected a " DF_IMAGE_KINDS " picture", head);
+}
+
+bool df_image_is_named(const char *name)
+{
+    static const char *const ends[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".png",
+                                       ".webp", ".bmp",  ".tif", ".tiff"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof ends / sizeof *ends; i++)
+        if (df_same_but_case(dot, ends[i]))
+            return true;
+    return false;
+}
+
+void df_image_inks_to_light(uint8_t *pixels, int64_t width)
+{
+    for (int64_t i = 0; i < width; i++) {
+        uint8_t *pixel = pixels + 4 * i;
+        const int black = pixel[3];
+        for (int c = 0; c < 3; c++) {
+            const int product = (255 - pixel[c]) * black + 128;
+            const int light = black - (((product >> 8) + product) >> 8);
+            pixel[c] = (uint8_t)(light < 0 ? 0 : light);
+        }
+    }
 }
 
 void df_image_libraries(char text[DF_IMAGE_LIBRARIES])
 {
-    char jpeg[DF_IMAGE_LIBRARIES / 2], png[DF_IMAGE_LIBRARIES / 2];
+    char jpeg[DF_IMAGE_LIBRARY], png[DF_IMAGE_LIBRARY], webp[DF_IMAGE_LIBRARY], tiff[DF_IMAGE_LIBRARY];
     df_jpeg_library(jpeg);
     df_png_library(png);
-    snprintf(text, DF_IMAGE_LIBRARIES, "%.46s, %.46s", jpeg, png);
+    df_webp_library(webp);
+    df_tiff_library(tiff);
+    snprintf(text, DF_IMAGE_LIBRARIES, "%.44s, %.44s, %.44s, %.44s", jpeg, png, webp, tiff);
 }
 
 static uint32_t number(const uint8_t *bytes, int count, bool little)

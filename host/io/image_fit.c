@@ -38,6 +38,10 @@ static void plan(struct df_fitter *fitter)
         to_w = w <= h ? fit->resize : longer;
         to_h = w <= h ? longer : fit->resize;
     }
+    if (fit->height > 0) {
+        to_w = fit->width;
+        to_h = fit->height;
+    }
     fitter->across = plan_side(w, to_w, fit->crop);
     fitter->down = plan_side(h, to_h, fit->crop);
     /* As Pillow 13 decides; earlier ones always begin along the rows. */
@@ -83,6 +87,11 @@ static dfal_status begin(struct df_row_sink *self, int64_t width, int64_t height
                          int32_t orientation)
 {
     struct df_fitter *f = (struct df_fitter *)self;
+    const bool own = orientation & DF_ORIENTATION_OWN;
+    orientation &= ~DF_ORIENTATION_OWN;
+    f->rotated = !own && orientation != 1;
+    if (!own && f->fit.ignore_exif)
+        orientation = 1;
     /* EXIF: 2 mirrored, 3 half turn, 4 upside down, 5 transposed, 6 and 8 quarter turns, 7 transverse. */
     const bool across_mirrored = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
     const bool down_mirrored = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;

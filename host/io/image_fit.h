@@ -14,7 +14,9 @@ enum { DF_SAMPLE_MOST = 1 << 30 }; /* bytes of a sample, and of the rows held fo
 struct df_image_fit {
     int32_t resize, crop; /* 0: none */
     enum df_interpolation interpolation;
-    int32_t channels; /* 1 or 3 */
+    int32_t channels;      /* 1 or 3 */
+    int32_t height, width; /* 0: none; else the picture becomes so large, whatever its shape */
+    bool ignore_exif;      /* rows stay as they are stored */
 };
 
 /* Where one direction of the upright picture goes: `count` samples of the resized one from `first` on, to `at` of
@@ -31,6 +33,7 @@ struct df_fitter {
     uint8_t *sample;       /* [shape], borrowed */
     /* of the picture at hand */
     int32_t lanes, source_lanes;
+    bool rotated;    /* EXIF says that it is to be turned, followed or not */
     bool turned;     /* rows of the file are columns of the upright picture */
     bool down_first; /* the file's columns are resized before its rows */
     int64_t width, height, row;
@@ -44,7 +47,7 @@ struct df_fitter {
 };
 /* Zero-initialise, then set fit; before each picture set shape and sample. The finished sample is complete when the
  * decoder returns OK. Errors of the sink: E_SHAPE another size than shape; E_DATA larger than 1 GiB; E_MEMORY
- * Source   torchvision's Resize (one number) and CenterCrop */
+ * Source   torchvision's Resize (one number, or two) and CenterCrop */
 void df_fitter_init(struct df_fitter *fitter, const struct df_image_fit *fit);
 void df_fitter_clear(struct df_fitter *fitter);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/claim.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -22,7 +23,9 @@ struct block {
     int64_t begin, end;
     uint8_t *samples; /* [end - begin, shape] */
     char **reason;    /* [end - begin] NULL: decoded */
+    uint8_t *marks;   /* [end - begin] of ROTATED, GREY */
 };
+enum { ROTATED = 1, GREY = 2 };
 
 struct job {
     struct dfal_context *context;
@@ -32,13 +35,15 @@ struct job {
     struct df_image_list list;
     struct df_shape shape;
     struct df_image_parts parts;
+    struct df_claim claim;
+    bool replace_table;
     struct df_team *team;
     struct df_image_taker *takers; /* [thread_count] */
     int32_t thread_count;
     struct block blocks[2], *filling, *writing;
     struct df_progress progress;
     char *identity, *bad_path;
-    int64_t good, bad;
+    int64_t good, bad, rotated, grey;
     struct df_text bad_table;
 };
 
@@ -83,6 +88,8 @@ static dfal_status write_block(struct job *job, struct block *block)
         if (part.good < i)
             memcpy(block->samples + part.good * size, block->samples + i * size, (size_t)size);
         part.index[part.good++] = block->begin + i;
+        part.rotated += (block->marks[i] & ROTATED) != 0;
+        part.grey += (block->marks[i] & GREY) != 0;
     }
     part.reason_bytes = reasons.size;
     DF_TRY_TO(done, status, df_text_take(&reasons, &part.reasons));
@@ -104,6 +111,13 @@ static void clear_reasons(struct block *block)
     block->part = -1;
 }
 
+static bool is_grey(const uint8_t *sample, struct df_shape shape)
+{
+    const size_t plane = (size_t)(shape.h * shape.w);
+    return shape.c == 3 && memcmp(sample, sample + plane, plane) == 0 &&
+           memcmp(sample, sample + 2 * plane, plane) == 0;
+}
+
 /* Job 0 writes the part before; the others decode a picture each. */
 static dfal_status do_one(void *user, int64_t number, int32_t thread)
 {
@@ -115,8 +129,11 @@ static dfal_status do_one(void *user, int64_t number, int32_t thread)
     struct df_shape shape = job->shape;
     char reason[DF_MESSAGE_SIZE];
     DF_TRY(df_context_check_stop(job->context));
-    dfal_status status = take_picture(job, &job->takers[thread], block->begin + i, &shape,
-                                      block->samples + i * df_shape_size(shape));
+    uint8_t *sample = block->samples + i * df_shape_size(shape);
+    dfal_status status = take_picture(job, &job->takers[thread], block->begin + i, &shape, sample);
+    if (status == DFAL_OK)
+        block->marks[i] = (uint8_t)((job->takers[thread].fitter.rotated ? ROTATED : 0) |
+                                    (is_grey(sample, shape) ? GREY : 0));
     if (status == DFAL_E_DATA) {
         df_message_get(reason);
         status = df_strdup(&block->reason[i], reason);
@@ -148,6 +165,7 @@ static dfal_status decode_missing(struct job *job)
         job->blocks[b].part = -1;
         DF_TRY(df_alloc(&job->blocks[b].samples, rows * df_shape_size(job->shape), 1));
         DF_TRY(df_alloc(&job->blocks[b].reason, rows, sizeof *job->blocks[b].reason));
+        DF_TRY(df_alloc(&job->blocks[b].marks, rows, 1));
     }
     job->filling = &job->blocks[0];
     job->writing = &job->blocks[1];
@@ -179,11 +197,21 @@ static dfal_status check_options(struct job *job)
         DF_FAIL(DFAL_E_USAGE, "unknown interpolation '%s', expected bilinear or bicubic", o->interpolation);
     if (!job->skip && strcmp(o->on_error, "stop") != 0)
         DF_FAIL(DFAL_E_USAGE, "unknown answer to errors '%s', expected stop or skip", o->on_error);
-    if (o->resize < 0 || o->crop < 0)
-        DF_FAIL(DFAL_E_USAGE, "resize %d and crop %d, expected a positive number of pixels or 0 for none",
-                o->resize, o->crop);
+    const bool ignore_exif = strcmp(o->exif, "ignore") == 0;
+    if (!ignore_exif && strcmp(o->exif, "apply") != 0)
+        DF_FAIL(DFAL_E_USAGE, "unknown answer to EXIF '%s', expected apply or ignore", o->exif);
+    if (o->resize < 0 || o->crop < 0 || o->resize_height < 0 || o->resize_width < 0)
+        DF_FAIL(DFAL_E_USAGE,
+                "resize %d or %d x %d and crop %d, expected a positive number of pixels or 0 for none",
+                o->resize, o->resize_height, o->resize_width, o->crop);
+    if ((o->resize_height > 0) != (o->resize_width > 0) || (o->resize > 0 && o->resize_height > 0))
+        DF_FAIL(DFAL_E_USAGE, "resize %d and %d x %d, expected the shorter side, or height and width",
+                o->resize, o->resize_height, o->resize_width);
     if (o->channels != 1 && o->channels != 3)
         DF_FAIL(DFAL_E_USAGE, "%d channels, expected 3 or 1", o->channels);
+    if ((int64_t)o->resize_height * o->resize_width > DF_SAMPLE_MOST / o->channels)
+        DF_FAIL(DFAL_E_USAGE, "%d x %d with %d channels, expected at most %d bytes a sample",
+                o->resize_height, o->resize_width, o->channels, DF_SAMPLE_MOST);
     if ((int64_t)o->crop * o->crop * o->channels > DF_SAMPLE_MOST)
         DF_FAIL(DFAL_E_USAGE, "crop %d with %d channels, expected at most %d bytes a sample", o->crop,
                 o->channels, DF_SAMPLE_MOST);
@@ -196,15 +224,25 @@ static dfal_status check_options(struct job *job)
     for (int32_t i = 0; i < o->std_count; i++)
         if (!(o->std[i] > 0))
             DF_FAIL(DFAL_E_USAGE, "std is %g, expected positive numbers", o->std[i]);
-    job->fit = (struct df_image_fit){o->resize, o->crop, bicubic ? DF_BICUBIC : DF_BILINEAR, o->channels};
+    job->fit = (struct df_image_fit){
+        .resize = o->resize,
+        .crop = o->crop,
+        .interpolation = bicubic ? DF_BICUBIC : DF_BILINEAR,
+        .channels = o->channels,
+        .height = o->resize_height,
+        .width = o->resize_width,
+        .ignore_exif = ignore_exif,
+    };
     return DFAL_OK;
 }
 
-/* The size of every sample: the crop's, or that of the first picture that can be decoded. */
+/* The size of every sample: the crop's, the one asked for, or that of the first picture that can be decoded. */
 static dfal_status find_shape(struct job *job)
 {
     char first[DF_MESSAGE_SIZE] = "";
     job->shape = (struct df_shape){job->fit.channels, job->fit.crop, job->fit.crop};
+    if (job->fit.crop == 0 && job->fit.height > 0)
+        job->shape = (struct df_shape){job->fit.channels, job->fit.height, job->fit.width};
     for (int64_t row = 0; row < job->list.count && job->shape.h == 0; row++) {
         DF_TRY(df_context_check_stop(job->context));
         dfal_status status = take_picture(job, &job->takers[0], row, &job->shape, NULL);
@@ -235,8 +273,9 @@ static dfal_status make_identity(struct job *job)
     df_image_list_digest(&job->list, digest);
     df_image_list_classes_digest(&job->list, classes);
     df_image_libraries(libraries);
-    df_text_add(&text, "pictures: %lld\nresize: %d\ncrop: %d\ninterpolation: %s\nchannels: %d\n",
-                (long long)job->list.count, o->resize, o->crop, o->interpolation, o->channels);
+    df_text_add(&text, "pictures: %lld\nresize: %d\n", (long long)job->list.count, o->resize);
+    df_text_add(&text, "resize_to: %d x %d\nexif: %s\n", o->resize_height, o->resize_width, o->exif);
+    df_text_add(&text, "crop: %d\ninterpolation: %s\nchannels: %d\n", o->crop, o->interpolation, o->channels);
     for (int which = 0; which < 2; which++) {
         const int32_t count = which ? o->std_count : o->mean_count;
         df_text_add(&text, which ? "std:" : "mean:");
@@ -280,8 +319,33 @@ static void say_begin(const struct job *job, const char *out_path, const char *s
                (long long)list->loops);
     if (list->labelled && list->unlabelled > 0)
         df_say(job->context, DFAL_WARNING, "import.unlabelled",
-               DF_FIELDS(DF_INT("pictures", list->unlabelled)), "%s: %lld pictures have no label", source,
-               (long long)list->unlabelled);
+               DF_FIELDS(DF_INT("pictures", list->unlabelled), DF_INT("blanks", list->blanks)),
+               "%s: %lld pictures have no label (%lld are nan, others empty or -1)", source,
+               (long long)list->unlabelled, (long long)list->blanks);
+}
+
+static void say_end(const struct job *job, const struct dfal_image_result *result, const char *out_path)
+{
+    char rotated[64] = "";
+    if (job->rotated > 0)
+        snprintf(rotated, sizeof rotated, ", %lld %s", (long long)job->rotated,
+                 job->fit.ignore_exif ? "not rotated as their EXIF asks" : "rotated as their EXIF asks");
+    df_say(job->context, DFAL_INFO, "import.end",
+           DF_FIELDS(DF_INT("samples", job->good), DF_INT("classes", job->list.class_count),
+                     DF_TEXT("output", out_path), DF_INT("skipped", job->bad),
+                     DF_REAL("seconds", result->seconds), DF_INT("rotated", job->rotated),
+                     DF_INT("other_files", job->list.other_files), DF_INT("hidden", job->list.hidden)),
+           "%lld pictures of %lld x %lld in %.1f s%s, %lld broken ones skipped, %lld other files and %lld "
+           "hidden names "
+           "passed over: %s",
+           (long long)job->good, (long long)job->shape.w, (long long)job->shape.h, result->seconds, rotated,
+           (long long)job->bad, (long long)job->list.other_files, (long long)job->list.hidden, out_path);
+    if (job->grey == job->good)
+        df_say(job->context, DFAL_WARNING, "import.grey", DF_FIELDS(DF_INT("samples", job->grey)),
+               "%s: every picture is grey, its three channels are equal: --channels 1 makes a pool a third "
+               "as large for "
+               "networks of one channel",
+               out_path);
 }
 
 /* ---- the pool ----------------------------------------------------------------------------------------------- */
@@ -305,6 +369,8 @@ static dfal_status count_parts(struct job *job)
             status = fail_bad(job, part.bad_index[0], part.reasons);
         job->good += part.good;
         job->bad += part.bad;
+        job->rotated += part.rotated;
+        job->grey += part.grey;
         df_image_part_clear(&part);
         DF_TRY(status);
     }
@@ -346,15 +412,11 @@ static dfal_status gather_ids(const struct job *job, const char **ids)
     return DFAL_OK;
 }
 
-/* POOL.bad.csv for POOL.h5. One that is there is somebody's, unless this import's own parts are. */
-static dfal_status claim_bad_table(struct job *job, const char *out_path)
+/* A bad table that is there is somebody's, unless this import's own parts are. */
+static dfal_status take_table(struct job *job)
 {
-    const size_t length = strlen(out_path);
-    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0;
-    DF_TRY(df_format(&job->bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
-    return job->skip && job->parts.finished_pictures == 0
-               ? df_file_check_target(job->bad_path, job->context->options.force)
-               : DFAL_OK;
+    job->replace_table = job->context->options.force || job->parts.finished_pictures > 0;
+    return job->skip ? df_claim_take(&job->claim, job->bad_path, job->replace_table) : DFAL_OK;
 }
 
 /* The table of skipped files stands before the pool does, so that no finished pool lacks it. */
@@ -366,7 +428,8 @@ static dfal_status finish(struct job *job, struct df_pool_writer *writer, const 
     const int64_t size = job->bad_table.size;
     DF_TRY_TO(done, status, df_text_take(&job->bad_table, &table));
     if (job->skip)
-        DF_TRY_TO(done, status, df_file_write(bad_path, table, (size_t)size));
+        DF_TRY_TO(done, status, df_file_write_output(bad_path, table, (size_t)size, job->replace_table));
+    df_parts_publish(&job->parts.folder);
     status = df_pool_finish(writer);
     writer = NULL;
     if (status != DFAL_OK && job->skip && !df_file_exists(out_path)) {
@@ -426,6 +489,35 @@ done:
     return status;
 }
 
+/* ---- the outputs -------------------------------------------------------------------------------------------- */
+
+/* POOL.bad.csv for POOL.h5: written, or with --force removed. The list of an earlier import's is no list for a new one of
+ * the same name. Among the pictures an output can only be where there is a file already. */
+static dfal_status claim(struct job *job, const char *out_path, const char *source)
+{
+    struct df_claim *claim = &job->claim;
+    const size_t length = strlen(out_path);
+    const bool h5 = length > 3 && strcmp(out_path + length - 3, ".h5") == 0,
+               force = job->context->options.force;
+    DF_TRY(df_format(&job->bad_path, "%.*s.bad.csv", (int)(h5 ? length - 3 : length), out_path));
+    DF_TRY(df_claim_output(claim, out_path, "pool"));
+    if (job->skip || force)
+        DF_TRY(df_claim_output(claim, job->bad_path, "table of skipped files"));
+    DF_TRY(df_claim_input(claim, job->options->class_names));
+    DF_TRY(df_claim_input(claim, source));
+    DF_TRY(df_file_check_target(out_path, true)); /* before a long list is read */
+    DF_TRY(
+        df_image_list_read(&job->list, source, job->options->folders_are_classes, job->options->class_names));
+    for (int64_t i = 0; i < job->list.count && df_claim_may_clash(claim); i++) {
+        char *path;
+        DF_TRY(df_image_list_path(&path, &job->list, i));
+        const dfal_status status = df_claim_input(claim, path);
+        df_free(path);
+        DF_TRY(status);
+    }
+    return df_claim_take(claim, out_path, force);
+}
+
 /* ---- the job ------------------------------------------------------------------------------------------------ */
 
 static void job_clear(struct job *job)
@@ -438,16 +530,19 @@ static void job_clear(struct job *job)
         clear_reasons(&job->blocks[b]);
         df_free(job->blocks[b].samples);
         df_free(job->blocks[b].reason);
+        df_free(job->blocks[b].marks);
     }
     df_text_clear(&job->bad_table);
     df_free(job->identity);
-    df_free(job->bad_path);
     df_image_list_clear(&job->list);
+    df_claim_end(&job->claim);
+    df_free(job->bad_path);
 }
 
 void dfal_image_options_init(struct dfal_image_options *options)
 {
-    *options = (struct dfal_image_options){.interpolation = "bilinear", .channels = 3, .on_error = "stop"};
+    *options = (struct dfal_image_options){
+        .interpolation = "bilinear", .channels = 3, .on_error = "stop", .exif = "apply"};
 }
 
 dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result, const char *out_path,
@@ -458,11 +553,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     dfal_status status;
     *result = (struct dfal_image_result){0};
     DF_TRY_TO(done, status, check_options(&job));
-    DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
-    df_file_sweep(out_path);
-    DF_TRY_TO(done, status, df_image_list_read(&job.list, source, options->folders_are_classes));
-    if (options->class_names)
-        DF_TRY_TO(done, status, df_image_list_name(&job.list, options->class_names));
+    DF_TRY_TO(done, status, claim(&job, out_path, source));
     say_begin(&job, out_path, source);
     DF_TRY_TO(done, status, make_team(&job));
     DF_TRY_TO(done, status, find_shape(&job));
@@ -470,7 +561,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status,
               df_image_parts_open(&job.parts, out_path, job.identity, job.list.count, job.shape,
                                   context->options.allow_mixed, context->options.force));
-    DF_TRY_TO(done, status, claim_bad_table(&job, out_path));
+    DF_TRY_TO(done, status, take_table(&job));
     DF_TRY_TO(done, status, decode_missing(&job));
     DF_TRY_TO(done, status, write_pool(&job, out_path));
     *result = (struct dfal_image_result){
@@ -482,13 +573,11 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
         .width = (int32_t)job.shape.w,
         .class_count = job.list.class_count,
         .seconds = df_clock() - begin,
+        .rotated = job.rotated,
+        .grey = job.grey,
+        .hidden = job.list.hidden,
     };
-    df_say(context, DFAL_INFO, "import.end",
-           DF_FIELDS(DF_INT("samples", job.good), DF_INT("classes", job.list.class_count),
-                     DF_TEXT("output", out_path), DF_INT("skipped", job.bad),
-                     DF_REAL("seconds", result->seconds)),
-           "%lld pictures of %lld x %lld in %.1f s, %lld skipped: %s", (long long)job.good,
-           (long long)job.shape.w, (long long)job.shape.h, result->seconds, (long long)job.bad, out_path);
+    say_end(&job, result, out_path);
 done:
     if (status == DFAL_E_STOPPED)
         context->kept_work = job.parts.finished_pictures > 0;

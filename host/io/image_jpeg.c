@@ -77,21 +77,6 @@ static int32_t orientation_of(const struct jpeg_decompress_struct *jpeg)
     return 1;
 }
 
-/* Adobe writes inks inverted, and so does everybody who writes CMYK JPEGs; ink to light as Pillow does:
- * light = black * colour / 255, rounded. The stored bytes are light already. */
-static void inks_to_light(uint8_t *pixels, int64_t width)
-{
-    for (int64_t i = 0; i < width; i++) {
-        uint8_t *pixel = pixels + 4 * i;
-        const int black = pixel[3];
-        for (int c = 0; c < 3; c++) {
-            const int product = (255 - pixel[c]) * black + 128;
-            const int light = black - (((product >> 8) + product) >> 8);
-            pixel[c] = (uint8_t)(light < 0 ? 0 : light);
-        }
-    }
-}
-
 /* Between setjmp and the end only what lies in *jpeg and *decoder changes. */
 static dfal_status decode(struct jpeg_decompress_struct *jpeg, struct decoder *decoder,
                           struct df_row_sink *sink, const uint8_t *bytes, size_t size,
@@ -128,7 +113,8 @@ static dfal_status decode(struct jpeg_decompress_struct *jpeg, struct decoder *d
         JSAMPROW rows[1] = {row};
         jpeg_read_scanlines(jpeg, rows, 1);
         if (jpeg->out_color_space == JCS_CMYK)
-            inks_to_light(row, jpeg->output_width);
+            df_image_inks_to_light(row,
+                                   jpeg->output_width); /* Adobe, and so everybody, stores them inverted */
         DF_TRY(sink->row(sink, row));
     }
     jpeg_finish_decompress(jpeg); /* demands the end marker */
@@ -161,7 +147,7 @@ dfal_status df_jpeg_decode(struct df_row_sink *sink, const uint8_t *bytes, size_
 
 #define TEXT_OF(x)  TEXT_OF_(x)
 #define TEXT_OF_(x) #x
-void df_jpeg_library(char text[DF_IMAGE_LIBRARIES / 2])
+void df_jpeg_library(char text[DF_IMAGE_LIBRARY])
 {
-    snprintf(text, DF_IMAGE_LIBRARIES / 2, "libjpeg-turbo %s", TEXT_OF(LIBJPEG_TURBO_VERSION));
+    snprintf(text, DF_IMAGE_LIBRARY, "libjpeg-turbo %s", TEXT_OF(LIBJPEG_TURBO_VERSION));
 }

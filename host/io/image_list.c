@@ -6,15 +6,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "io/image.h"
 
-enum { DEEPEST = 64, CLASSES_MOST = 1000000 };
+enum { DEEPEST = 64 };
 
 dfal_status df_image_list_add(struct df_image_list *list, const char *id, const char *path, int64_t line)
 {
@@ -75,13 +75,6 @@ struct trail {
     int depth;
 };
 
-static bool is_picture(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot &&
-           (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
-}
-
 static dfal_status walk(struct df_image_list *list, int fd, const char *prefix, const struct trail *up);
 
 static dfal_status take(struct df_image_list *list, int fd, const char *name, const char *prefix,
@@ -104,7 +97,7 @@ static dfal_status take(struct df_image_list *list, int fd, const char *name, co
         status = below < 0 ? df_fail(DFAL_E_NOINPUT, "%s/%s cannot be read: %s", list->root, relative,
                                      strerror(error))
                            : walk(list, below, relative, trail);
-    } else if (is_picture(name)) {
+    } else if (df_image_is_named(name)) {
         status = df_image_list_add(list, relative, NULL, 0);
     } else {
         list->other_files++;
@@ -156,84 +149,12 @@ static dfal_status read_folder(struct df_image_list *list, const char *source)
         return df_fail_errno(errno, false, source, "opening the folder");
     DF_TRY(walk(list, fd, "", NULL));
     if (list->count == 0)
-        DF_FAIL(DFAL_E_DATA, "%s holds no file that ends in .jpg, .jpeg or .png (%lld other files)", source,
+        DF_FAIL(DFAL_E_DATA, "%s holds no file that ends in " DF_IMAGE_NAMES " (%lld other files)", source,
                 (long long)list->other_files);
     return DFAL_OK;
 }
 
 /* ---- labels ------------------------------------------------------------------------------------------------- */
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* A class number as label files write it. */
-static bool is_number(const char *word, int32_t *number)
-{
-    size_t digits = strspn(word, "0123456789");
-    if (strcmp(word, "-1") == 0) {
-        *number = -1;
-        return true;
-    }
-    if (digits == 0 || digits > 6 || word[digits] || (word[0] == '0' && digits > 1))
-        return false;
-    *number = (int32_t)strtol(word, NULL, 10);
-    return true;
-}
-
-static dfal_status name_classes(struct df_image_list *list, const char *const *words)
-{
-    const char **sorted;
-    int64_t n = 0, kinds = 0;
-    dfal_status status;
-    DF_TRY(df_alloc(&sorted, list->count, sizeof *sorted));
-    for (int64_t i = 0; i < list->count; i++)
-        if (words[i])
-            sorted[n++] = words[i];
-    qsort(sorted, (size_t)n, sizeof *sorted, by_text);
-    for (int64_t i = 0; i < n; i++)
-        if (i == 0 || strcmp(sorted[i], sorted[kinds - 1]) != 0)
-            sorted[kinds++] = sorted[i];
-    DF_TRY_TO(done, status, df_alloc(&list->classes, kinds, sizeof *list->classes));
-    list->class_count = (int32_t)(kinds < CLASSES_MOST ? kinds : CLASSES_MOST + 1);
-    for (int32_t i = 0; i < list->class_count; i++)
-        DF_TRY_TO(done, status, df_strdup(&list->classes[i], sorted[i]));
-    for (int64_t i = 0; i < list->count; i++) {
-        const char **found =
-            words[i] ? bsearch(&words[i], sorted, (size_t)kinds, sizeof *sorted, by_text) : NULL;
-        list->entries[i].label = found ? (int32_t)(found - sorted) : -1;
-    }
-done:
-    df_free(sorted);
-    return status;
-}
-
-dfal_status df_image_list_label(struct df_image_list *list, const char *const *words, const char *source,
-                                bool names_only)
-{
-    bool numbers = !names_only;
-    int32_t number = -1, largest = -1;
-    int64_t labelled = 0;
-    for (int64_t i = 0; i < list->count; i++) {
-        labelled += words[i] != NULL;
-        numbers = numbers && (!words[i] || is_number(words[i], &number));
-    }
-    for (int64_t i = 0; i < list->count && numbers; i++) {
-        list->entries[i].label = words[i] && is_number(words[i], &number) ? number : -1;
-        largest = list->entries[i].label > largest ? list->entries[i].label : largest;
-    }
-    list->class_count = largest + 1;
-    if (!numbers && labelled > 0)
-        DF_TRY(name_classes(list, words));
-    for (int64_t i = 0; i < list->count; i++)
-        list->unlabelled += list->entries[i].label < 0;
-    list->labelled = list->unlabelled < list->count;
-    if (list->class_count == 1 || list->class_count > CLASSES_MOST)
-        DF_FAIL(DFAL_E_DATA, "%s has %s, expected 2 to %d or no labels", source,
-                list->class_count == 1 ? "one class" : "too many classes", CLASSES_MOST);
-    return DFAL_OK;
-}
 
 /* The first folder of a path; a file outside of one has no class. */
 static dfal_status label_by_folder(struct df_image_list *list, const char *source)
@@ -280,10 +201,13 @@ static dfal_status sort(struct df_image_list *list, const char *source)
     return DFAL_OK;
 }
 
-dfal_status df_image_list_read(struct df_image_list *list, const char *source, bool folders_are_classes)
+dfal_status df_image_list_read(struct df_image_list *list, const char *source, bool folders_are_classes,
+                               const char *class_names)
 {
     bool labelled = false;
     memset(list, 0, sizeof *list);
+    if (class_names)
+        DF_TRY(df_image_list_name(list, class_names));
     if (df_folder_exists(source))
         DF_TRY(read_folder(list, source));
     else

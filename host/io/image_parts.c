@@ -10,6 +10,7 @@
 
 static const char format[] = "dfal-import-part";
 enum { ROWS_MOST = 16384, BYTES_MOST = 32 << 20 };
+enum { RANGE_BEGIN, RANGE_END, RANGE_PICTURES, RANGE_ROTATED, RANGE_GREY, RANGE_COUNT };
 
 static dfal_status part_path(char **path, const struct df_image_parts *parts, int64_t i)
 {
@@ -65,7 +66,8 @@ static dfal_status check(const struct df_image_parts *parts, int64_t i, const ch
         status = compare(identity, parts->identity, allow_mixed, path);
     df_image_part_bounds(parts, i, &begin, &end);
     const int64_t *found = range.data;
-    if (status == DFAL_OK && (range.dims[0] != 3 || found[0] != begin || found[1] != end))
+    if (status == DFAL_OK &&
+        (range.dims[0] != RANGE_COUNT || found[RANGE_BEGIN] != begin || found[RANGE_END] != end))
         status = df_fail(DFAL_E_DATA, "%s holds other pictures than %" PRId64 " to %" PRId64 " of the list",
                          path, begin, end - 1);
     df_free(identity);
@@ -132,9 +134,9 @@ void df_image_parts_close(struct df_image_parts *parts, bool keep)
 dfal_status df_image_part_write(struct df_image_parts *parts, int64_t i, const struct df_image_part *part)
 {
     const struct df_shape shape = parts->shape;
-    int64_t range[3] = {part->begin, part->end, parts->pictures};
+    int64_t range[RANGE_COUNT] = {part->begin, part->end, parts->pictures, part->rotated, part->grey};
     const struct df_column columns[] = {
-        {"range", DF_COLUMN_I64, 1, {3}, range},
+        {"range", DF_COLUMN_I64, 1, {RANGE_COUNT}, range},
         {"samples", DF_COLUMN_U8, 4, {part->good, shape.c, shape.h, shape.w}, part->samples},
         {"index", DF_COLUMN_I64, 1, {part->good}, part->index},
         {"bad", DF_COLUMN_I64, 1, {part->bad}, part->bad_index},
@@ -177,15 +179,14 @@ dfal_status df_image_part_read(const struct df_image_parts *parts, int64_t i, st
                                bool samples)
 {
     struct df_column columns[] = {
-        {"index", DF_COLUMN_I64, 1, {0}, NULL},
-        {"bad", DF_COLUMN_I64, 1, {0}, NULL},
-        {"reasons", DF_COLUMN_U8, 1, {0}, NULL},
+        {"index", DF_COLUMN_I64, 1, {0}, NULL},  {"bad", DF_COLUMN_I64, 1, {0}, NULL},
+        {"reasons", DF_COLUMN_U8, 1, {0}, NULL}, {"range", DF_COLUMN_I64, 1, {0}, NULL},
         {"samples", DF_COLUMN_U8, 4, {0}, NULL},
     };
     char *path = NULL;
     *part = (struct df_image_part){0};
     DF_TRY(part_path(&path, parts, i));
-    dfal_status status = df_table_read(path, format, NULL, columns, samples ? 4 : 3);
+    dfal_status status = df_table_read(path, format, NULL, columns, samples ? 5 : 4);
     if (status == DFAL_OK) {
         df_image_part_bounds(parts, i, &part->begin, &part->end);
         part->index = columns[0].data;
@@ -194,8 +195,13 @@ dfal_status df_image_part_read(const struct df_image_parts *parts, int64_t i, st
         part->bad = columns[1].dims[0];
         part->reasons = columns[2].data;
         part->reason_bytes = columns[2].dims[0];
-        part->samples = columns[3].data;
-        if (!is_sound(part, samples ? &columns[3] : NULL, parts->shape)) {
+        const int64_t *range = columns[3].data;
+        const bool counted = columns[3].dims[0] == RANGE_COUNT;
+        part->rotated = counted ? range[RANGE_ROTATED] : 0;
+        part->grey = counted ? range[RANGE_GREY] : 0;
+        df_free(columns[3].data);
+        part->samples = columns[4].data;
+        if (!counted || !is_sound(part, samples ? &columns[4] : NULL, parts->shape)) {
             df_image_part_clear(part);
             status =
                 df_fail(DFAL_E_DATA, "%s is not whole: remove it, and the same line makes it again", path);

@@ -15,6 +15,7 @@ struct df_image_part {
     int64_t *bad_index; /* [bad] */
     char *reasons;      /* [bad] texts one behind the other, each with its zero */
     int64_t reason_bytes;
+    int64_t rotated, grey; /* of the good ones, as dfal_image_result counts them */
 };
 /* Free the arrays of a part that was read. */
 void df_image_part_clear(struct df_image_part *part);

@@ -150,7 +150,7 @@ dfal_status df_png_decode(struct df_row_sink *sink, const uint8_t *bytes, size_t
     return status;
 }
 
-void df_png_library(char text[DF_IMAGE_LIBRARIES / 2])
+void df_png_library(char text[DF_IMAGE_LIBRARY])
 {
-    snprintf(text, DF_IMAGE_LIBRARIES / 2, "libpng %s", png_get_libpng_ver(NULL));
+    snprintf(text, DF_IMAGE_LIBRARY, "libpng %s", png_get_libpng_ver(NULL));
 }

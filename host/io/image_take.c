@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 
 static const int64_t file_limit = (int64_t)1 << 30;
@@ -41,6 +42,7 @@ static dfal_status read_all(struct df_image_taker *taker, int fd, const char *pa
 static dfal_status read_file(struct df_image_taker *taker, const char *path, int64_t *size)
 {
     struct stat facts;
+    struct df_file_mark mark;
     /* A pipe would wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == EIO || errno == ENOMEM))
@@ -54,7 +56,11 @@ static dfal_status read_file(struct df_image_taker *taker, const char *path, int
         status = df_fail(DFAL_E_DATA, "it is %s, expected a plain file",
                          S_ISDIR(facts.st_mode) ? "a folder" : "a device or a pipe");
     else
+        status = df_file_mark(&mark, fd, path);
+    if (status == DFAL_OK)
         status = read_all(taker, fd, path, size);
+    if (status == DFAL_OK)
+        status = df_file_unchanged(&mark, fd, path, true);
     close(fd);
     return status;
 }

@@ -2,8 +2,8 @@
 /* Arrays of numpy, alone (.npy) or in an archive (.npz), to a pool: streamed, a block of rows at a time. */
 #include <string.h>
 
+#include "base/claim.h"
 #include "base/context.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/npy.h"
@@ -201,10 +201,14 @@ static dfal_status open_file(struct df_npy *npy, const char *path)
 dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const char *samples_path,
                             const char *labels_path, const struct dfal_pool_options *options)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct job job;
     dfal_status status;
     job_begin(&job, context);
-    DF_TRY(df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "pool"));
+    DF_TRY_TO(done, status, df_claim_input(&claim, samples_path));
+    DF_TRY_TO(done, status, df_claim_input(&claim, labels_path));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, context->options.force));
     DF_TRY_TO(done, status, open_file(&job.samples, samples_path));
     job.has_labels = labels_path != NULL;
     if (labels_path)
@@ -212,6 +216,7 @@ dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const c
     status = write_pool(&job, out_path, options ? options->layout : NULL);
 done:
     job_clear(&job);
+    df_claim_end(&claim);
     return status;
 }
 
@@ -280,16 +285,18 @@ static dfal_status open_members(struct job *job, const struct df_zip *zip,
 dfal_status dfal_import_npz(dfal_context *context, const char *out_path, const char *path,
                             const struct dfal_pool_options *options)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct job job;
     struct df_zip zip = DF_ZIP_NONE;
     dfal_status status;
     job_begin(&job, context);
-    DF_TRY(df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status, df_claim_job(&claim, out_path, NULL, path, NULL, context->options.force));
     DF_TRY_TO(done, status, df_zip_open(&zip, path));
     DF_TRY_TO(done, status, open_members(&job, &zip, options));
     status = write_pool(&job, out_path, options ? options->layout : NULL);
 done:
     job_clear(&job);
     df_zip_close(&zip);
+    df_claim_end(&claim);
     return status;
 }

@@ -24,7 +24,7 @@ dfal_status df_open_plain(int *fd, int64_t *size, const char *path)
 {
     struct stat facts;
     *size = 0;
-    *fd = df_fault_hits(DF_FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *fd = df_fault_hits(DF_FAULT_OPEN) ? -1 : df_descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (*fd < 0)
         return df_fail_errno(errno ? errno : EIO, false, path, "opening");
     dfal_status status = DFAL_OK;
@@ -75,6 +75,8 @@ dfal_status df_source_open(struct df_source *source, const char *path)
     *source = DF_SOURCE_NONE;
     DF_TRY(df_open_plain(&source->fd, &source->size, path));
     dfal_status status = df_strdup(&source->name, path);
+    if (status == DFAL_OK)
+        status = df_file_mark(&source->mark, source->fd, path);
     if (status != DFAL_OK)
         df_source_close(source);
     return status;
@@ -84,7 +86,7 @@ dfal_status df_source_open_member(struct df_source *source, int fd, const char *
                                   int64_t stored, int64_t size, uint32_t sum, bool packed)
 {
     dfal_status status;
-    *source = (struct df_source){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+    *source = (struct df_source){.fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1),
                                  .at = at,
                                  .size = size,
                                  .member = true,
@@ -94,6 +96,7 @@ dfal_status df_source_open_member(struct df_source *source, int fd, const char *
     if (source->fd < 0)
         return df_fail_errno(errno, false, name, "opening");
     DF_TRY_TO(fail, status, df_strdup(&source->name, name));
+    DF_TRY_TO(fail, status, df_file_mark(&source->mark, source->fd, name));
     if (packed) {
         DF_TRY_TO(fail, status, df_alloc(&source->unpacker, 1, sizeof *source->unpacker));
         if (inflateInit2(&source->unpacker->stream, -MAX_WBITS) != Z_OK) {
@@ -119,6 +122,12 @@ void df_source_close(struct df_source *source)
     *source = DF_SOURCE_NONE;
 }
 
+/* A member's name is one for messages. */
+static dfal_status check_unchanged(const struct df_source *source)
+{
+    return df_file_unchanged(&source->mark, source->fd, source->name, !source->member);
+}
+
 /* Inflate up to size bytes; *got 0: the stream has ended. */
 static dfal_status unpack_some(struct df_source *source, void *bytes, int64_t size, int64_t *got)
 {
@@ -132,6 +141,8 @@ static dfal_status unpack_some(struct df_source *source, void *bytes, int64_t si
         if (stream->avail_in == 0 && source->left > 0) {
             int64_t n, ask = source->left < PACKED_BYTES ? source->left : PACKED_BYTES;
             DF_TRY(read_some(source->fd, source->name, source->at, unpacker->packed, ask, &n));
+            if (n == 0)
+                DF_TRY(check_unchanged(source));
             if (n == 0)
                 DF_FAIL(DFAL_E_DATA, "%s is truncated: its packed bytes end early", source->name);
             source->at += n;
@@ -171,6 +182,8 @@ dfal_status df_source_read(struct df_source *source, void *bytes, int64_t size, 
     for (int64_t done = 0, got; done < size; done += got) {
         DF_TRY(take_some(source, (char *)bytes + done, size - done, &got));
         if (got == 0)
+            DF_TRY(check_unchanged(source));
+        if (got == 0)
             DF_FAIL(DFAL_E_DATA, "%s is truncated: %lld of %lld bytes of its %s are there", source->name,
                     (long long)done, (long long)size, what);
         if (source->member)
@@ -184,6 +197,7 @@ dfal_status df_source_end(struct df_source *source)
 {
     char byte;
     int64_t got = 0;
+    DF_TRY(check_unchanged(source));
     DF_TRY(take_some(source, &byte, 1, &got));
     if (got > 0 || (source->packed && (source->left || source->unpacker->stream.avail_in)))
         DF_FAIL(DFAL_E_DATA, "%s has trailing bytes behind the %lld that it declares", source->name,

@@ -3,7 +3,7 @@
 #ifndef DF_IO_SOURCE_H
 #define DF_IO_SOURCE_H
 
-#include "base/status.h"
+#include "base/file_mark.h"
 
 struct df_source {
     char *name;   /* "a.npz: x.npy": stands in every message */
@@ -16,6 +16,7 @@ struct df_source {
     int64_t left;             /* bytes of the member not yet read from the file */
     uint32_t sum, sum_wanted; /* CRC-32 */
     struct df_unpacker *unpacker;
+    struct df_file_mark mark; /* when it was opened */
 };
 
 #define DF_SOURCE_NONE ((struct df_source){.fd = -1})
@@ -27,7 +28,7 @@ dfal_status df_source_open_member(struct df_source *source, int fd, const char *
                                   int64_t stored, int64_t size, uint32_t sum, bool packed);
 /* Read exactly size bytes; what names them in messages. Errors   E_DATA truncated or damaged; E_IO */
 dfal_status df_source_read(struct df_source *source, void *bytes, int64_t size, const char *what);
-/* Nothing may follow, and a check sum must be right. */
+/* Nothing may follow, a check sum must be right, and the file still be the one that was opened. */
 dfal_status df_source_end(struct df_source *source);
 void df_source_close(struct df_source *source);
 

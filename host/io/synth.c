@@ -2,6 +2,7 @@
 /* The embedded data set as a pool. */
 #include <string.h>
 
+#include "base/claim.h"
 #include "base/context.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -62,8 +63,10 @@ done:
 
 dfal_status dfal_synth(dfal_context *context, const char *out_path, const struct dfal_synth_options *options)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct df_pool_writer *writer;
     struct dfal_synth_options defaults;
+    dfal_status status;
     context->kept_work = false;
     if (!options) {
         dfal_synth_options_init(&defaults);
@@ -75,8 +78,9 @@ dfal_status dfal_synth(dfal_context *context, const char *out_path, const struct
                                 .raw = DF_RAW_U8,
                                 .class_count = options->class_count,
                                 .has_labels = true};
-    DF_TRY(df_pool_create(&writer, out_path, &spec, context->options.force));
-    dfal_status status = draw_rows(context, writer, options);
+    DF_TRY_TO(done, status, df_claim_job(&claim, out_path, NULL, NULL, NULL, context->options.force));
+    DF_TRY_TO(done, status, df_pool_create(&writer, out_path, &spec, context->options.force));
+    status = draw_rows(context, writer, options);
     if (status == DFAL_OK)
         status = df_pool_finish(writer);
     else
@@ -87,5 +91,7 @@ dfal_status dfal_synth(dfal_context *context, const char *out_path, const struct
                          DF_TEXT("split", options->split), DF_TEXT("output", out_path)),
                "%s: %lld drawn digits of %d x %d, %d classes, split %s", out_path, (long long)options->count,
                options->size, options->size, options->class_count, options->split);
+done:
+    df_claim_end(&claim);
     return status;
 }

@@ -85,24 +85,30 @@ static dfal_status create_layers(struct df_plan *plan)
     return DFAL_OK;
 }
 
+/* Where a node's parameter stands in the flat parameters, or in the flat statistics. */
+static int64_t parameter_at(const struct df_plan *plan, int32_t node, int kind)
+{
+    const struct df_plan_node *own = &plan->nodes[node];
+    const struct df_parameter *p = plan->network->nodes[node].parameter;
+    return (kind < DF_MEAN ? own->parameter_at : own->statistics_at) +
+           (kind == DF_BIAS || kind == DF_VARIANCE ? p[kind - 1].count : 0);
+}
+
+/* Node by node: joined on the host first, the parameters would stand there once more. */
 static dfal_status upload(struct df_plan *plan)
 {
-    int64_t size = plan->parameter_size + plan->statistics_size;
-    float *values;
+    const struct df_network *network = plan->network;
     DF_TRY(df_buffer_new(plan->device, &plan->parameters, DF_TYPE_REAL, plan->parameter_size));
     DF_TRY(df_buffer_new(plan->device, &plan->statistics, DF_TYPE_REAL, plan->statistics_size));
-    DF_TRY(df_alloc(&values, size, sizeof *values));
-    df_plan_gather(plan, values, plan->network);
-    dfal_status status;
-    DF_TRY_TO(done, status, df_write(plan->device, 0, plan->parameters, values, plan->parameter_size));
-    DF_TRY_TO(
-        done, status,
-        df_write(plan->device, 0, plan->statistics, values + plan->parameter_size, plan->statistics_size));
-    DF_TRY_TO(done, status, df_plan_rebind(plan, 0));
-    status = plan->device->backend->synchronize(plan->device, 0);
-done:
-    df_free(values);
-    return status;
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
+            const struct df_parameter *p = &network->nodes[i].parameter[k];
+            const struct df_span all = k < DF_MEAN ? plan->parameters : plan->statistics;
+            if (p->data)
+                DF_TRY(df_write(plan->device, 0, df_at(all, parameter_at(plan, i, k)), p->data, p->count));
+        }
+    DF_TRY(df_plan_rebind(plan, 0));
+    return plan->device->backend->synchronize(plan->device, 0);
 }
 
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
@@ -293,17 +299,15 @@ struct df_span df_plan_statistics(const struct df_plan *plan)
     return plan->statistics;
 }
 
-/* Visit every parameter: values + where it stands in the joined array. */
+/* Visit every parameter: values + where it stands in the joined array of parameters and statistics. */
 static void move(const struct df_plan *plan, float *values, const struct df_network *network, bool out)
 {
     for (int32_t i = 0; i < plan->network->node_count; i++) {
-        const struct df_plan_node *own = &plan->nodes[i];
         const struct df_parameter *p = network->nodes[i].parameter;
         for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
-            int64_t at = k < DF_MEAN ? own->parameter_at : plan->parameter_size + own->statistics_at;
             if (!p[k].data)
                 continue;
-            at += k == DF_BIAS || k == DF_VARIANCE ? p[k - 1].count : 0;
+            const int64_t at = parameter_at(plan, i, k) + (k < DF_MEAN ? 0 : plan->parameter_size);
             size_t bytes = (size_t)p[k].count * sizeof(float);
             if (out)
                 memcpy(values + at, p[k].data, bytes);

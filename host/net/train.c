@@ -8,6 +8,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/rng.h"
 #include "base/team.h"
 #include "net/division.h"
@@ -181,7 +182,7 @@ static void say_epoch(const struct training *t, const struct lane *lane, const s
     char validation[48] = "";
     const int32_t done = epoch->number + 1, limit = epoch_limit(t, lane);
     if (t->division.kept > 0)
-        snprintf(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
+        df_print(validation, sizeof validation, ", validation loss %.4f", epoch->validation_loss);
     df_say(t->context, DFAL_PROGRESS, "train.epoch",
            DF_FIELDS(DF_INT("restart", epoch->restart), DF_INT("epoch", done), DF_INT("epochs", limit),
                      DF_REAL("loss", epoch->loss), DF_REAL("validation_loss", epoch->validation_loss),

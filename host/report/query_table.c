@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "report/report.h"
 
 #define MAX_TABLE ((size_t)1 << 30)
@@ -72,9 +73,9 @@ dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
         DF_TRY_TO(done, status, df_strdup(&row->id, fields[4]));
         table->count++;
         row->index = atoll(fields[5]);
-        row->score = fields[6][0] ? strtod(fields[6], NULL) : (double)NAN;
+        row->score = fields[6][0] ? df_parse_real(fields[6], NULL) : (double)NAN;
         row->predicted = atoi(fields[7]);
-        row->confidence = strtod(fields[8], NULL);
+        row->confidence = df_parse_real(fields[8], NULL);
         row->label = atoi(fields[9]);
         row->adversarial_class = atoi(fields[10]);
     }

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/claim.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "run/directory.h"
 
 /* Without what a shell's completion puts behind a folder. */
 static void copy_name(struct df_report_run *run, const char *name)
@@ -102,7 +104,7 @@ static dfal_status read_runs(struct df_report_run *runs, const char *const *dirs
 }
 
 dfal_status df_report_write(struct dfal_context *context, const char *path, const char *const *dirs,
-                            int32_t count)
+                            int32_t count, bool replace)
 {
     struct df_text page = {0};
     struct df_report_run *runs = NULL;
@@ -119,7 +121,7 @@ dfal_status df_report_write(struct dfal_context *context, const char *path, cons
         df_report_section(&page, context, &runs[i], i + 1);
     df_page_end(&page, true);
     DF_TRY_TO(done, status, df_text_take(&page, &text));
-    status = df_file_write(path, text, strlen(text));
+    status = df_file_write_output(path, text, strlen(text), replace);
 done:
     for (int32_t i = 0; runs && i < count; i++)
         df_report_run_clear(&runs[i]);
@@ -129,11 +131,28 @@ done:
     return status;
 }
 
+/* What the page is made of: a run's files, and the pool that its pictures come from. */
+static dfal_status claim_run(const struct df_claim *claim, const char *dir)
+{
+    struct df_run_config config;
+    DF_TRY(df_run_directory_inputs(claim, dir));
+    DF_TRY(df_run_directory_config(&config, dir));
+    return df_claim_input(claim, config.train);
+}
+
 dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                         int32_t run_dir_count)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
+    dfal_status status;
     if (run_dir_count < 1)
         DF_FAIL(DFAL_E_USAGE, "no run directory is named, expected at least one");
-    DF_TRY(df_file_check_target(out_path, context->options.force));
-    return df_report_write(context, out_path, run_dirs, run_dir_count);
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "page"));
+    for (int32_t i = 0; i < run_dir_count; i++)
+        DF_TRY_TO(done, status, claim_run(&claim, run_dirs[i]));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, context->options.force));
+    status = df_report_write(context, out_path, run_dirs, run_dir_count, context->options.force);
+done:
+    df_claim_end(&claim);
+    return status;
 }

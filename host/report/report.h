@@ -19,10 +19,10 @@ struct df_report_run {
 dfal_status df_report_run_read(struct df_report_run *run, const char *dir);
 void df_report_run_clear(struct df_report_run *run);
 
-/* Write the page over whatever is at path, atomically; at most DF_REPORT_RUNS runs. No scripts, nothing loaded from elsewhere. A pool that is no
+/* Write the page, with replace over whatever is at path; at most DF_REPORT_RUNS runs. No scripts, nothing loaded from elsewhere. A pool that is no
  * longer where the configuration says costs its pictures, and the page says so. */
 dfal_status df_report_write(struct dfal_context *context, const char *path, const char *const *dirs,
-                            int32_t count);
+                            int32_t count, bool replace);
 
 /* Open a page up to the text of its lead paragraph, which the caller ends with "</p></header>"; close it. Both texts are
  * HTML. */

@@ -2,9 +2,9 @@
 #include "report/sheet.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "report/report.h"
 
 enum kind { OTHER, HTML, PNG };
@@ -12,9 +12,9 @@ enum kind { OTHER, HTML, PNG };
 static enum kind kind_of(const char *path)
 {
     const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.');
-    if (dot && (!strcasecmp(dot, ".html") || !strcasecmp(dot, ".htm")))
+    if (dot && (df_same_but_case(dot, ".html") || df_same_but_case(dot, ".htm")))
         return HTML;
-    return dot && !strcasecmp(dot, ".png") ? PNG : OTHER;
+    return dot && df_same_but_case(dot, ".png") ? PNG : OTHER;
 }
 
 dfal_status df_sheet_check(const char *path)
@@ -124,7 +124,7 @@ dfal_status df_sheet_html(struct df_text *page, const struct df_sheet *sheet, st
     return page->status;
 }
 
-dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet)
+dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet, bool replace)
 {
     int64_t count = sheet->selection->count, shown = count < DF_SHEET_MOST ? count : DF_SHEET_MOST;
     struct df_tiles tiles = {0};
@@ -137,7 +137,7 @@ dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet)
     else
         DF_TRY_TO(done, status, df_sheet_png(&bytes, sheet, &tiles, shown));
     DF_TRY_TO(done, status, bytes.status);
-    status = df_file_write(path, bytes.bytes, (size_t)bytes.size);
+    status = df_file_write_output(path, bytes.bytes, (size_t)bytes.size, replace);
 done:
     df_tiles_close(&tiles);
     df_text_clear(&bytes);

@@ -19,7 +19,7 @@ struct df_sheet {
 dfal_status df_sheet_check(const char *path);
 /* Write over whatever is at path, atomically: the first DF_SHEET_MOST queries. .html: one page, nothing loaded from
  * elsewhere, no scripts; .png: a grid, captions in ASCII. */
-dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet);
+dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet, bool replace);
 
 /* The two kinds, as bytes. */
 dfal_status df_sheet_html(struct df_text *page, const struct df_sheet *sheet, struct df_tiles *tiles,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "report/glyphs.h"
 #include "report/sheet.h"
 
@@ -116,9 +117,9 @@ static void put_tile(struct strip *strip, int64_t x, const struct df_sheet *shee
     }
     at += snprintf(line, sizeof line, "#%lld", (long long)i + 1);
     if (!isnan(selection->score[i]))
-        at += snprintf(line + at, sizeof line - (size_t)at, " %.6g", selection->score[i]);
+        at += df_print(line + at, sizeof line - (size_t)at, " %.6g", selection->score[i]);
     if (tile->twin)
-        snprintf(line + at, sizeof line - (size_t)at, " x%g", tile->factor);
+        df_print(line + at, sizeof line - (size_t)at, " x%g", tile->factor);
     else if (i < selection->twin_count)
         snprintf(line + at, sizeof line - (size_t)at, " no twin");
     put_text(strip, text_x, y, line, most, ink);

@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/text.h"
+#include "base/text_file.h"
 #include "models/models.h"
 #include "strategy/strategy.h"
 
@@ -37,7 +38,7 @@ static dfal_status load_file(struct df_run_config *config, const char *path)
     char *text = NULL;
     size_t size = 0;
     dfal_status status;
-    DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_FILE));
+    DF_TRY_TO(done, status, df_text_file_read(&text, &size, path, MAX_FILE));
     DF_TRY_TO(done, status, folder_of(folder, path));
     status = df_run_config_parse(config, text, size, path, folder, DFAL_E_CONFIG);
 done:
@@ -139,7 +140,7 @@ static bool is_plain(const char *text)
     static const char *const words[] = {"null",  "y",  "n",   "yes",  "no",  "true",
                                         "false", "on", "off", ".nan", ".inf"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (!strcasecmp(text + (text[0] == '-'), words[i]))
+        if (df_same_but_case(text + (text[0] == '-'), words[i]))
             return false;
     return text[0] != '-';
 }
@@ -165,12 +166,8 @@ static void put_text(struct df_text *out, const char *text)
 /* The shortest digits that read back as the same number, with the point that YAML 1.1 wants. */
 static void put_real(struct df_text *out, double value)
 {
-    char text[40];
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
+    char text[DF_NUMBER_TEXT];
+    df_print_shortest(text, value, 6);
     char *exponent = strchr(text, 'e');
     if (exponent && !strchr(text, '.'))
         df_text_add(out, "%.*s.0%s", (int)(exponent - text), text, exponent);

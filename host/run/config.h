@@ -34,6 +34,7 @@ struct df_run_config {
     char keep[16];                       /* last | all | none */
     uint64_t seed;
     char split[16]; /* grouped | rows: what the validation split keeps together */
+    char init[16];  /* scratch | weights | previous: what a round's training starts from */
 };
 
 /* The kinds of value a key may have. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "run/config.h"
 #include "strategy/strategy.h"
 
@@ -147,6 +148,12 @@ const struct df_key df_run_keys[] = {
      .low_open = true,
      .high = 1000,
      .help = "learning rate"},
+    {.path = "training.init",
+     .kind = DF_KEY_CHOICE,
+     .offset = AT(init),
+     .choices = "scratch|weights|previous",
+     .help = "what a round's training starts from: random weights, the network file's, those of the round "
+             "before"},
     {.path = "keep",
      .kind = DF_KEY_CHOICE,
      .offset = AT(keep),
@@ -185,16 +192,16 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
     switch (key->kind) {
     case DF_KEY_I32:
     case DF_KEY_I64:
-        snprintf(text, size, "a decimal integer from %.0f to %.0f", key->low, key->high);
+        df_print(text, size, "a decimal integer from %.0f to %.0f", key->low, key->high);
         break;
     case DF_KEY_U64: /* whose bound is no double */
         snprintf(text, size, "a decimal integer from 0 to 18446744073709551615");
         break;
     case DF_KEY_COUNT_OR_ALL:
-        snprintf(text, size, "a decimal integer from %.0f to %.0f, or all", key->low, key->high);
+        df_print(text, size, "a decimal integer from %.0f to %.0f, or all", key->low, key->high);
         break;
     case DF_KEY_REAL:
-        snprintf(text, size, "a number %s %g and %s %g", key->low_open ? "above" : "from", key->low,
+        df_print(text, size, "a number %s %g and %s %g", key->low_open ? "above" : "from", key->low,
                  key->high_open ? "below" : "at most", key->high);
         break;
     case DF_KEY_TEXT:
@@ -238,6 +245,7 @@ void df_run_config_init(struct df_run_config *config)
         .split = "grouped",
         .keep = "last",
         .seed = 1,
+        .init = "scratch",
     };
     for (int32_t i = 0; i < DF_MAX_STRATEGIES; i++)
         config->options[i] = (struct df_strategy_config){

@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <yaml.h>
 
 #include "base/memory.h"
+#include "base/number.h"
+#include "base/text.h"
 #include "models/models.h"
 #include "run/config.h"
 #include "strategy/strategy.h"
@@ -33,7 +34,7 @@ static dfal_status complain(const struct reader *reader, const yaml_event_t *at,
     char text[DF_MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    df_vprint(text, sizeof text, format, arguments);
     va_end(arguments);
     if (reader->lines)
         return df_fail(reader->error, "%s:%zu: %s", reader->source, at->start_mark.line + 1, text);
@@ -115,7 +116,7 @@ static bool is_text(const char *text)
     static const char *const words[] = {"",      "~",  "null", "y",    "n",    "yes",   "no",   "true",
                                         "false", "on", "off",  ".nan", ".inf", "-.inf", "+.inf"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (!strcasecmp(text, words[i]))
+        if (df_same_but_case(text, words[i]))
             return false;
     return digits(text) == text ? !is_real(text) : strspn(text, "0123456789_xXoO.:eE+-") != strlen(text);
 }
@@ -213,7 +214,7 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
         return DFAL_OK;
     }
     case DF_KEY_REAL: {
-        double number = plain && is_real(value) ? strtod(value, NULL) : NAN;
+        double number = plain && is_real(value) ? df_parse_real(value, NULL) : NAN;
         if (!(number >= key->low && number <= key->high) || (key->low_open && number == key->low) ||
             (key->high_open && number == key->high))
             return ill_typed(reader, event, key, path);

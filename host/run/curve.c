@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "run/statistics.h"
 
 #define MAX_CURVE ((size_t)256 << 20)
@@ -42,7 +43,7 @@ static bool take_integer(char **text, int64_t *value)
 static bool take_real(char **text, double *value)
 {
     char *end = *text;
-    *value = strtod(*text, &end);
+    *value = df_parse_real(*text, &end);
     if (end == *text)
         *value = NAN;
     bool fine = *end == ',' || !*end;

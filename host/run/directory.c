@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,8 @@
 
 #define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "\n"
 #define CURVE_HEADER   DF_CURVE_COLUMNS "\n"
+
+static const char log_name[] = "log.jsonl";
 
 const char *const df_identity_keys[DF_IDENTITY_COUNT] = {
     "train_fingerprint", "test_fingerprint", "network_sha256", "version", "backend", "engine", "isa",
@@ -43,16 +44,72 @@ dfal_status df_run_directory_finish(const char *path)
     return status;
 }
 
+/* Nothing but a log without a line: somebody was about to begin. */
 static bool is_empty_folder(const char *path)
 {
     DIR *folder = opendir(path);
+    struct stat facts;
     if (!folder)
         return false;
     bool empty = true;
     for (struct dirent *entry; empty && (entry = readdir(folder));)
-        empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+        empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+                (!strcmp(entry->d_name, log_name) && fstatat(dirfd(folder), log_name, &facts, 0) == 0 &&
+                 facts.st_size == 0);
     closedir(folder);
     return empty;
+}
+
+/* ---- inputs -------------------------------------------------------------------------------------------- */
+
+/* What a run writes, in the order in which it is removed: the configuration last. As long as that is there the folder is
+ * known for a run directory, also to whoever comes after a kill in the middle. */
+static const char *const own_files[] = {"curve.csv", "queries.csv", "report.html", "config.yaml"};
+static const char *const own_folders[] = {"state", "networks"};
+enum {
+    OWN_FILES = sizeof own_files / sizeof *own_files,
+    OWN_FOLDERS = sizeof own_folders / sizeof *own_folders
+};
+
+dfal_status df_run_directory_apart(const char *dir, bool force, const char *const *inputs, int32_t count)
+{
+    struct df_claim claim = DF_CLAIM_NONE;
+    char *paths[OWN_FILES + OWN_FOLDERS + 1] = {NULL};
+    int32_t n = 0;
+    dfal_status status = DFAL_OK;
+    for (int32_t i = 0; i < OWN_FOLDERS; i++, n++) {
+        DF_TRY_TO(done, status, df_format(&paths[n], "%s/%s", dir, own_folders[i]));
+        DF_TRY_TO(done, status, df_claim_folder(&claim, paths[n], "run directory's folder"));
+    }
+    for (int32_t i = 0; i <= OWN_FILES; i++, n++) {
+        const char *name = i < OWN_FILES ? own_files[i] : log_name;
+        DF_TRY_TO(done, status, df_format(&paths[n], "%s/%s", dir, name));
+        /* Who goes on with a run by its own configuration has it replaced by nobody. */
+        if (force || strcmp(name, "config.yaml") != 0 || !df_file_exists(paths[n]))
+            DF_TRY_TO(done, status, df_claim_output(&claim, paths[n], "run directory's file"));
+    }
+    status = df_claim_inputs(&claim, inputs, count);
+done:
+    df_claim_end(&claim);
+    for (int32_t i = 0; i < OWN_FILES + OWN_FOLDERS + 1; i++)
+        df_free(paths[i]);
+    return status;
+}
+
+dfal_status df_run_directory_inputs(const struct df_claim *claim, const char *dir)
+{
+    static const char *const also[] = {"log.jsonl", "state/identity"};
+    dfal_status status = DFAL_OK;
+    for (int32_t i = 0; i < OWN_FILES + 2 && status == DFAL_OK; i++) {
+        const char *name = i < OWN_FILES ? own_files[i] : also[i - OWN_FILES];
+        char *path = NULL;
+        if (!strcmp(name, "report.html")) /* the usual place for it */
+            continue;
+        DF_TRY(df_format(&path, "%s/%s", dir, name));
+        status = df_claim_input(claim, path);
+        df_free(path);
+    }
+    return status;
 }
 
 /* ---- identity ------------------------------------------------------------------------------------------ */
@@ -139,7 +196,7 @@ static dfal_status open_table(int *fd, const char *dir, const char *name, const 
     int64_t bytes;
     dfal_status status;
     DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, name));
-    *fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    *fd = df_file_make(AT_FDCWD, path, O_RDWR | O_APPEND);
     if (*fd < 0 || fstat(*fd, &info)) {
         status = df_fail_errno(errno, true, path, "opening");
         goto done;
@@ -162,23 +219,22 @@ done:
     return status;
 }
 
-/* Remove what a run writes, and nothing else that somebody may have put beside it. config.yaml goes last: as long as it
- * is there the folder is known for a run directory, also to whoever comes after a kill in the middle of this. */
-static dfal_status clear(const char *dir)
+/* Remove what a run writes, and nothing else that somebody may have put beside it. The log is the lock: it is emptied,
+ * and stays. */
+static dfal_status clear(const struct df_run_directory *directory)
 {
-    static const char *const names[] = {"curve.csv", "queries.csv", "log.jsonl", "report.html",
-                                        "config.yaml"};
-    static const char *const folders[] = {"state", "networks"};
     char *path = NULL;
     dfal_status status = DFAL_OK;
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0] && status == DFAL_OK; i++) {
-        DF_TRY(df_format(&path, "%s/%s", dir, folders[i]));
-        if (df_folder_exists(path))
-            status = df_folder_remove(path);
+    for (int32_t i = 0; i < OWN_FOLDERS && status == DFAL_OK; i++) {
+        DF_TRY(df_format(&path, "%s/%s", directory->path, own_folders[i]));
+        if (df_folder_exists(path)) /* in state/ a trainer works, who may leave folders there */
+            status = i == 0 ? df_folder_remove_all(path) : df_folder_remove(path);
         df_free(path);
     }
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && status == DFAL_OK; i++) {
-        DF_TRY(df_format(&path, "%s/%s", dir, names[i]));
+    if (status == DFAL_OK && ftruncate(directory->log, 0))
+        status = df_fail_errno(errno, true, log_name, "shortening");
+    for (int32_t i = 0; i < OWN_FILES && status == DFAL_OK; i++) {
+        DF_TRY(df_format(&path, "%s/%s", directory->path, own_files[i]));
         if (unlink(path) && errno != ENOENT)
             status = df_fail_errno(errno, true, path, "removing");
         df_free(path);
@@ -186,62 +242,84 @@ static dfal_status clear(const char *dir)
     return status;
 }
 
-/* Nobody may lose the ground under a running experiment. */
-static dfal_status check_unused(const char *dir)
+/* What is at path: nothing, a run that was begun, or somebody else's. */
+static dfal_status look(const char *path, const char *config_path, bool force, bool resume, bool *begun)
 {
-    char *path = NULL;
-    DF_TRY(df_format(&path, "%s/log.jsonl", dir));
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    df_free(path);
-    bool used = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-    if (fd >= 0)
-        close(fd);
-    if (used)
-        DF_FAIL(DFAL_E_EXISTS, "%s: another process is running in it, expected a folder of its own", dir);
-    return DFAL_OK;
-}
-
-/* Decide what is at path: nothing (create), ours (continue), or somebody else's. */
-static dfal_status decide(struct df_run_directory *directory, struct dfal_context *context,
-                          const struct df_run_config *config, const char *config_path, bool resume)
-{
-    const char *path = directory->path;
+    *begun = false;
     if (df_folder_exists(path)) {
         df_file_sweep(config_path);
-        if (df_file_exists(config_path)) {
-            if (context->options.force) {
-                DF_TRY(check_unused(path));
-                return clear(path);
-            }
-            if (df_run_directory_is_finished(path))
-                DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or --force", path);
-            struct df_run_config theirs;
-            DF_TRY(df_run_directory_config(&theirs, path));
-            DF_TRY(df_run_config_compare(config, &theirs, path));
-            directory->resumed = true;
-            return DFAL_OK;
-        }
-        if (!is_empty_folder(path))
+        *begun = df_file_exists(config_path);
+        if (*begun && !force && df_run_directory_is_finished(path))
+            DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or --force", path);
+        if (!*begun && !is_empty_folder(path))
             DF_FAIL(DFAL_E_EXISTS,
                     "%s: the folder holds other files, expected a run directory or a name not taken", path);
     } else if (df_file_exists(path)) {
         DF_FAIL(DFAL_E_EXISTS, "%s: a file is there, expected a run directory or a name not taken", path);
     }
-    if (resume)
+    if (!*begun && resume)
         DF_FAIL(DFAL_E_NOINPUT, "%s: there is nothing to resume, expected a run directory", path);
     return DFAL_OK;
 }
 
-static dfal_status lay_out(struct df_run_directory *directory, const struct df_run_config *config,
+/* Lock the log that has the name now: its last owner may have removed his. Nobody may lose the ground under a running
+ * experiment, so nothing is decided before. */
+static dfal_status hold(struct df_run_directory *directory)
+{
+    struct stat held, named;
+    for (;;) {
+        DF_TRY(open_table(&directory->log, directory->path, log_name, NULL));
+        const bool locked = df_file_lock(directory->log);
+        if (!locked && errno == EWOULDBLOCK) {
+            directory->created = false;
+            DF_FAIL(DFAL_E_EXISTS, "%s: another process is running in it, expected a folder of its own",
+                    directory->path);
+        }
+        char *path;
+        DF_TRY(df_format(&path, "%s/%s", directory->path, log_name));
+        const bool same = fstat(directory->log, &held) == 0 && stat(path, &named) == 0 &&
+                          held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+        df_free(path);
+        if (!locked || same)
+            return DFAL_OK;
+        close(directory->log);
+        directory->log = -1;
+    }
+}
+
+/* Create the folder if need be, own it, and decide what is at path: nothing, ours (continue, or clear), or somebody
+ * else's. */
+static dfal_status enter(struct df_run_directory *directory, struct dfal_context *context,
+                         const struct df_run_config *config, const char *config_path, bool resume)
+{
+    const bool force = context->options.force;
+    const char *path = directory->path;
+    bool begun;
+    DF_TRY(look(path, config_path, force, resume, &begun));
+    if (!df_folder_exists(path)) {
+        DF_TRY(df_folder_create(path));
+        directory->created = true;
+    }
+    DF_TRY(hold(directory));
+    DF_TRY(look(path, config_path, force, resume, &begun));
+    if (begun && !force) {
+        struct df_run_config theirs;
+        DF_TRY(df_run_directory_config(&theirs, path));
+        DF_TRY(df_run_config_compare(config, &theirs, path));
+        directory->resumed = true;
+        return DFAL_OK;
+    }
+    if (begun)
+        DF_TRY(clear(directory));
+    directory->fresh = true;
+    return DFAL_OK;
+}
+
+static dfal_status lay_out(const struct df_run_directory *directory, const struct df_run_config *config,
                            const char *config_path, const char *state)
 {
     char *networks = NULL, *yaml = NULL;
     dfal_status status;
-    if (!df_folder_exists(directory->path)) {
-        DF_TRY(df_folder_create(directory->path));
-        directory->created = true;
-    }
-    directory->fresh = !directory->resumed;
     /* The configuration comes first: whoever is killed from here on can be continued. */
     DF_TRY_TO(done, status, df_run_config_yaml(&yaml, config));
     if (!directory->resumed)
@@ -268,15 +346,8 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
     DF_TRY_TO(done, status, df_format(&config_path, "%s/config.yaml", directory->path));
     DF_TRY_TO(done, status, df_format(&state, "%s/state", directory->path));
     DF_TRY_TO(done, status, df_format(&identity_path, "%s/identity", state));
-    DF_TRY_TO(done, status, decide(directory, context, config, config_path, resume));
+    DF_TRY_TO(done, status, enter(directory, context, config, config_path, resume));
     DF_TRY_TO(done, status, lay_out(directory, config, config_path, state));
-    DF_TRY_TO(done, status, open_table(&directory->log, directory->path, "log.jsonl", NULL));
-    if (flock(directory->log, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-        directory->created = directory->fresh = false;
-        status = df_fail(DFAL_E_EXISTS, "%s: another process is running in it, expected a folder of its own",
-                         path);
-        goto done;
-    }
     if (df_file_exists(identity_path))
         DF_TRY_TO(done, status, identity_compare(identity_path, identity, context, directory));
     else
@@ -306,10 +377,14 @@ void df_run_directory_close(struct df_run_directory *directory)
 
 void df_run_directory_abandon(struct df_run_directory *directory)
 {
-    char message[DF_MESSAGE_SIZE];
+    char message[DF_MESSAGE_SIZE], *log = NULL;
     df_message_get(message);
-    if (directory->fresh && clear(directory->path) == DFAL_OK && directory->created)
-        rmdir(directory->path);
+    if (directory->fresh && clear(directory) == DFAL_OK &&
+        df_format(&log, "%s/%s", directory->path, log_name) == DFAL_OK)
+        (void)unlink(log); /* still held: nobody else's */
+    if (directory->created)
+        (void)rmdir(directory->path);
+    df_free(log);
     df_message_set(message);
     df_run_directory_close(directory);
 }

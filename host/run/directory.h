@@ -3,6 +3,7 @@
 #ifndef DF_RUN_DIRECTORY_H
 #define DF_RUN_DIRECTORY_H
 
+#include "base/claim.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "run/config.h"
@@ -28,6 +29,10 @@ struct df_run_directory {
 dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfal_context *context,
                                   const char *path, const struct df_run_config *config,
                                   const struct df_run_identity *identity, bool resume);
+/* None of the inputs is a file that a run in dir replaces or removes. Errors   E_USAGE both are named */
+dfal_status df_run_directory_apart(const char *dir, bool force, const char *const *inputs, int32_t count);
+/* What is read of a run directory is no output of the claim. */
+dfal_status df_run_directory_inputs(const struct df_claim *claim, const char *dir);
 void df_run_directory_close(struct df_run_directory *directory);
 /* Remove what this call has made: nothing was finished. */
 void df_run_directory_abandon(struct df_run_directory *directory);

@@ -9,6 +9,7 @@
 #include "models/models.h"
 #include "run/process.h"
 #include "run/run.h"
+#include "store/classes.h"
 #include "store/network_file.h"
 
 enum { CHUNK = 1024 };
@@ -18,13 +19,48 @@ void dfal_run_options_init(struct dfal_run_options *options)
     *options = (struct dfal_run_options){0};
 }
 
-static dfal_status check_pools(const struct df_experiment *e)
+/* Accuracy is counted over these: whether there are any is known before the first round, not behind it. */
+static dfal_status check_test_labels(const struct df_experiment *e)
+{
+    const struct df_pool *test = e->test;
+    int64_t labelled = 0;
+    for (int64_t i = 0; test->labels && i < test->count; i++)
+        labelled += test->labels[i] >= 0;
+    if (!labelled)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: none of its %lld rows has a label, expected those that accuracy is counted over",
+                test->path, (long long)test->count);
+    if (labelled < test->count)
+        df_say(
+            e->context, DFAL_WARNING, "run.test_unlabelled",
+            DF_FIELDS(DF_TEXT("pool", test->path), DF_INT("labelled", labelled), DF_INT("rows", test->count)),
+            "%s: %lld of its %lld rows have a label, accuracy is counted over these", test->path,
+            (long long)labelled, (long long)test->count);
+    return DFAL_OK;
+}
+
+/* From here on the test pool counts its classes as the training pool does. */
+static dfal_status match_classes(struct df_experiment *e)
+{
+    const struct df_classes train = {e->train->path, e->train->classes, e->train->class_count},
+                            test = {e->test->path, e->test->classes, e->test->class_count};
+    int32_t *map = NULL;
+    DF_TRY(df_classes_match(&map, &test, &train));
+    if (map)
+        df_classes_say(e->context, &train, &test);
+    dfal_status status = df_pool_reorder(e->test, map);
+    df_free(map);
+    return status;
+}
+
+static dfal_status check_pools(struct df_experiment *e)
 {
     const struct df_pool *a = e->train, *b = e->test;
     if (a->shape.c != b->shape.c || a->shape.h != b->shape.h || a->shape.w != b->shape.w)
         DF_FAIL(DFAL_E_SHAPE, "%s holds samples of %lldx%lldx%lld, expected %lldx%lldx%lld like %s", b->path,
                 (long long)b->shape.c, (long long)b->shape.h, (long long)b->shape.w, (long long)a->shape.c,
                 (long long)a->shape.h, (long long)a->shape.w, a->path);
+    DF_TRY(check_test_labels(e));
     if (a->class_count != b->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected %d like %s", b->path, b->class_count,
                 a->class_count, a->path);
@@ -36,7 +72,7 @@ static dfal_status check_pools(const struct df_experiment *e)
     if (a->affine_count != b->affine_count)
         DF_FAIL(DFAL_E_DATA, "%s has %d scales, expected %d like %s", b->path, b->affine_count,
                 a->affine_count, a->path);
-    return DFAL_OK;
+    return match_classes(e);
 }
 
 /* Drop the rows that hold a value that is not finite: a network cannot learn them. Bytes always are. */
@@ -151,13 +187,32 @@ static dfal_status build_graph(struct df_experiment *e)
     const char *name = e->config.network;
     if (e->config.trainer[0] && is_model(name)) /* the trainer brings its own */
         return DFAL_OK;
+    const bool weights = e->config.trainer[0] || strcmp(e->config.init, "scratch") != 0;
+    if (is_model(name) && !strcmp(e->config.init, "weights"))
+        DF_FAIL(DFAL_E_CONFIG,
+                "training.init is weights, but the network %s is built in and has none, expected a network "
+                "file, or "
+                "scratch or previous",
+                name);
+    e->warm = !is_model(name) && weights;
     if (is_model(name))
         DF_TRY(df_model_create(&e->graph, name, e->train->shape, e->train->class_count));
-    else
+    else if (weights)
         DF_TRY(df_network_for_pool(&e->graph, e->context, name, e->train));
+    else
+        DF_TRY(df_network_shape_for_pool(&e->graph, e->context, name, e->train));
     if (e->graph->class_count < e->train->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
                 e->train->class_count, e->graph->class_count, name);
+    if (!e->warm && !is_model(name))
+        df_say(e->context, DFAL_WARNING, "run.weights_unused", DF_FIELDS(DF_TEXT("network", name)),
+               "%s: its weights are not used, every round begins with random ones (training.init: scratch); "
+               "weights "
+               "or previous start from them",
+               name);
+    if (!e->warm || !e->graph->classes)
+        DF_TRY(df_network_name_classes(
+            e->graph, e->graph->class_count == e->train->class_count ? e->train->classes : NULL));
     return df_network_take_scaling(e->graph, e->train);
 }
 

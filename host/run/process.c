@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 /* ---- words ------------------------------------------------------------------------------------------------- */
@@ -129,9 +130,9 @@ static void become(char *const *words, int line, pid_t watcher)
 /* Of dfal's files the log stays, as both outputs, and the line: a lock or a pipe of a dead dfal is not to be held. */
 static int take_files(int line, int log_fd)
 {
-    line = fcntl(line, F_DUPFD_CLOEXEC, 3);
-    log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 3);
-    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    line = df_descriptor(line);
+    log_fd = df_descriptor(log_fd);
+    const int null_fd = df_descriptor(open("/dev/null", O_RDWR | O_CLOEXEC));
     if (line < 0 || log_fd < 0 || null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
         dup2(log_fd, 2) < 0)
         return -1;
@@ -209,6 +210,15 @@ dfal_status df_process_run(struct df_process_end *end, const struct dfal_context
     *end = (struct df_process_end){.code = -1};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line))
         return fail_start(program, errno);
+    for (int side = 0; side < 2; side++)
+        line[side] = df_descriptor(line[side]);
+    if (line[0] < 0 || line[1] < 0) {
+        const int error = errno;
+        for (int side = 0; side < 2; side++)
+            if (line[side] >= 0)
+                close(line[side]);
+        return fail_start(program, error);
+    }
     const pid_t watcher = fork();
     const int fork_error = errno;
     if (watcher == 0) {

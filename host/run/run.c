@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop of active learning. In each trial every strategy starts from the same initial set and uses the same seeds;
- * a round selects, asks the oracle, adds rows and twins, trains from scratch and evaluates. A round ends with its rows
+ * a round selects, asks the oracle, adds rows and twins, trains (training.init: from scratch) and evaluates. A round ends with its rows
  * in the tables and then a checkpoint: whatever is killed between the two is cut off and done again. */
 #include "run/run.h"
 
@@ -177,33 +177,63 @@ done:
     return status;
 }
 
+/* The network that a round's training begins with: the last round's, or that of the configuration, whose weights count
+ * where *keep is set. */
+static dfal_status begin_network(struct branch *branch, int32_t round, bool *keep)
+{
+    struct df_experiment *e = branch->experiment;
+    const bool previous = round > 0 && !strcmp(e->config.init, "previous");
+    *keep = previous || e->warm;
+    if (previous)
+        return DFAL_OK;
+    df_network_destroy(branch->network);
+    return df_network_copy(&branch->network, e->graph);
+}
+
+/* The labelled rows as the network counts their classes; NULL: as the pool does. */
+static dfal_status count_like_network(struct df_training_row **rows, const struct branch *branch)
+{
+    const struct df_run_state *state = &branch->state;
+    *rows = NULL;
+    if (!branch->network->from_pool)
+        return DFAL_OK;
+    DF_TRY(df_alloc(rows, state->count, sizeof **rows));
+    for (int64_t i = 0; i < state->count; i++) {
+        (*rows)[i] = state->rows[i];
+        (*rows)[i].label = df_network_from_pool(branch->network, state->rows[i].label);
+    }
+    return DFAL_OK;
+}
+
 static dfal_status train(struct branch *branch, int32_t round, struct df_training_result *result)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     struct df_training_options options = e->config.training;
+    struct df_training_set set = {
+        .count = state->count, .size = state->size, .rows = state->rows, .x = state->x};
+    struct df_training_row *rows = NULL;
     int64_t *unit = NULL;
     dfal_status status;
     options.seed = round_seed(branch, round);
-    options.keep_initial = false;
-    df_network_destroy(branch->network);
-    branch->network = NULL;
     double begin = df_clock();
     if (e->config.trainer[0]) {
+        df_network_destroy(branch->network);
+        branch->network = NULL;
         DF_TRY(df_trainer_run(&branch->trainer, &branch->network, state, round, options.seed));
         result->seconds = df_clock() - begin;
         return DFAL_OK;
     }
-    DF_TRY(df_network_copy(&branch->network, e->graph));
-    DF_TRY(df_alloc(&unit, state->count, sizeof *unit));
+    DF_TRY_TO(done, status, begin_network(branch, round, &options.keep_initial));
+    DF_TRY_TO(done, status, count_like_network(&rows, branch));
+    DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
     df_run_state_units(state, unit);
-    const struct df_training_set set = {.count = state->count,
-                                        .size = state->size,
-                                        .rows = state->rows,
-                                        .x = state->x,
-                                        .unit = strcmp(e->config.split, "rows") ? unit : NULL};
+    set.rows = rows ? rows : state->rows;
+    set.unit = strcmp(e->config.split, "rows") ? unit : NULL;
     status = on_device(
         e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
+done:
+    df_free(rows);
     df_free(unit);
     result->seconds = df_clock() - begin;
     return status;
@@ -425,8 +455,30 @@ static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *
     return cut ? DFAL_OK : df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes);
 }
 
+/* What is read may lie in the run directory, but not as one of the files that a run writes. */
+static dfal_status check_apart(const struct df_experiment *e, const char *dir, const char *config_path)
+{
+    const bool force = e->context->options.force;
+    const char *const inputs[] = {config_path, e->config.train, e->config.test, e->config.network};
+    DF_TRY(df_run_directory_apart(dir, force, inputs, sizeof inputs / sizeof *inputs));
+    return e->graph ? df_run_directory_apart(dir, force, (const char *const *)e->graph->files,
+                                             e->graph->file_count)
+                    : DFAL_OK;
+}
+
+/* What rounds are trained from, for the log. */
+static const char *init_text(const struct df_experiment *e)
+{
+    if (e->config.trainer[0])
+        return "what the trainer takes";
+    if (!strcmp(e->config.init, "previous"))
+        return e->warm ? "the previous network, the first from the given weights"
+                       : "the previous network, the first from scratch";
+    return e->warm ? "the given weights" : "scratch";
+}
+
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options)
+                           const struct dfal_run_options *options, df_run_publish_fn *publish)
 {
     struct df_experiment e = {0};
     struct df_run_identity identity;
@@ -434,6 +486,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     dfal_status status;
     context->kept_work = false;
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options));
+    DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
     df_experiment_identity(&e, &identity);
     DF_TRY_TO(done, status,
               df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
@@ -444,11 +497,12 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                      DF_TEXT("test", e.config.test), DF_INT("annotations", e.config.annotations),
                      DF_INT("trials", e.config.trials), DF_TEXT("backend", e.device->info.backend),
                      DF_TEXT("isa", e.device->info.isa), DF_INT("threads", context->threads),
-                     DF_TEXT("output", e.directory.path)),
-           "%s: %s on %s, %lld annotations, %d strategies x %d trials, back end %s, into %s",
+                     DF_TEXT("output", e.directory.path), DF_TEXT("init", init_text(&e))),
+           "%s: %s on %s, %lld annotations, %d strategies x %d trials, rounds trained from %s, back end %s, "
+           "into %s",
            e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
-           (long long)e.config.annotations, e.config.strategy_count, e.config.trials, e.device->info.backend,
-           e.directory.path);
+           (long long)e.config.annotations, e.config.strategy_count, e.config.trials, init_text(&e),
+           e.device->info.backend, e.directory.path);
     if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer[0])
         df_say(context, DFAL_WARNING, "run.patience",
                DF_FIELDS(DF_INT("steps", e.config.training.steps),
@@ -481,6 +535,8 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                "%s/log.jsonl is incomplete: it could not be written", e.directory.path);
     if (status != DFAL_OK && !context->kept_work)
         df_run_directory_abandon(&e.directory);
+    if (status == DFAL_OK)
+        status = publish(context, dir);
 done:
     df_experiment_close(&e);
     return status;

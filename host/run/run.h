@@ -14,13 +14,14 @@ struct df_experiment {
     struct df_device *device;
     struct df_run_config config;
     struct df_pool *train, *test;
-    struct df_network *graph; /* untrained; NULL: the trainer brings its own */
+    struct df_network *graph; /* what rounds begin with; NULL: the trainer brings its own */
     struct df_oracle *oracle;
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
     bool fused;         /* margins are computed by the device's fused engine */
     bool device_failed; /* what failed did so while the device computed */
+    bool warm;          /* graph has the weights that training begins with */
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.
  * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;
@@ -34,10 +35,12 @@ dfal_status df_run_state_path(char **out, const char *dir, const char *strategy,
 dfal_status df_run_network_path(char **out, const char *dir, const char *strategy, int32_t trial,
                                 int32_t round);
 
-/* Run or continue until every trial of every strategy has its annotations. The report is the caller's.
+/* What is left to write when all trials are there; the directory is still held. */
+typedef dfal_status df_run_publish_fn(struct dfal_context *context, const char *dir);
+/* Run or continue until every trial of every strategy has its annotations, and publish.
  * Errors   E_STOPPED with context->kept_work telling whether a round was finished; those of the directory */
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options);
+                           const struct dfal_run_options *options, df_run_publish_fn *publish);
 
 /* How far a run directory is, for `status` and `info`. Reads only. */
 struct df_run_look {

@@ -50,6 +50,9 @@ static dfal_status find_rows(struct df_select_work *work, const int64_t *candida
     struct keyed *keyed = NULL;
     dfal_status status = DFAL_OK;
     bool drawn = m > 0 && m < n;
+    uint64_t seed = work->options->seed;
+    if (work->options->labelled)
+        seed = df_random_child(seed, DF_STREAM_LABELLED, work->options->labelled);
     work->n = drawn ? m : n;
     work->rows = candidates;
     if (!drawn && ascending(candidates, n))
@@ -58,9 +61,8 @@ static dfal_status find_rows(struct df_select_work *work, const int64_t *candida
     if (drawn) {
         DF_TRY_TO(done, status, df_alloc(&keyed, n, sizeof *keyed));
         for (int64_t i = 0; i < n; i++)
-            keyed[i] = (struct keyed){
-                df_random_bits(work->options->seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
-                candidates[i]};
+            keyed[i] = (struct keyed){df_random_bits(seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
+                                      candidates[i]};
         qsort(keyed, (size_t)n, sizeof *keyed, compare_keyed);
         for (int64_t i = 0; i < m; i++)
             work->own_rows[i] = keyed[i].row;
@@ -263,6 +265,15 @@ static dfal_status find_twins(const struct df_select_work *work, struct df_selec
     return df_select_twins(work, selection);
 }
 
+/* What is told of a selection is about the pool: its labels, its label files. */
+static void count_like_pool(const struct df_network *network, struct df_selection *selection)
+{
+    for (int64_t i = 0; i < selection->count; i++) {
+        selection->predicted[i] = df_network_to_pool(network, selection->predicted[i]);
+        selection->adversarial_class[i] = df_network_to_pool(network, selection->adversarial_class[i]);
+    }
+}
+
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection)
@@ -281,7 +292,8 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
     DF_TRY_TO(done, status, df_select_needs(&work));
     selection->nonfinite = count_nonfinite(&work);
     DF_TRY_TO(done, status, take_best(&work, q, selection));
-    status = find_twins(&work, selection);
+    DF_TRY_TO(done, status, find_twins(&work, selection));
+    count_like_pool(network, selection);
 done:
     selection->seconds = df_clock() - begin;
     df_select_needs_clear(&work);

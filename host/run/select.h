@@ -22,12 +22,15 @@ struct df_selection_options {
     struct df_table_reader *logits; /* NULL: compute; else [N, K], a row a row of the pool */
     bool twins;                     /* with any strategy */
     int64_t twins_limit;            /* of the first so many only; 0: of all */
+    uint64_t
+        labelled; /* which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed
+                        * is already the round's */
 };
 struct df_selection {
     int64_t count;
     int64_t *index;                         /* rows of the pool, in rank order */
     double *score;                          /* NAN: the strategy has none */
-    int32_t *predicted, *adversarial_class; /* -1: none */
+    int32_t *predicted, *adversarial_class; /* as the pool counts its classes; -1: none */
     double *confidence;                     /* largest softmax probability */
     uint8_t *status;    /* DFAL_SCORE_*; OK where neither margins nor twins were computed */
     int64_t size;       /* D */

@@ -215,7 +215,7 @@ static dfal_status open_log(int *fd, const struct df_trainer *trainer, const cha
 {
     static const struct timespec moment = {.tv_nsec = 100000000};
     char now[32];
-    *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    *fd = df_file_make(AT_FDCWD, path, O_WRONLY | O_APPEND);
     if (*fd < 0)
         return df_fail_errno(errno, true, path, "opening");
     for (const double begin = df_clock(); flock(*fd, LOCK_EX | LOCK_NB); nanosleep(&moment, NULL)) {
@@ -290,6 +290,8 @@ static dfal_status load(struct df_trainer *trainer, struct df_network **network,
     if (status == DFAL_OK &&
         (*network)->affine_count == 0) /* it does not tell: it was trained on this pool */
         status = df_network_take_scaling(*network, pool);
+    if (status == DFAL_OK && !(*network)->classes && (*network)->class_count == pool->class_count)
+        status = df_network_name_classes(*network, pool->classes); /* --pool has told it their order */
     if (status != DFAL_OK) {
         df_network_destroy(*network);
         *network = NULL;
@@ -339,11 +341,6 @@ static bool is_done(const struct round_paths *paths, const char *key)
     return same;
 }
 
-static dfal_status remove_file(const char *path)
-{
-    return unlink(path) && errno != ENOENT ? df_fail_errno(errno, true, path, "removing") : DFAL_OK;
-}
-
 static dfal_status call(struct df_trainer *trainer, const struct round_paths *paths,
                         const struct df_words *words, int32_t round, int64_t *log_begin)
 {
@@ -352,8 +349,8 @@ static dfal_status call(struct df_trainer *trainer, const struct round_paths *pa
     dfal_status status;
     DF_TRY_TO(done, status, open_log(&fd, trainer, paths->log, words));
     *log_begin = lseek(fd, 0, SEEK_END);
-    DF_TRY_TO(done, status, remove_file(paths->done));
-    DF_TRY_TO(done, status, remove_file(paths->out));
+    DF_TRY_TO(done, status, df_path_remove(paths->done));
+    DF_TRY_TO(done, status, df_path_remove(paths->out));
     df_say(
         trainer->context, DFAL_INFO, "run.trainer",
         DF_FIELDS(DF_TEXT("command", trainer->command), DF_INT("round", round), DF_TEXT("log", paths->log)),
@@ -403,6 +400,17 @@ done:
     return status;
 }
 
+/* A file, or a folder that the command left beside its network under the network's name. */
+static void remove_left(const struct df_trainer *trainer, const char *name)
+{
+    char message[DF_MESSAGE_SIZE], *path;
+    df_message_get(message);
+    if (df_format(&path, "%s/%s", trainer->folder, name) == DFAL_OK)
+        (void)df_path_remove(path);
+    df_free(path);
+    df_message_set(message);
+}
+
 void df_trainer_sweep(const struct df_trainer *trainer, int32_t round)
 {
     static const char *const kinds[] = {"labels-", "twins-", "net-", "done-"};
@@ -417,7 +425,7 @@ void df_trainer_sweep(const struct df_trainer *trainer, int32_t round)
                 continue;
             const long number = strtol(entry->d_name + length, &end, 10);
             if (end > entry->d_name + length && *end == '.' && number < round)
-                unlinkat(dirfd(folder), entry->d_name, 0);
+                remove_left(trainer, entry->d_name);
         }
     closedir(folder);
 }

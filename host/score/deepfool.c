@@ -190,6 +190,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
 {
     *out = NULL;
     DF_TRY(check_shapes(network, pool));
+    DF_TRY(df_room_for_plan(context, device, network, true));
     struct df_deepfool_engine *engine = NULL;
     DF_TRY(df_alloc(&engine, 1, sizeof *engine));
     engine->context = context;

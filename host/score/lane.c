@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "kernels/deepfool.h" /* by its folder: this room has a deepfool.h, too */
 
 _Static_assert((int)DF_FINAL_OK == (int)DFAL_SCORE_OK && (int)DF_FINAL_TIE == (int)DFAL_SCORE_TIE &&
@@ -253,7 +254,7 @@ void df_lane_progress_text(char text[96], const struct df_deepfool_engine *engin
 {
     const double done = (double)engine->done;
     int length =
-        snprintf(text, 96, "%.1f it\tOK %.2f %%", (double)engine->iterations / done,
+        df_print(text, 96, "%.1f it\tOK %.2f %%", (double)engine->iterations / done,
                  100 * (double)(engine->status[DFAL_SCORE_OK] + engine->status[DFAL_SCORE_TIE]) / done);
     if (engine->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
         snprintf(text + length, (size_t)(96 - length), "  MAX_ITER %lld",

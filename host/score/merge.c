@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/claim.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/scores.h"
@@ -13,12 +13,14 @@
 struct part {
     const char *path;
     struct df_scores_head head;
-    /* adversarial images, when the file has some: [images, C, H, W], their rows and margins */
+    /* adversarial images, when the file has some: their rows and margins */
     int64_t images;
     struct df_shape shape;
-    float *samples;
     int64_t *rows;
     float *margins;
+    /* of those, what the joined file takes: image and place in it, [taken] */
+    int64_t taken, *image;
+    float **place;
 };
 
 static int by_rows(const void *a, const void *b)
@@ -120,31 +122,21 @@ static dfal_status joined_head(struct df_scores_head *head, const struct part *p
     return parts[0].head.pool_path ? df_strdup(&head->pool_path, parts[0].head.pool_path) : DFAL_OK;
 }
 
-/* Read a part's adversarial images; a file without any has images 0. */
-static dfal_status read_images(struct part *part, const struct df_scores *scores)
+/* Which rows of a part have an adversarial image, and how close they are; a file without any has images 0. */
+static dfal_status read_images(struct part *part, struct df_scores_reader *reader)
 {
-    struct df_column columns[] = {{.name = "adversarial/samples", .type = DF_COLUMN_F32, .rank = 4},
-                                  {.name = "adversarial/index", .type = DF_COLUMN_I64, .rank = 1}};
-    const dfal_status status = df_table_read(part->path, "dfal-scores", NULL, columns, 2);
-    if (status == DFAL_E_DATA)
-        return DFAL_OK;
-    DF_TRY(status);
-    const int64_t count = columns[1].dims[0];
-    part->samples = columns[0].data;
-    part->rows = columns[1].data;
-    part->shape = (struct df_shape){columns[0].dims[1], columns[0].dims[2], columns[0].dims[3]};
-    if (columns[0].dims[0] != count)
-        DF_FAIL(DFAL_E_DATA, "%s has %" PRId64 " adversarial images and %" PRId64 " rows for them",
-                part->path, columns[0].dims[0], count);
-    DF_TRY(df_alloc(&part->margins, count, sizeof *part->margins));
-    for (int64_t i = 0; i < count; i++) {
+    DF_TRY(df_scores_image_rows(reader, &part->rows, &part->images, &part->shape));
+    DF_TRY(df_alloc(&part->margins, part->images, sizeof *part->margins));
+    for (int64_t i = 0; i < part->images; i++) {
+        struct df_scores row;
         const int64_t at = part->rows[i] - part->head.range_begin;
-        if (at < 0 || at >= scores->count)
+        if (at < 0 || at >= df_scores_rows(reader))
             DF_FAIL(DFAL_E_DATA, "%s has an adversarial image of row %" PRId64 ", which it does not score",
                     part->path, part->rows[i]);
-        part->margins[i] = scores->margin[at];
+        DF_TRY(df_scores_take(reader, at, 1, false, &row));
+        part->margins[i] = row.margin[0];
+        df_scores_clear(&row);
     }
-    part->images = count;
     return DFAL_OK;
 }
 
@@ -164,38 +156,68 @@ static int32_t nearest_part(const struct part *parts, const int64_t *next, int32
     return best;
 }
 
-/* Every part was asked for the same Q: the Q closest of all are among the Q closest of each. */
-static dfal_status join_images(struct df_scores_writer *writer, const struct part *parts, int32_t count)
+/* A part that has images; all that have some agree in their shape. */
+static dfal_status find_shape(const struct part **shown, const struct part *parts, int32_t count)
 {
-    const struct part *shown = NULL;
-    int64_t all = 0;
+    *shown = NULL;
     for (int32_t i = 0; i < count; i++) {
-        all += parts[i].images;
-        if (parts[i].images && !shown)
-            shown = &parts[i];
-        if (parts[i].images && memcmp(&parts[i].shape, &shown->shape, sizeof shown->shape) != 0)
+        if (parts[i].images && !*shown)
+            *shown = &parts[i];
+        if (parts[i].images && memcmp(&parts[i].shape, &(*shown)->shape, sizeof parts[i].shape) != 0)
             DF_FAIL(DFAL_E_SHAPE,
                     "%s has adversarial images of %" PRId64 "x%" PRId64 "x%" PRId64 ", expected %" PRId64
                     "x%" PRId64 "x%" PRId64 " as in %s",
-                    parts[i].path, parts[i].shape.c, parts[i].shape.h, parts[i].shape.w, shown->shape.c,
-                    shown->shape.h, shown->shape.w, shown->path);
+                    parts[i].path, parts[i].shape.c, parts[i].shape.h, parts[i].shape.w, (*shown)->shape.c,
+                    (*shown)->shape.h, (*shown)->shape.w, (*shown)->path);
     }
+    return DFAL_OK;
+}
+
+/* Read what was chosen of one part into its places. */
+static dfal_status read_chosen(const struct part *part)
+{
+    struct df_scores_head head;
+    struct df_scores_reader *reader;
+    if (part->taken == 0)
+        return DFAL_OK;
+    DF_TRY(df_scores_open(&reader, &head, part->path));
+    const dfal_status status = df_scores_images(reader, part->image, part->place, part->taken);
+    df_scores_close(reader);
+    df_scores_head_clear(&head);
+    return status;
+}
+
+/* Every part was asked for the same Q: the Q closest of all are among the Q closest of each. */
+static dfal_status join_images(struct df_scores_writer *writer, struct part *parts, int32_t count)
+{
+    const struct part *shown;
+    int64_t all = 0;
+    DF_TRY(find_shape(&shown, parts, count));
     if (!shown)
         return DFAL_OK;
+    for (int32_t i = 0; i < count; i++) {
+        all += parts[i].images;
+        DF_TRY(df_alloc(&parts[i].image, parts[i].images, sizeof *parts[i].image));
+        DF_TRY(df_alloc(&parts[i].place, parts[i].images, sizeof *parts[i].place));
+    }
     const int64_t asked = parts[0].head.adversarial, most = all < asked ? all : asked;
     const int64_t size = df_shape_size(shown->shape);
-    int64_t *next = NULL, *rows = NULL, joined = 0;
+    int64_t *next = NULL, *rows = NULL;
     float *samples = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&next, count, sizeof *next));
     DF_TRY_TO(done, status, df_alloc(&rows, most, sizeof *rows));
     DF_TRY_TO(done, status, df_alloc(&samples, most * size, sizeof *samples));
-    for (; joined < most; joined++) {
+    for (int64_t joined = 0; joined < most; joined++) {
         const int32_t i = nearest_part(parts, next, count);
-        memcpy(samples + joined * size, parts[i].samples + next[i] * size, (size_t)size * sizeof *samples);
-        rows[joined] = parts[i].rows[next[i]++];
+        struct part *part = &parts[i];
+        part->image[part->taken] = next[i];
+        part->place[part->taken++] = samples + joined * size;
+        rows[joined] = part->rows[next[i]++];
     }
-    status = df_scores_adversarial(writer, samples, rows, joined, shown->shape);
+    for (int32_t i = 0; i < count; i++)
+        DF_TRY_TO(done, status, read_chosen(&parts[i]));
+    status = df_scores_adversarial(writer, samples, rows, most, shown->shape);
 done:
     df_free(next);
     df_free(rows);
@@ -203,27 +225,56 @@ done:
     return status;
 }
 
+struct copy {
+    struct df_scores_writer *writer;
+    const struct part *part;
+};
+
+static dfal_status copy_block(void *user, int64_t begin, const struct df_scores *block)
+{
+    const struct copy *copy = user;
+    const int64_t expected = copy->part->head.range_begin + begin;
+    if (block->index[0] != expected)
+        DF_FAIL(DFAL_E_DATA, "%s begins with row %" PRId64 " at %" PRId64 ", its head says %" PRId64,
+                copy->part->path, block->index[0], begin, expected);
+    return df_scores_append(copy->writer, block);
+}
+
+static dfal_status join_hashes(struct df_row_hashes *rows, struct df_scores_reader *reader,
+                               const struct df_scores_head *head)
+{
+    struct df_row_hashes own;
+    DF_TRY(df_scores_take_hashes(reader, head->range_begin, head->range_end, &own));
+    for (int64_t i = 0; i < own.count; i++)
+        df_row_hashes_join(rows, &own.pieces[i]);
+    df_row_hashes_close(&own);
+    return DFAL_OK;
+}
+
 /* Copy one part's rows. */
 static dfal_status append(struct df_scores_writer **writer, const char *out_path,
-                          const struct df_scores_head *joined, struct part *part, bool force)
+                          const struct df_scores_head *joined, struct part *part, bool force,
+                          struct df_row_hashes *rows)
 {
-    struct df_scores_head head = {0};
-    struct df_scores scores = {0};
+    struct df_scores_head head;
+    struct df_scores_reader *reader;
     dfal_status status;
-    DF_TRY_TO(done, status, df_scores_read(part->path, &head, &scores));
-    if (scores.count != head.range_end - head.range_begin || scores.index[0] != head.range_begin) {
+    DF_TRY(df_scores_open(&reader, &head, part->path));
+    if (df_scores_rows(reader) != head.range_end - head.range_begin) {
         status = df_fail(DFAL_E_DATA, "%s holds %" PRId64 " rows, its head says %" PRId64 ":%" PRId64,
-                         part->path, scores.count, head.range_begin, head.range_end);
+                         part->path, df_scores_rows(reader), head.range_begin, head.range_end);
         goto done;
     }
     if (!*writer)
         DF_TRY_TO(done, status,
                   df_scores_create(writer, out_path, joined, joined->range_end - joined->range_begin,
-                                   scores.id != NULL, force));
-    DF_TRY_TO(done, status, df_scores_append(*writer, &scores));
-    status = read_images(part, &scores);
+                                   df_scores_have_ids(reader), force));
+    DF_TRY_TO(done, status,
+              df_scores_each(reader, true, copy_block, &(struct copy){.writer = *writer, .part = part}));
+    DF_TRY_TO(done, status, join_hashes(rows, reader, &head));
+    status = read_images(part, reader);
 done:
-    df_scores_clear(&scores);
+    df_scores_close(reader);
     df_scores_head_clear(&head);
     return status;
 }
@@ -235,21 +286,29 @@ dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *
         DF_FAIL(DFAL_E_USAGE, "no shard to merge, expected at least one scores file");
     const struct dfal_context_options *options = &context->options;
     context->kept_work = false;
-    DF_TRY(df_file_check_target(out_path, options->force));
+    struct df_claim claim = DF_CLAIM_NONE;
     struct part *parts = NULL;
     struct df_scores_head head = {0};
     struct df_scores_writer *writer = NULL;
+    struct df_row_hashes rows = DF_ROW_HASHES_NONE;
     dfal_status status;
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "scores"));
+    DF_TRY_TO(done, status, df_claim_inputs(&claim, shard_paths, shard_count));
+    DF_TRY_TO(done, status, df_claim_take(&claim, out_path, options->force));
     DF_TRY_TO(done, status, df_alloc(&parts, shard_count, sizeof *parts));
     DF_TRY_TO(done, status, read_heads(parts, shard_paths, shard_count, options->allow_mixed));
     DF_TRY_TO(done, status, joined_head(&head, parts, shard_count, options->command_line));
+    DF_TRY_TO(done, status, df_row_hashes_open(&rows, head.range_begin, head.range_end));
     for (int32_t i = 0; i < shard_count; i++) {
         DF_TRY_TO(done, status, df_context_check_stop(context));
-        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force));
+        DF_TRY_TO(done, status, append(&writer, out_path, &head, &parts[i], options->force, &rows));
     }
+    DF_TRY_TO(done, status, df_scores_hashes(writer, &rows));
     DF_TRY_TO(done, status, join_images(writer, parts, shard_count));
     status = df_scores_finish(writer);
     writer = NULL;
+    if (status == DFAL_OK)
+        df_row_hashes_say(context, rows.end - rows.begin - df_row_hashes_known(&rows), out_path);
     if (status == DFAL_OK)
         df_say(context, DFAL_INFO, "merge.end",
                DF_FIELDS(DF_INT("shards", shard_count), DF_INT("samples", head.range_end - head.range_begin),
@@ -260,11 +319,14 @@ done:
     df_scores_abandon(writer);
     for (int32_t i = 0; parts && i < shard_count; i++) {
         df_scores_head_clear(&parts[i].head);
-        df_free(parts[i].samples);
         df_free(parts[i].rows);
         df_free(parts[i].margins);
+        df_free(parts[i].image);
+        df_free(parts[i].place);
     }
     df_free(parts);
+    df_row_hashes_close(&rows);
     df_scores_head_clear(&head);
+    df_claim_end(&claim);
     return status;
 }

@@ -47,7 +47,8 @@ struct df_output {
     /* the thread's, and its owner's when it has ended */
     struct df_scores_writer *writer;
     struct df_summary summary;
-    bool *placed; /* [shards->count] in the file */
+    bool *placed;         /* [shards->count] in the file */
+    int64_t unknown_rows; /* of shards that do not tell which rows they are of */
     int64_t placed_rows, named, next_finished;
 };
 
@@ -126,11 +127,25 @@ static dfal_status place(struct df_output *output, int64_t shard, const struct d
     return DFAL_OK;
 }
 
+/* Whether the pool still holds the rows that a finished shard was made from. */
+static dfal_status compare(struct df_output *output, int64_t shard, const struct df_scores *scores)
+{
+    bool unknown;
+    DF_TRY(
+        df_shards_compare(output->shards, shard, scores, output->spec.context, output->spec.pool, &unknown));
+    output->unknown_rows += unknown ? scores->count : 0;
+    return DFAL_OK;
+}
+
 static dfal_status place_from_file(struct df_output *output, int64_t shard)
 {
     struct df_scores scores = {0};
     DF_TRY(df_shards_read(output->shards, shard, &scores));
-    dfal_status status = place(output, shard, &scores);
+    dfal_status status = DFAL_OK;
+    if (output->shards->finished[shard]) /* by a job before this one */
+        status = compare(output, shard, &scores);
+    if (status == DFAL_OK)
+        status = place(output, shard, &scores);
     df_scores_clear(&scores);
     return status;
 }
@@ -431,6 +446,8 @@ struct df_scores_writer *df_output_writer(struct df_output *output)
 dfal_status df_output_finish(struct df_output *output)
 {
     DF_TRY(df_scores_describe(output->writer, output->shards->head));
+    DF_TRY(df_scores_hashes(output->writer, &output->shards->rows));
+    df_row_hashes_say(output->spec.context, output->unknown_rows, output->spec.path);
     struct df_scores_writer *writer = output->writer;
     output->writer = NULL;
     return df_scores_finish(writer);

@@ -11,9 +11,11 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/team.h"
 #include "models/models.h"
 #include "score/room.h"
+#include "store/classes.h"
 #include "store/network_file.h"
 
 enum { PASS_ROWS = 256, WIDE_PASS_ROWS = 4096, PROBABILITY_ROWS = 16 };
@@ -52,8 +54,9 @@ struct pass_lane {
 
 /* Where an evaluation's rows go: by rank among the labelled rows. */
 struct evaluation {
-    const int32_t *labels;
-    const int64_t *rows; /* ascending */
+    const struct df_network *network; /* whose order of the classes the result is in */
+    const int32_t *labels;            /* the pool's */
+    const int64_t *rows;              /* ascending */
     int64_t count;
     float *loss;        /* [count] */
     int32_t *predicted; /* [count] */
@@ -95,7 +98,7 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     struct evaluation *e = pass->evaluation;
     struct df_device *device = pass->device;
     for (int64_t i = 0; i < n; i++)
-        lane->truth_host[i] = e->labels[lane->index[i]];
+        lane->truth_host[i] = df_network_from_pool(e->network, e->labels[lane->index[i]]);
     DF_TRY(df_write(device, queue, lane->truth, lane->truth_host, n));
     struct df_call call = {.op = DF_OP_predict, .rows = n};
     call.out[0] = lane->label;
@@ -241,6 +244,7 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
                             struct df_chunk_source *source, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
+    DF_TRY(df_room_for_plan(pass->context, pass->device, network, false));
     df_lock_begin(&pass->lock);
     dfal_status status;
     DF_TRY_TO(done, status,
@@ -285,12 +289,19 @@ static dfal_status labelled_rows(int64_t *rows, int64_t *count, const struct df_
     return DFAL_OK;
 }
 
+char *const *df_class_names(const struct df_network *network, const struct df_pool *pool)
+{
+    if (network->classes)
+        return network->classes;
+    return pool->class_count == network->class_count ? pool->classes : NULL;
+}
+
 static void summarise(struct dfal_eval_result *result, const struct evaluation *e)
 {
     double loss = 0;
     int64_t right = 0;
     for (int64_t i = 0; i < e->count; i++) {
-        const int32_t truth = e->labels[e->rows[i]];
+        const int32_t truth = df_network_from_pool(e->network, e->labels[e->rows[i]]);
         loss += (double)e->loss[i];
         right += e->predicted[i] == truth;
         result->confusion[(int64_t)truth * result->class_count + e->predicted[i]]++;
@@ -309,7 +320,7 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
     if (!pool->labels)
         DF_FAIL(DFAL_E_DATA, "%s: the pool has no labels, an evaluation needs at least one", pool->path);
     int64_t *rows = NULL;
-    struct evaluation e = {.labels = pool->labels};
+    struct evaluation e = {.network = network, .labels = pool->labels};
     struct pass pass = {.context = context, .device = device, .pool = pool, .evaluation = &e};
     struct df_list_source source;
     dfal_status status;
@@ -322,6 +333,8 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
     DF_TRY_TO(done, status,
               df_alloc(&result->confusion, (int64_t)network->class_count * network->class_count,
                        sizeof *result->confusion));
+    DF_TRY_TO(done, status,
+              df_strings_copy(&result->classes, df_class_names(network, pool), network->class_count));
     df_list_source_init(&source, rows, e.count);
     DF_TRY_TO(done, status, run_pass(&pass, network, &source.source, NULL));
     summarise(result, &e);
@@ -337,6 +350,7 @@ done:
 void dfal_eval_result_clear(struct dfal_eval_result *result)
 {
     df_free(result->confusion);
+    df_strings_free(result->classes, result->class_count);
     memset(result, 0, sizeof *result);
 }
 
@@ -346,7 +360,7 @@ static void list_text(char text[128], const double *values, int32_t count)
     int at = 0;
     text[0] = 0;
     for (int32_t i = 0; i < count && at < 100; i++)
-        at += snprintf(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
+        at += df_print(text + at, (size_t)(128 - at), "%s%.9g", i ? ", " : "", values[i]);
 }
 
 static bool same_affine(const double *a, int32_t a_count, const double *b, int32_t b_count)
@@ -382,8 +396,37 @@ static void warn_about(struct dfal_context *context, const char *name, const str
                pool->class_count);
 }
 
+/* The pool's numbers of the network's classes, by their names. */
+static dfal_status match_classes(struct df_network *network, struct dfal_context *context, const char *name,
+                                 const struct df_pool *pool)
+{
+    const struct df_classes ours = {name, network->classes, network->class_count},
+                            theirs = {pool->path, pool->classes, pool->class_count};
+    DF_TRY(df_classes_match(&network->to_pool, &ours, &theirs));
+    if (!network->to_pool)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&network->from_pool, network->class_count, sizeof *network->from_pool));
+    for (int32_t k = 0; k < network->class_count; k++)
+        network->from_pool[network->to_pool[k]] = k;
+    df_classes_say(context, &ours, &theirs);
+    return DFAL_OK;
+}
+
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool)
+{
+    *out = NULL;
+    DF_TRY(df_network_shape_for_pool(out, context, name, pool));
+    dfal_status status = match_classes(*out, context, name, pool);
+    if (status != DFAL_OK) {
+        df_network_destroy(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
+                                      const struct df_pool *pool)
 {
     *out = NULL;
     if (df_model_exists(name) && !df_file_exists(name))
@@ -392,6 +435,7 @@ dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *co
     struct df_network *network = NULL;
     if (!df_file_exists(name))
         DF_TRY(df_model_check(name));
+    DF_TRY(df_room_for_file(context, name));
     DF_TRY(df_network_load(&network, name));
     dfal_status status = check_shape(network, pool, name);
     if (status != DFAL_OK) {

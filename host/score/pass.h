@@ -15,14 +15,20 @@ dfal_status df_forward_pass(struct dfal_context *context, struct df_device *devi
                             struct df_chunk_source *source, const char *node, struct df_progress *progress,
                             df_pass_fn *fn, void *user);
 /* Accuracy, mean loss and confusion over the labelled rows that no label file skips; the loss is summed in the
- * order of the pool. Errors   E_DATA no labelled row, a label outside the network's classes */
+ * order of the pool. Classes are counted as the network counts them, and named where it or the pool has names. Errors   E_DATA no labelled row, a label outside the network's classes */
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
                         const struct df_network *network, struct df_pool *pool,
                         struct dfal_eval_result *result);
+/* Names of the network's classes in its order [class_count]: its own, else those of the pool it runs on; NULL: none. */
+char *const *df_class_names(const struct df_network *network, const struct df_pool *pool);
 /* Read a network file for a pool: another scale or offset is a warning that names both, and so is another number of
- * classes. Errors   E_SHAPE shapes differ; E_USAGE a built-in name: it has no weights before training */
+ * classes. Where both have class names they are matched: another order is said, and to_pool and from_pool tell it.
+ * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before training */
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool);
+/* The same for a network whose weights will not be used: what its classes were called does not matter. */
+dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
+                                      const struct df_pool *pool);
 /* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +- 1e-5. */
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "graph/json_text.h"
 #include "score/deepfool.h"
 
 /* lts4      Python code of LTS4/DeepFool: ten classes, the test inside the loop on x0 + 1.02 r.
@@ -91,7 +92,7 @@ dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *d, const 
     /* JSON has no infinity: the norm is a word there */
     int failed =
         !root || json_object_set_new(root, "norm", isinf(d->p) ? json_string("linf") : json_real(d->p));
-    char *text = failed ? NULL : json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = failed ? NULL : df_json_text(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (!text)
         DF_FAIL(DFAL_E_MEMORY, "no memory for the DeepFool configuration");
@@ -104,7 +105,7 @@ dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json)
 {
     memset(out, 0, sizeof *out);
     json_error_t error;
-    json_t *root = json_loads(json, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = df_json_parse(json, JSON_REJECT_DUPLICATES, &error);
     if (!root)
         DF_FAIL(DFAL_E_DATA, "the DeepFool configuration is not JSON: %s at column %d", error.text,
                 error.column);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "score/room.h"
 
+#include <sys/stat.h>
+
 #include "base/memory.h"
 #include "store/scores.h"
 #include "store/stream.h"
@@ -144,4 +146,24 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
     }
     room->bytes = base + room->lanes * bytes_of(&lane, room->chunk, room->slots);
     return DFAL_OK;
+}
+
+enum { PLAN_COPIES = 4 }; /* of the parameters: df_room_for_plan */
+
+dfal_status df_room_for_file(const struct dfal_context *context, const char *path)
+{
+    struct stat facts;
+    const int64_t held = df_memory_resident();
+    if (stat(path, &facts) < 0 || held + facts.st_size <= context->memory)
+        return DFAL_OK;
+    return fail(context, held + (1 + PLAN_COPIES) * facts.st_size, path);
+}
+
+dfal_status df_room_for_plan(const struct dfal_context *context, struct df_device *device,
+                             const struct df_network *network, bool gradients)
+{
+    const int64_t copies = df_device_memory_free(device) > 0 ? 1 : gradients ? PLAN_COPIES : PLAN_COPIES - 1;
+    const int64_t needed =
+        df_memory_resident() + copies * df_network_parameter_count(network) * (int64_t)sizeof(float);
+    return needed <= context->memory ? DFAL_OK : fail(context, needed, "this network");
 }

@@ -30,5 +30,13 @@ struct df_room {
  * of its own, --memory is the limit there. Errors   E_MEMORY names the least --memory that works */
 dfal_status df_room_choose(struct df_room *room, const struct dfal_context *context,
                            const struct df_room_need *need);
+/* Refuse a network whose file alone is larger than what memory is left, before it is read.
+ * Errors   E_MEMORY names what reading and a plan take */
+dfal_status df_room_for_file(const struct dfal_context *context, const char *path);
+/* Refuse a network before a plan is made: a plan holds the parameters in a network of its own, flat, and packed for
+ * forward and gradients; on a device with memory of its own only the first stands here.
+ * Errors   E_MEMORY names the least --memory that the plan takes */
+dfal_status df_room_for_plan(const struct dfal_context *context, struct df_device *device,
+                             const struct df_network *network, bool gradients);
 
 #endif

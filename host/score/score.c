@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/claim.h"
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "score/adversarial.h"
@@ -13,6 +13,7 @@
 #include "score/pass.h"
 #include "score/score.h"
 #include "score/sink.h"
+#include "store/classes.h"
 #include "store/labels.h"
 
 static const char *const ranking_names[] = {"last", "keep", "exclude"};
@@ -219,6 +220,7 @@ static dfal_status write_final(struct job *job)
     if (job->options->adversarial > 0)
         DF_TRY(df_adversarial_write(job->engine, df_output_writer(job->output), job->pool,
                                     df_output_summary(job->output)));
+    df_parts_publish(&job->shards.parts);
     return df_output_finish(job->output);
 }
 
@@ -296,18 +298,24 @@ static void close_job(struct job *job)
 dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
                        const char *network, const char *pool_path, const struct dfal_score_options *options)
 {
+    struct df_claim claim = DF_CLAIM_NONE;
     struct job job = {.context = context, .options = options, .begun = df_clock()};
     dfal_status status;
     memset(result, 0, sizeof *result);
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&job.deepfool, options));
-    DF_TRY_TO(done, status, df_file_check_target(out_path, context->options.force));
+    DF_TRY_TO(done, status,
+              df_claim_job(&claim, out_path, network, pool_path, &options->pool, context->options.force));
     DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
     DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &options->pool));
     df_labels_warn(context, job.pool);
     DF_TRY_TO(done, status, open_output(&job, out_path));
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
+    DF_TRY_TO(done, status,
+              df_claim_inputs(&claim, (const char *const *)job.network->files, job.network->file_count));
+    /* Labels only tell how many predictions are right: they count as the network does. */
+    DF_TRY_TO(done, status, df_pool_reorder(job.pool, job.network->from_pool));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
     DF_TRY_TO(done, status, fill_head(&job, network, pool_path));
     DF_TRY_TO(done, status, create_engine(&job));
@@ -329,5 +337,6 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     }
 done:
     close_job(&job);
+    df_claim_end(&claim);
     return status;
 }

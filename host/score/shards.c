@@ -78,6 +78,7 @@ dfal_status df_shards_open(struct df_shards *shards, const char *out_path, struc
     shards->count = (end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - shards->first;
     shards->parts = DF_PARTS_NONE;
     DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
+    DF_TRY(df_row_hashes_open(&shards->rows, begin, end));
     DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, "a score's shards", force));
     dfal_status status = look(shards, allow_mixed);
     if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
@@ -93,6 +94,7 @@ void df_shards_close(struct df_shards *shards)
     if (shards->size > 0)
         df_parts_close(&shards->parts);
     df_free(shards->finished);
+    df_row_hashes_close(&shards->rows);
     memset(shards, 0, sizeof *shards);
 }
 
@@ -127,15 +129,33 @@ done:
     return status;
 }
 
+dfal_status df_shards_compare(struct df_shards *shards, int64_t i, const struct df_scores *scores,
+                              const struct dfal_context *context, struct df_pool *pool, bool *unknown)
+{
+    *unknown = df_row_hashes_known(&scores->rows) == 0;
+    if (*unknown)
+        return DFAL_OK;
+    char *path = NULL;
+    DF_TRY(shard_path(&path, shards, i));
+    dfal_status status = df_row_hashes_check(context, pool, &scores->rows, path, DFAL_E_CONFIG);
+    df_free(path);
+    if (status == DFAL_OK)
+        df_row_hashes_join(&shards->rows, scores->rows.pieces);
+    return status;
+}
+
 dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
                             const struct df_scores *const *scores, int32_t count)
 {
     char *paths[DF_SHARD_FILES] = {NULL};
+    struct df_row_hashes rows[DF_SHARD_FILES] = {0};
     dfal_status status = DFAL_OK;
-    for (int32_t i = 0; i < count && status == DFAL_OK; i++)
+    for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
+        rows[i] = df_row_hashes_part(&shards->rows, numbers[i]);
         status = shard_path(&paths[i], shards, numbers[i]);
+    }
     if (status == DFAL_OK)
-        status = df_shard_write_all((const char *const *)paths, shards->head, scores, count);
+        status = df_shard_write_all((const char *const *)paths, shards->head, scores, rows, count);
     for (int32_t i = 0; i < count; i++) {
         df_free(paths[i]);
         shards->finished_rows += status == DFAL_OK ? scores[i]->count : 0;
@@ -165,7 +185,8 @@ static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, in
     return DFAL_OK;
 }
 
-void df_missing_source_init(struct df_missing_source *missing, const struct df_shards *shards)
+void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards)
 {
-    *missing = (struct df_missing_source){.source.next = missing_next, .shards = shards};
+    *missing = (struct df_missing_source){.source = {.next = missing_next, .hashes = &shards->rows},
+                                          .shards = shards};
 }

@@ -21,7 +21,7 @@ static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_sca
 
 /* The rows to look at (ascending), what is stored of them and what is recomputed. */
 struct comparison {
-    int64_t count;
+    int64_t count, taken; /* taken: rows whose stored values were read */
     int64_t *rows;
     struct df_margin *stored, *again, *reference; /* again: of the last recomputation; reference: float64 */
     bool *differs;
@@ -81,20 +81,51 @@ done:
     return status;
 }
 
+static dfal_status keep_statuses(void *user, int64_t begin, const struct df_scores *block)
+{
+    uint8_t *statuses = user;
+    memcpy(statuses + begin, block->status, (size_t)block->count);
+    return DFAL_OK;
+}
+
+/* What is stored of the rows that were chosen: c->rows are rows of the file until they become rows of the pool. */
+static dfal_status keep_chosen(void *user, int64_t begin, const struct df_scores *block)
+{
+    struct comparison *c = user;
+    for (; c->taken < c->count && c->rows[c->taken] < begin + block->count; c->taken++) {
+        const int64_t i = c->rows[c->taken] - begin;
+        c->rows[c->taken] = block->index[i];
+        c->stored[c->taken] = (struct df_margin){
+            .index = block->index[i],
+            .margin = block->margin[i],
+            .first_margin = block->first_margin[i],
+            .logit_gap = block->logit_gap[i],
+            .status = block->status[i],
+            .label = block->label[i],
+            .adversarial_class = block->adversarial_class[i],
+            .iterations = block->iterations[i],
+        };
+    }
+    return DFAL_OK;
+}
+
 /* Seeded rows of the file, in file order. Rows that were pruned hold a bound, not a margin. */
-static dfal_status choose(struct comparison *c, const struct df_scores *scores, int64_t samples,
+static dfal_status choose(struct comparison *c, struct df_scores_reader *reader, int64_t samples,
                           uint64_t seed)
 {
+    const int64_t count = df_scores_rows(reader);
+    enum { CHOSEN = UINT8_MAX }; /* no status */
     int64_t *order = NULL;
-    bool *chosen = NULL;
+    uint8_t *statuses = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&order, scores->count, sizeof *order));
-    DF_TRY_TO(done, status, df_alloc(&chosen, scores->count, sizeof *chosen));
-    DF_TRY_TO(done, status, df_random_permutation(order, scores->count, seed, DF_STREAM_VERIFY, 0));
-    for (int64_t i = 0; i < scores->count && c->count < samples; i++) {
-        if (scores->status[order[i]] == DFAL_SCORE_PRUNED)
+    DF_TRY_TO(done, status, df_alloc(&order, count, sizeof *order));
+    DF_TRY_TO(done, status, df_alloc(&statuses, count, sizeof *statuses));
+    DF_TRY_TO(done, status, df_scores_each(reader, false, keep_statuses, statuses));
+    DF_TRY_TO(done, status, df_random_permutation(order, count, seed, DF_STREAM_VERIFY, 0));
+    for (int64_t i = 0; i < count && c->count < samples; i++) {
+        if (statuses[order[i]] == DFAL_SCORE_PRUNED)
             continue;
-        chosen[order[i]] = true;
+        statuses[order[i]] = CHOSEN;
         c->count++;
     }
     DF_TRY_TO(done, status, df_alloc(&c->rows, c->count, sizeof *c->rows));
@@ -102,24 +133,13 @@ static dfal_status choose(struct comparison *c, const struct df_scores *scores, 
     DF_TRY_TO(done, status, df_alloc(&c->again, c->count, sizeof *c->again));
     DF_TRY_TO(done, status, df_alloc(&c->reference, c->count, sizeof *c->reference));
     DF_TRY_TO(done, status, df_alloc(&c->differs, c->count, sizeof *c->differs));
-    for (int64_t i = 0, at = 0; i < scores->count; i++) {
-        if (!chosen[i])
-            continue;
-        c->rows[at] = scores->index[i];
-        c->stored[at++] = (struct df_margin){
-            .index = scores->index[i],
-            .margin = scores->margin[i],
-            .first_margin = scores->first_margin[i],
-            .logit_gap = scores->logit_gap[i],
-            .status = scores->status[i],
-            .label = scores->label[i],
-            .adversarial_class = scores->adversarial_class[i],
-            .iterations = scores->iterations[i],
-        };
-    }
+    for (int64_t i = 0, at = 0; i < count; i++)
+        if (statuses[i] == CHOSEN)
+            c->rows[at++] = i;
+    status = df_scores_each(reader, false, keep_chosen, c);
 done:
     df_free(order);
-    df_free(chosen);
+    df_free(statuses);
     return status;
 }
 
@@ -246,6 +266,19 @@ static dfal_status check_identity(const struct df_scores_head *head, const struc
     return DFAL_OK;
 }
 
+static dfal_status check_pool_rows(struct dfal_context *context, struct df_scores_reader *reader,
+                                   const struct df_scores_head *head, struct df_pool *pool,
+                                   const char *scores_path)
+{
+    struct df_row_hashes rows;
+    DF_TRY(df_scores_take_hashes(reader, head->range_begin, head->range_end, &rows));
+    const dfal_status status = df_row_hashes_check(context, pool, &rows, scores_path, DFAL_E_DATA);
+    if (status == DFAL_OK)
+        df_row_hashes_say(context, rows.end - rows.begin - df_row_hashes_known(&rows), scores_path);
+    df_row_hashes_close(&rows);
+    return status;
+}
+
 static dfal_status pick_path(const char **path, const char *given, const char *recorded, const char *what,
                              const char *scores_path)
 {
@@ -264,7 +297,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " samples to verify, expected at least one", samples);
     context->kept_work = false;
     struct df_scores_head head = {0};
-    struct df_scores scores = {0};
+    struct df_scores_reader *reader = NULL;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
@@ -272,7 +305,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     struct comparison c = {0};
     int64_t worst = 0, differing = 0;
     dfal_status status;
-    DF_TRY_TO(done, status, df_scores_read(scores_path, &head, &scores));
+    DF_TRY_TO(done, status, df_scores_open(&reader, &head, scores_path));
     if (strcmp(head.precision, "fast") == 0)
         result->tolerance = fast_tolerance;
     DF_TRY_TO(done, status,
@@ -281,8 +314,9 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));
+    DF_TRY_TO(done, status, check_pool_rows(context, reader, &head, pool, scores_path));
     DF_TRY_TO(done, status, df_deepfool_from_json(&deepfool, head.configuration));
-    DF_TRY_TO(done, status, choose(&c, &scores, samples, context->options.seed));
+    DF_TRY_TO(done, status, choose(&c, reader, samples, context->options.seed));
     result->samples = c.count;
     if (c.count == 0)
         goto done;
@@ -305,7 +339,7 @@ done:
     df_device_close(device);
     df_network_destroy(network);
     df_pool_close(pool);
-    df_scores_clear(&scores);
+    df_scores_close(reader);
     df_scores_head_clear(&head);
     return status;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 
 /* Sums for the line theirs = slope * ours + shift of a pair of channels. */
 enum { N, X, Y, XX, XY, YY, SUMS };
@@ -105,7 +106,7 @@ static void explain(const struct df_input_check *check, char *text, size_t size)
         return;
     const struct line own = fit(sums_of(check, at, at));
     if (own.unexplained < explained) {
-        snprintf(text, size,
+        df_print(text, size,
                  "; in channel %" PRId64
                  " theirs = %.6g * ours %+.6g: scale and offset of the pool are not the "
                  "normalisation of that framework",

@@ -2,19 +2,23 @@
 #include "store/csv_rows.h"
 
 #include <csv.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
+#include "base/text_file.h"
 
 enum { COLUMN_LIMIT = 64 };
-static const size_t file_limit = (size_t)1 << 30;
+static const size_t file_limit = (size_t)1 << 30, record_limit = (size_t)4 << 20;
 
 /* libcsv's call backs cannot return an error, so the first one waits here. */
 struct reader {
     struct df_csv *csv;
+    struct csv_parser parser;
     int64_t line; /* a quoted field may span lines */
-    bool header_done;
+    size_t record_bytes;
+    bool begun, header_done, line_ended;
     dfal_status status;
 };
 
@@ -22,6 +26,19 @@ static int space_is_content(unsigned char c)
 {
     (void)c;
     return 0; /* RFC 4180: blanks belong to the field */
+}
+
+/* Keep a column's name for messages. */
+static void note_column(struct df_csv *csv, const char *text, size_t size)
+{
+    char name[DF_SHOWN_TEXT], shown[DF_SHOWN_TEXT];
+    const size_t used = strlen(csv->found);
+    snprintf(name, sizeof name, "%.*s", (int)(size < sizeof name ? size : sizeof name), text);
+    df_shown(shown, name);
+    if (used + strlen(shown) + 8 < sizeof csv->found)
+        snprintf(csv->found + used, sizeof csv->found - used, "%s%s", used ? ", " : "", shown);
+    else if (used < 4 || strcmp(csv->found + used - 3, "...") != 0)
+        snprintf(csv->found + used, sizeof csv->found - used, ", ...");
 }
 
 static dfal_status take_field(struct reader *reader, const char *text, size_t size)
@@ -33,6 +50,8 @@ static dfal_status take_field(struct reader *reader, const char *text, size_t si
                 COLUMN_LIMIT);
     if (memchr(text, '\0', size))
         DF_FAIL(DFAL_E_DATA, "%s:%lld: a zero byte in column %d", csv->path, (long long)reader->line, at + 1);
+    if (!reader->header_done)
+        note_column(csv, text, size);
     for (int32_t which = 0; which < csv->count; which++) {
         if (!reader->header_done) {
             if (size == strlen(csv->columns[which]) && memcmp(text, csv->columns[which], size) == 0) {
@@ -84,54 +103,168 @@ static void on_record(int terminator, void *user)
     clear_fields(reader->csv);
 }
 
-/* libcsv counts no lines: it is fed line by line. */
-static dfal_status parse(struct reader *reader, const char *text, size_t size)
+static dfal_status fail_parser(struct reader *reader)
+{
+    const bool memory = csv_error(&reader->parser) == CSV_ENOMEM;
+    return df_fail(memory ? DFAL_E_MEMORY : DFAL_E_DATA, "%s:%lld: %s", reader->csv->path,
+                   (long long)reader->line,
+                   memory ? "no memory for the line" : "broken quoting, expected CSV as in RFC 4180");
+}
+
+/* libcsv counts no lines: it is fed line by line. A piece may end anywhere. */
+static dfal_status feed(struct reader *reader, const char *text, size_t size)
 {
     struct df_csv *csv = reader->csv;
-    struct csv_parser parser;
-    if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL) != 0)
-        DF_FAIL(DFAL_E_MEMORY, "%s: no memory for the CSV reader", csv->path);
-    csv_set_space_func(&parser, space_is_content);
-    bool broken = false;
-    for (size_t at = 0; at < size && reader->status == DFAL_OK && !broken;) {
+    for (size_t at = 0; at < size && reader->status == DFAL_OK;) {
         const char *end = memchr(text + at, '\n', size - at);
         const size_t n = end ? (size_t)(end - text) - at + 1 : size - at;
-        if (csv->field_count == 0 && parser.entry_pos == 0)
+        reader->line += reader->line_ended;
+        reader->line_ended = end != NULL;
+        if (csv->field_count == 0 && reader->parser.entry_pos == 0) {
             csv->line = reader->line;
-        broken = csv_parse(&parser, text + at, n, on_field, on_record, reader) != n;
+            reader->record_bytes = 0;
+        }
+        if (n > record_limit - reader->record_bytes)
+            DF_FAIL(DFAL_E_DATA, "%s:%lld: more than %zu bytes in a record, expected a table", csv->path,
+                    (long long)csv->line, record_limit);
+        reader->record_bytes += n;
+        if (csv_parse(&reader->parser, text + at, n, on_field, on_record, reader) != n)
+            return reader->status == DFAL_OK ? fail_parser(reader) : reader->status;
         at += n;
-        reader->line += !broken && at < size;
     }
-    if (!broken && reader->status == DFAL_OK)
-        broken = csv_fini(&parser, on_field, on_record, reader) != 0;
-    if (broken && reader->status == DFAL_OK)
-        reader->status =
-            df_fail(csv_error(&parser) == CSV_ENOMEM ? DFAL_E_MEMORY : DFAL_E_DATA, "%s:%lld: %s", csv->path,
-                    (long long)reader->line,
-                    csv_error(&parser) == CSV_ENOMEM ? "no memory for the line"
-                                                     : "broken quoting, expected CSV as in RFC 4180");
-    csv_free(&parser);
     return reader->status;
+}
+
+/* How many of the columns looked for a header has when it is cut at a separator. */
+struct header {
+    const struct df_csv *csv;
+    int32_t found;
+    bool ended;
+};
+
+static void on_header_field(void *text, size_t size, void *user)
+{
+    struct header *header = user;
+    for (int32_t which = 0; which < header->csv->count && !header->ended; which++)
+        header->found += size == strlen(header->csv->columns[which]) &&
+                         memcmp(text ? text : "", header->csv->columns[which], size) == 0;
+}
+
+static void on_header_end(int terminator, void *user)
+{
+    (void)terminator;
+    ((struct header *)user)->ended = true;
+}
+
+static dfal_status begin_parser(struct csv_parser *parser, const char *path, char separator)
+{
+    if (csv_init(parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL) != 0)
+        DF_FAIL(DFAL_E_MEMORY, "%s: no memory for the CSV reader", path);
+    csv_set_space_func(parser, space_is_content);
+    csv_set_delim(parser, (unsigned char)separator);
+    csv_set_blk_size(parser, 4096);
+    return DFAL_OK;
+}
+
+static dfal_status sniff(struct df_csv *csv, const char *text, size_t size)
+{
+    static const char separators[] = {',', ';', '\t'};
+    const char *end = memchr(text, '\n', size);
+    int32_t best = -1;
+    size = end ? (size_t)(end - text) + 1 : size;
+    for (size_t i = 0; i < sizeof separators; i++) {
+        struct header header = {.csv = csv};
+        struct csv_parser parser;
+        DF_TRY(begin_parser(&parser, csv->path, separators[i]));
+        /* what is wrong with the header is told when it is read */
+        (void)csv_parse(&parser, text, size, on_header_field, on_header_end, &header);
+        (void)csv_fini(&parser, on_header_field, on_header_end, &header);
+        csv_free(&parser);
+        if (header.found > best) {
+            best = header.found;
+            csv->separator = separators[i];
+        }
+    }
+    return DFAL_OK;
+}
+
+/* A first line `sep=;`, as Excel writes and obeys it; *size 0: there is none. */
+static dfal_status declared(struct df_csv *csv, const char *text, size_t *size)
+{
+    const size_t all = *size, quote = all > 0 && text[0] == '"';
+    *size = 0;
+    if (all < quote + 6 || !df_begins_but_case(text + quote, "sep="))
+        return DFAL_OK;
+    size_t at = quote + 5;
+    if (quote && text[at] == '"')
+        at++;
+    if (at < all && text[at] == '\r')
+        at++;
+    if (at >= all || text[at] != '\n')
+        return DFAL_OK;
+    if (!memchr(",;\t|", text[quote + 4], 4))
+        DF_FAIL(DFAL_E_DATA,
+                "%s:1: '%.5s', expected a comma, a semicolon, a tab or a | behind sep=", csv->path,
+                text + quote);
+    csv->separator = text[quote + 4];
+    *size = at + 1;
+    return DFAL_OK;
+}
+
+static dfal_status begin_table(struct reader *reader, const char *text, size_t size, size_t *at)
+{
+    struct df_csv *csv = reader->csv;
+    *at = size;
+    DF_TRY(declared(csv, text, at));
+    reader->line += *at > 0;
+    if (*at == 0)
+        DF_TRY(sniff(csv, text, size));
+    DF_TRY(begin_parser(&reader->parser, csv->path, csv->separator));
+    reader->begun = true;
+    return DFAL_OK;
+}
+
+static dfal_status read_table(struct reader *reader, struct df_text_file *file)
+{
+    const char *text;
+    size_t size, at;
+    for (;;) {
+        DF_TRY(df_text_file_next(file, &text, &size));
+        if (size == 0)
+            break;
+        at = 0;
+        if (!reader->begun)
+            DF_TRY(begin_table(reader, text, size, &at));
+        DF_TRY(feed(reader, text + at, size - at));
+    }
+    if (reader->begun && csv_fini(&reader->parser, on_field, on_record, reader) != 0 &&
+        reader->status == DFAL_OK)
+        return fail_parser(reader);
+    DF_TRY(reader->status);
+    if (!reader->header_done)
+        DF_FAIL(DFAL_E_DATA, "%s is empty, expected the header %s", reader->csv->path, reader->csv->header);
+    return DFAL_OK;
 }
 
 dfal_status df_csv_read(struct df_csv *csv)
 {
     struct reader reader = {.csv = csv, .line = 1};
+    struct df_text_file file = DF_TEXT_FILE_NONE;
     dfal_status status;
-    char *text = NULL;
-    size_t size;
     csv->line = 1;
     csv->field_count = csv->column_count = 0;
+    csv->separator = ',';
+    csv->found[0] = 0;
     for (int32_t which = 0; which < csv->count; which++) {
         csv->position[which] = -1;
         csv->field[which] = NULL;
     }
-    DF_TRY(df_file_read(&text, &size, csv->path, file_limit));
-    const size_t mark = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    status = parse(&reader, text + mark, size - mark);
-    if (status == DFAL_OK && !reader.header_done)
-        status = df_fail(DFAL_E_DATA, "%s is empty, expected the header %s", csv->path, csv->header);
+    DF_TRY_TO(done, status, df_text_file_open(&file, csv->path, file_limit));
+    status = read_table(&reader, &file);
+done:
+    if (reader.begun)
+        csv_free(&reader.parser);
     clear_fields(csv);
-    df_free(text);
+    df_text_file_close(&file);
     return status;
 }

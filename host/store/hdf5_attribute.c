@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "store/hdf5_driver.h"
 #include "store/hdf5_file.h"
 
 /* Write one attribute of `count` elements (rank0: a scalar). */
@@ -83,11 +84,27 @@ static void attribute_close(struct attribute *attribute)
         H5Aclose(attribute->id);
 }
 
+static dfal_status exists(const struct df_h5 *h5, hid_t object, const char *name, bool *there)
+{
+    htri_t found = H5Aexists(object, name);
+    *there = found > 0;
+    if (found < 0)
+        return df_h5_fail(df_h5_blame(h5), "%s: attribute '%s' cannot be looked up", h5->path, name);
+    return DFAL_OK;
+}
+
+dfal_status df_h5_has(const struct df_h5 *h5, const char *name, bool *there)
+{
+    return exists(h5, h5->file, name, there);
+}
+
 static dfal_status attribute_open(const struct df_h5 *h5, hid_t object, const char *name,
                                   struct attribute *attribute)
 {
     *attribute = (struct attribute){.id = -1, .type = -1};
-    if (H5Aexists(object, name) <= 0)
+    bool there;
+    DF_TRY(exists(h5, object, name, &there));
+    if (!there)
         return DFAL_OK;
     if (!df_fault_hits(DF_FAULT_READ))
         attribute->id = H5Aopen(object, name, H5P_DEFAULT);

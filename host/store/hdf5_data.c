@@ -5,10 +5,14 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "store/hdf5_chunk.h"
+#include "store/hdf5_driver.h"
 #include "store/hdf5_file.h"
+#include "store/hdf5_heap.h"
 #include "tensor/tensor.h"
 
 static const size_t element_limit = (size_t)64 << 20, chunk_limit = (size_t)1 << 30;
+static const int64_t cache_least = (int64_t)1 << 20, cache_most = (int64_t)256 << 20;
 
 const char *df_h5_shape(char text[DF_H5_SHAPE_TEXT], const int64_t *dims, int32_t rank)
 {
@@ -91,7 +95,7 @@ static dfal_status check_chunked(const struct df_h5 *h5, struct df_h5_data *data
                                                                  : bytes * (int64_t)chunk[i];
     }
     if (df_checked_product(&expected, sides, data->rank) != DFAL_OK ||
-        bytes > (int64_t)chunk_limit / (int64_t)data->type_size)
+        bytes > (int64_t)chunk_limit / (int64_t)data->stored_size)
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' has chunks larger than 1 GiB, or more than can be counted",
                 h5->path, data->name);
     if (H5Dget_num_chunks(data->id, space, &stored) < 0)
@@ -99,6 +103,15 @@ static dfal_status check_chunked(const struct df_h5 *h5, struct df_h5_data *data
                           data->name);
     if ((int64_t)stored < expected)
         return fail_missing_chunk(h5, data, chunk);
+    bytes *= (int64_t)data->stored_size;
+    if (data->kind != DF_H5_OTHER && H5Pget_nfilters(creation) == 0 &&
+        H5Dget_storage_size(data->id) != stored * (hsize_t)bytes)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: the chunks of dataset '%s' hold %llu bytes together, expected %llu of %lld: a size "
+                "beside their places "
+                "is damaged",
+                h5->path, data->name, (unsigned long long)H5Dget_storage_size(data->id),
+                (unsigned long long)stored, (long long)bytes);
     data->chunk_rows = (int64_t)chunk[0];
     return DFAL_OK;
 }
@@ -110,7 +123,7 @@ static dfal_status check_storage(const struct df_h5 *h5, struct df_h5_data *data
     if (df_checked_product(&count, data->dims, data->rank) != DFAL_OK)
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' declares more elements than can be counted", h5->path,
                 data->name);
-    two[0] = count, two[1] = (int64_t)data->type_size;
+    two[0] = count, two[1] = (int64_t)data->stored_size;
     if (data->type_size > element_limit || df_checked_product(&bytes, two, 2) != DFAL_OK)
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' declares %lld elements of %lld bytes", h5->path, data->name,
                 (long long)count, (long long)data->type_size);
@@ -125,6 +138,7 @@ static dfal_status check_storage(const struct df_h5 *h5, struct df_h5_data *data
         return DFAL_OK;
     case H5D_CONTIGUOUS: {
         haddr_t address = H5Dget_offset(data->id);
+        data->address = (int64_t)address;
         if (address == HADDR_UNDEF || (int64_t)stored < bytes || (int64_t)address > h5->size - bytes)
             break;
         return DFAL_OK;
@@ -143,7 +157,7 @@ static dfal_status check_storage(const struct df_h5 *h5, struct df_h5_data *data
 
 static void classify(struct df_h5_data *data, hid_t type)
 {
-    data->type_size = H5Tget_size(type);
+    data->type_size = data->stored_size = H5Tget_size(type);
     switch (H5Tget_class(type)) {
     case H5T_INTEGER:
         data->kind = DF_H5_INTEGER;
@@ -154,6 +168,8 @@ static void classify(struct df_h5_data *data, hid_t type)
         break;
     case H5T_STRING:
         data->kind = DF_H5_TEXT;
+        if (H5Tis_variable_str(type) > 0)
+            data->stored_size = DF_H5_REFERENCE;
         break;
     default:
         data->kind = DF_H5_OTHER;
@@ -189,7 +205,8 @@ static dfal_status examine(struct df_h5 *h5, struct df_h5_data *data)
         goto done;
     }
     DF_TRY_TO(done, status, check_filters(h5, data->name, creation));
-    status = check_storage(h5, data, creation, space);
+    DF_TRY_TO(done, status, check_storage(h5, data, creation, space));
+    status = df_h5_packing_create(h5, data, creation);
 done:
     if (type >= 0)
         H5Tclose(type);
@@ -200,23 +217,23 @@ done:
     return status;
 }
 
-/* Does every component of the path exist? H5Lexists alone fails when a group in front is missing. */
-static dfal_status exists(struct df_h5 *h5, const char *name, bool *found)
+/* H5Lexists alone fails when a group in front is missing. */
+dfal_status df_h5_exists(struct df_h5 *h5, const char *name, bool *found)
 {
     dfal_status status = DFAL_OK;
     char *part;
     *found = true;
     DF_TRY(df_strdup(&part, name));
-    for (char *end = part; *found && end;) {
+    for (char *end = part; status == DFAL_OK && *found && end;) {
         end = strchr(end + 1, '/');
         if (end)
             *end = '\0';
         htri_t there = *part ? H5Lexists(h5->file, part, h5->access) : 1;
-        if (h5->external) {
+        if (h5->external)
             status = df_fail(DFAL_E_DATA, "%s: '%s' leads through an external link to another file", h5->path,
                              name);
-            break;
-        }
+        else if (there < 0)
+            status = df_h5_fail(df_h5_blame(h5), "%s: '%s' cannot be looked up", h5->path, name);
         *found = there > 0;
         if (end)
             *end = '/';
@@ -225,12 +242,75 @@ static dfal_status exists(struct df_h5 *h5, const char *name, bool *found)
     return status;
 }
 
+/* ---- Walking ---------------------------------------------------------------------------------- */
+
+enum { MOST_OBJECTS = 100000, MOST_DEPTH = 32 };
+
+struct walk {
+    df_h5_visit_fn *visit;
+    void *user;
+    int64_t objects;
+    bool endless;
+};
+
+/* Groups of a stranger's file may contain themselves: HDF5 sees that only where the file counts its links. */
+static herr_t walk_on(hid_t group, const char *name, const H5O_info_t *info, void *user)
+{
+    (void)group;
+    struct walk *walk = user;
+    int depth = 0;
+    for (const char *at = name; (at = strchr(at, '/')); at++)
+        depth++;
+    walk->endless = depth > MOST_DEPTH || ++walk->objects > MOST_OBJECTS;
+    if (walk->endless)
+        return 1;
+    return info->type == H5O_TYPE_DATASET && !walk->visit(walk->user, name);
+}
+
+dfal_status df_h5_visit(struct df_h5 *h5, const char *group, df_h5_visit_fn *visit, void *user)
+{
+    struct walk walk = {.visit = visit, .user = user};
+    bool there;
+    DF_TRY(df_h5_exists(h5, group, &there));
+    if (!there)
+        return DFAL_OK;
+    if (H5Ovisit_by_name(h5->file, group, H5_INDEX_NAME, H5_ITER_INC, walk_on, &walk, h5->access) < 0)
+        return df_h5_fail(df_h5_blame(h5), "%s: the datasets of '%s' cannot be listed", h5->path, group);
+    if (walk.endless)
+        DF_FAIL(DFAL_E_DATA, "%s: '%s' has more than %d objects, or groups %d deep", h5->path, group,
+                MOST_OBJECTS, MOST_DEPTH);
+    return DFAL_OK;
+}
+
+/* Packed chunks go through HDF5's cache, which holds two rows of chunks, so that a run of rows unpacks each once. */
+static dfal_status open_with_cache(struct df_h5 *h5, struct df_h5_data *data)
+{
+    int64_t bytes = 2 * data->chunk_rows * (int64_t)data->type_size;
+    for (int32_t i = 1; i < data->rank; i++)
+        bytes = bytes > cache_most ? bytes : bytes * data->dims[i];
+    bytes = bytes < cache_least ? cache_least : bytes > cache_most ? cache_most : bytes;
+    hid_t access = H5Pcopy(h5->access), again = -1;
+    if (access >= 0 &&
+        H5Pset_chunk_cache(access, DF_H5_CACHE_SLOTS, (size_t)bytes, DF_H5_CACHE_POLICY) >= 0 &&
+        H5Dclose(data->id) >= 0) {
+        data->id = -1;
+        again = H5Dopen2(h5->file, data->name, access);
+    }
+    if (access >= 0)
+        H5Pclose(access);
+    if (again < 0)
+        return df_h5_fail(DFAL_E_DATA, "%s: '%s' cannot be opened as a dataset", h5->path, data->name);
+    data->id = again;
+    data->cache_bytes = bytes;
+    return DFAL_OK;
+}
+
 dfal_status df_h5_data_open(struct df_h5 *h5, const char *name, struct df_h5_data *data, bool *found)
 {
     dfal_status status;
     bool there;
     *data = DF_H5_NO_DATA;
-    DF_TRY(exists(h5, name, &there));
+    DF_TRY(df_h5_exists(h5, name, &there));
     if (found)
         *found = there;
     if (!there) {
@@ -249,6 +329,8 @@ dfal_status df_h5_data_open(struct df_h5 *h5, const char *name, struct df_h5_dat
         status = df_h5_fail(DFAL_E_DATA, "%s: '%s' cannot be opened as a dataset", h5->path, name);
     else
         status = examine(h5, data);
+    if (status == DFAL_OK && df_h5_packed(data))
+        status = open_with_cache(h5, data);
 done:
     if (status != DFAL_OK)
         df_h5_data_close(h5, data);
@@ -283,33 +365,30 @@ static void close_selection(hid_t memory, hid_t file)
         H5Sclose(file);
 }
 
-/* A checksum or a stream that does not unpack is the file's fault, anything else the medium's. */
-static herr_t blame_file(unsigned n, const H5E_error2_t *entry, void *user)
-{
-    (void)n;
-    if (entry->desc && (strstr(entry->desc, "filter") || strstr(entry->desc, "B-tree") ||
-                        strstr(entry->desc, "heap") || strstr(entry->desc, "addr overflow")))
-        *(bool *)user = true;
-    return 0;
-}
-
+/* What the medium did not do is said by the driver; anything else is the file's fault. */
 static dfal_status fail_read(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
-                             int64_t count)
+                             int64_t count, bool medium)
 {
-    bool file = false;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, blame_file, &file);
-    return df_h5_fail(file ? DFAL_E_DATA : DFAL_E_IO, "%s: rows %lld to %lld of dataset '%s' cannot be read",
-                      h5->path, (long long)begin, (long long)(begin + count - 1), data->name);
+    if (!h5->temporary) {
+        dfal_status changed = df_h5_unchanged(h5); /* then nothing else is to blame */
+        if (changed != DFAL_OK)
+            return df_fail_prefix(changed, "rows %lld to %lld of dataset '%s': ", (long long)begin,
+                                  (long long)(begin + count - 1), data->name);
+    }
+    return df_h5_fail(medium ? DFAL_E_IO : df_h5_blame(h5),
+                      "%s: rows %lld to %lld of dataset '%s' cannot be read", h5->path, (long long)begin,
+                      (long long)(begin + count - 1), data->name);
 }
 
 /* The read itself; false leaves HDF5's stack standing. */
 static bool read_rows(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type, int64_t begin,
-                      int64_t count, void *buffer)
+                      int64_t count, void *buffer, bool *medium)
 {
     hid_t memory = -1, file = -1;
     if (h5->plugins)
         H5PLset_loading_state(H5PL_ALL_PLUGIN); /* df_h5_unlock puts it back */
-    bool ok = !df_fault_hits(DF_FAULT_READ) && select_rows(data, begin, count, &memory, &file);
+    *medium = df_fault_hits(DF_FAULT_READ);
+    bool ok = !*medium && select_rows(data, begin, count, &memory, &file);
     hid_t stack = -1;
     if (ok && H5Dread(data->id, type, memory, file, H5P_DEFAULT, buffer) < 0) {
         ok = false;
@@ -324,9 +403,11 @@ static bool read_rows(const struct df_h5 *h5, const struct df_h5_data *data, hid
 dfal_status df_h5_data_read(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type, int64_t begin,
                             int64_t count, void *buffer)
 {
-    if (count == 0 || read_rows(h5, data, type, begin, count, buffer))
+    bool medium;
+    DF_TRY(df_h5_chunks_check(h5, data, begin, count));
+    if (count == 0 || read_rows(h5, data, type, begin, count, buffer, &medium))
         return DFAL_OK;
-    return fail_read(h5, data, begin, count);
+    return fail_read(h5, data, begin, count, medium);
 }
 
 dfal_status df_h5_data_write(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type, int64_t begin,
@@ -354,6 +435,7 @@ dfal_status df_h5_data_close(const struct df_h5 *h5, struct df_h5_data *data)
         else
             status = df_h5_written(h5);
     }
+    df_h5_packing_destroy(data->packing);
     df_free(data->name);
     *data = DF_H5_NO_DATA;
     return status;

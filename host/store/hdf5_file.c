@@ -3,11 +3,11 @@
 #include "store/hdf5_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "store/hdf5_driver.h"
 
 /* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
@@ -82,13 +83,18 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...)
     char text[DF_MESSAGE_SIZE], inner[512];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    df_vprint(text, sizeof text, format, arguments);
     va_end(arguments);
     stack_text(inner);
     shorten(inner);
     if (inner[0])
         return df_fail(status, "%s (HDF5: %s)", text, inner);
     return df_fail(status, "%s", text);
+}
+
+dfal_status df_h5_blame(const struct df_h5 *h5)
+{
+    return h5->source && h5->source->error ? DFAL_E_IO : DFAL_E_DATA;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -118,43 +124,58 @@ static dfal_status check_plain(const char *path, int64_t *size)
     return DFAL_OK;
 }
 
-static dfal_status fail_open(const char *path)
-{
-    char inner[512];
-    stack_text(inner);
-    const char *number = strstr(inner, "errno = ");
-    int error = number ? atoi(number + 8) : 0;
-    shorten(inner);
-    if (error == EAGAIN || error == ENOLCK)
-        DF_FAIL(DFAL_E_IO,
-                "%s cannot be locked (errno %d): another process writes it, or its file system has no locks; "
-                "HDF5_USE_FILE_LOCKING=FALSE opens it all the same",
-                path, error);
-    if (error == EIO)
-        DF_FAIL(DFAL_E_IO, "%s cannot be read (HDF5: %s)", path, inner);
-    DF_FAIL(DFAL_E_DATA, "%s cannot be opened as HDF5: truncated or damaged (HDF5: %s)", path, inner);
-}
-
-/* Open path read-only; -1 on failure with HDF5's stack standing. Locks protect a writer's readers, but a file
+/* Open path read-only with the driver; HDF5's stack stands on failure. No locks: they protect a writer's readers, but a file
  * that appears by rename is never written again, and many network file systems have none. */
-static hid_t open_read_only(const char *path)
+static hid_t open_by_driver(const char *path, int fd)
 {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access < 0)
-        return -1;
+    hid_t file = -1, access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Eclear2(H5E_DEFAULT);
+    if (access < 0 || df_h5_driver_use(access, fd) != DFAL_OK)
+        goto done;
     H5Pset_file_locking(access, 0, 1);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-    H5Eclear2(H5E_DEFAULT);
-    hid_t file = df_fault_hits(DF_FAULT_OPEN) ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
-    if (file >= 0) {
+    file = df_fault_hits(DF_FAULT_OPEN) ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
+done:
+    if (file < 0) {
+        /* H5Pclose would clear the error stack. */
+        hid_t stack = H5Eget_current_stack();
         H5Pclose(access);
-        return file;
+        H5Eset_current_stack(stack);
+    } else {
+        H5Pclose(access);
     }
-    /* H5Pclose would clear the error stack. */
-    hid_t stack = H5Eget_current_stack();
-    H5Pclose(access);
-    H5Eset_current_stack(stack);
-    return -1;
+    return file;
+}
+
+/* Errors   E_NOINPUT; E_DATA no HDF5 file, or a damaged one; E_IO */
+static dfal_status open_read_only(hid_t *file, const char *path)
+{
+    dfal_status status = DFAL_OK;
+    char inner[512];
+    struct stat entry;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    *file = -1;
+    if (fd < 0 || fstat(fd, &entry) != 0) {
+        status = df_fail_errno(errno, false, path, "open");
+        goto done;
+    }
+    if (df_h5_find_superblock(fd, entry.st_size) < 0) {
+        status = df_fail(DFAL_E_DATA, "%s is not an HDF5 file", path);
+        goto done;
+    }
+    *file = open_by_driver(path, fd);
+    if (*file >= 0)
+        goto done;
+    stack_text(inner);
+    if (df_h5_driver_open_error())
+        status = df_fail_errno(df_h5_driver_open_error(), false, path, "read");
+    else
+        status =
+            df_fail(DFAL_E_DATA, "%s cannot be opened as HDF5: truncated or damaged (HDF5: %s)", path, inner);
+done:
+    if (fd >= 0)
+        close(fd);
+    return status;
 }
 
 dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
@@ -163,20 +184,33 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     *h5 = DF_H5_NONE;
     h5->plugins = plugins;
     DF_TRY(check_plain(path, &h5->size));
-    if (H5Fis_hdf5(path) <= 0)
-        DF_FAIL(DFAL_E_DATA, "%s is not an HDF5 file", path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
-    h5->file = open_read_only(path);
-    if (h5->file < 0) {
-        status = fail_open(path);
-        goto done;
-    }
+    DF_TRY_TO(done, status, open_read_only(&h5->file, path));
+    DF_TRY_TO(done, status, df_file_mark(&h5->mark, df_h5_driver_descriptor(h5->file), path));
+    h5->size = h5->mark.size;
+    h5->source = df_h5_driver_source(h5->file);
+    /* No cache for chunks that are not packed: HDF5 then reads the rows it needs from where the chunk lies. Through the cache
+     * it would believe the size that stands beside the chunk's place. */
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);
-    if (h5->access < 0 || H5Pset_elink_cb(h5->access, refuse_external, &h5->external) < 0)
+    if (h5->access < 0 || H5Pset_elink_cb(h5->access, refuse_external, &h5->external) < 0 ||
+        H5Pset_chunk_cache(h5->access, DF_H5_CACHE_SLOTS, 0, DF_H5_CACHE_POLICY) < 0)
         status = df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a link access list", path);
 done:
     if (status != DFAL_OK)
         df_h5_close(h5);
+    return status;
+}
+
+dfal_status df_h5_unchanged(const struct df_h5 *h5)
+{
+    return df_file_unchanged(&h5->mark, df_h5_driver_descriptor(h5->file), h5->path, true);
+}
+
+dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status)
+{
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(h5);
+    df_h5_close(h5);
     return status;
 }
 
@@ -191,8 +225,7 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
     df_file_sweep(path);
     DF_TRY_TO(done, status, df_strdup(&h5->path, path));
     DF_TRY_TO(done, status, df_file_temporary(&h5->temporary, &h5->fd, path));
-    (void)flock(h5->fd,
-                LOCK_EX | LOCK_NB); /* so that a sweep leaves it alone; no harm where locks are missing */
+    h5->replace = force;
     access = H5Pcreate(H5P_FILE_ACCESS);
     creation = H5Pcreate(H5P_FILE_CREATE);
     /* The oldest format that can say it: every reader opens it. */
@@ -202,7 +235,7 @@ dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force)
         status = df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a property list", path);
         goto done;
     }
-    DF_TRY_TO(done, status, df_h5_driver_use(access));
+    DF_TRY_TO(done, status, df_h5_driver_use(access, -1));
     if (!df_fault_hits(DF_FAULT_OPEN))
         h5->file = H5Fcreate(h5->temporary, H5F_ACC_TRUNC, creation, access);
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);
@@ -263,8 +296,8 @@ static herr_t open_each(hid_t root, const char *name, const H5O_info_t *info, vo
  * with the file, and walks all metadata. */
 static dfal_status look_again(const struct df_h5 *h5)
 {
-    hid_t file = open_read_only(h5->temporary);
-    if (file < 0)
+    hid_t file;
+    if (open_read_only(&file, h5->temporary) != DFAL_OK)
         return df_h5_fail(DFAL_E_IO, "%s cannot be written: what was written cannot be opened again",
                           h5->path);
     herr_t walked = H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, open_each, NULL);
@@ -279,7 +312,6 @@ dfal_status df_h5_seal(struct df_h5 *h5)
 {
     DF_TRY(flush(h5));
     DF_TRY(close_file(h5));
-    (void)flock(h5->fd, LOCK_UN); /* HDF5 locks what it reads */
     return look_again(h5);
 }
 
@@ -288,7 +320,7 @@ dfal_status df_h5_publish(struct df_h5 *h5)
     dfal_status status;
     DF_TRY_TO(done, status, df_h5_seal(h5));
     df_h5_unlock(); /* others work while the disk does */
-    status = df_file_publish(h5->temporary, h5->path);
+    status = df_file_publish(h5->temporary, h5->path, h5->replace);
     df_h5_lock();
     df_free(h5->temporary); /* renamed, or removed by df_file_publish */
     h5->temporary = NULL;
@@ -320,7 +352,9 @@ void df_h5_close(struct df_h5 *h5)
 dfal_status df_h5_format(const struct df_h5 *h5, char format[32])
 {
     format[0] = '\0';
-    if (H5Aexists(h5->file, "format") <= 0)
+    bool there;
+    DF_TRY(df_h5_has(h5, "format", &there));
+    if (!there)
         return DFAL_OK;
     hid_t attribute = H5Aopen(h5->file, "format", H5P_DEFAULT);
     if (attribute < 0)

@@ -3,8 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/fault.h"
+#include "base/file.h"
 #include "base/memory.h"
+#include "store/hdf5_chunk.h"
+#include "store/hdf5_driver.h"
 #include "store/hdf5_file.h"
+#include "store/hdf5_heap.h"
 #include "tensor/tensor.h"
 
 enum { TEXT_BLOCK = 4096 };
@@ -42,10 +47,11 @@ static hid_t text_type(void)
     return type;
 }
 
-/* Variable-length strings are HDF5's memory: copied, then given back. The memory type keeps the file's
- * character set because HDF5 does not convert between sets. */
-static dfal_status read_variable(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type,
-                                 int64_t begin, int64_t count, char **texts)
+/* Strings that only HDF5 can get at: of a compact dataset, whose references were checked with its header, or packed by a
+ * plugin. They are HDF5's memory: copied, then given back. The memory type keeps the file's character set because HDF5 does
+ * not convert between sets. */
+static dfal_status read_by_hdf5(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type,
+                                int64_t begin, int64_t count, char **texts)
 {
     dfal_status status = DFAL_OK;
     char **block;
@@ -62,6 +68,61 @@ static dfal_status read_variable(const struct df_h5 *h5, const struct df_h5_data
 done:
     if (space >= 0)
         H5Sclose(space);
+    return status;
+}
+
+static dfal_status fail_source(const struct df_h5 *h5, const struct df_h5_data *data, int64_t row)
+{
+    const struct df_h5_source *source = h5->source;
+    if (source->error)
+        return df_fail_errno(source->error, false, h5->path, "read");
+    DF_FAIL(DFAL_E_DATA, "%s: row %lld of dataset '%s' cannot be read: %s", h5->path, (long long)row,
+            data->name, source->why);
+}
+
+/* References of rows [begin, begin + count). */
+static dfal_status read_references(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
+                                   int64_t count, uint8_t **references)
+{
+    struct df_h5_source *source = h5->source;
+    const uint64_t size = (uint64_t)count * DF_H5_REFERENCE;
+    if (data->packing) {
+        DF_TRY(df_alloc(references, (int64_t)size, 1));
+        return df_h5_chunks_raw(h5, data, begin, count, *references);
+    }
+    const uint64_t address = (uint64_t)data->address + (uint64_t)begin * DF_H5_REFERENCE - source->base;
+    if (df_h5_fetch(source, address, size, references))
+        return DFAL_OK;
+    return fail_source(h5, data, begin);
+}
+
+/* Variable-length strings: references in the dataset, bytes in the global heap. HDF5 1.10 follows neither with care. */
+static dfal_status read_variable(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type,
+                                 int64_t begin, int64_t count, char **texts)
+{
+    dfal_status status = DFAL_OK;
+    uint8_t *references = NULL;
+    const uint8_t *bytes;
+    uint64_t size;
+    struct df_h5_source *source = h5->source;
+    if (!source || data->type_size != sizeof(char *) ||
+        (data->packing ? df_h5_chunks_blind(data) : data->address < 0))
+        return read_by_hdf5(h5, data, type, begin, count, texts);
+    if (df_fault_hits(DF_FAULT_READ))
+        DF_FAIL(DFAL_E_IO, "%s: row %lld of dataset '%s' cannot be read", h5->path, (long long)begin,
+                data->name);
+    DF_TRY_TO(done, status, read_references(h5, data, begin, count, &references));
+    for (int64_t i = 0; i < count && status == DFAL_OK; i++) {
+        if (!df_h5_heap_find(source, references + i * DF_H5_REFERENCE, &bytes, &size)) {
+            status = fail_source(h5, data, begin + i);
+        } else {
+            status = df_alloc(&texts[i], (int64_t)size + 1, 1);
+            if (status == DFAL_OK && size)
+                memcpy(texts[i], bytes, size);
+        }
+    }
+done:
+    df_free(references);
     return status;
 }
 
@@ -134,6 +195,17 @@ dfal_status df_h5_texts_write(const struct df_h5 *h5, const struct df_h5_data *d
         return df_h5_fail(DFAL_E_INTERNAL, "%s: HDF5 refuses a string type", h5->path);
     dfal_status status = df_h5_data_write(h5, data, type, begin, count, texts);
     H5Tclose(type);
+    return status;
+}
+
+dfal_status df_h5_texts_put(struct df_h5 *h5, const char *name, int64_t count, const char *const *texts)
+{
+    struct df_h5_data data;
+    if (!texts)
+        return DFAL_OK;
+    DF_TRY(df_h5_texts_create(h5, name, count, &data));
+    dfal_status status = df_h5_texts_write(h5, &data, 0, count, texts);
+    DF_KEEP_FIRST(status, df_h5_data_close(h5, &data));
     return status;
 }
 

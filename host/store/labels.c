@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/labels.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/csv_rows.h"
+#include "store/label_text.h"
 #include "store/pool_file.h"
 
 enum { CLASS_LIMIT = 1000000 };
@@ -23,90 +22,40 @@ struct mark {
     int32_t file;
 };
 
-struct class_name {
-    const char *name;
-    int32_t class;
-};
-
 struct overlay {
     struct df_pool *pool;
     const char *const *paths;
     int32_t file;
-    struct mark *marks;        /* [N] */
-    struct class_name *sorted; /* [class_count] by name, then number; NULL: the classes have no names */
+    struct mark *marks; /* [N] */
+    struct df_class_table classes;
     int32_t largest;
+    /* of the file being read */
+    int64_t lines, said; /* those that name a row; those that say what it is */
 };
 
-static int by_name(const void *a, const void *b)
-{
-    const struct class_name *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-    return order ? order : (x->class > y->class) - (x->class < y->class);
-}
-
-static dfal_status sort_classes(struct overlay *overlay)
-{
-    const struct df_pool *pool = overlay->pool;
-    if (!pool->classes)
-        return DFAL_OK;
-    DF_TRY(df_alloc(&overlay->sorted, pool->class_count, sizeof *overlay->sorted));
-    for (int32_t i = 0; i < pool->class_count; i++)
-        overlay->sorted[i] = (struct class_name){pool->classes[i], i};
-    qsort(overlay->sorted, (size_t)pool->class_count, sizeof *overlay->sorted, by_name);
-    return DFAL_OK;
-}
-
-/* The lowest class of a name, -1: none. */
-static int32_t find_name(const struct overlay *overlay, const char *name)
-{
-    int32_t low = 0, high = overlay->sorted ? overlay->pool->class_count : 0, count = high;
-    while (low < high) {
-        int32_t middle = low + (high - low) / 2;
-        if (strcmp(overlay->sorted[middle].name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && strcmp(overlay->sorted[low].name, name) == 0 ? overlay->sorted[low].class : -1;
-}
-
-/* QUERIES.csv puts a ' before a text that a spreadsheet would take for a formula, and before one that could be taken for
- * such: df_text_csv. */
-static bool is_guarded(const char *text)
-{
-    size_t quotes = strspn(text, "'");
-    return quotes && text[quotes] && strchr("=+-@\t\r", text[quotes]);
-}
-
-/* By class name, else by number. */
 static dfal_status find_class(const struct df_csv *csv, const char *text, int32_t *label)
 {
     const struct overlay *overlay = csv->user;
     const struct df_pool *pool = overlay->pool;
-    char shown[DF_SHOWN_TEXT];
-    *label = is_guarded(text) ? find_name(overlay, text + 1) : -1;
-    if (*label < 0)
-        *label = find_name(overlay, text);
-    if (*label >= 0)
-        return DFAL_OK;
-    if (!text[0])
-        DF_FAIL(DFAL_E_DATA,
-                "%s:%lld: the label is empty, expected a class, or status skip or unsure (a row still to be "
-                "asked: "
-                "leave its line out, or -1)",
-                csv->path, (long long)csv->line);
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    int32_t limit = pool->counted_classes ? CLASS_LIMIT : pool->class_count;
-    bool plain = text[0] == '-' ? strcmp(text, "-1") == 0
-                                : text[0] >= '0' && text[0] <= '9' && (text[0] != '0' || !text[1]);
-    if (!plain || *end || errno || number >= limit)
-        DF_FAIL(DFAL_E_DATA, "%s:%lld: unknown class '%s', expected %s0 to %d, or -1", csv->path,
-                (long long)csv->line, df_shown(shown, text), pool->classes ? "a class name, " : "",
-                limit - 1);
-    *label = (int32_t)number;
-    return DFAL_OK;
+    const dfal_status status = df_label_read(label, &overlay->classes, text,
+                                             pool->counted_classes ? CLASS_LIMIT : pool->class_count);
+    return status == DFAL_OK ? status : df_fail_prefix(status, "%s:%lld: ", csv->path, (long long)csv->line);
+}
+
+static dfal_status fail_id(const struct df_csv *csv, const char *id)
+{
+    struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
+    char shown[DF_SHOWN_TEXT], shown_near[DF_SHOWN_TEXT], *near;
+    if (!pool->has_ids)
+        DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s, expected %.8s:0 to %.8s:%lld", csv->path,
+                (long long)csv->line, df_shown(shown, id), pool->path, pool->fingerprint, pool->fingerprint,
+                (long long)pool->count - 1);
+    DF_TRY(df_pool_nearest(pool, &near, id));
+    (void)df_fail(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s%s%s%s", csv->path, (long long)csv->line,
+                  df_shown(shown, id), pool->path, near ? "; nearest is '" : "",
+                  near ? df_shown(shown_near, near) : "", near ? "'" : "");
+    df_free(near);
+    return DFAL_E_DATA;
 }
 
 static dfal_status find_row(const struct df_csv *csv, const char *id, int64_t *row)
@@ -117,14 +66,16 @@ static dfal_status find_row(const struct df_csv *csv, const char *id, int64_t *r
     if (!id[0])
         DF_FAIL(DFAL_E_DATA, "%s:%lld: the id is empty, expected one of %s", csv->path, (long long)csv->line,
                 pool->path);
-    if (is_guarded(id))
+    if (df_label_is_guarded(id))
         DF_TRY(df_pool_find(pool, row, id + 1));
     if (*row < 0)
         DF_TRY(df_pool_find(pool, row, id));
-    if (*row < 0)
-        DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s", csv->path, (long long)csv->line,
-                df_shown(shown, id), pool->path);
-    return DFAL_OK;
+    const size_t whole = df_label_whole(id);
+    if (*row < 0 && whole > 0 && whole < sizeof shown) { /* pandas makes 3.0 of an id 3 */
+        snprintf(shown, sizeof shown, "%.*s", (int)whole, id);
+        DF_TRY(df_pool_find(pool, row, shown));
+    }
+    return *row >= 0 ? DFAL_OK : fail_id(csv, id);
 }
 
 static dfal_status begin(struct df_csv *csv)
@@ -133,7 +84,7 @@ static dfal_status begin(struct df_csv *csv)
         if (csv->position[which] < 0)
             DF_FAIL(DFAL_E_DATA, "%s:%lld: the header has no column '%s', expected %s%s", csv->path,
                     (long long)csv->line, column_names[which], csv->header,
-                    csv->column_count == 1 ? " with commas between" : "");
+                    csv->column_count == 1 ? " with commas, semicolons or tabs between" : "");
     return DFAL_OK;
 }
 
@@ -185,6 +136,22 @@ static bool is_empty(const char *text)
     return !text || !text[0];
 }
 
+/* A line without a label leaves its row as it is: whoever fills a table in has not come to it. */
+static dfal_status pass_over(const struct df_csv *csv, const char *label, const char *state)
+{
+    struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
+    char shown[DF_SHOWN_TEXT];
+    if (!is_empty(state))
+        DF_FAIL(
+            DFAL_E_DATA,
+            "%s:%lld: the label is %s%s%s and the status 'label', expected a class, or status skip or unsure",
+            csv->path, (long long)csv->line, label[0] ? "'" : "empty", df_shown(shown, label),
+            label[0] ? "'" : "");
+    if (pool->label_blanks++ == 0)
+        return df_format(&pool->label_blank, "%s:%lld", csv->path, (long long)csv->line);
+    return DFAL_OK;
+}
+
 static dfal_status apply(struct df_csv *csv)
 {
     struct overlay *overlay = csv->user;
@@ -202,6 +169,7 @@ static dfal_status apply(struct df_csv *csv)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected at most the %d of the header", csv->path, line,
                 csv->field_count, csv->column_count);
     DF_TRY(find_row(csv, id, &row));
+    overlay->lines++;
     bool skip = state && strcmp(state, "skip") == 0, unsure = state && strcmp(state, "unsure") == 0;
     if (!is_empty(state) && !skip && !unsure && strcmp(state, "label") != 0)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: status '%s', expected label, skip or unsure", csv->path, line,
@@ -209,6 +177,9 @@ static dfal_status apply(struct df_csv *csv)
     int32_t class = -1;
     if (!skip && !unsure)
         DF_TRY(find_class(csv, label, &class));
+    if (class == DF_LABEL_MISSING)
+        return pass_over(csv, label, state);
+    overlay->said += class >= 0 || skip || unsure;
     DF_TRY(note_conflict(csv, row, class, skip));
     pool->labels[row] = class;
     pool->skipped[row] = skip;
@@ -227,7 +198,17 @@ static dfal_status make_room(struct overlay *overlay)
     if (!pool->skipped)
         DF_TRY(df_alloc(&pool->skipped, pool->count, 1));
     DF_TRY(df_alloc(&overlay->marks, pool->count, sizeof *overlay->marks));
-    return sort_classes(overlay);
+    return df_class_table_make(&overlay->classes, pool->classes, pool->class_count);
+}
+
+/* Such as what Label Studio exports: its answers stand in a column of another name. */
+static dfal_status note_nothing(const struct df_csv *csv, int64_t lines)
+{
+    struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
+    return df_format(
+        &pool->label_nothing,
+        "%s labels no row: none of its %lld line%s has a class in column 'label'; its columns are %s",
+        csv->path, (long long)lines, lines == 1 ? "" : "s", csv->found);
 }
 
 dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, int32_t count)
@@ -244,12 +225,15 @@ dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, in
             .record = apply,
             .user = &overlay,
         };
+        overlay.lines = overlay.said = 0;
         status = df_csv_read(&csv);
+        if (status == DFAL_OK && overlay.lines > 0 && overlay.said == 0 && !pool->label_nothing)
+            status = note_nothing(&csv, overlay.lines);
     }
     if (status == DFAL_OK && pool->counted_classes && overlay.largest >= pool->class_count)
         pool->class_count = overlay.largest + 1;
     df_free(overlay.marks);
-    df_free(overlay.sorted);
+    df_class_table_clear(&overlay.classes);
     df_pool_forget_index(pool);
     return status;
 }
@@ -263,4 +247,14 @@ void df_labels_warn(struct dfal_context *context, const struct df_pool *pool)
                       DF_TEXT("pool", pool->path)),
             "%s: the last line wins; the label files contradict each other in %lld line%s, this is the first",
             pool->label_conflict, (long long)pool->label_conflicts, pool->label_conflicts == 1 ? "" : "s");
+    if (pool->label_blanks)
+        df_say(context, DFAL_INFO, "labels.blank",
+               DF_FIELDS(DF_INT("lines", pool->label_blanks), DF_TEXT("first", pool->label_blank),
+                         DF_TEXT("pool", pool->path)),
+               "%s: no label stands there, the row stays as it is; %lld line%s of the label files %s so",
+               pool->label_blank, (long long)pool->label_blanks, pool->label_blanks == 1 ? "" : "s",
+               pool->label_blanks == 1 ? "is" : "are");
+    if (pool->label_nothing)
+        df_say(context, DFAL_WARNING, "labels.nothing", DF_FIELDS(DF_TEXT("pool", pool->path)), "%s",
+               pool->label_nothing);
 }

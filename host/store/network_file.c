@@ -81,6 +81,9 @@ dfal_status df_network_save(const struct df_network *network, const char *path, 
         if (status == DFAL_OK)
             status = df_h5_put_document(&h5, "graph", graph);
         if (status == DFAL_OK)
+            status =
+                df_h5_texts_put(&h5, "classes", network->class_count, (const char *const *)network->classes);
+        if (status == DFAL_OK)
             status = save_parameters(&h5, network);
         if (status == DFAL_OK)
             status = df_h5_publish(&h5);
@@ -165,33 +168,25 @@ static bool is_owned(const struct df_network *network, const char *name)
     return false;
 }
 
-static herr_t count_dataset(hid_t group, const char *name, const H5O_info_t *info, void *user)
+static bool count_dataset(void *user, const char *name)
 {
-    (void)group;
     struct search *search = user;
-    if (info->type != H5O_TYPE_DATASET)
-        return 0;
     search->count++;
     if (!search->stray || is_owned(search->network, name))
-        return 0;
+        return true;
     snprintf(search->stray, 256, "%s", name);
-    return 1;
+    return false;
 }
 
-static dfal_status check_stray(const struct df_h5 *h5, const struct df_network *network, int64_t used)
+static dfal_status check_stray(struct df_h5 *h5, const struct df_network *network, int64_t used)
 {
     char stray[256] = "";
     struct search search = {.network = network};
-    if (H5Lexists(h5->file, "parameters", h5->access) <= 0)
-        return DFAL_OK;
-    if (H5Ovisit_by_name(h5->file, "parameters", H5_INDEX_NAME, H5_ITER_NATIVE, count_dataset, &search,
-                         h5->access) < 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: group 'parameters' cannot be read", h5->path);
+    DF_TRY(df_h5_visit(h5, "parameters", count_dataset, &search));
     if (search.count <= used)
         return DFAL_OK;
     search.stray = stray;
-    H5Ovisit_by_name(h5->file, "parameters", H5_INDEX_NAME, H5_ITER_NATIVE, count_dataset, &search,
-                     h5->access);
+    DF_TRY(df_h5_visit(h5, "parameters", count_dataset, &search));
     DF_FAIL(DFAL_E_DATA, "%s: dataset 'parameters/%s' belongs to no node of the graph", h5->path, stray);
 }
 
@@ -232,6 +227,28 @@ done:
     return status;
 }
 
+/* What the logits stand for, where the file tells. */
+static dfal_status load_classes(struct df_h5 *h5, struct df_network *network)
+{
+    struct df_h5_data data;
+    char text[DF_H5_SHAPE_TEXT];
+    int64_t count = network->class_count;
+    bool found;
+    DF_TRY(df_h5_data_open(h5, "classes", &data, &found));
+    if (!found)
+        return DFAL_OK;
+    dfal_status status = DFAL_OK;
+    if (data.kind != DF_H5_TEXT || data.rank != 1 || data.dims[0] != count)
+        status = df_fail(DFAL_E_DATA, "%s: dataset 'classes' is %s, expected [%lld] strings, one a class",
+                         h5->path, df_h5_shape(text, data.dims, data.rank), (long long)count);
+    if (status == DFAL_OK)
+        status = df_alloc(&network->classes, count, sizeof *network->classes);
+    if (status == DFAL_OK)
+        status = df_h5_texts_read(h5, &data, 0, count, network->classes);
+    df_h5_data_close(h5, &data);
+    return status;
+}
+
 static dfal_status load(struct df_network **out, struct df_h5 *h5)
 {
     dfal_status status;
@@ -252,6 +269,7 @@ static dfal_status load(struct df_network **out, struct df_h5 *h5)
                                  (struct df_shape){input[0], input[1], input[2]}, (int32_t)classes,
                                  h5->path));
     DF_TRY_TO(done, status, load_affine(h5, network));
+    DF_TRY_TO(done, status, load_classes(h5, network));
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_node *node = &network->nodes[i];
         for (int kind = 0; kind < DF_PARAMETER_KINDS; kind++)
@@ -321,8 +339,11 @@ dfal_status df_network_load(struct df_network **out, const char *path)
     df_h5_lock();
     dfal_status status = df_h5_open(&h5, path, false);
     if (status == DFAL_OK) {
-        status = load(out, &h5);
-        df_h5_close(&h5);
+        status = df_h5_read_end(&h5, load(out, &h5));
+        if (status != DFAL_OK) {
+            df_network_destroy(*out);
+            *out = NULL;
+        }
     }
     df_h5_unlock();
     return status;

@@ -12,7 +12,7 @@ enum { TURN_BYTES = 1 << 22 };
 
 int64_t df_pool_cache_bytes(const struct df_pool *pool)
 {
-    return pool->file->cache_bytes;
+    return pool->file->samples.cache_bytes;
 }
 
 size_t df_pool_row_bytes(const struct df_pool *pool)
@@ -37,12 +37,12 @@ void df_pool_close(struct df_pool *pool)
         df_pool_forget_index(pool);
         df_free(file);
     }
-    for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
-        df_free(pool->classes[i]);
-    df_free(pool->classes);
+    df_strings_free(pool->classes, pool->class_count);
     df_free(pool->labels);
     df_free(pool->skipped);
     df_free(pool->label_conflict);
+    df_free(pool->label_blank);
+    df_free(pool->label_nothing);
     df_free(pool->scale);
     df_free(pool->offset);
     df_free(pool->path);
@@ -96,11 +96,30 @@ static dfal_status check_rows(const struct df_pool *pool, int64_t begin, int64_t
     return DFAL_OK;
 }
 
+dfal_status df_pool_unchanged(struct df_pool *pool)
+{
+    df_h5_lock();
+    dfal_status status = df_h5_unchanged(&pool->file->h5);
+    df_h5_unlock();
+    return status;
+}
+
+/* Rows `first` to `last` were read into memory with this result: were they those of the file that was opened? */
+static dfal_status read_end(const struct df_pool *pool, dfal_status status, int64_t first, int64_t last)
+{
+    DF_TRY(status);
+    status = df_h5_unchanged(&pool->file->h5);
+    if (status != DFAL_OK)
+        (void)df_fail_prefix(status, "rows %lld to %lld: ", (long long)first, (long long)last);
+    return status;
+}
+
 dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end)
 {
     DF_TRY(check_rows(pool, begin, end));
     df_h5_lock();
-    dfal_status status = df_pool_read_locked(pool, buffer, begin, end - begin);
+    dfal_status status =
+        read_end(pool, df_pool_read_locked(pool, buffer, begin, end - begin), begin, end - 1);
     df_h5_unlock();
     return status;
 }
@@ -149,12 +168,16 @@ static dfal_status gather_any(struct df_pool *pool, char *buffer, const int64_t 
 dfal_status df_pool_gather(struct df_pool *pool, void *buffer, const int64_t *rows, int64_t count)
 {
     bool ascending = true;
+    int64_t first = INT64_MAX, last = -1;
     for (int64_t i = 0; i < count; i++) {
         DF_TRY(check_rows(pool, rows[i], rows[i] + 1));
         ascending = ascending && (i == 0 || rows[i] > rows[i - 1]);
+        first = rows[i] < first ? rows[i] : first;
+        last = rows[i] > last ? rows[i] : last;
     }
     df_h5_lock();
-    dfal_status status = (ascending ? gather_ascending : gather_any)(pool, buffer, rows, count);
+    dfal_status status =
+        read_end(pool, (ascending ? gather_ascending : gather_any)(pool, buffer, rows, count), first, last);
     df_h5_unlock();
     return status;
 }

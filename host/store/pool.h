@@ -26,6 +26,10 @@ struct df_pool {
     bool has_ids;         /* else ids are made up from fingerprint and row */
     char fingerprint[DF_DIGEST_TEXT];
     struct df_pool_file *file; /* store/pool.c's own */
+    /* what df_labels_warn says of label files */
+    int64_t label_blanks; /* lines without a label, passed over */
+    char *label_blank;    /* the first of them, "FILE:LINE"; NULL: none */
+    char *label_nothing;  /* the first file that says nothing of any row, as a sentence; NULL: none */
 };
 
 /* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];
@@ -38,6 +42,9 @@ void df_pool_close(struct df_pool *pool);
 size_t df_pool_row_bytes(const struct df_pool *pool);
 /* Bytes that HDF5's chunk cache takes once rows are read. */
 int64_t df_pool_cache_bytes(const struct df_pool *pool);
+/* Whether the file is still the one that was opened; every read below asks that when it is done. Thread-safe.
+ * Errors   E_IO */
+dfal_status df_pool_unchanged(struct df_pool *pool);
 /* Read raw rows [begin, end) in NCHW order into buffer (native u8 or f32). Thread-safe. */
 dfal_status df_pool_read(struct df_pool *pool, void *buffer, int64_t begin, int64_t end);
 /* Read the rows of a list, any order. Thread-safe. */
@@ -50,6 +57,8 @@ dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t
 /* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two rows, or is
  * empty */
 dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);
+/* The id most like a text, in a fresh string; NULL: none is. Looks at the first million ids; of ids that were made up, none. */
+dfal_status df_pool_nearest(struct df_pool *pool, char **id, const char *text);
 
 /* Write a pool from scratch: create, rows in order, end publishes (temporary, flush, fsync, rename). */
 struct df_pool_writer;

@@ -17,7 +17,6 @@ struct df_pool_file {
     bool nhwc;    /* stored [N,H,W,C], handed out [N,C,H,W] */
     void *stored; /* one run of rows as stored, while they are turned */
     int64_t stored_bytes;
-    int64_t cache_bytes;        /* limit of the chunk cache */
     struct df_row_place *order; /* gather: sorted by row; reused */
     int64_t order_count;
     float *table;              /* u8: [affine_count][256] what the network sees */

@@ -24,7 +24,9 @@ static dfal_status copy_block(struct df_pool *pool, struct block *block, const s
 {
     char **ids = (char **)block->id;
     DF_TRY(df_pool_ids(pool, ids, row, count));
-    dfal_status status = write_block(h5, column, at, count, block->id);
+    dfal_status status = df_pool_unchanged(pool);
+    if (status == DFAL_OK)
+        status = write_block(h5, column, at, count, block->id);
     for (int64_t i = 0; i < count; i++)
         df_free(ids[i]);
     return status;

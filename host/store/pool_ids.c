@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "store/pool_file.h"
 
-enum { ID_BLOCK = 4096 };
+enum { ID_BLOCK = 4096, NEAREST_MOST = 1 << 20 };
 
 /* An id by 128 bits of its sha256: whoever can make two of them agree has broken sha256, so no id is read again. */
 struct id_slot {
@@ -143,6 +143,35 @@ dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id)
         DF_TRY(build_index(pool));
     *row = find_slot(pool->file->index, id)->row;
     return DFAL_OK;
+}
+
+dfal_status df_pool_nearest(struct df_pool *pool, char **id, const char *text)
+{
+    const int64_t count = !pool->has_ids ? 0 : pool->count < NEAREST_MOST ? pool->count : NEAREST_MOST;
+    int best = df_nearest_begin(text);
+    char **ids = NULL;
+    dfal_status status;
+    *id = NULL;
+    DF_TRY_TO(done, status, df_alloc(&ids, ID_BLOCK, sizeof *ids));
+    for (int64_t begin = 0; begin < count; begin += ID_BLOCK) {
+        const int64_t n = count - begin < ID_BLOCK ? count - begin : ID_BLOCK;
+        DF_TRY_TO(done, status, df_pool_ids(pool, ids, begin, n));
+        for (int64_t i = 0; i < n; i++) {
+            char *other = ids[i];
+            if (df_nearest_offer(&best, text, other)) {
+                other = *id;
+                *id = ids[i];
+            }
+            df_free(other);
+        }
+    }
+done:
+    if (status != DFAL_OK) {
+        df_free(*id);
+        *id = NULL;
+    }
+    df_free(ids);
+    return status;
 }
 
 void df_pool_forget_index(struct df_pool *pool)

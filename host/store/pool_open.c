@@ -10,13 +10,14 @@
 
 enum { CLASS_LIMIT = 1000000, LABEL_BLOCK = 65536, AFFINE_LIMIT = 65536, SIGNATURE_ROWS = 1024 };
 static const int64_t row_limit = (int64_t)1 << 28; /* elements a sample */
-static const size_t cache_least = (size_t)8 << 20, cache_most = (size_t)256 << 20;
 
 static herr_t list_dataset(hid_t group, const char *name, const H5L_info_t *info, void *text)
 {
     (void)group;
     size_t used = strlen(text);
-    if (info->type == H5L_TYPE_HARD && used + strlen(name) + 3 < 256)
+    if (used + strlen(name) + 3 >= 256)
+        return 1;
+    if (info->type == H5L_TYPE_HARD)
         snprintf((char *)text + used, 256 - used, "%s%s", used ? ", " : "", name);
     return 0;
 }
@@ -67,19 +68,6 @@ static dfal_status read_shape(struct df_pool *pool, const struct df_h5_data *sam
     return DFAL_OK;
 }
 
-/* The chunk cache holds two chunks of a packed dataset, so that a run of rows unpacks each once. A policy of 1 would
- * never evict a chunk that was read in part: the cache would grow to the whole pool. */
-static int64_t set_cache(struct df_h5 *h5, const struct df_h5_data *samples)
-{
-    size_t bytes = samples->type_size * (size_t)(samples->chunk_rows ? samples->chunk_rows : 1);
-    for (int32_t i = 1; i < samples->rank; i++)
-        bytes *= (size_t)samples->dims[i];
-    bytes *= 2;
-    bytes = bytes < cache_least ? cache_least : bytes > cache_most ? cache_most : bytes;
-    H5Pset_chunk_cache(h5->access, 521, bytes, 0.75);
-    return samples->chunk_rows ? (int64_t)bytes : 0;
-}
-
 static dfal_status open_samples(struct df_pool *pool, const char *name, const char *layout)
 {
     struct df_pool_file *file = pool->file;
@@ -100,9 +88,7 @@ static dfal_status open_samples(struct df_pool *pool, const char *name, const ch
         file->samples.kind == DF_H5_INTEGER && file->samples.is_unsigned && file->samples.type_size == 1
             ? DF_RAW_U8
             : DF_RAW_F32;
-    file->cache_bytes = set_cache(&file->h5, &file->samples);
-    df_h5_data_close(&file->h5, &file->samples);
-    return df_h5_data_open(&file->h5, name, &file->samples, NULL);
+    return DFAL_OK;
 }
 
 /* scale and offset as [1] or [C], both of one length. */
@@ -212,7 +198,8 @@ static dfal_status read_classes(struct df_pool *pool, bool own)
     struct df_h5_data data;
     bool found;
     int64_t count = 0;
-    if (H5Aexists(h5->file, "class_count") > 0) {
+    DF_TRY(df_h5_has(h5, "class_count", &found));
+    if (found) {
         DF_TRY(df_h5_get_one(h5, "class_count", &count, INT32_MIN, INT32_MAX));
         if (count < 2 || count > CLASS_LIMIT)
             DF_FAIL(DFAL_E_DATA, "%s: attribute 'class_count' is %lld, expected 2 to %d", pool->path,
@@ -295,7 +282,8 @@ static dfal_status open_locked(struct df_pool *pool, const struct dfal_pool_opti
     DF_TRY(read_classes(pool, own));
     DF_TRY(read_labels(pool, labels, options->labels_name != NULL));
     DF_TRY(open_ids(pool));
-    return df_pool_fingerprint(pool);
+    DF_TRY(df_pool_fingerprint(pool));
+    return df_h5_unchanged(&pool->file->h5);
 }
 
 dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options)

@@ -43,17 +43,6 @@ static dfal_status write_attributes(struct df_pool_writer *writer, const struct 
     return classes ? df_h5_put_ints(h5, h5->file, "class_count", &classes, 1, true) : DFAL_OK;
 }
 
-static dfal_status write_texts(struct df_h5 *h5, const char *name, int64_t count, const char *const *texts)
-{
-    struct df_h5_data data;
-    if (!texts)
-        return DFAL_OK;
-    DF_TRY(df_h5_texts_create(h5, name, count, &data));
-    dfal_status status = df_h5_texts_write(h5, &data, 0, count, texts);
-    DF_KEEP_FIRST(status, df_h5_data_close(h5, &data));
-    return status;
-}
-
 /* Whole rows of about half a MiB: one read of a stream's block touches few of them. */
 static int64_t chunk_rows(const struct df_pool_spec *spec)
 {
@@ -74,8 +63,8 @@ static dfal_status begin(struct df_pool_writer *writer, const char *path, const 
                              chunk_rows(spec), NULL, &writer->samples));
     if (spec->has_labels)
         DF_TRY(df_h5_data_create(h5, "labels", H5T_STD_I32LE, 1, dims, 0, &unknown, &writer->labels));
-    DF_TRY(write_texts(h5, "ids", spec->count, spec->ids));
-    return write_texts(h5, "classes", spec->class_count, spec->classes);
+    DF_TRY(df_h5_texts_put(h5, "ids", spec->count, spec->ids));
+    return df_h5_texts_put(h5, "classes", spec->class_count, spec->classes);
 }
 
 dfal_status df_pool_create(struct df_pool_writer **out, const char *path, const struct df_pool_spec *spec,

@@ -146,22 +146,19 @@ struct visit {
 };
 
 /* Only names are gathered here: datasets are opened after the walk, by the guarded function. */
-static herr_t take_name(hid_t group, const char *name, const H5O_info_t *info, void *user)
+static bool take_name(void *user, const char *name)
 {
-    (void)group;
     struct visit *visit = user;
     struct df_reference *r = visit->reference;
-    if (info->type != H5O_TYPE_DATASET)
-        return 0;
     if (r->node_count == NODE_LIMIT) {
         visit->status =
             df_fail(DFAL_E_DATA, "%s: group 'activations' has more than %d datasets", r->path, NODE_LIMIT);
-        return 1;
+        return false;
     }
     visit->status = df_resize(&r->nodes, r->node_count, (int64_t)r->node_count + 1, sizeof *r->nodes);
     if (visit->status == DFAL_OK)
         visit->status = df_format(&r->nodes[r->node_count++].dataset, "%s/%s", group_name, name);
-    return visit->status != DFAL_OK;
+    return visit->status == DFAL_OK;
 }
 
 static dfal_status look_at_node(struct df_reference *r, struct df_reference_node *node)
@@ -195,11 +192,7 @@ static dfal_status look_at_activations(struct df_reference *r)
 {
     struct df_h5 *h5 = &r->file->h5;
     struct visit visit = {.reference = r};
-    htri_t there = H5Lexists(h5->file, group_name, h5->access);
-    if (there <= 0)
-        return DFAL_OK;
-    if (H5Ovisit_by_name(h5->file, group_name, H5_INDEX_NAME, H5_ITER_INC, take_name, &visit, h5->access) < 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: '%s' cannot be read as a group of datasets", r->path, group_name);
+    DF_TRY(df_h5_visit(h5, group_name, take_name, &visit));
     DF_TRY(visit.status);
     for (int32_t i = 0; i < r->node_count; i++) {
         DF_TRY(look_at_node(r, &r->nodes[i]));
@@ -225,7 +218,8 @@ static dfal_status open_locked(struct df_reference *r)
     DF_TRY(read_logits(r));
     DF_TRY(read_index(r));
     DF_TRY(look_at_inputs(r));
-    return look_at_activations(r);
+    DF_TRY(look_at_activations(r));
+    return df_h5_unchanged(&r->file->h5);
 }
 
 dfal_status df_reference_open(struct df_reference **out, const char *path)
@@ -270,6 +264,8 @@ dfal_status df_reference_read(const struct df_reference *r, int32_t node, float 
         status = df_h5_data_read(h5, &data, H5T_NATIVE_FLOAT, begin, count, values);
         df_h5_data_close(h5, &data);
     }
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(h5);
     df_h5_unlock();
     for (int64_t i = 0; status == DFAL_OK && i < count * size; i++)
         if (!isfinite(values[i]))

@@ -8,7 +8,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "store/hdf5_file.h"
+#include "graph/json_text.h"
+#include "store/row_hash_file.h"
 #include "store/scores_file.h"
 
 /* ---- Memory --------------------------------------------------------------------------------- */
@@ -42,6 +43,7 @@ void df_scores_clear(struct df_scores *scores)
     for (int64_t i = 0; scores->id && i < scores->count; i++)
         df_free(scores->id[i]);
     df_free(scores->id);
+    df_row_hashes_close(&scores->rows);
 #define X(field, type, file, memory, fill) df_free(scores->field);
     DF_SCORES_COLUMN_LIST(X)
 #undef X
@@ -57,8 +59,8 @@ static dfal_status fail_difference(const char *path, const char *key, const char
 
 static dfal_status fail_json(const char *path, const char *key, const json_t *theirs, const json_t *ours)
 {
-    char *a = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *b = ours ? json_dumps(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = theirs ? df_json_text(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *b = ours ? df_json_text(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     dfal_status status = fail_difference(path, key, a ? a : "(none)", b ? b : "(none)");
     free(a);
     free(b);
@@ -96,8 +98,8 @@ static dfal_status compare_configuration(const char *path, const char *theirs, c
     ours = ours ? ours : "";
     if (strcmp(theirs, ours) == 0)
         return DFAL_OK;
-    json_t *a = json_loads(theirs, JSON_REJECT_DUPLICATES, NULL),
-           *b = json_loads(ours, JSON_REJECT_DUPLICATES, NULL);
+    json_t *a = df_json_parse(theirs, JSON_REJECT_DUPLICATES, NULL),
+           *b = df_json_parse(ours, JSON_REJECT_DUPLICATES, NULL);
     dfal_status status = DFAL_OK;
     if (json_is_object(a) && json_is_object(b))
         status = compare_objects(path, a, b);
@@ -173,7 +175,9 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
 {
     char units[16];
     int64_t shard, shards, complete = 0;
-    if (H5Aexists(h5->file, "complete") > 0)
+    bool there;
+    DF_TRY(df_h5_has(h5, "complete", &there));
+    if (there)
         DF_TRY(df_h5_get_one(h5, "complete", &complete, INT32_MIN, INT32_MAX));
     if (complete != 1)
         DF_FAIL(DFAL_E_DATA,
@@ -190,7 +194,8 @@ static dfal_status read_head(struct df_h5 *h5, struct df_scores_head *head)
     DF_TRY(df_h5_get_short(h5, "device", head->device, sizeof head->device));
     DF_TRY(df_h5_get_short(h5, "units", units, sizeof units));
     DF_TRY(df_h5_get_short(h5, "mixed", head->mixed, sizeof head->mixed));
-    if (H5Aexists(h5->file, "adversarial") > 0)
+    DF_TRY(df_h5_has(h5, "adversarial", &there));
+    if (there)
         DF_TRY(df_h5_get_one(h5, "adversarial", &head->adversarial, 0, INT64_MAX));
     DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &head->configuration));
     DF_TRY(df_h5_get_text(h5, h5->file, "command_line", &head->command_line));
@@ -227,81 +232,170 @@ static dfal_status open_column(struct df_h5 *h5, const char *name, enum df_h5_ki
     return status;
 }
 
-static dfal_status check_rows(const struct df_h5 *h5, const struct df_scores_head *head,
+static dfal_status check_rows(const struct df_scores_reader *reader, int64_t begin,
                               const struct df_scores *scores)
 {
     for (int64_t i = 0; i < scores->count; i++) {
         if (scores->status[i] >= DFAL_SCORE_STATUS_COUNT)
-            DF_FAIL(DFAL_E_DATA, "%s: status %d in row %lld, expected 0 to %d", h5->path, scores->status[i],
-                    (long long)i, DFAL_SCORE_STATUS_COUNT - 1);
-        if (scores->index[i] < 0 || scores->index[i] >= head->pool_count)
-            DF_FAIL(DFAL_E_DATA, "%s: index %lld in row %lld, expected 0 to %lld", h5->path,
-                    (long long)scores->index[i], (long long)i, (long long)head->pool_count - 1);
+            DF_FAIL(DFAL_E_DATA, "%s: status %d in row %lld, expected 0 to %d", reader->h5.path,
+                    scores->status[i], (long long)(begin + i), DFAL_SCORE_STATUS_COUNT - 1);
+        if (scores->index[i] < 0 || scores->index[i] >= reader->pool_count)
+            DF_FAIL(DFAL_E_DATA, "%s: index %lld in row %lld, expected 0 to %lld", reader->h5.path,
+                    (long long)scores->index[i], (long long)(begin + i), (long long)reader->pool_count - 1);
     }
     return DFAL_OK;
 }
 
-static dfal_status read_columns(struct df_h5 *h5, const struct df_scores_head *head, struct df_scores *scores,
-                                bool with_ids)
+/* Every shape is compared before memory is taken. */
+static dfal_status open_columns(struct df_scores_reader *reader)
 {
-    struct df_h5_data data[DF_SCORES_COLUMN_COUNT], id = DF_H5_NO_DATA;
-    int64_t count = -1;
-    dfal_status status;
-    bool has_ids;
-    for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
-        data[i] = DF_H5_NO_DATA;
-        /* Every shape is compared before memory is taken. */
+    struct df_h5 *h5 = &reader->h5;
+    reader->count = -1;
 #define X(field, type, file, memory, fill)                                                                   \
-    DF_TRY_TO(done, status,                                                                                  \
-              open_column(h5, #field, (type)0.5 != 0 ? DF_H5_REAL : DF_H5_INTEGER, &count,                   \
-                          &data[DF_SCORES_##field]));
+    DF_TRY(open_column(h5, #field, (type)0.5 != 0 ? DF_H5_REAL : DF_H5_INTEGER, &reader->count,              \
+                       &reader->column[DF_SCORES_##field]));
     DF_SCORES_COLUMN_LIST(X)
 #undef X
-    DF_TRY_TO(done, status, df_h5_data_open(h5, "id", &id, &has_ids));
-    if (has_ids) {
-        df_h5_data_close(h5, &id);
-        DF_TRY_TO(done, status, open_column(h5, "id", DF_H5_TEXT, &count, &id));
-    }
-    DF_TRY_TO(done, status, df_scores_alloc(scores, count));
-#define X(field, type, file, memory, fill)                                                                   \
-    DF_TRY_TO(done, status, df_h5_data_read(h5, &data[DF_SCORES_##field], memory, 0, count, scores->field));
-    DF_SCORES_COLUMN_LIST(X)
-#undef X
-    if (has_ids && with_ids) {
-        DF_TRY_TO(done, status, df_alloc(&scores->id, count, sizeof *scores->id));
-        DF_TRY_TO(done, status, df_h5_texts_read(h5, &id, 0, count, scores->id));
-    }
-    status = check_rows(h5, head, scores);
-done:
+    DF_TRY(df_h5_data_open(h5, "id", &reader->id, &reader->has_ids));
+    if (!reader->has_ids)
+        return DFAL_OK;
+    df_h5_data_close(h5, &reader->id);
+    return open_column(h5, "id", DF_H5_TEXT, &reader->count, &reader->id);
+}
+
+static dfal_status open_file(struct df_scores_reader *reader, struct df_scores_head *head, const char *path,
+                             bool with_columns)
+{
+    DF_TRY(df_h5_open(&reader->h5, path, false));
+    DF_TRY(df_h5_expect(&reader->h5, "dfal-scores"));
+    DF_TRY(read_head(&reader->h5, head));
+    reader->pool_count = head->pool_count;
+    return with_columns ? open_columns(reader) : DFAL_OK;
+}
+
+static dfal_status open_reader(struct df_scores_reader **out, struct df_scores_head *head, const char *path,
+                               bool with_columns)
+{
+    struct df_scores_reader *reader;
+    *out = NULL;
+    memset(head, 0, sizeof *head);
+    DF_TRY(df_alloc(&reader, 1, sizeof *reader));
+    reader->h5 = DF_H5_NONE;
+    reader->id = DF_H5_NO_DATA;
     for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
-        df_h5_data_close(h5, &data[i]);
-    df_h5_data_close(h5, &id);
+        reader->column[i] = DF_H5_NO_DATA;
+    df_h5_lock();
+    const dfal_status status = open_file(reader, head, path, with_columns);
+    df_h5_unlock();
+    if (status == DFAL_OK) {
+        *out = reader;
+        return DFAL_OK;
+    }
+    df_scores_close(reader);
+    df_scores_head_clear(head);
     return status;
+}
+
+dfal_status df_scores_open(struct df_scores_reader **out, struct df_scores_head *head, const char *path)
+{
+    return open_reader(out, head, path, true);
+}
+
+int64_t df_scores_rows(const struct df_scores_reader *reader)
+{
+    return reader->count;
+}
+
+bool df_scores_have_ids(const struct df_scores_reader *reader)
+{
+    return reader->has_ids;
+}
+
+static dfal_status take_columns(struct df_scores_reader *reader, int64_t begin, int64_t count, bool with_ids,
+                                struct df_scores *scores)
+{
+#define X(field, type, file, memory, fill)                                                                   \
+    DF_TRY(df_h5_data_read(&reader->h5, &reader->column[DF_SCORES_##field], memory, begin, count,            \
+                           scores->field));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    if (with_ids && reader->has_ids) {
+        DF_TRY(df_alloc(&scores->id, count, sizeof *scores->id));
+        DF_TRY(df_h5_texts_read(&reader->h5, &reader->id, begin, count, scores->id));
+    }
+    DF_TRY(check_rows(reader, begin, scores));
+    const bool whole = count > 0 && count == reader->count;
+    if (whole && scores->index[count - 1] - scores->index[0] == count - 1)
+        return df_row_hashes_read(&reader->h5, &scores->rows, scores->index[0], scores->index[0] + count);
+    return DFAL_OK;
+}
+
+dfal_status df_scores_take(struct df_scores_reader *reader, int64_t begin, int64_t count, bool with_ids,
+                           struct df_scores *scores)
+{
+    if (begin < 0 || count < 0 || count > reader->count - begin)
+        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld asked of %lld scores", reader->h5.path,
+                (long long)begin, (long long)(begin + count), (long long)reader->count);
+    DF_TRY(df_scores_alloc(scores, count));
+    df_h5_lock();
+    dfal_status status = take_columns(reader, begin, count, with_ids, scores);
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(&reader->h5);
+    df_h5_unlock();
+    if (status != DFAL_OK)
+        df_scores_clear(scores);
+    return status;
+}
+
+dfal_status df_scores_each(struct df_scores_reader *reader, bool with_ids, df_scores_block_fn *visit,
+                           void *user)
+{
+    dfal_status status = DFAL_OK;
+    for (int64_t begin = 0; begin < reader->count && status == DFAL_OK; begin += DF_SHARD_ROWS) {
+        struct df_scores block;
+        const int64_t left = reader->count - begin;
+        DF_TRY(df_scores_take(reader, begin, left < DF_SHARD_ROWS ? left : DF_SHARD_ROWS, with_ids, &block));
+        status = visit(user, begin, &block);
+        df_scores_clear(&block);
+    }
+    return status;
+}
+
+dfal_status df_scores_take_hashes(struct df_scores_reader *reader, int64_t begin, int64_t end,
+                                  struct df_row_hashes *hashes)
+{
+    df_h5_lock();
+    const dfal_status status = df_row_hashes_read(&reader->h5, hashes, begin, end);
+    df_h5_unlock();
+    return status;
+}
+
+void df_scores_close(struct df_scores_reader *reader)
+{
+    if (!reader)
+        return;
+    df_h5_lock();
+    for (int i = 0; i < DF_SCORES_COLUMN_COUNT; i++)
+        df_h5_data_close(&reader->h5, &reader->column[i]);
+    df_h5_data_close(&reader->h5, &reader->id);
+    df_h5_close(&reader->h5);
+    df_h5_unlock();
+    df_free(reader);
 }
 
 static dfal_status read_file(const char *path, struct df_scores_head *head, struct df_scores *scores,
                              bool with_ids)
 {
-    struct df_h5 h5;
-    memset(head, 0, sizeof *head);
+    struct df_scores_reader *reader;
+    dfal_status status = DFAL_OK;
     if (scores)
         memset(scores, 0, sizeof *scores);
-    df_h5_lock();
-    dfal_status status = df_h5_open(&h5, path, false);
-    if (status == DFAL_OK) {
-        status = df_h5_expect(&h5, "dfal-scores");
-        if (status == DFAL_OK)
-            status = read_head(&h5, head);
-        if (status == DFAL_OK && scores)
-            status = read_columns(&h5, head, scores, with_ids);
-        df_h5_close(&h5);
-    }
-    df_h5_unlock();
-    if (status != DFAL_OK) {
+    DF_TRY(open_reader(&reader, head, path, scores != NULL));
+    if (scores)
+        status = df_scores_take(reader, 0, reader->count, with_ids, scores);
+    df_scores_close(reader);
+    if (status != DFAL_OK)
         df_scores_head_clear(head);
-        if (scores)
-            df_scores_clear(scores);
-    }
     return status;
 }
 

@@ -4,9 +4,7 @@
 #define DF_STORE_SCORES_H
 
 #include "store/network_file.h"
-#include "store/pool.h"
-
-enum { DF_SHARD_ROWS = 16384 };
+#include "store/row_hash.h"
 
 /* Columns of a scores file, each [count]. */
 struct df_scores {
@@ -17,6 +15,8 @@ struct df_scores {
     int32_t *label, *adversarial_class;
     uint16_t *iterations;
     char **id; /* NULL: the pool has none */
+    struct df_row_hashes
+        rows; /* as read from a file: the pool's rows they are of; df_scores_hashes writes them */
 };
 /* Everything that must agree before a file is continued or merged: compared key by key, the first difference
  * is named. */
@@ -44,17 +44,43 @@ dfal_status df_scores_head_compare(const struct df_scores_head *ours, const stru
 /* Note in ours that rows made as theirs says stand among its own. */
 void df_scores_head_mix(struct df_scores_head *ours, const struct df_scores_head *theirs);
 
-/* A finished shard: rows [begin, begin + scores->count). Written atomically. */
+/* A finished shard: rows [begin, begin + scores->count). Written atomically. Without hashes of its rows. */
 dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
                            const struct df_scores *scores);
-/* Several of one folder, at most DF_SHARD_FILES: cheaper, for the disk takes them together. */
+/* Several of one folder, at most DF_SHARD_FILES: cheaper, for the disk takes them together. rows [count]: the hashes of
+ * each, NULL: not known. */
 enum { DF_SHARD_FILES = 32 };
 dfal_status df_shard_write_all(const char *const *paths, const struct df_scores_head *head,
-                               const struct df_scores *const *scores, int32_t count);
+                               const struct df_scores *const *scores, const struct df_row_hashes *rows,
+                               int32_t count);
 /* Read head (and the columns unless scores is NULL). Errors   E_DATA truncated, foreign or not complete */
 dfal_status df_scores_read(const char *path, struct df_scores_head *head, struct df_scores *scores);
 /* The same without ids, which take several times the memory of the numbers. */
 dfal_status df_scores_read_columns(const char *path, struct df_scores_head *head, struct df_scores *scores);
+
+/* A scores file read some rows at a time: what it takes does not grow with the file.
+ * Errors   as df_scores_read; of rows only when they are taken */
+struct df_scores_reader;
+dfal_status df_scores_open(struct df_scores_reader **out, struct df_scores_head *head, const char *path);
+int64_t df_scores_rows(const struct df_scores_reader *reader);
+bool df_scores_have_ids(const struct df_scores_reader *reader);
+/* Rows [begin, begin + count), fresh (df_scores_clear). */
+dfal_status df_scores_take(struct df_scores_reader *reader, int64_t begin, int64_t count, bool with_ids,
+                           struct df_scores *scores);
+/* What the file knows of the pool's rows [begin, end), which are its own (df_row_hashes_close). */
+dfal_status df_scores_take_hashes(struct df_scores_reader *reader, int64_t begin, int64_t end,
+                                  struct df_row_hashes *hashes);
+/* All rows in blocks of DF_SHARD_ROWS; the first visit that fails ends it. */
+typedef dfal_status df_scores_block_fn(void *user, int64_t begin, const struct df_scores *block);
+dfal_status df_scores_each(struct df_scores_reader *reader, bool with_ids, df_scores_block_fn *visit,
+                           void *user);
+/* Rows of the pool that have an adversarial image, in the file's order (fresh, df_free); count 0: none have. */
+dfal_status df_scores_image_rows(struct df_scores_reader *reader, int64_t **rows, int64_t *count,
+                                 struct df_shape *shape);
+/* Some of those images, numbered from 0, each to its place [C, H, W]. */
+dfal_status df_scores_images(struct df_scores_reader *reader, const int64_t *images, float *const *places,
+                             int64_t count);
+void df_scores_close(struct df_scores_reader *reader); /* NULL is fine */
 
 /* The final file, rows in any order, each once. One thread at a time. */
 struct df_scores_writer;
@@ -75,6 +101,8 @@ dfal_status df_scores_reread(struct df_scores_writer *writer, int64_t at, int64_
 /* /adversarial/samples [q, C, H, W] f32 and /adversarial/index [q] i64, rows in rank order. */
 dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *samples, const int64_t *index,
                                   int64_t q, struct df_shape shape);
+/* /row_hash: which rows of the pool these are the scores of, as far as it is known. */
+dfal_status df_scores_hashes(struct df_scores_writer *writer, const struct df_row_hashes *rows);
 dfal_status df_scores_finish(struct df_scores_writer *writer); /* complete = 1, publish; frees the writer */
 void df_scores_abandon(struct df_scores_writer *writer);
 

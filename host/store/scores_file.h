@@ -3,6 +3,9 @@
 #ifndef DF_STORE_SCORES_FILE_H
 #define DF_STORE_SCORES_FILE_H
 
+#include "store/hdf5_file.h"
+#include "store/scores.h"
+
 /* X(field of struct df_scores, C type, type in the file, type in memory, fill value) */
 #define DF_SCORES_COLUMN_LIST(X)                                                                             \
     X(index, int64_t, H5T_STD_I64LE, H5T_NATIVE_INT64, -1)                                                   \
@@ -19,6 +22,13 @@ enum df_scores_column {
     DF_SCORES_COLUMN_LIST(X)
 #undef X
         DF_SCORES_COLUMN_COUNT
+};
+
+struct df_scores_reader {
+    struct df_h5 h5;
+    struct df_h5_data column[DF_SCORES_COLUMN_COUNT], id;
+    int64_t count, pool_count;
+    bool has_ids;
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/pool_file.h"
+#include "store/row_hash_file.h"
 #include "store/scores.h"
 #include "store/scores_file.h"
 
@@ -195,6 +196,14 @@ dfal_status df_scores_adversarial(struct df_scores_writer *writer, const float *
     return status;
 }
 
+dfal_status df_scores_hashes(struct df_scores_writer *writer, const struct df_row_hashes *rows)
+{
+    df_h5_lock();
+    dfal_status status = df_row_hashes_write(&writer->h5, rows);
+    df_h5_unlock();
+    return status;
+}
+
 static dfal_status close_columns(struct df_scores_writer *writer)
 {
     dfal_status status = DFAL_OK;
@@ -245,10 +254,13 @@ void df_scores_abandon(struct df_scores_writer *writer)
 
 /* A shard up to where only the disk is missing. */
 static dfal_status write_sealed(struct df_scores_writer **out, const char *path,
-                                const struct df_scores_head *head, const struct df_scores *scores)
+                                const struct df_scores_head *head, const struct df_scores *scores,
+                                const struct df_row_hashes *rows)
 {
     DF_TRY(df_scores_create(out, path, head, scores->count, scores->id != NULL, true));
     DF_TRY(df_scores_append(*out, scores));
+    if (rows)
+        DF_TRY(df_scores_hashes(*out, rows));
     df_h5_lock();
     dfal_status status = end_rows(*out);
     if (status == DFAL_OK)
@@ -258,7 +270,8 @@ static dfal_status write_sealed(struct df_scores_writer **out, const char *path,
 }
 
 dfal_status df_shard_write_all(const char *const *paths, const struct df_scores_head *head,
-                               const struct df_scores *const *scores, int32_t count)
+                               const struct df_scores *const *scores, const struct df_row_hashes *rows,
+                               int32_t count)
 {
     struct df_scores_writer *writers[DF_SHARD_FILES] = {NULL};
     const char *temporaries[DF_SHARD_FILES] = {NULL};
@@ -266,7 +279,7 @@ dfal_status df_shard_write_all(const char *const *paths, const struct df_scores_
     if (count > DF_SHARD_FILES)
         DF_FAIL(DFAL_E_INTERNAL, "%d shards to write at once, expected at most %d", count, DF_SHARD_FILES);
     for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
-        status = write_sealed(&writers[i], paths[i], head, scores[i]);
+        status = write_sealed(&writers[i], paths[i], head, scores[i], rows ? &rows[i] : NULL);
         if (status == DFAL_OK)
             temporaries[i] = writers[i]->h5.temporary;
     }
@@ -280,5 +293,5 @@ dfal_status df_shard_write_all(const char *const *paths, const struct df_scores_
 dfal_status df_shard_write(const char *path, const struct df_scores_head *head,
                            const struct df_scores *scores)
 {
-    return df_shard_write_all(&path, head, &scores, 1);
+    return df_shard_write_all(&path, head, &scores, NULL, 1);
 }

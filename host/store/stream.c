@@ -5,6 +5,7 @@
 
 #include "base/lock.h"
 #include "base/memory.h"
+#include "store/row_hash.h"
 
 enum { BLOCK_BYTES = 4 << 20, BLOCK_ROWS = 64, BLOCKS = 2 };
 
@@ -107,6 +108,9 @@ static void *read_ahead(void *argument)
         dfal_status status = claim(stream, block);
         if (status == DFAL_OK && block->count)
             status = df_pool_gather(stream->pool, block->raw, block->index, block->count);
+        if (status == DFAL_OK && stream->source->hashes)
+            df_row_hashes_add(stream->source->hashes, block->raw, stream->row_bytes, block->index,
+                              block->count);
         df_lock_take(&stream->lock);
         more = status == DFAL_OK && block->count > 0;
         if (status != DFAL_OK) {

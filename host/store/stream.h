@@ -8,8 +8,11 @@
 /* Chunk source: hands out what to process next, as runs of rows. The simplest member is a range; later ones
  * claim by rank or follow a bound's order. next sets *begin == *end when there is no more. Called under a
  * lock. */
+struct df_row_hashes;
 struct df_chunk_source {
     dfal_status (*next)(struct df_chunk_source *self, int64_t *begin, int64_t *end);
+    struct df_row_hashes
+        *hashes; /* of the rows handed out, added to before anybody gets them; NULL: nobody asks */
 };
 struct df_range_source {
     struct df_chunk_source source;

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "store/pool_file.h"
+#include "store/row_hash_file.h"
 
 enum { CHUNK_BYTES = 1 << 19 };
 
@@ -59,14 +60,10 @@ static dfal_status begin(struct df_h5 *h5, const char *path, const char *format,
 
 static dfal_status put_column(struct df_h5 *h5, const struct df_column *column)
 {
-    struct df_h5_data data;
     if (column->type != DF_COLUMN_TEXT)
         return df_h5_data_put(h5, column->name, file_type(column->type), memory_type(column->type),
                               column->rank, column->dims, column->data);
-    DF_TRY(df_h5_texts_create(h5, column->name, column->dims[0], &data));
-    dfal_status status = df_h5_texts_write(h5, &data, 0, column->dims[0], column->data);
-    DF_KEEP_FIRST(status, df_h5_data_close(h5, &data));
-    return status;
+    return df_h5_texts_put(h5, column->name, column->dims[0], column->data);
 }
 
 dfal_status df_table_write(const char *path, const char *format, const char *configuration,
@@ -132,7 +129,7 @@ dfal_status df_table_read(const char *path, const char *format, char **configura
         status = df_h5_get_document(&h5, "configuration", configuration);
     for (int32_t i = 0; i < count && status == DFAL_OK; i++)
         status = read_column(&h5, &columns[i]);
-    df_h5_close(&h5);
+    status = df_h5_read_end(&h5, status);
     df_h5_unlock();
     if (status != DFAL_OK) {
         if (configuration) {
@@ -197,6 +194,14 @@ dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *poo
         status = df_pool_put_ids(pool, &writer->h5, &data, 0, 0, pool->count);
     df_h5_lock();
     DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &data));
+    df_h5_unlock();
+    return status;
+}
+
+dfal_status df_table_hashes(struct df_table_writer *writer, const struct df_row_hashes *rows)
+{
+    df_h5_lock();
+    dfal_status status = df_row_hashes_write(&writer->h5, rows);
     df_h5_unlock();
     return status;
 }

@@ -35,6 +35,9 @@ dfal_status df_table_create(struct df_table_writer **out, const char *path, cons
 dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin, int64_t count);
 /* Dataset /id: those of the pool's rows, made up where it has none. */
 dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool);
+/* Dataset /row_hash: which rows of the pool the table's rows were made from. */
+struct df_row_hashes;
+dfal_status df_table_hashes(struct df_table_writer *writer, const struct df_row_hashes *rows);
 dfal_status df_table_finish(struct df_table_writer *writer);
 void df_table_abandon(struct df_table_writer *writer);
 /* Read a column of reals [rows, size] a few rows at a time; configuration is fresh (df_free).
@@ -43,6 +46,8 @@ struct df_table_reader;
 dfal_status df_table_open(struct df_table_reader **out, const char *path, const char *format,
                           char **configuration, const char *column, int64_t rows, int64_t size);
 dfal_status df_table_take(struct df_table_reader *reader, int64_t begin, int64_t count, float *values);
+/* Of a table with a row for every row of a pool. To be closed by df_row_hashes_close. */
+dfal_status df_table_take_hashes(struct df_table_reader *reader, struct df_row_hashes *rows);
 void df_table_close(struct df_table_reader *reader); /* NULL is fine */
 /* Visit every dataset in order of names: name without a leading /, what "[60000, 10] f32". At most 1,000. */
 typedef void df_table_entry_fn(void *user, const char *name, const char *what);

@@ -27,26 +27,21 @@ static const char *type_text(char text[16], const struct df_h5_data *data)
     return text;
 }
 
-/* Hard links only: H5Lvisit follows no other, and comes to each object once. */
-static herr_t look(hid_t group, const char *name, const H5L_info_t *info, void *user)
+static bool look(void *user, const char *name)
 {
     struct listing *listing = user;
     struct df_h5_data data;
-    H5O_info_t object;
     char shape[DF_H5_SHAPE_TEXT], type[16], what[DF_H5_SHAPE_TEXT + 16];
-    if (info->type != H5L_TYPE_HARD || H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) < 0 ||
-        object.type != H5O_TYPE_DATASET)
-        return 0;
     if (++listing->count > MOST_NAMES)
-        return 1;
+        return false;
     listing->status = df_h5_data_open(listing->h5, name, &data, NULL);
     if (listing->status != DFAL_OK)
-        return 1;
+        return false;
     snprintf(what, sizeof what, "%s %s", data.rank ? df_h5_shape(shape, data.dims, data.rank) : "one",
              type_text(type, &data));
     df_h5_data_close(listing->h5, &data);
     listing->visit(listing->user, name, what);
-    return 0;
+    return true;
 }
 
 dfal_status df_table_list(const char *path, df_table_entry_fn *visit, void *user)
@@ -56,8 +51,7 @@ dfal_status df_table_list(const char *path, df_table_entry_fn *visit, void *user
     dfal_status status = df_h5_open(&h5, path, false);
     if (status == DFAL_OK) {
         struct listing listing = {.h5 = &h5, .visit = visit, .user = user};
-        if (H5Lvisit(h5.file, H5_INDEX_NAME, H5_ITER_INC, look, &listing) < 0)
-            status = df_h5_fail(DFAL_E_DATA, "%s: its datasets cannot be listed", path);
+        status = df_h5_visit(&h5, "/", look, &listing);
         if (listing.status != DFAL_OK)
             status = listing.status;
     }

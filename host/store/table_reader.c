@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables too large for memory, read a few rows at a time. */
 #include "base/memory.h"
-#include "store/hdf5_file.h"
+#include "store/row_hash_file.h"
 #include "store/table.h"
 
 struct df_table_reader {
@@ -56,6 +56,16 @@ dfal_status df_table_take(struct df_table_reader *reader, int64_t begin, int64_t
                 (long long)begin, (long long)(begin + count), (long long)reader->data.dims[0]);
     df_h5_lock();
     dfal_status status = df_h5_data_read(&reader->h5, &reader->data, H5T_NATIVE_FLOAT, begin, count, values);
+    if (status == DFAL_OK)
+        status = df_h5_unchanged(&reader->h5);
+    df_h5_unlock();
+    return status;
+}
+
+dfal_status df_table_take_hashes(struct df_table_reader *reader, struct df_row_hashes *rows)
+{
+    df_h5_lock();
+    dfal_status status = df_row_hashes_read(&reader->h5, rows, 0, reader->data.dims[0]);
     df_h5_unlock();
     return status;
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a score costs: --estimate tells before, --memory bounds it, and no result depends on either."""
+import json
+import multiprocessing
 import os
 import re
 
@@ -64,4 +66,67 @@ def memory(dfal):
         check(np.isfinite(file["logits"][()]).all(), "logits within a limit")
 
 
-main({f.__name__: f for f in (estimate, memory)})
+def apart(function, *arguments):
+    """Call in a process of its own: what this one has held counts in the peaks of its children."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(function, arguments)
+
+
+def network(dfal):
+    """A limit that a network passes is told before the network is read, or before a plan is made."""
+    apart(write_broad, dfal.at("net.h5"))
+    make_pool(dfal.at("pool.h5"), 16, 1)
+    size = os.path.getsize(dfal.at("net.h5")) / 2**20
+    for limit, held_most in ((size / 2, 0), (2 * size, 1.2 * size)):
+        for words in (("score", "net.h5", "pool.h5", "-o", "s.h5"), ("eval", "net.h5", "pool.h5")):
+            code, held, err = peak(dfal, *words, "--memory", f"{limit:.0f}M")
+            least = re.search(r"give --memory (\d+)M or more", err)
+            check(code == 69 and least and int(least.group(1)) > 3.9 * size, f"{words[0]}: {code} {err}")
+            check(held < held_most + 48, f"{words[0]} --memory {limit:.0f}M took {held:.0f} MiB before it refused")
+
+
+def write_broad(path):
+    """A network of 62 MiB of weights."""
+    weights = {"a": (20000, 784), "b": (10, 20000)}
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"format": "dfal-network", "version": 1, "input": [1, 28, 28], "class_count": 10})
+        nodes = [{"name": "flat", "op": "Flatten", "inputs": ["input"], "attributes": {}},
+                 {"name": "a", "op": "Gemm", "inputs": ["flat"], "attributes": {}},
+                 {"name": "relu", "op": "Relu", "inputs": ["a"], "attributes": {}},
+                 {"name": "b", "op": "Gemm", "inputs": ["relu"], "attributes": {}}]
+        file["graph"] = json.dumps({"nodes": nodes, "output": "b"})
+        for name, shape in weights.items():
+            file[f"parameters/{name}/weight"] = np.full(shape, 1e-3, np.float32)
+            file[f"parameters/{name}/bias"] = np.zeros(shape[0], np.float32)
+
+
+def write_parts(folder, rows, cut):
+    """The rows of s.h5 over and over, with long ids, in two parts of a pool."""
+    with h5py.File(os.path.join(folder, "s.h5")) as small:
+        for name, begin, end in (("a.h5", 0, cut), ("b.h5", cut, rows)):
+            with h5py.File(os.path.join(folder, name), "w") as file:
+                file.attrs.update({**small.attrs, "pool_count": rows, "range_begin": begin, "range_end": end})
+                for column in set(small) - {"id", "index"}:
+                    file[column] = np.resize(small[column][()], end - begin)
+                file["index"] = np.arange(begin, end)
+                file["id"] = np.array([f"{i:0400d}" for i in range(begin, end)], "S")
+
+
+def scores(dfal):
+    """What info, merge and verify hold does not grow with the rows and ids of a scores file."""
+    make_pool(dfal.at("pool.h5"), 64, 1)
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "0")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5", "--max-iter", "1")
+    rows, cut = 200000, 120000
+    apart(write_parts, dfal.folder, rows, cut)
+    for words in (("info", "a.h5"), ("merge", "a.h5", "b.h5", "-o", "m.h5")):
+        code, held, err = peak(dfal, *words)
+        check(code == 0 and held < 60, f"{words[0]}: exit code {code}, {held:.0f} MiB held\n{err}")
+    with h5py.File(dfal.at("m.h5")) as merged, h5py.File(dfal.at("b.h5")) as part:
+        check(merged["id"].shape == (rows,) and merged["id"][-1].decode() == part["id"][-1].decode(), "ids")
+        for column in ("margin", "status", "index"):
+            check((merged[column][cut:] == part[column][()]).all(), column)
+
+
+if __name__ == "__main__": # a spawned process imports this file
+    main({f.__name__: f for f in (estimate, memory, network, scores)})

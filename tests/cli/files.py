@@ -219,6 +219,12 @@ def outputs(dfal):
             check(file.read() != before, f"{words[0]} --force did not replace the output")
 
 
+def poisoned_memory(dfal):
+    """glibc fills freed memory: a file that is written touches none of it, from the first call to the last."""
+    prepare(dfal)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5", environment={"MALLOC_PERTURB_": "165"})
+
+
 def full_disk(dfal):
     """A file may not grow past a limit: 74, and nothing is left."""
     prepare(dfal)
@@ -334,4 +340,4 @@ def configurations(dfal):
 
 
 main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite, scaling,
-                              outputs, full_disk, full_tmpfs, idx_files, configurations)})
+                              outputs, poisoned_memory, full_disk, full_tmpfs, idx_files, configurations)})

@@ -14,22 +14,11 @@ import zlib
 import h5py
 import numpy as np
 
+from data import chunk, png
 from support import check, main, same_bits
 
 SEEDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "seeds", "image")
 RESIZE = ("--resize", "16", "--crop", "12")
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(pixels):
-    """Grey [H, W] or colour [H, W, 3] of 8 bits."""
-    pixels = np.asarray(pixels, np.uint8)
-    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
-    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw, 1)) + chunk(b"IEND", b"")
 
 
 def write(dfal, name, content):
@@ -95,7 +84,7 @@ def names(dfal):
     """--class-names gives an unlabelled pool its classes, and a labelled one their order."""
     folder(dfal)
     line = ("import", "images", "in", "-o", "pool.h5", "--crop", "16", "--force", "--class-names", "names.txt")
-    write(dfal, "names.txt", b"class2\r\nclass0\r\nclass1\r\nnone of them\r\n")
+    write(dfal, "names.txt", "\ufeffclass2\r\nclass0\r\nclass1\r\nnone of them\r\n\r\n\r\n".encode())
     dfal.run("-q", *line)
     with h5py.File(dfal.at("pool.h5")) as file:
         check(texts(file["classes"]) == ["class2", "class0", "class1", "none of them"], "classes of an unlabelled pool")
@@ -229,11 +218,55 @@ def sizes(dfal):
     dfal.refuses(65, "import", "images", "in", "-o", "other.h5", "--on-error", "skip", says="animated.png")
     dfal.refuses(65, "import", "images", "in", "-o", "other.h5", "--resize", "8", says=("line.png", "2400 x 8", "8 x 8"))
     for words in (("--resize", "0"), ("--crop", "-3"), ("--crop", "60000"), ("--channels", "2"), ("--std", "0"), ("--mean", "1,2"),
+                  ("--resize", "8,"), ("--resize", "8,9,10"), ("--resize", "8x9"), ("--resize", "8,65537"), ("--exif", "obey"),
                   ("--mean", "a,b,c"), ("--interpolation", "nearest"), ("--on-error", "ignore")):
         dfal.refuses(64, "import", "images", "in", "-o", "other.h5", *words, says=words[0].strip("-"))
     dfal.refuses(64, "import", "idx", "in", "-o", "other.h5", "--resize", "3", says="resize")
     dfal.refuses(64, "import", "images", "-o", "other.h5", says="DIR")
     no_output(dfal, "other.h5")
+
+
+def formats(dfal):
+    """WebP, BMP, TIFF, whatever their names say; EXIF followed or not, and counted; grey pictures in three channels."""
+    os.makedirs(dfal.at("in"))
+    for i, name in enumerate(("colour.png", "lossless.webp", "colour.bmp", "colour.tif", "planes.tif")):
+        for end in (os.path.splitext(name)[1], ".jfif", ".jpe"):
+            shutil.copy(os.path.join(SEEDS, name), dfal.at(f"in/{i}{end}"))
+    for name in ("turned.jpg", "turned.png", "turned.webp"):
+        shutil.copy(os.path.join(SEEDS, name), dfal.at("in"))
+    for name in ("notes.txt", "a.gif", ".hidden.png"):
+        write(dfal, "in/" + name, b"x")
+    line = ("import", "images", "in", "--crop", "11", "--force")
+    _, err = dfal.run(*line, "-o", "pool.h5")
+    check("3 rotated as their EXIF asks, 0 broken ones skipped, 2 other files and 1 hidden names passed over" in err, f"the closing line: {err}")
+    document = dfal.json(*line, "-o", "left.h5", "--exif", "ignore")
+    check((document["rotated"], document["other_files"], document["hidden"], document["samples"]) == (3, 2, 1, 18), f"{document}")
+    with h5py.File(dfal.at("pool.h5")) as applied, h5py.File(dfal.at("left.h5")) as ignored:
+        check((applied["samples"][:15] == applied["samples"][0]).all(), "formats without loss differ")
+        for row, name in enumerate(texts(applied["ids"])):
+            same = np.array_equal(applied["samples"][row], ignored["samples"][row])
+            check(same != name.startswith("turned"), f"{name} with --exif ignore")
+        check(np.array_equal(ignored["samples"][17], ignored["samples"][0]), "turned.webp as it is stored")
+    with open(os.path.join(SEEDS, "deep.tif"), "rb") as file:
+        deep = file.read()
+    for name, content, word in (("cut.tif", deep[:-100], "TIFF"), ("cut.bmp", b"BM" + bytes(30), "BMP"),
+                                ("cut.webp", b"RIFF\x40\0\0\0WEBPVP8 ", "WebP"), ("empty.tif", b"II*\0\x08\0\0\0\0\0", "TIFF")):
+        write(dfal, "in/" + name, content)
+        dfal.refuses(65, *line, "-o", "bad.h5", says=(name, word))  # and no other line: libtiff is silent
+        os.remove(dfal.at("in/" + name))
+    document = dfal.json("import", "images", "in", "-o", "squashed.h5", "--resize", "5,9")
+    check(document["shape"] == [3, 5, 9], f"--resize H,W: {document}")
+    # all grey: said once, and what helps
+    for i in range(3):
+        write(dfal, f"grey/{i}.png", png(np.full((9, 9), 40 * i)))
+        write(dfal, f"grey/{i}c.png", png(np.full((9, 9, 3), 40 * i)))
+    _, err = dfal.run("import", "images", "grey", "-o", "grey.h5")
+    check(err.count("--channels 1") == 1 and "grey" in err, f"a grey folder: {err}")
+    _, err = dfal.run("import", "images", "grey", "-o", "one.h5", "--channels", "1")
+    check("--channels 1" not in err, f"a grey folder of one channel: {err}")
+    write(dfal, "grey/colour.png", png(np.arange(243).reshape(9, 9, 3)))
+    _, err = dfal.run("import", "images", "grey", "-o", "mixed.h5")
+    check("--channels 1" not in err, f"a folder with colour: {err}")
 
 
 def giant(dfal):
@@ -300,6 +333,8 @@ def kills(dfal):
             dfal.refuses(78, "import", "images", "in", "--crop", "1025", "-o", "pool.h5", "--on-error", "skip",
                          says=("1024", "1025"))
             dfal.refuses(78, *words, "-o", "pool.h5", "--mean", "0.5", says="mean")
+            dfal.refuses(78, *words, "-o", "pool.h5", "--exif", "ignore", says=("exif: apply", "exif: ignore"))
+            dfal.refuses(78, *words, "-o", "pool.h5", "--resize", "1100,1030", says=("resize_to: 0 x 0", "resize_to: 1100 x 1030"))
             write(dfal, "in/zzz.png", b"one more")
             dfal.refuses(78, *words, "-o", "pool.h5", says=("pictures: 40", "pictures: 41"))
             os.remove(dfal.at("in/zzz.png"))
@@ -361,4 +396,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, names, bad_tables, lists, broken, sizes, giant, links, kills, stops, full_disk)})
+main({f.__name__: f for f in (folders, names, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, full_disk)})

@@ -263,7 +263,7 @@ def write_cifar(dfal, folder, kind, count=40):
         content = batches.binary(*made[stem]) if kind == "bin" else batches.python(*made[stem])
         raw(dfal, f"{folder}/{stem}{'.bin' if kind == 'bin' else ''}", content)
     raw(dfal, f"{folder}/batches.meta{'.txt' if kind == 'bin' else ''}",
-        ("\n".join(batches.NAMES) + "\n\n").encode() if kind == "bin" else batches.meta())
+        ("\ufeff" + "\r\n".join(batches.NAMES) + "\r\n\r\n").encode() if kind == "bin" else batches.meta())
     return made
 
 

@@ -133,10 +133,12 @@ def disagreement(dfal):
 def refusals(dfal):
     make(dfal, ids=[f"img{i}" for i in range(COUNT)], classes=["cat", "dog", "eel", "fox"])
     cases = {
-        "id,label\nimg0,cat\nimg99,cat\n": ("l.csv:3", "'img99'"), "id,label\nimg0,cow\n": ("l.csv:2", "'cow'"),
-        "id,label\nimg0,4\n": ("l.csv:2", "'4'"), "id,label\n,cat\n": ("l.csv:2", "empty"),
-        "id,label\nimg0,\n": ("l.csv:2", "label is empty"), "id,label,status\nimg0,cat,done\n": ("l.csv:2", "'done'"),
-        "id;label\nimg0;cat\n": ("l.csv:1", "commas"), "": ("l.csv", "empty"),
+        "id,label\nimg0,cat\nimg99,cat\n": ("l.csv:3", "'img99'", "nearest is 'img9'"),
+        "id,label\nimg0,cow\n": ("l.csv:2", "'cow'"), "id,label\nimg0,Dogg\n": ("l.csv:2", "nearest is 'dog'"),
+        "id,label\nimg0,4.0\n": ("l.csv:2", "'4.0'"), "id,label\n,cat\n": ("l.csv:2", "empty"),
+        "id,label,status\nimg0,,label\n": ("l.csv:2", "label is empty"), "id,label,status\nimg0,cat,done\n": ("l.csv:2", "'done'"),
+        "id:label\nimg0:cat\n": ("l.csv:1", "commas, semicolons or tabs"), "": ("l.csv", "empty"),
+        "id,label\nimg0,cat," + "z" * (5 << 20): ("l.csv:2", "bytes in a record"),
         "id,label\nimg0,cat,dog\n": ("l.csv:2", "3 fields"), 'id,label\n"img0,cat\n': ("l.csv:2", "quoting"),
         'id,label\n"img\n99",cat\n': ("l.csv:2", "img?99"), "id,label\n\x1b[31mred,cat\n": ("l.csv:2", "?[31mred"),
         "id,label\n" + "y" * 70000 + ",cat\n": ("l.csv:2", "yyy...", "pool.h5"),
@@ -148,7 +150,7 @@ def refusals(dfal):
         table(dfal, "l.csv", text)
         for command in commands if index == 0 else commands[:1]:
             dfal.refuses(65, *command, "--labels", "l.csv", says=words)
-    table(dfal, "l.csv", "id,label\nimg0,cat\n", "utf-16")
+    table(dfal, "l.csv", "id,label\nimg0,cat\n", "utf-16-le")  # no mark
     dfal.refuses(65, "eval", "net.h5", "pool.h5", "--labels", "l.csv", says="l.csv:1")
     dfal.refuses(66, "eval", "net.h5", "pool.h5", "--labels", "none.csv", says="none.csv")
     table(dfal, "l.csv", "id,label\nimg0,cat\n")
@@ -156,6 +158,30 @@ def refusals(dfal):
                        ([f"img{i}" if i else "" for i in range(COUNT)], ("row 0", "empty"))):
         make(dfal, ids=ids)
         dfal.refuses(65, "eval", "net.h5", "pool.h5", "--labels", "l.csv", says=words)
+
+
+def tables_of_others(dfal):
+    """Separators, UTF-16, pandas and Label Studio: the same labels, or a word about what is not one."""
+    make(dfal, ids=[f"{i}" for i in range(COUNT)], classes=["cat", "dog", "eel", "fox"])
+    rows = [("id", "label"), ("3", "dog"), ("7", "fox"), ("8", "eel")]
+    expected = None
+    for separator, encoding, head in ((",", "utf-8", ""), (";", "utf-8-sig", ""), ("\t", "utf-16", ""), (";", "utf-16", "sep=;\r\n")):
+        table(dfal, "l.csv", head + "".join(separator.join(row) + "\r\n" for row in rows), encoding)
+        facts = dfal.json("info", "pool.h5", "--labels", "l.csv")
+        check(facts["labelled_per_class"] == "0, 1, 1, 1", f"{separator!r} {encoding}: {facts}")
+        dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", "random", "--count", COUNT, "--labels", "l.csv", "-o", "q.csv", "--force")
+        expected = expected or rows_of(dfal.at("q.csv"))
+        check(rows_of(dfal.at("q.csv")) == expected, f"{separator!r} {encoding}: other queries")
+    # a column of floats, as a gap makes it: DataFrame.to_csv
+    table(dfal, "l.csv", "id,label\n3.0,1.0\n7.0,3.0\n8.0,2.0\n9.0,\n10.0,nan\n")
+    out, err = dfal.run("info", "pool.h5", "--labels", "l.csv")
+    check("0, 1, 1, 1" in out and "l.csv:5: no label" in err and "2 lines" in err, f"pandas: {out} {err}")
+    # Label Studio: the answers stand in `choice`, and `label` is what the pool knew before
+    table(dfal, "l.csv", '"choice","id","image","label"\n"cat","3","3.png","-1"\n"dog","7","7.png","-1"\n')
+    for words in (("info", "pool.h5"), ("eval", "net.h5", "pool.h5"),
+                  ("select", "net.h5", "pool.h5", "--strategy", "random", "--count", "2", "-o", "q.csv", "--force")):
+        _, err = dfal.run(*words, "--labels", "l.csv", code=None)
+        check("warning" in err and "labels no row" in err and "choice, id, image, label" in err, f"{words[0]}: {err}")
 
 
 def evil(dfal):
@@ -258,4 +284,4 @@ def tables(dfal):
           facts["id_first_last"] == f"{facts['fingerprint'][:8]}:0, {facts['fingerprint'][:8]}:{COUNT - 1}", f"pool: {facts}")
 
 
-main({f.__name__: f for f in (carried, everywhere, disagreement, refusals, evil, foreign, tables)})
+main({f.__name__: f for f in (carried, everywhere, disagreement, refusals, tables_of_others, evil, foreign, tables)})

@@ -40,6 +40,15 @@ if mode[0] == "shape":
     size, classes = json.loads(mode[1])
     write_linear(a.out, np.ones((classes, size * size)), np.zeros(classes), (1, size, size))
     sys.exit(0)
+if mode[0] == "folder":
+    os.makedirs(a.out + "/assets/deep")
+    sys.exit(0)
+if mode[0] == "litter":
+    for folder in (a.out + ".d", "logs-" + a.round):
+        folder = os.path.join(os.path.dirname(a.out), folder)
+        os.makedirs(folder + "/version_0/checkpoints", exist_ok=True)
+        open(folder + "/version_0/checkpoints/last", "w").close()
+        os.path.lexists(folder + "/data") or os.symlink(os.path.abspath("precious"), folder + "/data")
 if mode[0] == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
 if mode[0] == "child":
@@ -232,6 +241,24 @@ def failures(dfal):
     dfal.refuses(78, "run", "sub/run.yaml", "-o", "sub/y", "--allow-command", says=("run.yaml:8:", "open quote"))
 
 
+def leftovers(dfal):
+    """Folders that the command leaves beside its network, or as its network, stand in nobody's way."""
+    line = prepare(dfal, annotations=40)
+    os.mkdir(dfal.at("precious"))
+    with open(dfal.at("precious/file"), "w", encoding="utf-8"):
+        pass
+    set_mode(dfal, "folder")
+    dfal.refuses(65, *line, "-o", "d", says="net-0.onnx")
+    set_mode(dfal, "litter")
+    dfal.run("-q", *line, "-o", "d")
+    left = sorted(name for name in os.listdir(dfal.at("d/state/dfal-1.trainer")) if not name.startswith("trainer-"))
+    check(left == ["logs-0", "logs-1"], f"of the rounds there are left: {left}")
+    dfal.run("-q", *line, "-o", "d", "--force")
+    set_mode(dfal, "kill")
+    dfal.refuses(69, *line, "-o", "d", "--force")
+    check(os.path.exists(dfal.at("precious/file")), "a link was followed")
+
+
 def wait_for(dfal, name):
     for _ in range(3000):
         if os.path.exists(dfal.at(name)):
@@ -331,4 +358,4 @@ def kills(dfal):
     shutil.rmtree(dfal.at("d"))
 
 
-main({f.__name__: f for f in (arguments, contents, failures, stops, kills)})
+main({f.__name__: f for f in (arguments, contents, failures, leftovers, stops, kills)})

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`dfal import images` beside Pillow: random pictures of every mode that JPEG and PNG files can have.
+"""`dfal import images` beside Pillow: random pictures of every mode that JPEG, PNG, WebP, BMP and TIFF files can have.
 
     images.py BUILD [COUNT]      needs numpy, h5py and Pillow
 
@@ -60,7 +60,9 @@ def png_bits(path, pixels, bits, interlaced_from=None):
 
 KINDS = ("jpeg", "jpeg-444", "jpeg-progressive", "jpeg-grey", "jpeg-cmyk", "png", "png-grey", "png-alpha",
          "png-grey-alpha", "png-palette", "png-palette-alpha", "png-1", "png-2", "png-4", "png-16", "png-16-grey",
-         "png-16-alpha", "png-exif")
+         "png-16-alpha", "png-exif", "webp", "webp-lossless", "webp-alpha", "webp-exif", "bmp", "bmp-1", "bmp-grey", "bmp-palette",
+         "bmp-alpha", "tiff", "tiff-lzw", "tiff-deflate", "tiff-packbits", "tiff-jpeg", "tiff-grey", "tiff-1", "tiff-cmyk",
+         "tiff-alpha", "tiff-palette", "tiff-exif")
 
 
 def write(path, kind, rng, width, height):
@@ -77,6 +79,8 @@ def write(path, kind, rng, width, height):
         picture.save(path, "JPEG", quality=int(rng.integers(30, 96)), progressive=kind == "jpeg-progressive", exif=exif,
                      subsampling=0 if kind == "jpeg-444" else int(rng.integers(0, 3)))
         return path
+    if not kind.startswith("png"):
+        return write_other(path, kind, rng, width, height)
     path += rng.choice([".png", ".PNG"])
     if kind.startswith("png-16"):
         channels, code = {"png-16": (3, 2), "png-16-grey": (1, 0), "png-16-alpha": (4, 6)}[kind]
@@ -100,6 +104,28 @@ def write(path, kind, rng, width, height):
     return path
 
 
+def write_other(path, kind, rng, width, height):
+    """WebP, BMP and TIFF; the name may lie about what it is."""
+    form, _, what = kind.partition("-")
+    path += rng.choice({"webp": [".webp", ".jfif"], "bmp": [".bmp", ".BMP"], "tiff": [".tif", ".tiff", ".jpe"]}[form])
+    mode = {"grey": "L", "alpha": "RGBA", "cmyk": "CMYK", "1": "1"}.get(what, "RGB")
+    pixels = smooth(rng, width, height, {"L": 1, "1": 1, "RGB": 3}.get(mode, 4))
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, mode if mode != "1" else "L")
+    if mode == "1":
+        picture = picture.convert("1")
+    if what == "palette":
+        picture = picture.quantize(int(rng.integers(2, 257)))
+    exif = Image.Exif()
+    if what == "exif":
+        exif[0x112] = int(rng.integers(1, 9))
+    more = {"webp": {"quality": int(rng.integers(30, 96)), "lossless": what == "lossless", "exif": exif}, "bmp": {}, "tiff": {}}[form]
+    if form == "tiff":
+        compression = {"lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits", "jpeg": "jpeg", "1": "group4"}.get(what)
+        more = {"compression": compression, "exif": exif} if what == "exif" else {"compression": compression}
+    picture.save(path, form.upper(), **more)
+    return path
+
+
 def to_grey_or_colour(picture, channels):
     """convert("RGB") or convert("L"), where Pillow's own way with 16-bit grey is to take the high byte."""
     if picture.mode.startswith("I"):
@@ -107,11 +133,14 @@ def to_grey_or_colour(picture, channels):
     return picture.convert("L" if channels == 1 else "RGB")
 
 
-def expected(path, resize, crop, interpolation, channels):
-    """What torchvision's Resize and CenterCrop make of it, in their own words."""
+def expected(path, resize, crop, interpolation, channels, exif):
+    """What torchvision's Resize and CenterCrop make of it, in their own words; its ImageFolder does not look at EXIF."""
     with Image.open(path) as file:
-        picture = to_grey_or_colour(ImageOps.exif_transpose(file), channels)
-    if resize:
+        picture = to_grey_or_colour(file if exif == "ignore" else ImageOps.exif_transpose(file), channels)
+    if isinstance(resize, str):
+        size = tuple(int(side) for side in reversed(resize.split(",")))
+        picture = picture.resize(size, Image.BICUBIC if interpolation == "bicubic" else Image.BILINEAR)
+    elif resize:
         width, height = picture.size
         short, long = min(width, height), max(width, height)
         longer = int(resize * long / short)
@@ -139,7 +168,7 @@ def compare(dfal, folder, paths, options):
         assert ids == sorted(os.path.basename(path) for path in paths), "ids or their order"
         for row, name in enumerate(ids):
             want = expected(os.path.join(folder, "in", name), options["resize"], options["crop"],
-                            options["interpolation"], options["channels"])
+                            options["interpolation"], options["channels"], options["exif"])
             found = file["samples"][row]
             assert found.shape == want.shape, (name, found.shape, want.shape)
             difference = np.abs(found.astype(int) - want)
@@ -154,7 +183,7 @@ def compare(dfal, folder, paths, options):
 
 def main():
     dfal = os.path.join(os.path.abspath(sys.argv[1]), "tools", "dfal")
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 144
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 160
     rng = np.random.default_rng(4)
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
@@ -166,8 +195,9 @@ def main():
             paths.append(write(os.path.join(folder, "in", f"{i:04d}-{kind}"), kind, rng, width, height))
         for options in ({"resize": 64, "crop": 56}, {"resize": 64, "crop": 56, "interpolation": "bicubic"},
                         {"resize": 0, "crop": 300}, {"resize": 40, "crop": 48, "channels": 1},
-                        {"resize": 256, "crop": 224, "interpolation": "bicubic", "channels": 1}):
-            wrong += compare(dfal, folder, paths, {"interpolation": "bilinear", "channels": 3, **options})
+                        {"resize": 256, "crop": 224, "interpolation": "bicubic", "channels": 1},
+                        {"resize": "48,80", "crop": 0, "exif": "ignore"}, {"resize": "90,60", "crop": 64, "interpolation": "bicubic"}):
+            wrong += compare(dfal, folder, paths, {"interpolation": "bilinear", "channels": 3, "exif": "apply", **options})
     for line in wrong:
         print("over 1 of 255:", *line)
     raise SystemExit(1 if wrong else 0)

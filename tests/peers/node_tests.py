@@ -27,14 +27,15 @@ from onnx import TensorProto, helper, numpy_helper
 from common import arguments, call, write_pool
 
 # ecosystem's tiers A and B, and the shape arithmetic around them
-CLAIMED = ("Add AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv Div Dropout Flatten Gather Gemm "
-           "GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul MaxPool Mul Pad "
-           "ReduceMean Relu Reshape Shape Sigmoid Slice Softmax Squeeze Sub Transpose Unsqueeze").split()
+CLAIMED = ("Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Div Dropout Flatten Floor "
+           "Gather Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul MaxPool Mul "
+           "Pad ReduceMean ReduceProd Relu Reshape Shape Sigmoid Size Slice Softmax Squeeze Sub Transpose Unsqueeze").split()
 ELEMENTWISE = "Add Clip Div Dropout HardSigmoid HardSwish Identity LeakyRelu Mul Relu Sigmoid Sub".split()
 SOFTMAX = ("Softmax", "LogSoftmax")
 JOINS = "Add Sub Mul Div Concat".split()
-FOLDED = ("Add Cast Concat Constant ConstantOfShape Div Gather Identity Mul Reshape Shape Slice Squeeze Sub Transpose "
-          "Unsqueeze").split()
+FOLDED = ("Add Cast Ceil Concat Constant ConstantOfShape Div Floor Gather Identity Mul ReduceProd Reshape Shape Size Slice "
+          "Squeeze Sub Transpose Unsqueeze").split()
+SHAPES_ONLY = "Ceil Floor Gather ReduceProd Size Slice".split()
 FOLDED_TYPES = (np.float32, np.int64, np.int32)
 # Refused in so many words, test by test (docs/FORMATS.md).
 REFUSED = {
@@ -96,8 +97,8 @@ def reason_against(model, inputs, outputs):
         return "an empty value"
     if ops <= set(ELEMENTWISE):
         return None
-    if first.op_type in ("Slice", "Gather") and len(nodes) == 1:
-        return "takes a part of an activation, not of a shape"
+    if first.op_type in SHAPES_ONLY and len(nodes) == 1:
+        return "works on an activation, not on a shape"
     return mixes(first, ops, inputs, outputs)
 
 
