@@ -10,6 +10,7 @@
 #include "run/process.h"
 #include "run/run.h"
 #include "store/classes.h"
+#include "store/labels.h"
 #include "store/network_file.h"
 
 enum { CHUNK = 1024 };
@@ -201,6 +202,8 @@ static dfal_status build_graph(struct df_experiment *e)
         DF_TRY(df_network_for_pool(&e->graph, e->context, name, e->train));
     else
         DF_TRY(df_network_shape_for_pool(&e->graph, e->context, name, e->train));
+    if (!weights && !is_model(name))
+        df_say_softmax(e->context, name, e->graph);
     if (e->graph->class_count < e->train->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
                 e->train->class_count, e->graph->class_count, name);
@@ -248,6 +251,8 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
                 e->config.train[0] ? "test" : "train");
     DF_TRY(df_pool_open(&e->train, e->config.train, NULL));
     DF_TRY(df_pool_open(&e->test, e->config.test, NULL));
+    df_labels_warn(e->context, e->train);
+    df_labels_warn(e->context, e->test);
     DF_TRY(check_pools(e));
     DF_TRY(df_oracle_simulated(&e->oracle, e->train));
     DF_TRY(find_eligible(e));

@@ -100,6 +100,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
     int32_t *labels = NULL;
     int64_t lost = 0;
     char *id = NULL;
+    const struct df_classes classes = df_classes_of_pool(branch->network, e->train);
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&labels, selection->count, sizeof *labels));
     DF_TRY_TO(done, status, e->oracle->ask(e->oracle, selection->index, labels, selection->count));
@@ -109,6 +110,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
         branch->taken[selection->index[i]] = 1;
         DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
         struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
+        df_query_name(&query, &classes);
         df_text_csv(&branch->queries, branch->strategy->name);
         df_text_add(&branch->queries, ",%d,%d,", branch->trial, round);
         df_query_line(&branch->queries, &query);
@@ -210,8 +212,6 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     struct df_training_options options = e->config.training;
-    struct df_training_set set = {
-        .count = state->count, .size = state->size, .rows = state->rows, .x = state->x};
     struct df_training_row *rows = NULL;
     int64_t *unit = NULL;
     dfal_status status;
@@ -228,13 +228,16 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     DF_TRY_TO(done, status, count_like_network(&rows, branch));
     DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
     df_run_state_units(state, unit);
-    set.rows = rows ? rows : state->rows;
-    set.unit = strcmp(e->config.split, "rows") ? unit : NULL;
+    const struct df_training_set set = {.count = state->count,
+                                        .size = state->size,
+                                        .rows = rows ? rows : state->rows,
+                                        .x = state->x,
+                                        .unit = strcmp(e->config.split, "rows") ? unit : NULL};
     status = on_device(
         e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
 done:
-    df_free(rows);
     df_free(unit);
+    df_free(rows);
     result->seconds = df_clock() - begin;
     return status;
 }
@@ -305,6 +308,8 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
     struct dfal_eval_result eval = {0};
     DF_TRY(train(branch, round, &trained));
     DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval)));
+    if (round == 0)
+        df_warn_nonfinite(e->context, e->test, &eval);
     double accuracy = eval.accuracy, loss = eval.loss;
     dfal_eval_result_clear(&eval);
     state->round = round;
