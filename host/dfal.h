@@ -417,7 +417,8 @@ struct dfal_query {
     double confidence;
     int32_t label; /* -1 unknown */
     int32_t adversarial_class;
-    const char *predicted_name, *label_name, *adversarial_name; /* of these classes; NULL: no class, or no name */
+    const char *predicted_name, *label_name,
+        *adversarial_name; /* of these classes; NULL: no class, or no name */
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options);

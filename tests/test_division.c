@@ -143,6 +143,10 @@ static void test_steps(void **state)
     assert_int_equal(cut.result.steps, 7);
     assert_int_equal(cut.result.epochs, 3);
     assert_memory_not_equal(cut.weight, whole.weight, sizeof cut.weight);
+    options.steps = 9;
+    const struct trained third = train(*state, 10, NULL, &options);
+    assert_memory_not_equal(cut.weight, third.weight, sizeof cut.weight);
+    assert_true(third.result.epochs == 3 && third.result.steps == 9);
     options.steps = 2; /* less than one epoch */
     assert_int_equal(train(*state, 10, NULL, &options).result.steps, 2);
     /* Twice the rows, restarts that keep other numbers of rows aside: the same steps. */

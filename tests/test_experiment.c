@@ -194,7 +194,8 @@ static void test_query_columns(void **state)
     test_join(dir, world.folder, "grouped");
     char *text = world_read(dir, "queries.csv");
     static const char header[] =
-        "strategy,trial,round,rank,id,index,score,predicted,confidence,label,adversarial_class\n";
+        "strategy,trial,round,rank,id,index,score,predicted,confidence,label,adversarial_class,"
+        "predicted_name,label_name,adversarial_name\n";
     assert_memory_equal(text, header, sizeof header - 1);
     const char *line = text + sizeof header - 1;
     int commas = 0;

@@ -173,10 +173,10 @@ static void test_query_line(void **state)
                                .label = -1,
                                .adversarial_class = -1};
     df_query_line(&text, &query);
-    expect(&text, "1,\"'=cmd,x\",42,,random,3,0.5,-1,-1\n");
+    expect(&text, "1,\"'=cmd,x\",42,,random,3,0.5,-1,-1,,,\n");
     query.strategy = NULL; /* a table that has it in front */
     df_query_line(&text, &query);
-    expect(&text, "1,\"'=cmd,x\",42,,3,0.5,-1,-1\n");
+    expect(&text, "1,\"'=cmd,x\",42,,3,0.5,-1,-1,,,\n");
 }
 
 static void test_duplicates(void **state)

@@ -33,7 +33,7 @@ struct df_run_config {
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
     uint64_t seed;
-    char init[16]; /* scratch | weights | previous: what a round's training starts from */
+    char init[16];  /* scratch | weights | previous: what a round's training starts from */
     char split[16]; /* grouped | rows: what the validation split keeps together */
 };
 

@@ -152,7 +152,8 @@ const struct df_key df_run_keys[] = {
      .kind = DF_KEY_CHOICE,
      .offset = AT(init),
      .choices = "scratch|weights|previous",
-     .help = "what a round starts from: random weights, those of the network file, those of the round before"},
+     .help =
+         "what a round starts from: random weights, those of the network file, those of the round before"},
     {.path = "keep",
      .kind = DF_KEY_CHOICE,
      .offset = AT(keep),

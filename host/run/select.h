@@ -57,7 +57,7 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
 #define DF_QUERY_COLUMNS        "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
 #define DF_QUERY_COLUMNS_BEHIND "rank,id,index,score,predicted,confidence,label,adversarial_class"
 /* Behind them, and behind whatever a table has besides: the names of the three classes, empty where there are none. */
-#define DF_QUERY_NAME_COLUMNS "predicted_name,label_name,adversarial_name"
+#define DF_QUERY_NAME_COLUMNS   "predicted_name,label_name,adversarial_name"
 /* One line of all of them; strategy NULL: of a table that has it in front. */
 void df_query_line(struct df_text *text, const struct dfal_query *query);
 /* The i-th of a selection; id and strategy are borrowed. */
