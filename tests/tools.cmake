@@ -25,7 +25,7 @@ df_cli_test(labels quick carried everywhere disagreement refusals tables_of_othe
 df_cli_test(import quick arrays bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)
-df_cli_test(changing quick resumed scores told old)
+df_cli_test(changing quick resumed scores trained told old)
 df_cli_test(trainer full arguments contents failures leftovers stops kills)
 df_cli_test(selecting quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
 df_cli_test(onnx quick commands imported training refusals)
