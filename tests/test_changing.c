@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "base/row_sum.h"
+#include "base/text_file.h"
 #include "io/source.h"
 #include "store/row_hash.h"
 #include "store/stream.h"
@@ -192,6 +193,30 @@ static void test_bytes(void **state)
     }
 }
 
+/* Label files and lists. */
+static void test_text(void **state)
+{
+    (void)state;
+    static char bytes[3 * DF_TEXT_BLOCK];
+    memset(bytes, 'x', sizeof bytes);
+    for (int i = 0; i < CHANGES; i++) {
+        struct df_text_file text;
+        const char *piece;
+        size_t n = 1;
+        FILE *file = fopen(at("t.csv"), "wb");
+        assert_int_equal(fwrite(bytes, 1, sizeof bytes, file), sizeof bytes);
+        assert_int_equal(fclose(file), 0);
+        test_ok(df_text_file_open(&text, at("t.csv"), 1 << 20));
+        test_ok(df_text_file_next(&text, &piece, &n));
+        changes[i].make(at("t.csv"));
+        dfal_status status = DFAL_OK;
+        while (status == DFAL_OK && n)
+            status = df_text_file_next(&text, &piece, &n);
+        test_error(status, DFAL_E_IO, changes[i].says);
+        df_text_file_close(&text);
+    }
+}
+
 /* ---- Sums of rows ----------------------------------------------------------------------------------- */
 
 static void assert_sum(const struct df_row_sum *sum, const char *expected)
@@ -278,8 +303,9 @@ static void test_hashes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pool),  cmocka_unit_test(test_stream), cmocka_unit_test(test_table),
-        cmocka_unit_test(test_bytes), cmocka_unit_test(test_sums),   cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_pool),   cmocka_unit_test(test_stream), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_text),   cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_hashes),
     };
     test_folder_create(folder);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

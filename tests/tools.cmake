@@ -28,7 +28,7 @@ df_cli_test(classes quick another_order other_names no_names training imported e
 df_cli_test(import quick arrays layouts bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)
-df_cli_test(changing quick resumed scores told old)
+df_cli_test(changing quick resumed scores trained told old)
 df_cli_test(trainer full arguments contents failures leftovers stops kills)
 df_cli_test(selecting quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments)
 df_cli_test(onnx quick commands imported softmax training refusals)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/row_sum.h"
 #include "graph/json_text.h"
 #include "models/models.h"
 #include "score/pass.h"
@@ -39,6 +40,7 @@ struct job {
     char *configuration;
     struct df_device *device;
     struct df_claim claim;
+    struct df_row_sum sum; /* of the rows as the pool has them */
 };
 
 static void job_clear(struct job *job)
@@ -149,6 +151,9 @@ static dfal_status read_samples(struct job *job)
         for (int64_t i = 0; i < n; i++)
             index[i] = job->rows[begin + i].index;
         status = df_pool_gather(job->pool, raw, index, n);
+        for (int64_t i = 0; status == DFAL_OK && i < n; i++)
+            df_row_sum_take(&job->sum, raw + (size_t)i * df_pool_row_bytes(pool), df_pool_row_bytes(pool),
+                            index[i]);
         if (status == DFAL_OK)
             df_pool_decode(pool, job->x + begin * size, raw, n);
         for (int64_t i = 0; status == DFAL_OK && i < n * size; i++)
@@ -247,20 +252,22 @@ static void rows_digest(const struct job *job, char text[DF_DIGEST_TEXT])
 /* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network file. */
 static dfal_status describe(struct job *job)
 {
-    char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT], isa[DF_ISA_TEXT];
+    char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], sum[DF_ROW_SUM_TEXT];
     const struct dfal_train_options *options = job->options;
     const struct df_device_info *info = &job->device->info;
     df_device_isa(isa, job->device);
     df_network_digest(network, job->network);
     rows_digest(job, rows);
+    df_row_sum_text(sum, job->sum);
     json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:I, s:i, s:i, s:f, s:b}",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:I, s:i, s:i, s:f, s:b, s:s}",
         "version", DFAL_VERSION, "backend", info->backend, "isa", isa, "library", info->library, "engine",
         "layers", "initial_network", network, "pool_fingerprint", job->pool->fingerprint, "rows", rows,
         "row_count", (json_int_t)job->count, "epochs", (int)options->epochs, "batch", (int)options->batch,
         "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
-        (int)options->patience, "validation", options->validation, "init", options->init != NULL);
+        (int)options->patience, "validation", options->validation, "init", options->init != NULL, "row_hash",
+        sum);
     job->configuration = object != NULL ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(object);
     if (job->configuration == NULL)
@@ -370,6 +377,8 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
         DF_TRY_TO(done, status, collect_rows(&job));
     DF_TRY_TO(done, status, build_network(&job, network));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
+    if (job.options->epochs > 0)
+        DF_TRY_TO(done, status, read_samples(&job));
     DF_TRY_TO(done, status, describe(&job));
     DF_TRY_TO(done, status, df_checkpoint_begin(&checkpoint, context, out_path, job.configuration));
     df_say(context, DFAL_INFO, "train.begin",
@@ -380,8 +389,6 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
            network, (long long)job.count, pool_path, (long long)df_network_parameter_count(job.network),
            job.options->epochs, job.options->batch, job.device->info.backend, job.device->info.isa,
            context->threads, out_path);
-    if (job.options->epochs > 0)
-        DF_TRY_TO(done, status, read_samples(&job));
     DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
     df_parts_publish(&checkpoint.parts);
     DF_TRY_TO(done, status, save(&job, out_path));

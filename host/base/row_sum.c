@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/row_sum.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 /* Inlined, it uses the vectors that dfal is compiled for: the distribution's library has those of the oldest x86-64. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+void df_row_sum_text(char text[DF_ROW_SUM_TEXT], struct df_row_sum sum)
+{
+    snprintf(text, DF_ROW_SUM_TEXT, DF_ROW_SUM_NAME ":%016" PRIx64 "%016" PRIx64, sum.high, sum.low);
+}
 
 void df_row_sum_add(struct df_row_sum *sum, struct df_row_sum other)
 {

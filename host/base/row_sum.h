@@ -12,6 +12,9 @@
 struct df_row_sum {
     uint64_t high, low;
 };
+/* "xxh3-128:" and 32 digits. */
+enum { DF_ROW_SUM_TEXT = 42 };
+void df_row_sum_text(char text[DF_ROW_SUM_TEXT], struct df_row_sum sum);
 void df_row_sum_add(struct df_row_sum *sum, struct df_row_sum other);
 /* Row `number` of a pool. */
 void df_row_sum_take(struct df_row_sum *sum, const void *row, size_t row_bytes, int64_t number);

@@ -14,7 +14,8 @@ dfal_status df_text_file_open(struct df_text_file *file, const char *path, size_
 {
     dfal_status status;
     *file = (struct df_text_file){.path = path, .fd = -1, .limit = limit};
-    DF_TRY_TO(done, status, df_file_open(&file->fd, NULL, path, limit));
+    DF_TRY_TO(done, status, df_file_open(&file->fd, &file->size, path, limit));
+    DF_TRY_TO(done, status, df_file_mark(&file->mark, file->fd, path));
     DF_TRY_TO(done, status, df_alloc(&file->raw, DF_TEXT_BLOCK, 1));
     status = df_alloc(&file->text, TEXT_ROOM, 1);
 done:
@@ -98,7 +99,8 @@ static dfal_status fill(struct df_text_file *file, size_t *count)
     if (file->used > file->limit)
         DF_FAIL(DFAL_E_DATA, "%s: the file has more than %zu bytes, expected at most that", file->path,
                 file->limit);
-    return DFAL_OK;
+    const bool end = *count < DF_TEXT_BLOCK;
+    return end && file->size ? df_file_unchanged(&file->mark, file->fd, file->path, true) : DFAL_OK;
 }
 
 dfal_status df_text_file_next(struct df_text_file *file, const char **text, size_t *size)

@@ -4,7 +4,7 @@
 #ifndef DF_BASE_TEXT_FILE_H
 #define DF_BASE_TEXT_FILE_H
 
-#include "base/status.h"
+#include "base/file_mark.h"
 
 enum df_text_code { DF_TEXT_UNKNOWN, DF_TEXT_UTF8, DF_TEXT_UTF16_LE, DF_TEXT_UTF16_BE };
 enum { DF_TEXT_BLOCK = 1 << 16 };
@@ -18,13 +18,15 @@ struct df_text_file {
     uint8_t *raw;     /* [DF_TEXT_BLOCK] as the file has it */
     char *text;       /* UTF-8 of it */
     size_t left_over; /* bytes of raw that wait for the next block: half a UTF-16 unit */
+    size_t size;      /* of a plain file when it was opened; 0: a pipe, or nothing */
+    struct df_file_mark mark;
 };
 #define DF_TEXT_FILE_NONE ((struct df_text_file){.fd = -1})
 
 /* Open a file of at most limit bytes. Errors   E_NOINPUT missing; E_DATA larger than limit; E_IO */
 dfal_status df_text_file_open(struct df_text_file *file, const char *path, size_t limit);
 /* Give the next bytes, at most 3/2 DF_TEXT_BLOCK + 8, until the next call; size 0: the end.
- * Errors   E_DATA broken UTF-16, more bytes than limit; E_IO; E_MEMORY */
+ * Errors   E_DATA broken UTF-16, more bytes than limit; E_IO also at the end of a file that has changed; E_MEMORY */
 dfal_status df_text_file_next(struct df_text_file *file, const char **text, size_t *size);
 void df_text_file_close(struct df_text_file *file);
 

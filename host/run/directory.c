@@ -21,8 +21,8 @@
 static const char log_name[] = "log.jsonl";
 
 const char *const df_identity_keys[DF_IDENTITY_COUNT] = {
-    "train_fingerprint", "test_fingerprint", "network_sha256", "version", "backend", "engine", "isa",
-    "precision",         "library",
+    "train_fingerprint", "test_fingerprint", "network_sha256", "version",   "backend", "engine", "isa",
+    "precision",         "library",          "train_rows",     "test_rows",
 };
 
 bool df_run_directory_is_finished(const char *path)
@@ -137,6 +137,8 @@ static dfal_status identity_compare(const char *path, const struct df_run_identi
     for (int i = 0; i < DF_IDENTITY_COUNT; i++) {
         size_t key = strlen(df_identity_keys[i]);
         char *end = strchr(line, '\n');
+        if (i >= DF_IDENTITY_ROWS && !*line)
+            break;
         if (!end || strncmp(line, df_identity_keys[i], key) || strncmp(line + key, ": ", 2)) {
             status = df_fail(DFAL_E_DATA, "%s: line %d is not '%s: ...', expected the file that run wrote",
                              path, i + 1, df_identity_keys[i]);
@@ -147,7 +149,8 @@ static dfal_status identity_compare(const char *path, const struct df_run_identi
         line = end + 1;
         if (!strcmp(theirs, ours->value[i]))
             continue;
-        if (i >= DF_IDENTITY_DATA && context->options.allow_mixed) {
+        const bool arithmetic = i >= DF_IDENTITY_DATA && i < DF_IDENTITY_ROWS;
+        if (arithmetic && context->options.allow_mixed) {
             const struct dfal_field fields[] = {DF_TEXT("key", df_identity_keys[i]), DF_TEXT("begun", theirs),
                                                 DF_TEXT("now", ours->value[i])};
             char sentence[DF_MESSAGE_SIZE];
@@ -164,7 +167,7 @@ static dfal_status identity_compare(const char *path, const struct df_run_identi
         }
         status = df_fail(DFAL_E_CONFIG, "%s was begun with %s %s, expected the same, here it is %s%s", path,
                          df_identity_keys[i], theirs, ours->value[i],
-                         i >= DF_IDENTITY_DATA ? " (--allow-mixed continues all the same)" : "");
+                         arithmetic ? " (--allow-mixed continues all the same)" : "");
         goto done;
     }
 done:

@@ -9,8 +9,9 @@
 #include "run/config.h"
 
 /* What a run was begun with besides its configuration; lines "key: value" in state/identity. The first
- * DF_IDENTITY_DATA are about the data and always compared, the others are the arithmetic that allow_mixed passes. */
-enum { DF_IDENTITY_DATA = 3, DF_IDENTITY_COUNT = 9, DF_IDENTITY_TEXT = 128 };
+ * DF_IDENTITY_DATA are about the data and always compared, the next are the arithmetic that allow_mixed passes, and from
+ * DF_IDENTITY_ROWS on there are the pools' rows: always compared where the run was begun by a dfal that wrote them. */
+enum { DF_IDENTITY_DATA = 3, DF_IDENTITY_ROWS = 9, DF_IDENTITY_COUNT = 11, DF_IDENTITY_TEXT = 128 };
 struct df_run_identity {
     char value[DF_IDENTITY_COUNT][DF_IDENTITY_TEXT];
 };

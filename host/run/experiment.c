@@ -12,6 +12,7 @@
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"
+#include "store/row_hash.h"
 
 enum { CHUNK = 1024 };
 
@@ -279,17 +280,34 @@ void df_experiment_close(struct df_experiment *e)
     *e = (struct df_experiment){0};
 }
 
-void df_experiment_identity(const struct df_experiment *e, struct df_run_identity *identity)
+dfal_status df_experiment_identity(const struct df_experiment *e, const struct dfal_context *context,
+                                   struct df_run_identity *identity)
 {
+    struct df_pool *const pools[2] = {e->train, e->test};
+    char rows[2][DF_ROW_SUM_TEXT];
     char digest[DF_DIGEST_TEXT] = "trainer", isa[DF_ISA_TEXT];
     df_device_isa(isa, e->device);
+    for (int i = 0; i < 2; i++) {
+        struct df_row_sum sum;
+        DF_TRY(df_row_hashes_pool(&sum, context, pools[i]));
+        df_row_sum_text(rows[i], sum);
+    }
     if (e->graph)
         df_network_digest(digest, e->graph);
     const char *values[DF_IDENTITY_COUNT] = {
-        e->train->fingerprint,   e->test->fingerprint,          digest, DFAL_VERSION,
-        e->device->info.backend, e->fused ? "fused" : "layers", isa,    "strict",
+        e->train->fingerprint,
+        e->test->fingerprint,
+        digest,
+        DFAL_VERSION,
+        e->device->info.backend,
+        e->fused ? "fused" : "layers",
+        isa,
+        "strict",
         e->device->info.library,
+        rows[0],
+        rows[1],
     };
     for (int i = 0; i < DF_IDENTITY_COUNT; i++)
         snprintf(identity->value[i], DF_IDENTITY_TEXT, "%s", values[i]);
+    return DFAL_OK;
 }

@@ -493,7 +493,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     context->kept_work = false;
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options));
     DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
-    df_experiment_identity(&e, &identity);
+    DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
     DF_TRY_TO(done, status,
               df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
     df_log_tee(context, df_run_directory_event, &e.directory);

@@ -91,12 +91,17 @@ void df_row_hashes_say(struct dfal_context *context, int64_t unknown, const char
 
 /* ---- Comparing -------------------------------------------------------------------------------- */
 
-/* Read the rows of a complete piece again. */
+static int64_t rows_at_once(const struct df_pool *pool)
+{
+    return BLOCK_BYTES / (int64_t)df_pool_row_bytes(pool) + 1;
+}
+
+/* Read the rows of a complete piece again; raw has room for rows_at_once. */
 static dfal_status sum_up(struct df_row_sum *sum, const struct dfal_context *context, struct df_pool *pool,
-                          const struct df_row_piece *piece, void *raw, int64_t most)
+                          const struct df_row_piece *piece, void *raw)
 {
     const size_t row_bytes = df_pool_row_bytes(pool);
-    const int64_t end = piece->first + piece->count;
+    const int64_t end = piece->first + piece->count, most = rows_at_once(pool);
     *sum = (struct df_row_sum){0};
     for (int64_t row = piece->first, n; row < end; row += n) {
         n = end - row < most ? end - row : most;
@@ -111,26 +116,35 @@ static dfal_status sum_up(struct df_row_sum *sum, const struct dfal_context *con
 dfal_status df_row_hashes_compare(const struct dfal_context *context, struct df_pool *pool,
                                   const struct df_row_hashes *hashes, int64_t *first, int64_t *last)
 {
-    const int64_t row_bytes = (int64_t)df_pool_row_bytes(pool), most = BLOCK_BYTES / row_bytes + 1;
     dfal_status status = DFAL_OK;
     void *raw;
     *first = *last = -1;
     if (hashes->end > pool->count)
         DF_FAIL(DFAL_E_DATA, "%s has %lld rows, expected at least %lld to compare", pool->path,
                 (long long)pool->count, (long long)hashes->end);
-    DF_TRY(df_alloc(&raw, most, (size_t)row_bytes));
+    DF_TRY(df_alloc(&raw, rows_at_once(pool), df_pool_row_bytes(pool)));
     for (int64_t i = 0; i < hashes->count && *first < 0; i++) {
         const struct df_row_piece *was = &hashes->pieces[i];
         struct df_row_sum is;
         if (!is_complete(hashes, i))
             continue;
-        DF_TRY_TO(done, status, sum_up(&is, context, pool, was, raw, most));
+        DF_TRY_TO(done, status, sum_up(&is, context, pool, was, raw));
         if (was->sum.high == is.high && was->sum.low == is.low)
             continue;
         *first = was->first;
         *last = was->first + was->count - 1;
     }
 done:
+    df_free(raw);
+    return status;
+}
+
+dfal_status df_row_hashes_pool(struct df_row_sum *sum, const struct dfal_context *context,
+                               struct df_pool *pool)
+{
+    void *raw;
+    DF_TRY(df_alloc(&raw, rows_at_once(pool), df_pool_row_bytes(pool)));
+    dfal_status status = sum_up(sum, context, pool, &(struct df_row_piece){.count = pool->count}, raw);
     df_free(raw);
     return status;
 }

@@ -37,6 +37,9 @@ struct df_row_hashes df_row_hashes_part(const struct df_row_hashes *hashes, int6
 /* Rows of complete pieces. */
 int64_t df_row_hashes_known(const struct df_row_hashes *hashes);
 
+/* The sum of all rows of a pool, which are read for that. Errors   those of reading; E_STOPPED */
+dfal_status df_row_hashes_pool(struct df_row_sum *sum, const struct dfal_context *context,
+                               struct df_pool *pool);
 /* Say, if there are any, that a file has rows which cannot be compared. */
 void df_row_hashes_say(struct dfal_context *context, int64_t unknown, const char *path);
 

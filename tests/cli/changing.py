@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Scores, parts and logits know the rows they were made from: a pool that changes in between is found, a copy is none."""
+import glob
 import os
 import shutil
+import time
 
 import h5py
 import numpy as np
 
-from data import write_linear
+from data import make_pool, write_linear
 from support import check, main, same_bits, write_pool
 
 ROWS = 40000  # three shards; the fingerprint looks at every 39th row
@@ -21,9 +23,9 @@ def make(dfal, count=ROWS):
     write_linear(dfal.at("net.h5"), random.standard_normal((3, 16)), np.zeros(3), (1, 4, 4))
 
 
-def change(dfal, row, name="pool.h5"):
+def change(dfal, row, name="pool.h5", rows=ROWS):
     """Another row that the fingerprint does not look at."""
-    check(row % (ROWS // 1024) != 0, "a row of the fingerprint")
+    check(row % (rows // 1024) != 0, "a row of the fingerprint")
     with h5py.File(dfal.at(name), "r+") as file:
         file["samples"][row] = 255 - file["samples"][row]
 
@@ -98,6 +100,26 @@ def scores(dfal):
     dfal.run("-q", *by_scores)
 
 
+def trained(dfal):
+    """A training and a run that are continued on other rows."""
+    make_pool(dfal.at("train.h5"), 3000, 1)
+    make_pool(dfal.at("test.h5"), 200, 2)
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [random]\ninitial: 20\nquery: 20\n"
+                   "annotations: 2000\ntrials: 1\ntraining: {restarts: 1, epochs: 1, validation: 0}\n")
+    train = ("train", "--net", "lenet5", "train.h5", "-o", "n.h5", "--epochs", "200")
+    for words, left in ((train, "n.h5.parts/state.h5"), (("run", "run.yaml", "-o", "d"), "d/state/*.h5")):
+        process = dfal.start("-q", *words)
+        while process.poll() is None and not glob.glob(dfal.at(left)):
+            time.sleep(0.01)
+        process.terminate()
+        _, err = process.communicate()
+        check(process.returncode == 75, f"{words[0]}: {process.returncode} {err}")
+        change(dfal, 7, "train.h5", 3000)
+        dfal.refuses(78, *words, says="xxh3-128")
+        change(dfal, 7, "train.h5", 3000)
+
+
 def told(dfal):
     """What is in the file, as docs/FORMATS.md says it; any cut and any order give the same."""
     make(dfal)
@@ -138,4 +160,4 @@ def old(dfal):
         dfal.refuses(65, "verify", f"{name}.h5", "net.h5", "pool.h5", says=(f"{name}.h5", "row_hash"))
 
 
-main({f.__name__: f for f in (resumed, scores, told, old)})
+main({f.__name__: f for f in (resumed, scores, trained, told, old)})
