@@ -256,18 +256,25 @@ DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result 
                                 const char *network, const char *pool_path,
                                 const struct dfal_train_options *options);
 
+#define DFAL_CONFUSION_CLASSES 1000 /* with more, dfal_eval gives no matrix; dfal_eval_confusion writes it */
 struct dfal_eval_result {
     int64_t samples;    /* labelled rows whose input and logits are finite */
     int64_t unlabelled; /* rows left out */
     double accuracy;    /* fraction */
     double loss;        /* mean cross-entropy */
     int32_t class_count;
-    int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
-    char **classes;     /* [class_count] names in the order of the network; NULL: nobody has told them */
-    int64_t nonfinite;  /* labelled rows left out: an input or a logit is not finite */
+    int64_t *confusion; /* [class_count, class_count] truth by prediction, freed by dfal_eval_result_clear; NULL: > 1000 */
+    char **classes;    /* [class_count] names in the order of the network; NULL: nobody has told them */
+    int64_t nonfinite; /* labelled rows left out: an input or a logit is not finite */
 };
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
+/* The same, and write the confusion matrix to a CSV file: label,prediction,count, a line for each pair that occurred, with
+ * the classes' names behind them where they are known. out_path NULL: nothing is written.
+ * Errors   as dfal_eval; E_EXISTS, E_IO of the file */
+DFAL_API dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *result,
+                                         const char *out_path, const char *network, const char *pool_path,
+                                         const struct dfal_pool_options *pool);
 DFAL_API void dfal_eval_result_clear(struct dfal_eval_result *result);
 
 /* Write the logits, or a named node's activations, of every row. */

@@ -9,10 +9,13 @@
 struct eval_args {
     struct dfal_pool_options pool;
     struct text_list labels;
+    const char *confusion;
 };
 
 static json_t *confusion_json(const struct dfal_eval_result *result)
 {
+    if (result->confusion == NULL)
+        return json_null();
     json_t *rows = json_array();
     for (int32_t truth = 0; truth < result->class_count; truth++) {
         json_t *row = json_array();
@@ -83,7 +86,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     (void)count;
     args->pool.label_files = args->labels.items;
     args->pool.label_file_count = args->labels.count;
-    dfal_status status = dfal_eval(session->context, &result, operands[0], operands[1], &args->pool);
+    dfal_status status = dfal_eval_confusion(session->context, &result, args->confusion, operands[0],
+                                             operands[1], &args->pool);
     if (status != DFAL_OK)
         return status;
     if (session->json)
@@ -99,7 +103,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 }
 
 #define S struct eval_args
-static const struct option options[] = {POOL_OPTIONS(S, pool, labels)};
+static const struct option options[] = {
+    OPT(S, "confusion", 0, VALUE_TEXT, confusion, "FILE.csv",
+        "also write the confusion matrix: label,prediction,count, a line for each pair that occurred", 0, 0),
+    POOL_OPTIONS(S, pool, labels),
+};
 
 const struct command command_eval = {
     .name = "eval",
@@ -111,7 +119,7 @@ const struct command command_eval = {
         "names of\n"
         "the confusion's classes, in the order of the network, or null. A pool that has the names in "
         "another\n"
-        "order is matched by name.",
+        "order is matched by name. Above 1,000 classes confusion is null: --confusion writes it.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

@@ -4,8 +4,10 @@
 
 #include "backend/backend.h"
 #include "base/claim.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "score/pass.h"
 #include "store/labels.h"
 #include "store/row_hash.h"
@@ -24,29 +26,54 @@ static dfal_status open_both(struct df_pool **pool, struct df_network **network,
     return df_context_device(context, device);
 }
 
-dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network_name,
-                      const char *pool_path, const struct dfal_pool_options *options)
+static dfal_status write_confusion(struct df_text *text, const char *path, bool force)
 {
+    char *bytes;
+    DF_TRY(df_text_take(text, &bytes));
+    const dfal_status status = df_file_write_output(path, bytes, strlen(bytes), force);
+    df_free(bytes);
+    return status;
+}
+
+dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *result, const char *out_path,
+                                const char *network_name, const char *pool_path,
+                                const struct dfal_pool_options *options)
+{
+    const bool force = context->options.force;
+    struct df_claim claim = DF_CLAIM_NONE;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
+    struct df_text text = {0};
     dfal_status status = DFAL_OK;
     *result = (struct dfal_eval_result){0};
     context->kept_work = false;
+    if (out_path)
+        DF_TRY_TO(done, status, df_claim_job(&claim, out_path, network_name, pool_path, options, force));
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
     if (strcmp(network->trained_on, pool->fingerprint) == 0)
         df_say(context, DFAL_WARNING, "eval.trained_on",
                DF_FIELDS(DF_TEXT("network", network_name), DF_TEXT("pool", pool_path)),
                "%s was trained on rows of %s: this accuracy tells nothing about other samples", network_name,
                pool_path);
-    DF_TRY_TO(done, status, df_evaluate(context, device, network, pool, result));
+    DF_TRY_TO(done, status, df_evaluate(context, device, network, pool, result, out_path ? &text : NULL));
     df_warn_nonfinite(context, pool, result);
+    if (out_path)
+        status = write_confusion(&text, out_path, force);
 done:
     if (status != DFAL_OK)
         dfal_eval_result_clear(result);
+    df_text_clear(&text);
     df_network_destroy(network);
     df_pool_close(pool);
+    df_claim_end(&claim);
     return status;
+}
+
+dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network_name,
+                      const char *pool_path, const struct dfal_pool_options *options)
+{
+    return dfal_eval_confusion(context, result, NULL, network_name, pool_path, options);
 }
 
 struct sink {

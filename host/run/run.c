@@ -308,7 +308,7 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
     struct df_training_result trained = {0};
     struct dfal_eval_result eval = {0};
     DF_TRY(train(branch, round, &trained));
-    DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval)));
+    DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
     if (round == 0)
         df_warn_nonfinite(e->context, e->test, &eval);
     double accuracy = eval.accuracy, loss = eval.loss;

@@ -14,6 +14,7 @@
 #include "base/number.h"
 #include "base/team.h"
 #include "models/models.h"
+#include "score/confusion.h"
 #include "score/room.h"
 #include "store/network_file.h"
 
@@ -333,7 +334,8 @@ static dfal_status summarise(struct dfal_eval_result *result, const struct evalu
         }
         loss += (double)e->loss[i];
         right += e->predicted[i] == truth;
-        result->confusion[(int64_t)truth * result->class_count + e->predicted[i]]++;
+        if (result->confusion)
+            result->confusion[(int64_t)truth * result->class_count + e->predicted[i]]++;
     }
     result->samples = e->count - result->nonfinite;
     if (result->samples == 0)
@@ -346,9 +348,25 @@ static dfal_status summarise(struct dfal_eval_result *result, const struct evalu
     return DFAL_OK;
 }
 
+/* The pairs that occurred, of rows that are finite: [K, K] of a network with many classes is mostly zeros. */
+static dfal_status tell_confusion(struct df_text *text, const struct dfal_eval_result *result,
+                                  const struct evaluation *e)
+{
+    struct df_class_pair *pairs;
+    int64_t count = 0;
+    DF_TRY(df_alloc(&pairs, e->count, sizeof *pairs));
+    for (int64_t i = 0; i < e->count; i++)
+        if (e->predicted[i] >= 0)
+            pairs[count++] = (struct df_class_pair){df_network_from_pool(e->network, e->labels[e->rows[i]]),
+                                                    e->predicted[i]};
+    df_confusion_text(text, pairs, count, result->classes);
+    df_free(pairs);
+    return DFAL_OK;
+}
+
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
                         const struct df_network *network, struct df_pool *pool,
-                        struct dfal_eval_result *result)
+                        struct dfal_eval_result *result, struct df_text *confusion)
 {
     memset(result, 0, sizeof *result);
     result->class_count = network->class_count;
@@ -365,15 +383,18 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
     result->unlabelled = pool->count - e.count;
     DF_TRY_TO(done, status, df_alloc(&e.loss, e.count, sizeof *e.loss));
     DF_TRY_TO(done, status, df_alloc(&e.predicted, e.count, sizeof *e.predicted));
-    DF_TRY_TO(done, status,
-              df_alloc(&result->confusion, (int64_t)network->class_count * network->class_count,
-                       sizeof *result->confusion));
+    if (network->class_count <= DFAL_CONFUSION_CLASSES)
+        DF_TRY_TO(done, status,
+                  df_alloc(&result->confusion, (int64_t)network->class_count * network->class_count,
+                           sizeof *result->confusion));
     DF_TRY_TO(
         done, status,
         df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
     df_list_source_init(&source, rows, e.count);
     DF_TRY_TO(done, status, run_pass(&pass, network, &source.source, NULL));
-    status = summarise(result, &e, pool->path);
+    DF_TRY_TO(done, status, summarise(result, &e, pool->path));
+    if (confusion)
+        status = tell_confusion(confusion, result, &e);
 done:
     df_free(rows);
     df_free(e.loss);

@@ -8,6 +8,8 @@
 #include "store/classes.h"
 #include "store/stream.h"
 
+struct df_text;
+
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
 /* node NULL: the logits of the folded network; else that node's activations, unfolded. progress may be NULL. */
@@ -21,12 +23,13 @@ dfal_status df_forward_pass(struct dfal_context *context, struct df_device *devi
  * Errors   E_DATA no labelled row, none that is finite, a label outside the network's classes */
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
                         const struct df_network *network, struct df_pool *pool,
-                        struct dfal_eval_result *result);
+                        struct dfal_eval_result *result, struct df_text *confusion);
 /* Say how many rows an evaluation left out, if any. */
 void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
                        const struct dfal_eval_result *result);
 /* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool counts them:
  * its own, else the network's. Borrowed. */
+struct df_text;
 struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
 struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
 /* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning that names both,

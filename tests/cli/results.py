@@ -70,6 +70,28 @@ def json_keys(dfal):
         check(isinstance(dfal.json(*key), dict), f"{key[0]} --json is not an object")
 
 
+def confusion(dfal):
+    """The matrix as a file; above 1,000 classes it is only that."""
+    for classes, rows in ((10, 60), (1001, 40)):
+        labels = np.random.default_rng(classes).integers(0, classes, rows)
+        write_pool(dfal.at("pool.h5"), np.random.default_rng(1).integers(0, 256, (rows, 1, 2, 2)).astype(np.uint8), labels,
+                   class_count=classes)
+        write_linear(dfal.at("net.h5"), np.random.default_rng(2).standard_normal((classes, 4)), np.zeros(classes), (1, 2, 2))
+        document = dfal.json("eval", "net.h5", "pool.h5", "--confusion", "c.csv", "--force")
+        with open(dfal.at("c.csv"), newline="", encoding="utf-8") as file:
+            table = [[int(value) for value in row.values()] for row in csv.DictReader(file)]
+        check(table == sorted(table) and sum(row[2] for row in table) == rows, f"{classes} classes: {table}")
+        truth = np.zeros((classes, classes), int)
+        for label, prediction, count in table:
+            truth[label, prediction] = count
+        check((truth.sum(1) == np.bincount(labels, minlength=classes)).all(), f"{classes} classes: {table}")
+        check(abs(np.trace(truth) / rows - document["accuracy"]) < 1e-12, f"{classes} classes: {document}")
+        expected = truth.tolist() if classes <= 1000 else None
+        check(document["confusion"] == expected, f"{classes} classes: confusion is {document['confusion']}")
+    dfal.refuses(73, "eval", "net.h5", "pool.h5", "--confusion", "c.csv", says="c.csv")
+    dfal.refuses(64, "eval", "net.h5", "pool.h5", "--confusion", "pool.h5", "--force", says="pool.h5")
+
+
 def run_tables(dfal):
     """The final table again by status and report; nothing is significant where nothing can be tested."""
     make_pool(dfal.at("train.h5"), 120, 1)
@@ -347,5 +369,5 @@ def bounded_memory(dfal):
     check(peaks[1] < peaks[0] + 32, f"info peaks at {peaks[0]:.0f} MiB and {peaks[1]:.0f} MiB")
 
 
-main({f.__name__: f for f in (json_keys, run_tables, quiet, terminal, same_scores, same_networks, shards, linear_margins,
+main({f.__name__: f for f in (json_keys, confusion, run_tables, quiet, terminal, same_scores, same_networks, shards, linear_margins,
                               clipped, selections, node_activations, training, bounded_memory)})
