@@ -225,6 +225,18 @@ static dfal_status build_graph(struct df_experiment *e)
     return df_network_take_scaling(e->graph, e->train);
 }
 
+/* Restarts are tries from other beginnings, unless there is only one beginning. */
+static void say_restarts(const struct df_experiment *e)
+{
+    if (e->config.trainer[0] || e->config.training.restarts < 2 || !strcmp(e->config.init, "scratch"))
+        return;
+    df_say(e->context, DFAL_INFO, "run.restarts", DF_FIELDS(DF_INT("restarts", e->config.training.restarts)),
+           "the %d restarts of a round begin with the same weights (training.init: %s) and differ only in "
+           "the order of "
+           "the rows, in dropout and in the rows kept for validation",
+           e->config.training.restarts, e->config.init);
+}
+
 /* A file may come from anybody; what it makes run is the caller's to decide. */
 static dfal_status check_trainer(const struct df_run_config *config, const struct dfal_run_options *options)
 {
@@ -264,6 +276,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(find_eligible(e));
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
+    say_restarts(e);
     DF_TRY(df_context_device(context, &e->device));
     return choose_engine(e);
 }

@@ -281,7 +281,9 @@ def starts(dfal):
     dfal.refuses(64, *line_of("net.h5", "test.h5", "--set", "training.init=weight"), "-o", "x", says="weights")
     # The rounds of `previous` go on from each other: the last network is not that of `weights`.
     for init in "weights", "previous":
-        dfal.run("-q", *line_of("net.h5", "test.h5", "--set", f"training.init={init}"), "-o", f"{init}-2")
+        _, err = dfal.run("--log-format", "json", *line_of("net.h5", "test.h5", "--set", f"training.init={init}", "--set",
+                                                           "training.restarts=2"), "-o", f"{init}-2")
+        check(len(events_of(err, "run.restarts")) == 1, f"{init}: {err}")
     one, two = (datasets(dfal.at(f"{init}-2/networks/random-1.h5")) for init in ("weights", "previous"))
     check(one["parameters/fc/weight"] != two["parameters/fc/weight"], "previous is weights")
 
