@@ -141,7 +141,7 @@ static dfal_status tell_import(const struct df_teller *teller, const char *folde
             df_table_read(path, "dfal-import-part", NULL, &range, 1) != DFAL_OK)
             continue;
         const int64_t *bounds = range.data;
-        if (range.dims[0] == 3) {
+        if (range.dims[0] >= 3) { /* begin, end, pictures; what counts more stands behind them */
             parts++;
             done += bounds[1] - bounds[0];
             total = bounds[2];
