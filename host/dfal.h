@@ -204,8 +204,10 @@ DFAL_API dfal_status dfal_import_images(dfal_context *context, struct dfal_image
 
 /* Convert an ONNX model of images to a network file: constants folded, a final softmax cut. Wherever a network file is
  * expected an ONNX file may stand; this makes one that loads faster and needs no files beside it.
+ *   class_names  a file with the name of a class a line, in the network's order; NULL: those that the model tells, if any
  * Errors   E_NOINPUT, E_DATA (all ops that are not supported are named, with counts), E_SHAPE, E_EXISTS */
-DFAL_API dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path);
+DFAL_API dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path,
+                                      const char *class_names);
 
 /* Tell what a pool, network, scores file, ONNX file or run directory holds. */
 DFAL_API dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user);
@@ -415,6 +417,7 @@ struct dfal_query {
     double confidence;
     int32_t label; /* -1 unknown */
     int32_t adversarial_class;
+    const char *predicted_name, *label_name, *adversarial_name; /* of these classes; NULL: no class, or no name */
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options);

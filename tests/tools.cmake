@@ -22,6 +22,7 @@ set_tests_properties(cli_process_host_descriptors cli_process_strange_locale cli
   ENVIRONMENT "HOST_PROGRAM=$<TARGET_FILE:host_program>;LIBDFAL=$<TARGET_FILE:dfal>")
 df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(labels quick carried everywhere disagreement refusals tables_of_others evil foreign tables)
+df_cli_test(classes quick another_order other_names no_names training imported experiments starts test_pools draws)
 df_cli_test(import quick arrays layouts bad_arrays archives bad_archives cifar10 bad_cifar10)
 df_cli_test(reference quick agreement differences broken)
 df_cli_test(budget quick estimate)

@@ -55,6 +55,7 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
     df_tell_text(teller, "input", "%lld x %lld x %lld", (long long)network->input.c,
                  (long long)network->input.h, (long long)network->input.w);
     df_tell_int(teller, "class_count", network->class_count);
+    df_tell_classes(teller, network->classes, network->class_count);
     df_tell_int(teller, "parameters", df_network_parameter_count(network));
     df_tell_int(teller, "multiply_adds", multiply_adds(folded));
     df_tell_int(teller, "multiply_adds_unfolded", multiply_adds(network));

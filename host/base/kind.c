@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -141,6 +140,14 @@ static bool is_text(const struct look *look)
     return df_text_is_utf8(whole);
 }
 
+/* begin in small letters */
+static bool begins_like(const char *text, const char *begin)
+{
+    while (*begin && df_lower(*text) == *begin)
+        text++, begin++;
+    return !*begin;
+}
+
 static void name_text(struct df_kind *kind, const char *text)
 {
     static const struct {
@@ -158,7 +165,7 @@ static void name_text(struct df_kind *kind, const char *text)
     *kind = cell < line ? (struct df_kind){"a text file with columns (CSV)", ""}
                         : (struct df_kind){"a text file", ""};
     for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;)
-        if (strncasecmp(text, kinds[i].begin, strlen(kinds[i].begin)) == 0)
+        if (begins_like(text, kinds[i].begin))
             *kind = kinds[i].kind;
 }
 

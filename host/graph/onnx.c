@@ -471,6 +471,7 @@ dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, c
     DF_TRY_TO(done, status, lower(&onnx));
     DF_TRY_TO(done, status, finish(&onnx));
     DF_TRY_TO(done, status, read_scaling(&onnx));
+    DF_TRY_TO(done, status, df_onnx_take_classes(&onnx));
     if (facts)
         DF_TRY_TO(done, status, tell(&onnx, facts));
     onnx.network->files = files.path;

@@ -13,7 +13,8 @@
 #define MAX_TABLE ((size_t)1 << 30)
 enum { COLUMNS = 11 };
 
-/* Cut the record at *at into fields in place; false: it is cut short or has another number of fields. */
+/* Cut the record at *at into fields in place, of which those behind the columns are passed over; false: it is cut short
+ * or has fewer. */
 static bool take_record(char **at, char *fields[COLUMNS])
 {
     char *from = *at;
@@ -37,9 +38,8 @@ static bool take_record(char **at, char *fields[COLUMNS])
         }
         char end = *from++;
         *to = 0;
-        if (count == COLUMNS)
-            return false;
-        fields[count++] = begin;
+        if (count < COLUMNS)
+            fields[count++] = begin;
         if (end == '\n')
             break;
     }

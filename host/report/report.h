@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "run/curve.h"
+#include "store/classes.h"
 
 /* What a page shows of one run directory, and of how many. */
 enum { DF_REPORT_RUNS = 64 };
@@ -44,6 +45,8 @@ double df_nice_step(double span, int count);
 /* A strategy's colour class: 0 for random (the baseline), else 1, 2, ... in the configuration's order. */
 int32_t df_report_colour(const struct df_run_config *config, int32_t strategy);
 
+/* A class by its name, else its number. */
+void df_page_class(struct df_text *page, const struct df_classes *classes, int32_t class);
 /* Append a PNG data URI of [C, H, W] bytes; C is 1 or 3. */
 dfal_status df_picture_uri(struct df_text *page, const unsigned char *planes, int64_t c, int64_t h,
                            int64_t w);

@@ -15,7 +15,7 @@
 #include "run/curve.h"
 #include "run/select.h"
 
-#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "\n"
+#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"
 #define CURVE_HEADER   DF_CURVE_COLUMNS "\n"
 
 static const char log_name[] = "log.jsonl";

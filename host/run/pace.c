@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
+
 static double work_of(const struct df_run_pace *pace, int32_t strategy, int64_t annotations)
 {
     if (pace->config->training.steps > 0)
@@ -79,7 +81,7 @@ static void tell_whole(void *user, char *text, int32_t size)
     df_duration_text(elapsed, df_run_pace_spent(&advance->pace) + since);
     if (isfinite(left))
         df_duration_text(eta, fmax(0, left - since));
-    snprintf(text, (size_t)size, "run %.1f %%  elapsed %s  ETA %s  | ",
+    df_print(text, (size_t)size, "run %.1f %%  elapsed %s  ETA %s  | ",
              100.0 * (double)advance->done / (double)advance->total, elapsed, eta);
 }
 

@@ -100,6 +100,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
     int32_t *labels = NULL;
     int64_t lost = 0;
     char *id = NULL;
+    const struct df_classes classes = df_classes_of_pool(branch->network, e->train);
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&labels, selection->count, sizeof *labels));
     DF_TRY_TO(done, status, e->oracle->ask(e->oracle, selection->index, labels, selection->count));
@@ -109,6 +110,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
         branch->taken[selection->index[i]] = 1;
         DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
         struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
+        df_query_name(&query, &classes);
         df_text_csv(&branch->queries, branch->strategy->name);
         df_text_add(&branch->queries, ",%d,%d,", branch->trial, round);
         df_query_line(&branch->queries, &query);

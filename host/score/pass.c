@@ -15,7 +15,6 @@
 #include "base/team.h"
 #include "models/models.h"
 #include "score/room.h"
-#include "store/classes.h"
 #include "store/network_file.h"
 
 enum { PASS_ROWS = 256, WIDE_PASS_ROWS = 4096, PROBABILITY_ROWS = 16 };
@@ -304,11 +303,22 @@ static dfal_status labelled_rows(int64_t *rows, int64_t *count, const struct df_
     return DFAL_OK;
 }
 
-char *const *df_class_names(const struct df_network *network, const struct df_pool *pool)
+static struct df_classes own_classes(const struct df_network *network)
 {
-    if (network->classes)
-        return network->classes;
-    return pool->class_count == network->class_count ? pool->classes : NULL;
+    return (struct df_classes){"the network", network->classes, network->class_count};
+}
+
+struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool)
+{
+    const struct df_classes classes = {pool->path, pool->classes, pool->class_count};
+    return classes.names ? classes : own_classes(network);
+}
+
+struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool)
+{
+    const struct df_classes classes = own_classes(network);
+    return classes.names || pool->class_count != network->class_count ? classes
+                                                                      : df_classes_of_pool(network, pool);
 }
 
 static dfal_status summarise(struct dfal_eval_result *result, const struct evaluation *e, const char *path)
@@ -358,8 +368,9 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
     DF_TRY_TO(done, status,
               df_alloc(&result->confusion, (int64_t)network->class_count * network->class_count,
                        sizeof *result->confusion));
-    DF_TRY_TO(done, status,
-              df_strings_copy(&result->classes, df_class_names(network, pool), network->class_count));
+    DF_TRY_TO(
+        done, status,
+        df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
     df_list_source_init(&source, rows, e.count);
     DF_TRY_TO(done, status, run_pass(&pass, network, &source.source, NULL));
     status = summarise(result, &e, pool->path);

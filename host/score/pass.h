@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "net/plan.h"
+#include "store/classes.h"
 #include "store/stream.h"
 
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
@@ -24,8 +25,10 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
 /* Say how many rows an evaluation left out, if any. */
 void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
                        const struct dfal_eval_result *result);
-/* Names of the network's classes in its order [class_count]: its own, else those of the pool it runs on; NULL: none. */
-char *const *df_class_names(const struct df_network *network, const struct df_pool *pool);
+/* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool counts them:
+ * its own, else the network's. Borrowed. */
+struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
+struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
 /* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning that names both,
  * and so is another number of classes. Where both have class names they are matched: another order is said, and to_pool and from_pool tell it.
  * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before training */

@@ -10,6 +10,7 @@
  * then OK and MAX_ITER count as the same end, and so do the classes behind the boundary. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -267,6 +268,20 @@ static dfal_status check_identity(const struct df_scores_head *head, const struc
     return DFAL_OK;
 }
 
+/* "cat to dog": the class of a sample and the one behind its boundary. */
+static const char *end_text(char text[2 * DF_SHOWN_TEXT + 16], const struct df_margin *margin,
+                            const struct df_classes *classes)
+{
+    char numbers[2][DF_CLASS_NUMBER], shown[2][DF_SHOWN_TEXT];
+    df_shown(shown[0], df_classes_text(numbers[0], classes, margin->label));
+    df_shown(shown[1], df_classes_text(numbers[1], classes, margin->adversarial_class));
+    if (margin->adversarial_class < 0)
+        snprintf(text, 2 * DF_SHOWN_TEXT + 16, "class %s", shown[0]);
+    else
+        snprintf(text, 2 * DF_SHOWN_TEXT + 16, "class %s to %s", shown[0], shown[1]);
+    return text;
+}
+
 static dfal_status check_pool_rows(struct dfal_context *context, struct df_scores_reader *reader,
                                    const struct df_scores_head *head, struct df_pool *pool,
                                    const char *scores_path)
@@ -329,13 +344,17 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     if (differing > 0)
         DF_TRY_TO(done, status,
                   excuse(&differing, &worst, &c, context, &head, network, pool, &deepfool, result));
-    if (differing > 0)
+    if (differing > 0) {
+        const struct df_classes classes = df_classes_of_network(network, pool);
+        char ours[2 * DF_SHOWN_TEXT + 16], theirs[2 * DF_SHOWN_TEXT + 16];
         status =
             df_fail(DFAL_E_DATA,
                     "%s: %" PRId64 " of %" PRId64 " samples differ from float64 by more than %g, row %" PRId64
-                    " foremost: margin %.9g stored, %.9g recomputed",
+                    " foremost: margin %.9g stored (%s), %.9g recomputed (%s)",
                     scores_path, differing, c.count, result->tolerance, c.stored[worst].index,
-                    (double)c.stored[worst].margin, (double)c.reference[worst].margin);
+                    (double)c.stored[worst].margin, end_text(ours, &c.stored[worst], &classes),
+                    (double)c.reference[worst].margin, end_text(theirs, &c.reference[worst], &classes));
+    }
 done:
     comparison_clear(&c);
     df_device_close(device);

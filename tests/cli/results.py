@@ -14,7 +14,8 @@ import numpy as np
 from data import digits, make_pool, write_linear
 from support import check, main, same_bits, same_file, write_pool
 
-QUERY_KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class"]
+QUERY_KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
+              "predicted_name", "label_name", "adversarial_name"]
 
 
 def prepare(dfal, count=300, epochs=2):

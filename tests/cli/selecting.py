@@ -16,7 +16,8 @@ from support import check, main, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
 LATER = ("bald", "batchbald", "ceal", "egl", "egl-last", "coreset-greedy", "coreset", "qbdc", "badge", "dfal-diverse")
-KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class"]
+KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
+        "predicted_name", "label_name", "adversarial_name"]
 
 
 def prepare(dfal, count=120, labels=False):
