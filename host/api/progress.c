@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/parts.h"
 #include "facts.h"
 #include "graph/json_text.h"
 #include "run/run.h"
@@ -189,7 +190,7 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
         DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
     }
     int length = snprintf(parts, sizeof(parts), "%s.parts", path);
-    if (length < PATH_SIZE && df_folder_exists(parts))
+    if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))
         return tell_parts(&teller, parts);
     DF_TRY(df_file_format(format, path));
     df_tell_text(&teller, "format", "%s", format[0] != '\0' ? format : "foreign");

@@ -253,6 +253,8 @@ def killed(dfal):
                 if name == "select":
                     os.remove(dfal.at("tw.h5"))
             else:
+                if name != "select":
+                    check(dfal.json("status", out)["state"] == "finished", f"{name} has its name and is told to be unfinished")
                 dfal.refuses(73, *all_words[name], "-o", out, says=out)
                 if name != "select":
                     same_bits(dfal.at(name + ".whole"), dfal.at(out))
