@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loaded before the command: a slow disk, one without locks, and a kill exactly before or after a file gets its name.
  *   DFAL_TEST_FSYNC_MS=N      fsync takes N milliseconds more
+ *   DFAL_TEST_KEEP=NAME       a file of a folder cannot be removed by that name
  *   DFAL_TEST_NO_LOCKS=1      flock fails, as on a file system without locks
  *   DFAL_TEST_KILL=before:END after:END   the process is killed around the renaming to a path that ends so */
 #include <dlfcn.h>
@@ -32,6 +33,18 @@ __attribute__((visibility("default"))) int flock(int fd, int operation)
     if (!getenv("DFAL_TEST_NO_LOCKS"))
         return real(fd, operation);
     errno = ENOLCK;
+    return -1;
+}
+
+__attribute__((visibility("default"))) int unlinkat(int folder, const char *name, int flags)
+{
+    static int (*real)(int, const char *, int);
+    const char *kept = getenv("DFAL_TEST_KEEP");
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "unlinkat");
+    if (!kept || strcmp(kept, name) != 0)
+        return real(folder, name, flags);
+    errno = EIO;
     return -1;
 }
 

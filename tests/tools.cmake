@@ -44,8 +44,8 @@ df_cli_test(outputs quick apart apart_imports apart_model apart_runs unfinished_
 if(NOT DFAL_SANITIZE) # whose runtime has to be loaded first
   add_library(df_preload MODULE preload.c)
   target_link_libraries(df_preload PRIVATE df_flags ${CMAKE_DL_LIBS})
-  df_cli_test(outputs quick race without_locks killed)
-  foreach(name race without_locks killed)
+  df_cli_test(outputs quick race without_locks killed kept_parts)
+  foreach(name race without_locks killed kept_parts)
     set_tests_properties(cli_outputs_${name} PROPERTIES ENVIRONMENT "DFAL_TEST_PRELOAD=$<TARGET_FILE:df_preload>")
   endforeach()
 endif()

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/parts.h"
 #include "facts.h"
 #include "graph/json_text.h"
 #include "run/run.h"
@@ -141,7 +142,7 @@ static dfal_status tell_import(const struct df_teller *teller, const char *folde
             df_table_read(path, "dfal-import-part", NULL, &range, 1) != DFAL_OK)
             continue;
         const int64_t *bounds = range.data;
-        if (range.dims[0] == 3) {
+        if (range.dims[0] >= 3) { /* begin, end, pictures; what counts more stands behind them */
             parts++;
             done += bounds[1] - bounds[0];
             total = bounds[2];
@@ -189,7 +190,7 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
         DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
     }
     int length = snprintf(parts, sizeof(parts), "%s.parts", path);
-    if (length < PATH_SIZE && df_folder_exists(parts))
+    if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))
         return tell_parts(&teller, parts);
     DF_TRY(df_file_format(format, path));
     df_tell_text(&teller, "format", "%s", format[0] != '\0' ? format : "foreign");

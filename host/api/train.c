@@ -392,7 +392,8 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
     df_parts_publish(&checkpoint.parts);
     DF_TRY_TO(done, status, save(&job, out_path));
-    status = df_checkpoint_remove(&checkpoint);
+    /* The network stands: what cannot be removed now goes with the next line on it. */
+    (void)df_checkpoint_remove(&checkpoint);
     result->seconds = df_clock() - begin;
 done:
     if (status == DFAL_E_STOPPED && checkpoint.path != NULL && df_file_exists(checkpoint.path))

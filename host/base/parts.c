@@ -206,6 +206,20 @@ static bool is_published(const struct df_parts *parts)
     return got > 0 && then[got - 1] == '\n' && strcmp(then, now) != 0 && strncmp(now, "nothing", 7) != 0;
 }
 
+bool df_parts_are_published(const char *out_path)
+{
+    struct df_parts parts = DF_PARTS_NONE;
+    bool published = false;
+    if (df_format(&parts.folder, "%s%s", out_path, suffix) != DFAL_OK)
+        return false;
+    parts.fd = open(parts.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parts.fd >= 0)
+        published = is_published(&parts);
+    let_go(&parts);
+    df_free(parts.folder);
+    return published;
+}
+
 void df_parts_sweep(const char *out_path)
 {
     struct df_parts parts = DF_PARTS_NONE;

@@ -27,6 +27,8 @@ dfal_status df_parts_clear(const struct df_parts *parts);
 /* The output is about to get its name. Whoever finds the parts of a job that was killed before it could clear them then
  * knows whether they have become the output (df_parts_sweep) or are unfinished work. Where it cannot be noted, they stay. */
 void df_parts_publish(const struct df_parts *parts);
+/* Whether the parts beside an output have become it, and only a kill has left them there. */
+bool df_parts_are_published(const char *out_path);
 /* Remove the parts beside a finished output that they have become; nothing where somebody holds them. */
 void df_parts_sweep(const char *out_path);
 /* Let go; a folder without parts is removed. */

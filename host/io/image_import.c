@@ -435,10 +435,10 @@ static dfal_status gather_ids(const struct job *job, const char **ids)
 }
 
 /* A bad table that is there is somebody's, unless this import's own parts are. */
-static dfal_status take_table(struct job *job)
+static dfal_status check_table(struct job *job)
 {
     job->replace_table = job->context->options.force || job->parts.finished_pictures > 0;
-    return job->skip ? df_claim_take(&job->claim, job->bad_path, job->replace_table) : DFAL_OK;
+    return job->skip ? df_file_check_target(job->bad_path, job->replace_table) : DFAL_OK;
 }
 
 /* The table of skipped files stands before the pool does, so that no finished pool lacks it. */
@@ -537,7 +537,9 @@ static dfal_status claim(struct job *job, const char *out_path, const char *sour
         df_free(path);
         DF_TRY(status);
     }
-    return df_claim_take(claim, out_path, force);
+    DF_TRY(df_claim_take(claim, out_path, force));
+    /* Whether it may be replaced is known when the parts are. */
+    return job->skip ? df_claim_take(claim, job->bad_path, true) : DFAL_OK;
 }
 
 /* ---- the job ------------------------------------------------------------------------------------------------ */
@@ -585,7 +587,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status,
               df_image_parts_open(&job.parts, out_path, job.identity, job.list.count, job.shape,
                                   context->options.allow_mixed, context->options.force));
-    DF_TRY_TO(done, status, take_table(&job));
+    DF_TRY_TO(done, status, check_table(&job));
     DF_TRY_TO(done, status, decode_missing(&job));
     DF_TRY_TO(done, status, write_pool(&job, out_path));
     *result = (struct dfal_image_result){

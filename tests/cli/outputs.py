@@ -253,11 +253,25 @@ def killed(dfal):
                 if name == "select":
                     os.remove(dfal.at("tw.h5"))
             else:
+                if name != "select":
+                    check(dfal.json("status", out)["state"] == "finished", f"{name} has its name and is told to be unfinished")
                 dfal.refuses(73, *all_words[name], "-o", out, says=out)
                 if name != "select":
                     same_bits(dfal.at(name + ".whole"), dfal.at(out))
             left = [entry for entry in os.listdir(dfal.folder) if entry.startswith(out + ".")]
             check(not left, f"{name} killed {moment} its output had its name: {left} stay")
+
+
+def kept_parts(dfal):
+    """Parts that cannot be removed are no failure of a finished output; the next line on it removes them."""
+    all_words = commands(dfal)
+    for name, part in (("train", "publishing"), ("score", "publishing"), ("images", "000000.h5")):
+        out = name + ".x"
+        dfal.run("-q", *all_words[name], "-o", out, environment={
+            "LD_PRELOAD": os.environ["DFAL_TEST_PRELOAD"], "DFAL_TEST_KEEP": part})
+        check(os.path.exists(dfal.at(f"{out}.parts/{part}")), f"{name}: {part} was removed all the same")
+        dfal.refuses(73, *all_words[name], "-o", out, says=out)
+        check(not os.path.exists(dfal.at(out + ".parts")), f"{name}: its parts stay")
 
 
 def unfinished_again(dfal):
@@ -306,4 +320,5 @@ def owner(dfal):
     run("report", "run.x", "-o", "page.html")
 
 
-main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, without_locks, killed, unfinished_again, owner)})
+main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, without_locks, killed, kept_parts,
+                              unfinished_again, owner)})
