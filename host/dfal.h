@@ -125,7 +125,8 @@ DFAL_API int32_t dfal_cpu_count(void);
 DFAL_API void dfal_context_stop(dfal_context *context);
 /* The same because of a signal: a command that the job runs (run --trainer) is sent it too, and SIGTERM by the plain stop. */
 DFAL_API void dfal_context_stop_by(dfal_context *context, int signal);
-/* Tell whether finished work was kept by the last job that returned E_STOPPED. */
+/* Tell whether finished work was kept by the last job that returned E_STOPPED. From any thread; while the job still runs the
+ * answer is what is kept so far: true stays true, false may become true before it returns. */
 DFAL_API bool dfal_context_kept_work(const dfal_context *context);
 
 /* ---- Data ---------------------------------------------------------------------------------- */
