@@ -60,6 +60,11 @@ DFAL_API int dfal_status_exit_code(dfal_status status);
 /* Give the calling thread's last error as one sentence; "" before the first. */
 DFAL_API const char *dfal_last_error(void);
 
+/* Make a text that comes from a file or a user fit for a terminal, in place: every control character, mark that turns the
+ * direction of writing, separator of lines and broken sequence of UTF-8 becomes a question mark. dfal_last_error and the
+ * texts of events are clean; facts, ids and the fields of events are as they stand in the file. */
+DFAL_API void dfal_text_clean(char *text);
+
 /* ---- Facts and events ------------------------------------------------------------------------ */
 
 typedef enum dfal_field_kind { DFAL_FIELD_INT, DFAL_FIELD_REAL, DFAL_FIELD_TEXT } dfal_field_kind;
@@ -418,7 +423,8 @@ struct dfal_query {
     double confidence;
     int32_t label; /* -1 unknown */
     int32_t adversarial_class;
-    const char *predicted_name, *label_name, *adversarial_name; /* of these classes; NULL: no class, or no name */
+    const char *predicted_name, *label_name,
+        *adversarial_name; /* of these classes; NULL: no class, or no name */
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
