@@ -60,6 +60,11 @@ DFAL_API int dfal_status_exit_code(dfal_status status);
 /* Give the calling thread's last error as one sentence; "" before the first. */
 DFAL_API const char *dfal_last_error(void);
 
+/* Make a text that comes from a file or a user fit for a terminal, in place: every control character, mark that turns the
+ * direction of writing, separator of lines and broken sequence of UTF-8 becomes a question mark. dfal_last_error and the
+ * texts of events are clean; facts, ids and the fields of events are as they stand in the file. */
+DFAL_API void dfal_text_clean(char *text);
+
 /* ---- Facts and events ------------------------------------------------------------------------ */
 
 typedef enum dfal_field_kind { DFAL_FIELD_INT, DFAL_FIELD_REAL, DFAL_FIELD_TEXT } dfal_field_kind;
@@ -125,7 +130,8 @@ DFAL_API int32_t dfal_cpu_count(void);
 DFAL_API void dfal_context_stop(dfal_context *context);
 /* The same because of a signal: a command that the job runs (run --trainer) is sent it too, and SIGTERM by the plain stop. */
 DFAL_API void dfal_context_stop_by(dfal_context *context, int signal);
-/* Tell whether finished work was kept by the last job that returned E_STOPPED. */
+/* Tell whether finished work was kept by the last job that returned E_STOPPED. From any thread; while the job still runs the
+ * answer is what is kept so far: true stays true, false may become true before it returns. */
 DFAL_API bool dfal_context_kept_work(const dfal_context *context);
 
 /* ---- Data ---------------------------------------------------------------------------------- */

@@ -173,6 +173,59 @@ static void nth_allocation_fails_once(void **state)
     assert_int_equal(df_alloc_live(), live);
 }
 
+/* What a terminal obeys, or shows as another text, and what looks like it and is fine. */
+static void only_what_may_be_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *clean, *json;
+    } cases[] = {
+        {"a\x1b[31mb", "a?[31mb", "\"a\\u001b[31mb\""},
+        {"tab\tline\nreturn\r\x7f", "tab?line?return??", "\"tab\\u0009line\\u000areturn\\u000d\\u007f\""},
+        {"\xc2\x9b"
+         "1m\xc2\x80\xc2\x9f\xc2\xa0",
+         "?1m??\xc2\xa0", "\"\\u009b1m\\u0080\\u009f\xc2\xa0\""},
+        {"\u202e\u202a\u2066\u2069\u200e\u200f\u061c", "???????",
+         "\"\\u202e\\u202a\\u2066\\u2069\\u200e\\u200f\\u061c\""},
+        {"\u2028\u2029\u202f\u200d\u2065\u206a", "??\u202f\u200d\u2065\u206a",
+         "\"\\u2028\\u2029\u202f\u200d\u2065\u206a\""},
+        {"\x9b raw \xff \xe2\x80", "? raw ? ??", "\"\ufffd raw \ufffd \ufffd\ufffd\""},
+        {"\u00e4\u2192\U0001f600", "\u00e4\u2192\U0001f600", "\"\u00e4\u2192\U0001f600\""},
+        {"", "", "\"\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct df_text json = {0};
+        char text[64], *made;
+        snprintf(text, sizeof text, "%s", cases[i].text);
+        dfal_text_clean(text);
+        assert_string_equal(text, cases[i].clean);
+        df_text_json(&json, cases[i].text);
+        assert_int_equal(df_text_take(&json, &made), DFAL_OK);
+        assert_string_equal(made, cases[i].json);
+        df_free(made);
+        (void)df_fail(DFAL_E_DATA, "<%s>", cases[i].text);
+        snprintf(text, sizeof text, "<%s>", cases[i].clean);
+        assert_string_equal(dfal_last_error(), text);
+    }
+}
+
+static void wide_formulas_are_guarded(void **state)
+{
+    (void)state;
+    static const char *const fields[][2] = {
+        {"=1", "'=1"},           {"\uff1d1", "'\uff1d1"}, {"\uff0b1", "'\uff0b1"},
+        {"\uff0d1", "'\uff0d1"}, {"\uff20a", "'\uff20a"}, {"'\uff1d1", "''\uff1d1"},
+        {"\t1", "'\t1"},         {"\uff0e1", "\uff0e1"},  {"a=1", "a=1"}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        struct df_text text = {0};
+        char *made;
+        df_text_csv(&text, fields[i][0]);
+        assert_int_equal(df_text_take(&text, &made), DFAL_OK);
+        assert_string_equal(made, fields[i][1]);
+        df_free(made);
+    }
+}
+
 static void letters_without_case(void **state)
 {
     (void)state;
@@ -505,6 +558,8 @@ int main(void)
         cmocka_unit_test(resize_keeps_and_zeroes),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(nth_allocation_fails_once),
+        cmocka_unit_test(only_what_may_be_shown),
+        cmocka_unit_test(wide_formulas_are_guarded),
         cmocka_unit_test(letters_without_case),
         cmocka_unit_test(numbers_are_short_and_exact),
         cmocka_unit_test(format_makes_strings),

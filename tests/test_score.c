@@ -350,6 +350,14 @@ static void stop_at(void *user, const struct dfal_event *event)
             dfal_context_stop(stopper->context);
 }
 
+/* Is it known from the first event on that there is work that would be kept? */
+static bool kept_at_begin;
+static void note_kept(void *user, const struct dfal_event *event)
+{
+    if (strcmp(event->name, "score.begin") == 0)
+        kept_at_begin = dfal_context_kept_work(user);
+}
+
 static struct dfal_context *stopping_context(struct stopper *stopper, const char *name, int64_t rows)
 {
     struct dfal_context *context = test_context(name, 2);
@@ -395,7 +403,11 @@ static void killed_and_resumed(void **state)
         test_error(score(context, &q, q.out, &o, NULL), DFAL_E_CONFIG, "rows 0:");
         o = defaults();
         o.batch = 33;
+        context->options.event = note_kept;
+        context->options.event_user = context;
         test_ok(score(context, &q, q.out, &o, NULL));
+        assert_true(kept_at_begin);
+        assert_false(dfal_context_kept_work(context));
         assert_false(df_folder_exists(q.parts));
         same_file("killed and resumed", p.out, q.out);
         dfal_context_destroy(context);

@@ -16,7 +16,7 @@ df_cli_test(files quick broken_containers swapped lying_pools wrong_shapes label
 df_cli_test(results quick json_keys confusion run_tables quiet terminal same_scores same_networks shards linear_margins clipped selections node_activations
   training)
 # The command's surroundings, and those of a program that loads the library.
-df_cli_test(process quick closed_descriptors pipes host_descriptors strange_locale)
+df_cli_test(process quick closed_descriptors pipes no_executable_memory host_descriptors strange_locale)
 df_cli_test(process full german_locale)
 add_executable(host_program host_program.c)
 target_link_libraries(host_program PRIVATE df_flags ${CMAKE_DL_LIBS})

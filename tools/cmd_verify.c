@@ -37,12 +37,13 @@ static void add_node(void *user, const struct dfal_verify_node *node)
 static void print_node(void *user, const struct dfal_verify_node *node)
 {
     bool *headed = user;
+    char name[ONE_LINE];
     if (!*headed)
         printf("%-40s %-18s %9s %12s %12s %9s %7s\n", "node", "op", "values", "difference", "of largest",
                "relative", "sample");
     *headed = true;
-    printf("%-40s %-18s %9" PRId64 " %12.4g %12.4g %9.2g %7" PRId64 "%s\n", node->node, node->op,
-           node->values, node->largest_difference, node->largest_value, node->relative_difference,
+    printf("%-40s %-18s %9" PRId64 " %12.4g %12.4g %9.2g %7" PRId64 "%s\n", one_line(name, node->node),
+           node->op, node->values, node->largest_difference, node->largest_value, node->relative_difference,
            node->sample, node->passed ? "" : "  differs");
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 json_t *real_or_null(double value)
 {
@@ -45,19 +46,35 @@ json_t *text_or_null(const char *text)
 
 const char *one_line(char line[ONE_LINE], const char *text)
 {
-    size_t n = 0, most = ONE_LINE - 4;
-    for (; text[n] != '\0' && n < most; n++)
-        line[n] = (char)((unsigned char)text[n] < 32 || text[n] == 127 ? '?' : text[n]);
-    bool cut = text[n] != '\0';
-    while (cut && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+    const size_t length = strlen(text), most = ONE_LINE - 4;
+    size_t n = length < most ? length : most;
+    while (n < length && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
         n--;
-    memcpy(line + n, cut ? "..." : "", cut ? 4 : 1);
+    memcpy(line, text, n);
+    memcpy(line + n, n < length ? "..." : "", n < length ? 4 : 1);
+    dfal_text_clean(line);
     return line;
+}
+
+void print_clean(FILE *to, const char *before, const char *text, const char *after)
+{
+    char *clean = strdup(text);
+    if (clean != NULL)
+        dfal_text_clean(clean);
+    fprintf(to, "%s%s%s", before, clean != NULL ? clean : "", after);
+    free(clean);
+}
+
+size_t json_flags_for(FILE *stream)
+{
+    return isatty(fileno(stream)) ? JSON_ENSURE_ASCII : 0;
 }
 
 dfal_status print_json(json_t *document)
 {
-    char *text = document != NULL ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = document != NULL
+                     ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(17) | json_flags_for(stdout))
+                     : NULL;
     json_decref(document);
     if (text == NULL)
         return DFAL_E_MEMORY;
@@ -87,12 +104,14 @@ void facts_add(void *user, const struct dfal_field *fact)
     }
     if (facts->lines == NULL)
         return;
+    char key[ONE_LINE];
+    one_line(key, fact->key);
     if (fact->kind == DFAL_FIELD_INT)
-        fprintf(facts->lines, "%-24s %" PRId64 "\n", fact->key, fact->integer);
+        fprintf(facts->lines, "%-24s %" PRId64 "\n", key, fact->integer);
     else if (fact->kind == DFAL_FIELD_REAL)
-        fprintf(facts->lines, "%-24s %.9g\n", fact->key, fact->real);
-    else
-        fprintf(facts->lines, "%-24s %s\n", fact->key, fact->text != NULL ? fact->text : "");
+        fprintf(facts->lines, "%-24s %.9g\n", key, fact->real);
+    else if (fprintf(facts->lines, "%-24s ", key) >= 0)
+        print_clean(facts->lines, "", fact->text != NULL ? fact->text : "", "\n");
 }
 
 void facts_drop(struct facts *facts)

@@ -12,9 +12,13 @@
 json_t *real_or_null(double value);
 /* What is no UTF-8 in a text becomes U+FFFD. */
 json_t *text_or_null(const char *text);
-/* A text from a file as one line of a table: control characters become ?, at most 64 bytes, then "...". Returns line. */
+/* A text from a file as one line of a table: what may not be shown becomes ?, at most 64 bytes, then "...". Returns line. */
 enum { ONE_LINE = 68 };
 const char *one_line(char line[ONE_LINE], const char *text);
+/* Print a text that may come from a file or the command line, cleaned. */
+void print_clean(FILE *to, const char *before, const char *text, const char *after);
+/* JSON is exact: for a terminal, which obeys more than ASCII's control characters, in escapes. */
+size_t json_flags_for(FILE *stream);
 /* Print and free one JSON document. */
 dfal_status print_json(json_t *document);
 

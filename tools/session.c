@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One invocation: signals, the context, and what stderr shows of the library's events. */
 #include "command.h"
+#include "output.h"
 
 #include <errno.h>
 #include <math.h>
@@ -67,21 +68,6 @@ static const char *level_name(dfal_level level)
     return "info";
 }
 
-static void set_text(json_t *object, const char *key, const char *text)
-{
-    /* File names may be any bytes; JSON may not. */
-    json_t *value = json_string(text);
-    if (value == NULL) {
-        char clean[1024];
-        size_t i = 0;
-        for (; text[i] != '\0' && i < sizeof(clean) - 1; i++)
-            clean[i] = (char)((unsigned char)text[i] < 128 ? text[i] : '?');
-        clean[i] = '\0';
-        value = json_string(clean);
-    }
-    json_object_set_new(object, key, value);
-}
-
 static json_t *json_line(const char *level, const char *event, const char *text)
 {
     char stamp[32];
@@ -90,17 +76,17 @@ static json_t *json_line(const char *level, const char *event, const char *text)
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &utc);
     json_t *line = json_object();
-    set_text(line, "time", stamp);
-    set_text(line, "level", level);
-    set_text(line, "event", event);
+    json_object_set_new(line, "time", text_or_null(stamp));
+    json_object_set_new(line, "level", text_or_null(level));
+    json_object_set_new(line, "event", text_or_null(event));
     if (text != NULL)
-        set_text(line, "text", text);
+        json_object_set_new(line, "text", text_or_null(text));
     return line;
 }
 
 static void put_json(json_t *line)
 {
-    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9) | json_flags_for(stderr));
     if (text != NULL) {
         fprintf(stderr, "%s\n", text);
         free(text);
@@ -152,7 +138,7 @@ static void on_event(void *user, const struct dfal_event *event)
                 json_object_set_new(line, field->key,
                                     isfinite(field->real) ? json_real(field->real) : json_null());
             else
-                set_text(line, field->key, field->text != NULL ? field->text : "");
+                json_object_set_new(line, field->key, text_or_null(field->text != NULL ? field->text : ""));
         }
         put_json(line);
         return;
@@ -178,6 +164,7 @@ void session_note(struct session *session, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    dfal_text_clean(text);
     const struct dfal_event event = {.level = DFAL_INFO, .name = "note", .text = text};
     on_event(session->log, &event);
 }
@@ -191,7 +178,7 @@ void session_error(const struct session *session, dfal_status status, const char
         json_object_set_new(line, "code", json_integer(dfal_status_exit_code(status)));
         put_json(line);
     } else {
-        fprintf(stderr, "dfal: %s\n", sentence);
+        print_clean(stderr, "dfal: ", sentence, "\n");
     }
 }
 

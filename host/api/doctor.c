@@ -125,6 +125,8 @@ static void tell_limits(const struct df_teller *teller, const dfal_context *cont
     else
         df_tell_text(teller, "cgroup_cpus", "no quota");
     df_tell_int(teller, "threads", context->threads);
+    df_tell_text(teller, "executable_memory", "%s",
+                 df_memory_may_execute() ? "allowed" : "denied: the cpu back end cannot run oneDNN's layers");
     df_tell_int(teller, "memory_available_bytes", df_memory_available());
     df_tell_int(teller, "memory_work_bytes", context->memory);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)

@@ -43,10 +43,14 @@ static dfal_status open_cuda(struct df_device **out, const struct df_device_opti
 }
 
 /* Without a driver there is no need to load CUDA's libraries, which are a gigabyte. */
+static bool is_driver_there(void)
+{
+    return dlopen(CUDA_DRIVER, RTLD_LAZY | RTLD_LOCAL) != NULL;
+}
+
 static dfal_status open_auto(struct df_device **out, const struct df_device_options *options)
 {
-    void *driver = dlopen(CUDA_DRIVER, RTLD_LAZY | RTLD_LOCAL);
-    if (driver == NULL)
+    if (!is_driver_there())
         (void)df_fail(DFAL_E_UNAVAILABLE, "the CUDA back end is not available: no NVIDIA driver");
     else if (open_cuda(out, options) == DFAL_OK)
         return DFAL_OK;
@@ -165,7 +169,8 @@ dfal_status df_context_device(struct dfal_context *context, struct df_device **o
                               context->threads > 0 ? context->threads : 1));
         context->device_close = df_device_close;
         if (strcmp(name, "auto") == 0 && strcmp(context->device->info.backend, "cpu") == 0)
-            df_say(context, DFAL_INFO, "backend.fallback", DF_FIELDS(DF_TEXT("reason", dfal_last_error())),
+            /* Most machines have no GPU, which is no news; one that is there and cannot be used is. */
+            df_say(context, is_driver_there() ? DFAL_INFO : DFAL_DEBUG, "backend.fallback", DF_FIELDS(DF_TEXT("reason", dfal_last_error())),
                    "back end cpu: %s", dfal_last_error());
     }
     *out = context->device;

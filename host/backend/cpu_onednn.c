@@ -69,6 +69,12 @@ static dfal_status check(dnnl_status_t code, const char *doing)
         DF_FAIL(DFAL_E_MEMORY, "oneDNN ran out of memory while %s", doing);
     if (code == dnnl_unimplemented)
         DF_FAIL(DFAL_E_UNAVAILABLE, "oneDNN has no code for %s on this CPU", doing);
+    if (!df_memory_may_execute())
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "oneDNN failed while %s: this process is denied executable memory, which oneDNN writes its "
+                "code into, "
+                "expected a service without MemoryDenyWriteExecute and an SELinux domain with execmem",
+                doing);
     DF_FAIL(DFAL_E_INTERNAL, "oneDNN failed with status %d while %s", (int)code, doing);
 }
 

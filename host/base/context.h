@@ -16,7 +16,7 @@ struct dfal_context {
     int64_t memory;                      /* resolved */
     atomic_int stop; /* number of the signal that asked for it, 0: none. Set by a signal handler
                                           * or another thread; lock-free on x86-64 */
-    bool kept_work;
+    atomic_bool kept_work; /* a host program may ask from a thread other than the job's */
     pthread_mutex_t event_lock;
     dfal_event_fn *tee; /* second sink (df_log_tee), NULL: none */
     void *tee_user;

@@ -23,6 +23,7 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
     va_start(arguments, format);
     df_vprint(text + used, sizeof text - used, format, arguments);
     va_end(arguments);
+    dfal_text_clean(text);
     struct dfal_event event = {level, name, text, fields, field_count};
     if (context->options.event)
         context->options.event(context->options.event_user, &event);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -162,6 +163,17 @@ int64_t df_memory_peak(void)
     if (kibi == 0 && getrusage(RUSAGE_SELF, &usage) == 0)
         kibi = usage.ru_maxrss;
     return (int64_t)kibi * 1024;
+}
+
+bool df_memory_may_execute(void)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *memory = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return true; /* something else is wrong */
+    const bool may = mprotect(memory, page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0;
+    munmap(memory, page);
+    return may;
 }
 
 int64_t df_memory_resident(void)

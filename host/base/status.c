@@ -51,6 +51,7 @@ static void record(const char *before, const char *after, const char *format, va
     df_vprint(words, sizeof words, format, arguments);
     int length = snprintf(whole, sizeof whole, "%s%s%s", before, words, after);
     (void)length; /* a sentence that is too long is cut */
+    dfal_text_clean(whole);
     memcpy(last_message, whole, sizeof last_message);
 }
 
@@ -144,11 +145,15 @@ const char *df_nearest(const char *word, const char *const *candidates, size_t c
 
 const char *df_shown(char text[DF_SHOWN_TEXT], const char *from)
 {
-    size_t n = 0, most = DF_SHOWN_TEXT - 4;
-    for (; from[n] && n < most; n++)
-        text[n] = (unsigned char)from[n] < 32 || from[n] == 127 ? '?' : from[n];
-    while (from[n] && n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80)
-        n--; /* no sequence of UTF-8 is cut */
-    memcpy(text + n, from[n] ? "..." : "", from[n] ? 4 : 1);
+    size_t used = 0;
+    bool fine;
+    for (int length; *from; from += length, used++) {
+        length = df_text_next(from, &fine);
+        if (used + (size_t)length > DF_SHOWN_TEXT - 4)
+            break;
+        memcpy(text + used, fine ? from : "?", fine ? (size_t)length : 1);
+        used += fine ? (size_t)length - 1 : 0;
+    }
+    memcpy(text + used, *from ? "..." : "", *from ? 4 : 1);
     return text;
 }

@@ -15,7 +15,7 @@ enum { DF_MESSAGE_SIZE = 1024 };
 void df_message_get(char *text);
 void df_message_set(const char *text);
 
-/* A text from a file as a message may show it: control characters become ?, at most 80 bytes, then "...". Returns text. */
+/* A text from a file as a message may show it: what may not be shown becomes ?, at most 80 bytes, then "...". Returns text. */
 enum { DF_SHOWN_TEXT = 84 };
 const char *df_shown(char text[DF_SHOWN_TEXT], const char *from);
 

@@ -77,11 +77,20 @@ void df_text_number(struct df_text *text, double value)
         df_text_add(text, "%.9g", value);
 }
 
+bool df_text_is_formula(const char *field)
+{
+    static const char *const wide[] = {"\uff1d", "\uff0b", "\uff0d", "\uff20"};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (strncmp(field, wide[i], 3) == 0)
+            return true;
+    return *field && strchr("=+-@\t\r", *field);
+}
+
 void df_text_csv(struct df_text *text, const char *field)
 {
     const char *first =
         field + strspn(field, "'"); /* a guarded text is guarded again, so that labels.c can tell */
-    const char *guard = *first && strchr("=+-@\t\r", *first) ? "'" : "";
+    const char *guard = df_text_is_formula(first) ? "'" : "";
     if (!strpbrk(field, ",\"\r\n")) {
         df_text_add(text, "%s%s", guard, field);
         return;
@@ -121,6 +130,46 @@ bool df_text_is_utf8(const char *text)
     return true;
 }
 
+uint32_t df_text_code(const char *character, int length)
+{
+    const unsigned char *c = (const unsigned char *)character;
+    static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t code = c[0] & masks[length];
+    for (int i = 1; i < length; i++)
+        code = code << 6 | (c[i] & 0x3f);
+    return code;
+}
+
+static bool may_be_shown(uint32_t code)
+{
+    static const uint32_t ranges[][2] = {{0, 0x1f},        {0x7f, 0x9f},     {0x61c, 0x61c},
+                                         {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (code >= ranges[i][0] && code <= ranges[i][1])
+            return false;
+    return true;
+}
+
+int df_text_next(const char *text, bool *fine)
+{
+    const int length = utf8_length((const unsigned char *)text);
+    *fine = length > 0 && may_be_shown(df_text_code(text, length));
+    return length > 0 ? length : 1;
+}
+
+void dfal_text_clean(char *text)
+{
+    char *to = text;
+    for (const char *c = text; *c;) {
+        bool fine;
+        const int length = df_text_next(c, &fine);
+        memmove(to, fine ? c : "?", fine ? (size_t)length : 1);
+        to += fine ? length : 1;
+        c += length;
+    }
+    *to = 0;
+}
+
 bool df_begins_but_case(const char *text, const char *with)
 {
     while (*with && df_lower(*text) == df_lower(*with))
@@ -137,8 +186,10 @@ static const char replacement[] = "\xef\xbf\xbd";
 
 void df_text_html(struct df_text *text, const char *field)
 {
-    for (const unsigned char *c = (const unsigned char *)field; *c;) {
-        int length = utf8_length(c);
+    bool fine;
+    int length;
+    for (const char *c = field; *c; c += length) {
+        length = df_text_next(c, &fine);
         if (*c == '&')
             df_text_add(text, "&amp;");
         else if (*c == '<')
@@ -149,28 +200,28 @@ void df_text_html(struct df_text *text, const char *field)
             df_text_add(text, "&quot;");
         else if (*c == '\'')
             df_text_add(text, "&#39;");
-        else if (!length || (*c < 32 && *c != '\n' && *c != '\t') || *c == 127)
-            df_text_append(text, replacement, 3);
+        else if (fine || *c == '\n' || *c == '\t')
+            df_text_append(text, c, length);
         else
-            df_text_append(text, (const char *)c, length);
-        c += length ? length : 1;
+            df_text_append(text, replacement, 3);
     }
 }
 
 void df_text_json(struct df_text *text, const char *field)
 {
+    bool fine;
+    int length;
     df_text_append(text, "\"", 1);
-    for (const unsigned char *c = (const unsigned char *)field; *c;) {
-        int length = utf8_length(c);
+    for (const char *c = field; *c; c += length) {
+        length = df_text_next(c, &fine);
         if (*c == '"' || *c == '\\')
             df_text_add(text, "\\%c", *c);
-        else if (*c < 32)
-            df_text_add(text, "\\u%04x", *c);
-        else if (!length)
+        else if (fine)
+            df_text_append(text, c, length);
+        else if (length == 1 && (unsigned char)*c > 127)
             df_text_append(text, replacement, 3);
         else
-            df_text_append(text, (const char *)c, length);
-        c += length ? length : 1;
+            df_text_add(text, "\\u%04x", df_text_code(c, length));
     }
     df_text_append(text, "\"", 1);
 }

@@ -152,13 +152,18 @@ static void put_text(struct df_text *out, const char *text)
         return;
     }
     df_text_add(out, "\"");
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+    bool fine;
+    int length;
+    for (const char *c = text; *c; c += length) {
+        length = df_text_next(c, &fine);
         if (*c == '"' || *c == '\\')
             df_text_add(out, "\\%c", *c);
-        else if (*c < 32 || *c == 127)
-            df_text_add(out, "\\x%02x", *c);
-        else
-            df_text_add(out, "%c", *c);
+        else if (!fine && (unsigned char)*c < 128)
+            df_text_add(out, "\\x%02x", (unsigned char)*c);
+        else if (!fine && length > 1)
+            df_text_add(out, "\\u%04x", df_text_code(c, length));
+        else /* the bytes of a file's name, whatever they are */
+            df_text_append(out, c, length);
     }
     df_text_add(out, "\"");
 }

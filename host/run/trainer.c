@@ -227,10 +227,15 @@ static dfal_status open_log(int *fd, const struct df_trainer *trainer, const cha
                     "%s: the trainer of an earlier start still runs, expected it to be stopped first", path);
     }
     df_time_iso(now);
-    dprintf(*fd, "--- %s", now);
+    struct df_text text = {0};
+    char *line = NULL;
+    df_text_add(&text, "--- %s", now);
     for (int32_t i = 0; i < words->count; i++)
-        dprintf(*fd, " %s", words->word[i]);
-    dprintf(*fd, "\n");
+        df_text_add(&text, " %s", words->word[i]);
+    DF_TRY(df_text_take(&text, &line));
+    dfal_text_clean(line);
+    dprintf(*fd, "%s\n", line);
+    df_free(line);
     return DFAL_OK;
 }
 

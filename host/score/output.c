@@ -169,7 +169,10 @@ static void first_of(struct batch *batch, const struct list *list)
 
 static dfal_status write_files(struct df_output *output, const struct batch *batch)
 {
-    return df_shards_write(output->shards, batch->shard, batch->scores, batch->count);
+    DF_TRY(df_shards_write(output->shards, batch->shard, batch->scores, batch->count));
+    output->spec.context->kept_work =
+        true; /* now, and not when the job returns: its owner may ask in between */
+    return DFAL_OK;
 }
 
 static dfal_status name_rows(struct df_output *output)

@@ -322,6 +322,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status,
               df_shards_open(&job.shards, out_path, &job.head, job.head.range_begin, job.head.range_end,
                              context->options.allow_mixed, context->options.force));
+    context->kept_work = job.shards.finished_rows > 0;
     job.shards.rank = job.comm->rank;
     job.shards.size = job.comm->size;
     say_begin(&job, out_path, network, pool_path);
@@ -330,6 +331,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
         status = write_final(&job);
     if (status == DFAL_OK) {
         df_shards_remove(&job.shards, true);
+        context->kept_work = false;
         fill_result(result, &job);
         say_end(&job, result, out_path);
     } else {

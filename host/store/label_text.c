@@ -36,7 +36,7 @@ enum df_label_form df_label_form(const char *text, int32_t *number)
 bool df_label_is_guarded(const char *text)
 {
     size_t quotes = strspn(text, "'");
-    return quotes && text[quotes] && strchr("=+-@\t\r", text[quotes]);
+    return quotes && df_text_is_formula(text + quotes);
 }
 
 dfal_status df_class_table_make(struct df_class_table *table, char *const *names, int32_t count)

@@ -14,7 +14,7 @@ from support import check, main, write_pool
 
 COUNT, CLASSES = 30, 4
 EVIL = ["=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "<script>alert(1)</script>", "a,b",
-        'say "hi"', "two\nlines", "two\r\nlines", "'", "'quoted'", " blanks ", "0001", "1e5", "dög/ÿ.png", "x" * 65536,
+        'say "hi"', "two\nlines", "two\r\nlines", "'", "'quoted'", " blanks ", "0001", "1e5", "\x1b[31m red", "\u009b31m", "\u202egpj.exe", "\uff1d1+1", "dög/ÿ.png", "x" * 65536,
         b"\xff\xfe\x80broken"]
 
 
@@ -193,7 +193,7 @@ def evil(dfal):
     rows = rows_of(dfal.at("q.csv"))
     check(len(rows) == COUNT, f"{len(rows)} rows in QUERIES.csv")
     for row in rows:
-        check(row["id"][0] not in "=+-@\t\r", f"QUERIES.csv has a cell that begins with {row['id'][:1]!r}")
+        check(row["id"][0] not in "=+-@\t\r\uff1d", f"QUERIES.csv has a cell that begins with {row['id'][:1]!r}")
     # a spreadsheet: everything quoted, CRLF, byte-order mark, empty lines and cells at the end
     with open(dfal.at("answers.csv"), "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\ufeff")
@@ -215,7 +215,9 @@ def evil(dfal):
             check(found[index] == name, f"JSON has {found[index]!r} for {name!r}")
         else:
             check(found[index] is not None and "broken" in found[index], f"JSON has {found[index]!r} for {name!r}")
-    check("\x1b" not in shown and len(shown.splitlines()) == COUNT + 1, "a row of the table is no line")
+    told = shown + dfal.run("info", "pool.h5")[0] + dfal.run("info", "no\x1b\u202e\u009b", code=66)[1]
+    check(not [c for c in told if c in "\x1b\u009b\u202e"], "the terminal is sent what it obeys")
+    check(len(shown.splitlines()) == COUNT + 1, "a row of the table is no line")
 
 
 def foreign(dfal):
