@@ -31,17 +31,20 @@ static const char *const settings[] = {
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0], ROUNDS = 4, BRANCHES = 4 };
 
+static const char *more; /* one setting more, NULL: none */
+
 static struct dfal_run_options run_options(void)
 {
     struct dfal_run_options options;
-    static const char *set[SETTINGS + 1];
+    static const char *set[SETTINGS + 2];
     static char network[TEST_PATH + 16];
     dfal_run_options_init(&options);
     snprintf(network, sizeof network, "network=%s", world.net);
     memcpy(set, settings, sizeof settings);
     set[SETTINGS] = network;
     options.set = set;
-    options.set_count = SETTINGS + 1;
+    set[SETTINGS + 1] = more;
+    options.set_count = SETTINGS + 1 + (more != NULL);
     options.train_path = world.train;
     options.test_path = world.test;
     return options;
@@ -300,6 +303,37 @@ static void test_later_rows(void **state)
     assert_int_equal(truncate(path, 150), 0);
     test_error(run(dir, backends[0], 1, NULL, NULL), DFAL_E_DATA, "curve.csv has 150 bytes");
     test_folder_remove(dir);
+}
+
+/* A round's network is the next one's beginning, and the checkpoint has it. */
+static void test_starts(void **state)
+{
+    (void)state;
+    static const char *const inits[] = {"training.init=previous", "training.init=weights"};
+    char whole[TEST_PATH], parts[TEST_PATH], scratch[TEST_PATH];
+    reference(scratch, backends[0]);
+    test_join(whole, world.folder, "whole");
+    test_join(parts, world.folder, "parts");
+    for (int i = 0; i < 2; i++) {
+        more = inits[i];
+        test_ok(run(whole, backends[0], 1, NULL, NULL));
+        struct watcher watcher = {.name = "run.round", .stop_at = 2};
+        test_error(run(parts, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
+        more = NULL;
+        test_error(run(parts, backends[0], 1, NULL, NULL), DFAL_E_CONFIG, "training.init: scratch");
+        more = inits[i];
+        test_ok(run(parts, backends[0], 2, NULL, NULL));
+        same_tables(parts, whole);
+        char *a = world_read(whole, "curve.csv"), *b = world_read(scratch, "curve.csv");
+        world_strip_seconds(a);
+        world_strip_seconds(b);
+        assert_string_not_equal(a, b);
+        free(a);
+        free(b);
+        test_folder_remove(whole);
+        test_folder_remove(parts);
+    }
+    more = NULL;
 }
 
 static dfal_status run_with(const char *dir, const char *setting, bool resume, bool force)
@@ -566,6 +600,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_later_rows),
+        cmocka_unit_test(test_starts),
         cmocka_unit_test(test_existing),
         cmocka_unit_test(test_outputs),
         cmocka_unit_test(test_bad_pools),

@@ -114,7 +114,8 @@ static void test_same_bytes(void **state)
                 assert_string_equal(found, expected);
                 free(found);
             }
-            assert_memory_equal(expected, DF_QUERY_COLUMNS "\n", strlen(DF_QUERY_COLUMNS) + 1);
+            static const char header[] = DF_QUERY_COLUMNS "," DF_QUERY_NAME_COLUMNS "\n";
+            assert_memory_equal(expected, header, strlen(header));
             free(expected);
         }
     }

@@ -452,6 +452,17 @@ static void test_network_round_trip(void **state)
     df_network_digest(b, read);
     assert_string_equal(a, b);
     assert_true(read->scale[0] == 1.0 / 255.0 && read->class_count == 3);
+    /* Names stand beside the network, not in its sha256. */
+    char *names[3] = {"ant", "", "d\xc3\xb6g"};
+    assert_null(read->classes);
+    df_network_destroy(read);
+    test_ok(df_network_name_classes(network, names));
+    test_ok(df_network_save(network, at("net.h5"), true, NULL));
+    test_ok(df_network_load(&read, at("net.h5")));
+    df_network_digest(b, read);
+    assert_string_equal(a, b);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(read->classes[i], names[i]);
     df_network_destroy(read);
     df_free(network->nodes[0].name);
     test_ok(df_strdup(&network->nodes[0].name, "a/b"));

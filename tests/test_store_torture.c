@@ -20,6 +20,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/classes.h"
 #include "store/scores.h"
 #include "store/stream.h"
 #include "store/table.h"
@@ -100,19 +101,30 @@ static dfal_status write_network(const char *path)
         network->output = node;
         status = df_network_infer(network);
     }
+    char *names[10] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"};
     const struct df_provenance provenance = {"dfal train", "{}", "ref", "layers", "avx2", "cpu", 1};
+    if (status == DFAL_OK)
+        status = df_network_name_classes(network, names);
     if (status == DFAL_OK)
         status = df_network_save(network, path, false, &provenance);
     df_network_destroy(network);
     return status;
 }
 
+/* Matched with the same classes the other way round. */
 static dfal_status read_network(const char *path)
 {
     struct df_network *network;
+    char *turned[10] = {"j", "i", "h", "g", "f", "e", "d", "c", "b", "a"};
+    int32_t *map = NULL;
     DF_TRY(df_network_load(&network, path));
+    const struct df_classes ours = {path, network->classes, 10}, theirs = {"turned", turned, 10};
+    dfal_status status = df_classes_match(&map, &ours, &theirs);
+    if (status == DFAL_OK)
+        assert_int_equal(map[0], 9);
+    df_free(map);
     df_network_destroy(network);
-    return DFAL_OK;
+    return status;
 }
 
 static dfal_status fill_scores(struct df_scores *scores)

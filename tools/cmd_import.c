@@ -20,7 +20,7 @@ static dfal_status import_onnx(struct session *session, struct import_args *args
                                int32_t count)
 {
     (void)count;
-    dfal_status status = dfal_import_onnx(session->context, args->out, operands[0]);
+    dfal_status status = dfal_import_onnx(session->context, args->out, operands[0], args->class_names);
     if (status == DFAL_OK && session->json)
         return print_json(json_pack("{s:s}", "output", args->out));
     return status;
@@ -71,6 +71,10 @@ static dfal_status run(struct session *session, void *user, const char *const *o
                            source->name, source->operands, operands[source->most + 1]);
     if (args->out == NULL)
         return usage_error(session, DFAL_E_USAGE, "import needs -o and the file to write");
+    if (source->run == import_onnx) { /* has this option in common with pictures */
+        args->class_names = args->images.class_names;
+        args->images.class_names = NULL;
+    }
     const char *option = import_images_option(args);
     if (option != NULL && source->run != import_images)
         return usage_error(session, DFAL_E_USAGE, "--%s belongs to import images, not to import %s", option,
@@ -101,7 +105,7 @@ static const struct option options[] = {
     OPT(S, "folders-are-classes", 0, VALUE_FLAG, images.folders_are_classes, NULL,
         "images: the first folder of a path is the class", 0, 0),
     OPT(S, "class-names", 0, VALUE_TEXT, images.class_names, "FILE",
-        "images: the pool's class names, one a line, in the network's order", 0, 0),
+        "images, onnx: class names, one a line, in the network's order", 0, 0),
     OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, "stop|skip",
         "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", 0, 0),
     OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",

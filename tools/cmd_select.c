@@ -21,24 +21,38 @@ static void init(void *user)
 static void add_json(void *user, const struct dfal_query *query)
 {
     json_array_append_new(
-        user, json_pack("{s:I, s:o, s:I, s:o, s:o, s:i, s:o, s:i, s:i}", "rank", (json_int_t)query->rank,
-                        "id", text_or_null(query->id), "index", (json_int_t)query->index, "score",
-                        real_or_null(query->score), "strategy", text_or_null(query->strategy), "predicted",
-                        (int)query->predicted, "confidence", real_or_null(query->confidence), "label",
-                        (int)query->label, "adversarial_class", (int)query->adversarial_class));
+        user,
+        json_pack("{s:I, s:o, s:I, s:o, s:o, s:i, s:o, s:i, s:i, s:o, s:o, s:o}", "rank",
+                  (json_int_t)query->rank, "id", text_or_null(query->id), "index", (json_int_t)query->index,
+                  "score", real_or_null(query->score), "strategy", text_or_null(query->strategy), "predicted",
+                  (int)query->predicted, "confidence", real_or_null(query->confidence), "label",
+                  (int)query->label, "adversarial_class", (int)query->adversarial_class, "predicted_name",
+                  text_or_null(query->predicted_name), "label_name", text_or_null(query->label_name),
+                  "adversarial_name", text_or_null(query->adversarial_name)));
+}
+
+/* People read a class by its name. */
+static const char *class_word(char line[ONE_LINE], const char *name, int32_t class)
+{
+    if (name != NULL)
+        return one_line(line, name);
+    snprintf(line, ONE_LINE, "%d", class);
+    return line;
 }
 
 static void print_row(void *user, const struct dfal_query *query)
 {
     bool *headed = user;
-    char id[ONE_LINE];
+    char id[ONE_LINE], words[3][ONE_LINE];
     if (!*headed)
         printf("%6s  %-24s %10s %14s %10s %10s %6s %12s\n", "rank", "id", "index", "score", "predicted",
                "confidence", "label", "adversarial");
     *headed = true;
-    printf("%6" PRId64 "  %-24s %10" PRId64 " %14.7g %10d %10.4f %6d %12d\n", query->rank,
-           one_line(id, query->id), query->index, query->score, query->predicted, query->confidence,
-           query->label, query->adversarial_class);
+    printf("%6" PRId64 "  %-24s %10" PRId64 " %14.7g %10s %10.4f %6s %12s\n", query->rank,
+           one_line(id, query->id), query->index, query->score,
+           class_word(words[0], query->predicted_name, query->predicted), query->confidence,
+           class_word(words[1], query->label_name, query->label),
+           class_word(words[2], query->adversarial_name, query->adversarial_class));
 }
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
@@ -78,7 +92,7 @@ static const struct option options[] = {
     OPT(S, "trust-rows", 0, VALUE_FLAG, select.trust_rows, NULL,
         "do not read the pool to see that scores and logits are those of its rows", 0, 0),
     OPT(S, "subsample", 0, VALUE_I64_OR_ALL, select.subsample, "M|all",
-        "candidates drawn by --seed (default all)", 1, NO_LIMIT),
+        "candidates, drawn by --seed and by which rows are labelled (default all)", 1, NO_LIMIT),
     OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",
         "also write the adversarial twins of the queries, for training elsewhere", 0, 0),
     OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",
@@ -100,7 +114,9 @@ const struct command command_select = {
         "margin and logit-gap the smallest difference of the two largest probabilities, or logits. On a\n"
         "finished scores file dfal and logit-gap need no pass over the pool; the others take --logits.\n"
         "QUERIES.csv has the columns rank, id, index, score, strategy, predicted, confidence, label,\n"
-        "adversarial_class; --json is a list of objects with these keys.",
+        "adversarial_class and the names of the three classes, predicted_name, label_name, "
+        "adversarial_name,\n"
+        "empty where pool and network have none; --json is a list of objects with these keys.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

@@ -12,6 +12,7 @@ struct import_args {
     const char *mean, *std;        /* as written: R,G,B */
     struct dfal_pool_options pool; /* npy, npz: names and layout */
     const char *split;             /* cifar10 */
+    const char *class_names;       /* onnx; those of pictures stand in images */
 };
 
 /* A word behind `import`: operands are counted without it. */

@@ -12,6 +12,7 @@
 #include "models/models.h"
 #include "net/train_step.h"
 #include "score/deepfool.h"
+#include "score/pass.h"
 #include "store/network_file.h"
 
 enum { SAMPLES = 64, SAMPLES_WIDE = 16384, STEPS = 4, BATCH = 32, SIDE = 28, CLASSES = 10, MAX_ITER = 3 };
@@ -40,7 +41,9 @@ static dfal_status take_network(struct bench *bench, const char *name)
     if (df_file_exists(name) || !df_model_exists(name)) {
         if (!df_file_exists(name))
             DF_TRY(df_model_check(name));
-        return df_network_load(&bench->network, name);
+        DF_TRY(df_network_load(&bench->network, name));
+        df_say_softmax(bench->context, name, bench->network);
+        return DFAL_OK;
     }
     DF_TRY(df_model_create(&bench->network, name, (struct df_shape){1, SIDE, SIDE}, CLASSES));
     return df_network_initialise(bench->network, bench->context->options.seed);

@@ -17,6 +17,8 @@ void df_tell_text(const struct df_teller *teller, const char *key, const char *f
 /* info_pool.c: facts of a pool; of the datasets of a table. options NULL: the defaults. */
 dfal_status df_tell_pool(const struct df_teller *teller, struct dfal_context *context, const char *path,
                          const struct dfal_pool_options *options);
+/* Class names, as many as a line holds; names NULL: nothing. */
+void df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count);
 dfal_status df_tell_table(const struct df_teller *teller, const char *path);
 
 /* progress.c: facts of a run directory, of OUT.parts of a training or a score. */

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "graph/json_text.h"
 #include "graph/onnx.h"
+#include "io/image_list.h"
 #include "store/network_file.h"
 
 static dfal_status describe(char **text, const struct df_onnx_facts *facts, const char *source)
@@ -29,7 +30,24 @@ static dfal_status describe(char **text, const struct df_onnx_facts *facts, cons
     return status;
 }
 
-dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path)
+/* By the same reader that `import images` names a pool with. */
+static dfal_status name_classes(struct df_network *network, const char *model_path, const char *class_names)
+{
+    struct df_image_list list = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_image_list_name(&list, class_names));
+    if (list.class_count == network->class_count)
+        status = df_network_name_classes(network, list.classes);
+    else
+        status = df_fail(DFAL_E_DATA, "%s: %d class names, expected the %d classes that %s tells apart",
+                         class_names, list.class_count, network->class_count, model_path);
+done:
+    df_image_list_clear(&list);
+    return status;
+}
+
+dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path,
+                             const char *class_names)
 {
     struct df_claim claim = DF_CLAIM_NONE;
     struct df_network *network = NULL;
@@ -41,6 +59,9 @@ dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const 
     DF_TRY_TO(done, status, df_onnx_load(&network, &facts, model_path));
     DF_TRY_TO(done, status,
               df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
+    DF_TRY_TO(done, status, df_claim_input(&claim, class_names));
+    if (class_names)
+        DF_TRY_TO(done, status, name_classes(network, model_path, class_names));
     DF_TRY_TO(done, status, df_context_check_stop(context));
     DF_TRY_TO(done, status, describe(&configuration, &facts, model_path));
     const struct df_provenance provenance = {

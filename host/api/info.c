@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "facts.h"
@@ -54,6 +55,7 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
     df_tell_text(teller, "input", "%lld x %lld x %lld", (long long)network->input.c,
                  (long long)network->input.h, (long long)network->input.w);
     df_tell_int(teller, "class_count", network->class_count);
+    df_tell_classes(teller, network->classes, network->class_count);
     df_tell_int(teller, "parameters", df_network_parameter_count(network));
     df_tell_int(teller, "multiply_adds", multiply_adds(folded));
     df_tell_int(teller, "multiply_adds_unfolded", multiply_adds(network));
@@ -177,8 +179,10 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     const struct df_teller teller = {fact, user};
     char format[32];
     if (df_folder_exists(path)) {
-        if (!df_is_run_folder(path))
+        if (!df_is_run_folder(path)) {
+            DF_TRY(df_refuse_kind(path, "a folder with config.yaml: a run directory"));
             DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
+        }
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "run directory");
         return df_tell_run_folder(&teller, path);

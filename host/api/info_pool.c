@@ -62,12 +62,18 @@ static dfal_status tell_labels(const struct df_teller *teller, const struct df_p
     if (labelled > 0)
         df_tell_text(teller, "labelled_per_class", "%s", line.text);
     df_free(counts);
-    line = (struct line){0};
-    for (int32_t i = 0; pool->classes && i < pool->class_count; i++)
-        add(&line, df_shown(word, pool->classes[i]));
-    if (pool->classes)
-        df_tell_text(teller, "classes", "%s", line.text);
+    df_tell_classes(teller, pool->classes, pool->class_count);
     return DFAL_OK;
+}
+
+void df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count)
+{
+    struct line line = {0};
+    char word[DF_SHOWN_TEXT];
+    for (int32_t i = 0; names && i < count; i++)
+        add(&line, df_shown(word, names[i]));
+    if (names)
+        df_tell_text(teller, "classes", "%s", line.text);
 }
 
 static dfal_status tell_pool(const struct df_teller *teller, struct df_pool *pool, const char *layout)

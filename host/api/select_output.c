@@ -7,6 +7,7 @@
 #include "api/select_job.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "score/pass.h"
 
 /* ---- before the work ----------------------------------------------------------------------------------- */
 
@@ -221,6 +222,7 @@ static dfal_status write_sheet(struct df_select_job *job)
         .strategy = job->strategy->name,
         .network = job->network_name,
         .candidates = job->count,
+        .classes = df_classes_of_pool(job->network, job->pool),
     };
     DF_TRY(df_sheet_write(path, &sheet, job->context->options.force || job->resumed));
     if (shown < q)
@@ -234,12 +236,14 @@ static dfal_status write_queries(struct df_select_job *job, dfal_query_fn *query
 {
     struct df_text text = {0};
     struct dfal_query *rows = NULL;
+    const struct df_classes classes = df_classes_of_pool(job->network, job->pool);
     dfal_status status;
     int64_t q = job->selection.count;
     DF_TRY_TO(done, status, df_alloc(&rows, q, sizeof *rows));
-    df_text_add(&text, "%s\n", DF_QUERY_COLUMNS);
+    df_text_add(&text, "%s\n", DF_QUERY_COLUMNS "," DF_QUERY_NAME_COLUMNS);
     for (int64_t i = 0; i < q; i++) {
         rows[i] = df_selection_query(&job->selection, i, job->ids[i], job->strategy->name, job->label[i]);
+        df_query_name(&rows[i], &classes);
         df_query_line(&text, &rows[i]);
     }
     DF_TRY_TO(done, status, text.status);

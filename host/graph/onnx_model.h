@@ -240,4 +240,8 @@ df_onnx_lower df_onnx_conv, df_onnx_gemm, df_onnx_matmul, df_onnx_batch_norm, df
 bool df_onnx_all_constant(const struct df_onnx *onnx, const Onnx__NodeProto *proto);
 df_onnx_lower df_onnx_fold_join, df_onnx_fold_concat;
 
+/* onnx_classes.c: names of the network's classes from the model's metadata, where it has any.
+ * Errors   E_DATA "dfal.classes" is no list of as many strings */
+dfal_status df_onnx_take_classes(struct df_onnx *onnx);
+
 #endif

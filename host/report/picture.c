@@ -74,12 +74,10 @@ static void develop(unsigned char *out[3], const float *x, const float *twin, in
     }
 }
 
-static void put_class(struct df_text *page, const struct df_pool *pool, int32_t label)
+void df_page_class(struct df_text *page, const struct df_classes *classes, int32_t class)
 {
-    if (label >= 0 && label < pool->class_count && pool->classes)
-        df_text_html(page, pool->classes[label]);
-    else
-        df_text_add(page, "%d", label);
+    char number[DF_CLASS_NUMBER];
+    df_text_html(page, df_classes_text(number, classes, class));
 }
 
 static dfal_status put_image(struct df_text *page, const unsigned char *bytes, const struct df_pool *pool,
@@ -97,6 +95,7 @@ static dfal_status put_figure(struct df_text *page, const struct df_pool *pool,
                               const struct df_query_row *query, const float *x, const float *twin)
 {
     int64_t n = pool->shape.h * pool->shape.w * (pool->shape.c == 3 ? 3 : 1);
+    const struct df_classes classes = {pool->path, pool->classes, pool->class_count};
     unsigned char *bytes = NULL;
     double largest;
     dfal_status status;
@@ -107,11 +106,11 @@ static dfal_status put_figure(struct df_text *page, const struct df_pool *pool,
     DF_TRY_TO(done, status, put_image(page, bytes + n, pool, "Twin", query->id));
     DF_TRY_TO(done, status, put_image(page, bytes + 2 * n, pool, "Difference", query->id));
     df_text_add(page, "</div><figcaption><b>");
-    put_class(page, pool, query->label);
+    df_page_class(page, &classes, query->label);
     df_text_add(page, "</b> &#183; network said ");
-    put_class(page, pool, query->predicted);
+    df_page_class(page, &classes, query->predicted);
     df_text_add(page, ", twin ");
-    put_class(page, pool, query->adversarial_class);
+    df_page_class(page, &classes, query->adversarial_class);
     df_text_add(page, "<br>distance %.3g &#183; round %d<br><span class=\"id\">", query->score, query->round);
     df_text_html(page, query->id);
     df_text_add(page, "</span></figcaption></figure>\n");
@@ -167,11 +166,8 @@ dfal_status df_report_queries(struct df_text *page, const struct df_report_run *
     char *path = NULL;
     const char *strategy = NULL;
     dfal_status status = DFAL_OK;
-    for (int32_t s = 0; s < run->config.strategy_count && !strategy; s++) {
-        const struct df_strategy *found = NULL;
-        DF_TRY_TO(done, status, df_strategy_find(&found, run->config.strategy[s]));
-        strategy = found->twins ? found->name : NULL;
-    }
+    for (int32_t s = 0; s < run->config.strategy_count && !strategy; s++)
+        strategy = df_run_strategy_options(&run->config, s).twins ? run->config.strategy[s] : NULL;
     if (!strategy)
         return DFAL_OK;
     DF_TRY_TO(done, status, df_run_state_path(&path, run->dir, strategy, 1));

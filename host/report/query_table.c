@@ -11,9 +11,10 @@
 #include "report/report.h"
 
 #define MAX_TABLE ((size_t)1 << 30)
-enum { COLUMNS = 12 };
+enum { COLUMNS = 11 };
 
-/* Cut the record at *at into fields in place; false: it is cut short or has another number of fields. */
+/* Cut the record at *at into fields in place, of which those behind the columns are passed over; false: it is cut short
+ * or has fewer. */
 static bool take_record(char **at, char *fields[COLUMNS])
 {
     char *from = *at;
@@ -37,9 +38,8 @@ static bool take_record(char **at, char *fields[COLUMNS])
         }
         char end = *from++;
         *to = 0;
-        if (count == COLUMNS)
-            return false;
-        fields[count++] = begin;
+        if (count < COLUMNS)
+            fields[count++] = begin;
         if (end == '\n')
             break;
     }
@@ -74,10 +74,10 @@ dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
         table->count++;
         row->index = atoll(fields[5]);
         row->score = fields[6][0] ? df_parse_real(fields[6], NULL) : (double)NAN;
-        row->predicted = atoi(fields[8]);
-        row->confidence = df_parse_real(fields[9], NULL);
-        row->label = atoi(fields[10]);
-        row->adversarial_class = atoi(fields[11]);
+        row->predicted = atoi(fields[7]);
+        row->confidence = df_parse_real(fields[8], NULL);
+        row->label = atoi(fields[9]);
+        row->adversarial_class = atoi(fields[10]);
     }
 done:
     df_free(path);

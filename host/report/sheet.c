@@ -25,14 +25,6 @@ dfal_status df_sheet_check(const char *path)
     return DFAL_OK;
 }
 
-static void put_class(struct df_text *page, const struct df_pool *pool, int32_t label)
-{
-    if (label >= 0 && label < pool->class_count && pool->classes)
-        df_text_html(page, pool->classes[label]);
-    else
-        df_text_add(page, "%d", label);
-}
-
 static dfal_status put_image(struct df_text *page, const unsigned char *planes, const struct df_tiles *tiles,
                              const char *what, const char *id)
 {
@@ -49,15 +41,15 @@ static void put_caption(struct df_text *page, const struct df_sheet *sheet, int6
 {
     const struct df_selection *selection = sheet->selection;
     df_text_add(page, "<figcaption><b>%lld</b> &#183; ", (long long)i + 1);
-    put_class(page, sheet->pool, selection->predicted[i]);
+    df_page_class(page, &sheet->classes, selection->predicted[i]);
     df_text_add(page, " (%.3g)", selection->confidence[i]);
     if (selection->adversarial_class[i] >= 0) {
         df_text_add(page, " &#8594; ");
-        put_class(page, sheet->pool, selection->adversarial_class[i]);
+        df_page_class(page, &sheet->classes, selection->adversarial_class[i]);
     }
     if (sheet->label[i] >= 0) {
         df_text_add(page, " &#183; label ");
-        put_class(page, sheet->pool, sheet->label[i]);
+        df_page_class(page, &sheet->classes, sheet->label[i]);
     }
     df_text_add(page, "<br>");
     if (selection->score[i] == selection->score[i])

@@ -14,6 +14,7 @@ struct df_sheet {
     const int32_t *label; /* [selection->count], -1 unknown */
     const char *strategy, *network;
     int64_t candidates;
+    struct df_classes classes; /* as the pool counts them */
 };
 /* Errors   E_USAGE the name ends neither in .html nor in .png */
 dfal_status df_sheet_check(const char *path);

@@ -94,19 +94,12 @@ static void put_end(struct strip *strip, int64_t x, int64_t y, const char *text,
     put_text(strip, x + 2 * DF_GLYPH_STEP * DOT, y, text, most - 2, soft);
 }
 
-static void class_text(char text[TEXT], const struct df_pool *pool, int32_t label)
-{
-    if (label >= 0 && label < pool->class_count && pool->classes)
-        snprintf(text, TEXT, "%.*s", TEXT - 1, pool->classes[label]);
-    else
-        snprintf(text, TEXT, "%d", label);
-}
-
 static void put_tile(struct strip *strip, int64_t x, const struct df_sheet *sheet,
                      const struct df_tiles *tiles, int64_t i, const struct df_tile *tile)
 {
     const struct df_selection *selection = sheet->selection;
-    char line[2 * TEXT + 8], first[TEXT], second[TEXT] = "";
+    char line[2 * TEXT + 8], numbers[2][DF_CLASS_NUMBER];
+    const char *first = df_classes_text(numbers[0], &sheet->classes, selection->predicted[i]), *second = "";
     bool beside = !selection->twin_count;
     int most = beside ? BESIDE : LETTERS, at = 0;
     int64_t text_x = beside ? x + PICTURE + SPACE / 2 : x, y = beside ? 0 : PICTURE + GAP;
@@ -123,9 +116,8 @@ static void put_tile(struct strip *strip, int64_t x, const struct df_sheet *shee
     else if (i < selection->twin_count)
         snprintf(line + at, sizeof line - (size_t)at, " no twin");
     put_text(strip, text_x, y, line, most, ink);
-    class_text(first, sheet->pool, selection->predicted[i]);
     if (selection->adversarial_class[i] >= 0)
-        class_text(second, sheet->pool, selection->adversarial_class[i]);
+        second = df_classes_text(numbers[1], &sheet->classes, selection->adversarial_class[i]);
     put_text(strip, text_x, y + LINE, first, second[0] ? (most - 3) / 2 : most, ink);
     if (second[0]) {
         int used = letters_of(first) < (most - 3) / 2 ? letters_of(first) : (most - 3) / 2;

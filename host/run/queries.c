@@ -38,11 +38,26 @@ void df_query_line(struct df_text *text, const struct dfal_query *query)
     df_text_csv(text, query->id);
     df_text_add(text, ",%lld,", (long long)query->index);
     df_text_number(text, query->score);
-    df_text_add(text, ",");
-    df_text_csv(text, query->strategy);
+    if (query->strategy) {
+        df_text_add(text, ",");
+        df_text_csv(text, query->strategy);
+    }
     df_text_add(text, ",%d,", query->predicted);
     df_text_number(text, query->confidence);
-    df_text_add(text, ",%d,%d\n", query->label, query->adversarial_class);
+    df_text_add(text, ",%d,%d", query->label, query->adversarial_class);
+    const char *const names[] = {query->predicted_name, query->label_name, query->adversarial_name};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        df_text_add(text, ",");
+        df_text_csv(text, names[i] ? names[i] : "");
+    }
+    df_text_add(text, "\n");
+}
+
+void df_query_name(struct dfal_query *query, const struct df_classes *classes)
+{
+    query->predicted_name = df_classes_name(classes, query->predicted);
+    query->label_name = df_classes_name(classes, query->label);
+    query->adversarial_name = df_classes_name(classes, query->adversarial_class);
 }
 
 static int compare(const void *a, const void *b)

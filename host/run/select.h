@@ -5,6 +5,7 @@
 #define DF_RUN_SELECT_H
 
 #include "base/text.h"
+#include "store/classes.h"
 #include "store/table.h"
 #include "strategy/strategy.h"
 
@@ -52,13 +53,19 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);
 
-/* The columns of QUERIES.csv, "rank,id,...", without a line end. */
-#define DF_QUERY_COLUMNS "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
-/* One line of them. */
+/* The columns of QUERIES.csv, "rank,id,...", without a line end; and those of a table that has the strategy in front. */
+#define DF_QUERY_COLUMNS        "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
+#define DF_QUERY_COLUMNS_BEHIND "rank,id,index,score,predicted,confidence,label,adversarial_class"
+/* Behind them, and behind whatever a table has besides: the names of the three classes, empty where there are none. */
+#define DF_QUERY_NAME_COLUMNS "predicted_name,label_name,adversarial_name"
+/* One line of all of them; strategy NULL: of a table that has it in front. */
 void df_query_line(struct df_text *text, const struct dfal_query *query);
 /* The i-th of a selection; id and strategy are borrowed. */
 struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,
                                      const char *strategy, int32_t label);
+
+/* The names of its classes; they are borrowed. */
+void df_query_name(struct dfal_query *query, const struct df_classes *classes);
 
 /* Pairs of chosen samples that are nearly the same: their distance is under 10 % of the median distance of all
  * pairs, or 0. x [count, D]. Of each group only pairs (earlier, later) with the earlier's lowest rank are

@@ -10,12 +10,14 @@
  * then OK and MAX_ITER count as the same end, and so do the classes behind the boundary. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
 #include "score/deepfool.h"
 #include "score/pass.h"
+#include "store/labels.h"
 
 static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_scale = 1e-3;
 
@@ -266,6 +268,20 @@ static dfal_status check_identity(const struct df_scores_head *head, const struc
     return DFAL_OK;
 }
 
+/* "cat to dog": the class of a sample and the one behind its boundary. */
+static const char *end_text(char text[2 * DF_SHOWN_TEXT + 16], const struct df_margin *margin,
+                            const struct df_classes *classes)
+{
+    char numbers[2][DF_CLASS_NUMBER], shown[2][DF_SHOWN_TEXT];
+    df_shown(shown[0], df_classes_text(numbers[0], classes, margin->label));
+    df_shown(shown[1], df_classes_text(numbers[1], classes, margin->adversarial_class));
+    if (margin->adversarial_class < 0)
+        snprintf(text, 2 * DF_SHOWN_TEXT + 16, "class %s", shown[0]);
+    else
+        snprintf(text, 2 * DF_SHOWN_TEXT + 16, "class %s to %s", shown[0], shown[1]);
+    return text;
+}
+
 static dfal_status check_pool_rows(struct dfal_context *context, struct df_scores_reader *reader,
                                    const struct df_scores_head *head, struct df_pool *pool,
                                    const char *scores_path)
@@ -312,6 +328,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
               pick_path(&network_path, network_path, head.network_path, "network", scores_path));
     DF_TRY_TO(done, status, pick_path(&pool_path, pool_path, head.pool_path, "pool", scores_path));
     DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
+    df_labels_warn(context, pool);
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));
     DF_TRY_TO(done, status, check_pool_rows(context, reader, &head, pool, scores_path));
@@ -327,13 +344,17 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     if (differing > 0)
         DF_TRY_TO(done, status,
                   excuse(&differing, &worst, &c, context, &head, network, pool, &deepfool, result));
-    if (differing > 0)
+    if (differing > 0) {
+        const struct df_classes classes = df_classes_of_network(network, pool);
+        char ours[2 * DF_SHOWN_TEXT + 16], theirs[2 * DF_SHOWN_TEXT + 16];
         status =
             df_fail(DFAL_E_DATA,
                     "%s: %" PRId64 " of %" PRId64 " samples differ from float64 by more than %g, row %" PRId64
-                    " foremost: margin %.9g stored, %.9g recomputed",
+                    " foremost: margin %.9g stored (%s), %.9g recomputed (%s)",
                     scores_path, differing, c.count, result->tolerance, c.stored[worst].index,
-                    (double)c.stored[worst].margin, (double)c.reference[worst].margin);
+                    (double)c.stored[worst].margin, end_text(ours, &c.stored[worst], &classes),
+                    (double)c.reference[worst].margin, end_text(theirs, &c.reference[worst], &classes));
+    }
 done:
     comparison_clear(&c);
     df_device_close(device);

@@ -9,13 +9,30 @@
 #include "base/memory.h"
 #include "store/pool.h"
 
+struct df_class_entry {
+    const char *name;
+    int32_t class;
+};
+
 enum { SHOWN = 8, LIST_TEXT = 320 };
 
 static int by_name(const void *a, const void *b)
 {
-    const struct df_class_name *x = a, *y = b;
+    const struct df_class_entry *x = a, *y = b;
     int order = strcmp(x->name, y->name);
     return order ? order : (x->class > y->class) - (x->class < y->class);
+}
+
+const char *df_classes_name(const struct df_classes *classes, int32_t class)
+{
+    return classes->names && class >= 0 && class < classes->count ? classes->names[class] : NULL;
+}
+
+const char *df_classes_text(char text[DF_CLASS_NUMBER], const struct df_classes *classes, int32_t class)
+{
+    const char *name = df_classes_name(classes, class);
+    snprintf(text, DF_CLASS_NUMBER, "%d", class);
+    return name ? name : text;
 }
 
 dfal_status df_class_index_make(struct df_class_index *index, char *const *names, int32_t count)
@@ -24,7 +41,7 @@ dfal_status df_class_index_make(struct df_class_index *index, char *const *names
         return DFAL_OK;
     DF_TRY(df_alloc(&index->sorted, count, sizeof *index->sorted));
     for (int32_t i = 0; i < count; i++)
-        index->sorted[i] = (struct df_class_name){names[i], i};
+        index->sorted[i] = (struct df_class_entry){names[i], i};
     qsort(index->sorted, (size_t)count, sizeof *index->sorted, by_name);
     index->count = count;
     return DFAL_OK;

@@ -16,13 +16,15 @@ struct df_classes {
     int32_t count;
 };
 
+/* The name of a class, NULL: it has none, or is no class. */
+const char *df_classes_name(const struct df_classes *classes, int32_t class);
+/* The same, or its number printed into text: what people are shown. */
+enum { DF_CLASS_NUMBER = 16 };
+const char *df_classes_text(char text[DF_CLASS_NUMBER], const struct df_classes *classes, int32_t class);
+
 /* Names sorted for look-ups; they are borrowed. */
-struct df_class_name {
-    const char *name;
-    int32_t class;
-};
 struct df_class_index {
-    struct df_class_name *sorted;
+    struct df_class_entry *sorted;
     int32_t count;
 };
 /* Zero-initialise; without names nothing is ever found. */
