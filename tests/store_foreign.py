@@ -277,6 +277,15 @@ def rotten(at):
         place = f["ids"].id.get_offset()
     patched(at("rotten_id.h5"), named, (lambda c: place, "I", 4000))
 
+    def filled(path):
+        pool(path)
+        with h5py.File(path, "a") as f:
+            f.create_dataset("ids", (N,), dtype=h5py.string_dtype(), fillvalue="nothing")[:] = [f"id-{i}" for i in range(N)]
+
+    heaps = lambda c: (i for i in range(0, len(c), 8) if c.startswith(b"GCOL", i))
+    patched(at("rotten_fill.h5"), filled,
+            (lambda c: max(c.find(struct.pack("<IQ", 7, heap)) for heap in heaps(c)), "I", 5000000))
+
     def circle(path):
         network(path)
         with h5py.File(path, "a") as f:

@@ -273,6 +273,7 @@ static const struct refusal pools[] = {
     {"rotten_free.h5", DFAL_E_DATA, "the local heap at"},
     {"rotten_names.h5", DFAL_E_DATA, "declares 60000 names"},
     {"rotten_circle.h5", DFAL_E_DATA, "goes round in a circle"},
+    {"rotten_fill.h5", DFAL_E_DATA, "of 5000000 bytes"},
     {"rotten_attribute.h5", DFAL_E_DATA, "declares more than it holds"},
     {"no_samples.h5", DFAL_E_DATA, "no dataset 'samples' (it holds: labels, pixels)"},
     {"rank5.h5", DFAL_E_SHAPE, "[1, 12, 3, 4, 5]"},

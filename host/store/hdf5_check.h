@@ -62,7 +62,8 @@ uint32_t df_h5_checksum(const uint8_t *bytes, uint64_t size);
 struct df_h5_type {
     uint32_t class; /* as in the file: 0 integer, 1 float, 3 string, 9 variable length */
     uint64_t size;
-    bool texts; /* of variable length */
+    bool texts;    /* of variable length */
+    bool variable; /* something of variable length is in it */
 };
 bool df_h5_check_header(struct df_h5_source *source, uint64_t address, int depth, struct df_h5_type *type);
 

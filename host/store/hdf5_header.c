@@ -44,10 +44,15 @@ struct header {
     uint64_t flags;
     struct df_h5_extent block[MOST_BLOCKS];
     int blocks;
-    bool has_type, has_space, has_layout, has_fill;
+    bool has_type, has_space, has_layout;
     struct df_h5_type type;
     uint32_t rank;
-    uint64_t points, fill;
+    uint64_t points;
+    struct fill {
+        bool there;
+        uint64_t size;
+        const uint8_t *bytes;                /* in one of the copies, as compact is */
+    } fill[2];                               /* of the older kind, of the newer */
     uint64_t layout, sides, element, stored; /* stored: bytes of a compact dataset */
     const uint8_t *compact;                  /* in one of the copies */
     uint8_t *copy[MOST_BLOCKS];
@@ -263,8 +268,10 @@ static bool check_fill(struct header *header, struct df_h5_cursor *c, bool old)
     if (there)
         size = df_h5_take(c, 4);
     size = !old && version < 3 && size > INT32_MAX ? 0 : size; /* -1: none */
+    if (header->fill[!old].there)
+        return refuse(header, "two fill values");
+    header->fill[!old] = (struct fill){true, size, c->at};
     df_h5_skip(c, size);
-    header->fill = size;
     return true;
 }
 
@@ -516,11 +523,26 @@ static bool check_block(struct header *header, int i, uint64_t begin)
     return check_messages(header, &c) && df_h5_remember(header->source, block.address, block.size);
 }
 
+/* HDF5 follows the references of a fill value when a dataset is described. */
+static bool check_fill_value(struct header *header, const struct fill *fill)
+{
+    if (!header->has_type || fill->size == 0)
+        return true;
+    if (fill->size != header->type.size)
+        return refuse(header, "a fill value of another size than its type");
+    if (header->type.texts)
+        return check_texts(header, fill->bytes, 1);
+    for (uint64_t i = 0; header->type.variable && i < fill->size; i++)
+        if (fill->bytes[i])
+            return refuse(header, "a fill value of variable length, which dfal does not read");
+    return true;
+}
+
 /* Messages that have to agree: HDF5 takes the size from the one and the bytes from the other. */
 static bool check_agreement(struct header *header)
 {
-    if (header->has_type && header->fill > 0 && header->fill != header->type.size)
-        return refuse(header, "a fill value of another size than its type");
+    if (!check_fill_value(header, &header->fill[0]) || !check_fill_value(header, &header->fill[1]))
+        return false;
     if (!header->has_layout)
         return true;
     if (!header->has_type || !header->has_space)

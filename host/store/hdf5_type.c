@@ -46,8 +46,9 @@ static bool check_number(struct df_h5_cursor *c, uint32_t class, uint64_t flags,
 }
 
 static bool check_member(struct df_h5_source *source, struct df_h5_cursor *c, uint32_t version, int depth,
-                         uint64_t size)
+                         struct df_h5_type *whole)
 {
+    const uint64_t size = whole->size;
     struct df_h5_type member;
     if (!skip_name(c, version))
         return damaged(source);
@@ -64,17 +65,18 @@ static bool check_member(struct df_h5_source *source, struct df_h5_cursor *c, ui
     }
     if (!df_h5_check_type(source, c, depth + 1, &member))
         return false;
+    whole->variable = whole->variable || member.variable;
     uint64_t bytes = df_h5_times(member.size, repeat);
     return (bytes > 0 && bytes <= size && offset <= size - bytes) || damaged(source);
 }
 
 static bool check_compound(struct df_h5_source *source, struct df_h5_cursor *c, uint32_t version, int depth,
-                           uint64_t members, uint64_t size)
+                           uint64_t members, struct df_h5_type *whole)
 {
     if (members == 0)
         return damaged(source);
     for (uint64_t i = 0; i < members; i++)
-        if (!check_member(source, c, version, depth, size))
+        if (!check_member(source, c, version, depth, whole))
             return false;
     return true;
 }
@@ -95,7 +97,7 @@ static bool check_enum(struct df_h5_source *source, struct df_h5_cursor *c, uint
 }
 
 static bool check_array(struct df_h5_source *source, struct df_h5_cursor *c, uint32_t version, int depth,
-                        uint64_t size)
+                        struct df_h5_type *whole)
 {
     struct df_h5_type base;
     uint64_t rank = df_h5_take(c, 1), count = 1;
@@ -109,7 +111,8 @@ static bool check_array(struct df_h5_source *source, struct df_h5_cursor *c, uin
         df_h5_skip(c, 4 * rank);
     if (!df_h5_check_type(source, c, depth + 1, &base))
         return false;
-    return (count > 0 && df_h5_times(count, base.size) == size) || damaged(source);
+    whole->variable = base.variable;
+    return (count > 0 && df_h5_times(count, base.size) == whole->size) || damaged(source);
 }
 
 bool df_h5_check_type(struct df_h5_source *source, struct df_h5_cursor *c, int depth, struct df_h5_type *type)
@@ -132,15 +135,16 @@ bool df_h5_check_type(struct df_h5_source *source, struct df_h5_cursor *c, int d
         df_h5_skip(c, ((flags & 0xff) + 7) / 8 * 8);
         break;
     case COMPOUND:
-        return check_compound(source, c, version, depth, flags & 0xffff, type->size);
+        return check_compound(source, c, version, depth, flags & 0xffff, type);
     case ENUM:
         return check_enum(source, c, version, depth, flags & 0xffff, type->size);
     case ARRAY:
-        return version > 1 ? check_array(source, c, version, depth, type->size) : damaged(source);
+        return version > 1 ? check_array(source, c, version, depth, type) : damaged(source);
     case VARIABLE:
         if (!df_h5_check_type(source, c, depth + 1, &base))
             return false;
         type->texts = (flags & 15) == 1;
+        type->variable = true;
         if (type->size != VARIABLE_BYTES || (flags & 15) > 1 || (type->texts && base.size != 1))
             return damaged(source);
         break;
