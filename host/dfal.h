@@ -257,13 +257,14 @@ DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result 
                                 const struct dfal_train_options *options);
 
 struct dfal_eval_result {
-    int64_t samples;    /* labelled rows */
+    int64_t samples;    /* labelled rows whose input and logits are finite */
     int64_t unlabelled; /* rows left out */
     double accuracy;    /* fraction */
     double loss;        /* mean cross-entropy */
     int32_t class_count;
     int64_t *confusion; /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees */
     char **classes;     /* [class_count] names in the order of the network; NULL: nobody has told them */
+    int64_t nonfinite;  /* labelled rows left out: an input or a logit is not finite */
 };
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
@@ -451,16 +452,32 @@ struct dfal_run_row {
     double accuracy_mean, accuracy_stderr, best_mean;
     double difference; /* to `random`, paired by trial; NAN for random itself or without it */
     double difference_stderr;
-    bool significant; /* two-sided paired t test, 5 % */
+    bool significant; /* p_corrected is below 5 % */
+    double
+        p_value; /* two-sided paired t test; NAN: not tested, for want of a second trial, of variance or of random */
+    double p_corrected; /* Holm's correction over all strategies that were tested; NAN likewise */
+    double steps_mean;  /* optimiser steps of the last round; NAN: a trainer does not tell */
 };
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
 DFAL_API void dfal_run_options_init(struct dfal_run_options *options);
 DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
                               const struct dfal_run_options *options, dfal_run_row_fn *row, void *user);
+/* The table again from a run directory; of an unfinished run as far as it is. Errors   E_NOINPUT not a run directory, no
+ * round is finished; E_DATA */
+DFAL_API dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_fn *row, void *user);
 /* Give the effective configuration as YAML; free with dfal_string_free. */
 DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
                                            const struct dfal_run_options *options);
 DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
+/* Visit the keys of a run's configuration in the order in which it is written. */
+struct dfal_run_key {
+    const char *path;     /* "training.epochs"; * stands for a strategy's name */
+    const char *expected; /* "a decimal integer from 0 to 1000000" */
+    const char *standard; /* its default as it is written; "": none */
+    const char *help;     /* a line without a full stop */
+};
+typedef void dfal_run_key_fn(void *user, const struct dfal_run_key *key);
+DFAL_API void dfal_run_keys(dfal_run_key_fn *key, void *user);
 /* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a row; free
  * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT not a run directory; E_DATA */
 DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width,
@@ -495,8 +512,8 @@ struct dfal_op_time {
 typedef void dfal_op_time_fn(void *user, const struct dfal_op_time *time);
 DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options);
 /* Time every op of DeepFool over a pool of random pictures and of training steps, each call waited for, on one queue of
- * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool is written to
- * folder and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */
+ * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool, ops.h5, is
+ * written to folder, where none may be yet, and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */
 DFAL_API dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs,
                                     const char *network, const char *folder,
                                     const struct dfal_bench_ops_options *options, dfal_op_time_fn *op,

@@ -25,4 +25,16 @@ fi
 size=$(stat -c %s page.png)
 # a blank page of this size packs into less than 10 kB
 [ "$size" -gt 30000 ] || { echo "browser: the picture of the page has $size bytes, expected a drawn page"; exit 1; }
-echo "browser: the report is drawn ($size bytes of PNG)"
+# Two runs in one page, on a telephone.
+"$dfal" -q run --preset quickstart --train train.h5 --test test.h5 --set trials=2 --set annotations=60 \
+    --set training.steps=4 -o steps >/dev/null
+"$dfal" -q report run steps -o both.html
+set -- --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=390,1390
+"$browser" "$@" --dump-dom "file://$work/both.html" >dom.html 2>/dev/null
+for word in 'All runs' 'class="narrow"' 'training.steps: 4' 'data-label="accuracy"'; do
+    grep -q "$word" dom.html || { echo "browser: the page of two runs has no $word"; exit 1; }
+done
+"$browser" "$@" --screenshot="$work/narrow.png" "file://$work/both.html" >/dev/null 2>&1
+narrow=$(stat -c %s narrow.png)
+[ "$narrow" -gt 30000 ] || { echo "browser: the narrow picture has $narrow bytes, expected a drawn page"; exit 1; }
+echo "browser: the report is drawn ($size and $narrow bytes of PNG)"

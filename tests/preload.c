@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loaded before the command: a slow disk, and a kill exactly before or after a file gets its name.
+/* Loaded before the command: a slow disk, one without locks, and a kill exactly before or after a file gets its name.
  *   DFAL_TEST_FSYNC_MS=N      fsync takes N milliseconds more
+ *   DFAL_TEST_NO_LOCKS=1      flock fails, as on a file system without locks
  *   DFAL_TEST_KILL=before:END after:END   the process is killed around the renaming to a path that ends so */
 #include <dlfcn.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 __attribute__((visibility("default"))) int fsync(int fd)
@@ -19,6 +22,17 @@ __attribute__((visibility("default"))) int fsync(int fd)
     if (wait)
         usleep(1000U * (unsigned)atoi(wait));
     return real(fd);
+}
+
+__attribute__((visibility("default"))) int flock(int fd, int operation)
+{
+    static int (*real)(int, int);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "flock");
+    if (!getenv("DFAL_TEST_NO_LOCKS"))
+        return real(fd, operation);
+    errno = ENOLCK;
+    return -1;
 }
 
 static void kill_at(const char *moment, const char *path)

@@ -149,15 +149,26 @@ char *world_read(const char *folder, const char *name)
 
 void world_strip_seconds(char *curve)
 {
-    char *to = curve;
-    for (char *from = curve; *from;) {
-        char *end = strchr(from, '\n'), *cut = end;
-        for (int commas = 0; commas < 2; commas += *cut == ',')
-            cut--;
-        memmove(to, from, (size_t)(cut - from));
-        to += cut - from;
+    bool left_out[32] = {false};
+    char *to = curve, *from = curve;
+    for (int line = 0; *from; line++) {
+        bool first = true;
+        for (int column = 0;; column++) {
+            const size_t length = strcspn(from, ",\n");
+            if (!line)
+                left_out[column] = length > 8 && !strncmp(from + length - 8, "_seconds", 8);
+            if (!left_out[column]) {
+                if (!first)
+                    *to++ = ',';
+                memmove(to, from, length);
+                to += length;
+                first = false;
+            }
+            from += length + 1;
+            if (from[-1] == '\n')
+                break;
+        }
         *to++ = '\n';
-        from = end + 1;
     }
     *to = 0;
 }

@@ -32,7 +32,7 @@ void world_network(const char *path, uint64_t seed);
 dfal_context *world_context(const char *backend, int32_t threads, dfal_event_fn *event, void *user);
 /* The file's text, NULL-terminated; free. */
 char *world_read(const char *folder, const char *name);
-/* curve.csv without its last two columns, in place. */
+/* curve.csv without the columns that are seconds, in place. */
 void world_strip_seconds(char *curve);
 bool world_exists(const char *folder, const char *name);
 

@@ -114,6 +114,14 @@ static void test_bad(void **state)
         {"options: {dfal: {deepfool: lts5}}\n", "expected one of lts4"},
         {"options: {\"*\": {subsample: 3}}\n", "unknown key"},
         {"initial: 1\nquery: 2\ninitial: 3\n", "c.yaml:3: key 'initial' stands here a second time"},
+        {"training: {epochs: 1, steps: 2}\n", "training.epochs and training.steps stand side by side"},
+        {"training:\n  steps: 1\n  lr: 0.1\n  epochs: 2\n",
+         "c.yaml:4: training.steps and training.epochs stand side by side"},
+        {"training: {steps: 0}\n", "training.steps is 0, expected a decimal integer from 1"},
+        {"training: {split: group}\n", "expected one of grouped, rows"},
+        {"options: {random: {twins: yes}}\n", "options.random.twins is yes, expected true or false"},
+        {"options: {random: {twins: \"true\"}}\n", "expected true or false"},
+        {"options: {random: {twins: 1}}\n", "expected true or false"},
         {"training: {epochs: 1, epochs: 2}\n", "key 'training.epochs' stands here a second time"},
         {"training: {epochs: 1}\ntraining: {batch: 2}\n", "key 'training' stands here a second time"},
         {"training: 3\n", "training is not a mapping"},
@@ -248,6 +256,53 @@ static void test_compare(void **state)
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "strategies: [dfal, random]");
 }
 
+/* Of epochs and steps the later layer's holds; a patience that nobody gave follows from which it is. */
+static void test_epochs_or_steps(void **state)
+{
+    (void)state;
+    struct df_run_config c, again;
+    char *yaml = NULL;
+    test_ok(parse(&c, ""));
+    df_run_config_settle(&c);
+    assert_true(c.training.epochs == 100 && c.training.steps == 0 && c.training.patience == 5);
+    test_ok(parse(&c, "training: {steps: 500, batch: 8}\n"));
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "  steps: 500\n  patience: 0\n"));
+    assert_null(strstr(yaml, "epochs"));
+    test_ok(parse(&again, yaml));
+    assert_int_equal(again.training.steps, 500);
+    df_free(yaml);
+    test_ok(df_run_config_set(&c, "training.epochs=3"));
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "  epochs: 3\n  patience: 5\n"));
+    assert_null(strstr(yaml, "steps"));
+    df_free(yaml);
+    test_ok(parse(&c, "training: {steps: 500, patience: 7}\n")); /* given is given */
+    df_run_config_settle(&c);
+    assert_int_equal(c.training.patience, 7);
+    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG, "training.patience: 7, expected");
+    test_ok(parse(&c, "training: {epochs: 500}\n"));
+    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
+               "training.epochs: 500, expected what it was begun with, steps: 500 (");
+}
+
+static void test_twins(void **state)
+{
+    (void)state;
+    struct df_run_config c, plain;
+    char *yaml = NULL;
+    test_ok(parse(&plain, "")); /* [dfal, random] */
+    assert_true(df_run_strategy_options(&plain, 0).twins == 1 &&
+                df_run_strategy_options(&plain, 1).twins == 0);
+    test_ok(parse(&c, "options: {dfal: {twins: false}, random: {twins: true, deepfool: paper}}\n"));
+    assert_true(df_run_strategy_options(&c, 0).twins == 0 && df_run_strategy_options(&c, 1).twins == 1);
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "  dfal: {subsample: all, deepfool: lts4, twins: false}\n"));
+    assert_non_null(strstr(yaml, "  random: {subsample: all, deepfool: paper, twins: true}\n"));
+    df_free(yaml);
+    test_error(df_run_config_compare(&c, &plain, "dir"), DFAL_E_CONFIG, "options.dfal: {");
+}
+
 static void write_file(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
@@ -329,6 +384,18 @@ static void test_presets(void **state)
     assert_int_equal(df_run_strategy_options(&c, 0).subsample, 300);
     assert_string_equal(df_run_strategy_options(&c, 0).deepfool, "dfal2018");
     assert_int_equal(c.training.restarts, 5);
+    /* The paper's presets divide as the paper does and say so in their file; the default keeps a query with its twin. */
+    char *yaml = NULL;
+    assert_string_equal(c.split, "rows");
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "  # as the paper divides"));
+    df_free(yaml);
+    options.preset = "quickstart";
+    test_ok(df_run_config_load(&c, &options, NULL));
+    assert_string_equal(c.split, "grouped");
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_null(strchr(yaml, '#'));
+    df_free(yaml);
 }
 
 int main(void)
@@ -341,6 +408,8 @@ int main(void)
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_epochs_or_steps),
+        cmocka_unit_test(test_twins),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_presets),
     };

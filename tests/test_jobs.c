@@ -100,6 +100,27 @@ static void test_train_beside_shards(void **state)
     dfal_context_destroy(context);
 }
 
+/* Somebody's file of the name of the bench's own pool is neither replaced nor removed. */
+static void test_bench_beside_a_file(void **state)
+{
+    (void)state;
+    char path[TEST_PATH];
+    struct dfal_bench_roofs roofs;
+    struct dfal_bench_ops_options options;
+    dfal_bench_ops_options_init(&options);
+    test_join(path, world.folder, "ops.h5");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    dfal_context *context = world_context("ref", 1, NULL, NULL);
+    test_error(dfal_bench_ops(context, &roofs, "lenet5", world.folder, &options, NULL, NULL), DFAL_E_EXISTS,
+               path);
+    test_error(dfal_bench_ops(context, &roofs, path, world.folder, &options, NULL, NULL), DFAL_E_USAGE, path);
+    dfal_context_destroy(context);
+    assert_true(world_exists(world.folder, "ops.h5"));
+    assert_int_equal(remove(path), 0);
+}
+
 static void test_info_of_pool(void **state)
 {
     (void)state;
@@ -130,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_of_small_run),
         cmocka_unit_test(test_train_beside_shards),
+        cmocka_unit_test(test_bench_beside_a_file),
         cmocka_unit_test(test_info_of_pool),
     };
     return cmocka_run_group_tests(tests, create, destroy);

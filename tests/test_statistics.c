@@ -58,14 +58,44 @@ static void test_paired(void **state)
     near(mean, 2, 0);
     near(error, 1 / sqrt(3.0), 1e-15);
     near(p, 1 - 3.4641016151377544 / sqrt(2 + 12), 1e-12);
+    /* Differences that are all the same, also but for rounding: nothing can be tested. */
     df_paired_test((double[]){1, 1}, (double[]){0, 0}, 2, &mean, &error, &p);
-    assert_true(p == 0 && mean == 1);
+    assert_true(isnan(p) && mean == 1 && error == 0);
     df_paired_test((double[]){1, 1}, (double[]){1, 1}, 2, &mean, &error, &p);
-    assert_true(p == 1 && mean == 0);
+    assert_true(isnan(p) && mean == 0 && error == 0);
+    const double a[] = {0.3, 0.8, 0.9}, b[] = {0.2, 0.7, 0.8};
+    assert_true(a[0] - b[0] != a[1] - b[1]);
+    df_paired_test(a, b, 3, &mean, &error, &p);
+    near(mean, 0.1, 1e-15);
+    assert_true(isnan(p) && error == 0);
+    df_paired_test((double[]){0.3001, 0.8}, b, 2, &mean, &error,
+                   &p); /* one sample in ten thousand is a difference */
+    assert_true(p > 0 && p < 1e-3);
     df_paired_test((double[]){1}, (double[]){0}, 1, &mean, &error, &p);
     assert_true(isnan(p) && isnan(error) && mean == 1);
     df_mean(NULL, 0, &mean, &error);
     assert_true(isnan(mean) && isnan(error));
+}
+
+static void test_holm(void **state)
+{
+    (void)state;
+    double c[5];
+    /* Holm 1979; p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") of R gives 0.03 0.06 0.06 0.02. */
+    df_holm(c, (const double[]){0.01, 0.04, 0.03, 0.005}, 4);
+    const double expected[] = {0.03, 0.06, 0.06, 0.02};
+    for (int i = 0; i < 4; i++)
+        near(c[i], expected[i], 1e-15);
+    /* What was not tested does not count. */
+    df_holm(c, (const double[]){NAN, 0.02, NAN, 0.03, 0.9}, 5);
+    assert_true(isnan(c[0]) && isnan(c[2]));
+    near(c[1], 0.06, 1e-15);
+    near(c[3], 0.06, 1e-15);
+    near(c[4], 0.9, 0);
+    df_holm(c, (const double[]){0.04}, 1); /* one comparison needs no correction */
+    near(c[0], 0.04, 0);
+    df_holm(c, (const double[]){0.5, 0.5, 0.5}, 3);
+    assert_true(c[0] == 1 && c[1] == 1 && c[2] == 1);
 }
 
 static void expect(struct df_text *text, const char *expected)
@@ -144,6 +174,9 @@ static void test_query_line(void **state)
                                .adversarial_class = -1};
     df_query_line(&text, &query);
     expect(&text, "1,\"'=cmd,x\",42,,random,3,0.5,-1,-1\n");
+    query.strategy = NULL; /* a table that has it in front */
+    df_query_line(&text, &query);
+    expect(&text, "1,\"'=cmd,x\",42,,3,0.5,-1,-1\n");
 }
 
 static void test_duplicates(void **state)
@@ -181,7 +214,9 @@ static void test_curve(void **state)
                                            .labelled = 10 + 20 * r,
                                            .accuracy = r ? accuracy[s][t - 1] + t / 64.0 : 0.25,
                                            .best_so_far = 0.5,
-                                           .loss = NAN};
+                                           .loss = NAN,
+                                           .steps = s ? -1 : 100 * t + r,
+                                           .round_seconds = 1.5};
                 strcpy(row.strategy, s ? "random" : "dfal");
                 df_curve_line(&text, &row);
             }
@@ -194,6 +229,8 @@ static void test_curve(void **state)
     test_ok(df_curve_read(&curve, folder));
     assert_int_equal(curve.count, 12);
     assert_true(isnan(curve.rows[0].loss));
+    assert_true(curve.rows[1].steps == 101 && curve.rows[2].steps == -1 &&
+                curve.rows[2].round_seconds == 1.5);
     struct df_curve_point *points = NULL;
     int64_t count = 0;
     test_ok(df_curve_points(&points, &count, &curve, "dfal"));
@@ -201,29 +238,43 @@ static void test_curve(void **state)
     assert_true(points[0].mean == 0.25 && points[0].standard_error == 0 && points[1].trials == 3);
     df_free(points);
     struct df_run_config config;
-    struct df_summary_row rows[DF_MAX_STRATEGIES];
+    struct dfal_run_row rows[DF_MAX_STRATEGIES];
     df_run_config_init(&config);
     config.trials = 3;
     test_ok(df_curve_summary(rows, &curve, &config));
-    near(rows[0].row.difference, (0 + 0.1 + 0.12) / 3, 1e-9);
-    assert_false(rows[0].row.significant);
-    assert_true(isnan(rows[1].row.difference));
-    assert_int_equal(rows[0].row.annotations, 20);
-    assert_int_equal(rows[0].row.labelled, 30);
+    near(rows[0].difference, (0 + 0.1 + 0.12) / 3, 1e-9);
+    assert_false(rows[0].significant);
+    assert_true(isnan(rows[1].difference));
+    assert_int_equal(rows[0].annotations, 20);
+    assert_int_equal(rows[0].labelled, 30);
+    near(rows[0].steps_mean, 201, 0);
+    assert_true(isnan(rows[1].steps_mean));
+    near(rows[0].p_value, rows[0].p_corrected, 0);
     df_curve_clear(&curve);
     file = fopen(path, "a");
     fprintf(file, ",x\n");
     fclose(file);
     test_error(df_curve_read(&curve, folder), DFAL_E_DATA, "curve.csv:14");
+    /* A table of before the columns steps and round_seconds. */
+    file = fopen(path, "w");
+    fprintf(file, "%s\ndfal,1,0,10,10,0.5,0.5,2,0.1,0.2\n", DF_CURVE_COLUMNS_FIRST);
+    fclose(file);
+    test_ok(df_curve_read(&curve, folder));
+    assert_true(curve.count == 1 && curve.rows[0].steps == -1 && isnan(curve.rows[0].round_seconds));
+    df_curve_clear(&curve);
     test_folder_remove(folder);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_t),          cmocka_unit_test(test_paired),
-        cmocka_unit_test(test_text),       cmocka_unit_test(test_numbers_read_back),
-        cmocka_unit_test(test_query_line), cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_t),
+        cmocka_unit_test(test_paired),
+        cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_numbers_read_back),
+        cmocka_unit_test(test_query_line),
+        cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_curve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

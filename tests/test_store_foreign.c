@@ -243,7 +243,7 @@ static const struct refusal pools[] = {
     {"absent.h5", DFAL_E_NOINPUT, "absent.h5"},
     {".", DFAL_E_DATA, "folder"},
     {"empty.h5", DFAL_E_DATA, "is empty"},
-    {"text.h5", DFAL_E_DATA, "not an HDF5 file"},
+    {"text.h5", DFAL_E_DATA, "is a text file"},
     {"truncated.h5", DFAL_E_DATA, "truncated"},
     {"head.h5", DFAL_E_DATA, "truncated"},
     {"chunk_missing.h5", DFAL_E_DATA, "chunk of dataset 'samples' at [4, 0, 0, 0] was never written"},
@@ -367,7 +367,7 @@ static void test_good_networks(void **state)
 
 static const struct refusal networks[] = {
     {"absent.h5", DFAL_E_NOINPUT, "absent.h5"},
-    {"text.h5", DFAL_E_DATA, "not an HDF5 file"},
+    {"text.h5", DFAL_E_DATA, "is a text file"},
     {"truncated.h5", DFAL_E_DATA, "truncated"},
     {"good_pool.h5", DFAL_E_DATA, "is a dfal pool, expected a dfal network"},
     {"good_nd.h5", DFAL_E_DATA, "no attribute 'format'"},

@@ -54,8 +54,11 @@ static void print_class(const struct dfal_eval_result *result, int32_t class, in
 static void print_text(const struct dfal_eval_result *result)
 {
     enum { WIDEST = 20, NAME = 16 };
-    printf("%-20s %" PRId64 "\n%-20s %" PRId64 "\n%-20s %.6f\n%-20s %.6f\n", "samples", result->samples,
-           "unlabelled", result->unlabelled, "accuracy", result->accuracy, "loss", result->loss);
+    printf("%-20s %" PRId64 "\n%-20s %" PRId64 "\n", "samples", result->samples, "unlabelled",
+           result->unlabelled);
+    if (result->nonfinite > 0)
+        printf("%-20s %" PRId64 "\n", "nonfinite", result->nonfinite);
+    printf("%-20s %.6f\n%-20s %.6f\n", "accuracy", result->accuracy, "loss", result->loss);
     if (result->class_count > WIDEST)
         return;
     const int first = result->classes != NULL ? NAME : 6;
@@ -84,11 +87,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        status =
-            print_json(json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "samples", (json_int_t)result.samples,
-                                 "unlabelled", (json_int_t)result.unlabelled, "accuracy",
-                                 real_or_null(result.accuracy), "loss", real_or_null(result.loss),
-                                 "confusion", confusion_json(&result), "classes", classes_json(&result)));
+        status = print_json(
+            json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:I}", "samples", (json_int_t)result.samples,
+                      "unlabelled", (json_int_t)result.unlabelled, "accuracy", real_or_null(result.accuracy),
+                      "loss", real_or_null(result.loss), "confusion", confusion_json(&result), "classes",
+                      classes_json(&result), "nonfinite", (json_int_t)result.nonfinite));
     else
         print_text(&result);
     dfal_eval_result_clear(&result);
@@ -102,11 +105,13 @@ const struct command command_eval = {
     .name = "eval",
     .operands = "NET POOL",
     .summary = "Tell accuracy (a fraction), mean loss and the confusion matrix on the labelled rows",
-    .text = "Rows labelled -1 are left out and counted. With --json: {samples, unlabelled, accuracy, loss, "
-            "confusion, classes}: the\n"
-            "names of the confusion's classes, in the order of the network, or null. A pool that has the "
-            "names in\n"
-            "another order is matched by name.",
+    .text =
+        "Rows labelled -1 are left out and counted, and so are rows whose input or logits are not finite.\n"
+        "With --json: {samples, unlabelled, accuracy, loss, confusion, classes, nonfinite}; classes: the "
+        "names of\n"
+        "the confusion's classes, in the order of the network, or null. A pool that has the names in "
+        "another\n"
+        "order is matched by name.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

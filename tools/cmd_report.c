@@ -1,11 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal report: one page from run directories. */
 #include "commands.h"
-#include "output.h"
+#include "run_table.h"
 
 struct report_args {
     const char *out;
 };
+
+static dfal_status print_document(struct session *session, const char *out, const char *const *dirs,
+                                  int32_t count)
+{
+    json_t *runs = json_array(), *table = NULL;
+    dfal_status status = DFAL_OK;
+    for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
+        status = run_table_json(&table, session, dirs[i]);
+        if (status == DFAL_OK)
+            json_array_append_new(runs,
+                                  json_pack("{s:o, s:o}", "run", text_or_null(dirs[i]), "table", table));
+    }
+    if (status == DFAL_OK)
+        return print_json(json_pack("{s:o, s:o}", "output", text_or_null(out), "runs", runs));
+    json_decref(runs);
+    return status;
+}
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
@@ -14,7 +31,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return usage_error(session, DFAL_E_USAGE, "report needs -o report.html");
     dfal_status status = dfal_report(session->context, args->out, operands, count);
     if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s}", "output", args->out));
+        return print_document(session, args->out, operands, count);
     return status;
 }
 
@@ -27,6 +44,9 @@ const struct command command_report = {
     .name = "report",
     .operands = "DIR...",
     .summary = "Draw curves, tables and pictures of queries and their twins from run directories",
+    .text =
+        "Several runs share one chart, each named by its folder and by what differs in its configuration.\n"
+        "--json: {output, runs}, of each run its folder and the final table as run --json prints it.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

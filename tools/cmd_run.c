@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal run: a whole experiment with a simulated oracle. */
-#include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
-#include "output.h"
+#include "run_table.h"
 
 struct run_args {
     struct dfal_run_options run;
@@ -18,36 +16,6 @@ static void init(void *user)
 {
     struct run_args *args = user;
     dfal_run_options_init(&args->run);
-}
-
-static void add_json(void *user, const struct dfal_run_row *row)
-{
-    json_t *significant = isfinite(row->difference) ? json_boolean(row->significant) : json_null();
-    json_array_append_new(user,
-                          json_pack("{s:o, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "strategy",
-                                    text_or_null(row->strategy), "annotations", (json_int_t)row->annotations,
-                                    "labelled", (json_int_t)row->labelled, "trials", (int)row->trials,
-                                    "accuracy", real_or_null(row->accuracy_mean), "accuracy_stderr",
-                                    real_or_null(row->accuracy_stderr), "best", real_or_null(row->best_mean),
-                                    "difference", real_or_null(row->difference), "difference_stderr",
-                                    real_or_null(row->difference_stderr), "significant", significant));
-}
-
-static void print_row(void *user, const struct dfal_run_row *row)
-{
-    bool *headed = user;
-    if (!*headed)
-        printf("%-12s %11s %9s %7s %19s %9s  %s\n", "strategy", "annotations", "labelled", "trials",
-               "accuracy", "best", "against random, paired");
-    *headed = true;
-    printf("%-12s %11" PRId64 " %9" PRId64 " %7d  %.4f +- %s%.4f %9.4f  ", row->strategy, row->annotations,
-           row->labelled, row->trials, row->accuracy_mean, isfinite(row->accuracy_stderr) ? " " : "",
-           row->accuracy_stderr, row->best_mean);
-    if (isfinite(row->difference))
-        printf("%+.4f +- %.4f, %s\n", row->difference, row->difference_stderr,
-               row->significant ? "significant" : "not significant");
-    else
-        printf("-\n");
 }
 
 /* Does the terminal's locale know UTF-8? The first of the three that is set decides. */
@@ -100,11 +68,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return print_configuration(session, args);
     if (args->out == NULL)
         return usage_error(session, DFAL_E_USAGE, "run needs -o DIR");
-    bool headed = false;
+    struct run_table table = {0};
     json_t *rows = session->json ? json_array() : NULL;
     dfal_status status =
-        dfal_run(session->context, args->out, &args->run, session->json ? add_json : print_row,
-                 session->json ? (void *)rows : (void *)&headed);
+        dfal_run(session->context, args->out, &args->run, session->json ? run_table_add : run_table_print,
+                 session->json ? (void *)rows : (void *)&table);
     if (status != DFAL_OK) {
         json_decref(rows);
         return status;
@@ -112,6 +80,48 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     status = session->json ? print_json(rows) : print_curve(session, args->out);
     session_note(session, "report: %s/report.html", args->out);
     return status;
+}
+
+/* ---- what a configuration may say ---------------------------------------------------------------------- */
+
+static void print_key(void *user, const struct dfal_run_key *key)
+{
+    (void)user;
+    printf("  %-22s  %s\n  %-22s  %s", key->path, key->help, "", key->expected);
+    printf(key->standard[0] != '\0' ? "; default %s\n" : "\n", key->standard);
+}
+
+static void print_key_row(void *user, const struct dfal_run_key *key)
+{
+    (void)user;
+    printf("| `%s` | ", key->path);
+    print_cell(key->help);
+    printf(" | ");
+    print_cell(key->expected);
+    printf(" | %s%s%s |\n", key->standard[0] != '\0' ? "`" : "", key->standard,
+           key->standard[0] != '\0' ? "`" : "");
+}
+
+static void print_preset(void *user, const struct dfal_field *preset)
+{
+    printf(*(const bool *)user ? "| `%s` | %s |\n" : "  %-22s  %s\n", preset->key, preset->text);
+}
+
+static void print_more(bool markdown)
+{
+    if (markdown) {
+        printf("Presets:\n\n| `--preset` | is |\n|---|---|\n");
+        dfal_presets(print_preset, &markdown);
+        printf("\nKeys of CONFIG.yaml and of `--set` (`*` stands for a strategy's name; dots are levels in "
+               "YAML):\n\n"
+               "| key | says | takes | default |\n|---|---|---|---|\n");
+        dfal_run_keys(print_key_row, NULL);
+        return;
+    }
+    printf("Presets:\n");
+    dfal_presets(print_preset, &markdown);
+    printf("\nKeys of CONFIG.yaml and of --set (* stands for a strategy's name; dots are levels in YAML):\n");
+    dfal_run_keys(print_key, NULL);
 }
 
 #define S struct run_args
@@ -131,20 +141,25 @@ const struct command command_run = {
     .name = "run",
     .operands = "[CONFIG.yaml]",
     .summary = "Run a whole experiment with a simulated oracle",
-    .text = "The configuration comes from CONFIG.yaml or --config, or from --preset; --set KEY.PATH=VALUE "
-            "beats the file,\n"
-            "an option of its own beats --set. Ends with a table: accuracy in the last round, mean and "
-            "standard error\n"
-            "over the trials, and the difference to random, paired by trial. --json is a list of objects "
-            "with the keys\n"
-            "strategy, annotations, labelled, trials, accuracy, accuracy_stderr, best, difference, "
-            "difference_stderr,\n"
-            "significant. Killed at any moment, the same line continues.\n"
-            "--trainer: each round is trained by CMD --pool P --labels L.csv [--twins T.h5] [--init PREV] "
-            "--out NET.onnx\n"
-            "--seed S --round R (docs/FORMATS.md, \"Trainer\"; examples/trainer_torch.py). Exit code 75 "
-            "stops the run, and\n"
-            "the same line resumes it.",
+    .text =
+        "The configuration comes from CONFIG.yaml or --config, or from --preset; --set KEY.PATH=VALUE "
+        "beats the file,\n"
+        "an option of its own beats --set. Ends with a table: accuracy in the last round, mean and "
+        "standard error\n"
+        "over the trials, and the difference to random, paired by trial, with the p of the paired t test "
+        "before and\n"
+        "after Holm's correction over all strategies. --json is a list of objects with the keys strategy, "
+        "annotations,\n"
+        "labelled, trials, accuracy, accuracy_stderr, best, difference, difference_stderr, significant, "
+        "p_value, p_holm,\n"
+        "steps (of the optimiser, in the last round). What one trial, or differences without variance, "
+        "cannot tell is\n"
+        "null. dfal status DIR prints the table again. Killed at any moment, the same line continues.\n"
+        "--trainer: each round is trained by CMD --pool P --labels L.csv [--twins T.h5] [--init PREV] "
+        "--out NET.onnx\n"
+        "--seed S --round R (docs/FORMATS.md, \"Trainer\"; examples/trainer_torch.py). Exit code 75 "
+        "stops the run, and\n"
+        "the same line resumes it.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 0,
@@ -152,4 +167,5 @@ const struct command command_run = {
     .size = sizeof(S),
     .init = init,
     .run = run,
+    .more = print_more,
 };

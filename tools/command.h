@@ -57,6 +57,8 @@ struct command {
     size_t size;         /* of the struct the options are written to */
     void (*init)(void *args);
     dfal_status (*run)(struct session *session, void *args, const char *const *operands, int32_t count);
+    void (*more)(
+        bool markdown); /* NULL, or prints what else --help and docs/CLI.md say, from the library's tables */
 };
 
 #define COUNT_OF(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
@@ -97,6 +99,7 @@ void print_overview(void);
 void print_command_help(const struct command *command);
 void print_markdown(void);
 void print_completion(void);
+void print_cell(const char *text); /* of a table in Markdown */
 
 /* session.c: signals, the context, events on stderr. */
 dfal_status session_open(struct session *session, const char *command_line);

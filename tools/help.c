@@ -94,12 +94,16 @@ void print_command_help(const struct command *command)
         printf("\nOptions:\n");
         print_options(command->options, command->option_count);
     }
+    if (command->more != NULL) {
+        printf("\n");
+        command->more(false);
+    }
     printf("\nGlobal options:\n");
     print_options(global_options, global_option_count);
 }
 
 /* A table cell: | would end it. */
-static void print_cell(const char *text)
+void print_cell(const char *text)
 {
     for (; *text != '\0'; text++) {
         if (*text == '|')
@@ -156,6 +160,10 @@ void print_markdown(void)
             printf("%s\n\n", command->text);
         if (command->option_count > 0)
             print_option_table(command->options, command->option_count);
+        if (command->more != NULL) {
+            command->more(true);
+            printf("\n");
+        }
     }
     printf("## Exit codes\n\n| code | meaning |\n|---|---|\n");
     print_exit_codes("| %d | %s |\n");

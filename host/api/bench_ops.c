@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include "backend/timed.h"
+#include "base/claim.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "models/models.h"
 #include "net/train_step.h"
 #include "score/deepfool.h"
+#include "score/pass.h"
 #include "store/network_file.h"
 
 enum { SAMPLES = 64, SAMPLES_WIDE = 16384, STEPS = 4, BATCH = 32, SIDE = 28, CLASSES = 10, MAX_ITER = 3 };
@@ -39,7 +41,9 @@ static dfal_status take_network(struct bench *bench, const char *name)
     if (df_file_exists(name) || !df_model_exists(name)) {
         if (!df_file_exists(name))
             DF_TRY(df_model_check(name));
-        return df_network_load(&bench->network, name);
+        DF_TRY(df_network_load(&bench->network, name));
+        df_say_softmax(bench->context, name, bench->network);
+        return DFAL_OK;
     }
     DF_TRY(df_model_create(&bench->network, name, (struct df_shape){1, SIDE, SIDE}, CLASSES));
     return df_network_initialise(bench->network, bench->context->options.seed);
@@ -203,20 +207,21 @@ static dfal_status write_rows(const struct bench *bench, struct df_pool_writer *
     return status;
 }
 
-static dfal_status make_pool(struct bench *bench, const char *path)
+static dfal_status make_pool(struct bench *bench, const char *path, bool *made)
 {
     struct df_pool_writer *writer;
     const struct df_pool_spec spec = {.count = bench->samples,
                                       .shape = bench->network->input,
                                       .raw = DF_RAW_U8,
                                       .class_count = bench->network->class_count};
-    DF_TRY(df_pool_create(&writer, path, &spec, true));
+    DF_TRY(df_pool_create(&writer, path, &spec, false));
     const dfal_status status = write_rows(bench, writer);
     if (status != DFAL_OK) {
         df_pool_abandon(writer);
         return status;
     }
     DF_TRY(df_pool_finish(writer));
+    *made = true;
     return df_pool_open(&bench->pool, path, NULL);
 }
 
@@ -241,7 +246,9 @@ dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs
                            dfal_op_time_fn *op, void *user)
 {
     struct bench bench = {.context = context, .options = *options, .roofs = roofs, .op = op, .user = user};
+    struct df_claim claim = DF_CLAIM_NONE;
     char *path = NULL;
+    bool made = false;
     dfal_status status;
     *roofs = (struct dfal_bench_roofs){0};
     context->kept_work = false;
@@ -250,19 +257,21 @@ dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs
                 (long long)options->samples);
     const char *backend = context->options.backend != NULL ? context->options.backend : "auto";
     DF_TRY_TO(done, status, df_format(&path, "%s/ops.h5", folder));
+    DF_TRY_TO(done, status, df_claim_job(&claim, path, network, NULL, NULL, false));
     DF_TRY_TO(done, status, df_device_open(&bench.device, backend, context->options.isa, 1));
     DF_TRY_TO(done, status, df_timed_open(&bench.timed, bench.device));
     DF_TRY_TO(done, status, take_network(&bench, network));
     bench.size = df_shape_size(bench.network->input);
     bench.samples = options->samples > 0 ? options->samples : bench.device->wide ? SAMPLES_WIDE : SAMPLES;
-    DF_TRY_TO(done, status, make_pool(&bench, path));
+    DF_TRY_TO(done, status, make_pool(&bench, path, &made));
     DF_TRY_TO(done, status, measure_roofs(&bench));
     DF_TRY_TO(done, status, bench_score(&bench));
     DF_TRY_TO(done, status, bench_train(&bench));
 done:
     df_pool_close(bench.pool);
-    if (path != NULL)
+    if (made)
         unlink(path);
+    df_claim_end(&claim);
     df_network_destroy(bench.network);
     df_device_close(bench.timed);
     df_device_close(bench.device);

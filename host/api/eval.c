@@ -34,7 +34,8 @@ dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, co
     *result = (struct dfal_eval_result){0};
     context->kept_work = false;
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
-    status = df_evaluate(context, device, network, pool, result);
+    DF_TRY_TO(done, status, df_evaluate(context, device, network, pool, result));
+    df_warn_nonfinite(context, pool, result);
 done:
     if (status != DFAL_OK)
         dfal_eval_result_clear(result);

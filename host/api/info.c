@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "facts.h"
@@ -178,8 +179,10 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     const struct df_teller teller = {fact, user};
     char format[32];
     if (df_folder_exists(path)) {
-        if (!df_is_run_folder(path))
+        if (!df_is_run_folder(path)) {
+            DF_TRY(df_refuse_kind(path, "a folder with config.yaml: a run directory"));
             DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
+        }
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "run directory");
         return df_tell_run_folder(&teller, path);

@@ -48,6 +48,8 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
     df_tell_int(teller, "total", total);
     /* A pool with fewer labels than annotations ends its trials early. */
     df_tell_real(teller, "percent", look.finished ? 100.0 : 100.0 * (double)done / (double)total);
+    df_tell_real(teller, "elapsed_seconds", look.elapsed);
+    df_tell_real(teller, "eta_seconds", look.eta);
     if (look.strategy[0] != '\0') {
         df_tell_text(teller, "strategy", "%s", look.strategy);
         df_tell_int(teller, "trial", look.trial);

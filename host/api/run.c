@@ -4,19 +4,18 @@
 
 #include "base/memory.h"
 #include "report/report.h"
-#include "run/curve.h"
 
-static dfal_status give_rows(const char *dir, dfal_run_row_fn *row, void *user)
+dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_fn *row, void *user)
 {
-    struct df_run_config config;
-    struct df_summary_row rows[DF_MAX_STRATEGIES];
-    struct df_curve curve = {0};
-    DF_TRY(df_run_directory_config(&config, dir));
-    DF_TRY(df_curve_read(&curve, dir));
-    dfal_status status = df_curve_summary(rows, &curve, &config);
-    for (int32_t i = 0; i < config.strategy_count && status == DFAL_OK; i++)
-        row(user, &rows[i].row);
-    df_curve_clear(&curve);
+    struct df_report_run run = {0};
+    (void)context;
+    dfal_status status = df_report_run_read(&run, dir);
+    if (status == DFAL_OK && !run.curve.count)
+        status = df_fail(DFAL_E_NOINPUT, "%s: no round is finished, expected at least one", dir);
+    for (int32_t i = 0; i < run.config.strategy_count && status == DFAL_OK; i++)
+        if (run.summary[i].trials) /* its first trial has a round */
+            row(user, &run.summary[i]);
+    df_report_run_clear(&run);
     return status;
 }
 
@@ -36,5 +35,5 @@ dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct df
                      dfal_run_row_fn *row, void *user)
 {
     DF_TRY(df_run_execute(context, out_dir, options, publish));
-    return row ? give_rows(out_dir, row, user) : DFAL_OK;
+    return row ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
 }

@@ -207,6 +207,8 @@ static dfal_status build_network(struct job *job, const char *name)
     else
         DF_TRY(df_network_shape_for_pool(&job->network, job->context, name, job->pool));
     DF_TRY(claim_network(job, job->network));
+    if (options->init == NULL || strcmp(options->init, name) != 0) /* else it is said of the start */
+        df_say_softmax(job->context, name, job->network);
     if (job->pool->class_count > job->network->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s: the pool has %d classes, but the network %s tells only %d apart",
                 job->pool_path, job->pool->class_count, name, job->network->class_count);

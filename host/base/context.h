@@ -22,6 +22,8 @@ struct dfal_context {
     void *tee_user;
     struct df_device *device; /* NULL until df_context_device (backend/backend.h) */
     void (*device_close)(struct df_device *device);
+    void (*prefix)(void *user, char *text, int32_t size); /* df_log_prefix, NULL: none */
+    void *prefix_user;
 };
 
 /* E_STOPPED once dfal_context_stop was called, with a message. */

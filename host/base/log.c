@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 enum { LINE_SIZE = 2048 };
@@ -13,13 +14,16 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
 {
     if (!context || (!context->options.event && !context->tee))
         return;
-    char text[LINE_SIZE];
+    char text[LINE_SIZE] = "";
     va_list arguments;
+    pthread_mutex_lock(&context->event_lock);
+    if (level == DFAL_PROGRESS && context->prefix)
+        context->prefix(context->prefix_user, text, sizeof text);
+    const size_t used = strlen(text);
     va_start(arguments, format);
-    df_vprint(text, sizeof text, format, arguments);
+    df_vprint(text + used, sizeof text - used, format, arguments);
     va_end(arguments);
     struct dfal_event event = {level, name, text, fields, field_count};
-    pthread_mutex_lock(&context->event_lock);
     if (context->options.event)
         context->options.event(context->options.event_user, &event);
     if (context->tee)
@@ -32,6 +36,14 @@ void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user)
     pthread_mutex_lock(&context->event_lock);
     context->tee = sink;
     context->tee_user = user;
+    pthread_mutex_unlock(&context->event_lock);
+}
+
+void df_log_prefix(struct dfal_context *context, df_prefix_fn *prefix, void *user)
+{
+    pthread_mutex_lock(&context->event_lock);
+    context->prefix = prefix;
+    context->prefix_user = user;
     pthread_mutex_unlock(&context->event_lock);
 }
 

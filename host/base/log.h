@@ -19,6 +19,12 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
 /* Tee every event to a second sink as well (log.jsonl of a run); NULL ends it. */
 void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user);
 
+/* A work of many parts says before each part's progress how far the whole is; NULL ends it. */
+typedef void df_prefix_fn(void *user, char *text, int32_t size);
+void df_log_prefix(struct dfal_context *context, df_prefix_fn *prefix, void *user);
+
+/* "45 s", "3 min 20 s", "1 h 11 min", rounded up. */
+void df_duration_text(char text[32], double seconds);
 double df_clock(void);           /* monotonic seconds */
 void df_time_iso(char text[32]); /* UTC, 2026-01-31T12:00:00Z */
 

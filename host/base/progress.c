@@ -22,7 +22,7 @@ static void group_digits(char text[32], int64_t value)
     text[at] = 0;
 }
 
-static void duration_text(char text[32], double seconds)
+void df_duration_text(char text[32], double seconds)
 {
     int64_t s = (int64_t)ceil(seconds);
     if (s < 60)
@@ -55,7 +55,7 @@ static void emit(struct df_progress *p, double now, const char *extra)
     group_digits(total, p->total);
     rate_text(speed, rate);
     if (isfinite(eta) && eta < 1e9)
-        duration_text(left, eta);
+        df_duration_text(left, eta);
     if (p->total > 0)
         df_print(share, sizeof share, "%.1f %%  ", 100.0 * (double)p->done / (double)p->total);
     const char *tab = extra ? strchr(extra, '\t') : NULL, *rest = tab ? tab + 1 : extra;

@@ -82,6 +82,7 @@ struct df_network {
     char **classes; /* [class_count] what the logits stand for; NULL: nobody said. No part of the sha256 */
     /* [class_count] each: the pool's number of a class, and back; NULL: the pool at hand counts its classes alike */
     int32_t *to_pool, *from_pool;
+    bool softmax_cut; /* the file had a softmax behind the logits; not kept by copies and network files */
 };
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "graph/onnx_model.h"
@@ -66,6 +67,8 @@ static dfal_status unpack(Onnx__ModelProto **model, const char *path, int64_t *r
         DF_FAIL(DFAL_E_DATA, "%s: the file has %zu bytes but wants more than %lld in memory", path, size,
                 (long long)(budget_least + budget_factor * (int64_t)size));
     if (!*model)
+        DF_TRY(df_refuse_kind(path, "an ONNX model"));
+    if (!*model)
         DF_FAIL(DFAL_E_DATA, "%s: %s, expected an ONNX model", path,
                 size == 0 ? "the file is empty" : "the file cannot be parsed: it is truncated or none");
     return DFAL_OK;
@@ -114,8 +117,10 @@ static void clean_model(Onnx__ModelProto *model)
 static dfal_status check_model(struct df_onnx *onnx)
 {
     Onnx__ModelProto *model = onnx->model;
-    if (!model->graph || (!model->has_ir_version && model->n_opset_import == 0))
+    if (!model->graph || (!model->has_ir_version && model->n_opset_import == 0)) {
+        DF_TRY(df_refuse_kind(onnx->path, "an ONNX model"));
         DF_FAIL(DFAL_E_DATA, "%s: the file holds no graph, expected an ONNX model", onnx->path);
+    }
     clean_model(model);
     if (model->ir_version < OLDEST_IR)
         DF_FAIL(DFAL_E_DATA, "%s: the file is of ONNX's IR version %lld, expected %d or newer", onnx->path,
@@ -350,6 +355,7 @@ static dfal_status finish(struct df_onnx *onnx)
         DF_FAIL(DFAL_E_SHAPE, "%s: the output has %lld classes", onnx->path, (long long)classes);
     onnx->network->output = node;
     onnx->network->class_count = (int32_t)classes;
+    onnx->network->softmax_cut = y->softmax;
     DF_TRY(prune(onnx->network));
     dfal_status status = df_network_infer(onnx->network);
     if (status != DFAL_OK)

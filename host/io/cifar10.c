@@ -7,6 +7,7 @@
 #include "base/claim.h"
 #include "base/context.h"
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text_file.h"
@@ -226,11 +227,13 @@ static dfal_status look_at(struct batch *batch)
         python_close(&python);
         return DFAL_OK;
     }
-    if (size % RECORD != 0)
+    if (size % RECORD != 0) {
+        DF_TRY(df_refuse_kind(batch->path, "a batch of CIFAR-10"));
         DF_FAIL(
             DFAL_E_DATA,
             "%s has %lld bytes, expected a multiple of %d (a label and %d bytes a record), or a Python batch",
             batch->path, (long long)size, RECORD, PIXELS);
+    }
     batch->count = size / RECORD;
     return DFAL_OK;
 }

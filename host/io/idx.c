@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/context.h"
 #include "base/fault.h"
+#include "base/kind.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/pool.h"
@@ -62,6 +63,8 @@ static dfal_status check_magic(const struct idx *idx, int64_t magic, int64_t exp
 {
     if (magic == expected)
         return DFAL_OK;
+    if (gzdirect(idx->file))
+        DF_TRY(df_refuse_kind(idx->path, "an IDX file"));
     const char *kind = magic == IMAGES_MAGIC   ? " (IDX images of bytes)"
                        : magic == LABELS_MAGIC ? " (IDX labels of bytes)"
                                                : "";

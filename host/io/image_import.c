@@ -236,6 +236,28 @@ static dfal_status check_options(struct job *job)
     return DFAL_OK;
 }
 
+/* Somebody's values for pixels of 0 to 255, which other tools want. */
+static void warn_of_bytes(const struct job *job, const char *name, const double *values, int32_t count)
+{
+    struct df_text given = {0}, scaled = {0};
+    bool beyond = false;
+    for (int32_t i = 0; i < count; i++) {
+        beyond = beyond || values[i] > 1.0;
+        df_text_add(&given, "%s%.9g", i > 0 ? "," : "", values[i]);
+        df_text_add(&scaled, "%s%.6g", i > 0 ? "," : "", values[i] / 255.0);
+    }
+    if (beyond && given.bytes && scaled.bytes)
+        df_say(
+            job->context, DFAL_WARNING, "import.bytes",
+            DF_FIELDS(DF_TEXT("option", name), DF_TEXT("given", given.bytes),
+                      DF_TEXT("scaled", scaled.bytes)),
+            "--%s %s is taken as it stands, but pixels are scaled to 0 to 1 before: of pixels of 0 to 255 it "
+            "would be --%s %s",
+            name, given.bytes, name, scaled.bytes);
+    df_text_clear(&given);
+    df_text_clear(&scaled);
+}
+
 /* The size of every sample: the crop's, the one asked for, or that of the first picture that can be decoded. */
 static dfal_status find_shape(struct job *job)
 {
@@ -555,6 +577,8 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, claim(&job, out_path, source));
     say_begin(&job, out_path, source);
+    warn_of_bytes(&job, "mean", options->mean, options->mean_count);
+    warn_of_bytes(&job, "std", options->std, options->std_count);
     DF_TRY_TO(done, status, make_team(&job));
     DF_TRY_TO(done, status, find_shape(&job));
     DF_TRY_TO(done, status, make_identity(&job));

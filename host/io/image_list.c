@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "io/image.h"
 
 enum { DEEPEST = 64 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/kind.h"
 #include "base/memory.h"
 
 enum { HEADER_MOST = 1 << 20, BLOCK = 1 << 16 };
@@ -185,9 +186,10 @@ static dfal_status read_header(struct df_npy *npy, char **text)
         DF_FAIL(DFAL_E_DATA, "%s has %lld bytes, expected an npy file", source->name,
                 (long long)source->size);
     DF_TRY(df_source_read(source, head, 8, "header"));
-    if (memcmp(head, "\x93NUMPY", 6) != 0)
-        DF_FAIL(DFAL_E_DATA, "%s does not begin as an npy file (\\x93NUMPY)%s", source->name,
-                memcmp(head, "PK\3\4", 4) == 0 ? ", but as a zip archive: import npz reads it" : "");
+    if (memcmp(head, "\x93NUMPY", 6) != 0) {
+        DF_TRY(df_refuse_kind(source->name, "an npy file"));
+        DF_FAIL(DFAL_E_DATA, "%s does not begin as an npy file (\\x93NUMPY)", source->name);
+    }
     if (head[6] < 1 || head[6] > 3 || head[7] != 0)
         DF_FAIL(DFAL_E_DATA, "%s is of npy format %d.%d, expected 1.0, 2.0 or 3.0", source->name, head[6],
                 head[7]);

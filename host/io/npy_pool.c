@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "io/npy.h"
 #include "io/zip.h"
+#include "store/labels.h"
 #include "store/pool.h"
 
 enum { BLOCK_BYTES = 1 << 20, LABEL_BLOCK = 1 << 16, CLASS_LIMIT = 1000000 };
@@ -55,6 +56,8 @@ static dfal_status find_layout(struct job *job, const char *layout)
                       : samples->rank == 3 ? (struct df_shape){1, d[1], d[2]}
                       : last               ? (struct df_shape){d[3], d[1], d[2]}
                                            : (struct df_shape){d[1], d[2], d[3]};
+    if (samples->rank == 4 && !layout && df_looks_like_nhwc(d))
+        df_warn_layout(job->context, path, job->spec.shape);
     job->nhwc = samples->rank == 4 && last && job->spec.shape.c > 1;
     bool bytes = samples->kind == DF_NPY_UNSIGNED && samples->width == 1 && !strchr(samples->descr, 'b');
     job->spec.raw = bytes ? DF_RAW_U8 : DF_RAW_F32; /* true is 1.0, not 1/255 */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/kind.h"
 #include "base/memory.h"
 
 enum {
@@ -78,6 +79,8 @@ static dfal_status find_end(const struct df_zip *zip, int64_t size, struct end *
     for (int64_t i = span - END_BYTES; status == DFAL_OK && i >= 0 && !found; i--)
         if (u32(tail + i) == sign_end && u16(tail + i + 20) == span - END_BYTES - i)
             found = tail + i;
+    if (status == DFAL_OK && !found)
+        status = df_refuse_kind(zip->path, "a zip archive, such as an archive of numpy (.npz)");
     if (status == DFAL_OK && !found)
         status = df_fail(DFAL_E_DATA, "%s is no zip archive, or a truncated one: its directory is missing",
                          zip->path);

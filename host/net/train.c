@@ -64,8 +64,8 @@ struct training {
 
 static dfal_status check_options(const struct df_training_options *options)
 {
-    if (options->epochs < 0 || options->batch < 1 || options->restarts < 1 || options->patience < 0 ||
-        options->steps < 0)
+    if ((options->epochs < 0 && options->steps == 0) || options->batch < 1 || options->restarts < 1 ||
+        options->patience < 0 || options->steps < 0)
         DF_FAIL(DFAL_E_USAGE,
                 "Training was asked for %d epochs, batch %d, %d restarts, patience %d and %lld steps, "
                 "expected at least 0, 1, 1, 0 and 0",

@@ -166,11 +166,8 @@ dfal_status df_report_queries(struct df_text *page, const struct df_report_run *
     char *path = NULL;
     const char *strategy = NULL;
     dfal_status status = DFAL_OK;
-    for (int32_t s = 0; s < run->config.strategy_count && !strategy; s++) {
-        const struct df_strategy *found = NULL;
-        DF_TRY_TO(done, status, df_strategy_find(&found, run->config.strategy[s]));
-        strategy = found->twins ? found->name : NULL;
-    }
+    for (int32_t s = 0; s < run->config.strategy_count && !strategy; s++)
+        strategy = df_run_strategy_options(&run->config, s).twins ? run->config.strategy[s] : NULL;
     if (!strategy)
         return DFAL_OK;
     DF_TRY_TO(done, status, df_run_state_path(&path, run->dir, strategy, 1));

@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The curve as inline SVG: mean accuracy with a band of one standard error, labelled at its end. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "report/report.h"
 
-/* The drawing's own units. */
-enum { WIDTH = 760, HEIGHT = 400, LEFT = 56, RIGHT = 148, TOP = 18, BOTTOM = 48, LABEL_HEIGHT = 17 };
+/* A drawing in its own units, which are a reader's pixels at about the width it is made for. One with names labels its
+ * lines; another one has numbers there, which a list below explains. */
+struct shape {
+    const char *class_name;
+    int32_t width, height, left, right, top, bottom;
+    int x_steps;
+    bool names;
+};
+static const struct shape wide_names = {"broad", 760, 400, 56, 148, 18, 48, 6, true},
+                          wide_numbers = {"broad", 760, 400, 56, 30, 18, 48, 6, false},
+                          narrow = {"narrow", 360, 300, 48, 26, 12, 46, 4, false};
+enum { LABEL_HEIGHT = 17, MOST_LINES = DF_MAX_STRATEGIES * DF_REPORT_RUNS };
 
 double df_nice_step(double span, int count)
 {
@@ -29,21 +40,27 @@ int32_t df_report_colour(const struct df_run_config *config, int32_t strategy)
 struct line {
     struct df_curve_point *points;
     int64_t count;
+    const char *run, *strategy; /* run NULL: the only one */
+    int32_t colour, dash;       /* dash 0: none */
+    int32_t number;             /* from 1 */
     double label_y;
 };
 
 struct frame {
+    const struct shape *shape;
     double x_low, x_high, y_low, y_high; /* data; y is a fraction */
 };
 
 static double at_x(const struct frame *f, double x)
 {
-    return LEFT + (x - f->x_low) / (f->x_high - f->x_low) * (WIDTH - LEFT - RIGHT);
+    const struct shape *d = f->shape;
+    return d->left + (x - f->x_low) / (f->x_high - f->x_low) * (d->width - d->left - d->right);
 }
 
 static double at_y(const struct frame *f, double y)
 {
-    return HEIGHT - BOTTOM - (y - f->y_low) / (f->y_high - f->y_low) * (HEIGHT - TOP - BOTTOM);
+    const struct shape *d = f->shape;
+    return d->height - d->bottom - (y - f->y_low) / (f->y_high - f->y_low) * (d->height - d->top - d->bottom);
 }
 
 static double spread(const struct df_curve_point *point)
@@ -51,9 +68,9 @@ static double spread(const struct df_curve_point *point)
     return isfinite(point->standard_error) ? point->standard_error : 0;
 }
 
-static struct frame frame_of(const struct line *lines, int32_t count)
+static struct frame frame_of(const struct shape *shape, const struct line *lines, int32_t count)
 {
-    struct frame f = {INFINITY, -INFINITY, INFINITY, -INFINITY};
+    struct frame f = {shape, INFINITY, -INFINITY, INFINITY, -INFINITY};
     for (int32_t s = 0; s < count; s++) {
         for (int64_t i = 0; i < lines[s].count; i++) {
             const struct df_curve_point *point = &lines[s].points[i];
@@ -79,7 +96,10 @@ static struct frame frame_of(const struct line *lines, int32_t count)
 
 static void put_axes(struct df_text *page, const struct frame *f)
 {
-    double y_step = df_nice_step(f->y_high - f->y_low, 5), x_step = df_nice_step(f->x_high - f->x_low, 6);
+    const struct shape *d = f->shape;
+    const int right = d->width - d->right, floor_y = d->height - d->bottom;
+    double y_step = df_nice_step(f->y_high - f->y_low, 5),
+           x_step = df_nice_step(f->x_high - f->x_low, d->x_steps);
     int decimals = y_step < 0.001 ? 2 : y_step < 0.01 ? 1 : 0;
     if (x_step < 1)
         x_step = 1;
@@ -89,23 +109,29 @@ static void put_axes(struct df_text *page, const struct frame *f)
             page,
             "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
             "text-anchor=\"end\">%.*f %%</text>\n",
-            LEFT, WIDTH - RIGHT, at_y(f, y), at_y(f, y), LEFT - 8, at_y(f, y) + 4, decimals,
+            d->left, right, at_y(f, y), at_y(f, y), d->left - 8, at_y(f, y) + 4, decimals,
             100 * fabs(y)); /* never "-0 %" */
     for (double x = ceil(f->x_low / x_step) * x_step; x <= f->x_high + 1e-9; x += x_step)
         df_text_add(
             page,
             "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\" "
             "text-anchor=\"middle\">%.0f</text>\n",
-            at_x(f, x), at_x(f, x), HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5, at_x(f, x), HEIGHT - BOTTOM + 20,
-            x);
-    df_text_add(page, "<line class=\"base\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT, WIDTH - RIGHT,
-                HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+            at_x(f, x), at_x(f, x), floor_y, floor_y + 5, at_x(f, x), floor_y + 20, x);
+    df_text_add(page, "<line class=\"base\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", d->left, right,
+                floor_y, floor_y);
     df_text_add(page, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">annotations</text>\n</g>\n",
-                (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6);
+                (d->left + right) / 2, d->height - 6);
 }
 
-static void put_line(struct df_text *page, const struct frame *f, const struct line *line, int32_t colour)
+static void put_dash(struct df_text *page, const struct line *line)
 {
+    if (line->dash)
+        df_text_add(page, " d%d", line->dash);
+}
+
+static void put_line(struct df_text *page, const struct frame *f, const struct line *line)
+{
+    const int32_t colour = line->colour;
     bool band = false;
     for (int64_t i = 0; i < line->count; i++)
         band = band || spread(&line->points[i]) > 0;
@@ -119,7 +145,9 @@ static void put_line(struct df_text *page, const struct frame *f, const struct l
                         at_y(f, fmax(f->y_low, line->points[i].mean - spread(&line->points[i]))));
         df_text_add(page, "\"/>\n");
     }
-    df_text_add(page, "<polyline class=\"line c%d\" points=\"", colour);
+    df_text_add(page, "<polyline class=\"line c%d", colour);
+    put_dash(page, line);
+    df_text_add(page, "\" points=\"");
     for (int64_t i = 0; i < line->count; i++)
         df_text_add(page, "%.1f,%.1f ", at_x(f, (double)line->points[i].annotations),
                     at_y(f, line->points[i].mean));
@@ -130,13 +158,11 @@ static void put_line(struct df_text *page, const struct frame *f, const struct l
 }
 
 /* Labels at the lines' ends, pushed apart where they would touch: from the top, each below the one before. */
-static void put_labels(struct df_text *page, const struct frame *f, struct line *lines,
-                       const struct df_run_config *config)
+static void put_labels(struct df_text *page, const struct frame *f, struct line *lines, int32_t count)
 {
-    int32_t order[DF_MAX_STRATEGIES], n = 0;
-    for (int32_t s = 0; s < config->strategy_count; s++) {
-        if (!lines[s].count)
-            continue;
+    const struct shape *d = f->shape;
+    int32_t order[MOST_LINES], n = 0;
+    for (int32_t s = 0; s < count; s++) {
         lines[s].label_y = at_y(f, lines[s].points[lines[s].count - 1].mean);
         int32_t at = n++;
         for (; at > 0 && lines[order[at - 1]].label_y > lines[s].label_y; at--)
@@ -146,57 +172,145 @@ static void put_labels(struct df_text *page, const struct frame *f, struct line 
     for (int32_t i = 1; i < n; i++)
         lines[order[i]].label_y = fmax(lines[order[i]].label_y, lines[order[i - 1]].label_y + LABEL_HEIGHT);
     for (int32_t i = n; i-- > 0;) {
-        double lowest = HEIGHT - BOTTOM - LABEL_HEIGHT * (n - 1 - i);
+        double lowest = d->height - d->bottom - LABEL_HEIGHT * (n - 1 - i);
         lines[order[i]].label_y = fmin(lines[order[i]].label_y, lowest);
     }
     for (int32_t i = 0; i < n; i++) {
         const struct line *line = &lines[order[i]];
-        df_text_add(page, "<text class=\"name c%d\" x=\"%d\" y=\"%.1f\">", df_report_colour(config, order[i]),
-                    WIDTH - RIGHT + 10, line->label_y + 4.5);
-        df_text_html(page, config->strategy[order[i]]);
-        df_text_add(page, " %.1f %%</text>\n", 100 * line->points[line->count - 1].mean);
+        df_text_add(page, "<text class=\"name c%d\" x=\"%d\" y=\"%.1f\">", line->colour,
+                    d->width - d->right + 10, line->label_y + 4.5);
+        if (d->names) {
+            df_text_html(page, line->strategy);
+            df_text_add(page, " %.1f %%</text>\n", 100 * line->points[line->count - 1].mean);
+        } else {
+            df_text_add(page, "%d</text>\n", line->number);
+        }
     }
 }
 
-static void put_description(struct df_text *page, const struct line *lines,
-                            const struct df_run_config *config, int32_t number)
+static void put_name(struct df_text *page, const struct line *line)
 {
-    df_text_add(page, "<title id=\"t%d\">Test accuracy over annotations</title>\n<desc id=\"d%d\">", number,
-                number);
-    for (int32_t s = 0; s < config->strategy_count; s++) {
+    if (line->run) {
+        df_text_html(page, line->run);
+        df_text_add(page, ": ");
+    }
+    df_text_html(page, line->strategy);
+}
+
+static void put_description(struct df_text *page, const struct line *lines, int32_t count, const char *id)
+{
+    df_text_add(page, "<title id=\"t%s\">Test accuracy over annotations</title>\n<desc id=\"d%s\">", id, id);
+    for (int32_t s = 0; s < count; s++) {
         const struct line *line = &lines[s];
-        if (!line->count)
-            continue;
         const struct df_curve_point *a = &line->points[0], *b = &line->points[line->count - 1];
-        df_text_html(page, config->strategy[s]);
-        df_text_add(page, " rises from %.1f %% at %lld annotations to %.1f %% at %lld. ", 100 * a->mean,
+        put_name(page, line);
+        df_text_add(page, " goes from %.1f %% at %lld annotations to %.1f %% at %lld. ", 100 * a->mean,
                     (long long)a->annotations, 100 * b->mean, (long long)b->annotations);
     }
     df_text_add(page, "The band is one standard error.</desc>\n");
 }
 
-dfal_status df_plot_curve(struct df_text *page, const struct df_report_run *run, int32_t number)
+static void put_drawing(struct df_text *page, const struct shape *shape, struct line *lines, int32_t count,
+                        const char *number)
 {
-    struct line lines[DF_MAX_STRATEGIES] = {0};
-    const struct df_run_config *config = &run->config;
-    dfal_status status = DFAL_OK;
-    for (int32_t s = 0; s < config->strategy_count; s++)
-        DF_TRY_TO(done, status,
-                  df_curve_points(&lines[s].points, &lines[s].count, &run->curve, config->strategy[s]));
-    struct frame f = frame_of(lines, config->strategy_count);
-    df_text_add(page, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"t%d d%d\">\n", WIDTH, HEIGHT,
-                number, number);
-    put_description(page, lines, config, number);
+    const struct frame f = frame_of(shape, lines, count);
+    char id[32];
+    snprintf(id, sizeof id, "%s%s", number, shape->class_name);
+    df_text_add(page, "<svg viewBox=\"0 0 %d %d\" class=\"%s\" role=\"img\" aria-labelledby=\"t%s d%s\">\n",
+                shape->width, shape->height, shape->class_name, id, id);
+    put_description(page, lines, count, id);
     put_axes(page, &f);
     /* The baseline lies below the others. */
     for (int pass = 0; pass < 2; pass++)
-        for (int32_t s = 0; s < config->strategy_count; s++)
-            if (lines[s].count && (df_report_colour(config, s) == 0) == (pass == 0))
-                put_line(page, &f, &lines[s], df_report_colour(config, s));
-    put_labels(page, &f, lines, config);
+        for (int32_t s = 0; s < count; s++)
+            if ((lines[s].colour == 0) == (pass == 0))
+                put_line(page, &f, &lines[s]);
+    put_labels(page, &f, lines, count);
     df_text_add(page, "</svg>\n");
-done:
-    for (int32_t s = 0; s < config->strategy_count; s++)
+}
+
+/* What the numbers mean. */
+static void put_keys(struct df_text *page, const struct line *lines, int32_t count, bool only_narrow)
+{
+    df_text_add(page, "<ol class=\"keys%s\">\n", only_narrow ? " narrow" : "");
+    for (int32_t s = 0; s < count; s++) {
+        const struct df_curve_point *last = &lines[s].points[lines[s].count - 1];
+        df_text_add(page, "<li class=\"c%d\"><svg viewBox=\"0 0 34 10\"><path class=\"sample line c%d",
+                    lines[s].colour, lines[s].colour);
+        put_dash(page, &lines[s]);
+        df_text_add(page, "\" d=\"M0 5H34\"/></svg><b>%d</b> ", lines[s].number);
+        put_name(page, &lines[s]);
+        df_text_add(page, ", %.1f %% with %lld annotations</li>\n", 100 * last->mean,
+                    (long long)last->annotations);
+    }
+    df_text_add(page, "</ol>\n");
+}
+
+/* The lines of a run behind those that are there; strategies without a round have none. */
+static dfal_status add_lines(struct line *lines, int32_t *count, const struct df_report_run *run)
+{
+    for (int32_t s = 0; s < run->config.strategy_count; s++) {
+        struct line *line = &lines[*count];
+        *line = (struct line){.run = run->name,
+                              .strategy = run->config.strategy[s],
+                              .colour = df_report_colour(&run->config, s),
+                              .number = *count + 1};
+        DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s]));
+        if (line->count)
+            ++*count;
+        else
+            df_free(line->points);
+    }
+    return DFAL_OK;
+}
+
+static void free_lines(struct line *lines, int32_t count)
+{
+    for (int32_t s = 0; s < count; s++)
         df_free(lines[s].points);
+    df_free(lines);
+}
+
+dfal_status df_plot_curve(struct df_text *page, const struct df_report_run *run, int32_t number)
+{
+    struct line *lines = NULL;
+    int32_t count = 0;
+    char id[16];
+    dfal_status status;
+    snprintf(id, sizeof id, "%d", number);
+    DF_TRY_TO(done, status, df_alloc(&lines, DF_MAX_STRATEGIES, sizeof *lines));
+    DF_TRY_TO(done, status, add_lines(lines, &count, run));
+    for (int32_t s = 0; s < count; s++)
+        lines[s].run = NULL;
+    put_drawing(page, &wide_names, lines, count, id);
+    put_drawing(page, &narrow, lines, count, id);
+    put_keys(page, lines, count, true);
+done:
+    free_lines(lines, count);
+    return status;
+}
+
+/* Here a colour is a run; what a run compares differs in its dashes, random's are those that it always has. */
+dfal_status df_plot_runs(struct df_text *page, const struct df_report_run *runs, int32_t count)
+{
+    struct line *lines = NULL;
+    int32_t line_count = 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&lines, MOST_LINES, sizeof *lines));
+    for (int32_t r = 0; r < count; r++) {
+        int32_t next = 2;
+        const int32_t first = line_count;
+        DF_TRY_TO(done, status, add_lines(lines, &line_count, &runs[r]));
+        for (int32_t s = first; s < line_count; s++) {
+            const bool random = lines[s].colour == 0;
+            lines[s].dash = random ? 1 : lines[s].colour == 1 ? 0 : next++;
+            lines[s].colour = 1 + r % 6;
+        }
+    }
+    put_drawing(page, &wide_numbers, lines, line_count, "all");
+    put_drawing(page, &narrow, lines, line_count, "all");
+    put_keys(page, lines, line_count, false);
+done:
+    free_lines(lines, line_count);
     return status;
 }

@@ -93,7 +93,7 @@ static void print(struct df_text *text, const struct canvas *canvas, const struc
     df_text_add(text, "%*s", MARGIN + 1, "");
     for (int32_t s = 0; s < run->config.strategy_count; s++)
         df_text_add(text, "%s%s %s %.1f %%", s ? "   " : "", marks[df_report_colour(&run->config, s)],
-                    run->config.strategy[s], 100 * run->summary[s].row.accuracy_mean);
+                    run->config.strategy[s], 100 * run->summary[s].accuracy_mean);
     df_text_add(text, "\n");
 }
 

@@ -11,7 +11,7 @@
 #include "report/report.h"
 
 #define MAX_TABLE ((size_t)1 << 30)
-enum { COLUMNS = 12 };
+enum { COLUMNS = 11 };
 
 /* Cut the record at *at into fields in place, of which those behind the columns are passed over; false: it is cut short
  * or has fewer. */
@@ -74,10 +74,10 @@ dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
         table->count++;
         row->index = atoll(fields[5]);
         row->score = fields[6][0] ? df_parse_real(fields[6], NULL) : (double)NAN;
-        row->predicted = atoi(fields[8]);
-        row->confidence = df_parse_real(fields[9], NULL);
-        row->label = atoi(fields[10]);
-        row->adversarial_class = atoi(fields[11]);
+        row->predicted = atoi(fields[7]);
+        row->confidence = df_parse_real(fields[8], NULL);
+        row->label = atoi(fields[9]);
+        row->adversarial_class = atoi(fields[10]);
     }
 done:
     df_free(path);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/claim.h"
@@ -9,9 +10,19 @@
 #include "base/memory.h"
 #include "run/directory.h"
 
+/* Without what a shell's completion puts behind a folder. */
+static void copy_name(struct df_report_run *run, const char *name)
+{
+    size_t length = strlen(name);
+    while (length > 1 && name[length - 1] == '/')
+        length--;
+    snprintf(run->name, sizeof run->name, "%.*s", (int)length, name);
+}
+
 dfal_status df_report_run_read(struct df_report_run *run, const char *dir)
 {
     *run = (struct df_report_run){.dir = dir};
+    copy_name(run, dir);
     DF_TRY(df_run_directory_config(&run->config, dir));
     DF_TRY(df_curve_read(&run->curve, dir));
     return df_curve_summary(run->summary, &run->curve, &run->config);
@@ -20,6 +31,36 @@ dfal_status df_report_run_read(struct df_report_run *run, const char *dir)
 void df_report_run_clear(struct df_report_run *run)
 {
     df_curve_clear(&run->curve);
+    df_free(run->differs);
+    run->differs = NULL;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *part = path;
+    for (const char *c = path; *c; c++)
+        if (*c == '/' && c[1] && c[1] != '/')
+            part = c + 1;
+    return part;
+}
+
+/* Folders of one name are told apart by their whole paths. */
+static dfal_status name_runs(struct df_report_run *runs, int32_t count)
+{
+    const struct df_run_config *configs[DF_REPORT_RUNS];
+    for (int32_t i = 0; i < count; i++) {
+        bool alone = true;
+        configs[i] = &runs[i].config;
+        for (int32_t k = 0; k < count; k++)
+            alone = alone && (k == i || strcmp(last_part(runs[i].dir), last_part(runs[k].dir)));
+        copy_name(&runs[i], alone ? last_part(runs[i].dir) : runs[i].dir);
+    }
+    for (int32_t i = 0; i < count && count > 1; i++) {
+        struct df_text text = {0};
+        df_run_config_differences(&text, configs, count, i);
+        DF_TRY(df_text_take(&text, &runs[i].differs));
+    }
+    return DFAL_OK;
 }
 
 static void put_head(struct df_text *page, int32_t count)
@@ -32,28 +73,59 @@ static void put_head(struct df_text *page, int32_t count)
         count == 1 ? "An experiment" : "Experiments");
 }
 
+/* The chart that all share, and what tells them apart. */
+static dfal_status put_common(struct df_text *page, const struct df_report_run *runs, int32_t count)
+{
+    df_text_add(page, "<section aria-labelledby=\"s0\">\n<h2 id=\"s0\">All runs</h2>\n<figure "
+                      "class=\"plot\">\n");
+    DF_TRY(df_plot_runs(page, runs, count));
+    df_text_add(page,
+                "<figcaption>Test accuracy over annotations, mean over each run's trials. The band is one "
+                "standard error. A colour is a run.</figcaption></figure>\n<ul class=\"runs\">\n");
+    for (int32_t i = 0; i < count; i++) {
+        df_text_add(page, "<li class=\"c%d\"><span class=\"key\"></span><a href=\"#s%d\">", 1 + i % 6, i + 1);
+        df_text_html(page, runs[i].name);
+        df_text_add(page, "</a>: ");
+        df_text_html(page, runs[i].differs[0] ? runs[i].differs : "configured like the others");
+        df_text_add(page, "</li>\n");
+    }
+    df_text_add(page, "</ul>\n</section>\n");
+    return DFAL_OK;
+}
+
+static dfal_status read_runs(struct df_report_run *runs, const char *const *dirs, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        DF_TRY(df_report_run_read(&runs[i], dirs[i]));
+        if (!runs[i].curve.count)
+            DF_FAIL(DFAL_E_DATA, "%s: no round is finished, expected at least one", dirs[i]);
+    }
+    return name_runs(runs, count);
+}
+
 dfal_status df_report_write(struct dfal_context *context, const char *path, const char *const *dirs,
                             int32_t count, bool replace)
 {
     struct df_text page = {0};
+    struct df_report_run *runs = NULL;
     char *text = NULL;
     dfal_status status = DFAL_OK;
+    if (count > DF_REPORT_RUNS)
+        DF_FAIL(DFAL_E_USAGE, "%d run directories are named, expected at most %d", count, DF_REPORT_RUNS);
+    DF_TRY_TO(done, status, df_alloc(&runs, count, sizeof *runs));
+    DF_TRY_TO(done, status, read_runs(runs, dirs, count));
     put_head(&page, count);
-    for (int32_t i = 0; i < count; i++) {
-        struct df_report_run run;
-        status = df_report_run_read(&run, dirs[i]);
-        if (status == DFAL_OK && !run.curve.count)
-            status = df_fail(DFAL_E_DATA, "%s: no round is finished, expected at least one", dirs[i]);
-        if (status == DFAL_OK)
-            df_report_section(&page, context, &run, i + 1);
-        df_report_run_clear(&run);
-        if (status != DFAL_OK)
-            goto done;
-    }
+    if (count > 1)
+        DF_TRY_TO(done, status, put_common(&page, runs, count));
+    for (int32_t i = 0; i < count; i++)
+        df_report_section(&page, context, &runs[i], i + 1);
     df_page_end(&page, true);
     DF_TRY_TO(done, status, df_text_take(&page, &text));
     status = df_file_write_output(path, text, strlen(text), replace);
 done:
+    for (int32_t i = 0; runs && i < count; i++)
+        df_report_run_clear(&runs[i]);
+    df_free(runs);
     df_text_clear(&page);
     df_free(text);
     return status;

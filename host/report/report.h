@@ -7,17 +7,20 @@
 #include "run/curve.h"
 #include "store/classes.h"
 
-/* What a page shows of one run directory. */
+/* What a page shows of one run directory, and of how many. */
+enum { DF_REPORT_RUNS = 64 };
 struct df_report_run {
     const char *dir;
+    char name[256]; /* the folder's own, or as it was given where two are the same */
+    char *differs;  /* from the other runs of the page in its configuration; NULL: it is the only one */
     struct df_run_config config;
     struct df_curve curve;
-    struct df_summary_row summary[DF_MAX_STRATEGIES];
+    struct dfal_run_row summary[DF_MAX_STRATEGIES];
 };
 dfal_status df_report_run_read(struct df_report_run *run, const char *dir);
 void df_report_run_clear(struct df_report_run *run);
 
-/* Write the page, with replace over whatever is at path. No scripts, nothing loaded from elsewhere. A pool that is no
+/* Write the page, with replace over whatever is at path, atomically; at most DF_REPORT_RUNS runs. No scripts, nothing loaded from elsewhere. A pool that is no
  * longer where the configuration says costs its pictures, and the page says so. */
 dfal_status df_report_write(struct dfal_context *context, const char *path, const char *const *dirs,
                             int32_t count, bool replace);
@@ -30,8 +33,10 @@ void df_page_end(struct df_text *page, bool dated);
 /* Parts of the page. number tells sections apart in ids. */
 void df_report_section(struct df_text *page, struct dfal_context *context, const struct df_report_run *run,
                        int32_t number);
-/* Inline SVG: mean accuracy over annotations with a band of one standard error. */
+/* Inline SVG: mean accuracy over annotations with a band of one standard error; twice, of which the reader's page shows the
+ * one that its width is for. df_plot_runs: all runs in one. */
 dfal_status df_plot_curve(struct df_text *page, const struct df_report_run *run, int32_t number);
+dfal_status df_plot_runs(struct df_text *page, const struct df_report_run *runs, int32_t count);
 /* Figures of queries beside their twins and the difference. */
 dfal_status df_report_queries(struct df_text *page, const struct df_report_run *run);
 

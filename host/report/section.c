@@ -9,76 +9,136 @@
 
 enum { MAX_TEXT = 1 << 20 };
 
-static void put_difference(struct df_text *page, const struct df_summary_row *row)
+static const char *why_not_tested(const struct dfal_run_row *row)
 {
-    if (isnan(row->row.difference)) {
-        df_text_add(page, "<td></td><td></td>");
-        return;
-    }
-    df_text_add(page, "<td class=\"n\">%+.2f", 100 * row->row.difference);
-    if (isfinite(row->row.difference_stderr))
-        df_text_add(page, " &#177; %.2f", 100 * row->row.difference_stderr);
-    df_text_add(page, "</td><td>");
-    if (isnan(row->p_value))
-        df_text_add(page, "one trial: not tested");
-    else
-        df_text_add(page, "%s (p&#160;=&#160;%.2g)", row->row.significant ? "significant" : "not significant",
-                    row->p_value);
-    df_text_add(page, "</td>");
+    return row->trials < 2 ? "one trial" : "all trials differ by the same";
 }
 
 /* The result in a sentence, for who reads no further. */
 static void put_verdict(struct df_text *page, const struct df_report_run *run)
 {
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
-        const struct df_summary_row *row = &run->summary[s];
-        if (isnan(row->row.difference))
+        const struct dfal_run_row *row = &run->summary[s];
+        if (isnan(row->difference))
             continue;
         df_text_add(page, "<p class=\"verdict\"><b>");
-        df_text_html(page, row->row.strategy);
+        df_text_html(page, row->strategy);
         df_text_add(page,
                     "</b> reaches <b>%.1f %%</b> test accuracy with %lld annotations, %.1f points %s random",
-                    100 * row->row.accuracy_mean, (long long)row->row.annotations,
-                    fabs(100 * row->row.difference), row->row.difference < 0 ? "below" : "above");
+                    100 * row->accuracy_mean, (long long)row->annotations, fabs(100 * row->difference),
+                    row->difference < 0 ? "below" : "above");
         if (isnan(row->p_value))
-            df_text_add(page, "; one trial cannot tell whether that is luck.");
-        else if (row->row.significant)
-            df_text_add(page, "; significant over %d trials (paired t test, 5 %%).", row->row.trials);
+            df_text_add(page, "; not tested, %s: that cannot tell whether it is luck.", why_not_tested(row));
         else
-            df_text_add(page, "; <b>not significant</b> over %d trials (paired t test, 5 %%).",
-                        row->row.trials);
+            df_text_add(page, "; %s over %d trials (paired t test with Holm's correction, 5 %%).",
+                        row->significant ? "significant" : "<b>not significant</b>", row->trials);
         df_text_add(page, "</p>\n");
     }
+}
+
+/* The columns of the final table; in a narrow window each cell carries its heading. */
+enum column { STRATEGY, ANNOTATIONS, LABELLED, TRIALS, ACCURACY, BEST, STEPS, AGAINST, TEST, COLUMNS };
+static const char *const headings[COLUMNS] = {"strategy", "annotations",    "labelled rows",
+                                              "trials",   "accuracy",       "best so far",
+                                              "steps",    "against random", "paired t test, Holm, 5 %"};
+
+/* HTML ends a cell where the next one begins. */
+static void open_cell(struct df_text *page, enum column column)
+{
+    df_text_add(page, "<td%s data-label=\"%s\">", column == TEST ? "" : " class=\"n\"", headings[column]);
+}
+
+static void put_count(struct df_text *page, enum column column, int64_t count)
+{
+    open_cell(page, column);
+    df_text_add(page, "%lld", (long long)count);
+}
+
+static void put_difference(struct df_text *page, const struct dfal_run_row *row)
+{
+    open_cell(page, AGAINST);
+    if (isfinite(row->difference))
+        df_text_add(page, "%+.2f", 100 * row->difference);
+    if (isfinite(row->difference_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->difference_stderr);
+    open_cell(page, TEST);
+    if (isnan(row->difference))
+        return;
+    if (isnan(row->p_value))
+        df_text_add(page, "not tested: %s", why_not_tested(row));
+    else
+        df_text_add(page, "%s (p&#160;=&#160;%.2g, corrected %.2g)",
+                    row->significant ? "significant" : "not significant", row->p_value, row->p_corrected);
+}
+
+static void put_row(struct df_text *page, const struct dfal_run_row *row, int32_t colour)
+{
+    df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>", colour);
+    df_text_html(page, row->strategy);
+    df_text_add(page, "</th>");
+    put_count(page, ANNOTATIONS, row->annotations);
+    put_count(page, LABELLED, row->labelled);
+    put_count(page, TRIALS, row->trials);
+    open_cell(page, ACCURACY);
+    df_text_add(page, "%.2f", 100 * row->accuracy_mean);
+    if (isfinite(row->accuracy_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->accuracy_stderr);
+    open_cell(page, BEST);
+    df_text_add(page, "%.2f", 100 * row->best_mean);
+    open_cell(page, STEPS);
+    if (isfinite(row->steps_mean))
+        df_text_add(page, "%.0f", row->steps_mean);
+    put_difference(page, row);
+    df_text_add(page, "</tr>\n");
 }
 
 static void put_table(struct df_text *page, const struct df_report_run *run)
 {
     df_text_add(
-        page,
-        "<div class=\"wide\"><table>\n<caption>After the last round: mean and standard error over trials, in "
-        "percent</caption>\n<thead><tr><th scope=\"col\">strategy</th><th scope=\"col\">annotations</th><th "
-        "scope=\"col\">labelled rows</th><th scope=\"col\">trials</th><th scope=\"col\">accuracy</th><th "
-        "scope=\"col\">best so far</th><th scope=\"col\">against random</th><th "
-        "scope=\"col\">paired t test, 5 %%</th></tr></thead>\n<tbody>\n");
-    for (int32_t s = 0; s < run->config.strategy_count; s++) {
-        const struct df_summary_row *row = &run->summary[s];
-        if (!row->row.trials) /* its first trial has no round yet */
-            continue;
-        df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>",
-                    df_report_colour(&run->config, s));
-        df_text_html(page, row->row.strategy);
-        df_text_add(page,
-                    "</th><td class=\"n\">%lld</td><td class=\"n\">%lld</td><td class=\"n\">%d</td><td "
-                    "class=\"n\">%.2f",
-                    (long long)row->row.annotations, (long long)row->row.labelled, row->row.trials,
-                    100 * row->row.accuracy_mean);
-        if (isfinite(row->row.accuracy_stderr))
-            df_text_add(page, " &#177; %.2f", 100 * row->row.accuracy_stderr);
-        df_text_add(page, "</td><td class=\"n\">%.2f</td>", 100 * row->row.best_mean);
-        put_difference(page, row);
-        df_text_add(page, "</tr>\n");
-    }
+        page, "<div class=\"wide\"><table class=\"final\">\n<caption>After the last round: mean and standard "
+              "error over trials, in percent</caption>\n<thead><tr>");
+    for (int c = 0; c < COLUMNS; c++)
+        df_text_add(page, "<th scope=\"col\">%s</th>", headings[c]);
+    df_text_add(page, "</tr></thead>\n<tbody>\n");
+    for (int32_t s = 0; s < run->config.strategy_count; s++)
+        if (run->summary[s].trials) /* its first trial has a round */
+            put_row(page, &run->summary[s], df_report_colour(&run->config, s));
     df_text_add(page, "</tbody></table></div>\n");
+}
+
+/* What one has to know about how the strategies were trained before one compares them. */
+static void put_conditions(struct df_text *page, const struct df_report_run *run)
+{
+    const struct df_run_config *config = &run->config;
+    double least = INFINITY, most = -INFINITY;
+    int32_t twins = 0;
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        twins += df_run_strategy_options(config, s).twins;
+        if (isfinite(run->summary[s].steps_mean)) {
+            least = fmin(least, run->summary[s].steps_mean);
+            most = fmax(most, run->summary[s].steps_mean);
+        }
+    }
+    if (most > least) {
+        df_text_add(page,
+                    "<p>The strategies differ in optimiser steps. In the last round, mean over trials:");
+        for (int32_t s = 0; s < config->strategy_count; s++) {
+            df_text_add(page, "%s ", s ? "," : "");
+            df_text_html(page, config->strategy[s]);
+            df_text_add(page, " %.0f", run->summary[s].steps_mean);
+        }
+        df_text_add(page,
+                    ". The keys <code>training.steps</code> and <code>training.patience: 0</code> give all "
+                    "strategies as many.</p>\n");
+    }
+    if (twins && config->training.validation > 0 && !config->trainer[0])
+        df_text_add(
+            page, strcmp(config->split, "rows")
+                      ? "<p>A query and its twin are on the same side of the validation split.</p>\n"
+                      : "<p>The validation split is the paper's: each row by itself, so that a query may be "
+                        "watched while its twin is trained on. That steers early stopping and the choice "
+                        "among restarts for strategies with twins alone; the key <code>training.split: "
+                        "grouped</code> keeps them together.</p>\n");
 }
 
 /* The curve's numbers, for who cannot see it and who wants to check it. */
@@ -153,10 +213,19 @@ void df_report_section(struct df_text *page, struct dfal_context *context, const
 {
     const struct df_run_config *config = &run->config;
     df_text_add(page, "<section aria-labelledby=\"s%d\">\n<h2 id=\"s%d\">", number, number);
+    if (run->differs) {
+        df_text_html(page, run->name);
+        df_text_add(page, ": ");
+    }
     df_text_html(page, config->trainer[0] ? config->trainer : base_name(config->network));
     df_text_add(page, " on ");
     df_text_html(page, base_name(config->train));
     df_text_add(page, "</h2>\n");
+    if (run->differs && run->differs[0]) {
+        df_text_add(page, "<p class=\"lead\">");
+        df_text_html(page, run->differs);
+        df_text_add(page, "</p>\n");
+    }
     put_verdict(page, run);
     df_text_add(page, "<figure class=\"plot\">\n");
     dfal_status status = df_plot_curve(page, run, number);
@@ -166,6 +235,7 @@ void df_report_section(struct df_text *page, struct dfal_context *context, const
                 "round trains from scratch.</figcaption></figure>\n",
                 config->trials, config->trials == 1 ? "" : "s");
     put_table(page, run);
+    put_conditions(page, run);
     if (status == DFAL_OK)
         status = put_numbers(page, run);
     if (page->status == DFAL_OK)

@@ -109,7 +109,7 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
             DF_FAIL(DFAL_E_USAGE, "%s: the path is not UTF-8, which config.yaml is written in", texts[i]);
     if (flags && (flags->seed_given || flags->seed != 1))
         config->seed = flags->seed;
-    config->training.sgd = !strcmp(config->optimizer, "sgd");
+    df_run_config_settle(config);
     const char *source = options->config_path ? options->config_path : "the configuration";
     if (config->annotations < config->initial)
         DF_FAIL(DFAL_E_CONFIG, "%s: annotations is %lld, expected at least initial, %lld", source,
@@ -120,8 +120,11 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
 struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy)
 {
     struct df_strategy_config options = config->options[df_strategy_known_index(config->strategy[strategy])];
+    const struct df_strategy *found = NULL;
     if (options.subsample < 0)
         options.subsample = config->subsample;
+    if (options.twins < 0)
+        options.twins = df_strategy_find(&found, config->strategy[strategy]) == DFAL_OK && found->twins;
     return options;
 }
 
@@ -195,6 +198,9 @@ static void put_value(struct df_text *out, const struct df_key *key, struct df_r
     case DF_KEY_REAL:
         put_real(out, *(const double *)field);
         break;
+    case DF_KEY_FLAG:
+        df_text_add(out, *(const int32_t *)field > 0 ? "true" : "false");
+        break;
     case DF_KEY_STRATEGIES:
         df_text_add(out, "[");
         for (int32_t i = 0; i < config->strategy_count; i++)
@@ -211,14 +217,15 @@ static void put_value(struct df_text *out, const struct df_key *key, struct df_r
 }
 
 /* Keys of options.* that shape what a strategy does. */
-static bool concerns(const struct df_key *key, const struct df_strategy *strategy)
+static bool concerns(const struct df_key *key, const struct df_strategy *strategy,
+                     const struct df_strategy_config *options)
 {
     const char *name = strrchr(key->path, '.') + 1;
     if (!strcmp(name, "deepfool"))
-        return strategy->needs & DF_NEED_MARGINS;
+        return strategy->needs & DF_NEED_MARGINS || options->twins;
     if (!strcmp(name, "passes"))
         return strategy->needs & DF_NEED_PASSES;
-    return !strcmp(name, "subsample");
+    return !strcmp(name, "subsample") || !strcmp(name, "twins");
 }
 
 static dfal_status put_options(struct df_text *out, struct df_run_config *config)
@@ -233,7 +240,7 @@ static dfal_status put_options(struct df_text *out, struct df_run_config *config
         const char *comma = "";
         for (int32_t k = 0; k < df_run_key_count; k++) {
             const struct df_key *key = &df_run_keys[k];
-            if (!strchr(key->path, '*') || !concerns(key, strategy))
+            if (!strchr(key->path, '*') || !concerns(key, strategy, &config->options[known]))
                 continue;
             df_text_add(out, "%s%s: ", comma, strrchr(key->path, '.') + 1);
             put_value(out, key, config, known);
@@ -244,13 +251,14 @@ static dfal_status put_options(struct df_text *out, struct df_run_config *config
     return DFAL_OK;
 }
 
-dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
+static dfal_status write_yaml(char **yaml, const struct df_run_config *config, bool remarks)
 {
     struct df_run_config copy = *config;
     struct df_text out = {0};
     char group[32] = "";
     dfal_status status = DFAL_OK;
     *yaml = NULL;
+    df_run_config_settle(&copy);
     for (int32_t k = 0; k < df_run_key_count && status == DFAL_OK; k++) {
         const struct df_key *key = &df_run_keys[k];
         const char *dot = strchr(key->path, '.');
@@ -269,12 +277,21 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
         }
         if (opens)
             df_text_add(&out, "%s:\n", group);
+        if (!df_key_holds(key, &copy))
+            continue;
+        if (remarks && key->remark && !strcmp(df_key_field(key, &copy, 0), key->remark_on))
+            df_text_add(&out, "%s# %s\n", length ? "  " : "", key->remark);
         df_text_add(&out, "%s%s: ", length ? "  " : "", dot ? dot + 1 : key->path);
         put_value(&out, key, &copy, 0);
         df_text_add(&out, "\n");
     }
     DF_KEEP_FIRST(status, df_text_take(&out, yaml));
     return status;
+}
+
+dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
+{
+    return write_yaml(yaml, config, true);
 }
 
 dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
@@ -284,8 +301,8 @@ dfal_status df_run_config_compare(const struct df_run_config *ours, const struct
     a.train[0] = a.test[0] = b.train[0] = b.test[0] = 0;
     char *text_a = NULL, *text_b = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_run_config_yaml(&text_a, &a));
-    DF_TRY_TO(done, status, df_run_config_yaml(&text_b, &b));
+    DF_TRY_TO(done, status, write_yaml(&text_a, &a, false));
+    DF_TRY_TO(done, status, write_yaml(&text_b, &b, false));
     char group[32] = "";
     for (const char *p = text_a, *q = text_b; *p || *q;) {
         size_t n = strcspn(p, "\n"), m = strcspn(q, "\n");
@@ -311,6 +328,106 @@ done:
     df_free(text_a);
     df_free(text_b);
     return status;
+}
+
+/* Where a configuration lists a strategy, -1: it does not. */
+static int32_t listed_at(const struct df_run_config *config, int32_t known)
+{
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        if (df_strategy_known_index(config->strategy[s]) == known)
+            return s;
+    return -1;
+}
+
+/* A key's value as it is written; known: the strategy of an option. Nothing where the key says nothing. */
+static void value_text(struct df_text *out, const struct df_key *key, const struct df_run_config *config,
+                       int32_t known)
+{
+    struct df_run_config copy = *config;
+    const bool option = strchr(key->path, '*') != NULL;
+    const int32_t listed = option ? listed_at(config, known) : -1;
+    const struct df_strategy *strategy = NULL;
+    df_run_config_settle(&copy);
+    if (option) {
+        if (listed < 0 || df_strategy_find(&strategy, config->strategy[listed]) != DFAL_OK)
+            return;
+        copy.options[known] = df_run_strategy_options(config, listed);
+        if (!concerns(key, strategy, &copy.options[known]))
+            return;
+    }
+    if (df_key_holds(key, &copy))
+        put_value(out, key, &copy, known);
+}
+
+static bool differs(const struct df_key *key, const struct df_run_config *const *configs, int32_t count,
+                    int32_t known, const struct df_text *ours)
+{
+    bool other = false;
+    for (int32_t i = 0; i < count && !other; i++) {
+        struct df_text theirs = {0};
+        value_text(&theirs, key, configs[i], known);
+        /* An option that nobody else's strategy has is told by the list of strategies. */
+        other = !(strchr(key->path, '*') && !theirs.size) &&
+                (theirs.size != ours->size || memcmp(theirs.bytes, ours->bytes, (size_t)ours->size) != 0);
+        df_text_clear(&theirs);
+    }
+    return other;
+}
+
+void df_run_config_differences(struct df_text *out, const struct df_run_config *const *configs, int32_t count,
+                               int32_t which)
+{
+    for (int32_t k = 0; k < df_run_key_count; k++) {
+        const struct df_key *key = &df_run_keys[k];
+        const char *star = strchr(key->path, '*');
+        for (int32_t known = 0; df_strategy_known[known] && (star || !known); known++) {
+            struct df_text ours = {0};
+            value_text(&ours, key, configs[which], known);
+            if (ours.size && differs(key, configs, count, known, &ours)) {
+                df_text_add(out, "%s%.*s", out->size ? ", " : "",
+                            star ? (int)(star - key->path) : (int)strlen(key->path), key->path);
+                if (star)
+                    df_text_add(out, "%s%s", df_strategy_known[known], star + 1);
+                df_text_add(out, ": %s", ours.bytes);
+            }
+            df_text_clear(&ours);
+        }
+    }
+}
+
+/* An option that no strategy of this build looks at is read and not shown. */
+static bool is_of_this_version(const struct df_key *key)
+{
+    const struct df_strategy_config none = {0};
+    bool any = !strchr(key->path, '*');
+    for (int32_t i = 0; df_strategies[i] && !any; i++)
+        any = concerns(key, df_strategies[i], &none);
+    return any;
+}
+
+void dfal_run_keys(dfal_run_key_fn *visit, void *user)
+{
+    struct df_run_config standard;
+    df_run_config_init(&standard);
+    df_run_config_settle(&standard);
+    for (int32_t k = 0; k < df_run_key_count; k++) {
+        const struct df_key *key = &df_run_keys[k];
+        struct df_text value = {0};
+        char expected[160];
+        if (!is_of_this_version(key))
+            continue;
+        df_key_expectation(key, expected, sizeof expected);
+        /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the run. */
+        const bool own = key->kind == DF_KEY_FLAG ||
+                         (key->kind == DF_KEY_COUNT_OR_ALL && strchr(key->path, '*')),
+                   absent = (key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
+                            !*(const char *)df_key_field(key, &standard, 0);
+        if (!own && !absent && df_key_holds(key, &standard))
+            put_value(&value, key, &standard, 0);
+        const struct dfal_run_key out = {key->path, expected, value.size ? value.bytes : "", key->help};
+        visit(user, &out);
+        df_text_clear(&value);
+    }
 }
 
 dfal_status dfal_run_print_config(dfal_context *context, char **yaml, const struct dfal_run_options *options)

@@ -4,6 +4,7 @@
 #ifndef DF_RUN_CONFIG_H
 #define DF_RUN_CONFIG_H
 
+#include "base/text.h"
 #include "net/train.h"
 
 enum { DF_MAX_STRATEGIES = 16, DF_CONFIG_TEXT = 1024 };
@@ -14,6 +15,7 @@ struct df_strategy_config {
     char deepfool[16]; /* preset */
     int32_t passes;    /* bald */
     char program[16];  /* coreset */
+    int32_t twins;     /* 1, 0; -1: what the strategy does of itself */
 };
 struct df_run_config {
     char train[DF_CONFIG_TEXT],
@@ -32,6 +34,7 @@ struct df_run_config {
     char keep[16];                       /* last | all | none */
     uint64_t seed;
     char init[16]; /* scratch | weights | previous: what a round's training starts from */
+    char split[16]; /* grouped | rows: what the validation split keeps together */
 };
 
 /* The kinds of value a key may have. */
@@ -45,6 +48,7 @@ enum df_key_kind {
     DF_KEY_PATH,    /* the same */
     DF_KEY_COMMAND, /* the same, taken as it stands; trainer_line is set */
     DF_KEY_CHOICE,  /* char[16], one of the words of `choices` */
+    DF_KEY_FLAG,    /* int32_t 0 or 1, -1 where it was not given */
     DF_KEY_STRATEGIES,
 };
 /* One key. A "*" in its path stands for a strategy's name; its offset is then inside df_strategy_config. */
@@ -55,16 +59,26 @@ struct df_key {
     double low, high; /* bounds, both allowed (REAL: `high` itself only when high_open is not set) */
     bool low_open, high_open;
     const char *choices; /* words separated by '|' */
+    const char *help;    /* a line without a full stop */
+    /* An integer key in whose place this one is given: one of the two holds, the other one's value is below its `low`. */
+    const char *rival;
+    const char *remark_on, *remark; /* stands above the key in config.yaml where its value is remark_on */
 };
 extern const struct df_key df_run_keys[];
 extern const int32_t df_run_key_count;
 /* Where a key's value stands; strategy is the index of the "*", ignored by other keys. */
 void *df_key_field(const struct df_key *key, struct df_run_config *config, int32_t strategy);
+/* The key of this path, NULL: none. */
+const struct df_key *df_key_find(const char *path);
+/* Is it given? One of two rivals is not. */
+bool df_key_holds(const struct df_key *key, struct df_run_config *config);
 /* "an integer from 1 to 100": what the key expects, for messages. */
 void df_key_expectation(const struct df_key *key, char *text, size_t size);
 
 /* Defaults. */
 void df_run_config_init(struct df_run_config *config);
+/* What follows from other keys: the optimiser, a patience that was not given. */
+void df_run_config_settle(struct df_run_config *config);
 /* Lay YAML text over config. source names it in messages, folder (may be NULL) is what its paths are relative
  * to. Errors   `error` with source, line, key, value, expectation, nearest name */
 dfal_status df_run_config_parse(struct df_run_config *config, const char *text, size_t size,
@@ -86,7 +100,11 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config);
  */
 dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
                                   const char *path);
-/* The options that a listed strategy runs under: subsample resolved (0: all). */
+/* "training.split: rows, seed: 2": what one of several configurations has and another has not; nothing where they are the
+ * same. Options of a strategy are compared among those that list it. */
+void df_run_config_differences(struct df_text *out, const struct df_run_config *const *configs, int32_t count,
+                               int32_t which);
+/* The options that a listed strategy runs under: subsample (0: all) and twins resolved. */
 struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy);
 
 #endif

@@ -13,61 +13,155 @@
 #define ROWS          1e12
 
 const struct df_key df_run_keys[] = {
-    {.path = "data.train", .kind = DF_KEY_PATH, .offset = AT(train)},
-    {.path = "data.test", .kind = DF_KEY_PATH, .offset = AT(test)},
-    {.path = "network", .kind = DF_KEY_TEXT, .offset = AT(network)},
-    {.path = "strategies", .kind = DF_KEY_STRATEGIES, .offset = AT(strategy)},
+    {.path = "data.train",
+     .kind = DF_KEY_PATH,
+     .offset = AT(train),
+     .help = "the pool that is labelled from; relative to the file"},
+    {.path = "data.test",
+     .kind = DF_KEY_PATH,
+     .offset = AT(test),
+     .help = "the pool that accuracy is measured on"},
+    {.path = "network",
+     .kind = DF_KEY_TEXT,
+     .offset = AT(network),
+     .help = "a built-in name or a network file; a name with / or . is a file"},
+    {.path = "strategies",
+     .kind = DF_KEY_STRATEGIES,
+     .offset = AT(strategy),
+     .help = "what is compared; random among them is what the others are tested against"},
     {.path = "options.*.subsample",
      .kind = DF_KEY_COUNT_OR_ALL,
      .offset = OPTION(subsample),
      .low = 1,
-     .high = ROWS},
+     .high = ROWS,
+     .help = "candidates that this strategy looks at a round; not given: what the key subsample says"},
     {.path = "options.*.deepfool",
      .kind = DF_KEY_CHOICE,
      .offset = OPTION(deepfool),
-     .choices = "lts4|paper|dfal2018|foolbox|deepal"},
-    {.path = "options.*.passes", .kind = DF_KEY_I32, .offset = OPTION(passes), .low = 1, .high = 10000},
+     .choices = "lts4|paper|dfal2018|foolbox|deepal",
+     .help = "the DeepFool preset of margins and twins"},
+    {.path = "options.*.passes",
+     .kind = DF_KEY_I32,
+     .offset = OPTION(passes),
+     .low = 1,
+     .high = 10000,
+     .help = "stochastic passes of bald"},
     {.path = "options.*.program",
      .kind = DF_KEY_CHOICE,
      .offset = OPTION(program),
-     .choices = "covering|sener"},
-    {.path = "initial", .kind = DF_KEY_I64, .offset = AT(initial), .low = 1, .high = ROWS},
-    {.path = "query", .kind = DF_KEY_I64, .offset = AT(query), .low = 1, .high = ROWS},
-    {.path = "annotations", .kind = DF_KEY_I64, .offset = AT(annotations), .low = 1, .high = ROWS},
-    {.path = "subsample", .kind = DF_KEY_COUNT_OR_ALL, .offset = AT(subsample), .low = 1, .high = ROWS},
-    {.path = "trials", .kind = DF_KEY_I32, .offset = AT(trials), .low = 1, .high = 10000},
-    {.path = "trainer", .kind = DF_KEY_COMMAND, .offset = AT(trainer)},
+     .choices = "covering|sener",
+     .help = "the integer program of coreset"},
+    {.path = "options.*.twins",
+     .kind = DF_KEY_FLAG,
+     .offset = OPTION(twins),
+     .help = "train on each query's adversarial twin as well, whoever chose it; not given: dfal does, others "
+             "not"},
+    {.path = "initial",
+     .kind = DF_KEY_I64,
+     .offset = AT(initial),
+     .low = 1,
+     .high = ROWS,
+     .help = "rows labelled at the start, drawn uniformly, the same for all strategies of a trial"},
+    {.path = "query",
+     .kind = DF_KEY_I64,
+     .offset = AT(query),
+     .low = 1,
+     .high = ROWS,
+     .help = "rows that a round asks for"},
+    {.path = "annotations",
+     .kind = DF_KEY_I64,
+     .offset = AT(annotations),
+     .low = 1,
+     .high = ROWS,
+     .help = "rows labelled at the end, the initial ones included"},
+    {.path = "subsample",
+     .kind = DF_KEY_COUNT_OR_ALL,
+     .offset = AT(subsample),
+     .low = 1,
+     .high = ROWS,
+     .help = "candidates looked at a round, drawn uniformly, by strategies that say nothing else"},
+    {.path = "trials",
+     .kind = DF_KEY_I32,
+     .offset = AT(trials),
+     .low = 1,
+     .high = 10000,
+     .help = "repetitions, each with another initial set; one cannot be tested for significance"},
+    {.path = "trainer",
+     .kind = DF_KEY_COMMAND,
+     .offset = AT(trainer),
+     .help = "a command that trains instead of dfal (docs/FORMATS.md, Trainer); needs --allow-command"},
     {.path = "training.restarts",
      .kind = DF_KEY_I32,
      .offset = AT(training.restarts),
      .low = 1,
-     .high = 1000},
-    {.path = "training.epochs", .kind = DF_KEY_I32, .offset = AT(training.epochs), .low = 0, .high = 1000000},
+     .high = 1000,
+     .help = "trainings a round, each with other weights and another split; that of the lowest loss is kept"},
+    {.path = "training.epochs",
+     .kind = DF_KEY_I32,
+     .offset = AT(training.epochs),
+     .low = 0,
+     .high = 1000000,
+     .rival = "training.steps",
+     .help = "passes over the rows a restart; twins are rows, so a strategy with twins takes more steps"},
+    {.path = "training.steps",
+     .kind = DF_KEY_I64,
+     .offset = AT(training.steps),
+     .low = 1,
+     .high = 1e9,
+     .rival = "training.epochs",
+     .help = "instead of epochs: optimiser steps a restart, as many for every strategy whatever its rows"},
     {.path = "training.patience",
      .kind = DF_KEY_I32,
      .offset = AT(training.patience),
      .low = 0,
-     .high = 1000000},
+     .high = 1000000,
+     .help = "a restart ends after so many epochs without a lower loss, 0: never; not given with steps: 0"},
     {.path = "training.validation",
      .kind = DF_KEY_REAL,
      .offset = AT(training.validation),
      .low = 0,
      .high = 1,
-     .high_open = true},
-    {.path = "training.batch", .kind = DF_KEY_I32, .offset = AT(training.batch), .low = 1, .high = 1000000},
-    {.path = "training.optimizer", .kind = DF_KEY_CHOICE, .offset = AT(optimizer), .choices = "adam|sgd"},
+     .high_open = true,
+     .help = "share that is not trained on and whose loss is watched; 0: the training loss is watched"},
+    {.path = "training.split",
+     .kind = DF_KEY_CHOICE,
+     .offset = AT(split),
+     .choices = "grouped|rows",
+     .remark_on = "rows",
+     .remark = "as the paper divides: a query may be watched while its twin is trained on (grouped: never)",
+     .help = "what the share is drawn from: a query together with its twin (grouped), or each row by itself"},
+    {.path = "training.batch",
+     .kind = DF_KEY_I32,
+     .offset = AT(training.batch),
+     .low = 1,
+     .high = 1000000,
+     .help = "rows an optimiser step"},
+    {.path = "training.optimizer",
+     .kind = DF_KEY_CHOICE,
+     .offset = AT(optimizer),
+     .choices = "adam|sgd",
+     .help = "Adam, or SGD with momentum 0.9"},
     {.path = "training.lr",
      .kind = DF_KEY_REAL,
      .offset = AT(training.learning_rate),
      .low = 0,
      .low_open = true,
-     .high = 1000},
+     .high = 1000,
+     .help = "learning rate"},
     {.path = "training.init",
      .kind = DF_KEY_CHOICE,
      .offset = AT(init),
-     .choices = "scratch|weights|previous"},
-    {.path = "keep", .kind = DF_KEY_CHOICE, .offset = AT(keep), .choices = "last|all|none"},
-    {.path = "seed", .kind = DF_KEY_U64, .offset = AT(seed)},
+     .choices = "scratch|weights|previous",
+     .help = "what a round starts from: random weights, those of the network file, those of the round before"},
+    {.path = "keep",
+     .kind = DF_KEY_CHOICE,
+     .offset = AT(keep),
+     .choices = "last|all|none",
+     .help = "networks kept in networks/: of each trial's last round, of every round, none"},
+    {.path = "seed",
+     .kind = DF_KEY_U64,
+     .offset = AT(seed),
+     .help = "of everything that is drawn; --seed beats it"},
 };
 const int32_t df_run_key_count = sizeof df_run_keys / sizeof df_run_keys[0];
 
@@ -75,6 +169,21 @@ void *df_key_field(const struct df_key *key, struct df_run_config *config, int32
 {
     char *base = strchr(key->path, '*') ? (char *)&config->options[strategy] : (char *)config;
     return base + key->offset;
+}
+
+const struct df_key *df_key_find(const char *path)
+{
+    for (int32_t i = 0; i < df_run_key_count; i++)
+        if (!strcmp(df_run_keys[i].path, path))
+            return &df_run_keys[i];
+    return NULL;
+}
+
+bool df_key_holds(const struct df_key *key, struct df_run_config *config)
+{
+    const void *field = df_key_field(key, config, 0);
+    return !key->rival ||
+           (double)(key->kind == DF_KEY_I32 ? *(const int32_t *)field : *(const int64_t *)field) >= key->low;
 }
 
 void df_key_expectation(const struct df_key *key, char *text, size_t size)
@@ -112,6 +221,9 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
         text[used] = 0;
         break;
     }
+    case DF_KEY_FLAG:
+        snprintf(text, size, "true or false");
+        break;
     case DF_KEY_STRATEGIES:
         snprintf(text, size, "a list of strategies such as [dfal, random]");
         break;
@@ -129,20 +241,28 @@ void df_run_config_init(struct df_run_config *config)
         .annotations = 1000,
         .trials = 5,
         .optimizer = "adam",
+        .split = "grouped",
         .keep = "last",
         .seed = 1,
         .init = "scratch",
     };
     for (int32_t i = 0; i < DF_MAX_STRATEGIES; i++)
         config->options[i] = (struct df_strategy_config){
-            .subsample = -1, .deepfool = "lts4", .passes = 10, .program = "covering"};
+            .subsample = -1, .deepfool = "lts4", .passes = 10, .program = "covering", .twins = -1};
     df_training_options_init(&config->training);
     config->training.restarts = 5;
     config->training.epochs = 100;
-    config->training.patience = 5;
+    config->training.patience = -1;
     config->training.validation = 0.2;
     config->training.batch = 32;
     config->training.learning_rate = 1e-3;
+}
+
+void df_run_config_settle(struct df_run_config *config)
+{
+    config->training.sgd = !strcmp(config->optimizer, "sgd");
+    if (config->training.patience < 0)
+        config->training.patience = config->training.steps > 0 ? 0 : 5;
 }
 
 /* name, one line, YAML */
@@ -158,11 +278,13 @@ static const struct {
     "network: " network                                                                                      \
     "\nstrategies: [dfal, random]\noptions: {dfal: {subsample: 300, deepfool: dfal2018}}\n"                  \
     "initial: 10\nquery: 10\nannotations: 1000\ntrials: 5\n"                                                 \
-    "training: {restarts: 5, epochs: 100, patience: 5, validation: 0.2, batch: 32, optimizer: adam, lr: "    \
-    "1.0e-3}\n"
-    {"paper-mnist-lenet5", "Ducoffe and Precioso 2018 on MNIST with LeNet5: 1000 annotations, 5 trials",
+    "training: {restarts: 5, epochs: 100, patience: 5, validation: 0.2, split: rows, batch: 32, "            \
+    "optimizer: adam, lr: 1.0e-3}\n"
+    {"paper-mnist-lenet5",
+     "Ducoffe and Precioso 2018 on MNIST with LeNet5: 1000 annotations, 5 trials, the paper's split",
      PAPER("lenet5")},
-    {"paper-mnist-vgg8", "Ducoffe and Precioso 2018 on MNIST with VGG8: 1000 annotations, 5 trials",
+    {"paper-mnist-vgg8",
+     "Ducoffe and Precioso 2018 on MNIST with VGG8: 1000 annotations, 5 trials, the paper's split",
      PAPER("vgg8")},
 #undef PAPER
 };

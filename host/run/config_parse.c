@@ -162,6 +162,19 @@ static dfal_status store_path(const struct reader *reader, const yaml_event_t *e
     return DFAL_OK;
 }
 
+/* What stands in for another key: that one is given no longer. */
+static void drop_rival(const struct reader *reader, const struct df_key *key)
+{
+    const struct df_key *rival = key->rival ? df_key_find(key->rival) : NULL;
+    if (!rival)
+        return;
+    void *field = df_key_field(rival, reader->config, 0);
+    if (rival->kind == DF_KEY_I32)
+        *(int32_t *)field = (int32_t)rival->low - 1;
+    else
+        *(int64_t *)field = (int64_t)rival->low - 1;
+}
+
 static dfal_status store_scalar(const struct reader *reader, const yaml_event_t *event,
                                 const struct df_key *key, const char *path, int32_t strategy)
 {
@@ -189,6 +202,7 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
             *(int32_t *)field = (int32_t)number;
         else
             *(int64_t *)field = number;
+        drop_rival(reader, key);
         return DFAL_OK;
     }
     case DF_KEY_U64: {
@@ -211,6 +225,11 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
         if (!is_choice(key->choices, value))
             return ill_typed(reader, event, key, path);
         snprintf(field, 16, "%.15s", value);
+        return DFAL_OK;
+    case DF_KEY_FLAG:
+        if (!plain || !is_choice("true|false", value))
+            return ill_typed(reader, event, key, path);
+        *(int32_t *)field = !strcmp(value, "true");
         return DFAL_OK;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
@@ -363,6 +382,21 @@ static dfal_status read_value(struct reader *reader, const yaml_event_t *name_ev
     return unknown_key(reader, name_event, parent, (const char *)name_event->data.scalar.value);
 }
 
+/* Two keys of which one is given, in one mapping: nobody can tell which is meant. */
+static dfal_status check_rival(const struct reader *reader, const yaml_event_t *event, const char *parent,
+                               char seen[][32], int count)
+{
+    char path[MAX_PATH];
+    snprintf(path, sizeof path, "%s%s%.31s", parent, *parent ? "." : "",
+             (const char *)event->data.scalar.value);
+    const struct df_key *key = df_key_find(path);
+    for (int i = 0; key && key->rival && i < count; i++)
+        if (!strcmp(strrchr(key->rival, '.') + 1, seen[i]))
+            return complain(reader, event, "%s and %s stand side by side, expected one of them", key->rival,
+                            path);
+    return DFAL_OK;
+}
+
 static dfal_status read_pair(struct reader *reader, const yaml_event_t *name, const char *parent, int depth)
 {
     char path[MAX_PATH];
@@ -398,6 +432,7 @@ static dfal_status read_mapping(struct reader *reader, const char *parent, int d
                 if (!strcmp(seen[i], text))
                     status = complain(reader, &name, "key '%s%s%s' stands here a second time, expected once",
                                       parent, *parent ? "." : "", text);
+            DF_KEEP_FIRST(status, check_rival(reader, &name, parent, seen, count));
             if (status == DFAL_OK && count < MAX_KEYS && strlen(text) < sizeof seen[0])
                 strcpy(seen[count++], text);
             if (status == DFAL_OK)

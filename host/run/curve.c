@@ -12,7 +12,7 @@
 #include "run/statistics.h"
 
 #define MAX_CURVE ((size_t)256 << 20)
-enum { MAX_CONFIG = 1 << 20, COLUMNS = 10 };
+enum { MAX_CONFIG = 1 << 20 };
 
 void df_curve_line(struct df_text *text, const struct df_curve_row *row)
 {
@@ -24,7 +24,10 @@ void df_curve_line(struct df_text *text, const struct df_curve_row *row)
         df_text_add(text, ",");
         df_text_number(text, numbers[i]);
     }
-    df_text_add(text, ",%.3f,%.3f\n", row->train_seconds, row->select_seconds);
+    df_text_add(text, ",%.3f,%.3f,", row->train_seconds, row->select_seconds);
+    if (row->steps >= 0)
+        df_text_add(text, "%lld", (long long)row->steps);
+    df_text_add(text, ",%.3f\n", row->round_seconds);
 }
 
 static bool take_integer(char **text, int64_t *value)
@@ -48,7 +51,21 @@ static bool take_real(char **text, double *value)
     return fine;
 }
 
-static bool parse_line(struct df_curve_row *row, char *line)
+/* What a table that ends with select_seconds does not tell. */
+static bool parse_rest(struct df_curve_row *row, char *at, bool whole)
+{
+    row->steps = -1;
+    row->round_seconds = NAN;
+    if (!whole)
+        return !*at;
+    if (*at == ',')
+        at++;
+    else if (!take_integer(&at, &row->steps))
+        return false;
+    return take_real(&at, &row->round_seconds) && !*at;
+}
+
+static bool parse_line(struct df_curve_row *row, char *line, bool whole)
 {
     char *at = strchr(line, ',');
     int64_t trial, round;
@@ -64,7 +81,7 @@ static bool parse_line(struct df_curve_row *row, char *line)
     row->round = (int32_t)round;
     return take_real(&at, &row->accuracy) && take_real(&at, &row->best_so_far) &&
            take_real(&at, &row->loss) && take_real(&at, &row->train_seconds) &&
-           take_real(&at, &row->select_seconds) && !*at;
+           take_real(&at, &row->select_seconds) && parse_rest(row, at, whole);
 }
 
 dfal_status df_curve_read(struct df_curve *curve, const char *dir)
@@ -72,6 +89,7 @@ dfal_status df_curve_read(struct df_curve *curve, const char *dir)
     char *path = NULL, *text = NULL;
     size_t size = 0;
     int64_t lines = 0, line = 0;
+    bool whole = true;
     dfal_status status;
     *curve = (struct df_curve){0};
     DF_TRY_TO(done, status, df_format(&path, "%s/curve.csv", dir));
@@ -82,14 +100,15 @@ dfal_status df_curve_read(struct df_curve *curve, const char *dir)
     for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
         *end = 0;
         if (!line++) {
-            if (strcmp(at, DF_CURVE_COLUMNS)) {
+            whole = !strcmp(at, DF_CURVE_COLUMNS);
+            if (!whole && strcmp(at, DF_CURVE_COLUMNS_FIRST)) {
                 status = df_fail(DFAL_E_DATA, "%s:1: the header is '%.100s', expected %s", path, at,
                                  DF_CURVE_COLUMNS);
                 goto done;
             }
-        } else if (!parse_line(&curve->rows[curve->count++], at)) {
-            status = df_fail(DFAL_E_DATA, "%s:%lld: not a row of %d columns: '%.60s'", path, (long long)line,
-                             COLUMNS, at);
+        } else if (!parse_line(&curve->rows[curve->count++], at, whole)) {
+            status = df_fail(DFAL_E_DATA, "%s:%lld: '%.60s' is not a row of %s", path, (long long)line, at,
+                             whole ? DF_CURVE_COLUMNS : DF_CURVE_COLUMNS_FIRST);
             goto done;
         }
     }
@@ -120,7 +139,7 @@ dfal_status df_run_directory_config(struct df_run_config *config, const char *di
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_CONFIG));
     df_run_config_init(config);
     DF_TRY_TO(done, status, df_run_config_parse(config, text, size, path, NULL, DFAL_E_CONFIG));
-    config->training.sgd = !strcmp(config->optimizer, "sgd");
+    df_run_config_settle(config);
 done:
     df_free(path);
     df_free(text);
@@ -187,55 +206,79 @@ static void last_rounds(const struct df_curve_row **last, int32_t trials, const 
     }
 }
 
-dfal_status df_curve_summary(struct df_summary_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
+/* What a strategy's trials come to by themselves. a, b, c [trials]: room to work in. */
+static void summarise(struct dfal_run_row *out, const struct df_curve_row *const *ours, int32_t trials,
+                      double *a, double *b, double *c)
+{
+    double spread;
+    int32_t n = 0, counted = 0;
+    for (int32_t t = 0; t < trials; t++) {
+        if (!ours[t])
+            continue;
+        a[n] = ours[t]->accuracy;
+        b[n++] = ours[t]->best_so_far;
+        if (ours[t]->steps >= 0)
+            c[counted++] = (double)ours[t]->steps;
+        out->annotations = ours[t]->annotations;
+        out->labelled = ours[t]->labelled;
+    }
+    out->trials = n;
+    df_mean(a, n, &out->accuracy_mean, &out->accuracy_stderr);
+    df_mean(b, n, &out->best_mean, &spread);
+    df_mean(c, counted, &out->steps_mean, &spread);
+}
+
+/* The difference to random in the trials where both have as many annotations. */
+static void hold_against(struct dfal_run_row *out, const struct df_curve_row *const *ours,
+                         const struct df_curve_row *const *random, int32_t trials, double *a, double *b)
+{
+    int32_t n = 0;
+    for (int32_t t = 0; t < trials; t++) {
+        if (!ours[t] || !random[t] || ours[t]->annotations != random[t]->annotations)
+            continue;
+        a[n] = ours[t]->accuracy;
+        b[n++] = random[t]->accuracy;
+    }
+    if (n)
+        df_paired_test(a, b, n, &out->difference, &out->difference_stderr, &out->p_value);
+}
+
+static void correct(struct dfal_run_row *rows, int32_t count)
+{
+    double p[DF_MAX_STRATEGIES] = {0}, corrected[DF_MAX_STRATEGIES];
+    for (int32_t s = 0; s < count; s++)
+        p[s] = rows[s].p_value;
+    df_holm(corrected, p, count);
+    for (int32_t s = 0; s < count; s++) {
+        rows[s].p_corrected = corrected[s];
+        rows[s].significant = corrected[s] < 0.05;
+    }
+}
+
+dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
                              const struct df_run_config *config)
 {
     int32_t trials = config->trials;
     const struct df_curve_row **ours = NULL, **random = NULL;
-    double *a = NULL, *b = NULL;
+    double *room = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&ours, trials, sizeof *ours));
     DF_TRY_TO(done, status, df_alloc(&random, trials, sizeof *random));
-    DF_TRY_TO(done, status, df_alloc(&a, trials, sizeof *a));
-    DF_TRY_TO(done, status, df_alloc(&b, trials, sizeof *b));
+    DF_TRY_TO(done, status, df_alloc(&room, 3 * (int64_t)trials, sizeof *room));
     last_rounds(random, trials, curve, "random");
     for (int32_t s = 0; s < config->strategy_count; s++) {
-        struct df_summary_row *out = &rows[s];
-        double spread;
-        int32_t n = 0;
-        *out = (struct df_summary_row){.p_value = NAN};
-        out->row.strategy = config->strategy[s];
-        out->row.difference = out->row.difference_stderr = NAN;
+        struct dfal_run_row *out = &rows[s];
+        *out = (struct dfal_run_row){
+            .strategy = config->strategy[s], .difference = NAN, .difference_stderr = NAN, .p_value = NAN};
         last_rounds(ours, trials, curve, config->strategy[s]);
-        for (int32_t t = 0; t < trials; t++) {
-            if (!ours[t])
-                continue;
-            a[n] = ours[t]->accuracy;
-            b[n++] = ours[t]->best_so_far;
-            out->row.annotations = ours[t]->annotations;
-            out->row.labelled = ours[t]->labelled;
-        }
-        out->row.trials = n;
-        df_mean(a, n, &out->row.accuracy_mean, &out->row.accuracy_stderr);
-        df_mean(b, n, &out->row.best_mean, &spread);
-        if (!strcmp(config->strategy[s], "random"))
-            continue;
-        n = 0;
-        for (int32_t t = 0; t < trials; t++) {
-            if (!ours[t] || !random[t] || ours[t]->annotations != random[t]->annotations)
-                continue;
-            a[n] = ours[t]->accuracy;
-            b[n++] = random[t]->accuracy;
-        }
-        if (!n)
-            continue;
-        df_paired_test(a, b, n, &out->row.difference, &out->row.difference_stderr, &out->p_value);
-        out->row.significant = out->p_value < 0.05;
+        summarise(out, ours, trials, room, room + trials, room + 2 * (int64_t)trials);
+        if (strcmp(config->strategy[s], "random"))
+            hold_against(out, ours, random, trials, room, room + trials);
     }
+    correct(rows, config->strategy_count);
 done:
     df_free(ours);
     df_free(random);
-    df_free(a);
-    df_free(b);
+    df_free(room);
     return status;
 }

@@ -6,20 +6,23 @@
 #include "base/text.h"
 #include "run/config.h"
 
-#define DF_CURVE_COLUMNS                                                                                     \
+#define DF_CURVE_COLUMNS_FIRST                                                                               \
     "strategy,trial,round,annotations,labelled,accuracy,best_so_far,loss,train_seconds,select_seconds"
+#define DF_CURVE_COLUMNS DF_CURVE_COLUMNS_FIRST ",steps,round_seconds"
 struct df_curve_row {
     char strategy[32];
     int32_t trial, round; /* from 1; from 0 */
     int64_t annotations, labelled;
     double accuracy, best_so_far, loss, train_seconds, select_seconds;
+    int64_t steps;        /* of the optimiser, by the restart that was kept; -1: not known, a trainer's */
+    double round_seconds; /* all of the round: choosing, training, testing; NAN: not known */
 };
 struct df_curve {
     struct df_curve_row *rows;
     int64_t count;
 };
 void df_curve_line(struct df_text *text, const struct df_curve_row *row);
-/* Read DIR/curve.csv; a line cut short at the end is left out. Errors   E_NOINPUT; E_DATA with its line */
+/* Read DIR/curve.csv, also one that ends with select_seconds; a line cut short at the end is left out. Errors   E_NOINPUT; E_DATA with its line */
 dfal_status df_curve_read(struct df_curve *curve, const char *dir);
 void df_curve_clear(struct df_curve *curve);
 /* Read DIR/config.yaml. Errors   E_NOINPUT not a run directory; E_CONFIG */
@@ -35,12 +38,8 @@ struct df_curve_point {
  * reached the first. Free *points with df_free. */
 dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, const struct df_curve *curve,
                             const char *strategy);
-/* One row a strategy of the configuration, from each trial's last round. p_value: of the difference, NAN without. */
-struct df_summary_row {
-    struct dfal_run_row row;
-    double p_value;
-};
-dfal_status df_curve_summary(struct df_summary_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
+/* One row a strategy of the configuration, from each trial's last round. */
+dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
                              const struct df_run_config *config);
 
 #endif

@@ -15,7 +15,7 @@
 #include "run/curve.h"
 #include "run/select.h"
 
-#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS "," DF_QUERY_NAME_COLUMNS "\n"
+#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"
 #define CURVE_HEADER   DF_CURVE_COLUMNS "\n"
 
 static const char log_name[] = "log.jsonl";
@@ -174,6 +174,19 @@ done:
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
+/* Rows of these columns cannot stand below others: another build began the table. */
+static dfal_status check_header(int fd, const char *path, const char *header)
+{
+    char first[512] = "";
+    ssize_t got = pread(fd, first, strlen(header) < sizeof first ? strlen(header) : sizeof first - 1, 0);
+    if (got < 0)
+        return df_fail_errno(errno, true, path, "reading");
+    if (strncmp(first, header, strlen(header)))
+        DF_FAIL(DFAL_E_CONFIG, "%s was begun with the columns %.*s, expected %.*s (--force begins anew)",
+                path, (int)strcspn(first, "\n"), first, (int)strcspn(header, "\n"), header);
+    return DFAL_OK;
+}
+
 /* Open for appending; a header that is missing, or of which a full disk took only a part, is written. */
 static dfal_status open_table(int *fd, const char *dir, const char *name, const char *header)
 {
@@ -183,13 +196,17 @@ static dfal_status open_table(int *fd, const char *dir, const char *name, const 
     int64_t bytes;
     dfal_status status;
     DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, name));
-    *fd = df_file_make(AT_FDCWD, path, O_WRONLY | O_APPEND);
+    *fd = df_file_make(AT_FDCWD, path, O_RDWR | O_APPEND);
     if (*fd < 0 || fstat(*fd, &info)) {
         status = df_fail_errno(errno, true, path, "opening");
         goto done;
     }
-    if (!header || info.st_size >= (int64_t)strlen(header))
+    if (!header)
         goto done;
+    if (info.st_size >= (int64_t)strlen(header)) {
+        status = check_header(*fd, path, header);
+        goto done;
+    }
     if (ftruncate(*fd, 0)) {
         status = df_fail_errno(errno, true, path, "shortening");
         goto done;

@@ -10,6 +10,7 @@
 #include "run/process.h"
 #include "run/run.h"
 #include "store/classes.h"
+#include "store/labels.h"
 #include "store/network_file.h"
 
 enum { CHUNK = 1024 };
@@ -154,7 +155,8 @@ static dfal_status choose_engine(struct df_experiment *e)
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
         DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
-        margins = margins || strategy->twins || strategy->needs & DF_NEED_MARGINS;
+        margins =
+            margins || df_run_strategy_options(&e->config, s).twins || strategy->needs & DF_NEED_MARGINS;
     }
     if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
         return DFAL_OK;
@@ -166,11 +168,8 @@ static dfal_status check_memory(const struct df_experiment *e)
     const struct df_run_config *config = &e->config;
     int64_t most = config->annotations < e->eligible_count ? config->annotations : e->eligible_count;
     bool twins = false;
-    for (int32_t s = 0; s < config->strategy_count; s++) {
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_strategy_find(&strategy, config->strategy[s]));
-        twins = twins || strategy->twins;
-    }
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        twins = twins || df_run_strategy_options(config, s).twins;
     int64_t rows = (config->trainer[0] ? 0 : most) + (twins ? most : 0);
     double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
     if (bytes > (double)e->context->memory)
@@ -203,6 +202,8 @@ static dfal_status build_graph(struct df_experiment *e)
         DF_TRY(df_network_for_pool(&e->graph, e->context, name, e->train));
     else
         DF_TRY(df_network_shape_for_pool(&e->graph, e->context, name, e->train));
+    if (!weights && !is_model(name))
+        df_say_softmax(e->context, name, e->graph);
     if (e->graph->class_count < e->train->class_count)
         DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
                 e->train->class_count, e->graph->class_count, name);
@@ -262,6 +263,8 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
                 e->config.train[0] ? "test" : "train");
     DF_TRY(df_pool_open(&e->train, e->config.train, NULL));
     DF_TRY(df_pool_open(&e->test, e->config.test, NULL));
+    df_labels_warn(e->context, e->train);
+    df_labels_warn(e->context, e->test);
     DF_TRY(check_pools(e));
     DF_TRY(df_oracle_simulated(&e->oracle, e->train));
     DF_TRY(find_eligible(e));

@@ -38,8 +38,10 @@ void df_query_line(struct df_text *text, const struct dfal_query *query)
     df_text_csv(text, query->id);
     df_text_add(text, ",%lld,", (long long)query->index);
     df_text_number(text, query->score);
-    df_text_add(text, ",");
-    df_text_csv(text, query->strategy);
+    if (query->strategy) {
+        df_text_add(text, ",");
+        df_text_csv(text, query->strategy);
+    }
     df_text_add(text, ",%d,", query->predicted);
     df_text_number(text, query->confidence);
     df_text_add(text, ",%d,%d", query->label, query->adversarial_class);

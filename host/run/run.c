@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "run/curve.h"
+#include "run/pace.h"
 #include "run/select.h"
 #include "run/trainer.h"
 #include "store/network_file.h"
@@ -42,6 +43,8 @@ struct branch {
     uint8_t *taken; /* [rows of train] */
     struct df_text queries;
     double select_seconds;
+    double round_begin; /* df_clock */
+    struct df_run_advance *advance;
 };
 
 static void branch_close(struct branch *branch)
@@ -106,7 +109,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
     for (int64_t i = 0; i < selection->count; i++) {
         branch->taken[selection->index[i]] = 1;
         DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
-        struct dfal_query query = df_selection_query(selection, i, id, branch->strategy->name, labels[i]);
+        struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
         df_query_name(&query, &classes);
         df_text_csv(&branch->queries, branch->strategy->name);
         df_text_add(&branch->queries, ",%d,%d,", branch->trial, round);
@@ -145,7 +148,7 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
         .count = left < e->config.query ? left : e->config.query,
         .subsample = branch->options.subsample,
         .seed = round_seed(branch, round),
-        .twins = branch->strategy->twins,
+        .twins = branch->options.twins,
         .how = DF_DEEPFOOL_FOLD | (e->fused ? DF_DEEPFOOL_FUSED : 0),
     };
     dfal_status status;
@@ -209,9 +212,9 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     struct df_training_options options = e->config.training;
-    struct df_training_set set = {
-        .count = state->count, .size = state->size, .rows = state->rows, .x = state->x};
     struct df_training_row *rows = NULL;
+    int64_t *unit = NULL;
+    dfal_status status;
     options.seed = round_seed(branch, round);
     double begin = df_clock();
     if (e->config.trainer[0]) {
@@ -221,11 +224,19 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
         result->seconds = df_clock() - begin;
         return DFAL_OK;
     }
-    DF_TRY(begin_network(branch, round, &options.keep_initial));
-    DF_TRY(count_like_network(&rows, branch));
-    set.rows = rows ? rows : state->rows;
-    const dfal_status status = on_device(
+    DF_TRY_TO(done, status, begin_network(branch, round, &options.keep_initial));
+    DF_TRY_TO(done, status, count_like_network(&rows, branch));
+    DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
+    df_run_state_units(state, unit);
+    const struct df_training_set set = {.count = state->count,
+                                        .size = state->size,
+                                        .rows = rows ? rows : state->rows,
+                                        .x = state->x,
+                                        .unit = strcmp(e->config.split, "rows") ? unit : NULL};
+    status = on_device(
         e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
+done:
+    df_free(unit);
     df_free(rows);
     result->seconds = df_clock() - begin;
     return status;
@@ -289,7 +300,7 @@ done:
     return status;
 }
 
-static dfal_status finish_round(struct branch *branch, int32_t round)
+static dfal_status finish_round(struct branch *branch, int32_t round, int64_t added)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
@@ -297,6 +308,8 @@ static dfal_status finish_round(struct branch *branch, int32_t round)
     struct dfal_eval_result eval = {0};
     DF_TRY(train(branch, round, &trained));
     DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval)));
+    if (round == 0)
+        df_warn_nonfinite(e->context, e->test, &eval);
     double accuracy = eval.accuracy, loss = eval.loss;
     dfal_eval_result_clear(&eval);
     state->round = round;
@@ -312,6 +325,8 @@ static dfal_status finish_round(struct branch *branch, int32_t round)
         .loss = loss,
         .train_seconds = trained.seconds,
         .select_seconds = branch->select_seconds,
+        .steps = e->config.trainer[0] ? -1 : trained.steps,
+        .round_seconds = df_clock() - branch->round_begin,
     };
     snprintf(row.strategy, sizeof row.strategy, "%s", branch->strategy->name);
     DF_TRY(commit(branch, &row));
@@ -320,9 +335,11 @@ static dfal_status finish_round(struct branch *branch, int32_t round)
                      DF_INT("round", row.round), DF_INT("annotations", row.annotations),
                      DF_INT("labelled", row.labelled), DF_REAL("accuracy", row.accuracy),
                      DF_REAL("loss", row.loss), DF_REAL("train_seconds", row.train_seconds),
-                     DF_REAL("select_seconds", row.select_seconds)),
+                     DF_REAL("select_seconds", row.select_seconds), DF_INT("steps", row.steps),
+                     DF_REAL("round_seconds", row.round_seconds)),
            "trial %d, %s: %lld annotations, accuracy %.4f", row.trial, row.strategy,
            (long long)row.annotations, row.accuracy);
+    df_run_advance_add(branch->advance, &row, added);
     return DFAL_OK;
 }
 
@@ -362,22 +379,22 @@ static void mark_taken(struct branch *branch)
 }
 
 /* From the checkpoint (round -1: from the start) to the last annotation. */
-static dfal_status branch_run(struct branch *branch, struct df_progress *progress,
-                              const struct df_run_state *tables)
+static dfal_status branch_run(struct branch *branch, const struct df_run_state *tables)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     if (state->round < 0) {
         state->queries_bytes = tables->queries_bytes;
         DF_TRY(df_context_check_stop(e->context));
+        branch->round_begin = df_clock();
         DF_TRY(add_initial(branch));
         mark_taken(branch);
-        DF_TRY(finish_round(branch, 0));
-        df_progress_add(progress, state->annotations, NULL);
+        DF_TRY(finish_round(branch, 0, state->annotations));
     }
     while (!state->finished) {
         int64_t count = 0;
         DF_TRY(df_context_check_stop(e->context));
+        branch->round_begin = df_clock();
         DF_TRY(query(branch, state->round + 1, &count));
         if (!count) {
             state->finished = true;
@@ -390,14 +407,13 @@ static dfal_status branch_run(struct branch *branch, struct df_progress *progres
             DF_TRY(save_state(branch));
             break;
         }
-        DF_TRY(finish_round(branch, state->round + 1));
-        df_progress_add(progress, count, NULL);
+        DF_TRY(finish_round(branch, state->round + 1, count));
     }
     return DFAL_OK;
 }
 
 /* All branches in order; finished ones are passed over, the first that is not is loaded, later ones start. */
-static dfal_status run_branches(struct df_experiment *e, struct df_progress *progress)
+static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *advance)
 {
     struct df_run_state last = {.round = -1};
     bool cut = false;
@@ -407,11 +423,12 @@ static dfal_status run_branches(struct df_experiment *e, struct df_progress *pro
             struct df_run_state seen = {.round = -1};
             dfal_status status;
             DF_TRY_TO(next, status, branch_open(&branch, e, trial, s));
+            branch.advance = advance;
             DF_TRY_TO(next, status, df_run_state_peek(&seen, branch.state_path));
             if (seen.round >= 0) {
                 e->context->kept_work = true;
                 last = seen;
-                df_progress_add(progress, seen.annotations, NULL);
+                advance->done += seen.annotations;
             }
             if (seen.finished)
                 goto next;
@@ -419,6 +436,7 @@ static dfal_status run_branches(struct df_experiment *e, struct df_progress *pro
                 cut = true;
                 DF_TRY_TO(next, status,
                           df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes));
+                DF_TRY_TO(next, status, df_run_advance_resume(advance, e->directory.path));
             }
             if (seen.round >= 0) {
                 if (!e->config.trainer[0])
@@ -430,7 +448,7 @@ static dfal_status run_branches(struct df_experiment *e, struct df_progress *pro
                               df_trainer_network(&branch.trainer, &branch.network, branch.state.round));
                 mark_taken(&branch);
             }
-            status = branch_run(&branch, progress, &last);
+            status = branch_run(&branch, &last);
             last.curve_bytes = branch.state.curve_bytes;
             last.queries_bytes = branch.state.queries_bytes;
         next:
@@ -469,7 +487,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
 {
     struct df_experiment e = {0};
     struct df_run_identity identity;
-    struct df_progress progress;
+    struct df_run_advance advance;
     dfal_status status;
     context->kept_work = false;
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options));
@@ -490,11 +508,17 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
            e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
            (long long)e.config.annotations, e.config.strategy_count, e.config.trials, init_text(&e),
            e.device->info.backend, e.directory.path);
-    int64_t most = e.config.annotations < e.eligible_count ? e.config.annotations : e.eligible_count;
-    df_progress_begin(&progress, context, "run.progress", "annotations",
-                      most * e.config.trials * e.config.strategy_count, 0);
-    status = run_branches(&e, &progress);
-    df_progress_end(&progress);
+    if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer[0])
+        df_say(context, DFAL_WARNING, "run.patience",
+               DF_FIELDS(DF_INT("steps", e.config.training.steps),
+                         DF_INT("patience", e.config.training.patience)),
+               "training.patience %d may end a restart before its %lld steps, so that strategies differ in "
+               "steps: "
+               "training.patience 0 makes them equal",
+               e.config.training.patience, (long long)e.config.training.steps);
+    df_run_advance_begin(&advance, context, &e.config, e.eligible_count);
+    status = run_branches(&e, &advance);
+    df_run_advance_end(&advance);
     if (status == DFAL_E_UNAVAILABLE && context->kept_work && e.device_failed) {
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
@@ -521,38 +545,4 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
 done:
     df_experiment_close(&e);
     return status;
-}
-
-dfal_status df_run_look(struct df_run_look *look, const char *dir)
-{
-    struct df_curve curve = {0};
-    *look = (struct df_run_look){.accuracy = NAN};
-    DF_TRY(df_run_directory_config(&look->config, dir));
-    look->finished = df_run_directory_is_finished(dir);
-    look->trials_total = look->config.trials * look->config.strategy_count;
-    look->annotations_total = look->config.annotations * look->trials_total;
-    dfal_status status = df_curve_read(&curve, dir);
-    if (status == DFAL_E_NOINPUT) /* begun a moment ago: config.yaml comes first */
-        return DFAL_OK;
-    DF_TRY(status);
-    if (curve.count) {
-        const struct df_curve_row *row = &curve.rows[curve.count - 1];
-        memcpy(look->strategy, row->strategy, sizeof look->strategy);
-        look->trial = row->trial;
-        look->round = row->round;
-        look->annotations_last = row->annotations;
-        look->accuracy = row->accuracy;
-    }
-    for (int32_t trial = 1; trial <= look->config.trials; trial++) {
-        for (int32_t s = 0; s < look->config.strategy_count; s++) {
-            int64_t annotations = 0;
-            for (int64_t i = 0; i < curve.count; i++)
-                if (curve.rows[i].trial == trial && !strcmp(curve.rows[i].strategy, look->config.strategy[s]))
-                    annotations = curve.rows[i].annotations;
-            look->annotations += annotations;
-            look->trials_done += annotations >= look->config.annotations || look->finished;
-        }
-    }
-    df_curve_clear(&curve);
-    return DFAL_OK;
 }

@@ -52,6 +52,8 @@ struct df_run_look {
     int32_t trial, round;
     int64_t annotations_last; /* of that row */
     double accuracy;
+    double elapsed,
+        eta; /* seconds that the finished rounds took; that all others will take, NAN: not known */
 };
 dfal_status df_run_look(struct df_run_look *look, const char *dir);
 

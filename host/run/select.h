@@ -53,11 +53,12 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);
 
-/* The columns of QUERIES.csv, "rank,id,...", without a line end. */
-#define DF_QUERY_COLUMNS      "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
+/* The columns of QUERIES.csv, "rank,id,...", without a line end; and those of a table that has the strategy in front. */
+#define DF_QUERY_COLUMNS        "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
+#define DF_QUERY_COLUMNS_BEHIND "rank,id,index,score,predicted,confidence,label,adversarial_class"
 /* Behind them, and behind whatever a table has besides: the names of the three classes, empty where there are none. */
 #define DF_QUERY_NAME_COLUMNS "predicted_name,label_name,adversarial_name"
-/* One line of all of them. */
+/* One line of all of them; strategy NULL: of a table that has it in front. */
 void df_query_line(struct df_text *text, const struct dfal_query *query);
 /* The i-th of a selection; id and strategy are borrowed. */
 struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,

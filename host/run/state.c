@@ -103,6 +103,21 @@ dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32
     return DFAL_OK;
 }
 
+void df_run_state_units(const struct df_run_state *state, int64_t *unit)
+{
+    int64_t units = 0;
+    for (int64_t i = 0; i < state->count; i++) {
+        const struct df_training_row *row = &state->rows[i];
+        int64_t source = -1;
+        if (row->source == DF_ROW_TWIN) /* its source came in the same round: not far back */
+            for (source = i - 1; source >= 0; source--)
+                if (state->rows[source].source == DF_ROW_POOL &&
+                    state->rows[source].index == state->twin_of[row->index])
+                    break;
+        unit[i] = source >= 0 ? unit[source] : units++;
+    }
+}
+
 static void copy_parameters(struct df_network *network, float *flat, bool to_network)
 {
     for (int32_t i = 0; i < network->node_count; i++) {

@@ -32,6 +32,10 @@ dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32
 /* Network input of a row; NULL: it is one of the pool's and only the twins' are kept. */
 const float *df_run_state_x(const struct df_run_state *state, int64_t row);
 
+/* Which rows belong together: unit [count], a twin's number is that of the row it came from; from 0 in the order of the
+ * first row of each (struct df_training_set). */
+void df_run_state_units(const struct df_run_state *state, int64_t *unit);
+
 /* Write state and the network's parameters atomically. A finished one leaves the parameters out, and so does one
  * without a network (NULL), which load then leaves alone. */
 dfal_status df_run_state_save(const struct df_run_state *state, const struct df_network *network,

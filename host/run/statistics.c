@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define ROUNDING 1e-12 /* of the numbers compared: what their difference may owe to it */
+
 void df_mean(const double *x, int32_t n, double *mean, double *standard_error)
 {
     double sum = 0, squares = 0;
@@ -69,17 +71,35 @@ double df_t_two_sided(double t, double freedom)
 void df_paired_test(const double *a, const double *b, int32_t n, double *mean, double *standard_error,
                     double *p)
 {
-    double sum = 0, squares = 0;
-    for (int32_t i = 0; i < n; i++)
+    double sum = 0, squares = 0, largest = 0;
+    for (int32_t i = 0; i < n; i++) {
         sum += a[i] - b[i];
+        largest = fmax(largest, fmax(fabs(a[i]), fabs(b[i])));
+    }
     *mean = n ? sum / n : (double)NAN;
     for (int32_t i = 0; i < n; i++)
         squares += (a[i] - b[i] - *mean) * (a[i] - b[i] - *mean);
     *standard_error = n > 1 ? sqrt(squares / (n - 1) / n) : (double)NAN;
-    if (n < 2)
-        *p = NAN;
-    else if (*standard_error == 0)
-        *p = *mean == 0 ? 1 : 0;
-    else
-        *p = df_t_two_sided(*mean / *standard_error, n - 1);
+    if (*standard_error <= ROUNDING * largest) /* 0.3 - 0.2 and 0.2 - 0.1 are not the same double */
+        *standard_error = 0;
+    *p = *standard_error > 0 ? df_t_two_sided(*mean / *standard_error, n - 1) : (double)NAN;
+}
+
+void df_holm(double *corrected, const double *p, int32_t n)
+{
+    int32_t tested = 0;
+    for (int32_t i = 0; i < n; i++)
+        tested += !isnan(p[i]);
+    for (int32_t i = 0; i < n; i++) {
+        corrected[i] = isnan(p[i]) ? (double)NAN : 0;
+        /* The largest of what p[i] and all before it in ascending order come to; equals in the order of their numbers. */
+        for (int32_t k = 0; k < n; k++) {
+            int32_t before = 0;
+            if (!(p[k] < p[i] || (p[k] == p[i] && k <= i)))
+                continue;
+            for (int32_t j = 0; j < n; j++)
+                before += p[j] < p[k] || (p[j] == p[k] && j < k);
+            corrected[i] = fmax(corrected[i], fmin(1, p[k] * (tested - before)));
+        }
+    }
 }

@@ -122,25 +122,33 @@ static int64_t first_rows(const struct df_deepfool_engine *engine)
     return share < engine->block ? share : engine->block;
 }
 
+dfal_status df_lane_take(struct df_lane *lane, int64_t most, int64_t *count)
+{
+    struct df_deepfool_engine *engine = lane->engine;
+    const size_t row_bytes = df_pool_row_bytes(engine->pool);
+    *count = 0;
+    while (*count < most && !lane->dry) {
+        int64_t got = 0;
+        DF_TRY(df_stream_take(engine->stream, most - *count, lane->raw_host + (size_t)*count * row_bytes,
+                              lane->taken + *count, &got));
+        lane->dry = got == 0;
+        *count += got;
+    }
+    return df_deepfool_check_rows(engine, lane->raw_host, lane->taken, *count);
+}
+
 /* Fill every empty slot while the stream gives rows. */
 static dfal_status refill(struct df_lane *lane)
 {
     struct df_deepfool_engine *engine = lane->engine;
     const int64_t slots = engine->slots;
-    int64_t empty = 0, count = 0;
+    int64_t empty = 0, count;
     for (int64_t s = 0; s < slots; s++)
         if (lane->index[s] < 0)
             lane->list_host[empty++] = (int32_t)s;
     if (empty == slots && empty > first_rows(engine))
         empty = first_rows(engine);
-    const size_t row_bytes = df_pool_row_bytes(engine->pool);
-    while (count < empty && !lane->dry) {
-        int64_t got = 0;
-        DF_TRY(df_stream_take(engine->stream, empty - count, lane->raw_host + (size_t)count * row_bytes,
-                              lane->taken + count, &got));
-        lane->dry = got == 0;
-        count += got;
-    }
+    DF_TRY(df_lane_take(lane, empty, &count));
     if (count == 0)
         return DFAL_OK;
     for (int64_t i = 0; i < count; i++)

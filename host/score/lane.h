@@ -53,8 +53,14 @@ struct df_deepfool_engine {
     int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
 };
 
+/* Where DeepFool clips to the pool's range: raw rows have to be within it. Errors   E_DATA the row and its value */
+dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
+                                   const int64_t *index, int64_t rows);
 dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
 void df_lane_destroy(struct df_lane *lane);
+/* Take up to `most` rows of the stream into raw_host and taken; fewer: the stream is dry.
+ * Errors   E_DATA a row that df_deepfool_check_rows refuses; those of the stream */
+dfal_status df_lane_take(struct df_lane *lane, int64_t most, int64_t *count);
 /* Run until the stream is dry and every slot is empty. */
 dfal_status df_lane_run(struct df_lane *lane);
 /* Logits of up to slots raw rows, for the look at the network's outputs: read to logits [rows, K]. */

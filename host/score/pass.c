@@ -58,7 +58,7 @@ struct evaluation {
     const int64_t *rows;              /* ascending */
     int64_t count;
     float *loss;        /* [count] */
-    int32_t *predicted; /* [count] */
+    int32_t *predicted; /* [count]; -1: an input or a logit is not finite */
 };
 
 struct pass {
@@ -92,6 +92,14 @@ static int64_t rank_of(const struct evaluation *e, int64_t row)
     return low;
 }
 
+static bool all_finite(const float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
 static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
 {
     struct evaluation *e = pass->evaluation;
@@ -109,10 +117,16 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     DF_TRY(df_run(device, queue, &call));
     DF_TRY(df_read(device, queue, lane->label_host, lane->label, n));
     DF_TRY(df_read(device, queue, lane->loss_host, lane->loss, n));
+    DF_TRY(df_read(device, queue, lane->out, lane->values, n * pass->size));
+    const int64_t size = df_plan_input_size(pass->plan);
     for (int64_t i = 0; i < n; i++) {
         const int64_t rank = rank_of(e, lane->index[i]);
+        /* A max-pool may hide what is wrong with a pixel, and the loss what is wrong with another class. */
+        const bool finite = all_finite(lane->decoded + i * size, size) &&
+                            all_finite(lane->out + i * pass->size, pass->size) &&
+                            isfinite(lane->loss_host[i]);
         e->loss[rank] = lane->loss_host[i];
-        e->predicted[rank] = lane->label_host[i];
+        e->predicted[rank] = finite ? lane->label_host[i] : -1;
     }
     return DFAL_OK;
 }
@@ -171,8 +185,9 @@ static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t 
     DF_TRY(df_alloc(&lane->index, rows, sizeof *lane->index));
     DF_TRY(df_alloc(&lane->raw, rows, df_pool_row_bytes(pass->pool)));
     DF_TRY(df_alloc(&lane->decoded, rows * df_plan_input_size(pass->plan), sizeof *lane->decoded));
+    DF_TRY(df_alloc(&lane->out, rows * pass->size, sizeof *lane->out));
     if (!pass->evaluation)
-        return df_alloc(&lane->out, rows * pass->size, sizeof *lane->out);
+        return DFAL_OK;
     DF_TRY(df_buffer_new(pass->device, &lane->label, DF_TYPE_I32, rows));
     DF_TRY(df_buffer_new(pass->device, &lane->truth, DF_TYPE_I32, rows));
     DF_TRY(df_buffer_new(pass->device, &lane->loss, DF_TYPE_REAL, rows));
@@ -306,19 +321,29 @@ struct df_classes df_classes_of_network(const struct df_network *network, const 
                                                                       : df_classes_of_pool(network, pool);
 }
 
-static void summarise(struct dfal_eval_result *result, const struct evaluation *e)
+static dfal_status summarise(struct dfal_eval_result *result, const struct evaluation *e, const char *path)
 {
     double loss = 0;
     int64_t right = 0;
     for (int64_t i = 0; i < e->count; i++) {
         const int32_t truth = df_network_from_pool(e->network, e->labels[e->rows[i]]);
+        if (e->predicted[i] < 0) {
+            result->nonfinite++;
+            continue;
+        }
         loss += (double)e->loss[i];
         right += e->predicted[i] == truth;
         result->confusion[(int64_t)truth * result->class_count + e->predicted[i]]++;
     }
-    result->samples = e->count;
-    result->accuracy = (double)right / (double)e->count;
-    result->loss = loss / (double)e->count;
+    result->samples = e->count - result->nonfinite;
+    if (result->samples == 0)
+        DF_FAIL(DFAL_E_DATA,
+                "%s: none of the %" PRId64 " labelled rows has an input and logits that are finite, an "
+                "evaluation needs at least one",
+                path, e->count);
+    result->accuracy = (double)right / (double)result->samples;
+    result->loss = loss / (double)result->samples;
+    return DFAL_OK;
 }
 
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
@@ -348,7 +373,7 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
         df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
     df_list_source_init(&source, rows, e.count);
     DF_TRY_TO(done, status, run_pass(&pass, network, &source.source, NULL));
-    summarise(result, &e);
+    status = summarise(result, &e, pool->path);
 done:
     df_free(rows);
     df_free(e.loss);
@@ -356,6 +381,16 @@ done:
     if (status != DFAL_OK)
         dfal_eval_result_clear(result);
     return status;
+}
+
+void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
+                       const struct dfal_eval_result *result)
+{
+    if (result->nonfinite > 0)
+        df_say(context, DFAL_WARNING, "eval.nonfinite",
+               DF_FIELDS(DF_TEXT("pool", pool->path), DF_INT("rows", result->nonfinite)),
+               "%s: %" PRId64 " of %" PRId64 " labelled rows are left out: an input or a logit is not finite",
+               pool->path, result->nonfinite, result->samples + result->nonfinite);
 }
 
 void dfal_eval_result_clear(struct dfal_eval_result *result)
@@ -407,6 +442,13 @@ static void warn_about(struct dfal_context *context, const char *name, const str
                pool->class_count);
 }
 
+void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network)
+{
+    if (network->softmax_cut)
+        df_say(context, DFAL_INFO, "network.softmax", DF_FIELDS(DF_TEXT("network", name)),
+               "%s: the softmax at its end is cut off, its outputs are logits", name);
+}
+
 /* The pool's numbers of the network's classes, by their names. */
 static dfal_status match_classes(struct df_network *network, struct dfal_context *context, const char *name,
                                  const struct df_pool *pool)
@@ -428,6 +470,7 @@ dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *co
 {
     *out = NULL;
     DF_TRY(df_network_shape_for_pool(out, context, name, pool));
+    df_say_softmax(context, name, *out);
     dfal_status status = match_classes(*out, context, name, pool);
     if (status != DFAL_OK) {
         df_network_destroy(*out);

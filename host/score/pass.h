@@ -15,23 +15,31 @@ dfal_status df_forward_pass(struct dfal_context *context, struct df_device *devi
                             const struct df_network *network, struct df_pool *pool,
                             struct df_chunk_source *source, const char *node, struct df_progress *progress,
                             df_pass_fn *fn, void *user);
-/* Accuracy, mean loss and confusion over the labelled rows that no label file skips; the loss is summed in the
- * order of the pool. Classes are counted as the network counts them, and named where it or the pool has names. Errors   E_DATA no labelled row, a label outside the network's classes */
+/* Accuracy, mean loss and confusion over the labelled rows that no label file skips and whose input and logits are finite
+ * (the others are counted); the loss is summed in the order of the pool. Classes are counted as the network counts them, and
+ * named where it or the pool has names.
+ * Errors   E_DATA no labelled row, none that is finite, a label outside the network's classes */
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
                         const struct df_network *network, struct df_pool *pool,
                         struct dfal_eval_result *result);
+/* Say how many rows an evaluation left out, if any. */
+void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
+                       const struct dfal_eval_result *result);
 /* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool counts them:
  * its own, else the network's. Borrowed. */
 struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
 struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
-/* Read a network file for a pool: another scale or offset is a warning that names both, and so is another number of
- * classes. Where both have class names they are matched: another order is said, and to_pool and from_pool tell it.
+/* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning that names both,
+ * and so is another number of classes. Where both have class names they are matched: another order is said, and to_pool and from_pool tell it.
  * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before training */
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool);
-/* The same for a network whose weights will not be used: what its classes were called does not matter. */
+/* The same for a network whose weights will not be used: what its classes were called does not matter, and a softmax that
+ * was cut off is for the caller to say. */
 dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                       const struct df_pool *pool);
+/* Say that a network's file had a softmax at its end, which was cut off. */
+void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network);
 /* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +- 1e-5. */
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);
 

@@ -137,16 +137,9 @@ static dfal_status load(struct df_resident *resident, struct chunk *chunk)
 {
     struct df_lane *lane = resident->lane;
     struct df_deepfool_engine *engine = lane->engine;
-    const size_t row_bytes = df_pool_row_bytes(engine->pool);
-    int64_t count = 0;
+    int64_t count;
     chunk->rows = chunk->taken = 0;
-    while (count < resident->chunk_rows && !lane->dry) {
-        int64_t got = 0;
-        DF_TRY(df_stream_take(engine->stream, resident->chunk_rows - count,
-                              lane->raw_host + (size_t)count * row_bytes, lane->taken + count, &got));
-        lane->dry = got == 0;
-        count += got;
-    }
+    DF_TRY(df_lane_take(lane, resident->chunk_rows, &count));
     if (count == 0)
         return DFAL_OK;
     for (int64_t i = 0; i < count; i++)

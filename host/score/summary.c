@@ -74,7 +74,8 @@ void df_summary_add(struct df_summary *summary, const struct df_scores *scores, 
         summary->iterations += scores->iterations[i];
         if (scores->status[i] < DFAL_SCORE_STATUS_COUNT)
             summary->status[scores->status[i]]++;
-        if (pool && pool->labels && pool->labels[scores->index[i]] >= 0) {
+        /* What is not finite is predicted as nothing. */
+        if (pool && pool->labels && pool->labels[scores->index[i]] >= 0 && scores->label[i] >= 0) {
             summary->labelled++;
             summary->right += pool->labels[scores->index[i]] == scores->label[i];
         }

@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "score/deepfool.h"
 #include "score/pass.h"
+#include "store/labels.h"
 
 static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_scale = 1e-3;
 
@@ -327,6 +328,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
               pick_path(&network_path, network_path, head.network_path, "network", scores_path));
     DF_TRY_TO(done, status, pick_path(&pool_path, pool_path, head.pool_path, "pool", scores_path));
     DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
+    df_labels_warn(context, pool);
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));
     DF_TRY_TO(done, status, check_pool_rows(context, reader, &head, pool, scores_path));

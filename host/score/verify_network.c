@@ -15,6 +15,7 @@
 #include "net/plan.h"
 #include "score/pass.h"
 #include "score/verify_input.h"
+#include "store/labels.h"
 #include "store/network_file.h"
 #include "store/reference.h"
 
@@ -358,9 +359,11 @@ static dfal_status open_all(struct job *job, const char *pool_path, const char *
     DF_TRY(df_reference_open(&job->reference, reference_path));
     if (pool_path) {
         DF_TRY(df_pool_open(&job->pool, pool_path, &job->options->pool));
+        df_labels_warn(job->context, job->pool);
         DF_TRY(df_network_for_pool(&job->network, job->context, job->network_path, job->pool));
     } else {
         DF_TRY(df_network_load(&job->network, job->network_path));
+        df_say_softmax(job->context, job->network_path, job->network);
     }
     DF_TRY(check_shapes(job));
     return df_context_device(job->context, &job->device);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/text_file.h"
@@ -259,6 +260,7 @@ dfal_status df_csv_read(struct df_csv *csv)
         csv->position[which] = -1;
         csv->field[which] = NULL;
     }
+    DF_TRY(df_refuse_kind(csv->path, "a text file with columns (CSV)"));
     DF_TRY_TO(done, status, df_text_file_open(&file, csv->path, file_limit));
     status = read_table(&reader, &file);
 done:

@@ -381,7 +381,9 @@ bool df_h5_check_piece(struct df_h5_source *source, enum df_h5_piece piece, uint
             return check_tree(source, address, bytes, size);
         if (is(bytes, size, "SNOD"))
             return check_names(source, address, bytes, size);
-        return check_other(source, address, bytes, size, "BTHDBTINBTLFEASB");
+        if (is(bytes, size, "BTHD"))
+            return df_h5_check_block_tree(source, address, (struct df_h5_cursor){bytes, bytes + size, false});
+        return check_other(source, address, bytes, size, "BTINBTLFEASB");
     case DF_H5_LOCAL_HEAP:
         if (is(bytes, size, "HEAP"))
             return check_local_heap(source, address, bytes, size);
@@ -390,7 +392,9 @@ bool df_h5_check_piece(struct df_h5_source *source, enum df_h5_piece piece, uint
     case DF_H5_HEADER:
         if (is(bytes, size, "OHDR") || (size > 0 && bytes[0] == 1))
             return df_h5_check_header(source, address, 0, NULL);
-        return check_other(source, address, bytes, size, "FRHPFHIBFSHDEAHDEAIBFAHD");
+        if (is(bytes, size, "FRHP"))
+            return df_h5_check_block_heap(source, address, (struct df_h5_cursor){bytes, bytes + size, false});
+        return check_other(source, address, bytes, size, "FHIBFSHDEAHDEAIBFAHD");
     }
     return true;
 }

@@ -96,6 +96,10 @@ static inline uint64_t df_h5_times(uint64_t a, uint64_t b)
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
+/* Heads of the newer format (hdf5_newer.c), from their signature on. */
+bool df_h5_check_block_heap(struct df_h5_source *source, uint64_t address, struct df_h5_cursor cursor);
+bool df_h5_check_block_tree(struct df_h5_source *source, uint64_t address, struct df_h5_cursor cursor);
+
 /* Messages of an object header (hdf5_type.c): the datatype and the dataspace at the cursor. */
 bool df_h5_check_type(struct df_h5_source *source, struct df_h5_cursor *cursor, int depth,
                       struct df_h5_type *type);

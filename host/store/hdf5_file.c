@@ -13,6 +13,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -113,7 +114,7 @@ static dfal_status check_plain(const char *path, int64_t *size)
     if (stat(path, &entry) != 0)
         return df_fail_errno(errno, false, path, "open");
     if (S_ISDIR(entry.st_mode))
-        DF_FAIL(DFAL_E_DATA, "%s is a folder, expected an HDF5 file", path);
+        return df_refuse_kind(path, "an HDF5 file");
     if (!S_ISREG(entry.st_mode))
         DF_FAIL(DFAL_E_DATA, "%s is a device or a pipe, expected an HDF5 file", path);
     if (entry.st_size == 0)
@@ -160,7 +161,9 @@ static dfal_status open_read_only(hid_t *file, const char *path)
         goto done;
     }
     if (df_h5_find_superblock(fd, entry.st_size) < 0) {
-        status = df_fail(DFAL_E_DATA, "%s is not an HDF5 file", path);
+        status = df_refuse_kind(path, "an HDF5 file");
+        if (status == DFAL_OK)
+            status = df_fail(DFAL_E_DATA, "%s is not an HDF5 file", path);
         goto done;
     }
     *file = open_by_driver(path, fd);
@@ -372,8 +375,10 @@ dfal_status df_h5_expect(const struct df_h5 *h5, const char *format)
     char found[32];
     DF_TRY(df_h5_format(h5, found));
     const char *expected = strncmp(format, "dfal-", 5) == 0 ? format + 5 : format;
+    const char *foreign = found[0] ? NULL : df_h5_foreign(h5);
     if (!found[0])
-        DF_FAIL(DFAL_E_DATA, "%s has no attribute 'format', expected a dfal %s", h5->path, expected);
+        DF_FAIL(DFAL_E_DATA, "%s has no attribute 'format', expected a dfal %s%s%s", h5->path, expected,
+                foreign ? "; " : "", foreign ? foreign : "");
     if (strcmp(found, format) != 0 && strncmp(found, "dfal-", 5) == 0)
         DF_FAIL(DFAL_E_DATA, "%s is a dfal %s, expected a dfal %s", h5->path, found + 5, expected);
     if (strcmp(found, format) != 0)

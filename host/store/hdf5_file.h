@@ -88,6 +88,8 @@ void df_h5_close(struct df_h5 *h5);
 /* Root attribute "format": "" when there is none or it is no string. Errors   E_IO */
 dfal_status df_h5_format(const struct df_h5 *h5, char format[32]);
 /* Demand format and version 1. Errors   E_DATA "a.h5 is a dfal network, expected a dfal pool" */
+/* What a file without a format is of, and what to do about it; NULL: not known. */
+const char *df_h5_foreign(const struct df_h5 *h5);
 dfal_status df_h5_expect(const struct df_h5 *h5, const char *format);
 /* Write format, version = 1, created. */
 dfal_status df_h5_stamp(struct df_h5 *h5, const char *format);

@@ -238,8 +238,20 @@ dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, in
     return status;
 }
 
+void df_warn_layout(struct dfal_context *context, const char *path, struct df_shape shape)
+{
+    df_say(context, DFAL_WARNING, "pool.layout",
+           DF_FIELDS(DF_TEXT("pool", path), DF_INT("channels", shape.c), DF_INT("height", shape.h),
+                     DF_INT("width", shape.w)),
+           "%s: read as pictures of %lld channels, %lld x %lld; if the channels are the last axis, say "
+           "--layout NHWC (else --layout NCHW)",
+           path, (long long)shape.c, (long long)shape.h, (long long)shape.w);
+}
+
 void df_labels_warn(struct dfal_context *context, const struct df_pool *pool)
 {
+    if (pool->looks_like_nhwc)
+        df_warn_layout(context, pool->path, pool->shape);
     if (pool->label_conflicts)
         df_say(
             context, DFAL_WARNING, "labels.conflict",

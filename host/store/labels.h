@@ -19,7 +19,9 @@ struct dfal_context;
  * Errors   E_NOINPUT; E_DATA names file and line: broken quoting, columns missing, an id unknown or empty, unknown class or
  *          status; or two rows of the pool with one id, or a row without */
 dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, int32_t count);
-/* Say labels.conflict, labels.blank and labels.nothing where there is something to say. */
+/* Say that samples may have their channels in the last axis. */
+void df_warn_layout(struct dfal_context *context, const char *path, struct df_shape shape);
+/* Say pool.layout, labels.conflict, labels.blank and labels.nothing where there is something to say. */
 void df_labels_warn(struct dfal_context *context, const struct df_pool *pool);
 
 #endif

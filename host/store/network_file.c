@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/kind.h"
 #include "base/memory.h"
 #include "graph/onnx.h"
 #include "store/hdf5_file.h"
@@ -336,6 +337,7 @@ dfal_status df_network_load(struct df_network **out, const char *path)
     *out = NULL;
     if (df_network_is_onnx(path))
         return df_onnx_load(out, NULL, path);
+    DF_TRY(df_refuse_kind(path, "a network: an HDF5 file of dfal's or an ONNX model"));
     df_h5_lock();
     dfal_status status = df_h5_open(&h5, path, false);
     if (status == DFAL_OK) {

@@ -26,6 +26,7 @@ struct df_pool {
     bool has_ids;         /* else ids are made up from fingerprint and row */
     char fingerprint[DF_DIGEST_TEXT];
     struct df_pool_file *file; /* store/pool.c's own */
+    bool looks_like_nhwc;      /* a foreign file, no layout was given, and it seems to be the other one */
     /* what df_labels_warn says of label files */
     int64_t label_blanks; /* lines without a label, passed over */
     char *label_blank;    /* the first of them, "FILE:LINE"; NULL: none */

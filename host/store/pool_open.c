@@ -76,9 +76,9 @@ static dfal_status open_samples(struct df_pool *pool, const char *name, const ch
     if (!found) {
         char names[256] = "";
         H5Literate(file->h5.file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_dataset, names);
-        DF_FAIL(DFAL_E_DATA,
-                "%s has no dataset '%s' (it holds: %s), expected samples; --samples-name names them",
-                pool->path, name, names[0] ? names : "nothing");
+        const char *foreign = df_h5_foreign(&file->h5);
+        DF_FAIL(DFAL_E_DATA, "%s has no dataset '%s' (it holds: %s), expected samples; %s", pool->path, name,
+                names[0] ? names : "nothing", foreign ? foreign : "--samples-name names them");
     }
     if (file->samples.kind != DF_H5_INTEGER && file->samples.kind != DF_H5_REAL)
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' holds neither integers nor reals, expected u8 or f32",
@@ -278,6 +278,8 @@ static dfal_status open_locked(struct df_pool *pool, const struct dfal_pool_opti
     DF_TRY(df_h5_open(&pool->file->h5, pool->path, options->hdf5_plugins));
     DF_TRY(check_kind(pool, &own));
     DF_TRY(open_samples(pool, samples, layout));
+    pool->looks_like_nhwc = !own && !options->layout && pool->file->samples.rank == 4 &&
+                            df_looks_like_nhwc(pool->file->samples.dims);
     DF_TRY(read_affine(pool));
     DF_TRY(read_classes(pool, own));
     DF_TRY(read_labels(pool, labels, options->labels_name != NULL));

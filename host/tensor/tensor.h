@@ -28,6 +28,14 @@ static inline size_t df_type_size(enum df_type type)
 struct df_shape {
     int64_t c, h, w;
 };
+/* Do dims [N, a, b, c] look like [N, H, W, C] where [N, C, H, W] was expected? Feature maps of a few pixels do not. */
+static inline bool df_looks_like_nhwc(const int64_t dims[4])
+{
+    enum { FEW_PIXELS = 4 };
+    const bool last = dims[3] == 1 || dims[3] == 3 || dims[3] == 4;
+    const bool first = dims[1] == 1 || dims[1] == 3 || dims[1] == 4;
+    return last && !first && dims[2] > FEW_PIXELS;
+}
 static inline int64_t df_shape_size(struct df_shape s)
 {
     return s.c * s.h * s.w;

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad and unusual files through the command: one sentence, the code, nothing half-written."""
 import gzip
+import io
 import os
 import resource
 import signal
 import struct
 import subprocess
+import zipfile
 
 import h5py
 import numpy as np
@@ -178,6 +180,107 @@ def nonfinite(dfal):
     check(document["status"]["NONFINITE"] == 3, f"statuses {document['status']}")
 
 
+def evaluation_of_nonfinite(dfal):
+    """Rows that are not finite are left out of an evaluation, and said; what is left is as if they were not there."""
+    random = np.random.default_rng(3)
+    weight = random.normal(size=(4, 9))
+    weight[2] *= 1e38  # a logit may overflow where the input does not
+    write_linear(dfal.at("net.h5"), weight, random.normal(size=4), (1, 3, 3))
+    samples = random.normal(size=(40, 1, 3, 3)).astype(np.float32) * 1e-38
+    labels = random.integers(0, 4, 40)
+    bad = {7: np.nan, 20: np.inf, 21: -np.inf, 30: 1e30}
+    good = np.setdiff1d(np.arange(40), list(bad))
+    write_pool(dfal.at("clean.h5"), samples[good], labels[good], class_count=4)
+    for row, value in bad.items():
+        samples[row, 0, 1, 1] = value
+    write_pool(dfal.at("dirty.h5"), samples, labels, class_count=4)
+    write_pool(dfal.at("none.h5"), samples[list(bad)], labels[list(bad)], class_count=4)
+    clean, dirty = dfal.json("eval", "net.h5", "clean.h5"), dfal.json("eval", "net.h5", "dirty.h5")
+    check(clean.pop("nonfinite") == 0 and dirty.pop("nonfinite") == 4 and clean == dirty, f"{clean} and {dirty}")
+    check(dirty["samples"] == 36 and list(dirty) == ["samples", "unlabelled", "accuracy", "loss", "confusion"], f"{dirty}")
+    out, err = dfal.run("eval", "net.h5", "dirty.h5")
+    check("dirty.h5: 4 of 40 labelled rows are left out" in err, f"no warning: {err}")
+    check("nonfinite            4" in out, out)
+    dfal.refuses(65, "eval", "net.h5", "none.h5", says=("none.h5", "none of the 4", "finite"))
+    for name in ("clean", "dirty"):
+        document = dfal.json("score", "net.h5", f"{name}.h5", "-o", f"{name}-s.h5")
+        check(abs(document["accuracy"] - clean["accuracy"]) < 1e-12, f"{name}: the accuracy of scores counts bad rows")
+
+
+def torch_archive(*names):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"\x80\x02.")
+    return made.getvalue()
+
+
+def kinds(dfal):
+    """What is no file of dfal's is named, with what to do about it."""
+    prepare(dfal)
+    torch, keras = "examples/export_torch.py", "tf2onnx"
+    npy = io.BytesIO()
+    np.save(npy, np.zeros((2, 3)))
+    files = {
+        "script.pt": (torch_archive("m/data.pkl", "m/code/__torch__.py", "m/constants.pkl"), "TorchScript", torch),
+        "state.pt": (torch_archive("archive/data.pkl", "archive/data/0"), "a checkpoint of PyTorch (weights", torch),
+        "new.pt2": (torch_archive("m/archive_format", "m/models/model.json"), "torch.export", torch),
+        "old.pth": (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "an old PyTorch", torch),
+        "m.keras": (torch_archive("metadata.json", "config.json", "model.weights.h5"), "Keras", keras),
+        "m.safetensors": (struct.pack("<Q", 20) + b'{"a": {"dtype": "F"}}' + bytes(40), "safetensors", torch),
+        "m.tflite": (b"\x1c\0\0\0TFL3" + bytes(40), "TensorFlow Lite", keras),
+        "saved_model.pb": (b"\x08\x01\x12\x80\x01" + bytes(40), "SavedModel", keras),
+        "frozen.pb": (b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder\x80\xff", "a graph of TensorFlow", keras),
+        "x.npy": (npy.getvalue(), "an array of numpy", "dfal import npy"),
+        "x.npz": (torch_archive("samples.npy"), "an archive of numpy", "dfal import npz"),
+        "x.zip": (torch_archive("a.txt"), "a zip archive", "unpack"),
+        "x.pkl": (b"\x80\x04\x95\x0b" + bytes(20) + b".", "a pickle", "program"),
+        "x.gz": (gzip.compress(b"x" * 100), "gzip", "unpack"),
+        "x.png": (b"\x89PNG\r\n\x1a\n" + bytes(40), "a picture (PNG)", "dfal import images"),
+        "x.jpg": (b"\xff\xd8\xff\xe0" + bytes(40), "a picture (JPEG)", "dfal import images"),
+        "idx": (struct.pack(">iii", 0x803, 1, 2) + b"xy", "an IDX file", "dfal import idx"),
+        "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "a pointer of Git LFS", "git lfs pull"),
+        "page": (b"\n<!DOCTYPE HTML>\n<html>404</html>\n", "a web page", "download"),
+        "x.json": (b'{"a": 1}\n', "JSON", ""),
+        "x.csv": (b"id,label\n1,2\n", "with columns (CSV)", ""),
+        "x.txt": ("Grüße\n".encode() * 900, "a text file", ""),
+        "zeros": (bytes(5000), "zeros", "cut short"),
+    }
+    for name, (content, what, advice) in files.items():
+        with open(dfal.at(name), "wb") as file:
+            file.write(content)
+        dfal.refuses(65, "info", name, says=(name, what, advice))
+    for name in ("state.pt", "lfs", "m.safetensors"):
+        what, advice = files[name][1:]
+        dfal.refuses(65, "score", name, "pool.h5", "-o", "s.h5", says=(name, what, advice))
+        os.rename(dfal.at(name), dfal.at("m.onnx"))
+        dfal.refuses(65, "score", "m.onnx", "pool.h5", "-o", "s.h5", says=("m.onnx", what, advice))
+        dfal.refuses(65, "import", "onnx", "m.onnx", "-o", "n.h5", says=("m.onnx", what, advice))
+    # Each where something else is expected.
+    for name, words in {"x.npz": ("eval", "net.h5", "x.npz"), "x.csv": ("verify", "net.h5", "pool.h5", "--against", "x.csv"),
+                        "x.png": ("import", "npy", "x.png", "-o", "p.h5"), "x.npy": ("import", "idx", "x.npy", "-o", "p.h5"),
+                        "x.zip": ("import", "images", "x.zip", "-o", "p.h5"), "page": ("import", "npz", "page", "-o", "p.h5"),
+                        "x.gz": ("eval", "net.h5", "pool.h5", "--labels", "x.gz")}.items():
+        dfal.refuses(65, *words, says=(name, *files[name][1:]))
+    dfal.refuses(65, "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "2", "--scores", "x.npy", "-o", "q.csv",
+                 says=("x.npy", "an array of numpy"))
+    # HDF5 of others, folders, and dfal's own files in one another's place.
+    with h5py.File(dfal.at("keras.h5"), "w") as file:
+        file.attrs["keras_version"] = "2.15"
+        file.create_group("model_weights")
+    os.makedirs(dfal.at("saved"))
+    os.rename(dfal.at("saved_model.pb"), dfal.at("saved/saved_model.pb"))
+    dfal.refuses(65, "eval", "keras.h5", "pool.h5", says=("keras.h5", "Keras", keras))
+    dfal.refuses(65, "info", "keras.h5", says=("keras.h5", "Keras", keras))
+    dfal.refuses(65, "info", "saved", says=("saved", "SavedModel", keras))
+    dfal.refuses(65, "eval", "saved", "pool.h5", says=("saved", "SavedModel", keras))
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5")
+    dfal.refuses(65, "eval", "s.h5", "pool.h5", says=("s.h5", "dfal scores", "expected a dfal network"))
+    dfal.refuses(65, "eval", "net.h5", "net.h5", says=("net.h5", "dfal network", "expected a dfal pool"))
+    dfal.refuses(65, "eval", "net.h5", "m.onnx", says="m.onnx")
+    nothing_written(dfal, "n.h5", "p.h5", "q.csv")
+
+
 def scaling(dfal):
     prepare(dfal)
     samples, labels = digits(8, 3)
@@ -339,5 +442,6 @@ def configurations(dfal):
     nothing_written(dfal, "d", "q.csv")
 
 
-main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite, scaling,
-                              outputs, poisoned_memory, full_disk, full_tmpfs, idx_files, configurations)})
+main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite,
+                              evaluation_of_nonfinite, kinds, scaling, outputs, poisoned_memory, full_disk, full_tmpfs,
+                              idx_files, configurations)})

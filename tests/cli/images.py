@@ -80,6 +80,19 @@ def folders(dfal):
     dfal.run("-q", "import", "images", "in", "-o", "pool.h5", *RESIZE, "--force")
 
 
+def bytes_scaling(dfal):
+    """Means and deviations of pixels of 0 to 255 are taken at their word, but not silently."""
+    folder(dfal, count=2, classes=1)
+    line = ("--force", "import", "images", "in", "-o", "pool.h5", "--crop", "8")
+    _, err = dfal.run(*line, "--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375")
+    check("--mean 123.675,116.28,103.53" in err and "--mean 0.485,0.456,0.406" in err, err)
+    check("--std 58.395,57.12,57.375" in err and "--std 0.229,0.224,0.225" in err, err)
+    with h5py.File(dfal.at("pool.h5")) as file:
+        check(np.allclose(file.attrs["offset"], -np.array([123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]), "offset")
+    _, err = dfal.run(*line, "--mean", "0.485,0.456,0.406", "--std", "1")
+    check("0 to 255" not in err, f"a warning about values of 0 to 1: {err}")
+
+
 def names(dfal):
     """--class-names gives an unlabelled pool its classes, and a labelled one their order."""
     folder(dfal)
@@ -396,4 +409,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, names, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, full_disk)})
+main({f.__name__: f for f in (folders, bytes_scaling, names, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, full_disk)})

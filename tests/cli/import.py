@@ -107,6 +107,26 @@ def arrays(dfal):
     check(dfal.json("import", "npy", "x.npy", "-o", "p.h5", "--force") == {"output": "p.h5"}, "the JSON of import")
 
 
+def layouts(dfal):
+    """The channels in the last axis are not taken for pixels silently."""
+    random = np.random.default_rng(2)
+    says = "--layout NHWC"
+    for shape, doubtful in (((3, 8, 8, 3), True), ((3, 32, 28, 1), True), ((3, 3, 8, 8), False), ((3, 1, 28, 1), False),
+                            ((3, 64, 4, 4), False), ((3, 512, 1, 1), False), ((3, 8, 8), False)):
+        pixels = random.integers(0, 256, shape, dtype=np.uint8)
+        save(dfal, "x.npy", pixels)
+        np.savez(dfal.at("x.npz"), samples=pixels)
+        with h5py.File(dfal.at("x.h5"), "w") as file:
+            file["samples"] = pixels
+        for words in (("import", "npy", "x.npy", "-o", "p.h5"), ("import", "npz", "x.npz", "-o", "p.h5"), ("info", "x.h5")):
+            for layout in ((), ("--layout", "NCHW"), ("--layout", "NHWC"))[:3 if shape[1] == 32 else 1]:
+                _, err = dfal.run("--force", *words, *layout)
+                check((says in err) == (doubtful and not layout), f"{words} {layout} of {shape}: {err}")
+                check(says not in err or f"{shape[1]} channels, {shape[2]} x {shape[3]}" in err, err)
+    _, err = dfal.run("info", "p.h5")
+    check(says not in err, f"dfal's own pool is doubted: {err}")
+
+
 def bad_arrays(dfal):
     pixels = np.zeros((20, 4, 4), np.uint8)
     labels = np.arange(20) % 3
@@ -227,7 +247,7 @@ def bad_archives(dfal):
         return made.getvalue()
 
     cases = {
-        "empty": (b"", "is empty"), "text": (b"id,label\n" * 30, "no zip archive"), "npy": (npy("'|u1'", "(3, 4)", b"x" * 12), "zip"),
+        "empty": (b"", "is empty"), "text": (b"id,label\n" * 30, "zip archive"), "npy": (npy("'|u1'", "(3, 4)", b"x" * 12), "zip"),
         "cut": (packed[:-30], "directory is missing"), "half": (packed[:len(packed) // 2], "directory is missing"),
         "front": (b"#!/bin/sh\n" + packed, "directory"), "entry": (changed(packed, entry, b"XX"), "entry 0"),
         "local": (changed(packed, 0, b"XX"), "local header"), "sum": (changed(packed, entry + 16, b"\1\2\3\4"), "check sum"),
@@ -360,4 +380,4 @@ def bounded(dfal):
     check(peaks[1] < peaks[0] + 40, f"peak memory {peaks} MiB: 360 MB of array are held in memory")
 
 
-main({f.__name__: f for f in (arrays, bad_arrays, archives, bad_archives, cifar10, bad_cifar10, bounded)})
+main({f.__name__: f for f in (arrays, layouts, bad_arrays, archives, bad_archives, cifar10, bad_cifar10, bounded)})

@@ -75,6 +75,24 @@ def imported(dfal):
         check(dfal.json("info", other)["network_sha256"] == one["network_sha256"], f"{other} is read as something else")
 
 
+def softmax(dfal):
+    """A softmax at the end is cut off, and every command that opens the model says so, once."""
+    prepare(dfal, "Probabilities", "softmax-script.onnx")
+    check(dfal.json("info", "softmax-script.onnx")["softmax_cut"] == "yes", "info does not tell")
+    model, says = "softmax-script.onnx", "the softmax at its end is cut off"
+    for words in (("eval", model, "pool.h5"), ("logits", model, "pool.h5", "-o", "l.h5"), ("score", model, "pool.h5", "-o", "s.h5"),
+                  ("score", model, "pool.h5", "-o", "e.h5", "--estimate"),
+                  ("select", model, "pool.h5", "--strategy", "entropy", "--count", "2", "-o", "q.csv"),
+                  ("train", "--net", model, "pool.h5", "-o", "t.h5", "--epochs", "0"),
+                  ("train", "--net", model, "--init", model, "pool.h5", "-o", "i.h5", "--epochs", "0")):
+        _, err = dfal.run(*words)
+        check(err.count(says) == 1 and model in err, f"{words}: {err}")
+    _, err = dfal.run("import", "onnx", model, "-o", "n.h5")
+    check(err.count("softmax") == 1, err)
+    _, err = dfal.run("eval", "n.h5", "pool.h5")
+    check("softmax" not in err, f"a network file without one: {err}")
+
+
 def training(dfal):
     """Somebody's network as the start and as the architecture."""
     prepare(dfal, "LeNet", "lenet-static-script.onnx")
@@ -118,4 +136,4 @@ def refusals(dfal):
         check(not os.path.exists(dfal.at(name)), f"{name} was left behind")
 
 
-main({f.__name__: f for f in (commands, imported, training, refusals)})
+main({f.__name__: f for f in (commands, imported, softmax, training, refusals)})

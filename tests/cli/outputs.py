@@ -216,6 +216,22 @@ def race(dfal):
     check(not left, f"left: {left}")
 
 
+def without_locks(dfal):
+    """Where a file system has no locks two lines may begin, and one of them ends well; the other does it no harm."""
+    all_words = commands(dfal)
+    del all_words["run"]  # is told by its log's lock alone
+    slow = {"LD_PRELOAD": os.environ["DFAL_TEST_PRELOAD"], "DFAL_TEST_FSYNC_MS": "250", "DFAL_TEST_NO_LOCKS": "1"}
+    both = {name: [dfal.start("-q", *words, "-o", name + ".x", environment=slow) for _ in range(2)]
+            for name, words in all_words.items()}
+    for name, pair in both.items():
+        errors = [process.communicate()[1].decode() for process in pair]
+        codes = sorted(process.returncode for process in pair)
+        check(codes[0] == 0 and codes[1] in (73, 74), f"two {name} without locks: {codes} {errors}")
+        if name not in ("report", "select"):
+            dfal.run("-q", *all_words[name], "-o", name + ".whole")
+            same_bits(dfal.at(name + ".whole"), dfal.at(name + ".x"))
+
+
 def killed(dfal):
     """Killed before an output has its name the work goes on; killed after it nothing is left beside it for good."""
     all_words = commands(dfal)
@@ -290,4 +306,4 @@ def owner(dfal):
     run("report", "run.x", "-o", "page.html")
 
 
-main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, killed, unfinished_again, owner)})
+main({f.__name__: f for f in (apart, apart_imports, apart_model, apart_runs, race, without_locks, killed, unfinished_again, owner)})

@@ -70,6 +70,32 @@ def json_keys(dfal):
         check(isinstance(dfal.json(*key), dict), f"{key[0]} --json is not an object")
 
 
+def run_tables(dfal):
+    """The final table again by status and report; nothing is significant where nothing can be tested."""
+    make_pool(dfal.at("train.h5"), 120, 1)
+    make_pool(dfal.at("test.h5"), 60, 2)
+    # Untrained, all strategies of a trial have the same network: the differences are 0 in both trials.
+    line = ("run", "--preset", "quickstart", "--train", "train.h5", "--test", "test.h5", "--set", "trials=2", "--set",
+            "annotations=40", "--set", "training.epochs=0", "-o", "d")
+    document = dfal.json(*line)
+    ours, random = document
+    check(ours["difference"] == 0 and ours["difference_stderr"] == 0, f"run: {ours}")
+    check([ours[key] for key in ("significant", "p_value", "p_holm")] == [None] * 3, f"run: {ours}")
+    check(random["difference"] is None and random["significant"] is None and ours["steps"] == 0, f"run: {document}")
+    status = dfal.json("status", "d")
+    check(status["table"] == document and status["eta_seconds"] == 0 and status["elapsed_seconds"] > 0, f"status: {status}")
+    report = dfal.json("report", "d", "-o", "r.html")
+    check(report == {"output": "r.html", "runs": [{"run": "d", "table": document}]}, f"report: {report}")
+    out, _ = dfal.run("status", "d")
+    check("+0.0000 +- 0.0000, not tested (all trials differ by the same)" in out and "elapsed_seconds" in out, f"status: {out}")
+    with open(dfal.at("d/report.html"), encoding="utf-8") as file:
+        check("not tested: all trials differ by the same" in file.read(), "the page tests what cannot be tested")
+    # One trial: neither a standard error nor a test.
+    out, _ = dfal.run("-q", *line[:-1], "one", "--set", "trials=1")
+    check("not tested (one trial)" in out and "nan" not in out, f"run: {out}")
+    check("table" not in dfal.json("status", "train.h5"), "a pool has a table of results")
+
+
 def check_ops(document, backend):
     check(len(document) == 1 and document[0]["backend"] == backend, f"bench ops: {document}")
     roofs, ops = document[0], document[0]["ops"]
@@ -239,6 +265,30 @@ def linear_margins(dfal):
             check(np.all(file["iterations"][()] == 1), f"{norm}: an affine network needs one step")
 
 
+def clipped(dfal):
+    """foolbox clips to the range of pictures: samples outside would get margins that are the way into it."""
+    random = np.random.default_rng(5)
+    write_linear(dfal.at("net.h5"), random.normal(size=(4, 9)), random.normal(size=4), (1, 3, 3))
+    inside = random.random((100, 1, 3, 3)).astype(np.float32)
+    inside[:2] = np.array([0, 1 + 1e-7], np.float32)[:, None, None, None]
+    inside[50] = np.inf  # has a status of its own
+    outside = {0: -0.5, 99: 255.0}
+    write_pool(dfal.at("in.h5"), inside, None, class_count=4)
+    write_pool(dfal.at("bytes.h5"), (inside[:50] * 255).astype(np.uint8), None, class_count=4, scale=0.02, offset=-2.1)
+    for pool in ("in.h5", "bytes.h5"):
+        dfal.run("-q", "score", "net.h5", pool, "--deepfool", "foolbox", "-o", f"s-{pool}")
+    for row, value in outside.items():
+        samples = inside.copy()
+        samples[row, 0, 1, 1] = value
+        write_pool(dfal.at("out.h5"), samples, None, class_count=4)
+        says = ("out.h5", f"row {row} ", f"{value:g}", "'foolbox'", "0 to 1")
+        dfal.refuses(65, "score", "net.h5", "out.h5", "--deepfool", "foolbox", "-o", "s.h5", says=says)
+        check(not os.path.exists(dfal.at("s.h5")), "scores were written")
+        dfal.refuses(65, "select", "net.h5", "out.h5", "--strategy", "dfal", "--deepfool", "foolbox", "--count", "2",
+                     "-o", "q.csv", says=says)
+    dfal.run("-q", "score", "net.h5", "out.h5", "-o", "s.h5")
+
+
 def selections(dfal):
     prepare(dfal)
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "s.h5")
@@ -296,5 +346,5 @@ def bounded_memory(dfal):
     check(peaks[1] < peaks[0] + 32, f"info peaks at {peaks[0]:.0f} MiB and {peaks[1]:.0f} MiB")
 
 
-main({f.__name__: f for f in (json_keys, quiet, terminal, same_scores, same_networks, shards, linear_margins, selections,
-                              node_activations, training, bounded_memory)})
+main({f.__name__: f for f in (json_keys, run_tables, quiet, terminal, same_scores, same_networks, shards, linear_margins,
+                              clipped, selections, node_activations, training, bounded_memory)})

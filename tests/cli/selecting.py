@@ -435,7 +435,8 @@ def experiments(dfal):
         rows = [row for row in rows_of(dfal.at("d/queries.csv")) if row["strategy"] == name]
         check(rows and all((float(row["score"]) >= 0) if row["score"] else name == "random" for row in rows), f"{name}: {rows[:2]}")
         check(f">{name}</th>" in page or f">{name} " in page or name in page, f"the report has no {name}")
-    check(len(re.findall('class="line c[0-9]"', page)) == len(STRATEGIES), "the report does not draw every strategy")
+    # once for a broad window and once for a narrow one
+    check(len(re.findall('class="line c[0-9]"', page)) == 2 * len(STRATEGIES), "the report does not draw every strategy")
     for name in LATER[:2]:
         dfal.refuses(69, *line[:-8], "--set", f"strategies=[{name}]", "--force", says="not in this version")
     dfal.refuses(64, *line[:-8], "--set", "strategies=[entropie]", "--force", says="entropy")

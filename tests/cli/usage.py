@@ -107,6 +107,8 @@ def documents(dfal):
         with open(dfal.at("dfal.1"), encoding="utf-8") as file:
             without = lambda text: [line for line in text.splitlines() if not line.startswith(('.\\"', ".TH"))]
             check(without(file.read()) == without(page), "docs/dfal.1 is not what tools/make-cli-docs prints")
+        with open(dfal.at("TUTORIAL.md"), encoding="utf-8") as file, open(os.path.join(ROOT, "docs", "TUTORIAL.md"), encoding="utf-8") as committed:
+            check(file.read() == committed.read(), "docs/TUTORIAL.md has other keys of run than tools/make-cli-docs prints")
     check('.SH "DFAL SCORE"' in page.upper() and "max\\-iter" in page, "docs/dfal.1 lacks the commands")
 
 

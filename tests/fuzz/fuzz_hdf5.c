@@ -140,10 +140,17 @@ static size_t place(const uint8_t *data, size_t size, unsigned *seed)
     return (found[next(seed) % count] + next(seed) % 400) % size;
 }
 
-/* Headers of the newer format are believed only with their checksum. */
+/* Heads of the newer format are believed only with their checksum. */
 static void renew_checksums(uint8_t *data, size_t size)
 {
     for (size_t i = 0; i + 12 < size; i++) {
+        const size_t head = memcmp(data + i, "FRHP", 4) == 0   ? 142
+                            : memcmp(data + i, "BTHD", 4) == 0 ? 34
+                                                               : 0;
+        if (head && i + head + 4 <= size) {
+            uint32_t sum = df_h5_checksum(data + i, head);
+            memcpy(data + i + head, &sum, sizeof sum);
+        }
         if (memcmp(data + i, "OHDR\2", 5) != 0)
             continue;
         struct df_h5_cursor c = {data + i + 5, data + size, false};

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/pace.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/number.h"
+
+static double work_of(const struct df_run_pace *pace, int32_t strategy, int64_t annotations)
+{
+    if (pace->config->training.steps > 0)
+        return 1;
+    const bool twins = df_run_strategy_options(pace->config, strategy).twins;
+    return (double)annotations + (twins ? (double)(annotations - pace->config->initial) : 0);
+}
+
+/* Of all rounds of all trials. */
+static double total_of(const struct df_run_pace *pace, int32_t strategy)
+{
+    double total = 0;
+    for (int64_t a = pace->config->initial;; a += pace->config->query) {
+        total += work_of(pace, strategy, a < pace->most ? a : pace->most);
+        if (a >= pace->most)
+            return total * pace->config->trials;
+    }
+}
+
+void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows)
+{
+    *pace = (struct df_run_pace){.config = config, .most = config->annotations, .last = df_clock()};
+    if (rows > 0 && rows < pace->most)
+        pace->most = rows;
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        pace->total[s] = total_of(pace, s);
+}
+
+void df_run_pace_add(struct df_run_pace *pace, const struct df_curve_row *row)
+{
+    pace->last = df_clock();
+    for (int32_t s = 0; s < pace->config->strategy_count; s++) {
+        if (strcmp(pace->config->strategy[s], row->strategy))
+            continue;
+        pace->done[s] += work_of(pace, s, row->annotations);
+        pace->seconds[s] +=
+            isfinite(row->round_seconds) ? row->round_seconds : row->train_seconds + row->select_seconds;
+    }
+}
+
+double df_run_pace_spent(const struct df_run_pace *pace)
+{
+    double seconds = 0;
+    for (int32_t s = 0; s < pace->config->strategy_count; s++)
+        seconds += pace->seconds[s];
+    return seconds;
+}
+
+double df_run_pace_left(const struct df_run_pace *pace)
+{
+    double done = 0, left = 0;
+    for (int32_t s = 0; s < pace->config->strategy_count; s++)
+        done += pace->done[s];
+    if (!(done > 0))
+        return NAN;
+    for (int32_t s = 0; s < pace->config->strategy_count; s++) {
+        const double speed =
+            pace->done[s] > 0 ? pace->seconds[s] / pace->done[s] : df_run_pace_spent(pace) / done;
+        left += speed * fmax(0, pace->total[s] - pace->done[s]);
+    }
+    return left;
+}
+
+/* ---- while it runs ------------------------------------------------------------------------------------- */
+
+/* "run 37.5 %  elapsed 2 min 3 s  ETA 4 min  | ", in the middle of a round too. */
+static void tell_whole(void *user, char *text, int32_t size)
+{
+    const struct df_run_advance *advance = user;
+    const double since = df_clock() - advance->pace.last, left = df_run_pace_left(&advance->pace);
+    char elapsed[32], eta[32] = "?";
+    df_duration_text(elapsed, df_run_pace_spent(&advance->pace) + since);
+    if (isfinite(left))
+        df_duration_text(eta, fmax(0, left - since));
+    df_print(text, (size_t)size, "run %.1f %%  elapsed %s  ETA %s  | ",
+             100.0 * (double)advance->done / (double)advance->total, elapsed, eta);
+}
+
+void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *context,
+                          const struct df_run_config *config, int64_t rows)
+{
+    *advance = (struct df_run_advance){.context = context};
+    df_run_pace_begin(&advance->pace, config, rows);
+    advance->total = advance->pace.most * config->trials * config->strategy_count;
+    df_log_prefix(context, tell_whole, advance);
+}
+
+void df_run_advance_end(struct df_run_advance *advance)
+{
+    df_log_prefix(advance->context, NULL, NULL);
+}
+
+dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir)
+{
+    struct df_curve curve;
+    DF_TRY(df_curve_read(&curve, dir));
+    for (int64_t i = 0; i < curve.count; i++)
+        df_run_pace_add(&advance->pace, &curve.rows[i]);
+    df_curve_clear(&curve);
+    return DFAL_OK;
+}
+
+void df_run_advance_add(struct df_run_advance *advance, const struct df_curve_row *row, int64_t added)
+{
+    advance->done += added;
+    df_run_pace_add(&advance->pace, row);
+    const double elapsed = df_run_pace_spent(&advance->pace);
+    df_say(advance->context, DFAL_PROGRESS, "run.progress",
+           DF_FIELDS(DF_INT("done", advance->done), DF_INT("total", advance->total),
+                     DF_REAL("rate", elapsed > 0 ? (double)advance->done / elapsed : NAN),
+                     DF_REAL("eta", df_run_pace_left(&advance->pace)), DF_REAL("elapsed", elapsed)),
+           "%lld of %lld annotations, trial %d, %s", (long long)advance->done, (long long)advance->total,
+           row->trial, row->strategy);
+}
