@@ -598,7 +598,7 @@ static void passes(void **state)
     test_ok(df_forward_pass(context, *state, network, pool, &range.source, NULL, NULL, keep_logits, &table));
     assert_int_equal(table.count, SMALL);
     struct dfal_eval_result eval;
-    test_ok(df_evaluate(context, *state, network, pool, &eval));
+    test_ok(df_evaluate(context, *state, network, pool, &eval, NULL));
     double loss = 0;
     int64_t right = 0, confusion = 0;
     for (int i = 0; i < SMALL; i++) {
