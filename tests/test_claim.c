@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "base/claim.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 #include "base/parts.h"
 #include "support.h"
@@ -245,13 +247,38 @@ static void test_failures(void **state)
         }
 }
 
+/* A lock is tried again while its name leads elsewhere: what cannot be told is an error, or it would be tried for ever. */
+static void test_names(void **state)
+{
+    (void)state;
+    char path[TEST_PATH], below[TEST_PATH];
+    bool has;
+    put("held");
+    put("other");
+    at(path, "held");
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    test_ok(df_file_has_name(&has, fd, path));
+    assert_true(has);
+    assert_int_equal(df_file_has_name(&has, -1, path), DFAL_E_IO);
+    at(below, "held/below");
+    assert_int_equal(df_file_has_name(&has, fd, below), DFAL_E_IO);
+    at(path, "other");
+    test_ok(df_file_has_name(&has, fd, path));
+    assert_false(has);
+    drop("other");
+    test_ok(df_file_has_name(&has, fd, path));
+    assert_false(has);
+    close(fd);
+    drop("held");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inputs),          cmocka_unit_test(test_two_outputs),
         cmocka_unit_test(test_one_owner),       cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_published_parts), cmocka_unit_test(test_without_locks),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_failures),        cmocka_unit_test(test_names),
     };
     test_folder_create(folder);
     at(out, "out.h5");

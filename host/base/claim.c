@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 #include "base/parts.h"
 
@@ -182,7 +183,7 @@ static int open_lock(const char *path)
 /* Lock the file that has the name now: whoever held it before has removed his. */
 static dfal_status lock(struct df_claim_target *target)
 {
-    struct stat held, named;
+    bool ours;
     df_free(target->lock_path);
     DF_TRY(df_format(&target->lock_path, "%s%s", target->path, mark));
     for (;;) {
@@ -198,8 +199,10 @@ static dfal_status lock(struct df_claim_target *target)
                     "%s: another process is working on this output, expected an output of its own",
                     target->path);
         }
-        if (!locked || (fstat(target->lock, &held) == 0 && lstat(target->lock_path, &named) == 0 &&
-                        is_same(&held, &named)))
+        if (!locked)
+            return DFAL_OK;
+        DF_TRY(df_file_has_name(&ours, target->lock, target->lock_path));
+        if (ours)
             return DFAL_OK;
         close(target->lock);
         target->lock = -1;

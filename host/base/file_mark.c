@@ -18,6 +18,21 @@ dfal_status df_file_mark(struct df_file_mark *mark, int fd, const char *path)
     return DFAL_OK;
 }
 
+dfal_status df_file_has_name(bool *has, int fd, const char *path)
+{
+    struct stat named;
+    struct df_file_mark held;
+    *has = false;
+    if (stat(path, &named) != 0) {
+        if (errno == ENOENT)
+            return DFAL_OK;
+        DF_FAIL(DFAL_E_IO, "%s: looking at it failed: %s", path, strerror(errno));
+    }
+    DF_TRY(df_file_mark(&held, fd, path));
+    *has = named.st_dev == held.device && named.st_ino == held.inode;
+    return DFAL_OK;
+}
+
 static dfal_status check_name(const struct df_file_mark *mark, const char *path)
 {
     struct stat facts;

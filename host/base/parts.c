@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 
 static const char suffix[] = ".parts";
@@ -103,7 +104,7 @@ static dfal_status remove_part(const struct df_parts *parts, const char *name, v
 /* Open and lock; *gone: whoever held it last has removed the folder meanwhile. */
 static dfal_status hold(struct df_parts *parts, bool *gone)
 {
-    struct stat held, named;
+    bool named = false;
     *gone = false;
     DF_TRY(df_folder_create(parts->folder));
     parts->fd = df_descriptor(open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -117,8 +118,8 @@ static dfal_status hold(struct df_parts *parts, bool *gone)
     if (!df_file_lock(parts->fd) && errno == EWOULDBLOCK)
         DF_FAIL(DFAL_E_EXISTS, "%s: another process is working on this output, expected an output of its own",
                 parts->folder);
-    *gone = fstat(parts->fd, &held) != 0 || stat(parts->folder, &named) != 0 || held.st_ino != named.st_ino ||
-            held.st_dev != named.st_dev;
+    DF_TRY(df_file_has_name(&named, parts->fd, parts->folder));
+    *gone = !named;
     return DFAL_OK;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/file_mark.h"
 #include "base/memory.h"
 #include "run/curve.h"
 #include "run/select.h"
@@ -269,8 +270,8 @@ static dfal_status look(const char *path, const char *config_path, bool force, b
  * experiment, so nothing is decided before. */
 static dfal_status hold(struct df_run_directory *directory)
 {
-    struct stat held, named;
     for (;;) {
+        bool same = false;
         DF_TRY(open_table(&directory->log, directory->path, log_name, NULL));
         const bool locked = df_file_lock(directory->log);
         if (!locked && errno == EWOULDBLOCK) {
@@ -278,13 +279,14 @@ static dfal_status hold(struct df_run_directory *directory)
             DF_FAIL(DFAL_E_EXISTS, "%s: another process is running in it, expected a folder of its own",
                     directory->path);
         }
+        if (!locked)
+            return DFAL_OK;
         char *path;
         DF_TRY(df_format(&path, "%s/%s", directory->path, log_name));
-        const bool same = fstat(directory->log, &held) == 0 && stat(path, &named) == 0 &&
-                          held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+        const dfal_status status = df_file_has_name(&same, directory->log, path);
         df_free(path);
-        if (!locked || same)
-            return DFAL_OK;
+        if (status != DFAL_OK || same)
+            return status;
         close(directory->log);
         directory->log = -1;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loaded before the command: one call of a kind fails. Calls are counted from main on; those on descriptors 0 to 2 are not.
+ * Memory fails dfal only: what HDF5, oneDNN and the C++ library do without it is not this project's.
  *   DFAL_FAULT_KIND=KIND     one of the names below
  *   DFAL_FAULT_CALL=N        the N-th call of that kind, from 1
  *   DFAL_FAULT_ERRNO=E       fails with this; 0: it moves half of the bytes
@@ -11,10 +12,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +26,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kind { OPEN, READ, PREAD, WRITE, PWRITE, FSYNC, RENAME, LINK, CLOSE, MMAP, MALLOC, FLOCK, FTRUNCATE, FCHMOD, MKDIR, UNLINK,
-            STAT, OPENDIR, FORK, THREAD, KINDS };
-static const char *const names[KINDS] = {"open",  "read",  "pread",  "write",     "pwrite", "fsync", "rename",
-                                         "link",  "close", "mmap",   "malloc",    "flock",  "ftruncate", "fchmod",
-                                         "mkdir", "unlink", "stat",  "opendir",   "fork",   "thread"};
+enum kind {
+    OPEN,
+    READ,
+    PREAD,
+    WRITE,
+    PWRITE,
+    FSYNC,
+    RENAME,
+    LINK,
+    CLOSE,
+    MMAP,
+    MALLOC,
+    FLOCK,
+    FTRUNCATE,
+    FCHMOD,
+    MKDIR,
+    UNLINK,
+    STAT,
+    OPENDIR,
+    FORK,
+    THREAD,
+    KINDS
+};
+static const char *const names[KINDS] = {
+    "open",   "read",  "pread",     "write",  "pwrite", "fsync",  "rename", "link",    "close", "mmap",
+    "malloc", "flock", "ftruncate", "fchmod", "mkdir",  "unlink", "stat",   "opendir", "fork",  "thread"};
 static atomic_long calls[KINDS];
 static atomic_bool counting;
 static int chosen = -1, number;
@@ -48,12 +72,42 @@ static void write_counts(void)
         fclose(file);
 }
 
+/* Where the code of dfal is: the program and its library. */
+static struct {
+    uintptr_t begin, end;
+} code[8];
+static int pieces;
+
+static int add_code(struct dl_phdr_info *object, size_t size, void *nothing)
+{
+    (void)size, (void)nothing;
+    for (int i = 0; i < object->dlpi_phnum && pieces < 8; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X) ||
+            (object->dlpi_name[0] && !strstr(object->dlpi_name, "libdfal")))
+            continue;
+        code[pieces].begin = object->dlpi_addr + part->p_vaddr;
+        code[pieces].end = code[pieces].begin + part->p_memsz;
+        pieces++;
+    }
+    return 0;
+}
+
+static bool is_dfal(const void *caller)
+{
+    for (int i = 0; i < pieces; i++)
+        if ((uintptr_t)caller >= code[i].begin && (uintptr_t)caller < code[i].end)
+            return true;
+    return false;
+}
+
 static int (*real_main)(int, char **, char **);
 
 static int counted_main(int count, char **words, char **environment)
 {
-    const char *kind = getenv("DFAL_FAULT_KIND"), *call = getenv("DFAL_FAULT_CALL"), *error = getenv("DFAL_FAULT_ERRNO"),
-               *after = getenv("DFAL_FAULT_ALL"), *path = getenv("DFAL_FAULT_COUNTS");
+    const char *kind = getenv("DFAL_FAULT_KIND"), *call = getenv("DFAL_FAULT_CALL"),
+               *error = getenv("DFAL_FAULT_ERRNO"), *after = getenv("DFAL_FAULT_ALL"),
+               *path = getenv("DFAL_FAULT_COUNTS");
     for (int i = 0; kind && i < KINDS; i++)
         if (strcmp(kind, names[i]) == 0)
             chosen = i;
@@ -64,6 +118,7 @@ static int counted_main(int count, char **words, char **environment)
         snprintf(counts, sizeof counts, "%s", path);
         atexit(write_counts);
     }
+    dl_iterate_phdr(add_code, NULL);
     counting = true;
     return real_main(count, words, environment);
 }
@@ -71,7 +126,8 @@ static int counted_main(int count, char **words, char **environment)
 int __libc_start_main(int (*main)(int, char **, char **), int count, char **words, void (*init)(void),
                       void (*fini)(void), void (*rtld_fini)(void), void *stack)
 {
-    int (*real)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
+    int (*real)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
+                void *);
     *(void **)&real = dlsym(RTLD_NEXT, "__libc_start_main");
     real_main = main;
     return real(counted_main, count, words, init, fini, rtld_fini, stack);
@@ -89,33 +145,35 @@ static bool fails(enum kind kind)
     return true;
 }
 
-#define REAL(type, name, ...)                                                                                          \
-    static type (*real)(__VA_ARGS__);                                                                                  \
-    if (!real)                                                                                                         \
+#define REAL(type, name, ...)                                                                                \
+    static type (*real)(__VA_ARGS__);                                                                        \
+    if (!real)                                                                                               \
     *(void **)&real = dlsym(RTLD_NEXT, #name)
 
 /* A transfer that fails moves half, where that is what is asked for and half is something. */
-#define MOVE(kind, name, parameters, fd, size, half, same)                                                             \
-    ssize_t name parameters                                                                                            \
-    {                                                                                                                  \
-        REAL(ssize_t, name, int, void *, size_t, off_t);                                                               \
-        if (fd > 2 && fails(kind)) {                                                                                   \
-            if (number != 0)                                                                                           \
-                return -1;                                                                                             \
-            if (size > 1)                                                                                              \
-                return half;                                                                                           \
-        }                                                                                                              \
-        return same;                                                                                                   \
+#define MOVE(kind, name, parameters, fd, size, half, same)                                                   \
+    ssize_t name parameters                                                                                  \
+    {                                                                                                        \
+        REAL(ssize_t, name, int, void *, size_t, off_t);                                                     \
+        if (fd > 2 && fails(kind)) {                                                                         \
+            if (number != 0)                                                                                 \
+                return -1;                                                                                   \
+            if (size > 1)                                                                                    \
+                return half;                                                                                 \
+        }                                                                                                    \
+        return same;                                                                                         \
     }
 MOVE(READ, read, (int fd, void *to, size_t size), fd, size, real(fd, to, size / 2, 0), real(fd, to, size, 0))
 MOVE(WRITE, write, (int fd, const void *from, size_t size), fd, size, real(fd, (void *)from, size / 2, 0),
      real(fd, (void *)from, size, 0))
-MOVE(PREAD, pread, (int fd, void *to, size_t size, off_t at), fd, size, real(fd, to, size / 2, at), real(fd, to, size, at))
-MOVE(PREAD, pread64, (int fd, void *to, size_t size, off_t at), fd, size, real(fd, to, size / 2, at), real(fd, to, size, at))
-MOVE(PWRITE, pwrite, (int fd, const void *from, size_t size, off_t at), fd, size, real(fd, (void *)from, size / 2, at),
-     real(fd, (void *)from, size, at))
-MOVE(PWRITE, pwrite64, (int fd, const void *from, size_t size, off_t at), fd, size, real(fd, (void *)from, size / 2, at),
-     real(fd, (void *)from, size, at))
+MOVE(PREAD, pread, (int fd, void *to, size_t size, off_t at), fd, size, real(fd, to, size / 2, at),
+     real(fd, to, size, at))
+MOVE(PREAD, pread64, (int fd, void *to, size_t size, off_t at), fd, size, real(fd, to, size / 2, at),
+     real(fd, to, size, at))
+MOVE(PWRITE, pwrite, (int fd, const void *from, size_t size, off_t at), fd, size,
+     real(fd, (void *)from, size / 2, at), real(fd, (void *)from, size, at))
+MOVE(PWRITE, pwrite64, (int fd, const void *from, size_t size, off_t at), fd, size,
+     real(fd, (void *)from, size / 2, at), real(fd, (void *)from, size, at))
 
 /* What a program built with _FORTIFY_SOURCE calls instead; the buffer's size is the compiler's business. */
 ssize_t __read_chk(int fd, void *to, size_t size, size_t room)
@@ -136,30 +194,34 @@ ssize_t __pread64_chk(int fd, void *to, size_t size, off_t at, size_t room)
     return pread(fd, to, size, at);
 }
 
-#define SIMPLE(kind, name, parameters, arguments, ...)                                                                 \
-    int name parameters                                                                                                \
-    {                                                                                                                  \
-        REAL(int, name, __VA_ARGS__);                                                                                  \
-        return fails(kind) ? -1 : real arguments;                                                                      \
+#define SIMPLE(kind, name, parameters, arguments, ...)                                                       \
+    int name parameters                                                                                      \
+    {                                                                                                        \
+        REAL(int, name, __VA_ARGS__);                                                                        \
+        return fails(kind) ? -1 : real arguments;                                                            \
     }
 SIMPLE(FSYNC, fsync, (int fd), (fd), int)
 SIMPLE(FSYNC, fdatasync, (int fd), (fd), int)
 SIMPLE(RENAME, rename, (const char *from, const char *to), (from, to), const char *, const char *)
-SIMPLE(RENAME, renameat2, (int a, const char *from, int b, const char *to, unsigned flags), (a, from, b, to, flags), int,
-       const char *, int, const char *, unsigned)
+SIMPLE(RENAME, renameat2, (int a, const char *from, int b, const char *to, unsigned flags),
+       (a, from, b, to, flags), int, const char *, int, const char *, unsigned)
 SIMPLE(LINK, link, (const char *from, const char *to), (from, to), const char *, const char *)
 SIMPLE(FLOCK, flock, (int fd, int operation), (fd, operation), int, int)
 SIMPLE(FTRUNCATE, ftruncate, (int fd, off_t size), (fd, size), int, off_t)
 SIMPLE(FTRUNCATE, ftruncate64, (int fd, off_t size), (fd, size), int, off_t)
 SIMPLE(FCHMOD, fchmod, (int fd, mode_t mode), (fd, mode), int, mode_t)
 SIMPLE(MKDIR, mkdir, (const char *path, mode_t mode), (path, mode), const char *, mode_t)
-SIMPLE(MKDIR, mkdirat, (int folder, const char *path, mode_t mode), (folder, path, mode), int, const char *, mode_t)
+SIMPLE(MKDIR, mkdirat, (int folder, const char *path, mode_t mode), (folder, path, mode), int, const char *,
+       mode_t)
 SIMPLE(UNLINK, unlink, (const char *path), (path), const char *)
-SIMPLE(UNLINK, unlinkat, (int folder, const char *path, int flags), (folder, path, flags), int, const char *, int)
+SIMPLE(UNLINK, unlinkat, (int folder, const char *path, int flags), (folder, path, flags), int, const char *,
+       int)
 SIMPLE(UNLINK, rmdir, (const char *path), (path), const char *)
 SIMPLE(STAT, fstat, (int fd, struct stat *facts), (fd, facts), int, struct stat *)
-SIMPLE(STAT, stat, (const char *restrict path, struct stat *restrict facts), (path, facts), const char *, struct stat *)
-SIMPLE(STAT, lstat, (const char *restrict path, struct stat *restrict facts), (path, facts), const char *, struct stat *)
+SIMPLE(STAT, stat, (const char *restrict path, struct stat *restrict facts), (path, facts), const char *,
+       struct stat *)
+SIMPLE(STAT, lstat, (const char *restrict path, struct stat *restrict facts), (path, facts), const char *,
+       struct stat *)
 SIMPLE(OPEN, mkostemp, (char *template, int flags), (template, flags), char *, int)
 SIMPLE(OPEN, mkostemp64, (char *template, int flags), (template, flags), char *, int)
 
@@ -173,13 +235,13 @@ int close(int fd)
     return failed ? -1 : result;
 }
 
-#define MODE(mode, flags)                                                                                              \
-    mode_t mode = 0;                                                                                                   \
-    if (flags & (O_CREAT | O_TMPFILE)) {                                                                               \
-        va_list more;                                                                                                  \
-        va_start(more, flags);                                                                                         \
-        mode = va_arg(more, mode_t);                                                                                   \
-        va_end(more);                                                                                                  \
+#define MODE(mode, flags)                                                                                    \
+    mode_t mode = 0;                                                                                         \
+    if (flags & (O_CREAT | O_TMPFILE)) {                                                                     \
+        va_list more;                                                                                        \
+        va_start(more, flags);                                                                               \
+        mode = va_arg(more, mode_t);                                                                         \
+        va_end(more);                                                                                        \
     }
 
 int open(const char *path, int flags, ...)
@@ -251,12 +313,17 @@ DIR *fdopendir(int fd)
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
     REAL(void *, mmap, void *, size_t, int, int, int, off_t);
-    return fails(MMAP) ? MAP_FAILED : real(at, size, protection, flags, fd, offset);
+    return is_dfal(__builtin_return_address(0)) && fails(MMAP)
+               ? MAP_FAILED
+               : real(at, size, protection, flags, fd, offset);
 }
 
 void *mmap64(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
-    return mmap(at, size, protection, flags, fd, offset);
+    REAL(void *, mmap64, void *, size_t, int, int, int, off_t);
+    return is_dfal(__builtin_return_address(0)) && fails(MMAP)
+               ? MAP_FAILED
+               : real(at, size, protection, flags, fd, offset);
 }
 
 pid_t fork(void)
@@ -265,7 +332,8 @@ pid_t fork(void)
     return fails(FORK) ? -1 : real();
 }
 
-int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict how, void *(*what)(void *), void *restrict with)
+int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict how, void *(*what)(void *),
+                   void *restrict with)
 {
     REAL(int, pthread_create, pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     return fails(THREAD) ? number : real(thread, how, what, with);
@@ -273,15 +341,15 @@ int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict ho
 
 void *malloc(size_t size)
 {
-    return fails(MALLOC) ? NULL : __libc_malloc(size);
+    return is_dfal(__builtin_return_address(0)) && fails(MALLOC) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return fails(MALLOC) ? NULL : __libc_calloc(count, size);
+    return is_dfal(__builtin_return_address(0)) && fails(MALLOC) ? NULL : __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size)
 {
-    return fails(MALLOC) ? NULL : __libc_realloc(memory, size);
+    return is_dfal(__builtin_return_address(0)) && fails(MALLOC) ? NULL : __libc_realloc(memory, size);
 }

@@ -69,15 +69,15 @@ class Lines:
                 file.write(text)
         self.done("train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
         for k in (1, 2):
-            self.done("score", "net.h5", "pool.h5", "--max-iter", "2", "--shard", f"{k}/2", "-o", f"s{k}.h5")
+            self.done("score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "2", "--shard", f"{k}/2", "-o", f"s{k}.h5")
         self.inputs = set(os.listdir(self.folder))
         self.all = {
-            "synth": (["synth", "-n", str(rows)], ["o.h5"]),
+            "synth": (["synth", "-n", str(max(rows // 4, 40))], ["o.h5"]),
             "npy": (["import", "npy", "x.npy"], ["o.h5"]),
             "npz": (["import", "npz", "x.npz"], ["o.h5"]),
             "images": (["import", "images", "img", "--resize", "32", "--crop", "28"], ["o.h5"]),
             "train": (["train", "--net", "lenet5", "train.h5", "--epochs", "3"], ["o.h5"]),
-            "score": (["score", "net.h5", "pool.h5", "--max-iter", "2"], ["o.h5"]),
+            "score": (["score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "2"], ["o.h5"]),
             "logits": (["logits", "net.h5", "pool.h5"], ["o.h5"]),
             "merge": (["merge", "s1.h5", "s2.h5"], ["o.h5"]),
             "select": (["select", "net.h5", "test.h5", "--strategy", "dfal", "--count", "4", "--labels", "labels.csv",
@@ -178,7 +178,7 @@ def campaign(usage, rows, what, attempt):
             tried += attempt(lines, random.Random(seed + i))
         except Failure as failure:
             tried, found = tried + 1, found + 1
-            print(f"{lines.case}: {failure}\n  again: {sys.argv[0]} {sys.argv[1]} 1 {seed + i}", flush=True)
+            print(f"{lines.case}: {str(failure)[:400]}\n  again: {sys.argv[0]} {sys.argv[1]} 1 {seed + i}", flush=True)
         i += 1
         if i % 100 == 0:
             print(f"{tried} {what}, {found} findings", flush=True)
