@@ -149,21 +149,33 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
 }
 
 enum { PLAN_COPIES = 4 }; /* of the parameters: df_room_for_plan */
+/* So many bytes of parameters are taken all the same: df_room_choose then names the least that works, which is more. */
+static const int64_t taken_anyway = INT64_C(32) << 20;
+
+static dfal_status check_least(const struct dfal_context *context, int64_t parameters, int64_t first,
+                               int64_t in_all, const char *what)
+{
+    const int64_t held = df_memory_resident();
+    if (parameters <= taken_anyway || held + first <= context->memory)
+        return DFAL_OK;
+    DF_FAIL(DFAL_E_MEMORY,
+            "%s needs at least %.0f MiB of memory, the limit is %.0f MiB: give --memory %.0fM or more", what,
+            (double)(held + in_all) / mebi, (double)context->memory / mebi,
+            (double)(held + in_all) / mebi + 1);
+}
 
 dfal_status df_room_for_file(const struct dfal_context *context, const char *path)
 {
     struct stat facts;
-    const int64_t held = df_memory_resident();
-    if (stat(path, &facts) < 0 || held + facts.st_size <= context->memory)
+    if (stat(path, &facts) < 0)
         return DFAL_OK;
-    return fail(context, held + (1 + PLAN_COPIES) * facts.st_size, path);
+    return check_least(context, facts.st_size, facts.st_size, (1 + PLAN_COPIES) * facts.st_size, path);
 }
 
 dfal_status df_room_for_plan(const struct dfal_context *context, struct df_device *device,
                              const struct df_network *network, bool gradients)
 {
+    const int64_t parameters = df_network_parameter_count(network) * (int64_t)sizeof(float);
     const int64_t copies = df_device_memory_free(device) > 0 ? 1 : gradients ? PLAN_COPIES : PLAN_COPIES - 1;
-    const int64_t needed =
-        df_memory_resident() + copies * df_network_parameter_count(network) * (int64_t)sizeof(float);
-    return needed <= context->memory ? DFAL_OK : fail(context, needed, "this network");
+    return check_least(context, parameters, copies * parameters, copies * parameters, "this network");
 }

@@ -72,6 +72,13 @@ static dfal_status fail_unknown(const struct df_class_table *table, const char *
             near ? df_shown(shown_near, near) : "", near ? "'" : "");
 }
 
+/* Whether a class can be told by its name: not an empty one, nor one that means a class before it. */
+static bool has_own_name(const struct df_class_table *table, int32_t class)
+{
+    const char *name = class < table->count ? table->names[class] : "";
+    return name[0] && df_class_index_find(&table->index, name) == class;
+}
+
 dfal_status df_label_read(int32_t *label, const struct df_class_table *table, const char *text, int32_t most)
 {
     char plain[NUMBER_TEXT];
@@ -93,7 +100,9 @@ dfal_status df_label_read(int32_t *label, const struct df_class_table *table, co
         if (*label >= 0)
             return DFAL_OK;
         *label = number;
-        return number < 0 || (number < most && !table->numbered) ? DFAL_OK : fail_unknown(table, text, most);
+        if (number < 0 || (number < most && !(table->numbered && has_own_name(table, number))))
+            return DFAL_OK;
+        return fail_unknown(table, text, most);
     default:
         return fail_unknown(table, text, most);
     }

@@ -25,7 +25,8 @@ struct df_class_table {
     char *const *names; /* [count] borrowed; NULL: numbers alone */
     int32_t count;
     struct df_class_index index;
-    bool numbered; /* a name is the number of another class: then no number is taken for a place */
+    bool
+        numbered; /* a name is the number of another class: then a number is a place only where a class has no name of its own */
 };
 dfal_status df_class_table_make(struct df_class_table *table, char *const *names, int32_t count);
 void df_class_table_clear(struct df_class_table *table);
