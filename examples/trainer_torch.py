@@ -17,6 +17,7 @@ for number in signal.SIGTERM, signal.SIGINT, signal.SIGUSR1:
 import argparse
 import csv
 import os
+import re
 import sys
 
 import h5py
@@ -57,9 +58,9 @@ def read_labels(paths):
         with open(path, encoding="utf-8-sig", newline="") as file:
             for line in csv.DictReader(file):
                 name, text = plain(line["id"]), plain(line["label"])
-                if text in ("-1", "-1.0") or (line.get("status") or "label") != "label":
+                if re.sub(r"\.0+$", "", text) == "-1" or (line.get("status") or "label") != "label":
                     found.pop(name, None)
-                elif text and text.lower() != "nan":
+                elif text and text.lower() != "nan" and text != "<NA>":
                     found[name] = text
     return found
 
@@ -70,7 +71,7 @@ def read_rows(args):
     lines = read_labels(args.labels)
     with h5py.File(args.pool, "r") as file:
         names, samples = list(file["classes"].asstr()[()]) if "classes" in file else [], file["samples"]
-        label_of = {name: names.index(text) if text in names else int(text.removesuffix(".0")) for name, text in lines.items()}
+        label_of = {name: names.index(text) if text in names else int(re.sub(r"\.0+$", "", text)) for name, text in lines.items()}
         if "ids" in file:
             row_of = {name: row for row, name in enumerate(file["ids"].asstr()[()])}
         else:  # an id is then FINGERPRINT:ROW

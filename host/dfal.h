@@ -269,7 +269,8 @@ struct dfal_eval_result {
     double accuracy;    /* fraction */
     double loss;        /* mean cross-entropy */
     int32_t class_count;
-    int64_t *confusion; /* [class_count, class_count] truth by prediction, freed by dfal_eval_result_clear; NULL: > 1000 */
+    /* [class_count, class_count] truth by prediction; dfal_eval_result_clear frees. NULL: too many classes */
+    int64_t *confusion;
     char **classes;    /* [class_count] names in the order of the network; NULL: nobody has told them */
     int64_t nonfinite; /* labelled rows left out: an input or a logit is not finite */
 };

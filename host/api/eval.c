@@ -51,6 +51,8 @@ dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *
     if (out_path)
         DF_TRY_TO(done, status, df_claim_job(&claim, out_path, network_name, pool_path, options, force));
     DF_TRY_TO(done, status, open_both(&pool, &network, &device, context, network_name, pool_path, options));
+    DF_TRY_TO(done, status,
+              df_claim_inputs(&claim, (const char *const *)network->files, network->file_count));
     if (strcmp(network->trained_on, pool->fingerprint) == 0)
         df_say(context, DFAL_WARNING, "eval.trained_on",
                DF_FIELDS(DF_TEXT("network", network_name), DF_TEXT("pool", pool_path)),

@@ -170,8 +170,8 @@ dfal_status df_context_device(struct dfal_context *context, struct df_device **o
         context->device_close = df_device_close;
         if (strcmp(name, "auto") == 0 && strcmp(context->device->info.backend, "cpu") == 0)
             /* Most machines have no GPU, which is no news; one that is there and cannot be used is. */
-            df_say(context, is_driver_there() ? DFAL_INFO : DFAL_DEBUG, "backend.fallback", DF_FIELDS(DF_TEXT("reason", dfal_last_error())),
-                   "back end cpu: %s", dfal_last_error());
+            df_say(context, is_driver_there() ? DFAL_INFO : DFAL_DEBUG, "backend.fallback",
+                   DF_FIELDS(DF_TEXT("reason", dfal_last_error())), "back end cpu: %s", dfal_last_error());
     }
     *out = context->device;
     return DFAL_OK;

@@ -213,12 +213,14 @@ static int place(const char *temporary, const char *path, bool replace, enum pla
     return rename(temporary, path);
 }
 
-static void take_back(const char *temporary, const char *path, enum placed how)
+/* False: the temporary is still the file that stood at path before. */
+static bool take_back(const char *temporary, const char *path, enum placed how)
 {
     if (how == EXCHANGED)
-        (void)renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
-    else if (how == MADE)
+        return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) == 0;
+    if (how == MADE)
         (void)unlink(path);
+    return true;
 }
 
 static dfal_status publish(const char *const *temporaries, const char *const *paths, int32_t count,
@@ -247,11 +249,11 @@ static dfal_status publish(const char *const *temporaries, const char *const *pa
         }
     status = sync_path(folder, true);
 done:
-    for (int32_t i = 0; i < placed && status != DFAL_OK; i++)
-        take_back(temporaries[i], paths[i], how[i]);
-    for (int32_t i = 0; i < count; i++)
-        if (status != DFAL_OK || how[i] == EXCHANGED)
+    for (int32_t i = 0; i < count; i++) {
+        const bool back = status == DFAL_OK || i >= placed || take_back(temporaries[i], paths[i], how[i]);
+        if (back && (status != DFAL_OK || how[i] == EXCHANGED))
             unlink(temporaries[i]);
+    }
     df_free(how);
     df_free(folder);
     return status;

@@ -6,9 +6,9 @@
 #include <zlib.h>
 
 #include "base/claim.h"
-#include "base/file.h"
 #include "base/context.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/kind.h"
 #include "base/log.h"
 #include "base/memory.h"

@@ -68,8 +68,8 @@ static void put_head(struct df_text *page, int32_t count)
     df_page_begin(page, "dfal: which samples to label next", "Which samples to label next");
     df_text_add(
         page,
-        "%s of active learning: each strategy chooses what is labelled, a network is trained on it from "
-        "scratch, and tested.</p>\n</header>\n",
+        "%s of active learning: each strategy chooses what is labelled, a network is trained on it, and "
+        "tested.</p>\n</header>\n",
         count == 1 ? "An experiment" : "Experiments");
 }
 

@@ -208,6 +208,16 @@ static const char *base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+static const char *start_text(const struct df_run_config *config)
+{
+    if (config->trainer[0])
+        return "What a round's training starts from is the trainer's affair.";
+    if (!strcmp(config->init, "previous"))
+        return "Each round trains on from the network of the round before.";
+    return strcmp(config->init, "weights") ? "Each round trains from scratch."
+                                           : "Each round trains from the weights of the network file.";
+}
+
 void df_report_section(struct df_text *page, struct dfal_context *context, const struct df_report_run *run,
                        int32_t number)
 {
@@ -231,9 +241,8 @@ void df_report_section(struct df_text *page, struct dfal_context *context, const
     dfal_status status = df_plot_curve(page, run, number);
     df_text_add(page,
                 "<figcaption>Test accuracy over annotations, mean over %d trial%s. The band is one standard "
-                "error. Each "
-                "round trains from scratch.</figcaption></figure>\n",
-                config->trials, config->trials == 1 ? "" : "s");
+                "error. %s</figcaption></figure>\n",
+                config->trials, config->trials == 1 ? "" : "s", start_text(config));
     put_table(page, run);
     put_conditions(page, run);
     if (status == DFAL_OK)

@@ -14,15 +14,17 @@ static double work_of(const struct df_run_pace *pace, int32_t strategy, int64_t 
     return (double)annotations + (twins ? (double)(annotations - pace->config->initial) : 0);
 }
 
-/* Of all rounds of all trials. */
+/* Of all rounds of all trials: those of initial, initial + query, ... below most, and the last one. In closed form, for a
+ * configuration may ask for more annotations than anybody has. */
 static double total_of(const struct df_run_pace *pace, int32_t strategy)
 {
-    double total = 0;
-    for (int64_t a = pace->config->initial;; a += pace->config->query) {
-        total += work_of(pace, strategy, a < pace->most ? a : pace->most);
-        if (a >= pace->most)
-            return total * pace->config->trials;
-    }
+    const int64_t first = pace->config->initial, query = pace->config->query;
+    const int64_t below = pace->most > first ? (pace->most - first - 1) / query + 1 : 0;
+    const double each =
+        below > 0
+            ? (work_of(pace, strategy, first) + work_of(pace, strategy, first + (below - 1) * query)) / 2
+            : 0;
+    return ((double)below * each + work_of(pace, strategy, pace->most)) * pace->config->trials;
 }
 
 void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows)

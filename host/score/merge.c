@@ -181,7 +181,7 @@ static dfal_status read_chosen(const struct part *part)
     if (part->taken == 0)
         return DFAL_OK;
     DF_TRY(df_scores_open(&reader, &head, part->path));
-    const dfal_status status = df_scores_images(reader, part->image, part->place, part->taken);
+    const dfal_status status = df_scores_images(reader, part->shape, part->image, part->place, part->taken);
     df_scores_close(reader);
     df_scores_head_clear(&head);
     return status;

@@ -77,9 +77,9 @@ dfal_status df_scores_each(struct df_scores_reader *reader, bool with_ids, df_sc
 /* Rows of the pool that have an adversarial image, in the file's order (fresh, df_free); count 0: none have. */
 dfal_status df_scores_image_rows(struct df_scores_reader *reader, int64_t **rows, int64_t *count,
                                  struct df_shape *shape);
-/* Some of those images, numbered from 0, each to its place [C, H, W]. */
-dfal_status df_scores_images(struct df_scores_reader *reader, const int64_t *images, float *const *places,
-                             int64_t count);
+/* Some of those images, numbered from 0, each to its place [C, H, W]. Errors   E_IO the file has others now */
+dfal_status df_scores_images(struct df_scores_reader *reader, struct df_shape shape, const int64_t *images,
+                             float *const *places, int64_t count);
 void df_scores_close(struct df_scores_reader *reader); /* NULL is fine */
 
 /* The final file, rows in any order, each once. One thread at a time. */

@@ -3,11 +3,12 @@
 #include "base/memory.h"
 #include "store/scores_file.h"
 
+/* found NULL: images that are missing are an error. */
 static dfal_status open_samples(struct df_scores_reader *reader, struct df_h5_data *samples, bool *found)
 {
     char text[DF_H5_SHAPE_TEXT];
     DF_TRY(df_h5_data_open(&reader->h5, "adversarial/samples", samples, found));
-    if (!*found || (samples->kind == DF_H5_REAL && samples->rank == 4))
+    if ((found && !*found) || (samples->kind == DF_H5_REAL && samples->rank == 4))
         return DFAL_OK;
     dfal_status status =
         df_fail(DFAL_E_DATA, "%s: dataset 'adversarial/samples' is %s, expected reals [Q, C, H, W]",
@@ -58,16 +59,29 @@ dfal_status df_scores_image_rows(struct df_scores_reader *reader, int64_t **rows
     return status;
 }
 
-dfal_status df_scores_images(struct df_scores_reader *reader, const int64_t *images, float *const *places,
-                             int64_t count)
+static dfal_status read_images(struct df_scores_reader *reader, const struct df_h5_data *samples,
+                               struct df_shape shape, const int64_t *images, float *const *places,
+                               int64_t count)
+{
+    char text[DF_H5_SHAPE_TEXT];
+    for (int64_t i = 0; i < count; i++) {
+        if (samples->dims[1] != shape.c || samples->dims[2] != shape.h || samples->dims[3] != shape.w ||
+            images[i] >= samples->dims[0])
+            DF_FAIL(DFAL_E_IO, "%s: was replaced while it was read: its adversarial images are %s now",
+                    reader->h5.path, df_h5_shape(text, samples->dims, samples->rank));
+        DF_TRY(df_h5_data_read(&reader->h5, samples, H5T_NATIVE_FLOAT, images[i], 1, places[i]));
+    }
+    return df_h5_unchanged(&reader->h5);
+}
+
+dfal_status df_scores_images(struct df_scores_reader *reader, struct df_shape shape, const int64_t *images,
+                             float *const *places, int64_t count)
 {
     struct df_h5_data samples;
-    bool found = false;
     df_h5_lock();
-    dfal_status status = open_samples(reader, &samples, &found);
-    if (status == DFAL_OK && found) {
-        for (int64_t i = 0; i < count && status == DFAL_OK; i++)
-            status = df_h5_data_read(&reader->h5, &samples, H5T_NATIVE_FLOAT, images[i], 1, places[i]);
+    dfal_status status = open_samples(reader, &samples, NULL);
+    if (status == DFAL_OK) {
+        status = read_images(reader, &samples, shape, images, places, count);
         df_h5_data_close(&reader->h5, &samples);
     }
     df_h5_unlock();

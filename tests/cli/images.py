@@ -356,6 +356,8 @@ def kills(dfal):
             check(set(parts) <= set(glob.glob(dfal.at("pool.h5.parts/*.h5"))), "finished parts are lost")
         if os.path.exists(dfal.at("pool.h5")):  # killed behind the last moment that matters, parts may still be there
             shutil.rmtree(dfal.at("pool.h5.parts"), ignore_errors=True)
+            for lock in glob.glob(dfal.at("*.tmp.locked")):
+                os.remove(lock)
         else:
             dfal.run("-q", *words, "-o", "pool.h5")
         same_bits(dfal.at("whole.h5"), dfal.at("pool.h5"))

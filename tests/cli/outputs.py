@@ -146,6 +146,7 @@ def apart_model(dfal):
     for words in (("score", model, "pool.h5"), ("logits", model, "pool.h5"),
                   ("select", model, "pool.h5", "--strategy", "entropy", "--count", "2")):
         pairs(words, "-o", (model + ".data",), late=True)
+    pairs(("eval", model, "pool.h5"), "--confusion", (model + ".data",), late=True)
 
 
 def apart_runs(dfal):

@@ -106,12 +106,17 @@ def run_tables(dfal):
     check(random["difference"] is None and random["significant"] is None and ours["steps"] == 0, f"run: {document}")
     status = dfal.json("status", "d")
     check(status["table"] == document and status["eta_seconds"] == 0 and status["elapsed_seconds"] > 0, f"status: {status}")
+    # More annotations than there are rows end with the rows, and nobody counts the rounds one by one.
+    dfal.run("-q", *line[:-2], "--set", "annotations=1000000000000", "--set", "query=60", "-o", "all")
+    check(dfal.json("status", "all")["eta_seconds"] == 0, "status of a run that asked for all rows")
     report = dfal.json("report", "d", "-o", "r.html")
     check(report == {"output": "r.html", "runs": [{"run": "d", "table": document}]}, f"report: {report}")
     out, _ = dfal.run("status", "d")
     check("+0.0000 +- 0.0000, not tested (all trials differ by the same)" in out and "elapsed_seconds" in out, f"status: {out}")
     with open(dfal.at("d/report.html"), encoding="utf-8") as file:
-        check("not tested: all trials differ by the same" in file.read(), "the page tests what cannot be tested")
+        page = file.read()
+        check("Each round trains from scratch." in page, "the page does not say what training starts from")
+        check("not tested: all trials differ by the same" in page, "the page tests what cannot be tested")
     # One trial: neither a standard error nor a test.
     out, _ = dfal.run("-q", *line[:-1], "one", "--set", "trials=1")
     check("not tested (one trial)" in out and "nan" not in out, f"run: {out}")
