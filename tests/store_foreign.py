@@ -93,13 +93,7 @@ def good(at):
         f["labels"] = (np.arange(N) % 2).astype("u1")[:, None]
     with h5py.File(at("good_nd.h5"), "w") as f:
         f["samples"] = images()[:, 0].reshape(N, H * W).astype(">i2") - 100
-    with h5py.File(at("good_latest.h5"), "w", libver="latest") as f:
-        f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3, **{f"more{i}": i for i in range(12)}})
-        f.create_dataset("samples", data=images(), chunks=(5, C, H, W), maxshape=(None, C, H, W), compression="gzip",
-                         shuffle=True, fletcher32=True)
-        f.create_dataset("ids", data=[f"id-{i}" for i in range(N)], chunks=(5,), compression="gzip",
-                         dtype=h5py.string_dtype())
-        f["labels"] = np.arange(N) % 3
+    newest(at("good_latest.h5"))
     network(at("good_network.h5"))
     network(at("good_nobias.h5"), bias=False, attributes={"scale": 0.5, "offset": [0.25]})
 
@@ -263,6 +257,7 @@ def rotten(at):
 
     header = lambda c: struct.unpack_from("<Q", c, 64)[0]  # of the root group
     patched(at("rotten_heap.h5"), named, (behind(b"GCOL", 24), "Q", 0))
+    patched(at("rotten_dense.h5"), newest, (behind(b"GCOL", 24), "Q", 2057))
     patched(at("rotten_heap_size.h5"), named, (behind(b"GCOL", 8), "Q", 1 << 40))
     patched(at("rotten_free.h5"), named, (behind(b"HEAP", 16), "Q", 32),
             (lambda c: struct.unpack_from("<Q", c, c.index(b"HEAP") + 24)[0] + 32, "Q", 32),
@@ -295,6 +290,16 @@ def rotten(at):
     with h5py.File(at("whole_circle.h5")) as f:
         links = h5py.h5o.get_info(f["parameters"].id).addr + 4
     patched(at("net_circle.h5"), circle, (lambda c: links, "I", 1))
+
+
+def newest(path):
+    with h5py.File(path, "w", libver="latest") as f:
+        f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3, **{f"more{i}": i for i in range(12)}})
+        f.create_dataset("samples", data=images(), chunks=(5, C, H, W), maxshape=(None, C, H, W), compression="gzip",
+                         shuffle=True, fletcher32=True)
+        f.create_dataset("ids", data=[f"id-{i}" for i in range(N)], chunks=(5,), compression="gzip",
+                         dtype=h5py.string_dtype())
+        f["labels"] = np.arange(N) % 3
 
 
 def make(folder):

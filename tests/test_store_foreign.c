@@ -270,6 +270,7 @@ static const struct refusal pools[] = {
     {"rotten_tree.h5", DFAL_E_DATA, "does not fit the one above it"},
     {"rotten_heap.h5", DFAL_E_DATA, "the global heap at 2048"},
     {"rotten_heap_size.h5", DFAL_E_DATA, "beyond the file's end"},
+    {"rotten_dense.h5", DFAL_E_DATA, "attribute 'format' cannot be read: object"},
     {"rotten_free.h5", DFAL_E_DATA, "the local heap at"},
     {"rotten_names.h5", DFAL_E_DATA, "declares 60000 names"},
     {"rotten_circle.h5", DFAL_E_DATA, "goes round in a circle"},

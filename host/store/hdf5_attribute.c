@@ -6,8 +6,8 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
-#include "store/hdf5_driver.h"
 #include "store/hdf5_file.h"
+#include "store/hdf5_reference.h"
 
 /* Write one attribute of `count` elements (rank0: a scalar). */
 static dfal_status put(const struct df_h5 *h5, hid_t object, const char *name, hid_t file_type,
@@ -138,13 +138,13 @@ dfal_status df_h5_get_text(const struct df_h5 *h5, hid_t object, const char *nam
         goto done;
     }
     if (H5Tis_variable_str(attribute.type) > 0) {
-        char *read = NULL;
-        if (H5Aread(attribute.id, attribute.type, &read) < 0) {
+        uint8_t reference[DF_H5_REFERENCE];
+        hid_t type = df_h5_reference_type();
+        if (H5Aread(attribute.id, type, reference) < 0)
             status = df_h5_fail(DFAL_E_DATA, "%s: attribute '%s' cannot be read", h5->path, name);
-            goto done;
-        }
-        status = df_strdup(text, read ? read : "");
-        H5free_memory(read);
+        else
+            status = df_h5_follow(h5, reference, text, "attribute '%s'", name);
+        H5Tclose(type);
     } else {
         size_t size = H5Tget_size(attribute.type);
         DF_TRY_TO(done, status, df_alloc(text, (int64_t)size + 1, 1));

@@ -13,7 +13,6 @@ struct df_h5_packing {
     bool blind; /* a plugin unpacks: nobody knows the size before */
     int32_t filters;
     H5Z_filter_t filter[MOST_FILTERS];
-    uint32_t shuffled; /* bytes an element, to Shuffle */
     bool plain_edges;  /* chunks that stick out are not packed */
     int64_t sides[DF_H5_MAX_RANK], grid[DF_H5_MAX_RANK], bytes;
     uint8_t *seen; /* a bit a chunk */
@@ -38,8 +37,6 @@ static dfal_status list_filters(const struct df_h5 *h5, const struct df_h5_data 
         H5Z_filter_t id =
             H5Pget_filter2(creation, (unsigned)i, &flags, &count, values, sizeof name, name, &config);
         packing->filter[i] = id;
-        if (id == H5Z_FILTER_SHUFFLE)
-            packing->shuffled = values[0];
         deflated += id == H5Z_FILTER_DEFLATE;
         if (deflated <= 1 &&
             (id == H5Z_FILTER_DEFLATE || id == H5Z_FILTER_SHUFFLE || id == H5Z_FILTER_FLETCHER32))
@@ -102,8 +99,8 @@ void df_h5_packing_destroy(struct df_h5_packing *packing)
 
 /* ---- Unpacking ------------------------------------------------------------------------------------ */
 
-/* Inflate to at most room bytes; out NULL: they are only counted. -1: no whole stream, or more than room. */
-static int64_t inflate_to(const uint8_t *in, int64_t size, uint8_t *out, int64_t room)
+/* What a stream inflates to. -1: no whole stream, or more than `most` bytes. */
+static int64_t inflated_size(const uint8_t *in, int64_t size, int64_t most)
 {
     uint8_t window[WINDOW];
     z_stream z = {.next_in = (Bytef *)in, .avail_in = (uInt)size};
@@ -111,26 +108,15 @@ static int64_t inflate_to(const uint8_t *in, int64_t size, uint8_t *out, int64_t
     if (inflateInit(&z) != Z_OK)
         return -1;
     for (int result = Z_OK; result == Z_OK && done >= 0;) {
-        z.next_out = out ? out + done : window;
-        const int64_t space = out ? room - done + 1 : WINDOW; /* out has one byte more */
-        z.avail_out = (uInt)(space < (int64_t)WINDOW * 1024 ? space : (int64_t)WINDOW * 1024);
-        const uInt before = z.avail_out;
+        z.next_out = window;
+        z.avail_out = WINDOW;
         result = inflate(&z, Z_NO_FLUSH);
-        done += before - z.avail_out;
-        if (done > room || (result != Z_OK && result != Z_STREAM_END))
+        done += WINDOW - z.avail_out;
+        if (done > most || (result != Z_OK && result != Z_STREAM_END))
             done = -1;
     }
     inflateEnd(&z);
     return done;
-}
-
-static void unshuffle(uint8_t *out, const uint8_t *in, int64_t size, int64_t element)
-{
-    const int64_t count = size / element;
-    for (int64_t b = 0; b < element; b++)
-        for (int64_t i = 0; i < count; i++)
-            out[i * element + b] = in[b * count + i];
-    memcpy(out + count * element, in + count * element, (size_t)(size - count * element));
 }
 
 /* "[256, 0, 0, 0]" */
@@ -180,36 +166,25 @@ static bool sticks_out(const struct df_h5_data *data, const hsize_t *at)
     return false;
 }
 
-/* One chunk: its size, and unless out is NULL its bytes (out and spare hold a chunk and eight bytes). */
-static dfal_status unpack(const struct df_h5 *h5, const struct df_h5_data *data, const hsize_t *at,
-                          uint8_t *out, uint8_t *spare)
+/* Does one chunk unpack to the bytes of a chunk? */
+static dfal_status check_chunk(const struct df_h5 *h5, const struct df_h5_data *data, const hsize_t *at)
 {
     const struct df_h5_packing *packing = data->packing;
     int64_t size = 0;
     uint32_t mask = 0;
     DF_TRY(read_stored(h5, data, at, &size, &mask));
-    const uint8_t *bytes = packing->stored; /* only followed while they are known */
     if (packing->plain_edges && sticks_out(data, at))
         mask = UINT32_MAX;
     for (int32_t i = packing->filters - 1; i >= 0 && size >= 0; i--) {
         if (mask >> i & 1)
             continue;
-        if (packing->filter[i] == H5Z_FILTER_FLETCHER32) {
-            size = size < CHECKSUM_BYTES ? -1 : size - CHECKSUM_BYTES; /* HDF5 compares the sum */
-        } else if (packing->filter[i] == H5Z_FILTER_DEFLATE) {
-            size = inflate_to(bytes, size, out ? spare : NULL, packing->bytes + CHECKSUM_BYTES);
-            bytes = spare;
-        } else if (out && size >= 0 && packing->shuffled > 1 && size <= packing->bytes + CHECKSUM_BYTES) {
-            uint8_t *to = bytes == spare ? out : spare;
-            unshuffle(to, bytes, size, packing->shuffled);
-            bytes = to;
-        }
+        if (packing->filter[i] == H5Z_FILTER_FLETCHER32) /* HDF5 compares the sum */
+            size = size < CHECKSUM_BYTES ? -1 : size - CHECKSUM_BYTES;
+        else if (packing->filter[i] == H5Z_FILTER_DEFLATE) /* before it only sums were cut off, at the end */
+            size = inflated_size(packing->stored, size, packing->bytes + CHECKSUM_BYTES);
     }
-    if (size == packing->bytes) {
-        if (out && bytes != out)
-            memcpy(out, bytes, (size_t)size);
+    if (size == packing->bytes)
         return DFAL_OK;
-    }
     char text[DF_H5_SHAPE_TEXT];
     place_text(text, data, at);
     if (size < 0)
@@ -241,35 +216,8 @@ dfal_status df_h5_chunks_check(const struct df_h5 *h5, const struct df_h5_data *
             at[i] = (hsize_t)(rest % packing->grid[i] * packing->sides[i]);
             rest /= packing->grid[i];
         }
-        DF_TRY(unpack(h5, data, at, NULL, NULL));
+        DF_TRY(check_chunk(h5, data, at));
         packing->seen[chunk / 8] |= (uint8_t)(1 << chunk % 8);
     }
     return DFAL_OK;
-}
-
-bool df_h5_chunks_blind(const struct df_h5_data *data)
-{
-    return data->packing && data->packing->blind;
-}
-
-dfal_status df_h5_chunks_raw(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
-                             int64_t count, uint8_t *bytes)
-{
-    struct df_h5_packing *packing = data->packing;
-    const int64_t element = (int64_t)data->stored_size, rows = packing->sides[0];
-    dfal_status status;
-    uint8_t *chunk, *spare = NULL;
-    DF_TRY(df_alloc(&chunk, packing->bytes + 8, 1));
-    DF_TRY_TO(done, status, df_alloc(&spare, packing->bytes + 8, 1));
-    for (int64_t row = begin, n; row < begin + count; row += n) {
-        hsize_t at = (hsize_t)(row / rows * rows);
-        n = (int64_t)at + rows - row;
-        n = n < begin + count - row ? n : begin + count - row;
-        DF_TRY_TO(done, status, unpack(h5, data, &at, chunk, spare));
-        memcpy(bytes + (row - begin) * element, chunk + (row - (int64_t)at) * element, (size_t)(n * element));
-    }
-done:
-    df_free(chunk);
-    df_free(spare);
-    return status;
 }

@@ -11,15 +11,10 @@
 dfal_status df_h5_packing_create(const struct df_h5 *h5, struct df_h5_data *data, hid_t creation);
 /* Has a chunk to be unpacked? */
 bool df_h5_packed(const struct df_h5_data *data);
-/* By a plugin, so that only HDF5 can. */
-bool df_h5_chunks_blind(const struct df_h5_data *data);
 void df_h5_packing_destroy(struct df_h5_packing *packing);
 /* Look at every packed chunk that holds one of these rows and was not looked at before.
  * Errors   E_DATA "... unpacks to 3 bytes, expected 200704"; E_IO */
 dfal_status df_h5_chunks_check(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
                                int64_t count);
-/* The stored elements [begin, begin + count) of a one-dimensional chunked dataset, as they stand in the file. */
-dfal_status df_h5_chunks_raw(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
-                             int64_t count, uint8_t *bytes);
 
 #endif

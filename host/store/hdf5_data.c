@@ -138,7 +138,6 @@ static dfal_status check_storage(const struct df_h5 *h5, struct df_h5_data *data
         return DFAL_OK;
     case H5D_CONTIGUOUS: {
         haddr_t address = H5Dget_offset(data->id);
-        data->address = (int64_t)address;
         if (address == HADDR_UNDEF || (int64_t)stored < bytes || (int64_t)address > h5->size - bytes)
             break;
         return DFAL_OK;

@@ -42,7 +42,6 @@ struct df_h5_data {
     bool is_unsigned;
     int64_t chunk_rows;            /* 0: contiguous */
     size_t stored_size;            /* ... in the file: another number for texts of variable length */
-    int64_t address;               /* in the file, of a contiguous one; -1 */
     int64_t cache_bytes;           /* limit of HDF5's cache of unpacked chunks; 0: none */
     struct df_h5_packing *packing; /* its chunks; NULL: it has none, or is written */
 };
@@ -58,7 +57,7 @@ dfal_status df_h5_blame(const struct df_h5 *h5);
 
 /* Zeroed structs are closed by the close functions without harm, so a caller may close in every case. */
 #define DF_H5_NONE    ((struct df_h5){.file = -1, .fd = -1, .access = -1})
-#define DF_H5_NO_DATA ((struct df_h5_data){.id = -1, .address = -1})
+#define DF_H5_NO_DATA ((struct df_h5_data){.id = -1})
 /* HDF5's cache of chunks: slots, and a policy that evicts what was read, too. A policy of 1 would never evict a chunk that
  * was read in part: the cache would grow to the whole pool. */
 enum { DF_H5_CACHE_SLOTS = 521 };

@@ -51,10 +51,9 @@ struct header {
     struct fill {
         bool there;
         uint64_t size;
-        const uint8_t *bytes;                /* in one of the copies, as compact is */
+        const uint8_t *bytes;                /* in one of the copies */
     } fill[2];                               /* of the older kind, of the newer */
     uint64_t layout, sides, element, stored; /* stored: bytes of a compact dataset */
-    const uint8_t *compact;                  /* in one of the copies */
     uint8_t *copy[MOST_BLOCKS];
 };
 
@@ -94,17 +93,6 @@ static bool check_any_type(struct header *header, struct df_h5_cursor *c, bool s
     return shared ? check_shared_type(header, c, type) : df_h5_check_type(header->source, c, 0, type);
 }
 
-/* Each string is in the global heap, as long as the reference says: HDF5 copies what it finds there. */
-static bool check_texts(struct header *header, const uint8_t *references, uint64_t count)
-{
-    const uint8_t *bytes;
-    uint64_t size;
-    for (uint64_t i = 0; i < count; i++)
-        if (!df_h5_heap_find(header->source, references + i * DF_H5_REFERENCE, &bytes, &size))
-            return false;
-    return true;
-}
-
 static uint64_t in_eights(uint64_t size)
 {
     return (size + 7) / 8 * 8;
@@ -138,7 +126,7 @@ static bool check_attribute(struct header *header, struct df_h5_cursor *c)
     df_h5_skip(c, version == 1 ? in_eights(space_bytes) : space_bytes);
     if (c->past || df_h5_times(points, type.size) > df_h5_left(c))
         return refuse(header, "an attribute declares more than it holds");
-    return !type.texts || check_texts(header, c->at, points);
+    return true;
 }
 
 /* ---- How a dataset is stored ---------------------------------------------------------------------- */
@@ -176,7 +164,6 @@ static bool check_old_layout(struct header *header, struct df_h5_cursor *c)
     df_h5_skip(c, 4 * sides);
     if (header->layout == COMPACT) {
         header->stored = df_h5_take(c, 4);
-        header->compact = c->at;
         df_h5_skip(c, header->stored);
     }
     return true;
@@ -216,7 +203,6 @@ static bool check_layout(struct header *header, struct df_h5_cursor *c)
     header->layout = df_h5_take(c, 1);
     if (header->layout == COMPACT) {
         header->stored = df_h5_take(c, 2);
-        header->compact = c->at;
         df_h5_skip(c, header->stored);
         return true;
     }
@@ -523,15 +509,17 @@ static bool check_block(struct header *header, int i, uint64_t begin)
     return check_messages(header, &c) && df_h5_remember(header->source, block.address, block.size);
 }
 
-/* HDF5 follows the references of a fill value when a dataset is described. */
+/* HDF5 follows the reference of a fill value when a dataset is described, and copies what it finds there. */
 static bool check_fill_value(struct header *header, const struct fill *fill)
 {
+    const uint8_t *bytes;
+    uint64_t size;
     if (!header->has_type || fill->size == 0)
         return true;
     if (fill->size != header->type.size)
         return refuse(header, "a fill value of another size than its type");
     if (header->type.texts)
-        return check_texts(header, fill->bytes, 1);
+        return fill->size == DF_H5_REFERENCE && df_h5_heap_find(header->source, fill->bytes, &bytes, &size);
     for (uint64_t i = 0; header->type.variable && i < fill->size; i++)
         if (fill->bytes[i])
             return refuse(header, "a fill value of variable length, which dfal does not read");
@@ -554,7 +542,7 @@ static bool check_agreement(struct header *header)
         return true;
     if (df_h5_times(header->points, header->type.size) > header->stored)
         return refuse(header, "a dataset that declares more than it holds");
-    return !header->type.texts || check_texts(header, header->compact, header->points);
+    return true;
 }
 
 bool df_h5_check_header(struct df_h5_source *source, uint64_t address, int depth, struct df_h5_type *type)

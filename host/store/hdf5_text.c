@@ -3,13 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/fault.h"
-#include "base/file.h"
 #include "base/memory.h"
-#include "store/hdf5_chunk.h"
-#include "store/hdf5_driver.h"
 #include "store/hdf5_file.h"
-#include "store/hdf5_heap.h"
+#include "store/hdf5_reference.h"
 #include "tensor/tensor.h"
 
 enum { TEXT_BLOCK = 4096 };
@@ -47,82 +43,21 @@ static hid_t text_type(void)
     return type;
 }
 
-/* Strings that only HDF5 can get at: of a compact dataset, whose references were checked with its header, or packed by a
- * plugin. They are HDF5's memory: copied, then given back. The memory type keeps the file's character set because HDF5 does
- * not convert between sets. */
-static dfal_status read_by_hdf5(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type,
-                                int64_t begin, int64_t count, char **texts)
+static dfal_status read_variable(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
+                                 int64_t count, char **texts)
 {
-    dfal_status status = DFAL_OK;
-    char **block;
-    hsize_t size = (hsize_t)count;
-    hid_t space = H5Screate_simple(1, &size, NULL);
-    DF_TRY_TO(done, status, df_alloc(&block, count, sizeof *block));
-    status = df_h5_data_read(h5, data, type, begin, count, block);
-    if (status == DFAL_OK) {
-        for (int64_t i = 0; i < count && status == DFAL_OK; i++)
-            status = df_strdup(&texts[i], block[i] ? block[i] : "");
-        H5Dvlen_reclaim(type, space, H5P_DEFAULT, block);
-    }
-    df_free(block);
-done:
-    if (space >= 0)
-        H5Sclose(space);
-    return status;
-}
-
-static dfal_status fail_source(const struct df_h5 *h5, const struct df_h5_data *data, int64_t row)
-{
-    const struct df_h5_source *source = h5->source;
-    if (source->error)
-        return df_fail_errno(source->error, false, h5->path, "read");
-    DF_FAIL(DFAL_E_DATA, "%s: row %lld of dataset '%s' cannot be read: %s", h5->path, (long long)row,
-            data->name, source->why);
-}
-
-/* References of rows [begin, begin + count). */
-static dfal_status read_references(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
-                                   int64_t count, uint8_t **references)
-{
-    struct df_h5_source *source = h5->source;
-    const uint64_t size = (uint64_t)count * DF_H5_REFERENCE;
-    if (data->packing) {
-        DF_TRY(df_alloc(references, (int64_t)size, 1));
-        return df_h5_chunks_raw(h5, data, begin, count, *references);
-    }
-    const uint64_t address = (uint64_t)data->address + (uint64_t)begin * DF_H5_REFERENCE - source->base;
-    if (df_h5_fetch(source, address, size, references))
-        return DFAL_OK;
-    return fail_source(h5, data, begin);
-}
-
-/* Variable-length strings: references in the dataset, bytes in the global heap. HDF5 1.10 follows neither with care. */
-static dfal_status read_variable(const struct df_h5 *h5, const struct df_h5_data *data, hid_t type,
-                                 int64_t begin, int64_t count, char **texts)
-{
-    dfal_status status = DFAL_OK;
-    uint8_t *references = NULL;
-    const uint8_t *bytes;
-    uint64_t size;
-    struct df_h5_source *source = h5->source;
-    if (!source || data->type_size != sizeof(char *) ||
-        (data->packing ? df_h5_chunks_blind(data) : data->address < 0))
-        return read_by_hdf5(h5, data, type, begin, count, texts);
-    if (df_fault_hits(DF_FAULT_READ))
-        DF_FAIL(DFAL_E_IO, "%s: row %lld of dataset '%s' cannot be read", h5->path, (long long)begin,
-                data->name);
-    DF_TRY_TO(done, status, read_references(h5, data, begin, count, &references));
-    for (int64_t i = 0; i < count && status == DFAL_OK; i++) {
-        if (!df_h5_heap_find(source, references + i * DF_H5_REFERENCE, &bytes, &size)) {
-            status = fail_source(h5, data, begin + i);
-        } else {
-            status = df_alloc(&texts[i], (int64_t)size + 1, 1);
-            if (status == DFAL_OK && size)
-                memcpy(texts[i], bytes, size);
-        }
-    }
+    dfal_status status;
+    hid_t type = df_h5_reference_type();
+    uint8_t *references;
+    DF_TRY_TO(done, status, df_alloc(&references, count, DF_H5_REFERENCE));
+    DF_TRY_TO(done, status, df_h5_data_read(h5, data, type, begin, count, references));
+    for (int64_t i = 0; i < count && status == DFAL_OK; i++)
+        status = df_h5_follow(h5, references + i * DF_H5_REFERENCE, &texts[i], "row %lld of dataset '%s'",
+                              (long long)(begin + i), data->name);
 done:
     df_free(references);
+    if (type >= 0)
+        H5Tclose(type);
     return status;
 }
 
@@ -164,7 +99,8 @@ dfal_status df_h5_texts_read(const struct df_h5 *h5, const struct df_h5_data *da
         texts[i] = NULL;
     while (read < count && status == DFAL_OK) {
         int64_t n = count - read < step ? count - read : step;
-        status = (variable ? read_variable : read_fixed)(h5, data, type, begin + read, n, texts + read);
+        status = variable ? read_variable(h5, data, begin + read, n, texts + read)
+                          : read_fixed(h5, data, type, begin + read, n, texts + read);
         read += n;
     }
     H5Tclose(type);
