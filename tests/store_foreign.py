@@ -11,6 +11,7 @@ import zlib
 
 import h5py
 import numpy as np
+from hdf5_sum import lookup3
 
 N, C, H, W = 12, 3, 4, 5
 
@@ -246,6 +247,10 @@ def rotten(at):
     chunk_file(bytes(4), fletcher32=True)(at("rotten_sum.h5"))
     with h5py.File(at("scaleoffset.h5"), "w") as f:
         f.create_dataset("samples", data=images(), chunks=(4, C, H, W), scaleoffset=0)
+    with h5py.File(at("packed_large.h5"), "w") as f:
+        d = f.create_dataset("samples", (N, C, H, W), "u1", chunks=(5000000, C, H, W), maxshape=(None, C, H, W),
+                             compression="gzip")
+        d.id.write_direct_chunk((0, 0, 0, 0), b"never unpacked")
     node = behind(b"TREE\x01", 0)
     patched(at("rotten_chunk.h5"), chunk_file(None), (lambda c: node(c) + 24, "I", 7))
     patched(at("rotten_tree.h5"), chunk_file(None), (lambda c: node(c) + 5, "B", 1),
@@ -258,6 +263,11 @@ def rotten(at):
     header = lambda c: struct.unpack_from("<Q", c, 64)[0]  # of the root group
     patched(at("rotten_heap.h5"), named, (behind(b"GCOL", 24), "Q", 0))
     patched(at("rotten_dense.h5"), newest, (behind(b"GCOL", 24), "Q", 2057))
+    head = behind(b"EAHD", 0)  # 68 bytes and their checksum
+    patched(at("rotten_array.h5"), newest, (lambda c: head(c) + 44, "Q", 1 << 30),
+            (lambda c: head(c) + 68, "I", lambda c: lookup3(c[head(c):head(c) + 68])))
+    patched(at("rotten_block.h5"), named, (lambda c: c.index(b"\x10\0\x10\0\0\0\0\0", header(c)) + 16, "Q", 0))
+    patched(at("rotten_end.h5"), named, (lambda c: 40, "Q", lambda c: c.rindex(b"GCOL")))  # where the superblock says it ends
     patched(at("rotten_heap_size.h5"), named, (behind(b"GCOL", 8), "Q", 1 << 40))
     patched(at("rotten_free.h5"), named, (behind(b"HEAP", 16), "Q", 32),
             (lambda c: struct.unpack_from("<Q", c, c.index(b"HEAP") + 24)[0] + 32, "Q", 32),

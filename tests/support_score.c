@@ -212,7 +212,7 @@ void test_engine_f32(struct df_device *device, const struct df_network *network,
     test_pool_f32(path, x, n, network->input, network->class_count, NULL);
     struct dfal_context *context = test_context("ref", 1);
     struct df_pool *pool;
-    test_ok(df_pool_open(&pool, path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
     test_engine(context, device, network, pool, deepfool, batch, margins, images);
     df_pool_close(pool);
     dfal_context_destroy(context);

@@ -80,7 +80,7 @@ static void test_whole(void **state)
         write_input(bytes, size);
         df_free(bytes);
         test_ok(import(cases[i].kind));
-        test_ok(df_pool_open(&pool, out_path, NULL));
+        test_ok(df_pool_open(&pool, NULL, out_path, NULL));
         assert_int_equal(pool->count, cases[i].count);
         df_pool_close(pool);
         unlink(out_path);

@@ -112,7 +112,7 @@ static void test_pool(void **state)
     for (int i = 0; i < CHANGES; i++) {
         struct df_pool *pool;
         make_pool("p.h5");
-        test_ok(df_pool_open(&pool, at("p.h5"), NULL));
+        test_ok(df_pool_open(&pool, NULL, at("p.h5"), NULL));
         test_ok(df_pool_read(pool, rows, 0, 10));
         changes[i].make(at("p.h5"));
         test_error(df_pool_read(pool, rows, 0, COUNT), DFAL_E_IO, changes[i].says);
@@ -135,7 +135,7 @@ static void test_stream(void **state)
         struct df_range_source range;
         int64_t index[64], n, taken = 0;
         make_pool("p.h5");
-        test_ok(df_pool_open(&pool, at("p.h5"), NULL));
+        test_ok(df_pool_open(&pool, NULL, at("p.h5"), NULL));
         df_range_source_init(&range, 0, COUNT, 100);
         changes[i].make(at("p.h5"));
         test_ok(df_stream_open(&stream, pool, &range.source));

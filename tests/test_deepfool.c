@@ -308,7 +308,7 @@ static void probabilities(void **state)
     struct dfal_context *context = test_context("ref", 1);
     struct df_pool *pool;
     struct df_deepfool_engine *engine;
-    test_ok(df_pool_open(&pool, path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
     for (int64_t batch = 0; batch < 8; batch += 3)
         test_error(df_deepfool_create(&engine, context, *state, network, pool, &deepfool, batch, true),
                    DFAL_E_DATA, "probabilities");
@@ -363,7 +363,7 @@ static void raw_units(void **state)
     test_pool_u8(path, ROWS, network->input, 10, 1, NULL);
     struct dfal_context *context = test_context("ref", 1);
     struct df_pool *pool;
-    test_ok(df_pool_open(&pool, path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
     struct df_deepfool deepfool = test_preset("lts4");
     deepfool.floor = 0;
     struct df_margin plain[ROWS], raw[ROWS];
@@ -399,8 +399,8 @@ static void same_bits(void **state)
     test_pool_u8(mixed_path, N, network->input, 10, 1, order);
     struct dfal_context *context = test_context("ref", 1);
     struct df_pool *pool, *mixed;
-    test_ok(df_pool_open(&pool, path, NULL));
-    test_ok(df_pool_open(&mixed, mixed_path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
+    test_ok(df_pool_open(&mixed, NULL, mixed_path, NULL));
     for (size_t p = 0; p < sizeof presets / sizeof *presets; p++) {
         struct df_deepfool deepfool = test_preset(presets[p]);
         deepfool.refine = p == 0;
@@ -435,7 +435,7 @@ static void more_queues(void **state)
     test_pool_u8(path, ROWS, network->input, 10, 1, NULL);
     struct dfal_context *context = test_context("ref", 1);
     struct df_pool *pool;
-    test_ok(df_pool_open(&pool, path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
     const struct df_deepfool deepfool = test_preset("lts4");
     struct df_margin first[ROWS], found[ROWS];
     test_engine(context, device, network, pool, &deepfool, 0, first, NULL);
@@ -476,7 +476,7 @@ static void warm_engine(void **state)
     test_pool_u8(path, 200, network->input, 10, 1, NULL);
     struct dfal_context *context = test_context("ref", 1);
     struct df_pool *pool;
-    test_ok(df_pool_open(&pool, path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
     const struct df_deepfool deepfool = test_preset("lts4");
     struct df_deepfool_engine *engine;
     test_ok(df_deepfool_create(&engine, context, *state, network, pool, &deepfool, 16, true));

@@ -122,7 +122,7 @@ static void test_units(void **state)
     struct df_run_state seen = {.round = -1};
     int64_t *unit = NULL, units = 0;
     test_join(dir, world.folder, "grouped");
-    test_ok(df_pool_open(&pool, world.train, NULL));
+    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
     test_ok(df_run_state_path(&path, dir, "dfal", 1));
     test_ok(df_run_state_load(&seen, NULL, pool, path));
     test_ok(df_alloc(&unit, seen.count, sizeof *unit));

@@ -680,7 +680,7 @@ static void test_import(void **state)
         test_ok(import(i ? "b.h5" : "a.h5", i ? 5 : 1, 12, "skip", &result));
         assert_int_equal(result.samples, 36);
         assert_int_equal(result.skipped, 4);
-        test_ok(df_pool_open(&pool[i], at(i ? "b.h5" : "a.h5"), NULL));
+        test_ok(df_pool_open(&pool[i], NULL, at(i ? "b.h5" : "a.h5"), NULL));
         test_ok(df_pool_read(pool[i], i ? b : a, 0, 36));
     }
     assert_memory_equal(a, b, sizeof a);
@@ -733,7 +733,7 @@ static void test_torture(void **state)
             /* The folder's fsync comes last: when it fails the pool is there, and whole. */
             if (status != DFAL_OK && df_file_exists(at("t.h5"))) {
                 struct df_pool *pool;
-                test_ok(df_pool_open(&pool, at("t.h5"), NULL));
+                test_ok(df_pool_open(&pool, NULL, at("t.h5"), NULL));
                 assert_int_equal(pool->count, 36);
                 df_pool_close(pool);
             }

@@ -93,7 +93,7 @@ static void test_idx(void **state)
             write_file("images", images, IMAGE_BYTES, packed);
             write_file("labels", labels, LABEL_BYTES, packed);
             test_ok(import("images", with ? "labels" : NULL));
-            test_ok(df_pool_open(&pool, at("pool.h5"), NULL));
+            test_ok(df_pool_open(&pool, NULL, at("pool.h5"), NULL));
             assert_int_equal(pool->count, N);
             assert_int_equal(pool->shape.h, SIDE);
             assert_int_equal(pool->raw, DF_RAW_U8);
@@ -187,7 +187,7 @@ static void test_mnist(void **state)
     dfal_context *context = make_context(1, true);
     test_ok(dfal_import_idx(context, at("mnist.h5"), image_path, label_path));
     dfal_context_destroy(context);
-    test_ok(df_pool_open(&pool, at("mnist.h5"), NULL));
+    test_ok(df_pool_open(&pool, NULL, at("mnist.h5"), NULL));
     assert_int_equal(pool->count, 10000);
     assert_int_equal(pool->class_count, 10);
     for (int i = 0; i < 10000; i++)
@@ -213,7 +213,7 @@ static struct df_pool *draw(uint64_t seed, int64_t count, const char *split, int
     options.size = size;
     test_ok(dfal_synth(context, at(name), &options));
     dfal_context_destroy(context);
-    test_ok(df_pool_open(&pool, at(name), NULL));
+    test_ok(df_pool_open(&pool, NULL, at(name), NULL));
     return pool;
 }
 

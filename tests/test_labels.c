@@ -67,7 +67,7 @@ static dfal_status open_with(struct df_pool **pool, const char *name, const char
         test_ok(df_file_write(paths[i], texts[i], strlen(texts[i])));
         files[options.label_file_count++] = paths[i];
     }
-    return df_pool_open(pool, at(name), &options);
+    return df_pool_open(pool, NULL, at(name), &options);
 }
 
 static void test_order(void **state)
@@ -415,7 +415,7 @@ static void test_torture(void **state)
             test_ok(df_file_write(paths[0], "id,label,annotator\np,cat,ann\nq,0,\n", 34));
             test_ok(df_file_write(paths[1], "id,label,annotator\np,dog,bob\nr,2,\n", 34));
             df_fault_arm(kinds[k], n);
-            dfal_status status = df_pool_open(&pool, at("torture.h5"), &options);
+            dfal_status status = df_pool_open(&pool, NULL, at("torture.h5"), &options);
             bool reached = df_fault_seen(kinds[k]) >= n;
             df_fault_arm(kinds[k], 0);
             if (status == DFAL_OK) {

@@ -49,7 +49,7 @@ static void open_job(struct job *job, int64_t memory, bool force)
     *job = (struct job){.context = test_context("ref", 1)};
     job->context->memory = memory;
     job->context->options.force = force;
-    test_ok(df_pool_open(&job->pool, pool_path, NULL));
+    test_ok(df_pool_open(&job->pool, NULL, pool_path, NULL));
     memcpy(job->head.pool_fingerprint, job->pool->fingerprint, sizeof job->head.pool_fingerprint);
     test_ok(df_strdup(&job->head.configuration, "{}"));
     job->head.pool_count = job->head.range_end = ROWS;

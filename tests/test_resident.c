@@ -365,7 +365,7 @@ static void pools_open(struct pools *p)
     p->network = test_small_network(5, 10);
     test_join(path, p->folder, "u8.h5");
     test_pool_u8(path, N, p->network->input, 10, 1, NULL);
-    test_ok(df_pool_open(&p->u8, path, NULL));
+    test_ok(df_pool_open(&p->u8, NULL, path, NULL));
     const int64_t size = df_shape_size(p->network->input);
     float *x;
     test_ok(df_alloc(&x, N * size, sizeof *x));
@@ -374,7 +374,7 @@ static void pools_open(struct pools *p)
     x[150 * size] = INFINITY;
     test_join(path, p->folder, "f32.h5");
     test_pool_f32(path, x, N, p->network->input, 10, NULL);
-    test_ok(df_pool_open(&p->f32, path, NULL));
+    test_ok(df_pool_open(&p->f32, NULL, path, NULL));
     df_free(x);
 }
 
@@ -463,7 +463,7 @@ static void ends(void **state)
     test_join(path, folder, "pool.h5");
     test_pool_u8(path, 70, (struct df_shape){1, 1, D}, K, 1, NULL);
     struct df_pool *pool;
-    test_ok(df_pool_open(&pool, path, NULL));
+    test_ok(df_pool_open(&pool, NULL, path, NULL));
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         struct df_network *network = test_affine_network(NULL, biases[i], K, D);
         const struct df_deepfool deepfool = test_preset("lts4");

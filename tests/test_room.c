@@ -48,7 +48,7 @@ static void world_open(struct world *w, struct df_device *device)
     test_folder_create(w->folder);
     test_join(path, w->folder, "pool.h5");
     test_pool_u8(path, N, (struct df_shape){1, 10, 10}, CLASSES, 3, NULL);
-    test_ok(df_pool_open(&w->pool, path, NULL));
+    test_ok(df_pool_open(&w->pool, NULL, path, NULL));
     w->network = test_small_network(1, CLASSES);
     w->context = test_context("ref", 1);
     w->deepfool = test_preset("lts4");

@@ -161,7 +161,7 @@ static void test_queries_and_twins(void **state)
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     reference(dir, backends[0]);
-    test_ok(df_pool_open(&pool, world.train, NULL));
+    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
     test_ok(df_network_load(&network, world.net));
     test_ok(df_query_table_read(&table, dir));
     assert_int_equal(table.count, 13 * BRANCHES);

@@ -431,7 +431,7 @@ static void adversarial(void **state)
     assert_int_equal(columns[0].dims[0], Q);
     struct df_scores s = read_scores(p.out);
     struct df_pool *pool;
-    test_ok(df_pool_open(&pool, p.pool, NULL));
+    test_ok(df_pool_open(&pool, NULL, p.pool, NULL));
     unsigned char raw[100];
     float x[100];
     for (int i = 0; i < Q; i++) {
@@ -590,7 +590,7 @@ static void passes(void **state)
     struct dfal_context *context = test_context(backend(state), 1);
     struct df_pool *pool;
     struct df_network *network;
-    test_ok(df_pool_open(&pool, p.pool, NULL));
+    test_ok(df_pool_open(&pool, NULL, p.pool, NULL));
     test_ok(df_network_for_pool(&network, context, p.network, pool));
     struct logits_table table = {.count = 0};
     struct df_range_source range;

@@ -131,7 +131,7 @@ static void test_order(void **state)
     struct df_selection first, second;
     int64_t order[ALL];
     dfal_context *context = world_context(backends[0], 2, NULL, NULL);
-    test_ok(df_pool_open(&pool, world.train, NULL));
+    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
     test_ok(df_network_for_pool(&network, context, world.net, pool));
     test_ok(df_context_device(context, &device));
     struct df_selection_options options = {
@@ -211,7 +211,7 @@ static void test_needs(void **state)
     const struct df_strategy logits = {.name = "logit", .needs = DF_NEED_LOGITS, .rank = rank_logits};
     const struct df_strategy features = {.name = "feature", .needs = DF_NEED_FEATURES, .rank = rank_logits};
     dfal_context *context = world_context(backends[0], 1, NULL, NULL);
-    test_ok(df_pool_open(&pool, world.train, NULL));
+    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
     test_ok(df_network_for_pool(&network, context, world.net, pool));
     test_ok(df_context_device(context, &device));
     for (int i = 0; i < ALL; i++)

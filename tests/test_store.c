@@ -77,7 +77,7 @@ static void test_pool_round_trip(void **state)
         int64_t live = df_alloc_live();
         struct df_pool *pool;
         make_pool("trip.h5", 5000, (struct df_shape){2, 9, 7}, raws[which], false);
-        test_ok(df_pool_open(&pool, at("trip.h5"), NULL));
+        test_ok(df_pool_open(&pool, NULL, at("trip.h5"), NULL));
         assert_int_equal(pool->count, 5000);
         assert_int_equal(pool->raw, raws[which]);
         assert_int_equal(pool->class_count, 3);
@@ -116,9 +116,9 @@ static void test_pool_same_bytes(void **state)
     assert_true(differ <= 20); /* the digits of a time */
     df_free(x);
     df_free(y);
-    test_ok(df_pool_open(&a, at("one.h5"), NULL));
-    test_ok(df_pool_open(&b, at("two.h5"), NULL));
-    test_ok(df_pool_open(&c, at("three.h5"), NULL));
+    test_ok(df_pool_open(&a, NULL, at("one.h5"), NULL));
+    test_ok(df_pool_open(&b, NULL, at("two.h5"), NULL));
+    test_ok(df_pool_open(&c, NULL, at("three.h5"), NULL));
     assert_string_equal(a->fingerprint, b->fingerprint);
     assert_string_not_equal(a->fingerprint, c->fingerprint);
     df_pool_close(a);
@@ -134,7 +134,7 @@ static void test_fingerprint(void **state)
     struct df_digest digest;
     char expected[DF_DIGEST_TEXT];
     make_pool("print.h5", 3000, (struct df_shape){1, 2, 3}, DF_RAW_U8, false);
-    test_ok(df_pool_open(&pool, at("print.h5"), NULL));
+    test_ok(df_pool_open(&pool, NULL, at("print.h5"), NULL));
     const int64_t dims[5] = {3000, 1, 2, 3, 1};
     df_digest_begin(&digest);
     df_digest_add_text(&digest, "dfal-pool");
@@ -186,7 +186,7 @@ static dfal_status overlay(struct df_pool **pool, const char *text)
     struct dfal_pool_options options = {.label_files = file, .label_file_count = 1};
     test_ok(df_file_write(at("labels.csv"), text, strlen(text)));
     file[0] = at("labels.csv");
-    return df_pool_open(pool, at("labelled.h5"), &options);
+    return df_pool_open(pool, NULL, at("labelled.h5"), &options);
 }
 
 static void test_labels(void **state)
@@ -249,7 +249,7 @@ static void test_labels(void **state)
     }
     const char *const missing[1] = {"/no/such/labels.csv"};
     struct dfal_pool_options options = {.label_files = missing, .label_file_count = 1};
-    test_error(df_pool_open(&pool, at("labelled.h5"), &options), DFAL_E_NOINPUT, "/no/such/labels.csv");
+    test_error(df_pool_open(&pool, NULL, at("labelled.h5"), &options), DFAL_E_NOINPUT, "/no/such/labels.csv");
     assert_int_equal(df_alloc_live(), live);
 }
 
@@ -574,7 +574,7 @@ static void test_streams(void **state)
     for (int which = 0; which < 2; which++) {
         make_pool("stream.h5", counts[which], shapes[which], raws[which], false);
         struct df_pool *pool;
-        test_ok(df_pool_open(&pool, at("stream.h5"), NULL));
+        test_ok(df_pool_open(&pool, NULL, at("stream.h5"), NULL));
         for (int bite = which; bite < 4; bite++) {
             struct df_range_source range;
             df_range_source_init(&range, 0, counts[which], bite % 2 ? 1000000 : 37);
@@ -614,7 +614,7 @@ static void test_stream_ends(void **state)
     struct df_row_stream *stream;
     struct df_range_source range;
     make_pool("ends.h5", 12000, (struct df_shape){1, 28, 28}, DF_RAW_U8, false);
-    test_ok(df_pool_open(&pool, at("ends.h5"), NULL));
+    test_ok(df_pool_open(&pool, NULL, at("ends.h5"), NULL));
     for (int taken = 0; taken < 3; taken++) { /* closed early */
         df_range_source_init(&range, 0, 12000, 50);
         test_ok(df_stream_open(&stream, pool, &range.source));
@@ -685,7 +685,7 @@ static void test_stream_takers(void **state)
         test_ok(df_pool_append(writer, raw, NULL, 1));
     }
     test_ok(df_pool_finish(writer));
-    test_ok(df_pool_open(&pool, at("takers.h5"), NULL));
+    test_ok(df_pool_open(&pool, NULL, at("takers.h5"), NULL));
     for (int round = 0; round < 5; round++) {
         struct df_range_source range;
         struct df_row_stream *stream;

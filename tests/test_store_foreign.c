@@ -47,7 +47,7 @@ static struct df_pool *open_pool(const char *name, const struct dfal_pool_option
     char path[TEST_PATH];
     struct df_pool *pool;
     test_join(path, folder, name);
-    test_ok(df_pool_open(&pool, path, options));
+    test_ok(df_pool_open(&pool, NULL, path, options));
     return pool;
 }
 
@@ -191,6 +191,24 @@ static void test_good_latest(void **state)
     df_pool_close(plain);
 }
 
+/* Opening reads rows, and packed ones take a while: a stop ends it. */
+static void test_stopped(void **state)
+{
+    (void)state;
+    int64_t live = df_alloc_live();
+    dfal_context *context;
+    struct df_pool *pool;
+    char path[TEST_PATH];
+    test_join(path, folder, "good_pool.h5");
+    test_ok(dfal_context_create(&context, NULL));
+    test_ok(df_pool_open(&pool, context, path, NULL));
+    df_pool_close(pool);
+    dfal_context_stop(context);
+    test_error(df_pool_open(&pool, context, path, NULL), DFAL_E_STOPPED, "stopped on request");
+    dfal_context_destroy(context);
+    nothing_left(live);
+}
+
 /* A string that says it is longer than it is, beside good ones: reading it is refused, and nothing is lost. */
 static void test_rotten_id(void **state)
 {
@@ -266,11 +284,16 @@ static const struct refusal pools[] = {
     {"rotten_stream.h5", DFAL_E_DATA, "does not unpack to 240 bytes"},
     {"rotten_sum.h5", DFAL_E_DATA, "unpacks to 0 bytes"},
     {"scaleoffset.h5", DFAL_E_DATA, "whose unpacked size HDF5 does not check"},
+    {"packed_large.h5", DFAL_E_DATA,
+     "5000000 rows, 300 MB unpacked, expected at most 268 MB; h5repack -l samples:CHUNK=12x3x4x5"},
     {"rotten_chunk.h5", DFAL_E_DATA, "hold 487 bytes together, expected 3 of 240"},
     {"rotten_tree.h5", DFAL_E_DATA, "does not fit the one above it"},
     {"rotten_heap.h5", DFAL_E_DATA, "the global heap at 2048"},
     {"rotten_heap_size.h5", DFAL_E_DATA, "beyond the file's end"},
     {"rotten_dense.h5", DFAL_E_DATA, "attribute 'format' cannot be read: object"},
+    {"rotten_array.h5", DFAL_E_DATA, "the array at"},
+    {"rotten_block.h5", DFAL_E_DATA, "a block is cut off"},
+    {"rotten_end.h5", DFAL_E_DATA, "beyond the file's end"},
     {"rotten_free.h5", DFAL_E_DATA, "the local heap at"},
     {"rotten_names.h5", DFAL_E_DATA, "declares 60000 names"},
     {"rotten_circle.h5", DFAL_E_DATA, "goes round in a circle"},
@@ -316,7 +339,7 @@ static void test_bad_pools(void **state)
         char path[TEST_PATH];
         struct df_pool *pool = (struct df_pool *)&pool;
         test_join(path, folder, pools[i].file);
-        dfal_status status = df_pool_open(&pool, path, NULL);
+        dfal_status status = df_pool_open(&pool, NULL, path, NULL);
         if (status != pools[i].status || !strstr(dfal_last_error(), pools[i].words) ||
             !strstr(dfal_last_error(), path))
             test_fail("%s: status %s, '%s'; expected %s with '%s'", pools[i].file, dfal_status_name(status),
@@ -333,12 +356,12 @@ static void test_bad_options(void **state)
     struct df_pool *pool;
     struct dfal_pool_options options = {.hdf5_plugins = true};
     test_join(path, folder, "plugin.h5");
-    test_error(df_pool_open(&pool, path, &options), DFAL_E_UNAVAILABLE, "filter 32000");
+    test_error(df_pool_open(&pool, NULL, path, &options), DFAL_E_UNAVAILABLE, "filter 32000");
     options = (struct dfal_pool_options){.layout = "CHWN"};
-    test_error(df_pool_open(&pool, path, &options), DFAL_E_USAGE, "CHWN");
+    test_error(df_pool_open(&pool, NULL, path, &options), DFAL_E_USAGE, "CHWN");
     options = (struct dfal_pool_options){.labels_name = "targets"};
     test_join(path, folder, "good_pool.h5");
-    test_error(df_pool_open(&pool, path, &options), DFAL_E_DATA, "no dataset 'targets'");
+    test_error(df_pool_open(&pool, NULL, path, &options), DFAL_E_DATA, "no dataset 'targets'");
     pool = open_pool("ids_doubled.h5", NULL);
     int64_t row;
     test_error(df_pool_find(pool, &row, "a"), DFAL_E_DATA, "'c' stands in row 2 and in row 11");
@@ -523,7 +546,8 @@ int main(void)
         cmocka_unit_test(test_bad_pools),       cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_good_networks),   cmocka_unit_test(test_bad_networks),
         cmocka_unit_test(test_good_latest),     cmocka_unit_test(test_rotten_id),
-        cmocka_unit_test(test_swapped),         cmocka_unit_test(test_read_by_h5py),
+        cmocka_unit_test(test_stopped),         cmocka_unit_test(test_swapped),
+        cmocka_unit_test(test_read_by_h5py),
     };
     char command[2 * TEST_PATH];
     snprintf(command, sizeof command, "%s -c 'import h5py' 2>/dev/null", interpreter());

@@ -70,7 +70,7 @@ static dfal_status read_pool(const char *path)
     int64_t n = 1;
     char *id;
     const int64_t rows[3] = {2, 0, 1};
-    DF_TRY(df_pool_open(&pool, path, NULL));
+    DF_TRY(df_pool_open(&pool, NULL, path, NULL));
     dfal_status status = df_pool_read(pool, raw, 0, 100);
     if (status == DFAL_OK)
         status = df_pool_gather(pool, raw, rows, 3);

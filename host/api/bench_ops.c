@@ -222,7 +222,7 @@ static dfal_status make_pool(struct bench *bench, const char *path, bool *made)
     }
     DF_TRY(df_pool_finish(writer));
     *made = true;
-    return df_pool_open(&bench->pool, path, NULL);
+    return df_pool_open(&bench->pool, bench->context, path, NULL);
 }
 
 static dfal_status measure_roofs(struct bench *bench)

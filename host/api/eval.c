@@ -18,7 +18,7 @@ static dfal_status open_both(struct df_pool **pool, struct df_network **network,
                              const struct dfal_pool_options *options)
 {
     static const struct dfal_pool_options plain;
-    DF_TRY(df_pool_open(pool, pool_path, options != NULL ? options : &plain));
+    DF_TRY(df_pool_open(pool, context, pool_path, options != NULL ? options : &plain));
     df_labels_warn(context, *pool);
     if ((*pool)->count == 0)
         DF_FAIL(DFAL_E_DATA, "%s: the pool has no samples, expected at least one", pool_path);

@@ -104,7 +104,7 @@ dfal_status df_tell_pool(const struct df_teller *teller, struct dfal_context *co
                          const struct dfal_pool_options *options)
 {
     struct df_pool *pool;
-    DF_TRY(df_pool_open(&pool, path, options));
+    DF_TRY(df_pool_open(&pool, context, path, options));
     df_labels_warn(context, pool);
     dfal_status status = tell_pool(teller, pool, options ? options->layout : NULL);
     df_pool_close(pool);

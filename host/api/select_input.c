@@ -45,13 +45,13 @@ static dfal_status open_pool(struct df_select_job *job)
     struct dfal_pool_options without = *options;
     without.label_files = NULL;
     without.label_file_count = 0;
-    DF_TRY(df_pool_open(&job->pool, job->pool_path, &without));
+    DF_TRY(df_pool_open(&job->pool, job->context, job->pool_path, &without));
     if (!all_labelled(job->pool)) {
         if (!options->label_file_count)
             return DFAL_OK;
         df_pool_close(job->pool);
         job->pool = NULL;
-        DF_TRY(df_pool_open(&job->pool, job->pool_path, options));
+        DF_TRY(df_pool_open(&job->pool, job->context, job->pool_path, options));
         df_labels_warn(job->context, job->pool);
         return DFAL_OK;
     }

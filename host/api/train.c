@@ -371,7 +371,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     }
     DF_TRY(check_options(job.options));
     DF_TRY_TO(done, status, claim(&job, out_path, network));
-    DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &job.options->pool));
+    DF_TRY_TO(done, status, df_pool_open(&job.pool, job.context, pool_path, &job.options->pool));
     df_labels_warn(context, job.pool);
     if (job.options->epochs > 0)
         DF_TRY_TO(done, status, collect_rows(&job));

@@ -173,7 +173,7 @@ dfal_status df_report_queries(struct df_text *page, const struct df_report_run *
     DF_TRY_TO(done, status, df_run_state_path(&path, run->dir, strategy, 1));
     DF_TRY_TO(done, status, df_run_state_twins(path, &twin_of, &twins, &count, &size));
     DF_TRY_TO(done, status, df_query_table_read(&table, run->dir));
-    DF_TRY_TO(done, status, df_pool_open(&pool, run->config.train, NULL));
+    DF_TRY_TO(done, status, df_pool_open(&pool, NULL, run->config.train, NULL));
     if (!count || size != df_shape_size(pool->shape))
         goto done;
     df_text_add(page,

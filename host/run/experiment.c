@@ -267,8 +267,8 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
                 "%s names no %s pool, expected data.%s or --%s", source,
                 e->config.train[0] ? "test" : "training", e->config.train[0] ? "test" : "train",
                 e->config.train[0] ? "test" : "train");
-    DF_TRY(df_pool_open(&e->train, e->config.train, NULL));
-    DF_TRY(df_pool_open(&e->test, e->config.test, NULL));
+    DF_TRY(df_pool_open(&e->train, e->context, e->config.train, NULL));
+    DF_TRY(df_pool_open(&e->test, e->context, e->config.test, NULL));
     df_labels_warn(e->context, e->train);
     df_labels_warn(e->context, e->test);
     DF_TRY(check_pools(e));

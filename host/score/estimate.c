@@ -110,7 +110,7 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, options));
-    DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, &options->pool));
+    DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, &options->pool));
     df_labels_warn(context, pool);
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, df_score_rows(&begin, &end, options, pool->count));

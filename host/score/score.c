@@ -308,7 +308,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status,
               df_claim_job(&claim, out_path, network, pool_path, &options->pool, context->options.force));
     DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
-    DF_TRY_TO(done, status, df_pool_open(&job.pool, pool_path, &options->pool));
+    DF_TRY_TO(done, status, df_pool_open(&job.pool, context, pool_path, &options->pool));
     df_labels_warn(context, job.pool);
     DF_TRY_TO(done, status, open_output(&job, out_path));
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));

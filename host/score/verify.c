@@ -327,7 +327,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     DF_TRY_TO(done, status,
               pick_path(&network_path, network_path, head.network_path, "network", scores_path));
     DF_TRY_TO(done, status, pick_path(&pool_path, pool_path, head.pool_path, "pool", scores_path));
-    DF_TRY_TO(done, status, df_pool_open(&pool, pool_path, pool_options));
+    DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, pool_options));
     df_labels_warn(context, pool);
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, check_identity(&head, network, pool, scores_path, network_path));

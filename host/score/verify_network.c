@@ -358,7 +358,7 @@ static dfal_status open_all(struct job *job, const char *pool_path, const char *
 {
     DF_TRY(df_reference_open(&job->reference, reference_path));
     if (pool_path) {
-        DF_TRY(df_pool_open(&job->pool, pool_path, &job->options->pool));
+        DF_TRY(df_pool_open(&job->pool, job->context, pool_path, &job->options->pool));
         df_labels_warn(job->context, job->pool);
         DF_TRY(df_network_for_pool(&job->network, job->context, job->network_path, job->pool));
     } else {

@@ -343,58 +343,62 @@ static bool check_local_heap(struct df_h5_source *source, uint64_t address, cons
 
 /* ---- Which check --------------------------------------------------------------------------------- */
 
-static bool is(const uint8_t *bytes, uint64_t size, const char *name)
+/* Pages of a chunk index follow: they have a checksum and no signature. */
+static bool note_pages(struct df_h5_source *source, uint64_t address, const uint8_t *bytes, uint64_t size)
 {
-    return size >= 8 && memcmp(bytes, name, 4) == 0;
+    (void)address, (void)bytes, (void)size;
+    source->pages = true;
+    return true;
 }
 
-static bool is_one_of(const uint8_t *bytes, uint64_t size, const char *names)
+static bool check_header(struct df_h5_source *source, uint64_t address, const uint8_t *bytes, uint64_t size)
 {
-    for (; *names; names += 4)
-        if (is(bytes, size, names))
-            return true;
-    return false;
+    (void)bytes, (void)size; /* it is read whole */
+    return df_h5_check_header(source, address, 0, NULL);
 }
 
-/* Pieces of the newer format carry a checksum that HDF5 looks at: what is rotten is found. */
-static bool check_other(struct df_h5_source *source, uint64_t address, const uint8_t *bytes, uint64_t size,
-                        const char *names)
-{
-    if (is_one_of(bytes, size, names))
-        return true;
-    return df_h5_refuse(source, "%llu bytes of unknown metadata at %llu", (unsigned long long)size,
-                        (unsigned long long)address);
-}
+/* Pieces of the newer format without a check carry a checksum that HDF5 looks at: what is rotten is found. */
+static const struct {
+    enum df_h5_piece piece;
+    char name[5];
+    df_h5_check_fn *check; /* NULL: none */
+} kinds[] = {
+    {DF_H5_TREE, "TREE", check_tree},
+    {DF_H5_TREE, "SNOD", check_names},
+    {DF_H5_TREE, "BTHD", df_h5_check_block_tree},
+    {DF_H5_TREE, "BTIN", NULL},
+    {DF_H5_TREE, "BTLF", NULL},
+    {DF_H5_TREE, "EASB", NULL},
+    {DF_H5_LOCAL_HEAP, "HEAP", check_local_heap},
+    {DF_H5_LOCAL_HEAP, "EADB", note_pages},
+    {DF_H5_LOCAL_HEAP, "FADB", note_pages},
+    {DF_H5_LOCAL_HEAP, "FHDB", NULL},
+    {DF_H5_LOCAL_HEAP, "FSSE", NULL},
+    {DF_H5_HEADER, "OHDR", check_header},
+    {DF_H5_HEADER, "FRHP", df_h5_check_block_heap},
+    {DF_H5_HEADER, "FHIB", NULL},
+    {DF_H5_HEADER, "FSHD", NULL},
+    {DF_H5_HEADER, "EAHD", df_h5_check_growing_array},
+    {DF_H5_HEADER, "EAIB", NULL},
+    {DF_H5_HEADER, "FAHD", df_h5_check_array},
+};
 
 bool df_h5_check_piece(struct df_h5_source *source, enum df_h5_piece piece, uint64_t address,
                        const uint8_t *bytes, uint64_t size)
 {
     source->why[0] = '\0';
     source->error = 0;
-    if (piece != DF_H5_SUPERBLOCK && known(source, address, size))
-        return true;
-    switch (piece) {
-    case DF_H5_SUPERBLOCK:
+    if (piece == DF_H5_SUPERBLOCK)
         return check_superblock(source, address, bytes, size);
-    case DF_H5_TREE:
-        if (is(bytes, size, "TREE"))
-            return check_tree(source, address, bytes, size);
-        if (is(bytes, size, "SNOD"))
-            return check_names(source, address, bytes, size);
-        if (is(bytes, size, "BTHD"))
-            return df_h5_check_block_tree(source, address, (struct df_h5_cursor){bytes, bytes + size, false});
-        return check_other(source, address, bytes, size, "BTINBTLFEASB");
-    case DF_H5_LOCAL_HEAP:
-        if (is(bytes, size, "HEAP"))
-            return check_local_heap(source, address, bytes, size);
-        source->pages = source->pages || is_one_of(bytes, size, "EADBFADB");
-        return source->pages || check_other(source, address, bytes, size, "FHDBFSSE");
-    case DF_H5_HEADER:
-        if (is(bytes, size, "OHDR") || (size > 0 && bytes[0] == 1))
-            return df_h5_check_header(source, address, 0, NULL);
-        if (is(bytes, size, "FRHP"))
-            return df_h5_check_block_heap(source, address, (struct df_h5_cursor){bytes, bytes + size, false});
-        return check_other(source, address, bytes, size, "FHIBFSHDEAHDEAIBFAHD");
-    }
-    return true;
+    if (known(source, address, size))
+        return true;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && size >= 8; i++)
+        if (kinds[i].piece == piece && memcmp(bytes, kinds[i].name, 4) == 0)
+            return !kinds[i].check || kinds[i].check(source, address, bytes, size);
+    if (piece == DF_H5_HEADER && size > 0 && bytes[0] == 1) /* the older format has no signature there */
+        return check_header(source, address, bytes, size);
+    if (piece == DF_H5_LOCAL_HEAP && source->pages)
+        return true;
+    return df_h5_refuse(source, "%llu bytes of unknown metadata at %llu", (unsigned long long)size,
+                        (unsigned long long)address);
 }

@@ -22,7 +22,7 @@ struct df_h5_collection;
 
 struct df_h5_source {
     int fd;
-    uint64_t base, size; /* of the address 0 in the file; bytes behind it */
+    uint64_t base, size; /* of the address 0 in the file; bytes of the file that HDF5 has given out */
     uint32_t leaf_k, group_k, chunk_k;
     struct df_h5_extent *known; /* pieces without a signature of their own that belong to something checked */
     int64_t known_count, known_room;
@@ -97,9 +97,11 @@ static inline uint64_t df_h5_times(uint64_t a, uint64_t b)
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-/* Heads of the newer format (hdf5_newer.c), from their signature on. */
-bool df_h5_check_block_heap(struct df_h5_source *source, uint64_t address, struct df_h5_cursor cursor);
-bool df_h5_check_block_tree(struct df_h5_source *source, uint64_t address, struct df_h5_cursor cursor);
+/* Bytes that begin with a known signature. */
+typedef bool df_h5_check_fn(struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
+                            uint64_t size);
+/* Heads of the newer format (hdf5_newer.c). */
+df_h5_check_fn df_h5_check_block_heap, df_h5_check_block_tree, df_h5_check_growing_array, df_h5_check_array;
 
 /* Messages of an object header (hdf5_type.c): the datatype and the dataspace at the cursor. */
 bool df_h5_check_type(struct df_h5_source *source, struct df_h5_cursor *cursor, int depth,

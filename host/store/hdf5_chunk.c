@@ -13,7 +13,7 @@ struct df_h5_packing {
     bool blind; /* a plugin unpacks: nobody knows the size before */
     int32_t filters;
     H5Z_filter_t filter[MOST_FILTERS];
-    bool plain_edges;  /* chunks that stick out are not packed */
+    bool plain_edges; /* chunks that stick out are not packed */
     int64_t sides[DF_H5_MAX_RANK], grid[DF_H5_MAX_RANK], bytes;
     uint8_t *seen; /* a bit a chunk */
     uint8_t *stored;

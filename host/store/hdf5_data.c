@@ -216,12 +216,36 @@ done:
     return status;
 }
 
-/* Packed chunks go through HDF5's cache, which holds two rows of chunks, so that a run of rows unpacks each once. */
+/* "256x1x28x28": chunks of a megabyte or so, for h5repack. */
+static const char *chunk_advice(char text[DF_H5_SHAPE_TEXT], const struct df_h5_data *data, int64_t row_bytes)
+{
+    const int64_t rows = row_bytes < cache_least ? cache_least / row_bytes : 1;
+    int used =
+        snprintf(text, DF_H5_SHAPE_TEXT, "%lld", (long long)(rows < data->dims[0] ? rows : data->dims[0]));
+    for (int32_t i = 1; i < data->rank && used < DF_H5_SHAPE_TEXT - 24; i++)
+        used += snprintf(text + used, DF_H5_SHAPE_TEXT - (size_t)used, "x%lld", (long long)data->dims[i]);
+    return text;
+}
+
+/* Packed chunks go through HDF5's cache, which holds two rows of chunks, so that a run of rows unpacks each once. It has
+ * room for one of any file: else each row that is read would unpack a whole row of chunks. */
 static dfal_status open_with_cache(struct df_h5 *h5, struct df_h5_data *data)
 {
-    int64_t bytes = 2 * data->chunk_rows * (int64_t)data->type_size;
+    int64_t row_bytes =
+        (int64_t)data->type_size; /* of one row of samples; df_h5_data_open has looked at the product */
     for (int32_t i = 1; i < data->rank; i++)
-        bytes = bytes > cache_most ? bytes : bytes * data->dims[i];
+        row_bytes *= data->dims[i];
+    if (row_bytes > cache_most / data->chunk_rows) {
+        char text[DF_H5_SHAPE_TEXT];
+        DF_FAIL(
+            DFAL_E_DATA,
+            "%s: dataset '%s' is packed in chunks of %lld rows, %.0f MB unpacked, expected at most %.0f MB; "
+            "h5repack -l %s:CHUNK=%s IN.h5 OUT.h5 cuts them",
+            h5->path, data->name, (long long)data->chunk_rows,
+            (double)row_bytes * (double)data->chunk_rows / 1e6, (double)cache_most / 1e6, data->name,
+            chunk_advice(text, data, row_bytes));
+    }
+    int64_t bytes = 2 * data->chunk_rows * row_bytes;
     bytes = bytes < cache_least ? cache_least : bytes > cache_most ? cache_most : bytes;
     hid_t access = H5Pcopy(h5->access), again = -1;
     if (access >= 0 &&

@@ -124,7 +124,9 @@ static haddr_t driver_get_eoa(const H5FD_t *file, H5FD_mem_t type)
 static herr_t driver_set_eoa(H5FD_t *file, H5FD_mem_t type, haddr_t address)
 {
     (void)type;
-    from(file)->end = address;
+    struct driver *driver = from(file);
+    driver->end = address;
+    driver->source.size = address < driver->file_end ? address : driver->file_end;
     return 0;
 }
 
@@ -170,7 +172,7 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
     driver->source.error = 0;
     if (type == H5FD_MEM_DRAW && driver->source.raw_size && size != driver->source.raw_size)
         return blame("the size that stands beside a chunk's place is not a chunk's");
-    if (driver->handle.source && (address > driver->source.size || size > driver->source.size - address))
+    if (driver->handle.source && (address > driver->file_end || size > driver->file_end - address))
         return blame("the file ends before what was to be read");
     for (size_t done = 0; done < size;) {
         ssize_t n = pread(driver->handle.fd, (char *)buffer + done, size - done, (off_t)(address + done));

@@ -495,7 +495,7 @@ static bool check_block(struct header *header, int i, uint64_t begin)
     const struct df_h5_extent block = header->block[i];
     const uint64_t end =
         header->newer ? 4 : 0; /* a checksum; HDF5 1.10 loses memory over a wrong one, and says so at exit */
-    if (block.size < begin + end)
+    if (block.size < begin + end || block.size == 0)
         return refuse(header, "a block is cut off");
     if (!df_h5_fetch(header->source, block.address, block.size, &header->copy[i]))
         return false;

@@ -3,6 +3,7 @@
 #ifndef DF_STORE_POOL_H
 #define DF_STORE_POOL_H
 
+#include "base/context.h"
 #include "base/digest.h"
 #include "tensor/tensor.h"
 
@@ -34,11 +35,12 @@ struct df_pool {
 };
 
 /* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];
- * options NULL: the defaults. Nothing the file declares is believed before its bytes are known to be there.
+ * options NULL: the defaults; context NULL: nothing stops it. Nothing the file declares is believed before its bytes are known to be there.
  * Errors   E_NOINPUT missing; E_DATA not HDF5, another kind of file, truncated, samples never written, external
  *          storage or links, filter plugins, a label out of range (row and value named), no sample, one class, a
- *          label file's unknown id or class (file and line named); E_SHAPE; E_IO */
-dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options);
+ *          label file's unknown id or class (file and line named); E_SHAPE; E_IO; E_STOPPED */
+dfal_status df_pool_open(struct df_pool **out, const dfal_context *context, const char *path,
+                         const struct dfal_pool_options *options);
 void df_pool_close(struct df_pool *pool);
 size_t df_pool_row_bytes(const struct df_pool *pool);
 /* Bytes that HDF5's chunk cache takes once rows are read. */

@@ -40,6 +40,6 @@ void df_pool_forget_index(struct df_pool *pool);
 /* sha256 over: "dfal-pool" and the raw type ("u8" or "f32"), each with its length in front; N, C, H, W; affine_count;
  * the scales, the offsets (f64); then, in ascending order, the raw rows [C,H,W] whose index is a multiple of
  * max(1, N / 1024). Integers are 64 bits; everything is little-endian. */
-dfal_status df_pool_fingerprint(struct df_pool *pool);
+dfal_status df_pool_fingerprint(struct df_pool *pool, const dfal_context *context);
 
 #endif

@@ -240,7 +240,7 @@ static dfal_status open_ids(struct df_pool *pool)
     return DFAL_OK;
 }
 
-dfal_status df_pool_fingerprint(struct df_pool *pool)
+dfal_status df_pool_fingerprint(struct df_pool *pool, const dfal_context *context)
 {
     struct df_digest digest;
     int64_t step = pool->count / SIGNATURE_ROWS > 1 ? pool->count / SIGNATURE_ROWS : 1;
@@ -259,15 +259,19 @@ dfal_status df_pool_fingerprint(struct df_pool *pool)
         df_digest_add_f64(&digest, pool->offset[i]);
     dfal_status status = DFAL_OK;
     for (int64_t at = 0; at < pool->count && status == DFAL_OK; at += step) {
+        if (context) /* rows that are packed in large chunks take a while */
+            DF_TRY_TO(done, status, df_context_check_stop(context));
         status = df_pool_read_locked(pool, row, at, 1);
         df_digest_add(&digest, row, df_pool_row_bytes(pool));
     }
+done:
     df_digest_end(&digest, pool->fingerprint);
     df_free(row);
     return status;
 }
 
-static dfal_status open_locked(struct df_pool *pool, const struct dfal_pool_options *options)
+static dfal_status open_locked(struct df_pool *pool, const dfal_context *context,
+                               const struct dfal_pool_options *options)
 {
     const char *samples = options->samples_name ? options->samples_name : "samples";
     const char *labels = options->labels_name ? options->labels_name : "labels";
@@ -284,11 +288,12 @@ static dfal_status open_locked(struct df_pool *pool, const struct dfal_pool_opti
     DF_TRY(read_classes(pool, own));
     DF_TRY(read_labels(pool, labels, options->labels_name != NULL));
     DF_TRY(open_ids(pool));
-    DF_TRY(df_pool_fingerprint(pool));
+    DF_TRY(df_pool_fingerprint(pool, context));
     return df_h5_unchanged(&pool->file->h5);
 }
 
-dfal_status df_pool_open(struct df_pool **out, const char *path, const struct dfal_pool_options *options)
+dfal_status df_pool_open(struct df_pool **out, const dfal_context *context, const char *path,
+                         const struct dfal_pool_options *options)
 {
     const struct dfal_pool_options defaults = {0};
     dfal_status status;
@@ -302,7 +307,7 @@ dfal_status df_pool_open(struct df_pool **out, const char *path, const struct df
     pool->file->h5 = DF_H5_NONE;
     pool->file->samples = pool->file->ids = DF_H5_NO_DATA;
     df_h5_lock();
-    status = open_locked(pool, options);
+    status = open_locked(pool, context, options);
     df_h5_unlock();
     if (status == DFAL_OK)
         status = df_labels_overlay(pool, options->label_files, options->label_file_count);

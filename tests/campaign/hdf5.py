@@ -6,7 +6,6 @@ Writes pools, networks, scores, twins and logits, changes bytes of their metadat
 has the command read each. A file may be taken or refused (64 to 75, one sentence); a crash, more than 10 seconds, more than
 600 MB or another code is a finding: its file stays in the folder that is named at the end. Exit status 1 with findings.
 With DFAL_SANITIZED=1 the command is one with AddressSanitizer: six times the time, and nothing is said about memory."""
-import ctypes
 import json
 import os
 import random
@@ -19,6 +18,9 @@ import tempfile
 
 import h5py
 import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from hdf5_sum import lookup3  # noqa: E402
 
 SANITIZED = os.environ.get("DFAL_SANITIZED") == "1"
 MOST_SECONDS, MOST_BYTES = 60 if SANITIZED else 10, 600 << 20
@@ -108,21 +110,11 @@ def change(chance, content):
     return bytes(content)
 
 
-def hdf5_library():
-    """The one that h5py has loaded."""
-    with open("/proc/self/maps") as maps:
-        return ctypes.CDLL(next(line.split()[-1] for line in maps if "libhdf5" in line and "libhdf5_hl" not in line))
-
-
-lookup3 = hdf5_library().H5_checksum_lookup3
-lookup3.restype = ctypes.c_uint32
-
-
 def checksum(content, piece):
     """Of a piece (begin, end, place of its checksum), which counts as zeros, or not at all at the end."""
     begin, end, place = piece
     summed = bytes(content[begin:place]) + (bytes(4) + bytes(content[place + 4:end]) if place + 4 < end else b"")
-    return lookup3(ctypes.c_char_p(summed), ctypes.c_size_t(len(summed)), ctypes.c_uint32(0))
+    return lookup3(summed)
 
 
 def sums(content):

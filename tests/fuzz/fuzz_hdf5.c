@@ -23,7 +23,7 @@ enum { MOST_BYTES = 4 << 20 };
 static void read_pool(const char *path)
 {
     struct df_pool *pool = NULL;
-    if (df_pool_open(&pool, path, NULL) != DFAL_OK)
+    if (df_pool_open(&pool, NULL, path, NULL) != DFAL_OK)
         return;
     const int64_t row = (int64_t)df_pool_row_bytes(pool), most = MOST_BYTES / row,
                   step = most < 1             ? 1

@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (byte(&in) % 4 == 0)
         options.layout = "NHWC";
     int64_t live = df_alloc_live();
-    if (df_pool_open(&pool, path, &options) == DFAL_OK) {
+    if (df_pool_open(&pool, NULL, path, &options) == DFAL_OK) {
         char *raw = NULL;
         if (df_alloc(&raw, pool->count, df_pool_row_bytes(pool)) != DFAL_OK ||
             (df_pool_read(pool, raw, 0, pool->count) != DFAL_OK && !dfal_last_error()[0]))
