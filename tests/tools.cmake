@@ -37,7 +37,7 @@ foreach(name train score run)
   set_tests_properties(cli_device_${name} PROPERTIES ENVIRONMENT "LOST_BACKEND=$<TARGET_FILE:df_plugin_loss>")
 endforeach()
 df_cli_test(images quick folders bytes_scaling names bad_tables lists broken sizes formats links)
-df_cli_test(images full kills stops full_disk)
+df_cli_test(images full kills stops changed full_disk)
 df_cli_test(kills full synth import_idx train score merge run run_repeatedly stop_train bad_state stop_score stop_run
   stop_without_work)
 df_cli_test(outputs quick apart apart_imports apart_model apart_runs unfinished_again owner)

@@ -21,9 +21,10 @@
 struct block {
     int64_t part; /* -1: empty */
     int64_t begin, end;
-    uint8_t *samples; /* [end - begin, shape] */
-    char **reason;    /* [end - begin] NULL: decoded */
-    uint8_t *marks;   /* [end - begin] of ROTATED, GREY */
+    uint8_t *samples;       /* [end - begin, shape] */
+    char **reason;          /* [end - begin] NULL: decoded */
+    uint8_t *marks;         /* [end - begin] of ROTATED, GREY */
+    struct df_row_sum look; /* of the files, before they were read */
 };
 enum { ROTATED = 1, GREY = 2 };
 
@@ -74,7 +75,8 @@ static dfal_status fail_bad(const struct job *job, int64_t row, const char *reas
 static dfal_status write_block(struct job *job, struct block *block)
 {
     const int64_t count = block->end - block->begin, size = df_shape_size(job->shape);
-    struct df_image_part part = {.begin = block->begin, .end = block->end, .samples = block->samples};
+    struct df_image_part part = {
+        .begin = block->begin, .end = block->end, .samples = block->samples, .look = block->look};
     struct df_text reasons = {0};
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&part.index, count, sizeof *part.index));
@@ -147,6 +149,7 @@ static dfal_status decode_part(struct job *job, int64_t part)
     struct block *block = job->filling;
     df_image_part_bounds(&job->parts, part, &block->begin, &block->end);
     block->part = part;
+    DF_TRY(df_image_list_look(&job->list, block->begin, block->end, &block->look));
     DF_TRY(df_team_run(job->team, do_one, job, 1 + block->end - block->begin));
     clear_reasons(job->writing);
     for (int64_t i = 0; !job->skip && i < block->end - block->begin; i++)
@@ -585,7 +588,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, find_shape(&job));
     DF_TRY_TO(done, status, make_identity(&job));
     DF_TRY_TO(done, status,
-              df_image_parts_open(&job.parts, out_path, job.identity, job.list.count, job.shape,
+              df_image_parts_open(&job.parts, out_path, job.identity, &job.list, job.shape,
                                   context->options.allow_mixed, context->options.force));
     DF_TRY_TO(done, status, check_table(&job));
     DF_TRY_TO(done, status, decode_missing(&job));

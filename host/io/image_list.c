@@ -53,6 +53,23 @@ dfal_status df_image_list_path(char **path, const struct df_image_list *list, in
     return df_format(path, "%s/%s", list->root, name);
 }
 
+dfal_status df_image_list_look(const struct df_image_list *list, int64_t begin, int64_t end,
+                               struct df_row_sum *sum)
+{
+    *sum = (struct df_row_sum){0};
+    for (int64_t row = begin; row < end; row++) {
+        char *path;
+        struct stat file;
+        DF_TRY(df_image_list_path(&path, list, row));
+        const bool there = stat(path, &file) == 0;
+        df_free(path);
+        const int64_t look[] = {there ? file.st_size : 0, there ? file.st_mtim.tv_sec : 0,
+                                there ? file.st_mtim.tv_nsec : 0};
+        df_row_sum_take(sum, look, sizeof look, row);
+    }
+    return DFAL_OK;
+}
+
 void df_image_list_digest(const struct df_image_list *list, char digest[65])
 {
     struct df_digest sum;

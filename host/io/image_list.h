@@ -4,6 +4,7 @@
 #define DF_IO_IMAGE_LIST_H
 
 #include "base/context.h"
+#include "base/row_sum.h"
 
 struct df_image_entry {
     char *id;   /* relative path, or the list's id */
@@ -34,6 +35,10 @@ dfal_status df_image_list_read(struct df_image_list *list, const char *source, b
 void df_image_list_clear(struct df_image_list *list);
 /* The path of an entry into a fresh string. */
 dfal_status df_image_list_path(char **path, const struct df_image_list *list, int64_t row);
+/* What the files of entries [begin, end) look like from outside: a sum of their sizes and times, that of a missing file of
+ * zeros. Another sum: a file was changed or replaced, or copied without its time. */
+dfal_status df_image_list_look(const struct df_image_list *list, int64_t begin, int64_t end,
+                               struct df_row_sum *sum);
 /* sha256 of all ids and paths: what the pixels of a pool depend on. */
 void df_image_list_digest(const struct df_image_list *list, char digest[65]);
 

@@ -10,7 +10,15 @@
 
 static const char format[] = "dfal-import-part";
 enum { ROWS_MOST = 16384, BYTES_MOST = 32 << 20 };
-enum { RANGE_BEGIN, RANGE_END, RANGE_PICTURES, RANGE_ROTATED, RANGE_GREY, RANGE_COUNT };
+enum {
+    RANGE_BEGIN,
+    RANGE_END,
+    RANGE_PICTURES,
+    RANGE_ROTATED,
+    RANGE_GREY,
+    RANGE_LOOK,
+    RANGE_COUNT = RANGE_LOOK + 2
+};
 
 static dfal_status part_path(char **path, const struct df_image_parts *parts, int64_t i)
 {
@@ -56,8 +64,11 @@ static dfal_status compare(const char *theirs, const char *ours, bool allow_mixe
     }
 }
 
-static dfal_status check(const struct df_image_parts *parts, int64_t i, const char *path, bool allow_mixed)
+/* same: the files look as they did when the part was made. */
+static dfal_status check(const struct df_image_parts *parts, int64_t i, const char *path, bool allow_mixed,
+                         bool *same)
 {
+    struct df_row_sum look;
     struct df_column range = {"range", DF_COLUMN_I64, 1, {0}, NULL};
     char *identity = NULL;
     int64_t begin, end;
@@ -70,6 +81,10 @@ static dfal_status check(const struct df_image_parts *parts, int64_t i, const ch
         (range.dims[0] != RANGE_COUNT || found[RANGE_BEGIN] != begin || found[RANGE_END] != end))
         status = df_fail(DFAL_E_DATA, "%s holds other pictures than %" PRId64 " to %" PRId64 " of the list",
                          path, begin, end - 1);
+    if (status == DFAL_OK)
+        status = df_image_list_look(parts->list, begin, end, &look);
+    *same = status == DFAL_OK && (uint64_t)found[RANGE_LOOK] == look.high &&
+            (uint64_t)found[RANGE_LOOK + 1] == look.low;
     df_free(identity);
     df_free(range.data);
     return status;
@@ -83,10 +98,9 @@ static dfal_status look(struct df_image_parts *parts, bool allow_mixed)
         DF_TRY(part_path(&path, parts, i));
         dfal_status status = DFAL_OK;
         if (df_file_exists(path)) {
-            status = check(parts, i, path, allow_mixed);
+            status = check(parts, i, path, allow_mixed, &parts->finished[i]);
             df_image_part_bounds(parts, i, &begin, &end);
-            parts->finished[i] = status == DFAL_OK;
-            parts->finished_pictures += status == DFAL_OK ? end - begin : 0;
+            parts->finished_pictures += parts->finished[i] ? end - begin : 0;
         } else {
             df_file_sweep(path);
         }
@@ -97,16 +111,18 @@ static dfal_status look(struct df_image_parts *parts, bool allow_mixed)
 }
 
 dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path, const char *identity,
-                                int64_t pictures, struct df_shape shape, bool allow_mixed, bool force)
+                                const struct df_image_list *list, struct df_shape shape, bool allow_mixed,
+                                bool force)
 {
     *parts = (struct df_image_parts){
         .folder = DF_PARTS_NONE,
         .shape = shape,
-        .pictures = pictures,
+        .pictures = list->count,
         .rows = df_image_part_rows(shape),
         .identity = identity,
+        .list = list,
     };
-    parts->count = (pictures + parts->rows - 1) / parts->rows;
+    parts->count = (list->count + parts->rows - 1) / parts->rows;
     DF_TRY(df_alloc(&parts->finished, parts->count, sizeof *parts->finished));
     DF_TRY(df_parts_open(&parts->folder, out_path, df_parts_is_numbered, "an import's parts", force));
     dfal_status status = look(parts, allow_mixed);
@@ -134,7 +150,13 @@ void df_image_parts_close(struct df_image_parts *parts, bool keep)
 dfal_status df_image_part_write(struct df_image_parts *parts, int64_t i, const struct df_image_part *part)
 {
     const struct df_shape shape = parts->shape;
-    int64_t range[RANGE_COUNT] = {part->begin, part->end, parts->pictures, part->rotated, part->grey};
+    int64_t range[RANGE_COUNT] = {part->begin,
+                                  part->end,
+                                  parts->pictures,
+                                  part->rotated,
+                                  part->grey,
+                                  (int64_t)part->look.high,
+                                  (int64_t)part->look.low};
     const struct df_column columns[] = {
         {"range", DF_COLUMN_I64, 1, {RANGE_COUNT}, range},
         {"samples", DF_COLUMN_U8, 4, {part->good, shape.c, shape.h, shape.w}, part->samples},

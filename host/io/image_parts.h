@@ -5,6 +5,7 @@
 #define DF_IO_IMAGE_PARTS_H
 
 #include "base/parts.h"
+#include "io/image_list.h"
 #include "tensor/tensor.h"
 
 /* Pictures [begin, end) of the list: `good` of them decoded, in order. */
@@ -15,7 +16,8 @@ struct df_image_part {
     int64_t *bad_index; /* [bad] */
     char *reasons;      /* [bad] texts one behind the other, each with its zero */
     int64_t reason_bytes;
-    int64_t rotated, grey; /* of the good ones, as dfal_image_result counts them */
+    int64_t rotated, grey;  /* of the good ones, as dfal_image_result counts them */
+    struct df_row_sum look; /* of the files, before they were read */
 };
 /* Free the arrays of a part that was read. */
 void df_image_part_clear(struct df_image_part *part);
@@ -26,13 +28,15 @@ struct df_image_parts {
     int64_t pictures, rows, count; /* of the list; of a part; parts */
     bool *finished;                /* [count] */
     int64_t finished_pictures;
-    bool ours;            /* what lies there is this import's */
-    const char *identity; /* borrowed: lines "key: value" */
+    bool ours;                        /* what lies there is this import's */
+    const char *identity;             /* borrowed: lines "key: value" */
+    const struct df_image_list *list; /* borrowed */
 };
-/* Hold OUT.parts and look at what is there. A part of another identity is E_CONFIG with the first line that differs,
+/* Hold OUT.parts and look at what is there. A part whose files look otherwise now is made again. A part of another identity is E_CONFIG with the first line that differs,
  * the arithmetic (version, libraries) passed over when allow_mixed; with force all are removed instead. */
 dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path, const char *identity,
-                                int64_t pictures, struct df_shape shape, bool allow_mixed, bool force);
+                                const struct df_image_list *list, struct df_shape shape, bool allow_mixed,
+                                bool force);
 /* Let go; the parts stay when at least one is finished and keep is set. */
 void df_image_parts_close(struct df_image_parts *parts, bool keep);
 /* Pictures of a part: a power of two, at most 16,384 and 32 MiB of samples. */

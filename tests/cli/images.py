@@ -389,6 +389,22 @@ def stops(dfal):
     check(process.returncode in (-signal.SIGTERM, 75), f"stopped at once: {process.returncode}")
 
 
+def changed(dfal):
+    """A picture that is another one when the import is continued: its part is made again."""
+    many(dfal)
+    words = ["import", "images", "in", *LARGE, "--on-error", "skip", "-o"]
+    process = dfal.start("-q", *words, "pool.h5")
+    while process.poll() is None and not glob.glob(dfal.at("pool.h5.parts/??????.h5")):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    check(glob.glob(dfal.at("pool.h5.parts/??????.h5")), "nothing was finished")
+    write(dfal, "in/003.png", png(np.full((9, 9, 3), 200)))
+    dfal.run("-q", *words, "pool.h5")
+    dfal.run("-q", *words, "whole.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("pool.h5"))
+
+
 def full_disk(dfal):
     """A small file system runs full: 74, one sentence, and nothing half-written."""
     many(dfal, 30)
@@ -411,4 +427,4 @@ def full_disk(dfal):
         check(not left, f"full at {size} left {left}")
 
 
-main({f.__name__: f for f in (folders, bytes_scaling, names, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, full_disk)})
+main({f.__name__: f for f in (folders, bytes_scaling, names, bad_tables, lists, broken, sizes, formats, giant, links, kills, stops, changed, full_disk)})
