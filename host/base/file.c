@@ -271,24 +271,20 @@ dfal_status df_file_publish(const char *temporary, const char *path, bool replac
 
 bool df_file_is_temporary(const char *entry, const char *base)
 {
-    size_t length = strlen(base), mark = sizeof temporary_mark - 1;
-    return strncmp(entry, base, length) == 0 && strncmp(entry + length, temporary_mark, mark) == 0 &&
-           strlen(entry + length + mark) == RANDOM_LETTERS;
+    const size_t end = sizeof temporary_mark - 1 + RANDOM_LETTERS, length = strlen(entry);
+    if (length <= end || strncmp(entry + length - end, temporary_mark, sizeof temporary_mark - 1) != 0)
+        return false;
+    return !base || (strlen(base) == length - end && strncmp(entry, base, length - end) == 0);
 }
 
-void df_file_sweep(const char *path)
+static void sweep(const char *folder, const char *base)
 {
-    char *folder;
-    if (folder_of(&folder, path) != DFAL_OK)
-        return;
-    const char *slash = strrchr(path, '/');
     DIR *directory = opendir(folder);
-    df_free(folder);
     if (!directory)
         return;
     int at = dirfd(directory);
     for (struct dirent *entry; (entry = readdir(directory));) {
-        if (!df_file_is_temporary(entry->d_name, slash ? slash + 1 : path))
+        if (!df_file_is_temporary(entry->d_name, base))
             continue;
         /* A network file system locks only what is open for writing. */
         int fd = openat(at, entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -299,6 +295,21 @@ void df_file_sweep(const char *path)
         close(fd);
     }
     closedir(directory);
+}
+
+void df_file_sweep(const char *path)
+{
+    char *folder;
+    if (folder_of(&folder, path) != DFAL_OK)
+        return;
+    const char *slash = strrchr(path, '/');
+    sweep(folder, slash ? slash + 1 : path);
+    df_free(folder);
+}
+
+void df_folder_sweep(const char *folder)
+{
+    sweep(folder, NULL);
 }
 
 static dfal_status write_all(int fd, const char *path, const char *bytes, size_t size)

@@ -23,11 +23,13 @@ dfal_status df_file_publish(const char *temporary, const char *path, bool replac
 /* The same, replacing, for files of one folder, which is synced once; the disk may take all of them together. On error
  * none of them is there. */
 dfal_status df_file_publish_all(const char *const *temporaries, const char *const *paths, int32_t count);
-/* Whether a folder's entry is named like a temporary of base. */
+/* Whether a folder's entry is named like a temporary of base; NULL: of anything. */
 bool df_file_is_temporary(const char *entry, const char *base);
 /* Remove stale temporaries TARGET.tmp.XXXXXX beside path left by a dead process. One that somebody holds
  * under flock, as its writer does, is left alone, and all are where a file system has no locks. */
 void df_file_sweep(const char *path);
+/* Of every file of a folder that only dfal writes to. */
+void df_folder_sweep(const char *folder);
 /* Lock without waiting. False with errno: EWOULDBLOCK somebody else holds it; else the file system has no locks. */
 bool df_file_lock(int fd);
 /* The mode that umask leaves of the wanted one. The owner keeps its part: dfal reads again what it has written. */

@@ -246,6 +246,17 @@ static dfal_status clear(const struct df_run_directory *directory)
     return status;
 }
 
+/* What a run that is finished could not remove: nobody writes there again. */
+static void sweep_own_folders(const char *dir)
+{
+    for (int32_t i = 0; i < OWN_FOLDERS; i++) {
+        char *path;
+        if (df_format(&path, "%s/%s", dir, own_folders[i]) == DFAL_OK)
+            df_folder_sweep(path);
+        df_free(path);
+    }
+}
+
 /* What is at path: nothing, a run that was begun, or somebody else's. */
 static dfal_status look(const char *path, const char *config_path, bool force, bool resume, bool *begun)
 {
@@ -253,8 +264,11 @@ static dfal_status look(const char *path, const char *config_path, bool force, b
     if (df_folder_exists(path)) {
         df_file_sweep(config_path);
         *begun = df_file_exists(config_path);
-        if (*begun && !force && df_run_directory_is_finished(path))
+        const bool finished = *begun && !force && df_run_directory_is_finished(path);
+        if (finished) {
+            sweep_own_folders(path);
             DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or --force", path);
+        }
         if (!*begun && !is_empty_folder(path))
             DF_FAIL(DFAL_E_EXISTS,
                     "%s: the folder holds other files, expected a run directory or a name not taken", path);
