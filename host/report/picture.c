@@ -38,8 +38,9 @@ dfal_status df_picture_uri(struct df_text *page, const unsigned char *planes, in
         for (int64_t i = 0; i < h * w; i++)
             pixels[i * c + k] = planes[k * h * w + i];
     if (!png_image_write_to_memory(&image, bytes, &size, 0, pixels, 0, NULL)) {
-        status = df_fail(DFAL_E_INTERNAL, "a picture of %lldx%lld could not be compressed: %s", (long long)w,
-                         (long long)h, image.message);
+        /* nothing else can go wrong with bytes in memory */
+        status = df_fail(DFAL_E_MEMORY, "no memory to compress a picture of %lldx%lld (libpng: %s)",
+                         (long long)w, (long long)h, image.message);
         goto done;
     }
     df_text_add(page, "data:image/png;base64,");

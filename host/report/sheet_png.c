@@ -181,7 +181,13 @@ struct writer {
     char message[TEXT];
 };
 
-/* Every call of libpng that may jump stands in one of these two, which hold nothing that would be lost. */
+/* Every call of libpng that may jump stands in one of these two, which hold nothing that would be lost. From memory to
+ * memory nothing else than memory can be missing. */
+static dfal_status fail_memory(const struct writer *writer)
+{
+    DF_FAIL(DFAL_E_MEMORY, "no memory for the contact sheet (libpng: %s)", writer->message);
+}
+
 static dfal_status write_begin(struct writer *writer, struct df_text *out, int64_t width, int64_t height)
 {
     writer->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, writer->message, take_error, take_warning);
@@ -190,8 +196,7 @@ static dfal_status write_begin(struct writer *writer, struct df_text *out, int64
     if (!writer->info)
         DF_FAIL(DFAL_E_MEMORY, "the contact sheet could not be begun: libpng has no memory");
     if (setjmp(png_jmpbuf(writer->png)))
-        DF_FAIL(DFAL_E_INTERNAL, "a contact sheet of %lldx%lld could not be begun: %s", (long long)width,
-                (long long)height, writer->message);
+        return fail_memory(writer);
     png_set_write_fn(writer->png, out, take_bytes, flush_bytes);
     png_set_IHDR(writer->png, writer->info, (png_uint_32)width, (png_uint_32)height, 8, PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -202,7 +207,7 @@ static dfal_status write_begin(struct writer *writer, struct df_text *out, int64
 static dfal_status write_rows(struct writer *writer, const struct strip *strip, int64_t rows, bool last)
 {
     if (setjmp(png_jmpbuf(writer->png)))
-        DF_FAIL(DFAL_E_INTERNAL, "the contact sheet could not be compressed: %s", writer->message);
+        return fail_memory(writer);
     for (int64_t y = 0; y < rows; y++)
         png_write_row(writer->png, strip->pixels + 3 * y * strip->width);
     if (last)
