@@ -1,197 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_import_images: pictures are decoded part by part on all threads while the part before is written; the finished
- * parts then become the pool. */
-#include <stdio.h>
+/* dfal_import_images: what is asked for, and the two steps. */
 #include <string.h>
-#include <unistd.h>
 
-#include "base/claim.h"
 #include "base/digest.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "base/team.h"
-#include "base/text.h"
-#include "io/image_list.h"
-#include "io/image_parts.h"
-#include "io/image_take.h"
-#include "store/pool.h"
-
-/* A part being decoded or written. */
-struct block {
-    int64_t part; /* -1: empty */
-    int64_t begin, end;
-    uint8_t *samples;       /* [end - begin, shape] */
-    char **reason;          /* [end - begin] NULL: decoded */
-    uint8_t *marks;         /* [end - begin] of ROTATED, GREY */
-    struct df_row_sum look; /* of the files, before they were read */
-};
-enum { ROTATED = 1, GREY = 2 };
-
-struct job {
-    struct dfal_context *context;
-    const struct dfal_image_options *options;
-    bool skip;
-    struct df_image_fit fit;
-    struct df_image_list list;
-    struct df_shape shape;
-    struct df_image_parts parts;
-    struct df_claim claim;
-    bool replace_table;
-    struct df_team *team;
-    struct df_image_taker *takers; /* [thread_count] */
-    int32_t thread_count;
-    struct block blocks[2], *filling, *writing;
-    struct df_progress progress;
-    char *identity, *bad_path;
-    int64_t good, bad, rotated, grey;
-    struct df_text bad_table;
-};
-
-/* ---- one picture -------------------------------------------------------------------------------------------- */
-
-static dfal_status take_picture(struct job *job, struct df_image_taker *taker, int64_t row,
-                                struct df_shape *shape, uint8_t *sample)
-{
-    char *path;
-    DF_TRY(df_image_list_path(&path, &job->list, row));
-    dfal_status status = df_image_take(taker, path, shape, sample);
-    df_free(path);
-    return status;
-}
-
-static dfal_status fail_bad(const struct job *job, int64_t row, const char *reason)
-{
-    char *path;
-    DF_TRY(df_image_list_path(&path, &job->list, row));
-    (void)df_fail(DFAL_E_DATA, "%s: %s; --on-error skip leaves such files out", path, reason);
-    df_free(path);
-    return DFAL_E_DATA;
-}
-
-/* ---- parts -------------------------------------------------------------------------------------------------- */
-
-/* Close the gaps that broken pictures leave, and write. */
-static dfal_status write_block(struct job *job, struct block *block)
-{
-    const int64_t count = block->end - block->begin, size = df_shape_size(job->shape);
-    struct df_image_part part = {
-        .begin = block->begin, .end = block->end, .samples = block->samples, .look = block->look};
-    struct df_text reasons = {0};
-    dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&part.index, count, sizeof *part.index));
-    DF_TRY_TO(done, status, df_alloc(&part.bad_index, count, sizeof *part.bad_index));
-    for (int64_t i = 0; i < count; i++) {
-        if (block->reason[i]) {
-            df_text_append(&reasons, block->reason[i], (int64_t)strlen(block->reason[i]) + 1);
-            part.bad_index[part.bad++] = block->begin + i;
-            continue;
-        }
-        if (part.good < i)
-            memcpy(block->samples + part.good * size, block->samples + i * size, (size_t)size);
-        part.index[part.good++] = block->begin + i;
-        part.rotated += (block->marks[i] & ROTATED) != 0;
-        part.grey += (block->marks[i] & GREY) != 0;
-    }
-    part.reason_bytes = reasons.size;
-    DF_TRY_TO(done, status, df_text_take(&reasons, &part.reasons));
-    status = df_image_part_write(&job->parts, block->part, &part);
-done:
-    df_text_clear(&reasons);
-    df_free(part.index);
-    df_free(part.bad_index);
-    df_free(part.reasons);
-    return status;
-}
-
-static void clear_reasons(struct block *block)
-{
-    for (int64_t i = 0; block->reason && i < block->end - block->begin; i++) {
-        df_free(block->reason[i]);
-        block->reason[i] = NULL;
-    }
-    block->part = -1;
-}
-
-static bool is_grey(const uint8_t *sample, struct df_shape shape)
-{
-    const size_t plane = (size_t)(shape.h * shape.w);
-    return shape.c == 3 && memcmp(sample, sample + plane, plane) == 0 &&
-           memcmp(sample, sample + 2 * plane, plane) == 0;
-}
-
-/* Job 0 writes the part before; the others decode a picture each. */
-static dfal_status do_one(void *user, int64_t number, int32_t thread)
-{
-    struct job *job = user;
-    if (number == 0)
-        return job->writing->part >= 0 ? write_block(job, job->writing) : DFAL_OK;
-    struct block *block = job->filling;
-    const int64_t i = number - 1;
-    struct df_shape shape = job->shape;
-    char reason[DF_MESSAGE_SIZE];
-    DF_TRY(df_context_check_stop(job->context));
-    uint8_t *sample = block->samples + i * df_shape_size(shape);
-    dfal_status status = take_picture(job, &job->takers[thread], block->begin + i, &shape, sample);
-    if (status == DFAL_OK)
-        block->marks[i] = (uint8_t)((job->takers[thread].fitter.rotated ? ROTATED : 0) |
-                                    (is_grey(sample, shape) ? GREY : 0));
-    if (status == DFAL_E_DATA) {
-        df_message_get(reason);
-        status = df_strdup(&block->reason[i], reason);
-    }
-    df_progress_add(&job->progress, 1, NULL);
-    return status;
-}
-
-static dfal_status decode_part(struct job *job, int64_t part)
-{
-    struct block *block = job->filling;
-    df_image_part_bounds(&job->parts, part, &block->begin, &block->end);
-    block->part = part;
-    DF_TRY(df_image_list_look(&job->list, block->begin, block->end, &block->look));
-    DF_TRY(df_team_run(job->team, do_one, job, 1 + block->end - block->begin));
-    clear_reasons(job->writing);
-    for (int64_t i = 0; !job->skip && i < block->end - block->begin; i++)
-        if (block->reason[i])
-            return fail_bad(job, block->begin + i, block->reason[i]);
-    job->filling = job->writing;
-    job->writing = block;
-    return DFAL_OK;
-}
-
-static dfal_status decode_missing(struct job *job)
-{
-    struct df_image_parts *parts = &job->parts;
-    const int64_t rows = parts->rows < parts->pictures ? parts->rows : parts->pictures;
-    for (int b = 0; b < 2; b++) {
-        job->blocks[b].part = -1;
-        DF_TRY(df_alloc(&job->blocks[b].samples, rows * df_shape_size(job->shape), 1));
-        DF_TRY(df_alloc(&job->blocks[b].reason, rows, sizeof *job->blocks[b].reason));
-        DF_TRY(df_alloc(&job->blocks[b].marks, rows, 1));
-    }
-    job->filling = &job->blocks[0];
-    job->writing = &job->blocks[1];
-    if (parts->finished_pictures > 0)
-        df_say(job->context, DFAL_INFO, "import.resume",
-               DF_FIELDS(DF_INT("pictures", parts->finished_pictures)),
-               "%lld of %lld pictures are finished, the rest is continued",
-               (long long)parts->finished_pictures, (long long)parts->pictures);
-    df_progress_begin(&job->progress, job->context, "import.progress", "pictures", parts->pictures,
-                      parts->finished_pictures);
-    dfal_status status = DFAL_OK;
-    for (int64_t part = 0; part < parts->count && status == DFAL_OK; part++)
-        if (!parts->finished[part])
-            status = decode_part(job, part);
-    if (status == DFAL_OK && job->writing->part >= 0)
-        status = write_block(job, job->writing);
-    df_progress_end(&job->progress);
-    return status;
-}
+#include "io/image_job.h"
 
 /* ---- beginning ---------------------------------------------------------------------------------------------- */
 
-static dfal_status check_options(struct job *job)
+static dfal_status check_options(struct df_image_job *job)
 {
     const struct dfal_image_options *o = job->options;
     const bool bicubic = strcmp(o->interpolation, "bicubic") == 0;
@@ -240,7 +58,8 @@ static dfal_status check_options(struct job *job)
 }
 
 /* Somebody's values for pixels of 0 to 255, which other tools want. */
-static void warn_of_bytes(const struct job *job, const char *name, const double *values, int32_t count)
+static void warn_of_bytes(const struct df_image_job *job, const char *name, const double *values,
+                          int32_t count)
 {
     struct df_text given = {0}, scaled = {0};
     bool beyond = false;
@@ -262,7 +81,7 @@ static void warn_of_bytes(const struct job *job, const char *name, const double 
 }
 
 /* The size of every sample: the crop's, the one asked for, or that of the first picture that can be decoded. */
-static dfal_status find_shape(struct job *job)
+static dfal_status find_shape(struct df_image_job *job)
 {
     char first[DF_MESSAGE_SIZE] = "";
     job->shape = (struct df_shape){job->fit.channels, job->fit.crop, job->fit.crop};
@@ -270,12 +89,12 @@ static dfal_status find_shape(struct job *job)
         job->shape = (struct df_shape){job->fit.channels, job->fit.height, job->fit.width};
     for (int64_t row = 0; row < job->list.count && job->shape.h == 0; row++) {
         DF_TRY(df_context_check_stop(job->context));
-        dfal_status status = take_picture(job, &job->takers[0], row, &job->shape, NULL);
+        dfal_status status = df_image_job_take(job, &job->takers[0], row, &job->shape, NULL);
         if (status == DFAL_E_DATA) {
             char reason[DF_MESSAGE_SIZE];
             df_message_get(reason);
             if (!job->skip)
-                return fail_bad(job, row, reason);
+                return df_image_job_fail(job, row, reason);
             if (!first[0])
                 memcpy(first, reason, sizeof first);
         } else {
@@ -290,7 +109,7 @@ static dfal_status find_shape(struct job *job)
 
 /* What the bytes of a pool depend on, and with it what an unfinished import may be continued with. on_error is not
  * here: who meets a broken file may go on without it. */
-static dfal_status make_identity(struct job *job)
+static dfal_status make_identity(struct df_image_job *job)
 {
     const struct dfal_image_options *o = job->options;
     char digest[DF_DIGEST_TEXT], classes[DF_DIGEST_TEXT], libraries[DF_IMAGE_LIBRARIES];
@@ -316,7 +135,7 @@ static dfal_status make_identity(struct job *job)
     return df_text_take(&text, &job->identity);
 }
 
-static dfal_status make_team(struct job *job)
+static dfal_status make_team(struct df_image_job *job)
 {
     /* One more than there are CPUs to use: whoever writes waits for the disk most of the time. */
     job->thread_count = job->context->threads + 1;
@@ -327,7 +146,7 @@ static dfal_status make_team(struct job *job)
     return DFAL_OK;
 }
 
-static void say_begin(const struct job *job, const char *out_path, const char *source)
+static void say_begin(const struct df_image_job *job, const char *out_path, const char *source)
 {
     const struct df_image_list *list = &job->list;
     df_say(job->context, DFAL_INFO, "import.begin",
@@ -349,7 +168,8 @@ static void say_begin(const struct job *job, const char *out_path, const char *s
                (long long)list->unlabelled, (long long)list->blanks);
 }
 
-static void say_end(const struct job *job, const struct dfal_image_result *result, const char *out_path)
+static void say_end(const struct df_image_job *job, const struct dfal_image_result *result,
+                    const char *out_path)
 {
     char rotated[64] = "";
     if (job->rotated > 0)
@@ -373,152 +193,11 @@ static void say_end(const struct job *job, const struct dfal_image_result *resul
                out_path);
 }
 
-/* ---- the pool ----------------------------------------------------------------------------------------------- */
-
-/* Count what the parts hold, and list what they could not take. */
-static dfal_status count_parts(struct job *job)
-{
-    df_text_add(&job->bad_table, "path,reason\n");
-    for (int64_t i = 0; i < job->parts.count; i++) {
-        struct df_image_part part;
-        DF_TRY(df_image_part_read(&job->parts, i, &part, false));
-        const char *reason = part.reasons;
-        dfal_status status = DFAL_OK;
-        for (int64_t b = 0; b < part.bad; b++, reason += strlen(reason) + 1) {
-            df_text_csv(&job->bad_table, job->list.entries[part.bad_index[b]].id);
-            df_text_add(&job->bad_table, ",");
-            df_text_csv(&job->bad_table, reason);
-            df_text_add(&job->bad_table, "\n");
-        }
-        if (part.bad > 0 && !job->skip)
-            status = fail_bad(job, part.bad_index[0], part.reasons);
-        job->good += part.good;
-        job->bad += part.bad;
-        job->rotated += part.rotated;
-        job->grey += part.grey;
-        df_image_part_clear(&part);
-        DF_TRY(status);
-    }
-    if (job->good == 0) {
-        job->parts.finished_pictures = 0; /* nothing in them is worth keeping */
-        DF_FAIL(DFAL_E_DATA, "none of the %lld pictures can be decoded", (long long)job->list.count);
-    }
-    return DFAL_OK;
-}
-
-static dfal_status append_part(struct job *job, struct df_pool_writer *writer, int64_t i)
-{
-    struct df_image_part part;
-    int32_t *labels = NULL;
-    DF_TRY(df_context_check_stop(job->context));
-    DF_TRY(df_image_part_read(&job->parts, i, &part, true));
-    dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&labels, part.good, sizeof *labels));
-    for (int64_t k = 0; k < part.good; k++)
-        labels[k] = job->list.entries[part.index[k]].label;
-    status = df_pool_append(writer, part.samples, labels, part.good);
-done:
-    df_free(labels);
-    df_image_part_clear(&part);
-    return status;
-}
-
-/* The ids of the pictures that were taken, borrowed from the list. */
-static dfal_status gather_ids(const struct job *job, const char **ids)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < job->parts.count; i++) {
-        struct df_image_part part;
-        DF_TRY(df_image_part_read(&job->parts, i, &part, false));
-        for (int64_t k = 0; k < part.good; k++)
-            ids[n++] = job->list.entries[part.index[k]].id;
-        df_image_part_clear(&part);
-    }
-    return DFAL_OK;
-}
-
-/* A bad table that is there is somebody's, unless this import's own parts are. */
-static dfal_status check_table(struct job *job)
-{
-    job->replace_table = job->context->options.force || job->parts.finished_pictures > 0;
-    return job->skip ? df_file_check_target(job->bad_path, job->replace_table) : DFAL_OK;
-}
-
-/* The table of skipped files stands before the pool does, so that no finished pool lacks it. */
-static dfal_status finish(struct job *job, struct df_pool_writer *writer, const char *out_path)
-{
-    char *table = NULL, message[DF_MESSAGE_SIZE];
-    const char *bad_path = job->bad_path;
-    dfal_status status;
-    const int64_t size = job->bad_table.size;
-    DF_TRY_TO(done, status, df_text_take(&job->bad_table, &table));
-    if (job->skip)
-        DF_TRY_TO(done, status, df_file_write_output(bad_path, table, (size_t)size, job->replace_table));
-    df_parts_publish(&job->parts.folder);
-    status = df_pool_finish(writer);
-    writer = NULL;
-    if (status != DFAL_OK && job->skip && !df_file_exists(out_path)) {
-        df_message_get(message);
-        (void)unlink(bad_path);
-        df_message_set(message);
-    } else if (status == DFAL_OK && !job->skip && job->context->options.force) {
-        (void)unlink(bad_path); /* of the pool that this one replaces */
-    }
-    if (status == DFAL_OK && job->bad > 0)
-        df_say(job->context, DFAL_WARNING, "import.skipped",
-               DF_FIELDS(DF_INT("files", job->bad), DF_TEXT("table", bad_path)),
-               "%lld files were skipped; %s says why", (long long)job->bad, bad_path);
-done:
-    df_pool_abandon(writer);
-    df_free(table);
-    return status;
-}
-
-static dfal_status write_pool(struct job *job, const char *out_path)
-{
-    const struct dfal_image_options *o = job->options;
-    const bool scaled = o->mean_count > 0 || o->std_count > 0;
-    struct df_pool_writer *writer = NULL;
-    const char **ids = NULL;
-    double scale[3], offset[3];
-    dfal_status status;
-    DF_TRY(count_parts(job));
-    for (int32_t c = 0; c < o->channels; c++) {
-        const double mean = o->mean_count ? o->mean[o->mean_count > 1 ? c : 0] : 0;
-        const double deviation = o->std_count ? o->std[o->std_count > 1 ? c : 0] : 1;
-        scale[c] = 1 / (255 * deviation);
-        offset[c] = -mean / deviation;
-    }
-    DF_TRY_TO(done, status, df_alloc(&ids, job->good, sizeof *ids));
-    DF_TRY_TO(done, status, gather_ids(job, ids));
-    const struct df_pool_spec spec = {
-        .count = job->good,
-        .shape = job->shape,
-        .raw = DF_RAW_U8,
-        .class_count = job->list.class_count,
-        .scale = scaled ? scale : NULL,
-        .offset = scaled ? offset : NULL,
-        .affine_count = scaled ? o->channels : 1,
-        .has_labels = job->list.labelled,
-        .ids = ids,
-        .classes = (const char *const *)job->list.classes,
-    };
-    DF_TRY_TO(done, status, df_pool_create(&writer, out_path, &spec, job->context->options.force));
-    for (int64_t i = 0; i < job->parts.count; i++)
-        DF_TRY_TO(done, status, append_part(job, writer, i));
-    status = finish(job, writer, out_path);
-    writer = NULL;
-done:
-    df_pool_abandon(writer);
-    df_free(ids);
-    return status;
-}
-
 /* ---- the outputs -------------------------------------------------------------------------------------------- */
 
 /* POOL.bad.csv for POOL.h5: written, or with --force removed. The list of an earlier import's is no list for a new one of
  * the same name. Among the pictures an output can only be where there is a file already. */
-static dfal_status claim(struct job *job, const char *out_path, const char *source)
+static dfal_status claim(struct df_image_job *job, const char *out_path, const char *source)
 {
     struct df_claim *claim = &job->claim;
     const size_t length = strlen(out_path);
@@ -547,14 +226,14 @@ static dfal_status claim(struct job *job, const char *out_path, const char *sour
 
 /* ---- the job ------------------------------------------------------------------------------------------------ */
 
-static void job_clear(struct job *job)
+static void job_clear(struct df_image_job *job)
 {
     for (int32_t i = 0; job->takers && i < job->thread_count; i++)
         df_image_taker_clear(&job->takers[i]);
     df_free(job->takers);
     df_team_destroy(job->team);
     for (int b = 0; b < 2; b++) {
-        clear_reasons(&job->blocks[b]);
+        df_image_block_clear_reasons(&job->blocks[b]);
         df_free(job->blocks[b].samples);
         df_free(job->blocks[b].reason);
         df_free(job->blocks[b].marks);
@@ -575,7 +254,7 @@ void dfal_image_options_init(struct dfal_image_options *options)
 dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result, const char *out_path,
                                const char *source, const struct dfal_image_options *options)
 {
-    struct job job = {.context = context, .options = options, .parts.folder = DF_PARTS_NONE};
+    struct df_image_job job = {.context = context, .options = options, .parts.folder = DF_PARTS_NONE};
     const double begin = df_clock();
     dfal_status status;
     *result = (struct dfal_image_result){0};
@@ -590,9 +269,9 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status,
               df_image_parts_open(&job.parts, out_path, job.identity, &job.list, job.shape,
                                   context->options.allow_mixed, context->options.force));
-    DF_TRY_TO(done, status, check_table(&job));
-    DF_TRY_TO(done, status, decode_missing(&job));
-    DF_TRY_TO(done, status, write_pool(&job, out_path));
+    DF_TRY_TO(done, status, df_image_job_check_table(&job));
+    DF_TRY_TO(done, status, df_image_job_decode(&job));
+    DF_TRY_TO(done, status, df_image_job_pool(&job, out_path));
     *result = (struct dfal_image_result){
         .samples = job.good,
         .skipped = job.bad,

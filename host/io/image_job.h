@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One import of pictures: image_import.c begins and ends it, image_job.c decodes, image_pool.c writes the pool. Internal to
+ * host/io. */
+#ifndef DF_IO_IMAGE_JOB_H
+#define DF_IO_IMAGE_JOB_H
+
+#include "base/claim.h"
+#include "base/log.h"
+#include "base/team.h"
+#include "base/text.h"
+#include "io/image_parts.h"
+#include "io/image_take.h"
+
+/* A part being decoded or written. */
+struct df_image_block {
+    int64_t part; /* -1: empty */
+    int64_t begin, end;
+    uint8_t *samples;       /* [end - begin, shape] */
+    char **reason;          /* [end - begin] NULL: decoded */
+    uint8_t *marks;         /* [end - begin] of ROTATED, GREY */
+    struct df_row_sum look; /* of the files, before they were read */
+};
+
+struct df_image_job {
+    struct dfal_context *context;
+    const struct dfal_image_options *options;
+    bool skip;
+    struct df_image_fit fit;
+    struct df_image_list list;
+    struct df_shape shape;
+    struct df_image_parts parts;
+    struct df_claim claim;
+    bool replace_table;
+    struct df_team *team;
+    struct df_image_taker *takers; /* [thread_count] */
+    int32_t thread_count;
+    struct df_image_block blocks[2], *filling, *writing;
+    struct df_progress progress;
+    char *identity, *bad_path;
+    int64_t good, bad, rotated, grey;
+    struct df_text bad_table;
+};
+
+/* Decode one picture, as df_image_take. */
+dfal_status df_image_job_take(struct df_image_job *job, struct df_image_taker *taker, int64_t row,
+                              struct df_shape *shape, uint8_t *sample);
+/* E_DATA with a picture's path and what is wrong with it. */
+dfal_status df_image_job_fail(const struct df_image_job *job, int64_t row, const char *reason);
+/* Decode all parts that are not finished. */
+dfal_status df_image_job_decode(struct df_image_job *job);
+void df_image_block_clear_reasons(struct df_image_block *block);
+
+/* A bad table that is there is somebody's, unless this import's own parts are. Errors   E_EXISTS */
+dfal_status df_image_job_check_table(struct df_image_job *job);
+/* Make the pool, and the table of skipped files, of the finished parts. */
+dfal_status df_image_job_pool(struct df_image_job *job, const char *out_path);
+
+#endif
