@@ -74,6 +74,19 @@ def network(path, weight=None, bias=None, text=None, attributes=None, stray=None
             f[stray] = np.zeros(3, "f4")
 
 
+def dense(path):
+    """Heaps with many rows of blocks, holes, and an attribute too large for them."""
+    with h5py.File(path, "w", libver="latest") as f:
+        f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3, "large": np.zeros(20000)})
+        for i in range(500):
+            f.attrs[f"more{i}"] = np.full(i % 60 + 1, i)
+            f.create_group(f"group{i % 200}/{i}")
+        for i in range(0, 500, 3):
+            del f.attrs[f"more{i}"], f[f"group{i % 200}/{i}"]
+        f["samples"] = images()
+        f["labels"] = np.arange(N) % 3
+
+
 def good(at):
     pool(at("good_pool.h5"), ids=[f"id-{i}" for i in range(N)], classes=["cat", "dög", "7"],
          attributes={"scale": np.array([1.0, 0.5, 0.25], "f4"), "offset": 2})
@@ -95,6 +108,7 @@ def good(at):
     with h5py.File(at("good_nd.h5"), "w") as f:
         f["samples"] = images()[:, 0].reshape(N, H * W).astype(">i2") - 100
     newest(at("good_latest.h5"))
+    dense(at("good_dense.h5"))
     network(at("good_network.h5"))
     network(at("good_nobias.h5"), bias=False, attributes={"scale": 0.5, "offset": [0.25]})
 
@@ -266,6 +280,9 @@ def rotten(at):
     head = behind(b"EAHD", 0)  # 68 bytes and their checksum
     patched(at("rotten_array.h5"), newest, (lambda c: head(c) + 44, "Q", 1 << 30),
             (lambda c: head(c) + 68, "I", lambda c: lookup3(c[head(c):head(c) + 68])))
+    heap = behind(b"FRHP", 0)  # 142 bytes and their checksum
+    patched(at("rotten_large.h5"), newest, (lambda c: heap(c) + 22, "Q", 512),
+            (lambda c: heap(c) + 142, "I", lambda c: lookup3(c[heap(c):heap(c) + 142])))
     patched(at("rotten_block.h5"), named, (lambda c: c.index(b"\x10\0\x10\0\0\0\0\0", header(c)) + 16, "Q", 0))
     patched(at("rotten_end.h5"), named, (lambda c: 40, "Q", lambda c: c.rindex(b"GCOL")))  # where the superblock says it ends
     patched(at("rotten_heap_size.h5"), named, (behind(b"GCOL", 8), "Q", 1 << 40))

@@ -189,6 +189,7 @@ static void test_good_latest(void **state)
     }
     df_pool_close(pool);
     df_pool_close(plain);
+    df_pool_close(open_pool("good_dense.h5", NULL));
 }
 
 /* Opening reads rows, and packed ones take a while: a stop ends it. */
@@ -291,6 +292,7 @@ static const struct refusal pools[] = {
     {"rotten_heap.h5", DFAL_E_DATA, "the global heap at 2048"},
     {"rotten_heap_size.h5", DFAL_E_DATA, "beyond the file's end"},
     {"rotten_dense.h5", DFAL_E_DATA, "attribute 'format' cannot be read: object"},
+    {"rotten_large.h5", DFAL_E_DATA, "the heap at"},
     {"rotten_array.h5", DFAL_E_DATA, "the array at"},
     {"rotten_block.h5", DFAL_E_DATA, "a block is cut off"},
     {"rotten_end.h5", DFAL_E_DATA, "beyond the file's end"},
