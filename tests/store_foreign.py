@@ -87,6 +87,17 @@ def dense(path):
         f["labels"] = np.arange(N) % 3
 
 
+INDICES = {  # the ways of the newest format to find chunks: their shape, and how far the dataset may grow
+    "fixed": ((4, C, H, W), (400, C, H, W)), "growing": ((4, C, H, W), (None, C, H, W)),
+    "tree": ((4, C, 2, W), (None, C, None, W)), "single": ((N, C, H, W), None), "implicit": ((4, C, H, W), None)}
+
+
+def indexed(path, shape, most, packed):
+    with h5py.File(path, "w", libver="latest") as f:
+        f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3})
+        f.create_dataset("samples", data=images(), chunks=shape, maxshape=most, compression=packed)
+
+
 def good(at):
     pool(at("good_pool.h5"), ids=[f"id-{i}" for i in range(N)], classes=["cat", "dög", "7"],
          attributes={"scale": np.array([1.0, 0.5, 0.25], "f4"), "offset": 2})
@@ -109,6 +120,9 @@ def good(at):
         f["samples"] = images()[:, 0].reshape(N, H * W).astype(">i2") - 100
     newest(at("good_latest.h5"))
     dense(at("good_dense.h5"))
+    for name, (shape, most) in INDICES.items():
+        indexed(at(f"index_{name}.h5"), shape, most, None)
+        indexed(at(f"index_{name}_packed.h5"), shape, most, "gzip")
     network(at("good_network.h5"))
     network(at("good_nobias.h5"), bias=False, attributes={"scale": 0.5, "offset": [0.25]})
 
@@ -236,8 +250,8 @@ def patched(path, make_it, *changes):
         f.write(content)
 
 
-def behind(mark, offset, content_from=0):
-    return lambda content: content.index(mark, content_from) + offset
+def behind(mark, offset, after=b""):
+    return lambda content: content.index(mark, content.index(after)) + offset
 
 
 def chunk_file(direct, mask=0, **packed):
@@ -277,6 +291,10 @@ def rotten(at):
     header = lambda c: struct.unpack_from("<Q", c, 64)[0]  # of the root group
     patched(at("rotten_heap.h5"), named, (behind(b"GCOL", 24), "Q", 0))
     patched(at("rotten_dense.h5"), newest, (behind(b"GCOL", 24), "Q", 2057))
+    patched(at("rotten_message.h5"), newest, (behind(b"more3\0", -7, b"FHDB"), "H", 60000))
+    patched(at("rotten_record.h5"), newest, (behind(b"BTLF", 7), "I", 1 << 30))
+    patched(at("rotten_root.h5"), newest, (behind(b"BTHD", 24), "H", 200))
+    patched(at("rotten_entry.h5"), newest, (behind(b"EAHD", 6), "B", 9))
     head = behind(b"EAHD", 0)  # 68 bytes and their checksum
     patched(at("rotten_array.h5"), newest, (lambda c: head(c) + 44, "Q", 1 << 30),
             (lambda c: head(c) + 68, "I", lambda c: lookup3(c[head(c):head(c) + 68])))

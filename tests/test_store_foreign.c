@@ -190,6 +190,16 @@ static void test_good_latest(void **state)
     df_pool_close(pool);
     df_pool_close(plain);
     df_pool_close(open_pool("good_dense.h5", NULL));
+    static const char *const indices[] = {"fixed", "growing", "tree", "single", "implicit"};
+    for (int i = 0; i < 10; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "index_%s%s.h5", indices[i / 2], i % 2 ? "_packed" : "");
+        pool = open_pool(name, NULL);
+        memset(read, 0, sizeof read);
+        test_ok(df_pool_read(pool, read, 0, N));
+        assert_memory_equal(read, straight, sizeof read);
+        df_pool_close(pool);
+    }
 }
 
 /* Opening reads rows, and packed ones take a while: a stop ends it. */
@@ -293,6 +303,10 @@ static const struct refusal pools[] = {
     {"rotten_heap_size.h5", DFAL_E_DATA, "beyond the file's end"},
     {"rotten_dense.h5", DFAL_E_DATA, "attribute 'format' cannot be read: object"},
     {"rotten_large.h5", DFAL_E_DATA, "the heap at"},
+    {"rotten_message.h5", DFAL_E_DATA, "an attribute's name has no end"},
+    {"rotten_record.h5", DFAL_E_DATA, "the heap at"},
+    {"rotten_root.h5", DFAL_E_DATA, "the tree at"},
+    {"rotten_entry.h5", DFAL_E_DATA, "an index whose entries are shorter"},
     {"rotten_array.h5", DFAL_E_DATA, "the array at"},
     {"rotten_block.h5", DFAL_E_DATA, "a block is cut off"},
     {"rotten_end.h5", DFAL_E_DATA, "beyond the file's end"},

@@ -100,7 +100,7 @@ static inline uint64_t df_h5_times(uint64_t a, uint64_t b)
 /* Bytes that begin with a known signature. */
 typedef bool df_h5_check_fn(struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
                             uint64_t size);
-/* Heads of the newer format (hdf5_newer.c). */
+/* Heads of the newer format (hdf5_newer.h). */
 df_h5_check_fn df_h5_check_block_heap, df_h5_check_block_tree, df_h5_check_growing_array, df_h5_check_array;
 
 /* Messages of an object header (hdf5_type.c): the datatype and the dataspace at the cursor. */

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "store/hdf5_check.h"
 #include "store/hdf5_heap.h"
+#include "store/hdf5_newer.h"
 
 enum { MOST_BLOCKS = 1024, MOST_DEPTH = 2, MOST_FILTERS = 32, MOST_VALUES = 4096, MOST_SIDES = 33 };
 enum {
@@ -33,6 +34,7 @@ enum {
     CACHE_IMAGE = 24
 };
 enum { COMPACT = 0, CONTIGUOUS = 1, CHUNKED = 2, VIRTUAL = 3 };
+enum { FIXED_ARRAY = 3, GROWING_ARRAY = 4, TREE_INDEX = 5 };
 static const uint64_t none = UINT64_MAX, chunk_limit = UINT32_MAX;
 
 /* What one message says that another must agree with. */
@@ -54,6 +56,8 @@ struct header {
         const uint8_t *bytes;                /* in one of the copies */
     } fill[2];                               /* of the older kind, of the newer */
     uint64_t layout, sides, element, stored; /* stored: bytes of a compact dataset */
+    uint64_t chunk, index_kind, index; /* bytes of a chunk; how the chunks are found, 0: the older way */
+    bool packed;
     uint8_t *copy[MOST_BLOCKS];
 };
 
@@ -141,6 +145,7 @@ static bool check_sides(struct header *header, struct df_h5_cursor *c, uint64_t 
         header->element = df_h5_take(c, bytes);
         size = df_h5_times(size, header->element);
     }
+    header->chunk = size;
     return (size > 0 && size <= chunk_limit) || refuse(header, "a chunk larger than 4 GiB, or of no size");
 }
 
@@ -190,7 +195,9 @@ static bool check_index(struct header *header, struct df_h5_cursor *c)
         if (value < 1 || value > 64)
             return refuse(header, "a chunk index of an unknown kind");
     }
-    return leads_somewhere(header, df_h5_take(c, 8));
+    header->index_kind = kind;
+    header->index = df_h5_take(c, 8);
+    return leads_somewhere(header, header->index);
 }
 
 static bool check_layout(struct header *header, struct df_h5_cursor *c)
@@ -225,6 +232,7 @@ static bool check_filters(struct header *header, struct df_h5_cursor *c)
     uint64_t version = df_h5_take(c, 1), count = df_h5_take(c, 1);
     if (version < 1 || version > 2 || count > MOST_FILTERS)
         return refuse(header, "filters of an unknown kind");
+    header->packed = header->packed || count > 0;
     if (version == 1)
         df_h5_skip(c, 6);
     for (uint64_t i = 0; i < count; i++) {
@@ -294,17 +302,34 @@ static bool check_link(struct header *header, struct df_h5_cursor *c)
     return true;
 }
 
-/* Where many links, or many attributes, are kept. */
-static bool check_dense(struct header *header, struct df_h5_cursor *c, int order_bytes)
+static bool check_heap_link(void *header, struct df_h5_cursor *c)
+{
+    return check_link(header, c);
+}
+
+static bool check_heap_attribute(void *header, struct df_h5_cursor *c)
+{
+    return check_attribute(header, c);
+}
+
+/* Where many links, or many attributes, are kept: a heap, a tree by their names, and one by their order. */
+static bool check_dense(struct header *header, struct df_h5_cursor *c, bool links)
 {
     uint64_t version = df_h5_take(c, 1), flags = df_h5_take(c, 1);
     if (version != 0 || flags > 3)
         return refuse(header, "a list of links or attributes of an unknown kind");
-    df_h5_skip(c, flags & 1 ? (uint64_t)order_bytes : 0);
-    for (int i = 0; i < (flags & 2 ? 3 : 2); i++)
-        if (!leads_somewhere(header, df_h5_take(c, 8)))
-            return false;
-    return true;
+    df_h5_skip(c, flags & 1 ? (links ? 8 : 2) : 0);
+    const uint64_t heap = df_h5_take(c, 8), names = df_h5_take(c, 8),
+                   order = flags & 2 ? df_h5_take(c, 8) : none;
+    if (c->past || heap == none) /* few are kept in the header itself */
+        return (names == none && order == none) ||
+               refuse(header, "a tree of links or attributes without a heap");
+    df_h5_message_fn *check = links ? check_heap_link : check_heap_attribute;
+    return df_h5_dense_walk(header->source, heap, names, links ? DF_H5_LINK_NAMES : DF_H5_ATTRIBUTE_NAMES,
+                            check, header) &&
+           (order == none ||
+            df_h5_dense_walk(header->source, heap, order, links ? DF_H5_LINK_ORDER : DF_H5_ATTRIBUTE_ORDER,
+                             check, header));
 }
 
 static bool check_symbols(struct header *header, struct df_h5_cursor *c)
@@ -400,9 +425,9 @@ static bool check_message(struct header *header, uint64_t id, uint64_t flags, st
     case LINK:
         return check_link(header, c);
     case LINKS:
-        return check_dense(header, c, 8);
+        return check_dense(header, c, true);
     case ATTRIBUTES:
-        return check_dense(header, c, 2);
+        return check_dense(header, c, false);
     case SYMBOLS:
         return check_symbols(header, c);
     case CONTINUATION:
@@ -526,6 +551,25 @@ static bool check_fill_value(struct header *header, const struct fill *fill)
     return true;
 }
 
+/* HDF5 takes as many bytes from an entry of the index as the dataset needs, whatever the index says that it has. */
+static bool check_entries(struct header *header)
+{
+    const uint64_t packed_bytes = header->packed ? 4 + (uint64_t)df_h5_bytes_for(header->chunk << 8) : 0;
+    const uint64_t sides = header->index_kind == TREE_INDEX ? header->sides - 1 : 0;
+    const uint64_t least = 8 + packed_bytes + 8 * sides;
+    uint8_t *head;
+    if (header->index_kind < FIXED_ARRAY || header->index == none)
+        return true;
+    if (header->index_kind == TREE_INDEX)
+        return df_h5_tree_walk(header->source, header->index,
+                               header->packed ? DF_H5_PACKED_CHUNKS : DF_H5_CHUNKS, least, NULL, NULL);
+    if (!df_h5_fetch(header->source, header->index, 8, &head))
+        return false;
+    const bool fits = head[5] == header->packed && head[6] >= least;
+    df_free(head);
+    return fits || refuse(header, "an index whose entries are shorter than a chunk's");
+}
+
 /* Messages that have to agree: HDF5 takes the size from the one and the bytes from the other. */
 static bool check_agreement(struct header *header)
 {
@@ -539,7 +583,7 @@ static bool check_agreement(struct header *header)
         (header->sides != header->rank + 1 || header->element != header->type.size))
         return refuse(header, "chunks of another shape than their dataset");
     if (header->layout != COMPACT)
-        return true;
+        return check_entries(header);
     if (df_h5_times(header->points, header->type.size) > header->stored)
         return refuse(header, "a dataset that declares more than it holds");
     return true;
