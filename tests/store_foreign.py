@@ -265,6 +265,17 @@ def chunk_file(direct, mask=0, **packed):
     return make_it
 
 
+def backwards(path):
+    """Shuffled behind deflate: what is inflated is not what is stored."""
+    with h5py.File(path, "w") as f:
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk((4, C, H, W))
+        creation.set_deflate(1)
+        creation.set_shuffle()
+        space = h5py.h5s.create_simple((N, C, H, W))
+        h5py.Dataset(h5py.h5d.create(f.id, b"samples", h5py.h5t.STD_U8LE, space, creation))[:] = images()
+
+
 def rotten(at):
     """One number of the metadata is another: HDF5 1.10 reads past a buffer, takes all memory or goes round for ever."""
     full = images()[:4].tobytes()
@@ -295,6 +306,38 @@ def rotten(at):
     patched(at("rotten_record.h5"), newest, (behind(b"BTLF", 7), "I", 1 << 30))
     patched(at("rotten_root.h5"), newest, (behind(b"BTHD", 24), "H", 200))
     patched(at("rotten_entry.h5"), newest, (behind(b"EAHD", 6), "B", 9))
+    patched(at("rotten_offset.h5"), newest, (behind(b"FHDB", 13), "B", 64))
+    patched(at("rotten_table.h5"), newest, (behind(b"FRHP", 110), "H", 1024), (behind(b"FRHP", 128), "H", 8))
+    patched(at("rotten_bits.h5"), newest, (behind(b"EAHD", 7), "B", 1))
+    vax = behind(b"\x11\x20\x1f\0\4\0\0\0", 0)
+    patched(at("rotten_order.h5"), lambda path: pool(path, images().astype("f4")), (lambda c: vax(c) + 1, "B", 0x60))
+    backwards(at("rotten_filters.h5"))
+
+    def many(path):
+        pool(path)
+        with h5py.File(path, "a") as f:
+            for i in range(40):
+                f.create_group(f"group {i}")
+
+    def names(content):  # the tree of names with the most children
+        return max((i for i in range(0, len(content), 8) if content.startswith(b"TREE\0", i)), key=lambda i: content[i + 6])
+
+    patched(at("rotten_twice.h5"), many, (lambda c: names(c) + 48, "Q", lambda c: struct.unpack_from("<Q", c, names(c) + 32)[0]))
+
+    def hidden(path):
+        """A tree node in an attribute, where nobody has looked at it."""
+        pool(path, False)
+        with h5py.File(path, "a") as f:
+            f.create_dataset("samples", data=images(), chunks=(4, C, H, W))
+            f["samples"].attrs["hidden"] = np.frombuffer(b"TREE\1\1\1\0" + bytes([255] * 16) + bytes(8000), "u1")
+
+    def real(content):
+        return content.index(b"TREE\1\0")
+
+    def place(content):  # where the layout says that the tree is
+        return content.index(struct.pack("<Q", real(content)), 96)
+
+    patched(at("rotten_hidden.h5"), hidden, (place, "Q", behind(b"TREE\1\1", 0)))
     head = behind(b"EAHD", 0)  # 68 bytes and their checksum
     patched(at("rotten_array.h5"), newest, (lambda c: head(c) + 44, "Q", 1 << 30),
             (lambda c: head(c) + 68, "I", lambda c: lookup3(c[head(c):head(c) + 68])))

@@ -115,7 +115,7 @@ static dfal_status attribute_open(const struct df_h5 *h5, hid_t object, const ch
     if (space >= 0)
         H5Sclose(space);
     if (attribute->type < 0 || count < 0) {
-        dfal_status status = df_h5_fail(DFAL_E_DATA, "%s: attribute '%s' cannot be read", h5->path, name);
+        dfal_status status = df_h5_fail(df_h5_blame(h5), "%s: attribute '%s' cannot be read", h5->path, name);
         attribute_close(attribute);
         *attribute = (struct attribute){.id = -1, .type = -1};
         return status;
@@ -141,7 +141,7 @@ dfal_status df_h5_get_text(const struct df_h5 *h5, hid_t object, const char *nam
         uint8_t reference[DF_H5_REFERENCE];
         hid_t type = df_h5_reference_type();
         if (H5Aread(attribute.id, type, reference) < 0)
-            status = df_h5_fail(DFAL_E_DATA, "%s: attribute '%s' cannot be read", h5->path, name);
+            status = df_h5_fail(df_h5_blame(h5), "%s: attribute '%s' cannot be read", h5->path, name);
         else
             status = df_h5_follow(h5, reference, text, "attribute '%s'", name);
         H5Tclose(type);
@@ -149,7 +149,7 @@ dfal_status df_h5_get_text(const struct df_h5 *h5, hid_t object, const char *nam
         size_t size = H5Tget_size(attribute.type);
         DF_TRY_TO(done, status, df_alloc(text, (int64_t)size + 1, 1));
         if (H5Aread(attribute.id, attribute.type, *text) < 0)
-            status = df_h5_fail(DFAL_E_DATA, "%s: attribute '%s' cannot be read", h5->path, name);
+            status = df_h5_fail(df_h5_blame(h5), "%s: attribute '%s' cannot be read", h5->path, name);
         size_t length = strnlen(*text, size);
         while (H5Tget_strpad(attribute.type) == H5T_STR_SPACEPAD && length && (*text)[length - 1] == ' ')
             (*text)[--length] = '\0';
@@ -179,7 +179,7 @@ static dfal_status get_numbers(const struct df_h5 *h5, hid_t object, const char 
         status = df_fail(DFAL_E_DATA, "%s: attribute '%s' has %lld values, expected 1 to %d", h5->path, name,
                          (long long)attribute.count, limit);
     else if (H5Aread(attribute.id, as, values) < 0)
-        status = df_h5_fail(DFAL_E_DATA, "%s: attribute '%s' cannot be read", h5->path, name);
+        status = df_h5_fail(df_h5_blame(h5), "%s: attribute '%s' cannot be read", h5->path, name);
     else
         *count = (int32_t)attribute.count;
     attribute_close(&attribute);

@@ -86,31 +86,6 @@ bool df_h5_fetch(struct df_h5_source *source, uint64_t address, uint64_t size, u
     return false;
 }
 
-static bool known(const struct df_h5_source *source, uint64_t address, uint64_t size)
-{
-    for (int64_t i = source->known_count - 1; i >= 0; i--)
-        if (address >= source->known[i].address && size <= source->known[i].size &&
-            address - source->known[i].address <= source->known[i].size - size)
-            return true;
-    return false;
-}
-
-bool df_h5_remember(struct df_h5_source *source, uint64_t address, uint64_t size)
-{
-    if (known(source, address, size))
-        return true;
-    if (source->known_count == source->known_room) {
-        int64_t room = source->known_room ? 2 * source->known_room : 64;
-        if (df_resize(&source->known, source->known_room, room, sizeof *source->known) != DFAL_OK) {
-            source->error = ENOMEM;
-            return false;
-        }
-        source->known_room = room;
-    }
-    source->known[source->known_count++] = (struct df_h5_extent){address, size};
-    return true;
-}
-
 /* ---- Checksum ---------------------------------------------------------------------------------- */
 
 static uint32_t turn(uint32_t x, int by)
@@ -249,6 +224,18 @@ static bool open_node(struct df_h5_source *source, struct node *node, uint64_t a
     return true;
 }
 
+/* Trees of names have keys that only their heap can tell the order of. A node that was met under another entry would be
+ * walked once more for each. */
+static bool claim_child(struct df_h5_source *source, const struct node *node, uint64_t i)
+{
+    uint64_t before;
+    const uint64_t child = node_child(node, i), entry = node->address + i;
+    if (df_h5_recall(source, DF_H5_CHILD, child, &before))
+        return before == entry ||
+               df_h5_refuse(source, "two tree nodes lead to the one at %llu", (unsigned long long)child);
+    return df_h5_remember(source, DF_H5_CHILD, child, entry);
+}
+
 /* A child one level down, all of its keys between the parent's two: so no node is met twice and no walk is endless. */
 static bool check_child(struct df_h5_source *source, const struct node *node, uint64_t i, uint64_t size)
 {
@@ -281,7 +268,8 @@ static bool check_tree(struct df_h5_source *source, uint64_t address, const uint
             return df_h5_refuse(
                 source, "the tree node at %llu leads to %llu, %llu bytes, beyond the file's end",
                 (unsigned long long)address, (unsigned long long)child, (unsigned long long)stored);
-        if (node.level && !check_child(source, &node, i, size))
+        if ((node.level && !check_child(source, &node, i, size)) ||
+            (node.type == 0 && !claim_child(source, &node, i)))
             return false;
     }
     return true;
@@ -337,8 +325,8 @@ static bool check_local_heap(struct df_h5_source *source, uint64_t address, cons
     df_free(data);
     if (!ok)
         return df_h5_refuse(source, "the local heap at %llu is damaged", (unsigned long long)address);
-    return df_h5_remember(source, at, length) &&
-           df_h5_remember(source, address, at == address + 32 ? 32 + length : 32);
+    return df_h5_remember(source, DF_H5_LOCAL_HEAP, at, length) &&
+           df_h5_remember(source, DF_H5_LOCAL_HEAP, address, at == address + 32 ? 32 + length : 32);
 }
 
 /* ---- Which check --------------------------------------------------------------------------------- */
@@ -383,6 +371,16 @@ static const struct {
     {DF_H5_HEADER, "FAHD", df_h5_check_array},
 };
 
+/* The older format has no signature there, and a block that continues a header may begin with the same byte. HDF5 reads 512
+ * bytes of a header first, or up to the end: only then it is not known which of the two it means to read. */
+static bool begins_older_header(const struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
+                                uint64_t size)
+{
+    return size > 0 && bytes[0] == 1 &&
+           (size == 512 || address + size == source->size - source->base ||
+            !df_h5_leads_to(source, DF_H5_HEADER, address, size));
+}
+
 bool df_h5_check_piece(struct df_h5_source *source, enum df_h5_piece piece, uint64_t address,
                        const uint8_t *bytes, uint64_t size)
 {
@@ -390,14 +388,12 @@ bool df_h5_check_piece(struct df_h5_source *source, enum df_h5_piece piece, uint
     source->error = 0;
     if (piece == DF_H5_SUPERBLOCK)
         return check_superblock(source, address, bytes, size);
-    if (known(source, address, size))
-        return true;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && size >= 8; i++)
         if (kinds[i].piece == piece && memcmp(bytes, kinds[i].name, 4) == 0)
             return !kinds[i].check || kinds[i].check(source, address, bytes, size);
-    if (piece == DF_H5_HEADER && size > 0 && bytes[0] == 1) /* the older format has no signature there */
+    if (piece == DF_H5_HEADER && begins_older_header(source, address, bytes, size))
         return check_header(source, address, bytes, size);
-    if (piece == DF_H5_LOCAL_HEAP && source->pages)
+    if (df_h5_leads_to(source, piece, address, size) || (piece == DF_H5_LOCAL_HEAP && source->pages))
         return true;
     return df_h5_refuse(source, "%llu bytes of unknown metadata at %llu", (unsigned long long)size,
                         (unsigned long long)address);

@@ -14,8 +14,19 @@
 
 #include "base/status.h"
 
-struct df_h5_extent {
-    uint64_t address, size;
+/* What kind of metadata HDF5 says it reads; the last is only the checks' own. */
+enum df_h5_piece {
+    DF_H5_SUPERBLOCK,
+    DF_H5_TREE,
+    DF_H5_HEADER,
+    DF_H5_LOCAL_HEAP,
+    DF_H5_CHILD /* of a tree of names */
+};
+
+struct df_h5_place {
+    bool used;
+    enum df_h5_piece piece;
+    uint64_t address, value;
 };
 
 struct df_h5_collection;
@@ -24,17 +35,15 @@ struct df_h5_source {
     int fd;
     uint64_t base, size; /* of the address 0 in the file; bytes of the file that HDF5 has given out */
     uint32_t leaf_k, group_k, chunk_k;
-    struct df_h5_extent *known; /* pieces without a signature of their own that belong to something checked */
+    struct df_h5_place *known; /* a table of places (hdf5_known.c) */
     int64_t known_count, known_room;
     struct df_h5_collection *collection; /* the last one of the global heap */
+    uint64_t heap_read, heap_credit;     /* bytes of collections, and what strings may cost */
     uint64_t raw_size;                   /* what a read of raw data may ask for; 0: anything */
     bool pages;                          /* of a chunk index, which have a checksum and no signature */
     int error;
     char why[160];
 };
-
-/* What kind of metadata HDF5 says it reads. */
-enum df_h5_piece { DF_H5_SUPERBLOCK, DF_H5_TREE, DF_H5_HEADER, DF_H5_LOCAL_HEAP };
 
 void df_h5_source_begin(struct df_h5_source *source, int fd, uint64_t size);
 void df_h5_source_end(struct df_h5_source *source);
@@ -52,8 +61,14 @@ bool df_h5_refuse(struct df_h5_source *source, const char *format, ...) DFAL_PRI
 bool df_h5_inside(const struct df_h5_source *source, uint64_t address, uint64_t size);
 /* Bytes of the file, to be freed with df_free. */
 bool df_h5_fetch(struct df_h5_source *source, uint64_t address, uint64_t size, uint8_t **bytes);
-/* Remember a piece as checked. */
-bool df_h5_remember(struct df_h5_source *source, uint64_t address, uint64_t size);
+/* Remember a number under a kind and an address: of pieces that have no signature of their own their size, since HDF5 may
+ * read them where something checked leads to them, and nowhere else. */
+bool df_h5_remember(struct df_h5_source *source, enum df_h5_piece piece, uint64_t address, uint64_t value);
+bool df_h5_recall(const struct df_h5_source *source, enum df_h5_piece piece, uint64_t address,
+                  uint64_t *value);
+/* Does something checked lead to this piece, or to the one that it is the end of? */
+bool df_h5_leads_to(const struct df_h5_source *source, enum df_h5_piece piece, uint64_t address,
+                    uint64_t size);
 
 /* The checksum that stands behind metadata of the newer format: Bob Jenkins' lookup3. */
 uint32_t df_h5_checksum(const uint8_t *bytes, uint64_t size);

@@ -38,14 +38,13 @@ static dfal_status list_filters(const struct df_h5 *h5, const struct df_h5_data 
             H5Pget_filter2(creation, (unsigned)i, &flags, &count, values, sizeof name, name, &config);
         packing->filter[i] = id;
         deflated += id == H5Z_FILTER_DEFLATE;
-        if (deflated <= 1 &&
-            (id == H5Z_FILTER_DEFLATE || id == H5Z_FILTER_SHUFFLE || id == H5Z_FILTER_FLETCHER32))
+        if ((id == H5Z_FILTER_DEFLATE && deflated == 1) || (id == H5Z_FILTER_SHUFFLE && deflated == 0) ||
+            id == H5Z_FILTER_FLETCHER32)
             continue;
         if (!h5->plugins)
             DF_FAIL(DFAL_E_DATA,
                     "%s: dataset '%s' is packed by filter %d (%s), whose unpacked size HDF5 does not check, "
-                    "expected "
-                    "deflate once, shuffle or fletcher32; --hdf5-plugins reads it all the same",
+                    "expected shuffle, then deflate, or fletcher32; --hdf5-plugins reads it all the same",
                     h5->path, data->name, (int)id, name[0] ? name : "no name");
         packing->blind = true;
     }
@@ -65,7 +64,7 @@ dfal_status df_h5_packing_create(const struct df_h5 *h5, struct df_h5_data *data
     DF_TRY_TO(done, status, list_filters(h5, data, creation, packing));
     if (H5Pget_chunk(creation, DF_H5_MAX_RANK, sides) != data->rank ||
         H5Pget_chunk_opts(creation, &options) < 0) {
-        status = df_h5_fail(DFAL_E_DATA, "%s: the chunk shape of dataset '%s' cannot be read", h5->path,
+        status = df_h5_fail(df_h5_blame(h5), "%s: the chunk shape of dataset '%s' cannot be read", h5->path,
                             data->name);
         goto done;
     }
@@ -77,8 +76,7 @@ dfal_status df_h5_packing_create(const struct df_h5 *h5, struct df_h5_data *data
         packing->bytes *= packing->sides[i];
         chunks *= packing->grid[i];
     }
-    if (packing->filters)
-        status = df_alloc(&packing->seen, chunks / 8 + 1, 1);
+    status = df_alloc(&packing->seen, chunks / 8 + 1, 1);
 done:
     return status; /* on error the dataset is closed, and this with it */
 }
@@ -128,6 +126,18 @@ static const char *place_text(char text[DF_H5_SHAPE_TEXT], const struct df_h5_da
     return df_h5_shape(text, place, data->rank);
 }
 
+/* HDF5 reads a chunk that is not there as zeros. */
+static dfal_status find_chunk(const struct df_h5 *h5, const struct df_h5_data *data, const hsize_t *at,
+                              hsize_t *size)
+{
+    char text[DF_H5_SHAPE_TEXT];
+    *size = 0;
+    if (H5Dget_chunk_storage_size(data->id, at, size) < 0 || *size == 0)
+        return df_h5_fail(df_h5_blame(h5), "%s: the chunk of dataset '%s' at %s is not there", h5->path,
+                          data->name, place_text(text, data, at));
+    return DFAL_OK;
+}
+
 /* The chunk as stored, in packing->stored. HDF5 writes as many bytes there as the file declares: the driver refuses to read
  * any other number than there is room for. */
 static dfal_status read_stored(const struct df_h5 *h5, const struct df_h5_data *data, const hsize_t *at,
@@ -137,9 +147,7 @@ static dfal_status read_stored(const struct df_h5 *h5, const struct df_h5_data *
     hsize_t stored = 0;
     char text[DF_H5_SHAPE_TEXT];
     place_text(text, data, at);
-    if (H5Dget_chunk_storage_size(data->id, at, &stored) < 0 || stored == 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: the chunk of dataset '%s' at %s is not there", h5->path,
-                          data->name, text);
+    DF_TRY(find_chunk(h5, data, at, &stored));
     if (stored > (hsize_t)h5->size || stored > UINT32_MAX)
         DF_FAIL(DFAL_E_DATA,
                 "%s: the chunk of dataset '%s' at %s declares %llu bytes, more than the file has", h5->path,
@@ -166,12 +174,16 @@ static bool sticks_out(const struct df_h5_data *data, const hsize_t *at)
     return false;
 }
 
-/* Does one chunk unpack to the bytes of a chunk? */
+/* Is a chunk there, and does it unpack to the bytes of a chunk? */
 static dfal_status check_chunk(const struct df_h5 *h5, const struct df_h5_data *data, const hsize_t *at)
 {
     const struct df_h5_packing *packing = data->packing;
     int64_t size = 0;
     uint32_t mask = 0;
+    if (packing->filters == 0) {
+        hsize_t stored;
+        return find_chunk(h5, data, at, &stored);
+    }
     DF_TRY(read_stored(h5, data, at, &size, &mask));
     if (packing->plain_edges && sticks_out(data, at))
         mask = UINT32_MAX;
@@ -201,7 +213,7 @@ dfal_status df_h5_chunks_check(const struct df_h5 *h5, const struct df_h5_data *
                                int64_t count)
 {
     struct df_h5_packing *packing = data->packing;
-    if (!df_h5_packed(data) || packing->blind || count == 0)
+    if (!packing || packing->blind || count == 0)
         return DFAL_OK;
     int64_t across = 1; /* chunks beside each other, in all dimensions but the first */
     for (int32_t i = 1; i < data->rank; i++)

@@ -12,7 +12,7 @@ dfal_status df_h5_packing_create(const struct df_h5 *h5, struct df_h5_data *data
 /* Has a chunk to be unpacked? */
 bool df_h5_packed(const struct df_h5_data *data);
 void df_h5_packing_destroy(struct df_h5_packing *packing);
-/* Look at every packed chunk that holds one of these rows and was not looked at before.
+/* Look at every chunk that holds one of these rows and was not looked at before.
  * Errors   E_DATA "... unpacks to 3 bytes, expected 200704"; E_IO */
 dfal_status df_h5_chunks_check(const struct df_h5 *h5, const struct df_h5_data *data, int64_t begin,
                                int64_t count);

@@ -38,7 +38,7 @@ static dfal_status check_filters(const struct df_h5 *h5, const char *name, hid_t
         H5Z_filter_t id =
             H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL, sizeof filter, filter, &config);
         if (id < 0)
-            return df_h5_fail(DFAL_E_DATA, "%s: a filter of dataset '%s' cannot be read", h5->path, name);
+            return df_h5_fail(df_h5_blame(h5), "%s: a filter of dataset '%s' cannot be read", h5->path, name);
         bool built_in = id >= H5Z_FILTER_DEFLATE && id <= H5Z_FILTER_SCALEOFFSET;
         if (!built_in && !h5->plugins)
             DF_FAIL(DFAL_E_DATA,
@@ -62,10 +62,8 @@ static dfal_status fail_missing_chunk(const struct df_h5 *h5, const struct df_h5
     char text[DF_H5_SHAPE_TEXT];
     /* A crafted file may declare more chunks than can be asked for one by one. */
     for (int64_t tried = 0; tried < 100000; tried++) {
-        haddr_t address = HADDR_UNDEF;
         hsize_t size = 0;
-        herr_t found = H5Dget_chunk_info_by_coord(data->id, at, NULL, &address, &size);
-        if (found < 0 || address == HADDR_UNDEF || size == 0)
+        if (H5Dget_chunk_storage_size(data->id, at, &size) < 0 || size == 0)
             break;
         int32_t d = data->rank - 1;
         while (d >= 0 && (int64_t)(at[d] += chunk[d]) >= data->dims[d])
@@ -84,7 +82,7 @@ static dfal_status check_chunked(const struct df_h5 *h5, struct df_h5_data *data
 {
     hsize_t chunk[DF_H5_MAX_RANK], stored = 0;
     if (H5Pget_chunk(creation, DF_H5_MAX_RANK, chunk) != data->rank)
-        return df_h5_fail(DFAL_E_DATA, "%s: the chunk shape of dataset '%s' cannot be read", h5->path,
+        return df_h5_fail(df_h5_blame(h5), "%s: the chunk shape of dataset '%s' cannot be read", h5->path,
                           data->name);
     int64_t expected = 1, sides[DF_H5_MAX_RANK], bytes = 1;
     for (int32_t i = 0; i < data->rank; i++) {
@@ -99,7 +97,7 @@ static dfal_status check_chunked(const struct df_h5 *h5, struct df_h5_data *data
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' has chunks larger than 1 GiB, or more than can be counted",
                 h5->path, data->name);
     if (H5Dget_num_chunks(data->id, space, &stored) < 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: the chunks of dataset '%s' cannot be counted", h5->path,
+        return df_h5_fail(df_h5_blame(h5), "%s: the chunks of dataset '%s' cannot be counted", h5->path,
                           data->name);
     if ((int64_t)stored < expected)
         return fail_missing_chunk(h5, data, chunk);
@@ -181,7 +179,7 @@ static dfal_status examine(struct df_h5 *h5, struct df_h5_data *data)
     hid_t type = H5Dget_type(data->id), space = H5Dget_space(data->id),
           creation = H5Dget_create_plist(data->id);
     if (type < 0 || space < 0 || creation < 0) {
-        status = df_h5_fail(DFAL_E_DATA, "%s: dataset '%s' cannot be described", h5->path, data->name);
+        status = df_h5_fail(df_h5_blame(h5), "%s: dataset '%s' cannot be described", h5->path, data->name);
         goto done;
     }
     classify(data, type);
@@ -257,7 +255,7 @@ static dfal_status open_with_cache(struct df_h5 *h5, struct df_h5_data *data)
     if (access >= 0)
         H5Pclose(access);
     if (again < 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: '%s' cannot be opened as a dataset", h5->path, data->name);
+        return df_h5_fail(df_h5_blame(h5), "%s: '%s' cannot be opened as a dataset", h5->path, data->name);
     data->id = again;
     data->cache_bytes = bytes;
     return DFAL_OK;
@@ -284,7 +282,7 @@ dfal_status df_h5_data_open(struct df_h5 *h5, const char *name, struct df_h5_dat
                          "%s: '%s' is an external link to another file, expected a dataset in this one",
                          h5->path, name);
     else if (data->id < 0)
-        status = df_h5_fail(DFAL_E_DATA, "%s: '%s' cannot be opened as a dataset", h5->path, name);
+        status = df_h5_fail(df_h5_blame(h5), "%s: '%s' cannot be opened as a dataset", h5->path, name);
     else
         status = examine(h5, data);
     if (status == DFAL_OK && df_h5_packed(data))

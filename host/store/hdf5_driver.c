@@ -82,10 +82,15 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     (void)flags, (void)limit;
     struct driver *driver;
     const struct open_by *by = H5Pget_driver_info(access);
-    if (!by || df_alloc(&driver, 1, sizeof *driver) != DFAL_OK)
+    if (!by)
         return NULL;
+    if (df_alloc(&driver, 1, sizeof *driver) != DFAL_OK) {
+        open_error = ENOMEM;
+        return NULL;
+    }
     if (by->fd >= 0 ? open_to_read(driver, by->fd) : open_to_write(driver, name))
         return &driver->public_part;
+    open_error = errno;
     blame(strerror(errno));
     if (driver->handle.fd >= 0)
         close(driver->handle.fd);

@@ -95,7 +95,8 @@ dfal_status df_h5_fail(dfal_status status, const char *format, ...)
 
 dfal_status df_h5_blame(const struct df_h5 *h5)
 {
-    return h5->source && h5->source->error ? DFAL_E_IO : DFAL_E_DATA;
+    const int error = h5->source ? h5->source->error : 0;
+    return error == ENOMEM ? DFAL_E_MEMORY : error ? DFAL_E_IO : DFAL_E_DATA;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -361,7 +362,7 @@ dfal_status df_h5_format(const struct df_h5 *h5, char format[32])
         return DFAL_OK;
     hid_t attribute = H5Aopen(h5->file, "format", H5P_DEFAULT);
     if (attribute < 0)
-        return df_h5_fail(DFAL_E_DATA, "%s: attribute 'format' cannot be read", h5->path);
+        return df_h5_fail(df_h5_blame(h5), "%s: attribute 'format' cannot be read", h5->path);
     hid_t type = H5Aget_type(attribute);
     bool text = type >= 0 && H5Tget_class(type) == H5T_STRING;
     if (type >= 0)

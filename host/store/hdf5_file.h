@@ -52,7 +52,7 @@ void df_h5_unlock(void);
 /* Fail with the innermost line of HDF5's error stack behind the sentence. */
 dfal_status df_h5_fail(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
 
-/* E_IO when the medium failed in the last read, E_DATA when the file is to blame. */
+/* E_IO when the medium failed in the last read, E_MEMORY when memory did, E_DATA when the file is to blame. */
 dfal_status df_h5_blame(const struct df_h5 *h5);
 
 /* Zeroed structs are closed by the close functions without harm, so a caller may close in every case. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Object headers: all their blocks, all messages that HDF5 1.10 decodes without looking at their length. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -44,7 +45,9 @@ struct header {
     int depth;
     bool newer; /* "OHDR" */
     uint64_t flags;
-    struct df_h5_extent block[MOST_BLOCKS];
+    struct block {
+        uint64_t address, size;
+    } block[MOST_BLOCKS];
     int blocks;
     bool has_type, has_space, has_layout;
     struct df_h5_type type;
@@ -348,7 +351,7 @@ static bool add_block(struct header *header, uint64_t address, uint64_t size)
             return refuse(header, "it goes round in a circle");
     if (header->blocks == MOST_BLOCKS)
         return refuse(header, "it has more than 1,024 blocks");
-    header->block[header->blocks++] = (struct df_h5_extent){address, size};
+    header->block[header->blocks++] = (struct block){address, size};
     return true;
 }
 
@@ -517,7 +520,7 @@ static bool open_header(struct header *header, uint64_t *begin, uint64_t *size)
 /* Blocks follow each other: what the messages of one name is checked next. */
 static bool check_block(struct header *header, int i, uint64_t begin)
 {
-    const struct df_h5_extent block = header->block[i];
+    const struct block block = header->block[i];
     const uint64_t end =
         header->newer ? 4 : 0; /* a checksum; HDF5 1.10 loses memory over a wrong one, and says so at exit */
     if (block.size < begin + end || block.size == 0)
@@ -531,7 +534,8 @@ static bool check_block(struct header *header, int i, uint64_t begin)
     if (header->newer && df_h5_take(&c, 4) != df_h5_checksum(bytes, block.size - end))
         return refuse(header, "its checksum is another");
     c = (struct df_h5_cursor){bytes + begin, bytes + block.size - end, false};
-    return check_messages(header, &c) && df_h5_remember(header->source, block.address, block.size);
+    return check_messages(header, &c) &&
+           df_h5_remember(header->source, DF_H5_HEADER, block.address, block.size);
 }
 
 /* HDF5 follows the reference of a fill value when a dataset is described, and copies what it finds there. */
@@ -595,8 +599,10 @@ bool df_h5_check_header(struct df_h5_source *source, uint64_t address, int depth
     uint64_t begin, size;
     if (depth > MOST_DEPTH)
         return df_h5_refuse(source, "datatypes that lead to each other");
-    if (df_alloc(&header, 1, sizeof *header) != DFAL_OK)
-        return df_h5_refuse(source, "no memory for an object header");
+    if (df_alloc(&header, 1, sizeof *header) != DFAL_OK) {
+        source->error = ENOMEM;
+        return false;
+    }
     header->source = source;
     header->address = address;
     header->depth = depth;

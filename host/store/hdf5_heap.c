@@ -9,7 +9,8 @@
 #include "base/memory.h"
 
 enum { HEAD = 16 };
-static const uint64_t text_limit = (uint64_t)64 << 20, collection_least = 4096;
+static const uint64_t text_limit = (uint64_t)64 << 20, collection_least = 4096,
+                      free_read = (uint64_t)256 << 20, string_credit = 16384;
 
 struct object {
     uint64_t at, size;
@@ -71,6 +72,15 @@ static bool close_collection(struct df_h5_collection *collection)
     return false;
 }
 
+/* One collection is kept. Strings of an honest file that lie in others than the one before cost its few kilobytes, or not
+ * much more than their own; a hostile one would have half of the file read again for each. */
+static bool may_read(struct df_h5_source *source, uint64_t size)
+{
+    source->heap_read += size;
+    return source->heap_read <= source->heap_credit + (uint64_t)16 * source->size + free_read ||
+           df_h5_refuse(source, "strings scattered over collections of %llu bytes", (unsigned long long)size);
+}
+
 static bool open_collection(struct df_h5_source *source, uint64_t address)
 {
     uint8_t *bytes;
@@ -93,7 +103,8 @@ static bool open_collection(struct df_h5_source *source, uint64_t address)
         return df_h5_refuse(source, "there is no global heap at %llu", (unsigned long long)address);
     df_free(collection->bytes);
     collection->bytes = NULL;
-    if (!df_h5_fetch(source, address, size, &collection->bytes))
+    if ((df_h5_inside(source, address, size) && !may_read(source, size)) ||
+        !df_h5_fetch(source, address, size, &collection->bytes))
         return close_collection(collection);
     collection->round++;
     collection->address = address;
@@ -112,6 +123,7 @@ bool df_h5_heap_find(struct df_h5_source *source, const uint8_t reference[DF_H5_
     if (length > text_limit)
         return df_h5_refuse(source, "a string of %llu bytes, expected at most 64 MiB",
                             (unsigned long long)length);
+    source->heap_credit += string_credit + 2 * length;
     if (!open_collection(source, at))
         return false;
     const struct df_h5_collection *collection = source->collection;

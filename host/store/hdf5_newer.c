@@ -10,6 +10,11 @@ static bool power(uint64_t value, uint64_t most)
     return value > 0 && value <= most && (value & (value - 1)) == 0;
 }
 
+static int log_of(uint64_t power_of_two)
+{
+    return __builtin_ctzll(power_of_two);
+}
+
 /* Elements that lie in the file, each of so many bytes. */
 static bool hold(const struct df_h5_source *source, uint64_t count, uint64_t element)
 {
@@ -27,8 +32,10 @@ bool df_h5_check_growing_array(struct df_h5_source *source, uint64_t address, co
              in_block = df_h5_take(&c, 1), blocks = df_h5_take(&c, 1), page_bits = df_h5_take(&c, 1);
     df_h5_skip(&c, 32);
     uint64_t last = df_h5_take(&c, 8), there = df_h5_take(&c, 8), index = df_h5_take(&c, 8);
-    if (c.past || bits < 1 || bits > 64 || !power(in_block, 128) || !power(blocks, 128) ||
-        page_bits > (bits < 32 ? bits : 32) || (in_block >> 1) >> (bits - 1) ||
+    const uint64_t most = bits >= 1 && bits < 64 ? (uint64_t)1 << bits : UINT64_MAX;
+    if (c.past || bits < 1 || bits > 64 || there > most || !power(in_block, 128) || !power(blocks, 128) ||
+        page_bits > (bits < 32 ? bits : 32) ||
+        1 + bits < (uint64_t)log_of(in_block) + 2 * (uint64_t)log_of(blocks) ||
         !hold(source, there, element) || last > there || in_index > 255 ||
         (index != none && !df_h5_inside(source, index, 18)))
         return df_h5_refuse(source, "the array at %llu is damaged", (unsigned long long)address);

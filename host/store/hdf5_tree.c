@@ -15,7 +15,7 @@ struct tree {
     uint64_t most[MOST_DEPTH + 1];   /* records of a node at each height */
     int below_bytes[MOST_DEPTH + 1]; /* of the number of all records below a child at that height */
     int count_bytes;                 /* of the number of a child's own */
-    uint64_t seen;
+    uint64_t seen, fetched;          /* records, bytes of nodes */
     df_h5_record_fn *visit;
     void *user;
 };
@@ -94,7 +94,9 @@ static bool walk_node(struct tree *tree, uint64_t address, uint64_t records, uin
 {
     uint8_t *bytes;
     tree->seen += records;
-    if (records == 0 || records > tree->most[height] || tree->seen > tree->all)
+    tree->fetched += tree->node_bytes; /* no two are the same bytes */
+    if (tree->fetched > tree->source->size || records == 0 || records > tree->most[height] ||
+        tree->seen > tree->all)
         return damaged(tree);
     if (!df_h5_fetch(tree->source, address, tree->node_bytes, &bytes))
         return false;

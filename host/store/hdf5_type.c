@@ -5,7 +5,7 @@
 #include "store/hdf5_check.h"
 
 enum { FIXED, REAL, TIME, TEXT, BITS, OPAQUE, COMPOUND, REFERENCE, ENUM, VARIABLE, ARRAY, CLASSES };
-enum { MOST_DEPTH = 8, MOST_RANK = 32, MOST_NUMBER = 16, VARIABLE_BYTES = 16 };
+enum { MOST_DEPTH = 8, MOST_RANK = 32, MOST_NUMBER = 16, VARIABLE_BYTES = 16, VAX_ORDER = 0x40 };
 
 static bool damaged(struct df_h5_source *source)
 {
@@ -41,6 +41,8 @@ static bool check_number(struct df_h5_cursor *c, uint32_t class, uint64_t flags,
     uint64_t exponent_at = df_h5_take(c, 1), exponent = df_h5_take(c, 1), mantissa_at = df_h5_take(c, 1),
              mantissa = df_h5_take(c, 1);
     df_h5_skip(c, 4);
+    if (flags & VAX_ORDER)
+        return false; /* HDF5 swaps bytes beside numbers of other sizes than VAX had */
     return (flags >> 8 & 0xff) < bits && exponent > 0 && mantissa > 0 && exponent_at + exponent <= bits &&
            mantissa_at + mantissa <= bits && exponent <= 32;
 }
