@@ -165,11 +165,11 @@ static void test_twins_and_steps(void **state)
     assert_false(page_says(dir, "differ in optimiser steps"));
     const struct settings settings = settings_with(more, 3);
     test_join(again, world.folder, "steps-again");
-    test_error(run_until(again, &settings, 2), DFAL_E_STOPPED, "run the same line again");
+    test_error(run_until(again, &settings, 2), DFAL_E_STOPPED, "kept");
     const struct settings other = settings_with(more, 2);
     test_error(run_until(again, &other, 0), DFAL_E_CONFIG,
                "training.epochs: 2, expected what it was begun with");
-    test_error(run_until(again, &settings, 3), DFAL_E_STOPPED, "run the same line again");
+    test_error(run_until(again, &settings, 3), DFAL_E_STOPPED, "kept");
     test_ok(run_until(again, &settings, 0));
     test_ok(df_curve_read(&second, again));
     for (int i = 0; i < 6; i++)

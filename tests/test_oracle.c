@@ -123,7 +123,7 @@ static void test_not_yet(void **state)
         stops++;
         assert_true(kept);
         assert_int_equal(dfal_status_exit_code(status), 75);
-        assert_non_null(strstr(dfal_last_error(), "run the same line again"));
+        assert_non_null(strstr(dfal_last_error(), "kept"));
         assert_false(world_exists(dir, "report.html"));
     }
     test_ok(status);

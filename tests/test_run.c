@@ -218,7 +218,7 @@ static void test_stop(void **state)
         struct watcher watcher = {.name = "run.round", .stop_at = n};
         bool kept = false;
         test_error(run(dir, backends[backend_count - 1], 1, &watcher, &kept), DFAL_E_STOPPED,
-                   "run the same line again");
+                   "kept");
         assert_true(kept);
         assert_false(world_exists(dir, "report.html"));
         if (n % 4 == 1) { /* stopped a second time while continuing */

@@ -166,7 +166,7 @@ const struct command command_score = {
     .operands = "NET POOL",
     .summary = "Measure the DeepFool margin of every sample",
     .text = "Finished parts of 16,384 rows are kept in SCORES.h5.parts/, so that the same line continues "
-            "after a kill,\nwhich costs at most the last second of them.\n"
+            "after a kill,\nwhich costs the parts that were being worked on.\n"
             "With --json: {samples, seconds, start_seconds, scoring_seconds, writing_seconds, "
             "samples_per_second,\n"
             "sample_iterations_per_second, iterations, status: {NAME: n}, peak_memory_bytes, engine, isa, "

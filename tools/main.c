@@ -149,6 +149,10 @@ int dfal_main(int argc, char **argv)
     } else {
         status = run_command(&session, &parsed, command_line != NULL ? command_line : "");
         kept = session.context != NULL && dfal_context_kept_work(session.context);
+        if (status == DFAL_E_STOPPED && usage_text[0] == '\0')
+            usage_error(&session, status, "%s: %s", dfal_last_error(),
+                        kept ? "the same line continues from the finished work"
+                             : "nothing was finished yet, so nothing is kept");
         if (status != DFAL_OK)
             session_error(&session, status, usage_text[0] != '\0' ? usage_text : dfal_last_error());
     }

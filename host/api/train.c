@@ -318,8 +318,7 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
             status = flushed;
         /* A device that gives up is no reason to begin anew. */
         if (status == DFAL_E_UNAVAILABLE && checkpoint->told)
-            status = df_fail(DFAL_E_STOPPED, "%.800s: the finished epochs are kept, run the same line again",
-                             sentence);
+            status = df_fail(DFAL_E_STOPPED, "%.800s: the finished epochs are kept", sentence);
     }
     df_training_state_clear(&state);
     result->epochs = trained.epochs;

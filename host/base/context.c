@@ -183,6 +183,6 @@ bool dfal_context_kept_work(const dfal_context *context)
 dfal_status df_context_check_stop(const struct dfal_context *context)
 {
     if (atomic_load(&context->stop))
-        DF_FAIL(DFAL_E_STOPPED, "stopped on request: the same command continues from the work that is kept");
+        DF_FAIL(DFAL_E_STOPPED, "stopped on request");
     return DFAL_OK;
 }

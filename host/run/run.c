@@ -523,11 +523,9 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     if (status == DFAL_E_UNAVAILABLE && context->kept_work && e.device_failed) {
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
-        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept, run the same line again",
-                         sentence);
+        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept", sentence);
     } else if (status == DFAL_E_STOPPED && context->kept_work) {
-        df_fail(status, "%s: stopped, the finished rounds are kept: run the same line again",
-                e.directory.path);
+        df_fail(status, "%s: stopped, the finished rounds are kept", e.directory.path);
     }
     if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
         df_run_directory_event(

@@ -273,8 +273,7 @@ static dfal_status judge(const struct df_trainer *trainer, const struct df_proce
     if (end->code == 0)
         return DFAL_OK;
     if (end->code == EXIT_STOPPED || end->stopped)
-        DF_FAIL(DFAL_E_STOPPED, "the trainer '%.200s' was stopped: run the same line again",
-                trainer->command);
+        DF_FAIL(DFAL_E_STOPPED, "the trainer '%.200s' was stopped", trainer->command);
     read_tail(tail, log_path, log_begin);
     if (end->signal)
         snprintf(how, sizeof how, "died by signal %d (%s)", end->signal, strsignal(end->signal));

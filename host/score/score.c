@@ -238,8 +238,7 @@ static dfal_status keep_work(struct job *job, dfal_status status)
     else
         df_message_set(sentence);
     if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
-        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept, run the same line again",
-                         sentence);
+        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept", sentence);
     df_shards_remove(&job->shards, false);
     return status;
 }

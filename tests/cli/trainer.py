@@ -298,7 +298,7 @@ def stops(dfal):
     check(os.path.exists(dfal.at("script/state/dfal-1.trainer/net-0.onnx.checkpoint")), "the script's trainer was cut off")
     # 75 of the trainer's own accord, already in the first round.
     set_mode(dfal, "exit", "0", "75")
-    dfal.refuses(75, *line, "-o", "own", says="run the same line again")
+    dfal.refuses(75, *line, "-o", "own", says="the same line continues")
     set_mode(dfal)
     dfal.run("-q", *line, "-o", "own", "--resume")
     same_runs(dfal, "whole", "own")
