@@ -345,6 +345,7 @@ def rotten(at):
     patched(at("rotten_large.h5"), newest, (lambda c: heap(c) + 22, "Q", 512),
             (lambda c: heap(c) + 142, "I", lambda c: lookup3(c[heap(c):heap(c) + 142])))
     patched(at("rotten_block.h5"), named, (lambda c: c.index(b"\x10\0\x10\0\0\0\0\0", header(c)) + 16, "Q", 0))
+    patched(at("rotten_driver.h5"), named, (lambda c: 48, "Q", 512))  # a split file
     patched(at("rotten_end.h5"), named, (lambda c: 40, "Q", lambda c: c.rindex(b"GCOL")))  # where the superblock says it ends
     patched(at("rotten_heap_size.h5"), named, (behind(b"GCOL", 8), "Q", 1 << 40))
     patched(at("rotten_free.h5"), named, (behind(b"HEAP", 16), "Q", 32),

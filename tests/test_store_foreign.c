@@ -317,6 +317,7 @@ static const struct refusal pools[] = {
     {"rotten_array.h5", DFAL_E_DATA, "the array at"},
     {"rotten_block.h5", DFAL_E_DATA, "a block is cut off"},
     {"rotten_end.h5", DFAL_E_DATA, "beyond the file's end"},
+    {"rotten_driver.h5", DFAL_E_DATA, "one of several files of a split HDF5 file"},
     {"rotten_free.h5", DFAL_E_DATA, "the local heap at"},
     {"rotten_names.h5", DFAL_E_DATA, "declares 60000 names"},
     {"rotten_circle.h5", DFAL_E_DATA, "goes round in a circle"},

@@ -142,7 +142,7 @@ static bool check_old_superblock(struct df_h5_source *source, struct df_h5_curso
     df_h5_skip(c, 24); /* base, free space, end of file */
     uint64_t driver = df_h5_take(c, 8);
     if (c->past)
-        return true; /* HDF5 asks again for all of it */
+        return df_h5_refuse(source, "the superblock is cut off");
     if (address_bytes != 8 || size_bytes != 8)
         return df_h5_refuse(source, "addresses of %llu and sizes of %llu bytes, expected 8",
                             (unsigned long long)address_bytes, (unsigned long long)size_bytes);
@@ -152,12 +152,18 @@ static bool check_old_superblock(struct df_h5_source *source, struct df_h5_curso
            check_k(source, chunk_k, &source->chunk_k);
 }
 
-static bool check_superblock(struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
-                             uint64_t size)
+/* HDF5 reads it in pieces: the whole is looked at with the first. */
+static bool check_superblock(struct df_h5_source *source, uint64_t address)
 {
+    uint8_t bytes[128];
+    if (address != 0)
+        return true; /* the signature is looked for, or the rest is read of what was checked */
+    const ssize_t size = pread(source->fd, bytes, sizeof bytes, (off_t)source->base);
+    if (size <= 8) {
+        source->error = size < 0 ? errno : 0;
+        return size >= 0;
+    }
     struct df_h5_cursor c = {bytes, bytes + size, false};
-    if (size <= 8 || address != 0)
-        return true; /* HDF5 looks for the signature, or for the rest of what was checked */
     df_h5_skip(&c, 8);
     uint64_t version = df_h5_take(&c, 1);
     if (version < 2)
@@ -387,7 +393,7 @@ bool df_h5_check_piece(struct df_h5_source *source, enum df_h5_piece piece, uint
     source->why[0] = '\0';
     source->error = 0;
     if (piece == DF_H5_SUPERBLOCK)
-        return check_superblock(source, address, bytes, size);
+        return check_superblock(source, address);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && size >= 8; i++)
         if (kinds[i].piece == piece && memcmp(bytes, kinds[i].name, 4) == 0)
             return !kinds[i].check || kinds[i].check(source, address, bytes, size);
