@@ -5,12 +5,17 @@ import ctypes
 import sys
 
 
-class ScoreResult(ctypes.Structure):  # struct dfal_score_result of dfal.h, its first fields
-    _fields_ = [("samples", ctypes.c_int64), ("seconds", ctypes.c_double), ("iterations", ctypes.c_int64),
-                ("status", ctypes.c_int64 * 6), ("rest", ctypes.c_char * 1024)]
+class ScoreResult(ctypes.Structure):
+    """struct dfal_score_result of dfal.h, as far as it is wanted: the library fills what it is told that there is."""
+    _fields_ = [("size", ctypes.c_size_t), ("samples", ctypes.c_int64), ("seconds", ctypes.c_double),
+                ("start_seconds", ctypes.c_double), ("scoring_seconds", ctypes.c_double),
+                ("writing_seconds", ctypes.c_double), ("iterations", ctypes.c_int64), ("status", ctypes.c_int64 * 16)]
 
 
 def main():
+    if len(sys.argv) != 5:
+        print(__doc__, file=sys.stderr)
+        sys.exit(64)
     library, network, pool, out = sys.argv[1:]
     dfal = ctypes.CDLL(library)
     dfal.dfal_last_error.restype = ctypes.c_char_p
@@ -21,13 +26,10 @@ def main():
             print(dfal.dfal_last_error().decode(), file=sys.stderr)
             sys.exit(dfal.dfal_status_exit_code(status))
 
-    # The library fills its own options: room for them is all that is needed to keep the defaults.
-    context, context_options, score_options = ctypes.c_void_p(), (ctypes.c_char * 4096)(), (ctypes.c_char * 4096)()
-    dfal.dfal_context_options_init(context_options)
-    dfal.dfal_score_options_init(score_options)
-    call(dfal.dfal_context_create, ctypes.byref(context), context_options)
-    result = ScoreResult()
-    call(dfal.dfal_score, context, ctypes.byref(result), out.encode(), network.encode(), pool.encode(), score_options)
+    context, result = ctypes.c_void_p(), ScoreResult()
+    dfal.dfal_result_init(ctypes.byref(result), ctypes.c_size_t(ctypes.sizeof(result)))
+    call(dfal.dfal_context_create, ctypes.byref(context), None)  # None: the defaults
+    call(dfal.dfal_score, context, ctypes.byref(result), out.encode(), network.encode(), pool.encode(), None)
     dfal.dfal_context_destroy(context)
     print(f"{result.samples} samples in {result.seconds:.1f} s, {result.status[0]} OK")
 

@@ -1,11 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal: which samples to label next. The only public header.
  *
- * Every function returns a dfal_status; dfal_last_error() then holds one whole sentence for people.
- * A job takes a context, then its results, then its inputs, then its options. Options structs are
- * filled by their *_init function first: a field left alone has the documented default.
- * The library never prints, never exits and never reads the environment. No output of its is open under the descriptors 0,
- * 1 and 2, even where the program has closed them, and its numbers have a point in any locale. */
+ * A job reads files and writes one: dfal_score gives the DeepFool margin of every sample of a pool, dfal_select the next
+ * queries, dfal_run a whole experiment of active learning. Pools, networks and scores are HDF5 files (docs/FORMATS.md); a
+ * network may be an ONNX file as well. The shortest program:
+ *
+ *     dfal_context *context;
+ *     struct dfal_score_result result;
+ *     dfal_score_result_init(&result);
+ *     if (dfal_context_create(&context, NULL) != DFAL_OK ||
+ *         dfal_score(context, &result, "scores.h5", "net.onnx", "pool.h5", NULL) != DFAL_OK)
+ *         fprintf(stderr, "%s\n", dfal_last_error());
+ *     else
+ *         printf("%lld samples\n", (long long)result.samples);
+ *     dfal_context_destroy(context);
+ *
+ * Errors      Every job returns a dfal_status; dfal_last_error() then holds one whole sentence for people. Outputs appear
+ *             whole or not at all.
+ * Arguments   A job takes a context, then its results, then its inputs, then its options. All are borrowed until it
+ *             returns; texts that a callback gets are borrowed for that call.
+ * Structs     Those of options and results begin with their size and are filled by their init macro first: an option left
+ *             alone has the default that stands beside it. Options NULL: all defaults. Result NULL: not wanted. Later
+ *             versions only append fields, so a program may run with an older or newer library: each does what both know.
+ * Threads     A context runs one job at a time; several contexts may work side by side, each on a thread of its own
+ *             (reading and writing HDF5 files, they wait for each other). Only dfal_context_stop, dfal_context_stop_by
+ *             and dfal_context_kept_work may be called on a context whose job runs. Events and callbacks come from
+ *             threads of the library, one call at a time, and must not call the library with the same context.
+ * Stopping    A stopped job returns E_STOPPED. Its context stays stopped: create another, and the same call continues from
+ *             the work that was kept.
+ * Process     The library never prints, never exits and never reads the environment. No output of its is open under the
+ *             descriptors 0, 1 and 2, even where the program has closed them, and its numbers have a point in any locale. */
 #ifndef DFAL_H
 #define DFAL_H
 
@@ -18,9 +42,9 @@ extern "C" {
 #endif
 
 #define DFAL_VERSION_MAJOR 0
-#define DFAL_VERSION_MINOR 1
+#define DFAL_VERSION_MINOR 2
 #define DFAL_VERSION_PATCH 0
-#define DFAL_VERSION       "0.1.0"
+#define DFAL_VERSION       "0.2.0"
 
 #if defined(__GNUC__)
 #define DFAL_API          __attribute__((visibility("default")))
@@ -29,6 +53,11 @@ extern "C" {
 #define DFAL_API
 #define DFAL_PRINTF(f, a)
 #endif
+
+/* The version of the library that runs: "0.2.0". DFAL_VERSION is that of the header. */
+DFAL_API const char *dfal_version(void);
+/* Zero a result struct of so many bytes and note its size: what the init macros of results call. */
+DFAL_API void dfal_result_init(void *result, size_t size);
 
 /* ---- Status -------------------------------------------------------------------------------- */
 
@@ -100,29 +129,48 @@ struct dfal_event {
 /* Receive an event. Called from any thread of the library, one call at a time. */
 typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 
+/* ---- Words ------------------------------------------------------------------------------------ */
+
+/* Options that are a word of a list. The first is the default. Back ends, built-in networks, strategies and presets of runs
+ * are not here: dfal_doctor, dfal_strategies and dfal_presets tell them. */
+#define DFAL_ISAS             "auto|avx2|avx512"
+#define DFAL_LAYOUTS          "NCHW|NHWC"
+#define DFAL_SPLITS           "train|test"
+#define DFAL_INTERPOLATIONS   "bilinear|bicubic"
+#define DFAL_ON_ERRORS        "stop|skip"
+#define DFAL_EXIFS            "apply|ignore"
+#define DFAL_OPTIMIZERS       "adam|sgd"
+#define DFAL_DEEPFOOL_PRESETS "lts4|paper|dfal2018|foolbox|deepal"
+#define DFAL_UNCONVERGEDS     "last|keep|exclude"
+#define DFAL_PRECISIONS       "strict|fast"
+#define DFAL_ENGINES          "auto|layers|fused"
+
 /* ---- Context ------------------------------------------------------------------------------- */
 
 struct dfal_context_options {
+    size_t size;
     const char *backend; /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
-    const char *isa;     /* "auto" | "avx2" | "avx512" */
+    const char *isa;     /* of DFAL_ISAS */
     int32_t threads;     /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
-    int64_t
-        memory; /* bytes this process may hold, its own so far included; 0: those and half of what is available */
+    /* bytes this process may hold, its own so far included; 0: those and half of what is available */
+    int64_t memory;
     uint64_t seed;    /* 1 */
     bool seed_given;  /* by the caller: then it beats the seed of a run's configuration even if it is 1 */
     bool force;       /* replace finished outputs */
     bool allow_mixed; /* continue or merge under another arithmetic identity */
-    const char *command_line; /* recorded in outputs; "" */
+    const char *command_line; /* recorded in outputs; NULL: "" */
     dfal_event_fn *event;     /* NULL: silent */
     void *event_user;
 };
 
 typedef struct dfal_context dfal_context;
 
-DFAL_API void dfal_context_options_init(struct dfal_context_options *options);
-/* Create a context; no device is opened before a job needs one.
+DFAL_API void dfal_context_options_init(struct dfal_context_options *options, size_t size);
+#define dfal_context_options_init(options) dfal_context_options_init((options), sizeof *(options))
+/* Create a context; no device is opened before a job needs one. Options NULL: all defaults.
  * Errors   E_USAGE unknown back end or ISA name (the nearest is named); E_MEMORY */
 DFAL_API dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options);
+/* Close the device and free the context; NULL is none. No job may be running. */
 DFAL_API void dfal_context_destroy(dfal_context *context);
 /* CPUs this process may use: the least of the affinity mask and the cgroup's quota. */
 DFAL_API int32_t dfal_cpu_count(void);
@@ -137,17 +185,20 @@ DFAL_API bool dfal_context_kept_work(const dfal_context *context);
 /* ---- Data ---------------------------------------------------------------------------------- */
 
 struct dfal_synth_options {
-    int64_t count;
+    size_t size;
+    int64_t count;       /* samples, at least 1 */
     int32_t class_count; /* 10, at most 10 */
-    int32_t size;        /* 28 pixels a side */
-    const char *split;   /* "train" | "test": another Philox stream each */
+    int32_t side;        /* 28 pixels */
+    const char *split;   /* of DFAL_SPLITS: another Philox stream each */
 };
-DFAL_API void dfal_synth_options_init(struct dfal_synth_options *options);
+DFAL_API void dfal_synth_options_init(struct dfal_synth_options *options, size_t size);
+#define dfal_synth_options_init(options) dfal_synth_options_init((options), sizeof *(options))
 /* Write a pool of procedurally drawn digits, labelled, reproducible from the seed. */
 DFAL_API dfal_status dfal_synth(dfal_context *context, const char *out_path,
                                 const struct dfal_synth_options *options);
 
-/* Convert IDX images (and labels, or NULL), plain or gzip, to a pool. */
+/* Convert IDX images (and labels, or NULL), plain or gzip, to a pool.
+ * Errors   E_NOINPUT; E_DATA no IDX file, truncated, another number of labels; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_import_idx(dfal_context *context, const char *out_path, const char *images_path,
                                      const char *labels_path);
 
@@ -171,20 +222,22 @@ DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_
                                          const char *const *paths, int32_t path_count, const char *split);
 
 struct dfal_image_options {
+    size_t size;
     int32_t resize; /* 0: none; else pixels of the shorter side, the longer one int(resize * long / short) */
     int32_t crop;   /* 0: none; else the middle crop x crop pixels, zeros where a picture is smaller */
-    const char *interpolation;     /* "bilinear" | "bicubic", both antialiased */
+    const char *interpolation;     /* of DFAL_INTERPOLATIONS, both antialiased */
     int32_t channels;              /* 3: red, green, blue; 1: grey */
     double mean[3], std[3];        /* the network sees (value / 255 - mean) / std */
     int32_t mean_count, std_count; /* 0: none; 1: the same for all channels; or one a channel */
     bool folders_are_classes;      /* the first folder of a path is its class, in bytewise order */
     const char *class_names;       /* NULL: none; a file with a class name a line, in the network's order */
-    const char *on_error;          /* "stop" | "skip": a skipped file stands in POOL.bad.csv */
-    int32_t resize_height,
-        resize_width; /* 0: none; else the size in pixels, whatever the picture's shape; without resize */
-    const char *exif; /* "apply" | "ignore": what becomes of the rotation that a file's EXIF asks for */
+    const char *on_error;          /* of DFAL_ON_ERRORS: a skipped file stands in POOL.bad.csv */
+    /* 0: none; else the size in pixels, whatever the picture's shape; without resize */
+    int32_t resize_height, resize_width;
+    const char *exif; /* of DFAL_EXIFS: what becomes of the rotation that a file's EXIF asks for */
 };
 struct dfal_image_result {
+    size_t size;
     int64_t samples, skipped;
     int64_t other_files; /* below the folder, by their names no pictures */
     int32_t channels, height, width;
@@ -195,7 +248,9 @@ struct dfal_image_result {
     int64_t grey;   /* samples whose three channels are equal; 0 with one channel */
     int64_t hidden; /* below the folder, names that begin with a dot */
 };
-DFAL_API void dfal_image_options_init(struct dfal_image_options *options);
+#define dfal_image_result_init(result) dfal_result_init((result), sizeof *(result))
+DFAL_API void dfal_image_options_init(struct dfal_image_options *options, size_t size);
+#define dfal_image_options_init(options) dfal_image_options_init((options), sizeof *(options))
 /* Convert JPEG, PNG, WebP, BMP and TIFF files to a pool of bytes [N, C, H, W]: those below a folder (.jpg, .jpeg, .jpe,
  * .jfif, .png, .webp, .bmp, .tif, .tiff; what a file is, its bytes say), or those of a CSV list with the header path[,id][,label], paths relative to the list. Ids are the relative paths; rows are in
  * bytewise order of the ids. Finished parts are kept in OUT.parts/: the same call continues after a kill.
@@ -228,42 +283,59 @@ DFAL_API dfal_status dfal_progress(dfal_context *context, const char *path, dfal
 
 /* Names under which a pool's data may be found, and label files laid over it. */
 struct dfal_pool_options {
+    size_t size;
     const char *samples_name; /* NULL: "samples" */
     const char *labels_name;  /* NULL: "labels" */
-    const char *layout;       /* NULL: "NCHW"; or "NHWC" */
-    const char *const *label_files;
+    const char *layout;       /* of DFAL_LAYOUTS; NULL: "NCHW" */
+    bool hdf5_plugins;        /* false: only built-in filters */
     int32_t label_file_count;
-    bool hdf5_plugins; /* false: only built-in filters */
+    const char *const *label_files; /* CSV files laid over the pool's labels: the last line of an id wins */
 };
+DFAL_API void dfal_pool_options_init(struct dfal_pool_options *options, size_t size);
+#define dfal_pool_options_init(options) dfal_pool_options_init((options), sizeof *(options))
 
 /* ---- Networks ------------------------------------------------------------------------------ */
 
 struct dfal_train_options {
-    struct dfal_pool_options pool;
-    const char *init;      /* NULL: Glorot; or a network file */
-    int32_t epochs;        /* 12 */
-    int32_t batch;         /* 32 */
-    const char *optimizer; /* "adam" | "sgd" */
-    double learning_rate;  /* 1e-3 */
-    int64_t subset;        /* 0: every labelled row; else that many, seeded */
-    int32_t restarts;      /* 1 */
-    int32_t patience;      /* 0: no early stop */
-    double validation;     /* 0: none; fraction of the labelled rows */
+    size_t size;
+    const struct dfal_pool_options *pool; /* NULL: the defaults */
+    const char *init;                     /* NULL: Glorot; or a network file whose parameters are the start */
+    int32_t epochs;                       /* 12; 0: the initial parameters are saved */
+    int32_t batch;                        /* 32 samples of a step */
+    const char *optimizer;                /* of DFAL_OPTIMIZERS */
+    double learning_rate;                 /* 1e-3 */
+    int64_t subset;                       /* 0: every labelled row; else that many, drawn by the seed */
+    int32_t restarts;                     /* 1; of more, the one of the lowest (validation) loss is kept */
+    int32_t patience;                     /* 0: no early stop; else epochs without a lower validation loss */
+    double validation;                    /* 0: none; fraction of the labelled rows that are held back */
 };
 struct dfal_train_result {
+    size_t size;
     int32_t epochs; /* run by the restart that was kept */
     double loss;    /* last epoch's mean training loss */
     double validation_loss;
     double seconds;          /* all of it */
     double training_seconds; /* without reading the rows and opening the device */
 };
-DFAL_API void dfal_train_options_init(struct dfal_train_options *options);
+#define dfal_train_result_init(result) dfal_result_init((result), sizeof *(result))
+DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t size);
+#define dfal_train_options_init(options) dfal_train_options_init((options), sizeof *(options))
+/* Train a network on the labelled rows of a pool with softmax cross-entropy, and save it.
+ *   out_path   the network file to write; beside it a checkpoint after each epoch, from which the same call continues
+ *   network    a built-in name ("lenet5", "vgg8"), or a network or ONNX file whose graph is taken
+ *   pool_path  rows without a label are left out
+ * Errors   E_USAGE an option out of range; E_DATA no labelled row, or the graph cannot be trained; E_SHAPE the network is
+ *          for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG an unfinished training of other options, network,
+ *          pool or arithmetic; E_MEMORY more than context options allow; E_STOPPED; E_IO
+ * Order    the same bits whatever the threads, kills and stops; the seed of the context draws all that is drawn
+ * Source   Adam: Kingma and Ba, arXiv:1412.6980; initial weights: Glorot and Bengio 2010, uniform */
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
                                 const struct dfal_train_options *options);
 
 #define DFAL_CONFUSION_CLASSES 1000 /* with more, dfal_eval gives no matrix; dfal_eval_confusion writes it */
 struct dfal_eval_result {
+    size_t size;
     int64_t samples;    /* labelled rows whose input and logits are finite */
     int64_t unlabelled; /* rows left out */
     double accuracy;    /* fraction */
@@ -274,6 +346,11 @@ struct dfal_eval_result {
     char **classes;    /* [class_count] names in the order of the network; NULL: nobody has told them */
     int64_t nonfinite; /* labelled rows left out: an input or a logit is not finite */
 };
+#define dfal_eval_result_init(result) dfal_result_init((result), sizeof *(result))
+/* Count how many labelled rows of a pool a network classifies rightly. Where both have names of classes in another order,
+ * the pool's are mapped to the network's.
+ *   result  to be cleared with dfal_eval_result_clear, also after an error
+ * Errors   E_DATA no labelled row, or classes of other names; E_SHAPE; E_NOINPUT; E_STOPPED; E_IO */
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
 /* The same, and write the confusion matrix to a CSV file: label,prediction,count, a line for each pair that occurred, with
@@ -282,9 +359,12 @@ DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *r
 DFAL_API dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *result,
                                          const char *out_path, const char *network, const char *pool_path,
                                          const struct dfal_pool_options *pool);
+/* Free what dfal_eval has put into its result. */
 DFAL_API void dfal_eval_result_clear(struct dfal_eval_result *result);
 
-/* Write the logits, or a named node's activations, of every row. */
+/* Write the logits, or a named node's activations, of every row, to an HDF5 file (docs/FORMATS.md, "Logits").
+ *   node  NULL: the logits; else a node of the network (its name is nearest to one that there is)
+ * Errors   E_USAGE no such node; E_SHAPE; E_NOINPUT; E_EXISTS; E_STOPPED; E_IO */
 DFAL_API dfal_status dfal_logits(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const char *node,
                                  const struct dfal_pool_options *pool);
@@ -304,19 +384,21 @@ enum dfal_score_status {
 #define X(name, value, group) DFAL_SCORE_##name = value,
     DFAL_SCORE_STATUS_LIST(X)
 #undef X
-        DFAL_SCORE_STATUS_COUNT = 6
+        DFAL_SCORE_STATUS_COUNT = 6,
+    DFAL_SCORE_STATUS_ROOM = 16 /* of arrays that later versions may put more into */
 };
 
 struct dfal_score_options {
-    struct dfal_pool_options pool;
-    const char *preset;             /* "lts4" | "paper" | "dfal2018" | "foolbox" | "deepal" */
-    double norm;                    /* 2; INFINITY for linf; >= 1 */
-    int32_t max_iter;               /* -1: the preset's */
-    double overshoot;               /* NAN: the preset's */
+    size_t size;
+    const struct dfal_pool_options *pool; /* NULL: the defaults */
+    const char *preset;                   /* of DFAL_DEEPFOOL_PRESETS */
+    double norm;                          /* 2; INFINITY for linf; >= 1 */
+    int32_t max_iter;                     /* -1: the preset's */
+    double overshoot;                     /* NAN: the preset's */
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */
-    const char *unconverged;        /* "last" | "keep" | "exclude": how MAX_ITER is ranked */
-    const char *precision;          /* "strict" | "fast": input gradients in half precision, on GPUs */
-    const char *engine;             /* "auto" | "layers" | "fused" */
+    const char *unconverged;        /* of DFAL_UNCONVERGEDS: how MAX_ITER is ranked */
+    const char *precision;          /* of DFAL_PRECISIONS; fast: input gradients in half precision, on GPUs */
+    const char *engine;             /* of DFAL_ENGINES: layer by layer, or small networks in one kernel */
     bool refine;                    /* bisect on the last segment */
     bool units_raw;                 /* margins in the pool's raw units */
     int64_t batch;                  /* samples in flight; 0: chosen from memory */
@@ -325,23 +407,40 @@ struct dfal_score_options {
     int64_t adversarial;            /* 0; else that many closest samples' adversarial images are written */
 };
 struct dfal_score_result {
+    size_t size;
     int64_t samples;
     double seconds;         /* all of it, which is: */
     double start_seconds;   /* until the first row: opening pool, network, device and engine */
     double scoring_seconds; /* from the first row to the last */
     double writing_seconds; /* behind the last row: most is written while others are scored */
     int64_t iterations;     /* DeepFool steps over all samples */
-    int64_t status[DFAL_SCORE_STATUS_COUNT];
+    int64_t status[DFAL_SCORE_STATUS_ROOM]; /* rows that ended so */
     int64_t peak_memory_bytes;
     double margin_quantile[5]; /* of OK and TIE: 0, 25, 50, 75, 100 % */
     double accuracy;           /* NAN where no labels exist */
     char engine[16], isa[16], backend[32];
 };
-DFAL_API void dfal_score_options_init(struct dfal_score_options *options);
+#define dfal_score_result_init(result) dfal_result_init((result), sizeof *(result))
+DFAL_API void dfal_score_options_init(struct dfal_score_options *options, size_t size);
+#define dfal_score_options_init(options) dfal_score_options_init((options), sizeof *(options))
+/* Run DeepFool on every row of a pool: the distance to the network's decision boundary, in the network's input units, and
+ * how each row ended.
+ *   result     what was done; margin_quantile[i] of the rows that are OK or TIE
+ *   out_path   the scores file (docs/FORMATS.md, "Scores"); finished parts stand in OUT.parts/, from which the same call
+ *              continues after a kill
+ *   network    a network or ONNX file whose output is logits (a final softmax is cut)
+ *   pool_path  a pool, or a foreign HDF5 file of images
+ * Errors   E_USAGE an option; E_DATA a damaged or changing input, classes of other names; E_SHAPE the network is for other
+ *          samples; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished parts of other options, network, pool or arithmetic;
+ *          E_UNAVAILABLE the back end, or the fused engine for this network; E_MEMORY; E_STOPPED; E_IO
+ * Order    each row's bits depend on network, row, options and arithmetic alone: not on batch, threads, shards, kills
+ * Memory   13 bytes a row beyond a constant; samples in flight are chosen to fit context options' memory
+ * Source   Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv:1511.04599, algorithm 2; the presets' differences: docs/NUMERICS.md */
 DFAL_API dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
                                 const struct dfal_score_options *options);
 struct dfal_estimate_result {
+    size_t size;
     int64_t samples; /* that the job has */
     int64_t timed_samples;
     double timed_seconds, iterations_per_sample;
@@ -350,23 +449,27 @@ struct dfal_estimate_result {
     int64_t batch, memory_bytes; /* samples in flight; what the process holds with them, at most */
     int64_t peak_memory_bytes;   /* so far */
 };
+#define dfal_estimate_result_init(result) dfal_result_init((result), sizeof *(result))
 /* Time 256 samples spread over the rows of a score (all where there are fewer; on a GPU more, up to 32,768, until they take
  * 0.3 s) and tell what the whole would take. Nothing is written. */
 DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                          const char *network, const char *pool_path,
                                          const struct dfal_score_options *options);
-/* Join shards; missing, doubled and foreign ones are named. */
+/* Join the scores of all shards of a pool to one file.
+ * Errors   E_DATA shards that are missing, doubled or of another job (named); E_NOINPUT; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
                                 int32_t shard_count);
 struct dfal_verify_result {
+    size_t size;
     int64_t samples;
     double largest_relative_error; /* of the margins */
     int64_t disagreements;         /* status or class differs */
-    int64_t
-        excused; /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %;
-                      * they are in neither of the two above */
+    /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %; they are in neither of
+     * the two above */
+    int64_t excused;
     double tolerance; /* 1e-3; 2e-3 for a file of precision fast */
 };
+#define dfal_verify_result_init(result) dfal_result_init((result), sizeof *(result))
 /* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in the
  * file. Errors   E_DATA over tolerance (the result is filled all the same) */
 DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
@@ -374,10 +477,12 @@ DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verif
                                         int64_t samples, const struct dfal_pool_options *pool);
 
 struct dfal_verify_network_options {
-    struct dfal_pool_options pool;
+    size_t size;
+    const struct dfal_pool_options *pool; /* NULL: the defaults */
     double tolerance; /* 1e-3: largest difference over the largest magnitude of a node, over all samples */
 };
 struct dfal_verify_network_result {
+    size_t size;
     int64_t samples;
     double largest_difference; /* of the logits */
     double largest_relative_difference;
@@ -388,6 +493,7 @@ struct dfal_verify_network_result {
     double tolerance;
     char first_difference[256]; /* "input", a node's name, "logits"; "": none */
 };
+#define dfal_verify_network_result_init(result) dfal_result_init((result), sizeof *(result))
 /* One compared node, in graph order; the last is "logits". Texts are borrowed for the call. */
 struct dfal_verify_node {
     const char *node, *op;
@@ -397,7 +503,9 @@ struct dfal_verify_node {
     bool passed;
 };
 typedef void dfal_verify_node_fn(void *user, const struct dfal_verify_node *node);
-DFAL_API void dfal_verify_network_options_init(struct dfal_verify_network_options *options);
+DFAL_API void dfal_verify_network_options_init(struct dfal_verify_network_options *options, size_t size);
+#define dfal_verify_network_options_init(options)                                                            \
+    dfal_verify_network_options_init((options), sizeof *(options))
 /* Hold a network against logits, and inputs and activations where there are some, that another framework wrote to an
  * HDF5 file (docs/FORMATS.md, "Reference"). pool_path NULL: the samples are the file's own inputs. node may be NULL.
  * Errors   E_DATA over tolerance: what differs first is named (result is filled, node was called); probabilities;
@@ -411,15 +519,17 @@ DFAL_API dfal_status dfal_verify_network(dfal_context *context, struct dfal_veri
 /* ---- Selection and experiments ----------------------------------------------------------------- */
 
 struct dfal_select_options {
-    struct dfal_score_options score; /* for strategies that need margins */
-    const char *strategy;            /* required */
-    int64_t count;                   /* required */
-    const char *scores_path;         /* NULL: score on the way */
-    const char *logits_path;         /* NULL: forward on the way; or what dfal_logits wrote */
-    int64_t subsample;               /* 0: the whole pool */
-    const char *twins_path;          /* NULL: none; allowed with every strategy */
-    const char *sheet_path;          /* NULL: none; a contact sheet, .html or .png */
-    bool trust_rows; /* do not read the pool again to see that scores and logits are those of its rows */
+    size_t size;
+    const struct dfal_score_options
+        *score;              /* for strategies that need margins, and the pool's; NULL: the defaults */
+    const char *strategy;    /* required: a name of dfal_strategies */
+    int64_t count;           /* required: queries, at least 1 */
+    const char *scores_path; /* NULL: score on the way */
+    const char *logits_path; /* NULL: forward on the way; or what dfal_logits wrote */
+    int64_t subsample;       /* 0: the whole pool; else so many candidates, drawn by seed and labelled rows */
+    bool trust_rows;         /* do not read the pool again to see that scores and logits are of its rows */
+    const char *twins_path;  /* NULL: none; allowed with every strategy */
+    const char *sheet_path;  /* NULL: none; a contact sheet, .html or .png */
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -431,11 +541,12 @@ struct dfal_query {
     double confidence;
     int32_t label; /* -1 unknown */
     int32_t adversarial_class;
-    const char *predicted_name, *label_name,
-        *adversarial_name; /* of these classes; NULL: no class, or no name */
+    /* names of these classes; NULL: no class, or no name */
+    const char *predicted_name, *label_name, *adversarial_name;
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
-DFAL_API void dfal_select_options_init(struct dfal_select_options *options);
+DFAL_API void dfal_select_options_init(struct dfal_select_options *options, size_t size);
+#define dfal_select_options_init(options) dfal_select_options_init((options), sizeof *(options))
 /* Choose the next queries and write QUERIES.csv, and twins and a contact sheet where asked for; query (may be NULL) hears
  * each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears last: killed before
  * that, the same call takes the other files for its own and writes all anew.
@@ -449,15 +560,16 @@ DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, co
 DFAL_API void dfal_strategies(dfal_fact_fn *fact, void *user);
 
 struct dfal_run_options {
+    size_t size;
     const char *config_path;            /* NULL: none */
     const char *preset;                 /* NULL: none; a name of dfal_presets */
     const char *train_path, *test_path; /* NULL: from the configuration */
     const char *const *set;             /* "key.path=value" */
     int32_t set_count;
-    bool resume; /* demand that there is something to resume */
-    const char
-        *trainer;       /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
+    bool resume;        /* demand that there is something to resume */
     bool allow_command; /* a configuration file may name the trainer */
+    const char
+        *trainer; /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {
@@ -468,13 +580,24 @@ struct dfal_run_row {
     double difference; /* to `random`, paired by trial; NAN for random itself or without it */
     double difference_stderr;
     bool significant; /* p_corrected is below 5 % */
-    double
-        p_value; /* two-sided paired t test; NAN: not tested, for want of a second trial, of variance or of random */
+    /* two-sided paired t test; NAN: not tested, for want of a second trial, of variance or of random */
+    double p_value;
     double p_corrected; /* Holm's correction over all strategies that were tested; NAN likewise */
     double steps_mean;  /* optimiser steps of the last round; NAN: a trainer does not tell */
 };
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
-DFAL_API void dfal_run_options_init(struct dfal_run_options *options);
+DFAL_API void dfal_run_options_init(struct dfal_run_options *options, size_t size);
+#define dfal_run_options_init(options) dfal_run_options_init((options), sizeof *(options))
+/* Run an experiment of active learning: rounds of training, choosing queries, asking the oracle, for each strategy and
+ * trial from the same initial sets.
+ *   out_dir  a folder that is made: config.yaml, curve.csv, queries.csv, log.jsonl, state/, networks/ (docs/FORMATS.md);
+ *            the same call continues after a kill
+ *   row      may be NULL; hears each line of the final table
+ * Errors   E_USAGE, E_CONFIG an option or a key of the configuration (its line named); E_DATA pools that do not fit each
+ *          other, no labels to simulate from; E_NOINPUT; E_EXISTS finished, or somebody else's folder, or another process
+ *          works in it; E_UNAVAILABLE, E_MEMORY; E_STOPPED; E_IO
+ * Order    the same bits whatever the threads, kills and stops
+ * Source   Ducoffe and Precioso 2018, arXiv:1802.09841; its settings are the presets */
 DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
                               const struct dfal_run_options *options, dfal_run_row_fn *row, void *user);
 /* The table again from a run directory; of an unfinished run as far as it is. Errors   E_NOINPUT not a run directory, no
@@ -483,6 +606,7 @@ DFAL_API dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal
 /* Give the effective configuration as YAML; free with dfal_string_free. */
 DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
                                            const struct dfal_run_options *options);
+/* Visit the names of the presets of runs, each with what it is. */
 DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
 /* Visit the keys of a run's configuration in the order in which it is written. */
 struct dfal_run_key {
@@ -497,35 +621,41 @@ DFAL_API void dfal_run_keys(dfal_run_key_fn *key, void *user);
  * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT not a run directory; E_DATA */
 DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width,
                                     bool ascii);
-/* Draw one page from run directories. */
+/* Draw one HTML page, which needs nothing beside it, from run directories: curves, the final table, tests, queries.
+ * Errors   E_NOINPUT not a run directory, or no round is finished; E_DATA; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);
+/* Free a text that a function gave; NULL is none. */
 DFAL_API void dfal_string_free(char *string);
 
 /* ---- Benchmarks ---------------------------------------------------------------------------- */
 
 struct dfal_bench_ops_options {
-    int64_t samples; /* in the pool that is scored; 0: 64, on a GPU 16384 */
+    size_t size;
     int32_t repeat;  /* passes, of which each op's fastest counts; 3 */
+    int64_t samples; /* in the pool that is scored; 0: 64, on a GPU 16384 */
 };
 /* What the back end reaches through the same calls in the same run. */
 struct dfal_bench_roofs {
+    size_t size;
     char backend[64], isa[16], device[96], library[96];
     double copy_bytes_per_second;         /* read and written by the fastest of some plain ops */
     double product_operations_per_second; /* of the fastest of some large products */
     double call_seconds;                  /* of a call that has next to nothing to do */
 };
+#define dfal_bench_roofs_init(result) dfal_result_init((result), sizeof *(result))
 /* All calls of one op on one shape in one job. */
 struct dfal_op_time {
     const char *job, *op, *shape; /* "score" or "train"; borrowed for the duration of the call */
-    const char
-        *engine; /* what runs a convolution or product, "" where there is nothing to tell; borrowed alike */
+    /* what runs a convolution or product, "" where there is nothing to tell; borrowed alike */
+    const char *engine;
     /* of one pass; operations: of convolutions and products, else 0 */
     int64_t calls, rows;
     double seconds, bytes, operations;
 };
 typedef void dfal_op_time_fn(void *user, const struct dfal_op_time *time);
-DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options);
+DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options, size_t size);
+#define dfal_bench_ops_options_init(options) dfal_bench_ops_options_init((options), sizeof *(options))
 /* Time every op of DeepFool over a pool of random pictures and of training steps, each call waited for, on one queue of
  * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool, ops.h5, is
  * written to folder, where none may be yet, and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */

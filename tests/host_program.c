@@ -93,13 +93,9 @@ static void make_data(dfal_context *context, FILE *facts)
     train.epochs = 1;
     train.validation = 0.25;
     fprintf(facts, "synth %d\n", library.dfal_synth(context, "pool.h5", &synth));
-    fprintf(
-        facts, "train %d\n",
-        library.dfal_train(context, &(struct dfal_train_result){0}, "net.h5", "lenet5", "pool.h5", &train));
+    fprintf(facts, "train %d\n", library.dfal_train(context, NULL, "net.h5", "lenet5", "pool.h5", &train));
     train.learning_rate = -1.5;
-    fprintf(
-        facts, "bad train %d ",
-        library.dfal_train(context, &(struct dfal_train_result){0}, "bad.h5", "lenet5", "pool.h5", &train));
+    fprintf(facts, "bad train %d ", library.dfal_train(context, NULL, "bad.h5", "lenet5", "pool.h5", &train));
     fprintf(facts, "%s\n", library.dfal_last_error());
     fprintf(facts, "info %d\n", library.dfal_info(context, "pool.h5", on_fact, facts));
 }
@@ -108,19 +104,17 @@ static void choose(dfal_context *context, FILE *facts)
 {
     struct dfal_score_options score;
     struct dfal_select_options select;
-    struct dfal_score_result result;
     library.dfal_score_options_init(&score);
     score.overshoot = 0.025;
-    fprintf(facts, "score %d\n",
-            library.dfal_score(context, &result, "scores.h5", "net.h5", "pool.h5", &score));
+    fprintf(facts, "score %d\n", library.dfal_score(context, NULL, "scores.h5", "net.h5", "pool.h5", &score));
     library.dfal_select_options_init(&select);
-    select.score = score;
+    select.score = &score;
     select.strategy = "dfal";
     select.count = 5;
     select.scores_path = "scores.h5";
     for (int i = 0; i < 2; i++) { /* against the file's own configuration, then against another */
         select.sheet_path = i ? NULL : "sheet.html";
-        select.score.overshoot = i ? 0.5 : 0.025;
+        score.overshoot = i ? 0.5 : 0.025;
         fprintf(facts, "select %d ",
                 library.dfal_select(context, i ? "other.csv" : "queries.csv", "net.h5", "pool.h5", &select,
                                     NULL, NULL));

@@ -31,14 +31,14 @@ int main(void)
     dfal_context_options_init(&options);
     options.backend = "cpuu";
     dfal_status status = dfal_context_create(&context, &options);
-    printf("%s %s %s\n", DFAL_VERSION, dfal_status_name(status), dfal_last_error());
+    printf("%s %s %s %s\n", DFAL_VERSION, dfal_version(), dfal_status_name(status), dfal_last_error());
     return status == DFAL_E_USAGE ? 0 : 1;
 }
 C
 cat >"$work/program/CMakeLists.txt" <<'C'
 cmake_minimum_required(VERSION 3.25)
 project(program LANGUAGES C)
-find_package(dfal 0.1 REQUIRED)
+find_package(dfal 0.2 REQUIRED)
 add_executable(program main.c)
 target_link_libraries(program PRIVATE dfal::dfal)
 C
@@ -46,7 +46,7 @@ C
     "-DCMAKE_C_COMPILER=$compiler" >"$work/configure.log" || { cat "$work/configure.log"; fail "find_package"; }
 "$cmake" --build "$work/program/build" >"$work/build.log" || { cat "$work/build.log"; fail "build"; }
 said=$("$work/program/build/program") || fail "the find_package program failed: $said"
-[[ $said == "0.1.0 E_USAGE "*"nearest is 'cpu'"* ]] || fail "the program said: $said"
+[[ $said == "0.2.0 0.2.0 E_USAGE "*"nearest is 'cpu'"* ]] || fail "the program said: $said"
 
 # pkg-config's file names the prefix it was installed for; --define-prefix is how a moved tree is used.
 pc=$(find "$prefix" -name dfal.pc)
@@ -59,7 +59,9 @@ LD_LIBRARY_PATH=$library "$work/program/by_pkg_config" >/dev/null || fail "the p
 foreign=$(nm -D --defined-only "$library/libdfal.so" | awk '{print $3}' | grep -v '^dfal_' || true)
 [[ -z $foreign ]] || fail "libdfal exports names that are not dfal_*: $foreign"
 # And every function of the header is there.
-for name in $(grep -oE '\bdfal_[a-z_0-9]+\(' "$prefix/include/dfal.h" | tr -d '(' | grep -v '_fn$' | sort -u); do
+names=$(sed -nE 's/^DFAL_API [^(]*\b(dfal_[a-z_0-9]+)\(.*/\1/p' "$prefix/include/dfal.h")
+(($(wc -w <<<"$names") > 40)) || fail "dfal.h declares only: $names"
+for name in $names; do
     nm -D --defined-only "$library/libdfal.so" | grep -q " T $name\$" || fail "dfal.h declares $name, libdfal has it not"
 done
 
@@ -78,7 +80,8 @@ for program in "$work/example/score_pool" "python3 $root/examples/score_pool.py 
         cat "$work/events"
         fail "$program"
     }
-    [[ $said == "200 samples in "* ]] || fail "$program said: $said"
+    ok=$("$prefix/bin/dfal" info "$work/scores.h5" | sed -n 's/^status_OK  *//p')
+    [[ $said == "200 samples in "*" s, $ok OK"* ]] || fail "$program said: $said, dfal info counts $ok OK"
     # shellcheck disable=SC2086
     ! $program "$work/net.h5" "$work/pool.h5" "$work/scores.h5" >"$work/again" 2>&1 || fail "$program replaced an output"
     grep -q "scores.h5" "$work/again" || fail "$program does not say what is wrong"
@@ -91,7 +94,7 @@ if [[ -e $library/libdfal_cuda.so ]]; then
     [[ $said == "works: "* || $said == *"NVIDIA driver"* ]] || fail "the installed CUDA back end: $said"
 fi
 
-"$prefix/bin/dfal" --version | grep -q '0\.1\.0' || fail "the installed command does not tell its version"
+"$prefix/bin/dfal" --version | grep -q '0\.2\.0' || fail "the installed command does not tell its version"
 bash -n "$prefix/share/bash-completion/completions/dfal" || fail "the completion is not bash"
 if command -v help2man >/dev/null; then
     grep -q '^\.TH' "$prefix/share/man/man1/dfal.1" || fail "the manual page is missing"

@@ -8,6 +8,7 @@ df_test(run SOURCES run_fixture.c ${api}/run.c LINK df_report LABELS quick threa
 df_test(experiment SOURCES run_fixture.c ${api}/run.c LINK df_report)
 df_test(jobs SOURCES run_fixture.c ${api}/run.c ${api}/bench_ops.c ${api}/train.c ${api}/training_state.c ${api}/progress.c ${api}/info.c ${api}/info_pool.c
   ${api}/facts.c LINK df_report LIBRARIES PkgConfig::JANSSON)
+df_test(sized SOURCES ${api}/train.c ${api}/training_state.c LINK df_report LIBRARIES PkgConfig::JANSSON)
 df_test(select SOURCES run_fixture.c ${api}/select.c ${api}/select_input.c ${api}/select_output.c
   ${api}/select_journal.c ${api}/eval.c LINK df_report LIBRARIES ${HDF5_C_LIBRARIES} PkgConfig::JANSSON LABELS quick threads)
 target_include_directories(test_select SYSTEM PRIVATE ${HDF5_C_INCLUDE_DIRS})

@@ -51,7 +51,7 @@ static void write_input(const char *bytes, size_t size)
 static dfal_status import(enum kind kind)
 {
     struct dfal_context_options options;
-    const struct dfal_pool_options pool = {0};
+    const struct dfal_pool_options pool = {.size = sizeof(struct dfal_pool_options)};
     const char *const batches[1] = {in_path};
     dfal_context *context;
     dfal_context_options_init(&options);

@@ -94,7 +94,8 @@ static void test_inputs(void **state)
     test_ok(df_claim_input(&claim, other));
     test_ok(df_claim_input(&claim, missing));
     test_ok(df_claim_input(&claim, NULL));
-    const struct dfal_pool_options pool = {.label_files = (const char *const[]){other, path[1]},
+    const struct dfal_pool_options pool = {.size = sizeof(struct dfal_pool_options),
+                                           .label_files = (const char *const[]){other, path[1]},
                                            .label_file_count = 2};
     test_error(df_claim_pool(&claim, other, &pool), DFAL_E_USAGE, path[1]);
     df_claim_end(&claim);

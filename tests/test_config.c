@@ -316,14 +316,17 @@ static void test_load(void **state)
     (void)state;
     char folder[TEST_PATH], path[TEST_PATH], expected[2 * TEST_PATH];
     struct df_run_config c;
-    struct dfal_context_options flags = {.seed = 1};
+    struct dfal_context_options flags = {.size = sizeof(struct dfal_context_options), .seed = 1};
     test_folder_create(folder);
     test_join(path, folder, "c.yaml");
     write_file(path,
                "data: {train: t.h5, test: /abs.h5}\nnetwork: nets/n.h5\ntrials: 2\nquery: 4\nseed: 5\n");
     const char *const set[] = {"query=6", "initial=3"};
-    struct dfal_run_options options = {
-        .config_path = path, .preset = "paper-mnist-vgg8", .set = set, .set_count = 2};
+    struct dfal_run_options options = {.size = sizeof(struct dfal_run_options),
+                                       .config_path = path,
+                                       .preset = "paper-mnist-vgg8",
+                                       .set = set,
+                                       .set_count = 2};
     test_ok(df_run_config_load(&c, &options, &flags));
     char real[4096];
     assert_non_null(realpath(folder, real));
@@ -362,7 +365,7 @@ static void test_load(void **state)
 static void count_preset(void *user, const struct dfal_field *fact)
 {
     struct df_run_config c;
-    struct dfal_run_options options = {.preset = fact->key};
+    struct dfal_run_options options = {.size = sizeof(struct dfal_run_options), .preset = fact->key};
     test_ok(df_run_config_load(&c, &options, NULL));
     char *yaml = NULL;
     test_ok(dfal_run_print_config(NULL, &yaml, &options));
@@ -376,7 +379,7 @@ static void test_presets(void **state)
     (void)state;
     int count = 0;
     struct df_run_config c;
-    struct dfal_run_options options = {.preset = "paper-mnist-vgg8"};
+    struct dfal_run_options options = {.size = sizeof(struct dfal_run_options), .preset = "paper-mnist-vgg8"};
     dfal_presets(count_preset, &count);
     assert_int_equal(count, 3);
     test_ok(df_run_config_load(&c, &options, NULL));

@@ -669,6 +669,7 @@ static void test_import(void **state)
 {
     (void)state;
     struct dfal_image_result result;
+    dfal_image_result_init(&result);
     struct df_pool *pool[2];
     static uint8_t a[36 * 3 * 144], b[36 * 3 * 144];
     const int64_t live = df_alloc_live();
@@ -710,6 +711,7 @@ static void test_torture(void **state)
 {
     (void)state;
     struct dfal_image_result result;
+    dfal_image_result_init(&result);
     const enum df_fault kinds[] = {DF_FAULT_ALLOC,  DF_FAULT_READ,  DF_FAULT_WRITE, DF_FAULT_FSYNC,
                                    DF_FAULT_RENAME, DF_FAULT_CLOSE, DF_FAULT_FLUSH};
     write_folder();

@@ -210,7 +210,7 @@ static struct df_pool *draw(uint64_t seed, int64_t count, const char *split, int
     options.count = count;
     options.split = split;
     options.class_count = classes;
-    options.size = size;
+    options.side = size;
     test_ok(dfal_synth(context, at(name), &options));
     dfal_context_destroy(context);
     test_ok(df_pool_open(&pool, NULL, at(name), NULL));
@@ -326,9 +326,9 @@ static void test_synth_refusals(void **state)
     options.class_count = 11;
     test_error(dfal_synth(context, out, &options), DFAL_E_USAGE, "11 classes");
     options.class_count = 10;
-    options.size = 5;
+    options.side = 5;
     test_error(dfal_synth(context, out, &options), DFAL_E_USAGE, "5 pixels");
-    options.size = 28;
+    options.side = 28;
     options.split = "validation";
     test_error(dfal_synth(context, out, &options), DFAL_E_USAGE, "validation");
     options.split = "train";

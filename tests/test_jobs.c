@@ -74,6 +74,7 @@ static void test_train_beside_shards(void **state)
     char out[TEST_PATH], parts[TEST_PATH], shard[TEST_PATH];
     struct dfal_train_options options;
     struct dfal_train_result result;
+    dfal_train_result_init(&result);
     test_join(out, world.folder, "out.h5");
     test_join(parts, world.folder, "out.h5.parts");
     test_join(shard, parts, "000000.h5");
@@ -106,6 +107,7 @@ static void test_bench_beside_a_file(void **state)
     (void)state;
     char path[TEST_PATH];
     struct dfal_bench_roofs roofs;
+    dfal_bench_roofs_init(&roofs);
     struct dfal_bench_ops_options options;
     dfal_bench_ops_options_init(&options);
     test_join(path, world.folder, "ops.h5");

@@ -59,7 +59,7 @@ static dfal_status open_with(struct df_pool **pool, const char *name, const char
     const char *const texts[3] = {a, b, c};
     char paths[3][TEST_PATH];
     const char *files[3];
-    struct dfal_pool_options options = {.label_files = files};
+    struct dfal_pool_options options = {.size = sizeof(struct dfal_pool_options), .label_files = files};
     for (int i = 0; i < 3 && texts[i]; i++) {
         char file[16];
         snprintf(file, sizeof file, "%c.csv", 'a' + i);
@@ -409,7 +409,8 @@ static void test_torture(void **state)
             int64_t live = df_alloc_live();
             char paths[2][TEST_PATH];
             const char *files[2] = {paths[0], paths[1]};
-            struct dfal_pool_options options = {.label_files = files, .label_file_count = 2};
+            struct dfal_pool_options options = {
+                .size = sizeof(struct dfal_pool_options), .label_files = files, .label_file_count = 2};
             test_join(paths[0], folder, "x.csv");
             test_join(paths[1], folder, "y.csv");
             test_ok(df_file_write(paths[0], "id,label,annotator\np,cat,ann\nq,0,\n", 34));

@@ -31,6 +31,7 @@ static void make_network(void)
     struct dfal_context *context = test_context("cpu", 2);
     struct dfal_train_options options;
     struct dfal_train_result result;
+    dfal_train_result_init(&result);
     char graph[TEST_PATH];
     test_folder_create(folder);
     test_join(graph, folder, "graph.h5");
@@ -51,6 +52,7 @@ static dfal_status score_pool(const char *name, const char *pool_path, const cha
     struct dfal_context *context = test_context(test_backend(), 2);
     struct dfal_score_options o;
     struct dfal_score_result result;
+    dfal_score_result_init(&result);
     char path[TEST_PATH];
     test_join(path, folder, name);
     dfal_score_options_init(&o);
@@ -203,6 +205,7 @@ static void identity(void **state)
 {
     struct dfal_context *context = test_context(test_backend(), 1);
     struct dfal_verify_result result;
+    dfal_verify_result_init(&result);
     char whole[TEST_PATH], first[TEST_PATH], second[TEST_PATH], out[TEST_PATH];
     const char *parts[] = {first, second};
     if (!has_fast(state))

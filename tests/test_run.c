@@ -217,8 +217,7 @@ static void test_stop(void **state)
     for (int64_t n = 1; n <= 11; n += 2) {
         struct watcher watcher = {.name = "run.round", .stop_at = n};
         bool kept = false;
-        test_error(run(dir, backends[backend_count - 1], 1, &watcher, &kept), DFAL_E_STOPPED,
-                   "kept");
+        test_error(run(dir, backends[backend_count - 1], 1, &watcher, &kept), DFAL_E_STOPPED, "kept");
         assert_true(kept);
         assert_false(world_exists(dir, "report.html"));
         if (n % 4 == 1) { /* stopped a second time while continuing */

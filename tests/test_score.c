@@ -134,6 +134,7 @@ static dfal_status score(struct dfal_context *context, const struct paths *p, co
                          const struct dfal_score_options *o, struct dfal_score_result *result)
 {
     struct dfal_score_result scratch;
+    dfal_score_result_init(&scratch);
     return dfal_score(context, result ? result : &scratch, out, p->network, p->pool, o);
 }
 
@@ -162,6 +163,7 @@ static struct paths reference(void **state, struct dfal_score_result *result)
 static void result_and_columns(void **state)
 {
     struct dfal_score_result result;
+    dfal_score_result_init(&result);
     struct paths p = reference(state, &result);
     assert_int_equal(result.samples, ROWS);
     assert_false(df_folder_exists(p.parts));
@@ -518,6 +520,7 @@ static void verify(void **state)
     struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;
     struct dfal_verify_result result;
+    dfal_verify_result_init(&result);
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         struct dfal_score_options o = defaults();
         o.preset = presets[i];
@@ -555,6 +558,7 @@ static void refusals(void **state)
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_USAGE, "first");
     o = defaults();
     struct dfal_score_result result;
+    dfal_score_result_init(&result);
     test_error(dfal_score(context, &result, p.out, "lenet5", p.pool, &o), DFAL_E_USAGE, "has no weights");
     test_error(dfal_score(context, &result, p.out, p.pool, p.pool, &o), DFAL_E_DATA, p.pool);
     char absent[TEST_PATH];
@@ -598,6 +602,7 @@ static void passes(void **state)
     test_ok(df_forward_pass(context, *state, network, pool, &range.source, NULL, NULL, keep_logits, &table));
     assert_int_equal(table.count, SMALL);
     struct dfal_eval_result eval;
+    dfal_eval_result_init(&eval);
     test_ok(df_evaluate(context, *state, network, pool, &eval, NULL));
     double loss = 0;
     int64_t right = 0, confusion = 0;

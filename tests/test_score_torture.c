@@ -29,6 +29,7 @@ static dfal_status score_job(struct dfal_context *context, const char *to)
 {
     struct dfal_score_options o;
     struct dfal_score_result result;
+    dfal_score_result_init(&result);
     dfal_score_options_init(&o);
     o.max_iter = 2;
     o.adversarial = 2;
@@ -59,6 +60,7 @@ static dfal_status merge_job(struct dfal_context *context, const char *to)
 static dfal_status verify_job(struct dfal_context *context, const char *to)
 {
     struct dfal_verify_result result;
+    dfal_verify_result_init(&result);
     (void)to;
     return dfal_verify_scores(context, &result, expected, network, pool, 8, NULL);
 }

@@ -88,10 +88,18 @@ static dfal_status select_into(const char *name, const char *backend, int32_t th
     return status;
 }
 
+/* What the options of the last call point to. */
+static struct dfal_score_options deepfool;
+static struct dfal_pool_options labelled;
+
 static struct dfal_select_options select_options(const char *strategy, int64_t count)
 {
     struct dfal_select_options options;
     dfal_select_options_init(&options);
+    dfal_score_options_init(&deepfool);
+    dfal_pool_options_init(&labelled);
+    deepfool.pool = &labelled;
+    options.score = &deepfool;
     options.strategy = strategy;
     options.count = count;
     return options;
@@ -108,7 +116,7 @@ static void test_same_bytes(void **state)
             char *expected = world_read(world.folder, "a.csv");
             static const int64_t batches[] = {1, 7, 64};
             for (int i = 0; i < 3; i++) {
-                options.score.batch = batches[i];
+                deepfool.batch = batches[i];
                 test_ok(select_into("b.csv", backends[b], 1 + i % 2, world.train, &options, NULL, NULL));
                 char *found = world_read(world.folder, "b.csv");
                 assert_string_equal(found, expected);
@@ -252,8 +260,8 @@ static void test_left_out(void **state)
     const char *files[] = {labels};
     for (int s = 0; s < EVERY; s++) {
         struct dfal_select_options options = select_options(every[s], 100);
-        options.score.pool.label_files = files;
-        options.score.pool.label_file_count = 1;
+        labelled.label_files = files;
+        labelled.label_file_count = 1;
         heard = (struct heard){0};
         test_ok(select_into("left.csv", backends[0], 1, pool, &options, &queries, &heard));
         assert_int_equal(queries.count, ALL - 4); /* two labelled, one skipped, one not finite */
@@ -271,8 +279,8 @@ static void test_left_out(void **state)
     free(text);
     /* A pool that knows every label is a simulation: only rows of label files are left out. */
     struct dfal_select_options options = select_options("random", 100);
-    options.score.pool.label_files = files;
-    options.score.pool.label_file_count = 1;
+    labelled.label_files = files;
+    labelled.label_file_count = 1;
     heard = (struct heard){0};
     test_ok(select_into("left.csv", backends[0], 1, world.train, &options, &queries, &heard));
     assert_int_equal(queries.count, ALL - 3);
@@ -293,6 +301,7 @@ static void test_scores(void **state)
     dfal_score_options_init(&score);
     dfal_context *context = world_context(backends[0], 1, NULL, NULL);
     struct dfal_score_result result;
+    dfal_score_result_init(&result);
     test_ok(dfal_score(context, &result, scores, world.net, world.train, &score));
     test_ok(select_into("a.csv", backends[0], 1, world.train, &options, NULL, NULL));
     options.scores_path = scores;
@@ -308,10 +317,10 @@ static void test_scores(void **state)
     test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA, "sha256");
     test_error(dfal_select(context, out, world.net, world.test, &options, NULL, NULL), DFAL_E_DATA,
                "fingerprint");
-    options.score.preset = "dfal2018";
+    deepfool.preset = "dfal2018";
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
                "dfal2018");
-    options.score.preset = "lts4";
+    deepfool.preset = "lts4";
     char part[TEST_PATH]; /* rows 0 to 39 of 60 */
     test_join(part, world.folder, "part.h5");
     remove(part);
@@ -405,6 +414,7 @@ static void test_sources(void **state)
     char logits[TEST_PATH], scores[TEST_PATH];
     struct dfal_score_options score;
     struct dfal_score_result result;
+    dfal_score_result_init(&result);
     test_join(logits, world.folder, "logits.h5");
     test_join(scores, world.folder, "sources.h5");
     dfal_score_options_init(&score);
@@ -474,8 +484,8 @@ static void test_twins_of_any(void **state)
         struct queries queries;
         remove(twins);
         options.twins_path = twins;
-        options.score.max_iter = 1; /* some of them do not get there */
-        options.score.overshoot = 0;
+        deepfool.max_iter = 1; /* some of them do not get there */
+        deepfool.overshoot = 0;
         test_ok(select_into("any.csv", backends[0], 1, world.train, &options, &queries, &heard));
         struct df_column columns[] = {{.name = "/samples", .type = DF_COLUMN_F32, .rank = 4},
                                       {.name = "/rank", .type = DF_COLUMN_I64, .rank = 1},
@@ -611,7 +621,7 @@ static void test_out_of_memory(void **state)
         struct dfal_select_options options = select_options(kind ? "entropy" : "dfal", 4);
         options.twins_path = twins;
         options.sheet_path = sheet;
-        options.score.max_iter = 2;
+        deepfool.max_iter = 2;
         dfal_status status = DFAL_E_MEMORY;
         for (int64_t n = 1; status != DFAL_OK && n < 20000; n++) {
             remove_outputs(names, 5);
@@ -691,7 +701,7 @@ static void test_usage(void **state)
     options = select_options(NULL, 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "strategy");
     options = select_options("dfal", 5);
-    options.score.preset = "lts5";
+    deepfool.preset = "lts5";
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "lts4");
     test_error(select_into("no/such/u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "");
     assert_false(world_exists(world.folder, "u.csv"));

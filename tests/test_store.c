@@ -183,7 +183,8 @@ static void test_pool_refusals(void **state)
 static dfal_status overlay(struct df_pool **pool, const char *text)
 {
     static const char *file[1];
-    struct dfal_pool_options options = {.label_files = file, .label_file_count = 1};
+    struct dfal_pool_options options = {
+        .size = sizeof(struct dfal_pool_options), .label_files = file, .label_file_count = 1};
     test_ok(df_file_write(at("labels.csv"), text, strlen(text)));
     file[0] = at("labels.csv");
     return df_pool_open(pool, NULL, at("labelled.h5"), &options);
@@ -248,7 +249,8 @@ static void test_labels(void **state)
         assert_null(pool);
     }
     const char *const missing[1] = {"/no/such/labels.csv"};
-    struct dfal_pool_options options = {.label_files = missing, .label_file_count = 1};
+    struct dfal_pool_options options = {
+        .size = sizeof(struct dfal_pool_options), .label_files = missing, .label_file_count = 1};
     test_error(df_pool_open(&pool, NULL, at("labelled.h5"), &options), DFAL_E_NOINPUT, "/no/such/labels.csv");
     assert_int_equal(df_alloc_live(), live);
 }
@@ -295,7 +297,7 @@ static struct df_scores_head make_head(void)
 {
     return (struct df_scores_head){.network_sha256 = "aa",
                                    .pool_fingerprint = "bb",
-                                   .version = "0.1.0",
+                                   .version = DFAL_VERSION,
                                    .backend = "cpu",
                                    .engine = "layers",
                                    .isa = "avx2",

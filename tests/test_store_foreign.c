@@ -107,7 +107,10 @@ static void test_good_fixed(void **state)
 static void test_good_nhwc(void **state)
 {
     (void)state;
-    struct dfal_pool_options options = {.samples_name = "images", .labels_name = "y", .layout = "NHWC"};
+    struct dfal_pool_options options = {.size = sizeof(struct dfal_pool_options),
+                                        .samples_name = "images",
+                                        .labels_name = "y",
+                                        .layout = "NHWC"};
     struct df_pool *pool = open_pool("good_nhwc.h5", &options), *plain = open_pool("good_pool.h5", NULL);
     uint8_t turned[N * D], straight[N * D];
     assert_int_equal(pool->class_count, 4);
@@ -161,7 +164,8 @@ static void test_counted_classes(void **state)
     df_pool_close(pool);
     for (int turn = 0; turn < 2; turn++) {
         const char *const files[2] = {turn ? high : low, turn ? low : high};
-        struct dfal_pool_options options = {.label_files = files, .label_file_count = 2};
+        struct dfal_pool_options options = {
+            .size = sizeof(struct dfal_pool_options), .label_files = files, .label_file_count = 2};
         pool = open_pool("good_nd.h5", &options);
         assert_int_equal(pool->class_count, 7);
         assert_int_equal(pool->labels[3], 1);
@@ -378,12 +382,12 @@ static void test_bad_options(void **state)
     (void)state;
     char path[TEST_PATH];
     struct df_pool *pool;
-    struct dfal_pool_options options = {.hdf5_plugins = true};
+    struct dfal_pool_options options = {.size = sizeof(struct dfal_pool_options), .hdf5_plugins = true};
     test_join(path, folder, "plugin.h5");
     test_error(df_pool_open(&pool, NULL, path, &options), DFAL_E_UNAVAILABLE, "filter 32000");
-    options = (struct dfal_pool_options){.layout = "CHWN"};
+    options = (struct dfal_pool_options){.size = sizeof options, .layout = "CHWN"};
     test_error(df_pool_open(&pool, NULL, path, &options), DFAL_E_USAGE, "CHWN");
-    options = (struct dfal_pool_options){.labels_name = "targets"};
+    options = (struct dfal_pool_options){.size = sizeof options, .labels_name = "targets"};
     test_join(path, folder, "good_pool.h5");
     test_error(df_pool_open(&pool, NULL, path, &options), DFAL_E_DATA, "no dataset 'targets'");
     pool = open_pool("ids_doubled.h5", NULL);
@@ -521,7 +525,7 @@ static void write_network(const char *path, const char *from)
 
 static void write_scores(const char *path)
 {
-    struct df_scores_head head = {.version = "0.1.0",
+    struct df_scores_head head = {.version = DFAL_VERSION,
                                   .configuration = "{\"norm\":2,\"preset\":\"lts4\"}",
                                   .command_line = "dfal score",
                                   .pool_count = 5,

@@ -41,6 +41,7 @@ static dfal_status train(struct dfal_context *context, int32_t epochs)
 {
     struct dfal_train_options options;
     struct dfal_train_result result;
+    dfal_train_result_init(&result);
     dfal_train_options_init(&options);
     options.epochs = epochs;
     options.batch = 5;

@@ -119,6 +119,7 @@ static dfal_status measure(struct session *session, struct table *table, int64_t
     if (mkdtemp(folder) == NULL)
         return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
     dfal_bench_ops_options_init(&options);
+    dfal_bench_roofs_init(&table->roofs);
     options.samples = samples;
     options.repeat = repeat;
     dfal_status status =

@@ -15,7 +15,7 @@
 
 struct bench_args {
     struct dfal_score_options score;
-    struct text_list labels;
+    struct pool_args pool;
     int64_t samples;
     int32_t repeat;
 };
@@ -115,8 +115,7 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
         return status;
     args->score.range_begin = 0;
     args->score.range_end = args->samples < pool_samples ? args->samples : pool_samples;
-    args->score.pool.label_files = args->labels.items;
-    args->score.pool.label_file_count = args->labels.count;
+    args->score.pool = pool_args_options(&args->pool);
     struct dfal_score_result *results = calloc((size_t)args->repeat, sizeof(*results));
     if (results == NULL || mkdtemp(folder) == NULL) {
         free(results);
@@ -125,6 +124,7 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
     snprintf(out, sizeof(out), "%s/scores.h5", folder);
     for (int32_t i = 0; status == DFAL_OK && i < args->repeat; i++) {
         unlink(out);
+        dfal_score_result_init(&results[i]);
         status = dfal_score(session->context, &results[i], out, net, pool, &args->score);
     }
     unlink(out);
@@ -167,7 +167,7 @@ static const struct option options[] = {
     OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3; ops: the fastest counts)", 1, 10000),
     DEEPFOOL_OPTIONS(S, score),
     ARITHMETIC_OPTIONS(S, score),
-    POOL_OPTIONS(S, score.pool, labels),
+    POOL_OPTIONS(S, pool),
 };
 
 const struct command command_bench = {

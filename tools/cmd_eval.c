@@ -7,8 +7,7 @@
 #include "output.h"
 
 struct eval_args {
-    struct dfal_pool_options pool;
-    struct text_list labels;
+    struct pool_args pool;
     const char *confusion;
 };
 
@@ -82,12 +81,11 @@ static void print_text(const struct dfal_eval_result *result)
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct eval_args *args = user;
-    struct dfal_eval_result result = {0};
+    struct dfal_eval_result result;
+    dfal_eval_result_init(&result);
     (void)count;
-    args->pool.label_files = args->labels.items;
-    args->pool.label_file_count = args->labels.count;
     dfal_status status = dfal_eval_confusion(session->context, &result, args->confusion, operands[0],
-                                             operands[1], &args->pool);
+                                             operands[1], pool_args_options(&args->pool));
     if (status != DFAL_OK)
         return status;
     if (session->json)
@@ -106,7 +104,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 static const struct option options[] = {
     OPT(S, "confusion", 0, VALUE_TEXT, confusion, "FILE.csv",
         "also write the confusion matrix: label,prediction,count, a line for each pair that occurred", 0, 0),
-    POOL_OPTIONS(S, pool, labels),
+    POOL_OPTIONS(S, pool),
 };
 
 const struct command command_eval = {

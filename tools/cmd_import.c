@@ -39,6 +39,7 @@ static void init(void *user)
 {
     struct import_args *args = user;
     dfal_image_options_init(&args->images);
+    dfal_pool_options_init(&args->pool);
 }
 
 static dfal_status unknown_source(struct session *session, const char *word)
@@ -93,9 +94,9 @@ static const struct option options[] = {
         0),
     OPT(S, "crop", 0, VALUE_I32, images.crop, "PIXELS",
         "images: the middle PIXELS x PIXELS; what is smaller gets a black border", 1, 65536),
-    OPT(S, "interpolation", 0, VALUE_CHOICE, images.interpolation, "bilinear|bicubic",
+    OPT(S, "interpolation", 0, VALUE_CHOICE, images.interpolation, DFAL_INTERPOLATIONS,
         "images: how to resize (default bilinear)", 0, 0),
-    OPT(S, "exif", 0, VALUE_CHOICE, images.exif, "apply|ignore",
+    OPT(S, "exif", 0, VALUE_CHOICE, images.exif, DFAL_EXIFS,
         "images: the rotation that EXIF asks for; torchvision's ImageFolder ignores it (default apply)", 0,
         0),
     OPT(S, "channels", 0, VALUE_I32, images.channels, "3|1", "images: colour or grey (default 3)", 1, 3),
@@ -106,16 +107,16 @@ static const struct option options[] = {
         "images: the first folder of a path is the class", 0, 0),
     OPT(S, "class-names", 0, VALUE_TEXT, images.class_names, "FILE",
         "images, onnx: class names, one a line, in the network's order", 0, 0),
-    OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, "stop|skip",
+    OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, DFAL_ON_ERRORS,
         "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", 0, 0),
     OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",
         "npz: the array of the samples (default samples)", 0, 0),
     OPT(S, "labels-name", 0, VALUE_TEXT, pool.labels_name, "NAME",
         "npz: the array of the labels (default labels, where there is one)", 0, 0),
-    OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, "NCHW|NHWC",
+    OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, DFAL_LAYOUTS,
         "npy, npz: order of the samples' axes (default NCHW)", 0, 0),
-    OPT(S, "split", 0, VALUE_CHOICE, split, "train|test",
-        "cifar10: which batches of a folder (default train)", 0, 0),
+    OPT(S, "split", 0, VALUE_CHOICE, split, DFAL_SPLITS, "cifar10: which batches of a folder (default train)",
+        0, 0),
 };
 
 const struct command command_import = {

@@ -4,8 +4,7 @@
 #include "output.h"
 
 struct info_args {
-    struct dfal_pool_options pool;
-    struct text_list labels;
+    struct pool_args pool;
 };
 
 /* A pool option says that the file is one. */
@@ -20,12 +19,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct info_args *args = user;
     struct facts facts;
     (void)count;
-    args->pool.label_files = args->labels.items;
-    args->pool.label_file_count = args->labels.count;
     facts_begin(&facts, session->json);
-    dfal_status status = names_pool(&args->pool)
-                             ? dfal_info_pool(session->context, operands[0], &args->pool, facts_add, &facts)
-                             : dfal_info(session->context, operands[0], facts_add, &facts);
+    dfal_status status =
+        names_pool(pool_args_options(&args->pool))
+            ? dfal_info_pool(session->context, operands[0], pool_args_options(&args->pool), facts_add, &facts)
+            : dfal_info(session->context, operands[0], facts_add, &facts);
     if (status != DFAL_OK) {
         facts_drop(&facts);
         return status;
@@ -34,7 +32,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 }
 
 #define S struct info_args
-static const struct option options[] = {POOL_OPTIONS(S, pool, labels)};
+static const struct option options[] = {POOL_OPTIONS(S, pool)};
 
 const struct command command_info = {
     .name = "info",

@@ -4,8 +4,7 @@
 #include "output.h"
 
 struct logits_args {
-    struct dfal_pool_options pool;
-    struct text_list labels;
+    struct pool_args pool;
     const char *out, *node;
 };
 
@@ -15,10 +14,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     (void)count;
     if (args->out == NULL)
         return usage_error(session, DFAL_E_USAGE, "logits needs -o LOGITS.h5");
-    args->pool.label_files = args->labels.items;
-    args->pool.label_file_count = args->labels.count;
-    dfal_status status =
-        dfal_logits(session->context, args->out, operands[0], operands[1], args->node, &args->pool);
+    dfal_status status = dfal_logits(session->context, args->out, operands[0], operands[1], args->node,
+                                     pool_args_options(&args->pool));
     if (status == DFAL_OK && session->json)
         return print_json(json_pack("{s:s, s:s}", "output", args->out, "dataset",
                                     args->node != NULL ? args->node : "logits"));
@@ -29,7 +26,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 static const struct option options[] = {
     OPT(S, "output", 'o', VALUE_TEXT, out, "LOGITS.h5", "the file to write (required)", 0, 0),
     OPT(S, "node", 0, VALUE_TEXT, node, "NAME", "this node's activations instead of the logits", 0, 0),
-    POOL_OPTIONS(S, pool, labels),
+    POOL_OPTIONS(S, pool),
 };
 
 const struct command command_logits = {

@@ -9,7 +9,7 @@
 
 struct score_args {
     struct dfal_score_options score;
-    struct text_list labels;
+    struct pool_args pool;
     const char *out, *units, *refine;
     bool estimate;
 };
@@ -85,6 +85,7 @@ static dfal_status estimate(struct session *session, const struct score_args *ar
 {
     struct dfal_estimate_result r;
     char text[64];
+    dfal_estimate_result_init(&r);
     dfal_status status = dfal_score_estimate(session->context, &r, operands[0], operands[1], &args->score);
     if (status != DFAL_OK)
         return status;
@@ -111,14 +112,14 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct score_args *args = user;
     struct dfal_score_result result;
     (void)count;
+    dfal_score_result_init(&result);
     if (args->out == NULL && !args->estimate)
         return usage_error(session, DFAL_E_USAGE, "score needs -o SCORES.h5");
     if (args->score.shard_count > 0 && (args->score.range_begin != 0 || args->score.range_end >= 0))
         return usage_error(session, DFAL_E_USAGE, "--range and --shard exclude each other; give one of them");
     args->score.refine = args->refine != NULL;
     args->score.units_raw = args->units != NULL && args->units[0] == 'r';
-    args->score.pool.label_files = args->labels.items;
-    args->score.pool.label_file_count = args->labels.count;
+    args->score.pool = pool_args_options(&args->pool);
     if (args->estimate)
         return estimate(session, args, operands);
     dfal_status status =
@@ -156,7 +157,7 @@ static const struct option options[] = {
         "time 256 samples, on a GPU more, print how long the whole takes and how large the file gets, and "
         "stop",
         0, 0),
-    POOL_OPTIONS(S, score.pool, labels),
+    POOL_OPTIONS(S, pool),
     OPT_LATER("closest", VALUE_LATER, "Q"),
     OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),
 };

@@ -8,7 +8,8 @@
 
 struct select_args {
     struct dfal_select_options select;
-    struct text_list labels;
+    struct dfal_score_options score;
+    struct pool_args pool;
     const char *out;
 };
 
@@ -16,6 +17,7 @@ static void init(void *user)
 {
     struct select_args *args = user;
     dfal_select_options_init(&args->select);
+    dfal_score_options_init(&args->score);
 }
 
 static void add_json(void *user, const struct dfal_query *query)
@@ -65,8 +67,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return usage_error(session, DFAL_E_USAGE, "select needs --strategy S");
     if (args->select.count < 1)
         return usage_error(session, DFAL_E_USAGE, "select needs --count Q");
-    args->select.score.pool.label_files = args->labels.items;
-    args->select.score.pool.label_file_count = args->labels.count;
+    args->score.pool = pool_args_options(&args->pool);
+    args->select.score = &args->score;
     bool headed = false;
     json_t *rows = session->json ? json_array() : NULL;
     dfal_status status =
@@ -97,8 +99,8 @@ static const struct option options[] = {
         "also write the adversarial twins of the queries, for training elsewhere", 0, 0),
     OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",
         "also draw the queries, with twins and difference where the strategy or --twins makes them", 0, 0),
-    DEEPFOOL_OPTIONS(S, select.score),
-    POOL_OPTIONS(S, select.score.pool, labels),
+    DEEPFOOL_OPTIONS(S, score),
+    POOL_OPTIONS(S, pool),
 };
 
 const struct command command_select = {

@@ -35,8 +35,8 @@ static const struct option options[] = {
     OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the pool to write (required)", 0, 0),
     OPT(S, "count", 'n', VALUE_I64, synth.count, "N", "samples (required)", 1, 1e9),
     OPT(S, "class-count", 0, VALUE_I32, synth.class_count, "C", "classes (default 10)", 2, 10),
-    OPT(S, "size", 0, VALUE_I32, synth.size, "PIXELS", "height and width (default 28)", 8, 1024),
-    OPT(S, "split", 0, VALUE_CHOICE, synth.split, "train|test",
+    OPT(S, "size", 0, VALUE_I32, synth.side, "PIXELS", "height and width (default 28)", 8, 1024),
+    OPT(S, "split", 0, VALUE_CHOICE, synth.split, DFAL_SPLITS,
         "which of two disjoint random streams (default train)", 0, 0),
 };
 

@@ -7,7 +7,7 @@
 
 struct train_args {
     struct dfal_train_options train;
-    struct text_list labels;
+    struct pool_args pool;
     const char *net, *out;
 };
 
@@ -22,6 +22,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct train_args *args = user;
     struct dfal_train_result result;
     (void)count;
+    dfal_train_result_init(&result);
     if (args->net == NULL)
         return usage_error(session, DFAL_E_USAGE, "train needs --net lenet5, --net vgg8 or --net NET.h5");
     if (args->out == NULL)
@@ -32,8 +33,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (args->train.patience > 0 && !(args->train.validation > 0.0))
         return usage_error(session, DFAL_E_USAGE, "--patience %d needs --validation F above 0",
                            args->train.patience);
-    args->train.pool.label_files = args->labels.items;
-    args->train.pool.label_file_count = args->labels.count;
+    args->train.pool = pool_args_options(&args->pool);
     dfal_status status =
         dfal_train(session->context, &result, args->out, args->net, operands[0], &args->train);
     if (status != DFAL_OK)
@@ -61,7 +61,7 @@ static const struct option options[] = {
     OPT(S, "epochs", 0, VALUE_I32, train.epochs, "E", "epochs (default 12); 0 saves the initial weights", 0,
         1000000),
     OPT(S, "batch", 0, VALUE_I32, train.batch, "B", "samples of a step (default 32)", 1, 1000000),
-    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, "adam|sgd", "optimizer (default adam)", 0, 0),
+    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS, "optimizer (default adam)", 0, 0),
     OPT(S, "lr", 0, VALUE_REAL, train.learning_rate, "RATE", "learning rate (default 1e-3)", 0, 1e6),
     OPT(S, "subset", 0, VALUE_I64, train.subset, "N",
         "train on N labelled rows drawn by --seed (default: all)", 1, NO_LIMIT),
@@ -71,7 +71,7 @@ static const struct option options[] = {
         "stop after P epochs without a lower validation loss (default 0: never)", 0, 1000000),
     OPT(S, "validation", 0, VALUE_REAL, train.validation, "F",
         "fraction of the rows kept for validation (default 0)", 0, 1),
-    POOL_OPTIONS(S, train.pool, labels),
+    POOL_OPTIONS(S, pool),
 };
 
 const struct command command_train = {

@@ -8,8 +8,8 @@
 #include "output.h"
 
 struct verify_args {
-    struct dfal_verify_network_options network; /* its pool options serve scores files, too */
-    struct text_list labels;
+    struct dfal_verify_network_options network;
+    struct pool_args pool;
     int64_t samples;
     const char *against;
 };
@@ -63,8 +63,9 @@ static dfal_status print_network_json(const struct dfal_verify_network_result *r
 static dfal_status run_network(struct session *session, struct verify_args *args, const char *const *operands,
                                int32_t count)
 {
-    struct dfal_verify_network_result result = {0};
+    struct dfal_verify_network_result result;
     bool headed = false;
+    dfal_verify_network_result_init(&result);
     if (count > 2)
         return usage_error(session, DFAL_E_USAGE, "verify --against REF.h5 needs NET, or NET POOL");
     if (args->samples != 0)
@@ -103,7 +104,8 @@ static dfal_status run_network(struct session *session, struct verify_args *args
 static dfal_status run_scores(struct session *session, struct verify_args *args, const char *const *operands,
                               int32_t count)
 {
-    struct dfal_verify_result result = {0};
+    struct dfal_verify_result result;
+    dfal_verify_result_init(&result);
     if (count == 2)
         return usage_error(session, DFAL_E_USAGE,
                            "verify needs SCORES.h5, or SCORES.h5 NET POOL, or NET [POOL] --against REF.h5");
@@ -112,7 +114,7 @@ static dfal_status run_scores(struct session *session, struct verify_args *args,
                            "--tolerance needs --against: the tolerance of scores is fixed");
     dfal_status status = dfal_verify_scores(session->context, &result, operands[0],
                                             count > 1 ? operands[1] : NULL, count > 1 ? operands[2] : NULL,
-                                            args->samples != 0 ? args->samples : 64, &args->network.pool);
+                                            args->samples != 0 ? args->samples : 64, args->network.pool);
     if (result.samples == 0)
         return status;
     if (session->json) {
@@ -131,8 +133,7 @@ static dfal_status run_scores(struct session *session, struct verify_args *args,
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct verify_args *args = user;
-    args->network.pool.label_files = args->labels.items;
-    args->network.pool.label_file_count = args->labels.count;
+    args->network.pool = pool_args_options(&args->pool);
     if (args->against != NULL)
         return run_network(session, args, operands, count);
     return run_scores(session, args, operands, count);
@@ -146,7 +147,7 @@ static const struct option options[] = {
         "logits, and inputs and activations, of another framework", 0, 0),
     OPT(S, "tolerance", 0, VALUE_REAL, network.tolerance, "T",
         "with --against: largest difference over a node's largest magnitude (default 1e-3)", 0, 1e6),
-    POOL_OPTIONS(S, network.pool, labels),
+    POOL_OPTIONS(S, pool),
 };
 
 const struct command command_verify = {

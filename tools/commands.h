@@ -19,21 +19,28 @@ extern const struct command command_synth, command_import, command_info, command
         name, 0, kind, 0, value, "not in this version", 0, 0, true                                           \
     }
 
-/* Where a pool's data is found; `pool` is a struct dfal_pool_options, `labels` a struct text_list. */
-#define POOL_OPTIONS(S, pool, labels)                                                                        \
-    OPT(S, "labels", 0, VALUE_LIST, labels, "LABELS.csv",                                                    \
+/* Where a pool's data is found. */
+struct pool_args {
+    struct dfal_pool_options options;
+    struct text_list labels;
+};
+/* The options, with the label files in them; they borrow from args. */
+const struct dfal_pool_options *pool_args_options(struct pool_args *args);
+#define POOL_OPTIONS(S, pool)                                                                                \
+    OPT(S, "labels", 0, VALUE_LIST, pool.labels, "LABELS.csv",                                               \
         "labels laid over the pool's, header id,label[,annotator,seconds,status] (repeatable)", 0, 0),       \
-        OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",                                     \
+        OPT(S, "samples-name", 0, VALUE_TEXT, pool.options.samples_name, "NAME",                             \
             "dataset of the samples (default samples)", 0, 0),                                               \
-        OPT(S, "labels-name", 0, VALUE_TEXT, pool.labels_name, "NAME",                                       \
+        OPT(S, "labels-name", 0, VALUE_TEXT, pool.options.labels_name, "NAME",                               \
             "dataset of the labels (default labels)", 0, 0),                                                 \
-        OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, "NCHW|NHWC",                                          \
+        OPT(S, "layout", 0, VALUE_CHOICE, pool.options.layout, DFAL_LAYOUTS,                                 \
             "order of the samples' axes (default NCHW)", 0, 0),                                              \
-        OPT(S, "hdf5-plugins", 0, VALUE_FLAG, pool.hdf5_plugins, NULL, "let HDF5 load filter plugins", 0, 0)
+        OPT(S, "hdf5-plugins", 0, VALUE_FLAG, pool.options.hdf5_plugins, NULL,                               \
+            "let HDF5 load filter plugins", 0, 0)
 
 /* How DeepFool walks; `score` is a struct dfal_score_options. */
 #define DEEPFOOL_OPTIONS(S, score)                                                                           \
-    OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, "lts4|paper|dfal2018|foolbox|deepal",                  \
+    OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, DFAL_DEEPFOOL_PRESETS,                                 \
         "whose DeepFool (default lts4)", 0, 0),                                                              \
         OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)", 0, 0),  \
         OPT(S, "max-iter", 0, VALUE_I32, score.max_iter, "N", "steps at most (default: the preset's)", 0,    \
@@ -42,15 +49,15 @@ extern const struct command command_synth, command_import, command_info, command
             100),                                                                                            \
         OPT(S, "classes", 0, VALUE_I32_OR_ALL, score.classes, "K|all",                                       \
             "candidate classes with the sample's own (default: the preset's)", 2, 1000000),                  \
-        OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, "last|keep|exclude",                       \
+        OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, DFAL_UNCONVERGEDS,                         \
             "where MAX_ITER samples rank (default last)", 0, 0),                                             \
         OPT(S, "batch", 0, VALUE_I64, score.batch, "B",                                                      \
             "samples in flight (default: from memory); no result depends on it", 1, 16777216)
 
 /* What computes it. */
 #define ARITHMETIC_OPTIONS(S, score)                                                                         \
-    OPT(S, "precision", 0, VALUE_CHOICE, score.precision, "strict|fast",                                     \
+    OPT(S, "precision", 0, VALUE_CHOICE, score.precision, DFAL_PRECISIONS,                                   \
         "arithmetic; fast: input gradients in half precision, on GPUs (default strict)", 0, 0),              \
-        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, "auto|layers|fused", "engine (default auto)", 0, 0)
+        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)", 0, 0)
 
 #endif

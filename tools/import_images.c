@@ -82,6 +82,7 @@ dfal_status import_images(struct session *session, struct import_args *args, con
 {
     struct dfal_image_options *options = &args->images;
     struct dfal_image_result result;
+    dfal_image_result_init(&result);
     (void)count;
     if (options->channels == 2)
         return usage_error(session, DFAL_E_USAGE, "--channels '2' is out of range, expected 3 or 1");

@@ -17,7 +17,7 @@ const struct option global_options[] = {
     {"backend", 0, VALUE_TEXT, OPTION_AT(backend), "auto|cpu|cuda[:N]|ref|check:A:B",
      "which back end computes; check:A:B runs both and reports the first difference (default auto)", 0, 0,
      false},
-    {"isa", 0, VALUE_CHOICE, OPTION_AT(isa), "auto|avx2|avx512",
+    {"isa", 0, VALUE_CHOICE, OPTION_AT(isa), DFAL_ISAS,
      "vector instructions of the cpu back end (default auto)", 0, 0, false},
     {"threads", 0, VALUE_I64, AT(threads), "N",
      "worker threads (default: the least of the affinity mask, SLURM_CPUS_PER_TASK and the cgroup's quota)",

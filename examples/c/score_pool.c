@@ -32,11 +32,10 @@ int main(int argc, char **argv)
     options.event = on_event;
     dfal_status status = dfal_context_create(&context, &options);
     if (status == DFAL_OK) {
-        struct dfal_score_options score;
         struct dfal_score_result result;
-        dfal_score_options_init(&score);
+        dfal_score_result_init(&result);
         signal(SIGINT, on_interrupt);
-        status = dfal_score(context, &result, argv[3], argv[1], argv[2], &score);
+        status = dfal_score(context, &result, argv[3], argv[1], argv[2], NULL); /* NULL: the default options */
         if (status == DFAL_OK)
             printf("%lld samples in %.1f s, %lld OK, median margin %.4g\n", (long long)result.samples,
                    result.seconds, (long long)result.status[DFAL_SCORE_OK], result.margin_quantile[2]);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/sized.h"
 #include "models/models.h"
 #include "net/train_step.h"
 #include "score/deepfool.h"
@@ -31,9 +32,10 @@ struct bench {
     int32_t best_count;
 };
 
-void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options)
+void(dfal_bench_ops_options_init)(struct dfal_bench_ops_options *options, size_t size)
 {
-    *options = (struct dfal_bench_ops_options){.repeat = 3};
+    const struct dfal_bench_ops_options defaults = {.repeat = 3};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 static dfal_status take_network(struct bench *bench, const char *name)
@@ -241,16 +243,20 @@ static dfal_status measure_roofs(struct bench *bench)
     return DFAL_OK;
 }
 
-dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs, const char *network,
-                           const char *folder, const struct dfal_bench_ops_options *options,
+dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *told, const char *network,
+                           const char *folder, const struct dfal_bench_ops_options *given,
                            dfal_op_time_fn *op, void *user)
 {
-    struct bench bench = {.context = context, .options = *options, .roofs = roofs, .op = op, .user = user};
+    struct dfal_bench_roofs roofs = {0};
+    struct bench bench = {.context = context, .roofs = &roofs, .op = op, .user = user};
+    const struct dfal_bench_ops_options *options = &bench.options;
     struct df_claim claim = DF_CLAIM_NONE;
     char *path = NULL;
     bool made = false;
     dfal_status status;
-    *roofs = (struct dfal_bench_roofs){0};
+    dfal_bench_ops_options_init(&bench.options);
+    DF_TRY(df_sized_take(&bench.options, sizeof bench.options, given, "dfal_bench_ops_options"));
+    DF_TRY(df_sized_check(told, "dfal_bench_roofs"));
     context->kept_work = false;
     if (options->repeat < 1 || options->samples < 0)
         DF_FAIL(DFAL_E_USAGE, "%d passes over %lld samples, expected at least one pass", options->repeat,
@@ -268,6 +274,7 @@ dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs
     DF_TRY_TO(done, status, bench_score(&bench));
     DF_TRY_TO(done, status, bench_train(&bench));
 done:
+    df_sized_give(told, &roofs, sizeof roofs);
     df_pool_close(bench.pool);
     if (made)
         unlink(path);

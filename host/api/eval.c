@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "base/text.h"
 #include "score/pass.h"
 #include "store/labels.h"
@@ -17,8 +18,7 @@ static dfal_status open_both(struct df_pool **pool, struct df_network **network,
                              dfal_context *context, const char *network_name, const char *pool_path,
                              const struct dfal_pool_options *options)
 {
-    static const struct dfal_pool_options plain;
-    DF_TRY(df_pool_open(pool, context, pool_path, options != NULL ? options : &plain));
+    DF_TRY(df_pool_open(pool, context, pool_path, options));
     df_labels_warn(context, *pool);
     if ((*pool)->count == 0)
         DF_FAIL(DFAL_E_DATA, "%s: the pool has no samples, expected at least one", pool_path);
@@ -35,18 +35,20 @@ static dfal_status write_confusion(struct df_text *text, const char *path, bool 
     return status;
 }
 
-dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *result, const char *out_path,
+dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *told, const char *out_path,
                                 const char *network_name, const char *pool_path,
                                 const struct dfal_pool_options *options)
 {
     const bool force = context->options.force;
+    struct dfal_eval_result own, *result = &own;
     struct df_claim claim = DF_CLAIM_NONE;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
     struct df_text text = {0};
     dfal_status status = DFAL_OK;
-    *result = (struct dfal_eval_result){0};
+    dfal_eval_result_init(result);
+    DF_TRY(df_sized_check(told, "dfal_eval_result"));
     context->kept_work = false;
     if (out_path)
         DF_TRY_TO(done, status, df_claim_job(&claim, out_path, network_name, pool_path, options, force));
@@ -63,8 +65,9 @@ dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *
     if (out_path)
         status = write_confusion(&text, out_path, force);
 done:
-    if (status != DFAL_OK)
+    if (status != DFAL_OK || !told)
         dfal_eval_result_clear(result);
+    df_sized_give(told, result, sizeof *result);
     df_text_clear(&text);
     df_network_destroy(network);
     df_pool_close(pool);

@@ -3,6 +3,7 @@
 #include "run/run.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "report/report.h"
 
 dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_fn *row, void *user)
@@ -34,6 +35,9 @@ done:
 dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct dfal_run_options *options,
                      dfal_run_row_fn *row, void *user)
 {
-    DF_TRY(df_run_execute(context, out_dir, options, publish));
+    struct dfal_run_options own;
+    dfal_run_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, options, "dfal_run_options"));
+    DF_TRY(df_run_execute(context, out_dir, &own, publish));
     return row ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
 }

@@ -2,12 +2,13 @@
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/sized.h"
 #include "score/score.h"
 
-void dfal_select_options_init(struct dfal_select_options *options)
+void(dfal_select_options_init)(struct dfal_select_options *options, size_t size)
 {
-    *options = (struct dfal_select_options){0};
-    dfal_score_options_init(&options->score);
+    const struct dfal_select_options defaults = {0};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 /* A file must hold what the strategy needs; more than that may be given. */
@@ -40,7 +41,7 @@ static dfal_status check_options(struct df_select_job *job)
         DF_FAIL(DFAL_E_USAGE, "subsample is %lld, expected at least 1, or all",
                 (long long)options->subsample);
     DF_TRY(check_sources(job));
-    DF_TRY(df_deepfool_from_options(&job->deepfool, &options->score));
+    DF_TRY(df_deepfool_from_options(&job->deepfool, options->score));
     return df_select_check_outputs(job);
 }
 
@@ -52,10 +53,10 @@ static dfal_status choose(struct df_select_job *job)
         .count = options->count,
         .subsample = options->subsample,
         .deepfool = job->deepfool,
-        .unconverged = options->score.unconverged,
+        .unconverged = options->score->unconverged,
         .seed = job->context->options.seed,
-        .batch = options->score.batch,
-        .how = df_score_how(&options->score),
+        .batch = options->score->batch,
+        .how = df_score_how(options->score),
         .scores =
             options->scores_path && ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
                 ? &job->scores
@@ -84,9 +85,12 @@ static dfal_status choose(struct df_select_job *job)
 }
 
 dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
-                        const char *pool_path, const struct dfal_select_options *options,
-                        dfal_query_fn *query, void *user)
+                        const char *pool_path, const struct dfal_select_options *given, dfal_query_fn *query,
+                        void *user)
 {
+    struct dfal_select_options own;
+    const struct dfal_select_options *options = &own;
+    struct df_score_options score;
     struct df_select_job job = {.context = context,
                                 .options = options,
                                 .out_path = out_path,
@@ -94,6 +98,10 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
                                 .pool_path = pool_path};
     double begin = df_clock();
     dfal_status status;
+    dfal_select_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_select_options"));
+    DF_TRY(df_score_options_take(&score, own.score));
+    own.score = &score.score;
     context->kept_work = false;
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, df_select_open(&job));

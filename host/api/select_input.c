@@ -41,7 +41,7 @@ static bool all_labelled(const struct df_pool *pool)
  * that count as labelled are those of the label files. */
 static dfal_status open_pool(struct df_select_job *job)
 {
-    const struct dfal_pool_options *options = &job->options->score.pool;
+    const struct dfal_pool_options *options = job->options->score->pool;
     struct dfal_pool_options without = *options;
     without.label_files = NULL;
     without.label_file_count = 0;
@@ -127,7 +127,7 @@ static dfal_status compare_deepfool(const struct df_select_job *job, const struc
     char *ours = NULL, *default_json = NULL, *theirs = NULL;
     struct dfal_score_options defaults;
     struct df_deepfool deepfool;
-    const char *unconverged = job->options->score.unconverged;
+    const char *unconverged = job->options->score->unconverged;
     dfal_status status;
     dfal_score_options_init(&defaults);
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, &defaults));

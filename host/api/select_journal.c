@@ -26,7 +26,7 @@ static dfal_status describe(char **out, const struct df_select_job *job)
     const struct dfal_select_options *options = job->options;
     struct df_text text = {0};
     char *deepfool = NULL;
-    DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, options->score.unconverged));
+    DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, options->score->unconverged));
     put_line(&text, "strategy", job->strategy->name);
     df_text_add(&text, "count %lld\nsubsample %lld\nseed %llu\ncandidates %lld\nlabelled %016llx\n",
                 (long long)options->count, (long long)options->subsample,

@@ -24,7 +24,7 @@ static dfal_status claim(struct df_select_job *job)
     DF_TRY(df_claim_input(claim, job->network_name));
     DF_TRY(df_claim_input(claim, options->scores_path));
     DF_TRY(df_claim_input(claim, options->logits_path));
-    return df_claim_pool(claim, job->pool_path, &options->score.pool);
+    return df_claim_pool(claim, job->pool_path, options->score->pool);
 }
 
 dfal_status df_select_check_outputs(struct df_select_job *job)
@@ -63,7 +63,7 @@ static dfal_status describe_twins(char **out, const struct df_select_job *job)
 {
     char *deepfool = NULL;
     struct df_text text = {0};
-    DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, job->options->score.unconverged));
+    DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, job->options->score->unconverged));
     df_text_add(&text, "{\"deepfool\":%s,\"network_sha256\":\"%s\",\"pool_fingerprint\":\"%s\"", deepfool,
                 job->network_sha256, job->pool->fingerprint);
     put_reals(&text, "offset", job->pool->offset, job->pool->affine_count);

@@ -14,6 +14,8 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/row_sum.h"
+#include "base/sized.h"
+#include "base/word.h"
 #include "graph/json_text.h"
 #include "models/models.h"
 #include "score/pass.h"
@@ -21,10 +23,11 @@
 #include "store/network_file.h"
 #include "training_state.h"
 
-void dfal_train_options_init(struct dfal_train_options *options)
+void(dfal_train_options_init)(struct dfal_train_options *options, size_t size)
 {
-    *options = (struct dfal_train_options){
+    const struct dfal_train_options defaults = {
         .epochs = 12, .batch = 32, .optimizer = "adam", .learning_rate = 1e-3, .restarts = 1};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 /* Everything between the first and the last file. */
@@ -55,13 +58,7 @@ static void job_clear(struct job *job)
 
 static dfal_status check_options(const struct dfal_train_options *options)
 {
-    static const char *const optimizers[] = {"adam", "sgd"};
-    const char *optimizer = options->optimizer;
-    if (strcmp(optimizer, "adam") != 0 && strcmp(optimizer, "sgd") != 0) {
-        const char *nearest = df_nearest(optimizer, optimizers, 2);
-        DF_FAIL(DFAL_E_USAGE, "unknown optimizer '%s', expected adam or sgd%s%s", optimizer,
-                nearest != NULL ? "; nearest is " : "", nearest != NULL ? nearest : "");
-    }
+    DF_TRY(df_word(NULL, "optimizer", options->optimizer, DFAL_OPTIMIZERS));
     if (options->epochs < 0 || options->batch < 1 || options->restarts < 1 || options->patience < 0 ||
         options->subset < 0)
         DF_FAIL(DFAL_E_USAGE,
@@ -350,27 +347,26 @@ static dfal_status claim(struct job *job, const char *out_path, const char *netw
     DF_TRY(df_claim_output(claim, out_path, "network"));
     DF_TRY(df_claim_input(claim, network));
     DF_TRY(df_claim_input(claim, job->options->init));
-    DF_TRY(df_claim_pool(claim, job->pool_path, &job->options->pool));
+    DF_TRY(df_claim_pool(claim, job->pool_path, job->options->pool));
     return df_claim_take(claim, out_path, job->context->options.force);
 }
 
 dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
-                       const char *network, const char *pool_path, const struct dfal_train_options *options)
+                       const char *network, const char *pool_path, const struct dfal_train_options *given)
 {
-    struct dfal_train_options defaults;
-    struct job job = {.context = context, .options = options, .pool_path = pool_path};
+    struct dfal_train_options own;
+    struct dfal_train_result told = {.loss = NAN, .validation_loss = NAN};
+    struct job job = {.context = context, .options = &own, .pool_path = pool_path};
     struct df_checkpoint checkpoint = {0};
     dfal_status status = DFAL_OK;
     double begin = df_clock();
-    *result = (struct dfal_train_result){.loss = NAN, .validation_loss = NAN};
+    dfal_train_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_train_options"));
+    DF_TRY(df_sized_check(result, "dfal_train_result"));
     context->kept_work = false;
-    if (options == NULL) {
-        dfal_train_options_init(&defaults);
-        job.options = &defaults;
-    }
     DF_TRY(check_options(job.options));
     DF_TRY_TO(done, status, claim(&job, out_path, network));
-    DF_TRY_TO(done, status, df_pool_open(&job.pool, job.context, pool_path, &job.options->pool));
+    DF_TRY_TO(done, status, df_pool_open(&job.pool, job.context, pool_path, job.options->pool));
     df_labels_warn(context, job.pool);
     if (job.options->epochs > 0)
         DF_TRY_TO(done, status, collect_rows(&job));
@@ -388,12 +384,13 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
            network, (long long)job.count, pool_path, (long long)df_network_parameter_count(job.network),
            job.options->epochs, job.options->batch, job.device->info.backend, job.device->info.isa,
            context->threads, out_path);
-    DF_TRY_TO(done, status, train_network(&job, &checkpoint, result));
+    DF_TRY_TO(done, status, train_network(&job, &checkpoint, &told));
     df_parts_publish(&checkpoint.parts);
     DF_TRY_TO(done, status, save(&job, out_path));
     /* The network stands: what cannot be removed now goes with the next line on it. */
     (void)df_checkpoint_remove(&checkpoint);
-    result->seconds = df_clock() - begin;
+    told.seconds = df_clock() - begin;
+    df_sized_give(result, &told, sizeof told);
 done:
     if (status == DFAL_E_STOPPED && checkpoint.path != NULL && df_file_exists(checkpoint.path))
         context->kept_work = true;

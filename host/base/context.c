@@ -7,21 +7,19 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sized.h"
+#include "base/word.h"
 
 enum { THREAD_LIMIT = 4096 };
 
-void dfal_context_options_init(struct dfal_context_options *options)
+void(dfal_context_options_init)(struct dfal_context_options *options, size_t size)
 {
-    *options = (struct dfal_context_options){
-        .backend = "auto",
-        .isa = "auto",
-        .seed = 1,
-        .command_line = "",
-    };
+    const struct dfal_context_options defaults = {
+        .backend = "auto", .isa = "auto", .seed = 1, .command_line = ""};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 static const char *const backend_names[] = {"auto", "cpu", "cuda", "ref", "ref64", "check", "dlopen"};
-static const char *const isa_names[] = {"auto", "avx2", "avx512"};
 
 static dfal_status fail_backend(const char *spec, const char *name)
 {
@@ -94,19 +92,6 @@ static dfal_status check_backend(const char *spec)
     return fail_backend(spec, name);
 }
 
-static dfal_status check_isa(const char *isa)
-{
-    size_t count = sizeof isa_names / sizeof *isa_names;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(isa, isa_names[i]) == 0)
-            return DFAL_OK;
-    const char *nearest = df_nearest(isa, isa_names, count);
-    if (nearest)
-        DF_FAIL(DFAL_E_USAGE, "unknown ISA '%s': expected auto, avx2 or avx512; nearest is '%s'", isa,
-                nearest);
-    DF_FAIL(DFAL_E_USAGE, "unknown ISA '%s': expected auto, avx2 or avx512", isa);
-}
-
 static dfal_status copy_string(const char **to, const char *from, const char *otherwise)
 {
     char *copy;
@@ -123,7 +108,7 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
     DF_TRY(copy_string(&context->options.isa, options->isa, "auto"));
     DF_TRY(copy_string(&context->options.command_line, options->command_line, ""));
     DF_TRY(check_backend(context->options.backend));
-    DF_TRY(check_isa(context->options.isa));
+    DF_TRY(df_word(NULL, "ISA", context->options.isa, DFAL_ISAS));
     if (options->threads < 0 || options->threads > THREAD_LIMIT)
         DF_FAIL(DFAL_E_USAGE, "%" PRId32 " threads asked for: expected 1 to %d, or 0 for all CPUs",
                 options->threads, THREAD_LIMIT);
@@ -139,12 +124,13 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
 dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options)
 {
     *out = NULL;
-    struct dfal_context_options defaults;
-    dfal_context_options_init(&defaults);
+    struct dfal_context_options own;
     struct dfal_context *context;
+    dfal_context_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, options, "dfal_context_options"));
     DF_TRY(df_alloc(&context, 1, sizeof *context));
     pthread_mutex_init(&context->event_lock, NULL);
-    dfal_status status = fill(context, options ? options : &defaults);
+    dfal_status status = fill(context, &own);
     if (status != DFAL_OK)
         dfal_context_destroy(context);
     else

@@ -27,6 +27,11 @@ static const struct status_row *find_row(dfal_status status)
     return NULL;
 }
 
+const char *dfal_version(void)
+{
+    return DFAL_VERSION;
+}
+
 const char *dfal_status_name(dfal_status status)
 {
     const struct status_row *row = find_row(status);

@@ -5,6 +5,8 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/sized.h"
+#include "base/word.h"
 #include "io/image_job.h"
 
 /* ---- beginning ---------------------------------------------------------------------------------------------- */
@@ -12,15 +14,11 @@
 static dfal_status check_options(struct df_image_job *job)
 {
     const struct dfal_image_options *o = job->options;
-    const bool bicubic = strcmp(o->interpolation, "bicubic") == 0;
-    job->skip = strcmp(o->on_error, "skip") == 0;
-    if (!bicubic && strcmp(o->interpolation, "bilinear") != 0)
-        DF_FAIL(DFAL_E_USAGE, "unknown interpolation '%s', expected bilinear or bicubic", o->interpolation);
-    if (!job->skip && strcmp(o->on_error, "stop") != 0)
-        DF_FAIL(DFAL_E_USAGE, "unknown answer to errors '%s', expected stop or skip", o->on_error);
-    const bool ignore_exif = strcmp(o->exif, "ignore") == 0;
-    if (!ignore_exif && strcmp(o->exif, "apply") != 0)
-        DF_FAIL(DFAL_E_USAGE, "unknown answer to EXIF '%s', expected apply or ignore", o->exif);
+    int32_t bicubic, ignore_exif, skip;
+    DF_TRY(df_word(&bicubic, "interpolation", o->interpolation, DFAL_INTERPOLATIONS));
+    DF_TRY(df_word(&skip, "answer to errors", o->on_error, DFAL_ON_ERRORS));
+    DF_TRY(df_word(&ignore_exif, "answer to EXIF", o->exif, DFAL_EXIFS));
+    job->skip = skip == 1;
     if (o->resize < 0 || o->crop < 0 || o->resize_height < 0 || o->resize_width < 0)
         DF_FAIL(DFAL_E_USAGE,
                 "resize %d or %d x %d and crop %d, expected a positive number of pixels or 0 for none",
@@ -245,19 +243,24 @@ static void job_clear(struct df_image_job *job)
     df_free(job->bad_path);
 }
 
-void dfal_image_options_init(struct dfal_image_options *options)
+void(dfal_image_options_init)(struct dfal_image_options *options, size_t size)
 {
-    *options = (struct dfal_image_options){
+    const struct dfal_image_options defaults = {
         .interpolation = "bilinear", .channels = 3, .on_error = "stop", .exif = "apply"};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result, const char *out_path,
-                               const char *source, const struct dfal_image_options *options)
+                               const char *source, const struct dfal_image_options *given)
 {
+    struct dfal_image_options own, *options = &own;
+    struct dfal_image_result told;
     struct df_image_job job = {.context = context, .options = options, .parts.folder = DF_PARTS_NONE};
     const double begin = df_clock();
     dfal_status status;
-    *result = (struct dfal_image_result){0};
+    dfal_image_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_image_options"));
+    DF_TRY(df_sized_check(result, "dfal_image_result"));
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, claim(&job, out_path, source));
     say_begin(&job, out_path, source);
@@ -272,7 +275,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, df_image_job_check_table(&job));
     DF_TRY_TO(done, status, df_image_job_decode(&job));
     DF_TRY_TO(done, status, df_image_job_pool(&job, out_path));
-    *result = (struct dfal_image_result){
+    told = (struct dfal_image_result){
         .samples = job.good,
         .skipped = job.bad,
         .other_files = job.list.other_files,
@@ -285,7 +288,8 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
         .grey = job.grey,
         .hidden = job.list.hidden,
     };
-    say_end(&job, result, out_path);
+    say_end(&job, &told, out_path);
+    df_sized_give(result, &told, sizeof told);
 done:
     if (status == DFAL_E_STOPPED)
         context->kept_work = job.parts.finished_pictures > 0;

@@ -6,6 +6,7 @@
 #include "base/context.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/word.h"
 #include "io/npy.h"
 #include "io/zip.h"
 #include "store/labels.h"
@@ -40,9 +41,9 @@ static dfal_status find_layout(struct job *job, const char *layout)
     const int64_t *d = samples->dims;
     char text[DF_NPY_SHAPE_TEXT];
     const char *path = samples->source.name;
-    bool last = layout && strcmp(layout, "NHWC") == 0;
-    if (layout && !last && strcmp(layout, "NCHW") != 0)
-        DF_FAIL(DFAL_E_USAGE, "layout '%s' is unknown, expected NCHW or NHWC", layout);
+    int32_t last = 0;
+    if (layout)
+        DF_TRY(df_word(&last, "layout", layout, DFAL_LAYOUTS));
     if (samples->rank < 2 || samples->rank > 4)
         DF_FAIL(DFAL_E_SHAPE, "%s is %s, expected [N, C, H, W] (or --layout NHWC), [N, H, W] or [N, D]", path,
                 df_npy_shape(text, samples));
@@ -202,8 +203,10 @@ static dfal_status open_file(struct df_npy *npy, const char *path)
 }
 
 dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const char *samples_path,
-                            const char *labels_path, const struct dfal_pool_options *options)
+                            const char *labels_path, const struct dfal_pool_options *given)
 {
+    struct dfal_pool_options own, *options = &own;
+    DF_TRY(df_pool_options_take(&own, given));
     struct df_claim claim = DF_CLAIM_NONE;
     struct job job;
     dfal_status status;
@@ -216,7 +219,7 @@ dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const c
     job.has_labels = labels_path != NULL;
     if (labels_path)
         DF_TRY_TO(done, status, open_file(&job.labels, labels_path));
-    status = write_pool(&job, out_path, options ? options->layout : NULL);
+    status = write_pool(&job, out_path, options->layout);
 done:
     job_clear(&job);
     df_claim_end(&claim);
@@ -267,8 +270,8 @@ static dfal_status open_member(struct df_npy *npy, const struct df_zip *zip, con
 static dfal_status open_members(struct job *job, const struct df_zip *zip,
                                 const struct dfal_pool_options *options)
 {
-    const char *samples = options && options->samples_name ? options->samples_name : "samples";
-    const char *labels = options && options->labels_name ? options->labels_name : "labels";
+    const char *samples = options->samples_name ? options->samples_name : "samples";
+    const char *labels = options->labels_name ? options->labels_name : "labels";
     char names[256];
     bool found;
     list_members(zip, names, sizeof names);
@@ -278,7 +281,7 @@ static dfal_status open_members(struct job *job, const struct df_zip *zip,
                 "%s has no array '%s' (it holds: %s), expected samples; --samples-name names them", zip->path,
                 samples, names[0] ? names : "nothing");
     DF_TRY(open_member(&job->labels, zip, labels, &job->has_labels));
-    if (!job->has_labels && options && options->labels_name)
+    if (!job->has_labels && options->labels_name)
         DF_FAIL(DFAL_E_DATA,
                 "%s has no array '%s' (it holds: %s), expected the labels named by --labels-name", zip->path,
                 labels, names);
@@ -286,8 +289,10 @@ static dfal_status open_members(struct job *job, const struct df_zip *zip,
 }
 
 dfal_status dfal_import_npz(dfal_context *context, const char *out_path, const char *path,
-                            const struct dfal_pool_options *options)
+                            const struct dfal_pool_options *given)
 {
+    struct dfal_pool_options own, *options = &own;
+    DF_TRY(df_pool_options_take(&own, given));
     struct df_claim claim = DF_CLAIM_NONE;
     struct job job;
     struct df_zip zip = DF_ZIP_NONE;
@@ -296,7 +301,7 @@ dfal_status dfal_import_npz(dfal_context *context, const char *out_path, const c
     DF_TRY_TO(done, status, df_claim_job(&claim, out_path, NULL, path, NULL, context->options.force));
     DF_TRY_TO(done, status, df_zip_open(&zip, path));
     DF_TRY_TO(done, status, open_members(&job, &zip, options));
-    status = write_pool(&job, out_path, options ? options->layout : NULL);
+    status = write_pool(&job, out_path, options->layout);
 done:
     job_clear(&job);
     df_zip_close(&zip);

@@ -6,15 +6,18 @@
 #include "base/context.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/sized.h"
+#include "base/word.h"
 #include "io/digits.h"
 #include "store/pool.h"
 
 enum { BLOCK_ROWS = 256 };
 static const int64_t count_limit = (int64_t)1 << 40;
 
-void dfal_synth_options_init(struct dfal_synth_options *options)
+void(dfal_synth_options_init)(struct dfal_synth_options *options, size_t size)
 {
-    *options = (struct dfal_synth_options){.count = 0, .class_count = 10, .size = 28, .split = "train"};
+    const struct dfal_synth_options defaults = {.class_count = 10, .side = 28, .split = "train"};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 static dfal_status check_options(const struct dfal_synth_options *options)
@@ -23,12 +26,10 @@ static dfal_status check_options(const struct dfal_synth_options *options)
         DF_FAIL(DFAL_E_USAGE, "synth: %lld samples, expected 1 to 2^40", (long long)options->count);
     if (options->class_count < 2 || options->class_count > 10)
         DF_FAIL(DFAL_E_USAGE, "synth: %d classes, expected 2 to 10", options->class_count);
-    if (options->size < DF_DIGIT_LEAST_SIZE || options->size > DF_DIGIT_MOST_SIZE)
-        DF_FAIL(DFAL_E_USAGE, "synth: pictures of %d pixels a side, expected %d to %d", options->size,
+    if (options->side < DF_DIGIT_LEAST_SIZE || options->side > DF_DIGIT_MOST_SIZE)
+        DF_FAIL(DFAL_E_USAGE, "synth: pictures of %d pixels a side, expected %d to %d", options->side,
                 DF_DIGIT_LEAST_SIZE, DF_DIGIT_MOST_SIZE);
-    if (strcmp(options->split, "train") != 0 && strcmp(options->split, "test") != 0)
-        DF_FAIL(DFAL_E_USAGE, "synth: split '%s', expected train or test", options->split);
-    return DFAL_OK;
+    return df_word(NULL, "split", options->split, DFAL_SPLITS);
 }
 
 static dfal_status draw_rows(dfal_context *context, struct df_pool_writer *writer,
@@ -36,7 +37,7 @@ static dfal_status draw_rows(dfal_context *context, struct df_pool_writer *write
 {
     enum df_stream stream =
         strcmp(options->split, "test") == 0 ? DF_STREAM_SYNTH_TEST : DF_STREAM_SYNTH_TRAIN;
-    int64_t row = (int64_t)options->size * options->size;
+    int64_t row = (int64_t)options->side * options->side;
     dfal_status status;
     struct df_progress progress;
     int32_t labels[BLOCK_ROWS];
@@ -49,7 +50,7 @@ static dfal_status draw_rows(dfal_context *context, struct df_pool_writer *write
         int64_t n = options->count - begin < BLOCK_ROWS ? options->count - begin : BLOCK_ROWS;
         DF_TRY_TO(done, status, df_context_check_stop(context));
         for (int64_t i = 0; i < n; i++)
-            df_digit_draw(pixels + i * row, &labels[i], canvas, options->size, options->class_count,
+            df_digit_draw(pixels + i * row, &labels[i], canvas, options->side, options->class_count,
                           context->options.seed, stream, (uint64_t)(begin + i));
         DF_TRY_TO(done, status, df_pool_append(writer, pixels, labels, n));
         df_progress_add(&progress, n, "");
@@ -61,20 +62,18 @@ done:
     return status;
 }
 
-dfal_status dfal_synth(dfal_context *context, const char *out_path, const struct dfal_synth_options *options)
+dfal_status dfal_synth(dfal_context *context, const char *out_path, const struct dfal_synth_options *given)
 {
     struct df_claim claim = DF_CLAIM_NONE;
     struct df_pool_writer *writer;
-    struct dfal_synth_options defaults;
+    struct dfal_synth_options own, *options = &own;
     dfal_status status;
+    dfal_synth_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_synth_options"));
     context->kept_work = false;
-    if (!options) {
-        dfal_synth_options_init(&defaults);
-        options = &defaults;
-    }
     DF_TRY(check_options(options));
     struct df_pool_spec spec = {.count = options->count,
-                                .shape = {1, options->size, options->size},
+                                .shape = {1, options->side, options->side},
                                 .raw = DF_RAW_U8,
                                 .class_count = options->class_count,
                                 .has_labels = true};
@@ -90,7 +89,7 @@ dfal_status dfal_synth(dfal_context *context, const char *out_path, const struct
                DF_FIELDS(DF_INT("samples", options->count), DF_INT("classes", options->class_count),
                          DF_TEXT("split", options->split), DF_TEXT("output", out_path)),
                "%s: %lld drawn digits of %d x %d, %d classes, split %s", out_path, (long long)options->count,
-               options->size, options->size, options->class_count, options->split);
+               options->side, options->side, options->class_count, options->split);
 done:
     df_claim_end(&claim);
     return status;

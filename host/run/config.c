@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
+#include "base/sized.h"
 #include "base/text.h"
 #include "base/text_file.h"
 #include "models/models.h"
@@ -438,7 +439,10 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
 dfal_status dfal_run_print_config(dfal_context *context, char **yaml, const struct dfal_run_options *options)
 {
     struct df_run_config config;
+    struct dfal_run_options own;
     *yaml = NULL;
-    DF_TRY(df_run_config_load(&config, options, context ? &context->options : NULL));
+    dfal_run_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, options, "dfal_run_options"));
+    DF_TRY(df_run_config_load(&config, &own, context ? &context->options : NULL));
     return df_run_config_yaml(yaml, &config);
 }

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "models/models.h"
 #include "run/process.h"
 #include "run/run.h"
@@ -16,9 +17,10 @@
 
 enum { CHUNK = 1024 };
 
-void dfal_run_options_init(struct dfal_run_options *options)
+void(dfal_run_options_init)(struct dfal_run_options *options, size_t size)
 {
-    *options = (struct dfal_run_options){0};
+    const struct dfal_run_options defaults = {0};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 /* Accuracy is counted over these: whether there are any is known before the first round, not behind it. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "score/deepfool.h"
 #include "score/pass.h"
 #include "score/score.h"
@@ -94,10 +95,13 @@ static dfal_status time_wide(struct dfal_estimate_result *result, dfal_context *
     }
 }
 
-dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
+dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *told,
                                 const char *network_path, const char *pool_path,
-                                const struct dfal_score_options *options)
+                                const struct dfal_score_options *given)
 {
+    struct df_score_options own;
+    const struct dfal_score_options *options = &own.score;
+    struct dfal_estimate_result filled = {0}, *result = &filled;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
@@ -106,11 +110,12 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     int64_t begin = 0, end = 0, *rows = NULL;
     double bytes = 0;
     dfal_status status;
-    *result = (struct dfal_estimate_result){0};
+    DF_TRY(df_score_options_take(&own, given));
+    DF_TRY(df_sized_check(told, "dfal_estimate_result"));
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, options));
-    DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, &options->pool));
+    DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, options->pool));
     df_labels_warn(context, pool);
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
     DF_TRY_TO(done, status, df_score_rows(&begin, &end, options, pool->count));
@@ -136,6 +141,7 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     result->batch = df_deepfool_batch(engine);
     result->memory_bytes = df_deepfool_memory(engine);
     result->peak_memory_bytes = df_memory_peak();
+    df_sized_give(told, result, sizeof *result);
 done:
     df_free(rows);
     df_deepfool_destroy(engine);

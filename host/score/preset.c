@@ -7,8 +7,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sized.h"
+#include "base/word.h"
 #include "graph/json_text.h"
 #include "score/deepfool.h"
+#include "score/score.h"
+#include "store/pool.h"
 
 /* lts4      Python code of LTS4/DeepFool: ten classes, the test inside the loop on x0 + 1.02 r.
  * paper     MATLAB code of the same: gradients at x0 + r, no floor.
@@ -29,7 +33,6 @@ static const struct df_deepfool presets[] = {
      .clip = true},
     {.preset = "deepal", .p = 2, .max_iter = 50, .squared = true},
 };
-static const char *const names[] = {"lts4", "paper", "dfal2018", "foolbox", "deepal"};
 enum { PRESETS = sizeof presets / sizeof *presets, LARGEST_MAX_ITER = 65535 };
 
 dfal_status df_deepfool_preset(struct df_deepfool *out, const char *name)
@@ -40,14 +43,7 @@ dfal_status df_deepfool_preset(struct df_deepfool *out, const char *name)
             return DFAL_OK;
         }
     }
-    const char *nearest = df_nearest(name, names, PRESETS);
-    if (nearest)
-        DF_FAIL(DFAL_E_USAGE,
-                "unknown DeepFool preset '%s': expected lts4, paper, dfal2018, foolbox or deepal; nearest is "
-                "'%s'",
-                name, nearest);
-    DF_FAIL(DFAL_E_USAGE, "unknown DeepFool preset '%s': expected lts4, paper, dfal2018, foolbox or deepal",
-            name);
+    return df_word(NULL, "DeepFool preset", name, DFAL_DEEPFOOL_PRESETS);
 }
 
 static dfal_status check(const struct df_deepfool *d)
@@ -135,9 +131,9 @@ dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json)
     return status;
 }
 
-void dfal_score_options_init(struct dfal_score_options *options)
+void(dfal_score_options_init)(struct dfal_score_options *options, size_t size)
 {
-    *options = (struct dfal_score_options){
+    const struct dfal_score_options defaults = {
         .preset = "lts4",
         .norm = 2,
         .max_iter = -1,
@@ -148,4 +144,14 @@ void dfal_score_options_init(struct dfal_score_options *options)
         .engine = "auto",
         .range_end = -1,
     };
+    df_sized_init(options, size, &defaults, sizeof defaults);
+}
+
+dfal_status df_score_options_take(struct df_score_options *own, const struct dfal_score_options *given)
+{
+    dfal_score_options_init(&own->score);
+    DF_TRY(df_sized_take(&own->score, sizeof own->score, given, "dfal_score_options"));
+    DF_TRY(df_pool_options_take(&own->pool, own->score.pool));
+    own->score.pool = &own->pool;
+    return DFAL_OK;
 }

@@ -7,6 +7,8 @@
 
 #include "base/claim.h"
 #include "base/memory.h"
+#include "base/sized.h"
+#include "base/word.h"
 #include "comm/comm.h"
 #include "score/adversarial.h"
 #include "score/output.h"
@@ -16,27 +18,11 @@
 #include "store/classes.h"
 #include "store/labels.h"
 
-static const char *const ranking_names[] = {"last", "keep", "exclude"};
-
-static dfal_status check_word(const char *option, const char *word, const char *const *names, size_t count,
-                              const char *list)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(word, names[i]) == 0)
-            return DFAL_OK;
-    const char *nearest = df_nearest(word, names, count);
-    DF_FAIL(DFAL_E_USAGE, "unknown %s '%s': expected %s%s%s%s", option, word, list,
-            nearest ? "; nearest is '" : "", nearest ? nearest : "", nearest ? "'" : "");
-}
-
 dfal_status df_score_check_options(const struct dfal_score_options *options)
 {
-    static const char *const precisions[] = {"strict", "fast"}, *const engines[] = {"auto", "layers",
-                                                                                    "fused"};
-    DF_TRY(check_word("precision", options->precision, precisions, 2, "strict or fast"));
-    DF_TRY(check_word("engine", options->engine, engines, 3, "auto, layers or fused"));
-    DF_TRY(check_word("ranking of unconverged samples", options->unconverged, ranking_names, 3,
-                      "last, keep or exclude"));
+    DF_TRY(df_word(NULL, "precision", options->precision, DFAL_PRECISIONS));
+    DF_TRY(df_word(NULL, "engine", options->engine, DFAL_ENGINES));
+    DF_TRY(df_word(NULL, "ranking of unconverged samples", options->unconverged, DFAL_UNCONVERGEDS));
     if (options->batch < 0)
         DF_FAIL(DFAL_E_USAGE, "the batch is %" PRId64 ", expected a positive number, or 0 to choose",
                 options->batch);
@@ -295,19 +281,23 @@ static void close_job(struct job *job)
 }
 
 dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
-                       const char *network, const char *pool_path, const struct dfal_score_options *options)
+                       const char *network, const char *pool_path, const struct dfal_score_options *given)
 {
     struct df_claim claim = DF_CLAIM_NONE;
+    struct df_score_options own;
+    struct dfal_score_result told = {0};
+    const struct dfal_score_options *options = &own.score;
     struct job job = {.context = context, .options = options, .begun = df_clock()};
     dfal_status status;
-    memset(result, 0, sizeof *result);
+    DF_TRY(df_score_options_take(&own, given));
+    DF_TRY(df_sized_check(result, "dfal_score_result"));
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&job.deepfool, options));
     DF_TRY_TO(done, status,
-              df_claim_job(&claim, out_path, network, pool_path, &options->pool, context->options.force));
+              df_claim_job(&claim, out_path, network, pool_path, options->pool, context->options.force));
     DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
-    DF_TRY_TO(done, status, df_pool_open(&job.pool, context, pool_path, &options->pool));
+    DF_TRY_TO(done, status, df_pool_open(&job.pool, context, pool_path, options->pool));
     df_labels_warn(context, job.pool);
     DF_TRY_TO(done, status, open_output(&job, out_path));
     DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
@@ -331,8 +321,9 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     if (status == DFAL_OK) {
         df_shards_remove(&job.shards, true);
         context->kept_work = false;
-        fill_result(result, &job);
-        say_end(&job, result, out_path);
+        fill_result(&told, &job);
+        say_end(&job, &told, out_path);
+        df_sized_give(result, &told, sizeof told);
     } else {
         status = keep_work(&job, status);
     }

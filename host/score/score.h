@@ -5,6 +5,12 @@
 
 #include "base/status.h"
 
+/* A caller's options as this version knows them, with those of the pool behind their pointer. Errors   E_USAGE */
+struct df_score_options {
+    struct dfal_score_options score;
+    struct dfal_pool_options pool;
+};
+dfal_status df_score_options_take(struct df_score_options *own, const struct dfal_score_options *given);
 /* Rows [begin, end) of options' range and shard in a pool of count rows. Shard k of n is a contiguous part, cut where
  * shard files are cut (multiples of DF_SHARD_ROWS) when there are at least n of those, else at equal shares.
  * Errors   E_USAGE a range outside the pool or empty, more shards than rows */

@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/sized.h"
 #include "score/deepfool.h"
 #include "score/pass.h"
 #include "store/labels.h"
@@ -304,11 +305,12 @@ static dfal_status pick_path(const char **path, const char *given, const char *r
     return DFAL_OK;
 }
 
-dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
+dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *told,
                                const char *scores_path, const char *network_path, const char *pool_path,
                                int64_t samples, const struct dfal_pool_options *pool_options)
 {
-    *result = (struct dfal_verify_result){.tolerance = strict_tolerance};
+    struct dfal_verify_result filled = {.tolerance = strict_tolerance}, *result = &filled;
+    DF_TRY(df_sized_check(told, "dfal_verify_result"));
     if (samples < 1)
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " samples to verify, expected at least one", samples);
     context->kept_work = false;
@@ -356,6 +358,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
                     (double)c.reference[worst].margin, end_text(theirs, &c.reference[worst], &classes));
     }
 done:
+    df_sized_give(told, result, sizeof *result);
     comparison_clear(&c);
     df_device_close(device);
     df_network_destroy(network);

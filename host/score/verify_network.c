@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "graph/graph_json.h"
 #include "net/plan.h"
 #include "score/pass.h"
@@ -47,9 +48,10 @@ struct job {
     int64_t block, size;
 };
 
-void dfal_verify_network_options_init(struct dfal_verify_network_options *options)
+void(dfal_verify_network_options_init)(struct dfal_verify_network_options *options, size_t size)
 {
-    *options = (struct dfal_verify_network_options){.tolerance = 1e-3};
+    const struct dfal_verify_network_options defaults = {.tolerance = 1e-3};
+    df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
 static const char *op_name(enum df_node_op op)
@@ -358,7 +360,7 @@ static dfal_status open_all(struct job *job, const char *pool_path, const char *
 {
     DF_TRY(df_reference_open(&job->reference, reference_path));
     if (pool_path) {
-        DF_TRY(df_pool_open(&job->pool, job->context, pool_path, &job->options->pool));
+        DF_TRY(df_pool_open(&job->pool, job->context, pool_path, job->options->pool));
         df_labels_warn(job->context, job->pool);
         DF_TRY(df_network_for_pool(&job->network, job->context, job->network_path, job->pool));
     } else {
@@ -369,18 +371,19 @@ static dfal_status open_all(struct job *job, const char *pool_path, const char *
     return df_context_device(job->context, &job->device);
 }
 
-dfal_status dfal_verify_network(dfal_context *context, struct dfal_verify_network_result *result,
+dfal_status dfal_verify_network(dfal_context *context, struct dfal_verify_network_result *told,
                                 const char *network, const char *pool_path, const char *reference_path,
-                                const struct dfal_verify_network_options *options, dfal_verify_node_fn *node,
+                                const struct dfal_verify_network_options *given, dfal_verify_node_fn *node,
                                 void *user)
 {
-    struct dfal_verify_network_options defaults;
-    struct job job = {.context = context, .options = options, .network_path = network};
+    struct dfal_verify_network_options own;
+    struct job job = {.context = context, .options = &own, .network_path = network};
     dfal_status status;
-    dfal_verify_network_options_init(&defaults);
-    job.options = options ? options : &defaults;
-    *result = (struct dfal_verify_network_result){.tolerance = job.options->tolerance,
-                                                  .input_difference = (double)NAN};
+    dfal_verify_network_options_init(&own);
+    DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_verify_network_options"));
+    DF_TRY(df_sized_check(told, "dfal_verify_network_result"));
+    struct dfal_verify_network_result filled = {.tolerance = own.tolerance, .input_difference = (double)NAN},
+                                      *result = &filled;
     context->kept_work = false;
     if (!(job.options->tolerance >= 0 && isfinite(job.options->tolerance)))
         DF_FAIL(DFAL_E_USAGE, "the tolerance is %g, expected a finite number of at least 0",
@@ -394,6 +397,7 @@ dfal_status dfal_verify_network(dfal_context *context, struct dfal_verify_networ
     tell(&job, result, node, user);
     status = judge(&job, result);
 done:
+    df_sized_give(told, result, sizeof *result);
     df_input_check_close(&job.check);
     df_free(job.differences);
     df_free(job.input);

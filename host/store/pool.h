@@ -34,6 +34,8 @@ struct df_pool {
     char *label_nothing;  /* the first file that says nothing of any row, as a sentence; NULL: none */
 };
 
+/* A caller's options as this version knows them; NULL: the defaults. Errors   E_USAGE */
+dfal_status df_pool_options_take(struct dfal_pool_options *own, const struct dfal_pool_options *given);
 /* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];
  * options NULL: the defaults; context NULL: nothing stops it. Nothing the file declares is believed before its bytes are known to be there.
  * Errors   E_NOINPUT missing; E_DATA not HDF5, another kind of file, truncated, samples never written, external

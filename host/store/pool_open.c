@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sized.h"
+#include "base/word.h"
 #include "store/labels.h"
 #include "store/pool_file.h"
 
@@ -277,8 +279,7 @@ static dfal_status open_locked(struct df_pool *pool, const dfal_context *context
     const char *labels = options->labels_name ? options->labels_name : "labels";
     const char *layout = options->layout ? options->layout : "NCHW";
     bool own;
-    if (strcmp(layout, "NCHW") != 0 && strcmp(layout, "NHWC") != 0)
-        DF_FAIL(DFAL_E_USAGE, "layout '%s' is unknown, expected NCHW or NHWC", layout);
+    DF_TRY(df_word(NULL, "layout", layout, DFAL_LAYOUTS));
     DF_TRY(df_h5_open(&pool->file->h5, pool->path, options->hdf5_plugins));
     DF_TRY(check_kind(pool, &own));
     DF_TRY(open_samples(pool, samples, layout));
@@ -292,15 +293,27 @@ static dfal_status open_locked(struct df_pool *pool, const dfal_context *context
     return df_h5_unchanged(&pool->file->h5);
 }
 
+void(dfal_pool_options_init)(struct dfal_pool_options *options, size_t size)
+{
+    const struct dfal_pool_options defaults = {0};
+    df_sized_init(options, size, &defaults, sizeof defaults);
+}
+
+dfal_status df_pool_options_take(struct dfal_pool_options *own, const struct dfal_pool_options *given)
+{
+    dfal_pool_options_init(own);
+    return df_sized_take(own, sizeof *own, given, "dfal_pool_options");
+}
+
 dfal_status df_pool_open(struct df_pool **out, const dfal_context *context, const char *path,
                          const struct dfal_pool_options *options)
 {
-    const struct dfal_pool_options defaults = {0};
+    struct dfal_pool_options own;
     dfal_status status;
     struct df_pool *pool;
     *out = NULL;
-    if (!options)
-        options = &defaults;
+    DF_TRY(df_pool_options_take(&own, options));
+    options = &own;
     DF_TRY(df_alloc(&pool, 1, sizeof *pool));
     DF_TRY_TO(done, status, df_strdup(&pool->path, path));
     DF_TRY_TO(done, status, df_alloc(&pool->file, 1, sizeof *pool->file));

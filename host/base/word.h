@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words that stand for a choice, as in DFAL_ENGINES: "auto|layers|fused". */
+#ifndef DF_BASE_WORD_H
+#define DF_BASE_WORD_H
+
+#include "base/status.h"
+
+/* Find a word of a list; index (may be NULL) is its place.
+ *   what  the choice, for the message
+ * Errors   E_USAGE "unknown engine 'fusde': expected auto, layers or fused; nearest is 'fused'" */
+dfal_status df_word(int32_t *index, const char *what, const char *word, const char *words);
+
+#endif
