@@ -244,7 +244,7 @@ static dfal_status name_folder(struct df_kind *kind, const char *path)
         {"config.yaml",
          {"a folder, perhaps a run directory", "networks of a run lie in its folder networks"}},
     };
-    *kind = (struct df_kind){"a folder", ""};
+    *kind = (struct df_kind){"a folder", PICTURES};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *file;
         DF_TRY(df_format(&file, "%s/%s", path, kinds[i].file));

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/sized.h"
@@ -39,7 +40,13 @@ static dfal_status load_file(struct df_run_config *config, const char *path)
     char *text = NULL;
     size_t size = 0;
     dfal_status status;
-    DF_TRY_TO(done, status, df_text_file_read(&text, &size, path, MAX_FILE));
+    status = df_text_file_read(&text, &size, path, MAX_FILE);
+    if (status == DFAL_E_DATA) { /* what it is says more than why it is no text */
+        if (df_refuse_kind(path, "a YAML configuration") != DFAL_OK)
+            status = DFAL_E_CONFIG;
+        goto done;
+    }
+    DF_TRY_TO(done, status, status);
     DF_TRY_TO(done, status, folder_of(folder, path));
     status = df_run_config_parse(config, text, size, path, folder, DFAL_E_CONFIG);
 done:

@@ -279,6 +279,14 @@ def kinds(dfal):
     dfal.refuses(65, "eval", "net.h5", "net.h5", says=("net.h5", "dfal network", "expected a dfal pool"))
     dfal.refuses(65, "eval", "net.h5", "m.onnx", says="m.onnx")
     nothing_written(dfal, "n.h5", "p.h5", "q.csv")
+    os.makedirs(dfal.at("pictures"))
+    dfal.refuses(65, "score", "net.h5", "pictures", "-o", "no.h5", says=("a folder", "dfal import images"))
+    dfal.refuses(78, "run", "x.png", "-o", "no", says=("a picture (PNG)", "YAML configuration"))
+    dfal.refuses(78, "run", "pool.h5", "-o", "no", says=("an HDF5 file", "YAML configuration"))
+    with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
+        file.write("options: {foo: {subsample: 3}}\n")
+    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected random, entropy, least-confidence, margin, logit-gap, dfal")
+
 
 
 def scaling(dfal):
