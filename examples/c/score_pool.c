@@ -35,7 +35,8 @@ int main(int argc, char **argv)
         struct dfal_score_result result;
         dfal_score_result_init(&result);
         signal(SIGINT, on_interrupt);
-        status = dfal_score(context, &result, argv[3], argv[1], argv[2], NULL); /* NULL: the default options */
+        status =
+            dfal_score(context, &result, argv[3], argv[1], argv[2], NULL); /* NULL: the default options */
         if (status == DFAL_OK)
             printf("%lld samples in %.1f s, %lld OK, median margin %.4g\n", (long long)result.samples,
                    result.seconds, (long long)result.status[DFAL_SCORE_OK], result.margin_quantile[2]);
