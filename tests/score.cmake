@@ -9,4 +9,4 @@ df_test(score_torture SOURCES support_score.c support_device.c LINK df_score LAB
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME score_replay
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/replay.py $<TARGET_FILE:dfal_tool> ref,cpu)
-set_tests_properties(score_replay PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 600)
+set_tests_properties(score_replay PROPERTIES SKIP_RETURN_CODE 77 LABELS long TIMEOUT 600)
