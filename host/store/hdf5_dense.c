@@ -26,16 +26,6 @@ static bool damaged(const struct heap *heap)
     return df_h5_refuse(heap->source, "the heap at %llu is damaged", (unsigned long long)heap->address);
 }
 
-static bool power(uint64_t value, uint64_t most)
-{
-    return value > 0 && value <= most && (value & (value - 1)) == 0;
-}
-
-static int log_of(uint64_t value)
-{
-    return 63 - __builtin_clzll(value);
-}
-
 /* An address, or none where there is nothing to be found: HDF5 closes a file by removing trees that hold nothing. */
 static bool leads(const struct heap *heap, uint64_t address, uint64_t size, bool needed)
 {
@@ -45,16 +35,16 @@ static bool leads(const struct heap *heap, uint64_t address, uint64_t size, bool
 /* HDF5 subtracts these from each other without a sign. */
 static bool fits_rows(const struct heap *heap)
 {
-    const uint64_t first = (uint64_t)log_of(heap->start) + (uint64_t)log_of(heap->width);
+    const uint64_t first = (uint64_t)df_h5_log(heap->start) + (uint64_t)df_h5_log(heap->width);
     const uint64_t most = first <= heap->bits ? heap->bits - first + 1 : 0;
-    return (uint64_t)log_of(heap->most) <= heap->bits && heap->rows <= most && heap->rows_at_start <= most;
+    return (uint64_t)df_h5_log(heap->most) <= heap->bits && heap->rows <= most && heap->rows_at_start <= most;
 }
 
 static bool is_sound(const struct heap *heap)
 {
     const uint64_t whole = heap->source->size - heap->source->base;
-    return heap->id_bytes >= 3 && heap->id_bytes <= 64 && power(heap->width, 1024) &&
-           power(heap->most, most_block) && power(heap->start, heap->most) &&
+    return heap->id_bytes >= 3 && heap->id_bytes <= 64 && df_h5_is_power(heap->width, 1024) &&
+           df_h5_is_power(heap->most, most_block) && df_h5_is_power(heap->start, heap->most) &&
            heap->most_object <= heap->most && heap->bits >= 8 && heap->bits <= 64 && fits_rows(heap) &&
            heap->used <= whole && heap->used <= heap->space && heap->next <= heap->space &&
            heap->objects <= heap->used && heap->large <= whole && heap->large_size <= whole &&
@@ -145,10 +135,10 @@ static bool follow(const struct heap *heap, uint64_t *block, uint64_t entry)
 static bool place_of(const struct heap *heap, uint64_t offset, uint64_t *address, uint64_t *left)
 {
     uint64_t block = heap->root, rows = heap->rows, size = heap->start, begin = 0;
-    const int first = log_of(heap->start) + log_of(heap->width);
+    const int first = df_h5_log(heap->start) + df_h5_log(heap->width);
     while (rows > 0) {
         const uint64_t within = offset - begin;
-        const int row = within >> first ? log_of(within >> first) + 1 : 0;
+        const int row = within >> first ? df_h5_log(within >> first) + 1 : 0;
         const uint64_t row_begin = row ? (uint64_t)1 << (first + row - 1) : 0;
         if ((uint64_t)row >= rows)
             return damaged(heap);
@@ -159,7 +149,7 @@ static bool place_of(const struct heap *heap, uint64_t offset, uint64_t *address
         if (!follow(heap, &block, (uint64_t)row * heap->width + column))
             return false;
         begin += row_begin + column * size;
-        rows = size <= heap->most ? 0 : (uint64_t)(log_of(size) - first + 1);
+        rows = size <= heap->most ? 0 : (uint64_t)(df_h5_log(size) - first + 1);
     }
     if (offset - begin >= size || !df_h5_inside(heap->source, block, size))
         return damaged(heap);

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heads of the newer format's arrays, in which datasets keep their chunks. HDF5 compares their checksums; their numbers are
  * what it makes tables of and counts to. */
-#include "store/hdf5_check.h"
+#include "store/hdf5_newer.h"
 
 static const uint64_t none = UINT64_MAX;
-
-static bool power(uint64_t value, uint64_t most)
-{
-    return value > 0 && value <= most && (value & (value - 1)) == 0;
-}
-
-static int log_of(uint64_t power_of_two)
-{
-    return __builtin_ctzll(power_of_two);
-}
 
 /* Elements that lie in the file, each of so many bytes. */
 static bool hold(const struct df_h5_source *source, uint64_t count, uint64_t element)
@@ -33,9 +23,9 @@ bool df_h5_check_growing_array(struct df_h5_source *source, uint64_t address, co
     df_h5_skip(&c, 32);
     uint64_t last = df_h5_take(&c, 8), there = df_h5_take(&c, 8), index = df_h5_take(&c, 8);
     const uint64_t most = bits >= 1 && bits < 64 ? (uint64_t)1 << bits : UINT64_MAX;
-    if (c.past || bits < 1 || bits > 64 || there > most || !power(in_block, 128) || !power(blocks, 128) ||
-        page_bits > (bits < 32 ? bits : 32) ||
-        1 + bits < (uint64_t)log_of(in_block) + 2 * (uint64_t)log_of(blocks) ||
+    if (c.past || bits < 1 || bits > 64 || there > most || !df_h5_is_power(in_block, 128) ||
+        !df_h5_is_power(blocks, 128) || page_bits > (bits < 32 ? bits : 32) ||
+        1 + bits < (uint64_t)df_h5_log(in_block) + 2 * (uint64_t)df_h5_log(blocks) ||
         !hold(source, there, element) || last > there || in_index > 255 ||
         (index != none && !df_h5_inside(source, index, 18)))
         return df_h5_refuse(source, "the array at %llu is damaged", (unsigned long long)address);

@@ -30,4 +30,15 @@ bool df_h5_dense_walk(struct df_h5_source *source, uint64_t heap, uint64_t tree,
 /* Bytes that HDF5 writes numbers up to a limit with. */
 int df_h5_bytes_for(uint64_t limit);
 
+/* Is it a power of two, at most `most`? */
+static inline bool df_h5_is_power(uint64_t value, uint64_t most)
+{
+    return value > 0 && value <= most && (value & (value - 1)) == 0;
+}
+/* Of a number above 0, rounded down. */
+static inline int df_h5_log(uint64_t value)
+{
+    return 63 - __builtin_clzll(value);
+}
+
 #endif

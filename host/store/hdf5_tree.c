@@ -25,10 +25,9 @@ static bool damaged(const struct tree *tree)
     return df_h5_refuse(tree->source, "the tree at %llu is damaged", (unsigned long long)tree->address);
 }
 
-/* Bytes that HDF5 writes numbers up to a limit with. */
 int df_h5_bytes_for(uint64_t limit)
 {
-    return limit ? (63 - __builtin_clzll(limit)) / 8 + 1 : 1;
+    return limit ? df_h5_log(limit) / 8 + 1 : 1;
 }
 
 /* What fits into a node at each height follows from its size. */
