@@ -41,12 +41,10 @@ static dfal_status load_file(struct df_run_config *config, const char *path)
     size_t size = 0;
     dfal_status status;
     status = df_text_file_read(&text, &size, path, MAX_FILE);
-    if (status == DFAL_E_DATA) { /* what it is says more than why it is no text */
-        if (df_refuse_kind(path, "a YAML configuration") != DFAL_OK)
-            status = DFAL_E_CONFIG;
+    if (status == DFAL_E_DATA && df_refuse_kind(path, "a YAML configuration") != DFAL_OK)
+        status = DFAL_E_CONFIG; /* what it is says more than why it is no text */
+    if (status != DFAL_OK)
         goto done;
-    }
-    DF_TRY_TO(done, status, status);
     DF_TRY_TO(done, status, folder_of(folder, path));
     status = df_run_config_parse(config, text, size, path, folder, DFAL_E_CONFIG);
 done:
