@@ -31,11 +31,11 @@ static dfal_status list_filters(const struct df_h5 *h5, const struct df_h5_data 
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' is packed by %d filters, expected at most %d", h5->path,
                 data->name, packing->filters, MOST_FILTERS);
     for (int32_t i = 0; i < packing->filters; i++) {
-        unsigned flags = 0, values[1] = {0}, config = 0;
-        size_t count = 1;
+        unsigned flags = 0, config = 0;
+        size_t values = 0;
         char name[64] = "";
         H5Z_filter_t id =
-            H5Pget_filter2(creation, (unsigned)i, &flags, &count, values, sizeof name, name, &config);
+            H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL, sizeof name, name, &config);
         packing->filter[i] = id;
         deflated += id == H5Z_FILTER_DEFLATE;
         if ((id == H5Z_FILTER_DEFLATE && deflated == 1) || (id == H5Z_FILTER_SHUFFLE && deflated == 0) ||
