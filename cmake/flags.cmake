@@ -41,7 +41,7 @@ elseif(DFAL_SANITIZE)
 endif()
 
 if(DFAL_OPTIMIZE_DEBUG)
-  target_compile_options(df_flags INTERFACE $<$<CONFIG:Debug>:-O2>)
+  target_compile_options(df_flags INTERFACE $<$<AND:$<CONFIG:Debug>,$<COMPILE_LANGUAGE:C,CXX>>:-O1;-g1>)
 endif()
 if(DFAL_FUZZ)
   if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 foreach(name ops activations batch join planes rows layer_ops half gradients)
-  df_test(${name} SOURCES support_device.c LINK df_backend)
+  df_test(${name} LINK df_backend)
 endforeach()
 
-df_test(timed LINK df_backend SOURCES support_device.c)
+df_test(timed LINK df_backend)
 
 # A back end that is not there is skipped, unless DFAL_REQUIRE names it.
 add_test(NAME require COMMAND sh -c "\"$1\" dlopen:/nowhere.so; [ $? = 77 ] || exit 1; \
@@ -11,7 +11,7 @@ DFAL_REQUIRE=cuda,dlopen \"$1\" dlopen:/nowhere.so; [ $? = 1 ]" require $<TARGET
 set_tests_properties(require PROPERTIES LABELS quick TIMEOUT 60)
 
 # Back ends in shared objects: an honest one, one with a fault in it, one of another time, one that gives up.
-df_test(check SOURCES support_device.c LINK df_backend)
+df_test(check LINK df_backend)
 foreach(variant "" _bug _abi _loss)
   add_library(df_plugin${variant} MODULE plugin.c)
   target_link_libraries(df_plugin${variant} PRIVATE df_backend df_flags)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 foreach(name deepfool resident room score)
-  df_test(${name} SOURCES support_score.c support_device.c LINK df_score LABELS quick threads)
+  df_test(${name} LINK df_score LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)
-df_test(output SOURCES support_score.c support_device.c LINK df_score LABELS quick threads)
-df_test(score_torture SOURCES support_score.c support_device.c LINK df_score LABELS full)
+df_test(output LINK df_score LABELS quick threads)
+df_test(score_torture LINK df_score LABELS full)
+add_test(NAME score_torture_stopped COMMAND test_score_torture stopped)
+set_tests_properties(score_torture_stopped PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})
 # The trajectories replayed in float64 by a script that shares no line with dfal. The system's python3 brings NumPy.
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME score_replay

@@ -60,7 +60,5 @@ if(NOT DFAL_SANITIZE) # a sanitizer keeps freed memory, and none runs under qemu
   set_tests_properties(cli_old_cpu PROPERTIES LABELS full SKIP_RETURN_CODE 77 TIMEOUT 120)
 endif()
 # The job behind `train`, with the library's inside in reach.
-df_test(train_job SOURCES support_score.c support_device.c ../host/api/train.c ../host/api/training_state.c
-  LINK df_score LABELS full LIBRARIES PkgConfig::JANSSON)
-df_test(precision SOURCES support_score.c support_device.c support_network.c ../host/api/train.c ../host/api/training_state.c
-  LINK df_score LABELS full LIBRARIES PkgConfig::JANSSON)
+df_test(train_job LINK df_api LABELS full)
+df_test(precision LINK df_api LABELS full)
