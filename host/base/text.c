@@ -31,23 +31,27 @@ void df_text_append(struct df_text *text, const char *bytes, int64_t size)
     text->bytes[text->size] = 0;
 }
 
-void df_text_add(struct df_text *text, const char *format, ...)
+void df_text_add_list(struct df_text *text, const char *format, va_list arguments)
 {
     char small[512];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = df_vprint(small, sizeof small, format, arguments);
-    va_end(arguments);
+    va_list again;
+    va_copy(again, arguments);
+    const int length = df_vprint(small, sizeof small, format, arguments);
     if (length < (int)sizeof small) {
         df_text_append(text, small, length);
-        return;
+    } else if (make_room(text, length)) {
+        df_vprint(text->bytes + text->size, (size_t)length + 1, format, again);
+        text->size += length;
     }
-    if (!make_room(text, length))
-        return;
+    va_end(again);
+}
+
+void df_text_add(struct df_text *text, const char *format, ...)
+{
+    va_list arguments;
     va_start(arguments, format);
-    df_vprint(text->bytes + text->size, (size_t)length + 1, format, arguments);
+    df_text_add_list(text, format, arguments);
     va_end(arguments);
-    text->size += length;
 }
 
 dfal_status df_text_take(struct df_text *text, char **out)

@@ -3,6 +3,8 @@
 #ifndef DF_BASE_TEXT_H
 #define DF_BASE_TEXT_H
 
+#include <stdarg.h>
+
 #include "base/status.h"
 
 /* Zero-initialise. Errors are kept until df_text_take. */
@@ -12,6 +14,7 @@ struct df_text {
     dfal_status status;
 };
 void df_text_add(struct df_text *text, const char *format, ...) DFAL_PRINTF(2, 3);
+void df_text_add_list(struct df_text *text, const char *format, va_list arguments);
 void df_text_append(struct df_text *text, const char *bytes, int64_t size);
 /* Hand the text over (df_free), or the first error. The struct is empty afterwards. */
 dfal_status df_text_take(struct df_text *text, char **out);

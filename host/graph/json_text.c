@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/json_text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -26,4 +27,25 @@ json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_e
 json_t *df_json_parse(const char *text, size_t flags, json_error_t *error)
 {
     return df_json_parse_bytes(text, strlen(text), flags, error);
+}
+
+dfal_status df_identity_json(struct df_identity *identity, const char *text, const char *path)
+{
+    json_t *object = df_json_parse(text, JSON_REJECT_DUPLICATES, NULL), *value;
+    const char *key;
+    dfal_status status = DFAL_OK;
+    if (!json_is_object(object))
+        status = df_fail(DFAL_E_DATA, "%s: its configuration is not a JSON object", path);
+    json_object_foreach(object, key, value)
+    {
+        char *compact = json_is_string(value) ? NULL : df_json_text(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        if (!json_is_string(value) && !compact)
+            DF_KEEP_FIRST(status, df_fail(DFAL_E_MEMORY, "not enough memory for a configuration"));
+        else
+            df_identity_add(identity, key, "%s", compact ? compact : json_string_value(value));
+        free(compact);
+    }
+    json_decref(object);
+    DF_KEEP_FIRST(status, identity->status);
+    return status;
 }

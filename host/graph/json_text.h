@@ -5,10 +5,16 @@
 
 #include <jansson.h>
 
+#include "base/identity.h"
+
 /* json_dumps; the caller frees with free(). */
 char *df_json_text(const json_t *value, size_t flags);
 /* json_loadb of a text; error may be NULL. */
 json_t *df_json_parse(const char *text, size_t flags, json_error_t *error);
 json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_error_t *error);
+
+/* The members of an object become keys of an identity, in the object's order: texts as they are, other values as compact JSON.
+ * Errors   E_DATA that names the path: not an object */
+dfal_status df_identity_json(struct df_identity *identity, const char *text, const char *path);
 
 #endif

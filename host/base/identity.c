@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/identity.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/number.h"
+
+void df_identity_clear(struct df_identity *identity)
+{
+    for (int32_t i = 0; i < identity->count; i++) {
+        df_free(identity->keys[i].name);
+        df_free(identity->keys[i].value);
+    }
+    df_free(identity->keys);
+    *identity = (struct df_identity){0};
+}
+
+bool df_identity_is_arithmetic(const char *name)
+{
+    static const char *const names[] = {"version", "dfal_version", "backend", "engine",
+                                        "isa",     "precision",    "library", "libraries"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static dfal_status add(struct df_identity *identity, const char *name, const char *value, size_t length)
+{
+    if (identity->count == identity->room) {
+        const int32_t room = identity->room ? 2 * identity->room : 16;
+        DF_TRY(df_resize(&identity->keys, identity->room, room, sizeof *identity->keys));
+        identity->room = room;
+    }
+    struct df_identity_key *key = &identity->keys[identity->count];
+    *key = (struct df_identity_key){.arithmetic = df_identity_is_arithmetic(name)};
+    DF_TRY(df_strdup(&key->name, name));
+    identity->count++;
+    return df_format(&key->value, "%.*s", (int)length, value);
+}
+
+void df_identity_add(struct df_identity *identity, const char *name, const char *format, ...)
+{
+    struct df_text text = {0};
+    char *value = NULL;
+    va_list arguments;
+    if (identity->status != DFAL_OK)
+        return;
+    va_start(arguments, format);
+    df_text_add_list(&text, format, arguments);
+    va_end(arguments);
+    identity->status = df_text_take(&text, &value);
+    if (identity->status == DFAL_OK)
+        identity->status = add(identity, name, value, strlen(value));
+    df_free(value);
+}
+
+void df_identity_recent(struct df_identity *identity)
+{
+    if (identity->count > 0)
+        identity->keys[identity->count - 1].recent = true;
+}
+
+static const struct df_identity_key *find(const struct df_identity *identity, const char *name)
+{
+    for (int32_t i = 0; i < identity->count; i++)
+        if (strcmp(identity->keys[i].name, name) == 0)
+            return &identity->keys[i];
+    return NULL;
+}
+
+const char *df_identity_value(const struct df_identity *identity, const char *name)
+{
+    const struct df_identity_key *key = find(identity, name);
+    return key ? key->value : NULL;
+}
+
+/* ---- As lines --------------------------------------------------------------------------------- */
+
+dfal_status df_identity_write(struct df_text *text, const struct df_identity *identity)
+{
+    DF_TRY(identity->status);
+    for (int32_t i = 0; i < identity->count; i++)
+        df_text_add(text, "%s: %s\n", identity->keys[i].name, identity->keys[i].value);
+    return text->status;
+}
+
+static dfal_status read_line(struct df_identity *identity, const char *line, size_t length)
+{
+    char *name = NULL;
+    const char *colon = memchr(line, ':', length);
+    if (!colon || colon == line || colon + 1 == line + length || colon[1] != ' ')
+        return DFAL_E_DATA;
+    DF_TRY(df_format(&name, "%.*s", (int)(colon - line), line));
+    const dfal_status status = add(identity, name, colon + 2, length - (size_t)(colon + 2 - line));
+    df_free(name);
+    return status;
+}
+
+dfal_status df_identity_read(struct df_identity *identity, const char *text, const char *path)
+{
+    char shown[DF_SHOWN_TEXT];
+    for (int64_t number = 1; *text; number++) {
+        const size_t length = strcspn(text, "\n");
+        const dfal_status status =
+            text[length] == '\n' ? read_line(identity, text, length) : DFAL_E_DATA; /* cut short */
+        if (status == DFAL_E_DATA)
+            return df_fail(status, "%s: line %lld is '%s', expected 'name: value' and a line end", path,
+                           (long long)number, df_shown(shown, text));
+        DF_TRY(status);
+        text += length + 1;
+    }
+    return DFAL_OK;
+}
+
+/* ---- Comparing -------------------------------------------------------------------------------- */
+
+bool df_identity_next(struct df_identity_difference *difference, const struct df_identity *ours,
+                      const struct df_identity *theirs)
+{
+    while (difference->at < ours->count + theirs->count) {
+        const int32_t at = difference->at++;
+        const struct df_identity_key *key =
+            at < ours->count ? &ours->keys[at] : &theirs->keys[at - ours->count];
+        const struct df_identity_key *other = find(at < ours->count ? theirs : ours, key->name);
+        const bool told = other && (at >= ours->count || strcmp(key->value, other->value) == 0);
+        if (told || (!other && key->recent && at < ours->count))
+            continue;
+        difference->name = key->name;
+        difference->arithmetic = key->arithmetic;
+        difference->ours = at < ours->count ? key->value : NULL;
+        difference->theirs = at < ours->count ? (other ? other->value : NULL) : key->value;
+        return true;
+    }
+    return false;
+}
+
+dfal_status df_identity_check(const struct df_identity *ours, const struct df_identity *theirs,
+                              bool allow_mixed, dfal_status status, const char *path, const char *hint)
+{
+    struct df_identity_difference difference = {0};
+    char a[DF_SHOWN_TEXT], b[DF_SHOWN_TEXT];
+    DF_TRY(ours->status);
+    DF_TRY(theirs->status);
+    while (df_identity_next(&difference, ours, theirs))
+        if (!difference.arithmetic || !allow_mixed)
+            DF_FAIL(status, "%s was made with %s %s, expected %s%s%s", path, difference.name,
+                    difference.theirs ? df_shown(a, difference.theirs) : "(none)",
+                    difference.ours ? df_shown(b, difference.ours) : "(none)", hint,
+                    difference.arithmetic ? " (--allow-mixed takes it all the same)" : "");
+    return DFAL_OK;
+}
