@@ -270,7 +270,7 @@ static void test_hashes(void **state)
         for (int k = 0; k < BYTES; k++)
             raw[i * BYTES + k] = (unsigned char)(index[i] >> (8 * k));
     }
-    test_ok(df_row_hashes_open(&a, BEGIN, END));
+    test_ok(df_row_hashes_open(&a, BEGIN, END, DF_SHARD_ROWS));
     assert_int_equal(a.count, PIECES);
     assert_int_equal(df_row_hashes_rows(&a, 0), 384);
     assert_int_equal(df_row_hashes_rows(&a, 1), DF_SHARD_ROWS);
@@ -281,7 +281,7 @@ static void test_hashes(void **state)
     df_row_hashes_add(&a, raw + (END - BEGIN - 1) * BYTES, BYTES, index + END - BEGIN - 1, 1);
     assert_int_equal(df_row_hashes_known(&a), END - BEGIN);
     for (int change = 0; change < 3; change++) {
-        test_ok(df_row_hashes_open(&b, BEGIN, END));
+        test_ok(df_row_hashes_open(&b, BEGIN, END, DF_SHARD_ROWS));
         if (change == 1) /* two rows in each other's place */
             for (int k = 0; k < BYTES; k++) {
                 unsigned char byte = raw[BYTES + k];

@@ -13,7 +13,8 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "score/output.h"
+#include "job/output.h"
+#include "score/summary.h"
 #include "support_score.h"
 
 /* LITTLE memory lets 8 shards wait. */
@@ -39,10 +40,18 @@ static void fill_row(struct df_scores *s, int64_t i, int64_t row)
 struct job {
     struct dfal_context *context;
     struct df_pool *pool;
-    struct df_scores_head head;
+    struct df_rows_head head;
     struct df_shards shards;
     struct df_output *output;
+    struct df_summary summary;
 };
+
+static void sum_up(void *user, const struct df_rows *rows)
+{
+    struct job *job = user;
+    const struct df_scores scores = df_scores_of(rows);
+    df_summary_add(&job->summary, &scores, job->pool);
+}
 
 static void open_job(struct job *job, int64_t memory, bool force)
 {
@@ -54,9 +63,12 @@ static void open_job(struct job *job, int64_t memory, bool force)
     test_ok(df_strdup(&job->head.configuration, "{}"));
     job->head.pool_count = job->head.range_end = ROWS;
     job->head.range_begin = BEGIN;
-    const struct df_output_spec spec = {job->context, job->pool, path, BEGIN, ROWS, Q};
+    const struct df_shards_cut cut = {BEGIN, ROWS, df_shard_rows(&df_scores_kind, DF_SHARD_ROWS)};
+    assert_int_equal(cut.shard_rows, DF_SHARD_ROWS);
+    const struct df_output_spec spec = {job->context, job->pool, &df_scores_kind, path, cut, sum_up, job};
+    test_ok(df_summary_open(&job->summary, ROWS - BEGIN, Q, df_summary_kept_limit(job->context)));
     test_ok(df_output_open(&job->output, &spec));
-    test_ok(df_shards_open(&job->shards, path, &job->head, BEGIN, ROWS, false, false));
+    test_ok(df_shards_open(&job->shards, path, &df_scores_kind, cut, &job->head, false, false));
     assert_int_equal(job->shards.count, SHARDS);
     test_ok(df_output_begin(job->output, &job->shards));
 }
@@ -64,9 +76,10 @@ static void open_job(struct job *job, int64_t memory, bool force)
 static void close_job(struct job *job, bool finished)
 {
     df_output_close(job->output);
+    df_summary_close(&job->summary);
     df_shards_remove(&job->shards, finished);
     df_shards_close(&job->shards);
-    df_scores_head_clear(&job->head);
+    df_rows_head_clear(&job->head);
     df_pool_close(job->pool);
     dfal_context_destroy(job->context);
 }
@@ -79,9 +92,10 @@ static dfal_status give(struct job *job, int64_t shard)
     DF_TRY(df_output_take(job->output, &rows));
     df_shards_rows(&job->shards, shard, &begin, &end);
     rows->shard = shard;
-    rows->scores.count = end - begin;
+    rows->rows.count = end - begin;
+    struct df_scores scores = df_scores_of(&rows->rows);
     for (int64_t row = begin; row < end; row++)
-        fill_row(&rows->scores, row - begin, row);
+        fill_row(&scores, row - begin, row);
     df_output_give(job->output, rows);
     return DFAL_OK;
 }
@@ -121,7 +135,7 @@ static void check_summary(const struct df_summary *summary)
 
 static void check_file(void)
 {
-    struct df_scores_head head;
+    struct df_rows_head head;
     struct df_scores found, expected;
     char id[32];
     test_ok(df_scores_read(path, &head, &found));
@@ -145,14 +159,15 @@ static void check_file(void)
 #undef SAME
     df_scores_clear(&found);
     df_scores_clear(&expected);
-    df_scores_head_clear(&head);
+    df_rows_head_clear(&head);
 }
 
 static void finish(struct job *job)
 {
     test_ok(df_output_end(job->output));
     test_ok(df_output_complete(job->output));
-    check_summary(df_output_summary(job->output));
+    test_ok(df_summary_finish(&job->summary, df_output_writer(job->output)));
+    check_summary(&job->summary);
     test_ok(df_output_finish(job->output));
     close_job(job, true);
     check_file();
@@ -257,22 +272,22 @@ static void stopped(void **state)
 static void margins_of_the_file(void **state)
 {
     (void)state;
-    struct df_scores_writer *writer;
-    struct df_scores_head head = {.configuration = (char *)"{}", .pool_count = ROWS, .range_end = ROWS};
+    struct df_rows_writer *writer;
+    struct df_rows_head head = {.configuration = (char *)"{}", .pool_count = ROWS, .range_end = ROWS};
     struct df_scores scores;
     struct df_summary summary;
     test_ok(df_scores_alloc(&scores, ROWS - BEGIN));
     for (int64_t i = 0; i < scores.count; i++)
         fill_row(&scores, i, BEGIN + i);
-    test_ok(df_scores_create(&writer, path, &head, scores.count, false, false));
+    test_ok(df_rows_create(&writer, path, &df_scores_kind, &head, scores.count, false, false));
     test_ok(df_summary_open(&summary, scores.count, Q, scores.count - 1));
-    test_ok(df_scores_put(writer, 0, &scores));
+    test_ok(df_rows_put(writer, 0, &scores.rows));
     df_summary_add(&summary, &scores, NULL);
     assert_null(summary.kept);
     test_ok(df_summary_finish(&summary, writer));
     check_summary(&summary);
     df_summary_close(&summary);
-    df_scores_abandon(writer);
+    df_rows_abandon(writer);
     df_scores_clear(&scores);
 }
 

@@ -92,13 +92,13 @@ static bool has_fast(void **state)
 
 static struct df_scores read_scores(const char *name, const char *precision)
 {
-    struct df_scores_head head = {0};
+    struct df_rows_head head = {0};
     struct df_scores scores = {0};
     char path[TEST_PATH];
     test_join(path, folder, name);
     test_ok(df_scores_read(path, &head, &scores));
     assert_string_equal(head.precision, precision);
-    df_scores_head_clear(&head);
+    df_rows_head_clear(&head);
     return scores;
 }
 

@@ -85,10 +85,10 @@ static int teardown(void **state)
 
 static struct df_scores read_scores(const char *path)
 {
-    struct df_scores_head head = {0};
+    struct df_rows_head head = {0};
     struct df_scores scores = {0};
     test_ok(df_scores_read(path, &head, &scores));
-    df_scores_head_clear(&head);
+    df_rows_head_clear(&head);
     return scores;
 }
 
@@ -310,6 +310,13 @@ static void shards_and_merge(void **state)
     dfal_context_destroy(context);
 }
 
+static dfal_status rows_of(int64_t *begin, int64_t *end, const struct dfal_score_options *options,
+                           int64_t count)
+{
+    const struct df_job_range range = df_score_range(options);
+    return df_job_rows(begin, end, &range, count);
+}
+
 static void cuts(void **state)
 {
     (void)state;
@@ -319,7 +326,7 @@ static void cuts(void **state)
             int64_t expected = 0;
             for (o.shard = 0; o.shard < o.shard_count; o.shard++) {
                 int64_t begin, end;
-                test_ok(df_score_rows(&begin, &end, &o, count));
+                test_ok(rows_of(&begin, &end, &o, count));
                 assert_int_equal(begin, expected);
                 assert_true(end > begin);
                 if (count / DF_SHARD_ROWS >= o.shard_count)
@@ -332,9 +339,9 @@ static void cuts(void **state)
     int64_t begin, end;
     o.shard_count = 3;
     o.shard = 3;
-    test_error(df_score_rows(&begin, &end, &o, 10), DFAL_E_USAGE, "4 of 3");
+    test_error(rows_of(&begin, &end, &o, 10), DFAL_E_USAGE, "4 of 3");
     o.shard = 0;
-    test_error(df_score_rows(&begin, &end, &o, 2), DFAL_E_USAGE, "cut");
+    test_error(rows_of(&begin, &end, &o, 2), DFAL_E_USAGE, "cut");
 }
 
 /* Stops the job once this many rows are finished. */
@@ -501,16 +508,16 @@ static void merged_images(void **state)
 /* Write a scores file again with one margin changed. */
 static void tamper(const char *path, int64_t row, float factor)
 {
-    struct df_scores_head head = {0};
+    struct df_rows_head head = {0};
     struct df_scores scores = {0};
-    struct df_scores_writer *writer;
+    struct df_rows_writer *writer;
     test_ok(df_scores_read(path, &head, &scores));
     scores.margin[row] *= factor;
-    test_ok(df_scores_create(&writer, path, &head, scores.count, scores.id != NULL, true));
-    test_ok(df_scores_append(writer, &scores));
-    test_ok(df_scores_finish(writer));
+    test_ok(df_rows_create(&writer, path, &df_scores_kind, &head, scores.count, scores.id != NULL, true));
+    test_ok(df_rows_append(writer, &scores.rows));
+    test_ok(df_rows_finish(writer));
     df_scores_clear(&scores);
-    df_scores_head_clear(&head);
+    df_rows_head_clear(&head);
 }
 
 static void verify(void **state)

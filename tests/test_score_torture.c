@@ -98,7 +98,7 @@ static int temporaries(const char *path)
 
 static void same_scores(const char *what)
 {
-    struct df_scores_head head_a = {0}, head_b = {0};
+    struct df_rows_head head_a = {0}, head_b = {0};
     struct df_scores a = {0}, b = {0};
     test_ok(df_scores_read(expected, &head_a, &a));
     test_ok(df_scores_read(out, &head_b, &b));
@@ -110,8 +110,8 @@ static void same_scores(const char *what)
         test_fail("%s: another file came out", what);
     df_scores_clear(&a);
     df_scores_clear(&b);
-    df_scores_head_clear(&head_a);
-    df_scores_head_clear(&head_b);
+    df_rows_head_clear(&head_a);
+    df_rows_head_clear(&head_b);
 }
 
 /* What a failed job may leave: a whole file or none, and no temporary. */

@@ -293,78 +293,78 @@ static void assert_scores(const struct df_scores *scores, const struct df_scores
         assert_string_equal(scores->id[i], expected->id[i]);
 }
 
-static struct df_scores_head make_head(void)
+static struct df_rows_head make_head(void)
 {
-    return (struct df_scores_head){.network_sha256 = "aa",
-                                   .pool_fingerprint = "bb",
-                                   .version = DFAL_VERSION,
-                                   .backend = "cpu",
-                                   .engine = "layers",
-                                   .isa = "avx2",
-                                   .precision = "strict",
-                                   .library = "oneDNN 2.6.3",
-                                   .device = "some CPU",
-                                   .configuration = "{\"norm\":2,\"preset\":\"lts4\"}",
-                                   .command_line = "dfal score",
-                                   .seed = UINT64_MAX,
-                                   .pool_count = 100000,
-                                   .range_begin = 0,
-                                   .range_end = 70000,
-                                   .shard = 1,
-                                   .shard_count = 3,
-                                   .units_raw = true};
+    return (struct df_rows_head){.network_sha256 = "aa",
+                                 .pool_fingerprint = "bb",
+                                 .version = DFAL_VERSION,
+                                 .backend = "cpu",
+                                 .engine = "layers",
+                                 .isa = "avx2",
+                                 .precision = "strict",
+                                 .library = "oneDNN 2.6.3",
+                                 .device = "some CPU",
+                                 .configuration = "{\"norm\":2,\"preset\":\"lts4\"}",
+                                 .command_line = "dfal score",
+                                 .seed = UINT64_MAX,
+                                 .pool_count = 100000,
+                                 .range_begin = 0,
+                                 .range_end = 70000,
+                                 .shard = 1,
+                                 .shard_count = 3,
+                                 .units = "raw"};
 }
 
 static void test_scores_round_trip(void **state)
 {
     (void)state;
     int64_t live = df_alloc_live();
-    struct df_scores_head head = make_head(), read;
+    struct df_rows_head head = make_head(), read;
     struct df_scores all, part, found;
-    struct df_scores_writer *writer;
+    struct df_rows_writer *writer;
     fill_scores(&all, 70000, 0, true);
-    test_ok(df_scores_create(&writer, at("scores.h5"), &head, 70000, true, false));
+    test_ok(df_rows_create(&writer, at("scores.h5"), &df_scores_kind, &head, 70000, true, false));
     for (int64_t begin = 0; begin < 70000; begin += DF_SHARD_ROWS) {
         fill_scores(&part, 70000 - begin < DF_SHARD_ROWS ? 70000 - begin : DF_SHARD_ROWS, begin, true);
-        test_ok(df_scores_append(writer, &part));
+        test_ok(df_rows_append(writer, &part.rows));
         df_scores_clear(&part);
     }
-    test_ok(df_scores_finish(writer));
+    test_ok(df_rows_finish(writer));
     test_ok(df_scores_read(at("scores.h5"), &read, &found));
     assert_scores(&found, &all);
     df_scores_clear(&found);
-    test_ok(df_scores_head_compare(&head, &read, false, "scores.h5"));
+    test_ok(df_rows_head_compare(&head, &read, false, "scores.h5"));
     assert_string_equal(read.command_line, "dfal score");
     assert_string_equal(read.device, "some CPU");
     assert_int_equal(read.shard, 1);
     assert_int_equal(read.shard_count, 3);
     assert_int_equal(read.range_end, 70000);
     assert_null(read.network_path);
-    assert_true(read.units_raw && read.seed == UINT64_MAX);
-    df_scores_head_clear(&read);
+    assert_true(strcmp(read.units, "raw") == 0 && read.seed == UINT64_MAX);
+    df_rows_head_clear(&read);
     df_scores_clear(&all);
 
     fill_scores(&part, 10, 16384, false);
     head.range_begin = 16384;
     head.range_end = 16394;
-    test_ok(df_shard_write(at("shard.h5"), &head, &part));
-    test_ok(df_shard_write(at("shard.h5"), &head, &part));
+    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
+    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
     test_ok(df_scores_read(at("shard.h5"), &read, &found));
     assert_scores(&found, &part);
     assert_null(found.id);
     df_scores_clear(&found);
-    df_scores_head_clear(&read);
+    df_rows_head_clear(&read);
     test_ok(df_scores_read(at("shard.h5"), &read, NULL));
-    df_scores_head_clear(&read);
-    test_ok(df_scores_create(&writer, at("part.h5"), &head, 20, false, false));
-    test_ok(df_scores_append(writer, &part));
-    test_error(df_scores_finish(writer), DFAL_E_INTERNAL, "10 of 20");
+    df_rows_head_clear(&read);
+    test_ok(df_rows_create(&writer, at("part.h5"), &df_scores_kind, &head, 20, false, false));
+    test_ok(df_rows_append(writer, &part.rows));
+    test_error(df_rows_finish(writer), DFAL_E_INTERNAL, "10 of 20");
     part.status[4] = 6;
-    test_ok(df_shard_write(at("shard.h5"), &head, &part));
+    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
     test_error(df_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "status 6 in row 4");
     part.status[4] = 0;
     part.index[5] = 100000;
-    test_ok(df_shard_write(at("shard.h5"), &head, &part));
+    test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
     test_error(df_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "index 100000 in row 5");
     df_scores_clear(&part);
     assert_int_equal(df_alloc_live(), live);
@@ -373,48 +373,48 @@ static void test_scores_round_trip(void **state)
 static void test_head_compare(void **state)
 {
     (void)state;
-    struct df_scores_head ours = make_head(), theirs = make_head();
+    struct df_rows_head ours = make_head(), theirs = make_head();
     theirs.configuration = "{\"preset\": \"lts4\", \"norm\": 2}";
-    test_ok(df_scores_head_compare(&ours, &theirs, false, "x.h5"));
+    test_ok(df_rows_head_compare(&ours, &theirs, false, "x.h5"));
     theirs.configuration = "{\"preset\":\"paper\",\"norm\":2}";
-    test_error(df_scores_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
-               "x.h5 was made with preset \"paper\", expected \"lts4\"");
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
+               "x.h5 was made with preset paper, expected lts4");
     theirs.configuration = "{\"preset\":\"lts4\",\"norm\":2,\"max_iter\":3}";
-    test_error(df_scores_head_compare(&ours, &theirs, true, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, true, "x.h5"), DFAL_E_CONFIG,
                "max_iter 3, expected (none)");
     theirs = make_head();
     strcpy(theirs.isa, "avx512");
-    test_error(df_scores_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
                "isa avx512, expected avx2");
-    test_ok(df_scores_head_compare(&ours, &theirs, true, "x.h5"));
+    test_ok(df_rows_head_compare(&ours, &theirs, true, "x.h5"));
     strcpy(theirs.pool_fingerprint, "cc");
-    test_error(df_scores_head_compare(&ours, &theirs, true, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, true, "x.h5"), DFAL_E_CONFIG,
                "pool_fingerprint cc, expected bb");
     theirs = make_head();
-    theirs.units_raw = false;
-    test_error(df_scores_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
+    strcpy(theirs.units, "network");
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
                "units network, expected raw");
     theirs = make_head();
     theirs.seed = 2;
-    test_error(df_scores_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG, "seed 2");
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG, "seed 2");
 }
 
 /* What was continued or joined under --allow-mixed says so, and is taken on only by the same word. */
 static void test_mixed(void **state)
 {
     (void)state;
-    struct df_scores_head ours = make_head(), theirs = make_head();
-    df_scores_head_mix(&ours, &theirs);
+    struct df_rows_head ours = make_head(), theirs = make_head();
+    df_rows_head_mix(&ours, &theirs);
     assert_string_equal(ours.mixed, "");
     strcpy(ours.isa, "avx2");
     strcpy(theirs.isa, "avx512");
-    df_scores_head_mix(&ours, &theirs);
+    df_rows_head_mix(&ours, &theirs);
     assert_string_equal(ours.mixed, "isa: avx512, avx2");
-    struct df_scores_head next = make_head();
-    df_scores_head_mix(&next, &ours);
+    struct df_rows_head next = make_head();
+    df_rows_head_mix(&next, &ours);
     assert_string_equal(next.mixed, "isa: avx512, avx2");
-    test_error(df_scores_head_compare(&next, &next, false, "x.h5"), DFAL_E_CONFIG, "isa: avx512, avx2");
-    test_ok(df_scores_head_compare(&next, &next, true, "x.h5"));
+    test_error(df_rows_head_compare(&next, &next, false, "x.h5"), DFAL_E_CONFIG, "isa: avx512, avx2");
+    test_ok(df_rows_head_compare(&next, &next, true, "x.h5"));
 }
 
 /* ---- Networks and tables ---------------------------------------------------------------------- */

@@ -470,7 +470,7 @@ static void test_swapped(void **state)
 {
     (void)state;
     char path[TEST_PATH], format[32];
-    struct df_scores_head head;
+    struct df_rows_head head;
     struct df_scores scores;
     struct df_column column = {.name = "x", .type = DF_COLUMN_F32, .rank = 1};
     test_join(path, folder, "good_network.h5");
@@ -525,14 +525,14 @@ static void write_network(const char *path, const char *from)
 
 static void write_scores(const char *path)
 {
-    struct df_scores_head head = {.version = DFAL_VERSION,
-                                  .configuration = "{\"norm\":2,\"preset\":\"lts4\"}",
-                                  .command_line = "dfal score",
-                                  .pool_count = 5,
-                                  .range_end = 5,
-                                  .seed = 1};
+    struct df_rows_head head = {.version = DFAL_VERSION,
+                                .configuration = "{\"norm\":2,\"preset\":\"lts4\"}",
+                                .command_line = "dfal score",
+                                .pool_count = 5,
+                                .range_end = 5,
+                                .seed = 1};
     struct df_scores scores;
-    struct df_scores_writer *writer;
+    struct df_rows_writer *writer;
     test_ok(df_scores_alloc(&scores, 5));
     test_ok(df_alloc(&scores.id, 5, sizeof *scores.id));
     for (int i = 0; i < 5; i++) {
@@ -542,10 +542,10 @@ static void write_scores(const char *path)
     }
     const float images[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     const int64_t index[2] = {3, 1};
-    test_ok(df_scores_create(&writer, path, &head, 5, true, false));
-    test_ok(df_scores_append(writer, &scores));
-    test_ok(df_scores_adversarial(writer, images, index, 2, (struct df_shape){1, 2, 2}));
-    test_ok(df_scores_finish(writer));
+    test_ok(df_rows_create(&writer, path, &df_scores_kind, &head, 5, true, false));
+    test_ok(df_rows_append(writer, &scores.rows));
+    test_ok(df_scores_put_images(writer, images, index, 2, (struct df_shape){1, 2, 2}));
+    test_ok(df_rows_finish(writer));
     df_scores_clear(&scores);
 }
 

@@ -141,21 +141,21 @@ static dfal_status fill_scores(struct df_scores *scores)
 static dfal_status write_scores(const char *path)
 {
     struct df_scores scores;
-    struct df_scores_writer *writer = NULL;
-    struct df_scores_head head = {.configuration = "{}", .pool_count = SCORES, .range_end = SCORES};
+    struct df_rows_writer *writer = NULL;
+    struct df_rows_head head = {.configuration = "{}", .pool_count = SCORES, .range_end = SCORES};
     static const float images[2 * WIDTH];
     const int64_t index[2] = {1, 0};
     dfal_status status = fill_scores(&scores);
     if (status == DFAL_OK)
-        status = df_scores_create(&writer, path, &head, SCORES, true, false);
+        status = df_rows_create(&writer, path, &df_scores_kind, &head, SCORES, true, false);
     if (status == DFAL_OK)
-        status = df_scores_append(writer, &scores);
+        status = df_rows_append(writer, &scores.rows);
     if (status == DFAL_OK)
-        status = df_scores_adversarial(writer, images, index, 2, (struct df_shape){1, 8, 8});
+        status = df_scores_put_images(writer, images, index, 2, (struct df_shape){1, 8, 8});
     if (status == DFAL_OK)
-        status = df_scores_finish(writer);
+        status = df_rows_finish(writer);
     else
-        df_scores_abandon(writer);
+        df_rows_abandon(writer);
     df_scores_clear(&scores);
     return status;
 }
@@ -163,10 +163,10 @@ static dfal_status write_scores(const char *path)
 static dfal_status read_scores(const char *path)
 {
     struct df_scores scores;
-    struct df_scores_head head;
+    struct df_rows_head head;
     DF_TRY(df_scores_read(path, &head, &scores));
     df_scores_clear(&scores);
-    df_scores_head_clear(&head);
+    df_rows_head_clear(&head);
     return DFAL_OK;
 }
 

@@ -166,7 +166,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
                               context->options.force));
     DF_TRY_TO(done, status, df_table_put_ids(sink.writer, pool));
     df_range_source_init(&range, 0, pool->count, 4096);
-    DF_TRY_TO(done, status, df_row_hashes_open(&rows, 0, pool->count));
+    DF_TRY_TO(done, status, df_row_hashes_open(&rows, 0, pool->count, DF_SHARD_ROWS));
     range.source.hashes = &rows;
     df_progress_begin(&progress, context, "logits.progress", "samples", pool->count, 0);
     reporting = true;

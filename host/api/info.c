@@ -119,9 +119,10 @@ struct scores_sum {
     double least, most; /* of margins that are distances */
 };
 
-static dfal_status add_scores(void *user, int64_t begin, const struct df_scores *block)
+static dfal_status add_scores(void *user, int64_t begin, const struct df_rows *rows)
 {
     struct scores_sum *sum = user;
+    const struct df_scores scores = df_scores_of(rows), *block = &scores;
     (void)begin;
     for (int64_t i = 0; i < block->count; i++) {
         sum->status[block->status[i]]++;
@@ -141,13 +142,13 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
         DFAL_SCORE_STATUS_LIST(X)
 #undef X
     };
-    struct df_scores_head head = {0};
-    struct df_scores_reader *reader;
+    struct df_rows_head head = {0};
+    struct df_rows_reader *reader;
     struct scores_sum sum = {.least = INFINITY, .most = -INFINITY};
-    DF_TRY(df_scores_open(&reader, &head, path));
-    const dfal_status status = df_scores_each(reader, false, add_scores, &sum);
+    DF_TRY(df_rows_open(&reader, &head, path, &df_scores_kind));
+    const dfal_status status = df_rows_each(reader, false, add_scores, &sum);
     if (status == DFAL_OK) {
-        df_tell_int(teller, "samples", df_scores_rows(reader));
+        df_tell_int(teller, "samples", df_rows_count(reader));
         df_tell_int(teller, "pool_samples", head.pool_count);
         df_tell_int(teller, "range_begin", head.range_begin);
         df_tell_int(teller, "range_end", head.range_end);
@@ -156,7 +157,7 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
         df_tell_real(teller, "margin_least", sum.least);
         df_tell_real(teller, "margin_most", sum.most);
         df_tell_int(teller, "iterations", sum.iterations);
-        df_tell_text(teller, "units", "%s", head.units_raw ? "raw" : "network");
+        df_tell_text(teller, "units", "%s", head.units);
         df_tell_text(teller, "backend", "%s", head.backend);
         df_tell_text(teller, "engine", "%s", head.engine);
         df_tell_text(teller, "isa", "%s", head.isa);
@@ -169,8 +170,8 @@ static dfal_status tell_scores(const struct df_teller *teller, const char *path)
         df_tell_text(teller, "network_sha256", "%s", head.network_sha256);
         df_tell_text(teller, "pool_fingerprint", "%s", head.pool_fingerprint);
     }
-    df_scores_close(reader);
-    df_scores_head_clear(&head);
+    df_rows_close(reader);
+    df_rows_head_clear(&head);
     return status;
 }
 

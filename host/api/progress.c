@@ -103,17 +103,17 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
         DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
         char path[PATH_SIZE];
-        struct df_scores_head head = {0};
-        struct df_scores_reader *reader;
+        struct df_rows_head head = {0};
+        struct df_rows_reader *reader;
         if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name))
             continue;
-        if (df_scores_open(&reader, &head, path) == DFAL_OK) {
+        if (df_rows_open(&reader, &head, path, NULL) == DFAL_OK) {
             shards++;
-            done += df_scores_rows(reader);
+            done += df_rows_count(reader);
             total = head.range_end - head.range_begin;
-            df_scores_close(reader);
+            df_rows_close(reader);
         }
-        df_scores_head_clear(&head);
+        df_rows_head_clear(&head);
     }
     closedir(entries);
     df_tell_text(teller, "job", "score");

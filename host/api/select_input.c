@@ -21,7 +21,7 @@ void df_select_close(struct df_select_job *job)
     df_free(job->candidates);
     df_table_close(job->logits);
     df_scores_clear(&job->scores);
-    df_scores_head_clear(&job->head);
+    df_rows_head_clear(&job->head);
     df_network_destroy(job->network);
     df_free(job->truth);
     df_pool_close(job->pool);
@@ -178,7 +178,7 @@ static dfal_status take_scores(struct df_select_job *job)
     if ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
-    DF_TRY(check_rows(job, path, &job->scores.rows, job->scores.count));
+    DF_TRY(check_rows(job, path, &job->scores.hashes, job->scores.count));
     return df_deepfool_from_json(&job->deepfool, job->head.configuration);
 }
 

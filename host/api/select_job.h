@@ -19,7 +19,7 @@ struct df_select_job {
     char network_sha256[DF_DIGEST_TEXT];
     struct df_device *device;
     struct df_deepfool deepfool;
-    struct df_scores_head head;
+    struct df_rows_head head;
     struct df_scores scores;
     struct df_table_reader *logits;
     int64_t *candidates, count;

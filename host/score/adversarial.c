@@ -46,7 +46,7 @@ static int64_t find_row(const struct df_near *by_row, int64_t count, int64_t row
     return at - by_row;
 }
 
-dfal_status df_adversarial_write(struct df_deepfool_engine *engine, struct df_scores_writer *writer,
+dfal_status df_adversarial_write(struct df_deepfool_engine *engine, struct df_rows_writer *writer,
                                  struct df_pool *pool, const struct df_summary *summary)
 {
     const int64_t count = summary->near_count, size = df_shape_size(pool->shape);
@@ -74,7 +74,7 @@ dfal_status df_adversarial_write(struct df_deepfool_engine *engine, struct df_sc
         DF_TRY_TO(done, status, df_stream_open(&stream, pool, &source.source));
         DF_TRY_TO(done, status, df_deepfool_run(engine, stream, &sink.sink, NULL));
     }
-    status = df_scores_adversarial(writer, sink.images, rows, count, pool->shape);
+    status = df_scores_put_images(writer, sink.images, rows, count, pool->shape);
 done:
     df_stream_close(stream);
     df_free(rows);

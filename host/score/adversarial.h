@@ -7,7 +7,7 @@
 #include "score/summary.h"
 
 /* Run the q closest once more and write their adversarial images in rank order. */
-dfal_status df_adversarial_write(struct df_deepfool_engine *engine, struct df_scores_writer *writer,
+dfal_status df_adversarial_write(struct df_deepfool_engine *engine, struct df_rows_writer *writer,
                                  struct df_pool *pool, const struct df_summary *summary);
 
 #endif

@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "job/output.h"
 #include "score/lane.h"
-#include "score/output.h"
 #include "score/pass.h"
 #include "score/resident.h"
 #include "score/room.h"
+#include "score/summary.h"
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
  * stay in a core's cache (docs/PERFORMANCE.md). */
@@ -57,7 +58,8 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .gradients = true,
         .most_lanes = df_device_lanes(device),
         .fixed = batch > 0,
-        .beside = df_output_bytes(engine->context, engine->pool->count),
+        .beside = df_output_bytes(engine->context, &df_scores_kind, engine->pool->count) +
+                  df_summary_bytes(engine->context, engine->pool->count),
     };
     if (device->wide) {
         need.per_slot += df_resident_slot_bytes(engine->pool);

@@ -112,13 +112,14 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     dfal_status status;
     DF_TRY(df_score_options_take(&own, given));
     DF_TRY(df_sized_check(told, "dfal_estimate_result"));
+    const struct df_job_range range = df_score_range(options);
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, options));
     DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, options->pool));
     df_labels_warn(context, pool);
     DF_TRY_TO(done, status, df_network_for_pool(&network, context, network_path, pool));
-    DF_TRY_TO(done, status, df_score_rows(&begin, &end, options, pool->count));
+    DF_TRY_TO(done, status, df_job_rows(&begin, &end, &range, pool->count));
     DF_TRY_TO(done, status, df_context_device(context, &device));
     DF_TRY_TO(done, status,
               df_deepfool_create(&engine, context, device, network, pool, &deepfool, options->batch,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_score: a scores file out of a network and a pool, shard by shard, so that a kill costs little. */
+/* dfal_score: a scores file out of a network and a pool. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,12 +9,11 @@
 #include "base/memory.h"
 #include "base/sized.h"
 #include "base/word.h"
-#include "comm/comm.h"
+#include "job/job.h"
 #include "score/adversarial.h"
-#include "score/output.h"
 #include "score/pass.h"
 #include "score/score.h"
-#include "score/sink.h"
+#include "score/summary.h"
 #include "store/classes.h"
 #include "store/labels.h"
 
@@ -32,57 +31,24 @@ dfal_status df_score_check_options(const struct dfal_score_options *options)
     return DFAL_OK;
 }
 
-dfal_status df_score_rows(int64_t *begin, int64_t *end, const struct dfal_score_options *options,
-                          int64_t count)
+struct df_job_range df_score_range(const struct dfal_score_options *options)
 {
-    *begin = options->range_begin;
-    *end = options->range_end == -1 ? count : options->range_end;
-    if (*begin < 0 || *end > count || *begin >= *end)
-        DF_FAIL(DFAL_E_USAGE,
-                "the range %" PRId64 ":%" PRId64 " is not within the pool's rows 0:%" PRId64 " or empty",
-                *begin, *end, count);
-    if (options->shard_count == 0)
-        return DFAL_OK;
-    const int64_t parts = options->shard_count, part = options->shard, rows = *end - *begin;
-    if (parts < 0 || part < 0 || part >= parts)
-        DF_FAIL(DFAL_E_USAGE, "shard %" PRId64 " of %" PRId64 " does not exist", part + 1, parts);
-    if (parts > rows)
-        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " rows cannot be cut into %" PRId64 " shards", rows, parts);
-    const int64_t first = *begin / DF_SHARD_ROWS, chunks = (*end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - first;
-    int64_t cut[2];
-    for (int i = 0; i < 2; i++) {
-        if (chunks >= parts) {
-            cut[i] = (first + chunks * (part + i) / parts) * DF_SHARD_ROWS;
-            cut[i] = cut[i] < *begin ? *begin : cut[i] > *end ? *end : cut[i];
-        } else {
-            cut[i] = *begin + rows / parts * (part + i) + (rows % parts) * (part + i) / parts;
-        }
-    }
-    *begin = cut[0];
-    *end = cut[1];
-    return DFAL_OK;
+    return (struct df_job_range){options->range_begin, options->range_end, options->shard,
+                                 options->shard_count};
 }
 
-/* Everything a job holds. */
-struct job {
+struct score {
     struct dfal_context *context;
     const struct dfal_score_options *options;
     struct df_deepfool deepfool;
     struct df_pool *pool;
     struct df_network *network;
     struct df_device *device;
-    struct df_comm *comm;
     struct df_deepfool_engine *engine;
-    struct df_scores_head head;
-    struct df_shards shards;
-    struct df_output *output;
-    double begun, scoring, writing; /* df_clock at the start, before the first row, behind the last */
+    struct df_summary summary;
+    struct df_job job;
+    double begun; /* df_clock */
 };
-
-static void copy_text(char *to, size_t size, const char *from)
-{
-    snprintf(to, size, "%s", from);
-}
 
 int df_score_how(const struct dfal_score_options *options)
 {
@@ -90,154 +56,132 @@ int df_score_how(const struct dfal_score_options *options)
            (strcmp(options->precision, "fast") == 0 ? DF_DEEPFOOL_HALF : 0);
 }
 
-/* Make the DeepFool engine and write down which kind it is. */
-static dfal_status create_engine(struct job *job)
+static dfal_status create_engine(struct score *score)
 {
-    DF_TRY(df_deepfool_create(&job->engine, job->context, job->device, job->network, job->pool,
-                              &job->deepfool, job->options->batch, df_score_how(job->options)));
-    const bool fused = df_deepfool_is_fused(job->engine);
-    if (!fused && strcmp(job->options->engine, "fused") == 0)
+    const char *asked = score->options->engine;
+    DF_TRY(df_deepfool_create(&score->engine, score->context, score->device, score->network, score->pool,
+                              &score->deepfool, score->options->batch, df_score_how(score->options)));
+    if (!df_deepfool_is_fused(score->engine) && strcmp(asked, "fused") == 0)
         DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fused engine for this network: use --engine auto",
-                job->device->info.backend);
-    copy_text(job->head.engine, sizeof job->head.engine, fused ? "fused" : "layers");
+                score->device->info.backend);
     return DFAL_OK;
 }
 
-static dfal_status fill_head(struct job *job, const char *network, const char *pool_path)
+static dfal_status find_finished(struct score *score, const char *network_path)
 {
-    struct df_scores_head *head = &job->head;
-    const struct df_device_info *info = &job->device->info;
-    df_network_digest(head->network_sha256, job->network);
-    memcpy(head->pool_fingerprint, job->pool->fingerprint, sizeof head->pool_fingerprint);
-    copy_text(head->version, sizeof head->version, DFAL_VERSION);
-    copy_text(head->backend, sizeof head->backend, info->backend);
-    df_device_isa(head->isa, job->device);
-    copy_text(head->precision, sizeof head->precision, job->options->precision);
-    copy_text(head->library, sizeof head->library, info->library);
-    copy_text(head->device, sizeof head->device, info->device);
-    head->seed = job->context->options.seed;
-    head->pool_count = job->pool->count;
-    head->shard = job->options->shard;
-    head->shard_count = job->options->shard_count;
-    head->units_raw = job->deepfool.units_raw;
-    head->adversarial = job->options->adversarial;
-    DF_TRY(df_deepfool_to_json(&head->configuration, &job->deepfool, job->options->unconverged));
-    const char *line = job->context->options.command_line;
-    DF_TRY(df_strdup(&head->command_line, line ? line : ""));
-    DF_TRY(df_strdup(&head->network_path, network));
-    return df_strdup(&head->pool_path, pool_path);
+    char *configuration = NULL;
+    DF_TRY(df_deepfool_to_json(&configuration, &score->deepfool, score->options->unconverged));
+    const dfal_status status =
+        df_job_find(&score->job, &(struct df_job_maker){
+                                     .network = score->network,
+                                     .device = score->device,
+                                     .network_path = network_path,
+                                     .engine = df_deepfool_is_fused(score->engine) ? "fused" : "layers",
+                                     .precision = score->options->precision,
+                                     .units = score->deepfool.units_raw ? "raw" : "network",
+                                     .configuration = configuration,
+                                 });
+    df_free(configuration);
+    return status;
 }
 
-static void say_begin(const struct job *job, const char *out_path, const char *network, const char *pool_path)
+/* ---- What a score does with rows -------------------------------------------------------------- */
+
+struct margin_sink {
+    struct df_sink sink;
+    struct df_shard_sink *shards;
+};
+
+static dfal_status store_margin(struct df_sink *self, const struct df_margin *margin,
+                                const float *adversarial)
 {
-    const struct df_scores_head *head = &job->head;
-    const int64_t batch = df_deepfool_batch(job->engine), memory = df_deepfool_memory(job->engine);
-    df_say(job->context, DFAL_INFO, "score.begin",
-           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path),
-                     DF_INT("samples", head->range_end - head->range_begin),
-                     DF_INT("classes", job->network->class_count), DF_TEXT("preset", job->deepfool.preset),
-                     DF_TEXT("backend", head->backend), DF_TEXT("engine", head->engine),
-                     DF_TEXT("isa", head->isa), DF_TEXT("precision", head->precision), DF_INT("batch", batch),
-                     DF_INT("memory", memory), DF_TEXT("output", out_path)),
-           "network %s, pool %s (%" PRId64
-           " samples), %d classes, preset %s, back end %s, engine %s, ISA %s, "
-           "precision %s, batch %" PRId64 ", memory %.1f MiB, output %s",
-           network, pool_path, head->range_end - head->range_begin, job->network->class_count,
-           job->deepfool.preset, head->backend, head->engine, head->isa, head->precision, batch,
-           (double)memory / 1048576, out_path);
+    struct df_shard_sink *shards = ((struct margin_sink *)self)->shards;
+    struct df_rows *rows;
+    int64_t at;
+    (void)adversarial;
+    DF_TRY(df_shard_sink_row(shards, margin->index, &rows, &at));
+    const struct df_scores scores = df_scores_of(rows);
+    df_margin_store(&scores, at, margin);
+    df_shard_sink_stored(shards);
+    return DFAL_OK;
 }
 
-/* Begin the output: its ids take as long as the device takes to be opened. */
-static dfal_status open_output(struct job *job, const char *out_path)
+static dfal_status run_engine(void *user, struct df_row_stream *stream, struct df_shard_sink *shards,
+                              struct df_progress *progress)
 {
+    struct score *score = user;
+    struct margin_sink sink = {.sink.put = store_margin, .shards = shards};
+    return df_deepfool_run(score->engine, stream, &sink.sink, progress);
+}
+
+static void sum_up(void *user, const struct df_rows *rows)
+{
+    struct score *score = user;
+    const struct df_scores scores = df_scores_of(rows);
+    df_summary_add(&score->summary, &scores, score->pool);
+}
+
+static dfal_status complete(void *user, struct df_rows_writer *writer)
+{
+    struct score *score = user;
+    DF_TRY(df_summary_finish(&score->summary, writer));
+    DF_TRY(df_scores_put_asked(writer, score->options->adversarial));
+    return score->options->adversarial > 0
+               ? df_adversarial_write(score->engine, writer, score->pool, &score->summary)
+               : DFAL_OK;
+}
+
+static const struct df_job_client client = {
+    .resume_event = "score.resume",
+    .progress_event = "score.progress",
+    .run = run_engine,
+    .placed = sum_up,
+    .complete = complete,
+};
+
+static dfal_status open_job(struct score *score, const char *out_path)
+{
+    const struct df_job_range range = df_score_range(score->options);
     int64_t begin, end;
-    DF_TRY(df_score_rows(&begin, &end, job->options, job->pool->count));
-    job->head.range_begin = begin;
-    job->head.range_end = end;
-    return df_output_open(&job->output, &(struct df_output_spec){
-                                            .context = job->context,
-                                            .pool = job->pool,
-                                            .path = job->comm->rank == 0 ? out_path : NULL,
-                                            .begin = begin,
-                                            .end = end,
-                                            .adversarial = job->options->adversarial,
-                                        });
+    DF_TRY(df_job_rows(&begin, &end, &range, score->pool->count));
+    DF_TRY(df_summary_open(&score->summary, end - begin, score->options->adversarial,
+                           df_summary_kept_limit(score->context)));
+    return df_job_open(&score->job, score->context, score->pool, &df_scores_kind, &client, score, out_path,
+                       &range);
 }
 
-/* Score the shards that are missing. */
-static dfal_status score_missing(struct job *job)
+/* ---- What is said ----------------------------------------------------------------------------- */
+
+static void say_begin(const struct score *score, const char *out_path, const char *network,
+                      const char *pool_path)
 {
-    struct df_shards *shards = &job->shards;
-    struct df_missing_source source;
-    struct df_shard_sink sink;
-    struct df_row_stream *stream = NULL;
-    struct df_progress progress;
-    if (shards->finished_rows > 0)
-        df_say(job->context, DFAL_INFO, "score.resume", DF_FIELDS(DF_INT("rows", shards->finished_rows)),
-               "%" PRId64 " of %" PRId64 " rows are finished, the rest is continued", shards->finished_rows,
-               shards->end - shards->begin);
-    df_missing_source_init(&source, shards);
-    df_shard_sink_init(&sink, shards, job->output);
-    df_progress_begin(&progress, job->context, "score.progress", "samples", shards->end - shards->begin,
-                      shards->finished_rows);
-    dfal_status status;
-    job->scoring = df_clock();
-    DF_TRY_TO(done, status, df_output_begin(job->output, shards));
-    DF_TRY_TO(done, status, df_stream_open(&stream, job->pool, &source.source));
-    status = df_deepfool_run(job->engine, stream, &sink.sink, &progress);
-done:
-    df_stream_close(stream);
-    df_progress_end(&progress);
-    df_shard_sink_clear(&sink);
-    job->writing = df_clock();
-    return status;
+    const struct df_rows_head *head = &score->job.head;
+    const int64_t batch = df_deepfool_batch(score->engine), memory = df_deepfool_memory(score->engine);
+    df_say(
+        score->context, DFAL_INFO, "score.begin",
+        DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path),
+                  DF_INT("samples", head->range_end - head->range_begin),
+                  DF_INT("classes", score->network->class_count), DF_TEXT("preset", score->deepfool.preset),
+                  DF_TEXT("backend", head->backend), DF_TEXT("engine", head->engine),
+                  DF_TEXT("isa", head->isa), DF_TEXT("precision", head->precision), DF_INT("batch", batch),
+                  DF_INT("memory", memory), DF_TEXT("output", out_path)),
+        "network %s, pool %s (%" PRId64 " samples), %d classes, preset %s, back end %s, engine %s, ISA %s, "
+        "precision %s, batch %" PRId64 ", memory %.1f MiB, output %s",
+        network, pool_path, head->range_end - head->range_begin, score->network->class_count,
+        score->deepfool.preset, head->backend, head->engine, head->isa, head->precision, batch,
+        (double)memory / 1048576, out_path);
 }
 
-/* What is left to do when every row is scored. */
-static dfal_status write_final(struct job *job)
+static void fill_result(struct dfal_score_result *result, const struct score *score)
 {
-    DF_TRY(df_output_end(job->output));
-    if (job->comm->size > 1)
-        DF_TRY(df_output_keep(job->output)); /* for the rank that writes the file */
-    DF_TRY(job->comm->barrier(job->comm));
-    if (job->comm->rank > 0)
-        return DFAL_OK;
-    DF_TRY(df_output_complete(job->output));
-    if (job->options->adversarial > 0)
-        DF_TRY(df_adversarial_write(job->engine, df_output_writer(job->output), job->pool,
-                                    df_output_summary(job->output)));
-    df_parts_publish(&job->shards.parts);
-    return df_output_finish(job->output);
-}
-
-/* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then no failure
- * but a pause. */
-static dfal_status keep_work(struct job *job, dfal_status status)
-{
-    char sentence[DF_MESSAGE_SIZE];
-    df_message_get(sentence);
-    df_output_abandon(job->output); /* first: a full disk has room again */
-    const dfal_status kept = df_output_keep(job->output);
-    job->context->kept_work = job->shards.finished_rows > 0;
-    if (status == DFAL_E_STOPPED && kept != DFAL_OK)
-        status = kept;
-    else
-        df_message_set(sentence);
-    if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
-        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept", sentence);
-    df_shards_remove(&job->shards, false);
-    return status;
-}
-
-static void fill_result(struct dfal_score_result *result, const struct job *job)
-{
-    const struct df_summary *summary = df_output_summary(job->output);
+    const struct df_summary *summary = &score->summary;
+    const struct df_job *job = &score->job;
     const double end = df_clock();
     *result = (struct dfal_score_result){
         .samples = summary->samples,
-        .seconds = end - job->begun,
-        .start_seconds = job->scoring - job->begun,
-        .scoring_seconds = job->writing - job->scoring,
+        .seconds = end - score->begun,
+        .start_seconds = job->running - score->begun,
+        .scoring_seconds = job->writing - job->running,
         .writing_seconds = end - job->writing,
         .iterations = summary->iterations,
         .peak_memory_bytes = df_memory_peak(),
@@ -245,14 +189,14 @@ static void fill_result(struct dfal_score_result *result, const struct job *job)
     };
     memcpy(result->status, summary->status, sizeof result->status);
     memcpy(result->margin_quantile, summary->quantile, sizeof result->margin_quantile);
-    copy_text(result->engine, sizeof result->engine, job->head.engine);
-    copy_text(result->isa, sizeof result->isa, job->device->info.isa);
-    copy_text(result->backend, sizeof result->backend, job->head.backend);
+    snprintf(result->engine, sizeof result->engine, "%s", job->head.engine);
+    snprintf(result->isa, sizeof result->isa, "%s", score->device->info.isa);
+    snprintf(result->backend, sizeof result->backend, "%s", job->head.backend);
 }
 
-static void say_end(const struct job *job, const struct dfal_score_result *result, const char *out_path)
+static void say_end(const struct score *score, const struct dfal_score_result *result, const char *out_path)
 {
-    df_say(job->context, DFAL_INFO, "score.end",
+    df_say(score->context, DFAL_INFO, "score.end",
            DF_FIELDS(DF_INT("samples", result->samples), DF_REAL("seconds", result->seconds),
                      DF_REAL("start_seconds", result->start_seconds),
                      DF_REAL("scoring_seconds", result->scoring_seconds),
@@ -268,16 +212,13 @@ static void say_end(const struct job *job, const struct dfal_score_result *resul
            result->seconds, result->iterations, result->margin_quantile[2], out_path);
 }
 
-static void close_job(struct job *job)
+static void close_score(struct score *score)
 {
-    df_deepfool_destroy(job->engine);
-    df_output_close(job->output);
-    df_shards_close(&job->shards);
-    df_scores_head_clear(&job->head);
-    df_network_destroy(job->network);
-    df_pool_close(job->pool);
-    if (job->comm)
-        job->comm->close(job->comm);
+    df_job_close(&score->job); /* its thread sums up, and reads the pool */
+    df_deepfool_destroy(score->engine);
+    df_summary_close(&score->summary);
+    df_network_destroy(score->network);
+    df_pool_close(score->pool);
 }
 
 dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
@@ -287,48 +228,33 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     struct df_score_options own;
     struct dfal_score_result told = {0};
     const struct dfal_score_options *options = &own.score;
-    struct job job = {.context = context, .options = options, .begun = df_clock()};
+    struct score score = {.context = context, .options = options, .begun = df_clock()};
     dfal_status status;
     DF_TRY(df_score_options_take(&own, given));
     DF_TRY(df_sized_check(result, "dfal_score_result"));
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
-    DF_TRY_TO(done, status, df_deepfool_from_options(&job.deepfool, options));
+    DF_TRY_TO(done, status, df_deepfool_from_options(&score.deepfool, options));
     DF_TRY_TO(done, status,
               df_claim_job(&claim, out_path, network, pool_path, options->pool, context->options.force));
-    DF_TRY_TO(done, status, df_comm_open_self(&job.comm));
-    DF_TRY_TO(done, status, df_pool_open(&job.pool, context, pool_path, options->pool));
-    df_labels_warn(context, job.pool);
-    DF_TRY_TO(done, status, open_output(&job, out_path));
-    DF_TRY_TO(done, status, df_network_for_pool(&job.network, context, network, job.pool));
+    DF_TRY_TO(done, status, df_pool_open(&score.pool, context, pool_path, options->pool));
+    df_labels_warn(context, score.pool);
+    DF_TRY_TO(done, status, open_job(&score, out_path));
+    DF_TRY_TO(done, status, df_network_for_pool(&score.network, context, network, score.pool));
     DF_TRY_TO(done, status,
-              df_claim_inputs(&claim, (const char *const *)job.network->files, job.network->file_count));
+              df_claim_inputs(&claim, (const char *const *)score.network->files, score.network->file_count));
     /* Labels only tell how many predictions are right: they count as the network does. */
-    DF_TRY_TO(done, status, df_pool_reorder(job.pool, job.network->from_pool));
-    DF_TRY_TO(done, status, df_context_device(context, &job.device));
-    DF_TRY_TO(done, status, fill_head(&job, network, pool_path));
-    DF_TRY_TO(done, status, create_engine(&job));
-    DF_TRY_TO(done, status,
-              df_shards_open(&job.shards, out_path, &job.head, job.head.range_begin, job.head.range_end,
-                             context->options.allow_mixed, context->options.force));
-    context->kept_work = job.shards.finished_rows > 0;
-    job.shards.rank = job.comm->rank;
-    job.shards.size = job.comm->size;
-    say_begin(&job, out_path, network, pool_path);
-    status = score_missing(&job);
-    if (status == DFAL_OK)
-        status = write_final(&job);
-    if (status == DFAL_OK) {
-        df_shards_remove(&job.shards, true);
-        context->kept_work = false;
-        fill_result(&told, &job);
-        say_end(&job, &told, out_path);
-        df_sized_give(result, &told, sizeof told);
-    } else {
-        status = keep_work(&job, status);
-    }
+    DF_TRY_TO(done, status, df_pool_reorder(score.pool, score.network->from_pool));
+    DF_TRY_TO(done, status, df_context_device(context, &score.device));
+    DF_TRY_TO(done, status, create_engine(&score));
+    DF_TRY_TO(done, status, find_finished(&score, network));
+    say_begin(&score, out_path, network, pool_path);
+    DF_TRY_TO(done, status, df_job_run(&score.job));
+    fill_result(&told, &score);
+    say_end(&score, &told, out_path);
+    df_sized_give(result, &told, sizeof told);
 done:
-    close_job(&job);
+    close_score(&score);
     df_claim_end(&claim);
     return status;
 }

@@ -3,7 +3,7 @@
 #ifndef DF_SCORE_SCORE_H
 #define DF_SCORE_SCORE_H
 
-#include "base/status.h"
+#include "job/job.h"
 
 /* A caller's options as this version knows them, with those of the pool behind their pointer. Errors   E_USAGE */
 struct df_score_options {
@@ -11,11 +11,8 @@ struct df_score_options {
     struct dfal_pool_options pool;
 };
 dfal_status df_score_options_take(struct df_score_options *own, const struct dfal_score_options *given);
-/* Rows [begin, end) of options' range and shard in a pool of count rows. Shard k of n is a contiguous part, cut where
- * shard files are cut (multiples of DF_SHARD_ROWS) when there are at least n of those, else at equal shares.
- * Errors   E_USAGE a range outside the pool or empty, more shards than rows */
-dfal_status df_score_rows(int64_t *begin, int64_t *end, const struct dfal_score_options *options,
-                          int64_t count);
+/* The rows that the options ask for. */
+struct df_job_range df_score_range(const struct dfal_score_options *options);
 /* Names and numbers of the options, before anything is opened. Errors   E_USAGE; E_UNAVAILABLE */
 dfal_status df_score_check_options(const struct dfal_score_options *options);
 /* For df_deepfool_create: folded, fused unless the options say layers, in half precision where they say fast. */

@@ -8,6 +8,16 @@
 
 enum { BLOCK_ROWS = 65536 };
 
+int64_t df_summary_kept_limit(const struct dfal_context *context)
+{
+    return context->memory >= (int64_t)1 << 30 ? 16 << 20 : 1 << 20;
+}
+
+int64_t df_summary_bytes(const struct dfal_context *context, int64_t rows)
+{
+    return rows <= df_summary_kept_limit(context) ? rows * (int64_t)sizeof(float) : 0;
+}
+
 dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t near_limit, int64_t kept_limit)
 {
     memset(summary, 0, sizeof *summary);
@@ -89,7 +99,7 @@ void df_summary_add(struct df_summary *summary, const struct df_scores *scores, 
 }
 
 /* The second pass over a file's margins. */
-static dfal_status pass_again(struct df_summary *summary, struct df_scores_writer *writer)
+static dfal_status pass_again(struct df_summary *summary, struct df_rows_writer *writer)
 {
     float *margin = NULL;
     uint8_t *status_of = NULL;
@@ -98,7 +108,8 @@ static dfal_status pass_again(struct df_summary *summary, struct df_scores_write
     DF_TRY_TO(done, status, df_alloc(&status_of, BLOCK_ROWS, sizeof *status_of));
     for (int64_t at = 0; at < summary->samples; at += BLOCK_ROWS) {
         const int64_t count = summary->samples - at < BLOCK_ROWS ? summary->samples - at : BLOCK_ROWS;
-        DF_TRY_TO(done, status, df_scores_reread(writer, at, count, margin, status_of));
+        DF_TRY_TO(done, status, df_rows_reread(writer, DF_SCORES_margin, at, count, margin));
+        DF_TRY_TO(done, status, df_rows_reread(writer, DF_SCORES_status, at, count, status_of));
         for (int64_t i = 0; i < count; i++)
             if (status_of[i] <= DFAL_SCORE_TIE)
                 df_quantiles_second(&summary->margins, margin[i]);
@@ -109,7 +120,7 @@ done:
     return status;
 }
 
-dfal_status df_summary_finish(struct df_summary *summary, struct df_scores_writer *writer)
+dfal_status df_summary_finish(struct df_summary *summary, struct df_rows_writer *writer)
 {
     df_quantiles_turn(&summary->margins);
     for (int64_t i = 0; i < summary->kept_count; i++)

@@ -84,17 +84,18 @@ done:
     return status;
 }
 
-static dfal_status keep_statuses(void *user, int64_t begin, const struct df_scores *block)
+static dfal_status keep_statuses(void *user, int64_t begin, const struct df_rows *block)
 {
     uint8_t *statuses = user;
-    memcpy(statuses + begin, block->status, (size_t)block->count);
+    memcpy(statuses + begin, block->column[DF_SCORES_status], (size_t)block->count);
     return DFAL_OK;
 }
 
 /* What is stored of the rows that were chosen: c->rows are rows of the file until they become rows of the pool. */
-static dfal_status keep_chosen(void *user, int64_t begin, const struct df_scores *block)
+static dfal_status keep_chosen(void *user, int64_t begin, const struct df_rows *rows)
 {
     struct comparison *c = user;
+    const struct df_scores scores = df_scores_of(rows), *block = &scores;
     for (; c->taken < c->count && c->rows[c->taken] < begin + block->count; c->taken++) {
         const int64_t i = c->rows[c->taken] - begin;
         c->rows[c->taken] = block->index[i];
@@ -113,17 +114,16 @@ static dfal_status keep_chosen(void *user, int64_t begin, const struct df_scores
 }
 
 /* Seeded rows of the file, in file order. Rows that were pruned hold a bound, not a margin. */
-static dfal_status choose(struct comparison *c, struct df_scores_reader *reader, int64_t samples,
-                          uint64_t seed)
+static dfal_status choose(struct comparison *c, struct df_rows_reader *reader, int64_t samples, uint64_t seed)
 {
-    const int64_t count = df_scores_rows(reader);
+    const int64_t count = df_rows_count(reader);
     enum { CHOSEN = UINT8_MAX }; /* no status */
     int64_t *order = NULL;
     uint8_t *statuses = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&order, count, sizeof *order));
     DF_TRY_TO(done, status, df_alloc(&statuses, count, sizeof *statuses));
-    DF_TRY_TO(done, status, df_scores_each(reader, false, keep_statuses, statuses));
+    DF_TRY_TO(done, status, df_rows_each(reader, false, keep_statuses, statuses));
     DF_TRY_TO(done, status, df_random_permutation(order, count, seed, DF_STREAM_VERIFY, 0));
     for (int64_t i = 0; i < count && c->count < samples; i++) {
         if (statuses[order[i]] == DFAL_SCORE_PRUNED)
@@ -139,7 +139,7 @@ static dfal_status choose(struct comparison *c, struct df_scores_reader *reader,
     for (int64_t i = 0, at = 0; i < count; i++)
         if (statuses[i] == CHOSEN)
             c->rows[at++] = i;
-    status = df_scores_each(reader, false, keep_chosen, c);
+    status = df_rows_each(reader, false, keep_chosen, c);
 done:
     df_free(order);
     df_free(statuses);
@@ -220,7 +220,7 @@ static int64_t compare(struct comparison *c, const struct df_deepfool *deepfool,
 
 /* Of the rows that differ, those the file's own arithmetic reproduces bit by bit are float32's doing. */
 static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison *c,
-                          struct dfal_context *context, const struct df_scores_head *head,
+                          struct dfal_context *context, const struct df_rows_head *head,
                           const struct df_network *network, struct df_pool *pool,
                           const struct df_deepfool *deepfool, struct dfal_verify_result *result)
 {
@@ -254,7 +254,7 @@ static dfal_status excuse(int64_t *differing, int64_t *worst, struct comparison 
     return DFAL_OK;
 }
 
-static dfal_status check_identity(const struct df_scores_head *head, const struct df_network *network,
+static dfal_status check_identity(const struct df_rows_head *head, const struct df_network *network,
                                   const struct df_pool *pool, const char *scores_path,
                                   const char *network_path)
 {
@@ -283,12 +283,12 @@ static const char *end_text(char text[2 * DF_SHOWN_TEXT + 16], const struct df_m
     return text;
 }
 
-static dfal_status check_pool_rows(struct dfal_context *context, struct df_scores_reader *reader,
-                                   const struct df_scores_head *head, struct df_pool *pool,
+static dfal_status check_pool_rows(struct dfal_context *context, struct df_rows_reader *reader,
+                                   const struct df_rows_head *head, struct df_pool *pool,
                                    const char *scores_path)
 {
     struct df_row_hashes rows;
-    DF_TRY(df_scores_take_hashes(reader, head->range_begin, head->range_end, &rows));
+    DF_TRY(df_rows_take_hashes(reader, head->range_begin, head->range_end, &rows));
     const dfal_status status = df_row_hashes_check(context, pool, &rows, scores_path, DFAL_E_DATA);
     if (status == DFAL_OK)
         df_row_hashes_say(context, rows.end - rows.begin - df_row_hashes_known(&rows), scores_path);
@@ -314,8 +314,8 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     if (samples < 1)
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " samples to verify, expected at least one", samples);
     context->kept_work = false;
-    struct df_scores_head head = {0};
-    struct df_scores_reader *reader = NULL;
+    struct df_rows_head head = {0};
+    struct df_rows_reader *reader = NULL;
     struct df_pool *pool = NULL;
     struct df_network *network = NULL;
     struct df_device *device = NULL;
@@ -323,7 +323,7 @@ dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result 
     struct comparison c = {0};
     int64_t worst = 0, differing = 0;
     dfal_status status;
-    DF_TRY_TO(done, status, df_scores_open(&reader, &head, scores_path));
+    DF_TRY_TO(done, status, df_rows_open(&reader, &head, scores_path, &df_scores_kind));
     if (strcmp(head.precision, "fast") == 0)
         result->tolerance = fast_tolerance;
     DF_TRY_TO(done, status,
@@ -363,7 +363,7 @@ done:
     df_device_close(device);
     df_network_destroy(network);
     df_pool_close(pool);
-    df_scores_close(reader);
-    df_scores_head_clear(&head);
+    df_rows_close(reader);
+    df_rows_head_clear(&head);
     return status;
 }

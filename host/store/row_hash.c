@@ -11,15 +11,15 @@ enum { BLOCK_BYTES = 1 << 20 };
 static const char dataset[] = "row_hash", algorithm[] = "hash";
 enum { FIRST, COUNT, HIGH, LOW, COLUMNS };
 
-dfal_status df_row_hashes_open(struct df_row_hashes *hashes, int64_t begin, int64_t end)
+dfal_status df_row_hashes_open(struct df_row_hashes *hashes, int64_t begin, int64_t end, int64_t cut)
 {
-    *hashes = (struct df_row_hashes){.begin = begin, .end = end};
+    *hashes = (struct df_row_hashes){.begin = begin, .end = end, .cut = cut};
     if (end <= begin)
         return DFAL_OK;
-    hashes->count = (end - 1) / DF_SHARD_ROWS - begin / DF_SHARD_ROWS + 1;
+    hashes->count = (end - 1) / cut - begin / cut + 1;
     DF_TRY(df_alloc(&hashes->pieces, hashes->count, sizeof *hashes->pieces));
     for (int64_t i = 0; i < hashes->count; i++)
-        hashes->pieces[i].first = i ? (begin / DF_SHARD_ROWS + i) * DF_SHARD_ROWS : begin;
+        hashes->pieces[i].first = i ? (begin / cut + i) * cut : begin;
     return DFAL_OK;
 }
 
@@ -31,7 +31,7 @@ void df_row_hashes_close(struct df_row_hashes *hashes)
 
 int64_t df_row_hashes_find(const struct df_row_hashes *hashes, int64_t row)
 {
-    return row / DF_SHARD_ROWS - hashes->begin / DF_SHARD_ROWS;
+    return row / hashes->cut - hashes->begin / hashes->cut;
 }
 
 int64_t df_row_hashes_rows(const struct df_row_hashes *hashes, int64_t piece)
@@ -57,11 +57,18 @@ void df_row_hashes_join(struct df_row_hashes *hashes, const struct df_row_piece 
     ours->count += piece->count;
 }
 
+void df_row_hashes_join_all(struct df_row_hashes *hashes, const struct df_row_hashes *others)
+{
+    for (int64_t i = 0; i < others->count; i++)
+        df_row_hashes_join(hashes, &others->pieces[i]);
+}
+
 struct df_row_hashes df_row_hashes_part(const struct df_row_hashes *hashes, int64_t piece)
 {
     const int64_t begin = hashes->pieces[piece].first;
     return (struct df_row_hashes){.begin = begin,
                                   .end = begin + df_row_hashes_rows(hashes, piece),
+                                  .cut = hashes->cut,
                                   .count = 1,
                                   .pieces = &hashes->pieces[piece]};
 }
@@ -248,7 +255,7 @@ dfal_status df_row_hashes_read(struct df_h5 *h5, struct df_row_hashes *hashes, i
     bool found;
     *hashes = DF_ROW_HASHES_NONE;
     DF_TRY(df_h5_data_open(h5, dataset, &data, &found));
-    dfal_status status = df_row_hashes_open(hashes, begin, end);
+    dfal_status status = df_row_hashes_open(hashes, begin, end, DF_SHARD_ROWS);
     if (status == DFAL_OK && found)
         status = read_pieces(h5, &data, hashes);
     df_h5_data_close(h5, &data);

@@ -15,14 +15,14 @@ struct df_row_piece {
     int64_t first, count;
     struct df_row_sum sum;
 };
-/* Pieces of rows [begin, end) of a pool, cut at multiples of DF_SHARD_ROWS. */
+/* Pieces of rows [begin, end) of a pool, cut at multiples of `cut`: DF_SHARD_ROWS in a file. */
 struct df_row_hashes {
-    int64_t begin, end, count;
+    int64_t begin, end, cut, count;
     struct df_row_piece *pieces;
 };
 #define DF_ROW_HASHES_NONE ((struct df_row_hashes){0})
 
-dfal_status df_row_hashes_open(struct df_row_hashes *hashes, int64_t begin, int64_t end);
+dfal_status df_row_hashes_open(struct df_row_hashes *hashes, int64_t begin, int64_t end, int64_t cut);
 void df_row_hashes_close(struct df_row_hashes *hashes);
 /* The piece that a row belongs to, and how many rows of begin..end lie in it. */
 int64_t df_row_hashes_find(const struct df_row_hashes *hashes, int64_t row);
@@ -32,6 +32,8 @@ void df_row_hashes_add(struct df_row_hashes *hashes, const void *raw, size_t row
                        int64_t count);
 /* A piece of another list over rows of this one that have not come yet. */
 void df_row_hashes_join(struct df_row_hashes *hashes, const struct df_row_piece *piece);
+/* All pieces of a list whose cut divides this one's. */
+void df_row_hashes_join_all(struct df_row_hashes *hashes, const struct df_row_hashes *others);
 /* A list of one piece, which stays the list's own: not to be closed. */
 struct df_row_hashes df_row_hashes_part(const struct df_row_hashes *hashes, int64_t piece);
 /* Rows of complete pieces. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The adversarial images of a scores file, read one at a time. */
 #include "base/memory.h"
-#include "store/scores_file.h"
+#include "store/rows_file.h"
+#include "store/scores.h"
 
 /* found NULL: images that are missing are an error. */
-static dfal_status open_samples(struct df_scores_reader *reader, struct df_h5_data *samples, bool *found)
+static dfal_status open_samples(struct df_rows_reader *reader, struct df_h5_data *samples, bool *found)
 {
     char text[DF_H5_SHAPE_TEXT];
     DF_TRY(df_h5_data_open(&reader->h5, "adversarial/samples", samples, found));
@@ -17,7 +18,7 @@ static dfal_status open_samples(struct df_scores_reader *reader, struct df_h5_da
     return status;
 }
 
-static dfal_status read_rows(struct df_scores_reader *reader, int64_t count, int64_t **rows)
+static dfal_status read_rows(struct df_rows_reader *reader, int64_t count, int64_t **rows)
 {
     struct df_h5_data index;
     char text[DF_H5_SHAPE_TEXT];
@@ -35,7 +36,7 @@ static dfal_status read_rows(struct df_scores_reader *reader, int64_t count, int
     return status;
 }
 
-dfal_status df_scores_image_rows(struct df_scores_reader *reader, int64_t **rows, int64_t *count,
+dfal_status df_scores_image_rows(struct df_rows_reader *reader, int64_t **rows, int64_t *count,
                                  struct df_shape *shape)
 {
     struct df_h5_data samples;
@@ -59,7 +60,7 @@ dfal_status df_scores_image_rows(struct df_scores_reader *reader, int64_t **rows
     return status;
 }
 
-static dfal_status read_images(struct df_scores_reader *reader, const struct df_h5_data *samples,
+static dfal_status read_images(struct df_rows_reader *reader, const struct df_h5_data *samples,
                                struct df_shape shape, const int64_t *images, float *const *places,
                                int64_t count)
 {
@@ -74,7 +75,7 @@ static dfal_status read_images(struct df_scores_reader *reader, const struct df_
     return df_h5_unchanged(&reader->h5);
 }
 
-dfal_status df_scores_images(struct df_scores_reader *reader, struct df_shape shape, const int64_t *images,
+dfal_status df_scores_images(struct df_rows_reader *reader, struct df_shape shape, const int64_t *images,
                              float *const *places, int64_t count)
 {
     struct df_h5_data samples;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "store/column.h"
 #include "store/pool_file.h"
 #include "store/row_hash_file.h"
 
@@ -14,41 +15,6 @@ struct df_table_writer {
     struct df_h5_data data;
     hid_t memory_type;
 };
-
-static const size_t type_size[] = {
-    [DF_COLUMN_F32] = 4, [DF_COLUMN_F64] = 8, [DF_COLUMN_I32] = 4, [DF_COLUMN_I64] = 8, [DF_COLUMN_U8] = 1};
-
-static hid_t file_type(enum df_column_type type)
-{
-    switch (type) {
-    case DF_COLUMN_F32:
-        return H5T_IEEE_F32LE;
-    case DF_COLUMN_F64:
-        return H5T_IEEE_F64LE;
-    case DF_COLUMN_I32:
-        return H5T_STD_I32LE;
-    case DF_COLUMN_I64:
-        return H5T_STD_I64LE;
-    default:
-        return H5T_STD_U8LE;
-    }
-}
-
-static hid_t memory_type(enum df_column_type type)
-{
-    switch (type) {
-    case DF_COLUMN_F32:
-        return H5T_NATIVE_FLOAT;
-    case DF_COLUMN_F64:
-        return H5T_NATIVE_DOUBLE;
-    case DF_COLUMN_I32:
-        return H5T_NATIVE_INT32;
-    case DF_COLUMN_I64:
-        return H5T_NATIVE_INT64;
-    default:
-        return H5T_NATIVE_UINT8;
-    }
-}
 
 static dfal_status begin(struct df_h5 *h5, const char *path, const char *format, const char *configuration,
                          bool force)
@@ -61,8 +27,8 @@ static dfal_status begin(struct df_h5 *h5, const char *path, const char *format,
 static dfal_status put_column(struct df_h5 *h5, const struct df_column *column)
 {
     if (column->type != DF_COLUMN_TEXT)
-        return df_h5_data_put(h5, column->name, file_type(column->type), memory_type(column->type),
-                              column->rank, column->dims, column->data);
+        return df_h5_data_put(h5, column->name, df_column_file_type(column->type),
+                              df_column_memory_type(column->type), column->rank, column->dims, column->data);
     return df_h5_texts_put(h5, column->name, column->dims[0], column->data);
 }
 
@@ -91,23 +57,23 @@ static dfal_status read_column(struct df_h5 *h5, struct df_column *column)
         DF_FAIL(DFAL_E_INTERNAL, "%s: texts of a table are not read", column->name);
     DF_TRY(df_h5_data_open(h5, column->name, &data, NULL));
     dfal_status status = DFAL_OK;
-    bool real = column->type == DF_COLUMN_F32 || column->type == DF_COLUMN_F64;
-    if (data.kind != (real ? DF_H5_REAL : DF_H5_INTEGER) || data.type_size != type_size[column->type])
+    const bool real = df_column_is_real(column->type);
+    if (data.kind != (real ? DF_H5_REAL : DF_H5_INTEGER) || data.type_size != df_column_bytes(column->type))
         status =
             df_fail(DFAL_E_DATA, "%s: dataset '%s' is of another type, expected %s of %lld bytes", h5->path,
-                    column->name, real ? "reals" : "integers", (long long)type_size[column->type]);
+                    column->name, real ? "reals" : "integers", (long long)df_column_bytes(column->type));
     else if (data.rank != column->rank)
         status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected rank %d", h5->path, column->name,
                          df_h5_shape(text, data.dims, data.rank), column->rank);
     if (status == DFAL_OK)
         status = df_checked_product(&count, data.dims, data.rank);
     if (status == DFAL_OK)
-        status = df_alloc(&column->data, count, type_size[column->type]);
+        status = df_alloc(&column->data, count, df_column_bytes(column->type));
     if (status == DFAL_OK) {
         memcpy(column->dims, data.dims, (size_t)data.rank * sizeof *data.dims);
         if (count)
-            status = df_h5_data_read(h5, &data, memory_type(column->type), 0, data.rank ? data.dims[0] : 1,
-                                     column->data);
+            status = df_h5_data_read(h5, &data, df_column_memory_type(column->type), 0,
+                                     data.rank ? data.dims[0] : 1, column->data);
     }
     df_h5_data_close(h5, &data);
     return status;
@@ -151,17 +117,17 @@ dfal_status df_table_create(struct df_table_writer **out, const char *path, cons
     int64_t row;
     *out = NULL;
     DF_TRY(df_checked_product(&row, column->dims + 1, column->rank - 1));
-    row *= (int64_t)type_size[column->type];
+    row *= (int64_t)df_column_bytes(column->type);
     int64_t chunk = row && CHUNK_BYTES / row > 1 ? CHUNK_BYTES / row : 1;
     chunk = chunk > column->dims[0] && column->dims[0] > 0 ? column->dims[0] : chunk;
     DF_TRY(df_alloc(&writer, 1, sizeof *writer));
     writer->h5 = DF_H5_NONE;
     writer->data = DF_H5_NO_DATA;
     df_h5_lock();
-    writer->memory_type = memory_type(column->type);
+    writer->memory_type = df_column_memory_type(column->type);
     dfal_status status = begin(&writer->h5, path, format, configuration, force);
     if (status == DFAL_OK)
-        status = df_h5_data_create(&writer->h5, column->name, file_type(column->type), column->rank,
+        status = df_h5_data_create(&writer->h5, column->name, df_column_file_type(column->type), column->rank,
                                    column->dims, chunk, NULL, &writer->data);
     df_h5_unlock();
     if (status == DFAL_OK)

@@ -11,6 +11,7 @@ enum df_column_type {
     DF_COLUMN_I32,
     DF_COLUMN_I64,
     DF_COLUMN_U8,
+    DF_COLUMN_U16,
     DF_COLUMN_TEXT, /* rank 1; data is const char *const [count]; only written */
 };
 struct df_column {

@@ -57,11 +57,11 @@ static void read_reference(const char *path)
 
 static void read_scores(const char *path)
 {
-    struct df_scores_head head = {0};
+    struct df_rows_head head = {0};
     struct df_scores scores = {0};
     if (df_scores_read(path, &head, &scores) == DFAL_OK)
         df_scores_clear(&scores);
-    df_scores_head_clear(&head);
+    df_rows_head_clear(&head);
 }
 
 static void read_table(const char *path)

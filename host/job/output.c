@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "score/output.h"
+#include "job/output.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -8,18 +8,17 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* ID_ROWS: ids of one turn; IDS_AHEAD: rows that ids may be ahead of scores, which a job that is killed has in vain. */
+/* ID_ROWS: ids of one turn; IDS_AHEAD: rows that ids may be ahead of values, which a job that is killed has in vain. */
 enum { ID_ROWS = 4096, IDS_AHEAD = 1 << 20 };
 static const double interval = 1.0; /* seconds between two times that shards are written as files */
 
-/* Shards in memory beside those that lack rows, and margins in memory. */
-struct limits {
-    int64_t shards, margins;
-};
-static struct limits limits_of(const struct dfal_context *context)
+/* Shards in memory beside those that lack rows. */
+static int64_t most_shards(const struct dfal_context *context, int64_t shard_bytes)
 {
     const bool ample = context->memory >= (int64_t)1 << 30;
-    return ample ? (struct limits){128, 16 << 20} : (struct limits){8, 1 << 20};
+    const int64_t most = ample ? 128 : 8, bytes = ample ? (int64_t)96 << 20 : (int64_t)6 << 20;
+    const int64_t shards = shard_bytes > 0 ? bytes / shard_bytes : most;
+    return shards > most ? most : shards < 2 ? 2 : shards;
 }
 
 struct list {
@@ -30,7 +29,7 @@ struct list {
 /* A shard goes from `arrived` into the file, to `unwritten`, into a file of its own, to `unused`. */
 struct df_output {
     struct df_output_spec spec;
-    struct limits limits;
+    int64_t most_shards;
     struct df_shards *shards; /* NULL: scoring has not begun */
     struct df_thread thread;
     struct df_lock lock;
@@ -45,32 +44,22 @@ struct df_output {
     dfal_status status;
     char message[DF_MESSAGE_SIZE];
     /* the thread's, and its owner's when it has ended */
-    struct df_scores_writer *writer;
-    struct df_summary summary;
+    struct df_rows_writer *writer;
     bool *placed;         /* [shards->count] in the file */
     int64_t unknown_rows; /* of shards that do not tell which rows they are of */
     int64_t placed_rows, named, next_finished;
 };
-
-static const int64_t row_bytes =
-    sizeof(int64_t) + 3 * sizeof(float) + sizeof(uint8_t) + 2 * sizeof(int32_t) + sizeof(uint16_t);
 
 static int64_t at_most(int64_t value, int64_t limit)
 {
     return value < limit ? value : limit;
 }
 
-static int64_t shard_rows(int64_t rows)
+int64_t df_output_bytes(const struct dfal_context *context, const struct df_rows_kind *kind, int64_t rows)
 {
-    return at_most(rows, DF_SHARD_ROWS);
-}
-
-int64_t df_output_bytes(const struct dfal_context *context, int64_t rows)
-{
-    const struct limits limits = limits_of(context);
-    const int64_t shards = at_most(rows / DF_SHARD_ROWS + 2, limits.shards + 2);
-    return shards * shard_rows(rows) * row_bytes +
-           (rows <= limits.margins ? rows * (int64_t)sizeof(float) : 0);
+    const int64_t shard_rows = df_shard_rows(kind, DF_SHARD_ROWS),
+                  bytes = at_most(rows, shard_rows) * df_rows_bytes(kind);
+    return at_most(rows / shard_rows + 2, most_shards(context, bytes) + 2) * bytes;
 }
 
 /* ---- Lists ---------------------------------------------------------------------------------- */
@@ -100,7 +89,7 @@ static void free_rows(struct df_shard_rows *rows)
 {
     while (rows) {
         struct df_shard_rows *next = rows->next;
-        df_scores_clear(&rows->scores);
+        df_rows_clear(&rows->rows);
         df_free(rows);
         rows = next;
     }
@@ -114,62 +103,61 @@ static void put_unused(struct df_output *output, struct df_shard_rows *rows)
 
 /* ---- The thread's work ---------------------------------------------------------------------- */
 
-static dfal_status place(struct df_output *output, int64_t shard, const struct df_scores *scores)
+static dfal_status place(struct df_output *output, int64_t shard, const struct df_rows *rows)
 {
     int64_t begin, end;
     if (!output->writer)
         return DFAL_OK;
     df_shards_rows(output->shards, shard, &begin, &end);
-    DF_TRY(df_scores_put(output->writer, begin - output->spec.begin, scores));
-    df_summary_add(&output->summary, scores, output->spec.pool);
+    DF_TRY(df_rows_put(output->writer, begin - output->spec.cut.begin, rows));
+    if (output->spec.placed)
+        output->spec.placed(output->spec.user, rows);
     output->placed[shard] = true;
-    output->placed_rows += scores->count;
+    output->placed_rows += rows->count;
     return DFAL_OK;
 }
 
 /* Whether the pool still holds the rows that a finished shard was made from. */
-static dfal_status compare(struct df_output *output, int64_t shard, const struct df_scores *scores)
+static dfal_status compare(struct df_output *output, int64_t shard, const struct df_rows *rows)
 {
     bool unknown;
-    DF_TRY(
-        df_shards_compare(output->shards, shard, scores, output->spec.context, output->spec.pool, &unknown));
-    output->unknown_rows += unknown ? scores->count : 0;
+    DF_TRY(df_shards_compare(output->shards, shard, rows, output->spec.context, output->spec.pool, &unknown));
+    output->unknown_rows += unknown ? rows->count : 0;
     return DFAL_OK;
 }
 
 static dfal_status place_from_file(struct df_output *output, int64_t shard)
 {
-    struct df_scores scores = {0};
-    DF_TRY(df_shards_read(output->shards, shard, &scores));
-    dfal_status status = DFAL_OK;
-    if (output->shards->finished[shard]) /* by a job before this one */
-        status = compare(output, shard, &scores);
+    struct df_rows rows = {0};
+    dfal_status status = df_shards_read(output->shards, shard, &rows);
+    if (status == DFAL_OK && output->shards->finished[shard]) /* by a job before this one */
+        status = compare(output, shard, &rows);
     if (status == DFAL_OK)
-        status = place(output, shard, &scores);
-    df_scores_clear(&scores);
+        status = place(output, shard, &rows);
+    df_rows_clear(&rows);
     return status;
 }
 
 /* The first shards of a list, as many as go at once. */
 struct batch {
-    int64_t shard[DF_SHARD_FILES];
-    const struct df_scores *scores[DF_SHARD_FILES];
+    int64_t shard[DF_PART_FILES];
+    const struct df_rows *rows[DF_PART_FILES];
     int32_t count;
 };
 
 static void first_of(struct batch *batch, const struct list *list)
 {
     batch->count = 0;
-    for (const struct df_shard_rows *rows = list->first; rows && batch->count < DF_SHARD_FILES;
+    for (const struct df_shard_rows *rows = list->first; rows && batch->count < DF_PART_FILES;
          rows = rows->next) {
         batch->shard[batch->count] = rows->shard;
-        batch->scores[batch->count++] = &rows->scores;
+        batch->rows[batch->count++] = &rows->rows;
     }
 }
 
 static dfal_status write_files(struct df_output *output, const struct batch *batch)
 {
-    DF_TRY(df_shards_write(output->shards, batch->shard, batch->scores, batch->count));
+    DF_TRY(df_shards_write(output->shards, batch->shard, batch->rows, batch->count));
     output->spec.context->kept_work =
         true; /* now, and not when the job returns: its owner may ask in between */
     return DFAL_OK;
@@ -177,9 +165,9 @@ static dfal_status write_files(struct df_output *output, const struct batch *bat
 
 static dfal_status name_rows(struct df_output *output)
 {
-    const int64_t begin = output->spec.begin + output->named,
-                  count = at_most(output->spec.end - begin, ID_ROWS);
-    DF_TRY(df_scores_put_ids(output->writer, output->spec.pool, begin, count));
+    const int64_t begin = output->spec.cut.begin + output->named,
+                  count = at_most(output->spec.cut.end - begin, ID_ROWS);
+    DF_TRY(df_rows_put_ids(output->writer, output->spec.pool, begin, count));
     output->named += count;
     return DFAL_OK;
 }
@@ -189,8 +177,8 @@ static dfal_status create(struct df_output *output)
     const struct df_output_spec *spec = &output->spec;
     if (!spec->path)
         return DFAL_OK;
-    return df_scores_create(&output->writer, spec->path, NULL, spec->end - spec->begin, true,
-                            spec->context->options.force);
+    return df_rows_create(&output->writer, spec->path, spec->kind, NULL, spec->cut.end - spec->cut.begin,
+                          true, spec->context->options.force);
 }
 
 /* ---- The thread ----------------------------------------------------------------------------- */
@@ -202,7 +190,7 @@ static bool must_write(struct df_output *output)
 {
     if (output->ended || !output->unwritten.first)
         return false;
-    if (df_clock() - output->last_written >= interval || 2 * output->unwritten.count >= output->limits.shards)
+    if (df_clock() - output->last_written >= interval || 2 * output->unwritten.count >= output->most_shards)
         output->writing = true;
     return output->writing && !(output->turn && output->arrived.first);
 }
@@ -218,7 +206,7 @@ static bool is_finished_left(struct df_output *output)
 
 static bool may_name(const struct df_output *output)
 {
-    const int64_t rows = output->spec.end - output->spec.begin;
+    const int64_t rows = output->spec.cut.end - output->spec.cut.begin;
     return output->writer && output->named < rows &&
            (output->ended || output->named < output->placed_rows + IDS_AHEAD);
 }
@@ -253,7 +241,7 @@ static dfal_status do_task(struct df_output *output, enum task task, const struc
         DF_TRY(df_context_check_stop(output->spec.context));
     switch (task) {
     case PLACE:
-        return place(output, batch->shard[0], batch->scores[0]);
+        return place(output, batch->shard[0], batch->rows[0]);
     case WRITE:
         return write_files(output, batch);
     case READ:
@@ -323,13 +311,10 @@ dfal_status df_output_open(struct df_output **out, const struct df_output_spec *
     *out = NULL;
     DF_TRY(df_alloc(&output, 1, sizeof *output));
     output->spec = *spec;
-    output->limits = limits_of(spec->context);
+    output->most_shards = most_shards(spec->context, spec->cut.shard_rows * df_rows_bytes(spec->kind));
     df_lock_begin(&output->lock);
     df_signal_begin(&output->changed);
-    dfal_status status =
-        df_summary_open(&output->summary, spec->end - spec->begin, spec->adversarial, output->limits.margins);
-    if (status == DFAL_OK)
-        status = df_thread_start(&output->thread, work, output);
+    const dfal_status status = df_thread_start(&output->thread, work, output);
     if (status == DFAL_OK)
         *out = output;
     else
@@ -361,10 +346,11 @@ dfal_status df_output_error(struct df_output *output)
     return status;
 }
 
-static dfal_status allocate(struct df_shard_rows **out, int64_t rows)
+static dfal_status allocate(struct df_shard_rows **out, const struct df_output_spec *spec)
 {
     DF_TRY(df_alloc(out, 1, sizeof **out));
-    dfal_status status = df_scores_alloc(&(*out)->scores, rows);
+    const int64_t rows = at_most(spec->cut.end - spec->cut.begin, spec->cut.shard_rows);
+    dfal_status status = df_rows_alloc(&(*out)->rows, spec->kind, rows);
     if (status != DFAL_OK) {
         df_free(*out);
         *out = NULL;
@@ -375,14 +361,14 @@ static dfal_status allocate(struct df_shard_rows **out, int64_t rows)
 dfal_status df_output_take(struct df_output *output, struct df_shard_rows **rows)
 {
     df_lock_take(&output->lock);
-    while (output->arrived.count + output->unwritten.count >= output->limits.shards &&
+    while (output->arrived.count + output->unwritten.count >= output->most_shards &&
            output->status == DFAL_OK)
         df_signal_wait(&output->changed, &output->lock);
     *rows = output->unused;
     if (*rows)
         output->unused = (*rows)->next;
     df_lock_release(&output->lock);
-    return *rows ? DFAL_OK : allocate(rows, shard_rows(output->spec.end - output->spec.begin));
+    return *rows ? DFAL_OK : allocate(rows, &output->spec);
 }
 
 void df_output_give(struct df_output *output, struct df_shard_rows *rows)
@@ -433,33 +419,34 @@ dfal_status df_output_complete(struct df_output *output)
         DF_TRY(df_context_check_stop(output->spec.context));
         DF_TRY(place_from_file(output, i));
     }
-    return df_summary_finish(&output->summary, output->writer);
+    return DFAL_OK;
 }
 
-const struct df_summary *df_output_summary(const struct df_output *output)
-{
-    return &output->summary;
-}
-
-struct df_scores_writer *df_output_writer(struct df_output *output)
+struct df_rows_writer *df_output_writer(struct df_output *output)
 {
     return output->writer;
 }
 
 dfal_status df_output_finish(struct df_output *output)
 {
-    DF_TRY(df_scores_describe(output->writer, output->shards->head));
-    DF_TRY(df_scores_hashes(output->writer, &output->shards->rows));
+    const struct df_shards_cut *cut = &output->spec.cut;
+    struct df_row_hashes hashes;
+    DF_TRY(df_rows_describe(output->writer, output->shards->head));
+    DF_TRY(df_row_hashes_open(&hashes, cut->begin, cut->end, DF_SHARD_ROWS));
+    df_row_hashes_join_all(&hashes, &output->shards->hashes);
+    const dfal_status status = df_rows_put_hashes(output->writer, &hashes);
+    df_row_hashes_close(&hashes);
+    DF_TRY(status);
     df_row_hashes_say(output->spec.context, output->unknown_rows, output->spec.path);
-    struct df_scores_writer *writer = output->writer;
+    struct df_rows_writer *writer = output->writer;
     output->writer = NULL;
-    return df_scores_finish(writer);
+    return df_rows_finish(writer);
 }
 
 void df_output_abandon(struct df_output *output)
 {
     cancel(output);
-    df_scores_abandon(output->writer);
+    df_rows_abandon(output->writer);
     output->writer = NULL;
 }
 
@@ -472,7 +459,6 @@ void df_output_close(struct df_output *output)
     free_rows(output->unwritten.first);
     free_rows(output->unused);
     df_free(output->placed);
-    df_summary_close(&output->summary);
     df_signal_end(&output->changed);
     df_lock_end(&output->lock);
     df_free(output);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "score/shards.h"
+#include "job/shards.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,12 +16,13 @@ static dfal_status shard_path(char **path, const struct df_shards *shards, int64
 
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end)
 {
-    const int64_t low = (shards->first + i) * DF_SHARD_ROWS, high = low + DF_SHARD_ROWS;
-    *begin = low > shards->begin ? low : shards->begin;
-    *end = high < shards->end ? high : shards->end;
+    const struct df_shards_cut *cut = &shards->cut;
+    const int64_t low = (shards->first + i) * cut->shard_rows, high = low + cut->shard_rows;
+    *begin = low > cut->begin ? low : cut->begin;
+    *end = high < cut->end ? high : cut->end;
 }
 
-static dfal_status compare_rows(const struct df_scores_head *ours, const struct df_scores_head *theirs,
+static dfal_status compare_rows(const struct df_rows_head *ours, const struct df_rows_head *theirs,
                                 const char *path)
 {
     if (ours->range_begin != theirs->range_begin || ours->range_end != theirs->range_end)
@@ -32,17 +33,18 @@ static dfal_status compare_rows(const struct df_scores_head *ours, const struct 
     return DFAL_OK;
 }
 
-static dfal_status check_head(struct df_scores_head *ours, const char *path, bool allow_mixed)
+static dfal_status check_head(const struct df_shards *shards, const char *path, bool allow_mixed)
 {
-    struct df_scores_head theirs = {0};
-    dfal_status status = df_scores_read(path, &theirs, NULL);
-    if (status == DFAL_OK)
-        status = df_scores_head_compare(ours, &theirs, allow_mixed, path);
+    struct df_rows_head theirs, *ours = shards->head;
+    struct df_rows_reader *reader;
+    DF_TRY(df_rows_open(&reader, &theirs, path, shards->kind));
+    df_rows_close(reader);
+    dfal_status status = df_rows_head_compare(ours, &theirs, allow_mixed, path);
     if (status == DFAL_OK)
         status = compare_rows(ours, &theirs, path);
     if (status == DFAL_OK)
-        df_scores_head_mix(ours, &theirs);
-    df_scores_head_clear(&theirs);
+        df_rows_head_mix(ours, &theirs);
+    df_rows_head_clear(&theirs);
     return status;
 }
 
@@ -54,7 +56,7 @@ static dfal_status look(struct df_shards *shards, bool allow_mixed)
         DF_TRY(shard_path(&path, shards, i));
         dfal_status status = DFAL_OK;
         if (df_file_exists(path)) {
-            status = check_head(shards->head, path, allow_mixed);
+            status = check_head(shards, path, allow_mixed);
             if (status == DFAL_OK) {
                 int64_t begin, end;
                 df_shards_rows(shards, i, &begin, &end);
@@ -70,15 +72,24 @@ static dfal_status look(struct df_shards *shards, bool allow_mixed)
     return DFAL_OK;
 }
 
-dfal_status df_shards_open(struct df_shards *shards, const char *out_path, struct df_scores_head *head,
-                           int64_t begin, int64_t end, bool allow_mixed, bool force)
+int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t most)
 {
-    *shards = (struct df_shards){.begin = begin, .end = end, .size = 1, .head = head};
-    shards->first = begin / DF_SHARD_ROWS;
-    shards->count = (end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - shards->first;
+    enum { SHARD_BYTES = 16 << 20 };
+    int64_t rows = DF_SHARD_ROWS;
+    while (rows > 1 && (rows > most || rows * df_rows_bytes(kind) > SHARD_BYTES))
+        rows /= 2;
+    return rows;
+}
+
+dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
+                           struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force)
+{
+    *shards = (struct df_shards){.kind = kind, .cut = cut, .size = 1, .head = head};
+    shards->first = cut.begin / cut.shard_rows;
+    shards->count = (cut.end + cut.shard_rows - 1) / cut.shard_rows - shards->first;
     shards->parts = DF_PARTS_NONE;
     DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
-    DF_TRY(df_row_hashes_open(&shards->rows, begin, end));
+    DF_TRY(df_row_hashes_open(&shards->hashes, cut.begin, cut.end, cut.shard_rows));
     DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, "a score's shards", force));
     dfal_status status = look(shards, allow_mixed);
     if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
@@ -94,7 +105,7 @@ void df_shards_close(struct df_shards *shards)
     if (shards->size > 0)
         df_parts_close(&shards->parts);
     df_free(shards->finished);
-    df_row_hashes_close(&shards->rows);
+    df_row_hashes_close(&shards->hashes);
     memset(shards, 0, sizeof *shards);
 }
 
@@ -108,57 +119,60 @@ void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
     df_message_set(message);
 }
 
-dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_scores *scores)
+dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_rows *rows)
 {
     char *path = NULL;
-    struct df_scores_head head = {0};
+    struct df_rows_head head = {0};
+    struct df_rows_reader *reader = NULL;
     int64_t begin, end;
     df_shards_rows(shards, i, &begin, &end);
     dfal_status status;
+    *rows = (struct df_rows){0};
     DF_TRY_TO(done, status, shard_path(&path, shards, i));
-    DF_TRY_TO(done, status, df_scores_read(path, &head, scores));
-    if (scores->count != end - begin || scores->index[0] != begin ||
-        scores->index[scores->count - 1] != end - 1)
+    DF_TRY_TO(done, status, df_rows_open(&reader, &head, path, shards->kind));
+    DF_TRY_TO(done, status, df_rows_take(reader, 0, df_rows_count(reader), false, rows));
+    if (rows->count != end - begin || rows->index[0] != begin || rows->index[rows->count - 1] != end - 1)
         status = df_fail(DFAL_E_DATA,
                          "%s holds %" PRId64 " rows from row %" PRId64 " on, expected rows %" PRId64
                          " to %" PRId64,
-                         path, scores->count, scores->index[0], begin, end - 1);
+                         path, rows->count, rows->count > 0 ? rows->index[0] : -1, begin, end - 1);
 done:
-    df_scores_head_clear(&head);
+    df_rows_close(reader);
+    df_rows_head_clear(&head);
     df_free(path);
     return status;
 }
 
-dfal_status df_shards_compare(struct df_shards *shards, int64_t i, const struct df_scores *scores,
+dfal_status df_shards_compare(struct df_shards *shards, int64_t i, const struct df_rows *rows,
                               const struct dfal_context *context, struct df_pool *pool, bool *unknown)
 {
-    *unknown = df_row_hashes_known(&scores->rows) == 0;
+    *unknown = df_row_hashes_known(&rows->hashes) == 0;
     if (*unknown)
         return DFAL_OK;
     char *path = NULL;
     DF_TRY(shard_path(&path, shards, i));
-    dfal_status status = df_row_hashes_check(context, pool, &scores->rows, path, DFAL_E_CONFIG);
+    dfal_status status = df_row_hashes_check(context, pool, &rows->hashes, path, DFAL_E_CONFIG);
     df_free(path);
     if (status == DFAL_OK)
-        df_row_hashes_join(&shards->rows, scores->rows.pieces);
+        df_row_hashes_join(&shards->hashes, rows->hashes.pieces);
     return status;
 }
 
 dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
-                            const struct df_scores *const *scores, int32_t count)
+                            const struct df_rows *const *rows, int32_t count)
 {
-    char *paths[DF_SHARD_FILES] = {NULL};
-    struct df_row_hashes rows[DF_SHARD_FILES] = {0};
+    char *paths[DF_PART_FILES] = {NULL};
+    struct df_row_hashes hashes[DF_PART_FILES] = {0};
     dfal_status status = DFAL_OK;
     for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
-        rows[i] = df_row_hashes_part(&shards->rows, numbers[i]);
+        hashes[i] = df_row_hashes_part(&shards->hashes, numbers[i]);
         status = shard_path(&paths[i], shards, numbers[i]);
     }
     if (status == DFAL_OK)
-        status = df_shard_write_all((const char *const *)paths, shards->head, scores, rows, count);
+        status = df_rows_write_parts((const char *const *)paths, shards->head, rows, hashes, count);
     for (int32_t i = 0; i < count; i++) {
         df_free(paths[i]);
-        shards->finished_rows += status == DFAL_OK ? scores[i]->count : 0;
+        shards->finished_rows += status == DFAL_OK ? rows[i]->count : 0;
     }
     return status;
 }
@@ -187,6 +201,6 @@ static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, in
 
 void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards)
 {
-    *missing = (struct df_missing_source){.source = {.next = missing_next, .hashes = &shards->rows},
+    *missing = (struct df_missing_source){.source = {.next = missing_next, .hashes = &shards->hashes},
                                           .shards = shards};
 }

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/job.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+#include "graph/network.h"
+
+/* ---- Which rows ------------------------------------------------------------------------------- */
+
+dfal_status df_job_rows(int64_t *begin, int64_t *end, const struct df_job_range *range, int64_t count)
+{
+    *begin = range->begin;
+    *end = range->end == -1 ? count : range->end;
+    if (*begin < 0 || *end > count || *begin >= *end)
+        DF_FAIL(DFAL_E_USAGE,
+                "the range %" PRId64 ":%" PRId64 " is not within the pool's rows 0:%" PRId64 " or empty",
+                *begin, *end, count);
+    if (range->shard_count == 0)
+        return DFAL_OK;
+    const int64_t parts = range->shard_count, part = range->shard, rows = *end - *begin;
+    if (parts < 0 || part < 0 || part >= parts)
+        DF_FAIL(DFAL_E_USAGE, "shard %" PRId64 " of %" PRId64 " does not exist", part + 1, parts);
+    if (parts > rows)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " rows cannot be cut into %" PRId64 " shards", rows, parts);
+    const int64_t first = *begin / DF_SHARD_ROWS, chunks = (*end + DF_SHARD_ROWS - 1) / DF_SHARD_ROWS - first;
+    int64_t cut[2];
+    for (int i = 0; i < 2; i++) {
+        if (chunks >= parts) {
+            cut[i] = (first + chunks * (part + i) / parts) * DF_SHARD_ROWS;
+            cut[i] = cut[i] < *begin ? *begin : cut[i] > *end ? *end : cut[i];
+        } else {
+            cut[i] = *begin + rows / parts * (part + i) + (rows % parts) * (part + i) / parts;
+        }
+    }
+    *begin = cut[0];
+    *end = cut[1];
+    return DFAL_OK;
+}
+
+/* ---- Beginning -------------------------------------------------------------------------------- */
+
+dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct df_pool *pool,
+                        const struct df_rows_kind *kind, const struct df_job_client *client, void *user,
+                        const char *out_path, const struct df_job_range *range)
+{
+    *job = (struct df_job){
+        .context = context, .pool = pool, .kind = kind, .client = client, .user = user, .out_path = out_path};
+    DF_TRY(df_job_rows(&job->cut.begin, &job->cut.end, range, pool->count));
+    job->cut.shard_rows = df_shard_rows(kind, DF_SHARD_ROWS);
+    job->head.range_begin = job->cut.begin;
+    job->head.range_end = job->cut.end;
+    job->head.shard = (int32_t)range->shard;
+    job->head.shard_count = (int32_t)range->shard_count;
+    DF_TRY(df_comm_open_self(&job->comm));
+    return df_output_open(&job->output, &(struct df_output_spec){
+                                            .context = context,
+                                            .pool = pool,
+                                            .kind = kind,
+                                            .path = job->comm->rank == 0 ? out_path : NULL,
+                                            .cut = job->cut,
+                                            .placed = client->placed,
+                                            .user = user,
+                                        });
+}
+
+#define COPY_TEXT(field, from) snprintf(field, sizeof(field), "%s", from)
+
+static dfal_status fill_head(struct df_job *job, const struct df_job_maker *maker)
+{
+    struct df_rows_head *head = &job->head;
+    const struct df_device_info *info = &maker->device->info;
+    const char *line = job->context->options.command_line;
+    df_network_digest(head->network_sha256, maker->network);
+    COPY_TEXT(head->pool_fingerprint, job->pool->fingerprint);
+    COPY_TEXT(head->version, DFAL_VERSION);
+    COPY_TEXT(head->backend, info->backend);
+    COPY_TEXT(head->engine, maker->engine);
+    df_device_isa(head->isa, maker->device);
+    COPY_TEXT(head->precision, maker->precision);
+    COPY_TEXT(head->library, info->library);
+    COPY_TEXT(head->device, info->device);
+    COPY_TEXT(head->units, maker->units);
+    head->seed = job->context->options.seed;
+    head->pool_count = job->pool->count;
+    DF_TRY(df_strdup(&head->configuration, maker->configuration));
+    DF_TRY(df_strdup(&head->command_line, line ? line : ""));
+    DF_TRY(df_strdup(&head->network_path, maker->network_path));
+    return df_strdup(&head->pool_path, job->pool->path);
+}
+
+dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker)
+{
+    const struct dfal_context_options *options = &job->context->options;
+    DF_TRY(fill_head(job, maker));
+    DF_TRY(df_shards_open(&job->shards, job->out_path, job->kind, job->cut, &job->head, options->allow_mixed,
+                          options->force));
+    job->context->kept_work = job->shards.finished_rows > 0;
+    job->shards.rank = job->comm->rank;
+    job->shards.size = job->comm->size;
+    return DFAL_OK;
+}
+
+/* ---- Running ---------------------------------------------------------------------------------- */
+
+static dfal_status compute_missing(struct df_job *job)
+{
+    struct df_shards *shards = &job->shards;
+    const struct df_job_client *client = job->client;
+    const int64_t rows = job->cut.end - job->cut.begin;
+    struct df_missing_source source;
+    struct df_shard_sink sink;
+    struct df_row_stream *stream = NULL;
+    struct df_progress progress;
+    if (shards->finished_rows > 0)
+        df_say(job->context, DFAL_INFO, client->resume_event,
+               DF_FIELDS(DF_INT("rows", shards->finished_rows)),
+               "%" PRId64 " of %" PRId64 " rows are finished, the rest is continued", shards->finished_rows,
+               rows);
+    df_missing_source_init(&source, shards);
+    df_shard_sink_init(&sink, shards, job->output);
+    df_progress_begin(&progress, job->context, client->progress_event, "samples", rows,
+                      shards->finished_rows);
+    dfal_status status;
+    job->running = df_clock();
+    DF_TRY_TO(done, status, df_output_begin(job->output, shards));
+    DF_TRY_TO(done, status, df_stream_open(&stream, job->pool, &source.source));
+    status = client->run(job->user, stream, &sink, &progress);
+done:
+    df_stream_close(stream);
+    df_progress_end(&progress);
+    df_shard_sink_clear(&sink);
+    job->writing = df_clock();
+    return status;
+}
+
+/* What is left to do when every row is computed. */
+static dfal_status write_final(struct df_job *job)
+{
+    DF_TRY(df_output_end(job->output));
+    if (job->comm->size > 1)
+        DF_TRY(df_output_keep(job->output)); /* for the rank that writes the file */
+    DF_TRY(job->comm->barrier(job->comm));
+    if (job->comm->rank > 0)
+        return DFAL_OK;
+    DF_TRY(df_output_complete(job->output));
+    if (job->client->complete)
+        DF_TRY(job->client->complete(job->user, df_output_writer(job->output)));
+    df_parts_publish(&job->shards.parts);
+    return df_output_finish(job->output);
+}
+
+/* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then no failure
+ * but a pause. */
+static dfal_status keep_work(struct df_job *job, dfal_status status)
+{
+    char sentence[DF_MESSAGE_SIZE];
+    df_message_get(sentence);
+    df_output_abandon(job->output); /* first: a full disk has room again */
+    const dfal_status kept = df_output_keep(job->output);
+    job->context->kept_work = job->shards.finished_rows > 0;
+    if (status == DFAL_E_STOPPED && kept != DFAL_OK)
+        status = kept;
+    else
+        df_message_set(sentence);
+    if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
+        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept", sentence);
+    df_shards_remove(&job->shards, false);
+    return status;
+}
+
+dfal_status df_job_run(struct df_job *job)
+{
+    dfal_status status = compute_missing(job);
+    if (status == DFAL_OK)
+        status = write_final(job);
+    if (status != DFAL_OK)
+        return keep_work(job, status);
+    df_shards_remove(&job->shards, true);
+    job->context->kept_work = false;
+    return DFAL_OK;
+}
+
+void df_job_close(struct df_job *job)
+{
+    df_output_close(job->output);
+    df_shards_close(&job->shards);
+    df_rows_head_clear(&job->head);
+    if (job->comm)
+        job->comm->close(job->comm);
+    *job = (struct df_job){0};
+}
