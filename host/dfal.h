@@ -362,12 +362,22 @@ DFAL_API dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval
 /* Free what dfal_eval has put into its result. */
 DFAL_API void dfal_eval_result_clear(struct dfal_eval_result *result);
 
-/* Write the logits, or a named node's activations, of every row, to an HDF5 file (docs/FORMATS.md, "Logits").
- *   node  NULL: the logits; else a node of the network (its name is nearest to one that there is)
- * Errors   E_USAGE no such node; E_SHAPE; E_NOINPUT; E_EXISTS; E_STOPPED; E_IO */
+struct dfal_logits_options {
+    size_t size;
+    const struct dfal_pool_options *pool; /* NULL: the defaults */
+    const char *node;                     /* NULL: the logits; else this node's activations */
+    int64_t range_begin, range_end;       /* rows; end -1: the pool's */
+    int32_t shard, shard_count;           /* 0-based; count 0: none */
+};
+DFAL_API void dfal_logits_options_init(struct dfal_logits_options *options, size_t size);
+#define dfal_logits_options_init(options) dfal_logits_options_init((options), sizeof *(options))
+/* Write the logits, or a named node's activations, of every row, to an HDF5 file (docs/FORMATS.md, "Logits"). Finished parts
+ * stand in OUT.parts/, from which the same call continues after a kill; files of shards are joined by dfal_merge.
+ * Errors   E_USAGE no such node (the nearest is named), a range outside the pool; E_DATA, E_SHAPE, E_NOINPUT the inputs;
+ *          E_EXISTS; E_CONFIG unfinished parts of other inputs, node or arithmetic; E_MEMORY; E_STOPPED; E_IO
+ * Order    each row's bits depend on network, row and arithmetic alone */
 DFAL_API dfal_status dfal_logits(dfal_context *context, const char *out_path, const char *network,
-                                 const char *pool_path, const char *node,
-                                 const struct dfal_pool_options *pool);
+                                 const char *pool_path, const struct dfal_logits_options *options);
 
 /* ---- Scores -------------------------------------------------------------------------------- */
 
@@ -455,7 +465,7 @@ struct dfal_estimate_result {
 DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                          const char *network, const char *pool_path,
                                          const struct dfal_score_options *options);
-/* Join the scores of all shards of a pool to one file.
+/* Join the scores, or the logits, of all shards of a pool to one file.
  * Errors   E_DATA shards that are missing, doubled or of another job (named); E_NOINPUT; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
                                 int32_t shard_count);

@@ -606,7 +606,9 @@ static void passes(void **state)
     struct logits_table table = {.count = 0};
     struct df_range_source range;
     df_range_source_init(&range, 0, SMALL, 13);
-    test_ok(df_forward_pass(context, *state, network, pool, &range.source, NULL, NULL, keep_logits, &table));
+    test_ok(df_forward_source(
+        &(struct df_pass_spec){.context = context, .device = *state, .network = network, .pool = pool},
+        &range.source, keep_logits, &table));
     assert_int_equal(table.count, SMALL);
     struct dfal_eval_result eval;
     dfal_eval_result_init(&eval);

@@ -422,7 +422,7 @@ static void test_sources(void **state)
         remove(logits);
         remove(scores);
         dfal_context *context = world_context(backends[b], 2, NULL, NULL);
-        test_ok(dfal_logits(context, logits, world.net, world.train, NULL, NULL));
+        test_ok(dfal_logits(context, logits, world.net, world.train, NULL));
         test_ok(dfal_score(context, &result, scores, world.net, world.train, &score));
         dfal_context_destroy(context);
         for (int s = 0; s < EVERY; s++) {
@@ -452,7 +452,10 @@ static void test_sources(void **state)
     test_join(other, world.folder, "other-net.h5");
     test_join(node, world.folder, "node.h5");
     world_network(other, 77);
-    test_ok(dfal_logits(context, node, world.net, world.train, "dense", NULL));
+    struct dfal_logits_options dense;
+    dfal_logits_options_init(&dense);
+    dense.node = "dense";
+    test_ok(dfal_logits(context, node, world.net, world.train, &dense));
     char out[TEST_PATH];
     test_join(out, world.folder, "no.csv");
     options.logits_path = logits;

@@ -20,13 +20,14 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct merge_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write (required)", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the file of scores or logits to write (required)", 0,
+        0),
 };
 
 const struct command command_merge = {
     .name = "merge",
     .operands = "SHARD.h5...",
-    .summary = "Join the shards of a score; missing, doubled and foreign shards are named",
+    .summary = "Join the shards of a score or of logits; missing, doubled and foreign shards are named",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

@@ -115,8 +115,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     dfal_score_result_init(&result);
     if (args->out == NULL && !args->estimate)
         return usage_error(session, DFAL_E_USAGE, "score needs -o SCORES.h5");
-    if (args->score.shard_count > 0 && (args->score.range_begin != 0 || args->score.range_end >= 0))
-        return usage_error(session, DFAL_E_USAGE, "--range and --shard exclude each other; give one of them");
+    if (rows_exclude(args->score.range_begin, args->score.range_end, args->score.shard_count))
+        return rows_usage(session);
     args->score.refine = args->refine != NULL;
     args->score.units_raw = args->units != NULL && args->units[0] == 'r';
     args->score.pool = pool_args_options(&args->pool);
@@ -131,8 +131,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     else
         print_score_text(&result);
     if (args->score.shard_count > 0)
-        session_note(session, "next, once all %d shards are there: dfal merge SHARD.h5... -o SCORES.h5",
-                     args->score.shard_count);
+        note_merge(session, args->score.shard_count, "SCORES.h5");
     else
         session_note(session, "next: dfal select %s %s --strategy dfal --count 10 --scores %s -o queries.csv",
                      operands[0], operands[1], args->out);
@@ -146,9 +145,7 @@ static const struct option options[] = {
     OPT(S, "refine", 0, VALUE_CHOICE, refine, "bisect",
         "20 forwards more a sample remove overshoot and floor from the margin", 0, 0),
     ARITHMETIC_OPTIONS(S, score),
-    OPT(S, "range", 0, VALUE_RANGE, score.range_begin, "A:B", "only rows A to B-1", 0, 0),
-    OPT(S, "shard", 0, VALUE_SHARD, score.shard, "K/N",
-        "only the K-th of N parts of the pool, counted from 1", 0, 0),
+    ROW_OPTIONS(S, score),
     OPT(S, "adversarial", 0, VALUE_I64, score.adversarial, "Q",
         "also write the adversarial images of the Q closest samples", 1, NO_LIMIT),
     OPT(S, "units", 0, VALUE_CHOICE, units, "network|raw",

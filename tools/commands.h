@@ -24,6 +24,15 @@ struct pool_args {
     struct dfal_pool_options options;
     struct text_list labels;
 };
+/* Which rows of it. */
+#define ROW_OPTIONS(S, options)                                                                              \
+    OPT(S, "range", 0, VALUE_RANGE, options.range_begin, "A:B", "only rows A to B-1", 0, 0),                 \
+        OPT(S, "shard", 0, VALUE_SHARD, options.shard, "K/N",                                                \
+            "only the K-th of N parts of the pool, counted from 1", 0, 0)
+bool rows_exclude(int64_t range_begin, int64_t range_end, int32_t shard_count);
+dfal_status rows_usage(struct session *session);
+/* What to do when every shard is there. */
+void note_merge(struct session *session, int32_t shard_count, const char *file);
 /* The options, with the label files in them; they borrow from args. */
 const struct dfal_pool_options *pool_args_options(struct pool_args *args);
 #define POOL_OPTIONS(S, pool)                                                                                \

@@ -99,6 +99,7 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
 {
     DIR *entries = opendir(folder);
     int64_t done = 0, total = 0, shards = 0;
+    const char *job = "score";
     if (entries == NULL)
         DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
@@ -111,12 +112,13 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
             shards++;
             done += df_rows_count(reader);
             total = head.range_end - head.range_begin;
+            job = strcmp(df_rows_format(reader), "dfal-logits") == 0 ? "logits" : "score";
             df_rows_close(reader);
         }
         df_rows_head_clear(&head);
     }
     closedir(entries);
-    df_tell_text(teller, "job", "score");
+    df_tell_text(teller, "job", "%s", job);
     df_tell_int(teller, "shards", shards);
     df_tell_int(teller, "done", done);
     if (total > 0) {

@@ -220,8 +220,14 @@ static dfal_status find_logits(struct logits_sink *sink, const char *what)
     df_list_source_init(&source, sink->rows, sink->n);
     if (what)
         df_progress_begin(&progress, work->context, what, "samples", sink->n, 0);
-    dfal_status status = df_forward_pass(work->context, work->device, work->network, work->pool,
-                                         &source.source, NULL, what ? &progress : NULL, put_logits, sink);
+    const struct df_pass_spec pass = {
+        .context = work->context,
+        .device = work->device,
+        .network = work->network,
+        .pool = work->pool,
+        .progress = what ? &progress : NULL,
+    };
+    dfal_status status = df_forward_source(&pass, &source.source, put_logits, sink);
     if (what)
         df_progress_end(&progress);
     return status;

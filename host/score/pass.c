@@ -68,8 +68,9 @@ struct pass {
     struct df_pool *pool;
     struct df_plan *plan;
     struct df_team *team;
-    struct df_row_stream *stream;
+    struct df_row_stream *stream; /* borrowed */
     struct df_progress *progress;
+    int64_t beside;
     int32_t lane_count;
     struct pass_lane *lanes;
     int64_t rows, size; /* of a block; of one row's values */
@@ -214,7 +215,6 @@ static void lane_close(struct pass *pass, struct pass_lane *lane)
 
 static void pass_close(struct pass *pass)
 {
-    df_stream_close(pass->stream);
     for (int32_t i = 0; pass->lanes && i < pass->lane_count; i++)
         lane_close(pass, &pass->lanes[i]);
     df_free(pass->lanes);
@@ -248,6 +248,7 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
                     (df_plan_input_size(pass->plan) + size) * (int64_t)sizeof(float) + 64,
         .wanted = pass->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
         .most_lanes = df_device_lanes(pass->device),
+        .beside = pass->beside,
     };
     DF_TRY(df_room_choose(&room, pass->context, &need));
     pass->lane_count = room.lanes;
@@ -255,8 +256,7 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
     return DFAL_OK;
 }
 
-static dfal_status run_pass(struct pass *pass, const struct df_network *network,
-                            struct df_chunk_source *source, const char *node)
+static dfal_status run_pass(struct pass *pass, const struct df_network *network, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
     DF_TRY(df_room_for_plan(pass->context, pass->device, network, false));
@@ -269,21 +269,36 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
     DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
     for (int32_t i = 0; i < pass->lane_count; i++)
         DF_TRY_TO(done, status, lane_open(pass, &pass->lanes[i], i, node));
-    DF_TRY_TO(done, status, df_stream_open(&pass->stream, pass->pool, source));
     status = df_team_run(pass->team, pass_job, pass, pass->lane_count);
 done:
     pass_close(pass);
     return status;
 }
 
-dfal_status df_forward_pass(struct dfal_context *context, struct df_device *device,
-                            const struct df_network *network, struct df_pool *pool,
-                            struct df_chunk_source *source, const char *node, struct df_progress *progress,
-                            df_pass_fn *fn, void *user)
+dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_stream *stream, df_pass_fn *fn,
+                            void *user)
 {
     struct pass pass = {
-        .context = context, .device = device, .pool = pool, .progress = progress, .fn = fn, .user = user};
-    return run_pass(&pass, network, source, node);
+        .context = spec->context,
+        .device = spec->device,
+        .pool = spec->pool,
+        .stream = stream,
+        .progress = spec->progress,
+        .beside = spec->beside,
+        .fn = fn,
+        .user = user,
+    };
+    return run_pass(&pass, spec->network, spec->node);
+}
+
+dfal_status df_forward_source(const struct df_pass_spec *spec, struct df_chunk_source *source, df_pass_fn *fn,
+                              void *user)
+{
+    struct df_row_stream *stream;
+    DF_TRY(df_stream_open(&stream, spec->pool, source));
+    const dfal_status status = df_forward_pass(spec, stream, fn, user);
+    df_stream_close(stream);
+    return status;
 }
 
 /* The labelled rows nobody skips; labels are checked against the network's classes. */
@@ -391,11 +406,13 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
         done, status,
         df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
     df_list_source_init(&source, rows, e.count);
-    DF_TRY_TO(done, status, run_pass(&pass, network, &source.source, NULL));
+    DF_TRY_TO(done, status, df_stream_open(&pass.stream, pool, &source.source));
+    DF_TRY_TO(done, status, run_pass(&pass, network, NULL));
     DF_TRY_TO(done, status, summarise(result, &e, pool->path));
     if (confusion)
         status = tell_confusion(confusion, result, &e);
 done:
+    df_stream_close(pass.stream);
     df_free(rows);
     df_free(e.loss);
     df_free(e.predicted);

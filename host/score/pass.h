@@ -12,11 +12,22 @@ struct df_text;
 
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
-/* node NULL: the logits of the folded network; else that node's activations, unfolded. progress may be NULL. */
-dfal_status df_forward_pass(struct dfal_context *context, struct df_device *device,
-                            const struct df_network *network, struct df_pool *pool,
-                            struct df_chunk_source *source, const char *node, struct df_progress *progress,
-                            df_pass_fn *fn, void *user);
+/* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations, unfolded. progress
+ * may be NULL. */
+struct df_pass_spec {
+    struct dfal_context *context;
+    struct df_device *device;
+    const struct df_network *network;
+    struct df_pool *pool;
+    const char *node;
+    int64_t beside; /* bytes that the caller takes for results */
+    struct df_progress *progress;
+};
+dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_stream *stream, df_pass_fn *fn,
+                            void *user);
+/* The same over the rows of a source. */
+dfal_status df_forward_source(const struct df_pass_spec *spec, struct df_chunk_source *source, df_pass_fn *fn,
+                              void *user);
 /* Accuracy, mean loss and confusion over the labelled rows that no label file skips and whose input and logits are finite
  * (the others are counted); the loss is summed in the order of the pool. Classes are counted as the network counts them, and
  * named where it or the pool has names.

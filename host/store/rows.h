@@ -82,6 +82,9 @@ int64_t df_rows_count(const struct df_rows_reader *reader);
 bool df_rows_have_ids(const struct df_rows_reader *reader);
 /* Root attribute "format" of the file. */
 const char *df_rows_format(const struct df_rows_reader *reader);
+/* A dataset [count, dims...] of reals as a column of f32. Its name is borrowed. Errors   E_DATA missing; E_SHAPE of another form */
+dfal_status df_rows_find_column(struct df_rows_reader *reader, const char *name,
+                                struct df_row_column *column);
 /* An integer that the file says of itself beside its head (df_rows_put_int); absent where it does not. */
 dfal_status df_rows_get_int(struct df_rows_reader *reader, const char *name, int64_t *value, int64_t absent);
 /* Rows [begin, begin + count), fresh (df_rows_clear). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading files of rows. Every shape is compared before memory is taken. */
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -144,6 +145,27 @@ bool df_rows_have_ids(const struct df_rows_reader *reader)
 const char *df_rows_format(const struct df_rows_reader *reader)
 {
     return reader->format;
+}
+
+dfal_status df_rows_find_column(struct df_rows_reader *reader, const char *name, struct df_row_column *column)
+{
+    struct df_h5 *h5 = &reader->h5;
+    struct df_h5_data data;
+    char text[DF_H5_SHAPE_TEXT];
+    *column = (struct df_row_column){.name = name, .type = DF_COLUMN_F32, .fill = (double)NAN};
+    df_h5_lock();
+    dfal_status status = df_h5_data_open(h5, name, &data, NULL);
+    if (status == DFAL_OK && (data.kind != DF_H5_REAL || data.rank < 1 || data.rank > 4))
+        status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected reals of rank 1 to 4", h5->path,
+                         name, df_h5_shape(text, data.dims, data.rank));
+    if (status == DFAL_OK) {
+        column->rank = data.rank - 1;
+        for (int32_t i = 1; i < data.rank; i++)
+            column->dims[i - 1] = data.dims[i];
+    }
+    df_h5_data_close(h5, &data);
+    df_h5_unlock();
+    return status;
 }
 
 dfal_status df_rows_get_int(struct df_rows_reader *reader, const char *name, int64_t *value, int64_t absent)
