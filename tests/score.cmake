@@ -4,6 +4,8 @@ foreach(name deepfool resident room score)
 endforeach()
 df_test(quantile LINK df_score)
 df_test(output LINK df_score LABELS quick threads)
+# A command for every row that exists in this test alone.
+df_test(job LINK df_score LABELS quick threads)
 df_test(score_torture LINK df_score LABELS full)
 add_test(NAME score_torture_stopped COMMAND test_score_torture stopped)
 set_tests_properties(score_torture_stopped PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})

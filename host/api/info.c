@@ -35,18 +35,6 @@ static void tell_bytes(const struct df_teller *teller, const char *path)
         df_tell_int(teller, "file_bytes", status.st_size);
 }
 
-/* Multiply-adds of one sample's forward. */
-static int64_t multiply_adds(const struct df_network *network)
-{
-    int64_t sum = 0;
-    for (int32_t i = 0; i < network->node_count; i++) {
-        const struct df_node *node = &network->nodes[i];
-        if (node->op == DF_NODE_CONV || node->op == DF_NODE_GEMM)
-            sum += node->parameter[DF_WEIGHT].count * node->out.h * node->out.w;
-    }
-    return sum;
-}
-
 static dfal_status tell_graph(const struct df_teller *teller, const struct df_network *network)
 {
     char digest[65];
@@ -57,8 +45,8 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
     df_tell_int(teller, "class_count", network->class_count);
     df_tell_classes(teller, network->classes, network->class_count);
     df_tell_int(teller, "parameters", df_network_parameter_count(network));
-    df_tell_int(teller, "multiply_adds", multiply_adds(folded));
-    df_tell_int(teller, "multiply_adds_unfolded", multiply_adds(network));
+    df_tell_int(teller, "multiply_adds", df_network_multiply_adds(folded));
+    df_tell_int(teller, "multiply_adds_unfolded", df_network_multiply_adds(network));
     tell_numbers(teller, "scale", network->scale, network->affine_count);
     tell_numbers(teller, "offset", network->offset, network->affine_count);
     df_network_digest(digest, network);

@@ -154,6 +154,21 @@ done:
     return status;
 }
 
+static dfal_status take_numbered(const struct df_parts *parts, const char *name, void *user)
+{
+    char **path = user;
+    const size_t digits = strspn(name, "0123456789");
+    if (*path || digits < 6 || strcmp(name + digits, ".h5") != 0)
+        return DFAL_OK;
+    return df_format(path, "%s/%s", parts->folder, name);
+}
+
+dfal_status df_parts_any(const struct df_parts *parts, char **path)
+{
+    *path = NULL;
+    return visit(parts, take_numbered, path);
+}
+
 /* The marker goes last: a kill in the middle is then still known for what it is. */
 dfal_status df_parts_clear(const struct df_parts *parts)
 {

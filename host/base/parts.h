@@ -17,11 +17,13 @@ bool df_parts_is_numbered(const char *name);
 /* Any job's parts, their temporaries, and what df_parts_publish leaves: all that is ever removed from OUT.parts. */
 bool df_parts_is_own(const char *name);
 /* Create or find OUT.parts and hold it until it is closed. ours tells the names this kind of job writes, whose is
- * "a score's shards". force removes an earlier dfal job's parts of another kind.
+ * "parts of a scores file". force removes an earlier dfal job's parts of another kind.
  * Errors   E_EXISTS another process holds it, or it holds a file dfal never writes; E_CONFIG parts of another kind
  *          of job without force; E_IO */
 dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*ours)(const char *name),
                           const char *whose, bool force);
+/* Path of a numbered part that is whole (df_free); NULL: there is none. */
+dfal_status df_parts_any(const struct df_parts *parts, char **path);
 /* Remove every part, temporaries too; the folder goes when it is closed. */
 dfal_status df_parts_clear(const struct df_parts *parts);
 /* The output is about to get its name. Whoever finds the parts of a job that was killed before it could clear them then

@@ -232,6 +232,17 @@ int64_t df_network_parameter_count(const struct df_network *network)
     return count;
 }
 
+int64_t df_network_multiply_adds(const struct df_network *network)
+{
+    int64_t sum = 0;
+    for (int32_t i = 0; i < network->node_count; i++) {
+        const struct df_node *node = &network->nodes[i];
+        if (node->op == DF_NODE_CONV || node->op == DF_NODE_GEMM)
+            sum += node->parameter[DF_WEIGHT].count * node->out.h * node->out.w;
+    }
+    return sum;
+}
+
 const char *df_parameter_name(enum df_parameter_kind kind)
 {
     static const char *const names[DF_PARAMETER_KINDS] = {"weight", "bias", "mean", "variance"};

@@ -119,6 +119,8 @@ dfal_status df_graph_from_json(struct df_network **out, const char *json, size_t
  * LE. */
 void df_network_digest(char text[65], const struct df_network *network);
 int64_t df_network_parameter_count(const struct df_network *network);
+/* Of one sample's forward. */
+int64_t df_network_multiply_adds(const struct df_network *network);
 /* Glorot uniform weights, zero biases, batch-norm 1 0 0 1, from Philox stream WEIGHTS. */
 dfal_status df_network_initialise(struct df_network *network, uint64_t seed);
 /* Every value finite. Errors   E_DATA names node and element */

@@ -48,7 +48,6 @@ dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct
     *job = (struct df_job){
         .context = context, .pool = pool, .kind = kind, .client = client, .user = user, .out_path = out_path};
     DF_TRY(df_job_rows(&job->cut.begin, &job->cut.end, range, pool->count));
-    job->cut.shard_rows = df_shard_rows(kind, DF_SHARD_ROWS);
     job->head.range_begin = job->cut.begin;
     job->head.range_end = job->cut.end;
     job->head.shard = (int32_t)range->shard;
@@ -59,7 +58,8 @@ dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct
                                             .pool = pool,
                                             .kind = kind,
                                             .path = job->comm->rank == 0 ? out_path : NULL,
-                                            .cut = job->cut,
+                                            .begin = job->cut.begin,
+                                            .end = job->cut.end,
                                             .placed = client->placed,
                                             .user = user,
                                         });
@@ -90,12 +90,21 @@ static dfal_status fill_head(struct df_job *job, const struct df_job_maker *make
     return df_strdup(&head->pool_path, job->pool->path);
 }
 
+/* A minute of two slow cores, or ten seconds of a slow GPU. */
+static int64_t most_rows(const struct df_job_maker *maker)
+{
+    const double operations = maker->device->wide ? 3e14 : 3e12, rows = operations / (maker->operations + 1);
+    return rows > DF_SHARD_ROWS ? DF_SHARD_ROWS : rows < 1 ? 1 : (int64_t)rows;
+}
+
 dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker)
 {
     const struct dfal_context_options *options = &job->context->options;
     DF_TRY(fill_head(job, maker));
+    job->cut.shard_rows = df_shard_rows(job->kind, most_rows(maker));
     DF_TRY(df_shards_open(&job->shards, job->out_path, job->kind, job->cut, &job->head, options->allow_mixed,
                           options->force));
+    job->cut = job->shards.cut;
     job->context->kept_work = job->shards.finished_rows > 0;
     job->shards.rank = job->comm->rank;
     job->shards.size = job->comm->size;

@@ -37,6 +37,8 @@ struct df_job_maker {
     struct df_device *device;
     const char *network_path, *engine, *precision, *units; /* units "": no value is a length */
     const char *configuration;                             /* canonical JSON */
+    double
+        operations; /* multiply-adds of a row, about: parts are so small that a kill costs a minute or so */
 };
 struct df_job {
     struct dfal_context *context;

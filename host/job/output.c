@@ -109,7 +109,7 @@ static dfal_status place(struct df_output *output, int64_t shard, const struct d
     if (!output->writer)
         return DFAL_OK;
     df_shards_rows(output->shards, shard, &begin, &end);
-    DF_TRY(df_rows_put(output->writer, begin - output->spec.cut.begin, rows));
+    DF_TRY(df_rows_put(output->writer, begin - output->spec.begin, rows));
     if (output->spec.placed)
         output->spec.placed(output->spec.user, rows);
     output->placed[shard] = true;
@@ -165,8 +165,8 @@ static dfal_status write_files(struct df_output *output, const struct batch *bat
 
 static dfal_status name_rows(struct df_output *output)
 {
-    const int64_t begin = output->spec.cut.begin + output->named,
-                  count = at_most(output->spec.cut.end - begin, ID_ROWS);
+    const int64_t begin = output->spec.begin + output->named,
+                  count = at_most(output->spec.end - begin, ID_ROWS);
     DF_TRY(df_rows_put_ids(output->writer, output->spec.pool, begin, count));
     output->named += count;
     return DFAL_OK;
@@ -177,8 +177,8 @@ static dfal_status create(struct df_output *output)
     const struct df_output_spec *spec = &output->spec;
     if (!spec->path)
         return DFAL_OK;
-    return df_rows_create(&output->writer, spec->path, spec->kind, NULL, spec->cut.end - spec->cut.begin,
-                          true, spec->context->options.force);
+    return df_rows_create(&output->writer, spec->path, spec->kind, NULL, spec->end - spec->begin, true,
+                          spec->context->options.force);
 }
 
 /* ---- The thread ----------------------------------------------------------------------------- */
@@ -206,7 +206,7 @@ static bool is_finished_left(struct df_output *output)
 
 static bool may_name(const struct df_output *output)
 {
-    const int64_t rows = output->spec.cut.end - output->spec.cut.begin;
+    const int64_t rows = output->spec.end - output->spec.begin;
     return output->writer && output->named < rows &&
            (output->ended || output->named < output->placed_rows + IDS_AHEAD);
 }
@@ -311,7 +311,6 @@ dfal_status df_output_open(struct df_output **out, const struct df_output_spec *
     *out = NULL;
     DF_TRY(df_alloc(&output, 1, sizeof *output));
     output->spec = *spec;
-    output->most_shards = most_shards(spec->context, spec->cut.shard_rows * df_rows_bytes(spec->kind));
     df_lock_begin(&output->lock);
     df_signal_begin(&output->changed);
     const dfal_status status = df_thread_start(&output->thread, work, output);
@@ -329,6 +328,8 @@ dfal_status df_output_begin(struct df_output *output, struct df_shards *shards)
     df_lock_take(&output->lock);
     output->placed = placed;
     output->shards = shards;
+    output->most_shards =
+        most_shards(output->spec.context, shards->cut.shard_rows * df_rows_bytes(shards->kind));
     output->last_written = df_clock();
     df_signal_all(&output->changed);
     df_lock_release(&output->lock);
@@ -346,11 +347,12 @@ dfal_status df_output_error(struct df_output *output)
     return status;
 }
 
-static dfal_status allocate(struct df_shard_rows **out, const struct df_output_spec *spec)
+static dfal_status allocate(struct df_shard_rows **out, const struct df_shards *shards)
 {
     DF_TRY(df_alloc(out, 1, sizeof **out));
-    const int64_t rows = at_most(spec->cut.end - spec->cut.begin, spec->cut.shard_rows);
-    dfal_status status = df_rows_alloc(&(*out)->rows, spec->kind, rows);
+    const struct df_shards_cut *cut = &shards->cut;
+    const int64_t rows = at_most(cut->end - cut->begin, cut->shard_rows);
+    dfal_status status = df_rows_alloc(&(*out)->rows, shards->kind, rows);
     if (status != DFAL_OK) {
         df_free(*out);
         *out = NULL;
@@ -368,7 +370,7 @@ dfal_status df_output_take(struct df_output *output, struct df_shard_rows **rows
     if (*rows)
         output->unused = (*rows)->next;
     df_lock_release(&output->lock);
-    return *rows ? DFAL_OK : allocate(rows, &output->spec);
+    return *rows ? DFAL_OK : allocate(rows, output->shards);
 }
 
 void df_output_give(struct df_output *output, struct df_shard_rows *rows)
@@ -429,10 +431,11 @@ struct df_rows_writer *df_output_writer(struct df_output *output)
 
 dfal_status df_output_finish(struct df_output *output)
 {
-    const struct df_shards_cut *cut = &output->spec.cut;
+    const struct df_output_spec *spec = &output->spec;
     struct df_row_hashes hashes;
+    output->shards->head->shard_rows = 0; /* it is no part */
     DF_TRY(df_rows_describe(output->writer, output->shards->head));
-    DF_TRY(df_row_hashes_open(&hashes, cut->begin, cut->end, DF_SHARD_ROWS));
+    DF_TRY(df_row_hashes_open(&hashes, spec->begin, spec->end, DF_SHARD_ROWS));
     df_row_hashes_join_all(&hashes, &output->shards->hashes);
     const dfal_status status = df_rows_put_hashes(output->writer, &hashes);
     df_row_hashes_close(&hashes);

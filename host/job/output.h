@@ -12,8 +12,8 @@ struct df_output_spec {
     struct dfal_context *context;
     struct df_pool *pool;
     const struct df_rows_kind *kind;
-    const char *path; /* NULL: another rank writes the file, this one only its shards */
-    struct df_shards_cut cut;
+    const char *path;   /* NULL: another rank writes the file, this one only its shards */
+    int64_t begin, end; /* rows of the job */
     /* Called by the thread with the rows of each shard that has come into the file, in any order; NULL: nobody asks. */
     void (*placed)(void *user, const struct df_rows *rows);
     void *user;

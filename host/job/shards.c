@@ -2,6 +2,7 @@
 #include "job/shards.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -81,23 +82,65 @@ int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t most)
     return rows;
 }
 
+static bool is_power(int64_t rows)
+{
+    return rows > 0 && (rows & (rows - 1)) == 0;
+}
+
+/* Go on as whoever began has cut. Parts of the first versions do not tell: theirs are whole shards of the pool. */
+static dfal_status adopt_cut(struct df_shards *shards)
+{
+    struct df_rows_head head;
+    struct df_rows_reader *reader;
+    char *path = NULL;
+    DF_TRY(df_parts_any(&shards->parts, &path));
+    if (!path)
+        return DFAL_OK;
+    dfal_status status = df_rows_open(&reader, &head, path, NULL);
+    if (status == DFAL_OK) {
+        shards->cut.shard_rows = head.shard_rows > 0 ? head.shard_rows : DF_SHARD_ROWS;
+        if (!is_power(shards->cut.shard_rows))
+            status = df_fail(DFAL_E_DATA, "%s is cut at every %" PRId64 " rows, expected a power of two",
+                             path, shards->cut.shard_rows);
+        df_rows_close(reader);
+        df_rows_head_clear(&head);
+    }
+    df_free(path);
+    return status;
+}
+
+/* Room for as many shards as the cut makes. */
+static dfal_status lay_out(struct df_shards *shards)
+{
+    const struct df_shards_cut *cut = &shards->cut;
+    shards->first = cut->begin / cut->shard_rows;
+    shards->count = (cut->end + cut->shard_rows - 1) / cut->shard_rows - shards->first;
+    shards->head->shard_rows = cut->shard_rows;
+    DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
+    return df_row_hashes_open(&shards->hashes, cut->begin, cut->end, cut->shard_rows);
+}
+
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force)
 {
-    *shards = (struct df_shards){.kind = kind, .cut = cut, .size = 1, .head = head};
-    shards->first = cut.begin / cut.shard_rows;
-    shards->count = (cut.end + cut.shard_rows - 1) / cut.shard_rows - shards->first;
-    shards->parts = DF_PARTS_NONE;
-    DF_TRY(df_alloc(&shards->finished, shards->count, sizeof *shards->finished));
-    DF_TRY(df_row_hashes_open(&shards->hashes, cut.begin, cut.end, cut.shard_rows));
-    DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, "a score's shards", force));
-    dfal_status status = look(shards, allow_mixed);
-    if (status != DFAL_OK && force && status != DFAL_E_MEMORY) {
-        memset(shards->finished, 0, (size_t)shards->count * sizeof *shards->finished);
-        shards->finished_rows = 0;
-        status = df_parts_clear(&shards->parts);
-    }
-    return status;
+    char whose[64];
+    snprintf(whose, sizeof whose, "parts of a %s", kind->name);
+    *shards = (struct df_shards){.kind = kind, .cut = cut, .size = 1, .head = head, .parts = DF_PARTS_NONE};
+    DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, whose, force));
+    dfal_status status = adopt_cut(shards);
+    if (status == DFAL_OK)
+        status = lay_out(shards);
+    if (status == DFAL_OK)
+        status = look(shards, allow_mixed);
+    if (status == DFAL_OK || !force || status == DFAL_E_MEMORY)
+        return status;
+    df_free(shards->finished);
+    df_row_hashes_close(&shards->hashes);
+    shards->finished = NULL;
+    shards->finished_rows = 0;
+    shards->cut = cut;
+    DF_TRY(lay_out(shards));
+    return df_parts_clear(&shards->parts);
 }
 
 void df_shards_close(struct df_shards *shards)

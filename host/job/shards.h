@@ -13,7 +13,7 @@ struct df_shards_cut {
     int64_t begin, end; /* rows of the job */
     int64_t shard_rows; /* of a whole shard: a power of two, at most DF_SHARD_ROWS */
 };
-/* Rows of a shard so that it takes at most 16 MiB, and at most `most` (a power of two) where a row takes long. */
+/* Rows of a shard: at most 16 MiB of them, and no more than `most`, where a row takes long. */
 int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t most);
 
 struct df_shards {
@@ -27,7 +27,7 @@ struct df_shards {
     struct df_rows_head *head;   /* borrowed: written into every shard; told what it is mixed with */
     struct df_row_hashes hashes; /* a piece a shard: its rows as they were read for the job, or found again */
 };
-/* Hold OUT.parts and look at what is there. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
+/* Hold OUT.parts and look at what is there: shards that are cut otherwise than `cut` says are continued as they are cut. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
  * difference; with force it is removed together with the others. Stale temporaries are removed. */
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force);

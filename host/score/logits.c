@@ -152,15 +152,17 @@ static dfal_status run_job(struct logits *logits, const char *network_path)
 {
     char *configuration = NULL;
     DF_TRY(configuration_of(&configuration, logits->node));
-    const dfal_status status = df_job_find(&logits->job, &(struct df_job_maker){
-                                                             .network = logits->network,
-                                                             .device = logits->device,
-                                                             .network_path = network_path,
-                                                             .engine = "layers",
-                                                             .precision = "strict",
-                                                             .units = "",
-                                                             .configuration = configuration,
-                                                         });
+    const dfal_status status =
+        df_job_find(&logits->job, &(struct df_job_maker){
+                                      .network = logits->network,
+                                      .device = logits->device,
+                                      .network_path = network_path,
+                                      .engine = "layers",
+                                      .precision = "strict",
+                                      .units = "",
+                                      .configuration = configuration,
+                                      .operations = (double)df_network_multiply_adds(logits->network),
+                                  });
     df_free(configuration);
     DF_TRY(status);
     return df_job_run(&logits->job);

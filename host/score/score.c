@@ -67,6 +67,14 @@ static dfal_status create_engine(struct score *score)
     return DFAL_OK;
 }
 
+/* A forward, a backward for each candidate class, and a handful of iterations. */
+static double operations_of(const struct score *score)
+{
+    const int32_t asked = score->deepfool.classes, all = score->network->class_count;
+    const int32_t classes = asked > 0 && asked < all ? asked : all;
+    return 4.0 * (1.0 + classes) * (double)df_network_multiply_adds(score->network);
+}
+
 static dfal_status find_finished(struct score *score, const char *network_path)
 {
     char *configuration = NULL;
@@ -80,6 +88,7 @@ static dfal_status find_finished(struct score *score, const char *network_path)
                                      .precision = score->options->precision,
                                      .units = score->deepfool.units_raw ? "raw" : "network",
                                      .configuration = configuration,
+                                     .operations = operations_of(score),
                                  });
     df_free(configuration);
     return status;

@@ -61,6 +61,8 @@ struct df_rows_head {
     uint64_t seed;
     int64_t pool_count, range_begin, range_end;
     int32_t shard, shard_count;
+    int64_t
+        shard_rows; /* of a part: rows that the parts of its job are cut at multiples of; 0: it is none, or an older one */
     char mixed[160]; /* "isa: avx2, avx512": rows of several arithmetics, by --allow-mixed; "" else */
 };
 void df_rows_head_clear(struct df_rows_head *head);

@@ -44,6 +44,9 @@ static dfal_status read_head(struct df_h5 *h5, struct df_rows_head *head, const 
     DF_TRY(df_h5_get_one(h5, "range_end", &head->range_end, head->range_begin, head->pool_count));
     DF_TRY(df_h5_get_one(h5, "shard", &shard, 0, INT32_MAX));
     DF_TRY(df_h5_get_one(h5, "shard_count", &shards, 0, INT32_MAX));
+    DF_TRY(df_h5_has(h5, "shard_rows", &there));
+    if (there)
+        DF_TRY(df_h5_get_one(h5, "shard_rows", &head->shard_rows, 1, DF_SHARD_ROWS));
     head->shard = (int32_t)shard;
     head->shard_count = (int32_t)shards;
     return DFAL_OK;

@@ -55,6 +55,8 @@ static dfal_status write_head(struct df_h5 *h5, const char *format, const struct
             DF_TRY(df_h5_put_text(h5, h5->file, texts[i].name, texts[i].text));
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
         DF_TRY(df_h5_put_ints(h5, h5->file, integers[i].name, &integers[i].value, 1, true));
+    if (head->shard_rows > 0)
+        DF_TRY(df_h5_put_ints(h5, h5->file, "shard_rows", &head->shard_rows, 1, true));
     return df_h5_put_seed(h5, head->seed);
 }
 
