@@ -37,8 +37,12 @@ static dfal_status add(struct df_identity *identity, const char *name, const cha
     struct df_identity_key *key = &identity->keys[identity->count];
     *key = (struct df_identity_key){.arithmetic = df_identity_is_arithmetic(name)};
     DF_TRY(df_strdup(&key->name, name));
-    identity->count++;
-    return df_format(&key->value, "%.*s", (int)length, value);
+    const dfal_status status = df_format(&key->value, "%.*s", (int)length, value);
+    if (status == DFAL_OK)
+        identity->count++;
+    else
+        df_free(key->name);
+    return status;
 }
 
 void df_identity_add(struct df_identity *identity, const char *name, const char *format, ...)
@@ -57,18 +61,19 @@ void df_identity_add(struct df_identity *identity, const char *name, const char 
     df_free(value);
 }
 
-void df_identity_recent(struct df_identity *identity)
-{
-    if (identity->count > 0)
-        identity->keys[identity->count - 1].recent = true;
-}
-
-static const struct df_identity_key *find(const struct df_identity *identity, const char *name)
+static struct df_identity_key *find(const struct df_identity *identity, const char *name)
 {
     for (int32_t i = 0; i < identity->count; i++)
         if (strcmp(identity->keys[i].name, name) == 0)
             return &identity->keys[i];
     return NULL;
+}
+
+void df_identity_recent(struct df_identity *identity, const char *name)
+{
+    struct df_identity_key *key = find(identity, name);
+    if (key)
+        key->recent = true;
 }
 
 const char *df_identity_value(const struct df_identity *identity, const char *name)
@@ -82,19 +87,22 @@ const char *df_identity_value(const struct df_identity *identity, const char *na
 dfal_status df_identity_write(struct df_text *text, const struct df_identity *identity)
 {
     DF_TRY(identity->status);
-    for (int32_t i = 0; i < identity->count; i++)
-        df_text_add(text, "%s: %s\n", identity->keys[i].name, identity->keys[i].value);
+    for (int32_t i = 0; i < identity->count; i++) {
+        const struct df_identity_key *key = &identity->keys[i];
+        df_text_add(text, "%s:%s%s\n", key->name, key->value[0] ? " " : "", key->value);
+    }
     return text->status;
 }
 
 static dfal_status read_line(struct df_identity *identity, const char *line, size_t length)
 {
     char *name = NULL;
-    const char *colon = memchr(line, ':', length);
-    if (!colon || colon == line || colon + 1 == line + length || colon[1] != ' ')
+    const char *colon = memchr(line, ':', length), *end = line + length;
+    if (!colon || colon == line || (colon + 1 < end && colon[1] != ' '))
         return DFAL_E_DATA;
+    const char *value = colon + 1 < end ? colon + 2 : end;
     DF_TRY(df_format(&name, "%.*s", (int)(colon - line), line));
-    const dfal_status status = add(identity, name, colon + 2, length - (size_t)(colon + 2 - line));
+    const dfal_status status = add(identity, name, value, (size_t)(end - value));
     df_free(name);
     return status;
 }
@@ -137,18 +145,43 @@ bool df_identity_next(struct df_identity_difference *difference, const struct df
     return false;
 }
 
+/* Where to begin to show two values: shortly before they differ when one of them is too long to be shown whole. */
+static size_t shown_from(const char *a, const char *b)
+{
+    enum { WHOLE = DF_SHOWN_TEXT - 4, BEFORE = 20 };
+    size_t at = 0;
+    if (strlen(a) <= WHOLE && strlen(b) <= WHOLE)
+        return 0;
+    while (a[at] && a[at] == b[at])
+        at++;
+    if (at < WHOLE / 2)
+        return 0;
+    at -= BEFORE;
+    while (at > 0 && ((unsigned char)a[at] & 0xc0) == 0x80) /* not inside a character */
+        at--;
+    return at;
+}
+
+static dfal_status refuse(const struct df_identity_difference *difference, dfal_status status,
+                          const char *path, const char *hint)
+{
+    const char *theirs = difference->theirs ? difference->theirs : "(none)",
+               *ours = difference->ours ? difference->ours : "(none)";
+    const size_t from = shown_from(theirs, ours);
+    char a[DF_SHOWN_TEXT], b[DF_SHOWN_TEXT];
+    DF_FAIL(status, "%s was made with %s %s%s, expected %s%s%s%s", path, difference->name, from ? "..." : "",
+            df_shown(a, theirs + from), from ? "..." : "", df_shown(b, ours + from), hint,
+            difference->arithmetic ? " (--allow-mixed takes it all the same)" : "");
+}
+
 dfal_status df_identity_check(const struct df_identity *ours, const struct df_identity *theirs,
                               bool allow_mixed, dfal_status status, const char *path, const char *hint)
 {
     struct df_identity_difference difference = {0};
-    char a[DF_SHOWN_TEXT], b[DF_SHOWN_TEXT];
     DF_TRY(ours->status);
     DF_TRY(theirs->status);
     while (df_identity_next(&difference, ours, theirs))
         if (!difference.arithmetic || !allow_mixed)
-            DF_FAIL(status, "%s was made with %s %s, expected %s%s%s", path, difference.name,
-                    difference.theirs ? df_shown(a, difference.theirs) : "(none)",
-                    difference.ours ? df_shown(b, difference.ours) : "(none)", hint,
-                    difference.arithmetic ? " (--allow-mixed takes it all the same)" : "");
+            return refuse(&difference, status, path, hint);
     return DFAL_OK;
 }

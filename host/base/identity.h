@@ -22,14 +22,14 @@ void df_identity_clear(struct df_identity *identity);
 /* A key that is not there yet, of the arithmetic where df_identity_is_arithmetic says so. The value has no line end. */
 void df_identity_add(struct df_identity *identity, const char *name, const char *format, ...)
     DFAL_PRINTF(3, 4);
-/* The key added last is not in work of an earlier dfal. */
-void df_identity_recent(struct df_identity *identity);
+/* The key is not in work of an earlier dfal. */
+void df_identity_recent(struct df_identity *identity, const char *name);
 /* version, dfal_version, backend, engine, isa, precision, library, libraries. */
 bool df_identity_is_arithmetic(const char *name);
 /* NULL: there is no such key. */
 const char *df_identity_value(const struct df_identity *identity, const char *name);
 
-/* Lines "name: value", and back. Errors   E_DATA a line of another form, or cut short */
+/* Lines "name: value", of an empty value "name:", and back. Errors   E_DATA a line of another form, or cut short */
 dfal_status df_identity_write(struct df_text *text, const struct df_identity *identity);
 dfal_status df_identity_read(struct df_identity *identity, const char *text, const char *path);
 
@@ -41,7 +41,8 @@ struct df_identity_difference {
 };
 bool df_identity_next(struct df_identity_difference *difference, const struct df_identity *ours,
                       const struct df_identity *theirs);
-/* Whether `path` was made as we would make it; the first difference is named.
+/* Whether `path` was made as we would make it; the first difference is named, a long value from shortly before the place
+ * where the two differ.
  *   allow_mixed  differences of the arithmetic are passed over
  *   status       of a difference: E_CONFIG where the work is unfinished
  *   hint         what to do about one, such as "; --force starts anew", or "" */
