@@ -4,10 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <jansson.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -45,51 +42,18 @@ void df_checkpoint_end(struct df_checkpoint *checkpoint)
     *checkpoint = (struct df_checkpoint){0};
 }
 
-static bool is_identity(const char *key)
+static dfal_status compare(const struct df_checkpoint *checkpoint, const char *configuration)
 {
-    static const char *const keys[] = {"backend", "engine", "isa", "library", "version"};
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
-    return false;
-}
-
-static dfal_status difference(const char *path, const char *key, const json_t *ours, const json_t *theirs)
-{
-    char *mine = ours != NULL ? df_json_text(ours, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *other = theirs != NULL ? df_json_text(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    dfal_status status = df_fail(
-        DFAL_E_CONFIG,
-        "%s: unfinished work of another configuration: its %s is %s, expected %s; --force starts anew", path,
-        key, other != NULL ? other : "absent", mine != NULL ? mine : "absent");
-    free(mine);
-    free(other);
-    return status;
-}
-
-dfal_status df_configuration_compare(const char *ours, const char *theirs, bool allow_mixed, const char *path)
-{
-    json_t *mine = df_json_parse(ours, 0, NULL), *other = df_json_parse(theirs, 0, NULL);
-    dfal_status status = DFAL_OK;
-    const char *key;
-    json_t *value;
-    if (mine == NULL || !json_is_object(other))
-        status = df_fail(DFAL_E_DATA, "%s: its configuration is not a JSON object", path);
-    if (status == DFAL_OK) {
-        json_object_foreach(mine, key, value)
-        {
-            const json_t *theirs_value = json_object_get(other, key);
-            /* an earlier dfal did not write what its rows were */
-            const bool unknown = strcmp(key, "row_hash") == 0 && theirs_value == NULL;
-            if (status == DFAL_OK && !unknown && !(allow_mixed && is_identity(key)) &&
-                !json_equal(value, theirs_value))
-                status = difference(path, key, value, theirs_value);
-        }
-        json_object_foreach(other, key, value) if (status == DFAL_OK && json_object_get(mine, key) == NULL)
-            status = difference(path, key, NULL, value);
-    }
-    json_decref(mine);
-    json_decref(other);
+    struct df_identity ours = {0}, theirs = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_identity_json(&ours, checkpoint->configuration, checkpoint->path));
+    DF_TRY_TO(done, status, df_identity_json(&theirs, configuration, checkpoint->path));
+    df_identity_recent(&ours, "row_hash");
+    status = df_identity_check(&ours, &theirs, checkpoint->context->options.allow_mixed, DFAL_E_CONFIG,
+                               checkpoint->path, "; --force starts anew");
+done:
+    df_identity_clear(&ours);
+    df_identity_clear(&theirs);
     return status;
 }
 
@@ -343,9 +307,7 @@ dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_train
     if (!df_file_exists(checkpoint->path))
         return DFAL_OK;
     DF_TRY(df_training_state_read(state, checkpoint->path, &theirs));
-    DF_TRY_TO(done, status,
-              df_configuration_compare(checkpoint->configuration, theirs,
-                                       checkpoint->context->options.allow_mixed, checkpoint->path));
+    DF_TRY_TO(done, status, compare(checkpoint, theirs));
     DF_TRY_TO(done, status, read_arrays(state, checkpoint->path));
     *found = true;
 done:

@@ -36,9 +36,4 @@ void df_checkpoint_end(struct df_checkpoint *checkpoint);
  * Errors   E_DATA not such a file */
 dfal_status df_training_state_read(struct df_training_state *state, const char *path, char **configuration);
 
-/* Compare two canonical JSON objects key by key; identity keys are passed over when allow_mixed.
- * Errors   E_CONFIG naming path and the first difference */
-dfal_status df_configuration_compare(const char *ours, const char *theirs, bool allow_mixed,
-                                     const char *path);
-
 #endif
