@@ -369,16 +369,6 @@ static void test_existing(void **state)
     test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
     test_error(run_with(dir, "training.epochs=3", false, false), DFAL_E_CONFIG, "training.epochs: 3");
     test_error(run_with(dir, "seed=3", true, false), DFAL_E_CONFIG, "seed: 3");
-    char identity[TEST_PATH];
-    test_join(identity, dir, "state/identity");
-    char *text = world_read(dir, "state/identity"), *version = strstr(text, "version: 0");
-    assert_non_null(version);
-    version[9] = '9';
-    FILE *file = fopen(identity, "w");
-    fputs(text, file);
-    fclose(file);
-    free(text);
-    test_error(run_with(dir, NULL, false, false), DFAL_E_CONFIG, "version");
     test_ok(run_with(dir, "annotations=10", false, true)); /* --force begins anew */
     char *curve = world_read(dir, "curve.csv");
     assert_null(strstr(curve, ",13,"));
@@ -389,6 +379,88 @@ static void test_existing(void **state)
     assert_true(world_exists(world.folder, "train.h5"));
     test_join(path, world.folder, "no/such");
     assert_true(run_with(path, NULL, false, false) == DFAL_E_EXISTS);
+    test_folder_remove(dir);
+}
+
+/* Write state/identity with `from` replaced by `to`, or without `from` and all behind it. */
+static void edit_identity(const char *dir, const char *text, const char *from, const char *to)
+{
+    char path[TEST_PATH];
+    test_join(path, dir, "state/identity");
+    const char *at = strstr(text, from);
+    assert_non_null(at);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "%.*s%s%s", (int)(at - text), text, to ? to : "", to ? at + strlen(from) : "");
+    fclose(file);
+}
+
+static int count_of(const char *text, const char *words)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, words)); at++)
+        count++;
+    return count;
+}
+
+static dfal_status run_mixed(const char *dir, struct watcher *watcher)
+{
+    struct dfal_run_options options = run_options();
+    struct dfal_context_options flags;
+    dfal_context *context = NULL;
+    dfal_context_options_init(&flags);
+    flags.backend = backends[0];
+    flags.allow_mixed = true;
+    flags.event = watch;
+    flags.event_user = watcher;
+    test_ok(dfal_context_create(&context, &flags));
+    watcher->context = context;
+    const dfal_status status = dfal_run(context, dir, &options, NULL, NULL);
+    dfal_context_destroy(context);
+    return status;
+}
+
+/* What a run was begun with: the data always, the arithmetic unless that may be mixed, and then every difference is an
+ * event; rows where they were written. */
+static void test_identity(void **state)
+{
+    (void)state;
+    char dir[TEST_PATH], path[TEST_PATH + 100];
+    struct watcher watcher = {.name = "run.round", .stop_at = 2};
+    test_join(dir, world.folder, "identity");
+    test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
+    char *text = world_read(dir, "state/identity");
+    assert_int_equal(count_of(text, "\n"), 11);
+    edit_identity(dir, text, "version: " DFAL_VERSION, "version: 9.8");
+    snprintf(path, sizeof path,
+             "%s/state/identity was made with version 9.8, expected " DFAL_VERSION
+             "; --force begins anew (--allow-mixed",
+             dir);
+    test_error(run_with(dir, NULL, false, false), DFAL_E_CONFIG, path);
+    watcher = (struct watcher){.name = "run.mixed"};
+    edit_identity(dir, text, "test_fingerprint: ", "test_fingerprint: 0");
+    test_error(run_mixed(dir, &watcher), DFAL_E_CONFIG, "identity was made with test_fingerprint 0");
+    edit_identity(dir, text, "test_rows: ", "test_rows: 0");
+    test_error(run_mixed(dir, &watcher), DFAL_E_CONFIG, "identity was made with test_rows 0");
+    assert_int_equal(watcher.seen, 0);
+    edit_identity(dir, text, "engine: ", NULL);
+    test_error(run_with(dir, NULL, false, false), DFAL_E_CONFIG, "identity was made with engine (none)");
+    edit_identity(dir, text, ": strict\n", NULL);
+    test_error(run_mixed(dir, &watcher), DFAL_E_DATA, "state/identity: line 8 is 'precision', expected");
+    edit_identity(dir, text, "isa: ", "more: 1\nisa: ");
+    test_error(run_with(dir, NULL, false, false), DFAL_E_CONFIG, "was made with more 1, expected (none)");
+    edit_identity(dir, text, "train_rows: ", NULL);
+    char *earlier = world_read(dir, "state/identity");
+    edit_identity(dir, earlier, "precision: strict\nlibrary: ", "precision: fast\nlibrary: 0");
+    test_ok(run_mixed(dir, &watcher));
+    assert_int_equal(watcher.seen, 2);
+    char *log = world_read(dir, "log.jsonl");
+    assert_int_equal(count_of(log, "\"event\": \"run.mixed\""), 2);
+    assert_non_null(strstr(log, "\"key\": \"precision\", \"begun\": \"fast\", \"now\": \"strict\""));
+    assert_non_null(strstr(log, "\"key\": \"library\", \"begun\": \"0"));
+    free(log);
+    free(earlier);
+    free(text);
     test_folder_remove(dir);
 }
 
@@ -601,6 +673,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_later_rows),
         cmocka_unit_test(test_starts),
         cmocka_unit_test(test_existing),
+        cmocka_unit_test(test_identity),
         cmocka_unit_test(test_outputs),
         cmocka_unit_test(test_bad_pools),
         cmocka_unit_test(test_exhausted),

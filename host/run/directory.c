@@ -21,11 +21,6 @@
 
 static const char log_name[] = "log.jsonl";
 
-const char *const df_identity_keys[DF_IDENTITY_COUNT] = {
-    "train_fingerprint", "test_fingerprint", "network_sha256", "version",   "backend", "engine", "isa",
-    "precision",         "library",          "train_rows",     "test_rows",
-};
-
 bool df_run_directory_is_finished(const char *path)
 {
     char *marker = NULL;
@@ -115,64 +110,51 @@ dfal_status df_run_directory_inputs(const struct df_claim *claim, const char *di
 
 /* ---- identity ------------------------------------------------------------------------------------------ */
 
-static dfal_status identity_write(const char *path, const struct df_run_identity *identity)
+static dfal_status identity_write(const char *path, const struct df_identity *identity)
 {
     struct df_text text = {0};
-    char *bytes = NULL;
-    for (int i = 0; i < DF_IDENTITY_COUNT; i++)
-        df_text_add(&text, "%s: %s\n", df_identity_keys[i], identity->value[i]);
-    DF_TRY(df_text_take(&text, &bytes));
-    dfal_status status = df_file_write(path, bytes, strlen(bytes));
-    df_free(bytes);
+    dfal_status status = df_identity_write(&text, identity);
+    if (status == DFAL_OK)
+        status = df_file_write(path, text.bytes, (size_t)text.size);
+    df_text_clear(&text);
     return status;
 }
 
-static dfal_status identity_compare(const char *path, const struct df_run_identity *ours,
+/* The run's own log does not listen yet, so it is told beside the context. */
+static void say_mixed(struct df_run_directory *directory, struct dfal_context *context,
+                      const struct df_identity_difference *difference)
+{
+    const char *begun = difference->theirs ? difference->theirs : "(none)",
+               *now = difference->ours ? difference->ours : "(none)";
+    const struct dfal_field fields[] = {DF_TEXT("key", difference->name), DF_TEXT("begun", begun),
+                                        DF_TEXT("now", now)};
+    char sentence[DF_MESSAGE_SIZE];
+    snprintf(sentence, sizeof sentence,
+             "%s was %s when this run was begun and is %s now: its numbers are mixed", difference->name,
+             begun, now);
+    const struct dfal_event event = {DFAL_WARNING, "run.mixed", sentence, fields, 3};
+    df_run_directory_event(directory, &event);
+    df_say(context, DFAL_WARNING, "run.mixed", fields, 3, "%s", sentence);
+}
+
+static dfal_status identity_compare(const char *path, const struct df_identity *ours,
                                     struct dfal_context *context, struct df_run_directory *directory)
 {
+    struct df_identity theirs = {0};
+    struct df_identity_difference difference = {0};
     char *text = NULL;
     size_t size = 0;
     dfal_status status;
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, 1 << 16));
-    char *line = text;
-    for (int i = 0; i < DF_IDENTITY_COUNT; i++) {
-        size_t key = strlen(df_identity_keys[i]);
-        char *end = strchr(line, '\n');
-        if (i >= DF_IDENTITY_ROWS && !*line)
-            break;
-        if (!end || strncmp(line, df_identity_keys[i], key) || strncmp(line + key, ": ", 2)) {
-            status = df_fail(DFAL_E_DATA, "%s: line %d is not '%s: ...', expected the file that run wrote",
-                             path, i + 1, df_identity_keys[i]);
-            goto done;
-        }
-        *end = 0;
-        const char *theirs = line + key + 2;
-        line = end + 1;
-        if (!strcmp(theirs, ours->value[i]))
-            continue;
-        const bool arithmetic = i >= DF_IDENTITY_DATA && i < DF_IDENTITY_ROWS;
-        if (arithmetic && context->options.allow_mixed) {
-            const struct dfal_field fields[] = {DF_TEXT("key", df_identity_keys[i]), DF_TEXT("begun", theirs),
-                                                DF_TEXT("now", ours->value[i])};
-            char sentence[DF_MESSAGE_SIZE];
-            snprintf(sentence, sizeof sentence,
-                     "%s was %s when this run was begun and is %s now: its numbers are mixed",
-                     df_identity_keys[i], theirs, ours->value[i]);
-            const struct dfal_event event = {DFAL_WARNING, "run.mixed", sentence, fields, 3};
-            df_run_directory_event(directory, &event); /* the run's own log does not listen yet */
-            df_say(context, DFAL_WARNING, "run.mixed",
-                   DF_FIELDS(DF_TEXT("key", df_identity_keys[i]), DF_TEXT("begun", theirs),
-                             DF_TEXT("now", ours->value[i])),
-                   "%s", sentence);
-            continue;
-        }
-        status = df_fail(DFAL_E_CONFIG, "%s was begun with %s %s, expected the same, here it is %s%s", path,
-                         df_identity_keys[i], theirs, ours->value[i],
-                         arithmetic ? " (--allow-mixed continues all the same)" : "");
-        goto done;
-    }
+    DF_TRY_TO(done, status, df_identity_read(&theirs, text, path));
+    DF_TRY_TO(done, status,
+              df_identity_check(ours, &theirs, context->options.allow_mixed, DFAL_E_CONFIG, path,
+                                "; --force begins anew"));
+    while (df_identity_next(&difference, ours, &theirs))
+        say_mixed(directory, context, &difference);
 done:
     df_free(text);
+    df_identity_clear(&theirs);
     return status;
 }
 
@@ -354,7 +336,7 @@ done:
 
 dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfal_context *context,
                                   const char *path, const struct df_run_config *config,
-                                  const struct df_run_identity *identity, bool resume)
+                                  const struct df_identity *identity, bool resume)
 {
     char *config_path = NULL, *state = NULL, *identity_path = NULL;
     dfal_status status;

@@ -4,18 +4,10 @@
 #define DF_RUN_DIRECTORY_H
 
 #include "base/claim.h"
+#include "base/identity.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "run/config.h"
-
-/* What a run was begun with besides its configuration; lines "key: value" in state/identity. The first
- * DF_IDENTITY_DATA are about the data and always compared, the next are the arithmetic that allow_mixed passes, and from
- * DF_IDENTITY_ROWS on there are the pools' rows: always compared where the run was begun by a dfal that wrote them. */
-enum { DF_IDENTITY_DATA = 3, DF_IDENTITY_ROWS = 9, DF_IDENTITY_COUNT = 11, DF_IDENTITY_TEXT = 128 };
-struct df_run_identity {
-    char value[DF_IDENTITY_COUNT][DF_IDENTITY_TEXT];
-};
-extern const char *const df_identity_keys[DF_IDENTITY_COUNT];
 
 struct df_run_directory {
     char *path;
@@ -24,12 +16,13 @@ struct df_run_directory {
     int curve, queries, log;
     bool log_failed;
 };
-/* Create or continue. Held under flock until close.
+/* Create or continue. Held under flock until close. The identity is what a run was begun with besides its configuration:
+ * the lines of state/identity.
  * Errors   E_EXISTS finished, foreign or in use by another process; E_CONFIG unfinished and of another configuration or
  *          identity; E_NOINPUT resume demanded and nothing there */
 dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfal_context *context,
                                   const char *path, const struct df_run_config *config,
-                                  const struct df_run_identity *identity, bool resume);
+                                  const struct df_identity *identity, bool resume);
 /* None of the inputs is a file that a run in dir replaces or removes. Errors   E_USAGE both are named */
 dfal_status df_run_directory_apart(const char *dir, bool force, const char *const *inputs, int32_t count);
 /* What is read of a run directory is no output of the claim. */

@@ -296,33 +296,29 @@ void df_experiment_close(struct df_experiment *e)
 }
 
 dfal_status df_experiment_identity(const struct df_experiment *e, const struct dfal_context *context,
-                                   struct df_run_identity *identity)
+                                   struct df_identity *identity)
 {
+    static const char *const names[2] = {"train_rows", "test_rows"};
     struct df_pool *const pools[2] = {e->train, e->test};
-    char rows[2][DF_ROW_SUM_TEXT];
-    char digest[DF_DIGEST_TEXT] = "trainer", isa[DF_ISA_TEXT];
+    char digest[DF_DIGEST_TEXT] = "trainer", isa[DF_ISA_TEXT], rows[DF_ROW_SUM_TEXT];
     df_device_isa(isa, e->device);
+    if (e->graph)
+        df_network_digest(digest, e->graph);
+    df_identity_add(identity, "train_fingerprint", "%s", e->train->fingerprint);
+    df_identity_add(identity, "test_fingerprint", "%s", e->test->fingerprint);
+    df_identity_add(identity, "network_sha256", "%s", digest);
+    df_identity_add(identity, "version", "%s", DFAL_VERSION);
+    df_identity_add(identity, "backend", "%s", e->device->info.backend);
+    df_identity_add(identity, "engine", "%s", e->fused ? "fused" : "layers");
+    df_identity_add(identity, "isa", "%s", isa);
+    df_identity_add(identity, "precision", "strict");
+    df_identity_add(identity, "library", "%s", e->device->info.library);
     for (int i = 0; i < 2; i++) {
         struct df_row_sum sum;
         DF_TRY(df_row_hashes_pool(&sum, context, pools[i]));
-        df_row_sum_text(rows[i], sum);
+        df_row_sum_text(rows, sum);
+        df_identity_add(identity, names[i], "%s", rows);
+        df_identity_recent(identity, names[i]);
     }
-    if (e->graph)
-        df_network_digest(digest, e->graph);
-    const char *values[DF_IDENTITY_COUNT] = {
-        e->train->fingerprint,
-        e->test->fingerprint,
-        digest,
-        DFAL_VERSION,
-        e->device->info.backend,
-        e->fused ? "fused" : "layers",
-        isa,
-        "strict",
-        e->device->info.library,
-        rows[0],
-        rows[1],
-    };
-    for (int i = 0; i < DF_IDENTITY_COUNT; i++)
-        snprintf(identity->value[i], DF_IDENTITY_TEXT, "%s", values[i]);
-    return DFAL_OK;
+    return identity->status;
 }

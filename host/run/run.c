@@ -487,7 +487,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                            const struct dfal_run_options *options, df_run_publish_fn *publish)
 {
     struct df_experiment e = {0};
-    struct df_run_identity identity;
+    struct df_identity identity = {0};
     struct df_run_advance advance;
     dfal_status status;
     context->kept_work = false;
@@ -542,6 +542,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     if (status == DFAL_OK)
         status = publish(context, dir);
 done:
+    df_identity_clear(&identity);
     df_experiment_close(&e);
     return status;
 }

@@ -29,9 +29,9 @@ struct df_experiment {
 dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
                                const struct dfal_run_options *options);
 void df_experiment_close(struct df_experiment *experiment);
-/* Reads all rows of both pools. */
+/* Reads all rows of both pools. Clear the identity, also after an error. */
 dfal_status df_experiment_identity(const struct df_experiment *experiment, const struct dfal_context *context,
-                                   struct df_run_identity *identity);
+                                   struct df_identity *identity);
 /* DIR/state/STRATEGY-TRIAL.h5 and DIR/networks/STRATEGY-TRIAL[-rROUND].h5; free with df_free. */
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial);
 dfal_status df_run_network_path(char **out, const char *dir, const char *strategy, int32_t trial,
