@@ -248,12 +248,19 @@ static void test_compare(void **state)
     test_ok(df_run_config_compare(&a, &b, "dir")); /* fingerprints hold the data; bald is not run */
     b.training.epochs = 7;
     b.seed = 9;
-    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "training.epochs: 100, expected");
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
+               "dir was made with training.epochs 7, expected 100 (--force begins anew)");
     b.training.epochs = a.training.epochs;
-    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "seed: 1, expected");
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
+               "dir was made with seed 9, expected 1 (--force begins anew)");
     b.seed = a.seed;
+    snprintf(b.trainer, sizeof b.trainer, "train \"%s\"", "it");
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
+               "dir was made with trainer \"train \\\"it\\\"\", expected ");
+    memcpy(b.trainer, a.trainer, sizeof b.trainer);
     b.strategy_count = 1;
-    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG, "strategies: [dfal, random]");
+    test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
+               "dir was made with strategies [dfal], expected [dfal, random] (--force begins anew)");
 }
 
 /* Of epochs and steps the later layer's holds; a patience that nobody gave follows from which it is. */
@@ -280,10 +287,13 @@ static void test_epochs_or_steps(void **state)
     test_ok(parse(&c, "training: {steps: 500, patience: 7}\n")); /* given is given */
     df_run_config_settle(&c);
     assert_int_equal(c.training.patience, 7);
-    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG, "training.patience: 7, expected");
+    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
+               "dir was made with training.patience 0, expected 7 (--force begins anew)");
     test_ok(parse(&c, "training: {epochs: 500}\n"));
     test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
-               "training.epochs: 500, expected what it was begun with, steps: 500 (");
+               "dir was made with training.epochs (none), expected 500 (--force begins anew)");
+    test_error(df_run_config_compare(&again, &c, "dir"), DFAL_E_CONFIG,
+               "dir was made with training.steps (none), expected 500 (--force begins anew)");
 }
 
 static void test_twins(void **state)
@@ -300,7 +310,11 @@ static void test_twins(void **state)
     assert_non_null(strstr(yaml, "  dfal: {subsample: all, deepfool: lts4, twins: false}\n"));
     assert_non_null(strstr(yaml, "  random: {subsample: all, deepfool: paper, twins: true}\n"));
     df_free(yaml);
-    test_error(df_run_config_compare(&c, &plain, "dir"), DFAL_E_CONFIG, "options.dfal: {");
+    test_error(df_run_config_compare(&c, &plain, "dir"), DFAL_E_CONFIG,
+               "dir was made with options.random.deepfool (none), expected paper (--force begins anew)");
+    test_ok(parse(&c, "options: {dfal: {twins: false}}\n"));
+    test_error(df_run_config_compare(&c, &plain, "dir"), DFAL_E_CONFIG,
+               "dir was made with options.dfal.twins true, expected false (--force begins anew)");
 }
 
 static void write_file(const char *path, const char *text)

@@ -319,7 +319,9 @@ static void test_starts(void **state)
         struct watcher watcher = {.name = "run.round", .stop_at = 2};
         test_error(run(parts, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
         more = NULL;
-        test_error(run(parts, backends[0], 1, NULL, NULL), DFAL_E_CONFIG, "training.init: scratch");
+        test_error(run(parts, backends[0], 1, NULL, NULL), DFAL_E_CONFIG,
+                   i ? "parts was made with training.init weights, expected scratch"
+                     : "parts was made with training.init previous, expected scratch");
         more = inits[i];
         test_ok(run(parts, backends[0], 2, NULL, NULL));
         same_tables(parts, whole);
@@ -367,8 +369,10 @@ static void test_existing(void **state)
     assert_false(world_exists(world.folder, "existing"));
     struct watcher watcher = {.name = "run.round", .stop_at = 2};
     test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
-    test_error(run_with(dir, "training.epochs=3", false, false), DFAL_E_CONFIG, "training.epochs: 3");
-    test_error(run_with(dir, "seed=3", true, false), DFAL_E_CONFIG, "seed: 3");
+    test_error(run_with(dir, "training.epochs=3", false, false), DFAL_E_CONFIG,
+               "existing was made with training.epochs 2, expected 3 (--force begins anew)");
+    test_error(run_with(dir, "seed=3", true, false), DFAL_E_CONFIG,
+               "existing was made with seed 1, expected 3 (--force begins anew)");
     test_ok(run_with(dir, "annotations=10", false, true)); /* --force begins anew */
     char *curve = world_read(dir, "curve.csv");
     assert_null(strstr(curve, ",13,"));

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/identity.h"
 #include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
@@ -262,7 +263,7 @@ static dfal_status put_options(struct df_text *out, struct df_run_config *config
     return DFAL_OK;
 }
 
-static dfal_status write_yaml(char **yaml, const struct df_run_config *config, bool remarks)
+dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
 {
     struct df_run_config copy = *config;
     struct df_text out = {0};
@@ -290,54 +291,13 @@ static dfal_status write_yaml(char **yaml, const struct df_run_config *config, b
             df_text_add(&out, "%s:\n", group);
         if (!df_key_holds(key, &copy))
             continue;
-        if (remarks && key->remark && !strcmp(df_key_field(key, &copy, 0), key->remark_on))
+        if (key->remark && !strcmp(df_key_field(key, &copy, 0), key->remark_on))
             df_text_add(&out, "%s# %s\n", length ? "  " : "", key->remark);
         df_text_add(&out, "%s%s: ", length ? "  " : "", dot ? dot + 1 : key->path);
         put_value(&out, key, &copy, 0);
         df_text_add(&out, "\n");
     }
     DF_KEEP_FIRST(status, df_text_take(&out, yaml));
-    return status;
-}
-
-dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
-{
-    return write_yaml(yaml, config, true);
-}
-
-dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
-                                  const char *path)
-{
-    struct df_run_config a = *ours, b = *theirs;
-    a.train[0] = a.test[0] = b.train[0] = b.test[0] = 0;
-    char *text_a = NULL, *text_b = NULL;
-    dfal_status status;
-    DF_TRY_TO(done, status, write_yaml(&text_a, &a, false));
-    DF_TRY_TO(done, status, write_yaml(&text_b, &b, false));
-    char group[32] = "";
-    for (const char *p = text_a, *q = text_b; *p || *q;) {
-        size_t n = strcspn(p, "\n"), m = strcspn(q, "\n");
-        if (n != m || strncmp(p, q, n)) {
-            const char *line = *p ? p : q;
-            bool nested = *line == ' ';
-            line += strspn(line, " ");
-            const char *other = q + strspn(q, " ");
-            status =
-                df_fail(DFAL_E_CONFIG,
-                        "%s is unfinished and of another configuration: %s%s%.*s, expected what it was begun "
-                        "with, %.*s (--force begins anew)",
-                        path, nested ? group : "", nested ? "." : "", (int)strcspn(line, "\n"), line,
-                        (int)strcspn(other, "\n"), other);
-            goto done;
-        }
-        if (*p != ' ')
-            snprintf(group, sizeof group, "%.*s", (int)strcspn(p, ":"), p);
-        p += n + (p[n] == '\n');
-        q += m + (q[m] == '\n');
-    }
-done:
-    df_free(text_a);
-    df_free(text_b);
     return status;
 }
 
@@ -370,6 +330,16 @@ static void value_text(struct df_text *out, const struct df_key *key, const stru
         put_value(out, key, &copy, known);
 }
 
+/* A key's path, that of an option with its strategy in the star's place. */
+static void put_name(struct df_text *out, const struct df_key *key, int32_t known)
+{
+    const char *star = strchr(key->path, '*');
+    if (star)
+        df_text_add(out, "%.*s%s%s", (int)(star - key->path), key->path, df_strategy_known[known], star + 1);
+    else
+        df_text_add(out, "%s", key->path);
+}
+
 static bool differs(const struct df_key *key, const struct df_run_config *const *configs, int32_t count,
                     int32_t known, const struct df_text *ours)
 {
@@ -390,20 +360,54 @@ void df_run_config_differences(struct df_text *out, const struct df_run_config *
 {
     for (int32_t k = 0; k < df_run_key_count; k++) {
         const struct df_key *key = &df_run_keys[k];
-        const char *star = strchr(key->path, '*');
-        for (int32_t known = 0; df_strategy_known[known] && (star || !known); known++) {
+        const bool option = strchr(key->path, '*') != NULL;
+        for (int32_t known = 0; df_strategy_known[known] && (option || !known); known++) {
             struct df_text ours = {0};
             value_text(&ours, key, configs[which], known);
             if (ours.size && differs(key, configs, count, known, &ours)) {
-                df_text_add(out, "%s%.*s", out->size ? ", " : "",
-                            star ? (int)(star - key->path) : (int)strlen(key->path), key->path);
-                if (star)
-                    df_text_add(out, "%s%s", df_strategy_known[known], star + 1);
+                df_text_add(out, "%s", out->size ? ", " : "");
+                put_name(out, key, known);
                 df_text_add(out, ": %s", ours.bytes);
             }
             df_text_clear(&ours);
         }
     }
+}
+
+/* Every key that says something, data.train and data.test apart: fingerprints hold the data. */
+static void identity_of(struct df_identity *identity, const struct df_run_config *config)
+{
+    for (int32_t k = 0; k < df_run_key_count; k++) {
+        const struct df_key *key = &df_run_keys[k];
+        const bool option = strchr(key->path, '*') != NULL;
+        if (key->kind == DF_KEY_PATH)
+            continue;
+        for (int32_t known = 0; df_strategy_known[known] && (option || !known); known++) {
+            struct df_text name = {0}, value = {0};
+            value_text(&value, key, config, known);
+            if (value.size)
+                put_name(&name, key, known);
+            DF_KEEP_FIRST(identity->status, name.status);
+            DF_KEEP_FIRST(identity->status, value.status);
+            if (value.size && identity->status == DFAL_OK)
+                df_identity_add(identity, name.bytes, "%s", value.bytes);
+            df_text_clear(&name);
+            df_text_clear(&value);
+        }
+    }
+}
+
+dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
+                                  const char *path)
+{
+    struct df_identity a = {0}, b = {0};
+    identity_of(&a, ours);
+    identity_of(&b, theirs);
+    const dfal_status status =
+        df_identity_check(&a, &b, false, DFAL_E_CONFIG, path, " (--force begins anew)");
+    df_identity_clear(&a);
+    df_identity_clear(&b);
+    return status;
 }
 
 /* An option that no strategy of this build looks at is read and not shown. */

@@ -235,7 +235,7 @@ def failures(dfal):
     _, err = dfal.run("-q", "run", "sub/run.yaml", "-o", "sub/x", "--allow-command", code=69)
     check("'sh ./none.sh'" in err and "exit code" in err, err)
     dfal.refuses(64, "run", "sub/run.yaml", "-o", "sub/y", "--trainer", "'", says="open quote")
-    dfal.refuses(78, "run", "sub/run.yaml", "-o", "sub/x", "--trainer", "true", says=("trainer: ", "none.sh"))
+    dfal.refuses(78, "run", "sub/run.yaml", "-o", "sub/x", "--trainer", "true", says='sub/x was made with trainer "sh ./none.sh", expected "true"')
     with open(dfal.at("sub/run.yaml"), "w", encoding="utf-8") as file:
         file.write(text.replace("sh -c 'touch pwned'", '"a \'b"'))
     dfal.refuses(78, "run", "sub/run.yaml", "-o", "sub/y", "--allow-command", says=("run.yaml:8:", "open quote"))
