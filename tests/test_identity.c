@@ -111,7 +111,8 @@ static void test_first_difference(void **state)
         {"b: 2\n", "z: 9\nb: 2\na: 1\n", "x.h5 was made with z 9, expected (none); hint"},
         {"a: 1\nb: 2\n", "z: 9\na: 1\n", "x.h5 was made with b (none), expected 2; hint"},
         {"a: 1\n", "", "x.h5 was made with a (none), expected 1; hint"},
-        {"a:\n", "a: 1\n", "x.h5 was made with a 1, expected ; hint"},
+        {"a:\n", "a: 1\n", "x.h5 was made with a 1, expected (empty); hint"},
+        {"a: 1\n", "a:\n", "x.h5 was made with a (empty), expected 1; hint"},
         {"a: 1\n", "a: 10\n", "x.h5 was made with a 10, expected 1; hint"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -162,11 +162,15 @@ static size_t shown_from(const char *a, const char *b)
     return at;
 }
 
+static const char *told(const char *value)
+{
+    return !value ? "(none)" : value[0] ? value : "(empty)";
+}
+
 static dfal_status refuse(const struct df_identity_difference *difference, dfal_status status,
                           const char *path, const char *hint)
 {
-    const char *theirs = difference->theirs ? difference->theirs : "(none)",
-               *ours = difference->ours ? difference->ours : "(none)";
+    const char *theirs = told(difference->theirs), *ours = told(difference->ours);
     const size_t from = shown_from(theirs, ours);
     char a[DF_SHOWN_TEXT], b[DF_SHOWN_TEXT];
     DF_FAIL(status, "%s was made with %s %s%s, expected %s%s%s%s", path, difference->name, from ? "..." : "",

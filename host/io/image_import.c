@@ -105,32 +105,45 @@ static dfal_status find_shape(struct df_image_job *job)
     return DFAL_OK;
 }
 
+static dfal_status add_values(struct df_identity *identity, const char *name, const double *values,
+                              int32_t count)
+{
+    struct df_text text = {0};
+    char *value = NULL;
+    for (int32_t i = 0; i < count; i++)
+        df_text_add(&text, "%s%.17g", i > 0 ? " " : "", values[i]);
+    DF_TRY(df_text_take(&text, &value));
+    df_identity_add(identity, name, "%s", value);
+    df_free(value);
+    return identity->status;
+}
+
 /* What the bytes of a pool depend on, and with it what an unfinished import may be continued with. on_error is not
  * here: who meets a broken file may go on without it. */
 static dfal_status make_identity(struct df_image_job *job)
 {
     const struct dfal_image_options *o = job->options;
+    struct df_identity *identity = &job->identity;
     char digest[DF_DIGEST_TEXT], classes[DF_DIGEST_TEXT], libraries[DF_IMAGE_LIBRARIES];
-    struct df_text text = {0};
     df_image_list_digest(&job->list, digest);
     df_image_list_classes_digest(&job->list, classes);
     df_image_libraries(libraries);
-    df_text_add(&text, "pictures: %lld\nresize: %d\n", (long long)job->list.count, o->resize);
-    df_text_add(&text, "resize_to: %d x %d\nexif: %s\n", o->resize_height, o->resize_width, o->exif);
-    df_text_add(&text, "crop: %d\ninterpolation: %s\nchannels: %d\n", o->crop, o->interpolation, o->channels);
-    for (int which = 0; which < 2; which++) {
-        const int32_t count = which ? o->std_count : o->mean_count;
-        df_text_add(&text, which ? "std:" : "mean:");
-        for (int32_t i = 0; i < count; i++)
-            df_text_add(&text, " %.17g", which ? o->std[i] : o->mean[i]);
-        df_text_add(&text, "\n");
-    }
-    df_text_add(&text,
-                "folders_are_classes: %s\nclasses_sha256: %s\nlist_sha256: %s\nsize: %lld x %lld\nversion: "
-                "%s\nlibraries: %s\n",
-                o->folders_are_classes ? "yes" : "no", classes, digest, (long long)job->shape.w,
-                (long long)job->shape.h, DFAL_VERSION, libraries);
-    return df_text_take(&text, &job->identity);
+    df_identity_add(identity, "pictures", "%lld", (long long)job->list.count);
+    df_identity_add(identity, "resize", "%d", o->resize);
+    df_identity_add(identity, "resize_to", "%d x %d", o->resize_height, o->resize_width);
+    df_identity_add(identity, "exif", "%s", o->exif);
+    df_identity_add(identity, "crop", "%d", o->crop);
+    df_identity_add(identity, "interpolation", "%s", o->interpolation);
+    df_identity_add(identity, "channels", "%d", o->channels);
+    DF_TRY(add_values(identity, "mean", o->mean, o->mean_count));
+    DF_TRY(add_values(identity, "std", o->std, o->std_count));
+    df_identity_add(identity, "folders_are_classes", "%s", o->folders_are_classes ? "yes" : "no");
+    df_identity_add(identity, "classes_sha256", "%s", classes);
+    df_identity_add(identity, "list_sha256", "%s", digest);
+    df_identity_add(identity, "size", "%lld x %lld", (long long)job->shape.w, (long long)job->shape.h);
+    df_identity_add(identity, "version", "%s", DFAL_VERSION);
+    df_identity_add(identity, "libraries", "%s", libraries);
+    return identity->status;
 }
 
 static dfal_status make_team(struct df_image_job *job)
@@ -237,7 +250,7 @@ static void job_clear(struct df_image_job *job)
         df_free(job->blocks[b].marks);
     }
     df_text_clear(&job->bad_table);
-    df_free(job->identity);
+    df_identity_clear(&job->identity);
     df_image_list_clear(&job->list);
     df_claim_end(&job->claim);
     df_free(job->bad_path);
@@ -270,7 +283,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     DF_TRY_TO(done, status, find_shape(&job));
     DF_TRY_TO(done, status, make_identity(&job));
     DF_TRY_TO(done, status,
-              df_image_parts_open(&job.parts, out_path, job.identity, &job.list, job.shape,
+              df_image_parts_open(&job.parts, out_path, &job.identity, &job.list, job.shape,
                                   context->options.allow_mixed, context->options.force));
     DF_TRY_TO(done, status, df_image_job_check_table(&job));
     DF_TRY_TO(done, status, df_image_job_decode(&job));

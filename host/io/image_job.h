@@ -36,7 +36,8 @@ struct df_image_job {
     int32_t thread_count;
     struct df_image_block blocks[2], *filling, *writing;
     struct df_progress progress;
-    char *identity, *bad_path;
+    struct df_identity identity;
+    char *bad_path;
     int64_t good, bad, rotated, grey;
     struct df_text bad_table;
 };

@@ -39,29 +39,15 @@ void df_image_part_bounds(const struct df_image_parts *parts, int64_t i, int64_t
     *end = *begin + parts->rows < parts->pictures ? *begin + parts->rows : parts->pictures;
 }
 
-/* The next "key: value" of two identities; false at the end of both. */
-static bool next_line(const char **text, int *length)
+static dfal_status compare(const char *configuration, const struct df_identity *ours, bool allow_mixed,
+                           const char *path)
 {
-    *length = (int)strcspn(*text, "\n");
-    return **text != '\0';
-}
-
-static dfal_status compare(const char *theirs, const char *ours, bool allow_mixed, const char *path)
-{
-    int a = 0, b = 0;
-    for (;;) {
-        const bool more = next_line(&theirs, &a), ours_more = next_line(&ours, &b);
-        if (!more && !ours_more)
-            return DFAL_OK;
-        const bool arithmetic = strncmp(ours, "version: ", 9) == 0 || strncmp(ours, "libraries: ", 11) == 0;
-        if ((a != b || memcmp(theirs, ours, (size_t)a) != 0) && !(arithmetic && allow_mixed))
-            DF_FAIL(DFAL_E_CONFIG,
-                    "%s belongs to an unfinished import with '%.*s', this one has '%.*s', expected the same; "
-                    "--force starts anew%s",
-                    path, a, theirs, b, ours, arithmetic ? ", --allow-mixed continues all the same" : "");
-        theirs += a + (theirs[a] == '\n');
-        ours += b + (ours[b] == '\n');
-    }
+    struct df_identity theirs = {0};
+    dfal_status status = df_identity_read(&theirs, configuration, path);
+    if (status == DFAL_OK)
+        status = df_identity_check(ours, &theirs, allow_mixed, DFAL_E_CONFIG, path, "; --force starts anew");
+    df_identity_clear(&theirs);
+    return status;
 }
 
 /* same: the files look as they did when the part was made. */
@@ -70,11 +56,11 @@ static dfal_status check(const struct df_image_parts *parts, int64_t i, const ch
 {
     struct df_row_sum look;
     struct df_column range = {"range", DF_COLUMN_I64, 1, {0}, NULL};
-    char *identity = NULL;
+    char *configuration = NULL;
     int64_t begin, end;
-    dfal_status status = df_table_read(path, format, &identity, &range, 1);
+    dfal_status status = df_table_read(path, format, &configuration, &range, 1);
     if (status == DFAL_OK)
-        status = compare(identity, parts->identity, allow_mixed, path);
+        status = compare(configuration, parts->identity, allow_mixed, path);
     df_image_part_bounds(parts, i, &begin, &end);
     const int64_t *found = range.data;
     if (status == DFAL_OK &&
@@ -85,7 +71,7 @@ static dfal_status check(const struct df_image_parts *parts, int64_t i, const ch
         status = df_image_list_look(parts->list, begin, end, &look);
     *same = status == DFAL_OK && (uint64_t)found[RANGE_LOOK] == look.high &&
             (uint64_t)found[RANGE_LOOK + 1] == look.low;
-    df_free(identity);
+    df_free(configuration);
     df_free(range.data);
     return status;
 }
@@ -110,9 +96,9 @@ static dfal_status look(struct df_image_parts *parts, bool allow_mixed)
     return DFAL_OK;
 }
 
-dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path, const char *identity,
-                                const struct df_image_list *list, struct df_shape shape, bool allow_mixed,
-                                bool force)
+dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path,
+                                const struct df_identity *identity, const struct df_image_list *list,
+                                struct df_shape shape, bool allow_mixed, bool force)
 {
     *parts = (struct df_image_parts){
         .folder = DF_PARTS_NONE,
@@ -164,15 +150,20 @@ dfal_status df_image_part_write(struct df_image_parts *parts, int64_t i, const s
         {"bad", DF_COLUMN_I64, 1, {part->bad}, part->bad_index},
         {"reasons", DF_COLUMN_U8, 1, {part->reason_bytes}, part->reasons},
     };
+    struct df_text configuration = {0};
     char *path = NULL;
-    DF_TRY(part_path(&path, parts, i));
-    dfal_status status =
-        df_table_write(path, format, parts->identity, columns, sizeof columns / sizeof columns[0], true);
-    df_free(path);
-    DF_TRY(status);
+    dfal_status status;
+    DF_TRY_TO(done, status, part_path(&path, parts, i));
+    DF_TRY_TO(done, status, df_identity_write(&configuration, parts->identity));
+    DF_TRY_TO(
+        done, status,
+        df_table_write(path, format, configuration.bytes, columns, sizeof columns / sizeof columns[0], true));
     parts->finished[i] = true;
     parts->finished_pictures += part->end - part->begin;
-    return DFAL_OK;
+done:
+    df_text_clear(&configuration);
+    df_free(path);
+    return status;
 }
 
 /* Whether the places in a part are ascending and inside it. */

@@ -4,6 +4,7 @@
 #ifndef DF_IO_IMAGE_PARTS_H
 #define DF_IO_IMAGE_PARTS_H
 
+#include "base/identity.h"
 #include "base/parts.h"
 #include "io/image_list.h"
 #include "tensor/tensor.h"
@@ -28,15 +29,16 @@ struct df_image_parts {
     int64_t pictures, rows, count; /* of the list; of a part; parts */
     bool *finished;                /* [count] */
     int64_t finished_pictures;
-    bool ours;                        /* what lies there is this import's */
-    const char *identity;             /* borrowed: lines "key: value" */
-    const struct df_image_list *list; /* borrowed */
+    bool ours;                          /* what lies there is this import's */
+    const struct df_identity *identity; /* borrowed */
+    const struct df_image_list *list;   /* borrowed */
 };
-/* Hold OUT.parts and look at what is there. A part whose files look otherwise now is made again. A part of another identity is E_CONFIG with the first line that differs,
- * the arithmetic (version, libraries) passed over when allow_mixed; with force all are removed instead. */
-dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path, const char *identity,
-                                const struct df_image_list *list, struct df_shape shape, bool allow_mixed,
-                                bool force);
+/* Hold OUT.parts and look at what is there. A part whose files look otherwise now is made again. A part of another
+ * identity is E_CONFIG with the first key that differs, the arithmetic (version, libraries) passed over when allow_mixed;
+ * with force all are removed instead. */
+dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path,
+                                const struct df_identity *identity, const struct df_image_list *list,
+                                struct df_shape shape, bool allow_mixed, bool force);
 /* Let go; the parts stay when at least one is finished and keep is set. */
 void df_image_parts_close(struct df_image_parts *parts, bool keep);
 /* Pictures of a part: a power of two, at most 16,384 and 32 MiB of samples. */

@@ -344,12 +344,12 @@ def kills(dfal):
             document = dfal.json("status", "pool.h5")
             check(document["job"] == "import" and document["total"] == 40 and document["state"] == "unfinished", f"{document}")
             dfal.refuses(78, "import", "images", "in", "--crop", "1025", "-o", "pool.h5", "--on-error", "skip",
-                         says=("1024", "1025"))
-            dfal.refuses(78, *words, "-o", "pool.h5", "--mean", "0.5", says="mean")
-            dfal.refuses(78, *words, "-o", "pool.h5", "--exif", "ignore", says=("exif: apply", "exif: ignore"))
-            dfal.refuses(78, *words, "-o", "pool.h5", "--resize", "1100,1030", says=("resize_to: 0 x 0", "resize_to: 1100 x 1030"))
+                         says=("pool.h5.parts/", "crop 1024, expected 1025; --force starts anew"))
+            dfal.refuses(78, *words, "-o", "pool.h5", "--mean", "0.5", says="mean (empty), expected 0.5")
+            dfal.refuses(78, *words, "-o", "pool.h5", "--exif", "ignore", says="exif apply, expected ignore")
+            dfal.refuses(78, *words, "-o", "pool.h5", "--resize", "1100,1030", says="resize_to 0 x 0, expected 1100 x 1030")
             write(dfal, "in/zzz.png", b"one more")
-            dfal.refuses(78, *words, "-o", "pool.h5", says=("pictures: 40", "pictures: 41"))
+            dfal.refuses(78, *words, "-o", "pool.h5", says="pictures 40, expected 41")
             os.remove(dfal.at("in/zzz.png"))
             # whoever will not skip hears of the broken file, and the finished parts stay
             dfal.refuses(65, "import", "images", "in", *LARGE, "-o", "pool.h5", says="005.png")
