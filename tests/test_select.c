@@ -537,7 +537,7 @@ static void remove_outputs(const char *const *names, int count)
 static void test_killed_between(void **state)
 {
     (void)state;
-    static const char *const names[] = {"k.csv", "k.h5", "k.html", "k.csv.unfinished"};
+    static const char *const names[] = {"k.csv", "k\n.h5", "k.html", "k.csv.unfinished"};
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
@@ -566,9 +566,15 @@ static void test_killed_between(void **state)
         assert_int_equal(world_exists(world.folder, names[1]), at == 2);
         assert_true(world_exists(world.folder, names[3]));
         options.count = 7;
-        test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
-                   "count 6, expected count 7");
+        test_error(
+            dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+            "k.csv.unfinished was made with count 6, expected 7: finish that line first, or use --force");
         options.count = 6;
+        const double overshoot = deepfool.overshoot;
+        deepfool.overshoot = 0.75;
+        test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+                   "overshoot\":0.75");
+        deepfool.overshoot = overshoot;
         test_ok(dfal_select(context, out, world.net, world.train, &options, NULL, NULL));
         char *found = world_read(world.folder, names[0]);
         assert_string_equal(found, expected);
@@ -580,19 +586,22 @@ static void test_killed_between(void **state)
     free(expected);
     /* A journal beside finished queries is left from a kill at the very end. */
     char stale[TEST_PATH];
-    write_text(stale, names[3], "strategy \"margin\"\n");
+    write_text(stale, names[3], "strategy: \"margin\"\n");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
                "k.csv");
     assert_false(world_exists(world.folder, names[3]));
     remove_outputs(names, 1);
-    write_text(stale, names[3], "strategy \"dfal\"\n");
+    write_text(stale, names[3], "strategy: \"dfal\"\n");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
-               "cut short");
+               "k.csv.unfinished was made with count (none), expected 6");
+    write_text(stale, names[3], "strategy: \"dfal\"\ncount: 6");
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA,
+               "k.csv.unfinished: line 2 is 'count: 6', expected 'name: value' and a line end");
     remove(stale);
     /* Without a journal a file that is there is somebody else's. */
     remove_outputs(names, 1);
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
-               "k.h5");
+               "k?.h5");
     remove_outputs(names, 2);
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_EXISTS,
                "k.html");

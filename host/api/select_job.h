@@ -44,7 +44,7 @@ dfal_status df_select_check_unfinished(struct df_select_job *job);
 dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, void *user);
 
 /* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that a killed
- * line knows its own. It holds what the line asked for, one "key value" a line. */
+ * line knows its own. It holds what the line asked for, one "key: value" a line. */
 dfal_status df_select_journal_path(char **path, const struct df_select_job *job);
 bool df_select_journal_exists(const struct df_select_job *job);
 /* *found: there is one, of this very selection. Errors   E_CONFIG of another one (the first difference named) unless
