@@ -314,9 +314,10 @@ static void test_scores(void **state)
     test_join(out, world.folder, "refused.csv");
     test_join(twins, world.folder, "refused-twins.h5");
     options.twins_path = twins;
-    test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA, "sha256");
+    test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA,
+               ".h5 was made with network_sha256 ");
     test_error(dfal_select(context, out, world.net, world.test, &options, NULL, NULL), DFAL_E_DATA,
-               "fingerprint");
+               ".h5 was made with pool_fingerprint ");
     deepfool.preset = "dfal2018";
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
                "dfal2018");
@@ -459,7 +460,8 @@ static void test_sources(void **state)
     char out[TEST_PATH];
     test_join(out, world.folder, "no.csv");
     options.logits_path = logits;
-    test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA, "sha256");
+    test_error(dfal_select(context, out, other, world.train, &options, NULL, NULL), DFAL_E_DATA,
+               ".h5 was made with network_sha256 ");
     test_error(dfal_select(context, out, world.net, world.test, &options, NULL, NULL), DFAL_E_SHAPE,
                "[30, 3]");
     options.logits_path = node;

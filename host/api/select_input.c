@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a selection chooses from, and what is known of it already. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/identity.h"
 #include "base/memory.h"
 #include "graph/json_text.h"
 #include "score/pass.h"
@@ -94,18 +94,26 @@ static dfal_status find_candidates(struct df_select_job *job)
     return DFAL_OK;
 }
 
-/* Scores and logits must be those of this network over this pool. */
+/* Scores and logits must be those of this network over this pool; of theirs NULL is what the file does not say. */
 static dfal_status check_origin(const struct df_select_job *job, const char *path, const char *network_sha256,
                                 const char *pool_fingerprint)
 {
-    if (strcmp(job->network_sha256, network_sha256))
-        DF_FAIL(DFAL_E_DATA, "%s was made by the network with sha256 %.16s..., expected that of %s, %.16s...",
-                path, network_sha256, job->network_name, job->network_sha256);
-    if (strcmp(job->pool->fingerprint, pool_fingerprint))
-        DF_FAIL(DFAL_E_DATA,
-                "%s was made from the pool with fingerprint %.16s..., expected that of %s, %.16s...", path,
-                pool_fingerprint, job->pool_path, job->pool->fingerprint);
-    return DFAL_OK;
+    struct df_identity ours = {0}, theirs = {0};
+    char *hint = NULL;
+    dfal_status status;
+    df_identity_add(&ours, "network_sha256", "%s", job->network_sha256);
+    df_identity_add(&ours, "pool_fingerprint", "%s", job->pool->fingerprint);
+    if (network_sha256)
+        df_identity_add(&theirs, "network_sha256", "%s", network_sha256);
+    if (pool_fingerprint)
+        df_identity_add(&theirs, "pool_fingerprint", "%s", pool_fingerprint);
+    DF_TRY_TO(done, status, df_format(&hint, " for %s and %s", job->network_name, job->pool_path));
+    status = df_identity_check(&ours, &theirs, false, DFAL_E_DATA, path, hint);
+done:
+    df_free(hint);
+    df_identity_clear(&ours);
+    df_identity_clear(&theirs);
+    return status;
 }
 
 /* The rows themselves, of which a fingerprint only knows a thousand. */
@@ -187,19 +195,15 @@ static dfal_status take_scores(struct df_select_job *job)
 static dfal_status take_logits(struct df_select_job *job)
 {
     const char *path = job->options->logits_path;
+    struct df_identity made = {0};
     char *configuration = NULL;
     DF_TRY(df_table_open(&job->logits, path, "dfal-logits", &configuration, "logits", job->pool->count,
                          job->network->class_count));
-    json_t *document = df_json_parse(configuration, 0, NULL);
-    const char *network = json_string_value(json_object_get(document, "network_sha256")),
-               *pool = json_string_value(json_object_get(document, "pool_fingerprint"));
-    dfal_status status =
-        network && pool ? check_origin(job, path, network, pool)
-                        : df_fail(DFAL_E_DATA,
-                                  "%s: its configuration names no network_sha256 or no pool_fingerprint, "
-                                  "expected what `dfal logits` writes",
-                                  path);
-    json_decref(document);
+    dfal_status status = df_identity_json(&made, configuration, path);
+    if (status == DFAL_OK)
+        status = check_origin(job, path, df_identity_value(&made, "network_sha256"),
+                              df_identity_value(&made, "pool_fingerprint"));
+    df_identity_clear(&made);
     df_free(configuration);
     DF_TRY(status);
     struct df_row_hashes rows;

@@ -182,7 +182,7 @@ def stop_train(dfal):
     process.communicate()
     check(process.returncode == 75, f"train after SIGINT: {process.returncode}")
     check(dfal.json("status", "net.h5")["job"] == "train", "status of a stopped training")
-    dfal.refuses(78, *words, "--epochs", "3", says=("epochs", "1000", "3"))
+    dfal.refuses(78, *words, "--epochs", "3", says=("net.h5.parts/state.h5", "epochs 1000, expected 3; --force starts anew"))
     dfal.run("-q", *words, "--epochs", "1", "--force")
 
 

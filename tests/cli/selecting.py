@@ -107,6 +107,8 @@ def sources(dfal):
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "part.h5", "--range", "0:100")
     dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "l.h5")
     dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "node.h5", "--node", "fc1")
+    sha = {name: dfal.json("info", name)["network_sha256"] for name in ("net.h5", "net2.h5")}
+    pools = {name: dfal.json("info", name)["fingerprint"] for name in ("pool.h5", "other.h5")}
     for name in STRATEGIES:
         words = ("select", "net.h5", "pool.h5", "--strategy", name, "--count", "20", "--force")
         dfal.run("-q", *words, "-o", "way.csv")
@@ -117,8 +119,10 @@ def sources(dfal):
             dfal.run("-q", *words, "-o", "file.csv", *file)
             same_file(dfal.at("way.csv"), dfal.at("file.csv"))
         source = ("--scores", "s.h5") if name in ("dfal", "random", "logit-gap") else ("--logits", "l.h5")
-        dfal.refuses(65, "select", "net2.h5", "pool.h5", *words[3:], "-o", "no.csv", *source, says=("sha256", source[1]))
-        dfal.refuses(65, "select", "net.h5", "other.h5", *words[3:], "-o", "no.csv", *source, says=("fingerprint", source[1]))
+        dfal.refuses(65, "select", "net2.h5", "pool.h5", *words[3:], "-o", "no.csv", *source, says=(
+            f"{source[1]} was made with network_sha256 {sha['net.h5']}, expected {sha['net2.h5']} for net2.h5 and pool.h5"))
+        dfal.refuses(65, "select", "net.h5", "other.h5", *words[3:], "-o", "no.csv", *source, says=(
+            f"{source[1]} was made with pool_fingerprint {pools['pool.h5']}, expected {pools['other.h5']} for net.h5 and other.h5"))
         if name in ("dfal", "logit-gap"):
             dfal.refuses(65, *words, "-o", "no.csv", "--scores", "part.h5", says=("20 of the 120", "row 100", "part.h5"))
     words = ("select", "net.h5", "pool.h5", "--count", "5", "-o", "no.csv", "--strategy")
