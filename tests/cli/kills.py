@@ -77,6 +77,22 @@ def score(dfal):
     survive(dfal, [*SCORE], "s.h5", same_bits, between=peek)
 
 
+def logits(dfal):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), 60000, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1")
+    seen = []
+
+    def peek(command):
+        if os.path.isdir(command.at("l.h5.parts")):
+            document = command.json("status", "l.h5")
+            check(document["state"] == "unfinished", f"status: {document}")
+            seen.append(document["job"])
+
+    survive(dfal, ["logits", "net.h5", "pool.h5", "--threads", "1"], "l.h5", same_bits, between=peek)
+    check(set(seen) <= {"logits"}, f"status calls the job {seen}")
+
+
 def merge(dfal):
     make_pool(dfal.at("pool.h5"), 4000, 2)
     dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "-o", "net.h5", "--epochs", "1")
@@ -252,5 +268,5 @@ def stop_without_work(dfal):
     check(os.listdir(dfal.folder) == [], f"synth left {os.listdir(dfal.folder)}")
 
 
-main({f.__name__: f for f in (synth, import_idx, train, score, merge, run, run_repeatedly, stop_train, bad_state, stop_score,
+main({f.__name__: f for f in (synth, import_idx, train, score, logits, merge, run, run_repeatedly, stop_train, bad_state, stop_score,
                               stop_run, stop_without_work)})
