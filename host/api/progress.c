@@ -99,7 +99,7 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
 {
     DIR *entries = opendir(folder);
     int64_t done = 0, total = 0, shards = 0;
-    const char *job = "score";
+    const char *job = "unknown"; /* until a part is finished */
     if (entries == NULL)
         DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {

@@ -406,7 +406,7 @@ static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path
 dfal_status df_file_read(char **bytes, size_t *size, const char *path, size_t limit)
 {
     int fd;
-    size_t expected;
+    size_t expected = 0;
     *bytes = NULL;
     *size = 0;
     DF_TRY(df_file_open(&fd, &expected, path, limit));

@@ -76,6 +76,8 @@ struct df_onnx_number df_onnx_get(const struct df_onnx_tensor *tensor, int64_t i
 void df_onnx_put(struct df_onnx_tensor *tensor, int64_t i, struct df_onnx_number number)
 {
     /* Only what is own is written: the bytes lie behind the samples, where there are any. */
+    if (!tensor->own)
+        return;
     double *samples = tensor->samples ? tensor->own : NULL;
     uint8_t *at = (uint8_t *)(samples ? (void *)(samples + tensor->count) : tensor->own) +
                   (size_t)i * df_onnx_type_size(tensor->type);

@@ -255,7 +255,8 @@ static void divide_by_alpha(uint8_t pixel[DF_COLOUR])
     }
 }
 
-static void give_pixels(const struct decoder *d, const uint8_t *const *planes)
+/* first: a row of the first plane; the same row of the next one lies `plane` bytes behind. */
+static void give_pixels(const struct decoder *d, const uint8_t *first, int64_t plane)
 {
     const int taken = d->samples < TAKEN_MOST ? d->samples : TAKEN_MOST;
     const bool grey = d->photometric == PHOTOMETRIC_MINISBLACK || d->photometric == PHOTOMETRIC_MINISWHITE;
@@ -263,8 +264,8 @@ static void give_pixels(const struct decoder *d, const uint8_t *const *planes)
     for (int64_t x = 0; x < d->width; x++) {
         uint8_t value[TAKEN_MOST] = {0};
         for (int s = 0; s < taken; s++)
-            value[s] = d->planes > 1 ? sample_at(planes[s], x, d->bits)
-                                     : sample_at(planes[0], x * d->samples + s, d->bits);
+            value[s] = d->planes > 1 ? sample_at(first + s * plane, x, d->bits)
+                                     : sample_at(first, x * d->samples + s, d->bits);
         if (grey) {
             const int most = d->bits < 8 ? (1 << d->bits) - 1 : 255;
             d->row[x] = (uint8_t)(value[0] * 255 / most) ^ white;
@@ -286,12 +287,9 @@ static void give_pixels(const struct decoder *d, const uint8_t *const *planes)
 static dfal_status give_rows(struct decoder *d, struct df_row_sink *sink, bool held)
 {
     for (uint32_t y = 0; y < d->height; y++) {
-        const uint8_t *planes[SAMPLES_MOST];
         if (!held)
             DF_TRY(read_line(d, 0, y, d->raw));
-        for (int64_t p = 0; p < d->planes; p++)
-            planes[p] = d->raw + (held ? p * d->height + y : 0) * d->row_bytes;
-        give_pixels(d, planes);
+        give_pixels(d, d->raw + (held ? y * d->row_bytes : 0), d->height * d->row_bytes);
         DF_TRY(sink->row(sink, d->row));
     }
     return DFAL_OK;

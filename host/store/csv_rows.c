@@ -203,7 +203,7 @@ static dfal_status declared(struct df_csv *csv, const char *text, size_t *size)
         at++;
     if (at >= all || text[at] != '\n')
         return DFAL_OK;
-    if (!memchr(",;\t|", text[quote + 4], 4))
+    if (text[quote + 4] == '\0' || !strchr(",;\t|", text[quote + 4]))
         DF_FAIL(DFAL_E_DATA,
                 "%s:1: '%.5s', expected a comma, a semicolon, a tab or a | behind sep=", csv->path,
                 text + quote);

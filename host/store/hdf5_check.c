@@ -71,9 +71,11 @@ bool df_h5_inside(const struct df_h5_source *source, uint64_t address, uint64_t 
 bool df_h5_fetch(struct df_h5_source *source, uint64_t address, uint64_t size, uint8_t **bytes)
 {
     *bytes = NULL;
-    if (size > piece_limit || !df_h5_inside(source, address, size))
-        return df_h5_refuse(source, "%llu bytes of metadata at %llu, beyond the file's end",
-                            (unsigned long long)size, (unsigned long long)address);
+    if (size > piece_limit || !df_h5_inside(source, address, size)) {
+        (void)df_h5_refuse(source, "%llu bytes of metadata at %llu, beyond the file's end",
+                           (unsigned long long)size, (unsigned long long)address);
+        return false;
+    }
     if (df_alloc(bytes, (int64_t)size + 1, 1) != DFAL_OK) {
         source->error = ENOMEM;
         return false;

@@ -74,9 +74,9 @@ static bool check_any_type(struct df_h5_header *header, struct df_h5_cursor *c, 
 
 static bool check_attribute(struct df_h5_header *header, struct df_h5_cursor *c)
 {
-    struct df_h5_type type;
-    uint32_t rank;
-    uint64_t points, version = df_h5_take(c, 1), flags = df_h5_take(c, 1);
+    struct df_h5_type type = {0};
+    uint32_t rank = 0;
+    uint64_t points = 0, version = df_h5_take(c, 1), flags = df_h5_take(c, 1);
     uint64_t name = df_h5_take(c, 2), type_bytes = df_h5_take(c, 2), space_bytes = df_h5_take(c, 2);
     flags = version == 1 ? 0 : flags;
     if (version < 1 || version > 3 || flags > 1)
