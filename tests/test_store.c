@@ -333,7 +333,7 @@ static void test_scores_round_trip(void **state)
     test_ok(df_scores_read(at("scores.h5"), &read, &found));
     assert_scores(&found, &all);
     df_scores_clear(&found);
-    test_ok(df_rows_head_compare(&head, &read, false, "scores.h5"));
+    test_ok(df_rows_head_compare(&head, &read, false, "scores.h5", ""));
     assert_string_equal(read.command_line, "dfal score");
     assert_string_equal(read.device, "some CPU");
     assert_int_equal(read.shard, 1);
@@ -375,28 +375,28 @@ static void test_head_compare(void **state)
     (void)state;
     struct df_rows_head ours = make_head(), theirs = make_head();
     theirs.configuration = "{\"preset\": \"lts4\", \"norm\": 2}";
-    test_ok(df_rows_head_compare(&ours, &theirs, false, "x.h5"));
+    test_ok(df_rows_head_compare(&ours, &theirs, false, "x.h5", ""));
     theirs.configuration = "{\"preset\":\"paper\",\"norm\":2}";
-    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5", ""), DFAL_E_CONFIG,
                "x.h5 was made with preset paper, expected lts4");
     theirs.configuration = "{\"preset\":\"lts4\",\"norm\":2,\"max_iter\":3}";
-    test_error(df_rows_head_compare(&ours, &theirs, true, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, true, "x.h5", ""), DFAL_E_CONFIG,
                "max_iter 3, expected (none)");
     theirs = make_head();
     strcpy(theirs.isa, "avx512");
-    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5", ""), DFAL_E_CONFIG,
                "isa avx512, expected avx2");
-    test_ok(df_rows_head_compare(&ours, &theirs, true, "x.h5"));
+    test_ok(df_rows_head_compare(&ours, &theirs, true, "x.h5", ""));
     strcpy(theirs.pool_fingerprint, "cc");
-    test_error(df_rows_head_compare(&ours, &theirs, true, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, true, "x.h5", ""), DFAL_E_CONFIG,
                "pool_fingerprint cc, expected bb");
     theirs = make_head();
     strcpy(theirs.units, "network");
-    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG,
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5", ""), DFAL_E_CONFIG,
                "units network, expected raw");
     theirs = make_head();
     theirs.seed = 2;
-    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5"), DFAL_E_CONFIG, "seed 2");
+    test_error(df_rows_head_compare(&ours, &theirs, false, "x.h5", ""), DFAL_E_CONFIG, "seed 2");
 }
 
 /* What was continued or joined under --allow-mixed says so, and is taken on only by the same word. */
@@ -413,8 +413,8 @@ static void test_mixed(void **state)
     struct df_rows_head next = make_head();
     df_rows_head_mix(&next, &ours);
     assert_string_equal(next.mixed, "isa: avx512, avx2");
-    test_error(df_rows_head_compare(&next, &next, false, "x.h5"), DFAL_E_CONFIG, "isa: avx512, avx2");
-    test_ok(df_rows_head_compare(&next, &next, true, "x.h5"));
+    test_error(df_rows_head_compare(&next, &next, false, "x.h5", ""), DFAL_E_CONFIG, "isa: avx512, avx2");
+    test_ok(df_rows_head_compare(&next, &next, true, "x.h5", ""));
 }
 
 /* ---- Networks and tables ---------------------------------------------------------------------- */

@@ -94,6 +94,13 @@ static bool is_shard(const char *name)
     return length > 3 && strcmp(name + length - 3, ".h5") == 0;
 }
 
+static const char *job_of(const char *format)
+{
+    return strcmp(format, "dfal-logits") == 0        ? "logits"
+           : strcmp(format, "dfal-import-part") == 0 ? "import"
+                                                     : "score";
+}
+
 /* Sum the rows of the finished shards; a file that cannot be read is one being written or torn, and counts as none. */
 static dfal_status tell_shards(const struct df_teller *teller, const char *folder)
 {
@@ -112,14 +119,14 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
             shards++;
             done += df_rows_count(reader);
             total = head.range_end - head.range_begin;
-            job = strcmp(df_rows_format(reader), "dfal-logits") == 0 ? "logits" : "score";
+            job = job_of(df_rows_format(reader));
             df_rows_close(reader);
         }
         df_rows_head_clear(&head);
     }
     closedir(entries);
     df_tell_text(teller, "job", "%s", job);
-    df_tell_int(teller, "shards", shards);
+    df_tell_int(teller, strcmp(job, "import") == 0 ? "parts" : "shards", shards);
     df_tell_int(teller, "done", done);
     if (total > 0) {
         df_tell_int(teller, "total", total);
@@ -129,50 +136,11 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
     return DFAL_OK;
 }
 
-/* Sum the pictures of the finished parts of an import; *found: there is one. */
-static dfal_status tell_import(const struct df_teller *teller, const char *folder, bool *found)
-{
-    DIR *entries = opendir(folder);
-    int64_t done = 0, total = 0, parts = 0;
-    *found = false;
-    if (entries == NULL)
-        DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
-    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-        char path[PATH_SIZE];
-        struct df_column range = {"range", DF_COLUMN_I64, 1, {0}, NULL};
-        if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name) ||
-            df_table_read(path, "dfal-import-part", NULL, &range, 1) != DFAL_OK)
-            continue;
-        const int64_t *bounds = range.data;
-        if (range.dims[0] >= 3) { /* begin, end, pictures; what counts more stands behind them */
-            parts++;
-            done += bounds[1] - bounds[0];
-            total = bounds[2];
-        }
-        df_free(range.data);
-    }
-    closedir(entries);
-    if (parts == 0)
-        return DFAL_OK;
-    *found = true;
-    df_tell_text(teller, "job", "import");
-    df_tell_int(teller, "parts", parts);
-    df_tell_int(teller, "done", done);
-    df_tell_int(teller, "total", total);
-    df_tell_real(teller, "percent", total > 0 ? 100.0 * (double)done / (double)total : 0.0);
-    df_tell_text(teller, "state", "unfinished");
-    return DFAL_OK;
-}
-
 static dfal_status tell_parts(const struct df_teller *teller, const char *folder)
 {
     char path[PATH_SIZE];
-    bool import;
     if (path_in(path, folder, "state.h5") && df_file_exists(path))
         return tell_training(teller, path);
-    DF_TRY(tell_import(teller, folder, &import));
-    if (import)
-        return DFAL_OK;
     return tell_shards(teller, folder);
 }
 

@@ -49,3 +49,18 @@ dfal_status df_identity_json(struct df_identity *identity, const char *text, con
     DF_KEEP_FIRST(status, identity->status);
     return status;
 }
+
+dfal_status df_identity_to_json(const struct df_identity *identity, char **text)
+{
+    *text = NULL;
+    DF_TRY(identity->status);
+    json_t *object = json_object();
+    bool whole = object != NULL;
+    for (int32_t i = 0; i < identity->count && whole; i++)
+        whole =
+            json_object_set_new(object, identity->keys[i].name, json_string(identity->keys[i].value)) == 0;
+    if (whole)
+        *text = df_json_text(object, JSON_COMPACT);
+    json_decref(object);
+    return *text ? DFAL_OK : df_fail(DFAL_E_MEMORY, "not enough memory for a configuration");
+}

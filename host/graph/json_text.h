@@ -16,5 +16,7 @@ json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_e
 /* The members of an object become keys of an identity, in the object's order: texts as they are, other values as compact JSON.
  * Errors   E_DATA that names the path: not an object */
 dfal_status df_identity_json(struct df_identity *identity, const char *text, const char *path);
+/* The keys as an object of texts, for free(). */
+dfal_status df_identity_to_json(const struct df_identity *identity, char **text);
 
 #endif

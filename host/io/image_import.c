@@ -243,12 +243,9 @@ static void job_clear(struct df_image_job *job)
         df_image_taker_clear(&job->takers[i]);
     df_free(job->takers);
     df_team_destroy(job->team);
-    for (int b = 0; b < 2; b++) {
-        df_image_block_clear_reasons(&job->blocks[b]);
-        df_free(job->blocks[b].samples);
-        df_free(job->blocks[b].reason);
-        df_free(job->blocks[b].marks);
-    }
+    for (int b = 0; b < 2; b++)
+        df_rows_clear(&job->blocks[b].rows);
+    df_free(job->marks);
     df_text_clear(&job->bad_table);
     df_identity_clear(&job->identity);
     df_image_list_clear(&job->list);
@@ -268,7 +265,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
 {
     struct dfal_image_options own, *options = &own;
     struct dfal_image_result told;
-    struct df_image_job job = {.context = context, .options = options, .parts.folder = DF_PARTS_NONE};
+    struct df_image_job job = {.context = context, .options = options};
     const double begin = df_clock();
     dfal_status status;
     dfal_image_options_init(&own);
@@ -305,7 +302,7 @@ dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *
     df_sized_give(result, &told, sizeof told);
 done:
     if (status == DFAL_E_STOPPED)
-        context->kept_work = job.parts.finished_pictures > 0;
+        context->kept_work = job.parts.shards.finished_rows > 0;
     df_image_parts_close(&job.parts, status != DFAL_OK);
     job_clear(&job);
     return status;

@@ -13,12 +13,8 @@
 
 /* A part being decoded or written. */
 struct df_image_block {
-    int64_t part; /* -1: empty */
-    int64_t begin, end;
-    uint8_t *samples;       /* [end - begin, shape] */
-    char **reason;          /* [end - begin] NULL: decoded */
-    uint8_t *marks;         /* [end - begin] of ROTATED, GREY */
-    struct df_row_sum look; /* of the files, before they were read */
+    int64_t part;        /* -1: empty */
+    struct df_rows rows; /* of a whole part; count: of this one */
 };
 
 struct df_image_job {
@@ -38,6 +34,7 @@ struct df_image_job {
     struct df_progress progress;
     struct df_identity identity;
     char *bad_path;
+    uint8_t *marks; /* [pictures] when all are decoded */
     int64_t good, bad, rotated, grey;
     struct df_text bad_table;
 };
@@ -49,7 +46,6 @@ dfal_status df_image_job_take(struct df_image_job *job, struct df_image_taker *t
 dfal_status df_image_job_fail(const struct df_image_job *job, int64_t row, const char *reason);
 /* Decode all parts that are not finished. */
 dfal_status df_image_job_decode(struct df_image_job *job);
-void df_image_block_clear_reasons(struct df_image_block *block);
 
 /* A bad table that is there is somebody's, unless this import's own parts are. Errors   E_EXISTS */
 dfal_status df_image_job_check_table(struct df_image_job *job);

@@ -87,7 +87,7 @@ static dfal_status read_heads(struct df_merge_part *parts, const char *const *pa
     for (int32_t i = 0; i < count; i++)
         DF_TRY(read_head(&parts[i], paths[i], kind));
     for (int32_t i = 0; i < count; i++)
-        DF_TRY(df_rows_head_compare(&parts[0].head, &parts[i].head, allow_mixed, paths[i]));
+        DF_TRY(df_rows_head_compare(&parts[0].head, &parts[i].head, allow_mixed, paths[i], ""));
     if (count > 1 && parts[0].head.shard_count > 0)
         DF_TRY(check_shard_numbers(parts, count));
     else if (parts[0].head.shard_count > 1)

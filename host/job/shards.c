@@ -34,17 +34,27 @@ static dfal_status compare_rows(const struct df_rows_head *ours, const struct df
     return DFAL_OK;
 }
 
+static dfal_status compare_head(const struct df_shards *shards, const struct df_rows_head *theirs,
+                                const char *path, const char *format, bool allow_mixed)
+{
+    if (strcmp(format, shards->kind->format) != 0)
+        DF_FAIL(DFAL_E_CONFIG,
+                "%s belongs to unfinished work of another kind, %s, expected %s; --force starts anew", path,
+                format, shards->kind->format);
+    DF_TRY(df_rows_head_compare(shards->head, theirs, allow_mixed, path, "; --force starts anew"));
+    return compare_rows(shards->head, theirs, path);
+}
+
+/* The head says more plainly than a column of another shape that it is of other work. */
 static dfal_status check_head(const struct df_shards *shards, const char *path, bool allow_mixed)
 {
-    struct df_rows_head theirs, *ours = shards->head;
+    struct df_rows_head theirs;
     struct df_rows_reader *reader;
-    DF_TRY(df_rows_open(&reader, &theirs, path, shards->kind));
+    DF_TRY(df_rows_open(&reader, &theirs, path, NULL));
+    dfal_status status = compare_head(shards, &theirs, path, df_rows_format(reader), allow_mixed);
     df_rows_close(reader);
-    dfal_status status = df_rows_head_compare(ours, &theirs, allow_mixed, path);
     if (status == DFAL_OK)
-        status = compare_rows(ours, &theirs, path);
-    if (status == DFAL_OK)
-        df_rows_head_mix(ours, &theirs);
+        df_rows_head_mix(shards->head, &theirs);
     df_rows_head_clear(&theirs);
     return status;
 }
@@ -162,27 +172,43 @@ void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
     df_message_set(message);
 }
 
-dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_rows *rows)
+dfal_status df_shards_reader(const struct df_shards *shards, int64_t i, struct df_rows_reader **reader)
 {
     char *path = NULL;
     struct df_rows_head head = {0};
-    struct df_rows_reader *reader = NULL;
-    int64_t begin, end;
+    int64_t begin, end, first = -1, last = -1;
+    *reader = NULL;
     df_shards_rows(shards, i, &begin, &end);
     dfal_status status;
-    *rows = (struct df_rows){0};
     DF_TRY_TO(done, status, shard_path(&path, shards, i));
-    DF_TRY_TO(done, status, df_rows_open(&reader, &head, path, shards->kind));
-    DF_TRY_TO(done, status, df_rows_take(reader, 0, df_rows_count(reader), false, rows));
-    if (rows->count != end - begin || rows->index[0] != begin || rows->index[rows->count - 1] != end - 1)
+    DF_TRY_TO(done, status, df_rows_open(reader, &head, path, shards->kind));
+    const int64_t count = df_rows_count(*reader);
+    if (count > 0) {
+        DF_TRY_TO(done, status, df_rows_read_index(*reader, 0, 1, &first));
+        DF_TRY_TO(done, status, df_rows_read_index(*reader, count - 1, 1, &last));
+    }
+    if (count != end - begin || first != begin || last != end - 1)
         status = df_fail(DFAL_E_DATA,
                          "%s holds %" PRId64 " rows from row %" PRId64 " on, expected rows %" PRId64
                          " to %" PRId64,
-                         path, rows->count, rows->count > 0 ? rows->index[0] : -1, begin, end - 1);
+                         path, count, first, begin, end - 1);
 done:
-    df_rows_close(reader);
     df_rows_head_clear(&head);
     df_free(path);
+    if (status != DFAL_OK) {
+        df_rows_close(*reader);
+        *reader = NULL;
+    }
+    return status;
+}
+
+dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_rows *rows)
+{
+    struct df_rows_reader *reader;
+    *rows = (struct df_rows){0};
+    DF_TRY(df_shards_reader(shards, i, &reader));
+    const dfal_status status = df_rows_take(reader, 0, df_rows_count(reader), false, rows);
+    df_rows_close(reader);
     return status;
 }
 

@@ -35,6 +35,8 @@ void df_shards_close(struct df_shards *shards);
 /* Remove the shards when none is finished, or in any case. */
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
+/* Open a shard that holds its rows. */
+dfal_status df_shards_reader(const struct df_shards *shards, int64_t i, struct df_rows_reader **reader);
 dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_rows *rows);
 /* Whether a shard that was finished when the job began is of the rows that the pool holds now: they are read again. A
  * shard of an older version does not tell: *unknown. Errors   E_CONFIG it is of others; those of reading; E_STOPPED */

@@ -21,11 +21,16 @@ int64_t df_row_column_size(const struct df_row_column *column)
     return size;
 }
 
+static size_t value_bytes(enum df_column_type type)
+{
+    return type == DF_COLUMN_TEXT ? sizeof(char *) : df_column_bytes(type);
+}
+
 int64_t df_rows_bytes(const struct df_rows_kind *kind)
 {
     int64_t bytes = sizeof(int64_t);
     for (int32_t i = 0; i < kind->column_count; i++)
-        bytes += df_row_column_size(&kind->columns[i]) * (int64_t)df_column_bytes(kind->columns[i].type);
+        bytes += df_row_column_size(&kind->columns[i]) * (int64_t)value_bytes(kind->columns[i].type);
     return bytes;
 }
 
@@ -38,7 +43,7 @@ dfal_status df_rows_alloc(struct df_rows *rows, const struct df_rows_kind *kind,
         const struct df_row_column *column = &kind->columns[i];
         DF_TRY_TO(done, status,
                   df_alloc(&rows->column[i], count,
-                           (size_t)df_row_column_size(column) * df_column_bytes(column->type)));
+                           (size_t)df_row_column_size(column) * value_bytes(column->type)));
     }
 done:
     if (status != DFAL_OK)
@@ -46,11 +51,23 @@ done:
     return status;
 }
 
+void df_rows_clear_texts(struct df_rows *rows)
+{
+    for (int32_t i = 0; rows->kind && i < rows->kind->column_count; i++) {
+        char **texts = rows->kind->columns[i].type == DF_COLUMN_TEXT ? rows->column[i] : NULL;
+        for (int64_t k = 0; texts && k < rows->count; k++) {
+            df_free(texts[k]);
+            texts[k] = NULL;
+        }
+    }
+}
+
 void df_rows_clear(struct df_rows *rows)
 {
     df_strings_free(rows->id, rows->count);
     df_row_hashes_close(&rows->hashes);
     df_free(rows->index);
+    df_rows_clear_texts(rows);
     for (int32_t i = 0; i < DF_ROWS_COLUMNS; i++)
         df_free(rows->column[i]);
     *rows = (struct df_rows){0};
@@ -81,9 +98,9 @@ static dfal_status identify(struct df_identity *identity, const struct df_rows_h
 {
     df_identity_add(identity, "network_sha256", "%s", head->network_sha256);
     df_identity_add(identity, "pool_fingerprint", "%s", head->pool_fingerprint);
-    df_identity_add(identity, "pool_count", "%" PRId64, head->pool_count);
     if (head->configuration && *head->configuration)
         DF_TRY(df_identity_json(identity, head->configuration, path));
+    df_identity_add(identity, "pool_count", "%" PRId64, head->pool_count);
     df_identity_add(identity, "units", "%s", head->units);
     df_identity_add(identity, "seed", "%" PRIu64, head->seed);
     identify_arithmetic(identity, head);
@@ -91,19 +108,19 @@ static dfal_status identify(struct df_identity *identity, const struct df_rows_h
 }
 
 dfal_status df_rows_head_compare(const struct df_rows_head *ours, const struct df_rows_head *theirs,
-                                 bool allow_mixed, const char *path)
+                                 bool allow_mixed, const char *path, const char *hint)
 {
     struct df_identity a = {0}, b = {0};
     dfal_status status;
     DF_TRY_TO(done, status, identify(&a, ours, path));
     DF_TRY_TO(done, status, identify(&b, theirs, path));
-    DF_TRY_TO(done, status, df_identity_check(&a, &b, true, DFAL_E_CONFIG, path, ""));
+    DF_TRY_TO(done, status, df_identity_check(&a, &b, true, DFAL_E_CONFIG, path, hint));
     if (theirs->mixed[0] && !allow_mixed)
         status = df_fail(DFAL_E_CONFIG,
                          "%s is mixed (%s), expected one arithmetic (--allow-mixed takes it all the same)",
                          path, theirs->mixed);
     else
-        status = df_identity_check(&a, &b, allow_mixed, DFAL_E_CONFIG, path, "");
+        status = df_identity_check(&a, &b, allow_mixed, DFAL_E_CONFIG, path, hint);
 done:
     df_identity_clear(&a);
     df_identity_clear(&b);

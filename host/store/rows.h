@@ -15,8 +15,8 @@ struct df_rows_writer;
 /* One dataset [count, dims...] beside /index, which every kind has. */
 struct df_row_column {
     const char *name;
-    enum df_column_type type; /* a number's */
-    int32_t rank;             /* of one row's values; 0: one value */
+    enum df_column_type type; /* a text's column is char *[count], of fresh strings; NULL is written as "" */
+    int32_t rank;             /* of one row's values; 0: one value, as a text has */
     int64_t dims[3];
     double fill;
 };
@@ -49,6 +49,8 @@ struct df_rows {
 };
 dfal_status df_rows_alloc(struct df_rows *rows, const struct df_rows_kind *kind, int64_t count);
 void df_rows_clear(struct df_rows *rows);
+/* Free the texts alone: other rows are to come. */
+void df_rows_clear_texts(struct df_rows *rows);
 
 /* What a file of rows was made from and with. */
 struct df_rows_head {
@@ -66,10 +68,10 @@ struct df_rows_head {
     char mixed[160]; /* "isa: avx2, avx512": rows of several arithmetics, by --allow-mixed; "" else */
 };
 void df_rows_head_clear(struct df_rows_head *head);
-/* Whether rows made as theirs says may stand beside ours. Errors   E_CONFIG naming the first difference; allow_mixed passes
+/* Whether rows made as theirs says may stand beside ours; hint: as for df_identity_check. Errors   E_CONFIG naming the first difference; allow_mixed passes
  * over the arithmetic, else theirs must not be mixed */
 dfal_status df_rows_head_compare(const struct df_rows_head *ours, const struct df_rows_head *theirs,
-                                 bool allow_mixed, const char *path);
+                                 bool allow_mixed, const char *path, const char *hint);
 /* Note in ours that rows made as theirs says stand among its own. */
 void df_rows_head_mix(struct df_rows_head *ours, const struct df_rows_head *theirs);
 
@@ -92,7 +94,8 @@ dfal_status df_rows_get_int(struct df_rows_reader *reader, const char *name, int
 /* Rows [begin, begin + count), fresh (df_rows_clear). */
 dfal_status df_rows_take(struct df_rows_reader *reader, int64_t begin, int64_t count, bool with_ids,
                          struct df_rows *rows);
-/* One column of them, into memory that has room for it. */
+/* Their rows of the pool, and one column of them, into memory that has room for it. */
+dfal_status df_rows_read_index(struct df_rows_reader *reader, int64_t begin, int64_t count, int64_t *index);
 dfal_status df_rows_read_column(struct df_rows_reader *reader, int32_t column, int64_t begin, int64_t count,
                                 void *values);
 /* What the file knows of the pool's rows [begin, end), which are its own (df_row_hashes_close). */

@@ -85,15 +85,18 @@ static dfal_status open_column(struct df_rows_reader *reader, const struct df_ro
     return status;
 }
 
+static enum df_h5_kind kind_of(enum df_column_type type)
+{
+    return type == DF_COLUMN_TEXT ? DF_H5_TEXT : df_column_is_real(type) ? DF_H5_REAL : DF_H5_INTEGER;
+}
+
 static dfal_status open_columns(struct df_rows_reader *reader)
 {
     const struct df_rows_kind *kind = reader->kind;
     reader->count = -1;
     DF_TRY(open_column(reader, &(struct df_row_column){.name = "index"}, DF_H5_INTEGER, &reader->index));
     for (int32_t i = 0; kind && i < kind->column_count; i++)
-        DF_TRY(open_column(reader, &kind->columns[i],
-                           df_column_is_real(kind->columns[i].type) ? DF_H5_REAL : DF_H5_INTEGER,
-                           &reader->column[i]));
+        DF_TRY(open_column(reader, &kind->columns[i], kind_of(kind->columns[i].type), &reader->column[i]));
     DF_TRY(df_h5_data_open(&reader->h5, "id", &reader->id, &reader->has_ids));
     if (!reader->has_ids)
         return DFAL_OK;
@@ -192,6 +195,15 @@ static dfal_status check_rows(const struct df_rows_reader *reader, int64_t begin
     return reader->kind->check ? reader->kind->check(reader->h5.path, begin, rows) : DFAL_OK;
 }
 
+static dfal_status read_column(struct df_rows_reader *reader, int32_t i, int64_t begin, int64_t count,
+                               void *values)
+{
+    const enum df_column_type type = reader->kind->columns[i].type;
+    return type == DF_COLUMN_TEXT ? df_h5_texts_read(&reader->h5, &reader->column[i], begin, count, values)
+                                  : df_h5_data_read(&reader->h5, &reader->column[i],
+                                                    df_column_memory_type(type), begin, count, values);
+}
+
 static dfal_status take_columns(struct df_rows_reader *reader, int64_t begin, bool with_ids,
                                 struct df_rows *rows)
 {
@@ -199,8 +211,7 @@ static dfal_status take_columns(struct df_rows_reader *reader, int64_t begin, bo
     struct df_h5 *h5 = &reader->h5;
     DF_TRY(df_h5_data_read(h5, &reader->index, H5T_NATIVE_INT64, begin, count, rows->index));
     for (int32_t i = 0; i < reader->kind->column_count; i++)
-        DF_TRY(df_h5_data_read(h5, &reader->column[i], df_column_memory_type(reader->kind->columns[i].type),
-                               begin, count, rows->column[i]));
+        DF_TRY(read_column(reader, i, begin, count, rows->column[i]));
     if (with_ids && reader->has_ids) {
         DF_TRY(df_alloc(&rows->id, count, sizeof *rows->id));
         DF_TRY(df_h5_texts_read(h5, &reader->id, begin, count, rows->id));
@@ -229,13 +240,20 @@ dfal_status df_rows_take(struct df_rows_reader *reader, int64_t begin, int64_t c
     return status;
 }
 
+dfal_status df_rows_read_index(struct df_rows_reader *reader, int64_t begin, int64_t count, int64_t *index)
+{
+    df_h5_lock();
+    const dfal_status status =
+        df_h5_data_read(&reader->h5, &reader->index, H5T_NATIVE_INT64, begin, count, index);
+    df_h5_unlock();
+    return status;
+}
+
 dfal_status df_rows_read_column(struct df_rows_reader *reader, int32_t column, int64_t begin, int64_t count,
                                 void *values)
 {
     df_h5_lock();
-    dfal_status status =
-        df_h5_data_read(&reader->h5, &reader->column[column],
-                        df_column_memory_type(reader->kind->columns[column].type), begin, count, values);
+    dfal_status status = read_column(reader, column, begin, count, values);
     if (status == DFAL_OK)
         status = df_h5_unchanged(&reader->h5);
     df_h5_unlock();

@@ -155,6 +155,8 @@ static union value fill_of(enum df_column_type type, double fill)
 static dfal_status create_column(struct df_rows_writer *writer, const struct df_row_column *column,
                                  struct df_h5_data *data)
 {
+    if (column->type == DF_COLUMN_TEXT)
+        return df_h5_texts_create(&writer->h5, column->name, writer->count, data);
     const union value fill = fill_of(column->type, column->fill);
     const int64_t row = df_row_column_size(column) * (int64_t)df_column_bytes(column->type);
     int64_t chunk = row > 0 ? CHUNK_BYTES / row : CHUNK_ROWS, dims[4] = {writer->count};
@@ -208,13 +210,33 @@ static dfal_status check_rows(const struct df_rows_writer *writer, int64_t at, i
     return DFAL_OK;
 }
 
+static dfal_status put_texts(struct df_rows_writer *writer, const struct df_h5_data *data, int64_t at,
+                             const struct df_rows *rows, char *const *column)
+{
+    const char **texts;
+    DF_TRY(df_alloc(&texts, rows->count, sizeof *texts));
+    for (int64_t i = 0; i < rows->count; i++)
+        texts[i] = column[i] ? column[i] : "";
+    const dfal_status status = df_h5_texts_write(&writer->h5, data, at, rows->count, texts);
+    df_free(texts);
+    return status;
+}
+
+static dfal_status put_column(struct df_rows_writer *writer, int32_t i, int64_t at,
+                              const struct df_rows *rows)
+{
+    const enum df_column_type type = writer->kind->columns[i].type;
+    return type == DF_COLUMN_TEXT
+               ? put_texts(writer, &writer->column[i], at, rows, rows->column[i])
+               : df_h5_data_write(&writer->h5, &writer->column[i], df_column_memory_type(type), at,
+                                  rows->count, rows->column[i]);
+}
+
 static dfal_status put(struct df_rows_writer *writer, int64_t at, const struct df_rows *rows)
 {
     DF_TRY(df_h5_data_write(&writer->h5, &writer->index, H5T_NATIVE_INT64, at, rows->count, rows->index));
     for (int32_t i = 0; i < writer->kind->column_count; i++)
-        DF_TRY(df_h5_data_write(&writer->h5, &writer->column[i],
-                                df_column_memory_type(writer->kind->columns[i].type), at, rows->count,
-                                rows->column[i]));
+        DF_TRY(put_column(writer, i, at, rows));
     return DFAL_OK;
 }
 
