@@ -66,8 +66,17 @@ static dfal_status compute(void *user, struct df_row_stream *stream, struct df_s
     }
 }
 
+/* A file of somebody else's at the output, when every row is in: it cannot be published. */
+static const char *twice_appears;
+static dfal_status appear(void *user, struct df_rows_writer *writer)
+{
+    (void)user;
+    (void)writer;
+    return twice_appears ? df_file_write(twice_appears, "mine", 4) : DFAL_OK;
+}
+
 static const struct df_job_client twice_client = {
-    .resume_event = "score.resume", .progress_event = "score.progress", .run = compute};
+    .resume_event = "score.resume", .progress_event = "score.progress", .run = compute, .complete = appear};
 
 /* ---- The tests -------------------------------------------------------------------------------------------------------- */
 
@@ -76,6 +85,8 @@ struct line {
     struct df_job_range range;
     int64_t stop_after;
     double operations;
+    bool force;
+    const struct df_rows_kind *kind; /* NULL: twice_kind */
 };
 
 /* Run the command once; *computed: the rows that it took. */
@@ -83,6 +94,7 @@ static dfal_status run(const struct line *line, int64_t *computed)
 {
     const int64_t live = df_alloc_live();
     struct dfal_context *context = test_context("ref", 1);
+    context->options.force = line->force;
     struct df_device *device;
     struct df_pool *pool;
     struct twice twice = {.stop_after = line->stop_after};
@@ -101,8 +113,8 @@ static dfal_status run(const struct line *line, int64_t *computed)
     test_ok(df_context_device(context, &device));
     own.device = device;
     test_ok(df_pool_open(&pool, NULL, pool_path, NULL));
-    dfal_status status =
-        df_job_open(&twice.job, context, pool, &twice_kind, &twice_client, &twice, line->path, &line->range);
+    dfal_status status = df_job_open(&twice.job, context, pool, line->kind ? line->kind : &twice_kind,
+                                     &twice_client, &twice, line->path, &line->range);
     if (status == DFAL_OK)
         status = df_job_find(&twice.job, &own);
     if (status == DFAL_OK)
@@ -218,6 +230,72 @@ static void of_another(void **state)
     assert_int_equal(remove(out), 0);
 }
 
+/* Parts beyond the rows of a job are somebody's work, too; only force removes them, and nothing of another kind is read. */
+static void beyond(void **state)
+{
+    (void)state;
+    struct df_rows_kind other = twice_kind;
+    other.format = "dfal-other";
+    char part[TEST_PATH + 24];
+    int64_t computed;
+    struct line first = all_rows(out), line = all_rows(out);
+    snprintf(part, sizeof part, "%s.parts/000001.h5", out);
+    first.range.begin = 20000;
+    first.stop_after = 15000;
+    test_error(run(&first, &computed), DFAL_E_STOPPED, "stop");
+    assert_true(df_file_exists(part));
+    line.range.end = 10000;
+    test_error(run(&line, &computed), DFAL_E_CONFIG, "rows 20000:40000");
+    line.kind = &other;
+    test_error(run(&line, &computed), DFAL_E_CONFIG, "dfal-twice, expected dfal-other");
+    assert_true(df_file_exists(part));
+    line.kind = NULL;
+    line.force = true;
+    line.range.end = ROWS;
+    test_ok(run(&line, &computed));
+    assert_int_equal(computed, ROWS);
+    check_file(out);
+    assert_int_equal(remove(out), 0);
+}
+
+/* A part that is no part is named, and force begins anew. */
+static void damaged(void **state)
+{
+    (void)state;
+    char part[TEST_PATH + 24];
+    int64_t computed;
+    struct line line = all_rows(out);
+    snprintf(part, sizeof part, "%s.parts/000000.h5", out);
+    line.stop_after = 20000;
+    test_error(run(&line, &computed), DFAL_E_STOPPED, "stop");
+    line.stop_after = 0;
+    test_ok(df_file_write(part, "no HDF5 at all", 14));
+    test_error(run(&line, &computed), DFAL_E_CONFIG, part);
+    line.force = true;
+    test_ok(run(&line, &computed));
+    assert_int_equal(computed, ROWS);
+    check_file(out);
+    assert_int_equal(remove(out), 0);
+}
+
+/* The output cannot be published: what was computed is kept, as it is cut. */
+static void unpublished(void **state)
+{
+    (void)state;
+    int64_t computed;
+    struct line line = all_rows(out);
+    line.operations = 3e9;
+    twice_appears = out;
+    test_error(run(&line, &computed), DFAL_E_EXISTS, out);
+    twice_appears = NULL;
+    assert_int_equal(computed, ROWS);
+    assert_int_equal(remove(out), 0);
+    test_ok(run(&line, &computed));
+    assert_int_equal(computed, 0);
+    check_file(out);
+    assert_int_equal(remove(out), 0);
+}
+
 static void merged(void **state)
 {
     (void)state;
@@ -255,16 +333,17 @@ static void cut(void **state)
     const struct df_rows_kind large = {
         .column_count = 1, .columns = {{.name = "x", .type = DF_COLUMN_U8, .rank = 1, .dims = {LARGE}}}};
     assert_int_equal(df_rows_bytes(&large), LARGE + 8);
-    assert_int_equal(df_shard_rows(&twice_kind, DF_SHARD_ROWS), DF_SHARD_ROWS);
-    assert_int_equal(df_shard_rows(&large, DF_SHARD_ROWS), DF_SHARD_ROWS / 4);
-    assert_int_equal(df_shard_rows(&large, 100), 64);
-    assert_int_equal(df_shard_rows(&large, 1), 1);
+    assert_int_equal(df_shard_rows(&twice_kind, 16 << 20, DF_SHARD_ROWS), DF_SHARD_ROWS);
+    assert_int_equal(df_shard_rows(&large, 16 << 20, DF_SHARD_ROWS), DF_SHARD_ROWS / 4);
+    assert_int_equal(df_shard_rows(&large, 16 << 20, 100), 64);
+    assert_int_equal(df_shard_rows(&large, 16 << 20, 1), 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(complete), cmocka_unit_test(resumed), cmocka_unit_test(of_another),
+        cmocka_unit_test(beyond),   cmocka_unit_test(damaged), cmocka_unit_test(unpublished),
         cmocka_unit_test(merged),   cmocka_unit_test(cut),
     };
     test_folder_create(folder);

@@ -63,7 +63,7 @@ static void open_job(struct job *job, int64_t memory, bool force)
     test_ok(df_strdup(&job->head.configuration, "{}"));
     job->head.pool_count = job->head.range_end = ROWS;
     job->head.range_begin = BEGIN;
-    const struct df_shards_cut cut = {BEGIN, ROWS, df_shard_rows(&df_scores_kind, DF_SHARD_ROWS)};
+    const struct df_shards_cut cut = {BEGIN, ROWS, df_shard_rows(&df_scores_kind, 16 << 20, DF_SHARD_ROWS)};
     assert_int_equal(cut.shard_rows, DF_SHARD_ROWS);
     const struct df_output_spec spec = {job->context, job->pool, &df_scores_kind, path, BEGIN, ROWS, sum_up, job};
     test_ok(df_summary_open(&job->summary, ROWS - BEGIN, Q, df_summary_kept_limit(job->context)));

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -154,19 +155,48 @@ done:
     return status;
 }
 
-static dfal_status take_numbered(const struct df_parts *parts, const char *name, void *user)
+struct numbers {
+    int64_t *list, count, room;
+};
+
+static dfal_status take_number(const struct df_parts *parts, const char *name, void *user)
 {
-    char **path = user;
+    struct numbers *numbers = user;
     const size_t digits = strspn(name, "0123456789");
-    if (*path || digits < 6 || strcmp(name + digits, ".h5") != 0)
+    enum { MOST_DIGITS = 18 };
+    (void)parts;
+    if (digits < 6 || digits > MOST_DIGITS || strcmp(name + digits, ".h5") != 0)
         return DFAL_OK;
-    return df_format(path, "%s/%s", parts->folder, name);
+    if (numbers->count == numbers->room) {
+        const int64_t room = numbers->room ? 2 * numbers->room : 64;
+        DF_TRY(df_resize(&numbers->list, numbers->room, room, sizeof *numbers->list));
+        numbers->room = room;
+    }
+    numbers->list[numbers->count++] = strtoll(name, NULL, 10);
+    return DFAL_OK;
 }
 
-dfal_status df_parts_any(const struct df_parts *parts, char **path)
+static int by_number(const void *a, const void *b)
 {
-    *path = NULL;
-    return visit(parts, take_numbered, path);
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+dfal_status df_parts_numbers(const struct df_parts *parts, int64_t **list, int64_t *count)
+{
+    struct numbers numbers = {0};
+    *list = NULL;
+    *count = 0;
+    const dfal_status status = visit(parts, take_number, &numbers);
+    if (status != DFAL_OK) {
+        df_free(numbers.list);
+        return status;
+    }
+    if (numbers.count > 0)
+        qsort(numbers.list, (size_t)numbers.count, sizeof *numbers.list, by_number);
+    *list = numbers.list;
+    *count = numbers.count;
+    return DFAL_OK;
 }
 
 /* The marker goes last: a kill in the middle is then still known for what it is. */

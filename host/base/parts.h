@@ -22,8 +22,8 @@ bool df_parts_is_own(const char *name);
  *          of job without force; E_IO */
 dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*ours)(const char *name),
                           const char *whose, bool force);
-/* Path of a numbered part that is whole (df_free); NULL: there is none. */
-dfal_status df_parts_any(const struct df_parts *parts, char **path);
+/* The numbers of the parts that are whole, ascending (df_free). */
+dfal_status df_parts_numbers(const struct df_parts *parts, int64_t **numbers, int64_t *count);
 /* Remove every part, temporaries too; the folder goes when it is closed. */
 dfal_status df_parts_clear(const struct df_parts *parts);
 /* The output is about to get its name. Whoever finds the parts of a job that was killed before it could clear them then

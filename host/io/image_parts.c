@@ -7,11 +7,13 @@
 #include "base/memory.h"
 #include "graph/json_text.h"
 
+enum { PART_BYTES = 16 << 20 };
+
 static struct df_rows_kind kind_of(struct df_shape shape)
 {
     return (struct df_rows_kind){
         .format = "dfal-import-part",
-        .name = "part of an import",
+        .name = "file of pictures",
         .column_count = 3,
         .columns = {[DF_IMAGE_SAMPLE] = {.name = "sample",
                                          .type = DF_COLUMN_U8,
@@ -83,7 +85,7 @@ dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_pa
     dfal_status status = df_strdup(&parts->head.configuration, configuration);
     free(configuration);
     DF_TRY(status);
-    const struct df_shards_cut cut = {0, list->count, df_shard_rows(&parts->kind, DF_SHARD_ROWS)};
+    const struct df_shards_cut cut = {0, list->count, df_shard_rows(&parts->kind, PART_BYTES, DF_SHARD_ROWS)};
     DF_TRY(df_shards_open(&parts->shards, out_path, &parts->kind, cut, &parts->head, allow_mixed, force));
     DF_TRY(compare_all(parts, list));
     parts->ours = true;

@@ -101,7 +101,7 @@ dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker)
 {
     const struct dfal_context_options *options = &job->context->options;
     DF_TRY(fill_head(job, maker));
-    job->cut.shard_rows = df_shard_rows(job->kind, most_rows(maker));
+    job->cut.shard_rows = df_shard_rows(job->kind, df_shard_bytes(job->context), most_rows(maker));
     DF_TRY(df_shards_open(&job->shards, job->out_path, job->kind, job->cut, &job->head, options->allow_mixed,
                           options->force));
     job->cut = job->shards.cut;

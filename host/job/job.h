@@ -23,7 +23,7 @@ dfal_status df_job_rows(int64_t *begin, int64_t *end, const struct df_job_range 
 /* What differs from one kind of job to another. */
 struct df_job_client {
     const char *resume_event, *progress_event; /* "score.resume", "score.progress" */
-    /* Take rows from the stream until it is dry; every row is stored in the sink, by one thread at a time. */
+    /* Take rows from the stream until it is dry; each is stored in the sink once, by one thread at a time. */
     dfal_status (*run)(void *user, struct df_row_stream *stream, struct df_shard_sink *sink,
                        struct df_progress *progress);
     /* Rows that are in the file now, in any order, in the output's thread; NULL: nobody asks. */

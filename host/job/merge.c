@@ -75,10 +75,14 @@ static dfal_status check_rows(const struct df_merge_part *parts, int32_t count)
 static dfal_status read_head(struct df_merge_part *part, const char *path, const struct df_rows_kind *kind)
 {
     struct df_rows_reader *reader;
+    dfal_status status = DFAL_OK;
     part->path = path;
-    DF_TRY(df_rows_open(&reader, &part->head, path, kind));
+    DF_TRY(df_rows_open(&reader, &part->head, path, NULL));
+    if (strcmp(df_rows_format(reader), kind->format) != 0)
+        status = df_fail(DFAL_E_DATA, "%s is %s, expected %s as the others are", path, df_rows_format(reader),
+                         kind->format);
     df_rows_close(reader);
-    return DFAL_OK;
+    return status;
 }
 
 static dfal_status read_heads(struct df_merge_part *parts, const char *const *paths, int32_t count,
@@ -155,9 +159,10 @@ static dfal_status copy_block(void *user, int64_t begin, const struct df_rows *b
 {
     const struct copy *copy = user;
     const int64_t expected = copy->part->head.range_begin + begin;
-    if (block->index[0] != expected)
-        DF_FAIL(DFAL_E_DATA, "%s begins with row %" PRId64 " at %" PRId64 ", its head says %" PRId64,
-                copy->part->path, block->index[0], begin, expected);
+    for (int64_t i = 0; i < block->count; i++)
+        if (block->index[i] != expected + i)
+            DF_FAIL(DFAL_E_DATA, "%s holds row %" PRId64 " at %" PRId64 ", its head says %" PRId64,
+                    copy->part->path, block->index[i], begin + i, expected + i);
     return df_rows_append(copy->writer, block);
 }
 
@@ -224,7 +229,7 @@ dfal_status df_merge_rows(struct dfal_context *context, const char *out_path, co
     struct df_claim claim = DF_CLAIM_NONE;
     struct merge merge = {.context = context, .kind = kind, .client = client, .user = user, .count = count};
     dfal_status status;
-    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "scores"));
+    DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "merged file"));
     DF_TRY_TO(done, status, df_claim_inputs(&claim, paths, count));
     DF_TRY_TO(done, status, df_claim_take(&claim, out_path, options->force));
     DF_TRY_TO(done, status, df_alloc(&merge.parts, count, sizeof *merge.parts));

@@ -57,7 +57,7 @@ static int64_t at_most(int64_t value, int64_t limit)
 
 int64_t df_output_bytes(const struct dfal_context *context, const struct df_rows_kind *kind, int64_t rows)
 {
-    const int64_t shard_rows = df_shard_rows(kind, DF_SHARD_ROWS),
+    const int64_t shard_rows = df_shard_rows(kind, df_shard_bytes(context), DF_SHARD_ROWS),
                   bytes = at_most(rows, shard_rows) * df_rows_bytes(kind);
     return at_most(rows / shard_rows + 2, most_shards(context, bytes) + 2) * bytes;
 }
@@ -97,6 +97,7 @@ static void free_rows(struct df_shard_rows *rows)
 
 static void put_unused(struct df_output *output, struct df_shard_rows *rows)
 {
+    df_rows_clear_texts(&rows->rows);
     rows->next = output->unused;
     output->unused = rows;
 }
@@ -433,8 +434,9 @@ dfal_status df_output_finish(struct df_output *output)
 {
     const struct df_output_spec *spec = &output->spec;
     struct df_row_hashes hashes;
-    output->shards->head->shard_rows = 0; /* it is no part */
-    DF_TRY(df_rows_describe(output->writer, output->shards->head));
+    struct df_rows_head head = *output->shards->head; /* which parts still need, should publishing fail */
+    head.shard_rows = 0;
+    DF_TRY(df_rows_describe(output->writer, &head));
     DF_TRY(df_row_hashes_open(&hashes, spec->begin, spec->end, DF_SHARD_ROWS));
     df_row_hashes_join_all(&hashes, &output->shards->hashes);
     const dfal_status status = df_rows_put_hashes(output->writer, &hashes);

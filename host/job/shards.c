@@ -10,9 +10,14 @@
 
 enum { SOURCE_ROWS = 1024 };
 
+static dfal_status number_path(char **path, const struct df_shards *shards, int64_t number)
+{
+    return df_format(path, "%s/%06" PRId64 ".h5", shards->parts.folder, number);
+}
+
 static dfal_status shard_path(char **path, const struct df_shards *shards, int64_t i)
 {
-    return df_format(path, "%s/%06" PRId64 ".h5", shards->parts.folder, shards->first + i);
+    return number_path(path, shards, shards->first + i);
 }
 
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end)
@@ -23,14 +28,31 @@ void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, i
     *end = high < cut->end ? high : cut->end;
 }
 
+int64_t df_shard_bytes(const struct dfal_context *context)
+{
+    return context->memory >= (int64_t)1 << 30 ? (int64_t)16 << 20 : (int64_t)2 << 20;
+}
+
+int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t bytes, int64_t most)
+{
+    int64_t rows = DF_SHARD_ROWS;
+    while (rows > 1 && (rows > most || rows * df_rows_bytes(kind) > bytes))
+        rows /= 2;
+    return rows;
+}
+
+/* ---- What is there ------------------------------------------------------------------------------ */
+
+static const char anew[] = "; --force starts anew";
+
 static dfal_status compare_rows(const struct df_rows_head *ours, const struct df_rows_head *theirs,
                                 const char *path)
 {
     if (ours->range_begin != theirs->range_begin || ours->range_end != theirs->range_end)
         DF_FAIL(DFAL_E_CONFIG,
                 "%s belongs to an unfinished output of rows %" PRId64 ":%" PRId64
-                ", this job is of rows %" PRId64 ":%" PRId64,
-                path, theirs->range_begin, theirs->range_end, ours->range_begin, ours->range_end);
+                ", this job is of rows %" PRId64 ":%" PRId64 "%s",
+                path, theirs->range_begin, theirs->range_end, ours->range_begin, ours->range_end, anew);
     return DFAL_OK;
 }
 
@@ -38,84 +60,35 @@ static dfal_status compare_head(const struct df_shards *shards, const struct df_
                                 const char *path, const char *format, bool allow_mixed)
 {
     if (strcmp(format, shards->kind->format) != 0)
-        DF_FAIL(DFAL_E_CONFIG,
-                "%s belongs to unfinished work of another kind, %s, expected %s; --force starts anew", path,
-                format, shards->kind->format);
-    DF_TRY(df_rows_head_compare(shards->head, theirs, allow_mixed, path, "; --force starts anew"));
+        DF_FAIL(DFAL_E_CONFIG, "%s belongs to unfinished work of another kind, %s, expected %s%s", path,
+                format, shards->kind->format, anew);
+    DF_TRY(df_rows_head_compare(shards->head, theirs, allow_mixed, path, anew));
     return compare_rows(shards->head, theirs, path);
 }
 
-/* The head says more plainly than a column of another shape that it is of other work. */
-static dfal_status check_head(const struct df_shards *shards, const char *path, bool allow_mixed)
+/* The head says more plainly than a column of another shape that a part is of other work. *cut: as the part's job is cut;
+ * parts of the first versions do not tell, theirs are whole shards of the pool. */
+static dfal_status check_head(const struct df_shards *shards, const char *path, bool allow_mixed,
+                              int64_t *cut)
 {
     struct df_rows_head theirs;
     struct df_rows_reader *reader;
-    DF_TRY(df_rows_open(&reader, &theirs, path, NULL));
-    dfal_status status = compare_head(shards, &theirs, path, df_rows_format(reader), allow_mixed);
-    df_rows_close(reader);
+    char sentence[DF_MESSAGE_SIZE];
+    dfal_status status = df_rows_open(&reader, &theirs, path, NULL);
+    if (status == DFAL_E_DATA) {
+        df_message_get(sentence);
+        DF_FAIL(DFAL_E_CONFIG, "this is unfinished work that cannot be continued: %.800s%s", sentence, anew);
+    }
+    DF_TRY(status);
+    status = compare_head(shards, &theirs, path, df_rows_format(reader), allow_mixed);
+    *cut = theirs.shard_rows > 0 ? theirs.shard_rows : DF_SHARD_ROWS;
+    if (status == DFAL_OK && (*cut & (*cut - 1)) != 0)
+        status = df_fail(DFAL_E_CONFIG, "%s is cut at every %" PRId64 " rows, expected a power of two%s",
+                         path, *cut, anew);
     if (status == DFAL_OK)
         df_rows_head_mix(shards->head, &theirs);
+    df_rows_close(reader);
     df_rows_head_clear(&theirs);
-    return status;
-}
-
-/* Mark finished shards; remove temporaries of those that are not. */
-static dfal_status look(struct df_shards *shards, bool allow_mixed)
-{
-    for (int64_t i = 0; i < shards->count; i++) {
-        char *path = NULL;
-        DF_TRY(shard_path(&path, shards, i));
-        dfal_status status = DFAL_OK;
-        if (df_file_exists(path)) {
-            status = check_head(shards, path, allow_mixed);
-            if (status == DFAL_OK) {
-                int64_t begin, end;
-                df_shards_rows(shards, i, &begin, &end);
-                shards->finished[i] = true;
-                shards->finished_rows += end - begin;
-            }
-        } else {
-            df_file_sweep(path);
-        }
-        df_free(path);
-        DF_TRY(status);
-    }
-    return DFAL_OK;
-}
-
-int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t most)
-{
-    enum { SHARD_BYTES = 16 << 20 };
-    int64_t rows = DF_SHARD_ROWS;
-    while (rows > 1 && (rows > most || rows * df_rows_bytes(kind) > SHARD_BYTES))
-        rows /= 2;
-    return rows;
-}
-
-static bool is_power(int64_t rows)
-{
-    return rows > 0 && (rows & (rows - 1)) == 0;
-}
-
-/* Go on as whoever began has cut. Parts of the first versions do not tell: theirs are whole shards of the pool. */
-static dfal_status adopt_cut(struct df_shards *shards)
-{
-    struct df_rows_head head;
-    struct df_rows_reader *reader;
-    char *path = NULL;
-    DF_TRY(df_parts_any(&shards->parts, &path));
-    if (!path)
-        return DFAL_OK;
-    dfal_status status = df_rows_open(&reader, &head, path, NULL);
-    if (status == DFAL_OK) {
-        shards->cut.shard_rows = head.shard_rows > 0 ? head.shard_rows : DF_SHARD_ROWS;
-        if (!is_power(shards->cut.shard_rows))
-            status = df_fail(DFAL_E_DATA, "%s is cut at every %" PRId64 " rows, expected a power of two",
-                             path, shards->cut.shard_rows);
-        df_rows_close(reader);
-        df_rows_head_clear(&head);
-    }
-    df_free(path);
     return status;
 }
 
@@ -130,6 +103,78 @@ static dfal_status lay_out(struct df_shards *shards)
     return df_row_hashes_open(&shards->hashes, cut->begin, cut->end, cut->shard_rows);
 }
 
+/* Take a part that was found: the first one tells how all are cut. */
+static dfal_status take_part(struct df_shards *shards, int64_t number, bool allow_mixed)
+{
+    struct df_rows_reader *reader;
+    char *path = NULL;
+    int64_t cut, begin, end;
+    dfal_status status;
+    DF_TRY(number_path(&path, shards, number));
+    DF_TRY_TO(done, status, check_head(shards, path, allow_mixed, &cut));
+    if (!shards->finished) {
+        shards->cut.shard_rows = cut;
+        DF_TRY_TO(done, status, lay_out(shards));
+    }
+    const int64_t i = number - shards->first;
+    if (cut != shards->cut.shard_rows || i < 0 || i >= shards->count) {
+        status = df_fail(DFAL_E_CONFIG,
+                         "%s is part %" PRId64 " of work cut at every %" PRId64
+                         " rows, expected one of rows %" PRId64 ":%" PRId64 ", cut at every %" PRId64 "%s",
+                         path, number, cut, shards->cut.begin, shards->cut.end, shards->cut.shard_rows, anew);
+        goto done;
+    }
+    DF_TRY_TO(done, status, df_shards_reader(shards, i, &reader));
+    df_rows_close(reader);
+    df_shards_rows(shards, i, &begin, &end);
+    shards->finished[i] = true;
+    shards->finished_rows += end - begin;
+done:
+    df_free(path);
+    return status;
+}
+
+/* Temporaries of parts that are not finished. */
+static dfal_status sweep(const struct df_shards *shards)
+{
+    for (int64_t i = 0; i < shards->count; i++) {
+        char *path = NULL;
+        if (shards->finished[i])
+            continue;
+        DF_TRY(shard_path(&path, shards, i));
+        df_file_sweep(path);
+        df_free(path);
+    }
+    return DFAL_OK;
+}
+
+/* Every part in the folder has to be one of this job's. */
+static dfal_status look(struct df_shards *shards, bool allow_mixed)
+{
+    int64_t *numbers, count;
+    DF_TRY(df_parts_numbers(&shards->parts, &numbers, &count));
+    dfal_status status = DFAL_OK;
+    for (int64_t i = 0; i < count && status == DFAL_OK; i++)
+        status = take_part(shards, numbers[i], allow_mixed);
+    df_free(numbers);
+    if (status == DFAL_OK && !shards->finished)
+        status = lay_out(shards);
+    return status == DFAL_OK ? sweep(shards) : status;
+}
+
+/* Nothing was there. */
+static dfal_status start_anew(struct df_shards *shards, int64_t shard_rows)
+{
+    df_free(shards->finished);
+    df_row_hashes_close(&shards->hashes);
+    shards->finished = NULL;
+    shards->finished_rows = 0;
+    shards->cut.shard_rows = shard_rows;
+    shards->head->mixed[0] = '\0';
+    DF_TRY(df_parts_clear(&shards->parts));
+    return lay_out(shards);
+}
+
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force)
 {
@@ -137,20 +182,9 @@ dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const
     snprintf(whose, sizeof whose, "parts of a %s", kind->name);
     *shards = (struct df_shards){.kind = kind, .cut = cut, .size = 1, .head = head, .parts = DF_PARTS_NONE};
     DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, whose, force));
-    dfal_status status = adopt_cut(shards);
-    if (status == DFAL_OK)
-        status = lay_out(shards);
-    if (status == DFAL_OK)
-        status = look(shards, allow_mixed);
-    if (status == DFAL_OK || !force || status == DFAL_E_MEMORY)
-        return status;
-    df_free(shards->finished);
-    df_row_hashes_close(&shards->hashes);
-    shards->finished = NULL;
-    shards->finished_rows = 0;
-    shards->cut = cut;
-    DF_TRY(lay_out(shards));
-    return df_parts_clear(&shards->parts);
+    const dfal_status status = look(shards, allow_mixed);
+    return status == DFAL_OK || !force || status == DFAL_E_MEMORY ? status
+                                                                  : start_anew(shards, cut.shard_rows);
 }
 
 void df_shards_close(struct df_shards *shards)
@@ -172,27 +206,36 @@ void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
     df_message_set(message);
 }
 
+/* Whether a part holds rows [begin, end) in order. */
+static dfal_status check_index(struct df_rows_reader *reader, const char *path, int64_t begin, int64_t end)
+{
+    const int64_t count = df_rows_count(reader);
+    int64_t *index = NULL, wrong = 0;
+    if (count != end - begin)
+        DF_FAIL(DFAL_E_DATA, "%s holds %" PRId64 " rows, expected rows %" PRId64 " to %" PRId64, path, count,
+                begin, end - 1);
+    DF_TRY(df_alloc(&index, count, sizeof *index));
+    dfal_status status = df_rows_read_index(reader, 0, count, index);
+    while (status == DFAL_OK && wrong < count && index[wrong] == begin + wrong)
+        wrong++;
+    if (status == DFAL_OK && wrong < count)
+        status = df_fail(DFAL_E_DATA, "%s holds row %" PRId64 " at %" PRId64 ", expected row %" PRId64, path,
+                         index[wrong], wrong, begin + wrong);
+    df_free(index);
+    return status;
+}
+
 dfal_status df_shards_reader(const struct df_shards *shards, int64_t i, struct df_rows_reader **reader)
 {
     char *path = NULL;
     struct df_rows_head head = {0};
-    int64_t begin, end, first = -1, last = -1;
+    int64_t begin, end;
     *reader = NULL;
     df_shards_rows(shards, i, &begin, &end);
-    dfal_status status;
-    DF_TRY_TO(done, status, shard_path(&path, shards, i));
-    DF_TRY_TO(done, status, df_rows_open(reader, &head, path, shards->kind));
-    const int64_t count = df_rows_count(*reader);
-    if (count > 0) {
-        DF_TRY_TO(done, status, df_rows_read_index(*reader, 0, 1, &first));
-        DF_TRY_TO(done, status, df_rows_read_index(*reader, count - 1, 1, &last));
-    }
-    if (count != end - begin || first != begin || last != end - 1)
-        status = df_fail(DFAL_E_DATA,
-                         "%s holds %" PRId64 " rows from row %" PRId64 " on, expected rows %" PRId64
-                         " to %" PRId64,
-                         path, count, first, begin, end - 1);
-done:
+    DF_TRY(shard_path(&path, shards, i));
+    dfal_status status = df_rows_open(reader, &head, path, shards->kind);
+    if (status == DFAL_OK)
+        status = check_index(*reader, path, begin, end);
     df_rows_head_clear(&head);
     df_free(path);
     if (status != DFAL_OK) {

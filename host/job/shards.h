@@ -13,8 +13,10 @@ struct df_shards_cut {
     int64_t begin, end; /* rows of the job */
     int64_t shard_rows; /* of a whole shard: a power of two, at most DF_SHARD_ROWS */
 };
-/* Rows of a shard: at most 16 MiB of them, and no more than `most`, where a row takes long. */
-int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t most);
+/* Bytes that a shard takes at most: less where memory is little. */
+int64_t df_shard_bytes(const struct dfal_context *context);
+/* Rows of a shard of at most so many bytes, and no more than `most`, where a row takes long. */
+int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t bytes, int64_t most);
 
 struct df_shards {
     struct df_parts parts; /* OUT.parts */
@@ -27,8 +29,9 @@ struct df_shards {
     struct df_rows_head *head;   /* borrowed: written into every shard; told what it is mixed with */
     struct df_row_hashes hashes; /* a piece a shard: its rows as they were read for the job, or found again */
 };
-/* Hold OUT.parts and look at what is there: shards that are cut otherwise than `cut` says are continued as they are cut. A shard of another configuration, arithmetic or range is E_CONFIG naming the first
- * difference; with force it is removed together with the others. Stale temporaries are removed. */
+/* Hold OUT.parts and look at what is there: shards that are cut otherwise than `cut` says are continued as they are cut. One
+ * of another kind, configuration, arithmetic or range is E_CONFIG naming the first difference, one that is damaged E_DATA; with
+ * force it is removed together with the others. Stale temporaries are removed. */
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force);
 void df_shards_close(struct df_shards *shards);

@@ -28,8 +28,9 @@ static dfal_status describe(struct df_rows_writer *writer, const struct df_rows_
                   "isa", head->isa, "library", head->library, "network_sha256", head->network_sha256,
                   "pool_fingerprint", head->pool_fingerprint, "version", head->version);
     char *text = object ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    const dfal_status status = text ? df_rows_put_document(writer, "configuration", text)
-                                    : df_fail(DFAL_E_MEMORY, "not enough memory for a configuration");
+    const dfal_status status =
+        text ? df_rows_put_document(writer, "configuration", text)
+             : df_fail(DFAL_E_DATA, "what makes these logits is told by a text that is no UTF-8");
     free(text);
     json_decref(object);
     return status;
@@ -44,6 +45,16 @@ static struct df_rows_kind kind_of(const struct df_row_column *column)
                                  .describe = describe};
 }
 
+/* What a file of rows holds beside the values. */
+static bool is_taken(const char *name)
+{
+    static const char *const names[] = {"index", "id", "row_hash", "configuration"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static dfal_status find_node(int32_t *found, const struct df_network *network, const char *node,
                              const char *source)
 {
@@ -51,6 +62,10 @@ static dfal_status find_node(int32_t *found, const struct df_network *network, c
     if (*found == DF_INPUT)
         DF_FAIL(DFAL_E_USAGE, "%s: 'input' is the network's input, expected the name of one of its nodes",
                 source);
+    if (*found >= 0 && is_taken(node))
+        DF_FAIL(DFAL_E_USAGE,
+                "%s: node '%s' has the name of a dataset that every logits file has, expected another",
+                source, node);
     if (*found >= 0)
         return DFAL_OK;
     const char **names = NULL;
@@ -88,7 +103,7 @@ static dfal_status column_of(struct df_row_column *column, const struct df_netwo
 
 static dfal_status configuration_of(char **text, const char *node)
 {
-    json_t *object = json_pack("{s:s?}", node_key, node);
+    json_t *object = node ? json_pack("{s:s}", node_key, node) : json_object();
     char *json = object ? df_json_text(object, JSON_COMPACT) : NULL;
     const dfal_status status =
         json ? df_strdup(text, json) : df_fail(DFAL_E_MEMORY, "not enough memory for a configuration");
@@ -225,7 +240,7 @@ static dfal_status read_column(struct df_row_column *column, char **name, const 
     if (head.configuration)
         object = df_json_parse(head.configuration, JSON_REJECT_DUPLICATES, NULL);
     const char *node = json_string_value(json_object_get(object, node_key));
-    if (!json_object_get(object, node_key))
+    if (!json_is_object(object))
         status = df_fail(DFAL_E_DATA,
                          "%s does not tell which node its values are of, expected what `dfal logits` writes",
                          path);

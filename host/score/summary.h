@@ -31,7 +31,8 @@ dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t ne
 void df_summary_close(struct df_summary *summary);
 /* More rows; labels of the pool where it has some. */
 void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool);
-/* All rows were added, and put into the writer of their file: the second pass over the margins, and the neighbours in rank order. */
+/* All rows were added, and put into the writer of their file: the second pass over the margins, and the neighbours in rank
+ * order. */
 dfal_status df_summary_finish(struct df_summary *summary, struct df_rows_writer *writer);
 
 #endif

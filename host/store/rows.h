@@ -68,8 +68,8 @@ struct df_rows_head {
     char mixed[160]; /* "isa: avx2, avx512": rows of several arithmetics, by --allow-mixed; "" else */
 };
 void df_rows_head_clear(struct df_rows_head *head);
-/* Whether rows made as theirs says may stand beside ours; hint: as for df_identity_check. Errors   E_CONFIG naming the first difference; allow_mixed passes
- * over the arithmetic, else theirs must not be mixed */
+/* Whether rows made as theirs says may stand beside ours; hint: as for df_identity_check.
+ * Errors   E_CONFIG naming the first difference; allow_mixed passes over the arithmetic, else theirs must not be mixed */
 dfal_status df_rows_head_compare(const struct df_rows_head *ours, const struct df_rows_head *theirs,
                                  bool allow_mixed, const char *path, const char *hint);
 /* Note in ours that rows made as theirs says stand among its own. */
@@ -86,7 +86,8 @@ int64_t df_rows_count(const struct df_rows_reader *reader);
 bool df_rows_have_ids(const struct df_rows_reader *reader);
 /* Root attribute "format" of the file. */
 const char *df_rows_format(const struct df_rows_reader *reader);
-/* A dataset [count, dims...] of reals as a column of f32. Its name is borrowed. Errors   E_DATA missing; E_SHAPE of another form */
+/* A dataset [count, dims...] of reals as a column of f32. Its name is borrowed.
+ * Errors   E_DATA missing; E_SHAPE of another form */
 dfal_status df_rows_find_column(struct df_rows_reader *reader, const char *name,
                                 struct df_row_column *column);
 /* An integer that the file says of itself beside its head (df_rows_put_int); absent where it does not. */

@@ -153,6 +153,19 @@ const char *df_rows_format(const struct df_rows_reader *reader)
     return reader->format;
 }
 
+enum { ROW_MOST = 1 << 28 }; /* values of one row */
+
+static bool is_of_rows(const struct df_h5_data *data)
+{
+    int64_t size = 1;
+    for (int32_t i = 1; i < data->rank; i++) {
+        if (data->dims[i] < 1 || data->dims[i] > ROW_MOST / size)
+            return false;
+        size *= data->dims[i];
+    }
+    return data->rank >= 1 && data->rank <= 4;
+}
+
 dfal_status df_rows_find_column(struct df_rows_reader *reader, const char *name, struct df_row_column *column)
 {
     struct df_h5 *h5 = &reader->h5;
@@ -161,9 +174,9 @@ dfal_status df_rows_find_column(struct df_rows_reader *reader, const char *name,
     *column = (struct df_row_column){.name = name, .type = DF_COLUMN_F32, .fill = (double)NAN};
     df_h5_lock();
     dfal_status status = df_h5_data_open(h5, name, &data, NULL);
-    if (status == DFAL_OK && (data.kind != DF_H5_REAL || data.rank < 1 || data.rank > 4))
-        status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected reals of rank 1 to 4", h5->path,
-                         name, df_h5_shape(text, data.dims, data.rank));
+    if (status == DFAL_OK && (data.kind != DF_H5_REAL || !is_of_rows(&data)))
+        status = df_fail(DFAL_E_SHAPE, "%s: dataset '%s' is %s, expected reals, 1 to %d of them a row",
+                         h5->path, name, df_h5_shape(text, data.dims, data.rank), ROW_MOST);
     if (status == DFAL_OK) {
         column->rank = data.rank - 1;
         for (int32_t i = 1; i < data.rank; i++)
