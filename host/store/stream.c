@@ -22,7 +22,7 @@ static dfal_status range_next(struct df_chunk_source *self, int64_t *begin, int6
 
 void df_range_source_init(struct df_range_source *range, int64_t begin, int64_t end, int64_t chunk)
 {
-    *range = (struct df_range_source){.source = {range_next},
+    *range = (struct df_range_source){.source = {.next = range_next},
                                       .next = begin,
                                       .end = end > begin ? end : begin,
                                       .chunk = chunk > 0 ? chunk : 1};
@@ -46,7 +46,7 @@ static dfal_status list_next(struct df_chunk_source *self, int64_t *begin, int64
 
 void df_list_source_init(struct df_list_source *list, const int64_t *rows, int64_t count)
 {
-    *list = (struct df_list_source){.source = {list_next}, .rows = rows, .count = count};
+    *list = (struct df_list_source){.source = {.next = list_next}, .rows = rows, .count = count};
 }
 
 /* ---- The stream ----------------------------------------------------------------------------- */

@@ -64,6 +64,20 @@ static void read_scores(const char *path)
     df_rows_head_clear(&head);
 }
 
+/* As a merge of logits does: the head, and whatever has the shape of a column. */
+static void read_rows(const char *path)
+{
+    struct df_rows_head head = {0};
+    struct df_rows_reader *reader;
+    struct df_row_column column;
+    if (df_rows_open(&reader, &head, path, NULL) != DFAL_OK)
+        return;
+    if (df_rows_find_column(reader, "logits", &column) == DFAL_OK && df_row_column_size(&column) < 1)
+        abort();
+    df_rows_close(reader);
+    df_rows_head_clear(&head);
+}
+
 static void read_table(const char *path)
 {
     struct df_column columns[] = {{.name = "logits", .type = DF_COLUMN_F32, .rank = 2},
@@ -102,6 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             read_network(file.path);
         else if (strcmp(format, "dfal-scores") == 0)
             read_scores(file.path);
+        else if (strcmp(format, "dfal-logits") == 0)
+            read_rows(file.path);
         else if (strcmp(format, "dfal-twins") == 0)
             read_table(file.path);
         else if (format[0])
