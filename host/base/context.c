@@ -6,11 +6,12 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "base/word.h"
 
-enum { THREAD_LIMIT = 4096 };
+enum { THREAD_LIMIT = 4096, THREADS_PER_CPU = 4 /* more are a slip rather than a wish */ };
 
 void(dfal_context_options_init)(struct dfal_context_options *options, size_t size)
 {
@@ -121,6 +122,18 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
     return DFAL_OK;
 }
 
+static void warn_threads(struct dfal_context *context)
+{
+    const int32_t cpus = df_cpu_count();
+    if (context->threads <= (int64_t)cpus * THREADS_PER_CPU)
+        return;
+    df_say(context, DFAL_WARNING, "context.threads",
+           DF_FIELDS(DF_INT("threads", context->threads), DF_INT("cpus", cpus)),
+           "%" PRId32 " threads were asked for and this process may use %" PRId32
+           " CPU%s: so many wait for each other; --threads %" PRId32 " is what it can use",
+           context->threads, cpus, cpus == 1 ? "" : "s", cpus);
+}
+
 dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options)
 {
     *out = NULL;
@@ -131,11 +144,13 @@ dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_op
     DF_TRY(df_alloc(&context, 1, sizeof *context));
     pthread_mutex_init(&context->event_lock, NULL);
     dfal_status status = fill(context, &own);
-    if (status != DFAL_OK)
+    if (status != DFAL_OK) {
         dfal_context_destroy(context);
-    else
-        *out = context;
-    return status;
+        return status;
+    }
+    warn_threads(context);
+    *out = context;
+    return DFAL_OK;
 }
 
 void dfal_context_destroy(dfal_context *context)

@@ -83,6 +83,19 @@ def later(dfal):
     check("--closest" not in out and "--cascade" not in out, "score --help lists what does not work")
 
 
+def many_threads(dfal):
+    """More threads than the CPUs can have is said once, with both numbers; what they can have is not."""
+    cpus = dfal.json("doctor")["cpus_usable"]
+    _, err = dfal.run("--threads", 4 * cpus, "doctor")
+    check(err == "", f"{4 * cpus} threads on {cpus} CPUs: {err}")
+    _, err = dfal.run("--threads", 4 * cpus + 1, "doctor", "-q")
+    check(err.count("\n") == 1 and err.startswith("warning: ") and f"{4 * cpus + 1} threads" in err
+          and f"{cpus} CPU" in err, f"{4 * cpus + 1} threads on {cpus} CPUs: {err}")
+    _, err = dfal.run("--threads", 4000, "--log-format", "json", "doctor")
+    line = json.loads(err)
+    check((line["event"], line["level"], line["threads"], line["cpus"]) == ("context.threads", "warning", 4000, cpus), err)
+
+
 def help_texts(dfal):
     out, err = dfal.run("--help")
     check(out.startswith("Usage: dfal") and err == "", "--help belongs to stdout")
@@ -143,4 +156,4 @@ def streams(dfal):
     check(done.returncode == 74, f"a full stdout gives {done.returncode}, expected 74")
 
 
-main({f.__name__: f for f in (names, operands, numbers, later, help_texts, documents, completion, streams)})
+main({f.__name__: f for f in (names, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
