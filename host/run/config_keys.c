@@ -270,7 +270,7 @@ void df_run_config_settle(struct df_run_config *config)
 static const struct {
     const char *name, *summary, *yaml;
 } presets[] = {
-    {"quickstart", "LeNet5, DFAL against RANDOM, 3 trials, two minutes on two cores",
+    {"quickstart", "LeNet5, DFAL against RANDOM, 3 trials; about two minutes of two idle cores",
      "network: lenet5\nstrategies: [dfal, random]\noptions: {dfal: {subsample: all}}\n"
      "initial: 20\nquery: 20\nannotations: 240\ntrials: 3\n"
      "training: {restarts: 1, epochs: 50, patience: 0, validation: 0, batch: 32, optimizer: adam, lr: "
@@ -282,10 +282,12 @@ static const struct {
     "training: {restarts: 5, epochs: 100, patience: 5, validation: 0.2, split: rows, batch: 32, "            \
     "optimizer: adam, lr: 1.0e-3}\n"
     {"paper-mnist-lenet5",
-     "Ducoffe and Precioso 2018 on MNIST with LeNet5: 1000 annotations, 5 trials, the paper's split",
+     "Ducoffe and Precioso 2018 on MNIST with LeNet5: 1000 annotations, 5 trials, the paper's split; "
+     "about 14 hours of two cores",
      PAPER("lenet5")},
     {"paper-mnist-vgg8",
-     "Ducoffe and Precioso 2018 on MNIST with VGG8: 1000 annotations, 5 trials, the paper's split",
+     "Ducoffe and Precioso 2018 on MNIST with VGG8: 1000 annotations, 5 trials, the paper's split; "
+     "many times as long as LeNet5",
      PAPER("vgg8")},
 #undef PAPER
 };

@@ -3,6 +3,7 @@
 """The command line itself: names, numbers, help, what is not in this version."""
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -122,6 +123,10 @@ def documents(dfal):
             check(without(file.read()) == without(page), "docs/dfal.1 is not what tools/make-cli-docs prints")
         with open(dfal.at("TUTORIAL.md"), encoding="utf-8") as file, open(os.path.join(ROOT, "docs", "TUTORIAL.md"), encoding="utf-8") as committed:
             check(file.read() == committed.read(), "docs/TUTORIAL.md has other keys of run than tools/make-cli-docs prints")
+    hours = re.search(r"`paper-mnist-lenet5` \| .*; (about \d+ hours) ", out)
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        lines = [line for line in file if "dfal run --preset paper-mnist-lenet5" in line]
+    check(hours and lines and all(hours[1] in line for line in lines), f"the preset's text and README.md do not say alike how long it takes: {lines}")
     check('.SH "DFAL SCORE"' in page.upper() and "max\\-iter" in page, "docs/dfal.1 lacks the commands")
 
 
