@@ -77,6 +77,7 @@ struct session {
     struct log *log;
 };
 
+#define HELP_COMMAND "help"                    /* dfal help COMMAND is dfal COMMAND --help */
 extern const struct command *const commands[]; /* NULL-terminated, in the order of --help */
 extern const struct option global_options[];
 extern const int32_t global_option_count;

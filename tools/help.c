@@ -75,7 +75,7 @@ void print_overview(void)
 {
     printf("Usage: dfal [GLOBAL OPTIONS] COMMAND ...\n"
            "Which samples to label next: DeepFool margins over whole pools and deep active learning.\n\n"
-           "Commands ('dfal COMMAND --help' says more):\n");
+           "Commands ('dfal help COMMAND' or 'dfal COMMAND --help' says more):\n");
     for (int32_t i = 0; commands[i] != NULL; i++)
         printf("  %-10s  %s\n", commands[i]->name, commands[i]->summary);
     printf("\nGlobal options, before or behind the command:\n");
@@ -139,6 +139,7 @@ void print_markdown(void)
         "what is\n"
         "not finite is `null`; everything else goes to stderr. File formats stand in FORMATS.md.\n\n"
         "    dfal [GLOBAL OPTIONS] COMMAND ...\n\n"
+        "`dfal help` and `dfal help COMMAND` print what `dfal --help` and `dfal COMMAND --help` do.\n"
         "Numbers are decimal, without a leading zero. Options cannot be abbreviated. Wherever NET stands, a\n"
         "built-in name (lenet5, vgg8) or a network file may stand.\n\n"
         "An output that is unfinished and of the same configuration is continued by the same line; "
@@ -200,7 +201,7 @@ void print_completion(void)
            "  local commands=\"");
     for (int32_t i = 0; commands[i] != NULL; i++)
         printf("%s%s", i > 0 ? " " : "", commands[i]->name);
-    printf("\"\n"
+    printf(" " HELP_COMMAND "\"\n"
            "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
            "    [[ \" $commands \" == *\" ${COMP_WORDS[i]} \"* ]] && { command=${COMP_WORDS[i]}; break; }\n"
            "  done\n"
@@ -218,7 +219,7 @@ void print_completion(void)
         print_choices(commands[i]->options, commands[i]->option_count);
         printf("    esac ;;\n");
     }
-    printf("  \"\")\n"
+    printf("  \"\" | " HELP_COMMAND ")\n"
            "    [[ $word == -* ]] || { COMPREPLY=($(compgen -W \"$commands\" -- \"$word\")); return; } ;;\n"
            "  esac\n"
            "  if [[ $word == -* ]]; then\n"

@@ -420,9 +420,15 @@ static dfal_status take_option(struct parsed *parsed, struct session *session, i
     return store(parsed, option, base, value);
 }
 
-static dfal_status take_command(struct parsed *parsed, const char *word)
+/* The word help asks for what --help prints, of the command behind it where there is one. */
+static dfal_status take_command(struct parsed *parsed, struct session *session, const char *word)
 {
     struct nearest nearest = nearest_begin(word);
+    if (strcmp(word, HELP_COMMAND) == 0) {
+        session->help = true;
+        return DFAL_OK;
+    }
+    nearest_offer(&nearest, HELP_COMMAND);
     for (int32_t i = 0; commands[i] != NULL; i++) {
         nearest_offer(&nearest, commands[i]->name);
         if (strcmp(commands[i]->name, word) != 0)
@@ -489,7 +495,7 @@ dfal_status parse_arguments(struct parsed *parsed, struct session *session, int 
         else if (!only_operands && argv[at][0] == '-' && argv[at][1] != '\0')
             status = take_option(parsed, session, argc, argv, &at);
         else if (parsed->command == NULL)
-            status = take_command(parsed, argv[at]);
+            status = take_command(parsed, session, argv[at]);
         else
             parsed->operands[parsed->operand_count++] = argv[at];
         if (status == DFAL_E_MEMORY && parsed->error[0] == '\0')

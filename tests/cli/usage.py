@@ -105,6 +105,10 @@ def help_texts(dfal):
     for command in commands:
         out, _ = dfal.run(command, "--help")
         check(out.startswith(f"Usage: dfal {command}"), f"{command} --help: {out[:60]}")
+        check(dfal.run("help", command) == (out, ""), f"help {command} is not {command} --help")
+    check(dfal.run("help") == dfal.run("--help"), "help is not --help")
+    dfal.refuses(64, "help", "scroe", says=("scroe", "score"))
+    dfal.refuses(64, "hepl", says="help")
     out, _ = dfal.run("--version")
     check(out.startswith("dfal 0.") and "hdf5" in out and "compiler" in out, f"--version: {out}")
 
@@ -137,8 +141,12 @@ COMP_WORDS=(dfal sc); COMP_CWORD=1; _dfal; echo "${COMPREPLY[*]}"
 COMP_WORDS=(dfal score --deepf); COMP_CWORD=2; _dfal; echo "${COMPREPLY[*]}"
 COMP_WORDS=(dfal score --norm l2 --deepfool l); COMP_CWORD=5; _dfal; echo "${COMPREPLY[*]}"
 """
+    script += """
+COMP_WORDS=(dfal hel); COMP_CWORD=1; _dfal; echo "${COMPREPLY[*]}"
+COMP_WORDS=(dfal help sco); COMP_CWORD=2; _dfal; echo "${COMPREPLY[*]}"
+"""
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    check(done.stdout.split() == ["score", "--deepfool", "lts4"], f"completion: {done.stdout} {done.stderr}")
+    check(done.stdout.split() == ["score", "--deepfool", "lts4", "help", "score"], f"completion: {done.stdout} {done.stderr}")
 
 
 def streams(dfal):
