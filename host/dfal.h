@@ -145,6 +145,15 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 #define DFAL_PRECISIONS       "strict|fast"
 #define DFAL_ENGINES          "auto|layers|fused"
 
+/* Write what is said of a word that is none of a list, by this library and by the command: "unknown engine 'fusde': expected
+ * auto, layers or fused; nearest is 'fused'".
+ *   text      out, size bytes; what has no room is cut
+ *   what      the choice: "engine"
+ *   expected  said instead of the list of names; NULL: the names
+ *   names     count of them, among which the nearest is looked for: none may be near */
+DFAL_API void dfal_unknown_word(char *text, size_t size, const char *what, const char *word,
+                                const char *expected, const char *const *names, int32_t count);
+
 /* ---- Context ------------------------------------------------------------------------------- */
 
 struct dfal_context_options {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/word.h"
 #include "models/model.h"
 
 static const struct df_model *const models[] = {&df_model_lenet5, &df_model_vgg8};
@@ -26,10 +27,8 @@ dfal_status df_model_check(const char *name)
 {
     if (find(name) || strpbrk(name, "/."))
         return DFAL_OK;
-    const char *nearest = df_nearest(name, df_model_names, MODEL_COUNT);
-    DF_FAIL(DFAL_E_USAGE,
-            "No built-in network is named '%s'%s%s%s, expected lenet5, vgg8 or the path of a network file",
-            name, nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'" : "");
+    return df_fail_unknown(DFAL_E_USAGE, "network", name, "lenet5, vgg8 or the path of a network file",
+                           df_model_names, MODEL_COUNT);
 }
 
 static dfal_status add_layer(struct df_network *network, const struct df_model_layer *layer)

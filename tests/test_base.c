@@ -93,6 +93,8 @@ static void nearest_names(void **state)
     assert_string_equal(df_nearest("DFAL", names, count), "dfal");
     assert_string_equal(df_nearest("corset", names, count), "coreset");
     assert_string_equal(df_nearest("maxentropy", names, count), "max-entropy");
+    assert_string_equal(df_nearest("max", names, count), "max-entropy"); /* an abbreviation */
+    assert_null(df_nearest("", names, count));
     assert_null(df_nearest("zzzzzzzz", names, count));
     char long_word[200];
     memset(long_word, 'a', sizeof long_word);

@@ -114,17 +114,17 @@ static void names_are_checked(void **state)
 {
     (void)state;
     struct df_device *device;
-    test_error(df_device_open(&device, "cpuu", "auto", 1), DFAL_E_USAGE, "did you mean 'cpu'");
+    test_error(df_device_open(&device, "cpuu", "auto", 1), DFAL_E_USAGE, "nearest is 'cpu'");
     assert_null(device);
-    test_error(df_device_open(&device, "reff", "auto", 1), DFAL_E_USAGE, "did you mean 'ref'");
+    test_error(df_device_open(&device, "reff", "auto", 1), DFAL_E_USAGE, "nearest is 'ref'");
     test_error(df_device_open(&device, "quantum-annealer", "auto", 1), DFAL_E_USAGE, "quantum-annealer");
     test_error(df_device_open(&device, "", "auto", 1), DFAL_E_USAGE, "unknown back end");
     test_error(df_device_open(&device, "ref:1", "auto", 1), DFAL_E_USAGE, "expected ref");
     test_error(df_device_open(&device, "check", "auto", 1), DFAL_E_USAGE, "check:A:B");
     test_error(df_device_open(&device, "check:ref", "auto", 1), DFAL_E_USAGE, "check:A:B");
     test_error(df_device_open(&device, "check:ref:", "auto", 1), DFAL_E_USAGE, "check:A:B");
-    test_error(df_device_open(&device, "check:ref:reff", "auto", 1), DFAL_E_USAGE, "did you mean 'ref'");
-    test_error(df_device_open(&device, "check:cqu:ref", "auto", 1), DFAL_E_USAGE, "did you mean 'cpu'");
+    test_error(df_device_open(&device, "check:ref:reff", "auto", 1), DFAL_E_USAGE, "nearest is 'ref'");
+    test_error(df_device_open(&device, "check:cqu:ref", "auto", 1), DFAL_E_USAGE, "nearest is 'cpu'");
     test_error(df_device_open(&device, "cuda:one", "auto", 1), DFAL_E_USAGE, "not a number");
     test_error(df_device_open(&device, "ref", "auto", 0), DFAL_E_INTERNAL, "at least one queue");
 }

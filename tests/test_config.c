@@ -102,23 +102,29 @@ static void test_bad(void **state)
         {"training: {lr: 0.1.2}\n", "training.lr is 0.1.2"},
         {"training: {validation: 1}\n", "training.validation is 1"},
         {"training: {validation: 00.5}\n", "training.validation is 00.5"},
-        {"training: {optimizer: adm}\n", "expected one of adam, sgd"},
-        {"keep: lasts\n", "expected one of last, all, none"},
-        {"keep: la\n", "keep is la"},
-        {"training:\n  epocs: 3\n", "c.yaml:2: unknown key 'training.epocs', did you mean 'training.epochs'"},
-        {"querry: 3\n", "unknown key 'querry', did you mean 'query'"},
+        {"training: {optimizer: adm}\n",
+         "training.optimizer: unknown value 'adm': expected adam or sgd; nearest is 'adam'"},
+        {"keep: lasts\n", "keep: unknown value 'lasts': expected last, all or none; nearest is 'last'"},
+        {"keep: la\n", "keep: unknown value 'la'"},
+        {"training:\n  epocs: 3\n", "; nearest is 'epochs'"},
+        {"training:\n  epocs: 3\n", "c.yaml:2: training: unknown key 'epocs': expected restarts, epochs,"},
+        {"querry: 3\n", "; nearest is 'query'"},
+        {"querry: 3\n", "c.yaml:1: unknown key 'querry': expected data, network,"},
         {"zzzzzzzz: 3\n", "expected data, network"},
         {"training.epochs: 3\n", "unknown key 'training.epochs'"},
-        {"options: {dfl: {subsample: 3}}\n", "did you mean 'options.dfal'"},
-        {"options: {dfal: {subsampel: 3}}\n", "did you mean 'options.dfal.subsample'"},
-        {"options: {dfal: {deepfool: lts5}}\n", "expected one of lts4"},
+        {"options: {dfl: {subsample: 3}}\n", "; nearest is 'dfal'"},
+        {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected random,"},
+        {"options: {dfal: {subsampel: 3}}\n", "options.dfal: unknown key 'subsampel': expected subsample, "
+                                              "deepfool, passes, program or twins; nearest is 'subsample'"},
+        {"options: {dfal: {deepfool: lts5}}\n", "unknown value 'lts5': expected lts4, paper,"},
         {"options: {\"*\": {subsample: 3}}\n", "unknown key"},
         {"initial: 1\nquery: 2\ninitial: 3\n", "c.yaml:3: key 'initial' stands here a second time"},
         {"training: {epochs: 1, steps: 2}\n", "training.epochs and training.steps stand side by side"},
         {"training:\n  steps: 1\n  lr: 0.1\n  epochs: 2\n",
          "c.yaml:4: training.steps and training.epochs stand side by side"},
         {"training: {steps: 0}\n", "training.steps is 0, expected a decimal integer from 1"},
-        {"training: {split: group}\n", "expected one of grouped, rows"},
+        {"training: {split: group}\n",
+         "training.split: unknown value 'group': expected grouped or rows; nearest is 'grouped'"},
         {"options: {random: {twins: yes}}\n", "options.random.twins is yes, expected true or false"},
         {"options: {random: {twins: \"true\"}}\n", "expected true or false"},
         {"options: {random: {twins: 1}}\n", "expected true or false"},
@@ -129,7 +135,8 @@ static void test_bad(void **state)
         {"strategies: []\n", "strategies is empty"},
         {"strategies: [dfal, dfal]\n", "names dfal twice"},
         {"strategies: [dfal, [random]]\n", "strategies is a list"},
-        {"strategies: [dfal, randm]\n", "did you mean 'random'"},
+        {"strategies: [dfal, randm]\n", "; nearest is 'random'"},
+        {"strategies: [dfal, randm]\n", "strategies: unknown strategy 'randm': expected dfal, random,"},
         {"network: 123\n", "network is 123, expected text"},
         {"network: yes\n", "network is yes"},
         {"network: ~\n", "network is ~"},
@@ -159,7 +166,8 @@ static void test_bad(void **state)
     test_error(parse(&c, "strategies: [bald]\n"), DFAL_E_UNAVAILABLE,
                "c.yaml:1: strategies: strategy 'bald' is not");
     test_error(parse(&c, "initial: 3\nnetwork: lenet6\n"), DFAL_E_CONFIG,
-               "c.yaml:2: No built-in network is named 'lenet6'");
+               "c.yaml:2: network: unknown network 'lenet6': expected lenet5, vgg8 or the path of a network "
+               "file; nearest is 'lenet5'");
 }
 
 static void test_deep(void **state)
@@ -198,7 +206,7 @@ static void test_set(void **state)
     assert_string_equal(c.train, "a b=c.h5");
     test_error(df_run_config_set(&c, "training.epochs=10.5"), DFAL_E_USAGE,
                "--set training.epochs=10.5: training.epochs");
-    test_error(df_run_config_set(&c, "training.epocs=1"), DFAL_E_USAGE, "did you mean 'training.epochs'");
+    test_error(df_run_config_set(&c, "training.epocs=1"), DFAL_E_USAGE, "nearest is 'epochs'");
     test_error(df_run_config_set(&c, "trainin.epochs=1"), DFAL_E_USAGE, "unknown key");
     test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "=3"), DFAL_E_USAGE, "no '='");

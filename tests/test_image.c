@@ -557,7 +557,7 @@ static void test_class_names(void **state)
     df_image_list_clear(&list);
     put_text("list.csv", "path,label\na,cta\n");
     test_error(df_image_list_read(&list, at("list.csv"), false, path), DFAL_E_DATA,
-               "list.csv:2: unknown class 'cta', expected a class name, 0 to 2, or -1; nearest is 'cat'");
+               "list.csv:2: unknown class 'cta': expected a class name, 0 to 2, or -1; nearest is 'cat'");
     df_image_list_clear(&list);
     put_text("names.txt", "10\n20\n1\n"); /* numbers that are names are no places */
     put_text("list.csv", "path,label\na,1.0\nb,10\nc,20.0\n");

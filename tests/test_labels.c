@@ -298,7 +298,7 @@ static void test_missing(void **state)
     test_error(open_with(&pool, "plain.h5", "id,label,status\n1,,label\n", NULL, NULL), DFAL_E_DATA,
                "a.csv:2: the label is empty and the status 'label'");
     test_error(open_with(&pool, "plain.h5", "id,label\n1,1.5\n", NULL, NULL), DFAL_E_DATA,
-               "unknown class '1.5', expected 0 to 2, or -1");
+               "unknown class '1.5': expected 0 to 2, or -1");
     make_pool("numbers.h5", 5, ids, numbers, 3);
     test_ok(open_with(&pool, "numbers.h5", "id,label\n1,10\n2,20.0\n3,30\n", NULL, NULL));
     test_same_ints("labels", pool->labels, (const int32_t[5]){0, 1, 2, -1, -1}, 5);

@@ -137,6 +137,7 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
+    static const char *const kinds[] = {"deepfool", "ops"};
     static const char *const later[] = {"train", "coreset", "table3"};
     struct bench_args *args = user;
     for (int32_t i = 0; i < COUNT_OF(later); i++)
@@ -149,9 +150,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return bench_ops(session, count == 2 ? operands[1] : NULL, args->samples, args->repeat);
     }
     if (strcmp(operands[0], "deepfool") != 0)
-        return usage_error(session, DFAL_E_USAGE,
-                           "bench of '%s' is unknown, expected deepfool or ops; did you mean '%s'?",
-                           operands[0], operands[0][0] == 'o' ? "ops" : "deepfool");
+        return usage_unknown(session, "benchmark", operands[0], kinds, COUNT_OF(kinds));
     if (count != 3)
         return usage_error(session, DFAL_E_USAGE, "bench deepfool needs NET POOL");
     if (args->samples == 0)

@@ -44,16 +44,10 @@ static void init(void *user)
 
 static dfal_status unknown_source(struct session *session, const char *word)
 {
-    char names[256] = "";
-    for (int32_t i = 0; i < COUNT_OF(sources); i++) {
-        strncat(names,
-                i == 0                       ? ""
-                : i == COUNT_OF(sources) - 1 ? " or "
-                                             : ", ",
-                sizeof names - strlen(names) - 1);
-        strncat(names, sources[i].name, sizeof names - strlen(names) - 1);
-    }
-    return usage_error(session, DFAL_E_USAGE, "import of '%s' is unknown, expected %s", word, names);
+    const char *names[COUNT_OF(sources)];
+    for (int32_t i = 0; i < COUNT_OF(sources); i++)
+        names[i] = sources[i].name;
+    return usage_unknown(session, "source", word, names, COUNT_OF(sources));
 }
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)

@@ -115,6 +115,9 @@ void session_error(const struct session *session, dfal_status status, const char
 dfal_status usage_error(struct session *session, dfal_status status, const char *format, ...)
     DFAL_PRINTF(3, 4);
 const char *usage_error_text(void);
+/* The usage error of an operand that is none of a list of names. */
+dfal_status usage_unknown(struct session *session, const char *what, const char *word,
+                          const char *const *names, int32_t count);
 
 /* The command behind start.c's look at the CPU. */
 int dfal_main(int argc, char **argv);

@@ -65,6 +65,14 @@ dfal_status usage_error(struct session *session, dfal_status status, const char 
     return status;
 }
 
+dfal_status usage_unknown(struct session *session, const char *what, const char *word,
+                          const char *const *names, int32_t count)
+{
+    (void)session;
+    dfal_unknown_word(usage_text, sizeof(usage_text), what, word, NULL, names, count);
+    return DFAL_E_USAGE;
+}
+
 const char *usage_error_text(void)
 {
     return usage_text;

@@ -23,52 +23,13 @@ static dfal_status fail(struct parsed *parsed, dfal_status status, const char *f
     return status;
 }
 
-/* Levenshtein distance of short words. */
-static size_t distance(const char *a, const char *b)
+/* "--optimizer: " in front of the sentence that a word is none of a list. */
+static dfal_status fail_unknown(struct parsed *parsed, const char *before, const char *what, const char *word,
+                                const char *expected, const char *const *names, int32_t count)
 {
-    enum { LONGEST = 64 };
-    size_t row[LONGEST + 1];
-    size_t n = strlen(a), m = strlen(b);
-    if (n > LONGEST || m > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t above = row[j];
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            size_t best = change < above + 1 ? change : above + 1;
-            row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-            diagonal = above;
-        }
-    }
-    return row[m];
-}
-
-struct nearest {
-    const char *word, *found;
-    size_t best;
-};
-
-static void nearest_offer(struct nearest *nearest, const char *candidate)
-{
-    if (candidate == NULL)
-        return;
-    size_t d = distance(nearest->word, candidate);
-    /* What begins like it is what an abbreviation meant. */
-    if (strncmp(candidate, nearest->word, strlen(nearest->word)) == 0)
-        d = 1;
-    if (d < nearest->best) {
-        nearest->best = d;
-        nearest->found = candidate;
-    }
-}
-
-static struct nearest nearest_begin(const char *word)
-{
-    return (struct nearest){.word = word, .best = strlen(word) / 2 + 2};
+    char text[ERROR_TEXT_SIZE];
+    dfal_unknown_word(text, sizeof(text), what, word, expected, names, count);
+    return fail(parsed, DFAL_E_USAGE, "%.100s%s%.900s", before, before[0] != '\0' ? ": " : "", text);
 }
 
 static const struct option *find_long(const struct option *options, int32_t count, const char *name)
@@ -192,35 +153,25 @@ static dfal_status bad_number(struct parsed *parsed, const struct option *option
 static dfal_status store_choice(struct parsed *parsed, const struct option *option, const char *text,
                                 const char **field)
 {
+    enum { MOST = 32 };
     char words[256], name[80];
+    const char *names[MOST];
+    int32_t count = 0;
     snprintf(words, sizeof(words), "%s", option->value);
-    struct nearest nearest = nearest_begin(text);
     char *rest = words;
     for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|")) {
-        bool later = word[0] == '~';
-        if (strcmp(word + later, text) == 0) {
-            if (later)
-                return fail(parsed, DFAL_E_UNAVAILABLE, "%s %s is not in this version", spelled(name, option),
-                            text);
+        const bool later = word[0] == '~', same = strcmp(word + later, text) == 0;
+        if (same && later)
+            return fail(parsed, DFAL_E_UNAVAILABLE, "%s %s is not in this version", spelled(name, option),
+                        text);
+        if (same) {
             *field = text;
             return DFAL_OK;
         }
-        if (!later)
-            nearest_offer(&nearest, word);
+        if (!later && count < MOST)
+            names[count++] = word;
     }
-    char list[256];
-    size_t length = 0;
-    snprintf(words, sizeof(words), "%s", option->value);
-    rest = words;
-    list[0] = '\0';
-    for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|"))
-        if (word[0] != '~')
-            length +=
-                (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", length ? ", " : "", word);
-    if (nearest.found != NULL)
-        return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected one of %s; did you mean '%s'?",
-                    spelled(name, option), text, list, nearest.found);
-    return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected one of %s", spelled(name, option), text, list);
+    return fail_unknown(parsed, spelled(name, option), "value", text, NULL, names, count);
 }
 
 static dfal_status store_norm(struct parsed *parsed, const struct option *option, const char *text,
@@ -352,20 +303,31 @@ static bool looks_like_option(const char *text)
     return text[0] == '-' && text[1] != '\0' && !isdigit((unsigned char)text[1]) && text[1] != '.';
 }
 
-static dfal_status unknown_option(struct parsed *parsed, const char *name, const char *as_written)
+enum { MOST_NAMES = 128, NAME_SIZE = 80 };
+
+/* Add the long names of options that --help shows; returns how many there are then. */
+static int32_t list_options(char names[MOST_NAMES][NAME_SIZE], int32_t count, const struct option *options,
+                            int32_t option_count)
+{
+    for (int32_t i = 0; i < option_count && count < MOST_NAMES; i++)
+        if (!options[i].hidden && options[i].name != NULL)
+            spelled(names[count++], &options[i]);
+    return count;
+}
+
+static dfal_status unknown_option(struct parsed *parsed, const char *as_written)
 {
     const struct command *command = parsed->command;
-    struct nearest nearest = nearest_begin(name);
-    for (int32_t i = 0; command != NULL && i < command->option_count; i++)
-        nearest_offer(&nearest, command->options[i].hidden ? NULL : command->options[i].name);
-    for (int32_t i = 0; i < global_option_count; i++)
-        nearest_offer(&nearest, global_options[i].hidden ? NULL : global_options[i].name);
-    const char *where = command != NULL ? command->name : "dfal";
-    if (nearest.found != NULL)
-        return fail(parsed, DFAL_E_USAGE, "unknown option %s of %s; did you mean --%s?", as_written, where,
-                    nearest.found);
-    return fail(parsed, DFAL_E_USAGE, "unknown option %s; 'dfal %s--help' lists what there is", as_written,
-                command != NULL ? command->name : "");
+    char texts[MOST_NAMES][NAME_SIZE], expected[NAME_SIZE];
+    const char *names[MOST_NAMES];
+    int32_t count = command != NULL ? list_options(texts, 0, command->options, command->option_count) : 0;
+    count = list_options(texts, count, global_options, global_option_count);
+    for (int32_t i = 0; i < count; i++)
+        names[i] = texts[i];
+    snprintf(expected, sizeof(expected), "one that 'dfal %s%s--help' lists",
+             command != NULL ? command->name : "", command != NULL ? " " : "");
+    return fail_unknown(parsed, command != NULL ? command->name : "", "option", as_written, expected, names,
+                        count);
 }
 
 /* Handle argv[*at], which begins with a dash; *at moves past a value taken from the next word. */
@@ -391,7 +353,7 @@ static dfal_status take_option(struct parsed *parsed, struct session *session, i
         if (option == NULL) {
             char written[96];
             snprintf(written, sizeof(written), "--%s", name);
-            return unknown_option(parsed, name, written);
+            return unknown_option(parsed, written);
         }
     } else {
         name[0] = word[1];
@@ -402,7 +364,7 @@ static dfal_status take_option(struct parsed *parsed, struct session *session, i
             base = session;
         }
         if (option == NULL || (!takes_value(option) && word[2] != '\0'))
-            return unknown_option(parsed, word + 1, word);
+            return unknown_option(parsed, word);
         if (word[2] != '\0')
             value = word + 2;
     }
@@ -420,33 +382,36 @@ static dfal_status take_option(struct parsed *parsed, struct session *session, i
     return store(parsed, option, base, value);
 }
 
+static dfal_status begin_command(struct parsed *parsed, const struct command *command)
+{
+    parsed->command = command;
+    parsed->args = calloc(1, command->size > 0 ? command->size : 1);
+    if (parsed->args == NULL)
+        return fail(parsed, DFAL_E_MEMORY, "out of memory while reading the command line");
+    if (command->init != NULL)
+        command->init(parsed->args);
+    return DFAL_OK;
+}
+
 /* The word help asks for what --help prints, of the command behind it where there is one. */
 static dfal_status take_command(struct parsed *parsed, struct session *session, const char *word)
 {
-    struct nearest nearest = nearest_begin(word);
+    const char *names[MOST_NAMES];
+    int32_t count = 0;
     if (strcmp(word, HELP_COMMAND) == 0) {
         session->help = true;
         return DFAL_OK;
     }
-    nearest_offer(&nearest, HELP_COMMAND);
     for (int32_t i = 0; commands[i] != NULL; i++) {
-        nearest_offer(&nearest, commands[i]->name);
-        if (strcmp(commands[i]->name, word) != 0)
-            continue;
-        parsed->command = commands[i];
-        parsed->args = calloc(1, commands[i]->size > 0 ? commands[i]->size : 1);
-        if (parsed->args == NULL)
-            return fail(parsed, DFAL_E_MEMORY, "out of memory while reading the command line");
-        if (commands[i]->init != NULL)
-            commands[i]->init(parsed->args);
-        return DFAL_OK;
+        if (strcmp(commands[i]->name, word) == 0)
+            return begin_command(parsed, commands[i]);
+        names[count++] = commands[i]->name;
     }
     for (int32_t i = 0; i < COUNT_OF(later_commands); i++)
         if (strcmp(later_commands[i], word) == 0)
             return fail(parsed, DFAL_E_UNAVAILABLE, "the command %s is not in this version", word);
-    if (nearest.found != NULL)
-        return fail(parsed, DFAL_E_USAGE, "unknown command '%s'; did you mean '%s'?", word, nearest.found);
-    return fail(parsed, DFAL_E_USAGE, "unknown command '%s'; 'dfal --help' lists what there is", word);
+    names[count++] = HELP_COMMAND;
+    return fail_unknown(parsed, "", "command", word, NULL, names, count);
 }
 
 /* The options may ask for help or for something else than the command: then operands do not matter. */

@@ -84,19 +84,6 @@ static const struct {
 };
 enum { KNOWN = sizeof known / sizeof known[0] };
 
-static dfal_status fail_unknown(const char *name, size_t length)
-{
-    const char *names[KNOWN];
-    char word[64];
-    for (int i = 0; i < KNOWN; i++)
-        names[i] = known[i].name;
-    snprintf(word, sizeof word, "%.*s", (int)length, name);
-    const char *nearest = df_nearest(word, names, KNOWN);
-    if (nearest != NULL)
-        DF_FAIL(DFAL_E_USAGE, "unknown back end '%s': did you mean '%s'?", name, nearest);
-    DF_FAIL(DFAL_E_USAGE, "unknown back end '%s': expected auto, cpu, cuda, cuda:N, ref or check:A:B", name);
-}
-
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues)
 {
     *out = NULL;
@@ -116,7 +103,7 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
         return known[i].open != NULL ? known[i].open(out, &options)
                                      : known[i].backend->device_open(out, &options);
     }
-    return fail_unknown(name, length);
+    return df_fail_backend(name);
 }
 
 dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on)

@@ -6,6 +6,7 @@
 
 #include "backend/cpu.h"
 #include "base/memory.h"
+#include "base/word.h"
 
 static void *span_data(struct df_span span)
 {
@@ -71,8 +72,7 @@ static dfal_status choose_isa(enum df_cpu_isa *isa, const char *name)
         *isa = DF_CPU_AVX2;
         return DFAL_OK;
     }
-    if (strcmp(name, "avx512") != 0)
-        DF_FAIL(DFAL_E_USAGE, "instruction set '%s' is unknown, expected auto, avx2 or avx512", name);
+    DF_TRY(df_word(NULL, "ISA", name, DFAL_ISAS));
     if (!has_avx512())
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "instruction set avx512 was asked for and this CPU lacks AVX-512 F, BW, DQ and VL; "

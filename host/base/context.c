@@ -20,16 +20,11 @@ void(dfal_context_options_init)(struct dfal_context_options *options, size_t siz
     df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
-static const char *const backend_names[] = {"auto", "cpu", "cuda", "ref", "ref64", "check", "dlopen"};
-
-static dfal_status fail_backend(const char *spec, const char *name)
+dfal_status df_fail_backend(const char *spec)
 {
-    const char *nearest = df_nearest(name, backend_names, sizeof backend_names / sizeof *backend_names);
-    if (nearest)
-        DF_FAIL(DFAL_E_USAGE,
-                "unknown back end '%s': expected auto, cpu, cuda[:N], ref or check:A:B; nearest is '%s'",
-                spec, nearest);
-    DF_FAIL(DFAL_E_USAGE, "unknown back end '%s': expected auto, cpu, cuda[:N], ref or check:A:B", spec);
+    static const char *const names[] = {"auto", "cpu", "cuda", "ref", "ref64", "check", "dlopen"};
+    return df_fail_unknown(DFAL_E_USAGE, "back end", spec, "auto, cpu, cuda[:N], ref or check:A:B", names,
+                           sizeof names / sizeof *names);
 }
 
 static bool is_number(const char *text)
@@ -90,7 +85,7 @@ static dfal_status check_backend(const char *spec)
     if (strcmp(name, "cuda") == 0)
         DF_FAIL(DFAL_E_USAGE,
                 "back end '%s' has no device number: expected cuda or cuda:N with N from 0 to 9999", spec);
-    return fail_backend(spec, name);
+    return df_fail_backend(spec);
 }
 
 static dfal_status copy_string(const char **to, const char *from, const char *otherwise)

@@ -123,10 +123,13 @@ int df_nearest_begin(const char *word)
 
 bool df_nearest_offer(int *best, const char *word, const char *candidate)
 {
+    const bool named = *word;
     /* What both begin and end with costs nothing: names of files are longer than what differs in them. */
     while (*word && df_lower(*word) == df_lower(*candidate))
         word++, candidate++;
     size_t a = strlen(word), b = strlen(candidate);
+    if (named && a == 0 && b > 0)
+        b = 1; /* an abbreviation means what begins like it */
     for (; a && b && df_lower(word[a - 1]) == df_lower(candidate[b - 1]); a--)
         b--;
     if (a > WORD_LIMIT || b > WORD_LIMIT || (a > b ? a - b : b - a) >= (size_t)*best)

@@ -47,7 +47,8 @@ const char *df_shown(char text[DF_SHOWN_TEXT], const char *from);
             (status) = df_status_;                                                                           \
     } while (0)
 
-/* Give the candidate nearest to word by edit distance, NULL when none is within 40 % of its length + 1. */
+/* Give the candidate nearest to word by edit distance, NULL when none is within 40 % of its length + 1. What begins with
+ * the word is one step away. */
 const char *df_nearest(const char *word, const char *const *candidates, size_t count);
 /* The same one candidate after another: begin with what df_nearest_begin gives; true: this one is the nearest so far. */
 int df_nearest_begin(const char *word);

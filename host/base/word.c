@@ -19,19 +19,42 @@ static size_t cut(char *list, const char *names[MOST_WORDS])
     return count;
 }
 
-static dfal_status fail(const char *what, const char *word, const char *const *names, size_t count)
+/* "adam, sgd or rmsprop", "none"; what has no room is "...". */
+static void list_names(char list[MOST_TEXT], const char *const *names, size_t count)
 {
-    char list[MOST_TEXT] = "";
+    enum { ROOM = 8 }; /* ", ..." */
     size_t used = 0;
-    for (size_t i = 0; i < count && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                 i == 0          ? ""
-                                 : i + 1 < count ? ", "
-                                                 : " or ",
-                                 names[i]);
-    const char *nearest = df_nearest(word, names, count);
-    DF_FAIL(DFAL_E_USAGE, "unknown %s '%s': expected %s%s%s%s", what, word, list,
-            nearest ? "; nearest is '" : "", nearest ? nearest : "", nearest ? "'" : "");
+    snprintf(list, MOST_TEXT, "none");
+    for (size_t i = 0; i < count; i++) {
+        const char *before = i == 0 ? "" : i + 1 < count ? ", " : " or ";
+        if (used + strlen(before) + strlen(names[i]) + ROOM > MOST_TEXT) {
+            snprintf(list + used, MOST_TEXT - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(list + used, MOST_TEXT - used, "%s%s", before, names[i]);
+    }
+}
+
+void dfal_unknown_word(char *text, size_t size, const char *what, const char *word, const char *expected,
+                       const char *const *names, int32_t count)
+{
+    char list[MOST_TEXT], shown[DF_SHOWN_TEXT], shown_nearest[DF_SHOWN_TEXT];
+    const size_t most = count > 0 ? (size_t)count : 0;
+    const char *nearest = df_nearest(word, names, most);
+    if (!expected)
+        list_names(list, names, most);
+    snprintf(text, size, "unknown %s '%s': expected %s%s%s%s", what, df_shown(shown, word),
+             expected ? expected : list, nearest ? "; nearest is '" : "",
+             nearest ? df_shown(shown_nearest, nearest) : "", nearest ? "'" : "");
+}
+
+dfal_status df_fail_unknown(dfal_status status, const char *what, const char *word, const char *expected,
+                            const char *const *names, size_t count)
+{
+    char text[DF_MESSAGE_SIZE];
+    dfal_unknown_word(text, sizeof text, what, word, expected, names,
+                      count < INT32_MAX ? (int32_t)count : INT32_MAX);
+    return df_fail(status, "%s", text);
 }
 
 dfal_status df_word(int32_t *index, const char *what, const char *word, const char *words)
@@ -47,5 +70,5 @@ dfal_status df_word(int32_t *index, const char *what, const char *word, const ch
             return DFAL_OK;
         }
     }
-    return fail(what, word ? word : "", names, count);
+    return df_fail_unknown(DFAL_E_USAGE, what, word ? word : "", NULL, names, count);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/word.h"
 #include "graph/graph_json.h"
 #include "graph/json_text.h"
 
@@ -69,9 +70,8 @@ static dfal_status check_keys(const struct parser *parser, json_t *object, const
             known = known || strcmp(key, keys[i]) == 0;
         if (known)
             continue;
-        const char *nearest = df_nearest(key, keys, count);
-        DF_FAIL(DFAL_E_DATA, "%s: %s has the unknown key '%.60s'%s%s%s", parser->source, what, key,
-                nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+        (void)df_fail_unknown(DFAL_E_DATA, "key", key, NULL, keys, count);
+        return df_fail_prefix(DFAL_E_DATA, "%s: %s: ", parser->source, what);
     }
     return DFAL_OK;
 }
@@ -134,10 +134,8 @@ static dfal_status read_op(struct parser *parser, json_t *node, const char *name
             return DFAL_OK;
         }
     }
-    const char *nearest = df_nearest(json_string_value(value), names, DF_NODE_OP_COUNT);
-    DF_FAIL(DFAL_E_DATA, "%s: node '%s' has the unknown op '%.60s'%s%s%s", parser->source, name,
-            json_string_value(value), nearest ? ", did you mean '" : "", nearest ? nearest : "",
-            nearest ? "'?" : "");
+    (void)df_fail_unknown(DFAL_E_DATA, "op", json_string_value(value), NULL, names, DF_NODE_OP_COUNT);
+    return df_fail_prefix(DFAL_E_DATA, "%s: node '%s': ", parser->source, name);
 }
 
 static dfal_status read_inputs(struct parser *parser, json_t *node, const char *name, int32_t place)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text_file.h"
+#include "base/word.h"
 #include "io/pickle.h"
 #include "io/source.h"
 #include "store/pool.h"
@@ -366,8 +367,8 @@ dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path, con
     context->kept_work = false;
     if (path_count < 1)
         DF_FAIL(DFAL_E_USAGE, "no folder and no batch is named, expected at least one");
-    if (split && strcmp(split, "train") != 0 && strcmp(split, "test") != 0)
-        DF_FAIL(DFAL_E_USAGE, "split '%s' is unknown, expected train or test", split);
+    if (split)
+        DF_TRY(df_word(NULL, "split", split, DFAL_SPLITS));
     DF_TRY_TO(done, status, df_claim_output(&claim, out_path, "pool"));
     DF_TRY_TO(done, status, find_batches(&job, paths, path_count, split));
     DF_TRY_TO(done, status, read_names(&job));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/word.h"
 #include "run/config.h"
 #include "strategy/strategy.h"
 
@@ -304,11 +305,7 @@ dfal_status df_run_preset(const char **yaml, const char *name)
             return DFAL_OK;
         }
     }
-    const char *near = df_nearest(name, names, PRESETS);
-    if (near)
-        DF_FAIL(DFAL_E_USAGE, "unknown preset '%s', did you mean '%s'?", name, near);
-    DF_FAIL(DFAL_E_USAGE, "unknown preset '%s', expected quickstart, paper-mnist-lenet5 or paper-mnist-vgg8",
-            name);
+    return df_fail_unknown(DFAL_E_USAGE, "preset", name, NULL, names, PRESETS);
 }
 
 void dfal_presets(dfal_fact_fn *fact, void *user)

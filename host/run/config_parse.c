@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "base/word.h"
 #include "models/models.h"
 #include "run/config.h"
 #include "strategy/strategy.h"
@@ -121,15 +122,6 @@ static bool is_text(const char *text)
     return digits(text) == text ? !is_real(text) : strspn(text, "0123456789_xXoO.:eE+-") != strlen(text);
 }
 
-static bool is_choice(const char *choices, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
-        if (!strncmp(c, word, length) && (c[length] == '|' || !c[length]))
-            return length > 0;
-    return false;
-}
-
 static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,
                              const char *path)
 {
@@ -146,12 +138,32 @@ static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *ev
                     (const char *)event->data.scalar.value, quote, expectation);
 }
 
+/* What has just failed, as the fault of the value at path. */
+static dfal_status complain_of(const struct reader *reader, const yaml_event_t *event, const char *path)
+{
+    char message[DF_MESSAGE_SIZE];
+    df_message_get(message);
+    return complain(reader, event, "%s: %.900s", path, message);
+}
+
+static dfal_status store_choice(const struct reader *reader, const yaml_event_t *event,
+                                const struct df_key *key, const char *path, char *to)
+{
+    const char *value = (const char *)event->data.scalar.value;
+    if (!value[0])
+        return ill_typed(reader, event, key, path);
+    if (df_word(NULL, "value", value, key->choices) != DFAL_OK)
+        return complain_of(reader, event, path);
+    snprintf(to, 16, "%.15s", value);
+    return DFAL_OK;
+}
+
 static dfal_status store_path(const struct reader *reader, const yaml_event_t *event,
                               const struct df_key *key, const char *path, char *to)
 {
     const char *value = (const char *)event->data.scalar.value;
     if (strcmp(key->path, "network") == 0 && df_model_check(value) != DFAL_OK)
-        return complain(reader, event, "%s", dfal_last_error());
+        return complain_of(reader, event, path);
     bool relative = reader->folder && value[0] != '/' && value[0] && key->kind != DF_KEY_COMMAND &&
                     (key->kind == DF_KEY_PATH || (!df_model_exists(value) && strpbrk(value, "/.")));
     int length = relative ? snprintf(to, DF_CONFIG_TEXT, "%s/%s", reader->folder, value)
@@ -222,12 +234,9 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
         return DFAL_OK;
     }
     case DF_KEY_CHOICE:
-        if (!is_choice(key->choices, value))
-            return ill_typed(reader, event, key, path);
-        snprintf(field, 16, "%.15s", value);
-        return DFAL_OK;
+        return store_choice(reader, event, key, path, field);
     case DF_KEY_FLAG:
-        if (!plain || !is_choice("true|false", value))
+        if (!plain || (strcmp(value, "true") != 0 && strcmp(value, "false") != 0))
             return ill_typed(reader, event, key, path);
         *(int32_t *)field = !strcmp(value, "true");
         return DFAL_OK;
@@ -252,9 +261,7 @@ static dfal_status check_strategy(const struct reader *reader, const yaml_event_
     dfal_status status = df_strategy_find(&strategy, name);
     if (status == DFAL_OK || status == DFAL_E_MEMORY)
         return status;
-    char message[DF_MESSAGE_SIZE];
-    df_message_get(message);
-    dfal_status again = complain(reader, event, "%s: %.900s", path, message);
+    dfal_status again = complain_of(reader, event, path);
     return status == DFAL_E_UNAVAILABLE ? status : again;
 }
 
@@ -350,15 +357,12 @@ static dfal_status unknown_key(const struct reader *reader, const yaml_event_t *
     size_t count = names_below(parent, names, MAX_CANDIDATES);
     for (size_t i = 0; i < count; i++)
         candidates[i] = names[i];
-    const char *near = df_nearest(name, candidates, count);
-    const char *dot = *parent ? "." : "";
-    if (near)
-        return complain(reader, event, "unknown key '%s%s%.*s', did you mean '%s%s%s'?", parent, dot, SHOWN,
-                        name, parent, dot, near);
-    char list[512] = "";
-    for (size_t i = 0, used = 0; i < count && used < sizeof list - 40; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
-    return complain(reader, event, "unknown key '%s%s%.*s', expected %s", parent, dot, SHOWN, name, list);
+    (void)df_fail_unknown(reader->error, "key", name, NULL, candidates, count);
+    if (*parent)
+        return complain_of(reader, event, parent);
+    char message[DF_MESSAGE_SIZE];
+    df_message_get(message);
+    return complain(reader, event, "%.900s", message);
 }
 
 static dfal_status read_mapping(struct reader *reader, const char *parent, int depth);

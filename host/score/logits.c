@@ -10,6 +10,7 @@
 #include "base/claim.h"
 #include "base/memory.h"
 #include "base/sized.h"
+#include "base/word.h"
 #include "graph/json_text.h"
 #include "job/job.h"
 #include "job/merge.h"
@@ -72,11 +73,9 @@ static dfal_status find_node(int32_t *found, const struct df_network *network, c
     DF_TRY(df_alloc(&names, network->node_count, sizeof(*names)));
     for (int32_t i = 0; i < network->node_count; i++)
         names[i] = network->nodes[i].name;
-    const char *nearest = df_nearest(node, names, (size_t)network->node_count);
-    dfal_status status = df_fail(DFAL_E_USAGE, "%s: the network has no node '%s'%s%s", source, node,
-                                 nearest != NULL ? "; nearest is " : "", nearest != NULL ? nearest : "");
+    (void)df_fail_unknown(DFAL_E_USAGE, "node", node, NULL, names, (size_t)network->node_count);
     df_free(names);
-    return status;
+    return df_fail_prefix(DFAL_E_USAGE, "%s: ", source);
 }
 
 /* node NULL: the logits. */

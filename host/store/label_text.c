@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/word.h"
 
 enum { DIGITS_MOST = 7, NUMBER_TEXT = 16 };
 
@@ -58,18 +59,15 @@ void df_class_table_clear(struct df_class_table *table)
 
 static dfal_status fail_unknown(const struct df_class_table *table, const char *text, int32_t most)
 {
-    char shown[DF_SHOWN_TEXT], shown_near[DF_SHOWN_TEXT], numbers[64];
-    const char *near =
-        table->names ? df_nearest(text, (const char *const *)table->names, (size_t)table->count) : NULL;
-    if (most == 0)
-        numbers[0] = 0;
-    else if (table->numbered)
-        snprintf(numbers, sizeof numbers, " (numbers are names here), or -1");
-    else
-        snprintf(numbers, sizeof numbers, "%s0 to %d, or -1", table->names ? ", " : "", most - 1);
-    DF_FAIL(DFAL_E_DATA, "unknown class '%s', expected %s%s%s%s%s", df_shown(shown, text),
-            table->names ? "a class name" : "", numbers, near ? "; nearest is '" : "",
-            near ? df_shown(shown_near, near) : "", near ? "'" : "");
+    char expected[96];
+    int used = snprintf(expected, sizeof expected, "%s", table->names ? "a class name" : "");
+    if (most > 0 && table->numbered)
+        snprintf(expected + used, sizeof expected - (size_t)used, " (numbers are names here), or -1");
+    else if (most > 0)
+        snprintf(expected + used, sizeof expected - (size_t)used, "%s0 to %d, or -1", used ? ", " : "",
+                 most - 1);
+    return df_fail_unknown(DFAL_E_DATA, "class", text, expected[0] ? expected : NULL,
+                           (const char *const *)table->names, table->names ? (size_t)table->count : 0);
 }
 
 /* Whether a class can be told by its name: not an empty one, nor one that means a class before it. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/word.h"
+
 const struct df_strategy *const df_strategies[] = {&df_strategy_dfal,
                                                    &df_strategy_random,
                                                    &df_strategy_entropy,
@@ -55,10 +57,7 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
     size_t count = 0;
     while (df_strategy_known[count])
         count++;
-    const char *near = df_nearest(name, df_strategy_known, count);
-    if (near)
-        DF_FAIL(DFAL_E_USAGE, "unknown strategy '%s', did you mean '%s'?", name, near);
-    DF_FAIL(DFAL_E_USAGE, "unknown strategy '%s', expected %s", name, names);
+    return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, df_strategy_known, count);
 }
 
 void dfal_strategies(dfal_fact_fn *fact, void *user)

@@ -110,7 +110,7 @@ def refusals(dfal):
             (("vector", "Reshape", ["pool"], {"shape": [31, 1, 1]}), ("'vector' (Reshape)", "8x2x2 into 31x1x1")),
             (("pad", "Pad", ["norm"], {"pads": [-28, 1, 2, 2]}), ("'pad' (Pad)", "-28")),
             (("wide6", "Clip", ["wide"], {"min": "0"}), ("attribute 'min' of node 'wide6'",)),
-            (("sig", "Sigmod", ["depth"], {}), ("unknown op 'Sigmod', did you mean 'Sigmoid'",))):
+            (("sig", "Sigmod", ["depth"], {}), ("node 'sig': unknown op 'Sigmod': expected ", "; nearest is 'Sigmoid'"))):
         write_network(dfal.at("bad.h5"), [change if node[0] == change[0] else node for node in NODES])
         dfal.refuses(65, "eval", "bad.h5", "pool.h5", says=words)
         dfal.refuses(65, "score", "bad.h5", "pool.h5", "-o", "s.h5", says=words)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 
+from data import make_pool
 from support import check, main
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -33,6 +34,34 @@ def names(dfal):
     dfal.refuses(64, "bench", "ops", "lenet5", "b", says="'b'")
     dfal.refuses(64, "bench", "ops", "lenet6", says="lenet5")
     dfal.refuses(66, "bench", "ops", "missing.h5", says="missing.h5")
+
+
+def words(dfal):
+    """A word that is none of a list: what it is, what is expected and what is nearest, in one form everywhere."""
+    make_pool(dfal.at("pool.h5"), 40, 1)
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "--epochs", "0", "-o", "net.h5")
+    with open(dfal.at("run.yaml"), "w", encoding="ascii") as file:
+        file.write("strategies: [dfall]\n")
+    run = ("run", "--train", "pool.h5", "--test", "pool.h5", "-o", "d")
+    for code, what, word, expected, nearest, line in (
+            (64, "command", "scroe", "synth, import, ", "score", ("scroe",)),
+            (64, "score: unknown option", "--max-itre", "one that 'dfal score --help' lists", "--max-iter", ("score", "--max-itre", "3")),
+            (64, "dfal: unknown option", "--bakend", "one that 'dfal --help' lists", "--backend", ("--bakend", "cpu")),
+            (64, "source", "idxx", "idx, npy, npz, cifar10, images or onnx", "idx", ("import", "idxx", "a", "-o", "p.h5")),
+            (64, "benchmark", "op", "deepfool or ops", "ops", ("bench", "op")),
+            (64, "--optimizer: unknown value", "adamm", "adam or sgd", "adam", ("train", "--optimizer", "adamm", "pool.h5")),
+            (64, "strategy", "dfall", "dfal, random, ", "dfal",
+             ("select", "net.h5", "pool.h5", "--strategy", "dfall", "--count", "3", "-o", "q.csv")),
+            (64, "preset", "paper-mnist-lenet", "quickstart, paper-mnist-lenet5 or paper-mnist-vgg8", "paper-mnist-lenet5",
+             (*run, "--preset", "paper-mnist-lenet")),
+            (64, "network", "lenet", "lenet5, vgg8 or the path of a network file", "lenet5", ("train", "--net", "lenet", "pool.h5", "-o", "n.h5")),
+            (64, "back end", "cpuu", "auto, cpu, cuda[:N], ref or check:A:B", "cpu", ("--backend", "cpuu", "doctor")),
+            (64, "net.h5: unknown node", "con1", "conv1, ", "conv1", ("logits", "net.h5", "pool.h5", "--node", "con1", "-o", "l.h5")),
+            (64, "--set training.epocs=3: training: unknown key", "epocs", "restarts, epochs, ", "epochs",
+             (*run, "--preset", "quickstart", "--set", "training.epocs=3")),
+            (78, "run.yaml:1: strategies: unknown strategy", "dfall", "dfal, random, ", "dfal", ("run", "run.yaml", *run[1:]))):
+        says = f"{what} '{word}': expected {expected}"
+        dfal.refuses(code, *line, says=(says if ": unknown" in what else "dfal: unknown " + says, f"; nearest is '{nearest}'"))
 
 
 def operands(dfal):
@@ -169,4 +198,4 @@ def streams(dfal):
     check(done.returncode == 74, f"a full stdout gives {done.returncode}, expected 74")
 
 
-main({f.__name__: f for f in (names, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
+main({f.__name__: f for f in (names, words, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
