@@ -619,8 +619,8 @@ DFAL_API void dfal_run_options_init(struct dfal_run_options *options, size_t siz
  * Source   Ducoffe and Precioso 2018, arXiv:1802.09841; its settings are the presets */
 DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
                               const struct dfal_run_options *options, dfal_run_row_fn *row, void *user);
-/* The table again from a run directory; of an unfinished run as far as it is. Errors   E_NOINPUT not a run directory, no
- * round is finished; E_DATA */
+/* The table again from a run directory; of an unfinished run as far as it is. Errors   E_NOINPUT nothing is
+ * there, no round is finished; E_DATA not a run directory */
 DFAL_API dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_fn *row, void *user);
 /* Give the effective configuration as YAML; free with dfal_string_free. */
 DFAL_API dfal_status dfal_run_print_config(dfal_context *context, char **yaml,
@@ -637,11 +637,12 @@ struct dfal_run_key {
 typedef void dfal_run_key_fn(void *user, const struct dfal_run_key *key);
 DFAL_API void dfal_run_keys(dfal_run_key_fn *key, void *user);
 /* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a row; free
- * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT not a run directory; E_DATA */
+ * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT nothing is
+ * there; E_DATA not a run directory */
 DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width,
                                     bool ascii);
 /* Draw one HTML page, which needs nothing beside it, from run directories: curves, the final table, tests, queries.
- * Errors   E_NOINPUT not a run directory, or no round is finished; E_DATA; E_EXISTS; E_IO */
+ * Errors   E_NOINPUT nothing is there, or no round is finished; E_DATA not a run directory; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);
 /* Free a text that a function gave; NULL is none. */

@@ -253,7 +253,7 @@ static void test_table(void **state)
                 isnan(rows.row[0].p_corrected) && !rows.row[0].significant);
     assert_true(rows.row[0].steps_mean > 0 && rows.row[1].steps_mean > 0);
     assert_true(page_says(dir, "not tested: one trial"));
-    test_error(dfal_run_table(context, world.folder, take_row, &rows), DFAL_E_NOINPUT, "config.yaml");
+    test_error(dfal_run_table(context, world.folder, take_row, &rows), DFAL_E_DATA, "config.yaml");
     dfal_context_destroy(context);
 }
 

@@ -365,7 +365,7 @@ static void test_existing(void **state)
     test_error(run_with(finished, NULL, false, false), DFAL_E_EXISTS, "finished");
     test_error(run_with(finished, "seed=3", true, false), DFAL_E_EXISTS, "finished");
     test_join(dir, world.folder, "existing");
-    test_error(run_with(dir, NULL, true, false), DFAL_E_NOINPUT, "nothing to resume");
+    test_error(run_with(dir, NULL, true, false), DFAL_E_NOINPUT, "no such folder, expected a run directory");
     assert_false(world_exists(world.folder, "existing"));
     struct watcher watcher = {.name = "run.round", .stop_at = 2};
     test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
@@ -590,7 +590,7 @@ static void test_outputs(void **state)
     assert_non_null(strstr(text, "●"));
     dfal_string_free(text);
     test_error(dfal_run_curve(context, &text, dir, 3, false), DFAL_E_USAGE, "width");
-    test_error(dfal_run_curve(context, &text, world.folder, 80, false), DFAL_E_NOINPUT, "config.yaml");
+    test_error(dfal_run_curve(context, &text, world.folder, 80, false), DFAL_E_DATA, "config.yaml");
 
     test_join(out, world.folder, "both.html");
     char first[TEST_PATH];

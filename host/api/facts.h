@@ -23,7 +23,5 @@ dfal_status df_tell_table(const struct df_teller *teller, const char *path);
 
 /* progress.c: facts of a run directory, of OUT.parts of a training or a score. */
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *path);
-/* What a run directory is known by. */
-bool df_is_run_folder(const char *path);
 
 #endif

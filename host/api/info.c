@@ -7,13 +7,13 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "facts.h"
 #include "graph/graph_json.h"
 #include "graph/onnx.h"
 #include "models/models.h"
+#include "run/curve.h"
 #include "store/network_file.h"
 #include "store/scores.h"
 #include "store/table.h"
@@ -168,10 +168,7 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
     const struct df_teller teller = {fact, user};
     char format[32];
     if (df_folder_exists(path)) {
-        if (!df_is_run_folder(path)) {
-            DF_TRY(df_refuse_kind(path, "a folder with config.yaml: a run directory"));
-            DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
-        }
+        DF_TRY(df_run_directory_check(path));
         df_tell_text(&teller, "path", "%s", path);
         df_tell_text(&teller, "format", "run directory");
         return df_tell_run_folder(&teller, path);

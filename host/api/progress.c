@@ -12,6 +12,7 @@
 #include "base/parts.h"
 #include "facts.h"
 #include "graph/json_text.h"
+#include "run/curve.h"
 #include "run/run.h"
 #include "store/scores.h"
 #include "store/table.h"
@@ -23,12 +24,6 @@ static bool path_in(char path[PATH_SIZE], const char *folder, const char *name)
 {
     int length = snprintf(path, PATH_SIZE, "%s/%s", folder, name);
     return length > 0 && length < PATH_SIZE;
-}
-
-bool df_is_run_folder(const char *folder)
-{
-    char path[PATH_SIZE];
-    return path_in(path, folder, "config.yaml") && df_file_exists(path);
 }
 
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folder)
@@ -150,14 +145,12 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
     char parts[PATH_SIZE], format[32];
     (void)context;
     if (df_folder_exists(path)) {
-        if (df_is_run_folder(path)) {
-            df_tell_text(&teller, "job", "run");
-            return df_tell_run_folder(&teller, path);
-        }
         size_t length = strlen(path);
         if (length > 6 && strcmp(path + length - 6, ".parts") == 0)
             return tell_parts(&teller, path);
-        DF_FAIL(DFAL_E_DATA, "%s: a folder without config.yaml, expected a run directory", path);
+        DF_TRY(df_run_directory_check(path));
+        df_tell_text(&teller, "job", "run");
+        return df_tell_run_folder(&teller, path);
     }
     int length = snprintf(parts, sizeof(parts), "%s.parts", path);
     if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))

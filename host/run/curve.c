@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "run/statistics.h"
@@ -126,16 +127,28 @@ void df_curve_clear(struct df_curve *curve)
     *curve = (struct df_curve){0};
 }
 
+dfal_status df_run_directory_check(const char *dir)
+{
+    char *path = NULL;
+    DF_TRY(df_format(&path, "%s/config.yaml", dir));
+    const bool known = df_file_exists(path), folder = df_folder_exists(dir);
+    df_free(path);
+    if (known)
+        return DFAL_OK;
+    if (!folder && !df_file_exists(dir))
+        DF_FAIL(DFAL_E_NOINPUT, "%s: no such folder, expected a run directory", dir);
+    DF_TRY(df_refuse_kind(dir, "a folder with config.yaml: a run directory"));
+    DF_FAIL(DFAL_E_DATA, "%s: %s, expected a run directory", dir,
+            folder ? "a folder without config.yaml" : "a file");
+}
+
 dfal_status df_run_directory_config(struct df_run_config *config, const char *dir)
 {
     char *path = NULL, *text = NULL;
     size_t size = 0;
     dfal_status status;
+    DF_TRY(df_run_directory_check(dir));
     DF_TRY_TO(done, status, df_format(&path, "%s/config.yaml", dir));
-    if (!df_file_exists(path)) {
-        status = df_fail(DFAL_E_NOINPUT, "%s: no config.yaml is there, expected a run directory", dir);
-        goto done;
-    }
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_CONFIG));
     df_run_config_init(config);
     DF_TRY_TO(done, status, df_run_config_parse(config, text, size, path, NULL, DFAL_E_CONFIG));

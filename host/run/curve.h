@@ -25,7 +25,9 @@ void df_curve_line(struct df_text *text, const struct df_curve_row *row);
 /* Read DIR/curve.csv, also one that ends with select_seconds; a line cut short at the end is left out. Errors   E_NOINPUT; E_DATA with its line */
 dfal_status df_curve_read(struct df_curve *curve, const char *dir);
 void df_curve_clear(struct df_curve *curve);
-/* Read DIR/config.yaml. Errors   E_NOINPUT not a run directory; E_CONFIG */
+/* What a run directory is known by. Errors   E_NOINPUT nothing is there; E_DATA something else is */
+dfal_status df_run_directory_check(const char *dir);
+/* Read DIR/config.yaml. Errors   those of df_run_directory_check; E_CONFIG */
 dfal_status df_run_directory_config(struct df_run_config *config, const char *dir);
 
 /* Mean and standard error over the trials of one strategy at one number of annotations. */

@@ -242,8 +242,9 @@ static void sweep_own_folders(const char *dir)
 /* What is at path: nothing, a run that was begun, or somebody else's. */
 static dfal_status look(const char *path, const char *config_path, bool force, bool resume, bool *begun)
 {
+    const bool folder = df_folder_exists(path);
     *begun = false;
-    if (df_folder_exists(path)) {
+    if (folder) {
         df_file_sweep(config_path);
         *begun = df_file_exists(config_path);
         const bool finished = *begun && !force && df_run_directory_is_finished(path);
@@ -251,14 +252,14 @@ static dfal_status look(const char *path, const char *config_path, bool force, b
             sweep_own_folders(path);
             DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or --force", path);
         }
-        if (!*begun && !is_empty_folder(path))
-            DF_FAIL(DFAL_E_EXISTS,
-                    "%s: the folder holds other files, expected a run directory or a name not taken", path);
-    } else if (df_file_exists(path)) {
-        DF_FAIL(DFAL_E_EXISTS, "%s: a file is there, expected a run directory or a name not taken", path);
     }
     if (!*begun && resume)
-        DF_FAIL(DFAL_E_NOINPUT, "%s: there is nothing to resume, expected a run directory", path);
+        return df_run_directory_check(path);
+    if (folder && !*begun && !is_empty_folder(path))
+        DF_FAIL(DFAL_E_EXISTS,
+                "%s: the folder holds other files, expected a run directory or a name not taken", path);
+    if (!folder && df_file_exists(path))
+        DF_FAIL(DFAL_E_EXISTS, "%s: a file is there, expected a run directory or a name not taken", path);
     return DFAL_OK;
 }
 

@@ -288,6 +288,25 @@ def kinds(dfal):
     dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected random, entropy, least-confidence, margin, logit-gap or dfal")
 
 
+def run_directories(dfal):
+    """Who wants a run directory says in one way that this is none: 65, and 66 where nothing is."""
+    prepare(dfal)
+    os.makedirs(dfal.at("pictures"))
+    with open(dfal.at("pictures/a.txt"), "w", encoding="ascii") as file:
+        file.write("no configuration\n")
+    with open(dfal.at("q.csv"), "w", encoding="ascii") as file:
+        file.write("id,label\n")
+    resume = ("run", "--preset", "quickstart", "--train", "pool.h5", "--test", "pool.h5", "--resume", "-o")
+    for words, behind in ((("info",), ()), (("status",), ()), (("report",), ("-o", "r.html")), (resume, ())):
+        dfal.refuses(65, *words, "pictures", *behind, says="pictures: a folder without config.yaml, expected a run directory")
+        dfal.refuses(66, *words, "none", *behind, says="none")
+    for words, behind in ((("report",), ("-o", "r.html")), (resume, ())):
+        dfal.refuses(66, *words, "none", *behind, says="none: no such folder, expected a run directory")
+        dfal.refuses(65, *words, "pool.h5", *behind, says="pool.h5 is an HDF5 file, expected a folder with config.yaml: a run directory")
+        dfal.refuses(65, *words, "q.csv", *behind, says="q.csv is a text file with columns")
+    dfal.refuses(73, *resume[:-2], "-o", "pictures", says="the folder holds other files")
+    nothing_written(dfal, "r.html", "none", "pictures/config.yaml")
+
 
 def scaling(dfal):
     prepare(dfal)
@@ -468,5 +487,5 @@ def configurations(dfal):
 
 
 main({f.__name__: f for f in (broken_containers, swapped, lying_pools, wrong_shapes, label_files, nonfinite,
-                              evaluation_of_nonfinite, kinds, scaling, same_pools, outputs, poisoned_memory, full_disk, full_tmpfs,
+                              evaluation_of_nonfinite, kinds, run_directories, scaling, same_pools, outputs, poisoned_memory, full_disk, full_tmpfs,
                               idx_files, configurations)})
