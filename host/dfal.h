@@ -96,9 +96,15 @@ DFAL_API void dfal_text_clean(char *text);
 
 /* ---- Facts and events ------------------------------------------------------------------------ */
 
-typedef enum dfal_field_kind { DFAL_FIELD_INT, DFAL_FIELD_REAL, DFAL_FIELD_TEXT } dfal_field_kind;
+typedef enum dfal_field_kind {
+    DFAL_FIELD_INT,
+    DFAL_FIELD_REAL,
+    DFAL_FIELD_TEXT,
+    DFAL_FIELD_LIST, /* of `integer` texts: in `text` one behind the other, each ended by a zero byte */
+} dfal_field_kind;
 
-/* One named value; text is borrowed for the duration of the call that passes it. */
+/* One named value; text is borrowed for the duration of the call that passes it. Kinds are appended: a program passes over
+ * those that it does not know. */
 struct dfal_field {
     const char *key;
     dfal_field_kind kind;

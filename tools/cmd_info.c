@@ -38,7 +38,9 @@ const struct command command_info = {
     .name = "info",
     .operands = "FILE",
     .summary = "Tell what a pool, network, scores file, table, ONNX file or run directory holds",
-    .text = "The options are for pools: with --labels it counts what is labelled and skipped.",
+    .text = "The options are for pools: with --labels it counts what is labelled and skipped. With --json "
+            "lists, such as\n"
+            "class names, are arrays of strings, whole; a line of the table holds as many as it can.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

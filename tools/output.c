@@ -44,9 +44,9 @@ json_t *text_or_null(const char *text)
     return string != NULL ? string : json_null();
 }
 
-const char *one_line(char line[ONE_LINE], const char *text)
+static const char *cut(char *line, size_t size, const char *text)
 {
-    const size_t length = strlen(text), most = ONE_LINE - 4;
+    const size_t length = strlen(text), most = size - 4;
     size_t n = length < most ? length : most;
     while (n < length && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
         n--;
@@ -54,6 +54,11 @@ const char *one_line(char line[ONE_LINE], const char *text)
     memcpy(line + n, n < length ? "..." : "", n < length ? 4 : 1);
     dfal_text_clean(line);
     return line;
+}
+
+const char *one_line(char line[ONE_LINE], const char *text)
+{
+    return cut(line, ONE_LINE, text);
 }
 
 void print_clean(FILE *to, const char *before, const char *text, const char *after)
@@ -92,12 +97,36 @@ void facts_begin(struct facts *facts, bool json)
         facts->lines = open_memstream(&facts->text, &facts->size);
 }
 
+static json_t *list_json(const struct dfal_field *fact)
+{
+    json_t *list = json_array();
+    const char *text = fact->text;
+    for (int64_t i = 0; i < fact->integer; i++, text += strlen(text) + 1)
+        json_array_append_new(list, text_or_null(text));
+    return list;
+}
+
+/* As many as a line holds, with commas between. */
+static void print_list(FILE *to, const struct dfal_field *fact)
+{
+    enum { LINE = 1002, ITEM = 84 };
+    const char *text = fact->text;
+    size_t used = 0;
+    for (int64_t i = 0; i < fact->integer && used <= LINE; i++, text += strlen(text) + 1) {
+        char item[ITEM];
+        used += strlen(cut(item, ITEM, text)) + 2;
+        fprintf(to, "%s%s", i > 0 ? ", " : "", used > LINE ? "..." : item);
+    }
+    fputc('\n', to);
+}
+
 void facts_add(void *user, const struct dfal_field *fact)
 {
     struct facts *facts = user;
     if (facts->json) {
         json_t *value = fact->kind == DFAL_FIELD_INT    ? json_integer(fact->integer)
                         : fact->kind == DFAL_FIELD_REAL ? real_or_null(fact->real)
+                        : fact->kind == DFAL_FIELD_LIST ? list_json(fact)
                                                         : text_or_null(fact->text);
         json_object_set_new(facts->object, fact->key, value);
         return;
@@ -110,7 +139,9 @@ void facts_add(void *user, const struct dfal_field *fact)
         fprintf(facts->lines, "%-24s %" PRId64 "\n", key, fact->integer);
     else if (fact->kind == DFAL_FIELD_REAL)
         fprintf(facts->lines, "%-24s %.9g\n", key, fact->real);
-    else if (fprintf(facts->lines, "%-24s ", key) >= 0)
+    else if (fprintf(facts->lines, "%-24s ", key) >= 0 && fact->kind == DFAL_FIELD_LIST)
+        print_list(facts->lines, fact);
+    else
         print_clean(facts->lines, "", fact->text != NULL ? fact->text : "", "\n");
 }
 

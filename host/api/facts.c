@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 void df_tell_int(const struct df_teller *teller, const char *key, int64_t value)
 {
@@ -27,4 +28,48 @@ void df_tell_text(const struct df_teller *teller, const char *key, const char *f
     va_end(arguments);
     const struct dfal_field field = {.key = key, .kind = DFAL_FIELD_TEXT, .text = text};
     teller->fact(teller->user, &field);
+}
+
+void df_list_add(struct df_list *list, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    df_text_add_list(&list->text, format, arguments);
+    va_end(arguments);
+    df_text_append(&list->text, "", 1);
+    list->count++;
+}
+
+dfal_status df_tell_list(const struct df_teller *teller, const char *key, struct df_list *list)
+{
+    struct dfal_field field = {.key = key, .kind = DFAL_FIELD_LIST, .integer = list->count, .text = ""};
+    const dfal_status status = list->text.status;
+    if (list->count > 0)
+        field.text = list->text.bytes;
+    if (status == DFAL_OK)
+        teller->fact(teller->user, &field);
+    df_text_clear(&list->text);
+    *list = (struct df_list){0};
+    return status;
+}
+
+dfal_status df_tell_reals(const struct df_teller *teller, const char *key, const double *values,
+                          int32_t count)
+{
+    struct df_list list = {0};
+    for (int32_t i = 0; i < count; i++)
+        df_list_add(&list, "%.9g", values[i]);
+    return df_tell_list(teller, key, &list);
+}
+
+dfal_status df_tell_words(const struct df_teller *teller, const char *key, const char *words)
+{
+    struct df_list list = {0};
+    while (*words) {
+        const char *end = strstr(words, ", ");
+        const size_t length = end ? (size_t)(end - words) : strlen(words);
+        df_list_add(&list, "%.*s", (int)length, words);
+        words += length + (end ? 2 : 0);
+    }
+    return df_tell_list(teller, key, &list);
 }

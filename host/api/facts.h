@@ -3,7 +3,7 @@
 #ifndef DF_API_FACTS_H
 #define DF_API_FACTS_H
 
-#include "base/status.h"
+#include "base/text.h"
 
 struct df_teller {
     dfal_fact_fn *fact;
@@ -14,11 +14,24 @@ void df_tell_real(const struct df_teller *teller, const char *key, double value)
 /* The value is printed into a line of at most 1,023 bytes. */
 void df_tell_text(const struct df_teller *teller, const char *key, const char *format, ...) DFAL_PRINTF(3, 4);
 
+/* A list on its way: zero-initialise, add its texts, tell it. */
+struct df_list {
+    struct df_text text;
+    int64_t count;
+};
+void df_list_add(struct df_list *list, const char *format, ...) DFAL_PRINTF(2, 3);
+/* The list is empty afterwards. Errors   E_MEMORY */
+dfal_status df_tell_list(const struct df_teller *teller, const char *key, struct df_list *list);
+dfal_status df_tell_reals(const struct df_teller *teller, const char *key, const double *values,
+                          int32_t count);
+/* The words of "a, b, c". */
+dfal_status df_tell_words(const struct df_teller *teller, const char *key, const char *words);
+
 /* info_pool.c: facts of a pool; of the datasets of a table. options NULL: the defaults. */
 dfal_status df_tell_pool(const struct df_teller *teller, struct dfal_context *context, const char *path,
                          const struct dfal_pool_options *options);
-/* Class names, as many as a line holds; names NULL: nothing. */
-void df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count);
+/* Class names; names NULL: nothing. */
+dfal_status df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count);
 dfal_status df_tell_table(const struct df_teller *teller, const char *path);
 
 /* progress.c: facts of a run directory, of OUT.parts of a training or a score. */

@@ -18,14 +18,13 @@
 #include "store/scores.h"
 #include "store/table.h"
 
-static void tell_numbers(const struct df_teller *teller, const char *key, const double *values, int32_t count)
+static dfal_status tell_numbers(const struct df_teller *teller, const char *key, const double *values,
+                                int32_t count)
 {
-    char text[512] = "unknown";
-    int length = 0;
-    for (int32_t i = 0; i < count && length < 480; i++)
-        length +=
-            df_print(text + length, sizeof(text) - (size_t)length, "%s%.9g", i > 0 ? ", " : "", values[i]);
-    df_tell_text(teller, key, "%s", text);
+    if (count > 0)
+        return df_tell_reals(teller, key, values, count);
+    df_tell_text(teller, key, "unknown");
+    return DFAL_OK;
 }
 
 static void tell_bytes(const struct df_teller *teller, const char *path)
@@ -39,16 +38,17 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
 {
     char digest[65];
     struct df_network *folded = NULL;
+    dfal_status status;
     DF_TRY(df_network_fold(&folded, network));
     df_tell_text(teller, "input", "%lld x %lld x %lld", (long long)network->input.c,
                  (long long)network->input.h, (long long)network->input.w);
     df_tell_int(teller, "class_count", network->class_count);
-    df_tell_classes(teller, network->classes, network->class_count);
+    DF_TRY_TO(done, status, df_tell_classes(teller, network->classes, network->class_count));
     df_tell_int(teller, "parameters", df_network_parameter_count(network));
     df_tell_int(teller, "multiply_adds", df_network_multiply_adds(folded));
     df_tell_int(teller, "multiply_adds_unfolded", df_network_multiply_adds(network));
-    tell_numbers(teller, "scale", network->scale, network->affine_count);
-    tell_numbers(teller, "offset", network->offset, network->affine_count);
+    DF_TRY_TO(done, status, tell_numbers(teller, "scale", network->scale, network->affine_count));
+    DF_TRY_TO(done, status, tell_numbers(teller, "offset", network->offset, network->affine_count));
     df_network_digest(digest, network);
     df_tell_text(teller, "network_sha256", "%s", digest);
     for (int32_t i = 0; i < network->node_count; i++) {
@@ -58,8 +58,9 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
         df_tell_text(teller, key, "%s -> %lld x %lld x %lld", df_node_op_info(node->op)->name,
                      (long long)node->out.c, (long long)node->out.h, (long long)node->out.w);
     }
+done:
     df_network_destroy(folded);
-    return DFAL_OK;
+    return status;
 }
 
 static dfal_status tell_network(const struct df_teller *teller, const char *path)
@@ -81,11 +82,11 @@ static dfal_status tell_onnx(const struct df_teller *teller, const char *path)
     df_tell_int(teller, "ir_version", facts.ir_version);
     df_tell_int(teller, "opset", facts.opset);
     df_tell_int(teller, "onnx_nodes", facts.node_count);
-    df_tell_text(teller, "onnx_ops", "%s", facts.ops);
+    dfal_status status = df_tell_words(teller, "onnx_ops", facts.ops);
     df_tell_text(teller, "onnx_input", "%s", facts.input);
     df_tell_text(teller, "onnx_output", "%s", facts.output);
     df_tell_text(teller, "softmax_cut", "%s", facts.softmax_cut ? "yes" : "no");
-    dfal_status status = tell_graph(teller, network);
+    DF_KEEP_FIRST(status, tell_graph(teller, network));
     df_onnx_facts_clear(&facts);
     df_network_destroy(network);
     return status;

@@ -4,46 +4,15 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/number.h"
 #include "facts.h"
 #include "store/labels.h"
 #include "store/table.h"
 
-enum { LINE = 1000 };
-
-/* Numbers or names with commas between; "..." where the line ends. */
-struct line {
-    char text[LINE + 8];
-    int length;
-    bool full;
-};
-
-static void add(struct line *line, const char *word)
-{
-    int size = (int)strlen(word);
-    if (line->full)
-        return;
-    line->full = line->length + size + 2 > LINE;
-    line->length += snprintf(line->text + line->length, sizeof line->text - (size_t)line->length, "%s%s",
-                             line->length ? ", " : "", line->full ? "..." : word);
-}
-
-static void tell_reals(const struct df_teller *teller, const char *key, const double *values, int32_t count)
-{
-    struct line line = {0};
-    char number[40];
-    for (int32_t i = 0; i < count; i++) {
-        df_print(number, sizeof number, "%.9g", values[i]);
-        add(&line, number);
-    }
-    df_tell_text(teller, key, "%s", line.text);
-}
-
 static dfal_status tell_labels(const struct df_teller *teller, const struct df_pool *pool)
 {
     int64_t *counts, labelled = 0, skipped = 0;
-    struct line line = {0};
-    char word[DF_SHOWN_TEXT];
+    struct df_list list = {0};
+    dfal_status status = DFAL_OK;
     DF_TRY(df_alloc(&counts, pool->class_count, sizeof *counts));
     for (int64_t i = 0; i < pool->count; i++) {
         skipped += pool->skipped && pool->skipped[i];
@@ -55,30 +24,27 @@ static dfal_status tell_labels(const struct df_teller *teller, const struct df_p
     df_tell_int(teller, "labelled", labelled);
     if (pool->skipped)
         df_tell_int(teller, "skipped", skipped);
-    for (int32_t i = 0; i < pool->class_count; i++) {
-        snprintf(word, sizeof word, "%lld", (long long)counts[i]);
-        add(&line, word);
-    }
+    for (int32_t i = 0; i < pool->class_count && labelled > 0; i++)
+        df_list_add(&list, "%lld", (long long)counts[i]);
     if (labelled > 0)
-        df_tell_text(teller, "labelled_per_class", "%s", line.text);
+        status = df_tell_list(teller, "labelled_per_class", &list);
     df_free(counts);
-    df_tell_classes(teller, pool->classes, pool->class_count);
-    return DFAL_OK;
+    DF_KEEP_FIRST(status, df_tell_classes(teller, pool->classes, pool->class_count));
+    return status;
 }
 
-void df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count)
+dfal_status df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count)
 {
-    struct line line = {0};
-    char word[DF_SHOWN_TEXT];
+    struct df_list list = {0};
     for (int32_t i = 0; names && i < count; i++)
-        add(&line, df_shown(word, names[i]));
-    if (names)
-        df_tell_text(teller, "classes", "%s", line.text);
+        df_list_add(&list, "%s", names[i]);
+    return names ? df_tell_list(teller, "classes", &list) : DFAL_OK;
 }
 
 static dfal_status tell_pool(const struct df_teller *teller, struct df_pool *pool, const char *layout)
 {
-    char *first, *last, shown[2][DF_SHOWN_TEXT];
+    char *first, *last;
+    struct df_list ends = {0};
     df_tell_int(teller, "samples", pool->count);
     df_tell_text(teller, "shape", "%lld x %lld x %lld", (long long)pool->shape.c, (long long)pool->shape.h,
                  (long long)pool->shape.w);
@@ -87,13 +53,16 @@ static dfal_status tell_pool(const struct df_teller *teller, struct df_pool *poo
     df_tell_int(teller, "sample_bytes", (int64_t)df_pool_row_bytes(pool));
     df_tell_int(teller, "class_count", pool->class_count);
     DF_TRY(tell_labels(teller, pool));
-    tell_reals(teller, "scale", pool->scale, pool->affine_count);
-    tell_reals(teller, "offset", pool->offset, pool->affine_count);
+    DF_TRY(df_tell_reals(teller, "scale", pool->scale, pool->affine_count));
+    DF_TRY(df_tell_reals(teller, "offset", pool->offset, pool->affine_count));
     df_tell_text(teller, "ids", "%s", pool->has_ids ? "in /ids" : "fingerprint:row");
     DF_TRY(df_pool_id(pool, &first, 0));
     dfal_status status = df_pool_id(pool, &last, pool->count - 1);
-    if (status == DFAL_OK)
-        df_tell_text(teller, "id_first_last", "%s, %s", df_shown(shown[0], first), df_shown(shown[1], last));
+    if (status == DFAL_OK) {
+        df_list_add(&ends, "%s", first);
+        df_list_add(&ends, "%s", last);
+        status = df_tell_list(teller, "id_first_last", &ends);
+    }
     df_free(first);
     df_free(last);
     df_tell_text(teller, "fingerprint", "%s", pool->fingerprint);

@@ -94,7 +94,8 @@ def everywhere(dfal):
     truth = {name: 0 for name in names[3:20]} | {"img0": 1, "img25": 3}
     facts = dfal.json("info", "pool.h5", *both)
     check((facts["labelled"], facts["skipped"], facts["labelled_per_class"], facts["classes"]) ==
-          (19, 1, "17, 1, 0, 1", "cat, dog, eel, fox"), f"info: {facts}")
+          (19, 1, ["17", "1", "0", "1"], ["cat", "dog", "eel", "fox"]), f"info: {facts}")
+    check(f"{'classes':24} cat, dog, eel, fox\n" in dfal.run("info", "pool.h5", *both)[0], "the table's classes")
     dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "l.h5", *both)
     with h5py.File(dfal.at("l.h5")) as file:
         predicted = dict(zip(names, file["logits"][()].argmax(1)))
@@ -111,7 +112,7 @@ def everywhere(dfal):
     dfal.refuses(65, "train", "--net", "net.h5", "pool.h5", "-o", "o.h5", "--epochs", "1", "--subset", "20", *both,
                  says=("20", "19"))
     # the other order of files: another winner
-    check(dfal.json("info", "pool.h5", "--labels", "b.csv", "--labels", "a.csv")["labelled_per_class"] == "20, 0, 0, 1", "order")
+    check(dfal.json("info", "pool.h5", "--labels", "b.csv", "--labels", "a.csv")["labelled_per_class"] == ["20", "0", "0", "1"], "order")
 
 
 def disagreement(dfal):
@@ -168,7 +169,7 @@ def tables_of_others(dfal):
     for separator, encoding, head in ((",", "utf-8", ""), (";", "utf-8-sig", ""), ("\t", "utf-16", ""), (";", "utf-16", "sep=;\r\n")):
         table(dfal, "l.csv", head + "".join(separator.join(row) + "\r\n" for row in rows), encoding)
         facts = dfal.json("info", "pool.h5", "--labels", "l.csv")
-        check(facts["labelled_per_class"] == "0, 1, 1, 1", f"{separator!r} {encoding}: {facts}")
+        check(facts["labelled_per_class"] == ["0", "1", "1", "1"], f"{separator!r} {encoding}: {facts}")
         dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", "random", "--count", COUNT, "--labels", "l.csv", "-o", "q.csv", "--force")
         expected = expected or rows_of(dfal.at("q.csv"))
         check(rows_of(dfal.at("q.csv")) == expected, f"{separator!r} {encoding}: other queries")
@@ -206,7 +207,7 @@ def evil(dfal):
         writer.writerow([""] * 5)
         file.write("\r\n")
     facts = dfal.json("info", "pool.h5", "--labels", "answers.csv")
-    check(facts["labelled"] == COUNT and facts["labelled_per_class"] == "8, 8, 7, 7", f"round trip: {facts}")
+    check(facts["labelled"] == COUNT and facts["labelled_per_class"] == ["8", "8", "7", "7"], f"round trip: {facts}")
     shown, _ = dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", "random", "--count", COUNT, "-o", "r.csv")
     document = dfal.json("select", "net.h5", "pool.h5", "--strategy", "random", "--count", COUNT, "-o", "s.csv")
     found = {row["index"]: row["id"] for row in document}
@@ -282,8 +283,25 @@ def tables(dfal):
     facts = dfal.json("info", "t.h5")
     check(facts["/samples"] == "[5, 1, 3, 3] f32" and facts["/index"] == "[5] i64" and facts["format"] == "dfal-twins", f"{facts}")
     facts = dfal.json("info", "pool.h5")
-    check(facts["scale"] == "1" and facts["offset"] == "0" and facts["ids"] == "fingerprint:row" and
-          facts["id_first_last"] == f"{facts['fingerprint'][:8]}:0, {facts['fingerprint'][:8]}:{COUNT - 1}", f"pool: {facts}")
+    check(facts["scale"] == ["1"] and facts["offset"] == ["0"] and facts["ids"] == "fingerprint:row" and
+          facts["id_first_last"] == [f"{facts['fingerprint'][:8]}:0", f"{facts['fingerprint'][:8]}:{COUNT - 1}"], f"pool: {facts}")
 
 
-main({f.__name__: f for f in (carried, everywhere, disagreement, refusals, tables_of_others, evil, foreign, tables)})
+def lists(dfal):
+    """Lists are arrays in JSON, whole, with what has a comma or is long; in the table a line with commas that is cut."""
+    names = ["tench, Tinca tinca", "d\u00f6g", "n" * 100] + [f"a class with the number {i}" for i in range(60)]
+    write_pool(dfal.at("pool.h5"), np.zeros((70, 1, 3, 3), np.uint8), np.arange(70) % 63, class_count=63,
+               scale=0.5, offset=-1)
+    with h5py.File(dfal.at("pool.h5"), "a") as file:
+        file["classes"] = names
+    facts = dfal.json("info", "pool.h5")
+    check(facts["classes"] == names and facts["labelled_per_class"] == ["2"] * 7 + ["1"] * 56, f"{facts}")
+    out, _ = dfal.run("info", "pool.h5")
+    lines = {line.split(" ", 1)[0]: line[25:] for line in out.splitlines()}
+    check(lines["labelled_per_class"] == ", ".join(facts["labelled_per_class"]) and lines["scale"] == "0.5", out)
+    shown = names[:2] + ["n" * 80 + "..."] + names[3:]
+    check(lines["classes"].endswith(", ...") and len(lines["classes"]) <= 1010
+          and ", ".join(shown).startswith(lines["classes"][:-3]), f"the line of classes: {lines['classes']}")
+
+
+main({f.__name__: f for f in (carried, everywhere, disagreement, refusals, tables_of_others, evil, foreign, tables, lists)})

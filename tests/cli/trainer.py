@@ -187,7 +187,7 @@ def contents(dfal):
         pool["labels"][()] = -1
     labelled = dfal.json("info", "train.h5", "--labels", "n/state/random-1.trainer/labels-0.csv")["labelled_per_class"]
     wanted = np.bincount([truth[int(row["id"].rsplit(" ", 1)[1])] for row in rows], minlength=10)
-    check([int(n) for n in str(labelled).split(",")] == wanted.tolist(), f"{labelled}, expected {wanted}")
+    check([int(n) for n in labelled] == wanted.tolist(), f"{labelled}, expected {wanted}")
 
 
 def write_named(path):
