@@ -37,10 +37,12 @@ static const struct option options[] = {POOL_OPTIONS(S, pool)};
 const struct command command_info = {
     .name = "info",
     .operands = "FILE",
-    .summary = "Tell what a pool, network, scores file, table, ONNX file or run directory holds",
+    .summary = "Tell what a pool, network, scores file, table, reference, ONNX file or run directory holds",
     .text = "The options are for pools: with --labels it counts what is labelled and skipped. With --json "
             "lists, such as\n"
-            "class names, are arrays of strings, whole; a line of the table holds as many as it can.",
+            "class names, are arrays of strings, whole; a line of the table holds as many as it can. Of "
+            "tables in CSV and\n"
+            "references of verify it tells under next what they are for.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

@@ -33,6 +33,10 @@ dfal_status df_tell_pool(const struct df_teller *teller, struct dfal_context *co
 /* Class names; names NULL: nothing. */
 dfal_status df_tell_classes(const struct df_teller *teller, char *const *names, int32_t count);
 dfal_status df_tell_table(const struct df_teller *teller, const char *path);
+/* info_table.c: facts of a table in CSV; of what another framework computed, and whether a file is that. */
+dfal_status df_tell_csv(const struct df_teller *teller, const char *path);
+dfal_status df_tell_reference(const struct df_teller *teller, const char *path);
+bool df_looks_like_reference(const char *format, const char *path);
 
 /* progress.c: facts of a run directory, of OUT.parts of a training or a score. */
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *path);

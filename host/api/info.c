@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_info: what a pool, network, scores file, small table or run directory holds. */
+/* dfal_info: what a pool, network, scores file, table, reference or run directory holds. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "facts.h"
@@ -168,6 +169,7 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
 {
     const struct df_teller teller = {fact, user};
     char format[32];
+    struct df_kind kind;
     if (df_folder_exists(path)) {
         DF_TRY(df_run_directory_check(path));
         df_tell_text(&teller, "path", "%s", path);
@@ -182,7 +184,20 @@ dfal_status dfal_info(dfal_context *context, const char *path, dfal_fact_fn *fac
         tell_bytes(&teller, path);
         return tell_onnx(&teller, path);
     }
+    DF_TRY(df_file_kind(&kind, path));
+    if (kind.what && strcmp(kind.what, DF_KIND_CSV) == 0) {
+        df_tell_text(&teller, "path", "%s", path);
+        df_tell_text(&teller, "format", "CSV");
+        tell_bytes(&teller, path);
+        return df_tell_csv(&teller, path);
+    }
     DF_TRY(df_file_format(format, path));
+    if (df_looks_like_reference(format, path)) {
+        df_tell_text(&teller, "path", "%s", path);
+        df_tell_text(&teller, "format", "dfal-reference");
+        tell_bytes(&teller, path);
+        return df_tell_reference(&teller, path);
+    }
     bool pool = strcmp(format, "dfal-pool") == 0, foreign = format[0] == '\0';
     df_tell_text(&teller, "path", "%s", path);
     df_tell_text(&teller, "format", "%s", foreign ? "foreign HDF5" : format);

@@ -162,8 +162,7 @@ static void name_text(struct df_kind *kind, const char *text)
     };
     text = skip_blanks(text);
     const size_t line = strcspn(text, "\r\n"), cell = strcspn(text, ",;\t\r\n");
-    *kind = cell < line ? (struct df_kind){"a text file with columns (CSV)", ""}
-                        : (struct df_kind){"a text file", ""};
+    *kind = cell < line ? (struct df_kind){DF_KIND_CSV, ""} : (struct df_kind){"a text file", ""};
     for (size_t i = sizeof kinds / sizeof *kinds; i-- > 0;)
         if (begins_like(text, kinds[i].begin))
             *kind = kinds[i].kind;

@@ -9,6 +9,8 @@ struct df_kind {
     const char *what,
         *advice; /* "an array of numpy (.npy)", "dfal import npy makes a pool of it"; "": nothing to say */
 };
+/* what of a table: the only kind that is not always foreign */
+#define DF_KIND_CSV "a text file with columns (CSV)"
 /* Look at the first and last bytes of a file, or into a folder. what NULL: nothing known, as of missing, empty and special
  * files. Errors   E_MEMORY */
 dfal_status df_file_kind(struct df_kind *kind, const char *path);

@@ -285,6 +285,16 @@ def tables(dfal):
     facts = dfal.json("info", "pool.h5")
     check(facts["scale"] == ["1"] and facts["offset"] == ["0"] and facts["ids"] == "fingerprint:row" and
           facts["id_first_last"] == [f"{facts['fingerprint'][:8]}:0", f"{facts['fingerprint'][:8]}:{COUNT - 1}"], f"pool: {facts}")
+    facts = dfal.json("info", "q.csv")
+    check((facts["format"], facts["kind"], facts["rows"]) == ("CSV", "queries of a selection", 5) and "--labels" in facts["next"]
+          and facts["columns"][:3] == ["rank", "id", "index"], f"queries: {facts}")
+    for text, kind, rows, word in (("id;label\n0;1\n1;\"2\n\"\n", "labels", 2, "--labels"), ("label,path\n", "a list of pictures", 0, "import images"),
+                                   ("a,b\n1,2\n", "a table of another kind", 1, "id and label")):
+        table(dfal, "t.csv", text)
+        facts = dfal.json("info", "t.csv")
+        check((facts["kind"], facts["rows"]) == (kind, rows) and word in facts["next"], f"{text!r}: {facts}")
+    table(dfal, "t.csv", 'id,label\n"0,1\n')
+    dfal.refuses(65, "info", "t.csv", says="t.csv:2")
 
 
 def lists(dfal):

@@ -107,6 +107,21 @@ def differences(dfal):
     check("samples are others" in err, err)
 
 
+def told(dfal):
+    """info says what a reference holds and what to do with it, with and without its format and inputs."""
+    w, _, x = make(dfal)
+    for inputs, named in ((True, False), (False, False), (True, True)):
+        write_reference(dfal.at("ref.h5"), x, forward(w, x), inputs=inputs)
+        with h5py.File(dfal.at("ref.h5"), "a") as file:
+            if named:
+                file.attrs["format"] = "dfal-reference"
+        facts = dfal.json("info", "ref.h5")
+        line = f"dfal verify NET {'[POOL]' if inputs else 'POOL'} --against ref.h5"
+        check((facts["format"], facts["samples"], facts["class_count"], facts["inputs"], sorted(facts["activations"]), facts["next"]) ==
+              ("dfal-reference", 12, 4, "3 x 6 x 5" if inputs else "none", ["conv", "conv.relu"], line), f"{facts}")
+        check(line in dfal.run("info", "ref.h5")[0], "the table")
+
+
 def broken(dfal):
     w, _, x = make(dfal)
     values = forward(w, x)
@@ -154,10 +169,12 @@ def broken(dfal):
         file["activations/nobody"] = values["conv"].astype("f4")
     _, err = dfal.run("verify", "net.h5", "--against", "unknown.h5")
     check("'nobody'" in err and "left out" in err, err)
+    for name in ("out.h5", "bad.h5"):
+        dfal.run("info", name, code=65)
     dfal.refuses(66, "verify", "net.h5", "--against", "gone.h5", says="gone.h5")
     dfal.refuses(65, "verify", "net.h5", "--against", "pool.h5", says="dfal-pool")
     dfal.refuses(64, "verify", "net.h5", "--against", "unknown.h5", "--samples", "5", says="--samples")
     dfal.refuses(64, "verify", "net.h5", "pool.h5", says="--against")
 
 
-main({f.__name__: f for f in (agreement, differences, broken)})
+main({f.__name__: f for f in (agreement, differences, broken, told)})
