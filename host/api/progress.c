@@ -39,7 +39,7 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
     df_tell_int(teller, "strategies", config->strategy_count);
     df_tell_int(teller, "trials", config->trials);
     df_tell_int(teller, "rounds",
-                1 + (config->annotations - config->initial + config->query - 1) / config->query);
+                1 + (look.annotations_each - config->initial + config->query - 1) / config->query);
     df_tell_int(teller, "done", done);
     df_tell_int(teller, "total", total);
     /* A pool with fewer labels than annotations ends its trials early. */

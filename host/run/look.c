@@ -5,6 +5,20 @@
 
 #include "run/pace.h"
 #include "run/run.h"
+#include "store/pool.h"
+
+/* Rows that the oracle can answer for, 0: the pool is not to be had any more. */
+static int64_t rows_to_label(const struct df_run_config *config)
+{
+    struct df_pool *pool;
+    int64_t rows = 0;
+    if (df_pool_open(&pool, NULL, config->train, NULL) != DFAL_OK)
+        return 0;
+    for (int64_t i = 0; pool->labels && i < pool->count; i++)
+        rows += pool->labels[i] >= 0 && !(pool->skipped && pool->skipped[i]);
+    df_pool_close(pool);
+    return rows;
+}
 
 dfal_status df_run_look(struct df_run_look *look, const char *dir)
 {
@@ -13,7 +27,10 @@ dfal_status df_run_look(struct df_run_look *look, const char *dir)
     DF_TRY(df_run_directory_config(&look->config, dir));
     look->finished = df_run_directory_is_finished(dir);
     look->trials_total = look->config.trials * look->config.strategy_count;
-    look->annotations_total = look->config.annotations * look->trials_total;
+    struct df_run_pace pace;
+    df_run_pace_begin(&pace, &look->config, look->finished ? 0 : rows_to_label(&look->config));
+    look->annotations_each = pace.most;
+    look->annotations_total = pace.most * look->trials_total;
     look->eta = look->finished ? 0 : NAN;
     dfal_status status = df_curve_read(&curve, dir);
     if (status == DFAL_E_NOINPUT) /* begun a moment ago: config.yaml comes first */
@@ -34,11 +51,9 @@ dfal_status df_run_look(struct df_run_look *look, const char *dir)
                 if (curve.rows[i].trial == trial && !strcmp(curve.rows[i].strategy, look->config.strategy[s]))
                     annotations = curve.rows[i].annotations;
             look->annotations += annotations;
-            look->trials_done += annotations >= look->config.annotations || look->finished;
+            look->trials_done += annotations >= pace.most || look->finished;
         }
     }
-    struct df_run_pace pace;
-    df_run_pace_begin(&pace, &look->config, 0);
     for (int64_t i = 0; i < curve.count; i++)
         df_run_pace_add(&pace, &curve.rows[i]);
     look->elapsed = df_run_pace_spent(&pace);

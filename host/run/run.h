@@ -49,6 +49,7 @@ struct df_run_look {
     struct df_run_config config;
     bool finished;
     int64_t annotations, annotations_total; /* over all trials and strategies */
+    int64_t annotations_each;               /* at which a trial ends: an unfinished run knows its pool */
     int32_t trials_done, trials_total;      /* pairs of trial and strategy */
     char strategy[32];                      /* of the last row; "" before the first */
     int32_t trial, round;

@@ -109,6 +109,14 @@ def run_tables(dfal):
     # More annotations than there are rows end with the rows, and nobody counts the rounds one by one.
     dfal.run("-q", *line[:-2], "--set", "annotations=1000000000000", "--set", "query=60", "-o", "all")
     check(dfal.json("status", "all")["eta_seconds"] == 0, "status of a run that asked for all rows")
+    # Unfinished, it has its rows to go and not what was asked for; without the pool nobody knows that.
+    os.remove(dfal.at("all/state/finished"))
+    status = dfal.json("status", "all")
+    check([status[key] for key in ("eta_seconds", "total", "percent", "rounds", "state")] == [0, 480, 100, 3, "unfinished"], f"status: {status}")
+    os.rename(dfal.at("train.h5"), dfal.at("away.h5"))
+    status = dfal.json("status", "all")
+    check(status["total"] == 4000000000000 and status["eta_seconds"] > 1e6, f"status without the pool: {status}")
+    os.rename(dfal.at("away.h5"), dfal.at("train.h5"))
     report = dfal.json("report", "d", "-o", "r.html")
     check(report == {"output": "r.html", "runs": [{"run": "d", "table": document}]}, f"report: {report}")
     out, _ = dfal.run("status", "d")
