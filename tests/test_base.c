@@ -456,6 +456,12 @@ static void events_reach_both_sinks(void **state)
     assert_int_equal(iso[19], 'Z');
 }
 
+static void long_prefix(void *user, char *text, int32_t size)
+{
+    (void)user;
+    snprintf(text, (size_t)size, "run 37.5 %%  ETA 13 h 25 min  after 12 h 45 min | ");
+}
+
 static void progress_is_thinned_and_readable(void **state)
 {
     (void)state;
@@ -474,12 +480,32 @@ static void progress_is_thinned_and_readable(void **state)
     df_progress_add(&progress, 0, "OK 99.97 %");
     assert_int_equal(heard.level, DFAL_PROGRESS);
     assert_int_equal(heard.first_integer, 248000);
-    assert_non_null(strstr(heard.text, "12.4 %  248,000/2,000,000  2,"));
-    assert_non_null(strstr(heard.text, " samples/s  ETA 11 min"));
-    assert_non_null(strstr(heard.text, "  OK 99.97 %"));
+    assert_memory_equal(heard.text, "248,000/2,000,000  ETA 11 min  12.4 %  2,", 41);
+    assert_non_null(strstr(heard.text, " samples/s  OK 99.97 %"));
     df_progress_add(&progress, 1752000, NULL);
     df_progress_end(&progress);
-    assert_non_null(strstr(heard.text, "100.0 %  2,000,000/2,000,000"));
+    assert_non_null(strstr(heard.text, "2,000,000/2,000,000  ETA 0 s  100.0 %  "));
+    dfal_context_destroy(context);
+}
+
+/* Behind the longest that a run says of itself, counts and time left stand within 80 columns, whose last stays empty. */
+static void progress_fits_a_terminal(void **state)
+{
+    (void)state;
+    static const char shown[] = "| 24,000/60,000  ETA 2 min 30 s  ";
+    struct heard heard = {0};
+    dfal_context *context = listening_context(&heard);
+    struct df_progress progress;
+    df_progress_begin(&progress, context, "score.progress", "samples", 60000, 0);
+    progress.begin -= 100;
+    progress.last -= 100;
+    df_log_prefix(context, long_prefix, NULL);
+    df_progress_add(&progress, 24000, "2.1 it  OK 99.97 %");
+    const char *found = strstr(heard.text, "| 24,000/60,000  ETA 2 min 3");
+    assert_non_null(found);
+    assert_true(found + strlen(shown) - 2 - heard.text <= 79);
+    df_log_prefix(context, NULL, NULL);
+    df_progress_end(&progress);
     dfal_context_destroy(context);
 }
 
@@ -571,6 +597,7 @@ int main(void)
         cmocka_unit_test(context_survives_every_failing_allocation),
         cmocka_unit_test(events_reach_both_sinks),
         cmocka_unit_test(progress_is_thinned_and_readable),
+        cmocka_unit_test(progress_fits_a_terminal),
         cmocka_unit_test(sha256_known_answers),
         cmocka_unit_test(products_are_checked),
         cmocka_unit_test(one_process_is_everybody),

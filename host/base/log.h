@@ -29,7 +29,7 @@ double df_clock(void);           /* monotonic seconds */
 void df_time_iso(char text[32]); /* UTC, 2026-01-31T12:00:00Z */
 
 /* Work with a known length. Not more than ten events a second reach the sink; the tool thins them further.
- * Thread-safe. text given by the caller is appended to "12.4 %  248,000/2,000,000  412 samples/s  ETA 1 h 11 min". */
+ * Thread-safe. text given by the caller is appended to "248,000/2,000,000  ETA 1 h 11 min  12.4 %  412 samples/s". */
 struct df_progress {
     struct dfal_context *context;
     const char *name, *unit;
@@ -39,7 +39,7 @@ struct df_progress {
 };
 void df_progress_begin(struct df_progress *progress, struct dfal_context *context, const char *name,
                        const char *unit, int64_t total, int64_t done);
-/* text (may be NULL) stands behind the ETA; what it has before a tab stands before it: "2.1 it\tOK 99.97 %". */
+/* text (may be NULL) stands at the end: "2.1 it  OK 99.97 %". */
 void df_progress_add(struct df_progress *progress, int64_t done, const char *text);
 void df_progress_end(struct df_progress *progress);
 

@@ -45,6 +45,7 @@ static void rate_text(char text[32], double rate)
         df_print(text, 32, "%.3g", rate);
 }
 
+/* What matters most stands first: a terminal cuts the line, which in a run has the whole run's in front of it. */
 static void emit(struct df_progress *p, double now, const char *extra)
 {
     double spent = now - p->begin;
@@ -58,15 +59,12 @@ static void emit(struct df_progress *p, double now, const char *extra)
         df_duration_text(left, eta);
     if (p->total > 0)
         df_print(share, sizeof share, "%.1f %%  ", 100.0 * (double)p->done / (double)p->total);
-    const char *tab = extra ? strchr(extra, '\t') : NULL, *rest = tab ? tab + 1 : extra;
-    int pace = tab ? (int)(tab - extra) : 0;
-    bool more = rest && *rest;
     df_say(p->context, DFAL_PROGRESS, p->name,
            DF_FIELDS(DF_INT("done", p->done), DF_INT("total", p->total), DF_REAL("rate", rate),
                      DF_REAL("eta", eta)),
-           "%s%s%s%s  %s %s/s%s%.*s%s%s%s%s", share, done, p->total > 0 ? "/" : " ",
-           p->total > 0 ? total : p->unit, speed, p->unit, pace ? "  " : "", pace, pace ? extra : "",
-           *left ? "  ETA " : "", left, more ? "  " : "", more ? rest : "");
+           "%s%s%s%s%s  %s%s %s/s%s%s", done, p->total > 0 ? "/" : " ", p->total > 0 ? total : p->unit,
+           *left ? "  ETA " : "", left, share, speed, p->unit, extra && *extra ? "  " : "",
+           extra ? extra : "");
     p->last = now;
 }
 

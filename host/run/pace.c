@@ -73,7 +73,8 @@ double df_run_pace_left(const struct df_run_pace *pace)
 
 /* ---- while it runs ------------------------------------------------------------------------------------- */
 
-/* "run 37.5 %  elapsed 2 min 3 s  ETA 4 min  | ", in the middle of a round too. */
+/* "run 37.5 %  ETA 4 min  after 2 min 3 s | ", in the middle of a round too. The longest times leave room for the counts
+ * and the time left of what is going on in a line of 80 columns. */
 static void tell_whole(void *user, char *text, int32_t size)
 {
     const struct df_run_advance *advance = user;
@@ -82,8 +83,8 @@ static void tell_whole(void *user, char *text, int32_t size)
     df_duration_text(elapsed, df_run_pace_spent(&advance->pace) + since);
     if (isfinite(left))
         df_duration_text(eta, fmax(0, left - since));
-    df_print(text, (size_t)size, "run %.1f %%  elapsed %s  ETA %s  | ",
-             100.0 * (double)advance->done / (double)advance->total, elapsed, eta);
+    df_print(text, (size_t)size, "run %.1f %%  ETA %s  after %s | ",
+             100.0 * (double)advance->done / (double)advance->total, eta, elapsed);
 }
 
 void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *context,

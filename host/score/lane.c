@@ -262,7 +262,7 @@ void df_lane_progress_text(char text[96], const struct df_deepfool_engine *engin
 {
     const double done = (double)engine->done;
     int length =
-        df_print(text, 96, "%.1f it\tOK %.2f %%", (double)engine->iterations / done,
+        df_print(text, 96, "%.1f it  OK %.2f %%", (double)engine->iterations / done,
                  100 * (double)(engine->status[DFAL_SCORE_OK] + engine->status[DFAL_SCORE_TIE]) / done);
     if (engine->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
         snprintf(text + length, (size_t)(96 - length), "  MAX_ITER %lld",

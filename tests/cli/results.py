@@ -196,7 +196,7 @@ def terminal(dfal):
     prepare(dfal, count=2000, epochs=1)
     words = ["score", "net.h5", "pool.h5", "-o", "s.h5", "--force"]
     shown = on_terminal(dfal, "xterm", *words)
-    check(re.search(r"samples/s  [\d.]+ it  (ETA [^O]+  )?OK [\d.]+ %", shown), f"another order of progress: {shown!r}")
+    check(re.search(r"/2,000  (ETA [^%]+  )?[\d.]+ %  [\d,.]+ samples/s  [\d.]+ it  OK [\d.]+ %", shown), f"another order of progress: {shown!r}")
     check("\r\033[K" in shown and " %" in shown and "/2,000" in shown, f"no progress on a terminal: {shown!r}")
     for number, more in enumerate(((), ("-q",), ("--log-format", "json"))):
         shown = on_terminal(dfal, "xterm" if number else "dumb", *words, *more)
