@@ -65,8 +65,8 @@ static dfal_status check_options(const struct dfal_train_options *options)
                 "epochs %d, batch %d, restarts %d, patience %d, subset %lld: expected at least 0, 1, 1, 0, 0",
                 options->epochs, options->batch, options->restarts, options->patience,
                 (long long)options->subset);
-    if (!(options->learning_rate >= 0.0 && isfinite(options->learning_rate)))
-        DF_FAIL(DFAL_E_USAGE, "the learning rate is %g, expected a finite number of at least 0",
+    if (!(options->learning_rate > 0.0 && isfinite(options->learning_rate)))
+        DF_FAIL(DFAL_E_USAGE, "the learning rate is %g, expected a finite number above 0",
                 options->learning_rate);
     if (!(options->validation >= 0.0 && options->validation < 1.0))
         DF_FAIL(DFAL_E_USAGE, "the validation fraction is %g, expected at least 0 and below 1",

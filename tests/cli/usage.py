@@ -64,6 +64,18 @@ def words(dfal):
         dfal.refuses(code, *line, says=(says if ": unknown" in what else "dfal: unknown " + says, f"; nearest is '{nearest}'"))
 
 
+def early(dfal):
+    """What is wrong with the words of a line is told before the work is said to begin."""
+    make_pool(dfal.at("pool.h5"), 40, 1)
+    dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "--epochs", "0", "-o", "net.h5")
+    train, score = ("train", "--net", "lenet5", "pool.h5", "-o", "n.h5"), ("score", "net.h5", "pool.h5", "-o", "s.h5")
+    for line in ((*train, "--lr", "0"), (*train, "--lr", "0", "--optimizer", "sgd"), (*train, "--validation", "1"),
+                 (*train, "--patience", "3"), (*train, "--optimizer", "adamm"), (*score, "--range", "0:41"), (*score, "--shard", "1/41"),
+                 (*score, "--norm", "0.5"), (*score, "--classes", "1"), (*score, "--engine", "fusde"), ("score", "lenet5", *score[2:])):
+        out, err = dfal.run(*line, code=64)
+        check(out == "" and err.count("\n") == 1 and err.startswith("dfal: "), f"{line} says:\n{err}")
+
+
 def operands(dfal):
     dfal.refuses(64, "score", "only-one", "-o", "s.h5", says="NET POOL")
     dfal.refuses(64, "score", "a", "b", "c", "-o", "s.h5", says="'c'")
@@ -198,4 +210,4 @@ def streams(dfal):
     check(done.returncode == 74, f"a full stdout gives {done.returncode}, expected 74")
 
 
-main({f.__name__: f for f in (names, words, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
+main({f.__name__: f for f in (names, words, early, operands, numbers, later, many_threads, help_texts, documents, completion, streams)})
