@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal_progress: how far a score, a training or a run is, read from what it has left on the disk. */
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "training_state.h"
 
 enum { PATH_SIZE = 4096 };
+static const double most_unfinished = 99.9; /* percent */
 
 static bool path_in(char path[PATH_SIZE], const char *folder, const char *name)
 {
@@ -42,8 +44,9 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
                 1 + (look.annotations_each - config->initial + config->query - 1) / config->query);
     df_tell_int(teller, "done", done);
     df_tell_int(teller, "total", total);
-    /* A pool with fewer labels than annotations ends its trials early. */
-    df_tell_real(teller, "percent", look.finished ? 100.0 : 100.0 * (double)done / (double)total);
+    /* A pool with fewer labels than annotations ends its trials early; and the end is still to come behind the last round. */
+    df_tell_real(teller, "percent",
+                 look.finished ? 100.0 : fmin(100.0 * (double)done / (double)total, most_unfinished));
     df_tell_real(teller, "elapsed_seconds", look.elapsed);
     df_tell_real(teller, "eta_seconds", look.eta);
     if (look.strategy[0] != '\0') {
