@@ -3,6 +3,7 @@
 #ifndef DF_KERNELS_CALL_H
 #define DF_KERNELS_CALL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __CUDACC__
@@ -116,6 +117,12 @@ struct df_io {
     int64_t rows, cols; /* CELL: the cells; ITEM: rows items */
     union df_params p;
 };
+
+/* The sample row whose saved values cotangent row `row` reads. owner I32, NULL: the same row. */
+DF_FN int64_t df_owner_row(const void *owner, int64_t row)
+{
+    return owner != NULL ? ((const int32_t *)owner)[row] : row;
+}
 
 /* A slot of the DeepFool driver. Values below DF_SLOT_REFINING are results (dfal.h: DFAL_SCORE_*). */
 enum df_slot_status {

@@ -10,6 +10,7 @@
 #include "cuda.h"
 #include "launch.h"
 
+#include "activations.h"
 #include "deepfool.h"
 #include "join.h"
 #include "pad.h"

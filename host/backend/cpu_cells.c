@@ -4,6 +4,7 @@
  * of small planes (max-pool: four to six times) are faster in short vectors. */
 #include <string.h>
 
+#include "activations.h"
 #include "backend/cpu.h"
 #include "deepfool.h"
 #include "join.h"

@@ -177,13 +177,9 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_gemm_bwd:
     case DF_OP_gemm_wgrad:
         return layer_count(call, layer, is_out, k);
+#define DF_ACTIVATION(stem, saved) case DF_OP_##stem##_fwd:
+#include "activations.def"
     case DF_OP_fill:
-    case DF_OP_relu_fwd:
-    case DF_OP_leaky_relu_fwd:
-    case DF_OP_clip_fwd:
-    case DF_OP_sigmoid_fwd:
-    case DF_OP_hard_sigmoid_fwd:
-    case DF_OP_hard_swish_fwd:
     case DF_OP_add_fwd:
     case DF_OP_accumulate:
     case DF_OP_sgd_step:
@@ -201,12 +197,8 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_affine_fwd:
     case DF_OP_affine_bwd:
         return is_out || k == 0 ? cells : call->p.channel.channels;
-    case DF_OP_relu_bwd:
-    case DF_OP_leaky_relu_bwd:
-    case DF_OP_clip_bwd:
-    case DF_OP_sigmoid_bwd:
-    case DF_OP_hard_sigmoid_bwd:
-    case DF_OP_hard_swish_bwd:
+#define DF_ACTIVATION(stem, saved) case DF_OP_##stem##_bwd:
+#include "activations.def"
         if (is_out || k == 0)
             return cells;
         return k == 2 ? rows : saved_count(call, 2, cells);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "activations.h"
 #include "backend/backend.h"
 #include "backend/ref_layer.h"
 #include "base/memory.h"

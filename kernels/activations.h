@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Activations: y = f(x), a value at a time, with up to two numbers in p. Each has two functions:
+ *
+ *   df_<stem>_value(x, p)            f(x)
+ *   df_<stem>_gradient(dy, saved, p) dy f'(x), where saved is x or y: the column `saved` of activations.def
+ *
+ * From the list come the ops <stem>_fwd: y = f(x), all [rows, cols], and <stem>_bwd: dx [rows, cols], dy [rows, cols],
+ * saved [samples, cols], owner I32 [rows] or NULL (df_owner_row). Types, order and aliases are those of pointwise.h.
+ *
+ * Traps    comparisons with a NaN are false: relu turns a NaN into 0, the others leave it a NaN. Who needs to know looks
+ *          at the input. A gradient of 0 is chosen, not multiplied by: dy may be infinite. */
+#ifndef DF_KERNELS_ACTIVATIONS_H
+#define DF_KERNELS_ACTIVATIONS_H
+
+#include "call.h"
+#include "exponential.h"
+
+/* min(max(x, low), high); a NaN stays a NaN. */
+DF_FN df_real df_clipped(df_real x, df_real low, df_real high)
+{
+    const df_real raised = x < low ? low : x;
+    return raised > high ? high : raised;
+}
+
+/* relu   x > 0 ? x : 0. A NaN gives 0. The derivative at 0 is 0; saved may be y or x, their signs are the same. */
+DF_FN df_real df_relu_value(df_real x, const union df_params *p)
+{
+    (void)p;
+    return x > 0 ? x : 0;
+}
+
+DF_FN df_real df_relu_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    (void)p;
+    return saved > 0 ? dy : 0;
+}
+
+/* leaky_relu   x > 0 ? x : alpha x. The derivative at 0 is alpha. */
+DF_FN df_real df_leaky_relu_value(df_real x, const union df_params *p)
+{
+    const df_real scaled = (df_real)p->slope.alpha * x;
+    return x > 0 ? x : scaled;
+}
+
+DF_FN df_real df_leaky_relu_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    const df_real scaled = (df_real)p->slope.alpha * dy;
+    return saved > 0 ? dy : scaled;
+}
+
+/* clip   min(max(x, low), high)
+ * The derivative at both ends is 0, as relu's at 0: ReLU6 is the one that networks have, and PyTorch's relu6 and hardtanh
+ * take 0 there as well (its clamp takes 1). */
+DF_FN df_real df_clip_value(df_real x, const union df_params *p)
+{
+    return df_clipped(x, (df_real)p->clip.low, (df_real)p->clip.high);
+}
+
+DF_FN df_real df_clip_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    return saved > (df_real)p->clip.low && saved < (df_real)p->clip.high ? dy : 0;
+}
+
+/* sigmoid   1 / (1 + exp(-x))
+ * With e = exp(-|x|): 1 / (1 + e) for x >= 0, e / (1 + e) below: nothing overflows. Within 2.5 ulp.
+ * Derivative (1 - y) y. */
+DF_FN df_real df_sigmoid_value(df_real x, const union df_params *p)
+{
+    const df_real e = df_real_exp_negative(x < 0 ? x : -x), top = x < 0 ? e : 1;
+    (void)p;
+    return top / (1 + e);
+}
+
+DF_FN df_real df_sigmoid_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    (void)p;
+    return dy * ((1 - saved) * saved);
+}
+
+/* hard_sigmoid   min(max(alpha x + beta, 0), 1) (rounded twice). The derivative at both bends is 0. */
+DF_FN df_real df_hard_sigmoid_value(df_real x, const union df_params *p)
+{
+    const df_real line = (df_real)p->slope.alpha * x + (df_real)p->slope.beta;
+    return df_clipped(line, 0, 1);
+}
+
+DF_FN df_real df_hard_sigmoid_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    const df_real alpha = (df_real)p->slope.alpha;
+    const df_real line = alpha * saved + (df_real)p->slope.beta, scaled = alpha * dy;
+    return line > 0 && line < 1 ? scaled : 0;
+}
+
+/* hard_swish   x min(max(x / 6 + 1/2, 0), 1); derivative 0 for x <= -3, 1 for x >= 3, else x / 3 + 1/2
+ * At the bends, where the one-sided derivatives differ (-1/2 and 0; 3/2 and 1), the outer one is taken. */
+DF_FN df_real df_hard_swish_value(df_real x, const union df_params *p)
+{
+    (void)p;
+    return x * df_clipped(x / 6 + (df_real)0.5, 0, 1);
+}
+
+DF_FN df_real df_hard_swish_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    const df_real inner = saved / 3 + (df_real)0.5, below = saved <= -3 ? 0 : inner;
+    (void)p;
+    return dy * (saved >= 3 ? 1 : below);
+}
+
+#define DF_ACTIVATION(stem, saved)                                                                           \
+    DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
+    {                                                                                                        \
+        const int64_t i = row * io->cols + col;                                                              \
+        ((df_real *)io->out[0])[i] = df_##stem##_value(((const df_real *)io->in[0])[i], &io->p);             \
+    }                                                                                                        \
+    DF_FN void df_##stem##_bwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
+    {                                                                                                        \
+        const int64_t i = row * io->cols + col, from = df_owner_row(io->in[2], row) * io->cols + col;        \
+        ((df_real *)io->out[0])[i] = df_##stem##_gradient(((const df_real *)io->in[0])[i],                   \
+                                                          ((const df_real *)io->in[1])[from], &io->p);       \
+    }
+#include "activations.def"
+
+#endif
