@@ -106,7 +106,7 @@ DF_FN df_real df_hard_swish_gradient(df_real dy, df_real saved, const union df_p
     return dy * (saved >= 3 ? 1 : below);
 }
 
-#define DF_ACTIVATION(stem, saved)                                                                           \
+#define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \
         const int64_t i = row * io->cols + col;                                                              \

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/graph_json.h"
+#include "graph/node_type.h"
 #include "models/models.h"
 #include "support.h"
 
@@ -180,7 +180,7 @@ static void set_key(struct df_node *node, const char *key, const char *value)
 static enum df_node_op op_named(const char *name)
 {
     for (int op = 0; op < DF_NODE_OP_COUNT; op++)
-        if (strcmp(df_node_op_info((enum df_node_op)op)->name, name) == 0)
+        if (strcmp(df_node_type((enum df_node_op)op)->name, name) == 0)
             return (enum df_node_op)op;
     test_fail("a network in short has the op '%s'", name);
 }

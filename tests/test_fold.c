@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "graph/graph_json.h"
+#include "graph/node_type.h"
 #include "support.h"
 #include "support_network.h"
 
@@ -32,7 +32,7 @@ static void left(const char *text, const char *expected)
     for (int32_t i = 0; i < network->node_count; i++) {
         size_t at = strlen(found);
         snprintf(found + at, sizeof found - at, "%s%s:%s", i ? " " : "", network->nodes[i].name,
-                 df_node_op_info(network->nodes[i].op)->name);
+                 df_node_type(network->nodes[i].op)->name);
     }
     if (strcmp(found, expected) != 0)
         test_fail("%s is folded to %s, expected %s", text, found, expected);

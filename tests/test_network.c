@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "graph/graph_json.h"
+#include "graph/node_type.h"
 #include "models/models.h"
 #include "support.h"
 #include "support_network.h"

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "facts.h"
-#include "graph/graph_json.h"
+#include "graph/node_type.h"
 #include "graph/onnx.h"
 #include "models/models.h"
 #include "run/curve.h"
@@ -56,7 +56,7 @@ static dfal_status tell_graph(const struct df_teller *teller, const struct df_ne
         const struct df_node *node = &network->nodes[i];
         char key[80];
         snprintf(key, sizeof(key), "node_%s", node->name);
-        df_tell_text(teller, key, "%s -> %lld x %lld x %lld", df_node_op_info(node->op)->name,
+        df_tell_text(teller, key, "%s -> %lld x %lld x %lld", df_node_type(node->op)->name,
                      (long long)node->out.c, (long long)node->out.h, (long long)node->out.w);
     }
 done:

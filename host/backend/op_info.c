@@ -177,7 +177,7 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_gemm_bwd:
     case DF_OP_gemm_wgrad:
         return layer_count(call, layer, is_out, k);
-#define DF_ACTIVATION(stem, saved) case DF_OP_##stem##_fwd:
+#define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers) case DF_OP_##stem##_fwd:
 #include "activations.def"
     case DF_OP_fill:
     case DF_OP_add_fwd:
@@ -197,7 +197,7 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_affine_fwd:
     case DF_OP_affine_bwd:
         return is_out || k == 0 ? cells : call->p.channel.channels;
-#define DF_ACTIVATION(stem, saved) case DF_OP_##stem##_bwd:
+#define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers) case DF_OP_##stem##_bwd:
 #include "activations.def"
         if (is_out || k == 0)
             return cells;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph_json.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,84 +8,7 @@
 
 #include "base/memory.h"
 #include "base/number.h"
-
-#define INTS(name_, count_, field_, low_, required_)                                                         \
-    {                                                                                                        \
-        .name = (name_), .kind = DF_ATTRIBUTE_INTS, .count = (count_),                                       \
-        .offset = offsetof(struct df_node, field_), .low = (low_), .high = 65535, .required = (required_)    \
-    }
-#define REAL(name_, field_, low_, high_)                                                                     \
-    {                                                                                                        \
-        .name = (name_), .kind = DF_ATTRIBUTE_REAL, .count = 1, .offset = offsetof(struct df_node, field_),  \
-        .low = (low_), .high = (high_)                                                                       \
-    }
-/* Whatever a float can hold. */
-#define ANY_REAL(name_, field_) REAL(name_, field_, -FLT_MAX, FLT_MAX *(1.0 + DBL_EPSILON))
-/* clang-format off */
-#define END {.name = NULL}
-/* clang-format on */
-
-static const struct df_attribute none[] = {END};
-static const struct df_attribute conv[] = {
-    INTS("dilations", 2, window.dilation, 1, false),
-    INTS("group", 1, group, 1, false),
-    INTS("pads", 4, window.pad, 0, false),
-    INTS("strides", 2, window.stride, 1, false),
-    END,
-};
-static const struct df_attribute pool[] = {
-    {.name = "ceil_mode", .count = 1, .offset = offsetof(struct df_node, ceil_mode), .high = 1},
-    {.name = "count_include_pad",
-     .count = 1,
-     .offset = offsetof(struct df_node, count_include_pad),
-     .high = 1},
-    INTS("kernel_shape", 2, window.kernel, 1, true),
-    INTS("pads", 4, window.pad, 0, false),
-    INTS("strides", 2, window.stride, 1, false),
-    END,
-};
-static const struct df_attribute max_pool[] = {
-    {.name = "ceil_mode", .count = 1, .offset = offsetof(struct df_node, ceil_mode), .high = 1},
-    {.name = "count_include_pad",
-     .count = 1,
-     .offset = offsetof(struct df_node, count_include_pad),
-     .high = 1},
-    {.name = "dilations",
-     .count = 2,
-     .offset = offsetof(struct df_node, window.dilation),
-     .low = 1,
-     .high = 65535,
-     .ones = true},
-    INTS("kernel_shape", 2, window.kernel, 1, true),
-    INTS("pads", 4, window.pad, 0, false),
-    INTS("strides", 2, window.stride, 1, false),
-    END,
-};
-static const struct df_attribute pad[] = {
-    INTS("pads", 4, window.pad, -65535, true),
-    ANY_REAL("value", value),
-    END,
-};
-static const struct df_attribute leaky_relu[] = {ANY_REAL("alpha", alpha), END};
-static const struct df_attribute hard_sigmoid[] = {ANY_REAL("alpha", alpha), ANY_REAL("beta", beta), END};
-static const struct df_attribute clip[] = {ANY_REAL("max", max), ANY_REAL("min", min), END};
-static const struct df_attribute reshape[] = {INTS("shape", 3, shape, 1, true), END};
-static const struct df_attribute batch_norm[] = {REAL("epsilon", epsilon, 0.0, 1e3), END};
-static const struct df_attribute dropout[] = {REAL("ratio", ratio, 0.0, 1.0), END};
-static const struct df_attribute concat[] = {INTS("axis", 1, axis, 1, false), END};
-
-static const struct df_node_op_info infos[DF_NODE_OP_COUNT] = {
-#define X(name, onnx, least, most, list) [DF_NODE_##name] = {onnx, least, most, list},
-    DF_NODE_OP_LIST(X)
-#undef X
-};
-
-const struct df_node_op_info *df_node_op_info(enum df_node_op op)
-{
-    return &infos[op];
-}
-
-/* ---- Writing ------------------------------------------------------------------------------- */
+#include "graph/node_type.h"
 
 struct writer {
     df_graph_sink *put;
@@ -148,10 +70,10 @@ static bool all_ones(const int32_t *values, int32_t count)
 
 static void put_node(const struct writer *to, const struct df_network *network, const struct df_node *node)
 {
-    const struct df_node_op_info *info = &infos[node->op];
+    const struct df_node_type *type = df_node_type(node->op);
     put(to, "{\"attributes\":{");
     bool more = false;
-    for (const struct df_attribute *attribute = info->attributes; attribute->name; attribute++) {
+    for (const struct df_attribute *attribute = type->attributes; attribute->name; attribute++) {
         const void *value = (const char *)node + attribute->offset;
         if (attribute->kind == DF_ATTRIBUTE_REAL && isinf(*(const double *)value))
             continue;
@@ -174,7 +96,7 @@ static void put_node(const struct writer *to, const struct df_network *network, 
     put(to, "],\"name\":");
     put_string(to, node->name);
     put(to, ",\"op\":");
-    put_string(to, info->name);
+    put_string(to, type->name);
     put(to, "}");
 }
 

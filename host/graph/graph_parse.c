@@ -8,8 +8,8 @@
 
 #include "base/memory.h"
 #include "base/word.h"
-#include "graph/graph_json.h"
 #include "graph/json_text.h"
+#include "graph/node_type.h"
 
 enum { MAX_DEPTH = 16, MAX_NAME = 200, MAX_BYTES = 16 << 20 };
 
@@ -127,13 +127,10 @@ static dfal_status read_op(struct parser *parser, json_t *node, const char *name
     if (!json_is_string(value))
         DF_FAIL(DFAL_E_DATA, "%s: node '%s' has no op, expected a string such as 'Conv'", parser->source,
                 name);
-    for (int op = 0; op < DF_NODE_OP_COUNT; op++) {
-        names[op] = df_node_op_info((enum df_node_op)op)->name;
-        if (strcmp(names[op], json_string_value(value)) == 0) {
-            parser->ops[place] = (enum df_node_op)op;
-            return DFAL_OK;
-        }
-    }
+    if (df_node_op_find(&parser->ops[place], json_string_value(value)))
+        return DFAL_OK;
+    for (int op = 0; op < DF_NODE_OP_COUNT; op++)
+        names[op] = df_node_type((enum df_node_op)op)->name;
     (void)df_fail_unknown(DFAL_E_DATA, "op", json_string_value(value), NULL, names, DF_NODE_OP_COUNT);
     return df_fail_prefix(DFAL_E_DATA, "%s: node '%s': ", parser->source, name);
 }
@@ -141,12 +138,12 @@ static dfal_status read_op(struct parser *parser, json_t *node, const char *name
 static dfal_status read_inputs(struct parser *parser, json_t *node, const char *name, int32_t place)
 {
     json_t *inputs = json_object_get(node, "inputs");
-    const struct df_node_op_info *info = df_node_op_info(parser->ops[place]);
+    const struct df_node_type *type = df_node_type(parser->ops[place]);
     size_t count = json_array_size(inputs);
-    if (!json_is_array(inputs) || count < (size_t)info->min_inputs || count > (size_t)info->max_inputs)
+    if (!json_is_array(inputs) || count < (size_t)type->min_inputs || count > (size_t)type->max_inputs)
         DF_FAIL(DFAL_E_DATA, "%s: node '%s' (%s) has %zu inputs, expected a list of %s%d", parser->source,
-                name, info->name, count, info->min_inputs == info->max_inputs ? "" : "at least ",
-                info->min_inputs);
+                name, type->name, count, type->min_inputs == type->max_inputs ? "" : "at least ",
+                type->min_inputs);
     DF_TRY(df_alloc(&parser->inputs[place], (int64_t)count, sizeof(int32_t)));
     for (size_t i = 0; i < count; i++) {
         const char *input = json_string_value(json_array_get(inputs, i));
@@ -246,25 +243,25 @@ static dfal_status read_real(const struct parser *parser, struct df_node *node,
     if (!json_is_number(value) || !(number >= attribute->low && number < attribute->high))
         DF_FAIL(DFAL_E_DATA, "%s: attribute '%s' of node '%s' is not a number of at least %g and below %g",
                 parser->source, attribute->name, node->name, attribute->low, attribute->high);
-    *(double *)((char *)node + attribute->offset) = number;
+    *df_attribute_real(node, attribute) = number;
     return DFAL_OK;
 }
 
 static dfal_status read_attributes(const struct parser *parser, struct df_node *node, json_t *attributes)
 {
-    const struct df_node_op_info *info = df_node_op_info(node->op);
+    const struct df_node_type *type = df_node_type(node->op);
     const char *keys[DF_MAX_ATTRIBUTES], *what = NULL;
     size_t count = 0;
     if (attributes && !json_is_object(attributes))
         DF_FAIL(DFAL_E_DATA, "%s: the attributes of node '%s' are not an object", parser->source, node->name);
-    for (; info->attributes[count].name && count < DF_MAX_ATTRIBUTES; count++)
-        keys[count] = info->attributes[count].name;
+    for (; type->attributes[count].name && count < DF_MAX_ATTRIBUTES; count++)
+        keys[count] = type->attributes[count].name;
     char text[MAX_NAME + 64];
-    snprintf(text, sizeof text, "node '%s' (%s)", node->name, info->name);
+    snprintf(text, sizeof text, "node '%s' (%s)", node->name, type->name);
     what = text;
     if (attributes)
         DF_TRY(check_keys(parser, attributes, what, keys, count));
-    for (const struct df_attribute *attribute = info->attributes; attribute->name; attribute++) {
+    for (const struct df_attribute *attribute = type->attributes; attribute->name; attribute++) {
         json_t *value = json_object_get(attributes, attribute->name);
         if (!value && attribute->required)
             DF_FAIL(DFAL_E_DATA, "%s: %s lacks the attribute '%s'", parser->source, what, attribute->name);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "graph/graph_json.h"
+#include "graph/node_type.h"
 
 #define SHAPE         "%lldx%lldx%lld"
 #define SHAPE_ARGS(s) (long long)(s).c, (long long)(s).h, (long long)(s).w
@@ -56,10 +56,11 @@ static dfal_status windowed(const struct df_node *node, struct df_shape in, int6
 }
 
 /* Fix a parameter's shape, allocate it when missing, check it when present. */
-static dfal_status parameter(struct df_node *node, enum df_parameter_kind kind, const int64_t *dims,
-                             int32_t rank, float missing)
+static dfal_status parameter(struct df_node *node, enum df_parameter_kind kind, const int64_t *dims)
 {
     struct df_parameter *p = &node->parameter[kind];
+    const struct df_node_parameters *type = df_node_type(node->op)->parameters;
+    const int32_t rank = type->rank[kind];
     int64_t count;
     DF_TRY(df_checked_product(&count, dims, rank));
     if (p->data) {
@@ -78,8 +79,8 @@ static dfal_status parameter(struct df_node *node, enum df_parameter_kind kind, 
     p->rank = rank;
     p->count = count;
     memcpy(p->dims, dims, (size_t)rank * sizeof *dims);
-    for (int64_t i = 0; missing != 0.0f && i < count; i++)
-        p->data[i] = missing;
+    for (int64_t i = 0; type->initial[kind] != 0.0f && i < count; i++)
+        p->data[i] = type->initial[kind];
     return DFAL_OK;
 }
 
@@ -92,8 +93,9 @@ static dfal_status out_features(const struct df_node *node, int64_t *out)
     return DFAL_OK;
 }
 
-static dfal_status infer_conv(struct df_node *node, struct df_shape in)
+dfal_status df_shape_conv(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape in = input_shape(network, node, 0);
     const struct df_parameter *weight = &node->parameter[DF_WEIGHT];
     int64_t out;
     DF_TRY(out_features(node, &out));
@@ -117,31 +119,32 @@ static dfal_status infer_conv(struct df_node *node, struct df_shape in)
                 node->name, node->group, (long long)in.c, (long long)out);
     DF_TRY(windowed(node, in, out, &node->out));
     DF_TRY(parameter(node, DF_WEIGHT,
-                     (int64_t[]){out, in.c / node->group, node->window.kernel[0], node->window.kernel[1]}, 4,
-                     0.0f));
-    return parameter(node, DF_BIAS, &out, 1, 0.0f);
+                     (int64_t[]){out, in.c / node->group, node->window.kernel[0], node->window.kernel[1]}));
+    return parameter(node, DF_BIAS, &out);
 }
 
-static dfal_status infer_gemm(struct df_node *node, struct df_shape in)
+dfal_status df_shape_gemm(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape in = input_shape(network, node, 0);
     int64_t out;
     if (in.h != 1 || in.w != 1)
         DF_FAIL(DFAL_E_SHAPE,
                 "Node '%s' (Gemm) gets an input of " SHAPE ", expected a vector: put a Flatten before it",
                 node->name, SHAPE_ARGS(in));
     DF_TRY(out_features(node, &out));
-    DF_TRY(parameter(node, DF_WEIGHT, (int64_t[]){out, in.c}, 2, 0.0f));
+    DF_TRY(parameter(node, DF_WEIGHT, (int64_t[]){out, in.c}));
     node->out = (struct df_shape){out, 1, 1};
-    return parameter(node, DF_BIAS, &out, 1, 0.0f);
+    return parameter(node, DF_BIAS, &out);
 }
 
-static dfal_status infer_batch_norm(struct df_node *node, struct df_shape in)
+dfal_status df_shape_batch_norm(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape in = input_shape(network, node, 0);
     node->out = in;
-    DF_TRY(parameter(node, DF_WEIGHT, &in.c, 1, 1.0f));
-    DF_TRY(parameter(node, DF_BIAS, &in.c, 1, 0.0f));
-    DF_TRY(parameter(node, DF_MEAN, &in.c, 1, 0.0f));
-    DF_TRY(parameter(node, DF_VARIANCE, &in.c, 1, 1.0f));
+    DF_TRY(parameter(node, DF_WEIGHT, &in.c));
+    DF_TRY(parameter(node, DF_BIAS, &in.c));
+    DF_TRY(parameter(node, DF_MEAN, &in.c));
+    DF_TRY(parameter(node, DF_VARIANCE, &in.c));
     const struct df_parameter *variance = &node->parameter[DF_VARIANCE];
     for (int64_t i = 0; i < variance->count; i++)
         if (variance->data[i] < 0.0f)
@@ -155,8 +158,9 @@ static dfal_status infer_batch_norm(struct df_node *node, struct df_shape in)
     return DFAL_OK;
 }
 
-static dfal_status infer_concat(const struct df_network *network, struct df_node *node, struct df_shape in)
+dfal_status df_shape_concat(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape in = input_shape(network, node, 0);
     node->out = in;
     for (int32_t i = 1; i < node->input_count; i++) {
         struct df_shape other = input_shape(network, node, i);
@@ -174,9 +178,9 @@ static dfal_status infer_concat(const struct df_network *network, struct df_node
 }
 
 /* Along each extent the operands are equal, or one of them has 1 and is repeated. */
-static dfal_status infer_join(const struct df_node *node, struct df_shape a, struct df_shape b,
-                              struct df_shape *out)
+dfal_status df_shape_join(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape a = input_shape(network, node, 0), b = input_shape(network, node, 1);
     const int64_t left[3] = {a.c, a.h, a.w}, right[3] = {b.c, b.h, b.w};
     int64_t result[3];
     for (int d = 0; d < 3; d++) {
@@ -185,14 +189,15 @@ static dfal_status infer_join(const struct df_node *node, struct df_shape a, str
             DF_FAIL(DFAL_E_SHAPE,
                     "Node '%s' (%s) gets inputs of " SHAPE " and " SHAPE
                     ", expected equal shapes or 1 where they differ",
-                    node->name, df_node_op_info(node->op)->name, SHAPE_ARGS(a), SHAPE_ARGS(b));
+                    node->name, df_node_type(node->op)->name, SHAPE_ARGS(a), SHAPE_ARGS(b));
     }
-    *out = (struct df_shape){result[0], result[1], result[2]};
+    node->out = (struct df_shape){result[0], result[1], result[2]};
     return DFAL_OK;
 }
 
-static dfal_status infer_reshape(struct df_node *node, struct df_shape in)
+dfal_status df_shape_reshape(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape in = input_shape(network, node, 0);
     struct df_shape out = {node->shape[0], node->shape[1], node->shape[2]};
     int64_t size = 0;
     if (out.c < 1 || out.h < 1 || out.w < 1 ||
@@ -206,8 +211,9 @@ static dfal_status infer_reshape(struct df_node *node, struct df_shape in)
     return DFAL_OK;
 }
 
-static dfal_status infer_pad(struct df_node *node, struct df_shape in)
+dfal_status df_shape_pad(const struct df_network *network, struct df_node *node)
 {
+    const struct df_shape in = input_shape(network, node, 0);
     const int32_t *pad = node->window.pad;
     node->out = (struct df_shape){in.c, in.h + pad[0] + pad[2], in.w + pad[1] + pad[3]};
     bool reaches = in.h + pad[0] > 0 && in.h + pad[2] > 0 && in.w + pad[1] > 0 && in.w + pad[3] > 0;
@@ -219,65 +225,45 @@ static dfal_status infer_pad(struct df_node *node, struct df_shape in)
     return DFAL_OK;
 }
 
+dfal_status df_shape_pool(const struct df_network *network, struct df_node *node)
+{
+    const struct df_shape in = input_shape(network, node, 0);
+    return windowed(node, in, in.c, &node->out);
+}
+
+dfal_status df_shape_global_pool(const struct df_network *network, struct df_node *node)
+{
+    node->out = (struct df_shape){input_shape(network, node, 0).c, 1, 1};
+    return DFAL_OK;
+}
+
+dfal_status df_shape_flatten(const struct df_network *network, struct df_node *node)
+{
+    node->out = (struct df_shape){df_shape_size(input_shape(network, node, 0)), 1, 1};
+    return DFAL_OK;
+}
+
+dfal_status df_shape_same(const struct df_network *network, struct df_node *node)
+{
+    node->out = input_shape(network, node, 0);
+    return DFAL_OK;
+}
+
+dfal_status df_shape_dropout(const struct df_network *network, struct df_node *node)
+{
+    if (!(node->ratio >= 0.0 && node->ratio < 1.0))
+        DF_FAIL(DFAL_E_DATA, "Node '%s' has a dropout ratio of %g, expected 0 or more and less than 1",
+                node->name, node->ratio);
+    return df_shape_same(network, node);
+}
+
 static dfal_status infer_node(const struct df_network *network, struct df_node *node)
 {
-    const struct df_node_op_info *info = df_node_op_info(node->op);
-    if (node->input_count < info->min_inputs || node->input_count > info->max_inputs)
-        DF_FAIL(DFAL_E_DATA, "Node '%s' (%s) has %d inputs, expected %s%d", node->name, info->name,
-                node->input_count, info->min_inputs == info->max_inputs ? "" : "at least ", info->min_inputs);
-    struct df_shape in = input_shape(network, node, 0);
-    switch (node->op) {
-    case DF_NODE_CONV:
-        DF_TRY(infer_conv(node, in));
-        break;
-    case DF_NODE_GEMM:
-        DF_TRY(infer_gemm(node, in));
-        break;
-    case DF_NODE_MAX_POOL:
-    case DF_NODE_AVERAGE_POOL:
-        DF_TRY(windowed(node, in, in.c, &node->out));
-        break;
-    case DF_NODE_GLOBAL_AVERAGE_POOL:
-        node->out = (struct df_shape){in.c, 1, 1};
-        break;
-    case DF_NODE_BATCH_NORM:
-        DF_TRY(infer_batch_norm(node, in));
-        break;
-    case DF_NODE_CONCAT:
-        DF_TRY(infer_concat(network, node, in));
-        break;
-    case DF_NODE_ADD:
-    case DF_NODE_SUB:
-    case DF_NODE_MUL:
-    case DF_NODE_DIV:
-        DF_TRY(infer_join(node, in, input_shape(network, node, 1), &node->out));
-        break;
-    case DF_NODE_RESHAPE:
-        DF_TRY(infer_reshape(node, in));
-        break;
-    case DF_NODE_PAD:
-        DF_TRY(infer_pad(node, in));
-        break;
-    case DF_NODE_FLATTEN:
-        node->out = (struct df_shape){df_shape_size(in), 1, 1};
-        break;
-    case DF_NODE_DROPOUT:
-        if (!(node->ratio >= 0.0 && node->ratio < 1.0))
-            DF_FAIL(DFAL_E_DATA, "Node '%s' has a dropout ratio of %g, expected 0 or more and less than 1",
-                    node->name, node->ratio);
-        node->out = in;
-        break;
-    case DF_NODE_RELU:
-    case DF_NODE_LEAKY_RELU:
-    case DF_NODE_CLIP:
-    case DF_NODE_SIGMOID:
-    case DF_NODE_HARD_SIGMOID:
-    case DF_NODE_HARD_SWISH:
-        node->out = in;
-        break;
-    case DF_NODE_OP_COUNT:
-        DF_FAIL(DFAL_E_INTERNAL, "Node '%s' has no op", node->name);
-    }
+    const struct df_node_type *type = df_node_type(node->op);
+    if (node->input_count < type->min_inputs || node->input_count > type->max_inputs)
+        DF_FAIL(DFAL_E_DATA, "Node '%s' (%s) has %d inputs, expected %s%d", node->name, type->name,
+                node->input_count, type->min_inputs == type->max_inputs ? "" : "at least ", type->min_inputs);
+    DF_TRY(type->shape(network, node));
     int64_t size;
     DF_TRY(df_checked_product(&size, (int64_t[]){node->out.c, node->out.h, node->out.w}, 3));
     if (size > DF_MAX_VALUES)

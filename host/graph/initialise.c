@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "graph/network.h"
+#include "graph/node_type.h"
 
 /* Largest absolute weight: sqrt(6 / (fan_in + fan_out)); a convolution's fans count its kernel's positions. */
 static double glorot_limit(const struct df_parameter *weight)
@@ -20,19 +20,19 @@ dfal_status df_network_initialise(struct df_network *network, uint64_t seed)
     uint64_t index = 0;
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_node *node = &network->nodes[i];
-        bool drawn = node->op == DF_NODE_CONV || node->op == DF_NODE_GEMM;
+        const struct df_node_parameters *own = df_node_type(node->op)->parameters;
         bool fixed = df_node_is_fixed(node);
-        double limit = drawn ? glorot_limit(&node->parameter[DF_WEIGHT]) : 0.0;
+        double limit = own->linear ? glorot_limit(&node->parameter[DF_WEIGHT]) : 0.0;
         for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
             struct df_parameter *p = &node->parameter[k];
-            bool one = !drawn && (k == DF_WEIGHT || k == DF_VARIANCE);
+            bool drawn = own->linear && k == DF_WEIGHT;
             /* Every element has its index, drawn or not: a layer's numbers depend on nothing but its place. */
             for (int64_t j = 0; p->data && j < p->count; j++, index++)
                 if (!fixed)
                     p->data[j] =
-                        drawn && k == DF_WEIGHT
+                        drawn
                             ? (float)(limit * (2.0 * df_random_uniform(seed, DF_STREAM_WEIGHTS, index) - 1.0))
-                            : (one ? 1.0f : 0.0f);
+                            : own->initial[k];
         }
     }
     return DFAL_OK;

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "graph/graph_json.h"
+#include "graph/node_type.h"
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count)
 {
@@ -174,12 +175,9 @@ dfal_status df_network_add(struct df_network *network, int32_t *index, const cha
     node->op = op;
     node->group = 1;
     node->axis = 1;
-    node->epsilon = 1e-5;
-    node->ratio = 0.5;
-    node->alpha = op == DF_NODE_HARD_SIGMOID ? 0.2 : 0.01;
-    node->beta = 0.5;
-    node->min = -INFINITY;
-    node->max = INFINITY;
+    for (const struct df_attribute *attribute = df_node_type(op)->attributes; attribute->name; attribute++)
+        if (attribute->kind == DF_ATTRIBUTE_REAL)
+            *df_attribute_real(node, attribute) = attribute->missing;
     for (int d = 0; d < 2; d++)
         node->window.kernel[d] = node->window.stride[d] = node->window.dilation[d] = 1;
     dfal_status status = df_strdup(&node->name, name);
@@ -237,7 +235,7 @@ int64_t df_network_multiply_adds(const struct df_network *network)
     int64_t sum = 0;
     for (int32_t i = 0; i < network->node_count; i++) {
         const struct df_node *node = &network->nodes[i];
-        if (node->op == DF_NODE_CONV || node->op == DF_NODE_GEMM)
+        if (df_node_type(node->op)->parameters->linear)
             sum += node->parameter[DF_WEIGHT].count * node->out.h * node->out.w;
     }
     return sum;

@@ -6,34 +6,10 @@
 #include "call.h"
 #include "tensor/tensor.h"
 
-/* X(enumerator, ONNX name, fewest inputs, most inputs, attributes: a list in graph_json.c) */
-#define DF_NODE_OP_LIST(X)                                                                                   \
-    X(CONV, "Conv", 1, 1, conv)                                                                              \
-    X(GEMM, "Gemm", 1, 1, none)                                                                              \
-    X(RELU, "Relu", 1, 1, none)                                                                              \
-    X(MAX_POOL, "MaxPool", 1, 1, max_pool)                                                                   \
-    X(AVERAGE_POOL, "AveragePool", 1, 1, pool)                                                               \
-    X(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", 1, 1, none)                                                  \
-    X(BATCH_NORM, "BatchNormalization", 1, 1, batch_norm)                                                    \
-    X(DROPOUT, "Dropout", 1, 1, dropout)                                                                     \
-    X(ADD, "Add", 2, 2, none)                                                                                \
-    X(CONCAT, "Concat", 1, DF_MAX_NODE_INPUTS, concat)                                                       \
-    X(FLATTEN, "Flatten", 1, 1, none)                                                                        \
-    X(RESHAPE, "Reshape", 1, 1, reshape)                                                                     \
-    X(LEAKY_RELU, "LeakyRelu", 1, 1, leaky_relu)                                                             \
-    X(CLIP, "Clip", 1, 1, clip)                                                                              \
-    X(SIGMOID, "Sigmoid", 1, 1, none)                                                                        \
-    X(HARD_SIGMOID, "HardSigmoid", 1, 1, hard_sigmoid)                                                       \
-    X(HARD_SWISH, "HardSwish", 1, 1, none)                                                                   \
-    X(SUB, "Sub", 2, 2, none)                                                                                \
-    X(MUL, "Mul", 2, 2, none)                                                                                \
-    X(DIV, "Div", 2, 2, none)                                                                                \
-    X(PAD, "Pad", 1, 1, pad)
 /* clang-format off */
 enum df_node_op {
-#define X(name, onnx, least, most, list) DF_NODE_##name,
-    DF_NODE_OP_LIST(X)
-#undef X
+#define DF_NODE(NODE, name, least, most, shape, parameters, ...) DF_NODE_##NODE,
+#include "graph/nodes.def"
     DF_NODE_OP_COUNT
 };
 /* clang-format on */
@@ -61,7 +37,7 @@ struct df_node {
     int32_t group;           /* Conv */
     int32_t ceil_mode, count_include_pad, axis /* Concat: 1 */;
     double epsilon, ratio; /* BatchNormalization, Dropout */
-    double alpha, beta;    /* LeakyRelu, HardSigmoid */
+    double alpha, beta;    /* activations */
     double min, max;       /* Clip; an open side is infinite */
     double value;          /* Pad */
     int32_t shape[3];      /* Reshape: C, H, W of the result */
@@ -95,8 +71,7 @@ dfal_status df_network_name_classes(struct df_network *network, char *const *nam
 /* A class of the network as a number of the pool, and back; -1, no class, stays. */
 int32_t df_network_to_pool(const struct df_network *network, int32_t class);
 int32_t df_network_from_pool(const struct df_network *network, int32_t class);
-/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1, epsilon 1e-5, LeakyRelu's alpha 0.01,
- * HardSigmoid's 0.2 and 0.5, Clip open on both sides); inputs are indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
+/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1; reals: nodes.def); inputs are indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
 dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
                            const int32_t *inputs, int32_t input_count);
 /* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one), check what is

@@ -4,14 +4,21 @@
 
 #include "graph/onnx_model.h"
 
+#define NUMBER(field, missing) #field " "
+/* clang-format off */
+#define ROW_none(name, numbers)
+#define ROW_clip(name, numbers)  {name, " " numbers, df_onnx_clip},
+#define ROW_unary(name, numbers) {name, " " numbers, df_onnx_unary},
+/* clang-format on */
 static const struct df_onnx_op ops[] = {
+#define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers) ROW_##onnx(name, numbers)
+#include "activations.def"
     {"Add", " ", df_onnx_join},
     {"AveragePool", " auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides ",
      df_onnx_pool},
     {"BatchNormalization", " epsilon momentum spatial training_mode ", df_onnx_batch_norm},
     {"Cast", " saturate to ", df_onnx_cast},
     {"Ceil", " ", df_onnx_round},
-    {"Clip", " max min ", df_onnx_clip},
     {"Concat", " axis ", df_onnx_concat},
     {"Constant", " value value_float value_floats value_int value_ints ", df_onnx_literal},
     {"ConstantOfShape", " value ", df_onnx_constant_of_shape},
@@ -24,10 +31,7 @@ static const struct df_onnx_op ops[] = {
     {"Gemm", " alpha beta transA transB ", df_onnx_gemm},
     {"GlobalAveragePool", " ", df_onnx_global_pool},
     {"GlobalMaxPool", " ", df_onnx_global_pool},
-    {"HardSigmoid", " alpha beta ", df_onnx_unary},
-    {"HardSwish", " ", df_onnx_unary},
     {"Identity", " ", df_onnx_identity},
-    {"LeakyRelu", " alpha ", df_onnx_unary},
     {"LogSoftmax", " axis ", df_onnx_softmax},
     {"MatMul", " ", df_onnx_matmul},
     {"MaxPool", " auto_pad ceil_mode dilations kernel_shape pads storage_order strides ", df_onnx_pool},
@@ -35,10 +39,8 @@ static const struct df_onnx_op ops[] = {
     {"Pad", " mode pads value ", df_onnx_pad},
     {"ReduceMean", " axes keepdims noop_with_empty_axes ", df_onnx_reduce_mean},
     {"ReduceProd", " axes keepdims noop_with_empty_axes ", df_onnx_reduce_prod},
-    {"Relu", " ", df_onnx_unary},
     {"Reshape", " allowzero ", df_onnx_reshape},
     {"Shape", " end start ", df_onnx_shape_of},
-    {"Sigmoid", " ", df_onnx_unary},
     {"Size", " ", df_onnx_size_of},
     {"Slice", " axes ends starts ", df_onnx_slice},
     {"Softmax", " axis ", df_onnx_softmax},

@@ -2,8 +2,8 @@
 /* Ops on each value by itself, and those that are nothing when a network is used. */
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
+#include "graph/node_type.h"
 #include "graph/onnx_model.h"
 
 /* An op on every value: the order they are stored in does not matter. */
@@ -20,27 +20,24 @@ static dfal_status emit(struct df_onnx *onnx, const Onnx__NodeProto *proto, cons
     return DFAL_OK;
 }
 
+/* An activation whose attributes are the numbers of activations.def. */
 dfal_status df_onnx_unary(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
-    static const enum df_node_op ops[] = {DF_NODE_RELU, DF_NODE_LEAKY_RELU, DF_NODE_SIGMOID,
-                                          DF_NODE_HARD_SIGMOID, DF_NODE_HARD_SWISH};
-    static const char *const names[] = {"Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish"};
     struct df_onnx_value *x;
     struct df_node *made;
+    enum df_node_op op;
     DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
-    int k = 0;
-    while (strcmp(names[k], proto->op_type) != 0)
-        k++;
-    DF_TRY(emit(onnx, proto, x, ops[k], &made));
-    if (ops[k] == DF_NODE_LEAKY_RELU)
-        made->alpha = df_onnx_attribute_real(proto, "alpha", (double)0.01f);
-    if (ops[k] == DF_NODE_HARD_SIGMOID) {
-        made->alpha = df_onnx_attribute_real(proto, "alpha", (double)0.2f);
-        made->beta = df_onnx_attribute_real(proto, "beta", 0.5);
+    if (!df_node_op_find(&op, proto->op_type))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_INTERNAL, "is no activation");
+    DF_TRY(emit(onnx, proto, x, op, &made));
+    for (const struct df_attribute *number = df_node_type(op)->attributes; number->name; number++) {
+        double *value = df_attribute_real(made, number);
+        *value = df_onnx_attribute_real(proto, number->name,
+                                        (double)(float)number->missing); /* ONNX's are floats */
+        if (!isfinite(*value))
+            DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has %s %g, expected a finite number", number->name,
+                         *value);
     }
-    if (!isfinite(made->alpha) || !isfinite(made->beta))
-        DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has alpha %g and beta %g, expected finite numbers",
-                     made->alpha, made->beta);
     return DFAL_OK;
 }
 

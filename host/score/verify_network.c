@@ -12,7 +12,7 @@
 
 #include "base/memory.h"
 #include "base/sized.h"
-#include "graph/graph_json.h"
+#include "graph/node_type.h"
 #include "net/plan.h"
 #include "score/pass.h"
 #include "score/verify_input.h"
@@ -56,7 +56,7 @@ void(dfal_verify_network_options_init)(struct dfal_verify_network_options *optio
 
 static const char *op_name(enum df_node_op op)
 {
-    return df_node_op_info(op)->name;
+    return df_node_type(op)->name;
 }
 
 static double relative(const struct difference *d)

@@ -10,6 +10,7 @@
 
 #include "base/kind.h"
 #include "base/memory.h"
+#include "graph/node_type.h"
 #include "graph/onnx.h"
 #include "store/hdf5_file.h"
 
@@ -99,19 +100,6 @@ dfal_status df_network_save(const struct df_network *network, const char *path, 
 
 /* ---- Loading -------------------------------------------------------------------------------- */
 
-/* Which parameters an operation cannot do without; a missing bias is zero. */
-static bool needs(enum df_node_op op, int kind)
-{
-    if (op == DF_NODE_CONV || op == DF_NODE_GEMM)
-        return kind == DF_WEIGHT;
-    return op == DF_NODE_BATCH_NORM;
-}
-
-static bool may_have(enum df_node_op op, int kind)
-{
-    return needs(op, kind) || ((op == DF_NODE_CONV || op == DF_NODE_GEMM) && kind == DF_BIAS);
-}
-
 static dfal_status load_parameter(struct df_h5 *h5, struct df_node *node, int kind, int64_t *used)
 {
     struct df_parameter *parameter = &node->parameter[kind];
@@ -121,13 +109,13 @@ static dfal_status load_parameter(struct df_h5 *h5, struct df_node *node, int ki
     DF_TRY(df_format(&name, "parameters/%s/%s", node->name, kind_names[kind]));
     dfal_status status = df_h5_data_open(h5, name, &data, &found);
     if (status != DFAL_OK || !found) {
-        if (status == DFAL_OK && needs(node->op, kind))
+        if (status == DFAL_OK && df_node_type(node->op)->parameters->required[kind])
             status = df_fail(DFAL_E_DATA, "%s has no dataset '%s', which node '%s' needs", h5->path, name,
                              node->name);
         df_free(name);
         return status;
     }
-    int32_t rank = kind != DF_WEIGHT ? 1 : node->op == DF_NODE_CONV ? 4 : node->op == DF_NODE_GEMM ? 2 : 1;
+    const int32_t rank = df_node_type(node->op)->parameters->rank[kind];
     if (data.kind != DF_H5_REAL && data.kind != DF_H5_INTEGER)
         status = df_fail(DFAL_E_DATA, "%s: dataset '%s' holds no numbers, expected f32", h5->path, name);
     else if (data.rank != rank)
@@ -165,7 +153,8 @@ static bool is_owned(const struct df_network *network, const char *name)
         if (strncmp(name, node->name, length) != 0 || name[length] != '/')
             continue;
         for (int kind = 0; kind < DF_PARAMETER_KINDS; kind++)
-            if (may_have(node->op, kind) && strcmp(name + length + 1, kind_names[kind]) == 0)
+            if (df_node_type(node->op)->parameters->rank[kind] > 0 &&
+                strcmp(name + length + 1, kind_names[kind]) == 0)
                 return true;
     }
     return false;
@@ -278,7 +267,7 @@ static dfal_status load(struct df_network **out, struct df_h5 *h5)
     for (int32_t i = 0; i < network->node_count; i++) {
         struct df_node *node = &network->nodes[i];
         for (int kind = 0; kind < DF_PARAMETER_KINDS; kind++)
-            if (may_have(node->op, kind)) {
+            if (df_node_type(node->op)->parameters->rank[kind] > 0) {
                 DF_TRY_TO(done, status, check_name(h5->path, node->name));
                 DF_TRY_TO(done, status, load_parameter(h5, node, kind, &used));
             }
