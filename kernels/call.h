@@ -93,11 +93,11 @@ union df_params {
         double value;
     } pad; /* rows = planes */
     struct {
-        double alpha, beta; /* leaky_relu: alpha; hard_sigmoid: alpha x + beta */
-    } slope;
+        double alpha, beta;
+    } slope; /* activations */
     struct {
         double low, high;
-    } clip;
+    } clip; /* the same two numbers, as clip calls them */
     struct {
         int32_t channels;
         int64_t plane;

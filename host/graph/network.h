@@ -37,10 +37,16 @@ struct df_node {
     int32_t group;           /* Conv */
     int32_t ceil_mode, count_include_pad, axis /* Concat: 1 */;
     double epsilon, ratio; /* BatchNormalization, Dropout */
-    double alpha, beta;    /* activations */
-    double min, max;       /* Clip; an open side is infinite */
-    double value;          /* Pad */
-    int32_t shape[3];      /* Reshape: C, H, W of the result */
+    union {                /* an activation's two numbers */
+        struct {
+            double alpha, beta;
+        };
+        struct {
+            double min, max; /* Clip calls them so; an open side is infinite */
+        };
+    };
+    double value;     /* Pad */
+    int32_t shape[3]; /* Reshape: C, H, W of the result */
     struct df_parameter parameter[DF_PARAMETER_KINDS];
     struct df_shape out; /* filled by df_network_infer */
 };

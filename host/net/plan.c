@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "net/program.h"
+#include "net/node_rules.h"
 
 /* Rows of a library call at most, of one for training, and bytes of a call's largest activation. */
 struct block_limits {
@@ -51,36 +51,12 @@ static int32_t choose_block_rows(const struct df_plan *plan)
     return rows;
 }
 
-static dfal_status create_layers(struct df_plan *plan)
+static dfal_status prepare(struct df_plan *plan)
 {
-    const struct df_network *network = plan->network;
-    for (int32_t i = 0; i < network->node_count; i++) {
-        const struct df_node *node = &network->nodes[i];
-        struct df_plan_node *own = &plan->nodes[i];
-        bool conv = node->op == DF_NODE_CONV;
-        if (node->op == DF_NODE_BATCH_NORM) {
-            DF_TRY(df_buffer_new(plan->device, &own->scale, DF_TYPE_REAL, node->out.c));
-            DF_TRY(df_buffer_new(plan->device, &own->shift, DF_TYPE_REAL, node->out.c));
-        }
-        if (!conv && node->op != DF_NODE_GEMM)
-            continue;
-        int32_t source = node->inputs[0];
-        struct df_layer_desc desc = {
-            .is_gemm = !conv,
-            .in = source == DF_INPUT ? network->input : network->nodes[source].out,
-            .out = node->out,
-            .window = node->window,
-            .group = conv ? node->group : 1,
-            .block_rows = plan->block_rows,
-            .forward = true,
-            .backward = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0,
-            .weight_gradient = (plan->uses & DF_PLAN_TRAIN) != 0,
-        };
-        /* Training alone never asks for the gradient of the network's input. */
-        if (source == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
-            desc.backward = false;
-        desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
-        DF_TRY(plan->device->backend->layer_create(plan->device, &own->layer, &desc));
+    for (int32_t i = 0; i < plan->network->node_count; i++) {
+        const struct df_node_rules *rules = df_node_rules(plan->network->nodes[i].op);
+        if (rules->prepare)
+            DF_TRY(rules->prepare(plan, i));
     }
     return DFAL_OK;
 }
@@ -138,7 +114,7 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
         DF_TRY_TO(done, status, df_plan_try_stack(plan));
     if (!plan->stack) {
         DF_TRY_TO(done, status, df_plan_place(plan));
-        DF_TRY_TO(done, status, create_layers(plan));
+        DF_TRY_TO(done, status, prepare(plan));
     }
     DF_TRY_TO(done, status, upload(plan));
     *out = plan;
@@ -219,8 +195,7 @@ static int64_t largest_scratch(const struct df_plan *plan)
         const struct df_node *node = &network->nodes[i];
         if (node->op != DF_NODE_CONV)
             continue;
-        const struct df_shape in =
-            node->inputs[0] == DF_INPUT ? network->input : network->nodes[node->inputs[0]].out;
+        const struct df_shape in = df_value_shape(network, node->inputs[0]);
         const int64_t plain = df_shape_size(in) + df_shape_size(node->out);
         const int64_t blocks = plan->block_rows * (plain + whole_vectors(in) + whole_vectors(node->out));
         const int64_t lanes = LANES * plain;
@@ -284,7 +259,7 @@ struct df_span df_plan_parameters(const struct df_plan *plan)
 bool df_plan_couples_rows(const struct df_plan *plan)
 {
     for (int32_t i = 0; i < plan->network->node_count; i++)
-        if (plan->network->nodes[i].op == DF_NODE_BATCH_NORM && !df_node_is_fixed(&plan->network->nodes[i]))
+        if (df_node_rules(plan->network->nodes[i].op)->joint && !df_node_is_fixed(&plan->network->nodes[i]))
             return true;
     return false;
 }

@@ -2,18 +2,29 @@
 #include "net/program.h"
 
 #include "base/memory.h"
+#include "net/node_rules.h"
 #include "net/slots.h"
+
+struct df_shape df_value_shape(const struct df_network *network, int32_t node)
+{
+    return node == DF_INPUT ? network->input : network->nodes[node].out;
+}
 
 int64_t df_value_size(const struct df_network *network, int32_t node)
 {
-    return df_shape_size(node == DF_INPUT ? network->input : network->nodes[node].out);
+    return df_shape_size(df_value_shape(network, node));
+}
+
+static enum df_value_kind kind_of(const struct df_plan *plan, int32_t node)
+{
+    return df_node_rules(plan->network->nodes[node].op)->value;
 }
 
 int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping)
 {
     while (node != DF_INPUT) {
-        enum df_node_op op = plan->network->nodes[node].op;
-        if (op != DF_NODE_FLATTEN && op != DF_NODE_RESHAPE && (op != DF_NODE_DROPOUT || dropping))
+        const enum df_value_kind kind = kind_of(plan, node);
+        if (kind != DF_VALUE_ALIAS && (kind != DF_VALUE_DRAWN || dropping))
             break;
         node = plan->network->nodes[node].inputs[0];
     }
@@ -50,15 +61,16 @@ struct facts {
     uint8_t *in_place; /* computed in the memory of its input */
 };
 
-static bool has_gradients(const struct df_plan *plan)
+bool df_plan_has_gradients(const struct df_plan *plan)
 {
     return (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0;
 }
 
 static enum df_reads reads(const struct df_plan *plan, int32_t node)
 {
-    return has_gradients(plan) ? df_node_reads(&plan->network->nodes[node], (plan->uses & DF_PLAN_TRAIN) != 0)
-                               : DF_READS_NOTHING;
+    return df_plan_has_gradients(plan)
+               ? df_node_reads(&plan->network->nodes[node], (plan->uses & DF_PLAN_TRAIN) != 0)
+               : DF_READS_NOTHING;
 }
 
 /* A pointwise op overwrites what nobody else reads, forwards or backwards. */
@@ -68,7 +80,7 @@ static void find_in_place(const struct df_plan *plan, struct facts *facts)
     for (int32_t i = 0; i < network->node_count; i++) {
         const struct df_node *node = &network->nodes[i];
         int32_t source = node->inputs[0];
-        if (!df_node_is_pointwise(node->op) || plan->named || source == DF_INPUT)
+        if (kind_of(plan, i) != DF_VALUE_POINTWISE || plan->named || source == DF_INPUT)
             continue;
         bool alias = df_plan_root(plan, source, false) != source;
         facts->in_place[i] = facts->uses[source] == 1 && !alias && reads(plan, i) != DF_READS_INPUTS &&
@@ -111,13 +123,13 @@ static dfal_status place_values(struct df_plan *plan, struct facts *facts, struc
     for (int32_t i = 0; i < network->node_count; i++) {
         const struct df_node *node = &network->nodes[i];
         struct df_plan_node *own = &plan->nodes[i];
-        if (node->op == DF_NODE_FLATTEN || node->op == DF_NODE_RESHAPE)
+        if (kind_of(plan, i) == DF_VALUE_ALIAS)
             continue;
         if (facts->in_place[i]) {
             own->value = plan->nodes[node->inputs[0]].value;
             plan->nodes[node->inputs[0]].overwritten = true;
-        } else if (node->op == DF_NODE_DROPOUT || facts->last[i] == network->node_count) {
-            DF_TRY(keep(plan, i)); /* Dropout has memory for the passes that draw it */
+        } else if (kind_of(plan, i) == DF_VALUE_DRAWN || facts->last[i] == network->node_count) {
+            DF_TRY(keep(plan, i)); /* dropout has memory for the passes that draw it */
         } else {
             DF_TRY(df_slots_take(slots, df_value_size(network, i), &own->value));
         }
@@ -169,28 +181,23 @@ static void find_needs(struct compiler *c)
     }
 }
 
+/* Does one op compute all the node's gradients, those of its parameters too? */
+static bool trains_jointly(const struct compiler *c, const struct df_node *node)
+{
+    return c->parameters && df_node_rules(node->op)->joint && !df_node_is_fixed(node);
+}
+
 /* PASS: the cotangent itself; POINTWISE: it may be overwritten by the input's; MAP: the input's has a place of its
  * own. */
 enum flow { PASS, POINTWISE, MAP };
 static enum flow flow_of(const struct compiler *c, const struct df_node *node, int32_t input)
 {
-    const struct df_network *network = c->plan->network;
-    int64_t size = df_shape_size(node->out);
-    switch (node->op) {
-    case DF_NODE_FLATTEN:
-    case DF_NODE_RESHAPE:
+    const struct df_node_rules *rules = df_node_rules(node->op);
+    if (rules->value == DF_VALUE_ALIAS || (rules->passes && rules->passes(c->plan->network, node, input)))
         return PASS;
-    case DF_NODE_ADD:
-        return df_value_size(network, node->inputs[input]) == size ? PASS : MAP;
-    case DF_NODE_SUB:
-        return input == 0 && df_value_size(network, node->inputs[0]) == size ? PASS : MAP;
-    case DF_NODE_DROPOUT:
-        return POINTWISE;
-    case DF_NODE_BATCH_NORM:
-        return c->parameters && !df_node_is_fixed(node) ? MAP : POINTWISE;
-    default:
-        return df_node_is_pointwise(node->op) ? POINTWISE : MAP;
-    }
+    if (rules->value == DF_VALUE_OWN || trains_jointly(c, node))
+        return MAP;
+    return POINTWISE;
 }
 
 /* Towards one input of a node. from: the node's cotangent; mine: its slot may be overwritten, nobody reads it later.
@@ -238,11 +245,10 @@ static dfal_status backwards(struct compiler *c, int32_t index)
     const struct df_node *node = &c->plan->network->nodes[index];
     struct df_place from = c->cotangent[index + 1];
     int32_t last = -1;
-    bool moved = false, norm = node->op == DF_NODE_BATCH_NORM && !df_node_is_fixed(node);
-    /* A batch-norm computes all its gradients in one op. */
-    if (c->parameters && !norm && learns(c->plan, index))
+    bool moved = false, joint = trains_jointly(c, node);
+    if (c->parameters && !joint && learns(c->plan, index))
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
-    if (c->parameters && norm && !c->needs[node->inputs[0] + 1]) {
+    if (joint && !c->needs[node->inputs[0] + 1]) {
         struct df_place unused;
         DF_TRY(df_slots_take(c->slots, df_value_size(c->plan->network, index), &unused));
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_VJP, .node = index, .from = from, .to = unused}));
@@ -289,26 +295,11 @@ done:
 /* Buffers beside the values: positions of maxima, statistics of a batch. */
 static dfal_status place_extras(struct df_plan *plan)
 {
-    const struct df_network *network = plan->network;
-    bool gradients = has_gradients(plan);
-    for (int32_t i = 0; i < network->node_count; i++) {
-        struct df_plan_node *own = &plan->nodes[i];
-        int64_t size = df_value_size(network, i);
-        own->arg = own->norm = -1;
-        if (network->nodes[i].op == DF_NODE_MAX_POOL && !gradients && size > plan->largest_arg)
-            plan->largest_arg = size;
-        if (network->nodes[i].op == DF_NODE_MAX_POOL && gradients) {
-            own->arg = plan->arg_count;
-            DF_TRY(df_resize(&plan->arg_size, own->arg, (int64_t)own->arg + 1, sizeof *plan->arg_size));
-            plan->arg_size[own->arg] = size;
-            plan->arg_count++;
-        }
-        if (network->nodes[i].op == DF_NODE_BATCH_NORM && plan->uses & DF_PLAN_TRAIN) {
-            own->norm = plan->norm_count;
-            DF_TRY(df_resize(&plan->norm_size, own->norm, (int64_t)own->norm + 1, sizeof *plan->norm_size));
-            plan->norm_size[own->norm] = network->nodes[i].out.c;
-            plan->norm_count++;
-        }
+    for (int32_t i = 0; i < plan->network->node_count; i++) {
+        const struct df_node_rules *rules = df_node_rules(plan->network->nodes[i].op);
+        plan->nodes[i].arg = plan->nodes[i].norm = -1;
+        if (rules->reserve)
+            DF_TRY(rules->reserve(plan, i));
     }
     return DFAL_OK;
 }

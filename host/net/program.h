@@ -76,10 +76,11 @@ struct df_plan {
 enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
 /* training: in a plan with TRAIN, where parameters have gradients and batch-norm statistics. */
 enum df_reads df_node_reads(const struct df_node *node, bool training);
-/* An op whose result may take its input's memory: each value becomes one value. */
-bool df_node_is_pointwise(enum df_node_op op);
 
-int64_t df_value_size(const struct df_network *network, int32_t node); /* node may be DF_INPUT */
+/* Of a node's value, or with DF_INPUT of the network's input. */
+struct df_shape df_value_shape(const struct df_network *network, int32_t node);
+int64_t df_value_size(const struct df_network *network, int32_t node);
+bool df_plan_has_gradients(const struct df_plan *plan);
 /* The node whose memory holds this node's value: through Flatten, Reshape, and Dropout unless it is drawn. */
 int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping);
 /* Decide places of values and compile the gradients the plan's uses ask for. */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "net/tape.h"
+#include "net/node_rules.h"
 
 static dfal_status create_buffers(struct df_tape *tape, struct df_span **spans, const int64_t *sizes,
                                   int32_t count, enum df_type type, int64_t rows)
@@ -146,136 +146,26 @@ dfal_status df_tape_run(const struct df_tape *tape, const struct df_call *call)
     return df_run(tape->plan->device, tape->queue, call);
 }
 
-static dfal_status forward_norm(struct df_tape *tape, int32_t index, struct df_call *call, int64_t rows)
+const struct df_node *df_pass_node(const struct df_pass *pass, int32_t index)
 {
+    return &pass->tape->plan->network->nodes[index];
+}
+
+static dfal_status forward_node(const struct df_pass *pass, int32_t index)
+{
+    const struct df_tape *tape = pass->tape;
     const struct df_plan *plan = tape->plan;
-    const struct df_node *node = &plan->network->nodes[index];
-    const struct df_plan_node *own = &plan->nodes[index];
-    if (!tape->training || df_node_is_fixed(node)) {
-        call->op = DF_OP_affine_fwd;
-        df_tape_set_affine(call, node, rows);
-        call->in[1] = own->scale;
-        call->in[2] = own->shift;
-        return df_tape_run(tape, call);
-    }
-    call->op = DF_OP_bn_train_fwd;
-    df_tape_set_norm(call, node, rows);
-    call->out[1] = tape->mean[own->norm];
-    call->out[2] = tape->rstd[own->norm];
-    call->out[3] = df_at(plan->statistics, own->statistics_at);
-    call->out[4] = df_at(plan->statistics, own->statistics_at + node->out.c);
-    call->in[1] = df_at(plan->parameters, own->parameter_at);
-    call->in[2] = df_at(plan->parameters, own->parameter_at + node->out.c);
-    return df_tape_run(tape, call);
-}
-
-static dfal_status forward_concat(struct df_tape *tape, int32_t index, int64_t first, int64_t rows)
-{
-    const struct df_network *network = tape->plan->network;
-    const struct df_node *node = &network->nodes[index];
-    int64_t begin = 0, width = df_value_size(network, index);
-    for (int32_t j = 0; j < node->input_count; j++) {
-        int64_t size = df_value_size(network, node->inputs[j]);
-        struct df_call call = {.op = DF_OP_copy_cols, .rows = rows, .cols = size};
-        call.out[0] = df_tape_value_at(tape, index, first);
-        call.in[0] = df_tape_value_at(tape, node->inputs[j], first);
-        call.p.cols.y_stride = width;
-        call.p.cols.y_begin = begin;
-        call.p.cols.x_stride = size;
-        DF_TRY(df_tape_run(tape, &call));
-        begin += size;
-    }
-    return DFAL_OK;
-}
-
-/* Same shapes go side by side; anything else is broadcast. */
-static dfal_status forward_join(struct df_tape *tape, int32_t index, struct df_call *call, int64_t first,
-                                int64_t rows)
-{
-    const struct df_network *network = tape->plan->network;
-    const struct df_node *node = &network->nodes[index];
-    bool same = df_value_size(network, node->inputs[0]) == call->cols &&
-                df_value_size(network, node->inputs[1]) == call->cols;
-    call->in[1] = df_tape_value_at(tape, node->inputs[1], first);
-    if (node->op == DF_NODE_ADD && same)
-        call->op = DF_OP_add_fwd;
-    else
-        df_tape_set_join(call, network, index, rows, -1);
-    return df_tape_run(tape, call);
-}
-
-static dfal_status forward_node(struct df_tape *tape, int32_t index, int64_t first, int64_t rows)
-{
-    const struct df_plan *plan = tape->plan;
-    const struct df_node *node = &plan->network->nodes[index];
-    const struct df_plan_node *own = &plan->nodes[index];
+    const struct df_node *node = df_pass_node(pass, index);
+    const struct df_node_rules *rules = df_node_rules(node->op);
     if (df_plan_root(plan, index, tape->dropping) != index)
         return DFAL_OK;
-    struct df_call call = {.rows = rows, .cols = df_value_size(plan->network, index), .layer = own->layer};
-    call.out[0] = df_tape_value_at(tape, index, first);
-    call.in[0] = df_tape_value_at(tape, node->inputs[0], first);
-    switch (node->op) {
-    case DF_NODE_CONV:
-        call.op = DF_OP_conv_fwd;
-        break;
-    case DF_NODE_GEMM:
-        call.op = DF_OP_gemm_fwd;
-        break;
-    case DF_NODE_RELU:
-        call.op = DF_OP_relu_fwd;
-        break;
-    case DF_NODE_LEAKY_RELU:
-        call.op = DF_OP_leaky_relu_fwd;
-        df_tape_set_slope(&call, node);
-        break;
-    case DF_NODE_CLIP:
-        call.op = DF_OP_clip_fwd;
-        df_tape_set_slope(&call, node);
-        break;
-    case DF_NODE_SIGMOID:
-        call.op = DF_OP_sigmoid_fwd;
-        break;
-    case DF_NODE_HARD_SIGMOID:
-        call.op = DF_OP_hard_sigmoid_fwd;
-        df_tape_set_slope(&call, node);
-        break;
-    case DF_NODE_HARD_SWISH:
-        call.op = DF_OP_hard_swish_fwd;
-        break;
-    case DF_NODE_MAX_POOL:
-        call.op = DF_OP_maxpool_fwd;
-        df_tape_set_pool(&call, plan->network, index, rows, true);
-        call.out[1] =
-            own->arg < 0 ? tape->unused_arg : df_at(tape->args[own->arg], first * plan->arg_size[own->arg]);
-        break;
-    case DF_NODE_AVERAGE_POOL:
-    case DF_NODE_GLOBAL_AVERAGE_POOL:
-        call.op = DF_OP_avgpool_fwd;
-        df_tape_set_pool(&call, plan->network, index, rows, true);
-        break;
-    case DF_NODE_BATCH_NORM:
-        return forward_norm(tape, index, &call, rows);
-    case DF_NODE_DROPOUT:
-        df_tape_set_dropout(&call, tape, index);
-        call.p.dropout.first_row += first;
-        break;
-    case DF_NODE_ADD:
-    case DF_NODE_SUB:
-    case DF_NODE_MUL:
-    case DF_NODE_DIV:
-        return forward_join(tape, index, &call, first, rows);
-    case DF_NODE_CONCAT:
-        return forward_concat(tape, index, first, rows);
-    case DF_NODE_PAD:
-        call.op = DF_OP_pad_fwd;
-        df_tape_set_pad(&call, plan->network, index, rows);
-        break;
-    case DF_NODE_FLATTEN:
-    case DF_NODE_RESHAPE:
-    case DF_NODE_OP_COUNT:
-        DF_FAIL(DFAL_E_INTERNAL, "Node '%s' has no forward op", node->name);
-    }
-    return df_tape_run(tape, &call);
+    struct df_call call = {.op = rules->forward_op,
+                           .rows = pass->rows,
+                           .cols = df_value_size(plan->network, index),
+                           .layer = plan->nodes[index].layer};
+    call.out[0] = df_tape_value_at(tape, index, pass->first);
+    call.in[0] = df_tape_value_at(tape, node->inputs[0], pass->first);
+    return rules->forward ? rules->forward(pass, index, &call) : df_tape_run(tape, &call);
 }
 
 static dfal_status forward(struct df_tape *tape, int64_t n)
@@ -293,9 +183,10 @@ static dfal_status forward(struct df_tape *tape, int64_t n)
         return tape->plan->device->backend->stack_run(tape->plan->device, tape->queue, &call);
     }
     for (int64_t first = 0; first < n; first += tape->chunk) {
-        int64_t rows = n - first < tape->chunk ? n - first : tape->chunk;
+        const struct df_pass pass = {
+            .tape = tape, .first = first, .rows = n - first < tape->chunk ? n - first : tape->chunk};
         for (int32_t i = 0; i < tape->plan->network->node_count; i++)
-            DF_TRY(forward_node(tape, i, first, rows));
+            DF_TRY(forward_node(&pass, i));
     }
     return DFAL_OK;
 }

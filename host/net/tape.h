@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside a tape: tape.c runs forwards, tape_gradient.c backwards. */
+/* Inside a tape: tape.c runs forwards, tape_gradient.c backwards; node_*.c know what a node computes. */
 #ifndef DF_NET_TAPE_H
 #define DF_NET_TAPE_H
 
@@ -22,18 +22,19 @@ struct df_tape {
 struct df_span df_tape_value_at(const struct df_tape *tape, int32_t node, int64_t first);
 dfal_status df_tape_run(const struct df_tape *tape, const struct df_call *call);
 
-/* ---- tape_call.c: fill in sizes and parameters of a call for `rows` rows of the network */
-
-void df_tape_set_pool(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
-                      bool forward);
-void df_tape_set_norm(struct df_call *call, const struct df_node *node, int64_t rows);
-void df_tape_set_affine(struct df_call *call, const struct df_node *node, int64_t rows);
-void df_tape_set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index);
-void df_tape_set_pad(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows);
-/* LeakyRelu, Clip, HardSigmoid */
-void df_tape_set_slope(struct df_call *call, const struct df_node *node);
-/* towards: the operand whose gradient it is, -1: forwards. */
-void df_tape_set_join(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
-                      int32_t towards);
+/* One run over rows [first, first + rows): of the samples forwards, of the cotangents backwards. */
+struct df_pass {
+    struct df_tape *tape;
+    int64_t first, rows;
+    struct df_span dlogits;  /* of the whole call */
+    struct df_span owners;   /* of this pass's rows; absent: row i belongs to sample i */
+    struct df_span gradient; /* of the parameters */
+};
+const struct df_node *df_pass_node(const struct df_pass *pass, int32_t index);
+/* Where a step's cotangents of this pass's rows stand. */
+struct df_span df_pass_place(const struct df_pass *pass, struct df_place place);
+/* to [rows, size] = columns [begin, begin + size) of from [rows, width] */
+dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct df_span from, int64_t width,
+                         int64_t begin, int64_t size);
 
 #endif

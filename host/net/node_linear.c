@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolutions and products: a layer of the back end each. */
+#include "net/node_rules.h"
+
+static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
+{
+    const struct df_plan *plan = pass->tape->plan;
+    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_plan_node *own = &plan->nodes[step->node];
+    struct df_call call = {.op = node->op == DF_NODE_CONV ? DF_OP_conv_wgrad : DF_OP_gemm_wgrad,
+                           .rows = pass->rows,
+                           .layer = own->layer};
+    call.out[0] = df_at(pass->gradient, own->parameter_at);
+    call.out[1] = df_at(call.out[0], node->parameter[DF_WEIGHT].count);
+    call.in[0] = df_tape_value_at(pass->tape, node->inputs[0], 0);
+    call.in[1] = df_pass_place(pass, step->from);
+    return df_tape_run(pass->tape, &call);
+}
+
+static dfal_status prepare(struct df_plan *plan, int32_t index)
+{
+    const struct df_node *node = &plan->network->nodes[index];
+    const bool conv = node->op == DF_NODE_CONV;
+    struct df_layer_desc desc = {
+        .is_gemm = !conv,
+        .in = df_value_shape(plan->network, node->inputs[0]),
+        .out = node->out,
+        .window = node->window,
+        .group = conv ? node->group : 1,
+        .block_rows = plan->block_rows,
+        .forward = true,
+        .backward = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0,
+        .weight_gradient = (plan->uses & DF_PLAN_TRAIN) != 0,
+    };
+    /* Training alone never asks for the gradient of the network's input. */
+    if (node->inputs[0] == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
+        desc.backward = false;
+    desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
+    return plan->device->backend->layer_create(plan->device, &plan->nodes[index].layer, &desc);
+}
+
+const struct df_node_rules df_rules_CONV = {
+    .training = DF_READS_INPUTS,
+    .forward_op = DF_OP_conv_fwd,
+    .backward_op = DF_OP_conv_bwd,
+    .parameters = parameters,
+    .prepare = prepare,
+};
+
+const struct df_node_rules df_rules_GEMM = {
+    .training = DF_READS_INPUTS,
+    .forward_op = DF_OP_gemm_fwd,
+    .backward_op = DF_OP_gemm_bwd,
+    .parameters = parameters,
+    .prepare = prepare,
+};

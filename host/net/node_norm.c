@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batch-norm: with a batch's statistics where it trains, else an affine map, frozen or fixed. */
+#include "base/memory.h"
+#include "net/node_rules.h"
+
+/* Share of a batch's statistics in the running ones, as PyTorch counts it. */
+static const double norm_momentum = 0.1;
+
+static void set_norm(struct df_call *call, const struct df_node *node, int64_t rows)
+{
+    call->rows = node->out.c;
+    call->cols = rows;
+    call->p.bn.channels = (int32_t)node->out.c;
+    call->p.bn.plane = node->out.h * node->out.w;
+    call->p.bn.epsilon = node->epsilon;
+    call->p.bn.momentum = norm_momentum;
+}
+
+static void set_affine(struct df_call *call, const struct df_node *node, int64_t rows)
+{
+    call->rows = rows * node->out.c;
+    call->cols = node->out.h * node->out.w;
+    call->p.channel.channels = (int32_t)node->out.c;
+}
+
+static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_call *call)
+{
+    const struct df_tape *tape = pass->tape;
+    const struct df_plan *plan = tape->plan;
+    const struct df_node *node = df_pass_node(pass, index);
+    const struct df_plan_node *own = &plan->nodes[index];
+    if (!tape->training || df_node_is_fixed(node)) {
+        set_affine(call, node, pass->rows);
+        call->in[1] = own->scale;
+        call->in[2] = own->shift;
+        return df_tape_run(tape, call);
+    }
+    call->op = DF_OP_bn_train_fwd;
+    set_norm(call, node, pass->rows);
+    call->out[1] = tape->mean[own->norm];
+    call->out[2] = tape->rstd[own->norm];
+    call->out[3] = df_at(plan->statistics, own->statistics_at);
+    call->out[4] = df_at(plan->statistics, own->statistics_at + node->out.c);
+    call->in[1] = df_at(plan->parameters, own->parameter_at);
+    call->in[2] = df_at(plan->parameters, own->parameter_at + node->out.c);
+    return df_tape_run(tape, call);
+}
+
+static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+{
+    const struct df_tape *tape = pass->tape;
+    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_plan_node *own = &tape->plan->nodes[step->node];
+    if (!pass->gradient.buffer || df_node_is_fixed(node)) {
+        set_affine(call, node, pass->rows);
+        call->in[1] = own->scale;
+        return df_tape_run(tape, call);
+    }
+    if (!tape->training)
+        DF_FAIL(DFAL_E_INTERNAL, "Node '%s' is frozen: its parameters' gradients need a forward that trains",
+                node->name);
+    call->op = DF_OP_bn_train_bwd;
+    set_norm(call, node, pass->rows);
+    call->out[1] = df_at(pass->gradient, own->parameter_at);
+    call->out[2] = df_at(pass->gradient, own->parameter_at + node->out.c);
+    call->in[1] = df_tape_value_at(tape, node->inputs[0], 0);
+    call->in[2] = tape->mean[own->norm];
+    call->in[3] = tape->rstd[own->norm];
+    call->in[4] = df_at(tape->plan->parameters, own->parameter_at);
+    return df_tape_run(tape, call);
+}
+
+/* Of a fixed map: it has gradients like all others, of zeros. */
+static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
+{
+    struct df_call zero = {.op = DF_OP_fill, .rows = 1, .cols = 2 * df_pass_node(pass, step->node)->out.c};
+    zero.out[0] = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at);
+    return df_tape_run(pass->tape, &zero);
+}
+
+static dfal_status reserve(struct df_plan *plan, int32_t index)
+{
+    const int32_t norm = plan->norm_count;
+    if (!(plan->uses & DF_PLAN_TRAIN))
+        return DFAL_OK;
+    DF_TRY(df_resize(&plan->norm_size, norm, (int64_t)norm + 1, sizeof *plan->norm_size));
+    plan->norm_size[norm] = plan->network->nodes[index].out.c;
+    plan->norm_count++;
+    plan->nodes[index].norm = norm;
+    return DFAL_OK;
+}
+
+static dfal_status prepare(struct df_plan *plan, int32_t index)
+{
+    struct df_plan_node *own = &plan->nodes[index];
+    const int64_t channels = plan->network->nodes[index].out.c;
+    DF_TRY(df_buffer_new(plan->device, &own->scale, DF_TYPE_REAL, channels));
+    return df_buffer_new(plan->device, &own->shift, DF_TYPE_REAL, channels);
+}
+
+const struct df_node_rules df_rules_BATCH_NORM = {
+    .value = DF_VALUE_POINTWISE,
+    .training = DF_READS_INPUTS,
+    .forward_op = DF_OP_affine_fwd,
+    .backward_op = DF_OP_affine_bwd,
+    .forward = forward,
+    .vjp = vjp,
+    .parameters = parameters,
+    .joint = true,
+    .reserve = reserve,
+    .prepare = prepare,
+};
