@@ -62,6 +62,10 @@ static double hard_swish_slope(double x)
 {
     return x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5;
 }
+static double tanh_slope(double x)
+{
+    return 1 / (cosh(x) * cosh(x));
+}
 
 static const struct activation {
     const char *what;
@@ -79,6 +83,7 @@ static const struct activation {
      hard_sigmoid_slope, false, true},
     {"hard_swish", DF_OP_hard_swish_fwd, DF_OP_hard_swish_bwd, &none, hard_swish_value, hard_swish_slope,
      false, false},
+    {"tanh", DF_OP_tanh_fwd, DF_OP_tanh_bwd, &none, tanh, tanh_slope, true, false},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -147,6 +152,15 @@ static void corners_are_exact(void **state)
         {5, 3, 3},
         {5, 9, 9},
         {5, NAN, NAN},
+        {6, 0, 0},
+        {6, -0.0F, -0.0F},
+        {6, INFINITY, 1},
+        {6, -INFINITY, -1},
+        {6, FLT_MAX, 1},
+        {6, 30, 1},
+        {6, -30, -1},
+        {6, 1e-30F, 1e-30F},
+        {6, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;
@@ -209,6 +223,7 @@ static void smooth_ones_are_within_their_bounds(void **state)
         double ulps;
     } bounds[] = {
         {3, 2.5},
+        {6, 3},
     };
     for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
         const struct activation *act = &activations[bounds[b].which];

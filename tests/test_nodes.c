@@ -39,6 +39,8 @@ static const char *const networks[] = {
     CONV ";x HardSigmoid c alpha=0.7" HEAD("x"),
     WIDE ";x HardSigmoid wide" HEAD("x"),
     WIDE ";x HardSwish wide" HEAD("x"),
+    CONV ";x Tanh c" HEAD("x"),
+    WIDE ";x Tanh wide" HEAD("x"),
     CONV ";x Sub c,input2;" HEAD("x"),
     CONV ";x Pad c pads=1,2,0,1 value=0.75" HEAD("x"),
     CONV ";x Pad c pads=-1,1,0,-2 value=-0.5" HEAD("x"),
@@ -225,10 +227,11 @@ static void test_memory(void **state)
         const char *text;
         int64_t kept;
     } cases[] = {
-        {ONE "x Sigmoid c" TO("x"), 16},           /* its output */
-        {ONE "x Clip c min=0 max=6" TO("x"), 16},  /* likewise */
-        {ONE "x LeakyRelu c" TO("x"), 16},         /* likewise */
-        {ONE "x HardSwish c" TO("x"), 16},         /* its input */
+        {ONE "x Sigmoid c" TO("x"), 16},          /* its output */
+        {ONE "x Clip c min=0 max=6" TO("x"), 16}, /* likewise */
+        {ONE "x LeakyRelu c" TO("x"), 16},        /* likewise */
+        {ONE "x HardSwish c" TO("x"), 16},        /* its input */
+        {ONE "x Tanh c" TO("x"), 16},
         {ONE "x Sigmoid c;y Mul x,c" TO("y"), 32}, /* both operands */
         {ONE "x Relu c;n BatchNormalization x;y Relu n" TO("y"), 32},
         {ONE "n Concat c,input;m BatchNormalization n;y Relu m" TO("y"), 32}, /* one memory for all three */

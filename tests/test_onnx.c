@@ -231,6 +231,10 @@ static void test_activations(void **state)
     node("HardSwish", "x", "v");
     flat();
     expect("1 -4 5", "0.666666667 0 5");
+    begin(13, "N 3 1 1");
+    node("Tanh", "x", "v");
+    flat();
+    expect("-1 0 2", "-0.761594156 0 0.964027580");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");
