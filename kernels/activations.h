@@ -120,6 +120,35 @@ DF_FN df_real df_tanh_gradient(df_real dy, df_real saved, const union df_params 
     return dy * ((1 - saved) * (1 + saved));
 }
 
+/* log(1 + e) for 0 <= e <= 1, within 2 ulp: 2 artanh(s) with s = e / (2 + e), over s a polynomial of s^2. */
+DF_FN df_real df_real_log1p_unit(df_real e)
+{
+#ifdef DF_REAL_IS_DOUBLE
+    return log1p(e);
+#else
+    const float s = e / (2 + e), square = s * s;
+    float sum = 0.28178325F;
+    sum = fmaf(sum, square, 0.27960604F);
+    sum = fmaf(sum, square, 0.4002491F);
+    sum = fmaf(sum, square, 0.66666317F);
+    sum = fmaf(sum, square, 2.0F);
+    return sum * s;
+#endif
+}
+
+/* softplus   log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)): nothing overflows. Within 4 ulp. Derivative sigmoid. */
+DF_FN df_real df_softplus_value(df_real x, const union df_params *p)
+{
+    const df_real e = df_real_exp_negative(x < 0 ? x : -x), above = x > 0 ? x : 0;
+    (void)p;
+    return above + df_real_log1p_unit(e);
+}
+
+DF_FN df_real df_softplus_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    return dy * df_sigmoid_value(saved, p);
+}
+
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \

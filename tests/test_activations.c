@@ -66,6 +66,10 @@ static double tanh_slope(double x)
 {
     return 1 / (cosh(x) * cosh(x));
 }
+static double softplus_value(double x)
+{
+    return fmax(x, 0) + log1p(exp(-fabs(x)));
+}
 
 static const struct activation {
     const char *what;
@@ -84,6 +88,7 @@ static const struct activation {
     {"hard_swish", DF_OP_hard_swish_fwd, DF_OP_hard_swish_bwd, &none, hard_swish_value, hard_swish_slope,
      false, false},
     {"tanh", DF_OP_tanh_fwd, DF_OP_tanh_bwd, &none, tanh, tanh_slope, true, false},
+    {"softplus", DF_OP_softplus_fwd, DF_OP_softplus_bwd, &none, softplus_value, sigmoid_value, false, false},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -161,6 +166,12 @@ static void corners_are_exact(void **state)
         {6, -30, -1},
         {6, 1e-30F, 1e-30F},
         {6, NAN, NAN},
+        {7, INFINITY, INFINITY},
+        {7, -INFINITY, 0},
+        {7, FLT_MAX, FLT_MAX},
+        {7, -104.5F, 0},
+        {7, 40, 40},
+        {7, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;
@@ -224,6 +235,7 @@ static void smooth_ones_are_within_their_bounds(void **state)
     } bounds[] = {
         {3, 2.5},
         {6, 3},
+        {7, 4},
     };
     for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
         const struct activation *act = &activations[bounds[b].which];

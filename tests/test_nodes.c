@@ -41,6 +41,7 @@ static const char *const networks[] = {
     WIDE ";x HardSwish wide" HEAD("x"),
     CONV ";x Tanh c" HEAD("x"),
     WIDE ";x Tanh wide" HEAD("x"),
+    CONV ";x Softplus c" HEAD("x"),
     CONV ";x Sub c,input2;" HEAD("x"),
     CONV ";x Pad c pads=1,2,0,1 value=0.75" HEAD("x"),
     CONV ";x Pad c pads=-1,1,0,-2 value=-0.5" HEAD("x"),
@@ -232,6 +233,7 @@ static void test_memory(void **state)
         {ONE "x LeakyRelu c" TO("x"), 16},        /* likewise */
         {ONE "x HardSwish c" TO("x"), 16},        /* its input */
         {ONE "x Tanh c" TO("x"), 16},
+        {ONE "x Softplus c" TO("x"), 16},
         {ONE "x Sigmoid c;y Mul x,c" TO("y"), 32}, /* both operands */
         {ONE "x Relu c;n BatchNormalization x;y Relu n" TO("y"), 32},
         {ONE "n Concat c,input;m BatchNormalization n;y Relu m" TO("y"), 32}, /* one memory for all three */

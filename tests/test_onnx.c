@@ -235,6 +235,10 @@ static void test_activations(void **state)
     node("Tanh", "x", "v");
     flat();
     expect("-1 0 2", "-0.761594156 0 0.964027580");
+    begin(13, "N 3 1 1");
+    node("Softplus", "x", "v");
+    flat();
+    expect("-1 0 2", "0.313261688 0.693147181 2.12692801");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");
