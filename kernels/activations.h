@@ -149,6 +149,19 @@ DF_FN df_real df_softplus_gradient(df_real dy, df_real saved, const union df_par
     return dy * df_sigmoid_value(saved, p);
 }
 
+/* elu   x > 0 ? x : alpha (exp(x) - 1), within 2 ulp. Derivative x > 0 ? 1 : alpha exp(x), alpha at 0. */
+DF_FN df_real df_elu_value(df_real x, const union df_params *p)
+{
+    const df_real below = (df_real)p->slope.alpha * df_real_expm1_negative(x > 0 ? -x : x);
+    return x > 0 ? x : below;
+}
+
+DF_FN df_real df_elu_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    const df_real slope = (df_real)p->slope.alpha * df_real_exp_negative(saved > 0 ? -saved : saved);
+    return dy * (saved > 0 ? 1 : slope);
+}
+
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \

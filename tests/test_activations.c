@@ -70,6 +70,14 @@ static double softplus_value(double x)
 {
     return fmax(x, 0) + log1p(exp(-fabs(x)));
 }
+static double elu_value(double x)
+{
+    return x > 0 ? x : 0.25 * expm1(x);
+}
+static double elu_slope(double x)
+{
+    return x > 0 ? 1 : 0.25 * exp(x);
+}
 
 static const struct activation {
     const char *what;
@@ -89,6 +97,7 @@ static const struct activation {
      false, false},
     {"tanh", DF_OP_tanh_fwd, DF_OP_tanh_bwd, &none, tanh, tanh_slope, true, false},
     {"softplus", DF_OP_softplus_fwd, DF_OP_softplus_bwd, &none, softplus_value, sigmoid_value, false, false},
+    {"elu", DF_OP_elu_fwd, DF_OP_elu_bwd, &leaky, elu_value, elu_slope, false, false},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -172,6 +181,13 @@ static void corners_are_exact(void **state)
         {7, -104.5F, 0},
         {7, 40, 40},
         {7, NAN, NAN},
+        {8, 0, 0},
+        {8, -0.0F, -0.0F},
+        {8, 3, 3},
+        {8, INFINITY, INFINITY},
+        {8, -INFINITY, -0.25F},
+        {8, -30, -0.25F},
+        {8, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;
@@ -236,6 +252,7 @@ static void smooth_ones_are_within_their_bounds(void **state)
         {3, 2.5},
         {6, 3},
         {7, 4},
+        {8, 2.5},
     };
     for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
         const struct activation *act = &activations[bounds[b].which];

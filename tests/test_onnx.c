@@ -239,6 +239,14 @@ static void test_activations(void **state)
     node("Softplus", "x", "v");
     flat();
     expect("-1 0 2", "0.313261688 0.693147181 2.12692801");
+    begin(13, "N 3 1 1");
+    node("Elu", "x", "v");
+    flat();
+    expect("-1 0 2", "-0.632120559 0 2");
+    begin(13, "N 3 1 1");
+    model_real(&m, node("Elu", "x", "v"), "alpha", 0.5);
+    flat();
+    expect("-1 0 2", "-0.316060279 0 2");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");
