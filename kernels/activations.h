@@ -162,6 +162,17 @@ DF_FN df_real df_elu_gradient(df_real dy, df_real saved, const union df_params *
     return dy * (saved > 0 ? 1 : slope);
 }
 
+/* hard_tanh   clip under the name that PyTorch has for it; its ends are given in every file. */
+DF_FN df_real df_hard_tanh_value(df_real x, const union df_params *p)
+{
+    return df_clip_value(x, p);
+}
+
+DF_FN df_real df_hard_tanh_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    return df_clip_gradient(dy, saved, p);
+}
+
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \

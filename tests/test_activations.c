@@ -98,6 +98,7 @@ static const struct activation {
     {"tanh", DF_OP_tanh_fwd, DF_OP_tanh_bwd, &none, tanh, tanh_slope, true, false},
     {"softplus", DF_OP_softplus_fwd, DF_OP_softplus_bwd, &none, softplus_value, sigmoid_value, false, false},
     {"elu", DF_OP_elu_fwd, DF_OP_elu_bwd, &leaky, elu_value, elu_slope, false, false},
+    {"hard_tanh", DF_OP_hard_tanh_fwd, DF_OP_hard_tanh_bwd, &band, band_value, band_slope, false, true},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -188,6 +189,10 @@ static void corners_are_exact(void **state)
         {8, -INFINITY, -0.25F},
         {8, -30, -0.25F},
         {8, NAN, NAN},
+        {9, -2, -1.5F},
+        {9, 1, 1},
+        {9, 3, 2},
+        {9, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;

@@ -247,6 +247,12 @@ static void test_activations(void **state)
     model_real(&m, node("Elu", "x", "v"), "alpha", 0.5);
     flat();
     expect("-1 0 2", "-0.316060279 0 2");
+    begin(13, "N 3 1 1"); /* what PyTorch makes of its Hardtanh */
+    model_floats(&m, "low", "", "-1");
+    model_floats(&m, "high", "", "1");
+    node("Clip", "x low high", "v");
+    flat();
+    expect("-3 0.5 2", "-1 0.5 1");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");
