@@ -173,6 +173,56 @@ DF_FN df_real df_hard_tanh_gradient(df_real dy, df_real saved, const union df_pa
     return df_clip_gradient(dy, saved, p);
 }
 
+/* The standard normal distribution: below, the share of it under x, and its density at x. |x| <= 40; relative errors of a
+ * few ulp on both sides.
+ * Math     below(-a) = exp(-a^2 / 2) R(a) for a >= 0, R(a) = t times a polynomial in t = 1 / (1 + 0.3 a), fitted to within 4e-9
+ *          up to a = 14.6, from where on everything is 0. What a^2 loses by rounding is put back. */
+struct df_normal {
+    df_real below, density;
+};
+DF_FN struct df_normal df_normal_at(df_real x)
+{
+    struct df_normal normal;
+#ifdef DF_REAL_IS_DOUBLE
+    normal.below = erfc(x * -0.70710678118654752440) / 2;
+    normal.density = exp(x * x / -2) * 0.39894228040143267794;
+#else
+    const float a = x < 0 ? -x : x, square = a * a, lost = fmaf(a, a, -square);
+    const float e = df_real_exp_negative(-0.5F * square) * fmaf(lost, -0.5F, 1);
+    const float t = 1 / fmaf(a, 0.3F, 1);
+    float sum = -0.020624965F;
+    sum = fmaf(sum, t, 0.112444006F);
+    sum = fmaf(sum, t, -0.22823403F);
+    sum = fmaf(sum, t, 0.19181281F);
+    sum = fmaf(sum, t, -0.07944797F);
+    sum = fmaf(sum, t, 0.096170545F);
+    sum = fmaf(sum, t, 0.07838469F);
+    sum = fmaf(sum, t, 0.11023654F);
+    sum = fmaf(sum, t, 0.11957167F);
+    sum = fmaf(sum, t, 0.1196867F);
+    const float tail = e * (sum * t);
+    normal.below = x > 0 ? 1 - tail : tail;
+    normal.density = e * 0.3989423F;
+#endif
+    return normal;
+}
+
+/* gelu   x below(x), a few ulp; derivative below(x) + x density(x). -0 below -40. */
+DF_FN df_real df_gelu_value(df_real x, const union df_params *p)
+{
+    const df_real bounded = df_clipped(x, -40, 40);
+    (void)p;
+    return (x > 40 ? x : bounded) * df_normal_at(bounded).below;
+}
+
+DF_FN df_real df_gelu_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    const df_real x = df_clipped(saved, -40, 40);
+    const struct df_normal normal = df_normal_at(x);
+    (void)p;
+    return dy * (normal.below + x * normal.density);
+}
+
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \

@@ -78,6 +78,14 @@ static double elu_slope(double x)
 {
     return x > 0 ? 1 : 0.25 * exp(x);
 }
+static double gelu_value(double x)
+{
+    return x * erfc(-x / sqrt(2)) / 2;
+}
+static double gelu_slope(double x)
+{
+    return erfc(-x / sqrt(2)) / 2 + x * exp(-x * x / 2) / sqrt(2 * acos(-1));
+}
 
 static const struct activation {
     const char *what;
@@ -99,6 +107,7 @@ static const struct activation {
     {"softplus", DF_OP_softplus_fwd, DF_OP_softplus_bwd, &none, softplus_value, sigmoid_value, false, false},
     {"elu", DF_OP_elu_fwd, DF_OP_elu_bwd, &leaky, elu_value, elu_slope, false, false},
     {"hard_tanh", DF_OP_hard_tanh_fwd, DF_OP_hard_tanh_bwd, &band, band_value, band_slope, false, true},
+    {"gelu", DF_OP_gelu_fwd, DF_OP_gelu_bwd, &none, gelu_value, gelu_slope, false, false},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -193,6 +202,14 @@ static void corners_are_exact(void **state)
         {9, 1, 1},
         {9, 3, 2},
         {9, NAN, NAN},
+        {10, 0, 0},
+        {10, -0.0F, -0.0F},
+        {10, INFINITY, INFINITY},
+        {10, -INFINITY, -0.0F},
+        {10, FLT_MAX, FLT_MAX},
+        {10, -FLT_MAX, -0.0F},
+        {10, 9, 9},
+        {10, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;
@@ -254,10 +271,7 @@ static void smooth_ones_are_within_their_bounds(void **state)
         int which;
         double ulps;
     } bounds[] = {
-        {3, 2.5},
-        {6, 3},
-        {7, 4},
-        {8, 2.5},
+        {3, 2.5}, {6, 3}, {7, 4}, {8, 2.5}, {10, 8},
     };
     for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
         const struct activation *act = &activations[bounds[b].which];

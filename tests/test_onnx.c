@@ -253,6 +253,14 @@ static void test_activations(void **state)
     node("Clip", "x low high", "v");
     flat();
     expect("-3 0.5 2", "-1 0.5 1");
+    begin(20, "N 3 1 1");
+    node("Gelu", "x", "v");
+    flat();
+    expect("-1 0 2", "-0.158655254 0 1.95449974");
+    begin(20, "N 3 1 1");
+    model_text(&m, node("Gelu", "x", "v"), "approximate", "none");
+    flat();
+    expect("-1 0 2", "-0.158655254 0 1.95449974");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");

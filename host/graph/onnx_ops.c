@@ -8,6 +8,7 @@
 /* clang-format off */
 #define ROW_none(name, numbers)
 #define ROW_clip(name, numbers)  {name, " " numbers, df_onnx_clip},
+#define ROW_gelu(name, numbers)  {name, " approximate ", df_onnx_gelu},
 #define ROW_unary(name, numbers) {name, " " numbers, df_onnx_unary},
 /* clang-format on */
 static const struct df_onnx_op ops[] = {

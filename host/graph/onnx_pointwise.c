@@ -2,6 +2,7 @@
 /* Ops on each value by itself, and those that are nothing when a network is used. */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "graph/node_type.h"
 #include "graph/onnx_model.h"
@@ -39,6 +40,20 @@ dfal_status df_onnx_unary(struct df_onnx *onnx, const Onnx__NodeProto *proto)
                          *value);
     }
     return DFAL_OK;
+}
+
+/* The normal distribution or its approximation by tanh: two types of node. */
+dfal_status df_onnx_gelu(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    const Onnx__AttributeProto *approximate = df_onnx_attribute(proto, "approximate");
+    struct df_onnx_value *x;
+    struct df_node *made;
+    DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
+    if (!approximate || (approximate->s.len == 4 && memcmp(approximate->s.data, "none", 4) == 0))
+        return emit(onnx, proto, x, DF_NODE_GELU, &made);
+    DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "approximates by '%.*s', expected none",
+                 (int)(approximate->s.len < 20 ? approximate->s.len : 20),
+                 approximate->s.data ? (const char *)approximate->s.data : "");
 }
 
 dfal_status df_onnx_clip(struct df_onnx *onnx, const Onnx__NodeProto *proto)
