@@ -223,6 +223,25 @@ DF_FN df_real df_gelu_gradient(df_real dy, df_real saved, const union df_params 
     return dy * (normal.below + x * normal.density);
 }
 
+/* gelu_tanh   x (1 + tanh(u)) / 2 = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3); derivative s + x s (1 - s) 2 u',
+ * s = sigmoid(2 u). -0 below -40. */
+DF_FN df_real df_gelu_tanh_value(df_real x, const union df_params *p)
+{
+    const df_real bounded = df_clipped(x, -40, 40), square = bounded * bounded;
+    const df_real twice = bounded * ((df_real)1.5957691216057308 + (df_real)0.07135481627159425 * square);
+    return (x > 40 ? x : bounded) * df_sigmoid_value(twice, p);
+}
+
+DF_FN df_real df_gelu_tanh_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    const df_real x = df_clipped(saved, -40, 40), square = x * x, a = (df_real)1.5957691216057308;
+    const df_real twice = x * (a + (df_real)0.07135481627159425 * square);
+    const df_real slope = a + (df_real)0.21406444881478275 * square;
+    const df_real e = df_real_exp_negative(twice < 0 ? twice : -twice), sum = 1 + e;
+    /* s (1 - s) = e / (1 + e)^2 loses nothing where s is nearly 1. */
+    return dy * (df_sigmoid_value(twice, p) + x * (e / (sum * sum)) * slope);
+}
+
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \

@@ -86,6 +86,15 @@ static double gelu_slope(double x)
 {
     return erfc(-x / sqrt(2)) / 2 + x * exp(-x * x / 2) / sqrt(2 * acos(-1));
 }
+static double gelu_tanh_value(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+static double gelu_tanh_slope(double x)
+{
+    const double a = sqrt(2 / acos(-1)), y = tanh(a * (x + 0.044715 * x * x * x));
+    return (1 + y) / 2 + x / 2 * (1 - y * y) * a * (1 + 3 * 0.044715 * x * x);
+}
 
 static const struct activation {
     const char *what;
@@ -108,6 +117,8 @@ static const struct activation {
     {"elu", DF_OP_elu_fwd, DF_OP_elu_bwd, &leaky, elu_value, elu_slope, false, false},
     {"hard_tanh", DF_OP_hard_tanh_fwd, DF_OP_hard_tanh_bwd, &band, band_value, band_slope, false, true},
     {"gelu", DF_OP_gelu_fwd, DF_OP_gelu_bwd, &none, gelu_value, gelu_slope, false, false},
+    {"gelu_tanh", DF_OP_gelu_tanh_fwd, DF_OP_gelu_tanh_bwd, &none, gelu_tanh_value, gelu_tanh_slope, false,
+     false},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -210,6 +221,13 @@ static void corners_are_exact(void **state)
         {10, -FLT_MAX, -0.0F},
         {10, 9, 9},
         {10, NAN, NAN},
+        {11, 0, 0},
+        {11, -0.0F, -0.0F},
+        {11, INFINITY, INFINITY},
+        {11, -INFINITY, -0.0F},
+        {11, FLT_MAX, FLT_MAX},
+        {11, 9, 9},
+        {11, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;

@@ -49,6 +49,8 @@ static const char *const networks[] = {
     CONV ";x HardTanh c min=-0.25 max=0.5" HEAD("x"),
     CONV ";x Gelu c" HEAD("x"),
     WIDE ";x Gelu wide" HEAD("x"),
+    CONV ";x GeluTanh c" HEAD("x"),
+    WIDE ";x GeluTanh wide" HEAD("x"),
     CONV ";x Sub c,input2;" HEAD("x"),
     CONV ";x Pad c pads=1,2,0,1 value=0.75" HEAD("x"),
     CONV ";x Pad c pads=-1,1,0,-2 value=-0.5" HEAD("x"),
@@ -244,6 +246,7 @@ static void test_memory(void **state)
         {ONE "x Elu c" TO("x"), 16},
         {ONE "x HardTanh c" TO("x"), 16},
         {ONE "x Gelu c" TO("x"), 16},
+        {ONE "x GeluTanh c" TO("x"), 16},
         {ONE "x Sigmoid c;y Mul x,c" TO("y"), 32}, /* both operands */
         {ONE "x Relu c;n BatchNormalization x;y Relu n" TO("y"), 32},
         {ONE "n Concat c,input;m BatchNormalization n;y Relu m" TO("y"), 32}, /* one memory for all three */

@@ -261,6 +261,10 @@ static void test_activations(void **state)
     model_text(&m, node("Gelu", "x", "v"), "approximate", "none");
     flat();
     expect("-1 0 2", "-0.158655254 0 1.95449974");
+    begin(20, "N 3 1 1");
+    model_text(&m, node("Gelu", "x", "v"), "approximate", "tanh");
+    flat();
+    expect("-1 0 2", "-0.158808009 0 1.95459769");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");

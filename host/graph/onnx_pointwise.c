@@ -51,7 +51,9 @@ dfal_status df_onnx_gelu(struct df_onnx *onnx, const Onnx__NodeProto *proto)
     DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
     if (!approximate || (approximate->s.len == 4 && memcmp(approximate->s.data, "none", 4) == 0))
         return emit(onnx, proto, x, DF_NODE_GELU, &made);
-    DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "approximates by '%.*s', expected none",
+    if (approximate->s.len == 4 && memcmp(approximate->s.data, "tanh", 4) == 0)
+        return emit(onnx, proto, x, DF_NODE_GELU_TANH, &made);
+    DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "approximates by '%.*s', expected none or tanh",
                  (int)(approximate->s.len < 20 ? approximate->s.len : 20),
                  approximate->s.data ? (const char *)approximate->s.data : "");
 }
