@@ -11,6 +11,7 @@
 
 #include "batch.h"
 #include "norm.h"
+#include "prelu.h"
 
 #define KERNEL_BLOCK(name)                                                                                   \
     static __global__ void __launch_bounds__(DF_BLOCK_TEAM)                                                  \

@@ -104,6 +104,10 @@ union df_params {
         double epsilon, momentum;
     } bn; /* rows = channels, cols = samples */
     struct {
+        int32_t channels, slopes; /* slopes: 1, or one a channel */
+        int64_t plane;
+    } prelu;
+    struct {
         int32_t classes;
         double scale;
     } loss; /* softmax_loss, predict: dlogits are multiplied by scale */

@@ -16,6 +16,7 @@
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
+#include "prelu.h"
 #include "residency.h"
 #include "rows.h"
 

@@ -346,6 +346,72 @@ static void derivatives_agree_with_differences(void **state)
     }
 }
 
+/* ---- PRelu: small whole numbers, one slope and one a channel ---- */
+
+static void prelu_is_exact(void **state)
+{
+    enum { C = 3, PLANE = 11, WIDTH = C * PLANE, ALL = SAMPLES * WIDTH, MOST = ROWS * WIDTH };
+    static float x[ALL], y[ALL], dy[MOST], dx[MOST], expected[MOST];
+    const float slope[C] = {0.25F, -0.5F, 2};
+    const int32_t owner[ROWS] = {3, 0, 0, 2, 1, 3, 1};
+    test_fill_whole(x, ALL, 1, -9, 9);
+    test_fill_whole(dy, MOST, 2, -9, 9);
+    for (int32_t slopes = 1; slopes <= C; slopes += C - 1) {
+        const union df_params p = {.prelu = {.channels = C, .slopes = slopes, .plane = PLANE}};
+        float sums[C] = {0}, dslope[C];
+        struct test_rig rig;
+        for (int i = 0; i < ALL; i++) {
+            const int s = slopes > 1 ? i / PLANE % C : 0;
+            expected[i] = x[i] > 0 ? x[i] : slope[s] * x[i];
+            sums[s] += x[i] > 0 ? 0 : x[i] * dy[i];
+        }
+        rig_begin(&rig, *state, DF_OP_prelu_fwd, SAMPLES * C, PLANE);
+        rig.call.p = p;
+        rig_in(&rig, 0, DF_TYPE_REAL, x, ALL);
+        rig_in(&rig, 1, DF_TYPE_REAL, slope, slopes);
+        rig_out(&rig, 0, DF_TYPE_REAL, NULL, ALL);
+        rig_run(&rig);
+        rig_get(&rig, 0, y);
+        rig_end(&rig);
+        for (int i = 0; i < ALL; i++)
+            if (y[i] != expected[i]) /* -0 is 0 */
+                test_same_floats("prelu_fwd", y + i, expected + i, 1);
+
+        rig_begin(&rig, *state, DF_OP_prelu_wgrad, slopes, SAMPLES);
+        rig.call.p = p;
+        rig_in(&rig, 0, DF_TYPE_REAL, dy, ALL);
+        rig_in(&rig, 1, DF_TYPE_REAL, x, ALL);
+        rig_out(&rig, 0, DF_TYPE_REAL, NULL, slopes);
+        rig_run(&rig);
+        rig_get(&rig, 0, dslope);
+        rig_end(&rig);
+        test_same_floats("prelu_wgrad", dslope, sums, slopes);
+
+        for (int owned = 0; owned < 2; owned++) {
+            const int rows = owned ? ROWS : SAMPLES;
+            for (int i = 0; i < rows * WIDTH; i++) {
+                const int source = owned ? owner[i / WIDTH] : i / WIDTH;
+                const float at = x[source * WIDTH + i % WIDTH];
+                expected[i] = at > 0 ? dy[i] : slope[slopes > 1 ? i / PLANE % C : 0] * dy[i];
+            }
+            rig_begin(&rig, *state, DF_OP_prelu_bwd, rows * C, PLANE);
+            rig.call.p = p;
+            rig_in(&rig, 0, DF_TYPE_REAL, dy, rows * WIDTH);
+            rig_in(&rig, 1, DF_TYPE_REAL, x, ALL);
+            rig_in(&rig, 2, DF_TYPE_REAL, slope, slopes);
+            if (owned)
+                rig_in(&rig, 3, DF_TYPE_I32, owner, rows);
+            rig_out(&rig, 0, DF_TYPE_REAL, NULL, rows * WIDTH);
+            rig_run(&rig);
+            rig_get(&rig, 0, dx);
+            rig_end(&rig);
+            for (int i = 0; i < rows * WIDTH; i++)
+                if (dx[i] != expected[i])
+                    test_same_floats("prelu_bwd", dx + i, expected + i, 1);
+        }
+    }
+}
+
 /* ---- padding ---- */
 
 static void pads_frame_and_cut(void **state)
@@ -398,6 +464,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(values_and_slopes_follow_their_formulas),
         cmocka_unit_test(smooth_ones_are_within_their_bounds),
         cmocka_unit_test(derivatives_agree_with_differences),
+        cmocka_unit_test(prelu_is_exact),
         cmocka_unit_test(pads_frame_and_cut),
     };
     return test_on_backends(argc, argv, "ref ref64 cpu check:ref:cpu", tests, sizeof tests / sizeof tests[0]);

@@ -51,6 +51,10 @@ static const char *const networks[] = {
     WIDE ";x Gelu wide" HEAD("x"),
     CONV ";x GeluTanh c" HEAD("x"),
     WIDE ";x GeluTanh wide" HEAD("x"),
+    CONV ";x PRelu c" HEAD("x"),
+    CONV ";x PRelu c o=1" HEAD("x"),
+    CONV ";p PRelu c;x PRelu p o=1;g GlobalAveragePool x;y PRelu g" HEAD("y"),
+    "x PRelu input" HEAD("x"),
     CONV ";x Sub c,input2;" HEAD("x"),
     CONV ";x Pad c pads=1,2,0,1 value=0.75" HEAD("x"),
     CONV ";x Pad c pads=-1,1,0,-2 value=-0.5" HEAD("x"),
@@ -247,6 +251,7 @@ static void test_memory(void **state)
         {ONE "x HardTanh c" TO("x"), 16},
         {ONE "x Gelu c" TO("x"), 16},
         {ONE "x GeluTanh c" TO("x"), 16},
+        {ONE "x PRelu c" TO("x"), 16},
         {ONE "x Sigmoid c;y Mul x,c" TO("y"), 32}, /* both operands */
         {ONE "x Relu c;n BatchNormalization x;y Relu n" TO("y"), 32},
         {ONE "n Concat c,input;m BatchNormalization n;y Relu m" TO("y"), 32}, /* one memory for all three */

@@ -265,6 +265,16 @@ static void test_activations(void **state)
     model_text(&m, node("Gelu", "x", "v"), "approximate", "tanh");
     flat();
     expect("-1 0 2", "-0.158808009 0 1.95459769");
+    begin(16, "N 2 1 2");
+    model_floats(&m, "slopes", "2 1 1", "0.25 -1");
+    node("PRelu", "x slopes", "v");
+    flat();
+    expect("-4 1 -3 2", "-1 1 3 2");
+    begin(16, "N 2 1 2");
+    model_floats(&m, "slope", "1", "0.5");
+    node("PRelu", "x slope", "v");
+    flat();
+    expect("-4 1 -3 2", "-2 1 -1.5 2");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");

@@ -33,7 +33,14 @@ static const char plain[] =
     "b Conv pad o=8 k=3;br Clip b min=-0.5 max=6;row AveragePool br k=1,3;rs Sigmoid row;t Div br,rs;u Add "
     "t,row;"
     "v Reshape u shape=24,3,1;f Flatten v;head Gemm f o=4";
-static const char *const networks[] = {mobile, plain};
+/* Smooth activations, and slopes that are learnt. */
+static const char smooth[] =
+    "norm BatchNormalization input epsilon=0;a Conv norm o=6 k=3 s=2 p=1;ar PRelu a;b Conv ar o=8 k=3;bg "
+    "Gelu b;"
+    "c Conv bg o=8;ce Elu c;d Conv ce o=8;ds Softplus d;e Conv ds o=8;et Tanh e;g GeluTanh et;h HardTanh g;"
+    "q PRelu h o=1;f Flatten q;head Gemm f o=4";
+static const char *const networks[] = {mobile, plain, smooth};
+enum { NETWORKS = sizeof networks / sizeof *networks };
 
 static struct df_network *network_at(int i)
 {
@@ -91,7 +98,7 @@ static void train(struct df_device *device, struct df_network *network, int32_t 
 
 static void test_learns(void **state)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < NETWORKS; i++) {
         struct df_network *network = network_at(i), *start;
         struct df_training_result first, last;
         test_ok(df_network_copy(&start, network));
@@ -113,7 +120,7 @@ static void test_learns(void **state)
 static void test_queues(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < NETWORKS; i++) {
         struct df_network *first = NULL;
         for (int32_t queues = 1; queues <= 2; queues++) {
             struct df_network *network = network_at(i);

@@ -228,6 +228,16 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
         return k == 0 ? cells * call->p.bn.plane : rows;
     case DF_OP_bn_train_bwd:
         return k == 0 || (!is_out && k == 1) ? cells * call->p.bn.plane : rows;
+    case DF_OP_prelu_fwd:
+        return is_out || k == 0 ? cells : call->p.prelu.slopes;
+    case DF_OP_prelu_bwd:
+        if (is_out || k == 0)
+            return cells;
+        return k == 1   ? saved_count(call, 3, cells)
+               : k == 2 ? call->p.prelu.slopes
+                        : rows / call->p.prelu.channels;
+    case DF_OP_prelu_wgrad:
+        return is_out ? rows : call->cols * call->p.prelu.channels * call->p.prelu.plane;
     case DF_OP_softmax_loss:
         return (is_out && k == 1) || (!is_out && k == 0) ? rows * classes : rows;
     case DF_OP_predict:

@@ -17,6 +17,7 @@
 #include "pad.h"
 #include "planes.h"
 #include "pointwise.h"
+#include "prelu.h"
 #include "residency.h"
 #include "rows.h"
 

@@ -158,6 +158,14 @@ dfal_status df_shape_batch_norm(const struct df_network *network, struct df_node
     return DFAL_OK;
 }
 
+/* One slope where the weight has one, else one a channel. */
+dfal_status df_shape_prelu(const struct df_network *network, struct df_node *node)
+{
+    const int64_t one = 1;
+    node->out = input_shape(network, node, 0);
+    return parameter(node, DF_WEIGHT, node->parameter[DF_WEIGHT].dims[0] == one ? &one : &node->out.c);
+}
+
 dfal_status df_shape_concat(const struct df_network *network, struct df_node *node)
 {
     const struct df_shape in = input_shape(network, node, 0);

@@ -21,7 +21,7 @@ enum df_parameter_kind { DF_WEIGHT, DF_BIAS, DF_MEAN, DF_VARIANCE, DF_PARAMETER_
 /* "weight", "bias", "mean", "variance": the names in network files. */
 const char *df_parameter_name(enum df_parameter_kind kind);
 
-/* dims: Conv weight [O, C/group, kh, kw], Gemm weight [O, C], others [C]. data NULL: the node has none. */
+/* dims: Conv weight [O, C/group, kh, kw], Gemm weight [O, C], PRelu weight [C] or [1], others [C]. data NULL: the node has none. */
 struct df_parameter {
     int32_t rank;
     int64_t dims[4], count;

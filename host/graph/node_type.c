@@ -50,6 +50,10 @@ static const struct df_node_parameters batch_norm = {
     .initial = {[DF_WEIGHT] = 1.0f, [DF_VARIANCE] = 1.0f},
 };
 
+/* One slope, or one a channel; 0.25 as in PyTorch. */
+static const struct df_node_parameters prelu = {
+    .rank = {[DF_WEIGHT] = 1}, .required = {[DF_WEIGHT] = true}, .initial = {[DF_WEIGHT] = 0.25f}};
+
 /* ---- The table ------------------------------------------------------------------------------ */
 
 static const struct df_node_type types[DF_NODE_OP_COUNT] = {

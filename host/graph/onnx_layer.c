@@ -234,3 +234,33 @@ dfal_status df_onnx_batch_norm(struct df_onnx *onnx, const Onnx__NodeProto *prot
     df_onnx_whole(y, node, x->rank, x->dims);
     return DFAL_OK;
 }
+
+/* ---- PRelu ----------------------------------------------------------------------------------- */
+
+/* Aligned at the last axis, the slope's only extent above 1 is that of the channels. */
+static bool is_a_channel(const struct df_onnx_tensor *slope, const struct df_onnx_value *x)
+{
+    const int32_t axis = slope->rank - x->rank + 1;
+    return x->rank >= 2 && axis >= 0 && slope->count == x->dims[1] && slope->dims[axis] == x->dims[1];
+}
+
+dfal_status df_onnx_prelu(struct df_onnx *onnx, const Onnx__NodeProto *proto)
+{
+    struct df_onnx_value *x, *y = df_onnx_out(onnx, proto, 0);
+    const struct df_onnx_tensor *slope;
+    int32_t source, node;
+    struct df_node *made;
+    char dims[128];
+    DF_TRY(df_onnx_activation(onnx, proto, 0, &x));
+    DF_TRY(df_onnx_constant(onnx, proto, 1, "slope", false, &slope));
+    if (slope->count != 1 && !is_a_channel(slope, x))
+        DF_ONNX_FAIL(onnx, proto, DFAL_E_SHAPE, "has a slope of shape %s, expected one, or one a channel",
+                     df_onnx_dims_text(dims, slope->rank, slope->dims));
+    DF_TRY(df_onnx_materialise(onnx, proto, x, df_onnx_planes(x), &source));
+    DF_TRY(df_onnx_emit(onnx, y->name, "", DF_NODE_PRELU, &source, 1, &node, &made));
+    DF_TRY(df_onnx_parameter(made, DF_WEIGHT, 1, &slope->count));
+    fill(made->parameter[DF_WEIGHT].data, slope);
+    DF_TRY(df_onnx_settle(onnx, node));
+    df_onnx_whole(y, node, x->rank, x->dims);
+    return DFAL_OK;
+}

@@ -229,7 +229,7 @@ struct df_onnx_op {
 /* NULL: not supported. */
 const struct df_onnx_op *df_onnx_op_find(const char *domain, const char *name);
 
-df_onnx_lower df_onnx_conv, df_onnx_gemm, df_onnx_matmul, df_onnx_batch_norm, df_onnx_pool,
+df_onnx_lower df_onnx_conv, df_onnx_gemm, df_onnx_matmul, df_onnx_batch_norm, df_onnx_prelu, df_onnx_pool,
     df_onnx_global_pool, df_onnx_unary, df_onnx_clip, df_onnx_gelu, df_onnx_dropout, df_onnx_softmax,
     df_onnx_reduce_mean, df_onnx_pad, df_onnx_join, df_onnx_concat, df_onnx_flatten, df_onnx_reshape,
     df_onnx_squeeze, df_onnx_unsqueeze, df_onnx_permute, df_onnx_identity, df_onnx_cast, df_onnx_literal,

@@ -38,6 +38,7 @@ static const struct df_onnx_op ops[] = {
     {"MaxPool", " auto_pad ceil_mode dilations kernel_shape pads storage_order strides ", df_onnx_pool},
     {"Mul", " ", df_onnx_join},
     {"Pad", " mode pads value ", df_onnx_pad},
+    {"PRelu", " ", df_onnx_prelu},
     {"ReduceMean", " axes keepdims noop_with_empty_axes ", df_onnx_reduce_mean},
     {"ReduceProd", " axes keepdims noop_with_empty_axes ", df_onnx_reduce_prod},
     {"Reshape", " allowzero ", df_onnx_reshape},

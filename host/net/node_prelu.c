@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PRelu: its slopes are a parameter. */
+#include "net/node_rules.h"
+
+static void set_prelu(struct df_call *call, const struct df_node *node)
+{
+    call->p.prelu.channels = (int32_t)node->out.c;
+    call->p.prelu.slopes = (int32_t)node->parameter[DF_WEIGHT].count;
+    call->p.prelu.plane = node->out.h * node->out.w;
+}
+
+static void set_planes(struct df_call *call, const struct df_node *node, int64_t rows)
+{
+    set_prelu(call, node);
+    call->rows = rows * node->out.c;
+    call->cols = node->out.h * node->out.w;
+}
+
+static struct df_span slopes(const struct df_plan *plan, int32_t index)
+{
+    return df_at(plan->parameters, plan->nodes[index].parameter_at);
+}
+
+static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_call *call)
+{
+    set_planes(call, df_pass_node(pass, index), pass->rows);
+    call->in[1] = slopes(pass->tape->plan, index);
+    return df_tape_run(pass->tape, call);
+}
+
+static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+{
+    const struct df_node *node = df_pass_node(pass, step->node);
+    set_planes(call, node, pass->rows);
+    call->in[1] = df_tape_value_at(pass->tape, node->inputs[0], 0);
+    call->in[2] = slopes(pass->tape->plan, step->node);
+    call->in[3] = pass->owners;
+    return df_tape_run(pass->tape, call);
+}
+
+static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
+{
+    const struct df_node *node = df_pass_node(pass, step->node);
+    struct df_call call = {
+        .op = DF_OP_prelu_wgrad, .rows = node->parameter[DF_WEIGHT].count, .cols = pass->rows};
+    set_prelu(&call, node);
+    call.out[0] = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at);
+    call.in[0] = df_pass_place(pass, step->from);
+    call.in[1] = df_tape_value_at(pass->tape, node->inputs[0], 0);
+    return df_tape_run(pass->tape, &call);
+}
+
+const struct df_node_rules df_rules_PRELU = {
+    .value = DF_VALUE_POINTWISE,
+    .input_gradient = DF_READS_INPUTS,
+    .training = DF_READS_INPUTS,
+    .forward_op = DF_OP_prelu_fwd,
+    .backward_op = DF_OP_prelu_bwd,
+    .forward = forward,
+    .vjp = vjp,
+    .parameters = parameters,
+};
