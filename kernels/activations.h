@@ -242,6 +242,35 @@ DF_FN df_real df_gelu_tanh_gradient(df_real dy, df_real saved, const union df_pa
     return dy * (df_sigmoid_value(twice, p) + x * (e / (sum * sum)) * slope);
 }
 
+/* erf   |x| < 1: x times a polynomial of x^2; else 1 - 2 below(-sqrt(2) |x|) and the sign of x. Within 3 ulp.
+ * Derivative 2 exp(-x^2) / sqrt(pi) = sqrt(8) density(sqrt(2) x). */
+DF_FN df_real df_erf_value(df_real x, const union df_params *p)
+{
+    (void)p;
+#ifdef DF_REAL_IS_DOUBLE
+    return erf(x);
+#else
+    const float size = x < 0 ? -x : x, square = x * x;
+    const float outer = 1 - 2 * df_normal_at(df_clipped(size, 0, 20) * -1.41421356F).below;
+    float sum = 7.853858e-5F;
+    sum = fmaf(sum, square, -8.010193e-4F);
+    sum = fmaf(sum, square, 5.1883277e-3F);
+    sum = fmaf(sum, square, -2.6853811e-2F);
+    sum = fmaf(sum, square, 0.112835854F);
+    sum = fmaf(sum, square, -0.37612626F);
+    sum = fmaf(sum, square, 1.1283791F);
+    const float far = x < 0 ? -outer : outer;
+    return size < 1 ? x * sum : far;
+#endif
+}
+
+DF_FN df_real df_erf_gradient(df_real dy, df_real saved, const union df_params *p)
+{
+    (void)p;
+    return dy * ((df_real)2.8284271247461903 *
+                 df_normal_at(df_clipped(saved, -20, 20) * (df_real)1.4142135623730951).density);
+}
+
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
     DF_FN void df_##stem##_fwd_at(const struct df_io *io, int64_t row, int64_t col)                          \
     {                                                                                                        \

@@ -95,6 +95,10 @@ static double gelu_tanh_slope(double x)
     const double a = sqrt(2 / acos(-1)), y = tanh(a * (x + 0.044715 * x * x * x));
     return (1 + y) / 2 + x / 2 * (1 - y * y) * a * (1 + 3 * 0.044715 * x * x);
 }
+static double erf_slope(double x)
+{
+    return 2 * exp(-x * x) / sqrt(acos(-1));
+}
 
 static const struct activation {
     const char *what;
@@ -119,6 +123,7 @@ static const struct activation {
     {"gelu", DF_OP_gelu_fwd, DF_OP_gelu_bwd, &none, gelu_value, gelu_slope, false, false},
     {"gelu_tanh", DF_OP_gelu_tanh_fwd, DF_OP_gelu_tanh_bwd, &none, gelu_tanh_value, gelu_tanh_slope, false,
      false},
+    {"erf", DF_OP_erf_fwd, DF_OP_erf_bwd, &none, erf, erf_slope, false, false},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof activations[0], COLS = 37, SAMPLES = 4, ROWS = 7 };
 
@@ -228,6 +233,14 @@ static void corners_are_exact(void **state)
         {11, FLT_MAX, FLT_MAX},
         {11, 9, 9},
         {11, NAN, NAN},
+        {12, 0, 0},
+        {12, -0.0F, -0.0F},
+        {12, INFINITY, 1},
+        {12, -INFINITY, -1},
+        {12, FLT_MAX, 1},
+        {12, 6, 1},
+        {12, 1e-30F, 1.12837917e-30F},
+        {12, NAN, NAN},
     };
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         struct test_rig rig;
@@ -289,7 +302,7 @@ static void smooth_ones_are_within_their_bounds(void **state)
         int which;
         double ulps;
     } bounds[] = {
-        {3, 2.5}, {6, 3}, {7, 4}, {8, 2.5}, {10, 8},
+        {3, 2.5}, {6, 3}, {7, 4}, {8, 2.5}, {10, 8}, {12, 3},
     };
     for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
         const struct activation *act = &activations[bounds[b].which];

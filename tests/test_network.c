@@ -206,6 +206,7 @@ static void test_op_shapes(void **state)
         {"x GeluTanh input", 2, 4, 6},
         {"x PRelu input", 2, 4, 6},
         {"x PRelu input o=1", 2, 4, 6},
+        {"x Erf input", 2, 4, 6},
         {"x Pad input pads=1,2,3,4", 2, 8, 12},
         {"x Pad input pads=-1,2,-2,-4", 2, 1, 4},
         {"x Reshape input shape=6,8,1", 6, 8, 1},

@@ -55,6 +55,8 @@ static const char *const networks[] = {
     CONV ";x PRelu c o=1" HEAD("x"),
     CONV ";p PRelu c;x PRelu p o=1;g GlobalAveragePool x;y PRelu g" HEAD("y"),
     "x PRelu input" HEAD("x"),
+    CONV ";x Erf c" HEAD("x"),
+    WIDE ";x Erf wide" HEAD("x"),
     CONV ";x Sub c,input2;" HEAD("x"),
     CONV ";x Pad c pads=1,2,0,1 value=0.75" HEAD("x"),
     CONV ";x Pad c pads=-1,1,0,-2 value=-0.5" HEAD("x"),
@@ -252,6 +254,7 @@ static void test_memory(void **state)
         {ONE "x Gelu c" TO("x"), 16},
         {ONE "x GeluTanh c" TO("x"), 16},
         {ONE "x PRelu c" TO("x"), 16},
+        {ONE "x Erf c" TO("x"), 16},
         {ONE "x Sigmoid c;y Mul x,c" TO("y"), 32}, /* both operands */
         {ONE "x Relu c;n BatchNormalization x;y Relu n" TO("y"), 32},
         {ONE "n Concat c,input;m BatchNormalization n;y Relu m" TO("y"), 32}, /* one memory for all three */

@@ -275,6 +275,17 @@ static void test_activations(void **state)
     node("PRelu", "x slope", "v");
     flat();
     expect("-4 1 -3 2", "-2 1 -1.5 2");
+    begin(13, "N 3 1 1"); /* what PyTorch makes of Gelu before opset 20 */
+    model_floats(&m, "root", "", "1.41421354");
+    model_floats(&m, "one", "", "1");
+    model_floats(&m, "half", "", "0.5");
+    node("Div", "x root", "d");
+    node("Erf", "d", "e");
+    node("Add", "e one", "a");
+    node("Mul", "x a", "m");
+    node("Mul", "m half", "v");
+    flat();
+    expect("-1 0 2", "-0.158655254 0 1.95449974");
     begin(13, "N 2 1 1");
     model_real(&m, node("Dropout", "x", "d -"), "seed", 0);
     node("Identity", "d", "i");
