@@ -65,7 +65,8 @@ static void open_job(struct job *job, int64_t memory, bool force)
     job->head.range_begin = BEGIN;
     const struct df_shards_cut cut = {BEGIN, ROWS, df_shard_rows(&df_scores_kind, 16 << 20, DF_SHARD_ROWS)};
     assert_int_equal(cut.shard_rows, DF_SHARD_ROWS);
-    const struct df_output_spec spec = {job->context, job->pool, &df_scores_kind, path, BEGIN, ROWS, sum_up, job};
+    const struct df_output_spec spec = {job->context, job->pool, &df_scores_kind, path,
+                                        BEGIN,        ROWS,      sum_up,          job};
     test_ok(df_summary_open(&job->summary, ROWS - BEGIN, Q, df_summary_kept_limit(job->context)));
     test_ok(df_output_open(&job->output, &spec));
     test_ok(df_shards_open(&job->shards, path, &df_scores_kind, cut, &job->head, false, false));
