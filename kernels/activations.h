@@ -8,7 +8,8 @@
  * saved [samples, cols], owner I32 [rows] or NULL (df_owner_row). Types, order and aliases are those of pointwise.h.
  *
  * Traps    comparisons with a NaN are false: relu turns a NaN into 0, the others leave it a NaN. Who needs to know looks
- *          at the input. A gradient of 0 is chosen, not multiplied by: dy may be infinite. */
+ *          at the input. The gradient of 0 of relu, clip, hard_tanh and hard_sigmoid is
+ *          chosen, not multiplied by: dy may be infinite there. */
 #ifndef DF_KERNELS_ACTIVATIONS_H
 #define DF_KERNELS_ACTIVATIONS_H
 

@@ -302,13 +302,14 @@ static void smooth_ones_are_within_their_bounds(void **state)
         int which;
         double ulps;
     } bounds[] = {
-        {3, 2.5}, {6, 3}, {7, 4}, {8, 2.5}, {10, 8}, {12, 3},
+        {3, 2.5}, {6, 3}, {7, 4}, {8, 2.5}, {10, 10}, {12, 3},
     };
     for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
         const struct activation *act = &activations[bounds[b].which];
         struct test_rig rig;
         test_fill_floats(x, MANY, 7, -104, 20);
         test_fill_floats(x, MANY / 4, 8, -1, 1);
+        test_fill_floats(x + MANY / 4, MANY / 4, 9, -15, -12); /* the tail of Gelu */
         forward(&rig, *state, act, x, 4, MANY / 4);
         rig_get(&rig, 0, y);
         rig_end(&rig);

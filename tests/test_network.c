@@ -323,14 +323,15 @@ static void test_round_trip(void **state)
 static void test_attributes(void **state)
 {
     (void)state;
-    struct df_network *n =
-        test_graph((struct df_shape){2, 3, 4}, 2,
-                   "a LeakyRelu input;b LeakyRelu a alpha=-0.1;d HardSigmoid b;e HardSigmoid d "
-                   "alpha=0.16666667 beta=-1e-7;"
-                   "f Clip e;g Clip f min=-0.5;h Clip g max=3.4028234663852886e38;i Clip h min=0 max=6;"
-                   "j Pad i pads=-1,2,-1,4 value=-2.5;k Reshape j shape=2,10,1;l HardSwish k;m Sigmoid l;o "
-                   "Mul m,l;p Div o,m;"
-                   "q Sub p,o;r GlobalAveragePool q");
+    struct df_network *n = test_graph(
+        (struct df_shape){2, 3, 4}, 2,
+        "a LeakyRelu input;b LeakyRelu a alpha=-0.1;d HardSigmoid b;e HardSigmoid d "
+        "alpha=0.16666667 beta=-1e-7;"
+        "f Clip e;g Clip f min=-0.5;h Clip g max=3.4028234663852886e38;i Clip h min=0 max=6;"
+        "j Pad i pads=-1,2,-1,4 value=-2.5;k Reshape j shape=2,10,1;l HardSwish k;m Sigmoid l;o "
+        "Mul m,l;p Div o,m;"
+        "q Sub p,o;s Elu q;t Elu s alpha=0.5;u HardTanh t;v HardTanh u min=-2 max=0.5;w Softplus v;"
+        "r GlobalAveragePool w");
     static const char *const expected[] = {
         "{\"alpha\":0.01},\"inputs\":[\"input\"],\"name\":\"a\",\"op\":\"LeakyRelu\"",
         "{\"alpha\":-0.1},",
@@ -347,6 +348,11 @@ static void test_attributes(void **state)
         "{},\"inputs\":[\"m\",\"l\"],\"name\":\"o\",\"op\":\"Mul\"",
         "{},\"inputs\":[\"o\",\"m\"],\"name\":\"p\",\"op\":\"Div\"",
         "{},\"inputs\":[\"p\",\"o\"],\"name\":\"q\",\"op\":\"Sub\"",
+        "{\"alpha\":1.0},\"inputs\":[\"q\"],\"name\":\"s\",\"op\":\"Elu\"",
+        "{\"alpha\":0.5},",
+        "{\"max\":1.0,\"min\":-1.0},\"inputs\":[\"t\"],\"name\":\"u\",\"op\":\"HardTanh\"",
+        "{\"max\":0.5,\"min\":-2.0},",
+        "{},\"inputs\":[\"v\"],\"name\":\"w\",\"op\":\"Softplus\"",
     };
     char *json, *json_again;
     test_ok(df_graph_to_json(&json, n));

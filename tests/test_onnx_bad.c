@@ -281,6 +281,16 @@ static void test_graphs(void **state)
     begin("N 2 1 1");
     model_int(&m, node("Relu", "x", "y"), "strange", 1);
     refuse("'y' (Relu)|'strange'");
+    onnx_begin(&m, 20, "N 2 1 1");
+    model_text(&m, node("Gelu", "x", "y"), "approximate", "cubic");
+    refuse("'y' (Gelu)|cubic");
+    begin("N 2 1 1");
+    model_real(&m, node("Elu", "x", "y"), "alpha", NAN);
+    refuse("'y' (Elu)|alpha");
+    begin("N 2 4 4");
+    model_floats(&m, "slopes", "4", "1 2 3 4"); /* of the last dimension, as NumPy broadcasts */
+    node("PRelu", "x slopes", "y");
+    refuse_shape("'y' (PRelu)|slope of shape");
     begin("N 2 4 4");
     model_ints(&m, node("MaxPool", "x", "p indices"), "kernel_shape", "2 2");
     node("Cast", "indices", "i");

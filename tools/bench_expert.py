@@ -97,6 +97,16 @@ class Network(nn.Module):
             return F.leaky_relu(x[0], a.get("alpha", 0.01))
         if op == "Clip":
             return F.hardtanh(x[0], a.get("min", -torch.inf), a.get("max", torch.inf))
+        if op == "PRelu":
+            return F.prelu(x[0], p["weight"])
+        if op == "HardTanh":
+            return F.hardtanh(x[0], a.get("min", -1.0), a.get("max", 1.0))
+        if op == "Elu":
+            return F.elu(x[0], a.get("alpha", 1.0))
+        if op in ("Gelu", "GeluTanh"):
+            return F.gelu(x[0], approximate="tanh" if op == "GeluTanh" else "none")
+        if op in ("Tanh", "Softplus", "Erf"):
+            return {"Tanh": torch.tanh, "Softplus": F.softplus, "Erf": torch.erf}[op](x[0])
         if op == "Sigmoid":
             return torch.sigmoid(x[0])
         if op == "HardSigmoid":

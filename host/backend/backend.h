@@ -12,7 +12,9 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-enum { DF_BACKEND_ABI = 5 };
+/* Of objects that are loaded: the layout of the table in thousands, and how many ops there are. A row in a list of ops moves
+ * the numbers of those behind it, so that an object built before it would run others. */
+enum { DF_BACKEND_ABI = 6000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_buffer;    /* device memory: type and count, the back end's own */

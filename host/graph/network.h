@@ -77,10 +77,11 @@ dfal_status df_network_name_classes(struct df_network *network, char *const *nam
 /* A class of the network as a number of the pool, and back; -1, no class, stays. */
 int32_t df_network_to_pool(const struct df_network *network, int32_t class);
 int32_t df_network_from_pool(const struct df_network *network, int32_t class);
-/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1; reals: nodes.def); inputs are indices. *index may be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
+/* Append a node with ONNX's default attributes (strides 1, pads 0, group 1; reals: nodes.def); inputs are indices. *index may
+ * be NULL. The node's other fields are set by the caller through network->nodes[*index]. */
 dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
                            const int32_t *inputs, int32_t input_count);
-/* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one), check what is
+/* Infer every shape, allocate missing parameters (zero; batch-norm weight and variance one; slopes 0.25), check what is
  * there. Conv and Gemm take their O from their weight's dims[0], set by the caller before, and Conv its
  * kernel from the weight (window.kernel where the weight's rank is still 0). After it every node has all the
  * parameters of its op.
@@ -89,7 +90,7 @@ dfal_status df_network_infer(struct df_network *network);
 /* The same for one node, whose inputs have their shapes. */
 dfal_status df_network_infer_node(const struct df_network *network, int32_t index);
 int32_t df_network_find(const struct df_network *network, const char *name); /* -2: none; DF_INPUT: "input" */
-/* The graph of cli.md as canonical JSON (sorted keys, no blanks, every attribute written): what /graph holds.
+/* The graph of docs/FORMATS.md as canonical JSON (sorted keys, no blanks, every attribute written): what /graph holds.
  * Free with df_free. */
 dfal_status df_graph_to_json(char **json, const struct df_network *network);
 /* Parse /graph: unknown ops and attributes, dangling and cyclic inputs, doubled names, more than 10,000 nodes
@@ -102,7 +103,7 @@ void df_network_digest(char text[65], const struct df_network *network);
 int64_t df_network_parameter_count(const struct df_network *network);
 /* Of one sample's forward. */
 int64_t df_network_multiply_adds(const struct df_network *network);
-/* Glorot uniform weights, zero biases, batch-norm 1 0 0 1, from Philox stream WEIGHTS. */
+/* Glorot uniform weights, zero biases, batch-norm 1 0 0 1, slopes 0.25, from Philox stream WEIGHTS. */
 dfal_status df_network_initialise(struct df_network *network, uint64_t seed);
 /* Every value finite. Errors   E_DATA names node and element */
 dfal_status df_network_check_finite(const struct df_network *network, const char *source);

@@ -41,6 +41,15 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step)
     return rules->vjp ? rules->vjp(pass, step, &call) : df_tape_run(pass->tape, &call);
 }
 
+static dfal_status parameter_gradients(const struct df_pass *pass, const struct df_step *step)
+{
+    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_node_rules *rules = df_node_rules(node->op);
+    if (!rules->parameters)
+        DF_FAIL(DFAL_E_INTERNAL, "node '%s' has parameters and no rule for their gradients", node->name);
+    return rules->parameters(pass, step);
+}
+
 static dfal_status run_program(const struct df_pass *pass, const struct df_program *program)
 {
     for (int32_t i = 0; i < program->count; i++) {
@@ -53,7 +62,7 @@ static dfal_status run_program(const struct df_pass *pass, const struct df_progr
             DF_TRY(vjp(pass, step));
             break;
         case DF_STEP_PARAMETERS:
-            DF_TRY(df_node_rules(df_pass_node(pass, step->node)->op)->parameters(pass, step));
+            DF_TRY(parameter_gradients(pass, step));
             break;
         case DF_STEP_COPY:
             DF_TRY(df_pass_copy(pass, to, from, step->size, 0, step->size));

@@ -27,10 +27,11 @@ from onnx import TensorProto, helper, numpy_helper
 from common import arguments, call, write_pool
 
 # ecosystem's tiers A and B, and the shape arithmetic around them
-CLAIMED = ("Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Div Dropout Flatten Floor "
-           "Gather Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul MaxPool Mul "
-           "Pad ReduceMean ReduceProd Relu Reshape Shape Sigmoid Size Slice Softmax Squeeze Sub Transpose Unsqueeze").split()
-ELEMENTWISE = "Add Clip Div Dropout HardSigmoid HardSwish Identity LeakyRelu Mul Relu Sigmoid Sub".split()
+CLAIMED = ("Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Div Dropout Elu Erf Flatten Floor "
+           "Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul MaxPool Mul "
+           "Pad PRelu ReduceMean ReduceProd Relu Reshape Shape Sigmoid Size Slice Softmax Softplus Squeeze Sub Tanh Transpose "
+           "Unsqueeze").split()
+ELEMENTWISE = "Add Clip Div Dropout Elu Erf Gelu HardSigmoid HardSwish Identity LeakyRelu Mul Relu Sigmoid Softplus Sub Tanh".split()
 SOFTMAX = ("Softmax", "LogSoftmax")
 JOINS = "Add Sub Mul Div Concat".split()
 FOLDED = ("Add Cast Ceil Concat Constant ConstantOfShape Div Floor Gather Identity Mul ReduceProd Reshape Shape Size Slice "
