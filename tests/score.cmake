@@ -9,6 +9,10 @@ df_test(job LINK df_score LABELS quick threads)
 df_test(score_torture LINK df_score LABELS full)
 add_test(NAME score_torture_stopped COMMAND test_score_torture stopped)
 set_tests_properties(score_torture_stopped PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})
+# Thousands of small files are written: in memory, where there is such a file system.
+if(EXISTS /dev/shm)
+  set_tests_properties(score_torture score_torture_stopped PROPERTIES ENVIRONMENT "TMPDIR=/dev/shm")
+endif()
 # The trajectories replayed in float64 by a script that shares no line with dfal. The system's python3 brings NumPy.
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME score_replay

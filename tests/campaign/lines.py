@@ -18,7 +18,7 @@ from data import digits, make_pool, png  # noqa: E402
 from support import Failure, check, same_bits, same_file  # noqa: E402
 
 DOCUMENTED = (0, 64, 65, 66, 69, 70, 73, 74, 75, 78)
-KEEPING = ("train", "score", "run", "images", "select")  # lines that may end with 75
+KEEPING = ("train", "score", "logits", "run", "images", "select")  # lines that may end with 75
 RUN = ("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [dfal, random]\ninitial: 10\nquery: 5\n"
        "annotations: 20\ntrials: 1\ntraining: {restarts: 1, epochs: 2, validation: 0}\n")
 
