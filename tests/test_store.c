@@ -518,13 +518,24 @@ static void test_tables(void **state)
     static float logits[1000 * 10];
     for (int i = 0; i < 10000; i++)
         logits[i] = (float)i;
-    struct df_table_writer *writer;
+    static int64_t index[1000];
+    static const struct df_rows_kind kind = {
+        .format = "dfal-logits",
+        .name = "logits file",
+        .column_count = 1,
+        .columns = {{.name = "logits", .type = DF_COLUMN_F32, .rank = 1, .dims = {10}}}};
     struct df_column column = {"logits", DF_COLUMN_F32, 2, {1000, 10}, NULL};
-    test_ok(df_table_create(&writer, at("logits.h5"), "dfal-logits", "", &column, false));
-    test_ok(df_table_append(writer, logits + 3000, 300, 700));
-    test_ok(df_table_append(writer, logits, 0, 300));
-    test_error(df_table_append(writer, logits, 999, 2), DFAL_E_INTERNAL, "999");
-    test_ok(df_table_finish(writer));
+    const struct df_rows_head head = {.configuration = (char *)"{}", .pool_count = 1000, .range_end = 1000};
+    struct df_rows_writer *writer;
+    struct df_rows rows = {.kind = &kind, .count = 700, .index = index, .column = {logits + 3000}};
+    test_ok(df_rows_create(&writer, at("logits.h5"), &kind, &head, 1000, false, false));
+    test_ok(df_rows_put(writer, 300, &rows));
+    rows.count = 300;
+    rows.column[0] = logits;
+    test_ok(df_rows_put(writer, 0, &rows));
+    rows.count = 2;
+    test_error(df_rows_put(writer, 999, &rows), DFAL_E_INTERNAL, "999");
+    test_ok(df_rows_finish(writer));
     test_ok(df_table_read(at("logits.h5"), "dfal-logits", NULL, &column, 1));
     assert_memory_equal(column.data, logits, sizeof logits);
     df_free(column.data);

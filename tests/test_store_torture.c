@@ -181,17 +181,30 @@ static dfal_status write_table(const char *path)
 static dfal_status write_rows(const char *path)
 {
     static float values[ROWS * 10];
-    struct df_table_writer *writer;
-    struct df_column column = {"logits", DF_COLUMN_F32, 2, {ROWS, 10}, NULL};
-    DF_TRY(df_table_create(&writer, path, "dfal-logits", "{}", &column, false));
+    static int64_t index[1000];
+    static const struct df_rows_kind kind = {
+        .format = "dfal-logits",
+        .name = "logits file",
+        .column_count = 1,
+        .columns = {{.name = "logits", .type = DF_COLUMN_F32, .rank = 1, .dims = {10}}}};
+    const struct df_rows_head head = {.configuration = (char *)"{}", .pool_count = ROWS, .range_end = ROWS};
+    struct df_rows_writer *writer;
+    DF_TRY(df_rows_create(&writer, path, &kind, &head, ROWS, false, false));
     for (int begin = 0; begin < ROWS; begin += 1000) {
-        dfal_status status = df_table_append(writer, values + begin * 10, begin, 1000);
+        const struct df_rows rows = {
+            .kind = &kind, .count = 1000, .index = index, .column = {values + begin * 10}};
+        dfal_status status = df_rows_put(writer, begin, &rows);
         if (status != DFAL_OK) {
-            df_table_abandon(writer);
+            df_rows_abandon(writer);
             return status;
         }
     }
-    return df_table_finish(writer);
+    const dfal_status status = df_rows_put_document(writer, "configuration", "{}");
+    if (status != DFAL_OK) {
+        df_rows_abandon(writer);
+        return status;
+    }
+    return df_rows_finish(writer);
 }
 
 static dfal_status read_table(const char *path)

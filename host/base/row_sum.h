@@ -5,6 +5,7 @@
 #ifndef DF_BASE_ROW_SUM_H
 #define DF_BASE_ROW_SUM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,10 @@ struct df_row_sum {
 /* "xxh3-128:" and 32 digits. */
 enum { DF_ROW_SUM_TEXT = 42 };
 void df_row_sum_text(char text[DF_ROW_SUM_TEXT], struct df_row_sum sum);
+static inline bool df_row_sum_same(struct df_row_sum a, struct df_row_sum b)
+{
+    return a.high == b.high && a.low == b.low;
+}
 void df_row_sum_add(struct df_row_sum *sum, struct df_row_sum other);
 /* Row `number` of a pool. */
 void df_row_sum_take(struct df_row_sum *sum, const void *row, size_t row_bytes, int64_t number);

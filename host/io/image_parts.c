@@ -2,7 +2,6 @@
 #include "io/image_parts.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "graph/json_text.h"
@@ -52,8 +51,8 @@ static dfal_status compare(struct df_image_parts *parts, const struct df_image_l
     dfal_status status = df_rows_take_hashes(reader, now.first, now.first + now.count, &then);
     df_rows_close(reader);
     DF_TRY(status);
-    *same = then.count == 1 && then.pieces[0].count == now.count && then.pieces[0].sum.high == now.sum.high &&
-            then.pieces[0].sum.low == now.sum.low;
+    *same =
+        then.count == 1 && then.pieces[0].count == now.count && df_row_sum_same(then.pieces[0].sum, now.sum);
     df_row_hashes_close(&then);
     return DFAL_OK;
 }

@@ -136,7 +136,7 @@ dfal_status df_row_hashes_compare(const struct dfal_context *context, struct df_
         if (!is_complete(hashes, i))
             continue;
         DF_TRY_TO(done, status, sum_up(&is, context, pool, was, raw));
-        if (was->sum.high == is.high && was->sum.low == is.low)
+        if (df_row_sum_same(was->sum, is))
             continue;
         *first = was->first;
         *last = was->first + was->count - 1;

@@ -3,7 +3,6 @@
 #include "store/rows.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 

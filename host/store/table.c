@@ -5,16 +5,7 @@
 
 #include "base/memory.h"
 #include "store/column.h"
-#include "store/pool_file.h"
-#include "store/row_hash_file.h"
-
-enum { CHUNK_BYTES = 1 << 19 };
-
-struct df_table_writer {
-    struct df_h5 h5;
-    struct df_h5_data data;
-    hid_t memory_type;
-};
+#include "store/hdf5_file.h"
 
 static dfal_status begin(struct df_h5 *h5, const char *path, const char *format, const char *configuration,
                          bool force)
@@ -108,90 +99,6 @@ dfal_status df_table_read(const char *path, const char *format, char **configura
         }
     }
     return status;
-}
-
-dfal_status df_table_create(struct df_table_writer **out, const char *path, const char *format,
-                            const char *configuration, const struct df_column *column, bool force)
-{
-    struct df_table_writer *writer;
-    int64_t row;
-    *out = NULL;
-    DF_TRY(df_checked_product(&row, column->dims + 1, column->rank - 1));
-    row *= (int64_t)df_column_bytes(column->type);
-    int64_t chunk = row && CHUNK_BYTES / row > 1 ? CHUNK_BYTES / row : 1;
-    chunk = chunk > column->dims[0] && column->dims[0] > 0 ? column->dims[0] : chunk;
-    DF_TRY(df_alloc(&writer, 1, sizeof *writer));
-    writer->h5 = DF_H5_NONE;
-    writer->data = DF_H5_NO_DATA;
-    df_h5_lock();
-    writer->memory_type = df_column_memory_type(column->type);
-    dfal_status status = begin(&writer->h5, path, format, configuration, force);
-    if (status == DFAL_OK)
-        status = df_h5_data_create(&writer->h5, column->name, df_column_file_type(column->type), column->rank,
-                                   column->dims, chunk, NULL, &writer->data);
-    df_h5_unlock();
-    if (status == DFAL_OK)
-        *out = writer;
-    else
-        df_table_abandon(writer);
-    return status;
-}
-
-dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin_row,
-                            int64_t count)
-{
-    if (begin_row < 0 || count < 0 || count > writer->data.dims[0] - begin_row)
-        DF_FAIL(DFAL_E_INTERNAL, "%s: rows %lld to %lld given to a table of %lld", writer->h5.path,
-                (long long)begin_row, (long long)(begin_row + count), (long long)writer->data.dims[0]);
-    df_h5_lock();
-    dfal_status status =
-        df_h5_data_write(&writer->h5, &writer->data, writer->memory_type, begin_row, count, rows);
-    df_h5_unlock();
-    return status;
-}
-
-dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool)
-{
-    struct df_h5_data data;
-    df_h5_lock();
-    dfal_status status = df_h5_texts_create(&writer->h5, "id", writer->data.dims[0], &data);
-    df_h5_unlock();
-    if (status == DFAL_OK)
-        status = df_pool_put_ids(pool, &writer->h5, &data, 0, 0, pool->count);
-    df_h5_lock();
-    DF_KEEP_FIRST(status, df_h5_data_close(&writer->h5, &data));
-    df_h5_unlock();
-    return status;
-}
-
-dfal_status df_table_hashes(struct df_table_writer *writer, const struct df_row_hashes *rows)
-{
-    df_h5_lock();
-    dfal_status status = df_row_hashes_write(&writer->h5, rows);
-    df_h5_unlock();
-    return status;
-}
-
-dfal_status df_table_finish(struct df_table_writer *writer)
-{
-    df_h5_lock();
-    dfal_status status = df_h5_data_close(&writer->h5, &writer->data);
-    if (status == DFAL_OK)
-        status = df_h5_publish(&writer->h5);
-    df_h5_unlock();
-    df_table_abandon(writer);
-    return status;
-}
-
-void df_table_abandon(struct df_table_writer *writer)
-{
-    if (!writer)
-        return;
-    df_h5_lock();
-    df_h5_data_close(&writer->h5, &writer->data);
-    df_h5_close(&writer->h5);
-    df_h5_unlock();
-    df_free(writer);
 }
 
 dfal_status df_file_format(char format[32], const char *path)

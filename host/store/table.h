@@ -29,24 +29,13 @@ dfal_status df_table_write(const char *path, const char *format, const char *con
  * differs */
 dfal_status df_table_read(const char *path, const char *format, char **configuration,
                           struct df_column *columns, int32_t count);
-/* The same, row by row for large ones: dims[0] rows of the first column. */
-struct df_table_writer;
-dfal_status df_table_create(struct df_table_writer **out, const char *path, const char *format,
-                            const char *configuration, const struct df_column *column, bool force);
-dfal_status df_table_append(struct df_table_writer *writer, const void *rows, int64_t begin, int64_t count);
-/* Dataset /id: those of the pool's rows, made up where it has none. */
-dfal_status df_table_put_ids(struct df_table_writer *writer, struct df_pool *pool);
-/* Dataset /row_hash: which rows of the pool the table's rows were made from. */
-struct df_row_hashes;
-dfal_status df_table_hashes(struct df_table_writer *writer, const struct df_row_hashes *rows);
-dfal_status df_table_finish(struct df_table_writer *writer);
-void df_table_abandon(struct df_table_writer *writer);
 /* Read a column of reals [rows, size] a few rows at a time; configuration is fresh (df_free).
  * Errors   E_DATA foreign, column missing or of another type; E_SHAPE another number of rows or values */
 struct df_table_reader;
 dfal_status df_table_open(struct df_table_reader **out, const char *path, const char *format,
                           char **configuration, const char *column, int64_t rows, int64_t size);
 dfal_status df_table_take(struct df_table_reader *reader, int64_t begin, int64_t count, float *values);
+struct df_row_hashes;
 /* Of a table with a row for every row of a pool. To be closed by df_row_hashes_close. */
 dfal_status df_table_take_hashes(struct df_table_reader *reader, struct df_row_hashes *rows);
 void df_table_close(struct df_table_reader *reader); /* NULL is fine */
