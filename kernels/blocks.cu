@@ -23,7 +23,7 @@
 #define KERNEL_LAYER(name)
 #define KERNEL_CELL(name)
 #define KERNEL_ITEM(name)
-#define DF_OP(name, walk, class_, outs, ins) KERNEL_##walk(name)
+#define DF_OP(name, walk, ...) KERNEL_##walk(name)
 #include "ops.def"
 
 #define LAUNCH_LAYER(name)
@@ -41,7 +41,7 @@ extern "C" int df_launch_block(enum df_op op, const struct df_io *io, void *stre
     if (io->rows <= 0)
         return 0;
     switch (op) {
-#define DF_OP(name, walk, class_, outs, ins) LAUNCH_##walk(name)
+#define DF_OP(name, walk, ...) LAUNCH_##walk(name)
 #include "ops.def"
     default:
         return (int)cudaErrorInvalidValue;

@@ -22,7 +22,7 @@ typedef double df_real;
 enum { DF_MAX_OUT = 8, DF_MAX_IN = 8 };
 
 enum df_op {
-#define DF_OP(name, walk, class_, outs, ins) DF_OP_##name,
+#define DF_OP(name, ...) DF_OP_##name,
 #include "ops.def"
     DF_OP_COUNT
 };

@@ -49,7 +49,7 @@ enum { THREADS = 256, CELLS_A_THREAD = 4, FEW_ITEMS = 4096, MOST_BLOCKS = 1 << 3
     }
 #define KERNEL_LAYER(name)
 #define KERNEL_BLOCK(name)
-#define DF_OP(name, walk, class_, outs, ins) KERNEL_##walk(name)
+#define DF_OP(name, walk, ...) KERNEL_##walk(name)
 #include "ops.def"
 
 struct grid {
@@ -81,7 +81,7 @@ int df_launch(enum df_op op, const struct df_io *io, void *stream)
     const struct grid cells = grid_of(io->rows * io->cols, THREADS, THREADS * CELLS_A_THREAD);
     const struct grid items = grid_of(io->rows, team, (int)team / DF_LANES);
     switch (op) {
-#define DF_OP(name, walk, class_, outs, ins) LAUNCH_##walk(name)
+#define DF_OP(name, walk, ...) LAUNCH_##walk(name)
 #include "ops.def"
     default:
         return (int)cudaErrorInvalidValue;

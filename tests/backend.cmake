@@ -12,6 +12,7 @@ set_tests_properties(require PROPERTIES LABELS quick TIMEOUT 60)
 
 # Back ends in shared objects: an honest one, one with a fault in it, one of another time, one that gives up.
 df_test(check LINK df_backend)
+df_test(op_call LINK df_backend)
 foreach(variant "" _bug _abi _loss)
   add_library(df_plugin${variant} MODULE plugin.c)
   target_link_libraries(df_plugin${variant} PRIVATE df_backend df_flags)

@@ -181,7 +181,7 @@ static void buffers_know_their_ends(void **state)
     test_ok(df_write(device, 0, span, values, 8));
     test_error(df_write(device, 0, df_at(span, 1), values, 8), DFAL_E_INTERNAL, "write: elements 1 to 9");
     test_error(df_read(device, 0, values, df_at(span, -1), 2), DFAL_E_INTERNAL, "read: elements -1 to 1");
-    test_error(run_relu(device, 40), DFAL_E_INTERNAL, "relu_fwd: elements");
+    test_error(run_relu(device, 40), DFAL_E_INTERNAL, "relu_fwd, operand y: elements");
     struct df_call call = {.op = DF_OP_relu_fwd, .rows = 2, .cols = 4};
     call.in[0] = call.out[0] = span;
     test_ok(df_run(device, 0, &call));
@@ -215,7 +215,13 @@ static void every_op_is_described(void **state)
         assert_true(strlen(df_op_info[op].name) > 3);
         assert_non_null(strchr("EULS", df_op_info[op].op_class));
     }
-    assert_string_equal(df_op_info[DF_OP_relu_bwd].ins, "dy y owner");
+    const struct df_operand *ins = df_op_info[DF_OP_relu_bwd].in;
+    assert_string_equal(ins[0].name, "dy");
+    assert_string_equal(ins[1].name, "y");
+    assert_string_equal(ins[2].name, "owner");
+    assert_true(ins[2].optional && !ins[1].optional && ins[2].type == DF_TYPE_I32);
+    assert_null(ins[3].name);
+    assert_true(df_op_info[DF_OP_sgd_step].out[0].read && !df_op_info[DF_OP_sgd_step].in[0].written);
     assert_int_equal(df_op_info[DF_OP_maxpool_fwd].walk, DF_WALK_ITEM);
     assert_int_equal(df_op_info[DF_OP_conv_bwd].walk, DF_WALK_LAYER);
     assert_int_equal(df_op_info[DF_OP_softmax_loss].op_class, 'U');

@@ -258,9 +258,9 @@ static const struct df_layer_desc half_layer = {.is_gemm = true,
                                                 .block_rows = ROWS,
                                                 .half_backward = true};
 
-static void run(const struct df_layer_desc *desc, enum df_cuda_kind kind, struct df_cuda_run *r)
+static void run(const struct df_layer_desc *desc, enum df_layer_kind kind, struct df_cuda_run *r)
 {
-    const int32_t expected = desc->half_backward && kind == DF_CUDA_BACKWARD ? 6 : 4;
+    const int32_t expected = desc->half_backward && kind == DF_LAYER_BACKWARD ? 6 : 4;
     char text[64];
     static float workspace[32];
     static char stream;
@@ -292,13 +292,13 @@ static void check_products(const struct df_layer_desc *desc)
         half_dy[i] = df_half_of(dy[i]);
     for (int i = 0; i < OUT * IN; i++)
         half_weight[i] = df_half_of(weight[i]);
-    run(desc, DF_CUDA_FORWARD, &(struct df_cuda_run){.out = y, .in = {x}, .weight = weight, .bias = bias});
-    run(desc, DF_CUDA_BACKWARD,
+    run(desc, DF_LAYER_FORWARD, &(struct df_cuda_run){.out = y, .in = {x}, .weight = weight, .bias = bias});
+    run(desc, DF_LAYER_BACKWARD,
         &(struct df_cuda_run){.out = dx,
                               .in = {desc->half_backward ? (const float *)(const void *)half_dy : dy},
                               .weight =
                                   desc->half_backward ? (const float *)(const void *)half_weight : weight});
-    run(desc, DF_CUDA_WEIGHT_GRADIENT, &(struct df_cuda_run){.out = dw, .in = {x, dy}});
+    run(desc, DF_LAYER_WEIGHT_GRADIENT, &(struct df_cuda_run){.out = dw, .in = {x, dy}});
     for (int r = 0; r < ROWS; r++)
         for (int o = 0; o < OUT; o++) {
             float sum = bias[o];
@@ -334,7 +334,7 @@ static void only_strict_algorithms(void **state)
     struct df_cuda_op *op;
     (void)state;
     for (offered_count = 0; offered_count < 5; offered_count++) {
-        test_error(df_cuda_cublas.create(&op, &device, &layer, DF_CUDA_FORWARD), DFAL_E_UNAVAILABLE,
+        test_error(df_cuda_cublas.create(&op, &device, &layer, DF_LAYER_FORWARD), DFAL_E_UNAVAILABLE,
                    "cuBLAS");
         assert_null(op);
     }
@@ -345,7 +345,7 @@ static void only_strict_algorithms(void **state)
     assert_int_equal(alignment_wanted, sizeof(float));
     assert_int_equal(operand_alignment, sizeof(float));
     for (offered_count = 1; offered_count < 3; offered_count++)
-        test_error(df_cuda_cublas.create(&op, &device, &half_layer, DF_CUDA_BACKWARD), DFAL_E_UNAVAILABLE,
+        test_error(df_cuda_cublas.create(&op, &device, &half_layer, DF_LAYER_BACKWARD), DFAL_E_UNAVAILABLE,
                    "no product in binary16");
     offered_count = sizeof offered / sizeof *offered;
     assert_true((numbers_wanted & CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_16F) == 0);

@@ -121,14 +121,15 @@ static void every_network_has_engines(void **state)
             const struct df_layer_desc desc = describe(s);
             for (int kind = 0; kind < 3; kind++) {
                 struct df_cudnn_plan plan, again;
-                test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_cuda_kind)kind, rows_of(s)));
-                test_ok(df_cudnn_plan_create(&again, properties, &desc, (enum df_cuda_kind)kind, rows_of(s)));
+                test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
+                test_ok(
+                    df_cudnn_plan_create(&again, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
                 printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, %s: %s\n", gpus[g].name, s->network,
                        s->c, s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, kinds[kind],
                        plan.text);
                 assert_string_equal(plan.text, again.text);
                 assert_true((int64_t)plan.workspace <=
-                            df_cudnn_workspace_limit(&desc, (enum df_cuda_kind)kind, rows_of(s)));
+                            df_cudnn_workspace_limit(&desc, (enum df_layer_kind)kind, rows_of(s)));
                 df_cudnn_plan_clear(&plan);
                 df_cudnn_plan_clear(&again);
             }
@@ -152,12 +153,12 @@ static void check_half_backward(cudnnBackendDescriptor_t properties, const char 
     desc.half_backward = true;
     if (df_layer_is_narrow(&desc))
         return;
-    test_ok(df_cudnn_plan_create(&plan, properties, &desc, DF_CUDA_BACKWARD, rows_of(s)));
-    test_ok(df_cudnn_plan_create(&again, properties, &desc, DF_CUDA_BACKWARD, rows_of(s)));
+    test_ok(df_cudnn_plan_create(&plan, properties, &desc, DF_LAYER_BACKWARD, rows_of(s)));
+    test_ok(df_cudnn_plan_create(&again, properties, &desc, DF_LAYER_BACKWARD, rows_of(s)));
     printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, backward in half: %s\n", gpu, s->network, s->c,
            s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, plan.text);
     assert_string_equal(plan.text, again.text);
-    assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, DF_CUDA_BACKWARD, rows_of(s)));
+    assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, DF_LAYER_BACKWARD, rows_of(s)));
     /* Channels last is what the kernels read: nothing is turned in a workspace. */
     if (s->c % 8 == 0 && s->o % 8 == 0 && s->group == 1)
         assert_true(plan.workspace < 1 << 20);
@@ -166,9 +167,9 @@ static void check_half_backward(cudnnBackendDescriptor_t properties, const char 
     /* The other ops stay as they are. */
     for (int kind = 0; kind < 3; kind += 2) {
         desc.half_backward = true;
-        test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_cuda_kind)kind, rows_of(s)));
+        test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
         desc.half_backward = false;
-        test_ok(df_cudnn_plan_create(&again, properties, &desc, (enum df_cuda_kind)kind, rows_of(s)));
+        test_ok(df_cudnn_plan_create(&again, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
         assert_string_equal(plan.text, again.text);
         df_cudnn_plan_clear(&plan);
         df_cudnn_plan_clear(&again);
@@ -212,7 +213,7 @@ static void odd_geometry(void **state)
                 .in = {64, 32, 32}, .out = {64, out[0], out[1]}, .window = *w, .group = 1};
             for (int kind = 0; kind < 3; kind++) {
                 struct df_cudnn_plan plan;
-                test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_cuda_kind)kind, 64));
+                test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, 64));
                 printf("%s window %zu, %s: %s\n", gpus[g].name, i, kinds[kind], plan.text);
                 df_cudnn_plan_clear(&plan);
             }
@@ -230,7 +231,7 @@ static void errors_are_sentences(void **state)
     test_error(df_cudnn_properties(&properties, NULL, "{}"), DFAL_E_INTERNAL, "cuDNN: ");
     open_gpu(&properties, &gpus[0]);
     desc.out.h++;
-    test_error(df_cudnn_plan_create(&plan, properties, &desc, DF_CUDA_FORWARD, 64), DFAL_E_INTERNAL,
+    test_error(df_cudnn_plan_create(&plan, properties, &desc, DF_LAYER_FORWARD, 64), DFAL_E_INTERNAL,
                "cuDNN: ");
     assert_null(plan.plan);
     (void)cudnnBackendDestroyDescriptor(properties);
@@ -337,19 +338,19 @@ static void tensors_are_named(void **state)
         struct df_cuda_op *op;
         struct df_cuda_run run = {
             .rows = 64, .queue = 1, .workspace = workspace, .stream = (cudaStream_t)(void *)x};
-        test_ok(df_cuda_cudnn.create(&op, &device, &desc, (enum df_cuda_kind)kind));
+        test_ok(df_cuda_cudnn.create(&op, &device, &desc, (enum df_layer_kind)kind));
         assert_int_equal(op->rows, 64);
         assert_true(op->text[0] != '\0');
-        run.in[0] = kind == DF_CUDA_BACKWARD ? y : x;
-        run.in[1] = kind == DF_CUDA_WEIGHT_GRADIENT ? y : NULL;
-        run.out = kind == DF_CUDA_FORWARD ? y : kind == DF_CUDA_BACKWARD ? x : weight;
-        run.weight = kind == DF_CUDA_WEIGHT_GRADIENT ? NULL : weight;
-        run.bias = kind == DF_CUDA_FORWARD ? bias : NULL;
+        run.in[0] = kind == DF_LAYER_BACKWARD ? y : x;
+        run.in[1] = kind == DF_LAYER_WEIGHT_GRADIENT ? y : NULL;
+        run.out = kind == DF_LAYER_FORWARD ? y : kind == DF_LAYER_BACKWARD ? x : weight;
+        run.weight = kind == DF_LAYER_WEIGHT_GRADIENT ? NULL : weight;
+        run.bias = kind == DF_LAYER_FORWARD ? bias : NULL;
         test_ok(df_cuda_cudnn.run(op, &run));
         assert_ptr_equal(given('x'), x);
         assert_ptr_equal(given('w'), weight);
         assert_ptr_equal(given('y'), y);
-        assert_ptr_equal(given('b'), kind == DF_CUDA_FORWARD ? bias : NULL);
+        assert_ptr_equal(given('b'), kind == DF_LAYER_FORWARD ? bias : NULL);
         assert_ptr_equal(seen.workspace, workspace);
         assert_ptr_equal(seen.handle, &handles[1]);
         assert_ptr_equal(seen.stream, x);

@@ -34,7 +34,8 @@ static int64_t pretend_memory(struct df_device *device)
 }
 
 /* A backward wants a workspace that grows with its rows, and a forward one of its own. */
-static int64_t pretend_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+static int64_t pretend_scratch(struct df_device *device, const struct df_layer *layer,
+                               enum df_layer_kind kind, int64_t rows)
 {
     (void)device;
     (void)layer;

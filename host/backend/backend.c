@@ -173,14 +173,16 @@ void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device)
         (void)snprintf(text, DF_ISA_TEXT, "%s", info->isa);
 }
 
-void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size)
+void df_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                   char *text, size_t size)
 {
     *text = '\0';
     if (device->backend->layer_text != NULL)
         device->backend->layer_text(device, layer, kind, text, size);
 }
 
-int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                         int64_t rows)
 {
     return device->backend->layer_scratch != NULL ? device->backend->layer_scratch(device, layer, kind, rows)
                                                   : -1;

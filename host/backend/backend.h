@@ -17,10 +17,16 @@
 enum { DF_BACKEND_ABI = 6000 + DF_OP_COUNT };
 
 struct df_device;
-struct df_buffer;    /* device memory: type and count, the back end's own */
 struct df_layer;     /* a prepared library op: primitives, packed parameters */
 struct df_stack;     /* a prepared network */
 struct df_recording; /* calls of a queue, to be run again as one */
+
+/* Device memory: a buffer, or the head of a back end's own struct. */
+struct df_buffer {
+    enum df_type type;
+    int64_t count;
+    void *data; /* for the back end alone */
+};
 
 /* Part of a buffer, from element `offset`; buffer NULL: absent. */
 struct df_span {
@@ -44,6 +50,10 @@ struct df_stack_call {
     int64_t rows;
     struct df_span y, x, kept, owner; /* backward: y holds dy, x receives dx */
 };
+
+/* The ops of a layer. */
+enum df_layer_kind { DF_LAYER_FORWARD, DF_LAYER_BACKWARD, DF_LAYER_WEIGHT_GRADIENT };
+enum { DF_LAYER_KINDS = 3 };
 
 /* A convolution, or a product when kernel is 1x1 on a [C,1,1] input and is_gemm is set.
  * weight [O, C/group, kh, kw] (Gemm: [O, C]), bias [O]; x [rows, C, H, W]; y [rows, O, OH, OW]. */
@@ -118,13 +128,14 @@ struct df_backend {
      * meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
     dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
-    /* What runs one of a layer's ops (df_layer_op_kind), for a report: an engine's name, then what it was told. NULL where a
+    /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. NULL where a
      * back end has one way only. */
-    void (*layer_text)(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                       size_t size);
-    /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops (df_layer_op_kind) use at most.
+    void (*layer_text)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                       char *text, size_t size);
+    /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops use at most.
      * NULL, or below 0: not told. */
-    int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
+    int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                             int64_t rows);
     dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
     /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
@@ -193,25 +204,68 @@ dfal_status df_cuda_report(struct df_cuda_report *report, const char *reason);
 
 extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
 
-/* What an op is: for check, logs and benchmarks. */
+/* What an op is: for checks, logs and benchmarks. */
 enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM, DF_WALK_BLOCK };
+/* Members of union df_params. */
+enum df_params_member {
+    DF_PARAMS_none,
+    DF_PARAMS_value,
+    DF_PARAMS_channel,
+    DF_PARAMS_cols,
+    DF_PARAMS_dropout,
+    DF_PARAMS_sgd,
+    DF_PARAMS_adam,
+    DF_PARAMS_pool,
+    DF_PARAMS_join,
+    DF_PARAMS_pad,
+    DF_PARAMS_slope,
+    DF_PARAMS_bn,
+    DF_PARAMS_prelu,
+    DF_PARAMS_loss,
+    DF_PARAMS_deepfool
+};
+struct df_operand {
+    const char *name; /* NULL: the op has no more */
+    int type;         /* enum df_type, or: */
+    bool read, written, optional;
+};
+enum { DF_OPERAND_RAW = 100 /* U8 or REAL */ };
 struct df_op_info {
-    const char *name, *outs, *ins; /* names separated by blanks */
+    const char *name;
     enum df_walk walk;
     char op_class; /* 'E' 'U' 'L' 'S' */
+    enum df_params_member params;
+    struct df_operand out[DF_MAX_OUT], in[DF_MAX_IN];
 };
 extern const struct df_op_info df_op_info[DF_OP_COUNT];
-/* Elements of out[k] / in[k] that a call touches, from the span on: what check copies and compares. DF_COUNT_TO_END:
- * an index array decides, anything up to the buffer's end. layer: of a LAYER op, else NULL. */
-enum { DF_COUNT_TO_END = -1 };
-int64_t df_call_out_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
-int64_t df_call_in_count(const struct df_call *call, const struct df_layer_desc *layer, int k);
-/* Which of a layer's three ops this one is: 0 forward, 1 backward, 2 weight gradient; -1: none of such a layer. */
+
+/* Elements of an operand, from its span on: those that a call may touch, what `check` copies and compares (DF_SIZE_TO_END:
+ * an index decides, anything up to the buffer's end); and as many as it reads or writes. */
+enum { DF_SIZE_TO_END = -1 };
+struct df_operand_size {
+    int64_t extent, moved;
+};
+struct df_call_sizes {
+    struct df_operand_size out[DF_MAX_OUT], in[DF_MAX_IN]; /* also of operands that are absent */
+};
+/* layer: of a LAYER op, else NULL. */
+void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call,
+                   const struct df_layer_desc *layer);
+/* Does a call give every operand that its op needs, in a buffer of its type that holds what will be touched?
+ * Errors   E_INTERNAL it does not */
+dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc *layer);
+/* An extent as a number of elements. */
+int64_t df_span_count(struct df_span span, int64_t extent);
+/* Errors   E_INTERNAL count elements of the span do not lie in its buffer */
+dfal_status df_span_check(struct df_span span, int64_t count, const char *what);
+/* Which of a layer's ops this one is, an enum df_layer_kind; -1: none of such a layer. */
 int df_layer_op_kind(enum df_op op, bool is_gemm);
 /* layer_text, "" where there is none. */
-void df_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text, size_t size);
+void df_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                   char *text, size_t size);
 /* layer_scratch, -1 where there is none. */
-int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
+int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                         int64_t rows);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 /* So few channels that a library's tiles, and tensor cores, would mostly be padding. */

@@ -34,9 +34,8 @@ struct check_device {
     struct df_lock lock;
 };
 
-struct df_buffer {
-    enum df_type type;
-    int64_t count;
+struct check_buffer {
+    struct df_buffer head;
     struct df_buffer *side[2];
 };
 
@@ -58,19 +57,8 @@ static struct check_device *check_of(struct df_device *device)
 
 static struct df_span side_span(struct df_span span, int side)
 {
-    return (struct df_span){span.buffer != NULL ? span.buffer->side[side] : NULL, span.offset};
-}
-
-/* Elements of a span that an op's count means. Errors   E_INTERNAL beyond the buffer */
-static dfal_status span_count(int64_t *out, struct df_span span, int64_t count, const char *what)
-{
-    const int64_t left = span.buffer->count - span.offset;
-    *out = count == DF_COUNT_TO_END ? left : count;
-    if (span.offset < 0 || *out < 0 || *out > left)
-        DF_FAIL(DFAL_E_INTERNAL,
-                "%s: elements %" PRId64 " to %" PRId64 " do not lie in a buffer of %" PRId64 " elements",
-                what, span.offset, span.offset + *out, span.buffer->count);
-    return DFAL_OK;
+    const struct check_buffer *buffer = (const struct check_buffer *)span.buffer;
+    return (struct df_span){buffer != NULL ? buffer->side[side] : NULL, span.offset};
 }
 
 static double element(const void *values, enum df_type type, int64_t i)
@@ -128,14 +116,6 @@ static dfal_status mirror(struct check_device *check, int32_t queue, struct df_s
     if (largest != NULL)
         *largest = largest_of(values, type, count);
     return df_write(check->side[1], queue, side_span(span, 1), values, count);
-}
-
-/* The k-th of names separated by blanks, without its "+". */
-static void operand_name(char *out, size_t size, const char *names, int k)
-{
-    for (; k > 0 && *names != '\0'; names++)
-        k -= *names == ' ';
-    snprintf(out, size, "%.*s", (int)strcspn(names, " +"), names);
 }
 
 /* What two values of an output may differ by: relative * |a| + absolute. */
@@ -211,33 +191,31 @@ static dfal_status compare(struct check_device *check, int32_t queue, const stru
         const double x = element(a, type, i), y = element(b, type, i);
         if (whole ? x == y : reals_agree(x, y, &t))
             continue;
-        char name[64];
-        operand_name(name, sizeof name, info->outs, k);
         DF_FAIL(DFAL_E_INTERNAL,
                 "op %s, output %s: element %" PRId64 " of %" PRId64
                 " is %.9g on %s and %.9g on %s (class %c)",
-                info->name, name, i, count, x, check->side[0]->info.backend, y, check->side[1]->info.backend,
-                info->op_class);
+                info->name, info->out[k].name, i, count, x, check->side[0]->info.backend, y,
+                check->side[1]->info.backend, info->op_class);
     }
     return DFAL_OK;
 }
 
 static dfal_status run_locked(struct check_device *check, int32_t queue, const struct df_call *call)
 {
-    const struct df_op_info *info = &df_op_info[call->op];
     const struct df_layer_desc *desc = call->layer != NULL ? &call->layer->desc : NULL;
-    int64_t out_count[DF_MAX_OUT] = {0}, in_count;
+    int64_t out_count[DF_MAX_OUT] = {0};
     double largest[DF_MAX_IN] = {0};
-    for (int k = 0; k < DF_MAX_IN; k++) {
-        if (call->in[k].buffer == NULL)
-            continue;
-        DF_TRY(span_count(&in_count, call->in[k], df_call_in_count(call, desc, k), info->name));
-        DF_TRY(mirror(check, queue, call->in[k], in_count, &largest[k]));
-    }
+    struct df_call_sizes sizes;
+    DF_TRY(df_call_check(call, desc));
+    df_call_sizes(&sizes, call, desc);
+    for (int k = 0; k < DF_MAX_IN; k++)
+        if (call->in[k].buffer != NULL)
+            DF_TRY(mirror(check, queue, call->in[k], df_span_count(call->in[k], sizes.in[k].extent),
+                          &largest[k]));
     for (int k = 0; k < DF_MAX_OUT; k++) {
         if (call->out[k].buffer == NULL)
             continue;
-        DF_TRY(span_count(&out_count[k], call->out[k], df_call_out_count(call, desc, k), info->name));
+        out_count[k] = df_span_count(call->out[k], sizes.out[k].extent);
         DF_TRY(mirror(check, queue, call->out[k], out_count[k], NULL));
     }
     for (int side = 0; side < 2; side++) {
@@ -332,9 +310,10 @@ static int64_t check_memory_free(struct df_device *device)
     return a > 0 && (a < b || b == 0) ? a : b;
 }
 
-static void check_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
+static void check_buffer_destroy(struct df_device *device, struct df_buffer *head)
 {
     struct check_device *check = check_of(device);
+    struct check_buffer *buffer = (struct check_buffer *)head;
     if (buffer == NULL)
         return;
     for (int side = 0; side < 2; side++)
@@ -348,19 +327,19 @@ static dfal_status check_buffer_create(struct df_device *device, struct df_buffe
 {
     *out = NULL;
     struct check_device *check = check_of(device);
-    struct df_buffer *buffer;
+    struct check_buffer *buffer;
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
-    buffer->type = type;
-    buffer->count = count;
+    buffer->head.type = type;
+    buffer->head.count = count;
     for (int side = 0; side < 2; side++) {
         struct df_device *own = check->side[side];
         dfal_status status = own->backend->buffer_create(own, &buffer->side[side], type, count);
         if (status != DFAL_OK) {
-            check_buffer_destroy(device, buffer);
+            check_buffer_destroy(device, &buffer->head);
             return status;
         }
     }
-    *out = buffer;
+    *out = &buffer->head;
     return DFAL_OK;
 }
 

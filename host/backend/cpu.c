@@ -153,21 +153,12 @@ static void buffer_destroy(struct df_device *device, struct df_buffer *buffer)
     df_free(buffer);
 }
 
-static dfal_status check_span(struct df_span span, int64_t count)
-{
-    if (span.buffer == NULL || span.offset < 0 || count < 0 || span.offset + count > span.buffer->count)
-        DF_FAIL(DFAL_E_INTERNAL, "a copy of %lld elements at %lld leaves its buffer of %lld",
-                (long long)count, (long long)span.offset,
-                (long long)(span.buffer == NULL ? 0 : span.buffer->count));
-    return DFAL_OK;
-}
-
 static dfal_status write_span(struct df_device *device, int32_t queue, struct df_span to, const void *from,
                               int64_t count)
 {
     (void)device;
     (void)queue;
-    DF_TRY(check_span(to, count));
+    DF_TRY(df_span_check(to, count, "write"));
     if (count > 0)
         memcpy(span_data(to), from, (size_t)count * df_type_size(to.buffer->type));
     return DFAL_OK;
@@ -178,7 +169,7 @@ static dfal_status read_span(struct df_device *device, int32_t queue, void *to, 
 {
     (void)device;
     (void)queue;
-    DF_TRY(check_span(from, count));
+    DF_TRY(df_span_check(from, count, "read"));
     if (count > 0)
         memcpy(to, span_data(from), (size_t)count * df_type_size(from.buffer->type));
     return DFAL_OK;
@@ -189,7 +180,7 @@ static dfal_status read_span_f64(struct df_device *device, int32_t queue, double
 {
     (void)device;
     (void)queue;
-    DF_TRY(check_span(from, count));
+    DF_TRY(df_span_check(from, count, "read"));
     const float *data = span_data(from);
     for (int64_t i = 0; i < count; i++)
         to[i] = (double)data[i];

@@ -67,12 +67,6 @@ void df_cpu_strip_avx512(const struct df_strip *strip);
 void df_cpu_product_avx2(const struct df_product *product);
 void df_cpu_product_avx512(const struct df_product *product);
 
-struct df_buffer {
-    enum df_type type;
-    int64_t count;
-    void *data;
-};
-
 /* One thread's memory. It grows on a layer's first use by the queue and never shrinks; `moves` counts the growths,
  * so that whoever keeps addresses into it knows when to renew them. */
 struct df_cpu_queue {
@@ -99,8 +93,8 @@ dfal_status df_cpu_layer_create(struct df_device *device, struct df_layer **out,
 void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer);
 dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
-void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                       size_t size);
+void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                       char *text, size_t size);
 dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,
                              struct df_layer *layer, float *const out[2], const float *const in[2],
                              int64_t rows);
@@ -111,12 +105,11 @@ dfal_status df_onednn_open(struct df_onednn **out, enum df_cpu_isa isa, int32_t 
                            size_t version_size);
 void df_onednn_close(struct df_onednn *library);
 
-/* One of the three ops of a convolution for a fixed number of rows; kinds are numbered as df_layer_op_kind does. */
-enum df_onednn_kind { DF_ONEDNN_FORWARD, DF_ONEDNN_BACKWARD, DF_ONEDNN_WEIGHT_GRADIENT };
+/* One of the three ops of a convolution for a fixed number of rows. */
 struct df_onednn_conv;
 /* Errors   E_UNAVAILABLE the library has no such convolution */
 dfal_status df_onednn_conv_create(struct df_onednn_conv **out, struct df_onednn *library,
-                                  const struct df_layer_desc *desc, enum df_onednn_kind kind, int32_t rows);
+                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int32_t rows);
 void df_onednn_conv_destroy(struct df_onednn_conv *conv);
 /* Pack weights [O, C/group, kh, kw] and bias [O] or NULL. Not for the weight gradient. */
 dfal_status df_onednn_conv_bind(struct df_onednn_conv *conv, const float *weight, const float *bias);

@@ -46,14 +46,18 @@ static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
     }
 #define DRIVER_BLOCK(name, ins) DRIVER_ITEM(name, ins)
 #define DRIVER_LAYER(name, ins)
-#define DF_OP(name, walk, class_, outs, ins) DRIVER_##walk(name, ins)
+#define IN(name, ...)                                " " #name
+#define OPT_IN(name, ...)                            IN(name)
+#define DF_OP(name, walk, class_, params, outs, ins) DRIVER_##walk(name, "" ins)
 #include "ops.def"
+#undef IN
+#undef OPT_IN
 
 #define ENTRY_CELL(name)  [DF_OP_##name] = run_##name,
 #define ENTRY_ITEM(name)  [DF_OP_##name] = run_##name,
 #define ENTRY_BLOCK(name) ENTRY_ITEM(name)
 #define ENTRY_LAYER(name)
 df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT] = {
-#define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
+#define DF_OP(name, walk, ...) ENTRY_##walk(name)
 #include "ops.def"
 };

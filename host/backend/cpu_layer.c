@@ -42,15 +42,15 @@ static int64_t round_up(int64_t n, int64_t step)
 
 /* The share of oneDNN's vectors that is no padding: it pads channels to a multiple of 16, only a forward's few input
  * channels not. */
-static double library_fill(const struct df_layer_desc *desc, enum df_onednn_kind kind)
+static double library_fill(const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const double in_fill = (double)desc->in.c / (double)round_up(desc->in.c, 16);
     const double out_fill = (double)desc->out.c / (double)round_up(desc->out.c, 16);
-    return kind == DF_ONEDNN_FORWARD && desc->in.c <= 4 ? out_fill : in_fill * out_fill;
+    return kind == DF_LAYER_FORWARD && desc->in.c <= 4 ? out_fill : in_fill * out_fill;
 }
 
 /* Rows in lanes: small planes, which the library would pad. */
-static bool suits_lanes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
+static bool suits_lanes(const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const struct df_window *w = &desc->window;
     if (desc->group > 1 || w->stride[0] != 1 || w->stride[1] != 1 || w->dilation[0] != 1 ||
@@ -58,16 +58,16 @@ static bool suits_lanes(const struct df_layer_desc *desc, enum df_onednn_kind ki
         return false;
     if (w->kernel[1] != 3 && w->kernel[1] != 5 && w->kernel[1] != 7)
         return false;
-    if (kind != DF_ONEDNN_WEIGHT_GRADIENT && desc->in.h * desc->in.w > LANES_PLANE)
+    if (kind != DF_LAYER_WEIGHT_GRADIENT && desc->in.h * desc->in.w > LANES_PLANE)
         return false;
     return library_fill(desc, kind) < 0.66;
 }
 
 /* Pixels in lanes, asked after suits_lanes: whatever else the library would pad, and groups it has no code for. */
-static bool suits_planes(const struct df_layer_desc *desc, enum df_onednn_kind kind)
+static bool suits_planes(const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const struct df_window *w = &desc->window;
-    if (kind == DF_ONEDNN_WEIGHT_GRADIENT || w->stride[0] > DF_PLANES_STRIDE ||
+    if (kind == DF_LAYER_WEIGHT_GRADIENT || w->stride[0] > DF_PLANES_STRIDE ||
         w->stride[1] > DF_PLANES_STRIDE)
         return false;
     if (desc->group > 1 && desc->group == desc->in.c)
@@ -76,13 +76,13 @@ static bool suits_planes(const struct df_layer_desc *desc, enum df_onednn_kind k
         return desc->in.c / desc->group % 8 != 0 || desc->out.c / desc->group % 8 != 0;
     if (w->kernel[0] == 1 && w->kernel[1] == 1)
         return library_fill(desc, kind) < 0.8;
-    return library_fill(desc, kind) < (kind == DF_ONEDNN_FORWARD ? 0.5 : 0.66);
+    return library_fill(desc, kind) < (kind == DF_LAYER_FORWARD ? 0.5 : 0.66);
 }
 
 static dfal_status create_product(struct df_layer *layer)
 {
     const int64_t in = layer->in_size, out = layer->out_size, panel = layer->kernels->panel;
-    for (int kind = 0; kind < 3; kind++)
+    for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         layer->engine[kind] = ENGINE_PRODUCT;
     if (layer->desc.forward) {
         DF_TRY(df_alloc(&layer->weight[0], round_up(out, panel) * in, sizeof(float)));
@@ -93,7 +93,7 @@ static dfal_status create_product(struct df_layer *layer)
     return DFAL_OK;
 }
 
-static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind)
+static dfal_status create_lanes(struct df_layer *layer, enum df_layer_kind kind)
 {
     const struct df_layer_desc *d = &layer->desc;
     const struct df_window *w = &d->window;
@@ -108,7 +108,7 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
                                     .kernel_w = w->kernel[1],
                                     .pad_top = w->pad[0],
                                     .pad_left = w->pad[1]};
-    if (kind == DF_ONEDNN_BACKWARD)
+    if (kind == DF_LAYER_BACKWARD)
         *lanes = (struct df_lanes_conv){.in_c = lanes->out_c,
                                         .in_h = lanes->out_h,
                                         .in_w = lanes->out_w,
@@ -120,7 +120,7 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
                                         .pad_top = w->kernel[0] - 1 - w->pad[0],
                                         .pad_left = w->kernel[1] - 1 - w->pad[1]};
     layer->engine[kind] = ENGINE_LANES;
-    if (kind == DF_ONEDNN_WEIGHT_GRADIENT) {
+    if (kind == DF_LAYER_WEIGHT_GRADIENT) {
         layer->scratch[kind] = df_lanes_gradient_scratch(lanes);
         return DFAL_OK;
     }
@@ -128,7 +128,7 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_onednn_kind kind
     if (layer->kernels->half != NULL && layer->kernels->half->lanes_scratch(lanes) > layer->scratch[kind])
         layer->scratch[kind] = layer->kernels->half->lanes_scratch(lanes);
     DF_TRY(df_alloc(&layer->weight[kind], layer->weight_count, sizeof(float)));
-    if (kind == DF_ONEDNN_FORWARD)
+    if (kind == DF_LAYER_FORWARD)
         DF_TRY(df_alloc(&layer->bias, round_up(d->out.c, 16), sizeof(float)));
     return DFAL_OK;
 }
@@ -144,24 +144,24 @@ static int64_t library_rows(const struct df_layer *layer)
 }
 
 static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *device,
-                                 enum df_onednn_kind kind)
+                                 enum df_layer_kind kind)
 {
-    const int64_t rows = kind == DF_ONEDNN_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : library_rows(layer);
+    const int64_t rows = kind == DF_LAYER_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : library_rows(layer);
     layer->engine[kind] = ENGINE_ONEDNN;
     layer->block[kind] = rows;
     DF_TRY(df_onednn_conv_create(&layer->conv[kind], device->onednn, &layer->desc, kind, (int32_t)rows));
     /* Behind the library's: one padded block of the inputs and outputs, and a block's dw and db. */
     layer->scratch[kind] = df_onednn_conv_scratch(layer->conv[kind]) + round_up(rows * layer->in_size, 16) +
                            round_up(rows * layer->out_size, 16);
-    if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+    if (kind == DF_LAYER_WEIGHT_GRADIENT)
         layer->scratch[kind] += round_up(layer->weight_count, 16) + round_up(layer->desc.out.c, 16);
     return DFAL_OK;
 }
 
-static dfal_status create_planes(struct df_layer *layer, enum df_onednn_kind kind)
+static dfal_status create_planes(struct df_layer *layer, enum df_layer_kind kind)
 {
     layer->engine[kind] = ENGINE_PLANES;
-    DF_TRY(df_planes_create(&layer->planes[kind], &layer->desc, kind == DF_ONEDNN_BACKWARD, layer->kernels));
+    DF_TRY(df_planes_create(&layer->planes[kind], &layer->desc, kind == DF_LAYER_BACKWARD, layer->kernels));
     layer->scratch[kind] = df_planes_scratch(layer->planes[kind]);
     return DFAL_OK;
 }
@@ -194,10 +194,11 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
     layer->weight_count =
         desc->is_gemm ? layer->in_size * layer->out_size
                       : desc->out.c * (desc->in.c / group) * desc->window.kernel[0] * desc->window.kernel[1];
-    const bool wanted[3] = {desc->forward, desc->backward, desc->weight_gradient};
+    const bool wanted[DF_LAYER_KINDS] = {desc->forward, desc->backward, desc->weight_gradient};
     if (desc->is_gemm)
         DF_TRY_TO(done, status, create_product(layer));
-    for (enum df_onednn_kind kind = 0; kind < 3 && !desc->is_gemm; kind++) {
+    for (int k = 0; k < DF_LAYER_KINDS && !desc->is_gemm; k++) {
+        const enum df_layer_kind kind = (enum df_layer_kind)k;
         if (!wanted[kind])
             continue;
         if (suits_lanes(desc, kind))
@@ -219,7 +220,7 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
     (void)device;
     if (layer == NULL)
         return;
-    for (int kind = 0; kind < 3; kind++)
+    for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         df_onednn_conv_destroy(layer->conv[kind]);
     df_planes_destroy(layer->planes[0]);
     df_planes_destroy(layer->planes[1]);
@@ -229,8 +230,8 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
     df_free(layer);
 }
 
-void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                       size_t size)
+void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                       char *text, size_t size)
 {
     static const char *const names[] = {[ENGINE_NONE] = "",
                                         [ENGINE_PRODUCT] = "own kernels: product",
@@ -288,9 +289,9 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
         if (layer->weight[1] != NULL)
             pack_panels(layer->weight[1], weight, out, in, in, 1, panel);
     }
-    if (layer->engine[DF_ONEDNN_FORWARD] == ENGINE_LANES)
+    if (layer->engine[DF_LAYER_FORWARD] == ENGINE_LANES)
         memcpy(layer->weight[0], weight, (size_t)layer->weight_count * sizeof(float));
-    if (layer->engine[DF_ONEDNN_BACKWARD] == ENGINE_LANES)
+    if (layer->engine[DF_LAYER_BACKWARD] == ENGINE_LANES)
         turn_weight(layer->weight[1], weight, &layer->desc);
     for (int kind = 0; kind < 2; kind++)
         if (layer->planes[kind] != NULL)
@@ -302,14 +303,14 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
 }
 
 /* Rows that fill no more than half a vector go through vectors of half the width: the same bits in half the time. */
-static void run_lanes(const struct df_layer *layer, enum df_onednn_kind kind,
+static void run_lanes(const struct df_layer *layer, enum df_layer_kind kind,
                       const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
 {
     const struct df_cpu_kernels *kernels = layer->kernels;
     const struct df_lanes_conv *conv = &layer->lanes[kind];
-    const float *bias = kind == DF_ONEDNN_FORWARD ? layer->bias : NULL;
-    const int64_t in_size = kind == DF_ONEDNN_FORWARD ? layer->in_size : layer->out_size;
-    const int64_t out_size = kind == DF_ONEDNN_FORWARD ? layer->out_size : layer->in_size;
+    const float *bias = kind == DF_LAYER_FORWARD ? layer->bias : NULL;
+    const int64_t in_size = kind == DF_LAYER_FORWARD ? layer->in_size : layer->out_size;
+    const int64_t out_size = kind == DF_LAYER_FORWARD ? layer->out_size : layer->in_size;
     int64_t tail = rows % kernels->lanes;
     if (kernels->half == NULL || tail > kernels->half->lanes)
         tail = 0;
@@ -330,13 +331,13 @@ static const float *padded(float *copy, const float *from, int64_t rows, int64_t
     return copy;
 }
 
-static dfal_status run_blocks(struct df_layer *layer, enum df_onednn_kind kind, int32_t queue,
+static dfal_status run_blocks(struct df_layer *layer, enum df_layer_kind kind, int32_t queue,
                               const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
 {
     struct df_onednn_conv *conv = layer->conv[kind];
     const int64_t block = layer->block[kind];
-    const int64_t from_size = kind == DF_ONEDNN_FORWARD ? layer->in_size : layer->out_size;
-    const int64_t to_size = kind == DF_ONEDNN_FORWARD ? layer->out_size : layer->in_size;
+    const int64_t from_size = kind == DF_LAYER_FORWARD ? layer->in_size : layer->out_size;
+    const int64_t to_size = kind == DF_LAYER_FORWARD ? layer->out_size : layer->in_size;
     float *copy = memory->scratch + df_onednn_conv_scratch(conv);
     float *result = copy + round_up(block * from_size, 16);
     for (int64_t row = 0; row < rows; row += block) {
@@ -355,7 +356,7 @@ static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue,
                                        const struct df_cpu_queue *memory, float *const out[2],
                                        const float *const in[2], int64_t rows)
 {
-    struct df_onednn_conv *conv = layer->conv[DF_ONEDNN_WEIGHT_GRADIENT];
+    struct df_onednn_conv *conv = layer->conv[DF_LAYER_WEIGHT_GRADIENT];
     const int64_t block = WEIGHT_GRADIENT_ROWS, counts[2] = {layer->weight_count, layer->desc.out.c};
     float *x = memory->scratch + df_onednn_conv_scratch(conv);
     float *dy = x + round_up(block * layer->in_size, 16);
@@ -410,24 +411,24 @@ static void product_weight_gradient(const struct df_layer *layer, float *const o
             out[1][o] += dy[row * count + o];
 }
 
-static dfal_status run_product(struct df_layer *layer, enum df_onednn_kind kind, struct df_cpu_queue *memory,
+static dfal_status run_product(struct df_layer *layer, enum df_layer_kind kind, struct df_cpu_queue *memory,
                                float *const out[2], const float *const in[2], int64_t rows)
 {
     const int64_t x_size = layer->in_size, y_size = layer->out_size;
     struct df_product p = {.rows = rows, .a = in[0], .a_k = 1, .out = out[0]};
     switch (kind) {
-    case DF_ONEDNN_FORWARD:
+    case DF_LAYER_FORWARD:
         p.cols = p.out_row = y_size;
         p.depth = p.a_row = x_size;
         p.b = layer->weight[0];
         p.bias = layer->bias;
         break;
-    case DF_ONEDNN_BACKWARD:
+    case DF_LAYER_BACKWARD:
         p.cols = p.out_row = x_size;
         p.depth = p.a_row = y_size;
         p.b = layer->weight[1];
         break;
-    case DF_ONEDNN_WEIGHT_GRADIENT:
+    case DF_LAYER_WEIGHT_GRADIENT:
         DF_TRY(df_cpu_scratch(memory, rows * round_up(x_size, layer->kernels->panel)));
         product_weight_gradient(layer, out, in[0], in[1], rows, memory->scratch);
         return DFAL_OK;
@@ -443,19 +444,20 @@ dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum d
     const int found = df_layer_op_kind(op, layer->desc.is_gemm);
     if (queue < 0 || queue >= device->head.queue_count)
         DF_FAIL(DFAL_E_INTERNAL, "queue %d was used, expected 0 to %d", queue, device->head.queue_count - 1);
-    const bool wanted[3] = {layer->desc.forward, layer->desc.backward, layer->desc.weight_gradient};
+    const bool wanted[DF_LAYER_KINDS] = {layer->desc.forward, layer->desc.backward,
+                                         layer->desc.weight_gradient};
     if (found < 0 || !wanted[found])
         DF_FAIL(DFAL_E_INTERNAL, "op %d was called on a layer that was not made for it", (int)op);
-    const enum df_onednn_kind kind = (enum df_onednn_kind)found;
+    const enum df_layer_kind kind = (enum df_layer_kind)found;
     struct df_cpu_queue *memory = &device->queues[queue];
     DF_TRY(df_cpu_scratch(memory, layer->scratch[kind]));
-    if (rows <= 0 && kind != DF_ONEDNN_WEIGHT_GRADIENT)
+    if (rows <= 0 && kind != DF_LAYER_WEIGHT_GRADIENT)
         return DFAL_OK;
     switch (layer->engine[kind]) {
     case ENGINE_PRODUCT:
         return run_product(layer, kind, memory, out, in, rows);
     case ENGINE_LANES:
-        if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+        if (kind == DF_LAYER_WEIGHT_GRADIENT)
             df_lanes_gradient(&layer->lanes[kind], out[0], out[1], in[0], in[1], rows, memory->scratch);
         else
             run_lanes(layer, kind, memory, out[0], in[0], rows);
@@ -464,7 +466,7 @@ dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum d
         df_planes_run(layer->planes[kind], out[0], in[0], rows, memory->scratch);
         return DFAL_OK;
     case ENGINE_ONEDNN:
-        if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+        if (kind == DF_LAYER_WEIGHT_GRADIENT)
             return run_weight_gradient(layer, queue, memory, out, in, rows);
         return run_blocks(layer, kind, queue, memory, out[0], in[0], rows);
     case ENGINE_NONE:

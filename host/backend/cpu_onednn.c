@@ -50,7 +50,7 @@ struct packing {
 
 struct df_onednn_conv {
     struct df_onednn *library;
-    enum df_onednn_kind kind;
+    enum df_layer_kind kind;
     dnnl_primitive_t primitive;
     struct tensor tensors[MAX_TENSORS]; /* inputs first */
     int input_count, output_count;
@@ -217,18 +217,18 @@ static dfal_status describe(struct geometry *g, const struct df_layer_desc *desc
 
 /* Describe the op; forward is a hint the two gradients need. */
 static dfal_status create_desc(dnnl_primitive_desc_t *out, struct df_onednn *library,
-                               const struct geometry *g, enum df_onednn_kind kind)
+                               const struct geometry *g, enum df_layer_kind kind)
 {
     const dnnl_engine_t engine = library->engine;
-    const bool forward = kind == DF_ONEDNN_FORWARD;
+    const bool forward = kind == DF_LAYER_FORWARD;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t hint = NULL;
     dfal_status status = DFAL_OK;
     DF_TRY_TO(done, status, user_scratchpad(&attr));
     DF_TRY_TO(done, status, check(describe_forward(forward ? out : &hint, engine, g, attr), "a convolution"));
-    if (kind == DF_ONEDNN_BACKWARD)
+    if (kind == DF_LAYER_BACKWARD)
         status = check(describe_backward(out, engine, g, attr, hint), "a convolution's input gradient");
-    else if (kind == DF_ONEDNN_WEIGHT_GRADIENT)
+    else if (kind == DF_LAYER_WEIGHT_GRADIENT)
         status =
             check(describe_weight_gradient(out, engine, g, attr, hint), "a convolution's weight gradient");
 done:
@@ -289,17 +289,17 @@ static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_des
     DF_TRY_TO(done, status, describe(&g, desc, rows));
     DF_TRY_TO(done, status, create_desc(&pd, conv->library, &g, conv->kind));
     switch (conv->kind) {
-    case DF_ONEDNN_FORWARD:
+    case DF_LAYER_FORWARD:
         DF_TRY_TO(done, status, add_tensor(conv, false, DNNL_ARG_SRC, &g.x_plain, pd, dnnl_query_src_md, 0));
         DF_TRY_TO(done, status, add_tensor(conv, true, DNNL_ARG_DST, &g.y_plain, pd, dnnl_query_dst_md, 0));
         break;
-    case DF_ONEDNN_BACKWARD:
+    case DF_LAYER_BACKWARD:
         DF_TRY_TO(done, status,
                   add_tensor(conv, false, DNNL_ARG_DIFF_DST, &g.y_plain, pd, dnnl_query_diff_dst_md, 0));
         DF_TRY_TO(done, status,
                   add_tensor(conv, true, DNNL_ARG_DIFF_SRC, &g.x_plain, pd, dnnl_query_diff_src_md, 0));
         break;
-    case DF_ONEDNN_WEIGHT_GRADIENT:
+    case DF_LAYER_WEIGHT_GRADIENT:
         DF_TRY_TO(done, status, add_tensor(conv, false, DNNL_ARG_SRC, &g.x_plain, pd, dnnl_query_src_md, 0));
         DF_TRY_TO(done, status,
                   add_tensor(conv, false, DNNL_ARG_DIFF_DST, &g.y_plain, pd, dnnl_query_diff_dst_md, 0));
@@ -313,7 +313,7 @@ static dfal_status create(struct df_onednn_conv *conv, const struct df_layer_des
     DF_TRY_TO(done, status,
               check(md_copy(&conv->weight_plain, md_of(&g.weight_plain)), "describing weights"));
     DF_TRY_TO(done, status, check(md_copy(&conv->bias_md, md_of(&g.bias)), "describing a bias"));
-    if (conv->kind != DF_ONEDNN_WEIGHT_GRADIENT) {
+    if (conv->kind != DF_LAYER_WEIGHT_GRADIENT) {
         DF_TRY_TO(done, status, query_md(&conv->weight_own, pd, dnnl_query_weights_md, 0));
         DF_TRY_TO(done, status, df_alloc(&conv->weight, floats_of(&conv->weight_own), sizeof(float)));
         DF_TRY_TO(done, status, df_alloc(&conv->bias, floats_of(&conv->bias_md), sizeof(float)));
@@ -331,7 +331,7 @@ done:
 }
 
 dfal_status df_onednn_conv_create(struct df_onednn_conv **out, struct df_onednn *library,
-                                  const struct df_layer_desc *desc, enum df_onednn_kind kind, int32_t rows)
+                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int32_t rows)
 {
     struct df_onednn_conv *conv = NULL;
     *out = NULL;
@@ -442,7 +442,7 @@ static dfal_status point(struct df_onednn_conv *conv, struct handles *h, const s
         DF_TRY(wrap(conv, &h->reorder_pad[i], &t->reorder_pad, base + t->reorder_pad_at));
     }
     DF_TRY(wrap(conv, &h->pad, &conv->pad_md, base + conv->pad_at));
-    if (conv->kind != DF_ONEDNN_WEIGHT_GRADIENT) {
+    if (conv->kind != DF_LAYER_WEIGHT_GRADIENT) {
         DF_TRY(wrap(conv, &h->weight, &conv->weight_own, conv->weight));
         DF_TRY(wrap(conv, &h->bias, &conv->bias_md, conv->bias));
     }
@@ -479,9 +479,9 @@ static dfal_status run_one_thread(struct df_onednn_conv *conv, int32_t queue,
         args[count++] =
             (dnnl_exec_arg_t){conv->tensors[i].arg, conv->tensors[i].same ? h->plain[i] : h->own[i]};
     }
-    if (conv->kind != DF_ONEDNN_WEIGHT_GRADIENT)
+    if (conv->kind != DF_LAYER_WEIGHT_GRADIENT)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, h->weight};
-    if (conv->kind == DF_ONEDNN_FORWARD)
+    if (conv->kind == DF_LAYER_FORWARD)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, h->bias};
     args[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, h->pad};
     CHECK(dnnl_primitive_execute(conv->primitive, stream, count, args), "running a convolution");

@@ -252,15 +252,6 @@ void *df_cuda_data(struct df_span span)
     return (char *)span.buffer->data + (size_t)span.offset * df_type_size(span.buffer->type);
 }
 
-static dfal_status check_span(struct df_span span, int64_t count)
-{
-    if (span.buffer == NULL || span.offset < 0 || count < 0 || span.offset + count > span.buffer->count)
-        DF_FAIL(DFAL_E_INTERNAL, "a copy of %lld elements at %lld leaves its buffer of %lld",
-                (long long)count, (long long)span.offset,
-                (long long)(span.buffer == NULL ? 0 : span.buffer->count));
-    return DFAL_OK;
-}
-
 dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *head, int32_t queue)
 {
     struct df_cuda_device *device = (struct df_cuda_device *)head;
@@ -301,7 +292,7 @@ static dfal_status write_span(struct df_device *head, int32_t index, struct df_s
 {
     struct df_cuda_queue *queue = NULL;
     DF_TRY(df_cuda_not_recording("be written"));
-    DF_TRY(check_span(to, count));
+    DF_TRY(df_span_check(to, count, "write"));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
     size_t left = (size_t)count * df_type_size(to.buffer->type);
     const char *source = from;
@@ -342,7 +333,7 @@ static dfal_status read_by(struct df_device *head, int32_t index, void *to, stru
 {
     struct df_cuda_queue *queue = NULL;
     DF_TRY(df_cuda_not_recording("be read"));
-    DF_TRY(check_span(from, count));
+    DF_TRY(df_span_check(from, count, "read"));
     DF_TRY(df_cuda_queue_of(&queue, head, index));
     size_t left = (size_t)count * df_type_size(from.buffer->type);
     const char *source = df_cuda_data(from);

@@ -17,12 +17,6 @@
 
 #include "backend/backend.h"
 
-struct df_buffer {
-    enum df_type type;
-    int64_t count;
-    void *data; /* device memory */
-};
-
 /* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a stream. */
 struct df_cuda_queue {
     cudaStream_t stream;
@@ -73,9 +67,6 @@ static inline size_t df_cuda_aligned(size_t bytes)
 
 /* ---- Engines --------------------------------------------------------------------------------- */
 
-/* Numbered as df_layer_op_kind does. */
-enum df_cuda_kind { DF_CUDA_FORWARD, DF_CUDA_BACKWARD, DF_CUDA_WEIGHT_GRADIENT };
-
 /* One of a layer's three ops, prepared by an engine, whose own struct begins with this head. */
 struct df_cuda_op {
     const struct df_cuda_engine *engine;
@@ -109,7 +100,7 @@ struct df_cuda_engine {
     /* What is chosen follows from desc, kind and the library's version alone: never from timing.
      * Errors   E_UNAVAILABLE the library has none: own kernels are taken */
     dfal_status (*create)(struct df_cuda_op **out, struct df_cuda_device *device,
-                          const struct df_layer_desc *desc, enum df_cuda_kind kind);
+                          const struct df_layer_desc *desc, enum df_layer_kind kind);
     void (*destroy)(struct df_cuda_op *op);
     /* Bytes of the queue's workspace a run of so many rows uses. NULL: op->workspace. */
     size_t (*workspace)(const struct df_cuda_op *op, int64_t rows);
@@ -133,9 +124,10 @@ dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out
 void df_cuda_layer_destroy(struct df_device *device, struct df_layer *layer);
 dfal_status df_cuda_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                                struct df_span weight, struct df_span bias);
-void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                        size_t size);
-int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows);
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                        char *text, size_t size);
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                              int64_t rows);
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum df_op op,
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);

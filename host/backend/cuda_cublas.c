@@ -35,7 +35,7 @@ enum { MATRIX_A, MATRIX_B, MATRIX_D, MATRICES };
 struct gemm {
     struct df_cuda_op head;
     struct df_cublas *library;
-    enum df_cuda_kind kind;
+    enum df_layer_kind kind;
     bool half; /* A and B are binary16 */
     cublasLtMatmulDescOpaque_t product;
     cublasLtMatrixLayoutOpaque_t matrix[MATRICES];
@@ -87,9 +87,9 @@ static dfal_status describe_matrices(struct gemm *gemm, const struct df_layer_de
 {
     const uint64_t c = (uint64_t)desc->in.c, o = (uint64_t)desc->out.c, rows = (uint64_t)desc->block_rows;
     const uint64_t sizes[][MATRICES][2] = {
-        [DF_CUDA_FORWARD] = {{c, o}, {c, rows}, {o, rows}},
-        [DF_CUDA_BACKWARD] = {{c, o}, {o, rows}, {c, rows}},
-        [DF_CUDA_WEIGHT_GRADIENT] = {{c, rows}, {o, rows}, {c, o}},
+        [DF_LAYER_FORWARD] = {{c, o}, {c, rows}, {o, rows}},
+        [DF_LAYER_BACKWARD] = {{c, o}, {o, rows}, {c, rows}},
+        [DF_LAYER_WEIGHT_GRADIENT] = {{c, rows}, {o, rows}, {c, o}},
     };
     for (int i = 0; i < MATRICES; i++) {
         const uint64_t *size = sizes[gemm->kind][i];
@@ -109,10 +109,10 @@ static dfal_status set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttribute
 static dfal_status describe_product(struct gemm *gemm)
 {
     const cublasLtMatmulDesc_t product = &gemm->product;
-    const int32_t a = gemm->kind == DF_CUDA_FORWARD ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const int32_t b = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const int32_t a = gemm->kind == DF_LAYER_FORWARD ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const int32_t b = gemm->kind == DF_LAYER_WEIGHT_GRADIENT ? CUBLAS_OP_T : CUBLAS_OP_N;
     const uint32_t epilogue =
-        gemm->kind == DF_CUDA_FORWARD ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+        gemm->kind == DF_LAYER_FORWARD ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
     DF_TRY(check(cublasLtMatmulDescInit(product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product"));
     DF_TRY(set(product, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a));
     DF_TRY(set(product, CUBLASLT_MATMUL_DESC_TRANSB, &b, sizeof b));
@@ -224,7 +224,7 @@ static void gemm_destroy(struct df_cuda_op *op)
 }
 
 static dfal_status gemm_create(struct df_cuda_op **out, struct df_cuda_device *device,
-                               const struct df_layer_desc *desc, enum df_cuda_kind kind)
+                               const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     struct gemm *gemm = NULL;
     dfal_status status;
@@ -232,7 +232,7 @@ static dfal_status gemm_create(struct df_cuda_op **out, struct df_cuda_device *d
     DF_TRY(df_alloc(&gemm, 1, sizeof *gemm));
     gemm->library = device->cublas;
     gemm->kind = kind;
-    gemm->half = desc->half_backward && kind == DF_CUDA_BACKWARD;
+    gemm->half = desc->half_backward && kind == DF_LAYER_BACKWARD;
     gemm->head.engine = &df_cuda_cublas;
     gemm->head.rows = desc->block_rows;
     DF_TRY_TO(done, status, describe_matrices(gemm, desc));
@@ -251,9 +251,9 @@ static dfal_status gemm_run(struct df_cuda_op *op, const struct df_cuda_run *run
     const float one = 1.0F, zero = 0.0F;
     /* Queues run the op side by side: each sets its bias in a description of its own. */
     cublasLtMatmulDescOpaque_t product = gemm->product;
-    const void *a = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? run->in[0] : run->weight;
-    const void *b = gemm->kind == DF_CUDA_WEIGHT_GRADIENT ? run->in[1] : run->in[0];
-    if (gemm->kind == DF_CUDA_FORWARD)
+    const void *a = gemm->kind == DF_LAYER_WEIGHT_GRADIENT ? run->in[0] : run->weight;
+    const void *b = gemm->kind == DF_LAYER_WEIGHT_GRADIENT ? run->in[1] : run->in[0];
+    if (gemm->kind == DF_LAYER_FORWARD)
         DF_TRY(set(&product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &run->bias, sizeof run->bias));
     return check(cublasLtMatmul(gemm->library->handle, &product, &one, a, &gemm->matrix[MATRIX_A], b,
                                 &gemm->matrix[MATRIX_B], &zero, run->out, &gemm->matrix[MATRIX_D], run->out,

@@ -18,7 +18,7 @@ struct df_cudnn {
 struct conv {
     struct df_cuda_op head;
     struct df_cudnn *library;
-    enum df_cuda_kind kind;
+    enum df_layer_kind kind;
     struct df_cudnn_plan plan;
 };
 
@@ -86,7 +86,7 @@ static void conv_destroy(struct df_cuda_op *op)
 }
 
 static dfal_status conv_create(struct df_cuda_op **out, struct df_cuda_device *device,
-                               const struct df_layer_desc *desc, enum df_cuda_kind kind)
+                               const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     struct conv *conv = NULL;
     dfal_status status;
@@ -115,7 +115,7 @@ static dfal_status set(cudnnBackendDescriptor_t pack, cudnnBackendAttributeName_
 /* tensors: as many as the op has, in the order of df_cudnn_tensor. */
 static dfal_status execute(const struct conv *conv, const struct df_cuda_run *run, const void *const *tensors)
 {
-    const int64_t count = conv->kind == DF_CUDA_FORWARD ? DF_CUDNN_TENSORS : DF_CUDNN_BIAS;
+    const int64_t count = conv->kind == DF_LAYER_FORWARD ? DF_CUDNN_TENSORS : DF_CUDNN_BIAS;
     cudnnHandle_t handle = NULL;
     cudnnBackendDescriptor_t pack = NULL;
     dfal_status status;
@@ -140,11 +140,11 @@ static dfal_status conv_run(struct df_cuda_op *op, const struct df_cuda_run *run
 {
     const struct conv *conv = (const struct conv *)op;
     switch (conv->kind) {
-    case DF_CUDA_FORWARD:
+    case DF_LAYER_FORWARD:
         return execute(conv, run, (const void *const[]){run->in[0], run->weight, run->out, run->bias});
-    case DF_CUDA_BACKWARD:
+    case DF_LAYER_BACKWARD:
         return execute(conv, run, (const void *const[]){run->out, run->weight, run->in[0]});
-    case DF_CUDA_WEIGHT_GRADIENT:
+    case DF_LAYER_WEIGHT_GRADIENT:
         break;
     }
     return execute(conv, run, (const void *const[]){run->in[0], run->out, run->in[1]});

@@ -12,12 +12,10 @@
 #include "bias.h"   /* kernels */
 #include "launch.h" /* kernels */
 
-enum { KINDS = 3 };
-
 struct df_layer {
     struct df_layer_desc desc;
     int64_t in_size, out_size, weight_count, bias_count;
-    struct df_cuda_op *op[KINDS]; /* by df_cuda_kind; NULL: not wanted */
+    struct df_cuda_op *op[DF_LAYER_KINDS]; /* by df_layer_kind; NULL: not wanted */
     float *weight, *bias;
 };
 
@@ -40,7 +38,7 @@ static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc
 #endif
 
 static dfal_status create_op(struct df_cuda_op **out, struct df_cuda_device *device,
-                             const struct df_layer_desc *desc, enum df_cuda_kind kind)
+                             const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const struct df_cuda_engine *library = library_for(desc);
     if (library != NULL) {
@@ -58,7 +56,7 @@ static dfal_status create_half(struct df_cuda_op **out, struct df_cuda_device *d
     const struct df_cuda_engine *library = library_for(desc);
     struct df_cuda_op *inner = NULL;
     if (library != NULL) {
-        const dfal_status status = library->create(&inner, device, desc, DF_CUDA_BACKWARD);
+        const dfal_status status = library->create(&inner, device, desc, DF_LAYER_BACKWARD);
         if (status == DFAL_OK)
             return df_cuda_half_create(out, inner, desc, true);
         if (status != DFAL_E_UNAVAILABLE)
@@ -66,7 +64,7 @@ static dfal_status create_half(struct df_cuda_op **out, struct df_cuda_device *d
     }
     struct df_layer_desc plain = *desc;
     plain.half_backward = false;
-    DF_TRY(create_op(&inner, device, &plain, DF_CUDA_BACKWARD));
+    DF_TRY(create_op(&inner, device, &plain, DF_LAYER_BACKWARD));
     return df_cuda_half_create(out, inner, desc, false);
 }
 
@@ -101,16 +99,16 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     layer->out_size = df_shape_size(desc->out);
     layer->weight_count = df_layer_weight_count(desc);
     layer->bias_count = df_layer_bias_count(desc);
-    const bool wanted[KINDS] = {desc->forward, desc->backward, desc->weight_gradient};
+    const bool wanted[DF_LAYER_KINDS] = {desc->forward, desc->backward, desc->weight_gradient};
     DF_TRY_TO(done, status,
               df_cuda_memory((void **)&layer->weight, layer->weight_count * (int64_t)sizeof(float)));
     DF_TRY_TO(done, status,
               df_cuda_memory((void **)&layer->bias, layer->bias_count * (int64_t)sizeof(float)));
-    for (int kind = 0; kind < KINDS; kind++)
-        if (wanted[kind] && kind == DF_CUDA_BACKWARD && desc->half_backward)
+    for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
+        if (wanted[kind] && kind == DF_LAYER_BACKWARD && desc->half_backward)
             DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc));
         else if (wanted[kind])
-            DF_TRY_TO(done, status, create_op(&layer->op[kind], device, desc, (enum df_cuda_kind)kind));
+            DF_TRY_TO(done, status, create_op(&layer->op[kind], device, desc, (enum df_layer_kind)kind));
     *out = layer;
 done:
     if (status != DFAL_OK)
@@ -127,7 +125,7 @@ void df_cuda_layer_destroy(struct df_device *head, struct df_layer *layer)
     (void)cudaSetDevice(device->index);
     (void)cudaFree(layer->weight);
     (void)cudaFree(layer->bias);
-    for (int kind = 0; kind < KINDS; kind++)
+    for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         if (layer->op[kind] != NULL)
             layer->op[kind]->engine->destroy(layer->op[kind]);
     (void)cudaGetLastError();
@@ -152,7 +150,7 @@ dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_
         DF_CUDA(cudaMemcpyAsync(layer->bias, bias, bias_bytes, cudaMemcpyDeviceToDevice, stream), what);
     else
         DF_CUDA(cudaMemsetAsync(layer->bias, 0, bias_bytes, stream), what);
-    for (int kind = 0; kind < KINDS; kind++) {
+    for (int kind = 0; kind < DF_LAYER_KINDS; kind++) {
         struct df_cuda_op *op = layer->op[kind];
         if (op != NULL && op->engine->bind != NULL)
             DF_TRY(op->engine->bind(op, layer->weight, layer->bias, stream));
@@ -160,8 +158,8 @@ dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_
     return DFAL_OK;
 }
 
-void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                        size_t size)
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                        char *text, size_t size)
 {
     const struct df_cuda_op *op = layer->op[kind];
     (void)device;
@@ -181,7 +179,7 @@ static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
     return df_cuda_aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
 }
 
-static int64_t scratch(const struct df_layer *layer, int kind, int64_t rows)
+static int64_t scratch(const struct df_layer *layer, enum df_layer_kind kind, int64_t rows)
 {
     const struct df_cuda_op *op = layer->op[kind];
     if (op == NULL || rows <= 0)
@@ -192,12 +190,13 @@ static int64_t scratch(const struct df_layer *layer, int kind, int64_t rows)
     if (op->rows > 1) /* some run has a part of a block */
         bytes += df_cuda_aligned((size_t)(op->rows * layer->in_size) * sizeof(float)) +
                  df_cuda_aligned((size_t)(op->rows * layer->out_size) * sizeof(float));
-    if (kind == DF_CUDA_WEIGHT_GRADIENT && rows > op->rows)
+    if (kind == DF_LAYER_WEIGHT_GRADIENT && rows > op->rows)
         bytes += df_cuda_aligned((size_t)layer->weight_count * sizeof(float));
     return (int64_t)bytes;
 }
 
-int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind, int64_t rows)
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                              int64_t rows)
 {
     (void)device;
     return scratch(layer, kind, rows);
@@ -222,14 +221,14 @@ static dfal_status padded(const float **out, float *copy, const float *from, int
 }
 
 /* Forward or backward. */
-static dfal_status run_blocks(const struct df_layer *layer, enum df_cuda_kind kind,
+static dfal_status run_blocks(const struct df_layer *layer, enum df_layer_kind kind,
                               struct df_cuda_queue *queue, struct df_cuda_run *run, float *out,
                               const float *in)
 {
     struct df_cuda_op *op = layer->op[kind];
     const int64_t rows = run->rows, block = op->rows > 0 ? op->rows : rows;
-    const int64_t from = kind == DF_CUDA_FORWARD ? layer->in_size : layer->out_size;
-    const int64_t to = kind == DF_CUDA_FORWARD ? layer->out_size : layer->in_size;
+    const int64_t from = kind == DF_LAYER_FORWARD ? layer->in_size : layer->out_size;
+    const int64_t to = kind == DF_LAYER_FORWARD ? layer->out_size : layer->in_size;
     const size_t engine = engine_bytes(op, block);
     const bool tail = rows % block != 0;
     const size_t in_bytes = tail ? df_cuda_aligned((size_t)(block * from) * sizeof(float)) : 0;
@@ -271,7 +270,7 @@ static dfal_status bias_gradient(const struct df_layer *layer, float *db, const 
 static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_cuda_queue *queue,
                                        struct df_cuda_run *run, float *const out[2], const float *const in[2])
 {
-    struct df_cuda_op *op = layer->op[DF_CUDA_WEIGHT_GRADIENT];
+    struct df_cuda_op *op = layer->op[DF_LAYER_WEIGHT_GRADIENT];
     const int64_t rows = run->rows, block = op->rows > 0 ? op->rows : rows;
     const size_t engine = engine_bytes(op, block), weight = (size_t)layer->weight_count * sizeof(float);
     if (rows <= 0) {
@@ -286,7 +285,7 @@ static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_c
     const bool several = rows > block, tail = rows % block != 0;
     const size_t part_bytes = several ? df_cuda_aligned(weight) : 0;
     const size_t x_bytes = tail ? df_cuda_aligned((size_t)(block * layer->in_size) * sizeof(float)) : 0;
-    DF_TRY(df_cuda_workspace(queue, (size_t)scratch(layer, DF_CUDA_WEIGHT_GRADIENT, rows)));
+    DF_TRY(df_cuda_workspace(queue, (size_t)scratch(layer, DF_LAYER_WEIGHT_GRADIENT, rows)));
     char *workspace = queue->workspace;
     float *part = (float *)(workspace + engine), *x = (float *)(workspace + engine + part_bytes);
     float *dy = (float *)(workspace + engine + part_bytes + x_bytes);
@@ -317,10 +316,10 @@ dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t index, enum
     struct df_cuda_queue *queue = &device->queues[index];
     if (found < 0 || layer->op[found] == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "op %s was called on a layer that was not made for it", df_op_info[op].name);
-    const enum df_cuda_kind kind = (enum df_cuda_kind)found;
+    const enum df_layer_kind kind = (enum df_layer_kind)found;
     struct df_cuda_run run = {.rows = rows, .queue = index, .stream = queue->stream};
     dfal_status status = DFAL_OK;
-    if (kind == DF_CUDA_WEIGHT_GRADIENT)
+    if (kind == DF_LAYER_WEIGHT_GRADIENT)
         status = run_weight_gradient(layer, queue, &run, out, in);
     else if (rows > 0)
         status = run_blocks(layer, kind, queue, &run, out[0], in[0]);

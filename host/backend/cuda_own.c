@@ -6,14 +6,14 @@
 
 struct own_op {
     struct df_cuda_op head;
-    enum df_cuda_kind kind;
+    enum df_layer_kind kind;
     bool is_gemm;
     int64_t in, out; /* values a row */
     struct df_conv_shape shape;
 };
 
 static dfal_status create(struct df_cuda_op **out, struct df_cuda_device *device,
-                          const struct df_layer_desc *desc, enum df_cuda_kind kind)
+                          const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     struct own_op *op = NULL;
     (void)device;
@@ -42,7 +42,7 @@ static void destroy(struct df_cuda_op *op)
 static size_t workspace(const struct df_cuda_op *head, int64_t rows)
 {
     const struct own_op *op = (const struct own_op *)head;
-    if (op->is_gemm || op->kind != DF_CUDA_WEIGHT_GRADIENT)
+    if (op->is_gemm || op->kind != DF_LAYER_WEIGHT_GRADIENT)
         return 0;
     return (size_t)df_conv_gradient_scratch(&op->shape, rows) * sizeof(float);
 }
@@ -50,11 +50,11 @@ static size_t workspace(const struct df_cuda_op *head, int64_t rows)
 static int run_gemm(const struct own_op *op, const struct df_cuda_run *r)
 {
     switch (op->kind) {
-    case DF_CUDA_FORWARD:
+    case DF_LAYER_FORWARD:
         return df_gemm_forward(op->in, op->out, r->out, r->in[0], r->weight, r->bias, r->rows, r->stream);
-    case DF_CUDA_BACKWARD:
+    case DF_LAYER_BACKWARD:
         return df_gemm_backward(op->in, op->out, r->out, r->in[0], r->weight, r->rows, r->stream);
-    case DF_CUDA_WEIGHT_GRADIENT:
+    case DF_LAYER_WEIGHT_GRADIENT:
         break;
     }
     return df_gemm_weight_gradient(op->in, op->out, r->out, r->bias_gradient, r->in[0], r->in[1], r->rows,
@@ -64,11 +64,11 @@ static int run_gemm(const struct own_op *op, const struct df_cuda_run *r)
 static int run_conv(const struct own_op *op, const struct df_cuda_run *r)
 {
     switch (op->kind) {
-    case DF_CUDA_FORWARD:
+    case DF_LAYER_FORWARD:
         return df_conv_forward(&op->shape, r->out, r->in[0], r->weight, r->bias, r->rows, r->stream);
-    case DF_CUDA_BACKWARD:
+    case DF_LAYER_BACKWARD:
         return df_conv_backward(&op->shape, r->out, r->in[0], r->weight, r->rows, r->stream);
-    case DF_CUDA_WEIGHT_GRADIENT:
+    case DF_LAYER_WEIGHT_GRADIENT:
         break;
     }
     return df_conv_weight_gradient(&op->shape, r->out, r->bias_gradient, r->in[0], r->in[1], r->rows,

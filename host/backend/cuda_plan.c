@@ -44,9 +44,9 @@ enum { MAX_CONFIGS = 64, MAX_NOTES = 16 };
 /* Bytes that a tensor of binary16 is aligned to at the least: what the fastest loads of tensor core kernels take. */
 enum { HALF_ALIGNMENT = 16 };
 
-static bool is_half(const struct df_layer_desc *desc, enum df_cuda_kind kind)
+static bool is_half(const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
-    return desc->half_backward && kind == DF_CUDA_BACKWARD;
+    return desc->half_backward && kind == DF_LAYER_BACKWARD;
 }
 
 dfal_status df_cudnn_status(cudnnStatus_t status, const char *what)
@@ -174,31 +174,31 @@ static const struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t convolution, alpha, beta, tensors[DF_CUDNN_TENSORS];
 } operations[] = {
-    [DF_CUDA_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
-                         {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y}},
-    [DF_CUDA_BACKWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
-                          {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY}},
-    [DF_CUDA_WEIGHT_GRADIENT] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
-                                 {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY}},
+    [DF_LAYER_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+                          {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+                           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+                           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y}},
+    [DF_LAYER_BACKWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+                           {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+                            CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                            CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY}},
+    [DF_LAYER_WEIGHT_GRADIENT] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+                                  {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+                                   CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                                   CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY}},
 };
 
 /* The node of the convolution proper; y is where its result goes. */
-static dfal_status add_convolution(struct operation *o, enum df_cuda_kind kind, descriptor y)
+static dfal_status add_convolution(struct operation *o, enum df_layer_kind kind, descriptor y)
 {
     const float alpha = 1.0F, beta = 0.0F;
     descriptor *node = &o->nodes[0];
@@ -230,10 +230,10 @@ static dfal_status add_bias(struct operation *o)
     return df_cudnn_status(cudnnBackendFinalize(*node), "describing an operation");
 }
 
-static dfal_status describe(struct operation *o, const struct df_layer_desc *desc, enum df_cuda_kind kind,
+static dfal_status describe(struct operation *o, const struct df_layer_desc *desc, enum df_layer_kind kind,
                             int64_t rows)
 {
-    const bool forward = kind == DF_CUDA_FORWARD;
+    const bool forward = kind == DF_LAYER_FORWARD;
     const int64_t group = desc->group > 1 ? desc->group : 1;
     const int64_t dims[DF_CUDNN_TENSORS][4] = {
         [DF_CUDNN_X] = {rows, desc->in.c, desc->in.h, desc->in.w},
@@ -322,7 +322,7 @@ done:
     return status;
 }
 
-int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows)
 {
     const int64_t partial_sums = 4 << 20;
     const int64_t values =
@@ -413,7 +413,7 @@ done:
 }
 
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
-                                 const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows)
+                                 const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows)
 {
     static const char *const names[] = {"forward", "input gradient", "weight gradient"};
     const struct bounds bounds = {df_cudnn_workspace_limit(desc, kind, rows), is_half(desc, kind)};

@@ -15,7 +15,7 @@ enum { DF_CUDNN_OLDEST = 91500 };
 
 /* Bytes of workspace that a plan for `rows` rows may ask for: a copy of x, y and the weights in another layout, and 4 MiB
  * for partial sums. An engine that wants more is passed over. */
-int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows);
+int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
 
 /* What stands for the op's tensors in a variant pack, in this order; the bias is the forward's alone. */
 enum df_cudnn_tensor { DF_CUDNN_X, DF_CUDNN_WEIGHT, DF_CUDNN_Y, DF_CUDNN_BIAS, DF_CUDNN_TENSORS };
@@ -41,7 +41,7 @@ dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t han
  * of a half_backward layer is one of binary16 operands and results, channels last.
  * Errors   E_UNAVAILABLE none is */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
-                                 const struct df_layer_desc *desc, enum df_cuda_kind kind, int64_t rows);
+                                 const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
 void df_cudnn_plan_clear(struct df_cudnn_plan *plan);
 
 #endif

@@ -95,14 +95,14 @@ static dfal_status foreign_layer_bind(struct df_device *device, int32_t queue, s
     return carry(inner->backend, inner->backend->layer_bind(inner, queue, layer, weight, bias));
 }
 
-static void foreign_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                               size_t size)
+static void foreign_layer_text(struct df_device *device, const struct df_layer *layer,
+                               enum df_layer_kind kind, char *text, size_t size)
 {
     df_layer_text(inner_of(device), layer, kind, text, size);
 }
 
-static int64_t foreign_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind,
-                                     int64_t rows)
+static int64_t foreign_layer_scratch(struct df_device *device, const struct df_layer *layer,
+                                     enum df_layer_kind kind, int64_t rows)
 {
     return df_layer_scratch(inner_of(device), layer, kind, rows);
 }

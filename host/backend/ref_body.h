@@ -24,12 +24,6 @@
 _Static_assert((int)DF_PHILOX_DROPOUT == (int)DF_STREAM_DROPOUT,
                "kernels/rows.h repeats the stream's number");
 
-struct df_buffer {
-    enum df_type type;
-    int64_t count;
-    void *data;
-};
-
 struct df_layer {
     struct df_layer_desc desc;
     double *weight, *bias; /* packed by bind: a layer sees changed parameters only after the next bind */
@@ -44,20 +38,12 @@ static const size_t type_size[] = {[DF_TYPE_REAL] = sizeof(df_real),
                                    [DF_TYPE_U8] = sizeof(uint8_t),
                                    [DF_TYPE_F64] = sizeof(double)};
 
-/* Give the address of a span after checking that count elements lie in its buffer; NULL when it is absent. */
-static dfal_status span_address(void **out, struct df_span span, int64_t count, const char *what)
+/* NULL when it is absent. */
+static void *span_address(struct df_span span)
 {
-    *out = NULL;
-    if (span.buffer == NULL)
-        return DFAL_OK;
-    if (count == DF_COUNT_TO_END)
-        count = 0;
-    if (count < 0 || span.offset < 0 || span.offset > span.buffer->count - count)
-        DF_FAIL(DFAL_E_INTERNAL,
-                "%s: elements %" PRId64 " to %" PRId64 " do not lie in a buffer of %" PRId64 " elements",
-                what, span.offset, span.offset + count, span.buffer->count);
-    *out = (char *)span.buffer->data + (size_t)span.offset * type_size[span.buffer->type];
-    return DFAL_OK;
+    return span.buffer == NULL
+               ? NULL
+               : (char *)span.buffer->data + (size_t)span.offset * type_size[span.buffer->type];
 }
 
 static dfal_status ref_open(struct df_device **out, const struct df_device_options *options)
@@ -110,8 +96,8 @@ static dfal_status ref_write(struct df_device *device, int32_t queue, struct df_
                              int64_t count)
 {
     (void)device, (void)queue;
-    void *address;
-    DF_TRY(span_address(&address, to, count, "write"));
+    DF_TRY(df_span_check(to, count, "write"));
+    void *address = span_address(to);
     if (count == 0)
         return DFAL_OK;
     if (to.buffer->type != DF_TYPE_REAL) {
@@ -129,8 +115,8 @@ static dfal_status ref_read(struct df_device *device, int32_t queue, void *to, s
                             int64_t count)
 {
     (void)device, (void)queue;
-    void *address;
-    DF_TRY(span_address(&address, from, count, "read"));
+    DF_TRY(df_span_check(from, count, "read"));
+    const void *address = span_address(from);
     if (count == 0)
         return DFAL_OK;
     if (from.buffer->type != DF_TYPE_REAL) {
@@ -148,8 +134,8 @@ static dfal_status ref_read_f64(struct df_device *device, int32_t queue, double 
                                 int64_t count)
 {
     (void)device, (void)queue;
-    void *address;
-    DF_TRY(span_address(&address, from, count, "read_f64"));
+    DF_TRY(df_span_check(from, count, "read_f64"));
+    const void *address = span_address(from);
     if (count == 0)
         return DFAL_OK;
     if (from.buffer->type != DF_TYPE_REAL && from.buffer->type != DF_TYPE_F64)
@@ -201,20 +187,19 @@ static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struc
     (void)device;
     (void)queue;
     const int64_t weights = df_layer_weight_count(&layer->desc), biases = df_layer_bias_count(&layer->desc);
-    void *w, *b;
-    DF_TRY(span_address(&w, weight, weights, "layer_bind: weight"));
-    DF_TRY(span_address(&b, bias, biases, "layer_bind: bias"));
-    if (w == NULL)
-        DF_FAIL(DFAL_E_INTERNAL, "layer_bind: no weight was given");
+    DF_TRY(df_span_check(weight, weights, "layer_bind, weight"));
+    if (bias.buffer != NULL)
+        DF_TRY(df_span_check(bias, biases, "layer_bind, bias"));
+    const df_real *w = span_address(weight), *b = span_address(bias);
     for (int64_t i = 0; i < weights; i++)
-        layer->weight[i] = (double)((const df_real *)w)[i];
+        layer->weight[i] = (double)w[i];
     if (layer->half_weight != NULL) {
         layer->weight_shift = ref_half_shift(w, weights, 0);
         for (int64_t i = 0; i < weights; i++)
-            layer->half_weight[i] = ref_half(((const df_real *)w)[i], layer->weight_shift);
+            layer->half_weight[i] = ref_half(w[i], layer->weight_shift);
     }
     for (int64_t i = 0; i < biases; i++)
-        layer->bias[i] = b != NULL ? (double)((const df_real *)b)[i] : 0;
+        layer->bias[i] = b != NULL ? (double)b[i] : 0;
     return DFAL_OK;
 }
 
@@ -233,8 +218,8 @@ typedef void walk_fn(const struct df_io *io);
         for (int64_t i = 0; i < io->rows; i++)                                                               \
             df_##name##_at(io, i);                                                                           \
     }
-#define WALK_BLOCK(name)                     WALK_ITEM(name)
-#define DF_OP(name, walk, class_, outs, ins) WALK_##walk(name)
+#define WALK_BLOCK(name)       WALK_ITEM(name)
+#define DF_OP(name, walk, ...) WALK_##walk(name)
 #include "ops.def"
 
 #define ENTRY_LAYER(name)
@@ -242,7 +227,7 @@ typedef void walk_fn(const struct df_io *io);
 #define ENTRY_ITEM(name)  [DF_OP_##name] = walk_##name,
 #define ENTRY_BLOCK(name) ENTRY_ITEM(name)
 static walk_fn *const walks[DF_OP_COUNT] = {
-#define DF_OP(name, walk, class_, outs, ins) ENTRY_##walk(name)
+#define DF_OP(name, walk, ...) ENTRY_##walk(name)
 #include "ops.def"
 };
 
@@ -287,24 +272,13 @@ static dfal_status ref_run(struct df_device *device, int32_t queue, const struct
 {
     if (queue < 0 || queue >= device->queue_count)
         DF_FAIL(DFAL_E_INTERNAL, "queue %d does not exist: the device has %d", queue, device->queue_count);
-    const struct df_op_info *info = &df_op_info[call->op];
-    const struct df_layer_desc *desc = NULL;
-    if (info->walk == DF_WALK_LAYER) {
-        if (call->layer == NULL)
-            DF_FAIL(DFAL_E_INTERNAL, "%s needs a layer", info->name);
-        desc = &call->layer->desc;
-    }
+    DF_TRY(df_call_check(call, call->layer != NULL ? &call->layer->desc : NULL));
     struct df_io io = {.rows = call->rows, .cols = call->cols, .p = call->p};
     for (int k = 0; k < DF_MAX_OUT; k++)
-        if (call->out[k].buffer != NULL)
-            DF_TRY(span_address(&io.out[k], call->out[k], df_call_out_count(call, desc, k), info->name));
+        io.out[k] = span_address(call->out[k]);
     for (int k = 0; k < DF_MAX_IN; k++)
-        if (call->in[k].buffer != NULL) {
-            void *address;
-            DF_TRY(span_address(&address, call->in[k], df_call_in_count(call, desc, k), info->name));
-            io.in[k] = address;
-        }
-    if (desc != NULL)
+        io.in[k] = span_address(call->in[k]);
+    if (df_op_info[call->op].walk == DF_WALK_LAYER)
         return run_layer(queue, &io, call);
     walks[call->op](&io);
     return DFAL_OK;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/op_call.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -22,8 +23,8 @@ struct timed_device {
     struct df_timed_row *rows;
 };
 
-struct df_buffer {
-    enum df_type type;
+struct timed_buffer {
+    struct df_buffer head;
     struct df_buffer *inner;
 };
 
@@ -44,68 +45,42 @@ static struct df_device *inner_of(const struct df_device *device)
 
 static struct df_span inner_span(struct df_span span)
 {
-    return (struct df_span){span.buffer != NULL ? span.buffer->inner : NULL, span.offset};
+    const struct timed_buffer *buffer = (const struct timed_buffer *)span.buffer;
+    return (struct df_span){buffer != NULL ? buffer->inner : NULL, span.offset};
 }
 
 /* ---- what a call is */
 
+static void tell_layer(char *text, size_t size, const struct df_layer_desc *desc)
+{
+    const struct df_window *w = &desc->window;
+    if (desc->is_gemm) {
+        snprintf(text, size, "%" PRId64 ">%" PRId64, df_shape_size(desc->in), df_shape_size(desc->out));
+        return;
+    }
+    int length = snprintf(text, size, "%" PRId64 ">%" PRId64 " %dx%d %" PRId64 "x%" PRId64, desc->in.c,
+                          desc->out.c, w->kernel[0], w->kernel[1], desc->in.h, desc->in.w);
+    if ((w->stride[0] != 1 || w->stride[1] != 1) && length > 0 && (size_t)length < size)
+        length += snprintf(text + length, size - (size_t)length, " /%dx%d", w->stride[0], w->stride[1]);
+    if (desc->group != 1 && length > 0 && (size_t)length < size)
+        snprintf(text + length, size - (size_t)length, " group %d", desc->group);
+}
+
 static void tell_shape(char *text, size_t size, const struct df_call *call, const struct df_layer_desc *desc)
 {
-    const char *op = df_op_info[call->op].name;
-    if (desc != NULL && desc->is_gemm) {
-        snprintf(text, size, "%" PRId64 ">%" PRId64, df_shape_size(desc->in), df_shape_size(desc->out));
-    } else if (desc != NULL) {
-        const struct df_window *w = &desc->window;
-        int length = snprintf(text, size, "%" PRId64 ">%" PRId64 " %dx%d %" PRId64 "x%" PRId64, desc->in.c,
-                              desc->out.c, w->kernel[0], w->kernel[1], desc->in.h, desc->in.w);
-        if ((w->stride[0] != 1 || w->stride[1] != 1) && length > 0 && (size_t)length < size)
-            length += snprintf(text + length, size - (size_t)length, " /%dx%d", w->stride[0], w->stride[1]);
-        if (desc->group != 1 && length > 0 && (size_t)length < size)
-            snprintf(text + length, size - (size_t)length, " group %d", desc->group);
-    } else if (strncmp(op, "deepfool_", 9) == 0) {
+    const enum df_params_member params = df_op_info[call->op].params;
+    struct df_call_sizes sizes;
+    if (desc != NULL) {
+        tell_layer(text, size, desc);
+    } else if (params == DF_PARAMS_deepfool) {
         snprintf(text, size, "%" PRId64, call->p.deepfool.size);
-    } else if (strstr(op, "pool_") != NULL) {
+    } else if (params == DF_PARAMS_pool) {
         snprintf(text, size, "%dx%dx%d %dx%d", call->p.pool.channels, call->p.pool.in_h, call->p.pool.in_w,
                  call->p.pool.window.kernel[0], call->p.pool.window.kernel[1]);
     } else {
-        const int64_t count = call->out[0].buffer != NULL ? df_call_out_count(call, desc, 0) : 0;
+        df_call_sizes(&sizes, call, desc);
+        const int64_t count = sizes.out[0].extent;
         snprintf(text, size, "%" PRId64, call->rows > 0 && count > 0 ? count / call->rows : call->cols);
-    }
-}
-
-/* Slots that an op of a list of slots visits, where its arrays hold all S of them; 0: it visits what it is given. */
-static int64_t visited_slots(const struct df_call *call)
-{
-    switch (call->op) {
-    case DF_OP_deepfool_begin:
-    case DF_OP_deepfool_refill:
-    case DF_OP_deepfool_choose:
-    case DF_OP_deepfool_step:
-        return call->rows;
-    case DF_OP_deepfool_move:
-        return 2 * call->rows; /* read one, write one */
-    case DF_OP_deepfool_cotangent:
-        return (call->rows + call->p.deepfool.count - 1) / call->p.deepfool.count;
-    default:
-        return 0;
-    }
-}
-
-static bool is_slot_array(enum df_op op, bool is_out, int k)
-{
-    switch (op) {
-    case DF_OP_deepfool_begin:
-    case DF_OP_deepfool_refill:
-    case DF_OP_deepfool_move:
-        return is_out;
-    case DF_OP_deepfool_cotangent:
-        return !is_out && k > 0;
-    case DF_OP_deepfool_choose:
-        return is_out || k == 1 || k == 3;
-    case DF_OP_deepfool_step:
-        return is_out || k == 1;
-    default:
-        return false;
     }
 }
 
@@ -115,39 +90,26 @@ static double type_bytes(const struct df_device *device, enum df_type type)
     return (double)(wide ? sizeof(double) : df_type_size(type));
 }
 
-/* Values that an index picks where an array is open-ended: of no more rows than the call has. */
-static int64_t picked_count(const struct df_call *call, const struct df_layer_desc *desc, int k)
+static double operand_bytes(const struct df_device *device, const struct df_operand *operand,
+                            struct df_span span, struct df_operand_size size)
 {
-    if (call->op == DF_OP_batch_put)
-        return call->cols;
-    return call->op == DF_OP_batch_take && k > 0 ? call->rows : df_call_out_count(call, desc, 0);
+    if (span.buffer == NULL)
+        return 0;
+    return (double)size.moved * type_bytes(device, span.buffer->type) * (operand->read + operand->written);
 }
 
 static double call_bytes(const struct df_device *device, const struct df_call *call,
                          const struct df_layer_desc *desc)
 {
     const struct df_op_info *info = &df_op_info[call->op];
-    const int64_t visited = visited_slots(call);
+    struct df_call_sizes sizes;
     double bytes = 0;
-    for (int side = 0; side < 2; side++) {
-        const char *name = side == 0 ? info->outs : info->ins;
-        for (int k = 0; *name != '\0'; k++) {
-            const size_t length = strcspn(name, " ");
-            const struct df_span span = side == 0 ? call->out[k] : call->in[k];
-            int64_t count = span.buffer == NULL ? 0
-                            : side == 0         ? df_call_out_count(call, desc, k)
-                                                : df_call_in_count(call, desc, k);
-            const enum df_type type = span.buffer != NULL ? span.buffer->type : DF_TYPE_REAL;
-            if (count == DF_COUNT_TO_END)
-                count = picked_count(call, desc, k);
-            if (visited > 0 && is_slot_array(call->op, side == 0, k))
-                count = count / call->p.deepfool.slots * visited;
-            const double once = (double)count * type_bytes(device, type);
-            bytes += once + (name[length - 1] == '+' ? once : 0);
-            name += length + (name[length] == ' ');
-        }
-    }
-    if (desc != NULL && strstr(info->name, "_wgrad") == NULL)
+    df_call_sizes(&sizes, call, desc);
+    for (int k = 0; k < DF_MAX_OUT; k++)
+        bytes += operand_bytes(device, &info->out[k], call->out[k], sizes.out[k]);
+    for (int k = 0; k < DF_MAX_IN; k++)
+        bytes += operand_bytes(device, &info->in[k], call->in[k], sizes.in[k]);
+    if (desc != NULL && df_layer_op_kind(call->op, desc->is_gemm) != DF_LAYER_WEIGHT_GRADIENT)
         bytes += (double)(df_layer_weight_count(desc) + df_layer_bias_count(desc)) *
                  type_bytes(device, DF_TYPE_REAL);
     return bytes;
@@ -164,8 +126,10 @@ static double call_operations(const struct df_call *call, const struct df_layer_
 /* May the call run again on what it has left behind? */
 static bool is_repeatable(const struct df_call *call)
 {
-    if (strchr(df_op_info[call->op].outs, '+') != NULL)
-        return false;
+    const struct df_op_info *info = &df_op_info[call->op];
+    for (int k = 0; k < DF_MAX_OUT; k++)
+        if (info->out[k].read)
+            return false;
     if (call->op == DF_OP_relu_fwd || call->op == DF_OP_relu_bwd)
         return true;
     for (int k = 0; k < DF_MAX_OUT; k++)
@@ -259,22 +223,24 @@ static void timed_close(struct df_device *device)
 static dfal_status timed_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
                                        int64_t count)
 {
-    struct df_buffer *buffer;
+    struct timed_buffer *buffer;
     *out = NULL;
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
-    buffer->type = type;
+    buffer->head.type = type;
+    buffer->head.count = count;
     const dfal_status status =
         inner_of(device)->backend->buffer_create(inner_of(device), &buffer->inner, type, count);
     if (status != DFAL_OK) {
         df_free(buffer);
         return status;
     }
-    *out = buffer;
+    *out = &buffer->head;
     return DFAL_OK;
 }
 
-static void timed_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
+static void timed_buffer_destroy(struct df_device *device, struct df_buffer *head)
 {
+    struct timed_buffer *buffer = (struct timed_buffer *)head;
     if (buffer == NULL)
         return;
     inner_of(device)->backend->buffer_destroy(inner_of(device), buffer->inner);
@@ -330,14 +296,14 @@ static dfal_status timed_layer_bind(struct df_device *device, int32_t queue, str
                                                  inner_span(bias));
 }
 
-static void timed_layer_text(struct df_device *device, const struct df_layer *layer, int kind, char *text,
-                             size_t size)
+static void timed_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                             char *text, size_t size)
 {
     df_layer_text(inner_of(device), layer->inner, kind, text, size);
 }
 
-static int64_t timed_layer_scratch(struct df_device *device, const struct df_layer *layer, int kind,
-                                   int64_t rows)
+static int64_t timed_layer_scratch(struct df_device *device, const struct df_layer *layer,
+                                   enum df_layer_kind kind, int64_t rows)
 {
     return df_layer_scratch(inner_of(device), layer->inner, kind, rows);
 }
@@ -424,7 +390,6 @@ static dfal_status best_seconds(double *out, struct df_device *timed, const stru
 static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *timed, int64_t count,
                                 double *slowest)
 {
-    static const enum df_op plain[] = {DF_OP_copy_cols, DF_OP_relu_fwd, DF_OP_add_fwd};
     const int64_t cols = 1 << 14;
     const double size = type_bytes(inner_of(timed), DF_TYPE_REAL);
     struct df_span a = {0}, b = {0};
@@ -433,19 +398,20 @@ static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *
     DF_TRY_TO(done, status, df_buffer_new(timed, &a, DF_TYPE_REAL, count));
     DF_TRY_TO(done, status, df_buffer_new(timed, &b, DF_TYPE_REAL, count));
     DF_TRY_TO(done, status, fill_span(timed, a, count));
+    const struct df_call plain[] = {
+        DF_CALL(copy_cols, .rows = count / cols, .cols = cols, .y = b, .x = a,
+                .p.cols = {.y_stride = cols, .x_stride = cols}),
+        DF_CALL(relu_fwd, .rows = count / cols, .cols = cols, .y = b, .x = a),
+        DF_CALL(add_fwd, .rows = count / cols, .cols = cols, .y = b, .a = a, .b = a),
+    };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        struct df_call call = {.op = plain[i], .out = {b}, .in = {a, a}, .rows = count / cols, .cols = cols};
-        if (call.op == DF_OP_copy_cols)
-            call.p.cols.y_stride = call.p.cols.x_stride = cols;
-        if (call.op != DF_OP_add_fwd)
-            call.in[1] = (struct df_span){0};
         double seconds;
-        DF_TRY_TO(done, status, best_seconds(&seconds, timed, &call));
+        DF_TRY_TO(done, status, best_seconds(&seconds, timed, &plain[i]));
         /* add_fwd is given the same values twice: they are read from memory once. */
         roofs->copy = fmax(roofs->copy, 2 * size * (double)count / seconds);
         *slowest = fmax(*slowest, seconds);
     }
-    const struct df_call smallest = {.op = DF_OP_fill, .out = {b}, .rows = 1, .cols = 1, .p.value = 1};
+    const struct df_call smallest = DF_CALL(fill, .rows = 1, .cols = 1, .y = b, .p.value = 1);
     DF_TRY_TO(done, status, best_seconds(&roofs->call, timed, &smallest));
 done:
     df_buffer_drop(timed, &a);
@@ -474,7 +440,7 @@ static dfal_status measure_product(double *best, struct df_device *timed, int64_
     DF_TRY_TO(done, status, fill_span(timed, weight, features * features));
     DF_TRY_TO(done, status, timed->backend->layer_create(timed, &layer, &desc));
     DF_TRY_TO(done, status, timed->backend->layer_bind(timed, 0, layer, weight, (struct df_span){0}));
-    const struct df_call call = {.op = DF_OP_gemm_fwd, .out = {y}, .in = {x}, .rows = rows, .layer = layer};
+    const struct df_call call = DF_CALL(gemm_fwd, .rows = rows, .layer = layer, .y = y, .x = x);
     DF_TRY_TO(done, status, best_seconds(seconds, timed, &call));
     *best = fmax(*best, 2 * (double)rows * (double)features * (double)features / *seconds);
 done:

@@ -34,7 +34,8 @@ static void set_join(struct df_call *call, const struct df_network *network, int
 
 static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_call *call)
 {
-    call->in[1] = df_tape_value_at(pass->tape, df_pass_node(pass, index)->inputs[1], pass->first);
+    DF_IN(call, join_fwd, b) =
+        df_tape_value_at(pass->tape, df_pass_node(pass, index)->inputs[1], pass->first);
     set_join(call, pass->tape->plan->network, index, pass->rows, -1);
     return df_tape_run(pass->tape, call);
 }
@@ -48,21 +49,21 @@ static dfal_status add_forward(const struct df_pass *pass, int32_t index, struct
         df_value_size(network, node->inputs[1]) != call->cols)
         return forward(pass, index, call);
     call->op = DF_OP_add_fwd;
-    call->in[1] = df_tape_value_at(pass->tape, node->inputs[1], pass->first);
+    DF_IN(call, add_fwd, b) = df_tape_value_at(pass->tape, node->inputs[1], pass->first);
     return df_tape_run(pass->tape, call);
 }
 
-/* in: dy a b owner; the operands only where the product or quotient reads them. */
+/* The operands are given only where the product or quotient reads them. */
 static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
 {
     const struct df_tape *tape = pass->tape;
     const struct df_node *node = df_pass_node(pass, step->node);
     set_join(call, tape->plan->network, step->node, pass->rows, step->input);
     if (df_node_reads(node, false) == DF_READS_INPUTS) {
-        call->in[1] = df_tape_value_at(tape, node->inputs[0], 0);
-        call->in[2] = df_tape_value_at(tape, node->inputs[1], 0);
+        DF_IN(call, join_bwd, a) = df_tape_value_at(tape, node->inputs[0], 0);
+        DF_IN(call, join_bwd, b) = df_tape_value_at(tape, node->inputs[1], 0);
     }
-    call->in[3] = pass->owners;
+    DF_IN(call, join_bwd, owner) = pass->owners;
     return df_tape_run(tape, call);
 }
 

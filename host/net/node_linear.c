@@ -7,13 +7,13 @@ static dfal_status parameters(const struct df_pass *pass, const struct df_step *
     const struct df_plan *plan = pass->tape->plan;
     const struct df_node *node = df_pass_node(pass, step->node);
     const struct df_plan_node *own = &plan->nodes[step->node];
-    struct df_call call = {.op = node->op == DF_NODE_CONV ? DF_OP_conv_wgrad : DF_OP_gemm_wgrad,
-                           .rows = pass->rows,
-                           .layer = own->layer};
-    call.out[0] = df_at(pass->gradient, own->parameter_at);
-    call.out[1] = df_at(call.out[0], node->parameter[DF_WEIGHT].count);
-    call.in[0] = df_tape_value_at(pass->tape, node->inputs[0], 0);
-    call.in[1] = df_pass_place(pass, step->from);
+    const struct df_span dw = df_at(pass->gradient, own->parameter_at);
+    struct df_call call =
+        DF_CALL(conv_wgrad, .layer = own->layer, .rows = pass->rows, .dw = dw,
+                .db = df_at(dw, node->parameter[DF_WEIGHT].count),
+                .x = df_tape_value_at(pass->tape, node->inputs[0], 0), .dy = df_pass_place(pass, step->from));
+    if (node->op == DF_NODE_GEMM)
+        call.op = DF_OP_gemm_wgrad;
     return df_tape_run(pass->tape, &call);
 }
 

@@ -14,7 +14,7 @@ static dfal_status concat_forward(const struct df_pass *pass, int32_t index, str
     call->p.cols.y_stride = call->cols;
     for (int32_t j = 0; j < node->input_count; j++) {
         call->cols = call->p.cols.x_stride = df_value_size(network, node->inputs[j]);
-        call->in[0] = df_tape_value_at(pass->tape, node->inputs[j], pass->first);
+        DF_IN(call, copy_cols, x) = df_tape_value_at(pass->tape, node->inputs[j], pass->first);
         DF_TRY(df_tape_run(pass->tape, call));
         call->p.cols.y_begin += call->cols;
     }
@@ -28,7 +28,7 @@ static dfal_status concat_vjp(const struct df_pass *pass, const struct df_step *
     int64_t begin = 0;
     for (int32_t j = 0; j < step->input; j++)
         begin += df_value_size(network, node->inputs[j]);
-    return df_pass_copy(pass, call->out[0], call->in[0], call->cols, begin,
+    return df_pass_copy(pass, DF_OUT(call, copy_cols, y), DF_IN(call, copy_cols, x), call->cols, begin,
                         df_value_size(network, node->inputs[step->input]));
 }
 
@@ -77,7 +77,7 @@ const struct df_node_rules df_rules_PAD = {
 
 static void set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index)
 {
-    call->in[1] = tape->dropout.clock;
+    DF_IN(call, dropout, clock) = tape->dropout.clock;
     call->p.dropout.seed = tape->dropout.seed;
     call->p.dropout.step = tape->dropout.step;
     call->p.dropout.first_row = tape->dropout.first_row;
@@ -102,7 +102,7 @@ static dfal_status dropout_vjp(const struct df_pass *pass, const struct df_step 
     }
     if (step->from.kind == step->to.kind && step->from.index == step->to.index)
         return DFAL_OK;
-    return df_pass_copy(pass, call->out[0], call->in[0], call->cols, 0, call->cols);
+    return df_pass_copy(pass, DF_OUT(call, dropout, y), DF_IN(call, dropout, x), call->cols, 0, call->cols);
 }
 
 const struct df_node_rules df_rules_DROPOUT = {

@@ -31,18 +31,18 @@ static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_
     const struct df_plan_node *own = &plan->nodes[index];
     if (!tape->training || df_node_is_fixed(node)) {
         set_affine(call, node, pass->rows);
-        call->in[1] = own->scale;
-        call->in[2] = own->shift;
+        DF_IN(call, affine_fwd, scale) = own->scale;
+        DF_IN(call, affine_fwd, shift) = own->shift;
         return df_tape_run(tape, call);
     }
     call->op = DF_OP_bn_train_fwd;
     set_norm(call, node, pass->rows);
-    call->out[1] = tape->mean[own->norm];
-    call->out[2] = tape->rstd[own->norm];
-    call->out[3] = df_at(plan->statistics, own->statistics_at);
-    call->out[4] = df_at(plan->statistics, own->statistics_at + node->out.c);
-    call->in[1] = df_at(plan->parameters, own->parameter_at);
-    call->in[2] = df_at(plan->parameters, own->parameter_at + node->out.c);
+    DF_OUT(call, bn_train_fwd, mean) = tape->mean[own->norm];
+    DF_OUT(call, bn_train_fwd, rstd) = tape->rstd[own->norm];
+    DF_OUT(call, bn_train_fwd, running_mean) = df_at(plan->statistics, own->statistics_at);
+    DF_OUT(call, bn_train_fwd, running_var) = df_at(plan->statistics, own->statistics_at + node->out.c);
+    DF_IN(call, bn_train_fwd, weight) = df_at(plan->parameters, own->parameter_at);
+    DF_IN(call, bn_train_fwd, bias) = df_at(plan->parameters, own->parameter_at + node->out.c);
     return df_tape_run(tape, call);
 }
 
@@ -53,7 +53,7 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
     const struct df_plan_node *own = &tape->plan->nodes[step->node];
     if (!pass->gradient.buffer || df_node_is_fixed(node)) {
         set_affine(call, node, pass->rows);
-        call->in[1] = own->scale;
+        DF_IN(call, affine_bwd, scale) = own->scale;
         return df_tape_run(tape, call);
     }
     if (!tape->training)
@@ -61,20 +61,21 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
                 node->name);
     call->op = DF_OP_bn_train_bwd;
     set_norm(call, node, pass->rows);
-    call->out[1] = df_at(pass->gradient, own->parameter_at);
-    call->out[2] = df_at(pass->gradient, own->parameter_at + node->out.c);
-    call->in[1] = df_tape_value_at(tape, node->inputs[0], 0);
-    call->in[2] = tape->mean[own->norm];
-    call->in[3] = tape->rstd[own->norm];
-    call->in[4] = df_at(tape->plan->parameters, own->parameter_at);
+    DF_OUT(call, bn_train_bwd, dweight) = df_at(pass->gradient, own->parameter_at);
+    DF_OUT(call, bn_train_bwd, dbias) = df_at(pass->gradient, own->parameter_at + node->out.c);
+    DF_IN(call, bn_train_bwd, x) = df_tape_value_at(tape, node->inputs[0], 0);
+    DF_IN(call, bn_train_bwd, mean) = tape->mean[own->norm];
+    DF_IN(call, bn_train_bwd, rstd) = tape->rstd[own->norm];
+    DF_IN(call, bn_train_bwd, weight) = df_at(tape->plan->parameters, own->parameter_at);
     return df_tape_run(tape, call);
 }
 
 /* Of a fixed map: it has gradients like all others, of zeros. */
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {
-    struct df_call zero = {.op = DF_OP_fill, .rows = 1, .cols = 2 * df_pass_node(pass, step->node)->out.c};
-    zero.out[0] = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at);
+    const struct df_call zero =
+        DF_CALL(fill, .rows = 1, .cols = 2 * df_pass_node(pass, step->node)->out.c,
+                .y = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at));
     return df_tape_run(pass->tape, &zero);
 }
 

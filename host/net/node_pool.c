@@ -41,15 +41,15 @@ static dfal_status max_forward(const struct df_pass *pass, int32_t index, struct
 {
     const struct df_tape *tape = pass->tape;
     const int32_t arg = tape->plan->nodes[index].arg;
-    call->out[1] =
+    DF_OUT(call, maxpool_fwd, arg) =
         arg < 0 ? tape->unused_arg : df_at(tape->args[arg], pass->first * tape->plan->arg_size[arg]);
     return average_forward(pass, index, call);
 }
 
 static dfal_status max_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
 {
-    call->in[1] = pass->tape->args[pass->tape->plan->nodes[step->node].arg];
-    call->in[2] = pass->owners;
+    DF_IN(call, maxpool_bwd, arg) = pass->tape->args[pass->tape->plan->nodes[step->node].arg];
+    DF_IN(call, maxpool_bwd, owner) = pass->owners;
     return average_vjp(pass, step, call);
 }
 

@@ -24,7 +24,7 @@ static struct df_span slopes(const struct df_plan *plan, int32_t index)
 static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_call *call)
 {
     set_planes(call, df_pass_node(pass, index), pass->rows);
-    call->in[1] = slopes(pass->tape->plan, index);
+    DF_IN(call, prelu_fwd, slope) = slopes(pass->tape->plan, index);
     return df_tape_run(pass->tape, call);
 }
 
@@ -32,21 +32,20 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
 {
     const struct df_node *node = df_pass_node(pass, step->node);
     set_planes(call, node, pass->rows);
-    call->in[1] = df_tape_value_at(pass->tape, node->inputs[0], 0);
-    call->in[2] = slopes(pass->tape->plan, step->node);
-    call->in[3] = pass->owners;
+    DF_IN(call, prelu_bwd, x) = df_tape_value_at(pass->tape, node->inputs[0], 0);
+    DF_IN(call, prelu_bwd, slope) = slopes(pass->tape->plan, step->node);
+    DF_IN(call, prelu_bwd, owner) = pass->owners;
     return df_tape_run(pass->tape, call);
 }
 
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {
     const struct df_node *node = df_pass_node(pass, step->node);
-    struct df_call call = {
-        .op = DF_OP_prelu_wgrad, .rows = node->parameter[DF_WEIGHT].count, .cols = pass->rows};
+    struct df_call call =
+        DF_CALL(prelu_wgrad, .rows = node->parameter[DF_WEIGHT].count, .cols = pass->rows,
+                .dslope = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at),
+                .dy = df_pass_place(pass, step->from), .x = df_tape_value_at(pass->tape, node->inputs[0], 0));
     set_prelu(&call, node);
-    call.out[0] = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at);
-    call.in[0] = df_pass_place(pass, step->from);
-    call.in[1] = df_tape_value_at(pass->tape, node->inputs[0], 0);
     return df_tape_run(pass->tape, &call);
 }
 

@@ -211,7 +211,7 @@ int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotang
     if (plan->stack)
         return stack_scratch;
     for (int32_t i = 0; i < plan->network->node_count; i++)
-        for (int kind = 0; plan->nodes[i].layer != NULL && kind < 3; kind++) {
+        for (int kind = 0; plan->nodes[i].layer != NULL && kind < DF_LAYER_KINDS; kind++) {
             const int64_t bytes =
                 df_layer_scratch(plan->device, plan->nodes[i].layer, kind, kind == 1 ? cotangent_rows : rows);
             if (bytes < 0)

@@ -160,11 +160,11 @@ static dfal_status forward_node(const struct df_pass *pass, int32_t index)
     if (df_plan_root(plan, index, tape->dropping) != index)
         return DFAL_OK;
     struct df_call call = {.op = rules->forward_op,
+                           .out = {df_tape_value_at(tape, index, pass->first)},
+                           .in = {df_tape_value_at(tape, node->inputs[0], pass->first)},
                            .rows = pass->rows,
                            .cols = df_value_size(plan->network, index),
                            .layer = plan->nodes[index].layer};
-    call.out[0] = df_tape_value_at(tape, index, pass->first);
-    call.in[0] = df_tape_value_at(tape, node->inputs[0], pass->first);
     return rules->forward ? rules->forward(pass, index, &call) : df_tape_run(tape, &call);
 }
 

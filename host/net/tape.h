@@ -3,6 +3,7 @@
 #ifndef DF_NET_TAPE_H
 #define DF_NET_TAPE_H
 
+#include "backend/op_call.h"
 #include "net/program.h"
 
 struct df_tape {

@@ -20,11 +20,8 @@ struct df_span df_pass_place(const struct df_pass *pass, struct df_place place)
 dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct df_span from, int64_t width,
                          int64_t begin, int64_t size)
 {
-    struct df_call call = {
-        .op = DF_OP_copy_cols, .rows = pass->rows, .cols = size, .out = {to}, .in = {from}};
-    call.p.cols.y_stride = size;
-    call.p.cols.x_stride = width;
-    call.p.cols.x_begin = begin;
+    const struct df_call call = DF_CALL(copy_cols, .rows = pass->rows, .cols = size, .y = to, .x = from,
+                                        .p.cols = {.y_stride = size, .x_stride = width, .x_begin = begin});
     return df_tape_run(pass->tape, &call);
 }
 
@@ -33,11 +30,11 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step)
     const struct df_plan *plan = pass->tape->plan;
     const struct df_node_rules *rules = df_node_rules(df_pass_node(pass, step->node)->op);
     struct df_call call = {.op = rules->backward_op,
+                           .out = {df_pass_place(pass, step->to)},
+                           .in = {df_pass_place(pass, step->from)},
                            .rows = pass->rows,
                            .cols = df_value_size(plan->network, step->node),
                            .layer = plan->nodes[step->node].layer};
-    call.out[0] = df_pass_place(pass, step->to);
-    call.in[0] = df_pass_place(pass, step->from);
     return rules->vjp ? rules->vjp(pass, step, &call) : df_tape_run(pass->tape, &call);
 }
 
@@ -55,8 +52,8 @@ static dfal_status run_program(const struct df_pass *pass, const struct df_progr
     for (int32_t i = 0; i < program->count; i++) {
         const struct df_step *step = &program->steps[i];
         struct df_span from = df_pass_place(pass, step->from), to = df_pass_place(pass, step->to);
-        struct df_call add = {
-            .op = DF_OP_accumulate, .rows = pass->rows, .cols = step->size, .out = {to}, .in = {from}};
+        const struct df_call add =
+            DF_CALL(accumulate, .rows = pass->rows, .cols = step->size, .y = to, .x = from);
         switch (step->kind) {
         case DF_STEP_VJP:
             DF_TRY(vjp(pass, step));

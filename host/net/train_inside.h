@@ -6,6 +6,7 @@
 #ifndef DF_NET_TRAIN_INSIDE_H
 #define DF_NET_TRAIN_INSIDE_H
 
+#include "backend/op_call.h"
 #include "net/train_step.h"
 
 struct df_split;

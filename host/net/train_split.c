@@ -164,9 +164,8 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
     int64_t total = df_plan_parameter_size(trainer->plan), at = job * PIECE;
     int64_t size = total - at < PIECE ? total - at : PIECE;
     for (int64_t part = 1; part < work->parts; part++) {
-        struct df_call add = {.op = DF_OP_accumulate, .rows = 1, .cols = size};
-        add.out[0] = df_at(split->parts, at);
-        add.in[0] = df_at(split->parts, part * total + at);
+        const struct df_call add = DF_CALL(accumulate, .rows = 1, .cols = size, .y = df_at(split->parts, at),
+                                           .x = df_at(split->parts, part * total + at));
         DF_TRY(df_run(trainer->device, queue, &add));
     }
     if (work->last)

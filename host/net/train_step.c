@@ -116,7 +116,7 @@ static dfal_status write_moment(struct df_trainer *trainer, struct df_span to, c
     int64_t size = df_plan_parameter_size(trainer->plan);
     if (values)
         return df_write(trainer->device, trainer->queue, to, values, size);
-    struct df_call zero = {.op = DF_OP_fill, .out = {to}, .rows = 1, .cols = size};
+    const struct df_call zero = DF_CALL(fill, .rows = 1, .cols = size, .y = to);
     return df_run(trainer->device, trainer->queue, &zero);
 }
 
@@ -172,22 +172,16 @@ double df_adam_rate(const struct df_training_options *training, int64_t step)
 dfal_status df_optimise(const struct df_trainer *trainer, const struct df_training_options *training,
                         int32_t queue, struct df_span gradient, int64_t at, int64_t size)
 {
-    struct df_call call = {.rows = 1, .cols = size};
-    call.out[0] = df_at(df_plan_parameters(trainer->plan), at);
-    call.out[1] = df_at(trainer->m, at);
-    call.in[0] = gradient;
-    if (training->sgd) {
-        call.op = DF_OP_sgd_step;
-        call.p.sgd.rate = training->learning_rate;
-        call.p.sgd.momentum = training->momentum;
-        return df_run(trainer->device, queue, &call);
-    }
-    call.op = DF_OP_adam_step;
-    call.out[2] = df_at(trainer->v, at);
-    call.in[1] = trainer->rate;
-    call.p.adam.beta1 = training->beta1;
-    call.p.adam.beta2 = training->beta2;
-    call.p.adam.epsilon = training->epsilon;
+    const struct df_span w = df_at(df_plan_parameters(trainer->plan), at), m = df_at(trainer->m, at);
+    struct df_call call;
+    if (training->sgd)
+        call = DF_CALL(sgd_step, .rows = 1, .cols = size, .w = w, .momentum = m, .g = gradient,
+                       .p.sgd = {.rate = training->learning_rate, .momentum = training->momentum});
+    else
+        call = DF_CALL(
+            adam_step, .rows = 1, .cols = size, .w = w, .m = m, .v = df_at(trainer->v, at), .g = gradient,
+            .rate = trainer->rate,
+            .p.adam = {.beta1 = training->beta1, .beta2 = training->beta2, .epsilon = training->epsilon});
     return df_run(trainer->device, queue, &call);
 }
 
@@ -196,13 +190,9 @@ dfal_status df_batch_loss(const struct df_trainer *trainer, struct df_tape *tape
                           struct df_span weight)
 {
     const int32_t classes = df_plan_class_count(trainer->plan);
-    struct df_call call = {.op = DF_OP_softmax_loss, .rows = rows, .cols = classes};
-    call.out[0] = loss;
-    call.out[1] = dlogits;
-    call.in[0] = df_tape_logits(tape);
-    call.in[1] = label;
-    call.in[2] = weight;
-    call.p.loss.classes = classes;
-    call.p.loss.scale = 1.0 / (double)n;
+    const struct df_call call =
+        DF_CALL(softmax_loss, .rows = rows, .cols = classes, .loss = loss, .dlogits = dlogits,
+                .logits = df_tape_logits(tape), .label = label, .weight = weight,
+                .p.loss = {.classes = classes, .scale = 1.0 / (double)n});
     return df_run(trainer->device, queue, &call);
 }

@@ -110,28 +110,21 @@ static dfal_status run(const struct df_whole *whole, const struct df_call *call)
 static dfal_status take(struct df_whole *whole, const struct routine *routine)
 {
     const struct df_resident_set *set = whole->trainer->resident;
-    struct df_call call = {.op = DF_OP_batch_take, .rows = routine->rows, .cols = whole->trainer->set->size};
-    call.out[0] = df_tape_input(whole->tape);
-    call.out[1] = whole->label;
-    call.out[2] = whole->weight;
-    call.in[0] = set->x;
-    call.in[1] = set->label;
-    call.in[2] = set->weight;
-    call.in[3] = whole->order;
-    call.in[4] = whole->clock;
+    struct df_call call = DF_CALL(batch_take, .rows = routine->rows, .cols = whole->trainer->set->size,
+                                  .x = df_tape_input(whole->tape), .label = whole->label,
+                                  .weight = whole->weight, .samples = set->x, .labels = set->label,
+                                  .weights = set->weight, .order = whole->order, .clock = whole->clock);
     if (routine->training) {
-        call.out[3] = whole->trainer->rate;
-        call.in[5] = whole->rates;
+        DF_OUT(&call, batch_take, rate) = whole->trainer->rate;
+        DF_IN(&call, batch_take, rates) = whole->rates;
     }
     return run(whole, &call);
 }
 
 static dfal_status put(struct df_whole *whole, const struct routine *routine)
 {
-    struct df_call call = {.op = DF_OP_batch_put, .rows = 1, .cols = routine->rows};
-    call.out[0] = whole->losses;
-    call.out[1] = whole->clock;
-    call.in[0] = whole->loss;
+    const struct df_call call = DF_CALL(batch_put, .rows = 1, .cols = routine->rows, .losses = whole->losses,
+                                        .clock = whole->clock, .loss = whole->loss);
     return run(whole, &call);
 }
 

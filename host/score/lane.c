@@ -74,22 +74,6 @@ void df_lane_destroy(struct df_lane *lane)
     memset(lane, 0, sizeof *lane);
 }
 
-static struct df_call call_of(const struct df_lane *lane, enum df_op op, int64_t rows)
-{
-    return (struct df_call){.op = op, .rows = rows, .p.deepfool = lane->engine->params};
-}
-
-/* An op that writes whole slots: their state is its first outputs. */
-static struct df_call call_of_slots(const struct df_lane *lane, enum df_op op, int64_t rows)
-{
-    struct df_call call = call_of(lane, op, rows);
-    call.out[0] = lane->x0;
-    call.out[1] = lane->r;
-    call.out[2] = lane->state;
-    call.out[3] = lane->number;
-    return call;
-}
-
 static dfal_status run(struct df_lane *lane, const struct df_call *call)
 {
     return df_run(lane->engine->device, lane->queue, call);
@@ -106,12 +90,9 @@ static dfal_status decode(struct df_lane *lane, struct df_span to, const void *r
         return df_write(engine->device, lane->queue, to, lane->decoded_host, rows * size);
     }
     DF_TRY(df_write(engine->device, lane->queue, lane->raw, raw, rows * size));
-    struct df_call call = {.op = DF_OP_decode_u8,
-                           .out = {to},
-                           .in = {lane->raw, engine->table},
-                           .rows = rows * pool->shape.c,
-                           .cols = pool->shape.h * pool->shape.w};
-    call.p.channel.channels = (int32_t)pool->shape.c;
+    const struct df_call call =
+        DF_CALL(decode_u8, .rows = rows * pool->shape.c, .cols = pool->shape.h * pool->shape.w, .x = to,
+                .raw = lane->raw, .table = engine->table, .p.channel = {(int32_t)pool->shape.c});
     return run(lane, &call);
 }
 
@@ -155,9 +136,17 @@ static dfal_status refill(struct df_lane *lane)
         lane->index[lane->list_host[i]] = lane->taken[i];
     DF_TRY(decode(lane, lane->decoded, lane->raw_host, count));
     DF_TRY(df_write(engine->device, lane->queue, lane->list, lane->list_host, count));
-    struct df_call call = call_of_slots(lane, DF_OP_deepfool_begin, count);
-    call.in[0] = lane->decoded;
-    call.in[1] = lane->list;
+    const struct df_call call = DF_CALL(deepfool_begin, .rows = count, .x0 = lane->x0, .r = lane->r,
+                                        .state = lane->state, .number = lane->number, .x = lane->decoded,
+                                        .slots = lane->list, .p.deepfool = engine->params);
+    return run(lane, &call);
+}
+
+dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t count)
+{
+    const struct df_call call = DF_CALL(deepfool_move, .rows = count, .x0 = lane->x0, .r = lane->r,
+                                        .state = lane->state, .number = lane->number, .cand = lane->cand,
+                                        .pairs = pairs, .p.deepfool = lane->engine->params);
     return run(lane, &call);
 }
 
@@ -184,39 +173,29 @@ static dfal_status compact(struct df_lane *lane)
     if (pairs == 0)
         return DFAL_OK;
     DF_TRY(df_write(lane->engine->device, lane->queue, lane->pairs, lane->pairs_host, 2 * pairs));
-    struct df_call call = call_of_slots(lane, DF_OP_deepfool_move, pairs);
-    call.out[4] = lane->cand;
-    call.in[0] = lane->pairs;
-    return run(lane, &call);
+    return df_lane_move(lane, lane->pairs, pairs);
 }
 
 dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain)
 {
     const struct df_deepfool_engine *engine = lane->engine;
     const int64_t size = engine->params.size;
-    struct df_call call = call_of(lane, DF_OP_deepfool_iterate, rows);
-    call.cols = size;
+    struct df_call call = DF_CALL(
+        deepfool_iterate, .rows = rows, .cols = size, .x = df_at(df_tape_input(lane->tape), first * size),
+        .x0 = df_at(lane->x0, first * size), .r = df_at(lane->r, first * size),
+        .number = df_at(lane->number, first * DF_SLOT_NUMBERS), .scale = engine->scale, .low = engine->low,
+        .high = engine->high, .p.deepfool = engine->params);
     call.p.deepfool.plain = plain;
-    call.out[0] = df_at(df_tape_input(lane->tape), first * size);
-    call.in[0] = df_at(lane->x0, first * size);
-    call.in[1] = df_at(lane->r, first * size);
-    call.in[2] = df_at(lane->number, first * DF_SLOT_NUMBERS);
-    call.in[3] = engine->scale;
-    call.in[4] = engine->low;
-    call.in[5] = engine->high;
     return run(lane, &call);
 }
 
 dfal_status df_lane_observe(struct df_lane *lane)
 {
-    struct df_call call = call_of(lane, DF_OP_deepfool_observe, lane->occupied);
-    call.out[0] = lane->state;
-    call.out[1] = lane->number;
-    call.out[2] = lane->cand;
-    call.in[0] = df_tape_logits(lane->tape);
-    call.in[1] = lane->x0;
-    call.in[2] = df_tape_input(lane->tape);
-    call.in[3] = lane->engine->scale;
+    const struct df_deepfool_engine *engine = lane->engine;
+    const struct df_call call =
+        DF_CALL(deepfool_observe, .rows = lane->occupied, .state = lane->state, .number = lane->number,
+                .cand = lane->cand, .logits = df_tape_logits(lane->tape), .x0 = lane->x0,
+                .x = df_tape_input(lane->tape), .scale = engine->scale, .p.deepfool = engine->params);
     return run(lane, &call);
 }
 
@@ -306,25 +285,18 @@ static dfal_status look_at(struct df_lane *lane, struct df_span group, int64_t g
     struct df_deepfool_params params = lane->engine->params;
     params.first = first;
     params.count = count;
-    struct df_call call = {.op = DF_OP_deepfool_cotangent, .rows = group_slots * count, .p.deepfool = params};
-    call.out[0] = df_tape_cotangents(lane->tape);
-    call.out[1] = df_tape_owners(lane->tape);
-    call.in[0] = group;
-    call.in[1] = lane->state;
-    call.in[2] = lane->cand;
-    DF_TRY(run(lane, &call));
+    const struct df_call cotangent =
+        DF_CALL(deepfool_cotangent, .rows = group_slots * count, .dlogits = df_tape_cotangents(lane->tape),
+                .owner = df_tape_owners(lane->tape), .slots = group, .state = lane->state, .cand = lane->cand,
+                .p.deepfool = params);
+    DF_TRY(run(lane, &cotangent));
     struct df_span gradient;
-    DF_TRY(df_tape_input_gradient(lane->tape, call.rows, &gradient));
-    call = (struct df_call){.op = DF_OP_deepfool_choose, .rows = group_slots, .p.deepfool = params};
-    call.out[0] = lane->state;
-    call.out[1] = lane->number;
-    call.out[2] = lane->best_g;
-    call.in[0] = gradient;
-    call.in[1] = df_tape_logits(lane->tape);
-    call.in[2] = group;
-    call.in[3] = lane->cand;
-    call.in[4] = lane->engine->scale;
-    return run(lane, &call);
+    DF_TRY(df_tape_input_gradient(lane->tape, cotangent.rows, &gradient));
+    const struct df_call choose =
+        DF_CALL(deepfool_choose, .rows = group_slots, .state = lane->state, .number = lane->number,
+                .best_g = lane->best_g, .g = gradient, .logits = df_tape_logits(lane->tape), .slots = group,
+                .cand = lane->cand, .scale = lane->engine->scale, .p.deepfool = params);
+    return run(lane, &choose);
 }
 
 dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t count)
@@ -346,13 +318,9 @@ dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t coun
                            left < engine->block ? left : (int32_t)engine->block));
         }
     }
-    struct df_call call = call_of(lane, DF_OP_deepfool_step, count);
-    call.out[0] = lane->state;
-    call.out[1] = lane->number;
-    call.out[2] = lane->r;
-    call.in[0] = list;
-    call.in[1] = lane->best_g;
-    call.in[2] = engine->scale;
+    const struct df_call call =
+        DF_CALL(deepfool_step, .rows = count, .state = lane->state, .number = lane->number, .r = lane->r,
+                .slots = list, .best_g = lane->best_g, .scale = engine->scale, .p.deepfool = engine->params);
     return run(lane, &call);
 }
 

@@ -4,6 +4,7 @@
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
+#include "backend/op_call.h"
 #include <stdatomic.h>
 
 #include "base/lock.h"
@@ -70,6 +71,8 @@ dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw,
 
 /* x of `rows` slots from `first` on into the tape's input; plain: x0 + r. */
 dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain);
+/* Whole slots, of `count` pairs (from, to). */
+dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t count);
 /* Look at the logits of the occupied slots. */
 dfal_status df_lane_observe(struct df_lane *lane);
 /* One DeepFool step of the slots in a list of `count`, as many a backward as fill its cotangents. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/op_call.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
@@ -109,13 +110,9 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     for (int64_t i = 0; i < n; i++)
         lane->truth_host[i] = df_network_from_pool(e->network, e->labels[lane->index[i]]);
     DF_TRY(df_write(device, queue, lane->truth, lane->truth_host, n));
-    struct df_call call = {.op = DF_OP_predict, .rows = n};
-    call.out[0] = lane->label;
-    call.out[2] = lane->loss;
-    call.in[0] = df_tape_logits(lane->tape);
-    call.in[1] = lane->truth;
-    call.p.loss.classes = df_plan_class_count(pass->plan);
-    call.p.loss.scale = 1;
+    const struct df_call call = DF_CALL(predict, .rows = n, .label = lane->label, .loss = lane->loss,
+                                        .logits = df_tape_logits(lane->tape), .truth = lane->truth,
+                                        .p.loss = {.classes = df_plan_class_count(pass->plan), .scale = 1});
     DF_TRY(df_run(device, queue, &call));
     DF_TRY(df_read(device, queue, lane->label_host, lane->label, n));
     DF_TRY(df_read(device, queue, lane->loss_host, lane->loss, n));

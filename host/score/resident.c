@@ -117,12 +117,11 @@ void df_resident_destroy(struct df_resident *resident)
     df_free(resident);
 }
 
-static struct df_call call_of(const struct df_resident *resident, enum df_op op, int64_t rows, int64_t cols)
+static struct df_deepfool_params params_of(const struct df_resident *resident)
 {
-    struct df_call call = {
-        .op = op, .rows = rows, .cols = cols, .p.deepfool = resident->lane->engine->params};
-    call.p.deepfool.occupied = (int32_t)resident->lane->occupied;
-    return call;
+    struct df_deepfool_params params = resident->lane->engine->params;
+    params.occupied = (int32_t)resident->lane->occupied;
+    return params;
 }
 
 static dfal_status run(const struct df_resident *resident, const struct df_call *call)
@@ -191,16 +190,12 @@ static dfal_status refill(struct df_resident *resident, int64_t *filled)
                       count = left < slots - *filled ? left : slots - *filled;
         if (count > 0) {
             DF_TRY(wait_for_copy(resident, chunk));
-            struct df_call call = call_of(resident, DF_OP_deepfool_refill, count,
-                                          engine->pool->shape.h * engine->pool->shape.w);
-            call.out[0] = lane->x0;
-            call.out[1] = lane->r;
-            call.out[2] = lane->state;
-            call.out[3] = lane->number;
-            call.in[0] = df_at(chunk->raw, chunk->taken * size);
-            call.in[1] = df_at(chunk->index, chunk->taken);
-            call.in[2] = df_at(resident->free_list, *filled);
-            call.in[3] = engine->table;
+            const struct df_call call = DF_CALL(
+                deepfool_refill, .rows = count, .cols = engine->pool->shape.h * engine->pool->shape.w,
+                .x0 = lane->x0, .r = lane->r, .state = lane->state, .number = lane->number,
+                .raw = df_at(chunk->raw, chunk->taken * size), .index = df_at(chunk->index, chunk->taken),
+                .slots = df_at(resident->free_list, *filled), .table = engine->table,
+                .p.deepfool = params_of(resident));
             DF_TRY(run(resident, &call));
             chunk->taken += count;
             *filled += count;
@@ -214,24 +209,17 @@ static dfal_status refill(struct df_resident *resident, int64_t *filled)
 /* The first `occupied` slots are to hold all samples: move the last ones into `holes` free slots from `first` of the list on. */
 static dfal_status close_holes(struct df_resident *resident, int64_t occupied, int64_t first, int64_t holes)
 {
-    const struct df_lane *lane = resident->lane;
+    struct df_lane *lane = resident->lane;
+    struct df_deepfool_params params = params_of(resident);
     if (holes <= 0 || occupied == 0)
         return DFAL_OK;
-    struct df_call call = call_of(resident, DF_OP_deepfool_pair, 1, holes);
-    call.p.deepfool.occupied = (int32_t)occupied;
-    call.p.deepfool.kept = (int32_t)resident->kept;
-    call.out[0] = lane->pairs;
-    call.in[0] = df_at(resident->free_list, first);
-    call.in[1] = resident->kept_list;
-    DF_TRY(run(resident, &call));
-    call = call_of(resident, DF_OP_deepfool_move, holes, 0);
-    call.out[0] = lane->x0;
-    call.out[1] = lane->r;
-    call.out[2] = lane->state;
-    call.out[3] = lane->number;
-    call.out[4] = lane->cand;
-    call.in[0] = lane->pairs;
-    return run(resident, &call);
+    params.occupied = (int32_t)occupied;
+    params.kept = (int32_t)resident->kept;
+    const struct df_call pair =
+        DF_CALL(deepfool_pair, .rows = 1, .cols = holes, .pairs = lane->pairs,
+                .free = df_at(resident->free_list, first), .kept = resident->kept_list, .p.deepfool = params);
+    DF_TRY(run(resident, &pair));
+    return df_lane_move(lane, lane->pairs, holes);
 }
 
 /* ---- Slots ---------------------------------------------------------------------------------- */
@@ -239,26 +227,21 @@ static dfal_status close_holes(struct df_resident *resident, int64_t occupied, i
 /* Lists of the slots as they are now, and records of the finished ones. */
 static dfal_status settle(struct df_resident *resident)
 {
-    struct df_lane *lane = resident->lane;
-    const int64_t groups = df_slot_groups(&lane->engine->params);
-    struct df_call call = call_of(resident, DF_OP_deepfool_count, groups, 0);
-    call.out[0] = resident->counts;
-    call.in[0] = lane->state;
-    DF_TRY(run(resident, &call));
-    call = call_of(resident, DF_OP_deepfool_offsets, 1, 0);
-    call.out[0] = resident->offsets;
-    call.out[1] = resident->totals;
-    call.in[0] = resident->counts;
-    DF_TRY(run(resident, &call));
-    call = call_of(resident, DF_OP_deepfool_settle, groups, 0);
-    call.out[0] = resident->active_list;
-    call.out[1] = resident->kept_list;
-    call.out[2] = resident->free_list;
-    call.out[3] = resident->record;
-    call.in[0] = lane->state;
-    call.in[1] = lane->number;
-    call.in[2] = resident->offsets;
-    return run(resident, &call);
+    const struct df_lane *lane = resident->lane;
+    const struct df_deepfool_params params = params_of(resident);
+    const int64_t groups = df_slot_groups(&params);
+    const struct df_call calls[] = {
+        DF_CALL(deepfool_count, .rows = groups, .counts = resident->counts, .state = lane->state,
+                .p.deepfool = params),
+        DF_CALL(deepfool_offsets, .rows = 1, .offsets = resident->offsets, .totals = resident->totals,
+                .counts = resident->counts, .p.deepfool = params),
+        DF_CALL(deepfool_settle, .rows = groups, .active = resident->active_list, .kept = resident->kept_list,
+                .free = resident->free_list, .record = resident->record, .state = lane->state,
+                .number = lane->number, .offsets = resident->offsets, .p.deepfool = params),
+    };
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+        DF_TRY(run(resident, &calls[c]));
+    return DFAL_OK;
 }
 
 static dfal_status look_afresh(struct df_resident *resident)

@@ -103,7 +103,7 @@ enum { ENGINE_ROWS = 4, ENGINE_WORKSPACE = 1000 };
 struct made_up {
     struct df_cuda_op head;
     struct df_cuda_op *own;
-    enum df_cuda_kind kind;
+    enum df_layer_kind kind;
     struct df_layer_desc desc;
     int64_t in, out;
 };
@@ -115,11 +115,11 @@ static struct {
 } library;
 
 static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device *device,
-                                  const struct df_layer_desc *desc, enum df_cuda_kind kind)
+                                  const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     struct made_up *op = NULL;
     *out = NULL;
-    const bool half = desc->half_backward && kind == DF_CUDA_BACKWARD;
+    const bool half = desc->half_backward && kind == DF_LAYER_BACKWARD;
     if (half ? library.refuses_half : library.refuses)
         DF_FAIL(DFAL_E_UNAVAILABLE, "the library has no such engine");
     DF_TRY(df_alloc(&op, 1, sizeof *op));
@@ -233,13 +233,13 @@ static dfal_status made_up_run(struct df_cuda_op *head, const struct df_cuda_run
     if (run->bias_gradient != NULL)
         test_fail("an engine that has no bias gradient was asked for one");
     assert_int_equal(cudaMemsetAsync(run->workspace, 0xff, ENGINE_WORKSPACE, run->stream), 0);
-    if (op->desc.half_backward && op->kind == DF_CUDA_BACKWARD) {
+    if (op->desc.half_backward && op->kind == DF_LAYER_BACKWARD) {
         memset(run->workspace, 0xff, ENGINE_WORKSPACE);
         half_backward(op, run);
         library.runs++;
         return DFAL_OK;
     }
-    look_at(run->in[0], op->kind == DF_CUDA_BACKWARD ? op->out : op->in, run->stream);
+    look_at(run->in[0], op->kind == DF_LAYER_BACKWARD ? op->out : op->in, run->stream);
     library.runs++;
     struct df_cuda_run own = *run;
     size_t bytes = df_cuda_own.workspace(op->own, run->rows);
@@ -391,7 +391,7 @@ static void memory(void **state)
     test_ok(df_buffer_new(device, &span, DF_TYPE_I32, 0)); /* valid, and nothing can be read from it */
     int32_t value = 0;
     test_ok(df_read(device, 0, &value, span, 0));
-    test_error(df_read(device, 0, &value, span, 1), DFAL_E_INTERNAL, "leaves its buffer");
+    test_error(df_read(device, 0, &value, span, 1), DFAL_E_INTERNAL, "do not lie in a buffer");
     test_error(df_read(device, 8, &value, span, 0), DFAL_E_INTERNAL, "queue 8 was used, expected 0 to 7");
     df_buffer_drop(device, &span);
     device->backend->device_close(device);
@@ -594,7 +594,7 @@ static void rig_close(struct rig *rig)
     rig->device->backend->layer_destroy(rig->device, rig->layer);
 }
 
-static float *run_kind(const struct rig *rig, enum df_cuda_kind kind, int64_t rows, int64_t *count)
+static float *run_kind(const struct rig *rig, enum df_layer_kind kind, int64_t rows, int64_t *count)
 {
     static const enum df_op ops[2][3] = {{DF_OP_conv_fwd, DF_OP_conv_bwd, DF_OP_conv_wgrad},
                                          {DF_OP_gemm_fwd, DF_OP_gemm_bwd, DF_OP_gemm_wgrad}};
@@ -604,17 +604,17 @@ static float *run_kind(const struct rig *rig, enum df_cuda_kind kind, int64_t ro
     float *values = calloc((size_t)(counts[kind] + rig->biases), sizeof *values);
     assert_non_null(values);
     call.out[0] = outs[kind];
-    call.in[0] = kind == DF_CUDA_BACKWARD ? rig->dy : rig->x;
-    if (kind == DF_CUDA_WEIGHT_GRADIENT) {
+    call.in[0] = kind == DF_LAYER_BACKWARD ? rig->dy : rig->x;
+    if (kind == DF_LAYER_WEIGHT_GRADIENT) {
         call.out[1] = rig->db;
         call.in[1] = rig->dy;
     }
     fill(rig->device, outs[kind], counts[kind], 6); /* rows behind stay as they are */
     test_ok(df_run(rig->device, 0, &call));
     test_ok(df_read(rig->device, 0, values, outs[kind], counts[kind]));
-    if (kind == DF_CUDA_WEIGHT_GRADIENT)
+    if (kind == DF_LAYER_WEIGHT_GRADIENT)
         test_ok(df_read(rig->device, 0, values + counts[kind], rig->db, rig->biases));
-    *count = counts[kind] + (kind == DF_CUDA_WEIGHT_GRADIENT ? rig->biases : 0);
+    *count = counts[kind] + (kind == DF_LAYER_WEIGHT_GRADIENT ? rig->biases : 0);
     return values;
 }
 
@@ -624,7 +624,7 @@ static void check_scratch(const struct rig *rig, int kind, int64_t rows)
     struct df_cuda_queue *queue = &((struct df_cuda_device *)rig->device)->queues[0];
     const int64_t told = df_layer_scratch(rig->device, rig->layer, kind, rows);
     assert_int_equal(queue->workspace_bytes, told);
-    if (kind != DF_CUDA_WEIGHT_GRADIENT && rows > 0)
+    if (kind != DF_LAYER_WEIGHT_GRADIENT && rows > 0)
         assert_int_equal(told, df_layer_scratch(rig->device, rig->layer, kind, 1));
     /* The next one takes its own. */
     test_ok(df_cuda_drop_workspace(queue));
@@ -653,12 +653,12 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
         for (int64_t rows = 0; rows <= MOST_ROWS; rows++) {
             int64_t count = 0;
             library.runs = library.padded = 0;
-            float *found = run_kind(&by_library, (enum df_cuda_kind)kind, rows, &count);
+            float *found = run_kind(&by_library, (enum df_layer_kind)kind, rows, &count);
             check_scratch(&by_library, kind, rows);
             const int64_t blocks = (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
             assert_int_equal(library.runs, blocks);
             assert_int_equal(library.padded, blocks * ENGINE_ROWS - rows);
-            float *expected = run_kind(&by_own, (enum df_cuda_kind)kind, rows, &count);
+            float *expected = run_kind(&by_own, (enum df_layer_kind)kind, rows, &count);
             check_scratch(&by_own, kind, rows);
             assert_int_equal(library.runs, blocks);
             for (int64_t i = 0; i < count; i++) {
@@ -754,7 +754,7 @@ static void half_blocks(void **state)
                 library.refuses = k > 1;
                 library.runs = library.padded = 0;
                 rig_open(&rig, device, &descs[d]);
-                found[k] = run_kind(&rig, DF_CUDA_BACKWARD, rows, &count);
+                found[k] = run_kind(&rig, DF_LAYER_BACKWARD, rows, &count);
                 const int64_t blocks = k > 1 ? 0 : (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
                 assert_int_equal(library.runs, blocks);
                 assert_int_equal(library.padded, k > 1 ? 0 : blocks * ENGINE_ROWS - rows);
