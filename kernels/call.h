@@ -66,7 +66,7 @@ union df_params {
     double value; /* fill */
     struct {
         int32_t channels;
-    } channel; /* decode_u8, affine_*: rows = planes, cols = H*W */
+    } channel; /* affine_*: rows = planes, cols = H*W */
     struct {
         int64_t y_stride, y_begin, x_stride, x_begin;
     } cols; /* copy_cols */

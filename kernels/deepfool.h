@@ -165,24 +165,6 @@ DF_FN void df_slot_begin(int32_t *state, double *number)
     number[DF_SLOT_FIRST] = INFINITY;
 }
 
-/* deepfool_begin: items are new samples; row i of x moves into slot slots[i], which becomes FRESH.
- *   out x0+ r+ state+ number+   in x [rows, D], slots [rows] i32 */
-DF_FN void df_deepfool_begin_at(const struct df_io *io, int64_t i)
-{
-    const struct df_deepfool_params *p = &io->p.deepfool;
-    const int64_t slot = ((const int32_t *)io->in[1])[i], n = p->size;
-    const df_real *x = (const df_real *)io->in[0] + i * n;
-    df_real *x0 = (df_real *)io->out[0] + slot * n, *r = (df_real *)io->out[1] + slot * n;
-    int32_t *state = (int32_t *)io->out[2] + slot * DF_SLOT_INTS;
-    double *number = (double *)io->out[3] + slot * DF_SLOT_NUMBERS;
-    DF_EACH(j, n) {
-        x0[j] = x[j];
-        r[j] = 0;
-    }
-    if (DF_ONE)
-        df_slot_begin(state, number);
-}
-
 /* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY, unless it is `to`. No slot stands in two pairs.
  *   out x0+ r+ state+ number+ cand+   in pairs [rows, 2] i32 */
 DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops over planes: df_<op>_at(io, i) computes plane i = row * channels + c of [rows, channels, H, W];
- * io->rows counts planes. decode_u8 and affine_*: io->cols = H W; pools take sizes from p.pool and ignore
+ * io->rows counts planes. affine_*: io->cols = H W; pools take sizes from p.pool and ignore
  * io->cols.
  *
  * Order   pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in that order.
@@ -14,16 +14,6 @@
 #include "call.h"
 #include "pointwise.h"
 #include "team.h"
-
-/* decode_u8   x [rows, C, cols] = table[c, raw]; raw U8 like x; table [C, 256] */
-DF_FN void df_decode_u8_at(const struct df_io *io, int64_t i)
-{
-    df_real *x = (df_real *)io->out[0] + i * io->cols;
-    const uint8_t *raw = (const uint8_t *)io->in[0] + i * io->cols;
-    const df_real *table = (const df_real *)io->in[1] + i % io->p.channel.channels * 256;
-    DF_EACH(j, io->cols)
-        x[j] = table[raw[j]];
-}
 
 /* affine_fwd   y = x * scale[c] + shift[c] (rounded twice); x, y [rows, C, cols]; scale, shift [C] */
 DF_FN void df_affine_fwd_at(const struct df_io *io, int64_t i)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plane ops: decoding, affine maps, pools, batch-norm. */
+/* Plane ops: affine maps, pools, batch-norm. */
 #include "support_device.h"
 
 #include <setjmp.h>
@@ -10,29 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void decode_looks_up_its_channel(void **state)
-{
-    enum { PLANES = 6, PLANE = 21 };
-    uint8_t raw[PLANES * PLANE];
-    float table[3 * 256], x[PLANES * PLANE], expected[PLANES * PLANE];
-    for (int i = 0; i < 3 * 256; i++)
-        table[i] = (float)(i * 2 + 1);
-    for (int i = 0; i < PLANES * PLANE; i++) {
-        raw[i] = (uint8_t)(i * 37);
-        expected[i] = table[i / PLANE % 3 * 256 + raw[i]];
-    }
-    struct test_rig rig;
-    rig_begin(&rig, *state, DF_OP_decode_u8, PLANES, PLANE);
-    rig_in(&rig, 0, DF_TYPE_U8, raw, PLANES * PLANE);
-    rig_in(&rig, 1, DF_TYPE_REAL, table, 3 * 256);
-    rig_out(&rig, 0, DF_TYPE_REAL, NULL, PLANES * PLANE);
-    rig.call.p.channel.channels = 3;
-    rig_run(&rig);
-    rig_get(&rig, 0, x);
-    test_same_floats("decode_u8", x, expected, PLANES * PLANE);
-    rig_end(&rig);
-}
 
 static void affine_scales_its_channel(void **state)
 {
@@ -406,7 +383,6 @@ static void windows_in_the_padding_are_empty(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decode_looks_up_its_channel),
         cmocka_unit_test(affine_scales_its_channel),
         cmocka_unit_test(max_pool_takes_the_lowest_index),
         cmocka_unit_test(max_pool_gives_back_through_owners),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A wide device keeps the slots itself: kernels/residency.h op by op, then the bits of both loops. */
+/* The device keeps the slots: kernels/residency.h op by op, then the loop on a wide device and on another. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -315,25 +315,21 @@ static dfal_status table_put(struct df_sink *self, const struct df_margin *margi
     return DFAL_OK;
 }
 
-/* Score with the lane's loop or with the resident one, as on a wide device both; block above 0: cotangents of a
+/* Score as on a wide device, which reads ahead and gets large calls, or as on another; block above 0: cotangents of a
  * backward. */
-static void score(struct df_device *device, bool resident, const struct df_network *network,
-                  struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch, int64_t block,
-                  struct df_margin *margins)
+static void score(struct df_device *device, bool wide, const struct df_network *network, struct df_pool *pool,
+                  const struct df_deepfool *deepfool, int64_t batch, int64_t block, struct df_margin *margins)
 {
     const bool before = device->wide;
     struct dfal_context *context = test_context("ref", 1);
     struct df_deepfool_engine *engine;
-    device->wide = true;
+    device->wide = wide;
     test_ok(df_deepfool_create(&engine, context, device, network, pool, deepfool, batch, true));
-    assert_non_null(engine->resident);
+    assert_int_equal(engine->lanes[0].chunk_count, wide ? 2 : 1);
     if (block > 0) {
         assert_true(block <= engine->block);
         engine->block = block;
     }
-    struct df_resident *const own = engine->resident;
-    if (!resident)
-        engine->resident = NULL;
     for (int run = 0; run < (batch == 64 ? 2 : 1); run++) { /* an engine may run more than once */
         struct df_range_source range;
         struct df_row_stream *stream;
@@ -344,7 +340,6 @@ static void score(struct df_device *device, bool resident, const struct df_netwo
         df_stream_close(stream);
         assert_int_equal(sink.count, pool->count);
     }
-    engine->resident = own;
     df_deepfool_destroy(engine);
     dfal_context_destroy(context);
     device->wide = before;
@@ -386,21 +381,21 @@ static void pools_close(struct pools *p)
     test_folder_remove(p->folder);
 }
 
-/* The lane's loop once, the resident one for every number of slots; one: for a single slot, too, which takes long. */
+/* Once without reading ahead, and on a wide device with every number of slots; one: a single slot, too, which takes long. */
 static void compare(const char *what, struct df_device *device, const struct df_network *network,
                     struct df_pool *pool, const struct df_deepfool *deepfool, int64_t block, bool one)
 {
     static const int64_t batches[] = {0, 7, 64, 300, 1};
-    struct df_margin *lane, *resident;
-    test_ok(df_alloc(&lane, pool->count, sizeof *lane));
-    test_ok(df_alloc(&resident, pool->count, sizeof *resident));
-    score(device, false, network, pool, deepfool, 50, 0, lane);
+    struct df_margin *narrow, *wide;
+    test_ok(df_alloc(&narrow, pool->count, sizeof *narrow));
+    test_ok(df_alloc(&wide, pool->count, sizeof *wide));
+    score(device, false, network, pool, deepfool, 50, 0, narrow);
     for (size_t b = 0; b < (one ? 5 : 4); b++) {
-        score(device, true, network, pool, deepfool, batches[b], block, resident);
-        test_same_margins(what, lane, resident, pool->count, NULL);
+        score(device, true, network, pool, deepfool, batches[b], block, wide);
+        test_same_margins(what, narrow, wide, pool->count, NULL);
     }
-    df_free(lane);
-    df_free(resident);
+    df_free(narrow);
+    df_free(wide);
 }
 
 static void presets(void **state)
@@ -478,7 +473,7 @@ static void ends(void **state)
     test_folder_remove(folder);
 }
 
-/* A sink that wants images gets them, from the lane's loop. */
+/* A sink that wants images gets them: the same on a wide device and on another. */
 static void images(void **state)
 {
     struct df_device *device = *state;
@@ -488,16 +483,16 @@ static void images(void **state)
     const int64_t size = df_shape_size(p.network->input);
     struct dfal_context *context = test_context("ref", 1);
     const struct df_deepfool deepfool = test_preset("lts4");
-    struct df_margin lane[N], wide[N];
+    struct df_margin narrow[N], wide[N];
     float *a, *b;
     test_ok(df_alloc(&a, N * size, sizeof *a));
     test_ok(df_alloc(&b, N * size, sizeof *b));
     device->wide = false;
-    test_engine(context, device, p.network, p.u8, &deepfool, 0, lane, a);
+    test_engine(context, device, p.network, p.u8, &deepfool, 0, narrow, a);
     device->wide = true;
     test_engine(context, device, p.network, p.u8, &deepfool, 0, wide, b);
     device->wide = before;
-    test_same_margins("images", lane, wide, N, NULL);
+    test_same_margins("images", narrow, wide, N, NULL);
     assert_memory_equal(a, b, (size_t)(N * size) * sizeof *a);
     df_free(a);
     df_free(b);

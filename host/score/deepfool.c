@@ -9,7 +9,6 @@
 #include "job/output.h"
 #include "score/lane.h"
 #include "score/pass.h"
-#include "score/resident.h"
 #include "score/room.h"
 #include "score/summary.h"
 
@@ -44,7 +43,6 @@ static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
 /* Lanes, and slots of a lane: asked for, or what memory and cache allow. */
 static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
 {
-    const int64_t size = engine->params.size, real = sizeof(float);
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
     const struct df_device *device = engine->device;
     struct df_room room;
@@ -52,8 +50,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
-        .per_slot = (decoded ? 5 : 4) * size * real + 2 * (int64_t)df_pool_row_bytes(engine->pool) +
-                    4 * engine->params.candidates + 512,
+        .per_slot = df_lane_slot_bytes(engine->pool, engine->params.candidates),
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
         .most_lanes = df_device_lanes(device),
@@ -62,7 +59,6 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
                   df_summary_bytes(engine->context, engine->pool->count),
     };
     if (device->wide) {
-        need.per_slot += df_resident_slot_bytes(engine->pool);
         need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
         need.wanted = need.wanted < host_slots(engine, decoded) ? need.wanted : host_slots(engine, decoded);
     }
@@ -252,8 +248,6 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
     for (int32_t i = 0; i < engine->lane_count; i++)
         DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
-    if (device->wide)
-        DF_TRY_TO(done, status, df_resident_create(&engine->resident, &engine->lanes[0]));
     DF_TRY_TO(done, status, check_outputs(engine));
     *out = engine;
     return DFAL_OK;
@@ -279,8 +273,6 @@ dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_str
     engine->sink = sink;
     engine->progress = progress;
     atomic_store(&engine->failed, false);
-    if (engine->resident && !sink->wants_adversarial)
-        return df_resident_run(engine->resident);
     return df_team_run(engine->team, lane_job, engine, engine->lane_count);
 }
 
@@ -288,7 +280,6 @@ void df_deepfool_destroy(struct df_deepfool_engine *engine)
 {
     if (!engine)
         return;
-    df_resident_destroy(engine->resident);
     for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
         df_lane_destroy(&engine->lanes[i]);
     df_free(engine->lanes);

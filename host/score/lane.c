@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of one lane. Host code moves lists of slots; every number is computed by kernels/deepfool.h. A wide device
- * keeps the lists itself: resident.c, which takes its steps here. */
+/* A lane's memory, and the calls of an iteration. Every number is computed by kernels/deepfool.h and residency.h. */
 #include "score/lane.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/number.h"
 #include "kernels/deepfool.h" /* by its folder: this room has a deepfool.h, too */
+#include "residency.h"
 
 _Static_assert((int)DF_FINAL_OK == (int)DFAL_SCORE_OK && (int)DF_FINAL_TIE == (int)DFAL_SCORE_TIE &&
                    (int)DF_FINAL_MAX_ITER == (int)DFAL_SCORE_MAX_ITER &&
@@ -16,11 +14,50 @@ _Static_assert((int)DF_FINAL_OK == (int)DFAL_SCORE_OK && (int)DF_FINAL_TIE == (i
                    (int)DF_FINAL_NONFINITE == (int)DFAL_SCORE_NONFINITE,
                "kernels and dfal.h number the results alike");
 
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+/* A chunk's row on the device. */
+static int64_t chunk_row_bytes(const struct df_pool *pool)
+{
+    return pool->raw == DF_RAW_U8 ? (int64_t)df_pool_row_bytes(pool)
+                                  : df_shape_size(pool->shape) * (int64_t)sizeof(float);
+}
+
+int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates)
+{
+    const int64_t input = df_shape_size(pool->shape) * (int64_t)sizeof(float);
+    const int64_t arrays = 3 * input + DF_SLOT_INTS * (int64_t)sizeof(int32_t) +
+                           DF_SLOT_NUMBERS * (int64_t)sizeof(double) + candidates * (int64_t)sizeof(int32_t);
+    const int64_t lists = (DF_RECORD_NUMBERS + 1) * (int64_t)sizeof(double) + 8 * (int64_t)sizeof(int32_t);
+    const int64_t host = (int64_t)df_pool_row_bytes(pool) + (pool->raw == DF_RAW_U8 ? 0 : input);
+    return arrays + chunk_row_bytes(pool) + 2 * lists + host;
+}
+
+static dfal_status create_chunks(struct df_lane *lane)
+{
+    const struct df_deepfool_engine *engine = lane->engine;
+    const struct df_device *device = engine->device;
+    const enum df_type type = engine->pool->raw == DF_RAW_U8 ? DF_TYPE_U8 : DF_TYPE_REAL;
+    lane->chunk_count = device->wide ? DF_LANE_CHUNKS : 1;
+    lane->chunk_rows = (engine->slots + lane->chunk_count - 1) / lane->chunk_count;
+    lane->upload = device->wide && device->queue_count > 1 ? 1 : lane->queue;
+    for (int32_t c = 0; c < lane->chunk_count; c++) {
+        struct df_lane_chunk *chunk = &lane->chunk[c];
+        DF_TRY(df_buffer_new(engine->device, &chunk->raw, type, lane->chunk_rows * engine->params.size));
+        DF_TRY(df_buffer_new(engine->device, &chunk->index, DF_TYPE_F64, lane->chunk_rows));
+    }
+    DF_TRY(df_alloc(&lane->taken, lane->chunk_rows, sizeof *lane->taken));
+    DF_TRY(df_alloc(&lane->index_host, lane->chunk_rows, sizeof *lane->index_host));
+    DF_TRY(df_alloc(&lane->raw_host, lane->chunk_rows, df_pool_row_bytes(engine->pool)));
+    return df_alloc(&lane->decoded_host, (type == DF_TYPE_U8 ? 1 : lane->chunk_rows) * engine->params.size,
+                    sizeof *lane->decoded_host);
+}
+
 dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue)
 {
     struct df_device *device = engine->device;
-    const int64_t slots = engine->slots, size = engine->params.size;
-    const bool u8 = engine->pool->raw == DF_RAW_U8;
+    const int64_t slots = engine->slots, size = engine->params.size,
+                  counts = df_slot_groups(&engine->params) * DF_COUNTS;
     lane->engine = engine;
     lane->queue = queue;
     DF_TRY(df_tape_create(&lane->tape, engine->plan, queue, slots, engine->block));
@@ -32,114 +69,57 @@ dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engi
         {&lane->x0, DF_TYPE_REAL, slots * size},
         {&lane->r, DF_TYPE_REAL, slots * size},
         {&lane->best_g, DF_TYPE_REAL, slots * size},
-        {&lane->decoded, DF_TYPE_REAL, slots * size},
-        {&lane->raw, DF_TYPE_U8, u8 ? slots * size : 1},
         {&lane->state, DF_TYPE_I32, slots * DF_SLOT_INTS},
         {&lane->number, DF_TYPE_F64, slots * DF_SLOT_NUMBERS},
         {&lane->cand, DF_TYPE_I32, slots * engine->params.candidates},
-        {&lane->list, DF_TYPE_I32, slots},
+        {&lane->counts, DF_TYPE_I32, counts},
+        {&lane->offsets, DF_TYPE_I32, counts},
+        {&lane->totals, DF_TYPE_I32, DF_TOTALS},
+        {&lane->active_list, DF_TYPE_I32, slots},
+        {&lane->kept_list, DF_TYPE_I32, slots},
+        {&lane->free_list, DF_TYPE_I32, slots},
         {&lane->pairs, DF_TYPE_I32, 2 * slots},
+        {&lane->record, DF_TYPE_F64, slots * DF_RECORD_NUMBERS},
     };
     for (size_t b = 0; b < sizeof buffers / sizeof *buffers; b++)
         DF_TRY(df_buffer_new(device, buffers[b].span, buffers[b].type, buffers[b].count));
-    DF_TRY(df_alloc(&lane->index, slots, sizeof *lane->index));
-    DF_TRY(df_alloc(&lane->state_host, slots * DF_SLOT_INTS, sizeof *lane->state_host));
-    DF_TRY(df_alloc(&lane->number_host, slots * DF_SLOT_NUMBERS, sizeof *lane->number_host));
-    DF_TRY(df_alloc(&lane->list_host, slots, sizeof *lane->list_host));
-    DF_TRY(df_alloc(&lane->pairs_host, 2 * slots, sizeof *lane->pairs_host));
-    DF_TRY(df_alloc(&lane->taken, slots, sizeof *lane->taken));
-    DF_TRY(df_alloc(&lane->finished, slots, sizeof *lane->finished));
-    DF_TRY(df_alloc(&lane->raw_host, slots, df_pool_row_bytes(engine->pool)));
-    return df_alloc(&lane->decoded_host, u8 ? size : slots * size, sizeof *lane->decoded_host);
+    DF_TRY(df_alloc(&lane->record_host, slots * DF_RECORD_NUMBERS, sizeof *lane->record_host));
+    DF_TRY(df_alloc(&lane->free_host, slots, sizeof *lane->free_host));
+    return create_chunks(lane);
 }
 
 void df_lane_destroy(struct df_lane *lane)
 {
     if (!lane->engine)
         return;
-    struct df_span *spans[] = {&lane->x0,    &lane->r,      &lane->best_g, &lane->decoded, &lane->raw,
-                               &lane->state, &lane->number, &lane->cand,   &lane->list,    &lane->pairs};
+    struct df_device *device = lane->engine->device;
+    struct df_span *spans[] = {&lane->x0,     &lane->r,           &lane->best_g,    &lane->state,
+                               &lane->number, &lane->cand,        &lane->counts,    &lane->offsets,
+                               &lane->totals, &lane->active_list, &lane->kept_list, &lane->free_list,
+                               &lane->pairs,  &lane->record};
+    if (lane->recording)
+        device->backend->record_destroy(device, lane->recording);
     for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
-        df_buffer_drop(lane->engine->device, spans[s]);
+        df_buffer_drop(device, spans[s]);
+    for (int c = 0; c < DF_LANE_CHUNKS; c++) {
+        df_buffer_drop(device, &lane->chunk[c].raw);
+        df_buffer_drop(device, &lane->chunk[c].index);
+    }
     df_tape_destroy(lane->tape);
-    df_free(lane->index);
-    df_free(lane->state_host);
-    df_free(lane->number_host);
-    df_free(lane->list_host);
-    df_free(lane->pairs_host);
     df_free(lane->taken);
-    df_free(lane->finished);
     df_free(lane->raw_host);
     df_free(lane->decoded_host);
+    df_free(lane->index_host);
+    df_free(lane->record_host);
+    df_free(lane->free_host);
     memset(lane, 0, sizeof *lane);
 }
+
+/* ---- Calls ---------------------------------------------------------------------------------- */
 
 static dfal_status run(struct df_lane *lane, const struct df_call *call)
 {
     return df_run(lane->engine->device, lane->queue, call);
-}
-
-/* Raw rows on the host to network inputs in `to`. */
-static dfal_status decode(struct df_lane *lane, struct df_span to, const void *raw, int64_t rows)
-{
-    struct df_deepfool_engine *engine = lane->engine;
-    const struct df_pool *pool = engine->pool;
-    const int64_t size = engine->params.size;
-    if (pool->raw != DF_RAW_U8) {
-        df_pool_decode(pool, lane->decoded_host, raw, rows);
-        return df_write(engine->device, lane->queue, to, lane->decoded_host, rows * size);
-    }
-    DF_TRY(df_write(engine->device, lane->queue, lane->raw, raw, rows * size));
-    const struct df_call call =
-        DF_CALL(decode_u8, .rows = rows * pool->shape.c, .cols = pool->shape.h * pool->shape.w, .x = to,
-                .raw = lane->raw, .table = engine->table, .p.channel = {(int32_t)pool->shape.c});
-    return run(lane, &call);
-}
-
-/* Rows that an empty lane starts with: one block, and of a small pool its share, so that all lanes are fed. */
-static int64_t first_rows(const struct df_deepfool_engine *engine)
-{
-    const int64_t share = (engine->pool->count + engine->lane_count - 1) / engine->lane_count;
-    return share < engine->block ? share : engine->block;
-}
-
-dfal_status df_lane_take(struct df_lane *lane, int64_t most, int64_t *count)
-{
-    struct df_deepfool_engine *engine = lane->engine;
-    const size_t row_bytes = df_pool_row_bytes(engine->pool);
-    *count = 0;
-    while (*count < most && !lane->dry) {
-        int64_t got = 0;
-        DF_TRY(df_stream_take(engine->stream, most - *count, lane->raw_host + (size_t)*count * row_bytes,
-                              lane->taken + *count, &got));
-        lane->dry = got == 0;
-        *count += got;
-    }
-    return df_deepfool_check_rows(engine, lane->raw_host, lane->taken, *count);
-}
-
-/* Fill every empty slot while the stream gives rows. */
-static dfal_status refill(struct df_lane *lane)
-{
-    struct df_deepfool_engine *engine = lane->engine;
-    const int64_t slots = engine->slots;
-    int64_t empty = 0, count;
-    for (int64_t s = 0; s < slots; s++)
-        if (lane->index[s] < 0)
-            lane->list_host[empty++] = (int32_t)s;
-    if (empty == slots && empty > first_rows(engine))
-        empty = first_rows(engine);
-    DF_TRY(df_lane_take(lane, empty, &count));
-    if (count == 0)
-        return DFAL_OK;
-    for (int64_t i = 0; i < count; i++)
-        lane->index[lane->list_host[i]] = lane->taken[i];
-    DF_TRY(decode(lane, lane->decoded, lane->raw_host, count));
-    DF_TRY(df_write(engine->device, lane->queue, lane->list, lane->list_host, count));
-    const struct df_call call = DF_CALL(deepfool_begin, .rows = count, .x0 = lane->x0, .r = lane->r,
-                                        .state = lane->state, .number = lane->number, .x = lane->decoded,
-                                        .slots = lane->list, .p.deepfool = engine->params);
-    return run(lane, &call);
 }
 
 dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t count)
@@ -148,32 +128,6 @@ dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t cou
                                         .state = lane->state, .number = lane->number, .cand = lane->cand,
                                         .pairs = pairs, .p.deepfool = lane->engine->params);
     return run(lane, &call);
-}
-
-/* Move the last occupied slots into the holes, so that a forward has no empty rows. */
-static dfal_status compact(struct df_lane *lane)
-{
-    int64_t count = 0, pairs = 0;
-    for (int64_t s = 0; s < lane->engine->slots; s++)
-        count += lane->index[s] >= 0;
-    int64_t from = lane->engine->slots;
-    for (int64_t to = 0; to < count; to++) {
-        if (lane->index[to] >= 0)
-            continue;
-        do
-            from--;
-        while (lane->index[from] < 0);
-        lane->pairs_host[2 * pairs] = (int32_t)from;
-        lane->pairs_host[2 * pairs + 1] = (int32_t)to;
-        pairs++;
-        lane->index[to] = lane->index[from];
-        lane->index[from] = -1;
-    }
-    lane->occupied = count;
-    if (pairs == 0)
-        return DFAL_OK;
-    DF_TRY(df_write(lane->engine->device, lane->queue, lane->pairs, lane->pairs_host, 2 * pairs));
-    return df_lane_move(lane, lane->pairs, pairs);
 }
 
 dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain)
@@ -197,85 +151,6 @@ dfal_status df_lane_observe(struct df_lane *lane)
                 .cand = lane->cand, .logits = df_tape_logits(lane->tape), .x0 = lane->x0,
                 .x = df_tape_input(lane->tape), .scale = engine->scale, .p.deepfool = engine->params);
     return run(lane, &call);
-}
-
-dfal_status df_lane_put(struct df_deepfool_engine *engine, const struct df_margin *margin,
-                        const float *adversarial)
-{
-    DF_TRY(engine->sink->put(engine->sink, margin, adversarial));
-    engine->done++;
-    engine->iterations += margin->iterations;
-    engine->status[margin->status]++;
-    return DFAL_OK;
-}
-
-/* Hand one finished slot to the sink. Called under the engine's lock. */
-static dfal_status deliver(struct df_lane *lane, int64_t slot)
-{
-    struct df_deepfool_engine *engine = lane->engine;
-    const int32_t *state = lane->state_host + slot * DF_SLOT_INTS;
-    const double *number = lane->number_host + slot * DF_SLOT_NUMBERS;
-    const struct df_margin margin = {
-        .index = lane->index[slot],
-        .margin = (float)number[DF_SLOT_MARGIN],
-        .first_margin = (float)number[DF_SLOT_FIRST],
-        .logit_gap = (float)number[DF_SLOT_GAP],
-        .status = (uint8_t)state[DF_SLOT_STATUS],
-        .label = state[DF_SLOT_LABEL],
-        .adversarial_class = state[DF_SLOT_ADVERSARIAL],
-        .iterations = (uint16_t)state[DF_SLOT_ITERATIONS],
-    };
-    const float *adversarial = NULL;
-    if (engine->sink->wants_adversarial && margin.status <= DFAL_SCORE_TIE) {
-        /* after a bisection the tape holds the last midpoint, not the end that was kept */
-        const int64_t size = engine->params.size;
-        DF_TRY(df_lane_iterate(lane, slot, 1, false));
-        DF_TRY(df_read(engine->device, lane->queue, lane->decoded_host,
-                       df_at(df_tape_input(lane->tape), slot * size), size));
-        adversarial = lane->decoded_host;
-    }
-    return df_lane_put(engine, &margin, adversarial);
-}
-
-void df_lane_progress_text(char text[96], const struct df_deepfool_engine *engine)
-{
-    const double done = (double)engine->done;
-    int length =
-        df_print(text, 96, "%.1f it  OK %.2f %%", (double)engine->iterations / done,
-                 100 * (double)(engine->status[DFAL_SCORE_OK] + engine->status[DFAL_SCORE_TIE]) / done);
-    if (engine->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
-        snprintf(text + length, (size_t)(96 - length), "  MAX_ITER %lld",
-                 (long long)engine->status[DFAL_SCORE_MAX_ITER]);
-}
-
-/* Empty the finished slots into the sink. */
-static dfal_status collect(struct df_lane *lane)
-{
-    struct df_deepfool_engine *engine = lane->engine;
-    int64_t count = 0;
-    for (int64_t s = 0; s < lane->occupied; s++) {
-        lane->finished[s] = lane->state_host[s * DF_SLOT_INTS + DF_SLOT_STATUS] < DFAL_SCORE_STATUS_COUNT;
-        count += lane->finished[s];
-    }
-    if (count == 0)
-        return DFAL_OK;
-    DF_TRY(df_read(engine->device, lane->queue, lane->number_host, lane->number,
-                   lane->occupied * DF_SLOT_NUMBERS));
-    char text[96];
-    dfal_status status = DFAL_OK;
-    df_lock_take(&engine->lock);
-    for (int64_t s = 0; s < lane->occupied && status == DFAL_OK; s++) {
-        if (!lane->finished[s])
-            continue;
-        status = deliver(lane, s);
-        lane->index[s] = -1;
-    }
-    df_lane_progress_text(text, engine);
-    df_lock_release(&engine->lock);
-    DF_TRY(status);
-    if (engine->progress)
-        df_progress_add(engine->progress, count, text);
-    return DFAL_OK;
 }
 
 /* Gradients of candidates [first, first + count) of the group's slots, and the nearest of them. */
@@ -324,46 +199,35 @@ dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t coun
     return run(lane, &call);
 }
 
-/* One DeepFool step of every ACTIVE slot. */
-static dfal_status step(struct df_lane *lane)
+dfal_status df_lane_settle(struct df_lane *lane)
 {
-    int64_t count = 0;
-    for (int64_t s = 0; s < lane->occupied; s++)
-        if (lane->state_host[s * DF_SLOT_INTS + DF_SLOT_STATUS] == DF_SLOT_ACTIVE)
-            lane->list_host[count++] = (int32_t)s;
-    DF_TRY(df_write(lane->engine->device, lane->queue, lane->list, lane->list_host, count));
-    return df_lane_step(lane, lane->list, count);
-}
-
-dfal_status df_lane_run(struct df_lane *lane)
-{
-    lane->dry = false;
-    lane->occupied = 0;
-    for (int64_t s = 0; s < lane->engine->slots; s++)
-        lane->index[s] = -1;
-    for (;;) {
-        DF_TRY(df_context_check_stop(lane->engine->context));
-        if (atomic_load(&lane->engine->failed))
-            return DFAL_OK;
-        if (!lane->dry)
-            DF_TRY(refill(lane));
-        DF_TRY(compact(lane));
-        if (lane->occupied == 0)
-            return DFAL_OK;
-        DF_TRY(df_lane_iterate(lane, 0, lane->occupied, false));
-        DF_TRY(df_tape_forward(lane->tape, lane->occupied));
-        DF_TRY(df_lane_observe(lane));
-        DF_TRY(df_read(lane->engine->device, lane->queue, lane->state_host, lane->state,
-                       lane->occupied * DF_SLOT_INTS));
-        DF_TRY(collect(lane));
-        DF_TRY(step(lane));
-    }
+    struct df_deepfool_params params = lane->engine->params;
+    params.occupied = (int32_t)lane->occupied;
+    const int64_t groups = df_slot_groups(&params);
+    const struct df_call calls[] = {
+        DF_CALL(deepfool_count, .rows = groups, .counts = lane->counts, .state = lane->state,
+                .p.deepfool = params),
+        DF_CALL(deepfool_offsets, .rows = 1, .offsets = lane->offsets, .totals = lane->totals,
+                .counts = lane->counts, .p.deepfool = params),
+        DF_CALL(deepfool_settle, .rows = groups, .active = lane->active_list, .kept = lane->kept_list,
+                .free = lane->free_list, .record = lane->record, .state = lane->state, .number = lane->number,
+                .offsets = lane->offsets, .p.deepfool = params),
+    };
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+        DF_TRY(run(lane, &calls[c]));
+    return DFAL_OK;
 }
 
 dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw, int64_t rows)
 {
-    DF_TRY(decode(lane, df_tape_input(lane->tape), raw, rows));
+    const struct df_deepfool_engine *engine = lane->engine;
+    const int64_t size = engine->params.size, classes = engine->params.classes;
+    const size_t row_bytes = df_pool_row_bytes(engine->pool);
+    for (int64_t i = 0; i < rows; i++) {
+        df_pool_decode(engine->pool, lane->decoded_host, (const char *)raw + (size_t)i * row_bytes, 1);
+        DF_TRY(df_write(engine->device, lane->queue, df_at(df_tape_input(lane->tape), i * size),
+                        lane->decoded_host, size));
+    }
     DF_TRY(df_tape_forward(lane->tape, rows));
-    return df_read(lane->engine->device, lane->queue, logits, df_tape_logits(lane->tape),
-                   rows * lane->engine->params.classes);
+    return df_read(engine->device, lane->queue, logits, df_tape_logits(lane->tape), rows * classes);
 }

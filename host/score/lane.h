@@ -1,32 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane: one queue's tape and slots. deepfool.c makes lanes and runs them side by side; lane.c moves their lists, or, on a
- * wide device, resident.c has the device do so. */
+/* A lane: one queue's tape and slots. deepfool.c makes lanes and runs them side by side; lane.c has a lane's memory and
+ * the calls of an iteration, lane_loop.c the loop. */
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
-#include "backend/op_call.h"
 #include <stdatomic.h>
 
+#include "backend/op_call.h"
 #include "base/lock.h"
 #include "score/deepfool.h"
 
-/* One queue's share of the work. Slot s holds pool row index[s], -1: empty. Occupied slots are 0..occupied-1. */
+/* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. */
+struct df_lane_chunk {
+    struct df_span raw, index;
+    int64_t rows, taken;
+    bool copying; /* nobody has waited for the upload yet */
+};
+
+/* One queue's share of the work. Slots 0..occupied-1 hold samples. */
+enum { DF_LANE_CHUNKS = 2 };
 struct df_lane {
     struct df_deepfool_engine *engine;
     int32_t queue;
     struct df_tape *tape;
-    int64_t occupied;
-    bool dry; /* the stream has no more */
-    /* device: [slots, D] x0, r, best_g, decoded; raw samples; kernels/deepfool.h's state, number, cand; lists */
-    struct df_span x0, r, best_g, decoded, raw, state, number, cand, list, pairs;
-    /* host mirrors and lists */
-    int64_t *index;
-    int32_t *state_host, *list_host, *pairs_host;
-    double *number_host;
-    int64_t *taken; /* pool rows of fresh samples */
+    int64_t occupied, kept, active; /* slots that hold samples; that go on; that want a step */
+    bool dry;                       /* the stream has no more */
+    /* on the device: [slots, D] x0, r, best_g; kernels/deepfool.h's state, number, cand; kernels/residency.h's lists */
+    struct df_span x0, r, best_g, state, number, cand;
+    struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
+    struct df_lane_chunk chunk[DF_LANE_CHUNKS];
+    int32_t chunk_count; /* 1: rows are read when slots want them; 2: one is read ahead of the other */
+    int64_t chunk_rows;
+    int32_t next;                   /* chunk to take from */
+    bool begun;                     /* all chunks are kept loaded from the second iteration on */
+    int32_t upload;                 /* queue of copies to chunks */
+    bool looked;                    /* with every slot occupied, in this run: what that needs is there */
+    bool tried;                     /* to record such a look */
+    struct df_recording *recording; /* of such a look; NULL: none yet */
+    /* on the host */
+    int64_t *taken; /* [chunk_rows] pool rows of fresh samples */
     unsigned char *raw_host;
-    float *decoded_host; /* f32 pools; and one adversarial image */
-    bool *finished;
+    float *decoded_host; /* f32 pools: [chunk_rows, D]; and one adversarial image */
+    double *index_host, *record_host;
+    int32_t *free_host;
 };
 
 struct df_deepfool_engine {
@@ -38,8 +54,7 @@ struct df_deepfool_engine {
     struct df_team *team;
     struct df_lane *lanes;
     int32_t lane_count;
-    struct df_resident *resident; /* of a wide device: runs the only lane; else NULL */
-    int64_t slots;                /* of a lane */
+    int64_t slots; /* of a lane */
     int64_t memory;
     int64_t block;                    /* cotangents of one backward */
     struct df_deepfool_params params; /* what every call shares */
@@ -59,15 +74,14 @@ dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, cons
                                    const int64_t *index, int64_t rows);
 dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
 void df_lane_destroy(struct df_lane *lane);
-/* Take up to `most` rows of the stream into raw_host and taken; fewer: the stream is dry.
- * Errors   E_DATA a row that df_deepfool_check_rows refuses; those of the stream */
-dfal_status df_lane_take(struct df_lane *lane, int64_t most, int64_t *count);
-/* Run until the stream is dry and every slot is empty. */
+/* Bytes that a slot takes beside its row of the tape. */
+int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates);
+/* lane_loop.c: run until the stream is dry and every slot is empty. */
 dfal_status df_lane_run(struct df_lane *lane);
 /* Logits of up to slots raw rows, for the look at the network's outputs: read to logits [rows, K]. */
 dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw, int64_t rows);
 
-/* ---- What both loops are made of: the calls of an iteration, which read nothing back */
+/* ---- The calls of an iteration, which read nothing back */
 
 /* x of `rows` slots from `first` on into the tape's input; plain: x0 + r. */
 dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain);
@@ -77,9 +91,7 @@ dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t cou
 dfal_status df_lane_observe(struct df_lane *lane);
 /* One DeepFool step of the slots in a list of `count`, as many a backward as fill its cotangents. */
 dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t count);
-/* Hand a result to the sink and count it; what a progress line says of the results so far. Under the engine's lock. */
-dfal_status df_lane_put(struct df_deepfool_engine *engine, const struct df_margin *margin,
-                        const float *adversarial);
-void df_lane_progress_text(char text[96], const struct df_deepfool_engine *engine);
+/* Lists of the slots as they are now, and records of the finished ones. */
+dfal_status df_lane_settle(struct df_lane *lane);
 
 #endif

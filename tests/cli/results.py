@@ -136,7 +136,7 @@ def check_ops(document, backend):
     roofs, ops = document[0], document[0]["ops"]
     check({op["job"] for op in ops} == {"score", "train"}, f"bench ops: {ops}")
     names = [op["op"] for op in ops if op["job"] == "score"]
-    for name in "deepfool_begin", "conv_fwd", "conv_bwd", "gemm_fwd", "relu_bwd", "deepfool_choose", "deepfool_step":
+    for name in "deepfool_refill", "deepfool_settle", "conv_fwd", "conv_bwd", "gemm_fwd", "relu_bwd", "deepfool_choose", "deepfool_step":
         check(name in names, f"bench ops: score has no {name}: {names}")
     for name in "conv_wgrad", "softmax_loss", "adam_step":
         check(name in [op["op"] for op in ops if op["job"] == "train"], f"bench ops: train has no {name}")
