@@ -25,13 +25,40 @@ struct df_trainer {
 
 /* lr sqrt(1 - beta2^t) / (1 - beta1^t) of step t - 1 (kernels/pointwise.h, adam_step) */
 double df_adam_rate(const struct df_training_options *training, int64_t step);
-/* One optimiser call on `size` parameters from `at` on, whose gradient is given. */
-dfal_status df_optimise(const struct df_trainer *trainer, const struct df_training_options *training,
-                        int32_t queue, struct df_span gradient, int64_t at, int64_t size);
-/* Losses and, with dlogits, the gradient of the logits of `rows` rows of a batch of n. */
-dfal_status df_batch_loss(const struct df_trainer *trainer, struct df_tape *tape, int32_t queue, int64_t rows,
-                          int64_t n, struct df_span loss, struct df_span dlogits, struct df_span label,
-                          struct df_span weight);
+
+/* ---- Stages of a step (train_stages.c) ------------------------------------------------------
+ *
+ * A step is a list of stages over rows, forward, loss and gradient, and one over parameters, the optimiser. Both drivers
+ * run the same lists: over a batch and all parameters at once, or over parts and pieces of them side by side. A stage asks
+ * its queue for calls and reads nothing back, so that a step can be recorded. What is to happen in a step besides, to the
+ * inputs before the forward or to the gradient before the optimiser, is one function and a place in a list. */
+
+/* Rows of a batch on one queue. */
+struct df_batch_part {
+    const struct df_trainer *trainer;
+    struct df_tape *tape; /* its input holds the rows */
+    int32_t queue;
+    int64_t rows, n;              /* of this part; of the batch */
+    struct df_span label, weight; /* of the rows */
+    struct df_span loss;          /* of the rows, written */
+    struct df_span dlogits;       /* of the rows, in a step; absent in an evaluation, as the next */
+    struct df_span gradient;      /* of all parameters, the sum over these rows: written */
+    struct df_dropout dropout;    /* of a step */
+};
+/* A step's stages of rows; of an evaluation forward and loss, with dropout off. */
+dfal_status df_batch_run(const struct df_batch_part *part);
+
+/* `size` parameters from `at` on, whose gradient over the whole batch is given. */
+struct df_piece {
+    const struct df_trainer *trainer;
+    const struct df_training_options *training;
+    int32_t queue;
+    struct df_span gradient;
+    int64_t at, size;
+};
+dfal_status df_piece_run(const struct df_piece *piece);
+
+/* ---- Drivers -------------------------------------------------------------------------------- */
 
 dfal_status df_split_create(struct df_split **out, struct df_trainer *trainer);
 void df_split_destroy(struct df_split *split);

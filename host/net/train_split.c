@@ -128,7 +128,7 @@ static dfal_status hand_over(const struct df_trainer *trainer, int32_t queue)
                                             : DFAL_OK;
 }
 
-/* Forward, loss and, in a step, the gradient of one sub-batch. */
+/* The stages of one sub-batch. */
 static dfal_status sub_batch(void *arg, int64_t job, int32_t queue)
 {
     const struct work *work = arg;
@@ -137,21 +137,23 @@ static dfal_status sub_batch(void *arg, int64_t job, int32_t queue)
     struct worker *worker = &split->workers[queue];
     const int64_t first = (work->first_job + job) * split->job_rows;
     const int64_t rows = work->n - first < split->job_rows ? work->n - first : split->job_rows;
-    struct df_span none = {NULL, 0};
+    struct df_batch_part part = {.trainer = trainer,
+                                 .tape = worker->tape,
+                                 .queue = queue,
+                                 .rows = rows,
+                                 .n = work->n,
+                                 .label = worker->labels,
+                                 .weight = worker->weights,
+                                 .loss = df_at(split->losses, first)};
+    if (work->options) {
+        const int64_t at = (work->first_part + job) * df_plan_parameter_size(trainer->plan);
+        part.dlogits = worker->dlogits;
+        part.gradient = df_at(split->parts, at);
+        part.dropout =
+            (struct df_dropout){.seed = work->options->seed, .step = work->step, .first_row = first};
+    }
     DF_TRY(upload(work, first, rows, queue));
-    if (work->options) {
-        struct df_dropout dropout = {.seed = work->options->seed, .step = work->step, .first_row = first};
-        DF_TRY(df_tape_forward_dropout(worker->tape, rows, &dropout));
-    } else {
-        DF_TRY(df_tape_forward(worker->tape, rows));
-    }
-    DF_TRY(df_batch_loss(trainer, worker->tape, queue, rows, work->n, df_at(split->losses, first),
-                         work->options ? worker->dlogits : none, worker->labels, worker->weights));
-    if (work->options) {
-        int64_t part = work->first_part + job;
-        DF_TRY(df_tape_parameter_gradient(worker->tape, rows, worker->dlogits,
-                                          df_at(split->parts, part * df_plan_parameter_size(trainer->plan))));
-    }
+    DF_TRY(df_batch_run(&part));
     return hand_over(trainer, queue);
 }
 
@@ -168,8 +170,10 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
                                            .x = df_at(split->parts, part * total + at));
         DF_TRY(df_run(trainer->device, queue, &add));
     }
+    const struct df_piece whole = {trainer, work->options->training, queue, df_at(split->parts, at), at,
+                                   size};
     if (work->last)
-        DF_TRY(df_optimise(trainer, work->options->training, queue, df_at(split->parts, at), at, size));
+        DF_TRY(df_piece_run(&whole));
     return hand_over(trainer, queue);
 }
 

@@ -128,30 +128,37 @@ static dfal_status put(struct df_whole *whole, const struct routine *routine)
     return run(whole, &call);
 }
 
-static dfal_status update(struct df_whole *whole, const struct routine *routine)
+static dfal_status update(struct df_whole *whole)
 {
-    struct df_trainer *trainer = whole->trainer;
-    DF_TRY(df_tape_parameter_gradient(whole->tape, routine->rows, whole->dlogits, whole->gradient));
-    DF_TRY(df_optimise(trainer, whole->options->training, trainer->queue, whole->gradient, 0,
-                       df_plan_parameter_size(trainer->plan)));
+    const struct df_trainer *trainer = whole->trainer;
+    const struct df_piece all = {.trainer = trainer,
+                                 .training = whole->options->training,
+                                 .queue = trainer->queue,
+                                 .gradient = whole->gradient,
+                                 .size = df_plan_parameter_size(trainer->plan)};
+    DF_TRY(df_piece_run(&all));
     return df_plan_bind_layers(trainer->plan, trainer->queue);
 }
 
 static dfal_status run_calls(struct df_whole *whole, const struct routine *routine)
 {
-    const struct df_trainer *trainer = whole->trainer;
-    const struct df_span none = {NULL, 0};
-    DF_TRY(take(whole, routine));
+    struct df_batch_part batch = {.trainer = whole->trainer,
+                                  .tape = whole->tape,
+                                  .queue = whole->trainer->queue,
+                                  .rows = routine->rows,
+                                  .n = routine->rows,
+                                  .label = whole->label,
+                                  .weight = whole->weight,
+                                  .loss = whole->loss};
     if (routine->training) {
-        const struct df_dropout dropout = {.seed = whole->seed, .clock = whole->clock};
-        DF_TRY(df_tape_forward_dropout(whole->tape, routine->rows, &dropout));
-    } else {
-        DF_TRY(df_tape_forward(whole->tape, routine->rows));
+        batch.dlogits = whole->dlogits;
+        batch.gradient = whole->gradient;
+        batch.dropout = (struct df_dropout){.seed = whole->seed, .clock = whole->clock};
     }
-    DF_TRY(df_batch_loss(trainer, whole->tape, trainer->queue, routine->rows, routine->rows, whole->loss,
-                         routine->training ? whole->dlogits : none, whole->label, whole->weight));
+    DF_TRY(take(whole, routine));
+    DF_TRY(df_batch_run(&batch));
     if (routine->training)
-        DF_TRY(update(whole, routine));
+        DF_TRY(update(whole));
     return put(whole, routine);
 }
 

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stages of a training step. */
+#include <math.h>
+
+#include "net/train_inside.h"
+
+double df_adam_rate(const struct df_training_options *training, int64_t step)
+{
+    const double t = (double)(step + 1);
+    return training->learning_rate * sqrt(1.0 - pow(training->beta2, t)) / (1.0 - pow(training->beta1, t));
+}
+
+/* ---- Of rows -------------------------------------------------------------------------------- */
+
+static dfal_status forward(const struct df_batch_part *part)
+{
+    return df_tape_forward(part->tape, part->rows);
+}
+
+static dfal_status forward_drawn(const struct df_batch_part *part)
+{
+    return df_tape_forward_dropout(part->tape, part->rows, &part->dropout);
+}
+
+/* The mean over the batch, of which a part gives its share. */
+static dfal_status loss(const struct df_batch_part *part)
+{
+    const struct df_trainer *trainer = part->trainer;
+    const int32_t classes = df_plan_class_count(trainer->plan);
+    const struct df_call call =
+        DF_CALL(softmax_loss, .rows = part->rows, .cols = classes, .loss = part->loss,
+                .dlogits = part->dlogits, .logits = df_tape_logits(part->tape), .label = part->label,
+                .weight = part->weight, .p.loss = {.classes = classes, .scale = 1.0 / (double)part->n});
+    return df_run(trainer->device, part->queue, &call);
+}
+
+static dfal_status gradient(const struct df_batch_part *part)
+{
+    return df_tape_parameter_gradient(part->tape, part->rows, part->dlogits, part->gradient);
+}
+
+typedef dfal_status batch_stage(const struct df_batch_part *part);
+static batch_stage *const training[] = {forward_drawn, loss, gradient, NULL};
+static batch_stage *const evaluation[] = {forward, loss, NULL};
+
+dfal_status df_batch_run(const struct df_batch_part *part)
+{
+    batch_stage *const *stages = part->gradient.buffer != NULL ? training : evaluation;
+    for (int s = 0; stages[s] != NULL; s++)
+        DF_TRY(stages[s](part));
+    return DFAL_OK;
+}
+
+/* ---- Of parameters -------------------------------------------------------------------------- */
+
+static dfal_status optimise(const struct df_piece *piece)
+{
+    const struct df_trainer *trainer = piece->trainer;
+    const struct df_training_options *options = piece->training;
+    const struct df_span w = df_at(df_plan_parameters(trainer->plan), piece->at),
+                         m = df_at(trainer->m, piece->at);
+    struct df_call call;
+    if (options->sgd)
+        call = DF_CALL(sgd_step, .rows = 1, .cols = piece->size, .w = w, .momentum = m, .g = piece->gradient,
+                       .p.sgd = {.rate = options->learning_rate, .momentum = options->momentum});
+    else
+        call = DF_CALL(
+            adam_step, .rows = 1, .cols = piece->size, .w = w, .m = m, .v = df_at(trainer->v, piece->at),
+            .g = piece->gradient, .rate = trainer->rate,
+            .p.adam = {.beta1 = options->beta1, .beta2 = options->beta2, .epsilon = options->epsilon});
+    return df_run(trainer->device, piece->queue, &call);
+}
+
+typedef dfal_status piece_stage(const struct df_piece *piece);
+static piece_stage *const update[] = {optimise, NULL};
+
+dfal_status df_piece_run(const struct df_piece *piece)
+{
+    for (int s = 0; update[s] != NULL; s++)
+        DF_TRY(update[s](piece));
+    return DFAL_OK;
+}
