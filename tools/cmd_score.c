@@ -163,7 +163,8 @@ const struct command command_score = {
     .name = "score",
     .operands = "NET POOL",
     .summary = "Measure the DeepFool margin of every sample",
-    .text = "Finished parts of up to 16,384 rows, less where a network is slow, are kept in SCORES.h5.parts/, so that "
+    .text = "Finished parts of up to 16,384 rows, less where a network is slow, are kept in "
+            "SCORES.h5.parts/, so that "
             "the same\nline continues after a kill, which costs the parts that were being worked on.\n"
             "With --json: {samples, seconds, start_seconds, scoring_seconds, writing_seconds, "
             "samples_per_second,\n"
