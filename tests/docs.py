@@ -61,7 +61,7 @@ def kinds(lines):
             kind = "blank"
         elif line.startswith("    ") and before in ("blank", "code") and not ITEM.match(line):
             kind = "code"
-        elif line.lstrip().startswith("|"):
+        elif line.lstrip().startswith("|") and line.rstrip().endswith("|"):
             kind = "table"
         elif line.startswith("#"):
             kind = "heading"
@@ -216,8 +216,9 @@ PLANTED = {
     "docs/LONG.md": ("one line\n" + LONG, "docs/LONG.md:2: 150 columns"),
     "docs/ITEM.md": ("* an item\n* " + LONG, "docs/ITEM.md:2: 152 columns"),
     "docs/BEHIND.md": ("    code\n\n  " + LONG, "docs/BEHIND.md:3: 152 columns"),
+    "docs/NORM.md": ("|g| is no table: " + LONG, "docs/NORM.md:1: 167 columns"),
     "docs/HEADING.md": ("# " + LONG, "docs/HEADING.md:1: 152 columns"),
-    "docs/EXEMPT.md": ("| " + LONG + "\n    " + LONG + "\n```\n" + LONG + "```\n* " + "x" * 200 + "\n", None),
+    "docs/EXEMPT.md": ("| " + LONG.strip() + " |\n\n    " + LONG + "\n```\n" + LONG + "```\n* " + "x" * 200 + "\n", None),
     "docs/NAMED.md": ("`base/status.h`, `host/base`, [it](LONG.md), `status.h`, `st*.h`, `user/x.h5`, and/or.\n",
                       None),
     "docs/GONE.md": ("See `run/status.h`.\n", "there is no run/status.h"),
