@@ -47,7 +47,7 @@ enum {
     DF_SLOT_ROW,
     DF_SLOT_NUMBERS
 };
-/* Final values of a slot's status: the numbers of DFAL_SCORE_* in dfal.h (host/score/deepfool.c asserts it). */
+/* Final values of a slot's status: the numbers of DFAL_SCORE_* in dfal.h (host/score/lane.c asserts it). */
 enum { DF_FINAL_OK, DF_FINAL_TIE, DF_FINAL_MAX_ITER, DF_FINAL_ZERO_GRAD, DF_FINAL_NONFINITE };
 
 /* What is summed or maximised over the elements of a vector. */
@@ -414,7 +414,7 @@ DF_FN void df_deepfool_choose_at(const struct df_io *io, int64_t i)
         kept[j] = g[best * n + j];
 }
 
-/* r += step dir_p(g), g scaled; length = ||g||_q, see deepfool.md "dir". */
+/* r += step dir_p(g), g scaled; length = ||g||_q, see docs/NUMERICS.md "dir". */
 DF_FN void df_deepfool_advance(df_real *r, const df_real *g, const df_real *scale, int64_t n, double p,
                                double step, double length)
 {

@@ -3,7 +3,7 @@
  * product is one kernel forwards and one backwards (stack.cu), and its activations live in shared memory.
  *
  * Shapes   x [rows, D]; features [rows, F], the last pool's values, or their gradients; kept [samples, kept_size] U8
- *          (host/backend/backend.h: df_stack_kept_size). packed: df_stack_packed floats, made by df_stack_pack.
+ *          (host/backend/backend.h: df_stack_kept_size). packed: shape->packed floats, made by df_stack_pack.
  * Order    that of conv.h: a fused network has the bits of the same network layer by layer, where own kernels run them.
  * Work     a thread carries a patch of P x P pixels of up to 6 channels through all channels of the other side: a value
  *          loaded serves all of its taps, a weight all of its pixels. The backward spreads a pooled gradient over its

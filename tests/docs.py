@@ -11,7 +11,8 @@
    one file.
 3. An identifier of dfal's (df_..., dfal_..., DF_..., DFAL_...) that a page or a comment names stands in the
    code.
-4. Two C sources do not have the same name. Those of TWICE still do: the list may only shrink.
+4. What a comment puts in quotes behind the name of a page, (docs/NUMERICS.md, "Precision"), stands on it.
+5. Two C sources do not have the same name. Those of TWICE still do: the list may only shrink.
 """
 import argparse
 import fnmatch
@@ -46,6 +47,7 @@ COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|(/\*.*?\*/|//[
 SPAN = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)")
 WORD = re.compile(r"(?<![\w./<*~$>-])[\w.*/-]+")
+QUOTED = re.compile(r'([A-Z]+\.md),?[\s*]+"([^"]+)"')
 IDENTIFIER = re.compile(r"\b(?:df|dfal|DF|DFAL)_\w+")
 
 
@@ -178,6 +180,10 @@ def check_words(tree, page, text, unused):
             known = any(other.startswith(word) for other in tree.words) if begins else word in tree.words
             if not known:
                 yield f"{page}:{line_of(text, offset + match.start())}: the code has no {word}"
+        for match in QUOTED.finditer(part):
+            place, words = "docs/" + match.group(1), re.sub(r"[\s*]+", " ", match.group(2))
+            if words not in tree.texts.get(place, words):
+                yield f"{page}:{line_of(text, offset + match.start())}: {place} does not say '{words}'"
 
 
 def line_of(text, offset):
@@ -232,6 +238,7 @@ PLANTED = {
     "host/base/status.h": ("int df_status; /* same.h is here */\n", None),
     "host/base/text.c": ('char *a = "none.c"; /* see status.h and df_status */ char b = \'"\'; // run/all of it\n', None),
     "host/base/lost.c": ('char *a = "/*";\n/* one\n * and none.c */\n', "host/base/lost.c:3: there is no file none.c"),
+    "host/base/marks.c": ('/* docs/LONG.md, "one\n * line"; ITEM.md, "two" */\n', "docs/ITEM.md does not say 'two'"),
     "host/base/same.h": ("", "host/base/same.h, too"),
     "kernels/call.h": ("// df_none_at\n", "kernels/call.h:1: the code has no df_none_at"),
     "kernels/same.h": ("", None),  # named in the finding of the other

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Call one op with its operands between guard zones. Needs df_backend; add support_device.c to the test's SOURCES. */
+/* Call one op with its operands between guard zones. Needs df_backend. */
 #ifndef DFAL_TESTS_SUPPORT_DEVICE_H
 #define DFAL_TESTS_SUPPORT_DEVICE_H
 

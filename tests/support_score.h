@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small networks and pools for tests of scores, and the engine run over them. Needs df_score; add support_score.c and
- * support_device.c to the test's SOURCES. */
+/* Small networks and pools for tests of scores, and the engine run over them. Needs df_score. */
 #ifndef DFAL_TESTS_SUPPORT_SCORE_H
 #define DFAL_TESTS_SUPPORT_SCORE_H
 

@@ -182,7 +182,7 @@ void df_device_close(struct df_device *device);
 /* The context's device, opened on first use with as many queues as the context has threads. */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
 
-/* Exported by a back end in a shared object: libdfal_cuda.so, libdfal_mpi.so's sister. The object is linked with its
+/* Exported by a back end in a shared object: libdfal_cuda.so. The object is linked with its
  * own copy of base/: foreign.c carries its error messages over. */
 typedef const struct df_backend *df_backend_entry(void);
 #define DF_BACKEND_ENTRY "dfal_backend_entry"

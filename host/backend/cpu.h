@@ -27,7 +27,7 @@ struct df_lanes_conv {
 };
 
 /* out[i * out_row + j] = bias[j] + sum over k, ascending, of a[i * a_row + k * a_k] * b[k][j].
- * b is packed by df_product_pack: panels of df_cpu_kernels.panel columns, each [depth][panel], zero padded. */
+ * b is packed by pack_panels: panels of df_cpu_kernels.panel columns, each [depth][panel], zero padded. */
 struct df_product {
     int64_t rows, cols, depth;
     const float *a;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Label files (cli.md, "Labels"): CSV laid over a pool's own labels. */
+/* Label files (docs/FORMATS.md, "Labels"): CSV laid over a pool's own labels. */
 #ifndef DF_STORE_LABELS_H
 #define DF_STORE_LABELS_H
 

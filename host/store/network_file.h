@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Network files (cli.md, "Network"). */
+/* Network files (docs/FORMATS.md, "Network"). */
 #ifndef DF_STORE_NETWORK_FILE_H
 #define DF_STORE_NETWORK_FILE_H
 

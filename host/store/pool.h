@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools: HDF5 files of samples (cli.md, "Pool"). Opened read-only; HDF5 is called under one lock. */
+/* Pools: HDF5 files of samples (docs/FORMATS.md, "Pool"). Opened read-only; HDF5 is called under one lock. */
 #ifndef DF_STORE_POOL_H
 #define DF_STORE_POOL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scores files (cli.md, "Scores"): the rows that DeepFool gives, with names for their columns. */
+/* Scores files (docs/FORMATS.md, "Scores"): the rows that DeepFool gives, with names for their columns. */
 #ifndef DF_STORE_SCORES_H
 #define DF_STORE_SCORES_H
 
