@@ -35,7 +35,7 @@ struct df_plan_memory {
     int64_t
         shared; /* the plan's own, taken when it was created: the network, its parameters flat and packed */
     int64_t
-        scratch; /* of a queue, from its first run on: at most this (docs/ARCHITECTURE.md, "Memory"); for calls of
+        scratch; /* of a queue, from its first run on: at most this (docs/INTERNALS.md, "Memory"); for calls of
                         df_plan_block_rows rows where it grows with them */
     int64_t
         chunk_row; /* of a tape, a row of its chunk: max(rows, cotangent rows), at most df_plan_block_rows; without
