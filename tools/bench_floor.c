@@ -22,7 +22,8 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* 24 or 12 independent vectors hide the latency of the fused multiply-add; the widest vectors present are used. */
+/* 24 or 12 independent vectors hide the latency of the fused multiply-add; the widest vectors present are
+ * used. */
 __attribute__((target_clones("avx512f", "default"))) static int multiply(void *user)
 {
     struct work *work = user;

@@ -21,7 +21,7 @@ static void init(void *user)
     args->network.tolerance = NAN;
 }
 
-/* ---- a network ------------------------------------------------------------------------------------------- */
+/* ---- a network ----------------------------------------------------------------------------------------- */
 
 static void add_node(void *user, const struct dfal_verify_node *node)
 {
@@ -99,7 +99,7 @@ static dfal_status run_network(struct session *session, struct verify_args *args
     return status;
 }
 
-/* ---- a scores file --------------------------------------------------------------------------------------- */
+/* ---- a scores file ------------------------------------------------------------------------------------- */
 
 static dfal_status run_scores(struct session *session, struct verify_args *args, const char *const *operands,
                               int32_t count)

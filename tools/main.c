@@ -147,7 +147,8 @@ int dfal_main(int argc, char **argv)
     struct parsed parsed = {0};
     bool kept = false;
     standard_begin();
-    /* One heap for all threads: nothing is allocated in a hot loop, and memory that one thread returns serves the next. */
+    /* One heap for all threads: nothing is allocated in a hot loop, and memory that one thread returns serves
+     * the next. */
     mallopt(M_ARENA_MAX, 1);
     dfal_context_options_init(&session.options);
     char *command_line = join(argc, argv);

@@ -12,7 +12,8 @@
 json_t *real_or_null(double value);
 /* What is no UTF-8 in a text becomes U+FFFD. */
 json_t *text_or_null(const char *text);
-/* A text from a file as one line of a table: what may not be shown becomes ?, at most 64 bytes, then "...". Returns line. */
+/* A text from a file as one line of a table: what may not be shown becomes ?, at most 64 bytes, then "...".
+ * Returns line. */
 enum { ONE_LINE = 68 };
 const char *one_line(char line[ONE_LINE], const char *text);
 /* Print a text that may come from a file or the command line, cleaned. */
@@ -22,7 +23,8 @@ size_t json_flags_for(FILE *stream);
 /* Print and free one JSON document. */
 dfal_status print_json(json_t *document);
 
-/* Collects facts: lines "key  value", or members of one object. Printed at the end, so that an error prints none. */
+/* Collects facts: lines "key  value", or members of one object. Printed at the end, so that an error prints
+ * none. */
 struct facts {
     bool json;
     json_t *object;

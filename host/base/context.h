@@ -14,7 +14,8 @@ struct dfal_context {
     struct dfal_context_options options; /* strings are the context's own copies */
     int32_t threads;                     /* resolved */
     int64_t memory;                      /* resolved */
-    /* number of the signal that asked for it, 0: none. Set by a signal handler or another thread; lock-free on x86-64 */
+    /* number of the signal that asked for it, 0: none. Set by a signal handler or another thread; lock-free
+     * on x86-64 */
     atomic_int stop;
     atomic_bool kept_work; /* a host program may ask from a thread other than the job's */
     pthread_mutex_t event_lock;

@@ -165,8 +165,8 @@ static void push(const char *path)
 /* How a temporary has come to its name, and so how it is taken back. */
 enum placed { MADE, EXCHANGED, REPLACED };
 
-/* For file systems without RENAME_NOREPLACE. A second name is never made over a file; a server that lost its answer may
- * say that the first try's name is in the way. */
+/* For file systems without RENAME_NOREPLACE. A second name is never made over a file; a server that lost its
+ * answer may say that the first try's name is in the way. */
 static int link_onto(const char *temporary, const char *path)
 {
     struct stat ours, theirs;

@@ -8,20 +8,20 @@
 
 #include "base/status.h"
 
-/* The same open file under a descriptor of 3 or more, closed on exec; fd itself is closed. A host program may have
- * closed 0, 1 or 2 and yet print: its words must not end in what is kept under them. -1 with errno, also for a failed
- * open. Safe after a fork. */
+/* The same open file under a descriptor of 3 or more, closed on exec; fd itself is closed. A host program may
+ * have closed 0, 1 or 2 and yet print: its words must not end in what is kept under them. -1 with errno, also
+ * for a failed open. Safe after a fork. */
 int df_descriptor(int fd);
-/* Make an empty temporary beside path (mkostemp, mode from umask, no link followed), locked as long as *fd is open:
- * TARGET.tmp.XXXXXX.
+/* Make an empty temporary beside path (mkostemp, mode from umask, no link followed), locked as long as *fd is
+ * open: TARGET.tmp.XXXXXX.
  * Errors   E_EXISTS the folder is missing or not writable; E_IO */
 dfal_status df_file_temporary(char **temporary, int *fd, const char *path);
-/* fsync temporary, give it its name, fsync the folder. On error the temporary is removed, and at path stands what stood
- * there before (where a file system can exchange two files, else possibly the new file). A link at path is replaced, not
- * followed. Errors   E_EXISTS a file is there and replace is off; E_IO */
+/* fsync temporary, give it its name, fsync the folder. On error the temporary is removed, and at path stands
+ * what stood there before (where a file system can exchange two files, else possibly the new file). A link at
+ * path is replaced, not followed. Errors   E_EXISTS a file is there and replace is off; E_IO */
 dfal_status df_file_publish(const char *temporary, const char *path, bool replace);
-/* The same, replacing, for files of one folder, which is synced once; the disk may take all of them together. On error
- * none of them is there. */
+/* The same, replacing, for files of one folder, which is synced once; the disk may take all of them together.
+ * On error none of them is there. */
 dfal_status df_file_publish_all(const char *const *temporaries, const char *const *paths, int32_t count);
 /* Whether a folder's entry is named like a temporary of base; NULL: of anything. */
 bool df_file_is_temporary(const char *entry, const char *base);
@@ -30,9 +30,11 @@ bool df_file_is_temporary(const char *entry, const char *base);
 void df_file_sweep(const char *path);
 /* Of every file of a folder that only dfal writes to. */
 void df_folder_sweep(const char *folder);
-/* Lock without waiting. False with errno: EWOULDBLOCK somebody else holds it; else the file system has no locks. */
+/* Lock without waiting. False with errno: EWOULDBLOCK somebody else holds it; else the file system has no
+ * locks. */
 bool df_file_lock(int fd);
-/* The mode that umask leaves of the wanted one. The owner keeps its part: dfal reads again what it has written. */
+/* The mode that umask leaves of the wanted one. The owner keeps its part: dfal reads again what it has
+ * written. */
 mode_t df_file_mode(mode_t wanted);
 /* openat(2), made if need be, for a file that is not written whole; errno tells. No link is followed. */
 int df_file_make(int folder, const char *name, int flags);
@@ -53,8 +55,8 @@ bool df_folder_exists(const char *path);
 /* Fine when it is there. The owner may always work in it. */
 dfal_status df_folder_create(const char *path);
 dfal_status df_folder_remove(const char *path); /* with its plain files, one level of folders */
-/* With all that is below, at most 100 levels: for folders of dfal's own in which others work. No link is followed and no
- * mounted file system entered. */
+/* With all that is below, at most 100 levels: for folders of dfal's own in which others work. No link is
+ * followed and no mounted file system entered. */
 dfal_status df_folder_remove_all(const char *path);
 dfal_status
 df_path_remove(const char *path); /* a file, or a folder with all that is below; fine when nothing is there */

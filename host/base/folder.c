@@ -45,8 +45,8 @@ static dfal_status remove_entry(int folder, const char *name, const char *path, 
     return status;
 }
 
-/* Remove what is in a folder, then the folder; levels counts the folders that may still be below. device 0: any, else what
- * is mounted below is not entered. */
+/* Remove what is in a folder, then the folder; levels counts the folders that may still be below. device 0:
+ * any, else what is mounted below is not entered. */
 static dfal_status remove_below(int parent, const char *name, const char *path, int levels, dev_t device)
 {
     struct stat facts;

@@ -145,7 +145,8 @@ bool df_identity_next(struct df_identity_difference *difference, const struct df
     return false;
 }
 
-/* Where to begin to show two values: shortly before they differ when one of them is too long to be shown whole. */
+/* Where to begin to show two values: shortly before they differ when one of them is too long to be shown
+ * whole. */
 static size_t shown_from(const char *a, const char *b)
 {
     enum { WHOLE = DF_SHOWN_TEXT - 4, BEFORE = 20 };

@@ -29,7 +29,8 @@ double df_clock(void);           /* monotonic seconds */
 void df_time_iso(char text[32]); /* UTC, 2026-01-31T12:00:00Z */
 
 /* Work with a known length. Not more than ten events a second reach the sink; the tool thins them further.
- * Thread-safe. text given by the caller is appended to "248,000/2,000,000  ETA 1 h 11 min  12.4 %  412 samples/s". */
+ * Thread-safe. text given by the caller is appended to "248,000/2,000,000  ETA 1 h 11 min  12.4 %  412
+ * samples/s". */
 struct df_progress {
     struct dfal_context *context;
     const char *name, *unit;

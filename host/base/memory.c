@@ -148,7 +148,8 @@ int64_t df_alloc_total(void)
     return atomic_load_explicit(&total_count, memory_order_relaxed);
 }
 
-/* VmHWM rather than getrusage's ru_maxrss, which outlives exec: it may be the size of whoever started the program. */
+/* VmHWM rather than getrusage's ru_maxrss, which outlives exec: it may be the size of whoever started the
+ * program. */
 int64_t df_memory_peak(void)
 {
     char line[128];

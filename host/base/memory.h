@@ -23,7 +23,8 @@ int64_t df_alloc_live(void);
 int64_t df_alloc_total(void);
 /* Largest resident set of this process so far, bytes; memory available to it now, bytes (cgroup and host). */
 int64_t df_memory_peak(void);
-/* False where this process is denied code that it makes itself (MemoryDenyWriteExecute of systemd, SELinux's execmem). */
+/* False where this process is denied code that it makes itself (MemoryDenyWriteExecute of systemd, SELinux's
+ * execmem). */
 bool df_memory_may_execute(void);
 int64_t df_memory_resident(void); /* now; 0: the kernel does not tell */
 int64_t df_memory_available(void);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The locale of a thread beats the process's, so nobody else notices. glibc and musl keep "C" ready: nothing is allocated,
- * nothing can fail. */
+/* The locale of a thread beats the process's, so nobody else notices. glibc and musl keep "C" ready: nothing
+ * is allocated, nothing can fail. */
 void df_plain_begin(struct df_plain *state)
 {
     state->plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);

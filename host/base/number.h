@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers as text and back, with a point whatever locale the host program has set. Nothing else in host/ formats or reads
- * a real number (tools/check-layers). */
+/* Numbers as text and back, with a point whatever locale the host program has set. Nothing else in host/
+ * formats or reads a real number (tools/check-layers). */
 #ifndef DF_BASE_NUMBER_H
 #define DF_BASE_NUMBER_H
 

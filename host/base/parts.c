@@ -28,7 +28,8 @@ bool df_parts_is_numbered(const char *name)
     return digits >= 6 && strncmp(name + digits, ".h5", 3) == 0 && ends_or_is_temporary(name + digits + 3);
 }
 
-/* Written when everything is there and the output is about to get its name; it tells what stood at the output then. */
+/* Written when everything is there and the output is about to get its name; it tells what stood at the output
+ * then. */
 static const char marker[] = "publishing";
 
 static bool is_marker(const char *name)

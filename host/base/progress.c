@@ -45,7 +45,8 @@ static void rate_text(char text[32], double rate)
         df_print(text, 32, "%.3g", rate);
 }
 
-/* What matters most stands first: a terminal cuts the line, which in a run has the whole run's in front of it. */
+/* What matters most stands first: a terminal cuts the line, which in a run has the whole run's in front of
+ * it. */
 static void emit(struct df_progress *p, double now, const char *extra)
 {
     double spent = now - p->begin;

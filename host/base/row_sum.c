@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Inlined, it uses the vectors that dfal is compiled for: the distribution's library has those of the oldest x86-64. */
+/* Inlined, it uses the vectors that dfal is compiled for: the distribution's library has those of the oldest
+ * x86-64. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What rows were: XXH3-128 of each row's bytes, seeded with its number, added modulo 2^128. So a sum depends on which rows
- * it is of and on nothing else: not on the order they came in, and the sums of two parts add up to that of both. It finds
- * rows that have changed; whoever wants two pools with one sum can make them. */
+/* What rows were: XXH3-128 of each row's bytes, seeded with its number, added modulo 2^128. So a sum depends
+ * on which rows it is of and on nothing else: not on the order they came in, and the sums of two parts add up
+ * to that of both. It finds rows that have changed; whoever wants two pools with one sum can make them. */
 #ifndef DF_BASE_ROW_SUM_H
 #define DF_BASE_ROW_SUM_H
 

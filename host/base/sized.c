@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* Far more than a struct of options will have. A struct that nobody has filled mostly begins with something larger, or 0. */
+/* Far more than a struct of options will have. A struct that nobody has filled mostly begins with something
+ * larger, or 0. */
 enum { LARGEST = 65536 };
 
 void df_sized_init(void *to, size_t size, const void *defaults, size_t defaults_size)

@@ -15,11 +15,13 @@ enum { DF_MESSAGE_SIZE = 1024 };
 void df_message_get(char *text);
 void df_message_set(const char *text);
 
-/* A text from a file as a message may show it: what may not be shown becomes ?, at most 80 bytes, then "...". Returns text. */
+/* A text from a file as a message may show it: what may not be shown becomes ?, at most 80 bytes, then "...".
+ * Returns text. */
 enum { DF_SHOWN_TEXT = 84 };
 const char *df_shown(char text[DF_SHOWN_TEXT], const char *from);
 
-/* Record the message and return the status (written out, so that compilers and analysers see what is returned). */
+/* Record the message and return the status (written out, so that compilers and analysers see what is
+ * returned). */
 #define DF_FAIL(status, ...)                                                                                 \
     do {                                                                                                     \
         (void)df_fail((status), __VA_ARGS__);                                                                \
@@ -47,10 +49,11 @@ const char *df_shown(char text[DF_SHOWN_TEXT], const char *from);
             (status) = df_status_;                                                                           \
     } while (0)
 
-/* Give the candidate nearest to word by edit distance, NULL when none is within 40 % of its length + 1. What begins with
- * the word is one step away. */
+/* Give the candidate nearest to word by edit distance, NULL when none is within 40 % of its length + 1. What
+ * begins with the word is one step away. */
 const char *df_nearest(const char *word, const char *const *candidates, size_t count);
-/* The same one candidate after another: begin with what df_nearest_begin gives; true: this one is the nearest so far. */
+/* The same one candidate after another: begin with what df_nearest_begin gives; true: this one is the nearest
+ * so far. */
 int df_nearest_begin(const char *word);
 bool df_nearest_offer(int *best, const char *word, const char *candidate);
 

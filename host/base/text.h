@@ -27,11 +27,13 @@ void df_text_number(struct df_text *text, double value);
  * such text (df_text_is_formula) gets a ' in front. Quoted where it holds a comma, a quote or a line end. */
 void df_text_csv(struct df_text *text, const char *field);
 bool df_text_is_utf8(const char *text);
-/* What a spreadsheet takes for the begin of a formula, = + - @ in their wide forms, too, a tab or a return. */
+/* What a spreadsheet takes for the begin of a formula, = + - @ in their wide forms, too, a tab or a
+ * return. */
 bool df_text_is_formula(const char *field);
-/* The next character of a text that comes from elsewhere: its bytes, 1 for a broken sequence. *fine: it may be shown to
- * people. Control characters (of ASCII and U+0080 to U+009F), marks that turn the direction of writing, separators of
- * lines and paragraphs and broken UTF-8 may not: a terminal obeys them, or shows a text as another one. */
+/* The next character of a text that comes from elsewhere: its bytes, 1 for a broken sequence. *fine: it may
+ * be shown to people. Control characters (of ASCII and U+0080 to U+009F), marks that turn the direction of
+ * writing, separators of lines and paragraphs and broken UTF-8 may not: a terminal obeys them, or shows a
+ * text as another one. */
 int df_text_next(const char *text, bool *fine);
 /* The code point of a sequence that is not broken. */
 uint32_t df_text_code(const char *character, int length);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text files that people's programs wrote: UTF-8 with or without a byte-order mark, or UTF-16 with one. What is read from
- * them is UTF-8 without a mark. Bytes that are no UTF-8 pass unchanged: a file's name may hold any. */
+/* Text files that people's programs wrote: UTF-8 with or without a byte-order mark, or UTF-16 with one. What
+ * is read from them is UTF-8 without a mark. Bytes that are no UTF-8 pass unchanged: a file's name may hold
+ * any. */
 #ifndef DF_BASE_TEXT_FILE_H
 #define DF_BASE_TEXT_FILE_H
 
@@ -26,11 +27,13 @@ struct df_text_file {
 /* Open a file of at most limit bytes. Errors   E_NOINPUT missing; E_DATA larger than limit; E_IO */
 dfal_status df_text_file_open(struct df_text_file *file, const char *path, size_t limit);
 /* Give the next bytes, at most 3/2 DF_TEXT_BLOCK + 8, until the next call; size 0: the end.
- * Errors   E_DATA broken UTF-16, more bytes than limit; E_IO also at the end of a file that has changed; E_MEMORY */
+ * Errors   E_DATA broken UTF-16, more bytes than limit; E_IO also at the end of a file that has changed;
+ *          E_MEMORY */
 dfal_status df_text_file_next(struct df_text_file *file, const char **text, size_t *size);
 void df_text_file_close(struct df_text_file *file);
 
-/* Read a whole text; *text has a zero behind its end (df_free). Errors as above, and E_DATA a zero byte in it */
+/* Read a whole text; *text has a zero behind its end (df_free). Errors as above, and E_DATA a zero byte in
+ * it */
 dfal_status df_text_file_read(char **text, size_t *size, const char *path, size_t limit);
 /* Cut the next line off a text, in place and without its LF or CRLF; NULL behind the last. */
 char *df_text_line(char **at);

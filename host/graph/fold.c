@@ -121,8 +121,8 @@ static void fold_pad(struct df_fold *work, int32_t index)
     df_fold_replace(work, index, pad->inputs[0]);
 }
 
-/* The largest of rectified values is the rectified largest, to the bit, and so are gradients: where two values tie, both
- * are at a bend and have none. A pool in front leaves less to compute and to keep. */
+/* The largest of rectified values is the rectified largest, to the bit, and so are gradients: where two
+ * values tie, both are at a bend and have none. A pool in front leaves less to compute and to keep. */
 static void swap_pool(struct df_fold *work, int32_t index)
 {
     struct df_network *network = work->network;

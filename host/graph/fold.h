@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside folding: fold.c rewires and collects, fold_linear.c multiplies. Everything is computed in double and rounded
- * to float once, at the end. */
+/* Inside folding: fold.c rewires and collects, fold_linear.c multiplies. Everything is computed in double and
+ * rounded to float once, at the end. */
 #ifndef DF_GRAPH_FOLD_H
 #define DF_GRAPH_FOLD_H
 
 #include "graph/network.h"
 
-/* Double parameters of a node that a fold has touched; NULL: still the network's own floats. A batch-norm's are its
- * affine map: y = weight x + bias. */
+/* Double parameters of a node that a fold has touched; NULL: still the network's own floats. A batch-norm's
+ * are its affine map: y = weight x + bias. */
 struct df_wide {
     double *weight, *bias;
     int64_t out, in; /* rows of the weight and values in each; batch-norm: channels and 1 */
@@ -28,8 +28,8 @@ int32_t df_fold_consumer(const struct df_fold *work, int32_t index);
 
 /* A batch-norm into the convolution, Gemm or batch-norm before it. */
 dfal_status df_fold_norm_back(struct df_fold *work, int32_t index);
-/* A batch-norm into what follows: a convolution that does not pad (or a batch-norm without a shift), or, perhaps
- * behind a GlobalAveragePool and a Flatten, a Gemm. */
+/* A batch-norm into what follows: a convolution that does not pad (or a batch-norm without a shift), or,
+ * perhaps behind a GlobalAveragePool and a Flatten, a Gemm. */
 dfal_status df_fold_norm_on(struct df_fold *work, int32_t index);
 /* A 1x1 convolution or a Gemm, perhaps a Flatten, and the Gemm `index`: one Gemm, unless that costs more
  * multiplications (a bottleneck). */

@@ -65,7 +65,8 @@ dfal_status df_fold_norm_back(struct df_fold *work, int32_t index)
     return DFAL_OK;
 }
 
-/* Row o of `to` counts its inputs channel by channel, `positions` each, from channel `first` of the map on. */
+/* Row o of `to` counts its inputs channel by channel, `positions` each, from channel `first` of the map
+ * on. */
 static void scale_inputs(struct df_wide *to, int64_t o, const struct df_wide *map, int64_t first,
                          int64_t channels, int64_t positions)
 {

@@ -5,7 +5,8 @@
 #include "base/rng.h"
 #include "graph/node_type.h"
 
-/* Largest absolute weight: sqrt(6 / (fan_in + fan_out)); a convolution's fans count its kernel's positions. */
+/* Largest absolute weight: sqrt(6 / (fan_in + fan_out)); a convolution's fans count its kernel's
+ * positions. */
 static double glorot_limit(const struct df_parameter *weight)
 {
     double field = 1.0;
@@ -26,7 +27,8 @@ dfal_status df_network_initialise(struct df_network *network, uint64_t seed)
         for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
             struct df_parameter *p = &node->parameter[k];
             bool drawn = own->linear && k == DF_WEIGHT;
-            /* Every element has its index, drawn or not: a layer's numbers depend on nothing but its place. */
+            /* Every element has its index, drawn or not: a layer's numbers depend on nothing but its
+             * place. */
             for (int64_t j = 0; p->data && j < p->count; j++, index++)
                 if (!fixed)
                     p->data[j] =

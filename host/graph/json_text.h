@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON as text. jansson asks the locale for its decimal point, which a host program may have set; JSON has its own. */
+/* JSON as text. jansson asks the locale for its decimal point, which a host program may have set; JSON has
+ * its own. */
 #ifndef DF_GRAPH_JSON_TEXT_H
 #define DF_GRAPH_JSON_TEXT_H
 
@@ -13,7 +14,8 @@ char *df_json_text(const json_t *value, size_t flags);
 json_t *df_json_parse(const char *text, size_t flags, json_error_t *error);
 json_t *df_json_parse_bytes(const char *bytes, size_t size, size_t flags, json_error_t *error);
 
-/* The members of an object become keys of an identity, in the object's order: texts as they are, other values as compact JSON.
+/* The members of an object become keys of an identity, in the object's order: texts as they are, other values
+ * as compact JSON.
  * Errors   E_DATA that names the path: not an object */
 dfal_status df_identity_json(struct df_identity *identity, const char *text, const char *path);
 /* The keys as an object of texts, for free(). */

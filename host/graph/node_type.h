@@ -7,8 +7,8 @@
 
 enum df_attribute_kind { DF_ATTRIBUTE_INTS, DF_ATTRIBUTE_REAL };
 
-/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high). An
- * infinite real, which JSON cannot say, stands for "left out". */
+/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high).
+ * An infinite real, which JSON cannot say, stands for "left out". */
 struct df_attribute {
     const char *name;
     enum df_attribute_kind kind;
@@ -25,11 +25,12 @@ struct df_node_parameters {
     int32_t rank[DF_PARAMETER_KINDS];  /* dimensions; 0: nodes of the type have no such parameter */
     bool required[DF_PARAMETER_KINDS]; /* a network file holds it; others are `initial` where it does not */
     float initial[DF_PARAMETER_KINDS]; /* of an untrained node */
-    bool
-        linear; /* the weight is that of a product with the input: drawn at random, counted as multiply-adds */
+    /* the weight is that of a product with the input: drawn at random, counted as multiply-adds */
+    bool linear;
 };
 
-/* Set the node's output shape from those of its inputs, allocate its missing parameters, check what is there. */
+/* Set the node's output shape from those of its inputs, allocate its missing parameters, check what is
+ * there. */
 typedef dfal_status df_shape_rule(const struct df_network *network, struct df_node *node);
 /* clang-format off */
 #define DF_NODE(NODE, name, least, most, shape, parameters, ...) df_shape_rule df_shape_##shape;

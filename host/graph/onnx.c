@@ -20,7 +20,8 @@ enum { OLDEST_IR = 3, OLDEST_OPSET = 9 };
 
 /* ---- The file -------------------------------------------------------------------------------- */
 
-/* Messages of a few bytes become structures of a hundred: a file may not take more than this multiple of its size. */
+/* Messages of a few bytes become structures of a hundred: a file may not take more than this multiple of its
+ * size. */
 struct budget {
     int64_t left;
     bool refused, failed;

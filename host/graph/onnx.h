@@ -15,12 +15,14 @@ struct df_onnx_facts {
     bool softmax_cut;   /* the file's output is a (log-)softmax, the network's is what goes into it */
 };
 
-/* Read a file as a network of float parameters: constants and shape arithmetic folded, identities gone, products and sums with
- * constants as batch-norm nodes. A node is named after the ONNX value it computes (leading '/' dropped, other '/' as '.').
- * External data is read from the model's own folder only. The scale of the samples is unknown (affine_count 0) unless the
- * file's metadata has "dfal.scale" and "dfal.offset", numbers with commas between.
+/* Read a file as a network of float parameters: constants and shape arithmetic folded, identities gone,
+ * products and sums with constants as batch-norm nodes. A node is named after the ONNX value it computes
+ * (leading '/' dropped, other '/' as '.'). External data is read from the model's own folder only. The scale
+ * of the samples is unknown (affine_count 0) unless the file's metadata has "dfal.scale" and "dfal.offset",
+ * numbers with commas between.
  *   facts   out   NULL allowed
- * Errors   E_NOINPUT, E_IO; E_DATA not ONNX, ops that are not supported (all, with counts), more than one input or output,
+ * Errors   E_NOINPUT, E_IO; E_DATA not ONNX, ops that are not supported (all, with counts), more than one
+ *          input or output,
  * sizes that are not fixed, a graph with a cycle or a missing value, values that are not finite; E_SHAPE
  * Memory   about twice the file's size */
 dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, const char *path);

@@ -133,7 +133,8 @@ static void compact(double *values, struct df_shape held, int64_t *count)
         values[c] = values[c * plane];
 }
 
-/* Where the constant is one number, or one a channel of values in their own order, it need not be written out. */
+/* Where the constant is one number, or one a channel of values in their own order, it need not be written
+ * out. */
 static bool is_by_channel(const struct df_onnx_value *x, struct df_shape held, const struct df_onnx_tensor *c)
 {
     if (c->count == 1)

@@ -82,8 +82,8 @@ dfal_status df_onnx_conv(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
-/* y = factor x W: W is [C, O], or [O, C] where `rows` says so. A transposed x has the columns of its weight moved
- * instead: it is stored in another order. */
+/* y = factor x W: W is [C, O], or [O, C] where `rows` says so. A transposed x has the columns of its weight
+ * moved instead: it is stored in another order. */
 static dfal_status emit_product(struct df_onnx *onnx, const Onnx__NodeProto *proto, struct df_onnx_value *x,
                                 const struct df_onnx_tensor *w, bool rows, double factor, int32_t *node)
 {
@@ -184,8 +184,8 @@ dfal_status df_onnx_matmul(struct df_onnx *onnx, const Onnx__NodeProto *proto)
 
 /* ---- BatchNormalization ---------------------------------------------------------------------- */
 
-/* Mean and variance of the batch instead of those that were learnt. Before opset 14 it is the number of outputs that says so,
- * whether anybody reads them or not. */
+/* Mean and variance of the batch instead of those that were learnt. Before opset 14 it is the number of
+ * outputs that says so, whether anybody reads them or not. */
 static dfal_status refuse_training(const struct df_onnx *onnx, const Onnx__NodeProto *proto)
 {
     size_t outputs = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the ONNX reader: values by name, constants, and what the lowering of an op needs. Only onnx*.c include it. */
+/* Inside the ONNX reader: values by name, constants, and what the lowering of an op needs. Only onnx*.c
+ * include it. */
 #ifndef DF_GRAPH_ONNX_MODEL_H
 #define DF_GRAPH_ONNX_MODEL_H
 
@@ -24,8 +25,9 @@ enum {
     DF_ONNX_BFLOAT16 = 16
 };
 
-/* A constant: count elements, little-endian, row by row. Shape arithmetic is done before the number of samples in a batch is
- * known: element i is what its bytes say and samples[i] times that number, in any type and through any cast. */
+/* A constant: count elements, little-endian, row by row. Shape arithmetic is done before the number of
+ * samples in a batch is known: element i is what its bytes say and samples[i] times that number, in any type
+ * and through any cast. */
 struct df_onnx_tensor {
     int32_t type, rank;
     int64_t dims[DF_ONNX_RANK], count;
@@ -42,17 +44,17 @@ struct df_onnx_number {
     double samples;
 };
 
-/* Axes of one stored order: element i of the value, counted along `extent` row by row, is stored at the sum of index times
- * stride. */
+/* Axes of one stored order: element i of the value, counted along `extent` row by row, is stored at the sum
+ * of index times stride. */
 struct df_onnx_factor {
     int64_t extent, stride;
 };
 
 enum df_onnx_kind { DF_ONNX_UNKNOWN, DF_ONNX_CONSTANT, DF_ONNX_ACTIVATION };
 
-/* A value of the file. An activation has the logical shape [batch, dims[1], ...]; its elements are those of a node, in the
- * order that the factors say (none: a single element; one of stride 1: the node's own order). So reshapes and
- * transposes cost nothing until somebody needs the elements in order. */
+/* A value of the file. An activation has the logical shape [batch, dims[1], ...]; its elements are those of a
+ * node, in the order that the factors say (none: a single element; one of stride 1: the node's own order). So
+ * reshapes and transposes cost nothing until somebody needs the elements in order. */
 struct df_onnx_value {
     const char *name;
     enum df_onnx_kind kind;
@@ -87,8 +89,8 @@ struct df_onnx {
     int32_t *order, order_count; /* needed nodes of the file, each behind what it reads */
     struct df_network *network;
     int32_t doubled; /* the next number for a name that many nodes have */
-    int64_t *
-        room; /* bytes that constants computed from constants may still take: a small file may not ask for much */
+    /* bytes that constants computed from constants may still take: a small file may not ask for much */
+    int64_t *room;
     struct df_onnx_files *files; /* external data that was read */
 };
 
@@ -103,7 +105,8 @@ dfal_status df_onnx_blame(const struct df_onnx *onnx, const Onnx__NodeProto *pro
 
 /* ---- onnx_tensor.c: constants -------------------------------------------------------------- */
 
-/* Take a tensor of the file, its data checked against its dims; what it says of itself is blamed on it by name. */
+/* Take a tensor of the file, its data checked against its dims; what it says of itself is blamed on it by
+ * name. */
 dfal_status df_onnx_tensor_read(const struct df_onnx *onnx, struct df_onnx_tensor *out,
                                 const Onnx__TensorProto *proto);
 /* A tensor of zeros, with or without room for samples. Errors   E_DATA more than there is room for */
@@ -140,11 +143,13 @@ dfal_status df_onnx_calculate(const struct df_onnx *onnx, const Onnx__NodeProto 
 
 /* The table of values; doubled names are refused. */
 dfal_status df_onnx_index(struct df_onnx *onnx);
-/* Which nodes the output needs, and in which order: cycles, missing values and ops that are not supported are refused. */
+/* Which nodes the output needs, and in which order: cycles, missing values and ops that are not supported are
+ * refused. */
 dfal_status df_onnx_arrange(struct df_onnx *onnx);
 void df_onnx_index_clear(struct df_onnx *onnx);
 struct df_onnx_value *df_onnx_find(const struct df_onnx *onnx, const char *name);
-/* "Conv (20), Relu (17)": the file's nodes, or of the needed ones those that are not supported (how many ops in *kinds). */
+/* "Conv (20), Relu (17)": the file's nodes, or of the needed ones those that are not supported (how many ops
+ * in *kinds). */
 dfal_status df_onnx_count_ops(const struct df_onnx *onnx, bool unsupported, char **text, int32_t *kinds);
 
 /* ---- onnx_node.c: what ops ask of a node ---------------------------------------------------- */
@@ -160,7 +165,8 @@ dfal_status df_onnx_activation(const struct df_onnx *onnx, const Onnx__NodeProto
                                struct df_onnx_value **out);
 /* A constant's elements, read from the file when first asked for. */
 dfal_status df_onnx_load_constant(const struct df_onnx *onnx, struct df_onnx_value *value);
-/* Input i has to be a constant, which may grow with the samples of a batch; *out NULL when left out and optional. */
+/* Input i has to be a constant, which may grow with the samples of a batch; *out NULL when left out and
+ * optional. */
 dfal_status df_onnx_arithmetic(const struct df_onnx *onnx, const Onnx__NodeProto *proto, size_t i,
                                const char *what, bool optional, const struct df_onnx_tensor **out);
 /* The same, and it may not. */
@@ -196,7 +202,8 @@ int64_t df_onnx_stored(const struct df_onnx_value *value, int64_t i);
  * Errors   E_DATA the value is transposed */
 dfal_status df_onnx_materialise(struct df_onnx *onnx, const Onnx__NodeProto *proto,
                                 struct df_onnx_value *value, struct df_shape shape, int32_t *node);
-/* Append a node named after `name` and `suffix` ("" for the value itself); *made is good until the next one. */
+/* Append a node named after `name` and `suffix` ("" for the value itself); *made is good until the next
+ * one. */
 dfal_status df_onnx_emit(struct df_onnx *onnx, const char *name, const char *suffix, enum df_node_op op,
                          const int32_t *inputs, int32_t input_count, int32_t *node, struct df_node **made);
 /* A Flatten or Reshape of a node. */

@@ -133,7 +133,8 @@ struct df_onnx_number df_onnx_convert(struct df_onnx_number number, int32_t to)
     const bool steps = number.samples == rint(number.samples) && number.real == rint(number.real);
     if (to == DF_ONNX_BOOL)
         number.whole = number.real != 0.0;
-    /* Not zero is what some count of samples may be; cut off at the point is what no multiple is, but whole ones. */
+    /* Not zero is what some count of samples may be; cut off at the point is what no multiple is, but whole
+     * ones. */
     if (number.samples != 0.0 && !df_onnx_is_real(to) && (to == DF_ONNX_BOOL || !steps))
         number.samples = NAN;
     return number;

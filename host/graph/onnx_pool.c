@@ -27,7 +27,8 @@ static dfal_status read_pair(const struct df_onnx *onnx, const Onnx__NodeProto *
     return DFAL_OK;
 }
 
-/* Pads so that the output has ceil(in / stride) positions; the odd one goes to the end (upper) or the begin (lower). */
+/* Pads so that the output has ceil(in / stride) positions; the odd one goes to the end (upper) or the begin
+ * (lower). */
 static void pad_same(struct df_window *w, struct df_shape in, bool upper)
 {
     const int64_t extent[2] = {in.h, in.w};

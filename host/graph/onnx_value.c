@@ -156,8 +156,9 @@ static bool is_free(const struct df_onnx *onnx, const char *name)
     return &onnx->input->name[0] != name && df_network_find(onnx->network, text) == -2;
 }
 
-/* The same for names that differ in what cannot be kept: the next free number is put behind. Where many names are
- * doubled the numbers are counted over all of them: trying each from 2 on would take hours for a hostile file. */
+/* The same for names that differ in what cannot be kept: the next free number is put behind. Where many names
+ * are doubled the numbers are counted over all of them: trying each from 2 on would take hours for a hostile
+ * file. */
 static void free_name(struct df_onnx *onnx, const char *name, const char *suffix, char out[NAME_LENGTH + 40])
 {
     clean_name(name, out);

@@ -48,7 +48,7 @@ static void job_clear(struct job *job)
     df_strings_free(job->classes, CLASSES);
 }
 
-/* ---- Python's batches ----------------------------------------------------------------------------------------- */
+/* ---- Python's batches ---------------------------------------------------------------------------------- */
 
 /* A batch in memory: rows and labels of a pickle. */
 struct python_batch {
@@ -126,7 +126,7 @@ static dfal_status copy_python(struct job *job, const struct batch *source, stru
     return status;
 }
 
-/* ---- Binary batches ------------------------------------------------------------------------------------------- */
+/* ---- Binary batches ------------------------------------------------------------------------------------ */
 
 static dfal_status copy_records(struct job *job, const struct batch *batch, struct df_source *source,
                                 uint8_t *records, struct df_progress *progress)
@@ -163,7 +163,7 @@ static dfal_status copy_binary(struct job *job, const struct batch *batch, struc
     return status;
 }
 
-/* ---- Which files, which kind, how many --------------------------------------------------------------------- */
+/* ---- Which files, which kind, how many ----------------------------------------------------------------- */
 
 static dfal_status add_batch(struct job *job, const char *folder, const char *name, const char *end)
 {
@@ -276,7 +276,7 @@ static dfal_status make_ids(struct job *job)
     return DFAL_OK;
 }
 
-/* ---- Class names ------------------------------------------------------------------------------------------- */
+/* ---- Class names --------------------------------------------------------------------------------------- */
 
 static dfal_status take_name(struct job *job, int32_t *used, const char *text, int64_t size, const char *path)
 {
@@ -345,7 +345,7 @@ static dfal_status read_names(struct job *job)
     return DFAL_OK;
 }
 
-/* ---- The pool ------------------------------------------------------------------------------------------------- */
+/* ---- The pool ------------------------------------------------------------------------------------------ */
 
 static dfal_status copy_batches(struct job *job)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A digit is one of several skeletons of pen strokes: jittered, cut at its ends, bent by a smooth warp, put through
- * an affine map, drawn with a pen of varying width and pressure, softened; sometimes with a stray stroke; noise on
- * top. Every number comes from Philox by (seed, stream, index, draw). */
+/* A digit is one of several skeletons of pen strokes: jittered, cut at its ends, bent by a smooth warp, put
+ * through an affine map, drawn with a pen of varying width and pressure, softened; sometimes with a stray
+ * stroke; noise on top. Every number comes from Philox by (seed, stream, index, draw). */
 #include "io/digits.h"
 
 #include <math.h>

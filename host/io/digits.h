@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawn digits: the embedded data set's pictures, each a function of (seed, stream, index). Internal to host/io. */
+/* Drawn digits: the embedded data set's pictures, each a function of (seed, stream, index). Internal to
+ * host/io. */
 #ifndef DF_IO_DIGITS_H
 #define DF_IO_DIGITS_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* IDX files (yann.lecun.com/exdb/mnist, "the IDX file format"): big-endian magic, sizes, then bytes; plain or gzip. */
+/* IDX files (yann.lecun.com/exdb/mnist, "the IDX file format"): big-endian magic, sizes, then bytes; plain or
+ * gzip. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>

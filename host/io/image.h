@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pictures: JPEG, PNG, WebP, BMP and TIFF in memory become rows, rows become one sample of a pool. A picture is never held whole unless
- * its file leaves no other way (progressive JPEG, interlaced PNG, WebP, TIFF in tiles or planes). Internal to host/io. */
+/* Pictures: JPEG, PNG, WebP, BMP and TIFF in memory become rows, rows become one sample of a pool. A picture
+ * is never held whole unless its file leaves no other way (progressive JPEG, interlaced PNG, WebP, TIFF in
+ * tiles or planes). Internal to host/io. */
 #ifndef DF_IO_IMAGE_H
 #define DF_IO_IMAGE_H
 
@@ -30,11 +31,12 @@ struct df_image_limits {
 #define DF_IMAGE_LIMITS ((struct df_image_limits){1000000000, 100000000})
 enum { DF_IMAGE_SIDE = 1000000 };
 
-/* Decode by content. Grey, palette, 1 to 16 bits (the high byte counts), CMYK and YCCK (Adobe's, inverted) come out as
- * DF_GREY or DF_COLOUR; alpha, gamma and colour profiles are not looked at (but colours that a TIFF says to be multiplied with
- * alpha are divided again); of an animated PNG the default picture, of a TIFF the first.
- * Errors   E_DATA no such picture, of a kind that is not read, damaged, truncated, over the limits: the reason without
- *          the file's name; E_MEMORY; the sink's */
+/* Decode by content. Grey, palette, 1 to 16 bits (the high byte counts), CMYK and YCCK (Adobe's, inverted)
+ * come out as DF_GREY or DF_COLOUR; alpha, gamma and colour profiles are not looked at (but colours that a
+ * TIFF says to be multiplied with alpha are divided again); of an animated PNG the default picture, of a TIFF
+ * the first.
+ * Errors   E_DATA no such picture, of a kind that is not read, damaged, truncated, over the limits: the
+ *          reason without the file's name; E_MEMORY; the sink's */
 dfal_status df_image_decode(struct df_row_sink *sink, const uint8_t *bytes, size_t size,
                             struct df_image_limits limits);
 typedef dfal_status df_image_decoder(struct df_row_sink *sink, const uint8_t *bytes, size_t size,
@@ -58,7 +60,8 @@ void df_png_library(char text[DF_IMAGE_LIBRARY]);
 void df_webp_library(char text[DF_IMAGE_LIBRARY]);
 void df_tiff_library(char text[DF_IMAGE_LIBRARY]);
 
-/* Orientation 1..8 of a TIFF block (what follows "Exif\0\0" in a JPEG, or a PNG's eXIf); 1 where it has none. */
+/* Orientation 1..8 of a TIFF block (what follows "Exif\0\0" in a JPEG, or a PNG's eXIf); 1 where it has
+ * none. */
 int32_t df_exif_orientation(const uint8_t *tiff, size_t size);
 
 #endif

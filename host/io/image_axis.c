@@ -51,7 +51,8 @@ static dfal_status make_room(struct df_axis *axis, int64_t count, int64_t most)
     return grow(&axis->scratch, &axis->scratch_room, most, sizeof *axis->scratch);
 }
 
-/* Let all outputs have as many taps as the widest, weight 0 among them: a loop of constant length is twice as fast. */
+/* Let all outputs have as many taps as the widest, weight 0 among them: a loop of constant length is twice as
+ * fast. */
 static void level(struct df_axis *axis, int64_t in)
 {
     for (int64_t i = 0; i < axis->count; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BMP of 1, 4, 8, 16, 24 and 32 bits without compression, from a file in memory; docs/INTERNALS.md says why this is written
- * by hand. Rows are found by arithmetic, so nothing is held. */
+/* BMP of 1, 4, 8, 16, 24 and 32 bits without compression, from a file in memory; docs/INTERNALS.md says why
+ * this is written by hand. Rows are found by arithmetic, so nothing is held. */
 #include <string.h>
 
 #include "base/memory.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pillow resizes along the rows first, then down the columns, with bytes between; pictures that lose much more height than
- * width go the other way round. So does this, as the rows come: the last few of them stand in a ring, and an output row
- * is made as soon as its last input is there. A picture that lies on its side (EXIF 5 to 8) has its columns for rows,
- * and the two steps change places. Sums are whole numbers, so a mirrored picture gives the bits of the upright one. */
+/* Pillow resizes along the rows first, then down the columns, with bytes between; pictures that lose much
+ * more height than width go the other way round. So does this, as the rows come: the last few of them stand
+ * in a ring, and an output row is made as soon as its last input is there. A picture that lies on its side
+ * (EXIF 5 to 8) has its columns for rows, and the two steps change places. Sums are whole numbers, so a
+ * mirrored picture gives the bits of the upright one. */
 #include "io/image_fit.h"
 
 #include <math.h>

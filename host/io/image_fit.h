@@ -19,8 +19,8 @@ struct df_image_fit {
     bool ignore_exif;      /* rows stay as they are stored */
 };
 
-/* Where one direction of the upright picture goes: `count` samples of the resized one from `first` on, to `at` of
- * `out` (the rest is 0). */
+/* Where one direction of the upright picture goes: `count` samples of the resized one from `first` on, to
+ * `at` of `out` (the rest is 0). */
 struct df_fit_side {
     int64_t in, resized, first, count, at, out;
 };
@@ -45,8 +45,9 @@ struct df_fitter {
     const uint8_t **window;
     int64_t ring_room, line_room, pixels_room, window_room;
 };
-/* Zero-initialise, then set fit; before each picture set shape and sample. The finished sample is complete when the
- * decoder returns OK. Errors of the sink: E_SHAPE another size than shape; E_DATA larger than 1 GiB; E_MEMORY
+/* Zero-initialise, then set fit; before each picture set shape and sample. The finished sample is complete
+ * when the decoder returns OK. Errors of the sink: E_SHAPE another size than shape; E_DATA larger than 1 GiB;
+ * E_MEMORY
  * Source   torchvision's Resize (one number, or two) and CenterCrop */
 void df_fitter_init(struct df_fitter *fitter, const struct df_image_fit *fit);
 void df_fitter_clear(struct df_fitter *fitter);

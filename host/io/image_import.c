@@ -9,7 +9,7 @@
 #include "base/word.h"
 #include "io/image_job.h"
 
-/* ---- beginning ---------------------------------------------------------------------------------------------- */
+/* ---- beginning ----------------------------------------------------------------------------------------- */
 
 static dfal_status check_options(struct df_image_job *job)
 {
@@ -78,7 +78,8 @@ static void warn_of_bytes(const struct df_image_job *job, const char *name, cons
     df_text_clear(&scaled);
 }
 
-/* The size of every sample: the crop's, the one asked for, or that of the first picture that can be decoded. */
+/* The size of every sample: the crop's, the one asked for, or that of the first picture that can be
+ * decoded. */
 static dfal_status find_shape(struct df_image_job *job)
 {
     char first[DF_MESSAGE_SIZE] = "";
@@ -118,8 +119,8 @@ static dfal_status add_values(struct df_identity *identity, const char *name, co
     return identity->status;
 }
 
-/* What the bytes of a pool depend on, and with it what an unfinished import may be continued with. on_error is not
- * here: who meets a broken file may go on without it. */
+/* What the bytes of a pool depend on, and with it what an unfinished import may be continued with. on_error
+ * is not here: who meets a broken file may go on without it. */
 static dfal_status make_identity(struct df_image_job *job)
 {
     const struct dfal_image_options *o = job->options;
@@ -204,10 +205,10 @@ static void say_end(const struct df_image_job *job, const struct dfal_image_resu
                out_path);
 }
 
-/* ---- the outputs -------------------------------------------------------------------------------------------- */
+/* ---- the outputs --------------------------------------------------------------------------------------- */
 
-/* POOL.bad.csv for POOL.h5: written, or with --force removed. The list of an earlier import's is no list for a new one of
- * the same name. Among the pictures an output can only be where there is a file already. */
+/* POOL.bad.csv for POOL.h5: written, or with --force removed. The list of an earlier import's is no list for
+ * a new one of the same name. Among the pictures an output can only be where there is a file already. */
 static dfal_status claim(struct df_image_job *job, const char *out_path, const char *source)
 {
     struct df_claim *claim = &job->claim;
@@ -235,7 +236,7 @@ static dfal_status claim(struct df_image_job *job, const char *out_path, const c
     return job->skip ? df_claim_take(claim, job->bad_path, true) : DFAL_OK;
 }
 
-/* ---- the job ------------------------------------------------------------------------------------------------ */
+/* ---- the job ------------------------------------------------------------------------------------------- */
 
 static void job_clear(struct df_image_job *job)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One import of pictures: image_import.c begins and ends it, image_job.c decodes, image_pool.c writes the pool. Internal to
- * host/io. */
+/* One import of pictures: image_import.c begins and ends it, image_job.c decodes, image_pool.c writes the
+ * pool. Internal to host/io. */
 #ifndef DF_IO_IMAGE_JOB_H
 #define DF_IO_IMAGE_JOB_H
 

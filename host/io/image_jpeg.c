@@ -15,8 +15,8 @@
 #error "libjpeg-turbo is needed: this jpeglib.h has no JCS_EXT_RGBX"
 #endif
 
-/* A progressive file may say every coefficient again and again: as many scans as libjpeg-turbo's own tools take in
- * their fuzz tests. */
+/* A progressive file may say every coefficient again and again: as many scans as libjpeg-turbo's own tools
+ * take in their fuzz tests. */
 enum { SCANS_MOST = 500, EXIF_MARK = 6 };
 /* An aligned row is written past the caches by libjpeg-turbo, and read from memory right after. */
 enum { ROW_SHIFT = 4 };

@@ -83,7 +83,7 @@ void df_image_list_digest(const struct df_image_list *list, char digest[65])
     df_digest_end(&sum, digest);
 }
 
-/* ---- folders ------------------------------------------------------------------------------------------------ */
+/* ---- folders ------------------------------------------------------------------------------------------- */
 
 /* The folders from the root down to the one being read. */
 struct trail {
@@ -172,7 +172,7 @@ static dfal_status read_folder(struct df_image_list *list, const char *source)
     return DFAL_OK;
 }
 
-/* ---- labels ------------------------------------------------------------------------------------------------- */
+/* ---- labels -------------------------------------------------------------------------------------------- */
 
 /* The first folder of a path; a file outside of one has no class. */
 static dfal_status label_by_folder(struct df_image_list *list, const char *source)
@@ -200,7 +200,7 @@ static dfal_status label_by_folder(struct df_image_list *list, const char *sourc
     return status;
 }
 
-/* ---- both --------------------------------------------------------------------------------------------------- */
+/* ---- both ---------------------------------------------------------------------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {

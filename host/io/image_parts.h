@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finished parts of an unfinished import: a row for each picture of the list, decoded or not. Internal to host/io. */
+/* Finished parts of an unfinished import: a row for each picture of the list, decoded or not. Internal to
+ * host/io. */
 #ifndef DF_IO_IMAGE_PARTS_H
 #define DF_IO_IMAGE_PARTS_H
 
@@ -18,7 +19,8 @@ struct df_image_parts {
     bool ours; /* what lies there is this import's */
 };
 /* Hold OUT.parts and look at what is there. A part whose files look otherwise now is made again.
- * Errors   E_CONFIG a part of another identity, the first difference named; with force all are removed instead */
+ * Errors   E_CONFIG a part of another identity, the first difference named; with force all are removed
+ *          instead */
 dfal_status df_image_parts_open(struct df_image_parts *parts, const char *out_path,
                                 const struct df_identity *identity, const struct df_image_list *list,
                                 struct df_shape shape, bool allow_mixed, bool force);

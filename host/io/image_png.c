@@ -62,7 +62,8 @@ static int32_t orientation_of(const uint8_t *bytes, size_t size)
     return 1;
 }
 
-/* Everything becomes 8 bits, grey or red, green, blue and one more byte. Texts and profiles are not even unpacked. */
+/* Everything becomes 8 bits, grey or red, green, blue and one more byte. Texts and profiles are not even
+ * unpacked. */
 static int32_t choose_lanes(struct decoder *decoder)
 {
     png_structp png = decoder->png;

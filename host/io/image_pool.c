@@ -14,7 +14,8 @@ static bool is_good(const struct df_image_job *job, int64_t picture)
     return !(job->marks[picture] & DF_IMAGE_BROKEN);
 }
 
-/* Say in the table what part's pictures could not be taken, and why; without one the first of them is an error. */
+/* Say in the table what part's pictures could not be taken, and why; without one the first of them is an
+ * error. */
 static dfal_status list_broken(struct df_image_job *job, struct df_rows_reader *reader, int64_t begin)
 {
     const int64_t count = df_rows_count(reader);

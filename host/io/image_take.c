@@ -38,7 +38,8 @@ static dfal_status read_all(struct df_image_taker *taker, int fd, const char *pa
     }
 }
 
-/* Whatever is wrong with the file alone is E_DATA, without its name; what is wrong with the machine is something else. */
+/* Whatever is wrong with the file alone is E_DATA, without its name; what is wrong with the machine is
+ * something else. */
 static dfal_status read_file(struct df_image_taker *taker, const char *path, int64_t *size)
 {
     struct stat facts;

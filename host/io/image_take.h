@@ -13,8 +13,8 @@ struct df_image_taker {
 };
 /* Read and decode a file into sample [shape]. shape.h 0: any size, which is then told, and nothing is drawn.
  * fitter.rotated is then that of this picture.
- * Errors   E_DATA what is wrong with this file alone, without its name: missing, unreadable, no plain file, damaged;
- *          with the name: E_SHAPE another size, E_IO, E_MEMORY */
+ * Errors   E_DATA what is wrong with this file alone, without its name: missing, unreadable, no plain file,
+ *          damaged; with the name: E_SHAPE another size, E_IO, E_MEMORY */
 dfal_status df_image_take(struct df_image_taker *taker, const char *path, struct df_shape *shape,
                           uint8_t *sample);
 void df_image_taker_clear(struct df_image_taker *taker);

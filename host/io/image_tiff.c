@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TIFF through libtiff: the first picture of a file in memory. Rows are read as they are stored and made 8 bits here, for
- * libtiff's own way to RGBA rounds 16 bits, palettes and inks other than Pillow does, and multiplies with alpha. */
+/* TIFF through libtiff: the first picture of a file in memory. Rows are read as they are stored and made 8
+ * bits here, for libtiff's own way to RGBA rounds 16 bits, palettes and inks other than Pillow does, and
+ * multiplies with alpha. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ struct decoder {
     uint8_t *row;  /* what the sink gets */
 };
 
-/* ---- the file ------------------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------------------ */
 
 static tmsize_t read_bytes(thandle_t user, void *out, tmsize_t size)
 {
@@ -116,7 +117,7 @@ static dfal_status open_file(struct decoder *d)
     return d->tiff ? DFAL_OK : fail(d);
 }
 
-/* ---- what it is ----------------------------------------------------------------------------------------------- */
+/* ---- what it is ---------------------------------------------------------------------------------------- */
 
 static bool is_known(uint16_t compression)
 {
@@ -186,7 +187,7 @@ static dfal_status read_kind(struct decoder *d)
     return DFAL_OK;
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------------- */
 
 static dfal_status read_tiles(struct decoder *d, int64_t plane, uint8_t *to)
 {

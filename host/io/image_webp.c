@@ -15,7 +15,8 @@ static size_t little_endian(const uint8_t *b)
     return (size_t)b[0] | (size_t)b[1] << 8 | (size_t)b[2] << 16 | (size_t)b[3] << 24;
 }
 
-/* Orientation of the chunk EXIF; some write a JPEG's mark before it. size: the whole RIFF, which holds whole chunks. */
+/* Orientation of the chunk EXIF; some write a JPEG's mark before it. size: the whole RIFF, which holds whole
+ * chunks. */
 static int32_t orientation_of(const uint8_t *bytes, size_t size)
 {
     for (size_t at = RIFF_HEAD; size - at >= CHUNK_HEAD;) {

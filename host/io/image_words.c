@@ -78,8 +78,8 @@ static dfal_status find_classes(struct df_image_list *list, const char *const *w
     return status;
 }
 
-/* Whether the words are numbers, given in *numbers. Names among numbers would change what the numbers mean, without a word:
- * pandas alone makes 1.0 of 1, and one O for a 0 would make names of all. */
+/* Whether the words are numbers, given in *numbers. Names among numbers would change what the numbers mean,
+ * without a word: pandas alone makes 1.0 of 1, and one O for a 0 would make names of all. */
 static dfal_status look_at_words(const struct df_image_list *list, const char *const *words,
                                  const char *source, bool *numbers)
 {

@@ -11,7 +11,7 @@
 enum { HEADER_MOST = 1 << 20, BLOCK = 1 << 16 };
 static const int64_t exact_most = (int64_t)1 << 24; /* every whole number up to here is an f32 */
 
-/* ---- The header: a Python dictionary of exactly three keys -------------------------------------------------- */
+/* ---- The header: a Python dictionary of exactly three keys --------------------------------------------- */
 
 struct header {
     const char *name; /* of the source */
@@ -259,7 +259,7 @@ void df_npy_close(struct df_npy *npy)
     *npy = DF_NPY_NONE;
 }
 
-/* ---- The elements ------------------------------------------------------------------------------------------- */
+/* ---- The elements -------------------------------------------------------------------------------------- */
 
 dfal_status df_npy_bytes(struct df_npy *npy, uint8_t *out, int64_t count)
 {

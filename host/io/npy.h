@@ -23,14 +23,16 @@ struct df_npy {
 };
 #define DF_NPY_NONE ((struct df_npy){.source = DF_SOURCE_NONE})
 
-/* Read the header of an open source, which is the array's from then on (also on error); the elements that it declares must be
- * exactly what the source holds.
- * Errors   E_DATA no npy file, a damaged header, objects, structures, texts or dates, Fortran order, another size */
+/* Read the header of an open source, which is the array's from then on (also on error); the elements that it
+ * declares must be exactly what the source holds.
+ * Errors   E_DATA no npy file, a damaged header, objects, structures, texts or dates, Fortran order, another
+ *          size */
 dfal_status df_npy_open(struct df_npy *npy, struct df_source *source);
 void df_npy_close(struct df_npy *npy);
-/* The next count elements, of bytes (u1), as f32 or as integers; row_elements: how many belong to one row, for messages.
- * Errors   E_DATA truncated; an integer that f32 cannot hold exactly, a finite real beyond f32, a real that is no whole number,
- *          each with its row; E_IO */
+/* The next count elements, of bytes (u1), as f32 or as integers; row_elements: how many belong to one row,
+ * for messages.
+ * Errors   E_DATA truncated; an integer that f32 cannot hold exactly, a finite real beyond f32, a real that
+ *          is no whole number, each with its row; E_IO */
 dfal_status df_npy_bytes(struct df_npy *npy, uint8_t *out, int64_t count);
 dfal_status df_npy_reals(struct df_npy *npy, float *out, int64_t count, int64_t row_elements);
 dfal_status df_npy_integers(struct df_npy *npy, int64_t *out, int64_t count, int64_t row_elements);

@@ -33,7 +33,7 @@ static void job_clear(struct job *job)
     df_free(job->label);
 }
 
-/* ---- Shapes -------------------------------------------------------------------------------------------------- */
+/* ---- Shapes -------------------------------------------------------------------------------------------- */
 
 static dfal_status find_layout(struct job *job, const char *layout)
 {
@@ -82,7 +82,7 @@ static dfal_status check_labels(const struct job *job)
     return DFAL_OK;
 }
 
-/* ---- Labels and rows ------------------------------------------------------------------------------------------ */
+/* ---- Labels and rows ----------------------------------------------------------------------------------- */
 
 static dfal_status read_labels(struct job *job)
 {
@@ -226,7 +226,7 @@ done:
     return status;
 }
 
-/* ---- Archives ------------------------------------------------------------------------------------------------- */
+/* ---- Archives ------------------------------------------------------------------------------------------ */
 
 /* What the archive holds, for a message. */
 static void list_members(const struct df_zip *zip, char *text, size_t size)

@@ -90,7 +90,7 @@ static dfal_status refuse(const struct machine *machine)
             machine->pickle->path, (long long)machine->begin, op, name);
 }
 
-/* ---- Values and the stack --------------------------------------------------------------------------------- */
+/* ---- Values and the stack ------------------------------------------------------------------------------ */
 
 /* Room for one more element of an array that doubles. */
 static dfal_status grow(void *array, int32_t *room, int32_t count, size_t size)
@@ -167,7 +167,7 @@ static dfal_status add_items(struct machine *machine, int32_t list, int32_t firs
     return DFAL_OK;
 }
 
-/* ---- Instructions ----------------------------------------------------------------------------------------- */
+/* ---- Instructions -------------------------------------------------------------------------------------- */
 
 static dfal_status argument(struct machine *machine, int bytes, uint64_t *value)
 {

@@ -23,7 +23,8 @@ struct df_source {
 
 /* Open a plain file. Errors   E_NOINPUT; E_DATA no plain file, empty; E_IO */
 dfal_status df_source_open(struct df_source *source, const char *path);
-/* Open what lies in a file at [at, at + stored): size bytes once unpacked (packed: raw deflate), of CRC-32 sum. */
+/* Open what lies in a file at [at, at + stored): size bytes once unpacked (packed: raw deflate), of CRC-32
+ * sum. */
 dfal_status df_source_open_member(struct df_source *source, int fd, const char *name, int64_t at,
                                   int64_t stored, int64_t size, uint32_t sum, bool packed);
 /* Read exactly size bytes; what names them in messages. Errors   E_DATA truncated or damaged; E_IO */

@@ -42,8 +42,9 @@ struct end {
     int64_t count, size, directory;
 };
 
-/* The record of a large archive stands before the end record, its place in a locator between the two. Python writes it from
- * 2 GiB on, where the end record's own fields still hold: where there is a locator, its record counts. */
+/* The record of a large archive stands before the end record, its place in a locator between the two. Python
+ * writes it from 2 GiB on, where the end record's own fields still hold: where there is a locator, its record
+ * counts. */
 static dfal_status read_end64(const struct df_zip *zip, struct end *end, bool needed)
 {
     unsigned char locator[LOCATOR_BYTES], record[END64_BYTES];

@@ -27,8 +27,8 @@ dfal_status df_zip_open(struct df_zip *zip, const char *path);
 void df_zip_close(struct df_zip *zip);
 /* *index of the member, -1: none. Errors   E_DATA two members of that name */
 dfal_status df_zip_find(const struct df_zip *zip, int64_t *index, const char *name);
-/* Open a member for reading. Errors   E_DATA encrypted, another packing than deflate, a size that it cannot hold,
- * overlapping the directory */
+/* Open a member for reading. Errors   E_DATA encrypted, another packing than deflate, a size that it cannot
+ * hold, overlapping the directory */
 dfal_status df_zip_read(const struct df_zip *zip, int64_t index, struct df_source *source);
 
 #endif

@@ -160,8 +160,8 @@ static dfal_status write_final(struct df_job *job)
     return df_output_finish(job->output);
 }
 
-/* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then no failure
- * but a pause. */
+/* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then
+ * no failure but a pause. */
 static dfal_status keep_work(struct df_job *job, dfal_status status)
 {
     char sentence[DF_MESSAGE_SIZE];

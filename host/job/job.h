@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A resumable, shardable job over the rows of a pool. Whoever has a value, or some, for each row gives the columns of its
- * file (struct df_rows_kind) and a function that takes rows from a stream and puts values into a sink; parts, resuming,
- * ranks, ids, hashes of rows, memory and the published file are the job's. */
+/* A resumable, shardable job over the rows of a pool. Whoever has a value, or some, for each row gives the
+ * columns of its file (struct df_rows_kind) and a function that takes rows from a stream and puts values into
+ * a sink; parts, resuming, ranks, ids, hashes of rows, memory and the published file are the job's. */
 #ifndef DF_JOB_JOB_H
 #define DF_JOB_JOB_H
 
@@ -15,8 +15,8 @@ struct df_job_range {
     int64_t begin, end; /* end -1: to the pool's last row */
     int64_t shard, shard_count;
 };
-/* The rows [*begin, *end) that are meant, of a pool of count rows. Shard k of n is a contiguous part, cut at multiples of
- * DF_SHARD_ROWS when there are at least n of those, else at equal shares.
+/* The rows [*begin, *end) that are meant, of a pool of count rows. Shard k of n is a contiguous part, cut at
+ * multiples of DF_SHARD_ROWS when there are at least n of those, else at equal shares.
  * Errors   E_USAGE a range outside the pool or empty, no such shard, more shards than rows */
 dfal_status df_job_rows(int64_t *begin, int64_t *end, const struct df_job_range *range, int64_t count);
 
@@ -54,14 +54,17 @@ struct df_job {
     struct df_output *output;
     double running, writing; /* df_clock before the first row, and behind the last */
 };
-/* Begin the output: its ids take as long as a device takes to be opened. All is borrowed until close, also after an error. */
+/* Begin the output: its ids take as long as a device takes to be opened. All is borrowed until close, also
+ * after an error. */
 dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct df_pool *pool,
                         const struct df_rows_kind *kind, const struct df_job_client *client, void *user,
                         const char *out_path, const struct df_job_range *range);
-/* Fill the head, and find what is finished. Errors   E_CONFIG finished parts of another identity; E_EXISTS; E_IO */
+/* Fill the head, and find what is finished. Errors   E_CONFIG finished parts of another identity; E_EXISTS;
+ * E_IO */
 dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker);
-/* Compute what is missing, write and publish the file. After an error finished parts are kept for the next try
- * (context->kept_work); a device that gave up is a pause then. Errors   E_STOPPED; those of client, stream and files */
+/* Compute what is missing, write and publish the file. After an error finished parts are kept for the next
+ * try (context->kept_work); a device that gave up is a pause then. Errors   E_STOPPED; those of client,
+ * stream and files */
 dfal_status df_job_run(struct df_job *job);
 void df_job_close(struct df_job *job);
 

@@ -9,7 +9,8 @@ struct df_merge_part {
     const char *path;
     struct df_rows_head head;
 };
-/* What a kind of file has beside its rows; each function may be NULL. Parts are in the order of their rows. */
+/* What a kind of file has beside its rows; each function may be NULL. Parts are in the order of their
+ * rows. */
 struct df_merge_client {
     /* One part after another, before anything is written. */
     dfal_status (*look)(void *user, const struct df_merge_part *part, int32_t i,
@@ -18,8 +19,10 @@ struct df_merge_client {
     dfal_status (*complete)(void *user, const struct df_merge_part *parts, int32_t count,
                             struct df_rows_writer *writer);
 };
-/* Write one file of all rows of `paths`, which are shards of one cut, or ranges that cover the pool. rows: of the file.
- * Errors   E_CONFIG the parts are not of one identity; E_DATA rows are missing or there twice; E_EXISTS; E_STOPPED; E_IO */
+/* Write one file of all rows of `paths`, which are shards of one cut, or ranges that cover the pool. rows: of
+ * the file.
+ * Errors   E_CONFIG the parts are not of one identity; E_DATA rows are missing or there twice; E_EXISTS;
+ *          E_STOPPED; E_IO */
 dfal_status df_merge_rows(struct dfal_context *context, const char *out_path, const char *const *paths,
                           int32_t count, const struct df_rows_kind *kind,
                           const struct df_merge_client *client, void *user, int64_t *rows);

@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* ID_ROWS: ids of one turn; IDS_AHEAD: rows that ids may be ahead of values, which a job that is killed has in vain. */
+/* ID_ROWS: ids of one turn; IDS_AHEAD: rows that ids may be ahead of values, which a job that is killed has
+ * in vain. */
 enum { ID_ROWS = 4096, IDS_AHEAD = 1 << 20 };
 static const double interval = 1.0; /* seconds between two times that shards are written as files */
 

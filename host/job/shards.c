@@ -66,8 +66,8 @@ static dfal_status compare_head(const struct df_shards *shards, const struct df_
     return compare_rows(shards->head, theirs, path);
 }
 
-/* The head says more plainly than a column of another shape that a part is of other work. *cut: as the part's job is cut;
- * parts of the first versions do not tell, theirs are whole shards of the pool. */
+/* The head says more plainly than a column of another shape that a part is of other work. *cut: as the part's
+ * job is cut; parts of the first versions do not tell, theirs are whole shards of the pool. */
 static dfal_status check_head(const struct df_shards *shards, const char *path, bool allow_mixed,
                               int64_t *cut)
 {

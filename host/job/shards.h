@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finished shards of an unfinished file of rows: OUT.parts/000000.h5, ... A shard is the part of the job's rows that lies in
- * pool rows [number * shard_rows, (number + 1) * shard_rows): independent of batch and ranks. */
+/* Finished shards of an unfinished file of rows: OUT.parts/000000.h5, ... A shard is the part of the job's
+ * rows that lies in pool rows [number * shard_rows, (number + 1) * shard_rows): independent of batch and
+ * ranks. */
 #ifndef DF_JOB_SHARDS_H
 #define DF_JOB_SHARDS_H
 
@@ -29,9 +30,10 @@ struct df_shards {
     struct df_rows_head *head;   /* borrowed: written into every shard; told what it is mixed with */
     struct df_row_hashes hashes; /* a piece a shard: its rows as they were read for the job, or found again */
 };
-/* Hold OUT.parts and look at what is there: shards that are cut otherwise than `cut` says are continued as they are cut. One
- * of another kind, configuration, arithmetic or range is E_CONFIG naming the first difference, one that is damaged E_DATA; with
- * force it is removed together with the others. Stale temporaries are removed. */
+/* Hold OUT.parts and look at what is there: shards that are cut otherwise than `cut` says are continued as
+ * they are cut. One of another kind, configuration, arithmetic or range is E_CONFIG naming the first
+ * difference, one that is damaged E_DATA; with force it is removed together with the others. Stale
+ * temporaries are removed. */
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force);
 void df_shards_close(struct df_shards *shards);
@@ -41,8 +43,9 @@ void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, i
 /* Open a shard that holds its rows. */
 dfal_status df_shards_reader(const struct df_shards *shards, int64_t i, struct df_rows_reader **reader);
 dfal_status df_shards_read(const struct df_shards *shards, int64_t i, struct df_rows *rows);
-/* Whether a shard that was finished when the job began is of the rows that the pool holds now: they are read again. A
- * shard of an older version does not tell: *unknown. Errors   E_CONFIG it is of others; those of reading; E_STOPPED */
+/* Whether a shard that was finished when the job began is of the rows that the pool holds now: they are read
+ * again. A shard of an older version does not tell: *unknown. Errors   E_CONFIG it is of others; those of
+ * reading; E_STOPPED */
 dfal_status df_shards_compare(struct df_shards *shards, int64_t i, const struct df_rows *rows,
                               const struct dfal_context *context, struct df_pool *pool, bool *unknown);
 /* Write at most DF_PART_FILES of them. */

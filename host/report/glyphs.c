@@ -2,7 +2,8 @@
 /* Letters of 5 by 7 dots and a row below the line, drawn for the captions of contact sheets. */
 #include "report/glyphs.h"
 
-/* From the blank to the tilde; a row is five bits, the leftmost dot the highest. What else comes is drawn as a frame. */
+/* From the blank to the tilde; a row is five bits, the leftmost dot the highest. What else comes is drawn as
+ * a frame. */
 static const unsigned char dots['~' - ' ' + 1][DF_GLYPH_HEIGHT] = {
     {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}, {0x04, 0x04, 0x04, 0x04, 0x04, 0x00, 0x04, 0x00},
     {0x0a, 0x0a, 0x0a, 0x00, 0x00, 0x00, 0x00, 0x00}, {0x0a, 0x0a, 0x1f, 0x0a, 0x1f, 0x0a, 0x0a, 0x00},

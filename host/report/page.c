@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "report/report.h"
 
-/* Colours: ink and paper follow the reader's setting; the series keep their order and differ in lightness too; the
- * baseline is grey and dashed. Paper when printed. */
+/* Colours: ink and paper follow the reader's setting; the series keep their order and differ in lightness
+ * too; the baseline is grey and dashed. Paper when printed. */
 static const char style[] =
     ":root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#59636e;--rule:#d9dee3;--panel:#f6f8fa;"
     "--c0:#6e7781;--c1:#0b62d6;--c2:#b54708;--c3:#1a7f37;--c4:#8250df;--c5:#bf3989;--c6:#9a6700}\n"

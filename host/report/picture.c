@@ -56,8 +56,8 @@ static unsigned char to_byte(double value)
     return (unsigned char)(value <= 0 ? 0 : value >= 1 ? 255 : lrint(255 * value));
 }
 
-/* Source, twin and difference as bytes. Both pictures share one scale, that of the source; the difference is grey where
- * nothing changed and uses the whole range. *largest: its largest absolute value. */
+/* Source, twin and difference as bytes. Both pictures share one scale, that of the source; the difference is
+ * grey where nothing changed and uses the whole range. *largest: its largest absolute value. */
 static void develop(unsigned char *out[3], const float *x, const float *twin, int64_t n, double *largest)
 {
     double low = INFINITY, high = -INFINITY;

@@ -8,8 +8,8 @@
 #include "base/memory.h"
 #include "report/report.h"
 
-/* A drawing in its own units, which are a reader's pixels at about the width it is made for. One with names labels its
- * lines; another one has numbers there, which a list below explains. */
+/* A drawing in its own units, which are a reader's pixels at about the width it is made for. One with names
+ * labels its lines; another one has numbers there, which a list below explains. */
 struct shape {
     const char *class_name;
     int32_t width, height, left, right, top, bottom;
@@ -290,7 +290,8 @@ done:
     return status;
 }
 
-/* Here a colour is a run; what a run compares differs in its dashes, random's are those that it always has. */
+/* Here a colour is a run; what a run compares differs in its dashes, random's are those that it always
+ * has. */
 dfal_status df_plot_runs(struct df_text *page, const struct df_report_run *runs, int32_t count)
 {
     struct line *lines = NULL;

@@ -13,8 +13,8 @@
 #define MAX_TABLE ((size_t)1 << 30)
 enum { COLUMNS = 11 };
 
-/* Cut the record at *at into fields in place, of which those behind the columns are passed over; false: it is cut short
- * or has fewer. */
+/* Cut the record at *at into fields in place, of which those behind the columns are passed over; false: it is
+ * cut short or has fewer. */
 static bool take_record(char **at, char *fields[COLUMNS])
 {
     char *from = *at;

@@ -18,8 +18,8 @@ struct df_sheet {
 };
 /* Errors   E_USAGE the name ends neither in .html nor in .png */
 dfal_status df_sheet_check(const char *path);
-/* Write over whatever is at path, atomically: the first DF_SHEET_MOST queries. .html: one page, nothing loaded from
- * elsewhere, no scripts; .png: a grid, captions in ASCII. */
+/* Write over whatever is at path, atomically: the first DF_SHEET_MOST queries. .html: one page, nothing
+ * loaded from elsewhere, no scripts; .png: a grid, captions in ASCII. */
 dfal_status df_sheet_write(const char *path, const struct df_sheet *sheet, bool replace);
 
 /* The two kinds, as bytes. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contact sheet as one picture: a grid of tiles with captions, drawn and compressed a row of tiles at a time. */
+/* The contact sheet as one picture: a grid of tiles with captions, drawn and compressed a row of tiles at a
+ * time. */
 #include <math.h>
 #include <png.h>
 #include <setjmp.h>
@@ -181,8 +182,8 @@ struct writer {
     char message[TEXT];
 };
 
-/* Every call of libpng that may jump stands in one of these two, which hold nothing that would be lost. From memory to
- * memory nothing else than memory can be missing. */
+/* Every call of libpng that may jump stands in one of these two, which hold nothing that would be lost. From
+ * memory to memory nothing else than memory can be missing. */
 static dfal_status fail_memory(const struct writer *writer)
 {
     DF_FAIL(DFAL_E_MEMORY, "no memory for the contact sheet (libpng: %s)", writer->message);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Queries as small pictures: the sample, its adversarial twin and the difference, in the pool's own raw units, so that
- * they look as they did before they were scaled for the network. */
+/* Queries as small pictures: the sample, its adversarial twin and the difference, in the pool's own raw
+ * units, so that they look as they did before they were scaled for the network. */
 #ifndef DF_REPORT_TILE_H
 #define DF_REPORT_TILE_H
 
@@ -22,8 +22,8 @@ struct df_tiles {
 struct df_tile {
     const unsigned char *sample, *twin,
         *difference; /* [channels, height, width]; the last two NULL without a twin */
-    double
-        factor; /* the difference of brightness is drawn this many times as strong around grey, never cut off */
+    /* the difference of brightness is drawn this many times as strong around grey, never cut off */
+    double factor;
 };
 /* Pictures of the first `shown` chosen, scaled down by area until no side is longer than `side`. */
 dfal_status df_tiles_open(struct df_tiles *tiles, struct df_pool *pool, const struct df_selection *selection,

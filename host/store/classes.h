@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Class names: found by name, and compared where two things that have them meet. A number means a class only together
- * with the order of the names, so that order is never taken on trust. */
+/* Class names: found by name, and compared where two things that have them meet. A number means a class only
+ * together with the order of the names, so that order is never taken on trust. */
 #ifndef DF_STORE_CLASSES_H
 #define DF_STORE_CLASSES_H
 
@@ -33,13 +33,15 @@ void df_class_index_clear(struct df_class_index *index);
 /* The lowest class of a name, -1: none. */
 int32_t df_class_index_find(const struct df_class_index *index, const char *name);
 
-/* Match classes by name: (*map)[i] is the number that class i of `from` has in `to`. *map NULL: the orders are the same,
- * or one of the two has no names and nothing can be compared. Free with df_free.
- * Errors   E_DATA other names, both lists and the first difference are told; another order of names that stand twice */
+/* Match classes by name: (*map)[i] is the number that class i of `from` has in `to`. *map NULL: the orders
+ * are the same, or one of the two has no names and nothing can be compared. Free with df_free.
+ * Errors   E_DATA other names, both lists and the first difference are told; another order of names that
+ *          stand twice */
 dfal_status df_classes_match(int32_t **map, const struct df_classes *from, const struct df_classes *to);
 /* The event classes.order: the names were matched because the orders differ. */
 void df_classes_say(struct dfal_context *context, const struct df_classes *from, const struct df_classes *to);
-/* Count a pool's classes anew: its class i is number map[i] from now on, in labels and names. map NULL: as it was. */
+/* Count a pool's classes anew: its class i is number map[i] from now on, in labels and names. map NULL: as it
+ * was. */
 dfal_status df_pool_reorder(struct df_pool *pool, const int32_t *map);
 
 #endif

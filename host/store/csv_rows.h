@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CSV as in RFC 4180 with a header, record by record; also as spreadsheets of other countries write it. The separator is the
- * comma, semicolon or tab that gives the header most of the columns looked for (the comma where none is better), or what a
- * first line `sep=;` says; no row but the header is looked at. UTF-8, or UTF-16 with a byte-order mark. */
+/* CSV as in RFC 4180 with a header, record by record; also as spreadsheets of other countries write it. The
+ * separator is the comma, semicolon or tab that gives the header most of the columns looked for (the comma
+ * where none is better), or what a first line `sep=;` says; no row but the header is looked at. UTF-8, or
+ * UTF-16 with a byte-order mark. */
 #ifndef DF_STORE_CSV_ROWS_H
 #define DF_STORE_CSV_ROWS_H
 
@@ -27,8 +28,8 @@ struct df_csv {
     char found[DF_CSV_FOUND]; /* names of the header's columns, shortened: "a, b, ..." */
 };
 /* Read a file of at most 1 GiB, block by block: a record of at most 4 MiB is held.
- * Errors   E_NOINPUT; E_DATA with file and line: empty, broken quoting, a zero byte, a doubled column, more than 64 columns, a
- *          record that is too long, an unknown separator; those of the callbacks */
+ * Errors   E_NOINPUT; E_DATA with file and line: empty, broken quoting, a zero byte, a doubled column, more
+ *          than 64 columns, a record that is too long, an unknown separator; those of the callbacks */
 dfal_status df_csv_read(struct df_csv *csv);
 
 #endif

@@ -201,8 +201,8 @@ static uint64_t node_child(const struct node *node, uint64_t i)
     return number_at(node_key(node, i) + node->key_bytes);
 }
 
-/* Chunks by their place, the first dimension first. A key of a group is the place of a name in a heap that the node does not
- * name. */
+/* Chunks by their place, the first dimension first. A key of a group is the place of a name in a heap that
+ * the node does not name. */
 static int compare_keys(const struct node *node, const uint8_t *a, const uint8_t *b)
 {
     for (uint64_t at = 8; at + 8 <= node->key_bytes; at += 8) {
@@ -232,8 +232,8 @@ static bool open_node(struct df_h5_source *source, struct node *node, uint64_t a
     return true;
 }
 
-/* Trees of names have keys that only their heap can tell the order of. A node that was met under another entry would be
- * walked once more for each. */
+/* Trees of names have keys that only their heap can tell the order of. A node that was met under another
+ * entry would be walked once more for each. */
 static bool claim_child(struct df_h5_source *source, const struct node *node, uint64_t i)
 {
     uint64_t before;
@@ -244,7 +244,8 @@ static bool claim_child(struct df_h5_source *source, const struct node *node, ui
     return df_h5_remember(source, DF_H5_CHILD, child, entry);
 }
 
-/* A child one level down, all of its keys between the parent's two: so no node is met twice and no walk is endless. */
+/* A child one level down, all of its keys between the parent's two: so no node is met twice and no walk is
+ * endless. */
 static bool check_child(struct df_h5_source *source, const struct node *node, uint64_t i, uint64_t size)
 {
     uint8_t *bytes;
@@ -379,8 +380,9 @@ static const struct {
     {DF_H5_HEADER, "FAHD", df_h5_check_array},
 };
 
-/* The older format has no signature there, and a block that continues a header may begin with the same byte. HDF5 reads 512
- * bytes of a header first, or up to the end: only then it is not known which of the two it means to read. */
+/* The older format has no signature there, and a block that continues a header may begin with the same byte.
+ * HDF5 reads 512 bytes of a header first, or up to the end: only then it is not known which of the two it
+ * means to read. */
 static bool begins_older_header(const struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
                                 uint64_t size)
 {

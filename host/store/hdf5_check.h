@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What HDF5 is about to parse, looked at first. HDF5 1.10 believes nearly every size, count and address in a file: one
- * changed byte lets it read past a buffer, take gigabytes or go round for ever. dfal's file driver sees each piece of
- * metadata when HDF5 asks for it, and refuses what does not hold together. Raw samples are not looked at.
+/* What HDF5 is about to parse, looked at first. HDF5 1.10 believes nearly every size, count and address in a
+ * file: one changed byte lets it read past a buffer, take gigabytes or go round for ever. dfal's file driver
+ * sees each piece of metadata when HDF5 asks for it, and refuses what does not hold together. Raw samples are
+ * not looked at.
  *
- * Functions are true when all is well; else source->why says what is not, or source->error is errno of the medium.
- * Addresses are HDF5's: they count from source->base. */
+ * Functions are true when all is well; else source->why says what is not, or source->error is errno of the
+ * medium. Addresses are HDF5's: they count from source->base. */
 #ifndef DF_STORE_HDF5_CHECK_H
 #define DF_STORE_HDF5_CHECK_H
 
@@ -61,8 +62,8 @@ bool df_h5_refuse(struct df_h5_source *source, const char *format, ...) DFAL_PRI
 bool df_h5_inside(const struct df_h5_source *source, uint64_t address, uint64_t size);
 /* Bytes of the file, to be freed with df_free. */
 bool df_h5_fetch(struct df_h5_source *source, uint64_t address, uint64_t size, uint8_t **bytes);
-/* Remember a number under a kind and an address: of pieces that have no signature of their own their size, since HDF5 may
- * read them where something checked leads to them, and nowhere else. */
+/* Remember a number under a kind and an address: of pieces that have no signature of their own their size,
+ * since HDF5 may read them where something checked leads to them, and nowhere else. */
 bool df_h5_remember(struct df_h5_source *source, enum df_h5_piece piece, uint64_t address, uint64_t value);
 bool df_h5_recall(const struct df_h5_source *source, enum df_h5_piece piece, uint64_t address,
                   uint64_t *value);

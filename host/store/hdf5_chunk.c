@@ -138,8 +138,8 @@ static dfal_status find_chunk(const struct df_h5 *h5, const struct df_h5_data *d
     return DFAL_OK;
 }
 
-/* The chunk as stored, in packing->stored. HDF5 writes as many bytes there as the file declares: the driver refuses to read
- * any other number than there is room for. */
+/* The chunk as stored, in packing->stored. HDF5 writes as many bytes there as the file declares: the driver
+ * refuses to read any other number than there is room for. */
 static dfal_status read_stored(const struct df_h5 *h5, const struct df_h5_data *data, const hsize_t *at,
                                int64_t *size, uint32_t *mask)
 {

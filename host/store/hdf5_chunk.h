@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chunks. HDF5 1.10 hands on what a packed chunk unpacks to, and copies a whole chunk out of it however short it is. So each
- * is unpacked here once, before HDF5 does, and its size is looked at. */
+/* Chunks. HDF5 1.10 hands on what a packed chunk unpacks to, and copies a whole chunk out of it however short
+ * it is. So each is unpacked here once, before HDF5 does, and its size is looked at. */
 #ifndef DF_STORE_HDF5_CHUNK_H
 #define DF_STORE_HDF5_CHUNK_H
 

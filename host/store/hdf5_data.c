@@ -225,8 +225,8 @@ static const char *chunk_advice(char text[DF_H5_SHAPE_TEXT], const struct df_h5_
     return text;
 }
 
-/* Packed chunks go through HDF5's cache, which holds two rows of chunks, so that a run of rows unpacks each once. It has
- * room for one of any file: else each row that is read would unpack a whole row of chunks. */
+/* Packed chunks go through HDF5's cache, which holds two rows of chunks, so that a run of rows unpacks each
+ * once. It has room for one of any file: else each row that is read would unpack a whole row of chunks. */
 static dfal_status open_with_cache(struct df_h5 *h5, struct df_h5_data *data)
 {
     int64_t row_bytes =
@@ -424,7 +424,8 @@ dfal_status df_h5_data_create(struct df_h5 *h5, const char *name, hid_t type, in
     size_t chunk_bytes = data->type_size;
     for (int32_t i = 0; i < rank; i++)
         chunk_bytes *= (size_t)chunk[i];
-    /* rows are appended in order: one chunk in the cache does, HDF5's megabyte a dataset would not be missed */
+    /* rows are appended in order: one chunk in the cache does, HDF5's megabyte a dataset would not be
+     * missed */
     bool ok = creation >= 0 && links >= 0 && space >= 0 && access >= 0 &&
               (chunk_rows == 0 || H5Pset_chunk_cache(access, 3, chunk_bytes, 0.75) >= 0) &&
               H5Pset_obj_track_times(creation, 0) >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&

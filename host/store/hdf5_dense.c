@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages of an object that has many: they lie in a heap of blocks that double in size, row by row, and a tree names them. */
+/* Messages of an object that has many: they lie in a heap of blocks that double in size, row by row, and a
+ * tree names them. */
 #include "store/hdf5_newer.h"
 
 #include <string.h>
@@ -26,7 +27,8 @@ static bool damaged(const struct heap *heap)
     return df_h5_refuse(heap->source, "the heap at %llu is damaged", (unsigned long long)heap->address);
 }
 
-/* An address, or none where there is nothing to be found: HDF5 closes a file by removing trees that hold nothing. */
+/* An address, or none where there is nothing to be found: HDF5 closes a file by removing trees that hold
+ * nothing. */
 static bool leads(const struct heap *heap, uint64_t address, uint64_t size, bool needed)
 {
     return address == none ? !needed : needed && df_h5_inside(heap->source, address, size);
@@ -129,9 +131,9 @@ static bool follow(const struct heap *heap, uint64_t *block, uint64_t entry)
     return true;
 }
 
-/* The place of the heap's byte `offset` in the file, and how many of its block follow. A block of pointers has rows of
- * `width` blocks: one of the start's size, one more of it, then twice the one before. Those too large are again blocks of
- * pointers. */
+/* The place of the heap's byte `offset` in the file, and how many of its block follow. A block of pointers
+ * has rows of `width` blocks: one of the start's size, one more of it, then twice the one before. Those too
+ * large are again blocks of pointers. */
 static bool place_of(const struct heap *heap, uint64_t offset, uint64_t *address, uint64_t *left)
 {
     uint64_t block = heap->root, rows = heap->rows, size = heap->start, begin = 0;

@@ -98,8 +98,8 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     return NULL;
 }
 
-/* HDF5 1.10 keeps half of a file whose closing fails, and crashes over it at exit. Nothing is lost by not telling: what was
- * written is looked at again before it is published. */
+/* HDF5 1.10 keeps half of a file whose closing fails, and crashes over it at exit. Nothing is lost by not
+ * telling: what was written is looked at again before it is published. */
 static herr_t driver_close(H5FD_t *file)
 {
     if (from(file)->handle.source)
@@ -109,8 +109,8 @@ static herr_t driver_close(H5FD_t *file)
     return 0;
 }
 
-/* The flags of sec2: the same file, byte for byte. A reader gets its metadata a piece at a time, so that pieces can be
- * checked. */
+/* The flags of sec2: the same file, byte for byte. A reader gets its metadata a piece at a time, so that
+ * pieces can be checked. */
 static herr_t driver_query(const H5FD_t *file, unsigned long *flags)
 {
     *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
@@ -260,9 +260,9 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* HDF5 1.10 lets go of a driver before it has called it for the last time (H5FD_close): an id that is given back while
- * files are open ends in freed memory. So it is registered once and stays; the store's lock guards it. A host program
- * that calls H5close takes all ids with it. */
+/* HDF5 1.10 lets go of a driver before it has called it for the last time (H5FD_close): an id that is given
+ * back while files are open ends in freed memory. So it is registered once and stays; the store's lock guards
+ * it. A host program that calls H5close takes all ids with it. */
 static hid_t driver_id = -1;
 
 dfal_status df_h5_driver_use(hid_t access, int fd)

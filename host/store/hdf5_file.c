@@ -56,8 +56,8 @@ static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
-/* "file write failed: time = ..., errno = 28, error message = 'No space left on device', buf = ..." is cut down to
- * what failed and why. */
+/* "file write failed: time = ..., errno = 28, error message = 'No space left on device', buf = ..." is cut
+ * down to what failed and why. */
 static void shorten(char text[512])
 {
     char *what = strstr(text, ": time = "), *why = strstr(text, "error message = '");
@@ -126,8 +126,9 @@ static dfal_status check_plain(const char *path, int64_t *size)
     return DFAL_OK;
 }
 
-/* Open path read-only with the driver; HDF5's stack stands on failure. No locks: they protect a writer's readers, but a file
- * that appears by rename is never written again, and many network file systems have none. */
+/* Open path read-only with the driver; HDF5's stack stands on failure. No locks: they protect a writer's
+ * readers, but a file that appears by rename is never written again, and many network file systems have
+ * none. */
 static hid_t open_by_driver(const char *path, int fd)
 {
     hid_t file = -1, access = H5Pcreate(H5P_FILE_ACCESS);
@@ -193,8 +194,8 @@ dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins)
     DF_TRY_TO(done, status, df_file_mark(&h5->mark, df_h5_driver_descriptor(h5->file), path));
     h5->size = h5->mark.size;
     h5->source = df_h5_driver_source(h5->file);
-    /* No cache for chunks that are not packed: HDF5 then reads the rows it needs from where the chunk lies. Through the cache
-     * it would believe the size that stands beside the chunk's place. */
+    /* No cache for chunks that are not packed: HDF5 then reads the rows it needs from where the chunk lies.
+     * Through the cache it would believe the size that stands beside the chunk's place. */
     h5->access = H5Pcreate(H5P_DATASET_ACCESS);
     if (h5->access < 0 || H5Pset_elink_cb(h5->access, refuse_external, &h5->external) < 0 ||
         H5Pset_chunk_cache(h5->access, DF_H5_CACHE_SLOTS, 0, DF_H5_CACHE_POLICY) < 0)
@@ -296,8 +297,8 @@ static herr_t open_each(hid_t root, const char *name, const H5O_info_t *info, vo
     return H5Dclose(data) < 0 ? -1 : result;
 }
 
-/* What a disk took is not always what it gives back: opening again compares the end of file that the superblock records
- * with the file, and walks all metadata. */
+/* What a disk took is not always what it gives back: opening again compares the end of file that the
+ * superblock records with the file, and walks all metadata. */
 static dfal_status look_again(const struct df_h5 *h5)
 {
     hid_t file;

@@ -52,34 +52,38 @@ void df_h5_unlock(void);
 /* Fail with the innermost line of HDF5's error stack behind the sentence. */
 dfal_status df_h5_fail(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
 
-/* E_IO when the medium failed in the last read, E_MEMORY when memory did, E_DATA when the file is to blame. */
+/* E_IO when the medium failed in the last read, E_MEMORY when memory did, E_DATA when the file is to
+ * blame. */
 dfal_status df_h5_blame(const struct df_h5 *h5);
 
 /* Zeroed structs are closed by the close functions without harm, so a caller may close in every case. */
 #define DF_H5_NONE    ((struct df_h5){.file = -1, .fd = -1, .access = -1})
 #define DF_H5_NO_DATA ((struct df_h5_data){.id = -1})
-/* HDF5's cache of chunks: slots, and a policy that evicts what was read, too. A policy of 1 would never evict a chunk that
- * was read in part: the cache would grow to the whole pool. */
+/* HDF5's cache of chunks: slots, and a policy that evicts what was read, too. A policy of 1 would never evict
+ * a chunk that was read in part: the cache would grow to the whole pool. */
 enum { DF_H5_CACHE_SLOTS = 521 };
 #define DF_H5_CACHE_POLICY 0.75
 
 /* Open for reading.
  * Errors   E_NOINPUT missing; E_DATA a folder, empty, not HDF5, truncated; E_IO locked or unreadable */
 dfal_status df_h5_open(struct df_h5 *h5, const char *path, bool plugins);
-/* Whether a file that is read is still the one that was opened: to be asked when the last byte is in memory, and every now
- * and then before. Errors   E_IO shorter, written to, replaced, removed */
+/* Whether a file that is read is still the one that was opened: to be asked when the last byte is in memory,
+ * and every now and then before. Errors   E_IO shorter, written to, replaced, removed */
 dfal_status df_h5_unchanged(const struct df_h5 *h5);
 /* The same of a file that was read in one go, unless that failed already; then close it. */
 dfal_status df_h5_read_end(struct df_h5 *h5, dfal_status status);
-/* Create a temporary beside path, locked until it is closed. force: it may replace a file. Errors   E_EXISTS; E_IO */
+/* Create a temporary beside path, locked until it is closed. force: it may replace a file. Errors   E_EXISTS;
+ * E_IO */
 dfal_status df_h5_create(struct df_h5 *h5, const char *path, bool force);
-/* Flush, close, and look at the closed file again (a full disk is not told by closing): the temporary is ready to be
- * published. Datasets must be closed before. */
+/* Flush, close, and look at the closed file again (a full disk is not told by closing): the temporary is
+ * ready to be published. Datasets must be closed before. */
 dfal_status df_h5_seal(struct df_h5 *h5);
-/* Seal, fsync, give it its name. On error nothing is at the target that was not there before. HDF5's lock is let go while
- * the disk works, the file's own is not. Errors   E_EXISTS a file has appeared meanwhile and force was off */
+/* Seal, fsync, give it its name. On error nothing is at the target that was not there before. HDF5's lock is
+ * let go while the disk works, the file's own is not. Errors   E_EXISTS a file has appeared meanwhile and
+ * force was off */
 dfal_status df_h5_publish(struct df_h5 *h5);
-/* Whether all that HDF5 has written so far is on the disk. Errors   E_IO "a.h5: write failed: No space left" */
+/* Whether all that HDF5 has written so far is on the disk. Errors   E_IO "a.h5: write failed: No space
+ * left" */
 dfal_status df_h5_written(const struct df_h5 *h5);
 /* Close what is open; an unpublished temporary is removed. */
 void df_h5_close(struct df_h5 *h5);
@@ -121,8 +125,8 @@ dfal_status df_h5_get_one(const struct df_h5 *h5, const char *name, int64_t *val
 
 /* Does every link of a path exist? Errors   E_DATA through an external link, damaged; E_IO */
 dfal_status df_h5_exists(struct df_h5 *h5, const char *name, bool *found);
-/* Name each dataset under a group, in order, by its path from there; false: enough. Nothing happens without the group. The
- * function may not fail: it keeps its own status.
+/* Name each dataset under a group, in order, by its path from there; false: enough. Nothing happens without
+ * the group. The function may not fail: it keeps its own status.
  * Errors   E_DATA damaged, or too large or deep to be walked; E_IO */
 typedef bool df_h5_visit_fn(void *user, const char *name);
 dfal_status df_h5_visit(struct df_h5 *h5, const char *group, df_h5_visit_fn *visit, void *user);

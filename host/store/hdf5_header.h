@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An object header on its way through the checks: hdf5_header.c takes it apart, hdf5_layout.c looks at how a dataset's bytes
- * are stored. Internal to these two. */
+/* An object header on its way through the checks: hdf5_header.c takes it apart, hdf5_layout.c looks at how a
+ * dataset's bytes are stored. Internal to these two. */
 #ifndef DF_STORE_HDF5_HEADER_H
 #define DF_STORE_HDF5_HEADER_H
 
@@ -52,8 +52,8 @@ bool df_h5_check_filters(struct df_h5_header *header, struct df_h5_cursor *c);
 bool df_h5_check_external(struct df_h5_header *header, struct df_h5_cursor *c);
 /* old: a fill value of the older kind */
 bool df_h5_check_fill(struct df_h5_header *header, struct df_h5_cursor *c, bool old);
-/* Behind all messages: HDF5 takes as many bytes from an entry of a chunk index as the dataset needs, whatever the index says
- * that it has. */
+/* Behind all messages: HDF5 takes as many bytes from an entry of a chunk index as the dataset needs, whatever
+ * the index says that it has. */
 bool df_h5_check_entries(struct df_h5_header *header);
 
 #endif

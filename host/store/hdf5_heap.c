@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A collection of the global heap is read and checked once, then a table tells where its objects are. HDF5 1.10 walks a
- * collection by the sizes that stand in it: a size of 0 is an endless loop. */
+/* A collection of the global heap is read and checked once, then a table tells where its objects are. HDF5
+ * 1.10 walks a collection by the sizes that stand in it: a size of 0 is an endless loop. */
 #include "store/hdf5_heap.h"
 
 #include <errno.h>
@@ -72,8 +72,9 @@ static bool close_collection(struct df_h5_collection *collection)
     return false;
 }
 
-/* One collection is kept. Strings of an honest file that lie in others than the one before cost its few kilobytes, or not
- * much more than their own; a hostile one would have half of the file read again for each. */
+/* One collection is kept. Strings of an honest file that lie in others than the one before cost its few
+ * kilobytes, or not much more than their own; a hostile one would have half of the file read again for
+ * each. */
 static bool may_read(struct df_h5_source *source, uint64_t size)
 {
     source->heap_read += size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a dataset is stored: in its header, in one piece, in chunks; through which filters, and what fills the rest. */
+/* How a dataset is stored: in its header, in one piece, in chunks; through which filters, and what fills the
+ * rest. */
 #include "store/hdf5_header.h"
 
 #include <string.h>

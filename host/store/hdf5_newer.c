@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Heads of the newer format's arrays, in which datasets keep their chunks. HDF5 compares their checksums; their numbers are
- * what it makes tables of and counts to. */
+/* Heads of the newer format's arrays, in which datasets keep their chunks. HDF5 compares their checksums;
+ * their numbers are what it makes tables of and counts to. */
 #include "store/hdf5_newer.h"
 
 static const uint64_t none = UINT64_MAX;
@@ -11,8 +11,8 @@ static bool hold(const struct df_h5_source *source, uint64_t count, uint64_t ele
     return element > 0 && count <= (source->size - source->base) / element;
 }
 
-/* An array that grows: blocks of elements, each twice as many as the one before in the end. HDF5 goes to the largest index
- * that was set, one by one. */
+/* An array that grows: blocks of elements, each twice as many as the one before in the end. HDF5 goes to the
+ * largest index that was set, one by one. */
 bool df_h5_check_growing_array(struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
                                uint64_t size)
 {

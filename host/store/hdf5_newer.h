@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What HDF5 1.8 and 1.10 brought: trees of records (hdf5_tree.c), heaps of blocks that double in size (hdf5_dense.c), arrays
- * (hdf5_newer.c). */
+/* What HDF5 1.8 and 1.10 brought: trees of records (hdf5_tree.c), heaps of blocks that double in size
+ * (hdf5_dense.c), arrays (hdf5_newer.c). */
 #ifndef DF_STORE_HDF5_NEWER_H
 #define DF_STORE_HDF5_NEWER_H
 
@@ -22,7 +22,8 @@ typedef bool df_h5_record_fn(void *user, const uint8_t *record);
 bool df_h5_tree_walk(struct df_h5_source *source, uint64_t address, uint64_t kind, uint64_t least_record,
                      df_h5_record_fn *visit, void *user);
 
-/* Every message of a heap that a tree of one of the kinds 5 to 9 names, and the large ones beside the heap. */
+/* Every message of a heap that a tree of one of the kinds 5 to 9 names, and the large ones beside the
+ * heap. */
 typedef bool df_h5_message_fn(void *user, struct df_h5_cursor *message);
 bool df_h5_dense_walk(struct df_h5_source *source, uint64_t heap, uint64_t tree, uint64_t kind,
                       df_h5_message_fn *check, void *user);

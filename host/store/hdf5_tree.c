@@ -88,7 +88,8 @@ static bool walk_children(struct tree *tree, struct df_h5_cursor *c, uint64_t co
     return true;
 }
 
-/* A node has a record at least, and all nodes together have as many as the head says: so no walk is endless. */
+/* A node has a record at least, and all nodes together have as many as the head says: so no walk is
+ * endless. */
 static bool walk_node(struct tree *tree, uint64_t address, uint64_t records, uint64_t height)
 {
     uint8_t *bytes;

@@ -7,7 +7,8 @@
 
 enum df_label_form {
     DF_LABEL_NONE, /* empty, or how pandas writes what is missing: nan (any case), <NA> */
-    DF_LABEL_NUMBER, /* 0 to 9,999,999 without zeros in front, or -1; also "3.0", as pandas writes a column with gaps */
+    /* 0 to 9,999,999 without zeros in front, or -1; also "3.0", as pandas writes a column with gaps */
+    DF_LABEL_NUMBER,
     DF_LABEL_CODE, /* other digits: "007" */
     DF_LABEL_NAME,
 };
@@ -16,8 +17,8 @@ size_t df_label_whole(const char *text);
 /* number NULL or where a DF_LABEL_NUMBER goes */
 enum df_label_form df_label_form(const char *text, int32_t *number);
 
-/* QUERIES.csv puts a ' before a text that a spreadsheet would take for a formula, and before one that could be taken for
- * such: df_text_csv. */
+/* QUERIES.csv puts a ' before a text that a spreadsheet would take for a formula, and before one that could
+ * be taken for such: df_text_csv. */
 bool df_label_is_guarded(const char *text);
 
 /* Classes by name and number. */
@@ -25,14 +26,16 @@ struct df_class_table {
     char *const *names; /* [count] borrowed; NULL: numbers alone */
     int32_t count;
     struct df_class_index index;
-    bool
-        numbered; /* a name is the number of another class: then a number is a place only where a class has no name of its own */
+    /* a name is the number of another class: then a number is a place only where a class has no name of its
+     * own */
+    bool numbered;
 };
 dfal_status df_class_table_make(struct df_class_table *table, char *const *names, int32_t count);
 void df_class_table_clear(struct df_class_table *table);
 
 enum { DF_LABEL_MISSING = -2 };
-/* A label by class name, with or without the guard; else by number; -1 unknown, DF_LABEL_MISSING: none is given.
+/* A label by class name, with or without the guard; else by number; -1 unknown, DF_LABEL_MISSING: none is
+ * given.
  *   most   numbers are below it; 0: names alone
  * Errors   E_DATA unknown class, nearest named: the reason without file and line */
 dfal_status df_label_read(int32_t *label, const struct df_class_table *table, const char *text, int32_t most);

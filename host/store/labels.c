@@ -111,7 +111,8 @@ static const char *outcome(const struct df_pool *pool, char text[DF_SHOWN_TEXT],
     return text;
 }
 
-/* A line that takes back what somebody else said. Who corrects himself, or settles what was unsure, contradicts nobody. */
+/* A line that takes back what somebody else said. Who corrects himself, or settles what was unsure,
+ * contradicts nobody. */
 static dfal_status note_conflict(const struct df_csv *csv, int64_t row, int32_t class, bool skip)
 {
     struct overlay *overlay = csv->user;

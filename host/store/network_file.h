@@ -15,8 +15,8 @@ struct df_provenance {
 };
 dfal_status df_network_save(const struct df_network *network, const char *path, bool force,
                             const struct df_provenance *provenance);
-/* Read a network file or, told apart by its content and name, an ONNX file (graph/onnx.h). Without scale and offset in the
- * file the network's affine_count is 0: unknown.
+/* Read a network file or, told apart by its content and name, an ONNX file (graph/onnx.h). Without scale and
+ * offset in the file the network's affine_count is 0: unknown.
  * Errors   E_NOINPUT; E_DATA not HDF5, not a network ("is a pool"), version, graph, missing or misshapen
  * parameter; those of df_onnx_load */
 dfal_status df_network_load(struct df_network **out, const char *path);

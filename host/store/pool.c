@@ -104,7 +104,8 @@ dfal_status df_pool_unchanged(struct df_pool *pool)
     return status;
 }
 
-/* Rows `first` to `last` were read into memory with this result: were they those of the file that was opened? */
+/* Rows `first` to `last` were read into memory with this result: were they those of the file that was
+ * opened? */
 static dfal_status read_end(const struct df_pool *pool, dfal_status status, int64_t first, int64_t last)
 {
     DF_TRY(status);

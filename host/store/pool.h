@@ -36,11 +36,12 @@ struct df_pool {
 
 /* A caller's options as this version knows them; NULL: the defaults. Errors   E_USAGE */
 dfal_status df_pool_options_take(struct dfal_pool_options *own, const struct dfal_pool_options *given);
-/* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or [N,D];
- * options NULL: the defaults; context NULL: nothing stops it. Nothing the file declares is believed before its bytes are known to be there.
- * Errors   E_NOINPUT missing; E_DATA not HDF5, another kind of file, truncated, samples never written, external
- *          storage or links, filter plugins, a label out of range (row and value named), no sample, one class, a
- *          label file's unknown id or class (file and line named); E_SHAPE; E_IO; E_STOPPED */
+/* Open a pool: dfal's own or a foreign HDF5 file (no attribute "format") with samples [N,C,H,W], [N,H,W] or
+ * [N,D]; options NULL: the defaults; context NULL: nothing stops it. Nothing the file declares is believed
+ * before its bytes are known to be there.
+ * Errors   E_NOINPUT missing; E_DATA not HDF5, another kind of file, truncated, samples never written,
+ *          external storage or links, filter plugins, a label out of range (row and value named), no sample,
+ *          one class, a label file's unknown id or class (file and line named); E_SHAPE; E_IO; E_STOPPED */
 dfal_status df_pool_open(struct df_pool **out, const dfal_context *context, const char *path,
                          const struct dfal_pool_options *options);
 void df_pool_close(struct df_pool *pool);
@@ -59,10 +60,11 @@ void df_pool_decode(const struct df_pool *pool, float *x, const void *raw, int64
 /* Id of a row into a fresh string (df_free); ids of rows [begin, begin + count), each a fresh string. */
 dfal_status df_pool_id(struct df_pool *pool, char **id, int64_t row);
 dfal_status df_pool_ids(struct df_pool *pool, char **ids, int64_t begin, int64_t count);
-/* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two rows, or is
- * empty */
+/* Row of an id, -1: none. Builds an index on first use, 36 bytes a row. Errors   E_DATA an id stands in two
+ * rows, or is empty */
 dfal_status df_pool_find(struct df_pool *pool, int64_t *row, const char *id);
-/* The id most like a text, in a fresh string; NULL: none is. Looks at the first million ids; of ids that were made up, none. */
+/* The id most like a text, in a fresh string; NULL: none is. Looks at the first million ids; of ids that were
+ * made up, none. */
 dfal_status df_pool_nearest(struct df_pool *pool, char **id, const char *text);
 
 /* Write a pool from scratch: create, rows in order, end publishes (temporary, flush, fsync, rename). */
@@ -80,7 +82,8 @@ struct df_pool_spec {
 };
 dfal_status df_pool_create(struct df_pool_writer **out, const char *path, const struct df_pool_spec *spec,
                            bool force);
-/* labels: [rows], NULL where the spec has none. Errors   E_DATA a label out of range; E_IO; E_INTERNAL too many rows */
+/* labels: [rows], NULL where the spec has none. Errors   E_DATA a label out of range; E_IO; E_INTERNAL too
+ * many rows */
 dfal_status df_pool_append(struct df_pool_writer *writer, const void *raw, const int32_t *labels,
                            int64_t rows);
 dfal_status df_pool_finish(struct df_pool_writer *writer); /* frees the writer in every case */

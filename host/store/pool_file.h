@@ -29,17 +29,17 @@ dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begi
 /* The id of a row of a pool that has none: "<first 8 of the fingerprint>:<row>". */
 enum { DF_MADE_ID = 32 };
 void df_pool_make_id(const struct df_pool *pool, char id[DF_MADE_ID], int64_t row);
-/* Write the ids of pool rows [row, row + count) into a column of texts, from its row `at` on. Takes the lock itself, for a
- * block of ids at a time, so that readers get their turn. */
+/* Write the ids of pool rows [row, row + count) into a column of texts, from its row `at` on. Takes the lock
+ * itself, for a block of ids at a time, so that readers get their turn. */
 dfal_status df_pool_put_ids(struct df_pool *pool, const struct df_h5 *h5, const struct df_h5_data *column,
                             int64_t at, int64_t row, int64_t count);
 
 /* Free the index of ids; the next df_pool_find builds it again. */
 void df_pool_forget_index(struct df_pool *pool);
 
-/* sha256 over: "dfal-pool" and the raw type ("u8" or "f32"), each with its length in front; N, C, H, W; affine_count;
- * the scales, the offsets (f64); then, in ascending order, the raw rows [C,H,W] whose index is a multiple of
- * max(1, N / 1024). Integers are 64 bits; everything is little-endian. */
+/* sha256 over: "dfal-pool" and the raw type ("u8" or "f32"), each with its length in front; N, C, H, W;
+ * affine_count; the scales, the offsets (f64); then, in ascending order, the raw rows [C,H,W] whose index is
+ * a multiple of max(1, N / 1024). Integers are 64 bits; everything is little-endian. */
 dfal_status df_pool_fingerprint(struct df_pool *pool, const dfal_context *context);
 
 #endif

@@ -8,7 +8,8 @@
 
 enum { ID_BLOCK = 4096, NEAREST_MOST = 1 << 20 };
 
-/* An id by 128 bits of its sha256: whoever can make two of them agree has broken sha256, so no id is read again. */
+/* An id by 128 bits of its sha256: whoever can make two of them agree has broken sha256, so no id is read
+ * again. */
 struct id_slot {
     uint64_t key[2];
     int64_t row; /* -1: empty */

@@ -31,7 +31,7 @@ static void clear(struct df_reference *reference)
     df_free(reference);
 }
 
-/* ---- logits and rows ------------------------------------------------------------------------------------- */
+/* ---- logits and rows ----------------------------------------------------------------------------------- */
 
 /* Every row in [0, 1] with sum 1, or the logarithm of such a row: the softmax is still on. */
 static dfal_status check_meaning(const struct df_reference *r)
@@ -138,7 +138,7 @@ static dfal_status look_at_inputs(struct df_reference *r)
     return status;
 }
 
-/* ---- activations ----------------------------------------------------------------------------------------- */
+/* ---- activations --------------------------------------------------------------------------------------- */
 
 struct visit {
     struct df_reference *reference;
@@ -204,7 +204,7 @@ static dfal_status look_at_activations(struct df_reference *r)
     return DFAL_OK;
 }
 
-/* ---- public ---------------------------------------------------------------------------------------------- */
+/* ---- public -------------------------------------------------------------------------------------------- */
 
 static dfal_status open_locked(struct df_reference *r)
 {

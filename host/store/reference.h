@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What another framework computed: inputs, logits and activations to hold a network against (docs/FORMATS.md, "Reference").
- * The file is a stranger's: every dataset is opened by the store's guarded functions. */
+/* What another framework computed: inputs, logits and activations to hold a network against (docs/FORMATS.md,
+ * "Reference"). The file is a stranger's: every dataset is opened by the store's guarded functions. */
 #ifndef DF_STORE_REFERENCE_H
 #define DF_STORE_REFERENCE_H
 
@@ -29,8 +29,9 @@ struct df_reference {
 };
 
 /* Open and read all but the large arrays.
- * Errors   E_NOINPUT; E_DATA not HDF5, no /logits, wrong types, values that are not finite, probabilities, two activations
- *          of one node, external links and storage; E_SHAPE ranks and lengths that do not fit */
+ * Errors   E_NOINPUT; E_DATA not HDF5, no /logits, wrong types, values that are not finite, probabilities,
+ *          two activations of one node, external links and storage; E_SHAPE ranks and lengths that do not
+ *          fit */
 dfal_status df_reference_open(struct df_reference **out, const char *path);
 void df_reference_close(struct df_reference *reference);
 /* Rows [begin, begin + count) of /inputs (node -1) or of an activation, as float32.

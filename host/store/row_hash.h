@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which rows of a pool a file was made from: a sum of their hashes for every 16,384 rows of the pool, so that a later use
- * finds other rows whatever times and names say, and names the first that differ. Labels are no part of a row. */
+/* Which rows of a pool a file was made from: a sum of their hashes for every 16,384 rows of the pool, so that
+ * a later use finds other rows whatever times and names say, and names the first that differ. Labels are no
+ * part of a row. */
 #ifndef DF_STORE_ROW_HASH_H
 #define DF_STORE_ROW_HASH_H
 
@@ -10,7 +11,8 @@
 
 enum { DF_SHARD_ROWS = 16384 };
 
-/* Rows of one shard of the pool, [first, first + count). While rows come in any order: as many as have come. */
+/* Rows of one shard of the pool, [first, first + count). While rows come in any order: as many as have
+ * come. */
 struct df_row_piece {
     int64_t first, count;
     struct df_row_sum sum;
@@ -45,11 +47,13 @@ dfal_status df_row_hashes_pool(struct df_row_sum *sum, const struct dfal_context
 /* Say, if there are any, that a file has rows which cannot be compared. */
 void df_row_hashes_say(struct dfal_context *context, int64_t unknown, const char *path);
 
-/* Read the rows of a list's complete pieces and compare: *first..*last the first that differ, *first -1: none does.
+/* Read the rows of a list's complete pieces and compare: *first..*last the first that differ, *first -1: none
+ * does.
  * Errors   those of reading; E_STOPPED */
 dfal_status df_row_hashes_compare(const struct dfal_context *context, struct df_pool *pool,
                                   const struct df_row_hashes *hashes, int64_t *first, int64_t *last);
-/* The same for a file that was made from rows: with this status, other rows are an error that names file, pool and rows. */
+/* The same for a file that was made from rows: with this status, other rows are an error that names file,
+ * pool and rows. */
 dfal_status df_row_hashes_check(const struct dfal_context *context, struct df_pool *pool,
                                 const struct df_row_hashes *hashes, const char *path, dfal_status status);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files with a value, or some, for each of many rows of a pool: scores, logits, and the finished parts of both. What kind of
- * file it is, and with it its columns, is data: a new kind is a struct df_rows_kind. */
+/* Files with a value, or some, for each of many rows of a pool: scores, logits, and the finished parts of
+ * both. What kind of file it is, and with it its columns, is data: a new kind is a struct df_rows_kind. */
 #ifndef DF_STORE_ROWS_H
 #define DF_STORE_ROWS_H
 
@@ -35,8 +35,8 @@ struct df_rows_kind {
 int64_t df_row_column_size(const struct df_row_column *column);
 int64_t df_rows_bytes(const struct df_rows_kind *kind);
 
-/* Rows in memory. What lies in column i is as kind->columns[i] says: [count, dims...]. The fields are a list because kinds
- * that are part of dfal have names for their columns (struct df_scores). */
+/* Rows in memory. What lies in column i is as kind->columns[i] says: [count, dims...]. The fields are a list
+ * because kinds that are part of dfal have names for their columns (struct df_scores). */
 #define DF_ROWS_FIELDS                                                                                       \
     const struct df_rows_kind *kind; /* borrowed */                                                          \
     int64_t count;                                                                                           \
@@ -63,19 +63,20 @@ struct df_rows_head {
     uint64_t seed;
     int64_t pool_count, range_begin, range_end;
     int32_t shard, shard_count;
-    int64_t
-        shard_rows; /* of a part: rows that the parts of its job are cut at multiples of; 0: it is none, or an older one */
+    /* of a part: rows that the parts of its job are cut at multiples of; 0: it is none, or an older one */
+    int64_t shard_rows;
     char mixed[160]; /* "isa: avx2, avx512": rows of several arithmetics, by --allow-mixed; "" else */
 };
 void df_rows_head_clear(struct df_rows_head *head);
 /* Whether rows made as theirs says may stand beside ours; hint: as for df_identity_check.
- * Errors   E_CONFIG naming the first difference; allow_mixed passes over the arithmetic, else theirs must not be mixed */
+ * Errors   E_CONFIG naming the first difference; allow_mixed passes over the arithmetic, else theirs must not
+ *          be mixed */
 dfal_status df_rows_head_compare(const struct df_rows_head *ours, const struct df_rows_head *theirs,
                                  bool allow_mixed, const char *path, const char *hint);
 /* Note in ours that rows made as theirs says stand among its own. */
 void df_rows_head_mix(struct df_rows_head *ours, const struct df_rows_head *theirs);
 
-/* ---- Reading: what it takes does not grow with the file -------------------------------------------------------------- */
+/* ---- Reading: what it takes does not grow with the file ------------------------------------------------ */
 
 struct df_rows_reader;
 /* kind NULL: a file of any kind, of which only the head and the number of rows are read.
@@ -107,7 +108,7 @@ typedef dfal_status df_rows_block_fn(void *user, int64_t begin, const struct df_
 dfal_status df_rows_each(struct df_rows_reader *reader, bool with_ids, df_rows_block_fn *visit, void *user);
 void df_rows_close(struct df_rows_reader *reader); /* NULL is fine */
 
-/* ---- Writing: rows in any order, each once; one thread at a time ------------------------------------------------------ */
+/* ---- Writing: rows in any order, each once; one thread at a time --------------------------------------- */
 
 /* head may be NULL: df_rows_describe tells it before the end. */
 dfal_status df_rows_create(struct df_rows_writer **out, const char *path, const struct df_rows_kind *kind,
@@ -136,8 +137,8 @@ dfal_status df_rows_put_hashes(struct df_rows_writer *writer, const struct df_ro
 dfal_status df_rows_finish(struct df_rows_writer *writer); /* complete = 1, publish; frees the writer */
 void df_rows_abandon(struct df_rows_writer *writer);
 
-/* Finished parts of one folder, at most DF_PART_FILES: together they cost less, for the disk takes them at once. hashes
- * [count]: of the rows of each; NULL: not known. */
+/* Finished parts of one folder, at most DF_PART_FILES: together they cost less, for the disk takes them at
+ * once. hashes [count]: of the rows of each; NULL: not known. */
 enum { DF_PART_FILES = 32 };
 dfal_status df_rows_write_parts(const char *const *paths, const struct df_rows_head *head,
                                 const struct df_rows *const *rows, const struct df_row_hashes *hashes,

@@ -50,10 +50,12 @@ dfal_status df_scores_write_part(const char *path, const struct df_rows_head *he
 
 /* How many adversarial images were asked for: not compared, a continued job may ask for another number. */
 dfal_status df_scores_asked(struct df_rows_reader *reader, int64_t *asked);
-/* Rows of the pool that have an adversarial image, in the file's order (fresh, df_free); count 0: none have. */
+/* Rows of the pool that have an adversarial image, in the file's order (fresh, df_free); count 0: none
+ * have. */
 dfal_status df_scores_image_rows(struct df_rows_reader *reader, int64_t **rows, int64_t *count,
                                  struct df_shape *shape);
-/* Some of those images, numbered from 0, each to its place [C, H, W]. Errors   E_IO the file has others now */
+/* Some of those images, numbered from 0, each to its place [C, H, W]. Errors   E_IO the file has others
+ * now */
 dfal_status df_scores_images(struct df_rows_reader *reader, struct df_shape shape, const int64_t *images,
                              float *const *places, int64_t count);
 /* /adversarial/samples [q, C, H, W] f32 and /adversarial/index [q] i64, rows in rank order. */

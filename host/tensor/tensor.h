@@ -28,7 +28,8 @@ static inline size_t df_type_size(enum df_type type)
 struct df_shape {
     int64_t c, h, w;
 };
-/* Do dims [N, a, b, c] look like [N, H, W, C] where [N, C, H, W] was expected? Feature maps of a few pixels do not. */
+/* Do dims [N, a, b, c] look like [N, H, W, C] where [N, C, H, W] was expected? Feature maps of a few pixels
+ * do not. */
 static inline bool df_looks_like_nhwc(const int64_t dims[4])
 {
     enum { FEW_PIXELS = 4 };
