@@ -25,7 +25,7 @@ struct df_layer {
     struct df_layer_desc desc;
     int64_t in_size, out_size, weight_count;
     const struct df_cpu_kernels *kernels;
-    enum engine engine[3]; /* by df_onednn_kind */
+    enum engine engine[3]; /* by df_layer_kind */
     struct df_onednn_conv *conv[3];
     struct df_planes *planes[2];
     struct df_lanes_conv lanes[3];
