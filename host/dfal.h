@@ -636,7 +636,7 @@ DFAL_API void dfal_presets(dfal_fact_fn *fact, void *user);
 /* Visit the keys of a run's configuration in the order in which it is written. */
 struct dfal_run_key {
     const char *path;     /* "training.epochs"; * stands for a strategy's name */
-    const char *expected; /* "a decimal integer from 0 to 1000000" */
+    const char *expected; /* "a whole number from 0 to 1000000" */
     const char *standard; /* its default as it is written; "": none */
     const char *help;     /* a line without a full stop */
 };

@@ -78,7 +78,7 @@ static void test_bad(void **state)
     static const struct {
         const char *text, *words;
     } bad[] = {
-        {"initial: 10.5\n", "c.yaml:1: initial is 10.5, expected a decimal integer from 1"},
+        {"initial: 10.5\n", "c.yaml:1: initial is 10.5, expected a whole number from 1"},
         {"network: lenet5\ninitial: 010\n", "c.yaml:2: initial is 010"},
         {"initial: 0x10\n", "initial is 0x10"},
         {"initial: 1_000\n", "initial is 1_000"},
@@ -122,7 +122,7 @@ static void test_bad(void **state)
         {"training: {epochs: 1, steps: 2}\n", "training.epochs and training.steps stand side by side"},
         {"training:\n  steps: 1\n  lr: 0.1\n  epochs: 2\n",
          "c.yaml:4: training.steps and training.epochs stand side by side"},
-        {"training: {steps: 0}\n", "training.steps is 0, expected a decimal integer from 1"},
+        {"training: {steps: 0}\n", "training.steps is 0, expected a whole number from 1"},
         {"training: {split: group}\n",
          "training.split: unknown value 'group': expected grouped or rows; nearest is 'grouped'"},
         {"options: {random: {twins: yes}}\n", "options.random.twins is yes, expected true or false"},

@@ -7,6 +7,7 @@
 #ifndef DFAL_TOOLS_COMMAND_H
 #define DFAL_TOOLS_COMMAND_H
 
+#include "base/number.h"
 #include "dfal.h"
 
 struct text_list {
@@ -62,7 +63,7 @@ struct command {
 };
 
 #define COUNT_OF(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
-#define NO_LIMIT        9.0e15
+#define NO_LIMIT        DF_NUMBER_NO_LIMIT
 
 /* Everything about one invocation that is not the command's own. */
 struct session {

@@ -34,16 +34,17 @@ static dfal_status parse_numbers(struct session *session, double values[3], int3
         return DFAL_OK;
     const char *at = text;
     for (*count = 0; *count < 3;) {
-        char *end;
-        double value = strtod(at, &end);
-        if (end == at || !isfinite(value) || (*end != '\0' && *end != ','))
+        char word[64];
+        const size_t length = strcspn(at, ",");
+        snprintf(word, sizeof(word), "%.*s", length < sizeof(word) ? (int)length : 0, at);
+        if (!df_parse_decimal(&values[*count], word))
             break;
-        values[(*count)++] = value;
-        if (*end == '\0' && (*count == 1 || *count == channels))
+        (*count)++;
+        if (at[length] == '\0' && (*count == 1 || *count == channels))
             return DFAL_OK;
-        at = end + 1;
-        if (*end == '\0')
+        if (at[length] == '\0')
             break;
+        at += length + 1;
     }
     return usage_error(session, DFAL_E_USAGE, "--%s '%s' is not understood, expected %s", name, text,
                        channels == 1 ? "one number" : "one number, or three with commas between");

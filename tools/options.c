@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parsing of the command line against the option tables: no abbreviations, strict numbers, the nearest name.
  */
+#include "base/number.h"
 #include "command.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,77 +48,6 @@ static const struct option *find_letter(const struct option *options, int32_t co
     return NULL;
 }
 
-/* An integer as people write one: digits without a leading zero. */
-static bool parse_integer(int64_t *out, const char *text)
-{
-    const char *digits = text[0] == '-' ? text + 1 : text;
-    if (!isdigit((unsigned char)digits[0]) || (digits[0] == '0' && digits[1] != '\0'))
-        return false;
-    for (const char *c = digits; *c != '\0'; c++)
-        if (!isdigit((unsigned char)*c))
-            return false;
-    errno = 0;
-    *out = strtoll(text, NULL, 10);
-    return errno == 0;
-}
-
-static bool parse_unsigned(uint64_t *out, const char *text)
-{
-    if (!isdigit((unsigned char)text[0]) || (text[0] == '0' && text[1] != '\0'))
-        return false;
-    for (const char *c = text; *c != '\0'; c++)
-        if (!isdigit((unsigned char)*c))
-            return false;
-    errno = 0;
-    *out = strtoull(text, NULL, 10);
-    return errno == 0;
-}
-
-/* A finite decimal number: no hexadecimal, no nan, no inf, no leading zero before a digit. */
-static bool parse_real(double *out, const char *text)
-{
-    const char *c = text[0] == '-' ? text + 1 : text;
-    if (c[0] == '0' && isdigit((unsigned char)c[1]))
-        return false;
-    if (text[strspn(text, "+-.0123456789eE")] != '\0' || text[0] == '+' ||
-        !(isdigit((unsigned char)c[0]) || c[0] == '.'))
-        return false;
-    char *end;
-    errno = 0;
-    *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out) && !(errno == ERANGE && fabs(*out) > 1.0);
-}
-
-static bool parse_size(int64_t *out, const char *text)
-{
-    char digits[32];
-    size_t length = strlen(text);
-    int64_t unit = 1;
-    if (length == 0 || length >= sizeof(digits))
-        return false;
-    memcpy(digits, text, length + 1);
-    switch (digits[length - 1]) {
-    case 'K':
-        unit = (int64_t)1 << 10;
-        break;
-    case 'M':
-        unit = (int64_t)1 << 20;
-        break;
-    case 'G':
-        unit = (int64_t)1 << 30;
-        break;
-    default:
-        break;
-    }
-    if (unit > 1)
-        digits[length - 1] = '\0';
-    int64_t value;
-    if (!parse_integer(&value, digits) || value < 1 || value > INT64_MAX / unit)
-        return false;
-    *out = value * unit;
-    return true;
-}
-
 /* Name an option as the user may write it. */
 static const char *spelled(char text[80], const struct option *option)
 {
@@ -136,16 +65,23 @@ static dfal_status bad_value(struct parsed *parsed, const struct option *option,
     return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected %s", spelled(name, option), text, expected);
 }
 
-static dfal_status bad_number(struct parsed *parsed, const struct option *option, const char *text,
-                              bool whole, const char *also)
+static dfal_status store_number(struct parsed *parsed, const struct option *option, const char *text,
+                                void *field)
 {
+    static const enum df_number_kind kinds[] = {
+        [VALUE_I32] = DF_NUMBER_I32,        [VALUE_I32_OR_ALL] = DF_NUMBER_I32, [VALUE_I64] = DF_NUMBER_I64,
+        [VALUE_I64_OR_ALL] = DF_NUMBER_I64, [VALUE_SEED] = DF_NUMBER_U64,       [VALUE_REAL] = DF_NUMBER_REAL,
+        [VALUE_SIZE] = DF_NUMBER_BYTES};
+    const struct df_number number = {
+        .kind = kinds[option->kind],
+        .low = option->low,
+        .high = option->high,
+        .or_all = option->kind == VALUE_I32_OR_ALL || option->kind == VALUE_I64_OR_ALL,
+    };
     char expected[160];
-    const char *kind = whole ? "a whole number" : "a number";
-    if (option->high < NO_LIMIT)
-        snprintf(expected, sizeof(expected), "%s from %.12g to %.12g%s", kind, option->low, option->high,
-                 also);
-    else
-        snprintf(expected, sizeof(expected), "%s of at least %.12g%s", kind, option->low, also);
+    if (df_number_parse(&number, text, field))
+        return DFAL_OK;
+    df_number_expectation(expected, sizeof(expected), &number);
     return bad_value(parsed, option, text, expected);
 }
 
@@ -183,7 +119,7 @@ static dfal_status store_norm(struct parsed *parsed, const struct option *option
         *field = 1.0;
     else if (strcmp(text, "linf") == 0)
         *field = INFINITY;
-    else if (!parse_real(field, text) || *field < 1.0)
+    else if (!df_parse_decimal(field, text) || *field < 1.0)
         return bad_value(parsed, option, text, "l2, linf, l1 or a number of at least 1");
     return DFAL_OK;
 }
@@ -197,7 +133,7 @@ static dfal_status store_pair(struct parsed *parsed, const struct option *option
         return bad_value(parsed, option, text, expected);
     memcpy(first, text, (size_t)(mark - text));
     first[mark - text] = '\0';
-    if (!parse_integer(&pair[0], first) || !parse_integer(&pair[1], mark + 1))
+    if (!df_parse_whole(&pair[0], first) || !df_parse_whole(&pair[1], mark + 1))
         return bad_value(parsed, option, text, expected);
     return DFAL_OK;
 }
@@ -205,10 +141,9 @@ static dfal_status store_pair(struct parsed *parsed, const struct option *option
 static dfal_status store_seed(struct parsed *parsed, const struct option *option, const char *text,
                               struct dfal_context_options *options)
 {
-    if (!parse_unsigned(&options->seed, text))
-        return bad_value(parsed, option, text, "a whole number from 0 to 18446744073709551615");
-    options->seed_given = true;
-    return DFAL_OK;
+    const dfal_status status = store_number(parsed, option, text, &options->seed);
+    options->seed_given = options->seed_given || status == DFAL_OK;
+    return status;
 }
 
 static dfal_status append(struct text_list *list, const char *text)
@@ -225,9 +160,7 @@ static dfal_status store(struct parsed *parsed, const struct option *option, voi
 {
     char *field = (char *)base + option->offset;
     char name[80];
-    int64_t integer, pair[2] = {0, 0};
-    double real;
-    bool all = text != NULL && strcmp(text, "all") == 0;
+    int64_t pair[2] = {0, 0};
     switch (option->kind) {
     case VALUE_FLAG:
         *(bool *)field = true;
@@ -241,31 +174,13 @@ static dfal_status store(struct parsed *parsed, const struct option *option, voi
         return store_choice(parsed, option, text, (const char **)field);
     case VALUE_I32:
     case VALUE_I32_OR_ALL:
-        all = all && option->kind == VALUE_I32_OR_ALL;
-        if (!all && (!parse_integer(&integer, text) || (double)integer < option->low ||
-                     (double)integer > option->high || integer > INT32_MAX))
-            return bad_number(parsed, option, text, true, option->kind == VALUE_I32 ? "" : " or all");
-        *(int32_t *)field = all ? 0 : (int32_t)integer;
-        return DFAL_OK;
     case VALUE_I64:
     case VALUE_I64_OR_ALL:
-        all = all && option->kind == VALUE_I64_OR_ALL;
-        if (!all && (!parse_integer(&integer, text) || (double)integer < option->low ||
-                     (double)integer > option->high))
-            return bad_number(parsed, option, text, true, option->kind == VALUE_I64 ? "" : " or all");
-        *(int64_t *)field = all ? 0 : integer;
-        return DFAL_OK;
+    case VALUE_REAL:
+    case VALUE_SIZE:
+        return store_number(parsed, option, text, field);
     case VALUE_SEED:
         return store_seed(parsed, option, text, (struct dfal_context_options *)(void *)field);
-    case VALUE_REAL:
-        if (!parse_real(&real, text) || real < option->low || real > option->high)
-            return bad_number(parsed, option, text, false, "");
-        *(double *)field = real;
-        return DFAL_OK;
-    case VALUE_SIZE:
-        if (!parse_size((int64_t *)(void *)field, text))
-            return bad_value(parsed, option, text, "bytes, or a whole number with K, M or G behind it");
-        return DFAL_OK;
     case VALUE_LIST:
         return append((struct text_list *)(void *)field, text);
     case VALUE_NORM:

@@ -188,9 +188,8 @@ static int32_t default_threads(void)
     const char *slurm = getenv("SLURM_CPUS_PER_TASK");
     int32_t cpus = dfal_cpu_count();
     if (slurm != NULL) {
-        char *end;
-        long given = strtol(slurm, &end, 10);
-        if (*end == '\0' && given >= 1 && given < cpus)
+        int64_t given;
+        if (df_parse_whole(&given, slurm) && given >= 1 && given < cpus)
             return (int32_t)given;
     }
     return cpus;

@@ -18,6 +18,29 @@ double df_parse_real(const char *text, char **end);
 enum { DF_NUMBER_TEXT = 40 };
 const char *df_print_shortest(char text[DF_NUMBER_TEXT], double value, int least);
 
+/* Text as people write numbers, the whole of it: digits without a leading zero, a minus in front. Of a real
+ * also a point and an exponent; it is finite. Of bytes a whole number, with K, M or G (powers of 1,024)
+ * behind it where that is meant. False: it is none, or too large. */
+bool df_parse_whole(int64_t *out, const char *text);
+bool df_parse_natural(uint64_t *out, const char *text);
+bool df_parse_decimal(double *out, const char *text);
+bool df_parse_bytes(int64_t *out, const char *text);
+
+/* A number that an option or a key takes: its type and its bounds, which may be left out. */
+enum df_number_kind { DF_NUMBER_I32, DF_NUMBER_I64, DF_NUMBER_U64, DF_NUMBER_REAL, DF_NUMBER_BYTES };
+struct df_number {
+    enum df_number_kind kind;
+    double low, high; /* high 0 and low 0: no bounds; high at least DF_NUMBER_NO_LIMIT: none above */
+    bool low_open, high_open;
+    bool or_all; /* "all" may stand there: 0 */
+};
+#define DF_NUMBER_NO_LIMIT 9.0e15
+/* Parse text and write the number to a field of its type: int32_t, int64_t, uint64_t, double, int64_t. False:
+ * the text is no such number, or out of bounds; nothing is written. */
+bool df_number_parse(const struct df_number *number, const char *text, void *to);
+/* "a whole number from 1 to 100, or all" */
+void df_number_expectation(char *text, size_t size, const struct df_number *number);
+
 /* Between the two the calling thread is in the locale "C": for a library that asks the locale. */
 struct df_plain {
     locale_t plain, before;

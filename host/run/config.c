@@ -187,28 +187,35 @@ static void put_real(struct df_text *out, double value)
         df_text_add(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
 }
 
+static void put_number(struct df_text *out, const struct df_number *number, const void *field)
+{
+    switch (number->kind) {
+    case DF_NUMBER_I32:
+        df_text_add(out, "%d", *(const int32_t *)field);
+        break;
+    case DF_NUMBER_I64:
+    case DF_NUMBER_BYTES:
+        if (number->or_all && *(const int64_t *)field == 0)
+            df_text_add(out, "all");
+        else
+            df_text_add(out, "%lld", (long long)*(const int64_t *)field);
+        break;
+    case DF_NUMBER_U64:
+        df_text_add(out, "%llu", (unsigned long long)*(const uint64_t *)field);
+        break;
+    case DF_NUMBER_REAL:
+        put_real(out, *(const double *)field);
+        break;
+    }
+}
+
 static void put_value(struct df_text *out, const struct df_key *key, struct df_run_config *config,
                       int32_t strategy)
 {
     const void *field = df_key_field(key, config, strategy);
     switch (key->kind) {
-    case DF_KEY_I32:
-        df_text_add(out, "%d", *(const int32_t *)field);
-        break;
-    case DF_KEY_I64:
-        df_text_add(out, "%lld", (long long)*(const int64_t *)field);
-        break;
-    case DF_KEY_COUNT_OR_ALL:
-        if (*(const int64_t *)field)
-            df_text_add(out, "%lld", (long long)*(const int64_t *)field);
-        else
-            df_text_add(out, "all");
-        break;
-    case DF_KEY_U64:
-        df_text_add(out, "%llu", (unsigned long long)*(const uint64_t *)field);
-        break;
-    case DF_KEY_REAL:
-        put_real(out, *(const double *)field);
+    case DF_KEY_NUMBER:
+        put_number(out, &key->number, field);
         break;
     case DF_KEY_FLAG:
         df_text_add(out, *(const int32_t *)field > 0 ? "true" : "false");
@@ -434,7 +441,7 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
         df_key_expectation(key, expected, sizeof expected);
         /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the run. */
         const bool own = key->kind == DF_KEY_FLAG ||
-                         (key->kind == DF_KEY_COUNT_OR_ALL && strchr(key->path, '*')),
+                         (key->kind == DF_KEY_NUMBER && key->number.or_all && strchr(key->path, '*')),
                    absent = (key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
                             !*(const char *)df_key_field(key, &standard, 0);
         if (!own && !absent && df_key_holds(key, &standard))

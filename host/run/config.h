@@ -4,6 +4,7 @@
 #ifndef DF_RUN_CONFIG_H
 #define DF_RUN_CONFIG_H
 
+#include "base/number.h"
 #include "base/text.h"
 #include "net/train.h"
 
@@ -39,11 +40,7 @@ struct df_run_config {
 
 /* The kinds of value a key may have. */
 enum df_key_kind {
-    DF_KEY_I32,
-    DF_KEY_I64,
-    DF_KEY_COUNT_OR_ALL, /* int64_t, "all" is 0 */
-    DF_KEY_U64,
-    DF_KEY_REAL,
+    DF_KEY_NUMBER,
     DF_KEY_TEXT,    /* char[DF_CONFIG_TEXT] */
     DF_KEY_PATH,    /* the same */
     DF_KEY_COMMAND, /* the same, taken as it stands; trainer_line is set */
@@ -56,8 +53,7 @@ struct df_key {
     const char *path;
     enum df_key_kind kind;
     size_t offset;
-    double low, high; /* bounds, both allowed (REAL: `high` itself only when high_open is not set) */
-    bool low_open, high_open;
+    struct df_number number;
     const char *choices; /* words separated by '|' */
     const char *help;    /* a line without a full stop */
     /* An integer key in whose place this one is given: one of the two holds, the other one's value is below its `low`. */

@@ -31,10 +31,9 @@ const struct df_key df_run_keys[] = {
      .offset = AT(strategy),
      .help = "what is compared; random among them is what the others are tested against"},
     {.path = "options.*.subsample",
-     .kind = DF_KEY_COUNT_OR_ALL,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 1, ROWS, .or_all = true},
      .offset = OPTION(subsample),
-     .low = 1,
-     .high = ROWS,
      .help = "candidates that this strategy looks at a round; not given: what the key subsample says"},
     {.path = "options.*.deepfool",
      .kind = DF_KEY_CHOICE,
@@ -42,10 +41,9 @@ const struct df_key df_run_keys[] = {
      .choices = "lts4|paper|dfal2018|foolbox|deepal",
      .help = "the DeepFool preset of margins and twins"},
     {.path = "options.*.passes",
-     .kind = DF_KEY_I32,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I32, 1, 10000},
      .offset = OPTION(passes),
-     .low = 1,
-     .high = 10000,
      .help = "stochastic passes of bald"},
     {.path = "options.*.program",
      .kind = DF_KEY_CHOICE,
@@ -58,71 +56,60 @@ const struct df_key df_run_keys[] = {
      .help = "train on each query's adversarial twin as well, whoever chose it; not given: dfal does, others "
              "not"},
     {.path = "initial",
-     .kind = DF_KEY_I64,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 1, ROWS},
      .offset = AT(initial),
-     .low = 1,
-     .high = ROWS,
      .help = "rows labelled at the start, drawn uniformly, the same for all strategies of a trial"},
     {.path = "query",
-     .kind = DF_KEY_I64,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 1, ROWS},
      .offset = AT(query),
-     .low = 1,
-     .high = ROWS,
      .help = "rows that a round asks for"},
     {.path = "annotations",
-     .kind = DF_KEY_I64,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 1, ROWS},
      .offset = AT(annotations),
-     .low = 1,
-     .high = ROWS,
      .help = "rows labelled at the end, the initial ones included"},
     {.path = "subsample",
-     .kind = DF_KEY_COUNT_OR_ALL,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 1, ROWS, .or_all = true},
      .offset = AT(subsample),
-     .low = 1,
-     .high = ROWS,
      .help = "candidates looked at a round, drawn uniformly, by strategies that say nothing else"},
     {.path = "trials",
-     .kind = DF_KEY_I32,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I32, 1, 10000},
      .offset = AT(trials),
-     .low = 1,
-     .high = 10000,
      .help = "repetitions, each with another initial set; one cannot be tested for significance"},
     {.path = "trainer",
      .kind = DF_KEY_COMMAND,
      .offset = AT(trainer),
      .help = "a command that trains instead of dfal (docs/FORMATS.md, Trainer); needs --allow-command"},
     {.path = "training.restarts",
-     .kind = DF_KEY_I32,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I32, 1, 1000},
      .offset = AT(training.restarts),
-     .low = 1,
-     .high = 1000,
      .help = "trainings a round, each with other weights and another split; that of the lowest loss is kept"},
     {.path = "training.epochs",
-     .kind = DF_KEY_I32,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I32, 0, 1000000},
      .offset = AT(training.epochs),
-     .low = 0,
-     .high = 1000000,
      .rival = "training.steps",
      .help = "passes over the rows a restart; twins are rows, so a strategy with twins takes more steps"},
     {.path = "training.steps",
-     .kind = DF_KEY_I64,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 1, 1e9},
      .offset = AT(training.steps),
-     .low = 1,
-     .high = 1e9,
      .rival = "training.epochs",
      .help = "instead of epochs: optimiser steps a restart, as many for every strategy whatever its rows"},
     {.path = "training.patience",
-     .kind = DF_KEY_I32,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I32, 0, 1000000},
      .offset = AT(training.patience),
-     .low = 0,
-     .high = 1000000,
      .help = "a restart ends after so many epochs without a lower loss, 0: never; not given with steps: 0"},
     {.path = "training.validation",
-     .kind = DF_KEY_REAL,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_REAL, 0, 1, .high_open = true},
      .offset = AT(training.validation),
-     .low = 0,
-     .high = 1,
-     .high_open = true,
      .help = "share that is not trained on and whose loss is watched; 0: the training loss is watched"},
     {.path = "training.split",
      .kind = DF_KEY_CHOICE,
@@ -132,10 +119,9 @@ const struct df_key df_run_keys[] = {
      .remark = "as the paper divides: a query may be watched while its twin is trained on (grouped: never)",
      .help = "what the share is drawn from: a query together with its twin (grouped), or each row by itself"},
     {.path = "training.batch",
-     .kind = DF_KEY_I32,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I32, 1, 1000000},
      .offset = AT(training.batch),
-     .low = 1,
-     .high = 1000000,
      .help = "rows an optimiser step"},
     {.path = "training.optimizer",
      .kind = DF_KEY_CHOICE,
@@ -143,11 +129,9 @@ const struct df_key df_run_keys[] = {
      .choices = "adam|sgd",
      .help = "Adam, or SGD with momentum 0.9"},
     {.path = "training.lr",
-     .kind = DF_KEY_REAL,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_REAL, 0, 1000, .low_open = true},
      .offset = AT(training.learning_rate),
-     .low = 0,
-     .low_open = true,
-     .high = 1000,
      .help = "learning rate"},
     {.path = "training.init",
      .kind = DF_KEY_CHOICE,
@@ -161,7 +145,8 @@ const struct df_key df_run_keys[] = {
      .choices = "last|all|none",
      .help = "networks kept in networks/: of each trial's last round, of every round, none"},
     {.path = "seed",
-     .kind = DF_KEY_U64,
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_U64},
      .offset = AT(seed),
      .help = "of everything that is drawn; --seed beats it"},
 };
@@ -185,25 +170,15 @@ bool df_key_holds(const struct df_key *key, struct df_run_config *config)
 {
     const void *field = df_key_field(key, config, 0);
     return !key->rival ||
-           (double)(key->kind == DF_KEY_I32 ? *(const int32_t *)field : *(const int64_t *)field) >= key->low;
+           (double)(key->number.kind == DF_NUMBER_I32 ? *(const int32_t *)field : *(const int64_t *)field) >=
+               key->number.low;
 }
 
 void df_key_expectation(const struct df_key *key, char *text, size_t size)
 {
     switch (key->kind) {
-    case DF_KEY_I32:
-    case DF_KEY_I64:
-        df_print(text, size, "a decimal integer from %.0f to %.0f", key->low, key->high);
-        break;
-    case DF_KEY_U64: /* whose bound is no double */
-        snprintf(text, size, "a decimal integer from 0 to 18446744073709551615");
-        break;
-    case DF_KEY_COUNT_OR_ALL:
-        df_print(text, size, "a decimal integer from %.0f to %.0f, or all", key->low, key->high);
-        break;
-    case DF_KEY_REAL:
-        df_print(text, size, "a number %s %g and %s %g", key->low_open ? "above" : "from", key->low,
-                 key->high_open ? "below" : "at most", key->high);
+    case DF_KEY_NUMBER:
+        df_number_expectation(text, size, &key->number);
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* YAML towards the key table: libyaml's events, walked with the path of keys so far. What a stranger's file
  * can do to us is bounded: its size, its depth, no aliases, no tags, one document. */
-#include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,38 +75,10 @@ static dfal_status next_event(struct reader *reader, yaml_event_t *event)
 
 /* ---- scalars --------------------------------------------------------------------------------------- */
 
-static const char *digits(const char *c)
+/* YAML's numbers may have a plus in front. */
+static const char *unsigned_text(const char *text)
 {
-    while (*c >= '0' && *c <= '9')
-        c++;
-    return c;
-}
-
-static bool is_integer(const char *text)
-{
-    const char *c = text + (*text == '-' || *text == '+');
-    const char *end = digits(c);
-    return end > c && !*end && (*c != '0' || end == c + 1);
-}
-
-static bool is_real(const char *text)
-{
-    const char *c = text + (*text == '-' || *text == '+');
-    const char *end = digits(c);
-    bool any = end > c;
-    if (any && *c == '0' && end > c + 1)
-        return false;
-    if (*end == '.') {
-        const char *fraction = digits(end + 1);
-        any = any || fraction > end + 1;
-        end = fraction;
-    }
-    if (any && (*end == 'e' || *end == 'E')) {
-        const char *exponent = end + 1 + (end[1] == '-' || end[1] == '+');
-        end = digits(exponent);
-        any = end > exponent;
-    }
-    return any && !*end;
+    return text + (text[0] == '+' && text[1] != '-');
 }
 
 /* Would YAML 1.1 read this plain scalar as something else than text? */
@@ -119,7 +89,9 @@ static bool is_text(const char *text)
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (df_same_but_case(text, words[i]))
             return false;
-    return digits(text) == text ? !is_real(text) : strspn(text, "0123456789_xXoO.:eE+-") != strlen(text);
+    double real;
+    return *text >= '0' && *text <= '9' ? strspn(text, "0123456789_xXoO.:eE+-") != strlen(text)
+                                        : !df_parse_decimal(&real, unsigned_text(text));
 }
 
 static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,
@@ -181,10 +153,10 @@ static void drop_rival(const struct reader *reader, const struct df_key *key)
     if (!rival)
         return;
     void *field = df_key_field(rival, reader->config, 0);
-    if (rival->kind == DF_KEY_I32)
-        *(int32_t *)field = (int32_t)rival->low - 1;
+    if (rival->number.kind == DF_NUMBER_I32)
+        *(int32_t *)field = (int32_t)rival->number.low - 1;
     else
-        *(int64_t *)field = (int64_t)rival->low - 1;
+        *(int64_t *)field = (int64_t)rival->number.low - 1;
 }
 
 static dfal_status store_scalar(const struct reader *reader, const yaml_event_t *event,
@@ -198,41 +170,11 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
     if (strlen(value) != event->data.scalar.length)
         return complain(reader, event, "%s holds a zero byte, expected text", path);
     switch (key->kind) {
-    case DF_KEY_COUNT_OR_ALL:
-        if (plain && !strcmp(value, "all")) {
-            *(int64_t *)field = 0;
-            return DFAL_OK;
-        }
-        /* fall through */
-    case DF_KEY_I32:
-    case DF_KEY_I64: {
-        errno = 0;
-        long long number = plain && is_integer(value) ? strtoll(value, NULL, 10) : 0;
-        if (!plain || !is_integer(value) || errno || (double)number < key->low || (double)number > key->high)
+    case DF_KEY_NUMBER:
+        if (!plain || !df_number_parse(&key->number, unsigned_text(value), field))
             return ill_typed(reader, event, key, path);
-        if (key->kind == DF_KEY_I32)
-            *(int32_t *)field = (int32_t)number;
-        else
-            *(int64_t *)field = number;
         drop_rival(reader, key);
         return DFAL_OK;
-    }
-    case DF_KEY_U64: {
-        errno = 0;
-        unsigned long long number = plain && is_integer(value) ? strtoull(value, NULL, 10) : 0;
-        if (!plain || !is_integer(value) || errno || value[0] == '-')
-            return ill_typed(reader, event, key, path);
-        *(uint64_t *)field = number;
-        return DFAL_OK;
-    }
-    case DF_KEY_REAL: {
-        double number = plain && is_real(value) ? df_parse_real(value, NULL) : NAN;
-        if (!(number >= key->low && number <= key->high) || (key->low_open && number == key->low) ||
-            (key->high_open && number == key->high))
-            return ill_typed(reader, event, key, path);
-        *(double *)field = number;
-        return DFAL_OK;
-    }
     case DF_KEY_CHOICE:
         return store_choice(reader, event, key, path, field);
     case DF_KEY_FLAG:
