@@ -161,7 +161,7 @@ static void test_leftovers(void **state)
         dfal_status found = take(&claim, false);
         assert_int_equal(found, finished ? DFAL_E_EXISTS : DFAL_OK);
         if (finished)
-            assert_non_null(strstr(dfal_last_error(), "--force"));
+            assert_non_null(strstr(dfal_last_error(), "`force`"));
         assert_int_equal(df_claim_owns(&claim, out), true);
         df_claim_end(&claim);
         assert_false(there("out.h5.tmp.locked") || there("out.h5.tmp.a1b2c3"));
@@ -191,7 +191,7 @@ static void test_published_parts(void **state)
         df_parts_publish(&parts);
         put("out.h5");
         df_parts_close(&parts);
-        test_error(take(&claim, false), DFAL_E_EXISTS, "--force");
+        test_error(take(&claim, false), DFAL_E_EXISTS, "`force`");
         df_claim_end(&claim);
         assert_false(there("out.h5.parts"));
         drop("out.h5");
@@ -200,10 +200,10 @@ static void test_published_parts(void **state)
     put("out.h5");
     test_ok(df_parts_open(&parts, out, df_parts_is_numbered, "shards", false));
     put("out.h5.parts/000000.h5");
-    test_error(take(&claim, false), DFAL_E_EXISTS, "--force");
+    test_error(take(&claim, false), DFAL_E_EXISTS, "`force`");
     df_claim_end(&claim);
     df_parts_close(&parts);
-    test_error(take(&claim, false), DFAL_E_EXISTS, "--force");
+    test_error(take(&claim, false), DFAL_E_EXISTS, "`force`");
     df_claim_end(&claim);
     assert_true(there("out.h5.parts/000000.h5"));
     drop("out.h5.parts/000000.h5");
@@ -221,7 +221,7 @@ static void test_without_locks(void **state)
     test_ok(take(&second, false));
     df_fault_arm(DF_FAULT_LOCK, 0);
     test_ok(df_file_write_output(out, "first", 5, false));
-    test_error(df_file_write_output(out, "second", 6, false), DFAL_E_EXISTS, "--force");
+    test_error(df_file_write_output(out, "second", 6, false), DFAL_E_EXISTS, "`force`");
     df_claim_end(&second);
     df_claim_end(&claim);
     drop("out.h5");

@@ -205,7 +205,7 @@ static void test_set(void **state)
     assert_int_equal(c.training.batch, 8);
     assert_string_equal(c.train, "a b=c.h5");
     test_error(df_run_config_set(&c, "training.epochs=10.5"), DFAL_E_USAGE,
-               "--set training.epochs=10.5: training.epochs");
+               "`set` training.epochs=10.5: training.epochs");
     test_error(df_run_config_set(&c, "training.epocs=1"), DFAL_E_USAGE, "nearest is 'epochs'");
     test_error(df_run_config_set(&c, "trainin.epochs=1"), DFAL_E_USAGE, "unknown key");
     test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
@@ -257,10 +257,10 @@ static void test_compare(void **state)
     b.training.epochs = 7;
     b.seed = 9;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
-               "dir was made with training.epochs 7, expected 100 (--force begins anew)");
+               "dir was made with training.epochs 7, expected 100 (`force` begins anew)");
     b.training.epochs = a.training.epochs;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
-               "dir was made with seed 9, expected 1 (--force begins anew)");
+               "dir was made with seed 9, expected 1 (`force` begins anew)");
     b.seed = a.seed;
     snprintf(b.trainer, sizeof b.trainer, "train \"%s\"", "it");
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
@@ -268,7 +268,7 @@ static void test_compare(void **state)
     memcpy(b.trainer, a.trainer, sizeof b.trainer);
     b.strategy_count = 1;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
-               "dir was made with strategies [dfal], expected [dfal, random] (--force begins anew)");
+               "dir was made with strategies [dfal], expected [dfal, random] (`force` begins anew)");
 }
 
 /* Of epochs and steps the later layer's holds; a patience that nobody gave follows from which it is. */
@@ -296,12 +296,12 @@ static void test_epochs_or_steps(void **state)
     df_run_config_settle(&c);
     assert_int_equal(c.training.patience, 7);
     test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
-               "dir was made with training.patience 0, expected 7 (--force begins anew)");
+               "dir was made with training.patience 0, expected 7 (`force` begins anew)");
     test_ok(parse(&c, "training: {epochs: 500}\n"));
     test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
-               "dir was made with training.epochs (none), expected 500 (--force begins anew)");
+               "dir was made with training.epochs (none), expected 500 (`force` begins anew)");
     test_error(df_run_config_compare(&again, &c, "dir"), DFAL_E_CONFIG,
-               "dir was made with training.steps (none), expected 500 (--force begins anew)");
+               "dir was made with training.steps (none), expected 500 (`force` begins anew)");
 }
 
 static void test_twins(void **state)
@@ -319,10 +319,10 @@ static void test_twins(void **state)
     assert_non_null(strstr(yaml, "  random: {subsample: all, deepfool: paper, twins: true}\n"));
     df_free(yaml);
     test_error(df_run_config_compare(&c, &plain, "dir"), DFAL_E_CONFIG,
-               "dir was made with options.random.deepfool (none), expected paper (--force begins anew)");
+               "dir was made with options.random.deepfool (none), expected paper (`force` begins anew)");
     test_ok(parse(&c, "options: {dfal: {twins: false}}\n"));
     test_error(df_run_config_compare(&c, &plain, "dir"), DFAL_E_CONFIG,
-               "dir was made with options.dfal.twins true, expected false (--force begins anew)");
+               "dir was made with options.dfal.twins true, expected false (`force` begins anew)");
 }
 
 static void write_file(const char *path, const char *text)

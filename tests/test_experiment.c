@@ -168,7 +168,7 @@ static void test_twins_and_steps(void **state)
     test_error(run_until(again, &settings, 2), DFAL_E_STOPPED, "kept");
     const struct settings other = settings_with(more, 2);
     test_error(run_until(again, &other, 0), DFAL_E_CONFIG,
-               "steps-again was made with training.epochs (none), expected 2 (--force begins anew)");
+               "steps-again was made with training.epochs (none), expected 2 (`force` begins anew)");
     test_error(run_until(again, &settings, 3), DFAL_E_STOPPED, "kept");
     test_ok(run_until(again, &settings, 0));
     test_ok(df_curve_read(&second, again));

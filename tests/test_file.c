@@ -172,7 +172,7 @@ static void what_is_there_is_not_replaced(void **state)
         assert_int_equal(df_file_write_output(place->target, "first", 5, false), DFAL_OK);
         df_fault_arm(DF_FAULT_FLAGS, without);
         assert_int_equal(df_file_write_output(place->target, "second", 6, false), DFAL_E_EXISTS);
-        assert_non_null(strstr(dfal_last_error(), "--force"));
+        assert_non_null(strstr(dfal_last_error(), "`force`"));
         assert_content(place->target, "first");
         df_fault_arm(DF_FAULT_FLAGS, without ? 1 + without : 0); /* no exchange: a plain rename */
         assert_int_equal(df_file_write_output(place->target, "third", 5, true), DFAL_OK);

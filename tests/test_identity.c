@@ -182,7 +182,7 @@ static void test_arithmetic(void **state)
         df_identity_add(&ours, names[i], "one");
         df_identity_add(&theirs, names[i], "two");
         snprintf(words, sizeof words,
-                 "x was made with %s two, expected one; hint (--allow-mixed takes it all the same)",
+                 "x was made with %s two, expected one; hint (`allow_mixed` takes it all the same)",
                  names[i]);
         assert_int_equal(df_identity_check(&ours, &theirs, false, DFAL_E_CONFIG, "x", "; hint"),
                          DFAL_E_CONFIG);
@@ -194,7 +194,7 @@ static void test_arithmetic(void **state)
         df_identity_add(&theirs, "seed", "2");
         test_error(df_identity_check(&ours, &theirs, true, DFAL_E_CONFIG, "x", ""), DFAL_E_CONFIG,
                    "x was made with seed 2, expected 1");
-        assert_null(strstr(dfal_last_error(), "--allow-mixed"));
+        assert_null(strstr(dfal_last_error(), "`allow_mixed`"));
         df_identity_clear(&ours);
         df_identity_clear(&theirs);
     }

@@ -80,7 +80,7 @@ static bool has_fast(void **state)
     char path[TEST_PATH], sentence[128];
     if (device->half_backward)
         return true;
-    snprintf(sentence, sizeof sentence, "back end '%s' has no fast precision: use --precision strict",
+    snprintf(sentence, sizeof sentence, "back end '%s' has no fast precision: use `precision` strict",
              device->info.backend);
     test_error(score("none.h5", "fast", 0, 0, ROWS), DFAL_E_UNAVAILABLE, sentence);
     test_join(path, folder, "none.h5");

@@ -729,7 +729,7 @@ static void room(void **state)
     score(device, true, p.network, p.u8, &deepfool, 0, 0, some);
     test_same_margins("little memory", all, some, N, NULL);
     test_error(df_deepfool_create(&engine, context, device, p.network, p.u8, &deepfool, 100000, true),
-               DFAL_E_MEMORY, "this --batch needs");
+               DFAL_E_MEMORY, "this `batch` needs");
     device->backend = backend;
     device->wide = before;
     dfal_context_destroy(context);

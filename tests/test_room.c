@@ -109,7 +109,7 @@ static void workspace_is_counted(void **state)
     w.context->options.memory = FORWARD_SCRATCH + plan.shared;
     test_error(df_deepfool_create(&engine, w.context, w.device, w.network, w.pool, &w.deepfool, BATCH,
                                   DF_DEEPFOOL_FOLD),
-               DFAL_E_MEMORY, "give more --memory");
+               DFAL_E_MEMORY, "give more `memory`");
     world_close(&w);
 }
 

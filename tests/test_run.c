@@ -370,9 +370,9 @@ static void test_existing(void **state)
     struct watcher watcher = {.name = "run.round", .stop_at = 2};
     test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
     test_error(run_with(dir, "training.epochs=3", false, false), DFAL_E_CONFIG,
-               "existing was made with training.epochs 2, expected 3 (--force begins anew)");
+               "existing was made with training.epochs 2, expected 3 (`force` begins anew)");
     test_error(run_with(dir, "seed=3", true, false), DFAL_E_CONFIG,
-               "existing was made with seed 1, expected 3 (--force begins anew)");
+               "existing was made with seed 1, expected 3 (`force` begins anew)");
     test_ok(run_with(dir, "annotations=10", false, true)); /* --force begins anew */
     char *curve = world_read(dir, "curve.csv");
     assert_null(strstr(curve, ",13,"));
@@ -438,7 +438,7 @@ static void test_identity(void **state)
     edit_identity(dir, text, "version: " DFAL_VERSION, "version: 9.8");
     snprintf(path, sizeof path,
              "%s/state/identity was made with version 9.8, expected " DFAL_VERSION
-             "; --force begins anew (--allow-mixed",
+             "; `force` begins anew (`allow_mixed`",
              dir);
     test_error(run_with(dir, NULL, false, false), DFAL_E_CONFIG, path);
     watcher = (struct watcher){.name = "run.mixed"};

@@ -570,7 +570,7 @@ static void test_killed_between(void **state)
         options.count = 7;
         test_error(
             dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
-            "k.csv.unfinished was made with count 6, expected 7: finish that line first, or use --force");
+            "k.csv.unfinished was made with count 6, expected 7: finish that line first, or use `force`");
         options.count = 6;
         const double overshoot = deepfool.overshoot;
         deepfool.overshoot = 0.75;
@@ -707,11 +707,13 @@ static void test_usage(void **state)
     options.sheet_path = NULL;
     options.scores_path = u;
     options.strategy = "margin";
-    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "--logits");
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "`logits_path`");
     options.scores_path = NULL;
     options.logits_path = u;
     options.strategy = "dfal";
-    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "--scores");
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "`scores_path`");
     options = select_options(NULL, 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "strategy");
     options = select_options("dfal", 5);

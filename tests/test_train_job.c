@@ -126,7 +126,7 @@ static void refuses(void **state)
     (void)state;
     test_error(run(2, EPOCHS, NULL, false), DFAL_E_STOPPED, "");
     test_error(run(0, EPOCHS + 1, NULL, false), DFAL_E_CONFIG,
-               "/state.h5 was made with epochs 3, expected 4; --force starts anew");
+               "/state.h5 was made with epochs 3, expected 4; `force` starts anew");
     test_ok(run(0, EPOCHS, NULL, true)); /* force starts anew */
     check_result("forced");
     test_error(run(0, EPOCHS, NULL, false), DFAL_E_EXISTS, "out.h5");

@@ -86,16 +86,18 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 static void print_key(void *user, const struct dfal_run_key *key)
 {
+    char help[SENTENCE_SIZE];
     (void)user;
-    printf("  %-22s  %s\n  %-22s  %s", key->path, key->help, "", key->expected);
+    printf("  %-22s  %s\n  %-22s  %s", key->path, with_options(help, key->help), "", key->expected);
     printf(key->standard[0] != '\0' ? "; default %s\n" : "\n", key->standard);
 }
 
 static void print_key_row(void *user, const struct dfal_run_key *key)
 {
+    char help[SENTENCE_SIZE];
     (void)user;
     printf("| `%s` | ", key->path);
-    print_cell(key->help);
+    print_cell(with_options(help, key->help));
     printf(" | ");
     print_cell(key->expected);
     printf(" | %s%s%s |\n", key->standard[0] != '\0' ? "`" : "", key->standard,

@@ -96,6 +96,11 @@ struct parsed {
 dfal_status parse_arguments(struct parsed *parsed, struct session *session, int argc, char **argv);
 void parsed_clear(struct parsed *parsed, struct session *session);
 
+/* option_names.c: a sentence of the library, in which each `field` that has an option is written --option.
+ * Returns text. */
+enum { SENTENCE_SIZE = 4096 };
+const char *with_options(char text[SENTENCE_SIZE], const char *sentence);
+
 /* help.c */
 void print_overview(void);
 void print_command_help(const struct command *command);

@@ -118,6 +118,7 @@ static void on_event(void *user, const struct dfal_event *event)
 {
     struct log *log = user;
     const struct session *session = log->session;
+    char sentence[SENTENCE_SIZE];
     if (event->level == DFAL_DEBUG && !session->verbose)
         return;
     if (session->quiet && event->level != DFAL_WARNING)
@@ -129,7 +130,7 @@ static void on_event(void *user, const struct dfal_event *event)
         log->last_line = now;
     }
     if (log->json) {
-        json_t *line = json_line(level_name(event->level), event->name, event->text);
+        json_t *line = json_line(level_name(event->level), event->name, with_options(sentence, event->text));
         for (int32_t i = 0; i < event->field_count; i++) {
             const struct dfal_field *field = &event->fields[i];
             if (field->kind == DFAL_FIELD_INT)
@@ -150,9 +151,9 @@ static void on_event(void *user, const struct dfal_event *event)
     close_line(log);
     if (event->level == DFAL_WARNING)
         fprintf(stderr, "%swarning:%s %s\n", log->colour ? "\033[33m" : "", log->colour ? "\033[0m" : "",
-                event->text);
+                with_options(sentence, event->text));
     else
-        fprintf(stderr, "%s\n", event->text);
+        fprintf(stderr, "%s\n", with_options(sentence, event->text));
 }
 
 void session_note(struct session *session, const char *format, ...)
@@ -169,8 +170,10 @@ void session_note(struct session *session, const char *format, ...)
     on_event(session->log, &event);
 }
 
-void session_error(const struct session *session, dfal_status status, const char *sentence)
+void session_error(const struct session *session, dfal_status status, const char *said)
 {
+    char text[SENTENCE_SIZE];
+    const char *sentence = with_options(text, said);
     if (session->log != NULL)
         close_line(session->log);
     if (strcmp(session->log_format, "json") == 0) {

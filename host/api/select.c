@@ -18,13 +18,14 @@ static dfal_status check_sources(const struct df_select_job *job)
     const struct df_strategy *strategy = job->strategy;
     if ((strategy->needs & DF_NEED_MARGINS) && options->logits_path && !options->scores_path)
         DF_FAIL(DFAL_E_USAGE,
-                "strategy %s needs margins, which %s does not hold, expected --scores SCORES.h5",
+                "strategy %s needs margins, which %s does not hold, expected `scores_path` SCORES.h5",
                 strategy->name, options->logits_path);
     if ((strategy->needs & DF_NEED_ROW_SCORES) && !strategy->scores_row && options->scores_path &&
         !options->logits_path)
-        DF_FAIL(DFAL_E_USAGE,
-                "strategy %s needs logits, which %s does not hold, expected --logits LOGITS.h5 or neither",
-                strategy->name, options->scores_path);
+        DF_FAIL(
+            DFAL_E_USAGE,
+            "strategy %s needs logits, which %s does not hold, expected `logits_path` LOGITS.h5 or neither",
+            strategy->name, options->scores_path);
     return DFAL_OK;
 }
 

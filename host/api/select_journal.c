@@ -95,7 +95,7 @@ dfal_status df_select_journal_find(const struct df_select_job *job, bool *found)
     DF_TRY_TO(done, status, describe(&ours, job));
     DF_TRY_TO(done, status,
               df_identity_check(&ours, &theirs, false, DFAL_E_CONFIG, path,
-                                ": finish that line first, or use --force"));
+                                ": finish that line first, or use `force`"));
     *found = true;
 done:
     df_free(path);

@@ -50,7 +50,7 @@ static dfal_status compare(const struct df_checkpoint *checkpoint, const char *c
     DF_TRY_TO(done, status, df_identity_json(&theirs, configuration, checkpoint->path));
     df_identity_recent(&ours, "row_hash");
     status = df_identity_check(&ours, &theirs, checkpoint->context->options.allow_mixed, DFAL_E_CONFIG,
-                               checkpoint->path, "; --force starts anew");
+                               checkpoint->path, "; `force` starts anew");
 done:
     df_identity_clear(&ours);
     df_identity_clear(&theirs);

@@ -125,7 +125,7 @@ static void warn_threads(struct dfal_context *context)
     df_say(context, DFAL_WARNING, "context.threads",
            DF_FIELDS(DF_INT("threads", context->threads), DF_INT("cpus", cpus)),
            "%" PRId32 " threads were asked for and this process may use %" PRId32
-           " CPU%s: so many wait for each other; --threads %" PRId32 " is what it can use",
+           " CPU%s: so many wait for each other; `threads` %" PRId32 " is what it can use",
            context->threads, cpus, cpus == 1 ? "" : "s", cpus);
 }
 

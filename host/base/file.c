@@ -242,7 +242,7 @@ static dfal_status publish(const char *const *temporaries, const char *const *pa
         if (place(temporaries[placed], paths[placed], replace, &how[placed]) != 0) {
             status = errno == EEXIST
                          ? df_fail(DFAL_E_EXISTS,
-                                   "%s: a file of this name has appeared meanwhile; --force replaces it",
+                                   "%s: a file of this name has appeared meanwhile; `force` replaces it",
                                    paths[placed])
                          : df_fail_errno(errno, true, paths[placed], "renaming the finished temporary to it");
             goto done;
@@ -439,7 +439,7 @@ dfal_status df_file_check_target(const char *path, bool force)
     if (df_folder_exists(path))
         DF_FAIL(DFAL_E_EXISTS, "%s: this is a folder, expected the name of a file", path);
     if (!force && df_file_exists(path))
-        DF_FAIL(DFAL_E_EXISTS, "%s: the output exists; --force replaces it", path);
+        DF_FAIL(DFAL_E_EXISTS, "%s: the output exists; `force` replaces it", path);
     char *folder;
     DF_TRY(folder_of(&folder, path));
     dfal_status status = DFAL_OK;

@@ -176,7 +176,7 @@ static dfal_status refuse(const struct df_identity_difference *difference, dfal_
     char a[DF_SHOWN_TEXT], b[DF_SHOWN_TEXT];
     DF_FAIL(status, "%s was made with %s %s%s, expected %s%s%s%s", path, difference->name, from ? "..." : "",
             df_shown(a, theirs + from), from ? "..." : "", df_shown(b, ours + from), hint,
-            difference->arithmetic ? " (--allow-mixed takes it all the same)" : "");
+            difference->arithmetic ? " (`allow_mixed` takes it all the same)" : "");
 }
 
 dfal_status df_identity_check(const struct df_identity *ours, const struct df_identity *theirs,

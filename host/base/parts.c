@@ -82,7 +82,7 @@ static dfal_status check(const struct df_parts *parts, const char *name, void *u
                 parts->folder, name, kind->whose);
     if (!kind->force)
         DF_FAIL(DFAL_E_CONFIG,
-                "%s holds '%s', unfinished work of another job, expected %s; --force starts anew",
+                "%s holds '%s', unfinished work of another job, expected %s; `force` starts anew",
                 parts->folder, name, kind->whose);
     return DFAL_OK;
 }

@@ -199,7 +199,7 @@ static void say_end(const struct df_image_job *job, const struct dfal_image_resu
            (long long)job->bad, (long long)job->list.other_files, (long long)job->list.hidden, out_path);
     if (job->grey == job->good)
         df_say(job->context, DFAL_WARNING, "import.grey", DF_FIELDS(DF_INT("samples", job->grey)),
-               "%s: every picture is grey, its three channels are equal: --channels 1 makes a pool a third "
+               "%s: every picture is grey, its three channels are equal: `channels` 1 makes a pool a third "
                "as large for "
                "networks of one channel",
                out_path);

@@ -20,7 +20,7 @@ dfal_status df_image_job_fail(const struct df_image_job *job, int64_t row, const
 {
     char *path;
     DF_TRY(df_image_list_path(&path, &job->list, row));
-    (void)df_fail(DFAL_E_DATA, "%s: %s; --on-error skip leaves such files out", path, reason);
+    (void)df_fail(DFAL_E_DATA, "%s: %s; `on_error` skip leaves such files out", path, reason);
     df_free(path);
     return DFAL_E_DATA;
 }

@@ -232,7 +232,7 @@ dfal_status df_image_list_read(struct df_image_list *list, const char *source, b
         DF_TRY(df_image_list_parse(list, source, &labelled));
     if (folders_are_classes && labelled)
         DF_FAIL(DFAL_E_USAGE,
-                "%s has a column label and --folders-are-classes is given, expected one of them", source);
+                "%s has a column label and `folders_are_classes` is given, expected one of them", source);
     if (folders_are_classes)
         DF_TRY(label_by_folder(list, source));
     return sort(list, source);

@@ -96,7 +96,7 @@ static dfal_status look_at_words(const struct df_image_list *list, const char *c
     char shown[DF_SHOWN_TEXT], shown_number[DF_SHOWN_TEXT];
     DF_FAIL(DFAL_E_DATA,
             "%s:%lld: label '%s' is no number, that of line %lld is ('%s'), expected numbers or names alone; "
-            "--class-names FILE says what the classes are",
+            "`class_names` FILE says what the classes are",
             source, (long long)list->entries[name].line, df_shown(shown, words[name]),
             (long long)list->entries[number].line, df_shown(shown_number, words[number]));
 }

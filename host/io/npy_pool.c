@@ -45,7 +45,7 @@ static dfal_status find_layout(struct job *job, const char *layout)
     if (layout)
         DF_TRY(df_word(&last, "layout", layout, DFAL_LAYOUTS));
     if (samples->rank < 2 || samples->rank > 4)
-        DF_FAIL(DFAL_E_SHAPE, "%s is %s, expected [N, C, H, W] (or --layout NHWC), [N, H, W] or [N, D]", path,
+        DF_FAIL(DFAL_E_SHAPE, "%s is %s, expected [N, C, H, W] (or `layout` NHWC), [N, H, W] or [N, D]", path,
                 df_npy_shape(text, samples));
     if (d[0] == 0)
         DF_FAIL(DFAL_E_DATA, "%s is %s, expected at least one sample", path, df_npy_shape(text, samples));
@@ -278,12 +278,12 @@ static dfal_status open_members(struct job *job, const struct df_zip *zip,
     DF_TRY(open_member(&job->samples, zip, samples, &found));
     if (!found)
         DF_FAIL(DFAL_E_DATA,
-                "%s has no array '%s' (it holds: %s), expected samples; --samples-name names them", zip->path,
+                "%s has no array '%s' (it holds: %s), expected samples; `samples_name` names them", zip->path,
                 samples, names[0] ? names : "nothing");
     DF_TRY(open_member(&job->labels, zip, labels, &job->has_labels));
     if (!job->has_labels && options->labels_name)
         DF_FAIL(DFAL_E_DATA,
-                "%s has no array '%s' (it holds: %s), expected the labels named by --labels-name", zip->path,
+                "%s has no array '%s' (it holds: %s), expected the labels named by `labels_name`", zip->path,
                 labels, names);
     return DFAL_OK;
 }

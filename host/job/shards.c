@@ -43,7 +43,7 @@ int64_t df_shard_rows(const struct df_rows_kind *kind, int64_t bytes, int64_t mo
 
 /* ---- What is there ------------------------------------------------------------------------------ */
 
-static const char anew[] = "; --force starts anew";
+static const char anew[] = "; `force` starts anew";
 
 static dfal_status compare_rows(const struct df_rows_head *ours, const struct df_rows_head *theirs,
                                 const char *path)

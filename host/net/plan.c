@@ -96,7 +96,7 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     if (fold && uses & DF_PLAN_TRAIN)
         DF_FAIL(DFAL_E_INTERNAL, "A plan for training was asked for with folding, expected without");
     if (uses & DF_PLAN_HALF && !device->half_backward)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fast precision: use --precision strict",
+        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fast precision: use `precision` strict",
                 device->info.backend);
     DF_TRY(df_alloc(&plan, 1, sizeof *plan));
     plan->device = device;

@@ -411,7 +411,7 @@ dfal_status df_run_config_compare(const struct df_run_config *ours, const struct
     identity_of(&a, ours);
     identity_of(&b, theirs);
     const dfal_status status =
-        df_identity_check(&a, &b, false, DFAL_E_CONFIG, path, " (--force begins anew)");
+        df_identity_check(&a, &b, false, DFAL_E_CONFIG, path, " (`force` begins anew)");
     df_identity_clear(&a);
     df_identity_clear(&b);
     return status;

@@ -83,7 +83,7 @@ const struct df_key df_run_keys[] = {
     {.path = "trainer",
      .kind = DF_KEY_COMMAND,
      .offset = AT(trainer),
-     .help = "a command that trains instead of dfal (docs/FORMATS.md, Trainer); needs --allow-command"},
+     .help = "a command that trains instead of dfal (docs/FORMATS.md, Trainer); needs `allow_command`"},
     {.path = "training.restarts",
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_I32, 1, 1000},
@@ -148,7 +148,7 @@ const struct df_key df_run_keys[] = {
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_U64},
      .offset = AT(seed),
-     .help = "of everything that is drawn; --seed beats it"},
+     .help = "of everything that is drawn; `seed` beats it"},
 };
 const int32_t df_run_key_count = sizeof df_run_keys / sizeof df_run_keys[0];
 

@@ -449,7 +449,7 @@ dfal_status df_run_config_parse(struct df_run_config *config, const char *text, 
 dfal_status df_run_config_set(struct df_run_config *config, const char *assignment)
 {
     char source[160], path[MAX_PATH];
-    snprintf(source, sizeof source, "--set %.140s", assignment);
+    snprintf(source, sizeof source, "`set` %.140s", assignment);
     struct reader reader = {.config = config, .source = source, .error = DFAL_E_USAGE};
     const char *equals = strchr(assignment, '=');
     if (!equals || equals == assignment)

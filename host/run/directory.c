@@ -149,7 +149,7 @@ static dfal_status identity_compare(const char *path, const struct df_identity *
     DF_TRY_TO(done, status, df_identity_read(&theirs, text, path));
     DF_TRY_TO(done, status,
               df_identity_check(ours, &theirs, context->options.allow_mixed, DFAL_E_CONFIG, path,
-                                "; --force begins anew"));
+                                "; `force` begins anew"));
     while (df_identity_next(&difference, ours, &theirs))
         say_mixed(directory, context, &difference);
 done:
@@ -168,7 +168,7 @@ static dfal_status check_header(int fd, const char *path, const char *header)
     if (got < 0)
         return df_fail_errno(errno, true, path, "reading");
     if (strncmp(first, header, strlen(header)))
-        DF_FAIL(DFAL_E_CONFIG, "%s was begun with the columns %.*s, expected %.*s (--force begins anew)",
+        DF_FAIL(DFAL_E_CONFIG, "%s was begun with the columns %.*s, expected %.*s (`force` begins anew)",
                 path, (int)strcspn(first, "\n"), first, (int)strcspn(header, "\n"), header);
     return DFAL_OK;
 }
@@ -250,7 +250,7 @@ static dfal_status look(const char *path, const char *config_path, bool force, b
         const bool finished = *begun && !force && df_run_directory_is_finished(path);
         if (finished) {
             sweep_own_folders(path);
-            DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or --force", path);
+            DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or `force`", path);
         }
     }
     if (!*begun && resume)

@@ -181,7 +181,7 @@ static dfal_status check_memory(const struct df_experiment *e)
     int64_t rows = (config->trainer[0] ? 0 : most) + (twins ? most : 0);
     double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
     if (bytes > (double)e->context->memory)
-        DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of --memory",
+        DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of `memory`",
                 (long long)rows, bytes / 1e6, (double)e->context->memory / 1e6);
     return DFAL_OK;
 }
@@ -246,7 +246,7 @@ static dfal_status check_trainer(const struct df_run_config *config, const struc
     if (!config->trainer[0])
         return DFAL_OK;
     if (config->trainer_line && !options->allow_command)
-        DF_FAIL(DFAL_E_CONFIG, "%s:%lld: trainer is '%.200s', expected --allow-command with it, or --trainer",
+        DF_FAIL(DFAL_E_CONFIG, "%s:%lld: trainer is '%.200s', expected `allow_command` with it, or `trainer`",
                 options->config_path, (long long)config->trainer_line, config->trainer);
     dfal_status status =
         df_words_split(&words, config->trainer, config->trainer_line ? DFAL_E_CONFIG : DFAL_E_USAGE);

@@ -250,7 +250,7 @@ static dfal_status check_twins(const struct df_select_work *work, int64_t twins)
 {
     double bytes = (double)twins * (double)df_shape_size(work->pool->shape) * sizeof(float);
     if (bytes > (double)work->context->memory)
-        DF_FAIL(DFAL_E_MEMORY, "%lld twins take %.0f MB, expected at most the %.0f MB of --memory",
+        DF_FAIL(DFAL_E_MEMORY, "%lld twins take %.0f MB, expected at most the %.0f MB of `memory`",
                 (long long)twins, bytes / 1e6, (double)work->context->memory / 1e6);
     return DFAL_OK;
 }

@@ -72,7 +72,7 @@ static const double mebi = 1048576.0;
 
 static dfal_status fail(const struct dfal_context *context, int64_t needed, const char *what)
 {
-    DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of memory, the limit is %.0f MiB: give --memory %.0fM or more",
+    DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB of memory, the limit is %.0f MiB: give `memory` %.0fM or more",
             what, (double)needed / mebi, (double)context->memory / mebi, (double)needed / mebi + 1);
 }
 
@@ -94,7 +94,7 @@ static dfal_status choose_wide(struct df_room *room, const struct dfal_context *
     const int64_t most = free - free / 8 + plan, asked = context->options.memory, lanes = need->most_lanes;
     const int64_t limit = free == 0 ? context->memory - base : asked > 0 && asked < most ? asked : most;
     const int64_t block = df_plan_block_rows(need->plan);
-    const char *what = need->fixed ? "this --batch" : "one sample in flight";
+    const char *what = need->fixed ? "this `batch`" : "one sample in flight";
     int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
     while (plan + lanes * wide_bytes(need, lane, chunk, slots) > limit) {
         const bool more = need->fixed || slots == 1 || chunk * lane->per_chunk_row > slots * lane->per_slot;
@@ -115,7 +115,7 @@ static dfal_status choose_wide(struct df_room *room, const struct dfal_context *
     if (needed > limit)
         DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s", what,
                 (double)needed / mebi, (double)limit / mebi,
-                limit < most ? "give more --memory" : "this network or batch is too large for it");
+                limit < most ? "give more `memory`" : "this network or batch is too large for it");
     *room = (struct df_room){
         .lanes = (int32_t)lanes, .slots = slots, .chunk = chunk, .bytes = needed + (free == 0 ? base : 0)};
     return DFAL_OK;
@@ -136,7 +136,7 @@ dfal_status df_room_choose(struct df_room *room, const struct dfal_context *cont
     if (need->fixed) {
         const int64_t needed = base + need->most_lanes * bytes_of(&lane, block, need->wanted);
         if (needed > context->memory)
-            return fail(context, needed, "this --batch");
+            return fail(context, needed, "this `batch`");
     } else {
         int64_t chunk = block;
         while (!try_lanes(room, need, &lane, bytes, chunk) && chunk > 1)
@@ -159,7 +159,7 @@ static dfal_status check_least(const struct dfal_context *context, int64_t param
     if (parameters <= taken_anyway || held + first <= context->memory)
         return DFAL_OK;
     DF_FAIL(DFAL_E_MEMORY,
-            "%s needs at least %.0f MiB of memory, the limit is %.0f MiB: give --memory %.0fM or more", what,
+            "%s needs at least %.0f MiB of memory, the limit is %.0f MiB: give `memory` %.0fM or more", what,
             (double)(held + in_all) / mebi, (double)context->memory / mebi,
             (double)(held + in_all) / mebi + 1);
 }

@@ -62,7 +62,7 @@ static dfal_status create_engine(struct score *score)
     DF_TRY(df_deepfool_create(&score->engine, score->context, score->device, score->network, score->pool,
                               &score->deepfool, score->options->batch, df_score_how(score->options)));
     if (!df_deepfool_is_fused(score->engine) && strcmp(asked, "fused") == 0)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fused engine for this network: use --engine auto",
+        DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fused engine for this network: use `engine` auto",
                 score->device->info.backend);
     return DFAL_OK;
 }

@@ -28,7 +28,7 @@ static dfal_status look(void *user, const struct df_merge_part *of, int32_t i, s
     part->path = of->path;
     DF_TRY(df_scores_asked(reader, &part->asked));
     if (part->asked != parts[0].asked)
-        DF_FAIL(DFAL_E_CONFIG, "%s was made with --adversarial %" PRId64 ", expected %" PRId64 " as in %s",
+        DF_FAIL(DFAL_E_CONFIG, "%s was made with `adversarial` %" PRId64 ", expected %" PRId64 " as in %s",
                 part->path, part->asked, parts[0].asked, parts[0].path);
     DF_TRY(df_scores_image_rows(reader, &part->rows, &part->images, &part->shape));
     DF_TRY(df_alloc(&part->margins, part->images, sizeof *part->margins));

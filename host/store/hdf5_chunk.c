@@ -44,7 +44,7 @@ static dfal_status list_filters(const struct df_h5 *h5, const struct df_h5_data 
         if (!h5->plugins)
             DF_FAIL(DFAL_E_DATA,
                     "%s: dataset '%s' is packed by filter %d (%s), whose unpacked size HDF5 does not check, "
-                    "expected shuffle, then deflate, or fletcher32; --hdf5-plugins reads it all the same",
+                    "expected shuffle, then deflate, or fletcher32; `hdf5_plugins` reads it all the same",
                     h5->path, data->name, (int)id, name[0] ? name : "no name");
         packing->blind = true;
     }

@@ -43,7 +43,7 @@ static dfal_status check_filters(const struct df_h5 *h5, const char *name, hid_t
         if (!built_in && !h5->plugins)
             DF_FAIL(DFAL_E_DATA,
                     "%s: dataset '%s' is packed by filter plugin %d (%s), expected a built-in filter; "
-                    "--hdf5-plugins "
+                    "`hdf5_plugins` "
                     "allows plugins",
                     h5->path, name, (int)id, filter[0] ? filter : "no name");
         if (H5Zfilter_avail(id) <= 0)

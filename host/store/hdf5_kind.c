@@ -15,8 +15,8 @@ const char *df_h5_foreign(const struct df_h5 *h5)
          "it holds weights of Keras, not the network; load them into their model and " CONVERT},
         {NULL, "_layer_checkpoint_dependencies",
          "it holds weights of Keras, not the network; load them into their model and " CONVERT},
-        {NULL, "#refs#", "it is a MATLAB file; --samples-name names an array of it"},
-        {"_NCProperties", NULL, "it is a netCDF file; --samples-name names an array of it"},
+        {NULL, "#refs#", "it is a MATLAB file; `samples_name` names an array of it"},
+        {"_NCProperties", NULL, "it is a netCDF file; `samples_name` names an array of it"},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if ((kinds[i].attribute && H5Aexists(h5->file, kinds[i].attribute) > 0) ||

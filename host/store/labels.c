@@ -245,7 +245,7 @@ void df_warn_layout(struct dfal_context *context, const char *path, struct df_sh
            DF_FIELDS(DF_TEXT("pool", path), DF_INT("channels", shape.c), DF_INT("height", shape.h),
                      DF_INT("width", shape.w)),
            "%s: read as pictures of %lld channels, %lld x %lld; if the channels are the last axis, say "
-           "--layout NHWC (else --layout NCHW)",
+           "`layout` NHWC (else `layout` NCHW)",
            path, (long long)shape.c, (long long)shape.h, (long long)shape.w);
 }
 

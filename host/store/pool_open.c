@@ -80,7 +80,7 @@ static dfal_status open_samples(struct df_pool *pool, const char *name, const ch
         H5Literate(file->h5.file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_dataset, names);
         const char *foreign = df_h5_foreign(&file->h5);
         DF_FAIL(DFAL_E_DATA, "%s has no dataset '%s' (it holds: %s), expected samples; %s", pool->path, name,
-                names[0] ? names : "nothing", foreign ? foreign : "--samples-name names them");
+                names[0] ? names : "nothing", foreign ? foreign : "`samples_name` names them");
     }
     if (file->samples.kind != DF_H5_INTEGER && file->samples.kind != DF_H5_REAL)
         DF_FAIL(DFAL_E_DATA, "%s: dataset '%s' holds neither integers nor reals, expected u8 or f32",
@@ -158,7 +158,7 @@ static dfal_status read_labels(struct df_pool *pool, const char *name, bool name
         status =
             df_fail(DFAL_E_SHAPE,
                     "%s: dataset '%s' is %s: one-hot labels or probabilities are not read, expected class "
-                    "numbers [%lld]; write numpy.argmax of them beside, --labels-name names it",
+                    "numbers [%lld]; write numpy.argmax of them beside, `labels_name` names it",
                     pool->path, name, df_h5_shape(text, data.dims, data.rank), (long long)pool->count);
         goto done;
     }

@@ -116,7 +116,7 @@ dfal_status df_rows_head_compare(const struct df_rows_head *ours, const struct d
     DF_TRY_TO(done, status, df_identity_check(&a, &b, true, DFAL_E_CONFIG, path, hint));
     if (theirs->mixed[0] && !allow_mixed)
         status = df_fail(DFAL_E_CONFIG,
-                         "%s is mixed (%s), expected one arithmetic (--allow-mixed takes it all the same)",
+                         "%s is mixed (%s), expected one arithmetic (`allow_mixed` takes it all the same)",
                          path, theirs->mixed);
     else
         status = df_identity_check(&a, &b, allow_mixed, DFAL_E_CONFIG, path, hint);
