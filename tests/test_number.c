@@ -106,6 +106,11 @@ static void bounds(void **state)
     assert_false(df_number_parse(&share, "1", &real));
     assert_false(df_number_parse(&rate, "0", &real));
     assert_true(df_number_parse(&rate, "1000", &real) && real == 1000);
+    assert_false(df_number_parse(&rate, "1000.5", &real));
+    assert_true(real == 1000);
+    uint64_t seed = 77;
+    assert_false(df_number_parse(&(struct df_number){.kind = DF_NUMBER_U64}, "18446744073709551616", &seed));
+    assert_true(seed == 77);
 }
 
 static void expectations(void **state)
@@ -120,6 +125,8 @@ static void expectations(void **state)
         {{.kind = DF_NUMBER_I64, .low = 1, .high = DF_NUMBER_NO_LIMIT}, "a whole number of at least 1"},
         {{.kind = DF_NUMBER_U64}, "a whole number from 0 to 18446744073709551615"},
         {{.kind = DF_NUMBER_REAL, .low = 0, .high = 1, .high_open = true}, "a number from 0 and below 1"},
+        {{.kind = DF_NUMBER_REAL, .low = 0, .high = DF_NUMBER_NO_LIMIT, .low_open = true},
+         "a number above 0"},
         {{.kind = DF_NUMBER_REAL, .low = 0, .high = 1000, .low_open = true},
          "a number above 0 and at most 1000"},
         {{.kind = DF_NUMBER_BYTES}, "bytes, or a whole number with K, M or G behind it"},

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "batch.h"
 #include "deepfool.h"
@@ -28,13 +29,30 @@ static void operands_stand_in_their_places(void **state)
     assert_ptr_equal(call.in[0].buffer, &made_up[1]);
     assert_ptr_equal(call.in[5].buffer, &made_up[5]);
     assert_int_equal(call.in[5].offset, 5);
-    for (int k = 1; k < 5; k++)
-        assert_null(call.in[k].buffer);
+    for (int k = 1; k < DF_MAX_IN; k++)
+        assert_true(k == 5 || (call.in[k].buffer == NULL && call.in[k].offset == 0));
+    for (int k = 1; k < DF_MAX_OUT; k++)
+        assert_true(call.out[k].buffer == NULL && call.out[k].offset == 0);
     assert_int_equal(call.rows * 100 + call.cols * 10 + call.p.deepfool.size, 349);
     DF_IN(&call, deepfool_iterate, number) = span_of(2);
     DF_OUT(&call, deepfool_observe, cand) = span_of(3);
     assert_ptr_equal(call.in[2].buffer, &made_up[2]);
     assert_ptr_equal(call.out[2].buffer, &made_up[3]);
+}
+
+/* No operand behind one without a name, none called as another, and each of a type. */
+static void assert_named(const struct df_operand *operands, int most)
+{
+    for (int k = 0; k < most; k++) {
+        if (operands[k].name == NULL) {
+            assert_true(k + 1 == most || operands[k + 1].name == NULL);
+            continue;
+        }
+        assert_true(operands[k].read || operands[k].written);
+        assert_true(operands[k].type <= DF_TYPE_F64 || operands[k].type == DF_OPERAND_RAW);
+        for (int other = 0; other < k; other++)
+            assert_string_not_equal(operands[k].name, operands[other].name);
+    }
 }
 
 static void names_and_places_agree(void **state)
@@ -51,10 +69,8 @@ static void names_and_places_agree(void **state)
     for (int op = 0; op < DF_OP_COUNT; op++) {
         const struct df_op_info *info = &df_op_info[op];
         assert_non_null(info->out[0].name);
-        for (int k = 0; k < DF_MAX_OUT; k++)
-            assert_int_equal(info->out[k].written, info->out[k].name != NULL);
-        for (int k = 0; k < DF_MAX_IN; k++)
-            assert_true(!info->in[k].written && info->in[k].read == (info->in[k].name != NULL));
+        assert_named(info->out, DF_MAX_OUT);
+        assert_named(info->in, DF_MAX_IN);
     }
 }
 
@@ -69,6 +85,24 @@ static struct df_call_sizes sizes_of(const struct df_call *call)
     struct df_call_sizes sizes;
     df_call_sizes(&sizes, call, NULL);
     return sizes;
+}
+
+/* What is left out is absent, also where the memory of the call held something else. */
+static void what_is_left_out_is_absent(void **state)
+{
+    (void)state;
+    struct df_call calls[8];
+    memset(calls, 0xa5, sizeof calls);
+    for (int c = 0; c < 8; c++) {
+        const struct df_call own[] = {DF_CALL(fill, .rows = c, .y = span_of(c)),
+                                      DF_CALL(deepfool_settle, .rows = c, .record = span_of(c))};
+        calls[c] = own[c % 2];
+        for (int k = 0; k < DF_MAX_IN; k++)
+            assert_true(calls[c].in[k].buffer == NULL && calls[c].in[k].offset == 0);
+        for (int k = 0; k < DF_MAX_OUT; k++)
+            assert_int_equal(calls[c].out[k].buffer != NULL, k == (c % 2 ? 3 : 0));
+        assert_null(calls[c].layer);
+    }
 }
 
 static void an_owner_decides_about_rows(void **state)
@@ -153,6 +187,8 @@ static void bad_calls_are_refused(void **state)
         DF_IN(&call, relu_bwd, y) = df_at(x, 13);
         DF_IN(&call, relu_bwd, owner) = owner; /* to the end, which lies before it */
         test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "relu_bwd, operand y: elements 13 to 12");
+        call = DF_CALL(maxpool_bwd, .rows = 3, .dx = x, .dy = x, .arg = owner, .owner = owner);
+        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "maxpool_bwd, operand owner: elements 0 to -2");
         call = DF_CALL(gemm_fwd, .rows = 1, .y = x, .x = x);
         test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "gemm_fwd was called without a layer");
         call.op = DF_OP_COUNT;
@@ -167,8 +203,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operands_stand_in_their_places), cmocka_unit_test(names_and_places_agree),
-        cmocka_unit_test(an_owner_decides_about_rows),    cmocka_unit_test(a_list_decides_about_slots),
-        cmocka_unit_test(an_index_decides_about_samples), cmocka_unit_test(bad_calls_are_refused),
+        cmocka_unit_test(what_is_left_out_is_absent),     cmocka_unit_test(an_owner_decides_about_rows),
+        cmocka_unit_test(a_list_decides_about_slots),     cmocka_unit_test(an_index_decides_about_samples),
+        cmocka_unit_test(bad_calls_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

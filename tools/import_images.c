@@ -26,6 +26,18 @@ const char *import_images_option(const struct import_args *args)
                                                                       : NULL;
 }
 
+/* The next of some words with commas between, blanks in front left out. *at moves behind it and its comma;
+ * behind the last it becomes NULL. A word that is too long becomes empty. */
+enum { WORD_SIZE = 64 };
+static const char *next_word(char word[WORD_SIZE], const char **at)
+{
+    const char *begin = *at + strspn(*at, " ");
+    const size_t length = strcspn(begin, ",");
+    snprintf(word, WORD_SIZE, "%.*s", length < WORD_SIZE ? (int)length : 0, begin);
+    *at = begin[length] == ',' ? begin + length + 1 : NULL;
+    return word;
+}
+
 /* "0.485,0.456,0.406": one number, or one a channel. */
 static dfal_status parse_numbers(struct session *session, double values[3], int32_t *count, const char *name,
                                  const char *text, int32_t channels)
@@ -33,19 +45,14 @@ static dfal_status parse_numbers(struct session *session, double values[3], int3
     if (text == NULL)
         return DFAL_OK;
     const char *at = text;
-    for (*count = 0; *count < 3;) {
-        char word[64];
-        const size_t length = strcspn(at, ",");
-        snprintf(word, sizeof(word), "%.*s", length < sizeof(word) ? (int)length : 0, at);
-        if (!df_parse_decimal(&values[*count], word))
-            break;
-        (*count)++;
-        if (at[length] == '\0' && (*count == 1 || *count == channels))
-            return DFAL_OK;
-        if (at[length] == '\0')
-            break;
-        at += length + 1;
+    char word[WORD_SIZE];
+    bool whole = true;
+    for (*count = 0; at != NULL && *count < 3 && whole;) {
+        whole = df_parse_decimal(&values[*count], next_word(word, &at));
+        *count += whole;
     }
+    if (at == NULL && whole && (*count == 1 || *count == channels))
+        return DFAL_OK;
     return usage_error(session, DFAL_E_USAGE, "--%s '%s' is not understood, expected %s", name, text,
                        channels == 1 ? "one number" : "one number, or three with commas between");
 }
@@ -56,22 +63,16 @@ static dfal_status parse_resize(struct session *session, struct dfal_image_optio
     enum { SIDE_MOST = 65536 };
     int64_t side[2] = {0, 0};
     int32_t count = 0;
-    for (const char *at = text; text != NULL;) {
-        const size_t digits = strspn(at, "0123456789");
-        for (size_t i = 0; i < digits && side[count] <= SIDE_MOST; i++)
-            side[count] = 10 * side[count] + (at[i] - '0');
-        if (digits == 0 || side[count] < 1 || side[count] > SIDE_MOST ||
-            (at[digits] != '\0' && (count == 1 || at[digits] != ',')))
-            return usage_error(
-                session, DFAL_E_USAGE,
-                "--resize '%s' is out of range or not understood, expected 1 to %d, or height and width "
-                "with a comma between",
-                text, SIDE_MOST);
-        count++;
-        if (at[digits] == '\0')
-            break;
-        at += digits + 1;
-    }
+    char word[WORD_SIZE];
+    bool good = true;
+    for (const char *at = text; at != NULL && good; count++)
+        good = count < 2 && df_parse_whole(&side[count], next_word(word, &at)) && side[count] >= 1 &&
+               side[count] <= SIDE_MOST;
+    if (!good)
+        return usage_error(session, DFAL_E_USAGE,
+                           "--resize '%s' is out of range or not understood, expected 1 to %d, or height and "
+                           "width with a comma between",
+                           text, SIDE_MOST);
     options->resize = count == 1 ? (int32_t)side[0] : 0;
     options->resize_height = count == 2 ? (int32_t)side[0] : 0;
     options->resize_width = count == 2 ? (int32_t)side[1] : 0;

@@ -251,8 +251,8 @@ struct df_call_sizes {
 /* layer: of a LAYER op, else NULL. */
 void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call,
                    const struct df_layer_desc *layer);
-/* Does a call give every operand that its op needs, in a buffer of its type that holds what will be touched?
- * Errors   E_INTERNAL it does not */
+/* Does a call give every operand that its op needs, in a buffer of its type that holds what will be touched? ref, ref64 and
+ * check ask before every op; cpu and cuda do not.   Errors   E_INTERNAL it does not */
 dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc *layer);
 /* An extent as a number of elements. */
 int64_t df_span_count(struct df_span span, int64_t extent);

@@ -17,6 +17,12 @@ static int64_t block_end(const struct df_call *call, int64_t stride, int64_t beg
     return call->rows > 0 && call->cols > 0 ? (call->rows - 1) * stride + begin + call->cols : 0;
 }
 
+/* n / d of a call that says so: nonsense where d is not above 0, which the check of the operand then names. */
+static int64_t share(int64_t n, int64_t d)
+{
+    return d > 0 ? n / d : DF_SIZE_TO_END - 1;
+}
+
 /* ---- the letters of ops.def -------------------------------------------------------------------------------- */
 
 #define ROWS     call->rows
@@ -31,34 +37,36 @@ static int64_t block_end(const struct df_call *call, int64_t stride, int64_t beg
 
 #define JOIN          call->p.join
 #define JOIN_CHANNELS JOIN.extent[0]
+#define JOIN_ROWS     share(ROWS, JOIN_CHANNELS)
 #define JOIN_PLANE    (JOIN.extent[1] * JOIN.extent[2])
 #define JOIN_A        JOIN.a_size
 #define JOIN_B        JOIN.b_size
 #define JOIN_OWN      (JOIN.towards == 0 ? JOIN_A : JOIN_B)
-#define JOIN_SAMPLES  (ROWS / df_join_items(&JOIN, JOIN.towards))
+#define JOIN_SAMPLES  share(ROWS, df_join_items(&JOIN, JOIN.towards))
 
-#define UNPADDED      ((int64_t)call->p.pad.in_h * call->p.pad.in_w)
-#define PADDED        (df_padded_h(&call->p) * df_padded_w(&call->p))
-#define UNPOOLED      ((int64_t)call->p.pool.in_h * call->p.pool.in_w)
-#define POOLED        ((int64_t)call->p.pool.out_h * call->p.pool.out_w)
-#define POOL_CHANNELS call->p.pool.channels
-#define X_BLOCK_END   block_end(call, call->p.cols.x_stride, call->p.cols.x_begin)
-#define Y_BLOCK_END   block_end(call, call->p.cols.y_stride, call->p.cols.y_begin)
+#define UNPADDED     ((int64_t)call->p.pad.in_h * call->p.pad.in_w)
+#define PADDED       (df_padded_h(&call->p) * df_padded_w(&call->p))
+#define UNPOOLED     ((int64_t)call->p.pool.in_h * call->p.pool.in_w)
+#define POOLED       ((int64_t)call->p.pool.out_h * call->p.pool.out_w)
+#define POOL_SAMPLES share(ROWS, call->p.pool.channels)
+#define X_BLOCK_END  block_end(call, call->p.cols.x_stride, call->p.cols.x_begin)
+#define Y_BLOCK_END  block_end(call, call->p.cols.y_stride, call->p.cols.y_begin)
 
-#define NORM_PLANE     call->p.bn.plane
-#define SLOPES         call->p.prelu.slopes
-#define PRELU_CHANNELS call->p.prelu.channels
-#define PRELU_VALUES   (PRELU_CHANNELS * call->p.prelu.plane)
-#define CLASSES        call->p.loss.classes
+#define NORM_PLANE    call->p.bn.plane
+#define SLOPES        call->p.prelu.slopes
+#define PRELU_SAMPLES share(ROWS, call->p.prelu.channels)
+#define PRELU_VALUES  (call->p.prelu.channels * call->p.prelu.plane)
+#define CLASSES       call->p.loss.classes
 
 #define S        (int64_t) call->p.deepfool.slots
 #define D        call->p.deepfool.size
+#define TABLE    (share(D, COLS) * 256)
 #define K        (int64_t) call->p.deepfool.classes
 #define J        (int64_t) call->p.deepfool.candidates
 #define COUNT    call->p.deepfool.count
 #define KEPT     call->p.deepfool.kept
 #define GROUPS   df_slot_groups(&call->p.deepfool)
-#define STEPPING ((ROWS + COUNT - 1) / COUNT) /* slots whose cotangents these rows are */
+#define STEPPING share(ROWS + COUNT - 1, COUNT) /* slots whose cotangents these rows are */
 
 #define ALL(n)          ((struct df_operand_size){(n), (n)})
 #define PICKED(n)       ((struct df_operand_size){DF_SIZE_TO_END, (n)})
@@ -117,6 +125,16 @@ static dfal_status check_operand(const char *op, const struct df_operand *operan
     return df_span_check(span, df_span_count(span, size), what);
 }
 
+/* Bytes come with the table that decodes them, reals without. */
+static dfal_status check_raw(const struct df_call *call)
+{
+    const bool bytes = DF_IN(call, deepfool_refill, raw).buffer->type == DF_TYPE_U8;
+    if (bytes != (DF_IN(call, deepfool_refill, table).buffer != NULL))
+        DF_FAIL(DFAL_E_INTERNAL, "deepfool_refill was called with raw in a buffer of %s and %s table",
+                bytes ? "U8" : "REAL", bytes ? "no" : "a");
+    return DFAL_OK;
+}
+
 dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc *layer)
 {
     if ((unsigned)call->op >= DF_OP_COUNT)
@@ -130,5 +148,5 @@ dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc
         DF_TRY(check_operand(info->name, &info->out[k], call->out[k], sizes.out[k].extent));
     for (int k = 0; k < DF_MAX_IN && info->in[k].name != NULL; k++)
         DF_TRY(check_operand(info->name, &info->in[k], call->in[k], sizes.in[k].extent));
-    return DFAL_OK;
+    return call->op == DF_OP_deepfool_refill ? check_raw(call) : DFAL_OK;
 }

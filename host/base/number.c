@@ -75,7 +75,7 @@ static bool is_natural(const char *text)
     return end > text && *end == '\0' && (*text != '0' || end == text + 1);
 }
 
-static bool is_decimal(const char *text)
+bool df_is_decimal(const char *text)
 {
     const char *c = text + (*text == '-'), *end = digits(c);
     bool any = end > c;
@@ -99,8 +99,11 @@ bool df_parse_whole(int64_t *out, const char *text)
     if (!is_natural(text + (*text == '-')))
         return false;
     errno = 0;
-    *out = strtoll(text, NULL, 10);
-    return errno == 0;
+    const int64_t value = strtoll(text, NULL, 10);
+    if (errno != 0)
+        return false;
+    *out = value;
+    return true;
 }
 
 bool df_parse_natural(uint64_t *out, const char *text)
@@ -108,16 +111,22 @@ bool df_parse_natural(uint64_t *out, const char *text)
     if (!is_natural(text))
         return false;
     errno = 0;
-    *out = strtoull(text, NULL, 10);
-    return errno == 0;
+    const uint64_t value = strtoull(text, NULL, 10);
+    if (errno != 0)
+        return false;
+    *out = value;
+    return true;
 }
 
 bool df_parse_decimal(double *out, const char *text)
 {
-    if (!is_decimal(text))
+    if (!df_is_decimal(text))
         return false;
-    *out = df_parse_real(text, NULL);
-    return isfinite(*out);
+    const double value = df_parse_real(text, NULL);
+    if (!isfinite(value))
+        return false;
+    *out = value;
+    return true;
 }
 
 bool df_parse_bytes(int64_t *out, const char *text)
@@ -198,7 +207,7 @@ static void bounds_text(char *text, size_t size, const struct df_number *number,
     if (!is_bounded(number))
         snprintf(text, size, "%s", what);
     else if (number->high >= DF_NUMBER_NO_LIMIT)
-        df_print(text, size, "%s of at least %.15g", what, number->low);
+        df_print(text, size, number->low_open ? "%s above %.15g" : "%s of at least %.15g", what, number->low);
     else if (number->low_open || number->high_open)
         df_print(text, size, "%s %s %.15g and %s %.15g", what, number->low_open ? "above" : "from",
                  number->low, number->high_open ? "below" : "at most", number->high);

@@ -20,11 +20,13 @@ const char *df_print_shortest(char text[DF_NUMBER_TEXT], double value, int least
 
 /* Text as people write numbers, the whole of it: digits without a leading zero, a minus in front. Of a real
  * also a point and an exponent; it is finite. Of bytes a whole number, with K, M or G (powers of 1,024)
- * behind it where that is meant. False: it is none, or too large. */
+ * behind it where that is meant. False: it is none, or too large; *out is as it was. */
 bool df_parse_whole(int64_t *out, const char *text);
 bool df_parse_natural(uint64_t *out, const char *text);
 bool df_parse_decimal(double *out, const char *text);
 bool df_parse_bytes(int64_t *out, const char *text);
+/* Is it written as such a real, however large? */
+bool df_is_decimal(const char *text);
 
 /* A number that an option or a key takes: its type and its bounds, which may be left out. */
 enum df_number_kind { DF_NUMBER_I32, DF_NUMBER_I64, DF_NUMBER_U64, DF_NUMBER_REAL, DF_NUMBER_BYTES };

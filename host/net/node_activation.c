@@ -19,9 +19,9 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
 {
     const struct df_node *node = df_pass_node(pass, step->node);
     const bool output = df_node_reads(node, false) == DF_READS_OUTPUT;
-    /* All activations have their operands in the places of Relu's. */
-    DF_IN(call, relu_bwd, y) = df_tape_value_at(pass->tape, output ? step->node : node->inputs[0], 0);
-    DF_IN(call, relu_bwd, owner) = pass->owners;
+    DF_IN(call, activation_bwd, saved) =
+        df_tape_value_at(pass->tape, output ? step->node : node->inputs[0], 0);
+    DF_IN(call, activation_bwd, owner) = pass->owners;
     set_numbers(call, node);
     return df_tape_run(pass->tape, call);
 }

@@ -28,10 +28,10 @@ double df_adam_rate(const struct df_training_options *training, int64_t step);
 
 /* ---- Stages of a step (train_stages.c) ------------------------------------------------------
  *
- * A step is a list of stages over rows, forward, loss and gradient, and one over parameters, the optimiser. Both drivers
- * run the same lists: over a batch and all parameters at once, or over parts and pieces of them side by side. A stage asks
- * its queue for calls and reads nothing back, so that a step can be recorded. What is to happen in a step besides, to the
- * inputs before the forward or to the gradient before the optimiser, is one function and a place in a list. */
+ * A step is a list of stages over rows, forward, loss and gradient, and an update of the parameters. Both drivers
+ * run the same: over a batch and all parameters at once, or over parts and pieces of them side by side. A stage asks
+ * its queue for calls and reads nothing back, so that a step can be recorded. What is to happen in a step besides, to
+ * the inputs before the forward or to the gradients behind it, is one function and a place in a list. */
 
 /* Rows of a batch on one queue. */
 struct df_batch_part {
@@ -56,7 +56,8 @@ struct df_piece {
     struct df_span gradient;
     int64_t at, size;
 };
-dfal_status df_piece_run(const struct df_piece *piece);
+/* The optimiser. */
+dfal_status df_piece_update(const struct df_piece *piece);
 
 /* ---- Drivers -------------------------------------------------------------------------------- */
 

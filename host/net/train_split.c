@@ -170,10 +170,9 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
                                            .x = df_at(split->parts, part * total + at));
         DF_TRY(df_run(trainer->device, queue, &add));
     }
-    const struct df_piece whole = {trainer, work->options->training, queue, df_at(split->parts, at), at,
-                                   size};
+    const struct df_piece own = {trainer, work->options->training, queue, df_at(split->parts, at), at, size};
     if (work->last)
-        DF_TRY(df_piece_run(&whole));
+        DF_TRY(df_piece_update(&own));
     return hand_over(trainer, queue);
 }
 

@@ -53,7 +53,7 @@ dfal_status df_batch_run(const struct df_batch_part *part)
 
 /* ---- Of parameters -------------------------------------------------------------------------- */
 
-static dfal_status optimise(const struct df_piece *piece)
+dfal_status df_piece_update(const struct df_piece *piece)
 {
     const struct df_trainer *trainer = piece->trainer;
     const struct df_training_options *options = piece->training;
@@ -69,14 +69,4 @@ static dfal_status optimise(const struct df_piece *piece)
             .g = piece->gradient, .rate = trainer->rate,
             .p.adam = {.beta1 = options->beta1, .beta2 = options->beta2, .epsilon = options->epsilon});
     return df_run(trainer->device, piece->queue, &call);
-}
-
-typedef dfal_status piece_stage(const struct df_piece *piece);
-static piece_stage *const update[] = {optimise, NULL};
-
-dfal_status df_piece_run(const struct df_piece *piece)
-{
-    for (int s = 0; update[s] != NULL; s++)
-        DF_TRY(update[s](piece));
-    return DFAL_OK;
 }

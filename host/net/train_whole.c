@@ -136,7 +136,7 @@ static dfal_status update(struct df_whole *whole)
                                  .queue = trainer->queue,
                                  .gradient = whole->gradient,
                                  .size = df_plan_parameter_size(trainer->plan)};
-    DF_TRY(df_piece_run(&all));
+    DF_TRY(df_piece_update(&all));
     return df_plan_bind_layers(trainer->plan, trainer->queue);
 }
 

@@ -78,7 +78,7 @@ static dfal_status next_event(struct reader *reader, yaml_event_t *event)
 /* YAML's numbers may have a plus in front. */
 static const char *unsigned_text(const char *text)
 {
-    return text + (text[0] == '+' && text[1] != '-');
+    return text + (text[0] == '+' && ((text[1] >= '0' && text[1] <= '9') || text[1] == '.'));
 }
 
 /* Would YAML 1.1 read this plain scalar as something else than text? */
@@ -89,9 +89,8 @@ static bool is_text(const char *text)
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (df_same_but_case(text, words[i]))
             return false;
-    double real;
     return *text >= '0' && *text <= '9' ? strspn(text, "0123456789_xXoO.:eE+-") != strlen(text)
-                                        : !df_parse_decimal(&real, unsigned_text(text));
+                                        : !df_is_decimal(unsigned_text(text));
 }
 
 static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,

@@ -51,6 +51,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .plan = engine->plan,
         .pool = engine->pool,
         .per_slot = df_lane_slot_bytes(engine->pool, engine->params.candidates),
+        .per_lane = df_lane_bytes(engine->pool),
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
         .most_lanes = df_device_lanes(device),

@@ -26,11 +26,21 @@ static int64_t chunk_row_bytes(const struct df_pool *pool)
 int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates)
 {
     const int64_t input = df_shape_size(pool->shape) * (int64_t)sizeof(float);
+    /* x0, r, best_g; state, number, cand */
     const int64_t arrays = 3 * input + DF_SLOT_INTS * (int64_t)sizeof(int32_t) +
                            DF_SLOT_NUMBERS * (int64_t)sizeof(double) + candidates * (int64_t)sizeof(int32_t);
-    const int64_t lists = (DF_RECORD_NUMBERS + 1) * (int64_t)sizeof(double) + 8 * (int64_t)sizeof(int32_t);
+    /* on the device record, index, three lists and pairs; on the host record, index, taken and the free list */
+    const int64_t lists = 2 * (DF_RECORD_NUMBERS + 1) * (int64_t)sizeof(double) +
+                          5 * (int64_t)sizeof(int32_t) + (int64_t)sizeof(int64_t) + (int64_t)sizeof(int32_t);
     const int64_t host = (int64_t)df_pool_row_bytes(pool) + (pool->raw == DF_RAW_U8 ? 0 : input);
-    return arrays + chunk_row_bytes(pool) + 2 * lists + host;
+    return arrays + lists + chunk_row_bytes(pool) + host + (int64_t)sizeof(double); /* and counts of groups */
+}
+
+int64_t df_lane_bytes(const struct df_pool *pool)
+{
+    const int64_t input = df_shape_size(pool->shape) * (int64_t)sizeof(float);
+    const int64_t row = chunk_row_bytes(pool) + (int64_t)df_pool_row_bytes(pool) + input;
+    return input + row + 4 * (DF_TOTALS + 2 * DF_COUNTS) * (int64_t)sizeof(int32_t);
 }
 
 static dfal_status create_chunks(struct df_lane *lane)

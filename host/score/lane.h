@@ -74,8 +74,10 @@ dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, cons
                                    const int64_t *index, int64_t rows);
 dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
 void df_lane_destroy(struct df_lane *lane);
-/* Bytes that a slot takes beside its row of the tape. */
+/* Bytes that a slot takes beside its row of the tape; and a lane whatever its slots: an image, a chunk's row that is rounded
+ * up, totals. */
 int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates);
+int64_t df_lane_bytes(const struct df_pool *pool);
 /* lane_loop.c: run until the stream is dry and every slot is empty. */
 dfal_status df_lane_run(struct df_lane *lane);
 /* Logits of up to slots raw rows, for the look at the network's outputs: read to logits [rows, K]. */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of a lane. The device keeps the slots (kernels/residency.h); an iteration queues, and waits once, where it reads
- * the totals:
+/* The loop of a lane. The device keeps the slots (kernels/residency.h). An iteration queues, and waits where it reads:
  *
  *   refill    free slots take the next rows of the stream; holes that stay are closed, which happens when it is dry
- *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples. Recorded where
- *             the device can, and run as one call while every slot is occupied
+ *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples.
+ *             Recorded where the device can, and run as one call while every slot is occupied
  *   read      how many slots go on, how many wait for a step; the records
- *   step      one DeepFool step of the active slots: the long part, during which the host hands the records to the sink and
- *             loads the chunks that the refill has used up
+ *   step      one DeepFool step of the active slots: the long part
+ *   deliver   records to the sink
  *
- * Where many rows a call pay (a GPU) there is one lane, and two chunks of half its slots each are read ahead: they suffice
- * for any refill once both are loaded. A device of two queues copies on its second one while the first computes; with one
- * queue a copy waits for the step before it. Elsewhere lanes share the stream, and none takes rows before it has slots for
- * them: a lane that read ahead would keep them from one that has run out. */
+ * Where many rows a call pay (a GPU) there is one lane, and two chunks of half its slots each are read ahead. The host
+ * delivers, and loads the chunk that the refill has used up, while the device steps; not where the sink wants images,
+ * which would wait for the step. A device of two queues copies on its second one while the first computes; with one
+ * queue a copy waits for the step before it. Elsewhere lanes share the stream, and none takes rows before it has slots
+ * for them: a lane that read ahead would keep them from one that has run out. */
 #include <stdio.h>
 #include <string.h>
 
@@ -292,6 +292,7 @@ static dfal_status begin(struct df_lane *lane)
 dfal_status df_lane_run(struct df_lane *lane)
 {
     struct df_deepfool_engine *engine = lane->engine;
+    const bool beside = lane->chunk_count > 1 && !engine->sink->wants_adversarial;
     DF_TRY(begin(lane));
     for (;;) {
         int64_t filled;
@@ -309,7 +310,10 @@ dfal_status df_lane_run(struct df_lane *lane)
         DF_TRY(read_totals(lane));
         const int64_t records = occupied - lane->kept;
         DF_TRY(read_results(lane, records));
+        if (!beside)
+            DF_TRY(deliver(lane, records));
         DF_TRY(df_lane_step(lane, lane->active_list, lane->active));
-        DF_TRY(deliver(lane, records));
+        if (beside)
+            DF_TRY(deliver(lane, records));
     }
 }

@@ -21,7 +21,7 @@ static struct lane_bytes lane_of(const struct df_room_need *need)
     df_plan_memory(need->plan, &memory);
     return (struct lane_bytes){
         .plan = memory.shared,
-        .fixed = memory.scratch,
+        .fixed = memory.scratch + need->per_lane,
         .chunk_row = memory.chunk_row,
         .per_chunk_row = memory.chunk_row + (need->gradients ? memory.cotangent : 0),
         .per_slot = memory.row + need->per_slot,
@@ -80,8 +80,8 @@ static dfal_status fail(const struct dfal_context *context, int64_t needed, cons
 static int64_t wide_bytes(const struct df_room_need *need, const struct lane_bytes *lane, int64_t chunk,
                           int64_t slots)
 {
-    return bytes_of(lane, chunk, slots) - lane->fixed + df_plan_scratch(need->plan, slots, chunk) +
-           (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
+    return bytes_of(lane, chunk, slots) - lane->fixed + need->per_lane +
+           df_plan_scratch(need->plan, slots, chunk) + (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
 }
 
 /* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own block, and then the

@@ -13,6 +13,7 @@ struct df_room_need {
     const struct df_plan *plan;
     const struct df_pool *pool;
     int64_t per_slot; /* bytes beside the tape's row */
+    int64_t per_lane; /* bytes whatever its slots */
     int64_t wanted;   /* slots of a lane */
     bool gradients;   /* as many cotangent rows as the chunk has */
     int32_t most_lanes;

@@ -258,7 +258,7 @@ def stop_run(dfal):
     write_run(dfal)
     stop(dfal, RUN, "d", same_runs, signal.SIGTERM)
     stop_upon(dfal, RUN, "d", same_runs, signal.SIGTERM, "d/state/*.h5")
-    dfal.refuses(66, *RUN, "-o", "d", "--resume", says="resume")
+    dfal.refuses(66, *RUN, "-o", "d", "--resume", says="d: no such folder, expected a run directory")
 
 
 def stop_without_work(dfal):
