@@ -19,11 +19,11 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "report/report.h"
-#include "run/select.h"
 #include "run_fixture.h"
 #include "score/pass.h"
 #include "store/hdf5_file.h"
 #include "store/table.h"
+#include "strategy/selection.h"
 
 static struct world world;
 static const char *const every[] = {"dfal", "random", "entropy", "least-confidence", "margin", "logit-gap"};

@@ -11,23 +11,6 @@ void(dfal_select_options_init)(struct dfal_select_options *options, size_t size)
     df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
-/* A file must hold what the strategy needs; more than that may be given. */
-static dfal_status check_sources(const struct df_select_job *job)
-{
-    const struct dfal_select_options *options = job->options;
-    const struct df_strategy *strategy = job->strategy;
-    if ((strategy->needs & DF_NEED_MARGINS) && options->logits_path && !options->scores_path)
-        DF_FAIL(DFAL_E_USAGE,
-                "strategy %s needs margins, which %s does not hold, expected --scores SCORES.h5",
-                strategy->name, options->logits_path);
-    if ((strategy->needs & DF_NEED_ROW_SCORES) && !strategy->scores_row && options->scores_path &&
-        !options->logits_path)
-        DF_FAIL(DFAL_E_USAGE,
-                "strategy %s needs logits, which %s does not hold, expected --logits LOGITS.h5 or neither",
-                strategy->name, options->scores_path);
-    return DFAL_OK;
-}
-
 static dfal_status check_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
@@ -40,7 +23,7 @@ static dfal_status check_options(struct df_select_job *job)
     if (options->subsample < 0)
         DF_FAIL(DFAL_E_USAGE, "subsample is %lld, expected at least 1, or all",
                 (long long)options->subsample);
-    DF_TRY(check_sources(job));
+    DF_TRY(df_strategy_check_files(job->strategy, options->scores_path, options->logits_path));
     DF_TRY(df_deepfool_from_options(&job->deepfool, options->score));
     return df_select_check_outputs(job);
 }

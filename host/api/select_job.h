@@ -6,7 +6,7 @@
 #include "base/claim.h"
 #include "base/log.h"
 #include "report/sheet.h"
-#include "run/select.h"
+#include "strategy/selection.h"
 
 struct df_select_job {
     struct dfal_context *context;

@@ -12,9 +12,9 @@
 #include "base/rng.h"
 #include "run/curve.h"
 #include "run/pace.h"
-#include "run/select.h"
 #include "run/trainer.h"
 #include "store/network_file.h"
+#include "strategy/selection.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
 {

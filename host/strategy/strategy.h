@@ -57,6 +57,10 @@ extern const char *const df_strategy_known[];
 int32_t df_strategy_known_index(const char *name); /* -1: unknown */
 /* Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE a known name that is not in this build */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
+/* A file that a user gave must hold what the strategy needs; more than that may be given. Paths may be NULL.
+ * Errors   E_USAGE */
+dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
+                                    const char *logits_path);
 /* "dfal, random, ... or logit-gap": those of this build, for messages. */
 enum { DF_STRATEGY_NAMES = 256 };
 const char *df_strategy_names(char text[DF_STRATEGY_NAMES]);

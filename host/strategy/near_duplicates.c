@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The query table, and which of the queries are nearly the same sample. */
+/* Which of the chosen samples are nearly the same. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "run/select.h"
+#include "strategy/selection.h"
 
 enum { COMPARED = 2000, LANES = 16 };
 #define NEARLY        0.1 /* of the median distance: what a JPEG copy stays under and another picture does not */
@@ -14,50 +14,6 @@ int64_t df_near_duplicates_limit(int64_t size)
 {
     double n = sqrt(2 * COMPARED_WORK / (double)(size > 0 ? size : 1));
     return n < COMPARED ? (int64_t)n : COMPARED;
-}
-
-struct dfal_query df_selection_query(const struct df_selection *selection, int64_t i, const char *id,
-                                     const char *strategy, int32_t label)
-{
-    return (struct dfal_query){
-        .rank = i + 1,
-        .id = id,
-        .index = selection->index[i],
-        .score = selection->score[i],
-        .strategy = strategy,
-        .predicted = selection->predicted[i],
-        .confidence = selection->confidence[i],
-        .label = label,
-        .adversarial_class = selection->adversarial_class[i],
-    };
-}
-
-void df_query_line(struct df_text *text, const struct dfal_query *query)
-{
-    df_text_add(text, "%lld,", (long long)query->rank);
-    df_text_csv(text, query->id);
-    df_text_add(text, ",%lld,", (long long)query->index);
-    df_text_number(text, query->score);
-    if (query->strategy) {
-        df_text_add(text, ",");
-        df_text_csv(text, query->strategy);
-    }
-    df_text_add(text, ",%d,", query->predicted);
-    df_text_number(text, query->confidence);
-    df_text_add(text, ",%d,%d", query->label, query->adversarial_class);
-    const char *const names[] = {query->predicted_name, query->label_name, query->adversarial_name};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        df_text_add(text, ",");
-        df_text_csv(text, names[i] ? names[i] : "");
-    }
-    df_text_add(text, "\n");
-}
-
-void df_query_name(struct dfal_query *query, const struct df_classes *classes)
-{
-    query->predicted_name = df_classes_name(classes, query->predicted);
-    query->label_name = df_classes_name(classes, query->label);
-    query->adversarial_name = df_classes_name(classes, query->adversarial_class);
 }
 
 static int compare(const void *a, const void *b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What strategies need: margins, logits, a number of each row's logits; computed, or taken from a file. */
-#include "run/select_needs.h"
+#include "strategy/selection_needs.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/select.h"
+#include "strategy/selection.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "run/select_needs.h"
+#include "strategy/selection_needs.h"
 
 void df_selection_clear(struct df_selection *selection)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One selection: compute what a strategy needs for its candidates, rank, and find the twins. Used by `select`
  * and by every round of `run`. */
-#ifndef DF_RUN_SELECT_H
-#define DF_RUN_SELECT_H
+#ifndef DF_STRATEGY_SELECTION_H
+#define DF_STRATEGY_SELECTION_H
 
 #include "base/text.h"
 #include "store/classes.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a selection computes, or takes from files, for its strategy. Internal to host/run. */
-#ifndef DF_RUN_SELECT_NEEDS_H
-#define DF_RUN_SELECT_NEEDS_H
+/* What a selection computes, or takes from files, for its strategy. Internal to host/strategy. */
+#ifndef DF_STRATEGY_SELECTION_NEEDS_H
+#define DF_STRATEGY_SELECTION_NEEDS_H
 
-#include "run/select.h"
+#include "strategy/selection.h"
 
 /* Everything one selection works with; the caller's are borrowed. */
 struct df_select_work {
