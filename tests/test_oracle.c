@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "run/run.h"
 #include "run_fixture.h"
-#include "strategy/strategy.h"
+#include "strategy/oracle.h"
 
 dfal_status __real_df_oracle_simulated(struct df_oracle **out, const struct df_pool *pool);
 dfal_status __wrap_df_oracle_simulated(struct df_oracle **out, const struct df_pool *pool);

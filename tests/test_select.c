@@ -195,49 +195,6 @@ static void test_order(void **state)
     dfal_context_destroy(context);
 }
 
-/* A strategy that wants logits gets them; one that wants more is told so. */
-static bool key_of_logits(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
-{
-    key->score = -(double)candidates->logits[i * candidates->class_count + 1];
-    return true;
-}
-
-static dfal_status rank_logits(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
-                               int64_t *chosen)
-{
-    return df_rank_by_key(key_of_logits, candidates, q, choices, chosen);
-}
-
-static void test_needs(void **state)
-{
-    (void)state;
-    struct df_pool *pool = NULL;
-    struct df_network *network = NULL;
-    struct df_device *device = NULL;
-    struct df_selection selection;
-    int64_t rows[ALL];
-    const struct df_strategy logits = {.name = "logit", .needs = DF_NEED_LOGITS, .rank = rank_logits};
-    const struct df_strategy features = {.name = "feature", .needs = DF_NEED_FEATURES, .rank = rank_logits};
-    dfal_context *context = world_context(backends[0], 1, NULL, NULL);
-    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
-    test_ok(df_network_for_pool(&network, context, world.net, pool));
-    test_ok(df_context_device(context, &device));
-    for (int i = 0; i < ALL; i++)
-        rows[i] = i;
-    struct df_selection_options options = {.strategy = &logits, .count = ALL};
-    test_ok(df_select(context, device, network, pool, rows, ALL, &options, &selection));
-    assert_int_equal(selection.count, ALL);
-    for (int i = 1; i < ALL; i++)
-        assert_true(selection.score[i] >= selection.score[i - 1] && selection.adversarial_class[i] == -1);
-    df_selection_clear(&selection);
-    options.strategy = &features;
-    test_error(df_select(context, device, network, pool, rows, ALL, &options, &selection), DFAL_E_UNAVAILABLE,
-               "feature");
-    df_network_destroy(network);
-    df_pool_close(pool);
-    dfal_context_destroy(context);
-}
-
 static void write_text(char path[TEST_PATH], const char *name, const char *text)
 {
     test_join(path, world.folder, name);
@@ -740,12 +697,12 @@ int main(int argc, char **argv)
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_needs),          cmocka_unit_test(test_left_out),
-        cmocka_unit_test(test_scores),         cmocka_unit_test(test_twins),
-        cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
-        cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
-        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_near_copies),
-        cmocka_unit_test(test_out_of_memory),
+
+        cmocka_unit_test(test_left_out),       cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_twins),          cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_near_duplicate), cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_twins_of_any),   cmocka_unit_test(test_killed_between),
+        cmocka_unit_test(test_near_copies),    cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

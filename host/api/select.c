@@ -40,10 +40,9 @@ static dfal_status choose(struct df_select_job *job)
         .seed = job->context->options.seed,
         .batch = options->score->batch,
         .how = df_score_how(options->score),
-        .scores =
-            options->scores_path && ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
-                ? &job->scores
-                : NULL,
+        .scores = options->scores_path && (job->strategy->asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
+                      ? &job->scores
+                      : NULL,
         .logits = job->logits,
         .twins = options->twins_path || (options->sheet_path && job->strategy->twins),
         .twins_limit = options->twins_path ? 0 : DF_SHEET_MOST,

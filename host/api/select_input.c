@@ -183,7 +183,7 @@ static dfal_status take_scores(struct df_select_job *job)
         if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
             DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
                     (long long)job->scores.index[i]);
-    if ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
+    if (job->strategy->asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
     DF_TRY(check_rows(job, path, &job->scores.hashes, job->scores.count));

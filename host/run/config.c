@@ -234,9 +234,7 @@ static bool concerns(const struct df_key *key, const struct df_strategy *strateg
 {
     const char *name = strrchr(key->path, '.') + 1;
     if (!strcmp(name, "deepfool"))
-        return strategy->needs & DF_NEED_MARGINS || options->twins;
-    if (!strcmp(name, "passes"))
-        return strategy->needs & DF_NEED_PASSES;
+        return strategy->asks & DF_ASKS_MARGINS || options->twins;
     return !strcmp(name, "subsample") || !strcmp(name, "twins");
 }
 

@@ -10,10 +10,13 @@
 #include "models/models.h"
 #include "run/process.h"
 #include "run/run.h"
+#include "score/deepfool.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"
 #include "store/row_hash.h"
+#include "strategy/oracle.h"
+#include "strategy/strategy.h"
 
 enum { CHUNK = 1024 };
 
@@ -163,8 +166,7 @@ static dfal_status choose_engine(struct df_experiment *e)
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
         DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
-        margins =
-            margins || df_run_strategy_options(&e->config, s).twins || strategy->needs & DF_NEED_MARGINS;
+        margins = margins || df_run_strategy_options(&e->config, s).twins || strategy->asks & DF_ASKS_MARGINS;
     }
     if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
         return DFAL_OK;

@@ -14,6 +14,7 @@
 #include "run/pace.h"
 #include "run/trainer.h"
 #include "store/network_file.h"
+#include "strategy/oracle.h"
 #include "strategy/selection.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The simulated oracle: it knows the labels of the pool. */
+#include "strategy/oracle.h"
 #include "base/memory.h"
-#include "strategy/strategy.h"
 
 struct simulated {
     struct df_oracle oracle;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
-#include "strategy/selection_needs.h"
+#include "strategy/strategy.h"
+#include "strategy/view_inside.h"
 
 void df_selection_clear(struct df_selection *selection)
 {
@@ -20,63 +20,6 @@ void df_selection_clear(struct df_selection *selection)
     df_free(selection->twin);
     *selection = (struct df_selection){0};
 }
-
-struct keyed {
-    uint64_t bits;
-    int64_t row;
-};
-
-static int compare_keyed(const void *a_, const void *b_)
-{
-    const struct keyed *a = a_, *b = b_;
-    if (a->bits != b->bits)
-        return a->bits < b->bits ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
-}
-
-static bool ascending(const int64_t *rows, int64_t n)
-{
-    for (int64_t i = 1; i < n; i++)
-        if (rows[i] <= rows[i - 1])
-            return false;
-    return true;
-}
-
-/* The candidates of this selection, ascending: all of them, or the m with the lowest random numbers of their
- * own, so that neither the list's order nor its other members decide about a row's number. */
-static dfal_status find_rows(struct df_select_work *work, const int64_t *candidates, int64_t n)
-{
-    int64_t m = work->options->subsample;
-    struct keyed *keyed = NULL;
-    dfal_status status = DFAL_OK;
-    bool drawn = m > 0 && m < n;
-    uint64_t seed = work->options->seed;
-    if (work->options->labelled)
-        seed = df_random_child(seed, DF_STREAM_LABELLED, work->options->labelled);
-    work->n = drawn ? m : n;
-    work->rows = candidates;
-    if (!drawn && ascending(candidates, n))
-        return DFAL_OK;
-    DF_TRY_TO(done, status, df_alloc(&work->own_rows, work->n, sizeof *work->own_rows));
-    if (drawn) {
-        DF_TRY_TO(done, status, df_alloc(&keyed, n, sizeof *keyed));
-        for (int64_t i = 0; i < n; i++)
-            keyed[i] = (struct keyed){df_random_bits(seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
-                                      candidates[i]};
-        qsort(keyed, (size_t)n, sizeof *keyed, compare_keyed);
-        for (int64_t i = 0; i < m; i++)
-            work->own_rows[i] = keyed[i].row;
-    } else {
-        memcpy(work->own_rows, candidates, (size_t)n * sizeof *candidates);
-    }
-    qsort(work->own_rows, (size_t)work->n, sizeof *work->own_rows, df_compare_rows);
-    work->rows = work->own_rows;
-done:
-    df_free(keyed);
-    return status;
-}
-
-/* ---- taking the best --------------------------------------------------------------------------------- */
 
 static bool all_finite(const float *x, int64_t n)
 {
@@ -120,16 +63,16 @@ struct block {
     float *x, *logits;
 };
 
-static dfal_status block_open(struct block *block, const struct df_select_work *work, int64_t q)
+static dfal_status block_open(struct block *block, const struct df_view *view, int64_t q)
 {
-    int64_t size = df_shape_size(work->pool->shape), rows = READ_BYTES / ((int64_t)sizeof(float) * size);
+    int64_t size = df_shape_size(view->pool->shape), rows = READ_BYTES / ((int64_t)sizeof(float) * size);
     block->room = q < BLOCK_ROWS ? q : BLOCK_ROWS;
     block->read_rows = rows < 1 ? 1 : rows > block->room ? block->room : rows;
     DF_TRY(df_alloc(&block->rows, block->room, sizeof *block->rows));
     DF_TRY(df_alloc(&block->finite, block->room, sizeof *block->finite));
-    DF_TRY(df_alloc(&block->raw, block->read_rows, df_pool_row_bytes(work->pool)));
+    DF_TRY(df_alloc(&block->raw, block->read_rows, df_pool_row_bytes(view->pool)));
     DF_TRY(df_alloc(&block->x, block->read_rows * size, sizeof *block->x));
-    return df_alloc(&block->logits, block->room * work->network->class_count, sizeof *block->logits);
+    return df_alloc(&block->logits, block->room * view->network->class_count, sizeof *block->logits);
 }
 
 static void block_close(struct block *block)
@@ -142,34 +85,34 @@ static void block_close(struct block *block)
 }
 
 /* A NaN in the input may vanish on the way to the logits, so the input itself is looked at. Bytes are always finite. */
-static dfal_status look_at_inputs(const struct df_select_work *work, struct block *block, int64_t m)
+static dfal_status look_at_inputs(const struct df_view *view, struct block *block, int64_t m)
 {
-    int64_t size = df_shape_size(work->pool->shape);
+    int64_t size = df_shape_size(view->pool->shape);
     for (int64_t begin = 0; begin < m; begin += block->read_rows) {
         int64_t n = m - begin < block->read_rows ? m - begin : block->read_rows;
-        if (work->pool->raw != DF_RAW_U8) {
-            DF_TRY(df_pool_gather(work->pool, block->raw, block->rows + begin, n));
-            df_pool_decode(work->pool, block->x, block->raw, n);
+        if (view->pool->raw != DF_RAW_U8) {
+            DF_TRY(df_pool_gather(view->pool, block->raw, block->rows + begin, n));
+            df_pool_decode(view->pool, block->x, block->raw, n);
         }
         for (int64_t i = 0; i < n; i++)
-            block->finite[begin + i] = work->pool->raw == DF_RAW_U8 || all_finite(block->x + i * size, size);
+            block->finite[begin + i] = view->pool->raw == DF_RAW_U8 || all_finite(block->x + i * size, size);
     }
     return DFAL_OK;
 }
 
 /* The finite ones of m choices, in rank order. */
-static dfal_status take_block(const struct df_select_work *work, struct block *block,
+static dfal_status take_block(const struct df_view *view, struct block *block,
                               const struct df_choice *choices, int64_t m, struct df_selection *selection)
 {
-    int64_t k = work->network->class_count;
-    const struct df_scores *margins = work->known_margins;
+    int64_t k = view->network->class_count;
+    const struct df_scores *margins = view->margins;
     for (int64_t i = 0; i < m; i++)
-        block->rows[i] = work->rows[choices[i].candidate];
+        block->rows[i] = view->rows[choices[i].candidate];
     qsort(block->rows, (size_t)m, sizeof *block->rows, df_compare_rows);
-    DF_TRY(look_at_inputs(work, block, m));
-    DF_TRY(df_select_logits(work, block->rows, m, block->logits));
+    DF_TRY(look_at_inputs(view, block, m));
+    DF_TRY(df_view_logits_of(view, block->rows, m, block->logits));
     for (int64_t i = 0; i < m; i++) {
-        int64_t at = df_row_position(block->rows, m, work->rows[choices[i].candidate]);
+        int64_t at = df_row_position(block->rows, m, view->rows[choices[i].candidate]);
         const float *logits = block->logits + at * k;
         if (!block->finite[at] || !all_finite(logits, k)) {
             selection->nonfinite++;
@@ -185,56 +128,100 @@ static dfal_status take_block(const struct df_select_work *work, struct block *b
     return DFAL_OK;
 }
 
+/* Those of choices [from, to), until the selection is full; returns through *to how far that was. */
+static dfal_status take_choices(const struct df_view *view, struct block *block,
+                                const struct df_choices *choices, int64_t from, int64_t *to, int64_t q,
+                                struct df_selection *selection)
+{
+    while (from < choices->count && selection->count < q) {
+        int64_t m =
+            q - selection->count < choices->count - from ? q - selection->count : choices->count - from;
+        m = m < block->room ? m : block->room;
+        DF_TRY(df_context_check_stop(view->context));
+        DF_TRY(take_block(view, block, choices->list + from, m, selection));
+        from += m;
+    }
+    *to = from;
+    return DFAL_OK;
+}
+
 /* The best q whose input and logits are finite. A chosen one may turn out not to be; then the list is asked for further
  * on, which is why it must begin alike for every length. */
-static dfal_status take_best(const struct df_select_work *work, int64_t q, struct df_selection *selection)
+static dfal_status take_ranked(struct df_view *view, struct block *block, int64_t q,
+                               struct df_selection *selection)
 {
-    const struct df_selection_options *options = work->options;
-    const struct df_candidates known = {
-        .count = work->n,
-        .index = work->rows,
-        .class_count = work->network->class_count,
-        .logits = work->logits,
-        .margins = work->known_margins,
-        .row_score = work->row_score,
-        .unconverged = options->unconverged ? options->unconverged : "last",
-        .seed = options->seed,
-    };
-    struct block block = {0};
-    struct df_choice *choices = NULL;
-    int64_t next = 0, chosen = 0;
-    dfal_status status;
-    DF_TRY_TO(done, status, block_open(&block, work, q));
-    for (int64_t want = q; selection->count < q && chosen == next;) {
-        DF_TRY_TO(done, status, df_alloc(&choices, want, sizeof *choices));
-        DF_TRY_TO(done, status, options->strategy->rank(&known, want, choices, &chosen));
-        while (next < chosen && selection->count < q) {
-            int64_t m = q - selection->count < chosen - next ? q - selection->count : chosen - next;
-            m = m < block.room ? m : block.room;
-            DF_TRY_TO(done, status, df_context_check_stop(work->context));
-            DF_TRY_TO(done, status, take_block(work, &block, choices + next, m, selection));
-            next += m;
-        }
-        df_free(choices);
-        choices = NULL;
-        if (chosen < want || want == work->n)
+    const struct df_strategy *strategy = view->options->strategy;
+    struct df_choices choices = {0};
+    int64_t next = 0;
+    dfal_status status = DFAL_OK;
+    for (int64_t want = q; selection->count < q && choices.count == next;) {
+        df_free(choices.list);
+        DF_TRY_TO(done, status, df_alloc(&choices.list, want, sizeof *choices.list));
+        DF_TRY_TO(done, status, strategy->select(view, want, &choices));
+        DF_TRY_TO(done, status, take_choices(view, block, &choices, next, &next, q, selection));
+        if (choices.count < want || want == view->count)
             break;
-        want = 2 * want + BLOCK_ROWS < work->n ? 2 * want + BLOCK_ROWS : work->n;
+        want = 2 * want + BLOCK_ROWS < view->count ? 2 * want + BLOCK_ROWS : view->count;
     }
+    selection->nonfinite += choices.nonfinite;
 done:
-    df_free(choices);
-    block_close(&block);
+    df_free(choices.list);
     return status;
 }
 
-static int64_t count_nonfinite(const struct df_select_work *work)
+/* Leave out the choices that were not taken. */
+static dfal_status exclude_others(struct df_view *view, const struct df_choices *choices,
+                                  const struct df_selection *selection)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i < work->n; i++) {
-        count += work->known_margins && work->known_margins->status[i] == DFAL_SCORE_NONFINITE;
-        count += work->row_score && isnan(work->row_score[i]);
+    int64_t *others, count = 0;
+    DF_TRY(df_alloc(&others, choices->count, sizeof *others));
+    for (int64_t i = 0, taken = 0; i < choices->count; i++) {
+        const int64_t candidate = choices->list[i].candidate;
+        if (taken < selection->count && selection->index[taken] == view->rows[candidate])
+            taken++;
+        else
+            others[count++] = candidate;
     }
-    return count;
+    qsort(others, (size_t)count, sizeof *others, df_compare_rows);
+    const dfal_status status = df_view_exclude(view, others, count);
+    df_free(others);
+    return status;
+}
+
+/* A set of q, all finite. One that is not makes the others another set: it is chosen again without it. */
+static dfal_status take_set(struct df_view *view, struct block *block, int64_t q,
+                            struct df_selection *selection)
+{
+    const struct df_strategy *strategy = view->options->strategy;
+    struct df_choices choices = {0};
+    int64_t end = 0;
+    dfal_status status;
+    DF_TRY(df_alloc(&choices.list, q, sizeof *choices.list));
+    for (;;) {
+        const int64_t want = q < view->count ? q : view->count;
+        selection->count = 0;
+        DF_TRY_TO(done, status, strategy->select(view, want, &choices));
+        DF_TRY_TO(done, status, take_choices(view, block, &choices, 0, &end, want, selection));
+        if (selection->count == choices.count)
+            break;
+        DF_TRY_TO(done, status, exclude_others(view, &choices, selection));
+    }
+    selection->nonfinite += choices.nonfinite;
+done:
+    df_free(choices.list);
+    return status;
+}
+
+static dfal_status take_best(struct df_view *view, int64_t q, struct df_selection *selection)
+{
+    struct block block = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, block_open(&block, view, q));
+    status = view->options->strategy->set ? take_set(view, &block, q, selection)
+                                          : take_ranked(view, &block, q, selection);
+done:
+    block_close(&block);
+    return status;
 }
 
 /* Twins of the first n chosen. */
@@ -246,23 +233,23 @@ static int64_t twins_of(const struct df_selection_options *options, int64_t n)
 }
 
 /* Before the long work, not after it. */
-static dfal_status check_twins(const struct df_select_work *work, int64_t twins)
+static dfal_status check_twins(const struct df_view *view, int64_t twins)
 {
-    double bytes = (double)twins * (double)df_shape_size(work->pool->shape) * sizeof(float);
-    if (bytes > (double)work->context->memory)
+    double bytes = (double)twins * (double)df_shape_size(view->pool->shape) * sizeof(float);
+    if (bytes > (double)view->context->memory)
         DF_FAIL(DFAL_E_MEMORY, "%lld twins take %.0f MB, expected at most the %.0f MB of --memory",
-                (long long)twins, bytes / 1e6, (double)work->context->memory / 1e6);
+                (long long)twins, bytes / 1e6, (double)view->context->memory / 1e6);
     return DFAL_OK;
 }
 
-static dfal_status find_twins(const struct df_select_work *work, struct df_selection *selection)
+static dfal_status find_twins(const struct df_view *view, struct df_selection *selection)
 {
-    int64_t n = twins_of(work->options, selection->count);
+    int64_t n = twins_of(view->options, selection->count);
     if (!n)
         return DFAL_OK;
     DF_TRY(df_alloc(&selection->twin, n * selection->size, sizeof *selection->twin));
     selection->twin_count = n;
-    return df_select_twins(work, selection);
+    return df_view_twins(view, selection);
 }
 
 /* What is told of a selection is about the pool: its labels, its label files. */
@@ -278,25 +265,23 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection)
 {
-    struct df_select_work work = {
+    struct df_view view = {
         .context = context, .device = device, .network = network, .pool = pool, .options = options};
     double begin = df_clock();
     dfal_status status;
     *selection = (struct df_selection){0};
-    DF_TRY_TO(done, status, find_rows(&work, candidates, n));
-    int64_t q = options->count < work.n ? options->count : work.n;
-    DF_TRY_TO(done, status, check_twins(&work, twins_of(options, q)));
+    DF_TRY_TO(done, status, df_view_open(&view, candidates, n));
+    int64_t q = options->count < view.count ? options->count : view.count;
+    DF_TRY_TO(done, status, check_twins(&view, twins_of(options, q)));
     DF_TRY_TO(done, status, selection_alloc(selection, q, df_shape_size(pool->shape)));
-    if (!work.n)
+    if (!view.count)
         goto done;
-    DF_TRY_TO(done, status, df_select_needs(&work));
-    selection->nonfinite = count_nonfinite(&work);
-    DF_TRY_TO(done, status, take_best(&work, q, selection));
-    DF_TRY_TO(done, status, find_twins(&work, selection));
+    DF_TRY_TO(done, status, take_best(&view, q, selection));
+    DF_TRY_TO(done, status, find_twins(&view, selection));
     count_like_pool(network, selection);
 done:
     selection->seconds = df_clock() - begin;
-    df_select_needs_clear(&work);
+    df_view_close(&view);
     if (status != DFAL_OK)
         df_selection_clear(selection);
     return status;

@@ -63,11 +63,11 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
                                     const char *logits_path)
 {
-    if ((strategy->needs & DF_NEED_MARGINS) && logits_path && !scores_path)
+    if ((strategy->asks & DF_ASKS_MARGINS) && logits_path && !scores_path)
         DF_FAIL(DFAL_E_USAGE,
                 "strategy %s needs margins, which %s does not hold, expected --scores SCORES.h5",
                 strategy->name, logits_path);
-    if ((strategy->needs & DF_NEED_ROW_SCORES) && !strategy->scores_row && scores_path && !logits_path)
+    if ((strategy->asks & DF_ASKS_LOGITS) && scores_path && !logits_path)
         DF_FAIL(DFAL_E_USAGE,
                 "strategy %s needs logits, which %s does not hold, expected --logits LOGITS.h5 or neither",
                 strategy->name, scores_path);
