@@ -233,7 +233,7 @@ static void choose_of_logits(const struct df_strategy *strategy, const float *lo
     const struct df_network network = {.class_count = classes};
     struct df_known *known = NULL;
     struct df_view view = {.network = &network, .options = &options, .rows = index, .count = rows};
-    test_ok(df_view_add(&view, &known, NULL, classes, (size_t)classes * sizeof(float)));
+    test_ok(df_view_add(&view, &known, &(struct df_known_key){0}, classes, (size_t)classes * sizeof(float)));
     memcpy(known->values, logits, (size_t)(rows * classes) * sizeof(float));
     test_ok(strategy->select(&view, rows, choices));
     df_view_close(&view);
@@ -337,7 +337,7 @@ static void test_exclude(void **state)
     f.scores.label = label;
     f.scores.adversarial_class = adversarial;
     f.scores.iterations = iterations;
-    test_ok(df_view_add(&f.view, &known, NULL, 2, 2 * sizeof(float)));
+    test_ok(df_view_add(&f.view, &known, &(struct df_known_key){0}, 2, 2 * sizeof(float)));
     for (int i = 0; i < 2 * N; i++)
         ((float *)known->values)[i] = (float)i;
     const int64_t out[] = {0, 5, 6, N - 1};

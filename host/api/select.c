@@ -46,6 +46,8 @@ static dfal_status choose(struct df_select_job *job)
         .logits = job->logits,
         .twins = options->twins_path || (options->sheet_path && job->strategy->twins),
         .twins_limit = options->twins_path ? 0 : DF_SHEET_MOST,
+        .labelled_rows = job->labelled_rows,
+        .labelled_row_count = job->labelled_row_count,
         .labelled = job->labelled,
     };
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,

@@ -19,6 +19,7 @@ void df_select_close(struct df_select_job *job)
     df_free(job->label);
     df_selection_clear(&job->selection);
     df_free(job->candidates);
+    df_free(job->labelled_rows);
     df_table_close(job->logits);
     df_scores_clear(&job->scores);
     df_rows_head_clear(&job->head);
@@ -77,12 +78,18 @@ static dfal_status find_candidates(struct df_select_job *job)
     struct df_digest digest;
     char text[DF_DIGEST_TEXT];
     DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
+    DF_TRY(df_alloc(&job->labelled_rows, pool->count, sizeof *job->labelled_rows));
     df_digest_begin(&digest);
     for (int64_t i = 0; i < pool->count; i++) {
-        if (!(pool->labels && pool->labels[i] >= 0) && !(pool->skipped && pool->skipped[i]))
+        const bool skipped = pool->skipped && pool->skipped[i],
+                   labelled = pool->labels && pool->labels[i] >= 0;
+        if (!labelled && !skipped) {
             job->candidates[job->count++] = i;
-        else
-            df_digest_add_i64(&digest, i);
+            continue;
+        }
+        df_digest_add_i64(&digest, i);
+        if (!skipped)
+            job->labelled_rows[job->labelled_row_count++] = i;
     }
     df_digest_end(&digest, text);
     text[16] = 0;

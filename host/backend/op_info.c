@@ -185,7 +185,7 @@ static int64_t operand_count(const struct df_call *call, const struct df_layer_d
     case DF_OP_sgd_step:
         return cells;
     case DF_OP_dropout:
-        return is_out || k == 0 ? cells : DF_CLOCK_NUMBERS;
+        return is_out || k == 0 ? cells : k == 1 ? DF_CLOCK_NUMBERS : rows;
     case DF_OP_adam_step:
         return is_out || k == 0 ? cells : 1;
     case DF_OP_batch_take:

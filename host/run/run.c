@@ -143,6 +143,7 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
 {
     struct df_experiment *e = branch->experiment;
     int64_t *candidates = NULL, n = 0, left = e->config.annotations - branch->state.annotations;
+    int64_t *labelled = NULL;
     struct df_selection selection = {0};
     struct df_selection_options options = {
         .strategy = branch->strategy,
@@ -156,9 +157,14 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
     *count = 0;
     DF_TRY_TO(done, status, df_deepfool_preset(&options.deepfool, branch->options.deepfool));
     DF_TRY_TO(done, status, df_alloc(&candidates, e->eligible_count, sizeof *candidates));
-    for (int64_t i = 0; i < e->eligible_count; i++)
-        if (!branch->taken[e->eligible[i]])
+    DF_TRY_TO(done, status, df_alloc(&labelled, e->eligible_count, sizeof *labelled));
+    for (int64_t i = 0; i < e->eligible_count; i++) {
+        if (branch->taken[e->eligible[i]])
+            labelled[options.labelled_row_count++] = e->eligible[i];
+        else
             candidates[n++] = e->eligible[i];
+    }
+    options.labelled_rows = labelled;
     if (!n)
         goto done;
     DF_TRY_TO(done, status,
@@ -176,6 +182,7 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
         status = add_queries(branch, &selection, round);
 done:
     df_free(candidates);
+    df_free(labelled);
     df_selection_clear(&selection);
     return status;
 }

@@ -25,6 +25,9 @@ struct df_selection_options {
     struct df_table_reader *logits; /* NULL: compute; else [N, K], a row a row of the pool */
     bool twins;                     /* with any strategy */
     int64_t twins_limit;            /* of the first so many only; 0: of all */
+    const int64_t
+        *labelled_rows; /* [labelled_row_count] of the pool, ascending: for strategies that ask for them */
+    int64_t labelled_row_count;
     uint64_t
         labelled; /* which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed
                         * is already the round's */

@@ -109,6 +109,7 @@ void df_view_close(struct df_view *view)
 {
     while (view->known)
         df_view_drop(view);
+    df_network_destroy(view->folded);
     df_scores_clear(&view->own_margins);
     df_free(view->own_rows);
 }
@@ -138,7 +139,8 @@ dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int
     }
     close_gaps(view->own_rows, sizeof *view->own_rows, view->count, candidates, count);
     for (struct df_known *known = view->known; known; known = known->next)
-        close_gaps(known->values, known->row_bytes, view->count, candidates, count);
+        if (!known->labelled)
+            close_gaps(known->values, known->row_bytes, view->count, candidates, count);
     view->count -= count;
     return view->margins ? df_scores_keep(view->margins, view->rows, view->count) : DFAL_OK;
 }
@@ -158,34 +160,52 @@ dfal_status df_view_check_memory(const struct df_view *view, double bytes, const
         (double)view->context->memory / mega);
 }
 
-struct df_known *df_view_find(const struct df_view *view, df_row_score_fn *score)
+static bool same_node(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+struct df_known *df_view_find(const struct df_view *view, const struct df_known_key *key)
 {
     for (struct df_known *known = view->known; known; known = known->next)
-        if (known->score == score)
+        if (same_node(known->node, key->node) && known->score == key->score &&
+            known->labelled == key->labelled)
             return known;
     return NULL;
 }
 
-dfal_status df_view_add(struct df_view *view, struct df_known **out, df_row_score_fn *score, int64_t size,
-                        size_t row_bytes)
+int64_t df_view_rows_of(const struct df_view *view, const struct df_known_key *key)
+{
+    return key->labelled ? view->options->labelled_row_count : view->count;
+}
+
+dfal_status df_view_add(struct df_view *view, struct df_known **out, const struct df_known_key *key,
+                        int64_t size, size_t row_bytes)
 {
     struct df_known *known;
     *out = NULL;
     DF_TRY(df_alloc(&known, 1, sizeof *known));
-    *known = (struct df_known){.next = view->known, .score = score, .size = size, .row_bytes = row_bytes};
-    const dfal_status status = df_alloc(&known->values, view->count, row_bytes);
-    if (status != DFAL_OK) {
-        df_free(known);
-        return status;
-    }
-    view->known = *out = known;
-    return DFAL_OK;
+    *known = (struct df_known){.next = view->known,
+                               .score = key->score,
+                               .labelled = key->labelled,
+                               .size = size,
+                               .row_bytes = row_bytes};
+    view->known = known;
+    dfal_status status = key->node ? df_strdup(&known->node, key->node) : DFAL_OK;
+    if (status == DFAL_OK)
+        status = df_alloc(&known->values, df_view_rows_of(view, key), row_bytes);
+    if (status != DFAL_OK)
+        df_view_drop(view);
+    else
+        *out = known;
+    return status;
 }
 
 void df_view_drop(struct df_view *view)
 {
     struct df_known *known = view->known;
     view->known = known->next;
+    df_free(known->node);
     df_free(known->values);
     df_free(known);
 }

@@ -30,6 +30,29 @@ dfal_status df_view_logit_gaps(struct df_view *view, const double **gaps);
 /* DeepFool margins with statuses and adversarial classes, [n]: of the scores file, or computed. */
 dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins);
 
+/* The values of a node of the network as it is given; "": of the folded network the input of its last Gemm (of LeNet5 84
+ * numbers). [count, size]. Errors   E_USAGE no such node (the nearest is named); E_DATA no Gemm */
+struct df_features {
+    int64_t count, size;
+    const float *values;
+};
+dfal_status df_view_features(struct df_view *view, const char *node, struct df_features *features);
+/* A number of each candidate's features, which are not kept: [n]. */
+dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_row_score_fn *score,
+                                   const double **scores);
+/* The same features of the rows that are labelled already, in the order of the pool. */
+dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
+
+/* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates come in any
+ * order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not folded.
+ *   OWN     masks of (seed, pass, row of the pool)
+ *   SHARED  of (seed, pass): the same for every row, as a committee's members are
+ * Errors   E_DATA the network has no dropout */
+enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED };
+typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *logits);
+dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
+                           void *user);
+
 /* What a strategy keeps for itself: refuse it before it is allocated.
  * Errors   E_MEMORY names the bytes, the limit and the way out */
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what);

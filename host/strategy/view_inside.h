@@ -6,13 +6,20 @@
 #include "strategy/selection.h"
 #include "strategy/view.h"
 
-/* A quantity that was computed. It is found again by what it is made of. */
+/* What a quantity is made of. */
+struct df_known_key {
+    const char *node;       /* NULL: the logits; "": the default of features */
+    df_row_score_fn *score; /* NULL: the values themselves */
+    bool labelled;          /* of the labelled rows, else of the candidates */
+};
 struct df_known {
     struct df_known *next;
-    df_row_score_fn *score; /* NULL: the values themselves */
-    int64_t size;           /* values a row; of scores: of the rows that they are of */
+    char *node;
+    df_row_score_fn *score;
+    bool labelled;
+    int64_t size; /* values a row; of scores: of the rows that they are of */
     size_t row_bytes;
-    void *values; /* [view's count] */
+    void *values;
 };
 
 /* The caller's are borrowed. */
@@ -26,6 +33,7 @@ struct df_view {
     int64_t count;
     int64_t *own_rows; /* where rows is not the caller's array */
     struct df_known *known;
+    struct df_network *folded; /* NULL: nobody asked */
     struct df_scores own_margins;
     struct df_scores *margins; /* NULL: nobody asked */
 };
@@ -36,10 +44,12 @@ void df_view_close(struct df_view *view);
 /* These candidates [count], ascending, are none any more; what is known of the others stays. */
 dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int64_t count);
 
-/* Make room for a quantity that df_view_find does not find. */
-struct df_known *df_view_find(const struct df_view *view, df_row_score_fn *score);
-dfal_status df_view_add(struct df_view *view, struct df_known **known, df_row_score_fn *score, int64_t size,
-                        size_t row_bytes);
+/* NULL: it is not known. */
+struct df_known *df_view_find(const struct df_view *view, const struct df_known_key *key);
+/* Make room for a quantity that is not known. */
+dfal_status df_view_add(struct df_view *view, struct df_known **known, const struct df_known_key *key,
+                        int64_t size, size_t row_bytes);
+int64_t df_view_rows_of(const struct df_view *view, const struct df_known_key *key);
 /* Forget what was added last: it could not be computed. */
 void df_view_drop(struct df_view *view);
 
@@ -47,6 +57,13 @@ void df_view_drop(struct df_view *view);
 dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, int64_t n, float *logits);
 /* Twins of the first selection->twin_count chosen: their rows run again, so memory does not grow with the pool. */
 dfal_status df_view_twins(const struct df_view *view, struct df_selection *selection);
+
+/* The node whose values are the features where nobody names one: the input of the folded network's last Gemm. Borrowed.
+ * Errors   E_DATA there is no Gemm */
+dfal_status df_feature_node(const struct df_network *folded, const char **node);
+
+/* Errors   E_DATA the network has no dropout, and a strategy of this name draws it */
+dfal_status df_network_check_dropout(const struct df_network *network, const char *strategy);
 
 /* Cut results down to those of ascending rows. Errors   E_INTERNAL a row has none */
 dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_t n);
