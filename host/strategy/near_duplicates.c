@@ -4,9 +4,10 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "strategy/row_distance.h"
 #include "strategy/selection.h"
 
-enum { COMPARED = 2000, LANES = 16 };
+enum { COMPARED = 2000 };
 #define NEARLY        0.1 /* of the median distance: what a JPEG copy stays under and another picture does not */
 #define COMPARED_WORK 8e9 /* differences: a few seconds */
 
@@ -20,22 +21,6 @@ static int compare(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
-}
-
-static double distance(const float *a, const float *b, int64_t size)
-{
-    double lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= size; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            double d = (double)a[i + k] - (double)b[i + k];
-            lane[k] += d * d;
-        }
-    for (; i < size; i++)
-        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    for (int k = 0; k < LANES; k++)
-        sum += lane[k];
-    return sqrt(sum);
 }
 
 dfal_status df_near_duplicates(const float *x, int64_t count, int64_t size, int64_t *pairs,
@@ -52,7 +37,7 @@ dfal_status df_near_duplicates(const float *x, int64_t count, int64_t size, int6
     DF_TRY_TO(done, status, df_alloc(&sorted, total, sizeof *sorted));
     for (int64_t j = 1; j < n; j++)
         for (int64_t i = 0; i < j; i++, at++)
-            sorted[at] = all[at] = distance(x + i * size, x + j * size, size);
+            sorted[at] = all[at] = sqrt(df_square_distance(x + i * size, x + j * size, size));
     qsort(sorted, (size_t)total, sizeof *sorted, compare);
     double limit = NEARLY * sorted[total / 2];
     at = 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "strategy/row_distance.h"
 #include "strategy/strategy.h"
 #include "strategy/view_inside.h"
 
@@ -19,14 +20,6 @@ void df_selection_clear(struct df_selection *selection)
     df_free(selection->status);
     df_free(selection->twin);
     *selection = (struct df_selection){0};
-}
-
-static bool all_finite(const float *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
 }
 
 static void predict(const float *logits, int32_t k, int32_t *label, double *confidence)
@@ -95,7 +88,8 @@ static dfal_status look_at_inputs(const struct df_view *view, struct block *bloc
             df_pool_decode(view->pool, block->x, block->raw, n);
         }
         for (int64_t i = 0; i < n; i++)
-            block->finite[begin + i] = view->pool->raw == DF_RAW_U8 || all_finite(block->x + i * size, size);
+            block->finite[begin + i] =
+                view->pool->raw == DF_RAW_U8 || df_row_is_finite(block->x + i * size, size);
     }
     return DFAL_OK;
 }
@@ -114,7 +108,7 @@ static dfal_status take_block(const struct df_view *view, struct block *block,
     for (int64_t i = 0; i < m; i++) {
         int64_t at = df_row_position(block->rows, m, view->rows[choices[i].candidate]);
         const float *logits = block->logits + at * k;
-        if (!block->finite[at] || !all_finite(logits, k)) {
+        if (!block->finite[at] || !df_row_is_finite(logits, k)) {
             selection->nonfinite++;
             continue;
         }
