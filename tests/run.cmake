@@ -15,6 +15,4 @@ find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME strategies_golden
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/strategies.py $<TARGET_FILE:dfal_tool> ref,cpu)
 set_tests_properties(strategies_golden PROPERTIES SKIP_RETURN_CODE 77 LABELS quick TIMEOUT 300)
-# Its oracle stands where the simulated one would.
 df_test(oracle LINK df_api)
-target_link_options(test_oracle PRIVATE -Wl,--wrap=df_oracle_simulated)

@@ -385,13 +385,16 @@ static void test_oracle(void **state)
     int32_t labels[4] = {3, -1, 0, 2}, got[3];
     struct df_pool pool = {.path = (char *)"pool.h5", .count = 4, .labels = labels};
     struct df_oracle *oracle = NULL;
-    test_ok(df_oracle_simulated(&oracle, &pool));
+    test_ok(df_oracle_open(&oracle, df_oracles, "simulated", &pool));
     test_ok(oracle->ask(oracle, (int64_t[]){3, 0, 2}, got, 3));
     assert_true(got[0] == 2 && got[1] == 3 && got[2] == 0);
     test_error(oracle->ask(oracle, (int64_t[]){0, 1}, got, 2), DFAL_E_DATA, "row 1");
     oracle->close(oracle);
     pool.labels = NULL;
-    test_error(df_oracle_simulated(&oracle, &pool), DFAL_E_DATA, "pool.h5");
+    test_error(df_oracle_open(&oracle, df_oracles, "simulated", &pool), DFAL_E_DATA, "pool.h5");
+    assert_null(oracle);
+    test_error(df_oracle_open(&oracle, df_oracles, "simulatd", &pool), DFAL_E_USAGE,
+               "unknown oracle 'simulatd': expected simulated; nearest is 'simulated'");
     assert_null(oracle);
 }
 

@@ -15,8 +15,6 @@
 #include "store/labels.h"
 #include "store/network_file.h"
 #include "store/row_hash.h"
-#include "strategy/oracle.h"
-#include "strategy/strategy.h"
 
 enum { CHUNK = 1024 };
 
@@ -259,7 +257,7 @@ static dfal_status check_trainer(const struct df_run_config *config, const struc
 }
 
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
-                               const struct dfal_run_options *options)
+                               const struct dfal_run_options *options, const struct df_oracle_kind *oracles)
 {
     const char *source = options->config_path ? options->config_path : "the configuration";
     e->context = context;
@@ -276,7 +274,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     df_labels_warn(e->context, e->train);
     df_labels_warn(e->context, e->test);
     DF_TRY(check_pools(e));
-    DF_TRY(df_oracle_simulated(&e->oracle, e->train));
+    DF_TRY(df_oracle_open(&e->oracle, oracles, "simulated", e->train));
     DF_TRY(find_eligible(e));
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));

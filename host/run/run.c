@@ -14,7 +14,6 @@
 #include "run/pace.h"
 #include "run/trainer.h"
 #include "store/network_file.h"
-#include "strategy/oracle.h"
 #include "strategy/selection.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
@@ -492,14 +491,15 @@ static const char *init_text(const struct df_experiment *e)
 }
 
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options, df_run_publish_fn *publish)
+                           const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
+                           df_run_publish_fn *publish)
 {
     struct df_experiment e = {0};
     struct df_identity identity = {0};
     struct df_run_advance advance;
     dfal_status status;
     context->kept_work = false;
-    DF_TRY_TO(done, status, df_experiment_open(&e, context, options));
+    DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
     DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
     DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
     DF_TRY_TO(done, status,
