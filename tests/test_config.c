@@ -115,7 +115,21 @@ static void test_bad(void **state)
         {"options: {dfl: {subsample: 3}}\n", "; nearest is 'dfal'"},
         {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected random,"},
         {"options: {dfal: {subsampel: 3}}\n", "options.dfal: unknown key 'subsampel': expected subsample, "
-                                              "deepfool, passes, program or twins; nearest is 'subsample'"},
+                                              "deepfool or twins; nearest is 'subsample'"},
+        {"options: {coreset: {progam: sener}}\n",
+         "options.coreset: unknown key 'progam': expected subsample, "
+         "deepfool, twins or program; nearest is 'program'"},
+        {"options: {coreset: {program: senr}}\n",
+         "c.yaml:1: options.coreset: unknown program 'senr': expected "
+         "covering or sener; nearest is 'sener'"},
+        {"options: {coreset: {program: [sener]}}\n",
+         "options.coreset.program is a list, expected one of covering, sener"},
+        {"options: {coreset: {program: }}\n", "options.coreset.program is empty, expected one of covering"},
+        {"options: {dfal: {program: sener}}\n", "options.dfal: unknown key 'program'"},
+        {"options: {bald: {passes: 0}}\n",
+         "c.yaml:1: options.bald: passes is 0, expected a decimal integer from 1"},
+        {"options: {bald: {passes: 1e3}}\n", "options.bald: passes is 1e3, expected a decimal integer"},
+        {"options: {bald: {passes: \"10\"}}\n", "options.bald.passes is \"10\", expected a decimal integer"},
         {"options: {dfal: {deepfool: lts5}}\n", "unknown value 'lts5': expected lts4, paper,"},
         {"options: {\"*\": {subsample: 3}}\n", "unknown key"},
         {"initial: 1\nquery: 2\ninitial: 3\n", "c.yaml:3: key 'initial' stands here a second time"},

@@ -368,15 +368,75 @@ static void test_find(void **state)
     static const char *const later[] = {"bald",    "batchbald", "ceal",  "egl",         "egl-last",
                                         "coreset", "qbdc",      "badge", "dfal-diverse"};
     for (int i = 0; i < 9; i++) {
-        test_error(
-            df_strategy_find(&strategy, later[i]), DFAL_E_UNAVAILABLE,
-            "not in this version, expected dfal, random, entropy, least-confidence, margin or logit-gap");
+        test_error(df_strategy_find(&strategy, later[i]), DFAL_E_UNAVAILABLE,
+                   "not in this version, expected dfal, random, entropy, least-confidence, margin");
         assert_null(strategy);
     }
     test_error(df_strategy_find(&strategy, "entropie"), DFAL_E_USAGE, "'entropy'");
     test_error(df_strategy_find(&strategy, "coreset-greedy"), DFAL_E_UNAVAILABLE, "not in this version");
     test_error(df_strategy_find(&strategy, "randon"), DFAL_E_USAGE, "'random'");
     test_error(df_strategy_find(&strategy, "zzzzzzzzzzzz"), DFAL_E_USAGE, "expected");
+}
+
+static void test_options(void **state)
+{
+    (void)state;
+    static const struct df_strategy_option table[] = {
+        {.key = "passes", .kind = DF_OPTION_INTEGER, .low = 1, .high = 100, .standard = "10", .help = ""},
+        {.key = "share", .kind = DF_OPTION_REAL, .low = 0, .high = 1, .standard = "0.5", .help = ""},
+        {.key = "program",
+         .kind = DF_OPTION_CHOICE,
+         .choices = "covering|sener",
+         .standard = "covering",
+         .help = ""},
+        {.key = "node", .kind = DF_OPTION_TEXT, .standard = "", .help = ""},
+        {0},
+    };
+    struct df_option_values values = {0}, before;
+    const struct df_selection_options options = {
+        .strategy = &(struct df_strategy){.name = "made-up", .options = table}, .values = &values};
+    const struct df_view view = {.options = &options};
+    assert_int_equal(df_view_integer(&view, "passes"), 10);
+    assert_true(df_view_real(&view, "share") == 0.5);
+    assert_string_equal(df_view_text(&view, "program"), "covering");
+    assert_string_equal(df_view_text(&view, "node"), "");
+    assert_string_equal(df_option_text(NULL, table, "passes"), "10");
+    test_ok(df_option_assign(&values, table, "passes=+7"));
+    test_ok(df_option_assign(&values, table, "share=25e-2"));
+    test_ok(df_option_assign(&values, table, "program=sener"));
+    test_ok(df_option_assign(&values, table, "node=a=b"));
+    assert_int_equal(df_view_integer(&view, "passes"), 7);
+    assert_string_equal(df_view_text(&view, "passes"), "7"); /* one form */
+    assert_true(df_view_real(&view, "share") == 0.25);
+    assert_string_equal(df_view_text(&view, "share"), "0.25");
+    assert_string_equal(df_view_text(&view, "program"), "sener");
+    assert_string_equal(df_view_text(&view, "node"), "a=b");
+    static const struct {
+        const char *text, *words;
+    } bad[] = {
+        {"passes=0", "passes is 0, expected a decimal integer from 1 to 100"},
+        {"passes=101", "passes is 101, expected"},
+        {"passes=1e1", "passes is 1e1, expected"},
+        {"passes=99999999999999999999", "passes is 99999999999999999999, expected"},
+        {"passes=", "passes is empty, expected"},
+        {"share=nan", "share is nan, expected a number from 0 to 1"},
+        {"share=1.01", "share is 1.01, expected"},
+        {"program=senr", "unknown program 'senr': expected covering or sener; nearest is 'sener'"},
+        {"pases=1", "unknown option 'pases': expected passes, share, program or node; nearest is 'passes'"},
+        {"node", "'node' has no '=' behind a key, expected KEY=VALUE"},
+        {"=1", "expected KEY=VALUE"},
+        {"node="
+         "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
+         "9",
+         "expected text of at most 95 bytes"},
+    };
+    before = values;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        test_error(df_option_assign(&values, table, bad[i].text), DFAL_E_USAGE, bad[i].words);
+        assert_memory_equal(&values, &before, sizeof values);
+    }
+    test_error(df_option_assign(&values, NULL, "passes=1"), DFAL_E_USAGE,
+               "unknown option 'passes': expected none");
 }
 
 static void test_oracle(void **state)
@@ -406,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_order_independent),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_find),
+        cmocka_unit_test(test_options),
         cmocka_unit_test(test_row_scores),
         cmocka_unit_test(test_heap),
         cmocka_unit_test(test_softmax),

@@ -313,21 +313,45 @@ static void test_passes(void **state)
         }
 }
 
-static void test_passes_refused(void **state)
+/* A network that a strategy cannot ask is refused before anything is computed. */
+static void test_networks_refused(void **state)
 {
     (void)state;
-    const struct df_strategy none = {.name = "draws"};
-    const struct df_selection_options options = {.strategy = &none, .seed = 4};
+    static const struct df_strategy_option node[] = {{.key = "node", .kind = DF_OPTION_TEXT, .standard = ""},
+                                                     {0}};
+    const struct df_strategy draws = {.name = "draws", .asks = DF_ASKS_PASSES, .select = choose_by_logit},
+                             looks = {.name = "looks",
+                                      .asks = DF_ASKS_FEATURES,
+                                      .options = node,
+                                      .select = choose_by_logit},
+                             last = {.name = "last", .asks = DF_ASKS_LAST_LAYER, .select = choose_by_logit};
+    struct df_option_values values = {0};
+    struct df_selection_options options = {.strategy = &draws, .values = &values, .count = 1};
+    struct df_selection selection;
     struct bench bench;
-    static struct passes passes;
     bench_open(&bench, backends[0], 1, world.net, world.train);
+    const struct df_strategy *const all[] = {&draws, &looks, &last};
+    for (int i = 0; i < 3; i++) {
+        options.strategy = all[i];
+        test_ok(bench_select(&bench, &options, &selection));
+        df_selection_clear(&selection);
+    }
+    options.strategy = &looks;
+    test_ok(df_option_set(&values, node, "node", "pol"));
+    test_error(bench_select(&bench, &options, &selection), DFAL_E_USAGE,
+               "strategy looks: unknown node 'pol'");
+    test_ok(df_option_set(&values, node, "node", "pool"));
+    test_ok(bench_select(&bench, &options, &selection));
+    df_selection_clear(&selection);
+    values = (struct df_option_values){0};
     for (int32_t i = 0; i < bench.network->node_count; i++)
         bench.network->nodes[i].ratio = 0;
-    struct df_view view = view_of(&bench, &options);
-    test_ok(df_view_open(&view, bench.rows, ALL));
-    test_error(df_view_passes(&view, PASSES, DF_MASKS_OWN, keep_passes, &passes), DFAL_E_DATA,
+    test_error(df_strategy_check_network(&draws, &values, bench.network), DFAL_E_DATA,
                "strategy draws draws dropout, and the network has none");
-    df_view_close(&view);
+    bench.network->nodes[bench.network->output].op = DF_NODE_RELU;
+    test_error(df_strategy_check_network(&looks, &values, bench.network), DFAL_E_DATA,
+               "the network has no Gemm");
+    test_error(df_strategy_check_network(&last, &values, bench.network), DFAL_E_DATA, "ends in node 'dense'");
     bench_close(&bench);
 }
 
@@ -352,7 +376,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_logits), cmocka_unit_test(test_sets),
         cmocka_unit_test(test_features),     cmocka_unit_test(test_features_refused),
-        cmocka_unit_test(test_passes),       cmocka_unit_test(test_passes_refused),
+        cmocka_unit_test(test_passes),       cmocka_unit_test(test_networks_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -2,6 +2,7 @@
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/memory.h"
 #include "base/sized.h"
 #include "score/score.h"
 
@@ -11,6 +12,26 @@ void(dfal_select_options_init)(struct dfal_select_options *options, size_t size)
     df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
+static dfal_status take_strategy_options(struct df_select_job *job)
+{
+    const struct dfal_select_options *options = job->options;
+    for (size_t i = 0; i < options->strategy_option_count; i++)
+        if (df_option_assign(&job->values, job->strategy->options, options->strategy_options[i]) != DFAL_OK)
+            return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", job->strategy->name);
+    return DFAL_OK;
+}
+
+/* "passes=10": what holds, for the log. */
+static dfal_status tell_strategy_options(char **text, const struct df_select_job *job)
+{
+    struct df_text out = {0};
+    df_text_add(&out, "%s", "");
+    for (const struct df_strategy_option *own = job->strategy->options; own && own->key; own++)
+        df_text_add(&out, "%s%s=%s", out.size ? ", " : "", own->key,
+                    df_option_text(&job->values, job->strategy->options, own->key));
+    return df_text_take(&out, text);
+}
+
 static dfal_status check_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
@@ -18,6 +39,7 @@ static dfal_status check_options(struct df_select_job *job)
     if (!options->strategy)
         DF_FAIL(DFAL_E_USAGE, "no strategy is named, expected %s", df_strategy_names(names));
     DF_TRY(df_strategy_find(&job->strategy, options->strategy));
+    DF_TRY(take_strategy_options(job));
     if (options->count < 1)
         DF_FAIL(DFAL_E_USAGE, "count is %lld, expected at least 1", (long long)options->count);
     if (options->subsample < 0)
@@ -33,6 +55,7 @@ static dfal_status choose(struct df_select_job *job)
     const struct dfal_select_options *options = job->options;
     struct df_selection_options selection = {
         .strategy = job->strategy,
+        .values = &job->values,
         .count = options->count,
         .subsample = options->subsample,
         .deepfool = job->deepfool,
@@ -81,6 +104,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
                                 .network_name = network,
                                 .pool_path = pool_path};
     double begin = df_clock();
+    char *strategy_options = NULL;
     dfal_status status;
     dfal_select_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_select_options"));
@@ -90,9 +114,10 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, df_select_open(&job));
     DF_TRY_TO(done, status, df_select_check_unfinished(&job));
+    DF_TRY_TO(done, status, tell_strategy_options(&strategy_options, &job));
     df_say(context, DFAL_INFO, "select.begin",
-           DF_FIELDS(DF_TEXT("strategy", job.strategy->name), DF_TEXT("network", network),
-                     DF_TEXT("pool", pool_path), DF_INT("candidates", job.count),
+           DF_FIELDS(DF_TEXT("strategy", job.strategy->name), DF_TEXT("options", strategy_options),
+                     DF_TEXT("network", network), DF_TEXT("pool", pool_path), DF_INT("candidates", job.count),
                      DF_INT("count", options->count), DF_INT("subsample", options->subsample),
                      DF_TEXT("deepfool", job.deepfool.preset), DF_TEXT("backend", job.device->info.backend),
                      DF_TEXT("output", out_path)),
@@ -105,6 +130,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
            DF_FIELDS(DF_INT("count", job.selection.count), DF_REAL("seconds", df_clock() - begin)),
            "%lld queries in %s", (long long)job.selection.count, out_path);
 done:
+    df_free(strategy_options);
     df_select_close(&job);
     return status;
 }

@@ -225,6 +225,7 @@ dfal_status df_select_open(struct df_select_job *job)
     DF_TRY(open_pool(job));
     DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
     DF_TRY(df_claim_inputs(&job->claim, (const char *const *)job->network->files, job->network->file_count));
+    DF_TRY(df_strategy_check_network(job->strategy, &job->values, job->network));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
     if (job->options->scores_path)

@@ -55,3 +55,37 @@ const char *df_print_shortest(char text[DF_NUMBER_TEXT], double value, int least
     }
     return text;
 }
+
+static const char *digits(const char *c)
+{
+    while (*c >= '0' && *c <= '9')
+        c++;
+    return c;
+}
+
+bool df_is_integer(const char *text)
+{
+    const char *c = text + (*text == '-' || *text == '+');
+    const char *end = digits(c);
+    return end > c && !*end && (*c != '0' || end == c + 1);
+}
+
+bool df_is_real(const char *text)
+{
+    const char *c = text + (*text == '-' || *text == '+');
+    const char *end = digits(c);
+    bool any = end > c;
+    if (any && *c == '0' && end > c + 1)
+        return false;
+    if (*end == '.') {
+        const char *fraction = digits(end + 1);
+        any = any || fraction > end + 1;
+        end = fraction;
+    }
+    if (any && (*end == 'e' || *end == 'E')) {
+        const char *exponent = end + 1 + (end[1] == '-' || end[1] == '+');
+        end = digits(exponent);
+        any = end > exponent;
+    }
+    return any && !*end;
+}

@@ -14,6 +14,10 @@ int df_print(char *text, size_t size, const char *format, ...) DFAL_PRINTF(3, 4)
 int df_vprint(char *text, size_t size, const char *format, va_list arguments);
 /* strtod; end may be NULL. */
 double df_parse_real(const char *text, char **end);
+/* Is all of a text a decimal number? A sign, and no zero in front of other digits; a real number may have a point and an
+ * exponent. What is too large for its type is the caller's to refuse. */
+bool df_is_integer(const char *text);
+bool df_is_real(const char *text);
 /* The fewest digits, `least` or more, that read back as the same number. */
 enum { DF_NUMBER_TEXT = 40 };
 const char *df_print_shortest(char text[DF_NUMBER_TEXT], double value, int least);

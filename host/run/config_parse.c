@@ -77,40 +77,6 @@ static dfal_status next_event(struct reader *reader, yaml_event_t *event)
 
 /* ---- scalars --------------------------------------------------------------------------------------- */
 
-static const char *digits(const char *c)
-{
-    while (*c >= '0' && *c <= '9')
-        c++;
-    return c;
-}
-
-static bool is_integer(const char *text)
-{
-    const char *c = text + (*text == '-' || *text == '+');
-    const char *end = digits(c);
-    return end > c && !*end && (*c != '0' || end == c + 1);
-}
-
-static bool is_real(const char *text)
-{
-    const char *c = text + (*text == '-' || *text == '+');
-    const char *end = digits(c);
-    bool any = end > c;
-    if (any && *c == '0' && end > c + 1)
-        return false;
-    if (*end == '.') {
-        const char *fraction = digits(end + 1);
-        any = any || fraction > end + 1;
-        end = fraction;
-    }
-    if (any && (*end == 'e' || *end == 'E')) {
-        const char *exponent = end + 1 + (end[1] == '-' || end[1] == '+');
-        end = digits(exponent);
-        any = end > exponent;
-    }
-    return any && !*end;
-}
-
 /* Would YAML 1.1 read this plain scalar as something else than text? */
 static bool is_text(const char *text)
 {
@@ -119,14 +85,13 @@ static bool is_text(const char *text)
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (df_same_but_case(text, words[i]))
             return false;
-    return digits(text) == text ? !is_real(text) : strspn(text, "0123456789_xXoO.:eE+-") != strlen(text);
+    return text[0] < '0' || text[0] > '9' ? !df_is_real(text)
+                                          : strspn(text, "0123456789_xXoO.:eE+-") != strlen(text);
 }
 
-static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,
-                             const char *path)
+static dfal_status ill_valued(const struct reader *reader, const yaml_event_t *event, const char *path,
+                              const char *expectation)
 {
-    char expectation[160];
-    df_key_expectation(key, expectation, sizeof expectation);
     if (event->type == YAML_MAPPING_START_EVENT)
         return complain(reader, event, "%s is a mapping, expected %s", path, expectation);
     if (event->type == YAML_SEQUENCE_START_EVENT)
@@ -136,6 +101,14 @@ static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *ev
         return complain(reader, event, "%s is empty, expected %s", path, expectation);
     return complain(reader, event, "%s is %s%.*s%s, expected %s", path, quote, SHOWN,
                     (const char *)event->data.scalar.value, quote, expectation);
+}
+
+static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,
+                             const char *path)
+{
+    char expectation[160];
+    df_key_expectation(key, expectation, sizeof expectation);
+    return ill_valued(reader, event, path, expectation);
 }
 
 /* What has just failed, as the fault of the value at path. */
@@ -207,8 +180,9 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
     case DF_KEY_I32:
     case DF_KEY_I64: {
         errno = 0;
-        long long number = plain && is_integer(value) ? strtoll(value, NULL, 10) : 0;
-        if (!plain || !is_integer(value) || errno || (double)number < key->low || (double)number > key->high)
+        long long number = plain && df_is_integer(value) ? strtoll(value, NULL, 10) : 0;
+        if (!plain || !df_is_integer(value) || errno || (double)number < key->low ||
+            (double)number > key->high)
             return ill_typed(reader, event, key, path);
         if (key->kind == DF_KEY_I32)
             *(int32_t *)field = (int32_t)number;
@@ -219,14 +193,14 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
     }
     case DF_KEY_U64: {
         errno = 0;
-        unsigned long long number = plain && is_integer(value) ? strtoull(value, NULL, 10) : 0;
-        if (!plain || !is_integer(value) || errno || value[0] == '-')
+        unsigned long long number = plain && df_is_integer(value) ? strtoull(value, NULL, 10) : 0;
+        if (!plain || !df_is_integer(value) || errno || value[0] == '-')
             return ill_typed(reader, event, key, path);
         *(uint64_t *)field = number;
         return DFAL_OK;
     }
     case DF_KEY_REAL: {
-        double number = plain && is_real(value) ? df_parse_real(value, NULL) : NAN;
+        double number = plain && df_is_real(value) ? df_parse_real(value, NULL) : NAN;
         if (!(number >= key->low && number <= key->high) || (key->low_open && number == key->low) ||
             (key->high_open && number == key->high))
             return ill_typed(reader, event, key, path);
@@ -251,6 +225,28 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
     default:
         return ill_typed(reader, event, key, path);
     }
+}
+
+/* A value of a strategy's own option, at options.NAME.KEY. */
+static dfal_status store_option(const struct reader *reader, const yaml_event_t *event, const char *parent,
+                                const char *path, int32_t known)
+{
+    const struct df_strategy_option *table = df_strategy_options(known),
+                                    *option = df_option_find(table, path + strlen(parent) + 1);
+    char expectation[160];
+    df_option_expectation(option, expectation, sizeof expectation);
+    if (event->type != YAML_SCALAR_EVENT)
+        return ill_valued(reader, event, path, expectation);
+    const char *value = (const char *)event->data.scalar.value;
+    const bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    const bool number = option->kind == DF_OPTION_INTEGER || option->kind == DF_OPTION_REAL;
+    if (strlen(value) != event->data.scalar.length)
+        return complain(reader, event, "%s holds a zero byte, expected text", path);
+    if (!value[0] || (number && !plain) || (option->kind == DF_OPTION_TEXT && plain && !is_text(value)))
+        return ill_valued(reader, event, path, expectation);
+    if (df_option_set(&reader->config->options[known].own, table, option->key, value) != DFAL_OK)
+        return complain_of(reader, event, parent);
+    return DFAL_OK;
 }
 
 /* Which strategy a name means; the message of a wrong one names the nearest. */
@@ -322,6 +318,15 @@ static bool begins_with(const char *pattern, const char *path, const char **rest
     return !*pattern || *pattern == '.';
 }
 
+/* The strategy of a path options.NAME, -1: it is none. */
+static int32_t strategy_of(const char *path)
+{
+    static const char options[] = "options.";
+    if (strncmp(path, options, sizeof options - 1) != 0)
+        return -1;
+    return df_strategy_known_index(path + sizeof options - 1);
+}
+
 /* The names that may stand below path, for the nearest-name message. */
 static size_t names_below(const char *path, char names[][32], size_t limit)
 {
@@ -346,6 +351,10 @@ static size_t names_below(const char *path, char names[][32], size_t limit)
         if (!known && count < limit)
             memcpy(names[count++], name, sizeof name);
     }
+    const int32_t strategy = strategy_of(path);
+    const struct df_strategy_option *own = strategy < 0 ? NULL : df_strategy_options(strategy);
+    for (; own && own->key && count < limit; own++)
+        snprintf(names[count++], 32, "%s", own->key);
     return count;
 }
 
@@ -385,6 +394,9 @@ static dfal_status read_value(struct reader *reader, const yaml_event_t *name_ev
             return store_strategies(reader, event, key, path);
         return store_scalar(reader, event, key, path, strategy);
     }
+    const int32_t known = strategy_of(parent);
+    if (known >= 0 && df_option_find(df_strategy_options(known), path + strlen(parent) + 1))
+        return store_option(reader, event, parent, path, known);
     return unknown_key(reader, name_event, parent, (const char *)name_event->data.scalar.value);
 }
 

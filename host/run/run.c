@@ -146,6 +146,7 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
     struct df_selection selection = {0};
     struct df_selection_options options = {
         .strategy = branch->strategy,
+        .values = &branch->options.own,
         .count = left < e->config.query ? left : e->config.query,
         .subsample = branch->options.subsample,
         .seed = round_seed(branch, round),

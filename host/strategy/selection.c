@@ -264,6 +264,7 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
     double begin = df_clock();
     dfal_status status;
     *selection = (struct df_selection){0};
+    DF_TRY_TO(done, status, df_strategy_check_network(options->strategy, options->values, network));
     DF_TRY_TO(done, status, df_view_open(&view, candidates, n));
     int64_t q = options->count < view.count ? options->count : view.count;
     DF_TRY_TO(done, status, check_twins(&view, twins_of(options, q)));

@@ -13,6 +13,7 @@
 
 struct df_selection_options {
     const struct df_strategy *strategy;
+    const struct df_option_values *values; /* of its options; NULL: none is given */
     int64_t count;
     int64_t subsample; /* 0: all */
     struct df_deepfool deepfool;

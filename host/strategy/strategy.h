@@ -4,15 +4,20 @@
 #ifndef DF_STRATEGY_STRATEGY_H
 #define DF_STRATEGY_STRATEGY_H
 
-#include "base/status.h"
+#include "strategy/strategy_option.h"
 
+struct df_network;
 struct df_view;
 
-/* What a strategy asks its view for. Declared, so that files which a user gives are checked against it before any work. */
+/* What a strategy asks its view for. Declared, so that files which a user gives, and the network, are checked against it
+ * before any work. */
 enum df_asks {
     DF_ASKS_LOGITS = 1,     /* or numbers of them: a logits file has these */
     DF_ASKS_LOGIT_GAPS = 2, /* a logits file or a scores file */
     DF_ASKS_MARGINS = 4,    /* a scores file */
+    DF_ASKS_FEATURES = 8,   /* of the node that an option "node" names, where it has one */
+    DF_ASKS_PASSES = 16,
+    DF_ASKS_LAST_LAYER = 32, /* what the last layer reads; it is a Gemm */
 };
 
 /* One chosen candidate: which, and the score that chose it (NAN: none). */
@@ -34,13 +39,18 @@ struct df_strategy {
      * a chosen candidate turns out not to be finite, the strategy chooses again without it. Else the list of a larger q
      * begins with that of a smaller, and is asked for further on. */
     bool set;
+    const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
     /* Choose q of the view's candidates; choices->list is the caller's.
      * Order    the same rows whatever else was asked of the view before
      * Ties   by df_random_bits(seed, DF_STREAM_TIES, row of the pool), then row */
     dfal_status (*select)(struct df_view *view, int64_t q, struct df_choices *choices);
 };
-extern const struct df_strategy df_strategy_random, df_strategy_dfal, df_strategy_entropy,
-    df_strategy_least_confidence, df_strategy_margin, df_strategy_logit_gap;
+/* clang-format off */
+#define DF_STRATEGY(identifier) extern const struct df_strategy df_strategy_##identifier;
+#include "strategy/strategies.def"
+/* clang-format on */
+/* Of a known name, also where the strategy is not in this build; NULL: none of its own. */
+const struct df_strategy_option *df_strategy_options(int32_t known);
 extern const struct df_strategy *const df_strategies[]; /* NULL-terminated */
 /* Every name the command may ever take, also those of later versions. NULL-terminated. */
 extern const char *const df_strategy_known[];
@@ -51,6 +61,11 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
  * Errors   E_USAGE */
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
                                     const char *logits_path);
+/* Can the strategy ask this network? values NULL: no option is given.
+ * Errors   E_DATA no dropout to draw, no layer of the kind; E_USAGE no node of that name */
+dfal_status df_strategy_check_network(const struct df_strategy *strategy,
+                                      const struct df_option_values *values,
+                                      const struct df_network *network);
 /* "dfal, random, ... or logit-gap": those of this build, for messages. */
 enum { DF_STRATEGY_NAMES = 256 };
 const char *df_strategy_names(char text[DF_STRATEGY_NAMES]);

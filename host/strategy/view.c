@@ -33,6 +33,21 @@ const char *df_view_unconverged(const struct df_view *view)
     return view->options->unconverged ? view->options->unconverged : "last";
 }
 
+const char *df_view_text(const struct df_view *view, const char *key)
+{
+    return df_option_text(view->options->values, view->options->strategy->options, key);
+}
+
+int64_t df_view_integer(const struct df_view *view, const char *key)
+{
+    return strtoll(df_view_text(view, key), NULL, 10);
+}
+
+double df_view_real(const struct df_view *view, const char *key)
+{
+    return df_parse_real(df_view_text(view, key), NULL);
+}
+
 int df_compare_rows(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -146,6 +161,11 @@ dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int
 }
 
 /* ---- what is known of them ----------------------------------------------------------------------------- */
+
+dfal_status df_view_check_stop(const struct df_view *view)
+{
+    return df_context_check_stop(view->context);
+}
 
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what)
 {

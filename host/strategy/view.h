@@ -19,6 +19,11 @@ int32_t df_view_class_count(const struct df_view *view);     /* K */
 uint64_t df_view_seed(const struct df_view *view);           /* of this selection */
 const char *df_view_unconverged(const struct df_view *view); /* last | keep | exclude */
 
+/* The strategy's options, of the keys of its table. */
+int64_t df_view_integer(const struct df_view *view, const char *key);
+double df_view_real(const struct df_view *view, const char *key);
+const char *df_view_text(const struct df_view *view, const char *key);
+
 /* Logits [n, K]. */
 dfal_status df_view_logits(struct df_view *view, const float **logits);
 /* A number of each candidate's logits: [n]. The logits are not kept.
@@ -47,12 +52,14 @@ dfal_status df_view_labelled_features(struct df_view *view, const char *node, st
  * order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not folded.
  *   OWN     masks of (seed, pass, row of the pool)
  *   SHARED  of (seed, pass): the same for every row, as a committee's members are
- * Errors   E_DATA the network has no dropout */
+ * A network without dropout is refused before: DF_ASKS_PASSES. */
 enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED };
 typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *logits);
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
                            void *user);
 
+/* E_STOPPED: somebody wants the job to end. For loops that take long. */
+dfal_status df_view_check_stop(const struct df_view *view);
 /* What a strategy keeps for itself: refuse it before it is allocated.
  * Errors   E_MEMORY names the bytes, the limit and the way out */
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what);

@@ -62,9 +62,6 @@ dfal_status df_view_twins(const struct df_view *view, struct df_selection *selec
  * Errors   E_DATA there is no Gemm */
 dfal_status df_feature_node(const struct df_network *folded, const char **node);
 
-/* Errors   E_DATA the network has no dropout, and a strategy of this name draws it */
-dfal_status df_network_check_dropout(const struct df_network *network, const char *strategy);
-
 /* Cut results down to those of ascending rows. Errors   E_INTERNAL a row has none */
 dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_t n);
 /* Position of row in ascending rows, -1: none. */

@@ -25,17 +25,6 @@ static dfal_status put_rows(void *user, const int64_t *index, const float *value
     return DFAL_OK;
 }
 
-dfal_status df_network_check_dropout(const struct df_network *network, const char *strategy)
-{
-    for (int32_t i = 0; i < network->node_count; i++)
-        if (network->nodes[i].op == DF_NODE_DROPOUT && network->nodes[i].ratio > 0)
-            return DFAL_OK;
-    DF_FAIL(DFAL_E_DATA,
-            "strategy %s draws dropout, and the network has none: every pass would be the same, expected a "
-            "network with a Dropout of a ratio above 0",
-            strategy);
-}
-
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
                            void *user)
 {
@@ -48,7 +37,6 @@ dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks m
     };
     struct df_list_source source;
     struct df_progress progress;
-    DF_TRY(df_network_check_dropout(view->network, view->options->strategy->name));
     if (!view->count)
         return DFAL_OK;
     df_list_source_init(&source, view->rows, view->count);
