@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the scores and the ranks of the softmax strategies against NumPy in float64.
+"""Holds the scores and the ranks of strategies against NumPy in float64.
 
 Usage: strategies.py DFAL BACKEND[,BACKEND...]
 
 The network is the identity, so a sample is its own logits: what is compared is the whole road from a pool of extreme logits to
-QUERIES.csv, over a pass on the way, over `dfal logits` and, for logit-gap, over a scores file. Exit code 77: NumPy, SciPy or
-h5py is missing."""
+QUERIES.csv, over a pass on the way, over `dfal logits` and, for logit-gap, over a scores file. Behind them strategies that ask
+for more than logits: there pool and network are of small whole numbers, so that logits are exact, and the masks of dropout come
+from a Philox of its own. Exit code 77: NumPy, SciPy or h5py is missing."""
 import json
 import os
 import subprocess
@@ -97,6 +98,64 @@ def compare(f, queries, score, largest, what):
     assert (predicted == f[index].argmax(1)).all(), f"{what}: predictions"
 
 
+# ---- strategies that ask for more than logits --------------------------------------------------------------
+
+CLASSES, SIZE, ROWS = 4, 12, 200
+NAN_ROW, TWIN_ROWS = 17, (30, 31, 90)   # one that is not finite; three that are equal
+
+
+def world(seed):
+    """Samples in 32nds and a Gemm of whole numbers: every product and sum is exact in float32."""
+    random = np.random.default_rng(seed)
+    x = (random.integers(-96, 97, (ROWS, SIZE)) / 32).astype(np.float32)
+    x[TWIN_ROWS[1]] = x[TWIN_ROWS[2]] = x[TWIN_ROWS[0]]
+    x[NAN_ROW, 3] = np.nan
+    return x, random.integers(-2, 3, (CLASSES, SIZE)).astype(np.float64), random.integers(-1, 2, CLASSES).astype(np.float64)
+
+
+def write_world(folder, x, weight, bias, labels=None, dropout=None):
+    write_pool(os.path.join(folder, "pool.h5"), x[:, :, None, None], labels, class_count=CLASSES)
+    write_linear(os.path.join(folder, "net.h5"), weight, bias, [SIZE, 1, 1], dropout)
+
+
+def whatever_the_work(dfal, folder, backend, words):
+    """The queries, whose bytes depend on neither threads nor batch."""
+    queries = select(dfal, folder, backend, *words)
+    def table():
+        with open(os.path.join(folder, "q.csv"), "rb") as file:
+            return file.read()
+    first = table()
+    for threads, batch in ((1, 1), (2, 7), (4, 64)):
+        select(dfal, folder, backend, "--threads", str(threads), "--batch", str(batch), *words)
+        assert table() == first, f"{words}: {threads} threads and a batch of {batch} give another table"
+    return queries
+
+
+def ranked(queries, score, what):
+    """All finite rows, by the largest score."""
+    index = np.array([query["index"] for query in queries])
+    found = np.array([query["score"] for query in queries])
+    assert sorted(index) == [row for row in range(ROWS) if row != NAN_ROW], f"{what}: not all finite rows came back"
+    error = np.abs(found - score[index])
+    assert error.max() <= 1e-12, f"{what}: row {index[error.argmax()]} is off by {error.max()}"
+    assert (np.diff(found) <= 0).all(), f"{what}: the ranks do not follow the scores"
+
+
+def refused(dfal, folder, backend, words, code, says):
+    done = subprocess.run([dfal, "-q", "--backend", backend, "select", "net.h5", "pool.h5", "--force", "-o", "no.csv", *words],
+                          cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    text = done.stderr.decode()
+    assert done.returncode == code and says in text, f"{words}: {done.returncode}, {text}"
+
+
+MORE = []
+
+
+def more(check):
+    MORE.append(check)
+    return check
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
@@ -121,6 +180,11 @@ def main():
                     if name == "logit-gap":
                         assert select(dfal, folder, backend, *words, "--scores", "s.h5") == whole, "--scores differs"
                     checked += 1
+    for check in MORE:
+        for backend in backends:
+            with tempfile.TemporaryDirectory() as folder:
+                check(dfal, folder, backend)
+                checked += 1
     print(f"{checked} rankings agree with NumPy")
 
 
