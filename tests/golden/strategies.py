@@ -156,6 +156,35 @@ def more(check):
     return check
 
 
+@more
+def egl_last(dfal, folder, backend):
+    """The gradient of the last layer, written out: (p - e_k) by the bias, (p - e_k) h^T by the weight."""
+    x, weight, bias = world(1)
+    write_world(folder, x, weight, bias)
+    h = x.astype(np.float64)
+    p = softmax(h @ weight.T + bias, 1)
+    score = np.zeros(ROWS)
+    for k in range(CLASSES):
+        cotangent = p - np.eye(CLASSES)[k]
+        gradient = np.concatenate([cotangent, (cotangent[:, :, None] * h[:, None, :]).reshape(ROWS, -1)], 1)
+        score += p[:, k] * np.sqrt((gradient ** 2).sum(1))
+    words = ("--strategy", "egl-last", "--count", str(ROWS + 50))
+    whole = whatever_the_work(dfal, folder, backend, words)
+    ranked(whole, score, "egl-last")
+    subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "-o", "l.h5"], cwd=folder, check=True)
+    assert select(dfal, folder, backend, *words, "--logits", "l.h5") == whole, "egl-last: --logits differs"
+    few = select(dfal, folder, backend, "--strategy", "egl-last", "--count", "7")
+    assert [query["index"] for query in few] == [query["index"] for query in whole[:7]]
+    refused(dfal, folder, backend, [*words, "--option", "node=fc"], 64, "strategy egl-last: unknown option 'node'")
+    # What 1 - p would lose: the identity, with two classes.
+    sure = np.array([[40, 0], [0, 0], [800, 0]], np.float32)
+    write_pool(os.path.join(folder, "pool.h5"), sure[:, :, None, None], class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.eye(2), np.zeros(2), [2, 1, 1])
+    at = {q["index"]: q["score"] for q in select(dfal, folder, backend, *words)}
+    wanted = np.sqrt(8) * np.exp(-40.0) * np.sqrt(1601)
+    assert abs(at[0] / wanted - 1) < 1e-13 and abs(at[1] - np.sqrt(0.5)) < 1e-15 and at[2] == 0.0, f"egl-last: {at}"
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
