@@ -177,8 +177,8 @@ static void test_bad(void **state)
                       dfal_last_error(), bad[i].words);
     }
     struct df_run_config c;
-    test_error(parse(&c, "strategies: [bald]\n"), DFAL_E_UNAVAILABLE,
-               "c.yaml:1: strategies: strategy 'bald' is not");
+    test_error(parse(&c, "strategies: [badge]\n"), DFAL_E_UNAVAILABLE,
+               "c.yaml:1: strategies: strategy 'badge' is not");
     test_error(parse(&c, "initial: 3\nnetwork: lenet6\n"), DFAL_E_CONFIG,
                "c.yaml:2: network: unknown network 'lenet6': expected lenet5, vgg8 or the path of a network "
                "file; nearest is 'lenet5'");
@@ -225,7 +225,7 @@ static void test_set(void **state)
     test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "=3"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "trials="), DFAL_E_USAGE, "trials");
-    test_error(df_run_config_set(&c, "strategies=[bald]"), DFAL_E_UNAVAILABLE, "not in this version");
+    test_error(df_run_config_set(&c, "strategies=[badge]"), DFAL_E_UNAVAILABLE, "not in this version");
     test_error(df_run_config_set(&c, "trials=1\n---\n2"), DFAL_E_USAGE, "second");
 }
 
@@ -283,6 +283,37 @@ static void test_compare(void **state)
     b.strategy_count = 1;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with strategies [dfal], expected [dfal, random] (--force begins anew)");
+}
+
+/* A strategy's own options stand in config.yaml where it is run, and shape the run. */
+static void test_own_options(void **state)
+{
+    (void)state;
+    struct df_run_config c, again, other;
+    struct df_text differences = {0};
+    char *yaml = NULL;
+    test_ok(parse(&c, "strategies: [bald, random]\noptions: {bald: {passes: +3, subsample: 50}}\n"));
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "  bald: {subsample: 50, twins: false, passes: 3}\n"
+                                 "  random: {subsample: all, twins: false}\n"));
+    test_ok(parse(&again, yaml));
+    test_ok(df_run_config_compare(&c, &again, "dir"));
+    df_free(yaml);
+    test_ok(parse(&again, "strategies: [bald, random]\noptions: {bald: {subsample: 50}}\n"));
+    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
+               "dir was made with options.bald.passes 10, expected 3 (--force begins anew)");
+    other = again;
+    test_ok(df_run_config_set(&other, "options.bald.passes=3"));
+    test_ok(df_run_config_compare(&c, &other, "dir"));
+    test_ok(df_run_config_set(&other, "options.bald={passes: 4}"));
+    test_error(df_run_config_set(&other, "options.bald.pases=4"), DFAL_E_USAGE,
+               "options.bald: unknown key 'pases': expected subsample, deepfool, twins or passes");
+    const struct df_run_config *const both[] = {&again, &other};
+    df_run_config_differences(&differences, both, 2, 1);
+    char *text = NULL;
+    test_ok(df_text_take(&differences, &text));
+    assert_string_equal(text, "options.bald.passes: 4");
+    df_free(text);
 }
 
 /* Of epochs and steps the later layer's holds; a patience that nobody gave follows from which it is. */
@@ -447,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_own_options),
         cmocka_unit_test(test_epochs_or_steps),
         cmocka_unit_test(test_twins),
         cmocka_unit_test(test_load),

@@ -21,15 +21,6 @@ const char *const df_strategy_known[] = {
 };
 
 /* Of those that are not in this build, what configurations may say already (docs/FORMATS.md). */
-static const struct df_strategy_option bald_options[] = {
-    {.key = "passes",
-     .kind = DF_OPTION_INTEGER,
-     .low = 1,
-     .high = 10000,
-     .standard = "10",
-     .help = "stochastic passes"},
-    {0},
-};
 static const struct df_strategy_option coreset_options[] = {
     {.key = "program",
      .kind = DF_OPTION_CHOICE,
@@ -41,7 +32,7 @@ static const struct df_strategy_option coreset_options[] = {
 static const struct {
     const char *name;
     const struct df_strategy_option *options;
-} later[] = {{"bald", bald_options}, {"coreset", coreset_options}};
+} later[] = {{"coreset", coreset_options}};
 
 const struct df_strategy_option *df_strategy_options(int32_t known)
 {

@@ -185,6 +185,59 @@ def egl_last(dfal, folder, backend):
     assert abs(at[0] / wanted - 1) < 1e-13 and abs(at[1] - np.sqrt(0.5)) < 1e-15 and at[2] == 0.0, f"egl-last: {at}"
 
 
+def philox(seed, stream, salt, index):
+    """Philox4x32-10 (Salmon et al. 2011): four words of each index."""
+    index = np.asarray(index, np.uint64)
+    low = np.uint64(0xffffffff)
+    c = [index & low, index >> np.uint64(32), np.full_like(index, salt), np.full_like(index, stream)]
+    key = [seed & 0xffffffff, seed >> 32]
+    for _ in range(10):
+        first, second = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [second >> np.uint64(32) ^ c[1] ^ np.uint64(key[0]), second & low,
+             first >> np.uint64(32) ^ c[3] ^ np.uint64(key[1]), first & low]
+        key = [(key[0] + 0x9E3779B9) & 0xffffffff, (key[1] + 0xBB67AE85) & 0xffffffff]
+    return np.stack(c, -1)
+
+
+def random_bits(seed, stream, index):
+    words = philox(seed, stream, 0, index)
+    return words[..., 1] << np.uint64(32) | words[..., 0]
+
+
+@more
+def bald(dfal, folder, backend):
+    x, weight, bias = world(2)
+    clean = np.nan_to_num(x.astype(np.float64))
+    element = np.arange(ROWS * SIZE, dtype=np.uint64)
+    for ratio, passes, seed in ((0.5, 10, 1), (0.75, 3, 77)):
+        write_world(folder, x, weight, bias, dropout=ratio)
+        drawn = int(random_bits(seed, 17, 0))
+        p = np.zeros((passes, ROWS, CLASSES))
+        for t in range(passes):
+            word = philox(drawn, 2, t, element // np.uint64(4))[np.arange(ROWS * SIZE), element % np.uint64(4)]
+            kept = (word >= int(ratio * 2 ** 32)).reshape(ROWS, SIZE)
+            p[t] = softmax((clean * kept / (1 - ratio)) @ weight.T + bias, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entropy = lambda q: -np.where(q > 0, q * np.log(q), 0).sum(-1)
+        score = np.maximum(entropy(p.mean(0)) - entropy(p).mean(0), 0)
+        words = ["--strategy", "bald", "--count", str(ROWS + 50), "--seed", str(seed)]
+        if passes != 10:
+            words += ["--option", f"passes={passes}"]
+        ranked(whatever_the_work(dfal, folder, backend, words), score, f"bald {ratio}")
+        part = select(dfal, folder, backend, *words, "--subsample", "50")
+        assert len(part) in (49, 50) and all(abs(q["score"] - score[q["index"]]) <= 1e-12 for q in part)
+    words = ("--strategy", "bald", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "pases=5"], 64,
+            "strategy bald: unknown option 'pases': expected passes; nearest is 'passes'")
+    refused(dfal, folder, backend, [*words, "--option", "passes=0"], 64, "passes is 0, expected a decimal integer from 1")
+    refused(dfal, folder, backend, [*words, "--option", "passes"], 64, "expected KEY=VALUE")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs stochastic passes, which s.h5 does not hold")
+    write_world(folder, x, weight, bias)
+    refused(dfal, folder, backend, words, 65, "the network has none")
+    write_world(folder, x, weight, bias, dropout=0.0)
+    refused(dfal, folder, backend, words, 65, "the network has none")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
