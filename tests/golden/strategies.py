@@ -238,6 +238,46 @@ def bald(dfal, folder, backend):
     refused(dfal, folder, backend, words, 65, "the network has none")
 
 
+def farthest_first(h, centres, candidates, count, tie):
+    """Again and again the row that is farthest from all centres; ties by the lowest random number."""
+    far = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))
+    chosen, centres, left = [], list(centres), list(candidates)
+    while left and len(chosen) < count:
+        nearest = far[:, centres].min(1) if centres else np.full(len(h), np.inf)
+        row = min(left, key=lambda i: (-nearest[i], int(tie[i])))
+        chosen.append((row, nearest[row]))
+        centres.append(row)
+        left.remove(row)
+    return chosen
+
+
+@more
+def coreset_greedy(dfal, folder, backend):
+    x, weight, bias = world(3)
+    tie = random_bits(1, 8, np.arange(ROWS))
+    features = {None: x.astype(np.float64), "fc": x.astype(np.float64) @ weight.T + bias, "input": x.astype(np.float64)}
+    finite = [row for row in range(ROWS) if row != NAN_ROW]
+    for node, h in features.items():
+        for centres in ([], [5], [*TWIN_ROWS[:1], *range(100, 120)]):
+            labels = np.full(ROWS, -1)
+            labels[centres] = 1
+            write_world(folder, x, weight, bias, labels)
+            words = ["--strategy", "coreset-greedy", *(["--option", f"node={node}"] if node else [])]
+            left = [row for row in finite if row not in centres]
+            for count in (1, ROWS) if node is None else (25,):
+                wanted = farthest_first(h, centres, left, count, tie)
+                run = whatever_the_work if count == ROWS else lambda *rest: select(*rest[:3], *rest[3])
+                found = run(dfal, folder, backend, [*words, "--count", str(count)])
+                what = f"coreset-greedy {node} {len(centres)} {count}"
+                assert [q["index"] for q in found] == [row for row, _ in wanted], f"{what}: other rows"
+                for query, (_, far) in zip(found, wanted):
+                    score = np.inf if query["score"] is None else query["score"]
+                    assert score == far or abs(score - far) <= 1e-12 * far, f"{what}: {query}, expected {far}"
+    words = ("--strategy", "coreset-greedy", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy coreset-greedy: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--logits", "l.h5"], 64, "needs features, which l.h5 does not hold")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
