@@ -26,8 +26,11 @@
 #include "strategy/selection.h"
 
 static struct world world;
-static const char *const every[] = {"dfal", "random", "entropy", "least-confidence", "margin", "logit-gap"};
+static const char *const every[] = {"dfal",      "random",   "entropy", "least-confidence", "margin",
+                                    "logit-gap", "egl-last", "bald",    "coreset-greedy"};
 enum { EVERY = sizeof every / sizeof every[0] };
+/* Which of every[] a file serves. */
+enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, FIRST_OF_NO_FILE = 7 };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
@@ -390,8 +393,9 @@ static void test_sources(void **state)
             char *expected = world_read(world.folder, "a.csv");
             for (int road = 1; road < 4; road++) {
                 bool with_logits = road & 1, with_scores = road & 2;
-                if ((!strcmp(every[s], "dfal") && !with_scores) ||
-                    (s >= 2 && s <= 4 && !with_logits)) /* refused: test_usage */
+                const bool of_logits = (s >= FIRST_OF_LOGITS && s <= LAST_OF_LOGITS) || s == EGL_LAST;
+                if ((!strcmp(every[s], "dfal") && !with_scores) || (of_logits && !with_logits) ||
+                    s >= FIRST_OF_NO_FILE) /* refused: test_usage */
                     continue;
                 options.logits_path = with_logits ? logits : NULL;
                 options.scores_path = with_scores ? scores : NULL;
@@ -587,9 +591,10 @@ static void test_out_of_memory(void **state)
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
-    for (int kind = 0; kind < 2; kind++) {
-        test_join(sheet, world.folder, names[2 + kind]);
-        struct dfal_select_options options = select_options(kind ? "entropy" : "dfal", 4);
+    static const char *const strategies[] = {"dfal", "entropy", "egl-last", "bald", "coreset-greedy"};
+    for (int kind = 0; kind < 5; kind++) {
+        test_join(sheet, world.folder, names[2 + (kind > 0)]);
+        struct dfal_select_options options = select_options(strategies[kind], 4);
         options.twins_path = twins;
         options.sheet_path = sheet;
         deepfool.max_iter = 2;
@@ -669,6 +674,20 @@ static void test_usage(void **state)
     options.logits_path = u;
     options.strategy = "dfal";
     test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "--scores");
+    options = select_options("coreset-greedy", 5);
+    options.scores_path = u;
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "needs features, which ");
+    options = select_options("bald", 5);
+    options.logits_path = u;
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "needs stochastic passes, which ");
+    const char *const wrong[] = {"passes=3", "passes=0"};
+    options = select_options("bald", 5);
+    options.strategy_options = wrong;
+    options.strategy_option_count = 2;
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "strategy bald: passes is 0, expected a decimal integer from 1 to 10000");
     options = select_options(NULL, 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "strategy");
     options = select_options("dfal", 5);
