@@ -352,6 +352,18 @@ static void test_exclude(void **state)
     assert_true(f.view.margins->margin[4] == 9 && f.view.margins->count == N - 4);
     test_ok(df_view_exclude(&f.view, (int64_t[]){0}, 1));
     assert_int_equal(df_view_rows(&f.view)[0], 102);
+    /* A strategy's own numbers as well. */
+    double *own = NULL;
+    bool there = true;
+    test_ok(df_view_own_scores(&f.view, &own, &there));
+    assert_false(there);
+    for (int i = 0; i < N - 5; i++)
+        own[i] = 100 + kept[i + 1];
+    test_ok(df_view_exclude(&f.view, (int64_t[]){1, 3}, 2));
+    test_ok(df_view_own_scores(&f.view, &own, &there));
+    assert_true(there);
+    for (int i = 0; i < N - 7; i++)
+        assert_true(own[i] == (double)df_view_rows(&f.view)[i]);
     df_view_close(&f.view);
 }
 
@@ -435,6 +447,12 @@ static void test_options(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         test_error(df_option_assign(&values, table, bad[i].text), DFAL_E_USAGE, bad[i].words);
         assert_memory_equal(&values, &before, sizeof values);
+    }
+    for (int i = 0; df_strategies[i]; i++) { /* every table fits its values */
+        int count = 0;
+        while (df_strategies[i]->options && df_strategies[i]->options[count].key)
+            count++;
+        assert_in_range(count, 0, DF_STRATEGY_OPTIONS);
     }
     test_error(df_option_assign(&values, NULL, "passes=1"), DFAL_E_USAGE,
                "unknown option 'passes': expected none");

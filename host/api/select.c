@@ -25,7 +25,6 @@ static dfal_status take_strategy_options(struct df_select_job *job)
 static dfal_status tell_strategy_options(char **text, const struct df_select_job *job)
 {
     struct df_text out = {0};
-    df_text_add(&out, "%s", "");
     for (const struct df_strategy_option *own = job->strategy->options; own && own->key; own++)
         df_text_add(&out, "%s%s=%s", out.size ? ", " : "", own->key,
                     df_option_text(&job->values, job->strategy->options, own->key));

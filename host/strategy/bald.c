@@ -19,7 +19,7 @@ struct bald {
     int64_t passes;
     int32_t class_count;
     double *mean;   /* [class_count] of the candidate at hand */
-    double *scores; /* [n] */
+    double *scores; /* [n], the view's */
 };
 
 /* Add the softmax of a pass to the mean. */
@@ -59,15 +59,15 @@ static dfal_status put(void *user, int64_t candidate, const float *logits)
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
     struct bald bald = {.passes = df_view_integer(view, "passes"), .class_count = df_view_class_count(view)};
-    dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&bald.mean, bald.class_count, sizeof *bald.mean));
-    DF_TRY_TO(done, status, df_alloc(&bald.scores, df_view_count(view), sizeof *bald.scores));
-    DF_TRY_TO(done, status, df_view_passes(view, bald.passes, DF_MASKS_OWN, put, &bald));
-    status = df_rank_by_score(view, bald.scores, DF_LARGEST_FIRST, q, choices);
-done:
-    df_free(bald.mean);
-    df_free(bald.scores);
-    return status;
+    bool known;
+    DF_TRY(df_view_own_scores(view, &bald.scores, &known));
+    if (!known) {
+        DF_TRY(df_alloc(&bald.mean, bald.class_count, sizeof *bald.mean));
+        const dfal_status status = df_view_passes(view, bald.passes, DF_MASKS_OWN, put, &bald);
+        df_free(bald.mean);
+        DF_TRY(status);
+    }
+    return df_rank_by_score(view, bald.scores, DF_LARGEST_FIRST, q, choices);
 }
 
 static const struct df_strategy_option options[] = {

@@ -189,7 +189,7 @@ struct df_known *df_view_find(const struct df_view *view, const struct df_known_
 {
     for (struct df_known *known = view->known; known; known = known->next)
         if (same_node(known->node, key->node) && known->score == key->score &&
-            known->labelled == key->labelled)
+            known->labelled == key->labelled && known->own == key->own)
             return known;
     return NULL;
 }
@@ -208,6 +208,7 @@ dfal_status df_view_add(struct df_view *view, struct df_known **out, const struc
     *known = (struct df_known){.next = view->known,
                                .score = key->score,
                                .labelled = key->labelled,
+                               .own = key->own,
                                .size = size,
                                .row_bytes = row_bytes};
     view->known = known;
@@ -219,6 +220,18 @@ dfal_status df_view_add(struct df_view *view, struct df_known **out, const struc
     else
         *out = known;
     return status;
+}
+
+dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known)
+{
+    const struct df_known_key key = {.own = true};
+    struct df_known *found = df_view_find(view, &key);
+    *known = found != NULL;
+    *scores = NULL;
+    if (!found)
+        DF_TRY(df_view_add(view, &found, &key, 1, sizeof **scores));
+    *scores = found->values;
+    return DFAL_OK;
 }
 
 void df_view_drop(struct df_view *view)

@@ -58,6 +58,10 @@ typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
                            void *user);
 
+/* A number of each candidate that the strategy computes itself, [n]: kept like the others, so that a strategy that is asked
+ * again finds them. *known: they are there; else they are zero, and the strategy's to fill. */
+dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known);
+
 /* E_STOPPED: somebody wants the job to end. For loops that take long. */
 dfal_status df_view_check_stop(const struct df_view *view);
 /* What a strategy keeps for itself: refuse it before it is allocated.

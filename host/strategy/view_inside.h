@@ -11,12 +11,13 @@ struct df_known_key {
     const char *node;       /* NULL: the logits; "": the default of features */
     df_row_score_fn *score; /* NULL: the values themselves */
     bool labelled;          /* of the labelled rows, else of the candidates */
+    bool own;               /* the strategy's */
 };
 struct df_known {
     struct df_known *next;
     char *node;
     df_row_score_fn *score;
-    bool labelled;
+    bool labelled, own;
     int64_t size; /* values a row; of scores: of the rows that they are of */
     size_t row_bytes;
     void *values;
