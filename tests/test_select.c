@@ -557,6 +557,14 @@ static void test_killed_between(void **state)
     write_text(stale, names[3], "strategy: \"dfal\"\n");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
                "k.csv.unfinished was made with count (none), expected 6");
+    static const char *const passes[] = {"passes=3"};
+    struct dfal_select_options draws = select_options("bald", 6);
+    draws.twins_path = twins;
+    draws.strategy_options = passes;
+    draws.strategy_option_count = 1;
+    write_text(stale, names[3], "strategy: \"bald\"\noption.passes: \"10\"\n");
+    test_error(dfal_select(context, out, world.net, world.train, &draws, NULL, NULL), DFAL_E_CONFIG,
+               "k.csv.unfinished was made with option.passes \"10\", expected \"3\"");
     write_text(stale, names[3], "strategy: \"dfal\"\ncount: 6");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA,
                "k.csv.unfinished: line 2 is 'count: 6', expected 'name: value' and a line end");
