@@ -230,7 +230,11 @@ static void test_features_refused(void **state)
     test_ok(df_view_labelled_features(&view, "", &features)); /* nobody is labelled */
     assert_int_equal(features.count, 0);
     bench.context->memory = df_memory_resident() / 2;
-    test_error(df_view_features(&view, "", &features), DFAL_E_MEMORY, "subsample");
+    test_error(
+        df_view_features(&view, "", &features), DFAL_E_MEMORY,
+        "the features of 60 candidates take 0.0 MB, expected at most the 0.0 MB that the memory limit of ");
+    test_error(df_view_features(&view, "", &features), DFAL_E_MEMORY,
+               "choose from fewer candidates (subsample)");
     df_view_close(&view);
     bench_close(&bench);
 }

@@ -174,10 +174,9 @@ dfal_status df_view_check_memory(const struct df_view *view, double bytes, const
         return DFAL_OK;
     DF_FAIL(
         DFAL_E_MEMORY,
-        "%s of %lld candidates take %.1f MB, expected at most the %.1f MB that the memory limit of %.0f MB "
-        "leaves: choose from fewer candidates (subsample), or allow more memory",
-        what, (long long)view->count, bytes / mega, (free > 0 ? free : 0) / mega,
-        (double)view->context->memory / mega);
+        "%s take %.1f MB, expected at most the %.1f MB that the memory limit of %.0f MB leaves: choose from "
+        "fewer candidates (subsample), or allow more memory",
+        what, bytes / mega, (free > 0 ? free : 0) / mega, (double)view->context->memory / mega);
 }
 
 static bool same_node(const char *a, const char *b)

@@ -64,7 +64,7 @@ dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *know
 
 /* E_STOPPED: somebody wants the job to end. For loops that take long. */
 dfal_status df_view_check_stop(const struct df_view *view);
-/* What a strategy keeps for itself: refuse it before it is allocated.
+/* What a strategy keeps for itself ("the distances of 500 candidates"): refuse it before it is allocated.
  * Errors   E_MEMORY names the bytes, the limit and the way out */
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what);
 

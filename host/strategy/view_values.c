@@ -2,6 +2,7 @@
 /* Values of a network's nodes over a view's rows, whole or as a number of each row: of a pass, or, logits, of the file that
  * the user gave. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -151,6 +152,15 @@ static dfal_status put_whole(struct values_sink *sink, const struct df_known *wh
     return DFAL_OK;
 }
 
+static dfal_status check_whole(const struct df_view *view, const struct df_known_key *key, size_t row_bytes)
+{
+    const int64_t rows = df_view_rows_of(view, key);
+    char what[80];
+    snprintf(what, sizeof what, "the %s of %lld %s", key->node ? "features" : "logits", (long long)rows,
+             key->labelled ? "labelled rows" : "candidates");
+    return df_view_check_memory(view, (double)rows * (double)row_bytes, what);
+}
+
 /* The quantity of this key, of all its rows. */
 static dfal_status take(struct df_view *view, const struct df_known_key *key, const struct source *source,
                         const struct df_known **out)
@@ -163,8 +173,7 @@ static dfal_status take(struct df_view *view, const struct df_known_key *key, co
     if (known)
         return DFAL_OK;
     if (!key->score)
-        DF_TRY(df_view_check_memory(view, (double)df_view_rows_of(view, key) * (double)row_bytes,
-                                    key->node ? "the features" : "the logits"));
+        DF_TRY(check_whole(view, key, row_bytes));
     DF_TRY(df_view_add(view, &known, key, source->size, row_bytes));
     struct values_sink sink = {.view = view,
                                .source = source,
