@@ -555,6 +555,9 @@ struct dfal_select_options {
     bool trust_rows;         /* do not read the pool again to see that scores and logits are of its rows */
     const char *twins_path;  /* NULL: none; allowed with every strategy */
     const char *sheet_path;  /* NULL: none; a contact sheet, .html or .png */
+    /* [strategy_option_count] "key=value" of the strategy; which there are, dfal_run_keys tells as options.NAME.KEY */
+    const char *const *strategy_options;
+    size_t strategy_option_count;
 };
 struct dfal_query {
     int64_t rank; /* 1-based */

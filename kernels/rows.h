@@ -21,7 +21,8 @@ enum { DF_PHILOX_DROPOUT = 2 };
 /* dropout   y [rows, cols] = kept ? x / (1 - rate) : 0; applied to dy it is its own backward
  * Element e = (first_row + row) * cols + col (shared: e = col) draws word e % 4 of Philox at index e / 4,
  * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32).
- * With a clock (batch.h) its step is added to p's. A rate of 1 or more keeps nothing. */
+ * With a clock (batch.h) its step is added to p's. rows I32 [rows] or NULL: row i is rows[i], taken for unsigned, in place
+ * of first_row + i. A rate of 1 or more keeps nothing. */
 DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
 {
     const double rate = io->p.dropout.rate;
@@ -31,7 +32,9 @@ DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
     const int32_t *clock = (const int32_t *)io->in[1];
     const uint32_t salt =
         (uint32_t)(uint64_t)(io->p.dropout.step + (clock != NULL ? clock[DF_CLOCK_STEP] : 0));
-    const int64_t first = io->p.dropout.shared ? 0 : (io->p.dropout.first_row + i) * io->cols;
+    const uint32_t *rows = (const uint32_t *)io->in[2];
+    const int64_t row = rows != NULL ? (int64_t)rows[i] : io->p.dropout.first_row + i;
+    const int64_t first = io->p.dropout.shared ? 0 : row * io->cols;
     df_real *y = (df_real *)io->out[0] + i * io->cols;
     const df_real *x = (const df_real *)io->in[0] + i * io->cols;
     /* The row's words in blocks of DF_PHILOX_WORDS; of the first block the words before element `first` are not used. */

@@ -39,7 +39,7 @@ OTHERS = {
 
 # Names of C sources that stand in more than one folder.
 TWICE = {"bench_ops.c", "cuda.h", "deepfool.h", "output.c", "output.h", "progress.c", "rows.h", "run.c",
-         "select.c", "team.h", "tile.h", "train.c"}
+         "team.h", "tile.h", "train.c"}
 
 # Where comments still have longer lines.
 UNWRAPPED = {"host/api", "host/backend", "host/dfal.h", "host/net", "host/run", "host/score", "host/strategy",

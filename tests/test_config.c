@@ -119,7 +119,21 @@ static void test_bad(void **state)
         {"options: {dfl: {subsample: 3}}\n", "; nearest is 'dfal'"},
         {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected random,"},
         {"options: {dfal: {subsampel: 3}}\n", "options.dfal: unknown key 'subsampel': expected subsample, "
-                                              "deepfool, passes, program or twins; nearest is 'subsample'"},
+                                              "deepfool or twins; nearest is 'subsample'"},
+        {"options: {coreset: {progam: sener}}\n",
+         "options.coreset: unknown key 'progam': expected subsample, "
+         "deepfool, twins or program; nearest is 'program'"},
+        {"options: {coreset: {program: senr}}\n",
+         "c.yaml:1: options.coreset: unknown program 'senr': expected "
+         "covering or sener; nearest is 'sener'"},
+        {"options: {coreset: {program: [sener]}}\n",
+         "options.coreset.program is a list, expected one of covering, sener"},
+        {"options: {coreset: {program: }}\n", "options.coreset.program is empty, expected one of covering"},
+        {"options: {dfal: {program: sener}}\n", "options.dfal: unknown key 'program'"},
+        {"options: {bald: {passes: 0}}\n",
+         "c.yaml:1: options.bald: passes is 0, expected a whole number from 1"},
+        {"options: {bald: {passes: 1e3}}\n", "options.bald: passes is 1e3, expected a whole number"},
+        {"options: {bald: {passes: \"10\"}}\n", "options.bald.passes is \"10\", expected a whole number"},
         {"options: {dfal: {deepfool: lts5}}\n", "unknown value 'lts5': expected lts4, paper,"},
         {"options: {\"*\": {subsample: 3}}\n", "unknown key"},
         {"initial: 1\nquery: 2\ninitial: 3\n", "c.yaml:3: key 'initial' stands here a second time"},
@@ -167,8 +181,8 @@ static void test_bad(void **state)
                       dfal_last_error(), bad[i].words);
     }
     struct df_run_config c;
-    test_error(parse(&c, "strategies: [bald]\n"), DFAL_E_UNAVAILABLE,
-               "c.yaml:1: strategies: strategy 'bald' is not");
+    test_error(parse(&c, "strategies: [badge]\n"), DFAL_E_UNAVAILABLE,
+               "c.yaml:1: strategies: strategy 'badge' is not");
     test_error(parse(&c, "initial: 3\nnetwork: lenet6\n"), DFAL_E_CONFIG,
                "c.yaml:2: network: unknown network 'lenet6': expected lenet5, vgg8 or the path of a network "
                "file; nearest is 'lenet5'");
@@ -215,7 +229,7 @@ static void test_set(void **state)
     test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "=3"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "trials="), DFAL_E_USAGE, "trials");
-    test_error(df_run_config_set(&c, "strategies=[bald]"), DFAL_E_UNAVAILABLE, "not in this version");
+    test_error(df_run_config_set(&c, "strategies=[badge]"), DFAL_E_UNAVAILABLE, "not in this version");
     test_error(df_run_config_set(&c, "trials=1\n---\n2"), DFAL_E_USAGE, "second");
 }
 
@@ -273,6 +287,37 @@ static void test_compare(void **state)
     b.strategy_count = 1;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with strategies [dfal], expected [dfal, random] (`force` begins anew)");
+}
+
+/* A strategy's own options stand in config.yaml where it is run, and shape the run. */
+static void test_own_options(void **state)
+{
+    (void)state;
+    struct df_run_config c, again, other;
+    struct df_text differences = {0};
+    char *yaml = NULL;
+    test_ok(parse(&c, "strategies: [bald, random]\noptions: {bald: {passes: +3, subsample: 50}}\n"));
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "  bald: {subsample: 50, twins: false, passes: 3}\n"
+                                 "  random: {subsample: all, twins: false}\n"));
+    test_ok(parse(&again, yaml));
+    test_ok(df_run_config_compare(&c, &again, "dir"));
+    df_free(yaml);
+    test_ok(parse(&again, "strategies: [bald, random]\noptions: {bald: {subsample: 50}}\n"));
+    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
+               "dir was made with options.bald.passes 10, expected 3 (`force` begins anew)");
+    other = again;
+    test_ok(df_run_config_set(&other, "options.bald.passes=3"));
+    test_ok(df_run_config_compare(&c, &other, "dir"));
+    test_ok(df_run_config_set(&other, "options.bald={passes: 4}"));
+    test_error(df_run_config_set(&other, "options.bald.pases=4"), DFAL_E_USAGE,
+               "options.bald: unknown key 'pases': expected subsample, deepfool, twins or passes");
+    const struct df_run_config *const both[] = {&again, &other};
+    df_run_config_differences(&differences, both, 2, 1);
+    char *text = NULL;
+    test_ok(df_text_take(&differences, &text));
+    assert_string_equal(text, "options.bald.passes: 4");
+    df_free(text);
 }
 
 /* Of epochs and steps the later layer's holds; a patience that nobody gave follows from which it is. */
@@ -437,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_own_options),
         cmocka_unit_test(test_epochs_or_steps),
         cmocka_unit_test(test_twins),
         cmocka_unit_test(test_load),

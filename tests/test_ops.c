@@ -190,20 +190,40 @@ static void adam_takes_keras_steps(void **state)
     }
 }
 
-/* Run dropout over rows of x. */
+/* Dropout over rows of x. */
+static void drop_begin(struct test_rig *rig, struct df_device *device, const float *x, int64_t rows,
+                       int64_t cols)
+{
+    rig_begin(rig, device, DF_OP_dropout, rows, cols);
+    rig_in(rig, 0, DF_TYPE_REAL, x, rows * cols);
+    rig_out(rig, 0, DF_TYPE_REAL, NULL, rows * cols);
+    rig->call.p.dropout.seed = 42;
+    rig->call.p.dropout.step = 3;
+    rig->call.p.dropout.rate = 0.5;
+    rig->call.p.dropout.node = 2;
+}
+
 static void drop(struct df_device *device, float *y, const float *x, int64_t rows, int64_t cols, double rate,
                  int64_t step, int64_t first_row, int shared, int node)
 {
     struct test_rig rig;
-    rig_begin(&rig, device, DF_OP_dropout, rows, cols);
-    rig_in(&rig, 0, DF_TYPE_REAL, x, rows * cols);
-    rig_out(&rig, 0, DF_TYPE_REAL, NULL, rows * cols);
-    rig.call.p.dropout.seed = 42;
+    drop_begin(&rig, device, x, rows, cols);
     rig.call.p.dropout.step = step;
     rig.call.p.dropout.first_row = first_row;
     rig.call.p.dropout.rate = rate;
     rig.call.p.dropout.shared = shared;
     rig.call.p.dropout.node = node;
+    rig_run(&rig);
+    rig_get(&rig, 0, y);
+    rig_end(&rig);
+}
+
+static void drop_numbered(struct df_device *device, float *y, const float *x, int64_t rows, int64_t cols,
+                          const int32_t *numbers)
+{
+    struct test_rig rig;
+    drop_begin(&rig, device, x, rows, cols);
+    rig_in(&rig, 2, DF_TYPE_I32, numbers, rows);
     rig_run(&rig);
     rig_get(&rig, 0, y);
     rig_end(&rig);
@@ -255,6 +275,24 @@ static void dropout_draws_the_documented_words(void **state)
     }
 }
 
+/* Rows by number: those of a longer call, in any order; the numbers are unsigned. */
+static void dropout_of_numbered_rows(void **state)
+{
+    enum { ROWS = 40, COLS = 71, SOME = 5 };
+    static float x[ROWS * COLS], whole[ROWS * COLS], some[SOME * COLS], far[COLS], expected[SOME * COLS];
+    static const int32_t numbers[SOME] = {31, 2, 39, 2, 0}, last = -1;
+    for (int i = 0; i < ROWS * COLS; i++)
+        x[i] = 1 + (float)(i % COLS);
+    drop(*state, whole, x, ROWS, COLS, 0.5, 3, 0, 0, 2);
+    for (int i = 0; i < SOME; i++)
+        memcpy(expected + i * COLS, whole + numbers[i] * COLS, COLS * sizeof(float));
+    drop_numbered(*state, some, x, SOME, COLS, numbers);
+    test_same_floats("dropout of numbered rows", some, expected, SOME * COLS);
+    drop_numbered(*state, far, x, 1, COLS, &last);
+    drop(*state, expected, x, 1, COLS, 0.5, 3, 0xffffffff, 0, 2);
+    test_same_floats("dropout of the last row", far, expected, COLS);
+}
+
 static void dropout_knows_its_ends(void **state)
 {
     float x[40], y[40], expected[40] = {0};
@@ -291,6 +329,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(adam_takes_keras_steps),
         cmocka_unit_test(dropout_is_a_function_of_row_and_step),
         cmocka_unit_test(dropout_draws_the_documented_words),
+        cmocka_unit_test(dropout_of_numbered_rows),
         cmocka_unit_test(dropout_knows_its_ends),
         cmocka_unit_test(no_rows_are_no_work),
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An oracle that answers "not yet": the experiment stops with E_STOPPED, keeps its rounds, and the same line goes on
- * when the answers are there. The linker puts this oracle in the place of the simulated one. */
+ * when the answers are there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,12 +12,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "report/report.h"
 #include "run/run.h"
 #include "run_fixture.h"
-#include "strategy/strategy.h"
-
-dfal_status __real_df_oracle_simulated(struct df_oracle **out, const struct df_pool *pool);
-dfal_status __wrap_df_oracle_simulated(struct df_oracle **out, const struct df_pool *pool);
+#include "strategy/oracle.h"
 
 /* Knows the answers, but gives only so many before people are needed. */
 struct people {
@@ -43,12 +41,12 @@ static void close_people(struct df_oracle *self)
     df_free(people);
 }
 
-dfal_status __wrap_df_oracle_simulated(struct df_oracle **out, const struct df_pool *pool)
+static dfal_status open_people(struct df_oracle **out, const struct df_pool *pool)
 {
     struct people *people = NULL;
     *out = NULL;
     DF_TRY(df_alloc(&people, 1, sizeof *people));
-    dfal_status status = __real_df_oracle_simulated(&people->simulated, pool);
+    dfal_status status = df_oracle_open(&people->simulated, df_oracles, "simulated", pool);
     if (status != DFAL_OK) {
         df_free(people);
         return status;
@@ -56,6 +54,17 @@ dfal_status __wrap_df_oracle_simulated(struct df_oracle **out, const struct df_p
     people->oracle = (struct df_oracle){.ask = ask, .close = close_people};
     *out = &people->oracle;
     return DFAL_OK;
+}
+
+/* They stand where the simulated oracle would. */
+static const struct df_oracle_kind oracles[] = {{"simulated", "people", open_people}, {0}};
+
+static dfal_status publish(struct dfal_context *context, const char *dir)
+{
+    char page[TEST_PATH];
+    test_join(page, dir, "report.html");
+    DF_TRY(df_report_write(context, page, &dir, 1, true));
+    return df_run_directory_finish(dir);
 }
 
 static struct world world;
@@ -81,7 +90,7 @@ static dfal_status run(const char *dir, int64_t answers, bool *kept)
     patience = answers;
     asked = 0;
     dfal_context *context = world_context("ref", 1, NULL, NULL);
-    dfal_status status = dfal_run(context, dir, &options, NULL, NULL);
+    dfal_status status = df_run_execute(context, dir, &options, oracles, publish);
     *kept = dfal_context_kept_work(context);
     dfal_context_destroy(context);
     return status;

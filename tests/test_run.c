@@ -19,6 +19,7 @@
 #include "report/report.h"
 #include "run/run.h"
 #include "run_fixture.h"
+#include "store/network_file.h"
 
 static struct world world;
 static const char *backends[TEST_BACKENDS];

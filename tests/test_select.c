@@ -19,15 +19,18 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "report/report.h"
-#include "run/select.h"
 #include "run_fixture.h"
 #include "score/pass.h"
 #include "store/hdf5_file.h"
 #include "store/table.h"
+#include "strategy/selection.h"
 
 static struct world world;
-static const char *const every[] = {"dfal", "random", "entropy", "least-confidence", "margin", "logit-gap"};
+static const char *const every[] = {"dfal",      "random",   "entropy", "least-confidence", "margin",
+                                    "logit-gap", "egl-last", "bald",    "coreset-greedy"};
 enum { EVERY = sizeof every / sizeof every[0] };
+/* Which of every[] a file serves. */
+enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, FIRST_OF_NO_FILE = 7 };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
@@ -190,49 +193,6 @@ static void test_order(void **state)
     test_ok(df_select(context, device, network, pool, NULL, 0, &options, &first));
     assert_int_equal(first.count, 0);
     df_selection_clear(&first);
-    df_network_destroy(network);
-    df_pool_close(pool);
-    dfal_context_destroy(context);
-}
-
-/* A strategy that wants logits gets them; one that wants more is told so. */
-static bool key_of_logits(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
-{
-    key->score = -(double)candidates->logits[i * candidates->class_count + 1];
-    return true;
-}
-
-static dfal_status rank_logits(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
-                               int64_t *chosen)
-{
-    return df_rank_by_key(key_of_logits, candidates, q, choices, chosen);
-}
-
-static void test_needs(void **state)
-{
-    (void)state;
-    struct df_pool *pool = NULL;
-    struct df_network *network = NULL;
-    struct df_device *device = NULL;
-    struct df_selection selection;
-    int64_t rows[ALL];
-    const struct df_strategy logits = {.name = "logit", .needs = DF_NEED_LOGITS, .rank = rank_logits};
-    const struct df_strategy features = {.name = "feature", .needs = DF_NEED_FEATURES, .rank = rank_logits};
-    dfal_context *context = world_context(backends[0], 1, NULL, NULL);
-    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
-    test_ok(df_network_for_pool(&network, context, world.net, pool));
-    test_ok(df_context_device(context, &device));
-    for (int i = 0; i < ALL; i++)
-        rows[i] = i;
-    struct df_selection_options options = {.strategy = &logits, .count = ALL};
-    test_ok(df_select(context, device, network, pool, rows, ALL, &options, &selection));
-    assert_int_equal(selection.count, ALL);
-    for (int i = 1; i < ALL; i++)
-        assert_true(selection.score[i] >= selection.score[i - 1] && selection.adversarial_class[i] == -1);
-    df_selection_clear(&selection);
-    options.strategy = &features;
-    test_error(df_select(context, device, network, pool, rows, ALL, &options, &selection), DFAL_E_UNAVAILABLE,
-               "feature");
     df_network_destroy(network);
     df_pool_close(pool);
     dfal_context_destroy(context);
@@ -433,8 +393,9 @@ static void test_sources(void **state)
             char *expected = world_read(world.folder, "a.csv");
             for (int road = 1; road < 4; road++) {
                 bool with_logits = road & 1, with_scores = road & 2;
-                if ((!strcmp(every[s], "dfal") && !with_scores) ||
-                    (s >= 2 && s <= 4 && !with_logits)) /* refused: test_usage */
+                const bool of_logits = (s >= FIRST_OF_LOGITS && s <= LAST_OF_LOGITS) || s == EGL_LAST;
+                if ((!strcmp(every[s], "dfal") && !with_scores) || (of_logits && !with_logits) ||
+                    s >= FIRST_OF_NO_FILE) /* refused: test_usage */
                     continue;
                 options.logits_path = with_logits ? logits : NULL;
                 options.scores_path = with_scores ? scores : NULL;
@@ -596,6 +557,14 @@ static void test_killed_between(void **state)
     write_text(stale, names[3], "strategy: \"dfal\"\n");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
                "k.csv.unfinished was made with count (none), expected 6");
+    static const char *const passes[] = {"passes=3"};
+    struct dfal_select_options draws = select_options("bald", 6);
+    draws.twins_path = twins;
+    draws.strategy_options = passes;
+    draws.strategy_option_count = 1;
+    write_text(stale, names[3], "strategy: \"bald\"\noption.passes: \"10\"\n");
+    test_error(dfal_select(context, out, world.net, world.train, &draws, NULL, NULL), DFAL_E_CONFIG,
+               "k.csv.unfinished was made with option.passes \"10\", expected \"3\"");
     write_text(stale, names[3], "strategy: \"dfal\"\ncount: 6");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_DATA,
                "k.csv.unfinished: line 2 is 'count: 6', expected 'name: value' and a line end");
@@ -630,9 +599,10 @@ static void test_out_of_memory(void **state)
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
-    for (int kind = 0; kind < 2; kind++) {
-        test_join(sheet, world.folder, names[2 + kind]);
-        struct dfal_select_options options = select_options(kind ? "entropy" : "dfal", 4);
+    static const char *const strategies[] = {"dfal", "entropy", "egl-last", "bald", "coreset-greedy"};
+    for (int kind = 0; kind < 5; kind++) {
+        test_join(sheet, world.folder, names[2 + (kind > 0)]);
+        struct dfal_select_options options = select_options(strategies[kind], 4);
         options.twins_path = twins;
         options.sheet_path = sheet;
         deepfool.max_iter = 2;
@@ -714,6 +684,20 @@ static void test_usage(void **state)
     options.strategy = "dfal";
     test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
                "`scores_path`");
+    options = select_options("coreset-greedy", 5);
+    options.scores_path = u;
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "needs features, which ");
+    options = select_options("bald", 5);
+    options.logits_path = u;
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "needs stochastic passes, which ");
+    const char *const wrong[] = {"passes=3", "passes=0"};
+    options = select_options("bald", 5);
+    options.strategy_options = wrong;
+    options.strategy_option_count = 2;
+    test_error(select_into("v.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE,
+               "strategy bald: passes is 0, expected a whole number from 1 to 10000");
     options = select_options(NULL, 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "strategy");
     options = select_options("dfal", 5);
@@ -742,12 +726,12 @@ int main(int argc, char **argv)
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_needs),          cmocka_unit_test(test_left_out),
-        cmocka_unit_test(test_scores),         cmocka_unit_test(test_twins),
-        cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
-        cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
-        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_near_copies),
-        cmocka_unit_test(test_out_of_memory),
+
+        cmocka_unit_test(test_left_out),       cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_twins),          cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_near_duplicate), cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_twins_of_any),   cmocka_unit_test(test_killed_between),
+        cmocka_unit_test(test_near_copies),    cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -14,8 +14,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "run/curve.h"
-#include "run/select.h"
 #include "run/statistics.h"
+#include "strategy/selection.h"
 #include "support.h"
 
 static void near(double found, double expected, double tolerance)

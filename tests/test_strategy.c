@@ -11,7 +11,10 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "strategy/oracle.h"
+#include "strategy/rank.h"
 #include "strategy/strategy.h"
+#include "strategy/view_inside.h"
 #include "support.h"
 
 enum { N = 12 };
@@ -21,7 +24,8 @@ struct fixture {
     float margin[N];
     uint8_t status[N];
     struct df_scores scores;
-    struct df_candidates candidates;
+    struct df_selection_options options;
+    struct df_view view;
 };
 
 static void fixture_init(struct fixture *f)
@@ -34,8 +38,8 @@ static void fixture_init(struct fixture *f)
     memcpy(f->margin, margin, sizeof margin);
     memcpy(f->status, status, sizeof status);
     f->scores = (struct df_scores){.count = N, .index = f->index, .margin = f->margin, .status = f->status};
-    f->candidates = (struct df_candidates){
-        .count = N, .index = f->index, .margins = &f->scores, .unconverged = "last", .seed = 7};
+    f->options = (struct df_selection_options){.unconverged = "last", .seed = 7};
+    f->view = (struct df_view){.count = N, .rows = f->index, .margins = &f->scores, .options = &f->options};
 }
 
 static void shuffle(struct fixture *f, uint64_t seed)
@@ -50,15 +54,14 @@ static void shuffle(struct fixture *f, uint64_t seed)
     }
 }
 
-static int64_t rank_rows(const struct df_strategy *strategy, const struct fixture *f, int64_t q,
-                         int64_t *rows)
+static int64_t rank_rows(const struct df_strategy *strategy, struct fixture *f, int64_t q, int64_t *rows)
 {
-    struct df_choice choices[N];
-    int64_t chosen = -1;
-    test_ok(strategy->rank(&f->candidates, q, choices, &chosen));
-    for (int64_t i = 0; i < chosen; i++)
-        rows[i] = f->index[choices[i].candidate];
-    return chosen;
+    struct df_choice list[N];
+    struct df_choices choices = {.list = list, .count = -1};
+    test_ok(strategy->select(&f->view, q, &choices));
+    for (int64_t i = 0; i < choices.count; i++)
+        rows[i] = f->index[list[i].candidate];
+    return choices.count;
 }
 
 static void test_groups(void **state)
@@ -77,11 +80,11 @@ static void test_groups(void **state)
     assert_int_equal(rows[8], 105);
     assert_int_equal(rows[9], 108);  /* ZERO_GRAD */
     assert_int_equal(rows[10], 110); /* PRUNED */
-    f.candidates.unconverged = "keep";
+    f.options.unconverged = "keep";
     assert_int_equal(rank_rows(&df_strategy_dfal, &f, 3, rows), 3);
     assert_int_equal(rows[1], 104);
     assert_int_equal(rows[2], 105);
-    f.candidates.unconverged = "exclude";
+    f.options.unconverged = "exclude";
     assert_int_equal(rank_rows(&df_strategy_dfal, &f, N, rows), N - 3);
 }
 
@@ -93,7 +96,7 @@ static void test_ties(void **state)
     bool moved = false;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         fixture_init(&f);
-        f.candidates.seed = seed;
+        f.options.seed = seed;
         rank_rows(&df_strategy_dfal, &f, 5, rows);
         uint64_t before = 0;
         for (int i = 1; i < 5; i++) {
@@ -130,20 +133,21 @@ static void test_random(void **state)
 {
     (void)state;
     struct fixture f;
-    struct df_choice choices[N];
-    int64_t rows[N], other[N], chosen;
+    struct df_choice list[N];
+    struct df_choices choices = {.list = list};
+    int64_t rows[N], other[N];
     int seen[N] = {0}, same = 0;
     fixture_init(&f);
-    test_ok(df_strategy_random.rank(&f.candidates, 100, choices, &chosen));
-    assert_int_equal(chosen, N);
+    test_ok(df_strategy_random.select(&f.view, 100, &choices));
+    assert_int_equal(choices.count, N);
     for (int i = 0; i < N; i++) {
-        assert_true(isnan(choices[i].score));
-        seen[choices[i].candidate]++;
+        assert_true(isnan(list[i].score));
+        seen[list[i].candidate]++;
     }
     for (int i = 0; i < N; i++)
         assert_int_equal(seen[i], 1);
     rank_rows(&df_strategy_random, &f, N, rows);
-    f.candidates.seed = 8;
+    f.options.seed = 8;
     rank_rows(&df_strategy_random, &f, N, other);
     for (int i = 0; i < N; i++)
         same += rows[i] == other[i];
@@ -151,7 +155,7 @@ static void test_random(void **state)
     /* Every row is first for about 1/N of the seeds. */
     int first[N] = {0};
     for (uint64_t seed = 0; seed < 1200; seed++) {
-        f.candidates.seed = seed;
+        f.options.seed = seed;
         rank_rows(&df_strategy_random, &f, 1, rows);
         first[rows[0] - 100]++;
     }
@@ -163,25 +167,26 @@ static void test_row_scores(void **state)
 {
     (void)state;
     struct fixture f;
-    struct df_choice choices[N];
-    int64_t chosen;
+    struct df_choice list[N];
+    struct df_choices choices = {.list = list};
     double score[N];
     fixture_init(&f);
     for (int i = 0; i < N; i++)
         score[i] = i == 3 ? (double)NAN : (i * 5) % N;
-    f.candidates.row_score = score;
-    test_ok(df_rank_largest(&f.candidates, 3, choices, &chosen));
-    assert_int_equal(chosen, 3);
-    assert_true(choices[0].score == 11 && choices[1].score == 10 && choices[2].score == 9);
-    test_ok(df_rank_smallest(&f.candidates, N, choices, &chosen));
-    assert_int_equal(chosen, N - 1);
+    test_ok(df_rank_by_score(&f.view, score, DF_LARGEST_FIRST, 3, &choices));
+    assert_int_equal(choices.count, 3);
+    assert_int_equal(choices.nonfinite, 1);
+    assert_true(list[0].score == 11 && list[1].score == 10 && list[2].score == 9);
+    test_ok(df_rank_by_score(&f.view, score, DF_SMALLEST_FIRST, N, &choices));
+    assert_int_equal(choices.count, N - 1);
+    assert_int_equal(choices.nonfinite, 1);
     for (int i = 0; i < N - 1; i++)
-        assert_int_not_equal(choices[i].candidate, 3);
-    test_ok(df_rank_smallest(&f.candidates, 0, choices, &chosen));
-    assert_int_equal(chosen, 0);
-    f.candidates.count = 0;
-    test_ok(df_rank_smallest(&f.candidates, N, choices, &chosen));
-    assert_int_equal(chosen, 0);
+        assert_int_not_equal(list[i].candidate, 3);
+    test_ok(df_rank_by_score(&f.view, score, DF_SMALLEST_FIRST, 0, &choices));
+    assert_int_equal(choices.count, 0);
+    f.view.count = 0;
+    test_ok(df_rank_by_score(&f.view, score, DF_SMALLEST_FIRST, N, &choices));
+    assert_int_equal(choices.count, 0);
 }
 
 /* A heap of q against sorting everything: many ties, many lengths, each list the beginning of the longer one. */
@@ -191,29 +196,47 @@ static void test_heap(void **state)
     enum { MANY = 2000 };
     static int64_t index[MANY];
     static double score[MANY];
-    static struct df_choice whole[MANY], part[MANY];
-    int64_t n, m;
+    static struct df_choice all[MANY], some[MANY];
+    struct df_choices whole = {.list = all}, part = {.list = some};
     for (int i = 0; i < MANY; i++) {
         index[i] = 3 * i + 1;
         uint64_t bits = df_random_bits(5, DF_STREAM_SHUFFLE, (uint64_t)i);
         score[i] = bits % 17 == 0 ? (double)NAN : (double)(bits % 40);
     }
-    struct df_candidates candidates = {.count = MANY, .index = index, .row_score = score, .seed = 9};
-    test_ok(df_rank_smallest(&candidates, MANY, whole, &n));
+    const struct df_selection_options options = {.seed = 9};
+    const struct df_view view = {.count = MANY, .rows = index, .options = &options};
+    test_ok(df_rank_by_score(&view, score, DF_SMALLEST_FIRST, MANY, &whole));
+    const int64_t n = whole.count;
     assert_in_range(n, MANY * 9 / 10, MANY - 1);
+    assert_int_equal(n + whole.nonfinite, MANY);
     for (int64_t i = 1; i < n; i++) {
-        assert_true(whole[i].score >= whole[i - 1].score);
-        if (whole[i].score == whole[i - 1].score)
-            assert_true(df_random_bits(9, DF_STREAM_TIES, (uint64_t)index[whole[i].candidate]) >=
-                        df_random_bits(9, DF_STREAM_TIES, (uint64_t)index[whole[i - 1].candidate]));
+        assert_true(all[i].score >= all[i - 1].score);
+        if (all[i].score == all[i - 1].score)
+            assert_true(df_random_bits(9, DF_STREAM_TIES, (uint64_t)index[all[i].candidate]) >=
+                        df_random_bits(9, DF_STREAM_TIES, (uint64_t)index[all[i - 1].candidate]));
     }
     static const int64_t lengths[] = {1, 2, 3, 50, 777, 1999};
     for (int k = 0; k < 6; k++) {
-        test_ok(df_rank_smallest(&candidates, lengths[k], part, &m));
-        assert_int_equal(m, lengths[k] < n ? lengths[k] : n);
-        for (int64_t i = 0; i < m; i++)
-            assert_int_equal(part[i].candidate, whole[i].candidate);
+        test_ok(df_rank_by_score(&view, score, DF_SMALLEST_FIRST, lengths[k], &part));
+        assert_int_equal(part.count, lengths[k] < n ? lengths[k] : n);
+        for (int64_t i = 0; i < part.count; i++)
+            assert_int_equal(some[i].candidate, all[i].candidate);
     }
+}
+
+/* Choose among rows of logits that are known; list [rows]. */
+static void choose_of_logits(const struct df_strategy *strategy, const float *logits, int64_t rows,
+                             int32_t classes, struct df_choices *choices)
+{
+    static const int64_t index[N] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    const struct df_selection_options options = {.strategy = strategy, .seed = 1};
+    const struct df_network network = {.class_count = classes};
+    struct df_known *known = NULL;
+    struct df_view view = {.network = &network, .options = &options, .rows = index, .count = rows};
+    test_ok(df_view_add(&view, &known, &(struct df_known_key){0}, classes, (size_t)classes * sizeof(float)));
+    memcpy(known->values, logits, (size_t)(rows * classes) * sizeof(float));
+    test_ok(strategy->select(&view, rows, choices));
+    df_view_close(&view);
 }
 
 /* Closed forms; the comparison with NumPy is golden/strategies.py's. */
@@ -238,7 +261,11 @@ static void test_softmax(void **state)
     };
     for (int r = 0; r < (int)(sizeof rows / sizeof rows[0]); r++)
         for (int s = 0; s < 4; s++) {
-            double found = all[s]->row_score(rows[r].logits, rows[r].classes);
+            struct df_choice one;
+            struct df_choices choices = {.list = &one};
+            choose_of_logits(all[s], rows[r].logits, 1, rows[r].classes, &choices);
+            assert_int_equal(choices.count, 1);
+            const double found = one.score;
             double expected = rows[r].expected[s];
             if (!(fabs(found - expected) <= 1e-13 * fabs(expected)))
                 test_fail("row %d, %s: %.17g, expected %.17g", r, all[s]->name, found, expected);
@@ -246,19 +273,98 @@ static void test_softmax(void **state)
         }
     static const float bad[3][3] = {{0, NAN, 1}, {INFINITY, 0, 0}, {0, 0, -INFINITY}};
     for (int r = 0; r < 3; r++)
-        for (int s = 0; s < 4; s++)
-            assert_true(isnan(all[s]->row_score(bad[r], 3)));
-    float gaps[5] = {2.5f, INFINITY, 0, NAN, INFINITY};
-    uint8_t ends[5] = {DFAL_SCORE_NONFINITE, DFAL_SCORE_NONFINITE, DFAL_SCORE_PRUNED, DFAL_SCORE_OK,
+        for (int s = 0; s < 4; s++) {
+            struct df_choice one;
+            struct df_choices choices = {.list = &one};
+            choose_of_logits(all[s], bad[r], 1, 3, &choices);
+            assert_true(choices.count == 0 && choices.nonfinite == 1);
+        }
+    /* Of 2 : 1 and 3 : 1 the former is asked first. */
+    static const float two[4] = {1.0986123f, 0, 0.6931472f, 0};
+    for (int s = 0; s < 4; s++) {
+        struct df_choice list[2];
+        struct df_choices choices = {.list = list};
+        choose_of_logits(all[s], two, 2, 2, &choices);
+        assert_true(choices.count == 2 && list[0].candidate == 1);
+    }
+}
+
+/* The gaps of a scores file. */
+static void test_known_gaps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    float gaps[N] = {2.5f, INFINITY, 0, NAN, INFINITY, 7, 7, 7, 7, 7, 7, 7};
+    uint8_t ends[N] = {DFAL_SCORE_NONFINITE, DFAL_SCORE_NONFINITE, DFAL_SCORE_PRUNED, DFAL_SCORE_OK,
                        DFAL_SCORE_OK};
-    const struct df_scores scores = {.count = 5, .logit_gap = gaps, .status = ends};
-    assert_true(df_strategy_logit_gap.scores_row(&scores, 0) == 2.5);
-    assert_true(isnan(df_strategy_logit_gap.scores_row(&scores, 1)));
-    assert_true(df_strategy_logit_gap.scores_row(&scores, 2) == 0);
-    assert_true(isnan(df_strategy_logit_gap.scores_row(&scores, 3)));
-    assert_true(
-        isinf(df_strategy_logit_gap.scores_row(&scores, 4))); /* finite logits too far apart for float32 */
-    assert_true(all[0]->largest && all[1]->largest && !all[2]->largest && !all[3]->largest);
+    float zero[N] = {0};
+    int32_t none[N] = {0};
+    uint16_t iterations[N] = {0};
+    const double *found = NULL;
+    fixture_init(&f);
+    f.scores = (struct df_scores){.count = N,
+                                  .index = f.index,
+                                  .margin = zero,
+                                  .first_margin = zero,
+                                  .logit_gap = gaps,
+                                  .status = ends,
+                                  .label = none,
+                                  .adversarial_class = none,
+                                  .iterations = iterations};
+    f.options.scores = &f.scores;
+    test_ok(df_view_logit_gaps(&f.view, &found));
+    assert_true(found[0] == 2.5);
+    assert_true(isnan(found[1]));
+    assert_true(found[2] == 0);
+    assert_true(isnan(found[3]));
+    assert_true(isinf(found[4])); /* finite logits too far apart for float32 */
+    assert_true(found[5] == 7 && found[N - 1] == 7);
+    df_view_close(&f.view);
+}
+
+/* Candidates that are excluded take what is known of them along, and move nobody else's. */
+static void test_exclude(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct df_known *known = NULL;
+    fixture_init(&f);
+    float first[N] = {0}, gap[N] = {0};
+    int32_t label[N] = {0}, adversarial[N] = {0};
+    uint16_t iterations[N] = {0};
+    f.scores.first_margin = first;
+    f.scores.logit_gap = gap;
+    f.scores.label = label;
+    f.scores.adversarial_class = adversarial;
+    f.scores.iterations = iterations;
+    test_ok(df_view_add(&f.view, &known, &(struct df_known_key){0}, 2, 2 * sizeof(float)));
+    for (int i = 0; i < 2 * N; i++)
+        ((float *)known->values)[i] = (float)i;
+    const int64_t out[] = {0, 5, 6, N - 1};
+    test_ok(df_view_exclude(&f.view, out, 4));
+    assert_int_equal(df_view_count(&f.view), N - 4);
+    static const int kept[N - 4] = {1, 2, 3, 4, 7, 8, 9, 10};
+    for (int i = 0; i < N - 4; i++) {
+        assert_int_equal(df_view_rows(&f.view)[i], 100 + kept[i]);
+        assert_true(((float *)known->values)[2 * i] == (float)(2 * kept[i]));
+        assert_true(((float *)known->values)[2 * i + 1] == (float)(2 * kept[i] + 1));
+    }
+    assert_true(f.view.margins->margin[4] == 9 && f.view.margins->count == N - 4);
+    test_ok(df_view_exclude(&f.view, (int64_t[]){0}, 1));
+    assert_int_equal(df_view_rows(&f.view)[0], 102);
+    /* A strategy's own numbers as well. */
+    double *own = NULL;
+    bool there = true;
+    test_ok(df_view_own_scores(&f.view, &own, &there));
+    assert_false(there);
+    for (int i = 0; i < N - 5; i++)
+        own[i] = 100 + kept[i + 1];
+    test_ok(df_view_exclude(&f.view, (int64_t[]){1, 3}, 2));
+    test_ok(df_view_own_scores(&f.view, &own, &there));
+    assert_true(there);
+    for (int i = 0; i < N - 7; i++)
+        assert_true(own[i] == (double)df_view_rows(&f.view)[i]);
+    df_view_close(&f.view);
 }
 
 static void test_find(void **state)
@@ -271,18 +377,93 @@ static void test_find(void **state)
     test_ok(df_strategy_find(&strategy, "least-confidence"));
     assert_ptr_equal(strategy, &df_strategy_least_confidence);
     assert_false(strategy->twins);
-    static const char *const later[] = {"bald",    "batchbald", "ceal",  "egl",         "egl-last",
-                                        "coreset", "qbdc",      "badge", "dfal-diverse"};
-    for (int i = 0; i < 9; i++) {
-        test_error(
-            df_strategy_find(&strategy, later[i]), DFAL_E_UNAVAILABLE,
-            "not in this version, expected dfal, random, entropy, least-confidence, margin or logit-gap");
+    static const char *const later[] = {"batchbald", "ceal",  "egl",         "coreset",
+                                        "qbdc",      "badge", "dfal-diverse"};
+    for (int i = 0; i < 7; i++) {
+        test_error(df_strategy_find(&strategy, later[i]), DFAL_E_UNAVAILABLE,
+                   "not in this version, expected dfal, random, entropy, least-confidence, margin");
         assert_null(strategy);
     }
     test_error(df_strategy_find(&strategy, "entropie"), DFAL_E_USAGE, "'entropy'");
-    test_error(df_strategy_find(&strategy, "coreset-greedy"), DFAL_E_UNAVAILABLE, "not in this version");
+    test_ok(df_strategy_find(&strategy, "coreset-greedy"));
+    assert_true(strategy->set);
     test_error(df_strategy_find(&strategy, "randon"), DFAL_E_USAGE, "'random'");
     test_error(df_strategy_find(&strategy, "zzzzzzzzzzzz"), DFAL_E_USAGE, "expected");
+}
+
+static void test_options(void **state)
+{
+    (void)state;
+    static const struct df_strategy_option table[] = {
+        {.key = "passes",
+         .kind = DF_OPTION_NUMBER,
+         .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 100},
+         .standard = "10",
+         .help = ""},
+        {.key = "share",
+         .kind = DF_OPTION_NUMBER,
+         .number = {.kind = DF_NUMBER_REAL, .low = 0, .high = 1},
+         .standard = "0.5",
+         .help = ""},
+        {.key = "program",
+         .kind = DF_OPTION_CHOICE,
+         .choices = "covering|sener",
+         .standard = "covering",
+         .help = ""},
+        {.key = "node", .kind = DF_OPTION_TEXT, .standard = "", .help = ""},
+        {0},
+    };
+    struct df_option_values values = {0}, before;
+    const struct df_selection_options options = {
+        .strategy = &(struct df_strategy){.name = "made-up", .options = table}, .values = &values};
+    const struct df_view view = {.options = &options};
+    assert_int_equal(df_view_integer(&view, "passes"), 10);
+    assert_true(df_view_real(&view, "share") == 0.5);
+    assert_string_equal(df_view_text(&view, "program"), "covering");
+    assert_string_equal(df_view_text(&view, "node"), "");
+    assert_string_equal(df_option_text(NULL, table, "passes"), "10");
+    test_ok(df_option_assign(&values, table, "passes=+7"));
+    test_ok(df_option_assign(&values, table, "share=25e-2"));
+    test_ok(df_option_assign(&values, table, "program=sener"));
+    test_ok(df_option_assign(&values, table, "node=a=b"));
+    assert_int_equal(df_view_integer(&view, "passes"), 7);
+    assert_string_equal(df_view_text(&view, "passes"), "7"); /* one form */
+    assert_true(df_view_real(&view, "share") == 0.25);
+    assert_string_equal(df_view_text(&view, "share"), "0.25");
+    assert_string_equal(df_view_text(&view, "program"), "sener");
+    assert_string_equal(df_view_text(&view, "node"), "a=b");
+    static const struct {
+        const char *text, *words;
+    } bad[] = {
+        {"passes=0", "passes is 0, expected a whole number from 1 to 100"},
+        {"passes=101", "passes is 101, expected"},
+        {"passes=1e1", "passes is 1e1, expected"},
+        {"passes=99999999999999999999", "passes is 99999999999999999999, expected"},
+        {"passes=", "passes is empty, expected"},
+        {"share=nan", "share is nan, expected a number from 0 to 1"},
+        {"share=1.01", "share is 1.01, expected"},
+        {"program=senr", "unknown program 'senr': expected covering or sener; nearest is 'sener'"},
+        {"pases=1", "unknown option 'pases': expected passes, share, program or node; nearest is 'passes'"},
+        {"node", "'node' has no '=' behind a key, expected KEY=VALUE"},
+        {"=1", "expected KEY=VALUE"},
+        {"node="
+         "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
+         "9",
+         "expected text of at most 95 bytes"},
+    };
+    before = values;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        test_error(df_option_assign(&values, table, bad[i].text), DFAL_E_USAGE, bad[i].words);
+        assert_memory_equal(&values, &before, sizeof values);
+    }
+    for (int i = 0; df_strategies[i]; i++) { /* every table fits its values */
+        int count = 0;
+        while (df_strategies[i]->options && df_strategies[i]->options[count].key)
+            count++;
+        assert_in_range(count, 0, DF_STRATEGY_OPTIONS);
+    }
+    test_error(df_option_assign(&values, NULL, "passes=1"), DFAL_E_USAGE,
+               "unknown option 'passes': expected none");
 }
 
 static void test_oracle(void **state)
@@ -291,13 +472,16 @@ static void test_oracle(void **state)
     int32_t labels[4] = {3, -1, 0, 2}, got[3];
     struct df_pool pool = {.path = (char *)"pool.h5", .count = 4, .labels = labels};
     struct df_oracle *oracle = NULL;
-    test_ok(df_oracle_simulated(&oracle, &pool));
+    test_ok(df_oracle_open(&oracle, df_oracles, "simulated", &pool));
     test_ok(oracle->ask(oracle, (int64_t[]){3, 0, 2}, got, 3));
     assert_true(got[0] == 2 && got[1] == 3 && got[2] == 0);
     test_error(oracle->ask(oracle, (int64_t[]){0, 1}, got, 2), DFAL_E_DATA, "row 1");
     oracle->close(oracle);
     pool.labels = NULL;
-    test_error(df_oracle_simulated(&oracle, &pool), DFAL_E_DATA, "pool.h5");
+    test_error(df_oracle_open(&oracle, df_oracles, "simulated", &pool), DFAL_E_DATA, "pool.h5");
+    assert_null(oracle);
+    test_error(df_oracle_open(&oracle, df_oracles, "simulatd", &pool), DFAL_E_USAGE,
+               "unknown oracle 'simulatd': expected simulated; nearest is 'simulated'");
     assert_null(oracle);
 }
 
@@ -309,9 +493,12 @@ int main(void)
         cmocka_unit_test(test_order_independent),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_find),
+        cmocka_unit_test(test_options),
         cmocka_unit_test(test_row_scores),
         cmocka_unit_test(test_heap),
         cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_known_gaps),
+        cmocka_unit_test(test_exclude),
         cmocka_unit_test(test_oracle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* dfal select: the next queries. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "commands.h"
 #include "output.h"
@@ -10,6 +11,7 @@ struct select_args {
     struct dfal_select_options select;
     struct dfal_score_options score;
     struct pool_args pool;
+    struct text_list options;
     const char *out;
 };
 
@@ -69,6 +71,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return usage_error(session, DFAL_E_USAGE, "select needs --count Q");
     args->score.pool = pool_args_options(&args->pool);
     args->select.score = &args->score;
+    args->select.strategy_options = args->options.items;
+    args->select.strategy_option_count = (size_t)args->options.count;
     bool headed = false;
     json_t *rows = session->json ? json_array() : NULL;
     dfal_status status =
@@ -81,10 +85,56 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     return session->json ? print_json(rows) : DFAL_OK;
 }
 
+/* ---- strategies and their options --------------------------------------------------------------------- */
+
+static void print_strategy(void *user, const struct dfal_field *strategy)
+{
+    printf(*(const bool *)user ? "| `%s` | %s |\n" : "  %-18s  %s\n", strategy->key, strategy->text);
+}
+
+/* Keys of `run` that are one strategy's own: options.NAME.KEY. */
+static const char *own_option(const struct dfal_run_key *key)
+{
+    static const char options[] = "options.";
+    const size_t length = sizeof(options) - 1;
+    return strncmp(key->path, options, length) == 0 && key->path[length] != '*' ? key->path + length : NULL;
+}
+
+static void print_option(void *user, const struct dfal_run_key *key)
+{
+    const bool markdown = *(const bool *)user;
+    const char *own = own_option(key);
+    if (own == NULL)
+        return;
+    const char *name = strchr(own, '.') + 1, *standard = key->standard[0] != '\0' ? key->standard : NULL;
+    if (!markdown) {
+        printf("  %.*s: %s\n  %-18s  %s; %s", (int)(name - own - 1), own, name, "", key->help, key->expected);
+        printf(standard != NULL ? "; default %s\n" : "\n", standard);
+        return;
+    }
+    printf("| `%.*s` | `%s` | ", (int)(name - own - 1), own, name);
+    print_cell(key->help);
+    printf(" | ");
+    print_cell(key->expected);
+    printf(" | %s%s%s |\n", standard != NULL ? "`" : "", standard != NULL ? standard : "",
+           standard != NULL ? "`" : "");
+}
+
+static void print_more(bool markdown)
+{
+    printf(markdown ? "Strategies:\n\n| `--strategy` | chooses |\n|---|---|\n" : "Strategies:\n");
+    dfal_strategies(print_strategy, &markdown);
+    printf(markdown ? "\nTheir options:\n\n| `--strategy` | `--option` | says | takes | default |\n"
+                      "|---|---|---|---|---|\n"
+                    : "\nTheir options (--option KEY=VALUE):\n");
+    dfal_run_keys(print_option, &markdown);
+}
+
 #define S struct select_args
 static const struct option options[] = {
-    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME",
-        "how to choose: dfal, random, entropy, least-confidence, margin or logit-gap (required)", 0, 0),
+    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME", "how to choose, see below (required)", 0, 0),
+    OPT(S, "option", 0, VALUE_LIST, options, "KEY=VALUE", "an option of the strategy, see below (repeatable)",
+        0, 0),
     OPT(S, "count", 0, VALUE_I64, select.count, "Q", "how many (required)", 1, NO_LIMIT),
     OPT(S, "output", 'o', VALUE_TEXT, out, "QUERIES.csv", "the table to write (required)", 0, 0),
     OPT(S, "scores", 0, VALUE_TEXT, select.scores_path, "SCORES.h5",
@@ -121,6 +171,7 @@ const struct command command_select = {
         "empty where pool and network have none; --json is a list of objects with these keys.",
     .options = options,
     .option_count = COUNT_OF(options),
+    .more = print_more,
     .least = 2,
     .most = 2,
     .size = sizeof(S),

@@ -38,6 +38,6 @@ dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct df
     struct dfal_run_options own;
     dfal_run_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, options, "dfal_run_options"));
-    DF_TRY(df_run_execute(context, out_dir, &own, publish));
+    DF_TRY(df_run_execute(context, out_dir, &own, df_oracles, publish));
     return row ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
 }

@@ -2,6 +2,7 @@
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/memory.h"
 #include "base/sized.h"
 #include "score/score.h"
 
@@ -11,22 +12,23 @@ void(dfal_select_options_init)(struct dfal_select_options *options, size_t size)
     df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
-/* A file must hold what the strategy needs; more than that may be given. */
-static dfal_status check_sources(const struct df_select_job *job)
+static dfal_status take_strategy_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
-    const struct df_strategy *strategy = job->strategy;
-    if ((strategy->needs & DF_NEED_MARGINS) && options->logits_path && !options->scores_path)
-        DF_FAIL(DFAL_E_USAGE,
-                "strategy %s needs margins, which %s does not hold, expected `scores_path` SCORES.h5",
-                strategy->name, options->logits_path);
-    if ((strategy->needs & DF_NEED_ROW_SCORES) && !strategy->scores_row && options->scores_path &&
-        !options->logits_path)
-        DF_FAIL(
-            DFAL_E_USAGE,
-            "strategy %s needs logits, which %s does not hold, expected `logits_path` LOGITS.h5 or neither",
-            strategy->name, options->scores_path);
+    for (size_t i = 0; i < options->strategy_option_count; i++)
+        if (df_option_assign(&job->values, job->strategy->options, options->strategy_options[i]) != DFAL_OK)
+            return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", job->strategy->name);
     return DFAL_OK;
+}
+
+/* "passes=10": what holds, for the log. */
+static dfal_status tell_strategy_options(char **text, const struct df_select_job *job)
+{
+    struct df_text out = {0};
+    for (const struct df_strategy_option *own = job->strategy->options; own && own->key; own++)
+        df_text_add(&out, "%s%s=%s", out.size ? ", " : "", own->key,
+                    df_option_text(&job->values, job->strategy->options, own->key));
+    return df_text_take(&out, text);
 }
 
 static dfal_status check_options(struct df_select_job *job)
@@ -36,12 +38,13 @@ static dfal_status check_options(struct df_select_job *job)
     if (!options->strategy)
         DF_FAIL(DFAL_E_USAGE, "no strategy is named, expected %s", df_strategy_names(names));
     DF_TRY(df_strategy_find(&job->strategy, options->strategy));
+    DF_TRY(take_strategy_options(job));
     if (options->count < 1)
         DF_FAIL(DFAL_E_USAGE, "count is %lld, expected at least 1", (long long)options->count);
     if (options->subsample < 0)
         DF_FAIL(DFAL_E_USAGE, "subsample is %lld, expected at least 1, or all",
                 (long long)options->subsample);
-    DF_TRY(check_sources(job));
+    DF_TRY(df_strategy_check_files(job->strategy, options->scores_path, options->logits_path));
     DF_TRY(df_deepfool_from_options(&job->deepfool, options->score));
     return df_select_check_outputs(job);
 }
@@ -51,6 +54,7 @@ static dfal_status choose(struct df_select_job *job)
     const struct dfal_select_options *options = job->options;
     struct df_selection_options selection = {
         .strategy = job->strategy,
+        .values = &job->values,
         .count = options->count,
         .subsample = options->subsample,
         .deepfool = job->deepfool,
@@ -58,13 +62,14 @@ static dfal_status choose(struct df_select_job *job)
         .seed = job->context->options.seed,
         .batch = options->score->batch,
         .how = df_score_how(options->score),
-        .scores =
-            options->scores_path && ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
-                ? &job->scores
-                : NULL,
+        .scores = options->scores_path && (job->strategy->asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
+                      ? &job->scores
+                      : NULL,
         .logits = job->logits,
         .twins = options->twins_path || (options->sheet_path && job->strategy->twins),
         .twins_limit = options->twins_path ? 0 : DF_SHEET_MOST,
+        .labelled_rows = job->labelled_rows,
+        .labelled_row_count = job->labelled_row_count,
         .labelled = job->labelled,
     };
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,
@@ -98,6 +103,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
                                 .network_name = network,
                                 .pool_path = pool_path};
     double begin = df_clock();
+    char *strategy_options = NULL;
     dfal_status status;
     dfal_select_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_select_options"));
@@ -107,9 +113,10 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     DF_TRY_TO(done, status, check_options(&job));
     DF_TRY_TO(done, status, df_select_open(&job));
     DF_TRY_TO(done, status, df_select_check_unfinished(&job));
+    DF_TRY_TO(done, status, tell_strategy_options(&strategy_options, &job));
     df_say(context, DFAL_INFO, "select.begin",
-           DF_FIELDS(DF_TEXT("strategy", job.strategy->name), DF_TEXT("network", network),
-                     DF_TEXT("pool", pool_path), DF_INT("candidates", job.count),
+           DF_FIELDS(DF_TEXT("strategy", job.strategy->name), DF_TEXT("options", strategy_options),
+                     DF_TEXT("network", network), DF_TEXT("pool", pool_path), DF_INT("candidates", job.count),
                      DF_INT("count", options->count), DF_INT("subsample", options->subsample),
                      DF_TEXT("deepfool", job.deepfool.preset), DF_TEXT("backend", job.device->info.backend),
                      DF_TEXT("output", out_path)),
@@ -122,6 +129,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
            DF_FIELDS(DF_INT("count", job.selection.count), DF_REAL("seconds", df_clock() - begin)),
            "%lld queries in %s", (long long)job.selection.count, out_path);
 done:
+    df_free(strategy_options);
     df_select_close(&job);
     return status;
 }

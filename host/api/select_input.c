@@ -19,6 +19,7 @@ void df_select_close(struct df_select_job *job)
     df_free(job->label);
     df_selection_clear(&job->selection);
     df_free(job->candidates);
+    df_free(job->labelled_rows);
     df_table_close(job->logits);
     df_scores_clear(&job->scores);
     df_rows_head_clear(&job->head);
@@ -77,12 +78,18 @@ static dfal_status find_candidates(struct df_select_job *job)
     struct df_digest digest;
     char text[DF_DIGEST_TEXT];
     DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
+    DF_TRY(df_alloc(&job->labelled_rows, pool->count, sizeof *job->labelled_rows));
     df_digest_begin(&digest);
     for (int64_t i = 0; i < pool->count; i++) {
-        if (!(pool->labels && pool->labels[i] >= 0) && !(pool->skipped && pool->skipped[i]))
+        const bool skipped = pool->skipped && pool->skipped[i],
+                   labelled = pool->labels && pool->labels[i] >= 0;
+        if (!labelled && !skipped) {
             job->candidates[job->count++] = i;
-        else
-            df_digest_add_i64(&digest, i);
+            continue;
+        }
+        df_digest_add_i64(&digest, i);
+        if (!skipped)
+            job->labelled_rows[job->labelled_row_count++] = i;
     }
     df_digest_end(&digest, text);
     text[16] = 0;
@@ -183,7 +190,7 @@ static dfal_status take_scores(struct df_select_job *job)
         if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
             DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
                     (long long)job->scores.index[i]);
-    if ((job->strategy->needs & DF_NEED_MARGINS) || job->strategy->scores_row)
+    if (job->strategy->asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
     DF_TRY(check_rows(job, path, &job->scores.hashes, job->scores.count));
@@ -218,6 +225,7 @@ dfal_status df_select_open(struct df_select_job *job)
     DF_TRY(open_pool(job));
     DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
     DF_TRY(df_claim_inputs(&job->claim, (const char *const *)job->network->files, job->network->file_count));
+    DF_TRY(df_strategy_check_network(job->strategy, &job->values, job->network));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
     if (job->options->scores_path)

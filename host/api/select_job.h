@@ -6,13 +6,14 @@
 #include "base/claim.h"
 #include "base/log.h"
 #include "report/sheet.h"
-#include "run/select.h"
+#include "strategy/selection.h"
 
 struct df_select_job {
     struct dfal_context *context;
     const struct dfal_select_options *options;
     const char *out_path, *network_name, *pool_path; /* as given */
     const struct df_strategy *strategy;
+    struct df_option_values values; /* of its options */
     struct df_pool *pool;
     int32_t *truth; /* [N] the pool's own labels, where they are the oracle's; else NULL */
     struct df_network *network;
@@ -23,6 +24,7 @@ struct df_select_job {
     struct df_scores scores;
     struct df_table_reader *logits;
     int64_t *candidates, count;
+    int64_t *labelled_rows, labelled_row_count; /* ascending; skipped ones are none */
     uint64_t labelled; /* a digest of the rows that are no candidates; 0: there are none */
     struct df_selection selection;
     char **ids;     /* [selection.count] */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "api/select_job.h"
@@ -30,6 +31,11 @@ static dfal_status describe(struct df_identity *identity, const struct df_select
     char *deepfool = NULL;
     DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, options->score->unconverged));
     add_text(identity, "strategy", job->strategy->name);
+    for (const struct df_strategy_option *own = job->strategy->options; own && own->key; own++) {
+        char key[64];
+        snprintf(key, sizeof key, "option.%s", own->key);
+        add_text(identity, key, df_option_text(&job->values, job->strategy->options, own->key));
+    }
     df_identity_add(identity, "count", "%lld", (long long)options->count);
     df_identity_add(identity, "subsample", "%lld", (long long)options->subsample);
     df_identity_add(identity, "seed", "%llu", (unsigned long long)job->context->options.seed);

@@ -12,9 +12,9 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-/* Of objects that are loaded: the layout of the table in thousands, and how many ops there are. A row in a list of ops moves
+/* Of objects that are loaded: the layout of the table and of ops' operands in thousands, and how many ops there are. A row in a list of ops moves
  * the numbers of those behind it, so that an object built before it would run others. */
-enum { DF_BACKEND_ABI = 6000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 7000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_layer;     /* a prepared library op: primitives, packed parameters */

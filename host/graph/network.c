@@ -7,6 +7,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/word.h"
 #include "graph/graph_json.h"
 #include "graph/node_type.h"
 
@@ -205,6 +206,20 @@ int32_t df_network_find(const struct df_network *network, const char *name)
         if (strcmp(network->nodes[i].name, name) == 0)
             return i;
     return -2;
+}
+
+dfal_status df_network_find_node(int32_t *index, const struct df_network *network, const char *name)
+{
+    const char **names;
+    *index = df_network_find(network, name);
+    if (*index >= DF_INPUT)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&names, network->node_count, sizeof *names));
+    for (int32_t i = 0; i < network->node_count; i++)
+        names[i] = network->nodes[i].name;
+    (void)df_fail_unknown(DFAL_E_USAGE, "node", name, NULL, names, (size_t)network->node_count);
+    df_free(names);
+    return DFAL_E_USAGE;
 }
 
 bool df_network_has(const struct df_network *network, enum df_node_op op)

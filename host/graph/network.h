@@ -94,6 +94,8 @@ dfal_status df_network_infer(struct df_network *network);
 /* The same for one node, whose inputs have their shapes. */
 dfal_status df_network_infer_node(const struct df_network *network, int32_t index);
 int32_t df_network_find(const struct df_network *network, const char *name); /* -2: none; DF_INPUT: "input" */
+/* The same where there has to be one. Errors   E_USAGE unknown, the nearest is named */
+dfal_status df_network_find_node(int32_t *index, const struct df_network *network, const char *name);
 /* The graph of docs/FORMATS.md as canonical JSON (sorted keys, no blanks, every attribute written): what
  * /graph holds. Free with df_free. */
 dfal_status df_graph_to_json(char **json, const struct df_network *network);

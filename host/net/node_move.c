@@ -75,9 +75,12 @@ const struct df_node_rules df_rules_PAD = {
 
 /* ---- Dropout -------------------------------------------------------------------------------- */
 
-static void set_dropout(struct df_call *call, const struct df_tape *tape, int32_t index)
+static void set_dropout(struct df_call *call, const struct df_pass *pass, int32_t index)
 {
+    const struct df_tape *tape = pass->tape;
     DF_IN(call, dropout, clock) = tape->dropout.clock;
+    if (tape->dropout.rows.buffer)
+        DF_IN(call, dropout, mask_rows) = df_at(tape->dropout.rows, pass->first);
     call->p.dropout.seed = tape->dropout.seed;
     call->p.dropout.step = tape->dropout.step;
     call->p.dropout.first_row = tape->dropout.first_row;
@@ -88,7 +91,7 @@ static void set_dropout(struct df_call *call, const struct df_tape *tape, int32_
 
 static dfal_status dropout_forward(const struct df_pass *pass, int32_t index, struct df_call *call)
 {
-    set_dropout(call, pass->tape, index);
+    set_dropout(call, pass, index);
     call->p.dropout.first_row += pass->first;
     return df_tape_run(pass->tape, call);
 }
@@ -97,7 +100,7 @@ static dfal_status dropout_forward(const struct df_pass *pass, int32_t index, st
 static dfal_status dropout_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
 {
     if (pass->tape->dropping) {
-        set_dropout(call, pass->tape, step->node);
+        set_dropout(call, pass, step->node);
         return df_tape_run(pass->tape, call);
     }
     if (step->from.kind == step->to.kind && step->from.index == step->to.index)

@@ -7,6 +7,7 @@
 #include "graph/network.h"
 
 /* FUSED: the whole network in one call where the back end has such an engine for it, else node by node.
+ * DRAWN: forwards that draw dropout; no node's value is kept for df_tape_node.
  * HALF: input gradients with operands rounded to binary16, in layers that are not narrow; a fused network's and all else stay
  * as they are. */
 enum df_plan_use {
@@ -14,7 +15,8 @@ enum df_plan_use {
     DF_PLAN_INPUT_GRADIENT = 2,
     DF_PLAN_TRAIN = 4,
     DF_PLAN_FUSED = 8,
-    DF_PLAN_HALF = 16
+    DF_PLAN_HALF = 16,
+    DF_PLAN_DRAWN = 32
 };
 
 struct df_plan;
@@ -63,12 +65,14 @@ struct df_span df_tape_logits(struct df_tape *tape); /* [rows, K] */
 dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span *out, struct df_shape *shape);
 /* Run input -> logits on the first n rows; keeps what gradients need. */
 dfal_status df_tape_forward(struct df_tape *tape, int64_t n);
-/* The same with dropout drawn: mask of (seed, step, first_row + row); shared: one mask for all rows (BALD, QBDC). */
+/* The same with dropout drawn: mask of (seed, step, first_row + row), or of (seed, step, rows[row]); shared: one mask for all
+ * rows. */
 struct df_dropout {
     uint64_t seed;
     int64_t step, first_row;
     bool shared;
     struct df_span clock; /* I32 (kernels/batch.h): its step is added; may be absent */
+    struct df_span rows;  /* I32 [n]: whose mask each row gets, unsigned; may be absent */
 };
 dfal_status df_tape_forward_dropout(struct df_tape *tape, int64_t n, const struct df_dropout *dropout);
 /* Vector-Jacobian products: dinput[i] = J(sample owner[i])^T dlogits[i] for n <= cotangent_rows rows.

@@ -4,7 +4,7 @@
 #ifndef DF_REPORT_TILE_H
 #define DF_REPORT_TILE_H
 
-#include "run/select.h"
+#include "strategy/selection.h"
 
 /* How a pool's values become brightness; found once for all tiles of a sheet. */
 enum df_tile_range { DF_TILE_BYTES, DF_TILE_UNIT, DF_TILE_STRETCHED };

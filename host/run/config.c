@@ -241,10 +241,18 @@ static bool concerns(const struct df_key *key, const struct df_strategy *strateg
 {
     const char *name = strrchr(key->path, '.') + 1;
     if (!strcmp(name, "deepfool"))
-        return strategy->needs & DF_NEED_MARGINS || options->twins;
-    if (!strcmp(name, "passes"))
-        return strategy->needs & DF_NEED_PASSES;
+        return strategy->asks & DF_ASKS_MARGINS || options->twins;
     return !strcmp(name, "subsample") || !strcmp(name, "twins");
+}
+
+static void put_option(struct df_text *out, const struct df_strategy_option *option, const char *value)
+{
+    if (option->kind == DF_OPTION_TEXT)
+        put_text(out, value);
+    else if (option->kind == DF_OPTION_NUMBER && option->number.kind == DF_NUMBER_REAL)
+        put_real(out, df_parse_real(value, NULL));
+    else
+        df_text_add(out, "%s", value);
 }
 
 static dfal_status put_options(struct df_text *out, struct df_run_config *config)
@@ -264,6 +272,13 @@ static dfal_status put_options(struct df_text *out, struct df_run_config *config
             df_text_add(out, "%s%s: ", comma, strrchr(key->path, '.') + 1);
             put_value(out, key, config, known);
             comma = ", ";
+        }
+        for (const struct df_strategy_option *own = strategy->options; own && own->key; own++) {
+            const char *value = df_option_text(&config->options[known].own, strategy->options, own->key);
+            if (!value[0])
+                continue;
+            df_text_add(out, "%s%s: ", comma, own->key);
+            put_option(out, own, value);
         }
         df_text_add(out, "}\n");
     }
@@ -317,45 +332,89 @@ static int32_t listed_at(const struct df_run_config *config, int32_t known)
     return -1;
 }
 
-/* A key's value as it is written; known: the strategy of an option. Nothing where the key says nothing. */
-static void value_text(struct df_text *out, const struct df_key *key, const struct df_run_config *config,
-                       int32_t known)
+/* One value of a configuration: a key's (of options.* for one strategy), or one of a strategy's own options. */
+struct setting {
+    int32_t key; /* df_run_key_count: it is an option */
+    int32_t known;
+    const struct df_strategy_option *table, *option;
+    bool begun;
+};
+
+static bool is_option(const struct setting *setting)
+{
+    return setting->key == df_run_key_count || strchr(df_run_keys[setting->key].path, '*');
+}
+
+/* All settings that there may be. Zero-initialise. */
+static bool next_setting(struct setting *s)
+{
+    if (s->key < df_run_key_count) {
+        if (s->begun && is_option(s) && df_strategy_known[s->known + 1]) {
+            s->known++;
+            return true;
+        }
+        s->key += s->begun;
+        s->begun = true;
+        s->known = 0;
+        if (s->key < df_run_key_count)
+            return true;
+        s->known = -1;
+    }
+    if (s->option && (++s->option)->key)
+        return true;
+    do {
+        if (!df_strategy_known[++s->known])
+            return false;
+        s->table = s->option = df_strategy_options(s->known);
+    } while (!s->option);
+    return true;
+}
+
+/* A setting's value as it is written. Nothing where it says nothing. */
+static void value_text(struct df_text *out, const struct setting *setting, const struct df_run_config *config)
 {
     struct df_run_config copy = *config;
-    const bool option = strchr(key->path, '*') != NULL;
-    const int32_t listed = option ? listed_at(config, known) : -1;
+    const int32_t known = setting->known, listed = is_option(setting) ? listed_at(config, known) : -1;
     const struct df_strategy *strategy = NULL;
     df_run_config_settle(&copy);
-    if (option) {
+    if (is_option(setting)) {
         if (listed < 0 || df_strategy_find(&strategy, config->strategy[listed]) != DFAL_OK)
             return;
         copy.options[known] = df_run_strategy_options(config, listed);
-        if (!concerns(key, strategy, &copy.options[known]))
-            return;
     }
-    if (df_key_holds(key, &copy))
+    if (setting->option) {
+        const char *value = df_option_text(&copy.options[known].own, setting->table, setting->option->key);
+        if (value[0])
+            put_option(out, setting->option, value);
+        return;
+    }
+    const struct df_key *key = &df_run_keys[setting->key];
+    if ((!strategy || concerns(key, strategy, &copy.options[known])) && df_key_holds(key, &copy))
         put_value(out, key, &copy, known);
 }
 
-/* A key's path, that of an option with its strategy in the star's place. */
-static void put_name(struct df_text *out, const struct df_key *key, int32_t known)
+/* A setting's path, that of an option with its strategy in the star's place. */
+static void put_name(struct df_text *out, const struct setting *setting)
 {
-    const char *star = strchr(key->path, '*');
+    const char *path = setting->option ? "options.*." : df_run_keys[setting->key].path,
+               *star = strchr(path, '*');
     if (star)
-        df_text_add(out, "%.*s%s%s", (int)(star - key->path), key->path, df_strategy_known[known], star + 1);
+        df_text_add(out, "%.*s%s%s", (int)(star - path), path, df_strategy_known[setting->known], star + 1);
     else
-        df_text_add(out, "%s", key->path);
+        df_text_add(out, "%s", path);
+    if (setting->option)
+        df_text_add(out, "%s", setting->option->key);
 }
 
-static bool differs(const struct df_key *key, const struct df_run_config *const *configs, int32_t count,
-                    int32_t known, const struct df_text *ours)
+static bool differs(const struct setting *setting, const struct df_run_config *const *configs, int32_t count,
+                    const struct df_text *ours)
 {
     bool other = false;
     for (int32_t i = 0; i < count && !other; i++) {
         struct df_text theirs = {0};
-        value_text(&theirs, key, configs[i], known);
+        value_text(&theirs, setting, configs[i]);
         /* An option that nobody else's strategy has is told by the list of strategies. */
-        other = !(strchr(key->path, '*') && !theirs.size) &&
+        other = !(is_option(setting) && !theirs.size) &&
                 (theirs.size != ours->size || memcmp(theirs.bytes, ours->bytes, (size_t)ours->size) != 0);
         df_text_clear(&theirs);
     }
@@ -365,42 +424,34 @@ static bool differs(const struct df_key *key, const struct df_run_config *const 
 void df_run_config_differences(struct df_text *out, const struct df_run_config *const *configs, int32_t count,
                                int32_t which)
 {
-    for (int32_t k = 0; k < df_run_key_count; k++) {
-        const struct df_key *key = &df_run_keys[k];
-        const bool option = strchr(key->path, '*') != NULL;
-        for (int32_t known = 0; df_strategy_known[known] && (option || !known); known++) {
-            struct df_text ours = {0};
-            value_text(&ours, key, configs[which], known);
-            if (ours.size && differs(key, configs, count, known, &ours)) {
-                df_text_add(out, "%s", out->size ? ", " : "");
-                put_name(out, key, known);
-                df_text_add(out, ": %s", ours.bytes);
-            }
-            df_text_clear(&ours);
+    for (struct setting setting = {0}; next_setting(&setting);) {
+        struct df_text ours = {0};
+        value_text(&ours, &setting, configs[which]);
+        if (ours.size && differs(&setting, configs, count, &ours)) {
+            df_text_add(out, "%s", out->size ? ", " : "");
+            put_name(out, &setting);
+            df_text_add(out, ": %s", ours.bytes);
         }
+        df_text_clear(&ours);
     }
 }
 
-/* Every key that says something, data.train and data.test apart: fingerprints hold the data. */
+/* Every setting that says something, data.train and data.test apart: fingerprints hold the data. */
 static void identity_of(struct df_identity *identity, const struct df_run_config *config)
 {
-    for (int32_t k = 0; k < df_run_key_count; k++) {
-        const struct df_key *key = &df_run_keys[k];
-        const bool option = strchr(key->path, '*') != NULL;
-        if (key->kind == DF_KEY_PATH)
+    for (struct setting setting = {0}; next_setting(&setting);) {
+        struct df_text name = {0}, value = {0};
+        if (!setting.option && df_run_keys[setting.key].kind == DF_KEY_PATH)
             continue;
-        for (int32_t known = 0; df_strategy_known[known] && (option || !known); known++) {
-            struct df_text name = {0}, value = {0};
-            value_text(&value, key, config, known);
-            if (value.size)
-                put_name(&name, key, known);
-            DF_KEEP_FIRST(identity->status, name.status);
-            DF_KEEP_FIRST(identity->status, value.status);
-            if (value.size && identity->status == DFAL_OK)
-                df_identity_add(identity, name.bytes, "%s", value.bytes);
-            df_text_clear(&name);
-            df_text_clear(&value);
-        }
+        value_text(&value, &setting, config);
+        if (value.size)
+            put_name(&name, &setting);
+        DF_KEEP_FIRST(identity->status, name.status);
+        DF_KEEP_FIRST(identity->status, value.status);
+        if (value.size && identity->status == DFAL_OK)
+            df_identity_add(identity, name.bytes, "%s", value.bytes);
+        df_text_clear(&name);
+        df_text_clear(&value);
     }
 }
 
@@ -417,14 +468,17 @@ dfal_status df_run_config_compare(const struct df_run_config *ours, const struct
     return status;
 }
 
-/* An option that no strategy of this build looks at is read and not shown. */
-static bool is_of_this_version(const struct df_key *key)
+/* Own options of the strategies of this build. */
+static void visit_options(dfal_run_key_fn *visit, void *user)
 {
-    const struct df_strategy_config none = {0};
-    bool any = !strchr(key->path, '*');
-    for (int32_t i = 0; df_strategies[i] && !any; i++)
-        any = concerns(key, df_strategies[i], &none);
-    return any;
+    for (int i = 0; df_strategies[i]; i++)
+        for (const struct df_strategy_option *own = df_strategies[i]->options; own && own->key; own++) {
+            char expected[160], path[80];
+            df_option_expectation(own, expected, sizeof expected);
+            snprintf(path, sizeof path, "options.%s.%s", df_strategies[i]->name, own->key);
+            const struct dfal_run_key out = {path, expected, own->standard, own->help};
+            visit(user, &out);
+        }
 }
 
 void dfal_run_keys(dfal_run_key_fn *visit, void *user)
@@ -436,8 +490,6 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
         const struct df_key *key = &df_run_keys[k];
         struct df_text value = {0};
         char expected[160];
-        if (!is_of_this_version(key))
-            continue;
         df_key_expectation(key, expected, sizeof expected);
         /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the run. */
         const bool own = key->kind == DF_KEY_FLAG ||
@@ -449,6 +501,9 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
         const struct dfal_run_key out = {key->path, expected, value.size ? value.bytes : "", key->help};
         visit(user, &out);
         df_text_clear(&value);
+        const bool last = k + 1 == df_run_key_count || !strchr(df_run_keys[k + 1].path, '*');
+        if (strchr(key->path, '*') && last)
+            visit_options(visit, user);
     }
 }
 

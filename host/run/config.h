@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "net/train.h"
+#include "strategy/strategy_option.h"
 
 enum { DF_MAX_STRATEGIES = 16, DF_CONFIG_TEXT = 1024 };
 
@@ -14,9 +15,8 @@ enum { DF_MAX_STRATEGIES = 16, DF_CONFIG_TEXT = 1024 };
 struct df_strategy_config {
     int64_t subsample; /* -1: the run's; 0: all */
     char deepfool[16]; /* preset */
-    int32_t passes;    /* bald */
-    char program[16];  /* coreset */
     int32_t twins;     /* 1, 0; -1: what the strategy does of itself */
+    struct df_option_values own;
 };
 struct df_run_config {
     char train[DF_CONFIG_TEXT],

@@ -40,16 +40,6 @@ const struct df_key df_run_keys[] = {
      .offset = OPTION(deepfool),
      .choices = "lts4|paper|dfal2018|foolbox|deepal",
      .help = "the DeepFool preset of margins and twins"},
-    {.path = "options.*.passes",
-     .kind = DF_KEY_NUMBER,
-     .number = {DF_NUMBER_I32, 1, 10000},
-     .offset = OPTION(passes),
-     .help = "stochastic passes of bald"},
-    {.path = "options.*.program",
-     .kind = DF_KEY_CHOICE,
-     .offset = OPTION(program),
-     .choices = "covering|sener",
-     .help = "the integer program of coreset"},
     {.path = "options.*.twins",
      .kind = DF_KEY_FLAG,
      .offset = OPTION(twins),
@@ -185,19 +175,10 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
     case DF_KEY_COMMAND:
         snprintf(text, size, "text (quoted where it looks like a number, yes, no or null)");
         break;
-    case DF_KEY_CHOICE: {
-        size_t used = (size_t)snprintf(text, size, "one of ");
-        for (const char *c = key->choices; *c && used + 3 < size; c++) {
-            if (*c == '|') {
-                text[used++] = ',';
-                text[used++] = ' ';
-            } else {
-                text[used++] = *c;
-            }
-        }
-        text[used] = 0;
+    case DF_KEY_CHOICE:
+        df_option_expectation(&(struct df_strategy_option){.kind = DF_OPTION_CHOICE, .choices = key->choices},
+                              text, size);
         break;
-    }
     case DF_KEY_FLAG:
         snprintf(text, size, "true or false");
         break;
@@ -224,8 +205,7 @@ void df_run_config_init(struct df_run_config *config)
         .init = "scratch",
     };
     for (int32_t i = 0; i < DF_MAX_STRATEGIES; i++)
-        config->options[i] = (struct df_strategy_config){
-            .subsample = -1, .deepfool = "lts4", .passes = 10, .program = "covering", .twins = -1};
+        config->options[i] = (struct df_strategy_config){.subsample = -1, .deepfool = "lts4", .twins = -1};
     df_training_options_init(&config->training);
     config->training.restarts = 5;
     config->training.epochs = 100;

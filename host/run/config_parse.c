@@ -93,11 +93,9 @@ static bool is_text(const char *text)
                                         : !df_is_decimal(unsigned_text(text));
 }
 
-static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,
-                             const char *path)
+static dfal_status ill_valued(const struct reader *reader, const yaml_event_t *event, const char *path,
+                              const char *expectation)
 {
-    char expectation[160];
-    df_key_expectation(key, expectation, sizeof expectation);
     if (event->type == YAML_MAPPING_START_EVENT)
         return complain(reader, event, "%s is a mapping, expected %s", path, expectation);
     if (event->type == YAML_SEQUENCE_START_EVENT)
@@ -107,6 +105,14 @@ static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *ev
         return complain(reader, event, "%s is empty, expected %s", path, expectation);
     return complain(reader, event, "%s is %s%.*s%s, expected %s", path, quote, SHOWN,
                     (const char *)event->data.scalar.value, quote, expectation);
+}
+
+static dfal_status ill_typed(const struct reader *reader, const yaml_event_t *event, const struct df_key *key,
+                             const char *path)
+{
+    char expectation[160];
+    df_key_expectation(key, expectation, sizeof expectation);
+    return ill_valued(reader, event, path, expectation);
 }
 
 /* What has just failed, as the fault of the value at path. */
@@ -194,6 +200,29 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
     }
 }
 
+/* A value of a strategy's own option, at options.NAME.KEY. */
+static dfal_status store_option(const struct reader *reader, const yaml_event_t *event, const char *parent,
+                                const char *path, int32_t known)
+{
+    const struct df_strategy_option *table = df_strategy_options(known),
+                                    *option = df_option_find(table, path + strlen(parent) + 1);
+    char expectation[160];
+    df_option_expectation(option, expectation, sizeof expectation);
+    if (event->type != YAML_SCALAR_EVENT)
+        return ill_valued(reader, event, path, expectation);
+    const char *value = (const char *)event->data.scalar.value;
+    const bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    const bool number = option->kind == DF_OPTION_NUMBER;
+    if (strlen(value) != event->data.scalar.length)
+        return complain(reader, event, "%s holds a zero byte, expected text", path);
+    if (!value[0] || (number && !plain) || (option->kind == DF_OPTION_TEXT && plain && !is_text(value)))
+        return ill_valued(reader, event, path, expectation);
+    if (df_option_set(&reader->config->options[known].own, table, option->key,
+                      number ? unsigned_text(value) : value) != DFAL_OK)
+        return complain_of(reader, event, parent);
+    return DFAL_OK;
+}
+
 /* Which strategy a name means; the message of a wrong one names the nearest. */
 static dfal_status check_strategy(const struct reader *reader, const yaml_event_t *event, const char *path,
                                   const char *name)
@@ -263,6 +292,15 @@ static bool begins_with(const char *pattern, const char *path, const char **rest
     return !*pattern || *pattern == '.';
 }
 
+/* The strategy of a path options.NAME, -1: it is none. */
+static int32_t strategy_of(const char *path)
+{
+    static const char options[] = "options.";
+    if (strncmp(path, options, sizeof options - 1) != 0)
+        return -1;
+    return df_strategy_known_index(path + sizeof options - 1);
+}
+
 /* The names that may stand below path, for the nearest-name message. */
 static size_t names_below(const char *path, char names[][32], size_t limit)
 {
@@ -287,6 +325,10 @@ static size_t names_below(const char *path, char names[][32], size_t limit)
         if (!known && count < limit)
             memcpy(names[count++], name, sizeof name);
     }
+    const int32_t strategy = strategy_of(path);
+    const struct df_strategy_option *own = strategy < 0 ? NULL : df_strategy_options(strategy);
+    for (; own && own->key && count < limit; own++)
+        snprintf(names[count++], 32, "%s", own->key);
     return count;
 }
 
@@ -326,6 +368,9 @@ static dfal_status read_value(struct reader *reader, const yaml_event_t *name_ev
             return store_strategies(reader, event, key, path);
         return store_scalar(reader, event, key, path, strategy);
     }
+    const int32_t known = strategy_of(parent);
+    if (known >= 0 && df_option_find(df_strategy_options(known), path + strlen(parent) + 1))
+        return store_option(reader, event, parent, path, known);
     return unknown_key(reader, name_event, parent, (const char *)name_event->data.scalar.value);
 }
 

@@ -14,7 +14,7 @@
 #include "base/file_mark.h"
 #include "base/memory.h"
 #include "run/curve.h"
-#include "run/select.h"
+#include "strategy/selection.h"
 
 #define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"
 #define CURVE_HEADER   DF_CURVE_COLUMNS "\n"

@@ -10,6 +10,7 @@
 #include "models/models.h"
 #include "run/process.h"
 #include "run/run.h"
+#include "score/deepfool.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"
@@ -163,8 +164,7 @@ static dfal_status choose_engine(struct df_experiment *e)
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
         DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
-        margins =
-            margins || df_run_strategy_options(&e->config, s).twins || strategy->needs & DF_NEED_MARGINS;
+        margins = margins || df_run_strategy_options(&e->config, s).twins || strategy->asks & DF_ASKS_MARGINS;
     }
     if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
         return DFAL_OK;
@@ -239,6 +239,21 @@ static void say_restarts(const struct df_experiment *e)
            e->config.training.restarts, e->config.init);
 }
 
+/* Whether every strategy can ask the network that is trained; a trainer's is not known yet. */
+static dfal_status check_strategies(const struct df_experiment *e)
+{
+    for (int32_t s = 0; s < e->config.strategy_count && !e->config.trainer[0]; s++) {
+        const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
+        const struct df_strategy *strategy = NULL;
+        DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
+        const dfal_status status = df_strategy_check_network(strategy, &options.own, e->graph);
+        if (status == DFAL_E_USAGE)
+            return df_fail_prefix(DFAL_E_CONFIG, "options.%s: ", strategy->name);
+        DF_TRY(status);
+    }
+    return DFAL_OK;
+}
+
 /* A file may come from anybody; what it makes run is the caller's to decide. */
 static dfal_status check_trainer(const struct df_run_config *config, const struct dfal_run_options *options)
 {
@@ -257,7 +272,7 @@ static dfal_status check_trainer(const struct df_run_config *config, const struc
 }
 
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
-                               const struct dfal_run_options *options)
+                               const struct dfal_run_options *options, const struct df_oracle_kind *oracles)
 {
     const char *source = options->config_path ? options->config_path : "the configuration";
     e->context = context;
@@ -274,10 +289,11 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     df_labels_warn(e->context, e->train);
     df_labels_warn(e->context, e->test);
     DF_TRY(check_pools(e));
-    DF_TRY(df_oracle_simulated(&e->oracle, e->train));
+    DF_TRY(df_oracle_open(&e->oracle, oracles, "simulated", e->train));
     DF_TRY(find_eligible(e));
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
+    DF_TRY(check_strategies(e));
     say_restarts(e);
     DF_TRY(df_context_device(context, &e->device));
     return choose_engine(e);

@@ -12,9 +12,9 @@
 #include "base/rng.h"
 #include "run/curve.h"
 #include "run/pace.h"
-#include "run/select.h"
 #include "run/trainer.h"
 #include "store/network_file.h"
+#include "strategy/selection.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
 {
@@ -142,9 +142,11 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
 {
     struct df_experiment *e = branch->experiment;
     int64_t *candidates = NULL, n = 0, left = e->config.annotations - branch->state.annotations;
+    int64_t *labelled = NULL;
     struct df_selection selection = {0};
     struct df_selection_options options = {
         .strategy = branch->strategy,
+        .values = &branch->options.own,
         .count = left < e->config.query ? left : e->config.query,
         .subsample = branch->options.subsample,
         .seed = round_seed(branch, round),
@@ -155,9 +157,14 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
     *count = 0;
     DF_TRY_TO(done, status, df_deepfool_preset(&options.deepfool, branch->options.deepfool));
     DF_TRY_TO(done, status, df_alloc(&candidates, e->eligible_count, sizeof *candidates));
-    for (int64_t i = 0; i < e->eligible_count; i++)
-        if (!branch->taken[e->eligible[i]])
+    DF_TRY_TO(done, status, df_alloc(&labelled, e->eligible_count, sizeof *labelled));
+    for (int64_t i = 0; i < e->eligible_count; i++) {
+        if (branch->taken[e->eligible[i]])
+            labelled[options.labelled_row_count++] = e->eligible[i];
+        else
             candidates[n++] = e->eligible[i];
+    }
+    options.labelled_rows = labelled;
     if (!n)
         goto done;
     DF_TRY_TO(done, status,
@@ -175,6 +182,7 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
         status = add_queries(branch, &selection, round);
 done:
     df_free(candidates);
+    df_free(labelled);
     df_selection_clear(&selection);
     return status;
 }
@@ -484,14 +492,15 @@ static const char *init_text(const struct df_experiment *e)
 }
 
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options, df_run_publish_fn *publish)
+                           const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
+                           df_run_publish_fn *publish)
 {
     struct df_experiment e = {0};
     struct df_identity identity = {0};
     struct df_run_advance advance;
     dfal_status status;
     context->kept_work = false;
-    DF_TRY_TO(done, status, df_experiment_open(&e, context, options));
+    DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
     DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
     DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
     DF_TRY_TO(done, status,

@@ -6,6 +6,7 @@
 #include "run/directory.h"
 #include "run/state.h"
 #include "score/pass.h"
+#include "strategy/oracle.h"
 #include "strategy/strategy.h"
 
 /* What all rounds share. */
@@ -24,10 +25,11 @@ struct df_experiment {
     bool warm;          /* graph has the weights that training begins with */
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.
+ *   oracles  a table that has the one called "simulated"
  * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;
  *          E_MEMORY the labelled set would not fit the context's memory */
 dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
-                               const struct dfal_run_options *options);
+                               const struct dfal_run_options *options, const struct df_oracle_kind *oracles);
 void df_experiment_close(struct df_experiment *experiment);
 /* Reads all rows of both pools. Clear the identity, also after an error. */
 dfal_status df_experiment_identity(const struct df_experiment *experiment, const struct dfal_context *context,
@@ -42,7 +44,8 @@ typedef dfal_status df_run_publish_fn(struct dfal_context *context, const char *
 /* Run or continue until every trial of every strategy has its annotations, and publish.
  * Errors   E_STOPPED with context->kept_work telling whether a round was finished; those of the directory */
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options, df_run_publish_fn *publish);
+                           const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
+                           df_run_publish_fn *publish);
 
 /* How far a run directory is, for `status` and `info`. Reads only. */
 struct df_run_look {

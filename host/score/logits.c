@@ -10,7 +10,6 @@
 #include "base/claim.h"
 #include "base/memory.h"
 #include "base/sized.h"
-#include "base/word.h"
 #include "graph/json_text.h"
 #include "job/job.h"
 #include "job/merge.h"
@@ -59,23 +58,17 @@ static bool is_taken(const char *name)
 static dfal_status find_node(int32_t *found, const struct df_network *network, const char *node,
                              const char *source)
 {
-    *found = df_network_find(network, node);
+    const dfal_status status = df_network_find_node(found, network, node);
+    if (status != DFAL_OK)
+        return df_fail_prefix(status, "%s: ", source);
     if (*found == DF_INPUT)
         DF_FAIL(DFAL_E_USAGE, "%s: 'input' is the network's input, expected the name of one of its nodes",
                 source);
-    if (*found >= 0 && is_taken(node))
+    if (is_taken(node))
         DF_FAIL(DFAL_E_USAGE,
                 "%s: node '%s' has the name of a dataset that every logits file has, expected another",
                 source, node);
-    if (*found >= 0)
-        return DFAL_OK;
-    const char **names = NULL;
-    DF_TRY(df_alloc(&names, network->node_count, sizeof(*names)));
-    for (int32_t i = 0; i < network->node_count; i++)
-        names[i] = network->nodes[i].name;
-    (void)df_fail_unknown(DFAL_E_USAGE, "node", node, NULL, names, (size_t)network->node_count);
-    df_free(names);
-    return df_fail_prefix(DFAL_E_USAGE, "%s: ", source);
+    return DFAL_OK;
 }
 
 /* node NULL: the logits. */

@@ -49,6 +49,10 @@ struct pass_lane {
     int64_t *index;
     unsigned char *raw;
     float *decoded, *out;
+    struct df_span
+        numbers; /* of the rows, where dropout is drawn; and on the host, with the logits of one pass */
+    int32_t *numbers_host;
+    float *drawn;
     int32_t *truth_host, *label_host;
     float *loss_host;
 };
@@ -77,8 +81,9 @@ struct pass {
     int64_t rows, size; /* of a block; of one row's values */
     df_pass_fn *fn;
     void *user;
-    struct evaluation *evaluation; /* NULL: values are read */
-    atomic_bool failed;            /* a lane gave up: the others do, too */
+    const struct df_pass_drawing *drawing; /* NULL: dropout is not drawn */
+    struct evaluation *evaluation;         /* NULL: values are read */
+    atomic_bool failed;                    /* a lane gave up: the others do, too */
     struct df_lock lock;
 };
 
@@ -130,11 +135,36 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     return DFAL_OK;
 }
 
-static dfal_status hand_over(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+/* All passes over a block, one behind the other: its rows are read once, and what is known of a row is complete. */
+static dfal_status draw(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
 {
-    if (pass->evaluation)
-        return predict(pass, lane, queue, n);
-    DF_TRY(df_read(pass->device, queue, lane->out, lane->values, n * pass->size));
+    const struct df_pass_drawing *drawing = pass->drawing;
+    const int64_t k = df_plan_class_count(pass->plan);
+    for (int64_t i = 0; i < n; i++)
+        lane->numbers_host[i] = (int32_t)(uint32_t)lane->index[i];
+    DF_TRY(df_write(pass->device, queue, lane->numbers, lane->numbers_host, n));
+    for (int64_t t = 0; t < drawing->passes; t++) {
+        const struct df_dropout dropout = {
+            .seed = drawing->seed, .step = t, .shared = drawing->shared, .rows = lane->numbers};
+        DF_TRY(df_context_check_stop(pass->context));
+        DF_TRY(df_tape_forward_dropout(lane->tape, n, &dropout));
+        DF_TRY(df_read(pass->device, queue, lane->drawn, df_tape_logits(lane->tape), n * k));
+        for (int64_t i = 0; i < n; i++)
+            memcpy(lane->out + i * pass->size + t * k, lane->drawn + i * k, (size_t)k * sizeof(float));
+    }
+    return DFAL_OK;
+}
+
+static dfal_status run_block(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+{
+    if (pass->drawing) {
+        DF_TRY(draw(pass, lane, queue, n));
+    } else {
+        DF_TRY(df_tape_forward(lane->tape, n));
+        if (pass->evaluation)
+            return predict(pass, lane, queue, n);
+        DF_TRY(df_read(pass->device, queue, lane->out, lane->values, n * pass->size));
+    }
     df_lock_take(&pass->lock);
     dfal_status status = pass->fn(pass->user, lane->index, lane->out, n);
     df_lock_release(&pass->lock);
@@ -152,8 +182,7 @@ static dfal_status run_lane(struct pass *pass, struct pass_lane *lane, int32_t q
         df_pool_decode(pass->pool, lane->decoded, lane->raw, n);
         DF_TRY(df_write(pass->device, queue, df_tape_input(lane->tape), lane->decoded,
                         n * df_plan_input_size(pass->plan)));
-        DF_TRY(df_tape_forward(lane->tape, n));
-        DF_TRY(hand_over(pass, lane, queue, n));
+        DF_TRY(run_block(pass, lane, queue, n));
         if (pass->progress)
             df_progress_add(pass->progress, n, NULL);
     }
@@ -181,6 +210,12 @@ static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t 
         DF_TRY(df_tape_node(lane->tape, node, &lane->values, &shape));
         pass->size = df_shape_size(shape);
     }
+    if (pass->drawing) {
+        DF_TRY(df_buffer_new(pass->device, &lane->numbers, DF_TYPE_I32, rows));
+        DF_TRY(df_alloc(&lane->numbers_host, rows, sizeof *lane->numbers_host));
+        DF_TRY(df_alloc(&lane->drawn, rows * pass->size, sizeof *lane->drawn));
+        pass->size *= pass->drawing->passes;
+    }
     DF_TRY(df_alloc(&lane->index, rows, sizeof *lane->index));
     DF_TRY(df_alloc(&lane->raw, rows, df_pool_row_bytes(pass->pool)));
     DF_TRY(df_alloc(&lane->decoded, rows * df_plan_input_size(pass->plan), sizeof *lane->decoded));
@@ -197,6 +232,7 @@ static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t 
 
 static void lane_close(struct pass *pass, struct pass_lane *lane)
 {
+    df_buffer_drop(pass->device, &lane->numbers);
     df_buffer_drop(pass->device, &lane->label);
     df_buffer_drop(pass->device, &lane->truth);
     df_buffer_drop(pass->device, &lane->loss);
@@ -205,6 +241,8 @@ static void lane_close(struct pass *pass, struct pass_lane *lane)
     df_free(lane->raw);
     df_free(lane->decoded);
     df_free(lane->out);
+    df_free(lane->numbers_host);
+    df_free(lane->drawn);
     df_free(lane->truth_host);
     df_free(lane->label_host);
     df_free(lane->loss_host);
@@ -235,14 +273,15 @@ static dfal_status check_shape(const struct df_network *network, const struct df
 static dfal_status choose_rows(struct pass *pass, const struct df_network *network, const char *node)
 {
     const int32_t found = node ? df_network_find(network, node) : network->output;
-    const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out);
+    const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out),
+                  drawn = pass->drawing ? pass->drawing->passes * size : 0;
     struct df_room room;
     const struct df_room_need need = {
         .device = pass->device,
         .plan = pass->plan,
         .pool = pass->pool,
         .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
-                    (df_plan_input_size(pass->plan) + size) * (int64_t)sizeof(float) + 64,
+                    (df_plan_input_size(pass->plan) + size + drawn) * (int64_t)sizeof(float) + 64,
         .wanted = pass->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
         .most_lanes = df_device_lanes(pass->device),
         .beside = pass->beside,
@@ -260,7 +299,9 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
     df_lock_begin(&pass->lock);
     dfal_status status;
     DF_TRY_TO(done, status,
-              df_plan_create(&pass->plan, pass->device, network, DF_PLAN_FORWARD, node == NULL));
+              df_plan_create(&pass->plan, pass->device, network,
+                             pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN : DF_PLAN_FORWARD,
+                             node == NULL && !pass->drawing));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
     DF_TRY_TO(done, status, df_team_create(&pass->team, pass->lane_count));
     DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
@@ -282,6 +323,7 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
         .stream = stream,
         .progress = spec->progress,
         .beside = spec->beside,
+        .drawing = spec->drawing,
         .fn = fn,
         .user = user,
     };

@@ -12,6 +12,13 @@ struct df_text;
 
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
+/* Logits with dropout drawn, of the network as it is given: [passes, K] a row; batch-norm stays frozen. Masks are those of
+ * (seed, pass, row of the pool), or shared: of (seed, pass). */
+struct df_pass_drawing {
+    int64_t passes;
+    uint64_t seed;
+    bool shared;
+};
 /* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations, unfolded. progress
  * may be NULL. */
 struct df_pass_spec {
@@ -20,7 +27,8 @@ struct df_pass_spec {
     const struct df_network *network;
     struct df_pool *pool;
     const char *node;
-    int64_t beside; /* bytes that the caller takes for results */
+    const struct df_pass_drawing *drawing; /* NULL: dropout is not drawn; else node is NULL */
+    int64_t beside;                        /* bytes that the caller takes for results */
     struct df_progress *progress;
 };
 dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_stream *stream, df_pass_fn *fn,

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DFAL (Ducoffe, Precioso 2018, arXiv:1802.09841): the smallest DeepFool margins among the candidates; each
  * query brings its adversarial twin, labelled like its source, at the price of one annotation. */
+#include <math.h>
 #include <string.h>
 
-#include "strategy/strategy.h"
+#include "store/scores.h"
+#include "strategy/rank.h"
+#include "strategy/view.h"
 
-/* Group of a status in the order of a scores file; -1: never queried. A sample whose input or logits are not
- * finite cannot be labelled into anything useful. */
+struct margins {
+    const struct df_scores *scores;
+    const char *unconverged;
+};
+
+/* Group of a status in the order of a scores file; -1: never queried. */
 static int group_of(uint8_t status, const char *unconverged)
 {
     switch (status) {
@@ -26,24 +33,28 @@ static int group_of(uint8_t status, const char *unconverged)
     }
 }
 
-static bool key_of(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+/* A sample whose input or logits are not finite cannot be labelled into anything useful. */
+static bool key_of(const void *user, int64_t i, struct df_rank_key *key)
 {
-    const struct df_scores *margins = candidates->margins;
-    key->group = group_of(margins->status[i], candidates->unconverged ? candidates->unconverged : "last");
-    key->score = (double)margins->margin[i];
+    const struct margins *margins = user;
+    const uint8_t status = margins->scores->status[i];
+    const bool finite = status != DFAL_SCORE_NONFINITE;
+    key->group = finite ? group_of(status, margins->unconverged) : 0;
+    key->score = finite ? (double)margins->scores->margin[i] : (double)NAN;
     return key->group >= 0;
 }
 
-static dfal_status rank(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
-                        int64_t *chosen)
+static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
-    return df_rank_by_key(key_of, candidates, q, choices, chosen);
+    struct margins margins = {.unconverged = df_view_unconverged(view)};
+    DF_TRY(df_view_margins(view, &margins.scores));
+    return df_rank_by_key(view, key_of, &margins, q, choices);
 }
 
 const struct df_strategy df_strategy_dfal = {
     .name = "dfal",
     .summary = "smallest DeepFool margin, each query with its adversarial twin",
-    .needs = DF_NEED_MARGINS,
+    .asks = DF_ASKS_MARGINS,
     .twins = true,
-    .rank = rank,
+    .select = choose,
 };

@@ -3,20 +3,28 @@
  * probabilities p log p would be NaN where p rounds to 0, and a descending sort queries NaN first. */
 #include <math.h>
 
+#include "strategy/rank.h"
 #include "strategy/softmax.h"
-#include "strategy/strategy.h"
+#include "strategy/view.h"
 
-static double row_score(const float *logits, int32_t class_count)
+static double score_of(const float *logits, int64_t class_count)
 {
     struct df_softmax softmax;
-    return df_softmax(&softmax, logits, class_count) ? softmax.entropy : (double)NAN;
+    if (!df_softmax(&softmax, logits, (int32_t)class_count))
+        return NAN;
+    return softmax.entropy;
+}
+
+static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
+{
+    const double *scores;
+    DF_TRY(df_view_row_scores(view, score_of, &scores));
+    return df_rank_by_score(view, scores, DF_LARGEST_FIRST, q, choices);
 }
 
 const struct df_strategy df_strategy_entropy = {
     .name = "entropy",
     .summary = "largest entropy of the softmax",
-    .needs = DF_NEED_ROW_SCORES,
-    .largest = true,
-    .row_score = row_score,
-    .rank = df_rank_largest,
+    .asks = DF_ASKS_LOGITS,
+    .select = choose,
 };

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated oracle: it knows the labels of the pool. */
+/* The oracles of this build. */
+#include "strategy/oracle.h"
+
+#include <string.h>
+
 #include "base/memory.h"
-#include "strategy/strategy.h"
+#include "base/word.h"
+
+/* ---- simulated: it knows the labels of the pool ---------------------------------------------------------- */
 
 struct simulated {
     struct df_oracle oracle;
@@ -28,7 +34,7 @@ static void close_simulated(struct df_oracle *self)
     df_free(self);
 }
 
-dfal_status df_oracle_simulated(struct df_oracle **out, const struct df_pool *pool)
+static dfal_status open_simulated(struct df_oracle **out, const struct df_pool *pool)
 {
     struct simulated *simulated = NULL;
     *out = NULL;
@@ -42,4 +48,27 @@ dfal_status df_oracle_simulated(struct df_oracle **out, const struct df_pool *po
     simulated->pool = pool;
     *out = &simulated->oracle;
     return DFAL_OK;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------- */
+
+const struct df_oracle_kind df_oracles[] = {
+    {"simulated", "knows the labels of the pool", open_simulated},
+    {0},
+};
+
+dfal_status df_oracle_open(struct df_oracle **out, const struct df_oracle_kind *table, const char *name,
+                           const struct df_pool *pool)
+{
+    enum { MOST = 16 };
+    const char *names[MOST];
+    size_t count = 0;
+    *out = NULL;
+    for (const struct df_oracle_kind *kind = table; kind->name; kind++) {
+        if (!strcmp(kind->name, name))
+            return kind->open(out, pool);
+        if (count < MOST)
+            names[count++] = kind->name;
+    }
+    return df_fail_unknown(DFAL_E_USAGE, "oracle", name, NULL, names, count);
 }

@@ -4,26 +4,26 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "strategy/strategy.h"
+#include "strategy/rank.h"
+#include "strategy/view.h"
 
-static bool key_of(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+static bool key_of(const void *user, int64_t i, struct df_rank_key *key)
 {
-    key->score = df_random_uniform(candidates->seed, DF_STREAM_RANDOM, (uint64_t)candidates->index[i]);
+    const struct df_view *view = user;
+    key->score = df_random_uniform(df_view_seed(view), DF_STREAM_RANDOM, (uint64_t)df_view_rows(view)[i]);
     return true;
 }
 
-static dfal_status rank(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
-                        int64_t *chosen)
+static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
-    DF_TRY(df_rank_by_key(key_of, candidates, q, choices, chosen));
-    for (int64_t i = 0; i < *chosen; i++)
-        choices[i].score = NAN;
+    DF_TRY(df_rank_by_key(view, key_of, view, q, choices));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = NAN;
     return DFAL_OK;
 }
 
 const struct df_strategy df_strategy_random = {
     .name = "random",
     .summary = "uniform without replacement",
-    .needs = DF_NEED_NOTHING,
-    .rank = rank,
+    .select = choose,
 };

@@ -5,7 +5,8 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "strategy/strategy.h"
+#include "strategy/rank.h"
+#include "strategy/view.h"
 
 struct ranked {
     struct df_rank_key key;
@@ -48,20 +49,26 @@ static void sink(struct ranked *heap, int64_t n, int64_t at)
     }
 }
 
-dfal_status df_rank_by_key(df_rank_key_fn *key, const struct df_candidates *candidates, int64_t q,
-                           struct df_choice *choices, int64_t *chosen)
+dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,
+                           struct df_choices *choices)
 {
-    int64_t room = q < candidates->count ? q : candidates->count, n = 0;
+    const int64_t count = df_view_count(view), room = q < count ? q : count, *rows = df_view_rows(view);
+    const uint64_t seed = df_view_seed(view);
     struct ranked *heap = NULL;
-    *chosen = 0;
+    int64_t n = 0;
+    choices->count = choices->nonfinite = 0;
     DF_TRY(df_alloc(&heap, room, sizeof *heap));
-    for (int64_t i = 0; i < candidates->count && room > 0; i++) {
-        struct ranked one = {.row = candidates->index[i], .candidate = i};
-        if (!key(candidates, i, &one.key) || isnan(one.key.score))
+    for (int64_t i = 0; i < count; i++) {
+        struct ranked one = {.row = rows[i], .candidate = i};
+        if (!key(user, i, &one.key))
             continue;
-        if (n == room && compare_keys(&one.key, &heap[0].key) > 0)
+        if (isnan(one.key.score)) {
+            choices->nonfinite++;
             continue;
-        one.tie = df_random_bits(candidates->seed, DF_STREAM_TIES, (uint64_t)one.row);
+        }
+        if (!room || (n == room && compare_keys(&one.key, &heap[0].key) > 0))
+            continue;
+        one.tie = df_random_bits(seed, DF_STREAM_TIES, (uint64_t)one.row);
         if (n < room) {
             heap[n++] = one;
             for (int64_t at = n / 2; n == room && at-- > 0;)
@@ -73,35 +80,29 @@ dfal_status df_rank_by_key(df_rank_key_fn *key, const struct df_candidates *cand
     }
     qsort(heap, (size_t)n, sizeof *heap, compare);
     for (int64_t i = 0; i < n; i++)
-        choices[i] = (struct df_choice){.candidate = heap[i].candidate, .score = heap[i].key.score};
-    *chosen = n;
+        choices->list[i] = (struct df_choice){.candidate = heap[i].candidate, .score = heap[i].key.score};
+    choices->count = n;
     df_free(heap);
     return DFAL_OK;
 }
 
-static bool smallest(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+static bool smallest(const void *user, int64_t i, struct df_rank_key *key)
 {
-    key->score = candidates->row_score[i];
+    key->score = ((const double *)user)[i];
     return true;
 }
 
-static bool largest(const struct df_candidates *candidates, int64_t i, struct df_rank_key *key)
+static bool largest(const void *user, int64_t i, struct df_rank_key *key)
 {
-    key->score = -candidates->row_score[i];
+    key->score = -((const double *)user)[i];
     return true;
 }
 
-dfal_status df_rank_smallest(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
-                             int64_t *chosen)
+dfal_status df_rank_by_score(const struct df_view *view, const double *scores, enum df_rank_first first,
+                             int64_t q, struct df_choices *choices)
 {
-    return df_rank_by_key(smallest, candidates, q, choices, chosen);
-}
-
-dfal_status df_rank_largest(const struct df_candidates *candidates, int64_t q, struct df_choice *choices,
-                            int64_t *chosen)
-{
-    DF_TRY(df_rank_by_key(largest, candidates, q, choices, chosen));
-    for (int64_t i = 0; i < *chosen; i++)
-        choices[i].score = candidates->row_score[choices[i].candidate];
+    DF_TRY(df_rank_by_key(view, first == DF_LARGEST_FIRST ? largest : smallest, scores, q, choices));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = scores[choices->list[i].candidate];
     return DFAL_OK;
 }

@@ -6,19 +6,44 @@
 
 #include "base/word.h"
 
-const struct df_strategy *const df_strategies[] = {&df_strategy_dfal,
-                                                   &df_strategy_random,
-                                                   &df_strategy_entropy,
-                                                   &df_strategy_least_confidence,
-                                                   &df_strategy_margin,
-                                                   &df_strategy_logit_gap,
-                                                   NULL};
+/* clang-format off */
+const struct df_strategy *const df_strategies[] = {
+#define DF_STRATEGY(identifier) &df_strategy_##identifier,
+#include "strategy/strategies.def"
+    NULL,
+};
+/* clang-format on */
 
 const char *const df_strategy_known[] = {
     "random", "entropy",  "least-confidence", "margin",  "logit-gap", "bald",  "batchbald", "ceal",
     "egl",    "egl-last", "coreset-greedy",   "coreset", "qbdc",      "badge", "dfal",      "dfal-diverse",
     NULL,
 };
+
+/* Of those that are not in this build, what configurations may say already (docs/FORMATS.md). */
+static const struct df_strategy_option coreset_options[] = {
+    {.key = "program",
+     .kind = DF_OPTION_CHOICE,
+     .choices = "covering|sener",
+     .standard = "covering",
+     .help = "the integer program"},
+    {0},
+};
+static const struct {
+    const char *name;
+    const struct df_strategy_option *options;
+} later[] = {{"coreset", coreset_options}};
+
+const struct df_strategy_option *df_strategy_options(int32_t known)
+{
+    for (int i = 0; df_strategies[i]; i++)
+        if (!strcmp(df_strategies[i]->name, df_strategy_known[known]))
+            return df_strategies[i]->options;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (!strcmp(later[i].name, df_strategy_known[known]))
+            return later[i].options;
+    return NULL;
+}
 
 int32_t df_strategy_known_index(const char *name)
 {
@@ -58,6 +83,26 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
     while (df_strategy_known[count])
         count++;
     return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, df_strategy_known, count);
+}
+
+dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
+                                    const char *logits_path)
+{
+    const int of_no_file = DF_ASKS_FEATURES | DF_ASKS_PASSES | DF_ASKS_LAST_LAYER;
+    if (strategy->asks && !(strategy->asks & ~of_no_file) && (scores_path || logits_path))
+        DF_FAIL(DFAL_E_USAGE, "strategy %s needs %s, which %s does not hold, expected no such file",
+                strategy->name, strategy->asks & DF_ASKS_PASSES ? "stochastic passes" : "features",
+                scores_path ? scores_path : logits_path);
+    if ((strategy->asks & DF_ASKS_MARGINS) && logits_path && !scores_path)
+        DF_FAIL(DFAL_E_USAGE,
+                "strategy %s needs margins, which %s does not hold, expected `scores_path` SCORES.h5",
+                strategy->name, logits_path);
+    if ((strategy->asks & DF_ASKS_LOGITS) && scores_path && !logits_path)
+        DF_FAIL(
+            DFAL_E_USAGE,
+            "strategy %s needs logits, which %s does not hold, expected `logits_path` LOGITS.h5 or neither",
+            strategy->name, scores_path);
+    return DFAL_OK;
 }
 
 void dfal_strategies(dfal_fact_fn *fact, void *user)

@@ -24,10 +24,12 @@ def make_pool(path, count, seed):
     write_pool(path, samples, labels)
 
 
-def write_linear(path, weight, bias, shape):
-    """A network file of one Gemm behind a Flatten, as ten lines of h5py write it."""
+def write_linear(path, weight, bias, shape, dropout=None):
+    """A network file of one Gemm behind a Flatten, and that behind a Dropout of a ratio, as ten lines of h5py write it."""
     weight, bias = np.asarray(weight, np.float32), np.asarray(bias, np.float32)
-    graph = {"nodes": [{"name": "flat", "op": "Flatten", "inputs": ["input"], "attributes": {}},
+    drop = [] if dropout is None else [{"name": "drop", "op": "Dropout", "inputs": ["input"],
+                                        "attributes": {"ratio": dropout}}]
+    graph = {"nodes": [*drop, {"name": "flat", "op": "Flatten", "inputs": ["drop" if drop else "input"], "attributes": {}},
                        {"name": "fc", "op": "Gemm", "inputs": ["flat"], "attributes": {}}], "output": "fc"}
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "dfal-network"

@@ -15,7 +15,8 @@ from data import digits, make_pool, write_linear
 from support import check, main, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
-LATER = ("bald", "batchbald", "ceal", "egl", "egl-last", "coreset-greedy", "coreset", "qbdc", "badge", "dfal-diverse")
+ASKING = ("egl-last", "bald", "coreset-greedy")
+LATER = ("batchbald", "ceal", "egl", "coreset", "qbdc", "badge", "dfal-diverse")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]
 
@@ -446,5 +447,34 @@ def experiments(dfal):
     dfal.refuses(64, *line[:-8], "--set", "strategies=[entropie]", "--force", says="entropy")
 
 
+def own_options(dfal):
+    """Strategies with options of their own, in run and in select: what holds is written, what is wrong is refused early."""
+    make_pool(dfal.at("train.h5"), 120, 1)
+    make_pool(dfal.at("test.h5"), 60, 2)
+    base = ("run", "--preset", "quickstart", "--train", "train.h5", "--test", "test.h5", "--set", "trials=1", "--set",
+            "annotations=30", "--set", "training.epochs=1", "--set", "training.restarts=1", "--set",
+            "strategies=[" + ",".join(ASKING) + "]")
+    document = dfal.json(*base, "--set", "options.bald.passes=3", "-o", "d")
+    check([row["strategy"] for row in document] == list(ASKING), f"run: {document}")
+    for name in ASKING:
+        rows = [row for row in rows_of(dfal.at("d/queries.csv")) if row["strategy"] == name]
+        check(rows and all(np.isfinite(float(row["score"])) and float(row["score"]) >= 0 for row in rows),
+              f"{name}: {rows[:2]}")  # inf would be a CORE-SET that knows no labelled row
+    with open(dfal.at("d/config.yaml"), encoding="utf-8") as file:
+        check("passes: 3}" in file.read(), "config.yaml does not say what holds")
+    dfal.refuses(78, *base, "--set", "options.coreset-greedy.node=relu4", "-o", "no",
+                 says=("options.coreset-greedy", "unknown node 'relu4'", "relu3"))
+    dfal.refuses(64, *base, "--set", "options.bald.passes=0", "-o", "no", says=("options.bald", "from 1 to 10000"))
+    dfal.refuses(64, *base, "--set", "options.egl-last.passes=2", "-o", "no", says=("options.egl-last", "'passes'"))
+    good = ("select", "d/networks/bald-1.h5", "train.h5", "--strategy", "bald", "--count", "3")
+    _, err = dfal.run("--log-format", "json", *good, "--option", "passes=+4", "-o", "q.csv")
+    event = [json.loads(line) for line in err.splitlines() if '"select.begin"' in line]
+    check(event and event[0]["options"] == "passes=4", err[-500:])
+    dfal.refuses(64, *good, "--option", "node=x", "-o", "no", says=("strategy bald", "'node'", "passes"))
+    dfal.refuses(64, *good, "--option", "passes", "-o", "no", says="KEY=VALUE")
+    help_text = dfal.run("select", "--help")[0]
+    check("bald: passes" in help_text and "coreset-greedy: node" in help_text, help_text)
+
+
 main({f.__name__: f for f in (options, keys, sources, probabilities, left_out, twins, sheets, sheet_shapes, duplicates,
-                              experiments)})
+                              experiments, own_options)})

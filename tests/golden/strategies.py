@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the scores and the ranks of the softmax strategies against NumPy in float64.
+"""Holds the scores and the ranks of strategies against NumPy in float64.
 
 Usage: strategies.py DFAL BACKEND[,BACKEND...]
 
 The network is the identity, so a sample is its own logits: what is compared is the whole road from a pool of extreme logits to
-QUERIES.csv, over a pass on the way, over `dfal logits` and, for logit-gap, over a scores file. Exit code 77: NumPy, SciPy or
-h5py is missing."""
+QUERIES.csv, over a pass on the way, over `dfal logits` and, for logit-gap, over a scores file. Behind them strategies that ask
+for more than logits: there pool and network are of small whole numbers, so that logits are exact, and the masks of dropout come
+from a Philox of its own. Exit code 77: NumPy, SciPy or h5py is missing."""
 import json
 import os
 import subprocess
@@ -97,6 +98,186 @@ def compare(f, queries, score, largest, what):
     assert (predicted == f[index].argmax(1)).all(), f"{what}: predictions"
 
 
+# ---- strategies that ask for more than logits --------------------------------------------------------------
+
+CLASSES, SIZE, ROWS = 4, 12, 200
+NAN_ROW, TWIN_ROWS = 17, (30, 31, 90)   # one that is not finite; three that are equal
+
+
+def world(seed):
+    """Samples in 32nds and a Gemm of whole numbers: every product and sum is exact in float32."""
+    random = np.random.default_rng(seed)
+    x = (random.integers(-96, 97, (ROWS, SIZE)) / 32).astype(np.float32)
+    x[TWIN_ROWS[1]] = x[TWIN_ROWS[2]] = x[TWIN_ROWS[0]]
+    x[NAN_ROW, 3] = np.nan
+    return x, random.integers(-2, 3, (CLASSES, SIZE)).astype(np.float64), random.integers(-1, 2, CLASSES).astype(np.float64)
+
+
+def write_world(folder, x, weight, bias, labels=None, dropout=None):
+    write_pool(os.path.join(folder, "pool.h5"), x[:, :, None, None], labels, class_count=CLASSES)
+    write_linear(os.path.join(folder, "net.h5"), weight, bias, [SIZE, 1, 1], dropout)
+
+
+def whatever_the_work(dfal, folder, backend, words):
+    """The queries, whose bytes depend on neither threads nor batch."""
+    queries = select(dfal, folder, backend, *words)
+    def table():
+        with open(os.path.join(folder, "q.csv"), "rb") as file:
+            return file.read()
+    first = table()
+    for threads, batch in ((1, 1), (2, 7), (4, 64)):
+        select(dfal, folder, backend, "--threads", str(threads), "--batch", str(batch), *words)
+        assert table() == first, f"{words}: {threads} threads and a batch of {batch} give another table"
+    return queries
+
+
+def ranked(queries, score, what):
+    """All finite rows, by the largest score."""
+    index = np.array([query["index"] for query in queries])
+    found = np.array([query["score"] for query in queries])
+    assert sorted(index) == [row for row in range(ROWS) if row != NAN_ROW], f"{what}: not all finite rows came back"
+    error = np.abs(found - score[index])
+    assert error.max() <= 1e-12, f"{what}: row {index[error.argmax()]} is off by {error.max()}"
+    assert (np.diff(found) <= 0).all(), f"{what}: the ranks do not follow the scores"
+
+
+def refused(dfal, folder, backend, words, code, says):
+    done = subprocess.run([dfal, "-q", "--backend", backend, "select", "net.h5", "pool.h5", "--force", "-o", "no.csv", *words],
+                          cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    text = done.stderr.decode()
+    assert done.returncode == code and says in text, f"{words}: {done.returncode}, {text}"
+
+
+MORE = []
+
+
+def more(check):
+    MORE.append(check)
+    return check
+
+
+@more
+def egl_last(dfal, folder, backend):
+    """The gradient of the last layer, written out: (p - e_k) by the bias, (p - e_k) h^T by the weight."""
+    x, weight, bias = world(1)
+    write_world(folder, x, weight, bias)
+    h = x.astype(np.float64)
+    p = softmax(h @ weight.T + bias, 1)
+    score = np.zeros(ROWS)
+    for k in range(CLASSES):
+        cotangent = p - np.eye(CLASSES)[k]
+        gradient = np.concatenate([cotangent, (cotangent[:, :, None] * h[:, None, :]).reshape(ROWS, -1)], 1)
+        score += p[:, k] * np.sqrt((gradient ** 2).sum(1))
+    words = ("--strategy", "egl-last", "--count", str(ROWS + 50))
+    whole = whatever_the_work(dfal, folder, backend, words)
+    ranked(whole, score, "egl-last")
+    subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "-o", "l.h5"], cwd=folder, check=True)
+    assert select(dfal, folder, backend, *words, "--logits", "l.h5") == whole, "egl-last: --logits differs"
+    few = select(dfal, folder, backend, "--strategy", "egl-last", "--count", "7")
+    assert [query["index"] for query in few] == [query["index"] for query in whole[:7]]
+    refused(dfal, folder, backend, [*words, "--option", "node=fc"], 64, "strategy egl-last: unknown option 'node'")
+    # What 1 - p would lose: the identity, with two classes.
+    sure = np.array([[40, 0], [0, 0], [800, 0]], np.float32)
+    write_pool(os.path.join(folder, "pool.h5"), sure[:, :, None, None], class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.eye(2), np.zeros(2), [2, 1, 1])
+    at = {q["index"]: q["score"] for q in select(dfal, folder, backend, *words)}
+    wanted = np.sqrt(8) * np.exp(-40.0) * np.sqrt(1601)
+    assert abs(at[0] / wanted - 1) < 1e-13 and abs(at[1] - np.sqrt(0.5)) < 1e-15 and at[2] == 0.0, f"egl-last: {at}"
+
+
+def philox(seed, stream, salt, index):
+    """Philox4x32-10 (Salmon et al. 2011): four words of each index."""
+    index = np.asarray(index, np.uint64)
+    low = np.uint64(0xffffffff)
+    c = [index & low, index >> np.uint64(32), np.full_like(index, salt), np.full_like(index, stream)]
+    key = [seed & 0xffffffff, seed >> 32]
+    for _ in range(10):
+        first, second = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [second >> np.uint64(32) ^ c[1] ^ np.uint64(key[0]), second & low,
+             first >> np.uint64(32) ^ c[3] ^ np.uint64(key[1]), first & low]
+        key = [(key[0] + 0x9E3779B9) & 0xffffffff, (key[1] + 0xBB67AE85) & 0xffffffff]
+    return np.stack(c, -1)
+
+
+def random_bits(seed, stream, index):
+    words = philox(seed, stream, 0, index)
+    return words[..., 1] << np.uint64(32) | words[..., 0]
+
+
+@more
+def bald(dfal, folder, backend):
+    x, weight, bias = world(2)
+    clean = np.nan_to_num(x.astype(np.float64))
+    element = np.arange(ROWS * SIZE, dtype=np.uint64)
+    for ratio, passes, seed in ((0.5, 10, 1), (0.75, 3, 77)):
+        write_world(folder, x, weight, bias, dropout=ratio)
+        drawn = int(random_bits(seed, 17, 0))
+        p = np.zeros((passes, ROWS, CLASSES))
+        for t in range(passes):
+            word = philox(drawn, 2, t, element // np.uint64(4))[np.arange(ROWS * SIZE), element % np.uint64(4)]
+            kept = (word >= int(ratio * 2 ** 32)).reshape(ROWS, SIZE)
+            p[t] = softmax((clean * kept / (1 - ratio)) @ weight.T + bias, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entropy = lambda q: -np.where(q > 0, q * np.log(q), 0).sum(-1)
+        score = np.maximum(entropy(p.mean(0)) - entropy(p).mean(0), 0)
+        words = ["--strategy", "bald", "--count", str(ROWS + 50), "--seed", str(seed)]
+        if passes != 10:
+            words += ["--option", f"passes={passes}"]
+        ranked(whatever_the_work(dfal, folder, backend, words), score, f"bald {ratio}")
+        part = select(dfal, folder, backend, *words, "--subsample", "50")
+        assert len(part) in (49, 50) and all(abs(q["score"] - score[q["index"]]) <= 1e-12 for q in part)
+    words = ("--strategy", "bald", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "pases=5"], 64,
+            "strategy bald: unknown option 'pases': expected passes; nearest is 'passes'")
+    refused(dfal, folder, backend, [*words, "--option", "passes=0"], 64, "passes is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*words, "--option", "passes"], 64, "expected KEY=VALUE")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs stochastic passes, which s.h5 does not hold")
+    write_world(folder, x, weight, bias)
+    refused(dfal, folder, backend, words, 65, "the network has none")
+    write_world(folder, x, weight, bias, dropout=0.0)
+    refused(dfal, folder, backend, words, 65, "the network has none")
+
+
+def farthest_first(h, centres, candidates, count, tie):
+    """Again and again the row that is farthest from all centres; ties by the lowest random number."""
+    far = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))
+    chosen, centres, left = [], list(centres), list(candidates)
+    while left and len(chosen) < count:
+        nearest = far[:, centres].min(1) if centres else np.full(len(h), np.inf)
+        row = min(left, key=lambda i: (-nearest[i], int(tie[i])))
+        chosen.append((row, nearest[row]))
+        centres.append(row)
+        left.remove(row)
+    return chosen
+
+
+@more
+def coreset_greedy(dfal, folder, backend):
+    x, weight, bias = world(3)
+    tie = random_bits(1, 8, np.arange(ROWS))
+    features = {None: x.astype(np.float64), "fc": x.astype(np.float64) @ weight.T + bias, "input": x.astype(np.float64)}
+    finite = [row for row in range(ROWS) if row != NAN_ROW]
+    for node, h in features.items():
+        for centres in ([], [5], [*TWIN_ROWS[:1], *range(100, 120)]):
+            labels = np.full(ROWS, -1)
+            labels[centres] = 1
+            write_world(folder, x, weight, bias, labels)
+            words = ["--strategy", "coreset-greedy", *(["--option", f"node={node}"] if node else [])]
+            left = [row for row in finite if row not in centres]
+            for count in (1, ROWS) if node is None else (25,):
+                wanted = farthest_first(h, centres, left, count, tie)
+                run = whatever_the_work if count == ROWS else lambda *rest: select(*rest[:3], *rest[3])
+                found = run(dfal, folder, backend, [*words, "--count", str(count)])
+                what = f"coreset-greedy {node} {len(centres)} {count}"
+                assert [q["index"] for q in found] == [row for row, _ in wanted], f"{what}: other rows"
+                for query, (_, far) in zip(found, wanted):
+                    score = np.inf if query["score"] is None else query["score"]
+                    assert score == far or abs(score - far) <= 1e-12 * far, f"{what}: {query}, expected {far}"
+    words = ("--strategy", "coreset-greedy", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy coreset-greedy: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--logits", "l.h5"], 64, "needs features, which l.h5 does not hold")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
@@ -121,6 +302,11 @@ def main():
                     if name == "logit-gap":
                         assert select(dfal, folder, backend, *words, "--scores", "s.h5") == whole, "--scores differs"
                     checked += 1
+    for check in MORE:
+        for backend in backends:
+            with tempfile.TemporaryDirectory() as folder:
+                check(dfal, folder, backend)
+                checked += 1
     print(f"{checked} rankings agree with NumPy")
 
 

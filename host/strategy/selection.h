@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One selection: compute what a strategy needs for its candidates, rank, and find the twins. Used by `select`
- * and by every round of `run`. */
-#ifndef DF_RUN_SELECT_H
-#define DF_RUN_SELECT_H
+/* One selection: let a strategy choose among its candidates, take those that are finite, and find the twins. Used by
+ * `select` and by every round of `run`. */
+#ifndef DF_STRATEGY_SELECTION_H
+#define DF_STRATEGY_SELECTION_H
 
+#include "base/context.h"
 #include "base/text.h"
+#include "score/deepfool.h"
 #include "store/classes.h"
 #include "store/table.h"
 #include "strategy/strategy.h"
 
 struct df_selection_options {
     const struct df_strategy *strategy;
+    const struct df_option_values *values; /* of its options; NULL: none is given */
     int64_t count;
     int64_t subsample; /* 0: all */
     struct df_deepfool deepfool;
@@ -23,6 +26,9 @@ struct df_selection_options {
     struct df_table_reader *logits; /* NULL: compute; else [N, K], a row a row of the pool */
     bool twins;                     /* with any strategy */
     int64_t twins_limit;            /* of the first so many only; 0: of all */
+    const int64_t
+        *labelled_rows; /* [labelled_row_count] of the pool, ascending: for strategies that ask for them */
+    int64_t labelled_row_count;
     uint64_t
         labelled; /* which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed
                         * is already the round's */
@@ -45,10 +51,9 @@ void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
  * out.
  * Order    the result does not depend on the order of the candidates, nor on batch and threads
- * Memory   8 bytes a candidate for strategies with a row_score; 31 for margins that are computed; none for those of
- *          a file. 8 more when the candidates are not ascending, or a subsample is drawn
- * Errors   E_UNAVAILABLE a need no part of this build computes; E_INTERNAL scores without a candidate's row; E_DATA
- *          the logits look like probabilities */
+ * Memory   8 bytes a candidate for strategies with a number of its logits; 31 for margins that are computed; none for those
+ *          of a file. 8 more when the candidates are not ascending, or a subsample is drawn
+ * Errors   E_INTERNAL scores without a candidate's row; E_DATA the logits look like probabilities; those of the strategy */
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* BALD (Houlsby et al. 2011; Gal, Islam, Ghahramani 2017, arXiv:1703.02910):
+ * the largest mutual information between the label and the network's
+ * parameters, of which stochastic passes are samples.
+ *
+ * Math     H(mean_t p^t) - mean_t H(p^t), in nats
+ * Order    sums over passes, then over classes, in ascending index, in double
+ * Traps    of stored p, p log p is NaN where p rounds to 0: H(p^t) is that of
+ * the logits, and a mean of 0 adds 0. Where all passes agree the difference is
+ * rounding alone: below 0 it counts as 0 */
+#include <math.h>
+
+#include "base/memory.h"
+#include "strategy/rank.h"
+#include "strategy/softmax.h"
+#include "strategy/view.h"
+
+struct bald {
+    int64_t passes;
+    int32_t class_count;
+    double *mean;   /* [class_count] of the candidate at hand */
+    double *scores; /* [n], the view's */
+};
+
+/* Add the softmax of a pass to the mean. */
+static void add(double *mean, const float *logits, int32_t class_count)
+{
+    double top = (double)logits[0], sum = 0;
+    for (int32_t k = 1; k < class_count; k++)
+        top = fmax(top, (double)logits[k]);
+    for (int32_t k = 0; k < class_count; k++)
+        sum += exp((double)logits[k] - top);
+    for (int32_t k = 0; k < class_count; k++)
+        mean[k] += exp((double)logits[k] - top) / sum;
+}
+
+static dfal_status put(void *user, int64_t candidate, const float *logits)
+{
+    struct bald *bald = user;
+    double inside = 0, whole = 0;
+    bald->scores[candidate] = NAN;
+    for (int32_t k = 0; k < bald->class_count; k++)
+        bald->mean[k] = 0;
+    for (int64_t t = 0; t < bald->passes; t++) {
+        struct df_softmax softmax;
+        if (!df_softmax(&softmax, logits + t * bald->class_count, bald->class_count))
+            return DFAL_OK;
+        inside += softmax.entropy;
+        add(bald->mean, logits + t * bald->class_count, bald->class_count);
+    }
+    for (int32_t k = 0; k < bald->class_count; k++) {
+        const double p = bald->mean[k] / (double)bald->passes;
+        whole -= p > 0 ? p * log(p) : 0;
+    }
+    bald->scores[candidate] = fmax(whole - inside / (double)bald->passes, 0);
+    return DFAL_OK;
+}
+
+static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
+{
+    struct bald bald = {.passes = df_view_integer(view, "passes"), .class_count = df_view_class_count(view)};
+    bool known;
+    DF_TRY(df_view_own_scores(view, &bald.scores, &known));
+    if (!known) {
+        DF_TRY(df_alloc(&bald.mean, bald.class_count, sizeof *bald.mean));
+        const dfal_status status = df_view_passes(view, bald.passes, DF_MASKS_OWN, put, &bald);
+        df_free(bald.mean);
+        DF_TRY(status);
+    }
+    return df_rank_by_score(view, bald.scores, DF_LARGEST_FIRST, q, choices);
+}
+
+static const struct df_strategy_option options[] = {
+    {.key = "passes",
+     .kind = DF_OPTION_NUMBER,
+     .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 10000},
+     .standard = "10",
+     .help = "stochastic passes, each with dropout drawn anew for every row"},
+    {0},
+};
+
+const struct df_strategy df_strategy_bald = {
+    .name = "bald",
+    .summary = "largest mutual information of label and parameters, over "
+               "passes with dropout",
+    .asks = DF_ASKS_PASSES,
+    .options = options,
+    .select = choose,
+};

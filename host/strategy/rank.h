@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranking candidates, with ties by their seeded order. */
+#ifndef DF_STRATEGY_RANK_H
+#define DF_STRATEGY_RANK_H
+
+#include "strategy/strategy.h"
+
+/* Where a candidate ranks: by group, then by score. */
+struct df_rank_key {
+    int32_t group;
+    double score;
+};
+/* False: the candidate is left out. Called once or more for each. */
+typedef bool df_rank_key_fn(const void *user, int64_t candidate, struct df_rank_key *key);
+/* The first q candidates by ascending key; a NAN score is passed over and counted.
+ * Order    the result does not depend on the order of the candidates; the list of a larger q begins with that of a smaller
+ * Ties   by df_random_bits(seed, DF_STREAM_TIES, row of the pool), then row
+ * Memory   40 bytes a choice, none a candidate */
+dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,
+                           struct df_choices *choices);
+/* The same by scores [n]. */
+enum df_rank_first { DF_SMALLEST_FIRST, DF_LARGEST_FIRST };
+dfal_status df_rank_by_score(const struct df_view *view, const double *scores, enum df_rank_first first,
+                             int64_t q, struct df_choices *choices);
+
+#endif

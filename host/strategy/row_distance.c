@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strategy/row_distance.h"
+
+#include <math.h>
+
+double df_square_distance(const float *a, const float *b, int64_t size)
+{
+    enum { LANES = 16 };
+    double lane[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= size; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            double d = (double)a[i + k] - (double)b[i + k];
+            lane[k] += d * d;
+        }
+    for (; i < size; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    for (int k = 0; k < LANES; k++)
+        sum += lane[k];
+    return sum;
+}
+
+bool df_row_is_finite(const float *x, int64_t size)
+{
+    for (int64_t i = 0; i < size; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether a network is one that a strategy can ask: known before any work, and said in one sentence. */
+#include "graph/network.h"
+#include "strategy/strategy.h"
+
+static dfal_status check_dropout(const struct df_strategy *strategy, const struct df_network *network)
+{
+    for (int32_t i = 0; i < network->node_count; i++)
+        if (network->nodes[i].op == DF_NODE_DROPOUT && network->nodes[i].ratio > 0)
+            return DFAL_OK;
+    DF_FAIL(DFAL_E_DATA,
+            "strategy %s draws dropout, and the network has none: every pass would be the same, expected a "
+            "network with a Dropout of a ratio above 0",
+            strategy->name);
+}
+
+static dfal_status check_features(const struct df_strategy *strategy, const struct df_network *network,
+                                  const char *node)
+{
+    int32_t index;
+    if (node[0]) {
+        const dfal_status status = df_network_find_node(&index, network, node);
+        return status == DFAL_OK ? status : df_fail_prefix(status, "strategy %s: ", strategy->name);
+    }
+    if (df_network_has(network, DF_NODE_GEMM))
+        return DFAL_OK;
+    DF_FAIL(DFAL_E_DATA,
+            "strategy %s takes the input of the last Gemm for the features, and the network has no Gemm",
+            strategy->name);
+}
+
+/* The logits are what a Gemm gives, perhaps under another shape. Dropout is nothing here: it is not drawn. */
+static dfal_status check_last_layer(const struct df_strategy *strategy, const struct df_network *network)
+{
+    int32_t index = network->output;
+    while (index != DF_INPUT) {
+        const enum df_node_op op = network->nodes[index].op;
+        if (op == DF_NODE_GEMM)
+            return DFAL_OK;
+        if (op != DF_NODE_FLATTEN && op != DF_NODE_RESHAPE && op != DF_NODE_DROPOUT)
+            break;
+        index = network->nodes[index].inputs[0];
+    }
+    DF_FAIL(DFAL_E_DATA,
+            "strategy %s needs a network whose last layer is a Gemm, and this one ends in %s '%s'",
+            strategy->name, index == DF_INPUT ? "its" : "node",
+            index == DF_INPUT ? "input" : network->nodes[index].name);
+}
+
+dfal_status df_strategy_check_network(const struct df_strategy *strategy,
+                                      const struct df_option_values *values, const struct df_network *network)
+{
+    if (strategy->asks & DF_ASKS_PASSES)
+        DF_TRY(check_dropout(strategy, network));
+    if (strategy->asks & DF_ASKS_FEATURES) {
+        const bool named = df_option_find(strategy->options, "node") != NULL;
+        DF_TRY(check_features(strategy, network,
+                              named ? df_option_text(values, strategy->options, "node") : ""));
+    }
+    return strategy->asks & DF_ASKS_LAST_LAYER ? check_last_layer(strategy, network) : DFAL_OK;
+}

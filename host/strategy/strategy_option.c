@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strategy/strategy_option.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/word.h"
+
+const struct df_strategy_option *df_option_find(const struct df_strategy_option *table, const char *key)
+{
+    for (const struct df_strategy_option *option = table; option && option->key; option++)
+        if (!strcmp(option->key, key))
+            return option;
+    return NULL;
+}
+
+void df_option_expectation(const struct df_strategy_option *option, char *text, size_t size)
+{
+    size_t used;
+    switch (option->kind) {
+    case DF_OPTION_NUMBER:
+        df_number_expectation(text, size, &option->number);
+        return;
+    case DF_OPTION_TEXT:
+        snprintf(text, size, "text of at most %d bytes", DF_OPTION_VALUE - 1);
+        return;
+    case DF_OPTION_CHOICE:
+        used = (size_t)snprintf(text, size, "one of ");
+        for (const char *c = option->choices; *c && used + 3 < size; c++) {
+            text[used++] = *c == '|' ? ',' : *c;
+            if (*c == '|')
+                text[used++] = ' ';
+        }
+        text[used] = 0;
+    }
+}
+
+static bool canonical_number(char value[DF_OPTION_VALUE], const struct df_number *number, const char *text)
+{
+    union {
+        int32_t i32;
+        int64_t i64;
+        uint64_t u64;
+        double real;
+    } parsed;
+    char digits[DF_NUMBER_TEXT];
+    if (!df_number_parse(number, text, &parsed))
+        return false;
+    if (number->kind == DF_NUMBER_REAL)
+        snprintf(value, DF_OPTION_VALUE, "%s", df_print_shortest(digits, parsed.real, 6));
+    else if (number->kind == DF_NUMBER_U64)
+        snprintf(value, DF_OPTION_VALUE, "%llu", (unsigned long long)parsed.u64);
+    else
+        snprintf(value, DF_OPTION_VALUE, "%lld",
+                 (long long)(number->kind == DF_NUMBER_I32 ? parsed.i32 : parsed.i64));
+    return true;
+}
+
+/* The value in the form that is kept. False: it is none of the option's. */
+static bool canonical(char value[DF_OPTION_VALUE], const struct df_strategy_option *option, const char *text)
+{
+    if (option->kind == DF_OPTION_NUMBER)
+        return canonical_number(value, &option->number, text);
+    return snprintf(value, DF_OPTION_VALUE, "%s", text) < DF_OPTION_VALUE && text[0];
+}
+
+static dfal_status unknown_key(const struct df_strategy_option *table, const char *key)
+{
+    const char *names[DF_STRATEGY_OPTIONS];
+    size_t count = 0;
+    while (table && table[count].key) {
+        names[count] = table[count].key;
+        count++;
+    }
+    return df_fail_unknown(DFAL_E_USAGE, "option", key, NULL, names, count);
+}
+
+dfal_status df_option_set(struct df_option_values *values, const struct df_strategy_option *table,
+                          const char *key, const char *text)
+{
+    const struct df_strategy_option *option = df_option_find(table, key);
+    char value[DF_OPTION_VALUE], expectation[160];
+    if (!option)
+        return unknown_key(table, key);
+    if (option->kind == DF_OPTION_CHOICE)
+        DF_TRY(df_word(NULL, key, text, option->choices));
+    if (!canonical(value, option, text)) {
+        df_option_expectation(option, expectation, sizeof expectation);
+        DF_FAIL(DFAL_E_USAGE, "%s is %s%.80s, expected %s", key, text[0] ? "" : "empty", text, expectation);
+    }
+    memcpy(values->text[option - table], value, sizeof value);
+    return DFAL_OK;
+}
+
+dfal_status df_option_assign(struct df_option_values *values, const struct df_strategy_option *table,
+                             const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    char key[64];
+    if (!equals || equals == assignment)
+        DF_FAIL(DFAL_E_USAGE, "'%.80s' has no '=' behind a key, expected KEY=VALUE", assignment);
+    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment < 63 ? equals - assignment : 63), assignment);
+    return df_option_set(values, table, key, equals + 1);
+}
+
+const char *df_option_text(const struct df_option_values *values, const struct df_strategy_option *table,
+                           const char *key)
+{
+    const struct df_strategy_option *option = df_option_find(table, key);
+    return values && values->text[option - table][0] ? values->text[option - table] : option->standard;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options of strategies: KEY=VALUE of `select --option`, options.NAME.KEY of a run. A strategy declares them in a table. */
+#ifndef DF_STRATEGY_STRATEGY_OPTION_H
+#define DF_STRATEGY_STRATEGY_OPTION_H
+
+#include "base/number.h"
+
+enum df_option_kind {
+    DF_OPTION_NUMBER,
+    DF_OPTION_CHOICE,
+    DF_OPTION_TEXT,
+};
+struct df_strategy_option {
+    const char *key; /* NULL: the end of the table */
+    enum df_option_kind kind;
+    struct df_number number;
+    const char *choices; /* "covering|sener" */
+    const char *
+        standard; /* the value where none is given, as it is written; of a text "" may mean something of its own */
+    const char *help; /* a line without a full stop */
+};
+
+/* What was given for a strategy's options, as it is written, in the order of its table; "": nothing. */
+enum { DF_STRATEGY_OPTIONS = 4, DF_OPTION_VALUE = 96 };
+struct df_option_values {
+    char text[DF_STRATEGY_OPTIONS][DF_OPTION_VALUE];
+};
+/* Take a value. Numbers are kept in one form, so that the same value is the same text.
+ * Errors   E_USAGE no such key (the nearest is named), or not what the option expects; values are as before then */
+dfal_status df_option_set(struct df_option_values *values, const struct df_strategy_option *table,
+                          const char *key, const char *text);
+/* The same of "KEY=VALUE". */
+dfal_status df_option_assign(struct df_option_values *values, const struct df_strategy_option *table,
+                             const char *assignment);
+/* What holds: the value that was given, or the standard one. values may be NULL. The key is one of the table. */
+const char *df_option_text(const struct df_option_values *values, const struct df_strategy_option *table,
+                           const char *key);
+/* "a whole number from 1 to 100": what an option expects. */
+void df_option_expectation(const struct df_strategy_option *option, char *text, size_t size);
+/* The option of this key; NULL: none, also where there is no table. */
+const struct df_strategy_option *df_option_find(const struct df_strategy_option *table, const char *key);
+
+#endif

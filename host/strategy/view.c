@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The candidates of one selection, and what is known of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/number.h"
+#include "base/rng.h"
+#include "strategy/view_inside.h"
+
+int64_t df_view_count(const struct df_view *view)
+{
+    return view->count;
+}
+
+const int64_t *df_view_rows(const struct df_view *view)
+{
+    return view->rows;
+}
+
+int32_t df_view_class_count(const struct df_view *view)
+{
+    return view->network->class_count;
+}
+
+uint64_t df_view_seed(const struct df_view *view)
+{
+    return view->options->seed;
+}
+
+const char *df_view_unconverged(const struct df_view *view)
+{
+    return view->options->unconverged ? view->options->unconverged : "last";
+}
+
+const char *df_view_text(const struct df_view *view, const char *key)
+{
+    return df_option_text(view->options->values, view->options->strategy->options, key);
+}
+
+int64_t df_view_integer(const struct df_view *view, const char *key)
+{
+    return strtoll(df_view_text(view, key), NULL, 10);
+}
+
+double df_view_real(const struct df_view *view, const char *key)
+{
+    return df_parse_real(df_view_text(view, key), NULL);
+}
+
+int df_compare_rows(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row)
+{
+    const int64_t *found = bsearch(&row, rows, (size_t)n, sizeof *rows, df_compare_rows);
+    return found ? found - rows : -1;
+}
+
+/* ---- the candidates ------------------------------------------------------------------------------------ */
+
+struct keyed {
+    uint64_t bits;
+    int64_t row;
+};
+
+static int compare_keyed(const void *a_, const void *b_)
+{
+    const struct keyed *a = a_, *b = b_;
+    if (a->bits != b->bits)
+        return a->bits < b->bits ? -1 : 1;
+    return (a->row > b->row) - (a->row < b->row);
+}
+
+static bool ascending(const int64_t *rows, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++)
+        if (rows[i] <= rows[i - 1])
+            return false;
+    return true;
+}
+
+/* The m candidates with the lowest random numbers of their own, so that neither the list's order nor its other members
+ * decide about a row's number. */
+static dfal_status draw(int64_t *rows, int64_t m, const int64_t *candidates, int64_t n, uint64_t seed)
+{
+    struct keyed *keyed;
+    DF_TRY(df_alloc(&keyed, n, sizeof *keyed));
+    for (int64_t i = 0; i < n; i++)
+        keyed[i] = (struct keyed){df_random_bits(seed, DF_STREAM_CANDIDATES, (uint64_t)candidates[i]),
+                                  candidates[i]};
+    qsort(keyed, (size_t)n, sizeof *keyed, compare_keyed);
+    for (int64_t i = 0; i < m; i++)
+        rows[i] = keyed[i].row;
+    df_free(keyed);
+    return DFAL_OK;
+}
+
+dfal_status df_view_open(struct df_view *view, const int64_t *candidates, int64_t n)
+{
+    const int64_t m = view->options->subsample;
+    const bool drawn = m > 0 && m < n;
+    uint64_t seed = view->options->seed;
+    if (view->options->labelled)
+        seed = df_random_child(seed, DF_STREAM_LABELLED, view->options->labelled);
+    view->count = drawn ? m : n;
+    view->rows = candidates;
+    if (!drawn && ascending(candidates, n))
+        return DFAL_OK;
+    DF_TRY(df_alloc(&view->own_rows, view->count, sizeof *view->own_rows));
+    if (drawn)
+        DF_TRY(draw(view->own_rows, m, candidates, n, seed));
+    else
+        memcpy(view->own_rows, candidates, (size_t)n * sizeof *candidates);
+    qsort(view->own_rows, (size_t)view->count, sizeof *view->own_rows, df_compare_rows);
+    view->rows = view->own_rows;
+    return DFAL_OK;
+}
+
+void df_view_close(struct df_view *view)
+{
+    while (view->known)
+        df_view_drop(view);
+    df_network_destroy(view->folded);
+    df_scores_clear(&view->own_margins);
+    df_free(view->own_rows);
+}
+
+/* Rows [0, count) of an array without those of excluded [excluded_count], ascending. */
+static void close_gaps(void *values, size_t row_bytes, int64_t count, const int64_t *excluded,
+                       int64_t excluded_count)
+{
+    char *bytes = values;
+    for (int64_t i = 0, at = 0, next = 0; i < count; i++) {
+        if (next < excluded_count && excluded[next] == i) {
+            next++;
+            continue;
+        }
+        if (at != i)
+            memcpy(bytes + (size_t)at * row_bytes, bytes + (size_t)i * row_bytes, row_bytes);
+        at++;
+    }
+}
+
+dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int64_t count)
+{
+    if (!view->own_rows) {
+        DF_TRY(df_alloc(&view->own_rows, view->count, sizeof *view->own_rows));
+        memcpy(view->own_rows, view->rows, (size_t)view->count * sizeof *view->rows);
+        view->rows = view->own_rows;
+    }
+    close_gaps(view->own_rows, sizeof *view->own_rows, view->count, candidates, count);
+    for (struct df_known *known = view->known; known; known = known->next)
+        if (!known->labelled)
+            close_gaps(known->values, known->row_bytes, view->count, candidates, count);
+    view->count -= count;
+    return view->margins ? df_scores_keep(view->margins, view->rows, view->count) : DFAL_OK;
+}
+
+/* ---- what is known of them ----------------------------------------------------------------------------- */
+
+dfal_status df_view_check_stop(const struct df_view *view)
+{
+    return df_context_check_stop(view->context);
+}
+
+dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what)
+{
+    const double mega = 1e6, free = (double)(view->context->memory - df_memory_resident());
+    if (bytes <= free)
+        return DFAL_OK;
+    DF_FAIL(
+        DFAL_E_MEMORY,
+        "%s take %.1f MB, expected at most the %.1f MB that the memory limit of %.0f MB leaves: choose from "
+        "fewer candidates (subsample), or allow more memory",
+        what, bytes / mega, (free > 0 ? free : 0) / mega, (double)view->context->memory / mega);
+}
+
+static bool same_node(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+struct df_known *df_view_find(const struct df_view *view, const struct df_known_key *key)
+{
+    for (struct df_known *known = view->known; known; known = known->next)
+        if (same_node(known->node, key->node) && known->score == key->score &&
+            known->labelled == key->labelled && known->own == key->own)
+            return known;
+    return NULL;
+}
+
+int64_t df_view_rows_of(const struct df_view *view, const struct df_known_key *key)
+{
+    return key->labelled ? view->options->labelled_row_count : view->count;
+}
+
+dfal_status df_view_add(struct df_view *view, struct df_known **out, const struct df_known_key *key,
+                        int64_t size, size_t row_bytes)
+{
+    struct df_known *known;
+    *out = NULL;
+    DF_TRY(df_alloc(&known, 1, sizeof *known));
+    *known = (struct df_known){.next = view->known,
+                               .score = key->score,
+                               .labelled = key->labelled,
+                               .own = key->own,
+                               .size = size,
+                               .row_bytes = row_bytes};
+    view->known = known;
+    dfal_status status = key->node ? df_strdup(&known->node, key->node) : DFAL_OK;
+    if (status == DFAL_OK)
+        status = df_alloc(&known->values, df_view_rows_of(view, key), row_bytes);
+    if (status != DFAL_OK)
+        df_view_drop(view);
+    else
+        *out = known;
+    return status;
+}
+
+dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known)
+{
+    const struct df_known_key key = {.own = true};
+    struct df_known *found = df_view_find(view, &key);
+    *known = found != NULL;
+    *scores = NULL;
+    if (!found)
+        DF_TRY(df_view_add(view, &found, &key, 1, sizeof **scores));
+    *scores = found->values;
+    return DFAL_OK;
+}
+
+void df_view_drop(struct df_view *view)
+{
+    struct df_known *known = view->known;
+    view->known = known->next;
+    df_free(known->node);
+    df_free(known->values);
+    df_free(known);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a strategy sees of one selection: the candidates, and quantities of them. Each quantity is computed when it is asked
+ * for, or taken from a file that the user gave, and kept until the selection ends; asked for again it is there.
+ *
+ * Order    row i of every array is candidate i. None of a row's bits depends on the other candidates, on batch or threads
+ * Memory   what is kept whole is checked against the limit first: E_MEMORY. What is streamed costs its result alone
+ * Borrowed arrays live until the selection ends. Errors besides: those of a pass over the pool, E_STOPPED among them */
+#ifndef DF_STRATEGY_VIEW_H
+#define DF_STRATEGY_VIEW_H
+
+#include "base/status.h"
+
+struct df_scores;
+struct df_view;
+
+int64_t df_view_count(const struct df_view *view);           /* n */
+const int64_t *df_view_rows(const struct df_view *view);     /* [n] rows of the pool, ascending */
+int32_t df_view_class_count(const struct df_view *view);     /* K */
+uint64_t df_view_seed(const struct df_view *view);           /* of this selection */
+const char *df_view_unconverged(const struct df_view *view); /* last | keep | exclude */
+
+/* The strategy's options, of the keys of its table. */
+int64_t df_view_integer(const struct df_view *view, const char *key);
+double df_view_real(const struct df_view *view, const char *key);
+const char *df_view_text(const struct df_view *view, const char *key);
+
+/* Logits [n, K]. */
+dfal_status df_view_logits(struct df_view *view, const float **logits);
+/* A number of each candidate's logits: [n]. The logits are not kept.
+ * Errors   E_DATA all candidates' logits look like probabilities */
+typedef double df_row_score_fn(const float *values, int64_t size);
+dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores);
+/* f_(1) - f_(2) as float32: of the scores file where there is one, else of the logits. [n]; NAN: not finite */
+dfal_status df_view_logit_gaps(struct df_view *view, const double **gaps);
+/* DeepFool margins with statuses and adversarial classes, [n]: of the scores file, or computed. */
+dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins);
+
+/* The values of a node of the network as it is given; "": of the folded network the input of its last Gemm (of LeNet5 84
+ * numbers). [count, size]. Errors   E_USAGE no such node (the nearest is named); E_DATA no Gemm */
+struct df_features {
+    int64_t count, size;
+    const float *values;
+};
+dfal_status df_view_features(struct df_view *view, const char *node, struct df_features *features);
+/* A number of each candidate's features, which are not kept: [n]. */
+dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_row_score_fn *score,
+                                   const double **scores);
+/* The same features of the rows that are labelled already, in the order of the pool. */
+dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
+
+/* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates come in any
+ * order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not folded.
+ *   OWN     masks of (seed, pass, row of the pool)
+ *   SHARED  of (seed, pass): the same for every row, as a committee's members are
+ * A network without dropout is refused before: DF_ASKS_PASSES. */
+enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED };
+typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *logits);
+dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
+                           void *user);
+
+/* A number of each candidate that the strategy computes itself, [n]: kept like the others, so that a strategy that is asked
+ * again finds them. *known: they are there; else they are zero, and the strategy's to fill. */
+dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known);
+
+/* E_STOPPED: somebody wants the job to end. For loops that take long. */
+dfal_status df_view_check_stop(const struct df_view *view);
+/* What a strategy keeps for itself ("the distances of 500 candidates"): refuse it before it is allocated.
+ * Errors   E_MEMORY names the bytes, the limit and the way out */
+dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Margins of a view's candidates, and twins of those that were chosen. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "strategy/view_inside.h"
+
+/* Margins by position in ascending rows; twins by position in rank order. */
+struct margin_sink {
+    struct df_sink sink;
+    const int64_t *rows;
+    int64_t n;
+    struct df_scores *scores;
+    struct df_selection *selection; /* twins */
+};
+
+static dfal_status put_margin(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+{
+    struct margin_sink *sink = (struct margin_sink *)self;
+    (void)adversarial;
+    int64_t at = df_row_position(sink->rows, sink->n, margin->index);
+    if (at < 0)
+        DF_FAIL(DFAL_E_INTERNAL, "a margin of row %lld came back that was not asked for",
+                (long long)margin->index);
+    df_margin_store(sink->scores, at, margin);
+    return DFAL_OK;
+}
+
+static dfal_status put_twin(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+{
+    struct df_selection *selection = ((struct margin_sink *)self)->selection;
+    for (int64_t i = 0; i < selection->twin_count; i++) {
+        if (selection->index[i] != margin->index)
+            continue;
+        selection->adversarial_class[i] = margin->adversarial_class;
+        selection->status[i] = margin->status;
+        if (adversarial && margin->status == DFAL_SCORE_OK)
+            memcpy(selection->twin + i * selection->size, adversarial,
+                   (size_t)selection->size * sizeof(float));
+        return DFAL_OK;
+    }
+    DF_FAIL(DFAL_E_INTERNAL, "a twin of row %lld came back that was not asked for", (long long)margin->index);
+}
+
+static dfal_status run_deepfool(const struct df_view *view, const int64_t *rows, int64_t n,
+                                struct df_sink *sink, const char *what)
+{
+    struct df_deepfool_engine *engine = NULL;
+    struct df_row_stream *stream = NULL;
+    struct df_list_source source;
+    struct df_progress progress;
+    dfal_status status;
+    df_progress_begin(&progress, view->context, what, "samples", n, 0);
+    df_list_source_init(&source, rows, n);
+    DF_TRY_TO(done, status,
+              df_deepfool_create(&engine, view->context, view->device, view->network, view->pool,
+                                 &view->options->deepfool, view->options->batch, view->options->how));
+    DF_TRY_TO(done, status, df_stream_open(&stream, view->pool, &source.source));
+    status = df_deepfool_run(engine, stream, sink, &progress);
+done:
+    df_stream_close(stream);
+    df_deepfool_destroy(engine);
+    df_progress_end(&progress);
+    return status;
+}
+
+dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_t n)
+{
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i++, at++) {
+        while (at < scores->count && scores->index[at] < rows[i])
+            at++;
+        if (at == scores->count || scores->index[at] != rows[i])
+            DF_FAIL(DFAL_E_INTERNAL, "there is no score of row %lld, expected those of all candidates",
+                    (long long)rows[i]);
+        scores->index[i] = scores->index[at];
+        scores->margin[i] = scores->margin[at];
+        scores->first_margin[i] = scores->first_margin[at];
+        scores->logit_gap[i] = scores->logit_gap[at];
+        scores->status[i] = scores->status[at];
+        scores->label[i] = scores->label[at];
+        scores->adversarial_class[i] = scores->adversarial_class[at];
+        scores->iterations[i] = scores->iterations[at];
+        if (scores->id && at != i) {
+            df_free(scores->id[i]);
+            scores->id[i] = scores->id[at];
+            scores->id[at] = NULL;
+        }
+    }
+    for (int64_t i = n; scores->id && i < scores->count; i++)
+        df_free(scores->id[i]);
+    scores->count = n;
+    return DFAL_OK;
+}
+
+dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins)
+{
+    *margins = NULL;
+    if (!view->margins && view->options->scores) {
+        DF_TRY(df_scores_keep(view->options->scores, view->rows, view->count));
+        view->margins = view->options->scores;
+    }
+    if (!view->margins) {
+        DF_TRY(df_scores_alloc(&view->own_margins, view->count));
+        view->margins = &view->own_margins;
+        struct margin_sink sink = {
+            .sink = {.put = put_margin}, .rows = view->rows, .n = view->count, .scores = &view->own_margins};
+        DF_TRY(run_deepfool(view, view->rows, view->count, &sink.sink, "select.margins"));
+    }
+    *margins = view->margins;
+    return DFAL_OK;
+}
+
+dfal_status df_view_twins(const struct df_view *view, struct df_selection *selection)
+{
+    int64_t *rows = NULL;
+    dfal_status status;
+    DF_TRY(df_alloc(&rows, selection->twin_count, sizeof *rows));
+    memcpy(rows, selection->index, (size_t)selection->twin_count * sizeof *rows);
+    qsort(rows, (size_t)selection->twin_count, sizeof *rows, df_compare_rows);
+    struct margin_sink sink = {.sink = {.put = put_twin, .wants_adversarial = true}, .selection = selection};
+    status = run_deepfool(view, rows, selection->twin_count, &sink.sink, "select.twins");
+    df_free(rows);
+    return status;
+}

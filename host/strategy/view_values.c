@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values of a network's nodes over a view's rows, whole or as a number of each row: of a pass, or, logits, of the file that
+ * the user gave. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "score/pass.h"
+#include "strategy/softmax.h"
+#include "strategy/strategy.h"
+#include "strategy/view_inside.h"
+
+enum { PROBABILITY_ROWS = 16 };
+
+/* A node of a network; NULL: its logits. */
+struct source {
+    const struct df_network *network;
+    const char *node;
+    int64_t size; /* values a row */
+};
+
+/* Where values of rows go. */
+struct values_sink {
+    const struct df_view *view;
+    const struct source *source;
+    const int64_t *rows; /* ascending */
+    int64_t n;
+    float *values;          /* [n, size] or NULL */
+    df_row_score_fn *score; /* NULL: nobody wants numbers */
+    double *scores;         /* [n] */
+    int64_t alike;          /* rows that look like probabilities */
+};
+
+static bool like_probabilities(const float *values, int64_t k)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < k; i++) {
+        if (!(values[i] >= 0 && values[i] <= 1))
+            return false;
+        sum += (double)values[i];
+    }
+    return fabs(sum - 1) <= 1e-5;
+}
+
+static void put_row(struct values_sink *sink, int64_t at, const float *values)
+{
+    const int64_t size = sink->source->size;
+    if (sink->values)
+        memcpy(sink->values + at * size, values, (size_t)size * sizeof(float));
+    if (sink->score)
+        sink->scores[at] = sink->score(values, size);
+    if (!sink->source->node)
+        sink->alike += like_probabilities(values, size);
+}
+
+static dfal_status put_rows(void *user, const int64_t *index, const float *values, int64_t n)
+{
+    struct values_sink *sink = user;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = df_row_position(sink->rows, sink->n, index[i]);
+        if (at < 0)
+            DF_FAIL(DFAL_E_INTERNAL, "values of row %lld came back that were not asked for",
+                    (long long)index[i]);
+        put_row(sink, at, values + i * sink->source->size);
+    }
+    return DFAL_OK;
+}
+
+/* Blocks of neighbouring rows of the file; those between candidates that lie near each other are read along. */
+enum { READ_ROWS = 4096, READ_GAP = 64 };
+
+static dfal_status read_logits(struct values_sink *sink, struct df_table_reader *reader)
+{
+    const int64_t k = sink->source->size;
+    float *values = NULL;
+    dfal_status status;
+    DF_TRY(df_alloc(&values, READ_ROWS * k, sizeof *values));
+    status = DFAL_OK;
+    for (int64_t begin = 0, end; begin < sink->n && status == DFAL_OK; begin = end) {
+        int64_t first = sink->rows[begin];
+        for (end = begin + 1; end < sink->n && sink->rows[end] - first < READ_ROWS &&
+                              sink->rows[end] - sink->rows[end - 1] <= READ_GAP;
+             end++)
+            ;
+        DF_TRY_TO(done, status, df_context_check_stop(sink->view->context));
+        DF_TRY_TO(done, status, df_table_take(reader, first, sink->rows[end - 1] - first + 1, values));
+        for (int64_t i = begin; i < end; i++)
+            put_row(sink, i, values + (sink->rows[i] - first) * k);
+    }
+done:
+    df_free(values);
+    return status;
+}
+
+/* what: of the progress, NULL: none. */
+static dfal_status compute(struct values_sink *sink, const char *what)
+{
+    const struct df_view *view = sink->view;
+    struct df_list_source list;
+    struct df_progress progress;
+    if (!sink->n)
+        return DFAL_OK;
+    if (!sink->source->node && view->options->logits)
+        return read_logits(sink, view->options->logits);
+    df_list_source_init(&list, sink->rows, sink->n);
+    if (what)
+        df_progress_begin(&progress, view->context, what, "samples", sink->n, 0);
+    const struct df_pass_spec pass = {
+        .context = view->context,
+        .device = view->device,
+        .network = sink->source->network,
+        .pool = view->pool,
+        .node = sink->source->node,
+        .progress = what ? &progress : NULL,
+    };
+    dfal_status status = df_forward_source(&pass, &list.source, put_rows, sink);
+    if (what)
+        df_progress_end(&progress);
+    return status;
+}
+
+static struct source logits_of(const struct df_view *view)
+{
+    return (struct source){.network = view->network, .size = view->network->class_count};
+}
+
+dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, int64_t n, float *logits)
+{
+    const struct source source = logits_of(view);
+    struct values_sink sink = {.view = view, .source = &source, .rows = rows, .n = n, .values = logits};
+    return compute(&sink, NULL);
+}
+
+static dfal_status check_alike(const struct values_sink *sink)
+{
+    if (sink->alike == sink->n && sink->n >= PROBABILITY_ROWS)
+        DF_FAIL(DFAL_E_DATA,
+                "the network's outputs look like probabilities (all %lld rows lie in [0,1] and sum to 1): "
+                "strategy %s needs logits, so cut the softmax off",
+                (long long)sink->n, sink->view->options->strategy->name);
+    return DFAL_OK;
+}
+
+/* ---- what is kept ---------------------------------------------------------------------------------------- */
+
+/* The values are there already. */
+static dfal_status put_whole(struct values_sink *sink, const struct df_known *whole)
+{
+    for (int64_t i = 0; i < sink->n; i++)
+        put_row(sink, i, (const float *)whole->values + i * sink->source->size);
+    return DFAL_OK;
+}
+
+static dfal_status check_whole(const struct df_view *view, const struct df_known_key *key, size_t row_bytes)
+{
+    const int64_t rows = df_view_rows_of(view, key);
+    char what[80];
+    snprintf(what, sizeof what, "the %s of %lld %s", key->node ? "features" : "logits", (long long)rows,
+             key->labelled ? "labelled rows" : "candidates");
+    return df_view_check_memory(view, (double)rows * (double)row_bytes, what);
+}
+
+/* The quantity of this key, of all its rows. */
+static dfal_status take(struct df_view *view, const struct df_known_key *key, const struct source *source,
+                        const struct df_known **out)
+{
+    const struct df_known_key all = {.node = key->node, .labelled = key->labelled};
+    const struct df_known *whole = df_view_find(view, &all);
+    struct df_known *known = df_view_find(view, key);
+    const size_t row_bytes = key->score ? sizeof(double) : (size_t)source->size * sizeof(float);
+    *out = known;
+    if (known)
+        return DFAL_OK;
+    if (!key->score)
+        DF_TRY(check_whole(view, key, row_bytes));
+    DF_TRY(df_view_add(view, &known, key, source->size, row_bytes));
+    struct values_sink sink = {.view = view,
+                               .source = source,
+                               .rows = key->labelled ? view->options->labelled_rows : view->rows,
+                               .n = df_view_rows_of(view, key),
+                               .score = key->score};
+    if (key->score)
+        sink.scores = known->values;
+    else
+        sink.values = known->values;
+    dfal_status status =
+        whole ? put_whole(&sink, whole) : compute(&sink, key->node ? "select.features" : "select.logits");
+    if (!key->node)
+        DF_KEEP_FIRST(status, check_alike(&sink));
+    if (status != DFAL_OK) {
+        df_view_drop(view);
+        return status;
+    }
+    *out = known;
+    return DFAL_OK;
+}
+
+dfal_status df_view_logits(struct df_view *view, const float **logits)
+{
+    const struct source source = logits_of(view);
+    const struct df_known_key key = {0};
+    const struct df_known *known;
+    *logits = NULL;
+    DF_TRY(take(view, &key, &source, &known));
+    *logits = known->values;
+    return DFAL_OK;
+}
+
+dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores)
+{
+    const struct source source = logits_of(view);
+    const struct df_known_key key = {.score = score};
+    const struct df_known *known;
+    *scores = NULL;
+    DF_TRY(take(view, &key, &source, &known));
+    *scores = known->values;
+    return DFAL_OK;
+}
+
+/* ---- features -------------------------------------------------------------------------------------------- */
+
+dfal_status df_feature_node(const struct df_network *folded, const char **node)
+{
+    for (int32_t i = folded->node_count - 1; i >= 0; i--) {
+        if (folded->nodes[i].op != DF_NODE_GEMM)
+            continue;
+        const int32_t input = folded->nodes[i].inputs[0];
+        *node = input == DF_INPUT ? "input" : folded->nodes[input].name;
+        return DFAL_OK;
+    }
+    DF_FAIL(DFAL_E_DATA, "the network has no Gemm whose input could be the features: name a node");
+}
+
+static dfal_status find_source(struct df_view *view, const char *node, struct source *source)
+{
+    int32_t index;
+    *source = (struct source){.network = view->network, .node = node};
+    if (!node[0]) {
+        if (!view->folded)
+            DF_TRY(df_network_fold(&view->folded, view->network));
+        DF_TRY(df_network_infer(view->folded));
+        source->network = view->folded;
+        DF_TRY(df_feature_node(view->folded, &source->node));
+    }
+    DF_TRY(df_network_find_node(&index, source->network, source->node));
+    source->size =
+        df_shape_size(index == DF_INPUT ? source->network->input : source->network->nodes[index].out);
+    return DFAL_OK;
+}
+
+static dfal_status take_features(struct df_view *view, const struct df_known_key *key,
+                                 struct df_features *features)
+{
+    struct source source;
+    const struct df_known *known;
+    *features = (struct df_features){0};
+    DF_TRY(find_source(view, key->node, &source));
+    DF_TRY(take(view, key, &source, &known));
+    *features = (struct df_features){
+        .count = df_view_rows_of(view, key), .size = source.size, .values = known->values};
+    return DFAL_OK;
+}
+
+dfal_status df_view_features(struct df_view *view, const char *node, struct df_features *features)
+{
+    const struct df_known_key key = {.node = node};
+    return take_features(view, &key, features);
+}
+
+dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features)
+{
+    const struct df_known_key key = {.node = node, .labelled = true};
+    return take_features(view, &key, features);
+}
+
+dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_row_score_fn *score,
+                                   const double **scores)
+{
+    const struct df_known_key key = {.node = node, .score = score};
+    struct source source;
+    const struct df_known *known;
+    *scores = NULL;
+    DF_TRY(find_source(view, node, &source));
+    DF_TRY(take(view, &key, &source, &known));
+    *scores = known->values;
+    return DFAL_OK;
+}
+
+/* ---- f_(1) - f_(2) --------------------------------------------------------------------------------------- */
+
+/* A number of float32, as the scores file keeps it, so that both roads give the same ranks. */
+static double gap_of_logits(const float *logits, int64_t class_count)
+{
+    struct df_softmax softmax;
+    return df_softmax(&softmax, logits, (int32_t)class_count) ? (double)(float)softmax.gap : (double)NAN;
+}
+
+/* The gap is that of the sample itself, so it does not matter how far DeepFool came: MAX_ITER, ZERO_GRAD and PRUNED
+ * rows have one like any other, and so does a NONFINITE one whose first step led out of bounds. Where the sample itself is
+ * not finite the file's gap is infinite. */
+static double gap_of_scores(const struct df_scores *scores, int64_t row)
+{
+    float gap = scores->logit_gap[row];
+    return scores->status[row] == DFAL_SCORE_NONFINITE && isinf(gap) ? (double)NAN : (double)gap;
+}
+
+dfal_status df_view_logit_gaps(struct df_view *view, const double **gaps)
+{
+    struct df_scores *scores = view->options->scores;
+    const struct df_known_key key = {.score = gap_of_logits};
+    struct df_known *known = df_view_find(view, &key);
+    *gaps = NULL;
+    if (known || !scores)
+        return df_view_row_scores(view, gap_of_logits, gaps);
+    DF_TRY(df_scores_keep(scores, view->rows, view->count));
+    DF_TRY(df_view_add(view, &known, &key, 1, sizeof(double)));
+    for (int64_t i = 0; i < view->count; i++)
+        ((double *)known->values)[i] = gap_of_scores(scores, i);
+    *gaps = known->values;
+    return DFAL_OK;
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a view computes of its candidates, and how a selection asks a strategy. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "net/plan.h"
+#include "run_fixture.h"
+#include "score/pass.h"
+#include "strategy/rank.h"
+#include "strategy/view_inside.h"
+
+static struct world world;
+static const char *backends[TEST_BACKENDS];
+static int backend_count;
+
+enum { ALL = 60 };
+
+/* Logits as a whole; of them column 1 is ranked. */
+static dfal_status choose_by_logit(struct df_view *view, int64_t q, struct df_choices *choices)
+{
+    const float *logits = NULL, *again = NULL;
+    double *column = NULL;
+    const int64_t n = df_view_count(view), k = df_view_class_count(view);
+    DF_TRY(df_view_logits(view, &logits));
+    DF_TRY(df_view_logits(view, &again));
+    assert_ptr_equal(logits, again); /* they are kept */
+    DF_TRY(df_alloc(&column, n, sizeof *column));
+    for (int64_t i = 0; i < n; i++)
+        column[i] = (double)logits[i * k + 1];
+    const dfal_status status = df_rank_by_score(view, column, DF_LARGEST_FIRST, q, choices);
+    df_free(column);
+    return status;
+}
+
+/* A set of neighbours: a row and the next ones. One that is left out changes who else is in it. */
+static int sets; /* how often it was asked */
+static dfal_status choose_set(struct df_view *view, int64_t q, struct df_choices *choices)
+{
+    sets++;
+    choices->count = choices->nonfinite = 0;
+    for (int64_t i = 0; i < q; i++)
+        choices->list[choices->count++] =
+            (struct df_choice){.candidate = df_view_count(view) - 1 - i, .score = (double)(100 * q + i)};
+    return DFAL_OK;
+}
+
+struct bench {
+    dfal_context *context;
+    struct df_pool *pool;
+    struct df_network *network;
+    struct df_device *device;
+    int64_t rows[ALL];
+};
+
+static void bench_open(struct bench *bench, const char *backend, int32_t threads, const char *net,
+                       const char *pool)
+{
+    bench->context = world_context(backend, threads, NULL, NULL);
+    test_ok(df_pool_open(&bench->pool, NULL, pool, NULL));
+    test_ok(df_network_for_pool(&bench->network, bench->context, net, bench->pool));
+    test_ok(df_context_device(bench->context, &bench->device));
+    for (int i = 0; i < ALL; i++)
+        bench->rows[i] = i;
+}
+
+static void bench_close(struct bench *bench)
+{
+    df_network_destroy(bench->network);
+    df_pool_close(bench->pool);
+    dfal_context_destroy(bench->context);
+}
+
+static dfal_status bench_select(const struct bench *bench, const struct df_selection_options *options,
+                                struct df_selection *selection)
+{
+    return df_select(bench->context, bench->device, bench->network, bench->pool, bench->rows, ALL, options,
+                     selection);
+}
+
+/* A strategy that wants all logits gets them, where they have room. */
+static void test_whole_logits(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct df_selection selection;
+    const struct df_strategy logits = {.name = "logit", .asks = DF_ASKS_LOGITS, .select = choose_by_logit};
+    struct df_selection_options options = {.strategy = &logits, .count = ALL};
+    bench_open(&bench, backends[0], 1, world.net, world.train);
+    test_ok(bench_select(&bench, &options, &selection));
+    assert_int_equal(selection.count, ALL);
+    for (int i = 1; i < ALL; i++)
+        assert_true(selection.score[i] <= selection.score[i - 1] && selection.adversarial_class[i] == -1);
+    df_selection_clear(&selection);
+    bench.context->memory = 1;
+    test_error(bench_select(&bench, &options, &selection), DFAL_E_MEMORY,
+               "the logits of 60 candidates take 0.0 MB, expected at most the 0.0 MB");
+    bench_close(&bench);
+}
+
+/* One that chooses a set is asked again without what turned out not to be finite. */
+static void test_sets(void **state)
+{
+    (void)state;
+    char path[TEST_PATH];
+    struct bench bench;
+    struct df_selection selection;
+    const struct df_strategy set = {.name = "set", .set = true, .select = choose_set};
+    const struct df_selection_options options = {.strategy = &set, .count = ALL};
+    struct df_selection_options few = options;
+    test_join(path, world.folder, "set.h5");
+    world_pool(path, ALL, 0, POOL_NO_LABELS | POOL_F32 | POOL_NAN);
+    bench_open(&bench, backends[0], 1, world.net, path);
+    sets = 0;
+    test_ok(bench_select(&bench, &options, &selection));
+    assert_int_equal(sets, 2);
+    assert_int_equal(selection.count, ALL - 1); /* row 5 is not finite */
+    assert_int_equal(selection.nonfinite, 1);
+    for (int i = 0; i < ALL - 1; i++) {
+        assert_int_equal(selection.index[i], i < ALL - 6 ? ALL - 1 - i : ALL - 2 - i);
+        assert_true(selection.score[i] == 100 * (ALL - 1) + i); /* of the second set */
+    }
+    df_selection_clear(&selection);
+    few.count = 4;
+    sets = 0;
+    test_ok(bench_select(&bench, &few, &selection));
+    assert_true(sets == 1 && selection.count == 4 && selection.nonfinite == 0 &&
+                selection.index[3] == ALL - 4);
+    df_selection_clear(&selection);
+    bench_close(&bench);
+}
+
+/* ---- features -------------------------------------------------------------------------------------------- */
+
+static struct df_view view_of(const struct bench *bench, const struct df_selection_options *options)
+{
+    return (struct df_view){.context = bench->context,
+                            .device = bench->device,
+                            .network = bench->network,
+                            .pool = bench->pool,
+                            .options = options};
+}
+
+static double square_sum(const float *values, int64_t size)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < size; i++)
+        sum += (double)values[i] * (double)values[i];
+    return sum;
+}
+
+enum { FEATURES = 96 };
+
+/* All rows' features, of their own forward; then those of other candidates in other threads have the same bits. */
+static void test_features(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    static float whole[2][ALL * FEATURES];
+    for (int b = 0; b < backend_count; b++) {
+        for (int run = 0; run < 4; run++) {
+            struct bench bench;
+            struct df_features features, again, known;
+            const double *scores = NULL, *alone = NULL;
+            static const int64_t labelled[3] = {2, 30, 59};
+            const struct df_selection_options options = {.strategy = &none,
+                                                         .subsample = run < 2 ? 0 : 17,
+                                                         .seed = 4,
+                                                         .labelled_rows = labelled,
+                                                         .labelled_row_count = 3};
+            bench_open(&bench, backends[b], 1 + run % 3, world.net, world.train);
+            struct df_view view = view_of(&bench, &options), other = view_of(&bench, &options);
+            test_ok(df_view_open(&view, bench.rows, ALL));
+            test_ok(df_view_open(&other, bench.rows, ALL));
+            for (int named = 0; named < 2; named++) {
+                const char *node = named ? "flat" : "";
+                test_ok(df_view_features(&view, node, &features));
+                assert_true(features.size == FEATURES && features.count == (run < 2 ? ALL : 17));
+                if (run == 0)
+                    memcpy(whole[named], features.values, sizeof whole[named]);
+                for (int64_t i = 0; i < features.count; i++)
+                    test_same_floats("features", features.values + i * FEATURES,
+                                     whole[named] + df_view_rows(&view)[i] * FEATURES, FEATURES);
+                test_ok(df_view_features(&view, node, &again));
+                assert_ptr_equal(again.values, features.values);
+                /* Numbers of them, from the whole and streamed. */
+                test_ok(df_view_feature_scores(&view, node, square_sum, &scores));
+                test_ok(df_view_feature_scores(&other, node, square_sum, &alone));
+                for (int64_t i = 0; i < features.count; i++)
+                    assert_true(scores[i] == alone[i] && scores[i] > 0 &&
+                                scores[i] == square_sum(features.values + i * FEATURES, FEATURES));
+                test_ok(df_view_labelled_features(&view, node, &known));
+                assert_true(known.count == 3 && known.size == FEATURES);
+                for (int64_t i = 0; i < 3; i++)
+                    test_same_floats("labelled features", known.values + i * FEATURES,
+                                     whole[named] + labelled[i] * FEATURES, FEATURES);
+            }
+            df_view_close(&view);
+            df_view_close(&other);
+            bench_close(&bench);
+        }
+        /* The last Gemm reads what the pool gives: folded or not, that is the same but for rounding. */
+        test_near("features of the folded network", whole[0], whole[1], ALL * FEATURES, 1e-5);
+    }
+}
+
+static void test_features_refused(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {.strategy = &none, .seed = 4};
+    struct bench bench;
+    struct df_features features;
+    bench_open(&bench, backends[0], 1, world.net, world.train);
+    struct df_view view = view_of(&bench, &options);
+    test_ok(df_view_open(&view, bench.rows, ALL));
+    test_error(df_view_features(&view, "flatt", &features), DFAL_E_USAGE, "unknown node 'flatt'");
+    test_error(df_view_features(&view, "flatt", &features), DFAL_E_USAGE, "nearest is 'flat'");
+    test_ok(df_view_features(&view, "input", &features));
+    assert_int_equal(features.size, WORLD_SIZE * WORLD_SIZE);
+    test_ok(df_view_labelled_features(&view, "", &features)); /* nobody is labelled */
+    assert_int_equal(features.count, 0);
+    bench.context->memory = df_memory_resident() / 2;
+    test_error(
+        df_view_features(&view, "", &features), DFAL_E_MEMORY,
+        "the features of 60 candidates take 0.0 MB, expected at most the 0.0 MB that the memory limit of ");
+    test_error(df_view_features(&view, "", &features), DFAL_E_MEMORY,
+               "choose from fewer candidates (subsample)");
+    df_view_close(&view);
+    bench_close(&bench);
+}
+
+/* ---- passes ---------------------------------------------------------------------------------------------- */
+
+enum { PASSES = 5, LOGITS = PASSES * WORLD_CLASSES };
+
+struct passes {
+    float logits[ALL * LOGITS]; /* by row of the pool */
+    int seen[ALL];
+    const struct df_view *view;
+};
+
+static dfal_status keep_passes(void *user, int64_t candidate, const float *logits)
+{
+    struct passes *passes = user;
+    const int64_t row = df_view_rows(passes->view)[candidate];
+    passes->seen[row]++;
+    memcpy(passes->logits + row * LOGITS, logits, LOGITS * sizeof *logits);
+    return DFAL_OK;
+}
+
+/* Passes of one row at a time, straight from a tape. */
+static void draw_alone(const struct bench *bench, uint64_t seed, bool shared, float *logits)
+{
+    struct df_plan *plan = NULL;
+    struct df_tape *tape = NULL;
+    const int64_t size = WORLD_SIZE * WORLD_SIZE;
+    unsigned char raw[WORLD_SIZE * WORLD_SIZE];
+    float x[WORLD_SIZE * WORLD_SIZE];
+    test_ok(df_plan_create(&plan, bench->device, bench->network, DF_PLAN_FORWARD, false));
+    test_ok(df_tape_create(&tape, plan, 0, 1, 0));
+    for (int64_t row = 0; row < ALL; row++) {
+        test_ok(df_pool_gather(bench->pool, raw, &row, 1));
+        df_pool_decode(bench->pool, x, raw, 1);
+        test_ok(df_write(bench->device, 0, df_tape_input(tape), x, size));
+        for (int64_t t = 0; t < PASSES; t++) {
+            const struct df_dropout dropout = {.seed = seed, .step = t, .first_row = row, .shared = shared};
+            test_ok(df_tape_forward_dropout(tape, 1, &dropout));
+            test_ok(df_read(bench->device, 0, logits + row * LOGITS + t * WORLD_CLASSES, df_tape_logits(tape),
+                            WORLD_CLASSES));
+        }
+    }
+    df_tape_destroy(tape);
+    df_plan_destroy(plan);
+}
+
+static void test_passes(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    static float expected[ALL * LOGITS];
+    static struct passes passes;
+    for (int b = 0; b < backend_count; b++)
+        for (int run = 0; run < 6; run++) {
+            struct bench bench;
+            const bool shared = run % 2 == 1;
+            const struct df_selection_options options = {
+                .strategy = &none, .subsample = run < 4 ? 0 : 17, .seed = 4};
+            bench_open(&bench, backends[b], 1 + run / 2, world.net, world.train);
+            draw_alone(&bench, df_random_child(4, DF_STREAM_PASSES, 0), shared, expected);
+            struct df_view view = view_of(&bench, &options);
+            test_ok(df_view_open(&view, bench.rows, ALL));
+            memset(&passes, 0, sizeof passes);
+            passes.view = &view;
+            test_ok(
+                df_view_passes(&view, PASSES, shared ? DF_MASKS_SHARED : DF_MASKS_OWN, keep_passes, &passes));
+            int differ = 0;
+            for (int64_t i = 0; i < df_view_count(&view); i++) {
+                const int64_t row = df_view_rows(&view)[i];
+                assert_int_equal(passes.seen[row], 1);
+                test_same_floats("passes", passes.logits + row * LOGITS, expected + row * LOGITS, LOGITS);
+                differ += memcmp(expected + row * LOGITS, expected + row * LOGITS + WORLD_CLASSES,
+                                 WORLD_CLASSES * sizeof(float)) != 0;
+            }
+            assert_in_range(differ, df_view_count(&view) / 2, ALL); /* two passes are two masks */
+            df_view_close(&view);
+            bench_close(&bench);
+        }
+}
+
+/* A network that a strategy cannot ask is refused before anything is computed. */
+static void test_networks_refused(void **state)
+{
+    (void)state;
+    static const struct df_strategy_option node[] = {{.key = "node", .kind = DF_OPTION_TEXT, .standard = ""},
+                                                     {0}};
+    const struct df_strategy draws = {.name = "draws", .asks = DF_ASKS_PASSES, .select = choose_by_logit},
+                             looks = {.name = "looks",
+                                      .asks = DF_ASKS_FEATURES,
+                                      .options = node,
+                                      .select = choose_by_logit},
+                             last = {.name = "last", .asks = DF_ASKS_LAST_LAYER, .select = choose_by_logit};
+    struct df_option_values values = {0};
+    struct df_selection_options options = {.strategy = &draws, .values = &values, .count = 1};
+    struct df_selection selection;
+    struct bench bench;
+    bench_open(&bench, backends[0], 1, world.net, world.train);
+    const struct df_strategy *const all[] = {&draws, &looks, &last};
+    for (int i = 0; i < 3; i++) {
+        options.strategy = all[i];
+        test_ok(bench_select(&bench, &options, &selection));
+        df_selection_clear(&selection);
+    }
+    options.strategy = &looks;
+    test_ok(df_option_set(&values, node, "node", "pol"));
+    test_error(bench_select(&bench, &options, &selection), DFAL_E_USAGE,
+               "strategy looks: unknown node 'pol'");
+    test_ok(df_option_set(&values, node, "node", "pool"));
+    test_ok(bench_select(&bench, &options, &selection));
+    df_selection_clear(&selection);
+    values = (struct df_option_values){0};
+    for (int32_t i = 0; i < bench.network->node_count; i++)
+        bench.network->nodes[i].ratio = 0;
+    test_error(df_strategy_check_network(&draws, &values, bench.network), DFAL_E_DATA,
+               "strategy draws draws dropout, and the network has none");
+    bench.network->nodes[bench.network->output].op = DF_NODE_RELU;
+    test_error(df_strategy_check_network(&looks, &values, bench.network), DFAL_E_DATA,
+               "the network has no Gemm");
+    test_error(df_strategy_check_network(&last, &values, bench.network), DFAL_E_DATA, "ends in node 'dense'");
+    bench_close(&bench);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    world_create(&world);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    world_remove(&world);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    backend_count = test_backends(backends, argc, argv, "ref,cpu");
+    assert_in_range(backend_count, 1, TEST_BACKENDS);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_logits), cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_features),     cmocka_unit_test(test_features_refused),
+        cmocka_unit_test(test_passes),       cmocka_unit_test(test_networks_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
