@@ -94,6 +94,11 @@ bool df_is_decimal(const char *text)
     return any && *end == '\0';
 }
 
+const char *df_without_plus(const char *text)
+{
+    return text + (text[0] == '+' && ((text[1] >= '0' && text[1] <= '9') || text[1] == '.'));
+}
+
 bool df_parse_whole(int64_t *out, const char *text)
 {
     if (!is_natural(text + (*text == '-')))

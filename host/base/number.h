@@ -27,6 +27,8 @@ bool df_parse_decimal(double *out, const char *text);
 bool df_parse_bytes(int64_t *out, const char *text);
 /* Is it written as such a real, however large? */
 bool df_is_decimal(const char *text);
+/* Behind the plus of a number that has one, as YAML allows. */
+const char *df_without_plus(const char *text);
 
 /* A number that an option or a key takes: its type and its bounds, which may be left out. */
 enum df_number_kind { DF_NUMBER_I32, DF_NUMBER_I64, DF_NUMBER_U64, DF_NUMBER_REAL, DF_NUMBER_BYTES };

@@ -75,12 +75,6 @@ static dfal_status next_event(struct reader *reader, yaml_event_t *event)
 
 /* ---- scalars --------------------------------------------------------------------------------------- */
 
-/* YAML's numbers may have a plus in front. */
-static const char *unsigned_text(const char *text)
-{
-    return text + (text[0] == '+' && ((text[1] >= '0' && text[1] <= '9') || text[1] == '.'));
-}
-
 /* Would YAML 1.1 read this plain scalar as something else than text? */
 static bool is_text(const char *text)
 {
@@ -90,7 +84,7 @@ static bool is_text(const char *text)
         if (df_same_but_case(text, words[i]))
             return false;
     return *text >= '0' && *text <= '9' ? strspn(text, "0123456789_xXoO.:eE+-") != strlen(text)
-                                        : !df_is_decimal(unsigned_text(text));
+                                        : !df_is_decimal(df_without_plus(text));
 }
 
 static dfal_status ill_valued(const struct reader *reader, const yaml_event_t *event, const char *path,
@@ -176,7 +170,7 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
         return complain(reader, event, "%s holds a zero byte, expected text", path);
     switch (key->kind) {
     case DF_KEY_NUMBER:
-        if (!plain || !df_number_parse(&key->number, unsigned_text(value), field))
+        if (!plain || !df_number_parse(&key->number, df_without_plus(value), field))
             return ill_typed(reader, event, key, path);
         drop_rival(reader, key);
         return DFAL_OK;
@@ -217,8 +211,7 @@ static dfal_status store_option(const struct reader *reader, const yaml_event_t 
         return complain(reader, event, "%s holds a zero byte, expected text", path);
     if (!value[0] || (number && !plain) || (option->kind == DF_OPTION_TEXT && plain && !is_text(value)))
         return ill_valued(reader, event, path, expectation);
-    if (df_option_set(&reader->config->options[known].own, table, option->key,
-                      number ? unsigned_text(value) : value) != DFAL_OK)
+    if (df_option_set(&reader->config->options[known].own, table, option->key, value) != DFAL_OK)
         return complain_of(reader, event, parent);
     return DFAL_OK;
 }

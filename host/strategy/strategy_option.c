@@ -44,7 +44,7 @@ static bool canonical_number(char value[DF_OPTION_VALUE], const struct df_number
         double real;
     } parsed;
     char digits[DF_NUMBER_TEXT];
-    if (!df_number_parse(number, text, &parsed))
+    if (!df_number_parse(number, df_without_plus(text), &parsed))
         return false;
     if (number->kind == DF_NUMBER_REAL)
         snprintf(value, DF_OPTION_VALUE, "%s", df_print_shortest(digits, parsed.real, 6));
