@@ -98,12 +98,15 @@ static void a_planted_bug_is_named(void **state)
 static void a_shared_object_is_a_back_end(void **state)
 {
     (void)state;
+    const int64_t live = df_alloc_live();
     struct df_device *device = open_ok("dlopen:" PLUGIN);
     assert_string_equal(device->info.backend, "plugin");
+    assert_true(df_alloc_live() > live); /* its memory is counted here */
     test_ok(run_relu(device, 4));
-    /* its messages arrive here, although it has its own copy of base/ */
+    /* its messages arrive here */
     test_error(run_relu(device, 40), DFAL_E_INTERNAL, "do not lie in a buffer of");
     df_device_close(device);
+    assert_int_equal(df_alloc_live(), live);
     char spoken[64];
     snprintf(spoken, sizeof spoken, "speaks ABI %d, this dfal speaks %d", DF_BACKEND_ABI + 1000,
              DF_BACKEND_ABI);

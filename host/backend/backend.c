@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/object.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -37,7 +38,7 @@ static dfal_status open_cuda(struct df_device **out, const struct df_device_opti
                     options->spec);
     char *path = NULL;
     DF_TRY(df_cuda_find(&path));
-    const dfal_status status = df_foreign_open(out, path, "CUDA", options);
+    const dfal_status status = df_object_open(out, path, "CUDA", options);
     df_free(path);
     return status;
 }
@@ -61,7 +62,7 @@ static dfal_status open_dlopen(struct df_device **out, const struct df_device_op
 {
     struct df_device_options own = *options;
     own.spec = "";
-    return df_foreign_open(out, options->spec, options->spec, &own);
+    return df_object_open(out, options->spec, options->spec, &own);
 }
 
 enum spec { SPEC_NONE, SPEC_MAY, SPEC_MUST };

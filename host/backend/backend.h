@@ -14,7 +14,7 @@
 
 /* Of objects that are loaded: the layout of the table in thousands, and how many ops there are. A row in a list of ops moves
  * the numbers of those behind it, so that an object built before it would run others. */
-enum { DF_BACKEND_ABI = 6000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 7000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_layer;     /* a prepared library op: primitives, packed parameters */
@@ -157,8 +157,6 @@ struct df_backend {
     dfal_status (*record_run)(struct df_device *device, int32_t queue, struct df_recording *recording);
     void (*record_destroy)(struct df_device *device, struct df_recording *recording);
     dfal_status (*synchronize)(struct df_device *device, int32_t queue);
-    /* A shared object has a message of its own: dfal_last_error of it. NULL in built-in back ends. */
-    const char *(*last_error)(void);
 };
 
 /* The head of every back end's device struct. */
@@ -181,15 +179,6 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
 void df_device_close(struct df_device *device);
 /* The context's device, opened on first use with as many queues as the context has threads. */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
-
-/* Exported by a back end in a shared object: libdfal_cuda.so, libdfal_mpi.so's sister. The object is linked with its
- * own copy of base/: foreign.c carries its error messages over. */
-typedef const struct df_backend *df_backend_entry(void);
-#define DF_BACKEND_ENTRY "dfal_backend_entry"
-
-/* Load one. *name is what messages call it. Errors   E_UNAVAILABLE with the loader's reason */
-dfal_status df_foreign_open(struct df_device **out, const char *path, const char *name,
-                            const struct df_device_options *options);
 
 /* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the loader to find.
  * df_free gives it back. */

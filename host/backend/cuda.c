@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/object.h"
 #include "base/memory.h"
 #include "launch.h" /* kernels */
 
@@ -22,8 +23,6 @@ enum { STAGING = 4 << 20 };
 enum { LEAST_MAJOR = 8 }; /* compute capability */
 
 static const double mebi = 1048576.0;
-
-DFAL_API const struct df_backend *dfal_backend_entry(void);
 
 dfal_status df_cuda_status(cudaError_t error, const char *what)
 {
@@ -149,7 +148,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(find_gpu(&index, options->spec));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->index = index;
-    device->head.backend = dfal_backend_entry();
+    device->head.backend = df_object_table();
     device->head.queue_count = QUEUES;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
     device->head.half_backward = true;
@@ -422,15 +421,7 @@ static dfal_status synchronize(struct df_device *head, int32_t index)
     return wait_for(queue);
 }
 
-/* This object's own message; the name dfal_last_error may mean that of the program around it. */
-static const char *last_error(void)
-{
-    static _Thread_local char text[DF_MESSAGE_SIZE];
-    df_message_get(text);
-    return text;
-}
-
-const struct df_backend *dfal_backend_entry(void)
+const struct df_backend *df_object_table(void)
 {
     static const struct df_backend table = {
         .abi = DF_BACKEND_ABI,
@@ -458,7 +449,6 @@ const struct df_backend *dfal_backend_entry(void)
         .record_run = df_cuda_record_run,
         .record_destroy = df_cuda_record_destroy,
         .synchronize = synchronize,
-        .last_error = last_error,
     };
     return &table;
 }

@@ -13,10 +13,9 @@
 
 #include "../support.h"
 #include "backend/cuda.h"
+#include "backend/object.h"
 #include "base/memory.h"
 #include "half.h" /* kernels */
-
-const struct df_backend *dfal_backend_entry(void);
 
 /* ---- The runtime ----------------------------------------------------------------------------- */
 
@@ -293,7 +292,7 @@ void df_cublas_close(struct df_cublas *two)
 static dfal_status open_device(struct df_device **out, const char *spec)
 {
     const struct df_device_options options = {.spec = spec, .isa = "auto", .queues = 3};
-    return dfal_backend_entry()->device_open(out, &options);
+    return df_object_table()->device_open(out, &options);
 }
 
 static struct df_device *opened(void)
@@ -328,7 +327,6 @@ static void refusals(void **state)
         gpu.major = cases[i].major;
         test_error(open_device(&device, cases[i].spec), DFAL_E_UNAVAILABLE, cases[i].says);
         assert_null(device);
-        assert_string_equal(dfal_backend_entry()->last_error(), dfal_last_error());
     }
     gpu_reset();
     gpu.properties_error = cudaErrorInvalidDevice;
