@@ -46,7 +46,6 @@ const struct df_backend *df_object_table(void)
 static dfal_status plugin_open(struct df_device **out, const struct df_device_options *options)
 {
     DF_TRY(df_backend_ref.device_open(out, options));
-    (*out)->backend = df_object_table();
     (*out)->info = (struct df_device_info){"plugin", "any", "CPU", "none"};
     return DFAL_OK;
 }

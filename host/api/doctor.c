@@ -75,9 +75,9 @@ static void tell_backend(const struct df_teller *teller, const char *name)
         const char *said = strstr(reason, refusal);
         df_tell_text(teller, key, "not available: %s", said != NULL ? said + sizeof refusal - 1 : reason);
     }
-    if (device != NULL && df_device_memory_free(device) > 0) {
+    if (device != NULL && device->backend->memory_free(device) > 0) {
         snprintf(key, sizeof(key), "backend_%s_free_bytes", name);
-        df_tell_int(teller, key, df_device_memory_free(device));
+        df_tell_int(teller, key, device->backend->memory_free(device));
     }
     df_device_close(device);
     if (strcmp(name, "cuda") == 0)

@@ -55,7 +55,7 @@ static dfal_status open_auto(struct df_device **out, const struct df_device_opti
         (void)df_fail(DFAL_E_UNAVAILABLE, "the CUDA back end is not available: no NVIDIA driver");
     else if (open_cuda(out, options) == DFAL_OK)
         return DFAL_OK;
-    return df_backend_cpu.device_open(out, options);
+    return df_backend_open(out, &df_backend_cpu, "cpu", options);
 }
 
 static dfal_status open_dlopen(struct df_device **out, const struct df_device_options *options)
@@ -80,7 +80,7 @@ static const struct {
     {"cuda", open_cuda, NULL, SPEC_MAY, "cuda or cuda:N"},
     {"ref", NULL, &df_backend_ref, SPEC_NONE, "ref"},
     {"ref64", NULL, &df_backend_ref64, SPEC_NONE, "ref64"},
-    {"check", NULL, &df_backend_check, SPEC_MUST, "check:A:B"},
+    {"check", df_check_open, NULL, SPEC_MUST, "check:A:B"},
     {"dlopen", open_dlopen, NULL, SPEC_MUST, "dlopen:PATH"},
 };
 enum { KNOWN = sizeof known / sizeof known[0] };
@@ -102,7 +102,7 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
         const struct df_device_options options = {
             .spec = spec, .isa = isa != NULL ? isa : "auto", .queues = queues};
         return known[i].open != NULL ? known[i].open(out, &options)
-                                     : known[i].backend->device_open(out, &options);
+                                     : df_backend_open(out, known[i].backend, known[i].name, &options);
     }
     return df_fail_backend(name);
 }
@@ -137,11 +137,6 @@ dfal_status df_record(struct dfal_context *context, struct df_device *device, in
     return DFAL_OK;
 }
 
-int64_t df_device_memory_free(struct df_device *device)
-{
-    return device->backend->memory_free != NULL ? device->backend->memory_free(device) : 0;
-}
-
 void df_device_close(struct df_device *device)
 {
     if (device != NULL)
@@ -172,21 +167,6 @@ void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device)
         (void)snprintf(text, DF_ISA_TEXT, "%s (%s)", info->isa, info->device);
     else
         (void)snprintf(text, DF_ISA_TEXT, "%s", info->isa);
-}
-
-void df_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
-                   char *text, size_t size)
-{
-    *text = '\0';
-    if (device->backend->layer_text != NULL)
-        device->backend->layer_text(device, layer, kind, text, size);
-}
-
-int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
-                         int64_t rows)
-{
-    return device->backend->layer_scratch != NULL ? device->backend->layer_scratch(device, layer, kind, rows)
-                                                  : -1;
 }
 
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count)

@@ -103,7 +103,6 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
         DF_FAIL(DFAL_E_USAGE, "back end 'cpu:%s' is unknown, expected 'cpu' without an index", options->spec);
     DF_TRY(choose_isa(&isa, options->isa));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
-    device->head.backend = &df_backend_cpu;
     device->head.queue_count = options->queues > 0 ? options->queues : 1;
     device->isa = isa;
     device->kernels = isa == DF_CPU_AVX512 ? &df_cpu_kernels_avx512 : &df_cpu_kernels_avx2;

@@ -148,7 +148,6 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(find_gpu(&index, options->spec));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->index = index;
-    device->head.backend = df_object_table();
     device->head.queue_count = QUEUES;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
     device->head.half_backward = true;

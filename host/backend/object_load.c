@@ -44,5 +44,5 @@ dfal_status df_object_open(struct df_device **out, const char *path, const char 
     const struct df_backend *backend = NULL;
     *out = NULL;
     DF_TRY(load(&backend, path, name));
-    return backend->device_open(out, options);
+    return df_backend_open(out, backend, name, options);
 }
