@@ -142,7 +142,7 @@ struct df_backend {
     dfal_status (*synchronize)(struct df_device *device, int32_t queue);
 
     /* ---- Optional: slots.c has a default */
-    /* Bytes of the device's own memory that nobody has taken. 0: it computes in the host's memory, the default. */
+    /* Bytes of the device's own memory that nobody has taken. 0: it has none, the default. */
     int64_t (*memory_free)(struct df_device *device);
     /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. "" where a back end has one
      * way only, the default. */
@@ -182,6 +182,8 @@ struct df_device {
     struct df_wrapper *wrapper;       /* the outermost; NULL: none */
     struct df_device_info info;
     int32_t queue_count;
+    int32_t real_bytes; /* of a REAL in its memory: 4, or 8 where it computes in double */
+    bool own_memory;    /* it computes in memory of its own, not in the host's */
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
     bool half_backward; /* layers of half_backward may be asked for */
 };
@@ -198,8 +200,8 @@ void df_device_close(struct df_device *device);
 /* Open a device of this table; *name is what messages call it. Errors   E_UNAVAILABLE the table lacks a slot */
 dfal_status df_backend_open(struct df_device **out, const struct df_backend *table, const char *name,
                             const struct df_device_options *options);
-/* check:A:B, from A:B. */
-dfal_status df_check_open(struct df_device **out, const struct df_device_options *options);
+/* Make device a the check:A:B of itself and b, which it then owns. */
+dfal_status df_check_put(struct df_device *a, struct df_device *b);
 /* The context's device, opened on first use with as many queues as the context has threads. */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
 

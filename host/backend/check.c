@@ -256,12 +256,15 @@ static dfal_status check_run(struct df_device *device, int32_t queue, const stru
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* The lesser of two memories. */
+/* Of two own memories the lesser. */
 static int64_t check_memory_free(struct df_device *device)
 {
-    const struct side *side = check_of(device)->side;
+    const struct check *check = check_of(device);
+    const struct side *side = check->side;
     const int64_t a = side[0].slots->memory_free(device), b = side[1].slots->memory_free(side[1].device);
-    return a > 0 && (a < b || b == 0) ? a : b;
+    if (!side[1].device->own_memory)
+        return a;
+    return check->wrapper.inner.own_memory && a < b ? a : b;
 }
 
 static void check_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
@@ -418,52 +421,21 @@ static void put_head(struct df_device *a, const struct df_device *b)
     snprintf(name, sizeof name, "check:%.11s:%.11s", a->info.backend, b->info.backend);
     memcpy(a->info.backend, name, sizeof name);
     a->queue_count = a->queue_count < b->queue_count ? a->queue_count : b->queue_count;
+    a->own_memory = a->own_memory || b->own_memory;
     a->wide = a->wide || b->wide;
     a->half_backward = a->half_backward && b->half_backward;
 }
 
-/* Cut "A:B". A may be cuda:N or dlopen:PATH, and so may B. */
-static dfal_status split(char *a, size_t size, const char **b, const char *spec)
+dfal_status df_check_put(struct df_device *a, struct df_device *b)
 {
-    const char *end = strchr(spec, ':');
-    if (strncmp(spec, "dlopen:", 7) == 0)
-        end = strchr(spec + 7, ':');
-    else if (strncmp(spec, "cuda:", 5) == 0 && spec[5] >= '0' && spec[5] <= '9')
-        end = strchr(spec + 5, ':');
-    if (end == NULL || end == spec || end[1] == '\0')
-        DF_FAIL(DFAL_E_USAGE, "bad back end 'check:%s': expected check:A:B", spec);
-    if ((size_t)(end - spec) >= size)
-        DF_FAIL(DFAL_E_USAGE, "bad back end 'check:%s': the first name is longer than %zu characters", spec,
-                size - 1);
-    snprintf(a, size, "%.*s", (int)(end - spec), spec);
-    *b = end + 1;
-    return DFAL_OK;
-}
-
-dfal_status df_check_open(struct df_device **out, const struct df_device_options *options)
-{
-    char first[1024];
-    const char *second = NULL;
-    struct check *check = NULL;
-    struct df_device *a = NULL, *b = NULL;
-    dfal_status status;
-    *out = NULL;
-    DF_TRY(split(first, sizeof first, &second, options->spec));
-    DF_TRY_TO(done, status, df_device_open(&a, first, options->isa, options->queues));
-    DF_TRY_TO(done, status, df_device_open(&b, second, options->isa, options->queues));
-    DF_TRY_TO(done, status, df_alloc(&check, 1, sizeof *check));
+    struct check *check;
+    DF_TRY(df_alloc(&check, 1, sizeof *check));
     df_lock_begin(&check->lock);
     df_wrapper_put(&check->wrapper, a);
     put_slots(&check->wrapper.slots);
     check->side[0] = (struct side){a, check->wrapper.inner.backend, check->wrapper.inner.info.backend};
     check->side[1] = (struct side){b, b->backend, b->info.backend};
-    check->rounds = strcmp(check->side[0].name, "ref64") == 0 || strcmp(check->side[1].name, "ref64") == 0;
+    check->rounds = a->real_bytes != sizeof(float) || b->real_bytes != sizeof(float);
     put_head(a, b);
-    *out = a;
-done:
-    if (status != DFAL_OK) {
-        df_device_close(b);
-        df_device_close(a);
-    }
-    return status;
+    return DFAL_OK;
 }

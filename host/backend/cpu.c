@@ -104,6 +104,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(choose_isa(&isa, options->isa));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->head.queue_count = options->queues > 0 ? options->queues : 1;
+    device->head.real_bytes = sizeof(float);
     device->isa = isa;
     device->kernels = isa == DF_CPU_AVX512 ? &df_cpu_kernels_avx512 : &df_cpu_kernels_avx2;
     snprintf(device->head.info.backend, sizeof device->head.info.backend, "cpu");

@@ -149,6 +149,8 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->index = index;
     device->head.queue_count = QUEUES;
+    device->head.real_bytes = sizeof(float);
+    device->head.own_memory = true;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
     device->head.half_backward = true;
     DF_TRY_TO(done, status, describe(device));
@@ -173,7 +175,7 @@ static int64_t memory_free(struct df_device *head)
     size_t free = 0, total = 0;
     if (cudaSetDevice(device->index) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess)
         (void)cudaGetLastError();
-    return free > 0 ? (int64_t)free : 1; /* 0 would say that the host's memory counts */
+    return (int64_t)free;
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */

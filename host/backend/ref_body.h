@@ -52,6 +52,7 @@ static dfal_status ref_open(struct df_device **out, const struct df_device_optio
     struct df_device *device;
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->queue_count = options->queues;
+    device->real_bytes = sizeof(df_real);
     device->half_backward = true;
     snprintf(device->info.backend, sizeof device->info.backend, REF_NAME);
     snprintf(device->info.isa, sizeof device->info.isa, "any");

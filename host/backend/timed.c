@@ -61,8 +61,7 @@ static void tell_shape(char *text, size_t size, const struct df_call *call, cons
 
 static double type_bytes(const struct df_device *device, enum df_type type)
 {
-    const bool wide = type == DF_TYPE_REAL && strcmp(device->info.backend, "ref64") == 0;
-    return (double)(wide ? sizeof(double) : df_type_size(type));
+    return type == DF_TYPE_REAL ? device->real_bytes : (double)df_type_size(type);
 }
 
 static double operand_bytes(const struct df_device *device, const struct df_operand *operand,
