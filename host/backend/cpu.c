@@ -15,19 +15,6 @@ static void *span_data(struct df_span span)
     return (char *)span.buffer->data + (size_t)span.offset * df_type_size(span.buffer->type);
 }
 
-dfal_status df_cpu_scratch(struct df_cpu_queue *queue, int64_t count)
-{
-    if (count <= queue->scratch_count)
-        return DFAL_OK;
-    df_free(queue->scratch);
-    queue->scratch = NULL;
-    queue->scratch_count = 0;
-    DF_TRY(df_alloc(&queue->scratch, count, sizeof(float)));
-    queue->scratch_count = count;
-    queue->moves++;
-    return DFAL_OK;
-}
-
 static bool has_avx2(void)
 {
     __builtin_cpu_init();
