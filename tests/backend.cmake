@@ -4,6 +4,7 @@ foreach(name ops activations batch join planes rows layer_ops half gradients)
 endforeach()
 
 df_test(timed LINK df_backend)
+df_test(comm LINK df_comm)
 
 # A back end that is not there is skipped, unless DFAL_REQUIRE names it.
 add_test(NAME require COMMAND sh -c "\"$1\" dlopen:/nowhere.so; [ $? = 77 ] || exit 1; \
