@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/sized.h"
 #include "models/models.h"
+#include "net/train.h"
 #include "net/train_step.h"
 #include "score/deepfool.h"
 #include "score/pass.h"

@@ -8,6 +8,7 @@
 #define DF_NET_TRAIN_INSIDE_H
 
 #include "backend/op_call.h"
+#include "net/train.h"
 #include "net/train_step.h"
 
 struct df_split;
