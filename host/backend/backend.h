@@ -262,12 +262,10 @@ struct df_operand_size {
 struct df_call_sizes {
     struct df_operand_size out[DF_MAX_OUT], in[DF_MAX_IN]; /* also of operands that are absent */
 };
-/* layer: of a LAYER op, else NULL. */
-void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call,
-                   const struct df_layer_desc *layer);
+void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call);
 /* Does a call give every operand that its op needs, in a buffer of its type that holds what will be touched?
  * Errors   E_INTERNAL it does not */
-dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc *layer);
+dfal_status df_call_check(const struct df_call *call);
 /* An extent as a number of elements. */
 int64_t df_span_count(struct df_span span, int64_t extent);
 /* Errors   E_INTERNAL count elements of the span do not lie in its buffer */

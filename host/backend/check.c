@@ -213,12 +213,11 @@ static dfal_status compare(struct check *check, int32_t queue, const struct df_c
 
 static dfal_status run_locked(struct check *check, int32_t queue, const struct df_call *call)
 {
-    const struct df_layer_desc *desc = call->layer != NULL ? &call->layer->desc : NULL;
     int64_t out_count[DF_MAX_OUT] = {0};
     double largest[DF_MAX_IN] = {0};
     struct df_call_sizes sizes;
-    DF_TRY(df_call_check(call, desc));
-    df_call_sizes(&sizes, call, desc);
+    DF_TRY(df_call_check(call));
+    df_call_sizes(&sizes, call);
     for (int k = 0; k < DF_MAX_IN; k++)
         if (call->in[k].buffer != NULL)
             DF_TRY(mirror(check, queue, call->in[k], df_span_count(call->in[k], sizes.in[k].extent),

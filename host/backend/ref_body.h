@@ -275,7 +275,7 @@ static dfal_status ref_run(struct df_device *device, int32_t queue, const struct
 {
     if (queue < 0 || queue >= device->queue_count)
         DF_FAIL(DFAL_E_INTERNAL, "queue %d does not exist: the device has %d", queue, device->queue_count);
-    DF_TRY(df_call_check(call, call->layer != NULL ? &call->layer->desc : NULL));
+    DF_TRY(df_call_check(call));
     struct df_io io = {.rows = call->rows, .cols = call->cols, .p = call->p};
     for (int k = 0; k < DF_MAX_OUT; k++)
         io.out[k] = span_address(call->out[k]);

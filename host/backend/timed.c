@@ -53,7 +53,7 @@ static void tell_shape(char *text, size_t size, const struct df_call *call, cons
         snprintf(text, size, "%dx%dx%d %dx%d", call->p.pool.channels, call->p.pool.in_h, call->p.pool.in_w,
                  call->p.pool.window.kernel[0], call->p.pool.window.kernel[1]);
     } else {
-        df_call_sizes(&sizes, call, desc);
+        df_call_sizes(&sizes, call);
         const int64_t count = sizes.out[0].extent;
         snprintf(text, size, "%" PRId64, call->rows > 0 && count > 0 ? count / call->rows : call->cols);
     }
@@ -78,7 +78,7 @@ static double call_bytes(const struct df_device *device, const struct df_call *c
     const struct df_op_info *info = &df_op_info[call->op];
     struct df_call_sizes sizes;
     double bytes = 0;
-    df_call_sizes(&sizes, call, desc);
+    df_call_sizes(&sizes, call);
     for (int k = 0; k < DF_MAX_OUT; k++)
         bytes += operand_bytes(device, &info->out[k], call->out[k], sizes.out[k]);
     for (int k = 0; k < DF_MAX_IN; k++)

@@ -26,7 +26,7 @@ static dfal_status self_span_allgather(struct df_comm *comm, struct df_device *d
     (void)comm;
     const struct df_call copy = DF_CALL(copy_cols, .rows = 1, .cols = count, .y = out, .x = in,
                                         .p.cols = {.y_stride = count, .x_stride = count});
-    DF_TRY(df_call_check(&copy, NULL));
+    DF_TRY(df_call_check(&copy));
     return df_run(device, queue, &copy);
 }
 
