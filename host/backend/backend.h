@@ -144,12 +144,12 @@ struct df_backend {
     /* ---- Optional: slots.c has a default */
     /* Bytes of the device's own memory that nobody has taken. 0: it has none, the default. */
     int64_t (*memory_free)(struct df_device *device);
-    /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. "" where a back end has one
-     * way only, the default. */
+    /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. "" where a
+     * back end has one way only, the default. */
     void (*layer_text)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                        char *text, size_t size);
-    /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops use at most. Below 0: not told,
-     * the default. */
+    /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops use at most.
+     * Below 0: not told, the default. */
     int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                              int64_t rows);
 

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check:A:B runs every op on two back ends with the same inputs and compares every output. A's results go on: the device is
- * A's with a wrapper on it, and each of its buffers and layers has B's as its twin.
+/* check:A:B runs every op on two back ends with the same inputs and compares every output. A's results go
+ * on: the device is A's with a wrapper on it, and each of its buffers and layers has B's as its twin.
  *
- * What an output may differ by, with a the value of A, b that of B, and block the largest finite |a| of the output:
+ * What an output may differ by, with a the value of A, b that of B, and block the largest finite |a| of
+ * the output:
  *   integers and bytes   nothing
  *   E   nothing: the same bits, any NaN equal to any NaN
  *   U   4e-7 |a| + 1e-7 block      three or four ulp; the second term is for values that cancelled
  *   L   1e-5 block + 2^-23 n m     sums of n products in another order; m bounds a product: the largest factors' one,
  *                                  for sums that cancel
  *   S   1e-4 block                 statistics: differences of such sums
- * The backward of a half_backward layer: 2^-10 |a| more, for a library may round it to binary16.
- * In every class equal values agree. A NaN agrees only with a NaN; in L and S, where partial sums may overflow in one
- * order alone, anything that is not finite agrees with anything that is not. Where A or B computes in double (ref64),
- * inputs are rounded to float first and class E counts as U.
+ * The backward of a half_backward layer: 2^-10 |a| more, for a library may round it to binary16. In every
+ * class equal values agree. A NaN agrees only with a NaN; in L and S, where partial sums may overflow in
+ * one order alone, anything that is not finite agrees with anything that is not. Where A or B computes in
+ * double (ref64), inputs are rounded to float first and class E counts as U.
  *
- * Every run copies A's operands to B first, outputs too: cells that an op leaves alone must stay alike. One lock
- * serialises all calls: this back end is for finding faults, not for speed. */
+ * Every run copies A's operands to B first, outputs too: cells that an op leaves alone must stay alike.
+ * One lock serialises all calls: this back end is for finding faults, not for speed. */
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>

@@ -151,7 +151,8 @@ void df_cuda_record_destroy(struct df_device *device, struct df_recording *recor
 dfal_status df_cuda_not_recording(const char *what);
 /* The status of a call that may be recorded: where this thread records and it failed, the recording is lost. */
 dfal_status df_cuda_recorded(dfal_status status);
-/* Make the queue's workspace at least so large; its contents are lost when it grows. Recordings keep theirs. */
+/* Make the queue's workspace at least so large; its contents are lost when it grows. Recordings keep
+ * theirs. */
 dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
 /* The queue goes without a workspace; freed unless recordings have it, then with the last of them. */
 dfal_status df_cuda_drop_workspace(struct df_cuda_queue *queue);

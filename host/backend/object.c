@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linked into a back end's shared object, never into libdfal: base/'s errors and memory as far as an object uses them, passed
- * on to the host. Every open of the object gives the host again, so one that was unloaded meanwhile is not called. */
+/* Linked into a back end's shared object, never into libdfal: base/'s errors and memory as far as an
+ * object uses them, passed on to the host. Every open of the object gives the host again, so one that was
+ * unloaded meanwhile is not called. */
 #include "backend/object.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's side of back ends in shared objects. An object stays loaded: its threads and tables may outlive a device. */
+/* The host's side of back ends in shared objects. An object stays loaded: its threads and tables may
+ * outlive a device. */
 #include <dlfcn.h>
 #include <string.h>
 

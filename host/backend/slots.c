@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device's slots: which of them a back end must give, what stands in for those that it need not, and what stands in front. */
+/* A device's slots: which of them a back end must give, what stands in for those that it need not, and
+ * what stands in front. */
 #include <string.h>
 
 #include "backend/wrapper.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands in front of some of a device's slots: it changes those and inherits the rest, on the device itself, whose
- * buffers and layers it passes on. Wrappers may stand on each other; the last one put is the first to be taken away.
+/* What stands in front of some of a device's slots: it changes those and inherits the rest, on the device
+ * itself, whose buffers and layers it passes on. Wrappers may stand on each other; the last one put is the
+ * first to be taken away.
  *
  *     df_wrapper_put(&own->wrapper, device);
  *     own->wrapper.slots.run = own_run;       and then, in own_run:

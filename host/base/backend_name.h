@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a caller may call a back end: "auto", "cpu", "cuda", "cuda:1", "ref", "ref64", "check:A:B", "dlopen:PATH". */
+/* What a caller may call a back end: "auto", "cpu", "cuda", "cuda:1", "ref", "ref64", "check:A:B",
+ * "dlopen:PATH". */
 #ifndef DF_BASE_BACKEND_NAME_H
 #define DF_BASE_BACKEND_NAME_H
 

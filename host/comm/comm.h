@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks: processes that work on one job, each with a device of its own. The simplest member is one process; MPI and NCCL
- * members come with their own shared objects.
+/* Ranks: processes that work on one job, each with a device of its own. The simplest member is one
+ * process; MPI and NCCL members come with their own shared objects.
  *
- * Everything here is collective: every rank makes the same call. Host bytes have arrived on return; what is asked of device
- * memory is a call of the queue, in order with those before and behind it. */
+ * Everything here is collective: every rank makes the same call. Host bytes have arrived on return; what
+ * is asked of device memory is a call of the queue, in order with those before and behind it. */
 #ifndef DF_COMM_COMM_H
 #define DF_COMM_COMM_H
 
