@@ -4,6 +4,7 @@ foreach(name ops activations batch join planes rows layer_ops half gradients)
 endforeach()
 
 df_test(timed LINK df_backend)
+df_test(comm LINK df_comm)
 
 # A back end that is not there is skipped, unless DFAL_REQUIRE names it.
 add_test(NAME require COMMAND sh -c "\"$1\" dlopen:/nowhere.so; [ $? = 77 ] || exit 1; \
@@ -14,7 +15,7 @@ set_tests_properties(require PROPERTIES LABELS quick TIMEOUT 60)
 df_test(check LINK df_backend)
 df_test(op_call LINK df_backend)
 foreach(variant "" _bug _abi _loss)
-  add_library(df_plugin${variant} MODULE plugin.c)
+  add_library(df_plugin${variant} MODULE plugin.c ../host/backend/object.c)
   target_link_libraries(df_plugin${variant} PRIVATE df_backend df_flags)
   string(TOUPPER "${variant}" suffix)
   if(variant)

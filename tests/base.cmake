@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-df_test(base LINK df_base df_tensor df_comm LABELS quick threads)
+df_test(base LINK df_base df_tensor LABELS quick threads)
 df_test(rng LINK df_base)
 df_test(number LINK df_base)
 target_include_directories(test_rng SYSTEM PRIVATE ${RANDOM123_INCLUDE})

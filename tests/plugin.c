@@ -3,11 +3,9 @@
  *   PLANT_BUG   relu_fwd and gemm_fwd come out wrong in one element
  *   PLANT_ABI   the table says that it speaks another ABI
  *   PLANT_LOSS  after as many calls as the environment's PLANT_LOSS_AFTER says every call is refused; unset: none */
-#include "backend/backend.h"
+#include "backend/object.h"
 
 #include <stdlib.h>
-
-DFAL_API const struct df_backend *dfal_backend_entry(void);
 
 static dfal_status plugin_open(struct df_device **out, const struct df_device_options *options);
 
@@ -32,15 +30,7 @@ static dfal_status plugin_run(struct df_device *device, int32_t queue, const str
     return DFAL_OK;
 }
 
-/* Inside a program that exports dfal_last_error the name would mean that program's. */
-static const char *plugin_last_error(void)
-{
-    static _Thread_local char text[DF_MESSAGE_SIZE];
-    df_message_get(text);
-    return text;
-}
-
-const struct df_backend *dfal_backend_entry(void)
+const struct df_backend *df_object_table(void)
 {
     static struct df_backend table;
     table = df_backend_ref;
@@ -50,14 +40,12 @@ const struct df_backend *dfal_backend_entry(void)
     table.name = "plugin";
     table.device_open = plugin_open;
     table.run = plugin_run;
-    table.last_error = plugin_last_error;
     return &table;
 }
 
 static dfal_status plugin_open(struct df_device **out, const struct df_device_options *options)
 {
     DF_TRY(df_backend_ref.device_open(out, options));
-    (*out)->backend = dfal_backend_entry();
     (*out)->info = (struct df_device_info){"plugin", "any", "CPU", "none"};
     return DFAL_OK;
 }

@@ -16,7 +16,6 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "comm/comm.h"
 #include "tensor/tensor.h"
 
 /* ---- status ---- */
@@ -561,20 +560,6 @@ static void products_are_checked(void **state)
     assert_int_equal(df_shape_size((struct df_shape){3, 4, 5}), 60);
 }
 
-static void one_process_is_everybody(void **state)
-{
-    (void)state;
-    struct df_comm *comm;
-    assert_int_equal(df_comm_open_self(&comm), DFAL_OK);
-    assert_int_equal(comm->rank, 0);
-    assert_int_equal(comm->size, 1);
-    int64_t in[3] = {1, 2, 3}, out[3] = {0};
-    assert_int_equal(comm->allgather(comm, out, in, sizeof in), DFAL_OK);
-    assert_memory_equal(out, in, sizeof in);
-    assert_int_equal(comm->barrier(comm), DFAL_OK);
-    comm->close(comm);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -600,7 +585,6 @@ int main(void)
         cmocka_unit_test(progress_fits_a_terminal),
         cmocka_unit_test(sha256_known_answers),
         cmocka_unit_test(products_are_checked),
-        cmocka_unit_test(one_process_is_everybody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/timed.h"
 #include "base/context.h"
 #include "base/fault.h"
 #include "base/memory.h"
@@ -98,12 +99,15 @@ static void a_planted_bug_is_named(void **state)
 static void a_shared_object_is_a_back_end(void **state)
 {
     (void)state;
+    const int64_t live = df_alloc_live();
     struct df_device *device = open_ok("dlopen:" PLUGIN);
     assert_string_equal(device->info.backend, "plugin");
+    assert_true(df_alloc_live() > live); /* its memory is counted here */
     test_ok(run_relu(device, 4));
-    /* its messages arrive here, although it has its own copy of base/ */
+    /* its messages arrive here */
     test_error(run_relu(device, 40), DFAL_E_INTERNAL, "do not lie in a buffer of");
     df_device_close(device);
+    assert_int_equal(df_alloc_live(), live);
     char spoken[64];
     snprintf(spoken, sizeof spoken, "speaks ABI %d, this dfal speaks %d", DF_BACKEND_ABI + 1000,
              DF_BACKEND_ABI);
@@ -111,6 +115,54 @@ static void a_shared_object_is_a_back_end(void **state)
     test_error(df_device_open(&device, "dlopen:/nowhere/at/all.so", "auto", 1), DFAL_E_UNAVAILABLE,
                "/nowhere/at/all.so");
     test_error(df_device_open(&device, "dlopen:libz.so.1", "auto", 1), DFAL_E_UNAVAILABLE, "does not export");
+}
+
+static void do_nothing(struct df_device *device, struct df_stack *stack)
+{
+    (void)device, (void)stack;
+}
+
+static void a_table_must_be_whole(void **state)
+{
+    (void)state;
+    const struct df_device_options options = {.spec = "", .isa = "auto", .queues = 1};
+    const struct df_layer layer = {.desc = {.is_gemm = true}};
+    struct df_device *device;
+    struct df_backend table = df_backend_ref;
+    char text[8] = "unset";
+    test_ok(df_backend_open(&device, &table, "made up", &options));
+    assert_int_equal(device->backend->memory_free(device), 0);
+    assert_int_equal(device->backend->layer_scratch(device, &layer, DF_LAYER_FORWARD, 4), -1);
+    device->backend->layer_text(device, &layer, DF_LAYER_FORWARD, text, sizeof text);
+    assert_string_equal(text, "");
+    df_device_close(device);
+    table.layer_bind = NULL;
+    test_error(df_backend_open(&device, &table, "made up", &options), DFAL_E_UNAVAILABLE,
+               "the made up back end is not available: its table has no layer_bind");
+    assert_null(device);
+    table = df_backend_ref;
+    table.stack_destroy = do_nothing; /* all four, or none */
+    test_error(df_backend_open(&device, &table, "made up", &options), DFAL_E_UNAVAILABLE,
+               "its table has no stack_create");
+}
+
+/* A wrapper on another one: each calls what lies behind it. */
+static void a_checked_device_can_be_timed(void **state)
+{
+    (void)state;
+    const int64_t live = df_alloc_live();
+    struct df_device *device = open_ok("check:ref:dlopen:" PLUGIN_BUG);
+    struct df_timed *timed;
+    int32_t count;
+    test_ok(df_timed_open(&timed, device));
+    df_timed_reset(timed, true);
+    test_error(run_relu(device, 4), DFAL_E_INTERNAL, "op relu_fwd, output y: element 3 of 16 is ");
+    assert_int_equal(df_timed_rows(timed, &count)[0].op, DF_OP_relu_fwd);
+    assert_int_equal(count, 1);
+    df_timed_close(timed);
+    test_error(run_relu(device, 4), DFAL_E_INTERNAL, "op relu_fwd, output y: element 3 of 16 is ");
+    df_device_close(device);
+    assert_int_equal(df_alloc_live(), live);
 }
 
 static void names_are_checked(void **state)
@@ -296,6 +348,8 @@ int main(void)
         cmocka_unit_test(alike_back_ends_pass),
         cmocka_unit_test(a_planted_bug_is_named),
         cmocka_unit_test(a_shared_object_is_a_back_end),
+        cmocka_unit_test(a_table_must_be_whole),
+        cmocka_unit_test(a_checked_device_can_be_timed),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(absent_cuda_says_why),
         cmocka_unit_test(auto_finds_a_device),

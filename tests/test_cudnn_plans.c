@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "backend/cuda.h"
 #include "backend/cuda_plan.h"
 #include "support.h"
 

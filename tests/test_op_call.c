@@ -83,7 +83,7 @@ static void assert_size(struct df_operand_size size, int64_t extent, int64_t mov
 static struct df_call_sizes sizes_of(const struct df_call *call)
 {
     struct df_call_sizes sizes;
-    df_call_sizes(&sizes, call, NULL);
+    df_call_sizes(&sizes, call);
     return sizes;
 }
 

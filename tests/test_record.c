@@ -246,12 +246,12 @@ static void growth(void **state)
     test_ok(same_bits(&rig, second, 5));
     drop(&rig, second);
     test_ok(same_bits(&rig, first, 6));
-    const int64_t free_before = df_device_memory_free(device);
+    const int64_t free_before = device->backend->memory_free(device);
     test_ok(run_recorded(&rig, first));
     drop(&rig, first);
     /* exact where nobody else uses the device */
     if (first != NULL && strncmp(test_backend(), "dlopen", 6) == 0)
-        assert_true(df_device_memory_free(device) > free_before);
+        assert_true(device->backend->memory_free(device) > free_before);
     rig.rows = MANY;
     test_ok(same_bits(&rig, third, 7));
     drop(&rig, third);

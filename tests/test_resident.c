@@ -465,7 +465,7 @@ static void room(void **state)
     struct df_device *device = *state;
     const struct df_backend *const backend = device->backend;
     struct df_backend own = *backend;
-    const bool before = device->wide;
+    const bool before = device->wide, own_memory = device->own_memory;
     struct pools p;
     pools_open(&p);
     struct dfal_context *context = test_context("ref", 1);
@@ -475,7 +475,7 @@ static void room(void **state)
     score(device, true, p.network, p.u8, &deepfool, 0, 0, all);
     own.memory_free = pretend_memory;
     device->backend = &own;
-    device->wide = true;
+    device->wide = device->own_memory = true;
     int64_t slots = N + 1, cotangents = 9 * N + 1;
     for (memory_there = INT64_C(1) << 30; memory_there > 0; memory_there -= memory_there / 16) {
         const dfal_status status =
@@ -507,6 +507,7 @@ static void room(void **state)
                DFAL_E_MEMORY, "this `batch` needs");
     device->backend = backend;
     device->wide = before;
+    device->own_memory = own_memory;
     dfal_context_destroy(context);
     pools_close(&p);
 }

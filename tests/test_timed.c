@@ -51,25 +51,29 @@ static void run_product(struct df_device *device, float *y)
 
 static void test_counts(void **state)
 {
-    struct df_device *inner = *state, *timed;
+    struct df_device *device = *state;
+    const struct df_backend *own = device->backend;
+    const int32_t queues = device->queue_count;
+    struct df_timed *timed;
     float plain[ROWS * OUT], found[ROWS * OUT];
     const int64_t live = df_alloc_live();
     int32_t count;
-    run_product(inner, plain);
-    test_ok(df_timed_open(&timed, inner));
+    run_product(device, plain);
+    test_ok(df_timed_open(&timed, device));
+    assert_int_equal(device->queue_count, 1);
     df_timed_reset(timed, true);
-    run_product(timed, found);
+    run_product(device, found);
     test_same_floats("through the timed device", found, plain, ROWS * OUT);
     const struct df_timed_row *rows = df_timed_rows(timed, &count);
-    const double real = strcmp(inner->info.backend, "ref64") == 0 ? 8 : 4;
+    const double real = strcmp(device->info.backend, "ref64") == 0 ? 8 : 4;
     assert_int_equal(count, 2);
     assert_int_equal(rows[0].op, DF_OP_gemm_fwd);
     assert_string_equal(rows[0].shape, "5>4");
     assert_int_equal(rows[0].calls, 1);
     assert_int_equal(rows[0].rows, ROWS);
-    const char *engine = strcmp(inner->info.backend, "cpu") == 0    ? "own kernels: product"
-                         : strcmp(inner->info.backend, "cuda") == 0 ? "own kernels"
-                                                                    : "";
+    const char *engine = strcmp(device->info.backend, "cpu") == 0    ? "own kernels: product"
+                         : strcmp(device->info.backend, "cuda") == 0 ? "own kernels"
+                                                                     : "";
     assert_string_equal(rows[0].engine, engine);
     assert_true(rows[0].operations == 2 * ROWS * IN * OUT);
     assert_true(rows[0].bytes == real * (ROWS * IN + ROWS * OUT + OUT * IN + OUT));
@@ -81,24 +85,26 @@ static void test_counts(void **state)
     assert_true(rows[1].bytes == 2 * real * 2 * ROWS * OUT);
     assert_true(rows[0].seconds > 0 && rows[1].seconds > 0);
     df_timed_reset(timed, false);
-    run_product(timed, found);
+    run_product(device, found);
     df_timed_rows(timed, &count);
     assert_int_equal(count, 0);
-    df_device_close(timed);
-    run_product(inner, found); /* still open */
+    df_timed_close(timed);
+    assert_ptr_equal(device->backend, own);
+    assert_int_equal(device->queue_count, queues);
+    run_product(device, found); /* still open */
     assert_int_equal(df_alloc_live(), live);
 }
 
 static void test_roofs(void **state)
 {
-    struct df_device *timed;
+    struct df_timed *timed;
     struct df_timed_roofs roofs;
     test_ok(df_timed_open(&timed, *state));
     test_ok(df_timed_roofs(&roofs, timed));
     assert_true(isfinite(roofs.copy) && roofs.copy > 1e6);
     assert_true(isfinite(roofs.product) && roofs.product > 1e6);
     assert_true(roofs.call > 0 && roofs.call < 1);
-    df_device_close(timed);
+    df_timed_close(timed);
 }
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/sized.h"
 #include "models/models.h"
+#include "net/train.h"
 #include "net/train_step.h"
 #include "score/deepfool.h"
 #include "score/pass.h"
@@ -24,7 +25,8 @@ struct bench {
     struct dfal_bench_roofs *roofs;
     dfal_op_time_fn *op;
     void *user;
-    struct df_device *device, *timed;
+    struct df_device *device;
+    struct df_timed *timed;
     struct df_network *network;
     struct df_pool *pool;
     int64_t size, samples; /* values a sample */
@@ -121,7 +123,7 @@ static dfal_status bench_score(struct bench *bench)
     df_timed_reset(bench->timed, false);
     DF_TRY(df_deepfool_preset(&deepfool, "lts4"));
     deepfool.max_iter = MAX_ITER; /* random weights: as many steps as a trained network needs */
-    DF_TRY(df_deepfool_create(&engine, bench->context, bench->timed, bench->network, bench->pool, &deepfool,
+    DF_TRY(df_deepfool_create(&engine, bench->context, bench->device, bench->network, bench->pool, &deepfool,
                               0, true));
     for (int32_t pass = 0; pass <= bench->options.repeat && status == DFAL_OK; pass++) {
         df_timed_reset(bench->timed, pass > 0);
@@ -153,9 +155,9 @@ static dfal_status train_passes(struct bench *bench, const struct df_training_se
     struct df_resident_set resident = {0};
     float *values = NULL;
     dfal_status status;
-    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->timed, set, 0));
+    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->device, set, 0));
     DF_TRY_TO(done, status,
-              df_trainer_create(&trainer, bench->timed, 0, bench->network, set, &resident, BATCH));
+              df_trainer_create(&trainer, bench->device, 0, bench->network, set, &resident, BATCH));
     DF_TRY_TO(done, status, df_alloc(&values, df_trainer_size(trainer), sizeof *values));
     df_plan_gather(df_trainer_plan(trainer), values, bench->network);
     DF_TRY_TO(done, status, df_trainer_load(trainer, values, NULL, NULL));
@@ -168,7 +170,7 @@ static dfal_status train_passes(struct bench *bench, const struct df_training_se
     tell(bench, "train");
 done:
     df_trainer_destroy(trainer);
-    df_resident_set_clear(&resident, bench->timed);
+    df_resident_set_clear(&resident, bench->device);
     df_free(values);
     return status;
 }
@@ -280,7 +282,7 @@ done:
         unlink(path);
     df_claim_end(&claim);
     df_network_destroy(bench.network);
-    df_device_close(bench.timed);
+    df_timed_close(bench.timed);
     df_device_close(bench.device);
     df_free(bench.best);
     df_free(path);

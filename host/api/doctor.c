@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "backend/backend.h"
+#include "base/backend_name.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "facts.h"
@@ -59,12 +60,13 @@ static void tell_cuda(const struct df_teller *teller, const char *reason)
         df_tell_text(teller, "cuda_advice", "%s", report.advice);
 }
 
-/* Does a back end open here? Its device and ISA, or the reason. */
-static void tell_backend(const struct df_teller *teller, const char *name)
+/* Does a back end open here? Its device and ISA, or the reason, which `reason` gets, too. */
+static void tell_backend(const struct df_teller *teller, const char *name, char reason[DF_MESSAGE_SIZE])
 {
     static const char refusal[] = " is not available: ";
-    char key[48], reason[DF_MESSAGE_SIZE] = "";
+    char key[48];
     struct df_device *device = NULL;
+    *reason = '\0';
     snprintf(key, sizeof(key), "backend_%s", name);
     if (df_device_open(&device, name, "auto", 1) == DFAL_OK) {
         df_tell_text(teller, key, "works: %s%s%s%s%s", device->info.device,
@@ -75,13 +77,11 @@ static void tell_backend(const struct df_teller *teller, const char *name)
         const char *said = strstr(reason, refusal);
         df_tell_text(teller, key, "not available: %s", said != NULL ? said + sizeof refusal - 1 : reason);
     }
-    if (device != NULL && df_device_memory_free(device) > 0) {
+    if (device != NULL && device->own_memory) {
         snprintf(key, sizeof(key), "backend_%s_free_bytes", name);
-        df_tell_int(teller, key, df_device_memory_free(device));
+        df_tell_int(teller, key, device->backend->memory_free(device));
     }
     df_device_close(device);
-    if (strcmp(name, "cuda") == 0)
-        tell_cuda(teller, *reason != '\0' ? reason : NULL);
 }
 
 static void tell_cpu(const struct df_teller *teller)
@@ -153,9 +153,11 @@ static void tell_locking(const struct df_teller *teller)
 static dfal_status check_backend(const dfal_context *context)
 {
     const char *name = context->options.backend;
+    struct df_backend_name asked;
     struct df_device *device = NULL;
+    DF_TRY(df_backend_name_read(&asked, name));
     const dfal_status status =
-        df_device_open(&device, name == NULL || strcmp(name, "auto") == 0 ? "cpu" : name, "auto", 1);
+        df_device_open(&device, asked.kind == DF_BACKEND_auto ? "cpu" : name, "auto", 1);
     df_device_close(device);
     return status;
 }
@@ -163,11 +165,13 @@ static dfal_status check_backend(const dfal_context *context)
 dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user)
 {
     const struct df_teller teller = {fact, user};
+    char reason[DF_MESSAGE_SIZE];
     tell_libraries(&teller);
     tell_cpu(&teller);
-    tell_backend(&teller, "cpu");
-    tell_backend(&teller, "ref");
-    tell_backend(&teller, "cuda");
+    tell_backend(&teller, "cpu", reason);
+    tell_backend(&teller, "ref", reason);
+    tell_backend(&teller, "cuda", reason);
+    tell_cuda(&teller, *reason != '\0' ? reason : NULL);
     tell_limits(&teller, context);
     tell_locking(&teller);
     return check_backend(context);

@@ -17,15 +17,16 @@
 enum { DF_BACKEND_ABI = 7000 + DF_OP_COUNT };
 
 struct df_device;
-struct df_layer;     /* a prepared library op: primitives, packed parameters */
 struct df_stack;     /* a prepared network */
 struct df_recording; /* calls of a queue, to be run again as one */
+struct df_wrapper;   /* wrapper.h */
 
 /* Device memory: a buffer, or the head of a back end's own struct. */
 struct df_buffer {
     enum df_type type;
     int64_t count;
-    void *data; /* for the back end alone */
+    void *data;             /* for the back end alone */
+    struct df_buffer *twin; /* for check alone: the other side's */
 };
 
 /* Part of a buffer, from element `offset`; buffer NULL: absent. */
@@ -69,6 +70,13 @@ struct df_layer_desc {
     bool half_backward;
 };
 
+/* The head of a prepared layer: primitives, packed parameters. */
+struct df_layer {
+    struct df_layer_desc desc;
+    struct df_layer *twin; /* for check alone: the other side's */
+    double largest_weight; /* for check alone: as bound */
+};
+
 /* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages in a
  * chain, y = pool(relu(W x + b)), max(0, .) and the 2x2 max-pool of stride 2 where they are wanted. */
 struct df_stack_stage {
@@ -100,13 +108,15 @@ struct df_device_info {
     char library[96]; /* oneDNN 2.6.3 */
 };
 
+typedef dfal_status df_run_fn(struct df_device *device, int32_t queue, const struct df_call *call);
+
 struct df_backend {
     int32_t abi;
     const char *name;
+
+    /* ---- Required */
     dfal_status (*device_open)(struct df_device **out, const struct df_device_options *options);
     void (*device_close)(struct df_device *device);
-    /* Bytes of the device's own memory that nobody has taken. NULL, or 0: it computes in the host's memory. */
-    int64_t (*memory_free)(struct df_device *device);
     /* New memory is zero. */
     dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type,
                                  int64_t count);
@@ -128,16 +138,23 @@ struct df_backend {
      * meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
     dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
-    /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. NULL where a
-     * back end has one way only. */
+    df_run_fn *run;
+    dfal_status (*synchronize)(struct df_device *device, int32_t queue);
+
+    /* ---- Optional: backend_open.c has a default */
+    /* Bytes of the device's own memory that nobody has taken. 0: it has none, the default. */
+    int64_t (*memory_free)(struct df_device *device);
+    /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. "" where a
+     * back end has one way only, the default. */
     void (*layer_text)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                        char *text, size_t size);
     /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops use at most.
-     * NULL, or below 0: not told. */
+     * Below 0: not told, the default. */
     int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                              int64_t rows);
-    dfal_status (*run)(struct df_device *device, int32_t queue, const struct df_call *call);
-    /* Fused networks; all four NULL where a back end has none. stack_create decides from desc alone.
+
+    /* ---- Optional: all four NULL where a back end has none */
+    /* Fused networks. stack_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
     dfal_status (*stack_create)(struct df_device *device, struct df_stack **out,
                                 const struct df_stack_desc *desc);
@@ -145,7 +162,7 @@ struct df_backend {
     dfal_status (*stack_bind)(struct df_device *device, int32_t queue, struct df_stack *stack,
                               struct df_span parameters);
     dfal_status (*stack_run)(struct df_device *device, int32_t queue, const struct df_stack_call *call);
-    /* Recordings; all four NULL where a back end has none. Between record_begin and record_end, which must follow in the
+    /* Recordings. Between record_begin and record_end, which must follow in the
      * same thread whatever happened, the queue's run, stack_run and binds are kept instead of run, with their buffers,
      * sizes and parameters; record_run runs them all as one call of that queue. Only what the queue has run before may be
      * recorded, and that thread does nothing else with the device meanwhile: whatever takes memory, read, write and
@@ -156,16 +173,17 @@ struct df_backend {
     dfal_status (*record_end)(struct df_device *device, int32_t queue, struct df_recording **out);
     dfal_status (*record_run)(struct df_device *device, int32_t queue, struct df_recording *recording);
     void (*record_destroy)(struct df_device *device, struct df_recording *recording);
-    dfal_status (*synchronize)(struct df_device *device, int32_t queue);
-    /* A shared object has a message of its own: dfal_last_error of it. NULL in built-in back ends. */
-    const char *(*last_error)(void);
 };
 
 /* The head of every back end's device struct. */
 struct df_device {
-    const struct df_backend *backend;
+    const struct df_backend *backend; /* what is called: the slots below, or a wrapper's */
+    struct df_backend slots;          /* the back end's own, with the defaults of those it lacks */
+    struct df_wrapper *wrapper;       /* the outermost; NULL: none */
     struct df_device_info info;
     int32_t queue_count;
+    int32_t real_bytes; /* of a REAL in its memory: 4, or 8 where it computes in double */
+    bool own_memory;    /* it computes in memory of its own, not in the host's */
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
     bool half_backward; /* layers of half_backward may be asked for */
 };
@@ -179,17 +197,13 @@ void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
  * "dlopen:PATH" (tests). Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE with the reason */
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues);
 void df_device_close(struct df_device *device);
+/* Open a device of this table; *name is what messages call it. Errors   E_UNAVAILABLE the table lacks a slot */
+dfal_status df_backend_open(struct df_device **out, const struct df_backend *table, const char *name,
+                            const struct df_device_options *options);
+/* Make device a the check:A:B of itself and b, which it then owns. */
+dfal_status df_check_put(struct df_device *a, struct df_device *b);
 /* The context's device, opened on first use with as many queues as the context has threads. */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
-
-/* Exported by a back end in a shared object: libdfal_cuda.so. The object is linked with its
- * own copy of base/: foreign.c carries its error messages over. */
-typedef const struct df_backend *df_backend_entry(void);
-#define DF_BACKEND_ENTRY "dfal_backend_entry"
-
-/* Load one. *name is what messages call it. Errors   E_UNAVAILABLE with the loader's reason */
-dfal_status df_foreign_open(struct df_device **out, const char *path, const char *name,
-                            const struct df_device_options *options);
 
 /* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the loader to find.
  * df_free gives it back. */
@@ -202,7 +216,7 @@ struct df_cuda_report {
 };
 dfal_status df_cuda_report(struct df_cuda_report *report, const char *reason);
 
-extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu, df_backend_check;
+extern const struct df_backend df_backend_ref, df_backend_ref64, df_backend_cpu;
 
 /* What an op is: for checks, logs and benchmarks. */
 enum df_walk { DF_WALK_LAYER, DF_WALK_CELL, DF_WALK_ITEM, DF_WALK_BLOCK };
@@ -248,24 +262,16 @@ struct df_operand_size {
 struct df_call_sizes {
     struct df_operand_size out[DF_MAX_OUT], in[DF_MAX_IN]; /* also of operands that are absent */
 };
-/* layer: of a LAYER op, else NULL. */
-void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call,
-                   const struct df_layer_desc *layer);
-/* Does a call give every operand that its op needs, in a buffer of its type that holds what will be touched? ref, ref64 and
- * check ask before every op; cpu and cuda do not.   Errors   E_INTERNAL it does not */
-dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc *layer);
+void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call);
+/* Does a call give every operand that its op needs, in a buffer of its type that holds what will be touched?
+ * ref, ref64 and check ask before every op; cpu and cuda do not.   Errors   E_INTERNAL it does not */
+dfal_status df_call_check(const struct df_call *call);
 /* An extent as a number of elements. */
 int64_t df_span_count(struct df_span span, int64_t extent);
 /* Errors   E_INTERNAL count elements of the span do not lie in its buffer */
 dfal_status df_span_check(struct df_span span, int64_t count, const char *what);
 /* Which of a layer's ops this one is, an enum df_layer_kind; -1: none of such a layer. */
 int df_layer_op_kind(enum df_op op, bool is_gemm);
-/* layer_text, "" where there is none. */
-void df_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
-                   char *text, size_t size);
-/* layer_scratch, -1 where there is none. */
-int64_t df_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
-                         int64_t rows);
 int64_t df_layer_weight_count(const struct df_layer_desc *layer);
 int64_t df_layer_bias_count(const struct df_layer_desc *layer);
 /* So few channels that a library's tiles, and tensor cores, would mostly be padding. */
@@ -273,8 +279,6 @@ bool df_layer_is_narrow(const struct df_layer_desc *layer);
 /* Products that a value of dx is the sum of, at most. */
 int64_t df_layer_backward_terms(const struct df_layer_desc *layer);
 
-/* Bytes of the device's own memory that nobody has taken; 0: it computes in the host's. */
-int64_t df_device_memory_free(struct df_device *device);
 /* Queues that one piece of work is spread over: all of them, or one where one fills the device. */
 static inline int32_t df_device_lanes(const struct df_device *device)
 {

@@ -92,7 +92,7 @@ static int64_t share(int64_t n, int64_t d)
     }
 #include "ops.def"
 
-void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call, const struct df_layer_desc *layer)
+void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call)
 {
     typedef void sizes_fn(struct df_call_sizes *, const struct df_call *, const struct df_layer_desc *);
     static sizes_fn *const sizes_of[DF_OP_COUNT] = {
@@ -100,7 +100,7 @@ void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call, cons
 #include "ops.def"
     };
     *sizes = (struct df_call_sizes){0};
-    sizes_of[call->op](sizes, call, layer);
+    sizes_of[call->op](sizes, call, call->layer != NULL ? &call->layer->desc : NULL);
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------ */
@@ -135,15 +135,15 @@ static dfal_status check_raw(const struct df_call *call)
     return DFAL_OK;
 }
 
-dfal_status df_call_check(const struct df_call *call, const struct df_layer_desc *layer)
+dfal_status df_call_check(const struct df_call *call)
 {
     if ((unsigned)call->op >= DF_OP_COUNT)
         DF_FAIL(DFAL_E_INTERNAL, "op %d was called, expected 0 to %d", (int)call->op, (int)DF_OP_COUNT - 1);
     const struct df_op_info *info = &df_op_info[call->op];
     struct df_call_sizes sizes;
-    if (info->walk == DF_WALK_LAYER && layer == NULL)
+    if (info->walk == DF_WALK_LAYER && call->layer == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "%s was called without a layer", info->name);
-    df_call_sizes(&sizes, call, layer);
+    df_call_sizes(&sizes, call);
     for (int k = 0; k < DF_MAX_OUT && info->out[k].name != NULL; k++)
         DF_TRY(check_operand(info->name, &info->out[k], call->out[k], sizes.out[k].extent));
     for (int k = 0; k < DF_MAX_IN && info->in[k].name != NULL; k++)

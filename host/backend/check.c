@@ -1,64 +1,76 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check:A:B runs every op on two back ends with the same inputs and compares every output. A's results go on.
+/* check:A:B runs every op on two back ends with the same inputs and compares every output. A's results go
+ * on: the device is A's with a wrapper on it, and each of its buffers and layers has B's as its twin.
  *
- * What an output may differ by, with a the value of A, b that of B, and block the largest finite |a| of the output:
+ * What an output may differ by, with a the value of A, b that of B, and block the largest finite |a| of
+ * the output:
  *   integers and bytes   nothing
  *   E   nothing: the same bits, any NaN equal to any NaN
  *   U   4e-7 |a| + 1e-7 block      three or four ulp; the second term is for values that cancelled
  *   L   1e-5 block + 2^-23 n m     sums of n products in another order; m bounds a product: the largest factors' one,
  *                                  for sums that cancel
  *   S   1e-4 block                 statistics: differences of such sums
- * The backward of a half_backward layer: 2^-10 |a| more, for a library may round it to binary16.
- * In every class equal values agree. A NaN agrees only with a NaN; in L and S, where partial sums may overflow in one
- * order alone, anything that is not finite agrees with anything that is not. Where A or B computes in double (ref64),
- * inputs are rounded to float first and class E counts as U.
+ * The backward of a half_backward layer: 2^-10 |a| more, for a library may round it to binary16. In every
+ * class equal values agree. A NaN agrees only with a NaN; in L and S, where partial sums may overflow in
+ * one order alone, anything that is not finite agrees with anything that is not. Where A or B computes in
+ * double (ref64), inputs are rounded to float first and class E counts as U.
  *
- * Every run copies A's operands to B first, outputs too: cells that an op leaves alone must stay alike. One lock
- * serialises all calls: this back end is for finding faults, not for speed. */
+ * Every run copies A's operands to B first, outputs too: cells that an op leaves alone must stay alike.
+ * One lock serialises all calls: this back end is for finding faults, not for speed. */
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/backend.h"
+#include "backend/wrapper.h"
 #include "base/lock.h"
 #include "base/memory.h"
 
-struct check_device {
-    struct df_device base;
-    struct df_device *side[2];
+struct side {
+    struct df_device *device;
+    const struct df_backend *slots; /* of A: those behind the wrapper */
+    const char *name;
+};
+
+struct check {
+    struct df_wrapper wrapper;
+    struct side side[2];
     bool rounds;      /* one side's reals are doubles */
     void *scratch[2]; /* bytes scratch_size each, grown on demand: run() allocates nothing once warm */
     int64_t scratch_size;
     struct df_lock lock;
 };
 
-struct check_buffer {
-    struct df_buffer head;
-    struct df_buffer *side[2];
-};
+static df_run_fn check_run;
 
-struct df_layer {
-    struct df_layer_desc desc;
-    struct df_layer *side[2];
-    double largest_weight; /* as bound */
-};
+static struct check *check_of(const struct df_device *device)
+{
+    return (struct check *)df_wrapper_of(device, check_run);
+}
 
 static const size_t host_size[] = {[DF_TYPE_REAL] = sizeof(float),
                                    [DF_TYPE_I32] = sizeof(int32_t),
                                    [DF_TYPE_U8] = sizeof(uint8_t),
                                    [DF_TYPE_F64] = sizeof(double)};
 
-static struct check_device *check_of(struct df_device *device)
-{
-    return (struct check_device *)device;
-}
-
 static struct df_span side_span(struct df_span span, int side)
 {
-    const struct check_buffer *buffer = (const struct check_buffer *)span.buffer;
-    return (struct df_span){buffer != NULL ? buffer->side[side] : NULL, span.offset};
+    return (struct df_span){side == 0 || span.buffer == NULL ? span.buffer : span.buffer->twin, span.offset};
+}
+
+static dfal_status side_read(const struct check *check, int side, int32_t queue, void *to,
+                             struct df_span from, int64_t count)
+{
+    const struct side *own = &check->side[side];
+    return own->slots->read(own->device, queue, to, side_span(from, side), count);
+}
+
+static dfal_status side_write(const struct check *check, int side, int32_t queue, struct df_span to,
+                              const void *from, int64_t count)
+{
+    const struct side *own = &check->side[side];
+    return own->slots->write(own->device, queue, side_span(to, side), from, count);
 }
 
 static double element(const void *values, enum df_type type, int64_t i)
@@ -75,7 +87,7 @@ static double element(const void *values, enum df_type type, int64_t i)
     }
 }
 
-static dfal_status reserve(struct check_device *check, int64_t count, enum df_type type)
+static dfal_status reserve(struct check *check, int64_t count, enum df_type type)
 {
     const int64_t size = count * (int64_t)host_size[type];
     if (size <= check->scratch_size)
@@ -102,7 +114,7 @@ static double largest_of(const void *values, enum df_type type, int64_t count)
 }
 
 /* Make B's elements of a span equal to A's. largest (may be NULL) gets the largest finite |value|. */
-static dfal_status mirror(struct check_device *check, int32_t queue, struct df_span span, int64_t count,
+static dfal_status mirror(struct check *check, int32_t queue, struct df_span span, int64_t count,
                           double *largest)
 {
     const enum df_type type = span.buffer->type;
@@ -110,12 +122,12 @@ static dfal_status mirror(struct check_device *check, int32_t queue, struct df_s
         return DFAL_OK;
     DF_TRY(reserve(check, count, type));
     void *values = check->scratch[0];
-    DF_TRY(df_read(check->side[0], queue, values, side_span(span, 0), count));
+    DF_TRY(side_read(check, 0, queue, values, span, count));
     if (check->rounds && type == DF_TYPE_REAL)
-        DF_TRY(df_write(check->side[0], queue, side_span(span, 0), values, count));
+        DF_TRY(side_write(check, 0, queue, span, values, count));
     if (largest != NULL)
         *largest = largest_of(values, type, count);
-    return df_write(check->side[1], queue, side_span(span, 1), values, count);
+    return side_write(check, 1, queue, span, values, count);
 }
 
 /* What two values of an output may differ by: relative * |a| + absolute. */
@@ -145,7 +157,7 @@ static double cancelled(const struct df_call *call, int k, const double largest[
     }
 }
 
-static struct tolerance tolerance_of(const struct check_device *check, const struct df_call *call, int k,
+static struct tolerance tolerance_of(const struct check *check, const struct df_call *call, int k,
                                      const double largest[DF_MAX_IN], double block)
 {
     const char op_class = df_op_info[call->op].op_class;
@@ -175,7 +187,7 @@ static bool reals_agree(double a, double b, const struct tolerance *t)
     return fabs(a - b) <= t->relative * fabs(a) + t->absolute;
 }
 
-static dfal_status compare(struct check_device *check, int32_t queue, const struct df_call *call, int k,
+static dfal_status compare(struct check *check, int32_t queue, const struct df_call *call, int k,
                            int64_t count, const double largest[DF_MAX_IN])
 {
     const struct df_op_info *info = &df_op_info[call->op];
@@ -185,7 +197,7 @@ static dfal_status compare(struct check_device *check, int32_t queue, const stru
     DF_TRY(reserve(check, count, type));
     const void *a = check->scratch[0], *b = check->scratch[1];
     for (int side = 0; side < 2; side++)
-        DF_TRY(df_read(check->side[side], queue, check->scratch[side], side_span(span, side), count));
+        DF_TRY(side_read(check, side, queue, check->scratch[side], span, count));
     const struct tolerance t = tolerance_of(check, call, k, largest, largest_of(a, type, count));
     for (int64_t i = 0; i < count; i++) {
         const double x = element(a, type, i), y = element(b, type, i);
@@ -194,20 +206,19 @@ static dfal_status compare(struct check_device *check, int32_t queue, const stru
         DF_FAIL(DFAL_E_INTERNAL,
                 "op %s, output %s: element %" PRId64 " of %" PRId64
                 " is %.9g on %s and %.9g on %s (class %c)",
-                info->name, info->out[k].name, i, count, x, check->side[0]->info.backend, y,
-                check->side[1]->info.backend, info->op_class);
+                info->name, info->out[k].name, i, count, x, check->side[0].name, y, check->side[1].name,
+                info->op_class);
     }
     return DFAL_OK;
 }
 
-static dfal_status run_locked(struct check_device *check, int32_t queue, const struct df_call *call)
+static dfal_status run_locked(struct check *check, int32_t queue, const struct df_call *call)
 {
-    const struct df_layer_desc *desc = call->layer != NULL ? &call->layer->desc : NULL;
     int64_t out_count[DF_MAX_OUT] = {0};
     double largest[DF_MAX_IN] = {0};
     struct df_call_sizes sizes;
-    DF_TRY(df_call_check(call, desc));
-    df_call_sizes(&sizes, call, desc);
+    DF_TRY(df_call_check(call));
+    df_call_sizes(&sizes, call);
     for (int k = 0; k < DF_MAX_IN; k++)
         if (call->in[k].buffer != NULL)
             DF_TRY(mirror(check, queue, call->in[k], df_span_count(call->in[k], sizes.in[k].extent),
@@ -224,9 +235,9 @@ static dfal_status run_locked(struct check_device *check, int32_t queue, const s
             own.in[k] = side_span(call->in[k], side);
         for (int k = 0; k < DF_MAX_OUT; k++)
             own.out[k] = side_span(call->out[k], side);
-        own.layer = call->layer != NULL ? call->layer->side[side] : NULL;
-        DF_TRY(df_run(check->side[side], queue, &own));
-        DF_TRY(check->side[side]->backend->synchronize(check->side[side], queue));
+        own.layer = call->layer != NULL && side == 1 ? call->layer->twin : call->layer;
+        DF_TRY(check->side[side].slots->run(check->side[side].device, queue, &own));
+        DF_TRY(check->side[side].slots->synchronize(check->side[side].device, queue));
     }
     for (int k = 0; k < DF_MAX_OUT; k++)
         if (call->out[k].buffer != NULL)
@@ -236,121 +247,59 @@ static dfal_status run_locked(struct check_device *check, int32_t queue, const s
 
 static dfal_status check_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
-    struct check_device *check = check_of(device);
+    struct check *check = check_of(device);
     df_lock_take(&check->lock);
     dfal_status status = run_locked(check, queue, call);
     df_lock_release(&check->lock);
     return status;
 }
 
-static void check_close(struct df_device *device)
-{
-    struct check_device *check = check_of(device);
-    df_device_close(check->side[1]);
-    df_device_close(check->side[0]);
-    df_lock_end(&check->lock);
-    df_free(check->scratch[0]);
-    df_free(check->scratch[1]);
-    df_free(check);
-}
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* Cut "A:B". A may be cuda:N or dlopen:PATH, and so may B. */
-static dfal_status split(char *a, size_t size, const char **b, const char *spec)
-{
-    const char *end = strchr(spec, ':');
-    if (strncmp(spec, "dlopen:", 7) == 0)
-        end = strchr(spec + 7, ':');
-    else if (strncmp(spec, "cuda:", 5) == 0 && spec[5] >= '0' && spec[5] <= '9')
-        end = strchr(spec + 5, ':');
-    if (end == NULL || end == spec || end[1] == '\0')
-        DF_FAIL(DFAL_E_USAGE, "bad back end 'check:%s': expected check:A:B", spec);
-    if ((size_t)(end - spec) >= size)
-        DF_FAIL(DFAL_E_USAGE, "bad back end 'check:%s': the first name is longer than %zu characters", spec,
-                size - 1);
-    snprintf(a, size, "%.*s", (int)(end - spec), spec);
-    *b = end + 1;
-    return DFAL_OK;
-}
-
-static dfal_status check_open(struct df_device **out, const struct df_device_options *options)
-{
-    *out = NULL;
-    char first[1024];
-    const char *second = NULL;
-    DF_TRY(split(first, sizeof first, &second, options->spec));
-    struct check_device *check;
-    DF_TRY(df_alloc(&check, 1, sizeof *check));
-    df_lock_begin(&check->lock);
-    check->base.backend = &df_backend_check;
-    dfal_status status = df_device_open(&check->side[0], first, options->isa, options->queues);
-    if (status == DFAL_OK)
-        status = df_device_open(&check->side[1], second, options->isa, options->queues);
-    if (status != DFAL_OK) {
-        check_close(&check->base);
-        return status;
-    }
-    const struct df_device_info *a = &check->side[0]->info, *b = &check->side[1]->info;
-    check->rounds = strcmp(a->backend, "ref64") == 0 || strcmp(b->backend, "ref64") == 0;
-    const int32_t queues_a = check->side[0]->queue_count, queues_b = check->side[1]->queue_count;
-    check->base.queue_count = queues_a < queues_b ? queues_a : queues_b;
-    check->base.wide = check->side[0]->wide || check->side[1]->wide;
-    check->base.half_backward = check->side[0]->half_backward && check->side[1]->half_backward;
-    check->base.info = *a; /* A's results go on, so A's names describe them */
-    snprintf(check->base.info.backend, sizeof check->base.info.backend, "check:%.11s:%.11s", a->backend,
-             b->backend);
-    *out = &check->base;
-    return DFAL_OK;
-}
-
-/* The lesser of two memories. */
+/* Of two own memories the lesser. */
 static int64_t check_memory_free(struct df_device *device)
 {
-    const struct check_device *check = check_of(device);
-    const int64_t a = df_device_memory_free(check->side[0]), b = df_device_memory_free(check->side[1]);
-    return a > 0 && (a < b || b == 0) ? a : b;
+    const struct check *check = check_of(device);
+    const struct side *side = check->side;
+    const int64_t a = side[0].slots->memory_free(device), b = side[1].slots->memory_free(side[1].device);
+    if (!side[1].device->own_memory)
+        return a;
+    return check->wrapper.inner.own_memory && a < b ? a : b;
 }
 
-static void check_buffer_destroy(struct df_device *device, struct df_buffer *head)
+static void check_buffer_destroy(struct df_device *device, struct df_buffer *buffer)
 {
-    struct check_device *check = check_of(device);
-    struct check_buffer *buffer = (struct check_buffer *)head;
+    const struct side *side = check_of(device)->side;
     if (buffer == NULL)
         return;
-    for (int side = 0; side < 2; side++)
-        if (buffer->side[side] != NULL)
-            check->side[side]->backend->buffer_destroy(check->side[side], buffer->side[side]);
-    df_free(buffer);
+    if (buffer->twin != NULL)
+        side[1].slots->buffer_destroy(side[1].device, buffer->twin);
+    side[0].slots->buffer_destroy(device, buffer);
 }
 
 static dfal_status check_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
                                        int64_t count)
 {
+    const struct side *side = check_of(device)->side;
+    struct df_buffer *buffer;
     *out = NULL;
-    struct check_device *check = check_of(device);
-    struct check_buffer *buffer;
-    DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
-    buffer->head.type = type;
-    buffer->head.count = count;
-    for (int side = 0; side < 2; side++) {
-        struct df_device *own = check->side[side];
-        dfal_status status = own->backend->buffer_create(own, &buffer->side[side], type, count);
-        if (status != DFAL_OK) {
-            check_buffer_destroy(device, &buffer->head);
-            return status;
-        }
-    }
-    *out = &buffer->head;
-    return DFAL_OK;
+    DF_TRY(side[0].slots->buffer_create(device, &buffer, type, count));
+    const dfal_status status = side[1].slots->buffer_create(side[1].device, &buffer->twin, type, count);
+    if (status == DFAL_OK)
+        *out = buffer;
+    else
+        check_buffer_destroy(device, buffer);
+    return status;
 }
 
 static dfal_status check_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
                                int64_t count)
 {
-    struct check_device *check = check_of(device);
+    struct check *check = check_of(device);
     df_lock_take(&check->lock);
     dfal_status status = DFAL_OK;
     for (int side = 0; side < 2 && status == DFAL_OK; side++)
-        status = df_write(check->side[side], queue, side_span(to, side), from, count);
+        status = side_write(check, side, queue, to, from, count);
     df_lock_release(&check->lock);
     return status;
 }
@@ -358,9 +307,9 @@ static dfal_status check_write(struct df_device *device, int32_t queue, struct d
 static dfal_status check_read(struct df_device *device, int32_t queue, void *to, struct df_span from,
                               int64_t count)
 {
-    struct check_device *check = check_of(device);
+    struct check *check = check_of(device);
     df_lock_take(&check->lock);
-    dfal_status status = df_read(check->side[0], queue, to, side_span(from, 0), count);
+    dfal_status status = side_read(check, 0, queue, to, from, count);
     df_lock_release(&check->lock);
     return status;
 }
@@ -368,61 +317,56 @@ static dfal_status check_read(struct df_device *device, int32_t queue, void *to,
 static dfal_status check_read_f64(struct df_device *device, int32_t queue, double *to, struct df_span from,
                                   int64_t count)
 {
-    struct check_device *check = check_of(device);
+    struct check *check = check_of(device);
     df_lock_take(&check->lock);
-    dfal_status status =
-        check->side[0]->backend->read_f64(check->side[0], queue, to, side_span(from, 0), count);
+    dfal_status status = check->side[0].slots->read_f64(device, queue, to, from, count);
     df_lock_release(&check->lock);
     return status;
 }
 
+/* ---- Layers ---------------------------------------------------------------------------------- */
+
 static void check_layer_destroy(struct df_device *device, struct df_layer *layer)
 {
-    struct check_device *check = check_of(device);
+    const struct side *side = check_of(device)->side;
     if (layer == NULL)
         return;
-    for (int side = 0; side < 2; side++)
-        if (layer->side[side] != NULL)
-            check->side[side]->backend->layer_destroy(check->side[side], layer->side[side]);
-    df_free(layer);
+    if (layer->twin != NULL)
+        side[1].slots->layer_destroy(side[1].device, layer->twin);
+    side[0].slots->layer_destroy(device, layer);
 }
 
 static dfal_status check_layer_create(struct df_device *device, struct df_layer **out,
                                       const struct df_layer_desc *desc)
 {
-    *out = NULL;
-    struct check_device *check = check_of(device);
+    const struct side *side = check_of(device)->side;
     struct df_layer *layer;
-    DF_TRY(df_alloc(&layer, 1, sizeof *layer));
-    layer->desc = *desc;
-    for (int side = 0; side < 2; side++) {
-        struct df_device *own = check->side[side];
-        dfal_status status = own->backend->layer_create(own, &layer->side[side], desc);
-        if (status != DFAL_OK) {
-            check_layer_destroy(device, layer);
-            return status;
-        }
-    }
-    *out = layer;
-    return DFAL_OK;
+    *out = NULL;
+    DF_TRY(side[0].slots->layer_create(device, &layer, desc));
+    const dfal_status status = side[1].slots->layer_create(side[1].device, &layer->twin, desc);
+    if (status == DFAL_OK)
+        *out = layer;
+    else
+        check_layer_destroy(device, layer);
+    return status;
 }
 
-static dfal_status bind_locked(struct check_device *check, int32_t queue, struct df_layer *layer,
+static dfal_status bind_locked(struct check *check, int32_t queue, struct df_layer *layer,
                                struct df_span weight, struct df_span bias)
 {
+    const struct side *side = check->side;
     DF_TRY(mirror(check, queue, weight, df_layer_weight_count(&layer->desc), &layer->largest_weight));
     if (bias.buffer != NULL)
         DF_TRY(mirror(check, queue, bias, df_layer_bias_count(&layer->desc), NULL));
-    for (int side = 0; side < 2; side++)
-        DF_TRY(check->side[side]->backend->layer_bind(check->side[side], queue, layer->side[side],
-                                                      side_span(weight, side), side_span(bias, side)));
-    return DFAL_OK;
+    DF_TRY(side[0].slots->layer_bind(side[0].device, queue, layer, weight, bias));
+    return side[1].slots->layer_bind(side[1].device, queue, layer->twin, side_span(weight, 1),
+                                     side_span(bias, 1));
 }
 
 static dfal_status check_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                                     struct df_span weight, struct df_span bias)
 {
-    struct check_device *check = check_of(device);
+    struct check *check = check_of(device);
     if (weight.buffer == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "layer_bind: no weight was given");
     df_lock_take(&check->lock);
@@ -433,25 +377,65 @@ static dfal_status check_layer_bind(struct df_device *device, int32_t queue, str
 
 static dfal_status check_synchronize(struct df_device *device, int32_t queue)
 {
-    struct check_device *check = check_of(device);
-    DF_TRY(check->side[0]->backend->synchronize(check->side[0], queue));
-    return check->side[1]->backend->synchronize(check->side[1], queue);
+    const struct side *side = check_of(device)->side;
+    DF_TRY(side[0].slots->synchronize(device, queue));
+    return side[1].slots->synchronize(side[1].device, queue);
 }
 
-const struct df_backend df_backend_check = {
-    .abi = DF_BACKEND_ABI,
-    .name = "check",
-    .device_open = check_open,
-    .device_close = check_close,
-    .memory_free = check_memory_free,
-    .buffer_create = check_buffer_create,
-    .buffer_destroy = check_buffer_destroy,
-    .write = check_write,
-    .read = check_read,
-    .read_f64 = check_read_f64,
-    .layer_create = check_layer_create,
-    .layer_destroy = check_layer_destroy,
-    .layer_bind = check_layer_bind,
-    .run = check_run,
-    .synchronize = check_synchronize,
-};
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static void check_close(struct df_device *device)
+{
+    struct check *check = check_of(device);
+    df_wrapper_take(&check->wrapper, device);
+    df_device_close(check->side[1].device);
+    df_device_close(device);
+    df_lock_end(&check->lock);
+    df_free(check->scratch[0]);
+    df_free(check->scratch[1]);
+    df_free(check);
+}
+
+/* Fused networks and recordings would run past the comparison: a checked device has none. */
+static void put_slots(struct df_backend *slots)
+{
+    slots->device_close = check_close;
+    slots->memory_free = check_memory_free;
+    slots->buffer_create = check_buffer_create;
+    slots->buffer_destroy = check_buffer_destroy;
+    slots->write = check_write;
+    slots->read = check_read;
+    slots->read_f64 = check_read_f64;
+    slots->layer_create = check_layer_create;
+    slots->layer_destroy = check_layer_destroy;
+    slots->layer_bind = check_layer_bind;
+    slots->run = check_run;
+    slots->synchronize = check_synchronize;
+    df_slots_one_by_one(slots);
+}
+
+/* A's results go on, so A's names describe them. */
+static void put_head(struct df_device *a, const struct df_device *b)
+{
+    char name[sizeof a->info.backend];
+    snprintf(name, sizeof name, "check:%.11s:%.11s", a->info.backend, b->info.backend);
+    memcpy(a->info.backend, name, sizeof name);
+    a->queue_count = a->queue_count < b->queue_count ? a->queue_count : b->queue_count;
+    a->own_memory = a->own_memory || b->own_memory;
+    a->wide = a->wide || b->wide;
+    a->half_backward = a->half_backward && b->half_backward;
+}
+
+dfal_status df_check_put(struct df_device *a, struct df_device *b)
+{
+    struct check *check;
+    DF_TRY(df_alloc(&check, 1, sizeof *check));
+    df_lock_begin(&check->lock);
+    df_wrapper_put(&check->wrapper, a);
+    put_slots(&check->wrapper.slots);
+    check->side[0] = (struct side){a, check->wrapper.inner.backend, check->wrapper.inner.info.backend};
+    check->side[1] = (struct side){b, b->backend, b->info.backend};
+    check->rounds = a->real_bytes != sizeof(float) || b->real_bytes != sizeof(float);
+    put_head(a, b);
+    return DFAL_OK;
+}

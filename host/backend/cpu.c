@@ -15,19 +15,6 @@ static void *span_data(struct df_span span)
     return (char *)span.buffer->data + (size_t)span.offset * df_type_size(span.buffer->type);
 }
 
-dfal_status df_cpu_scratch(struct df_cpu_queue *queue, int64_t count)
-{
-    if (count <= queue->scratch_count)
-        return DFAL_OK;
-    df_free(queue->scratch);
-    queue->scratch = NULL;
-    queue->scratch_count = 0;
-    DF_TRY(df_alloc(&queue->scratch, count, sizeof(float)));
-    queue->scratch_count = count;
-    queue->moves++;
-    return DFAL_OK;
-}
-
 static bool has_avx2(void)
 {
     __builtin_cpu_init();
@@ -103,8 +90,8 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
         DF_FAIL(DFAL_E_USAGE, "back end 'cpu:%s' is unknown, expected 'cpu' without an index", options->spec);
     DF_TRY(choose_isa(&isa, options->isa));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
-    device->head.backend = &df_backend_cpu;
     device->head.queue_count = options->queues > 0 ? options->queues : 1;
+    device->head.real_bytes = sizeof(float);
     device->isa = isa;
     device->kernels = isa == DF_CPU_AVX512 ? &df_cpu_kernels_avx512 : &df_cpu_kernels_avx2;
     snprintf(device->head.info.backend, sizeof device->head.info.backend, "cpu");

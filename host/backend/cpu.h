@@ -2,6 +2,7 @@
 /* What the files of the cpu back end share. Only cpu*.c include this.
  *
  * cpu.c          the op table, memory, queues
+ * cpu_memory.c   a queue's scratch memory
  * cpu_layer.c    a layer: which engine runs which of its three ops, tail blocks
  * cpu_onednn.c   every call of oneDNN
  * cpu_lanes.c    own convolutions, one row (sample or cotangent) a vector lane

@@ -21,8 +21,8 @@ enum { LANES_PLANE = 4096 };
 
 enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_PLANES, ENGINE_ONEDNN };
 
-struct df_layer {
-    struct df_layer_desc desc;
+struct cpu_layer {
+    struct df_layer head;
     int64_t in_size, out_size, weight_count;
     const struct df_cpu_kernels *kernels;
     enum engine engine[3]; /* by df_layer_kind */
@@ -79,23 +79,23 @@ static bool suits_planes(const struct df_layer_desc *desc, enum df_layer_kind ki
     return library_fill(desc, kind) < (kind == DF_LAYER_FORWARD ? 0.5 : 0.66);
 }
 
-static dfal_status create_product(struct df_layer *layer)
+static dfal_status create_product(struct cpu_layer *layer)
 {
     const int64_t in = layer->in_size, out = layer->out_size, panel = layer->kernels->panel;
     for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         layer->engine[kind] = ENGINE_PRODUCT;
-    if (layer->desc.forward) {
+    if (layer->head.desc.forward) {
         DF_TRY(df_alloc(&layer->weight[0], round_up(out, panel) * in, sizeof(float)));
         DF_TRY(df_alloc(&layer->bias, round_up(out, panel), sizeof(float)));
     }
-    if (layer->desc.backward)
+    if (layer->head.desc.backward)
         DF_TRY(df_alloc(&layer->weight[1], round_up(in, panel) * out, sizeof(float)));
     return DFAL_OK;
 }
 
-static dfal_status create_lanes(struct df_layer *layer, enum df_layer_kind kind)
+static dfal_status create_lanes(struct cpu_layer *layer, enum df_layer_kind kind)
 {
-    const struct df_layer_desc *d = &layer->desc;
+    const struct df_layer_desc *d = &layer->head.desc;
     const struct df_window *w = &d->window;
     struct df_lanes_conv *lanes = &layer->lanes[kind];
     *lanes = (struct df_lanes_conv){.in_c = (int32_t)d->in.c,
@@ -135,33 +135,34 @@ static dfal_status create_lanes(struct df_layer *layer, enum df_layer_kind kind)
 
 /* Rows of a library call: as many as keep both sides in a second-level cache, so that a change of layout and the
  * convolution behind it find there what the step before wrote. */
-static int64_t library_rows(const struct df_layer *layer)
+static int64_t library_rows(const struct cpu_layer *layer)
 {
-    int64_t rows = layer->desc.block_rows;
+    int64_t rows = layer->head.desc.block_rows;
     while (rows > 1 && rows * (layer->in_size + layer->out_size) > BLOCK_FLOATS)
         rows /= 2;
     return rows;
 }
 
-static dfal_status create_onednn(struct df_layer *layer, struct df_cpu_device *device,
+static dfal_status create_onednn(struct cpu_layer *layer, struct df_cpu_device *device,
                                  enum df_layer_kind kind)
 {
     const int64_t rows = kind == DF_LAYER_WEIGHT_GRADIENT ? WEIGHT_GRADIENT_ROWS : library_rows(layer);
     layer->engine[kind] = ENGINE_ONEDNN;
     layer->block[kind] = rows;
-    DF_TRY(df_onednn_conv_create(&layer->conv[kind], device->onednn, &layer->desc, kind, (int32_t)rows));
+    DF_TRY(df_onednn_conv_create(&layer->conv[kind], device->onednn, &layer->head.desc, kind, (int32_t)rows));
     /* Behind the library's: one padded block of the inputs and outputs, and a block's dw and db. */
     layer->scratch[kind] = df_onednn_conv_scratch(layer->conv[kind]) + round_up(rows * layer->in_size, 16) +
                            round_up(rows * layer->out_size, 16);
     if (kind == DF_LAYER_WEIGHT_GRADIENT)
-        layer->scratch[kind] += round_up(layer->weight_count, 16) + round_up(layer->desc.out.c, 16);
+        layer->scratch[kind] += round_up(layer->weight_count, 16) + round_up(layer->head.desc.out.c, 16);
     return DFAL_OK;
 }
 
-static dfal_status create_planes(struct df_layer *layer, enum df_layer_kind kind)
+static dfal_status create_planes(struct cpu_layer *layer, enum df_layer_kind kind)
 {
     layer->engine[kind] = ENGINE_PLANES;
-    DF_TRY(df_planes_create(&layer->planes[kind], &layer->desc, kind == DF_LAYER_BACKWARD, layer->kernels));
+    DF_TRY(
+        df_planes_create(&layer->planes[kind], &layer->head.desc, kind == DF_LAYER_BACKWARD, layer->kernels));
     layer->scratch[kind] = df_planes_scratch(layer->planes[kind]);
     return DFAL_OK;
 }
@@ -181,12 +182,12 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
                                 const struct df_layer_desc *desc)
 {
     struct df_cpu_device *device = (struct df_cpu_device *)head;
-    struct df_layer *layer = NULL;
+    struct cpu_layer *layer = NULL;
     dfal_status status = DFAL_OK;
     *out = NULL;
     DF_TRY(check_desc(desc));
     DF_TRY(df_alloc(&layer, 1, sizeof *layer));
-    layer->desc = *desc;
+    layer->head.desc = *desc;
     layer->kernels = device->kernels;
     layer->in_size = df_shape_size(desc->in);
     layer->out_size = df_shape_size(desc->out);
@@ -208,15 +209,16 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
         else
             DF_TRY_TO(done, status, create_onednn(layer, device, kind));
     }
-    *out = layer;
+    *out = &layer->head;
 done:
     if (status != DFAL_OK)
-        df_cpu_layer_destroy(head, layer);
+        df_cpu_layer_destroy(head, &layer->head);
     return status;
 }
 
-void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
+void df_cpu_layer_destroy(struct df_device *device, struct df_layer *given)
 {
+    struct cpu_layer *layer = (struct cpu_layer *)given;
     (void)device;
     if (layer == NULL)
         return;
@@ -230,9 +232,10 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer)
     df_free(layer);
 }
 
-void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+void df_cpu_layer_text(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,
                        char *text, size_t size)
 {
+    const struct cpu_layer *layer = (const struct cpu_layer *)given;
     static const char *const names[] = {[ENGINE_NONE] = "",
                                         [ENGINE_PRODUCT] = "own kernels: product",
                                         [ENGINE_LANES] = "own kernels: rows in lanes",
@@ -268,9 +271,10 @@ static const float *span_floats(struct df_span span)
     return span.buffer == NULL ? NULL : (const float *)span.buffer->data + span.offset;
 }
 
-dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df_layer *given,
                               struct df_span weight_span, struct df_span bias_span)
 {
+    struct cpu_layer *layer = (struct cpu_layer *)given;
     const float *weight = span_floats(weight_span), *bias = span_floats(bias_span);
     const int64_t in = layer->in_size, out = layer->out_size, panel = layer->kernels->panel;
     (void)device;
@@ -279,9 +283,9 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
         DF_FAIL(DFAL_E_INTERNAL, "a layer was bound without weights");
     if (layer->bias != NULL) {
         if (bias != NULL)
-            memcpy(layer->bias, bias, (size_t)layer->desc.out.c * sizeof(float));
+            memcpy(layer->bias, bias, (size_t)layer->head.desc.out.c * sizeof(float));
         else
-            memset(layer->bias, 0, (size_t)layer->desc.out.c * sizeof(float));
+            memset(layer->bias, 0, (size_t)layer->head.desc.out.c * sizeof(float));
     }
     if (layer->engine[0] == ENGINE_PRODUCT) {
         if (layer->weight[0] != NULL)
@@ -292,7 +296,7 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
     if (layer->engine[DF_LAYER_FORWARD] == ENGINE_LANES)
         memcpy(layer->weight[0], weight, (size_t)layer->weight_count * sizeof(float));
     if (layer->engine[DF_LAYER_BACKWARD] == ENGINE_LANES)
-        turn_weight(layer->weight[1], weight, &layer->desc);
+        turn_weight(layer->weight[1], weight, &layer->head.desc);
     for (int kind = 0; kind < 2; kind++)
         if (layer->planes[kind] != NULL)
             df_planes_bind(layer->planes[kind], weight, bias);
@@ -303,7 +307,7 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
 }
 
 /* Rows that fill no more than half a vector go through vectors of half the width: the same bits in half the time. */
-static void run_lanes(const struct df_layer *layer, enum df_layer_kind kind,
+static void run_lanes(const struct cpu_layer *layer, enum df_layer_kind kind,
                       const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
 {
     const struct df_cpu_kernels *kernels = layer->kernels;
@@ -331,7 +335,7 @@ static const float *padded(float *copy, const float *from, int64_t rows, int64_t
     return copy;
 }
 
-static dfal_status run_blocks(struct df_layer *layer, enum df_layer_kind kind, int32_t queue,
+static dfal_status run_blocks(struct cpu_layer *layer, enum df_layer_kind kind, int32_t queue,
                               const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
 {
     struct df_onednn_conv *conv = layer->conv[kind];
@@ -352,12 +356,12 @@ static dfal_status run_blocks(struct df_layer *layer, enum df_layer_kind kind, i
 }
 
 /* The sum over blocks of WEIGHT_GRADIENT_ROWS rows, in order. */
-static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue,
+static dfal_status run_weight_gradient(struct cpu_layer *layer, int32_t queue,
                                        const struct df_cpu_queue *memory, float *const out[2],
                                        const float *const in[2], int64_t rows)
 {
     struct df_onednn_conv *conv = layer->conv[DF_LAYER_WEIGHT_GRADIENT];
-    const int64_t block = WEIGHT_GRADIENT_ROWS, counts[2] = {layer->weight_count, layer->desc.out.c};
+    const int64_t block = WEIGHT_GRADIENT_ROWS, counts[2] = {layer->weight_count, layer->head.desc.out.c};
     float *x = memory->scratch + df_onednn_conv_scratch(conv);
     float *dy = x + round_up(block * layer->in_size, 16);
     float *dw = dy + round_up(block * layer->out_size, 16);
@@ -388,7 +392,7 @@ static dfal_status run_weight_gradient(struct df_layer *layer, int32_t queue,
     return DFAL_OK;
 }
 
-static void product_weight_gradient(const struct df_layer *layer, float *const out[2], const float *x,
+static void product_weight_gradient(const struct cpu_layer *layer, float *const out[2], const float *x,
                                     const float *dy, int64_t rows, float *packed)
 {
     const int64_t in = layer->in_size, count = layer->out_size, panel = layer->kernels->panel;
@@ -411,7 +415,7 @@ static void product_weight_gradient(const struct df_layer *layer, float *const o
             out[1][o] += dy[row * count + o];
 }
 
-static dfal_status run_product(struct df_layer *layer, enum df_layer_kind kind, struct df_cpu_queue *memory,
+static dfal_status run_product(struct cpu_layer *layer, enum df_layer_kind kind, struct df_cpu_queue *memory,
                                float *const out[2], const float *const in[2], int64_t rows)
 {
     const int64_t x_size = layer->in_size, y_size = layer->out_size;
@@ -438,14 +442,15 @@ static dfal_status run_product(struct df_layer *layer, enum df_layer_kind kind, 
 }
 
 dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,
-                             struct df_layer *layer, float *const out[2], const float *const in[2],
+                             struct df_layer *given, float *const out[2], const float *const in[2],
                              int64_t rows)
 {
-    const int found = df_layer_op_kind(op, layer->desc.is_gemm);
+    struct cpu_layer *layer = (struct cpu_layer *)given;
+    const int found = df_layer_op_kind(op, layer->head.desc.is_gemm);
     if (queue < 0 || queue >= device->head.queue_count)
         DF_FAIL(DFAL_E_INTERNAL, "queue %d was used, expected 0 to %d", queue, device->head.queue_count - 1);
-    const bool wanted[DF_LAYER_KINDS] = {layer->desc.forward, layer->desc.backward,
-                                         layer->desc.weight_gradient};
+    const bool wanted[DF_LAYER_KINDS] = {layer->head.desc.forward, layer->head.desc.backward,
+                                         layer->head.desc.weight_gradient};
     if (found < 0 || !wanted[found])
         DF_FAIL(DFAL_E_INTERNAL, "op %d was called on a layer that was not made for it", (int)op);
     const enum df_layer_kind kind = (enum df_layer_kind)found;

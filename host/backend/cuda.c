@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/object.h"
 #include "base/memory.h"
 #include "launch.h" /* kernels */
 
@@ -20,19 +21,6 @@ enum { QUEUES = 8 };
 enum { STAGING = 4 << 20 };
 
 enum { LEAST_MAJOR = 8 }; /* compute capability */
-
-static const double mebi = 1048576.0;
-
-DFAL_API const struct df_backend *dfal_backend_entry(void);
-
-dfal_status df_cuda_status(cudaError_t error, const char *what)
-{
-    if (error == cudaSuccess)
-        return DFAL_OK;
-    (void)cudaGetLastError();
-    return df_fail(error == cudaErrorMemoryAllocation ? DFAL_E_MEMORY : DFAL_E_UNAVAILABLE,
-                   "CUDA failed in %s: %s", what, cudaGetErrorString(error));
-}
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
@@ -74,11 +62,6 @@ static dfal_status describe(struct df_cuda_device *device)
     snprintf(info->library, sizeof info->library, "CUDA %d.%d", CUDART_VERSION / 1000,
              CUDART_VERSION % 1000 / 10);
     return DFAL_OK;
-}
-
-static dfal_status use(const struct df_cuda_device *device)
-{
-    return df_cuda_status(cudaSetDevice(device->index), "choosing the GPU");
 }
 
 static dfal_status open_libraries(struct df_cuda_device *device)
@@ -149,12 +132,13 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(find_gpu(&index, options->spec));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->index = index;
-    device->head.backend = dfal_backend_entry();
     device->head.queue_count = QUEUES;
+    device->head.real_bytes = sizeof(float);
+    device->head.own_memory = true;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
     device->head.half_backward = true;
     DF_TRY_TO(done, status, describe(device));
-    DF_TRY_TO(done, status, use(device));
+    DF_TRY_TO(done, status, df_cuda_use(device));
     DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));
     for (int32_t i = 0; i < device->head.queue_count; i++)
         DF_TRY_TO(done, status, open_queue(&device->queues[i]));
@@ -175,34 +159,10 @@ static int64_t memory_free(struct df_device *head)
     size_t free = 0, total = 0;
     if (cudaSetDevice(device->index) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess)
         (void)cudaGetLastError();
-    return free > 0 ? (int64_t)free : 1; /* 0 would say that the host's memory counts */
+    return (int64_t)free;
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
-
-dfal_status df_cuda_memory(void **out, int64_t bytes)
-{
-    size_t free = 0, total = 0;
-    *out = NULL;
-    const cudaError_t error = cudaMalloc(out, bytes > 0 ? (size_t)bytes : 1);
-    if (error != cudaErrorMemoryAllocation)
-        return df_cuda_status(error, "taking memory");
-    (void)cudaGetLastError();
-    (void)cudaMemGetInfo(&free, &total);
-    DF_FAIL(DFAL_E_MEMORY, "the GPU has no %.0f MiB of memory: %.0f of %.0f MiB are free",
-            (double)bytes / mebi, (double)free / mebi, (double)total / mebi);
-}
-
-dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes)
-{
-    if (bytes <= queue->workspace_bytes)
-        return DFAL_OK;
-    DF_TRY(df_cuda_not_recording("take memory"));
-    DF_TRY(df_cuda_drop_workspace(queue));
-    DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
-    queue->workspace_bytes = bytes;
-    return DFAL_OK;
-}
 
 static dfal_status buffer_create(struct df_device *head, struct df_buffer **out, enum df_type type,
                                  int64_t count)
@@ -215,7 +175,7 @@ static dfal_status buffer_create(struct df_device *head, struct df_buffer **out,
         DF_FAIL(DFAL_E_INTERNAL, "a buffer of %lld elements was asked for, expected 0 or more",
                 (long long)count);
     DF_TRY(df_cuda_not_recording("take memory"));
-    DF_TRY(use(device));
+    DF_TRY(df_cuda_use(device));
     DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
     buffer->type = type;
     buffer->count = count;
@@ -243,22 +203,6 @@ static void buffer_destroy(struct df_device *head, struct df_buffer *buffer)
     (void)cudaFree(buffer->data);
     (void)cudaGetLastError();
     df_free(buffer);
-}
-
-void *df_cuda_data(struct df_span span)
-{
-    if (span.buffer == NULL)
-        return NULL;
-    return (char *)span.buffer->data + (size_t)span.offset * df_type_size(span.buffer->type);
-}
-
-dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *head, int32_t queue)
-{
-    struct df_cuda_device *device = (struct df_cuda_device *)head;
-    if (queue < 0 || queue >= head->queue_count)
-        DF_FAIL(DFAL_E_INTERNAL, "queue %d was used, expected 0 to %d", queue, head->queue_count - 1);
-    *out = &device->queues[queue];
-    return use(device);
 }
 
 /* Errors of kernels queued before come out where the host waits. */
@@ -422,15 +366,7 @@ static dfal_status synchronize(struct df_device *head, int32_t index)
     return wait_for(queue);
 }
 
-/* This object's own message; the name dfal_last_error may mean that of the program around it. */
-static const char *last_error(void)
-{
-    static _Thread_local char text[DF_MESSAGE_SIZE];
-    df_message_get(text);
-    return text;
-}
-
-const struct df_backend *dfal_backend_entry(void)
+const struct df_backend *df_object_table(void)
 {
     static const struct df_backend table = {
         .abi = DF_BACKEND_ABI,
@@ -458,7 +394,6 @@ const struct df_backend *dfal_backend_entry(void)
         .record_run = df_cuda_record_run,
         .record_destroy = df_cuda_record_destroy,
         .synchronize = synchronize,
-        .last_error = last_error,
     };
     return &table;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the CUDA back end share. Only cuda*.c include this.
  *
- * cuda.c         the op table: device, memory, queues, CELL and ITEM ops
+ * cuda.c         the op table: opening, buffers, copies, CELL and ITEM ops
+ * cuda_device.c  what all of them ask of the device: errors, memory, queues
  * cuda_layer.c   a layer: which engine runs which of its three ops, blocks of a fixed number of rows
  * cuda_stack.c   small networks in one go (kernels/stack.h)
- * cuda_record.c  recordings of a queue's calls: CUDA graphs
+ * cuda_record.c  recordings of a queue's calls: CUDA graphs; the queue's workspace
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_half.c    backwards in half precision around another engine's op (kernels/half.h)
  * cuda_cudnn.c   the engine of cuDNN: every call of it
@@ -45,11 +46,11 @@ struct df_cuda_device {
  * where error is cudaSuccess. Errors   E_MEMORY out of memory, E_UNAVAILABLE anything else: final for the device */
 dfal_status df_cuda_status(cudaError_t error, const char *what);
 
+/* Make the GPU current for this thread. */
+dfal_status df_cuda_use(const struct df_cuda_device *device);
+
 /* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is free */
 dfal_status df_cuda_memory(void **out, int64_t bytes);
-
-/* Make the queue's workspace at least so large; its contents are lost when it grows. Recordings keep theirs. */
-dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
 
 /* The queue, with its GPU current, and a span's device memory, NULL where it is absent. */
 dfal_status df_cuda_queue_of(struct df_cuda_queue **out, struct df_device *device, int32_t queue);
@@ -150,6 +151,9 @@ void df_cuda_record_destroy(struct df_device *device, struct df_recording *recor
 dfal_status df_cuda_not_recording(const char *what);
 /* The status of a call that may be recorded: where this thread records and it failed, the recording is lost. */
 dfal_status df_cuda_recorded(dfal_status status);
+/* Make the queue's workspace at least so large; its contents are lost when it grows. Recordings keep
+ * theirs. */
+dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
 /* The queue goes without a workspace; freed unless recordings have it, then with the last of them. */
 dfal_status df_cuda_drop_workspace(struct df_cuda_queue *queue);
 

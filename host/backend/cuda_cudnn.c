@@ -6,6 +6,7 @@
  * Traps    a plan's kernels are loaded when it first runs: run it once before capturing it in a CUDA graph. */
 #include <stdio.h>
 
+#include "backend/cuda.h"
 #include "backend/cuda_plan.h"
 #include "base/memory.h"
 

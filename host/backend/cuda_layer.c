@@ -12,8 +12,8 @@
 #include "bias.h"   /* kernels */
 #include "launch.h" /* kernels */
 
-struct df_layer {
-    struct df_layer_desc desc;
+struct cuda_layer {
+    struct df_layer head;
     int64_t in_size, out_size, weight_count, bias_count;
     struct df_cuda_op *op[DF_LAYER_KINDS]; /* by df_layer_kind; NULL: not wanted */
     float *weight, *bias;
@@ -87,14 +87,14 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
                                  const struct df_layer_desc *desc)
 {
     struct df_cuda_device *device = (struct df_cuda_device *)head;
-    struct df_layer *layer = NULL;
+    struct cuda_layer *layer = NULL;
     dfal_status status;
     *out = NULL;
     DF_TRY(check_desc(desc));
     DF_TRY(df_cuda_not_recording("take memory"));
     DF_CUDA(cudaSetDevice(device->index), "choosing the GPU");
     DF_TRY(df_alloc(&layer, 1, sizeof *layer));
-    layer->desc = *desc;
+    layer->head.desc = *desc;
     layer->in_size = df_shape_size(desc->in);
     layer->out_size = df_shape_size(desc->out);
     layer->weight_count = df_layer_weight_count(desc);
@@ -109,15 +109,16 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
             DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc));
         else if (wanted[kind])
             DF_TRY_TO(done, status, create_op(&layer->op[kind], device, desc, (enum df_layer_kind)kind));
-    *out = layer;
+    *out = &layer->head;
 done:
     if (status != DFAL_OK)
-        df_cuda_layer_destroy(head, layer);
+        df_cuda_layer_destroy(head, &layer->head);
     return status;
 }
 
-void df_cuda_layer_destroy(struct df_device *head, struct df_layer *layer)
+void df_cuda_layer_destroy(struct df_device *head, struct df_layer *given)
 {
+    struct cuda_layer *layer = (struct cuda_layer *)given;
     const struct df_cuda_device *device = (const struct df_cuda_device *)head;
     if (layer == NULL)
         return;
@@ -132,9 +133,10 @@ void df_cuda_layer_destroy(struct df_device *head, struct df_layer *layer)
     df_free(layer);
 }
 
-dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_layer *layer,
+dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_layer *given,
                                struct df_span weight_span, struct df_span bias_span)
 {
+    struct cuda_layer *layer = (struct cuda_layer *)given;
     static const char what[] = "binding parameters";
     const float *weight = df_cuda_data(weight_span), *bias = df_cuda_data(bias_span);
     const size_t bias_bytes = (size_t)layer->bias_count * sizeof(float);
@@ -158,9 +160,10 @@ dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_
     return DFAL_OK;
 }
 
-void df_cuda_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+void df_cuda_layer_text(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,
                         char *text, size_t size)
 {
+    const struct cuda_layer *layer = (const struct cuda_layer *)given;
     const struct df_cuda_op *op = layer->op[kind];
     (void)device;
     if (op == NULL)
@@ -179,7 +182,7 @@ static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
     return df_cuda_aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
 }
 
-static int64_t scratch(const struct df_layer *layer, enum df_layer_kind kind, int64_t rows)
+static int64_t scratch(const struct cuda_layer *layer, enum df_layer_kind kind, int64_t rows)
 {
     const struct df_cuda_op *op = layer->op[kind];
     if (op == NULL || rows <= 0)
@@ -195,9 +198,10 @@ static int64_t scratch(const struct df_layer *layer, enum df_layer_kind kind, in
     return (int64_t)bytes;
 }
 
-int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,
                               int64_t rows)
 {
+    const struct cuda_layer *layer = (const struct cuda_layer *)given;
     (void)device;
     return scratch(layer, kind, rows);
 }
@@ -221,7 +225,7 @@ static dfal_status padded(const float **out, float *copy, const float *from, int
 }
 
 /* Forward or backward. */
-static dfal_status run_blocks(const struct df_layer *layer, enum df_layer_kind kind,
+static dfal_status run_blocks(const struct cuda_layer *layer, enum df_layer_kind kind,
                               struct df_cuda_queue *queue, struct df_cuda_run *run, float *out,
                               const float *in)
 {
@@ -258,7 +262,7 @@ static dfal_status accumulate(float *to, const float *from, int64_t count, cudaS
     return df_cuda_status((cudaError_t)df_launch(DF_OP_accumulate, &io, stream), "accumulate");
 }
 
-static dfal_status bias_gradient(const struct df_layer *layer, float *db, const float *dy, int64_t rows,
+static dfal_status bias_gradient(const struct cuda_layer *layer, float *db, const float *dy, int64_t rows,
                                  cudaStream_t stream)
 {
     const int64_t plane = layer->out_size / layer->bias_count;
@@ -267,7 +271,7 @@ static dfal_status bias_gradient(const struct df_layer *layer, float *db, const 
 }
 
 /* The sum over the blocks, in order. */
-static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_cuda_queue *queue,
+static dfal_status run_weight_gradient(const struct cuda_layer *layer, struct df_cuda_queue *queue,
                                        struct df_cuda_run *run, float *const out[2], const float *const in[2])
 {
     struct df_cuda_op *op = layer->op[DF_LAYER_WEIGHT_GRADIENT];
@@ -309,10 +313,11 @@ static dfal_status run_weight_gradient(const struct df_layer *layer, struct df_c
 }
 
 dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t index, enum df_op op,
-                              struct df_layer *layer, float *const out[2], const float *const in[2],
+                              struct df_layer *given, float *const out[2], const float *const in[2],
                               int64_t rows)
 {
-    const int found = df_layer_op_kind(op, layer->desc.is_gemm);
+    struct cuda_layer *layer = (struct cuda_layer *)given;
+    const int found = df_layer_op_kind(op, layer->head.desc.is_gemm);
     struct df_cuda_queue *queue = &device->queues[index];
     if (found < 0 || layer->op[found] == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "op %s was called on a layer that was not made for it", df_op_info[op].name);

@@ -8,7 +8,7 @@
 
 #include <cudnn_graph.h>
 
-#include "backend/cuda.h"
+#include "backend/backend.h"
 
 /* The first that says of an engine that it leaves the work to cuBLAS (cmake/cuda.cmake asks for it, too). */
 enum { DF_CUDNN_OLDEST = 91500 };

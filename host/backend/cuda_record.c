@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Recordings: CUDA graphs, captured from a queue's stream.
+/* Recordings: CUDA graphs, captured from a queue's stream; and the queue's workspace, which they hold.
  *
  * A capture is one thread's affair (mode ThreadLocal): other threads compute, allocate and record on queues of their own
  * meanwhile. What CUDA forbids during a capture would make the capture invalid in passing; it is refused before CUDA
@@ -53,6 +53,17 @@ dfal_status df_cuda_drop_workspace(struct df_cuda_queue *queue)
     queue->workspace_bytes = 0;
     return df_cuda_status(in_use(queue, workspace) ? cudaSuccess : cudaFree(workspace),
                           "giving a workspace back");
+}
+
+dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes)
+{
+    if (bytes <= queue->workspace_bytes)
+        return DFAL_OK;
+    DF_TRY(df_cuda_not_recording("take memory"));
+    DF_TRY(df_cuda_drop_workspace(queue));
+    DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
+    queue->workspace_bytes = bytes;
+    return DFAL_OK;
 }
 
 dfal_status df_cuda_record_begin(struct df_device *head, int32_t index)

@@ -24,8 +24,8 @@
 _Static_assert((int)DF_PHILOX_DROPOUT == (int)DF_STREAM_DROPOUT,
                "kernels/rows.h repeats the stream's number");
 
-struct df_layer {
-    struct df_layer_desc desc;
+struct layer {
+    struct df_layer head;
     double *weight, *bias; /* packed by bind: a layer sees changed parameters only after the next bind */
     double *half_weight;   /* of half_backward: rounded, and scaled by 2^weight_shift */
     int32_t weight_shift;
@@ -51,8 +51,8 @@ static dfal_status ref_open(struct df_device **out, const struct df_device_optio
     *out = NULL;
     struct df_device *device;
     DF_TRY(df_alloc(&device, 1, sizeof *device));
-    device->backend = &REF_TABLE;
     device->queue_count = options->queues;
+    device->real_bytes = sizeof(df_real);
     device->half_backward = true;
     snprintf(device->info.backend, sizeof device->info.backend, REF_NAME);
     snprintf(device->info.isa, sizeof device->info.isa, "any");
@@ -146,8 +146,9 @@ static dfal_status ref_read_f64(struct df_device *device, int32_t queue, double 
     return DFAL_OK;
 }
 
-static void ref_layer_destroy(struct df_device *device, struct df_layer *layer)
+static void ref_layer_destroy(struct df_device *device, struct df_layer *given)
 {
+    struct layer *layer = (struct layer *)given;
     (void)device;
     if (layer == NULL)
         return;
@@ -162,11 +163,11 @@ static dfal_status ref_layer_create(struct df_device *device, struct df_layer **
                                     const struct df_layer_desc *desc)
 {
     *out = NULL;
-    struct df_layer *layer;
+    struct layer *layer;
     DF_TRY(df_alloc(&layer, 1, sizeof *layer));
     dfal_status status = DFAL_OK;
     const int64_t weights = df_layer_weight_count(desc), biases = df_layer_bias_count(desc);
-    layer->desc = *desc;
+    layer->head.desc = *desc;
     layer->scratch_count = ref_scratch_count(desc);
     DF_TRY_TO(done, status, df_alloc(&layer->weight, weights, sizeof(double)));
     if (desc->half_backward)
@@ -174,19 +175,21 @@ static dfal_status ref_layer_create(struct df_device *device, struct df_layer **
     DF_TRY_TO(done, status, df_alloc(&layer->bias, biases, sizeof(double)));
     DF_TRY_TO(done, status,
               df_alloc(&layer->scratch, device->queue_count * layer->scratch_count, sizeof(double)));
-    *out = layer;
-    layer = NULL;
+    *out = &layer->head;
 done:
-    ref_layer_destroy(device, layer);
+    if (status != DFAL_OK)
+        ref_layer_destroy(device, &layer->head);
     return status;
 }
 
-static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
+static dfal_status ref_layer_bind(struct df_device *device, int32_t queue, struct df_layer *given,
                                   struct df_span weight, struct df_span bias)
 {
+    struct layer *layer = (struct layer *)given;
     (void)device;
     (void)queue;
-    const int64_t weights = df_layer_weight_count(&layer->desc), biases = df_layer_bias_count(&layer->desc);
+    const int64_t weights = df_layer_weight_count(&layer->head.desc),
+                  biases = df_layer_bias_count(&layer->head.desc);
     DF_TRY(df_span_check(weight, weights, "layer_bind, weight"));
     if (bias.buffer != NULL)
         DF_TRY(df_span_check(bias, biases, "layer_bind, bias"));
@@ -233,10 +236,10 @@ static walk_fn *const walks[DF_OP_COUNT] = {
 
 static dfal_status run_layer(int32_t queue, const struct df_io *io, const struct df_call *call)
 {
-    struct df_layer *layer = call->layer;
+    struct layer *layer = (struct layer *)call->layer;
     double *scratch = layer->scratch + queue * layer->scratch_count;
-    const struct ref_layer l = {&layer->desc, layer->weight, layer->bias, 0, scratch};
-    const struct ref_layer half = {&layer->desc, layer->half_weight, layer->bias, layer->weight_shift,
+    const struct ref_layer l = {&layer->head.desc, layer->weight, layer->bias, 0, scratch};
+    const struct ref_layer half = {&layer->head.desc, layer->half_weight, layer->bias, layer->weight_shift,
                                    scratch};
     switch (call->op) {
     case DF_OP_conv_fwd:
@@ -272,7 +275,7 @@ static dfal_status ref_run(struct df_device *device, int32_t queue, const struct
 {
     if (queue < 0 || queue >= device->queue_count)
         DF_FAIL(DFAL_E_INTERNAL, "queue %d does not exist: the device has %d", queue, device->queue_count);
-    DF_TRY(df_call_check(call, call->layer != NULL ? &call->layer->desc : NULL));
+    DF_TRY(df_call_check(call));
     struct df_io io = {.rows = call->rows, .cols = call->cols, .p = call->p};
     for (int k = 0; k < DF_MAX_OUT; k++)
         io.out[k] = span_address(call->out[k]);

@@ -9,45 +9,20 @@
 #include <string.h>
 
 #include "backend/op_call.h"
+#include "backend/wrapper.h"
 #include "base/log.h"
 #include "base/memory.h"
 
 enum { MOST_ROWS = 1024, TURNS = 16, BEST_OF = 5 };
 #define SHORT 1e-3 /* seconds */
 
-struct timed_device {
-    struct df_device base;
-    struct df_device *inner;
+struct df_timed {
+    struct df_wrapper wrapper;
+    struct df_device *device;
     bool counting;
     int32_t count;
     struct df_timed_row *rows;
 };
-
-struct timed_buffer {
-    struct df_buffer head;
-    struct df_buffer *inner;
-};
-
-struct df_layer {
-    struct df_layer_desc desc;
-    struct df_layer *inner;
-};
-
-static struct timed_device *timed_of(const struct df_device *device)
-{
-    return (struct timed_device *)(uintptr_t)device;
-}
-
-static struct df_device *inner_of(const struct df_device *device)
-{
-    return timed_of(device)->inner;
-}
-
-static struct df_span inner_span(struct df_span span)
-{
-    const struct timed_buffer *buffer = (const struct timed_buffer *)span.buffer;
-    return (struct df_span){buffer != NULL ? buffer->inner : NULL, span.offset};
-}
 
 /* ---- what a call is */
 
@@ -78,7 +53,7 @@ static void tell_shape(char *text, size_t size, const struct df_call *call, cons
         snprintf(text, size, "%dx%dx%d %dx%d", call->p.pool.channels, call->p.pool.in_h, call->p.pool.in_w,
                  call->p.pool.window.kernel[0], call->p.pool.window.kernel[1]);
     } else {
-        df_call_sizes(&sizes, call, desc);
+        df_call_sizes(&sizes, call);
         const int64_t count = sizes.out[0].extent;
         snprintf(text, size, "%" PRId64, call->rows > 0 && count > 0 ? count / call->rows : call->cols);
     }
@@ -86,8 +61,7 @@ static void tell_shape(char *text, size_t size, const struct df_call *call, cons
 
 static double type_bytes(const struct df_device *device, enum df_type type)
 {
-    const bool wide = type == DF_TYPE_REAL && strcmp(device->info.backend, "ref64") == 0;
-    return (double)(wide ? sizeof(double) : df_type_size(type));
+    return type == DF_TYPE_REAL ? device->real_bytes : (double)df_type_size(type);
 }
 
 static double operand_bytes(const struct df_device *device, const struct df_operand *operand,
@@ -104,7 +78,7 @@ static double call_bytes(const struct df_device *device, const struct df_call *c
     const struct df_op_info *info = &df_op_info[call->op];
     struct df_call_sizes sizes;
     double bytes = 0;
-    df_call_sizes(&sizes, call, desc);
+    df_call_sizes(&sizes, call);
     for (int k = 0; k < DF_MAX_OUT; k++)
         bytes += operand_bytes(device, &info->out[k], call->out[k], sizes.out[k]);
     for (int k = 0; k < DF_MAX_IN; k++)
@@ -141,7 +115,7 @@ static bool is_repeatable(const struct df_call *call)
 
 /* ---- counting */
 
-static struct df_timed_row *find_row(struct timed_device *timed, const struct df_call *call,
+static struct df_timed_row *find_row(struct df_timed *timed, const struct df_call *call,
                                      const struct df_layer_desc *desc)
 {
     char shape[sizeof timed->rows->shape];
@@ -157,189 +131,61 @@ static struct df_timed_row *find_row(struct timed_device *timed, const struct df
     return row;
 }
 
-static dfal_status run_timed(struct timed_device *timed, int32_t queue, const struct df_call *call,
-                             const struct df_call *outer)
+static dfal_status run_timed(struct df_timed *timed, int32_t queue, const struct df_call *call)
 {
-    struct df_device *inner = timed->inner;
-    const struct df_layer_desc *desc = outer->layer != NULL ? &outer->layer->desc : NULL;
-    struct df_timed_row *row = find_row(timed, outer, desc);
+    struct df_device *device = timed->device;
+    const struct df_backend *inner = timed->wrapper.inner.backend;
+    const struct df_layer_desc *desc = call->layer != NULL ? &call->layer->desc : NULL;
+    struct df_timed_row *row = find_row(timed, call, desc);
     if (row == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "more than %d different ops in one job", MOST_ROWS);
     if (desc != NULL)
-        df_layer_text(inner, call->layer, df_layer_op_kind(call->op, desc->is_gemm), row->engine,
-                      sizeof row->engine);
-    DF_TRY(inner->backend->synchronize(inner, queue));
+        inner->layer_text(device, call->layer, df_layer_op_kind(call->op, desc->is_gemm), row->engine,
+                          sizeof row->engine);
+    DF_TRY(inner->synchronize(device, queue));
     double begin = df_clock();
-    DF_TRY(df_run(inner, queue, call));
-    DF_TRY(inner->backend->synchronize(inner, queue));
+    DF_TRY(inner->run(device, queue, call));
+    DF_TRY(inner->synchronize(device, queue));
     double seconds = df_clock() - begin;
-    if (inner->wide && seconds < SHORT && is_repeatable(call)) {
+    if (device->wide && seconds < SHORT && is_repeatable(call)) {
         begin = df_clock();
         for (int turn = 0; turn < TURNS; turn++)
-            DF_TRY(df_run(inner, queue, call));
-        DF_TRY(inner->backend->synchronize(inner, queue));
+            DF_TRY(inner->run(device, queue, call));
+        DF_TRY(inner->synchronize(device, queue));
         seconds = (df_clock() - begin) / TURNS;
     }
     row->seconds += seconds;
     row->calls++;
     row->rows += call->rows;
-    row->bytes += call_bytes(inner, outer, desc);
-    row->operations += call_operations(outer, desc);
+    row->bytes += call_bytes(device, call, desc);
+    row->operations += call_operations(call, desc);
     return DFAL_OK;
 }
 
 static dfal_status timed_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
-    struct timed_device *timed = timed_of(device);
-    struct df_call own = *call;
-    own.layer = call->layer != NULL ? call->layer->inner : NULL;
-    for (int k = 0; k < DF_MAX_OUT; k++)
-        own.out[k] = inner_span(call->out[k]);
-    for (int k = 0; k < DF_MAX_IN; k++)
-        own.in[k] = inner_span(call->in[k]);
-    return timed->counting ? run_timed(timed, queue, &own, call) : df_run(timed->inner, queue, &own);
+    struct df_timed *timed = (struct df_timed *)df_wrapper_of(device, timed_run);
+    return timed->counting ? run_timed(timed, queue, call)
+                           : timed->wrapper.inner.backend->run(device, queue, call);
 }
 
-void df_timed_reset(struct df_device *device, bool counting)
+void df_timed_reset(struct df_timed *timed, bool counting)
 {
-    timed_of(device)->count = 0;
-    timed_of(device)->counting = counting;
+    timed->count = 0;
+    timed->counting = counting;
 }
 
-const struct df_timed_row *df_timed_rows(const struct df_device *device, int32_t *count)
+const struct df_timed_row *df_timed_rows(const struct df_timed *timed, int32_t *count)
 {
-    *count = timed_of(device)->count;
-    return timed_of(device)->rows;
+    *count = timed->count;
+    return timed->rows;
 }
 
-/* ---- the rest of the table: straight through */
+/* ---- opening */
 
-static void timed_close(struct df_device *device)
+dfal_status df_timed_open(struct df_timed **out, struct df_device *device)
 {
-    df_free(timed_of(device)->rows);
-    df_free(device);
-}
-
-static dfal_status timed_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
-                                       int64_t count)
-{
-    struct timed_buffer *buffer;
-    *out = NULL;
-    DF_TRY(df_alloc(&buffer, 1, sizeof *buffer));
-    buffer->head.type = type;
-    buffer->head.count = count;
-    const dfal_status status =
-        inner_of(device)->backend->buffer_create(inner_of(device), &buffer->inner, type, count);
-    if (status != DFAL_OK) {
-        df_free(buffer);
-        return status;
-    }
-    *out = &buffer->head;
-    return DFAL_OK;
-}
-
-static void timed_buffer_destroy(struct df_device *device, struct df_buffer *head)
-{
-    struct timed_buffer *buffer = (struct timed_buffer *)head;
-    if (buffer == NULL)
-        return;
-    inner_of(device)->backend->buffer_destroy(inner_of(device), buffer->inner);
-    df_free(buffer);
-}
-
-static dfal_status timed_write(struct df_device *device, int32_t queue, struct df_span to, const void *from,
-                               int64_t count)
-{
-    return df_write(inner_of(device), queue, inner_span(to), from, count);
-}
-
-static dfal_status timed_read(struct df_device *device, int32_t queue, void *to, struct df_span from,
-                              int64_t count)
-{
-    return df_read(inner_of(device), queue, to, inner_span(from), count);
-}
-
-static dfal_status timed_read_f64(struct df_device *device, int32_t queue, double *to, struct df_span from,
-                                  int64_t count)
-{
-    return inner_of(device)->backend->read_f64(inner_of(device), queue, to, inner_span(from), count);
-}
-
-static void timed_layer_destroy(struct df_device *device, struct df_layer *layer)
-{
-    if (layer == NULL)
-        return;
-    inner_of(device)->backend->layer_destroy(inner_of(device), layer->inner);
-    df_free(layer);
-}
-
-static dfal_status timed_layer_create(struct df_device *device, struct df_layer **out,
-                                      const struct df_layer_desc *desc)
-{
-    struct df_layer *layer;
-    *out = NULL;
-    DF_TRY(df_alloc(&layer, 1, sizeof *layer));
-    layer->desc = *desc;
-    const dfal_status status = inner_of(device)->backend->layer_create(inner_of(device), &layer->inner, desc);
-    if (status != DFAL_OK) {
-        df_free(layer);
-        return status;
-    }
-    *out = layer;
-    return DFAL_OK;
-}
-
-static dfal_status timed_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
-                                    struct df_span weight, struct df_span bias)
-{
-    return inner_of(device)->backend->layer_bind(inner_of(device), queue, layer->inner, inner_span(weight),
-                                                 inner_span(bias));
-}
-
-static void timed_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
-                             char *text, size_t size)
-{
-    df_layer_text(inner_of(device), layer->inner, kind, text, size);
-}
-
-static int64_t timed_layer_scratch(struct df_device *device, const struct df_layer *layer,
-                                   enum df_layer_kind kind, int64_t rows)
-{
-    return df_layer_scratch(inner_of(device), layer->inner, kind, rows);
-}
-
-static dfal_status timed_synchronize(struct df_device *device, int32_t queue)
-{
-    return inner_of(device)->backend->synchronize(inner_of(device), queue);
-}
-
-static int64_t timed_memory_free(struct df_device *device)
-{
-    return df_device_memory_free(inner_of(device));
-}
-
-static const struct df_backend backend_timed = {
-    .abi = DF_BACKEND_ABI,
-    .name = "timed",
-    .device_close = timed_close,
-    .buffer_create = timed_buffer_create,
-    .buffer_destroy = timed_buffer_destroy,
-    .write = timed_write,
-    .read = timed_read,
-    .read_f64 = timed_read_f64,
-    .layer_create = timed_layer_create,
-    .layer_destroy = timed_layer_destroy,
-    .layer_bind = timed_layer_bind,
-    .layer_text = timed_layer_text,
-    .layer_scratch = timed_layer_scratch,
-    .run = timed_run,
-    .synchronize = timed_synchronize,
-    .memory_free = timed_memory_free,
-};
-
-dfal_status df_timed_open(struct df_device **out, struct df_device *inner)
-{
-    struct timed_device *timed;
+    struct df_timed *timed;
     *out = NULL;
     DF_TRY(df_alloc(&timed, 1, sizeof *timed));
     const dfal_status status = df_alloc(&timed->rows, MOST_ROWS, sizeof *timed->rows);
@@ -347,12 +193,22 @@ dfal_status df_timed_open(struct df_device **out, struct df_device *inner)
         df_free(timed);
         return status;
     }
-    timed->base = *inner;
-    timed->base.backend = &backend_timed;
-    timed->base.queue_count = 1;
-    timed->inner = inner;
-    *out = &timed->base;
+    timed->device = device;
+    df_wrapper_put(&timed->wrapper, device);
+    timed->wrapper.slots.run = timed_run;
+    df_slots_one_by_one(&timed->wrapper.slots);
+    device->queue_count = 1;
+    *out = timed;
     return DFAL_OK;
+}
+
+void df_timed_close(struct df_timed *timed)
+{
+    if (timed == NULL)
+        return;
+    df_wrapper_take(&timed->wrapper, timed->device);
+    df_free(timed->rows);
+    df_free(timed);
 }
 
 /* ---- roofs */
@@ -373,31 +229,32 @@ static dfal_status fill_span(struct df_device *device, struct df_span span, int6
 }
 
 /* Seconds of one call, the best of a few, and as many in a row as the device likes. */
-static dfal_status best_seconds(double *out, struct df_device *timed, const struct df_call *call)
+static dfal_status best_seconds(double *out, struct df_timed *timed, const struct df_call *call)
 {
     *out = INFINITY;
-    DF_TRY(df_run(timed, 0, call));
+    DF_TRY(df_run(timed->device, 0, call));
     for (int i = 0; i < BEST_OF; i++) {
         df_timed_reset(timed, true);
-        DF_TRY(df_run(timed, 0, call));
-        *out = fmin(*out, timed_of(timed)->rows[0].seconds);
+        DF_TRY(df_run(timed->device, 0, call));
+        *out = fmin(*out, timed->rows[0].seconds);
     }
     df_timed_reset(timed, false);
     return DFAL_OK;
 }
 
 /* The fastest of some plain ops over count values; *slowest gets the seconds of the slowest of them. */
-static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *timed, int64_t count,
+static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_timed *timed, int64_t count,
                                 double *slowest)
 {
+    struct df_device *device = timed->device;
     const int64_t cols = 1 << 14;
-    const double size = type_bytes(inner_of(timed), DF_TYPE_REAL);
+    const double size = type_bytes(device, DF_TYPE_REAL);
     struct df_span a = {0}, b = {0};
     dfal_status status;
     *slowest = 0;
-    DF_TRY_TO(done, status, df_buffer_new(timed, &a, DF_TYPE_REAL, count));
-    DF_TRY_TO(done, status, df_buffer_new(timed, &b, DF_TYPE_REAL, count));
-    DF_TRY_TO(done, status, fill_span(timed, a, count));
+    DF_TRY_TO(done, status, df_buffer_new(device, &a, DF_TYPE_REAL, count));
+    DF_TRY_TO(done, status, df_buffer_new(device, &b, DF_TYPE_REAL, count));
+    DF_TRY_TO(done, status, fill_span(device, a, count));
     const struct df_call plain[] = {
         DF_CALL(copy_cols, .rows = count / cols, .cols = cols, .y = b, .x = a,
                 .p.cols = {.y_stride = cols, .x_stride = cols}),
@@ -414,14 +271,15 @@ static dfal_status measure_copy(struct df_timed_roofs *roofs, struct df_device *
     const struct df_call smallest = DF_CALL(fill, .rows = 1, .cols = 1, .y = b, .p.value = 1);
     DF_TRY_TO(done, status, best_seconds(&roofs->call, timed, &smallest));
 done:
-    df_buffer_drop(timed, &a);
-    df_buffer_drop(timed, &b);
+    df_buffer_drop(device, &a);
+    df_buffer_drop(device, &b);
     return status;
 }
 
-static dfal_status measure_product(double *best, struct df_device *timed, int64_t rows, int64_t features,
+static dfal_status measure_product(double *best, struct df_timed *timed, int64_t rows, int64_t features,
                                    double *seconds)
 {
+    struct df_device *device = timed->device;
     *seconds = 0;
     const struct df_layer_desc desc = {.is_gemm = true,
                                        .in = {features, 1, 1},
@@ -433,37 +291,38 @@ static dfal_status measure_product(double *best, struct df_device *timed, int64_
     struct df_layer *layer = NULL;
     struct df_span x = {0}, y = {0}, weight = {0};
     dfal_status status;
-    DF_TRY_TO(done, status, df_buffer_new(timed, &x, DF_TYPE_REAL, rows * features));
-    DF_TRY_TO(done, status, df_buffer_new(timed, &y, DF_TYPE_REAL, rows * features));
-    DF_TRY_TO(done, status, df_buffer_new(timed, &weight, DF_TYPE_REAL, features * features));
-    DF_TRY_TO(done, status, fill_span(timed, x, rows * features));
-    DF_TRY_TO(done, status, fill_span(timed, weight, features * features));
-    DF_TRY_TO(done, status, timed->backend->layer_create(timed, &layer, &desc));
-    DF_TRY_TO(done, status, timed->backend->layer_bind(timed, 0, layer, weight, (struct df_span){0}));
+    DF_TRY_TO(done, status, df_buffer_new(device, &x, DF_TYPE_REAL, rows * features));
+    DF_TRY_TO(done, status, df_buffer_new(device, &y, DF_TYPE_REAL, rows * features));
+    DF_TRY_TO(done, status, df_buffer_new(device, &weight, DF_TYPE_REAL, features * features));
+    DF_TRY_TO(done, status, fill_span(device, x, rows * features));
+    DF_TRY_TO(done, status, fill_span(device, weight, features * features));
+    DF_TRY_TO(done, status, device->backend->layer_create(device, &layer, &desc));
+    DF_TRY_TO(done, status, device->backend->layer_bind(device, 0, layer, weight, (struct df_span){0}));
     const struct df_call call = DF_CALL(gemm_fwd, .rows = rows, .layer = layer, .y = y, .x = x);
     DF_TRY_TO(done, status, best_seconds(seconds, timed, &call));
     *best = fmax(*best, 2 * (double)rows * (double)features * (double)features / *seconds);
 done:
-    timed_layer_destroy(timed, layer);
-    df_buffer_drop(timed, &x);
-    df_buffer_drop(timed, &y);
-    df_buffer_drop(timed, &weight);
+    if (layer != NULL)
+        device->backend->layer_destroy(device, layer);
+    df_buffer_drop(device, &x);
+    df_buffer_drop(device, &y);
+    df_buffer_drop(device, &weight);
     return status;
 }
 
 /* A wide device needs large operands to reach its roofs: they grow until a call takes its time. */
-dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_device *timed)
+dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_timed *timed)
 {
-    const int64_t most_values = timed->wide ? INT64_C(1) << 28 : INT64_C(1) << 24;
-    const int64_t most_features = timed->wide ? 4096 : 512;
+    const bool wide = timed->device->wide;
+    const int64_t most_values = wide ? INT64_C(1) << 28 : INT64_C(1) << 24;
+    const int64_t most_features = wide ? 4096 : 512;
     double seconds = 0;
     *out = (struct df_timed_roofs){0};
-    for (int64_t count = timed->wide ? INT64_C(1) << 18 : most_values;
-         count <= most_values && seconds < SHORT; count *= 4)
+    for (int64_t count = wide ? INT64_C(1) << 18 : most_values; count <= most_values && seconds < SHORT;
+         count *= 4)
         DF_TRY(measure_copy(out, timed, count, &seconds));
     seconds = 0;
-    for (int64_t features = timed->wide ? 64 : 256; features <= most_features && seconds < 2 * SHORT;
-         features *= 2)
-        DF_TRY(measure_product(&out->product, timed, timed->wide ? 4 * features : 256, features, &seconds));
+    for (int64_t features = wide ? 64 : 256; features <= most_features && seconds < 2 * SHORT; features *= 2)
+        DF_TRY(measure_product(&out->product, timed, wide ? 4 * features : 256, features, &seconds));
     return DFAL_OK;
 }

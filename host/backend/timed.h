@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device that times every op of another one: jobs run on it unchanged, and what their calls cost is told afterwards. */
+/* Times every op of a device: jobs run on it unchanged, and what their calls cost is told afterwards. */
 #ifndef DF_BACKEND_TIMED_H
 #define DF_BACKEND_TIMED_H
 
@@ -17,12 +17,16 @@ struct df_timed_row {
         engine[224]; /* what runs a convolution or product; "" where the back end has one way only, or none */
 };
 
-/* Wrap inner, which stays the caller's and outlives the wrapper: closing the wrapper leaves it open. Only queue 0 may be used. */
-dfal_status df_timed_open(struct df_device **out, struct df_device *inner);
+struct df_timed;
+
+/* Stand in front of the device's slots (wrapper.h) until df_timed_close, which comes before the device's.
+ * Meanwhile it has one queue, and neither fused networks nor recordings. */
+dfal_status df_timed_open(struct df_timed **out, struct df_device *device);
+void df_timed_close(struct df_timed *timed);
 /* Forget what was counted; count from now on or not. */
-void df_timed_reset(struct df_device *timed, bool counting);
+void df_timed_reset(struct df_timed *timed, bool counting);
 /* What was counted, in the order of first calls; borrowed until the next call on the device. */
-const struct df_timed_row *df_timed_rows(const struct df_device *timed, int32_t *count);
+const struct df_timed_row *df_timed_rows(const struct df_timed *timed, int32_t *count);
 
 /* What this device reaches, through the same calls and the same clock. */
 struct df_timed_roofs {
@@ -30,6 +34,6 @@ struct df_timed_roofs {
     double product; /* operations a second of the fastest of some large products */
     double call;    /* seconds of the smallest call */
 };
-dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_device *timed);
+dfal_status df_timed_roofs(struct df_timed_roofs *out, struct df_timed *timed);
 
 #endif

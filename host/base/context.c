@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/context.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 
+#include "base/backend_name.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/sized.h"
@@ -20,72 +20,20 @@ void(dfal_context_options_init)(struct dfal_context_options *options, size_t siz
     df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
-dfal_status df_fail_backend(const char *spec)
-{
-    static const char *const names[] = {"auto", "cpu", "cuda", "ref", "ref64", "check", "dlopen"};
-    return df_fail_unknown(DFAL_E_USAGE, "back end", spec, "auto, cpu, cuda[:N], ref or check:A:B", names,
-                           sizeof names / sizeof *names);
-}
-
-static bool is_number(const char *text)
-{
-    if (!*text || strlen(text) > 4)
-        return false;
-    for (; *text; text++)
-        if (!isdigit((unsigned char)*text))
-            return false;
-    return true;
-}
-
-/* One back end that is not `auto` nor `check`: cpu, ref, ref64, cuda, cuda:N, dlopen:PATH. */
-static bool is_plain_backend(const char *name)
-{
-    if (strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0 || strcmp(name, "ref64") == 0 ||
-        strcmp(name, "cuda") == 0)
-        return true;
-    if (strncmp(name, "cuda:", 5) == 0)
-        return is_number(name + 5);
-    return strncmp(name, "dlopen:", 7) == 0 && name[7];
-}
-
-/* check:A:B, where A or B may hold colons of their own: any cut that leaves two back ends will do. */
-static bool is_check(const char *pair)
-{
-    char first[1024];
-    for (const char *colon = strchr(pair, ':'); colon; colon = strchr(colon + 1, ':')) {
-        size_t length = (size_t)(colon - pair);
-        if (length >= sizeof first)
-            return false;
-        memcpy(first, pair, length);
-        first[length] = 0;
-        if (is_plain_backend(first) && is_plain_backend(colon + 1))
-            return true;
-    }
-    return false;
-}
-
+/* A user's check:A:B compares two real back ends. */
 static dfal_status check_backend(const char *spec)
 {
-    if (strcmp(spec, "auto") == 0 || is_plain_backend(spec))
-        return DFAL_OK;
-    char name[64];
-    size_t length = strcspn(spec, ":");
-    if (length >= sizeof name)
-        length = sizeof name - 1;
-    memcpy(name, spec, length);
-    name[length] = 0;
-    if (strcmp(name, "check") == 0) {
-        if (is_check(spec + length + (spec[length] == ':')))
-            return DFAL_OK;
-        DF_FAIL(DFAL_E_USAGE,
-                "back end '%s' does not name two back ends: expected check:A:B with A and B of cpu, "
-                "cuda[:N], ref",
-                spec);
+    struct df_backend_name name, side;
+    DF_TRY(df_backend_name_read(&name, spec));
+    for (int i = 0; i < 2 && name.kind == DF_BACKEND_check; i++) {
+        DF_TRY(df_backend_name_read(&side, i == 0 ? name.first : name.second));
+        if (side.kind == DF_BACKEND_auto || side.kind == DF_BACKEND_check)
+            DF_FAIL(DFAL_E_USAGE,
+                    "back end '%s' does not name two back ends: expected check:A:B with A and B of cpu, "
+                    "cuda[:N], ref",
+                    spec);
     }
-    if (strcmp(name, "cuda") == 0)
-        DF_FAIL(DFAL_E_USAGE,
-                "back end '%s' has no device number: expected cuda or cuda:N with N from 0 to 9999", spec);
-    return df_fail_backend(spec);
+    return DFAL_OK;
 }
 
 static dfal_status copy_string(const char **to, const char *from, const char *otherwise)

@@ -29,8 +29,6 @@ struct dfal_context {
 
 /* E_STOPPED once dfal_context_stop was called, with a message. */
 dfal_status df_context_check_stop(const struct dfal_context *context);
-/* E_USAGE: no back end has this name. */
-dfal_status df_fail_backend(const char *spec);
 /* CPUs this process may use: affinity mask and cgroup quota. */
 int32_t df_cpu_count(void);
 

@@ -50,21 +50,33 @@ const char *dfal_last_error(void)
 }
 
 /* Format through a buffer of its own: an argument may be the last message itself. */
-static void record(const char *before, const char *after, const char *format, va_list arguments)
+static void record(const char *after, const char *format, va_list arguments)
 {
     char words[DF_MESSAGE_SIZE], whole[DF_MESSAGE_SIZE];
     df_vprint(words, sizeof words, format, arguments);
-    int length = snprintf(whole, sizeof whole, "%s%s%s", before, words, after);
+    int length = snprintf(whole, sizeof whole, "%s%s", words, after);
     (void)length; /* a sentence that is too long is cut */
     dfal_text_clean(whole);
     memcpy(last_message, whole, sizeof last_message);
+}
+
+dfal_status df_fail_list(dfal_status status, const char *format, va_list arguments)
+{
+    record("", format, arguments);
+    return status;
+}
+
+dfal_status df_fail_prefix_list(dfal_status status, const char *format, va_list arguments)
+{
+    record(last_message, format, arguments);
+    return status;
 }
 
 dfal_status df_fail(dfal_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    record("", "", format, arguments);
+    df_fail_list(status, format, arguments);
     va_end(arguments);
     return status;
 }
@@ -73,7 +85,7 @@ dfal_status df_fail_prefix(dfal_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    record("", last_message, format, arguments);
+    df_fail_prefix_list(status, format, arguments);
     va_end(arguments);
     return status;
 }

@@ -3,13 +3,17 @@
 #ifndef DF_BASE_STATUS_H
 #define DF_BASE_STATUS_H
 
+#include <stdarg.h>
+
 #include "dfal.h"
 
 /* Record the calling thread's message and return status. The message is a whole sentence that names the
  * file, the offending value and what was expected; no trailing full stop or newline. */
 dfal_status df_fail(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
+dfal_status df_fail_list(dfal_status status, const char *format, va_list arguments) DFAL_PRINTF(2, 0);
 /* Put words in front of the recorded message ("train.h5: " ...). Returns status. */
 dfal_status df_fail_prefix(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
+dfal_status df_fail_prefix_list(dfal_status status, const char *format, va_list arguments) DFAL_PRINTF(2, 0);
 /* Copy the message of one thread to another (team.c): text is at least DF_MESSAGE_SIZE bytes. */
 enum { DF_MESSAGE_SIZE = 1024 };
 void df_message_get(char *text);

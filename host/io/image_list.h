@@ -50,6 +50,7 @@ void df_image_list_classes_digest(const struct df_image_list *list, char text[65
 
 /* image_csv.c: fill entries and classes from a list. */
 dfal_status df_image_list_parse(struct df_image_list *list, const char *path, bool *labelled);
+/* image_entry.c: one more. */
 dfal_status df_image_list_add(struct df_image_list *list, const char *id, const char *path, int64_t line);
 /* image_words.c: labels from a word an entry (NULL: none). Where the list has classes a word is one of them,
  * as in label files (names_only: by name). Else numbers where every word is one, else names in bytewise

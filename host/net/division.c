@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "net/train.h"
 
 static int64_t count_kept(int64_t units, double fraction)
 {

@@ -3,7 +3,9 @@
 #ifndef DF_NET_DIVISION_H
 #define DF_NET_DIVISION_H
 
-#include "net/train.h"
+#include "base/status.h"
+
+struct df_training_set;
 
 /* Rows that belong together stand on the same side: a row that was made from another tells the answer of that one. */
 struct df_division {

@@ -212,8 +212,8 @@ int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotang
         return stack_scratch;
     for (int32_t i = 0; i < plan->network->node_count; i++)
         for (int kind = 0; plan->nodes[i].layer != NULL && kind < DF_LAYER_KINDS; kind++) {
-            const int64_t bytes =
-                df_layer_scratch(plan->device, plan->nodes[i].layer, kind, kind == 1 ? cotangent_rows : rows);
+            const int64_t bytes = plan->device->backend->layer_scratch(
+                plan->device, plan->nodes[i].layer, kind, kind == 1 ? cotangent_rows : rows);
             if (bytes < 0)
                 return largest_scratch(plan);
             largest = bytes > largest ? bytes : largest;

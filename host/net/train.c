@@ -376,10 +376,10 @@ static dfal_status create_lanes(struct training *t, int64_t room)
 {
     const int32_t queues = t->device->wide ? t->device->queue_count : 1;
     int32_t wanted = t->options->restarts < queues ? t->options->restarts : queues;
-    const int64_t before = df_device_memory_free(t->device);
+    const int64_t before = t->device->backend->memory_free(t->device);
     DF_TRY(df_alloc(&t->lanes, wanted, sizeof *t->lanes));
     DF_TRY(create_lane(t, 0));
-    const int64_t each = 2 * (before - df_device_memory_free(t->device));
+    const int64_t each = 2 * (before - t->device->backend->memory_free(t->device));
     if (each > 0 && room / each < wanted)
         wanted = room / each > 1 ? (int32_t)(room / each) : 1;
     for (int32_t i = 1; i < wanted; i++) {
@@ -397,7 +397,7 @@ static dfal_status create_lanes(struct training *t, int64_t room)
 /* Bytes of the device's own memory that the training may take; 0: it has none. */
 static int64_t device_room(const struct training *t)
 {
-    const int64_t free = df_device_memory_free(t->device), asked = t->context->options.memory;
+    const int64_t free = t->device->backend->memory_free(t->device), asked = t->context->options.memory;
     return free > 0 && asked > 0 && asked < free ? asked : free;
 }
 

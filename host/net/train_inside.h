@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside a trainer: what both ways of running a step share. For train_step.c, train_split.c and train_whole.c only.
+/* Inside a trainer: what both ways of running a step share. For train_*.c only.
  *
+ * train_stages.c  what a step is made of
  * train_split.c   a batch is cut into sub-batches, a worker each: devices whose calls run on a thread of the host
  * train_whole.c   a batch is one call of every op: wide devices, which keep the training set and record a step */
 #ifndef DF_NET_TRAIN_INSIDE_H
 #define DF_NET_TRAIN_INSIDE_H
 
 #include "backend/op_call.h"
+#include "net/train.h"
 #include "net/train_step.h"
 
 struct df_split;

@@ -5,7 +5,9 @@
 #define DF_NET_TRAIN_STEP_H
 
 #include "net/program.h"
-#include "net/train.h"
+
+struct df_training_options;
+struct df_training_set;
 
 /* The training set in a wide device's memory, read by every trainer: x REAL [count, D], label I32 [count], weight
  * REAL [count]. Without buffers on other devices, x alone without one where its rows take more than `room` bytes (0: as

@@ -37,7 +37,7 @@ static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
     const int64_t row = (int64_t)df_pool_row_bytes(engine->pool) +
                         (decoded ? engine->params.size * (int64_t)sizeof(float) : 0);
     const int64_t slots = engine->context->memory / 2 / (row + 512);
-    return df_device_memory_free(engine->device) == 0 ? WIDE_SLOTS : slots > 1 ? slots : 1;
+    return !engine->device->own_memory ? WIDE_SLOTS : slots > 1 ? slots : 1;
 }
 
 /* Lanes, and slots of a lane: asked for, or what memory and cache allow. */

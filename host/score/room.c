@@ -90,9 +90,10 @@ static int64_t wide_bytes(const struct df_room_need *need, const struct lane_byt
 static dfal_status choose_wide(struct df_room *room, const struct dfal_context *context,
                                const struct df_room_need *need, const struct lane_bytes *lane, int64_t base)
 {
-    const int64_t free = df_device_memory_free(need->device), plan = free > 0 ? lane->plan : 0;
+    const bool own = need->device->own_memory;
+    const int64_t free = need->device->backend->memory_free(need->device), plan = own ? lane->plan : 0;
     const int64_t most = free - free / 8 + plan, asked = context->options.memory, lanes = need->most_lanes;
-    const int64_t limit = free == 0 ? context->memory - base : asked > 0 && asked < most ? asked : most;
+    const int64_t limit = !own ? context->memory - base : asked > 0 && asked < most ? asked : most;
     const int64_t block = df_plan_block_rows(need->plan);
     const char *what = need->fixed ? "this `batch`" : "one sample in flight";
     int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
@@ -176,6 +177,6 @@ dfal_status df_room_for_plan(const struct dfal_context *context, struct df_devic
                              const struct df_network *network, bool gradients)
 {
     const int64_t parameters = df_network_parameter_count(network) * (int64_t)sizeof(float);
-    const int64_t copies = df_device_memory_free(device) > 0 ? 1 : gradients ? PLAN_COPIES : PLAN_COPIES - 1;
+    const int64_t copies = device->own_memory ? 1 : gradients ? PLAN_COPIES : PLAN_COPIES - 1;
     return check_least(context, parameters, copies * parameters, copies * parameters, "this network");
 }

@@ -14,16 +14,6 @@
 static const size_t element_limit = (size_t)64 << 20, chunk_limit = (size_t)1 << 30;
 static const int64_t cache_least = (int64_t)1 << 20, cache_most = (int64_t)256 << 20;
 
-const char *df_h5_shape(char text[DF_H5_SHAPE_TEXT], const int64_t *dims, int32_t rank)
-{
-    int used = snprintf(text, DF_H5_SHAPE_TEXT, "[");
-    for (int32_t i = 0; i < rank && used < DF_H5_SHAPE_TEXT - 24; i++)
-        used +=
-            snprintf(text + used, DF_H5_SHAPE_TEXT - (size_t)used, i ? ", %lld" : "%lld", (long long)dims[i]);
-    snprintf(text + used, DF_H5_SHAPE_TEXT - (size_t)used, "]");
-    return text;
-}
-
 /* ---- Opening: what a stranger's file may not do ----------------------------------------------- */
 
 static dfal_status check_filters(const struct df_h5 *h5, const char *name, hid_t creation)

@@ -402,3 +402,13 @@ dfal_status df_h5_stamp(struct df_h5 *h5, const char *format)
     DF_TRY(df_h5_put_ints(h5, h5->file, "version", &version, 1, true));
     return df_h5_put_text(h5, h5->file, "created", created);
 }
+
+const char *df_h5_shape(char text[DF_H5_SHAPE_TEXT], const int64_t *dims, int32_t rank)
+{
+    int used = snprintf(text, DF_H5_SHAPE_TEXT, "[");
+    for (int32_t i = 0; i < rank && used < DF_H5_SHAPE_TEXT - 24; i++)
+        used +=
+            snprintf(text + used, DF_H5_SHAPE_TEXT - (size_t)used, i ? ", %lld" : "%lld", (long long)dims[i]);
+    snprintf(text + used, DF_H5_SHAPE_TEXT - (size_t)used, "]");
+    return text;
+}

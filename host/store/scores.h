@@ -62,5 +62,7 @@ dfal_status df_scores_images(struct df_rows_reader *reader, struct df_shape shap
 dfal_status df_scores_put_images(struct df_rows_writer *writer, const float *samples, const int64_t *index,
                                  int64_t q, struct df_shape shape);
 dfal_status df_scores_put_asked(struct df_rows_writer *writer, int64_t asked);
+/* Cut results down to those of ascending rows. Errors   E_INTERNAL a row has none */
+dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_t n);
 
 #endif

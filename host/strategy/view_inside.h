@@ -63,8 +63,6 @@ dfal_status df_view_twins(const struct df_view *view, struct df_selection *selec
  * Errors   E_DATA there is no Gemm */
 dfal_status df_feature_node(const struct df_network *folded, const char **node);
 
-/* Cut results down to those of ascending rows. Errors   E_INTERNAL a row has none */
-dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_t n);
 /* Position of row in ascending rows, -1: none. */
 int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row);
 int df_compare_rows(const void *a, const void *b);

@@ -65,35 +65,6 @@ done:
     return status;
 }
 
-dfal_status df_scores_keep(struct df_scores *scores, const int64_t *rows, int64_t n)
-{
-    int64_t at = 0;
-    for (int64_t i = 0; i < n; i++, at++) {
-        while (at < scores->count && scores->index[at] < rows[i])
-            at++;
-        if (at == scores->count || scores->index[at] != rows[i])
-            DF_FAIL(DFAL_E_INTERNAL, "there is no score of row %lld, expected those of all candidates",
-                    (long long)rows[i]);
-        scores->index[i] = scores->index[at];
-        scores->margin[i] = scores->margin[at];
-        scores->first_margin[i] = scores->first_margin[at];
-        scores->logit_gap[i] = scores->logit_gap[at];
-        scores->status[i] = scores->status[at];
-        scores->label[i] = scores->label[at];
-        scores->adversarial_class[i] = scores->adversarial_class[at];
-        scores->iterations[i] = scores->iterations[at];
-        if (scores->id && at != i) {
-            df_free(scores->id[i]);
-            scores->id[i] = scores->id[at];
-            scores->id[at] = NULL;
-        }
-    }
-    for (int64_t i = n; scores->id && i < scores->count; i++)
-        df_free(scores->id[i]);
-    scores->count = n;
-    return DFAL_OK;
-}
-
 dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins)
 {
     *margins = NULL;

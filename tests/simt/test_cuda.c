@@ -13,10 +13,9 @@
 
 #include "../support.h"
 #include "backend/cuda.h"
+#include "backend/object.h"
 #include "base/memory.h"
 #include "half.h" /* kernels */
-
-const struct df_backend *dfal_backend_entry(void);
 
 /* ---- The runtime ----------------------------------------------------------------------------- */
 
@@ -293,7 +292,7 @@ void df_cublas_close(struct df_cublas *two)
 static dfal_status open_device(struct df_device **out, const char *spec)
 {
     const struct df_device_options options = {.spec = spec, .isa = "auto", .queues = 3};
-    return dfal_backend_entry()->device_open(out, &options);
+    return df_backend_open(out, df_object_table(), "cuda", &options);
 }
 
 static struct df_device *opened(void)
@@ -328,7 +327,6 @@ static void refusals(void **state)
         gpu.major = cases[i].major;
         test_error(open_device(&device, cases[i].spec), DFAL_E_UNAVAILABLE, cases[i].says);
         assert_null(device);
-        assert_string_equal(dfal_backend_entry()->last_error(), dfal_last_error());
     }
     gpu_reset();
     gpu.properties_error = cudaErrorInvalidDevice;
@@ -369,7 +367,7 @@ static void identity(void **state)
     assert_string_equal(device->info.library, "CUDA 13.0, one 1.2, two 3.4");
     assert_true(device->wide);
     assert_int_equal(device->queue_count, 8);
-    assert_true(df_device_memory_free(device) > 0);
+    assert_true(device->backend->memory_free(device) > 0);
     device->backend->device_close(device);
 }
 
@@ -622,10 +620,10 @@ static float *run_kind(const struct rig *rig, enum df_layer_kind kind, int64_t r
 static void check_scratch(const struct rig *rig, int kind, int64_t rows)
 {
     struct df_cuda_queue *queue = &((struct df_cuda_device *)rig->device)->queues[0];
-    const int64_t told = df_layer_scratch(rig->device, rig->layer, kind, rows);
+    const int64_t told = rig->device->backend->layer_scratch(rig->device, rig->layer, kind, rows);
     assert_int_equal(queue->workspace_bytes, told);
     if (kind != DF_LAYER_WEIGHT_GRADIENT && rows > 0)
-        assert_int_equal(told, df_layer_scratch(rig->device, rig->layer, kind, 1));
+        assert_int_equal(told, rig->device->backend->layer_scratch(rig->device, rig->layer, kind, 1));
     /* The next one takes its own. */
     test_ok(df_cuda_drop_workspace(queue));
 }
@@ -644,9 +642,9 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
         char text[64], expected[64];
         (void)snprintf(expected, sizeof expected, "%s: algorithm %d",
                        desc->is_gemm ? "made up products" : "made up convolutions", 7 + kind);
-        df_layer_text(device, by_library.layer, kind, text, sizeof text);
+        device->backend->layer_text(device, by_library.layer, kind, text, sizeof text);
         assert_string_equal(text, expected);
-        df_layer_text(device, by_own.layer, kind, text, sizeof text);
+        device->backend->layer_text(device, by_own.layer, kind, text, sizeof text);
         assert_string_equal(text, "own kernels");
     }
     for (int kind = 0; kind < 3; kind++)

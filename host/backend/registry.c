@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Back ends by name. */
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/object.h"
+#include "base/backend_name.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#define CUDA_LIBRARY "libdfal_cuda.so"
+#define CUDA_DRIVER  "libcuda.so.1"
+
+dfal_status df_cuda_find(char **path)
+{
+    static const char here;
+    Dl_info own;
+    *path = NULL;
+    if (dladdr(&here, &own) != 0 && own.dli_fname != NULL) {
+        const char *slash = strrchr(own.dli_fname, '/');
+        const int folder = slash != NULL ? (int)(slash - own.dli_fname + 1) : 0;
+        DF_TRY(df_format(path, "%.*s" CUDA_LIBRARY, folder, own.dli_fname));
+        if (folder > 0 && access(*path, R_OK) == 0)
+            return DFAL_OK;
+        df_free(*path);
+    }
+    return df_strdup(path, CUDA_LIBRARY);
+}
+
+static dfal_status open_cuda(struct df_device **out, const struct df_device_options *options)
+{
+    char *path = NULL;
+    DF_TRY(df_cuda_find(&path));
+    const dfal_status status = df_object_open(out, path, "CUDA", options);
+    df_free(path);
+    return status;
+}
+
+/* Without a driver there is no need to load CUDA's libraries, which are a gigabyte. */
+static bool is_driver_there(void)
+{
+    return dlopen(CUDA_DRIVER, RTLD_LAZY | RTLD_LOCAL) != NULL;
+}
+
+static dfal_status open_auto(struct df_device **out, const struct df_device_options *options)
+{
+    if (!is_driver_there())
+        (void)df_fail(DFAL_E_UNAVAILABLE, "the CUDA back end is not available: no NVIDIA driver");
+    else if (open_cuda(out, options) == DFAL_OK)
+        return DFAL_OK;
+    return df_backend_open(out, &df_backend_cpu, "cpu", options);
+}
+
+static dfal_status open_dlopen(struct df_device **out, const struct df_device_options *options)
+{
+    struct df_device_options own = *options;
+    own.spec = "";
+    return df_object_open(out, options->spec, options->spec, &own);
+}
+
+static dfal_status open_check(struct df_device **out, const struct df_backend_name *name,
+                              const struct df_device_options *options)
+{
+    struct df_device *a = NULL, *b = NULL;
+    DF_TRY(df_device_open(&a, name->first, options->isa, options->queues));
+    dfal_status status = df_device_open(&b, name->second, options->isa, options->queues);
+    if (status == DFAL_OK)
+        status = df_check_put(a, b);
+    if (status == DFAL_OK) {
+        *out = a;
+        return DFAL_OK;
+    }
+    df_device_close(b);
+    df_device_close(a);
+    return status;
+}
+
+dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues)
+{
+    struct df_backend_name asked;
+    *out = NULL;
+    if (queues < 1)
+        DF_FAIL(DFAL_E_INTERNAL, "a device needs at least one queue, not %d", queues);
+    DF_TRY(df_backend_name_read(&asked, name));
+    const struct df_device_options options = {
+        .spec = asked.spec, .isa = isa != NULL ? isa : "auto", .queues = queues};
+    switch (asked.kind) {
+    case DF_BACKEND_auto:
+        return open_auto(out, &options);
+    case DF_BACKEND_cpu:
+        return df_backend_open(out, &df_backend_cpu, name, &options);
+    case DF_BACKEND_cuda:
+        return open_cuda(out, &options);
+    case DF_BACKEND_ref:
+        return df_backend_open(out, &df_backend_ref, name, &options);
+    case DF_BACKEND_ref64:
+        return df_backend_open(out, &df_backend_ref64, name, &options);
+    case DF_BACKEND_check:
+        return open_check(out, &asked, &options);
+    case DF_BACKEND_dlopen:
+        break;
+    }
+    return open_dlopen(out, &options);
+}
+
+dfal_status df_context_device(struct dfal_context *context, struct df_device **out)
+{
+    *out = NULL;
+    if (context->device == NULL) {
+        const char *name = context->options.backend != NULL ? context->options.backend : "auto";
+        DF_TRY(df_device_open(&context->device, name, context->options.isa,
+                              context->threads > 0 ? context->threads : 1));
+        context->device_close = df_device_close;
+        struct df_backend_name asked;
+        DF_TRY(df_backend_name_read(&asked, name));
+        if (asked.kind == DF_BACKEND_auto && !context->device->own_memory)
+            /* Most machines have no GPU, which is no news; one that is there and cannot be used is. */
+            df_say(context, is_driver_there() ? DFAL_INFO : DFAL_DEBUG, "backend.fallback",
+                   DF_FIELDS(DF_TEXT("reason", dfal_last_error())), "back end cpu: %s", dfal_last_error());
+    }
+    *out = context->device;
+    return DFAL_OK;
+}
