@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 static const char asked_name[] = "adversarial";
 
 static dfal_status describe(struct df_rows_writer *writer, const struct df_rows_head *head)
