@@ -5,7 +5,7 @@
  * Traffic  dy once: 4 bytes a value, bound by memory. A product's planes have one value, so its threads read far apart;
  *          its dy is small. */
 #include "bias.h"
-#include "cuda.h"
+#include "cuda_launch.h"
 
 __global__ void sum_channel(float *db, const float *dy, int64_t rows, int64_t channels, int64_t plane)
 {

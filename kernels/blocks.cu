@@ -6,7 +6,7 @@
  * Traffic  batch normalisation reads x three times (dy and x twice) and writes once, 4 bytes a value: bound by memory, the
  *          later passes by the L2 cache where a channel fits in there. */
 #define DF_TEAM_IS_BLOCK
-#include "cuda.h"
+#include "cuda_launch.h"
 #include "launch.h"
 
 #include "batch.h"

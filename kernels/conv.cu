@@ -6,7 +6,7 @@
  *               neighbouring lanes read neighbouring pixels, and what is read serves several taps.
  * Traffic       depthwise: x and y once from memory, (STRIP - 1 + K) K / STRIP loads a cell from the L1 cache */
 #include "conv_walk.h"
-#include "cuda.h"
+#include "cuda_launch.h"
 
 enum { THREADS = 128, STRIP = 4 };
 

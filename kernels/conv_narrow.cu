@@ -14,7 +14,7 @@
  *               neighbouring threads lie in neighbouring banks also where a line of threads ends.
  * Traps         A tile's lines are read in quads and reach past what is used: `pitch` covers that. */
 #include "conv_walk.h"
-#include "cuda.h"
+#include "cuda_launch.h"
 
 enum {
     MOST_THREADS = 256,

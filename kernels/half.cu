@@ -7,7 +7,7 @@
  *          shared memory. With one channel or one position nothing is turned, and a block takes a row.
  * Traffic  shifts 4 bytes a value; packing 4 read and 2 written, unpacking 2 and 4: bound by memory.
  * Traps    a tile's row of shared memory has one value more than needed: a column would lie in one bank. */
-#include "cuda.h"
+#include "cuda_launch.h"
 #include "half.h"
 
 enum { THREADS = 256, TILE = 32, TILE_LINES = THREADS / TILE };

@@ -7,7 +7,7 @@
  * Order    none between cells or items; inside an item, team.h.
  * Traffic  CELL: each operand's cells once, 4 bytes each and coalesced: bound by memory.
  * Traps    an item's warp may leave early, together: no barrier of the block in an op. */
-#include "cuda.h"
+#include "cuda_launch.h"
 #include "launch.h"
 
 #include "activations.h"

@@ -6,7 +6,7 @@
  * Work          A block a tile of the result, its columns fastest in the grid, so that blocks that share rows run together.
  * Traffic       x once for every BN columns, the weights once for every BM rows. */
 #include "conv.h"
-#include "cuda.h"
+#include "cuda_launch.h"
 #include "tile.h"
 
 /* out [rows, cols] = first + a [rows, depth] b [depth, cols]; the other two strides are 1. */

@@ -14,7 +14,7 @@
 #ifndef DF_KERNELS_TILE_H
 #define DF_KERNELS_TILE_H
 
-#include "cuda.h"
+#include "cuda_launch.h"
 
 template <int BM_, int BN_, int BK_, int TM_, int TN_> struct df_tile {
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_;

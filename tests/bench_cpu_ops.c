@@ -38,10 +38,10 @@ static struct df_span random_span(int64_t count)
 static double seconds(const struct df_call *call)
 {
     double best = 1e9, begin = df_clock();
-    must(df_run(device, 0, call));
+    must(df_call_run(device, 0, call));
     while (df_clock() - begin < 0.2) {
         const double start = df_clock();
-        must(df_run(device, 0, call));
+        must(df_call_run(device, 0, call));
         const double took = df_clock() - start;
         best = took < best ? took : best;
     }
@@ -189,7 +189,8 @@ static void cells(int64_t count)
     call.p.adam.epsilon = 1e-7;
     call.out[1] = v[2];
     call.out[2] = v[3];
-    must(df_run(device, 0, &(struct df_call){.op = DF_OP_fill, .rows = 1, .cols = count, .out = {v[3]}}));
+    must(
+        df_call_run(device, 0, &(struct df_call){.op = DF_OP_fill, .rows = 1, .cols = count, .out = {v[3]}}));
     report("cells", "", "adam_step", seconds(&call), 0, count, 28.0 * (double)count);
     for (int i = 0; i < 4; i++)
         df_buffer_drop(device, &v[i]);

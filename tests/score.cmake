@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name deepfool residency resident room score)
+foreach(name budget deepfool lane residency score)
   df_test(${name} LINK df_score LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)

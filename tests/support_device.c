@@ -110,7 +110,7 @@ void rig_run(struct test_rig *rig)
         for (int k = 0; k < DF_MAX_OUT; k++)
             if (rig->out[k].span.buffer != NULL)
                 operand_reset(rig->device, &rig->out[k]);
-        test_ok(df_run(rig->device, 0, &rig->call));
+        test_ok(df_call_run(rig->device, 0, &rig->call));
         test_ok(rig->device->backend->synchronize(rig->device, 0));
         for (int k = 0; k < DF_MAX_OUT; k++) {
             const struct test_operand *o = &rig->out[k];

@@ -3,7 +3,7 @@
 #ifndef DFAL_TESTS_SUPPORT_SCORE_H
 #define DFAL_TESTS_SUPPORT_SCORE_H
 
-#include "score/deepfool.h"
+#include "score/deepfool_engine.h"
 #include "support_device.h"
 
 /* x -> weight x + bias: D inputs [1, 1, D], K classes. */

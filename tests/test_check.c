@@ -22,7 +22,7 @@ static dfal_status run_relu(struct df_device *device, int64_t rows)
     rig_begin(&rig, device, DF_OP_relu_fwd, rows, 4);
     rig_in(&rig, 0, DF_TYPE_REAL, x, 16);
     rig_out(&rig, 0, DF_TYPE_REAL, NULL, 16);
-    const dfal_status status = df_run(device, 0, &rig.call);
+    const dfal_status status = df_call_run(device, 0, &rig.call);
     rig_end(&rig);
     return status;
 }
@@ -48,7 +48,7 @@ static dfal_status run_gemm(struct df_device *device)
     rig.call.layer = layer;
     rig_in(&rig, 0, DF_TYPE_REAL, x, 4 * 300);
     rig_out(&rig, 0, DF_TYPE_REAL, NULL, 4 * 8);
-    const dfal_status status = df_run(device, 0, &rig.call);
+    const dfal_status status = df_call_run(device, 0, &rig.call);
     rig_end(&rig);
     device->backend->layer_destroy(device, layer);
     df_buffer_drop(device, &weight);
@@ -117,9 +117,9 @@ static void a_shared_object_is_a_back_end(void **state)
     test_error(df_device_open(&device, "dlopen:libz.so.1", "auto", 1), DFAL_E_UNAVAILABLE, "does not export");
 }
 
-static void do_nothing(struct df_device *device, struct df_stack *stack)
+static void do_nothing(struct df_device *device, struct df_fused *fused)
 {
-    (void)device, (void)stack;
+    (void)device, (void)fused;
 }
 
 static void a_table_must_be_whole(void **state)
@@ -141,9 +141,9 @@ static void a_table_must_be_whole(void **state)
                "the made up back end is not available: its table has no layer_bind");
     assert_null(device);
     table = df_backend_ref;
-    table.stack_destroy = do_nothing; /* all four, or none */
+    table.fused_destroy = do_nothing; /* all four, or none */
     test_error(df_backend_open(&device, &table, "made up", &options), DFAL_E_UNAVAILABLE,
-               "its table has no stack_create");
+               "its table has no fused_create");
 }
 
 /* A wrapper on another one: each calls what lies behind it. */
@@ -236,8 +236,8 @@ static void buffers_know_their_ends(void **state)
     test_error(run_relu(device, 40), DFAL_E_INTERNAL, "relu_fwd, operand y: elements");
     struct df_call call = {.op = DF_OP_relu_fwd, .rows = 2, .cols = 4};
     call.in[0] = call.out[0] = span;
-    test_ok(df_run(device, 0, &call));
-    test_error(df_run(device, 2, &call), DFAL_E_INTERNAL, "queue 2");
+    test_ok(df_call_run(device, 0, &call));
+    test_error(df_call_run(device, 2, &call), DFAL_E_INTERNAL, "queue 2");
     df_buffer_drop(device, &span);
     assert_null(span.buffer);
     df_buffer_drop(device, &span); /* twice is fine */
@@ -253,7 +253,7 @@ static void doubles_stay_doubles(void **state)
     test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 1));
     struct df_call call = {.op = DF_OP_fill, .rows = 1, .cols = 1, .p.value = 0.1};
     call.out[0] = span;
-    test_ok(df_run(device, 0, &call));
+    test_ok(df_call_run(device, 0, &call));
     test_ok(device->backend->read_f64(device, 0, &value, span, 1));
     assert_true(value == 0.1);
     df_buffer_drop(device, &span);
@@ -311,7 +311,7 @@ static dfal_status whole_life(const char *name)
     call.layer = layer;
     call.in[0] = x;
     call.out[0] = y;
-    status = df_run(device, 1, &call);
+    status = df_call_run(device, 1, &call);
 done:
     if (layer != NULL)
         device->backend->layer_destroy(device, layer);

@@ -13,7 +13,7 @@
 #include "backend/cpu.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "base/team.h"
+#include "base/thread_pool.h"
 #include "support.h"
 
 enum { QUEUES = 4, BLOCK = 64, MAX_ROWS = 200 };
@@ -179,7 +179,7 @@ static dfal_status run_forward(struct rig *rig, int32_t queue, int64_t from, int
                                  .layer = rig->layer,
                                  .out = {y},
                                  .in = {df_at(rig->x, from * rig->in)}};
-    return df_run(rig->device, queue, &call);
+    return df_call_run(rig->device, queue, &call);
 }
 
 static dfal_status run_backward(struct rig *rig, int32_t queue, int64_t from, int64_t rows, struct df_span dx)
@@ -189,7 +189,7 @@ static dfal_status run_backward(struct rig *rig, int32_t queue, int64_t from, in
                                  .layer = rig->layer,
                                  .out = {dx},
                                  .in = {df_at(rig->dy, from * rig->out)}};
-    return df_run(rig->device, queue, &call);
+    return df_call_run(rig->device, queue, &call);
 }
 
 static dfal_status run_gradient(struct rig *rig, int32_t queue, int64_t from, int64_t rows, struct df_span dw,
@@ -200,7 +200,7 @@ static dfal_status run_gradient(struct rig *rig, int32_t queue, int64_t from, in
                                  .layer = rig->layer,
                                  .out = {dw, db},
                                  .in = {df_at(rig->x, from * rig->in), df_at(rig->dy, from * rig->out)}};
-    return df_run(rig->device, queue, &call);
+    return df_call_run(rig->device, queue, &call);
 }
 
 static void compare(const char *what, const struct df_layer_desc *d, struct rig *a, struct df_span from_a,
@@ -440,7 +440,7 @@ static dfal_status run_side(void *arg, int64_t job, int32_t worker)
 static void test_queues_side_by_side(void **state)
 {
     struct side side;
-    struct df_team *team = NULL;
+    struct df_thread_pool *threads = NULL;
     (void)state;
     for (int i = 0; i < 6; i++) {
         struct df_layer_desc desc;
@@ -457,10 +457,10 @@ static void test_queues_side_by_side(void **state)
     for (int32_t q = 0; q < QUEUES; q++)
         test_ok(run_side(&side, q, q));
     assert_int_equal(df_alloc_total(), before);
-    test_ok(df_team_create(&team, QUEUES));
+    test_ok(df_thread_pool_create(&threads, QUEUES));
     for (int round = 0; round < 2; round++)
-        test_ok(df_team_run(team, run_side, &side, QUEUES));
-    df_team_destroy(team);
+        test_ok(df_thread_pool_run(threads, run_side, &side, QUEUES));
+    df_thread_pool_destroy(threads);
     for (int i = 0; i < 6; i++) {
         struct rig *rig = &side.rigs[i];
         test_ok(run_forward(rig, 0, 0, 70, rig->y));

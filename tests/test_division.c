@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "net/division.h"
-#include "net/train.h"
+#include "net/training.h"
 #include "support.h"
 #include "support_device.h"
 

@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "run/pace.h"
-#include "run/run.h"
+#include "run/rounds.h"
 #include "run_fixture.h"
 
 static struct world world;

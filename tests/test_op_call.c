@@ -173,26 +173,28 @@ static void bad_calls_are_refused(void **state)
         test_ok(df_buffer_new(device, &owner, DF_TYPE_I32, 3));
         struct df_call call =
             DF_CALL(relu_bwd, .rows = 3, .cols = 4, .dx = x, .dy = x, .y = x, .owner = owner);
-        test_ok(df_run(device, 0, &call));
+        test_ok(df_call_run(device, 0, &call));
         DF_IN(&call, relu_bwd, owner) = (struct df_span){NULL, 0};
-        test_ok(df_run(device, 0, &call));
+        test_ok(df_call_run(device, 0, &call));
         DF_IN(&call, relu_bwd, y) = (struct df_span){NULL, 0};
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "relu_bwd was called without its operand y");
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL,
+                   "relu_bwd was called without its operand y");
         DF_IN(&call, relu_bwd, y) = owner;
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL,
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL,
                    "relu_bwd was called with y in a buffer of I32, expected REAL");
         DF_IN(&call, relu_bwd, y) = df_at(x, 1);
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL,
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL,
                    "relu_bwd, operand y: elements 1 to 13 do not lie in a buffer of 12");
         DF_IN(&call, relu_bwd, y) = df_at(x, 13);
         DF_IN(&call, relu_bwd, owner) = owner; /* to the end, which lies before it */
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "relu_bwd, operand y: elements 13 to 12");
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL, "relu_bwd, operand y: elements 13 to 12");
         call = DF_CALL(maxpool_bwd, .rows = 3, .dx = x, .dy = x, .arg = owner, .owner = owner);
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "maxpool_bwd, operand owner: elements 0 to -2");
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL,
+                   "maxpool_bwd, operand owner: elements 0 to -2");
         call = DF_CALL(gemm_fwd, .rows = 1, .y = x, .x = x);
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "gemm_fwd was called without a layer");
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL, "gemm_fwd was called without a layer");
         call.op = DF_OP_COUNT;
-        test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "was called, expected 0 to");
+        test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL, "was called, expected 0 to");
         df_buffer_drop(device, &x);
         df_buffer_drop(device, &owner);
         df_device_close(device);

@@ -13,7 +13,7 @@
 
 #include "base/memory.h"
 #include "report/report.h"
-#include "run/run.h"
+#include "run/rounds.h"
 #include "run_fixture.h"
 #include "strategy/oracle.h"
 

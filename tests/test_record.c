@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "base/team.h"
+#include "base/thread_pool.h"
 #include "net/plan.h"
 
 enum { FEW = 11, MANY = 37, COTANGENTS = 11 };
@@ -77,7 +77,7 @@ static dfal_status give(const struct rig *rig, uint64_t seed)
     return df_write(rig->device, rig->queue, df_tape_owners(rig->tape), owner, COTANGENTS);
 }
 
-/* Binds, layers and ops, or binds and runs of a stack. */
+/* Binds, layers and ops, or binds and runs of a fused network. */
 static dfal_status calls(const struct rig *rig)
 {
     struct df_span dinput;
@@ -314,7 +314,7 @@ static dfal_status make(enum mistake mistake, struct rig *rig, struct df_recordi
         break;
     }
     const struct df_call call = {.op = DF_OP_COUNT};
-    return df_run(device, rig->queue, &call);
+    return df_call_run(device, rig->queue, &call);
 }
 
 static void mistakes(void **state)
@@ -385,17 +385,17 @@ static dfal_status one_of_two(void *arg, int64_t job, int32_t worker)
 static void side_by_side(void **state)
 {
     struct df_device *device = *state;
-    struct df_team *team;
+    struct df_thread_pool *threads;
     struct rig rigs[2];
-    test_ok(df_team_create(&team, 2));
+    test_ok(df_thread_pool_create(&threads, 2));
     for (int fused = 0; fused < 2; fused++) {
         for (int32_t i = 0; i < 2; i++)
             rig_open(&rigs[i], device, i, fused != 0);
-        test_ok(df_team_run(team, one_of_two, rigs, 2));
+        test_ok(df_thread_pool_run(threads, one_of_two, rigs, 2));
         for (int32_t i = 0; i < 2; i++)
             rig_close(&rigs[i]);
     }
-    df_team_destroy(team);
+    df_thread_pool_destroy(threads);
 }
 
 int main(int argc, char **argv)

@@ -17,7 +17,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "report/report.h"
-#include "run/run.h"
+#include "run/rounds.h"
 #include "run_fixture.h"
 #include "store/network_file.h"
 

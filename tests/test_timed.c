@@ -38,10 +38,10 @@ static void run_product(struct df_device *device, float *y)
     test_ok(device->backend->layer_bind(device, 0, layer, w, (struct df_span){0}));
     const struct df_call call = {
         .op = DF_OP_gemm_fwd, .out = {to}, .in = {from}, .rows = ROWS, .layer = layer};
-    test_ok(df_run(device, 0, &call));
+    test_ok(df_call_run(device, 0, &call));
     const struct df_call relu = {.op = DF_OP_relu_fwd, .out = {to}, .in = {to}, .rows = ROWS, .cols = OUT};
-    test_ok(df_run(device, 0, &relu));
-    test_ok(df_run(device, 0, &relu));
+    test_ok(df_call_run(device, 0, &relu));
+    test_ok(df_call_run(device, 0, &relu));
     test_ok(df_read(device, 0, y, to, ROWS * OUT));
     device->backend->layer_destroy(device, layer);
     df_buffer_drop(device, &from);

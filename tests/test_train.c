@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "net/train.h"
+#include "net/training.h"
 #include "support.h"
 #include "support_device.h"
 #include "support_network.h"

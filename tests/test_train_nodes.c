@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "net/train.h"
+#include "net/training.h"
 #include "support.h"
 #include "support_device.h"
 #include "support_network.h"

@@ -11,9 +11,9 @@
 #include "base/rng.h"
 #include "base/sized.h"
 #include "models/models.h"
-#include "net/train.h"
 #include "net/train_step.h"
-#include "score/deepfool.h"
+#include "net/training.h"
+#include "score/deepfool_engine.h"
 #include "score/pass.h"
 #include "store/network_file.h"
 

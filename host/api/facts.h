@@ -38,7 +38,7 @@ dfal_status df_tell_csv(const struct df_teller *teller, const char *path);
 dfal_status df_tell_reference(const struct df_teller *teller, const char *path);
 bool df_looks_like_reference(const char *format, const char *path);
 
-/* progress.c: facts of a run directory, of OUT.parts of a training or a score. */
+/* job_progress.c: facts of a run directory, of OUT.parts of a training or a score. */
 dfal_status df_tell_run_folder(const struct df_teller *teller, const char *path);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal_run: the experiment, its page, and the last rounds' table. */
-#include "run/run.h"
+#include "run/rounds.h"
 
 #include "base/memory.h"
 #include "base/sized.h"

@@ -5,7 +5,7 @@
 #define DF_API_TRAINING_STATE_H
 
 #include "base/parts.h"
-#include "net/train.h"
+#include "net/training.h"
 
 struct df_checkpoint {
     struct dfal_context *context;

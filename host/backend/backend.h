@@ -17,7 +17,7 @@
 enum { DF_BACKEND_ABI = 7000 + DF_OP_COUNT };
 
 struct df_device;
-struct df_stack;     /* a prepared network */
+struct df_fused;     /* a prepared network */
 struct df_recording; /* calls of a queue, to be run again as one */
 struct df_wrapper;   /* wrapper.h */
 
@@ -43,10 +43,10 @@ struct df_call {
     struct df_layer *layer; /* LAYER ops only */
 };
 
-/* forward    y [rows, K] and kept [rows, df_stack_kept_size] U8 of x [rows, D]
+/* forward    y [rows, K] and kept [rows, df_fused_kept_size] U8 of x [rows, D]
  * backward   dx [rows, D] of dy [rows, K]; row i belongs to sample owner[i] (I32) of kept */
-struct df_stack_call {
-    struct df_stack *stack;
+struct df_fused_call {
+    struct df_fused *fused;
     bool backward;
     int64_t rows;
     struct df_span y, x, kept, owner; /* backward: y holds dy, x receives dx */
@@ -79,20 +79,20 @@ struct df_layer {
 
 /* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages in a
  * chain, y = pool(relu(W x + b)), max(0, .) and the 2x2 max-pool of stride 2 where they are wanted. */
-struct df_stack_stage {
+struct df_fused_stage {
     bool is_gemm, relu, pool;
     struct df_shape in, out;    /* out: behind the pool */
     struct df_window window;    /* of a convolution; group and dilation are 1 */
     int64_t weight_at, bias_at; /* in the parameters it is bound to; laid out as in df_layer_desc */
 };
-enum { DF_STACK_STAGES = 8 };
-struct df_stack_desc {
-    struct df_stack_stage stages[DF_STACK_STAGES];
+enum { DF_FUSED_STAGES = 8 };
+struct df_fused_desc {
+    struct df_fused_stage stages[DF_FUSED_STAGES];
     int32_t count;
 };
-/* What a stack's backward reads of its forward: a byte for every value that leaves a ReLU or a pool, stage by stage: 255
+/* What a fused network's backward reads of its forward: a byte for every value that leaves a ReLU or a pool, stage by stage: 255
  * where the ReLU is off, else the position of the maximum in its window, row by row (0 without a pool). */
-int64_t df_stack_kept_size(const struct df_stack_desc *desc);
+int64_t df_fused_kept_size(const struct df_fused_desc *desc);
 
 struct df_device_options {
     const char *spec; /* what followed the back end's name: "0" of cuda:0, "ref:cpu" of check:ref:cpu */
@@ -154,16 +154,16 @@ struct df_backend {
                              int64_t rows);
 
     /* ---- Optional: all four NULL where a back end has none */
-    /* Fused networks. stack_create decides from desc alone.
+    /* Fused networks. fused_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
-    dfal_status (*stack_create)(struct df_device *device, struct df_stack **out,
-                                const struct df_stack_desc *desc);
-    void (*stack_destroy)(struct df_device *device, struct df_stack *stack);
-    dfal_status (*stack_bind)(struct df_device *device, int32_t queue, struct df_stack *stack,
+    dfal_status (*fused_create)(struct df_device *device, struct df_fused **out,
+                                const struct df_fused_desc *desc);
+    void (*fused_destroy)(struct df_device *device, struct df_fused *fused);
+    dfal_status (*fused_bind)(struct df_device *device, int32_t queue, struct df_fused *fused,
                               struct df_span parameters);
-    dfal_status (*stack_run)(struct df_device *device, int32_t queue, const struct df_stack_call *call);
+    dfal_status (*fused_run)(struct df_device *device, int32_t queue, const struct df_fused_call *call);
     /* Recordings. Between record_begin and record_end, which must follow in the
-     * same thread whatever happened, the queue's run, stack_run and binds are kept instead of run, with their buffers,
+     * same thread whatever happened, the queue's run, fused_run and binds are kept instead of run, with their buffers,
      * sizes and parameters; record_run runs them all as one call of that queue. Only what the queue has run before may be
      * recorded, and that thread does nothing else with the device meanwhile: whatever takes memory, read, write and
      * synchronize fail. record_end gives NULL, and no error of its own, after a failed call. A recording is destroyed
@@ -298,7 +298,7 @@ static inline struct df_span df_at(struct df_span span, int64_t offset)
 {
     return (struct df_span){span.buffer, span.offset + offset};
 }
-static inline dfal_status df_run(struct df_device *device, int32_t queue, const struct df_call *call)
+static inline dfal_status df_call_run(struct df_device *device, int32_t queue, const struct df_call *call)
 {
     return device->backend->run(device, queue, call);
 }

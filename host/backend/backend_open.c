@@ -21,8 +21,8 @@ static const struct slot {
     SLOT(buffer_destroy, REQUIRED), SLOT(write, REQUIRED),        SLOT(read, REQUIRED),
     SLOT(read_f64, REQUIRED),       SLOT(layer_create, REQUIRED), SLOT(layer_destroy, REQUIRED),
     SLOT(layer_bind, REQUIRED),     SLOT(run, REQUIRED),          SLOT(synchronize, REQUIRED),
-    SLOT(stack_create, STACK),      SLOT(stack_destroy, STACK),   SLOT(stack_bind, STACK),
-    SLOT(stack_run, STACK),         SLOT(record_begin, RECORD),   SLOT(record_end, RECORD),
+    SLOT(fused_create, STACK),      SLOT(fused_destroy, STACK),   SLOT(fused_bind, STACK),
+    SLOT(fused_run, STACK),         SLOT(record_begin, RECORD),   SLOT(record_end, RECORD),
     SLOT(record_run, RECORD),       SLOT(record_destroy, RECORD),
 #undef SLOT
 };

@@ -347,15 +347,15 @@ static dfal_status layer_bind(struct df_device *device, int32_t queue, struct df
     return df_cuda_recorded(df_cuda_layer_bind(device, queue, layer, weight, bias));
 }
 
-static dfal_status stack_bind(struct df_device *device, int32_t queue, struct df_stack *stack,
+static dfal_status fused_bind(struct df_device *device, int32_t queue, struct df_fused *fused,
                               struct df_span parameters)
 {
-    return df_cuda_recorded(df_cuda_stack_bind(device, queue, stack, parameters));
+    return df_cuda_recorded(df_cuda_fused_bind(device, queue, fused, parameters));
 }
 
-static dfal_status stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call)
+static dfal_status fused_run(struct df_device *device, int32_t queue, const struct df_fused_call *call)
 {
-    return df_cuda_recorded(df_cuda_stack_run(device, queue, call));
+    return df_cuda_recorded(df_cuda_fused_run(device, queue, call));
 }
 
 static dfal_status synchronize(struct df_device *head, int32_t index)
@@ -385,10 +385,10 @@ const struct df_backend *df_object_table(void)
         .layer_text = df_cuda_layer_text,
         .layer_scratch = df_cuda_layer_scratch,
         .run = run,
-        .stack_create = df_cuda_stack_create,
-        .stack_destroy = df_cuda_stack_destroy,
-        .stack_bind = stack_bind,
-        .stack_run = stack_run,
+        .fused_create = df_cuda_fused_create,
+        .fused_destroy = df_cuda_fused_destroy,
+        .fused_bind = fused_bind,
+        .fused_run = fused_run,
         .record_begin = df_cuda_record_begin,
         .record_end = df_cuda_record_end,
         .record_run = df_cuda_record_run,

@@ -4,7 +4,7 @@
  * cuda.c         the op table: opening, buffers, copies, CELL and ITEM ops
  * cuda_device.c  what all of them ask of the device: errors, memory, queues
  * cuda_layer.c   a layer: which engine runs which of its three ops, blocks of a fixed number of rows
- * cuda_stack.c   small networks in one go (kernels/stack.h)
+ * cuda_fused.c   small networks in one go (kernels/fused.h)
  * cuda_record.c  recordings of a queue's calls: CUDA graphs; the queue's workspace
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_half.c    backwards in half precision around another engine's op (kernels/half.h)
@@ -133,13 +133,13 @@ dfal_status df_cuda_layer_run(struct df_cuda_device *device, int32_t queue, enum
                               struct df_layer *layer, float *const out[2], const float *const in[2],
                               int64_t rows);
 
-/* ---- cuda_stack.c ---------------------------------------------------------------------------- */
-dfal_status df_cuda_stack_create(struct df_device *device, struct df_stack **out,
-                                 const struct df_stack_desc *desc);
-void df_cuda_stack_destroy(struct df_device *device, struct df_stack *stack);
-dfal_status df_cuda_stack_bind(struct df_device *device, int32_t queue, struct df_stack *stack,
+/* ---- cuda_fused.c ---------------------------------------------------------------------------- */
+dfal_status df_cuda_fused_create(struct df_device *device, struct df_fused **out,
+                                 const struct df_fused_desc *desc);
+void df_cuda_fused_destroy(struct df_device *device, struct df_fused *fused);
+dfal_status df_cuda_fused_bind(struct df_device *device, int32_t queue, struct df_fused *fused,
                                struct df_span parameters);
-dfal_status df_cuda_stack_run(struct df_device *device, int32_t queue, const struct df_stack_call *call);
+dfal_status df_cuda_fused_run(struct df_device *device, int32_t queue, const struct df_fused_call *call);
 
 /* ---- cuda_record.c --------------------------------------------------------------------------- */
 dfal_status df_cuda_record_begin(struct df_device *device, int32_t queue);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every op and its operands are called; what follows from a layer's and a stack's description alone. */
+/* What every op and its operands are called; what follows from a layer's and a fused network's description alone. */
 #include "backend/backend.h"
 
 #define LETTER(x)                    #x[0]
@@ -49,7 +49,7 @@ int64_t df_layer_backward_terms(const struct df_layer_desc *layer)
     return layer->out.c / layer->group * layer->window.kernel[0] * layer->window.kernel[1];
 }
 
-int64_t df_stack_kept_size(const struct df_stack_desc *desc)
+int64_t df_fused_kept_size(const struct df_fused_desc *desc)
 {
     int64_t size = 0;
     for (int32_t i = 0; i < desc->count; i++)

@@ -232,10 +232,10 @@ static dfal_status fill_span(struct df_device *device, struct df_span span, int6
 static dfal_status best_seconds(double *out, struct df_timed *timed, const struct df_call *call)
 {
     *out = INFINITY;
-    DF_TRY(df_run(timed->device, 0, call));
+    DF_TRY(df_call_run(timed->device, 0, call));
     for (int i = 0; i < BEST_OF; i++) {
         df_timed_reset(timed, true);
-        DF_TRY(df_run(timed->device, 0, call));
+        DF_TRY(df_call_run(timed->device, 0, call));
         *out = fmin(*out, timed->rows[0].seconds);
     }
     df_timed_reset(timed, false);

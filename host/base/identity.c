@@ -29,10 +29,10 @@ bool df_identity_is_arithmetic(const char *name)
 
 static dfal_status add(struct df_identity *identity, const char *name, const char *value, size_t length)
 {
-    if (identity->count == identity->room) {
-        const int32_t room = identity->room ? 2 * identity->room : 16;
-        DF_TRY(df_resize(&identity->keys, identity->room, room, sizeof *identity->keys));
-        identity->room = room;
+    if (identity->count == identity->capacity) {
+        const int32_t capacity = identity->capacity ? 2 * identity->capacity : 16;
+        DF_TRY(df_resize(&identity->keys, identity->capacity, capacity, sizeof *identity->keys));
+        identity->capacity = capacity;
     }
     struct df_identity_key *key = &identity->keys[identity->count];
     *key = (struct df_identity_key){.arithmetic = df_identity_is_arithmetic(name)};

@@ -157,7 +157,7 @@ done:
 }
 
 struct numbers {
-    int64_t *list, count, room;
+    int64_t *list, count, capacity;
 };
 
 static dfal_status take_number(const struct df_parts *parts, const char *name, void *user)
@@ -168,10 +168,10 @@ static dfal_status take_number(const struct df_parts *parts, const char *name, v
     (void)parts;
     if (digits < 6 || digits > MOST_DIGITS || strcmp(name + digits, ".h5") != 0)
         return DFAL_OK;
-    if (numbers->count == numbers->room) {
-        const int64_t room = numbers->room ? 2 * numbers->room : 64;
-        DF_TRY(df_resize(&numbers->list, numbers->room, room, sizeof *numbers->list));
-        numbers->room = room;
+    if (numbers->count == numbers->capacity) {
+        const int64_t capacity = numbers->capacity ? 2 * numbers->capacity : 64;
+        DF_TRY(df_resize(&numbers->list, numbers->capacity, capacity, sizeof *numbers->list));
+        numbers->capacity = capacity;
     }
     numbers->list[numbers->count++] = strtoll(name, NULL, 10);
     return DFAL_OK;

@@ -14,7 +14,7 @@ dfal_status df_fail_list(dfal_status status, const char *format, va_list argumen
 /* Put words in front of the recorded message ("train.h5: " ...). Returns status. */
 dfal_status df_fail_prefix(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
 dfal_status df_fail_prefix_list(dfal_status status, const char *format, va_list arguments) DFAL_PRINTF(2, 0);
-/* Copy the message of one thread to another (team.c): text is at least DF_MESSAGE_SIZE bytes. */
+/* Copy the message of one thread to another (thread_pool.c): text is at least DF_MESSAGE_SIZE bytes. */
 enum { DF_MESSAGE_SIZE = 1024 };
 void df_message_get(char *text);
 void df_message_set(const char *text);

@@ -11,13 +11,13 @@
 
 static bool make_room(struct df_text *text, int64_t more)
 {
-    if (text->status == DFAL_OK && text->size + more + 1 > text->room) {
-        int64_t room = text->room ? text->room : 256;
-        while (room < text->size + more + 1)
-            room *= 2;
-        text->status = df_resize(&text->bytes, text->room, room, 1);
+    if (text->status == DFAL_OK && text->size + more + 1 > text->capacity) {
+        int64_t capacity = text->capacity ? text->capacity : 256;
+        while (capacity < text->size + more + 1)
+            capacity *= 2;
+        text->status = df_resize(&text->bytes, text->capacity, capacity, 1);
         if (text->status == DFAL_OK)
-            text->room = room;
+            text->capacity = capacity;
     }
     return text->status == DFAL_OK;
 }

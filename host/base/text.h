@@ -10,7 +10,7 @@
 /* Zero-initialise. Errors are kept until df_text_take. */
 struct df_text {
     char *bytes;
-    int64_t size, room;
+    int64_t size, capacity;
     dfal_status status;
 };
 void df_text_add(struct df_text *text, const char *format, ...) DFAL_PRINTF(2, 3);

@@ -27,7 +27,7 @@ static dfal_status self_span_allgather(struct df_comm *comm, struct df_device *d
     const struct df_call copy = DF_CALL(copy_cols, .rows = 1, .cols = count, .y = out, .x = in,
                                         .p.cols = {.y_stride = count, .x_stride = count});
     DF_TRY(df_call_check(&copy));
-    return df_run(device, queue, &copy);
+    return df_call_run(device, queue, &copy);
 }
 
 /* The sum of one: nothing is left to do but the check that another member would make. */

@@ -46,7 +46,7 @@ static void give(void *user, void *block)
     df_free(block);
 }
 
-static dfal_status unpack(Onnx__ModelProto **model, const char *path, int64_t *room)
+static dfal_status unpack(Onnx__ModelProto **model, const char *path, int64_t *allowance)
 {
     struct stat facts;
     char *bytes;
@@ -61,7 +61,7 @@ static dfal_status unpack(Onnx__ModelProto **model, const char *path, int64_t *r
     ProtobufCAllocator allocator = {take, give, &budget};
     *model = size > 0 ? onnx__model_proto__unpack(&allocator, size, (const uint8_t *)bytes) : NULL;
     df_free(bytes);
-    *room = (INT64_C(256) << 20) + DF_ONNX_ROOM * (int64_t)size;
+    *allowance = (INT64_C(256) << 20) + DF_ONNX_ALLOWANCE * (int64_t)size;
     if (budget.failed)
         DF_FAIL(DFAL_E_MEMORY, "%s: no memory for the file's %zu bytes", path, size);
     if (budget.refused)
@@ -455,15 +455,15 @@ void df_onnx_facts_clear(struct df_onnx_facts *facts)
 
 dfal_status df_onnx_load(struct df_network **out, struct df_onnx_facts *facts, const char *path)
 {
-    int64_t room = 0;
+    int64_t allowance = 0;
     struct df_onnx_files files = {0};
-    struct df_onnx onnx = {.path = path, .room = &room, .files = &files};
+    struct df_onnx onnx = {.path = path, .allowance = &allowance, .files = &files};
     ProtobufCAllocator allocator = {take, give, NULL};
     dfal_status status;
     *out = NULL;
     if (facts)
         memset(facts, 0, sizeof *facts);
-    DF_TRY_TO(done, status, unpack(&onnx.model, path, &room));
+    DF_TRY_TO(done, status, unpack(&onnx.model, path, &allowance));
     DF_TRY_TO(done, status, check_model(&onnx));
     DF_TRY_TO(done, status, df_onnx_index(&onnx));
     DF_TRY_TO(done, status, take_input(&onnx));

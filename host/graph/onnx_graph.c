@@ -190,12 +190,12 @@ dfal_status df_onnx_count_ops(const struct df_onnx *onnx, bool unsupported, char
     }
     if (!unsupported)
         qsort(tallies, (size_t)different, sizeof *tallies, compare_counts);
-    size_t room = 1, at = 0;
+    size_t allowance = 1, at = 0;
     for (int32_t i = 0; i < different; i++)
-        room += strlen(tallies[i].name) + 20;
-    dfal_status status = df_alloc(text, (int64_t)room, 1);
+        allowance += strlen(tallies[i].name) + 20;
+    dfal_status status = df_alloc(text, (int64_t)allowance, 1);
     for (int32_t i = 0; status == DFAL_OK && i < different; i++)
-        at += (size_t)snprintf(*text + at, room - at, "%s%s (%d)", i > 0 ? ", " : "", tallies[i].name,
+        at += (size_t)snprintf(*text + at, allowance - at, "%s%s (%d)", i > 0 ? ", " : "", tallies[i].name,
                                tallies[i].count);
     *kinds = different;
     df_free(tallies);

@@ -9,7 +9,7 @@
 #include "graph/onnx.h"
 
 enum { DF_ONNX_RANK = 8, DF_ONNX_MAX_NODES = 100000 };
-enum { DF_ONNX_ROOM = 4 }; /* computed constants take at most this multiple of the file and 256 MiB */
+enum { DF_ONNX_ALLOWANCE = 4 }; /* computed constants take at most this multiple of the file and 256 MiB */
 /* An extent that is the number of samples in a batch, whatever that will be. */
 #define DF_ONNX_BATCH (INT64_MIN + 12345)
 /* TensorProto.DataType */
@@ -90,7 +90,7 @@ struct df_onnx {
     struct df_network *network;
     int32_t doubled; /* the next number for a name that many nodes have */
     /* bytes that constants computed from constants may still take: a small file may not ask for much */
-    int64_t *room;
+    int64_t *allowance;
     struct df_onnx_files *files; /* external data that was read */
 };
 

@@ -78,11 +78,11 @@ dfal_status df_onnx_tensor_create(const struct df_onnx *onnx, struct df_onnx_ten
     for (int32_t d = 0; d < rank; d++)
         if (dims[d] < 0 || __builtin_mul_overflow(count, dims[d], &count))
             count = INT64_MAX;
-    if (__builtin_mul_overflow(count, (int64_t)(size + more), &bytes) || bytes > *onnx->room)
+    if (__builtin_mul_overflow(count, (int64_t)(size + more), &bytes) || bytes > *onnx->allowance)
         DF_FAIL(DFAL_E_DATA,
                 "%s: a constant of shape %s is computed, which is more than such a file can need", onnx->path,
                 df_onnx_dims_text(text, rank, dims));
-    *onnx->room -= bytes;
+    *onnx->allowance -= bytes;
     out->type = type;
     out->rank = rank;
     out->count = count;
@@ -234,7 +234,7 @@ static dfal_status read_external(const struct df_onnx *onnx, struct df_onnx_tens
     if (status == DFAL_OK)
         status = read_part(onnx, name, path, offset, expected, out->own);
     out->bytes = out->own;
-    *onnx->room += DF_ONNX_ROOM * expected;
+    *onnx->allowance += DF_ONNX_ALLOWANCE * expected;
     df_free(path);
     return status;
 }

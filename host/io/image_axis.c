@@ -29,12 +29,12 @@ static int64_t clip(double value, int64_t low, int64_t high)
     return value <= (double)low ? low : value >= (double)high ? high : (int64_t)value;
 }
 
-static dfal_status grow(void *pointer, int64_t *room, int64_t count, size_t size)
+static dfal_status grow(void *pointer, int64_t *capacity, int64_t count, size_t size)
 {
-    if (count <= *room)
+    if (count <= *capacity)
         return DFAL_OK;
-    DF_TRY(df_resize(pointer, *room, count, size));
-    *room = count;
+    DF_TRY(df_resize(pointer, *capacity, count, size));
+    *capacity = count;
     return DFAL_OK;
 }
 

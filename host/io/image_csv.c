@@ -12,7 +12,7 @@ enum column { COLUMN_PATH, COLUMN_ID, COLUMN_LABEL, COLUMN_COUNT };
 struct words {
     struct df_image_list *list;
     char **labels; /* [room] a word an entry, NULL: none */
-    int64_t room;
+    int64_t capacity;
 };
 
 static dfal_status begin(struct df_csv *csv)
@@ -37,9 +37,9 @@ static dfal_status record(struct df_csv *csv)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: an empty path or id, expected the name of a picture", csv->path,
                 (long long)csv->line);
     DF_TRY(df_image_list_add(list, id, path, csv->line));
-    if (list->room > words->room) {
-        DF_TRY(df_resize(&words->labels, words->room, list->room, sizeof *words->labels));
-        words->room = list->room;
+    if (list->capacity > words->capacity) {
+        DF_TRY(df_resize(&words->labels, words->capacity, list->capacity, sizeof *words->labels));
+        words->capacity = list->capacity;
     }
     const char *label = csv->field[COLUMN_LABEL];
     const bool blank = label && label[0] && !list->classes && df_label_form(label, NULL) == DF_LABEL_NONE;
@@ -72,7 +72,7 @@ dfal_status df_image_list_parse(struct df_image_list *list, const char *path, bo
         status = df_fail(DFAL_E_DATA, "%s lists no picture, expected a line each behind its header", path);
     if (*labelled && status == DFAL_OK)
         status = df_image_list_label(list, (const char *const *)words.labels, path, false);
-    for (int64_t i = 0; i < words.room; i++)
+    for (int64_t i = 0; i < words.capacity; i++)
         df_free(words.labels[i]);
     df_free(words.labels);
     return status;

@@ -70,12 +70,12 @@ static dfal_status check_shape(struct df_fitter *fitter)
     return DFAL_OK;
 }
 
-static dfal_status grow(void *pointer, int64_t *room, int64_t count, size_t size)
+static dfal_status grow(void *pointer, int64_t *capacity, int64_t count, size_t size)
 {
-    if (count <= *room)
+    if (count <= *capacity)
         return DFAL_OK;
-    DF_TRY(df_resize(pointer, *room, count, size));
-    *room = count;
+    DF_TRY(df_resize(pointer, *capacity, count, size));
+    *capacity = count;
     return DFAL_OK;
 }
 

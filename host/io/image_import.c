@@ -151,7 +151,7 @@ static dfal_status make_team(struct df_image_job *job)
 {
     /* One more than there are CPUs to use: whoever writes waits for the disk most of the time. */
     job->thread_count = job->context->threads + 1;
-    DF_TRY(df_team_create(&job->team, job->thread_count));
+    DF_TRY(df_thread_pool_create(&job->threads, job->thread_count));
     DF_TRY(df_alloc(&job->takers, job->thread_count, sizeof *job->takers));
     for (int32_t i = 0; i < job->thread_count; i++)
         df_fitter_init(&job->takers[i].fitter, &job->fit);
@@ -243,7 +243,7 @@ static void job_clear(struct df_image_job *job)
     for (int32_t i = 0; job->takers && i < job->thread_count; i++)
         df_image_taker_clear(&job->takers[i]);
     df_free(job->takers);
-    df_team_destroy(job->team);
+    df_thread_pool_destroy(job->threads);
     for (int b = 0; b < 2; b++)
         df_rows_clear(&job->blocks[b].rows);
     df_free(job->marks);

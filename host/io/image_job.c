@@ -82,7 +82,7 @@ static dfal_status decode_part(struct df_image_job *job, int64_t part)
     struct df_image_block *block = job->filling;
     begin_block(block, &job->parts.shards, part);
     DF_TRY(df_image_parts_look(&job->parts, &job->list, part));
-    DF_TRY(df_team_run(job->team, do_one, job, 1 + block->rows.count));
+    DF_TRY(df_thread_pool_run(job->threads, do_one, job, 1 + block->rows.count));
     char *const *reasons = block->rows.column[DF_IMAGE_REASON];
     for (int64_t i = 0; !job->skip && i < block->rows.count; i++)
         if (reasons[i])

@@ -6,8 +6,8 @@
 
 #include "base/claim.h"
 #include "base/log.h"
-#include "base/team.h"
 #include "base/text.h"
+#include "base/thread_pool.h"
 #include "io/image_parts.h"
 #include "io/image_take.h"
 
@@ -27,7 +27,7 @@ struct df_image_job {
     struct df_image_parts parts;
     struct df_claim claim;
     bool replace_table;
-    struct df_team *team;
+    struct df_thread_pool *threads;
     struct df_image_taker *takers; /* [thread_count] */
     int32_t thread_count;
     struct df_image_block blocks[2], *filling, *writing;

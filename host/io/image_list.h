@@ -15,7 +15,7 @@ struct df_image_entry {
 struct df_image_list {
     char *root; /* folder the paths start from */
     struct df_image_entry *entries;
-    int64_t count, room;
+    int64_t count, capacity;
     char **classes;      /* [class_count] or NULL: numbers */
     int32_t class_count; /* 0: unknown */
     bool labelled;       /* at least one entry has a label */

@@ -8,7 +8,7 @@
 /* A thread's own memory; zero-initialise, then df_fitter_init. */
 struct df_image_taker {
     uint8_t *bytes; /* the file at hand */
-    int64_t room;
+    int64_t capacity;
     struct df_fitter fitter;
 };
 /* Read and decode a file into sample [shape]. shape.h 0: any size, which is then told, and nothing is drawn.

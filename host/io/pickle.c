@@ -27,7 +27,7 @@ struct machine {
     const unsigned char *bytes;
     int64_t size, at, begin; /* begin: of the instruction that runs */
     int32_t *stack, *memo;
-    int32_t depth, stack_room, memo_room;
+    int32_t depth, stack_room, memo_capacity;
 };
 
 static dfal_status damaged(const struct machine *machine, const char *what)
@@ -93,13 +93,13 @@ static dfal_status refuse(const struct machine *machine)
 /* ---- Values and the stack ------------------------------------------------------------------------------ */
 
 /* Room for one more element of an array that doubles. */
-static dfal_status grow(void *array, int32_t *room, int32_t count, size_t size)
+static dfal_status grow(void *array, int32_t *capacity, int32_t count, size_t size)
 {
-    if (count < *room)
+    if (count < *capacity)
         return DFAL_OK;
-    int32_t more = *room < 8 ? 16 : *room * 2;
-    DF_TRY(df_resize(array, *room, more, size));
-    *room = more;
+    int32_t more = *capacity < 8 ? 16 : *capacity * 2;
+    DF_TRY(df_resize(array, *capacity, more, size));
+    *capacity = more;
     return DFAL_OK;
 }
 
@@ -122,7 +122,7 @@ static dfal_status push(struct machine *machine, struct df_pickle_value value)
     struct df_pickle *pickle = machine->pickle;
     if (pickle->count >= VALUE_LIMIT)
         return damaged(machine, "more than 2^20 values");
-    DF_TRY(grow(&pickle->values, &pickle->room, pickle->count, sizeof *pickle->values));
+    DF_TRY(grow(&pickle->values, &pickle->capacity, pickle->count, sizeof *pickle->values));
     pickle->values[pickle->count] = value;
     return push_index(machine, pickle->count++);
 }
@@ -161,7 +161,7 @@ static dfal_status add_items(struct machine *machine, int32_t list, int32_t firs
             return damaged(machine, "its stack is empty");
         if (value->count >= VALUE_LIMIT)
             return damaged(machine, "a list of more than 2^20 items");
-        DF_TRY(grow(&value->items, &value->room, value->count, sizeof *value->items));
+        DF_TRY(grow(&value->items, &value->capacity, value->count, sizeof *value->items));
         value->items[value->count++] = machine->stack[i];
     }
     return DFAL_OK;
@@ -212,12 +212,12 @@ static dfal_status put(struct machine *machine, int bytes)
     DF_TRY(top(machine, 0, &index));
     if (place >= VALUE_LIMIT)
         return damaged(machine, "a memo place beyond 2^20");
-    if ((int64_t)place >= machine->memo_room) {
-        int32_t room = machine->memo_room;
-        while (room <= (int32_t)place)
-            room = room < 8 ? 16 : room * 2;
-        DF_TRY(df_resize(&machine->memo, machine->memo_room, room, sizeof *machine->memo));
-        machine->memo_room = room;
+    if ((int64_t)place >= machine->memo_capacity) {
+        int32_t capacity = machine->memo_capacity;
+        while (capacity <= (int32_t)place)
+            capacity = capacity < 8 ? 16 : capacity * 2;
+        DF_TRY(df_resize(&machine->memo, machine->memo_capacity, capacity, sizeof *machine->memo));
+        machine->memo_capacity = capacity;
     }
     machine->memo[place] = index + 1; /* 0: nothing there */
     return DFAL_OK;
@@ -227,7 +227,7 @@ static dfal_status get(struct machine *machine, int bytes)
 {
     uint64_t place;
     DF_TRY(argument(machine, bytes, &place));
-    if (place >= (uint64_t)machine->memo_room || !machine->memo[place])
+    if (place >= (uint64_t)machine->memo_capacity || !machine->memo[place])
         return damaged(machine, "a memo place that was never filled");
     return push_index(machine, machine->memo[place] - 1);
 }
@@ -268,7 +268,7 @@ static dfal_status make_list(struct machine *machine, enum df_pickle_kind kind, 
         if (value.items[i] == MARK)
             status = damaged(machine, "its stack is empty");
     }
-    value.count = value.room = count > 0 ? count : 0;
+    value.count = value.capacity = count > 0 ? count : 0;
     machine->depth = first - drop;
     if (status == DFAL_OK)
         status = push(machine, value);
@@ -367,7 +367,7 @@ static dfal_status build_array(struct machine *machine, int32_t index, const str
     DF_TRY(df_alloc(&array->items, shape->count, sizeof *array->items));
     for (int32_t i = 0; i < shape->count; i++)
         array->items[i] = shape->items[i];
-    array->count = array->room = shape->count;
+    array->count = array->capacity = shape->count;
     array->bytes = bytes->bytes;
     array->size = bytes->size;
     return DFAL_OK;

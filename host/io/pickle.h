@@ -26,12 +26,12 @@ struct df_pickle_value {
     const char *bytes;
     int64_t size;
     int32_t *items; /* indices of values */
-    int32_t count, room;
+    int32_t count, capacity;
 };
 struct df_pickle {
     const char *path;
     struct df_pickle_value *values;
-    int32_t count, room;
+    int32_t count, capacity;
     int32_t root;
 };
 

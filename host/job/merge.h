@@ -3,7 +3,7 @@
 #ifndef DF_JOB_MERGE_H
 #define DF_JOB_MERGE_H
 
-#include "store/rows.h"
+#include "store/row_file.h"
 
 struct df_merge_part {
     const char *path;

@@ -6,7 +6,7 @@
 #define DF_JOB_SHARDS_H
 
 #include "base/parts.h"
-#include "store/rows.h"
+#include "store/row_file.h"
 #include "store/stream.h"
 
 /* Which rows of a pool a job has, and how they are cut. */

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "net/train.h"
+#include "net/training.h"
 
 static int64_t count_kept(int64_t units, double fraction)
 {

@@ -111,8 +111,8 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     DF_TRY_TO(done, status, lay_out(plan));
     plan->block_rows = choose_block_rows(plan);
     if (uses & DF_PLAN_FUSED)
-        DF_TRY_TO(done, status, df_plan_try_stack(plan));
-    if (!plan->stack) {
+        DF_TRY_TO(done, status, df_plan_try_fused(plan));
+    if (!plan->fused) {
         DF_TRY_TO(done, status, df_plan_place(plan));
         DF_TRY_TO(done, status, prepare(plan));
     }
@@ -128,8 +128,8 @@ void df_plan_destroy(struct df_plan *plan)
 {
     if (!plan)
         return;
-    if (plan->stack)
-        plan->device->backend->stack_destroy(plan->device, plan->stack);
+    if (plan->fused)
+        plan->device->backend->fused_destroy(plan->device, plan->fused);
     for (int32_t i = 0; plan->nodes && i < plan->network->node_count; i++) {
         if (plan->nodes[i].layer)
             plan->device->backend->layer_destroy(plan->device, plan->nodes[i].layer);
@@ -155,11 +155,11 @@ int32_t df_plan_block_rows(const struct df_plan *plan)
 }
 
 /* What a fused engine may take of a queue's workspace. */
-static const int64_t stack_scratch = INT64_C(32) << 20;
+static const int64_t fused_scratch = INT64_C(32) << 20;
 
 bool df_plan_is_fused(const struct df_plan *plan)
 {
-    return plan->stack != NULL;
+    return plan->fused != NULL;
 }
 
 int64_t df_plan_input_size(const struct df_plan *plan)
@@ -208,8 +208,8 @@ static int64_t largest_scratch(const struct df_plan *plan)
 int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotangent_rows)
 {
     int64_t largest = 0;
-    if (plan->stack)
-        return stack_scratch;
+    if (plan->fused)
+        return fused_scratch;
     for (int32_t i = 0; i < plan->network->node_count; i++)
         for (int kind = 0; plan->nodes[i].layer != NULL && kind < DF_LAYER_KINDS; kind++) {
             const int64_t bytes = plan->device->backend->layer_scratch(
@@ -224,10 +224,10 @@ int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotang
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
 {
     const int64_t real = sizeof(float), input = df_plan_input_size(plan);
-    if (plan->stack) {
+    if (plan->fused) {
         *memory = (struct df_plan_memory){
             .shared = 4 * real * plan->parameter_size,
-            .scratch = stack_scratch,
+            .scratch = fused_scratch,
             .row = real * (input + plan->network->class_count) + plan->kept_bytes,
             .cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t),
         };
@@ -354,8 +354,8 @@ dfal_status df_plan_refresh_norms(struct df_plan *plan, int32_t queue)
 
 dfal_status df_plan_rebind(struct df_plan *plan, int32_t queue)
 {
-    if (plan->stack)
-        return plan->device->backend->stack_bind(plan->device, queue, plan->stack, plan->parameters);
+    if (plan->fused)
+        return plan->device->backend->fused_bind(plan->device, queue, plan->fused, plan->parameters);
     DF_TRY(df_plan_bind_layers(plan, queue));
     return df_plan_refresh_norms(plan, queue);
 }

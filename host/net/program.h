@@ -67,9 +67,9 @@ struct df_plan {
     int32_t kept_count, slot_count, arg_count, norm_count;
     int64_t largest_arg; /* of a max-pool whose arguments nobody needs */
     struct df_program input_gradient, parameter_gradient;
-    struct df_stack
-        *stack;         /* the whole network in one call: no layers, places or programs then; NULL: none */
-    int64_t kept_bytes; /* a row of what the stack's backward reads */
+    struct df_fused
+        *fused;         /* the whole network in one call: no layers, places or programs then; NULL: none */
+    int64_t kept_bytes; /* a row of what the fused network's backward reads */
 };
 
 /* What the gradient of one node reads of the forward pass, besides the cotangent. */
@@ -85,8 +85,9 @@ bool df_plan_has_gradients(const struct df_plan *plan);
 int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping);
 /* Decide places of values and compile the gradients the plan's uses ask for. */
 dfal_status df_plan_place(struct df_plan *plan);
-/* Leave plan->stack NULL, or make it the fused network, when the network is one that the back end has (stack.c). */
-dfal_status df_plan_try_stack(struct df_plan *plan);
+/* Leave plan->fused NULL, or make it the network in one call, where the back end has an engine for it
+ * (fused.c). */
+dfal_status df_plan_try_fused(struct df_plan *plan);
 void df_program_clear(struct df_program *program);
 
 /* Bind the layers to the parameters as they are now; not batch-norm's statistics. */

@@ -26,7 +26,7 @@ static dfal_status create_all(struct df_tape *tape)
     DF_TRY(create_buffers(tape, &tape->rstd, plan->norm_size, plan->norm_count, DF_TYPE_REAL, 1));
     if (plan->largest_arg > 0)
         DF_TRY(df_buffer_new(device, &tape->unused_arg, DF_TYPE_I32, tape->chunk * plan->largest_arg));
-    if (plan->stack) {
+    if (plan->fused) {
         DF_TRY(df_buffer_new(device, &tape->logits, DF_TYPE_REAL, tape->rows * plan->network->class_count));
         DF_TRY(df_buffer_new(device, &tape->kept_bytes, DF_TYPE_U8, tape->rows * plan->kept_bytes));
     }
@@ -117,7 +117,7 @@ struct df_span df_tape_value_at(const struct df_tape *tape, int32_t node, int64_
 
 struct df_span df_tape_logits(struct df_tape *tape)
 {
-    if (tape->plan->stack)
+    if (tape->plan->fused)
         return tape->logits;
     return df_tape_value_at(tape, tape->plan->network->output, 0);
 }
@@ -130,7 +130,7 @@ dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span 
         DF_FAIL(DFAL_E_USAGE, "The network has no node '%s'", name);
     int32_t root = df_plan_root(plan, node, tape->dropping);
     if (root != DF_INPUT &&
-        (plan->stack || plan->nodes[root].value.kind != DF_PLACE_KEPT || plan->nodes[root].overwritten))
+        (plan->fused || plan->nodes[root].value.kind != DF_PLACE_KEPT || plan->nodes[root].overwritten))
         DF_FAIL(DFAL_E_USAGE,
                 "The values of node '%s' are not kept where gradients or a folded network are computed",
                 name);
@@ -143,7 +143,7 @@ dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span 
 
 dfal_status df_tape_run(const struct df_tape *tape, const struct df_call *call)
 {
-    return df_run(tape->plan->device, tape->queue, call);
+    return df_call_run(tape->plan->device, tape->queue, call);
 }
 
 const struct df_node *df_pass_node(const struct df_pass *pass, int32_t index)
@@ -174,13 +174,13 @@ static dfal_status forward(struct df_tape *tape, int64_t n)
         DF_FAIL(DFAL_E_INTERNAL, "A forward of %lld rows runs on a tape of %lld", (long long)n,
                 (long long)tape->rows);
     tape->forward_rows = n;
-    if (tape->plan->stack) {
-        const struct df_stack_call call = {.stack = tape->plan->stack,
+    if (tape->plan->fused) {
+        const struct df_fused_call call = {.fused = tape->plan->fused,
                                            .rows = n,
                                            .y = tape->logits,
                                            .x = tape->input,
                                            .kept = tape->kept_bytes};
-        return tape->plan->device->backend->stack_run(tape->plan->device, tape->queue, &call);
+        return tape->plan->device->backend->fused_run(tape->plan->device, tape->queue, &call);
     }
     for (int64_t first = 0; first < n; first += tape->chunk) {
         const struct df_pass pass = {

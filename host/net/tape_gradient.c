@@ -81,15 +81,15 @@ dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_sp
         DF_FAIL(DFAL_E_INTERNAL,
                 "An input gradient follows a forward that drew dropout, expected one without");
     *dinput = tape->dinput;
-    if (tape->plan->stack) {
-        const struct df_stack_call call = {.stack = tape->plan->stack,
+    if (tape->plan->fused) {
+        const struct df_fused_call call = {.fused = tape->plan->fused,
                                            .backward = true,
                                            .rows = n,
                                            .y = tape->cotangents,
                                            .x = tape->dinput,
                                            .kept = tape->kept_bytes,
                                            .owner = tape->owners};
-        return tape->plan->device->backend->stack_run(tape->plan->device, tape->queue, &call);
+        return tape->plan->device->backend->fused_run(tape->plan->device, tape->queue, &call);
     }
     for (int64_t first = 0; first < n; first += tape->chunk) {
         struct df_pass pass = {.tape = tape,

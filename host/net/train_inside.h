@@ -8,8 +8,8 @@
 #define DF_NET_TRAIN_INSIDE_H
 
 #include "backend/op_call.h"
-#include "net/train.h"
 #include "net/train_step.h"
+#include "net/training.h"
 
 struct df_split;
 struct df_whole;

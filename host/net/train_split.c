@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "base/team.h"
+#include "base/thread_pool.h"
 #include "net/train_inside.h"
 
 enum { SUB_BATCH = 8, MAX_PARTS = 8, PIECE = 8192 };
@@ -20,7 +20,7 @@ struct worker {
 
 struct df_split {
     struct df_trainer *trainer;
-    struct df_team *team;
+    struct df_thread_pool *threads;
     int32_t worker_count;
     struct worker *workers;
     int64_t job_rows;     /* rows of a sub-batch: 8; the whole batch where batch-norm couples its rows */
@@ -61,7 +61,7 @@ dfal_status df_split_create(struct df_split **out, struct df_trainer *trainer)
     DF_TRY_TO(done, status, df_alloc(&split->workers, split->worker_count, sizeof *split->workers));
     for (int32_t i = 0; i < split->worker_count; i++)
         DF_TRY_TO(done, status, create_worker(split, i));
-    DF_TRY_TO(done, status, df_team_create(&split->team, split->worker_count));
+    DF_TRY_TO(done, status, df_thread_pool_create(&split->threads, split->worker_count));
     *out = split;
     split = NULL;
 done:
@@ -74,7 +74,7 @@ void df_split_destroy(struct df_split *split)
     if (!split)
         return;
     struct df_device *device = split->trainer->device;
-    df_team_destroy(split->team);
+    df_thread_pool_destroy(split->threads);
     for (int32_t i = 0; split->workers && i < split->worker_count; i++) {
         struct worker *worker = &split->workers[i];
         df_tape_destroy(worker->tape);
@@ -168,7 +168,7 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
     for (int64_t part = 1; part < work->parts; part++) {
         const struct df_call add = DF_CALL(accumulate, .rows = 1, .cols = size, .y = df_at(split->parts, at),
                                            .x = df_at(split->parts, part * total + at));
-        DF_TRY(df_run(trainer->device, queue, &add));
+        DF_TRY(df_call_run(trainer->device, queue, &add));
     }
     const struct df_piece own = {trainer, work->options->training, queue, df_at(split->parts, at), at, size};
     if (work->last)
@@ -191,10 +191,10 @@ static dfal_status step(struct work *work)
     for (work->first_job = work->first_part = 0; work->first_job < jobs;) {
         int64_t room = split->part_count - work->first_part, count = jobs - work->first_job;
         count = count < room ? count : room;
-        DF_TRY(df_team_run(split->team, sub_batch, work, count));
+        DF_TRY(df_thread_pool_run(split->threads, sub_batch, work, count));
         work->parts = work->first_part + count;
         work->last = work->first_job + count == jobs;
-        DF_TRY(df_team_run(split->team, piece, work, pieces));
+        DF_TRY(df_thread_pool_run(split->threads, piece, work, pieces));
         work->first_job += count;
         work->first_part = 1; /* part 0 holds the sum so far */
     }
@@ -227,6 +227,6 @@ dfal_status df_split_epoch(struct df_split *split, struct dfal_context *context,
 dfal_status df_split_evaluate(struct df_split *split, float *losses, const int64_t *order, int64_t n)
 {
     struct work work = {.split = split, .order = order, .n = n};
-    DF_TRY(df_team_run(split->team, sub_batch, &work, (n + split->job_rows - 1) / split->job_rows));
+    DF_TRY(df_thread_pool_run(split->threads, sub_batch, &work, (n + split->job_rows - 1) / split->job_rows));
     return df_read(split->trainer->device, 0, losses, split->losses, n);
 }

@@ -31,7 +31,7 @@ static dfal_status loss(const struct df_batch_part *part)
         DF_CALL(softmax_loss, .rows = part->rows, .cols = classes, .loss = part->loss,
                 .dlogits = part->dlogits, .logits = df_tape_logits(part->tape), .label = part->label,
                 .weight = part->weight, .p.loss = {.classes = classes, .scale = 1.0 / (double)part->n});
-    return df_run(trainer->device, part->queue, &call);
+    return df_call_run(trainer->device, part->queue, &call);
 }
 
 static dfal_status gradient(const struct df_batch_part *part)
@@ -68,5 +68,5 @@ dfal_status df_piece_update(const struct df_piece *piece)
             adam_step, .rows = 1, .cols = piece->size, .w = w, .m = m, .v = df_at(trainer->v, piece->at),
             .g = piece->gradient, .rate = trainer->rate,
             .p.adam = {.beta1 = options->beta1, .beta2 = options->beta2, .epsilon = options->epsilon});
-    return df_run(trainer->device, piece->queue, &call);
+    return df_call_run(trainer->device, piece->queue, &call);
 }

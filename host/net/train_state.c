@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "net/train.h"
+#include "net/training.h"
 
 #include <math.h>
 

@@ -115,7 +115,7 @@ static dfal_status write_moment(struct df_trainer *trainer, struct df_span to, c
     if (values)
         return df_write(trainer->device, trainer->queue, to, values, size);
     const struct df_call zero = DF_CALL(fill, .rows = 1, .cols = size, .y = to);
-    return df_run(trainer->device, trainer->queue, &zero);
+    return df_call_run(trainer->device, trainer->queue, &zero);
 }
 
 dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, const float *m, const float *v)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Epochs of one training on a device: what train.c repeats. For train*.c and the benchmark of ops
+/* Epochs of one training on a device: what training.c repeats. For train*.c and the benchmark of ops
  * (host/api/bench_ops.c) only. */
 #ifndef DF_NET_TRAIN_STEP_H
 #define DF_NET_TRAIN_STEP_H

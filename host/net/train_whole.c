@@ -104,7 +104,7 @@ void df_whole_destroy(struct df_whole *whole)
 
 static dfal_status run(const struct df_whole *whole, const struct df_call *call)
 {
-    return df_run(whole->trainer->device, whole->trainer->queue, call);
+    return df_call_run(whole->trainer->device, whole->trainer->queue, call);
 }
 
 static dfal_status take(struct df_whole *whole, const struct routine *routine)

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "report/report.h"
-#include "run/run.h"
+#include "run/rounds.h"
 
 enum { SHOWN = 20 };
 

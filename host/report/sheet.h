@@ -3,7 +3,7 @@
 #ifndef DF_REPORT_SHEET_H
 #define DF_REPORT_SHEET_H
 
-#include "report/tile.h"
+#include "report/query_tile.h"
 
 enum { DF_SHEET_MOST = 500, DF_SHEET_SIDE = 112 };
 

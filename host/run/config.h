@@ -6,7 +6,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
-#include "net/train.h"
+#include "net/training.h"
 #include "strategy/strategy_option.h"
 
 enum { DF_MAX_STRATEGIES = 16, DF_CONFIG_TEXT = 1024 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "run/pace.h"
-#include "run/run.h"
+#include "run/rounds.h"
 #include "store/pool.h"
 
 /* Rows that the oracle can answer for, 0: the pool is not to be had any more. */

@@ -31,29 +31,30 @@ void df_run_state_clear(struct df_run_state *state)
     *state = (struct df_run_state){.round = -1, .twins_only = state->twins_only};
 }
 
-static int64_t enough(int64_t room, int64_t wanted)
+static int64_t enough(int64_t capacity, int64_t wanted)
 {
-    for (room = room ? room : 64; room < wanted;)
-        room *= 2;
-    return room;
+    for (capacity = capacity ? capacity : 64; capacity < wanted;)
+        capacity *= 2;
+    return capacity;
 }
 
 static dfal_status make_room(struct df_run_state *state, int64_t more, bool twins)
 {
-    int64_t room = enough(state->room, state->count + more);
-    if (room > state->room) {
-        DF_TRY(df_resize(&state->rows, state->room, room, sizeof *state->rows));
-        DF_TRY(df_resize(&state->twin_of, state->room, room, sizeof *state->twin_of));
-        DF_TRY(df_resize(&state->twin_class, state->room, room, sizeof *state->twin_class));
-        state->room = room;
+    int64_t capacity = enough(state->capacity, state->count + more);
+    if (capacity > state->capacity) {
+        DF_TRY(df_resize(&state->rows, state->capacity, capacity, sizeof *state->rows));
+        DF_TRY(df_resize(&state->twin_of, state->capacity, capacity, sizeof *state->twin_of));
+        DF_TRY(df_resize(&state->twin_class, state->capacity, capacity, sizeof *state->twin_class));
+        state->capacity = capacity;
     }
     if (state->twins_only && !twins)
         return DFAL_OK;
     int64_t x_count = state->twins_only ? state->twin_count : state->count;
-    int64_t x_room = enough(state->x_room, x_count + more);
-    if (x_room > state->x_room)
-        DF_TRY(df_resize(&state->x, state->x_room * state->size, x_room * state->size, sizeof *state->x));
-    state->x_room = x_room;
+    int64_t x_capacity = enough(state->x_capacity, x_count + more);
+    if (x_capacity > state->x_capacity)
+        DF_TRY(df_resize(&state->x, state->x_capacity * state->size, x_capacity * state->size,
+                         sizeof *state->x));
+    state->x_capacity = x_capacity;
     return DFAL_OK;
 }
 

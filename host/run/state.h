@@ -4,14 +4,14 @@
 #ifndef DF_RUN_STATE_H
 #define DF_RUN_STATE_H
 
-#include "net/train.h"
+#include "net/training.h"
 #include "store/pool.h"
 
 struct df_run_state {
     /* rows [count] with x [count, size]; room is allocated ahead */
     struct df_training_row *rows;
     float *x;
-    int64_t count, room, x_room, size;
+    int64_t count, capacity, x_capacity, size;
     bool twins_only;     /* x [twin_count, size] is that of the twins: a trainer reads the pool itself */
     int64_t *twin_of;    /* [twin_count] row of the pool a twin came from; a twin's index is its number */
     int32_t *twin_class; /* [twin_count] what the network took the twin for */

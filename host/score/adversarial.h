@@ -3,7 +3,7 @@
 #ifndef DF_SCORE_ADVERSARIAL_H
 #define DF_SCORE_ADVERSARIAL_H
 
-#include "score/deepfool.h"
+#include "score/deepfool_engine.h"
 #include "score/summary.h"
 
 /* Run the q closest once more and write their adversarial images in rank order. */

@@ -129,7 +129,7 @@ void df_lane_destroy(struct df_lane *lane)
 
 static dfal_status run(struct df_lane *lane, const struct df_call *call)
 {
-    return df_run(lane->engine->device, lane->queue, call);
+    return df_call_run(lane->engine->device, lane->queue, call);
 }
 
 dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t count)

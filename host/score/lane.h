@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane: one queue's tape and slots. deepfool.c makes lanes and runs them side by side; lane.c has a lane's memory and
+/* A lane: one queue's tape and slots. deepfool_engine.c makes lanes and runs them side by side; lane.c has a lane's memory and
  * the calls of an iteration, lane_loop.c the loop. */
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
@@ -8,7 +8,7 @@
 
 #include "backend/op_call.h"
 #include "base/lock.h"
-#include "score/deepfool.h"
+#include "score/deepfool_engine.h"
 
 /* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. */
 struct df_lane_chunk {
@@ -51,7 +51,7 @@ struct df_deepfool_engine {
     struct df_pool *pool; /* borrowed */
     struct df_deepfool deepfool;
     struct df_plan *plan;
-    struct df_team *team;
+    struct df_thread_pool *threads;
     struct df_lane *lanes;
     int32_t lane_count;
     int64_t slots; /* of a lane */

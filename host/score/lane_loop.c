@@ -106,7 +106,7 @@ static dfal_status take_rows(struct df_lane *lane, struct df_lane_chunk *chunk, 
                 .index = df_at(chunk->index, chunk->taken), .slots = df_at(lane->free_list, filled),
                 .table = engine->table, .p.deepfool = engine->params);
     DF_TRY(wait_for_copy(lane, chunk));
-    DF_TRY(df_run(engine->device, lane->queue, &call));
+    DF_TRY(df_call_run(engine->device, lane->queue, &call));
     chunk->taken += count;
     return DFAL_OK;
 }
@@ -141,7 +141,7 @@ static dfal_status close_holes(struct df_lane *lane, int64_t occupied, int64_t f
     const struct df_call pair =
         DF_CALL(deepfool_pair, .rows = 1, .cols = holes, .pairs = lane->pairs,
                 .free = df_at(lane->free_list, first), .kept = lane->kept_list, .p.deepfool = params);
-    DF_TRY(df_run(lane->engine->device, lane->queue, &pair));
+    DF_TRY(df_call_run(lane->engine->device, lane->queue, &pair));
     return df_lane_move(lane, lane->pairs, holes);
 }
 

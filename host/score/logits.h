@@ -3,7 +3,7 @@
 #ifndef DF_SCORE_LOGITS_H
 #define DF_SCORE_LOGITS_H
 
-#include "store/rows.h"
+#include "store/row_file.h"
 
 /* What to merge logits files of parts of a pool as: the node and its shape as the first of them tells it.
  * Errors   as df_merge_rows */

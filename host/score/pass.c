@@ -13,10 +13,10 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "base/number.h"
-#include "base/team.h"
+#include "base/thread_pool.h"
 #include "models/models.h"
+#include "score/budget.h"
 #include "score/confusion.h"
-#include "score/room.h"
 #include "store/network_file.h"
 
 enum { PASS_ROWS = 256, WIDE_PASS_ROWS = 4096, PROBABILITY_ROWS = 16 };
@@ -72,7 +72,7 @@ struct pass {
     struct df_device *device;
     struct df_pool *pool;
     struct df_plan *plan;
-    struct df_team *team;
+    struct df_thread_pool *threads;
     struct df_row_stream *stream; /* borrowed */
     struct df_progress *progress;
     int64_t beside;
@@ -118,7 +118,7 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     const struct df_call call = DF_CALL(predict, .rows = n, .label = lane->label, .loss = lane->loss,
                                         .logits = df_tape_logits(lane->tape), .truth = lane->truth,
                                         .p.loss = {.classes = df_plan_class_count(pass->plan), .scale = 1});
-    DF_TRY(df_run(device, queue, &call));
+    DF_TRY(df_call_run(device, queue, &call));
     DF_TRY(df_read(device, queue, lane->label_host, lane->label, n));
     DF_TRY(df_read(device, queue, lane->loss_host, lane->loss, n));
     DF_TRY(df_read(device, queue, lane->out, lane->values, n * pass->size));
@@ -253,7 +253,7 @@ static void pass_close(struct pass *pass)
     for (int32_t i = 0; pass->lanes && i < pass->lane_count; i++)
         lane_close(pass, &pass->lanes[i]);
     df_free(pass->lanes);
-    df_team_destroy(pass->team);
+    df_thread_pool_destroy(pass->threads);
     df_plan_destroy(pass->plan);
     df_lock_end(&pass->lock);
 }
@@ -275,8 +275,8 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
     const int32_t found = node ? df_network_find(network, node) : network->output;
     const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out),
                   drawn = pass->drawing ? pass->drawing->passes * size : 0;
-    struct df_room room;
-    const struct df_room_need need = {
+    struct df_budget budget;
+    const struct df_budget_need need = {
         .device = pass->device,
         .plan = pass->plan,
         .pool = pass->pool,
@@ -286,16 +286,16 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
         .most_lanes = df_device_lanes(pass->device),
         .beside = pass->beside,
     };
-    DF_TRY(df_room_choose(&room, pass->context, &need));
-    pass->lane_count = room.lanes;
-    pass->rows = room.slots;
+    DF_TRY(df_budget_choose(&budget, pass->context, &need));
+    pass->lane_count = budget.lanes;
+    pass->rows = budget.slots;
     return DFAL_OK;
 }
 
 static dfal_status run_pass(struct pass *pass, const struct df_network *network, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
-    DF_TRY(df_room_for_plan(pass->context, pass->device, network, false));
+    DF_TRY(df_budget_for_plan(pass->context, pass->device, network, false));
     df_lock_begin(&pass->lock);
     dfal_status status;
     DF_TRY_TO(done, status,
@@ -303,11 +303,11 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
                              pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN : DF_PLAN_FORWARD,
                              node == NULL && !pass->drawing));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
-    DF_TRY_TO(done, status, df_team_create(&pass->team, pass->lane_count));
+    DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->lane_count));
     DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
     for (int32_t i = 0; i < pass->lane_count; i++)
         DF_TRY_TO(done, status, lane_open(pass, &pass->lanes[i], i, node));
-    status = df_team_run(pass->team, pass_job, pass, pass->lane_count);
+    status = df_thread_pool_run(pass->threads, pass_job, pass, pass->lane_count);
 done:
     pass_close(pass);
     return status;
@@ -566,7 +566,7 @@ dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_conte
     struct df_network *network = NULL;
     if (!df_file_exists(name))
         DF_TRY(df_model_check(name));
-    DF_TRY(df_room_for_file(context, name));
+    DF_TRY(df_budget_for_file(context, name));
     DF_TRY(df_network_load(&network, name));
     dfal_status status = check_shape(network, pool, name);
     if (status != DFAL_OK) {

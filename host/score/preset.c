@@ -10,7 +10,7 @@
 #include "base/sized.h"
 #include "base/word.h"
 #include "graph/json_text.h"
-#include "score/deepfool.h"
+#include "score/deepfool_engine.h"
 #include "score/score.h"
 #include "store/pool.h"
 

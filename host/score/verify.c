@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sized.h"
-#include "score/deepfool.h"
+#include "score/deepfool_engine.h"
 #include "score/pass.h"
 #include "store/labels.h"
 

@@ -37,7 +37,7 @@ struct df_h5_source {
     uint64_t base, size; /* of the address 0 in the file; bytes of the file that HDF5 has given out */
     uint32_t leaf_k, group_k, chunk_k;
     struct df_h5_place *known; /* a table of places (hdf5_known.c) */
-    int64_t known_count, known_room;
+    int64_t known_count, known_capacity;
     struct df_h5_collection *collection; /* the last one of the global heap */
     uint64_t heap_read, heap_credit;     /* bytes of collections, and what strings may cost */
     uint64_t raw_size;                   /* what a read of raw data may ask for; 0: anything */

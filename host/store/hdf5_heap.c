@@ -22,21 +22,21 @@ struct df_h5_collection {
     uint8_t *bytes;
     uint32_t round; /* 0: none */
     struct object *object;
-    int64_t room;
+    int64_t capacity;
 };
 
 static bool make_room(struct df_h5_source *source, int64_t count)
 {
     struct df_h5_collection *collection = source->collection;
-    int64_t room = collection->room ? collection->room : 64;
-    while (room < count)
-        room *= 2;
-    if (room > collection->room &&
-        df_resize(&collection->object, collection->room, room, sizeof *collection->object) != DFAL_OK) {
+    int64_t capacity = collection->capacity ? collection->capacity : 64;
+    while (capacity < count)
+        capacity *= 2;
+    if (capacity > collection->capacity && df_resize(&collection->object, collection->capacity, capacity,
+                                                     sizeof *collection->object) != DFAL_OK) {
         source->error = ENOMEM;
         return false;
     }
-    collection->room = room > collection->room ? room : collection->room;
+    collection->capacity = capacity > collection->capacity ? capacity : collection->capacity;
     return true;
 }
 
@@ -128,8 +128,8 @@ bool df_h5_heap_find(struct df_h5_source *source, const uint8_t reference[DF_H5_
     if (!open_collection(source, at))
         return false;
     const struct df_h5_collection *collection = source->collection;
-    const struct object *object = collection->object + (index < (uint64_t)collection->room ? index : 0);
-    if (index == 0 || index >= (uint64_t)collection->room || object->round != collection->round ||
+    const struct object *object = collection->object + (index < (uint64_t)collection->capacity ? index : 0);
+    if (index == 0 || index >= (uint64_t)collection->capacity || object->round != collection->round ||
         object->size != length)
         return df_h5_refuse(source, "the global heap at %llu has no string %llu of %llu bytes",
                             (unsigned long long)at, (unsigned long long)index, (unsigned long long)length);

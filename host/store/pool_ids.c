@@ -17,7 +17,7 @@ struct id_slot {
 
 /* Open addressing, two slots of three in use: 36 bytes a row. */
 struct df_id_index {
-    int64_t room;
+    int64_t capacity;
     struct id_slot slots[];
 };
 
@@ -69,7 +69,8 @@ static struct id_slot *find_slot(struct df_id_index *index, const char *id)
 {
     uint64_t key[2];
     df_digest_key(key, id);
-    for (int64_t at = (int64_t)(key[0] % (uint64_t)index->room);; at = at + 1 == index->room ? 0 : at + 1) {
+    for (int64_t at = (int64_t)(key[0] % (uint64_t)index->capacity);;
+         at = at + 1 == index->capacity ? 0 : at + 1) {
         struct id_slot *slot = &index->slots[at];
         if (slot->row < 0)
             memcpy(slot->key, key, sizeof key);
@@ -97,11 +98,11 @@ static dfal_status build_index(struct df_pool *pool)
     dfal_status status = DFAL_OK;
     char **ids = NULL;
     struct df_id_index *index = NULL;
-    int64_t room = pool->count + pool->count / 2 + 1;
+    int64_t capacity = pool->count + pool->count / 2 + 1;
     DF_TRY_TO(done, status,
-              df_alloc(&index, (int64_t)sizeof *index + room * (int64_t)sizeof *index->slots, 1));
-    index->room = room;
-    for (int64_t i = 0; i < room; i++)
+              df_alloc(&index, (int64_t)sizeof *index + capacity * (int64_t)sizeof *index->slots, 1));
+    index->capacity = capacity;
+    for (int64_t i = 0; i < capacity; i++)
         index->slots[i].row = -1;
     DF_TRY_TO(done, status, df_alloc(&ids, ID_BLOCK, sizeof *ids));
     for (int64_t begin = 0; begin < pool->count && status == DFAL_OK; begin += ID_BLOCK) {

@@ -3,7 +3,7 @@
 #ifndef DF_STORE_SCORES_H
 #define DF_STORE_SCORES_H
 
-#include "store/rows.h"
+#include "store/row_file.h"
 
 extern const struct df_rows_kind df_scores_kind;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The adversarial images of a scores file, read one at a time. */
 #include "base/memory.h"
-#include "store/rows_file.h"
+#include "store/row_file_layout.h"
 #include "store/scores.h"
 
 /* found NULL: images that are missing are an error. */

@@ -52,12 +52,12 @@ static void sink(struct ranked *heap, int64_t n, int64_t at)
 dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,
                            struct df_choices *choices)
 {
-    const int64_t count = df_view_count(view), room = q < count ? q : count, *rows = df_view_rows(view);
+    const int64_t count = df_view_count(view), capacity = q < count ? q : count, *rows = df_view_rows(view);
     const uint64_t seed = df_view_seed(view);
     struct ranked *heap = NULL;
     int64_t n = 0;
     choices->count = choices->nonfinite = 0;
-    DF_TRY(df_alloc(&heap, room, sizeof *heap));
+    DF_TRY(df_alloc(&heap, capacity, sizeof *heap));
     for (int64_t i = 0; i < count; i++) {
         struct ranked one = {.row = rows[i], .candidate = i};
         if (!key(user, i, &one.key))
@@ -66,12 +66,12 @@ dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, cons
             choices->nonfinite++;
             continue;
         }
-        if (!room || (n == room && compare_keys(&one.key, &heap[0].key) > 0))
+        if (!capacity || (n == capacity && compare_keys(&one.key, &heap[0].key) > 0))
             continue;
         one.tie = df_random_bits(seed, DF_STREAM_TIES, (uint64_t)one.row);
-        if (n < room) {
+        if (n < capacity) {
             heap[n++] = one;
-            for (int64_t at = n / 2; n == room && at-- > 0;)
+            for (int64_t at = n / 2; n == capacity && at-- > 0;)
                 sink(heap, n, at);
         } else if (compare(&one, &heap[0]) < 0) {
             heap[0] = one;

@@ -49,7 +49,7 @@ static dfal_status selection_alloc(struct df_selection *selection, int64_t q, in
 /* Some of the chosen: what must be finite before one is taken. */
 enum { BLOCK_ROWS = 4096, READ_BYTES = 1 << 24 };
 struct block {
-    int64_t room, read_rows;
+    int64_t capacity, read_rows;
     int64_t *rows; /* ascending */
     bool *finite;  /* the input of each */
     void *raw;
@@ -59,13 +59,13 @@ struct block {
 static dfal_status block_open(struct block *block, const struct df_view *view, int64_t q)
 {
     int64_t size = df_shape_size(view->pool->shape), rows = READ_BYTES / ((int64_t)sizeof(float) * size);
-    block->room = q < BLOCK_ROWS ? q : BLOCK_ROWS;
-    block->read_rows = rows < 1 ? 1 : rows > block->room ? block->room : rows;
-    DF_TRY(df_alloc(&block->rows, block->room, sizeof *block->rows));
-    DF_TRY(df_alloc(&block->finite, block->room, sizeof *block->finite));
+    block->capacity = q < BLOCK_ROWS ? q : BLOCK_ROWS;
+    block->read_rows = rows < 1 ? 1 : rows > block->capacity ? block->capacity : rows;
+    DF_TRY(df_alloc(&block->rows, block->capacity, sizeof *block->rows));
+    DF_TRY(df_alloc(&block->finite, block->capacity, sizeof *block->finite));
     DF_TRY(df_alloc(&block->raw, block->read_rows, df_pool_row_bytes(view->pool)));
     DF_TRY(df_alloc(&block->x, block->read_rows * size, sizeof *block->x));
-    return df_alloc(&block->logits, block->room * view->network->class_count, sizeof *block->logits);
+    return df_alloc(&block->logits, block->capacity * view->network->class_count, sizeof *block->logits);
 }
 
 static void block_close(struct block *block)
@@ -130,7 +130,7 @@ static dfal_status take_choices(const struct df_view *view, struct block *block,
     while (from < choices->count && selection->count < q) {
         int64_t m =
             q - selection->count < choices->count - from ? q - selection->count : choices->count - from;
-        m = m < block->room ? m : block->room;
+        m = m < block->capacity ? m : block->capacity;
         DF_TRY(df_context_check_stop(view->context));
         DF_TRY(take_block(view, block, choices->list + from, m, selection));
         from += m;

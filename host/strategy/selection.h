@@ -6,7 +6,7 @@
 
 #include "base/context.h"
 #include "base/text.h"
-#include "score/deepfool.h"
+#include "score/deepfool_engine.h"
 #include "store/classes.h"
 #include "store/table.h"
 #include "strategy/strategy.h"

@@ -2,7 +2,7 @@
 /* Kernels for test_simt.c (probe.h). */
 #include "probe.h"
 
-#include "cuda.h" /* kernels */
+#include "cuda_launch.h" /* kernels */
 
 static __device__ int32_t thread_number()
 {

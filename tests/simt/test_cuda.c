@@ -463,15 +463,15 @@ static void failed_kernel(void **state)
     float value = 0;
     test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 8));
     struct df_call call = {.op = DF_OP_relu_fwd, .rows = 1, .cols = 8, .out = {span}, .in = {span}};
-    test_ok(df_run(device, 0, &call));
+    test_ok(df_call_run(device, 0, &call));
     gpu.wait_error = cudaErrorIllegalAddress;
     test_error(device->backend->synchronize(device, 0), DFAL_E_UNAVAILABLE, "relu_fwd or an op before it: ");
     test_error(df_read(device, 0, &value, span, 1), DFAL_E_UNAVAILABLE, "CUDA failed in relu_fwd");
     gpu_reset();
     call.op = DF_OP_COUNT;
-    test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "was called, expected 0 to");
+    test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL, "was called, expected 0 to");
     call.op = DF_OP_conv_fwd;
-    test_error(df_run(device, 0, &call), DFAL_E_INTERNAL, "op conv_fwd was called without a layer");
+    test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL, "op conv_fwd was called without a layer");
     df_buffer_drop(device, &span);
     device->backend->device_close(device);
 }
@@ -489,18 +489,18 @@ static void no_recording(void **state)
     float value = -3;
     test_ok(df_buffer_new(device, &span, DF_TYPE_REAL, 8));
     const struct df_call call = {.op = DF_OP_relu_fwd, .rows = 1, .cols = 8, .out = {span}, .in = {span}};
-    test_ok(df_run(device, 2, &call));
+    test_ok(df_call_run(device, 2, &call));
     for (int seen = 0; seen < 3; seen++) {
         struct df_recording *recording = (struct df_recording *)device;
         test_ok(backend->record_begin(device, 2));
-        test_ok(df_run(device, 2, &call));
+        test_ok(df_call_run(device, 2, &call));
         if (seen < 2)
             assert_int_equal(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
         if (seen == 0) /* nobody has heard of it: the end says so */
             test_error(backend->record_end(device, 2, &recording), DFAL_E_UNAVAILABLE,
                        "CUDA failed in ending a recording: operation failed due to a previous error");
         if (seen == 1) {
-            test_error(df_run(device, 2, &call), DFAL_E_UNAVAILABLE, "CUDA failed in relu_fwd: ");
+            test_error(df_call_run(device, 2, &call), DFAL_E_UNAVAILABLE, "CUDA failed in relu_fwd: ");
             test_ok(backend->record_end(device, 2, &recording));
             assert_non_null(strstr(dfal_last_error(), "relu_fwd"));
         }
@@ -512,7 +512,7 @@ static void no_recording(void **state)
         assert_null(recording);
         assert_int_equal(cudaPeekAtLastError(), cudaSuccess);
         test_ok(df_write(device, 2, span, &value, 1));
-        test_ok(df_run(device, 2, &call));
+        test_ok(df_call_run(device, 2, &call));
         test_ok(df_read(device, 2, &value, span, 1));
         assert_true(value == 0.0F);
         value = -3;
@@ -520,10 +520,10 @@ static void no_recording(void **state)
     /* What a recorded kernel did wrong is told with the recording's last op. */
     struct df_recording *recording = NULL;
     test_ok(backend->record_begin(device, 2));
-    test_ok(df_run(device, 2, &call));
+    test_ok(df_call_run(device, 2, &call));
     test_ok(backend->record_end(device, 2, &recording));
     const struct df_call other = {.op = DF_OP_fill, .rows = 1, .cols = 8, .out = {span}};
-    test_ok(df_run(device, 2, &other));
+    test_ok(df_call_run(device, 2, &other));
     test_ok(backend->record_run(device, 2, recording));
     gpu.wait_error = cudaErrorIllegalAddress;
     test_error(backend->synchronize(device, 2), DFAL_E_UNAVAILABLE, "relu_fwd or an op before it: ");
@@ -608,7 +608,7 @@ static float *run_kind(const struct rig *rig, enum df_layer_kind kind, int64_t r
         call.in[1] = rig->dy;
     }
     fill(rig->device, outs[kind], counts[kind], 6); /* rows behind stay as they are */
-    test_ok(df_run(rig->device, 0, &call));
+    test_ok(df_call_run(rig->device, 0, &call));
     test_ok(df_read(rig->device, 0, values, outs[kind], counts[kind]));
     if (kind == DF_LAYER_WEIGHT_GRADIENT)
         test_ok(df_read(rig->device, 0, values + counts[kind], rig->db, rig->biases));
@@ -714,7 +714,7 @@ static void blocks(void **state)
     narrow.backward = false;
     test_ok(device->backend->layer_create(device, &layer, &narrow));
     struct df_call call = {.op = DF_OP_conv_bwd, .rows = 1, .layer = layer};
-    test_error(df_run(device, 0, &call), DFAL_E_INTERNAL,
+    test_error(df_call_run(device, 0, &call), DFAL_E_INTERNAL,
                "op conv_bwd was called on a layer that was not made");
     device->backend->layer_destroy(device, layer);
     device->backend->device_close(device);

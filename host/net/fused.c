@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Is a network a chain that may be fused, and one that the back end runs in one go? */
+#include "net/program.h"
+
+/* The one node that reads `node`, through nodes that only pass values on; -1: none or several. */
+static int32_t next_of(const struct df_plan *plan, int32_t node)
+{
+    const struct df_network *network = plan->network;
+    int32_t found = -1;
+    for (int32_t i = 0; i < network->node_count; i++)
+        for (int32_t j = 0; j < network->nodes[i].input_count; j++)
+            if (network->nodes[i].inputs[j] == node) {
+                if (found >= 0)
+                    return -1;
+                found = i;
+            }
+    if (found >= 0 && df_plan_root(plan, found, false) != found)
+        return next_of(plan, found);
+    return found;
+}
+
+static bool is_halving(const struct df_node *node, struct df_shape in)
+{
+    const struct df_window *w = &node->window;
+    for (int i = 0; i < 2; i++)
+        if (w->kernel[i] != 2 || w->stride[i] != 2 || w->dilation[i] != 1 || w->pad[i] != 0 ||
+            w->pad[i + 2] != 0)
+            return false;
+    return 2 * node->out.h <= in.h && 2 * node->out.w <= in.w;
+}
+
+/* The stage that begins at *node; *node is the first behind it then, *last the last that belongs to it. */
+static bool take_stage(const struct df_plan *plan, struct df_fused_stage *stage, struct df_shape in,
+                       int32_t *node, int32_t *last)
+{
+    const struct df_network *network = plan->network;
+    const struct df_node *own = &network->nodes[*node];
+    if (own->op != DF_NODE_GEMM && own->op != DF_NODE_CONV)
+        return false;
+    if (own->op == DF_NODE_CONV &&
+        (own->group != 1 || own->window.dilation[0] != 1 || own->window.dilation[1] != 1))
+        return false;
+    *stage = (struct df_fused_stage){
+        .is_gemm = own->op == DF_NODE_GEMM,
+        .in = in,
+        .out = own->out,
+        .window = own->window,
+        .weight_at = plan->nodes[*node].parameter_at,
+        .bias_at = plan->nodes[*node].parameter_at + own->parameter[DF_WEIGHT].count,
+    };
+    *last = *node;
+    /* A ReLU and a max-pool may stand in either order: the result and its gradient are the same. */
+    while ((*node = next_of(plan, *node)) >= 0) {
+        own = &network->nodes[*node];
+        if (own->op == DF_NODE_RELU && !stage->relu) {
+            stage->relu = true;
+        } else if (own->op == DF_NODE_MAX_POOL && !stage->pool && !stage->is_gemm &&
+                   is_halving(own, stage->out)) {
+            stage->pool = true;
+            stage->out = own->out;
+        } else {
+            break;
+        }
+        *last = *node;
+    }
+    return true;
+}
+
+static bool is_fused(const struct df_plan *plan, struct df_fused_desc *desc)
+{
+    struct df_shape in = plan->network->input;
+    int32_t node = next_of(plan, DF_INPUT), last = DF_INPUT;
+    *desc = (struct df_fused_desc){.count = 0};
+    while (node >= 0) {
+        if (desc->count == DF_FUSED_STAGES || !take_stage(plan, &desc->stages[desc->count], in, &node, &last))
+            return false;
+        in = desc->stages[desc->count++].out;
+    }
+    /* The last product's values are the logits; where several nodes read a value, the chain ends before them. */
+    return desc->count > 0 && last == df_plan_root(plan, plan->network->output, false) &&
+           desc->stages[desc->count - 1].is_gemm && !desc->stages[desc->count - 1].relu &&
+           df_shape_size(in) == plan->network->class_count;
+}
+
+dfal_status df_plan_try_fused(struct df_plan *plan)
+{
+    struct df_fused_desc desc;
+    const struct df_backend *backend = plan->device->backend;
+    if (backend->fused_create == NULL || !is_fused(plan, &desc))
+        return DFAL_OK;
+    const dfal_status status = backend->fused_create(plan->device, &plan->fused, &desc);
+    plan->kept_bytes = df_fused_kept_size(&desc);
+    return status == DFAL_E_UNAVAILABLE ? DFAL_OK : status;
+}

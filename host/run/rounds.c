@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop of active learning. In each trial every strategy starts from the same initial set and uses the same seeds;
+ * a round selects, asks the oracle, adds rows and twins, trains (training.init: from scratch) and evaluates. A round ends with its rows
+ * in the tables and then a checkpoint: whatever is killed between the two is cut off and done again. */
+#include "run/rounds.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "run/curve.h"
+#include "run/external_trainer.h"
+#include "run/pace.h"
+#include "store/network_file.h"
+#include "strategy/selection.h"
+
+dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
+{
+    return df_format(out, "%s/state/%s-%d.h5", dir, strategy, trial);
+}
+
+dfal_status df_run_network_path(char **out, const char *dir, const char *strategy, int32_t trial,
+                                int32_t round)
+{
+    if (round < 0)
+        return df_format(out, "%s/networks/%s-%d.h5", dir, strategy, trial);
+    return df_format(out, "%s/networks/%s-%d-r%d.h5", dir, strategy, trial, round);
+}
+
+/* One strategy in one trial. */
+struct branch {
+    struct df_experiment *experiment;
+    const struct df_strategy *strategy;
+    struct df_strategy_config options;
+    int32_t trial; /* from 1 */
+    uint64_t seed; /* of the trial */
+    struct df_run_state state;
+    struct df_network *network;         /* of the last round */
+    struct df_external_trainer trainer; /* somebody else's, where the configuration names one */
+    char *state_path;
+    uint8_t *taken; /* [rows of train] */
+    struct df_text queries;
+    double select_seconds;
+    double round_begin; /* df_clock */
+    struct df_run_advance *advance;
+};
+
+static void branch_close(struct branch *branch)
+{
+    df_run_state_clear(&branch->state);
+    df_network_destroy(branch->network);
+    df_external_trainer_close(&branch->trainer);
+    df_free(branch->state_path);
+    df_free(branch->taken);
+    df_text_clear(&branch->queries);
+}
+
+static uint64_t round_seed(const struct branch *branch, int32_t round)
+{
+    return df_random_child(branch->seed, DF_STREAM_ROUND, (uint64_t)round);
+}
+
+/* Keep in mind that it was the device, not a trainer, that could not go on. */
+static dfal_status on_device(struct df_experiment *e, dfal_status status)
+{
+    e->device_failed = e->device_failed || status == DFAL_E_UNAVAILABLE;
+    return status;
+}
+
+/* ---- a round's steps ----------------------------------------------------------------------------------- */
+
+static dfal_status add_initial(struct branch *branch)
+{
+    struct df_experiment *e = branch->experiment;
+    int64_t n = e->config.initial, *order = NULL, *rows = NULL;
+    int32_t *labels = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&order, e->eligible_count, sizeof *order));
+    DF_TRY_TO(done, status, df_alloc(&rows, n, sizeof *rows));
+    DF_TRY_TO(done, status, df_alloc(&labels, n, sizeof *labels));
+    DF_TRY_TO(done, status,
+              df_random_permutation(order, e->eligible_count, branch->seed, DF_STREAM_INITIAL, 0));
+    for (int64_t i = 0; i < n; i++)
+        rows[i] = e->eligible[order[i]];
+    DF_TRY_TO(done, status, e->oracle->ask(e->oracle, rows, labels, n));
+    DF_TRY_TO(done, status, df_run_state_add_rows(&branch->state, e->train, rows, labels, n));
+    branch->state.annotations = n;
+done:
+    df_free(order);
+    df_free(rows);
+    df_free(labels);
+    return status;
+}
+
+static dfal_status add_queries(struct branch *branch, const struct df_selection *selection, int32_t round)
+{
+    struct df_experiment *e = branch->experiment;
+    int32_t *labels = NULL;
+    int64_t lost = 0;
+    char *id = NULL;
+    const struct df_classes classes = df_classes_of_pool(branch->network, e->train);
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&labels, selection->count, sizeof *labels));
+    DF_TRY_TO(done, status, e->oracle->ask(e->oracle, selection->index, labels, selection->count));
+    DF_TRY_TO(done, status,
+              df_run_state_add_rows(&branch->state, e->train, selection->index, labels, selection->count));
+    for (int64_t i = 0; i < selection->count; i++) {
+        branch->taken[selection->index[i]] = 1;
+        DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
+        struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
+        df_query_name(&query, &classes);
+        df_text_csv(&branch->queries, branch->strategy->name);
+        df_text_add(&branch->queries, ",%d,%d,", branch->trial, round);
+        df_query_line(&branch->queries, &query);
+        df_free(id);
+        id = NULL;
+        if (selection->twin && selection->status[i] == DFAL_SCORE_OK)
+            DF_TRY_TO(done, status,
+                      df_run_state_add_twin(&branch->state, selection->index[i], labels[i],
+                                            selection->adversarial_class[i],
+                                            selection->twin + i * selection->size));
+        else
+            lost += selection->twin != NULL;
+    }
+    branch->state.annotations += selection->count;
+    if (lost)
+        df_say(e->context, DFAL_WARNING, "run.no_twin",
+               DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+                         DF_INT("round", round), DF_INT("queries", lost)),
+               "%s, trial %d, round %d: %lld of %lld queries got no twin, DeepFool did not end with OK",
+               branch->strategy->name, branch->trial, round, (long long)lost, (long long)selection->count);
+done:
+    df_free(labels);
+    df_free(id);
+    return status;
+}
+
+/* Choose, ask and add; *count 0: nobody is left. */
+static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
+{
+    struct df_experiment *e = branch->experiment;
+    int64_t *candidates = NULL, n = 0, left = e->config.annotations - branch->state.annotations;
+    int64_t *labelled = NULL;
+    struct df_selection selection = {0};
+    struct df_selection_options options = {
+        .strategy = branch->strategy,
+        .values = &branch->options.own,
+        .count = left < e->config.query ? left : e->config.query,
+        .subsample = branch->options.subsample,
+        .seed = round_seed(branch, round),
+        .twins = branch->options.twins,
+        .how = DF_DEEPFOOL_FOLD | (e->fused ? DF_DEEPFOOL_FUSED : 0),
+    };
+    dfal_status status;
+    *count = 0;
+    DF_TRY_TO(done, status, df_deepfool_preset(&options.deepfool, branch->options.deepfool));
+    DF_TRY_TO(done, status, df_alloc(&candidates, e->eligible_count, sizeof *candidates));
+    DF_TRY_TO(done, status, df_alloc(&labelled, e->eligible_count, sizeof *labelled));
+    for (int64_t i = 0; i < e->eligible_count; i++) {
+        if (branch->taken[e->eligible[i]])
+            labelled[options.labelled_row_count++] = e->eligible[i];
+        else
+            candidates[n++] = e->eligible[i];
+    }
+    options.labelled_rows = labelled;
+    if (!n)
+        goto done;
+    DF_TRY_TO(done, status,
+              on_device(e, df_select(e->context, e->device, branch->network, e->train, candidates, n,
+                                     &options, &selection)));
+    *count = selection.count;
+    branch->select_seconds = selection.seconds;
+    if (selection.nonfinite)
+        df_say(e->context, DFAL_WARNING, "run.nonfinite",
+               DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+                         DF_INT("round", round), DF_INT("rows", selection.nonfinite)),
+               "%s, trial %d, round %d: %lld candidates were passed over, an input or a logit is not finite",
+               branch->strategy->name, branch->trial, round, (long long)selection.nonfinite);
+    if (selection.count)
+        status = add_queries(branch, &selection, round);
+done:
+    df_free(candidates);
+    df_free(labelled);
+    df_selection_clear(&selection);
+    return status;
+}
+
+/* The network that a round's training begins with: the last round's, or that of the configuration, whose weights count
+ * where *keep is set. */
+static dfal_status begin_network(struct branch *branch, int32_t round, bool *keep)
+{
+    struct df_experiment *e = branch->experiment;
+    const bool previous = round > 0 && !strcmp(e->config.init, "previous");
+    *keep = previous || e->warm;
+    if (previous)
+        return DFAL_OK;
+    df_network_destroy(branch->network);
+    return df_network_copy(&branch->network, e->graph);
+}
+
+/* The labelled rows as the network counts their classes; NULL: as the pool does. */
+static dfal_status count_like_network(struct df_training_row **rows, const struct branch *branch)
+{
+    const struct df_run_state *state = &branch->state;
+    *rows = NULL;
+    if (!branch->network->from_pool)
+        return DFAL_OK;
+    DF_TRY(df_alloc(rows, state->count, sizeof **rows));
+    for (int64_t i = 0; i < state->count; i++) {
+        (*rows)[i] = state->rows[i];
+        (*rows)[i].label = df_network_from_pool(branch->network, state->rows[i].label);
+    }
+    return DFAL_OK;
+}
+
+static dfal_status train(struct branch *branch, int32_t round, struct df_training_result *result)
+{
+    struct df_experiment *e = branch->experiment;
+    struct df_run_state *state = &branch->state;
+    struct df_training_options options = e->config.training;
+    struct df_training_row *rows = NULL;
+    int64_t *unit = NULL;
+    dfal_status status;
+    options.seed = round_seed(branch, round);
+    double begin = df_clock();
+    if (e->config.trainer[0]) {
+        df_network_destroy(branch->network);
+        branch->network = NULL;
+        DF_TRY(df_external_trainer_run(&branch->trainer, &branch->network, state, round, options.seed));
+        result->seconds = df_clock() - begin;
+        return DFAL_OK;
+    }
+    DF_TRY_TO(done, status, begin_network(branch, round, &options.keep_initial));
+    DF_TRY_TO(done, status, count_like_network(&rows, branch));
+    DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
+    df_run_state_units(state, unit);
+    const struct df_training_set set = {.count = state->count,
+                                        .size = state->size,
+                                        .rows = rows ? rows : state->rows,
+                                        .x = state->x,
+                                        .unit = strcmp(e->config.split, "rows") ? unit : NULL};
+    status = on_device(
+        e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
+done:
+    df_free(unit);
+    df_free(rows);
+    result->seconds = df_clock() - begin;
+    return status;
+}
+
+/* The checkpoint. A trainer's network stays the file that it wrote. */
+static dfal_status save_state(struct branch *branch)
+{
+    const bool own = !branch->experiment->config.trainer[0];
+    struct df_run_state *state = &branch->state;
+    DF_TRY(df_run_state_save(state, own ? branch->network : NULL, branch->state_path));
+    if (!own)
+        df_external_trainer_sweep(&branch->trainer, state->finished ? state->round + 1 : state->round);
+    return DFAL_OK;
+}
+
+static dfal_status save_network(struct branch *branch, int32_t round)
+{
+    struct df_experiment *e = branch->experiment;
+    const struct df_device_info *info = &e->device->info;
+    bool all = !strcmp(e->config.keep, "all");
+    char *path = NULL;
+    if (!strcmp(e->config.keep, "none") || (!all && !branch->state.finished))
+        return DFAL_OK;
+    struct df_provenance provenance = {
+        .command_line = e->context->options.command_line ? e->context->options.command_line : "",
+        .configuration = "",
+        .backend = info->backend,
+        .engine = "layers",
+        .isa = info->isa,
+        .device = info->device,
+        .seed = round_seed(branch, round),
+        .trained_on = e->train->fingerprint,
+    };
+    DF_TRY(df_run_network_path(&path, e->directory.path, branch->strategy->name, branch->trial,
+                               all ? round : -1));
+    dfal_status status = df_network_save(branch->network, path, true, &provenance);
+    df_free(path);
+    return status;
+}
+
+/* The round is over: its rows, then the checkpoint that knows of them. */
+static dfal_status commit(struct branch *branch, const struct df_curve_row *row)
+{
+    struct df_experiment *e = branch->experiment;
+    struct df_run_state *state = &branch->state;
+    struct df_text line = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, save_network(branch, row->round));
+    df_curve_line(&line, row);
+    if (branch->queries.size)
+        DF_TRY_TO(done, status,
+                  df_run_directory_append(e->directory.queries, &branch->queries, &state->queries_bytes,
+                                          "queries.csv"));
+    DF_TRY_TO(done, status,
+              df_run_directory_append(e->directory.curve, &line, &state->curve_bytes, "curve.csv"));
+    DF_TRY_TO(done, status, save_state(branch));
+    e->context->kept_work = true;
+done:
+    df_text_clear(&line);
+    df_text_clear(&branch->queries);
+    return status;
+}
+
+static dfal_status finish_round(struct branch *branch, int32_t round, int64_t added)
+{
+    struct df_experiment *e = branch->experiment;
+    struct df_run_state *state = &branch->state;
+    struct df_training_result trained = {0};
+    struct dfal_eval_result eval = {0};
+    DF_TRY(train(branch, round, &trained));
+    DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
+    if (round == 0)
+        df_warn_nonfinite(e->context, e->test, &eval);
+    double accuracy = eval.accuracy, loss = eval.loss;
+    dfal_eval_result_clear(&eval);
+    state->round = round;
+    state->best_so_far = round && state->best_so_far > accuracy ? state->best_so_far : accuracy;
+    state->finished = state->annotations >= e->config.annotations || state->annotations >= e->eligible_count;
+    struct df_curve_row row = {
+        .trial = branch->trial,
+        .round = round,
+        .annotations = state->annotations,
+        .labelled = state->count,
+        .accuracy = accuracy,
+        .best_so_far = state->best_so_far,
+        .loss = loss,
+        .train_seconds = trained.seconds,
+        .select_seconds = branch->select_seconds,
+        .steps = e->config.trainer[0] ? -1 : trained.steps,
+        .round_seconds = df_clock() - branch->round_begin,
+    };
+    snprintf(row.strategy, sizeof row.strategy, "%s", branch->strategy->name);
+    DF_TRY(commit(branch, &row));
+    df_say(e->context, DFAL_INFO, "run.round",
+           DF_FIELDS(DF_TEXT("strategy", row.strategy), DF_INT("trial", row.trial),
+                     DF_INT("round", row.round), DF_INT("annotations", row.annotations),
+                     DF_INT("labelled", row.labelled), DF_REAL("accuracy", row.accuracy),
+                     DF_REAL("loss", row.loss), DF_REAL("train_seconds", row.train_seconds),
+                     DF_REAL("select_seconds", row.select_seconds), DF_INT("steps", row.steps),
+                     DF_REAL("round_seconds", row.round_seconds)),
+           "trial %d, %s: %lld annotations, accuracy %.4f", row.trial, row.strategy,
+           (long long)row.annotations, row.accuracy);
+    df_run_advance_add(branch->advance, &row, added);
+    return DFAL_OK;
+}
+
+/* ---- branches ------------------------------------------------------------------------------------------ */
+
+static dfal_status branch_open(struct branch *branch, struct df_experiment *e, int32_t trial,
+                               int32_t strategy)
+{
+    *branch = (struct branch){
+        .experiment = e,
+        .options = df_run_strategy_options(&e->config, strategy),
+        .trial = trial,
+        .seed = df_random_child(e->config.seed, DF_STREAM_TRIAL, (uint64_t)trial),
+        .state = {.round = -1,
+                  .size = df_shape_size(e->train->shape),
+                  .twins_only = e->config.trainer[0] != 0},
+    };
+    DF_TRY(df_strategy_find(&branch->strategy, e->config.strategy[strategy]));
+    DF_TRY(df_run_state_path(&branch->state_path, e->directory.path, branch->strategy->name, trial));
+    branch->trainer = (struct df_external_trainer){
+        .command = e->config.trainer,
+        .pool_path = e->config.train,
+        .pool = e->train,
+        .init = e->graph ? e->config.network : "",
+    };
+    if (e->config.trainer[0])
+        DF_TRY(df_external_trainer_open(&branch->trainer, e->context, e->directory.path,
+                                        branch->strategy->name, trial));
+    return df_alloc(&branch->taken, e->train->count, sizeof *branch->taken);
+}
+
+static void mark_taken(struct branch *branch)
+{
+    for (int64_t i = 0; i < branch->state.count; i++)
+        if (branch->state.rows[i].source == DF_ROW_POOL)
+            branch->taken[branch->state.rows[i].index] = 1;
+}
+
+/* From the checkpoint (round -1: from the start) to the last annotation. */
+static dfal_status branch_run(struct branch *branch, const struct df_run_state *tables)
+{
+    struct df_experiment *e = branch->experiment;
+    struct df_run_state *state = &branch->state;
+    if (state->round < 0) {
+        state->queries_bytes = tables->queries_bytes;
+        DF_TRY(df_context_check_stop(e->context));
+        branch->round_begin = df_clock();
+        DF_TRY(add_initial(branch));
+        mark_taken(branch);
+        DF_TRY(finish_round(branch, 0, state->annotations));
+    }
+    while (!state->finished) {
+        int64_t count = 0;
+        DF_TRY(df_context_check_stop(e->context));
+        branch->round_begin = df_clock();
+        DF_TRY(query(branch, state->round + 1, &count));
+        if (!count) {
+            state->finished = true;
+            df_say(e->context, DFAL_WARNING, "run.exhausted",
+                   DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+                             DF_INT("annotations", state->annotations)),
+                   "trial %d, %s ends at %lld annotations: no candidate is left", branch->trial,
+                   branch->strategy->name, (long long)state->annotations);
+            DF_TRY(save_network(branch, state->round));
+            DF_TRY(save_state(branch));
+            break;
+        }
+        DF_TRY(finish_round(branch, state->round + 1, count));
+    }
+    return DFAL_OK;
+}
+
+/* All branches in order; finished ones are passed over, the first that is not is loaded, later ones start. */
+static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *advance)
+{
+    struct df_run_state last = {.round = -1};
+    bool cut = false;
+    for (int32_t trial = 1; trial <= e->config.trials; trial++) {
+        for (int32_t s = 0; s < e->config.strategy_count; s++) {
+            struct branch branch;
+            struct df_run_state seen = {.round = -1};
+            dfal_status status;
+            DF_TRY_TO(next, status, branch_open(&branch, e, trial, s));
+            branch.advance = advance;
+            DF_TRY_TO(next, status, df_run_state_peek(&seen, branch.state_path));
+            if (seen.round >= 0) {
+                e->context->kept_work = true;
+                last = seen;
+                advance->done += seen.annotations;
+            }
+            if (seen.finished)
+                goto next;
+            if (!cut) {
+                cut = true;
+                DF_TRY_TO(next, status,
+                          df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes));
+                DF_TRY_TO(next, status, df_run_advance_resume(advance, e->directory.path));
+            }
+            if (seen.round >= 0) {
+                if (!e->config.trainer[0])
+                    DF_TRY_TO(next, status, df_network_copy(&branch.network, e->graph));
+                DF_TRY_TO(next, status,
+                          df_run_state_load(&branch.state, branch.network, e->train, branch.state_path));
+                if (e->config.trainer[0])
+                    DF_TRY_TO(
+                        next, status,
+                        df_external_trainer_network(&branch.trainer, &branch.network, branch.state.round));
+                mark_taken(&branch);
+            }
+            status = branch_run(&branch, &last);
+            last.curve_bytes = branch.state.curve_bytes;
+            last.queries_bytes = branch.state.queries_bytes;
+        next:
+            branch_close(&branch);
+            if (status != DFAL_OK)
+                return status;
+        }
+    }
+    return cut ? DFAL_OK : df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes);
+}
+
+/* What is read may lie in the run directory, but not as one of the files that a run writes. */
+static dfal_status check_apart(const struct df_experiment *e, const char *dir, const char *config_path)
+{
+    const bool force = e->context->options.force;
+    const char *const inputs[] = {config_path, e->config.train, e->config.test, e->config.network};
+    DF_TRY(df_run_directory_apart(dir, force, inputs, sizeof inputs / sizeof *inputs));
+    return e->graph ? df_run_directory_apart(dir, force, (const char *const *)e->graph->files,
+                                             e->graph->file_count)
+                    : DFAL_OK;
+}
+
+/* What rounds are trained from, for the log. */
+static const char *init_text(const struct df_experiment *e)
+{
+    if (e->config.trainer[0])
+        return "what the trainer takes";
+    if (!strcmp(e->config.init, "previous"))
+        return e->warm ? "the previous network, the first from the given weights"
+                       : "the previous network, the first from scratch";
+    return e->warm ? "the given weights" : "scratch";
+}
+
+dfal_status df_run_execute(struct dfal_context *context, const char *dir,
+                           const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
+                           df_run_publish_fn *publish)
+{
+    struct df_experiment e = {0};
+    struct df_identity identity = {0};
+    struct df_run_advance advance;
+    dfal_status status;
+    context->kept_work = false;
+    DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
+    DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
+    DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
+    DF_TRY_TO(done, status,
+              df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
+    df_log_tee(context, df_run_directory_event, &e.directory);
+    const char *network = e.config.trainer[0] ? e.config.trainer : e.config.network;
+    df_say(context, DFAL_INFO, e.directory.resumed ? "run.resume" : "run.begin",
+           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("train", e.config.train),
+                     DF_TEXT("test", e.config.test), DF_INT("annotations", e.config.annotations),
+                     DF_INT("trials", e.config.trials), DF_TEXT("backend", e.device->info.backend),
+                     DF_TEXT("isa", e.device->info.isa), DF_INT("threads", context->threads),
+                     DF_TEXT("output", e.directory.path), DF_TEXT("init", init_text(&e))),
+           "%s: %s on %s, %lld annotations, %d strategies x %d trials, rounds trained from %s, back end %s, "
+           "into %s",
+           e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
+           (long long)e.config.annotations, e.config.strategy_count, e.config.trials, init_text(&e),
+           e.device->info.backend, e.directory.path);
+    if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer[0])
+        df_say(context, DFAL_WARNING, "run.patience",
+               DF_FIELDS(DF_INT("steps", e.config.training.steps),
+                         DF_INT("patience", e.config.training.patience)),
+               "training.patience %d may end a restart before its %lld steps, so that strategies differ in "
+               "steps: "
+               "training.patience 0 makes them equal",
+               e.config.training.patience, (long long)e.config.training.steps);
+    df_run_advance_begin(&advance, context, &e.config, e.eligible_count);
+    status = run_branches(&e, &advance);
+    df_run_advance_end(&advance);
+    if (status == DFAL_E_UNAVAILABLE && context->kept_work && e.device_failed) {
+        char sentence[DF_MESSAGE_SIZE];
+        df_message_get(sentence);
+        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept", sentence);
+    } else if (status == DFAL_E_STOPPED && context->kept_work) {
+        df_fail(status, "%s: stopped, the finished rounds are kept", e.directory.path);
+    }
+    if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
+        df_run_directory_event(
+            &e.directory,
+            &(struct dfal_event){.level = DFAL_WARNING, .name = "run.stop", .text = dfal_last_error()});
+    else
+        df_say(context, DFAL_INFO, "run.end", DF_NO_FIELDS, "all trials are finished");
+    df_log_tee(context, NULL, NULL);
+    if (e.directory.log_failed && status == DFAL_OK)
+        df_say(context, DFAL_WARNING, "run.log", DF_NO_FIELDS,
+               "%s/log.jsonl is incomplete: it could not be written", e.directory.path);
+    if (status != DFAL_OK && !context->kept_work)
+        df_run_directory_abandon(&e.directory);
+    if (status == DFAL_OK)
+        status = publish(context, dir);
+done:
+    df_identity_clear(&identity);
+    df_experiment_close(&e);
+    return status;
+}

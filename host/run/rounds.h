@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole experiment: trials, strategies, rounds. */
+#ifndef DF_RUN_ROUNDS_H
+#define DF_RUN_ROUNDS_H
+
+#include "run/directory.h"
+#include "run/state.h"
+#include "score/pass.h"
+#include "strategy/oracle.h"
+#include "strategy/strategy.h"
+
+/* What all rounds share. */
+struct df_experiment {
+    struct dfal_context *context;
+    struct df_device *device;
+    struct df_run_config config;
+    struct df_pool *train, *test;
+    struct df_network *graph; /* what rounds begin with; NULL: the trainer brings its own */
+    struct df_oracle *oracle;
+    struct df_run_directory directory;
+    int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
+    int64_t eligible_count;
+    bool fused;         /* margins are computed by the device's fused engine */
+    bool device_failed; /* what failed did so while the device computed */
+    bool warm;          /* graph has the weights that training begins with */
+};
+/* Open pools, network and device and check that they fit. Zero-initialise first.
+ *   oracles  a table that has the one called "simulated"
+ * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;
+ *          E_MEMORY the labelled set would not fit the context's memory */
+dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
+                               const struct dfal_run_options *options, const struct df_oracle_kind *oracles);
+void df_experiment_close(struct df_experiment *experiment);
+/* Reads all rows of both pools. Clear the identity, also after an error. */
+dfal_status df_experiment_identity(const struct df_experiment *experiment, const struct dfal_context *context,
+                                   struct df_identity *identity);
+/* DIR/state/STRATEGY-TRIAL.h5 and DIR/networks/STRATEGY-TRIAL[-rROUND].h5; free with df_free. */
+dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial);
+dfal_status df_run_network_path(char **out, const char *dir, const char *strategy, int32_t trial,
+                                int32_t round);
+
+/* What is left to write when all trials are there; the directory is still held. */
+typedef dfal_status df_run_publish_fn(struct dfal_context *context, const char *dir);
+/* Run or continue until every trial of every strategy has its annotations, and publish.
+ * Errors   E_STOPPED with context->kept_work telling whether a round was finished; those of the directory */
+dfal_status df_run_execute(struct dfal_context *context, const char *dir,
+                           const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
+                           df_run_publish_fn *publish);
+
+/* How far a run directory is, for `status` and `info`. Reads only. */
+struct df_run_look {
+    struct df_run_config config;
+    bool finished;
+    int64_t annotations, annotations_total; /* over all trials and strategies */
+    int64_t annotations_each;               /* at which a trial ends: an unfinished run knows its pool */
+    int32_t trials_done, trials_total;      /* pairs of trial and strategy */
+    char strategy[32];                      /* of the last row; "" before the first */
+    int32_t trial, round;
+    int64_t annotations_last; /* of that row */
+    double accuracy;
+    double elapsed,
+        eta; /* seconds that the finished rounds took; that all others will take, NAN: not known */
+};
+dfal_status df_run_look(struct df_run_look *look, const char *dir);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The DeepFool engine: a plan, and a lane for every queue of the device. */
+#include "score/deepfool_engine.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "job/output.h"
+#include "score/budget.h"
+#include "score/lane.h"
+#include "score/pass.h"
+#include "score/summary.h"
+
+/* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
+ * stay in a core's cache (docs/PERFORMANCE.md). */
+enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
+#define BOX_ROUNDING 1e-6f /* so far beyond 0 and 1 a picture may be that somebody scaled */
+/* On a wide device: so many that launching a call is little beside its work. */
+enum { WIDE_SLOTS = 32768, WIDE_COTANGENTS = 65536 };
+
+static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
+{
+    const struct df_shape a = network->input, b = pool->shape;
+    if (a.c != b.c || a.h != b.h || a.w != b.w)
+        DF_FAIL(DFAL_E_SHAPE, "%s: samples are [%lld,%lld,%lld], the network expects [%lld,%lld,%lld]",
+                pool->path, (long long)b.c, (long long)b.h, (long long)b.w, (long long)a.c, (long long)a.h,
+                (long long)a.w);
+    if (network->class_count < 2)
+        DF_FAIL(DFAL_E_DATA, "the network has %d classes, DeepFool needs at least two", network->class_count);
+    return DFAL_OK;
+}
+
+/* Slots whose rows the host holds, too, in half of its limit, where the device has memory of its own. */
+static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
+{
+    const int64_t row = (int64_t)df_pool_row_bytes(engine->pool) +
+                        (decoded ? engine->params.size * (int64_t)sizeof(float) : 0);
+    const int64_t slots = engine->context->memory / 2 / (row + 512);
+    return !engine->device->own_memory ? WIDE_SLOTS : slots > 1 ? slots : 1;
+}
+
+/* Lanes, and slots of a lane: asked for, or what memory and cache allow. */
+static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
+{
+    const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
+    const struct df_device *device = engine->device;
+    struct df_budget budget;
+    struct df_budget_need need = {
+        .device = engine->device,
+        .plan = engine->plan,
+        .pool = engine->pool,
+        .per_slot = df_lane_slot_bytes(engine->pool, engine->params.candidates),
+        .per_lane = df_lane_bytes(engine->pool),
+        .wanted = DEFAULT_SLOTS,
+        .gradients = true,
+        .most_lanes = df_device_lanes(device),
+        .fixed = batch > 0,
+        .beside = df_output_bytes(engine->context, &df_scores_kind, engine->pool->count) +
+                  df_summary_bytes(engine->context, engine->pool->count),
+    };
+    if (device->wide) {
+        need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
+        need.wanted = need.wanted < host_slots(engine, decoded) ? need.wanted : host_slots(engine, decoded);
+    }
+    if (batch > 0) {
+        if (batch < need.most_lanes)
+            need.most_lanes = (int32_t)batch;
+        need.wanted = (batch + need.most_lanes - 1) / need.most_lanes;
+    }
+    if (device->wide)
+        need.cotangents = need.wanted < WIDE_COTANGENTS / engine->params.candidates
+                              ? need.wanted * engine->params.candidates
+                              : WIDE_COTANGENTS;
+    DF_TRY(df_budget_choose(&budget, engine->context, &need));
+    engine->lane_count = budget.lanes;
+    engine->slots = budget.slots;
+    engine->block = budget.chunk;
+    engine->memory = budget.bytes;
+    return DFAL_OK;
+}
+
+static double affine(const double *values, int32_t count, int64_t channel)
+{
+    return values[count == 1 ? 0 : channel];
+}
+
+enum channel_value { UNIT, BOX_LOW, BOX_HIGH };
+
+/* Upload a [D] array that is constant in a channel: the length of one raw unit, or an end of the raw range, both in
+ * network inputs. A negative scale turns the range round. */
+static dfal_status upload_channels(struct df_deepfool_engine *engine, struct df_span *span,
+                                   enum channel_value what)
+{
+    const struct df_pool *pool = engine->pool;
+    const int64_t plane = pool->shape.h * pool->shape.w;
+    const double top = pool->raw == DF_RAW_U8 ? 255 : 1;
+    float *values = NULL;
+    DF_TRY(df_alloc(&values, engine->params.size, sizeof *values));
+    for (int64_t c = 0; c < pool->shape.c; c++) {
+        const double scale = affine(pool->scale, pool->affine_count, c);
+        const double end = what == UNIT ? fabs(scale) : (what == BOX_HIGH) == (scale > 0) ? top * scale : 0;
+        const double value = what == UNIT ? end : end + affine(pool->offset, pool->affine_count, c);
+        for (int64_t j = 0; j < plane; j++)
+            values[c * plane + j] = (float)value;
+    }
+    dfal_status status = df_buffer_new(engine->device, span, DF_TYPE_REAL, engine->params.size);
+    if (status == DFAL_OK)
+        status = df_write(engine->device, 0, *span, values, engine->params.size);
+    df_free(values);
+    return status;
+}
+
+/* The 256 network inputs of a u8 channel. */
+static dfal_status upload_table(struct df_deepfool_engine *engine)
+{
+    const struct df_pool *pool = engine->pool;
+    float *table = NULL;
+    DF_TRY(df_alloc(&table, pool->shape.c * 256, sizeof *table));
+    for (int64_t c = 0; c < pool->shape.c; c++)
+        for (int32_t v = 0; v < 256; v++)
+            table[c * 256 + v] = (float)(v * affine(pool->scale, pool->affine_count, c) +
+                                         affine(pool->offset, pool->affine_count, c));
+    dfal_status status = df_buffer_new(engine->device, &engine->table, DF_TYPE_REAL, pool->shape.c * 256);
+    if (status == DFAL_OK)
+        status = df_write(engine->device, 0, engine->table, table, pool->shape.c * 256);
+    df_free(table);
+    return status;
+}
+
+static dfal_status upload_constants(struct df_deepfool_engine *engine)
+{
+    if (engine->pool->raw == DF_RAW_U8)
+        DF_TRY(upload_table(engine));
+    if (engine->deepfool.units_raw)
+        DF_TRY(upload_channels(engine, &engine->scale, UNIT));
+    if (engine->deepfool.clip) {
+        DF_TRY(upload_channels(engine, &engine->low, BOX_LOW));
+        DF_TRY(upload_channels(engine, &engine->high, BOX_HIGH));
+    }
+    return DFAL_OK;
+}
+
+/* A sample outside the box would be clipped to its border in the first step, and the margin were mostly the way there. Bytes
+ * cannot be outside; what is not finite has a status of its own. */
+dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
+                                   const int64_t *index, int64_t rows)
+{
+    const struct df_pool *pool = engine->pool;
+    const int64_t size = df_shape_size(pool->shape);
+    const float *values = raw;
+    if (!engine->deepfool.clip || pool->raw == DF_RAW_U8)
+        return DFAL_OK;
+    for (int64_t i = 0; i < rows * size; i++)
+        if (isfinite(values[i]) && (values[i] < -BOX_ROUNDING || values[i] > 1.0f + BOX_ROUNDING))
+            DF_FAIL(DFAL_E_DATA,
+                    "%s: row %lld holds the value %g, but DeepFool of preset '%s' clips to the range of "
+                    "pictures, "
+                    "which is 0 to 1 in a pool of floats: import the pictures as bytes or without mean and "
+                    "standard deviation (scale and offset of a pool hold these), or take another preset",
+                    pool->path, (long long)index[i / size], (double)values[i], engine->deepfool.preset);
+    return DFAL_OK;
+}
+
+/* DeepFool on probabilities would be another score under the same name: look at the first rows and their outputs. */
+static dfal_status check_outputs(struct df_deepfool_engine *engine)
+{
+    const int32_t classes = engine->params.classes;
+    const int64_t rows = engine->pool->count < PROBE_ROWS ? engine->pool->count : PROBE_ROWS;
+    int64_t index[PROBE_ROWS] = {0};
+    void *raw = NULL;
+    float *logits = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&raw, rows, df_pool_row_bytes(engine->pool)));
+    DF_TRY_TO(done, status, df_alloc(&logits, rows * classes, sizeof *logits));
+    DF_TRY_TO(done, status, df_pool_read(engine->pool, raw, 0, rows));
+    for (int64_t i = 0; i < rows; i++)
+        index[i] = i;
+    DF_TRY_TO(done, status, df_deepfool_check_rows(engine, raw, index, rows));
+    for (int64_t begin = 0; begin < rows; begin += engine->slots) {
+        const int64_t n = rows - begin < engine->slots ? rows - begin : engine->slots;
+        DF_TRY_TO(done, status,
+                  df_lane_logits(&engine->lanes[0], logits + begin * classes,
+                                 (char *)raw + (size_t)begin * df_pool_row_bytes(engine->pool), n));
+    }
+    status = df_check_logits(logits, rows, classes);
+done:
+    df_free(raw);
+    df_free(logits);
+    return status;
+}
+
+static int plan_uses(int how)
+{
+    return DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0) |
+           (how & DF_DEEPFOOL_HALF ? DF_PLAN_HALF : 0);
+}
+
+dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network)
+{
+    struct df_plan *plan = NULL;
+    *fused = false;
+    if (device->backend->fused_create == NULL)
+        return DFAL_OK;
+    DF_TRY(df_plan_create(&plan, device, network, plan_uses(DF_DEEPFOOL_FUSED), true));
+    *fused = df_plan_is_fused(plan);
+    df_plan_destroy(plan);
+    return DFAL_OK;
+}
+
+dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
+                               struct df_device *device, const struct df_network *network,
+                               struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
+                               int how)
+{
+    *out = NULL;
+    DF_TRY(check_shapes(network, pool));
+    DF_TRY(df_budget_for_plan(context, device, network, true));
+    struct df_deepfool_engine *engine = NULL;
+    DF_TRY(df_alloc(&engine, 1, sizeof *engine));
+    engine->context = context;
+    engine->device = device;
+    engine->pool = pool;
+    engine->deepfool = *deepfool;
+    const int32_t classes = network->class_count;
+    const int32_t asked = deepfool->classes == 0 || deepfool->classes > classes ? classes : deepfool->classes;
+    dfal_status status;
+    DF_TRY_TO(done, status,
+              df_plan_create(&engine->plan, device, network, plan_uses(how), how & DF_DEEPFOOL_FOLD));
+    engine->params = (struct df_deepfool_params){
+        .classes = classes,
+        .candidates = asked - 1,
+        .max_iter = deepfool->max_iter,
+        .refine = deepfool->refine ? DF_BISECTIONS : 0,
+        .clip = deepfool->clip,
+        .squared = deepfool->squared,
+        .fail_inf = deepfool->fail_inf,
+        .size = df_plan_input_size(engine->plan),
+        .p = deepfool->p,
+        .overshoot = deepfool->overshoot,
+        .floor = deepfool->floor,
+    };
+    DF_TRY_TO(done, status, choose_slots(engine, batch));
+    engine->params.slots = (int32_t)engine->slots;
+    df_lock_begin(&engine->lock);
+    engine->lock_made = true;
+    DF_TRY_TO(done, status, upload_constants(engine));
+    DF_TRY_TO(done, status, df_thread_pool_create(&engine->threads, engine->lane_count));
+    DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
+    for (int32_t i = 0; i < engine->lane_count; i++)
+        DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
+    DF_TRY_TO(done, status, check_outputs(engine));
+    *out = engine;
+    return DFAL_OK;
+done:
+    df_deepfool_destroy(engine);
+    return status;
+}
+
+static dfal_status lane_job(void *arg, int64_t job, int32_t worker)
+{
+    (void)worker;
+    struct df_deepfool_engine *engine = arg;
+    dfal_status status = df_lane_run(&engine->lanes[job]);
+    if (status != DFAL_OK)
+        atomic_store(&engine->failed, true);
+    return status;
+}
+
+dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
+                            struct df_sink *sink, struct df_progress *progress)
+{
+    engine->stream = stream;
+    engine->sink = sink;
+    engine->progress = progress;
+    atomic_store(&engine->failed, false);
+    return df_thread_pool_run(engine->threads, lane_job, engine, engine->lane_count);
+}
+
+void df_deepfool_destroy(struct df_deepfool_engine *engine)
+{
+    if (!engine)
+        return;
+    for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
+        df_lane_destroy(&engine->lanes[i]);
+    df_free(engine->lanes);
+    df_thread_pool_destroy(engine->threads);
+    struct df_span *spans[] = {&engine->table, &engine->scale, &engine->low, &engine->high};
+    for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
+        df_buffer_drop(engine->device, spans[s]);
+    df_plan_destroy(engine->plan);
+    if (engine->lock_made)
+        df_lock_end(&engine->lock);
+    df_free(engine);
+}
+
+int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
+{
+    return engine->lane_count * engine->slots;
+}
+
+int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)
+{
+    return engine->memory;
+}
+
+bool df_deepfool_is_fused(const struct df_deepfool_engine *engine)
+{
+    return df_plan_is_fused(engine->plan);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal score: the DeepFool margin of every sample. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "print.h"
+
+struct score_args {
+    struct dfal_score_options score;
+    struct pool_args pool;
+    const char *out, *units, *refine;
+    bool estimate;
+};
+
+static void init(void *user)
+{
+    struct score_args *args = user;
+    dfal_score_options_init(&args->score);
+}
+
+static const char *const status_names[] = {
+#define X(name, value, group) [value] = #name,
+    DFAL_SCORE_STATUS_LIST(X)
+#undef X
+};
+
+static double rate(double count, double seconds)
+{
+    return seconds > 0.0 ? count / seconds : NAN;
+}
+
+static dfal_status print_score_json(const struct dfal_score_result *result)
+{
+    json_t *status = json_object();
+    for (int32_t i = 0; i < DFAL_SCORE_STATUS_COUNT; i++)
+        json_object_set_new(status, status_names[i], json_integer(result->status[i]));
+    json_t *quantiles = json_array();
+    for (int32_t i = 0; i < 5; i++)
+        json_array_append_new(quantiles, real_or_null(result->margin_quantile[i]));
+    return print_json(json_pack(
+        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:s, s:s, s:s, s:o, s:o}", "samples",
+        (json_int_t)result->samples, "seconds", real_or_null(result->seconds), "start_seconds",
+        real_or_null(result->start_seconds), "scoring_seconds", real_or_null(result->scoring_seconds),
+        "writing_seconds", real_or_null(result->writing_seconds), "samples_per_second",
+        real_or_null(rate((double)result->samples, result->seconds)), "sample_iterations_per_second",
+        real_or_null(rate((double)result->iterations, result->seconds)), "iterations",
+        (json_int_t)result->iterations, "status", status, "peak_memory_bytes",
+        (json_int_t)result->peak_memory_bytes, "engine", result->engine, "isa", result->isa, "backend",
+        result->backend, "margin_quantiles", quantiles, "accuracy", real_or_null(result->accuracy)));
+}
+
+static void print_score_text(const struct dfal_score_result *result)
+{
+    printf("%-12s %12s %8s\n", "status", "samples", "%");
+    for (int32_t i = 0; i < DFAL_SCORE_STATUS_COUNT; i++)
+        if (result->status[i] > 0 || i == DFAL_SCORE_OK)
+            printf("%-12s %12" PRId64 " %8.3f\n", status_names[i], result->status[i],
+                   result->samples > 0 ? 100.0 * (double)result->status[i] / (double)result->samples : 0.0);
+    if (isfinite(result->margin_quantile[0]))
+        printf("margin quantiles   0 %% %.6g   25 %% %.6g   50 %% %.6g   75 %% %.6g   100 %% %.6g\n",
+               result->margin_quantile[0], result->margin_quantile[1], result->margin_quantile[2],
+               result->margin_quantile[3], result->margin_quantile[4]);
+    if (isfinite(result->accuracy))
+        printf("accuracy           %.6f\n", result->accuracy);
+    printf("%" PRId64 " samples in %.2f s: %.1f samples/s, %.1f sample-iterations/s, %.1f MiB at most\n",
+           result->samples, result->seconds, rate((double)result->samples, result->seconds),
+           rate((double)result->iterations, result->seconds), (double)result->peak_memory_bytes / 1048576.0);
+}
+
+static const char *duration(char text[64], double seconds)
+{
+    if (seconds < 120)
+        snprintf(text, 64, "%.1f s", seconds);
+    else if (seconds < 7200)
+        snprintf(text, 64, "%.0f min", seconds / 60);
+    else
+        snprintf(text, 64, "%.1f h", seconds / 3600);
+    return text;
+}
+
+static dfal_status estimate(struct session *session, const struct score_args *args,
+                            const char *const *operands)
+{
+    struct dfal_estimate_result r;
+    char text[64];
+    dfal_estimate_result_init(&r);
+    dfal_status status = dfal_score_estimate(session->context, &r, operands[0], operands[1], &args->score);
+    if (status != DFAL_OK)
+        return status;
+    if (session->json)
+        return print_json(json_pack(
+            "{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "samples", (json_int_t)r.samples,
+            "timed_samples", (json_int_t)r.timed_samples, "timed_seconds", real_or_null(r.timed_seconds),
+            "iterations_per_sample", real_or_null(r.iterations_per_sample), "seconds",
+            real_or_null(r.seconds), "samples_per_second", real_or_null(r.samples_per_second), "output_bytes",
+            (json_int_t)r.output_bytes, "batch", (json_int_t)r.batch, "memory_bytes",
+            (json_int_t)r.memory_bytes, "peak_memory_bytes", (json_int_t)r.peak_memory_bytes));
+    printf("%-12s %" PRId64 " in about %s, %.1f samples/s\n", "samples", r.samples, duration(text, r.seconds),
+           r.samples_per_second);
+    printf("%-12s %.1f MiB\n", "output", (double)r.output_bytes / 1048576.0);
+    printf("%-12s %" PRId64 " in flight, %.0f MiB at most\n", "memory", r.batch,
+           (double)r.memory_bytes / 1048576.0);
+    printf("%-12s %" PRId64 " samples spread over the rows, %.2f s, %.2f iterations each\n", "timed",
+           r.timed_samples, r.timed_seconds, r.iterations_per_sample);
+    return DFAL_OK;
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    struct score_args *args = user;
+    struct dfal_score_result result;
+    (void)count;
+    dfal_score_result_init(&result);
+    if (args->out == NULL && !args->estimate)
+        return usage_error(session, DFAL_E_USAGE, "score needs -o SCORES.h5");
+    if (rows_exclude(args->score.range_begin, args->score.range_end, args->score.shard_count))
+        return rows_usage(session);
+    args->score.refine = args->refine != NULL;
+    args->score.units_raw = args->units != NULL && args->units[0] == 'r';
+    args->score.pool = pool_args_options(&args->pool);
+    if (args->estimate)
+        return estimate(session, args, operands);
+    dfal_status status =
+        dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
+    if (status != DFAL_OK)
+        return status;
+    if (session->json)
+        status = print_score_json(&result);
+    else
+        print_score_text(&result);
+    if (args->score.shard_count > 0)
+        note_merge(session, args->score.shard_count, "SCORES.h5");
+    else
+        session_note(session, "next: dfal select %s %s --strategy dfal --count 10 --scores %s -o queries.csv",
+                     operands[0], operands[1], args->out);
+    return status;
+}
+
+#define S struct score_args
+static const struct option options[] = {
+    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write (required)", 0, 0),
+    DEEPFOOL_OPTIONS(S, score),
+    OPT(S, "refine", 0, VALUE_CHOICE, refine, "bisect",
+        "20 forwards more a sample remove overshoot and floor from the margin", 0, 0),
+    ARITHMETIC_OPTIONS(S, score),
+    ROW_OPTIONS(S, score),
+    OPT(S, "adversarial", 0, VALUE_I64, score.adversarial, "Q",
+        "also write the adversarial images of the Q closest samples", 1, NO_LIMIT),
+    OPT(S, "units", 0, VALUE_CHOICE, units, "network|raw",
+        "margins in the network's input or in the pool's raw values (default network)", 0, 0),
+    OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
+        "time 256 samples, on a GPU more, print how long the whole takes and how large the file gets, and "
+        "stop",
+        0, 0),
+    POOL_OPTIONS(S, pool),
+    OPT_LATER("closest", VALUE_LATER, "Q"),
+    OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),
+};
+
+const struct command command_score = {
+    .name = "score",
+    .operands = "NET POOL",
+    .summary = "Measure the DeepFool margin of every sample",
+    .text = "Finished parts of up to 16,384 rows, less where a network is slow, are kept in "
+            "SCORES.h5.parts/, so that "
+            "the same\nline continues after a kill, which costs the parts that were being worked on.\n"
+            "With --json: {samples, seconds, start_seconds, scoring_seconds, writing_seconds, "
+            "samples_per_second,\n"
+            "sample_iterations_per_second, iterations, status: {NAME: n}, peak_memory_bytes, engine, isa, "
+            "backend,\n"
+            "margin_quantiles, accuracy};\n"
+            "with --estimate {samples, timed_samples, timed_seconds, iterations_per_sample, seconds,\n"
+            "samples_per_second, output_bytes, batch, memory_bytes, peak_memory_bytes}.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .least = 2,
+    .most = 2,
+    .size = sizeof(S),
+    .init = init,
+    .run = run,
+};

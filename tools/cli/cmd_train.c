@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dfal train: train a network on a pool's labelled rows and save it. */
+#include <stdio.h>
+
+#include "commands.h"
+#include "print.h"
+
+struct train_args {
+    struct dfal_train_options train;
+    struct pool_args pool;
+    const char *net, *out;
+};
+
+static void init(void *user)
+{
+    struct train_args *args = user;
+    dfal_train_options_init(&args->train);
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    struct train_args *args = user;
+    struct dfal_train_result result;
+    (void)count;
+    dfal_train_result_init(&result);
+    if (args->net == NULL)
+        return usage_error(session, DFAL_E_USAGE, "train needs --net lenet5, --net vgg8 or --net NET.h5");
+    if (args->out == NULL)
+        return usage_error(session, DFAL_E_USAGE, "train needs -o NET.h5");
+    if (args->train.validation >= 1.0)
+        return usage_error(session, DFAL_E_USAGE, "--validation is %g, expected a fraction below 1",
+                           args->train.validation);
+    if (args->train.patience > 0 && !(args->train.validation > 0.0))
+        return usage_error(session, DFAL_E_USAGE, "--patience %d needs --validation F above 0",
+                           args->train.patience);
+    args->train.pool = pool_args_options(&args->pool);
+    dfal_status status =
+        dfal_train(session->context, &result, args->out, args->net, operands[0], &args->train);
+    if (status != DFAL_OK)
+        return status;
+    if (session->json)
+        return print_json(json_pack(
+            "{s:i, s:o, s:o, s:o, s:o}", "epochs", (int)result.epochs, "loss", real_or_null(result.loss),
+            "validation_loss", real_or_null(result.validation_loss), "seconds", real_or_null(result.seconds),
+            "training_seconds", real_or_null(result.training_seconds)));
+    printf("%-20s %d\n%-20s %.6f\n", "epochs", result.epochs, "loss", result.loss);
+    if (args->train.validation > 0.0)
+        printf("%-20s %.6f\n", "validation loss", result.validation_loss);
+    printf("%-20s %.2f\n", "seconds", result.seconds);
+    session_note(session, "next: dfal eval %s TEST-POOL.h5", args->out);
+    return DFAL_OK;
+}
+
+#define S struct train_args
+static const struct option options[] = {
+    OPT(S, "net", 0, VALUE_TEXT, net, "lenet5|vgg8|NET",
+        "the network's graph: a built-in name or a network file (required)", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "NET.h5", "the network to write (required)", 0, 0),
+    OPT(S, "init", 0, VALUE_TEXT, train.init, "NET", "start from this network's parameters (default: Glorot)",
+        0, 0),
+    OPT(S, "epochs", 0, VALUE_I32, train.epochs, "E", "epochs (default 12); 0 saves the initial weights", 0,
+        1000000),
+    OPT(S, "batch", 0, VALUE_I32, train.batch, "B", "samples of a step (default 32)", 1, 1000000),
+    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS, "optimizer (default adam)", 0, 0),
+    OPT(S, "lr", 0, VALUE_REAL, train.learning_rate, "RATE", "learning rate (default 1e-3)", 0, 1e6),
+    OPT(S, "subset", 0, VALUE_I64, train.subset, "N",
+        "train on N labelled rows drawn by --seed (default: all)", 1, NO_LIMIT),
+    OPT(S, "restarts", 0, VALUE_I32, train.restarts, "R", "train R times, keep the lowest loss (default 1)",
+        1, 10000),
+    OPT(S, "patience", 0, VALUE_I32, train.patience, "P",
+        "stop after P epochs without a lower validation loss (default 0: never)", 0, 1000000),
+    OPT(S, "validation", 0, VALUE_REAL, train.validation, "F",
+        "fraction of the rows kept for validation (default 0)", 0, 1),
+    POOL_OPTIONS(S, pool),
+};
+
+const struct command command_train = {
+    .name = "train",
+    .operands = "POOL",
+    .summary = "Train a network on a pool's labelled rows and save it",
+    .text = "With --json: {epochs, loss, validation_loss, seconds, training_seconds}; the last without "
+            "reading\nthe rows and opening the device.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .least = 1,
+    .most = 1,
+    .size = sizeof(S),
+    .init = init,
+    .run = run,
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "commands.h"
+#include "print.h"
+
+const struct dfal_pool_options *pool_args_options(struct pool_args *args)
+{
+    args->options.size = sizeof args->options; /* the other defaults are zeros */
+    args->options.label_files = args->labels.items;
+    args->options.label_file_count = args->labels.count;
+    return &args->options;
+}
+
+bool rows_exclude(int64_t range_begin, int64_t range_end, int32_t shard_count)
+{
+    return shard_count > 0 && (range_begin != 0 || range_end >= 0);
+}
+
+dfal_status rows_usage(struct session *session)
+{
+    return usage_error(session, DFAL_E_USAGE, "--range and --shard exclude each other; give one of them");
+}
+
+void note_merge(struct session *session, int32_t shard_count, const char *file)
+{
+    session_note(session, "next, once all %d shards are there: dfal merge SHARD.h5... -o %s", shard_count,
+                 file);
+}
