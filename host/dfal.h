@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal: which samples to label next. The only public header.
  *
- * A job reads files and writes one: dfal_score gives the DeepFool margin of every sample of a pool, dfal_select the next
- * queries, dfal_run a whole experiment of active learning. Pools, networks and scores are HDF5 files (docs/FORMATS.md); a
- * network may be an ONNX file as well. The shortest program:
+ * A job reads files and writes one: dfal_score gives the DeepFool margin of every sample of a pool,
+ * dfal_select the next queries, dfal_run a whole experiment of active learning. Pools, networks and scores
+ * are HDF5 files (docs/FORMATS.md); a network may be an ONNX file as well. The shortest program:
  *
  *     dfal_context *context;
  *     struct dfal_score_result result;
@@ -15,21 +15,24 @@
  *         printf("%lld samples\n", (long long)result.samples);
  *     dfal_context_destroy(context);
  *
- * Errors      Every job returns a dfal_status; dfal_last_error() then holds one whole sentence for people. Outputs appear
- *             whole or not at all.
- * Arguments   A job takes a context, then its results, then its inputs, then its options. All are borrowed until it
- *             returns; texts that a callback gets are borrowed for that call.
- * Structs     Those of options and results begin with their size and are filled by their init macro first: an option left
- *             alone has the default that stands beside it. Options NULL: all defaults. Result NULL: not wanted. Later
- *             versions only append fields, so a program may run with an older or newer library: each does what both know.
- * Threads     A context runs one job at a time; several contexts may work side by side, each on a thread of its own
- *             (reading and writing HDF5 files, they wait for each other). Only dfal_context_stop, dfal_context_stop_by
- *             and dfal_context_kept_work may be called on a context whose job runs. Events and callbacks come from
- *             threads of the library, one call at a time, and must not call the library with the same context.
- * Stopping    A stopped job returns E_STOPPED. Its context stays stopped: create another, and the same call continues from
- *             the work that was kept.
- * Process     The library never prints, never exits and never reads the environment. No output of its is open under the
- *             descriptors 0, 1 and 2, even where the program has closed them, and its numbers have a point in any locale. */
+ * Errors      Every job returns a dfal_status; dfal_last_error() then holds one whole sentence for people.
+ *             Outputs appear whole or not at all.
+ * Arguments   A job takes a context, then its results, then its inputs, then its options. All are borrowed
+ *             until it returns; texts that a callback gets are borrowed for that call.
+ * Structs     Those of options and results begin with their size and are filled by their init macro first: an
+ *             option left alone has the default that stands beside it. Options NULL: all defaults. Result
+ *             NULL: not wanted. Later versions only append fields, so a program may run with an older or
+ *             newer library: each does what both know.
+ * Threads     A context runs one job at a time; several contexts may work side by side, each on a thread of
+ *             its own (reading and writing HDF5 files, they wait for each other). Only dfal_context_stop,
+ *             dfal_context_stop_by and dfal_context_kept_work may be called on a context whose job runs.
+ *             Events and callbacks come from threads of the library, one call at a time, and must not call
+ *             the library with the same context.
+ * Stopping    A stopped job returns E_STOPPED. Its context stays stopped: create another, and the same call
+ *             continues from the work that was kept.
+ * Process     The library never prints, never exits and never reads the environment. No output of its is open
+ *             under the descriptors 0, 1 and 2, even where the program has closed them, and its numbers have
+ *             a point in any locale. */
 #ifndef DFAL_H
 #define DFAL_H
 
@@ -89,9 +92,10 @@ DFAL_API int dfal_status_exit_code(dfal_status status);
 /* Give the calling thread's last error as one sentence; "" before the first. */
 DFAL_API const char *dfal_last_error(void);
 
-/* Make a text that comes from a file or a user fit for a terminal, in place: every control character, mark that turns the
- * direction of writing, separator of lines and broken sequence of UTF-8 becomes a question mark. dfal_last_error and the
- * texts of events are clean; facts, ids and the fields of events are as they stand in the file. */
+/* Make a text that comes from a file or a user fit for a terminal, in place: every control character, mark
+ * that turns the direction of writing, separator of lines and broken sequence of UTF-8 becomes a question
+ * mark. dfal_last_error and the texts of events are clean; facts, ids and the fields of events are as they
+ * stand in the file. */
 DFAL_API void dfal_text_clean(char *text);
 
 /* ---- Facts and events ------------------------------------------------------------------------ */
@@ -103,8 +107,8 @@ typedef enum dfal_field_kind {
     DFAL_FIELD_LIST, /* of `integer` texts: in `text` one behind the other, each ended by a zero byte */
 } dfal_field_kind;
 
-/* One named value; text is borrowed for the duration of the call that passes it. Kinds are appended: a program passes over
- * those that it does not know. */
+/* One named value; text is borrowed for the duration of the call that passes it. Kinds are appended: a
+ * program passes over those that it does not know. */
 struct dfal_field {
     const char *key;
     dfal_field_kind kind;
@@ -137,8 +141,8 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 
 /* ---- Words ------------------------------------------------------------------------------------ */
 
-/* Options that are a word of a list. The first is the default. Back ends, built-in networks, strategies and presets of runs
- * are not here: dfal_doctor, dfal_strategies and dfal_presets tell them. */
+/* Options that are a word of a list. The first is the default. Back ends, built-in networks, strategies and
+ * presets of runs are not here: dfal_doctor, dfal_strategies and dfal_presets tell them. */
 #define DFAL_ISAS             "auto|avx2|avx512"
 #define DFAL_LAYOUTS          "NCHW|NHWC"
 #define DFAL_SPLITS           "train|test"
@@ -151,8 +155,8 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 #define DFAL_PRECISIONS       "strict|fast"
 #define DFAL_ENGINES          "auto|layers|fused"
 
-/* Write what is said of a word that is none of a list, by this library and by the command: "unknown engine 'fusde': expected
- * auto, layers or fused; nearest is 'fused'".
+/* Write what is said of a word that is none of a list, by this library and by the command: "unknown engine
+ * 'fusde': expected auto, layers or fused; nearest is 'fused'".
  *   text      out, size bytes; what has no room is cut
  *   what      the choice: "engine"
  *   expected  said instead of the list of names; NULL: the names
@@ -191,10 +195,11 @@ DFAL_API void dfal_context_destroy(dfal_context *context);
 DFAL_API int32_t dfal_cpu_count(void);
 /* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
 DFAL_API void dfal_context_stop(dfal_context *context);
-/* The same because of a signal: a command that the job runs (run --trainer) is sent it too, and SIGTERM by the plain stop. */
+/* The same because of a signal: a command that the job runs (run --trainer) is sent it too, and SIGTERM by
+ * the plain stop. */
 DFAL_API void dfal_context_stop_by(dfal_context *context, int signal);
-/* Tell whether finished work was kept by the last job that returned E_STOPPED. From any thread; while the job still runs the
- * answer is what is kept so far: true stays true, false may become true before it returns. */
+/* Tell whether finished work was kept by the last job that returned E_STOPPED. From any thread; while the job
+ * still runs the answer is what is kept so far: true stays true, false may become true before it returns. */
 DFAL_API bool dfal_context_kept_work(const dfal_context *context);
 
 /* ---- Data ---------------------------------------------------------------------------------- */
@@ -218,21 +223,24 @@ DFAL_API dfal_status dfal_import_idx(dfal_context *context, const char *out_path
                                      const char *labels_path);
 
 struct dfal_pool_options; /* below */
-/* Convert an array of numpy.save (and an array of labels, or NULL) to a pool, streaming. Samples [N,C,H,W] (or NHWC),
- * [N,H,W] or [N,D]; u1 is kept as u8, other numbers and bools become f32. Labels [N] or [N,1], whole numbers, -1 unknown.
+/* Convert an array of numpy.save (and an array of labels, or NULL) to a pool, streaming. Samples [N,C,H,W]
+ * (or NHWC), [N,H,W] or [N,D]; u1 is kept as u8, other numbers and bools become f32. Labels [N] or [N,1],
+ * whole numbers, -1 unknown.
  *   options  only the layout is read; NULL: NCHW
- * Errors   E_DATA no npy file, truncated, objects, structures, Fortran order, a label out of range; E_SHAPE (also
- *          one-hot labels) */
+ * Errors   E_DATA no npy file, truncated, objects, structures, Fortran order, a label out of range; E_SHAPE
+ *          (also one-hot labels) */
 DFAL_API dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const char *samples_path,
                                      const char *labels_path, const struct dfal_pool_options *options);
-/* The same from an archive of numpy.savez or savez_compressed: the arrays that options name ("samples", and "labels"
- * where there is one). Errors   E_DATA as above, no zip archive, no such array (those there are named), damaged */
+/* The same from an archive of numpy.savez or savez_compressed: the arrays that options name ("samples", and
+ * "labels" where there is one). Errors   E_DATA as above, no zip archive, no such array (those there are
+ *                                        named), damaged */
 DFAL_API dfal_status dfal_import_npz(dfal_context *context, const char *out_path, const char *path,
                                      const struct dfal_pool_options *options);
-/* Convert CIFAR-10 batches, binary or Python's (read, never executed), to a pool with ids `data_batch_1:0` and, where
- * batches.meta stands beside them, class names.
+/* Convert CIFAR-10 batches, binary or Python's (read, never executed), to a pool with ids `data_batch_1:0`
+ * and, where batches.meta stands beside them, class names.
  *   paths  batches in order; or one folder: then split "train" (NULL) or "test" chooses
- * Errors   E_NOINPUT; E_DATA no CIFAR-10 batch: size, label, or an instruction of the pickle that is not known */
+ * Errors   E_NOINPUT; E_DATA no CIFAR-10 batch: size, label, or an instruction of the pickle that is not
+ *          known */
 DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path,
                                          const char *const *paths, int32_t path_count, const char *split);
 
@@ -266,21 +274,24 @@ struct dfal_image_result {
 #define dfal_image_result_init(result) dfal_result_init((result), sizeof *(result))
 DFAL_API void dfal_image_options_init(struct dfal_image_options *options, size_t size);
 #define dfal_image_options_init(options) dfal_image_options_init((options), sizeof *(options))
-/* Convert JPEG, PNG, WebP, BMP and TIFF files to a pool of bytes [N, C, H, W]: those below a folder (.jpg, .jpeg, .jpe,
- * .jfif, .png, .webp, .bmp, .tif, .tiff; what a file is, its bytes say), or those of a CSV list with the header path[,id][,label], paths relative to the list. Ids are the relative paths; rows are in
+/* Convert JPEG, PNG, WebP, BMP and TIFF files to a pool of bytes [N, C, H, W]: those below a folder (.jpg,
+ * .jpeg, .jpe, .jfif, .png, .webp, .bmp, .tif, .tiff; what a file is, its bytes say), or those of a CSV list
+ * with the header path[,id][,label], paths relative to the list. Ids are the relative paths; rows are in
  * bytewise order of the ids. Finished parts are kept in OUT.parts/: the same call continues after a kill.
- * Errors   E_DATA a broken file (named, unless on_error is "skip"), no picture, a doubled id; E_SHAPE without resize and
- *          crop, the first picture of another size; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished with other
- *          options or other pictures; E_STOPPED; E_IO
+ * Errors   E_DATA a broken file (named, unless on_error is "skip"), no picture, a doubled id; E_SHAPE without
+ *          resize and crop, the first picture of another size; E_NOINPUT; E_EXISTS finished; E_CONFIG
+ *          unfinished with other options or other pictures; E_STOPPED; E_IO
  * Order    results do not depend on threads or kills
  * Source   Pillow's Image.resize (two passes of fixed-point sums) and torchvision's Resize and CenterCrop */
 DFAL_API dfal_status dfal_import_images(dfal_context *context, struct dfal_image_result *result,
                                         const char *out_path, const char *source,
                                         const struct dfal_image_options *options);
 
-/* Convert an ONNX model of images to a network file: constants folded, a final softmax cut. Wherever a network file is
- * expected an ONNX file may stand; this makes one that loads faster and needs no files beside it.
- *   class_names  a file with the name of a class a line, in the network's order; NULL: those that the model tells, if any
+/* Convert an ONNX model of images to a network file: constants folded, a final softmax cut. Wherever a
+ * network file is expected an ONNX file may stand; this makes one that loads faster and needs no files beside
+ * it.
+ *   class_names  a file with the name of a class a line, in the network's order; NULL: those that the model
+ *   tells, if any
  * Errors   E_NOINPUT, E_DATA (all ops that are not supported are named, with counts), E_SHAPE, E_EXISTS */
 DFAL_API dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path,
                                       const char *class_names);
@@ -336,13 +347,16 @@ struct dfal_train_result {
 DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t size);
 #define dfal_train_options_init(options) dfal_train_options_init((options), sizeof *(options))
 /* Train a network on the labelled rows of a pool with softmax cross-entropy, and save it.
- *   out_path   the network file to write; beside it a checkpoint after each epoch, from which the same call continues
+ *   out_path   the network file to write; beside it a checkpoint after each epoch, from which the same call
+ *              continues
  *   network    a built-in name ("lenet5", "vgg8"), or a network or ONNX file whose graph is taken
  *   pool_path  rows without a label are left out
- * Errors   E_USAGE an option out of range; E_DATA no labelled row, or the graph cannot be trained; E_SHAPE the network is
- *          for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG an unfinished training of other options, network,
- *          pool or arithmetic; E_MEMORY more than context options allow; E_STOPPED; E_IO
- * Order    the same bits whatever the threads, kills and stops; the seed of the context draws all that is drawn
+ * Errors   E_USAGE an option out of range; E_DATA no labelled row, or the graph cannot be trained; E_SHAPE
+ *          the network is for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG an unfinished training of
+ *          other options, network, pool or arithmetic; E_MEMORY more than context options allow; E_STOPPED;
+ *          E_IO
+ * Order    the same bits whatever the threads, kills and stops; the seed of the context draws all that is
+ *          drawn
  * Source   Adam: Kingma and Ba, arXiv:1412.6980; initial weights: Glorot and Bengio 2010, uniform */
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
@@ -362,14 +376,14 @@ struct dfal_eval_result {
     int64_t nonfinite; /* labelled rows left out: an input or a logit is not finite */
 };
 #define dfal_eval_result_init(result) dfal_result_init((result), sizeof *(result))
-/* Count how many labelled rows of a pool a network classifies rightly. Where both have names of classes in another order,
- * the pool's are mapped to the network's.
+/* Count how many labelled rows of a pool a network classifies rightly. Where both have names of classes in
+ * another order, the pool's are mapped to the network's.
  *   result  to be cleared with dfal_eval_result_clear, also after an error
  * Errors   E_DATA no labelled row, or classes of other names; E_SHAPE; E_NOINPUT; E_STOPPED; E_IO */
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
-/* The same, and write the confusion matrix to a CSV file: label,prediction,count, a line for each pair that occurred, with
- * the classes' names behind them where they are known. out_path NULL: nothing is written.
+/* The same, and write the confusion matrix to a CSV file: label,prediction,count, a line for each pair that
+ * occurred, with the classes' names behind them where they are known. out_path NULL: nothing is written.
  * Errors   as dfal_eval; E_EXISTS, E_IO of the file */
 DFAL_API dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *result,
                                          const char *out_path, const char *network, const char *pool_path,
@@ -386,10 +400,12 @@ struct dfal_logits_options {
 };
 DFAL_API void dfal_logits_options_init(struct dfal_logits_options *options, size_t size);
 #define dfal_logits_options_init(options) dfal_logits_options_init((options), sizeof *(options))
-/* Write the logits, or a named node's activations, of every row, to an HDF5 file (docs/FORMATS.md, "Logits"). Finished parts
- * stand in OUT.parts/, from which the same call continues after a kill; files of shards are joined by dfal_merge.
- * Errors   E_USAGE no such node (the nearest is named), a range outside the pool; E_DATA, E_SHAPE, E_NOINPUT the inputs;
- *          E_EXISTS; E_CONFIG unfinished parts of other inputs, node or arithmetic; E_MEMORY; E_STOPPED; E_IO
+/* Write the logits, or a named node's activations, of every row, to an HDF5 file (docs/FORMATS.md, "Logits").
+ * Finished parts stand in OUT.parts/, from which the same call continues after a kill; files of shards are
+ * joined by dfal_merge.
+ * Errors   E_USAGE no such node (the nearest is named), a range outside the pool; E_DATA, E_SHAPE, E_NOINPUT
+ *          the inputs; E_EXISTS; E_CONFIG unfinished parts of other inputs, node or arithmetic; E_MEMORY;
+ *          E_STOPPED; E_IO
  * Order    each row's bits depend on network, row and arithmetic alone */
 DFAL_API dfal_status dfal_logits(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_logits_options *options);
@@ -448,19 +464,22 @@ struct dfal_score_result {
 #define dfal_score_result_init(result) dfal_result_init((result), sizeof *(result))
 DFAL_API void dfal_score_options_init(struct dfal_score_options *options, size_t size);
 #define dfal_score_options_init(options) dfal_score_options_init((options), sizeof *(options))
-/* Run DeepFool on every row of a pool: the distance to the network's decision boundary, in the network's input units, and
- * how each row ended.
+/* Run DeepFool on every row of a pool: the distance to the network's decision boundary, in the network's
+ * input units, and how each row ended.
  *   result     what was done; margin_quantile[i] of the rows that are OK or TIE
- *   out_path   the scores file (docs/FORMATS.md, "Scores"); finished parts stand in OUT.parts/, from which the same call
- *              continues after a kill
+ *   out_path   the scores file (docs/FORMATS.md, "Scores"); finished parts stand in OUT.parts/, from which
+ *              the same call continues after a kill
  *   network    a network or ONNX file whose output is logits (a final softmax is cut)
  *   pool_path  a pool, or a foreign HDF5 file of images
- * Errors   E_USAGE an option; E_DATA a damaged or changing input, classes of other names; E_SHAPE the network is for other
- *          samples; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished parts of other options, network, pool or arithmetic;
- *          E_UNAVAILABLE the back end, or the fused engine for this network; E_MEMORY; E_STOPPED; E_IO
- * Order    each row's bits depend on network, row, options and arithmetic alone: not on batch, threads, shards, kills
+ * Errors   E_USAGE an option; E_DATA a damaged or changing input, classes of other names; E_SHAPE the network
+ *          is for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished parts of other options,
+ *          network, pool or arithmetic; E_UNAVAILABLE the back end, or the fused engine for this network;
+ *          E_MEMORY; E_STOPPED; E_IO
+ * Order    each row's bits depend on network, row, options and arithmetic alone: not on batch, threads,
+ *          shards, kills
  * Memory   13 bytes a row beyond a constant; samples in flight are chosen to fit context options' memory
- * Source   Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv:1511.04599, algorithm 2; the presets' differences: docs/NUMERICS.md */
+ * Source   Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv:1511.04599, algorithm 2; the presets' differences:
+ *          docs/NUMERICS.md */
 DFAL_API dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
                                 const struct dfal_score_options *options);
@@ -475,8 +494,8 @@ struct dfal_estimate_result {
     int64_t peak_memory_bytes;   /* so far */
 };
 #define dfal_estimate_result_init(result) dfal_result_init((result), sizeof *(result))
-/* Time 256 samples spread over the rows of a score (all where there are fewer; on a GPU more, up to 32,768, until they take
- * 0.3 s) and tell what the whole would take. Nothing is written. */
+/* Time 256 samples spread over the rows of a score (all where there are fewer; on a GPU more, up to 32,768,
+ * until they take 0.3 s) and tell what the whole would take. Nothing is written. */
 DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                          const char *network, const char *pool_path,
                                          const struct dfal_score_options *options);
@@ -489,14 +508,14 @@ struct dfal_verify_result {
     int64_t samples;
     double largest_relative_error; /* of the margins */
     int64_t disagreements;         /* status or class differs */
-    /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %; they are in neither of
-     * the two above */
+    /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %; they are
+     * in neither of the two above */
     int64_t excused;
     double tolerance; /* 1e-3; 2e-3 for a file of precision fast */
 };
 #define dfal_verify_result_init(result) dfal_result_init((result), sizeof *(result))
-/* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in the
- * file. Errors   E_DATA over tolerance (the result is filled all the same) */
+/* Recompute samples of a scores file in float64 without folding; network or pool_path NULL: those recorded in
+ * the file. Errors   E_DATA over tolerance (the result is filled all the same) */
 DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
                                         const char *scores_path, const char *network, const char *pool_path,
                                         int64_t samples, const struct dfal_pool_options *pool);
@@ -531,10 +550,11 @@ typedef void dfal_verify_node_fn(void *user, const struct dfal_verify_node *node
 DFAL_API void dfal_verify_network_options_init(struct dfal_verify_network_options *options, size_t size);
 #define dfal_verify_network_options_init(options)                                                            \
     dfal_verify_network_options_init((options), sizeof *(options))
-/* Hold a network against logits, and inputs and activations where there are some, that another framework wrote to an
- * HDF5 file (docs/FORMATS.md, "Reference"). pool_path NULL: the samples are the file's own inputs. node may be NULL.
- * Errors   E_DATA over tolerance: what differs first is named (result is filled, node was called); probabilities;
- *          E_SHAPE */
+/* Hold a network against logits, and inputs and activations where there are some, that another framework
+ * wrote to an HDF5 file (docs/FORMATS.md, "Reference"). pool_path NULL: the samples are the file's own
+ * inputs. node may be NULL.
+ * Errors   E_DATA over tolerance: what differs first is named (result is filled, node was called);
+ *          probabilities; E_SHAPE */
 DFAL_API dfal_status dfal_verify_network(dfal_context *context, struct dfal_verify_network_result *result,
                                          const char *network, const char *pool_path,
                                          const char *reference_path,
@@ -555,7 +575,8 @@ struct dfal_select_options {
     bool trust_rows;         /* do not read the pool again to see that scores and logits are of its rows */
     const char *twins_path;  /* NULL: none; allowed with every strategy */
     const char *sheet_path;  /* NULL: none; a contact sheet, .html or .png */
-    /* [strategy_option_count] "key=value" of the strategy; which there are, dfal_run_keys tells as options.NAME.KEY */
+    /* [strategy_option_count] "key=value" of the strategy; which there are, dfal_run_keys tells as
+     * options.NAME.KEY */
     const char *const *strategy_options;
     size_t strategy_option_count;
 };
@@ -575,12 +596,12 @@ struct dfal_query {
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options, size_t size);
 #define dfal_select_options_init(options) dfal_select_options_init((options), sizeof *(options))
-/* Choose the next queries and write QUERIES.csv, and twins and a contact sheet where asked for; query (may be NULL) hears
- * each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears last: killed before
- * that, the same call takes the other files for its own and writes all anew.
- * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits file of
- *          another network, pool or rows, or without a candidate's row; E_EXISTS; E_CONFIG scores of another DeepFool, an
- *          unfinished selection of other options */
+/* Choose the next queries and write QUERIES.csv, and twins and a contact sheet where asked for; query (may be
+ * NULL) hears each in rank order. Labelled, skipped and non-finite samples are left out. QUERIES.csv appears
+ * last: killed before that, the same call takes the other files for its own and writes all anew.
+ * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits
+ *          file of another network, pool or rows, or without a candidate's row; E_EXISTS; E_CONFIG scores of
+ *          another DeepFool, an unfinished selection of other options */
 DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_select_options *options,
                                  dfal_query_fn *query, void *user);
@@ -616,14 +637,15 @@ struct dfal_run_row {
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
 DFAL_API void dfal_run_options_init(struct dfal_run_options *options, size_t size);
 #define dfal_run_options_init(options) dfal_run_options_init((options), sizeof *(options))
-/* Run an experiment of active learning: rounds of training, choosing queries, asking the oracle, for each strategy and
- * trial from the same initial sets.
- *   out_dir  a folder that is made: config.yaml, curve.csv, queries.csv, log.jsonl, state/, networks/ (docs/FORMATS.md);
+/* Run an experiment of active learning: rounds of training, choosing queries, asking the oracle, for each
+ * strategy and trial from the same initial sets.
+ *   out_dir  a folder that is made: config.yaml, curve.csv, queries.csv, log.jsonl, state/, networks/
+ *   (docs/FORMATS.md);
  *            the same call continues after a kill
  *   row      may be NULL; hears each line of the final table
- * Errors   E_USAGE, E_CONFIG an option or a key of the configuration (its line named); E_DATA pools that do not fit each
- *          other, no labels to simulate from; E_NOINPUT; E_EXISTS finished, or somebody else's folder, or another process
- *          works in it; E_UNAVAILABLE, E_MEMORY; E_STOPPED; E_IO
+ * Errors   E_USAGE, E_CONFIG an option or a key of the configuration (its line named); E_DATA pools that do
+ *          not fit each other, no labels to simulate from; E_NOINPUT; E_EXISTS finished, or somebody else's
+ *          folder, or another process works in it; E_UNAVAILABLE, E_MEMORY; E_STOPPED; E_IO
  * Order    the same bits whatever the threads, kills and stops
  * Source   Ducoffe and Precioso 2018, arXiv:1802.09841; its settings are the presets */
 DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
@@ -645,12 +667,13 @@ struct dfal_run_key {
 };
 typedef void dfal_run_key_fn(void *user, const struct dfal_run_key *key);
 DFAL_API void dfal_run_keys(dfal_run_key_fn *key, void *user);
-/* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a row; free
- * with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT nothing is
+/* Draw accuracy over annotations of a run directory for a terminal of `width` columns (at least 40), a line a
+ * row; free with dfal_string_free. ascii: only ASCII characters, else Unicode. Errors   E_NOINPUT nothing is
  * there; E_DATA not a run directory */
 DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width,
                                     bool ascii);
-/* Draw one HTML page, which needs nothing beside it, from run directories: curves, the final table, tests, queries.
+/* Draw one HTML page, which needs nothing beside it, from run directories: curves, the final table, tests,
+ * queries.
  * Errors   E_NOINPUT nothing is there, or no round is finished; E_DATA not a run directory; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);
@@ -685,9 +708,10 @@ struct dfal_op_time {
 typedef void dfal_op_time_fn(void *user, const struct dfal_op_time *time);
 DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options, size_t size);
 #define dfal_bench_ops_options_init(options) dfal_bench_ops_options_init((options), sizeof *(options))
-/* Time every op of DeepFool over a pool of random pictures and of training steps, each call waited for, on one queue of
- * the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a file; a pool, ops.h5, is
- * written to folder, where none may be yet, and removed. op (may be NULL) hears each op, a job's in the order of their first calls. */
+/* Time every op of DeepFool over a pool of random pictures and of training steps, each call waited for, on
+ * one queue of the context's back end. network: a built-in name (28x28, 10 classes, initial weights) or a
+ * file; a pool, ops.h5, is written to folder, where none may be yet, and removed. op (may be NULL) hears each
+ * op, a job's in the order of their first calls. */
 DFAL_API dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *roofs,
                                     const char *network, const char *folder,
                                     const struct dfal_bench_ops_options *options, dfal_op_time_fn *op,

@@ -4,11 +4,12 @@
  *   df_<stem>_value(x, p)            f(x)
  *   df_<stem>_gradient(dy, saved, p) dy f'(x), where saved is x or y: the column `saved` of activations.def
  *
- * From the list come the ops <stem>_fwd: y = f(x), all [rows, cols], and <stem>_bwd: dx [rows, cols], dy [rows, cols],
- * saved [samples, cols], owner I32 [rows] or NULL (df_owner_row). Types, order and aliases are those of pointwise.h.
+ * From the list come the ops <stem>_fwd: y = f(x), all [rows, cols], and <stem>_bwd: dx [rows, cols], dy
+ * [rows, cols], saved [samples, cols], owner I32 [rows] or NULL (df_owner_row). Types, order and aliases are
+ * those of pointwise.h.
  *
- * Traps    comparisons with a NaN are false: relu turns a NaN into 0, the others leave it a NaN. Who needs to know looks
- *          at the input. The gradient of 0 of relu, clip, hard_tanh and hard_sigmoid is
+ * Traps    comparisons with a NaN are false: relu turns a NaN into 0, the others leave it a NaN. Who needs to
+ *          know looks at the input. The gradient of 0 of relu, clip, hard_tanh and hard_sigmoid is
  *          chosen, not multiplied by: dy may be infinite there. */
 #ifndef DF_KERNELS_ACTIVATIONS_H
 #define DF_KERNELS_ACTIVATIONS_H
@@ -23,7 +24,8 @@ DF_FN df_real df_clipped(df_real x, df_real low, df_real high)
     return raised > high ? high : raised;
 }
 
-/* relu   x > 0 ? x : 0. A NaN gives 0. The derivative at 0 is 0; saved may be y or x, their signs are the same. */
+/* relu   x > 0 ? x : 0. A NaN gives 0. The derivative at 0 is 0; saved may be y or x, their signs are the
+ * same. */
 DF_FN df_real df_relu_value(df_real x, const union df_params *p)
 {
     (void)p;
@@ -50,8 +52,8 @@ DF_FN df_real df_leaky_relu_gradient(df_real dy, df_real saved, const union df_p
 }
 
 /* clip   min(max(x, low), high)
- * The derivative at both ends is 0, as relu's at 0: ReLU6 is the one that networks have, and PyTorch's relu6 and hardtanh
- * take 0 there as well (its clamp takes 1). */
+ * The derivative at both ends is 0, as relu's at 0: ReLU6 is the one that networks have, and PyTorch's relu6
+ * and hardtanh take 0 there as well (its clamp takes 1). */
 DF_FN df_real df_clip_value(df_real x, const union df_params *p)
 {
     return df_clipped(x, (df_real)p->clip.low, (df_real)p->clip.high);
@@ -137,7 +139,8 @@ DF_FN df_real df_real_log1p_unit(df_real e)
 #endif
 }
 
-/* softplus   log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)): nothing overflows. Within 4 ulp. Derivative sigmoid. */
+/* softplus   log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)): nothing overflows. Within 4 ulp. Derivative
+ * sigmoid. */
 DF_FN df_real df_softplus_value(df_real x, const union df_params *p)
 {
     const df_real e = df_real_exp_negative(x < 0 ? x : -x), above = x > 0 ? x : 0;
@@ -174,10 +177,11 @@ DF_FN df_real df_hard_tanh_gradient(df_real dy, df_real saved, const union df_pa
     return df_clip_gradient(dy, saved, p);
 }
 
-/* The standard normal distribution: below, the share of it under x, and its density at x. |x| <= 40; relative errors of a
- * few ulp on both sides.
- * Math     below(-a) = exp(-a^2 / 2) R(a) for a >= 0, R(a) = t times a polynomial in t = 1 / (1 + 0.3 a), fitted to within 4e-9
- *          up to a = 14.6, from where on everything is 0. What a^2 loses by rounding is put back. */
+/* The standard normal distribution: below, the share of it under x, and its density at x. |x| <= 40; relative
+ * errors of a few ulp on both sides.
+ * Math     below(-a) = exp(-a^2 / 2) R(a) for a >= 0, R(a) = t times a polynomial in t = 1 / (1 + 0.3 a),
+ *          fitted to within 4e-9 up to a = 14.6, from where on everything is 0. What a^2 loses by rounding is
+ *          put back. */
 struct df_normal {
     df_real below, density;
 };
@@ -224,8 +228,8 @@ DF_FN df_real df_gelu_gradient(df_real dy, df_real saved, const union df_params 
     return dy * (normal.below + x * normal.density);
 }
 
-/* gelu_tanh   x (1 + tanh(u)) / 2 = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3); derivative s + x s (1 - s) 2 u',
- * s = sigmoid(2 u). -0 below -40. */
+/* gelu_tanh   x (1 + tanh(u)) / 2 = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3); derivative s + x
+ * s (1 - s) 2 u', s = sigmoid(2 u). -0 below -40. */
 DF_FN df_real df_gelu_tanh_value(df_real x, const union df_params *p)
 {
     const df_real bounded = df_clipped(x, -40, 40), square = bounded * bounded;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Training on a device that keeps the training set: what a step reads differs from the last one's by three numbers on the
- * device, so that a step can be recorded once and run again and again (host/net/train_whole.c).
+/* Training on a device that keeps the training set: what a step reads differs from the last one's by three
+ * numbers on the device, so that a step can be recorded once and run again and again
+ * (host/net/train_whole.c).
  *
- * Shapes  clock I32 [DF_CLOCK_NUMBERS]; samples [n, D], label I32 [n], weight [n]: the set; order I32: the epoch's rows */
+ * Shapes  clock I32 [DF_CLOCK_NUMBERS]; samples [n, D], label I32 [n], weight [n]: the set; order I32: the
+ * epoch's rows */
 #ifndef DF_KERNELS_BATCH_H
 #define DF_KERNELS_BATCH_H
 
@@ -13,8 +15,8 @@
 enum { DF_CLOCK_ROW, DF_CLOCK_TURN, DF_CLOCK_STEP, DF_CLOCK_NUMBERS };
 
 /* batch_take: items are the batch's rows; item i is row order[clock row + i] of the set.
- *   out x [rows, D], label I32 [rows], weight [rows], rate F64 [1] = rates[clock turn], left alone without rates
- *   in samples, labels, weights, order, clock, rates F64 [steps of the epoch]; cols = D
+ *   out x [rows, D], label I32 [rows], weight [rows], rate F64 [1] = rates[clock turn], left alone without
+ *   rates in samples, labels, weights, order, clock, rates F64 [steps of the epoch]; cols = D
  * Without samples x is left alone: the host has written it. */
 DF_FN void df_batch_take_at(const struct df_io *io, int64_t i)
 {

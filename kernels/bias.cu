@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bias' gradient (bias.h).
  *
- * Work     a block a channel; thread t sums the values t, t + 256, ... of the channel's planes joined over the rows.
- * Traffic  dy once: 4 bytes a value, bound by memory. A product's planes have one value, so its threads read far apart;
+ * Work     a block a channel; thread t sums the values t, t + 256, ... of the channel's planes joined over
+ *          the rows.
+ * Traffic  dy once: 4 bytes a value, bound by memory. A product's planes have one value, so its threads read
+ * far apart;
  *          its dy is small. */
 #include "bias.h"
 #include "cuda_launch.h"

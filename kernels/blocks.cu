@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The BLOCK ops of ops.def as kernels: the functions that the CPU runs, an item a block.
  *
- * Work     a block of DF_BLOCK_TEAM threads an item; neighbouring threads have neighbouring values of a plane or a row.
+ * Work     a block of DF_BLOCK_TEAM threads an item; neighbouring threads have neighbouring values of a plane
+ *          or a row.
  * Order    team.h: from the item's size alone.
- * Traffic  batch normalisation reads x three times (dy and x twice) and writes once, 4 bytes a value: bound by memory, the
+ * Traffic  batch normalisation reads x three times (dy and x twice) and writes once, 4 bytes a value: bound
+ * by memory, the
  *          later passes by the L2 cache where a channel fits in there. */
 #define DF_TEAM_IS_BLOCK
 #include "cuda_launch.h"

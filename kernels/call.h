@@ -51,8 +51,8 @@ struct df_deepfool_params {
     double overshoot, floor;
 };
 
-/* a op b, where a and b are broadcast to the result's [channels, height, width]: a stride of 0 along what an operand
- * has only one of. */
+/* a op b, where a and b are broadcast to the result's [channels, height, width]: a stride of 0 along what an
+ * operand has only one of. */
 enum df_join_kind { DF_JOIN_ADD, DF_JOIN_SUB, DF_JOIN_MUL, DF_JOIN_DIV };
 struct df_join_params {
     int32_t kind;      /* enum df_join_kind */

@@ -2,9 +2,11 @@
 /* Convolutions: which path runs a shape, and the two simple ones.
  *
  * Math, order   conv_walk.h; every path has the same bits
- * Work          cells: a thread an output cell, any geometry. depthwise: a thread STRIP cells below one another, so that
- *               neighbouring lanes read neighbouring pixels, and what is read serves several taps.
- * Traffic       depthwise: x and y once from memory, (STRIP - 1 + K) K / STRIP loads a cell from the L1 cache */
+ * Work          cells: a thread an output cell, any geometry. depthwise: a thread STRIP cells below one
+ *               another, so that neighbouring lanes read neighbouring pixels, and what is read serves several
+ *               taps.
+ * Traffic       depthwise: x and y once from memory, (STRIP - 1 + K) K / STRIP loads a cell from the L1
+ *               cache */
 #include "conv_walk.h"
 #include "cuda_launch.h"
 
@@ -36,7 +38,7 @@ static unsigned block_count(int64_t threads)
     return (unsigned)(blocks < most ? blocks : most);
 }
 
-/* ---- Any geometry ----------------------------------------------------------------------------------------------- */
+/* ---- Any geometry -------------------------------------------------------------------------------------- */
 
 static __device__ float sum_cell(const struct df_conv_walk &walk, const struct df_conv_axis &y,
                                  const struct df_conv_axis &x, const float *in, const float *weight,
@@ -89,7 +91,7 @@ int df_conv_cells(const struct df_conv_walk *walk, const struct df_conv_data *da
     return df_launched();
 }
 
-/* ---- One channel in, one out ------------------------------------------------------------------------------------ */
+/* ---- One channel in, one out --------------------------------------------------------------------------- */
 
 /* DOWN: the taps go down the plane where they go up in the kernel (backward). */
 template <int K, int STRIDE, bool DOWN>
@@ -159,7 +161,7 @@ int df_conv_depthwise(const struct df_conv_walk *walk, const struct df_conv_data
     return df_launched();
 }
 
-/* ---- Launchers -------------------------------------------------------------------------------------------------- */
+/* ---- Launchers ----------------------------------------------------------------------------------------- */
 
 static int run(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream)
 {

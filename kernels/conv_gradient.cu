@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weight gradients of convolutions.
  *
- * Math     dw[o, c, ky, kx] = sum over (row, oh, ow) of dy[row, o, oh, ow] x[row, c, oh s - pad + ky d, ow s - pad + kx d];
- *          db[o] = sum of dy[row, o]
- * Order    A part is DF_GRADIENT_ROWS rows, the parts are added in ascending order. Within a part, few weights (lanes): each row
- *          has 32 sums, pixel p in sum p % 32, ascending; these are added over the rows, then halved by a fixed tree. Many
- *          weights (wide): a row's pixels in runs of RUN, each from 0, added in ascending order.
- * Work     lanes: a block a part and OUTPUTS x TAPS weights of one kernel line, a warp a row. wide: a block a part and a tile of
- *          [output channels] x [channels x taps], the windows gathered.
- * Memory   More than one part: partial sums in scratch memory, MOST_PARTS of them and then added to what is there. */
+ * Math     dw[o, c, ky, kx] = sum over (row, oh, ow) of dy[row, o, oh, ow] x[row, c, oh s - pad + ky d, ow s
+ *          - pad + kx d]; db[o] = sum of dy[row, o]
+ * Order    A part is DF_GRADIENT_ROWS rows, the parts are added in ascending order. Within a part, few
+ *          weights (lanes): each row has 32 sums, pixel p in sum p % 32, ascending; these are added over the
+ *          rows, then halved by a fixed tree. Many weights (wide): a row's pixels in runs of RUN, each from
+ *          0, added in ascending order.
+ * Work     lanes: a block a part and OUTPUTS x TAPS weights of one kernel line, a warp a row. wide: a block a
+ *          part and a tile of [output channels] x [channels x taps], the windows gathered.
+ * Memory   More than one part: partial sums in scratch memory, MOST_PARTS of them and then added to what is
+ *          there. */
 #include "conv_walk.h"
 #include "tile.h"
 
@@ -29,7 +31,7 @@ static __host__ __device__ int32_t filter_size(const struct df_conv_shape &s)
     return s.in[0] / s.group * s.window.kernel[0] * s.window.kernel[1];
 }
 
-/* ---- Few weights ------------------------------------------------------------------------------------------------ */
+/* ---- Few weights --------------------------------------------------------------------------------------- */
 
 template <int TAPS, int OUTPUTS>
 __global__ void __launch_bounds__(THREADS)
@@ -123,7 +125,7 @@ int df_conv_gradient_lanes(const struct df_conv_shape *shape, const struct df_co
     return df_launched();
 }
 
-/* ---- Many weights ----------------------------------------------------------------------------------------------- */
+/* ---- Many weights -------------------------------------------------------------------------------------- */
 
 typedef df_tile<64, 64, 16, 4, 4> gradient_tile;
 
@@ -238,7 +240,7 @@ int df_conv_gradient_wide(const struct df_conv_shape *shape, const struct df_con
     return df_launched();
 }
 
-/* ---- Parts ------------------------------------------------------------------------------------------------------ */
+/* ---- Parts --------------------------------------------------------------------------------------------- */
 
 /* [dw | db] = the parts in ascending order, the first of all rows from nothing. */
 __global__ void gradient_add(float *dw, float *db, int64_t weights, int64_t count, const float *parts,

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolutions of few channels, and the input gradients of first layers: tiles of the planes in shared memory.
+/* Convolutions of few channels, and the input gradients of first layers: tiles of the planes in shared
+ * memory.
  *
  * Math, order   conv_walk.h: (c, ty, tx) ascending, one fmaf a term
- * Shapes        one group, neighbouring taps one pixel apart in what is read, at most K x K of them. A phase with fewer taps
- *               is filled up with weights of zero, which change no sum of finite values.
- * Work          A block has tx x ty pixel tiles of `samples` samples and `sets` sets of output channels; its threads lie in
- *               the order (tx, ty, sample, set), so that a warp mostly shares its weights. A thread keeps PY x PX pixels of O
- *               channels in registers. Input channels pass through shared memory `chunk` at a time, zeros around them.
- *               blockIdx.x is (samples, tile, sets), sets fastest; blockIdx.z the phase.
- * Traffic       A value from shared memory serves up to K O products, a weight PX PY. From memory: the input once for each
- *               (tile with halo, sets of a block), the output once.
- * Banks         Eight threads read eight quads at a time. `skew` behind every PY lines and a tile's size let the quads of
- *               neighbouring threads lie in neighbouring banks also where a line of threads ends.
+ * Shapes        one group, neighbouring taps one pixel apart in what is read, at most K x K of them. A phase
+ *               with fewer taps is filled up with weights of zero, which change no sum of finite values.
+ * Work          A block has tx x ty pixel tiles of `samples` samples and `sets` sets of output channels; its
+ *               threads lie in the order (tx, ty, sample, set), so that a warp mostly shares its weights. A
+ *               thread keeps PY x PX pixels of O channels in registers. Input channels pass through shared
+ *               memory `chunk` at a time, zeros around them. blockIdx.x is (samples, tile, sets), sets
+ *               fastest; blockIdx.z the phase.
+ * Traffic       A value from shared memory serves up to K O products, a weight PX PY. From memory: the input
+ *               once for each (tile with halo, sets of a block), the output once.
+ * Banks         Eight threads read eight quads at a time. `skew` behind every PY lines and a tile's size let
+ *               the quads of neighbouring threads lie in neighbouring banks also where a line of threads
+ *               ends.
  * Traps         A tile's lines are read in quads and reach past what is used: `pitch` covers that. */
 #include "conv_walk.h"
 #include "cuda_launch.h"
@@ -65,7 +68,8 @@ static __host__ __device__ constexpr int taps_size(int k, int o)
     return (k * o + 3) / 4 * 4;
 }
 
-/* Copy `count` input channels from c0 on, `in` at the block's first sample: zeros outside the planes and the rows. */
+/* Copy `count` input channels from c0 on, `in` at the block's first sample: zeros outside the planes and the
+ * rows. */
 template <int PY>
 static __device__ void fill_tiles(float *tiles, const struct df_conv_walk &walk,
                                   const struct narrow_plan &plan, const float *in, int64_t rows_left,
@@ -213,7 +217,7 @@ __global__ void __launch_bounds__(MOST_THREADS, 2)
     }
 }
 
-/* ---- Which kernel ----------------------------------------------------------------------------------------------- */
+/* ---- Which kernel -------------------------------------------------------------------------------------- */
 
 typedef void narrow_kernel(struct df_conv_walk, struct narrow_plan, struct df_conv_data);
 
@@ -242,9 +246,9 @@ static double padded(int32_t n, int32_t step)
     return (double)divide_up(n, step) * step;
 }
 
-/* The kernel that takes the shortest for so many rows: the least beside what is wanted, or, where there are not enough threads
- * to fill a GPU, the shortest sums a thread. NULL: taps are not neighbours, too many, or under half of the least work would
- * be of use, which does not depend on the rows. */
+/* The kernel that takes the shortest for so many rows: the least beside what is wanted, or, where there are
+ * not enough threads to fill a GPU, the shortest sums a thread. NULL: taps are not neighbours, too many, or
+ * under half of the least work would be of use, which does not depend on the rows. */
 static const struct narrow_choice *choose(const struct df_conv_walk *walk, int64_t rows)
 {
     if (walk->group != 1)
@@ -315,13 +319,14 @@ static struct narrow_plan make_plan(const struct df_conv_walk *walk, const struc
     p.lines = p.ty * down + k - 1;
     p.pitch = (p.tx - 1) * PX + divide_up(PX + k - 1, 4) * 4;
     p.lane_bits = p.pitch <= 8 ? 3 : p.pitch <= 16 ? 4 : 5;
-    /* The next line of threads goes on where this one ends, tx quads further on modulo the eight of all banks; so does
-     * the next sample. */
+    /* The next line of threads goes on where this one ends, tx quads further on modulo the eight of all
+     * banks; so does the next sample. */
     p.skew = ((p.tx - down * p.pitch / 4) & 7) * 4;
     p.tile = p.lines * p.pitch + (p.lines - 1) / down * p.skew;
     p.tile += ((p.tx * p.ty - p.tile / 4) & 7) * 4;
     p.filter = k * taps_size(k, choice->outputs) * p.sets;
-    /* As many samples as fill the warps best, fewer where that would leave multiprocessors without a block. */
+    /* As many samples as fill the warps best, fewer where that would leave multiprocessors without a
+     * block. */
     const int32_t threads = p.tx * p.ty * p.sets;
     int32_t most = at_most(MOST_THREADS / threads, (POOL - p.filter) / p.tile);
     const int64_t blocks = (int64_t)p.tiles_x * p.tiles_y * p.set_tiles * df_conv_phases(walk);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a convolution's forward and backward have in common, and the paths that compute either.
  *
- * Math    out[row, n, o] = bias[n] + sum over (c, ty, tx) of in[row, c, i] weight[n, c, k], for each axis of the plane
+ * Math    out[row, n, o] = bias[n] + sum over (c, ty, tx) of in[row, c, i] weight[n, c, k], for each axis of
+ *         the plane
  *             o = phase + j stride,   i = j move + base + t step,   k = first + t skip,   0 <= t < taps
- *         Forward: one phase, move is the window's stride, step its dilation. Backward: the cells of dx fall into
- *         stride[0] x stride[1] phases, each reached by other taps; in a phase it is a plain convolution of dy whose taps
- *         go down where they go up in the kernel. So no path multiplies by the zeros between strides.
+ *         Forward: one phase, move is the window's stride, step its dilation. Backward: the cells of dx fall
+ *         into stride[0] x stride[1] phases, each reached by other taps; in a phase it is a plain convolution
+ *         of dy whose taps go down where they go up in the kernel. So no path multiplies by the zeros between
+ *         strides.
  * Order   (c, ty, tx) ascending, one fmaf a term, in every path. */
 #ifndef DF_KERNELS_CONV_WALK_H
 #define DF_KERNELS_CONV_WALK_H
@@ -46,7 +48,8 @@ DF_FN struct df_conv_axis df_conv_axis_at(const struct df_conv_walk *walk, int32
                              0, 1};
     if (!walk->backward)
         return a;
-    /* Cell phase + j stride gets tap k from y (phase + j stride + pad - k dilation) / stride, where that is whole. */
+    /* Cell phase + j stride gets tap k from y (phase + j stride + pad - k dilation) / stride, where that is
+     * whole. */
     const int32_t common = df_conv_divisor(w->stride[axis], w->dilation[axis]);
     a.phase = phase;
     a.stride = w->stride[axis];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolutions of any geometry as products: [rows x cells of a phase] x [output channels of a group], over (c, ty, tx). The
- * matrix of windows is never written: a tile gathers its values from the planes.
+/* Convolutions of any geometry as products: [rows x cells of a phase] x [output channels of a group], over
+ * (c, ty, tx). The matrix of windows is never written: a tile gathers its values from the planes.
  *
  * Math, order   conv_walk.h, tile.h: (c, ty, tx) ascending, one fmaf a term
- * Work          blockIdx.x a tile of the product, channels fastest; blockIdx.z (phase, group). In a share of a, a thread keeps to
- *               one cell and walks along k; the places of the BK values of k are a table in shared memory. */
+ * Work          blockIdx.x a tile of the product, channels fastest; blockIdx.z (phase, group). In a share of
+ *               a, a thread keeps to one cell and walks along k; the places of the BK values of k are a table
+ *               in shared memory. */
 #include "conv_walk.h"
 #include "tile.h"
 

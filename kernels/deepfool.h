@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DeepFool on slots: every piece of its arithmetic that is not a network's forward or backward.
  *
- * Math    Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv:1511.04599), algorithm 2 and its p-norm form: the nearest of the
- *         linearised boundaries f_k = f_l has distance |f_k - f_l| / ||g_k||_q, g_k = grad (f_k - f_l);
- *         r += (distance + floor) dir_p(g). Margins in the pool's raw units measure r in those units: with
- *         x = raw * scale + offset the gradient and the step are multiplied by scale [D].
+ * Math    Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv:1511.04599), algorithm 2 and its p-norm form: the
+ *         nearest of the linearised boundaries f_k = f_l has distance |f_k - f_l| / ||g_k||_q, g_k = grad
+ *         (f_k - f_l); r += (distance + floor) dir_p(g). Margins in the pool's raw units measure r in those
+ *         units: with x = raw * scale + offset the gradient and the step are multiplied by scale [D].
  * Shapes  S slots, D input size, K logits, J candidates. x0, x, r, best_g [S, D]; logits [S, K]; cand [S, J];
  *         state [S, DF_SLOT_INTS] i32 and number [S, DF_SLOT_NUMBERS] f64: the columns below.
- * Order   D-long sums: element j goes to accumulator j % 32, then a fixed tree (team.h). Sums, distances and steps are
- *         taken in double (products of floats are exact there) and rounded once when stored as real.
- * Ties    label: the lowest index; candidates: logit descending, index ascending; nearest boundary: the first.
- * Traps   a NaN never wins a comparison, so finiteness is tested by itself. pow is of class U: norms other than 1, 2 and
- *         infinity may differ by ulps between a CPU and a GPU. */
+ * Order   D-long sums: element j goes to accumulator j % 32, then a fixed tree (team.h). Sums, distances and
+ *         steps are taken in double (products of floats are exact there) and rounded once when stored as
+ *         real.
+ * Ties    label: the lowest index; candidates: logit descending, index ascending; nearest boundary: the
+ *         first.
+ * Traps   a NaN never wins a comparison, so finiteness is tested by itself. pow is of class U: norms other
+ *         than 1, 2 and infinity may differ by ulps between a CPU and a GPU. */
 #ifndef DF_KERNELS_DEEPFOOL_H
 #define DF_KERNELS_DEEPFOOL_H
 
@@ -74,7 +76,8 @@ DF_FN double df_term_of(enum df_term term, double e, double unit, double power)
     return pow(fabs(e) / unit, power);
 }
 
-/* Sum of a term over n elements. base, scale and term are known where this is inlined, so each loop is plain. */
+/* Sum of a term over n elements. base, scale and term are known where this is inlined, so each loop is
+ * plain. */
 DF_FN double df_sum_inline(enum df_term term, const df_real *v, const df_real *base, const df_real *scale,
                            int32_t divide, int64_t n, double unit, double power)
 {
@@ -165,7 +168,8 @@ DF_FN void df_slot_begin(int32_t *state, double *number)
     number[DF_SLOT_FIRST] = INFINITY;
 }
 
-/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY, unless it is `to`. No slot stands in two pairs.
+/* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY, unless it is `to`. No slot stands
+ * in two pairs.
  *   out x0+ r+ state+ number+ cand+   in pairs [rows, 2] i32 */
 DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
 {
@@ -192,8 +196,9 @@ DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
     state[from * DF_SLOT_INTS + DF_SLOT_STATUS] = DF_SLOT_EMPTY;
 }
 
-/* deepfool_iterate: x = x0 + point (1 + overshoot) r; with plain set (paper) x = x0 + r. Point is 0 for FRESH, 1 for
- * ACTIVE, between for a bisection. In a box (foolbox) the far end is clipped first and x lies between x0 and it.
+/* deepfool_iterate: x = x0 + point (1 + overshoot) r; with plain set (paper) x = x0 + r. Point is 0 for
+ * FRESH, 1 for ACTIVE, between for a bisection. In a box (foolbox) the far end is clipped first and x lies
+ * between x0 and it.
  *   out x   in x0 r number [rows, DF_SLOT_NUMBERS], scale low high [D] or absent */
 DF_FN void df_deepfool_iterate_at(const struct df_io *io, int64_t row, int64_t col)
 {
@@ -356,8 +361,8 @@ DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
         df_deepfool_decide(p, &seen, f, state, number);
 }
 
-/* deepfool_cotangent: items are cotangent rows; row i belongs to slot slots[i / count], candidate first + i % count, and
- * holds e_k - e_l.
+/* deepfool_cotangent: items are cotangent rows; row i belongs to slot slots[i / count], candidate first + i %
+ * count, and holds e_k - e_l.
  *   out dlogits [rows, K], owner [rows] i32   in slots i32, state, cand */
 DF_FN void df_deepfool_cotangent_at(const struct df_io *io, int64_t i)
 {
@@ -373,8 +378,8 @@ DF_FN void df_deepfool_cotangent_at(const struct df_io *io, int64_t i)
         ((int32_t *)io->out[1])[i] = slot;
 }
 
-/* deepfool_choose: items are the slots of a group; slot slots[i] owns rows [i count, (i + 1) count) of g, candidates
- * [first, first + count). The nearest boundary so far is kept; first = 0 begins anew.
+/* deepfool_choose: items are the slots of a group; slot slots[i] owns rows [i count, (i + 1) count) of g,
+ * candidates [first, first + count). The nearest boundary so far is kept; first = 0 begins anew.
  *   out state+ number+ best_g+   in g [rows count, D], logits, slots i32, cand, scale [D] or absent */
 DF_FN void df_deepfool_choose_at(const struct df_io *io, int64_t i)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exp and exp - 1 for arguments that are not above 0, from + * fmaf and bits alone: the same bits on every back end, and loops over
- * it become vectors, which libm's expf forbids.
+/* exp and exp - 1 for arguments that are not above 0, from + * fmaf and bits alone: the same bits on every
+ * back end, and loops over it become vectors, which libm's expf forbids.
  *
- * Math     x = n ln 2 + r with n = round(x / ln 2), so |r| <= ln 2 / 2; exp(x) = 2^n exp(r). ln 2 is taken off in two
- *          parts, exp(r) is a polynomial of degree 6, 2^n is multiplied in two steps, since n reaches -150.
- * Error    1.1 ulp; for results below the smallest normal number half a step of 2^-149 more. 0 below -104. A NaN stays one.
+ * Math     x = n ln 2 + r with n = round(x / ln 2), so |r| <= ln 2 / 2; exp(x) = 2^n exp(r). ln 2 is taken
+ *          off in two parts, exp(r) is a polynomial of degree 6, 2^n is multiplied in two steps, since n
+ *          reaches -150.
+ * Error    1.1 ulp; for results below the smallest normal number half a step of 2^-149 more. 0 below -104. A
+ *          NaN stays one.
  * Source   the polynomial is Cephes' expf (S. Moshier). */
 #ifndef DF_KERNELS_EXPONENTIAL_H
 #define DF_KERNELS_EXPONENTIAL_H

@@ -29,7 +29,7 @@ static int32_t larger(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
-/* ---- The plan, on the host -------------------------------------------------------------------------------------- */
+/* ---- The plan, on the host ----------------------------------------------------------------------------- */
 
 static void plan_conv(struct df_fused_conv *conv, int32_t *packed)
 {
@@ -84,7 +84,7 @@ int32_t df_fused_plan(struct df_fused_shape *shape)
     return (forward > backward ? forward : backward) * (int64_t)sizeof(float) <= SHARED;
 }
 
-/* ---- Weights as the kernels read them --------------------------------------------------------------------------- */
+/* ---- Weights as the kernels read them ------------------------------------------------------------------ */
 
 /* One convolution's: [group][channel][tap][channel of the group], zeros behind the last channel. */
 __global__ void fused_pack(const struct df_fused_conv conv, float *packed, const float *parameters)
@@ -118,7 +118,7 @@ int df_fused_pack(const struct df_fused_shape *shape, float *packed, const float
     return error;
 }
 
-/* ---- A thread's patch ------------------------------------------------------------------------------------------- */
+/* ---- A thread's patch ---------------------------------------------------------------------------------- */
 
 /* N values from a line, N even; from is aligned to ALIGN floats. */
 template <int N, int ALIGN> static __device__ inline void load_line(float (&to)[N], const float *from)
@@ -144,8 +144,8 @@ template <int G> static __device__ inline void load_weights(float (&to)[G], cons
         load_line<G, G % 4 == 0 ? 4 : 2>(to, from);
 }
 
-/* sum[g][a][b] += over channels, taps ascending: in[channel][a + ty][b + tx] * weight[channel][tap][g]. DOWN: taps go
- * down the plane where they go up in the kernel (a convolution's gradient). */
+/* sum[g][a][b] += over channels, taps ascending: in[channel][a + ty][b + tx] * weight[channel][tap][g]. DOWN:
+ * taps go down the plane where they go up in the kernel (a convolution's gradient). */
 template <int K, int P, int G, bool DOWN>
 static __device__ inline void correlate(float (&sum)[G][P][P], const float *in, int32_t line, int32_t plane,
                                         int32_t channels, const float *weight)
@@ -172,7 +172,7 @@ static __device__ inline void correlate(float (&sum)[G][P][P], const float *in, 
     }
 }
 
-/* ---- Forward ---------------------------------------------------------------------------------------------------- */
+/* ---- Forward ------------------------------------------------------------------------------------------- */
 
 /* Where one row's pooled values of a convolution go: the next one's plane, or the features. */
 struct fused_target {
@@ -243,8 +243,8 @@ static __device__ void forward_any(const struct df_fused_conv &conv, const float
     }
 }
 
-/* The weights of one direction, packed[begin, end): in shared memory when HELD, else where they are. Indices stay those
- * of packed. A constant, so that loads know which memory they read. */
+/* The weights of one direction, packed[begin, end): in shared memory when HELD, else where they are. Indices
+ * stay those of packed. A constant, so that loads know which memory they read. */
 template <bool HELD>
 static __device__ inline const float *hold(float *shared, const float *packed, int32_t begin, int32_t end)
 {
@@ -320,7 +320,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-/* ---- Backward --------------------------------------------------------------------------------------------------- */
+/* ---- Backward ------------------------------------------------------------------------------------------ */
 
 /* Zeros, then every pooled value's gradient where its maximum was. */
 static __device__ void spread(const struct df_fused_conv &conv, float *planes, int32_t planes_row,
@@ -433,7 +433,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-/* ---- Launches --------------------------------------------------------------------------------------------------- */
+/* ---- Launches ------------------------------------------------------------------------------------------ */
 
 /* As many rows a block as shared memory takes, and the weights beside them where they fit beside one. */
 struct fused_room {
@@ -459,7 +459,8 @@ static unsigned block_count(int64_t rows, int32_t of_a_block)
     return (unsigned)(blocks < BLOCKS ? blocks : (int64_t)BLOCKS);
 }
 
-/* The most for any network: host threads that launch the kernel side by side must not take it from each other. */
+/* The most for any network: host threads that launch the kernel side by side must not take it from each
+ * other. */
 template <typename KERNEL> static int ask_for(KERNEL kernel, size_t bytes)
 {
     if (bytes <= SHARED_UNASKED)
@@ -502,7 +503,7 @@ int df_fused_backward(const struct df_fused_shape *shape, float *dx, const float
     return df_launched();
 }
 
-/* ---- The ReLU of a product -------------------------------------------------------------------------------------- */
+/* ---- The ReLU of a product ----------------------------------------------------------------------------- */
 
 __global__ void fused_relu_forward(float *y, uint8_t *kept, int32_t kept_size, int64_t rows, int32_t cols)
 {

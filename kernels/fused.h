@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small network of convolutions, each with a ReLU and a 2x2 max-pool behind it, and products: what lies before the first
- * product is one kernel forwards and one backwards (fused.cu), and its activations live in shared memory.
+/* A small network of convolutions, each with a ReLU and a 2x2 max-pool behind it, and products: what lies
+ * before the first product is one kernel forwards and one backwards (fused.cu), and its activations live in
+ * shared memory.
  *
- * Shapes   x [rows, D]; features [rows, F], the last pool's values, or their gradients; kept [samples, kept_size] U8
- *          (host/backend/backend.h: df_fused_kept_size). packed: shape->packed floats, made by df_fused_pack.
- * Order    that of conv.h: a fused network has the bits of the same network layer by layer, where own kernels run them.
- * Work     a thread carries a patch of P x P pixels of up to 6 channels through all channels of the other side: a value
- *          loaded serves all of its taps, a weight all of its pixels. The backward spreads a pooled gradient over its
- *          window's plane first: three of four values are zeros, but the walk is without branches.
+ * Shapes   x [rows, D]; features [rows, F], the last pool's values, or their gradients; kept [samples,
+ *          kept_size] U8 (host/backend/backend.h: df_fused_kept_size). packed: shape->packed floats, made by
+ *          df_fused_pack.
+ * Order    that of conv.h: a fused network has the bits of the same network layer by layer, where own kernels
+ *          run them.
+ * Work     a thread carries a patch of P x P pixels of up to 6 channels through all channels of the other
+ *          side: a value loaded serves all of its taps, a weight all of its pixels. The backward spreads a
+ *          pooled gradient over its window's plane first: three of four values are zeros, but the walk is
+ *          without branches.
  * Traffic  x and features once, a byte a pooled value. */
 #ifndef DF_KERNELS_FUSED_H
 #define DF_KERNELS_FUSED_H
@@ -40,8 +44,8 @@ struct df_fused_shape {
     int32_t forward_buffer[2], backward_planes, backward_buffer[2]; /* shared memory of a row */
 };
 
-/* Fill in everything behind kept_at of every convolution and the shape's sizes but kept_size. 0: not a network for
- * these kernels; from the shape alone. */
+/* Fill in everything behind kept_at of every convolution and the shape's sizes but kept_size. 0: not a
+ * network for these kernels; from the shape alone. */
 int32_t df_fused_plan(struct df_fused_shape *shape);
 
 /* Each returns a cudaError_t, 0: queued on the stream (a cudaStream_t). */
@@ -52,7 +56,8 @@ int df_fused_forward(const struct df_fused_shape *shape, float *features, uint8_
 int df_fused_backward(const struct df_fused_shape *shape, float *dx, const float *features,
                       const uint8_t *kept, const int32_t *owner, const float *packed, int64_t rows,
                       void *stream);
-/* A product's ReLU. forward: y [rows, cols] in place, and its bytes from kept_at on; backward: dy in place. */
+/* A product's ReLU. forward: y [rows, cols] in place, and its bytes from kept_at on; backward: dy in
+ * place. */
 int df_fused_relu_forward(float *y, uint8_t *kept, int32_t kept_size, int32_t kept_at, int64_t rows,
                           int32_t cols, void *stream);
 int df_fused_relu_backward(float *dy, const uint8_t *kept, const int32_t *owner, int32_t kept_size,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversions to binary16 and back (half.h).
  *
- * Work     shifts, rounding, rescaling: a block a row, thread t takes the values t, t + 256, ...; of few long rows several blocks
- *          a row, whose largest magnitudes meet in an atomic maximum: whole numbers, so the order is no matter. Packing and unpacking turn
- *          planes: a block a tile of 32 channels x 32 positions, read and written along what runs fastest, turned in
- *          shared memory. With one channel or one position nothing is turned, and a block takes a row.
+ * Work     shifts, rounding, rescaling: a block a row, thread t takes the values t, t + 256, ...; of few long
+ *          rows several blocks a row, whose largest magnitudes meet in an atomic maximum: whole numbers, so
+ *          the order is no matter. Packing and unpacking turn planes: a block a tile of 32 channels x 32
+ *          positions, read and written along what runs fastest, turned in shared memory. With one channel or
+ *          one position nothing is turned, and a block takes a row.
  * Traffic  shifts 4 bytes a value; packing 4 read and 2 written, unpacking 2 and 4: bound by memory.
  * Traps    a tile's row of shared memory has one value more than needed: a column would lie in one bank. */
 #include "cuda_launch.h"

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operands in IEEE binary16 for input gradients of half precision (docs/NUMERICS.md, "--precision fast"): rounding and
- * scales, written once for CPU and GPU, and the launchers that convert on a GPU.
+/* Operands in IEEE binary16 for input gradients of half precision (docs/NUMERICS.md, "--precision fast"):
+ * rounding and scales, written once for CPU and GPU, and the launchers that convert on a GPU.
  *
- * Math     A layer's weights, as a whole, and each row of dy are multiplied by a power of two and rounded to the nearest
- *          binary16, ties to even. Weights: the largest magnitude comes to lie in [1, 2). A row of dy: in
- *          [2^place, 2^(place+1)), where a value of dx has at most 2^(13-place) terms (df_half_place). So no sum of products
- *          passes 2^15 and dx, too, fits a binary16 (its largest is 65504); what lies 2^-14 of the largest operand or
- *          above keeps 11 significant bits at the least where place is 0 or more. dx is scaled back exactly, but for
- *          results below the smallest normal float.
- * Edges    The largest magnitude is that of the finite values. A row without any but zeros, NaN and infinities keeps the
- *          scale 1. NaN and infinities stay what they are: they reach dx as they do in float32.
- * Order    None matters: a maximum of integers, and one value at a time. A row's scale comes from that row alone. */
+ * Math     A layer's weights, as a whole, and each row of dy are multiplied by a power of two and rounded to
+ *          the nearest binary16, ties to even. Weights: the largest magnitude comes to lie in [1, 2). A row
+ *          of dy: in [2^place, 2^(place+1)), where a value of dx has at most 2^(13-place) terms
+ *          (df_half_place). So no sum of products passes 2^15 and dx, too, fits a binary16 (its largest is
+ *          65504); what lies 2^-14 of the largest operand or above keeps 11 significant bits at the least
+ *          where place is 0 or more. dx is scaled back exactly, but for results below the smallest normal
+ *          float.
+ * Edges    The largest magnitude is that of the finite values. A row without any but zeros, NaN and
+ *          infinities keeps the scale 1. NaN and infinities stay what they are: they reach dx as they do in
+ *          float32.
+ * Order    None matters: a maximum of integers, and one value at a time. A row's scale comes from that row
+ *          alone. */
 #ifndef DF_KERNELS_HALF_H
 #define DF_KERNELS_HALF_H
 
@@ -32,7 +35,8 @@ DF_FN float df_float_of(uint32_t bits)
     return x;
 }
 
-/* The nearest binary16, ties to even; from 65520 on infinity; of any NaN 0x7fff, as a GPU's instruction has it. */
+/* The nearest binary16, ties to even; from 65520 on infinity; of any NaN 0x7fff, as a GPU's instruction has
+ * it. */
 DF_FN uint16_t df_half_of(float x)
 {
 #ifdef __CUDA_ARCH__
@@ -101,15 +105,16 @@ DF_FN uint16_t df_half_scaled(float x, int32_t shift)
     return df_half_of(x * df_half_power(shift));
 }
 
-/* x 2^-(a + b), the scales of both operands taken off: in two steps, since the sum passes a float's exponents. */
+/* x 2^-(a + b), the scales of both operands taken off: in two steps, since the sum passes a float's
+ * exponents. */
 DF_FN float df_half_unscaled(float x, int32_t a, int32_t b)
 {
     const int32_t shift = -(a + b), first = shift / 2, second = shift - first;
     return x * df_half_power(first < 127 ? first : 127) * df_half_power(second < 127 ? second : 127);
 }
 
-/* Launchers. Arrays are in device memory; shift has one number a row. Each returns a cudaError_t, 0: queued on `stream` (a
- * cudaStream_t). Rows 0 is fine. */
+/* Launchers. Arrays are in device memory; shift has one number a row. Each returns a cudaError_t, 0: queued
+ * on `stream` (a cudaStream_t). Rows 0 is fine. */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -117,7 +122,8 @@ extern "C" {
 /* The shift of each row of x [rows, size]. */
 int df_half_shifts(int32_t *shift, const float *x, int64_t rows, int64_t size, int32_t place, void *stream);
 
-/* half [rows, plane, channels] of x [rows, channels, plane]; row r is scaled by shift[r * step] (step 0: one for all). */
+/* half [rows, plane, channels] of x [rows, channels, plane]; row r is scaled by shift[r * step] (step 0: one
+ * for all). */
 int df_half_pack(uint16_t *half, const float *x, const int32_t *shift, int64_t step, int64_t rows,
                  int64_t channels, int64_t plane, void *stream);
 

@@ -2,11 +2,12 @@
 /* y = a op b with broadcasting, and its gradients: df_<op>_at(io, i) computes one plane.
  *
  * Math     ADD a + b   SUB a - b   MUL a b   DIV a / b
- * Shapes   y [rows, C, H, W] = p.join.extent; a [rows, a_size], where (c, h, w) reads c a_stride[0] + h a_stride[1] +
- *          w a_stride[2]: C-order strides, 0 along what the operand has only one of; b alike.
- * Order    a gradient sums over what was broadcast, in double, rounded once: channels ascend, in each the heights.
- *          Where the width is not summed, that is all. Where it is, term e of a channel, counted in ascending index,
- *          goes to sum e % 8, and the eight are added pairwise at the end. A single term is not added to anything.
+ * Shapes   y [rows, C, H, W] = p.join.extent; a [rows, a_size], where (c, h, w) reads c a_stride[0] + h
+ *          a_stride[1] + w a_stride[2]: C-order strides, 0 along what the operand has only one of; b alike.
+ * Order    a gradient sums over what was broadcast, in double, rounded once: channels ascend, in each the
+ *          heights. Where the width is not summed, that is all. Where it is, term e of a channel, counted in
+ *          ascending index, goes to sum e % 8, and the eight are added pairwise at the end. A single term is
+ *          not added to anything.
  * Alias    y may be a or b where that operand is not broadcast; dx must overlap nothing.
  * Class    E: products of floats are exact in double, and every order is fixed. */
 #ifndef DF_KERNELS_JOIN_H
@@ -24,7 +25,8 @@ DF_FN int64_t df_join_items(const struct df_join_params *p, int operand)
     return (operand == 0 ? p->a_stride : p->b_stride)[0] != 0 ? p->extent[0] : 1;
 }
 
-/* Is an operand's plane one run of H W values, or one value? Runs of a whole plane are then as good as rows. */
+/* Is an operand's plane one run of H W values, or one value? Runs of a whole plane are then as good as
+ * rows. */
 DF_FN int df_join_flat(const struct df_join_params *p, const int64_t *stride)
 {
     const int64_t height = p->extent[1], width = p->extent[2];
@@ -132,7 +134,8 @@ DF_FN double df_join_slope(const int term, df_real dy, df_real p, df_real q)
                                    : -(d * (double)q) / (other * other);
 }
 
-/* A term that stands alone: the slope rounded, without the way through double where that gives the same bits. */
+/* A term that stands alone: the slope rounded, without the way through double where that gives the same
+ * bits. */
 DF_FN df_real df_join_single(const int term, df_real dy, df_real p, df_real q)
 {
     return term == DF_JOIN_TIMES  ? dy * p
@@ -154,7 +157,8 @@ DF_FN struct df_join_terms df_join_skip(struct df_join_terms t, int64_t count)
     return t;
 }
 
-/* term and the steps are constants where it is called: dx[j] = term j alone (sums NULL), or sums[j] += term j. */
+/* term and the steps are constants where it is called: dx[j] = term j alone (sums NULL), or sums[j] += term
+ * j. */
 DF_FN void df_join_columns(df_real *dx, double *sums, struct df_join_terms t, int64_t count, const int term,
                            const int p_step, const int q_step)
 {
@@ -282,8 +286,8 @@ DF_FN struct df_join_walk df_join_walk_of(const struct df_io *io, int64_t row, c
     return k;
 }
 
-/* A lane's part of the terms of channels [c0, c1) and rows [h0, h1): columns w0, w0 + by, ..., where w0 moves back by
- * `turn` from row to row, modulo by. In ascending index. */
+/* A lane's part of the terms of channels [c0, c1) and rows [h0, h1): columns w0, w0 + by, ..., where w0 moves
+ * back by `turn` from row to row, modulo by. In ascending index. */
 DF_FN double df_join_part(const struct df_join_walk *k, int64_t c0, int64_t c1, int64_t h0, int64_t h1,
                           int64_t w0, int64_t by, int64_t turn)
 {
@@ -335,9 +339,9 @@ DF_FN void df_join_block(df_real *dx, const struct df_join_walk *k, int64_t c0, 
 }
 
 /* join_bwd   dx [rows, the operand's size] = sum over what was broadcast of dy d(a op b) / d(operand)
- *   dy [rows, C, H, W]; a, b [samples, ...] as join_fwd had them, read at owner[row]; owner I32 [rows] or NULL
- *   p.join.towards: the operand. ADD and SUB read neither a nor b, MUL reads the other one, DIV reads b and, towards b,
- *   a; the others may be NULL.
+ *   dy [rows, C, H, W]; a, b [samples, ...] as join_fwd had them, read at owner[row]; owner I32 [rows] or
+ *   NULL p.join.towards: the operand. ADD and SUB read neither a nor b, MUL reads the other one, DIV reads b
+ *   and, towards b, a; the others may be NULL.
  * ITEM = plane row * channels + c of dx, with the operand's channels; io->rows = rows * channels. */
 DF_FN void df_join_bwd_at(const struct df_io *io, int64_t i)
 {

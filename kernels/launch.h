@@ -9,8 +9,9 @@
 extern "C" {
 #endif
 
-/* Queue an op on a stream (a cudaStream_t; NULL: the device's default one). io holds device pointers and is copied.
- * Returns a cudaError_t, 0: queued. rows or cells 0: nothing is queued. A LAYER op is cudaErrorInvalidValue. */
+/* Queue an op on a stream (a cudaStream_t; NULL: the device's default one). io holds device pointers and is
+ * copied. Returns a cudaError_t, 0: queued. rows or cells 0: nothing is queued. A LAYER op is
+ * cudaErrorInvalidValue. */
 int df_launch(enum df_op op, const struct df_io *io, void *stream);
 /* blocks.cu: df_launch's BLOCK ops; any other op is cudaErrorInvalidValue. */
 int df_launch_block(enum df_op op, const struct df_io *io, void *stream);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batch normalisation in training: df_<op>_at(io, c) computes channel c over all samples. A channel is long, so a GPU's team is
- * a whole block (team.h). */
+/* Batch normalisation in training: df_<op>_at(io, c) computes channel c over all samples. A channel is long,
+ * so a GPU's team is a whole block (team.h). */
 #ifndef DF_KERNELS_NORM_H
 #define DF_KERNELS_NORM_H
 
@@ -10,11 +10,12 @@
 #include "team.h"
 
 /* bn_train_fwd   BLOCK = channel c, io->rows = C, io->cols = samples; x, y [samples, C, plane]
- *   mean, var over the n = samples * plane values, in double, two passes, ascending index (a GPU: a sum a thread of
- *   the block, then df_team_sum: an order that depends on samples and plane alone)
+ *   mean, var over the n = samples * plane values, in double, two passes, ascending index (a GPU: a sum a
+ *   thread of the block, then df_team_sum: an order that depends on samples and plane alone)
  *   rstd = 1 / sqrt(var + epsilon)
  *   y = (x - mean) * (rstd * weight) + bias, with mean and rstd [C] as stored
- *   running = (1 - momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as PyTorch does
+ *   running = (1 - momentum) running + momentum new; running_var takes var n / (n - 1) (n = 1: var), as
+ *   PyTorch does
  * weight, bias [C] may be NULL (1, 0); running_* may be NULL. */
 DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
 {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every CELL and ITEM op of ops.def as a kernel: the functions that the CPU runs, walked by a GPU. BLOCK ops: blocks.cu.
+/* Every CELL and ITEM op of ops.def as a kernel: the functions that the CPU runs, walked by a GPU. BLOCK ops:
+ * blocks.cu.
  *
- * Work     CELL: a thread takes every cell that is a multiple of the grid's threads after its first; neighbouring threads
- *          have neighbouring cells. ITEM: a warp is the team (team.h), one item a warp; few items get a block each, so
- *          that they spread over the device. Grids follow from the sizes alone.
+ * Work     CELL: a thread takes every cell that is a multiple of the grid's threads after its first;
+ *          neighbouring threads have neighbouring cells. ITEM: a warp is the team (team.h), one item a warp;
+ *          few items get a block each, so that they spread over the device. Grids follow from the sizes
+ *          alone.
  * Order    none between cells or items; inside an item, team.h.
  * Traffic  CELL: each operand's cells once, 4 bytes each and coalesced: bound by memory.
  * Traps    an item's warp may leave early, together: no barrier of the block in an op. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops that frame a plane with a constant: df_<op>_at(io, i) computes plane i; io->rows counts planes.
  *
- * Shapes   x [planes, H, W], y [planes, pad[0] + H + pad[2], pad[1] + W + pad[3]]; p.pad. A pad below 0 cuts off; the
- *          result has at least one row and one column.
+ * Shapes   x [planes, H, W], y [planes, pad[0] + H + pad[2], pad[1] + W + pad[3]]; p.pad. A pad below 0 cuts
+ *          off; the result has at least one row and one column.
  * Order    none: every element stands alone (class E). */
 #ifndef DF_KERNELS_PAD_H
 #define DF_KERNELS_PAD_H

@@ -17,8 +17,8 @@ DF_FN void df_philox(uint32_t words[4], uint64_t seed, uint32_t stream, uint32_t
         words[i] = out.v[i];
 }
 
-/* Indices that df_philox_many computes side by side: on a CPU as many as make its loops vectors (up to 16, gcc unrolls
- * them into scalars instead), on a GPU one, which is a thread's. */
+/* Indices that df_philox_many computes side by side: on a CPU as many as make its loops vectors (up to 16,
+ * gcc unrolls them into scalars instead), on a GPU one, which is a thread's. */
 #if defined(__CUDACC__) || defined(DF_SIMT)
 enum { DF_PHILOX_LANES = 1 };
 #else
@@ -26,7 +26,8 @@ enum { DF_PHILOX_LANES = 32 };
 #endif
 enum { DF_PHILOX_WORDS = 4 * DF_PHILOX_LANES };
 
-/* df_philox of `count` indices from `index` on, at most DF_PHILOX_LANES; words beyond 4 count are unspecified. */
+/* df_philox of `count` indices from `index` on, at most DF_PHILOX_LANES; words beyond 4 count are
+ * unspecified. */
 DF_FN void df_philox_many(uint32_t words[DF_PHILOX_WORDS], uint64_t seed, uint32_t stream, uint32_t salt,
                           uint64_t index, int64_t count)
 {

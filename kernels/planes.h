@@ -3,7 +3,8 @@
  * io->rows counts planes. affine_*: io->cols = H W; pools take sizes from p.pool and ignore
  * io->cols.
  *
- * Order   pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in that order.
+ * Order   pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in
+ *         that order.
  * Ties    max-pool: the lowest index; a NaN never wins (all NaN: the first index, and y is that NaN).
  * Traps   padding is never read: it neither wins a maximum nor counts as a value. */
 #ifndef DF_KERNELS_PLANES_H
@@ -93,8 +94,8 @@ DF_FN void df_maxpool_window(const struct df_io *io, df_real *y, int32_t *arg, c
     *arg = at;
 }
 
-/* count windows of 3x3 side by side that lie wholly inside; x is the first one's corner, at index `first`. step is a
- * constant where it is called: then this becomes vectors. */
+/* count windows of 3x3 side by side that lie wholly inside; x is the first one's corner, at index `first`.
+ * step is a constant where it is called: then this becomes vectors. */
 DF_FN void df_maxpool_threes(df_real *y, int32_t *arg, const df_real *x, int32_t in_w, int32_t first,
                              int32_t count, const int32_t step)
 {
@@ -356,7 +357,8 @@ DF_FN void df_avgpool_scatter(const struct df_io *io, df_real *dx, const df_real
         }
 }
 
-/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output index */
+/* avgpool_bwd   dx [rows, C, H, W] = 0, then every window's positions += dy / count, in ascending output
+ * index */
 DF_FN void df_avgpool_bwd_at(const struct df_io *io, int64_t i)
 {
     const int32_t in_h = io->p.pool.in_h, in_w = io->p.pool.in_w;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise ops, but for activations (activations.h): df_<op>_at(io, row, col) computes cell (row, col) of io->rows x io->cols.
+/* Element-wise ops, but for activations (activations.h): df_<op>_at(io, row, col) computes cell (row, col) of
+ * io->rows x io->cols.
  *
  * Shapes   [rows, cols] means element row * cols + col. Types are df_real unless I32 or U8 is written.
  * Order    none: every cell stands alone, so any driver gives the same bits (class E).
@@ -60,9 +61,9 @@ DF_FN void df_sgd_step_at(const struct df_io *io, int64_t row, int64_t col)
     w[i] -= rate * v;
 }
 
-/* adam_step   m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= (rate m) / (sqrt(v) + epsilon); all [rows, cols]
- * Keras' form: rate F64 [1] = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon is added to the
- * uncorrected root.
+/* adam_step   m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= (rate m) / (sqrt(v) + epsilon); all [rows,
+ * cols] Keras' form: rate F64 [1] = lr sqrt(1 - b2^t) / (1 - b1^t) comes corrected from the caller, epsilon
+ * is added to the uncorrected root.
  * Source   Kingma, Ba 2015 (arXiv:1412.6980), section 2, last paragraph. */
 DF_FN void df_adam_step_at(const struct df_io *io, int64_t row, int64_t col)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PRelu: y = x > 0 ? x : slope x, with one slope (p.prelu.slopes 1) or one a channel. The derivative at 0 is the slope.
+/* PRelu: y = x > 0 ? x : slope x, with one slope (p.prelu.slopes 1) or one a channel. The derivative at 0 is
+ * the slope.
  *
  * Shapes   x, y, dx, dy [rows, C, plane], C = p.prelu.channels; slope [slopes]
  * Order    dslope: in double, ascending index (a GPU: a sum a thread of the block, then df_team_sum)
@@ -28,7 +29,8 @@ DF_FN void df_prelu_fwd_at(const struct df_io *io, int64_t i)
     }
 }
 
-/* prelu_bwd   dx = x > 0 ? dy : slope dy; ITEM = plane; x [samples, C, plane] through owner I32 [rows] or NULL */
+/* prelu_bwd   dx = x > 0 ? dy : slope dy; ITEM = plane; x [samples, C, plane] through owner I32 [rows] or
+ * NULL */
 DF_FN void df_prelu_bwd_at(const struct df_io *io, int64_t i)
 {
     const int64_t channels = io->p.prelu.channels;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dense products: y = x weight' + bias, and its gradients.
  *
- * Math, order   tile.h: k ascending, one fmaf a term, whatever the tile. Weight gradients sum over rows: eight of them from 0,
- *               the eights one after the other.
- * Work          A block a tile of the result, its columns fastest in the grid, so that blocks that share rows run together.
+ * Math, order   tile.h: k ascending, one fmaf a term, whatever the tile. Weight gradients sum over rows:
+ *               eight of them from 0, the eights one after the other.
+ * Work          A block a tile of the result, its columns fastest in the grid, so that blocks that share rows
+ *               run together.
  * Traffic       x once for every BN columns, the weights once for every BM rows. */
 #include "conv.h"
 #include "cuda_launch.h"
@@ -18,7 +19,8 @@ struct product {
     int64_t a_stride, b_stride; /* of the dimension that is not 1 apart */
 };
 
-/* One operand of a tile: SIZE lines of it from line i0 on. ALONG_K: element (i, k) at i stride + k, else k stride + i. */
+/* One operand of a tile: SIZE lines of it from line i0 on. ALONG_K: element (i, k) at i stride + k, else k
+ * stride + i. */
 template <class T, int SIZE, bool ALONG_K> struct operand {
     static constexpr int SHARE = SIZE * T::BK / T::THREADS, STEP = T::THREADS / (ALONG_K ? T::BK : SIZE);
     const float *from; /* this thread's first element */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Slots kept by the device: who is finished, who goes on, who comes next. A driver that keeps its samples on the
- * device (host/score/lane_loop.c) learns two totals an iteration and nothing else.
+/* Slots kept by the device: who is finished, who goes on, who comes next. A driver that keeps its samples on
+ * the device (host/score/lane_loop.c) learns two totals an iteration and nothing else.
  *
  * Shapes  S slots, of which 0..occupied-1 hold samples; G = df_slot_groups(p) groups of DF_GROUP_SLOTS slots;
- *         counts, offsets [G, DF_COUNTS] i32; lists of slots [S] i32; record [S, DF_RECORD_NUMBERS] f64; state, number:
- *         deepfool.h.
- * Work    a slot is free when it is not occupied or its sample is finished; else it is kept. count counts in every group,
- *         offsets is the prefix sum over groups, settle walks each group once more and knows where to write. A team takes
- *         as many slots at a time as it has lanes.
- * Order   lists ascend. The free list therefore begins with the finished slots, in their order, and so do the records.
- *         pair: the lowest holes get the last kept slots. Nothing depends on timing. */
+ *         counts, offsets [G, DF_COUNTS] i32; lists of slots [S] i32; record [S, DF_RECORD_NUMBERS] f64;
+ *         state, number: deepfool.h.
+ * Work    a slot is free when it is not occupied or its sample is finished; else it is kept. count counts in
+ *         every group, offsets is the prefix sum over groups, settle walks each group once more and knows
+ *         where to write. A team takes as many slots at a time as it has lanes.
+ * Order   lists ascend. The free list therefore begins with the finished slots, in their order, and so do the
+ *         records. pair: the lowest holes get the last kept slots. Nothing depends on timing. */
 #ifndef DF_KERNELS_RESIDENCY_H
 #define DF_KERNELS_RESIDENCY_H
 
@@ -181,8 +181,9 @@ DF_FN void df_deepfool_refill_at(const struct df_io *io, int64_t i)
     }
 }
 
-/* deepfool_pair: columns are free slots in ascending order that no new sample takes. Those below `occupied`, which is what
- * the slots will be closed up to, are paired with the last kept slots, the others with themselves.
+/* deepfool_pair: columns are free slots in ascending order that no new sample takes. Those below `occupied`,
+ * which is what the slots will be closed up to, are paired with the last kept slots, the others with
+ * themselves.
  *   out pairs [cols, 2] (from, to)   in free, kept [p.kept] */
 DF_FN void df_deepfool_pair_at(const struct df_io *io, int64_t row, int64_t col)
 {

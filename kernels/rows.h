@@ -3,8 +3,8 @@
  *
  * Order   sums over a row are taken in ascending column, in double.
  * Ties    the lowest index attaining the maximum; a NaN never wins (a row of NaN: index 0).
- * Class   dropout E (the keep test compares integers); softmax_loss and predict U: exp and log in double, rounded once
- *         at the end, so that back ends differ by one ulp at most. */
+ * Class   dropout E (the keep test compares integers); softmax_loss and predict U: exp and log in double,
+ *         rounded once at the end, so that back ends differ by one ulp at most. */
 #ifndef DF_KERNELS_ROWS_H
 #define DF_KERNELS_ROWS_H
 
@@ -15,14 +15,15 @@
 #include "philox.h"
 #include "team.h"
 
-/* DF_STREAM_DROPOUT of base/rng.h, which kernels cannot include: backend/ref_body.h asserts that they agree. */
+/* DF_STREAM_DROPOUT of base/rng.h, which kernels cannot include: backend/ref_body.h asserts that they
+ * agree. */
 enum { DF_PHILOX_DROPOUT = 2 };
 
 /* dropout   y [rows, cols] = kept ? x / (1 - rate) : 0; applied to dy it is its own backward
  * Element e = (first_row + row) * cols + col (shared: e = col) draws word e % 4 of Philox at index e / 4,
  * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32).
- * With a clock (batch.h) its step is added to p's. rows I32 [rows] or NULL: row i is rows[i], taken for unsigned, in place
- * of first_row + i. A rate of 1 or more keeps nothing. */
+ * With a clock (batch.h) its step is added to p's. rows I32 [rows] or NULL: row i is rows[i], taken for
+ * unsigned, in place of first_row + i. A rate of 1 or more keeps nothing. */
 DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
 {
     const double rate = io->p.dropout.rate;
@@ -37,7 +38,8 @@ DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
     const int64_t first = io->p.dropout.shared ? 0 : row * io->cols;
     df_real *y = (df_real *)io->out[0] + i * io->cols;
     const df_real *x = (const df_real *)io->in[0] + i * io->cols;
-    /* The row's words in blocks of DF_PHILOX_WORDS; of the first block the words before element `first` are not used. */
+    /* The row's words in blocks of DF_PHILOX_WORDS; of the first block the words before element `first` are
+     * not used. */
     const int64_t lead = first % 4, blocks = (lead + io->cols + DF_PHILOX_WORDS - 1) / DF_PHILOX_WORDS;
     DF_EACH(block, blocks) {
         uint32_t words[DF_PHILOX_WORDS];
@@ -67,7 +69,8 @@ DF_FN double df_row_exp_sum(const df_real *row, int32_t count, int32_t top)
     return sum;
 }
 
-/* softmax_loss   loss [rows] = w (logsumexp(f) - f_label); dlogits [rows, K] = (softmax(f) - onehot) w p.loss.scale
+/* softmax_loss   loss [rows] = w (logsumexp(f) - f_label); dlogits [rows, K] = (softmax(f) - onehot) w
+ * p.loss.scale
  *   logits f [rows, K], K = p.loss.classes; label I32 [rows]; weight w [rows] or NULL (1)
  * A label outside 0..K-1 (unknown: -1) gives loss 0 and a zero gradient. loss or dlogits may be NULL. */
 DF_FN void df_softmax_loss_at(const struct df_io *io, int64_t i)
@@ -91,8 +94,8 @@ DF_FN void df_softmax_loss_at(const struct df_io *io, int64_t i)
     }
 }
 
-/* predict   label I32 [rows] = argmax; confidence [rows] = the largest softmax value; loss [rows] = cross-entropy
- * against truth I32 [rows], NaN where truth is NULL or outside 0..K-1
+/* predict   label I32 [rows] = argmax; confidence [rows] = the largest softmax value; loss [rows] =
+ * cross-entropy against truth I32 [rows], NaN where truth is NULL or outside 0..K-1
  *   logits [rows, K]
  * Each output may be NULL. */
 DF_FN void df_predict_at(const struct df_io *io, int64_t i)

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How an item is run. df_<op>_at(io, i) of an ITEM op is called by every lane of a team at once: by the one thread of a
- * CPU, or by the 32 lanes of a GPU's warp; of a BLOCK op by all threads of a GPU's block (DF_TEAM_IS_BLOCK, blocks.cu), which
- * has df_team_sum alone. One source serves all:
+/* How an item is run. df_<op>_at(io, i) of an ITEM op is called by every lane of a team at once: by the one
+ * thread of a CPU, or by the 32 lanes of a GPU's warp; of a BLOCK op by all threads of a GPU's block
+ * (DF_TEAM_IS_BLOCK, blocks.cu), which has df_team_sum alone. One source serves all:
  *
- *   DF_EACH(j, n) {...}              every j in 0..n-1 once; lane l takes j = l, l + DF_TEAM, ...; on a CPU: ascending
+ *   DF_EACH(j, n) {...}              every j in 0..n-1 once; lane l takes j = l, l + DF_TEAM, ...; on a CPU:
+ *                                    ascending
  *   DF_EACH_CELL(h, w, H, W) {...}   every cell of a plane once, dealt out alike in the order of h W + w
  *   DF_ONE                           true in exactly one lane: who writes what an item has once
  *   DF_SYNC()                        the lanes meet, and see what each has written before
  *   DF_TEAM, DF_LANE                 lanes of the team, a constant; the own one
  *   df_team_*                        what the lanes find out together; every lane gets the result
  *
- * Rules   All lanes reach a DF_SYNC or a df_team_* together: what decides on the way there is the same in each, so it comes
- *         from memory that no lane has written since the last DF_SYNC. Scalars of an item are read before a DF_SYNC and
- *         written behind it by DF_ONE. A DF_EACH may be left by break, by each lane for itself.
- * Order   A sum over a long vector has 32 accumulators, element j in accumulator j % 32, and a fixed tree over them: on a
- *         CPU vectors, on a GPU a lane each (DF_OWN of them are one lane's) and shuffles. The same bits on both. A sum whose
- *         order is ascending is taken by df_team_add, or whole by one lane.
- * Walks   Where a GPU needs another walk for the same result (gathering where a CPU scatters), `if (DF_TEAM > 1)` chooses;
- *         the constant leaves one of the two in the program. */
+ * Rules   All lanes reach a DF_SYNC or a df_team_* together: what decides on the way there is the same in
+ *         each, so it comes from memory that no lane has written since the last DF_SYNC. Scalars of an item
+ *         are read before a DF_SYNC and written behind it by DF_ONE. A DF_EACH may be left by break, by each
+ *         lane for itself.
+ * Order   A sum over a long vector has 32 accumulators, element j in accumulator j % 32, and a fixed tree
+ *         over them: on a CPU vectors, on a GPU a lane each (DF_OWN of them are one lane's) and shuffles. The
+ *         same bits on both. A sum whose order is ascending is taken by df_team_add, or whole by one lane.
+ * Walks   Where a GPU needs another walk for the same result (gathering where a CPU scatters), `if (DF_TEAM >
+ *         1)` chooses; the constant leaves one of the two in the program. */
 #ifndef DF_KERNELS_TEAM_H
 #define DF_KERNELS_TEAM_H
 
@@ -77,8 +79,8 @@ DF_FN int32_t df_cells(int64_t count)
     return (int32_t)((count - DF_LANE + DF_TEAM - 1) / DF_TEAM);
 }
 
-/* Sum of the lanes' numbers: in another order on a GPU than on a CPU, where it is the number itself (class S). Halves of a
- * warp are added until one number is left, then the warps' numbers alike. */
+/* Sum of the lanes' numbers: in another order on a GPU than on a CPU, where it is the number itself (class
+ * S). Halves of a warp are added until one number is left, then the warps' numbers alike. */
 DF_FN double df_team_sum(double own)
 {
 #if defined(DF_WARP) || defined(DF_BLOCK)
@@ -100,8 +102,8 @@ DF_FN double df_team_sum(double own)
 }
 
 #ifndef DF_TEAM_IS_BLOCK
-/* Sum of the 32 accumulators of a long sum, of which DF_OWN are this lane's, by a fixed tree: halves are added until
- * one is left. */
+/* Sum of the 32 accumulators of a long sum, of which DF_OWN are this lane's, by a fixed tree: halves are
+ * added until one is left. */
 DF_FN double df_lanes_sum(double *own)
 {
 #ifdef DF_WARP
@@ -187,14 +189,15 @@ DF_FN int32_t df_team_rank(int32_t own, int32_t *count)
 #endif
 }
 
-/* Does v at a later index take the maximum from best? Written with && and ||: gcc 12 vectorises that, not & and |. */
+/* Does v at a later index take the maximum from best? Written with && and ||: gcc 12 vectorises that, not &
+ * and |. */
 DF_FN int df_max_takes(df_real v, df_real best)
 {
     return v > best || (best != best && v == v);
 }
 
-/* The best of the lanes' indices into f: the largest value, of equal ones the lowest index; a NaN loses, and so does
- * an index below 0, which is none. */
+/* The best of the lanes' indices into f: the largest value, of equal ones the lowest index; a NaN loses, and
+ * so does an index below 0, which is none. */
 DF_FN int32_t df_team_best(const df_real *f, int32_t own)
 {
 #ifdef DF_WARP

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A tile of a product on a GPU: sums [BM][BN] of a block, TM x TN of them in each thread's registers.
  *
- * Math    sum[m][n] = first + sum over k of a[m][k] b[k][n]; BK values of k pass through shared memory at a time
- * Order   k ascending, one fmaf a term: a sum does not depend on the tile's size or where in it a cell lies. FOLDED: terms
- *         are summed from 0 in runs, the runs are added one after the other; where a run ends the source says.
+ * Math    sum[m][n] = first + sum over k of a[m][k] b[k][n]; BK values of k pass through shared memory at a
+ *         time
+ * Order   k ascending, one fmaf a term: a sum does not depend on the tile's size or where in it a cell lies.
+ *         FOLDED: terms are summed from 0 in runs, the runs are added one after the other; where a run ends
+ *         the source says.
  * Source  what a and b are: a struct with
- *             prepare(chunk)                 before fetch(chunk), a barrier between them: tables in shared memory
+ *             prepare(chunk)                 before fetch(chunk), a barrier between them: tables in shared
+ *                                            memory
  *             fetch(chunk, a, b)             this thread's share of both, into registers; 0 behind an edge
  *             folds(chunk)                   FOLDED: does a run end with this chunk?
  *             A_ALONG_K, B_ALONG_K           which way neighbouring threads read
- * Work    While a chunk is multiplied, the next one is on its way to registers; two buffers, one barrier a chunk. A thread's
- *         rows of a tile are quads BM / (TM / 4) apart, so that a warp reads neighbouring quads. */
+ * Work    While a chunk is multiplied, the next one is on its way to registers; two buffers, one barrier a
+ *         chunk. A thread's rows of a tile are quads BM / (TM / 4) apart, so that a warp reads neighbouring
+ *         quads. */
 #ifndef DF_KERNELS_TILE_H
 #define DF_KERNELS_TILE_H
 
@@ -60,7 +64,8 @@ static __device__ inline void df_tile_load(float (&to)[T], const float *line, in
     }
 }
 
-/* sum begins as what is added to. FOLDED and sums_lines: line_sum gets the sum of a alone of row threadIdx.x < BM. pool: 2 T::BUFFER floats of shared memory, 16 bytes aligned. */
+/* sum begins as what is added to. FOLDED and sums_lines: line_sum gets the sum of a alone of row threadIdx.x
+ * < BM. pool: 2 T::BUFFER floats of shared memory, 16 bytes aligned. */
 template <class T, bool FOLDED, class Source>
 static __device__ inline void df_tile_sum(float (&sum)[T::TM][T::TN], const Source &source, int64_t chunks,
                                           float *pool, bool sums_lines, float &line_sum)

@@ -41,7 +41,7 @@ OTHERS = {
 TWICE = set()
 
 # Where comments still have longer lines.
-UNWRAPPED = {"host/net", "host/run", "host/strategy", "tests"}
+UNWRAPPED = set()
 
 FENCE = re.compile(r"^ {0,3}(```|~~~)")
 ITEM = re.compile(r"^ *(?:[-*+]|\d+[.)]) ")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program that loads libdfal as a plugin: host_program LIBDFAL [closed] [locale=NAME]. In the current folder it makes pools,
- * trains, scores, selects, runs an experiment and draws its report; what it is told goes to facts.txt. Then it unloads the
- * library, which is to stay mapped all the same, and ends.
+/* A program that loads libdfal as a plugin: host_program LIBDFAL [closed] [locale=NAME]. In the current
+ * folder it makes pools, trains, scores, selects, runs an experiment and draws its report; what it is told
+ * goes to facts.txt. Then it unloads the library, which is to stay mapped all the same, and ends.
  *   closed   without descriptors 0, 1 and 2, into which it writes all the same
  *   locale=  with that locale for everything
  * It prints 1.5 as the locale has it. */

@@ -23,7 +23,8 @@ struct model {
 /* A model of an opset with no node, input or output. */
 void model_begin(struct model *model, int opset);
 void model_clear(struct model *model);
-/* dims: "N 3 8 8"; a word that is no number is a dim_param, "?" has neither, "" is no shape at all. type: TensorProto's. */
+/* dims: "N 3 8 8"; a word that is no number is a dim_param, "?" has neither, "" is no shape at all. type:
+ * TensorProto's. */
 void model_input(struct model *model, const char *name, int type, const char *dims);
 void model_output(struct model *model, const char *name);
 /* Names with blanks between; "-" is one left out. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the ONNX reader share: a model through the reference back end, and what it says when it refuses one. */
+/* What the tests of the ONNX reader share: a model through the reference back end, and what it says when it
+ * refuses one. */
 #ifndef DFAL_TESTS_ONNX_FIXTURE_H
 #define DFAL_TESTS_ONNX_FIXTURE_H
 
@@ -14,10 +15,12 @@ int onnx_teardown(void **state);
 
 /* A model of one input x of these dims and one output y. */
 void onnx_begin(struct model *model, int opset, const char *dims);
-/* Write the model, read it, run the rows of x (words) and compare all logits (words) within 1e-6 of the largest; the network is
- * given back for a closer look and freed by the caller where `keep` is not NULL. Clears the model. */
+/* Write the model, read it, run the rows of x (words) and compare all logits (words) within 1e-6 of the
+ * largest; the network is given back for a closer look and freed by the caller where `keep` is not NULL.
+ * Clears the model. */
 void onnx_expect(struct model *model, const char *x, const char *logits, struct df_network **keep);
-/* The reader refuses the model with this status, naming the file and all the words between '|'. Clears the model. */
+/* The reader refuses the model with this status, naming the file and all the words between '|'. Clears the
+ * model. */
 void onnx_refuse(struct model *model, int status, const char *words);
 void onnx_refuse_file(const char *path, int status, const char *words);
 

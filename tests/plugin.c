@@ -2,7 +2,8 @@
 /* A back end in a shared object, for the tests: ref's own functions behind another table.
  *   PLANT_BUG   relu_fwd and gemm_fwd come out wrong in one element
  *   PLANT_ABI   the table says that it speaks another ABI
- *   PLANT_LOSS  after as many calls as the environment's PLANT_LOSS_AFTER says every call is refused; unset: none */
+ *   PLANT_LOSS  after as many calls as the environment's PLANT_LOSS_AFTER says every call is refused; unset:
+ *   none */
 #include "backend/object.h"
 
 #include <stdlib.h>

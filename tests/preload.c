@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loaded before the command: a slow disk, one without locks, and a kill exactly before or after a file gets its name.
+/* Loaded before the command: a slow disk, one without locks, and a kill exactly before or after a file gets
+ * its name.
  *   DFAL_TEST_FSYNC_MS=N      fsync takes N milliseconds more
  *   DFAL_TEST_KEEP=NAME       a file of a folder cannot be removed by that name
  *   DFAL_TEST_NO_LOCKS=1      flock fails, as on a file system without locks

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small world for tests of selection and experiments: pools of bars and blobs, a small network, contexts. */
+/* A small world for tests of selection and experiments: pools of bars and blobs, a small network,
+ * contexts. */
 #ifndef DFAL_TESTS_RUN_FIXTURE_H
 #define DFAL_TESTS_RUN_FIXTURE_H
 
@@ -24,7 +25,8 @@ enum world_pool {
     POOL_IDS = 8,
     POOL_TWICE = 16
 };
-/* first: number of the first sample, so that two pools differ. POOL_NAN: row 5 holds a NAN; POOL_TWICE: row 7 is row 3. */
+/* first: number of the first sample, so that two pools differ. POOL_NAN: row 5 holds a NAN; POOL_TWICE: row 7
+ * is row 3. */
 void world_pool(const char *path, int64_t count, int64_t first, int flags);
 /* Initialised by the seed; not trained. */
 void world_network(const char *path, uint64_t seed);

@@ -10,18 +10,19 @@
 
 enum { TEST_PATH = 512, TEST_BACKENDS = 8 };
 
-/* Make a fresh folder under TMPDIR (/tmp) and give its path; removed with all it holds by test_folder_remove. */
+/* Make a fresh folder under TMPDIR (/tmp) and give its path; removed with all it holds by
+ * test_folder_remove. */
 void test_folder_create(char path[TEST_PATH]);
 void test_folder_remove(const char *path);
 /* folder/name */
 void test_join(char path[TEST_PATH], const char *folder, const char *name);
 
-/* Names of back ends to test: argv, else DFAL_TEST_BACKENDS (blanks or commas between), else defaults ("ref,cpu"). Where
- * DFAL_REQUIRE names cuda, a list without it gets "cuda" for its "cpu" and "check:ref:cuda" for its "check:ref:cpu".
- * Returns their number; names point into static memory. */
+/* Names of back ends to test: argv, else DFAL_TEST_BACKENDS (blanks or commas between), else defaults
+ * ("ref,cpu"). Where DFAL_REQUIRE names cuda, a list without it gets "cuda" for its "cpu" and
+ * "check:ref:cuda" for its "check:ref:cpu". Returns their number; names point into static memory. */
 int test_backends(const char *names[TEST_BACKENDS], int argc, char **argv, const char *defaults);
-/* Does DFAL_REQUIRE (blanks or commas between) name it, or a part of it between colons, as cuda of check:ref:cuda? Then it
- * must not be skipped. */
+/* Does DFAL_REQUIRE (blanks or commas between) name it, or a part of it between colons, as cuda of
+ * check:ref:cuda? Then it must not be skipped. */
 bool test_required(const char *name);
 /* A file of the source tree: below $DFAL_SOURCE, else where it was built. */
 void test_source(char path[TEST_PATH], const char *name);
@@ -31,8 +32,9 @@ void test_fill_floats(float *out, int64_t count, uint64_t seed, double low, doub
 /* Fill with small whole numbers in [low, high]. */
 void test_fill_whole(float *out, int64_t count, uint64_t seed, int low, int high);
 
-/* Find a data set's file: $DFAL_DATA/name, else shared/data/name beside the source tree. False: absent, and a line says
- * so, for the test then makes its own data. With DFAL_REQUIRE naming "data" absence ends the test program. */
+/* Find a data set's file: $DFAL_DATA/name, else shared/data/name beside the source tree. False: absent, and a
+ * line says so, for the test then makes its own data. With DFAL_REQUIRE naming "data" absence ends the test
+ * program. */
 bool test_data(char path[TEST_PATH], const char *name);
 
 /* Print how to reproduce a failure, then fail the running test. Use through test_fail. */

@@ -31,11 +31,12 @@ void rig_get(struct test_rig *rig, int k, void *out);
 void rig_get_f64(struct test_rig *rig, int k, double *out);
 void rig_end(struct test_rig *rig);
 
-/* Open a back end for a test; NULL when it is not available, which is said, and fatal when DFAL_REQUIRE names it. */
+/* Open a back end for a test; NULL when it is not available, which is said, and fatal when DFAL_REQUIRE names
+ * it. */
 struct df_device *test_device_open(const char *name, int32_t queues);
 
-/* Run cmocka tests on every back end of test_backends; *state is its struct df_device. Returns main's exit code: 77 when
- * every back end was skipped. */
+/* Run cmocka tests on every back end of test_backends; *state is its struct df_device. Returns main's exit
+ * code: 77 when every back end was skipped. */
 struct CMUnitTest;
 int test_on_backends(int argc, char **argv, const char *defaults, const struct CMUnitTest *tests,
                      size_t count);

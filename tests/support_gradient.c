@@ -29,7 +29,8 @@ void test_read_f64(struct df_device *device, double *to, struct df_span from, in
 
 /* ---- Finite differences, ref64 -------------------------------------------------------------- */
 
-/* L = sum of cotangent * logits over all rows; networks are piecewise linear in x, and smooth in their parameters. */
+/* L = sum of cotangent * logits over all rows; networks are piecewise linear in x, and smooth in their
+ * parameters. */
 struct probe {
     struct df_device *device;
     struct df_plan *plan;

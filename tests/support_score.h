@@ -19,7 +19,8 @@ struct df_network *test_small_network(uint64_t seed, int32_t classes);
 /* A f32 pool of n rows with scale 1, offset 0; labels may be NULL. */
 void test_pool_f32(const char *path, const float *x, int64_t n, struct df_shape shape, int32_t classes,
                    const int32_t *labels);
-/* A u8 pool of n rows of seeded blobs, with ids and labels; order NULL: as seeded, else row i is seeded row order[i]. */
+/* A u8 pool of n rows of seeded blobs, with ids and labels; order NULL: as seeded, else row i is seeded row
+ * order[i]. */
 void test_pool_u8(const char *path, int64_t n, struct df_shape shape, int32_t classes, uint64_t seed,
                   const int64_t *order);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Imports of arrays and batches, small ones of every kind: every allocation and every file operation fails once, every byte
- * is changed once, and the file ends behind every byte: a pool or a sentence, nothing lost, nothing left. */
+/* Imports of arrays and batches, small ones of every kind: every allocation and every file operation fails
+ * once, every byte is changed once, and the file ends behind every byte: a pool or a sentence, nothing lost,
+ * nothing left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +88,8 @@ static void test_whole(void **state)
     }
 }
 
-/* What a changed byte does is the reader's business: it must only not lose memory, and say why when it refuses. */
+/* What a changed byte does is the reader's business: it must only not lose memory, and say why when it
+ * refuses. */
 static void test_changed(void **state)
 {
     (void)state;

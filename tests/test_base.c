@@ -487,7 +487,8 @@ static void progress_is_thinned_and_readable(void **state)
     dfal_context_destroy(context);
 }
 
-/* Behind the longest that a run says of itself, counts and time left stand within 80 columns, whose last stays empty. */
+/* Behind the longest that a run says of itself, counts and time left stand within 80 columns, whose last
+ * stays empty. */
 static void progress_fits_a_terminal(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a wide device with memory of its own is filled with: the back end's workspace counts, and so does the plan. */
+/* What a wide device with memory of its own is filled with: the back end's workspace counts, and so does the
+ * plan. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +105,8 @@ static void workspace_is_counted(void **state)
     assert_int_equal(engine->memory - bare, block * BACKWARD_ROW);
     const int64_t held = engine->memory;
     df_deepfool_destroy(engine);
-    /* Exactly so much is enough; with less the backward has fewer rows, until only the forward's workspace is left. */
+    /* Exactly so much is enough; with less the backward has fewer rows, until only the forward's workspace is
+     * left. */
     engine = engine_of(&w, held);
     assert_int_equal(engine->block, block);
     df_deepfool_destroy(engine);

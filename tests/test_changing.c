@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inputs that change while they are read: an error, and never zeros or a mixture of old and new rows. And sums of rows,
- * which tell changes between two jobs. */
+/* Inputs that change while they are read: an error, and never zeros or a mixture of old and new rows. And
+ * sums of rows, which tell changes between two jobs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check:A:B finds what is planted and lets honest rounding through; back ends by name and from shared objects. */
+/* check:A:B finds what is planted and lets honest rounding through; back ends by name and from shared
+ * objects. */
 #include "support_device.h"
 
 #include <setjmp.h>

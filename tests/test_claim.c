@@ -49,7 +49,8 @@ static void drop(const char *name)
     (void)remove(path);
 }
 
-/* The same file under its name, a hard link, a symbolic link, by way of other folders, as a part, as a temporary. */
+/* The same file under its name, a hard link, a symbolic link, by way of other folders, as a part, as a
+ * temporary. */
 static void test_inputs(void **state)
 {
     (void)state;
@@ -171,7 +172,8 @@ static void test_leftovers(void **state)
     drop("out.h5");
 }
 
-/* Parts stay while their output is unfinished, whatever stood there when they were to become it, and go when it is. */
+/* Parts stay while their output is unfinished, whatever stood there when they were to become it, and go when
+ * it is. */
 static void test_published_parts(void **state)
 {
     (void)state;
@@ -248,7 +250,8 @@ static void test_failures(void **state)
         }
 }
 
-/* A lock is tried again while its name leads elsewhere: what cannot be told is an error, or it would be tried for ever. */
+/* A lock is tried again while its name leads elsewhere: what cannot be told is an error, or it would be tried
+ * for ever. */
 static void test_names(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run's configuration: what is taken, what is refused and with which words, and that printing reads back. */
+/* The run's configuration: what is taken, what is refused and with which words, and that printing reads
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -458,7 +459,8 @@ static void test_presets(void **state)
     assert_int_equal(df_run_strategy_options(&c, 0).subsample, 300);
     assert_string_equal(df_run_strategy_options(&c, 0).deepfool, "dfal2018");
     assert_int_equal(c.training.restarts, 5);
-    /* The paper's presets divide as the paper does and say so in their file; the default keeps a query with its twin. */
+    /* The paper's presets divide as the paper does and say so in their file; the default keeps a query with
+     * its twin. */
     char *yaml = NULL;
     assert_string_equal(c.split, "rows");
     test_ok(df_run_config_yaml(&yaml, &c));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cpu back end's layers: test_cpu [avx2|avx512]. Against the reference, and the same bits for a row wherever it
- * stands. oneDNN's instruction set is chosen once a process, so each runs in its own. */
+/* The cpu back end's layers: test_cpu [avx2|avx512]. Against the reference, and the same bits for a row
+ * wherever it stands. oneDNN's instruction set is chosen once a process, so each runs in its own. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -310,7 +310,8 @@ static void test_bias_absent(void **state)
     }
 }
 
-/* Rows [from, from + rows) computed as a batch of their own on this queue have the bits they have among all. */
+/* Rows [from, from + rows) computed as a batch of their own on this queue have the bits they have among
+ * all. */
 static void check_part(struct rig *rig, const float *y, const float *dx, int32_t queue, int64_t from,
                        int64_t rows)
 {

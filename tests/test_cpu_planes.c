@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolutions over planes: the bits of one fused multiply-add a term in the promised order, on both instruction sets, for
- * every number of rows. */
+/* Convolutions over planes: the bits of one fused multiply-add a term in the promised order, on both
+ * instruction sets, for every number of rows. */
 #include "support.h"
 
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine of cuBLAS against a cublasLt of this test's own, which does what the descriptions say, on the CPU: are the
- * matrices, transposes and the bias described rightly, and what is chosen from what is on offer? No GPU, no library. */
+/* The engine of cuBLAS against a cublasLt of this test's own, which does what the descriptions say, on the
+ * CPU: are the matrices, transposes and the bias described rightly, and what is chosen from what is on offer?
+ * No GPU, no library. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

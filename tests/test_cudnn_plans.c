@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does cuDNN offer a plain float32 engine for the convolutions of the networks people bring? Asked without a GPU: a plan
- * is made from a text of properties, on sm_80 and sm_90, for all three ops. What is chosen is printed. Then the engine
- * runs with cuDNN's handle and its last call replaced (linked with --wrap): which memory does it name for which tensor? The
- * backward in half precision is asked for the layers that are not narrow. */
+/* Does cuDNN offer a plain float32 engine for the convolutions of the networks people bring? Asked without a
+ * GPU: a plan is made from a text of properties, on sm_80 and sm_90, for all three ops. What is chosen is
+ * printed. Then the engine runs with cuDNN's handle and its last call replaced (linked with --wrap): which
+ * memory does it name for which tensor? The backward in half precision is asked for the layers that are not
+ * narrow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,9 +17,9 @@
 #include "support.h"
 
 /* What cudaDeviceGetAttribute and cudaGetDeviceProperties say, under the names that
- * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has for them. Limits: the table of compute capabilities in NVIDIA's CUDA
- * programming guide (8.0, 9.0); multiprocessors, caches, memory and clocks: NVIDIA's white papers and data sheets of the
- * A100 SXM 80 GB and the H200 SXM. Neither was read from a device. */
+ * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has for them. Limits: the table of compute capabilities in
+ * NVIDIA's CUDA programming guide (8.0, 9.0); multiprocessors, caches, memory and clocks: NVIDIA's white
+ * papers and data sheets of the A100 SXM 80 GB and the H200 SXM. Neither was read from a device. */
 #define GPU(name, version, multiprocessors, shared, cache, memory, clock, memory_clock)                      \
     "{\"deviceName\":\"" name "\",\"deviceVer\":" #version ",\"multiProcessorCount\":" #multiprocessors      \
     ",\"maxSharedMemoryPerBlockOptin\":" #shared ",\"l2CacheSize\":" #cache ",\"totalGlobalMem\":" #memory   \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which rows are trained on and which are watched: rows that belong together are never parted, rows by themselves are
- * divided as a plain permutation divides them; and a training that counts steps takes as many whatever its rows. */
+/* Which rows are trained on and which are watched: rows that belong together are never parted, rows by
+ * themselves are divided as a plain permutation divides them; and a training that counts steps takes as many
+ * whatever its rows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run lets one take apart: the validation split, twins and optimiser steps of each strategy; and what its tables,
- * its page and its status say about it. */
+/* What a run lets one take apart: the validation split, twins and optimiser steps of each strategy; and what
+ * its tables, its page and its status say about it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,7 +146,8 @@ static void test_units(void **state)
     df_pool_close(pool);
 }
 
-/* The twins change sides; every row of the curve has taken as many steps; stopped and continued it is the same run. */
+/* The twins change sides; every row of the curve has taken as many steps; stopped and continued it is the
+ * same run. */
 static void test_twins_and_steps(void **state)
 {
     (void)state;
@@ -257,7 +258,8 @@ static void test_table(void **state)
     dfal_context_destroy(context);
 }
 
-/* Several runs: one chart, each named by its folder and by what is its own; each chart is drawn twice, for two widths. */
+/* Several runs: one chart, each named by its folder and by what is its own; each chart is drawn twice, for
+ * two widths. */
 static void test_several(void **state)
 {
     (void)state;
@@ -301,7 +303,8 @@ static void test_time(void **state)
     test_join(dir, world.folder, "steps");
     test_ok(df_run_look(&look, dir));
     assert_true(look.finished && look.eta == 0 && look.elapsed > 0);
-    /* Two strategies of two rounds and two trials; the one with twins has 10 and 10 + 5 + 5 rows, the other 10 and 15. */
+    /* Two strategies of two rounds and two trials; the one with twins has 10 and 10 + 5 + 5 rows, the other
+     * 10 and 15. */
     struct df_run_config config;
     df_run_config_init(&config);
     config.initial = 10;

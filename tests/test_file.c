@@ -163,7 +163,8 @@ static void temporary_then_publish(void **state)
     df_free(temporary);
 }
 
-/* A file that is there is not replaced unasked, also where the file system cannot rename that way, and nothing is left. */
+/* A file that is there is not replaced unasked, also where the file system cannot rename that way, and
+ * nothing is left. */
 static void what_is_there_is_not_replaced(void **state)
 {
     struct place *place = *state;
@@ -183,7 +184,8 @@ static void what_is_there_is_not_replaced(void **state)
     }
 }
 
-/* When the folder cannot be synced the file might be gone tomorrow: it is gone at once, and an old one is back. */
+/* When the folder cannot be synced the file might be gone tomorrow: it is gone at once, and an old one is
+ * back. */
 static void a_folder_that_cannot_be_synced(void **state)
 {
     struct place *place = *state;

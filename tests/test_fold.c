@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What folding makes of chains: which nodes are left, and with which numbers. Values in test_nodes and test_plan. */
+/* What folding makes of chains: which nodes are left, and with which numbers. Values in test_nodes and
+ * test_plan. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

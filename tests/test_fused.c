@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fused engine of small networks against the same networks layer by layer: the same bits where dfal's own kernels run
- * the layers, as on the shim. A back end without such an engine runs layers when it is asked for one. */
+/* The fused engine of small networks against the same networks layer by layer: the same bits where dfal's own
+ * kernels run the layers, as on the shim. A back end without such an engine runs layers when it is asked for
+ * one. */
 #include "support.h"
 #include "support_device.h"
 #include "support_gradient.h"
@@ -104,7 +105,8 @@ static const struct chain chains[] = {
     /* one pixel is left; more padding than picture */
     {{1, 6, 6}, "c Conv input o=3 k=5;" POOL("p", "c") RELU("r", "p") LOGITS("r"), true},
     {{1, 5, 5}, "c Conv input o=2 k=5 p=4;" POOL("p", "c") RELU("r", "p") LOGITS("r"), true},
-    /* not for this engine: a kernel of seven, planes beyond shared memory, no pool, a leaky unit, a stride, two readers */
+    /* not for this engine: a kernel of seven, planes beyond shared memory, no pool, a leaky unit, a stride,
+     * two readers */
     {{1, 16, 16}, "c Conv input o=2 k=7;" POOL("p", "c") RELU("r", "p") LOGITS("r"), false},
     {{3, 64, 64}, "c Conv input o=32 k=3 p=1;" POOL("p", "c") RELU("r", "p") LOGITS("r"), false},
     {{1, 8, 8}, "c Conv input o=2 k=3;" RELU("r", "c") LOGITS("r"), false},

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every backward op against central differences of its forward, in double (ref64).
  *
- * For a forward y = f(x) and a cotangent c the backward has to give d(sum c y)/dx. Inputs are multiples of 2^-8 and the
- * step is a power of two, so that x +- h is exact even though buffers are written as floats. Linear ops are exact with
- * any step; curved ones are off by h^2. */
+ * For a forward y = f(x) and a cotangent c the backward has to give d(sum c y)/dx. Inputs are multiples of
+ * 2^-8 and the step is a power of two, so that x +- h is exact even though buffers are written as floats.
+ * Linear ops are exact with any step; curved ones are off by h^2. */
 #include "support_device.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Backwards in half precision: the rounding against the compiler's binary16, a layer's backward against loops written
- * independently over operands rounded independently. */
+/* Backwards in half precision: the rounding against the compiler's binary16, a layer's backward against loops
+ * written independently over operands rounded independently. */
 #include "support_device.h"
 
 #include <math.h>
@@ -273,7 +273,8 @@ static void operands_are_rounded(void **state)
         }
 }
 
-/* A row's bits are its own, whatever stands beside it; zeros stay zeros, what is not finite stays in its row. */
+/* A row's bits are its own, whatever stands beside it; zeros stay zeros, what is not finite stays in its
+ * row. */
 static void rows_stand_alone(void **state)
 {
     /* Two back ends may differ in how far a NaN reaches (kernels/conv.h, Traps). */

@@ -42,7 +42,7 @@ static uint8_t value(int x, int y, int c)
     return (uint8_t)(x * 7 + y * 13 + c * 50 + (x * y) % 31 * 5 + (x > 20 && y > 9 ? 90 : 0));
 }
 
-/* ---- writing pictures ------------------------------------------------------------------------------------------- */
+/* ---- writing pictures ---------------------------------------------------------------------------------- */
 
 static void put_bytes(png_structp png, png_bytep data, size_t size)
 {
@@ -135,7 +135,7 @@ static void write_jpeg(struct picture *picture, int side, int components, const 
     free(bytes);
 }
 
-/* ---- decoding --------------------------------------------------------------------------------------------------- */
+/* ---- decoding ------------------------------------------------------------------------------------------ */
 
 static void test_png_kinds(void **state)
 {
@@ -279,7 +279,7 @@ static void test_limits(void **state)
     test_error(decode_with(&picture, &fit, &shape, NULL, DF_IMAGE_LIMITS), DFAL_E_DATA, "empty");
 }
 
-/* ---- orientation ------------------------------------------------------------------------------------------------ */
+/* ---- orientation --------------------------------------------------------------------------------------- */
 
 static void test_exif(void **state)
 {
@@ -328,7 +328,8 @@ static void test_orientations(void **state)
                     if (sample[(c * height + y) * width + x] != value(column, row, c))
                         test_fail("orientation %d: channel %d of (%d, %d)", o, c, x, y);
                 }
-        /* Turned and resized on the way is the same as turned first: write the upright picture and compare. */
+        /* Turned and resized on the way is the same as turned first: write the upright picture and
+         * compare. */
         struct picture straight;
         static uint8_t rows[W * H * 3];
         for (int i = 0; i < W * H; i++)
@@ -350,7 +351,7 @@ static void test_orientations(void **state)
     }
 }
 
-/* ---- resize ----------------------------------------------------------------------------------------------------- */
+/* ---- resize -------------------------------------------------------------------------------------------- */
 
 static void test_axis(void **state)
 {
@@ -461,7 +462,7 @@ static void test_squash(void **state)
         7);
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------------------ */
+/* ---- lists --------------------------------------------------------------------------------------------- */
 
 static void put_text(const char *name, const char *text)
 {
@@ -615,7 +616,7 @@ static void test_folders(void **state)
     df_image_list_clear(&list);
 }
 
-/* ---- the import ------------------------------------------------------------------------------------------------- */
+/* ---- the import ---------------------------------------------------------------------------------------- */
 
 static dfal_context *make_context(int32_t threads, bool force)
 {
@@ -706,7 +707,8 @@ static void test_import(void **state)
     assert_int_equal(df_alloc_live(), live);
 }
 
-/* Every n-th allocation, read, write and rename may fail: nothing is lost, and nothing half-written appears. */
+/* Every n-th allocation, read, write and rename may fail: nothing is lost, and nothing half-written
+ * appears. */
 static void test_torture(void **state)
 {
     (void)state;

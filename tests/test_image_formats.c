@@ -47,8 +47,8 @@ static void test_formats(void **state)
     assert_int_equal(df_alloc_live(), live);
 }
 
-/* Cut anywhere, a picture is an error or (behind its last pixel, or in what is not needed) the same picture; a byte that
- * changes gives a picture or an error of one line. Nothing is printed and nothing is lost. */
+/* Cut anywhere, a picture is an error or (behind its last pixel, or in what is not needed) the same picture;
+ * a byte that changes gives a picture or an error of one line. Nothing is printed and nothing is lost. */
 static void test_formats_broken(void **state)
 {
     (void)state;

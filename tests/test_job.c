@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A made-up command for every row of a pool: its columns and a function that fills them are all that it brings. */
+/* A made-up command for every row of a pool: its columns and a function that fills them are all that it
+ * brings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ enum { ROWS = 40000, BLOCK = 100, LARGE = 2048 };
 
 static char folder[TEST_PATH], pool_path[TEST_PATH], out[TEST_PATH], whole[TEST_PATH];
 
-/* ---- The command: twice a sample's pixel, and which of its row number's bits are set ------------------------------------ */
+/* ---- The command: twice a sample's pixel, and which of its row number's bits are set ------------------- */
 
 static const struct df_rows_kind twice_kind = {
     .format = "dfal-twice",
@@ -78,7 +79,7 @@ static dfal_status appear(void *user, struct df_rows_writer *writer)
 static const struct df_job_client twice_client = {
     .resume_event = "score.resume", .progress_event = "score.progress", .run = compute, .complete = appear};
 
-/* ---- The tests -------------------------------------------------------------------------------------------------------- */
+/* ---- The tests ----------------------------------------------------------------------------------------- */
 
 struct line {
     const char *path, *configuration;
@@ -185,7 +186,8 @@ static void complete(void **state)
     test_error(run(&line, &computed), DFAL_E_EXISTS, whole);
 }
 
-/* What is finished is not computed again, whatever the second line would cut: rows of long work make small parts. */
+/* What is finished is not computed again, whatever the second line would cut: rows of long work make small
+ * parts. */
 static void resumed(void **state)
 {
     (void)state;
@@ -230,7 +232,8 @@ static void of_another(void **state)
     assert_int_equal(remove(out), 0);
 }
 
-/* Parts beyond the rows of a job are somebody's work, too; only force removes them, and nothing of another kind is read. */
+/* Parts beyond the rows of a job are somebody's work, too; only force removes them, and nothing of another
+ * kind is read. */
 static void beyond(void **state)
 {
     (void)state;

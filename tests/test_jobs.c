@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs seen from outside: how far a run is told to be, and training beside somebody else's unfinished work. */
+/* Jobs seen from outside: how far a run is told to be, and training beside somebody else's unfinished
+ * work. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

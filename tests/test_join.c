@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* join_fwd and join_bwd: every way to broadcast either operand, every op, against loops written independently. */
+/* join_fwd and join_bwd: every way to broadcast either operand, every op, against loops written
+ * independently. */
 #include "support_device.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Label files by id: what overlays what, who contradicts whom, ids and names that want to be formulas, a million lines; and
- * that failures leave nothing behind. */
+/* Label files by id: what overlays what, who contradicts whom, ids and names that want to be formulas, a
+ * million lines; and that failures leave nothing behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

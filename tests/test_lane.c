@@ -29,8 +29,8 @@ static dfal_status table_put(struct df_sink *self, const struct df_margin *margi
     return DFAL_OK;
 }
 
-/* Score as on a wide device, which reads ahead and gets large calls, or as on another; block above 0: cotangents of a
- * backward. */
+/* Score as on a wide device, which reads ahead and gets large calls, or as on another; block above 0:
+ * cotangents of a backward. */
 static void score(struct df_device *device, bool wide, const struct df_network *network, struct df_pool *pool,
                   const struct df_deepfool *deepfool, int64_t batch, int64_t block, struct df_margin *margins)
 {
@@ -95,7 +95,8 @@ static void pools_close(struct pools *p)
     test_folder_remove(p->folder);
 }
 
-/* Once without reading ahead, and on a wide device with every number of slots; one: a single slot, too, which takes long. */
+/* Once without reading ahead, and on a wide device with every number of slots; one: a single slot, too, which
+ * takes long. */
 static void compare(const char *what, struct df_device *device, const struct df_network *network,
                     struct df_pool *pool, const struct df_deepfool *deepfool, int64_t block, bool one)
 {
@@ -214,7 +215,8 @@ static void images(void **state)
     pools_close(&p);
 }
 
-/* What a sink has seen when the job is stopped, or when it fails itself, is complete; and the engine still works. */
+/* What a sink has seen when the job is stopped, or when it fails itself, is complete; and the engine still
+ * works. */
 struct stop_sink {
     struct df_sink sink;
     struct dfal_context *context;
@@ -270,8 +272,8 @@ static void stopped(void **state)
     pools_close(&p);
 }
 
-/* Several lanes share a stream: the same results and images however many there are, more of them than rows, too. One whose
- * sink fails stops the others. */
+/* Several lanes share a stream: the same results and images however many there are, more of them than rows,
+ * too. One whose sink fails stops the others. */
 static void several_lanes(void **state)
 {
     struct df_device *const one = *state;
@@ -395,8 +397,8 @@ static void memory(void **state)
     pools_close(&p);
 }
 
-/* While every slot is occupied, a device that has recordings looks by one: each iteration is a recorded look or an eager
- * one, and the results are those of eager looks alone. */
+/* While every slot is occupied, a device that has recordings looks by one: each iteration is a recorded look
+ * or an eager one, and the results are those of eager looks alone. */
 static struct {
     const struct df_backend *inner;
     int64_t looks, recorded;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolutions and products: whole numbers, whose sums are exact in any order, against loops written independently. */
+/* Convolutions and products: whole numbers, whose sums are exact in any order, against loops written
+ * independently. */
 #include "support_device.h"
 
 #include <setjmp.h>

@@ -185,7 +185,8 @@ static void test_parameter_shapes(void **state)
     df_network_destroy(n);
 }
 
-/* Joins broadcast, reshapes keep the number of values, paddings leave something of the input. input 2 x 4 x 6 */
+/* Joins broadcast, reshapes keep the number of values, paddings leave something of the input. input 2 x 4 x
+ * 6 */
 static void test_op_shapes(void **state)
 {
     (void)state;
@@ -375,7 +376,8 @@ static void test_attributes(void **state)
     df_network_destroy(again);
 }
 
-/* sha256 of graph and parameters as they were before there were other ops: files keep their networks' names. */
+/* sha256 of graph and parameters as they were before there were other ops: files keep their networks'
+ * names. */
 static void test_digest_stays(void **state)
 {
     (void)state;
@@ -600,7 +602,8 @@ static void test_initialise(void **state)
         for (int64_t j = 0; j < node->parameter[DF_BIAS].count; j++)
             assert_true(node->parameter[DF_BIAS].data[j] == 0.0f);
     }
-    /* The same seed gives the same bits; another number of classes changes nothing before the layer that has it. */
+    /* The same seed gives the same bits; another number of classes changes nothing before the layer that has
+     * it. */
     test_ok(df_model_create(&other, "lenet5", mnist, 5));
     test_ok(df_network_initialise(other, 1));
     test_same_floats("conv2", other->nodes[4].parameter[DF_WEIGHT].data,

@@ -21,8 +21,8 @@
 static const struct df_shape small = {2, 4, 5};
 #define HEAD(from) ";flat Flatten " from ";head Gemm flat o=3"
 
-/* input 2 x 4 x 5, 3 classes. Values reach beyond every bend: conv outputs lie in about [-2, 2], wide ones in 8 times
- * that. */
+/* input 2 x 4 x 5, 3 classes. Values reach beyond every bend: conv outputs lie in about [-2, 2], wide ones in
+ * 8 times that. */
 #define CONV "c Conv input o=3 k=3 p=1"
 #define WIDE CONV ";w2 Add c,c;w4 Add w2,w2;wide Add w4,w4"
 static const char *const networks[] = {

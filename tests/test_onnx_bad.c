@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ONNX files that are no classifier of images, or no ONNX: each is refused with a sentence that names what is wrong. */
+/* ONNX files that are no classifier of images, or no ONNX: each is refused with a sentence that names what is
+ * wrong. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exports in tests/golden/onnx against PyTorch's float64: logits and input gradients, folded and not, every back end. */
+/* The exports in tests/golden/onnx against PyTorch's float64: logits and input gradients, folded and not,
+ * every back end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,7 +139,8 @@ static void compare(const char *file, const char *what, struct df_device *device
 static void check(struct df_device *device, const char *file, const struct df_network *network,
                   const struct reference *r, bool fold)
 {
-    /* Float32 parameters are folded in both exporters and in dfal: a few ulp even where dfal works in double. */
+    /* Float32 parameters are folded in both exporters and in dfal: a few ulp even where dfal works in
+     * double. */
     double tolerance = strcmp(device->info.backend, "ref64") == 0 ? 3e-6 : 2e-5;
     struct df_plan *plan;
     struct df_tape *tape;

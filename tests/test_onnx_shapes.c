@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shapes in ONNX files: reshapes, axes, and the arithmetic that exporters write around them, in which the number of samples
- * is a symbol. */
+/* Shapes in ONNX files: reshapes, axes, and the arithmetic that exporters write around them, in which the
+ * number of samples is a symbol. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,8 +100,8 @@ static void test_reshapes(void **state)
     expect("1 2 3 4", "1 2 3 4");
 }
 
-/* What exporters make of a flattened value's shape: shape arithmetic in any type, on a value [N, 2, 3, 4]. The last word is
- * the shape that a Reshape takes. */
+/* What exporters make of a flattened value's shape: shape arithmetic in any type, on a value [N, 2, 3, 4].
+ * The last word is the shape that a Reshape takes. */
 static void begin_shape(void)
 {
     begin(15, "batch 2 3 4");
@@ -165,7 +165,8 @@ static void test_batch_in_shapes(void **state)
     concat("whole rest", "both");
     cast("both", "shape", 7);
     expect_shape("shape");
-    /* TensorFlow 1: -1 and the product of all sizes but the first, in int32; with the batch it is divided out again. */
+    /* TensorFlow 1: -1 and the product of all sizes but the first, in int32; with the batch it is divided out
+     * again. */
     for (int with = 0; with < 2; with++) {
         begin_shape();
         cast("s", "narrow", 6);
@@ -179,7 +180,8 @@ static void test_batch_in_shapes(void **state)
         cast("both", "shape", 7);
         expect_shape("shape");
     }
-    /* N groups of 2: multiples of the batch, taken back; computed and stored numbers of both widths side by side. */
+    /* N groups of 2: multiples of the batch, taken back; computed and stored numbers of both widths side by
+     * side. */
     begin_shape();
     model_longs(&m, "two", "1", "2");
     int32_constant("three", "3");

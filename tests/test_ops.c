@@ -153,8 +153,8 @@ static void sgd_follows_its_momentum(void **state)
 
 static void adam_takes_keras_steps(void **state)
 {
-    /* Ten steps with a constant gradient, against the formula in double. From zero moments the corrected first step is
-     * the learning rate in length, whatever the gradient. */
+    /* Ten steps with a constant gradient, against the formula in double. From zero moments the corrected
+     * first step is the learning rate in length, whatever the gradient. */
     const double lr = 1e-3, b1 = 0.9, b2 = 0.999, epsilon = 1e-7;
     float w[N], m[N] = {0}, v[N] = {0}, g[N], expected[N];
     double exact[N], em[N] = {0}, ev[N] = {0};
@@ -256,7 +256,8 @@ static void dropout_is_a_function_of_row_and_step(void **state)
         assert_true((other[i] == 0) == (whole[i % COLS] == 0));
 }
 
-/* Each element draws the word its comment in kernels/rows.h says, in rows shorter and longer than what is drawn at once. */
+/* Each element draws the word its comment in kernels/rows.h says, in rows shorter and longer than what is
+ * drawn at once. */
 static void dropout_draws_the_documented_words(void **state)
 {
     enum { ROWS = 3, MOST = 300 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An oracle that answers "not yet": the experiment stops with E_STOPPED, keeps its rounds, and the same line goes on
- * when the answers are there. */
+/* An oracle that answers "not yet": the experiment stops with E_STOPPED, keeps its rounds, and the same line
+ * goes on when the answers are there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing beside scoring without any scoring: shards in any order, more of them than memory takes, kept and resumed, and
- * a disk that fails. */
+/* Writing beside scoring without any scoring: shards in any order, more of them than memory takes, kept and
+ * resumed, and a disk that fails. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -193,7 +193,8 @@ static void any_order(void **state)
     assert_int_equal(remove(path), 0);
 }
 
-/* More shards than may wait become files at once; what waits is kept when the job stops; and another job takes all. */
+/* More shards than may wait become files at once; what waits is kept when the job stops; and another job
+ * takes all. */
 static void little_memory(void **state)
 {
     (void)state;

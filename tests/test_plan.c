@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans and tapes: values, gradients against finite differences in double, folding, the same bits in any company. */
+/* Plans and tapes: values, gradients against finite differences in double, folding, the same bits in any
+ * company. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +39,8 @@ static void test_differences(void **state)
     df_network_destroy(chain);
 }
 
-/* The last cotangents are the caller's memory and one value has many consumers: out = relu(a) + a with a = x + x. */
+/* The last cotangents are the caller's memory and one value has many consumers: out = relu(a) + a with a = x
+ * + x. */
 static void test_shared_cotangent(void **state)
 {
     struct df_device *device = *state;
@@ -254,7 +256,8 @@ static void test_sizes(void **state)
     assert_int_equal(df_plan_block_rows(plan), device->wide ? 1024 : 64);
     assert_int_equal(df_plan_class_count(plan), 10);
     df_plan_memory(plan, &memory);
-    /* Input, the three ReLUs, two of them behind their pools, and the logits in floats; the positions of two pools. */
+    /* Input, the three ReLUs, two of them behind their pools, and the logits in floats; the positions of two
+     * pools. */
     assert_int_equal(memory.row, 4 * (784 + 864 + 256 + 84 + 10) + 4 * (864 + 256));
     assert_int_equal(memory.cotangent, 4 * (784 + 10) + 4);
     /* Two slots of a chain: 3456 behind the first pool, 864 in front of the second convolution. */

@@ -84,7 +84,8 @@ static void pool_params(union df_params *p, const struct pool_case *c, bool coun
     p->pool.count_pad = count_pad;
 }
 
-/* Input positions of one output's window, ascending; returns their number. padded counts those inside the padding too. */
+/* Input positions of one output's window, ascending; returns their number. padded counts those inside the
+ * padding too. */
 static int window_of(const struct pool_case *c, int out, int *positions, int *padded)
 {
     int count = 0;
@@ -340,7 +341,8 @@ static void norm_agrees(struct df_device *device, int samples, int plane)
 
 static void batch_norm_takes_any_size(void **state)
 {
-    /* 512 threads are a team on a GPU: fewer, as many, more; planes of one value, rows wider and narrower than a warp */
+    /* 512 threads are a team on a GPU: fewer, as many, more; planes of one value, rows wider and narrower
+     * than a warp */
     const int sizes[][2] = {{1, 1},    {1, 35},  {1, 4999}, {7, 1},    {600, 1},  {33, 13},
                             {2, 256},  {2, 257}, {511, 1},  {513, 1},  {3, 1025}, {5, 31},
                             {1, 4096}, {4, 529}, {64, 49},  {1000, 3}, {8, 513},  {16, 33}};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scores of precision fast: near strict's, with strict's logits; the same bytes whatever the batch; their own identity. */
+/* Scores of precision fast: near strict's, with strict's logits; the same bytes whatever the batch; their own
+ * identity. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@ enum { TRAINED_ROWS = 1000, ROWS = 120 };
 
 static char folder[TEST_PATH], pool[TEST_PATH], network_path[TEST_PATH];
 
-/* Layers of more than 32 channels, narrow ones before and behind them, trained until margins mean something. */
+/* Layers of more than 32 channels, narrow ones before and behind them, trained until margins mean
+ * something. */
 static void make_network(void)
 {
     const struct df_provenance provenance = {"", "", "", "", "", "", 1, NULL};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Recordings: run again and again they give the bits of the calls they were made of; what may not be recorded fails, and
- * the queue goes on. A back end without recordings runs the calls. */
+/* Recordings: run again and again they give the bits of the calls they were made of; what may not be recorded
+ * fails, and the queue goes on. A back end without recordings runs the calls. */
 #include "support.h"
 #include "support_device.h"
 #include "support_gradient.h"

@@ -171,7 +171,8 @@ static void lists(void **state)
     }
 }
 
-/* `fresh` new samples take the first holes, the rest is closed: each kept slot is somewhere below the border, once. */
+/* `fresh` new samples take the first holes, the rest is closed: each kept slot is somewhere below the border,
+ * once. */
 static void expect_pairs(struct slots *s, struct df_device *device, int32_t fresh)
 {
     const int32_t kept = s->params.slots - s->totals[DF_COUNT_FREE], border = kept + fresh;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole small experiments: the same bytes on one and two threads, stopped, killed and failed writes continued, and
- * what a run directory promises. */
+/* Whole small experiments: the same bytes on one and two threads, stopped, killed and failed writes
+ * continued, and what a run directory promises. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -425,8 +425,8 @@ static dfal_status run_mixed(const char *dir, struct watcher *watcher)
     return status;
 }
 
-/* What a run was begun with: the data always, the arithmetic unless that may be mixed, and then every difference is an
- * event; rows where they were written. */
+/* What a run was begun with: the data always, the arithmetic unless that may be mixed, and then every
+ * difference is an event; rows where they were written. */
 static void test_identity(void **state)
 {
     (void)state;
@@ -501,7 +501,8 @@ static void test_bad_pools(void **state)
     dfal_context_destroy(context);
 }
 
-/* A pool smaller than the annotations ends the trial; keep: all and none; rows that are not finite are no candidates. */
+/* A pool smaller than the annotations ends the trial; keep: all and none; rows that are not finite are no
+ * candidates. */
 static void test_exhausted(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every n-th allocation and file operation fails once while a scores file is made: nothing leaks, no half file is
- * left, and the same line afterwards ends with the same bytes. */
+/* Every n-th allocation and file operation fails once while a scores file is made: nothing leaks, no half
+ * file is left, and the same line afterwards ends with the same bytes. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Selection: who is a candidate, the same rows whatever the order, batch and threads, scores files taken over, twins,
- * near-duplicates. */
+/* Selection: who is a candidate, the same rows whatever the order, batch and threads, scores files taken
+ * over, twins, near-duplicates. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -171,7 +171,8 @@ static void test_order(void **state)
     test_ok(df_select(context, device, network, pool, order, n, &options, &second));
     assert_memory_equal(first.index, second.index, 20 * sizeof *first.index);
     df_selection_clear(&second);
-    /* A twin crosses the boundary it was sent over: another class for the network, at the distance of its score. */
+    /* A twin crosses the boundary it was sent over: another class for the network, at the distance of its
+     * score. */
     void *raw = malloc(df_pool_row_bytes(pool));
     float *x = malloc((size_t)first.size * sizeof *x);
     for (int i = 0; i < 20; i++) {

@@ -660,7 +660,8 @@ static void test_stream_ends(void **state)
     assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
 
-/* Several takers whose bites are larger than a block: each row goes to exactly one, and none waits for ever. */
+/* Several takers whose bites are larger than a block: each row goes to exactly one, and none waits for
+ * ever. */
 enum { TAKERS = 4, TAKEN_ROWS = 400, BITE = 90 };
 struct taker {
     struct df_row_stream *stream;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of strangers: store_foreign.py writes them with h5py, good ones are read, bad ones refused with a sentence;
- * and h5py reads what dfal writes. */
+/* Files of strangers: store_foreign.py writes them with h5py, good ones are read, bad ones refused with a
+ * sentence; and h5py reads what dfal writes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -224,7 +224,8 @@ static void test_stopped(void **state)
     nothing_left(live);
 }
 
-/* A string that says it is longer than it is, beside good ones: reading it is refused, and nothing is lost. */
+/* A string that says it is longer than it is, beside good ones: reading it is refused, and nothing is
+ * lost. */
 static void test_rotten_id(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every n-th allocation, open, read, write, flush, close, fsync and rename of the store fails once, for every file
- * kind, written and read; and disks of every size up to the first that is large enough. */
+/* Every n-th allocation, open, read, write, flush, close, fsync and rename of the store fails once, for every
+ * file kind, written and read; and disks of every size up to the first that is large enough. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -401,7 +401,8 @@ int close(int fd)
     return closed == 0 && close_fails ? -1 : (int)closed;
 }
 
-/* A file that was read is done with, whatever closing it says: HDF5 keeps no half of it, over which it would crash at exit. */
+/* A file that was read is done with, whatever closing it says: HDF5 keeps no half of it, over which it would
+ * crash at exit. */
 static void test_close_fails(void **state)
 {
     (void)state;

@@ -189,7 +189,8 @@ static void test_row_scores(void **state)
     assert_int_equal(choices.count, 0);
 }
 
-/* A heap of q against sorting everything: many ties, many lengths, each list the beginning of the longer one. */
+/* A heap of q against sorting everything: many ties, many lengths, each list the beginning of the longer
+ * one. */
 static void test_heap(void **state)
 {
     (void)state;

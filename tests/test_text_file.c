@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text files of other programs: byte-order marks, UTF-16 whose characters lie across blocks, broken halves, lines. */
+/* Text files of other programs: byte-order marks, UTF-16 whose characters lie across blocks, broken halves,
+ * lines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

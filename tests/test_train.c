@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Training: exact small cases, the same bits for any number of queues, restarts, early stopping, resumption. */
+/* Training: exact small cases, the same bits for any number of queues, restarts, early stopping,
+ * resumption. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -344,7 +345,8 @@ static void test_queues(void **state)
     }
 }
 
-/* Five restarts: the kept one has the lowest validation loss, and its last weights are those of training it alone. */
+/* Five restarts: the kept one has the lowest validation loss, and its last weights are those of training it
+ * alone. */
 static void test_restarts(void **state)
 {
     struct df_network *network = test_chain();
@@ -445,7 +447,8 @@ static dfal_status fail_recording(struct df_device *device, int32_t queue, struc
     DF_FAIL(DFAL_E_UNAVAILABLE, "the graph was not made");
 }
 
-/* Recorded steps are the steps: the same bits, and far fewer calls. Where they cannot be recorded they are run. */
+/* Recorded steps are the steps: the same bits, and far fewer calls. Where they cannot be recorded they are
+ * run. */
 static void test_recordings(void **state)
 {
     struct df_device *device = *state;
@@ -463,7 +466,8 @@ static void test_recordings(void **state)
             networks[recorded] = residual ? test_residual() : test_chain();
             atomic_store(&recorded_runs, 0);
             train_with(device, &table, networks[recorded], &results[recorded]);
-            /* 4 steps and 2 evaluations an epoch; the first of each size is not recorded. Two restarts may share a queue. */
+            /* 4 steps and 2 evaluations an epoch; the first of each size is not recorded. Two restarts may
+             * share a queue. */
             assert_int_equal(atomic_load(&recorded_runs) > 0, recorded);
         }
         assert_true(atomic_load(&recorded_runs) >= 2 * (3 * (4 + 2) - 2 * 4));
@@ -480,7 +484,8 @@ static void test_recordings(void **state)
     }
 }
 
-/* Labels without meaning: the validation loss soon rises, and training ends `patience` epochs after its lowest. */
+/* Labels without meaning: the validation loss soon rises, and training ends `patience` epochs after its
+ * lowest. */
 static void test_early_stop(void **state)
 {
     struct df_network *network = test_chain();

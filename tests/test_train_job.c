@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_train as a job: stopped behind any epoch it continues to the same bytes; every n-th allocation and file operation
- * fails once without a leak, a half file or another result. */
+/* dfal_train as a job: stopped behind any epoch it continues to the same bytes; every n-th allocation and
+ * file operation fails once without a leak, a half file or another result. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -139,7 +139,7 @@ static void test_sets(void **state)
     bench_close(&bench);
 }
 
-/* ---- features -------------------------------------------------------------------------------------------- */
+/* ---- features ------------------------------------------------------------------------------------------ */
 
 static struct df_view view_of(const struct bench *bench, const struct df_selection_options *options)
 {
@@ -160,7 +160,8 @@ static double square_sum(const float *values, int64_t size)
 
 enum { FEATURES = 96 };
 
-/* All rows' features, of their own forward; then those of other candidates in other threads have the same bits. */
+/* All rows' features, of their own forward; then those of other candidates in other threads have the same
+ * bits. */
 static void test_features(void **state)
 {
     (void)state;
@@ -239,7 +240,7 @@ static void test_features_refused(void **state)
     bench_close(&bench);
 }
 
-/* ---- passes ---------------------------------------------------------------------------------------------- */
+/* ---- passes -------------------------------------------------------------------------------------------- */
 
 enum { PASSES = 5, LOGITS = PASSES * WORLD_CLASSES };
 

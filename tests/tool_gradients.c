@@ -3,8 +3,8 @@
  *
  *     tool_gradients BACKEND NET INPUTS COTANGENTS ROWS OUT
  *
- * INPUTS holds ROWS x [C,H,W] and COTANGENTS ROWS x K numbers, OUT gets ROWS x K logits, then ROWS x [C,H,W] gradients
- * (the vector-Jacobian products): raw float32 in, raw float64 out. Prints one line of JSON. */
+ * INPUTS holds ROWS x [C,H,W] and COTANGENTS ROWS x K numbers, OUT gets ROWS x K logits, then ROWS x [C,H,W]
+ * gradients (the vector-Jacobian products): raw float32 in, raw float64 out. Prints one line of JSON. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_bench_ops: the real jobs, DeepFool over a pool and training steps, on a device that times every call. */
+/* dfal_bench_ops: the real jobs, DeepFool over a pool and training steps, on a device that times every
+ * call. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -44,7 +44,8 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
                 1 + (look.annotations_each - config->initial + config->query - 1) / config->query);
     df_tell_int(teller, "done", done);
     df_tell_int(teller, "total", total);
-    /* A pool with fewer labels than annotations ends its trials early; and the end is still to come behind the last round. */
+    /* A pool with fewer labels than annotations ends its trials early; and the end is still to come behind
+     * the last round. */
     df_tell_real(teller, "percent",
                  look.finished ? 100.0 : fmin(100.0 * (double)done / (double)total, most_unfinished));
     df_tell_real(teller, "elapsed_seconds", look.elapsed);
@@ -99,7 +100,8 @@ static const char *job_of(const char *format)
                                                      : "score";
 }
 
-/* Sum the rows of the finished shards; a file that cannot be read is one being written or torn, and counts as none. */
+/* Sum the rows of the finished shards; a file that cannot be read is one being written or torn, and counts as
+ * none. */
 static dfal_status tell_shards(const struct df_teller *teller, const char *folder)
 {
     DIR *entries = opendir(folder);

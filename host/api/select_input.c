@@ -38,8 +38,8 @@ static bool all_labelled(const struct df_pool *pool)
     return true;
 }
 
-/* Where the pool itself knows every label there is nothing left to ask: then its labels are the oracle's, and the rows
- * that count as labelled are those of the label files. */
+/* Where the pool itself knows every label there is nothing left to ask: then its labels are the oracle's, and
+ * the rows that count as labelled are those of the label files. */
 static dfal_status open_pool(struct df_select_job *job)
 {
     const struct dfal_pool_options *options = job->options->score->pool;
@@ -70,8 +70,8 @@ static dfal_status open_pool(struct df_select_job *job)
     return DFAL_OK;
 }
 
-/* The rows that are not labelled or skipped, and a number for those that are: it does not matter who labelled them, in
- * which order or as what. */
+/* The rows that are not labelled or skipped, and a number for those that are: it does not matter who labelled
+ * them, in which order or as what. */
 static dfal_status find_candidates(struct df_select_job *job)
 {
     const struct df_pool *pool = job->pool;
@@ -101,7 +101,8 @@ static dfal_status find_candidates(struct df_select_job *job)
     return DFAL_OK;
 }
 
-/* Scores and logits must be those of this network over this pool; of theirs NULL is what the file does not say. */
+/* Scores and logits must be those of this network over this pool; of theirs NULL is what the file does not
+ * say. */
 static dfal_status check_origin(const struct df_select_job *job, const char *path, const char *network_sha256,
                                 const char *pool_fingerprint)
 {

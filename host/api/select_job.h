@@ -38,19 +38,19 @@ struct df_select_job {
 dfal_status df_select_open(struct df_select_job *job);
 void df_select_close(struct df_select_job *job);
 
-/* select_output.c. What does not fit together, and outputs that are there already, before any work; and, once network
- * and pool are known, whether an unfinished selection is this one. */
+/* select_output.c. What does not fit together, and outputs that are there already, before any work; and, once
+ * network and pool are known, whether an unfinished selection is this one. */
 dfal_status df_select_check_outputs(struct df_select_job *job);
 dfal_status df_select_check_unfinished(struct df_select_job *job);
 /* Everything asked for, QUERIES.csv last. */
 dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, void *user);
 
-/* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that a killed
- * line knows its own. It holds what the line asked for, one "key: value" a line. */
+/* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that
+ * a killed line knows its own. It holds what the line asked for, one "key: value" a line. */
 dfal_status df_select_journal_path(char **path, const struct df_select_job *job);
 bool df_select_journal_exists(const struct df_select_job *job);
-/* *found: there is one, of this very selection. Errors   E_CONFIG of another one (the first difference named) unless
- * --force; E_IO */
+/* *found: there is one, of this very selection. Errors   E_CONFIG of another one (the first difference named)
+ * unless --force; E_IO */
 dfal_status df_select_journal_find(const struct df_select_job *job, bool *found);
 dfal_status df_select_journal_write(const struct df_select_job *job);
 void df_select_journal_remove(const struct df_select_job *job);

@@ -159,7 +159,7 @@ done:
     return status;
 }
 
-/* ---- near-duplicates ------------------------------------------------------------------------------------- */
+/* ---- near-duplicates ----------------------------------------------------------------------------------- */
 
 /* Top-q of a score picks what is nearly the same: say so, the person decides. */
 static dfal_status report_duplicates(const struct df_select_job *job)
@@ -196,7 +196,7 @@ done:
     return status;
 }
 
-/* ---- the files --------------------------------------------------------------------------------------------- */
+/* ---- the files ----------------------------------------------------------------------------------------- */
 
 static dfal_status name_queries(struct df_select_job *job)
 {

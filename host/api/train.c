@@ -178,7 +178,8 @@ static dfal_status same_graph(const struct df_network *a, const struct df_networ
     return status;
 }
 
-/* The seed df_train gives its first restart: the initial weights that --epochs 0 saves are those it starts from. */
+/* The seed df_train gives its first restart: the initial weights that --epochs 0 saves are those it starts
+ * from. */
 static uint64_t first_seed(const struct job *job)
 {
     return df_random_child(job->context->options.seed, DF_STREAM_RESTART, 0);
@@ -189,7 +190,8 @@ static dfal_status claim_network(const struct job *job, const struct df_network 
     return df_claim_inputs(&job->claim, (const char *const *)network->files, network->file_count);
 }
 
-/* What a network that is trained on the pool tells apart; NULL: the pool does not tell, or not of all its classes. */
+/* What a network that is trained on the pool tells apart; NULL: the pool does not tell, or not of all its
+ * classes. */
 static char *const *pool_names(const struct job *job)
 {
     return job->pool->class_count == job->network->class_count ? job->pool->classes : NULL;
@@ -246,7 +248,8 @@ static void rows_digest(const struct job *job, char text[DF_DIGEST_TEXT])
     df_digest_end(&digest, text);
 }
 
-/* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network file. */
+/* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network
+ * file. */
 static dfal_status describe(struct job *job)
 {
     char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], sum[DF_ROW_SUM_TEXT];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checkpoint of a training in OUT.parts/state.h5: written after an epoch, at most every few seconds, and when
- * the training is stopped. */
+/* The checkpoint of a training in OUT.parts/state.h5: written after an epoch, at most every few seconds, and
+ * when the training is stopped. */
 #ifndef DF_API_TRAINING_STATE_H
 #define DF_API_TRAINING_STATE_H
 
@@ -22,7 +22,8 @@ struct df_checkpoint {
 dfal_status df_checkpoint_begin(struct df_checkpoint *checkpoint, struct dfal_context *context,
                                 const char *out_path, const char *configuration);
 /* Read what an earlier process kept; *found false: nothing. Free with df_training_state_clear.
- * Errors   E_CONFIG it belongs to another configuration (names the first difference) or job; E_DATA a foreign file */
+ * Errors   E_CONFIG it belongs to another configuration (names the first difference) or job; E_DATA a foreign
+ *          file */
 dfal_status df_checkpoint_read(struct df_checkpoint *checkpoint, struct df_training_state *state,
                                bool *found);
 /* df_epoch_fn with the checkpoint as user. */

@@ -15,7 +15,8 @@ dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on)
     return status == DFAL_E_UNAVAILABLE ? DFAL_OK : status;
 }
 
-/* A library may refuse to be recorded although it runs; a device that is really lost says so in the next call. */
+/* A library may refuse to be recorded although it runs; a device that is really lost says so in the next
+ * call. */
 dfal_status df_record(struct dfal_context *context, struct df_device *device, int32_t queue,
                       struct df_recording **out, dfal_status (*calls)(void *arg), void *arg)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The op table: one const struct of functions a back end, everything above calls only this.
  *
- * A device offers `queue_count` queues. A queue runs its calls in order; different queues run side by side, each
- * driven by one host thread at a time. On the cpu a queue is a worker thread with its own scratch memory and every
- * call runs on that thread alone; on a GPU it is a stream. So the bits of a result cannot depend on the number
- * of threads. No allocation happens in run() after a layer's and a queue's first use. */
+ * A device offers `queue_count` queues. A queue runs its calls in order; different queues run side by side,
+ * each driven by one host thread at a time. On the cpu a queue is a worker thread with its own scratch memory
+ * and every call runs on that thread alone; on a GPU it is a stream. So the bits of a result cannot depend on
+ * the number of threads. No allocation happens in run() after a layer's and a queue's first use. */
 #ifndef DF_BACKEND_BACKEND_H
 #define DF_BACKEND_BACKEND_H
 
@@ -12,8 +12,9 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-/* Of objects that are loaded: the layout of the table and of ops' operands in thousands, and how many ops there are. A row in a list of ops moves
- * the numbers of those behind it, so that an object built before it would run others. */
+/* Of objects that are loaded: the layout of the table and of ops' operands in thousands, and how many ops
+ * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
+ * would run others. */
 enum { DF_BACKEND_ABI = 7000 + DF_OP_COUNT };
 
 struct df_device;
@@ -65,8 +66,8 @@ struct df_layer_desc {
     int32_t group;
     int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
-    /* The backward's operands are rounded to IEEE binary16 (kernels/half.h), its products summed in float32; a library may
-     * round dx once more. Only where the device says that it has it. */
+    /* The backward's operands are rounded to IEEE binary16 (kernels/half.h), its products summed in float32;
+     * a library may round dx once more. Only where the device says that it has it. */
     bool half_backward;
 };
 
@@ -77,8 +78,8 @@ struct df_layer {
     double largest_weight; /* for check alone: as bound */
 };
 
-/* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages in a
- * chain, y = pool(relu(W x + b)), max(0, .) and the 2x2 max-pool of stride 2 where they are wanted. */
+/* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages
+ * in a chain, y = pool(relu(W x + b)), max(0, .) and the 2x2 max-pool of stride 2 where they are wanted. */
 struct df_fused_stage {
     bool is_gemm, relu, pool;
     struct df_shape in, out;    /* out: behind the pool */
@@ -90,8 +91,9 @@ struct df_fused_desc {
     struct df_fused_stage stages[DF_FUSED_STAGES];
     int32_t count;
 };
-/* What a fused network's backward reads of its forward: a byte for every value that leaves a ReLU or a pool, stage by stage: 255
- * where the ReLU is off, else the position of the maximum in its window, row by row (0 without a pool). */
+/* What a fused network's backward reads of its forward: a byte for every value that leaves a ReLU or a pool,
+ * stage by stage: 255 where the ReLU is off, else the position of the maximum in its window, row by row (0
+ * without a pool). */
 int64_t df_fused_kept_size(const struct df_fused_desc *desc);
 
 struct df_device_options {
@@ -121,9 +123,9 @@ struct df_backend {
     dfal_status (*buffer_create)(struct df_device *device, struct df_buffer **out, enum df_type type,
                                  int64_t count);
     void (*buffer_destroy)(struct df_device *device, struct df_buffer *buffer);
-    /* Host memory of the buffer's host type: float for REAL (converted where a real is a double), int32_t, uint8_t,
-     * double. `from` may be used again on return, and calls of this queue find what was written; those of another queue
-     * once this one was synchronized. read blocks until the copy is done. */
+    /* Host memory of the buffer's host type: float for REAL (converted where a real is a double), int32_t,
+     * uint8_t, double. `from` may be used again on return, and calls of this queue find what was written;
+     * those of another queue once this one was synchronized. read blocks until the copy is done. */
     dfal_status (*write)(struct df_device *device, int32_t queue, struct df_span to, const void *from,
                          int64_t count);
     dfal_status (*read)(struct df_device *device, int32_t queue, void *to, struct df_span from,
@@ -134,8 +136,8 @@ struct df_backend {
     dfal_status (*layer_create)(struct df_device *device, struct df_layer **out,
                                 const struct df_layer_desc *desc);
     void (*layer_destroy)(struct df_device *device, struct df_layer *layer);
-    /* Take these parameters from now on (packed here once): a call of this queue. Another queue must not run the layer
-     * meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
+    /* Take these parameters from now on (packed here once): a call of this queue. Another queue must not run
+     * the layer meanwhile, and does so after this one was synchronized. bias.buffer may be NULL: zeros. */
     dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
     df_run_fn *run;
@@ -163,11 +165,11 @@ struct df_backend {
                               struct df_span parameters);
     dfal_status (*fused_run)(struct df_device *device, int32_t queue, const struct df_fused_call *call);
     /* Recordings. Between record_begin and record_end, which must follow in the
-     * same thread whatever happened, the queue's run, fused_run and binds are kept instead of run, with their buffers,
-     * sizes and parameters; record_run runs them all as one call of that queue. Only what the queue has run before may be
-     * recorded, and that thread does nothing else with the device meanwhile: whatever takes memory, read, write and
-     * synchronize fail. record_end gives NULL, and no error of its own, after a failed call. A recording is destroyed
-     * before what it uses.
+     * same thread whatever happened, the queue's run, fused_run and binds are kept instead of run, with their
+     * buffers, sizes and parameters; record_run runs them all as one call of that queue. Only what the queue
+     * has run before may be recorded, and that thread does nothing else with the device meanwhile: whatever
+     * takes memory, read, write and synchronize fail. record_end gives NULL, and no error of its own, after a
+     * failed call. A recording is destroyed before what it uses.
      * Errors   E_UNAVAILABLE of record_begin: this device has none after all */
     dfal_status (*record_begin)(struct df_device *device, int32_t queue);
     dfal_status (*record_end)(struct df_device *device, int32_t queue, struct df_recording **out);
@@ -188,8 +190,8 @@ struct df_device {
     bool half_backward; /* layers of half_backward may be asked for */
 };
 
-/* What the bits of a result depend on besides back end, engine and libraries, as its arithmetic identity has it: the
- * instruction set; of a GPU the model, too, as "sm_90 (NVIDIA H200)". */
+/* What the bits of a result depend on besides back end, engine and libraries, as its arithmetic identity has
+ * it: the instruction set; of a GPU the model, too, as "sm_90 (NVIDIA H200)". */
 enum { DF_ISA_TEXT = 128 };
 void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
 
@@ -197,7 +199,8 @@ void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
  * "dlopen:PATH" (tests). Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE with the reason */
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues);
 void df_device_close(struct df_device *device);
-/* Open a device of this table; *name is what messages call it. Errors   E_UNAVAILABLE the table lacks a slot */
+/* Open a device of this table; *name is what messages call it. Errors   E_UNAVAILABLE the table lacks a
+ * slot */
 dfal_status df_backend_open(struct df_device **out, const struct df_backend *table, const char *name,
                             const struct df_device_options *options);
 /* Make device a the check:A:B of itself and b, which it then owns. */
@@ -205,11 +208,11 @@ dfal_status df_check_put(struct df_device *a, struct df_device *b);
 /* The context's device, opened on first use with as many queues as the context has threads. */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
 
-/* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the loader to find.
- * df_free gives it back. */
+/* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the
+ * loader to find. df_free gives it back. */
 dfal_status df_cuda_find(char **path);
-/* For `doctor`: that object; the NVIDIA driver; and what to do where the CUDA back end does not open for this reason (NULL: it
- * does), "" where there is nothing to add. */
+/* For `doctor`: that object; the NVIDIA driver; and what to do where the CUDA back end does not open for this
+ * reason (NULL: it does), "" where there is nothing to add. */
 struct df_cuda_report {
     char object[1024], driver[128];
     const char *advice;
@@ -253,8 +256,8 @@ struct df_op_info {
 };
 extern const struct df_op_info df_op_info[DF_OP_COUNT];
 
-/* Elements of an operand, from its span on: those that a call may touch, what `check` copies and compares (DF_SIZE_TO_END:
- * an index decides, anything up to the buffer's end); and as many as it reads or writes. */
+/* Elements of an operand, from its span on: those that a call may touch, what `check` copies and compares
+ * (DF_SIZE_TO_END: an index decides, anything up to the buffer's end); and as many as it reads or writes. */
 enum { DF_SIZE_TO_END = -1 };
 struct df_operand_size {
     int64_t extent, moved;
@@ -286,8 +289,8 @@ static inline int32_t df_device_lanes(const struct df_device *device)
 }
 /* Ask a queue to record. *on false: it has no recordings, calls run as ever. */
 dfal_status df_record_begin(struct df_device *device, int32_t queue, bool *on);
-/* Record what `calls` asks of the queue. *out NULL: the device has no recordings, or could not make this one, which is said
- * as an event: the calls are to be made as ever, and not to be recorded again. */
+/* Record what `calls` asks of the queue. *out NULL: the device has no recordings, or could not make this one,
+ * which is said as an event: the calls are to be made as ever, and not to be recorded again. */
 dfal_status df_record(struct dfal_context *context, struct df_device *device, int32_t queue,
                       struct df_recording **out, dfal_status (*calls)(void *arg), void *arg);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many elements of each operand a call touches, from the sizes that stand in ops.def; and whether its operands are
- * what its op needs. */
+/* How many elements of each operand a call touches, from the sizes that stand in ops.def; and whether its
+ * operands are what its op needs. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -17,13 +17,14 @@ static int64_t block_end(const struct df_call *call, int64_t stride, int64_t beg
     return call->rows > 0 && call->cols > 0 ? (call->rows - 1) * stride + begin + call->cols : 0;
 }
 
-/* n / d of a call that says so: nonsense where d is not above 0, which the check of the operand then names. */
+/* n / d of a call that says so: nonsense where d is not above 0, which the check of the operand then
+ * names. */
 static int64_t share(int64_t n, int64_t d)
 {
     return d > 0 ? n / d : DF_SIZE_TO_END - 1;
 }
 
-/* ---- the letters of ops.def -------------------------------------------------------------------------------- */
+/* ---- the letters of ops.def ---------------------------------------------------------------------------- */
 
 #define ROWS     call->rows
 #define COLS     call->cols
@@ -73,7 +74,7 @@ static int64_t share(int64_t n, int64_t d)
 #define OWNED(n)        (call->in[DF_SPAN_AT(own_ins, owner)].buffer != NULL ? PICKED(n) : ALL(n))
 #define SLOTS(count, n) ((struct df_operand_size){S * (n), (count) * (n)})
 
-/* ---- sizes ------------------------------------------------------------------------------------------------- */
+/* ---- sizes --------------------------------------------------------------------------------------------- */
 
 #define OUT(name, type, size)        sizes->out[DF_SPAN_AT(own_outs, name)] = size;
 #define OPT_OUT(name, type, size)    OUT(name, type, size)
@@ -103,7 +104,7 @@ void df_call_sizes(struct df_call_sizes *sizes, const struct df_call *call)
     sizes_of[call->op](sizes, call, call->layer != NULL ? &call->layer->desc : NULL);
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------------ */
+/* ---- checks -------------------------------------------------------------------------------------------- */
 
 static dfal_status check_operand(const char *op, const struct df_operand *operand, struct df_span span,
                                  int64_t size)

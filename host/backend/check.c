@@ -7,7 +7,8 @@
  *   integers and bytes   nothing
  *   E   nothing: the same bits, any NaN equal to any NaN
  *   U   4e-7 |a| + 1e-7 block      three or four ulp; the second term is for values that cancelled
- *   L   1e-5 block + 2^-23 n m     sums of n products in another order; m bounds a product: the largest factors' one,
+ *   L   1e-5 block + 2^-23 n m     sums of n products in another order; m bounds a product: the largest
+ *       factors' one,
  *                                  for sums that cancel
  *   S   1e-4 block                 statistics: differences of such sums
  * The backward of a half_backward layer: 2^-10 |a| more, for a library may round it to binary16. In every

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cpu back end: op table, memory and queues. A queue is the memory of one worker thread; every call runs on the
- * caller's thread alone. This file is compiled for plain x86-64: it finds out whether the rest may run. */
+/* The cpu back end: op table, memory and queues. A queue is the memory of one worker thread; every call runs
+ * on the caller's thread alone. This file is compiled for plain x86-64: it finds out whether the rest may
+ * run. */
 #include <stdio.h>
 #include <string.h>
 

@@ -6,7 +6,8 @@
  * cpu_layer.c    a layer: which engine runs which of its three ops, tail blocks
  * cpu_onednn.c   every call of oneDNN
  * cpu_lanes.c    own convolutions, one row (sample or cotangent) a vector lane
- * cpu_planes.c   own convolutions over planes as they lie, pixels in vector lanes; cpu_strip.c: its inner loops
+ * cpu_planes.c   own convolutions over planes as they lie, pixels in vector lanes; cpu_strip.c: its inner
+ *                loops
  * cpu_product.c  own matrix product
  * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
@@ -57,9 +58,9 @@ struct df_cpu_kernels {
 };
 extern const struct df_cpu_kernels df_cpu_kernels_avx2, df_cpu_kernels_avx512;
 extern df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT]; /* NULL for LAYER ops */
-/* dw [out_c, in_c, kernel_h, kernel_w], db [out_c] (either may be NULL) of y = lanes_conv(x) given dy, for `rows` rows;
- * scratch: df_lanes_gradient_scratch floats. Rows are summed by eights, the eights in order: the same bits on every
- * instruction set. Kernel widths 3, 5 and 7. */
+/* dw [out_c, in_c, kernel_h, kernel_w], db [out_c] (either may be NULL) of y = lanes_conv(x) given dy, for
+ * `rows` rows; scratch: df_lanes_gradient_scratch floats. Rows are summed by eights, the eights in order: the
+ * same bits on every instruction set. Kernel widths 3, 5 and 7. */
 void df_lanes_gradient(const struct df_lanes_conv *conv, float *dw, float *db, const float *x,
                        const float *dy, int64_t rows, float *scratch);
 int64_t df_lanes_gradient_scratch(const struct df_lanes_conv *conv);
@@ -68,8 +69,8 @@ void df_cpu_strip_avx512(const struct df_strip *strip);
 void df_cpu_product_avx2(const struct df_product *product);
 void df_cpu_product_avx512(const struct df_product *product);
 
-/* One thread's memory. It grows on a layer's first use by the queue and never shrinks; `moves` counts the growths,
- * so that whoever keeps addresses into it knows when to renew them. */
+/* One thread's memory. It grows on a layer's first use by the queue and never shrinks; `moves` counts the
+ * growths, so that whoever keeps addresses into it knows when to renew them. */
 struct df_cpu_queue {
     float *scratch;
     int64_t scratch_count;

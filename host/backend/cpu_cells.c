@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drivers of the CELL, ITEM and BLOCK ops, generated from ops.def over the functions in kernels/. The cells of a row are
- * independent: vectorising them moves no bit. Compiled for AVX2 alone: memory is what most wait for, and the short rows
- * of small planes (max-pool: four to six times) are faster in short vectors. */
+/* Drivers of the CELL, ITEM and BLOCK ops, generated from ops.def over the functions in kernels/. The cells
+ * of a row are independent: vectorising them moves no bit. Compiled for AVX2 alone: memory is what most wait
+ * for, and the short rows of small planes (max-pool: four to six times) are faster in short vectors. */
 #include <string.h>
 
 #include "activations.h"
@@ -16,8 +16,8 @@
 #include "residency.h"
 #include "rows.h"
 
-/* relu_bwd and its like with the owner looked up: cotangent row `row` then reads "its own" row. Left to the cell, the compiler
- * keeps the look-up in the loop and does not vectorise it. */
+/* relu_bwd and its like with the owner looked up: cotangent row `row` then reads "its own" row. Left to the
+ * cell, the compiler keeps the look-up in the loop and does not vectorise it. */
 static inline struct df_io resolve_owner(const struct df_io *io, int64_t row)
 {
     struct df_io line = *io;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Own weight gradients of convolutions of few channels: eight rows of the batch, one a lane. Compiled for AVX2 alone,
- * since training hands over eight rows at a time.
+/* Own weight gradients of convolutions of few channels: eight rows of the batch, one a lane. Compiled for
+ * AVX2 alone, since training hands over eight rows at a time.
  *
- * Math     dw[o][c][ky][kx] = sum over rows, y, x of dy[o][y][x] x[c][y + ky - top][x + kx - left]; db[o] = sum of dy
- * Order    in a lane y, x ascend, one fused multiply-add a term; then the eight lanes pairwise; then eights of rows in
- *          order. A missing row of the last eight adds zeros.
- * Work     OUTPUTS planes of dy against all kx stay in registers: a loaded x vector serves OUTPUTS sums, a loaded dy
- *          vector KERNEL. */
+ * Math     dw[o][c][ky][kx] = sum over rows, y, x of dy[o][y][x] x[c][y + ky - top][x + kx - left]; db[o] =
+ *          sum of dy
+ * Order    in a lane y, x ascend, one fused multiply-add a term; then the eight lanes pairwise; then eights
+ *          of rows in order. A missing row of the last eight adds zeros.
+ * Work     OUTPUTS planes of dy against all kx stay in registers: a loaded x vector serves OUTPUTS sums, a
+ *          loaded dy vector KERNEL. */
 #include "backend/cpu.h"
 #include "backend/cpu_vector.h"
 
@@ -21,7 +22,8 @@ static float sum_lanes(vec v)
     return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-/* Sums over one plane of x and OUTPUTS planes of dy, `plane` vectors apart, for one ky: sums [OUTPUTS][KERNEL]. */
+/* Sums over one plane of x and OUTPUTS planes of dy, `plane` vectors apart, for one ky: sums
+ * [OUTPUTS][KERNEL]. */
 static inline __attribute__((always_inline)) void tile(const struct df_lanes_conv *c, float *sums,
                                                        const float *x, const float *dy, int64_t plane,
                                                        int32_t ky, const int KERNEL, const int OUTPUTS)

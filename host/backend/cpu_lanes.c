@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Own convolutions for few channels, where oneDNN pads most of a vector away: one row of the batch (a sample, or a
- * cotangent of the Jacobian) a lane. Compiled for AVX2, and for AVX-512 by cpu_lanes_avx512.c.
+/* Own convolutions for few channels, where oneDNN pads most of a vector away: one row of the batch (a sample,
+ * or a cotangent of the Jacobian) a lane. Compiled for AVX2, and for AVX-512 by cpu_lanes_avx512.c.
  *
- * Math     out[a][y][x] = bias[a] + sum over b, ky, kx of weight[a][b][ky][kx] in[b][y + ky - top][x + kx - left];
- *          an input gradient is the same with the kernel turned by 180 degrees and pads of kernel - 1 - pad.
- * Order    b, ky, kx ascend, one fused multiply-add a term, terms outside the plane left out: no sum crosses lanes,
- *          so a row's bits depend neither on the other rows nor on the vector's width.
- * Work     LANES rows are transposed to [channel][y][x][lane]; a tile of WIDTH pixels of one output row stays in
- *          registers, a loaded input vector serves all kx; the result is transposed back.
+ * Math     out[a][y][x] = bias[a] + sum over b, ky, kx of weight[a][b][ky][kx] in[b][y + ky - top][x + kx -
+ *          left]; an input gradient is the same with the kernel turned by 180 degrees and pads of kernel - 1
+ *          - pad.
+ * Order    b, ky, kx ascend, one fused multiply-add a term, terms outside the plane left out: no sum crosses
+ *          lanes, so a row's bits depend neither on the other rows nor on the vector's width.
+ * Work     LANES rows are transposed to [channel][y][x][lane]; a tile of WIDTH pixels of one output row stays
+ *          in registers, a loaded input vector serves all kx; the result is transposed back.
  * Traps    Kernel widths 3, 5 and 7 have code; cpu_layer.c asks for no other. */
 #include <string.h>
 
@@ -43,8 +44,8 @@ static void lanes_to_rows(float *out, const float *lanes, int64_t stride, int64_
     }
 }
 
-/* Pixels [x0, x0 + count) of row y of output channel a; count <= WIDTH. inside: no tap leaves the row and count is
- * WIDTH, so nothing has to be asked. */
+/* Pixels [x0, x0 + count) of row y of output channel a; count <= WIDTH. inside: no tap leaves the row and
+ * count is WIDTH, so nothing has to be asked. */
 static inline __attribute__((always_inline)) void tile(const struct df_lanes_conv *c, float *out,
                                                        const float *in, const float *weight, float bias,
                                                        int32_t y, int32_t x0, int32_t count, const int inside,
@@ -111,8 +112,8 @@ static const struct {
 #define ENTRY(kernel_, width_) {kernel_, width_, tile_##kernel_##_##width_},
     WIDTHS(ENTRY, 3) WIDTHS(ENTRY, 5) WIDTHS(ENTRY, 7)};
 
-/* Output rows computed at a time: as many as keep both sides of the band in a second-level cache, at least 4, since
- * every band transposes kernel_h - 1 input rows anew. */
+/* Output rows computed at a time: as many as keep both sides of the band in a second-level cache, at least 4,
+ * since every band transposes kernel_h - 1 input rows anew. */
 static int32_t band_height(const struct df_lanes_conv *c)
 {
     const int64_t cache = 512 * 1024 / (int64_t)sizeof(float) / LANES;
@@ -129,8 +130,8 @@ static int64_t lanes_scratch(const struct df_lanes_conv *c)
     return LANES * (c->in_c * in_h * c->in_w + c->out_c * height * c->out_w);
 }
 
-/* The width with the fewest pixels computed in vain, then the widest. Under 8 sums side by side the multiply-adds wait
- * for each other: a narrow tile takes as long as one of 8. */
+/* The width with the fewest pixels computed in vain, then the widest. Under 8 sums side by side the
+ * multiply-adds wait for each other: a narrow tile takes as long as one of 8. */
 static int choose_tile(const struct df_lanes_conv *c)
 {
     int best = -1;

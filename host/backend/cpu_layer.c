@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
  *
- * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, the others on oneDNN with
- * block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do not depend on the machine
- * beyond its instruction set. */
+ * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, the others on
+ * oneDNN with block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do
+ * not depend on the machine beyond its instruction set. */
 #include <stdio.h>
 #include <string.h>
 
@@ -40,8 +40,8 @@ static int64_t round_up(int64_t n, int64_t step)
     return (n + step - 1) / step * step;
 }
 
-/* The share of oneDNN's vectors that is no padding: it pads channels to a multiple of 16, only a forward's few input
- * channels not. */
+/* The share of oneDNN's vectors that is no padding: it pads channels to a multiple of 16, only a forward's
+ * few input channels not. */
 static double library_fill(const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const double in_fill = (double)desc->in.c / (double)round_up(desc->in.c, 16);
@@ -63,7 +63,8 @@ static bool suits_lanes(const struct df_layer_desc *desc, enum df_layer_kind kin
     return library_fill(desc, kind) < 0.66;
 }
 
-/* Pixels in lanes, asked after suits_lanes: whatever else the library would pad, and groups it has no code for. */
+/* Pixels in lanes, asked after suits_lanes: whatever else the library would pad, and groups it has no code
+ * for. */
 static bool suits_planes(const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const struct df_window *w = &desc->window;
@@ -133,8 +134,8 @@ static dfal_status create_lanes(struct cpu_layer *layer, enum df_layer_kind kind
     return DFAL_OK;
 }
 
-/* Rows of a library call: as many as keep both sides in a second-level cache, so that a change of layout and the
- * convolution behind it find there what the step before wrote. */
+/* Rows of a library call: as many as keep both sides in a second-level cache, so that a change of layout and
+ * the convolution behind it find there what the step before wrote. */
 static int64_t library_rows(const struct cpu_layer *layer)
 {
     int64_t rows = layer->head.desc.block_rows;
@@ -245,7 +246,8 @@ void df_cpu_layer_text(struct df_device *device, const struct df_layer *given, e
     (void)snprintf(text, size, "%s", names[layer->engine[kind]]);
 }
 
-/* Panels [cols / panel][depth][panel] of the matrix element(k, j) = from[k * k_step + j * j_step], zero padded. */
+/* Panels [cols / panel][depth][panel] of the matrix element(k, j) = from[k * k_step + j * j_step], zero
+ * padded. */
 static void pack_panels(float *to, const float *from, int64_t depth, int64_t cols, int64_t k_step,
                         int64_t j_step, int64_t panel)
 {
@@ -306,7 +308,8 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
     return DFAL_OK;
 }
 
-/* Rows that fill no more than half a vector go through vectors of half the width: the same bits in half the time. */
+/* Rows that fill no more than half a vector go through vectors of half the width: the same bits in half the
+ * time. */
 static void run_lanes(const struct cpu_layer *layer, enum df_layer_kind kind,
                       const struct df_cpu_queue *memory, float *out, const float *in, int64_t rows)
 {
@@ -324,8 +327,8 @@ static void run_lanes(const struct cpu_layer *layer, enum df_layer_kind kind,
                                   layer->weight[kind], bias, tail, memory->scratch);
 }
 
-/* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else a copy
- * padded with zeros. */
+/* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else
+ * a copy padded with zeros. */
 static const float *padded(float *copy, const float *from, int64_t rows, int64_t block, int64_t size)
 {
     if (rows == block)

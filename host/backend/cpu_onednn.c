@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every call of oneDNN. A convolution here has a fixed number of rows, runs on the calling thread alone, uses the
- * algorithm `direct` and the layouts the library likes best, with reorders from and to plain NCHW around it: that is
- * what makes a row's bits independent of its place and of the number of threads. */
+/* Every call of oneDNN. A convolution here has a fixed number of rows, runs on the calling thread alone, uses
+ * the algorithm `direct` and the layouts the library likes best, with reorders from and to plain NCHW around
+ * it: that is what makes a row's bits independent of its place and of the number of threads. */
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What oneDNN 2 and 3 do differently. A descriptor of memory is a value in 2 and an object with an owner in 3: it is
- * made, copied, dropped and handed over by md_*. A convolution is described in two steps in 2 and in one in 3. */
+/* What oneDNN 2 and 3 do differently. A descriptor of memory is a value in 2 and an object with an owner in
+ * 3: it is made, copied, dropped and handed over by md_*. A convolution is described in two steps in 2 and in
+ * one in 3. */
 #ifndef DF_BACKEND_CPU_ONEDNN_API_H
 #define DF_BACKEND_CPU_ONEDNN_API_H
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Own convolutions over planes as they lie in memory: for groups, 1x1 kernels and input gradients towards few channels,
- * where oneDNN pads channels to whole vectors or spends its time on changing layouts.
+/* Own convolutions over planes as they lie in memory: for groups, 1x1 kernels and input gradients towards few
+ * channels, where oneDNN pads channels to whole vectors or spends its time on changing layouts.
  *
- * Math     out[o][y][x] = bias[o] + sum over c, ky, kx of weight[o][c][ky][kx] in[c][y sy + ky dy - top][x sx + kx dx - left];
- *          an input gradient is, for each residue of (y, x) by the strides, such a sum over the taps of that residue
- *          with strides of 1.
- * Order    c, ky, kx ascend (towards the input: o, ky, kx), one fused multiply-add a term; what lies outside a plane is a
- *          term of 0. A row's bits depend neither on other rows nor on the instruction set.
- * Work     A band of rows of some planes is copied once, framed by zeros and split by the strides' residues, so that
- *          every tap is an offset and pixels run on from row to row and from plane to plane: strips (cpu_strip.c) then
- *          know no borders. The columns between two rows' ends are computed in vain. Where nothing frames or strides
- *          (1x1), strips work on the caller's memory. Bands are as high as keeps all in a second-level cache. */
+ * Math     out[o][y][x] = bias[o] + sum over c, ky, kx of weight[o][c][ky][kx] in[c][y sy + ky dy - top][x sx
+ *          + kx dx - left]; an input gradient is, for each residue of (y, x) by the strides, such a sum over
+ *          the taps of that residue with strides of 1.
+ * Order    c, ky, kx ascend (towards the input: o, ky, kx), one fused multiply-add a term; what lies outside
+ *          a plane is a term of 0. A row's bits depend neither on other rows nor on the instruction set.
+ * Work     A band of rows of some planes is copied once, framed by zeros and split by the strides' residues,
+ *          so that every tap is an offset and pixels run on from row to row and from plane to plane: strips
+ *          (cpu_strip.c) then know no borders. The columns between two rows' ends are computed in vain. Where
+ *          nothing frames or strides (1x1), strips work on the caller's memory. Bands are as high as keeps
+ *          all in a second-level cache. */
 #include <string.h>
 
 #include "backend/cpu.h"

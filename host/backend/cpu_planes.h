@@ -18,8 +18,8 @@ struct df_strip {
     const float *weight;
     const float *bias; /* NULL: zeros */
     int64_t count;
-    /* true: touch no more than count pixels, at least df_cpu_kernels.lanes; else up to its next multiple are read and
-     * written. */
+    /* true: touch no more than count pixels, at least df_cpu_kernels.lanes; else up to its next multiple are
+     * read and written. */
     bool exact;
 };
 

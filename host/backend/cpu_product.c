@@ -2,9 +2,10 @@
 /* Own matrix product. Compiled for AVX2, and for AVX-512 by cpu_product_avx512.c.
  *
  * Math     out[i][j] = bias[j] + sum over k of a[i][k] b[k][j]
- * Order    k ascends, one fused multiply-add a term: an element's bits depend on its row of a and its column of b
- *          alone, not on where they stand, how many there are, or how wide a vector is.
- * Work     A tile of ROWS x PANEL sums stays in registers; a panel of b [depth][PANEL] is reused by every row. */
+ * Order    k ascends, one fused multiply-add a term: an element's bits depend on its row of a and its column
+ *          of b alone, not on where they stand, how many there are, or how wide a vector is.
+ * Work     A tile of ROWS x PANEL sums stays in registers; a panel of b [depth][PANEL] is reused by every
+ *          row. */
 #include <string.h>
 
 #include "backend/cpu.h"
@@ -16,8 +17,8 @@
 
 enum { WIDE = 2, PANEL = WIDE * LANES, ROWS = LANES == 16 ? 12 : 6 };
 
-/* One tile of `rows` rows, from the panel's column 0 on; cols <= PANEL of them are stored. Spare rows of a tile read
- * its last row again and store nothing. */
+/* One tile of `rows` rows, from the panel's column 0 on; cols <= PANEL of them are stored. Spare rows of a
+ * tile read its last row again and store nothing. */
 static inline __attribute__((always_inline)) void tile(const struct df_product *p, const float *panel,
                                                        const float *bias, int64_t row, int rows, int64_t col,
                                                        int64_t cols, const int height)

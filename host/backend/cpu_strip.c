@@ -2,10 +2,10 @@
 /* The inner loops of cpu_planes.c. Compiled for AVX2, and for AVX-512 by cpu_strip_avx512.c.
  *
  * Math     backend/cpu_planes.h: struct df_strip
- * Order    c, t ascend, one fused multiply-add a term from the bias on: a pixel's bits depend neither on its place in a
- *          vector nor on the vector's width.
- * Work     `outputs` x VECS vectors of sums stay in registers; a loaded vector of pixels serves all outputs, a weight
- *          VECS vectors. */
+ * Order    c, t ascend, one fused multiply-add a term from the bias on: a pixel's bits depend neither on its
+ *          place in a vector nor on the vector's width.
+ * Work     `outputs` x VECS vectors of sums stay in registers; a loaded vector of pixels serves all outputs,
+ *          a weight VECS vectors. */
 #include "backend/cpu.h"
 #include "backend/cpu_planes.h"
 #include "backend/cpu_vector.h"
@@ -46,8 +46,9 @@ static inline __attribute__((always_inline)) void tile(const struct df_strip *s,
             vec_store(s->out + o * s->out_stride + q + v * LANES, sum[o * VECS + v]);
 }
 
-/* A tile is WIDE vectors, enough for eight sums side by side where there are so many, so that the multiply-adds need not
- * wait for each other. What is left takes one narrower tile; exact, its last vector may be computed twice. */
+/* A tile is WIDE vectors, enough for eight sums side by side where there are so many, so that the
+ * multiply-adds need not wait for each other. What is left takes one narrower tile; exact, its last vector
+ * may be computed twice. */
 static inline __attribute__((always_inline)) void strip(const struct df_strip *s, const int OUTPUTS,
                                                         const int WIDE)
 {

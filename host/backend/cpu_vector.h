@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vector of floats, as wide as the file's instruction set: 8 lanes, or 16 where AVX-512 is on. Only what never
- * mixes lanes is here, so both widths give the same bits. */
+/* A vector of floats, as wide as the file's instruction set: 8 lanes, or 16 where AVX-512 is on. Only what
+ * never mixes lanes is here, so both widths give the same bits. */
 #ifndef DF_BACKEND_CPU_VECTOR_H
 #define DF_BACKEND_CPU_VECTOR_H
 

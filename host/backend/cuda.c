@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CUDA back end: device, memory, queues, and ops that are one kernel (kernels/launch.h). A queue is a stream; calls
- * are queued and return at once, so an error of a kernel shows in a later call: in that of the next read at the latest.
- * Then every call of the device fails. */
+/* The CUDA back end: device, memory, queues, and ops that are one kernel (kernels/launch.h). A queue is a
+ * stream; calls are queued and return at once, so an error of a kernel shows in a later call: in that of the
+ * next read at the latest. Then every call of the device fails. */
 #include "backend/cuda.h"
 
 #include <stdio.h>
@@ -14,7 +14,8 @@
 
 #define UNAVAILABLE "the CUDA back end is not available: "
 
-/* Streams: a round's restarts side by side, copies beside what is computed. Queues that nobody uses cost nothing else. */
+/* Streams: a round's restarts side by side, copies beside what is computed. Queues that nobody uses cost
+ * nothing else. */
 enum { QUEUES = 8 };
 
 /* Bytes of a staging buffer: a copy is cut into such pieces. */
@@ -24,7 +25,8 @@ enum { LEAST_MAJOR = 8 }; /* compute capability */
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
-/* cudaGetDeviceCount leaves the count alone when it fails, and gives one error for no driver and for an old one. */
+/* cudaGetDeviceCount leaves the count alone when it fails, and gives one error for no driver and for an old
+ * one. */
 static dfal_status find_gpu(int *index, const char *spec)
 {
     int driver = 0, count = 0;

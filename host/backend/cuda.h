@@ -18,7 +18,8 @@
 
 #include "backend/backend.h"
 
-/* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a stream. */
+/* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a
+ * stream. */
 struct df_cuda_queue {
     cudaStream_t stream;
     void *workspace; /* grows on a layer's first use by the queue and never shrinks */
@@ -42,14 +43,16 @@ struct df_cuda_device {
     struct df_cublas *cublas; /* likewise */
 };
 
-/* Make a failed call of the CUDA runtime this thread's message, "WHAT: the runtime's words", and clear it there. OK
- * where error is cudaSuccess. Errors   E_MEMORY out of memory, E_UNAVAILABLE anything else: final for the device */
+/* Make a failed call of the CUDA runtime this thread's message, "WHAT: the runtime's words", and clear it
+ * there. OK where error is cudaSuccess. Errors   E_MEMORY out of memory, E_UNAVAILABLE anything else: final
+ * for the device */
 dfal_status df_cuda_status(cudaError_t error, const char *what);
 
 /* Make the GPU current for this thread. */
 dfal_status df_cuda_use(const struct df_cuda_device *device);
 
-/* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is free */
+/* Device memory of `bytes` bytes, contents undefined; cudaFree gives it back. Errors   E_MEMORY with what is
+ * free */
 dfal_status df_cuda_memory(void **out, int64_t bytes);
 
 /* The queue, with its GPU current, and a span's device memory, NULL where it is absent. */
@@ -79,9 +82,10 @@ struct df_cuda_op {
 /* forward           out = y, in = {x}; y = op(x, weight) + bias
  * backward          out = dx, in = {dy}
  * weight gradient   out = dw (the sum over these rows, written and not added to), in = {x, dy}
- * All is float32 in device memory and plain NCHW, as in df_layer_desc. Not so a library's backward of a half_backward layer:
- * dy, weight and a convolution's dx are binary16 there, and a convolution's channels stand last, [rows, H, W, C] and
- * [O, kh, kw, C/group]; a product's dx stays float32. Such memory begins at multiples of 256 bytes. */
+ * All is float32 in device memory and plain NCHW, as in df_layer_desc. Not so a library's backward of a
+ * half_backward layer: dy, weight and a convolution's dx are binary16 there, and a convolution's channels
+ * stand last, [rows, H, W, C] and [O, kh, kw, C/group]; a product's dx stays float32. Such memory begins at
+ * multiples of 256 bytes. */
 struct df_cuda_run {
     float *out;
     float *bias_gradient; /* db, of a weight gradient of an engine that has it; NULL: not wanted */
@@ -105,8 +109,8 @@ struct df_cuda_engine {
     void (*destroy)(struct df_cuda_op *op);
     /* Bytes of the queue's workspace a run of so many rows uses. NULL: op->workspace. */
     size_t (*workspace)(const struct df_cuda_op *op, int64_t rows);
-    /* The layer's parameters have changed: queue what derives from them (another layout) into memory of the op's own,
-     * allocated in create. NULL: nothing does. */
+    /* The layer's parameters have changed: queue what derives from them (another layout) into memory of the
+     * op's own, allocated in create. NULL: nothing does. */
     dfal_status (*bind)(struct df_cuda_op *op, const float *weight, const float *bias, cudaStream_t stream);
     /* No allocation, no synchronisation. */
     dfal_status (*run)(struct df_cuda_op *op, const struct df_cuda_run *run);
@@ -114,8 +118,9 @@ struct df_cuda_engine {
 extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any number of rows */
 
 /* ---- cuda_half.c ----------------------------------------------------------------------------- */
-/* The backward of a half_backward layer (desc) around `inner`, whose owner it becomes, also where it fails: operands are
- * rounded, and dx is scaled back. packed: inner is a library's, for binary16; else it takes the rounded values as floats. */
+/* The backward of a half_backward layer (desc) around `inner`, whose owner it becomes, also where it fails:
+ * operands are rounded, and dx is scaled back. packed: inner is a library's, for binary16; else it takes the
+ * rounded values as floats. */
 dfal_status df_cuda_half_create(struct df_cuda_op **out, struct df_cuda_op *inner,
                                 const struct df_layer_desc *desc, bool packed);
 
@@ -146,10 +151,11 @@ dfal_status df_cuda_record_begin(struct df_device *device, int32_t queue);
 dfal_status df_cuda_record_end(struct df_device *device, int32_t queue, struct df_recording **out);
 dfal_status df_cuda_record_run(struct df_device *device, int32_t queue, struct df_recording *recording);
 void df_cuda_record_destroy(struct df_device *device, struct df_recording *recording);
-/* Before what a capture forbids: fail where this thread records, "nothing can WHAT before record_end". The recording is
- * lost then. */
+/* Before what a capture forbids: fail where this thread records, "nothing can WHAT before record_end". The
+ * recording is lost then. */
 dfal_status df_cuda_not_recording(const char *what);
-/* The status of a call that may be recorded: where this thread records and it failed, the recording is lost. */
+/* The status of a call that may be recorded: where this thread records and it failed, the recording is
+ * lost. */
 dfal_status df_cuda_recorded(dfal_status status);
 /* Make the queue's workspace at least so large; its contents are lost when it grows. Recordings keep
  * theirs. */
@@ -161,7 +167,8 @@ dfal_status df_cuda_drop_workspace(struct df_cuda_queue *queue);
 /* ---- cuda_cudnn.c, cuda_cublas.c ------------------------------------------------------------- */
 extern const struct df_cuda_engine df_cuda_cudnn, df_cuda_cublas;
 /* The library for this device (its GPU is current). The words for
- * df_device_info.library, "cuDNN 9.19.0" and "cuBLAS 13.1.0", go into version. Errors   E_UNAVAILABLE in one sentence */
+ * df_device_info.library, "cuDNN 9.19.0" and "cuBLAS 13.1.0", go into version. Errors   E_UNAVAILABLE in one
+ * sentence */
 dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
                           size_t version_size);
 void df_cudnn_close(struct df_cudnn *library);

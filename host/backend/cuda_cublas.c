@@ -2,14 +2,18 @@
 /* The engine of cuBLAS: products, through cublasLt.
  *
  * Math     y [rows, O] = x [rows, C] weight [O, C]' + bias; dx = dy weight; dw = dy' x.
- * Layout   cublasLt counts columns first: a matrix [rows, n] of ours is its n x rows with leading dimension n, so
- *            forward          D (O x rows)  = A' B  with A = weight (C x O), B = x (C x rows), bias down the columns
+ * Layout   cublasLt counts columns first: a matrix [rows, n] of ours is its n x rows with leading dimension
+ *          n, so
+ *            forward          D (O x rows)  = A' B  with A = weight (C x O), B = x (C x rows), bias down the
+ *                             columns
  *            backward         D (C x rows)  = A B   with A = weight (C x O), B = dy (O x rows)
  *            weight gradient  D (C x O)     = A B'  with A = x (C x rows), B = dy (O x rows)
- * Numbers  half_backward: A and B of the backward are binary16, products are summed in float32 and D is float32. Else
- *          plain float32: compute type 32F and no algorithm with tensor core instructions, not even where the environment
- *          asks for emulated float32.
- * Order    the heuristic's first algorithm whose sums are not split. It knows the shape and the GPU; nothing is timed. */
+ * Numbers  half_backward: A and B of the backward are binary16, products are summed in float32 and D is
+ * float32. Else
+ *          plain float32: compute type 32F and no algorithm with tensor core instructions, not even where the
+ *          environment asks for emulated float32.
+ * Order    the heuristic's first algorithm whose sums are not split. It knows the shape and the GPU; nothing
+ *          is timed. */
 #include <cublasLt.h>
 
 #include <stdio.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine of cuDNN: convolutions of many channels.
  *
- * A plan (cuda_plan.c) is made once for the GPU; each queue runs it with a handle of its own, since a handle is one
- * thread's.
- * Traps    a plan's kernels are loaded when it first runs: run it once before capturing it in a CUDA graph. */
+ * A plan (cuda_plan.c) is made once for the GPU; each queue runs it with a handle of its own, since a handle
+ * is one thread's.
+ * Traps    a plan's kernels are loaded when it first runs: run it once before capturing it in a CUDA
+ *          graph. */
 #include <stdio.h>
 
 #include "backend/cuda.h"
@@ -25,7 +26,8 @@ struct conv {
 
 /* ---- The library ------------------------------------------------------------------------------ */
 
-/* A queue's handle: device memory and milliseconds, so made on its first use, by the thread that drives the queue. */
+/* A queue's handle: device memory and milliseconds, so made on its first use, by the thread that drives the
+ * queue. */
 static dfal_status handle_of(cudnnHandle_t *out, struct df_cudnn *library, int32_t queue)
 {
     if (library->handles[queue] == NULL)

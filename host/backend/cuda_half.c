@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A backward in half precision: operands are rounded (kernels/half.h), an inner op multiplies and sums them, dx is scaled
- * back.
+/* A backward in half precision: operands are rounded (kernels/half.h), an inner op multiplies and sums them,
+ * dx is scaled back.
  *
- * Packed   the inner op is a library's and reads binary16: dy and the weights are converted, a convolution's with the
- *          channels last, as tensor cores want them. cuDNN has no engine that would write dx as float32, so it writes
- *          binary16, which the scales leave room for.
- * Rounded  the inner op is a float32 backward: it gets the rounded values as floats, and its dx is scaled back in place.
- * Memory   the weights' copy is the op's own, filled by bind. The queue's workspace holds the inner op's part, the shifts of
- *          the rows, dy's copy and, of a packed convolution, dx as the library writes it. */
+ * Packed   the inner op is a library's and reads binary16: dy and the weights are converted, a convolution's
+ *          with the channels last, as tensor cores want them. cuDNN has no engine that would write dx as
+ *          float32, so it writes binary16, which the scales leave room for.
+ * Rounded  the inner op is a float32 backward: it gets the rounded values as floats, and its dx is scaled
+ * back in place.
+ * Memory   the weights' copy is the op's own, filled by bind. The queue's workspace holds the inner op's
+ *          part, the shifts of the rows, dy's copy and, of a packed convolution, dx as the library writes
+ *          it. */
 #include <string.h>
 
 #include "backend/cuda.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the libraries'.
  *
- * Which engine it is follows from the layer alone, and so does the order of every sum: a row's result does not depend on
- * the batch, nor on where in it the row stands. The layer keeps its parameters in memory of its own, because whoever
- * bound them may write to theirs while work is still queued. */
+ * Which engine it is follows from the layer alone, and so does the order of every sum: a row's result does
+ * not depend on the batch, nor on where in it the row stands. The layer keeps its parameters in memory of its
+ * own, because whoever bound them may write to theirs while work is still queued. */
 #include "backend/cuda.h"
 
 #include <stdio.h>
@@ -174,9 +174,9 @@ void df_cuda_layer_text(struct df_device *device, const struct df_layer *given, 
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
-/* The queue's workspace holds the engine's own part, then blocks of the caller's rows padded with zeros or still to be
- * cut off, or a part of a weight gradient. Room for a part of a block is taken whether this run has one or not: it does not
- * grow in a later one, and a recording keeps the one it was made with. */
+/* The queue's workspace holds the engine's own part, then blocks of the caller's rows padded with zeros or
+ * still to be cut off, or a part of a weight gradient. Room for a part of a block is taken whether this run
+ * has one or not: it does not grow in a later one, and a recording keeps the one it was made with. */
 static size_t engine_bytes(const struct df_cuda_op *op, int64_t rows)
 {
     return df_cuda_aligned(op->engine->workspace != NULL ? op->engine->workspace(op, rows) : op->workspace);
@@ -206,8 +206,8 @@ int64_t df_cuda_layer_scratch(struct df_device *device, const struct df_layer *g
     return scratch(layer, kind, rows);
 }
 
-/* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else a copy
- * padded with zeros. */
+/* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else
+ * a copy padded with zeros. */
 static dfal_status padded(const float **out, float *copy, const float *from, int64_t rows, int64_t block,
                           int64_t size, cudaStream_t stream)
 {

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans of cuDNN's graph interface.
  *
- * Numbers  an engine is taken when none of its numerical notes is in `inexact`: tensor cores (TF32 for float32 tensors),
- *          inputs or sums of lower precision, sums in an order that differs from run to run, and transforms (FFT,
- *          Winograd), whose rounding errors are several times those of a plain sum.
- * Order    what the heuristics list first is taken first; they know the shape and the GPU's properties and nothing
- *          else, so the same plan comes out each time on one model of GPU with one version of cuDNN.
- * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at another place of
+ * Numbers  an engine is taken when none of its numerical notes is in `inexact`: tensor cores (TF32 for
+ * float32 tensors),
+ *          inputs or sums of lower precision, sums in an order that differs from run to run, and transforms
+ *          (FFT, Winograd), whose rounding errors are several times those of a plain sum.
+ * Order    what the heuristics list first is taken first; they know the shape and the GPU's properties and
+ *          nothing else, so the same plan comes out each time on one model of GPU with one version of cuDNN.
+ * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at
+ * another place of
  *          the batch. Its knob must be 0.
- * Half     the backward of a half_backward layer: tensors of binary16 with channels last, sums in float32. Tensor cores are
- *          wanted there; sums cut into slices are passed over as well.
- * Traps    engines that are compiled when first used are passed over: seconds each, and NVRTC must be there. So are those
- *          that leave the work to cublasLt, whose choice stays unseen, and which are on offer only where the GPU is.
- *          Tensors are declared aligned to one float, since a span may begin at any; those of binary16 are our own. */
+ * Half     the backward of a half_backward layer: tensors of binary16 with channels last, sums in float32.
+ *          Tensor cores are wanted there; sums cut into slices are passed over as well.
+ * Traps    engines that are compiled when first used are passed over: seconds each, and NVRTC must be there.
+ *          So are those that leave the work to cublasLt, whose choice stays unseen, and which are on offer
+ *          only where the GPU is. Tensors are declared aligned to one float, since a span may begin at any;
+ *          those of binary16 are our own. */
 #include <stdio.h>
 #include <string.h>
 
@@ -41,7 +44,8 @@ static const cudnnBackendNumericalNote_t inexact[] = {
 /* Configurations asked of one heuristic. */
 enum { MAX_CONFIGS = 64, MAX_NOTES = 16 };
 
-/* Bytes that a tensor of binary16 is aligned to at the least: what the fastest loads of tensor core kernels take. */
+/* Bytes that a tensor of binary16 is aligned to at the least: what the fastest loads of tensor core kernels
+ * take. */
 enum { HALF_ALIGNMENT = 16 };
 
 static bool is_half(const struct df_layer_desc *desc, enum df_layer_kind kind)
@@ -284,8 +288,8 @@ static dfal_status is_strict(descriptor engine, bool half, bool *strict)
     return DFAL_OK;
 }
 
-/* Append the knobs to text; *suits becomes false where one makes bits depend on the place of a row, and with half where one
- * cuts sums into slices. */
+/* Append the knobs to text; *suits becomes false where one makes bits depend on the place of a row, and with
+ * half where one cuts sums into slices. */
 static dfal_status read_knobs(descriptor config, bool half, char *text, size_t size, bool *suits)
 {
     descriptor choices[CUDNN_KNOB_TYPE_COUNTS] = {NULL};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A convolution's op as an execution plan of cuDNN's graph interface: which engine, with which knobs.
  *
- * A plan needs the properties of a GPU, not the GPU: the tests make plans for GPUs described in JSON on machines that
- * have none. Only cuda_cudnn.c and tests include this. */
+ * A plan needs the properties of a GPU, not the GPU: the tests make plans for GPUs described in JSON on
+ * machines that have none. Only cuda_cudnn.c and tests include this. */
 #ifndef DF_BACKEND_CUDA_PLAN_H
 #define DF_BACKEND_CUDA_PLAN_H
 
@@ -13,8 +13,8 @@
 /* The first that says of an engine that it leaves the work to cuBLAS (cmake/cuda.cmake asks for it, too). */
 enum { DF_CUDNN_OLDEST = 91500 };
 
-/* Bytes of workspace that a plan for `rows` rows may ask for: a copy of x, y and the weights in another layout, and 4 MiB
- * for partial sums. An engine that wants more is passed over. */
+/* Bytes of workspace that a plan for `rows` rows may ask for: a copy of x, y and the weights in another
+ * layout, and 4 MiB for partial sums. An engine that wants more is passed over. */
 int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
 
 /* What stands for the op's tensors in a variant pack, in this order; the bias is the forward's alone. */
@@ -28,17 +28,18 @@ struct df_cudnn_plan {
     char text[192]; /* engine, knobs and workspace, for logs: "engine 1, knobs 2=5 13=0, 0 bytes" */
 };
 
-/* Make cuDNN's answer this thread's message, "cuDNN: WHAT: its words". Errors   E_MEMORY, E_UNAVAILABLE not supported,
- * library or GPU broken, E_INTERNAL a call that should not have been made so */
+/* Make cuDNN's answer this thread's message, "cuDNN: WHAT: its words". Errors   E_MEMORY, E_UNAVAILABLE not
+ * supported, library or GPU broken, E_INTERNAL a call that should not have been made so */
 dfal_status df_cudnn_status(cudnnStatus_t status, const char *what);
 
 /* Properties of the handle's GPU, or of the GPU that a text describes (one of the two is NULL). Destroy with
  * cudnnBackendDestroyDescriptor. */
 dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t handle, const char *json);
 
-/* Choose an engine for `rows` rows: the first one, in the order of cuDNN's heuristics (mode A, then the fallback list),
- * whose sums are plain float32 in a fixed order and whose workspace is not above the limit. Nothing is timed. The backward
- * of a half_backward layer is one of binary16 operands and results, channels last.
+/* Choose an engine for `rows` rows: the first one, in the order of cuDNN's heuristics (mode A, then the
+ * fallback list), whose sums are plain float32 in a fixed order and whose workspace is not above the limit.
+ * Nothing is timed. The backward of a half_backward layer is one of binary16 operands and results, channels
+ * last.
  * Errors   E_UNAVAILABLE none is */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Recordings: CUDA graphs, captured from a queue's stream; and the queue's workspace, which they hold.
  *
- * A capture is one thread's affair (mode ThreadLocal): other threads compute, allocate and record on queues of their own
- * meanwhile. What CUDA forbids during a capture would make the capture invalid in passing; it is refused before CUDA
- * hears of it, and whatever fails between begin and end is the end of the recording.
- * Traps    a graph holds addresses: of buffers, of a layer's parameters, of the queue's workspace. The last is kept for
- *          as long as a recording has it, even if the queue has grown a larger one. */
+ * A capture is one thread's affair (mode ThreadLocal): other threads compute, allocate and record on queues
+ * of their own meanwhile. What CUDA forbids during a capture would make the capture invalid in passing; it is
+ * refused before CUDA hears of it, and whatever fails between begin and end is the end of the recording.
+ * Traps    a graph holds addresses: of buffers, of a layer's parameters, of the queue's workspace. The last
+ *          is kept for as long as a recording has it, even if the queue has grown a larger one. */
 #include "backend/cuda.h"
 #include "base/memory.h"
 

@@ -12,8 +12,8 @@
 
 #include "backend/backend.h"
 
-/* struct df_call with the operands of one op by name, at the same places. The arrays behind the names make an initialiser
- * write all of out and in: of a union C initialises the member that is named and no more. */
+/* struct df_call with the operands of one op by name, at the same places. The arrays behind the names make an
+ * initialiser write all of out and in: of a union C initialises the member that is named and no more. */
 #define OUT(name, ...)        struct df_span name;
 #define OPT_OUT(name, ...)    struct df_span name;
 #define UPDATE(name, ...)     struct df_span name;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every op and its operands are called; what follows from a layer's and a fused network's description alone. */
+/* What every op and its operands are called; what follows from a layer's and a fused network's description
+ * alone. */
 #include "backend/backend.h"
 
 #define LETTER(x)                    #x[0]

@@ -2,9 +2,10 @@
 /* Convolution and product of the reference: plain loops over rows, double sums, one rounding at the end.
  *
  * Math    y[o, oh, ow] = bias[o] + sum_{c, kh, kw} w[o, c, kh, kw] x[c, oh s - pad + kh d, ow s - pad + kw d]
- * Order   every row by itself, so that a row's bits do not depend on the batch; forward sums in ascending (c, kh, kw),
- *         backward in ascending (o, kh, kw); weight gradients rows first.
- * Loops   the innermost runs along a row of the plane, its bounds computed once a (kh, kw): no test per element. */
+ * Order   every row by itself, so that a row's bits do not depend on the batch; forward sums in ascending (c,
+ *         kh, kw), backward in ascending (o, kh, kw); weight gradients rows first.
+ * Loops   the innermost runs along a row of the plane, its bounds computed once a (kh, kw): no test per
+ *         element. */
 #ifndef DF_BACKEND_REF_LAYER_H
 #define DF_BACKEND_REF_LAYER_H
 
@@ -27,8 +28,8 @@ static inline int64_t ref_max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Doubles a layer's run needs: one output plane, one input sample, or all weights and biases; with half_backward a
- * rounded output sample besides. */
+/* Doubles a layer's run needs: one output plane, one input sample, or all weights and biases; with
+ * half_backward a rounded output sample besides. */
 static inline int64_t ref_scratch_count(const struct df_layer_desc *desc)
 {
     const int64_t weights = df_layer_weight_count(desc) + df_layer_bias_count(desc);

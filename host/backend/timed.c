@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every call is waited for, so a time is that of its op alone: launch and wait are in it. Where a device is wide an op
- * may take less than its launch: a short call that gives the same result again is queued TURNS times before one wait. */
+/* Every call is waited for, so a time is that of its op alone: launch and wait are in it. Where a device is
+ * wide an op may take less than its launch: a short call that gives the same result again is queued TURNS
+ * times before one wait. */
 #include "backend/timed.h"
 
 #include <inttypes.h>

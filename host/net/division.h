@@ -7,7 +7,8 @@
 
 struct df_training_set;
 
-/* Rows that belong together stand on the same side: a row that was made from another tells the answer of that one. */
+/* Rows that belong together stand on the same side: a row that was made from another tells the answer of that
+ * one. */
 struct df_division {
     int64_t rows, units; /* units: a row by itself, or rows that belong together */
     int64_t kept;        /* units kept aside */
@@ -18,9 +19,9 @@ struct df_division {
 dfal_status df_division_create(struct df_division *division, const struct df_training_set *set,
                                double fraction);
 void df_division_clear(struct df_division *division);
-/* Fill rows [division->rows]: those to train on, then those kept aside; *trained is how many the former are. Units by a
- * seeded permutation, of which the last ones are kept: where every row is by itself that is a permutation of rows.
- * order [units] is room to work in. */
+/* Fill rows [division->rows]: those to train on, then those kept aside; *trained is how many the former are.
+ * Units by a seeded permutation, of which the last ones are kept: where every row is by itself that is a
+ * permutation of rows. order [units] is room to work in. */
 dfal_status df_division_draw(const struct df_division *division, uint64_t seed, int64_t *rows,
                              int64_t *trained, int64_t *order);
 

@@ -76,7 +76,8 @@ static bool is_fused(const struct df_plan *plan, struct df_fused_desc *desc)
             return false;
         in = desc->stages[desc->count++].out;
     }
-    /* The last product's values are the logits; where several nodes read a value, the chain ends before them. */
+    /* The last product's values are the logits; where several nodes read a value, the chain ends before
+     * them. */
     return desc->count > 0 && last == df_plan_root(plan, plan->network->output, false) &&
            desc->stages[desc->count - 1].is_gemm && !desc->stages[desc->count - 1].relu &&
            df_shape_size(in) == plan->network->class_count;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes that change no value: other shapes, other places, and dropout, which is nothing unless it is drawn. */
+/* Nodes that change no value: other shapes, other places, and dropout, which is nothing unless it is
+ * drawn. */
 #include "net/node_rules.h"
 
 const struct df_node_rules df_rules_FLATTEN = {.value = DF_VALUE_ALIAS};

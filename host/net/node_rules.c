@@ -13,8 +13,8 @@ const struct df_node_rules *df_node_rules(enum df_node_op op)
 
 enum df_reads df_node_reads(const struct df_node *node, bool training)
 {
-    /* x > 0 where y > 0, and low < x < high where low < y < high: relu_bwd, leaky_relu_bwd and clip_bwd may be given
-     * either. Not so where a slope turns the sign around. */
+    /* x > 0 where y > 0, and low < x < high where low < y < high: relu_bwd, leaky_relu_bwd and clip_bwd may
+     * be given either. Not so where a slope turns the sign around. */
     if (node->op == DF_NODE_LEAKY_RELU && !(node->alpha >= 0.0))
         return DF_READS_INPUTS;
     if (df_node_is_fixed(node))

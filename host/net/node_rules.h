@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each type of node computes, and what of it stays in memory: one constant a type, df_rules_<NODE>, in the file of its
- * relatives (node_*.c). What a function leaves to its caller it does not have: NULL. */
+/* What each type of node computes, and what of it stays in memory: one constant a type, df_rules_<NODE>, in
+ * the file of its relatives (node_*.c). What a function leaves to its caller it does not have: NULL. */
 #ifndef DF_NET_NODE_RULES_H
 #define DF_NET_NODE_RULES_H
 
@@ -8,7 +8,8 @@
 
 enum df_value_kind {
     DF_VALUE_OWN,
-    DF_VALUE_POINTWISE, /* each value becomes one value: it may take its input's memory, its gradient the cotangent's */
+    /* Each value becomes one value: it may take its input's memory, its gradient the cotangent's. */
+    DF_VALUE_POINTWISE,
     DF_VALUE_ALIAS, /* its input under another shape */
     DF_VALUE_DRAWN, /* its input, but where dropout is drawn */
 };
@@ -17,8 +18,8 @@ struct df_node_rules {
     enum df_value_kind value;
     enum df_reads input_gradient, training; /* df_node_reads */
     enum df_op forward_op, backward_op;
-    /* Finish a call of forward_op, with sizes of the node's value, out[0] its value and in[0] that of its first input, and
-     * run it. NULL: run it as it is. */
+    /* Finish a call of forward_op, with sizes of the node's value, out[0] its value and in[0] that of its
+     * first input, and run it. NULL: run it as it is. */
     dfal_status (*forward)(const struct df_pass *pass, int32_t index, struct df_call *call);
     /* The same of backward_op: out[0] the cotangent of input step->input, in[0] that of the node. */
     dfal_status (*vjp)(const struct df_pass *pass, const struct df_step *step, struct df_call *call);
@@ -26,8 +27,8 @@ struct df_node_rules {
     dfal_status (*parameters)(const struct df_pass *pass, const struct df_step *step);
     /* Is the cotangent towards that input the node's own? */
     bool (*passes)(const struct df_network *network, const struct df_node *node, int32_t input);
-    /* A batch's statistics enter where parameters are trained: vjp then gives the parameters' gradients as well, and rows
-     * depend on each other. */
+    /* A batch's statistics enter where parameters are trained: vjp then gives the parameters' gradients as
+     * well, and rows depend on each other. */
     bool joint;
     /* Count what the plan keeps beside values; then make what the node needs on the device. */
     dfal_status (*reserve)(struct df_plan *plan, int32_t index);

@@ -15,8 +15,8 @@ struct block_limits {
 static const struct block_limits narrow = {64, 8, INT64_C(32) << 20}, wide = {1024, 32, INT64_C(256) << 20};
 enum { LEAST_ROWS = 8 };
 
-/* Where parameters stand in the flat arrays: weight and bias of a node one behind the other, nodes in graph order;
- * running means and variances likewise in an array of their own. */
+/* Where parameters stand in the flat arrays: weight and bias of a node one behind the other, nodes in graph
+ * order; running means and variances likewise in an array of their own. */
 static dfal_status lay_out(struct df_plan *plan)
 {
     const struct df_network *network = plan->network;
@@ -185,7 +185,8 @@ static int64_t whole_vectors(struct df_shape shape)
     return (shape.c + 15) / 16 * 16 * shape.h * shape.w;
 }
 
-/* The library's view of a convolution: its input and output in layouts of whole vectors, and a padded block of each. */
+/* The library's view of a convolution: its input and output in layouts of whole vectors, and a padded block
+ * of each. */
 static int64_t largest_scratch(const struct df_plan *plan)
 {
     enum { LANES = 16 };

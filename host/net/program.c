@@ -187,8 +187,8 @@ static bool trains_jointly(const struct compiler *c, const struct df_node *node)
     return c->parameters && df_node_rules(node->op)->joint && !df_node_is_fixed(node);
 }
 
-/* PASS: the cotangent itself; POINTWISE: it may be overwritten by the input's; MAP: the input's has a place of its
- * own. */
+/* PASS: the cotangent itself; POINTWISE: it may be overwritten by the input's; MAP: the input's has a place
+ * of its own. */
 enum flow { PASS, POINTWISE, MAP };
 static enum flow flow_of(const struct compiler *c, const struct df_node *node, int32_t input)
 {
@@ -200,9 +200,9 @@ static enum flow flow_of(const struct compiler *c, const struct df_node *node, i
     return POINTWISE;
 }
 
-/* Towards one input of a node. from: the node's cotangent; mine: its slot may be overwritten, nobody reads it later.
- * Sets *moved when the slot now holds the input's cotangent. The first contribution to a cotangent is written, later
- * ones are added: nodes are visited from the last to the first, so the order is fixed. */
+/* Towards one input of a node. from: the node's cotangent; mine: its slot may be overwritten, nobody reads it
+ * later. Sets *moved when the slot now holds the input's cotangent. The first contribution to a cotangent is
+ * written, later ones are added: nodes are visited from the last to the first, so the order is fixed. */
 static dfal_status towards(struct compiler *c, int32_t index, int32_t input, struct df_place from, bool mine,
                            bool *moved)
 {

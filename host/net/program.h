@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside a plan: where every value lies and in which order cotangents are computed. For plan.c, program.c, tape.c and
- * train*.c only.
+/* Inside a plan: where every value lies and in which order cotangents are computed. For plan.c, program.c,
+ * tape.c and train*.c only.
  *
- * Values that a gradient or a caller needs lie in `kept` buffers, [rows, size] each. All others, and every cotangent,
- * lie in `slots`: a few buffers of [chunk, size], shared by all that do not live at the same time: a chain lives in two. A tape
- * carries `chunk` rows through the whole network at a time, which keeps slots in cache. */
+ * Values that a gradient or a caller needs lie in `kept` buffers, [rows, size] each. All others, and every
+ * cotangent, lie in `slots`: a few buffers of [chunk, size], shared by all that do not live at the same time:
+ * a chain lives in two. A tape carries `chunk` rows through the whole network at a time, which keeps slots in
+ * cache. */
 #ifndef DF_NET_PROGRAM_H
 #define DF_NET_PROGRAM_H
 

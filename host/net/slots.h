@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory for values that live for a while: first the lifetimes are written down, then slots are found for all of them.
- * For program.c only. */
+/* Memory for values that live for a while: first the lifetimes are written down, then slots are found for all
+ * of them. For program.c only. */
 #ifndef DF_NET_SLOTS_H
 #define DF_NET_SLOTS_H
 
@@ -22,8 +22,8 @@ dfal_status df_slots_take(struct df_slots *slots, int64_t size, struct df_place 
 void df_slots_give_back(struct df_slots *slots, struct df_place place);
 /* Whoever still lives dies: what comes next has nothing to do with it. */
 void df_slots_end(struct df_slots *slots);
-/* Largest first, each into the smallest slot that is free as long as it lives, else into a new one: sizes of slots
- * descend. Fills plan->slot_size and slot_count. */
+/* Largest first, each into the smallest slot that is free as long as it lives, else into a new one: sizes of
+ * slots descend. Fills plan->slot_size and slot_count. */
 dfal_status df_slots_assign(struct df_slots *slots, struct df_plan *plan);
 /* From lifetime to slot. */
 void df_slots_settle(const struct df_slots *slots, struct df_place *place);

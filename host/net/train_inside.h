@@ -2,8 +2,10 @@
 /* Inside a trainer: what both ways of running a step share. For train_*.c only.
  *
  * train_stages.c  what a step is made of
- * train_split.c   a batch is cut into sub-batches, a worker each: devices whose calls run on a thread of the host
- * train_whole.c   a batch is one call of every op: wide devices, which keep the training set and record a step */
+ * train_split.c   a batch is cut into sub-batches, a worker each: devices whose calls run on a thread of the
+ *                 host
+ * train_whole.c   a batch is one call of every op: wide devices, which keep the training set and record a
+ *                 step */
 #ifndef DF_NET_TRAIN_INSIDE_H
 #define DF_NET_TRAIN_INSIDE_H
 
@@ -30,10 +32,11 @@ double df_adam_rate(const struct df_training_options *training, int64_t step);
 
 /* ---- Stages of a step (train_stages.c) ------------------------------------------------------
  *
- * A step is a list of stages over rows, forward, loss and gradient, and an update of the parameters. Both drivers
- * run the same: over a batch and all parameters at once, or over parts and pieces of them side by side. A stage asks
- * its queue for calls and reads nothing back, so that a step can be recorded. What is to happen in a step besides, to
- * the inputs before the forward or to the gradients behind it, is one function and a place in a list. */
+ * A step is a list of stages over rows, forward, loss and gradient, and an update of the parameters. Both
+ * drivers run the same: over a batch and all parameters at once, or over parts and pieces of them side by
+ * side. A stage asks its queue for calls and reads nothing back, so that a step can be recorded. What is to
+ * happen in a step besides, to the inputs before the forward or to the gradients behind it, is one function
+ * and a place in a list. */
 
 /* Rows of a batch on one queue. */
 struct df_batch_part {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A batch is cut into sub-batches, from its size and the network alone; each is one job, its gradient one part. Parts
- * are summed in index order and the optimiser runs over fixed pieces of the flat parameter array, so that no bit
- * depends on which worker did what. */
+/* A batch is cut into sub-batches, from its size and the network alone; each is one job, its gradient one
+ * part. Parts are summed in index order and the optimiser runs over fixed pieces of the flat parameter array,
+ * so that no bit depends on which worker did what. */
 #include <math.h>
 
 #include "base/memory.h"
@@ -157,7 +157,8 @@ static dfal_status sub_batch(void *arg, int64_t job, int32_t queue)
     return hand_over(trainer, queue);
 }
 
-/* Add the parts of one piece of the gradient in index order, then let the optimiser use it while it is in cache. */
+/* Add the parts of one piece of the gradient in index order, then let the optimiser use it while it is in
+ * cache. */
 static dfal_status piece(void *arg, int64_t job, int32_t queue)
 {
     const struct work *work = arg;
@@ -178,7 +179,8 @@ static dfal_status piece(void *arg, int64_t job, int32_t queue)
 
 /* ---- Epochs -------------------------------------------------------------------------------- */
 
-/* Jobs of a batch-norm network meet its running statistics: worker 0 alone, one at a time, which one job a batch is. */
+/* Jobs of a batch-norm network meet its running statistics: worker 0 alone, one at a time, which one job a
+ * batch is. */
 static dfal_status step(struct work *work)
 {
     struct df_split *split = work->split;

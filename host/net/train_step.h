@@ -9,9 +9,9 @@
 struct df_training_options;
 struct df_training_set;
 
-/* The training set in a wide device's memory, read by every trainer: x REAL [count, D], label I32 [count], weight
- * REAL [count]. Without buffers on other devices, x alone without one where its rows take more than `room` bytes (0: as
- * many as there are): then each batch is sent. */
+/* The training set in a wide device's memory, read by every trainer: x REAL [count, D], label I32 [count],
+ * weight REAL [count]. Without buffers on other devices, x alone without one where its rows take more than
+ * `room` bytes (0: as many as there are): then each batch is sent. */
 struct df_resident_set {
     struct df_span x, label, weight;
 };
@@ -20,13 +20,14 @@ dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device
 void df_resident_set_clear(struct df_resident_set *set, struct df_device *device);
 
 struct df_trainer;
-/* set and resident are borrowed. queue: the one of a wide device that the trainer has for itself; other devices' trainers
- * use all queues. */
+/* set and resident are borrowed. queue: the one of a wide device that the trainer has for itself; other
+ * devices' trainers use all queues. */
 dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device, int32_t queue,
                               const struct df_network *network, const struct df_training_set *set,
                               const struct df_resident_set *resident, int32_t batch);
 void df_trainer_destroy(struct df_trainer *trainer);
-/* Values in the order of df_restart_state: parameters and statistics. m and v may be NULL: zeros; not wanted. */
+/* Values in the order of df_restart_state: parameters and statistics. m and v may be NULL: zeros; not
+ * wanted. */
 int64_t df_trainer_size(const struct df_trainer *trainer);
 const struct df_plan *df_trainer_plan(const struct df_trainer *trainer);
 dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, const float *m, const float *v);
@@ -38,8 +39,8 @@ struct df_epoch_options {
     int64_t
         first_step; /* steps of the restart before this epoch: they salt dropout and correct Adam's moments */
 };
-/* A step for every `batch` rows of order [n], rows of the set. losses [n], weights included, in that order; where one
- * is not finite, the epoch may end behind its step, and the losses behind it are 0. */
+/* A step for every `batch` rows of order [n], rows of the set. losses [n], weights included, in that order;
+ * where one is not finite, the epoch may end behind its step, and the losses behind it are 0. */
 dfal_status df_trainer_epoch(struct df_trainer *trainer, struct dfal_context *context, float *losses,
                              const int64_t *order, int64_t n, const struct df_epoch_options *options);
 /* Losses of rows with dropout off and batch-norm frozen. */

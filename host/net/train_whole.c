@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Training on a wide device: every op of a batch is one call, and between an epoch's first row and its last the host learns
- * nothing. Which rows come next, how far Adam is and where losses go the device knows itself (kernels/batch.h), so all
- * steps of as many rows are the same calls: the first runs call by call, the second is recorded, and from then on a step
- * is one call where the device records. */
+/* Training on a wide device: every op of a batch is one call, and between an epoch's first row and its last
+ * the host learns nothing. Which rows come next, how far Adam is and where losses go the device knows itself
+ * (kernels/batch.h), so all steps of as many rows are the same calls: the first runs call by call, the second
+ * is recorded, and from then on a step is one call where the device records. */
 #include <string.h>
 
 #include "base/memory.h"

@@ -282,8 +282,9 @@ static dfal_status finish_restart(struct training *t, struct runner *runner, int
     return DFAL_OK;
 }
 
-/* A restart's own entry of the state is read by its runner alone until it is written under the lock. One that failed
- * ends those behind it: the error is that of the first restart to fail, as if they followed each other. */
+/* A restart's own entry of the state is read by its runner alone until it is written under the lock. One that
+ * failed ends those behind it: the error is that of the first restart to fail, as if they followed each
+ * other. */
 static dfal_status run_epochs(struct training *t, struct runner *runner, int32_t index)
 {
     const struct df_restart_state *restart = &t->state->restarts[index];
@@ -370,8 +371,8 @@ static dfal_status create_runner(struct training *t, int32_t index)
     return df_alloc(&runner->initial, df_trainer_size(runner->trainer), sizeof *runner->initial);
 }
 
-/* Restarts run side by side where each can have a queue, and as many as fit: a runner of a device with memory of its own is
- * reckoned at twice what the first took, for it grows when it runs. */
+/* Restarts run side by side where each can have a queue, and as many as fit: a runner of a device with memory
+ * of its own is reckoned at twice what the first took, for it grows when it runs. */
 static dfal_status create_runners(struct training *t, int64_t room)
 {
     const int32_t queues = t->device->wide ? t->device->queue_count : 1;

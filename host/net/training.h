@@ -18,8 +18,8 @@ struct df_training_set {
     int64_t count, size; /* rows; D */
     const struct df_training_row *rows;
     const float *x;
-    /* [count] rows of one number stand on one side of the validation split, a twin beside its source; numbers from 0 in the
-     * order of the first row of each. NULL: every row by itself. */
+    /* [count] rows of one number stand on one side of the validation split, a twin beside its source; numbers
+     * from 0 in the order of the first row of each. NULL: every row by itself. */
     const int64_t *unit;
 };
 
@@ -42,8 +42,9 @@ struct df_training_result {
     int64_t steps;                         /* of the optimiser, by the restart that was kept */
 };
 
-/* A restart, as far as its last finished epoch. parameters, m and v are [size]: the trainable parameters in graph order,
- * then batch-norm's running statistics (where m and v are zero); NULL before the first epoch and once it has ended. */
+/* A restart, as far as its last finished epoch. parameters, m and v are [size]: the trainable parameters in
+ * graph order, then batch-norm's running statistics (where m and v are zero); NULL before the first epoch and
+ * once it has ended. */
 struct df_restart_state {
     int32_t epochs; /* finished */
     int32_t waited; /* epochs without improvement */
@@ -58,8 +59,8 @@ struct df_training_state {
     int64_t size;
     int32_t count;                     /* restarts */
     struct df_restart_state *restarts; /* [count] */
-    int32_t
-        best; /* of those that have ended the one to keep: the lowest watched loss, the first of equals; -1: none */
+    /* Of those that have ended the one to keep: the lowest watched loss, the first of equals; -1: none. */
+    int32_t best;
     float *best_parameters; /* [size]; NULL: none */
 };
 dfal_status df_training_state_create(struct df_training_state *state, int32_t restarts, int64_t size);
@@ -70,17 +71,20 @@ int32_t df_training_restart(const struct df_training_state *state);
 dfal_status df_restart_state_hold(struct df_restart_state *restart, int64_t size);
 void df_restart_state_drop(struct df_restart_state *restart);
 
-/* Called after an epoch of this restart; a non-OK return stops training with that status. One call at a time. */
+/* Called after an epoch of this restart; a non-OK return stops training with that status. One call at a
+ * time. */
 typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *state, int32_t restart);
 
-/* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched loss is the
- * validation loss after an epoch, dropout off, or the epoch's mean training loss without validation; `patience` epochs
- * in a row that do not lower it end a restart. Steps per epoch = ceil(rows trained on / batch). Where a device's calls run on threads of
- * the host each batch is cut into sub-batches of 8 rows (the whole batch where the network has batch-norm), a worker each,
- * gradients summed in index order; on a wide device a batch is one call, and restarts run side by side, a queue each.
- * state (may be NULL) is continued from, unless it is all zero, and holds the last finished epochs on any return;
- * clear it afterwards. Order: nothing depends on the number of queues, nor on which restart comes first.
- * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on resume */
+/* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched
+ * loss is the validation loss after an epoch, dropout off, or the epoch's mean training loss without
+ * validation; `patience` epochs in a row that do not lower it end a restart. Steps per epoch = ceil(rows
+ * trained on / batch). Where a device's calls run on threads of the host each batch is cut into sub-batches
+ * of 8 rows (the whole batch where the network has batch-norm), a worker each, gradients summed in index
+ * order; on a wide device a batch is one call, and restarts run side by side, a queue each. state (may be
+ * NULL) is continued from, unless it is all zero, and holds the last finished epochs on any return; clear it
+ * afterwards. Order: nothing depends on the number of queues, nor on which restart comes first.
+ * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on
+ *          resume */
 dfal_status df_train(struct dfal_context *context, struct df_device *device, struct df_network *network,
                      const struct df_training_set *set, const struct df_training_options *options,
                      struct df_training_state *state, df_epoch_fn *epoch, void *user,

@@ -332,7 +332,8 @@ static int32_t listed_at(const struct df_run_config *config, int32_t known)
     return -1;
 }
 
-/* One value of a configuration: a key's (of options.* for one strategy), or one of a strategy's own options. */
+/* One value of a configuration: a key's (of options.* for one strategy), or one of a strategy's own
+ * options. */
 struct setting {
     int32_t key; /* df_run_key_count: it is an option */
     int32_t known;
@@ -491,7 +492,8 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
         struct df_text value = {0};
         char expected[160];
         df_key_expectation(key, expected, sizeof expected);
-        /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the run. */
+        /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the
+         * run. */
         const bool own = key->kind == DF_KEY_FLAG ||
                          (key->kind == DF_KEY_NUMBER && key->number.or_all && strchr(key->path, '*')),
                    absent = (key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&

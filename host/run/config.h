@@ -28,8 +28,8 @@ struct df_run_config {
     int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
     char trainer[DF_CONFIG_TEXT]; /* somebody else's command that trains; "": dfal does */
-    int64_t
-        trainer_line; /* of the file that named it: it runs only where the caller allows commands; 0: no file */
+    /* Of the file that named it: it runs only where the caller allows commands; 0: no file. */
+    int64_t trainer_line;
     char optimizer[16];
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
@@ -56,7 +56,8 @@ struct df_key {
     struct df_number number;
     const char *choices; /* words separated by '|' */
     const char *help;    /* a line without a full stop */
-    /* An integer key in whose place this one is given: one of the two holds, the other one's value is below its `low`. */
+    /* An integer key in whose place this one is given: one of the two holds, the other one's value is below
+     * its `low`. */
     const char *rival;
     const char *remark_on, *remark; /* stands above the key in config.yaml where its value is remark_on */
 };
@@ -96,8 +97,8 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config);
  */
 dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
                                   const char *path);
-/* "training.split: rows, seed: 2": what one of several configurations has and another has not; nothing where they are the
- * same. Options of a strategy are compared among those that list it. */
+/* "training.split: rows, seed: 2": what one of several configurations has and another has not; nothing where
+ * they are the same. Options of a strategy are compared among those that list it. */
 void df_run_config_differences(struct df_text *out, const struct df_run_config *const *configs, int32_t count,
                                int32_t which);
 /* The options that a listed strategy runs under: subsample (0: all) and twins resolved. */

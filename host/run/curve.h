@@ -22,7 +22,8 @@ struct df_curve {
     int64_t count;
 };
 void df_curve_line(struct df_text *text, const struct df_curve_row *row);
-/* Read DIR/curve.csv, also one that ends with select_seconds; a line cut short at the end is left out. Errors   E_NOINPUT; E_DATA with its line */
+/* Read DIR/curve.csv, also one that ends with select_seconds; a line cut short at the end is left out. Errors
+ * E_NOINPUT; E_DATA with its line */
 dfal_status df_curve_read(struct df_curve *curve, const char *dir);
 void df_curve_clear(struct df_curve *curve);
 /* What a run directory is known by. Errors   E_NOINPUT nothing is there; E_DATA something else is */
@@ -36,8 +37,8 @@ struct df_curve_point {
     int32_t trials;
     double mean, standard_error; /* of accuracy; the latter NAN for one trial */
 };
-/* Points of a strategy by ascending annotations; only numbers of annotations that as many trials have reached as
- * reached the first. Free *points with df_free. */
+/* Points of a strategy by ascending annotations; only numbers of annotations that as many trials have reached
+ * as reached the first. Free *points with df_free. */
 dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, const struct df_curve *curve,
                             const char *strategy);
 /* One row a strategy of the configuration, from each trial's last round. */

@@ -58,8 +58,8 @@ static bool is_empty_folder(const char *path)
 
 /* ---- inputs -------------------------------------------------------------------------------------------- */
 
-/* What a run writes, in the order in which it is removed: the configuration last. As long as that is there the folder is
- * known for a run directory, also to whoever comes after a kill in the middle. */
+/* What a run writes, in the order in which it is removed: the configuration last. As long as that is there
+ * the folder is known for a run directory, also to whoever comes after a kill in the middle. */
 static const char *const own_files[] = {"curve.csv", "queries.csv", "report.html", "config.yaml"};
 static const char *const own_folders[] = {"state", "networks"};
 enum {
@@ -205,8 +205,8 @@ done:
     return status;
 }
 
-/* Remove what a run writes, and nothing else that somebody may have put beside it. The log is the lock: it is emptied,
- * and stays. */
+/* Remove what a run writes, and nothing else that somebody may have put beside it. The log is the lock: it is
+ * emptied, and stays. */
 static dfal_status clear(const struct df_run_directory *directory)
 {
     char *path = NULL;
@@ -263,8 +263,8 @@ static dfal_status look(const char *path, const char *config_path, bool force, b
     return DFAL_OK;
 }
 
-/* Lock the log that has the name now: its last owner may have removed his. Nobody may lose the ground under a running
- * experiment, so nothing is decided before. */
+/* Lock the log that has the name now: its last owner may have removed his. Nobody may lose the ground under a
+ * running experiment, so nothing is decided before. */
 static dfal_status hold(struct df_run_directory *directory)
 {
     for (;;) {
@@ -289,8 +289,8 @@ static dfal_status hold(struct df_run_directory *directory)
     }
 }
 
-/* Create the folder if need be, own it, and decide what is at path: nothing, ours (continue, or clear), or somebody
- * else's. */
+/* Create the folder if need be, own it, and decide what is at path: nothing, ours (continue, or clear), or
+ * somebody else's. */
 static dfal_status enter(struct df_run_directory *directory, struct dfal_context *context,
                          const struct df_run_config *config, const char *config_path, bool resume)
 {
@@ -476,7 +476,8 @@ void df_run_directory_event(void *user, const struct dfal_event *event)
             df_text_add(&text, "null");
     }
     df_text_add(&text, "}\n");
-    /* The log explains a run and decides nothing: when it cannot be written the run goes on, and says so at its end. */
+    /* The log explains a run and decides nothing: when it cannot be written the run goes on, and says so at
+     * its end. */
     df_message_get(message);
     if (text.status != DFAL_OK || write_all(directory->log, text.bytes, text.size, "log.jsonl") != DFAL_OK) {
         directory->log_failed = true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run directory: who may write into it, whether it is continued, and how its tables grow (docs/FORMATS.md). */
+/* A run directory: who may write into it, whether it is continued, and how its tables grow
+ * (docs/FORMATS.md). */
 #ifndef DF_RUN_DIRECTORY_H
 #define DF_RUN_DIRECTORY_H
 
@@ -16,10 +17,10 @@ struct df_run_directory {
     int curve, queries, log;
     bool log_failed;
 };
-/* Create or continue. Held under flock until close. The identity is what a run was begun with besides its configuration:
- * the lines of state/identity.
- * Errors   E_EXISTS finished, foreign or in use by another process; E_CONFIG unfinished and of another configuration or
- *          identity; E_NOINPUT resume demanded and nothing there */
+/* Create or continue. Held under flock until close. The identity is what a run was begun with besides its
+ * configuration: the lines of state/identity.
+ * Errors   E_EXISTS finished, foreign or in use by another process; E_CONFIG unfinished and of another
+ *          configuration or identity; E_NOINPUT resume demanded and nothing there */
 dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfal_context *context,
                                   const char *path, const struct df_run_config *config,
                                   const struct df_identity *identity, bool resume);

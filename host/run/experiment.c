@@ -155,9 +155,9 @@ static bool has_batch_norm(const struct df_network *network)
     return false;
 }
 
-/* What computes margins is part of the experiment's identity, so it is known from the beginning: all rounds' networks have
- * the same nodes. A trainer's may have others each time, and whether a trained batch-norm folds away depends on its
- * parameters: these take layers. */
+/* What computes margins is part of the experiment's identity, so it is known from the beginning: all rounds'
+ * networks have the same nodes. A trainer's may have others each time, and whether a trained batch-norm folds
+ * away depends on its parameters: these take layers. */
 static dfal_status choose_engine(struct df_experiment *e)
 {
     bool margins = false;

@@ -69,7 +69,7 @@ void df_external_trainer_close(struct df_external_trainer *trainer)
     trainer->folder = NULL;
 }
 
-/* ---- what the command reads -------------------------------------------------------------------------------- */
+/* ---- what the command reads ---------------------------------------------------------------------------- */
 
 /* A class by its name, unless that is empty or means a class before it. */
 static void put_class(struct df_text *text, const struct df_pool *pool, int32_t label)
@@ -84,7 +84,8 @@ static void put_class(struct df_text *text, const struct df_pool *pool, int32_t 
         df_text_add(text, "%d", label);
 }
 
-/* `id,label` of the labelled rows of the pool in the order they were labelled; *key gets a digest of it all. */
+/* `id,label` of the labelled rows of the pool in the order they were labelled; *key gets a digest of it
+ * all. */
 static dfal_status write_labels(const struct df_external_trainer *trainer, const struct df_run_state *state,
                                 const char *path, struct df_digest *digest)
 {
@@ -208,9 +209,10 @@ static dfal_status make_words(struct df_words *words, const struct df_external_t
     return DFAL_OK;
 }
 
-/* ---- what it leaves ---------------------------------------------------------------------------------------- */
+/* ---- what it leaves ------------------------------------------------------------------------------------ */
 
-/* The log is the lock: the command's outputs are the very descriptor, so it is held until the last of them is closed. */
+/* The log is the lock: the command's outputs are the very descriptor, so it is held until the last of them is
+ * closed. */
 static dfal_status open_log(int *fd, const struct df_external_trainer *trainer, const char *path,
                             const struct df_words *words)
 {
@@ -240,7 +242,8 @@ static dfal_status open_log(int *fd, const struct df_external_trainer *trainer, 
     return DFAL_OK;
 }
 
-/* The last lines behind byte `begin` of the log as one: line ends become " | ", other control bytes blanks. */
+/* The last lines behind byte `begin` of the log as one: line ends become " | ", other control bytes
+ * blanks. */
 static void read_tail(char text[2 * TAIL_BYTES], const char *path, int64_t begin)
 {
     char bytes[TAIL_BYTES];
@@ -334,7 +337,7 @@ dfal_status df_external_trainer_network(struct df_external_trainer *trainer, str
     return status;
 }
 
-/* ---- a round ----------------------------------------------------------------------------------------------- */
+/* ---- a round ------------------------------------------------------------------------------------------- */
 
 /* Was this very work finished before a kill? */
 static bool is_done(const struct round_paths *paths, const char *key)

@@ -21,9 +21,9 @@ dfal_status df_external_trainer_open(struct df_external_trainer *trainer, struct
                                      const char *dir, const char *strategy, int32_t trial);
 void df_external_trainer_close(struct df_external_trainer *trainer);
 /* Train a round. What a command has finished before a kill is not done again.
- * Errors   E_STOPPED exit code 75, or a stop that was handed on; E_UNAVAILABLE it cannot be started or fails; E_DATA,
- *          E_SHAPE what it left is no network for the pool; E_EXISTS one of an earlier start still runs. After it was
- *          started context->kept_work is set: its log and its own checkpoints stay */
+ * Errors   E_STOPPED exit code 75, or a stop that was handed on; E_UNAVAILABLE it cannot be started or fails;
+ *          E_DATA, E_SHAPE what it left is no network for the pool; E_EXISTS one of an earlier start still
+ *          runs. After it was started context->kept_work is set: its log and its own checkpoints stay */
 dfal_status df_external_trainer_run(struct df_external_trainer *trainer, struct df_network **network,
                                     const struct df_run_state *state, int32_t round, uint64_t seed);
 /* Load the network of a finished round. */

@@ -14,8 +14,8 @@ static double work_of(const struct df_run_pace *pace, int32_t strategy, int64_t 
     return (double)annotations + (twins ? (double)(annotations - pace->config->initial) : 0);
 }
 
-/* Of all rounds of all trials: those of initial, initial + query, ... below most, and the last one. In closed form, for a
- * configuration may ask for more annotations than anybody has. */
+/* Of all rounds of all trials: those of initial, initial + query, ... below most, and the last one. In closed
+ * form, for a configuration may ask for more annotations than anybody has. */
 static double total_of(const struct df_run_pace *pace, int32_t strategy)
 {
     const int64_t first = pace->config->initial, query = pace->config->query;
@@ -73,8 +73,8 @@ double df_run_pace_left(const struct df_run_pace *pace)
 
 /* ---- while it runs ------------------------------------------------------------------------------------- */
 
-/* "run 37.5 %  ETA 4 min  after 2 min 3 s | ", in the middle of a round too. The longest times leave room for the counts
- * and the time left of what is going on in a line of 80 columns. */
+/* "run 37.5 %  ETA 4 min  after 2 min 3 s | ", in the middle of a round too. The longest times leave room for
+ * the counts and the time left of what is going on in a line of 80 columns. */
 static void tell_whole(void *user, char *text, int32_t size)
 {
     const struct df_run_advance *advance = user;

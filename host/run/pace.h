@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long a run has taken and will take, over all trials and strategies, from the rounds that are finished. */
+/* How long a run has taken and will take, over all trials and strategies, from the rounds that are
+ * finished. */
 #ifndef DF_RUN_PACE_H
 #define DF_RUN_PACE_H
 
 #include "base/log.h"
 #include "run/curve.h"
 
-/* A round's work is the rows that it trains on, or one where every round takes the same steps. Each strategy has a speed of
- * its own; one that has no finished round is taken for the mean of the others. */
+/* A round's work is the rows that it trains on, or one where every round takes the same steps. Each strategy
+ * has a speed of its own; one that has no finished round is taken for the mean of the others. */
 struct df_run_pace {
     const struct df_run_config *config;                       /* borrowed */
     int64_t most;                                             /* annotations at which a trial ends */

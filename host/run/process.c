@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-/* ---- words ------------------------------------------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------------------------------------- */
 
 dfal_status df_words_add(struct df_words *words, const char *word)
 {
@@ -90,12 +90,12 @@ done:
     return status;
 }
 
-/* ---- processes --------------------------------------------------------------------------------------------- */
+/* ---- processes ----------------------------------------------------------------------------------------- */
 
-/* Between dfal and the command stands a watcher: a child of dfal that starts the command and waits for it. However dfal
- * ends, its end of their line closes, and the watcher ends the command's whole group: a parent-death signal alone would
- * reach only the command itself, which is often a script around the program that computes. Only the watcher, whose
- * unreaped child keeps its number, sends signals to the group.
+/* Between dfal and the command stands a watcher: a child of dfal that starts the command and waits for it.
+ * However dfal ends, its end of their line closes, and the watcher ends the command's whole group: a
+ * parent-death signal alone would reach only the command itself, which is often a script around the program
+ * that computes. Only the watcher, whose unreaped child keeps its number, sends signals to the group.
  *
  * From the fork on, nothing is called but what is safe after a fork of a process with threads. */
 enum { MOMENT_MS = 20, GRACE_MS = 20000 };
@@ -127,7 +127,8 @@ static void become(char *const *words, int line, pid_t watcher)
     _exit(127);
 }
 
-/* Of dfal's files the log stays, as both outputs, and the line: a lock or a pipe of a dead dfal is not to be held. */
+/* Of dfal's files the log stays, as both outputs, and the line: a lock or a pipe of a dead dfal is not to be
+ * held. */
 static int take_files(int line, int log_fd)
 {
     line = df_descriptor(line);

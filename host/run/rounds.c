@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of active learning. In each trial every strategy starts from the same initial set and uses the same seeds;
- * a round selects, asks the oracle, adds rows and twins, trains (training.init: from scratch) and evaluates. A round ends with its rows
- * in the tables and then a checkpoint: whatever is killed between the two is cut off and done again. */
+/* The loop of active learning. In each trial every strategy starts from the same initial set and uses the
+ * same seeds; a round selects, asks the oracle, adds rows and twins, trains (training.init: from scratch) and
+ * evaluates. A round ends with its rows in the tables and then a checkpoint: whatever is killed between the
+ * two is cut off and done again. */
 #include "run/rounds.h"
 
 #include <math.h>
@@ -187,8 +188,8 @@ done:
     return status;
 }
 
-/* The network that a round's training begins with: the last round's, or that of the configuration, whose weights count
- * where *keep is set. */
+/* The network that a round's training begins with: the last round's, or that of the configuration, whose
+ * weights count where *keep is set. */
 static dfal_status begin_network(struct branch *branch, int32_t round, bool *keep)
 {
     struct df_experiment *e = branch->experiment;

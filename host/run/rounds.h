@@ -26,8 +26,8 @@ struct df_experiment {
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.
  *   oracles  a table that has the one called "simulated"
- * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too few rows;
- *          E_MEMORY the labelled set would not fit the context's memory */
+ * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too
+ *          few rows; E_MEMORY the labelled set would not fit the context's memory */
 dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
                                const struct dfal_run_options *options, const struct df_oracle_kind *oracles);
 void df_experiment_close(struct df_experiment *experiment);

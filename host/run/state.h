@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one strategy has gathered in one trial: the labelled rows with their network inputs, the network of the last
- * round, and its checkpoint state/STRATEGY-TRIAL.h5 (docs/FORMATS.md). */
+/* What one strategy has gathered in one trial: the labelled rows with their network inputs, the network of
+ * the last round, and its checkpoint state/STRATEGY-TRIAL.h5 (docs/FORMATS.md). */
 #ifndef DF_RUN_STATE_H
 #define DF_RUN_STATE_H
 
@@ -32,20 +32,23 @@ dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32
 /* Network input of a row; NULL: it is one of the pool's and only the twins' are kept. */
 const float *df_run_state_x(const struct df_run_state *state, int64_t row);
 
-/* Which rows belong together: unit [count], a twin's number is that of the row it came from; from 0 in the order of the
- * first row of each (struct df_training_set). */
+/* Which rows belong together: unit [count], a twin's number is that of the row it came from; from 0 in the
+ * order of the first row of each (struct df_training_set). */
 void df_run_state_units(const struct df_run_state *state, int64_t *unit);
 
-/* Write state and the network's parameters atomically. A finished one leaves the parameters out, and so does one
- * without a network (NULL), which load then leaves alone. */
+/* Write state and the network's parameters atomically. A finished one leaves the parameters out, and so does
+ * one without a network (NULL), which load then leaves alone. */
 dfal_status df_run_state_save(const struct df_run_state *state, const struct df_network *network,
                               const char *path);
-/* Only what stands in front of the rows: round, annotations, finished, lengths. round is -1 where path does not exist. */
+/* Only what stands in front of the rows: round, annotations, finished, lengths. round is -1 where path does
+ * not exist. */
 dfal_status df_run_state_peek(struct df_run_state *state, const char *path);
-/* All of it; network is of the run's graph and takes the parameters. Errors   E_DATA does not fit the network or pool */
+/* All of it; network is of the run's graph and takes the parameters. Errors   E_DATA does not fit the network
+ * or pool */
 dfal_status df_run_state_load(struct df_run_state *state, struct df_network *network, struct df_pool *pool,
                               const char *path);
-/* The twins alone, for the report: twin_of and x [twin_count, size]; free both with df_free. twin_count 0: none. */
+/* The twins alone, for the report: twin_of and x [twin_count, size]; free both with df_free. twin_count 0:
+ * none. */
 dfal_status df_run_state_twins(const char *path, int64_t **twin_of, float **x, int64_t *twin_count,
                                int64_t *size);
 

@@ -92,7 +92,8 @@ void df_holm(double *corrected, const double *p, int32_t n)
         tested += !isnan(p[i]);
     for (int32_t i = 0; i < n; i++) {
         corrected[i] = isnan(p[i]) ? (double)NAN : 0;
-        /* The largest of what p[i] and all before it in ascending order come to; equals in the order of their numbers. */
+        /* The largest of what p[i] and all before it in ascending order come to; equals in the order of their
+         * numbers. */
         for (int32_t k = 0; k < n; k++) {
             int32_t before = 0;
             if (!(p[k] < p[i] || (p[k] == p[i] && k <= i)))

@@ -84,9 +84,9 @@ static int64_t wide_bytes(const struct df_budget_need *need, const struct lane_b
            df_plan_scratch(need->plan, slots, chunk) + (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
 }
 
-/* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own block, and then the
- * slots. Of a device's own memory, of which the plan has taken its part, a part stays free: libraries and drivers take some
- * that nobody announces. */
+/* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own
+ * block, and then the slots. Of a device's own memory, of which the plan has taken its part, a part stays
+ * free: libraries and drivers take some that nobody announces. */
 static dfal_status choose_wide(struct df_budget *budget, const struct dfal_context *context,
                                const struct df_budget_need *need, const struct lane_bytes *lane, int64_t base)
 {
@@ -150,7 +150,8 @@ dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context
 }
 
 enum { PLAN_COPIES = 4 }; /* of the parameters: df_budget_for_plan */
-/* So many bytes of parameters are taken all the same: df_budget_choose then names the least that works, which is more. */
+/* So many bytes of parameters are taken all the same: df_budget_choose then names the least that works, which
+ * is more. */
 static const int64_t taken_anyway = INT64_C(32) << 20;
 
 static dfal_status check_least(const struct dfal_context *context, int64_t parameters, int64_t first,

@@ -26,16 +26,17 @@ struct df_budget {
     int64_t slots, chunk; /* of a lane; chunk: rows of a library call, and of cotangents */
     int64_t bytes;        /* of the whole process then, at most; of a device with memory of its own, there */
 };
-/* Choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one lane does,
- * smaller chunks. On a wide device all lanes are taken, with slots and cotangents halved until they fit; where it has memory
- * of its own, --memory is the limit there. Errors   E_MEMORY names the least --memory that works */
+/* Choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one
+ * lane does, smaller chunks. On a wide device all lanes are taken, with slots and cotangents halved until
+ * they fit; where it has memory of its own, --memory is the limit there. Errors   E_MEMORY names the least
+ * --memory that works */
 dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context *context,
                              const struct df_budget_need *need);
 /* Refuse a network whose file alone is larger than what memory is left, before it is read.
  * Errors   E_MEMORY names what reading and a plan take */
 dfal_status df_budget_for_file(const struct dfal_context *context, const char *path);
-/* Refuse a network before a plan is made: a plan holds the parameters in a network of its own, flat, and packed for
- * forward and gradients; on a device with memory of its own only the first stands here.
+/* Refuse a network before a plan is made: a plan holds the parameters in a network of its own, flat, and
+ * packed for forward and gradients; on a device with memory of its own only the first stands here.
  * Errors   E_MEMORY names the least --memory that the plan takes */
 dfal_status df_budget_for_plan(const struct dfal_context *context, struct df_device *device,
                                const struct df_network *network, bool gradients);

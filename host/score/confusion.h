@@ -8,8 +8,8 @@
 struct df_class_pair {
     int32_t label, prediction;
 };
-/* CSV with the header label,prediction,count and, where there are names, label_name,prediction_name; a line a pair, by label
- * and then by prediction. The pairs are sorted. */
+/* CSV with the header label,prediction,count and, where there are names, label_name,prediction_name; a line a
+ * pair, by label and then by prediction. The pairs are sorted. */
 void df_confusion_text(struct df_text *text, struct df_class_pair *pairs, int64_t count, char *const *names);
 
 #endif

@@ -12,8 +12,8 @@
 #include "score/pass.h"
 #include "score/summary.h"
 
-/* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their activations
- * stay in a core's cache (docs/PERFORMANCE.md). */
+/* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their
+ * activations stay in a core's cache (docs/PERFORMANCE.md). */
 enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
 #define BOX_ROUNDING 1e-6f /* so far beyond 0 and 1 a picture may be that somebody scaled */
 /* On a wide device: so many that launching a call is little beside its work. */
@@ -87,8 +87,8 @@ static double affine(const double *values, int32_t count, int64_t channel)
 
 enum channel_value { UNIT, BOX_LOW, BOX_HIGH };
 
-/* Upload a [D] array that is constant in a channel: the length of one raw unit, or an end of the raw range, both in
- * network inputs. A negative scale turns the range round. */
+/* Upload a [D] array that is constant in a channel: the length of one raw unit, or an end of the raw range,
+ * both in network inputs. A negative scale turns the range round. */
 static dfal_status upload_channels(struct df_deepfool_engine *engine, struct df_span *span,
                                    enum channel_value what)
 {
@@ -141,8 +141,8 @@ static dfal_status upload_constants(struct df_deepfool_engine *engine)
     return DFAL_OK;
 }
 
-/* A sample outside the box would be clipped to its border in the first step, and the margin were mostly the way there. Bytes
- * cannot be outside; what is not finite has a status of its own. */
+/* A sample outside the box would be clipped to its border in the first step, and the margin were mostly the
+ * way there. Bytes cannot be outside; what is not finite has a status of its own. */
 dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
                                    const int64_t *index, int64_t rows)
 {
@@ -162,7 +162,8 @@ dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, cons
     return DFAL_OK;
 }
 
-/* DeepFool on probabilities would be another score under the same name: look at the first rows and their outputs. */
+/* DeepFool on probabilities would be another score under the same name: look at the first rows and their
+ * outputs. */
 static dfal_status check_outputs(struct df_deepfool_engine *engine)
 {
     const int32_t classes = engine->params.classes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_score_estimate: what a score would cost, from a few samples spread over its rows. Nothing is written. */
+/* dfal_score_estimate: what a score would cost, from a few samples spread over its rows. Nothing is
+ * written. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -79,7 +80,8 @@ done:
     return status;
 }
 
-/* A few rows leave a wide device idle, and its first calls make it ready: rows are doubled until they are a measurement. */
+/* A few rows leave a wide device idle, and its first calls make it ready: rows are doubled until they are a
+ * measurement. */
 static dfal_status time_wide(struct dfal_estimate_result *result, dfal_context *context,
                              struct df_deepfool_engine *engine, struct df_pool *pool, int64_t *rows,
                              int64_t begin)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane's memory, and the calls of an iteration. Every number is computed by kernels/deepfool.h and residency.h. */
+/* A lane's memory, and the calls of an iteration. Every number is computed by kernels/deepfool.h and
+ * residency.h. */
 #include "score/lane.h"
 
 #include <string.h>
@@ -29,7 +30,8 @@ int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates)
     /* x0, r, best_g; state, number, cand */
     const int64_t arrays = 3 * input + DF_SLOT_INTS * (int64_t)sizeof(int32_t) +
                            DF_SLOT_NUMBERS * (int64_t)sizeof(double) + candidates * (int64_t)sizeof(int32_t);
-    /* on the device record, index, three lists and pairs; on the host record, index, taken and the free list */
+    /* on the device record, index, three lists and pairs; on the host record, index, taken and the free
+     * list */
     const int64_t lists = 2 * (DF_RECORD_NUMBERS + 1) * (int64_t)sizeof(double) +
                           5 * (int64_t)sizeof(int32_t) + (int64_t)sizeof(int64_t) + (int64_t)sizeof(int32_t);
     const int64_t host = (int64_t)df_pool_row_bytes(pool) + (pool->raw == DF_RAW_U8 ? 0 : input);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane: one queue's tape and slots. deepfool_engine.c makes lanes and runs them side by side; lane.c has a lane's memory and
- * the calls of an iteration, lane_loop.c the loop. */
+/* A lane: one queue's tape and slots. deepfool_engine.c makes lanes and runs them side by side; lane.c has a
+ * lane's memory and the calls of an iteration, lane_loop.c the loop. */
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
@@ -25,7 +25,8 @@ struct df_lane {
     struct df_tape *tape;
     int64_t occupied, kept, active; /* slots that hold samples; that go on; that want a step */
     bool dry;                       /* the stream has no more */
-    /* on the device: [slots, D] x0, r, best_g; kernels/deepfool.h's state, number, cand; kernels/residency.h's lists */
+    /* on the device: [slots, D] x0, r, best_g; kernels/deepfool.h's state, number, cand;
+     * kernels/residency.h's lists */
     struct df_span x0, r, best_g, state, number, cand;
     struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
     struct df_lane_chunk chunk[DF_LANE_CHUNKS];
@@ -69,13 +70,14 @@ struct df_deepfool_engine {
     int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
 };
 
-/* Where DeepFool clips to the pool's range: raw rows have to be within it. Errors   E_DATA the row and its value */
+/* Where DeepFool clips to the pool's range: raw rows have to be within it. Errors   E_DATA the row and its
+ * value */
 dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
                                    const int64_t *index, int64_t rows);
 dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
 void df_lane_destroy(struct df_lane *lane);
-/* Bytes that a slot takes beside its row of the tape; and a lane whatever its slots: an image, a chunk's row that is rounded
- * up, totals. */
+/* Bytes that a slot takes beside its row of the tape; and a lane whatever its slots: an image, a chunk's row
+ * that is rounded up, totals. */
 int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates);
 int64_t df_lane_bytes(const struct df_pool *pool);
 /* lane_loop.c: run until the stream is dry and every slot is empty. */

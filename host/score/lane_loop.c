@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of a lane. The device keeps the slots (kernels/residency.h). An iteration queues, and waits where it reads:
+/* The loop of a lane. The device keeps the slots (kernels/residency.h). An iteration queues, and waits where
+ * it reads:
  *
- *   refill    free slots take the next rows of the stream; holes that stay are closed, which happens when it is dry
+ *   refill    free slots take the next rows of the stream; holes that stay are closed, which happens when it
+ *             is dry
  *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples.
  *             Recorded where the device can, and run as one call while every slot is occupied
  *   read      how many slots go on, how many wait for a step; the records
  *   step      one DeepFool step of the active slots: the long part
  *   deliver   records to the sink
  *
- * Where many rows a call pay (a GPU) there is one lane, and two chunks of half its slots each are read ahead. The host
- * delivers, and loads the chunk that the refill has used up, while the device steps; not where the sink wants images,
- * which would wait for the step. A device of two queues copies on its second one while the first computes; with one
- * queue a copy waits for the step before it. Elsewhere lanes share the stream, and none takes rows before it has slots
- * for them: a lane that read ahead would keep them from one that has run out. */
+ * Where many rows a call pay (a GPU) there is one lane, and two chunks of half its slots each are read ahead.
+ * The host delivers, and loads the chunk that the refill has used up, while the device steps; not where the
+ * sink wants images, which would wait for the step. A device of two queues copies on its second one while the
+ * first computes; with one queue a copy waits for the step before it. Elsewhere lanes share the stream, and
+ * none takes rows before it has slots for them: a lane that read ahead would keep them from one that has run
+ * out. */
 #include <stdio.h>
 #include <string.h>
 
@@ -72,7 +75,8 @@ static dfal_status wait_for_copy(const struct df_lane *lane, struct df_lane_chun
     return DFAL_OK;
 }
 
-/* Rows that an empty lane starts with: one block, and of a small pool its share, so that all lanes are fed. */
+/* Rows that an empty lane starts with: one block, and of a small pool its share, so that all lanes are
+ * fed. */
 static int64_t first_rows(const struct df_deepfool_engine *engine)
 {
     const int64_t share = (engine->pool->count + engine->lane_count - 1) / engine->lane_count;
@@ -80,8 +84,8 @@ static int64_t first_rows(const struct df_deepfool_engine *engine)
     return rows < engine->slots ? rows : engine->slots;
 }
 
-/* Load what is used up: as much as slots want; or ahead, at first one chunk only, so that the device has something to do
- * while the next is read. */
+/* Load what is used up: as much as slots want; or ahead, at first one chunk only, so that the device has
+ * something to do while the next is read. */
 static dfal_status load_chunks(struct df_lane *lane)
 {
     const int64_t wanted = lane->engine->slots - lane->kept;
@@ -129,8 +133,8 @@ static dfal_status refill(struct df_lane *lane, int64_t *filled)
     return DFAL_OK;
 }
 
-/* The first `occupied` slots are to hold all samples: move the last ones into `holes` free slots from `first` of the list
- * on. */
+/* The first `occupied` slots are to hold all samples: move the last ones into `holes` free slots from `first`
+ * of the list on. */
 static dfal_status close_holes(struct df_lane *lane, int64_t occupied, int64_t first, int64_t holes)
 {
     struct df_deepfool_params params = lane->engine->params;
@@ -167,8 +171,9 @@ static dfal_status record(struct df_lane *lane)
     return df_record(engine->context, engine->device, lane->queue, &lane->recording, recorded_calls, lane);
 }
 
-/* The look is the same calls as long as every slot is occupied, which is nearly always in a large pool. The first one of
- * a run is never a recording: it takes what memory it needs, and tells the tape how many rows it holds. */
+/* The look is the same calls as long as every slot is occupied, which is nearly always in a large pool. The
+ * first one of a run is never a recording: it takes what memory it needs, and tells the tape how many rows it
+ * holds. */
 static dfal_status look(struct df_lane *lane)
 {
     struct df_device *device = lane->engine->device;
@@ -222,8 +227,8 @@ static dfal_status read_results(struct df_lane *lane, int64_t count)
                : DFAL_OK;
 }
 
-/* x0 + (1 + overshoot) r of a finished slot. After a bisection the tape holds the last midpoint, not the end that was
- * kept: it is computed again. */
+/* x0 + (1 + overshoot) r of a finished slot. After a bisection the tape holds the last midpoint, not the end
+ * that was kept: it is computed again. */
 static dfal_status read_image(struct df_lane *lane, int64_t slot)
 {
     const int64_t size = lane->engine->params.size;

@@ -20,7 +20,8 @@ static const char logits_format[] = "dfal-logits", logits_column[] = "logits", n
 
 /* ---- The kind of file --------------------------------------------------------------------------- */
 
-/* What `select --logits` looks for. The head says the same, and more; this is where the first versions wrote it. */
+/* What `select --logits` looks for. The head says the same, and more; this is where the first versions wrote
+ * it. */
 static dfal_status describe(struct df_rows_writer *writer, const struct df_rows_head *head)
 {
     json_t *object =

@@ -135,7 +135,8 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     return DFAL_OK;
 }
 
-/* All passes over a block, one behind the other: its rows are read once, and what is known of a row is complete. */
+/* All passes over a block, one behind the other: its rows are read once, and what is known of a row is
+ * complete. */
 static dfal_status draw(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
 {
     const struct df_pass_drawing *drawing = pass->drawing;

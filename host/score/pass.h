@@ -12,15 +12,15 @@ struct df_text;
 
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
-/* Logits with dropout drawn, of the network as it is given: [passes, K] a row; batch-norm stays frozen. Masks are those of
- * (seed, pass, row of the pool), or shared: of (seed, pass). */
+/* Logits with dropout drawn, of the network as it is given: [passes, K] a row; batch-norm stays frozen. Masks
+ * are those of (seed, pass, row of the pool), or shared: of (seed, pass). */
 struct df_pass_drawing {
     int64_t passes;
     uint64_t seed;
     bool shared;
 };
-/* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations, unfolded. progress
- * may be NULL. */
+/* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations,
+ * unfolded. progress may be NULL. */
 struct df_pass_spec {
     struct dfal_context *context;
     struct df_device *device;
@@ -36,9 +36,9 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
 /* The same over the rows of a source. */
 dfal_status df_forward_source(const struct df_pass_spec *spec, struct df_chunk_source *source, df_pass_fn *fn,
                               void *user);
-/* Accuracy, mean loss and confusion over the labelled rows that no label file skips and whose input and logits are finite
- * (the others are counted); the loss is summed in the order of the pool. Classes are counted as the network counts them, and
- * named where it or the pool has names.
+/* Accuracy, mean loss and confusion over the labelled rows that no label file skips and whose input and
+ * logits are finite (the others are counted); the loss is summed in the order of the pool. Classes are
+ * counted as the network counts them, and named where it or the pool has names.
  * Errors   E_DATA no labelled row, none that is finite, a label outside the network's classes */
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
                         const struct df_network *network, struct df_pool *pool,
@@ -46,23 +46,26 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
 /* Say how many rows an evaluation left out, if any. */
 void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
                        const struct dfal_eval_result *result);
-/* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool counts them:
- * its own, else the network's. Borrowed. */
+/* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool
+ * counts them: its own, else the network's. Borrowed. */
 struct df_text;
 struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
 struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
-/* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning that names both,
- * and so is another number of classes. Where both have class names they are matched: another order is said, and to_pool and from_pool tell it.
- * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before training */
+/* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning
+ * that names both, and so is another number of classes. Where both have class names they are matched: another
+ * order is said, and to_pool and from_pool tell it.
+ * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before
+ *          training */
 dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                 const struct df_pool *pool);
-/* The same for a network whose weights will not be used: what its classes were called does not matter, and a softmax that
- * was cut off is for the caller to say. */
+/* The same for a network whose weights will not be used: what its classes were called does not matter, and a
+ * softmax that was cut off is for the caller to say. */
 dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
                                       const struct df_pool *pool);
 /* Say that a network's file had a softmax at its end, which was cut off. */
 void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network);
-/* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +- 1e-5. */
+/* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +-
+ * 1e-5. */
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exact quartiles of non-negative floats in constant memory, by two passes over the values: such floats are ordered as
- * their bits are, so the first pass counts by the upper 16 bits and the second by the lower 16 of the bins that matter. */
+/* Exact quartiles of non-negative floats in constant memory, by two passes over the values: such floats are
+ * ordered as their bits are, so the first pass counts by the upper 16 bits and the second by the lower 16 of
+ * the bins that matter. */
 #ifndef DF_SCORE_QUANTILE_H
 #define DF_SCORE_QUANTILE_H
 

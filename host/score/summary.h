@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is summed up of a job's rows while they are written. No sum depends on the order in which shards come. */
+/* What is summed up of a job's rows while they are written. No sum depends on the order in which shards
+ * come. */
 #ifndef DF_SCORE_SUMMARY_H
 #define DF_SCORE_SUMMARY_H
 
@@ -11,8 +12,8 @@ struct df_near {
     float margin;
     int64_t index;
 };
-/* Counts a status, quantiles, accuracy, and the q rows with an adversarial image (OK, TIE) that lie closest, in
- * rank order: margin, then row. */
+/* Counts a status, quantiles, accuracy, and the q rows with an adversarial image (OK, TIE) that lie closest,
+ * in rank order: margin, then row. */
 struct df_summary {
     int64_t samples, iterations, status[DFAL_SCORE_STATUS_COUNT];
     double quantile[DF_QUANTILES];
@@ -31,8 +32,8 @@ dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t ne
 void df_summary_close(struct df_summary *summary);
 /* More rows; labels of the pool where it has some. */
 void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool);
-/* All rows were added, and put into the writer of their file: the second pass over the margins, and the neighbours in rank
- * order. */
+/* All rows were added, and put into the writer of their file: the second pass over the margins, and the
+ * neighbours in rank order. */
 dfal_status df_summary_finish(struct df_summary *summary, struct df_rows_writer *writer);
 
 #endif

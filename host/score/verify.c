@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_verify_scores: samples of a scores file computed once more in float64, on the network as it stands, unfolded.
+/* dfal_verify_scores: samples of a scores file computed once more in float64, on the network as it stands,
+ * unfolded.
  *
- * A margin's error is |stored - recomputed| / max(|recomputed|, 1e-3); a row disagrees when that passes 1e-3 or when
- * status or class differ (5e-2 for precision fast). Where two boundaries are almost equally near, float32 may take the other one; so a row that
- * disagrees is passed over when the arithmetic that wrote the file, if this machine has it, gives the very bits that
- * are stored: one row, and two in a hundred.
+ * A margin's error is |stored - recomputed| / max(|recomputed|, 1e-3); a row disagrees when that passes 1e-3
+ * or when status or class differ (5e-2 for precision fast). Where two boundaries are almost equally near,
+ * float32 may take the other one; so a row that disagrees is passed over when the arithmetic that wrote the
+ * file, if this machine has it, gives the very bits that are stored: one row, and two in a hundred.
  *
- * Without overshoot the last step ends on the boundary itself, where rounding decides whether the sample has flipped:
- * then OK and MAX_ITER count as the same end, and so do the classes behind the boundary. */
+ * Without overshoot the last step ends on the boundary itself, where rounding decides whether the sample has
+ * flipped: then OK and MAX_ITER count as the same end, and so do the classes behind the boundary. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -91,7 +92,8 @@ static dfal_status keep_statuses(void *user, int64_t begin, const struct df_rows
     return DFAL_OK;
 }
 
-/* What is stored of the rows that were chosen: c->rows are rows of the file until they become rows of the pool. */
+/* What is stored of the rows that were chosen: c->rows are rows of the file until they become rows of the
+ * pool. */
 static dfal_status keep_chosen(void *user, int64_t begin, const struct df_rows *rows)
 {
     struct comparison *c = user;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Network inputs as dfal decodes them held against those another framework used: a wrong normalisation is found as the
- * affine map of a channel, channels in another order by their nearest partner. */
+/* Network inputs as dfal decodes them held against those another framework used: a wrong normalisation is
+ * found as the affine map of a channel, channels in another order by their nearest partner. */
 #ifndef DF_SCORE_VERIFY_INPUT_H
 #define DF_SCORE_VERIFY_INPUT_H
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_verify_network: a network against what another framework computed (docs/NUMERICS.md, "Against other frameworks").
+/* dfal_verify_network: a network against what another framework computed (docs/NUMERICS.md, "Against other
+ * frameworks").
  *
- * The network runs as it stands, unfolded, so that every node's values can be held against those of the reference, and
- * once more folded, as `score` runs it. A difference is measured against the largest magnitude that the reference holds
- * of that node over all samples: float32 frameworks sum in other orders, and a small value among large ones carries the
- * error of the large ones. Networks are compared on one queue: there are a few samples, and activations are large. */
+ * The network runs as it stands, unfolded, so that every node's values can be held against those of the
+ * reference, and once more folded, as `score` runs it. A difference is measured against the largest magnitude
+ * that the reference holds of that node over all samples: float32 frameworks sum in other orders, and a small
+ * value among large ones carries the error of the large ones. Networks are compared on one queue: there are a
+ * few samples, and activations are large. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -66,7 +68,7 @@ static double relative(const struct difference *d)
     return d->magnitude > 0 ? d->largest / d->magnitude : (double)INFINITY;
 }
 
-/* ---- what fits what -------------------------------------------------------------------------------------- */
+/* ---- what fits what ------------------------------------------------------------------------------------ */
 
 static dfal_status check_shapes(const struct job *job)
 {
@@ -133,7 +135,7 @@ static dfal_status pair_nodes(struct job *job)
     return DFAL_OK;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------- */
+/* ---- comparing ----------------------------------------------------------------------------------------- */
 
 /* Of values that are there in one of two types. */
 static double value_at(const double *wide, const float *narrow, int64_t i)
@@ -292,7 +294,7 @@ done:
     return status;
 }
 
-/* ---- telling --------------------------------------------------------------------------------------------- */
+/* ---- telling ------------------------------------------------------------------------------------------- */
 
 static void tell(const struct job *job, struct dfal_verify_network_result *result, dfal_verify_node_fn *node,
                  void *user)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entropy of the softmax, from the logits: H = logsumexp(f) - sum p f, in nats; the largest is queried. From stored
- * probabilities p log p would be NaN where p rounds to 0, and a descending sort queries NaN first. */
+/* Entropy of the softmax, from the logits: H = logsumexp(f) - sum p f, in nats; the largest is queried. From
+ * stored probabilities p log p would be NaN where p rounds to 0, and a descending sort queries NaN first. */
 #include <math.h>
 
 #include "strategy/rank.h"

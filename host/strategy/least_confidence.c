@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 1 - max p, the largest is queried. Computed as rest / (1 + rest), so that confident samples, whose max p rounds to 1,
- * still differ. */
+/* 1 - max p, the largest is queried. Computed as rest / (1 + rest), so that confident samples, whose max p
+ * rounds to 1, still differ. */
 #include <math.h>
 
 #include "strategy/rank.h"

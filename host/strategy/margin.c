@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* p_(1) - p_(2) of the softmax, the smallest is queried: (1 - exp(-gap)) / (1 + rest), without the cancellation. Not
- * the DeepFool margin. */
+/* p_(1) - p_(2) of the softmax, the smallest is queried: (1 - exp(-gap)) / (1 + rest), without the
+ * cancellation. Not the DeepFool margin. */
 #include <math.h>
 
 #include "strategy/rank.h"

@@ -8,7 +8,8 @@
 #include "strategy/selection.h"
 
 enum { COMPARED = 2000 };
-#define NEARLY        0.1 /* of the median distance: what a JPEG copy stays under and another picture does not */
+/* Of the median distance: what a JPEG copy stays under and another picture does not. */
+#define NEARLY        0.1
 #define COMPARED_WORK 8e9 /* differences: a few seconds */
 
 int64_t df_near_duplicates_limit(int64_t size)

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/word.h"
 
-/* ---- simulated: it knows the labels of the pool ---------------------------------------------------------- */
+/* ---- simulated: it knows the labels of the pool -------------------------------------------------------- */
 
 struct simulated {
     struct df_oracle oracle;
@@ -50,7 +50,7 @@ static dfal_status open_simulated(struct df_oracle **out, const struct df_pool *
     return DFAL_OK;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------------------------- */
 
 const struct df_oracle_kind df_oracles[] = {
     {"simulated", "knows the labels of the pool", open_simulated},

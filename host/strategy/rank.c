@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first q of many candidates: a heap of q with the worst on top, so that memory does not grow with the pool. */
+/* The first q of many candidates: a heap of q with the worst on top, so that memory does not grow with the
+ * pool. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -13,7 +13,8 @@ struct df_rank_key {
 /* False: the candidate is left out. Called once or more for each. */
 typedef bool df_rank_key_fn(const void *user, int64_t candidate, struct df_rank_key *key);
 /* The first q candidates by ascending key; a NAN score is passed over and counted.
- * Order    the result does not depend on the order of the candidates; the list of a larger q begins with that of a smaller
+ * Order    the result does not depend on the order of the candidates; the list of a larger q begins with that
+ *          of a smaller
  * Ties   by df_random_bits(seed, DF_STREAM_TIES, row of the pool), then row
  * Memory   40 bytes a choice, none a candidate */
 dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,

@@ -77,7 +77,8 @@ static void block_close(struct block *block)
     df_free(block->logits);
 }
 
-/* A NaN in the input may vanish on the way to the logits, so the input itself is looked at. Bytes are always finite. */
+/* A NaN in the input may vanish on the way to the logits, so the input itself is looked at. Bytes are always
+ * finite. */
 static dfal_status look_at_inputs(const struct df_view *view, struct block *block, int64_t m)
 {
     int64_t size = df_shape_size(view->pool->shape);
@@ -139,8 +140,8 @@ static dfal_status take_choices(const struct df_view *view, struct block *block,
     return DFAL_OK;
 }
 
-/* The best q whose input and logits are finite. A chosen one may turn out not to be; then the list is asked for further
- * on, which is why it must begin alike for every length. */
+/* The best q whose input and logits are finite. A chosen one may turn out not to be; then the list is asked
+ * for further on, which is why it must begin alike for every length. */
 static dfal_status take_ranked(struct df_view *view, struct block *block, int64_t q,
                                struct df_selection *selection)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One selection: let a strategy choose among its candidates, take those that are finite, and find the twins. Used by
- * `select` and by every round of `run`. */
+/* One selection: let a strategy choose among its candidates, take those that are finite, and find the twins.
+ * Used by `select` and by every round of `run`. */
 #ifndef DF_STRATEGY_SELECTION_H
 #define DF_STRATEGY_SELECTION_H
 
@@ -29,9 +29,9 @@ struct df_selection_options {
     const int64_t
         *labelled_rows; /* [labelled_row_count] of the pool, ascending: for strategies that ask for them */
     int64_t labelled_row_count;
-    uint64_t
-        labelled; /* which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed
-                        * is already the round's */
+    /* Which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed is
+     * already the round's. */
+    uint64_t labelled;
 };
 struct df_selection {
     int64_t count;
@@ -51,17 +51,20 @@ void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
  * out.
  * Order    the result does not depend on the order of the candidates, nor on batch and threads
- * Memory   8 bytes a candidate for strategies with a number of its logits; 31 for margins that are computed; none for those
- *          of a file. 8 more when the candidates are not ascending, or a subsample is drawn
- * Errors   E_INTERNAL scores without a candidate's row; E_DATA the logits look like probabilities; those of the strategy */
+ * Memory   8 bytes a candidate for strategies with a number of its logits; 31 for margins that are computed;
+ *          none for those of a file. 8 more when the candidates are not ascending, or a subsample is drawn
+ * Errors   E_INTERNAL scores without a candidate's row; E_DATA the logits look like probabilities; those of
+ *          the strategy */
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);
 
-/* The columns of QUERIES.csv, "rank,id,...", without a line end; and those of a table that has the strategy in front. */
+/* The columns of QUERIES.csv, "rank,id,...", without a line end; and those of a table that has the strategy
+ * in front. */
 #define DF_QUERY_COLUMNS        "rank,id,index,score,strategy,predicted,confidence,label,adversarial_class"
 #define DF_QUERY_COLUMNS_BEHIND "rank,id,index,score,predicted,confidence,label,adversarial_class"
-/* Behind them, and behind whatever a table has besides: the names of the three classes, empty where there are none. */
+/* Behind them, and behind whatever a table has besides: the names of the three classes, empty where there are
+ * none. */
 #define DF_QUERY_NAME_COLUMNS   "predicted_name,label_name,adversarial_name"
 /* One line of all of them; strategy NULL: of a table that has it in front. */
 void df_query_line(struct df_text *text, const struct dfal_query *query);
@@ -72,8 +75,8 @@ struct dfal_query df_selection_query(const struct df_selection *selection, int64
 /* The names of its classes; they are borrowed. */
 void df_query_name(struct dfal_query *query, const struct df_classes *classes);
 
-/* Pairs of chosen samples that are nearly the same: their distance is under 10 % of the median distance of all
- * pairs, or 0. x [count, D]. Of each group only pairs (earlier, later) with the earlier's lowest rank are
+/* Pairs of chosen samples that are nearly the same: their distance is under 10 % of the median distance of
+ * all pairs, or 0. x [count, D]. Of each group only pairs (earlier, later) with the earlier's lowest rank are
  * given; pairs [2 * count] ranks from 0. Only the first
  * df_near_duplicates_limit(size) samples are compared: 2,000, fewer where a sample is large. */
 int64_t df_near_duplicates_limit(int64_t size);

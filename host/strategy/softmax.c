@@ -13,8 +13,8 @@ bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count
         if (logits[k] > logits[best])
             best = k;
     }
-    /* With g = f - f_(1) every exponential is at most 1, and H = log sum e^g - sum p g has two terms that are not
-     * negative: nothing overflows, and a class of probability 0 adds exactly 0. */
+    /* With g = f - f_(1) every exponential is at most 1, and H = log sum e^g - sum p g has two terms that are
+     * not negative: nothing overflows, and a class of probability 0 adds exactly 0. */
     for (int32_t k = 0; k < class_count; k++) {
         if (k == best)
             continue;

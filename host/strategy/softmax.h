@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the softmax of one row of logits tells, in double, without ever forming a probability that could round to 0 or 1. */
+/* What the softmax of one row of logits tells, in double, without ever forming a probability that could round
+ * to 0 or 1. */
 #ifndef DF_STRATEGY_SOFTMAX_H
 #define DF_STRATEGY_SOFTMAX_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Query strategies: one file each, one row in the table. A strategy asks a view of its candidates for what it wants to know
- * of them and chooses. */
+/* Query strategies: one file each, one row in the table. A strategy asks a view of its candidates for what it
+ * wants to know of them and chooses. */
 #ifndef DF_STRATEGY_STRATEGY_H
 #define DF_STRATEGY_STRATEGY_H
 
@@ -9,8 +9,8 @@
 struct df_network;
 struct df_view;
 
-/* What a strategy asks its view for. Declared, so that files which a user gives, and the network, are checked against it
- * before any work. */
+/* What a strategy asks its view for. Declared, so that files which a user gives, and the network, are checked
+ * against it before any work. */
 enum df_asks {
     DF_ASKS_LOGITS = 1,     /* or numbers of them: a logits file has these */
     DF_ASKS_LOGIT_GAPS = 2, /* a logits file or a scores file */
@@ -35,9 +35,9 @@ struct df_strategy {
     const char *name, *summary;
     int asks;   /* enum df_asks */
     bool twins; /* each query brings its adversarial twin */
-    /* The choice is a set: who is in it depends on who else is, and a choice of more does not begin with one of fewer. Where
-     * a chosen candidate turns out not to be finite, the strategy chooses again without it. Else the list of a larger q
-     * begins with that of a smaller, and is asked for further on. */
+    /* The choice is a set: who is in it depends on who else is, and a choice of more does not begin with one
+     * of fewer. Where a chosen candidate turns out not to be finite, the strategy chooses again without it.
+     * Else the list of a larger q begins with that of a smaller, and is asked for further on. */
     bool set;
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
     /* Choose q of the view's candidates; choices->list is the caller's.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options of strategies: KEY=VALUE of `select --option`, options.NAME.KEY of a run. A strategy declares them in a table. */
+/* Options of strategies: KEY=VALUE of `select --option`, options.NAME.KEY of a run. A strategy declares them
+ * in a table. */
 #ifndef DF_STRATEGY_STRATEGY_OPTION_H
 #define DF_STRATEGY_STRATEGY_OPTION_H
 
@@ -15,8 +16,8 @@ struct df_strategy_option {
     enum df_option_kind kind;
     struct df_number number;
     const char *choices; /* "covering|sener" */
-    const char *
-        standard; /* the value where none is given, as it is written; of a text "" may mean something of its own */
+    /* The value where none is given, as it is written; of a text "" may mean something of its own. */
+    const char *standard;
     const char *help; /* a line without a full stop */
 };
 
@@ -26,13 +27,15 @@ struct df_option_values {
     char text[DF_STRATEGY_OPTIONS][DF_OPTION_VALUE];
 };
 /* Take a value. Numbers are kept in one form, so that the same value is the same text.
- * Errors   E_USAGE no such key (the nearest is named), or not what the option expects; values are as before then */
+ * Errors   E_USAGE no such key (the nearest is named), or not what the option expects; values are as before
+ *          then */
 dfal_status df_option_set(struct df_option_values *values, const struct df_strategy_option *table,
                           const char *key, const char *text);
 /* The same of "KEY=VALUE". */
 dfal_status df_option_assign(struct df_option_values *values, const struct df_strategy_option *table,
                              const char *assignment);
-/* What holds: the value that was given, or the standard one. values may be NULL. The key is one of the table. */
+/* What holds: the value that was given, or the standard one. values may be NULL. The key is one of the
+ * table. */
 const char *df_option_text(const struct df_option_values *values, const struct df_strategy_option *table,
                            const char *key);
 /* "a whole number from 1 to 100": what an option expects. */

@@ -83,8 +83,8 @@ static bool ascending(const int64_t *rows, int64_t n)
     return true;
 }
 
-/* The m candidates with the lowest random numbers of their own, so that neither the list's order nor its other members
- * decide about a row's number. */
+/* The m candidates with the lowest random numbers of their own, so that neither the list's order nor its
+ * other members decide about a row's number. */
 static dfal_status draw(int64_t *rows, int64_t m, const int64_t *candidates, int64_t n, uint64_t seed)
 {
     struct keyed *keyed;

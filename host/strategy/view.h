@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a strategy sees of one selection: the candidates, and quantities of them. Each quantity is computed when it is asked
- * for, or taken from a file that the user gave, and kept until the selection ends; asked for again it is there.
+/* What a strategy sees of one selection: the candidates, and quantities of them. Each quantity is computed
+ * when it is asked for, or taken from a file that the user gave, and kept until the selection ends; asked for
+ * again it is there.
  *
- * Order    row i of every array is candidate i. None of a row's bits depends on the other candidates, on batch or threads
- * Memory   what is kept whole is checked against the limit first: E_MEMORY. What is streamed costs its result alone
- * Borrowed arrays live until the selection ends. Errors besides: those of a pass over the pool, E_STOPPED among them */
+ * Order    row i of every array is candidate i. None of a row's bits depends on the other candidates, on
+ *          batch or threads
+ * Memory   what is kept whole is checked against the limit first: E_MEMORY. What is streamed costs its result
+ *          alone
+ * Borrowed arrays live until the selection ends. Errors besides: those of a pass over the pool, E_STOPPED
+ * among them */
 #ifndef DF_STRATEGY_VIEW_H
 #define DF_STRATEGY_VIEW_H
 
@@ -30,13 +34,15 @@ dfal_status df_view_logits(struct df_view *view, const float **logits);
  * Errors   E_DATA all candidates' logits look like probabilities */
 typedef double df_row_score_fn(const float *values, int64_t size);
 dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores);
-/* f_(1) - f_(2) as float32: of the scores file where there is one, else of the logits. [n]; NAN: not finite */
+/* f_(1) - f_(2) as float32: of the scores file where there is one, else of the logits. [n]; NAN: not
+ * finite */
 dfal_status df_view_logit_gaps(struct df_view *view, const double **gaps);
 /* DeepFool margins with statuses and adversarial classes, [n]: of the scores file, or computed. */
 dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins);
 
-/* The values of a node of the network as it is given; "": of the folded network the input of its last Gemm (of LeNet5 84
- * numbers). [count, size]. Errors   E_USAGE no such node (the nearest is named); E_DATA no Gemm */
+/* The values of a node of the network as it is given; "": of the folded network the input of its last Gemm
+ * (of LeNet5 84 numbers). [count, size]. Errors   E_USAGE no such node (the nearest is named); E_DATA no
+ * Gemm */
 struct df_features {
     int64_t count, size;
     const float *values;
@@ -48,8 +54,9 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
 /* The same features of the rows that are labelled already, in the order of the pool. */
 dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
 
-/* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates come in any
- * order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not folded.
+/* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates
+ * come in any order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not
+ * folded.
  *   OWN     masks of (seed, pass, row of the pool)
  *   SHARED  of (seed, pass): the same for every row, as a committee's members are
  * A network without dropout is refused before: DF_ASKS_PASSES. */
@@ -58,8 +65,8 @@ typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
                            void *user);
 
-/* A number of each candidate that the strategy computes itself, [n]: kept like the others, so that a strategy that is asked
- * again finds them. *known: they are there; else they are zero, and the strategy's to fill. */
+/* A number of each candidate that the strategy computes itself, [n]: kept like the others, so that a strategy
+ * that is asked again finds them. *known: they are there; else they are zero, and the strategy's to fill. */
 dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known);
 
 /* E_STOPPED: somebody wants the job to end. For loops that take long. */

@@ -39,7 +39,8 @@ struct df_view {
     struct df_scores *margins; /* NULL: nobody asked */
 };
 
-/* Take the candidates of this selection, ascending: all of them, or a subsample. The view's other fields are set. */
+/* Take the candidates of this selection, ascending: all of them, or a subsample. The view's other fields are
+ * set. */
 dfal_status df_view_open(struct df_view *view, const int64_t *candidates, int64_t n);
 void df_view_close(struct df_view *view);
 /* These candidates [count], ascending, are none any more; what is known of the others stays. */
@@ -56,10 +57,12 @@ void df_view_drop(struct df_view *view);
 
 /* Logits [n, K] of ascending rows, whoever's: from the file where there is one. */
 dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, int64_t n, float *logits);
-/* Twins of the first selection->twin_count chosen: their rows run again, so memory does not grow with the pool. */
+/* Twins of the first selection->twin_count chosen: their rows run again, so memory does not grow with the
+ * pool. */
 dfal_status df_view_twins(const struct df_view *view, struct df_selection *selection);
 
-/* The node whose values are the features where nobody names one: the input of the folded network's last Gemm. Borrowed.
+/* The node whose values are the features where nobody names one: the input of the folded network's last Gemm.
+ * Borrowed.
  * Errors   E_DATA there is no Gemm */
 dfal_status df_feature_node(const struct df_network *folded, const char **node);
 

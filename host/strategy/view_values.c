@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values of a network's nodes over a view's rows, whole or as a number of each row: of a pass, or, logits, of the file that
- * the user gave. */
+/* Values of a network's nodes over a view's rows, whole or as a number of each row: of a pass, or, logits, of
+ * the file that the user gave. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +67,8 @@ static dfal_status put_rows(void *user, const int64_t *index, const float *value
     return DFAL_OK;
 }
 
-/* Blocks of neighbouring rows of the file; those between candidates that lie near each other are read along. */
+/* Blocks of neighbouring rows of the file; those between candidates that lie near each other are read
+ * along. */
 enum { READ_ROWS = 4096, READ_GAP = 64 };
 
 static dfal_status read_logits(struct values_sink *sink, struct df_table_reader *reader)
@@ -142,7 +143,7 @@ static dfal_status check_alike(const struct values_sink *sink)
     return DFAL_OK;
 }
 
-/* ---- what is kept ---------------------------------------------------------------------------------------- */
+/* ---- what is kept -------------------------------------------------------------------------------------- */
 
 /* The values are there already. */
 static dfal_status put_whole(struct values_sink *sink, const struct df_known *whole)
@@ -218,7 +219,7 @@ dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, con
     return DFAL_OK;
 }
 
-/* ---- features -------------------------------------------------------------------------------------------- */
+/* ---- features ------------------------------------------------------------------------------------------ */
 
 dfal_status df_feature_node(const struct df_network *folded, const char **node)
 {
@@ -287,7 +288,7 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
     return DFAL_OK;
 }
 
-/* ---- f_(1) - f_(2) --------------------------------------------------------------------------------------- */
+/* ---- f_(1) - f_(2) ------------------------------------------------------------------------------------- */
 
 /* A number of float32, as the scores file keeps it, so that both roads give the same ranks. */
 static double gap_of_logits(const float *logits, int64_t class_count)
@@ -296,9 +297,9 @@ static double gap_of_logits(const float *logits, int64_t class_count)
     return df_softmax(&softmax, logits, (int32_t)class_count) ? (double)(float)softmax.gap : (double)NAN;
 }
 
-/* The gap is that of the sample itself, so it does not matter how far DeepFool came: MAX_ITER, ZERO_GRAD and PRUNED
- * rows have one like any other, and so does a NONFINITE one whose first step led out of bounds. Where the sample itself is
- * not finite the file's gap is infinite. */
+/* The gap is that of the sample itself, so it does not matter how far DeepFool came: MAX_ITER, ZERO_GRAD and
+ * PRUNED rows have one like any other, and so does a NONFINITE one whose first step led out of bounds. Where
+ * the sample itself is not finite the file's gap is infinite. */
 static double gap_of_scores(const struct df_scores *scores, int64_t row)
 {
     float gap = scores->logit_gap[row];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loaded before the command: one call of a kind fails. Calls are counted from main on; those on descriptors 0 to 2 are not.
+/* Loaded before the command: one call of a kind fails. Calls are counted from main on; those on descriptors 0
+ * to 2 are not.
  * Memory fails dfal only: what HDF5, oneDNN and the C++ library do without it is not this project's.
  *   DFAL_FAULT_KIND=KIND     one of the names below
  *   DFAL_FAULT_CALL=N        the N-th call of that kind, from 1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* First byte: what the rest is said to be: an npy file, one with labels, an npz archive, a CIFAR-10 batch. A pool appears or a
- * sentence says why not. */
+/* First byte: what the rest is said to be: an npy file, one with labels, an npz archive, a CIFAR-10 batch. A
+ * pool appears or a sentence says why not. */
 #include <stdlib.h>
 
 #include "base/file.h"

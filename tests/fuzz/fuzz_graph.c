@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as /graph: parsed or refused with a sentence; what is parsed writes itself back and reads the same. */
+/* Any bytes as /graph: parsed or refused with a sentence; what is parsed writes itself back and reads the
+ * same. */
 #include <stdlib.h>
 #include <string.h>
 

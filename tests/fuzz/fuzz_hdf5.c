@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Input bytes are an HDF5 file: the store opens it as what it says that it is, and reads all of it. What HDF5 itself does with
- * the bytes is tried, too. */
+/* Input bytes are an HDF5 file: the store opens it as what it says that it is, and reads all of it. What HDF5
+ * itself does with the bytes is tried, too. */
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* ---- Changes that keep a file's shape: numbers in place, most of them near a signature -------------------- */
+/* ---- Changes that keep a file's shape: numbers in place, most of them near a signature ----------------- */
 
 static const char signatures[] = "GCOLHEAPTREESNODOHDROCHKFRHPFHDBBTHDBTLFFAHDEAHD";
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JPEG, PNG and EXIF from memory, through the whole resize. The last byte chooses how; behind a picture's end it is
- * nobody's. What decodes once decodes again to the same bytes. */
+/* JPEG, PNG and EXIF from memory, through the whole resize. The last byte chooses how; behind a picture's end
+ * it is nobody's. What decodes once decodes again to the same bytes. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as an ONNX file: refused with a sentence, or a network that is whole: it folds, and its graph reads back. */
+/* Any bytes as an ONNX file: refused with a sentence, or a network that is whole: it folds, and its graph
+ * reads back. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Input bytes choose types, shapes, attributes and labels of an HDF5 file; the pool reader takes or refuses it. */
+/* Input bytes choose types, shapes, attributes and labels of an HDF5 file; the pool reader takes or refuses
+ * it. */
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>

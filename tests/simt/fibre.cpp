@@ -19,8 +19,8 @@
 // A kernel's frame is small, but a report of AddressSanitizer is written on the stack that it is about.
 enum { STACK_SIZE = 512 * 1024 };
 
-// Registers that a call keeps go onto the old stack and come from the new one. swapcontext would make a system call each
-// time, for the signal mask. Floating-point modes are never changed.
+// Registers that a call keeps go onto the old stack and come from the new one. swapcontext would make a
+// system call each time, for the signal mask. Floating-point modes are never changed.
 asm(R"(
     .text
     .p2align 4
@@ -78,8 +78,9 @@ struct simt_fibre *simt_fibre_create(void (*body)())
     struct simt_fibre *fibre = new (memory + page) simt_fibre();
     fibre->stack = memory + page;
     fibre->stack_size = STACK_SIZE;
-    // What simt_switch pops: six registers, the address to return to, and where that would return to: nowhere.
-    // Stacks begin at different lines of a page: all in the same few sets of a cache, they would push each other out.
+    // What simt_switch pops: six registers, the address to return to, and where that would return to:
+    // nowhere. Stacks begin at different lines of a page: all in the same few sets of a cache, they would
+    // push each other out.
     static size_t count;
     void **top = (void **)(memory + page + STACK_SIZE - count++ % 32 * 448) - 8;
     for (int i = 0; i < 8; i++)

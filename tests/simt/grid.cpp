@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks, threads and barriers. A thread that never waits needs no fibre of its own: a fibre whose thread has ended takes the
-// next one, so that a kernel without barriers is a plain loop.
+// Blocks, threads and barriers. A thread that never waits needs no fibre of its own: a fibre whose thread has
+// ended takes the next one, so that a kernel without barriers is a plain loop.
 #include "grid.h"
 
 #include <stdarg.h>
@@ -65,7 +65,7 @@ static std::vector<simt_fibre *> idle;
 extern "C" char __start_simt_shared[] __attribute__((weak, visibility("hidden"), aligned(8)));
 extern "C" char __stop_simt_shared[] __attribute__((weak, visibility("hidden")));
 
-// ---- Saying what is wrong -----------------------------------------------------------------------------------------
+// ---- Saying what is wrong ---------------------------------------------------------------------------------
 
 void simt_die(const char *format, ...)
 {
@@ -149,7 +149,7 @@ static struct words say_barrier(const struct barrier &at)
     simt_die("kernel %s cannot go on and the shim does not know why", grid->name);
 }
 
-// ---- Order --------------------------------------------------------------------------------------------------------
+// ---- Order ------------------------------------------------------------------------------------------------
 
 static struct {
     char text[64];
@@ -204,7 +204,7 @@ static void fill_order(std::vector<unsigned> &list, size_t count, enum simt_orde
         shuffle(list);
 }
 
-// ---- Running ------------------------------------------------------------------------------------------------------
+// ---- Running ----------------------------------------------------------------------------------------------
 
 static void stand_at(unsigned t)
 {
@@ -329,7 +329,7 @@ void simt_run_grid(const struct simt_grid &given)
     grid = NULL;
 }
 
-// ---- Barriers -----------------------------------------------------------------------------------------------------
+// ---- Barriers ---------------------------------------------------------------------------------------------
 
 // Wait until another thread makes this one READY.
 static uint64_t wait_here()

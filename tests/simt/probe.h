@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Launchers of kernels that are right, and of kernels that are wrong in one way each. Each returns a cudaError_t. */
+/* Launchers of kernels that are right, and of kernels that are wrong in one way each. Each returns a
+ * cudaError_t. */
 #ifndef DFAL_TESTS_SIMT_PROBE_H
 #define DFAL_TESTS_SIMT_PROBE_H
 

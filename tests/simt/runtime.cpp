@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // CUDA's runtime for one made-up GPU of 3 multiprocessors and 2 GiB.
 //
-// Streams   what is queued runs at once where DF_SIMT_ORDER is ascending. Otherwise it runs as late as it may: when somebody
+// Streams   what is queued runs at once where DF_SIMT_ORDER is ascending. Otherwise it runs as late as it
+// may: when somebody
 //           waits for it. A synchronisation that is missing then shows as old contents.
-// Memory    an allocation of its own each, so that AddressSanitizer sees what lies beyond it, filled with NaN. Copies are
+// Memory    an allocation of its own each, so that AddressSanitizer sees what lies beyond it, filled with
+// NaN. Copies are
 //           checked against it. Leaks are found where AddressSanitizer looks for them.
 // Copies    as CUDA has it, one between the device and memory that is not pinned has taken the source, or has
 //           filled the target, when the call returns.
-// Graphs    a stream that is captured keeps what is queued instead, with its arguments; a launch queues all of it as one
-//           piece. What CUDA forbids during a capture fails, and makes the thread's captures invalid. So do events on
+// Graphs    a stream that is captured keeps what is queued instead, with its arguments; a launch queues all
+// of it as one
+//           piece. What CUDA forbids during a capture fails, and makes the thread's captures invalid. So do
+// events on
 //           a captured stream, which CUDA has and dfal does not use.
 // Everything is under one lock; host threads take turns.
 #include <stdio.h>
@@ -100,7 +104,7 @@ static cudaError_t forbidden_on(cudaStream_t stream)
             return error_;                                                                                   \
     } while (0)
 
-// ---- Memory -------------------------------------------------------------------------------------------------------
+// ---- Memory -----------------------------------------------------------------------------------------------
 
 // Does [at, at + size) lie in one of these blocks? -1: it begins in none, 0: it sticks out, 1: yes.
 static int lies_in(const std::map<uintptr_t, size_t> &blocks, const void *at, size_t size)
@@ -170,7 +174,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
     return cudaSuccess;
 }
 
-// ---- Streams ------------------------------------------------------------------------------------------------------
+// ---- Streams ----------------------------------------------------------------------------------------------
 
 static void drain(cudaStream_t stream, uint64_t ticket)
 {
@@ -189,7 +193,8 @@ static void drain_all(bool blocking_only)
             drain(stream, stream->queued);
 }
 
-// The default stream waits for the streams that did not ask for being left alone, and its own work is done at once.
+// The default stream waits for the streams that did not ask for being left alone, and its own work is done at
+// once.
 static cudaError_t queue(cudaStream_t stream, std::function<void()> work)
 {
     if (stream == NULL) {
@@ -321,7 +326,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return other == stream ? cudaSuccess : queue(stream, [=] { drain_event(other, ticket); });
 }
 
-// ---- Freeing, copying ---------------------------------------------------------------------------------------------
+// ---- Freeing, copying -------------------------------------------------------------------------------------
 
 cudaError_t cudaFree(void *pointer)
 {
@@ -409,7 +414,7 @@ cudaError_t cudaMemset(void *to, int value, size_t size)
     return cudaMemsetAsync(to, value, size, NULL);
 }
 
-// ---- Graphs -------------------------------------------------------------------------------------------------------
+// ---- Graphs -----------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
@@ -486,7 +491,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
     return cudaSuccess;
 }
 
-// ---- Launches -----------------------------------------------------------------------------------------------------
+// ---- Launches ---------------------------------------------------------------------------------------------
 
 void simt_queue_grid(const struct simt_grid &grid, const void *kernel, cudaStream_t stream)
 {
@@ -516,7 +521,7 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
     return cudaSuccess;
 }
 
-// ---- The device ---------------------------------------------------------------------------------------------------
+// ---- The device -------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
@@ -561,7 +566,7 @@ cudaError_t cudaDriverGetVersion(int *version)
     return cudaSuccess;
 }
 
-// ---- Errors -------------------------------------------------------------------------------------------------------
+// ---- Errors -----------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetLastError()
 {

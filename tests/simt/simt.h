@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CUDA C++ as g++ sees it: what a kernel may say, run on one CPU thread.
  *
- * A launch runs its blocks one after another. A thread of a block is a fibre: it runs until it ends or waits. Whoever waits
- * at a barrier (__syncthreads, __syncwarp, shuffles and votes) goes on when all that the barrier names have come.
- * The program is stopped with the kernel's name, block and thread when
- *   - a thread ends, or waits somewhere else, while others wait for it: "somewhere else" is another kind of barrier, mask
+ * A launch runs its blocks one after another. A thread of a block is a fibre: it runs until it ends or waits.
+ * Whoever waits at a barrier (__syncthreads, __syncwarp, shuffles and votes) goes on when all that the
+ * barrier names have come. The program is stopped with the kernel's name, block and thread when
+ *   - a thread ends, or waits somewhere else, while others wait for it: "somewhere else" is another kind of
+ *   barrier, mask
  *     or source line;
  *   - a lane names a mask without itself, or reads a lane that takes no part.
- * DF_SIMT_ORDER=ascending|descending|random:SEED is the order of blocks, and of threads between two barriers: results that
- * differ are a race. Shared memory begins as NaN, device memory too (runtime.cpp); both lie between red zones for
- * AddressSanitizer.
+ * DF_SIMT_ORDER=ascending|descending|random:SEED is the order of blocks, and of threads between two barriers:
+ * results that differ are a race. Shared memory begins as NaN, device memory too (runtime.cpp); both lie
+ * between red zones for AddressSanitizer.
  * Traps   a thread that spins until another one writes spins for ever: there is no preemption. */
 #ifndef DFAL_TESTS_SIMT_SIMT_H
 #define DFAL_TESTS_SIMT_SIMT_H
@@ -38,7 +39,7 @@
 /* One block runs at a time, so a block's shared memory may be static; its section is what a launch fills. */
 #define __shared__ static __attribute__((section("simt_shared")))
 
-/* ---- Types ------------------------------------------------------------------------------------------------------ */
+/* ---- Types --------------------------------------------------------------------------------------------- */
 
 struct uint3 {
     unsigned x, y, z;
@@ -61,7 +62,7 @@ static inline float4 make_float4(float x, float y, float z, float w)
     return {x, y, z, w};
 }
 
-/* ---- Where a thread stands -------------------------------------------------------------------------------------- */
+/* ---- Where a thread stands ----------------------------------------------------------------------------- */
 
 struct simt_here {
     uint3 thread, block;
@@ -82,7 +83,7 @@ static inline void *simt_dynamic_shared()
     return simt_here.shared;
 }
 
-/* ---- Barriers --------------------------------------------------------------------------------------------------- */
+/* ---- Barriers ------------------------------------------------------------------------------------------ */
 
 enum simt_wait {
     SIMT_SYNCTHREADS,
@@ -95,8 +96,8 @@ enum simt_wait {
     SIMT_ANY,
     SIMT_ALL,
 };
-/* Wait for the block (of each thread the value) or for the lanes of mask (of each lane its value, and whose it wants);
- * returns the thread's share of the outcome. */
+/* Wait for the block (of each thread the value) or for the lanes of mask (of each lane its value, and whose
+ * it wants); returns the thread's share of the outcome. */
 uint64_t simt_wait_block(enum simt_wait wait, uint64_t value, const char *file, int line);
 uint64_t simt_wait_warp(enum simt_wait wait, unsigned mask, uint64_t value, unsigned source, const char *file,
                         int line);
@@ -170,7 +171,7 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32
     return simt_shuffle(mask, value, source >= (lane & -width) + width ? lane : source, file, line);
 }
 
-/* ---- Atomics: no other thread runs in between ------------------------------------------------------------------- */
+/* ---- Atomics: no other thread runs in between ---------------------------------------------------------- */
 
 template <class T, class V> static inline T atomicAdd(T *at, V value)
 {
@@ -185,14 +186,14 @@ template <class T, class V> static inline T atomicMax(T *at, V value)
     return old;
 }
 
-/* ---- Functions -------------------------------------------------------------------------------------------------- */
+/* ---- Functions ----------------------------------------------------------------------------------------- */
 
 static inline int __popc(unsigned bits)
 {
     return __builtin_popcount(bits);
 }
 
-/* ---- Launches --------------------------------------------------------------------------------------------------- */
+/* ---- Launches ------------------------------------------------------------------------------------------ */
 
 struct simt_grid {
     const char *name; /* of the kernel */

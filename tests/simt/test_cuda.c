@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CUDA back end's own reasons to refuse, its copies, and the blocks that a library's engine gets, on the shim. Calls of
- * the runtime fail on command (the linker's --wrap); the libraries are made up: an engine that takes exactly a fixed number
- * of rows, looks at them and leaves the work to dfal's own. */
+/* The CUDA back end's own reasons to refuse, its copies, and the blocks that a library's engine gets, on the
+ * shim. Calls of the runtime fail on command (the linker's --wrap); the libraries are made up: an engine that
+ * takes exactly a fixed number of rows, looks at them and leaves the work to dfal's own. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -476,7 +476,8 @@ static void failed_kernel(void **state)
     device->backend->device_close(device);
 }
 
-/* A library that does what a capture forbids, and a graph that cannot be made: no recording, and the queue goes on. */
+/* A library that does what a capture forbids, and a graph that cannot be made: no recording, and the queue
+ * goes on. */
 static void no_recording(void **state)
 {
     (void)state;
@@ -616,7 +617,8 @@ static float *run_kind(const struct rig *rig, enum df_layer_kind kind, int64_t r
     return values;
 }
 
-/* The workspace of the run that is just over was foretold, and a run of fewer rows takes no other: it never grows. */
+/* The workspace of the run that is just over was foretold, and a run of fewer rows takes no other: it never
+ * grows. */
 static void check_scratch(const struct rig *rig, int kind, int64_t rows)
 {
     struct df_cuda_queue *queue = &((struct df_cuda_device *)rig->device)->queues[0];
@@ -720,7 +722,8 @@ static void blocks(void **state)
     device->backend->device_close(device);
 }
 
-/* Half precision: a library that multiplies binary16, one that has only float32, and none, all from the same operands. */
+/* Half precision: a library that multiplies binary16, one that has only float32, and none, all from the same
+ * operands. */
 static void half_blocks(void **state)
 {
     (void)state;

@@ -47,7 +47,7 @@ static void device_take(void *values, void *memory, size_t size)
     ok(cudaFree(memory));
 }
 
-/* ---- What is right ----------------------------------------------------------------------------------------------- */
+/* ---- What is right ------------------------------------------------------------------------------------- */
 
 static void threads_know_where_they_stand(void **state)
 {
@@ -142,7 +142,7 @@ static void blocks_vote_and_add(void **state)
     }
 }
 
-/* ---- What is wrong ----------------------------------------------------------------------------------------------- */
+/* ---- What is wrong ------------------------------------------------------------------------------------- */
 
 static void a_race_shows_in_the_order(void **state)
 {
@@ -258,7 +258,7 @@ static void an_unknown_order_aborts(void **state)
         strstr(said, "DF_SIMT_ORDER is 'sideways', expected ascending, descending or random:SEED"));
 }
 
-/* ---- The runtime ------------------------------------------------------------------------------------------------- */
+/* ---- The runtime --------------------------------------------------------------------------------------- */
 
 static void launches_are_checked(void **state)
 {
@@ -304,7 +304,8 @@ static void copies_are_checked(void **state)
     assert_int_equal(cudaGetLastError(), cudaSuccess);
 }
 
-/* Streams that run as late as they may: who does not wait sees old contents, who waits for an event sees the new. */
+/* Streams that run as late as they may: who does not wait sees old contents, who waits for an event sees the
+ * new. */
 static void streams_run_when_they_must(void **state)
 {
     (void)state;
@@ -352,7 +353,8 @@ static void streams_run_when_they_must(void **state)
     set_order("ascending");
 }
 
-/* What is queued on a captured stream is kept, with its arguments, and run as often and as late as the graph is. */
+/* What is queued on a captured stream is kept, with its arguments, and run as often and as late as the graph
+ * is. */
 static void graphs_keep_what_is_queued(void **state)
 {
     (void)state;

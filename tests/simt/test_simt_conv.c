@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal's own convolutions and products of a GPU, on the shim: every path against loops written independently, the paths
- * against one another bit for bit, and a row's results against those it has alone. */
+/* dfal's own convolutions and products of a GPU, on the shim: every path against loops written independently,
+ * the paths against one another bit for bit, and a row's results against those it has alone. */
 #include "../support.h"
 
 #include <setjmp.h>
@@ -74,7 +74,7 @@ static void same(const char *what, const float *found, const float *expected, in
                       (double)found[i], (double)expected[i]);
 }
 
-/* ---- Loops to compare with --------------------------------------------------------------------------------------- */
+/* ---- Loops to compare with ----------------------------------------------------------------------------- */
 
 struct sums {
     double *y, *dx, *dw, *db;
@@ -139,7 +139,7 @@ static void drop(struct sums *r)
     free(r->db);
 }
 
-/* ---- Shapes ------------------------------------------------------------------------------------------------------ */
+/* ---- Shapes -------------------------------------------------------------------------------------------- */
 
 struct conv_case {
     const char *what;
@@ -205,12 +205,12 @@ static const struct conv_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
-/* ---- Forward and backward ---------------------------------------------------------------------------------------- */
+/* ---- Forward and backward ------------------------------------------------------------------------------ */
 
 typedef int path_fn(const struct df_conv_walk *walk, const struct df_conv_data *data, void *stream);
 
-/* What a path makes of rows of `in`, between guards that it must not touch. The output of one row alone is not aligned for
- * vectors. */
+/* What a path makes of rows of `in`, between guards that it must not touch. The output of one row alone is
+ * not aligned for vectors. */
 static float *run_path(path_fn *path, const struct df_conv_walk *walk, const float *in, int64_t in_count,
                        const float *w, int64_t w_count, const float *b, int64_t rows, int64_t out_count)
 {
@@ -298,7 +298,7 @@ static void check_walk(const struct conv_case *c, const struct df_conv_shape *s,
     free(cells);
 }
 
-/* ---- Weight gradients -------------------------------------------------------------------------------------------- */
+/* ---- Weight gradients ---------------------------------------------------------------------------------- */
 
 typedef int gradient_fn(const struct df_conv_shape *s, const struct df_conv_gradient *g, void *stream);
 
@@ -491,7 +491,7 @@ static void many_parts(void **state)
     free(w);
 }
 
-/* ---- Products ---------------------------------------------------------------------------------------------------- */
+/* ---- Products ------------------------------------------------------------------------------------------ */
 
 static float *run_product(int kind, int64_t in, int64_t out, const float *x, const float *dy, const float *w,
                           const float *b, int64_t rows)

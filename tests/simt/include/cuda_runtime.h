@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of CUDA's runtime that dfal calls, made for a CPU: found instead of CUDA's own where the back end and the
- * kernels are built to be tested without a GPU. Names and numbers are CUDA's; tests/simt/runtime.cpp says how
- * they behave. Kernels get what a thread sees from simt.h. */
+/* The part of CUDA's runtime that dfal calls, made for a CPU: found instead of CUDA's own where the back end
+ * and the kernels are built to be tested without a GPU. Names and numbers are CUDA's; tests/simt/runtime.cpp
+ * says how they behave. Kernels get what a thread sees from simt.h. */
 #ifndef DFAL_TESTS_SIMT_CUDA_RUNTIME_H
 #define DFAL_TESTS_SIMT_CUDA_RUNTIME_H
 
