@@ -6,10 +6,10 @@
 
 dfal_status df_image_list_add(struct df_image_list *list, const char *id, const char *path, int64_t line)
 {
-    if (list->count == list->room) {
-        int64_t room = list->room ? 2 * list->room : 256;
-        DF_TRY(df_resize(&list->entries, list->room, room, sizeof *list->entries));
-        list->room = room;
+    if (list->count == list->capacity) {
+        int64_t capacity = list->capacity ? 2 * list->capacity : 256;
+        DF_TRY(df_resize(&list->entries, list->capacity, capacity, sizeof *list->entries));
+        list->capacity = capacity;
     }
     struct df_image_entry *entry = &list->entries[list->count++];
     *entry = (struct df_image_entry){.label = -1, .line = line};
