@@ -221,6 +221,10 @@ static void test_set(void **state)
     assert_int_equal(c.training.epochs, 3);
     assert_int_equal(c.strategy_count, 1);
     assert_int_equal(c.options[df_strategy_known_index("dfal")].subsample, 0);
+    int32_t known = 0;
+    while (df_strategy_known[known])
+        known++;
+    assert_in_range(known, 1, DF_MAX_STRATEGIES); /* each has its options */
     assert_int_equal(c.training.batch, 8);
     assert_string_equal(c.train, "a b=c.h5");
     test_error(df_run_config_set(&c, "training.epochs=10.5"), DFAL_E_USAGE,

@@ -26,11 +26,12 @@
 #include "strategy/selection.h"
 
 static struct world world;
-static const char *const every[] = {"dfal",      "random",   "entropy", "least-confidence", "margin",
-                                    "logit-gap", "egl-last", "bald",    "coreset-greedy"};
+static const char *const every[] = {"dfal",   "random",        "entropy",  "least-confidence",
+                                    "margin", "logit-gap",     "egl-last", "nearest-other",
+                                    "bald",   "coreset-greedy"};
 enum { EVERY = sizeof every / sizeof every[0] };
 /* Which of every[] a file serves. */
-enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, FIRST_OF_NO_FILE = 7 };
+enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, NEAREST_OTHER, FIRST_OF_NO_FILE };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
@@ -394,7 +395,8 @@ static void test_sources(void **state)
             char *expected = world_read(world.folder, "a.csv");
             for (int road = 1; road < 4; road++) {
                 bool with_logits = road & 1, with_scores = road & 2;
-                const bool of_logits = (s >= FIRST_OF_LOGITS && s <= LAST_OF_LOGITS) || s == EGL_LAST;
+                const bool of_logits =
+                    (s >= FIRST_OF_LOGITS && s <= LAST_OF_LOGITS) || s == EGL_LAST || s == NEAREST_OTHER;
                 if ((!strcmp(every[s], "dfal") && !with_scores) || (of_logits && !with_logits) ||
                     s >= FIRST_OF_NO_FILE) /* refused: test_usage */
                     continue;
@@ -600,8 +602,9 @@ static void test_out_of_memory(void **state)
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
-    static const char *const strategies[] = {"dfal", "entropy", "egl-last", "bald", "coreset-greedy"};
-    for (int kind = 0; kind < 5; kind++) {
+    static const char *const strategies[] = {"dfal", "entropy",        "egl-last",
+                                             "bald", "coreset-greedy", "nearest-other"};
+    for (int kind = 0; kind < (int)(sizeof strategies / sizeof strategies[0]); kind++) {
         test_join(sheet, world.folder, names[2 + (kind > 0)]);
         struct dfal_select_options options = select_options(strategies[kind], 4);
         options.twins_path = twins;

@@ -388,6 +388,8 @@ static void test_find(void **state)
     test_error(df_strategy_find(&strategy, "entropie"), DFAL_E_USAGE, "'entropy'");
     test_ok(df_strategy_find(&strategy, "coreset-greedy"));
     assert_true(strategy->set);
+    for (int i = 0; df_strategies[i]; i++) /* a run finds its options by this place */
+        assert_true(df_strategy_known_index(df_strategies[i]->name) >= 0);
     test_error(df_strategy_find(&strategy, "randon"), DFAL_E_USAGE, "'random'");
     test_error(df_strategy_find(&strategy, "zzzzzzzzzzzz"), DFAL_E_USAGE, "expected");
 }

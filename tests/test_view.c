@@ -139,7 +139,12 @@ static void test_sets(void **state)
     bench_close(&bench);
 }
 
-/* ---- features ------------------------------------------------------------------------------------------ */
+/* A number of the logits of labelled rows is that of the same rows as candidates; the two are kept apart. */
+static double second_logit(const float *logits, int64_t class_count)
+{
+    (void)class_count;
+    return (double)logits[1];
+}
 
 static struct df_view view_of(const struct bench *bench, const struct df_selection_options *options)
 {
@@ -149,6 +154,34 @@ static struct df_view view_of(const struct bench *bench, const struct df_selecti
                             .pool = bench->pool,
                             .options = options};
 }
+
+static void test_labelled_row_scores(void **state)
+{
+    (void)state;
+    static const int64_t labelled[3] = {2, 30, 59};
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {
+        .strategy = &none, .labelled_rows = labelled, .labelled_row_count = 3};
+    for (int b = 0; b < backend_count; b++) {
+        struct bench bench;
+        const double *all = NULL, *known = NULL, *again = NULL;
+        bench_open(&bench, backends[b], 2, world.net, world.train);
+        struct df_view view = view_of(&bench, &options);
+        test_ok(df_view_open(&view, bench.rows, ALL));
+        test_ok(df_view_labelled_row_scores(&view, second_logit, &known));
+        test_ok(df_view_row_scores(&view, second_logit, &all));
+        for (int i = 0; i < 3; i++)
+            assert_true(known[i] == all[labelled[i]]);
+        test_ok(df_view_exclude(&view, (int64_t[]){0, 1}, 2));
+        test_ok(df_view_labelled_row_scores(&view, second_logit, &again));
+        assert_ptr_equal(again, known);
+        assert_true(again[0] == all[0]); /* row 2 is candidate 0 now */
+        df_view_close(&view);
+        bench_close(&bench);
+    }
+}
+
+/* ---- features ------------------------------------------------------------------------------------------ */
 
 static double square_sum(const float *values, int64_t size)
 {
@@ -379,9 +412,10 @@ int main(int argc, char **argv)
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
     assert_in_range(backend_count, 1, TEST_BACKENDS);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_logits), cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_features),     cmocka_unit_test(test_features_refused),
-        cmocka_unit_test(test_passes),       cmocka_unit_test(test_networks_refused),
+        cmocka_unit_test(test_whole_logits),        cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_labelled_row_scores), cmocka_unit_test(test_features),
+        cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_networks_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,7 +9,8 @@
 #include "net/training.h"
 #include "strategy/strategy_option.h"
 
-enum { DF_MAX_STRATEGIES = 16, DF_CONFIG_TEXT = 1024 };
+/* Names of df_strategy_known, at most. */
+enum { DF_MAX_STRATEGIES = 32, DF_CONFIG_TEXT = 1024 };
 
 /* options.<strategy>: */
 struct df_strategy_config {

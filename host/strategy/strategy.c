@@ -15,9 +15,9 @@ const struct df_strategy *const df_strategies[] = {
 /* clang-format on */
 
 const char *const df_strategy_known[] = {
-    "random", "entropy",  "least-confidence", "margin",  "logit-gap", "bald",  "batchbald", "ceal",
-    "egl",    "egl-last", "coreset-greedy",   "coreset", "qbdc",      "badge", "dfal",      "dfal-diverse",
-    NULL,
+    "random",       "entropy",  "least-confidence", "margin",  "logit-gap",     "bald", "batchbald", "ceal",
+    "egl",          "egl-last", "coreset-greedy",   "coreset", "nearest-other", "qbdc", "badge",     "dfal",
+    "dfal-diverse", NULL,
 };
 
 /* Of those that are not in this build, what configurations may say already (docs/FORMATS.md). */

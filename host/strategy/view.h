@@ -34,6 +34,8 @@ dfal_status df_view_logits(struct df_view *view, const float **logits);
  * Errors   E_DATA all candidates' logits look like probabilities */
 typedef double df_row_score_fn(const float *values, int64_t size);
 dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores);
+/* The same of the rows that are labelled already, in the order of the pool. */
+dfal_status df_view_labelled_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores);
 /* f_(1) - f_(2) as float32: of the scores file where there is one, else of the logits. [n]; NAN: not
  * finite */
 dfal_status df_view_logit_gaps(struct df_view *view, const double **gaps);

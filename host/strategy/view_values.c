@@ -208,15 +208,27 @@ dfal_status df_view_logits(struct df_view *view, const float **logits)
     return DFAL_OK;
 }
 
-dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores)
+static dfal_status take_row_scores(struct df_view *view, const struct df_known_key *key,
+                                   const double **scores)
 {
     const struct source source = logits_of(view);
-    const struct df_known_key key = {.score = score};
     const struct df_known *known;
     *scores = NULL;
-    DF_TRY(take(view, &key, &source, &known));
+    DF_TRY(take(view, key, &source, &known));
     *scores = known->values;
     return DFAL_OK;
+}
+
+dfal_status df_view_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores)
+{
+    const struct df_known_key key = {.score = score};
+    return take_row_scores(view, &key, scores);
+}
+
+dfal_status df_view_labelled_row_scores(struct df_view *view, df_row_score_fn *score, const double **scores)
+{
+    const struct df_known_key key = {.score = score, .labelled = true};
+    return take_row_scores(view, &key, scores);
 }
 
 /* ---- features ------------------------------------------------------------------------------------------ */

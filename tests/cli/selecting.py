@@ -15,7 +15,7 @@ from data import digits, make_pool, write_linear
 from support import check, main, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
-ASKING = ("egl-last", "bald", "coreset-greedy")
+ASKING = ("egl-last", "bald", "coreset-greedy", "nearest-other")
 LATER = ("batchbald", "ceal", "egl", "coreset", "qbdc", "badge", "dfal-diverse")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]
@@ -459,7 +459,7 @@ def own_options(dfal):
     for name in ASKING:
         rows = [row for row in rows_of(dfal.at("d/queries.csv")) if row["strategy"] == name]
         check(rows and all(np.isfinite(float(row["score"])) and float(row["score"]) >= 0 for row in rows),
-              f"{name}: {rows[:2]}")  # inf would be a CORE-SET that knows no labelled row
+              f"{name}: {rows[:2]}")  # inf would be a CORE-SET that knows no labelled row, or a network that knows one class
     with open(dfal.at("d/config.yaml"), encoding="utf-8") as file:
         check("passes: 3}" in file.read(), "config.yaml does not say what holds")
     dfal.refuses(78, *base, "--set", "options.coreset-greedy.node=relu4", "-o", "no",

@@ -278,6 +278,64 @@ def coreset_greedy(dfal, folder, backend):
     refused(dfal, folder, backend, [*words, "--logits", "l.h5"], 64, "needs features, which l.h5 does not hold")
 
 
+def nearest_of_another(h, f, candidates, labelled):
+    """Distance of each candidate to the nearest finite row that is predicted to be something else."""
+    usable = [row for row in [*candidates, *labelled] if np.isfinite(h[row]).all() and np.isfinite(f[row]).all()]
+    score = {}
+    for row in set(candidates) & set(usable):
+        others = [other for other in usable if f[other].argmax() != f[row].argmax()]
+        score[row] = min((np.sqrt(((h[row] - h[other]) ** 2).sum()) for other in others), default=np.inf)
+    return score
+
+
+def by_rank(queries, score, tie, what):
+    """All of them, by the smallest score and then the lowest random number."""
+    assert [q["index"] for q in queries] == sorted(score, key=lambda row: (score[row], int(tie[row]))), f"{what}: other rows"
+    for query in queries:
+        found, wanted = np.inf if query["score"] is None else query["score"], score[query["index"]]
+        same = found == wanted or (np.isfinite(wanted) and abs(found - wanted) <= 1e-12 * wanted)
+        assert same, f"{what}: {query}, expected {wanted}"
+
+
+@more
+def nearest_other(dfal, folder, backend):
+    x, weight, _ = world(4)
+    x[40:44] = 0                                # all logits equal: class 0
+    bias = np.zeros(CLASSES)
+    x[45], weight[:, 0] = 0, [1, 2, 0, 1]
+    x[45, 0] = 3e38                             # features are finite, a logit is not
+    x[46] = np.nan                              # labelled below
+    tie = random_bits(1, 8, np.arange(ROWS))
+    samples = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        f = (samples @ weight.T + bias).astype(np.float32).astype(np.float64)
+    for node, h in {None: samples, "fc": f, "input": samples}.items():
+        for labelled in ([], [5, 46], [41, 46, *TWIN_ROWS[:1], *range(100, 120)]):
+            labels = np.full(ROWS, -1)
+            labels[labelled] = 1
+            write_world(folder, x, weight, bias, labels)
+            candidates = [row for row in range(ROWS) if row not in labelled]
+            words = ["--strategy", "nearest-other", "--count", str(ROWS + 50), *(["--option", f"node={node}"] if node else [])]
+            what = f"nearest-other {node} {len(labelled)}"
+            whole = whatever_the_work(dfal, folder, backend, words)
+            by_rank(whole, nearest_of_another(h, f, candidates, labelled), tie, what)
+            few = select(dfal, folder, backend, *words, "--count", "7")
+            assert [q["index"] for q in few] == [q["index"] for q in whole[:7]], f"{what}: the first seven are others"
+            subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "--force", "-o", "l.h5"],
+                           cwd=folder, check=True)
+            assert select(dfal, folder, backend, *words, "--logits", "l.h5") == whole, f"{what}: --logits differs"
+            part = select(dfal, folder, backend, *words, "--subsample", "50")
+            by_rank(part, nearest_of_another(h, f, [q["index"] for q in part], labelled), tie, f"{what} of 50")
+    words = ("--strategy", "nearest-other", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy nearest-other: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs logits, which s.h5 does not hold")
+    # One class alone: nothing is near, and the order is that of ties. Who would be another is not finite.
+    same = np.array([[1, 0], [2, 0], [2, 1], [0, 3e38]], np.float32)
+    write_pool(os.path.join(folder, "pool.h5"), same[:, :, None, None], class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), 2 * np.eye(2), np.zeros(2), [2, 1, 1])
+    by_rank(select(dfal, folder, backend, *words), {0: np.inf, 1: np.inf, 2: np.inf}, tie, "nearest-other of one class")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
