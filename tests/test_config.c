@@ -118,7 +118,7 @@ static void test_bad(void **state)
         {"zzzzzzzz: 3\n", "expected data, network"},
         {"training.epochs: 3\n", "unknown key 'training.epochs'"},
         {"options: {dfl: {subsample: 3}}\n", "; nearest is 'dfal'"},
-        {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected random,"},
+        {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected dfal,"},
         {"options: {dfal: {subsampel: 3}}\n", "options.dfal: unknown key 'subsampel': expected subsample, "
                                               "deepfool or twins; nearest is 'subsample'"},
         {"options: {coreset: {progam: sener}}\n",
@@ -222,7 +222,7 @@ static void test_set(void **state)
     assert_int_equal(c.strategy_count, 1);
     assert_int_equal(c.options[df_strategy_known_index("dfal")].subsample, 0);
     int32_t known = 0;
-    while (df_strategy_known[known])
+    while (df_strategy_known(known))
         known++;
     assert_in_range(known, 1, DF_MAX_STRATEGIES); /* each has its options */
     assert_int_equal(c.training.batch, 8);

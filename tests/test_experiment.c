@@ -272,7 +272,7 @@ static void test_several(void **state)
     char *page = world_read(world.folder, "both.html");
     assert_non_null(strstr(page, "<h2 id=\"s0\">All runs</h2>"));
     assert_non_null(
-        strstr(page, "<a href=\"#s1\">grouped</a>: options.random.twins: false, options.dfal.twins: true, "
+        strstr(page, "<a href=\"#s1\">grouped</a>: options.dfal.twins: true, options.random.twins: false, "
                      "training.epochs: 2, training.patience: 5</li>"));
     assert_non_null(strstr(page, "<a href=\"#s2\">steps</a>: "));
     assert_non_null(strstr(page, "training.steps: 11, training.patience: 0</li>"));

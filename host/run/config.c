@@ -350,7 +350,7 @@ static bool is_option(const struct setting *setting)
 static bool next_setting(struct setting *s)
 {
     if (s->key < df_run_key_count) {
-        if (s->begun && is_option(s) && df_strategy_known[s->known + 1]) {
+        if (s->begun && is_option(s) && df_strategy_known(s->known + 1)) {
             s->known++;
             return true;
         }
@@ -364,7 +364,7 @@ static bool next_setting(struct setting *s)
     if (s->option && (++s->option)->key)
         return true;
     do {
-        if (!df_strategy_known[++s->known])
+        if (!df_strategy_known(++s->known))
             return false;
         s->table = s->option = df_strategy_options(s->known);
     } while (!s->option);
@@ -400,7 +400,7 @@ static void put_name(struct df_text *out, const struct setting *setting)
     const char *path = setting->option ? "options.*." : df_run_keys[setting->key].path,
                *star = strchr(path, '*');
     if (star)
-        df_text_add(out, "%.*s%s%s", (int)(star - path), path, df_strategy_known[setting->known], star + 1);
+        df_text_add(out, "%.*s%s%s", (int)(star - path), path, df_strategy_known(setting->known), star + 1);
     else
         df_text_add(out, "%s", path);
     if (setting->option)

@@ -305,9 +305,9 @@ static size_t names_below(const char *path, char names[][32], size_t limit)
         if (*path && (!begins_with(df_run_keys[i].path, path, &rest, &strategy) || *rest++ != '.'))
             continue;
         if (*rest == '*') {
-            for (int k = 0; df_strategy_known[k] && count < limit; k++)
-                if (df_strategy_find(&exists, df_strategy_known[k]) == DFAL_OK)
-                    snprintf(names[count++], 32, "%s", df_strategy_known[k]);
+            for (int k = 0; df_strategy_known(k) && count < limit; k++)
+                if (df_strategy_find(&exists, df_strategy_known(k)) == DFAL_OK)
+                    snprintf(names[count++], 32, "%s", df_strategy_known(k));
             return count;
         }
         char name[32];

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BALD (Houlsby et al. 2011; Gal, Islam, Ghahramani 2017, arXiv:1703.02910):
- * the largest mutual information between the label and the network's
- * parameters, of which stochastic passes are samples.
+/* BALD (Houlsby et al. 2011; Gal, Islam, Ghahramani 2017, arXiv:1703.02910): the largest mutual information
+ * between the label and the network's parameters, of which stochastic passes are samples.
  *
  * Math     H(mean_t p^t) - mean_t H(p^t), in nats
  * Order    sums over passes, then over classes, in ascending index, in double
- * Traps    of stored p, p log p is NaN where p rounds to 0: H(p^t) is that of
- * the logits, and a mean of 0 adds 0. Where all passes agree the difference is
- * rounding alone: below 0 it counts as 0 */
+ * Traps    of stored p, p log p is NaN where p rounds to 0: H(p^t) is that of the logits, and a mean of 0
+ *          adds 0. Where all passes agree the difference is rounding alone: below 0 it counts as 0 */
 #include <math.h>
 
 #include "base/memory.h"

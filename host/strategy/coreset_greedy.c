@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CORE-SET, the greedy choice (Sener, Savarese 2018, arXiv:1708.00489,
- * algorithm 1): again and again the candidate that lies farthest from all
- * labelled and chosen rows.
+/* CORE-SET, the greedy choice (Sener, Savarese 2018, arXiv:1708.00489, algorithm 1): again and again the
+ * candidate that lies farthest from all labelled and chosen rows.
  *
- * Math     u = argmax_i min_j ||h_i - h_j||, j over the labelled rows and those
- * chosen before; its score is that distance Order    squared distances in
- * double, in the order of df_square_distance; nothing of another candidate
- * enters Ties     the seeded order. Without a labelled row every distance is
- * infinite, so the first is a tie of all Memory   the features and 8 bytes a
- * candidate: never a distance for each pair Traps    who is chosen has distance
- * 0 to itself and stands for no distance any more; equal rows may follow it,
- * with score 0 */
+ * Math     u = argmax_i min_j ||h_i - h_j||, j over the labelled rows and those chosen before; its score is
+ *          that distance
+ * Order    squared distances in double, in the order of df_square_distance; nothing of another candidate
+ *          enters
+ * Ties     the seeded order. Without a labelled row every distance is infinite, so the first is a tie of all
+ * Memory   the features and 8 bytes a candidate: never a distance for each pair
+ * Traps    who is chosen has distance 0 to itself and stands for no distance any more; equal rows may follow
+ *          it, with score 0 */
 #include <math.h>
 
 #include "base/memory.h"
@@ -22,8 +21,7 @@
 struct greedy {
     struct df_view *view;
     struct df_features h;
-    double *nearest; /* [n] squared distance to the nearest centre; below 0: no
-                      candidate (any more) */
+    double *nearest; /* [n] squared distance to the nearest centre; below 0: no candidate (any more) */
 };
 
 enum { GONE = -1 };

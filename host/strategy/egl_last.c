@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Expected gradient length (Settles, Craven, Ray 2007), of the last layer
- * alone: the largest is queried.
+/* Expected gradient length (Settles, Craven, Ray 2007), of the last layer alone: the largest is queried.
  *
- * Math     sum_k p_k ||g_k||, with g_k the gradient of the loss -log p_k by the
- * last Gemm's weight and bias. As that is (p - e_k) h^T and p - e_k, its length
- * is ||p - e_k|| sqrt(||h||^2 + 1): exact, and no gradient is computed Order
- * sums over classes and over h in ascending index, in double Traps    with p =
- * e_k nearly, 1 - p_k and ||p||^2 - p_k^2 would cancel: the largest class is
- * kept apart */
+ * Math     sum_k p_k ||g_k||, with g_k the gradient of the loss -log p_k by the last Gemm's weight and bias.
+ *          As that is (p - e_k) h^T and p - e_k, its length is ||p - e_k|| sqrt(||h||^2 + 1): exact, and no
+ *          gradient is computed
+ * Order    sums over classes and over h in ascending index, in double
+ * Traps    with p = e_k nearly, 1 - p_k and ||p||^2 - p_k^2 would cancel: the largest class is kept apart */
 #include <math.h>
 
 #include "base/memory.h"

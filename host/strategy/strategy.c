@@ -14,13 +14,7 @@ const struct df_strategy *const df_strategies[] = {
 };
 /* clang-format on */
 
-const char *const df_strategy_known[] = {
-    "random",       "entropy",  "least-confidence", "margin",  "logit-gap",     "bald", "batchbald", "ceal",
-    "egl",          "egl-last", "coreset-greedy",   "coreset", "nearest-other", "qbdc", "badge",     "dfal",
-    "dfal-diverse", NULL,
-};
-
-/* Of those that are not in this build, what configurations may say already (docs/FORMATS.md). */
+/* What configurations may say already of those that are not in this build (docs/FORMATS.md). */
 static const struct df_strategy_option coreset_options[] = {
     {.key = "program",
      .kind = DF_OPTION_CHOICE,
@@ -29,26 +23,28 @@ static const struct df_strategy_option coreset_options[] = {
      .help = "the integer program"},
     {0},
 };
+/* Strategies of later versions: their names are known, and refused as what they are. */
 static const struct {
     const char *name;
     const struct df_strategy_option *options;
-} later[] = {{"coreset", coreset_options}};
+} later[] = {{"batchbald", NULL}, {"ceal", NULL},  {"egl", NULL},         {"coreset", coreset_options},
+             {"qbdc", NULL},      {"badge", NULL}, {"dfal-diverse", NULL}};
+enum { HERE = sizeof df_strategies / sizeof *df_strategies - 1, LATER = sizeof later / sizeof *later };
+
+const char *df_strategy_known(int32_t index)
+{
+    return index < HERE ? df_strategies[index]->name : index < HERE + LATER ? later[index - HERE].name : NULL;
+}
 
 const struct df_strategy_option *df_strategy_options(int32_t known)
 {
-    for (int i = 0; df_strategies[i]; i++)
-        if (!strcmp(df_strategies[i]->name, df_strategy_known[known]))
-            return df_strategies[i]->options;
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (!strcmp(later[i].name, df_strategy_known[known]))
-            return later[i].options;
-    return NULL;
+    return known < HERE ? df_strategies[known]->options : later[known - HERE].options;
 }
 
 int32_t df_strategy_known_index(const char *name)
 {
-    for (int32_t i = 0; df_strategy_known[i]; i++)
-        if (!strcmp(df_strategy_known[i], name))
+    for (int32_t i = 0; i < HERE + LATER; i++)
+        if (!strcmp(df_strategy_known(i), name))
             return i;
     return -1;
 }
@@ -79,10 +75,10 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
     df_strategy_names(names);
     if (df_strategy_known_index(name) >= 0)
         DF_FAIL(DFAL_E_UNAVAILABLE, "strategy '%s' is not in this version, expected %s", name, names);
-    size_t count = 0;
-    while (df_strategy_known[count])
-        count++;
-    return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, df_strategy_known, count);
+    const char *all[HERE + LATER];
+    for (int32_t k = 0; k < HERE + LATER; k++)
+        all[k] = df_strategy_known(k);
+    return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, all, HERE + LATER);
 }
 
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,

@@ -52,8 +52,9 @@ struct df_strategy {
 /* Of a known name, also where the strategy is not in this build; NULL: none of its own. */
 const struct df_strategy_option *df_strategy_options(int32_t known);
 extern const struct df_strategy *const df_strategies[]; /* NULL-terminated */
-/* Every name the command may ever take, also those of later versions. NULL-terminated. */
-extern const char *const df_strategy_known[];
+/* Every name the command may take: those of this build, then those of later versions; NULL behind the last. A
+ * run keeps a strategy's options by its index. */
+const char *df_strategy_known(int32_t index);
 int32_t df_strategy_known_index(const char *name); /* -1: unknown */
 /* Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE a known name that is not in this build */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);

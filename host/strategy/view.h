@@ -3,10 +3,12 @@
  * when it is asked for, or taken from a file that the user gave, and kept until the selection ends; asked for
  * again it is there.
  *
- * Order    row i of every array is candidate i. None of a row's bits depends on the other candidates, on
- *          batch or threads
- * Memory   what is kept whole is checked against the limit first: E_MEMORY. What is streamed costs its result
- *          alone
+ * Order    row i of every array is candidate i. None of a quantity's bits depends on the other candidates, on
+ *          batch or threads; a strategy's own scores may depend on them
+ * Memory   values that are kept whole are checked against the limit first: E_MEMORY. Numbers are 8 bytes a
+ *          candidate and are not. What is streamed costs its result alone
+ * Finite   a candidate's input is looked at when it is chosen. A strategy sees values alone, which may be not
+ *          finite; one that compares candidates may meet a row that is never queried
  * Borrowed arrays live until the selection ends. Errors besides: those of a pass over the pool, E_STOPPED
  * among them */
 #ifndef DF_STRATEGY_VIEW_H
@@ -28,7 +30,7 @@ int64_t df_view_integer(const struct df_view *view, const char *key);
 double df_view_real(const struct df_view *view, const char *key);
 const char *df_view_text(const struct df_view *view, const char *key);
 
-/* Logits [n, K]. */
+/* Logits [n, K]. Errors   E_DATA as below */
 dfal_status df_view_logits(struct df_view *view, const float **logits);
 /* A number of each candidate's logits: [n]. The logits are not kept.
  * Errors   E_DATA all candidates' logits look like probabilities */
