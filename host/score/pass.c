@@ -17,25 +17,18 @@
 #include "models/models.h"
 #include "score/budget.h"
 #include "score/confusion.h"
+#include "score/row_values.h"
 #include "store/network_file.h"
 
-enum { PASS_ROWS = 256, WIDE_PASS_ROWS = 4096, PROBABILITY_ROWS = 16 };
+enum { PASS_ROWS = 256, WIDE_PASS_ROWS = 4096 };
 
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes)
 {
-    if (rows < PROBABILITY_ROWS)
+    if (rows < DF_PROBABILITY_ROWS)
         return DFAL_OK;
-    for (int64_t i = 0; i < rows; i++) {
-        double sum = 0;
-        for (int32_t k = 0; k < classes; k++) {
-            const float f = logits[i * classes + k];
-            if (!(f >= 0 && f <= 1))
-                return DFAL_OK;
-            sum += (double)f;
-        }
-        if (!(fabs(sum - 1) <= 1e-5))
+    for (int64_t i = 0; i < rows; i++)
+        if (!df_row_like_probabilities(logits + i * classes, classes))
             return DFAL_OK;
-    }
     DF_FAIL(DFAL_E_DATA,
             "the network's outputs look like probabilities (the first %" PRId64
             " rows lie in [0,1] and sum to 1): margins need logits, so cut the softmax off",
@@ -100,14 +93,6 @@ static int64_t rank_of(const struct evaluation *e, int64_t row)
     return low;
 }
 
-static bool all_finite(const float *values, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
-}
-
 static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
 {
     struct evaluation *e = pass->evaluation;
@@ -126,8 +111,8 @@ static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t qu
     for (int64_t i = 0; i < n; i++) {
         const int64_t rank = rank_of(e, lane->index[i]);
         /* A max-pool may hide what is wrong with a pixel, and the loss what is wrong with another class. */
-        const bool finite = all_finite(lane->decoded + i * size, size) &&
-                            all_finite(lane->out + i * pass->size, pass->size) &&
+        const bool finite = df_row_is_finite(lane->decoded + i * size, size) &&
+                            df_row_is_finite(lane->out + i * pass->size, pass->size) &&
                             isfinite(lane->loss_host[i]);
         e->loss[rank] = lane->loss_host[i];
         e->predicted[rank] = finite ? lane->label_host[i] : -1;

@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "score/row_values.h"
 #include "strategy/row_distance.h"
 #include "strategy/strategy.h"
 #include "strategy/view.h"

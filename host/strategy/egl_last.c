@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/softmax.h"
 #include "strategy/view.h"
@@ -17,13 +18,10 @@
 static double of_logits(const float *logits, int64_t class_count)
 {
     struct df_softmax softmax;
-    int64_t best = 0;
     double squares = 0, sum = 0;
     if (!df_softmax(&softmax, logits, (int32_t)class_count))
         return NAN;
-    for (int64_t k = 1; k < class_count; k++)
-        if (logits[k] > logits[best])
-            best = k;
+    const int64_t best = df_row_largest(logits, class_count);
     const double top = 1 / (1 + softmax.rest), others = softmax.rest / (1 + softmax.rest);
     for (int64_t k = 0; k < class_count; k++) {
         const double p = exp((double)logits[k] - (double)logits[best]) * top;

@@ -10,6 +10,7 @@
  * Traps    a row whose logits or features are not finite has no class and is nobody's neighbour */
 #include <math.h>
 
+#include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/view.h"
@@ -17,13 +18,7 @@
 /* The class; NAN: not finite. */
 static double predicted(const float *logits, int64_t class_count)
 {
-    int64_t best = 0;
-    if (!df_row_is_finite(logits, class_count))
-        return NAN;
-    for (int64_t k = 1; k < class_count; k++)
-        if (logits[k] > logits[best])
-            best = k;
-    return (double)best;
+    return df_row_is_finite(logits, class_count) ? (double)df_row_largest(logits, class_count) : (double)NAN;
 }
 
 struct sample {

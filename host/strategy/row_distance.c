@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "strategy/row_distance.h"
 
-#include <math.h>
-
 double df_square_distance(const float *a, const float *b, int64_t size)
 {
     enum { LANES = 16 };
@@ -18,12 +16,4 @@ double df_square_distance(const float *a, const float *b, int64_t size)
     for (int k = 0; k < LANES; k++)
         sum += lane[k];
     return sum;
-}
-
-bool df_row_is_finite(const float *x, int64_t size)
-{
-    for (int64_t i = 0; i < size; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
 }

@@ -3,13 +3,11 @@
 #ifndef DF_STRATEGY_ROW_DISTANCE_H
 #define DF_STRATEGY_ROW_DISTANCE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* ||a - b||^2 in double.
  * Order   term i goes to accumulator i % 16, those behind the last whole sixteen to one of their own; then
  *         the latter, and accumulators 0 to 15 are added to it */
 double df_square_distance(const float *a, const float *b, int64_t size);
-bool df_row_is_finite(const float *x, int64_t size);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "strategy/row_distance.h"
+#include "score/row_values.h"
 #include "strategy/strategy.h"
 #include "strategy/view_inside.h"
 
@@ -24,11 +24,8 @@ void df_selection_clear(struct df_selection *selection)
 
 static void predict(const float *logits, int32_t k, int32_t *label, double *confidence)
 {
-    int32_t best = 0;
+    const int32_t best = (int32_t)df_row_largest(logits, k);
     double sum = 0;
-    for (int32_t i = 1; i < k; i++)
-        if (logits[i] > logits[best])
-            best = i;
     for (int32_t i = 0; i < k; i++)
         sum += exp((double)logits[i] - logits[best]);
     *label = best;

@@ -3,16 +3,14 @@
 
 #include <math.h>
 
+#include "score/row_values.h"
+
 bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count)
 {
-    int32_t best = 0;
+    const int64_t best = df_row_largest(logits, class_count);
     double second = -INFINITY, rest = 0, mean = 0;
-    for (int32_t k = 0; k < class_count; k++) {
-        if (!isfinite(logits[k]))
-            return false;
-        if (logits[k] > logits[best])
-            best = k;
-    }
+    if (!df_row_is_finite(logits, class_count))
+        return false;
     /* With g = f - f_(1) every exponential is at most 1, and H = log sum e^g - sum p g has two terms that are
      * not negative: nothing overflows, and a class of probability 0 adds exactly 0. */
     for (int32_t k = 0; k < class_count; k++) {

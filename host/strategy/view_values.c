@@ -7,11 +7,10 @@
 
 #include "base/memory.h"
 #include "score/pass.h"
+#include "score/row_values.h"
 #include "strategy/softmax.h"
 #include "strategy/strategy.h"
 #include "strategy/view_inside.h"
-
-enum { PROBABILITY_ROWS = 16 };
 
 /* A node of a network; NULL: its logits. */
 struct source {
@@ -32,17 +31,6 @@ struct values_sink {
     int64_t alike;          /* rows that look like probabilities */
 };
 
-static bool like_probabilities(const float *values, int64_t k)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < k; i++) {
-        if (!(values[i] >= 0 && values[i] <= 1))
-            return false;
-        sum += (double)values[i];
-    }
-    return fabs(sum - 1) <= 1e-5;
-}
-
 static void put_row(struct values_sink *sink, int64_t at, const float *values)
 {
     const int64_t size = sink->source->size;
@@ -51,7 +39,7 @@ static void put_row(struct values_sink *sink, int64_t at, const float *values)
     if (sink->score)
         sink->scores[at] = sink->score(values, size);
     if (!sink->source->node)
-        sink->alike += like_probabilities(values, size);
+        sink->alike += df_row_like_probabilities(values, size);
 }
 
 static dfal_status put_rows(void *user, const int64_t *index, const float *values, int64_t n)
@@ -135,7 +123,7 @@ dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, i
 
 static dfal_status check_alike(const struct values_sink *sink)
 {
-    if (sink->alike == sink->n && sink->n >= PROBABILITY_ROWS)
+    if (sink->alike == sink->n && sink->n >= DF_PROBABILITY_ROWS)
         DF_FAIL(DFAL_E_DATA,
                 "the network's outputs look like probabilities (all %lld rows lie in [0,1] and sum to 1): "
                 "strategy %s needs logits, so cut the softmax off",
