@@ -72,3 +72,14 @@ dfal_status df_word(int32_t *index, const char *what, const char *word, const ch
     }
     return df_fail_unknown(DFAL_E_USAGE, what, word ? word : "", NULL, names, count);
 }
+
+void df_word_expectation(char *text, size_t size, const char *words)
+{
+    size_t used = (size_t)snprintf(text, size, "one of ");
+    for (const char *c = words; *c && used + 3 < size; c++) {
+        text[used++] = *c == '|' ? ',' : *c;
+        if (*c == '|')
+            text[used++] = ' ';
+    }
+    text[used] = 0;
+}

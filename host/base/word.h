@@ -10,6 +10,9 @@
  * Errors   E_USAGE "unknown engine 'fusde': expected auto, layers or fused; nearest is 'fused'" */
 dfal_status df_word(int32_t *index, const char *what, const char *word, const char *words);
 
+/* "one of auto, layers, fused": what a choice expects. */
+void df_word_expectation(char *text, size_t size, const char *words);
+
 /* Record the error of a word that is none of a list: the sentence of dfal_unknown_word. Returns status. */
 dfal_status df_fail_unknown(dfal_status status, const char *what, const char *word, const char *expected,
                             const char *const *names, size_t count);

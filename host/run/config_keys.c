@@ -176,8 +176,7 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
         snprintf(text, size, "text (quoted where it looks like a number, yes, no or null)");
         break;
     case DF_KEY_CHOICE:
-        df_option_expectation(&(struct df_strategy_option){.kind = DF_OPTION_CHOICE, .choices = key->choices},
-                              text, size);
+        df_word_expectation(text, size, key->choices);
         break;
     case DF_KEY_FLAG:
         snprintf(text, size, "true or false");

@@ -99,14 +99,7 @@ done:
     return status;
 }
 
-static const struct df_strategy_option options[] = {
-    {.key = "node",
-     .kind = DF_OPTION_TEXT,
-     .standard = "",
-     .help = "the node whose values are the features; not given: what the last "
-             "Gemm of the folded network reads"},
-    {0},
-};
+static const struct df_strategy_option options[] = {DF_OPTION_NODE, {0}};
 
 const struct df_strategy df_strategy_coreset_greedy = {
     .name = "coreset-greedy",

@@ -16,7 +16,6 @@ const struct df_strategy_option *df_option_find(const struct df_strategy_option 
 
 void df_option_expectation(const struct df_strategy_option *option, char *text, size_t size)
 {
-    size_t used;
     switch (option->kind) {
     case DF_OPTION_NUMBER:
         df_number_expectation(text, size, &option->number);
@@ -25,13 +24,7 @@ void df_option_expectation(const struct df_strategy_option *option, char *text, 
         snprintf(text, size, "text of at most %d bytes", DF_OPTION_VALUE - 1);
         return;
     case DF_OPTION_CHOICE:
-        used = (size_t)snprintf(text, size, "one of ");
-        for (const char *c = option->choices; *c && used + 3 < size; c++) {
-            text[used++] = *c == '|' ? ',' : *c;
-            if (*c == '|')
-                text[used++] = ' ';
-        }
-        text[used] = 0;
+        df_word_expectation(text, size, option->choices);
     }
 }
 

@@ -21,6 +21,14 @@ struct df_strategy_option {
     const char *help; /* a line without a full stop */
 };
 
+/* The row of strategies that ask for features: of which node. */
+#define DF_OPTION_NODE                                                                                       \
+    {                                                                                                        \
+        .key = "node", .kind = DF_OPTION_TEXT, .standard = "",                                               \
+        .help = "the node whose values are the features; not given: what the last Gemm of the folded "       \
+                "network reads"                                                                              \
+    }
+
 /* What was given for a strategy's options, as it is written, in the order of its table; "": nothing. */
 enum { DF_STRATEGY_OPTIONS = 4, DF_OPTION_VALUE = 96 };
 struct df_option_values {
