@@ -6,7 +6,7 @@
 #include "backend/wrapper.h"
 
 /* What of a table goes together: all of a group, or none; of the first, all. */
-enum group { REQUIRED, STACK, RECORD };
+enum group { REQUIRED, FUSED, RECORD };
 
 static const struct slot {
     const char *name;
@@ -21,8 +21,8 @@ static const struct slot {
     SLOT(buffer_destroy, REQUIRED), SLOT(write, REQUIRED),        SLOT(read, REQUIRED),
     SLOT(read_f64, REQUIRED),       SLOT(layer_create, REQUIRED), SLOT(layer_destroy, REQUIRED),
     SLOT(layer_bind, REQUIRED),     SLOT(run, REQUIRED),          SLOT(synchronize, REQUIRED),
-    SLOT(fused_create, STACK),      SLOT(fused_destroy, STACK),   SLOT(fused_bind, STACK),
-    SLOT(fused_run, STACK),         SLOT(record_begin, RECORD),   SLOT(record_end, RECORD),
+    SLOT(fused_create, FUSED),      SLOT(fused_destroy, FUSED),   SLOT(fused_bind, FUSED),
+    SLOT(fused_run, FUSED),         SLOT(record_begin, RECORD),   SLOT(record_end, RECORD),
     SLOT(record_run, RECORD),       SLOT(record_destroy, RECORD),
 #undef SLOT
 };
@@ -37,7 +37,7 @@ static bool is_there(const struct df_backend *table, const struct slot *slot)
 
 static dfal_status check_slots(const struct df_backend *table, const char *name)
 {
-    bool begun[] = {[REQUIRED] = true, [STACK] = false, [RECORD] = false};
+    bool begun[] = {[REQUIRED] = true, [FUSED] = false, [RECORD] = false};
     for (int i = 0; i < SLOTS; i++)
         begun[slots[i].group] = begun[slots[i].group] || is_there(table, &slots[i]);
     for (int i = 0; i < SLOTS; i++)
