@@ -146,7 +146,7 @@ static dfal_status train_once(const struct bench *bench, struct df_trainer *trai
     int64_t order[STEPS * BATCH];
     float losses[STEPS * BATCH];
     for (int32_t i = 0; i < STEPS * BATCH; i++)
-        order[i] = i % BATCH;
+        order[i] = i;
     return df_trainer_epoch(trainer, bench->context, losses, order, STEPS * BATCH, &options);
 }
 
@@ -178,16 +178,17 @@ done:
 
 static dfal_status bench_train(struct bench *bench)
 {
-    struct df_training_row rows[BATCH];
+    enum { ROWS = STEPS * BATCH };
+    struct df_training_row rows[ROWS];
     float *x;
     df_timed_reset(bench->timed, false);
-    DF_TRY(df_alloc(&x, BATCH * bench->size, sizeof *x));
-    for (int64_t i = 0; i < BATCH * bench->size; i++)
+    DF_TRY(df_alloc(&x, ROWS * bench->size, sizeof *x));
+    for (int64_t i = 0; i < ROWS * bench->size; i++)
         x[i] = (float)df_random_uniform(bench->context->options.seed, DF_STREAM_VERIFY, (uint64_t)i);
-    for (int32_t i = 0; i < BATCH; i++)
+    for (int32_t i = 0; i < ROWS; i++)
         rows[i] =
             (struct df_training_row){.index = i, .label = i % bench->network->class_count, .weight = 1.0F};
-    const struct df_training_set set = {.count = BATCH, .size = bench->size, .rows = rows, .x = x};
+    const struct df_training_set set = {.count = ROWS, .size = bench->size, .rows = rows, .x = x};
     const dfal_status status = train_passes(bench, &set);
     df_free(x);
     return status;

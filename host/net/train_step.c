@@ -145,15 +145,26 @@ dfal_status df_trainer_store(struct df_trainer *trainer, float *values, float *m
     return v ? df_read(device, queue, v, trainer->v, size) : DFAL_OK;
 }
 
+/* A wide device's order, rates and losses are as long as the set. */
+static dfal_status check_rows(const struct df_trainer *trainer, int64_t n)
+{
+    if (n > trainer->set->count)
+        DF_FAIL(DFAL_E_INTERNAL, "an epoch of %lld rows was asked for, the set has %lld", (long long)n,
+                (long long)trainer->set->count);
+    return DFAL_OK;
+}
+
 dfal_status df_trainer_epoch(struct df_trainer *trainer, struct dfal_context *context, float *losses,
                              const int64_t *order, int64_t n, const struct df_epoch_options *options)
 {
+    DF_TRY(check_rows(trainer, n));
     return trainer->whole ? df_whole_epoch(trainer->whole, context, losses, order, n, options)
                           : df_split_epoch(trainer->split, context, losses, order, n, options);
 }
 
 dfal_status df_trainer_evaluate(struct df_trainer *trainer, float *losses, const int64_t *order, int64_t n)
 {
+    DF_TRY(check_rows(trainer, n));
     DF_TRY(df_plan_refresh_norms(trainer->plan, trainer->queue));
     return trainer->whole ? df_whole_evaluate(trainer->whole, losses, order, n)
                           : df_split_evaluate(trainer->split, losses, order, n);

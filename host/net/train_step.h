@@ -39,8 +39,9 @@ struct df_epoch_options {
     int64_t
         first_step; /* steps of the restart before this epoch: they salt dropout and correct Adam's moments */
 };
-/* A step for every `batch` rows of order [n], rows of the set. losses [n], weights included, in that order;
- * where one is not finite, the epoch may end behind its step, and the losses behind it are 0. */
+/* A step for every `batch` rows of order [n], rows of the set, at most as many as it has. losses [n], weights
+ * included, in that order; where one is not finite, the epoch may end behind its step, and the losses behind
+ * it are 0. */
 dfal_status df_trainer_epoch(struct df_trainer *trainer, struct dfal_context *context, float *losses,
                              const int64_t *order, int64_t n, const struct df_epoch_options *options);
 /* Losses of rows with dropout off and batch-norm frozen. */

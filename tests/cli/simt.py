@@ -254,5 +254,13 @@ def precision(dfal):
     dfal.refuses(78, "merge", "a.h5", "b.h5", "-o", "both.h5", says="precision")
 
 
-main({f.__name__: f for f in (train, presets, norms, refinement, own_network, identity, estimate, doctor,
+def bench(dfal):
+    """Every op of a score and of a training, timed where each is one call of a wide device."""
+    document = dfal.json("bench", "ops", "lenet5", "--samples", "4", "--repeat", "1", "--backend", BACKEND)
+    for job, op in ("score", "deepfool_step"), ("train", "batch_take"), ("train", "adam_step"):
+        found = [row for row in document[0]["ops"] if row["job"] == job and row["op"] == op]
+        check(len(found) == 1 and found[0]["calls"] > 0 and found[0]["seconds"] > 0, f"bench ops: {job} {op}: {found}")
+
+
+main({f.__name__: f for f in (bench, train, presets, norms, refinement, own_network, identity, estimate, doctor,
                               experiment, select, large_pool, precision)})
