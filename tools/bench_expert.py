@@ -6,11 +6,14 @@ expert: one forward a step for the whole batch, K backwards (one a class), finis
 avoided. --mode graph replays a CUDA graph of a step (its forward and K backwards; batches are padded to a ladder of
 sizes), compile runs the network through torch.compile, compile-graph both. lts4: the original loop, sample by sample. foolbox: its
 L2DeepFoolAttack. train: eager Adam steps of 32 rows, --restarts times one after the other.
+--cases FILE runs several of them in one process, since importing PyTorch takes longer than most: FILE is a JSON list of lists of
+further options; each case prints its object, or {"error": ...}, as soon as it ends.
 Reads a dfal network and pool file with h5py and prints one JSON object. Parameters as the preset lts4: overshoot 0.02 on
 the total, at most 50 steps, floor 1e-4, the ten classes of highest logits.
 """
 import argparse
 import json
+import sys
 import time
 
 import h5py
@@ -336,7 +339,7 @@ def run_train(arguments, network, x):
     return {"case": "train", "seconds": sum(seconds[1:]), "restarts": arguments.restarts, "steps": arguments.steps}
 
 
-def main():
+def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network")
     parser.add_argument("pool")
@@ -351,10 +354,12 @@ def main():
     parser.add_argument("--mode", default="eager", choices=("eager", "graph", "compile", "compile-graph"))
     parser.add_argument("--restarts", type=int, default=5, help="of --loop train")
     parser.add_argument("--steps", type=int, default=1000, help="of --loop train")
-    arguments = parser.parse_args()
-    if arguments.mode.endswith("graph") and not arguments.device.startswith("cuda"):
-        parser.error("a CUDA graph needs --device cuda")
-    torch.set_num_threads(arguments.threads)
+    parser.add_argument("--cases", help="a JSON list of lists of options: one case each")
+    return parser
+
+
+def run_case(arguments):
+    """What one case found, as a dictionary."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
     network = Network(arguments.network).to(arguments.device)
     x = read_pool(arguments.pool, arguments.samples).to(arguments.device)
@@ -367,8 +372,28 @@ def main():
             np.save(arguments.margins, margins.numpy())
         found = {"case": arguments.loop, "samples": len(x), "samples_per_second": rate, "batch": batch,
                  "mean_iterations": float(steps.float().mean()), "margin_sum": float(margins.double().sum())}
-    print(json.dumps({**found, "mode": arguments.mode, "device": arguments.device, "tf32": arguments.tf32,
-                      "threads": arguments.threads, "torch": torch.__version__}))
+    return {**found, "mode": arguments.mode, "device": arguments.device, "tf32": arguments.tf32,
+            "threads": arguments.threads, "torch": torch.__version__}
+
+
+def main():
+    parser = options()
+    arguments = parser.parse_args()
+    cases = [arguments]
+    if arguments.cases:
+        with open(arguments.cases, encoding="utf-8") as file:
+            cases = [parser.parse_args(sys.argv[1:] + [str(word) for word in words]) for words in json.load(file)]
+    if any(case.mode.endswith("graph") and not case.device.startswith("cuda") for case in cases):
+        parser.error("a CUDA graph needs --device cuda")
+    torch.set_num_threads(arguments.threads)
+    for case in cases:
+        try:
+            found = run_case(case)
+        except Exception as error:  # the other cases are worth having
+            if not arguments.cases:
+                raise
+            found = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
