@@ -81,6 +81,7 @@ int32_t df_fused_plan(struct df_fused_shape *shape)
     const int64_t forward = (int64_t)shape->forward_buffer[0] + shape->forward_buffer[1];
     const int64_t backward =
         (int64_t)shape->backward_planes + shape->backward_buffer[0] + shape->backward_buffer[1];
+    df_fused_pooled_plan(shape);
     return (forward > backward ? forward : backward) * (int64_t)sizeof(float) <= SHARED;
 }
 
@@ -115,7 +116,7 @@ int df_fused_pack(const struct df_fused_shape *shape, float *packed, const float
         DF_LAUNCH(fused_pack, 32, THREADS, 0, stream, shape->conv[s], packed, parameters);
         error = df_launched();
     }
-    return error;
+    return error != 0 ? error : df_fused_pooled_pack(shape, packed, parameters, stream);
 }
 
 /* ---- A thread's patch ---------------------------------------------------------------------------------- */

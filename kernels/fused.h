@@ -8,6 +8,8 @@
  *          df_fused_pack.
  * Order    that of conv.h: a fused network has the bits of the same network layer by layer, where own kernels
  *          run them.
+ * Ways     fused.cu for any cotangents; the backward of fused_pooled.cu for several cotangents of a sample
+ *          where its tables fit into shared memory. Both give the same bits.
  * Work     a thread carries a patch of P x P pixels of up to 6 channels through all channels of the other
  *          side: a value loaded serves all of its taps, a weight all of its pixels. The backward spreads a
  *          pooled gradient over its window's plane first: three of four values are zeros, but the walk is
@@ -23,6 +25,7 @@ extern "C" {
 #endif
 
 enum { DF_FUSED_CONVS = 3 };
+enum { DF_POOLED_COTANGENTS = 9, DF_POOLED_THREADS = 384 }; /* of a thread, of a block at most */
 
 /* One convolution with its ReLU and pool, stride 1, a square kernel of 3 or 5. Sizes in values. */
 struct df_fused_conv {
@@ -34,6 +37,10 @@ struct df_fused_conv {
     int32_t forward_group, backward_group, patch;    /* channels a thread carries; patch: of the backward */
     int32_t forward_line, forward_plane;             /* the input with its padding, as the forward reads it */
     int32_t backward_line, backward_plane; /* dy spread out, with what the kernel reaches beyond it */
+    /* fused_pooled.cu: channels a thread carries and groups of them; its blocks in a plane; a row of codes;
+     * where codes and shifted kernels begin */
+    int32_t pooled_channels, pooled_groups, pooled_down, pooled_across, pooled_line, pooled_codes_at,
+        pooled_at;
 };
 
 struct df_fused_shape {
@@ -42,20 +49,32 @@ struct df_fused_shape {
     int32_t input, features, kept_size;                             /* a row's */
     int32_t packed;                                                 /* floats */
     int32_t forward_buffer[2], backward_planes, backward_buffer[2]; /* shared memory of a row */
+    int32_t shared_most, multiprocessors; /* of the GPU: bytes of shared memory a block may have */
+    /* fused_pooled.cu: threads, gradients and codes of a sample; floats of all shifted kernels, behind
+     * packed; samples of a block, 0: not this way */
+    int32_t pooled_threads, pooled_values, pooled_codes, pooled_weights, pooled_parts;
 };
 
-/* Fill in everything behind kept_at of every convolution and the shape's sizes but kept_size. 0: not a
- * network for these kernels; from the shape alone. */
+/* Fill in everything behind kept_at of every convolution and the shape's sizes but kept_size and what is the
+ * GPU's. 0: not a network for these kernels; from the shape alone. */
 int32_t df_fused_plan(struct df_fused_shape *shape);
+void df_fused_pooled_plan(struct df_fused_shape *shape); /* a part of it */
 
 /* Each returns a cudaError_t, 0: queued on the stream (a cudaStream_t). */
 int df_fused_pack(const struct df_fused_shape *shape, float *packed, const float *parameters, void *stream);
+int df_fused_pooled_pack(const struct df_fused_shape *shape, float *packed, const float *parameters,
+                         void *stream); /* a part of it */
 int df_fused_forward(const struct df_fused_shape *shape, float *features, uint8_t *kept, const float *x,
                      const float *packed, int64_t rows, void *stream);
 /* dx of the features' gradients; row i belongs to sample owner[i] of kept. */
 int df_fused_backward(const struct df_fused_shape *shape, float *dx, const float *features,
                       const uint8_t *kept, const int32_t *owner, const float *packed, int64_t rows,
                       void *stream);
+/* The same where rows [i each, (i + 1) each) have one owner and pooled_parts is not 0. rows: whole
+ * samples. */
+int df_fused_pooled_backward(const struct df_fused_shape *shape, float *dx, const float *features,
+                             const uint8_t *kept, const int32_t *owner, const float *packed, int64_t rows,
+                             int32_t each, void *stream);
 /* A product's ReLU. forward: y [rows, cols] in place, and its bytes from kept_at on; backward: dy in
  * place. */
 int df_fused_relu_forward(float *y, uint8_t *kept, int32_t kept_size, int32_t kept_at, int64_t rows,

@@ -117,7 +117,7 @@ void test_input_gradient(struct df_device *device, const struct df_network *netw
     test_ok(df_write(device, 0, df_tape_cotangents(p.tape), p.cotangents, p.logits));
     test_ok(df_write(device, 0, df_tape_owners(p.tape), owners, 3));
     probe_loss(&p);
-    test_ok(df_tape_input_gradient(p.tape, 3, &dinput));
+    test_ok(df_tape_input_gradient(p.tape, 3, 1, &dinput));
     test_read_f64(device, gradient, dinput, count);
     for (int64_t i = 0; i < count; i++)
         scale = fmax(scale, fabs(gradient[i]));
@@ -235,7 +235,7 @@ void test_same_in_company(struct df_device *device, struct df_network *network, 
     test_ok(df_write(device, 0, df_tape_cotangents(all), cotangents, COTANGENTS * classes));
     test_ok(df_write(device, 0, df_tape_owners(all), owners, COTANGENTS));
     test_ok(df_tape_forward(all, ROWS));
-    test_ok(df_tape_input_gradient(all, COTANGENTS, &dinput));
+    test_ok(df_tape_input_gradient(all, COTANGENTS, 1, &dinput));
     test_ok(device->backend->synchronize(device, 0));
     test_ok(df_read(device, 0, logits, df_tape_logits(all), ROWS * classes));
     test_ok(df_read(device, 0, gradients, dinput, COTANGENTS * size));
@@ -245,7 +245,7 @@ void test_same_in_company(struct df_device *device, struct df_network *network, 
         test_ok(df_write(device, queue, df_tape_cotangents(one), cotangents + i * classes, classes));
         test_ok(df_write(device, queue, df_tape_owners(one), &zero, 1));
         test_ok(df_tape_forward(one, 1));
-        test_ok(df_tape_input_gradient(one, 1, &dinput));
+        test_ok(df_tape_input_gradient(one, 1, 1, &dinput));
         test_ok(device->backend->synchronize(device, queue));
         test_ok(df_read(device, queue, alone, df_tape_logits(one), classes));
         test_same_floats("logits", alone, logits + owners[i] * classes, classes);
@@ -285,7 +285,7 @@ void test_near_double(struct df_device *device, struct df_device *oracle, struct
         test_ok(df_write(devices[k], 0, df_tape_cotangents(tape), cotangents, N * network->class_count));
         test_ok(df_write(devices[k], 0, df_tape_owners(tape), owners, N));
         test_ok(df_tape_forward(tape, N));
-        test_ok(df_tape_input_gradient(tape, N, &dinput));
+        test_ok(df_tape_input_gradient(tape, N, 1, &dinput));
         test_ok(df_read(devices[k], 0, found[k], dinput, N * size));
         df_tape_destroy(tape);
         df_plan_destroy(plan);

@@ -17,7 +17,7 @@
 #include "base/memory.h"
 #include "net/plan.h"
 
-enum { ROWS = 7, COTANGENTS = 23, CLASSES = 5 };
+enum { ROWS = 7, COTANGENTS = 36, CLASSES = 5 };
 
 struct chain {
     struct df_shape input;
@@ -29,9 +29,10 @@ struct result {
     float *logits, *gradient;
 };
 
-/* Logits of ROWS rows and COTANGENTS input gradients, `company` rows of other samples before them. */
+/* Logits of ROWS rows and COTANGENTS input gradients, `each` of a sample, `company` rows of other samples
+ * before them. */
 static struct result run(struct df_device *device, const struct df_network *network, bool fused,
-                         bool expected, int32_t company)
+                         bool expected, int32_t company, int32_t each)
 {
     const int64_t rows = company + ROWS, size = df_shape_size(network->input);
     struct df_plan *plan;
@@ -47,7 +48,7 @@ static struct result run(struct df_device *device, const struct df_network *netw
     float *x = test_random_floats(ROWS * size, 5), *other = test_random_floats((company + 1) * size, 6);
     float *cotangents = test_random_floats(COTANGENTS * CLASSES, 7);
     for (int32_t i = 0; i < COTANGENTS; i++)
-        owner[i] = company + (i * 5 + 2) % ROWS;
+        owner[i] = company + (i / each * 5 + 2) % ROWS;
     test_ok(df_write(device, 0, df_tape_input(tape), other, company * size));
     test_ok(df_write(device, 0, df_at(df_tape_input(tape), company * size), x, ROWS * size));
     test_ok(df_tape_forward(tape, rows));
@@ -56,7 +57,7 @@ static struct result run(struct df_device *device, const struct df_network *netw
     test_ok(df_write(device, 0, df_tape_cotangents(tape), cotangents, (int64_t)COTANGENTS * CLASSES));
     test_ok(df_write(device, 0, df_tape_owners(tape), owner, COTANGENTS));
     struct df_span dinput;
-    test_ok(df_tape_input_gradient(tape, COTANGENTS, &dinput));
+    test_ok(df_tape_input_gradient(tape, COTANGENTS, each, &dinput));
     test_ok(df_read(device, 0, result.gradient, dinput, COTANGENTS * size));
     df_free(x);
     df_free(other);
@@ -133,30 +134,38 @@ static void compare(const char *what, const float *found, const float *expected,
         test_same_floats(what, found, expected, count);
 }
 
-static void fused_and_layers(void **state)
+/* A chain of layers and fused, with so many cotangents of a sample. */
+static void agree(struct df_device *device, const struct chain *chain, int32_t each)
 {
     const bool engine = on("cuda") || on("dlopen");
-    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
-        const struct chain *chain = &chains[i];
-        struct df_network *network = test_graph(chain->input, CLASSES, chain->nodes);
-        const int64_t size = df_shape_size(network->input);
-        struct result layers = run(*state, network, false, false, 0), first = {0};
-        for (int32_t company = 0; company < 10; company += 9) {
-            struct result fused = run(*state, network, true, engine && chain->fused, company);
-            compare(chain->nodes, fused.logits, layers.logits, (int64_t)ROWS * CLASSES);
-            compare(chain->nodes, fused.gradient, layers.gradient, COTANGENTS * size);
-            if (company == 0) {
-                first = fused;
-                continue;
-            }
-            test_same_floats("in company", fused.logits, first.logits, (int64_t)ROWS * CLASSES);
-            test_same_floats("in company", fused.gradient, first.gradient, COTANGENTS * size);
-            drop(&fused);
+    struct df_network *network = test_graph(chain->input, CLASSES, chain->nodes);
+    const int64_t size = df_shape_size(network->input);
+    struct result layers = run(device, network, false, false, 0, each), first = {0};
+    for (int32_t company = 0; company < 10; company += 9) {
+        struct result fused = run(device, network, true, engine && chain->fused, company, each);
+        compare(chain->nodes, fused.logits, layers.logits, (int64_t)ROWS * CLASSES);
+        compare(chain->nodes, fused.gradient, layers.gradient, COTANGENTS * size);
+        if (company == 0) {
+            first = fused;
+            continue;
         }
-        drop(&first);
-        drop(&layers);
-        df_network_destroy(network);
+        test_same_floats("in company", fused.logits, first.logits, (int64_t)ROWS * CLASSES);
+        test_same_floats("in company", fused.gradient, first.gradient, COTANGENTS * size);
+        drop(&fused);
     }
+    drop(&first);
+    drop(&layers);
+    df_network_destroy(network);
+}
+
+/* Several cotangents of a sample may go another way than single ones: as many as it takes at a time, fewer,
+ * more. */
+static void fused_and_layers(void **state)
+{
+    static const int32_t each[] = {1, 6, 9, 12};
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++)
+        for (size_t e = 0; e < sizeof each / sizeof *each; e++)
+            agree(*state, &chains[i], each[e]);
 }
 
 int main(int argc, char **argv)

@@ -156,7 +156,7 @@ static void check(struct df_device *device, const char *file, const struct df_ne
     test_ok(df_write(device, 0, df_tape_owners(tape), owners, r->rows));
     test_ok(df_tape_forward(tape, r->rows));
     compare(file, "logit", device, df_tape_logits(tape), r->logits, r->rows * r->classes, tolerance);
-    test_ok(df_tape_input_gradient(tape, r->rows, &dinput));
+    test_ok(df_tape_input_gradient(tape, r->rows, 1, &dinput));
     compare(file, "gradient", device, dinput, r->gradients, r->rows * r->size, tolerance);
     df_tape_destroy(tape);
     df_plan_destroy(plan);

@@ -66,7 +66,7 @@ static void test_shared_cotangent(void **state)
     test_ok(df_tape_forward(tape, 1));
     test_ok(df_read(device, 0, found, df_tape_logits(tape), 4));
     test_same_floats("logits", found, logits, 4);
-    test_ok(df_tape_input_gradient(tape, 1, &dinput));
+    test_ok(df_tape_input_gradient(tape, 1, 1, &dinput));
     test_ok(df_read(device, 0, found, dinput, 4));
     test_same_floats("gradient", found, gradient, 4);
     test_ok(df_read(device, 0, found, df_tape_cotangents(tape), 4));
@@ -269,7 +269,7 @@ static void test_sizes(void **state)
     for (int i = 0; i < 3; i++) {
         int64_t before = df_alloc_total();
         test_ok(df_tape_forward(tape, 100));
-        test_ok(df_tape_input_gradient(tape, 300, &dinput));
+        test_ok(df_tape_input_gradient(tape, 300, 1, &dinput));
         if (i > 0)
             assert_int_equal(df_alloc_total(), before);
     }

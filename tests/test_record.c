@@ -44,7 +44,7 @@ static void rig_open(struct rig *rig, struct df_device *device, int32_t queue, b
     test_ok(df_tape_create(&rig->tape, rig->plan, queue, MANY, COTANGENTS));
     test_ok(df_buffer_new(device, &rig->dlogits, DF_TYPE_REAL, MANY * rig->network->class_count));
     test_ok(df_buffer_new(device, &rig->gradient, DF_TYPE_REAL, df_plan_parameter_size(rig->plan)));
-    test_ok(df_tape_input_gradient(rig->tape, 0, &rig->dinput));
+    test_ok(df_tape_input_gradient(rig->tape, 0, 1, &rig->dinput));
 }
 
 static void rig_close(struct rig *rig)
@@ -83,7 +83,7 @@ static dfal_status calls(const struct rig *rig)
     struct df_span dinput;
     DF_TRY(df_plan_rebind(rig->plan, rig->queue));
     DF_TRY(df_tape_forward(rig->tape, rig->rows));
-    DF_TRY(df_tape_input_gradient(rig->tape, COTANGENTS, &dinput));
+    DF_TRY(df_tape_input_gradient(rig->tape, COTANGENTS, 1, &dinput));
     return rig->trains ? df_tape_parameter_gradient(rig->tape, rig->rows, rig->dlogits, rig->gradient)
                        : DFAL_OK;
 }

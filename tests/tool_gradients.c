@@ -74,7 +74,7 @@ static dfal_status run(struct job *job)
                               job->cotangents + first * job->classes, n * job->classes));
         DF_TRY(backend->write(job->device, 0, df_tape_owners(job->tape), owners, n));
         DF_TRY(df_tape_forward(job->tape, n));
-        DF_TRY(df_tape_input_gradient(job->tape, n, &dinput));
+        DF_TRY(df_tape_input_gradient(job->tape, n, 1, &dinput));
         DF_TRY(backend->synchronize(job->device, 0));
         DF_TRY(backend->read_f64(job->device, 0, job->logits + first * job->classes,
                                  df_tape_logits(job->tape), n * job->classes));

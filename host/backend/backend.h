@@ -15,7 +15,7 @@
 /* Of objects that are loaded: the layout of the table and of ops' operands in thousands, and how many ops
  * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
  * would run others. */
-enum { DF_BACKEND_ABI = 7000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 8000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_fused;     /* a prepared network */
@@ -45,11 +45,12 @@ struct df_call {
 };
 
 /* forward    y [rows, K] and kept [rows, df_fused_kept_size] U8 of x [rows, D]
- * backward   dx [rows, D] of dy [rows, K]; row i belongs to sample owner[i] (I32) of kept */
+ * backward   dx [rows, D] of dy [rows, K]; row i belongs to sample owner[i] (I32) of kept; rows [i each, (i +
+ *            1) each) to the same one, and rows is a multiple of each */
 struct df_fused_call {
     struct df_fused *fused;
     bool backward;
-    int64_t rows;
+    int64_t rows, each;
     struct df_span y, x, kept, owner; /* backward: y holds dy, x receives dx */
 };
 

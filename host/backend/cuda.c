@@ -58,6 +58,8 @@ static dfal_status describe(struct df_cuda_device *device)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 UNAVAILABLE "GPU %d, %s, has compute capability %d.%d, at least %d.0 is needed",
                 device->index, properties.name, properties.major, properties.minor, LEAST_MAJOR);
+    device->shared_most = (int32_t)properties.sharedMemPerBlockOptin;
+    device->multiprocessors = properties.multiProcessorCount;
     snprintf(info->backend, sizeof info->backend, "cuda");
     snprintf(info->isa, sizeof info->isa, "sm_%d%d", properties.major, properties.minor);
     snprintf(info->device, sizeof info->device, "%.95s", properties.name);

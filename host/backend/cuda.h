@@ -36,7 +36,8 @@ struct df_cublas;
 
 struct df_cuda_device {
     struct df_device head;
-    int index; /* of the GPU */
+    int index;                            /* of the GPU */
+    int32_t shared_most, multiprocessors; /* bytes of shared memory that a block may have */
     struct df_cuda_queue *queues;
     cudaStream_t clearing;    /* of new memory: any thread's, and never recorded */
     struct df_cudnn *cudnn;   /* NULL without DFAL_CUDA_LIBRARIES */

@@ -85,6 +85,8 @@ dfal_status df_cuda_fused_create(struct df_device *head, struct df_fused **out,
     *out = NULL;
     DF_TRY(df_cuda_not_recording("take memory"));
     DF_TRY(df_alloc(&fused, 1, sizeof *fused));
+    fused->shape.shared_most = device->shared_most;
+    fused->shape.multiprocessors = device->multiprocessors;
     if (!take_stages(fused, desc)) {
         df_free(fused);
         DF_FAIL(DFAL_E_UNAVAILABLE,
@@ -94,7 +96,9 @@ dfal_status df_cuda_fused_create(struct df_device *head, struct df_fused **out,
     }
     DF_TRY_TO(done, status, df_cuda_status(cudaSetDevice(device->index), "choosing the GPU"));
     DF_TRY_TO(done, status, df_cuda_memory((void **)&fused->parameters, fused->parameter_count * real));
-    DF_TRY_TO(done, status, df_cuda_memory((void **)&fused->packed, fused->shape.packed * real));
+    DF_TRY_TO(done, status,
+              df_cuda_memory((void **)&fused->packed,
+                             ((int64_t)fused->shape.packed + fused->shape.pooled_weights) * real));
     *out = fused;
 done:
     if (status != DFAL_OK)
@@ -164,8 +168,17 @@ static dfal_status forward(const struct df_fused *fused, float *y, uint8_t *kept
     return DFAL_OK;
 }
 
+/* Fewer cotangents of a sample leave most of what fused_pooled.cu computes unused. */
+enum { LEAST_EACH = 5 };
+
+static bool is_pooled(const struct df_fused *fused, int64_t each)
+{
+    return fused->shape.pooled_parts > 0 && each >= LEAST_EACH && each <= fused->pass_rows;
+}
+
 static dfal_status backward(const struct df_fused *fused, float *dx, const float *dy, const uint8_t *kept,
-                            const int32_t *owner, int64_t rows, float *const half[2], cudaStream_t stream)
+                            const int32_t *owner, int64_t rows, int64_t each, float *const half[2],
+                            cudaStream_t stream)
 {
     static const char what[] = "a fused backward";
     const float *from = dy;
@@ -182,7 +195,11 @@ static dfal_status backward(const struct df_fused *fused, float *dx, const float
         from = to;
     }
     return df_cuda_status(
-        (cudaError_t)df_fused_backward(&fused->shape, dx, from, kept, owner, fused->packed, rows, stream),
+        (cudaError_t)(is_pooled(fused, each)
+                          ? df_fused_pooled_backward(&fused->shape, dx, from, kept, owner, fused->packed,
+                                                     rows, (int32_t)each, stream)
+                          : df_fused_backward(&fused->shape, dx, from, kept, owner, fused->packed, rows,
+                                              stream)),
         what);
 }
 
@@ -197,11 +214,14 @@ dfal_status df_cuda_fused_run(struct df_device *head, int32_t index, const struc
     float *x = df_cuda_data(call->x), *y = df_cuda_data(call->y);
     uint8_t *kept = df_cuda_data(call->kept);
     const int32_t *owner = df_cuda_data(call->owner);
-    for (int64_t first = 0; first < call->rows; first += fused->pass_rows) {
-        const int64_t left = call->rows - first, rows = left < fused->pass_rows ? left : fused->pass_rows;
+    const int64_t pass =
+        is_pooled(fused, call->each) ? fused->pass_rows / call->each * call->each : fused->pass_rows;
+    for (int64_t first = 0; first < call->rows; first += pass) {
+        const int64_t left = call->rows - first, rows = left < pass ? left : pass;
         float *x_part = x + first * fused->shape.input, *y_part = y + first * last->out;
         if (call->backward)
-            DF_TRY(backward(fused, x_part, y_part, kept, owner + first, rows, half, queue->stream));
+            DF_TRY(
+                backward(fused, x_part, y_part, kept, owner + first, rows, call->each, half, queue->stream));
         else
             DF_TRY(forward(fused, y_part, kept + first * fused->shape.kept_size, x_part, rows, half,
                            queue->stream));

@@ -78,10 +78,11 @@ struct df_dropout {
 dfal_status df_tape_forward_dropout(struct df_tape *tape, int64_t n, const struct df_dropout *dropout);
 /* Vector-Jacobian products: dinput[i] = J(sample owner[i])^T dlogits[i] for n <= cotangent_rows rows.
  * df_tape_cotangents [cotangent_rows, K] and df_tape_owners [cotangent_rows] I32 are written by the caller
- * first. */
+ * first. Rows [i each, (i + 1) each) have one owner, and n is a multiple of each: 1 where owners are in no
+ * order; no bit depends on it. */
 struct df_span df_tape_cotangents(struct df_tape *tape);
 struct df_span df_tape_owners(struct df_tape *tape);
-dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_span *dinput);
+dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, int64_t each, struct df_span *dinput);
 /* Gradients of all parameters for n rows after a forward, given dlogits [n, K]; written (not added) to
  * gradient [parameter_size]. */
 dfal_status df_tape_parameter_gradient(struct df_tape *tape, int64_t n, struct df_span dlogits,

@@ -72,7 +72,7 @@ static dfal_status run_program(const struct df_pass *pass, const struct df_progr
     return DFAL_OK;
 }
 
-dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_span *dinput)
+dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, int64_t each, struct df_span *dinput)
 {
     if (n < 0 || n > tape->cotangent_rows)
         DF_FAIL(DFAL_E_INTERNAL, "An input gradient of %lld cotangents runs on a tape of %lld", (long long)n,
@@ -85,6 +85,7 @@ dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, struct df_sp
         const struct df_fused_call call = {.fused = tape->plan->fused,
                                            .backward = true,
                                            .rows = n,
+                                           .each = each,
                                            .y = tape->cotangents,
                                            .x = tape->dinput,
                                            .kept = tape->kept_bytes,

@@ -178,7 +178,7 @@ static dfal_status look_at(struct df_lane *lane, struct df_span group, int64_t g
                 .p.deepfool = params);
     DF_TRY(run(lane, &cotangent));
     struct df_span gradient;
-    DF_TRY(df_tape_input_gradient(lane->tape, cotangent.rows, &gradient));
+    DF_TRY(df_tape_input_gradient(lane->tape, cotangent.rows, count, &gradient));
     const struct df_call choose =
         DF_CALL(deepfool_choose, .rows = group_slots, .state = lane->state, .number = lane->number,
                 .best_g = lane->best_g, .g = gradient, .logits = df_tape_logits(lane->tape), .slots = group,
