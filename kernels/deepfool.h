@@ -129,6 +129,32 @@ DF_FN double df_norm(const df_real *v, const df_real *base, const df_real *scale
     return largest * pow(df_sum_of(DF_TERM_POWER, v, base, scale, divide, n, largest, p), 1 / p);
 }
 
+/* Norms of the first `count` of DF_NORMS vectors behind each other, each as df_norm takes it. On a GPU the
+ * loads of all of them are under way together: one after the other they would wait for memory. */
+enum { DF_NORMS = 3 };
+DF_FN void df_norms(double *length, const df_real *v, const df_real *scale, int64_t n, double p,
+                    int32_t count)
+{
+    if (DF_TEAM == 1 || p != 2.0) {
+        for (int32_t c = 0; c < count; c++)
+            length[c] = df_norm(v + c * n, (const df_real *)0, scale, 0, n, p);
+        return;
+    }
+    double own[DF_NORMS] = {0};
+    int64_t at[DF_NORMS];
+    for (int32_t c = 0; c < DF_NORMS; c++)
+        at[c] = (c < count ? c : 0) * n;
+    DF_EACH(j, n) {
+        const double unit = scale ? (double)scale[j] : 1;
+        for (int32_t c = 0; c < DF_NORMS; c++) {
+            const double e = (double)v[at[c] + j] * unit;
+            own[c] += e * e;
+        }
+    }
+    for (int32_t c = 0; c < DF_NORMS; c++)
+        length[c] = sqrt(df_lanes_sum(&own[c]));
+}
+
 /* The exponent dual to p: 1/p + 1/q = 1. */
 DF_FN double df_dual(double p)
 {
@@ -394,15 +420,19 @@ DF_FN void df_deepfool_choose_at(const struct df_io *io, int64_t i)
     const double q = df_dual(p->p), own = (double)f[state[DF_SLOT_LABEL]];
     double nearest = p->first == 0 ? INFINITY : number[DF_SLOT_DISTANCE], across = 0;
     int32_t best = -1;
-    for (int32_t c = 0; c < p->count; c++) {
-        double length = df_norm(g + c * n, (const df_real *)0, scale, 0, n, q);
-        if (!isfinite(length) || length == 0)
-            continue;
-        double distance = fabs((double)f[cand[c]] - own) / length;
-        if (distance < nearest) {
-            best = c;
-            nearest = distance;
-            across = length;
+    for (int32_t first = 0; first < p->count; first += DF_NORMS) {
+        const int32_t left = p->count - first, count = left < DF_NORMS ? left : (int32_t)DF_NORMS;
+        double length[DF_NORMS];
+        df_norms(length, g + first * n, scale, n, q, count);
+        for (int32_t c = 0; c < count; c++) {
+            if (!isfinite(length[c]) || length[c] == 0)
+                continue;
+            const double distance = fabs((double)f[cand[first + c]] - own) / length[c];
+            if (distance < nearest) {
+                best = first + c;
+                nearest = distance;
+                across = length[c];
+            }
         }
     }
     DF_SYNC();
