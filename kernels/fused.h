@@ -37,10 +37,8 @@ struct df_fused_conv {
     int32_t forward_group, backward_group, patch;    /* channels a thread carries; patch: of the backward */
     int32_t forward_line, forward_plane;             /* the input with its padding, as the forward reads it */
     int32_t backward_line, backward_plane; /* dy spread out, with what the kernel reaches beyond it */
-    /* fused_pooled.cu: channels a thread carries and groups of them; its blocks in a plane; a row of codes;
-     * where codes and shifted kernels begin */
-    int32_t pooled_channels, pooled_groups, pooled_down, pooled_across, pooled_line, pooled_codes_at,
-        pooled_at;
+    int32_t pooled_line, pooled_codes_at, pooled_at; /* fused_pooled.cu: a row of codes; where codes and
+                                                      * shifted kernels begin */
 };
 
 struct df_fused_shape {
@@ -50,9 +48,9 @@ struct df_fused_shape {
     int32_t packed;                                                 /* floats */
     int32_t forward_buffer[2], backward_planes, backward_buffer[2]; /* shared memory of a row */
     int32_t shared_most, multiprocessors; /* of the GPU: bytes of shared memory a block may have */
-    /* fused_pooled.cu: threads, gradients and codes of a sample; floats of all shifted kernels, behind
-     * packed; samples of a block, 0: not this way */
-    int32_t pooled_threads, pooled_values, pooled_codes, pooled_weights, pooled_parts;
+    /* fused_pooled.cu: floats of all shifted kernels, behind packed; where a sample's zeros lie and floats to
+     * the next sample; codes of a sample; samples of a block, 0: not this way */
+    int32_t pooled_weights, pooled_zeros, pooled_stride, pooled_codes, pooled_parts;
 };
 
 /* Fill in everything behind kept_at of every convolution and the shape's sizes but kept_size and what is the
