@@ -57,6 +57,13 @@ template <int REACH> static __device__ inline void read_codes(int32_t (&code)[RE
             larger_first(code[k], code[k + 1]);
 }
 
+/* Floats of a channel's shifted kernels. Those of the next channel begin in other banks of shared memory. */
+static __host__ __device__ inline int32_t kernels_of(const struct df_fused_conv &conv)
+{
+    const int32_t reach = (conv.kernel + 1) / 2;
+    return (conv.out[0] * 4 * reach * reach + 1) * QUAD;
+}
+
 /* Where a thread's blocks lie. */
 struct pooled_place {
     int32_t sample; /* of the block's */
@@ -97,7 +104,7 @@ static __device__ inline void gather(float (&sum)[BELOW][QUAD][COTANGENTS], cons
                     const int away = b - (BELOW - 1) + j; /* rows of blocks below the window's first */
                     if (away < 0 || away >= REACH)
                         continue;
-                    const float4 w = *reinterpret_cast<const float4 *>(copy + away * REACH * QUAD);
+                    const float4 w = *reinterpret_cast<const float4 *>(copy + away * 4 * REACH * QUAD);
 #pragma unroll
                     for (int n = 0; n < COTANGENTS; n++) {
                         sum[b][0][n] = fmaf(g[n], w.x, sum[b][0][n]);
@@ -185,7 +192,6 @@ template <int K>
 static __device__ void backward_conv(const struct df_fused_shape &shape, const struct df_fused_conv &conv,
                                      const struct pooled_block &block, bool last)
 {
-    constexpr int REACH = (K + 1) / 2;
     const int32_t height = conv.in[1], width = conv.in[2];
     struct pooled_place at = place_of(conv, shape.pooled_parts);
     at.works = at.works && block.first + at.sample < block.parts;
@@ -194,7 +200,7 @@ static __device__ void backward_conv(const struct df_fused_shape &shape, const s
     if (at.works)
         gather<K>(sum, conv, gradient, gradient + shape.pooled_zeros,
                   block.codes + at.sample * shape.pooled_codes + conv.pooled_codes_at,
-                  block.weights + conv.pooled_at + at.channel * conv.out[0] * 4 * REACH * REACH * QUAD, at);
+                  block.weights + conv.pooled_at + at.channel * kernels_of(conv), at);
     __syncthreads(); /* all have read the gradients */
     const int32_t here = at.works ? cotangents_of(block, block.first + at.sample) : 0;
     float *const dx = block.dx + row_of(block, block.first + at.sample) * shape.input;
@@ -250,9 +256,7 @@ static __device__ void write_codes(const struct df_fused_shape &shape, const str
             int32_t at = OFF;
             if (column >= 0 && column < width)
                 at = kept[bytes + conv.kept_at + line * width + column];
-            to[i] =
-                (uint16_t)(at == OFF ? 0
-                                     : (int)CODE_ON | (at >= 2 ? (int)CODE_BELOW : 0) | at * reach * reach);
+            to[i] = (uint16_t)(at == OFF ? 0 : (int)CODE_ON | (at >= 2 ? (int)CODE_BELOW : 0) | at * reach);
         }
     }
 }
@@ -316,7 +320,7 @@ static void plan_conv(struct df_fused_shape *shape, struct df_fused_conv *conv)
     conv->pooled_codes_at = shape->pooled_codes;
     shape->pooled_codes += out[0] * out[1] * conv->pooled_line;
     conv->pooled_at = shape->pooled_weights;
-    shape->pooled_weights += conv->in[0] * out[0] * 4 * reach * reach * (int32_t)QUAD;
+    shape->pooled_weights += conv->in[0] * kernels_of(*conv);
     if (shape->pooled_zeros < values * (int32_t)COTANGENTS)
         shape->pooled_zeros = values * (int32_t)COTANGENTS;
 }
@@ -365,18 +369,19 @@ void df_fused_pooled_plan(struct df_fused_shape *shape)
             shape->pooled_parts = parts;
 }
 
-/* [channel][o][place of the maximum][block row][block column][pixel]: of a kernel shifted by the maximum's
- * place, zeros around it. */
+/* [channel][o][block row][place of the maximum][block column][pixel]: of a kernel shifted by the maximum's
+ * place, zeros around it and behind a channel's. */
 __global__ void fused_pooled_pack(const struct df_fused_conv conv, float *packed, const float *weight)
 {
     const int32_t k = conv.kernel, reach = (k + 1) / 2, from = conv.in[0], to = conv.out[0];
-    for (int32_t i = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x);
-         i < from * to * 4 * reach * reach * QUAD; i += (int32_t)(gridDim.x * blockDim.x)) {
-        const int32_t q = i % QUAD, column = i / QUAD % reach, row = i / QUAD / reach % reach;
-        const int32_t at = i / QUAD / reach / reach % 4, rest = i / QUAD / reach / reach / 4;
+    const int32_t each = kernels_of(conv);
+    for (int32_t i = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); i < from * each;
+         i += (int32_t)(gridDim.x * blockDim.x)) {
+        const int32_t q = i % each % QUAD, column = i % each / QUAD % reach, rest = i % each / QUAD / reach;
+        const int32_t at = rest % 4, row = rest / 4 % reach, o = rest / 4 / reach;
         const int32_t ky = 2 * row + q / 2 - at / 2, kx = 2 * column + q % 2 - at % 2;
-        const bool inside = ky >= 0 && ky < k && kx >= 0 && kx < k;
-        packed[i] = inside ? weight[((rest % to * from + rest / to) * k + ky) * k + kx] : 0.0F;
+        const bool inside = o < to && ky >= 0 && ky < k && kx >= 0 && kx < k;
+        packed[i] = inside ? weight[((o * from + i / each) * k + ky) * k + kx] : 0.0F;
     }
 }
 
