@@ -13,6 +13,9 @@ import h5py
 import numpy as np
 from hdf5_sum import lookup3
 
+# The newest formats that the oldest HDF5 which dfal supports knows: h5py may bring a newer one than the program that reads.
+NEWEST = ("v110", "v110")
+
 N, C, H, W = 12, 3, 4, 5
 
 
@@ -76,7 +79,7 @@ def network(path, weight=None, bias=None, text=None, attributes=None, stray=None
 
 def dense(path):
     """Heaps with many rows of blocks, holes, and an attribute too large for them."""
-    with h5py.File(path, "w", libver="latest") as f:
+    with h5py.File(path, "w", libver=NEWEST) as f:
         f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3, "large": np.zeros(20000)})
         for i in range(500):
             f.attrs[f"more{i}"] = np.full(i % 60 + 1, i)
@@ -93,7 +96,7 @@ INDICES = {  # the ways of the newest format to find chunks: their shape, and ho
 
 
 def indexed(path, shape, most, packed):
-    with h5py.File(path, "w", libver="latest") as f:
+    with h5py.File(path, "w", libver=NEWEST) as f:
         f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3})
         f.create_dataset("samples", data=images(), chunks=shape, maxshape=most, compression=packed)
 
@@ -166,7 +169,7 @@ def bad_pools(at):
     with h5py.File(at("external_group.h5"), "w") as f:
         f["other"] = h5py.ExternalLink("whole.h5", "/")
         f["samples"] = h5py.SoftLink("/other/samples")
-    with h5py.File(at("virtual.h5"), "w", libver="latest") as f:
+    with h5py.File(at("virtual.h5"), "w", libver=NEWEST) as f:
         layout = h5py.VirtualLayout((N, C, H, W), "u1")
         layout[:] = h5py.VirtualSource(at("whole.h5"), "samples", (N, C, H, W))
         f.create_virtual_dataset("samples", layout)
@@ -382,7 +385,7 @@ def rotten(at):
 
 
 def newest(path):
-    with h5py.File(path, "w", libver="latest") as f:
+    with h5py.File(path, "w", libver=NEWEST) as f:
         f.attrs.update({"format": "dfal-pool", "version": 1, "class_count": 3, **{f"more{i}": i for i in range(12)}})
         f.create_dataset("samples", data=images(), chunks=(5, C, H, W), maxshape=(None, C, H, W), compression="gzip",
                          shuffle=True, fletcher32=True)
