@@ -22,7 +22,7 @@
 #include "residency.h"
 #include "rows.h"
 
-enum { THREADS = 256, CELLS_A_THREAD = 4, FEW_ITEMS = 4096, MOST_BLOCKS = 1 << 30 };
+enum { THREADS = 256, CELLS_A_THREAD = 4, FEW_CELLS = 1 << 18, FEW_ITEMS = 4096, MOST_BLOCKS = 1 << 30 };
 
 /* One division a thread finds the first cell; the others follow by adding. */
 #define KERNEL_CELL(name)                                                                                    \
@@ -80,7 +80,9 @@ static struct grid grid_of(int64_t count, unsigned threads, int a_block)
 int df_launch(enum df_op op, const struct df_io *io, void *stream)
 {
     const unsigned team = io->rows <= FEW_ITEMS ? (unsigned)DF_LANES : (unsigned)THREADS;
-    const struct grid cells = grid_of(io->rows * io->cols, THREADS, THREADS * CELLS_A_THREAD);
+    const int64_t count = io->rows * io->cols; /* few cells get a thread each */
+    const struct grid cells =
+        grid_of(count, THREADS, THREADS * (count <= FEW_CELLS ? 1 : (int)CELLS_A_THREAD));
     const struct grid items = grid_of(io->rows, team, (int)team / DF_LANES);
     switch (op) {
 #define DF_OP(name, walk, ...) LAUNCH_##walk(name)
