@@ -33,7 +33,6 @@ struct df_lane {
     int32_t chunk_count; /* 1: rows are read when slots want them; 2: one is read ahead of the other */
     int64_t chunk_rows;
     int32_t next;                   /* chunk to take from */
-    bool begun;                     /* all chunks are kept loaded from the second iteration on */
     int32_t upload;                 /* queue of copies to chunks */
     bool looked;                    /* with every slot occupied, in this run: what that needs is there */
     bool tried;                     /* to record such a look */

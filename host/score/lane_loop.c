@@ -84,19 +84,27 @@ static int64_t first_rows(const struct df_deepfool_engine *engine)
     return rows < engine->slots ? rows : engine->slots;
 }
 
-/* Load what is used up: as much as slots want; or ahead, at first one chunk only, so that the device has
- * something to do while the next is read. */
+/* Rows of the next chunk while slots are still empty: a few, then twice as many each time, so that the device
+ * soon has something to do while the next ones are read. */
+static int64_t growing_rows(const struct df_lane *lane)
+{
+    const int64_t least = (lane->chunk_rows + 3) / 4, rows = lane->occupied > least ? lane->occupied : least;
+    return rows < lane->chunk_rows ? rows : lane->chunk_rows;
+}
+
+/* Load what is used up: as much as slots want, or ahead. What is ahead is loaded only once all slots are
+ * occupied: before, the device would wait for rows that it has no use for yet. */
 static dfal_status load_chunks(struct df_lane *lane)
 {
     const int64_t wanted = lane->engine->slots - lane->kept;
     if (lane->chunk_count == 1)
         return load(lane, &lane->chunk[0], lane->kept == 0 ? first_rows(lane->engine) : wanted);
-    for (int32_t c = 0; c < lane->chunk_count; c++) {
+    const bool full = lane->occupied == lane->engine->slots;
+    for (int32_t c = 0; c < (full ? lane->chunk_count : 1); c++) {
         struct df_lane_chunk *chunk = &lane->chunk[(lane->next + c) % lane->chunk_count];
-        if (chunk->taken == chunk->rows && (c == 0 || lane->begun))
-            DF_TRY(load(lane, chunk, lane->chunk_rows));
+        if (chunk->taken == chunk->rows)
+            DF_TRY(load(lane, chunk, full ? lane->chunk_rows : growing_rows(lane)));
     }
-    lane->begun = true;
     return DFAL_OK;
 }
 
@@ -286,7 +294,7 @@ static dfal_status deliver(struct df_lane *lane, int64_t count)
 
 static dfal_status begin(struct df_lane *lane)
 {
-    lane->dry = lane->begun = lane->looked = false;
+    lane->dry = lane->looked = false;
     lane->occupied = lane->next = 0;
     for (int32_t c = 0; c < lane->chunk_count; c++)
         lane->chunk[c].rows = lane->chunk[c].taken = 0;
