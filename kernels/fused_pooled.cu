@@ -89,7 +89,8 @@ static __device__ inline void gather(float (&sum)[BELOW][QUAD][COTANGENTS], cons
             int32_t code[REACH];
             read_codes<REACH>(code, codes + line * conv.pooled_line + at.across);
             const float *windows = gradient + (line * width + left) * COTANGENTS;
-            /* Not unrolled: the kernel's loop has to fit into a multiprocessor's nearest instruction cache. */
+            /* Not unrolled: the kernel's loop has to fit into a multiprocessor's nearest instruction
+             * cache. */
 #pragma unroll 1
             for (int32_t k = 0; k < reached; k++) {
                 const float *from =
