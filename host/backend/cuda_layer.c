@@ -2,8 +2,8 @@
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the libraries'.
  *
  * Which engine it is follows from the layer alone, and so does the order of every sum: a row's result does
- * not depend on the batch, nor on where in it the row stands. The layer keeps its parameters in memory of its
- * own, because whoever bound them may write to theirs while work is still queued. */
+ * not depend on the batch, nor on where in it the row stands. Parameters are read where they lie: a copy would
+ * be two more nodes of a recorded step for every layer. */
 #include "backend/cuda.h"
 
 #include <stdio.h>
@@ -16,7 +16,8 @@ struct cuda_layer {
     struct df_layer head;
     int64_t in_size, out_size, weight_count, bias_count;
     struct df_cuda_op *op[DF_LAYER_KINDS]; /* by df_layer_kind; NULL: not wanted */
-    float *weight, *bias;
+    const float *weight, *bias;            /* whoever bound them has them */
+    float *no_bias;                        /* [bias_count] zeros */
 };
 
 /* ---- Engines --------------------------------------------------------------------------------- */
@@ -83,6 +84,15 @@ static dfal_status check_desc(const struct df_layer_desc *desc)
     return DFAL_OK;
 }
 
+static dfal_status make_zeros(float **out, const struct df_cuda_device *device, int64_t count)
+{
+    static const char what[] = "clearing a bias";
+    const size_t bytes = (size_t)count * sizeof **out;
+    DF_TRY(df_cuda_memory((void **)out, (int64_t)bytes));
+    DF_CUDA(cudaMemsetAsync(*out, 0, bytes, device->clearing), what);
+    return df_cuda_status(cudaStreamSynchronize(device->clearing), what);
+}
+
 dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
                                  const struct df_layer_desc *desc)
 {
@@ -100,10 +110,7 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     layer->weight_count = df_layer_weight_count(desc);
     layer->bias_count = df_layer_bias_count(desc);
     const bool wanted[DF_LAYER_KINDS] = {desc->forward, desc->backward, desc->weight_gradient};
-    DF_TRY_TO(done, status,
-              df_cuda_memory((void **)&layer->weight, layer->weight_count * (int64_t)sizeof(float)));
-    DF_TRY_TO(done, status,
-              df_cuda_memory((void **)&layer->bias, layer->bias_count * (int64_t)sizeof(float)));
+    DF_TRY_TO(done, status, make_zeros(&layer->no_bias, device, layer->bias_count));
     for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         if (wanted[kind] && kind == DF_LAYER_BACKWARD && desc->half_backward)
             DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc));
@@ -124,8 +131,7 @@ void df_cuda_layer_destroy(struct df_device *head, struct df_layer *given)
         return;
     /* Freeing waits for what still uses the memory. */
     (void)cudaSetDevice(device->index);
-    (void)cudaFree(layer->weight);
-    (void)cudaFree(layer->bias);
+    (void)cudaFree(layer->no_bias);
     for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         if (layer->op[kind] != NULL)
             layer->op[kind]->engine->destroy(layer->op[kind]);
@@ -137,25 +143,17 @@ dfal_status df_cuda_layer_bind(struct df_device *head, int32_t index, struct df_
                                struct df_span weight_span, struct df_span bias_span)
 {
     struct cuda_layer *layer = (struct cuda_layer *)given;
-    static const char what[] = "binding parameters";
-    const float *weight = df_cuda_data(weight_span), *bias = df_cuda_data(bias_span);
-    const size_t bias_bytes = (size_t)layer->bias_count * sizeof(float);
     struct df_cuda_queue *queue = NULL;
-    if (weight == NULL)
+    const float *bias = df_cuda_data(bias_span);
+    layer->weight = df_cuda_data(weight_span);
+    layer->bias = bias != NULL ? bias : layer->no_bias;
+    if (layer->weight == NULL)
         DF_FAIL(DFAL_E_INTERNAL, "a layer was bound without weights");
     DF_TRY(df_cuda_queue_of(&queue, head, index));
-    cudaStream_t stream = queue->stream;
-    DF_CUDA(cudaMemcpyAsync(layer->weight, weight, (size_t)layer->weight_count * sizeof(float),
-                            cudaMemcpyDeviceToDevice, stream),
-            what);
-    if (bias != NULL)
-        DF_CUDA(cudaMemcpyAsync(layer->bias, bias, bias_bytes, cudaMemcpyDeviceToDevice, stream), what);
-    else
-        DF_CUDA(cudaMemsetAsync(layer->bias, 0, bias_bytes, stream), what);
     for (int kind = 0; kind < DF_LAYER_KINDS; kind++) {
         struct df_cuda_op *op = layer->op[kind];
         if (op != NULL && op->engine->bind != NULL)
-            DF_TRY(op->engine->bind(op, layer->weight, layer->bias, stream));
+            DF_TRY(op->engine->bind(op, layer->weight, layer->bias, queue->stream));
     }
     return DFAL_OK;
 }
