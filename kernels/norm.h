@@ -57,7 +57,8 @@ DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
 /* bn_train_bwd   BLOCK = channel, shapes as bn_train_fwd; with xhat = (x - mean) rstd and n values a channel
  *   dbias = sum dy; dweight = sum dy xhat (double, ordered as bn_train_fwd)
  *   dx = weight rstd (dy - dbias / n - xhat dweight / n)
- * dx may be NULL, and so may dweight, dbias [C]; weight may be NULL (1). Source: Ioffe, Szegedy 2015 (arXiv:1502.03167). */
+ * dx may be NULL, and so may dweight, dbias [C]; weight may be NULL (1). Source: Ioffe, Szegedy 2015
+ * (arXiv:1502.03167). */
 DF_FN void df_bn_train_bwd_at(const struct df_io *io, int64_t c)
 {
     const int64_t samples = io->cols, plane = io->p.bn.plane, stride = io->p.bn.channels * plane;

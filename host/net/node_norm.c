@@ -70,8 +70,9 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
     return df_tape_run(tape, call);
 }
 
-/* Of a fixed map: it has gradients like all others, of zeros. Of a frozen one: sum dy xhat and sum dy, which are
- * a batch's with the running statistics in place of its own; only dx is another (affine_bwd), and left out. */
+/* Of a fixed map: it has gradients like all others, of zeros. Of a frozen one: sum dy xhat and sum dy, which
+ * are a batch's with the running statistics in place of its own; only dx is another (affine_bwd), and left
+ * out. */
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {
     const struct df_tape *tape = pass->tape;

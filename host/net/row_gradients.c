@@ -169,8 +169,8 @@ static dfal_status run_step(const struct df_row_gradients *g, const struct df_pa
     return DFAL_OK;
 }
 
-dfal_status df_row_gradients_run(struct df_row_gradients *g, int64_t n, const int32_t *owner, double *squares,
-                                 float *vectors)
+dfal_status df_row_gradients_run(struct df_row_gradients *g, int64_t n, const float *cotangents,
+                                 const int32_t *owner, double *squares, float *vectors)
 {
     struct df_tape *tape = g->tape;
     const struct df_step *steps = tape->plan->parameter_gradient.steps;
@@ -180,6 +180,8 @@ dfal_status df_row_gradients_run(struct df_row_gradients *g, int64_t n, const in
     if (tape->dropping)
         DF_FAIL(DFAL_E_INTERNAL,
                 "Gradients of rows follow a forward that drew dropout, expected one without");
+    DF_TRY(df_write(tape->plan->device, tape->queue, tape->cotangents, cotangents,
+                    n * tape->plan->network->class_count));
     DF_TRY(df_write(tape->plan->device, tape->queue, tape->owners, owner, n));
     memset(squares, 0, (size_t)n * sizeof *squares);
     for (int64_t first = 0; first < n; first += tape->chunk) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether a network is one that a strategy can ask: known before any work, and said in one sentence. */
+#include "base/memory.h"
 #include "graph/network.h"
 #include "strategy/strategy.h"
 
@@ -47,15 +48,30 @@ static dfal_status check_last_layer(const struct df_strategy *strategy, const st
             index == DF_INPUT ? "input" : network->nodes[index].name);
 }
 
+static dfal_status check_layers(const struct df_strategy *strategy, const struct df_network *network,
+                                const char *layers)
+{
+    uint8_t *chosen;
+    const dfal_status status = df_layers_choose(&chosen, network, layers);
+    df_free(chosen);
+    return status == DFAL_OK ? status : df_fail_prefix(status, "strategy %s: ", strategy->name);
+}
+
+/* What was given for an option that not every strategy has. */
+static const char *text_of(const struct df_strategy *strategy, const struct df_option_values *values,
+                           const char *key)
+{
+    return df_option_find(strategy->options, key) ? df_option_text(values, strategy->options, key) : "";
+}
+
 dfal_status df_strategy_check_network(const struct df_strategy *strategy,
                                       const struct df_option_values *values, const struct df_network *network)
 {
     if (strategy->asks & DF_ASKS_PASSES)
         DF_TRY(check_dropout(strategy, network));
-    if (strategy->asks & DF_ASKS_FEATURES) {
-        const bool named = df_option_find(strategy->options, "node") != NULL;
-        DF_TRY(check_features(strategy, network,
-                              named ? df_option_text(values, strategy->options, "node") : ""));
-    }
+    if (strategy->asks & DF_ASKS_FEATURES)
+        DF_TRY(check_features(strategy, network, text_of(strategy, values, "node")));
+    if (strategy->asks & DF_ASKS_GRADIENTS)
+        DF_TRY(check_layers(strategy, network, text_of(strategy, values, "layers")));
     return strategy->asks & DF_ASKS_LAST_LAYER ? check_last_layer(strategy, network) : DFAL_OK;
 }
