@@ -47,6 +47,7 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
         .forward = true,
         .backward = df_plan_has_gradients(plan),
         .weight_gradient = df_plan_has_parameter_gradients(plan),
+        .of_one_row = (plan->uses & DF_PLAN_ROW_GRADIENT) != 0,
     };
     /* Gradients by parameters alone never ask for that of the network's input. */
     if (node->inputs[0] == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))

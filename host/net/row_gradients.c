@@ -130,9 +130,16 @@ static dfal_status read_gradient(const struct df_row_gradients *g, const struct 
 
 double df_sum_of_squares(const float *values, int64_t count)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++)
-        sum += (double)values[i] * (double)values[i];
+    enum { LANES = 16 };
+    double lane[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lane[k] += (double)values[i + k] * (double)values[i + k];
+    for (int k = 0; i < count; i++, k++)
+        lane[k] += (double)values[i] * (double)values[i];
+    for (int k = 0; k < LANES; k++)
+        sum += lane[k];
     return sum;
 }
 

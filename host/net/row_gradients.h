@@ -6,8 +6,8 @@
  * then the bias, of each chosen node, nodes in graph order. Those that no training changes are not chosen,
  * whatever the caller says.
  *
- * Order    squares are summed in double, a node's elements ascending, nodes from the output to the input.
- *          A row's bits depend on no other row
+ * Order    squares are summed in double as df_sum_of_squares has it, nodes from the output to the input. A
+ *          row's bits depend on no other row
  * Cost     a row of the backward as far as the first chosen node, and then a weight gradient of one row a
  *          node; of a Gemm's length neither its gradient nor room for it */
 #ifndef DF_NET_ROW_GRADIENTS_H
@@ -28,7 +28,7 @@ int64_t df_row_gradients_size(const struct df_plan *plan, const uint8_t *chosen)
  * [n], and where they are wanted the gradients [n, size]. Row i belongs to sample owner[i] of the forward. */
 dfal_status df_row_gradients_run(struct df_row_gradients *gradients, int64_t n, const float *cotangents,
                                  const int32_t *owner, double *squares, float *vectors);
-/* In double, ascending. */
+/* In double: element i in accumulator i mod 16, then these in order. */
 double df_sum_of_squares(const float *values, int64_t count);
 
 #endif
