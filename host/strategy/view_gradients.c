@@ -1,58 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gradients by a network's parameters, of a view's candidates. */
-#include <string.h>
-
 #include "base/memory.h"
 #include "score/pass.h"
 #include "score/row_values.h"
+#include "strategy/strategy.h"
 #include "strategy/view_inside.h"
-
-static dfal_status choose_all(const struct df_network *network, uint8_t *chosen)
-{
-    bool any = false;
-    for (int32_t i = 0; i < network->node_count; i++) {
-        chosen[i] = df_node_learns(&network->nodes[i]);
-        any |= chosen[i] != 0;
-    }
-    if (!any)
-        DF_FAIL(DFAL_E_DATA, "the network has no parameters that are trained, and so no gradients by them");
-    return DFAL_OK;
-}
-
-static dfal_status choose_one(const struct df_network *network, const char *name, uint8_t *chosen)
-{
-    int32_t index;
-    DF_TRY(df_network_find_node(&index, network, name));
-    if (index == DF_INPUT || !df_node_learns(&network->nodes[index]))
-        DF_FAIL(
-            DFAL_E_USAGE,
-            "node '%s' has no parameters that are trained, expected one that has, such as a Conv or a Gemm",
-            name);
-    chosen[index] = 1;
-    return DFAL_OK;
-}
-
-dfal_status df_layers_choose(uint8_t **out, const struct df_network *network, const char *layers)
-{
-    uint8_t *chosen;
-    char *names = NULL, *rest = NULL;
-    dfal_status status;
-    *out = NULL;
-    DF_TRY(df_alloc(&chosen, network->node_count, 1));
-    if (!layers[0])
-        DF_TRY_TO(done, status, choose_all(network, chosen));
-    else if (layers[strspn(layers, ",")] == '\0')
-        DF_TRY_TO(done, status, df_fail(DFAL_E_USAGE, "layers '%s' names no node", layers));
-    DF_TRY_TO(done, status, df_strdup(&names, layers));
-    for (char *name = strtok_r(names, ",", &rest); name; name = strtok_r(NULL, ",", &rest))
-        DF_TRY_TO(done, status, choose_one(network, name, chosen));
-    *out = chosen;
-    chosen = NULL;
-done:
-    df_free(names);
-    df_free(chosen);
-    return status;
-}
 
 struct gradients_sink {
     const struct df_view *view;
