@@ -57,11 +57,12 @@ DF_FN void df_bn_train_fwd_at(const struct df_io *io, int64_t c)
 /* bn_train_bwd   BLOCK = channel, shapes as bn_train_fwd; with xhat = (x - mean) rstd and n values a channel
  *   dbias = sum dy; dweight = sum dy xhat (double, ordered as bn_train_fwd)
  *   dx = weight rstd (dy - dbias / n - xhat dweight / n)
- * dweight, dbias [C] may be NULL; weight may be NULL (1). Source: Ioffe, Szegedy 2015 (arXiv:1502.03167). */
+ * dx may be NULL, and so may dweight, dbias [C]; weight may be NULL (1). Source: Ioffe, Szegedy 2015
+ * (arXiv:1502.03167). */
 DF_FN void df_bn_train_bwd_at(const struct df_io *io, int64_t c)
 {
     const int64_t samples = io->cols, plane = io->p.bn.plane, stride = io->p.bn.channels * plane;
-    df_real *dx = (df_real *)io->out[0] + c * plane;
+    df_real *dx = io->out[0] != NULL ? (df_real *)io->out[0] + c * plane : NULL;
     const df_real *dy = (const df_real *)io->in[0] + c * plane;
     const df_real *x = (const df_real *)io->in[1] + c * plane;
     const double mean = (double)((const df_real *)io->in[2])[c],
@@ -80,6 +81,8 @@ DF_FN void df_bn_train_bwd_at(const struct df_io *io, int64_t c)
         ((df_real *)io->out[1])[c] = (df_real)dweight;
     if (DF_ONE && io->out[2] != NULL)
         ((df_real *)io->out[2])[c] = (df_real)dbias;
+    if (dx == NULL)
+        return;
     const double shift = dbias / n, slope = dweight / n, scale = weight * rstd;
     DF_EACH_CELL(s, j, samples, plane) {
         const double xhat = ((double)x[s * stride + j] - mean) * rstd;

@@ -26,7 +26,7 @@ foreach(variant "" _bug _abi _loss)
 endforeach()
 
 # The whole pipeline once more with every op compared between the reference and the cpu back end.
-foreach(name plan nodes train deepfool lane)
+foreach(name plan row_gradients nodes train deepfool lane)
   add_test(NAME ${name}_checked COMMAND test_${name} check:ref:cpu)
   set_tests_properties(${name}_checked PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
 endforeach()

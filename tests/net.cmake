@@ -2,6 +2,7 @@
 df_test(network LINK df_models df_graph)
 df_test(fold LINK df_models df_graph)
 df_test(plan LINK df_net df_models)
+df_test(row_gradients LINK df_net df_models)
 df_test(fused LINK df_net df_models)
 df_test(record LINK df_net df_models LABELS quick threads)
 df_test(nodes LINK df_net df_models)

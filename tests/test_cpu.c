@@ -269,6 +269,32 @@ static void test_random_shapes(void **state)
     }
 }
 
+/* A layer whose weight gradients are of one row at a time. */
+static void test_one_row(void **state)
+{
+    uint64_t seed = 1000;
+    char text[80];
+    struct rig rig;
+    struct df_layer_desc desc;
+    (void)state;
+    for (int done = 0; done < SHAPES + 60;) {
+        const struct shape s = done < SHAPES ? shapes[done] : random_shape(&seed);
+        if (!describe(&desc, &s))
+            continue;
+        desc.of_one_row = true;
+        check_against_ref(&desc, 1, done < SHAPES || done % 2 == 0);
+        if (done < SHAPES)
+            check_against_ref(&desc, 1, false);
+        done++;
+    }
+    rig_create(&rig, cpu, &desc, 2, true);
+    cpu->backend->layer_text(cpu, rig.layer, DF_LAYER_WEIGHT_GRADIENT, text, sizeof text);
+    assert_string_equal(text, "own kernels: pixels as a product");
+    test_error(run_gradient(&rig, 0, 0, 2, rig.dw, rig.db), DFAL_E_INTERNAL,
+               "a weight gradient of 2 rows runs on a layer made for one");
+    rig_destroy(&rig);
+}
+
 static const int64_t products[][2] = {{256, 84}, {84, 10}, {1, 1},    {7, 33},
                                       {31, 64},  {100, 2}, {513, 65}, {3, 1000}};
 enum { PRODUCTS = sizeof products / sizeof *products };
@@ -661,6 +687,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_scratch_moves),
         cmocka_unit_test(test_known_shapes),
         cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_one_row),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_bias_absent),
         cmocka_unit_test(test_same_bits),

@@ -26,9 +26,9 @@
 #include "strategy/selection.h"
 
 static struct world world;
-static const char *const every[] = {"dfal",   "random",        "entropy",  "least-confidence",
-                                    "margin", "logit-gap",     "egl-last", "nearest-other",
-                                    "bald",   "coreset-greedy"};
+static const char *const every[] = {"dfal",   "random",         "entropy",  "least-confidence",
+                                    "margin", "logit-gap",      "egl-last", "nearest-other",
+                                    "bald",   "coreset-greedy", "egl"};
 enum { EVERY = sizeof every / sizeof every[0] };
 /* Which of every[] a file serves. */
 enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, NEAREST_OTHER, FIRST_OF_NO_FILE };
@@ -602,7 +602,7 @@ static void test_out_of_memory(void **state)
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
-    static const char *const strategies[] = {"dfal", "entropy",        "egl-last",
+    static const char *const strategies[] = {"dfal", "entropy",        "egl-last",     "egl",
                                              "bald", "coreset-greedy", "nearest-other"};
     for (int kind = 0; kind < (int)(sizeof strategies / sizeof strategies[0]); kind++) {
         test_join(sheet, world.folder, names[2 + (kind > 0)]);

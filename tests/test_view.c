@@ -13,9 +13,10 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "net/plan.h"
+#include "net/row_gradients.h"
 #include "run_fixture.h"
 #include "score/pass.h"
+#include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/view_inside.h"
 
@@ -351,6 +352,164 @@ static void test_passes(void **state)
         }
 }
 
+/* ---- gradients ----------------------------------------------------------------------------------------- */
+
+enum { ASKED = 3, MOST_PARAMETERS = 600 };
+
+/* Three losses of a row: of its logits, of its largest class, of the first two. */
+static void three_losses(const float *logits, int32_t class_count, float *cotangents)
+{
+    for (int32_t k = 0; k < class_count; k++) {
+        cotangents[k] = logits[k] / 8;
+        cotangents[class_count + k] = k == (int32_t)df_row_largest(logits, class_count);
+        cotangents[2 * class_count + k] = k == 0 ? 1.0f : k == 1 ? -1.0f : 0.0f;
+    }
+}
+
+struct gradients {
+    const struct df_view *view; /* NULL: by row of the pool */
+    int64_t size;
+    bool vectors;
+    int seen[ALL];
+    double norms[ALL][ASKED];
+    float values[ALL][ASKED * MOST_PARAMETERS];
+    dfal_context *stop; /* at the first row */
+};
+
+static dfal_status keep_gradients(void *user, int64_t candidate, const struct df_gradients *gradients)
+{
+    struct gradients *kept = user;
+    const int64_t row = df_view_rows(kept->view)[candidate];
+    kept->seen[row]++;
+    assert_int_equal(gradients->count, ASKED);
+    assert_int_equal(gradients->size, kept->size);
+    assert_true((gradients->vectors != NULL) == kept->vectors);
+    memcpy(kept->norms[row], gradients->norms, sizeof kept->norms[row]);
+    if (kept->vectors)
+        memcpy(kept->values[row], gradients->vectors, (size_t)(ASKED * kept->size) * sizeof(float));
+    if (kept->stop)
+        dfal_context_stop(kept->stop);
+    return DFAL_OK;
+}
+
+/* Gradients of one row and one cotangent at a time, straight from a tape. */
+static void gradients_alone(const struct bench *bench, const uint8_t *chosen, struct gradients *kept)
+{
+    struct df_plan *plan = NULL;
+    struct df_tape *tape = NULL;
+    struct df_row_gradients *gradients = NULL;
+    const int64_t size = WORLD_SIZE * WORLD_SIZE;
+    const int32_t zero = 0;
+    unsigned char raw[WORLD_SIZE * WORLD_SIZE];
+    float x[WORLD_SIZE * WORLD_SIZE], logits[WORLD_CLASSES], cotangents[ASKED * WORLD_CLASSES];
+    test_ok(df_plan_create(&plan, bench->device, bench->network, DF_PLAN_ROW_GRADIENT, false));
+    test_ok(df_tape_create(&tape, plan, 0, 1, 1));
+    test_ok(df_row_gradients_create(&gradients, tape, chosen, true));
+    kept->size = df_row_gradients_size(plan, chosen);
+    assert_in_range(kept->size, 1, MOST_PARAMETERS);
+    for (int64_t row = 0; row < ALL; row++) {
+        test_ok(df_pool_gather(bench->pool, raw, &row, 1));
+        df_pool_decode(bench->pool, x, raw, 1);
+        test_ok(df_write(bench->device, 0, df_tape_input(tape), x, size));
+        test_ok(df_tape_forward(tape, 1));
+        test_ok(df_read(bench->device, 0, logits, df_tape_logits(tape), WORLD_CLASSES));
+        three_losses(logits, WORLD_CLASSES, cotangents);
+        for (int64_t k = 0; k < ASKED; k++) {
+            test_ok(df_row_gradients_run(gradients, 1, cotangents + k * WORLD_CLASSES, &zero,
+                                         &kept->norms[row][k], kept->values[row] + k * kept->size));
+            kept->norms[row][k] = sqrt(kept->norms[row][k]);
+        }
+    }
+    df_row_gradients_destroy(gradients);
+    df_tape_destroy(tape);
+    df_plan_destroy(plan);
+}
+
+static const char *const layer_texts[] = {"", "conv", "dense"};
+
+/* Lengths and gradients of all threads, of a part of the pool and of some layers, to the bit. */
+static void test_gradients(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    static struct gradients expected, found;
+    for (int b = 0; b < backend_count; b++)
+        for (int run = 0; run < 12; run++) {
+            struct bench bench;
+            uint8_t *chosen = NULL;
+            const struct df_selection_options options = {
+                .strategy = &none, .subsample = run < 6 ? 0 : 17, .seed = 4};
+            const struct df_gradients_ask ask = {.layers = layer_texts[run % 3],
+                                                 .count = ASKED,
+                                                 .cotangents = three_losses,
+                                                 .vectors = run % 2 == 1};
+            bench_open(&bench, backends[b], 1 + run % 4, world.net, world.train);
+            test_ok(df_layers_choose(&chosen, bench.network, ask.layers));
+            gradients_alone(&bench, chosen, &expected);
+            struct df_view view = view_of(&bench, &options);
+            test_ok(df_view_open(&view, bench.rows, ALL));
+            memset(&found, 0, sizeof found);
+            found.view = &view;
+            found.size = expected.size;
+            found.vectors = ask.vectors;
+            test_ok(df_view_gradients(&view, &ask, keep_gradients, &found));
+            for (int64_t i = 0; i < df_view_count(&view); i++) {
+                const int64_t row = df_view_rows(&view)[i];
+                assert_int_equal(found.seen[row], 1);
+                assert_memory_equal(found.norms[row], expected.norms[row], sizeof found.norms[row]);
+                assert_true(found.norms[row][0] > 0 && found.norms[row][1] != found.norms[row][2]);
+                if (ask.vectors)
+                    test_same_floats("gradients", found.values[row], expected.values[row],
+                                     ASKED * found.size);
+            }
+            df_view_close(&view);
+            df_free(chosen);
+            bench_close(&bench);
+        }
+}
+
+static void test_gradients_refused(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {.strategy = &none, .seed = 4};
+    struct df_gradients_ask ask = {.layers = "dense", .count = ASKED, .cotangents = three_losses};
+    static struct gradients kept;
+    struct bench bench;
+    bench_open(&bench, backends[0], 1, world.net, world.train);
+    struct df_view view = view_of(&bench, &options);
+    memset(&kept, 0, sizeof kept);
+    kept.view = &view;
+    kept.size = WORLD_CLASSES * (FEATURES + 1);
+    test_ok(df_view_open(&view, bench.rows, 0)); /* nobody */
+    test_ok(df_view_gradients(&view, &ask, keep_gradients, &kept));
+    test_ok(df_view_open(&view, bench.rows, ALL));
+    test_ok(df_view_gradients(&view, &ask, keep_gradients, &kept));
+    ask.layers = "conv,dens";
+    test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_USAGE, "nearest is 'dense'");
+    ask.layers = "input";
+    test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_USAGE,
+               "node 'input' has no parameters that are trained");
+    ask.layers = ",,";
+    test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_USAGE, "names no node");
+    ask.layers = "dense";
+    const int64_t memory = bench.context->memory;
+    bench.context->memory = df_memory_resident() / 2;
+    test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_MEMORY, "MiB of memory");
+    bench.context->memory = memory;
+    for (int i = 0; i < ALL; i++)
+        assert_int_equal(kept.seen[i], 1);
+    kept.stop = bench.context;
+    ask.vectors = kept.vectors = true;
+    assert_int_equal(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_STOPPED);
+    int again = 0;
+    for (int i = 0; i < ALL; i++)
+        again += kept.seen[i] - 1;
+    assert_int_equal(again, 1); /* the row at hand was the last */
+    df_view_close(&view);
+    bench_close(&bench);
+}
+
 /* A network that a strategy cannot ask is refused before anything is computed. */
 static void test_networks_refused(void **state)
 {
@@ -362,14 +521,16 @@ static void test_networks_refused(void **state)
                                       .asks = DF_ASKS_FEATURES,
                                       .options = node,
                                       .select = choose_by_logit},
-                             last = {.name = "last", .asks = DF_ASKS_LAST_LAYER, .select = choose_by_logit};
+                             last = {.name = "last", .asks = DF_ASKS_LAST_LAYER, .select = choose_by_logit},
+                             learns = {
+                                 .name = "learns", .asks = DF_ASKS_GRADIENTS, .select = choose_by_logit};
     struct df_option_values values = {0};
     struct df_selection_options options = {.strategy = &draws, .values = &values, .count = 1};
     struct df_selection selection;
     struct bench bench;
     bench_open(&bench, backends[0], 1, world.net, world.train);
-    const struct df_strategy *const all[] = {&draws, &looks, &last};
-    for (int i = 0; i < 3; i++) {
+    const struct df_strategy *const all[] = {&draws, &looks, &last, &learns};
+    for (int i = 0; i < 4; i++) {
         options.strategy = all[i];
         test_ok(bench_select(&bench, &options, &selection));
         df_selection_clear(&selection);
@@ -390,6 +551,12 @@ static void test_networks_refused(void **state)
     test_error(df_strategy_check_network(&looks, &values, bench.network), DFAL_E_DATA,
                "the network has no Gemm");
     test_error(df_strategy_check_network(&last, &values, bench.network), DFAL_E_DATA, "ends in node 'dense'");
+    for (int32_t i = 0; i < bench.network->node_count; i++) {
+        df_free(bench.network->nodes[i].parameter[DF_WEIGHT].data);
+        bench.network->nodes[i].parameter[DF_WEIGHT].data = NULL;
+    }
+    test_error(df_strategy_check_network(&learns, &values, bench.network), DFAL_E_DATA,
+               "strategy learns: the network has no parameters that are trained");
     bench_close(&bench);
 }
 
@@ -415,6 +582,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_whole_logits),        cmocka_unit_test(test_sets),
         cmocka_unit_test(test_labelled_row_scores), cmocka_unit_test(test_features),
         cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_gradients),           cmocka_unit_test(test_gradients_refused),
         cmocka_unit_test(test_networks_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

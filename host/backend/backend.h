@@ -67,6 +67,7 @@ struct df_layer_desc {
     int32_t group;
     int32_t block_rows; /* rows a library call gets, padded: from the network alone (net/plan.c) */
     bool forward, backward, weight_gradient; /* which of the three ops are wanted */
+    bool of_one_row; /* a weight gradient is asked for of one row at a time, never of more */
     /* The backward's operands are rounded to IEEE binary16 (kernels/half.h), its products summed in float32;
      * a library may round dx once more. Only where the device says that it has it. */
     bool half_backward;

@@ -64,6 +64,10 @@ extern df_cpu_cell_fn *const df_cpu_cells[DF_OP_COUNT]; /* NULL for LAYER ops */
 void df_lanes_gradient(const struct df_lanes_conv *conv, float *dw, float *db, const float *x,
                        const float *dy, int64_t rows, float *scratch);
 int64_t df_lanes_gradient_scratch(const struct df_lanes_conv *conv);
+/* The same of one row of any convolution. scratch: df_columns_scratch floats. */
+void df_columns_gradient(const struct df_layer_desc *desc, const struct df_cpu_kernels *kernels, float *dw,
+                         float *db, const float *x, const float *dy, float *scratch);
+int64_t df_columns_scratch(const struct df_layer_desc *desc, const struct df_cpu_kernels *kernels);
 void df_cpu_strip_avx2(const struct df_strip *strip);
 void df_cpu_strip_avx512(const struct df_strip *strip);
 void df_cpu_product_avx2(const struct df_product *product);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
  *
- * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, the others on
- * oneDNN with block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do
- * not depend on the machine beyond its instruction set. */
+ * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, weight
+ * gradients of one row on the product's kernel, the others on oneDNN with block_rows rows a call or fewer.
+ * Which one it is follows from the layer alone, so results do not depend on the machine beyond its
+ * instruction set. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ enum { BLOCK_FLOATS = 1 << 18 };
 /* Pixels of a plane from which on rows in lanes are slower than pixels in lanes. */
 enum { LANES_PLANE = 4096 };
 
-enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_PLANES, ENGINE_ONEDNN };
+enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_PLANES, ENGINE_COLUMNS, ENGINE_ONEDNN };
 
 struct cpu_layer {
     struct df_layer head;
@@ -168,6 +169,12 @@ static dfal_status create_planes(struct cpu_layer *layer, enum df_layer_kind kin
     return DFAL_OK;
 }
 
+static void create_columns(struct cpu_layer *layer)
+{
+    layer->engine[DF_LAYER_WEIGHT_GRADIENT] = ENGINE_COLUMNS;
+    layer->scratch[DF_LAYER_WEIGHT_GRADIENT] = df_columns_scratch(&layer->head.desc, layer->kernels);
+}
+
 static dfal_status check_desc(const struct df_layer_desc *desc)
 {
     if (desc->block_rows < 1)
@@ -203,7 +210,9 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
         const enum df_layer_kind kind = (enum df_layer_kind)k;
         if (!wanted[kind])
             continue;
-        if (suits_lanes(desc, kind))
+        if (kind == DF_LAYER_WEIGHT_GRADIENT && desc->of_one_row)
+            create_columns(layer);
+        else if (suits_lanes(desc, kind))
             DF_TRY_TO(done, status, create_lanes(layer, kind));
         else if (suits_planes(desc, kind))
             DF_TRY_TO(done, status, create_planes(layer, kind));
@@ -241,6 +250,7 @@ void df_cpu_layer_text(struct df_device *device, const struct df_layer *given, e
                                         [ENGINE_PRODUCT] = "own kernels: product",
                                         [ENGINE_LANES] = "own kernels: rows in lanes",
                                         [ENGINE_PLANES] = "own kernels: pixels in lanes",
+                                        [ENGINE_COLUMNS] = "own kernels: pixels as a product",
                                         [ENGINE_ONEDNN] = "oneDNN"};
     (void)device;
     (void)snprintf(text, size, "%s", names[layer->engine[kind]]);
@@ -472,6 +482,12 @@ dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum d
         return DFAL_OK;
     case ENGINE_PLANES:
         df_planes_run(layer->planes[kind], out[0], in[0], rows, memory->scratch);
+        return DFAL_OK;
+    case ENGINE_COLUMNS:
+        if (rows != 1)
+            DF_FAIL(DFAL_E_INTERNAL, "a weight gradient of %lld rows runs on a layer made for one",
+                    (long long)rows);
+        df_columns_gradient(&layer->head.desc, layer->kernels, out[0], out[1], in[0], in[1], memory->scratch);
         return DFAL_OK;
     case ENGINE_ONEDNN:
         if (kind == DF_LAYER_WEIGHT_GRADIENT)

@@ -42,12 +42,15 @@ static dfal_status create_op(struct df_cuda_op **out, struct df_cuda_device *dev
                              const struct df_layer_desc *desc, enum df_layer_kind kind)
 {
     const struct df_cuda_engine *library = library_for(desc);
+    struct df_layer_desc asked = *desc;
+    if (kind == DF_LAYER_WEIGHT_GRADIENT && desc->of_one_row)
+        asked.block_rows = 1;
     if (library != NULL) {
-        const dfal_status status = library->create(out, device, desc, kind);
+        const dfal_status status = library->create(out, device, &asked, kind);
         if (status != DFAL_E_UNAVAILABLE)
             return status;
     }
-    return df_cuda_own.create(out, device, desc, kind);
+    return df_cuda_own.create(out, device, &asked, kind);
 }
 
 /* A library's for binary16; where it has none, whatever runs the float32 backward gets the rounded values. */

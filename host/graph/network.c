@@ -235,6 +235,11 @@ bool df_node_is_fixed(const struct df_node *node)
     return node->op == DF_NODE_BATCH_NORM && node->epsilon == 0.0;
 }
 
+bool df_node_learns(const struct df_node *node)
+{
+    return node->parameter[DF_WEIGHT].data && !df_node_is_fixed(node);
+}
+
 int64_t df_network_parameter_count(const struct df_network *network)
 {
     int64_t count = 0;

@@ -124,5 +124,7 @@ bool df_network_has(const struct df_network *network, enum df_node_op op);
 /* A batch-norm with epsilon 0 is a given affine map, such as the normalisation of inputs: training does not
  * touch it, and no batch's statistics enter. */
 bool df_node_is_fixed(const struct df_node *node);
+/* Does training change its parameters? The node is one of an inferred network. */
+bool df_node_learns(const struct df_node *node);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions and products: a layer of the back end each. */
 #include "net/node_rules.h"
+#include "net/row_gradients.h"
 
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {
@@ -8,13 +9,28 @@ static dfal_status parameters(const struct df_pass *pass, const struct df_step *
     const struct df_node *node = df_pass_node(pass, step->node);
     const struct df_plan_node *own = &plan->nodes[step->node];
     const struct df_span dw = df_at(pass->gradient, own->parameter_at);
-    struct df_call call =
-        DF_CALL(conv_wgrad, .layer = own->layer, .rows = pass->rows, .dw = dw,
-                .db = df_at(dw, node->parameter[DF_WEIGHT].count),
-                .x = df_tape_value_at(pass->tape, node->inputs[0], 0), .dy = df_pass_place(pass, step->from));
+    struct df_call call = DF_CALL(conv_wgrad, .layer = own->layer, .rows = pass->rows, .dw = dw,
+                                  .db = df_at(dw, node->parameter[DF_WEIGHT].count),
+                                  .x = df_tape_value_at(pass->tape, node->inputs[0], pass->sample),
+                                  .dy = df_pass_cotangent(pass, step));
     if (node->op == DF_NODE_GEMM)
         call.op = DF_OP_gemm_wgrad;
     return df_tape_run(pass->tape, &call);
+}
+
+/* dW = dy x^T and db = dy, so the length is ||dy|| sqrt(||x||^2 + 1). */
+static dfal_status gemm_square(const struct df_pass *pass, const struct df_step *step, float *room,
+                               double *square)
+{
+    const struct df_tape *tape = pass->tape;
+    const struct df_network *network = tape->plan->network;
+    const int32_t input = df_pass_node(pass, step->node)->inputs[0];
+    const int64_t in = df_value_size(network, input), out = df_value_size(network, step->node);
+    float *x = room, *dy = room + in;
+    DF_TRY(df_read(tape->plan->device, tape->queue, x, df_tape_value_at(tape, input, pass->sample), in));
+    DF_TRY(df_read(tape->plan->device, tape->queue, dy, df_pass_cotangent(pass, step), out));
+    *square = df_sum_of_squares(dy, out) * (df_sum_of_squares(x, in) + 1);
+    return DFAL_OK;
 }
 
 static dfal_status prepare(struct df_plan *plan, int32_t index)
@@ -29,10 +45,11 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
         .group = conv ? node->group : 1,
         .block_rows = plan->block_rows,
         .forward = true,
-        .backward = (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0,
-        .weight_gradient = (plan->uses & DF_PLAN_TRAIN) != 0,
+        .backward = df_plan_has_gradients(plan),
+        .weight_gradient = df_plan_has_parameter_gradients(plan),
+        .of_one_row = (plan->uses & DF_PLAN_ROW_GRADIENT) != 0,
     };
-    /* Training alone never asks for the gradient of the network's input. */
+    /* Gradients by parameters alone never ask for that of the network's input. */
     if (node->inputs[0] == DF_INPUT && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
         desc.backward = false;
     desc.half_backward = desc.backward && plan->uses & DF_PLAN_HALF && !df_layer_is_narrow(&desc);
@@ -52,5 +69,6 @@ const struct df_node_rules df_rules_GEMM = {
     .forward_op = DF_OP_gemm_fwd,
     .backward_op = DF_OP_gemm_bwd,
     .parameters = parameters,
+    .square = gemm_square,
     .prepare = prepare,
 };

@@ -70,13 +70,25 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
     return df_tape_run(tape, call);
 }
 
-/* Of a fixed map: it has gradients like all others, of zeros. */
+/* Of a fixed map: it has gradients like all others, of zeros. Of a frozen one: sum dy xhat and sum dy, which
+ * are a batch's with the running statistics in place of its own; only dx is another (affine_bwd), and left
+ * out. */
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {
-    const struct df_call zero =
-        DF_CALL(fill, .rows = 1, .cols = 2 * df_pass_node(pass, step->node)->out.c,
-                .y = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at));
-    return df_tape_run(pass->tape, &zero);
+    const struct df_tape *tape = pass->tape;
+    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_plan_node *own = &tape->plan->nodes[step->node];
+    const struct df_span dweight = df_at(pass->gradient, own->parameter_at);
+    if (df_node_is_fixed(node)) {
+        const struct df_call zero = DF_CALL(fill, .rows = 1, .cols = 2 * node->out.c, .y = dweight);
+        return df_tape_run(tape, &zero);
+    }
+    struct df_call call = DF_CALL(
+        bn_train_bwd, .dweight = dweight, .dbias = df_at(dweight, node->out.c),
+        .dy = df_pass_cotangent(pass, step), .x = df_tape_value_at(tape, node->inputs[0], pass->sample),
+        .mean = df_at(tape->plan->statistics, own->statistics_at), .rstd = own->rstd);
+    set_norm(&call, node, pass->rows);
+    return df_tape_run(tape, &call);
 }
 
 static dfal_status reserve(struct df_plan *plan, int32_t index)
@@ -95,6 +107,8 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
 {
     struct df_plan_node *own = &plan->nodes[index];
     const int64_t channels = plan->network->nodes[index].out.c;
+    if (plan->uses & DF_PLAN_ROW_GRADIENT)
+        DF_TRY(df_buffer_new(plan->device, &own->rstd, DF_TYPE_REAL, channels));
     DF_TRY(df_buffer_new(plan->device, &own->scale, DF_TYPE_REAL, channels));
     return df_buffer_new(plan->device, &own->shift, DF_TYPE_REAL, channels);
 }

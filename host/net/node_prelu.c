@@ -44,7 +44,8 @@ static dfal_status parameters(const struct df_pass *pass, const struct df_step *
     struct df_call call =
         DF_CALL(prelu_wgrad, .rows = node->parameter[DF_WEIGHT].count, .cols = pass->rows,
                 .dslope = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at),
-                .dy = df_pass_place(pass, step->from), .x = df_tape_value_at(pass->tape, node->inputs[0], 0));
+                .dy = df_pass_cotangent(pass, step),
+                .x = df_tape_value_at(pass->tape, node->inputs[0], pass->sample));
     set_prelu(&call, node);
     return df_tape_run(pass->tape, &call);
 }

@@ -25,6 +25,10 @@ struct df_node_rules {
     dfal_status (*vjp)(const struct df_pass *pass, const struct df_step *step, struct df_call *call);
     /* Gradients of the node's parameters. */
     dfal_status (*parameters)(const struct df_pass *pass, const struct df_step *step);
+    /* Squared length of these, of one row, where it is known without them: room for the node's input and
+     * value. NULL: it is their sum of squares. */
+    dfal_status (*square)(const struct df_pass *pass, const struct df_step *step, float *room,
+                          double *square);
     /* Is the cotangent towards that input the node's own? */
     bool (*passes)(const struct df_network *network, const struct df_node *node, int32_t input);
     /* A batch's statistics enter where parameters are trained: vjp then gives the parameters' gradients as

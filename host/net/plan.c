@@ -93,8 +93,9 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     struct df_plan *plan = NULL;
     dfal_status status;
     *out = NULL;
-    if (fold && uses & DF_PLAN_TRAIN)
-        DF_FAIL(DFAL_E_INTERNAL, "A plan for training was asked for with folding, expected without");
+    if (fold && uses & (DF_PLAN_TRAIN | DF_PLAN_ROW_GRADIENT))
+        DF_FAIL(DFAL_E_INTERNAL,
+                "A plan for gradients by parameters was asked for with folding, expected without");
     if (uses & DF_PLAN_HALF && !device->half_backward)
         DF_FAIL(DFAL_E_UNAVAILABLE, "back end '%s' has no fast precision: use `precision` strict",
                 device->info.backend);
@@ -135,6 +136,7 @@ void df_plan_destroy(struct df_plan *plan)
             plan->device->backend->layer_destroy(plan->device, plan->nodes[i].layer);
         df_buffer_drop(plan->device, &plan->nodes[i].scale);
         df_buffer_drop(plan->device, &plan->nodes[i].shift);
+        df_buffer_drop(plan->device, &plan->nodes[i].rstd);
     }
     df_buffer_drop(plan->device, &plan->parameters);
     df_buffer_drop(plan->device, &plan->statistics);
@@ -243,8 +245,10 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
         .row = real * (input + sum(plan->kept_size, plan->kept_count)) +
                (int64_t)sizeof(int32_t) * sum(plan->arg_size, plan->arg_count),
     };
+    if (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_ROW_GRADIENT))
+        memory->cotangent = real * plan->network->class_count + (int64_t)sizeof(int32_t);
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
-        memory->cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t);
+        memory->cotangent += real * input;
 }
 
 int64_t df_plan_parameter_size(const struct df_plan *plan)
@@ -330,7 +334,10 @@ static dfal_status refresh_norm(struct df_plan *plan, int32_t queue, int32_t ind
         double scale = (double)weight[c] / sqrt((double)variance[c] + node->epsilon);
         bias[c] = (float)((double)bias[c] - (double)mean[c] * scale);
         weight[c] = (float)scale;
+        variance[c] = (float)(1 / sqrt((double)variance[c] + node->epsilon));
     }
+    if (own->rstd.buffer)
+        DF_TRY(df_write(plan->device, queue, own->rstd, variance, channels));
     DF_TRY(df_write(plan->device, queue, own->scale, weight, channels));
     return df_write(plan->device, queue, own->shift, bias, channels);
 }

@@ -8,6 +8,9 @@
 
 /* FUSED: the whole network in one call where the back end has such an engine for it, else node by node.
  * DRAWN: forwards that draw dropout; no node's value is kept for df_tape_node.
+ * ROW_GRADIENT: gradients by parameters, of each row by itself and of the network as it is evaluated: dropout
+ * is off, and batch-norm the affine map of its running statistics, whose weight and bias are parameters like
+ * others (row_gradients.h). Alone; TRAIN has the gradients of a batch that trains.
  * HALF: input gradients with operands rounded to binary16, in layers that are not narrow; a fused network's
  * and all else stay as they are. */
 enum df_plan_use {
@@ -16,11 +19,13 @@ enum df_plan_use {
     DF_PLAN_TRAIN = 4,
     DF_PLAN_FUSED = 8,
     DF_PLAN_HALF = 16,
-    DF_PLAN_DRAWN = 32
+    DF_PLAN_DRAWN = 32,
+    DF_PLAN_ROW_GRADIENT = 64
 };
 
 struct df_plan;
-/* Compile and upload. fold applies df_network_fold first (not with TRAIN). The network is copied.
+/* Compile and upload. fold applies df_network_fold first (not with TRAIN or ROW_GRADIENT). The network is
+ * copied.
  * Errors   E_UNAVAILABLE HALF on a device without */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);

@@ -63,13 +63,18 @@ struct facts {
 
 bool df_plan_has_gradients(const struct df_plan *plan)
 {
-    return (plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_TRAIN)) != 0;
+    return plan->uses & DF_PLAN_INPUT_GRADIENT || df_plan_has_parameter_gradients(plan);
+}
+
+bool df_plan_has_parameter_gradients(const struct df_plan *plan)
+{
+    return (plan->uses & (DF_PLAN_TRAIN | DF_PLAN_ROW_GRADIENT)) != 0;
 }
 
 static enum df_reads reads(const struct df_plan *plan, int32_t node)
 {
     return df_plan_has_gradients(plan)
-               ? df_node_reads(&plan->network->nodes[node], (plan->uses & DF_PLAN_TRAIN) != 0)
+               ? df_node_reads(&plan->network->nodes[node], df_plan_has_parameter_gradients(plan))
                : DF_READS_NOTHING;
 }
 
@@ -165,26 +170,25 @@ static dfal_status emit(struct compiler *c, struct df_step step)
     return DFAL_OK;
 }
 
-static bool learns(const struct df_plan *plan, int32_t node)
-{
-    return plan->nodes[node].parameter_at >= 0 && !df_node_is_fixed(&plan->network->nodes[node]);
-}
-
 static void find_needs(struct compiler *c)
 {
     const struct df_network *network = c->plan->network;
     c->needs[0] = !c->parameters;
     for (int32_t i = 0; i < network->node_count; i++) {
-        c->needs[i + 1] = c->parameters && learns(c->plan, i);
+        c->needs[i + 1] = c->parameters && df_node_learns(&network->nodes[i]);
         for (int32_t j = 0; j < network->nodes[i].input_count; j++)
             c->needs[i + 1] |= c->needs[network->nodes[i].inputs[j] + 1];
     }
 }
 
-/* Does one op compute all the node's gradients, those of its parameters too? */
+/* Does one op compute all the node's gradients, those of its parameters too? Only where it trains: a
+ * batch-norm's reads the statistics of a batch, which a forward of the frozen network does not take, and rows
+ * would enter each other's gradients. Frozen it is an affine map, whose parameters have a step of their
+ * own. */
 static bool trains_jointly(const struct compiler *c, const struct df_node *node)
 {
-    return c->parameters && df_node_rules(node->op)->joint && !df_node_is_fixed(node);
+    return c->plan->uses & DF_PLAN_TRAIN && c->parameters && df_node_rules(node->op)->joint &&
+           !df_node_is_fixed(node);
 }
 
 /* PASS: the cotangent itself; POINTWISE: it may be overwritten by the input's; MAP: the input's has a place
@@ -246,7 +250,7 @@ static dfal_status backwards(struct compiler *c, int32_t index)
     struct df_place from = c->cotangent[index + 1];
     int32_t last = -1;
     bool moved = false, joint = trains_jointly(c, node);
-    if (c->parameters && !joint && learns(c->plan, index))
+    if (c->parameters && !joint && df_node_learns(node))
         DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
     if (joint && !c->needs[node->inputs[0] + 1]) {
         struct df_place unused;
@@ -342,7 +346,7 @@ dfal_status df_plan_place(struct df_plan *plan)
     DF_TRY_TO(done, status, place_extras(plan));
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
         DF_TRY_TO(done, status, compile(plan, &plan->input_gradient, &slots, false));
-    if (plan->uses & DF_PLAN_TRAIN)
+    if (df_plan_has_parameter_gradients(plan))
         DF_TRY_TO(done, status, compile(plan, &plan->parameter_gradient, &slots, true));
     DF_TRY_TO(done, status, df_slots_assign(&slots, plan));
     settle(plan, &slots);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside a plan: where every value lies and in which order cotangents are computed. For plan.c, program.c,
- * tape.c and train*.c only.
+ * tape.c, row_gradients.c and train*.c only.
  *
  * Values that a gradient or a caller needs lie in `kept` buffers, [rows, size] each. All others, and every
  * cotangent, lie in `slots`: a few buffers of [chunk, size], shared by all that do not live at the same time:
@@ -48,10 +48,11 @@ struct df_plan_node {
     int64_t parameter_at;        /* of weight, then bias, in the parameters; -1: none */
     int64_t statistics_at;       /* of mean, then variance, in the statistics; -1: none */
     struct df_span scale, shift; /* a frozen batch-norm as an affine map */
-    struct df_place value;       /* of nodes that compute one; aliases: see df_plan_root */
-    int32_t arg;                 /* max-pool: which argument buffer; -1: none kept */
-    int32_t norm;                /* batch-norm: which pair of batch statistics; -1: none */
-    bool overwritten;            /* the node behind is computed in this value's memory */
+    struct df_span rstd;   /* 1 / sqrt(variance + epsilon), for its parameters' gradients (ROW_GRADIENT) */
+    struct df_place value; /* of nodes that compute one; aliases: see df_plan_root */
+    int32_t arg;           /* max-pool: which argument buffer; -1: none kept */
+    int32_t norm;          /* batch-norm: which pair of batch statistics; -1: none */
+    bool overwritten;      /* the node behind is computed in this value's memory */
 };
 
 struct df_plan {
@@ -75,13 +76,14 @@ struct df_plan {
 
 /* What the gradient of one node reads of the forward pass, besides the cotangent. */
 enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
-/* training: in a plan with TRAIN, where parameters have gradients and batch-norm statistics. */
+/* training: in a plan with TRAIN or ROW_GRADIENT, where parameters have gradients. */
 enum df_reads df_node_reads(const struct df_node *node, bool training);
 
 /* Of a node's value, or with DF_INPUT of the network's input. */
 struct df_shape df_value_shape(const struct df_network *network, int32_t node);
 int64_t df_value_size(const struct df_network *network, int32_t node);
 bool df_plan_has_gradients(const struct df_plan *plan);
+bool df_plan_has_parameter_gradients(const struct df_plan *plan);
 /* The node whose memory holds this node's value: through Flatten, Reshape, and Dropout unless it is drawn. */
 int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping);
 /* Decide places of values and compile the gradients the plan's uses ask for. */

@@ -34,8 +34,9 @@ static dfal_status create_all(struct df_tape *tape)
         DF_TRY(df_buffer_new(device, &tape->cotangents, DF_TYPE_REAL,
                              tape->cotangent_rows * plan->network->class_count));
         DF_TRY(df_buffer_new(device, &tape->owners, DF_TYPE_I32, tape->cotangent_rows));
-        DF_TRY(df_buffer_new(device, &tape->dinput, DF_TYPE_REAL, tape->cotangent_rows * size));
     }
+    if (plan->uses & DF_PLAN_INPUT_GRADIENT && tape->cotangent_rows > 0)
+        DF_TRY(df_buffer_new(device, &tape->dinput, DF_TYPE_REAL, tape->cotangent_rows * size));
     return DFAL_OK;
 }
 
@@ -44,8 +45,8 @@ dfal_status df_tape_create(struct df_tape **out, struct df_plan *plan, int32_t q
 {
     struct df_tape *tape;
     *out = NULL;
-    if (cotangent_rows > 0 && !(plan->uses & DF_PLAN_INPUT_GRADIENT))
-        DF_FAIL(DFAL_E_INTERNAL, "A tape for %lld cotangents belongs to a plan without input gradients",
+    if (cotangent_rows > 0 && !(plan->uses & (DF_PLAN_INPUT_GRADIENT | DF_PLAN_ROW_GRADIENT)))
+        DF_FAIL(DFAL_E_INTERNAL, "A tape for %lld cotangents belongs to a plan without gradients of rows",
                 (long long)cotangent_rows);
     DF_TRY(df_alloc(&tape, 1, sizeof *tape));
     tape->plan = plan;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside a tape: tape.c runs forwards, tape_gradient.c backwards; node_*.c know what a node computes. */
+/* Inside a tape: tape.c runs forwards, tape_gradient.c backwards, row_gradients.c
+ * row by row; node_*.c know what a node computes. */
 #ifndef DF_NET_TAPE_H
 #define DF_NET_TAPE_H
 
@@ -30,10 +31,17 @@ struct df_pass {
     struct df_span dlogits;  /* of the whole call */
     struct df_span owners;   /* of this pass's rows; absent: row i belongs to sample i */
     struct df_span gradient; /* of the parameters */
+    /* Of gradients by parameters: the first row of the cotangents in their place, and whose it is. 0 in
+     * training, where row i belongs to sample i. */
+    int64_t row, sample;
 };
 const struct df_node *df_pass_node(const struct df_pass *pass, int32_t index);
 /* Where a step's cotangents of this pass's rows stand. */
 struct df_span df_pass_place(const struct df_pass *pass, struct df_place place);
+/* The same of a step PARAMETERS, from row pass->row on. */
+struct df_span df_pass_cotangent(const struct df_pass *pass, const struct df_step *step);
+/* A step of a gradient's program. */
+dfal_status df_pass_step(const struct df_pass *pass, const struct df_step *step);
 /* to [rows, size] = columns [begin, begin + size) of from [rows, width] */
 dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct df_span from, int64_t width,
                          int64_t begin, int64_t size);

@@ -17,6 +17,12 @@ struct df_span df_pass_place(const struct df_pass *pass, struct df_place place)
     }
 }
 
+struct df_span df_pass_cotangent(const struct df_pass *pass, const struct df_step *step)
+{
+    return df_at(df_pass_place(pass, step->from),
+                 pass->row * df_value_size(pass->tape->plan->network, step->node));
+}
+
 dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct df_span from, int64_t width,
                          int64_t begin, int64_t size)
 {
@@ -47,28 +53,28 @@ static dfal_status parameter_gradients(const struct df_pass *pass, const struct 
     return rules->parameters(pass, step);
 }
 
+dfal_status df_pass_step(const struct df_pass *pass, const struct df_step *step)
+{
+    const struct df_span from = df_pass_place(pass, step->from), to = df_pass_place(pass, step->to);
+    const struct df_call add =
+        DF_CALL(accumulate, .rows = pass->rows, .cols = step->size, .y = to, .x = from);
+    switch (step->kind) {
+    case DF_STEP_VJP:
+        return vjp(pass, step);
+    case DF_STEP_PARAMETERS:
+        return parameter_gradients(pass, step);
+    case DF_STEP_COPY:
+        return df_pass_copy(pass, to, from, step->size, 0, step->size);
+    case DF_STEP_ADD:
+        return df_tape_run(pass->tape, &add);
+    }
+    return DFAL_OK;
+}
+
 static dfal_status run_program(const struct df_pass *pass, const struct df_program *program)
 {
-    for (int32_t i = 0; i < program->count; i++) {
-        const struct df_step *step = &program->steps[i];
-        struct df_span from = df_pass_place(pass, step->from), to = df_pass_place(pass, step->to);
-        const struct df_call add =
-            DF_CALL(accumulate, .rows = pass->rows, .cols = step->size, .y = to, .x = from);
-        switch (step->kind) {
-        case DF_STEP_VJP:
-            DF_TRY(vjp(pass, step));
-            break;
-        case DF_STEP_PARAMETERS:
-            DF_TRY(parameter_gradients(pass, step));
-            break;
-        case DF_STEP_COPY:
-            DF_TRY(df_pass_copy(pass, to, from, step->size, 0, step->size));
-            break;
-        case DF_STEP_ADD:
-            DF_TRY(df_tape_run(pass->tape, &add));
-            break;
-        }
-    }
+    for (int32_t i = 0; i < program->count; i++)
+        DF_TRY(df_pass_step(pass, &program->steps[i]));
     return DFAL_OK;
 }
 

@@ -42,6 +42,7 @@ struct pass_lane {
     int64_t *index;
     unsigned char *raw;
     float *decoded, *out;
+    struct df_gradient_lane *gradients;
     struct df_span
         numbers; /* of the rows, where dropout is drawn; and on the host, with the logits of one pass */
     int32_t *numbers_host;
@@ -72,11 +73,13 @@ struct pass {
     int32_t lane_count;
     struct pass_lane *lanes;
     int64_t rows, size; /* of a block; of one row's values */
+    int64_t at_once;    /* cotangents of a backward */
     df_pass_fn *fn;
     void *user;
-    const struct df_pass_drawing *drawing; /* NULL: dropout is not drawn */
-    struct evaluation *evaluation;         /* NULL: values are read */
-    atomic_bool failed;                    /* a lane gave up: the others do, too */
+    const struct df_pass_drawing *drawing;     /* NULL: dropout is not drawn */
+    const struct df_gradients_spec *gradients; /* NULL: none */
+    struct evaluation *evaluation;             /* NULL: values are read */
+    atomic_bool failed;                        /* a lane gave up: the others do, too */
     struct df_lock lock;
 };
 
@@ -151,6 +154,8 @@ static dfal_status run_block(struct pass *pass, struct pass_lane *lane, int32_t 
             return predict(pass, lane, queue, n);
         DF_TRY(df_read(pass->device, queue, lane->out, lane->values, n * pass->size));
     }
+    if (pass->gradients)
+        return df_gradient_lane_run(lane->gradients, lane->index, lane->out, n, &pass->lock);
     df_lock_take(&pass->lock);
     dfal_status status = pass->fn(pass->user, lane->index, lane->out, n);
     df_lock_release(&pass->lock);
@@ -188,7 +193,7 @@ static dfal_status pass_job(void *arg, int64_t job, int32_t worker)
 static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t queue, const char *node)
 {
     const int64_t rows = pass->rows;
-    DF_TRY(df_tape_create(&lane->tape, pass->plan, queue, rows, 0));
+    DF_TRY(df_tape_create(&lane->tape, pass->plan, queue, rows, pass->at_once));
     lane->values = df_tape_logits(lane->tape);
     pass->size = df_plan_class_count(pass->plan);
     if (node) {
@@ -206,6 +211,9 @@ static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t 
     DF_TRY(df_alloc(&lane->raw, rows, df_pool_row_bytes(pass->pool)));
     DF_TRY(df_alloc(&lane->decoded, rows * df_plan_input_size(pass->plan), sizeof *lane->decoded));
     DF_TRY(df_alloc(&lane->out, rows * pass->size, sizeof *lane->out));
+    if (pass->gradients)
+        return df_gradient_lane_create(&lane->gradients, pass->gradients, pass->context, pass->plan,
+                                       lane->tape, rows, pass->at_once);
     if (!pass->evaluation)
         return DFAL_OK;
     DF_TRY(df_buffer_new(pass->device, &lane->label, DF_TYPE_I32, rows));
@@ -222,6 +230,7 @@ static void lane_close(struct pass *pass, struct pass_lane *lane)
     df_buffer_drop(pass->device, &lane->label);
     df_buffer_drop(pass->device, &lane->truth);
     df_buffer_drop(pass->device, &lane->loss);
+    df_gradient_lane_destroy(lane->gradients);
     df_tape_destroy(lane->tape);
     df_free(lane->index);
     df_free(lane->raw);
@@ -261,8 +270,9 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
     const int32_t found = node ? df_network_find(network, node) : network->output;
     const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out),
                   drawn = pass->drawing ? pass->drawing->passes * size : 0;
+    const struct df_gradients_spec *gradients = pass->gradients;
     struct df_budget budget;
-    const struct df_budget_need need = {
+    struct df_budget_need need = {
         .device = pass->device,
         .plan = pass->plan,
         .pool = pass->pool,
@@ -272,22 +282,32 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
         .most_lanes = df_device_lanes(pass->device),
         .beside = pass->beside,
     };
+    if (gradients) {
+        need.gradients = true;
+        need.cotangents = need.wanted;
+        need.per_lane = df_gradient_lane_bytes(gradients, pass->plan);
+        need.per_slot += df_gradient_lane_row_bytes(gradients, pass->plan);
+        need.wanted = need.wanted > gradients->count ? need.wanted / gradients->count : 1;
+    }
     DF_TRY(df_budget_choose(&budget, pass->context, &need));
     pass->lane_count = budget.lanes;
     pass->rows = budget.slots;
+    pass->at_once = gradients ? budget.chunk : 0;
     return DFAL_OK;
 }
 
 static dfal_status run_pass(struct pass *pass, const struct df_network *network, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
-    DF_TRY(df_budget_for_plan(pass->context, pass->device, network, false));
+    DF_TRY(df_budget_for_plan(pass->context, pass->device, network, pass->gradients != NULL));
     df_lock_begin(&pass->lock);
     dfal_status status;
+    const int uses = pass->gradients ? DF_PLAN_ROW_GRADIENT
+                     : pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN
+                                     : DF_PLAN_FORWARD;
     DF_TRY_TO(done, status,
-              df_plan_create(&pass->plan, pass->device, network,
-                             pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN : DF_PLAN_FORWARD,
-                             node == NULL && !pass->drawing));
+              df_plan_create(&pass->plan, pass->device, network, uses,
+                             node == NULL && !pass->drawing && !pass->gradients));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
     DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->lane_count));
     DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
@@ -310,6 +330,7 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
         .progress = spec->progress,
         .beside = spec->beside,
         .drawing = spec->drawing,
+        .gradients = spec->gradients,
         .fn = fn,
         .user = user,
     };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One forward over rows of a pool: logits and, on request, a node's activations. */
+/* One forward over rows of a pool: logits and, on request, a node's activations, or gradients. */
 #ifndef DF_SCORE_PASS_H
 #define DF_SCORE_PASS_H
 
 #include "base/log.h"
 #include "net/plan.h"
+#include "score/gradients.h"
 #include "store/classes.h"
 #include "store/stream.h"
 
@@ -28,7 +29,10 @@ struct df_pass_spec {
     struct df_pool *pool;
     const char *node;
     const struct df_pass_drawing *drawing; /* NULL: dropout is not drawn; else node is NULL */
-    int64_t beside;                        /* bytes that the caller takes for results */
+    /* NULL: none; else of the network as it is given, with node and drawing NULL. They go to their own `put`,
+     * and df_pass_fn is not called. */
+    const struct df_gradients_spec *gradients;
+    int64_t beside; /* bytes that the caller takes for results */
     struct df_progress *progress;
 };
 dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_stream *stream, df_pass_fn *fn,

@@ -27,7 +27,7 @@ static const struct df_strategy_option coreset_options[] = {
 static const struct {
     const char *name;
     const struct df_strategy_option *options;
-} later[] = {{"batchbald", NULL}, {"ceal", NULL},  {"egl", NULL},         {"coreset", coreset_options},
+} later[] = {{"batchbald", NULL}, {"ceal", NULL},  {"coreset", coreset_options},
              {"qbdc", NULL},      {"badge", NULL}, {"dfal-diverse", NULL}};
 enum { HERE = sizeof df_strategies / sizeof *df_strategies - 1, LATER = sizeof later / sizeof *later };
 
@@ -84,10 +84,13 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
                                     const char *logits_path)
 {
-    const int of_no_file = DF_ASKS_FEATURES | DF_ASKS_PASSES | DF_ASKS_LAST_LAYER;
+    const int of_no_file = DF_ASKS_FEATURES | DF_ASKS_PASSES | DF_ASKS_LAST_LAYER | DF_ASKS_GRADIENTS;
     if (strategy->asks && !(strategy->asks & ~of_no_file) && (scores_path || logits_path))
         DF_FAIL(DFAL_E_USAGE, "strategy %s needs %s, which %s does not hold, expected no such file",
-                strategy->name, strategy->asks & DF_ASKS_PASSES ? "stochastic passes" : "features",
+                strategy->name,
+                strategy->asks & DF_ASKS_PASSES      ? "stochastic passes"
+                : strategy->asks & DF_ASKS_GRADIENTS ? "gradients"
+                                                     : "features",
                 scores_path ? scores_path : logits_path);
     if ((strategy->asks & DF_ASKS_MARGINS) && logits_path && !scores_path)
         DF_FAIL(DFAL_E_USAGE,

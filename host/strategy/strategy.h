@@ -18,6 +18,8 @@ enum df_asks {
     DF_ASKS_FEATURES = 8,   /* of the node that an option "node" names, where it has one */
     DF_ASKS_PASSES = 16,
     DF_ASKS_LAST_LAYER = 32, /* what the last layer reads; it is a Gemm */
+    DF_ASKS_GRADIENTS =
+        64, /* by the parameters of the nodes that an option "layers" names, where it has one */
 };
 
 /* One chosen candidate: which, and the score that chose it (NAN: none). */
@@ -67,6 +69,11 @@ dfal_status df_strategy_check_files(const struct df_strategy *strategy, const ch
 dfal_status df_strategy_check_network(const struct df_strategy *strategy,
                                       const struct df_option_values *values,
                                       const struct df_network *network);
+/* The nodes that a text such as "fc2,fc3" names, each with parameters that are trained; "": all that have
+ * some. chosen [nodes], df_free gives it back.
+ * Errors   E_USAGE no node of that name (the nearest is named), or nothing in it is trained; E_DATA nothing
+ *          is */
+dfal_status df_layers_choose(uint8_t **chosen, const struct df_network *network, const char *layers);
 /* "dfal, random, ... or logit-gap": those of this build, for messages. */
 enum { DF_STRATEGY_NAMES = 256 };
 const char *df_strategy_names(char text[DF_STRATEGY_NAMES]);

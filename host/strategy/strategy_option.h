@@ -29,6 +29,13 @@ struct df_strategy_option {
                 "network reads"                                                                              \
     }
 
+/* The row of strategies that ask for gradients: by the parameters of which nodes. */
+#define DF_OPTION_LAYERS                                                                                     \
+    {                                                                                                        \
+        .key = "layers", .kind = DF_OPTION_TEXT, .standard = "",                                             \
+        .help = "the nodes whose parameters count, NAME,NAME; not given: all that are trained"               \
+    }
+
 /* What was given for a strategy's options, as it is written, in the order of its table; "": nothing. */
 enum { DF_STRATEGY_OPTIONS = 4, DF_OPTION_VALUE = 96 };
 struct df_option_values {

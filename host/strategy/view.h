@@ -14,7 +14,7 @@
 #ifndef DF_STRATEGY_VIEW_H
 #define DF_STRATEGY_VIEW_H
 
-#include "base/status.h"
+#include "score/gradients.h"
 
 struct df_scores;
 struct df_view;
@@ -68,6 +68,24 @@ enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED };
 typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *logits);
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
                            void *user);
+
+/* Gradients of losses by the parameters of layers, a candidate at a time; candidates come in any order, one
+ * call at a time. A loss is known by its cotangent, its gradient by the logits: p - e_k is that of -log p_k.
+ * As the network is evaluated: dropout is off, and batch-norm is frozen, its weight and bias being parameters
+ * like others. Of each cotangent there is the gradient's length, and on request the gradient, in the order of
+ * the network's nodes, weight before bias. Nothing is kept.
+ * Memory   of a candidate's gradients where they are asked for; their lengths take no more than the largest
+ *          layer
+ * Errors   E_USAGE no such layer, or nothing in it is trained; E_DATA nothing in the network is, or all
+ *          candidates' logits look like probabilities */
+struct df_gradients_ask {
+    const char *layers; /* nodes, "NAME,NAME"; "": all whose parameters are trained */
+    int64_t count;      /* cotangents a candidate */
+    df_cotangents_fn *cotangents;
+    bool vectors; /* the gradients, not only their lengths */
+};
+dfal_status df_view_gradients(struct df_view *view, const struct df_gradients_ask *ask, df_gradients_fn *fn,
+                              void *user);
 
 /* A number of each candidate that the strategy computes itself, [n]: kept like the others, so that a strategy
  * that is asked again finds them. *known: they are there; else they are zero, and the strategy's to fill. */

@@ -66,6 +66,9 @@ dfal_status df_view_twins(const struct df_view *view, struct df_selection *selec
  * Errors   E_DATA there is no Gemm */
 dfal_status df_feature_node(const struct df_network *folded, const char **node);
 
+/* Errors   E_DATA of `rows` rows whose logits were looked at all look like probabilities */
+dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64_t rows);
+
 /* Position of row in ascending rows, -1: none. */
 int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row);
 int df_compare_rows(const void *a, const void *b);

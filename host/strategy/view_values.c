@@ -121,13 +121,13 @@ dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, i
     return compute(&sink, NULL);
 }
 
-static dfal_status check_alike(const struct values_sink *sink)
+dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64_t rows)
 {
-    if (sink->alike == sink->n && sink->n >= DF_PROBABILITY_ROWS)
+    if (alike == rows && rows >= DF_PROBABILITY_ROWS)
         DF_FAIL(DFAL_E_DATA,
                 "the network's outputs look like probabilities (all %lld rows lie in [0,1] and sum to 1): "
                 "strategy %s needs logits, so cut the softmax off",
-                (long long)sink->n, sink->view->options->strategy->name);
+                (long long)rows, view->options->strategy->name);
     return DFAL_OK;
 }
 
@@ -176,7 +176,7 @@ static dfal_status take(struct df_view *view, const struct df_known_key *key, co
     dfal_status status =
         whole ? put_whole(&sink, whole) : compute(&sink, key->node ? "select.features" : "select.logits");
     if (!key->node)
-        DF_KEEP_FIRST(status, check_alike(&sink));
+        DF_KEEP_FIRST(status, df_view_check_alike(view, sink.alike, sink.n));
     if (status != DFAL_OK) {
         df_view_drop(view);
         return status;

@@ -29,18 +29,23 @@ def write_linear(path, weight, bias, shape, dropout=None):
     weight, bias = np.asarray(weight, np.float32), np.asarray(bias, np.float32)
     drop = [] if dropout is None else [{"name": "drop", "op": "Dropout", "inputs": ["input"],
                                         "attributes": {"ratio": dropout}}]
-    graph = {"nodes": [*drop, {"name": "flat", "op": "Flatten", "inputs": ["drop" if drop else "input"], "attributes": {}},
-                       {"name": "fc", "op": "Gemm", "inputs": ["flat"], "attributes": {}}], "output": "fc"}
+    nodes = [*drop, {"name": "flat", "op": "Flatten", "inputs": ["drop" if drop else "input"], "attributes": {}},
+             {"name": "fc", "op": "Gemm", "inputs": ["flat"], "attributes": {}}]
+    write_nodes(path, nodes, {"fc/weight": weight, "fc/bias": bias}, shape, len(bias))
+
+
+def write_nodes(path, nodes, parameters, shape, classes):
+    """A network file of nodes as /graph has them, the last the output, and of parameters by NODE/KIND."""
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "dfal-network"
         file.attrs["version"] = 1
         file.attrs["input"] = np.array(shape, np.int64)
-        file.attrs["class_count"] = len(bias)
+        file.attrs["class_count"] = classes
         file.attrs["scale"] = np.array([1.0])
         file.attrs["offset"] = np.array([0.0])
-        file["graph"] = json.dumps(graph)
-        file["parameters/fc/weight"] = weight
-        file["parameters/fc/bias"] = bias
+        file["graph"] = json.dumps({"nodes": nodes, "output": nodes[-1]["name"]})
+        for name, values in parameters.items():
+            file[f"parameters/{name}"] = np.asarray(values, np.float32)
 
 
 def chunk(kind, data):
