@@ -117,7 +117,7 @@ static dfal_status measure(struct session *session, struct table *table, int64_t
     char folder[] = "/tmp/dfal-bench-XXXXXX";
     struct dfal_bench_ops_options options;
     if (mkdtemp(folder) == NULL)
-        return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+        return usage_error(DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
     dfal_bench_ops_options_init(&options);
     dfal_bench_roofs_init(&table->roofs);
     options.samples = samples;
@@ -126,7 +126,7 @@ static dfal_status measure(struct session *session, struct table *table, int64_t
         dfal_bench_ops(session->context, &table->roofs, table->network, folder, &options, take, table);
     rmdir(folder);
     if (status == DFAL_OK && table->failed)
-        return usage_error(session, DFAL_E_MEMORY, "out of memory");
+        return usage_error(DFAL_E_MEMORY, "out of memory");
     if (status == DFAL_OK)
         raise_roof(&table->roofs);
     return status;

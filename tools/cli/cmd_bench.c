@@ -119,7 +119,7 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
     struct dfal_score_result *results = calloc((size_t)args->repeat, sizeof(*results));
     if (results == NULL || mkdtemp(folder) == NULL) {
         free(results);
-        return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+        return usage_error(DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
     }
     snprintf(out, sizeof(out), "%s/scores.h5", folder);
     for (int32_t i = 0; status == DFAL_OK && i < args->repeat; i++) {
@@ -142,17 +142,16 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct bench_args *args = user;
     for (int32_t i = 0; i < COUNT_OF(later); i++)
         if (strcmp(operands[0], later[i]) == 0)
-            return usage_error(session, DFAL_E_UNAVAILABLE, "bench %s is not in this version", operands[0]);
+            return usage_error(DFAL_E_UNAVAILABLE, "bench %s is not in this version", operands[0]);
     if (strcmp(operands[0], "ops") == 0) {
         if (count > 2)
-            return usage_error(session, DFAL_E_USAGE, "bench ops takes one NET, '%s' is one too many",
-                               operands[2]);
+            return usage_error(DFAL_E_USAGE, "bench ops takes one NET, '%s' is one too many", operands[2]);
         return bench_ops(session, count == 2 ? operands[1] : NULL, args->samples, args->repeat);
     }
     if (strcmp(operands[0], "deepfool") != 0)
-        return usage_unknown(session, "benchmark", operands[0], kinds, COUNT_OF(kinds));
+        return usage_unknown("", "benchmark", operands[0], NULL, kinds, COUNT_OF(kinds));
     if (count != 3)
-        return usage_error(session, DFAL_E_USAGE, "bench deepfool needs NET POOL");
+        return usage_error(DFAL_E_USAGE, "bench deepfool needs NET POOL");
     if (args->samples == 0)
         args->samples = 1000;
     return bench_deepfool(session, args, operands[1], operands[2]);

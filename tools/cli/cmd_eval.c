@@ -103,7 +103,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 #define S struct eval_args
 static const struct option options[] = {
     OPT(S, "confusion", 0, VALUE_TEXT, confusion, "FILE.csv",
-        "also write the confusion matrix: label,prediction,count, a line for each pair that occurred", 0, 0),
+        "also write the confusion matrix: label,prediction,count, a line for each pair that occurred"),
     POOL_OPTIONS(S, pool),
 };
 

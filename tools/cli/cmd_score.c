@@ -113,17 +113,15 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct dfal_score_result result;
     (void)count;
     dfal_score_result_init(&result);
-    if (args->out == NULL && !args->estimate)
-        return usage_error(session, DFAL_E_USAGE, "score needs -o SCORES.h5");
-    if (rows_exclude(args->score.range_begin, args->score.range_end, args->score.shard_count))
-        return rows_usage(session);
+    dfal_status status = check_rows(args->score.range_begin, args->score.range_end, args->score.shard_count);
+    if (status != DFAL_OK)
+        return status;
     args->score.refine = args->refine != NULL;
     args->score.units_raw = args->units != NULL && args->units[0] == 'r';
     args->score.pool = pool_args_options(&args->pool);
     if (args->estimate)
         return estimate(session, args, operands);
-    dfal_status status =
-        dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
+    status = dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
     if (status != DFAL_OK)
         return status;
     if (session->json)
@@ -140,20 +138,20 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct score_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write (required)", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write", .required = true,
+        .unless = "estimate"),
     DEEPFOOL_OPTIONS(S, score),
     OPT(S, "refine", 0, VALUE_CHOICE, refine, "bisect",
-        "20 forwards more a sample remove overshoot and floor from the margin", 0, 0),
+        "20 forwards more a sample remove overshoot and floor from the margin"),
     ARITHMETIC_OPTIONS(S, score),
     ROW_OPTIONS(S, score),
     OPT(S, "adversarial", 0, VALUE_I64, score.adversarial, "Q",
         "also write the adversarial images of the Q closest samples", 1, NO_LIMIT),
     OPT(S, "units", 0, VALUE_CHOICE, units, "network|raw",
-        "margins in the network's input or in the pool's raw values (default network)", 0, 0),
+        "margins in the network's input or in the pool's raw values (default network)"),
     OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
         "time 256 samples, on a GPU more, print how long the whole takes and how large the file gets, and "
-        "stop",
-        0, 0),
+        "stop"),
     POOL_OPTIONS(S, pool),
     OPT_LATER("closest", VALUE_LATER, "Q"),
     OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),

@@ -18,7 +18,6 @@ static void init(void *user)
 {
     struct verify_args *args = user;
     dfal_verify_network_options_init(&args->network);
-    args->network.tolerance = NAN;
 }
 
 /* ---- a network ----------------------------------------------------------------------------------------- */
@@ -67,16 +66,11 @@ static dfal_status run_network(struct session *session, struct verify_args *args
     bool headed = false;
     dfal_verify_network_result_init(&result);
     if (count > 2)
-        return usage_error(session, DFAL_E_USAGE, "verify --against REF.h5 needs NET, or NET POOL");
+        return usage_error(DFAL_E_USAGE, "verify --against REF.h5 needs NET, or NET POOL");
     if (args->samples != 0)
         return usage_error(
-            session, DFAL_E_USAGE,
+            DFAL_E_USAGE,
             "--samples is for scores files: with --against all samples of the reference are compared");
-    if (isnan(args->network.tolerance)) {
-        struct dfal_verify_network_options defaults;
-        dfal_verify_network_options_init(&defaults);
-        args->network.tolerance = defaults.tolerance;
-    }
     json_t *nodes = session->json ? json_array() : NULL;
     dfal_status status = dfal_verify_network(
         session->context, &result, operands[0], count > 1 ? operands[1] : NULL, args->against, &args->network,
@@ -107,11 +101,10 @@ static dfal_status run_scores(struct session *session, struct verify_args *args,
     struct dfal_verify_result result;
     dfal_verify_result_init(&result);
     if (count == 2)
-        return usage_error(session, DFAL_E_USAGE,
+        return usage_error(DFAL_E_USAGE,
                            "verify needs SCORES.h5, or SCORES.h5 NET POOL, or NET [POOL] --against REF.h5");
-    if (!isnan(args->network.tolerance))
-        return usage_error(session, DFAL_E_USAGE,
-                           "--tolerance needs --against: the tolerance of scores is fixed");
+    if (is_given(session, "tolerance"))
+        return usage_error(DFAL_E_USAGE, "--tolerance needs --against: the tolerance of scores is fixed");
     dfal_status status = dfal_verify_scores(session->context, &result, operands[0],
                                             count > 1 ? operands[1] : NULL, count > 1 ? operands[2] : NULL,
                                             args->samples != 0 ? args->samples : 64, args->network.pool);
@@ -144,7 +137,7 @@ static const struct option options[] = {
     OPT(S, "samples", 0, VALUE_I64, samples, "N",
         "samples of a scores file to recompute, drawn by --seed (default 64)", 1, NO_LIMIT),
     OPT(S, "against", 0, VALUE_TEXT, against, "REF.h5",
-        "logits, and inputs and activations, of another framework", 0, 0),
+        "logits, and inputs and activations, of another framework"),
     OPT(S, "tolerance", 0, VALUE_REAL, network.tolerance, "T",
         "with --against: largest difference over a node's largest magnitude (default 1e-3)", 0, 1e6),
     POOL_OPTIONS(S, pool),

@@ -7,12 +7,11 @@
 
 struct import_args {
     const char *out;
-    struct dfal_image_options images;
-    const char *resize;            /* as written: PIXELS, or H,W */
-    const char *mean, *std;        /* as written: R,G,B */
-    struct dfal_pool_options pool; /* npy, npz: names and layout */
-    const char *split;             /* cifar10 */
-    const char *class_names;       /* onnx; those of pictures stand in images */
+    struct dfal_image_options images; /* of onnx its class_names */
+    const char *resize;               /* as written: PIXELS, or H,W */
+    const char *mean, *std;           /* as written: R,G,B */
+    struct dfal_pool_options pool;    /* npy, npz: names and layout */
+    const char *split;                /* cifar10 */
 };
 
 /* A word behind `import`: operands are counted without it. */
@@ -26,8 +25,6 @@ struct import_source {
 /* import_images.c */
 dfal_status import_images(struct session *session, struct import_args *args, const char *const *operands,
                           int32_t count);
-/* The first option of pictures that was given, NULL: none. */
-const char *import_images_option(const struct import_args *args);
 
 /* import_arrays.c */
 dfal_status import_npy(struct session *session, struct import_args *args, const char *const *operands,
@@ -36,7 +33,5 @@ dfal_status import_npz(struct session *session, struct import_args *args, const 
                        int32_t count);
 dfal_status import_cifar10(struct session *session, struct import_args *args, const char *const *operands,
                            int32_t count);
-/* The first option of arrays that was given although it is not this source's, NULL: none. */
-const char *import_arrays_option(const struct import_args *args, const struct import_source *source);
 
 #endif

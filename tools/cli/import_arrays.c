@@ -3,18 +3,6 @@
 #include "import.h"
 #include "print.h"
 
-const char *import_arrays_option(const struct import_args *args, const struct import_source *source)
-{
-    const struct dfal_pool_options *pool = &args->pool;
-    if (args->split != NULL && source->run != import_cifar10)
-        return "split";
-    if (pool->layout != NULL && source->run != import_npy && source->run != import_npz)
-        return "layout";
-    if (source->run == import_npz)
-        return NULL;
-    return pool->samples_name != NULL ? "samples-name" : pool->labels_name != NULL ? "labels-name" : NULL;
-}
-
 static dfal_status tell(const struct session *session, const struct import_args *args, dfal_status status)
 {
     if (status == DFAL_OK && session->json)

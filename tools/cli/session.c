@@ -203,7 +203,7 @@ dfal_status session_open(struct session *session, const char *command_line)
     const char *terminal = getenv("TERM"), *plain = getenv("NO_COLOR");
     session->log = calloc(1, sizeof(*session->log));
     if (session->log == NULL)
-        return usage_error(session, DFAL_E_MEMORY, "out of memory at the start");
+        return usage_error(DFAL_E_MEMORY, "out of memory at the start");
     session->log->session = session;
     session->log->json = strcmp(session->log_format, "json") == 0;
     session->log->terminal = isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0 &&
