@@ -88,7 +88,7 @@ static void print_case(struct session *session, json_t *rows, int32_t repeat,
 static dfal_status print_cases(struct session *session, const struct bench_args *args,
                                const struct sizes *sizes, const struct dfal_score_result *results)
 {
-    int32_t threads = session->options.threads > 0 ? session->options.threads : dfal_cpu_count();
+    const int32_t threads = session->options.threads;
     double operations = bench_peak_operations(threads), bytes = bench_copy_bytes(threads);
     json_t *rows = session->json ? json_array() : NULL;
     for (int32_t i = 0; i < args->repeat; i++) {
@@ -159,10 +159,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct bench_args
 static const struct option options[] = {
-    OPT(S, "samples", 0, VALUE_I64, samples, "N",
-        "rows of the pool, from its beginning (default 1000; ops: random ones, 64, on a GPU 16384)", 1,
-        NO_LIMIT),
-    OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3; ops: the fastest counts)", 1, 10000),
+    OPT(S, "samples", 0, VALUE_NUMBER, samples, "N",
+        "rows of the pool, from its beginning (default 1000; ops: random ones, 64, on a GPU 16384)",
+        NUMBER(I64, 1, NO_LIMIT)),
+    OPT(S, "repeat", 0, VALUE_NUMBER, repeat, "R", "how often (default 3; ops: the fastest counts)",
+        NUMBER(I32, 1, 10000)),
     DEEPFOOL_OPTIONS(S, score),
     ARITHMETIC_OPTIONS(S, score),
     POOL_OPTIONS(S, pool),

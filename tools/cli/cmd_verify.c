@@ -134,12 +134,13 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct verify_args
 static const struct option options[] = {
-    OPT(S, "samples", 0, VALUE_I64, samples, "N",
-        "samples of a scores file to recompute, drawn by --seed (default 64)", 1, NO_LIMIT),
+    OPT(S, "samples", 0, VALUE_NUMBER, samples, "N",
+        "samples of a scores file to recompute, drawn by --seed (default 64)", NUMBER(I64, 1, NO_LIMIT)),
     OPT(S, "against", 0, VALUE_TEXT, against, "REF.h5",
         "logits, and inputs and activations, of another framework"),
-    OPT(S, "tolerance", 0, VALUE_REAL, network.tolerance, "T",
-        "with --against: largest difference over a node's largest magnitude (default 1e-3)", 0, 1e6),
+    OPT(S, "tolerance", 0, VALUE_NUMBER, network.tolerance, "T",
+        "with --against: largest difference over a node's largest magnitude (default 1e-3)",
+        NUMBER(REAL, 0, 1e6)),
     POOL_OPTIONS(S, pool),
 };
 

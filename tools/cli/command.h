@@ -20,14 +20,8 @@ enum value_kind {
     VALUE_FLAG,       /* bool */
     VALUE_TEXT,       /* const char * */
     VALUE_CHOICE,     /* const char *: one of the words of `value`; a word after ~ is not in this version */
-    VALUE_I32,        /* int32_t in [low, high] */
-    VALUE_I64,        /* int64_t in [low, high] */
-    VALUE_SEED,       /* struct dfal_context_options: its seed and seed_given */
-    VALUE_REAL,       /* double in [low, high] */
-    VALUE_SIZE,       /* int64_t bytes, suffix K M G */
+    VALUE_NUMBER,     /* of the type that `number` says */
     VALUE_LIST,       /* struct text_list: the option may be repeated */
-    VALUE_I32_OR_ALL, /* int32_t, "all" is 0 */
-    VALUE_I64_OR_ALL, /* int64_t, "all" is 0 */
     VALUE_NORM,       /* double: l2, linf, l1 or a number from 1 */
     VALUE_RANGE,      /* int64_t[2]: A:B */
     VALUE_SHARD,      /* int32_t[2]: K/N, 1-based for people, 0-based in the struct */
@@ -42,15 +36,15 @@ struct option {
     size_t offset;
     const char *value; /* placeholder, or the words of a choice: "a|b|~c" */
     const char *help;
-    double low, high;
+    struct df_number number;
     bool hidden;
     bool required;      /* by its command... */
     const char *unless; /* ... where this option is not given */
     const char *only;   /* names with commas between: for them alone (check_belongs) */
 };
 
-/* A row: S is the struct the option is written to. Behind the help stand low and high, or the other fields by
- * name. */
+/* A row: S is the struct the option is written to. Behind the help stand other fields by name. */
+#define NUMBER(type, ...) .number = {DF_NUMBER_##type, __VA_ARGS__}
 #define OPT(S, name_, letter_, kind_, field_, value_, help_, ...)                                            \
     {                                                                                                        \
         .name = name_, .letter = letter_, .kind = kind_, .offset = offsetof(S, field_), .value = value_,     \
@@ -88,7 +82,6 @@ struct session {
     const char *config;
     struct text_list set;
     struct text_list given; /* names of the options on the line */
-    int64_t threads;
     dfal_context *context;
     struct log *log;
 };

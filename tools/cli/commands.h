@@ -41,16 +41,17 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args);
     OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, DFAL_DEEPFOOL_PRESETS,                                 \
         "whose DeepFool (default lts4)"),                                                                    \
         OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)"),        \
-        OPT(S, "max-iter", 0, VALUE_I32, score.max_iter, "N", "steps at most (default: the preset's)", 0,    \
-            65535),                                                                                          \
-        OPT(S, "overshoot", 0, VALUE_REAL, score.overshoot, "ETA", "overshoot (default: the preset's)", 0,   \
-            100),                                                                                            \
-        OPT(S, "classes", 0, VALUE_I32_OR_ALL, score.classes, "K|all",                                       \
-            "candidate classes with the sample's own (default: the preset's)", 2, 1000000),                  \
+        OPT(S, "max-iter", 0, VALUE_NUMBER, score.max_iter, "N", "steps at most (default: the preset's)",    \
+            NUMBER(I32, 0, 65535)),                                                                          \
+        OPT(S, "overshoot", 0, VALUE_NUMBER, score.overshoot, "ETA", "overshoot (default: the preset's)",    \
+            NUMBER(REAL, 0, 100)),                                                                           \
+        OPT(S, "classes", 0, VALUE_NUMBER, score.classes, "K|all",                                           \
+            "candidate classes with the sample's own (default: the preset's)",                               \
+            NUMBER(I32, 2, 1000000, .or_all = true)),                                                        \
         OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, DFAL_UNCONVERGEDS,                         \
             "where MAX_ITER samples rank (default last)"),                                                   \
-        OPT(S, "batch", 0, VALUE_I64, score.batch, "B",                                                      \
-            "samples in flight (default: from memory); no result depends on it", 1, 16777216)
+        OPT(S, "batch", 0, VALUE_NUMBER, score.batch, "B",                                                   \
+            "samples in flight (default: from memory); no result depends on it", NUMBER(I64, 1, 16777216))
 
 /* What computes it. */
 #define ARITHMETIC_OPTIONS(S, score)                                                                         \

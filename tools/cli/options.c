@@ -46,20 +46,10 @@ static dfal_status bad_value(const struct option *option, const char *text, cons
 
 static dfal_status store_number(const struct option *option, const char *text, void *field)
 {
-    static const enum df_number_kind kinds[] = {
-        [VALUE_I32] = DF_NUMBER_I32,        [VALUE_I32_OR_ALL] = DF_NUMBER_I32, [VALUE_I64] = DF_NUMBER_I64,
-        [VALUE_I64_OR_ALL] = DF_NUMBER_I64, [VALUE_SEED] = DF_NUMBER_U64,       [VALUE_REAL] = DF_NUMBER_REAL,
-        [VALUE_SIZE] = DF_NUMBER_BYTES};
-    const struct df_number number = {
-        .kind = kinds[option->kind],
-        .low = option->low,
-        .high = option->high,
-        .or_all = option->kind == VALUE_I32_OR_ALL || option->kind == VALUE_I64_OR_ALL,
-    };
     char expected[160];
-    if (df_number_parse(&number, text, field))
+    if (df_number_parse(&option->number, text, field))
         return DFAL_OK;
-    df_number_expectation(expected, sizeof(expected), &number);
+    df_number_expectation(expected, sizeof(expected), &option->number);
     return bad_value(option, text, expected);
 }
 
@@ -114,14 +104,6 @@ static dfal_status store_pair(const struct option *option, const char *text, cha
     return DFAL_OK;
 }
 
-static dfal_status store_seed(const struct option *option, const char *text,
-                              struct dfal_context_options *options)
-{
-    const dfal_status status = store_number(option, text, &options->seed);
-    options->seed_given = options->seed_given || status == DFAL_OK;
-    return status;
-}
-
 static dfal_status out_of_memory(void)
 {
     return usage_error(DFAL_E_MEMORY, "out of memory while reading the command line");
@@ -153,15 +135,8 @@ static dfal_status store(const struct option *option, void *base, const char *te
         return DFAL_OK;
     case VALUE_CHOICE:
         return store_choice(option, text, (const char **)field);
-    case VALUE_I32:
-    case VALUE_I32_OR_ALL:
-    case VALUE_I64:
-    case VALUE_I64_OR_ALL:
-    case VALUE_REAL:
-    case VALUE_SIZE:
+    case VALUE_NUMBER:
         return store_number(option, text, field);
-    case VALUE_SEED:
-        return store_seed(option, text, (struct dfal_context_options *)(void *)field);
     case VALUE_LIST:
         return append((struct text_list *)(void *)field, text);
     case VALUE_NORM:

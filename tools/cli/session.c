@@ -211,9 +211,11 @@ dfal_status session_open(struct session *session, const char *command_line)
     session->log->colour = session->log->terminal && (plain == NULL || plain[0] == '\0');
     session->log->last_line = clock_seconds();
     session->options.command_line = command_line;
+    session->options.seed_given = is_given(session, "seed");
     session->options.event = on_event;
     session->options.event_user = session->log;
-    session->options.threads = session->threads > 0 ? (int32_t)session->threads : default_threads();
+    if (!is_given(session, "threads"))
+        session->options.threads = default_threads();
     dfal_status status = dfal_context_create(&session->context, &session->options);
     if (status != DFAL_OK)
         return status;
