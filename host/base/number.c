@@ -160,7 +160,7 @@ static bool is_bounded(const struct df_number *number)
     return number->low != 0 || number->high != 0;
 }
 
-static bool is_within(const struct df_number *number, double value)
+bool df_number_holds(const struct df_number *number, double value)
 {
     if (!is_bounded(number))
         return true;
@@ -175,7 +175,7 @@ static bool parse_whole(const struct df_number *number, const char *text, int64_
         *value = 0;
         return true;
     }
-    return df_parse_whole(value, text) && is_within(number, (double)*value);
+    return df_parse_whole(value, text) && df_number_holds(number, (double)*value);
 }
 
 bool df_number_parse(const struct df_number *number, const char *text, void *to)
@@ -196,7 +196,7 @@ bool df_number_parse(const struct df_number *number, const char *text, void *to)
     case DF_NUMBER_U64:
         return df_parse_natural(to, text);
     case DF_NUMBER_REAL:
-        if (!df_parse_decimal(&real, text) || !is_within(number, real))
+        if (!df_parse_decimal(&real, text) || !df_number_holds(number, real))
             return false;
         *(double *)to = real;
         return true;
