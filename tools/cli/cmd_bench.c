@@ -65,15 +65,12 @@ static void print_case(struct session *session, json_t *rows, int32_t repeat,
     double mean = (double)result->iterations / (double)result->samples;
     if (session->json) {
         json_array_append_new(
-            rows,
-            json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:s, s:s}", "case", "deepfool",
-                      "repeat", (int)repeat, "samples", (json_int_t)result->samples, "seconds",
-                      real_or_null(result->scoring_seconds), "samples_per_second", real_or_null(rate),
-                      "sample_iterations_per_second", real_or_null(steps), "mean_iterations",
-                      real_or_null(mean), "peak_memory_bytes", (json_int_t)result->peak_memory_bytes,
-                      "compute_floor_samples_per_second", real_or_null(compute_floor),
-                      "memory_floor_samples_per_second", real_or_null(memory_floor), "engine", result->engine,
-                      "isa", result->isa, "backend", result->backend));
+            rows, OBJECT("case", JSON("deepfool"), "repeat", JSON(repeat), MEMBER(result, samples), "seconds",
+                         JSON(result->scoring_seconds), "samples_per_second", JSON(rate),
+                         "sample_iterations_per_second", JSON(steps), "mean_iterations", JSON(mean),
+                         MEMBER(result, peak_memory_bytes), "compute_floor_samples_per_second",
+                         JSON(compute_floor), "memory_floor_samples_per_second", JSON(memory_floor),
+                         MEMBER(result, engine), MEMBER(result, isa), MEMBER(result, backend)));
         return;
     }
     printf("deepfool %d  %" PRId64

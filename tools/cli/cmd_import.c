@@ -4,29 +4,45 @@
 
 #include "commands.h"
 #include "import.h"
-#include "print.h"
 
-static dfal_status import_idx(struct session *session, struct import_args *args, const char *const *operands,
+static dfal_status import_idx(dfal_context *context, struct import_args *args, const char *const *operands,
                               int32_t count)
 {
-    dfal_status status =
-        dfal_import_idx(session->context, args->out, operands[0], count > 1 ? operands[1] : NULL);
-    if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s}", "output", args->out));
-    return status;
+    return dfal_import_idx(context, args->out, operands[0], count > 1 ? operands[1] : NULL);
 }
 
-static dfal_status import_onnx(struct session *session, struct import_args *args, const char *const *operands,
+static dfal_status import_npy(dfal_context *context, struct import_args *args, const char *const *operands,
+                              int32_t count)
+{
+    return dfal_import_npy(context, args->out, operands[0], count > 1 ? operands[1] : NULL, &args->pool);
+}
+
+static dfal_status import_npz(dfal_context *context, struct import_args *args, const char *const *operands,
+                              int32_t count)
+{
+    (void)count;
+    return dfal_import_npz(context, args->out, operands[0], &args->pool);
+}
+
+static dfal_status import_cifar10(dfal_context *context, struct import_args *args,
+                                  const char *const *operands, int32_t count)
+{
+    return dfal_import_cifar10(context, args->out, operands, count, args->split);
+}
+
+static dfal_status import_onnx(dfal_context *context, struct import_args *args, const char *const *operands,
                                int32_t count)
 {
     (void)count;
-    dfal_status status = dfal_import_onnx(session->context, args->out, operands[0], args->images.class_names);
-    if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s}", "output", args->out));
-    return status;
+    return dfal_import_onnx(context, args->out, operands[0], args->images.class_names);
 }
 
-static const struct import_source sources[] = {
+/* A word behind `import`: operands are counted without it. */
+static const struct {
+    const char *name, *operands;
+    int32_t least, most;
+    import_fn *run;
+} sources[] = {
     {"idx", "IMAGES [LABELS]", 1, 2, import_idx},
     {"npy", "SAMPLES.npy [LABELS.npy]", 1, 2, import_npy},
     {"npz", "FILE.npz", 1, 1, import_npz},
@@ -40,14 +56,6 @@ static void init(void *user)
     struct import_args *args = user;
     dfal_image_options_init(&args->images);
     dfal_pool_options_init(&args->pool);
-}
-
-static dfal_status unknown_source(const char *word)
-{
-    const char *names[COUNT_OF(sources)];
-    for (int32_t i = 0; i < COUNT_OF(sources); i++)
-        names[i] = sources[i].name;
-    return usage_unknown("", "source", word, NULL, names, COUNT_OF(sources));
 }
 
 #define S struct import_args
@@ -88,20 +96,27 @@ static const struct option options[] = {
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct import_args *args = user;
-    const struct import_source *source = NULL;
+    const char *names[COUNT_OF(sources)], *source = operands[0];
+    int32_t at = 0;
     for (int32_t i = 0; i < COUNT_OF(sources); i++)
-        if (strcmp(operands[0], sources[i].name) == 0)
-            source = &sources[i];
-    if (source == NULL)
-        return unknown_source(operands[0]);
-    if (count - 1 < source->least)
-        return usage_error(DFAL_E_USAGE, "import %s needs %s", source->name, source->operands);
-    if (count - 1 > source->most)
-        return usage_error(DFAL_E_USAGE, "import %s takes %s, so '%s' is one argument too many", source->name,
-                           source->operands, operands[source->most + 1]);
-    dfal_status status = check_belongs(session, options, COUNT_OF(options), "import ", source->name);
-    if (status == DFAL_OK)
-        status = source->run(session, args, operands + 1, count - 1);
+        names[i] = sources[i].name;
+    while (at < COUNT_OF(sources) && strcmp(source, names[at]) != 0)
+        at++;
+    if (at == COUNT_OF(sources))
+        return usage_unknown("", "source", source, NULL, names, COUNT_OF(sources));
+    if (count - 1 < sources[at].least)
+        return usage_error(DFAL_E_USAGE, "import %s needs %s", source, sources[at].operands);
+    if (count - 1 > sources[at].most)
+        return usage_error(DFAL_E_USAGE, "import %s takes %s, so '%s' is one argument too many", source,
+                           sources[at].operands, operands[sources[at].most + 1]);
+    dfal_status status = check_belongs(session, options, COUNT_OF(options), "import ", source);
+    if (status != DFAL_OK)
+        return status;
+    args->result = OBJECT("output", JSON(args->out));
+    status = sources[at].run(session->context, args, operands + 1, count - 1);
+    if (status == DFAL_OK && session->json)
+        return print_json(args->result);
+    json_decref(args->result);
     return status;
 }
 

@@ -28,8 +28,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (status == DFAL_OK && args->logits.shard_count > 0)
         note_merge(session, args->logits.shard_count, "LOGITS.h5");
     if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s, s:s}", "output", args->out, "dataset",
-                                    args->logits.node != NULL ? args->logits.node : "logits"));
+        return print_json(OBJECT("output", JSON(args->out), "dataset",
+                                 JSON(args->logits.node != NULL ? args->logits.node : "logits")));
     return status;
 }
 

@@ -12,7 +12,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct merge_args *args = user;
     dfal_status status = dfal_merge(session->context, args->out, operands, count);
     if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s, s:i}", "output", args->out, "shards", (int)count));
+        return print_json(OBJECT("output", JSON(args->out), "shards", JSON(count)));
     return status;
 }
 

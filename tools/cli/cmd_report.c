@@ -15,11 +15,10 @@ static dfal_status print_document(struct session *session, const char *out, cons
     for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
         status = run_table_json(&table, session, dirs[i]);
         if (status == DFAL_OK)
-            json_array_append_new(runs,
-                                  json_pack("{s:o, s:o}", "run", text_or_null(dirs[i]), "table", table));
+            json_array_append_new(runs, OBJECT("run", JSON(dirs[i]), "table", table));
     }
     if (status == DFAL_OK)
-        return print_json(json_pack("{s:o, s:o}", "output", text_or_null(out), "runs", runs));
+        return print_json(OBJECT("output", JSON(out), "runs", runs));
     json_decref(runs);
     return status;
 }

@@ -25,14 +25,10 @@ static void init(void *user)
 static void add_json(void *user, const struct dfal_query *query)
 {
     json_array_append_new(
-        user,
-        json_pack("{s:I, s:o, s:I, s:o, s:o, s:i, s:o, s:i, s:i, s:o, s:o, s:o}", "rank",
-                  (json_int_t)query->rank, "id", text_or_null(query->id), "index", (json_int_t)query->index,
-                  "score", real_or_null(query->score), "strategy", text_or_null(query->strategy), "predicted",
-                  (int)query->predicted, "confidence", real_or_null(query->confidence), "label",
-                  (int)query->label, "adversarial_class", (int)query->adversarial_class, "predicted_name",
-                  text_or_null(query->predicted_name), "label_name", text_or_null(query->label_name),
-                  "adversarial_name", text_or_null(query->adversarial_name)));
+        user, OBJECT(MEMBER(query, rank), MEMBER(query, id), MEMBER(query, index), MEMBER(query, score),
+                     MEMBER(query, strategy), MEMBER(query, predicted), MEMBER(query, confidence),
+                     MEMBER(query, label), MEMBER(query, adversarial_class), MEMBER(query, predicted_name),
+                     MEMBER(query, label_name), MEMBER(query, adversarial_name)));
 }
 
 /* People read a class by its name. */

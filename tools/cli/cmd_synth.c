@@ -21,8 +21,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     (void)count;
     dfal_status status = dfal_synth(session->context, args->out, &args->synth);
     if (status == DFAL_OK && session->json)
-        return print_json(
-            json_pack("{s:s, s:I}", "output", args->out, "samples", (json_int_t)args->synth.count));
+        return print_json(OBJECT("output", JSON(args->out), "samples", JSON(args->synth.count)));
     return status;
 }
 

@@ -34,10 +34,9 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        return print_json(json_pack(
-            "{s:i, s:o, s:o, s:o, s:o}", "epochs", (int)result.epochs, "loss", real_or_null(result.loss),
-            "validation_loss", real_or_null(result.validation_loss), "seconds", real_or_null(result.seconds),
-            "training_seconds", real_or_null(result.training_seconds)));
+        return print_json(OBJECT(MEMBER(&result, epochs), MEMBER(&result, loss),
+                                 MEMBER(&result, validation_loss), MEMBER(&result, seconds),
+                                 MEMBER(&result, training_seconds)));
     printf("%-20s %d\n%-20s %.6f\n", "epochs", result.epochs, "loss", result.loss);
     if (args->train.validation > 0.0)
         printf("%-20s %.6f\n", "validation loss", result.validation_loss);

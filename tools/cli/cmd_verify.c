@@ -24,13 +24,10 @@ static void init(void *user)
 
 static void add_node(void *user, const struct dfal_verify_node *node)
 {
-    json_array_append_new(user, json_pack("{s:o, s:s, s:I, s:o, s:o, s:o, s:I, s:b}", "node",
-                                          text_or_null(node->node), "op", node->op, "values",
-                                          (json_int_t)node->values, "largest_difference",
-                                          real_or_null(node->largest_difference), "largest_value",
-                                          real_or_null(node->largest_value), "relative_difference",
-                                          real_or_null(node->relative_difference), "sample",
-                                          (json_int_t)node->sample, "ok", node->passed));
+    json_array_append_new(user, OBJECT(MEMBER(node, node), MEMBER(node, op), MEMBER(node, values),
+                                       MEMBER(node, largest_difference), MEMBER(node, largest_value),
+                                       MEMBER(node, relative_difference), MEMBER(node, sample), "ok",
+                                       JSON(node->passed)));
 }
 
 static void print_node(void *user, const struct dfal_verify_node *node)
@@ -48,15 +45,12 @@ static void print_node(void *user, const struct dfal_verify_node *node)
 
 static dfal_status print_network_json(const struct dfal_verify_network_result *result, json_t *nodes, bool ok)
 {
-    return print_json(json_pack(
-        "{s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:i, s:o, s:o, s:b}", "samples", (json_int_t)result->samples,
-        "largest_difference", real_or_null(result->largest_difference), "largest_relative_difference",
-        real_or_null(result->largest_relative_difference), "sample", (json_int_t)result->sample,
-        "argmax_agreement", (json_int_t)result->argmax_agreement, "input_difference",
-        real_or_null(result->input_difference), "tolerance", real_or_null(result->tolerance),
-        "nodes_left_out", (int)result->nodes_left_out, "first_difference",
-        text_or_null(result->first_difference[0] != '\0' ? result->first_difference : NULL), "nodes", nodes,
-        "ok", ok));
+    const char *first = result->first_difference[0] != '\0' ? result->first_difference : NULL;
+    return print_json(OBJECT(MEMBER(result, samples), MEMBER(result, largest_difference),
+                             MEMBER(result, largest_relative_difference), MEMBER(result, sample),
+                             MEMBER(result, argmax_agreement), MEMBER(result, input_difference),
+                             MEMBER(result, tolerance), MEMBER(result, nodes_left_out), "first_difference",
+                             JSON(first), "nodes", nodes, "ok", JSON(ok)));
 }
 
 static dfal_status run_network(struct session *session, struct verify_args *args, const char *const *operands,
@@ -111,10 +105,9 @@ static dfal_status run_scores(struct session *session, struct verify_args *args,
     if (result.samples == 0)
         return status;
     if (session->json) {
-        dfal_status printed = print_json(json_pack(
-            "{s:I, s:o, s:I, s:o, s:b}", "samples", (json_int_t)result.samples, "largest_relative_error",
-            real_or_null(result.largest_relative_error), "disagreements", (json_int_t)result.disagreements,
-            "tolerance", real_or_null(result.tolerance), "ok", status == DFAL_OK));
+        dfal_status printed = print_json(OBJECT(
+            MEMBER(&result, samples), MEMBER(&result, largest_relative_error), MEMBER(&result, disagreements),
+            MEMBER(&result, tolerance), "ok", JSON((bool)(status == DFAL_OK))));
         return status != DFAL_OK ? status : printed;
     }
     printf("%-24s %" PRId64 "\n%-24s %.3g\n%-24s %.3g\n%-24s %" PRId64 "\n", "samples", result.samples,

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal import images: a folder or a list of pictures to a pool. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "import.h"
-#include "print.h"
 
 /* The next of some words with commas between, blanks in front left out. *at moves behind it and its comma;
  * behind the last it becomes NULL. A word that is too long becomes empty. */
@@ -61,7 +59,7 @@ static dfal_status parse_resize(struct dfal_image_options *options, const char *
     return DFAL_OK;
 }
 
-dfal_status import_images(struct session *session, struct import_args *args, const char *const *operands,
+dfal_status import_images(dfal_context *context, struct import_args *args, const char *const *operands,
                           int32_t count)
 {
     struct dfal_image_options *options = &args->images;
@@ -81,13 +79,11 @@ dfal_status import_images(struct session *session, struct import_args *args, con
                                options->std[i]);
     if (status != DFAL_OK)
         return status;
-    status = dfal_import_images(session->context, &result, args->out, operands[0], options);
-    if (status == DFAL_OK && session->json)
-        return print_json(
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:[i,i,i], s:i, s:o}", "output", args->out, "samples",
-                      (json_int_t)result.samples, "skipped", (json_int_t)result.skipped, "other_files",
-                      (json_int_t)result.other_files, "hidden", (json_int_t)result.hidden, "rotated",
-                      (json_int_t)result.rotated, "shape", result.channels, result.height, result.width,
-                      "classes", result.class_count, "seconds", real_or_null(result.seconds)));
+    status = dfal_import_images(context, &result, args->out, operands[0], options);
+    args->result =
+        json_members(args->result, MEMBER(&result, samples), MEMBER(&result, skipped),
+                     MEMBER(&result, other_files), MEMBER(&result, hidden), MEMBER(&result, rotated), "shape",
+                     json_pack("[i, i, i]", result.channels, result.height, result.width), "classes",
+                     JSON(result.class_count), MEMBER(&result, seconds), NULL);
     return status;
 }

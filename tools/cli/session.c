@@ -4,7 +4,6 @@
 #include "print.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,13 +74,7 @@ static json_t *json_line(const char *level, const char *event, const char *text)
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *line = json_object();
-    json_object_set_new(line, "time", text_or_null(stamp));
-    json_object_set_new(line, "level", text_or_null(level));
-    json_object_set_new(line, "event", text_or_null(event));
-    if (text != NULL)
-        json_object_set_new(line, "text", text_or_null(text));
-    return line;
+    return OBJECT("time", JSON(stamp), "level", JSON(level), "event", JSON(event), "text", JSON(text));
 }
 
 static void put_json(json_t *line)
@@ -131,16 +124,8 @@ static void on_event(void *user, const struct dfal_event *event)
     }
     if (log->json) {
         json_t *line = json_line(level_name(event->level), event->name, with_options(sentence, event->text));
-        for (int32_t i = 0; i < event->field_count; i++) {
-            const struct dfal_field *field = &event->fields[i];
-            if (field->kind == DFAL_FIELD_INT)
-                json_object_set_new(line, field->key, json_integer(field->integer));
-            else if (field->kind == DFAL_FIELD_REAL)
-                json_object_set_new(line, field->key,
-                                    isfinite(field->real) ? json_real(field->real) : json_null());
-            else
-                json_object_set_new(line, field->key, text_or_null(field->text != NULL ? field->text : ""));
-        }
+        for (int32_t i = 0; i < event->field_count; i++)
+            json_object_set_new(line, event->fields[i].key, field_json(&event->fields[i]));
         put_json(line);
         return;
     }
