@@ -44,6 +44,8 @@ bool df_number_holds(const struct df_number *number, double value);
 /* Parse text and write the number to a field of its type: int32_t, int64_t, uint64_t, double, int64_t. False:
  * the text is no such number, or out of bounds; nothing is written. */
 bool df_number_parse(const struct df_number *number, const char *text, void *to);
+/* The number as text that reads back, for which `text` is room; a real has 6 digits or more. */
+const char *df_number_print(char text[DF_NUMBER_TEXT], const struct df_number *number, const void *from);
 /* "a whole number from 1 to 100, or all" */
 void df_number_expectation(char *text, size_t size, const struct df_number *number);
 
