@@ -139,11 +139,40 @@ static void expectations(void **state)
     }
 }
 
+/* What is printed is read back, and is the one form of its number. */
+static void printing(void **state)
+{
+    static const struct {
+        struct df_number number;
+        const char *given, *printed;
+    } cases[] = {
+        {{.kind = DF_NUMBER_I32}, "-2147483648", "-2147483648"},
+        {{.kind = DF_NUMBER_I64}, "0", "0"},
+        {{.kind = DF_NUMBER_I64, .low = 1, .high = 10, .or_all = true}, "all", "all"},
+        {{.kind = DF_NUMBER_U64}, "18446744073709551615", "18446744073709551615"},
+        {{.kind = DF_NUMBER_BYTES}, "2K", "2048"},
+        {{.kind = DF_NUMBER_REAL}, "0.00001", "1e-05"},
+        {{.kind = DF_NUMBER_REAL}, "0.1234567890123", "0.1234567890123"},
+    };
+    char text[DF_NUMBER_TEXT];
+    uint64_t value, again;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        value = again = 0;
+        assert_true(df_number_parse(&cases[i].number, cases[i].given, &value));
+        const char *printed = df_number_print(text, &cases[i].number, &value);
+        assert_string_equal(printed, cases[i].printed);
+        assert_true(df_number_parse(&cases[i].number, printed, &again));
+        assert_int_equal(value, again);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers), cmocka_unit_test(natural_numbers), cmocka_unit_test(decimal_numbers),
         cmocka_unit_test(bytes),         cmocka_unit_test(bounds),          cmocka_unit_test(expectations),
+        cmocka_unit_test(printing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

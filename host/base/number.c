@@ -2,6 +2,7 @@
 #include "base/number.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,7 +161,7 @@ static bool is_bounded(const struct df_number *number)
     return number->low != 0 || number->high != 0;
 }
 
-static bool is_within(const struct df_number *number, double value)
+bool df_number_holds(const struct df_number *number, double value)
 {
     if (!is_bounded(number))
         return true;
@@ -175,7 +176,7 @@ static bool parse_whole(const struct df_number *number, const char *text, int64_
         *value = 0;
         return true;
     }
-    return df_parse_whole(value, text) && is_within(number, (double)*value);
+    return df_parse_whole(value, text) && df_number_holds(number, (double)*value);
 }
 
 bool df_number_parse(const struct df_number *number, const char *text, void *to)
@@ -196,7 +197,7 @@ bool df_number_parse(const struct df_number *number, const char *text, void *to)
     case DF_NUMBER_U64:
         return df_parse_natural(to, text);
     case DF_NUMBER_REAL:
-        if (!df_parse_decimal(&real, text) || !is_within(number, real))
+        if (!df_parse_decimal(&real, text) || !df_number_holds(number, real))
             return false;
         *(double *)to = real;
         return true;
@@ -204,6 +205,17 @@ bool df_number_parse(const struct df_number *number, const char *text, void *to)
         return df_parse_bytes(to, text);
     }
     return false;
+}
+
+const char *df_number_print(char text[DF_NUMBER_TEXT], const struct df_number *number, const void *from)
+{
+    if (number->kind == DF_NUMBER_REAL)
+        return df_print_shortest(text, *(const double *)from, 6);
+    const int64_t whole = number->kind == DF_NUMBER_I32 ? *(const int32_t *)from : *(const int64_t *)from;
+    if (number->or_all && whole == 0)
+        return "all";
+    snprintf(text, DF_NUMBER_TEXT, number->kind == DF_NUMBER_U64 ? "%" PRIu64 : "%" PRId64, whole);
+    return text;
 }
 
 /* "a whole number from 1 to 100", "a number above 0 and at most 1000", "a whole number of at least 1" */

@@ -39,9 +39,13 @@ struct df_number {
     bool or_all; /* "all" may stand there: 0 */
 };
 #define DF_NUMBER_NO_LIMIT 9.0e15
+/* Is the value within the bounds? */
+bool df_number_holds(const struct df_number *number, double value);
 /* Parse text and write the number to a field of its type: int32_t, int64_t, uint64_t, double, int64_t. False:
  * the text is no such number, or out of bounds; nothing is written. */
 bool df_number_parse(const struct df_number *number, const char *text, void *to);
+/* The number as text that reads back, for which `text` is room; a real has 6 digits or more. */
+const char *df_number_print(char text[DF_NUMBER_TEXT], const struct df_number *number, const void *from);
 /* "a whole number from 1 to 100, or all" */
 void df_number_expectation(char *text, size_t size, const struct df_number *number);
 

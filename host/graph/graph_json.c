@@ -75,7 +75,7 @@ static void put_node(const struct writer *to, const struct df_network *network, 
     bool more = false;
     for (const struct df_attribute *attribute = type->attributes; attribute->name; attribute++) {
         const void *value = (const char *)node + attribute->offset;
-        if (attribute->kind == DF_ATTRIBUTE_REAL && isinf(*(const double *)value))
+        if (attribute->number.kind == DF_NUMBER_REAL && isinf(*(const double *)value))
             continue;
         if (attribute->ones && all_ones(value, attribute->count))
             continue;
@@ -83,7 +83,7 @@ static void put_node(const struct writer *to, const struct df_network *network, 
         more = true;
         put_string(to, attribute->name);
         put(to, ":");
-        if (attribute->kind == DF_ATTRIBUTE_REAL)
+        if (attribute->number.kind == DF_NUMBER_REAL)
             put_real(to, *(const double *)value);
         else
             put_ints(to, value, attribute->count);

@@ -227,10 +227,10 @@ static dfal_status read_ints(const struct parser *parser, struct df_node *node,
             DF_FAIL(DFAL_E_DATA, "%s: attribute '%s' of node '%s' is not an integer", parser->source,
                     attribute->name, node->name);
         json_int_t number = json_integer_value(item);
-        if (number < (json_int_t)attribute->low || number > (json_int_t)attribute->high)
+        if (!df_number_holds(&attribute->number, (double)number))
             DF_FAIL(DFAL_E_DATA, "%s: attribute '%s' of node '%s' is %lld, expected %.0f to %.0f",
-                    parser->source, attribute->name, node->name, (long long)number, attribute->low,
-                    attribute->high);
+                    parser->source, attribute->name, node->name, (long long)number, attribute->number.low,
+                    attribute->number.high);
         to[i] = (int32_t)number;
     }
     return DFAL_OK;
@@ -240,9 +240,9 @@ static dfal_status read_real(const struct parser *parser, struct df_node *node,
                              const struct df_attribute *attribute, json_t *value)
 {
     double number = json_number_value(value);
-    if (!json_is_number(value) || !(number >= attribute->low && number < attribute->high))
+    if (!json_is_number(value) || !df_number_holds(&attribute->number, number))
         DF_FAIL(DFAL_E_DATA, "%s: attribute '%s' of node '%s' is not a number of at least %g and below %g",
-                parser->source, attribute->name, node->name, attribute->low, attribute->high);
+                parser->source, attribute->name, node->name, attribute->number.low, attribute->number.high);
     *df_attribute_real(node, attribute) = number;
     return DFAL_OK;
 }
@@ -265,10 +265,9 @@ static dfal_status read_attributes(const struct parser *parser, struct df_node *
         json_t *value = json_object_get(attributes, attribute->name);
         if (!value && attribute->required)
             DF_FAIL(DFAL_E_DATA, "%s: %s lacks the attribute '%s'", parser->source, what, attribute->name);
-        if (value && attribute->kind == DF_ATTRIBUTE_INTS)
-            DF_TRY(read_ints(parser, node, attribute, value));
-        if (value && attribute->kind == DF_ATTRIBUTE_REAL)
-            DF_TRY(read_real(parser, node, attribute, value));
+        if (value)
+            DF_TRY(attribute->number.kind == DF_NUMBER_REAL ? read_real(parser, node, attribute, value)
+                                                            : read_ints(parser, node, attribute, value));
     }
     return DFAL_OK;
 }

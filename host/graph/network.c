@@ -177,7 +177,7 @@ dfal_status df_network_add(struct df_network *network, int32_t *index, const cha
     node->group = 1;
     node->axis = 1;
     for (const struct df_attribute *attribute = df_node_type(op)->attributes; attribute->name; attribute++)
-        if (attribute->kind == DF_ATTRIBUTE_REAL)
+        if (attribute->number.kind == DF_NUMBER_REAL)
             *df_attribute_real(node, attribute) = attribute->missing;
     for (int d = 0; d < 2; d++)
         node->window.kernel[d] = node->window.stride[d] = node->window.dilation[d] = 1;

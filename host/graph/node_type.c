@@ -9,11 +9,9 @@
 
 #define INTEGERS(name_, count_, field_, low_, high_, ...)                                                    \
     {.name = (name_),                                                                                        \
-     .kind = DF_ATTRIBUTE_INTS,                                                                              \
      .count = (count_),                                                                                      \
      .offset = offsetof(struct df_node, field_),                                                             \
-     .low = (low_),                                                                                          \
-     .high = (high_),                                                                                        \
+     .number = {DF_NUMBER_I32, low_, high_},                                                                 \
      __VA_ARGS__},
 #define INTS(name, count, field, low)         INTEGERS(name, count, field, low, 65535, .required = false)
 #define NEEDED_INTS(name, count, field, low)  INTEGERS(name, count, field, low, 65535, .required = true)
@@ -22,11 +20,9 @@
 /* A real in [low, high). */
 #define BOUNDED(field_, missing_, low_, high_)                                                               \
     {.name = #field_,                                                                                        \
-     .kind = DF_ATTRIBUTE_REAL,                                                                              \
      .count = 1,                                                                                             \
      .offset = offsetof(struct df_node, field_),                                                             \
-     .low = (low_),                                                                                          \
-     .high = (high_),                                                                                        \
+     .number = {DF_NUMBER_REAL, low_, high_, .high_open = true},                                             \
      .missing = (missing_)},
 /* Whatever a float can hold. */
 #define NUMBER(field, missing) BOUNDED(field, missing, -FLT_MAX, FLT_MAX *(1.0 + DBL_EPSILON))

@@ -3,18 +3,16 @@
 #ifndef DF_GRAPH_NODE_TYPE_H
 #define DF_GRAPH_NODE_TYPE_H
 
+#include "base/number.h"
 #include "graph/network.h"
 
-enum df_attribute_kind { DF_ATTRIBUTE_INTS, DF_ATTRIBUTE_REAL };
-
-/* Values lie at `offset` inside struct df_node: `count` int32_t in [low, high], or one double in [low, high).
- * An infinite real, which JSON cannot say, stands for "left out". */
+/* Values lie at `offset` inside struct df_node: `count` int32_t, or one double. An infinite real, which JSON
+ * cannot say, stands for "left out". */
 struct df_attribute {
     const char *name;
-    enum df_attribute_kind kind;
+    struct df_number number;
     int32_t count; /* 1: a plain number in JSON; more: an array of exactly that many */
     size_t offset;
-    double low, high;
     double missing; /* a real that nobody gave; integers: df_network_add */
     bool required;
     bool ones; /* integers that are left out where all are 1: younger than files that others have hashed */

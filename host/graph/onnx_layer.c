@@ -223,7 +223,7 @@ dfal_status df_onnx_batch_norm(struct df_onnx *onnx, const Onnx__NodeProto *prot
     }
     DF_TRY(df_onnx_materialise(onnx, proto, x, df_onnx_planes(x), &source));
     DF_TRY(df_onnx_emit(onnx, y->name, "", DF_NODE_BATCH_NORM, &source, 1, &node, &made));
-    made->epsilon = df_onnx_attribute_real(proto, "epsilon", 1e-5);
+    made->epsilon = df_onnx_attribute_real(proto, "epsilon", made->epsilon);
     if (!(made->epsilon >= 0.0 && isfinite(made->epsilon)))
         DF_ONNX_FAIL(onnx, proto, DFAL_E_DATA, "has an epsilon of %g, expected at least 0", made->epsilon);
     for (int k = 0; k < DF_PARAMETER_KINDS; k++) {

@@ -189,24 +189,11 @@ static void put_real(struct df_text *out, double value)
 
 static void put_number(struct df_text *out, const struct df_number *number, const void *field)
 {
-    switch (number->kind) {
-    case DF_NUMBER_I32:
-        df_text_add(out, "%d", *(const int32_t *)field);
-        break;
-    case DF_NUMBER_I64:
-    case DF_NUMBER_BYTES:
-        if (number->or_all && *(const int64_t *)field == 0)
-            df_text_add(out, "all");
-        else
-            df_text_add(out, "%lld", (long long)*(const int64_t *)field);
-        break;
-    case DF_NUMBER_U64:
-        df_text_add(out, "%llu", (unsigned long long)*(const uint64_t *)field);
-        break;
-    case DF_NUMBER_REAL:
+    char text[DF_NUMBER_TEXT];
+    if (number->kind == DF_NUMBER_REAL)
         put_real(out, *(const double *)field);
-        break;
-    }
+    else
+        df_text_add(out, "%s", df_number_print(text, number, field));
 }
 
 static void put_value(struct df_text *out, const struct df_key *key, struct df_run_config *config,

@@ -15,7 +15,6 @@
 #include "store/hdf5_file.h"
 
 enum { CLASS_LIMIT = 1000000, AFFINE_LIMIT = 65536 };
-static const char *const kind_names[DF_PARAMETER_KINDS] = {"weight", "bias", "mean", "variance"};
 
 /* A node's name is a group of the file, where "." means the group itself and "/" leads into another. */
 static dfal_status check_name(const char *path, const char *name)
@@ -62,7 +61,8 @@ static dfal_status save_parameters(struct df_h5 *h5, const struct df_network *ne
                 continue;
             char *name;
             DF_TRY(check_name(h5->path, node->name));
-            DF_TRY(df_format(&name, "parameters/%s/%s", node->name, kind_names[kind]));
+            DF_TRY(df_format(&name, "parameters/%s/%s", node->name,
+                             df_parameter_name((enum df_parameter_kind)kind)));
             dfal_status status = df_h5_data_put(h5, name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, parameter->rank,
                                                 parameter->dims, parameter->data);
             df_free(name);
@@ -106,7 +106,7 @@ static dfal_status load_parameter(struct df_h5 *h5, struct df_node *node, int ki
     struct df_h5_data data;
     bool found;
     char *name, text[DF_H5_SHAPE_TEXT];
-    DF_TRY(df_format(&name, "parameters/%s/%s", node->name, kind_names[kind]));
+    DF_TRY(df_format(&name, "parameters/%s/%s", node->name, df_parameter_name((enum df_parameter_kind)kind)));
     dfal_status status = df_h5_data_open(h5, name, &data, &found);
     if (status != DFAL_OK || !found) {
         if (status == DFAL_OK && df_node_type(node->op)->parameters->required[kind])
@@ -154,7 +154,7 @@ static bool is_owned(const struct df_network *network, const char *name)
             continue;
         for (int kind = 0; kind < DF_PARAMETER_KINDS; kind++)
             if (df_node_type(node->op)->parameters->rank[kind] > 0 &&
-                strcmp(name + length + 1, kind_names[kind]) == 0)
+                strcmp(name + length + 1, df_parameter_name((enum df_parameter_kind)kind)) == 0)
                 return true;
     }
     return false;

@@ -8,28 +8,14 @@
 #include "store/row_file_layout.h"
 #include "store/row_hash_file.h"
 
-static dfal_status read_texts(struct df_h5 *h5, struct df_rows_head *head)
-{
-    DF_TRY(df_h5_get_short(h5, "network_sha256", head->network_sha256, sizeof head->network_sha256));
-    DF_TRY(df_h5_get_short(h5, "pool_fingerprint", head->pool_fingerprint, sizeof head->pool_fingerprint));
-    DF_TRY(df_h5_get_short(h5, "dfal_version", head->version, sizeof head->version));
-    DF_TRY(df_h5_get_short(h5, "backend", head->backend, sizeof head->backend));
-    DF_TRY(df_h5_get_short(h5, "engine", head->engine, sizeof head->engine));
-    DF_TRY(df_h5_get_short(h5, "isa", head->isa, sizeof head->isa));
-    DF_TRY(df_h5_get_short(h5, "precision", head->precision, sizeof head->precision));
-    DF_TRY(df_h5_get_short(h5, "library", head->library, sizeof head->library));
-    DF_TRY(df_h5_get_short(h5, "device", head->device, sizeof head->device));
-    DF_TRY(df_h5_get_short(h5, "units", head->units, sizeof head->units));
-    DF_TRY(df_h5_get_short(h5, "mixed", head->mixed, sizeof head->mixed));
-    DF_TRY(df_h5_get_text(h5, h5->file, "configuration", &head->configuration));
-    DF_TRY(df_h5_get_text(h5, h5->file, "command_line", &head->command_line));
-    DF_TRY(df_h5_get_text(h5, h5->file, "network", &head->network_path));
-    return df_h5_get_text(h5, h5->file, "pool", &head->pool_path);
-}
-
 static dfal_status read_head(struct df_h5 *h5, struct df_rows_head *head, const char *name)
 {
-    int64_t shard, shards, complete = 0;
+#define TEXT(attribute, field) DF_TRY(df_h5_get_short(h5, #attribute, head->field, sizeof head->field));
+#define LONG(attribute, field) DF_TRY(df_h5_get_text(h5, h5->file, #attribute, &head->field));
+#define X(field, low, high)                                                                                  \
+    DF_TRY(df_h5_get_one(h5, #field, &value, low, high));                                                    \
+    head->field = value;
+    int64_t value, complete = 0;
     bool there;
     DF_TRY(df_h5_has(h5, "complete", &there));
     if (there)
@@ -37,18 +23,12 @@ static dfal_status read_head(struct df_h5 *h5, struct df_rows_head *head, const 
     if (complete != 1)
         DF_FAIL(DFAL_E_DATA, "%s is not complete (attribute 'complete' is %lld), expected a finished %s",
                 h5->path, (long long)complete, name);
-    DF_TRY(read_texts(h5, head));
+    DF_ROWS_HEAD_TEXTS(TEXT, TEXT, LONG)
     DF_TRY(df_h5_get_seed(h5, &head->seed));
-    DF_TRY(df_h5_get_one(h5, "pool_count", &head->pool_count, 1, INT64_MAX));
-    DF_TRY(df_h5_get_one(h5, "range_begin", &head->range_begin, 0, head->pool_count));
-    DF_TRY(df_h5_get_one(h5, "range_end", &head->range_end, head->range_begin, head->pool_count));
-    DF_TRY(df_h5_get_one(h5, "shard", &shard, 0, INT32_MAX));
-    DF_TRY(df_h5_get_one(h5, "shard_count", &shards, 0, INT32_MAX));
+    DF_ROWS_HEAD_INTEGERS(X)
     DF_TRY(df_h5_has(h5, "shard_rows", &there));
     if (there)
         DF_TRY(df_h5_get_one(h5, "shard_rows", &head->shard_rows, 1, DF_SHARD_ROWS));
-    head->shard = (int32_t)shard;
-    head->shard_count = (int32_t)shards;
     return DFAL_OK;
 }
 

@@ -23,38 +23,14 @@ struct df_rows_writer {
 
 static dfal_status write_head(struct df_h5 *h5, const char *format, const struct df_rows_head *head)
 {
-    const struct {
-        const char *name, *text;
-    } texts[] = {
-        {"network_sha256", head->network_sha256},
-        {"pool_fingerprint", head->pool_fingerprint},
-        {"dfal_version", head->version},
-        {"backend", head->backend},
-        {"engine", head->engine},
-        {"isa", head->isa},
-        {"precision", head->precision},
-        {"library", head->library},
-        {"device", head->device},
-        {"units", head->units[0] ? head->units : NULL},
-        {"configuration", head->configuration},
-        {"command_line", head->command_line},
-        {"network", head->network_path},
-        {"pool", head->pool_path},
-        {"mixed", head->mixed[0] ? head->mixed : NULL},
-    };
-    const struct {
-        const char *name;
-        int64_t value;
-    } integers[] = {
-        {"pool_count", head->pool_count}, {"range_begin", head->range_begin}, {"range_end", head->range_end},
-        {"shard", head->shard},           {"shard_count", head->shard_count},
-    };
+#define PUT(attribute, field)   df_h5_put_text(h5, h5->file, #attribute, head->field)
+#define TEXT(attribute, field)  DF_TRY(PUT(attribute, field));
+#define GIVEN(attribute, field) DF_TRY(head->field[0] ? PUT(attribute, field) : DFAL_OK);
+#define LONG(attribute, field)  DF_TRY(head->field ? PUT(attribute, field) : DFAL_OK);
+#define X(field, low, high)     DF_TRY(df_h5_put_ints(h5, h5->file, #field, &(int64_t){head->field}, 1, true));
     DF_TRY(df_h5_stamp(h5, format));
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i].text)
-            DF_TRY(df_h5_put_text(h5, h5->file, texts[i].name, texts[i].text));
-    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
-        DF_TRY(df_h5_put_ints(h5, h5->file, integers[i].name, &integers[i].value, 1, true));
+    DF_ROWS_HEAD_TEXTS(TEXT, GIVEN, LONG)
+    DF_ROWS_HEAD_INTEGERS(X)
     if (head->shard_rows > 0)
         DF_TRY(df_h5_put_ints(h5, h5->file, "shard_rows", &head->shard_rows, 1, true));
     return df_h5_put_seed(h5, head->seed);

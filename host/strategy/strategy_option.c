@@ -39,13 +39,7 @@ static bool canonical_number(char value[DF_OPTION_VALUE], const struct df_number
     char digits[DF_NUMBER_TEXT];
     if (!df_number_parse(number, df_without_plus(text), &parsed))
         return false;
-    if (number->kind == DF_NUMBER_REAL)
-        snprintf(value, DF_OPTION_VALUE, "%s", df_print_shortest(digits, parsed.real, 6));
-    else if (number->kind == DF_NUMBER_U64)
-        snprintf(value, DF_OPTION_VALUE, "%llu", (unsigned long long)parsed.u64);
-    else
-        snprintf(value, DF_OPTION_VALUE, "%lld",
-                 (long long)(number->kind == DF_NUMBER_I32 ? parsed.i32 : parsed.i64));
+    snprintf(value, DF_OPTION_VALUE, "%s", df_number_print(digits, number, &parsed));
     return true;
 }
 

@@ -72,22 +72,16 @@ static json_t *table_json(const struct table *table)
         const struct dfal_op_time *t = &table->times[i];
         json_array_append_new(
             ops,
-            json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "job", t->job, "op", t->op,
-                      "shape", t->shape, "engine", *t->engine != '\0' ? json_string(t->engine) : json_null(),
-                      "calls", (json_int_t)t->calls, "rows", (json_int_t)t->rows, "seconds",
-                      real_or_null(t->seconds), "bytes", real_or_null(t->bytes), "operations",
-                      real_or_null(t->operations), "copy_share",
-                      real_or_null(t->bytes / t->seconds / roofs->copy_bytes_per_second), "product_share",
-                      t->operations > 0
-                          ? real_or_null(t->operations / t->seconds / roofs->product_operations_per_second)
-                          : json_null()));
+            OBJECT(MEMBER(t, job), MEMBER(t, op), MEMBER(t, shape), "engine",
+                   JSON(*t->engine != '\0' ? t->engine : NULL), MEMBER(t, calls), MEMBER(t, rows),
+                   MEMBER(t, seconds), MEMBER(t, bytes), MEMBER(t, operations), "copy_share",
+                   JSON(t->bytes / t->seconds / roofs->copy_bytes_per_second), "product_share",
+                   JSON(t->operations > 0 ? t->operations / t->seconds / roofs->product_operations_per_second
+                                          : NAN)));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "case", "ops", "network",
-                     table->network, "backend", roofs->backend, "isa", roofs->isa, "device", roofs->device,
-                     "library", roofs->library, "copy_bytes_per_second",
-                     real_or_null(roofs->copy_bytes_per_second), "product_operations_per_second",
-                     real_or_null(roofs->product_operations_per_second), "call_seconds",
-                     real_or_null(roofs->call_seconds), "ops", ops);
+    return OBJECT("case", JSON("ops"), MEMBER(table, network), MEMBER(roofs, backend), MEMBER(roofs, isa),
+                  MEMBER(roofs, device), MEMBER(roofs, library), MEMBER(roofs, copy_bytes_per_second),
+                  MEMBER(roofs, product_operations_per_second), MEMBER(roofs, call_seconds), "ops", ops);
 }
 
 static void print_table(const struct table *table)
@@ -117,7 +111,7 @@ static dfal_status measure(struct session *session, struct table *table, int64_t
     char folder[] = "/tmp/dfal-bench-XXXXXX";
     struct dfal_bench_ops_options options;
     if (mkdtemp(folder) == NULL)
-        return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+        return usage_error(DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
     dfal_bench_ops_options_init(&options);
     dfal_bench_roofs_init(&table->roofs);
     options.samples = samples;
@@ -126,7 +120,7 @@ static dfal_status measure(struct session *session, struct table *table, int64_t
         dfal_bench_ops(session->context, &table->roofs, table->network, folder, &options, take, table);
     rmdir(folder);
     if (status == DFAL_OK && table->failed)
-        return usage_error(session, DFAL_E_MEMORY, "out of memory");
+        return usage_error(DFAL_E_MEMORY, "out of memory");
     if (status == DFAL_OK)
         raise_roof(&table->roofs);
     return status;

@@ -65,15 +65,12 @@ static void print_case(struct session *session, json_t *rows, int32_t repeat,
     double mean = (double)result->iterations / (double)result->samples;
     if (session->json) {
         json_array_append_new(
-            rows,
-            json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:s, s:s}", "case", "deepfool",
-                      "repeat", (int)repeat, "samples", (json_int_t)result->samples, "seconds",
-                      real_or_null(result->scoring_seconds), "samples_per_second", real_or_null(rate),
-                      "sample_iterations_per_second", real_or_null(steps), "mean_iterations",
-                      real_or_null(mean), "peak_memory_bytes", (json_int_t)result->peak_memory_bytes,
-                      "compute_floor_samples_per_second", real_or_null(compute_floor),
-                      "memory_floor_samples_per_second", real_or_null(memory_floor), "engine", result->engine,
-                      "isa", result->isa, "backend", result->backend));
+            rows, OBJECT("case", JSON("deepfool"), "repeat", JSON(repeat), MEMBER(result, samples), "seconds",
+                         JSON(result->scoring_seconds), "samples_per_second", JSON(rate),
+                         "sample_iterations_per_second", JSON(steps), "mean_iterations", JSON(mean),
+                         MEMBER(result, peak_memory_bytes), "compute_floor_samples_per_second",
+                         JSON(compute_floor), "memory_floor_samples_per_second", JSON(memory_floor),
+                         MEMBER(result, engine), MEMBER(result, isa), MEMBER(result, backend)));
         return;
     }
     printf("deepfool %d  %" PRId64
@@ -88,7 +85,7 @@ static void print_case(struct session *session, json_t *rows, int32_t repeat,
 static dfal_status print_cases(struct session *session, const struct bench_args *args,
                                const struct sizes *sizes, const struct dfal_score_result *results)
 {
-    int32_t threads = session->options.threads > 0 ? session->options.threads : dfal_cpu_count();
+    const int32_t threads = session->options.threads;
     double operations = bench_peak_operations(threads), bytes = bench_copy_bytes(threads);
     json_t *rows = session->json ? json_array() : NULL;
     for (int32_t i = 0; i < args->repeat; i++) {
@@ -119,7 +116,7 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
     struct dfal_score_result *results = calloc((size_t)args->repeat, sizeof(*results));
     if (results == NULL || mkdtemp(folder) == NULL) {
         free(results);
-        return usage_error(session, DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+        return usage_error(DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
     }
     snprintf(out, sizeof(out), "%s/scores.h5", folder);
     for (int32_t i = 0; status == DFAL_OK && i < args->repeat; i++) {
@@ -142,17 +139,16 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct bench_args *args = user;
     for (int32_t i = 0; i < COUNT_OF(later); i++)
         if (strcmp(operands[0], later[i]) == 0)
-            return usage_error(session, DFAL_E_UNAVAILABLE, "bench %s is not in this version", operands[0]);
+            return usage_error(DFAL_E_UNAVAILABLE, "bench %s is not in this version", operands[0]);
     if (strcmp(operands[0], "ops") == 0) {
         if (count > 2)
-            return usage_error(session, DFAL_E_USAGE, "bench ops takes one NET, '%s' is one too many",
-                               operands[2]);
+            return usage_error(DFAL_E_USAGE, "bench ops takes one NET, '%s' is one too many", operands[2]);
         return bench_ops(session, count == 2 ? operands[1] : NULL, args->samples, args->repeat);
     }
     if (strcmp(operands[0], "deepfool") != 0)
-        return usage_unknown(session, "benchmark", operands[0], kinds, COUNT_OF(kinds));
+        return usage_unknown("", "benchmark", operands[0], NULL, kinds, COUNT_OF(kinds));
     if (count != 3)
-        return usage_error(session, DFAL_E_USAGE, "bench deepfool needs NET POOL");
+        return usage_error(DFAL_E_USAGE, "bench deepfool needs NET POOL");
     if (args->samples == 0)
         args->samples = 1000;
     return bench_deepfool(session, args, operands[1], operands[2]);
@@ -160,10 +156,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct bench_args
 static const struct option options[] = {
-    OPT(S, "samples", 0, VALUE_I64, samples, "N",
-        "rows of the pool, from its beginning (default 1000; ops: random ones, 64, on a GPU 16384)", 1,
-        NO_LIMIT),
-    OPT(S, "repeat", 0, VALUE_I32, repeat, "R", "how often (default 3; ops: the fastest counts)", 1, 10000),
+    OPT(S, "samples", 0, VALUE_NUMBER, samples, "N",
+        "rows of the pool, from its beginning (default 1000; ops: random ones, 64, on a GPU 16384)",
+        NUMBER(I64, 1, NO_LIMIT)),
+    OPT(S, "repeat", 0, VALUE_NUMBER, repeat, "R", "how often (default 3; ops: the fastest counts)",
+        NUMBER(I32, 1, 10000)),
     DEEPFOOL_OPTIONS(S, score),
     ARITHMETIC_OPTIONS(S, score),
     POOL_OPTIONS(S, pool),

@@ -89,11 +89,10 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        status = print_json(
-            json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:I}", "samples", (json_int_t)result.samples,
-                      "unlabelled", (json_int_t)result.unlabelled, "accuracy", real_or_null(result.accuracy),
-                      "loss", real_or_null(result.loss), "confusion", confusion_json(&result), "classes",
-                      classes_json(&result), "nonfinite", (json_int_t)result.nonfinite));
+        status = print_json(OBJECT(MEMBER(&result, samples), MEMBER(&result, unlabelled),
+                                   MEMBER(&result, accuracy), MEMBER(&result, loss), "confusion",
+                                   confusion_json(&result), "classes", classes_json(&result),
+                                   MEMBER(&result, nonfinite)));
     else
         print_text(&result);
     dfal_eval_result_clear(&result);
@@ -103,7 +102,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 #define S struct eval_args
 static const struct option options[] = {
     OPT(S, "confusion", 0, VALUE_TEXT, confusion, "FILE.csv",
-        "also write the confusion matrix: label,prediction,count, a line for each pair that occurred", 0, 0),
+        "also write the confusion matrix: label,prediction,count, a line for each pair that occurred"),
     POOL_OPTIONS(S, pool),
 };
 

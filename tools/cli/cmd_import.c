@@ -4,29 +4,45 @@
 
 #include "commands.h"
 #include "import.h"
-#include "print.h"
 
-static dfal_status import_idx(struct session *session, struct import_args *args, const char *const *operands,
+static dfal_status import_idx(dfal_context *context, struct import_args *args, const char *const *operands,
                               int32_t count)
 {
-    dfal_status status =
-        dfal_import_idx(session->context, args->out, operands[0], count > 1 ? operands[1] : NULL);
-    if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s}", "output", args->out));
-    return status;
+    return dfal_import_idx(context, args->out, operands[0], count > 1 ? operands[1] : NULL);
 }
 
-static dfal_status import_onnx(struct session *session, struct import_args *args, const char *const *operands,
+static dfal_status import_npy(dfal_context *context, struct import_args *args, const char *const *operands,
+                              int32_t count)
+{
+    return dfal_import_npy(context, args->out, operands[0], count > 1 ? operands[1] : NULL, &args->pool);
+}
+
+static dfal_status import_npz(dfal_context *context, struct import_args *args, const char *const *operands,
+                              int32_t count)
+{
+    (void)count;
+    return dfal_import_npz(context, args->out, operands[0], &args->pool);
+}
+
+static dfal_status import_cifar10(dfal_context *context, struct import_args *args,
+                                  const char *const *operands, int32_t count)
+{
+    return dfal_import_cifar10(context, args->out, operands, count, args->split);
+}
+
+static dfal_status import_onnx(dfal_context *context, struct import_args *args, const char *const *operands,
                                int32_t count)
 {
     (void)count;
-    dfal_status status = dfal_import_onnx(session->context, args->out, operands[0], args->class_names);
-    if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s}", "output", args->out));
-    return status;
+    return dfal_import_onnx(context, args->out, operands[0], args->images.class_names);
 }
 
-static const struct import_source sources[] = {
+/* A word behind `import`: operands are counted without it. */
+static const struct {
+    const char *name, *operands;
+    int32_t least, most;
+    import_fn *run;
+} sources[] = {
     {"idx", "IMAGES [LABELS]", 1, 2, import_idx},
     {"npy", "SAMPLES.npy [LABELS.npy]", 1, 2, import_npy},
     {"npz", "FILE.npz", 1, 1, import_npz},
@@ -42,76 +58,67 @@ static void init(void *user)
     dfal_pool_options_init(&args->pool);
 }
 
-static dfal_status unknown_source(struct session *session, const char *word)
-{
-    const char *names[COUNT_OF(sources)];
-    for (int32_t i = 0; i < COUNT_OF(sources); i++)
-        names[i] = sources[i].name;
-    return usage_unknown(session, "source", word, names, COUNT_OF(sources));
-}
+#define S struct import_args
+static const struct option options[] = {
+    OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the file to write", .required = true),
+    OPT(S, "resize", 0, VALUE_TEXT, resize, "PIXELS|H,W",
+        "images: the shorter side becomes PIXELS, or both become H and W, antialiased (default: as it is)",
+        .only = "images"),
+    OPT(S, "crop", 0, VALUE_NUMBER, images.crop, "PIXELS",
+        "images: the middle PIXELS x PIXELS; what is smaller gets a black border", NUMBER(I32, 1, 65536),
+        .only = "images"),
+    OPT(S, "interpolation", 0, VALUE_CHOICE, images.interpolation, DFAL_INTERPOLATIONS,
+        "images: how to resize (default bilinear)", .only = "images"),
+    OPT(S, "exif", 0, VALUE_CHOICE, images.exif, DFAL_EXIFS,
+        "images: the rotation that EXIF asks for; torchvision's ImageFolder ignores it (default apply)",
+        .only = "images"),
+    OPT(S, "channels", 0, VALUE_NUMBER, images.channels, "3|1", "images: colour or grey (default 3)",
+        NUMBER(I32, 1, 3), .only = "images"),
+    OPT(S, "mean", 0, VALUE_TEXT, mean, "R,G,B",
+        "images: the network sees (value / 255 - mean) / std (default 0)", .only = "images"),
+    OPT(S, "std", 0, VALUE_TEXT, std, "R,G,B", "images: see --mean (default 1)", .only = "images"),
+    OPT(S, "folders-are-classes", 0, VALUE_FLAG, images.folders_are_classes, NULL,
+        "images: the first folder of a path is the class", .only = "images"),
+    OPT(S, "class-names", 0, VALUE_TEXT, images.class_names, "FILE",
+        "images, onnx: class names, one a line, in the network's order", .only = "images, onnx"),
+    OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, DFAL_ON_ERRORS,
+        "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", .only = "images"),
+    OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",
+        "npz: the array of the samples (default samples)", .only = "npz"),
+    OPT(S, "labels-name", 0, VALUE_TEXT, pool.labels_name, "NAME",
+        "npz: the array of the labels (default labels, where there is one)", .only = "npz"),
+    OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, DFAL_LAYOUTS,
+        "npy, npz: order of the samples' axes (default NCHW)", .only = "npy, npz"),
+    OPT(S, "split", 0, VALUE_CHOICE, split, DFAL_SPLITS, "cifar10: which batches of a folder (default train)",
+        .only = "cifar10"),
+};
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct import_args *args = user;
-    const struct import_source *source = NULL;
+    const char *names[COUNT_OF(sources)], *source = operands[0];
+    int32_t at = 0;
     for (int32_t i = 0; i < COUNT_OF(sources); i++)
-        if (strcmp(operands[0], sources[i].name) == 0)
-            source = &sources[i];
-    if (source == NULL)
-        return unknown_source(session, operands[0]);
-    if (count - 1 < source->least)
-        return usage_error(session, DFAL_E_USAGE, "import %s needs %s", source->name, source->operands);
-    if (count - 1 > source->most)
-        return usage_error(session, DFAL_E_USAGE, "import %s takes %s, so '%s' is one argument too many",
-                           source->name, source->operands, operands[source->most + 1]);
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "import needs -o and the file to write");
-    if (source->run == import_onnx) { /* has this option in common with pictures */
-        args->class_names = args->images.class_names;
-        args->images.class_names = NULL;
-    }
-    const char *option = import_images_option(args);
-    if (option != NULL && source->run != import_images)
-        return usage_error(session, DFAL_E_USAGE, "--%s belongs to import images, not to import %s", option,
-                           source->name);
-    option = import_arrays_option(args, source);
-    if (option != NULL)
-        return usage_error(session, DFAL_E_USAGE, "--%s does not belong to import %s", option, source->name);
-    return source->run(session, args, operands + 1, count - 1);
+        names[i] = sources[i].name;
+    while (at < COUNT_OF(sources) && strcmp(source, names[at]) != 0)
+        at++;
+    if (at == COUNT_OF(sources))
+        return usage_unknown("", "source", source, NULL, names, COUNT_OF(sources));
+    if (count - 1 < sources[at].least)
+        return usage_error(DFAL_E_USAGE, "import %s needs %s", source, sources[at].operands);
+    if (count - 1 > sources[at].most)
+        return usage_error(DFAL_E_USAGE, "import %s takes %s, so '%s' is one argument too many", source,
+                           sources[at].operands, operands[sources[at].most + 1]);
+    dfal_status status = check_belongs(session, options, COUNT_OF(options), "import ", source);
+    if (status != DFAL_OK)
+        return status;
+    args->result = OBJECT("output", JSON(args->out));
+    status = sources[at].run(session->context, args, operands + 1, count - 1);
+    if (status == DFAL_OK && session->json)
+        return print_json(args->result);
+    json_decref(args->result);
+    return status;
 }
-
-#define S struct import_args
-static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the file to write (required)", 0, 0),
-    OPT(S, "resize", 0, VALUE_TEXT, resize, "PIXELS|H,W",
-        "images: the shorter side becomes PIXELS, or both become H and W, antialiased (default: as it is)", 0,
-        0),
-    OPT(S, "crop", 0, VALUE_I32, images.crop, "PIXELS",
-        "images: the middle PIXELS x PIXELS; what is smaller gets a black border", 1, 65536),
-    OPT(S, "interpolation", 0, VALUE_CHOICE, images.interpolation, DFAL_INTERPOLATIONS,
-        "images: how to resize (default bilinear)", 0, 0),
-    OPT(S, "exif", 0, VALUE_CHOICE, images.exif, DFAL_EXIFS,
-        "images: the rotation that EXIF asks for; torchvision's ImageFolder ignores it (default apply)", 0,
-        0),
-    OPT(S, "channels", 0, VALUE_I32, images.channels, "3|1", "images: colour or grey (default 3)", 1, 3),
-    OPT(S, "mean", 0, VALUE_TEXT, mean, "R,G,B",
-        "images: the network sees (value / 255 - mean) / std (default 0)", 0, 0),
-    OPT(S, "std", 0, VALUE_TEXT, std, "R,G,B", "images: see --mean (default 1)", 0, 0),
-    OPT(S, "folders-are-classes", 0, VALUE_FLAG, images.folders_are_classes, NULL,
-        "images: the first folder of a path is the class", 0, 0),
-    OPT(S, "class-names", 0, VALUE_TEXT, images.class_names, "FILE",
-        "images, onnx: class names, one a line, in the network's order", 0, 0),
-    OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, DFAL_ON_ERRORS,
-        "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", 0, 0),
-    OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",
-        "npz: the array of the samples (default samples)", 0, 0),
-    OPT(S, "labels-name", 0, VALUE_TEXT, pool.labels_name, "NAME",
-        "npz: the array of the labels (default labels, where there is one)", 0, 0),
-    OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, DFAL_LAYOUTS,
-        "npy, npz: order of the samples' axes (default NCHW)", 0, 0),
-    OPT(S, "split", 0, VALUE_CHOICE, split, DFAL_SPLITS, "cifar10: which batches of a folder (default train)",
-        0, 0),
-};
 
 const struct command command_import = {
     .name = "import",

@@ -19,24 +19,24 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 {
     struct logits_args *args = user;
     (void)count;
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "logits needs -o LOGITS.h5");
-    if (rows_exclude(args->logits.range_begin, args->logits.range_end, args->logits.shard_count))
-        return rows_usage(session);
+    dfal_status status =
+        check_rows(args->logits.range_begin, args->logits.range_end, args->logits.shard_count);
+    if (status != DFAL_OK)
+        return status;
     args->logits.pool = pool_args_options(&args->pool);
-    dfal_status status = dfal_logits(session->context, args->out, operands[0], operands[1], &args->logits);
+    status = dfal_logits(session->context, args->out, operands[0], operands[1], &args->logits);
     if (status == DFAL_OK && args->logits.shard_count > 0)
         note_merge(session, args->logits.shard_count, "LOGITS.h5");
     if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s, s:s}", "output", args->out, "dataset",
-                                    args->logits.node != NULL ? args->logits.node : "logits"));
+        return print_json(OBJECT("output", JSON(args->out), "dataset",
+                                 JSON(args->logits.node != NULL ? args->logits.node : "logits")));
     return status;
 }
 
 #define S struct logits_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "LOGITS.h5", "the file to write (required)", 0, 0),
-    OPT(S, "node", 0, VALUE_TEXT, logits.node, "NAME", "this node's activations instead of the logits", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "LOGITS.h5", "the file to write", .required = true),
+    OPT(S, "node", 0, VALUE_TEXT, logits.node, "NAME", "this node's activations instead of the logits"),
     ROW_OPTIONS(S, logits),
     POOL_OPTIONS(S, pool),
 };

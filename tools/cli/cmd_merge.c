@@ -10,18 +10,16 @@ struct merge_args {
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct merge_args *args = user;
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "merge needs -o SCORES.h5");
     dfal_status status = dfal_merge(session->context, args->out, operands, count);
     if (status == DFAL_OK && session->json)
-        return print_json(json_pack("{s:s, s:i}", "output", args->out, "shards", (int)count));
+        return print_json(OBJECT("output", JSON(args->out), "shards", JSON(count)));
     return status;
 }
 
 #define S struct merge_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the file of scores or logits to write (required)", 0,
-        0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the file of scores or logits to write",
+        .required = true),
 };
 
 const struct command command_merge = {

@@ -15,11 +15,10 @@ static dfal_status print_document(struct session *session, const char *out, cons
     for (int32_t i = 0; i < count && status == DFAL_OK; i++) {
         status = run_table_json(&table, session, dirs[i]);
         if (status == DFAL_OK)
-            json_array_append_new(runs,
-                                  json_pack("{s:o, s:o}", "run", text_or_null(dirs[i]), "table", table));
+            json_array_append_new(runs, OBJECT("run", JSON(dirs[i]), "table", table));
     }
     if (status == DFAL_OK)
-        return print_json(json_pack("{s:o, s:o}", "output", text_or_null(out), "runs", runs));
+        return print_json(OBJECT("output", JSON(out), "runs", runs));
     json_decref(runs);
     return status;
 }
@@ -27,8 +26,6 @@ static dfal_status print_document(struct session *session, const char *out, cons
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct report_args *args = user;
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "report needs -o report.html");
     dfal_status status = dfal_report(session->context, args->out, operands, count);
     if (status == DFAL_OK && session->json)
         return print_document(session, args->out, operands, count);
@@ -37,7 +34,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct report_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "report.html", "the page to write (required)", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "report.html", "the page to write", .required = true),
 };
 
 const struct command command_report = {

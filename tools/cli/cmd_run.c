@@ -56,18 +56,16 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct run_args *args = user;
     args->run.config_path = session->config;
     if (count > 0 && session->config != NULL)
-        return usage_error(session, DFAL_E_USAGE, "the configuration is given twice: %s and --config %s",
-                           operands[0], session->config);
+        return usage_error(DFAL_E_USAGE, "the configuration is given twice: %s and --config %s", operands[0],
+                           session->config);
     if (count > 0)
         args->run.config_path = operands[0];
     args->run.set = session->set.items;
     args->run.set_count = session->set.count;
     if (args->run.config_path == NULL && args->run.preset == NULL)
-        return usage_error(session, DFAL_E_USAGE, "run needs CONFIG.yaml or --preset NAME");
+        return usage_error(DFAL_E_USAGE, "run needs CONFIG.yaml or --preset NAME");
     if (session->print_config)
         return print_configuration(session, args);
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "run needs -o DIR");
     struct run_table table = {0};
     json_t *rows = session->json ? json_array() : NULL;
     dfal_status status =
@@ -128,15 +126,16 @@ static void print_more(bool markdown)
 
 #define S struct run_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "DIR", "the run directory (required)", 0, 0),
-    OPT(S, "preset", 0, VALUE_TEXT, run.preset, "NAME", "a configuration by name", 0, 0),
-    OPT(S, "train", 0, VALUE_TEXT, run.train_path, "POOL", "the pool to label from", 0, 0),
-    OPT(S, "test", 0, VALUE_TEXT, run.test_path, "POOL", "the pool accuracy is measured on", 0, 0),
-    OPT(S, "resume", 0, VALUE_FLAG, run.resume, NULL, "demand that there is something to resume", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "DIR", "the run directory", .required = true,
+        .unless = "print-config"),
+    OPT(S, "preset", 0, VALUE_TEXT, run.preset, "NAME", "a configuration by name"),
+    OPT(S, "train", 0, VALUE_TEXT, run.train_path, "POOL", "the pool to label from"),
+    OPT(S, "test", 0, VALUE_TEXT, run.test_path, "POOL", "the pool accuracy is measured on"),
+    OPT(S, "resume", 0, VALUE_FLAG, run.resume, NULL, "demand that there is something to resume"),
     OPT(S, "trainer", 0, VALUE_TEXT, run.trainer, "CMD",
-        "train by this command instead of dfal, words as a shell reads them, without a shell", 0, 0),
+        "train by this command instead of dfal, words as a shell reads them, without a shell"),
     OPT(S, "allow-command", 0, VALUE_FLAG, run.allow_command, NULL,
-        "let the configuration file name the trainer's command", 0, 0),
+        "let the configuration file name the trainer's command"),
 };
 
 const struct command command_run = {

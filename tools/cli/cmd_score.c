@@ -35,20 +35,17 @@ static dfal_status print_score_json(const struct dfal_score_result *result)
 {
     json_t *status = json_object();
     for (int32_t i = 0; i < DFAL_SCORE_STATUS_COUNT; i++)
-        json_object_set_new(status, status_names[i], json_integer(result->status[i]));
+        json_object_set_new(status, status_names[i], JSON(result->status[i]));
     json_t *quantiles = json_array();
     for (int32_t i = 0; i < 5; i++)
-        json_array_append_new(quantiles, real_or_null(result->margin_quantile[i]));
-    return print_json(json_pack(
-        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:s, s:s, s:s, s:o, s:o}", "samples",
-        (json_int_t)result->samples, "seconds", real_or_null(result->seconds), "start_seconds",
-        real_or_null(result->start_seconds), "scoring_seconds", real_or_null(result->scoring_seconds),
-        "writing_seconds", real_or_null(result->writing_seconds), "samples_per_second",
-        real_or_null(rate((double)result->samples, result->seconds)), "sample_iterations_per_second",
-        real_or_null(rate((double)result->iterations, result->seconds)), "iterations",
-        (json_int_t)result->iterations, "status", status, "peak_memory_bytes",
-        (json_int_t)result->peak_memory_bytes, "engine", result->engine, "isa", result->isa, "backend",
-        result->backend, "margin_quantiles", quantiles, "accuracy", real_or_null(result->accuracy)));
+        json_array_append_new(quantiles, JSON(result->margin_quantile[i]));
+    return print_json(
+        OBJECT(MEMBER(result, samples), MEMBER(result, seconds), MEMBER(result, start_seconds),
+               MEMBER(result, scoring_seconds), MEMBER(result, writing_seconds), "samples_per_second",
+               JSON(rate((double)result->samples, result->seconds)), "sample_iterations_per_second",
+               JSON(rate((double)result->iterations, result->seconds)), MEMBER(result, iterations), "status",
+               status, MEMBER(result, peak_memory_bytes), MEMBER(result, engine), MEMBER(result, isa),
+               MEMBER(result, backend), "margin_quantiles", quantiles, MEMBER(result, accuracy)));
 }
 
 static void print_score_text(const struct dfal_score_result *result)
@@ -90,13 +87,10 @@ static dfal_status estimate(struct session *session, const struct score_args *ar
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        return print_json(json_pack(
-            "{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "samples", (json_int_t)r.samples,
-            "timed_samples", (json_int_t)r.timed_samples, "timed_seconds", real_or_null(r.timed_seconds),
-            "iterations_per_sample", real_or_null(r.iterations_per_sample), "seconds",
-            real_or_null(r.seconds), "samples_per_second", real_or_null(r.samples_per_second), "output_bytes",
-            (json_int_t)r.output_bytes, "batch", (json_int_t)r.batch, "memory_bytes",
-            (json_int_t)r.memory_bytes, "peak_memory_bytes", (json_int_t)r.peak_memory_bytes));
+        return print_json(OBJECT(MEMBER(&r, samples), MEMBER(&r, timed_samples), MEMBER(&r, timed_seconds),
+                                 MEMBER(&r, iterations_per_sample), MEMBER(&r, seconds),
+                                 MEMBER(&r, samples_per_second), MEMBER(&r, output_bytes), MEMBER(&r, batch),
+                                 MEMBER(&r, memory_bytes), MEMBER(&r, peak_memory_bytes)));
     printf("%-12s %" PRId64 " in about %s, %.1f samples/s\n", "samples", r.samples, duration(text, r.seconds),
            r.samples_per_second);
     printf("%-12s %.1f MiB\n", "output", (double)r.output_bytes / 1048576.0);
@@ -113,17 +107,15 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct dfal_score_result result;
     (void)count;
     dfal_score_result_init(&result);
-    if (args->out == NULL && !args->estimate)
-        return usage_error(session, DFAL_E_USAGE, "score needs -o SCORES.h5");
-    if (rows_exclude(args->score.range_begin, args->score.range_end, args->score.shard_count))
-        return rows_usage(session);
+    dfal_status status = check_rows(args->score.range_begin, args->score.range_end, args->score.shard_count);
+    if (status != DFAL_OK)
+        return status;
     args->score.refine = args->refine != NULL;
     args->score.units_raw = args->units != NULL && args->units[0] == 'r';
     args->score.pool = pool_args_options(&args->pool);
     if (args->estimate)
         return estimate(session, args, operands);
-    dfal_status status =
-        dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
+    status = dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
     if (status != DFAL_OK)
         return status;
     if (session->json)
@@ -140,20 +132,20 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct score_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write (required)", 0, 0),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write", .required = true,
+        .unless = "estimate"),
     DEEPFOOL_OPTIONS(S, score),
     OPT(S, "refine", 0, VALUE_CHOICE, refine, "bisect",
-        "20 forwards more a sample remove overshoot and floor from the margin", 0, 0),
+        "20 forwards more a sample remove overshoot and floor from the margin"),
     ARITHMETIC_OPTIONS(S, score),
     ROW_OPTIONS(S, score),
-    OPT(S, "adversarial", 0, VALUE_I64, score.adversarial, "Q",
-        "also write the adversarial images of the Q closest samples", 1, NO_LIMIT),
+    OPT(S, "adversarial", 0, VALUE_NUMBER, score.adversarial, "Q",
+        "also write the adversarial images of the Q closest samples", NUMBER(I64, 1, NO_LIMIT)),
     OPT(S, "units", 0, VALUE_CHOICE, units, "network|raw",
-        "margins in the network's input or in the pool's raw values (default network)", 0, 0),
+        "margins in the network's input or in the pool's raw values (default network)"),
     OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
         "time 256 samples, on a GPU more, print how long the whole takes and how large the file gets, and "
-        "stop",
-        0, 0),
+        "stop"),
     POOL_OPTIONS(S, pool),
     OPT_LATER("closest", VALUE_LATER, "Q"),
     OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),

@@ -25,14 +25,10 @@ static void init(void *user)
 static void add_json(void *user, const struct dfal_query *query)
 {
     json_array_append_new(
-        user,
-        json_pack("{s:I, s:o, s:I, s:o, s:o, s:i, s:o, s:i, s:i, s:o, s:o, s:o}", "rank",
-                  (json_int_t)query->rank, "id", text_or_null(query->id), "index", (json_int_t)query->index,
-                  "score", real_or_null(query->score), "strategy", text_or_null(query->strategy), "predicted",
-                  (int)query->predicted, "confidence", real_or_null(query->confidence), "label",
-                  (int)query->label, "adversarial_class", (int)query->adversarial_class, "predicted_name",
-                  text_or_null(query->predicted_name), "label_name", text_or_null(query->label_name),
-                  "adversarial_name", text_or_null(query->adversarial_name)));
+        user, OBJECT(MEMBER(query, rank), MEMBER(query, id), MEMBER(query, index), MEMBER(query, score),
+                     MEMBER(query, strategy), MEMBER(query, predicted), MEMBER(query, confidence),
+                     MEMBER(query, label), MEMBER(query, adversarial_class), MEMBER(query, predicted_name),
+                     MEMBER(query, label_name), MEMBER(query, adversarial_name)));
 }
 
 /* People read a class by its name. */
@@ -63,12 +59,6 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 {
     struct select_args *args = user;
     (void)count;
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "select needs -o QUERIES.csv");
-    if (args->select.strategy == NULL)
-        return usage_error(session, DFAL_E_USAGE, "select needs --strategy S");
-    if (args->select.count < 1)
-        return usage_error(session, DFAL_E_USAGE, "select needs --count Q");
     args->score.pool = pool_args_options(&args->pool);
     args->select.score = &args->score;
     args->select.strategy_options = args->options.items;
@@ -132,23 +122,25 @@ static void print_more(bool markdown)
 
 #define S struct select_args
 static const struct option options[] = {
-    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME", "how to choose, see below (required)", 0, 0),
-    OPT(S, "option", 0, VALUE_LIST, options, "KEY=VALUE", "an option of the strategy, see below (repeatable)",
-        0, 0),
-    OPT(S, "count", 0, VALUE_I64, select.count, "Q", "how many (required)", 1, NO_LIMIT),
-    OPT(S, "output", 'o', VALUE_TEXT, out, "QUERIES.csv", "the table to write (required)", 0, 0),
+    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME", "how to choose, see below", .required = true),
+    OPT(S, "option", 0, VALUE_LIST, options, "KEY=VALUE",
+        "an option of the strategy, see below (repeatable)"),
+    OPT(S, "count", 0, VALUE_NUMBER, select.count, "Q", "how many", NUMBER(I64, 1, NO_LIMIT),
+        .required = true),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "QUERIES.csv", "the table to write", .required = true),
     OPT(S, "scores", 0, VALUE_TEXT, select.scores_path, "SCORES.h5",
-        "take margins and logit gaps from here (default: compute them)", 0, 0),
+        "take margins and logit gaps from here (default: compute them)"),
     OPT(S, "logits", 0, VALUE_TEXT, select.logits_path, "LOGITS.h5",
-        "take the logits from here, as `dfal logits` writes them (default: compute them)", 0, 0),
+        "take the logits from here, as `dfal logits` writes them (default: compute them)"),
     OPT(S, "trust-rows", 0, VALUE_FLAG, select.trust_rows, NULL,
-        "do not read the pool to see that scores and logits are those of its rows", 0, 0),
-    OPT(S, "subsample", 0, VALUE_I64_OR_ALL, select.subsample, "M|all",
-        "candidates, drawn by --seed and by which rows are labelled (default all)", 1, NO_LIMIT),
+        "do not read the pool to see that scores and logits are those of its rows"),
+    OPT(S, "subsample", 0, VALUE_NUMBER, select.subsample, "M|all",
+        "candidates, drawn by --seed and by which rows are labelled (default all)",
+        NUMBER(I64, 1, NO_LIMIT, .or_all = true)),
     OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",
-        "also write the adversarial twins of the queries, for training elsewhere", 0, 0),
+        "also write the adversarial twins of the queries, for training elsewhere"),
     OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",
-        "also draw the queries, with twins and difference where the strategy or --twins makes them", 0, 0),
+        "also draw the queries, with twins and difference where the strategy or --twins makes them"),
     DEEPFOOL_OPTIONS(S, score),
     POOL_OPTIONS(S, pool),
 };

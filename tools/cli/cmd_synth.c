@@ -19,25 +19,22 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct synth_args *args = user;
     (void)operands;
     (void)count;
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "synth needs -o POOL.h5");
-    if (args->synth.count < 1)
-        return usage_error(session, DFAL_E_USAGE, "synth needs -n N, the number of samples");
     dfal_status status = dfal_synth(session->context, args->out, &args->synth);
     if (status == DFAL_OK && session->json)
-        return print_json(
-            json_pack("{s:s, s:I}", "output", args->out, "samples", (json_int_t)args->synth.count));
+        return print_json(OBJECT("output", JSON(args->out), "samples", JSON(args->synth.count)));
     return status;
 }
 
 #define S struct synth_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the pool to write (required)", 0, 0),
-    OPT(S, "count", 'n', VALUE_I64, synth.count, "N", "samples (required)", 1, 1e9),
-    OPT(S, "class-count", 0, VALUE_I32, synth.class_count, "C", "classes (default 10)", 2, 10),
-    OPT(S, "size", 0, VALUE_I32, synth.side, "PIXELS", "height and width (default 28)", 8, 1024),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "POOL.h5", "the pool to write", .required = true),
+    OPT(S, "count", 'n', VALUE_NUMBER, synth.count, "N", "samples", NUMBER(I64, 1, 1e9), .required = true),
+    OPT(S, "class-count", 0, VALUE_NUMBER, synth.class_count, "C", "classes (default 10)",
+        NUMBER(I32, 2, 10)),
+    OPT(S, "size", 0, VALUE_NUMBER, synth.side, "PIXELS", "height and width (default 28)",
+        NUMBER(I32, 8, 1024)),
     OPT(S, "split", 0, VALUE_CHOICE, synth.split, DFAL_SPLITS,
-        "which of two disjoint random streams (default train)", 0, 0),
+        "which of two disjoint random streams (default train)"),
 };
 
 const struct command command_synth = {

@@ -23,26 +23,20 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct dfal_train_result result;
     (void)count;
     dfal_train_result_init(&result);
-    if (args->net == NULL)
-        return usage_error(session, DFAL_E_USAGE, "train needs --net lenet5, --net vgg8 or --net NET.h5");
-    if (args->out == NULL)
-        return usage_error(session, DFAL_E_USAGE, "train needs -o NET.h5");
     if (args->train.validation >= 1.0)
-        return usage_error(session, DFAL_E_USAGE, "--validation is %g, expected a fraction below 1",
+        return usage_error(DFAL_E_USAGE, "--validation is %g, expected a fraction below 1",
                            args->train.validation);
     if (args->train.patience > 0 && !(args->train.validation > 0.0))
-        return usage_error(session, DFAL_E_USAGE, "--patience %d needs --validation F above 0",
-                           args->train.patience);
+        return usage_error(DFAL_E_USAGE, "--patience %d needs --validation F above 0", args->train.patience);
     args->train.pool = pool_args_options(&args->pool);
     dfal_status status =
         dfal_train(session->context, &result, args->out, args->net, operands[0], &args->train);
     if (status != DFAL_OK)
         return status;
     if (session->json)
-        return print_json(json_pack(
-            "{s:i, s:o, s:o, s:o, s:o}", "epochs", (int)result.epochs, "loss", real_or_null(result.loss),
-            "validation_loss", real_or_null(result.validation_loss), "seconds", real_or_null(result.seconds),
-            "training_seconds", real_or_null(result.training_seconds)));
+        return print_json(OBJECT(MEMBER(&result, epochs), MEMBER(&result, loss),
+                                 MEMBER(&result, validation_loss), MEMBER(&result, seconds),
+                                 MEMBER(&result, training_seconds)));
     printf("%-20s %d\n%-20s %.6f\n", "epochs", result.epochs, "loss", result.loss);
     if (args->train.validation > 0.0)
         printf("%-20s %.6f\n", "validation loss", result.validation_loss);
@@ -54,23 +48,25 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 #define S struct train_args
 static const struct option options[] = {
     OPT(S, "net", 0, VALUE_TEXT, net, "lenet5|vgg8|NET",
-        "the network's graph: a built-in name or a network file (required)", 0, 0),
-    OPT(S, "output", 'o', VALUE_TEXT, out, "NET.h5", "the network to write (required)", 0, 0),
-    OPT(S, "init", 0, VALUE_TEXT, train.init, "NET", "start from this network's parameters (default: Glorot)",
-        0, 0),
-    OPT(S, "epochs", 0, VALUE_I32, train.epochs, "E", "epochs (default 12); 0 saves the initial weights", 0,
-        1000000),
-    OPT(S, "batch", 0, VALUE_I32, train.batch, "B", "samples of a step (default 32)", 1, 1000000),
-    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS, "optimizer (default adam)", 0, 0),
-    OPT(S, "lr", 0, VALUE_REAL, train.learning_rate, "RATE", "learning rate (default 1e-3)", 0, 1e6),
-    OPT(S, "subset", 0, VALUE_I64, train.subset, "N",
-        "train on N labelled rows drawn by --seed (default: all)", 1, NO_LIMIT),
-    OPT(S, "restarts", 0, VALUE_I32, train.restarts, "R", "train R times, keep the lowest loss (default 1)",
-        1, 10000),
-    OPT(S, "patience", 0, VALUE_I32, train.patience, "P",
-        "stop after P epochs without a lower validation loss (default 0: never)", 0, 1000000),
-    OPT(S, "validation", 0, VALUE_REAL, train.validation, "F",
-        "fraction of the rows kept for validation (default 0)", 0, 1),
+        "the network's graph: a built-in name or a network file", .required = true),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "NET.h5", "the network to write", .required = true),
+    OPT(S, "init", 0, VALUE_TEXT, train.init, "NET",
+        "start from this network's parameters (default: Glorot)"),
+    OPT(S, "epochs", 0, VALUE_NUMBER, train.epochs, "E", "epochs (default 12); 0 saves the initial weights",
+        NUMBER(I32, 0, 1000000)),
+    OPT(S, "batch", 0, VALUE_NUMBER, train.batch, "B", "samples of a step (default 32)",
+        NUMBER(I32, 1, 1000000)),
+    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS, "optimizer (default adam)"),
+    OPT(S, "lr", 0, VALUE_NUMBER, train.learning_rate, "RATE", "learning rate (default 1e-3)",
+        NUMBER(REAL, 0, 1e6)),
+    OPT(S, "subset", 0, VALUE_NUMBER, train.subset, "N",
+        "train on N labelled rows drawn by --seed (default: all)", NUMBER(I64, 1, NO_LIMIT)),
+    OPT(S, "restarts", 0, VALUE_NUMBER, train.restarts, "R",
+        "train R times, keep the lowest loss (default 1)", NUMBER(I32, 1, 10000)),
+    OPT(S, "patience", 0, VALUE_NUMBER, train.patience, "P",
+        "stop after P epochs without a lower validation loss (default 0: never)", NUMBER(I32, 0, 1000000)),
+    OPT(S, "validation", 0, VALUE_NUMBER, train.validation, "F",
+        "fraction of the rows kept for validation (default 0)", NUMBER(REAL, 0, 1)),
     POOL_OPTIONS(S, pool),
 };
 

@@ -18,20 +18,16 @@ static void init(void *user)
 {
     struct verify_args *args = user;
     dfal_verify_network_options_init(&args->network);
-    args->network.tolerance = NAN;
 }
 
 /* ---- a network ----------------------------------------------------------------------------------------- */
 
 static void add_node(void *user, const struct dfal_verify_node *node)
 {
-    json_array_append_new(user, json_pack("{s:o, s:s, s:I, s:o, s:o, s:o, s:I, s:b}", "node",
-                                          text_or_null(node->node), "op", node->op, "values",
-                                          (json_int_t)node->values, "largest_difference",
-                                          real_or_null(node->largest_difference), "largest_value",
-                                          real_or_null(node->largest_value), "relative_difference",
-                                          real_or_null(node->relative_difference), "sample",
-                                          (json_int_t)node->sample, "ok", node->passed));
+    json_array_append_new(user, OBJECT(MEMBER(node, node), MEMBER(node, op), MEMBER(node, values),
+                                       MEMBER(node, largest_difference), MEMBER(node, largest_value),
+                                       MEMBER(node, relative_difference), MEMBER(node, sample), "ok",
+                                       JSON(node->passed)));
 }
 
 static void print_node(void *user, const struct dfal_verify_node *node)
@@ -49,15 +45,12 @@ static void print_node(void *user, const struct dfal_verify_node *node)
 
 static dfal_status print_network_json(const struct dfal_verify_network_result *result, json_t *nodes, bool ok)
 {
-    return print_json(json_pack(
-        "{s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:i, s:o, s:o, s:b}", "samples", (json_int_t)result->samples,
-        "largest_difference", real_or_null(result->largest_difference), "largest_relative_difference",
-        real_or_null(result->largest_relative_difference), "sample", (json_int_t)result->sample,
-        "argmax_agreement", (json_int_t)result->argmax_agreement, "input_difference",
-        real_or_null(result->input_difference), "tolerance", real_or_null(result->tolerance),
-        "nodes_left_out", (int)result->nodes_left_out, "first_difference",
-        text_or_null(result->first_difference[0] != '\0' ? result->first_difference : NULL), "nodes", nodes,
-        "ok", ok));
+    const char *first = result->first_difference[0] != '\0' ? result->first_difference : NULL;
+    return print_json(OBJECT(MEMBER(result, samples), MEMBER(result, largest_difference),
+                             MEMBER(result, largest_relative_difference), MEMBER(result, sample),
+                             MEMBER(result, argmax_agreement), MEMBER(result, input_difference),
+                             MEMBER(result, tolerance), MEMBER(result, nodes_left_out), "first_difference",
+                             JSON(first), "nodes", nodes, "ok", JSON(ok)));
 }
 
 static dfal_status run_network(struct session *session, struct verify_args *args, const char *const *operands,
@@ -67,16 +60,11 @@ static dfal_status run_network(struct session *session, struct verify_args *args
     bool headed = false;
     dfal_verify_network_result_init(&result);
     if (count > 2)
-        return usage_error(session, DFAL_E_USAGE, "verify --against REF.h5 needs NET, or NET POOL");
+        return usage_error(DFAL_E_USAGE, "verify --against REF.h5 needs NET, or NET POOL");
     if (args->samples != 0)
         return usage_error(
-            session, DFAL_E_USAGE,
+            DFAL_E_USAGE,
             "--samples is for scores files: with --against all samples of the reference are compared");
-    if (isnan(args->network.tolerance)) {
-        struct dfal_verify_network_options defaults;
-        dfal_verify_network_options_init(&defaults);
-        args->network.tolerance = defaults.tolerance;
-    }
     json_t *nodes = session->json ? json_array() : NULL;
     dfal_status status = dfal_verify_network(
         session->context, &result, operands[0], count > 1 ? operands[1] : NULL, args->against, &args->network,
@@ -107,21 +95,19 @@ static dfal_status run_scores(struct session *session, struct verify_args *args,
     struct dfal_verify_result result;
     dfal_verify_result_init(&result);
     if (count == 2)
-        return usage_error(session, DFAL_E_USAGE,
+        return usage_error(DFAL_E_USAGE,
                            "verify needs SCORES.h5, or SCORES.h5 NET POOL, or NET [POOL] --against REF.h5");
-    if (!isnan(args->network.tolerance))
-        return usage_error(session, DFAL_E_USAGE,
-                           "--tolerance needs --against: the tolerance of scores is fixed");
+    if (is_given(session, "tolerance"))
+        return usage_error(DFAL_E_USAGE, "--tolerance needs --against: the tolerance of scores is fixed");
     dfal_status status = dfal_verify_scores(session->context, &result, operands[0],
                                             count > 1 ? operands[1] : NULL, count > 1 ? operands[2] : NULL,
                                             args->samples != 0 ? args->samples : 64, args->network.pool);
     if (result.samples == 0)
         return status;
     if (session->json) {
-        dfal_status printed = print_json(json_pack(
-            "{s:I, s:o, s:I, s:o, s:b}", "samples", (json_int_t)result.samples, "largest_relative_error",
-            real_or_null(result.largest_relative_error), "disagreements", (json_int_t)result.disagreements,
-            "tolerance", real_or_null(result.tolerance), "ok", status == DFAL_OK));
+        dfal_status printed = print_json(OBJECT(
+            MEMBER(&result, samples), MEMBER(&result, largest_relative_error), MEMBER(&result, disagreements),
+            MEMBER(&result, tolerance), "ok", JSON((bool)(status == DFAL_OK))));
         return status != DFAL_OK ? status : printed;
     }
     printf("%-24s %" PRId64 "\n%-24s %.3g\n%-24s %.3g\n%-24s %" PRId64 "\n", "samples", result.samples,
@@ -141,12 +127,13 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct verify_args
 static const struct option options[] = {
-    OPT(S, "samples", 0, VALUE_I64, samples, "N",
-        "samples of a scores file to recompute, drawn by --seed (default 64)", 1, NO_LIMIT),
+    OPT(S, "samples", 0, VALUE_NUMBER, samples, "N",
+        "samples of a scores file to recompute, drawn by --seed (default 64)", NUMBER(I64, 1, NO_LIMIT)),
     OPT(S, "against", 0, VALUE_TEXT, against, "REF.h5",
-        "logits, and inputs and activations, of another framework", 0, 0),
-    OPT(S, "tolerance", 0, VALUE_REAL, network.tolerance, "T",
-        "with --against: largest difference over a node's largest magnitude (default 1e-3)", 0, 1e6),
+        "logits, and inputs and activations, of another framework"),
+    OPT(S, "tolerance", 0, VALUE_NUMBER, network.tolerance, "T",
+        "with --against: largest difference over a node's largest magnitude (default 1e-3)",
+        NUMBER(REAL, 0, 1e6)),
     POOL_OPTIONS(S, pool),
 };
 

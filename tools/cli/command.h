@@ -20,14 +20,8 @@ enum value_kind {
     VALUE_FLAG,       /* bool */
     VALUE_TEXT,       /* const char * */
     VALUE_CHOICE,     /* const char *: one of the words of `value`; a word after ~ is not in this version */
-    VALUE_I32,        /* int32_t in [low, high] */
-    VALUE_I64,        /* int64_t in [low, high] */
-    VALUE_SEED,       /* struct dfal_context_options: its seed and seed_given */
-    VALUE_REAL,       /* double in [low, high] */
-    VALUE_SIZE,       /* int64_t bytes, suffix K M G */
+    VALUE_NUMBER,     /* of the type that `number` says */
     VALUE_LIST,       /* struct text_list: the option may be repeated */
-    VALUE_I32_OR_ALL, /* int32_t, "all" is 0 */
-    VALUE_I64_OR_ALL, /* int64_t, "all" is 0 */
     VALUE_NORM,       /* double: l2, linf, l1 or a number from 1 */
     VALUE_RANGE,      /* int64_t[2]: A:B */
     VALUE_SHARD,      /* int32_t[2]: K/N, 1-based for people, 0-based in the struct */
@@ -42,9 +36,24 @@ struct option {
     size_t offset;
     const char *value; /* placeholder, or the words of a choice: "a|b|~c" */
     const char *help;
-    double low, high;
+    struct df_number number;
     bool hidden;
+    bool required;      /* by its command... */
+    const char *unless; /* ... where this option is not given */
+    const char *only;   /* names with commas between: for them alone (check_belongs) */
 };
+
+/* A row: S is the struct the option is written to. Behind the help stand other fields by name. */
+#define NUMBER(type, ...) .number = {DF_NUMBER_##type, __VA_ARGS__}
+#define OPT(S, name_, letter_, kind_, field_, value_, help_, ...)                                            \
+    {                                                                                                        \
+        .name = name_, .letter = letter_, .kind = kind_, .offset = offsetof(S, field_), .value = value_,     \
+        .help = help_, __VA_ARGS__                                                                           \
+    }
+#define OPT_LATER(name_, kind_, value_)                                                                      \
+    {                                                                                                        \
+        .name = name_, .kind = kind_, .value = value_, .help = "not in this version", .hidden = true         \
+    }
 
 struct session;
 struct command {
@@ -72,9 +81,8 @@ struct session {
     const char *log_format;
     const char *config;
     struct text_list set;
-    int64_t threads;
+    struct text_list given; /* names of the options on the line */
     dfal_context *context;
-    const struct command *command;
     struct log *log;
 };
 
@@ -84,17 +92,20 @@ extern const struct option global_options[];
 extern const int32_t global_option_count;
 
 /* options.c: parse argv into the session and the command's struct.
- * Errors   E_USAGE with a sentence in error_text; E_UNAVAILABLE for what is not in this version */
-enum { ERROR_TEXT_SIZE = 1024 };
+ * Errors   E_USAGE; E_UNAVAILABLE for what is not in this version */
 struct parsed {
     const struct command *command;
     void *args;
     const char **operands;
     int32_t operand_count;
-    char error[ERROR_TEXT_SIZE];
 };
 dfal_status parse_arguments(struct parsed *parsed, struct session *session, int argc, char **argv);
 void parsed_clear(struct parsed *parsed, struct session *session);
+bool is_given(const struct session *session, const char *name); /* the option of that name */
+/* E_USAGE where an option of the table is given that belongs to others than this word; `before` stands in
+ * front of both in the sentence. */
+dfal_status check_belongs(const struct session *session, const struct option *options, int32_t count,
+                          const char *before, const char *word);
 
 /* option_names.c: a sentence of the library, in which each `field` that has an option is written --option.
  * Returns text. */
@@ -117,12 +128,12 @@ void session_note(struct session *session, const char *format, ...) DFAL_PRINTF(
 /* The one sentence of an error, as text or as a JSON line. */
 void session_error(const struct session *session, dfal_status status, const char *sentence);
 
-/* Record a usage error found after parsing; the sentence is what the command prints. Returns the status. */
-dfal_status usage_error(struct session *session, dfal_status status, const char *format, ...)
-    DFAL_PRINTF(3, 4);
-const char *usage_error_text(void);
-/* The usage error of an operand that is none of a list of names. */
-dfal_status usage_unknown(struct session *session, const char *what, const char *word,
+/* Record an error of the command's own; the sentence is what it prints. Returns the status. */
+enum { ERROR_TEXT_SIZE = 1024 };
+dfal_status usage_error(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
+/* The same for a word that is none of a list of names. `before` and a colon stand in front of the sentence
+ * where it is not empty; expected NULL: the names themselves. */
+dfal_status usage_unknown(const char *before, const char *what, const char *word, const char *expected,
                           const char *const *names, int32_t count);
 
 /* The command behind start.c's look at the CPU. */

@@ -9,16 +9,6 @@ extern const struct command command_synth, command_import, command_info, command
     command_eval, command_logits, command_score, command_merge, command_select, command_run, command_status,
     command_verify, command_bench, command_report;
 
-/* Row builders: S is the struct the option is written to. */
-#define OPT(S, name, letter, kind, field, value, help, low, high)                                            \
-    {                                                                                                        \
-        name, letter, kind, offsetof(S, field), value, help, low, high, false                                \
-    }
-#define OPT_LATER(name, kind, value)                                                                         \
-    {                                                                                                        \
-        name, 0, kind, 0, value, "not in this version", 0, 0, true                                           \
-    }
-
 /* Where a pool's data is found. */
 struct pool_args {
     struct dfal_pool_options options;
@@ -26,47 +16,47 @@ struct pool_args {
 };
 /* Which rows of it. */
 #define ROW_OPTIONS(S, options)                                                                              \
-    OPT(S, "range", 0, VALUE_RANGE, options.range_begin, "A:B", "only rows A to B-1", 0, 0),                 \
+    OPT(S, "range", 0, VALUE_RANGE, options.range_begin, "A:B", "only rows A to B-1"),                       \
         OPT(S, "shard", 0, VALUE_SHARD, options.shard, "K/N",                                                \
-            "only the K-th of N parts of the pool, counted from 1", 0, 0)
-bool rows_exclude(int64_t range_begin, int64_t range_end, int32_t shard_count);
-dfal_status rows_usage(struct session *session);
+            "only the K-th of N parts of the pool, counted from 1")
+dfal_status check_rows(int64_t range_begin, int64_t range_end, int32_t shard_count); /* not both */
 /* What to do when every shard is there. */
 void note_merge(struct session *session, int32_t shard_count, const char *file);
 /* The options, with the label files in them; they borrow from args. */
 const struct dfal_pool_options *pool_args_options(struct pool_args *args);
 #define POOL_OPTIONS(S, pool)                                                                                \
     OPT(S, "labels", 0, VALUE_LIST, pool.labels, "LABELS.csv",                                               \
-        "labels laid over the pool's, header id,label[,annotator,seconds,status] (repeatable)", 0, 0),       \
+        "labels laid over the pool's, header id,label[,annotator,seconds,status] (repeatable)"),             \
         OPT(S, "samples-name", 0, VALUE_TEXT, pool.options.samples_name, "NAME",                             \
-            "dataset of the samples (default samples)", 0, 0),                                               \
+            "dataset of the samples (default samples)"),                                                     \
         OPT(S, "labels-name", 0, VALUE_TEXT, pool.options.labels_name, "NAME",                               \
-            "dataset of the labels (default labels)", 0, 0),                                                 \
+            "dataset of the labels (default labels)"),                                                       \
         OPT(S, "layout", 0, VALUE_CHOICE, pool.options.layout, DFAL_LAYOUTS,                                 \
-            "order of the samples' axes (default NCHW)", 0, 0),                                              \
+            "order of the samples' axes (default NCHW)"),                                                    \
         OPT(S, "hdf5-plugins", 0, VALUE_FLAG, pool.options.hdf5_plugins, NULL,                               \
-            "let HDF5 load filter plugins", 0, 0)
+            "let HDF5 load filter plugins")
 
 /* How DeepFool walks; `score` is a struct dfal_score_options. */
 #define DEEPFOOL_OPTIONS(S, score)                                                                           \
     OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, DFAL_DEEPFOOL_PRESETS,                                 \
-        "whose DeepFool (default lts4)", 0, 0),                                                              \
-        OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)", 0, 0),  \
-        OPT(S, "max-iter", 0, VALUE_I32, score.max_iter, "N", "steps at most (default: the preset's)", 0,    \
-            65535),                                                                                          \
-        OPT(S, "overshoot", 0, VALUE_REAL, score.overshoot, "ETA", "overshoot (default: the preset's)", 0,   \
-            100),                                                                                            \
-        OPT(S, "classes", 0, VALUE_I32_OR_ALL, score.classes, "K|all",                                       \
-            "candidate classes with the sample's own (default: the preset's)", 2, 1000000),                  \
+        "whose DeepFool (default lts4)"),                                                                    \
+        OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)"),        \
+        OPT(S, "max-iter", 0, VALUE_NUMBER, score.max_iter, "N", "steps at most (default: the preset's)",    \
+            NUMBER(I32, 0, 65535)),                                                                          \
+        OPT(S, "overshoot", 0, VALUE_NUMBER, score.overshoot, "ETA", "overshoot (default: the preset's)",    \
+            NUMBER(REAL, 0, 100)),                                                                           \
+        OPT(S, "classes", 0, VALUE_NUMBER, score.classes, "K|all",                                           \
+            "candidate classes with the sample's own (default: the preset's)",                               \
+            NUMBER(I32, 2, 1000000, .or_all = true)),                                                        \
         OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, DFAL_UNCONVERGEDS,                         \
-            "where MAX_ITER samples rank (default last)", 0, 0),                                             \
-        OPT(S, "batch", 0, VALUE_I64, score.batch, "B",                                                      \
-            "samples in flight (default: from memory); no result depends on it", 1, 16777216)
+            "where MAX_ITER samples rank (default last)"),                                                   \
+        OPT(S, "batch", 0, VALUE_NUMBER, score.batch, "B",                                                   \
+            "samples in flight (default: from memory); no result depends on it", NUMBER(I64, 1, 16777216))
 
 /* What computes it. */
 #define ARITHMETIC_OPTIONS(S, score)                                                                         \
     OPT(S, "precision", 0, VALUE_CHOICE, score.precision, DFAL_PRECISIONS,                                   \
-        "arithmetic; fast: input gradients in half precision, on GPUs (default strict)", 0, 0),              \
-        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)", 0, 0)
+        "arithmetic; fast: input gradients in half precision, on GPUs (default strict)"),                    \
+        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)")
 
 #endif

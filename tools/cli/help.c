@@ -34,6 +34,11 @@ static void option_name(char text[320], const struct option *option)
     snprintf(text, 320, "%s%s%s%s", letter, name, shown[0] != '\0' ? " " : "", shown);
 }
 
+static const char *required(const struct option *option)
+{
+    return option->required ? " (required)" : "";
+}
+
 static void print_options(const struct option *options, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
@@ -42,9 +47,10 @@ static void print_options(const struct option *options, int32_t count)
             continue;
         option_name(name, &options[i]);
         if (strlen(name) <= 26)
-            printf("  %-26s  %s\n", name, options[i].help);
+            printf("  %-26s  ", name);
         else
-            printf("  %s\n  %-26s  %s\n", name, "", options[i].help);
+            printf("  %s\n  %-26s  ", name, "");
+        printf("%s%s\n", options[i].help, required(&options[i]));
     }
 }
 
@@ -124,7 +130,7 @@ static void print_option_table(const struct option *options, int32_t count)
         print_cell(name);
         printf("` | ");
         print_cell(options[i].help);
-        printf(" |\n");
+        printf("%s |\n", required(&options[i]));
     }
     printf("\n");
 }

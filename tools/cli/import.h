@@ -1,42 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of `dfal import` share: its options, and a row a kind of source. */
+/* What the parts of `dfal import` share. */
 #ifndef DFAL_TOOLS_IMPORT_H
 #define DFAL_TOOLS_IMPORT_H
 
-#include "command.h"
+#include "print.h"
 
 struct import_args {
     const char *out;
-    struct dfal_image_options images;
-    const char *resize;            /* as written: PIXELS, or H,W */
-    const char *mean, *std;        /* as written: R,G,B */
-    struct dfal_pool_options pool; /* npy, npz: names and layout */
-    const char *split;             /* cifar10 */
-    const char *class_names;       /* onnx; those of pictures stand in images */
+    struct dfal_image_options images; /* of onnx its class_names */
+    const char *resize;               /* as written: PIXELS, or H,W */
+    const char *mean, *std;           /* as written: R,G,B */
+    struct dfal_pool_options pool;    /* npy, npz: names and layout */
+    const char *split;                /* cifar10 */
+    json_t *result;                   /* what --json prints: the output, and what a source adds */
 };
 
-/* A word behind `import`: operands are counted without it. */
-struct import_source {
-    const char *name, *operands;
-    int32_t least, most;
-    dfal_status (*run)(struct session *session, struct import_args *args, const char *const *operands,
-                       int32_t count);
-};
-
-/* import_images.c */
-dfal_status import_images(struct session *session, struct import_args *args, const char *const *operands,
-                          int32_t count);
-/* The first option of pictures that was given, NULL: none. */
-const char *import_images_option(const struct import_args *args);
-
-/* import_arrays.c */
-dfal_status import_npy(struct session *session, struct import_args *args, const char *const *operands,
-                       int32_t count);
-dfal_status import_npz(struct session *session, struct import_args *args, const char *const *operands,
-                       int32_t count);
-dfal_status import_cifar10(struct session *session, struct import_args *args, const char *const *operands,
-                           int32_t count);
-/* The first option of arrays that was given although it is not this source's, NULL: none. */
-const char *import_arrays_option(const struct import_args *args, const struct import_source *source);
+typedef dfal_status import_fn(dfal_context *context, struct import_args *args, const char *const *operands,
+                              int32_t count);
+import_fn import_images; /* import_images.c */
 
 #endif

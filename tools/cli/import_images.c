@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal import images: a folder or a list of pictures to a pool. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "import.h"
-#include "print.h"
-
-const char *import_images_option(const struct import_args *args)
-{
-    struct dfal_image_options plain;
-    dfal_image_options_init(&plain);
-    const struct dfal_image_options *images = &args->images;
-    return args->resize != NULL                                       ? "resize"
-           : images->exif != plain.exif                               ? "exif"
-           : images->crop != plain.crop                               ? "crop"
-           : images->interpolation != plain.interpolation             ? "interpolation"
-           : images->channels != plain.channels                       ? "channels"
-           : images->folders_are_classes != plain.folders_are_classes ? "folders-are-classes"
-           : images->class_names != plain.class_names                 ? "class-names"
-           : images->on_error != plain.on_error                       ? "on-error"
-           : args->mean != NULL                                       ? "mean"
-           : args->std != NULL                                        ? "std"
-                                                                      : NULL;
-}
 
 /* The next of some words with commas between, blanks in front left out. *at moves behind it and its comma;
  * behind the last it becomes NULL. A word that is too long becomes empty. */
@@ -39,8 +19,8 @@ static const char *next_word(char word[WORD_SIZE], const char **at)
 }
 
 /* "0.485,0.456,0.406": one number, or one a channel. */
-static dfal_status parse_numbers(struct session *session, double values[3], int32_t *count, const char *name,
-                                 const char *text, int32_t channels)
+static dfal_status parse_numbers(double values[3], int32_t *count, const char *name, const char *text,
+                                 int32_t channels)
 {
     if (text == NULL)
         return DFAL_OK;
@@ -53,12 +33,12 @@ static dfal_status parse_numbers(struct session *session, double values[3], int3
     }
     if (at == NULL && whole && (*count == 1 || *count == channels))
         return DFAL_OK;
-    return usage_error(session, DFAL_E_USAGE, "--%s '%s' is not understood, expected %s", name, text,
+    return usage_error(DFAL_E_USAGE, "--%s '%s' is not understood, expected %s", name, text,
                        channels == 1 ? "one number" : "one number, or three with commas between");
 }
 
 /* "256": the shorter side; "224,224": height and width. */
-static dfal_status parse_resize(struct session *session, struct dfal_image_options *options, const char *text)
+static dfal_status parse_resize(struct dfal_image_options *options, const char *text)
 {
     enum { SIDE_MOST = 65536 };
     int64_t side[2] = {0, 0};
@@ -69,7 +49,7 @@ static dfal_status parse_resize(struct session *session, struct dfal_image_optio
         good = count < 2 && df_parse_whole(&side[count], next_word(word, &at)) && side[count] >= 1 &&
                side[count] <= SIDE_MOST;
     if (!good)
-        return usage_error(session, DFAL_E_USAGE,
+        return usage_error(DFAL_E_USAGE,
                            "--resize '%s' is out of range or not understood, expected 1 to %d, or height and "
                            "width with a comma between",
                            text, SIDE_MOST);
@@ -79,7 +59,7 @@ static dfal_status parse_resize(struct session *session, struct dfal_image_optio
     return DFAL_OK;
 }
 
-dfal_status import_images(struct session *session, struct import_args *args, const char *const *operands,
+dfal_status import_images(dfal_context *context, struct import_args *args, const char *const *operands,
                           int32_t count)
 {
     struct dfal_image_options *options = &args->images;
@@ -87,27 +67,23 @@ dfal_status import_images(struct session *session, struct import_args *args, con
     dfal_image_result_init(&result);
     (void)count;
     if (options->channels == 2)
-        return usage_error(session, DFAL_E_USAGE, "--channels '2' is out of range, expected 3 or 1");
-    dfal_status status = parse_resize(session, options, args->resize);
+        return usage_error(DFAL_E_USAGE, "--channels '2' is out of range, expected 3 or 1");
+    dfal_status status = parse_resize(options, args->resize);
     if (status == DFAL_OK)
-        status = parse_numbers(session, options->mean, &options->mean_count, "mean", args->mean,
-                               options->channels);
+        status = parse_numbers(options->mean, &options->mean_count, "mean", args->mean, options->channels);
     if (status == DFAL_OK)
-        status =
-            parse_numbers(session, options->std, &options->std_count, "std", args->std, options->channels);
+        status = parse_numbers(options->std, &options->std_count, "std", args->std, options->channels);
     for (int32_t i = 0; status == DFAL_OK && i < options->std_count; i++)
         if (options->std[i] <= 0)
-            return usage_error(session, DFAL_E_USAGE, "--std '%s' holds %g, expected positive numbers",
-                               args->std, options->std[i]);
+            return usage_error(DFAL_E_USAGE, "--std '%s' holds %g, expected positive numbers", args->std,
+                               options->std[i]);
     if (status != DFAL_OK)
         return status;
-    status = dfal_import_images(session->context, &result, args->out, operands[0], options);
-    if (status == DFAL_OK && session->json)
-        return print_json(
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:[i,i,i], s:i, s:o}", "output", args->out, "samples",
-                      (json_int_t)result.samples, "skipped", (json_int_t)result.skipped, "other_files",
-                      (json_int_t)result.other_files, "hidden", (json_int_t)result.hidden, "rotated",
-                      (json_int_t)result.rotated, "shape", result.channels, result.height, result.width,
-                      "classes", result.class_count, "seconds", real_or_null(result.seconds)));
+    status = dfal_import_images(context, &result, args->out, operands[0], options);
+    args->result =
+        json_members(args->result, MEMBER(&result, samples), MEMBER(&result, skipped),
+                     MEMBER(&result, other_files), MEMBER(&result, hidden), MEMBER(&result, rotated), "shape",
+                     json_pack("[i, i, i]", result.channels, result.height, result.width), "classes",
+                     JSON(result.class_count), MEMBER(&result, seconds), NULL);
     return status;
 }

@@ -10,39 +10,36 @@
 #include "print.h"
 #include "standard.h"
 
-#define AT(field)        offsetof(struct session, field)
-#define OPTION_AT(field) (offsetof(struct session, options) + offsetof(struct dfal_context_options, field))
-
+#define S struct session
 const struct option global_options[] = {
-    {"backend", 0, VALUE_TEXT, OPTION_AT(backend), "auto|cpu|cuda[:N]|ref|check:A:B",
-     "which back end computes; check:A:B runs both and reports the first difference (default auto)", 0, 0,
-     false},
-    {"isa", 0, VALUE_CHOICE, OPTION_AT(isa), DFAL_ISAS,
-     "vector instructions of the cpu back end (default auto)", 0, 0, false},
-    {"threads", 0, VALUE_I64, AT(threads), "N",
-     "worker threads (default: the least of the affinity mask, SLURM_CPUS_PER_TASK and the cgroup's quota)",
-     1, 4096, false},
-    {"memory", 0, VALUE_SIZE, OPTION_AT(memory), "SIZE",
-     "bytes for work space, with K, M or G (default: half of what is available)", 0, 0, false},
-    {"seed", 0, VALUE_SEED, AT(options), "S", "seed of everything random (default 1)", 0, 0, false},
-    {"force", 0, VALUE_FLAG, OPTION_AT(force), NULL, "replace a finished output", 0, 0, false},
-    {"allow-mixed", 0, VALUE_FLAG, OPTION_AT(allow_mixed), NULL,
-     "continue or merge work of another version, back end or ISA; recorded in the output", 0, 0, false},
-    {"config", 0, VALUE_TEXT, AT(config), "FILE.yaml", "the configuration of run", 0, 0, false},
-    {"set", 0, VALUE_LIST, AT(set), "KEY.PATH=VALUE", "one setting of run, over the file's (repeatable)", 0,
-     0, false},
-    {"print-config", 0, VALUE_FLAG, AT(print_config), NULL, "print run's effective configuration and stop", 0,
-     0, false},
-    {"json", 0, VALUE_FLAG, AT(json), NULL, "results as one JSON document on stdout", 0, 0, false},
-    {"log-format", 0, VALUE_CHOICE, AT(log_format), "text|json",
-     "events on stderr as text or as one JSON object a line (default text)", 0, 0, false},
-    {"quiet", 'q', VALUE_FLAG, AT(quiet), NULL, "only warnings and errors on stderr", 0, 0, false},
-    {"verbose", 'v', VALUE_FLAG, AT(verbose), NULL, "more on stderr", 0, 0, false},
-    {"help", 'h', VALUE_FLAG, AT(help), NULL, "print help and stop", 0, 0, false},
-    {"version", 0, VALUE_FLAG, AT(version), NULL, "print version, compiler and libraries and stop", 0, 0,
-     false},
-    {"help-markdown", 0, VALUE_FLAG, AT(help_markdown), NULL, "docs/CLI.md", 0, 0, true},
-    {"help-completion", 0, VALUE_FLAG, AT(completion), NULL, "the completion for bash", 0, 0, true},
+    OPT(S, "backend", 0, VALUE_TEXT, options.backend, "auto|cpu|cuda[:N]|ref|check:A:B",
+        "which back end computes; check:A:B runs both and reports the first difference (default auto)"),
+    OPT(S, "isa", 0, VALUE_CHOICE, options.isa, DFAL_ISAS,
+        "vector instructions of the cpu back end (default auto)"),
+    OPT(S, "threads", 0, VALUE_NUMBER, options.threads, "N",
+        "worker threads (default: the least of the affinity mask, SLURM_CPUS_PER_TASK and the cgroup's "
+        "quota)",
+        NUMBER(I32, 1, 4096)),
+    OPT(S, "memory", 0, VALUE_NUMBER, options.memory, "SIZE",
+        "bytes for work space, with K, M or G (default: half of what is available)", NUMBER(BYTES)),
+    OPT(S, "seed", 0, VALUE_NUMBER, options.seed, "S", "seed of everything random (default 1)", NUMBER(U64)),
+    OPT(S, "force", 0, VALUE_FLAG, options.force, NULL, "replace a finished output"),
+    OPT(S, "allow-mixed", 0, VALUE_FLAG, options.allow_mixed, NULL,
+        "continue or merge work of another version, back end or ISA; recorded in the output"),
+    OPT(S, "config", 0, VALUE_TEXT, config, "FILE.yaml", "the configuration of run", .only = "run"),
+    OPT(S, "set", 0, VALUE_LIST, set, "KEY.PATH=VALUE", "one setting of run, over the file's (repeatable)",
+        .only = "run"),
+    OPT(S, "print-config", 0, VALUE_FLAG, print_config, NULL, "print run's effective configuration and stop",
+        .only = "run"),
+    OPT(S, "json", 0, VALUE_FLAG, json, NULL, "results as one JSON document on stdout"),
+    OPT(S, "log-format", 0, VALUE_CHOICE, log_format, "text|json",
+        "events on stderr as text or as one JSON object a line (default text)"),
+    OPT(S, "quiet", 'q', VALUE_FLAG, quiet, NULL, "only warnings and errors on stderr"),
+    OPT(S, "verbose", 'v', VALUE_FLAG, verbose, NULL, "more on stderr"),
+    OPT(S, "help", 'h', VALUE_FLAG, help, NULL, "print help and stop"),
+    OPT(S, "version", 0, VALUE_FLAG, version, NULL, "print version, compiler and libraries and stop"),
+    OPT(S, "help-markdown", 0, VALUE_FLAG, help_markdown, NULL, "docs/CLI.md", .hidden = true),
+    OPT(S, "help-completion", 0, VALUE_FLAG, completion, NULL, "the completion for bash", .hidden = true),
 };
 const int32_t global_option_count = COUNT_OF(global_options);
 
@@ -55,9 +52,8 @@ const struct command *const commands[] = {
 
 static _Thread_local char usage_text[ERROR_TEXT_SIZE];
 
-dfal_status usage_error(struct session *session, dfal_status status, const char *format, ...)
+dfal_status usage_error(dfal_status status, const char *format, ...)
 {
-    (void)session;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(usage_text, sizeof(usage_text), format, arguments);
@@ -65,17 +61,12 @@ dfal_status usage_error(struct session *session, dfal_status status, const char 
     return status;
 }
 
-dfal_status usage_unknown(struct session *session, const char *what, const char *word,
+dfal_status usage_unknown(const char *before, const char *what, const char *word, const char *expected,
                           const char *const *names, int32_t count)
 {
-    (void)session;
-    dfal_unknown_word(usage_text, sizeof(usage_text), what, word, NULL, names, count);
-    return DFAL_E_USAGE;
-}
-
-const char *usage_error_text(void)
-{
-    return usage_text;
+    char text[ERROR_TEXT_SIZE];
+    dfal_unknown_word(text, sizeof(text), what, word, expected, names, count);
+    return usage_error(DFAL_E_USAGE, "%.100s%s%.900s", before, before[0] != '\0' ? ": " : "", text);
 }
 
 /* The command line as it is recorded in outputs: words joined by blanks. */
@@ -145,7 +136,6 @@ int dfal_main(int argc, char **argv)
 {
     struct session session = {.log_format = "text"};
     struct parsed parsed = {0};
-    bool kept = false;
     standard_begin();
     /* One heap for all threads: nothing is allocated in a hot loop, and memory that one thread returns serves
      * the next. */
@@ -153,18 +143,15 @@ int dfal_main(int argc, char **argv)
     dfal_context_options_init(&session.options);
     char *command_line = join(argc, argv);
     dfal_status status = parse_arguments(&parsed, &session, argc, argv);
-    if (status != DFAL_OK) {
-        session_error(&session, status, parsed.error);
-    } else {
+    if (status == DFAL_OK)
         status = run_command(&session, &parsed, command_line != NULL ? command_line : "");
-        kept = session.context != NULL && dfal_context_kept_work(session.context);
-        if (status == DFAL_E_STOPPED && usage_text[0] == '\0')
-            usage_error(&session, status, "%s: %s", dfal_last_error(),
-                        kept ? "the same line continues from the finished work"
-                             : "nothing was finished yet, so nothing is kept");
-        if (status != DFAL_OK)
-            session_error(&session, status, usage_text[0] != '\0' ? usage_text : dfal_last_error());
-    }
+    const bool kept = session.context != NULL && dfal_context_kept_work(session.context);
+    if (status == DFAL_E_STOPPED && usage_text[0] == '\0')
+        usage_error(status, "%s: %s", dfal_last_error(),
+                    kept ? "the same line continues from the finished work"
+                         : "nothing was finished yet, so nothing is kept");
+    if (status != DFAL_OK)
+        session_error(&session, status, usage_text[0] != '\0' ? usage_text : dfal_last_error());
     int exit_code = dfal_status_exit_code(status);
     session_close(&session);
     parsed_clear(&parsed, &session);

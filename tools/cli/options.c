@@ -6,31 +6,11 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const later_commands[] = {"query", "answer"};
-
-static dfal_status fail(struct parsed *parsed, dfal_status status, const char *format, ...) DFAL_PRINTF(3, 4);
-static dfal_status fail(struct parsed *parsed, dfal_status status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(parsed->error, sizeof(parsed->error), format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-/* "--optimizer: " in front of the sentence that a word is none of a list. */
-static dfal_status fail_unknown(struct parsed *parsed, const char *before, const char *what, const char *word,
-                                const char *expected, const char *const *names, int32_t count)
-{
-    char text[ERROR_TEXT_SIZE];
-    dfal_unknown_word(text, sizeof(text), what, word, expected, names, count);
-    return fail(parsed, DFAL_E_USAGE, "%.100s%s%.900s", before, before[0] != '\0' ? ": " : "", text);
-}
 
 static const struct option *find_long(const struct option *options, int32_t count, const char *name)
 {
@@ -58,36 +38,23 @@ static const char *spelled(char text[80], const struct option *option)
     return text;
 }
 
-static dfal_status bad_value(struct parsed *parsed, const struct option *option, const char *text,
-                             const char *expected)
+static dfal_status bad_value(const struct option *option, const char *text, const char *expected)
 {
     char name[80];
-    return fail(parsed, DFAL_E_USAGE, "%s is '%s', expected %s", spelled(name, option), text, expected);
+    return usage_error(DFAL_E_USAGE, "%s is '%s', expected %s", spelled(name, option), text, expected);
 }
 
-static dfal_status store_number(struct parsed *parsed, const struct option *option, const char *text,
-                                void *field)
+static dfal_status store_number(const struct option *option, const char *text, void *field)
 {
-    static const enum df_number_kind kinds[] = {
-        [VALUE_I32] = DF_NUMBER_I32,        [VALUE_I32_OR_ALL] = DF_NUMBER_I32, [VALUE_I64] = DF_NUMBER_I64,
-        [VALUE_I64_OR_ALL] = DF_NUMBER_I64, [VALUE_SEED] = DF_NUMBER_U64,       [VALUE_REAL] = DF_NUMBER_REAL,
-        [VALUE_SIZE] = DF_NUMBER_BYTES};
-    const struct df_number number = {
-        .kind = kinds[option->kind],
-        .low = option->low,
-        .high = option->high,
-        .or_all = option->kind == VALUE_I32_OR_ALL || option->kind == VALUE_I64_OR_ALL,
-    };
     char expected[160];
-    if (df_number_parse(&number, text, field))
+    if (df_number_parse(&option->number, text, field))
         return DFAL_OK;
-    df_number_expectation(expected, sizeof(expected), &number);
-    return bad_value(parsed, option, text, expected);
+    df_number_expectation(expected, sizeof(expected), &option->number);
+    return bad_value(option, text, expected);
 }
 
 /* Take a word of "a|b|~c". */
-static dfal_status store_choice(struct parsed *parsed, const struct option *option, const char *text,
-                                const char **field)
+static dfal_status store_choice(const struct option *option, const char *text, const char **field)
 {
     enum { MOST = 32 };
     char words[256], name[80];
@@ -98,8 +65,8 @@ static dfal_status store_choice(struct parsed *parsed, const struct option *opti
     for (char *word = strsep(&rest, "|"); word != NULL; word = strsep(&rest, "|")) {
         const bool later = word[0] == '~', same = strcmp(word + later, text) == 0;
         if (same && later)
-            return fail(parsed, DFAL_E_UNAVAILABLE, "%s %s is not in this version", spelled(name, option),
-                        text);
+            return usage_error(DFAL_E_UNAVAILABLE, "%s %s is not in this version", spelled(name, option),
+                               text);
         if (same) {
             *field = text;
             return DFAL_OK;
@@ -107,11 +74,10 @@ static dfal_status store_choice(struct parsed *parsed, const struct option *opti
         if (!later && count < MOST)
             names[count++] = word;
     }
-    return fail_unknown(parsed, spelled(name, option), "value", text, NULL, names, count);
+    return usage_unknown(spelled(name, option), "value", text, NULL, names, count);
 }
 
-static dfal_status store_norm(struct parsed *parsed, const struct option *option, const char *text,
-                              double *field)
+static dfal_status store_norm(const struct option *option, const char *text, double *field)
 {
     if (strcmp(text, "l2") == 0)
         *field = 2.0;
@@ -120,43 +86,40 @@ static dfal_status store_norm(struct parsed *parsed, const struct option *option
     else if (strcmp(text, "linf") == 0)
         *field = INFINITY;
     else if (!df_parse_decimal(field, text) || *field < 1.0)
-        return bad_value(parsed, option, text, "l2, linf, l1 or a number of at least 1");
+        return bad_value(option, text, "l2, linf, l1 or a number of at least 1");
     return DFAL_OK;
 }
 
-static dfal_status store_pair(struct parsed *parsed, const struct option *option, const char *text,
-                              char separator, int64_t pair[2], const char *expected)
+static dfal_status store_pair(const struct option *option, const char *text, char separator, int64_t pair[2],
+                              const char *expected)
 {
     char first[32];
     const char *mark = strchr(text, separator);
     if (mark == NULL || (size_t)(mark - text) >= sizeof(first))
-        return bad_value(parsed, option, text, expected);
+        return bad_value(option, text, expected);
     memcpy(first, text, (size_t)(mark - text));
     first[mark - text] = '\0';
     if (!df_parse_whole(&pair[0], first) || !df_parse_whole(&pair[1], mark + 1))
-        return bad_value(parsed, option, text, expected);
+        return bad_value(option, text, expected);
     return DFAL_OK;
 }
 
-static dfal_status store_seed(struct parsed *parsed, const struct option *option, const char *text,
-                              struct dfal_context_options *options)
+static dfal_status out_of_memory(void)
 {
-    const dfal_status status = store_number(parsed, option, text, &options->seed);
-    options->seed_given = options->seed_given || status == DFAL_OK;
-    return status;
+    return usage_error(DFAL_E_MEMORY, "out of memory while reading the command line");
 }
 
 static dfal_status append(struct text_list *list, const char *text)
 {
     const char **items = realloc(list->items, (size_t)(list->count + 1) * sizeof(*items));
     if (items == NULL)
-        return DFAL_E_MEMORY;
+        return out_of_memory();
     items[list->count++] = text;
     list->items = items;
     return DFAL_OK;
 }
 
-static dfal_status store(struct parsed *parsed, const struct option *option, void *base, const char *text)
+static dfal_status store(const struct option *option, void *base, const char *text)
 {
     char *field = (char *)base + option->offset;
     char name[80];
@@ -167,42 +130,35 @@ static dfal_status store(struct parsed *parsed, const struct option *option, voi
         return DFAL_OK;
     case VALUE_TEXT:
         if (text[0] == '\0')
-            return bad_value(parsed, option, text, "something");
+            return bad_value(option, text, "something");
         *(const char **)field = text;
         return DFAL_OK;
     case VALUE_CHOICE:
-        return store_choice(parsed, option, text, (const char **)field);
-    case VALUE_I32:
-    case VALUE_I32_OR_ALL:
-    case VALUE_I64:
-    case VALUE_I64_OR_ALL:
-    case VALUE_REAL:
-    case VALUE_SIZE:
-        return store_number(parsed, option, text, field);
-    case VALUE_SEED:
-        return store_seed(parsed, option, text, (struct dfal_context_options *)(void *)field);
+        return store_choice(option, text, (const char **)field);
+    case VALUE_NUMBER:
+        return store_number(option, text, field);
     case VALUE_LIST:
         return append((struct text_list *)(void *)field, text);
     case VALUE_NORM:
-        return store_norm(parsed, option, text, (double *)(void *)field);
+        return store_norm(option, text, (double *)(void *)field);
     case VALUE_RANGE:
-        if (store_pair(parsed, option, text, ':', pair, "A:B with 0 <= A < B") != DFAL_OK)
+        if (store_pair(option, text, ':', pair, "A:B with 0 <= A < B") != DFAL_OK)
             return DFAL_E_USAGE;
         if (pair[0] < 0 || pair[1] <= pair[0])
-            return bad_value(parsed, option, text, "A:B with 0 <= A < B");
+            return bad_value(option, text, "A:B with 0 <= A < B");
         memcpy(field, pair, sizeof(pair));
         return DFAL_OK;
     case VALUE_SHARD:
-        if (store_pair(parsed, option, text, '/', pair, "K/N with 1 <= K <= N") != DFAL_OK)
+        if (store_pair(option, text, '/', pair, "K/N with 1 <= K <= N") != DFAL_OK)
             return DFAL_E_USAGE;
         if (pair[0] < 1 || pair[1] < pair[0] || pair[1] > INT32_MAX)
-            return bad_value(parsed, option, text, "K/N with 1 <= K <= N");
+            return bad_value(option, text, "K/N with 1 <= K <= N");
         ((int32_t *)(void *)field)[0] = (int32_t)pair[0] - 1;
         ((int32_t *)(void *)field)[1] = (int32_t)pair[1];
         return DFAL_OK;
     case VALUE_LATER_FLAG:
     case VALUE_LATER:
-        return fail(parsed, DFAL_E_UNAVAILABLE, "%s is not in this version", spelled(name, option));
+        return usage_error(DFAL_E_UNAVAILABLE, "%s is not in this version", spelled(name, option));
     }
     return DFAL_OK;
 }
@@ -241,8 +197,7 @@ static dfal_status unknown_option(struct parsed *parsed, const char *as_written)
         names[i] = texts[i];
     snprintf(expected, sizeof(expected), "one that 'dfal %s%s--help' lists",
              command != NULL ? command->name : "", command != NULL ? " " : "");
-    return fail_unknown(parsed, command != NULL ? command->name : "", "option", as_written, expected, names,
-                        count);
+    return usage_unknown(command != NULL ? command->name : "", "option", as_written, expected, names, count);
 }
 
 /* Handle argv[*at], which begins with a dash; *at moves past a value taken from the next word. */
@@ -286,15 +241,15 @@ static dfal_status take_option(struct parsed *parsed, struct session *session, i
     char written[80];
     if (!takes_value(option)) {
         if (value != NULL)
-            return fail(parsed, DFAL_E_USAGE, "%s takes no value, but has '%s'", spelled(written, option),
-                        value);
+            return usage_error(DFAL_E_USAGE, "%s takes no value, but has '%s'", spelled(written, option),
+                               value);
     } else if (value == NULL) {
         if (*at + 1 >= argc || looks_like_option(argv[*at + 1]))
-            return fail(parsed, DFAL_E_USAGE, "%s needs a value: %s", spelled(written, option),
-                        option->value);
+            return usage_error(DFAL_E_USAGE, "%s needs a value: %s", spelled(written, option), option->value);
         value = argv[++*at];
     }
-    return store(parsed, option, base, value);
+    const dfal_status status = store(option, base, value);
+    return status == DFAL_OK && option->name != NULL ? append(&session->given, option->name) : status;
 }
 
 static dfal_status begin_command(struct parsed *parsed, const struct command *command)
@@ -302,7 +257,7 @@ static dfal_status begin_command(struct parsed *parsed, const struct command *co
     parsed->command = command;
     parsed->args = calloc(1, command->size > 0 ? command->size : 1);
     if (parsed->args == NULL)
-        return fail(parsed, DFAL_E_MEMORY, "out of memory while reading the command line");
+        return out_of_memory();
     if (command->init != NULL)
         command->init(parsed->args);
     return DFAL_OK;
@@ -324,9 +279,9 @@ static dfal_status take_command(struct parsed *parsed, struct session *session, 
     }
     for (int32_t i = 0; i < COUNT_OF(later_commands); i++)
         if (strcmp(later_commands[i], word) == 0)
-            return fail(parsed, DFAL_E_UNAVAILABLE, "the command %s is not in this version", word);
+            return usage_error(DFAL_E_UNAVAILABLE, "the command %s is not in this version", word);
     names[count++] = HELP_COMMAND;
-    return fail_unknown(parsed, "", "command", word, NULL, names, count);
+    return usage_unknown("", "command", word, NULL, names, count);
 }
 
 /* The options may ask for help or for something else than the command: then operands do not matter. */
@@ -335,31 +290,63 @@ static bool asks_for_text(const struct session *session)
     return session->help || session->version || session->help_markdown || session->completion;
 }
 
+bool is_given(const struct session *session, const char *name)
+{
+    for (int32_t i = 0; i < session->given.count; i++)
+        if (strcmp(session->given.items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static dfal_status check_required(const struct session *session, const struct command *command)
+{
+    for (int32_t i = 0; i < command->option_count; i++) {
+        const struct option *option = &command->options[i];
+        const bool needed = option->unless == NULL || !is_given(session, option->unless);
+        if (option->required && needed && !is_given(session, option->name))
+            return usage_error(DFAL_E_USAGE, "%s needs %s%s %s", command->name, option->letter ? "-" : "--",
+                               option->letter ? (char[2]){option->letter} : option->name, option->value);
+    }
+    return DFAL_OK;
+}
+
+/* Is the word one of "npy, npz"? */
+static bool lists(const char *names, const char *word)
+{
+    const size_t length = strlen(word);
+    for (; names != NULL; names = strchr(names, ' '), names += names != NULL)
+        if (strncmp(names, word, length) == 0 && (names[length] == ',' || names[length] == '\0'))
+            return true;
+    return false;
+}
+
+dfal_status check_belongs(const struct session *session, const struct option *options, int32_t count,
+                          const char *before, const char *word)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (options[i].only != NULL && is_given(session, options[i].name) && !lists(options[i].only, word))
+            return usage_error(DFAL_E_USAGE, "--%s belongs to %s%s, not to %s%s", options[i].name, before,
+                               options[i].only, before, word);
+    return DFAL_OK;
+}
+
 static dfal_status check_operands(struct parsed *parsed, const struct session *session)
 {
     const struct command *command = parsed->command;
     if (asks_for_text(session))
         return DFAL_OK;
     if (command == NULL)
-        return fail(parsed, DFAL_E_USAGE, "no command given; 'dfal --help' lists what there is");
+        return usage_error(DFAL_E_USAGE, "no command given; 'dfal --help' lists what there is");
     if (parsed->operand_count < command->least)
-        return fail(parsed, DFAL_E_USAGE,
-                    "%s needs %s, but has %d of its arguments; 'dfal %s --help' says more", command->name,
-                    command->operands, parsed->operand_count, command->name);
+        return usage_error(DFAL_E_USAGE,
+                           "%s needs %s, but has %d of its arguments; 'dfal %s --help' says more",
+                           command->name, command->operands, parsed->operand_count, command->name);
     if (command->most >= 0 && parsed->operand_count > command->most)
-        return fail(parsed, DFAL_E_USAGE, "%s takes %s, so '%s' is one argument too many", command->name,
-                    command->operands[0] != '\0' ? command->operands : "no arguments",
-                    parsed->operands[command->most]);
-    if (strcmp(command->name, "run") != 0) {
-        if (session->config != NULL || session->set.count > 0 || session->print_config)
-            return fail(parsed, DFAL_E_USAGE,
-                        "%s belongs to the command run; %s takes its settings as options of its own",
-                        session->config != NULL  ? "--config"
-                        : session->set.count > 0 ? "--set"
-                                                 : "--print-config",
-                        command->name);
-    }
-    return DFAL_OK;
+        return usage_error(DFAL_E_USAGE, "%s takes %s, so '%s' is one argument too many", command->name,
+                           command->operands[0] != '\0' ? command->operands : "no arguments",
+                           parsed->operands[command->most]);
+    const dfal_status status = check_belongs(session, global_options, global_option_count, "", command->name);
+    return status == DFAL_OK ? check_required(session, command) : status;
 }
 
 dfal_status parse_arguments(struct parsed *parsed, struct session *session, int argc, char **argv)
@@ -367,7 +354,7 @@ dfal_status parse_arguments(struct parsed *parsed, struct session *session, int 
     bool only_operands = false;
     parsed->operands = calloc((size_t)argc + 1, sizeof(*parsed->operands));
     if (parsed->operands == NULL)
-        return fail(parsed, DFAL_E_MEMORY, "out of memory while reading the command line");
+        return out_of_memory();
     for (int at = 1; at < argc; at++) {
         dfal_status status = DFAL_OK;
         if (!only_operands && strcmp(argv[at], "--") == 0)
@@ -378,8 +365,6 @@ dfal_status parse_arguments(struct parsed *parsed, struct session *session, int 
             status = take_command(parsed, session, argv[at]);
         else
             parsed->operands[parsed->operand_count++] = argv[at];
-        if (status == DFAL_E_MEMORY && parsed->error[0] == '\0')
-            return fail(parsed, status, "out of memory while reading the command line");
         if (status != DFAL_OK)
             return status;
     }
@@ -402,6 +387,7 @@ void parsed_clear(struct parsed *parsed, struct session *session)
     if (parsed->args != NULL)
         free_lists(parsed->command->options, parsed->command->option_count, parsed->args);
     free_lists(global_options, global_option_count, session);
+    free(session->given.items);
     free(parsed->args);
     free(parsed->operands);
 }

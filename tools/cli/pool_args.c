@@ -10,14 +10,11 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args)
     return &args->options;
 }
 
-bool rows_exclude(int64_t range_begin, int64_t range_end, int32_t shard_count)
+dfal_status check_rows(int64_t range_begin, int64_t range_end, int32_t shard_count)
 {
-    return shard_count > 0 && (range_begin != 0 || range_end >= 0);
-}
-
-dfal_status rows_usage(struct session *session)
-{
-    return usage_error(session, DFAL_E_USAGE, "--range and --shard exclude each other; give one of them");
+    if (shard_count > 0 && (range_begin != 0 || range_end >= 0))
+        return usage_error(DFAL_E_USAGE, "--range and --shard exclude each other; give one of them");
+    return DFAL_OK;
 }
 
 void note_merge(struct session *session, int32_t shard_count, const char *file)

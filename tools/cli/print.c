@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,40 @@ json_t *text_or_null(const char *text)
     if (text != NULL && string == NULL)
         string = mended(text);
     return string != NULL ? string : json_null();
+}
+
+json_t *json_truth(bool value)
+{
+    return json_boolean(value);
+}
+
+json_t *field_json(const struct dfal_field *field)
+{
+    if (field->kind == DFAL_FIELD_INT)
+        return json_integer(field->integer);
+    if (field->kind == DFAL_FIELD_REAL)
+        return real_or_null(field->real);
+    if (field->kind != DFAL_FIELD_LIST)
+        return text_or_null(field->text);
+    json_t *list = json_array();
+    const char *text = field->text;
+    for (int64_t i = 0; i < field->integer; i++, text += strlen(text) + 1)
+        json_array_append_new(list, text_or_null(text));
+    return list;
+}
+
+json_t *json_members(json_t *object, const char *key, ...)
+{
+    va_list pairs;
+    bool whole = object != NULL;
+    va_start(pairs, key);
+    for (; key != NULL; key = va_arg(pairs, const char *))
+        whole = json_object_set_new(object, key, va_arg(pairs, json_t *)) == 0 && whole;
+    va_end(pairs);
+    if (whole)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 static const char *cut(char *line, size_t size, const char *text)
@@ -97,15 +132,6 @@ void facts_begin(struct facts *facts, bool json)
         facts->lines = open_memstream(&facts->text, &facts->size);
 }
 
-static json_t *list_json(const struct dfal_field *fact)
-{
-    json_t *list = json_array();
-    const char *text = fact->text;
-    for (int64_t i = 0; i < fact->integer; i++, text += strlen(text) + 1)
-        json_array_append_new(list, text_or_null(text));
-    return list;
-}
-
 /* As many as a line holds, with commas between. */
 static void print_list(FILE *to, const struct dfal_field *fact)
 {
@@ -124,11 +150,7 @@ void facts_add(void *user, const struct dfal_field *fact)
 {
     struct facts *facts = user;
     if (facts->json) {
-        json_t *value = fact->kind == DFAL_FIELD_INT    ? json_integer(fact->integer)
-                        : fact->kind == DFAL_FIELD_REAL ? real_or_null(fact->real)
-                        : fact->kind == DFAL_FIELD_LIST ? list_json(fact)
-                                                        : text_or_null(fact->text);
-        json_object_set_new(facts->object, fact->key, value);
+        json_object_set_new(facts->object, fact->key, field_json(fact));
         return;
     }
     if (facts->lines == NULL)

@@ -12,6 +12,17 @@
 json_t *real_or_null(double value);
 /* What is no UTF-8 in a text becomes U+FFFD. */
 json_t *text_or_null(const char *text);
+json_t *json_truth(bool value);
+json_t *field_json(const struct dfal_field *field);
+/* Any of these by the type of the value. */
+#define JSON(value)                                                                                          \
+    _Generic((value), bool : json_truth, int32_t : json_integer, int64_t : json_integer,                     \
+             double : real_or_null, char * : text_or_null, const char * : text_or_null)(value)
+/* An object of pairs of a key and a json_t *, which it takes; a pair can be MEMBER(result, seconds), a field
+ * under its name. NULL without memory. */
+#define OBJECT(...)           json_members(json_object(), __VA_ARGS__, NULL)
+#define MEMBER(struct_, name) #name, JSON((struct_)->name)
+json_t *json_members(json_t *object, const char *key, ...); /* adds pairs, up to a key that is NULL */
 /* A text from a file as one line of a table: what may not be shown becomes ?, at most 64 bytes, then "...".
  * Returns line. */
 enum { ONE_LINE = 68 };

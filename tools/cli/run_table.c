@@ -6,17 +6,13 @@
 
 void run_table_add(void *array, const struct dfal_run_row *row)
 {
-    json_t *significant = isfinite(row->p_corrected) ? json_boolean(row->significant) : json_null();
-    json_array_append_new(array,
-                          json_pack("{s:o, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                                    "strategy", text_or_null(row->strategy), "annotations",
-                                    (json_int_t)row->annotations, "labelled", (json_int_t)row->labelled,
-                                    "trials", (int)row->trials, "accuracy", real_or_null(row->accuracy_mean),
-                                    "accuracy_stderr", real_or_null(row->accuracy_stderr), "best",
-                                    real_or_null(row->best_mean), "difference", real_or_null(row->difference),
-                                    "difference_stderr", real_or_null(row->difference_stderr), "significant",
-                                    significant, "p_value", real_or_null(row->p_value), "p_holm",
-                                    real_or_null(row->p_corrected), "steps", real_or_null(row->steps_mean)));
+    json_t *significant = isfinite(row->p_corrected) ? JSON(row->significant) : json_null();
+    json_array_append_new(
+        array, OBJECT(MEMBER(row, strategy), MEMBER(row, annotations), MEMBER(row, labelled),
+                      MEMBER(row, trials), "accuracy", JSON(row->accuracy_mean), MEMBER(row, accuracy_stderr),
+                      "best", JSON(row->best_mean), MEMBER(row, difference), MEMBER(row, difference_stderr),
+                      "significant", significant, MEMBER(row, p_value), "p_holm", JSON(row->p_corrected),
+                      "steps", JSON(row->steps_mean)));
 }
 
 /* "0.9275 +- 0.0123"; one trial has no standard error. */

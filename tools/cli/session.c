@@ -4,7 +4,6 @@
 #include "print.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,13 +74,7 @@ static json_t *json_line(const char *level, const char *event, const char *text)
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *line = json_object();
-    json_object_set_new(line, "time", text_or_null(stamp));
-    json_object_set_new(line, "level", text_or_null(level));
-    json_object_set_new(line, "event", text_or_null(event));
-    if (text != NULL)
-        json_object_set_new(line, "text", text_or_null(text));
-    return line;
+    return OBJECT("time", JSON(stamp), "level", JSON(level), "event", JSON(event), "text", JSON(text));
 }
 
 static void put_json(json_t *line)
@@ -131,16 +124,8 @@ static void on_event(void *user, const struct dfal_event *event)
     }
     if (log->json) {
         json_t *line = json_line(level_name(event->level), event->name, with_options(sentence, event->text));
-        for (int32_t i = 0; i < event->field_count; i++) {
-            const struct dfal_field *field = &event->fields[i];
-            if (field->kind == DFAL_FIELD_INT)
-                json_object_set_new(line, field->key, json_integer(field->integer));
-            else if (field->kind == DFAL_FIELD_REAL)
-                json_object_set_new(line, field->key,
-                                    isfinite(field->real) ? json_real(field->real) : json_null());
-            else
-                json_object_set_new(line, field->key, text_or_null(field->text != NULL ? field->text : ""));
-        }
+        for (int32_t i = 0; i < event->field_count; i++)
+            json_object_set_new(line, event->fields[i].key, field_json(&event->fields[i]));
         put_json(line);
         return;
     }
@@ -203,7 +188,7 @@ dfal_status session_open(struct session *session, const char *command_line)
     const char *terminal = getenv("TERM"), *plain = getenv("NO_COLOR");
     session->log = calloc(1, sizeof(*session->log));
     if (session->log == NULL)
-        return usage_error(session, DFAL_E_MEMORY, "out of memory at the start");
+        return usage_error(DFAL_E_MEMORY, "out of memory at the start");
     session->log->session = session;
     session->log->json = strcmp(session->log_format, "json") == 0;
     session->log->terminal = isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0 &&
@@ -211,9 +196,11 @@ dfal_status session_open(struct session *session, const char *command_line)
     session->log->colour = session->log->terminal && (plain == NULL || plain[0] == '\0');
     session->log->last_line = clock_seconds();
     session->options.command_line = command_line;
+    session->options.seed_given = is_given(session, "seed");
     session->options.event = on_event;
     session->options.event_user = session->log;
-    session->options.threads = session->threads > 0 ? (int32_t)session->threads : default_threads();
+    if (!is_given(session, "threads"))
+        session->options.threads = default_threads();
     dfal_status status = dfal_context_create(&session->context, &session->options);
     if (status != DFAL_OK)
         return status;
