@@ -102,8 +102,8 @@ static dfal_status conv_create(struct df_cuda_op **out, struct df_cuda_device *d
     conv->library = device->cudnn;
     conv->kind = kind;
     conv->head = (struct df_cuda_op){.engine = &df_cuda_cudnn, .rows = desc->block_rows};
-    conv->turn = (struct df_turn){desc->out.c, desc->in.c,
-                                  (int64_t)desc->window.kernel[0] * desc->window.kernel[1]};
+    conv->turn =
+        (struct df_turn){desc->out.c, desc->in.c, (int64_t)desc->window.kernel[0] * desc->window.kernel[1]};
     DF_TRY_TO(done, status,
               df_cudnn_plan_create(&conv->plan, device->cudnn->properties, desc, kind, desc->block_rows));
     if (conv->plan.turned)

@@ -487,8 +487,8 @@ static struct preference preference_of(const struct problem *p)
     const bool forward = p->kind == DF_LAYER_FORWARD;
     const struct df_shape result = forward ? desc->out : desc->in;
     const struct tile *tile = best_tile(p->rows * result.h * result.w, result.c);
-    struct preference preference = {
-        -1, {{CUDNN_KNOB_TYPE_TILE_SIZE, tile->knob}, {CUDNN_KNOB_TYPE_IDX_MODE, 0}}};
+    struct preference preference = {-1,
+                                    {{CUDNN_KNOB_TYPE_TILE_SIZE, tile->knob}, {CUDNN_KNOB_TYPE_IDX_MODE, 0}}};
     if (desc->group > 1 || is_half(desc, p->kind))
         return preference;
     if (forward)
@@ -514,8 +514,7 @@ static dfal_status configure(descriptor config, descriptor engine, descriptor ch
         DF_TRY(df_cudnn_status(cudnnBackendFinalize(choices[i]), "choosing a knob"));
     }
     DF_TRY(set_descriptor(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine));
-    DF_TRY(
-        set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, KNOBS, choices));
+    DF_TRY(set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, KNOBS, choices));
     return df_cudnn_status(cudnnBackendFinalize(config), "configuring an engine");
 }
 

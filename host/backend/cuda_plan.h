@@ -30,7 +30,7 @@ struct df_cudnn_plan {
     cudnnBackendDescriptor_t plan;
     size_t workspace;
     int64_t engine; /* cuDNN's number of it, for this operation */
-    bool turned;    /* an input gradient as a forward: x is dy, the weights are turned, y is dx, without bias */
+    bool turned; /* an input gradient as a forward: x is dy, the weights are turned, y is dx, without bias */
     char text[192]; /* engine, knobs and workspace, for logs: "engine 1, knobs 2=5 13=0, 0 bytes", and of a
                      * turned one ", as a forward" */
 };
