@@ -8,21 +8,20 @@
 #include "cuda_launch.h"
 #include "turn.h"
 
-enum { THREADS = 256, MOST_BLOCKS = 4096 };
+enum { THREADS = 256 };
 
 __global__ void turn_weights(float *turned, const float *weight, int64_t out, int64_t in, int64_t taps)
 {
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < out * in * taps;
-         i += (int64_t)gridDim.x * THREADS) {
-        const int64_t tap = i % taps, o = i / taps % out, c = i / taps / out;
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    const int64_t tap = i % taps, o = i / taps % out, c = i / taps / out;
+    if (c < in)
         turned[i] = weight[(o * in + c) * taps + taps - 1 - tap];
-    }
 }
 
 extern "C" int df_turn_weights(const struct df_turn *turn, float *turned, const float *weight, void *stream)
 {
-    const int64_t blocks = (turn->out * turn->in * turn->taps + THREADS - 1) / THREADS;
-    DF_LAUNCH(turn_weights, (unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), THREADS, 0, stream,
-              turned, weight, turn->out, turn->in, turn->taps);
+    const int64_t count = turn->out * turn->in * turn->taps;
+    DF_LAUNCH(turn_weights, (unsigned)((count + THREADS - 1) / THREADS), THREADS, 0, stream, turned, weight,
+              turn->out, turn->in, turn->taps);
     return df_launched();
 }
