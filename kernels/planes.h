@@ -6,8 +6,8 @@
  * Order   pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in
  *         that order.
  * Ties    max-pool: the lowest index; a NaN never wins (all NaN: the first index, and y is that NaN).
- * Traps   padding is never read: it neither wins a maximum nor counts as a value. On a GPU maxpool_bwd_at of a
- *         small plane computes a share of its neighbours' cells and leaves them some of its own. */
+ * Traps   padding is never read: it neither wins a maximum nor counts as a value. On a GPU maxpool_bwd_at of
+ *         a small plane computes a share of its neighbours' cells and leaves them some of its own. */
 #ifndef DF_KERNELS_PLANES_H
 #define DF_KERNELS_PLANES_H
 
@@ -218,11 +218,11 @@ DF_FN df_real df_maxpool_sent(const struct df_io *io, int halving, const df_real
     return halving ? df_maxpool_doubled(io, dy, arg, h, w) : df_maxpool_gathered(io, dy, arg, h, w);
 }
 
-/* Planes that warps share, of so many cells at the most: with a small plane to itself a warp would leave lanes
- * idle, and most of its time would go into finding the plane. */
+/* Planes that warps share, of so many cells at the most: with a small plane to itself a warp would leave
+ * lanes idle, and most of its time would go into finding the plane. */
 enum { DF_POOL_SHARED = 8, DF_POOL_SMALL = 64 };
 
-/* The warps of eight planes, or of the last ones, deal out all their cells alike. Plane i's takes its share. */
+/* The warps of eight planes, or of the last ones, deal out all their cells alike. Plane i's takes a share. */
 DF_FN void df_maxpool_bwd_share(const struct df_io *io, int64_t i)
 {
     const uint32_t in_w = (uint32_t)io->p.pool.in_w, in = (uint32_t)io->p.pool.in_h * in_w,

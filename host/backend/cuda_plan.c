@@ -430,7 +430,7 @@ done:
 
 /* A tile of the result that one block of a plain float32 engine computes, and microseconds that one took on a
  * multiprocessor of an H200 with sums of 4,608 terms: alone on it, and a tile's share where others ran beside
- * it. The sides follow from these times (docs/PERFORMANCE.md); the value of the knob is cuDNN's name for it. */
+ * it. The sides follow from these times (docs/PERFORMANCE.md); the knob's value is cuDNN's name for it. */
 static const struct tile {
     int64_t knob, positions, channels, alone, shared;
 } tiles[] = {{4, 256, 64, 500, 460}, {2, 64, 64, 207, 165}, {12, 32, 64, 125, 100}};

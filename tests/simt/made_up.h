@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The libraries' engines, made up: they take exactly a fixed number of rows, look at them and leave the work to
- * dfal's own kernels, or to plain loops in double where operands are binary16. For test_cuda.c alone. */
+/* The libraries' engines, made up: they take exactly a fixed number of rows, look at them and leave the work
+ * to dfal's own kernels, or to plain loops in double where operands are binary16. For test_cuda.c alone. */
 #ifndef DF_TESTS_SIMT_MADE_UP_H
 #define DF_TESTS_SIMT_MADE_UP_H
 
