@@ -6,7 +6,8 @@
  * Order   pools walk windows row by row, left to right, and outputs in ascending index: sums are taken in
  *         that order.
  * Ties    max-pool: the lowest index; a NaN never wins (all NaN: the first index, and y is that NaN).
- * Traps   padding is never read: it neither wins a maximum nor counts as a value. */
+ * Traps   padding is never read: it neither wins a maximum nor counts as a value. On a GPU maxpool_bwd_at of
+ *         a small plane computes a share of its neighbours' cells and leaves them some of its own. */
 #ifndef DF_KERNELS_PLANES_H
 #define DF_KERNELS_PLANES_H
 
@@ -211,6 +212,36 @@ DF_FN df_real df_maxpool_doubled(const struct df_io *io, const df_real *dy, cons
     return inside && arg[o] == h * io->p.pool.in_w + w ? dy[o] + 0 : 0; /* + 0: as added to a zero */
 }
 
+DF_FN df_real df_maxpool_sent(const struct df_io *io, int halving, const df_real *dy, const int32_t *arg,
+                              int32_t h, int32_t w)
+{
+    return halving ? df_maxpool_doubled(io, dy, arg, h, w) : df_maxpool_gathered(io, dy, arg, h, w);
+}
+
+/* Planes that warps share, of so many cells at the most: with a small plane to itself a warp would leave
+ * lanes idle, and most of its time would go into finding the plane. */
+enum { DF_POOL_SHARED = 8, DF_POOL_SMALL = 64 };
+
+/* The warps of eight planes, or of the last ones, deal out all their cells alike. Plane i's takes a share. */
+DF_FN void df_maxpool_bwd_share(const struct df_io *io, int64_t i)
+{
+    const uint32_t in_w = (uint32_t)io->p.pool.in_w, in = (uint32_t)io->p.pool.in_h * in_w,
+                   out = (uint32_t)(io->p.pool.out_h * io->p.pool.out_w),
+                   channels = (uint32_t)io->p.pool.channels;
+    const int64_t first = i - i % DF_POOL_SHARED, left = io->rows - first;
+    const uint32_t planes = (uint32_t)(left < DF_POOL_SHARED ? left : (int64_t)DF_POOL_SHARED);
+    const int halving = df_pool_is_halving(io);
+    df_real *dx = (df_real *)io->out[0] + first * in;
+    for (uint32_t k = (uint32_t)(i - first) * DF_TEAM + DF_LANE; k < planes * in; k += planes * DF_TEAM) {
+        const uint32_t plane = (uint32_t)first + k / in, cell = k % in;
+        const int64_t source =
+            df_owner_row(io->in[2], plane / channels) * (int64_t)channels + plane % channels;
+        const df_real *dy = (const df_real *)io->in[0] + (int64_t)plane * out;
+        const int32_t *arg = (const int32_t *)io->in[1] + source * out;
+        dx[k] = df_maxpool_sent(io, halving, dy, arg, (int32_t)(cell / in_w), (int32_t)(cell % in_w));
+    }
+}
+
 DF_FN void df_maxpool_scatter(df_real *dx, int64_t in, const df_real *dy, const int32_t *arg, int64_t out)
 {
     for (int64_t j = 0; j < in; j++)
@@ -227,6 +258,10 @@ DF_FN void df_maxpool_bwd_at(const struct df_io *io, int64_t i)
     const int64_t channels = io->p.pool.channels;
     const int64_t in = (int64_t)io->p.pool.in_h * io->p.pool.in_w;
     const int64_t out = (int64_t)io->p.pool.out_h * io->p.pool.out_w;
+    if (DF_TEAM > 1 && in <= DF_POOL_SMALL && io->rows <= INT32_MAX) {
+        df_maxpool_bwd_share(io, i);
+        return;
+    }
     const int64_t source = df_owner_row(io->in[2], i / channels) * channels + i % channels;
     df_real *dx = (df_real *)io->out[0] + i * in;
     const df_real *dy = (const df_real *)io->in[0] + i * out;
@@ -234,10 +269,8 @@ DF_FN void df_maxpool_bwd_at(const struct df_io *io, int64_t i)
     if (DF_TEAM > 1) {
         const int halving = df_pool_is_halving(io);
         const int32_t in_w = io->p.pool.in_w;
-        DF_EACH_CELL(h, w, io->p.pool.in_h, in_w) {
-            dx[h * in_w + w] = halving ? df_maxpool_doubled(io, dy, arg, (int32_t)h, (int32_t)w)
-                                       : df_maxpool_gathered(io, dy, arg, (int32_t)h, (int32_t)w);
-        }
+        DF_EACH_CELL(h, w, io->p.pool.in_h, in_w)
+            dx[h * in_w + w] = df_maxpool_sent(io, halving, dy, arg, (int32_t)h, (int32_t)w);
     } else {
         df_maxpool_scatter(dx, in, dy, arg, out);
     }

@@ -3,7 +3,7 @@
  * GPU: a plan is made from a text of properties, on sm_80 and sm_90, for all three ops. What is chosen is
  * printed. Then the engine runs with cuDNN's handle and its last call replaced (linked with --wrap): which
  * memory does it name for which tensor? The backward in half precision is asked for the layers that are not
- * narrow. */
+ * narrow. Which engines are preferred is asked for the layers that were measured. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "backend/cuda.h"
 #include "backend/cuda_plan.h"
 #include "support.h"
+#include "turn.h" /* kernels */
 
 /* What cudaDeviceGetAttribute and cudaGetDeviceProperties say, under the names that
  * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has for them. Limits: the table of compute capabilities in
@@ -239,6 +240,187 @@ static void errors_are_sentences(void **state)
     (void)cudnnBackendDestroyDescriptor(properties);
 }
 
+/* ---- The preference -------------------------------------------------------------------------- */
+
+/* What a test puts in place of the preferred engine's number; with a knob, that and its value stand for the
+ * second one. */
+static struct {
+    bool replaces;
+    int64_t engine;
+    cudnnBackendKnobType_t knob;
+    int64_t value;
+    int tried; /* engines that were asked for by number */
+} other;
+
+/* forward, backward: the tile's knob; 0: a heuristic's engine. turned: the backward is a forward. */
+static const struct choice {
+    struct shape shape;
+    int32_t rows, forward, backward;
+    bool turned;
+} choices[] = {
+    {{"vgg8", 64, 14, 128, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"vgg8", 128, 7, 256, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"vgg8", 256, 7, 256, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"vgg8", 256, 3, 512, 3, 1, 1, 1}, 1024, 4, 2, true},
+    {{"vgg8", 512, 3, 512, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"vgg8", 64, 14, 128, 3, 1, 1, 1}, 32, 12, 12, false},
+    {{"vgg8", 128, 7, 256, 3, 1, 1, 1}, 32, 12, 12, false},
+    {{"vgg8", 256, 7, 256, 3, 1, 1, 1}, 32, 12, 12, false},
+    {{"vgg8", 256, 3, 512, 3, 1, 1, 1}, 32, 12, 12, false},
+    {{"vgg8", 512, 3, 512, 3, 1, 1, 1}, 32, 12, 12, false},
+    {{"resnet18", 64, 32, 64, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"resnet18", 128, 16, 128, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"resnet18", 256, 8, 256, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"resnet18", 512, 4, 512, 3, 1, 1, 1}, 1024, 4, 4, true},
+    {{"resnet18", 64, 32, 64, 3, 1, 1, 1}, 32, 4, 4, true},
+    {{"resnet18", 128, 16, 128, 3, 1, 1, 1}, 32, 2, 2, true},
+    {{"resnet18", 256, 8, 256, 3, 1, 1, 1}, 32, 12, 12, false},
+    {{"resnet18", 512, 4, 512, 3, 1, 1, 1}, 32, 12, 12, false},
+    /* With a stride the forward alone is preferred, with groups nothing. */
+    {{"resnet18", 64, 32, 128, 3, 2, 1, 1}, 1024, 4, 0, false},
+    {{"resnet18", 128, 16, 256, 1, 2, 0, 1}, 1024, 4, 0, false},
+    {{"two groups", 128, 14, 128, 3, 1, 1, 2}, 1024, 0, 0, false},
+};
+
+static void plan_text(char text[192], cudnnBackendDescriptor_t properties, const struct choice *choice,
+                      enum df_layer_kind kind)
+{
+    const struct df_layer_desc desc = describe(&choice->shape);
+    struct df_cudnn_plan plan;
+    test_ok(df_cudnn_plan_create(&plan, properties, &desc, kind, choice->rows));
+    assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, kind, choice->rows));
+    assert_int_equal(plan.turned, strstr(plan.text, ", as a forward") != NULL);
+    memcpy(text, plan.text, sizeof plan.text);
+    df_cudnn_plan_clear(&plan);
+}
+
+/* tile 0: no engine is asked for by its number. */
+static void check_choice(cudnnBackendDescriptor_t properties, const struct choice *choice,
+                         enum df_layer_kind kind, int engine, int tile)
+{
+    char text[192], expected[192];
+    const struct shape *s = &choice->shape;
+    (void)snprintf(expected, sizeof expected, "engine %d, knobs 2=%d 18=0, 0 bytes%s", engine, tile,
+                   kind == DF_LAYER_BACKWARD && choice->turned ? ", as a forward" : "");
+    other.tried = 0;
+    plan_text(text, properties, choice, kind);
+    if (tile > 0 ? strcmp(text, expected) != 0 : other.tried > 0)
+        test_fail("%s of %s, %dx%dx%d to %d in %d rows: %s, expected %s", kinds[kind], s->network, s->c, s->h,
+                  s->h, s->o, choice->rows, text, tile > 0 ? expected : "a heuristic's");
+}
+
+/* Engines' numbers are those of one cuDNN. */
+static void skip_unless_measured(void)
+{
+    if (cudnnGetVersion() / 100 == 919)
+        return;
+    printf("not run: the numbers of engines are cuDNN 9.19's\n");
+    skip();
+}
+
+/* Which engines an H200 gets. */
+static void shapes_prefer_engines(void **state)
+{
+    cudnnBackendDescriptor_t properties;
+    (void)state;
+    skip_unless_measured();
+    open_gpu(&properties, &gpus[1]);
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        const struct choice *c = &choices[i];
+        check_choice(properties, c, DF_LAYER_FORWARD, 44, c->forward);
+        check_choice(properties, c, DF_LAYER_BACKWARD, c->turned ? 70 : 74, c->backward);
+        check_choice(properties, c, DF_LAYER_WEIGHT_GRADIENT, 0, 0);
+    }
+    (void)cudnnBackendDestroyDescriptor(properties);
+}
+
+/* For one plan, an engine of this number is preferred, with `knob` in place of the second one. */
+static void plan_with(char text[192], cudnnBackendDescriptor_t properties, const struct choice *choice,
+                      enum df_layer_kind kind, int64_t engine, cudnnBackendKnobType_t knob, int64_t value)
+{
+    other.replaces = true;
+    other.engine = engine;
+    other.knob = knob;
+    other.value = value;
+    other.tried = 0;
+    plan_text(text, properties, choice, kind);
+    assert_int_equal(other.tried, 1);
+    memset(&other, 0, sizeof other);
+}
+
+/* No such engine, one without this knob, one of tensor cores, one with too much workspace: each time the same
+ * plan, a heuristic's. */
+static void heuristics_are_the_fallback(void **state)
+{
+    static const struct {
+        enum df_layer_kind kind;
+        int64_t engine;
+        cudnnBackendKnobType_t knob;
+        int64_t value;
+    } others[] = {
+        {DF_LAYER_FORWARD, 999, CUDNN_KNOB_TYPE_IDX_MODE, 0},
+        {DF_LAYER_FORWARD, 11, CUDNN_KNOB_TYPE_IDX_MODE, 0},
+        {DF_LAYER_FORWARD, 51, CUDNN_KNOB_TYPE_IDX_MODE, 0},
+        {DF_LAYER_FORWARD, 36, CUDNN_KNOB_TYPE_USE_TEX, 1},
+        {DF_LAYER_BACKWARD, 999, CUDNN_KNOB_TYPE_IDX_MODE, 0},
+        {DF_LAYER_BACKWARD, 28, CUDNN_KNOB_TYPE_IDX_MODE, 0},
+        {DF_LAYER_BACKWARD, 2, CUDNN_KNOB_TYPE_USE_TEX, 1},
+    };
+    static const struct choice pointwise = {.shape = {"1x1", 128, 16, 256, 1, 2, 0, 1}, .rows = 1024};
+    cudnnBackendDescriptor_t properties;
+    char text[192], first[3][192] = {"", ""};
+    (void)state;
+    skip_unless_measured();
+    open_gpu(&properties, &gpus[1]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char *expected = first[others[i].kind];
+        plan_with(text, properties, &choices[4], others[i].kind, others[i].engine, others[i].knob,
+                  others[i].value);
+        assert_null(strstr(text, "as a forward"));
+        if (*expected == '\0')
+            memcpy(expected, text, sizeof text);
+        assert_string_equal(text, expected);
+    }
+    /* What was passed over for its workspace is taken where it wants less. */
+    plan_with(text, properties, &pointwise, DF_LAYER_FORWARD, 36, CUDNN_KNOB_TYPE_USE_TEX, 1);
+    assert_memory_equal(text, "engine 36, knobs 2=4 3=1", 24);
+    (void)cudnnBackendDestroyDescriptor(properties);
+}
+
+/* What may be turned, and into what. */
+static void gradients_are_turned(void **state)
+{
+    struct df_layer_desc desc = {.in = {64, 20, 21},
+                                 .out = {48, 17, 20},
+                                 .window = {{5, 3}, {1, 1}, {0, 1, 1, 0}, {1, 1}},
+                                 .group = 1};
+    (void)state;
+    assert_true(df_cudnn_can_turn(&desc));
+    const struct df_layer_desc turned = df_cudnn_turned(&desc);
+    assert_memory_equal(&turned.in, &desc.out, sizeof desc.out);
+    assert_memory_equal(&turned.out, &desc.in, sizeof desc.in);
+    static const int32_t pads[] = {4, 1, 3, 2};
+    for (int side = 0; side < 4; side++)
+        assert_int_equal(turned.window.pad[side], pads[side]);
+    for (int a = 0; a < 2; a++)
+        assert_int_equal(turned.window.kernel[a], desc.window.kernel[a]);
+    const struct df_layer_desc plain = desc;
+    desc.group = 2;
+    assert_false(df_cudnn_can_turn(&desc));
+    desc = plain;
+    desc.window.stride[1] = 2;
+    assert_false(df_cudnn_can_turn(&desc));
+    desc = plain;
+    desc.window.dilation[0] = 2;
+    assert_false(df_cudnn_can_turn(&desc));
+    desc = plain;
+    desc.window.pad[3] = 3;
+    assert_false(df_cudnn_can_turn(&desc));
+    desc = plain;
+    desc.window.kernel[0] = desc.window.kernel[1] = 1;
+    assert_false(df_cudnn_can_turn(&desc));
+}
+
 /* ---- The engine, on a made-up GPU ------------------------------------------------------------ */
 
 cudnnStatus_t __wrap_cudnnCreate(cudnnHandle_t *handle);
@@ -285,12 +467,14 @@ cudnnStatus_t __wrap_cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* The GPU of a handle is sm_90's text. What a variant pack is told is kept. */
+/* The GPU of a handle is sm_90's text. What a variant pack is told is kept. A preferred engine may be
+ * another. */
 cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
                                               cudnnBackendAttributeName_t name,
                                               cudnnBackendAttributeType_t type, int64_t count,
                                               const void *values)
 {
+    static bool second_knob;
     if (name == CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS) {
         seen.count = count;
         memcpy(seen.uids, values, (size_t)count * sizeof *seen.uids);
@@ -301,6 +485,16 @@ cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descripto
     }
     if (name == CUDNN_ATTR_VARIANT_PACK_WORKSPACE)
         memcpy(&seen.workspace, values, sizeof seen.workspace);
+    if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX) {
+        other.tried++;
+        values = other.replaces ? &other.engine : values;
+    }
+    if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE && other.knob != 0) {
+        second_knob = *(const cudnnBackendKnobType_t *)values == CUDNN_KNOB_TYPE_IDX_MODE;
+        values = second_knob ? &other.knob : values;
+    }
+    if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE && other.knob != 0)
+        values = second_knob ? &other.value : values;
     if (name == CUDNN_ATTR_DEVICEPROP_HANDLE)
         return __real_cudnnBackendSetAttribute(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
                                                CUDNN_TYPE_CHAR, (int64_t)strlen(gpus[1].json) + 1,
@@ -315,6 +509,49 @@ cudnnStatus_t __wrap_cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescr
     assert_non_null(plan);
     assert_non_null(pack);
     return CUDNN_STATUS_SUCCESS;
+}
+
+/* The op's memory for turned weights, and what was put there. */
+static struct {
+    float memory[1];
+    int64_t bytes; /* 0: not taken */
+    bool refuses;
+    struct df_turn turn;
+    float *turned;
+    const float *weight;
+    void *stream;
+} turning;
+
+dfal_status df_cuda_memory(void **out, int64_t bytes)
+{
+    if (turning.refuses)
+        DF_FAIL(DFAL_E_MEMORY, "no memory for %lld bytes", (long long)bytes);
+    turning.bytes = bytes;
+    *out = turning.memory;
+    return DFAL_OK;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    assert_true(memory == NULL || (memory == turning.memory && turning.bytes > 0));
+    turning.bytes = memory == NULL ? turning.bytes : 0;
+    return cudaSuccess;
+}
+
+dfal_status df_cuda_status(cudaError_t error, const char *what)
+{
+    if (error != cudaSuccess)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "%s", what);
+    return DFAL_OK;
+}
+
+int df_turn_weights(const struct df_turn *turn, float *turned, const float *weight, void *stream)
+{
+    turning.turn = *turn;
+    turning.turned = turned;
+    turning.weight = weight;
+    turning.stream = stream;
+    return cudaSuccess;
 }
 
 /* What the last run gave for a tensor; NULL: it did not name it. */
@@ -362,6 +599,48 @@ static void tensors_are_named(void **state)
     assert_int_equal(handle_count, 0);
 }
 
+/* The weights are turned when they are bound, and the run is a forward from dy to dx. */
+static void turned_tensors_are_named(void **state)
+{
+    static float dx[1], dy[1], weight[1], bias[1];
+    struct df_cuda_device device = {.head = {.queue_count = QUEUES}};
+    struct df_layer_desc desc = describe(&shapes[5]);
+    struct df_cuda_op *op;
+    char version[96];
+    (void)state;
+    skip_unless_measured();
+    desc.block_rows = 1024;
+    test_ok(df_cudnn_open(&device.cudnn, &device, version, sizeof version));
+    turning.refuses = true;
+    test_error(df_cuda_cudnn.create(&op, &device, &desc, DF_LAYER_BACKWARD), DFAL_E_MEMORY, "no memory for");
+    turning.refuses = false;
+    test_ok(df_cuda_cudnn.create(&op, &device, &desc, DF_LAYER_BACKWARD));
+    assert_non_null(strstr(op->text, "as a forward"));
+    assert_int_equal(turning.bytes, 128 * 64 * 9 * sizeof(float));
+    test_ok(df_cuda_cudnn.bind(op, weight, bias, (cudaStream_t)(void *)dx));
+    assert_true(turning.turn.out == 128 && turning.turn.in == 64 && turning.turn.taps == 9);
+    assert_true(turning.turned == turning.memory && turning.weight == weight && turning.stream == dx);
+    const struct df_cuda_run run = {.out = dx, .in = {dy}, .weight = weight, .rows = 1024};
+    test_ok(df_cuda_cudnn.run(op, &run));
+    assert_ptr_equal(given('x'), dy);
+    assert_ptr_equal(given('w'), turning.memory);
+    assert_ptr_equal(given('y'), dx);
+    assert_null(given('b'));
+    df_cuda_cudnn.destroy(op);
+    assert_int_equal(turning.bytes, 0);
+    /* Neither the other ops nor a backward in half precision turn anything. */
+    for (int kind = 0; kind < 3; kind++) {
+        desc.half_backward = true;
+        turning.weight = NULL;
+        test_ok(df_cuda_cudnn.create(&op, &device, &desc, (enum df_layer_kind)kind));
+        assert_int_equal(turning.bytes, 0);
+        test_ok(df_cuda_cudnn.bind(op, weight, bias, NULL));
+        assert_null(turning.weight);
+        df_cuda_cudnn.destroy(op);
+    }
+    df_cudnn_close(device.cudnn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,7 +648,11 @@ int main(void)
         cmocka_unit_test(half_backwards_have_engines),
         cmocka_unit_test(odd_geometry),
         cmocka_unit_test(errors_are_sentences),
+        cmocka_unit_test(shapes_prefer_engines),
+        cmocka_unit_test(heuristics_are_the_fallback),
+        cmocka_unit_test(gradients_are_turned),
         cmocka_unit_test(tensors_are_named),
+        cmocka_unit_test(turned_tensors_are_named),
     };
     if (cudnnGetVersion() < DF_CUDNN_OLDEST) {
         printf("not run: cuDNN %zu makes no plans without a GPU\n", cudnnGetVersion());

@@ -10,6 +10,7 @@
 #include "backend/cuda.h"
 #include "backend/cuda_plan.h"
 #include "base/memory.h"
+#include "turn.h" /* kernels */
 
 struct df_cudnn {
     cudnnBackendDescriptor_t properties;
@@ -22,6 +23,8 @@ struct conv {
     struct df_cudnn *library;
     enum df_layer_kind kind;
     struct df_cudnn_plan plan;
+    struct df_turn turn;
+    float *turned; /* the weights, for a gradient that runs as a forward; else NULL */
 };
 
 /* ---- The library ------------------------------------------------------------------------------ */
@@ -85,6 +88,7 @@ static void conv_destroy(struct df_cuda_op *op)
     if (conv == NULL)
         return;
     df_cudnn_plan_clear(&conv->plan);
+    (void)cudaFree(conv->turned);
     df_free(conv);
 }
 
@@ -98,15 +102,33 @@ static dfal_status conv_create(struct df_cuda_op **out, struct df_cuda_device *d
     conv->library = device->cudnn;
     conv->kind = kind;
     conv->head = (struct df_cuda_op){.engine = &df_cuda_cudnn, .rows = desc->block_rows};
-    status = df_cudnn_plan_create(&conv->plan, device->cudnn->properties, desc, kind, desc->block_rows);
-    if (status != DFAL_OK) {
-        conv_destroy(&conv->head);
-        return status;
-    }
+    conv->turn =
+        (struct df_turn){desc->out.c, desc->in.c, (int64_t)desc->window.kernel[0] * desc->window.kernel[1]};
+    DF_TRY_TO(done, status,
+              df_cudnn_plan_create(&conv->plan, device->cudnn->properties, desc, kind, desc->block_rows));
+    if (conv->plan.turned)
+        DF_TRY_TO(done, status,
+                  df_cuda_memory((void **)&conv->turned,
+                                 df_layer_weight_count(desc) * (int64_t)sizeof *conv->turned));
     conv->head.workspace = conv->plan.workspace;
     (void)snprintf(conv->head.text, sizeof conv->head.text, "%s", conv->plan.text);
     *out = &conv->head;
-    return DFAL_OK;
+    conv = NULL;
+done:
+    if (conv != NULL)
+        conv_destroy(&conv->head);
+    return status;
+}
+
+static dfal_status conv_bind(struct df_cuda_op *op, const float *weight, const float *bias,
+                             cudaStream_t stream)
+{
+    const struct conv *conv = (const struct conv *)op;
+    (void)bias;
+    if (conv->turned == NULL)
+        return DFAL_OK;
+    return df_cuda_status((cudaError_t)df_turn_weights(&conv->turn, conv->turned, weight, stream),
+                          "turning weights");
 }
 
 static dfal_status set(cudnnBackendDescriptor_t pack, cudnnBackendAttributeName_t name,
@@ -146,6 +168,8 @@ static dfal_status conv_run(struct df_cuda_op *op, const struct df_cuda_run *run
     case DF_LAYER_FORWARD:
         return execute(conv, run, (const void *const[]){run->in[0], run->weight, run->out, run->bias});
     case DF_LAYER_BACKWARD:
+        if (conv->turned != NULL)
+            return execute(conv, run, (const void *const[]){run->in[0], conv->turned, run->out});
         return execute(conv, run, (const void *const[]){run->out, run->weight, run->in[0]});
     case DF_LAYER_WEIGHT_GRADIENT:
         break;
@@ -154,4 +178,4 @@ static dfal_status conv_run(struct df_cuda_op *op, const struct df_cuda_run *run
 }
 
 const struct df_cuda_engine df_cuda_cudnn = {
-    .name = "cuDNN", .create = conv_create, .destroy = conv_destroy, .run = conv_run};
+    .name = "cuDNN", .create = conv_create, .destroy = conv_destroy, .bind = conv_bind, .run = conv_run};

@@ -5,8 +5,11 @@
  * float32 tensors),
  *          inputs or sums of lower precision, sums in an order that differs from run to run, and transforms
  *          (FFT, Winograd), whose rounding errors are several times those of a plain sum.
- * Order    what the heuristics list first is taken first; they know the shape and the GPU's properties and
- *          nothing else, so the same plan comes out each time on one model of GPU with one version of cuDNN.
+ * Order    a preferred engine, chosen by the shape alone from what was measured once (below), then what the
+ *          heuristics list first; they know the shape and the GPU's properties and nothing else, so the same
+ *          plan comes out each time on one model of GPU with one version of cuDNN.
+ * Turned   an input gradient without stride is the forward of a convolution over turned weights, and the
+ *          forward's large tile has no like among the gradient's engines.
  * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at
  * another place of
  *          the batch. Its knob must be 0.
@@ -234,26 +237,33 @@ static dfal_status add_bias(struct operation *o)
     return df_cudnn_status(cudnnBackendFinalize(*node), "describing an operation");
 }
 
-static dfal_status describe(struct operation *o, const struct df_layer_desc *desc, enum df_layer_kind kind,
-                            int64_t rows)
+/* What a plan is sought for. A turned gradient is a forward without bias. */
+struct problem {
+    const struct df_layer_desc *desc;
+    enum df_layer_kind kind;
+    bool bias;
+    int64_t rows;
+};
+
+static dfal_status describe(struct operation *o, const struct problem *p)
 {
-    const bool forward = kind == DF_LAYER_FORWARD;
-    const int64_t group = desc->group > 1 ? desc->group : 1;
+    const struct df_layer_desc *desc = p->desc;
+    const int64_t rows = p->rows, group = desc->group > 1 ? desc->group : 1;
     const int64_t dims[DF_CUDNN_TENSORS][4] = {
         [DF_CUDNN_X] = {rows, desc->in.c, desc->in.h, desc->in.w},
         [DF_CUDNN_WEIGHT] = {desc->out.c, desc->in.c / group, desc->window.kernel[0], desc->window.kernel[1]},
         [DF_CUDNN_Y] = {rows, desc->out.c, desc->out.h, desc->out.w},
         [DF_CUDNN_BIAS] = {1, desc->out.c, 1, 1}};
     for (int i = 0; i < DF_CUDNN_TENSORS; i++)
-        DF_TRY(describe_tensor(&o->tensors[i], df_cudnn_uids[i], dims[i], false, is_half(desc, kind)));
+        DF_TRY(describe_tensor(&o->tensors[i], df_cudnn_uids[i], dims[i], false, is_half(desc, p->kind)));
     DF_TRY(describe_convolution(&o->convolution, &desc->window));
-    if (forward) {
+    if (p->bias) {
         DF_TRY(describe_tensor(&o->sum, sum_uid, dims[DF_CUDNN_Y], true, false));
         DF_TRY(add_bias(o));
     }
-    DF_TRY(add_convolution(o, kind, forward ? o->sum : o->tensors[DF_CUDNN_Y]));
+    DF_TRY(add_convolution(o, p->kind, p->bias ? o->sum : o->tensors[DF_CUDNN_Y]));
     DF_TRY(create(&o->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR));
-    DF_TRY(set(o->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, forward ? 2 : 1,
+    DF_TRY(set(o->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, p->bias ? 2 : 1,
                o->nodes));
     return df_cudnn_status(cudnnBackendFinalize(o->graph), "describing a graph");
 }
@@ -416,23 +426,192 @@ done:
     return status;
 }
 
+/* ---- The preference -------------------------------------------------------------------------- */
+
+/* A tile of the result that one block of a plain float32 engine computes, and microseconds that one took on a
+ * multiprocessor of an H200 with sums of 4,608 terms: alone on it, and a tile's share where others ran beside
+ * it. The sides follow from these times (docs/PERFORMANCE.md); the knob's value is cuDNN's name for it. */
+static const struct tile {
+    int64_t knob, positions, channels, alone, shared;
+} tiles[] = {{4, 256, 64, 500, 460}, {2, 64, 64, 207, 165}, {12, 32, 64, 125, 100}};
+
+/* An H200's. A constant, so that the choice follows from the shape alone. */
+enum { MULTIPROCESSORS = 132, TILES = sizeof tiles / sizeof *tiles };
+
+static int64_t parts(int64_t size, int64_t part)
+{
+    return (size + part - 1) / part;
+}
+
+/* What the busiest multiprocessor takes. */
+static int64_t tile_time(const struct tile *tile, int64_t positions, int64_t channels)
+{
+    const int64_t count = parts(positions, tile->positions) * parts(channels, tile->channels);
+    return count <= MULTIPROCESSORS ? tile->alone : parts(count, MULTIPROCESSORS) * tile->shared;
+}
+
+/* For a result of so many positions in all rows; of equal ones the largest. */
+static const struct tile *best_tile(int64_t positions, int64_t channels)
+{
+    const struct tile *best = &tiles[0];
+    for (int i = 1; i < TILES; i++)
+        if (tile_time(&tiles[i], positions, channels) < tile_time(best, positions, channels))
+            best = &tiles[i];
+    return best;
+}
+
+enum { KNOBS = 2 };
+
+/* An engine by its number, with knobs; engine -1: none is preferred. */
+struct preference {
+    int64_t engine;
+    struct {
+        cudnnBackendKnobType_t type;
+        int64_t value;
+    } knobs[KNOBS];
+};
+
+/* The engines' numbers are those of cuDNN 9.19; another version may know other engines under them, which are
+ * taken where they know the knobs and are as strict by their own notes, or pass over to the heuristics.
+ * Engines that lay x out first (36 with bias, 2 without) are up to 4 % faster on planes of 3x3, but want 162
+ * MiB for 1,024 rows of 512 channels, four times x and y together: rows that are scored at a time are worth
+ * more. */
+enum { FORWARD = 44, PLAIN_FORWARD = 70, GRADIENT = 74 };
+
+/* Groups and weight gradients were not measured, nor were gradients of another kind than those that are
+ * turned: there the heuristics are asked. Of the gradient's own engines only the smallest tile is a match for
+ * the forward's. */
+static struct preference preference_of(const struct problem *p)
+{
+    const struct df_layer_desc *desc = p->desc;
+    const bool forward = p->kind == DF_LAYER_FORWARD;
+    const struct df_shape result = forward ? desc->out : desc->in;
+    const struct tile *tile = best_tile(p->rows * result.h * result.w, result.c);
+    struct preference preference = {-1,
+                                    {{CUDNN_KNOB_TYPE_TILE_SIZE, tile->knob}, {CUDNN_KNOB_TYPE_IDX_MODE, 0}}};
+    if (desc->group > 1 || is_half(desc, p->kind))
+        return preference;
+    if (forward)
+        preference.engine = p->bias ? FORWARD : PLAIN_FORWARD;
+    else if (p->kind == DF_LAYER_BACKWARD && tile == &tiles[TILES - 1] && df_cudnn_can_turn(desc))
+        preference.engine = GRADIENT;
+    return preference;
+}
+
+static dfal_status configure(descriptor config, descriptor engine, descriptor choices[KNOBS],
+                             descriptor properties, descriptor graph, const struct preference *preference)
+{
+    DF_TRY(set_descriptor(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph));
+    DF_TRY(set(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &preference->engine));
+    DF_TRY(set_descriptor(engine, CUDNN_ATTR_ENGINE_DEVICEPROP, properties));
+    DF_TRY(df_cudnn_status(cudnnBackendFinalize(engine), "making an engine"));
+    for (int i = 0; i < KNOBS; i++) {
+        DF_TRY(create(&choices[i], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR));
+        DF_TRY(set(choices[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1,
+                   &preference->knobs[i].type));
+        DF_TRY(set(choices[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1,
+                   &preference->knobs[i].value));
+        DF_TRY(df_cudnn_status(cudnnBackendFinalize(choices[i]), "choosing a knob"));
+    }
+    DF_TRY(set_descriptor(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine));
+    DF_TRY(set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, KNOBS, choices));
+    return df_cudnn_status(cudnnBackendFinalize(config), "configuring an engine");
+}
+
+/* Errors   E_UNAVAILABLE this cuDNN has no such engine for the graph, or it does not suit */
+static dfal_status try_preference(struct df_cudnn_plan *out, descriptor properties, descriptor graph,
+                                  const struct preference *preference, const struct bounds *bounds)
+{
+    descriptor config = NULL, engine = NULL, choices[KNOBS] = {NULL};
+    dfal_status status;
+    if (preference->engine < 0)
+        return DFAL_E_UNAVAILABLE;
+    DF_TRY_TO(done, status, create(&engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR));
+    DF_TRY_TO(done, status, create(&config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
+    status = configure(config, engine, choices, properties, graph, preference);
+    if (status == DFAL_OK)
+        status = try_config(out, properties, config, bounds);
+    /* A number or a value of a knob that this version does not know is called a bad parameter. */
+    if (status == DFAL_E_INTERNAL)
+        status = DFAL_E_UNAVAILABLE;
+done:
+    for (int i = 0; i < KNOBS; i++)
+        drop(choices[i]);
+    drop(config);
+    drop(engine);
+    return status;
+}
+
+/* ---- A plan ---------------------------------------------------------------------------------- */
+
+bool df_cudnn_can_turn(const struct df_layer_desc *desc)
+{
+    const struct df_window *w = &desc->window;
+    bool can = desc->group <= 1 && w->kernel[0] * w->kernel[1] > 1; /* 1x1 was not measured */
+    for (int a = 0; a < 2; a++)
+        can = can && w->stride[a] == 1 && w->dilation[a] == 1 && w->pad[a] < w->kernel[a] &&
+              w->pad[a + 2] < w->kernel[a];
+    return can;
+}
+
+struct df_layer_desc df_cudnn_turned(const struct df_layer_desc *desc)
+{
+    struct df_layer_desc turned = *desc;
+    turned.in = desc->out;
+    turned.out = desc->in;
+    for (int side = 0; side < 4; side++)
+        turned.window.pad[side] = desc->window.kernel[side % 2] - 1 - desc->window.pad[side];
+    return turned;
+}
+
+/* heuristics: else the preferred engine alone. Errors   E_UNAVAILABLE there is none */
+static dfal_status create_plan(struct df_cudnn_plan *out, descriptor properties, const struct problem *p,
+                               bool heuristics)
+{
+    const struct bounds bounds = {df_cudnn_workspace_limit(p->desc, p->kind, p->rows),
+                                  is_half(p->desc, p->kind)};
+    const struct preference preference = preference_of(p);
+    struct operation o = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, describe(&o, p));
+    status = try_preference(out, properties, o.graph, &preference, &bounds);
+    if (status == DFAL_E_UNAVAILABLE && heuristics)
+        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_A, &bounds);
+    if (status == DFAL_E_UNAVAILABLE && heuristics)
+        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_FALLBACK, &bounds);
+done:
+    clear(&o);
+    return status;
+}
+
+/* A gradient that is worth turning. Errors   E_UNAVAILABLE it is not, or there is no such forward */
+static dfal_status create_turned(struct df_cudnn_plan *out, descriptor properties, const struct problem *p)
+{
+    if (p->kind != DF_LAYER_BACKWARD || is_half(p->desc, p->kind) || !df_cudnn_can_turn(p->desc) ||
+        preference_of(p).engine >= 0)
+        return DFAL_E_UNAVAILABLE;
+    const struct df_layer_desc desc = df_cudnn_turned(p->desc);
+    const struct problem turned = {&desc, DF_LAYER_FORWARD, false, p->rows};
+    DF_TRY(create_plan(out, properties, &turned, false));
+    const size_t used = strlen(out->text);
+    (void)snprintf(out->text + used, sizeof out->text - used, ", as a forward");
+    out->turned = true;
+    return DFAL_OK;
+}
+
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows)
 {
     static const char *const names[] = {"forward", "input gradient", "weight gradient"};
-    const struct bounds bounds = {df_cudnn_workspace_limit(desc, kind, rows), is_half(desc, kind)};
-    struct operation o = {0};
+    const struct problem problem = {desc, kind, kind == DF_LAYER_FORWARD, rows};
     memset(out, 0, sizeof *out);
-    dfal_status status = describe(&o, desc, kind, rows);
-    if (status == DFAL_OK)
-        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_A, &bounds);
-    if (status == DFAL_E_UNAVAILABLE && o.graph != NULL)
-        status = try_mode(out, properties, o.graph, CUDNN_HEUR_MODE_FALLBACK, &bounds);
-    clear(&o);
+    dfal_status status = create_turned(out, properties, &problem);
+    if (status == DFAL_E_UNAVAILABLE)
+        status = create_plan(out, properties, &problem, true);
     if (status == DFAL_E_UNAVAILABLE)
         DF_FAIL(status,
                 "cuDNN %zu has no %s in %s of a %dx%d convolution from %lldx%lldx%lld to %lldx%lldx%lld",
-                cudnnGetVersion(), names[kind], bounds.half ? "binary16" : "plain float32",
+                cudnnGetVersion(), names[kind], is_half(desc, kind) ? "binary16" : "plain float32",
                 (int)desc->window.kernel[0], (int)desc->window.kernel[1], (long long)desc->in.c,
                 (long long)desc->in.h, (long long)desc->in.w, (long long)desc->out.c, (long long)desc->out.h,
                 (long long)desc->out.w);

@@ -17,6 +17,11 @@ enum { DF_CUDNN_OLDEST = 91500 };
  * layout, and 4 MiB for partial sums. An engine that wants more is passed over. */
 int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
 
+/* May an input gradient be the forward of another convolution, over turned weights (kernels/turn.h)? Without
+ * stride, dilation and groups it may. And that convolution: from dy to dx. */
+bool df_cudnn_can_turn(const struct df_layer_desc *desc);
+struct df_layer_desc df_cudnn_turned(const struct df_layer_desc *desc);
+
 /* What stands for the op's tensors in a variant pack, in this order; the bias is the forward's alone. */
 enum df_cudnn_tensor { DF_CUDNN_X, DF_CUDNN_WEIGHT, DF_CUDNN_Y, DF_CUDNN_BIAS, DF_CUDNN_TENSORS };
 extern const int64_t df_cudnn_uids[DF_CUDNN_TENSORS];
@@ -25,7 +30,9 @@ struct df_cudnn_plan {
     cudnnBackendDescriptor_t plan;
     size_t workspace;
     int64_t engine; /* cuDNN's number of it, for this operation */
-    char text[192]; /* engine, knobs and workspace, for logs: "engine 1, knobs 2=5 13=0, 0 bytes" */
+    bool turned; /* an input gradient as a forward: x is dy, the weights are turned, y is dx, without bias */
+    char text[192]; /* engine, knobs and workspace, for logs: "engine 1, knobs 2=5 13=0, 0 bytes", and of a
+                     * turned one ", as a forward" */
 };
 
 /* Make cuDNN's answer this thread's message, "cuDNN: WHAT: its words". Errors   E_MEMORY, E_UNAVAILABLE not
@@ -36,10 +43,11 @@ dfal_status df_cudnn_status(cudnnStatus_t status, const char *what);
  * cudnnBackendDestroyDescriptor. */
 dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t handle, const char *json);
 
-/* Choose an engine for `rows` rows: the first one, in the order of cuDNN's heuristics (mode A, then the
- * fallback list), whose sums are plain float32 in a fixed order and whose workspace is not above the limit.
- * Nothing is timed. The backward of a half_backward layer is one of binary16 operands and results, channels
- * last.
+/* Choose an engine for `rows` rows: the one that the shape alone prefers (cuda_plan.c), else the first one in
+ * the order of cuDNN's heuristics (mode A, then the fallback list), whose sums are plain float32 in a fixed
+ * order and whose workspace is not above the limit. Nothing is timed. An input gradient becomes a forward
+ * (turned) where df_cudnn_can_turn and a large tile is preferred; where cuDNN has no such engine, it stays a
+ * gradient. The backward of a half_backward layer is one of binary16 operands and results, channels last.
  * Errors   E_UNAVAILABLE none is */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);

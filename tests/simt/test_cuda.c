@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CUDA back end's own reasons to refuse, its copies, and the blocks that a library's engine gets, on the
- * shim. Calls of the runtime fail on command (the linker's --wrap); the libraries are made up: an engine that
- * takes exactly a fixed number of rows, looks at them and leaves the work to dfal's own. */
+ * shim. Calls of the runtime fail on command (the linker's --wrap); the libraries are made up (made_up.h). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +14,9 @@
 #include "backend/cuda.h"
 #include "backend/object.h"
 #include "base/memory.h"
-#include "half.h" /* kernels */
+#include "conv.h" /* kernels */
+#include "made_up.h"
+#include "turn.h" /* kernels */
 
 /* ---- The runtime ----------------------------------------------------------------------------- */
 
@@ -96,171 +97,6 @@ REAL(cudaError_t, cudaGraphInstantiate, cudaGraphExec_t *exec, cudaGraph_t graph
 }
 
 /* ---- The libraries --------------------------------------------------------------------------- */
-
-enum { ENGINE_ROWS = 4, ENGINE_WORKSPACE = 1000 };
-
-struct made_up {
-    struct df_cuda_op head;
-    struct df_cuda_op *own;
-    enum df_layer_kind kind;
-    struct df_layer_desc desc;
-    int64_t in, out;
-};
-
-static struct {
-    bool refuses, refuses_half;
-    int64_t runs, padded; /* rows of zeros that were seen */
-    int binds;
-} library;
-
-static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device *device,
-                                  const struct df_layer_desc *desc, enum df_layer_kind kind)
-{
-    struct made_up *op = NULL;
-    *out = NULL;
-    const bool half = desc->half_backward && kind == DF_LAYER_BACKWARD;
-    if (half ? library.refuses_half : library.refuses)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "the library has no such engine");
-    DF_TRY(df_alloc(&op, 1, sizeof *op));
-    op->head.engine = desc->is_gemm ? &df_cuda_cublas : &df_cuda_cudnn;
-    op->head.rows = ENGINE_ROWS;
-    op->head.workspace = ENGINE_WORKSPACE;
-    (void)snprintf(op->head.text, sizeof op->head.text, "algorithm %d", 7 + (int)kind);
-    op->kind = kind;
-    op->desc = *desc;
-    op->in = df_shape_size(desc->in);
-    op->out = df_shape_size(desc->out);
-    const dfal_status status = df_cuda_own.create(&op->own, device, desc, kind);
-    if (status != DFAL_OK) {
-        df_free(op);
-        return status;
-    }
-    *out = &op->head;
-    return DFAL_OK;
-}
-
-static void made_up_destroy(struct df_cuda_op *head)
-{
-    struct made_up *op = (struct made_up *)head;
-    df_cuda_own.destroy(op->own);
-    df_free(op);
-}
-
-static dfal_status made_up_bind(struct df_cuda_op *head, const float *weight, const float *bias,
-                                cudaStream_t stream)
-{
-    (void)head;
-    (void)stream;
-    if (weight == NULL || bias == NULL)
-        test_fail("an engine was bound without weight or bias");
-    library.binds++;
-    return DFAL_OK;
-}
-
-static void look_at(const float *in, int64_t size, cudaStream_t stream)
-{
-    float *rows = calloc((size_t)(ENGINE_ROWS * size), sizeof *rows);
-    assert_non_null(rows);
-    assert_int_equal(cudaMemcpyAsync(rows, in, (size_t)(ENGINE_ROWS * size) * sizeof *rows,
-                                     cudaMemcpyDeviceToHost, stream),
-                     0);
-    assert_int_equal(cudaStreamSynchronize(stream), 0);
-    for (int64_t row = 0; row < ENGINE_ROWS; row++) {
-        int64_t zeros = 0;
-        for (int64_t i = 0; i < size; i++)
-            zeros += rows[row * size + i] == 0.0F;
-        library.padded += zeros == size;
-    }
-    free(rows);
-}
-
-/* Element (a, channel, position) of binary16 memory [a, positions, channels]. */
-static float half_at(const void *memory, int64_t a, int64_t channels, int64_t positions, int64_t channel,
-                     int64_t position)
-{
-    return df_half_value(((const uint16_t *)memory)[(a * positions + position) * channels + channel]);
-}
-
-/* What cuDNN and cublasLt do with binary16, by the definition: the shim's memory is the host's. */
-static void half_backward(const struct made_up *op, const struct df_cuda_run *run)
-{
-    const struct df_layer_desc *d = &op->desc;
-    const struct df_window *w = &d->window;
-    const int64_t taps = d->is_gemm ? 1 : (int64_t)w->kernel[0] * w->kernel[1];
-    const int64_t in_plane = d->in.h * d->in.w, out_plane = d->out.h * d->out.w;
-    double *sum = calloc((size_t)op->in, sizeof *sum);
-    assert_non_null(sum);
-    assert_int_equal(cudaStreamSynchronize(run->stream), 0);
-    assert_true((uintptr_t)run->in[0] % 256 == 0 && (uintptr_t)run->weight % 256 == 0);
-    for (int64_t row = 0; row < run->rows; row++) {
-        int64_t zeros = 0;
-        memset(sum, 0, (size_t)op->in * sizeof *sum);
-        for (int64_t i = 0; i < op->out; i++) {
-            const int64_t o = i / out_plane, at = i % out_plane;
-            const double g = (double)half_at(run->in[0], row, d->out.c, out_plane, o, at);
-            zeros += g == 0;
-            for (int64_t k = 0; k < d->in.c * taps; k++) {
-                const int64_t c = k / taps, tap = k % taps;
-                const int64_t y =
-                    d->is_gemm ? 0 : at / d->out.w * w->stride[0] + tap / w->kernel[1] - w->pad[0];
-                const int64_t x =
-                    d->is_gemm ? 0 : at % d->out.w * w->stride[1] + tap % w->kernel[1] - w->pad[1];
-                if (y >= 0 && y < d->in.h && x >= 0 && x < d->in.w)
-                    sum[c * in_plane + y * d->in.w + x] +=
-                        g * (double)half_at(run->weight, o, d->in.c, taps, c, tap);
-            }
-        }
-        for (int64_t j = 0; j < op->in; j++) {
-            const int64_t c = j / in_plane, at = j % in_plane;
-            if (d->is_gemm)
-                run->out[row * op->in + j] = (float)sum[j];
-            else
-                ((uint16_t *)(void *)run->out)[(row * in_plane + at) * d->in.c + c] =
-                    df_half_of((float)sum[j]);
-        }
-        library.padded += zeros == op->out;
-    }
-    free(sum);
-}
-
-static dfal_status made_up_run(struct df_cuda_op *head, const struct df_cuda_run *run)
-{
-    struct made_up *op = (struct made_up *)head;
-    if (run->rows != ENGINE_ROWS || run->workspace == NULL || (uintptr_t)run->workspace % 256 != 0)
-        test_fail("a run of %lld rows, expected %d, and an aligned workspace", (long long)run->rows,
-                  ENGINE_ROWS);
-    if (run->bias_gradient != NULL)
-        test_fail("an engine that has no bias gradient was asked for one");
-    assert_int_equal(cudaMemsetAsync(run->workspace, 0xff, ENGINE_WORKSPACE, run->stream), 0);
-    if (op->desc.half_backward && op->kind == DF_LAYER_BACKWARD) {
-        memset(run->workspace, 0xff, ENGINE_WORKSPACE);
-        half_backward(op, run);
-        library.runs++;
-        return DFAL_OK;
-    }
-    look_at(run->in[0], op->kind == DF_LAYER_BACKWARD ? op->out : op->in, run->stream);
-    library.runs++;
-    struct df_cuda_run own = *run;
-    size_t bytes = df_cuda_own.workspace(op->own, run->rows);
-    void *scratch = NULL;
-    DF_TRY(df_cuda_memory(&scratch, (int64_t)bytes));
-    own.workspace = scratch;
-    const dfal_status status = df_cuda_own.run(op->own, &own);
-    (void)cudaStreamSynchronize(run->stream);
-    (void)cudaFree(scratch);
-    return status;
-}
-
-const struct df_cuda_engine df_cuda_cudnn = {.name = "made up convolutions",
-                                             .create = made_up_create,
-                                             .destroy = made_up_destroy,
-                                             .bind = made_up_bind,
-                                             .run = made_up_run};
-const struct df_cuda_engine df_cuda_cublas = {.name = "made up products",
-                                              .create = made_up_create,
-                                              .destroy = made_up_destroy,
-                                              .bind = made_up_bind,
-                                              .run = made_up_run};
 
 dfal_status df_cudnn_open(struct df_cudnn **out, const struct df_cuda_device *device, char *version,
                           size_t version_size)
@@ -781,13 +617,72 @@ static void half_blocks(void **state)
     device->backend->device_close(device);
 }
 
+/* The forward of dfal's own kernels over turned weights is the input gradient, as double has it. */
+static void check_turned(const struct df_layer_desc *d)
+{
+    enum { ROWS = 3 };
+    const int64_t in = df_shape_size(d->in), out = df_shape_size(d->out), weights = df_layer_weight_count(d);
+    const int32_t *kernel = d->window.kernel, *pad = d->window.pad;
+    const struct df_turn turn = {d->out.c, d->in.c, (int64_t)kernel[0] * kernel[1]};
+    const struct df_conv_shape turned = {.in = {(int32_t)d->out.c, (int32_t)d->out.h, (int32_t)d->out.w},
+                                         .out = {(int32_t)d->in.c, (int32_t)d->in.h, (int32_t)d->in.w},
+                                         .window = {.kernel = {kernel[0], kernel[1]},
+                                                    .stride = {1, 1},
+                                                    .pad = {kernel[0] - 1 - pad[0], kernel[1] - 1 - pad[1],
+                                                            kernel[0] - 1 - pad[2], kernel[1] - 1 - pad[3]},
+                                                    .dilation = {1, 1}},
+                                         .group = 1};
+    float *memory = NULL; /* the shim's memory is the host's */
+    assert_int_equal(cudaMalloc((void **)&memory, (size_t)(2 * weights + ROWS * (in + out)) * sizeof *memory),
+                     0);
+    float *weight = memory, *other = weight + weights, *dy = other + weights, *dx = dy + ROWS * out;
+    double *exact = doubles(in), *row = doubles(out), *plain = doubles(weights);
+    for (int64_t i = 0; i < weights; i++)
+        plain[i] = (double)(weight[i] = (float)((i * 37 + 11) % 101) / 101 - 0.5F);
+    for (int64_t i = 0; i < ROWS * out; i++)
+        dy[i] = (float)((i * 53 + 7) % 97) / 97 - 0.5F;
+    assert_int_equal(df_turn_weights(&turn, other, weight, NULL), 0);
+    assert_int_equal(df_conv_forward(&turned, dx, dy, other, NULL, ROWS, NULL), 0);
+    assert_int_equal(cudaStreamSynchronize(NULL), 0);
+    for (int64_t r = 0; r < ROWS; r++) {
+        for (int64_t i = 0; i < out; i++)
+            row[i] = (double)dy[r * out + i];
+        reference_gradient(d, exact, row, plain);
+        for (int64_t i = 0; i < in; i++)
+            if (!(fabs((double)dx[r * in + i] - exact[i]) <= 1e-5))
+                test_fail("row %d, value %d: %.9g, expected %.9g", (int)r, (int)i, (double)dx[r * in + i],
+                          exact[i]);
+    }
+    free(exact);
+    free(row);
+    free(plain);
+    assert_int_equal(cudaFree(memory), 0);
+}
+
+static void turned_weights(void **state)
+{
+    static const struct df_layer_desc descs[] = {
+        {.in = {36, 5, 7},
+         .out = {41, 5, 7},
+         .window = {.kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1, 1, 1}, .dilation = {1, 1}},
+         .group = 1},
+        {.in = {5, 9, 6},
+         .out = {3, 7, 4},
+         .window = {.kernel = {4, 5}, .stride = {1, 1}, .pad = {0, 2, 1, 1}, .dilation = {1, 1}},
+         .group = 1}};
+    (void)state;
+    gpu_reset();
+    for (int d = 0; d < 2; d++)
+        check_turned(&descs[d]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals),      cmocka_unit_test(half_open),    cmocka_unit_test(identity),
-        cmocka_unit_test(memory),        cmocka_unit_test(pinned),       cmocka_unit_test(copies),
-        cmocka_unit_test(failed_kernel), cmocka_unit_test(no_recording), cmocka_unit_test(blocks),
-        cmocka_unit_test(half_blocks),
+        cmocka_unit_test(refusals),      cmocka_unit_test(half_open),      cmocka_unit_test(identity),
+        cmocka_unit_test(memory),        cmocka_unit_test(pinned),         cmocka_unit_test(copies),
+        cmocka_unit_test(failed_kernel), cmocka_unit_test(no_recording),   cmocka_unit_test(blocks),
+        cmocka_unit_test(half_blocks),   cmocka_unit_test(turned_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
