@@ -143,6 +143,49 @@ static void resize_keeps_and_zeroes(void **state)
     df_free(numbers);
 }
 
+static void an_array_grows_by_doubling(void **state)
+{
+    (void)state;
+    int32_t *numbers = NULL;
+    int64_t capacity = 0, total = df_alloc_total();
+    for (int32_t i = 0; i < 1000; i++) {
+        assert_int_equal(df_grow(&numbers, &capacity, i + 1, sizeof *numbers, 3), DFAL_OK);
+        assert_true(capacity > i);
+        numbers[i] = i;
+    }
+    for (int32_t i = 0; i < 1000; i++)
+        assert_int_equal(numbers[i], i);
+    assert_int_equal(capacity, 1536); /* 3 * 2^9 */
+    assert_int_equal(df_alloc_total() - total, 10);
+    assert_int_equal(df_grow(&numbers, &capacity, 5000, sizeof *numbers, 3), DFAL_OK);
+    assert_int_equal(capacity, 5000); /* more than twice as many were wanted */
+    assert_int_equal(numbers[999], 999);
+    assert_int_equal(numbers[4999], 0);
+    assert_int_equal(df_reserve(&numbers, &capacity, 5001, sizeof *numbers), DFAL_OK);
+    assert_int_equal(capacity, 5001);
+    assert_int_equal(df_reserve(&numbers, &capacity, 7, sizeof *numbers), DFAL_OK);
+    assert_int_equal(capacity, 5001);
+    df_free(numbers);
+}
+
+static void growth_that_fails_leaves_the_array(void **state)
+{
+    (void)state;
+    int32_t *numbers = NULL;
+    int64_t capacity = 0, most = INT64_MAX - 1;
+    assert_int_equal(df_grow(&numbers, &capacity, 1, sizeof *numbers, 4), DFAL_OK);
+    numbers[0] = 7;
+    df_fault_arm(DF_FAULT_ALLOC, 1);
+    assert_int_equal(df_grow(&numbers, &capacity, 5, sizeof *numbers, 4), DFAL_E_MEMORY);
+    df_fault_arm(DF_FAULT_ALLOC, 0);
+    assert_int_equal(df_grow(&numbers, &capacity, INT64_MAX, sizeof *numbers, 4), DFAL_E_MEMORY);
+    assert_int_equal(df_grow(&numbers, &most, INT64_MAX, sizeof *numbers, 4), DFAL_E_MEMORY);
+    assert_int_equal(most, INT64_MAX - 1);
+    assert_int_equal(capacity, 4);
+    assert_int_equal(numbers[0], 7);
+    df_free(numbers);
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
     (void)state;
@@ -570,6 +613,8 @@ int main(void)
         cmocka_unit_test(nearest_names),
         cmocka_unit_test(memory_is_zeroed_aligned_and_counted),
         cmocka_unit_test(resize_keeps_and_zeroes),
+        cmocka_unit_test(an_array_grows_by_doubling),
+        cmocka_unit_test(growth_that_fails_leaves_the_array),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(only_what_may_be_shown),

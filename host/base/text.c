@@ -11,14 +11,8 @@
 
 static bool make_room(struct df_text *text, int64_t more)
 {
-    if (text->status == DFAL_OK && text->size + more + 1 > text->capacity) {
-        int64_t capacity = text->capacity ? text->capacity : 256;
-        while (capacity < text->size + more + 1)
-            capacity *= 2;
-        text->status = df_resize(&text->bytes, text->capacity, capacity, 1);
-        if (text->status == DFAL_OK)
-            text->capacity = capacity;
-    }
+    if (text->status == DFAL_OK)
+        text->status = df_grow(&text->bytes, &text->capacity, text->size + more + 1, 1, 256);
     return text->status == DFAL_OK;
 }
 

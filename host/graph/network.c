@@ -165,11 +165,7 @@ dfal_status df_network_add(struct df_network *network, int32_t *index, const cha
             DF_FAIL(DFAL_E_DATA,
                     "Node '%s' has the input %d, expected a node before it (0 to %d) or the network's input",
                     name, inputs[i], count - 1);
-    if (count == network->node_capacity) {
-        int32_t capacity = count > 0 ? 2 * count : 16;
-        DF_TRY(df_resize(&network->nodes, count, capacity, sizeof *network->nodes));
-        network->node_capacity = capacity;
-    }
+    DF_TRY(df_grow(&network->nodes, &network->node_capacity, (int64_t)count + 1, sizeof *network->nodes, 16));
     struct df_node *node = &network->nodes[count];
     memset(node, 0, sizeof *node);
     network->node_count = count + 1;

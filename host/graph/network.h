@@ -58,7 +58,8 @@ struct df_network {
     double *scale, *offset; /* [affine_count]: 1 or C; 0: nobody said how the samples are scaled */
     int32_t affine_count;
     struct df_node *nodes; /* topologically ordered */
-    int32_t node_count, node_capacity;
+    int32_t node_count;
+    int64_t node_capacity;
     int32_t output; /* node whose [K,1,1] values are the logits */
     char **files; /* [file_count] read for it beside the file that was named: an ONNX model's external data */
     int32_t file_count;

@@ -38,7 +38,8 @@ struct df_step {
 };
 struct df_program {
     struct df_step *steps;
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
     struct df_place dinput; /* where the input's gradient is in the end */
 };
 

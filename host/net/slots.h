@@ -13,7 +13,8 @@ struct df_lifetime {
 };
 struct df_slots {
     struct df_lifetime *all;
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
     int32_t clock;
 };
 
