@@ -19,13 +19,12 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "report/report.h"
-#include "run_fixture.h"
 #include "score/pass.h"
 #include "store/hdf5_file.h"
 #include "store/table.h"
 #include "strategy/selection.h"
+#include "support_world.h"
 
-static struct world world;
 static const char *const every[] = {"dfal",   "random",        "entropy",  "least-confidence",
                                     "margin", "logit-gap",     "egl-last", "nearest-other",
                                     "bald",   "coreset-greedy"};
@@ -35,7 +34,7 @@ enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, NEAREST_OTHER, FIR
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
-enum { ALL = 60 };
+enum { ALL = WORLD_ROWS };
 
 struct heard {
     int duplicates, nonfinite, simulated, few, compared, no_twin;
@@ -137,24 +136,19 @@ static void test_same_bytes(void **state)
 static void test_order(void **state)
 {
     (void)state;
-    struct df_pool *pool = NULL;
-    struct df_network *network = NULL;
-    struct df_device *device = NULL;
+    struct world_opened opened;
     struct df_selection first, second;
-    int64_t order[ALL];
-    dfal_context *context = world_context(backends[0], 2, NULL, NULL);
-    test_ok(df_pool_open(&pool, NULL, world.train, NULL));
-    test_ok(df_network_for_pool(&network, context, world.net, pool));
-    test_ok(df_context_device(context, &device));
+    world_open(&opened, backends[0], 2, world.net, world.train);
+    int64_t *order = opened.rows;
     struct df_selection_options options = {
         .strategy = &df_strategy_dfal, .count = 20, .seed = 3, .twins = true};
     test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
-    for (int i = 0; i < ALL; i++)
-        order[i] = i;
-    test_ok(df_select(context, device, network, pool, order, ALL, &options, &first));
+    test_ok(
+        df_select(opened.context, opened.device, opened.network, opened.pool, order, ALL, &options, &first));
     assert_int_equal(first.count, 20);
     test_ok(df_random_permutation(order, ALL, 9, DF_STREAM_SHUFFLE, 0));
-    test_ok(df_select(context, device, network, pool, order, ALL, &options, &second));
+    test_ok(
+        df_select(opened.context, opened.device, opened.network, opened.pool, order, ALL, &options, &second));
     assert_memory_equal(first.index, second.index, 20 * sizeof *first.index);
     assert_memory_equal(first.twin, second.twin, (size_t)(20 * first.size) * sizeof *first.twin);
     df_selection_clear(&second);
@@ -169,20 +163,21 @@ static void test_order(void **state)
         if (chosen || i % 2)
             order[n++] = i;
     }
-    test_ok(df_select(context, device, network, pool, order, n, &options, &second));
+    test_ok(
+        df_select(opened.context, opened.device, opened.network, opened.pool, order, n, &options, &second));
     assert_memory_equal(first.index, second.index, 20 * sizeof *first.index);
     df_selection_clear(&second);
     /* A twin crosses the boundary it was sent over: another class for the network, at the distance of its
      * score. */
-    void *raw = malloc(df_pool_row_bytes(pool));
+    void *raw = malloc(df_pool_row_bytes(opened.pool));
     float *x = malloc((size_t)first.size * sizeof *x);
     for (int i = 0; i < 20; i++) {
         if (first.status[i] != DFAL_SCORE_OK)
             continue;
         double sum = 0;
         assert_int_not_equal(first.adversarial_class[i], first.predicted[i]);
-        test_ok(df_pool_gather(pool, raw, &first.index[i], 1));
-        df_pool_decode(pool, x, raw, 1);
+        test_ok(df_pool_gather(opened.pool, raw, &first.index[i], 1));
+        df_pool_decode(opened.pool, x, raw, 1);
         for (int64_t k = 0; k < first.size; k++)
             sum += pow((double)first.twin[i * first.size + k] - x[k], 2);
         if (!(fabs(sqrt(sum) - first.score[i]) <= 1e-4 * first.score[i] + 1e-6))
@@ -192,12 +187,10 @@ static void test_order(void **state)
     free(x);
     df_selection_clear(&first);
     options.count = 5;
-    test_ok(df_select(context, device, network, pool, NULL, 0, &options, &first));
+    test_ok(df_select(opened.context, opened.device, opened.network, opened.pool, NULL, 0, &options, &first));
     assert_int_equal(first.count, 0);
     df_selection_clear(&first);
-    df_network_destroy(network);
-    df_pool_close(pool);
-    dfal_context_destroy(context);
+    world_close(&opened);
 }
 
 static void write_text(char path[TEST_PATH], const char *name, const char *text)
@@ -711,20 +704,6 @@ static void test_usage(void **state)
     assert_false(world_exists(world.folder, "u.csv"));
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_create(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_remove(&world);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
@@ -737,5 +716,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_twins_of_any),   cmocka_unit_test(test_killed_between),
         cmocka_unit_test(test_near_copies),    cmocka_unit_test(test_out_of_memory),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
