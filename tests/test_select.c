@@ -25,12 +25,16 @@
 #include "strategy/selection.h"
 #include "support_world.h"
 
-static const char *const every[] = {"dfal",   "random",        "entropy",  "least-confidence",
-                                    "margin", "logit-gap",     "egl-last", "nearest-other",
-                                    "bald",   "coreset-greedy"};
+/* Every strategy, and the files that may stand for what it computes (none: it takes no file). */
+enum { NONE = 0, LOGITS = 1, SCORES = 2 };
+static const struct {
+    const char *name;
+    int files;
+} every[] = {
+    {"dfal", SCORES},   {"random", LOGITS | SCORES},    {"entropy", LOGITS},  {"least-confidence", LOGITS},
+    {"margin", LOGITS}, {"logit-gap", LOGITS | SCORES}, {"egl-last", LOGITS}, {"nearest-other", LOGITS},
+    {"bald", NONE},     {"coreset-greedy", NONE}};
 enum { EVERY = sizeof every / sizeof every[0] };
-/* Which of every[] a file serves. */
-enum { FIRST_OF_LOGITS = 2, LAST_OF_LOGITS = 4, EGL_LAST = 6, NEAREST_OTHER, FIRST_OF_NO_FILE };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
@@ -113,7 +117,7 @@ static void test_same_bytes(void **state)
     (void)state;
     for (int b = 0; b < backend_count; b++) {
         for (int s = 0; s < EVERY; s++) {
-            struct dfal_select_options options = select_options(every[s], 12);
+            struct dfal_select_options options = select_options(every[s].name, 12);
             options.subsample = 40;
             test_ok(select_into("a.csv", backends[b], 1, world.train, &options, NULL, NULL));
             char *expected = world_read(world.folder, "a.csv");
@@ -129,6 +133,20 @@ static void test_same_bytes(void **state)
             assert_memory_equal(expected, header, strlen(header));
             free(expected);
         }
+    }
+}
+
+/* A strategy of this build that these tests do not go through is not tested. */
+static void test_every(void **state)
+{
+    (void)state;
+    for (int i = 0; df_strategies[i]; i++) {
+        int found = 0;
+        for (int s = 0; s < EVERY; s++)
+            found += !strcmp(every[s].name, df_strategies[i]->name);
+        if (found != 1)
+            test_fail("strategy '%s' stands %d times in `every`, expected once", df_strategies[i]->name,
+                      found);
     }
 }
 
@@ -214,7 +232,7 @@ static void test_left_out(void **state)
                "id,label,status\n\"<script>\"\"0\"\"</script>\",1,\n\"=row,3\",0,label\n\"=row,9\",,skip\n");
     const char *files[] = {labels};
     for (int s = 0; s < EVERY; s++) {
-        struct dfal_select_options options = select_options(every[s], 100);
+        struct dfal_select_options options = select_options(every[s].name, 100);
         labelled.label_files = files;
         labelled.label_file_count = 1;
         heard = (struct heard){0};
@@ -382,20 +400,20 @@ static void test_sources(void **state)
         test_ok(dfal_score(context, &result, scores, world.net, world.train, &score));
         dfal_context_destroy(context);
         for (int s = 0; s < EVERY; s++) {
-            struct dfal_select_options options = select_options(every[s], 25);
+            struct dfal_select_options options = select_options(every[s].name, 25);
             options.subsample = 50;
             test_ok(select_into("a.csv", backends[b], 1, world.train, &options, NULL, NULL));
             char *expected = world_read(world.folder, "a.csv");
-            for (int road = 1; road < 4; road++) {
-                bool with_logits = road & 1, with_scores = road & 2;
-                const bool of_logits =
-                    (s >= FIRST_OF_LOGITS && s <= LAST_OF_LOGITS) || s == EGL_LAST || s == NEAREST_OTHER;
-                if ((!strcmp(every[s], "dfal") && !with_scores) || (of_logits && !with_logits) ||
-                    s >= FIRST_OF_NO_FILE) /* refused: test_usage */
+            for (int files = 1; files <= (LOGITS | SCORES); files++) {
+                options.logits_path = files & LOGITS ? logits : NULL;
+                options.scores_path = files & SCORES ? scores : NULL;
+                const dfal_status status =
+                    select_into("b.csv", backends[b], 2, world.train, &options, NULL, NULL);
+                if (!(files & every[s].files)) {
+                    test_error(status, DFAL_E_USAGE, "needs ");
                     continue;
-                options.logits_path = with_logits ? logits : NULL;
-                options.scores_path = with_scores ? scores : NULL;
-                test_ok(select_into("b.csv", backends[b], 2, world.train, &options, NULL, NULL));
+                }
+                test_ok(status);
                 char *found = world_read(world.folder, "b.csv");
                 assert_string_equal(found, expected);
                 free(found);
@@ -441,7 +459,7 @@ static void test_twins_of_any(void **state)
     char twins[TEST_PATH];
     test_join(twins, world.folder, "any.h5");
     for (int s = 0; s < EVERY; s++) {
-        struct dfal_select_options options = select_options(every[s], 10);
+        struct dfal_select_options options = select_options(every[s].name, 10);
         struct heard heard = {0};
         struct queries queries;
         remove(twins);
@@ -708,13 +726,13 @@ int main(int argc, char **argv)
 {
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_order),
-
-        cmocka_unit_test(test_left_out),       cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_twins),          cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_near_duplicate), cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_twins_of_any),   cmocka_unit_test(test_killed_between),
-        cmocka_unit_test(test_near_copies),    cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_every),          cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_order),          cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_scores),         cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
+        cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
+        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_near_copies),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
