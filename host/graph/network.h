@@ -8,7 +8,7 @@
 
 /* clang-format off */
 enum df_node_op {
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...) DF_NODE_##NODE,
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...) DF_NODE_##NODE,
 #include "graph/nodes.def"
     DF_NODE_OP_COUNT
 };

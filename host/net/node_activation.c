@@ -31,7 +31,7 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
 #define READS_OUTPUT DF_READS_OUTPUT
 #define READS_EITHER DF_READS_OUTPUT
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
-    const struct df_node_rules df_rules_##NODE = {                                                           \
+    const struct df_node_rules df_rules_##stem = {                                                           \
         .value = DF_VALUE_POINTWISE,                                                                         \
         .input_gradient = READS_##saved,                                                                     \
         .training = READS_##saved,                                                                           \

@@ -39,7 +39,7 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
     return plan->device->backend->layer_create(plan->device, &plan->nodes[index].layer, &desc);
 }
 
-const struct df_node_rules df_rules_CONV = {
+const struct df_node_rules df_rules_conv = {
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_conv_fwd,
     .backward_op = DF_OP_conv_bwd,
@@ -47,7 +47,7 @@ const struct df_node_rules df_rules_CONV = {
     .prepare = prepare,
 };
 
-const struct df_node_rules df_rules_GEMM = {
+const struct df_node_rules df_rules_gemm = {
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_gemm_fwd,
     .backward_op = DF_OP_gemm_bwd,

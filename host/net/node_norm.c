@@ -99,7 +99,7 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
     return df_buffer_new(plan->device, &own->shift, DF_TYPE_REAL, channels);
 }
 
-const struct df_node_rules df_rules_BATCH_NORM = {
+const struct df_node_rules df_rules_batch_norm = {
     .value = DF_VALUE_POINTWISE,
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_affine_fwd,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each type of node computes, and what of it stays in memory: one constant a type, df_rules_<NODE>, in
- * the file of its relatives (node_*.c). What a function leaves to its caller it does not have: NULL. */
+/* What each type of node computes, and what of it stays in memory: the constant df_rules_<rules> that its row
+ * of nodes.def names, in the file of its relatives (node_*.c). What a function leaves to its caller it does
+ * not have: NULL. */
 #ifndef DF_NET_NODE_RULES_H
 #define DF_NET_NODE_RULES_H
 
@@ -37,7 +38,7 @@ struct df_node_rules {
 const struct df_node_rules *df_node_rules(enum df_node_op op);
 
 /* clang-format off */
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...) extern const struct df_node_rules df_rules_##NODE;
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...) extern const struct df_node_rules df_rules_##rules;
 #include "graph/nodes.def"
 /* clang-format on */
 
