@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "base/word.h"
 #include "tensor/tensor.h"
 
 /* ---- status ---- */
@@ -64,6 +65,38 @@ static void messages_are_kept_prefixed_and_cut(void **state)
     df_fail_prefix(DFAL_E_DATA, "%s", "front");
     assert_int_equal(strlen(dfal_last_error()), DF_MESSAGE_SIZE - 1);
     assert_memory_equal(dfal_last_error(), "frontxx", 7);
+}
+
+/* However many names there are, none is cut in two, and 200 have room. */
+static void a_list_of_names_is_not_cut(void **state)
+{
+    (void)state;
+    enum { MANY = 200, MORE = 1000 };
+    char text[MORE][24];
+    const char *names[MORE];
+    for (int i = 0; i < MORE; i++) {
+        snprintf(text[i], sizeof text[i], "strategy-%07d", i);
+        names[i] = text[i];
+    }
+    assert_int_equal(df_fail_unknown(DFAL_E_USAGE, "strategy", "strategy-000003x", NULL, names, MANY),
+                     DFAL_E_USAGE);
+    const char *at = dfal_last_error();
+    for (int i = 0; i < MANY; i++) {
+        at = strstr(at, names[i]);
+        assert_non_null(at);
+    }
+    assert_string_equal(at, "strategy-0000199; nearest is 'strategy-0000030'");
+    df_fail_unknown(DFAL_E_USAGE, "strategy", "strategy-000003x", NULL, names, MORE);
+    at = strstr(dfal_last_error(), ", ...; nearest is 'strategy-0000030'");
+    assert_non_null(at);
+    assert_int_equal(strlen(at), strlen(", ...; nearest is 'strategy-0000030'"));
+    assert_int_equal(at[-17], ' '); /* the last name is whole */
+    char small[18];
+    assert_string_equal(df_names_text(small, sizeof small, names, 0), "none");
+    assert_string_equal(df_names_text(small, sizeof small, (const char *const[]){"a", "b", "c"}, 3),
+                        "a, b or c");
+    assert_string_equal(df_names_text(small, sizeof small, (const char *const[]){"abcde", "fg", "hi"}, 3),
+                        "abcde, fg, ...");
 }
 
 static dfal_status keeps_the_first(void)
@@ -609,6 +642,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_names_and_exit_codes),
         cmocka_unit_test(messages_are_kept_prefixed_and_cut),
+        cmocka_unit_test(a_list_of_names_is_not_cut),
         cmocka_unit_test(clean_up_keeps_the_first_status),
         cmocka_unit_test(nearest_names),
         cmocka_unit_test(memory_is_zeroed_aligned_and_counted),
