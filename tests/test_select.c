@@ -637,38 +637,6 @@ static void test_out_of_memory(void **state)
     }
 }
 
-/* Copies and pictures that differ by what a JPEG at high quality leaves. */
-static void test_near_copies(void **state)
-{
-    (void)state;
-    enum { COUNT = 40, SIDE = 32, SIZE = 3 * SIDE * SIDE };
-    float *x = calloc((size_t)COUNT * SIZE, sizeof *x);
-    int64_t pairs[2 * COUNT], count = 0;
-    for (int i = 0; i < COUNT; i++)
-        for (int k = 0; k < SIZE; k++) {
-            int64_t at = (int64_t)i * SIZE + k;
-            int c = k / (SIDE * SIDE), y = k / SIDE % SIDE, z = k % SIDE;
-            x[at] = (float)(0.5 + 0.25 * sin(0.2 * y + 1.7 * i + c) + 0.2 * cos(0.31 * z * (1 + i % 5) + i));
-        }
-    float noise[SIZE];
-    memcpy(x + 11 * SIZE, x + 4 * SIZE, SIZE * sizeof *x); /* a copy */
-    test_fill_floats(noise, SIZE, 3, -0.02, 0.02);         /* about 3 of 255 */
-    for (int k = 0; k < SIZE; k++)
-        x[30 * SIZE + k] = x[7 * SIZE + k] + noise[k];
-    test_ok(df_near_duplicates(x, COUNT, SIZE, pairs, &count));
-    assert_int_equal(count, 2);
-    assert_true(pairs[0] == 4 && pairs[1] == 11 && pairs[2] == 7 && pairs[3] == 30);
-    test_fill_floats(noise, SIZE, 4, -0.2, 0.2); /* another picture of the same thing is none */
-    for (int k = 0; k < SIZE; k++)
-        x[30 * SIZE + k] = x[7 * SIZE + k] + noise[k];
-    test_ok(df_near_duplicates(x, COUNT, SIZE, pairs, &count));
-    assert_int_equal(count, 1);
-    free(x);
-    assert_int_equal(df_near_duplicates_limit(784), 2000);
-    assert_in_range(df_near_duplicates_limit(3 * 224 * 224), 300, 350);
-    assert_true(df_near_duplicates_limit((int64_t)1 << 40) >= 0);
-}
-
 static void test_usage(void **state)
 {
     (void)state;
@@ -731,8 +699,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_scores),         cmocka_unit_test(test_twins),
         cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
         cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
-        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_near_copies),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -73,8 +73,8 @@ dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks m
  * that is asked again finds them. *known: they are there; else they are zero, and the strategy's to fill. */
 dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known);
 
-/* E_STOPPED: somebody wants the job to end. For loops that take long. */
-dfal_status df_view_check_stop(const struct df_view *view);
+/* For loops that take long: row_loop.h. */
+struct dfal_context *df_view_context(const struct df_view *view);
 /* What a strategy keeps for itself ("the distances of 500 candidates"): refuse it before it is allocated.
  * Errors   E_MEMORY names the bytes, the limit and the way out */
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what);
