@@ -220,6 +220,98 @@ static void test_features(void **state)
     }
 }
 
+/* How many passes ended. */
+struct passed {
+    int logits, features;
+};
+
+static void count_passes(void *user, const struct dfal_event *event)
+{
+    struct passed *passed = user;
+    const bool ended = event->field_count > 1 && event->fields[0].integer == event->fields[1].integer;
+    passed->logits += ended && !strcmp(event->name, "select.logits");
+    passed->features += ended && !strcmp(event->name, "select.features");
+}
+
+struct asked {
+    const double *logits, *sums;
+    struct df_features features;
+};
+
+static struct asked ask_both(struct df_view *view, bool labelled, bool whole)
+{
+    struct asked asked = {0};
+    test_ok(labelled ? df_view_labelled_row_scores(view, second_logit, &asked.logits)
+                     : df_view_row_scores(view, second_logit, &asked.logits));
+    if (whole)
+        test_ok(labelled ? df_view_labelled_features(view, "", &asked.features)
+                         : df_view_features(view, "", &asked.features));
+    else
+        test_ok(df_view_feature_scores(view, "", square_sum, &asked.sums));
+    return asked;
+}
+
+/* Logits and features of one pass are those of two: numbers of the features, they themselves, and those of
+ * labelled rows. */
+static void test_expected(void **state)
+{
+    (void)state;
+    static const int64_t labelled_rows[3] = {2, 30, 59};
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {
+        .strategy = &none, .labelled_rows = labelled_rows, .labelled_row_count = 3};
+    for (int run = 0; run < 3 * backend_count; run++) {
+        const bool whole = run % 3 > 0, labelled = run % 3 > 1;
+        struct world_opened opened;
+        struct passed passed = {0};
+        world_open(&opened, backends[run / 3], 1 + run % 2, world.net, world.train);
+        opened.context->options.event = count_passes;
+        opened.context->options.event_user = &passed;
+        struct df_view one = view_of(&opened, &options), two = one;
+        test_ok(df_view_open(&one, opened.rows, ALL));
+        test_ok(df_view_open(&two, opened.rows, ALL));
+        test_ok(df_view_expect(&one, labelled, second_logit, "", whole ? NULL : square_sum));
+        const struct asked found = ask_both(&one, labelled, whole);
+        assert_true(passed.features == 1 && passed.logits == 0);
+        const struct asked expected = ask_both(&two, labelled, whole);
+        assert_true(passed.features == 2 && passed.logits == 1);
+        const size_t n = labelled ? 3 : ALL;
+        assert_memory_equal(found.logits, expected.logits, n * sizeof *found.logits);
+        if (whole)
+            test_same_floats("features", found.features.values, expected.features.values,
+                             (int64_t)n * found.features.size);
+        else
+            assert_memory_equal(found.sums, expected.sums, n * sizeof *found.sums);
+        df_view_close(&one);
+        df_view_close(&two);
+        world_close(&opened);
+    }
+}
+
+/* A node's values are not the folded network's, so nothing is computed before it is asked for. */
+static void test_not_expected(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {.strategy = &none};
+    struct world_opened opened;
+    struct passed passed = {0};
+    const double *logits;
+    world_open(&opened, backends[0], 1, world.net, world.train);
+    opened.context->options.event = count_passes;
+    opened.context->options.event_user = &passed;
+    struct df_view view = view_of(&opened, &options);
+    test_ok(df_view_open(&view, opened.rows, ALL));
+    test_ok(df_view_expect(&view, false, second_logit, "flat", NULL));
+    assert_true(passed.logits == 0 && passed.features == 0);
+    test_ok(df_view_row_scores(&view, second_logit, &logits));
+    assert_true(passed.logits == 1 && passed.features == 0);
+    test_ok(df_view_expect(&view, false, second_logit, "", square_sum)); /* one of them is there */
+    assert_true(passed.logits == 1 && passed.features == 0);
+    df_view_close(&view);
+    world_close(&opened);
+}
+
 static void test_features_refused(void **state)
 {
     (void)state;
@@ -373,7 +465,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_logits),        cmocka_unit_test(test_sets),
         cmocka_unit_test(test_labelled_row_scores), cmocka_unit_test(test_features),
-        cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_not_expected),        cmocka_unit_test(test_passes),
         cmocka_unit_test(test_networks_refused),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);

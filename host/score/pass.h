@@ -28,7 +28,9 @@ struct df_pass_spec {
     struct df_pool *pool;
     const char *node;
     const struct df_pass_drawing *drawing; /* NULL: dropout is not drawn; else node is NULL */
-    int64_t beside;                        /* bytes that the caller takes for results */
+    df_pass_fn *also; /* with a node, and not NULL: gets the logits of each block behind the node's values */
+    void *also_user;
+    int64_t beside; /* bytes that the caller takes for results */
     struct df_progress *progress;
 };
 dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_stream *stream, df_pass_fn *fn,

@@ -124,8 +124,10 @@ static dfal_status meet_all(struct search *search)
 
 static dfal_status ask(struct search *search, const char *node)
 {
+    DF_TRY(df_view_expect(search->view, false, predicted, node, NULL));
     DF_TRY(df_view_row_scores(search->view, predicted, &search->classes));
     DF_TRY(df_view_features(search->view, node, &search->h));
+    DF_TRY(df_view_expect(search->view, true, predicted, node, NULL));
     DF_TRY(df_view_labelled_row_scores(search->view, predicted, &search->labelled_classes));
     return df_view_labelled_features(search->view, node, &search->labelled);
 }

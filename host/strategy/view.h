@@ -58,6 +58,13 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
 /* The same features of the rows that are labelled already, in the order of the pool. */
 dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
 
+/* What a strategy is going to ask of the same rows: a number of their logits, and features of a node or
+ * (of_features) a number of those. Said before, one pass over the pool gives both. Where none could (the
+ * logits are a file's, or the node is named and so of the network that is not folded) nothing happens here,
+ * and each is computed when it is asked for. The bits are the same.   labelled: of the labelled rows */
+dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn *of_logits, const char *node,
+                           df_row_score_fn *of_features);
+
 /* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates
  * come in any order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not
  * folded.
