@@ -81,6 +81,8 @@ dfal_status df_network_name_classes(struct df_network *network, char *const *nam
 /* A class of the network as a number of the pool, and back; -1, no class, stays. */
 int32_t df_network_to_pool(const struct df_network *network, int32_t class);
 int32_t df_network_from_pool(const struct df_network *network, int32_t class);
+/* Free what a node holds, not the node. */
+void df_node_clear(struct df_node *node);
 /* Append a node with ONNX's default attributes (strides 1, pads 0, group 1; reals: nodes.def); inputs are
  * indices. *index may be NULL. The node's other fields are set by the caller through
  * network->nodes[*index]. */
