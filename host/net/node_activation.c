@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Activations: rules for each row of activations.def. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static void set_numbers(struct df_call *call, const struct df_node *node)
 {

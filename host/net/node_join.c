@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sums, differences, products and quotients of two values, broadcast where their shapes differ. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 /* C-order strides of an operand, 0 along what it has only one of; its values a row. */
 static int64_t strides(int64_t stride[3], struct df_shape shape)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions and products: a layer of the back end each. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {

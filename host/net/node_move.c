@@ -2,6 +2,7 @@
 /* Nodes that change no value: other shapes, other places, and dropout, which is nothing unless it is
  * drawn. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 const struct df_node_rules df_rules_alias = {.value = DF_VALUE_ALIAS};
 

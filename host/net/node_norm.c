@@ -2,6 +2,7 @@
 /* Batch-norm: with a batch's statistics where it trains, else an affine map, frozen or fixed. */
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 /* Share of a batch's statistics in the running ones, as PyTorch counts it. */
 static const double norm_momentum = 0.1;

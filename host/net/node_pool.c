@@ -2,6 +2,7 @@
 /* Pools. A max-pool keeps where its maxima stood. */
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static void set_pool(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
                      bool forward)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PRelu: its slopes are a parameter. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static void set_prelu(struct df_call *call, const struct df_node *node)
 {

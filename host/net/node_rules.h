@@ -5,7 +5,17 @@
 #ifndef DF_NET_NODE_RULES_H
 #define DF_NET_NODE_RULES_H
 
-#include "net/tape.h"
+#include "backend/backend.h"
+#include "graph/network.h"
+
+struct df_pass;
+struct df_plan;
+struct df_step;
+
+/* What the gradient of one node reads of the forward pass, besides the cotangent. */
+enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
+/* training: in a plan with TRAIN, where parameters have gradients and batch-norm statistics. */
+enum df_reads df_node_reads(const struct df_node *node, bool training);
 
 enum df_value_kind {
     DF_VALUE_OWN,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "net/program.h"
+#include "net/plan_inside.h"
 
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/plan.h"
 #include "net/slots.h"
 
 struct df_shape df_value_shape(const struct df_network *network, int32_t node)

@@ -4,7 +4,7 @@
 #ifndef DF_NET_SLOTS_H
 #define DF_NET_SLOTS_H
 
-#include "net/program.h"
+#include "net/plan_inside.h"
 
 struct df_lifetime {
     int64_t size; /* values a row */
