@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "store/hdf5_driver.h"
+#include "store/hdf5_source.h"
 
 enum { MOST_FILTERS = 32, WINDOW = 1 << 16, CHECKSUM_BYTES = 4 };
 
