@@ -10,12 +10,14 @@
 
 #include <cmocka.h>
 
+#include "base/context.h"
 #include "base/digest.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "base/word.h"
 #include "tensor/tensor.h"
 
 /* ---- status ---- */
@@ -64,6 +66,38 @@ static void messages_are_kept_prefixed_and_cut(void **state)
     df_fail_prefix(DFAL_E_DATA, "%s", "front");
     assert_int_equal(strlen(dfal_last_error()), DF_MESSAGE_SIZE - 1);
     assert_memory_equal(dfal_last_error(), "frontxx", 7);
+}
+
+/* However many names there are, none is cut in two, and 200 have room. */
+static void a_list_of_names_is_not_cut(void **state)
+{
+    (void)state;
+    enum { MANY = 200, MORE = 1000 };
+    char text[MORE][24];
+    const char *names[MORE];
+    for (int i = 0; i < MORE; i++) {
+        snprintf(text[i], sizeof text[i], "strategy-%07d", i);
+        names[i] = text[i];
+    }
+    assert_int_equal(df_fail_unknown(DFAL_E_USAGE, "strategy", "strategy-000003x", NULL, names, MANY),
+                     DFAL_E_USAGE);
+    const char *at = dfal_last_error();
+    for (int i = 0; i < MANY; i++) {
+        at = strstr(at, names[i]);
+        assert_non_null(at);
+    }
+    assert_string_equal(at, "strategy-0000199; nearest is 'strategy-0000030'");
+    df_fail_unknown(DFAL_E_USAGE, "strategy", "strategy-000003x", NULL, names, MORE);
+    at = strstr(dfal_last_error(), ", ...; nearest is 'strategy-0000030'");
+    assert_non_null(at);
+    assert_int_equal(strlen(at), strlen(", ...; nearest is 'strategy-0000030'"));
+    assert_int_equal(at[-17], ' '); /* the last name is whole */
+    char small[18];
+    assert_string_equal(df_names_text(small, sizeof small, names, 0), "none");
+    assert_string_equal(df_names_text(small, sizeof small, (const char *const[]){"a", "b", "c"}, 3),
+                        "a, b or c");
+    assert_string_equal(df_names_text(small, sizeof small, (const char *const[]){"abcde", "fg", "hi"}, 3),
+                        "abcde, fg, ...");
 }
 
 static dfal_status keeps_the_first(void)
@@ -140,6 +174,49 @@ static void resize_keeps_and_zeroes(void **state)
     assert_int_equal(df_resize(&numbers, 2, 50, sizeof *numbers), DFAL_E_MEMORY);
     df_fault_arm(DF_FAULT_ALLOC, 0);
     assert_int_equal(numbers[0], 1); /* the old block is still there */
+    df_free(numbers);
+}
+
+static void an_array_grows_by_doubling(void **state)
+{
+    (void)state;
+    int32_t *numbers = NULL;
+    int64_t capacity = 0, total = df_alloc_total();
+    for (int32_t i = 0; i < 1000; i++) {
+        assert_int_equal(df_grow(&numbers, &capacity, i + 1, sizeof *numbers, 3), DFAL_OK);
+        assert_true(capacity > i);
+        numbers[i] = i;
+    }
+    for (int32_t i = 0; i < 1000; i++)
+        assert_int_equal(numbers[i], i);
+    assert_int_equal(capacity, 1536); /* 3 * 2^9 */
+    assert_int_equal(df_alloc_total() - total, 10);
+    assert_int_equal(df_grow(&numbers, &capacity, 5000, sizeof *numbers, 3), DFAL_OK);
+    assert_int_equal(capacity, 5000); /* more than twice as many were wanted */
+    assert_int_equal(numbers[999], 999);
+    assert_int_equal(numbers[4999], 0);
+    assert_int_equal(df_reserve(&numbers, &capacity, 5001, sizeof *numbers), DFAL_OK);
+    assert_int_equal(capacity, 5001);
+    assert_int_equal(df_reserve(&numbers, &capacity, 7, sizeof *numbers), DFAL_OK);
+    assert_int_equal(capacity, 5001);
+    df_free(numbers);
+}
+
+static void growth_that_fails_leaves_the_array(void **state)
+{
+    (void)state;
+    int32_t *numbers = NULL;
+    int64_t capacity = 0, most = INT64_MAX - 1;
+    assert_int_equal(df_grow(&numbers, &capacity, 1, sizeof *numbers, 4), DFAL_OK);
+    numbers[0] = 7;
+    df_fault_arm(DF_FAULT_ALLOC, 1);
+    assert_int_equal(df_grow(&numbers, &capacity, 5, sizeof *numbers, 4), DFAL_E_MEMORY);
+    df_fault_arm(DF_FAULT_ALLOC, 0);
+    assert_int_equal(df_grow(&numbers, &capacity, INT64_MAX, sizeof *numbers, 4), DFAL_E_MEMORY);
+    assert_int_equal(df_grow(&numbers, &most, INT64_MAX, sizeof *numbers, 4), DFAL_E_MEMORY);
+    assert_int_equal(most, INT64_MAX - 1);
+    assert_int_equal(capacity, 4);
+    assert_int_equal(numbers[0], 7);
     df_free(numbers);
 }
 
@@ -566,10 +643,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_names_and_exit_codes),
         cmocka_unit_test(messages_are_kept_prefixed_and_cut),
+        cmocka_unit_test(a_list_of_names_is_not_cut),
         cmocka_unit_test(clean_up_keeps_the_first_status),
         cmocka_unit_test(nearest_names),
         cmocka_unit_test(memory_is_zeroed_aligned_and_counted),
         cmocka_unit_test(resize_keeps_and_zeroes),
+        cmocka_unit_test(an_array_grows_by_doubling),
+        cmocka_unit_test(growth_that_fails_leaves_the_array),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(only_what_may_be_shown),

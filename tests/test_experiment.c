@@ -17,9 +17,7 @@
 #include "report/report.h"
 #include "run/pace.h"
 #include "run/rounds.h"
-#include "run_fixture.h"
-
-static struct world world;
+#include "support_world.h"
 
 enum { MOST = 24 };
 struct settings {
@@ -355,20 +353,6 @@ static void test_progress(void **state)
     dfal_context_destroy(context);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_create(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_remove(&world);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,5 +362,5 @@ int main(void)
         cmocka_unit_test(test_several),         cmocka_unit_test(test_time),
         cmocka_unit_test(test_progress),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

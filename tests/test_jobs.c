@@ -11,9 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "run_fixture.h"
-
-static struct world world;
+#include "support_world.h"
 
 struct told {
     char state[32], format[32];
@@ -135,20 +133,6 @@ static void test_info_of_pool(void **state)
     dfal_context_destroy(context);
 }
 
-static int create(void **state)
-{
-    (void)state;
-    world_create(&world);
-    return 0;
-}
-
-static int destroy(void **state)
-{
-    (void)state;
-    world_remove(&world);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,5 +141,5 @@ int main(void)
         cmocka_unit_test(test_bench_beside_a_file),
         cmocka_unit_test(test_info_of_pool),
     };
-    return cmocka_run_group_tests(tests, create, destroy);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -14,8 +14,8 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "run/rounds.h"
-#include "run_fixture.h"
 #include "strategy/oracle.h"
+#include "support_world.h"
 
 /* Knows the answers, but gives only so many before people are needed. */
 struct people {
@@ -66,8 +66,6 @@ static dfal_status publish(struct dfal_context *context, const char *dir)
     DF_TRY(df_report_write(context, page, &dir, 1, true));
     return df_run_directory_finish(dir);
 }
-
-static struct world world;
 
 static dfal_status run(const char *dir, int64_t answers, bool *kept)
 {
@@ -141,22 +139,8 @@ static void test_not_yet(void **state)
     same(dir, whole, "queries.csv");
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_create(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_remove(&world);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_not_yet)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -18,10 +18,9 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "run/rounds.h"
-#include "run_fixture.h"
 #include "store/network_file.h"
+#include "support_world.h"
 
-static struct world world;
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 static const char *program;
@@ -650,20 +649,6 @@ static void test_faults(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_create(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_remove(&world);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 6 && !strcmp(argv[1], "--child"))
@@ -685,5 +670,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exhausted),
         cmocka_unit_test(test_faults),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -179,22 +179,6 @@ static void test_query_line(void **state)
     expect(&text, "1,\"'=cmd,x\",42,,3,0.5,-1,-1,,,\n");
 }
 
-static void test_duplicates(void **state)
-{
-    (void)state;
-    /* Rows 1 and 4 are the same, 5 is 0.01 away from 0, the others are far apart. */
-    const float x[6][2] = {{0, 0}, {10, 0}, {0, 10}, {10, 10}, {10, 0}, {0.01f, 0}};
-    int64_t pairs[12], count;
-    test_ok(df_near_duplicates(&x[0][0], 6, 2, pairs, &count));
-    assert_int_equal(count, 2);
-    assert_true(pairs[0] == 1 && pairs[1] == 4 && pairs[2] == 0 && pairs[3] == 5);
-    test_ok(df_near_duplicates(&x[0][0], 1, 2, pairs, &count));
-    assert_int_equal(count, 0);
-    const float same[3][1] = {{1}, {1}, {1}};
-    test_ok(df_near_duplicates(&same[0][0], 3, 1, pairs, &count));
-    assert_int_equal(count, 2);
-}
-
 static void test_curve(void **state)
 {
     (void)state;
@@ -274,7 +258,6 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_numbers_read_back),
         cmocka_unit_test(test_query_line),
-        cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_curve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -385,6 +385,15 @@ static void test_find(void **state)
         assert_null(strategy);
     }
     test_error(df_strategy_find(&strategy, "entropie"), DFAL_E_USAGE, "'entropy'");
+    test_error(df_strategy_find(&strategy, NULL), DFAL_E_USAGE,
+               "no strategy is named, expected dfal, random");
+    for (int i = 0; df_strategies[i];
+         i++) { /* the sentence names all: room for it is counted by identifiers */
+        const char *at = strstr(dfal_last_error(), df_strategies[i]->name);
+        assert_true(at && strchr(df_strategies[i + 1] ? ", " : "", at[strlen(df_strategies[i]->name)]));
+    }
+#define DF_STRATEGY(identifier) assert_int_equal(strlen(#identifier), strlen(df_strategy_##identifier.name));
+#include "strategy/strategies.def"
     test_ok(df_strategy_find(&strategy, "coreset-greedy"));
     assert_true(strategy->set);
     for (int i = 0; df_strategies[i]; i++) /* a run finds its options by this place */

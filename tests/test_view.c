@@ -14,17 +14,16 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "net/row_gradients.h"
-#include "run_fixture.h"
 #include "score/pass.h"
 #include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/view_inside.h"
+#include "support_world.h"
 
-static struct world world;
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
 
-enum { ALL = 60 };
+enum { ALL = WORLD_ROWS };
 
 /* Logits as a whole; of them column 1 is ranked. */
 static dfal_status choose_by_logit(struct df_view *view, int64_t q, struct df_choices *choices)
@@ -55,57 +54,31 @@ static dfal_status choose_set(struct df_view *view, int64_t q, struct df_choices
     return DFAL_OK;
 }
 
-struct bench {
-    dfal_context *context;
-    struct df_pool *pool;
-    struct df_network *network;
-    struct df_device *device;
-    int64_t rows[ALL];
-};
-
-static void bench_open(struct bench *bench, const char *backend, int32_t threads, const char *net,
-                       const char *pool)
+static dfal_status select_all(const struct world_opened *opened, const struct df_selection_options *options,
+                              struct df_selection *selection)
 {
-    bench->context = world_context(backend, threads, NULL, NULL);
-    test_ok(df_pool_open(&bench->pool, NULL, pool, NULL));
-    test_ok(df_network_for_pool(&bench->network, bench->context, net, bench->pool));
-    test_ok(df_context_device(bench->context, &bench->device));
-    for (int i = 0; i < ALL; i++)
-        bench->rows[i] = i;
-}
-
-static void bench_close(struct bench *bench)
-{
-    df_network_destroy(bench->network);
-    df_pool_close(bench->pool);
-    dfal_context_destroy(bench->context);
-}
-
-static dfal_status bench_select(const struct bench *bench, const struct df_selection_options *options,
-                                struct df_selection *selection)
-{
-    return df_select(bench->context, bench->device, bench->network, bench->pool, bench->rows, ALL, options,
-                     selection);
+    return df_select(opened->context, opened->device, opened->network, opened->pool, opened->rows, ALL,
+                     options, selection);
 }
 
 /* A strategy that wants all logits gets them, where they have room. */
 static void test_whole_logits(void **state)
 {
     (void)state;
-    struct bench bench;
+    struct world_opened opened;
     struct df_selection selection;
     const struct df_strategy logits = {.name = "logit", .asks = DF_ASKS_LOGITS, .select = choose_by_logit};
     struct df_selection_options options = {.strategy = &logits, .count = ALL};
-    bench_open(&bench, backends[0], 1, world.net, world.train);
-    test_ok(bench_select(&bench, &options, &selection));
+    world_open(&opened, backends[0], 1, world.net, world.train);
+    test_ok(select_all(&opened, &options, &selection));
     assert_int_equal(selection.count, ALL);
     for (int i = 1; i < ALL; i++)
         assert_true(selection.score[i] <= selection.score[i - 1] && selection.adversarial_class[i] == -1);
     df_selection_clear(&selection);
-    bench.context->memory = 1;
-    test_error(bench_select(&bench, &options, &selection), DFAL_E_MEMORY,
+    opened.context->memory = 1;
+    test_error(select_all(&opened, &options, &selection), DFAL_E_MEMORY,
                "the logits of 60 candidates take 0.0 MB, expected at most the 0.0 MB");
-    bench_close(&bench);
+    world_close(&opened);
 }
 
 /* One that chooses a set is asked again without what turned out not to be finite. */
@@ -113,16 +86,16 @@ static void test_sets(void **state)
 {
     (void)state;
     char path[TEST_PATH];
-    struct bench bench;
+    struct world_opened opened;
     struct df_selection selection;
     const struct df_strategy set = {.name = "set", .set = true, .select = choose_set};
     const struct df_selection_options options = {.strategy = &set, .count = ALL};
     struct df_selection_options few = options;
     test_join(path, world.folder, "set.h5");
     world_pool(path, ALL, 0, POOL_NO_LABELS | POOL_F32 | POOL_NAN);
-    bench_open(&bench, backends[0], 1, world.net, path);
+    world_open(&opened, backends[0], 1, world.net, path);
     sets = 0;
-    test_ok(bench_select(&bench, &options, &selection));
+    test_ok(select_all(&opened, &options, &selection));
     assert_int_equal(sets, 2);
     assert_int_equal(selection.count, ALL - 1); /* row 5 is not finite */
     assert_int_equal(selection.nonfinite, 1);
@@ -133,11 +106,11 @@ static void test_sets(void **state)
     df_selection_clear(&selection);
     few.count = 4;
     sets = 0;
-    test_ok(bench_select(&bench, &few, &selection));
+    test_ok(select_all(&opened, &few, &selection));
     assert_true(sets == 1 && selection.count == 4 && selection.nonfinite == 0 &&
                 selection.index[3] == ALL - 4);
     df_selection_clear(&selection);
-    bench_close(&bench);
+    world_close(&opened);
 }
 
 /* A number of the logits of labelled rows is that of the same rows as candidates; the two are kept apart. */
@@ -147,12 +120,12 @@ static double second_logit(const float *logits, int64_t class_count)
     return (double)logits[1];
 }
 
-static struct df_view view_of(const struct bench *bench, const struct df_selection_options *options)
+static struct df_view view_of(const struct world_opened *opened, const struct df_selection_options *options)
 {
-    return (struct df_view){.context = bench->context,
-                            .device = bench->device,
-                            .network = bench->network,
-                            .pool = bench->pool,
+    return (struct df_view){.context = opened->context,
+                            .device = opened->device,
+                            .network = opened->network,
+                            .pool = opened->pool,
                             .options = options};
 }
 
@@ -164,11 +137,11 @@ static void test_labelled_row_scores(void **state)
     const struct df_selection_options options = {
         .strategy = &none, .labelled_rows = labelled, .labelled_row_count = 3};
     for (int b = 0; b < backend_count; b++) {
-        struct bench bench;
+        struct world_opened opened;
         const double *all = NULL, *known = NULL, *again = NULL;
-        bench_open(&bench, backends[b], 2, world.net, world.train);
-        struct df_view view = view_of(&bench, &options);
-        test_ok(df_view_open(&view, bench.rows, ALL));
+        world_open(&opened, backends[b], 2, world.net, world.train);
+        struct df_view view = view_of(&opened, &options);
+        test_ok(df_view_open(&view, opened.rows, ALL));
         test_ok(df_view_labelled_row_scores(&view, second_logit, &known));
         test_ok(df_view_row_scores(&view, second_logit, &all));
         for (int i = 0; i < 3; i++)
@@ -178,7 +151,7 @@ static void test_labelled_row_scores(void **state)
         assert_ptr_equal(again, known);
         assert_true(again[0] == all[0]); /* row 2 is candidate 0 now */
         df_view_close(&view);
-        bench_close(&bench);
+        world_close(&opened);
     }
 }
 
@@ -203,7 +176,7 @@ static void test_features(void **state)
     static float whole[2][ALL * FEATURES];
     for (int b = 0; b < backend_count; b++) {
         for (int run = 0; run < 4; run++) {
-            struct bench bench;
+            struct world_opened opened;
             struct df_features features, again, known;
             const double *scores = NULL, *alone = NULL;
             static const int64_t labelled[3] = {2, 30, 59};
@@ -212,10 +185,10 @@ static void test_features(void **state)
                                                          .seed = 4,
                                                          .labelled_rows = labelled,
                                                          .labelled_row_count = 3};
-            bench_open(&bench, backends[b], 1 + run % 3, world.net, world.train);
-            struct df_view view = view_of(&bench, &options), other = view_of(&bench, &options);
-            test_ok(df_view_open(&view, bench.rows, ALL));
-            test_ok(df_view_open(&other, bench.rows, ALL));
+            world_open(&opened, backends[b], 1 + run % 3, world.net, world.train);
+            struct df_view view = view_of(&opened, &options), other = view_of(&opened, &options);
+            test_ok(df_view_open(&view, opened.rows, ALL));
+            test_ok(df_view_open(&other, opened.rows, ALL));
             for (int named = 0; named < 2; named++) {
                 const char *node = named ? "flat" : "";
                 test_ok(df_view_features(&view, node, &features));
@@ -241,11 +214,103 @@ static void test_features(void **state)
             }
             df_view_close(&view);
             df_view_close(&other);
-            bench_close(&bench);
+            world_close(&opened);
         }
         /* The last Gemm reads what the pool gives: folded or not, that is the same but for rounding. */
         test_near("features of the folded network", whole[0], whole[1], ALL * FEATURES, 1e-5);
     }
+}
+
+/* How many passes ended. */
+struct passed {
+    int logits, features;
+};
+
+static void count_passes(void *user, const struct dfal_event *event)
+{
+    struct passed *passed = user;
+    const bool ended = event->field_count > 1 && event->fields[0].integer == event->fields[1].integer;
+    passed->logits += ended && !strcmp(event->name, "select.logits");
+    passed->features += ended && !strcmp(event->name, "select.features");
+}
+
+struct asked {
+    const double *logits, *sums;
+    struct df_features features;
+};
+
+static struct asked ask_both(struct df_view *view, bool labelled, bool whole)
+{
+    struct asked asked = {0};
+    test_ok(labelled ? df_view_labelled_row_scores(view, second_logit, &asked.logits)
+                     : df_view_row_scores(view, second_logit, &asked.logits));
+    if (whole)
+        test_ok(labelled ? df_view_labelled_features(view, "", &asked.features)
+                         : df_view_features(view, "", &asked.features));
+    else
+        test_ok(df_view_feature_scores(view, "", square_sum, &asked.sums));
+    return asked;
+}
+
+/* Logits and features of one pass are those of two: numbers of the features, they themselves, and those of
+ * labelled rows. */
+static void test_expected(void **state)
+{
+    (void)state;
+    static const int64_t labelled_rows[3] = {2, 30, 59};
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {
+        .strategy = &none, .labelled_rows = labelled_rows, .labelled_row_count = 3};
+    for (int run = 0; run < 3 * backend_count; run++) {
+        const bool whole = run % 3 > 0, labelled = run % 3 > 1;
+        struct world_opened opened;
+        struct passed passed = {0};
+        world_open(&opened, backends[run / 3], 1 + run % 2, world.net, world.train);
+        opened.context->options.event = count_passes;
+        opened.context->options.event_user = &passed;
+        struct df_view one = view_of(&opened, &options), two = one;
+        test_ok(df_view_open(&one, opened.rows, ALL));
+        test_ok(df_view_open(&two, opened.rows, ALL));
+        test_ok(df_view_expect(&one, labelled, second_logit, "", whole ? NULL : square_sum));
+        const struct asked found = ask_both(&one, labelled, whole);
+        assert_true(passed.features == 1 && passed.logits == 0);
+        const struct asked expected = ask_both(&two, labelled, whole);
+        assert_true(passed.features == 2 && passed.logits == 1);
+        const size_t n = labelled ? 3 : ALL;
+        assert_memory_equal(found.logits, expected.logits, n * sizeof *found.logits);
+        if (whole)
+            test_same_floats("features", found.features.values, expected.features.values,
+                             (int64_t)n * found.features.size);
+        else
+            assert_memory_equal(found.sums, expected.sums, n * sizeof *found.sums);
+        df_view_close(&one);
+        df_view_close(&two);
+        world_close(&opened);
+    }
+}
+
+/* A node's values are not the folded network's, so nothing is computed before it is asked for. */
+static void test_not_expected(void **state)
+{
+    (void)state;
+    const struct df_strategy none = {.name = "none"};
+    const struct df_selection_options options = {.strategy = &none};
+    struct world_opened opened;
+    struct passed passed = {0};
+    const double *logits;
+    world_open(&opened, backends[0], 1, world.net, world.train);
+    opened.context->options.event = count_passes;
+    opened.context->options.event_user = &passed;
+    struct df_view view = view_of(&opened, &options);
+    test_ok(df_view_open(&view, opened.rows, ALL));
+    test_ok(df_view_expect(&view, false, second_logit, "flat", NULL));
+    assert_true(passed.logits == 0 && passed.features == 0);
+    test_ok(df_view_row_scores(&view, second_logit, &logits));
+    assert_true(passed.logits == 1 && passed.features == 0);
+    test_ok(df_view_expect(&view, false, second_logit, "", square_sum)); /* one of them is there */
+    assert_true(passed.logits == 1 && passed.features == 0);
+    df_view_close(&view);
+    world_close(&opened);
 }
 
 static void test_features_refused(void **state)
@@ -253,25 +318,25 @@ static void test_features_refused(void **state)
     (void)state;
     const struct df_strategy none = {.name = "none"};
     const struct df_selection_options options = {.strategy = &none, .seed = 4};
-    struct bench bench;
+    struct world_opened opened;
     struct df_features features;
-    bench_open(&bench, backends[0], 1, world.net, world.train);
-    struct df_view view = view_of(&bench, &options);
-    test_ok(df_view_open(&view, bench.rows, ALL));
+    world_open(&opened, backends[0], 1, world.net, world.train);
+    struct df_view view = view_of(&opened, &options);
+    test_ok(df_view_open(&view, opened.rows, ALL));
     test_error(df_view_features(&view, "flatt", &features), DFAL_E_USAGE, "unknown node 'flatt'");
     test_error(df_view_features(&view, "flatt", &features), DFAL_E_USAGE, "nearest is 'flat'");
     test_ok(df_view_features(&view, "input", &features));
     assert_int_equal(features.size, WORLD_SIZE * WORLD_SIZE);
     test_ok(df_view_labelled_features(&view, "", &features)); /* nobody is labelled */
     assert_int_equal(features.count, 0);
-    bench.context->memory = df_memory_resident() / 2;
+    opened.context->memory = df_memory_resident() / 2;
     test_error(
         df_view_features(&view, "", &features), DFAL_E_MEMORY,
         "the features of 60 candidates take 0.0 MB, expected at most the 0.0 MB that the memory limit of ");
     test_error(df_view_features(&view, "", &features), DFAL_E_MEMORY,
                "choose from fewer candidates (subsample)");
     df_view_close(&view);
-    bench_close(&bench);
+    world_close(&opened);
 }
 
 /* ---- passes -------------------------------------------------------------------------------------------- */
@@ -294,24 +359,24 @@ static dfal_status keep_passes(void *user, int64_t candidate, const float *logit
 }
 
 /* Passes of one row at a time, straight from a tape. */
-static void draw_alone(const struct bench *bench, uint64_t seed, bool shared, float *logits)
+static void draw_alone(const struct world_opened *opened, uint64_t seed, bool shared, float *logits)
 {
     struct df_plan *plan = NULL;
     struct df_tape *tape = NULL;
     const int64_t size = WORLD_SIZE * WORLD_SIZE;
     unsigned char raw[WORLD_SIZE * WORLD_SIZE];
     float x[WORLD_SIZE * WORLD_SIZE];
-    test_ok(df_plan_create(&plan, bench->device, bench->network, DF_PLAN_FORWARD, false));
+    test_ok(df_plan_create(&plan, opened->device, opened->network, DF_PLAN_FORWARD, false));
     test_ok(df_tape_create(&tape, plan, 0, 1, 0));
     for (int64_t row = 0; row < ALL; row++) {
-        test_ok(df_pool_gather(bench->pool, raw, &row, 1));
-        df_pool_decode(bench->pool, x, raw, 1);
-        test_ok(df_write(bench->device, 0, df_tape_input(tape), x, size));
+        test_ok(df_pool_gather(opened->pool, raw, &row, 1));
+        df_pool_decode(opened->pool, x, raw, 1);
+        test_ok(df_write(opened->device, 0, df_tape_input(tape), x, size));
         for (int64_t t = 0; t < PASSES; t++) {
             const struct df_dropout dropout = {.seed = seed, .step = t, .first_row = row, .shared = shared};
             test_ok(df_tape_forward_dropout(tape, 1, &dropout));
-            test_ok(df_read(bench->device, 0, logits + row * LOGITS + t * WORLD_CLASSES, df_tape_logits(tape),
-                            WORLD_CLASSES));
+            test_ok(df_read(opened->device, 0, logits + row * LOGITS + t * WORLD_CLASSES,
+                            df_tape_logits(tape), WORLD_CLASSES));
         }
     }
     df_tape_destroy(tape);
@@ -326,14 +391,14 @@ static void test_passes(void **state)
     static struct passes passes;
     for (int b = 0; b < backend_count; b++)
         for (int run = 0; run < 6; run++) {
-            struct bench bench;
+            struct world_opened opened;
             const bool shared = run % 2 == 1;
             const struct df_selection_options options = {
                 .strategy = &none, .subsample = run < 4 ? 0 : 17, .seed = 4};
-            bench_open(&bench, backends[b], 1 + run / 2, world.net, world.train);
-            draw_alone(&bench, df_random_child(4, DF_STREAM_PASSES, 0), shared, expected);
-            struct df_view view = view_of(&bench, &options);
-            test_ok(df_view_open(&view, bench.rows, ALL));
+            world_open(&opened, backends[b], 1 + run / 2, world.net, world.train);
+            draw_alone(&opened, df_random_child(4, DF_STREAM_PASSES, 0), shared, expected);
+            struct df_view view = view_of(&opened, &options);
+            test_ok(df_view_open(&view, opened.rows, ALL));
             memset(&passes, 0, sizeof passes);
             passes.view = &view;
             test_ok(
@@ -348,7 +413,7 @@ static void test_passes(void **state)
             }
             assert_in_range(differ, df_view_count(&view) / 2, ALL); /* two passes are two masks */
             df_view_close(&view);
-            bench_close(&bench);
+            world_close(&opened);
         }
 }
 
@@ -393,7 +458,7 @@ static dfal_status keep_gradients(void *user, int64_t candidate, const struct df
 }
 
 /* Gradients of one row and one cotangent at a time, straight from a tape. */
-static void gradients_alone(const struct bench *bench, const uint8_t *chosen, struct gradients *kept)
+static void gradients_alone(const struct world_opened *opened, const uint8_t *chosen, struct gradients *kept)
 {
     struct df_plan *plan = NULL;
     struct df_tape *tape = NULL;
@@ -402,17 +467,17 @@ static void gradients_alone(const struct bench *bench, const uint8_t *chosen, st
     const int32_t zero = 0;
     unsigned char raw[WORLD_SIZE * WORLD_SIZE];
     float x[WORLD_SIZE * WORLD_SIZE], logits[WORLD_CLASSES], cotangents[ASKED * WORLD_CLASSES];
-    test_ok(df_plan_create(&plan, bench->device, bench->network, DF_PLAN_ROW_GRADIENT, false));
+    test_ok(df_plan_create(&plan, opened->device, opened->network, DF_PLAN_ROW_GRADIENT, false));
     test_ok(df_tape_create(&tape, plan, 0, 1, 1));
     test_ok(df_row_gradients_create(&gradients, tape, chosen, true));
     kept->size = df_row_gradients_size(plan, chosen);
     assert_in_range(kept->size, 1, MOST_PARAMETERS);
     for (int64_t row = 0; row < ALL; row++) {
-        test_ok(df_pool_gather(bench->pool, raw, &row, 1));
-        df_pool_decode(bench->pool, x, raw, 1);
-        test_ok(df_write(bench->device, 0, df_tape_input(tape), x, size));
+        test_ok(df_pool_gather(opened->pool, raw, &row, 1));
+        df_pool_decode(opened->pool, x, raw, 1);
+        test_ok(df_write(opened->device, 0, df_tape_input(tape), x, size));
         test_ok(df_tape_forward(tape, 1));
-        test_ok(df_read(bench->device, 0, logits, df_tape_logits(tape), WORLD_CLASSES));
+        test_ok(df_read(opened->device, 0, logits, df_tape_logits(tape), WORLD_CLASSES));
         three_losses(logits, WORLD_CLASSES, cotangents);
         for (int64_t k = 0; k < ASKED; k++) {
             test_ok(df_row_gradients_run(gradients, 1, cotangents + k * WORLD_CLASSES, &zero,
@@ -435,7 +500,7 @@ static void test_gradients(void **state)
     static struct gradients expected, found;
     for (int b = 0; b < backend_count; b++)
         for (int run = 0; run < 12; run++) {
-            struct bench bench;
+            struct world_opened opened;
             uint8_t *chosen = NULL;
             const struct df_selection_options options = {
                 .strategy = &none, .subsample = run < 6 ? 0 : 17, .seed = 4};
@@ -443,11 +508,11 @@ static void test_gradients(void **state)
                                                  .count = ASKED,
                                                  .cotangents = three_losses,
                                                  .vectors = run % 2 == 1};
-            bench_open(&bench, backends[b], 1 + run % 4, world.net, world.train);
-            test_ok(df_layers_choose(&chosen, bench.network, ask.layers));
-            gradients_alone(&bench, chosen, &expected);
-            struct df_view view = view_of(&bench, &options);
-            test_ok(df_view_open(&view, bench.rows, ALL));
+            world_open(&opened, backends[b], 1 + run % 4, world.net, world.train);
+            test_ok(df_layers_choose(&chosen, opened.network, ask.layers));
+            gradients_alone(&opened, chosen, &expected);
+            struct df_view view = view_of(&opened, &options);
+            test_ok(df_view_open(&view, opened.rows, ALL));
             memset(&found, 0, sizeof found);
             found.view = &view;
             found.size = expected.size;
@@ -464,7 +529,7 @@ static void test_gradients(void **state)
             }
             df_view_close(&view);
             df_free(chosen);
-            bench_close(&bench);
+            world_close(&opened);
         }
 }
 
@@ -475,15 +540,15 @@ static void test_gradients_refused(void **state)
     const struct df_selection_options options = {.strategy = &none, .seed = 4};
     struct df_gradients_ask ask = {.layers = "dense", .count = ASKED, .cotangents = three_losses};
     static struct gradients kept;
-    struct bench bench;
-    bench_open(&bench, backends[0], 1, world.net, world.train);
-    struct df_view view = view_of(&bench, &options);
+    struct world_opened opened;
+    world_open(&opened, backends[0], 1, world.net, world.train);
+    struct df_view view = view_of(&opened, &options);
     memset(&kept, 0, sizeof kept);
     kept.view = &view;
     kept.size = WORLD_CLASSES * (FEATURES + 1);
-    test_ok(df_view_open(&view, bench.rows, 0)); /* nobody */
+    test_ok(df_view_open(&view, opened.rows, 0)); /* nobody */
     test_ok(df_view_gradients(&view, &ask, keep_gradients, &kept));
-    test_ok(df_view_open(&view, bench.rows, ALL));
+    test_ok(df_view_open(&view, opened.rows, ALL));
     test_ok(df_view_gradients(&view, &ask, keep_gradients, &kept));
     ask.layers = "conv,dens";
     test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_USAGE, "nearest is 'dense'");
@@ -493,13 +558,13 @@ static void test_gradients_refused(void **state)
     ask.layers = ",,";
     test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_USAGE, "names no node");
     ask.layers = "dense";
-    const int64_t memory = bench.context->memory;
-    bench.context->memory = df_memory_resident() / 2;
+    const int64_t memory = opened.context->memory;
+    opened.context->memory = df_memory_resident() / 2;
     test_error(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_MEMORY, "MiB of memory");
-    bench.context->memory = memory;
+    opened.context->memory = memory;
     for (int i = 0; i < ALL; i++)
         assert_int_equal(kept.seen[i], 1);
-    kept.stop = bench.context;
+    kept.stop = opened.context;
     ask.vectors = kept.vectors = true;
     assert_int_equal(df_view_gradients(&view, &ask, keep_gradients, &kept), DFAL_E_STOPPED);
     int again = 0;
@@ -507,7 +572,7 @@ static void test_gradients_refused(void **state)
         again += kept.seen[i] - 1;
     assert_int_equal(again, 1); /* the row at hand was the last */
     df_view_close(&view);
-    bench_close(&bench);
+    world_close(&opened);
 }
 
 /* A network that a strategy cannot ask is refused before anything is computed. */
@@ -527,51 +592,37 @@ static void test_networks_refused(void **state)
     struct df_option_values values = {0};
     struct df_selection_options options = {.strategy = &draws, .values = &values, .count = 1};
     struct df_selection selection;
-    struct bench bench;
-    bench_open(&bench, backends[0], 1, world.net, world.train);
+    struct world_opened opened;
+    world_open(&opened, backends[0], 1, world.net, world.train);
     const struct df_strategy *const all[] = {&draws, &looks, &last, &learns};
     for (int i = 0; i < 4; i++) {
         options.strategy = all[i];
-        test_ok(bench_select(&bench, &options, &selection));
+        test_ok(select_all(&opened, &options, &selection));
         df_selection_clear(&selection);
     }
     options.strategy = &looks;
     test_ok(df_option_set(&values, node, "node", "pol"));
-    test_error(bench_select(&bench, &options, &selection), DFAL_E_USAGE,
-               "strategy looks: unknown node 'pol'");
+    test_error(select_all(&opened, &options, &selection), DFAL_E_USAGE, "strategy looks: unknown node 'pol'");
     test_ok(df_option_set(&values, node, "node", "pool"));
-    test_ok(bench_select(&bench, &options, &selection));
+    test_ok(select_all(&opened, &options, &selection));
     df_selection_clear(&selection);
     values = (struct df_option_values){0};
-    for (int32_t i = 0; i < bench.network->node_count; i++)
-        bench.network->nodes[i].ratio = 0;
-    test_error(df_strategy_check_network(&draws, &values, bench.network), DFAL_E_DATA,
+    for (int32_t i = 0; i < opened.network->node_count; i++)
+        opened.network->nodes[i].ratio = 0;
+    test_error(df_strategy_check_network(&draws, &values, opened.network), DFAL_E_DATA,
                "strategy draws draws dropout, and the network has none");
-    bench.network->nodes[bench.network->output].op = DF_NODE_RELU;
-    test_error(df_strategy_check_network(&looks, &values, bench.network), DFAL_E_DATA,
+    opened.network->nodes[opened.network->output].op = DF_NODE_RELU;
+    test_error(df_strategy_check_network(&looks, &values, opened.network), DFAL_E_DATA,
                "the network has no Gemm");
-    test_error(df_strategy_check_network(&last, &values, bench.network), DFAL_E_DATA, "ends in node 'dense'");
-    for (int32_t i = 0; i < bench.network->node_count; i++) {
-        df_free(bench.network->nodes[i].parameter[DF_WEIGHT].data);
-        bench.network->nodes[i].parameter[DF_WEIGHT].data = NULL;
+    test_error(df_strategy_check_network(&last, &values, opened.network), DFAL_E_DATA,
+               "ends in node 'dense'");
+    for (int32_t i = 0; i < opened.network->node_count; i++) {
+        df_free(opened.network->nodes[i].parameter[DF_WEIGHT].data);
+        opened.network->nodes[i].parameter[DF_WEIGHT].data = NULL;
     }
-    test_error(df_strategy_check_network(&learns, &values, bench.network), DFAL_E_DATA,
+    test_error(df_strategy_check_network(&learns, &values, opened.network), DFAL_E_DATA,
                "strategy learns: the network has no parameters that are trained");
-    bench_close(&bench);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    world_create(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_remove(&world);
-    return 0;
+    world_close(&opened);
 }
 
 int main(int argc, char **argv)
@@ -581,9 +632,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_logits),        cmocka_unit_test(test_sets),
         cmocka_unit_test(test_labelled_row_scores), cmocka_unit_test(test_features),
-        cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_features_refused),    cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_not_expected),        cmocka_unit_test(test_passes),
         cmocka_unit_test(test_gradients),           cmocka_unit_test(test_gradients_refused),
         cmocka_unit_test(test_networks_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -34,9 +34,6 @@ static dfal_status tell_strategy_options(char **text, const struct df_select_job
 static dfal_status check_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
-    char names[DF_STRATEGY_NAMES];
-    if (!options->strategy)
-        DF_FAIL(DFAL_E_USAGE, "no strategy is named, expected %s", df_strategy_names(names));
     DF_TRY(df_strategy_find(&job->strategy, options->strategy));
     DF_TRY(take_strategy_options(job));
     if (options->count < 1)

@@ -175,7 +175,7 @@ static dfal_status report_duplicates(const struct df_select_job *job)
     DF_TRY_TO(done, status, df_alloc(&pairs, 2 * n, sizeof *pairs));
     DF_TRY_TO(done, status, df_pool_gather(job->pool, raw, selection->index, n));
     df_pool_decode(job->pool, x, raw, n);
-    DF_TRY_TO(done, status, df_near_duplicates(x, n, selection->size, pairs, &pair_count));
+    DF_TRY_TO(done, status, df_near_duplicates(job->context, x, n, selection->size, pairs, &pair_count));
     for (int64_t i = 0; i < pair_count; i++) {
         int64_t first = pairs[2 * i], later = pairs[2 * i + 1];
         df_say(job->context, DFAL_WARNING, "select.near_duplicate",

@@ -140,8 +140,8 @@ struct df_backend {
     void (*layer_destroy)(struct df_device *device, struct df_layer *layer);
     /* Take these parameters from now on, packed here once or read where they lie: a call of this queue.
      * Another queue must not run the layer meanwhile, and does so after this one was synchronized. Until the
-     * layer is bound anew or destroyed the memory stays, and whoever writes to it binds the layer again before
-     * it runs. bias.buffer may be NULL: zeros. */
+     * layer is bound anew or destroyed the memory stays, and whoever writes to it binds the layer again
+     * before it runs. bias.buffer may be NULL: zeros. */
     dfal_status (*layer_bind)(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
     df_run_fn *run;

@@ -2,8 +2,8 @@
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the libraries'.
  *
  * Which engine it is follows from the layer alone, and so does the order of every sum: a row's result does
- * not depend on the batch, nor on where in it the row stands. Parameters are read where they lie: a copy would
- * be two more nodes of a recorded step for every layer. */
+ * not depend on the batch, nor on where in it the row stands. Parameters are read where they lie: a copy
+ * would be two more nodes of a recorded step for every layer. */
 #include "backend/cuda.h"
 
 #include <stdio.h>

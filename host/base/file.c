@@ -382,16 +382,13 @@ dfal_status df_file_read_some(size_t *got, int fd, const char *path, void *bytes
 static dfal_status read_all(char **bytes, size_t *size, int fd, const char *path, size_t limit,
                             size_t expected)
 {
-    size_t capacity = expected ? expected + 2 : 1 << 16;
+    const int64_t first = expected ? (int64_t)expected + 2 : 1 << 16;
+    int64_t capacity = 0;
     size_t used = 0;
-    DF_TRY(df_alloc(bytes, (int64_t)capacity, 1));
     for (;;) {
-        if (used + 1 >= capacity) {
-            DF_TRY(df_resize(bytes, (int64_t)capacity, (int64_t)capacity * 2, 1));
-            capacity *= 2;
-        }
+        DF_TRY(df_grow(bytes, &capacity, (int64_t)used + 2, 1, first));
         size_t got;
-        DF_TRY(df_file_read_some(&got, fd, path, *bytes + used, capacity - used - 1));
+        DF_TRY(df_file_read_some(&got, fd, path, *bytes + used, (size_t)capacity - used - 1));
         if (got == 0)
             break;
         used += got;

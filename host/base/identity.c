@@ -29,11 +29,8 @@ bool df_identity_is_arithmetic(const char *name)
 
 static dfal_status add(struct df_identity *identity, const char *name, const char *value, size_t length)
 {
-    if (identity->count == identity->capacity) {
-        const int32_t capacity = identity->capacity ? 2 * identity->capacity : 16;
-        DF_TRY(df_resize(&identity->keys, identity->capacity, capacity, sizeof *identity->keys));
-        identity->capacity = capacity;
-    }
+    DF_TRY(df_grow(&identity->keys, &identity->capacity, (int64_t)identity->count + 1, sizeof *identity->keys,
+                   16));
     struct df_identity_key *key = &identity->keys[identity->count];
     *key = (struct df_identity_key){.arithmetic = df_identity_is_arithmetic(name)};
     DF_TRY(df_strdup(&key->name, name));

@@ -15,7 +15,8 @@ struct df_identity_key {
 /* Zero-initialise. An error is kept until the identity is written or compared. */
 struct df_identity {
     struct df_identity_key *keys;
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
     dfal_status status;
 };
 void df_identity_clear(struct df_identity *identity);

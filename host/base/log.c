@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
+#include "base/context.h"
 #include "base/number.h"
 
 #include <stdarg.h>

@@ -3,7 +3,9 @@
 #ifndef DF_BASE_LOG_H
 #define DF_BASE_LOG_H
 
-#include "base/context.h"
+#include <pthread.h>
+
+#include "base/status.h"
 
 #define DF_INT(key_, value_)  ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_INT, .integer = (value_)})
 #define DF_REAL(key_, value_) ((struct dfal_field){.key = (key_), .kind = DFAL_FIELD_REAL, .real = (value_)})

@@ -79,6 +79,25 @@ dfal_status df_resize(void *pointer_to_pointer, int64_t old_count, int64_t count
     return DFAL_OK;
 }
 
+dfal_status df_reserve(void *pointer_to_array, int64_t *capacity, int64_t count, size_t size)
+{
+    if (count <= *capacity)
+        return DFAL_OK;
+    DF_TRY(df_resize(pointer_to_array, *capacity, count, size));
+    *capacity = count;
+    return DFAL_OK;
+}
+
+dfal_status df_grow(void *pointer_to_array, int64_t *capacity, int64_t count, size_t size, int64_t first)
+{
+    if (count <= *capacity)
+        return DFAL_OK;
+    int64_t room = first;
+    if (*capacity > 0 && __builtin_mul_overflow(*capacity, 2, &room))
+        room = count;
+    return df_reserve(pointer_to_array, capacity, room > count ? room : count, size);
+}
+
 void df_free(void *pointer)
 {
     if (!pointer)

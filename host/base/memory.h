@@ -10,6 +10,10 @@
 dfal_status df_alloc(void *out_pointer, int64_t count, size_t size);
 /* Grow or shrink to count elements keeping the contents; new bytes are zero. *pointer may be NULL. */
 dfal_status df_resize(void *pointer_to_pointer, int64_t old_count, int64_t count, size_t size);
+/* Let an array of *capacity elements hold count: exactly count where it had fewer. It may be NULL. */
+dfal_status df_reserve(void *pointer_to_array, int64_t *capacity, int64_t count, size_t size);
+/* The same for an array that is filled bit by bit: it begins with `first` and at least doubles. */
+dfal_status df_grow(void *pointer_to_array, int64_t *capacity, int64_t count, size_t size, int64_t first);
 /* Free; NULL is fine. */
 void df_free(void *pointer);
 dfal_status df_strdup(char **out, const char *text);

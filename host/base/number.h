@@ -7,7 +7,7 @@
 #include <locale.h>
 #include <stdarg.h>
 
-#include "base/status.h"
+#include "dfal.h"
 
 /* snprintf and vsnprintf. */
 int df_print(char *text, size_t size, const char *format, ...) DFAL_PRINTF(3, 4);

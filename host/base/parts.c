@@ -168,11 +168,7 @@ static dfal_status take_number(const struct df_parts *parts, const char *name, v
     (void)parts;
     if (digits < 6 || digits > MOST_DIGITS || strcmp(name + digits, ".h5") != 0)
         return DFAL_OK;
-    if (numbers->count == numbers->capacity) {
-        const int64_t capacity = numbers->capacity ? 2 * numbers->capacity : 64;
-        DF_TRY(df_resize(&numbers->list, numbers->capacity, capacity, sizeof *numbers->list));
-        numbers->capacity = capacity;
-    }
+    DF_TRY(df_grow(&numbers->list, &numbers->capacity, numbers->count + 1, sizeof *numbers->list, 64));
     numbers->list[numbers->count++] = strtoll(name, NULL, 10);
     return DFAL_OK;
 }

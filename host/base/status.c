@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/status.h"
+#include "base/character.h"
 #include "base/number.h"
-#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

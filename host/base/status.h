@@ -15,7 +15,7 @@ dfal_status df_fail_list(dfal_status status, const char *format, va_list argumen
 dfal_status df_fail_prefix(dfal_status status, const char *format, ...) DFAL_PRINTF(2, 3);
 dfal_status df_fail_prefix_list(dfal_status status, const char *format, va_list arguments) DFAL_PRINTF(2, 0);
 /* Copy the message of one thread to another (thread_pool.c): text is at least DF_MESSAGE_SIZE bytes. */
-enum { DF_MESSAGE_SIZE = 1024 };
+enum { DF_MESSAGE_SIZE = 4096 };
 void df_message_get(char *text);
 void df_message_set(const char *text);
 

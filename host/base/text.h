@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 
+#include "base/character.h"
 #include "base/status.h"
 
 /* Zero-initialise. Errors are kept until df_text_take. */
@@ -26,24 +27,9 @@ void df_text_number(struct df_text *text, double value);
 /* An RFC 4180 field. A spreadsheet takes a field that begins with = + - @, a tab or a return for a formula:
  * such text (df_text_is_formula) gets a ' in front. Quoted where it holds a comma, a quote or a line end. */
 void df_text_csv(struct df_text *text, const char *field);
-bool df_text_is_utf8(const char *text);
 /* What a spreadsheet takes for the begin of a formula, = + - @ in their wide forms, too, a tab or a
  * return. */
 bool df_text_is_formula(const char *field);
-/* The next character of a text that comes from elsewhere: its bytes, 1 for a broken sequence. *fine: it may
- * be shown to people. Control characters (of ASCII and U+0080 to U+009F), marks that turn the direction of
- * writing, separators of lines and paragraphs and broken UTF-8 may not: a terminal obeys them, or shows a
- * text as another one. */
-int df_text_next(const char *text, bool *fine);
-/* The code point of a sequence that is not broken. */
-uint32_t df_text_code(const char *character, int length);
-/* Small letters for A to Z alone: tolower() and strcasecmp() ask the locale, where a Turkish I is no i. */
-static inline int df_lower(char letter)
-{
-    return letter >= 'A' && letter <= 'Z' ? letter + ('a' - 'A') : (unsigned char)letter;
-}
-bool df_same_but_case(const char *a, const char *b);
-bool df_begins_but_case(const char *text, const char *with);
 /* Text inside HTML or an attribute: & < > " ' are escaped, what may not be shown becomes U+FFFD, but
  * for line ends and tabs. */
 void df_text_html(struct df_text *text, const char *field);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 enum { MOST_WORDS = 32, MOST_TEXT = 512 };
+/* A sentence has room for two words of DF_SHOWN_TEXT and what stands between them and a list. */
+enum { LIST_TEXT = DF_MESSAGE_SIZE - 256 };
 
 /* Cut the copy of a list in place. */
 static size_t cut(char *list, const char *names[MOST_WORDS])
@@ -19,30 +21,30 @@ static size_t cut(char *list, const char *names[MOST_WORDS])
     return count;
 }
 
-/* "adam, sgd or rmsprop", "none"; what has no room is "...". */
-static void list_names(char list[MOST_TEXT], const char *const *names, size_t count)
+const char *df_names_text(char *text, size_t size, const char *const *names, size_t count)
 {
     enum { ROOM = 8 }; /* ", ..." */
     size_t used = 0;
-    snprintf(list, MOST_TEXT, "none");
+    snprintf(text, size, "none");
     for (size_t i = 0; i < count; i++) {
         const char *before = i == 0 ? "" : i + 1 < count ? ", " : " or ";
-        if (used + strlen(before) + strlen(names[i]) + ROOM > MOST_TEXT) {
-            snprintf(list + used, MOST_TEXT - used, ", ...");
-            return;
+        if (used + strlen(before) + strlen(names[i]) + ROOM > size) {
+            snprintf(text + used, size - used, ", ...");
+            return text;
         }
-        used += (size_t)snprintf(list + used, MOST_TEXT - used, "%s%s", before, names[i]);
+        used += (size_t)snprintf(text + used, size - used, "%s%s", before, names[i]);
     }
+    return text;
 }
 
 void dfal_unknown_word(char *text, size_t size, const char *what, const char *word, const char *expected,
                        const char *const *names, int32_t count)
 {
-    char list[MOST_TEXT], shown[DF_SHOWN_TEXT], shown_nearest[DF_SHOWN_TEXT];
+    char list[LIST_TEXT], shown[DF_SHOWN_TEXT], shown_nearest[DF_SHOWN_TEXT];
     const size_t most = count > 0 ? (size_t)count : 0;
     const char *nearest = df_nearest(word, names, most);
     if (!expected)
-        list_names(list, names, most);
+        df_names_text(list, sizeof list, names, most);
     snprintf(text, size, "unknown %s '%s': expected %s%s%s%s", what, df_shown(shown, word),
              expected ? expected : list, nearest ? "; nearest is '" : "",
              nearest ? df_shown(shown_nearest, nearest) : "", nearest ? "'" : "");

@@ -13,6 +13,9 @@ dfal_status df_word(int32_t *index, const char *what, const char *word, const ch
 /* "one of auto, layers, fused": what a choice expects. */
 void df_word_expectation(char *text, size_t size, const char *words);
 
+/* "adam, sgd or rmsprop"; "none" where there is no name. What has no room is "...". Returns text. */
+const char *df_names_text(char *text, size_t size, const char *const *names, size_t count);
+
 /* Record the error of a word that is none of a list: the sentence of dfal_unknown_word. Returns status. */
 dfal_status df_fail_unknown(dfal_status status, const char *what, const char *word, const char *expected,
                             const char *const *names, size_t count);

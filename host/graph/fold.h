@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside folding: fold.c rewires and collects, fold_linear.c multiplies. Everything is computed in double and
- * rounded to float once, at the end. */
+/* Inside folding: fold_uses.c rewires, fold_linear.c multiplies, fold.c says what becomes what and collects.
+ * Everything is computed in double and rounded to float once, at the end. */
 #ifndef DF_GRAPH_FOLD_H
 #define DF_GRAPH_FOLD_H
 

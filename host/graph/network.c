@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/network.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
 #include "base/memory.h"
 #include "base/word.h"
-#include "graph/graph_json.h"
-#include "graph/node_type.h"
 
 dfal_status df_network_create(struct df_network **out, struct df_shape input, int32_t class_count)
 {
@@ -42,7 +37,7 @@ dfal_status df_network_create(struct df_network **out, struct df_shape input, in
     return DFAL_OK;
 }
 
-static void node_clear(struct df_node *node)
+void df_node_clear(struct df_node *node)
 {
     df_free(node->name);
     df_free(node->inputs);
@@ -64,7 +59,7 @@ void df_network_destroy(struct df_network *network)
     if (!network)
         return;
     for (int32_t i = 0; i < network->node_count; i++)
-        node_clear(&network->nodes[i]);
+        df_node_clear(&network->nodes[i]);
     for (int32_t i = 0; i < network->file_count; i++)
         df_free(network->files[i]);
     df_free(network->files);
@@ -154,50 +149,6 @@ done:
     return status;
 }
 
-dfal_status df_network_add(struct df_network *network, int32_t *index, const char *name, enum df_node_op op,
-                           const int32_t *inputs, int32_t input_count)
-{
-    int32_t count = network->node_count;
-    if (count >= DF_MAX_NODES)
-        DF_FAIL(DFAL_E_DATA, "A network has more than %d nodes", DF_MAX_NODES);
-    for (int32_t i = 0; i < input_count; i++)
-        if (inputs[i] < DF_INPUT || inputs[i] >= count)
-            DF_FAIL(DFAL_E_DATA,
-                    "Node '%s' has the input %d, expected a node before it (0 to %d) or the network's input",
-                    name, inputs[i], count - 1);
-    if (count == network->node_capacity) {
-        int32_t capacity = count > 0 ? 2 * count : 16;
-        DF_TRY(df_resize(&network->nodes, count, capacity, sizeof *network->nodes));
-        network->node_capacity = capacity;
-    }
-    struct df_node *node = &network->nodes[count];
-    memset(node, 0, sizeof *node);
-    network->node_count = count + 1;
-    node->op = op;
-    node->group = 1;
-    node->axis = 1;
-    for (const struct df_attribute *attribute = df_node_type(op)->attributes; attribute->name; attribute++)
-        if (attribute->number.kind == DF_NUMBER_REAL)
-            *df_attribute_real(node, attribute) = attribute->missing;
-    for (int d = 0; d < 2; d++)
-        node->window.kernel[d] = node->window.stride[d] = node->window.dilation[d] = 1;
-    dfal_status status = df_strdup(&node->name, name);
-    if (status == DFAL_OK)
-        status = df_alloc(&node->inputs, input_count, sizeof *node->inputs);
-    if (status != DFAL_OK) {
-        node_clear(node);
-        network->node_count = count;
-        return status;
-    }
-    for (int32_t i = 0; i < input_count; i++)
-        node->inputs[i] = inputs[i];
-    node->input_count = input_count;
-    network->output = count;
-    if (index)
-        *index = count;
-    return DFAL_OK;
-}
-
 int32_t df_network_find(const struct df_network *network, const char *name)
 {
     if (strcmp(name, "input") == 0)
@@ -240,63 +191,8 @@ bool df_node_learns(const struct df_node *node)
     return node->parameter[DF_WEIGHT].data && !df_node_is_fixed(node);
 }
 
-int64_t df_network_parameter_count(const struct df_network *network)
-{
-    int64_t count = 0;
-    for (int32_t i = 0; i < network->node_count; i++)
-        for (int k = 0; k < DF_PARAMETER_KINDS; k++)
-            if (network->nodes[i].parameter[k].data)
-                count += network->nodes[i].parameter[k].count;
-    return count;
-}
-
-int64_t df_network_multiply_adds(const struct df_network *network)
-{
-    int64_t sum = 0;
-    for (int32_t i = 0; i < network->node_count; i++) {
-        const struct df_node *node = &network->nodes[i];
-        if (df_node_type(node->op)->parameters->linear)
-            sum += node->parameter[DF_WEIGHT].count * node->out.h * node->out.w;
-    }
-    return sum;
-}
-
 const char *df_parameter_name(enum df_parameter_kind kind)
 {
     static const char *const names[DF_PARAMETER_KINDS] = {"weight", "bias", "mean", "variance"};
     return names[kind];
-}
-
-dfal_status df_network_check_finite(const struct df_network *network, const char *source)
-{
-    for (int32_t i = 0; i < network->node_count; i++)
-        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
-            const struct df_parameter *p = &network->nodes[i].parameter[k];
-            for (int64_t j = 0; p->data && j < p->count; j++)
-                if (!isfinite(p->data[j]))
-                    DF_FAIL(DFAL_E_DATA, "%s: element %lld of %s/%s is %g, expected a finite number", source,
-                            (long long)j, network->nodes[i].name,
-                            df_parameter_name((enum df_parameter_kind)k), (double)p->data[j]);
-        }
-    return DFAL_OK;
-}
-
-static void put_digest(void *user, const char *text, size_t size)
-{
-    df_digest_add(user, text, size);
-}
-
-void df_network_digest(char text[65], const struct df_network *network)
-{
-    struct df_digest digest;
-    df_digest_begin(&digest);
-    df_graph_write(network, put_digest, &digest);
-    /* Floats are little-endian on every machine dfal builds for (x86-64, the CUDA hosts). */
-    for (int32_t i = 0; i < network->node_count; i++)
-        for (int k = 0; k < DF_PARAMETER_KINDS; k++) {
-            const struct df_parameter *p = &network->nodes[i].parameter[k];
-            if (p->data)
-                df_digest_add(&digest, p->data, (size_t)p->count * sizeof(float));
-        }
-    df_digest_end(&digest, text);
 }

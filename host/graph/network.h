@@ -8,7 +8,7 @@
 
 /* clang-format off */
 enum df_node_op {
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...) DF_NODE_##NODE,
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...) DF_NODE_##NODE,
 #include "graph/nodes.def"
     DF_NODE_OP_COUNT
 };
@@ -58,7 +58,8 @@ struct df_network {
     double *scale, *offset; /* [affine_count]: 1 or C; 0: nobody said how the samples are scaled */
     int32_t affine_count;
     struct df_node *nodes; /* topologically ordered */
-    int32_t node_count, node_capacity;
+    int32_t node_count;
+    int64_t node_capacity;
     int32_t output; /* node whose [K,1,1] values are the logits */
     char **files; /* [file_count] read for it beside the file that was named: an ONNX model's external data */
     int32_t file_count;
@@ -80,6 +81,8 @@ dfal_status df_network_name_classes(struct df_network *network, char *const *nam
 /* A class of the network as a number of the pool, and back; -1, no class, stays. */
 int32_t df_network_to_pool(const struct df_network *network, int32_t class);
 int32_t df_network_from_pool(const struct df_network *network, int32_t class);
+/* Free what a node holds, not the node. */
+void df_node_clear(struct df_node *node);
 /* Append a node with ONNX's default attributes (strides 1, pads 0, group 1; reals: nodes.def); inputs are
  * indices. *index may be NULL. The node's other fields are set by the caller through
  * network->nodes[*index]. */

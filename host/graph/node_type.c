@@ -28,7 +28,7 @@
 #define NUMBER(field, missing) BOUNDED(field, missing, -FLT_MAX, FLT_MAX *(1.0 + DBL_EPSILON))
 /* clang-format off */
 #define END {.name = NULL}
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...)                                      \
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...)                                      \
     static const struct df_attribute attributes_##NODE[] = {__VA_ARGS__ END};
 #include "graph/nodes.def"
 /* clang-format on */
@@ -53,7 +53,7 @@ static const struct df_node_parameters prelu = {
 /* ---- The table ------------------------------------------------------------------------------ */
 
 static const struct df_node_type types[DF_NODE_OP_COUNT] = {
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...)                                             \
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...)                                      \
     [DF_NODE_##NODE] = {name, least, most, df_shape_##shape, &parameters, attributes_##NODE},
 #include "graph/nodes.def"
 };

@@ -31,7 +31,7 @@ struct df_node_parameters {
  * there. */
 typedef dfal_status df_shape_rule(const struct df_network *network, struct df_node *node);
 /* clang-format off */
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...) df_shape_rule df_shape_##shape;
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...) df_shape_rule df_shape_##shape;
 #include "graph/nodes.def"
 /* clang-format on */
 

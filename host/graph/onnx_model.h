@@ -139,15 +139,19 @@ dfal_status df_onnx_calculate(const struct df_onnx *onnx, const Onnx__NodeProto 
                               const struct df_onnx_number *a, const struct df_onnx_number *b,
                               struct df_onnx_number *y);
 
-/* ---- onnx_graph.c: names and order --------------------------------------------------------- */
+/* ---- onnx_index.c: values by name ------------------------------------------------------------ */
 
 /* The table of values; doubled names are refused. */
 dfal_status df_onnx_index(struct df_onnx *onnx);
+void df_onnx_index_clear(struct df_onnx *onnx);
+struct df_onnx_value *df_onnx_find(const struct df_onnx *onnx, const char *name);
+bool df_onnx_is_named(const char *name); /* else an input or output is left out */
+
+/* ---- onnx_graph.c: order ---------------------------------------------------------------------- */
+
 /* Which nodes the output needs, and in which order: cycles, missing values and ops that are not supported are
  * refused. */
 dfal_status df_onnx_arrange(struct df_onnx *onnx);
-void df_onnx_index_clear(struct df_onnx *onnx);
-struct df_onnx_value *df_onnx_find(const struct df_onnx *onnx, const char *name);
 /* "Conv (20), Relu (17)": the file's nodes, or of the needed ones those that are not supported (how many ops
  * in *kinds). */
 dfal_status df_onnx_count_ops(const struct df_onnx *onnx, bool unsupported, char **text, int32_t *kinds);

@@ -29,26 +29,17 @@ static int64_t clip(double value, int64_t low, int64_t high)
     return value <= (double)low ? low : value >= (double)high ? high : (int64_t)value;
 }
 
-static dfal_status grow(void *pointer, int64_t *capacity, int64_t count, size_t size)
-{
-    if (count <= *capacity)
-        return DFAL_OK;
-    DF_TRY(df_resize(pointer, *capacity, count, size));
-    *capacity = count;
-    return DFAL_OK;
-}
-
 static dfal_status make_room(struct df_axis *axis, int64_t count, int64_t most)
 {
     int64_t had = axis->count_room;
     axis->count = count;
     axis->most = most;
     axis->stride = (most + GROUP - 1) / GROUP * GROUP;
-    DF_TRY(grow(&axis->low, &had, count, sizeof *axis->low));
-    DF_TRY(grow(&axis->taps, &axis->count_room, count, sizeof *axis->taps));
-    DF_TRY(grow(&axis->weight, &axis->weight_room, count * axis->stride, sizeof *axis->weight));
+    DF_TRY(df_reserve(&axis->low, &had, count, sizeof *axis->low));
+    DF_TRY(df_reserve(&axis->taps, &axis->count_room, count, sizeof *axis->taps));
+    DF_TRY(df_reserve(&axis->weight, &axis->weight_room, count * axis->stride, sizeof *axis->weight));
     memset(axis->weight, 0, (size_t)(count * axis->stride) * sizeof *axis->weight);
-    return grow(&axis->scratch, &axis->scratch_room, most, sizeof *axis->scratch);
+    return df_reserve(&axis->scratch, &axis->scratch_room, most, sizeof *axis->scratch);
 }
 
 /* Let all outputs have as many taps as the widest, weight 0 among them: a loop of constant length is twice as

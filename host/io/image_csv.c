@@ -37,10 +37,7 @@ static dfal_status record(struct df_csv *csv)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: an empty path or id, expected the name of a picture", csv->path,
                 (long long)csv->line);
     DF_TRY(df_image_list_add(list, id, path, csv->line));
-    if (list->capacity > words->capacity) {
-        DF_TRY(df_resize(&words->labels, words->capacity, list->capacity, sizeof *words->labels));
-        words->capacity = list->capacity;
-    }
+    DF_TRY(df_reserve(&words->labels, &words->capacity, list->capacity, sizeof *words->labels));
     const char *label = csv->field[COLUMN_LABEL];
     const bool blank = label && label[0] && !list->classes && df_label_form(label, NULL) == DF_LABEL_NONE;
     list->blanks += blank;

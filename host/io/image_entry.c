@@ -6,11 +6,7 @@
 
 dfal_status df_image_list_add(struct df_image_list *list, const char *id, const char *path, int64_t line)
 {
-    if (list->count == list->capacity) {
-        int64_t capacity = list->capacity ? 2 * list->capacity : 256;
-        DF_TRY(df_resize(&list->entries, list->capacity, capacity, sizeof *list->entries));
-        list->capacity = capacity;
-    }
+    DF_TRY(df_grow(&list->entries, &list->capacity, list->count + 1, sizeof *list->entries, 256));
     struct df_image_entry *entry = &list->entries[list->count++];
     *entry = (struct df_image_entry){.label = -1, .line = line};
     DF_TRY(df_strdup(&entry->id, id));

@@ -70,15 +70,6 @@ static dfal_status check_shape(struct df_fitter *fitter)
     return DFAL_OK;
 }
 
-static dfal_status grow(void *pointer, int64_t *capacity, int64_t count, size_t size)
-{
-    if (count <= *capacity)
-        return DFAL_OK;
-    DF_TRY(df_resize(pointer, *capacity, count, size));
-    *capacity = count;
-    return DFAL_OK;
-}
-
 static int64_t padded(int64_t bytes)
 {
     return (bytes + STEP - 1) / STEP * STEP + DF_ROW_PADDING;
@@ -126,10 +117,10 @@ static dfal_status begin(struct df_row_sink *self, int64_t width, int64_t height
             "a picture of %lld x %lld pixels shrinks so much that %lld rows are needed at once, expected at "
             "most %lld bytes of them",
             (long long)width, (long long)height, (long long)f->depth, (long long)DF_SAMPLE_MOST);
-    DF_TRY(grow(&f->ring, &f->ring_room, f->depth * f->pitch, 1));
-    DF_TRY(grow(&f->window, &f->window_room, f->depth, sizeof *f->window));
-    DF_TRY(grow(&f->line, &f->line_room, f->pitch, 1));
-    return grow(&f->pixels, &f->pixels_room, padded(columns->count * f->lanes), 1);
+    DF_TRY(df_reserve(&f->ring, &f->ring_room, f->depth * f->pitch, 1));
+    DF_TRY(df_reserve(&f->window, &f->window_room, f->depth, sizeof *f->window));
+    DF_TRY(df_reserve(&f->line, &f->line_room, f->pitch, 1));
+    return df_reserve(&f->pixels, &f->pixels_room, padded(columns->count * f->lanes), 1);
 }
 
 /* ITU-R 601 as Pillow rounds it. */

@@ -16,11 +16,7 @@ static const int64_t file_limit = (int64_t)1 << 30;
 static dfal_status read_all(struct df_image_taker *taker, int fd, const char *path, int64_t *size)
 {
     for (int64_t got = 0;;) {
-        if (got == taker->capacity) {
-            const int64_t capacity = taker->capacity ? 2 * taker->capacity : 1 << 20;
-            DF_TRY(df_resize(&taker->bytes, taker->capacity, capacity, 1));
-            taker->capacity = capacity;
-        }
+        DF_TRY(df_grow(&taker->bytes, &taker->capacity, got + 1, 1, 1 << 20));
         ssize_t n = df_fault_hits(DF_FAULT_READ)
                         ? (errno = EIO, -1)
                         : read(fd, taker->bytes + got, (size_t)(taker->capacity - got));

@@ -27,7 +27,8 @@ struct machine {
     const unsigned char *bytes;
     int64_t size, at, begin; /* begin: of the instruction that runs */
     int32_t *stack, *memo;
-    int32_t depth, stack_room, memo_capacity;
+    int32_t depth;
+    int64_t stack_capacity, memo_capacity;
 };
 
 static dfal_status damaged(const struct machine *machine, const char *what)
@@ -92,15 +93,10 @@ static dfal_status refuse(const struct machine *machine)
 
 /* ---- Values and the stack ------------------------------------------------------------------------------ */
 
-/* Room for one more element of an array that doubles. */
-static dfal_status grow(void *array, int32_t *capacity, int32_t count, size_t size)
+/* Room for one more element. */
+static dfal_status grow(void *array, int64_t *capacity, int64_t count, size_t size)
 {
-    if (count < *capacity)
-        return DFAL_OK;
-    int32_t more = *capacity < 8 ? 16 : *capacity * 2;
-    DF_TRY(df_resize(array, *capacity, more, size));
-    *capacity = more;
-    return DFAL_OK;
+    return df_grow(array, capacity, count + 1, size, 16);
 }
 
 static struct df_pickle_value *value_of(const struct machine *machine, int32_t index)
@@ -112,7 +108,7 @@ static dfal_status push_index(struct machine *machine, int32_t index)
 {
     if (machine->depth >= VALUE_LIMIT)
         return damaged(machine, "more than 2^20 values on its stack");
-    DF_TRY(grow(&machine->stack, &machine->stack_room, machine->depth, sizeof *machine->stack));
+    DF_TRY(grow(&machine->stack, &machine->stack_capacity, machine->depth, sizeof *machine->stack));
     machine->stack[machine->depth++] = index;
     return DFAL_OK;
 }
@@ -212,13 +208,7 @@ static dfal_status put(struct machine *machine, int bytes)
     DF_TRY(top(machine, 0, &index));
     if (place >= VALUE_LIMIT)
         return damaged(machine, "a memo place beyond 2^20");
-    if ((int64_t)place >= machine->memo_capacity) {
-        int32_t capacity = machine->memo_capacity;
-        while (capacity <= (int32_t)place)
-            capacity = capacity < 8 ? 16 : capacity * 2;
-        DF_TRY(df_resize(&machine->memo, machine->memo_capacity, capacity, sizeof *machine->memo));
-        machine->memo_capacity = capacity;
-    }
+    DF_TRY(grow(&machine->memo, &machine->memo_capacity, (int64_t)place, sizeof *machine->memo));
     machine->memo[place] = index + 1; /* 0: nothing there */
     return DFAL_OK;
 }

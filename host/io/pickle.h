@@ -26,12 +26,14 @@ struct df_pickle_value {
     const char *bytes;
     int64_t size;
     int32_t *items; /* indices of values */
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
 };
 struct df_pickle {
     const char *path;
     struct df_pickle_value *values;
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
     int32_t root;
 };
 

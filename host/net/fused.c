@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Is a network a chain that may be fused, and one that the back end runs in one go? */
-#include "net/program.h"
+#include "net/plan_inside.h"
 
 /* The one node that reads `node`, through nodes that only pass values on; -1: none or several. */
 static int32_t next_of(const struct df_plan *plan, int32_t node)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Activations: rules for each row of activations.def. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static void set_numbers(struct df_call *call, const struct df_node *node)
 {
@@ -31,7 +32,7 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
 #define READS_OUTPUT DF_READS_OUTPUT
 #define READS_EITHER DF_READS_OUTPUT
 #define DF_ACTIVATION(stem, NODE, name, saved, onnx, numbers)                                                \
-    const struct df_node_rules df_rules_##NODE = {                                                           \
+    const struct df_node_rules df_rules_##stem = {                                                           \
         .value = DF_VALUE_POINTWISE,                                                                         \
         .input_gradient = READS_##saved,                                                                     \
         .training = READS_##saved,                                                                           \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sums, differences, products and quotients of two values, broadcast where their shapes differ. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 /* C-order strides of an operand, 0 along what it has only one of; its values a row. */
 static int64_t strides(int64_t stride[3], struct df_shape shape)
@@ -77,7 +78,7 @@ static bool sub_passes(const struct df_network *network, const struct df_node *n
     return input == 0 && add_passes(network, node, input);
 }
 
-const struct df_node_rules df_rules_ADD = {
+const struct df_node_rules df_rules_add = {
     .forward_op = DF_OP_join_fwd,
     .backward_op = DF_OP_join_bwd,
     .forward = add_forward,
@@ -85,7 +86,7 @@ const struct df_node_rules df_rules_ADD = {
     .passes = add_passes,
 };
 
-const struct df_node_rules df_rules_SUB = {
+const struct df_node_rules df_rules_sub = {
     .forward_op = DF_OP_join_fwd,
     .backward_op = DF_OP_join_bwd,
     .forward = forward,
@@ -93,16 +94,7 @@ const struct df_node_rules df_rules_SUB = {
     .passes = sub_passes,
 };
 
-const struct df_node_rules df_rules_MUL = {
-    .input_gradient = DF_READS_INPUTS,
-    .training = DF_READS_INPUTS,
-    .forward_op = DF_OP_join_fwd,
-    .backward_op = DF_OP_join_bwd,
-    .forward = forward,
-    .vjp = vjp,
-};
-
-const struct df_node_rules df_rules_DIV = {
+const struct df_node_rules df_rules_product = {
     .input_gradient = DF_READS_INPUTS,
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_join_fwd,

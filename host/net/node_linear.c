@@ -2,6 +2,7 @@
 /* Convolutions and products: a layer of the back end each. */
 #include "net/node_rules.h"
 #include "net/row_gradients.h"
+#include "net/tape.h"
 
 static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
 {
@@ -56,7 +57,7 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
     return plan->device->backend->layer_create(plan->device, &plan->nodes[index].layer, &desc);
 }
 
-const struct df_node_rules df_rules_CONV = {
+const struct df_node_rules df_rules_conv = {
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_conv_fwd,
     .backward_op = DF_OP_conv_bwd,
@@ -64,7 +65,7 @@ const struct df_node_rules df_rules_CONV = {
     .prepare = prepare,
 };
 
-const struct df_node_rules df_rules_GEMM = {
+const struct df_node_rules df_rules_gemm = {
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_gemm_fwd,
     .backward_op = DF_OP_gemm_bwd,

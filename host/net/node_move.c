@@ -2,9 +2,9 @@
 /* Nodes that change no value: other shapes, other places, and dropout, which is nothing unless it is
  * drawn. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
-const struct df_node_rules df_rules_FLATTEN = {.value = DF_VALUE_ALIAS};
-const struct df_node_rules df_rules_RESHAPE = {.value = DF_VALUE_ALIAS};
+const struct df_node_rules df_rules_alias = {.value = DF_VALUE_ALIAS};
 
 /* ---- Concat --------------------------------------------------------------------------------- */
 
@@ -33,7 +33,7 @@ static dfal_status concat_vjp(const struct df_pass *pass, const struct df_step *
                         df_value_size(network, node->inputs[step->input]));
 }
 
-const struct df_node_rules df_rules_CONCAT = {
+const struct df_node_rules df_rules_concat = {
     .forward_op = DF_OP_copy_cols,
     .backward_op = DF_OP_copy_cols,
     .forward = concat_forward,
@@ -67,7 +67,7 @@ static dfal_status pad_vjp(const struct df_pass *pass, const struct df_step *ste
     return df_tape_run(pass->tape, call);
 }
 
-const struct df_node_rules df_rules_PAD = {
+const struct df_node_rules df_rules_pad = {
     .forward_op = DF_OP_pad_fwd,
     .backward_op = DF_OP_pad_bwd,
     .forward = pad_forward,
@@ -109,7 +109,7 @@ static dfal_status dropout_vjp(const struct df_pass *pass, const struct df_step 
     return df_pass_copy(pass, DF_OUT(call, dropout, y), DF_IN(call, dropout, x), call->cols, 0, call->cols);
 }
 
-const struct df_node_rules df_rules_DROPOUT = {
+const struct df_node_rules df_rules_dropout = {
     .value = DF_VALUE_DRAWN,
     .forward_op = DF_OP_dropout,
     .backward_op = DF_OP_dropout,

@@ -2,6 +2,7 @@
 /* Batch-norm: with a batch's statistics where it trains, else an affine map, frozen or fixed. */
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 /* Share of a batch's statistics in the running ones, as PyTorch counts it. */
 static const double norm_momentum = 0.1;
@@ -113,7 +114,7 @@ static dfal_status prepare(struct df_plan *plan, int32_t index)
     return df_buffer_new(plan->device, &own->shift, DF_TYPE_REAL, channels);
 }
 
-const struct df_node_rules df_rules_BATCH_NORM = {
+const struct df_node_rules df_rules_batch_norm = {
     .value = DF_VALUE_POINTWISE,
     .training = DF_READS_INPUTS,
     .forward_op = DF_OP_affine_fwd,

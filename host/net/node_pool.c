@@ -2,6 +2,7 @@
 /* Pools. A max-pool keeps where its maxima stood. */
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static void set_pool(struct df_call *call, const struct df_network *network, int32_t index, int64_t rows,
                      bool forward)
@@ -68,7 +69,7 @@ static dfal_status reserve_positions(struct df_plan *plan, int32_t index)
     return DFAL_OK;
 }
 
-const struct df_node_rules df_rules_MAX_POOL = {
+const struct df_node_rules df_rules_max_pool = {
     .forward_op = DF_OP_maxpool_fwd,
     .backward_op = DF_OP_maxpool_bwd,
     .forward = max_forward,
@@ -76,14 +77,7 @@ const struct df_node_rules df_rules_MAX_POOL = {
     .reserve = reserve_positions,
 };
 
-const struct df_node_rules df_rules_AVERAGE_POOL = {
-    .forward_op = DF_OP_avgpool_fwd,
-    .backward_op = DF_OP_avgpool_bwd,
-    .forward = average_forward,
-    .vjp = average_vjp,
-};
-
-const struct df_node_rules df_rules_GLOBAL_AVERAGE_POOL = {
+const struct df_node_rules df_rules_average_pool = {
     .forward_op = DF_OP_avgpool_fwd,
     .backward_op = DF_OP_avgpool_bwd,
     .forward = average_forward,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PRelu: its slopes are a parameter. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static void set_prelu(struct df_call *call, const struct df_node *node)
 {
@@ -50,7 +51,7 @@ static dfal_status parameters(const struct df_pass *pass, const struct df_step *
     return df_tape_run(pass->tape, &call);
 }
 
-const struct df_node_rules df_rules_PRELU = {
+const struct df_node_rules df_rules_prelu = {
     .value = DF_VALUE_POINTWISE,
     .input_gradient = DF_READS_INPUTS,
     .training = DF_READS_INPUTS,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/node_rules.h"
 
-static const struct df_node_rules *const rules[DF_NODE_OP_COUNT] = {
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...) [DF_NODE_##NODE] = &df_rules_##NODE,
+static const struct df_node_rules *const of_type[DF_NODE_OP_COUNT] = {
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...) [DF_NODE_##NODE] = &df_rules_##rules,
 #include "graph/nodes.def"
 };
 
 const struct df_node_rules *df_node_rules(enum df_node_op op)
 {
-    return rules[op];
+    return of_type[op];
 }
 
 enum df_reads df_node_reads(const struct df_node *node, bool training)
@@ -19,5 +19,5 @@ enum df_reads df_node_reads(const struct df_node *node, bool training)
         return DF_READS_INPUTS;
     if (df_node_is_fixed(node))
         return DF_READS_NOTHING;
-    return training ? rules[node->op]->training : rules[node->op]->input_gradient;
+    return training ? of_type[node->op]->training : of_type[node->op]->input_gradient;
 }

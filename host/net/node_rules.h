@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each type of node computes, and what of it stays in memory: one constant a type, df_rules_<NODE>, in
- * the file of its relatives (node_*.c). What a function leaves to its caller it does not have: NULL. */
+/* What each type of node computes, and what of it stays in memory: the constant df_rules_<rules> that its row
+ * of nodes.def names, in the file of its relatives (node_*.c). What a function leaves to its caller it does
+ * not have: NULL. */
 #ifndef DF_NET_NODE_RULES_H
 #define DF_NET_NODE_RULES_H
 
-#include "net/tape.h"
+#include "backend/backend.h"
+#include "graph/network.h"
+
+struct df_pass;
+struct df_plan;
+struct df_step;
+
+/* What the gradient of one node reads of the forward pass, besides the cotangent. */
+enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
+/* training: in a plan with TRAIN, where parameters have gradients and batch-norm statistics. */
+enum df_reads df_node_reads(const struct df_node *node, bool training);
 
 enum df_value_kind {
     DF_VALUE_OWN,
@@ -41,7 +52,7 @@ struct df_node_rules {
 const struct df_node_rules *df_node_rules(enum df_node_op op);
 
 /* clang-format off */
-#define DF_NODE(NODE, name, least, most, shape, parameters, ...) extern const struct df_node_rules df_rules_##NODE;
+#define DF_NODE(NODE, name, least, most, shape, parameters, rules, ...) extern const struct df_node_rules df_rules_##rules;
 #include "graph/nodes.def"
 /* clang-format on */
 

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/plan_inside.h"
 
 /* Rows of a library call at most, of one for training, and bytes of a call's largest activation. */
 struct block_limits {

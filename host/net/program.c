@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "net/program.h"
+#include "net/plan_inside.h"
 
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/plan.h"
 #include "net/slots.h"
 
 struct df_shape df_value_shape(const struct df_network *network, int32_t node)
@@ -161,11 +162,8 @@ struct compiler {
 static dfal_status emit(struct compiler *c, struct df_step step)
 {
     struct df_program *program = c->program;
-    if (program->count == program->capacity) {
-        int32_t capacity = program->capacity ? 2 * program->capacity : 32;
-        DF_TRY(df_resize(&program->steps, program->capacity, capacity, sizeof *program->steps));
-        program->capacity = capacity;
-    }
+    DF_TRY(df_grow(&program->steps, &program->capacity, (int64_t)program->count + 1, sizeof *program->steps,
+                   32));
     program->steps[program->count++] = step;
     return DFAL_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 struct df_row_gradients {
     struct df_tape *tape;

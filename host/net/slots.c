@@ -7,11 +7,7 @@
 
 dfal_status df_slots_take(struct df_slots *slots, int64_t size, struct df_place *place)
 {
-    if (slots->count == slots->capacity) {
-        int32_t capacity = slots->capacity ? 2 * slots->capacity : 32;
-        DF_TRY(df_resize(&slots->all, slots->capacity, capacity, sizeof *slots->all));
-        slots->capacity = capacity;
-    }
+    DF_TRY(df_grow(&slots->all, &slots->capacity, (int64_t)slots->count + 1, sizeof *slots->all, 32));
     *place = (struct df_place){DF_PLACE_SLOT, slots->count};
     slots->all[slots->count++] = (struct df_lifetime){size, slots->clock++, INT32_MAX, -1, -1};
     return DFAL_OK;

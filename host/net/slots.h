@@ -4,7 +4,7 @@
 #ifndef DF_NET_SLOTS_H
 #define DF_NET_SLOTS_H
 
-#include "net/program.h"
+#include "net/plan_inside.h"
 
 struct df_lifetime {
     int64_t size; /* values a row */
@@ -13,7 +13,8 @@ struct df_lifetime {
 };
 struct df_slots {
     struct df_lifetime *all;
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
     int32_t clock;
 };
 

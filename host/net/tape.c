@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 static dfal_status create_buffers(struct df_tape *tape, struct df_span **spans, const int64_t *sizes,
                                   int32_t count, enum df_type type, int64_t rows)

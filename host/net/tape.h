@@ -5,7 +5,8 @@
 #define DF_NET_TAPE_H
 
 #include "backend/op_call.h"
-#include "net/program.h"
+#include "net/plan.h"
+#include "net/plan_inside.h"
 
 struct df_tape {
     struct df_plan *plan;

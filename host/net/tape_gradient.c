@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gradients: a plan's programs, step by step. */
 #include "net/node_rules.h"
+#include "net/tape.h"
 
 struct df_span df_pass_place(const struct df_pass *pass, struct df_place place)
 {

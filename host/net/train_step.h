@@ -4,7 +4,7 @@
 #ifndef DF_NET_TRAIN_STEP_H
 #define DF_NET_TRAIN_STEP_H
 
-#include "net/program.h"
+#include "net/plan_inside.h"
 
 struct df_training_options;
 struct df_training_set;

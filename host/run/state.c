@@ -31,31 +31,19 @@ void df_run_state_clear(struct df_run_state *state)
     *state = (struct df_run_state){.round = -1, .twins_only = state->twins_only};
 }
 
-static int64_t enough(int64_t capacity, int64_t wanted)
-{
-    for (capacity = capacity ? capacity : 64; capacity < wanted;)
-        capacity *= 2;
-    return capacity;
-}
-
 static dfal_status make_room(struct df_run_state *state, int64_t more, bool twins)
 {
-    int64_t capacity = enough(state->capacity, state->count + more);
-    if (capacity > state->capacity) {
-        DF_TRY(df_resize(&state->rows, state->capacity, capacity, sizeof *state->rows));
-        DF_TRY(df_resize(&state->twin_of, state->capacity, capacity, sizeof *state->twin_of));
-        DF_TRY(df_resize(&state->twin_class, state->capacity, capacity, sizeof *state->twin_class));
-        state->capacity = capacity;
-    }
+    enum { FIRST = 64 };
+    const int64_t rows = state->count + more;
+    int64_t twin_of = state->capacity, twin_class = state->capacity; /* as many as rows */
+    DF_TRY(df_grow(&state->twin_of, &twin_of, rows, sizeof *state->twin_of, FIRST));
+    DF_TRY(df_grow(&state->twin_class, &twin_class, rows, sizeof *state->twin_class, FIRST));
+    DF_TRY(df_grow(&state->rows, &state->capacity, rows, sizeof *state->rows, FIRST));
     if (state->twins_only && !twins)
         return DFAL_OK;
     int64_t x_count = state->twins_only ? state->twin_count : state->count;
-    int64_t x_capacity = enough(state->x_capacity, x_count + more);
-    if (x_capacity > state->x_capacity)
-        DF_TRY(df_resize(&state->x, state->x_capacity * state->size, x_capacity * state->size,
-                         sizeof *state->x));
-    state->x_capacity = x_capacity;
-    return DFAL_OK;
+    return df_grow(&state->x, &state->x_capacity, x_count + more, (size_t)state->size * sizeof *state->x,
+                   FIRST);
 }
 
 const float *df_run_state_x(const struct df_run_state *state, int64_t row)

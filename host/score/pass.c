@@ -43,10 +43,9 @@ struct pass_lane {
     unsigned char *raw;
     float *decoded, *out;
     struct df_gradient_lane *gradients;
-    struct df_span
-        numbers; /* of the rows, where dropout is drawn; and on the host, with the logits of one pass */
+    struct df_span numbers; /* of the rows, where dropout is drawn; and on the host */
     int32_t *numbers_host;
-    float *drawn;
+    float *logits; /* [rows, K] beside out: of one pass, or of each row */
     int32_t *truth_host, *label_host;
     float *loss_host;
 };
@@ -74,8 +73,8 @@ struct pass {
     struct pass_lane *lanes;
     int64_t rows, size; /* of a block; of one row's values */
     int64_t at_once;    /* cotangents of a backward */
-    df_pass_fn *fn;
-    void *user;
+    df_pass_fn *fn, *also;
+    void *user, *also_user;
     const struct df_pass_drawing *drawing;     /* NULL: dropout is not drawn */
     const struct df_gradients_spec *gradients; /* NULL: none */
     struct evaluation *evaluation;             /* NULL: values are read */
@@ -137,9 +136,9 @@ static dfal_status draw(struct pass *pass, struct pass_lane *lane, int32_t queue
             .seed = drawing->seed, .step = t, .shared = drawing->shared, .rows = lane->numbers};
         DF_TRY(df_context_check_stop(pass->context));
         DF_TRY(df_tape_forward_dropout(lane->tape, n, &dropout));
-        DF_TRY(df_read(pass->device, queue, lane->drawn, df_tape_logits(lane->tape), n * k));
+        DF_TRY(df_read(pass->device, queue, lane->logits, df_tape_logits(lane->tape), n * k));
         for (int64_t i = 0; i < n; i++)
-            memcpy(lane->out + i * pass->size + t * k, lane->drawn + i * k, (size_t)k * sizeof(float));
+            memcpy(lane->out + i * pass->size + t * k, lane->logits + i * k, (size_t)k * sizeof(float));
     }
     return DFAL_OK;
 }
@@ -156,8 +155,13 @@ static dfal_status run_block(struct pass *pass, struct pass_lane *lane, int32_t 
     }
     if (pass->gradients)
         return df_gradient_lane_run(lane->gradients, lane->index, lane->out, n, &pass->lock);
+    if (pass->also)
+        DF_TRY(df_read(pass->device, queue, lane->logits, df_tape_logits(lane->tape),
+                       n * df_plan_class_count(pass->plan)));
     df_lock_take(&pass->lock);
     dfal_status status = pass->fn(pass->user, lane->index, lane->out, n);
+    if (pass->also && status == DFAL_OK)
+        status = pass->also(pass->also_user, lane->index, lane->logits, n);
     df_lock_release(&pass->lock);
     return status;
 }
@@ -204,9 +208,10 @@ static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t 
     if (pass->drawing) {
         DF_TRY(df_buffer_new(pass->device, &lane->numbers, DF_TYPE_I32, rows));
         DF_TRY(df_alloc(&lane->numbers_host, rows, sizeof *lane->numbers_host));
-        DF_TRY(df_alloc(&lane->drawn, rows * pass->size, sizeof *lane->drawn));
         pass->size *= pass->drawing->passes;
     }
+    if (pass->drawing || pass->also)
+        DF_TRY(df_alloc(&lane->logits, rows * df_plan_class_count(pass->plan), sizeof *lane->logits));
     DF_TRY(df_alloc(&lane->index, rows, sizeof *lane->index));
     DF_TRY(df_alloc(&lane->raw, rows, df_pool_row_bytes(pass->pool)));
     DF_TRY(df_alloc(&lane->decoded, rows * df_plan_input_size(pass->plan), sizeof *lane->decoded));
@@ -237,7 +242,7 @@ static void lane_close(struct pass *pass, struct pass_lane *lane)
     df_free(lane->decoded);
     df_free(lane->out);
     df_free(lane->numbers_host);
-    df_free(lane->drawn);
+    df_free(lane->logits);
     df_free(lane->truth_host);
     df_free(lane->label_host);
     df_free(lane->loss_host);
@@ -269,7 +274,8 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
 {
     const int32_t found = node ? df_network_find(network, node) : network->output;
     const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out),
-                  drawn = pass->drawing ? pass->drawing->passes * size : 0;
+                  drawn = pass->drawing ? pass->drawing->passes * size : 0,
+                  also = pass->also ? df_plan_class_count(pass->plan) : 0;
     const struct df_gradients_spec *gradients = pass->gradients;
     struct df_budget budget;
     struct df_budget_need need = {
@@ -277,7 +283,7 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
         .plan = pass->plan,
         .pool = pass->pool,
         .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
-                    (df_plan_input_size(pass->plan) + size + drawn) * (int64_t)sizeof(float) + 64,
+                    (df_plan_input_size(pass->plan) + size + drawn + also) * (int64_t)sizeof(float) + 64,
         .wanted = pass->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
         .most_lanes = df_device_lanes(pass->device),
         .beside = pass->beside,
@@ -333,6 +339,8 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
         .gradients = spec->gradients,
         .fn = fn,
         .user = user,
+        .also = spec->also,
+        .also_user = spec->also_user,
     };
     return run_pass(&pass, spec->network, spec->node);
 }

@@ -32,6 +32,8 @@ struct df_pass_spec {
     /* NULL: none; else of the network as it is given, with node and drawing NULL. They go to their own `put`,
      * and df_pass_fn is not called. */
     const struct df_gradients_spec *gradients;
+    df_pass_fn *also; /* with a node, and not NULL: gets the logits of each block behind the node's values */
+    void *also_user;
     int64_t beside; /* bytes that the caller takes for results */
     struct df_progress *progress;
 };

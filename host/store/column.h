@@ -3,9 +3,10 @@
 #ifndef DF_STORE_COLUMN_H
 #define DF_STORE_COLUMN_H
 
-#include <hdf5.h>
+#include <stdbool.h>
 
-#include "store/table.h"
+#include "store/column_type.h"
+#include "store/hdf5_api.h"
 
 size_t df_column_bytes(enum df_column_type type); /* of a value; 0: of a text */
 bool df_column_is_real(enum df_column_type type);

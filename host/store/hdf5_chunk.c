@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "store/hdf5_driver.h"
+#include "store/hdf5_source.h"
 
 enum { MOST_FILTERS = 32, WINDOW = 1 << 16, CHECKSUM_BYTES = 4 };
 
@@ -152,10 +153,7 @@ static dfal_status read_stored(const struct df_h5 *h5, const struct df_h5_data *
         DF_FAIL(DFAL_E_DATA,
                 "%s: the chunk of dataset '%s' at %s declares %llu bytes, more than the file has", h5->path,
                 data->name, text, (unsigned long long)stored);
-    if ((int64_t)stored > packing->stored_room) {
-        DF_TRY(df_resize(&packing->stored, packing->stored_room, (int64_t)stored, 1));
-        packing->stored_room = (int64_t)stored;
-    }
+    DF_TRY(df_reserve(&packing->stored, &packing->stored_room, (int64_t)stored, 1));
     *size = (int64_t)stored;
     h5->source->raw_size = stored;
     herr_t read = H5Dread_chunk(data->id, H5P_DEFAULT, at, mask, packing->stored);

@@ -6,8 +6,10 @@
 #ifndef DF_STORE_HDF5_DRIVER_H
 #define DF_STORE_HDF5_DRIVER_H
 
-#include "store/hdf5_check.h"
-#include "store/hdf5_file.h"
+#include "base/status.h"
+#include "store/hdf5_api.h"
+
+struct df_h5_source;
 
 /* Let files created with this access list be written by the driver; with fd >= 0 opened by a copy of it to be
  * read. Either way HDF5 locks nothing: the lock of whoever writes a file stands until it has its name.

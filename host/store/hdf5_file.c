@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +16,8 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/number.h"
 #include "store/hdf5_driver.h"
+#include "store/hdf5_source.h"
 
 /* HDF5 keeps process-wide state and many builds of it are not thread-safe, hence one process-wide lock. The
  * caller's own error printing and plugin settings are put back when it is let go. */
@@ -46,57 +45,6 @@ void df_h5_unlock(void)
     H5PLset_loading_state(h5_lock.plugins);
     H5Eset_auto2(H5E_DEFAULT, h5_lock.print, h5_lock.print_data);
     df_lock_release(&h5_lock.lock);
-}
-
-/* The first entry of an upward walk is the innermost: what really happened. */
-static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *text)
-{
-    if (n == 0 && entry->desc)
-        snprintf(text, 512, "%s", entry->desc);
-    return 0;
-}
-
-/* "file write failed: time = ..., errno = 28, error message = 'No space left on device', buf = ..." is cut
- * down to what failed and why. */
-static void shorten(char text[512])
-{
-    char *what = strstr(text, ": time = "), *why = strstr(text, "error message = '");
-    if (what && why && what < why) {
-        why += strlen("error message = '");
-        size_t length = strcspn(why, "'");
-        memmove(what + 2, why, length);
-        what[2 + length] = '\0';
-    }
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ')
-            *text = ' ';
-}
-
-static void stack_text(char text[512])
-{
-    text[0] = '\0';
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, text);
-    H5Eclear2(H5E_DEFAULT);
-}
-
-dfal_status df_h5_fail(dfal_status status, const char *format, ...)
-{
-    char text[DF_MESSAGE_SIZE], inner[512];
-    va_list arguments;
-    va_start(arguments, format);
-    df_vprint(text, sizeof text, format, arguments);
-    va_end(arguments);
-    stack_text(inner);
-    shorten(inner);
-    if (inner[0])
-        return df_fail(status, "%s (HDF5: %s)", text, inner);
-    return df_fail(status, "%s", text);
-}
-
-dfal_status df_h5_blame(const struct df_h5 *h5)
-{
-    const int error = h5->source ? h5->source->error : 0;
-    return error == ENOMEM ? DFAL_E_MEMORY : error ? DFAL_E_IO : DFAL_E_DATA;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -154,7 +102,6 @@ done:
 static dfal_status open_read_only(hid_t *file, const char *path)
 {
     dfal_status status = DFAL_OK;
-    char inner[512];
     struct stat entry;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     *file = -1;
@@ -171,12 +118,10 @@ static dfal_status open_read_only(hid_t *file, const char *path)
     *file = open_by_driver(path, fd);
     if (*file >= 0)
         goto done;
-    stack_text(inner);
     if (df_h5_driver_open_error())
         status = df_fail_errno(df_h5_driver_open_error(), false, path, "read");
     else
-        status =
-            df_fail(DFAL_E_DATA, "%s cannot be opened as HDF5: truncated or damaged (HDF5: %s)", path, inner);
+        status = df_h5_fail(DFAL_E_DATA, "%s cannot be opened as HDF5: truncated or damaged", path);
 done:
     if (fd >= 0)
         close(fd);

@@ -7,11 +7,8 @@
 #ifndef DF_STORE_HDF5_FILE_H
 #define DF_STORE_HDF5_FILE_H
 
-/* HDF5 1.12 and later then keep the types of 1.10. */
-#define H5_USE_110_API
-#include <hdf5.h>
-
 #include "base/file_mark.h"
+#include "store/hdf5_api.h"
 
 /* A file open for reading (temporary NULL) or being written beside its target. */
 struct df_h5 {

@@ -37,18 +37,6 @@ enum {
 };
 static const uint64_t none = UINT64_MAX;
 
-bool df_h5_header_refuse(const struct df_h5_header *header, const char *what)
-{
-    return df_h5_refuse(header->source, "the object header at %llu: %s", (unsigned long long)header->address,
-                        what);
-}
-
-bool df_h5_header_leads(const struct df_h5_header *header, uint64_t address)
-{
-    return address == none || df_h5_inside(header->source, address, 8) ||
-           df_h5_header_refuse(header, "an address beyond the file's end");
-}
-
 /* ---- Types and what they bound ------------------------------------------------------------------ */
 
 /* A datatype of its own object: that object's header is checked, and may not pass the question on. */

@@ -28,16 +28,10 @@ struct df_h5_collection {
 static bool make_room(struct df_h5_source *source, int64_t count)
 {
     struct df_h5_collection *collection = source->collection;
-    int64_t capacity = collection->capacity ? collection->capacity : 64;
-    while (capacity < count)
-        capacity *= 2;
-    if (capacity > collection->capacity && df_resize(&collection->object, collection->capacity, capacity,
-                                                     sizeof *collection->object) != DFAL_OK) {
-        source->error = ENOMEM;
-        return false;
-    }
-    collection->capacity = capacity > collection->capacity ? capacity : collection->capacity;
-    return true;
+    if (df_grow(&collection->object, &collection->capacity, count, sizeof *collection->object, 64) == DFAL_OK)
+        return true;
+    source->error = ENOMEM;
+    return false;
 }
 
 static bool list_objects(struct df_h5_source *source, const uint8_t *bytes, uint64_t size)

@@ -3,7 +3,7 @@
 #ifndef DF_STORE_HDF5_HEAP_H
 #define DF_STORE_HDF5_HEAP_H
 
-#include "store/hdf5_check.h"
+#include "store/hdf5_source.h"
 
 /* A file names a string by 16 bytes: its length, a collection, a number in it. */
 enum { DF_H5_REFERENCE = 16 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Places of a file that something checked leads to, in a table by address. */
-#include "store/hdf5_check.h"
+#include "store/hdf5_source.h"
 
 #include <errno.h>
 

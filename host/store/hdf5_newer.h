@@ -4,7 +4,12 @@
 #ifndef DF_STORE_HDF5_NEWER_H
 #define DF_STORE_HDF5_NEWER_H
 
-#include "store/hdf5_check.h"
+#include "store/hdf5_source.h"
+
+/* Bytes that begin with the signature of a head of these. */
+typedef bool df_h5_check_fn(struct df_h5_source *source, uint64_t address, const uint8_t *bytes,
+                            uint64_t size);
+df_h5_check_fn df_h5_check_block_heap, df_h5_check_block_tree, df_h5_check_growing_array, df_h5_check_array;
 
 /* Kinds of trees, by what their records are. */
 enum {

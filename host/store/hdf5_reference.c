@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
+#include "store/hdf5_file.h"
 
 /* From a string of variable length in a file to a reference in memory: both are the same bytes. */
 static herr_t keep_bytes(hid_t from, hid_t to, H5T_cdata_t *conversion, size_t count, size_t stride,

@@ -4,8 +4,10 @@
 #ifndef DF_STORE_HDF5_REFERENCE_H
 #define DF_STORE_HDF5_REFERENCE_H
 
-#include "store/hdf5_file.h"
+#include "store/hdf5_api.h"
 #include "store/hdf5_heap.h"
+
+struct df_h5;
 
 /* A memory type under which attributes and datasets of such strings are read: DF_H5_REFERENCE bytes an
  * element, to be followed below. To be closed; negative: HDF5 refuses it. */

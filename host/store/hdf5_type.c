@@ -2,7 +2,7 @@
 /* Datatypes and dataspaces as they stand in an object header: every size fits what holds it. */
 #include <string.h>
 
-#include "store/hdf5_check.h"
+#include "store/hdf5_header.h"
 
 enum { FIXED, REAL, TIME, TEXT, BITS, OPAQUE, COMPOUND, REFERENCE, ENUM, VARIABLE, ARRAY, CLASSES };
 enum { MOST_DEPTH = 8, MOST_RANK = 32, MOST_NUMBER = 16, VARIABLE_BYTES = 16, VAX_ORDER = 0x40 };

@@ -74,10 +74,7 @@ dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begi
     int64_t row = (int64_t)df_pool_row_bytes(pool), step = TURN_BYTES / row > 1 ? TURN_BYTES / row : 1;
     if (step > count)
         step = count;
-    if (step * row > file->stored_bytes) {
-        DF_TRY(df_resize(&file->stored, file->stored_bytes, step * row, 1));
-        file->stored_bytes = step * row;
-    }
+    DF_TRY(df_reserve(&file->stored, &file->stored_bytes, step * row, 1));
     size_t element = pool->raw == DF_RAW_U8 ? 1 : sizeof(float);
     for (int64_t done = 0; done < count; done += step) {
         int64_t n = count - done < step ? count - done : step;
@@ -150,10 +147,7 @@ static dfal_status gather_any(struct df_pool *pool, char *buffer, const int64_t 
 {
     struct df_pool_file *file = pool->file;
     size_t bytes = df_pool_row_bytes(pool);
-    if (count > file->order_count) {
-        DF_TRY(df_resize(&file->order, file->order_count, count, sizeof *file->order));
-        file->order_count = count;
-    }
+    DF_TRY(df_reserve(&file->order, &file->order_count, count, sizeof *file->order));
     for (int64_t i = 0; i < count; i++)
         file->order[i] = (struct df_row_place){.row = rows[i], .place = i};
     qsort(file->order, (size_t)count, sizeof *file->order, by_row);

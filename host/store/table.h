@@ -3,24 +3,9 @@
 #ifndef DF_STORE_TABLE_H
 #define DF_STORE_TABLE_H
 
+#include "store/column_type.h"
 #include "store/pool.h"
 
-enum df_column_type {
-    DF_COLUMN_F32,
-    DF_COLUMN_F64,
-    DF_COLUMN_I32,
-    DF_COLUMN_I64,
-    DF_COLUMN_U8,
-    DF_COLUMN_U16,
-    DF_COLUMN_TEXT, /* rank 1; data is const char *const [count]; only written */
-};
-struct df_column {
-    const char *name; /* path in the file, groups are made */
-    enum df_column_type type;
-    int32_t rank;
-    int64_t dims[4];
-    void *data;
-};
 /* format: value of the root attribute ("dfal-logits", "dfal-twins", "dfal-state"); configuration is kept as a
  * string dataset so that its length does not matter. */
 dfal_status df_table_write(const char *path, const char *format, const char *configuration,

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/softmax.h"
 #include "strategy/view.h"
@@ -23,9 +24,8 @@ struct bald {
 /* Add the softmax of a pass to the mean. */
 static void add(double *mean, const float *logits, int32_t class_count)
 {
-    double top = (double)logits[0], sum = 0;
-    for (int32_t k = 1; k < class_count; k++)
-        top = fmax(top, (double)logits[k]);
+    const double top = (double)logits[df_row_largest(logits, class_count)];
+    double sum = 0;
     for (int32_t k = 0; k < class_count; k++)
         sum += exp((double)logits[k] - top);
     for (int32_t k = 0; k < class_count; k++)

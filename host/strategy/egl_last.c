@@ -51,6 +51,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     const double *length, *expected;
     double *scores = NULL;
     const int64_t n = df_view_count(view);
+    DF_TRY(df_view_expect(view, false, of_logits, "", of_features));
     DF_TRY(df_view_row_scores(view, of_logits, &expected));
     DF_TRY(df_view_feature_scores(view, "", of_features, &length));
     DF_TRY(df_alloc(&scores, n, sizeof *scores));

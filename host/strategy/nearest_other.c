@@ -7,12 +7,14 @@
  * Order    squared distances in double, in the order of df_square_distance, which is the same from either
  *          end; a minimum has no order
  * Memory   the features, and 16 bytes a candidate; never a distance for each pair
+ * Threads  see meet_in_round: nothing of a thread is seen by another before both have met
  * Traps    a row whose logits or features are not finite has no class and is nobody's neighbour */
 #include <math.h>
 
 #include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
+#include "strategy/row_loop.h"
 #include "strategy/view.h"
 
 /* The class; NAN: not finite. */
@@ -34,16 +36,27 @@ static struct sample sample_of(const struct df_features *h, const double *classe
 
 struct search {
     struct df_view *view;
-    struct df_features h;
-    const double *classes; /* [n] */
-    double *nearest;       /* [n] squared distances, in the end distances; NAN: passed over */
+    struct df_features h, labelled;
+    const double *classes, *labelled_classes;
+    double *nearest; /* [n] squared distances, in the end distances; NAN: passed over */
+    int64_t blocks;  /* of neighbouring candidates */
+    int64_t round;
+    struct df_row_loop loop;
 };
 
-/* One more sample for candidates from first on. Returns its own squared distance to the nearest of them. */
-static double meet(struct search *search, struct sample sample, int64_t first)
+enum { ROWS = 128 }; /* of a block: two of them stay in a core's cache */
+
+static int64_t block_end(const struct search *search, int64_t block)
+{
+    const int64_t end = (block + 1) * ROWS;
+    return end < search->h.count ? end : search->h.count;
+}
+
+/* One more sample for candidates [begin, end). Returns its own squared distance to the nearest of them. */
+static double meet(struct search *search, struct sample sample, int64_t begin, int64_t end)
 {
     double nearest = INFINITY;
-    for (int64_t i = first; i < search->h.count; i++) {
+    for (int64_t i = begin; i < end; i++) {
         if (isnan(search->nearest[i]) || search->classes[i] == sample.predicted)
             continue;
         const double distance =
@@ -54,41 +67,85 @@ static double meet(struct search *search, struct sample sample, int64_t first)
     return nearest;
 }
 
-static dfal_status meet_labelled(struct search *search, const char *node)
+/* A block meets the labelled rows. */
+static int64_t meet_labelled(void *user, int64_t block)
 {
-    struct df_features h;
-    const double *classes;
-    DF_TRY(df_view_labelled_row_scores(search->view, predicted, &classes));
-    DF_TRY(df_view_labelled_features(search->view, node, &h));
-    for (int64_t j = 0; j < h.count; j++) {
-        const struct sample sample = sample_of(&h, classes, j);
-        DF_TRY(df_view_check_stop(search->view));
+    struct search *search = user;
+    const int64_t begin = block * ROWS, end = block_end(search, block);
+    for (int64_t j = 0; j < search->labelled.count; j++) {
+        const struct sample sample = sample_of(&search->labelled, search->labelled_classes, j);
         if (!isnan(sample.predicted))
-            meet(search, sample, 0);
+            meet(search, sample, begin, end);
     }
+    return (end - begin) * search->labelled.count;
+}
+
+/* Two blocks meet, or one meets itself: each pair of their rows once, for both of its ends. */
+static int64_t meet_blocks(struct search *search, int64_t a, int64_t b)
+{
+    const int64_t begin = b * ROWS, end = block_end(search, b);
+    int64_t distances = 0;
+    for (int64_t i = a * ROWS; i < block_end(search, a); i++) {
+        const int64_t from = a == b ? i + 1 : begin;
+        distances += end - from;
+        if (!isnan(search->nearest[i]))
+            search->nearest[i] =
+                fmin(search->nearest[i], meet(search, sample_of(&search->h, search->classes, i), from, end));
+    }
+    return distances;
+}
+
+static int64_t meet_itself(void *user, int64_t block)
+{
+    return meet_blocks(user, block, block);
+}
+
+/* A round of a tournament in which every block meets every other one: those who meet in a round are pairs
+ * without a common block, so that each thread has the rows that it writes to itself. The last seat stays and
+ * the others move around a circle; where the number of blocks is odd, whoever meets the last seat rests. */
+static int64_t meet_in_round(void *user, int64_t pair)
+{
+    struct search *search = user;
+    const int64_t circle = search->blocks - 1 + search->blocks % 2;
+    const int64_t a = (search->round + pair) % circle,
+                  b = pair ? (search->round + circle - pair) % circle : circle;
+    return b < search->blocks ? meet_blocks(search, a, b) : 0;
+}
+
+static dfal_status meet_all(struct search *search)
+{
+    DF_TRY(df_row_loop_run(&search->loop, meet_labelled, search, search->blocks));
+    DF_TRY(df_row_loop_run(&search->loop, meet_itself, search, search->blocks));
+    const int64_t pairs = (search->blocks + 1) / 2, rounds = search->blocks > 1 ? 2 * pairs - 1 : 0;
+    for (search->round = 0; search->round < rounds; search->round++)
+        DF_TRY(df_row_loop_run(&search->loop, meet_in_round, search, pairs));
     return DFAL_OK;
 }
 
-static dfal_status meet_each_other(struct search *search)
+static dfal_status ask(struct search *search, const char *node)
 {
-    for (int64_t i = 0; i < search->h.count; i++) {
-        if (isnan(search->nearest[i]))
-            continue;
-        DF_TRY(df_view_check_stop(search->view));
-        const double behind = meet(search, sample_of(&search->h, search->classes, i), i + 1);
-        search->nearest[i] = sqrt(fmin(search->nearest[i], behind));
-    }
-    return DFAL_OK;
+    DF_TRY(df_view_expect(search->view, false, predicted, node, NULL));
+    DF_TRY(df_view_row_scores(search->view, predicted, &search->classes));
+    DF_TRY(df_view_features(search->view, node, &search->h));
+    DF_TRY(df_view_expect(search->view, true, predicted, node, NULL));
+    DF_TRY(df_view_labelled_row_scores(search->view, predicted, &search->labelled_classes));
+    return df_view_labelled_features(search->view, node, &search->labelled);
 }
 
 static dfal_status find(struct search *search, const char *node)
 {
-    DF_TRY(df_view_row_scores(search->view, predicted, &search->classes));
-    DF_TRY(df_view_features(search->view, node, &search->h));
-    for (int64_t i = 0; i < search->h.count; i++)
+    DF_TRY(ask(search, node));
+    const int64_t n = search->h.count;
+    for (int64_t i = 0; i < n; i++)
         search->nearest[i] = isnan(sample_of(&search->h, search->classes, i).predicted) ? NAN : INFINITY;
-    DF_TRY(meet_labelled(search, node));
-    return meet_each_other(search);
+    search->blocks = (n + ROWS - 1) / ROWS;
+    DF_TRY(df_row_loop_begin(&search->loop, df_view_context(search->view),
+                             n * search->labelled.count + n * (n - 1) / 2));
+    const dfal_status status = meet_all(search);
+    df_row_loop_end(&search->loop);
+    for (int64_t i = 0; i < n; i++)
+        search->nearest[i] = sqrt(search->nearest[i]);
+    return status;
 }
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)

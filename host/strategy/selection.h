@@ -77,10 +77,10 @@ void df_query_name(struct dfal_query *query, const struct df_classes *classes);
 
 /* Pairs of chosen samples that are nearly the same: their distance is under 10 % of the median distance of
  * all pairs, or 0. x [count, D]. Of each group only pairs (earlier, later) with the earlier's lowest rank are
- * given; pairs [2 * count] ranks from 0. Only the first
- * df_near_duplicates_limit(size) samples are compared: 2,000, fewer where a sample is large. */
+ * given; pairs [2 * count] ranks from 0. Only the first df_near_duplicates_limit(size) samples are compared:
+ * 2,000, fewer where a sample is large. Errors   E_STOPPED, E_MEMORY */
 int64_t df_near_duplicates_limit(int64_t size);
-dfal_status df_near_duplicates(const float *x, int64_t count, int64_t size, int64_t *pairs,
-                               int64_t *pair_count);
+dfal_status df_near_duplicates(struct dfal_context *context, const float *x, int64_t count, int64_t size,
+                               int64_t *pairs, int64_t *pair_count);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "strategy/strategy.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/word.h"
@@ -49,35 +48,35 @@ int32_t df_strategy_known_index(const char *name)
     return -1;
 }
 
-const char *df_strategy_names(char text[DF_STRATEGY_NAMES])
-{
-    int at = 0;
-    text[0] = 0;
-    for (int i = 0; df_strategies[i] && at < DF_STRATEGY_NAMES - 40; i++)
-        at += snprintf(text + at, (size_t)(DF_STRATEGY_NAMES - at), "%s%s",
-                       !i                     ? ""
-                       : df_strategies[i + 1] ? ", "
-                                              : " or ",
-                       df_strategies[i]->name);
-    return text;
-}
+/* However many strategies there are, their names and what is said around them fit into one message. A name is
+ * as long as its identifier. */
+/* clang-format off */
+enum {
+    NAMES_TEXT = sizeof " or ..."
+#define DF_STRATEGY(identifier) + sizeof #identifier ", "
+#include "strategy/strategies.def"
+};
+/* clang-format on */
+_Static_assert(NAMES_TEXT + 256 <= DF_MESSAGE_SIZE, "a message names all strategies: raise DF_MESSAGE_SIZE");
 
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
 {
-    char names[DF_STRATEGY_NAMES];
+    char names[NAMES_TEXT];
+    const char *all[HERE + LATER];
     *out = NULL;
+    for (int32_t k = 0; k < HERE + LATER; k++)
+        all[k] = df_strategy_known(k);
+    df_names_text(names, sizeof names, all, HERE);
+    if (!name)
+        DF_FAIL(DFAL_E_USAGE, "no strategy is named, expected %s", names);
     for (int i = 0; df_strategies[i]; i++) {
         if (!strcmp(df_strategies[i]->name, name)) {
             *out = df_strategies[i];
             return DFAL_OK;
         }
     }
-    df_strategy_names(names);
     if (df_strategy_known_index(name) >= 0)
         DF_FAIL(DFAL_E_UNAVAILABLE, "strategy '%s' is not in this version, expected %s", name, names);
-    const char *all[HERE + LATER];
-    for (int32_t k = 0; k < HERE + LATER; k++)
-        all[k] = df_strategy_known(k);
     return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, all, HERE + LATER);
 }
 

@@ -58,7 +58,8 @@ extern const struct df_strategy *const df_strategies[]; /* NULL-terminated */
  * run keeps a strategy's options by its index. */
 const char *df_strategy_known(int32_t index);
 int32_t df_strategy_known_index(const char *name); /* -1: unknown */
-/* Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE a known name that is not in this build */
+/* Errors   E_USAGE no name, or an unknown one (the nearest is named); E_UNAVAILABLE a known name that is not
+ * in this build */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
 /* A file that a user gave must hold what the strategy needs; more than that may be given. Paths may be NULL.
  * Errors   E_USAGE */
@@ -74,8 +75,5 @@ dfal_status df_strategy_check_network(const struct df_strategy *strategy,
  * Errors   E_USAGE no node of that name (the nearest is named), or nothing in it is trained; E_DATA nothing
  *          is */
 dfal_status df_layers_choose(uint8_t **chosen, const struct df_network *network, const char *layers);
-/* "dfal, random, ... or logit-gap": those of this build, for messages. */
-enum { DF_STRATEGY_NAMES = 256 };
-const char *df_strategy_names(char text[DF_STRATEGY_NAMES]);
 
 #endif

@@ -162,9 +162,9 @@ dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int
 
 /* ---- what is known of them ----------------------------------------------------------------------------- */
 
-dfal_status df_view_check_stop(const struct df_view *view)
+struct dfal_context *df_view_context(const struct df_view *view)
 {
-    return df_context_check_stop(view->context);
+    return view->context;
 }
 
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what)

@@ -58,6 +58,13 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
 /* The same features of the rows that are labelled already, in the order of the pool. */
 dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
 
+/* What a strategy is going to ask of the same rows: a number of their logits, and features of a node or
+ * (of_features) a number of those. Said before, one pass over the pool gives both. Where none could (the
+ * logits are a file's, or the node is named and so of the network that is not folded) nothing happens here,
+ * and each is computed when it is asked for. The bits are the same.   labelled: of the labelled rows */
+dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn *of_logits, const char *node,
+                           df_row_score_fn *of_features);
+
 /* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates
  * come in any order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not
  * folded.
@@ -91,8 +98,8 @@ dfal_status df_view_gradients(struct df_view *view, const struct df_gradients_as
  * that is asked again finds them. *known: they are there; else they are zero, and the strategy's to fill. */
 dfal_status df_view_own_scores(struct df_view *view, double **scores, bool *known);
 
-/* E_STOPPED: somebody wants the job to end. For loops that take long. */
-dfal_status df_view_check_stop(const struct df_view *view);
+/* For loops that take long: row_loop.h. */
+struct dfal_context *df_view_context(const struct df_view *view);
 /* What a strategy keeps for itself ("the distances of 500 candidates"): refuse it before it is allocated.
  * Errors   E_MEMORY names the bytes, the limit and the way out */
 dfal_status df_view_check_memory(const struct df_view *view, double bytes, const char *what);

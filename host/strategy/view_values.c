@@ -82,8 +82,9 @@ done:
     return status;
 }
 
-/* what: of the progress, NULL: none. */
-static dfal_status compute(struct values_sink *sink, const char *what)
+/* logits: those of the same rows besides, where the sink wants a node; NULL: nobody wants them.
+ * what: of the progress, NULL: none. */
+static dfal_status compute(struct values_sink *sink, struct values_sink *logits, const char *what)
 {
     const struct df_view *view = sink->view;
     struct df_list_source list;
@@ -101,6 +102,8 @@ static dfal_status compute(struct values_sink *sink, const char *what)
         .network = sink->source->network,
         .pool = view->pool,
         .node = sink->source->node,
+        .also = logits ? put_rows : NULL,
+        .also_user = logits,
         .progress = what ? &progress : NULL,
     };
     dfal_status status = df_forward_source(&pass, &list.source, put_rows, sink);
@@ -118,7 +121,7 @@ dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, i
 {
     const struct source source = logits_of(view);
     struct values_sink sink = {.view = view, .source = &source, .rows = rows, .n = n, .values = logits};
-    return compute(&sink, NULL);
+    return compute(&sink, NULL, NULL);
 }
 
 dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64_t rows)
@@ -150,6 +153,26 @@ static dfal_status check_whole(const struct df_view *view, const struct df_known
     return df_view_check_memory(view, (double)rows * (double)row_bytes, what);
 }
 
+/* A quantity that is not known yet, and the sink that fills it. */
+static dfal_status add(struct df_view *view, struct df_known **known, struct values_sink *sink,
+                       const struct df_known_key *key, const struct source *source)
+{
+    const size_t row_bytes = key->score ? sizeof(double) : (size_t)source->size * sizeof(float);
+    if (!key->score)
+        DF_TRY(check_whole(view, key, row_bytes));
+    DF_TRY(df_view_add(view, known, key, source->size, row_bytes));
+    *sink = (struct values_sink){.view = view,
+                                 .source = source,
+                                 .rows = key->labelled ? view->options->labelled_rows : view->rows,
+                                 .n = df_view_rows_of(view, key),
+                                 .score = key->score};
+    if (key->score)
+        sink->scores = (*known)->values;
+    else
+        sink->values = (*known)->values;
+    return DFAL_OK;
+}
+
 /* The quantity of this key, of all its rows. */
 static dfal_status take(struct df_view *view, const struct df_known_key *key, const struct source *source,
                         const struct df_known **out)
@@ -157,24 +180,13 @@ static dfal_status take(struct df_view *view, const struct df_known_key *key, co
     const struct df_known_key all = {.node = key->node, .labelled = key->labelled};
     const struct df_known *whole = df_view_find(view, &all);
     struct df_known *known = df_view_find(view, key);
-    const size_t row_bytes = key->score ? sizeof(double) : (size_t)source->size * sizeof(float);
+    struct values_sink sink;
     *out = known;
     if (known)
         return DFAL_OK;
-    if (!key->score)
-        DF_TRY(check_whole(view, key, row_bytes));
-    DF_TRY(df_view_add(view, &known, key, source->size, row_bytes));
-    struct values_sink sink = {.view = view,
-                               .source = source,
-                               .rows = key->labelled ? view->options->labelled_rows : view->rows,
-                               .n = df_view_rows_of(view, key),
-                               .score = key->score};
-    if (key->score)
-        sink.scores = known->values;
-    else
-        sink.values = known->values;
-    dfal_status status =
-        whole ? put_whole(&sink, whole) : compute(&sink, key->node ? "select.features" : "select.logits");
+    DF_TRY(add(view, &known, &sink, key, source));
+    dfal_status status = whole ? put_whole(&sink, whole)
+                               : compute(&sink, NULL, key->node ? "select.features" : "select.logits");
     if (!key->node)
         DF_KEEP_FIRST(status, df_view_check_alike(view, sink.alike, sink.n));
     if (status != DFAL_OK) {
@@ -286,6 +298,37 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
     DF_TRY(take(view, &key, &source, &known));
     *scores = known->values;
     return DFAL_OK;
+}
+
+/* One pass gives both where both are of the folded network, and neither is there already. */
+static bool one_pass(const struct df_view *view, const struct df_known_key *logits,
+                     const struct df_known_key *features)
+{
+    return !features->node[0] && !view->options->logits && !df_view_find(view, logits) &&
+           !df_view_find(view, features);
+}
+
+dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn *of_logits, const char *node,
+                           df_row_score_fn *of_features)
+{
+    const struct df_known_key keys[2] = {{.score = of_logits, .labelled = labelled},
+                                         {.node = node, .score = of_features, .labelled = labelled}};
+    struct source sources[2] = {logits_of(view)};
+    struct values_sink sinks[2];
+    struct df_known *known;
+    if (!one_pass(view, &keys[0], &keys[1]))
+        return DFAL_OK;
+    DF_TRY(find_source(view, node, &sources[1]));
+    DF_TRY(add(view, &known, &sinks[0], &keys[0], &sources[0]));
+    dfal_status status = add(view, &known, &sinks[1], &keys[1], &sources[1]);
+    const int added = status == DFAL_OK ? 2 : 1;
+    if (status == DFAL_OK)
+        status = compute(&sinks[1], &sinks[0], "select.features");
+    if (status == DFAL_OK)
+        status = df_view_check_alike(view, sinks[0].alike, sinks[0].n);
+    for (int i = 0; status != DFAL_OK && i < added; i++)
+        df_view_drop(view);
+    return status;
 }
 
 /* ---- f_(1) - f_(2) ------------------------------------------------------------------------------------- */

@@ -6,10 +6,11 @@
  * cotangent, lie in `slots`: a few buffers of [chunk, size], shared by all that do not live at the same time:
  * a chain lives in two. A tape carries `chunk` rows through the whole network at a time, which keeps slots in
  * cache. */
-#ifndef DF_NET_PROGRAM_H
-#define DF_NET_PROGRAM_H
+#ifndef DF_NET_PLAN_INSIDE_H
+#define DF_NET_PLAN_INSIDE_H
 
-#include "net/plan.h"
+#include "backend/backend.h"
+#include "graph/network.h"
 
 enum df_place_kind {
     DF_PLACE_NONE,
@@ -38,7 +39,8 @@ struct df_step {
 };
 struct df_program {
     struct df_step *steps;
-    int32_t count, capacity;
+    int32_t count;
+    int64_t capacity;
     struct df_place dinput; /* where the input's gradient is in the end */
 };
 
@@ -73,11 +75,6 @@ struct df_plan {
         *fused;         /* the whole network in one call: no layers, places or programs then; NULL: none */
     int64_t kept_bytes; /* a row of what the fused network's backward reads */
 };
-
-/* What the gradient of one node reads of the forward pass, besides the cotangent. */
-enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
-/* training: in a plan with TRAIN or ROW_GRADIENT, where parameters have gradients. */
-enum df_reads df_node_reads(const struct df_node *node, bool training);
 
 /* Of a node's value, or with DF_INPUT of the network's input. */
 struct df_shape df_value_shape(const struct df_network *network, int32_t node);

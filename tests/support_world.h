@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A small world for tests of selection and experiments: pools of bars and blobs, a small network,
  * contexts. */
-#ifndef DFAL_TESTS_RUN_FIXTURE_H
-#define DFAL_TESTS_RUN_FIXTURE_H
+#ifndef DFAL_TESTS_SUPPORT_WORLD_H
+#define DFAL_TESTS_SUPPORT_WORLD_H
 
 #include "dfal.h"
 #include "graph/network.h"
 #include "support.h"
 
-enum { WORLD_SIZE = 10, WORLD_CLASSES = 3 };
+enum { WORLD_SIZE = 10, WORLD_CLASSES = 3, WORLD_ROWS = 60 };
 
+/* What a test program works on: a folder and three files in it. */
 struct world {
     char folder[TEST_PATH], train[TEST_PATH], test[TEST_PATH], net[TEST_PATH];
 };
-/* train: 60 rows with labels, ids and class names that want escaping; test: 30 rows; net: untrained. */
-void world_create(struct world *world);
-void world_remove(struct world *world);
+extern struct world world;
+/* Fixtures of cmocka_run_group_tests. train: WORLD_ROWS rows with labels, ids and class names that want
+ * escaping; test: 30 rows; net: untrained. */
+int world_setup(void **state);
+int world_teardown(void **state);
 
 enum world_pool {
     POOL_U8 = 0,
@@ -32,6 +35,17 @@ void world_pool(const char *path, int64_t count, int64_t first, int flags);
 void world_network(const char *path, uint64_t seed);
 
 dfal_context *world_context(const char *backend, int32_t threads, dfal_event_fn *event, void *user);
+/* A pool of WORLD_ROWS rows and a network, opened for the rooms below the public header. */
+struct world_opened {
+    dfal_context *context;
+    struct df_pool *pool;
+    struct df_network *network;
+    struct df_device *device;
+    int64_t rows[WORLD_ROWS]; /* 0, 1, 2, ... */
+};
+void world_open(struct world_opened *opened, const char *backend, int32_t threads, const char *net,
+                const char *pool);
+void world_close(struct world_opened *opened);
 /* The file's text, NULL-terminated; free. */
 char *world_read(const char *folder, const char *name);
 /* curve.csv without the columns that are seconds, in place. */

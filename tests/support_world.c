@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run_fixture.h"
+#include "support_world.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,12 +7,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "backend/backend.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "score/pass.h"
 #include "store/network_file.h"
 #include "store/pool.h"
 
 enum { PIXELS = WORLD_SIZE * WORLD_SIZE };
+
+struct world world;
 
 /* Class 0: a horizontal bar, 1: a vertical bar, 2: a block; position and noise by the sample's number. */
 static int32_t draw(unsigned char *image, int64_t number)
@@ -101,20 +105,24 @@ void world_network(const char *path, uint64_t seed)
     df_network_destroy(net);
 }
 
-void world_create(struct world *world)
+int world_setup(void **state)
 {
-    test_folder_create(world->folder);
-    test_join(world->train, world->folder, "train.h5");
-    test_join(world->test, world->folder, "test.h5");
-    test_join(world->net, world->folder, "net.h5");
-    world_pool(world->train, 60, 0, POOL_IDS);
-    world_pool(world->test, 30, 1000, POOL_U8);
-    world_network(world->net, 5);
+    (void)state;
+    test_folder_create(world.folder);
+    test_join(world.train, world.folder, "train.h5");
+    test_join(world.test, world.folder, "test.h5");
+    test_join(world.net, world.folder, "net.h5");
+    world_pool(world.train, WORLD_ROWS, 0, POOL_IDS);
+    world_pool(world.test, 30, 1000, POOL_U8);
+    world_network(world.net, 5);
+    return 0;
 }
 
-void world_remove(struct world *world)
+int world_teardown(void **state)
 {
-    test_folder_remove(world->folder);
+    (void)state;
+    test_folder_remove(world.folder);
+    return 0;
 }
 
 dfal_context *world_context(const char *backend, int32_t threads, dfal_event_fn *event, void *user)
@@ -128,6 +136,24 @@ dfal_context *world_context(const char *backend, int32_t threads, dfal_event_fn 
     options.event_user = user;
     test_ok(dfal_context_create(&context, &options));
     return context;
+}
+
+void world_open(struct world_opened *opened, const char *backend, int32_t threads, const char *net,
+                const char *pool)
+{
+    opened->context = world_context(backend, threads, NULL, NULL);
+    test_ok(df_pool_open(&opened->pool, NULL, pool, NULL));
+    test_ok(df_network_for_pool(&opened->network, opened->context, net, opened->pool));
+    test_ok(df_context_device(opened->context, &opened->device));
+    for (int i = 0; i < WORLD_ROWS; i++)
+        opened->rows[i] = i;
+}
+
+void world_close(struct world_opened *opened)
+{
+    df_network_destroy(opened->network);
+    df_pool_close(opened->pool);
+    dfal_context_destroy(opened->context);
 }
 
 char *world_read(const char *folder, const char *name)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loops over many rows that take long: spread over the threads of a context, with progress, and ended by the
+ * wish to stop. */
+#ifndef DF_STRATEGY_ROW_LOOP_H
+#define DF_STRATEGY_ROW_LOOP_H
+
+#include "base/log.h"
+#include "base/thread_pool.h"
+
+/* A job of a loop; returns how many distances it looked at. What one job writes no other job of the same run
+ * reads or writes. */
+typedef int64_t df_row_job_fn(void *user, int64_t job);
+
+struct df_row_loop {
+    struct dfal_context *context;
+    struct df_thread_pool *threads; /* NULL: not begun */
+    struct df_progress progress;
+    df_row_job_fn *job; /* of the run */
+    void *user;
+};
+/* Start the threads and the progress "select.distances"; total: distances of all runs. */
+dfal_status df_row_loop_begin(struct df_row_loop *loop, struct dfal_context *context, int64_t total);
+/* A loop that was not begun may be ended. */
+void df_row_loop_end(struct df_row_loop *loop);
+/* Run jobs 0..count-1, each once, in any order, and wait for them. Errors   E_STOPPED */
+dfal_status df_row_loop_run(struct df_row_loop *loop, df_row_job_fn *job, void *user, int64_t count);
+
+#endif
