@@ -233,6 +233,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     assert_int_equal(ta ? am.cols : am.rows, dm.rows);
     assert_int_equal(tb ? bm.rows : bm.cols, dm.cols);
     assert_int_equal(tb ? bm.cols : bm.rows, depth);
+    if (product.epilogue == CUBLASLT_EPILOGUE_BIAS)
+        assert_int_equal((uintptr_t)product.bias % 16, 0); /* as its kernels may read it */
     for (uint64_t col = 0; col < dm.cols; col++)
         for (uint64_t row = 0; row < dm.rows; row++) {
             double sum = product.epilogue == CUBLASLT_EPILOGUE_BIAS ? (double)product.bias[row] : 0.0;
@@ -243,6 +245,35 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     algorithm_run = algorithm.id;
     stream_run = stream;
     return CUBLAS_STATUS_SUCCESS;
+}
+
+/* ---- A runtime of the test's own: the host's memory ------------------------------------------- */
+
+dfal_status df_cuda_status(cudaError_t error, const char *what)
+{
+    (void)what;
+    return error == cudaSuccess ? DFAL_OK : DFAL_E_UNAVAILABLE;
+}
+
+dfal_status df_cuda_memory(void **out, int64_t bytes)
+{
+    *out = aligned_alloc(16, (size_t)(bytes + 15) / 16 * 16);
+    return *out != NULL ? DFAL_OK : DFAL_E_MEMORY;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    (void)stream;
+    assert_int_equal(kind, cudaMemcpyDeviceToDevice);
+    memcpy(to, from, bytes);
+    return cudaSuccess;
 }
 
 /* ---- Tests ----------------------------------------------------------------------------------- */
@@ -274,16 +305,19 @@ static void run(const struct df_layer_desc *desc, enum df_layer_kind kind, struc
     r->rows = ROWS;
     r->workspace = workspace;
     r->stream = (cudaStream_t)(void *)&stream;
+    test_ok(df_cuda_cublas.bind(op, r->weight, r->bias, r->stream));
     test_ok(df_cuda_cublas.run(op, r));
     assert_int_equal(algorithm_run, expected);
     assert_ptr_equal(stream_run, &stream);
     df_cuda_cublas.destroy(op);
 }
 
-static void check_products(const struct df_layer_desc *desc)
+/* shift: floats from a multiple of 16 bytes to the bias. */
+static void check_products(const struct df_layer_desc *desc, int shift)
 {
-    float x[ROWS * IN], y[ROWS * OUT], dy[ROWS * OUT], dx[ROWS * IN], weight[OUT * IN], dw[OUT * IN],
-        bias[OUT];
+    float x[ROWS * IN], y[ROWS * OUT], dy[ROWS * OUT], dx[ROWS * IN], weight[OUT * IN], dw[OUT * IN];
+    _Alignas(16) float room[OUT + 1];
+    float *const bias = room + shift;
     uint16_t half_dy[ROWS * OUT], half_weight[OUT * IN];
     test_fill_whole(x, ROWS * IN, 1, -9, 9);
     test_fill_whole(dy, ROWS * OUT, 2, -9, 9);
@@ -326,8 +360,10 @@ static void check_products(const struct df_layer_desc *desc)
 static void products(void **state)
 {
     (void)state;
-    check_products(&layer);
-    check_products(&half_layer);
+    for (int shift = 0; shift < 2; shift++) {
+        check_products(&layer, shift);
+        check_products(&half_layer, shift);
+    }
 }
 
 static void only_strict_algorithms(void **state)

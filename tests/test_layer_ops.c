@@ -200,8 +200,11 @@ static struct df_layer *layer_of(struct df_device *device, const struct setup *s
 {
     struct df_layer *layer;
     test_ok(device->backend->layer_create(device, &layer, &s->desc));
-    test_ok(df_buffer_new(device, weight, DF_TYPE_REAL, s->w_count));
-    test_ok(df_buffer_new(device, bias, DF_TYPE_REAL, s->b_count));
+    /* Behind one float, as parameters lie in a network's vector: aligned to nothing more. */
+    test_ok(df_buffer_new(device, weight, DF_TYPE_REAL, s->w_count + 1));
+    test_ok(df_buffer_new(device, bias, DF_TYPE_REAL, s->b_count + 1));
+    *weight = df_at(*weight, 1);
+    *bias = df_at(*bias, 1);
     test_ok(df_write(device, 0, *weight, s->w, s->w_count));
     test_ok(df_write(device, 0, *bias, s->b, s->b_count));
     test_ok(device->backend->layer_bind(device, 0, layer, *weight,

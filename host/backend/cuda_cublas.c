@@ -12,6 +12,8 @@
  * float32. Else
  *          plain float32: compute type 32F and no algorithm with tensor core instructions, not even where the
  *          environment asks for emulated float32.
+ * Bias     the epilogue's may be read by vectors, and no preference tells its alignment: one that does not
+ *          lie at a multiple of 16 bytes is copied when it is bound.
  * Order    the heuristic's first algorithm whose sums are not split. It knows the shape and the GPU; nothing
  *          is timed. */
 #include <cublasLt.h>
@@ -40,11 +42,20 @@ struct gemm {
     struct df_cuda_op head;
     struct df_cublas *library;
     enum df_layer_kind kind;
+    int64_t outputs;
     bool half; /* A and B are binary16 */
     cublasLtMatmulDescOpaque_t product;
     cublasLtMatrixLayoutOpaque_t matrix[MATRICES];
     cublasLtMatmulAlgo_t algorithm;
+    float *aligned_bias; /* [outputs] of a forward */
 };
+
+enum { BIAS_ALIGNMENT = 16 };
+
+static bool is_aligned(const float *bias)
+{
+    return (uintptr_t)bias % BIAS_ALIGNMENT == 0;
+}
 
 static dfal_status check(cublasStatus_t status, const char *what)
 {
@@ -224,7 +235,24 @@ static dfal_status choose(struct gemm *gemm, const struct df_layer_desc *desc)
 
 static void gemm_destroy(struct df_cuda_op *op)
 {
-    df_free(op);
+    struct gemm *gemm = (struct gemm *)op;
+    if (gemm == NULL)
+        return;
+    (void)cudaFree(gemm->aligned_bias);
+    df_free(gemm);
+}
+
+static dfal_status gemm_bind(struct df_cuda_op *op, const float *weight, const float *bias,
+                             cudaStream_t stream)
+{
+    const struct gemm *gemm = (const struct gemm *)op;
+    (void)weight;
+    if (gemm->kind != DF_LAYER_FORWARD || is_aligned(bias))
+        return DFAL_OK;
+    return df_cuda_status(cudaMemcpyAsync(gemm->aligned_bias, bias,
+                                          (size_t)gemm->outputs * sizeof *gemm->aligned_bias,
+                                          cudaMemcpyDeviceToDevice, stream),
+                          "binding a bias");
 }
 
 static dfal_status gemm_create(struct df_cuda_op **out, struct df_cuda_device *device,
@@ -236,16 +264,21 @@ static dfal_status gemm_create(struct df_cuda_op **out, struct df_cuda_device *d
     DF_TRY(df_alloc(&gemm, 1, sizeof *gemm));
     gemm->library = device->cublas;
     gemm->kind = kind;
+    gemm->outputs = desc->out.c;
     gemm->half = desc->half_backward && kind == DF_LAYER_BACKWARD;
     gemm->head.engine = &df_cuda_cublas;
     gemm->head.rows = desc->block_rows;
     DF_TRY_TO(done, status, describe_matrices(gemm, desc));
     DF_TRY_TO(done, status, describe_product(gemm));
     DF_TRY_TO(done, status, choose(gemm, desc));
+    if (kind == DF_LAYER_FORWARD)
+        DF_TRY_TO(done, status,
+                  df_cuda_memory((void **)&gemm->aligned_bias, gemm->outputs * (int64_t)sizeof(float)));
     *out = &gemm->head;
     gemm = NULL;
 done:
-    df_free(gemm);
+    if (gemm != NULL)
+        gemm_destroy(&gemm->head);
     return status;
 }
 
@@ -257,8 +290,9 @@ static dfal_status gemm_run(struct df_cuda_op *op, const struct df_cuda_run *run
     cublasLtMatmulDescOpaque_t product = gemm->product;
     const void *a = gemm->kind == DF_LAYER_WEIGHT_GRADIENT ? run->in[0] : run->weight;
     const void *b = gemm->kind == DF_LAYER_WEIGHT_GRADIENT ? run->in[1] : run->in[0];
+    const float *bias = is_aligned(run->bias) ? run->bias : gemm->aligned_bias;
     if (gemm->kind == DF_LAYER_FORWARD)
-        DF_TRY(set(&product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &run->bias, sizeof run->bias));
+        DF_TRY(set(&product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
     return check(cublasLtMatmul(gemm->library->handle, &product, &one, a, &gemm->matrix[MATRIX_A], b,
                                 &gemm->matrix[MATRIX_B], &zero, run->out, &gemm->matrix[MATRIX_D], run->out,
                                 &gemm->matrix[MATRIX_D], &gemm->algorithm, run->workspace,
@@ -267,4 +301,4 @@ static dfal_status gemm_run(struct df_cuda_op *op, const struct df_cuda_run *run
 }
 
 const struct df_cuda_engine df_cuda_cublas = {
-    .name = "cuBLAS", .create = gemm_create, .destroy = gemm_destroy, .run = gemm_run};
+    .name = "cuBLAS", .create = gemm_create, .destroy = gemm_destroy, .bind = gemm_bind, .run = gemm_run};
