@@ -30,12 +30,12 @@ struct df_lane {
     struct df_span x0, r, best_g, state, number, cand;
     struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
     struct df_lane_chunk chunk[DF_LANE_CHUNKS];
-    int32_t chunk_count; /* 1: rows are read when slots want them; 2: one is read ahead of the other */
-    int64_t chunk_rows;
-    int32_t next;                   /* chunk to take from */
-    int32_t upload;                 /* queue of copies to chunks */
-    bool looked;                    /* with every slot occupied, in this run: what that needs is there */
-    bool tried;                     /* to record such a look */
+    int32_t chunk_count;       /* 1: rows are read when slots want them; 2: one is read ahead of the other */
+    int64_t chunk_rows, grown; /* of a chunk; of the last one before all slots were occupied */
+    int32_t next;              /* chunk to take from */
+    int32_t upload;            /* queue of copies to chunks */
+    bool looked;               /* with every slot occupied, in this run: what that needs is there */
+    bool tried;                /* to record such a look */
     struct df_recording *recording; /* of such a look; NULL: none yet */
     /* on the host */
     int64_t *taken; /* [chunk_rows] pool rows of fresh samples */

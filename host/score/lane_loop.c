@@ -86,10 +86,11 @@ static int64_t first_rows(const struct df_deepfool_engine *engine)
 
 /* Rows of the next chunk while slots are still empty: a few, then twice as many each time, so that the device
  * soon has something to do while the next ones are read. */
-static int64_t growing_rows(const struct df_lane *lane)
+static int64_t growing_rows(struct df_lane *lane)
 {
-    const int64_t least = (lane->chunk_rows + 3) / 4, rows = lane->occupied > least ? lane->occupied : least;
-    return rows < lane->chunk_rows ? rows : lane->chunk_rows;
+    const int64_t least = (lane->chunk_rows + 3) / 4, twice = 2 * lane->grown;
+    lane->grown = twice < least ? least : twice < lane->chunk_rows ? twice : lane->chunk_rows;
+    return lane->grown;
 }
 
 /* Load what is used up: as much as slots want, or ahead. What is ahead is loaded only once all slots are
@@ -295,7 +296,7 @@ static dfal_status deliver(struct df_lane *lane, int64_t count)
 static dfal_status begin(struct df_lane *lane)
 {
     lane->dry = lane->looked = false;
-    lane->occupied = lane->next = 0;
+    lane->occupied = lane->grown = lane->next = 0;
     for (int32_t c = 0; c < lane->chunk_count; c++)
         lane->chunk[c].rows = lane->chunk[c].taken = 0;
     DF_TRY(df_lane_settle(lane)); /* of none: all slots are free */
