@@ -81,8 +81,10 @@ int32_t df_fused_plan(struct df_fused_shape *shape)
     const int64_t forward = (int64_t)shape->forward_buffer[0] + shape->forward_buffer[1];
     const int64_t backward =
         (int64_t)shape->backward_planes + shape->backward_buffer[0] + shape->backward_buffer[1];
+    if ((forward > backward ? forward : backward) * (int64_t)sizeof(float) > SHARED)
+        return 0;
     df_fused_pooled_plan(shape);
-    return (forward > backward ? forward : backward) * (int64_t)sizeof(float) <= SHARED;
+    return 1;
 }
 
 /* ---- Weights as the kernels read them ------------------------------------------------------------------ */

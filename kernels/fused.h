@@ -9,7 +9,8 @@
  * Order    that of conv.h: a fused network has the bits of the same network layer by layer, where own kernels
  *          run them.
  * Ways     fused.cu for any cotangents; the backward of fused_pooled.cu for several cotangents of a sample
- *          where its tables fit into shared memory. Both give the same bits.
+ *          where its tables fit into the shared memory of the GPU. Both give the same bits, but for a
+ *          gradient that is not finite, whose row has more values that are not finite the second way.
  * Work     a thread carries a patch of P x P pixels of up to 6 channels through all channels of the other
  *          side: a value loaded serves all of its taps, a weight all of its pixels. The backward spreads a
  *          pooled gradient over its window's plane first: three of four values are zeros, but the walk is

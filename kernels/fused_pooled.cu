@@ -360,14 +360,14 @@ void df_fused_pooled_plan(struct df_fused_shape *shape)
     shape->pooled_zeros = shape->pooled_codes = shape->pooled_weights = shape->pooled_parts = 0;
     for (int32_t s = 0; s < shape->count && shape->pooled_weights <= MOST_WEIGHTS; s++)
         plan_conv(shape, &shape->conv[s]);
-    if (shape->pooled_weights > MOST_WEIGHTS)
-        return;
     shape->pooled_codes += shape->pooled_codes % 2;
     shape->pooled_stride = stride_of(shape);
-    for (int32_t parts = 1; parts <= MOST_PARTS; parts++)
+    for (int32_t parts = 1; parts <= MOST_PARTS && shape->pooled_weights <= MOST_WEIGHTS; parts++)
         if (threads_for(shape, parts) <= (int32_t)DF_POOLED_THREADS &&
             bytes_for(shape, parts) <= shape->shared_most && threads_for(shape, parts) >= LEAST_THREADS)
             shape->pooled_parts = parts;
+    if (shape->pooled_parts == 0)
+        shape->pooled_weights = 0;
 }
 
 /* [channel][o][block row][place of the maximum][block column][pixel]: of a kernel shifted by the maximum's

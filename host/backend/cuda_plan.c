@@ -2,17 +2,16 @@
 /* Plans of cuDNN's graph interface.
  *
  * Numbers  an engine is taken when none of its numerical notes is in `inexact`: tensor cores (TF32 for
- * float32 tensors),
- *          inputs or sums of lower precision, sums in an order that differs from run to run, and transforms
- *          (FFT, Winograd), whose rounding errors are several times those of a plain sum.
+ * float32
+ *          tensors), inputs or sums of lower precision, sums in an order that differs from run to run, and
+ *          transforms (FFT, Winograd), whose rounding errors are several times those of a plain sum.
  * Order    a preferred engine, chosen by the shape alone from what was measured once (below), then what the
  *          heuristics list first; they know the shape and the GPU's properties and nothing else, so the same
  *          plan comes out each time on one model of GPU with one version of cuDNN.
  * Turned   an input gradient without stride is the forward of a convolution over turned weights, and the
  *          forward's large tile has no like among the gradient's engines.
  * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at
- * another place of
- *          the batch. Its knob must be 0.
+ *          another place of the batch. Its knob must be 0.
  * Half     the backward of a half_backward layer: tensors of binary16 with channels last, sums in float32.
  *          Tensor cores are wanted there; sums cut into slices are passed over as well.
  * Traps    engines that are compiled when first used are passed over: seconds each, and NVRTC must be there.

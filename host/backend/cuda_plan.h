@@ -48,7 +48,7 @@ dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t han
  * order and whose workspace is not above the limit. Nothing is timed. An input gradient becomes a forward
  * (turned) where df_cudnn_can_turn and a large tile is preferred; where cuDNN has no such engine, it stays a
  * gradient. The backward of a half_backward layer is one of binary16 operands and results, channels last.
- * Errors   E_UNAVAILABLE none is */
+ * Errors   E_UNAVAILABLE there is no such engine */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
 void df_cudnn_plan_clear(struct df_cudnn_plan *plan);

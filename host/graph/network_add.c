@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node more. */
+/* Adds a node to a network. */
 #include <string.h>
 
 #include "base/memory.h"

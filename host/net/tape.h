@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside a tape: tape.c runs forwards, tape_gradient.c backwards, row_gradients.c
- * row by row; node_*.c know what a node computes. */
+/* Inside a tape: tape.c runs forwards, tape_gradient.c backwards, row_gradients.c row by row; node_*.c know
+ * what a node computes. */
 #ifndef DF_NET_TAPE_H
 #define DF_NET_TAPE_H
 
