@@ -178,6 +178,10 @@ static dfal_status read_directory(struct df_zip *zip, int64_t size)
         status = read_entry(zip, directory + at, end.size - at, &length);
         at += length;
     }
+    if (status == DFAL_OK && at != end.size) /* a member that is not listed would be one that is not there */
+        status =
+            df_fail(DFAL_E_DATA, "%s: its directory has %lld bytes behind its %lld entries, expected none",
+                    zip->path, (long long)(end.size - at), (long long)end.count);
     df_free(directory);
     return status;
 }

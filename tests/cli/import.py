@@ -263,6 +263,7 @@ def bad_archives(dfal):
         "pickled": (zipped(zipfile.ZIP_STORED, content=npy("'|O'", "(3, 4)", pickle.dumps([1]))), "Python objects"),
         "nothing": (zipped(zipfile.ZIP_STORED, names=()), "nothing"),
         "count": (changed(packed, len(packed) - 14, b"\x60\xea\x60\xea"), "60000 entries"),
+        "fewer": (changed(packed, len(packed) - 14, b"\1\0\1\0"), "behind its 1 entries"),
         "bomb": (zipped(zipfile.ZIP_DEFLATED, content=npy("'|u1'", "(3, 4)", bytes(1 << 22))), "trailing bytes"),
     }
     with warnings.catch_warnings():
