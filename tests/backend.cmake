@@ -36,8 +36,8 @@ set_tests_properties(deepfool_checked lane_checked PROPERTIES LABELS long)
 # The CUDA libraries' engines, as far as they go without a GPU: cuDNN makes plans from a text of properties, and cublasLt
 # is the test's own.
 if(DFAL_CUDA_BUILT)
-  df_test(cudnn_plans SOURCES ../host/backend/cuda_plan.c ../host/backend/cuda_cudnn.c
-    ../host/backend/op_info.c LINK df_tensor LIBRARIES CUDNN::cudnn)
+  df_test(cudnn_plans SOURCES ../host/backend/cuda_graph.c ../host/backend/cuda_plan.c
+    ../host/backend/cuda_cudnn.c ../host/backend/op_info.c LINK df_tensor LIBRARIES CUDNN::cudnn)
   foreach(name cudnnCreate cudnnDestroy cudnnSetStream cudnnBackendSetAttribute cudnnBackendExecute)
     target_link_options(test_cudnn_plans PRIVATE LINKER:--wrap=${name})
   endforeach()
