@@ -46,6 +46,14 @@ if(DFAL_CUDA_BUILT)
     target_compile_definitions(test_${name} PRIVATE DFAL_CUDA_LIBRARIES)
     target_include_directories(test_${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   endforeach()
+  # The times behind cuda_plan.c's preferences (docs/PERFORMANCE.md), run by hand where a GPU is. The test has it list what
+  # it would time.
+  add_executable(cudnn_probe probe/cudnn_probe.c probe/cudnn_engines.c probe/cudnn_timer.c
+    ../host/backend/cuda_graph.c ../host/backend/cuda_plan.c ../host/backend/op_info.c)
+  target_link_libraries(cudnn_probe PRIVATE test_support df_tensor df_flags CUDA::cudart_static CUDNN::cudnn m)
+  target_include_directories(cudnn_probe SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  add_test(NAME cudnn_probe COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/probe/list.py $<TARGET_FILE:cudnn_probe>)
+  set_tests_properties(cudnn_probe PROPERTIES LABELS quick TIMEOUT ${DFAL_TEST_TIMEOUT})
 endif()
 
 # The kernels as CUDA, compiled but not run: the same functions must please both compilers. Where the back end is built,
