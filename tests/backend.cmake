@@ -36,8 +36,8 @@ set_tests_properties(deepfool_checked lane_checked PROPERTIES LABELS long)
 # The CUDA libraries' engines, as far as they go without a GPU: cuDNN makes plans from a text of properties, and cublasLt
 # is the test's own.
 if(DFAL_CUDA_BUILT)
-  df_test(cudnn_plans SOURCES ../host/backend/cuda_plan.c ../host/backend/cuda_cudnn.c
-    ../host/backend/op_info.c LINK df_tensor LIBRARIES CUDNN::cudnn)
+  df_test(cudnn_plans SOURCES ../host/backend/cuda_graph.c ../host/backend/cuda_plan.c
+    ../host/backend/cuda_cudnn.c ../host/backend/op_info.c LINK df_tensor LIBRARIES CUDNN::cudnn)
   foreach(name cudnnCreate cudnnDestroy cudnnSetStream cudnnBackendSetAttribute cudnnBackendExecute)
     target_link_options(test_cudnn_plans PRIVATE LINKER:--wrap=${name})
   endforeach()
@@ -46,6 +46,14 @@ if(DFAL_CUDA_BUILT)
     target_compile_definitions(test_${name} PRIVATE DFAL_CUDA_LIBRARIES)
     target_include_directories(test_${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   endforeach()
+  # The times behind cuda_plan.c's preferences (docs/PERFORMANCE.md), run by hand where a GPU is. The test has it list what
+  # it would time.
+  add_executable(cudnn_probe probe/cudnn_probe.c probe/cudnn_engines.c probe/cudnn_timer.c
+    ../host/backend/cuda_graph.c ../host/backend/cuda_plan.c ../host/backend/op_info.c)
+  target_link_libraries(cudnn_probe PRIVATE test_support df_tensor df_flags CUDA::cudart_static CUDNN::cudnn m)
+  target_include_directories(cudnn_probe SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  add_test(NAME cudnn_probe COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/probe/list.py $<TARGET_FILE:cudnn_probe>)
+  set_tests_properties(cudnn_probe PROPERTIES LABELS quick TIMEOUT ${DFAL_TEST_TIMEOUT})
 endif()
 
 # The kernels as CUDA, compiled but not run: the same functions must please both compilers. Where the back end is built,

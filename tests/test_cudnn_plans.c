@@ -15,35 +15,10 @@
 #include "backend/cuda.h"
 #include "backend/cuda_plan.h"
 #include "support.h"
+#include "support_cudnn.h"
 #include "turn.h" /* kernels */
 
-/* What cudaDeviceGetAttribute and cudaGetDeviceProperties say, under the names that
- * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has for them. Limits: the table of compute capabilities in
- * NVIDIA's CUDA programming guide (8.0, 9.0); multiprocessors, caches, memory and clocks: NVIDIA's white
- * papers and data sheets of the A100 SXM 80 GB and the H200 SXM. Neither was read from a device. */
-#define GPU(name, version, multiprocessors, shared, cache, memory, clock, memory_clock)                      \
-    "{\"deviceName\":\"" name "\",\"deviceVer\":" #version ",\"multiProcessorCount\":" #multiprocessors      \
-    ",\"maxSharedMemoryPerBlockOptin\":" #shared ",\"l2CacheSize\":" #cache ",\"totalGlobalMem\":" #memory   \
-    ",\"smClockRateKHz\":" #clock ",\"memClockRateKHz\":" #memory_clock                                      \
-    ",\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536,"      \
-    "\"warpSize\":32,\"maxSharedMemoryPerBlock\":49152,\"reservedSharedMemoryPerBlock\":1024,"               \
-    "\"maxRegistersPerSM\":65536,\"maxCtasPerSM\":32,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,"  \
-    "\"pciDeviceId\":0,\"isTccDriver\":0,\"supportCoopLaunch\":1,\"cudaDeviceId\":0,\"driverVer\":13000}"
-
-static const struct gpu {
-    const char *name, *json;
-} gpus[] = {
-    {"sm_80", GPU("A100", 800, 108, 166912, 41943040, 85899345920, 1410000, 1593000)},
-    {"sm_90", GPU("H200", 900, 132, 232448, 62914560, 151397597184, 1980000, 3201000)},
-};
-
-/* A convolution from c x h x h to o channels. */
-struct shape {
-    const char *network;
-    int32_t c, h, o, kernel, stride, pad, group;
-};
-
-static const struct shape shapes[] = {
+static const struct test_shape shapes[] = {
     {"lenet5", 1, 28, 6, 5, 1, 0, 1},
     {"lenet5", 6, 12, 16, 5, 1, 0, 1},
     {"lenet5", 16, 4, 120, 1, 1, 0, 1},
@@ -87,20 +62,8 @@ static const struct shape shapes[] = {
 
 static const char *const kinds[] = {"forward", "backward", "weight gradient"};
 
-static struct df_layer_desc describe(const struct shape *s)
-{
-    const int32_t out = (s->h + 2 * s->pad - s->kernel) / s->stride + 1;
-    return (struct df_layer_desc){.in = {s->c, s->h, s->h},
-                                  .out = {s->o, out, out},
-                                  .window = {.kernel = {s->kernel, s->kernel},
-                                             .stride = {s->stride, s->stride},
-                                             .pad = {s->pad, s->pad, s->pad, s->pad},
-                                             .dilation = {1, 1}},
-                                  .group = s->group};
-}
-
 /* 64 rows, fewer where planes are large, as a network's plan has it. */
-static int64_t rows_of(const struct shape *s)
+static int64_t rows_of(const struct test_shape *s)
 {
     int64_t rows = 64, size = (int64_t)(s->c > s->o ? s->c : s->o) * s->h * s->h;
     while (rows > 8 && rows * size > INT64_C(8) << 20)
@@ -108,7 +71,7 @@ static int64_t rows_of(const struct shape *s)
     return rows;
 }
 
-static void open_gpu(cudnnBackendDescriptor_t *properties, const struct gpu *gpu)
+static void open_gpu(cudnnBackendDescriptor_t *properties, const struct test_gpu *gpu)
 {
     test_ok(df_cudnn_properties(properties, NULL, gpu->json));
 }
@@ -116,20 +79,20 @@ static void open_gpu(cudnnBackendDescriptor_t *properties, const struct gpu *gpu
 static void every_network_has_engines(void **state)
 {
     (void)state;
-    for (size_t g = 0; g < sizeof gpus / sizeof *gpus; g++) {
+    for (size_t g = 0; g < TEST_GPUS; g++) {
         cudnnBackendDescriptor_t properties;
-        open_gpu(&properties, &gpus[g]);
+        open_gpu(&properties, &test_gpus[g]);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            const struct shape *s = &shapes[i];
-            const struct df_layer_desc desc = describe(s);
+            const struct test_shape *s = &shapes[i];
+            const struct df_layer_desc desc = test_convolution(s);
             for (int kind = 0; kind < 3; kind++) {
                 struct df_cudnn_plan plan, again;
                 test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
                 test_ok(
                     df_cudnn_plan_create(&again, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
-                printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, %s: %s\n", gpus[g].name, s->network,
-                       s->c, s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, kinds[kind],
-                       plan.text);
+                printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, %s: %s\n", test_gpus[g].name,
+                       s->network, s->c, s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group,
+                       kinds[kind], plan.text);
                 assert_string_equal(plan.text, again.text);
                 assert_true((int64_t)plan.workspace <=
                             df_cudnn_workspace_limit(&desc, (enum df_layer_kind)kind, rows_of(s)));
@@ -142,17 +105,18 @@ static void every_network_has_engines(void **state)
 }
 
 /* Channels of every kind: of whole vectors, even, odd. */
-static const struct shape uneven[] = {
+static const struct test_shape uneven[] = {
     {"even", 36, 14, 50, 3, 1, 1, 1},
     {"odd", 33, 14, 35, 3, 1, 1, 1},
     {"odd, stride 2", 35, 13, 64, 3, 2, 1, 1},
     {"two groups", 128, 14, 128, 3, 1, 1, 2},
 };
 
-static void check_half_backward(cudnnBackendDescriptor_t properties, const char *gpu, const struct shape *s)
+static void check_half_backward(cudnnBackendDescriptor_t properties, const char *gpu,
+                                const struct test_shape *s)
 {
     struct df_cudnn_plan plan, again;
-    struct df_layer_desc desc = describe(s);
+    struct df_layer_desc desc = test_convolution(s);
     desc.half_backward = true;
     if (df_layer_is_narrow(&desc))
         return;
@@ -182,13 +146,13 @@ static void check_half_backward(cudnnBackendDescriptor_t properties, const char 
 static void half_backwards_have_engines(void **state)
 {
     (void)state;
-    for (size_t g = 0; g < sizeof gpus / sizeof *gpus; g++) {
+    for (size_t g = 0; g < TEST_GPUS; g++) {
         cudnnBackendDescriptor_t properties;
-        open_gpu(&properties, &gpus[g]);
+        open_gpu(&properties, &test_gpus[g]);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-            check_half_backward(properties, gpus[g].name, &shapes[i]);
+            check_half_backward(properties, test_gpus[g].name, &shapes[i]);
         for (size_t i = 0; i < sizeof uneven / sizeof *uneven; i++)
-            check_half_backward(properties, gpus[g].name, &uneven[i]);
+            check_half_backward(properties, test_gpus[g].name, &uneven[i]);
         (void)cudnnBackendDestroyDescriptor(properties);
     }
 }
@@ -202,9 +166,9 @@ static void odd_geometry(void **state)
         {{1, 7}, {1, 1}, {0, 3, 0, 3}, {1, 1}},
     };
     (void)state;
-    for (size_t g = 0; g < sizeof gpus / sizeof *gpus; g++) {
+    for (size_t g = 0; g < TEST_GPUS; g++) {
         cudnnBackendDescriptor_t properties;
-        open_gpu(&properties, &gpus[g]);
+        open_gpu(&properties, &test_gpus[g]);
         for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
             const struct df_window *w = &windows[i];
             int64_t out[2];
@@ -217,7 +181,7 @@ static void odd_geometry(void **state)
             for (int kind = 0; kind < 3; kind++) {
                 struct df_cudnn_plan plan;
                 test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, 64));
-                printf("%s window %zu, %s: %s\n", gpus[g].name, i, kinds[kind], plan.text);
+                printf("%s window %zu, %s: %s\n", test_gpus[g].name, i, kinds[kind], plan.text);
                 df_cudnn_plan_clear(&plan);
             }
         }
@@ -228,11 +192,11 @@ static void odd_geometry(void **state)
 static void errors_are_sentences(void **state)
 {
     cudnnBackendDescriptor_t properties;
-    struct df_layer_desc desc = describe(&shapes[5]);
+    struct df_layer_desc desc = test_convolution(&shapes[5]);
     struct df_cudnn_plan plan;
     (void)state;
     test_error(df_cudnn_properties(&properties, NULL, "{}"), DFAL_E_INTERNAL, "cuDNN: ");
-    open_gpu(&properties, &gpus[0]);
+    open_gpu(&properties, &test_gpus[TEST_SM_80]);
     desc.out.h++;
     test_error(df_cudnn_plan_create(&plan, properties, &desc, DF_LAYER_FORWARD, 64), DFAL_E_INTERNAL,
                "cuDNN: ");
@@ -254,7 +218,7 @@ static struct {
 
 /* forward, backward: the tile's knob; 0: a heuristic's engine. turned: the backward is a forward. */
 static const struct choice {
-    struct shape shape;
+    struct test_shape shape;
     int32_t rows, forward, backward;
     bool turned;
 } choices[] = {
@@ -285,7 +249,7 @@ static const struct choice {
 static void plan_text(char text[192], cudnnBackendDescriptor_t properties, const struct choice *choice,
                       enum df_layer_kind kind)
 {
-    const struct df_layer_desc desc = describe(&choice->shape);
+    const struct df_layer_desc desc = test_convolution(&choice->shape);
     struct df_cudnn_plan plan;
     test_ok(df_cudnn_plan_create(&plan, properties, &desc, kind, choice->rows));
     assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, kind, choice->rows));
@@ -299,7 +263,7 @@ static void check_choice(cudnnBackendDescriptor_t properties, const struct choic
                          enum df_layer_kind kind, int engine, int tile)
 {
     char text[192], expected[192];
-    const struct shape *s = &choice->shape;
+    const struct test_shape *s = &choice->shape;
     (void)snprintf(expected, sizeof expected, "engine %d, knobs 2=%d 18=0, 0 bytes%s", engine, tile,
                    kind == DF_LAYER_BACKWARD && choice->turned ? ", as a forward" : "");
     other.tried = 0;
@@ -327,7 +291,7 @@ static void shapes_prefer_engines(void **state)
     cudnnBackendDescriptor_t properties;
     (void)state;
     skip_unless_measured();
-    open_gpu(&properties, &gpus[1]);
+    open_gpu(&properties, &test_gpus[TEST_SM_90]);
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
         const struct choice *c = &choices[i];
         check_choice(properties, c, DF_LAYER_FORWARD, 44, c->forward);
@@ -374,7 +338,7 @@ static void heuristics_are_the_fallback(void **state)
     char text[192], first[3][192] = {"", ""};
     (void)state;
     skip_unless_measured();
-    open_gpu(&properties, &gpus[1]);
+    open_gpu(&properties, &test_gpus[TEST_SM_90]);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char *expected = first[others[i].kind];
         plan_with(text, properties, &choices[4], others[i].kind, others[i].engine, others[i].knob,
@@ -499,9 +463,9 @@ cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descripto
     if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE && other.knob != 0)
         values = second_knob ? &other.value : values;
     if (name == CUDNN_ATTR_DEVICEPROP_HANDLE)
-        return __real_cudnnBackendSetAttribute(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                                               CUDNN_TYPE_CHAR, (int64_t)strlen(gpus[1].json) + 1,
-                                               gpus[1].json);
+        return __real_cudnnBackendSetAttribute(
+            descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+            (int64_t)strlen(test_gpus[TEST_SM_90].json) + 1, test_gpus[TEST_SM_90].json);
     return __real_cudnnBackendSetAttribute(descriptor, name, type, count, values);
 }
 
@@ -570,7 +534,7 @@ static void tensors_are_named(void **state)
 {
     static float x[1], y[1], weight[1], bias[1], workspace[1];
     struct df_cuda_device device = {.head = {.queue_count = QUEUES}};
-    struct df_layer_desc desc = describe(&shapes[5]);
+    struct df_layer_desc desc = test_convolution(&shapes[5]);
     char version[96];
     (void)state;
     desc.block_rows = 64;
@@ -607,7 +571,7 @@ static void turned_tensors_are_named(void **state)
 {
     static float dx[1], dy[1], weight[1], bias[1];
     struct df_cuda_device device = {.head = {.queue_count = QUEUES}};
-    struct df_layer_desc desc = describe(&shapes[5]);
+    struct df_layer_desc desc = test_convolution(&shapes[5]);
     struct df_cuda_op *op;
     char version[96];
     (void)state;

@@ -131,34 +131,14 @@ static dfal_status conv_bind(struct df_cuda_op *op, const float *weight, const f
                           "turning weights");
 }
 
-static dfal_status set(cudnnBackendDescriptor_t pack, cudnnBackendAttributeName_t name,
-                       cudnnBackendAttributeType_t type, int64_t count, const void *values)
-{
-    return df_cudnn_status(cudnnBackendSetAttribute(pack, name, type, count, values), "naming tensors");
-}
-
 /* tensors: as many as the op has, in the order of df_cudnn_tensor. */
 static dfal_status execute(const struct conv *conv, const struct df_cuda_run *run, const void *const *tensors)
 {
     const int64_t count = conv->kind == DF_LAYER_FORWARD ? DF_CUDNN_TENSORS : DF_CUDNN_BIAS;
     cudnnHandle_t handle = NULL;
-    cudnnBackendDescriptor_t pack = NULL;
-    dfal_status status;
     DF_TRY(handle_of(&handle, conv->library, run->queue));
     DF_TRY(df_cudnn_status(cudnnSetStream(handle, run->stream), "choosing a stream"));
-    DF_TRY(df_cudnn_status(cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack),
-                           "naming tensors"));
-    DF_TRY_TO(done, status,
-              set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, df_cudnn_uids));
-    DF_TRY_TO(done, status,
-              set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, tensors));
-    DF_TRY_TO(done, status,
-              set(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &run->workspace));
-    DF_TRY_TO(done, status, df_cudnn_status(cudnnBackendFinalize(pack), "naming tensors"));
-    status = df_cudnn_status(cudnnBackendExecute(handle, conv->plan.plan, pack), "running a convolution");
-done:
-    (void)cudnnBackendDestroyDescriptor(pack);
-    return status;
+    return df_cudnn_plan_run(&conv->plan, handle, tensors, count, run->workspace);
 }
 
 static dfal_status conv_run(struct df_cuda_op *op, const struct df_cuda_run *run)

@@ -6,9 +6,7 @@
 #ifndef DF_BACKEND_CUDA_PLAN_H
 #define DF_BACKEND_CUDA_PLAN_H
 
-#include <cudnn_graph.h>
-
-#include "backend/backend.h"
+#include "backend/cuda_graph.h"
 
 /* The first that says of an engine that it leaves the work to cuBLAS (cmake/cuda.cmake asks for it, too). */
 enum { DF_CUDNN_OLDEST = 91500 };
@@ -22,10 +20,6 @@ int64_t df_cudnn_workspace_limit(const struct df_layer_desc *desc, enum df_layer
 bool df_cudnn_can_turn(const struct df_layer_desc *desc);
 struct df_layer_desc df_cudnn_turned(const struct df_layer_desc *desc);
 
-/* What stands for the op's tensors in a variant pack, in this order; the bias is the forward's alone. */
-enum df_cudnn_tensor { DF_CUDNN_X, DF_CUDNN_WEIGHT, DF_CUDNN_Y, DF_CUDNN_BIAS, DF_CUDNN_TENSORS };
-extern const int64_t df_cudnn_uids[DF_CUDNN_TENSORS];
-
 struct df_cudnn_plan {
     cudnnBackendDescriptor_t plan;
     size_t workspace;
@@ -35,14 +29,6 @@ struct df_cudnn_plan {
                      * turned one ", as a forward" */
 };
 
-/* Make cuDNN's answer this thread's message, "cuDNN: WHAT: its words". Errors   E_MEMORY, E_UNAVAILABLE not
- * supported, library or GPU broken, E_INTERNAL a call that should not have been made so */
-dfal_status df_cudnn_status(cudnnStatus_t status, const char *what);
-
-/* Properties of the handle's GPU, or of the GPU that a text describes (one of the two is NULL). Destroy with
- * cudnnBackendDestroyDescriptor. */
-dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t handle, const char *json);
-
 /* Choose an engine for `rows` rows: the one that the shape alone prefers (cuda_plan.c), else the first one in
  * the order of cuDNN's heuristics (mode A, then the fallback list), whose sums are plain float32 in a fixed
  * order and whose workspace is not above the limit. Nothing is timed. An input gradient becomes a forward
@@ -51,6 +37,27 @@ dfal_status df_cudnn_properties(cudnnBackendDescriptor_t *out, cudnnHandle_t han
  * Errors   E_UNAVAILABLE there is no such engine */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
+
+/* An engine by its number, with knobs. */
+struct df_cudnn_choice {
+    int64_t engine;
+    int knob_count;
+    struct {
+        cudnnBackendKnobType_t type;
+        int64_t value;
+    } knobs[CUDNN_KNOB_TYPE_COUNTS];
+};
+
+/* The plan of this choice alone, or with choice NULL the heuristics' first, whatever the shape prefers.
+ * Errors   E_UNAVAILABLE this cuDNN has no such engine for the problem, or it does not suit */
+dfal_status df_cudnn_plan_choose(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
+                                 const struct df_cudnn_problem *problem,
+                                 const struct df_cudnn_choice *choice);
+
+/* Queue the plan on the handle's stream. tensors: in the order of df_cudnn_tensor, `count` as many as the op
+ * has. */
+dfal_status df_cudnn_plan_run(const struct df_cudnn_plan *plan, cudnnHandle_t handle,
+                              const void *const *tensors, int64_t count, void *workspace);
 void df_cudnn_plan_clear(struct df_cudnn_plan *plan);
 
 #endif
