@@ -3,33 +3,19 @@
 #include "score/deepfool_engine.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "job/output.h"
 #include "score/budget.h"
+#include "score/deepfool_checks.h"
 #include "score/lane.h"
-#include "score/pass.h"
 #include "score/summary.h"
 
 /* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their
  * activations stay in a core's cache (docs/PERFORMANCE.md). */
-enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
-#define BOX_ROUNDING 1e-6f /* so far beyond 0 and 1 a picture may be that somebody scaled */
+enum { DEFAULT_SLOTS = 128 };
 /* On a wide device: so many that launching a call is little beside its work. */
 enum { WIDE_SLOTS = 32768, WIDE_COTANGENTS = 65536 };
-
-static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
-{
-    const struct df_shape a = network->input, b = pool->shape;
-    if (a.c != b.c || a.h != b.h || a.w != b.w)
-        DF_FAIL(DFAL_E_SHAPE, "%s: samples are [%lld,%lld,%lld], the network expects [%lld,%lld,%lld]",
-                pool->path, (long long)b.c, (long long)b.h, (long long)b.w, (long long)a.c, (long long)a.h,
-                (long long)a.w);
-    if (network->class_count < 2)
-        DF_FAIL(DFAL_E_DATA, "the network has %d classes, DeepFool needs at least two", network->class_count);
-    return DFAL_OK;
-}
 
 /* Slots whose rows the host holds, too, in half of its limit, where the device has memory of its own. */
 static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
@@ -141,56 +127,6 @@ static dfal_status upload_constants(struct df_deepfool_engine *engine)
     return DFAL_OK;
 }
 
-/* A sample outside the box would be clipped to its border in the first step, and the margin were mostly the
- * way there. Bytes cannot be outside; what is not finite has a status of its own. */
-dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
-                                   const int64_t *index, int64_t rows)
-{
-    const struct df_pool *pool = engine->pool;
-    const int64_t size = df_shape_size(pool->shape);
-    const float *values = raw;
-    if (!engine->deepfool.clip || pool->raw == DF_RAW_U8)
-        return DFAL_OK;
-    for (int64_t i = 0; i < rows * size; i++)
-        if (isfinite(values[i]) && (values[i] < -BOX_ROUNDING || values[i] > 1.0f + BOX_ROUNDING))
-            DF_FAIL(DFAL_E_DATA,
-                    "%s: row %lld holds the value %g, but DeepFool of preset '%s' clips to the range of "
-                    "pictures, "
-                    "which is 0 to 1 in a pool of floats: import the pictures as bytes or without mean and "
-                    "standard deviation (scale and offset of a pool hold these), or take another preset",
-                    pool->path, (long long)index[i / size], (double)values[i], engine->deepfool.preset);
-    return DFAL_OK;
-}
-
-/* DeepFool on probabilities would be another score under the same name: look at the first rows and their
- * outputs. */
-static dfal_status check_outputs(struct df_deepfool_engine *engine)
-{
-    const int32_t classes = engine->params.classes;
-    const int64_t rows = engine->pool->count < PROBE_ROWS ? engine->pool->count : PROBE_ROWS;
-    int64_t index[PROBE_ROWS] = {0};
-    void *raw = NULL;
-    float *logits = NULL;
-    dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&raw, rows, df_pool_row_bytes(engine->pool)));
-    DF_TRY_TO(done, status, df_alloc(&logits, rows * classes, sizeof *logits));
-    DF_TRY_TO(done, status, df_pool_read(engine->pool, raw, 0, rows));
-    for (int64_t i = 0; i < rows; i++)
-        index[i] = i;
-    DF_TRY_TO(done, status, df_deepfool_check_rows(engine, raw, index, rows));
-    for (int64_t begin = 0; begin < rows; begin += engine->slots) {
-        const int64_t n = rows - begin < engine->slots ? rows - begin : engine->slots;
-        DF_TRY_TO(done, status,
-                  df_lane_logits(&engine->lanes[0], logits + begin * classes,
-                                 (char *)raw + (size_t)begin * df_pool_row_bytes(engine->pool), n));
-    }
-    status = df_check_logits(logits, rows, classes);
-done:
-    df_free(raw);
-    df_free(logits);
-    return status;
-}
-
 static int plan_uses(int how)
 {
     return DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0) |
@@ -215,7 +151,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
                                int how)
 {
     *out = NULL;
-    DF_TRY(check_shapes(network, pool));
+    DF_TRY(df_deepfool_check_shapes(network, pool));
     DF_TRY(df_budget_for_plan(context, device, network, true));
     struct df_deepfool_engine *engine = NULL;
     DF_TRY(df_alloc(&engine, 1, sizeof *engine));
@@ -250,7 +186,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
     for (int32_t i = 0; i < engine->lane_count; i++)
         DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
-    DF_TRY_TO(done, status, check_outputs(engine));
+    DF_TRY_TO(done, status, df_deepfool_check_outputs(engine));
     *out = engine;
     return DFAL_OK;
 done:

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "kernels/deepfool.h" /* by its folder: this room has a deepfool.h, too */
+#include "deepfool.h"
 #include "residency.h"
 
 _Static_assert((int)DF_FINAL_OK == (int)DFAL_SCORE_OK && (int)DF_FINAL_TIE == (int)DFAL_SCORE_TIE &&

@@ -1,78 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane: one queue's tape and slots. deepfool_engine.c makes lanes and runs them side by side; lane.c has a
- * lane's memory and the calls of an iteration, lane_loop.c the loop. */
+/* A lane: one queue's tape and slots. */
 #ifndef DF_SCORE_LANE_H
 #define DF_SCORE_LANE_H
 
-#include <stdatomic.h>
+#include "score/deepfool_inside.h"
 
-#include "backend/op_call.h"
-#include "base/lock.h"
-#include "score/deepfool_engine.h"
-
-/* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. */
-struct df_lane_chunk {
-    struct df_span raw, index;
-    int64_t rows, taken;
-    bool copying; /* nobody has waited for the upload yet */
-};
-
-/* One queue's share of the work. Slots 0..occupied-1 hold samples. */
-enum { DF_LANE_CHUNKS = 2 };
-struct df_lane {
-    struct df_deepfool_engine *engine;
-    int32_t queue;
-    struct df_tape *tape;
-    int64_t occupied, kept, active; /* slots that hold samples; that go on; that want a step */
-    bool dry;                       /* the stream has no more */
-    /* on the device: [slots, D] x0, r, best_g; kernels/deepfool.h's state, number, cand;
-     * kernels/residency.h's lists */
-    struct df_span x0, r, best_g, state, number, cand;
-    struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
-    struct df_lane_chunk chunk[DF_LANE_CHUNKS];
-    int32_t chunk_count; /* 1: rows are read when slots want them; 2: one is read ahead of the other */
-    int64_t chunk_rows;
-    int32_t next;                   /* chunk to take from */
-    int32_t upload;                 /* queue of copies to chunks */
-    bool looked;                    /* with every slot occupied, in this run: what that needs is there */
-    bool tried;                     /* to record such a look */
-    struct df_recording *recording; /* of such a look; NULL: none yet */
-    /* on the host */
-    int64_t *taken; /* [chunk_rows] pool rows of fresh samples */
-    unsigned char *raw_host;
-    float *decoded_host; /* f32 pools: [chunk_rows, D]; and one adversarial image */
-    double *index_host, *record_host;
-    int32_t *free_host;
-};
-
-struct df_deepfool_engine {
-    struct dfal_context *context;
-    struct df_device *device;
-    struct df_pool *pool; /* borrowed */
-    struct df_deepfool deepfool;
-    struct df_plan *plan;
-    struct df_thread_pool *threads;
-    struct df_lane *lanes;
-    int32_t lane_count;
-    int64_t slots; /* of a lane */
-    int64_t memory;
-    int64_t block;                    /* cotangents of one backward */
-    struct df_deepfool_params params; /* what every call shares */
-    struct df_span table, scale, low, high;
-    /* of the run in hand */
-    struct df_row_stream *stream;
-    struct df_sink *sink;
-    struct df_progress *progress;
-    atomic_bool failed;  /* a lane gave up: the others do, too */
-    struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */
-    bool lock_made;
-    int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
-};
-
-/* Where DeepFool clips to the pool's range: raw rows have to be within it. Errors   E_DATA the row and its
- * value */
-dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
-                                   const int64_t *index, int64_t rows);
 dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
 void df_lane_destroy(struct df_lane *lane);
 /* Bytes that a slot takes beside its row of the tape; and a lane whatever its slots: an image, a chunk's row

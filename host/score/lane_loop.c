@@ -22,6 +22,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "residency.h"
+#include "score/deepfool_checks.h"
 #include "score/lane.h"
 
 /* ---- Chunks --------------------------------------------------------------------------------- */
