@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "net/plan.h"
-#include "score/lane.h"
+#include "score/deepfool_worker.h"
 #include "support_score.h"
 
 enum { N = 40, N_COARSE = 16384, CLASSES = 5, BATCH = 8, FORWARD_SCRATCH = 3 << 20, BACKWARD_ROW = 20000 };

@@ -287,7 +287,7 @@ bool df_layer_is_narrow(const struct df_layer_desc *layer);
 int64_t df_layer_backward_terms(const struct df_layer_desc *layer);
 
 /* Queues that one piece of work is spread over: all of them, or one where one fills the device. */
-static inline int32_t df_device_lanes(const struct df_device *device)
+static inline int32_t df_device_workers(const struct df_device *device)
 {
     return device->wide ? 1 : device->queue_count;
 }

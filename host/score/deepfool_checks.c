@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "score/lane.h"
+#include "score/deepfool_worker.h"
 #include "score/pass.h"
 
 enum { PROBE_ROWS = 16 };
@@ -62,8 +62,9 @@ dfal_status df_deepfool_check_outputs(struct df_deepfool_engine *engine)
     for (int64_t begin = 0; begin < rows; begin += engine->slots) {
         const int64_t n = rows - begin < engine->slots ? rows - begin : engine->slots;
         DF_TRY_TO(done, status,
-                  df_lane_logits(&engine->lanes[0], logits + begin * classes,
-                                 (char *)raw + (size_t)begin * df_pool_row_bytes(engine->pool), n));
+                  df_deepfool_worker_logits(&engine->workers[0], logits + begin * classes,
+                                            (char *)raw + (size_t)begin * df_pool_row_bytes(engine->pool),
+                                            n));
     }
     status = df_check_logits(logits, rows, classes);
 done:

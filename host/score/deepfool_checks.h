@@ -11,7 +11,7 @@ dfal_status df_deepfool_check_shapes(const struct df_network *network, const str
  * value */
 dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
                                    const int64_t *index, int64_t rows);
-/* The first rows of the pool and what the network makes of them, in the first lane.
+/* The first rows of the pool and what the network makes of them, in the first worker.
  * Errors   E_DATA the outputs look like probabilities, or what df_deepfool_check_rows refuses */
 dfal_status df_deepfool_check_outputs(struct df_deepfool_engine *engine);
 

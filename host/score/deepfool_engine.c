@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DeepFool engine: a plan, and a lane for every queue of the device. */
+/* The DeepFool engine: a plan, and a worker for every queue of the device. */
 #include "score/deepfool_engine.h"
 
 #include <math.h>
@@ -8,10 +8,10 @@
 #include "job/output.h"
 #include "score/budget.h"
 #include "score/deepfool_checks.h"
-#include "score/lane.h"
+#include "score/deepfool_worker.h"
 #include "score/summary.h"
 
-/* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their
+/* Slots of a worker unless told otherwise: enough to fill the groups of a backward, few enough that their
  * activations stay in a core's cache (docs/PERFORMANCE.md). */
 enum { DEFAULT_SLOTS = 128 };
 /* On a wide device: so many that launching a call is little beside its work. */
@@ -26,7 +26,7 @@ static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
     return !engine->device->own_memory ? WIDE_SLOTS : slots > 1 ? slots : 1;
 }
 
-/* Lanes, and slots of a lane: asked for, or what memory and cache allow. */
+/* Workers, and slots of a worker: asked for, or what memory and cache allow. */
 static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
 {
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
@@ -36,11 +36,11 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
-        .per_slot = df_lane_slot_bytes(engine->pool, engine->params.candidates),
-        .per_lane = df_lane_bytes(engine->pool),
+        .per_slot = df_deepfool_worker_slot_bytes(engine->pool, engine->params.candidates),
+        .per_worker = df_deepfool_worker_bytes(engine->pool),
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
-        .most_lanes = df_device_lanes(device),
+        .most_workers = df_device_workers(device),
         .fixed = batch > 0,
         .beside = df_output_bytes(engine->context, &df_scores_kind, engine->pool->count) +
                   df_summary_bytes(engine->context, engine->pool->count),
@@ -50,16 +50,16 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         need.wanted = need.wanted < host_slots(engine, decoded) ? need.wanted : host_slots(engine, decoded);
     }
     if (batch > 0) {
-        if (batch < need.most_lanes)
-            need.most_lanes = (int32_t)batch;
-        need.wanted = (batch + need.most_lanes - 1) / need.most_lanes;
+        if (batch < need.most_workers)
+            need.most_workers = (int32_t)batch;
+        need.wanted = (batch + need.most_workers - 1) / need.most_workers;
     }
     if (device->wide)
         need.cotangents = need.wanted < WIDE_COTANGENTS / engine->params.candidates
                               ? need.wanted * engine->params.candidates
                               : WIDE_COTANGENTS;
     DF_TRY(df_budget_choose(&budget, engine->context, &need));
-    engine->lane_count = budget.lanes;
+    engine->worker_count = budget.workers;
     engine->slots = budget.slots;
     engine->block = budget.chunk;
     engine->memory = budget.bytes;
@@ -182,10 +182,10 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     df_lock_begin(&engine->lock);
     engine->lock_made = true;
     DF_TRY_TO(done, status, upload_constants(engine));
-    DF_TRY_TO(done, status, df_thread_pool_create(&engine->threads, engine->lane_count));
-    DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
-    for (int32_t i = 0; i < engine->lane_count; i++)
-        DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
+    DF_TRY_TO(done, status, df_thread_pool_create(&engine->threads, engine->worker_count));
+    DF_TRY_TO(done, status, df_alloc(&engine->workers, engine->worker_count, sizeof *engine->workers));
+    for (int32_t i = 0; i < engine->worker_count; i++)
+        DF_TRY_TO(done, status, df_deepfool_worker_create(&engine->workers[i], engine, i));
     DF_TRY_TO(done, status, df_deepfool_check_outputs(engine));
     *out = engine;
     return DFAL_OK;
@@ -194,11 +194,11 @@ done:
     return status;
 }
 
-static dfal_status lane_job(void *arg, int64_t job, int32_t worker)
+static dfal_status run_worker(void *arg, int64_t job, int32_t thread)
 {
-    (void)worker;
+    (void)thread;
     struct df_deepfool_engine *engine = arg;
-    dfal_status status = df_lane_run(&engine->lanes[job]);
+    dfal_status status = df_deepfool_worker_run(&engine->workers[job]);
     if (status != DFAL_OK)
         atomic_store(&engine->failed, true);
     return status;
@@ -211,16 +211,16 @@ dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_str
     engine->sink = sink;
     engine->progress = progress;
     atomic_store(&engine->failed, false);
-    return df_thread_pool_run(engine->threads, lane_job, engine, engine->lane_count);
+    return df_thread_pool_run(engine->threads, run_worker, engine, engine->worker_count);
 }
 
 void df_deepfool_destroy(struct df_deepfool_engine *engine)
 {
     if (!engine)
         return;
-    for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
-        df_lane_destroy(&engine->lanes[i]);
-    df_free(engine->lanes);
+    for (int32_t i = 0; engine->workers && i < engine->worker_count; i++)
+        df_deepfool_worker_destroy(&engine->workers[i]);
+    df_free(engine->workers);
     df_thread_pool_destroy(engine->threads);
     struct df_span *spans[] = {&engine->table, &engine->scale, &engine->low, &engine->high};
     for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
@@ -233,7 +233,7 @@ void df_deepfool_destroy(struct df_deepfool_engine *engine)
 
 int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
 {
-    return engine->lane_count * engine->slots;
+    return engine->worker_count * engine->slots;
 }
 
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)

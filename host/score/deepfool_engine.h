@@ -14,11 +14,12 @@
 /* FOLD: linear chains folded (df_network_fold). FUSED: the whole network in one call where the back end can.
  * HALF: the Jacobian in half precision (DF_PLAN_HALF). */
 enum { DF_DEEPFOOL_FOLD = 1, DF_DEEPFOOL_FUSED = 2, DF_DEEPFOOL_HALF = 4 };
-/* Engine: plan, slots and tapes for every queue; made once, run on many streams. A lane a queue; every lane
- * owns its slots and takes new samples from the stream where one is done. batch: samples in flight over all
- * lanes; 0: as many as memory and cache suggest. how: FOLD, FUSED, HALF. Errors   E_SHAPE network and pool
- * differ; E_DATA the outputs look like probabilities, one class, one of the first rows is outside the range
- * that is clipped to; E_MEMORY; E_UNAVAILABLE HALF on a device without */
+/* Engine: plan, slots and tapes for every queue; made once, run on many streams. A worker a queue; every
+ * worker owns its slots and takes new samples from the stream where one is done. batch: samples in flight
+ * over all workers; 0: as many as memory and cache suggest. how: FOLD, FUSED, HALF.
+ * Errors   E_SHAPE network and pool differ; E_DATA the outputs look like probabilities, one class, one of the
+ *          first rows is outside the range that is clipped to; E_MEMORY; E_UNAVAILABLE HALF on a device
+ *          without */
 struct df_deepfool_engine;
 dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
                                struct df_device *device, const struct df_network *network,
@@ -29,7 +30,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
 dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network);
 bool df_deepfool_is_fused(const struct df_deepfool_engine *engine);
 /* Score every row of the stream. No memory is taken after the first call.
- * Order    none of a result's bits depends on batch, lanes, slot or what else the stream holds.
+ * Order    none of a result's bits depends on batch, workers, slot or what else the stream holds.
  * Errors   E_STOPPED: what the sink has seen is complete; E_DATA a row outside the range that is clipped to;
  *          those of stream and sink */
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a DeepFool engine consists of. For the engine's own files: deepfool_engine.c makes lanes and runs them
- * side by side, deepfool_checks.c refuses what would be no margin, lane.c has a lane's memory and the calls
- * of an iteration, lane_loop.c the loop. */
+/* What a DeepFool engine consists of. For the engine's own files: deepfool_engine.c makes workers and runs
+ * them side by side, deepfool_checks.c refuses what would be no margin, deepfool_worker.c has a worker's
+ * memory and the calls of an iteration, deepfool_loop.c the loop. */
 #ifndef DF_SCORE_DEEPFOOL_INSIDE_H
 #define DF_SCORE_DEEPFOOL_INSIDE_H
 
@@ -17,15 +17,15 @@
 #include "store/stream.h"
 
 /* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. */
-struct df_lane_chunk {
+struct df_deepfool_chunk {
     struct df_span raw, index;
     int64_t rows, taken;
     bool copying; /* nobody has waited for the upload yet */
 };
 
 /* One queue's share of the work. Slots 0..occupied-1 hold samples. */
-enum { DF_LANE_CHUNKS = 2 };
-struct df_lane {
+enum { DF_DEEPFOOL_CHUNKS = 2 };
+struct df_deepfool_worker {
     struct df_deepfool_engine *engine;
     int32_t queue;
     struct df_tape *tape;
@@ -35,7 +35,7 @@ struct df_lane {
      * kernels/residency.h's lists */
     struct df_span x0, r, best_g, state, number, cand;
     struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
-    struct df_lane_chunk chunk[DF_LANE_CHUNKS];
+    struct df_deepfool_chunk chunk[DF_DEEPFOOL_CHUNKS];
     int32_t chunk_count; /* 1: rows are read when slots want them; 2: one is read ahead of the other */
     int64_t chunk_rows;
     int32_t next;                   /* chunk to take from */
@@ -58,9 +58,9 @@ struct df_deepfool_engine {
     struct df_deepfool deepfool;
     struct df_plan *plan;
     struct df_thread_pool *threads;
-    struct df_lane *lanes;
-    int32_t lane_count;
-    int64_t slots; /* of a lane */
+    struct df_deepfool_worker *workers;
+    int32_t worker_count;
+    int64_t slots; /* of a worker */
     int64_t memory;
     int64_t block;                    /* cotangents of one backward */
     struct df_deepfool_params params; /* what every call shares */
@@ -69,7 +69,7 @@ struct df_deepfool_engine {
     struct df_row_stream *stream;
     struct df_sink *sink;
     struct df_progress *progress;
-    atomic_bool failed;  /* a lane gave up: the others do, too */
+    atomic_bool failed;  /* a worker gave up: the others do, too */
     struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */
     bool lock_made;
     int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
