@@ -3,8 +3,8 @@
  * tape.c, row_gradients.c and train*.c only.
  *
  * Values that a gradient or a caller needs lie in `kept` buffers, [rows, size] each. All others, and every
- * cotangent, lie in `slots`: a few buffers of [chunk, size], shared by all that do not live at the same time:
- * a chain lives in two. A tape carries `chunk` rows through the whole network at a time, which keeps slots in
+ * cotangent, lie in `reused` ones: a few of [chunk, size], shared by all that do not live at the same time:
+ * a chain lives in two. A tape carries `chunk` rows through the whole network at a time, which keeps these in
  * cache. */
 #ifndef DF_NET_PLAN_INSIDE_H
 #define DF_NET_PLAN_INSIDE_H
@@ -16,7 +16,7 @@ enum df_place_kind {
     DF_PLACE_NONE,
     DF_PLACE_INPUT,     /* the network's input */
     DF_PLACE_KEPT,      /* index: which kept buffer */
-    DF_PLACE_SLOT,      /* index: which slot */
+    DF_PLACE_REUSED,    /* index: which reused buffer */
     DF_PLACE_COTANGENT, /* the caller's cotangents of the logits: read only */
     DF_PLACE_DINPUT,    /* the gradient of the network's input */
 };
@@ -67,8 +67,8 @@ struct df_plan {
     struct df_plan_node *nodes;
     int64_t parameter_size, statistics_size;
     struct df_span parameters, statistics;
-    int64_t *kept_size, *slot_size, *arg_size, *norm_size; /* values a row; norm: channels */
-    int32_t kept_count, slot_count, arg_count, norm_count;
+    int64_t *kept_size, *reused_size, *arg_size, *norm_size; /* values a row; norm: channels */
+    int32_t kept_count, reused_count, arg_count, norm_count;
     int64_t largest_arg; /* of a max-pool whose arguments nobody needs */
     struct df_program input_gradient, parameter_gradient;
     struct df_fused

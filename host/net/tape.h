@@ -13,7 +13,7 @@ struct df_tape {
     int32_t queue;
     int64_t rows, cotangent_rows, chunk;
     struct df_span input, cotangents, owners, dinput, unused_arg;
-    struct df_span *kept, *slots, *args;
+    struct df_span *kept, *reused, *args;
     struct df_span *mean, *rstd;       /* [norm_count] */
     struct df_span logits, kept_bytes; /* of a fused network */
     int64_t forward_rows;              /* of the last forward */

@@ -7,8 +7,8 @@ struct df_span df_pass_place(const struct df_pass *pass, struct df_place place)
 {
     const struct df_plan *plan = pass->tape->plan;
     switch (place.kind) {
-    case DF_PLACE_SLOT:
-        return pass->tape->slots[place.index];
+    case DF_PLACE_REUSED:
+        return pass->tape->reused[place.index];
     case DF_PLACE_COTANGENT:
         return df_at(pass->dlogits, pass->first * plan->network->class_count);
     case DF_PLACE_DINPUT:
