@@ -15,12 +15,13 @@
 #include "support_score.h"
 
 struct table_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct df_margin *margins;
     int64_t count;
 };
 
-static dfal_status table_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status table_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     struct table_sink *sink = (struct table_sink *)self;
     assert_null(adversarial);
@@ -218,13 +219,14 @@ static void images(void **state)
 /* What a sink has seen when the job is stopped, or when it fails itself, is complete; and the engine still
  * works. */
 struct stop_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct dfal_context *context;
     struct df_margin *margins;
     int64_t count, stop_at, fail_at;
 };
 
-static dfal_status stop_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status stop_put(struct df_margin_sink *self, const struct df_margin *margin,
+                            const float *adversarial)
 {
     (void)adversarial;
     struct stop_sink *sink = (struct stop_sink *)self;
@@ -335,11 +337,12 @@ static void several_workers(void **state)
 
 /* Every n-th allocation fails once; and once an engine has run, another run takes no memory. */
 struct count_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     int64_t first, last;
 };
 
-static dfal_status count_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status count_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     (void)margin;
     (void)adversarial;

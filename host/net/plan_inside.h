@@ -25,20 +25,20 @@ struct df_place {
     int32_t index;
 };
 
-enum df_step_kind {
-    DF_STEP_VJP, /* to = the node's vector-Jacobian product of from, towards its input number `input` */
-    DF_STEP_PARAMETERS, /* gradients of the node's parameters, given from */
-    DF_STEP_COPY,       /* to = from */
-    DF_STEP_ADD,        /* to += from */
+enum df_instruction_kind {
+    DF_INSTRUCTION_VJP, /* to = the node's vector-Jacobian product of from, towards input number `input` */
+    DF_INSTRUCTION_PARAMETERS, /* gradients of the node's parameters, given from */
+    DF_INSTRUCTION_COPY,       /* to = from */
+    DF_INSTRUCTION_ADD,        /* to += from */
 };
-struct df_step {
-    enum df_step_kind kind;
+struct df_instruction {
+    enum df_instruction_kind kind;
     int32_t node, input;
     int64_t size; /* COPY, ADD: values a row */
     struct df_place from, to;
 };
 struct df_program {
-    struct df_step *steps;
+    struct df_instruction *instructions;
     int32_t count;
     int64_t capacity;
     struct df_place dinput; /* where the input's gradient is in the end */

@@ -34,7 +34,7 @@ int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping)
 
 void df_program_clear(struct df_program *program)
 {
-    df_free(program->steps);
+    df_free(program->instructions);
     *program = (struct df_program){0};
 }
 
@@ -159,12 +159,12 @@ struct compiler {
     uint8_t *needs;             /* likewise */
 };
 
-static dfal_status emit(struct compiler *c, struct df_step step)
+static dfal_status emit(struct compiler *c, struct df_instruction instruction)
 {
     struct df_program *program = c->program;
-    DF_TRY(df_grow(&program->steps, &program->capacity, (int64_t)program->count + 1, sizeof *program->steps,
-                   32));
-    program->steps[program->count++] = step;
+    DF_TRY(df_grow(&program->instructions, &program->capacity, (int64_t)program->count + 1,
+                   sizeof *program->instructions, 32));
+    program->instructions[program->count++] = instruction;
     return DFAL_OK;
 }
 
@@ -181,8 +181,8 @@ static void find_needs(struct compiler *c)
 
 /* Does one op compute all the node's gradients, those of its parameters too? Only where it trains: a
  * batch-norm's reads the statistics of a batch, which a forward of the frozen network does not take, and rows
- * would enter each other's gradients. Frozen it is an affine map, whose parameters have a step of their
- * own. */
+ * would enter each other's gradients. Frozen it is an affine map, whose parameters have an instruction of
+ * their own. */
 static bool trains_jointly(const struct compiler *c, const struct df_node *node)
 {
     return c->plan->uses & DF_PLAN_TRAIN && c->parameters && df_node_rules(node->op)->joint &&
@@ -218,7 +218,8 @@ static dfal_status towards(struct compiler *c, int32_t index, int32_t input, str
     bool first = to->kind == DF_PLACE_NONE;
     *moved = false;
     if (flow == PASS && !first)
-        return emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = from, .to = *to});
+        return emit(
+            c, (struct df_instruction){.kind = DF_INSTRUCTION_ADD, .size = size, .from = from, .to = *to});
     bool movable = source != DF_INPUT && mine && flow != MAP && from.kind == DF_PLACE_REUSED;
     if (movable) {
         place = from;
@@ -229,15 +230,18 @@ static dfal_status towards(struct compiler *c, int32_t index, int32_t input, str
         DF_TRY(df_lifetimes_begin(c->lifetimes, size, &place));
     }
     if (flow == PASS && !same_place(place, from))
-        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_COPY, .size = size, .from = from, .to = place}));
+        DF_TRY(emit(c, (struct df_instruction){
+                           .kind = DF_INSTRUCTION_COPY, .size = size, .from = from, .to = place}));
     if (flow != PASS)
-        DF_TRY(emit(c, (struct df_step){
-                           .kind = DF_STEP_VJP, .node = index, .input = input, .from = from, .to = place}));
+        DF_TRY(emit(
+            c, (struct df_instruction){
+                   .kind = DF_INSTRUCTION_VJP, .node = index, .input = input, .from = from, .to = place}));
     if (first) {
         *to = place;
         return DFAL_OK;
     }
-    DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = place, .to = *to}));
+    DF_TRY(
+        emit(c, (struct df_instruction){.kind = DF_INSTRUCTION_ADD, .size = size, .from = place, .to = *to}));
     if (!same_place(place, from))
         df_lifetimes_end(c->lifetimes, place);
     return DFAL_OK;
@@ -250,11 +254,13 @@ static dfal_status backwards(struct compiler *c, int32_t index)
     int32_t last = -1;
     bool moved = false, joint = trains_jointly(c, node);
     if (c->parameters && !joint && df_node_learns(node))
-        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
+        DF_TRY(
+            emit(c, (struct df_instruction){.kind = DF_INSTRUCTION_PARAMETERS, .node = index, .from = from}));
     if (joint && !c->needs[node->inputs[0] + 1]) {
         struct df_place unused;
         DF_TRY(df_lifetimes_begin(c->lifetimes, df_value_size(c->plan->network, index), &unused));
-        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_VJP, .node = index, .from = from, .to = unused}));
+        DF_TRY(emit(c, (struct df_instruction){
+                           .kind = DF_INSTRUCTION_VJP, .node = index, .from = from, .to = unused}));
         df_lifetimes_end(c->lifetimes, unused);
     }
     for (int32_t j = 0; j < node->input_count; j++)
@@ -284,7 +290,8 @@ static dfal_status compile(struct df_plan *plan, struct df_program *program, str
     /* Fixed maps have gradients like all others, of zeros. */
     for (int32_t i = 0; parameters && i < network->node_count; i++)
         if (df_node_is_fixed(&network->nodes[i]))
-            DF_TRY_TO(done, status, emit(&c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = i}));
+            DF_TRY_TO(done, status,
+                      emit(&c, (struct df_instruction){.kind = DF_INSTRUCTION_PARAMETERS, .node = i}));
     program->dinput = c.cotangent[0];
     df_lifetimes_end_all(lifetimes);
 done:
@@ -310,8 +317,8 @@ static dfal_status place_extras(struct df_plan *plan)
 static void resolve_program(struct df_program *program, const struct df_lifetimes *lifetimes)
 {
     for (int32_t i = 0; i < program->count; i++) {
-        df_lifetimes_resolve(lifetimes, &program->steps[i].from);
-        df_lifetimes_resolve(lifetimes, &program->steps[i].to);
+        df_lifetimes_resolve(lifetimes, &program->instructions[i].from);
+        df_lifetimes_resolve(lifetimes, &program->instructions[i].to);
     }
     df_lifetimes_resolve(lifetimes, &program->dinput);
 }

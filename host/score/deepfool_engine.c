@@ -205,7 +205,7 @@ static dfal_status run_worker(void *arg, int64_t job, int32_t thread)
 }
 
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
-                            struct df_sink *sink, struct df_progress *progress)
+                            struct df_margin_sink *sink, struct df_progress *progress)
 {
     engine->stream = stream;
     engine->sink = sink;

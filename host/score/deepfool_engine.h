@@ -34,7 +34,7 @@ bool df_deepfool_is_fused(const struct df_deepfool_engine *engine);
  * Errors   E_STOPPED: what the sink has seen is complete; E_DATA a row outside the range that is clipped to;
  *          those of stream and sink */
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
-                            struct df_sink *sink, struct df_progress *progress);
+                            struct df_margin_sink *sink, struct df_progress *progress);
 void df_deepfool_destroy(struct df_deepfool_engine *engine);
 /* What the engine took: samples in flight, and bytes of the whole process with it. */
 int64_t df_deepfool_batch(const struct df_deepfool_engine *engine);

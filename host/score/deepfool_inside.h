@@ -67,7 +67,7 @@ struct df_deepfool_engine {
     struct df_span table, scale, low, high;
     /* of the run in hand */
     struct df_row_stream *stream;
-    struct df_sink *sink;
+    struct df_margin_sink *sink;
     struct df_progress *progress;
     atomic_bool failed;  /* a worker gave up: the others do, too */
     struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */

@@ -27,8 +27,8 @@ static inline void df_margin_store(const struct df_scores *scores, int64_t at, c
 }
 /* Shard sink: where results go, in completion order (which means nothing); called under a lock.
  * adversarial [D] is x0 + (1 + overshoot) r of an OK or TIE sample when wanted, else NULL. */
-struct df_sink {
-    dfal_status (*put)(struct df_sink *self, const struct df_margin *margin, const float *adversarial);
+struct df_margin_sink {
+    dfal_status (*put)(struct df_margin_sink *self, const struct df_margin *margin, const float *adversarial);
     bool wants_adversarial;
 };
 
