@@ -49,7 +49,8 @@ enum {
     DF_SLOT_ROW,
     DF_SLOT_NUMBERS
 };
-/* Final values of a slot's status: the numbers of DFAL_SCORE_* in dfal.h (host/score/lane.c asserts it). */
+/* Final values of a slot's status: the numbers of DFAL_SCORE_* in dfal.h (host/score/deepfool_worker.c
+ * asserts it). */
 enum { DF_FINAL_OK, DF_FINAL_TIE, DF_FINAL_MAX_ITER, DF_FINAL_ZERO_GRAD, DF_FINAL_NONFINITE };
 
 /* What is summed or maximised over the elements of a vector. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Slots kept by the device: who is finished, who goes on, who comes next. A driver that keeps its samples on
- * the device (host/score/lane_loop.c) learns two totals an iteration and nothing else.
+ * the device (host/score/deepfool_loop.c) learns two totals an iteration and nothing else.
  *
  * Shapes  S slots, of which 0..occupied-1 hold samples; G = df_slot_groups(p) groups of DF_GROUP_SLOTS slots;
  *         counts, offsets [G, DF_COUNTS] i32; lists of slots [S] i32; record [S, DF_RECORD_NUMBERS] f64;

@@ -26,12 +26,12 @@ foreach(variant "" _bug _abi _loss)
 endforeach()
 
 # The whole pipeline once more with every op compared between the reference and the cpu back end.
-foreach(name plan row_gradients nodes train deepfool lane)
+foreach(name plan row_gradients nodes train deepfool deepfool_loop)
   add_test(NAME ${name}_checked COMMAND test_${name} check:ref:cpu)
   set_tests_properties(${name}_checked PROPERTIES SKIP_RETURN_CODE 77 LABELS full TIMEOUT 300)
 endforeach()
 # The two that take half a minute repeat on two back ends what the others have compared.
-set_tests_properties(deepfool_checked lane_checked PROPERTIES LABELS long)
+set_tests_properties(deepfool_checked deepfool_loop_checked PROPERTIES LABELS long)
 
 # The CUDA libraries' engines, as far as they go without a GPU: cuDNN makes plans from a text of properties, and cublasLt
 # is the test's own.

@@ -165,13 +165,14 @@ struct dfal_context *test_context(const char *backend, int32_t threads)
 }
 
 struct table_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct df_margin *margins;
     float *images;
     int64_t size, count;
 };
 
-static dfal_status table_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status table_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     struct table_sink *sink = (struct table_sink *)self;
     sink->margins[margin->index] = *margin;

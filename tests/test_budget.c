@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "net/plan.h"
-#include "score/lane.h"
+#include "score/deepfool_worker.h"
 #include "support_score.h"
 
 enum { N = 40, N_COARSE = 16384, CLASSES = 5, BATCH = 8, FORWARD_SCRATCH = 3 << 20, BACKWARD_ROW = 20000 };
@@ -129,7 +129,8 @@ static void workspace_is_counted(void **state)
     world_close(&w);
 }
 
-static dfal_status forget(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status forget(struct df_margin_sink *self, const struct df_margin *margin,
+                          const float *adversarial)
 {
     (void)self;
     (void)margin;
@@ -156,7 +157,7 @@ static void take_memory(int64_t bytes[2], const struct world *w, int how)
     struct df_device *fresh = test_device_open(test_backend(), 1);
     const int64_t before = fresh->backend->memory_free(fresh);
     test_ok(df_deepfool_create(&engine, w->context, fresh, w->network, w->pool, &w->deepfool, 0, how));
-    struct df_sink sink = {.put = forget};
+    struct df_margin_sink sink = {.put = forget};
     struct df_range_source range;
     struct df_row_stream *stream = NULL;
     df_range_source_init(&range, 0, w->pool->count, w->pool->count);

@@ -453,10 +453,11 @@ static void more_queues(void **state)
 
 /* Once an engine has run, another run takes no memory. */
 struct count_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     int64_t begin, last;
 };
-static dfal_status count_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status count_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     (void)margin;
     (void)adversarial;

@@ -56,7 +56,8 @@ static dfal_status take_network(struct bench *bench, const char *name)
 
 /* ---- jobs */
 
-static dfal_status forget(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status forget(struct df_margin_sink *self, const struct df_margin *margin,
+                          const float *adversarial)
 {
     (void)self, (void)margin, (void)adversarial;
     return DFAL_OK;
@@ -64,7 +65,7 @@ static dfal_status forget(struct df_sink *self, const struct df_margin *margin, 
 
 static dfal_status score_once(struct bench *bench, struct df_deepfool_engine *engine)
 {
-    struct df_sink sink = {.put = forget};
+    struct df_margin_sink sink = {.put = forget};
     struct df_range_source range;
     struct df_row_stream *stream = NULL;
     df_range_source_init(&range, 0, bench->pool->count, bench->pool->count);

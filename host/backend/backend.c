@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Short ways to a device's slots. */
+/* Short ways to a device's functions. */
 #include <stdio.h>
 
 #include "backend/backend.h"

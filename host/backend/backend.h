@@ -183,8 +183,8 @@ struct df_backend {
 
 /* The head of every back end's device struct. */
 struct df_device {
-    const struct df_backend *backend; /* what is called: the slots below, or a wrapper's */
-    struct df_backend slots;          /* the back end's own, with the defaults of those it lacks */
+    const struct df_backend *backend; /* what is called: the functions below, or a wrapper's */
+    struct df_backend functions;      /* the back end's own, with the defaults of those it lacks */
     struct df_wrapper *wrapper;       /* the outermost; NULL: none */
     struct df_device_info info;
     int32_t queue_count;
@@ -204,7 +204,7 @@ void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues);
 void df_device_close(struct df_device *device);
 /* Open a device of this table; *name is what messages call it. Errors   E_UNAVAILABLE the table lacks a
- * slot */
+ * function */
 dfal_status df_backend_open(struct df_device **out, const struct df_backend *table, const char *name,
                             const struct df_device_options *options);
 /* Make device a the check:A:B of itself and b, which it then owns. */
@@ -287,7 +287,7 @@ bool df_layer_is_narrow(const struct df_layer_desc *layer);
 int64_t df_layer_backward_terms(const struct df_layer_desc *layer);
 
 /* Queues that one piece of work is spread over: all of them, or one where one fills the device. */
-static inline int32_t df_device_lanes(const struct df_device *device)
+static inline int32_t df_device_workers(const struct df_device *device)
 {
     return device->wide ? 1 : device->queue_count;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device's slots: which of them a back end must give, what stands in for those that it need not, and
+/* A device's functions: which of them a back end must give, what stands in for those that it need not, and
  * what stands in front. */
 #include <string.h>
 
@@ -8,42 +8,42 @@
 /* What of a table goes together: all of a group, or none; of the first, all. */
 enum group { REQUIRED, FUSED, RECORD };
 
-static const struct slot {
+static const struct function {
     const char *name;
     size_t at;
     enum group group;
-} slots[] = {
-#define SLOT(name, group)                                                                                    \
+} functions[] = {
+#define FUNCTION(name, group)                                                                                \
     {                                                                                                        \
 #name, offsetof(struct df_backend, name), group                                                      \
     }
-    SLOT(device_open, REQUIRED),    SLOT(device_close, REQUIRED), SLOT(buffer_create, REQUIRED),
-    SLOT(buffer_destroy, REQUIRED), SLOT(write, REQUIRED),        SLOT(read, REQUIRED),
-    SLOT(read_f64, REQUIRED),       SLOT(layer_create, REQUIRED), SLOT(layer_destroy, REQUIRED),
-    SLOT(layer_bind, REQUIRED),     SLOT(run, REQUIRED),          SLOT(synchronize, REQUIRED),
-    SLOT(fused_create, FUSED),      SLOT(fused_destroy, FUSED),   SLOT(fused_bind, FUSED),
-    SLOT(fused_run, FUSED),         SLOT(record_begin, RECORD),   SLOT(record_end, RECORD),
-    SLOT(record_run, RECORD),       SLOT(record_destroy, RECORD),
-#undef SLOT
+    FUNCTION(device_open, REQUIRED),    FUNCTION(device_close, REQUIRED), FUNCTION(buffer_create, REQUIRED),
+    FUNCTION(buffer_destroy, REQUIRED), FUNCTION(write, REQUIRED),        FUNCTION(read, REQUIRED),
+    FUNCTION(read_f64, REQUIRED),       FUNCTION(layer_create, REQUIRED), FUNCTION(layer_destroy, REQUIRED),
+    FUNCTION(layer_bind, REQUIRED),     FUNCTION(run, REQUIRED),          FUNCTION(synchronize, REQUIRED),
+    FUNCTION(fused_create, FUSED),      FUNCTION(fused_destroy, FUSED),   FUNCTION(fused_bind, FUSED),
+    FUNCTION(fused_run, FUSED),         FUNCTION(record_begin, RECORD),   FUNCTION(record_end, RECORD),
+    FUNCTION(record_run, RECORD),       FUNCTION(record_destroy, RECORD),
+#undef FUNCTION
 };
-enum { SLOTS = sizeof slots / sizeof *slots };
+enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
-static bool is_there(const struct df_backend *table, const struct slot *slot)
+static bool is_there(const struct df_backend *table, const struct function *function)
 {
-    void (*function)(void);
-    memcpy(&function, (const char *)table + slot->at, sizeof function);
-    return function != NULL;
+    void (*pointer)(void);
+    memcpy(&pointer, (const char *)table + function->at, sizeof pointer);
+    return pointer != NULL;
 }
 
-static dfal_status check_slots(const struct df_backend *table, const char *name)
+static dfal_status check_functions(const struct df_backend *table, const char *name)
 {
     bool begun[] = {[REQUIRED] = true, [FUSED] = false, [RECORD] = false};
-    for (int i = 0; i < SLOTS; i++)
-        begun[slots[i].group] = begun[slots[i].group] || is_there(table, &slots[i]);
-    for (int i = 0; i < SLOTS; i++)
-        if (begun[slots[i].group] && !is_there(table, &slots[i]))
+    for (int i = 0; i < FUNCTIONS; i++)
+        begun[functions[i].group] = begun[functions[i].group] || is_there(table, &functions[i]);
+    for (int i = 0; i < FUNCTIONS; i++)
+        if (begun[functions[i].group] && !is_there(table, &functions[i]))
             DF_FAIL(DFAL_E_UNAVAILABLE, "the %s back end is not available: its table has no %s", name,
-                    slots[i].name);
+                    functions[i].name);
     return DFAL_OK;
 }
 
@@ -74,16 +74,16 @@ dfal_status df_backend_open(struct df_device **out, const struct df_backend *tab
 {
     struct df_device *device = NULL;
     *out = NULL;
-    DF_TRY(check_slots(table, name));
+    DF_TRY(check_functions(table, name));
     DF_TRY(table->device_open(&device, options));
-    device->slots = *table;
+    device->functions = *table;
     if (table->memory_free == NULL)
-        device->slots.memory_free = no_memory;
+        device->functions.memory_free = no_memory;
     if (table->layer_text == NULL)
-        device->slots.layer_text = no_text;
+        device->functions.layer_text = no_text;
     if (table->layer_scratch == NULL)
-        device->slots.layer_scratch = scratch_not_told;
-    device->backend = &device->slots;
+        device->functions.layer_scratch = scratch_not_told;
+    device->backend = &device->functions;
     *out = device;
     return DFAL_OK;
 }
@@ -93,8 +93,8 @@ dfal_status df_backend_open(struct df_device **out, const struct df_backend *tab
 void df_wrapper_put(struct df_wrapper *wrapper, struct df_device *device)
 {
     wrapper->inner = *device;
-    wrapper->slots = *device->backend;
-    device->backend = &wrapper->slots;
+    wrapper->functions = *device->backend;
+    device->backend = &wrapper->functions;
     device->wrapper = wrapper;
 }
 
@@ -106,14 +106,14 @@ void df_wrapper_take(struct df_wrapper *wrapper, struct df_device *device)
 struct df_wrapper *df_wrapper_of(const struct df_device *device, df_run_fn *run)
 {
     struct df_wrapper *wrapper = device->wrapper;
-    while (wrapper->slots.run != run)
+    while (wrapper->functions.run != run)
         wrapper = wrapper->inner.wrapper;
     return wrapper;
 }
 
-void df_slots_one_by_one(struct df_backend *table)
+void df_backend_one_by_one(struct df_backend *table)
 {
-    for (int i = 0; i < SLOTS; i++)
-        if (slots[i].group != REQUIRED)
-            memset((char *)table + slots[i].at, 0, sizeof(void (*)(void)));
+    for (int i = 0; i < FUNCTIONS; i++)
+        if (functions[i].group != REQUIRED)
+            memset((char *)table + functions[i].at, 0, sizeof(void (*)(void)));
 }

@@ -30,7 +30,7 @@
 
 struct side {
     struct df_device *device;
-    const struct df_backend *slots; /* of A: those behind the wrapper */
+    const struct df_backend *functions; /* of A: those behind the wrapper */
     const char *name;
 };
 
@@ -64,14 +64,14 @@ static dfal_status side_read(const struct check *check, int side, int32_t queue,
                              struct df_span from, int64_t count)
 {
     const struct side *own = &check->side[side];
-    return own->slots->read(own->device, queue, to, side_span(from, side), count);
+    return own->functions->read(own->device, queue, to, side_span(from, side), count);
 }
 
 static dfal_status side_write(const struct check *check, int side, int32_t queue, struct df_span to,
                               const void *from, int64_t count)
 {
     const struct side *own = &check->side[side];
-    return own->slots->write(own->device, queue, side_span(to, side), from, count);
+    return own->functions->write(own->device, queue, side_span(to, side), from, count);
 }
 
 static double element(const void *values, enum df_type type, int64_t i)
@@ -237,8 +237,8 @@ static dfal_status run_locked(struct check *check, int32_t queue, const struct d
         for (int k = 0; k < DF_MAX_OUT; k++)
             own.out[k] = side_span(call->out[k], side);
         own.layer = call->layer != NULL && side == 1 ? call->layer->twin : call->layer;
-        DF_TRY(check->side[side].slots->run(check->side[side].device, queue, &own));
-        DF_TRY(check->side[side].slots->synchronize(check->side[side].device, queue));
+        DF_TRY(check->side[side].functions->run(check->side[side].device, queue, &own));
+        DF_TRY(check->side[side].functions->synchronize(check->side[side].device, queue));
     }
     for (int k = 0; k < DF_MAX_OUT; k++)
         if (call->out[k].buffer != NULL)
@@ -262,7 +262,8 @@ static int64_t check_memory_free(struct df_device *device)
 {
     const struct check *check = check_of(device);
     const struct side *side = check->side;
-    const int64_t a = side[0].slots->memory_free(device), b = side[1].slots->memory_free(side[1].device);
+    const int64_t a = side[0].functions->memory_free(device),
+                  b = side[1].functions->memory_free(side[1].device);
     if (!side[1].device->own_memory)
         return a;
     return check->wrapper.inner.own_memory && a < b ? a : b;
@@ -274,8 +275,8 @@ static void check_buffer_destroy(struct df_device *device, struct df_buffer *buf
     if (buffer == NULL)
         return;
     if (buffer->twin != NULL)
-        side[1].slots->buffer_destroy(side[1].device, buffer->twin);
-    side[0].slots->buffer_destroy(device, buffer);
+        side[1].functions->buffer_destroy(side[1].device, buffer->twin);
+    side[0].functions->buffer_destroy(device, buffer);
 }
 
 static dfal_status check_buffer_create(struct df_device *device, struct df_buffer **out, enum df_type type,
@@ -284,8 +285,8 @@ static dfal_status check_buffer_create(struct df_device *device, struct df_buffe
     const struct side *side = check_of(device)->side;
     struct df_buffer *buffer;
     *out = NULL;
-    DF_TRY(side[0].slots->buffer_create(device, &buffer, type, count));
-    const dfal_status status = side[1].slots->buffer_create(side[1].device, &buffer->twin, type, count);
+    DF_TRY(side[0].functions->buffer_create(device, &buffer, type, count));
+    const dfal_status status = side[1].functions->buffer_create(side[1].device, &buffer->twin, type, count);
     if (status == DFAL_OK)
         *out = buffer;
     else
@@ -320,7 +321,7 @@ static dfal_status check_read_f64(struct df_device *device, int32_t queue, doubl
 {
     struct check *check = check_of(device);
     df_lock_take(&check->lock);
-    dfal_status status = check->side[0].slots->read_f64(device, queue, to, from, count);
+    dfal_status status = check->side[0].functions->read_f64(device, queue, to, from, count);
     df_lock_release(&check->lock);
     return status;
 }
@@ -333,8 +334,8 @@ static void check_layer_destroy(struct df_device *device, struct df_layer *layer
     if (layer == NULL)
         return;
     if (layer->twin != NULL)
-        side[1].slots->layer_destroy(side[1].device, layer->twin);
-    side[0].slots->layer_destroy(device, layer);
+        side[1].functions->layer_destroy(side[1].device, layer->twin);
+    side[0].functions->layer_destroy(device, layer);
 }
 
 static dfal_status check_layer_create(struct df_device *device, struct df_layer **out,
@@ -343,8 +344,8 @@ static dfal_status check_layer_create(struct df_device *device, struct df_layer 
     const struct side *side = check_of(device)->side;
     struct df_layer *layer;
     *out = NULL;
-    DF_TRY(side[0].slots->layer_create(device, &layer, desc));
-    const dfal_status status = side[1].slots->layer_create(side[1].device, &layer->twin, desc);
+    DF_TRY(side[0].functions->layer_create(device, &layer, desc));
+    const dfal_status status = side[1].functions->layer_create(side[1].device, &layer->twin, desc);
     if (status == DFAL_OK)
         *out = layer;
     else
@@ -359,9 +360,9 @@ static dfal_status bind_locked(struct check *check, int32_t queue, struct df_lay
     DF_TRY(mirror(check, queue, weight, df_layer_weight_count(&layer->desc), &layer->largest_weight));
     if (bias.buffer != NULL)
         DF_TRY(mirror(check, queue, bias, df_layer_bias_count(&layer->desc), NULL));
-    DF_TRY(side[0].slots->layer_bind(side[0].device, queue, layer, weight, bias));
-    return side[1].slots->layer_bind(side[1].device, queue, layer->twin, side_span(weight, 1),
-                                     side_span(bias, 1));
+    DF_TRY(side[0].functions->layer_bind(side[0].device, queue, layer, weight, bias));
+    return side[1].functions->layer_bind(side[1].device, queue, layer->twin, side_span(weight, 1),
+                                         side_span(bias, 1));
 }
 
 static dfal_status check_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
@@ -379,8 +380,8 @@ static dfal_status check_layer_bind(struct df_device *device, int32_t queue, str
 static dfal_status check_synchronize(struct df_device *device, int32_t queue)
 {
     const struct side *side = check_of(device)->side;
-    DF_TRY(side[0].slots->synchronize(device, queue));
-    return side[1].slots->synchronize(side[1].device, queue);
+    DF_TRY(side[0].functions->synchronize(device, queue));
+    return side[1].functions->synchronize(side[1].device, queue);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -398,21 +399,21 @@ static void check_close(struct df_device *device)
 }
 
 /* Fused networks and recordings would run past the comparison: a checked device has none. */
-static void put_slots(struct df_backend *slots)
+static void put_functions(struct df_backend *functions)
 {
-    slots->device_close = check_close;
-    slots->memory_free = check_memory_free;
-    slots->buffer_create = check_buffer_create;
-    slots->buffer_destroy = check_buffer_destroy;
-    slots->write = check_write;
-    slots->read = check_read;
-    slots->read_f64 = check_read_f64;
-    slots->layer_create = check_layer_create;
-    slots->layer_destroy = check_layer_destroy;
-    slots->layer_bind = check_layer_bind;
-    slots->run = check_run;
-    slots->synchronize = check_synchronize;
-    df_slots_one_by_one(slots);
+    functions->device_close = check_close;
+    functions->memory_free = check_memory_free;
+    functions->buffer_create = check_buffer_create;
+    functions->buffer_destroy = check_buffer_destroy;
+    functions->write = check_write;
+    functions->read = check_read;
+    functions->read_f64 = check_read_f64;
+    functions->layer_create = check_layer_create;
+    functions->layer_destroy = check_layer_destroy;
+    functions->layer_bind = check_layer_bind;
+    functions->run = check_run;
+    functions->synchronize = check_synchronize;
+    df_backend_one_by_one(functions);
 }
 
 /* A's results go on, so A's names describe them. */
@@ -433,7 +434,7 @@ dfal_status df_check_put(struct df_device *a, struct df_device *b)
     DF_TRY(df_alloc(&check, 1, sizeof *check));
     df_lock_begin(&check->lock);
     df_wrapper_put(&check->wrapper, a);
-    put_slots(&check->wrapper.slots);
+    put_functions(&check->wrapper.functions);
     check->side[0] = (struct side){a, check->wrapper.inner.backend, check->wrapper.inner.info.backend};
     check->side[1] = (struct side){b, b->backend, b->info.backend};
     check->rounds = a->real_bytes != sizeof(float) || b->real_bytes != sizeof(float);

@@ -196,8 +196,8 @@ dfal_status df_timed_open(struct df_timed **out, struct df_device *device)
     }
     timed->device = device;
     df_wrapper_put(&timed->wrapper, device);
-    timed->wrapper.slots.run = timed_run;
-    df_slots_one_by_one(&timed->wrapper.slots);
+    timed->wrapper.functions.run = timed_run;
+    df_backend_one_by_one(&timed->wrapper.functions);
     device->queue_count = 1;
     *out = timed;
     return DFAL_OK;

@@ -19,7 +19,7 @@ struct df_timed_row {
 
 struct df_timed;
 
-/* Stand in front of the device's slots (wrapper.h) until df_timed_close, which comes before the device's.
+/* Stand in front of the device's functions (wrapper.h) until df_timed_close, which comes before the device's.
  * Meanwhile it has one queue, and neither fused networks nor recordings. */
 dfal_status df_timed_open(struct df_timed **out, struct df_device *device);
 void df_timed_close(struct df_timed *timed);

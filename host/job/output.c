@@ -254,7 +254,7 @@ static dfal_status do_task(struct df_output *output, enum task task, const struc
 }
 
 /* A task is done: move its shards on. */
-static void settle(struct df_output *output, enum task task, int32_t count)
+static void move_on(struct df_output *output, enum task task, int32_t count)
 {
     output->turn = task == WRITE;
     if (task == PLACE)
@@ -284,7 +284,7 @@ static void *work(void *user)
         status = do_task(output, task, &batch, ended);
         df_lock_take(&output->lock);
         if (status == DFAL_OK)
-            settle(output, task, batch.count);
+            move_on(output, task, batch.count);
     }
     if (status != DFAL_OK) {
         output->status = status;

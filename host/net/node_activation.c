@@ -16,12 +16,13 @@ static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_
 }
 
 /* in: dy, the value that the gradient reads, of the samples that cotangents belong to, and who they are. */
-static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                       struct df_call *call)
 {
-    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_node *node = df_pass_node(pass, instruction->node);
     const bool output = df_node_reads(node, false) == DF_READS_OUTPUT;
     DF_IN(call, activation_bwd, saved) =
-        df_tape_value_at(pass->tape, output ? step->node : node->inputs[0], 0);
+        df_tape_value_at(pass->tape, output ? instruction->node : node->inputs[0], 0);
     DF_IN(call, activation_bwd, owner) = pass->owners;
     set_numbers(call, node);
     return df_tape_run(pass->tape, call);

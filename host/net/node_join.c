@@ -55,11 +55,12 @@ static dfal_status add_forward(const struct df_pass *pass, int32_t index, struct
 }
 
 /* The operands are given only where the product or quotient reads them. */
-static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                       struct df_call *call)
 {
     const struct df_tape *tape = pass->tape;
-    const struct df_node *node = df_pass_node(pass, step->node);
-    set_join(call, tape->plan->network, step->node, pass->rows, step->input);
+    const struct df_node *node = df_pass_node(pass, instruction->node);
+    set_join(call, tape->plan->network, instruction->node, pass->rows, instruction->input);
     if (df_node_reads(node, false) == DF_READS_INPUTS) {
         DF_IN(call, join_bwd, a) = df_tape_value_at(tape, node->inputs[0], 0);
         DF_IN(call, join_bwd, b) = df_tape_value_at(tape, node->inputs[1], 0);

@@ -4,32 +4,32 @@
 #include "net/row_gradients.h"
 #include "net/tape.h"
 
-static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
+static dfal_status parameters(const struct df_pass *pass, const struct df_instruction *instruction)
 {
     const struct df_plan *plan = pass->tape->plan;
-    const struct df_node *node = df_pass_node(pass, step->node);
-    const struct df_plan_node *own = &plan->nodes[step->node];
+    const struct df_node *node = df_pass_node(pass, instruction->node);
+    const struct df_plan_node *own = &plan->nodes[instruction->node];
     const struct df_span dw = df_at(pass->gradient, own->parameter_at);
     struct df_call call = DF_CALL(conv_wgrad, .layer = own->layer, .rows = pass->rows, .dw = dw,
                                   .db = df_at(dw, node->parameter[DF_WEIGHT].count),
                                   .x = df_tape_value_at(pass->tape, node->inputs[0], pass->sample),
-                                  .dy = df_pass_cotangent(pass, step));
+                                  .dy = df_pass_cotangent(pass, instruction));
     if (node->op == DF_NODE_GEMM)
         call.op = DF_OP_gemm_wgrad;
     return df_tape_run(pass->tape, &call);
 }
 
 /* dW = dy x^T and db = dy, so the length is ||dy|| sqrt(||x||^2 + 1). */
-static dfal_status gemm_square(const struct df_pass *pass, const struct df_step *step, float *room,
-                               double *square)
+static dfal_status gemm_square(const struct df_pass *pass, const struct df_instruction *instruction,
+                               float *room, double *square)
 {
     const struct df_tape *tape = pass->tape;
     const struct df_network *network = tape->plan->network;
-    const int32_t input = df_pass_node(pass, step->node)->inputs[0];
-    const int64_t in = df_value_size(network, input), out = df_value_size(network, step->node);
+    const int32_t input = df_pass_node(pass, instruction->node)->inputs[0];
+    const int64_t in = df_value_size(network, input), out = df_value_size(network, instruction->node);
     float *x = room, *dy = room + in;
     DF_TRY(df_read(tape->plan->device, tape->queue, x, df_tape_value_at(tape, input, pass->sample), in));
-    DF_TRY(df_read(tape->plan->device, tape->queue, dy, df_pass_cotangent(pass, step), out));
+    DF_TRY(df_read(tape->plan->device, tape->queue, dy, df_pass_cotangent(pass, instruction), out));
     *square = df_sum_of_squares(dy, out) * (df_sum_of_squares(x, in) + 1);
     return DFAL_OK;
 }

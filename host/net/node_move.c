@@ -22,15 +22,16 @@ static dfal_status concat_forward(const struct df_pass *pass, int32_t index, str
     return DFAL_OK;
 }
 
-static dfal_status concat_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status concat_vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                              struct df_call *call)
 {
     const struct df_network *network = pass->tape->plan->network;
-    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_node *node = df_pass_node(pass, instruction->node);
     int64_t begin = 0;
-    for (int32_t j = 0; j < step->input; j++)
+    for (int32_t j = 0; j < instruction->input; j++)
         begin += df_value_size(network, node->inputs[j]);
     return df_pass_copy(pass, DF_OUT(call, copy_cols, y), DF_IN(call, copy_cols, x), call->cols, begin,
-                        df_value_size(network, node->inputs[step->input]));
+                        df_value_size(network, node->inputs[instruction->input]));
 }
 
 const struct df_node_rules df_rules_concat = {
@@ -61,9 +62,10 @@ static dfal_status pad_forward(const struct df_pass *pass, int32_t index, struct
     return df_tape_run(pass->tape, call);
 }
 
-static dfal_status pad_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status pad_vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                           struct df_call *call)
 {
-    set_pad(call, pass->tape->plan->network, step->node, pass->rows);
+    set_pad(call, pass->tape->plan->network, instruction->node, pass->rows);
     return df_tape_run(pass->tape, call);
 }
 
@@ -98,13 +100,14 @@ static dfal_status dropout_forward(const struct df_pass *pass, int32_t index, st
 }
 
 /* The masks are drawn again. */
-static dfal_status dropout_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status dropout_vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                               struct df_call *call)
 {
     if (pass->tape->dropping) {
-        set_dropout(call, pass, step->node);
+        set_dropout(call, pass, instruction->node);
         return df_tape_run(pass->tape, call);
     }
-    if (step->from.kind == step->to.kind && step->from.index == step->to.index)
+    if (instruction->from.kind == instruction->to.kind && instruction->from.index == instruction->to.index)
         return DFAL_OK;
     return df_pass_copy(pass, DF_OUT(call, dropout, y), DF_IN(call, dropout, x), call->cols, 0, call->cols);
 }

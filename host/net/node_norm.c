@@ -47,11 +47,12 @@ static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_
     return df_tape_run(tape, call);
 }
 
-static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                       struct df_call *call)
 {
     const struct df_tape *tape = pass->tape;
-    const struct df_node *node = df_pass_node(pass, step->node);
-    const struct df_plan_node *own = &tape->plan->nodes[step->node];
+    const struct df_node *node = df_pass_node(pass, instruction->node);
+    const struct df_plan_node *own = &tape->plan->nodes[instruction->node];
     if (!pass->gradient.buffer || df_node_is_fixed(node)) {
         set_affine(call, node, pass->rows);
         DF_IN(call, affine_bwd, scale) = own->scale;
@@ -74,20 +75,21 @@ static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, s
 /* Of a fixed map: it has gradients like all others, of zeros. Of a frozen one: sum dy xhat and sum dy, which
  * are a batch's with the running statistics in place of its own; only dx is another (affine_bwd), and left
  * out. */
-static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
+static dfal_status parameters(const struct df_pass *pass, const struct df_instruction *instruction)
 {
     const struct df_tape *tape = pass->tape;
-    const struct df_node *node = df_pass_node(pass, step->node);
-    const struct df_plan_node *own = &tape->plan->nodes[step->node];
+    const struct df_node *node = df_pass_node(pass, instruction->node);
+    const struct df_plan_node *own = &tape->plan->nodes[instruction->node];
     const struct df_span dweight = df_at(pass->gradient, own->parameter_at);
     if (df_node_is_fixed(node)) {
         const struct df_call zero = DF_CALL(fill, .rows = 1, .cols = 2 * node->out.c, .y = dweight);
         return df_tape_run(tape, &zero);
     }
-    struct df_call call = DF_CALL(
-        bn_train_bwd, .dweight = dweight, .dbias = df_at(dweight, node->out.c),
-        .dy = df_pass_cotangent(pass, step), .x = df_tape_value_at(tape, node->inputs[0], pass->sample),
-        .mean = df_at(tape->plan->statistics, own->statistics_at), .rstd = own->rstd);
+    struct df_call call =
+        DF_CALL(bn_train_bwd, .dweight = dweight, .dbias = df_at(dweight, node->out.c),
+                .dy = df_pass_cotangent(pass, instruction),
+                .x = df_tape_value_at(tape, node->inputs[0], pass->sample),
+                .mean = df_at(tape->plan->statistics, own->statistics_at), .rstd = own->rstd);
     set_norm(&call, node, pass->rows);
     return df_tape_run(tape, &call);
 }

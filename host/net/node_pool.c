@@ -32,9 +32,10 @@ static dfal_status average_forward(const struct df_pass *pass, int32_t index, st
     return df_tape_run(pass->tape, call);
 }
 
-static dfal_status average_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status average_vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                               struct df_call *call)
 {
-    set_pool(call, pass->tape->plan->network, step->node, pass->rows, false);
+    set_pool(call, pass->tape->plan->network, instruction->node, pass->rows, false);
     return df_tape_run(pass->tape, call);
 }
 
@@ -47,11 +48,12 @@ static dfal_status max_forward(const struct df_pass *pass, int32_t index, struct
     return average_forward(pass, index, call);
 }
 
-static dfal_status max_vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status max_vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                           struct df_call *call)
 {
-    DF_IN(call, maxpool_bwd, arg) = pass->tape->args[pass->tape->plan->nodes[step->node].arg];
+    DF_IN(call, maxpool_bwd, arg) = pass->tape->args[pass->tape->plan->nodes[instruction->node].arg];
     DF_IN(call, maxpool_bwd, owner) = pass->owners;
-    return average_vjp(pass, step, call);
+    return average_vjp(pass, instruction, call);
 }
 
 static dfal_status reserve_positions(struct df_plan *plan, int32_t index)

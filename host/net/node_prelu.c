@@ -29,23 +29,24 @@ static dfal_status forward(const struct df_pass *pass, int32_t index, struct df_
     return df_tape_run(pass->tape, call);
 }
 
-static dfal_status vjp(const struct df_pass *pass, const struct df_step *step, struct df_call *call)
+static dfal_status vjp(const struct df_pass *pass, const struct df_instruction *instruction,
+                       struct df_call *call)
 {
-    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_node *node = df_pass_node(pass, instruction->node);
     set_planes(call, node, pass->rows);
     DF_IN(call, prelu_bwd, x) = df_tape_value_at(pass->tape, node->inputs[0], 0);
-    DF_IN(call, prelu_bwd, slope) = slopes(pass->tape->plan, step->node);
+    DF_IN(call, prelu_bwd, slope) = slopes(pass->tape->plan, instruction->node);
     DF_IN(call, prelu_bwd, owner) = pass->owners;
     return df_tape_run(pass->tape, call);
 }
 
-static dfal_status parameters(const struct df_pass *pass, const struct df_step *step)
+static dfal_status parameters(const struct df_pass *pass, const struct df_instruction *instruction)
 {
-    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_node *node = df_pass_node(pass, instruction->node);
     struct df_call call =
         DF_CALL(prelu_wgrad, .rows = node->parameter[DF_WEIGHT].count, .cols = pass->rows,
-                .dslope = df_at(pass->gradient, pass->tape->plan->nodes[step->node].parameter_at),
-                .dy = df_pass_cotangent(pass, step),
+                .dslope = df_at(pass->gradient, pass->tape->plan->nodes[instruction->node].parameter_at),
+                .dy = df_pass_cotangent(pass, instruction),
                 .x = df_tape_value_at(pass->tape, node->inputs[0], pass->sample));
     set_prelu(&call, node);
     return df_tape_run(pass->tape, &call);

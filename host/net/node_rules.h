@@ -10,7 +10,7 @@
 
 struct df_pass;
 struct df_plan;
-struct df_step;
+struct df_instruction;
 
 /* What the gradient of one node reads of the forward pass, besides the cotangent. */
 enum df_reads { DF_READS_NOTHING, DF_READS_OUTPUT, DF_READS_INPUTS };
@@ -32,13 +32,14 @@ struct df_node_rules {
     /* Finish a call of forward_op, with sizes of the node's value, out[0] its value and in[0] that of its
      * first input, and run it. NULL: run it as it is. */
     dfal_status (*forward)(const struct df_pass *pass, int32_t index, struct df_call *call);
-    /* The same of backward_op: out[0] the cotangent of input step->input, in[0] that of the node. */
-    dfal_status (*vjp)(const struct df_pass *pass, const struct df_step *step, struct df_call *call);
+    /* The same of backward_op: out[0] the cotangent of input instruction->input, in[0] that of the node. */
+    dfal_status (*vjp)(const struct df_pass *pass, const struct df_instruction *instruction,
+                       struct df_call *call);
     /* Gradients of the node's parameters. */
-    dfal_status (*parameters)(const struct df_pass *pass, const struct df_step *step);
+    dfal_status (*parameters)(const struct df_pass *pass, const struct df_instruction *instruction);
     /* Squared length of these, of one row, where it is known without them: room for the node's input and
      * value. NULL: it is their sum of squares. */
-    dfal_status (*square)(const struct df_pass *pass, const struct df_step *step, float *room,
+    dfal_status (*square)(const struct df_pass *pass, const struct df_instruction *instruction, float *room,
                           double *square);
     /* Is the cotangent towards that input the node's own? */
     bool (*passes)(const struct df_network *network, const struct df_node *node, int32_t input);

@@ -144,7 +144,7 @@ void df_plan_destroy(struct df_plan *plan)
     df_program_clear(&plan->input_gradient);
     df_program_clear(&plan->parameter_gradient);
     df_free(plan->kept_size);
-    df_free(plan->slot_size);
+    df_free(plan->reused_size);
     df_free(plan->arg_size);
     df_free(plan->norm_size);
     df_free(plan->nodes);
@@ -237,12 +237,12 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
         };
         return;
     }
-    const int64_t slots =
-        real * sum(plan->slot_size, plan->slot_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
+    const int64_t reused =
+        real * sum(plan->reused_size, plan->reused_count) + (int64_t)sizeof(int32_t) * plan->largest_arg;
     *memory = (struct df_plan_memory){
         .shared = 4 * real * plan->parameter_size,
         .scratch = df_plan_scratch(plan, plan->block_rows, plan->block_rows),
-        .chunk_row = slots,
+        .chunk_row = reused,
         .row = real * (input + sum(plan->kept_size, plan->kept_count)) +
                (int64_t)sizeof(int32_t) * sum(plan->arg_size, plan->arg_count),
     };

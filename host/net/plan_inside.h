@@ -3,8 +3,8 @@
  * tape.c, row_gradients.c and train*.c only.
  *
  * Values that a gradient or a caller needs lie in `kept` buffers, [rows, size] each. All others, and every
- * cotangent, lie in `slots`: a few buffers of [chunk, size], shared by all that do not live at the same time:
- * a chain lives in two. A tape carries `chunk` rows through the whole network at a time, which keeps slots in
+ * cotangent, lie in `reused` ones: a few of [chunk, size], shared by all that do not live at the same time:
+ * a chain lives in two. A tape carries `chunk` rows through the whole network at a time, which keeps these in
  * cache. */
 #ifndef DF_NET_PLAN_INSIDE_H
 #define DF_NET_PLAN_INSIDE_H
@@ -16,7 +16,7 @@ enum df_place_kind {
     DF_PLACE_NONE,
     DF_PLACE_INPUT,     /* the network's input */
     DF_PLACE_KEPT,      /* index: which kept buffer */
-    DF_PLACE_SLOT,      /* index: which slot */
+    DF_PLACE_REUSED,    /* index: which reused buffer */
     DF_PLACE_COTANGENT, /* the caller's cotangents of the logits: read only */
     DF_PLACE_DINPUT,    /* the gradient of the network's input */
 };
@@ -25,20 +25,20 @@ struct df_place {
     int32_t index;
 };
 
-enum df_step_kind {
-    DF_STEP_VJP, /* to = the node's vector-Jacobian product of from, towards its input number `input` */
-    DF_STEP_PARAMETERS, /* gradients of the node's parameters, given from */
-    DF_STEP_COPY,       /* to = from */
-    DF_STEP_ADD,        /* to += from */
+enum df_instruction_kind {
+    DF_INSTRUCTION_VJP, /* to = the node's vector-Jacobian product of from, towards input number `input` */
+    DF_INSTRUCTION_PARAMETERS, /* gradients of the node's parameters, given from */
+    DF_INSTRUCTION_COPY,       /* to = from */
+    DF_INSTRUCTION_ADD,        /* to += from */
 };
-struct df_step {
-    enum df_step_kind kind;
+struct df_instruction {
+    enum df_instruction_kind kind;
     int32_t node, input;
     int64_t size; /* COPY, ADD: values a row */
     struct df_place from, to;
 };
 struct df_program {
-    struct df_step *steps;
+    struct df_instruction *instructions;
     int32_t count;
     int64_t capacity;
     struct df_place dinput; /* where the input's gradient is in the end */
@@ -67,8 +67,8 @@ struct df_plan {
     struct df_plan_node *nodes;
     int64_t parameter_size, statistics_size;
     struct df_span parameters, statistics;
-    int64_t *kept_size, *slot_size, *arg_size, *norm_size; /* values a row; norm: channels */
-    int32_t kept_count, slot_count, arg_count, norm_count;
+    int64_t *kept_size, *reused_size, *arg_size, *norm_size; /* values a row; norm: channels */
+    int32_t kept_count, reused_count, arg_count, norm_count;
     int64_t largest_arg; /* of a max-pool whose arguments nobody needs */
     struct df_program input_gradient, parameter_gradient;
     struct df_fused

@@ -2,9 +2,9 @@
 #include "net/plan_inside.h"
 
 #include "base/memory.h"
+#include "net/lifetimes.h"
 #include "net/node_rules.h"
 #include "net/plan.h"
-#include "net/slots.h"
 
 struct df_shape df_value_shape(const struct df_network *network, int32_t node)
 {
@@ -34,7 +34,7 @@ int32_t df_plan_root(const struct df_plan *plan, int32_t node, bool dropping)
 
 void df_program_clear(struct df_program *program)
 {
-    df_free(program->steps);
+    df_free(program->instructions);
     *program = (struct df_program){0};
 }
 
@@ -123,7 +123,7 @@ static void find_last(const struct df_plan *plan, struct facts *facts)
     }
 }
 
-static dfal_status place_values(struct df_plan *plan, struct facts *facts, struct df_slots *slots)
+static dfal_status place_values(struct df_plan *plan, struct facts *facts, struct df_lifetimes *lifetimes)
 {
     const struct df_network *network = plan->network;
     for (int32_t i = 0; i < network->node_count; i++) {
@@ -137,12 +137,12 @@ static dfal_status place_values(struct df_plan *plan, struct facts *facts, struc
         } else if (kind_of(plan, i) == DF_VALUE_DRAWN || facts->last[i] == network->node_count) {
             DF_TRY(keep(plan, i)); /* dropout has memory for the passes that draw it */
         } else {
-            DF_TRY(df_slots_take(slots, df_value_size(network, i), &own->value));
+            DF_TRY(df_lifetimes_begin(lifetimes, df_value_size(network, i), &own->value));
         }
         for (int32_t j = 0; j < node->input_count; j++) {
             int32_t read = owner(plan, facts, node->inputs[j]);
             if (read != DF_INPUT && facts->last[read] == i)
-                df_slots_give_back(slots, plan->nodes[read].value);
+                df_lifetimes_end(lifetimes, plan->nodes[read].value);
         }
     }
     return DFAL_OK;
@@ -153,18 +153,18 @@ static dfal_status place_values(struct df_plan *plan, struct facts *facts, struc
 struct compiler {
     struct df_plan *plan;
     struct df_program *program;
-    struct df_slots *slots;
+    struct df_lifetimes *lifetimes;
     bool parameters;            /* else towards the input */
     struct df_place *cotangent; /* [node_count + 1]; 0: the input, i + 1: node i */
     uint8_t *needs;             /* likewise */
 };
 
-static dfal_status emit(struct compiler *c, struct df_step step)
+static dfal_status emit(struct compiler *c, struct df_instruction instruction)
 {
     struct df_program *program = c->program;
-    DF_TRY(df_grow(&program->steps, &program->capacity, (int64_t)program->count + 1, sizeof *program->steps,
-                   32));
-    program->steps[program->count++] = step;
+    DF_TRY(df_grow(&program->instructions, &program->capacity, (int64_t)program->count + 1,
+                   sizeof *program->instructions, 32));
+    program->instructions[program->count++] = instruction;
     return DFAL_OK;
 }
 
@@ -181,8 +181,8 @@ static void find_needs(struct compiler *c)
 
 /* Does one op compute all the node's gradients, those of its parameters too? Only where it trains: a
  * batch-norm's reads the statistics of a batch, which a forward of the frozen network does not take, and rows
- * would enter each other's gradients. Frozen it is an affine map, whose parameters have a step of their
- * own. */
+ * would enter each other's gradients. Frozen it is an affine map, whose parameters have an instruction of
+ * their own. */
 static bool trains_jointly(const struct compiler *c, const struct df_node *node)
 {
     return c->plan->uses & DF_PLAN_TRAIN && c->parameters && df_node_rules(node->op)->joint &&
@@ -202,9 +202,10 @@ static enum flow flow_of(const struct compiler *c, const struct df_node *node, i
     return POINTWISE;
 }
 
-/* Towards one input of a node. from: the node's cotangent; mine: its slot may be overwritten, nobody reads it
- * later. Sets *moved when the slot now holds the input's cotangent. The first contribution to a cotangent is
- * written, later ones are added: nodes are visited from the last to the first, so the order is fixed. */
+/* Towards one input of a node. from: the node's cotangent; mine: its buffer may be overwritten, nobody reads
+ * it later. Sets *moved when the buffer now holds the input's cotangent. The first contribution to a
+ * cotangent is written, later ones are added: nodes are visited from the last to the first, so the order is
+ * fixed. */
 static dfal_status towards(struct compiler *c, int32_t index, int32_t input, struct df_place from, bool mine,
                            bool *moved)
 {
@@ -217,28 +218,32 @@ static dfal_status towards(struct compiler *c, int32_t index, int32_t input, str
     bool first = to->kind == DF_PLACE_NONE;
     *moved = false;
     if (flow == PASS && !first)
-        return emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = from, .to = *to});
-    bool movable = source != DF_INPUT && mine && flow != MAP && from.kind == DF_PLACE_SLOT;
+        return emit(
+            c, (struct df_instruction){.kind = DF_INSTRUCTION_ADD, .size = size, .from = from, .to = *to});
+    bool movable = source != DF_INPUT && mine && flow != MAP && from.kind == DF_PLACE_REUSED;
     if (movable) {
         place = from;
         *moved = first;
     } else if (first && source == DF_INPUT) {
         place = (struct df_place){DF_PLACE_DINPUT, 0};
     } else {
-        DF_TRY(df_slots_take(c->slots, size, &place));
+        DF_TRY(df_lifetimes_begin(c->lifetimes, size, &place));
     }
     if (flow == PASS && !same_place(place, from))
-        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_COPY, .size = size, .from = from, .to = place}));
+        DF_TRY(emit(c, (struct df_instruction){
+                           .kind = DF_INSTRUCTION_COPY, .size = size, .from = from, .to = place}));
     if (flow != PASS)
-        DF_TRY(emit(c, (struct df_step){
-                           .kind = DF_STEP_VJP, .node = index, .input = input, .from = from, .to = place}));
+        DF_TRY(emit(
+            c, (struct df_instruction){
+                   .kind = DF_INSTRUCTION_VJP, .node = index, .input = input, .from = from, .to = place}));
     if (first) {
         *to = place;
         return DFAL_OK;
     }
-    DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_ADD, .size = size, .from = place, .to = *to}));
+    DF_TRY(
+        emit(c, (struct df_instruction){.kind = DF_INSTRUCTION_ADD, .size = size, .from = place, .to = *to}));
     if (!same_place(place, from))
-        df_slots_give_back(c->slots, place);
+        df_lifetimes_end(c->lifetimes, place);
     return DFAL_OK;
 }
 
@@ -249,12 +254,14 @@ static dfal_status backwards(struct compiler *c, int32_t index)
     int32_t last = -1;
     bool moved = false, joint = trains_jointly(c, node);
     if (c->parameters && !joint && df_node_learns(node))
-        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = index, .from = from}));
+        DF_TRY(
+            emit(c, (struct df_instruction){.kind = DF_INSTRUCTION_PARAMETERS, .node = index, .from = from}));
     if (joint && !c->needs[node->inputs[0] + 1]) {
         struct df_place unused;
-        DF_TRY(df_slots_take(c->slots, df_value_size(c->plan->network, index), &unused));
-        DF_TRY(emit(c, (struct df_step){.kind = DF_STEP_VJP, .node = index, .from = from, .to = unused}));
-        df_slots_give_back(c->slots, unused);
+        DF_TRY(df_lifetimes_begin(c->lifetimes, df_value_size(c->plan->network, index), &unused));
+        DF_TRY(emit(c, (struct df_instruction){
+                           .kind = DF_INSTRUCTION_VJP, .node = index, .from = from, .to = unused}));
+        df_lifetimes_end(c->lifetimes, unused);
     }
     for (int32_t j = 0; j < node->input_count; j++)
         if (c->needs[node->inputs[j] + 1])
@@ -263,15 +270,15 @@ static dfal_status backwards(struct compiler *c, int32_t index)
         if (c->needs[node->inputs[j] + 1])
             DF_TRY(towards(c, index, j, from, j == last, &moved));
     if (!moved)
-        df_slots_give_back(c->slots, from);
+        df_lifetimes_end(c->lifetimes, from);
     return DFAL_OK;
 }
 
-static dfal_status compile(struct df_plan *plan, struct df_program *program, struct df_slots *slots,
+static dfal_status compile(struct df_plan *plan, struct df_program *program, struct df_lifetimes *lifetimes,
                            bool parameters)
 {
     const struct df_network *network = plan->network;
-    struct compiler c = {.plan = plan, .program = program, .slots = slots, .parameters = parameters};
+    struct compiler c = {.plan = plan, .program = program, .lifetimes = lifetimes, .parameters = parameters};
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&c.cotangent, (int64_t)network->node_count + 1, sizeof *c.cotangent));
     DF_TRY_TO(done, status, df_alloc(&c.needs, (int64_t)network->node_count + 1, 1));
@@ -283,9 +290,10 @@ static dfal_status compile(struct df_plan *plan, struct df_program *program, str
     /* Fixed maps have gradients like all others, of zeros. */
     for (int32_t i = 0; parameters && i < network->node_count; i++)
         if (df_node_is_fixed(&network->nodes[i]))
-            DF_TRY_TO(done, status, emit(&c, (struct df_step){.kind = DF_STEP_PARAMETERS, .node = i}));
+            DF_TRY_TO(done, status,
+                      emit(&c, (struct df_instruction){.kind = DF_INSTRUCTION_PARAMETERS, .node = i}));
     program->dinput = c.cotangent[0];
-    df_slots_end(slots);
+    df_lifetimes_end_all(lifetimes);
 done:
     df_free(c.cotangent);
     df_free(c.needs);
@@ -306,28 +314,28 @@ static dfal_status place_extras(struct df_plan *plan)
     return DFAL_OK;
 }
 
-static void settle_program(struct df_program *program, const struct df_slots *slots)
+static void resolve_program(struct df_program *program, const struct df_lifetimes *lifetimes)
 {
     for (int32_t i = 0; i < program->count; i++) {
-        df_slots_settle(slots, &program->steps[i].from);
-        df_slots_settle(slots, &program->steps[i].to);
+        df_lifetimes_resolve(lifetimes, &program->instructions[i].from);
+        df_lifetimes_resolve(lifetimes, &program->instructions[i].to);
     }
-    df_slots_settle(slots, &program->dinput);
+    df_lifetimes_resolve(lifetimes, &program->dinput);
 }
 
-static void settle(struct df_plan *plan, const struct df_slots *slots)
+static void resolve(struct df_plan *plan, const struct df_lifetimes *lifetimes)
 {
     for (int32_t i = 0; i < plan->network->node_count; i++)
-        df_slots_settle(slots, &plan->nodes[i].value);
-    settle_program(&plan->input_gradient, slots);
-    settle_program(&plan->parameter_gradient, slots);
+        df_lifetimes_resolve(lifetimes, &plan->nodes[i].value);
+    resolve_program(&plan->input_gradient, lifetimes);
+    resolve_program(&plan->parameter_gradient, lifetimes);
 }
 
 dfal_status df_plan_place(struct df_plan *plan)
 {
     const struct df_network *network = plan->network;
     struct facts facts = {0};
-    struct df_slots slots = {0};
+    struct df_lifetimes lifetimes = {0};
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&facts.uses, network->node_count, sizeof *facts.uses));
     DF_TRY_TO(done, status, df_alloc(&facts.last, network->node_count, sizeof *facts.last));
@@ -339,19 +347,19 @@ dfal_status df_plan_place(struct df_plan *plan)
                 facts.uses[network->nodes[i].inputs[j]]++;
     find_in_place(plan, &facts);
     find_last(plan, &facts);
-    DF_TRY_TO(done, status, place_values(plan, &facts, &slots));
-    df_slots_end(&slots);
+    DF_TRY_TO(done, status, place_values(plan, &facts, &lifetimes));
+    df_lifetimes_end_all(&lifetimes);
     DF_TRY_TO(done, status, place_extras(plan));
     if (plan->uses & DF_PLAN_INPUT_GRADIENT)
-        DF_TRY_TO(done, status, compile(plan, &plan->input_gradient, &slots, false));
+        DF_TRY_TO(done, status, compile(plan, &plan->input_gradient, &lifetimes, false));
     if (df_plan_has_parameter_gradients(plan))
-        DF_TRY_TO(done, status, compile(plan, &plan->parameter_gradient, &slots, true));
-    DF_TRY_TO(done, status, df_slots_assign(&slots, plan));
-    settle(plan, &slots);
+        DF_TRY_TO(done, status, compile(plan, &plan->parameter_gradient, &lifetimes, true));
+    DF_TRY_TO(done, status, df_lifetimes_assign(&lifetimes, plan));
+    resolve(plan, &lifetimes);
 done:
     df_free(facts.uses);
     df_free(facts.last);
     df_free(facts.in_place);
-    df_slots_clear(&slots);
+    df_lifetimes_clear(&lifetimes);
     return status;
 }

@@ -11,7 +11,7 @@ struct df_row_gradients {
     struct df_tape *tape;
     const uint8_t *chosen;
     int64_t size;
-    int32_t steps;           /* of the plan's program, up to the last chosen node */
+    int32_t instructions;    /* of the plan's program, up to the last chosen node */
     struct df_span gradient; /* of one row by one node's parameters; absent: nobody needs it */
     float *room;             /* the same on the host, or what a square is made of */
 };
@@ -61,12 +61,12 @@ int64_t df_row_gradients_bytes(const struct df_plan *plan, const uint8_t *chosen
     return (gradient + room) * (int64_t)sizeof(float);
 }
 
-static int32_t last_step(const struct df_plan *plan, const uint8_t *chosen)
+static int32_t last_instruction(const struct df_plan *plan, const uint8_t *chosen)
 {
     const struct df_program *program = &plan->parameter_gradient;
     int32_t count = program->count;
-    while (count > 0 && !(program->steps[count - 1].kind == DF_STEP_PARAMETERS &&
-                          is_chosen(plan, chosen, program->steps[count - 1].node)))
+    while (count > 0 && !(program->instructions[count - 1].kind == DF_INSTRUCTION_PARAMETERS &&
+                          is_chosen(plan, chosen, program->instructions[count - 1].node)))
         count--;
     return count;
 }
@@ -85,7 +85,7 @@ dfal_status df_row_gradients_create(struct df_row_gradients **out, struct df_tap
     g->tape = tape;
     g->chosen = chosen;
     g->size = df_row_gradients_size(plan, chosen);
-    g->steps = last_step(plan, chosen);
+    g->instructions = last_instruction(plan, chosen);
     find_room(plan, chosen, vectors, &gradient, &room);
     DF_TRY_TO(done, status, df_alloc(&g->room, room, sizeof *g->room));
     if (gradient > 0)
@@ -118,14 +118,14 @@ static int64_t place_of(const struct df_row_gradients *g, int32_t node)
 
 /* One row's gradient by one node's parameters, to the host. */
 static dfal_status read_gradient(const struct df_row_gradients *g, const struct df_pass *row,
-                                 const struct df_step *step, float *to)
+                                 const struct df_instruction *instruction, float *to)
 {
     const struct df_plan *plan = g->tape->plan;
-    const int64_t count = parameters_of(&plan->network->nodes[step->node]);
+    const int64_t count = parameters_of(&plan->network->nodes[instruction->node]);
     struct df_pass pass = *row;
     /* Rules write at the node's place among all parameters; the buffer has room for that node alone. */
-    pass.gradient = df_at(g->gradient, -plan->nodes[step->node].parameter_at);
-    DF_TRY(df_pass_step(&pass, step));
+    pass.gradient = df_at(g->gradient, -plan->nodes[instruction->node].parameter_at);
+    DF_TRY(df_pass_run(&pass, instruction));
     return df_read(plan->device, g->tape->queue, to, g->gradient, count);
 }
 
@@ -145,34 +145,35 @@ double df_sum_of_squares(const float *values, int64_t count)
 }
 
 static dfal_status take_row(const struct df_row_gradients *g, const struct df_pass *row,
-                            const struct df_step *step, double *square, float *vector)
+                            const struct df_instruction *instruction, double *square, float *vector)
 {
-    const struct df_node *node = df_pass_node(row, step->node);
+    const struct df_node *node = df_pass_node(row, instruction->node);
     const struct df_node_rules *rules = df_node_rules(node->op);
-    float *gradient = vector ? vector + place_of(g, step->node) : g->room;
+    float *gradient = vector ? vector + place_of(g, instruction->node) : g->room;
     double of_node = 0;
     if (rules->square)
-        DF_TRY(rules->square(row, step, g->room, &of_node));
+        DF_TRY(rules->square(row, instruction, g->room, &of_node));
     if (vector || !rules->square)
-        DF_TRY(read_gradient(g, row, step, gradient));
+        DF_TRY(read_gradient(g, row, instruction, gradient));
     *square += rules->square ? of_node : df_sum_of_squares(gradient, parameters_of(node));
     return DFAL_OK;
 }
 
-/* One step of the program for all rows of a pass. */
-static dfal_status run_step(const struct df_row_gradients *g, const struct df_pass *pass,
-                            const struct df_step *step, const int32_t *owner, double *squares, float *vectors)
+/* One instruction of the program for all rows of a pass. */
+static dfal_status run_instruction(const struct df_row_gradients *g, const struct df_pass *pass,
+                                   const struct df_instruction *instruction, const int32_t *owner,
+                                   double *squares, float *vectors)
 {
-    if (step->kind != DF_STEP_PARAMETERS)
-        return df_pass_step(pass, step);
-    if (!is_chosen(g->tape->plan, g->chosen, step->node))
+    if (instruction->kind != DF_INSTRUCTION_PARAMETERS)
+        return df_pass_run(pass, instruction);
+    if (!is_chosen(g->tape->plan, g->chosen, instruction->node))
         return DFAL_OK;
     for (int64_t i = 0; i < pass->rows; i++) {
         struct df_pass row = *pass;
         row.rows = 1;
         row.row = i;
         row.sample = owner[i];
-        DF_TRY(take_row(g, &row, step, squares + i, vectors ? vectors + i * g->size : NULL));
+        DF_TRY(take_row(g, &row, instruction, squares + i, vectors ? vectors + i * g->size : NULL));
     }
     return DFAL_OK;
 }
@@ -181,7 +182,7 @@ dfal_status df_row_gradients_run(struct df_row_gradients *g, int64_t n, const fl
                                  const int32_t *owner, double *squares, float *vectors)
 {
     struct df_tape *tape = g->tape;
-    const struct df_step *steps = tape->plan->parameter_gradient.steps;
+    const struct df_instruction *instructions = tape->plan->parameter_gradient.instructions;
     if (n < 0 || n > tape->cotangent_rows)
         DF_FAIL(DFAL_E_INTERNAL, "Gradients of %lld rows run on a tape of %lld", (long long)n,
                 (long long)tape->cotangent_rows);
@@ -198,9 +199,9 @@ dfal_status df_row_gradients_run(struct df_row_gradients *g, int64_t n, const fl
                                      .rows = n - first < tape->chunk ? n - first : tape->chunk,
                                      .dlogits = tape->cotangents,
                                      .owners = df_at(tape->owners, first)};
-        for (int32_t i = 0; i < g->steps; i++)
-            DF_TRY(run_step(g, &pass, &steps[i], owner + first, squares + first,
-                            vectors ? vectors + first * g->size : NULL));
+        for (int32_t i = 0; i < g->instructions; i++)
+            DF_TRY(run_instruction(g, &pass, &instructions[i], owner + first, squares + first,
+                                   vectors ? vectors + first * g->size : NULL));
     }
     return DFAL_OK;
 }

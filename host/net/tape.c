@@ -21,7 +21,8 @@ static dfal_status create_all(struct df_tape *tape)
     int64_t size = df_plan_input_size(plan);
     DF_TRY(df_buffer_new(device, &tape->input, DF_TYPE_REAL, tape->rows * size));
     DF_TRY(create_buffers(tape, &tape->kept, plan->kept_size, plan->kept_count, DF_TYPE_REAL, tape->rows));
-    DF_TRY(create_buffers(tape, &tape->slots, plan->slot_size, plan->slot_count, DF_TYPE_REAL, tape->chunk));
+    DF_TRY(create_buffers(tape, &tape->reused, plan->reused_size, plan->reused_count, DF_TYPE_REAL,
+                          tape->chunk));
     DF_TRY(create_buffers(tape, &tape->args, plan->arg_size, plan->arg_count, DF_TYPE_I32, tape->rows));
     DF_TRY(create_buffers(tape, &tape->mean, plan->norm_size, plan->norm_count, DF_TYPE_REAL, 1));
     DF_TRY(create_buffers(tape, &tape->rstd, plan->norm_size, plan->norm_count, DF_TYPE_REAL, 1));
@@ -83,7 +84,7 @@ void df_tape_destroy(struct df_tape *tape)
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         df_buffer_drop(plan->device, single[i]);
     drop_buffers(tape, tape->kept, plan->kept_count);
-    drop_buffers(tape, tape->slots, plan->slot_count);
+    drop_buffers(tape, tape->reused, plan->reused_count);
     drop_buffers(tape, tape->args, plan->arg_count);
     drop_buffers(tape, tape->mean, plan->norm_count);
     drop_buffers(tape, tape->rstd, plan->norm_count);
@@ -114,7 +115,7 @@ struct df_span df_tape_value_at(const struct df_tape *tape, int32_t node, int64_
         return df_at(tape->input, first * size);
     struct df_place place = plan->nodes[node].value;
     return place.kind == DF_PLACE_KEPT ? df_at(tape->kept[place.index], first * size)
-                                       : tape->slots[place.index];
+                                       : tape->reused[place.index];
 }
 
 struct df_span df_tape_logits(struct df_tape *tape)

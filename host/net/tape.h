@@ -13,7 +13,7 @@ struct df_tape {
     int32_t queue;
     int64_t rows, cotangent_rows, chunk;
     struct df_span input, cotangents, owners, dinput, unused_arg;
-    struct df_span *kept, *slots, *args;
+    struct df_span *kept, *reused, *args;
     struct df_span *mean, *rstd;       /* [norm_count] */
     struct df_span logits, kept_bytes; /* of a fused network */
     int64_t forward_rows;              /* of the last forward */
@@ -37,12 +37,12 @@ struct df_pass {
     int64_t row, sample;
 };
 const struct df_node *df_pass_node(const struct df_pass *pass, int32_t index);
-/* Where a step's cotangents of this pass's rows stand. */
+/* Where an instruction's cotangents of this pass's rows stand. */
 struct df_span df_pass_place(const struct df_pass *pass, struct df_place place);
-/* The same of a step PARAMETERS, from row pass->row on. */
-struct df_span df_pass_cotangent(const struct df_pass *pass, const struct df_step *step);
-/* A step of a gradient's program. */
-dfal_status df_pass_step(const struct df_pass *pass, const struct df_step *step);
+/* The same of an instruction PARAMETERS, from row pass->row on. */
+struct df_span df_pass_cotangent(const struct df_pass *pass, const struct df_instruction *instruction);
+/* Run an instruction of a gradient's program. */
+dfal_status df_pass_run(const struct df_pass *pass, const struct df_instruction *instruction);
 /* to [rows, size] = columns [begin, begin + size) of from [rows, width] */
 dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct df_span from, int64_t width,
                          int64_t begin, int64_t size);

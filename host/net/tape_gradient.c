@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gradients: a plan's programs, step by step. */
+/* Gradients: a plan's programs, instruction by instruction. */
 #include "net/node_rules.h"
 #include "net/tape.h"
 
@@ -7,8 +7,8 @@ struct df_span df_pass_place(const struct df_pass *pass, struct df_place place)
 {
     const struct df_plan *plan = pass->tape->plan;
     switch (place.kind) {
-    case DF_PLACE_SLOT:
-        return pass->tape->slots[place.index];
+    case DF_PLACE_REUSED:
+        return pass->tape->reused[place.index];
     case DF_PLACE_COTANGENT:
         return df_at(pass->dlogits, pass->first * plan->network->class_count);
     case DF_PLACE_DINPUT:
@@ -18,10 +18,10 @@ struct df_span df_pass_place(const struct df_pass *pass, struct df_place place)
     }
 }
 
-struct df_span df_pass_cotangent(const struct df_pass *pass, const struct df_step *step)
+struct df_span df_pass_cotangent(const struct df_pass *pass, const struct df_instruction *instruction)
 {
-    return df_at(df_pass_place(pass, step->from),
-                 pass->row * df_value_size(pass->tape->plan->network, step->node));
+    return df_at(df_pass_place(pass, instruction->from),
+                 pass->row * df_value_size(pass->tape->plan->network, instruction->node));
 }
 
 dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct df_span from, int64_t width,
@@ -32,41 +32,42 @@ dfal_status df_pass_copy(const struct df_pass *pass, struct df_span to, struct d
     return df_tape_run(pass->tape, &call);
 }
 
-static dfal_status vjp(const struct df_pass *pass, const struct df_step *step)
+static dfal_status vjp(const struct df_pass *pass, const struct df_instruction *instruction)
 {
     const struct df_plan *plan = pass->tape->plan;
-    const struct df_node_rules *rules = df_node_rules(df_pass_node(pass, step->node)->op);
+    const struct df_node_rules *rules = df_node_rules(df_pass_node(pass, instruction->node)->op);
     struct df_call call = {.op = rules->backward_op,
-                           .out = {df_pass_place(pass, step->to)},
-                           .in = {df_pass_place(pass, step->from)},
+                           .out = {df_pass_place(pass, instruction->to)},
+                           .in = {df_pass_place(pass, instruction->from)},
                            .rows = pass->rows,
-                           .cols = df_value_size(plan->network, step->node),
-                           .layer = plan->nodes[step->node].layer};
-    return rules->vjp ? rules->vjp(pass, step, &call) : df_tape_run(pass->tape, &call);
+                           .cols = df_value_size(plan->network, instruction->node),
+                           .layer = plan->nodes[instruction->node].layer};
+    return rules->vjp ? rules->vjp(pass, instruction, &call) : df_tape_run(pass->tape, &call);
 }
 
-static dfal_status parameter_gradients(const struct df_pass *pass, const struct df_step *step)
+static dfal_status parameter_gradients(const struct df_pass *pass, const struct df_instruction *instruction)
 {
-    const struct df_node *node = df_pass_node(pass, step->node);
+    const struct df_node *node = df_pass_node(pass, instruction->node);
     const struct df_node_rules *rules = df_node_rules(node->op);
     if (!rules->parameters)
         DF_FAIL(DFAL_E_INTERNAL, "node '%s' has parameters and no rule for their gradients", node->name);
-    return rules->parameters(pass, step);
+    return rules->parameters(pass, instruction);
 }
 
-dfal_status df_pass_step(const struct df_pass *pass, const struct df_step *step)
+dfal_status df_pass_run(const struct df_pass *pass, const struct df_instruction *instruction)
 {
-    const struct df_span from = df_pass_place(pass, step->from), to = df_pass_place(pass, step->to);
+    const struct df_span from = df_pass_place(pass, instruction->from),
+                         to = df_pass_place(pass, instruction->to);
     const struct df_call add =
-        DF_CALL(accumulate, .rows = pass->rows, .cols = step->size, .y = to, .x = from);
-    switch (step->kind) {
-    case DF_STEP_VJP:
-        return vjp(pass, step);
-    case DF_STEP_PARAMETERS:
-        return parameter_gradients(pass, step);
-    case DF_STEP_COPY:
-        return df_pass_copy(pass, to, from, step->size, 0, step->size);
-    case DF_STEP_ADD:
+        DF_CALL(accumulate, .rows = pass->rows, .cols = instruction->size, .y = to, .x = from);
+    switch (instruction->kind) {
+    case DF_INSTRUCTION_VJP:
+        return vjp(pass, instruction);
+    case DF_INSTRUCTION_PARAMETERS:
+        return parameter_gradients(pass, instruction);
+    case DF_INSTRUCTION_COPY:
+        return df_pass_copy(pass, to, from, instruction->size, 0, instruction->size);
+    case DF_INSTRUCTION_ADD:
         return df_tape_run(pass->tape, &add);
     }
     return DFAL_OK;
@@ -75,7 +76,7 @@ dfal_status df_pass_step(const struct df_pass *pass, const struct df_step *step)
 static dfal_status run_program(const struct df_pass *pass, const struct df_program *program)
 {
     for (int32_t i = 0; i < program->count; i++)
-        DF_TRY(df_pass_step(pass, &program->steps[i]));
+        DF_TRY(df_pass_run(pass, &program->instructions[i]));
     return DFAL_OK;
 }
 

@@ -8,14 +8,15 @@
 
 /* Images by rank. */
 struct image_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     const struct df_near *near; /* sorted by row, rank beside */
     const int64_t *rank;
     int64_t count, size;
     float *images; /* [count, size] */
 };
 
-static dfal_status image_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status image_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     struct image_sink *sink = (struct image_sink *)self;
     int64_t low = 0, high = sink->count;

@@ -7,30 +7,30 @@
 #include "store/scores.h"
 #include "store/stream.h"
 
-/* Beside lanes: chunks of columns being written, quantiles, messages, the heap's own losses. */
+/* Beside workers: chunks of columns being written, quantiles, messages, the heap's own losses. */
 static const int64_t column_bytes = INT64_C(2) * DF_SHARD_ROWS * 64, losses = INT64_C(12) << 20;
 
-struct lane_bytes {
-    int64_t plan;                                      /* that all lanes share */
+struct worker_bytes {
+    int64_t plan;                                      /* that all workers share */
     int64_t fixed, chunk_row, per_chunk_row, per_slot; /* chunk_row: without gradients */
 };
 
-static struct lane_bytes lane_of(const struct df_budget_need *need)
+static struct worker_bytes one_worker(const struct df_budget_need *need)
 {
     struct df_plan_memory memory;
     df_plan_memory(need->plan, &memory);
-    return (struct lane_bytes){
+    return (struct worker_bytes){
         .plan = memory.shared,
-        .fixed = memory.scratch + need->per_lane,
+        .fixed = memory.scratch + need->per_worker,
         .chunk_row = memory.chunk_row,
         .per_chunk_row = memory.chunk_row + (need->gradients ? memory.cotangent : 0),
         .per_slot = memory.row + need->per_slot,
     };
 }
 
-static int64_t bytes_of(const struct lane_bytes *lane, int64_t chunk, int64_t slots)
+static int64_t bytes_of(const struct worker_bytes *worker, int64_t chunk, int64_t slots)
 {
-    return lane->fixed + chunk * lane->per_chunk_row + slots * lane->per_slot;
+    return worker->fixed + chunk * worker->per_chunk_row + slots * worker->per_slot;
 }
 
 /* What stands already and what every job takes: the plan, rows read ahead, a chunk cache. */
@@ -40,10 +40,10 @@ static int64_t base_of(const struct df_budget_need *need)
            need->beside + column_bytes + losses;
 }
 
-static int64_t slots_within(const struct lane_bytes *lane, int64_t bytes, int64_t chunk, int64_t wanted)
+static int64_t slots_within(const struct worker_bytes *worker, int64_t bytes, int64_t chunk, int64_t wanted)
 {
-    const int64_t fits = (bytes - bytes_of(lane, chunk, 0)) / (lane->per_slot + 1);
-    return bytes < bytes_of(lane, chunk, 1) ? 0 : fits > wanted ? wanted : fits < 1 ? 1 : fits;
+    const int64_t fits = (bytes - bytes_of(worker, chunk, 0)) / (worker->per_slot + 1);
+    return bytes < bytes_of(worker, chunk, 1) ? 0 : fits > wanted ? wanted : fits < 1 ? 1 : fits;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -51,17 +51,17 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static bool try_lanes(struct df_budget *budget, const struct df_budget_need *need,
-                      const struct lane_bytes *lane, int64_t bytes, int64_t chunk)
+static bool try_workers(struct df_budget *budget, const struct df_budget_need *need,
+                        const struct worker_bytes *worker, int64_t bytes, int64_t chunk)
 {
     int64_t best = 0;
-    for (int32_t lanes = need->most_lanes; lanes >= 1; lanes--) {
-        const int64_t slots = slots_within(lane, bytes / lanes, chunk, need->wanted);
-        const int64_t rows = lanes * least(slots, chunk); /* that calls in flight are filled with */
+    for (int32_t workers = need->most_workers; workers >= 1; workers--) {
+        const int64_t slots = slots_within(worker, bytes / workers, chunk, need->wanted);
+        const int64_t rows = workers * least(slots, chunk); /* that calls in flight are filled with */
         if (rows <= best)
             continue;
         best = rows;
-        budget->lanes = lanes;
+        budget->workers = workers;
         budget->slots = slots;
         budget->chunk = chunk;
     }
@@ -77,28 +77,32 @@ static dfal_status fail(const struct dfal_context *context, int64_t needed, cons
 }
 
 /* A forward takes all slots through the network at once, and a backward all cotangents. */
-static int64_t wide_bytes(const struct df_budget_need *need, const struct lane_bytes *lane, int64_t chunk,
+static int64_t wide_bytes(const struct df_budget_need *need, const struct worker_bytes *worker, int64_t chunk,
                           int64_t slots)
 {
-    return bytes_of(lane, chunk, slots) - lane->fixed + need->per_lane +
-           df_plan_scratch(need->plan, slots, chunk) + (slots > chunk ? slots - chunk : 0) * lane->chunk_row;
+    return bytes_of(worker, chunk, slots) - worker->fixed + need->per_worker +
+           df_plan_scratch(need->plan, slots, chunk) +
+           (slots > chunk ? slots - chunk : 0) * worker->chunk_row;
 }
 
 /* The greater of chunk and slots is halved until both fit, but the chunk first down to the network's own
  * block, and then the slots. Of a device's own memory, of which the plan has taken its part, a part stays
  * free: libraries and drivers take some that nobody announces. */
 static dfal_status choose_wide(struct df_budget *budget, const struct dfal_context *context,
-                               const struct df_budget_need *need, const struct lane_bytes *lane, int64_t base)
+                               const struct df_budget_need *need, const struct worker_bytes *worker,
+                               int64_t base)
 {
     const bool own = need->device->own_memory;
-    const int64_t free = need->device->backend->memory_free(need->device), plan = own ? lane->plan : 0;
-    const int64_t most = free - free / 8 + plan, asked = context->options.memory, lanes = need->most_lanes;
+    const int64_t free = need->device->backend->memory_free(need->device), plan = own ? worker->plan : 0;
+    const int64_t most = free - free / 8 + plan, asked = context->options.memory,
+                  workers = need->most_workers;
     const int64_t limit = !own ? context->memory - base : asked > 0 && asked < most ? asked : most;
     const int64_t block = df_plan_block_rows(need->plan);
     const char *what = need->fixed ? "this `batch`" : "one sample in flight";
     int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
-    while (plan + lanes * wide_bytes(need, lane, chunk, slots) > limit) {
-        const bool more = need->fixed || slots == 1 || chunk * lane->per_chunk_row > slots * lane->per_slot;
+    while (plan + workers * wide_bytes(need, worker, chunk, slots) > limit) {
+        const bool more =
+            need->fixed || slots == 1 || chunk * worker->per_chunk_row > slots * worker->per_slot;
         if (chunk > block && more) {
             chunk = chunk / 2 > block ? chunk / 2 : block;
         } else if (!need->fixed && slots > 1) {
@@ -110,42 +114,44 @@ static dfal_status choose_wide(struct df_budget *budget, const struct dfal_conte
             break;
         }
     }
-    const int64_t needed = plan + lanes * wide_bytes(need, lane, chunk, slots);
+    const int64_t needed = plan + workers * wide_bytes(need, worker, chunk, slots);
     if (needed > limit && free == 0)
         return fail(context, base + needed, what);
     if (needed > limit)
         DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s", what,
                 (double)needed / mebi, (double)limit / mebi,
                 limit < most ? "give more `memory`" : "this network or batch is too large for it");
-    *budget = (struct df_budget){
-        .lanes = (int32_t)lanes, .slots = slots, .chunk = chunk, .bytes = needed + (free == 0 ? base : 0)};
+    *budget = (struct df_budget){.workers = (int32_t)workers,
+                                 .slots = slots,
+                                 .chunk = chunk,
+                                 .bytes = needed + (free == 0 ? base : 0)};
     return DFAL_OK;
 }
 
 dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context *context,
                              const struct df_budget_need *need)
 {
-    const struct lane_bytes lane = lane_of(need);
+    const struct worker_bytes worker = one_worker(need);
     const int64_t base = base_of(need), bytes = context->memory - base,
                   block = df_plan_block_rows(need->plan);
-    *budget = (struct df_budget){.lanes = need->most_lanes, .slots = need->wanted, .chunk = block};
+    *budget = (struct df_budget){.workers = need->most_workers, .slots = need->wanted, .chunk = block};
     if (need->wanted > INT32_MAX)
         DF_FAIL(DFAL_E_MEMORY, "%lld samples in flight in a lane, expected at most %d: lower the batch",
                 (long long)need->wanted, INT32_MAX);
     if (need->device->wide)
-        return choose_wide(budget, context, need, &lane, base);
+        return choose_wide(budget, context, need, &worker, base);
     if (need->fixed) {
-        const int64_t needed = base + need->most_lanes * bytes_of(&lane, block, need->wanted);
+        const int64_t needed = base + need->most_workers * bytes_of(&worker, block, need->wanted);
         if (needed > context->memory)
             return fail(context, needed, "this `batch`");
     } else {
         int64_t chunk = block;
-        while (!try_lanes(budget, need, &lane, bytes, chunk) && chunk > 1)
+        while (!try_workers(budget, need, &worker, bytes, chunk) && chunk > 1)
             chunk /= 2;
-        if (bytes < bytes_of(&lane, 1, 1))
-            return fail(context, base + bytes_of(&lane, 1, 1), "one sample in flight");
+        if (bytes < bytes_of(&worker, 1, 1))
+            return fail(context, base + bytes_of(&worker, 1, 1), "one sample in flight");
     }
-    budget->bytes = base + budget->lanes * bytes_of(&lane, budget->chunk, budget->slots);
+    budget->bytes = base + budget->workers * bytes_of(&worker, budget->chunk, budget->slots);
     return DFAL_OK;
 }
 

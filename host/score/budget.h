@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much work fits the memory: lanes, slots and chunks. What is chosen changes the speed and no result. */
+/* How much work fits the memory: workers, slots and chunks. What is chosen changes the speed and no
+ * result. */
 #ifndef DF_SCORE_BUDGET_H
 #define DF_SCORE_BUDGET_H
 
@@ -7,29 +8,29 @@
 #include "net/plan.h"
 #include "store/pool.h"
 
-/* What a lane needs beside its plan's share. */
+/* What a worker needs beside its plan's share. */
 struct df_budget_need {
     struct df_device *device;
     const struct df_plan *plan;
     const struct df_pool *pool;
-    int64_t per_slot; /* bytes beside the tape's row */
-    int64_t per_lane; /* bytes whatever its slots */
-    int64_t wanted;   /* slots of a lane */
-    bool gradients;   /* as many cotangent rows as the chunk has */
-    int32_t most_lanes;
-    bool fixed;         /* the caller has chosen lanes and slots: these or none */
+    int64_t per_slot;   /* bytes beside the tape's row */
+    int64_t per_worker; /* bytes whatever its slots */
+    int64_t wanted;     /* slots of a worker */
+    bool gradients;     /* as many cotangent rows as the chunk has */
+    int32_t most_workers;
+    bool fixed;         /* the caller has chosen workers and slots: these or none */
     int64_t cotangents; /* on a wide device: rows of a backward wanted */
     int64_t beside;     /* bytes of results that wait to be written */
 };
 struct df_budget {
-    int32_t lanes;
-    int64_t slots, chunk; /* of a lane; chunk: rows of a library call, and of cotangents */
+    int32_t workers;
+    int64_t slots, chunk; /* of a worker; chunk: rows of a library call, and of cotangents */
     int64_t bytes;        /* of the whole process then, at most; of a device with memory of its own, there */
 };
-/* Choose: the most slots up to `wanted` in as many lanes as keep their library calls full; where not even one
- * lane does, smaller chunks. On a wide device all lanes are taken, with slots and cotangents halved until
- * they fit; where it has memory of its own, --memory is the limit there. Errors   E_MEMORY names the least
- * --memory that works */
+/* Choose: the most slots up to `wanted` in as many workers as keep their library calls full; where not even
+ * one worker does, smaller chunks. On a wide device all workers are taken, with slots and cotangents halved
+ * until they fit; where it has memory of its own, --memory is the limit there.
+ * Errors   E_MEMORY names the least --memory that works */
 dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context *context,
                              const struct df_budget_need *need);
 /* Refuse a network whose file alone is larger than what memory is left, before it is read.

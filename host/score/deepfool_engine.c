@@ -1,35 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DeepFool engine: a plan, and a lane for every queue of the device. */
+/* The DeepFool engine: a plan, and a worker for every queue of the device. */
 #include "score/deepfool_engine.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "job/output.h"
 #include "score/budget.h"
-#include "score/lane.h"
-#include "score/pass.h"
+#include "score/deepfool_checks.h"
+#include "score/deepfool_worker.h"
 #include "score/summary.h"
 
-/* Slots of a lane unless told otherwise: enough to fill the groups of a backward, few enough that their
+/* Slots of a worker unless told otherwise: enough to fill the groups of a backward, few enough that their
  * activations stay in a core's cache (docs/PERFORMANCE.md). */
-enum { DEFAULT_SLOTS = 128, PROBE_ROWS = 16 };
-#define BOX_ROUNDING 1e-6f /* so far beyond 0 and 1 a picture may be that somebody scaled */
+enum { DEFAULT_SLOTS = 128 };
 /* On a wide device: so many that launching a call is little beside its work. */
 enum { WIDE_SLOTS = 32768, WIDE_COTANGENTS = 65536 };
-
-static dfal_status check_shapes(const struct df_network *network, const struct df_pool *pool)
-{
-    const struct df_shape a = network->input, b = pool->shape;
-    if (a.c != b.c || a.h != b.h || a.w != b.w)
-        DF_FAIL(DFAL_E_SHAPE, "%s: samples are [%lld,%lld,%lld], the network expects [%lld,%lld,%lld]",
-                pool->path, (long long)b.c, (long long)b.h, (long long)b.w, (long long)a.c, (long long)a.h,
-                (long long)a.w);
-    if (network->class_count < 2)
-        DF_FAIL(DFAL_E_DATA, "the network has %d classes, DeepFool needs at least two", network->class_count);
-    return DFAL_OK;
-}
 
 /* Slots whose rows the host holds, too, in half of its limit, where the device has memory of its own. */
 static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
@@ -40,7 +26,7 @@ static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
     return !engine->device->own_memory ? WIDE_SLOTS : slots > 1 ? slots : 1;
 }
 
-/* Lanes, and slots of a lane: asked for, or what memory and cache allow. */
+/* Workers, and slots of a worker: asked for, or what memory and cache allow. */
 static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
 {
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
@@ -50,11 +36,11 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
-        .per_slot = df_lane_slot_bytes(engine->pool, engine->params.candidates),
-        .per_lane = df_lane_bytes(engine->pool),
+        .per_slot = df_deepfool_worker_slot_bytes(engine->pool, engine->params.candidates),
+        .per_worker = df_deepfool_worker_bytes(engine->pool),
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
-        .most_lanes = df_device_lanes(device),
+        .most_workers = df_device_workers(device),
         .fixed = batch > 0,
         .beside = df_output_bytes(engine->context, &df_scores_kind, engine->pool->count) +
                   df_summary_bytes(engine->context, engine->pool->count),
@@ -64,16 +50,16 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         need.wanted = need.wanted < host_slots(engine, decoded) ? need.wanted : host_slots(engine, decoded);
     }
     if (batch > 0) {
-        if (batch < need.most_lanes)
-            need.most_lanes = (int32_t)batch;
-        need.wanted = (batch + need.most_lanes - 1) / need.most_lanes;
+        if (batch < need.most_workers)
+            need.most_workers = (int32_t)batch;
+        need.wanted = (batch + need.most_workers - 1) / need.most_workers;
     }
     if (device->wide)
         need.cotangents = need.wanted < WIDE_COTANGENTS / engine->params.candidates
                               ? need.wanted * engine->params.candidates
                               : WIDE_COTANGENTS;
     DF_TRY(df_budget_choose(&budget, engine->context, &need));
-    engine->lane_count = budget.lanes;
+    engine->worker_count = budget.workers;
     engine->slots = budget.slots;
     engine->block = budget.chunk;
     engine->memory = budget.bytes;
@@ -141,56 +127,6 @@ static dfal_status upload_constants(struct df_deepfool_engine *engine)
     return DFAL_OK;
 }
 
-/* A sample outside the box would be clipped to its border in the first step, and the margin were mostly the
- * way there. Bytes cannot be outside; what is not finite has a status of its own. */
-dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
-                                   const int64_t *index, int64_t rows)
-{
-    const struct df_pool *pool = engine->pool;
-    const int64_t size = df_shape_size(pool->shape);
-    const float *values = raw;
-    if (!engine->deepfool.clip || pool->raw == DF_RAW_U8)
-        return DFAL_OK;
-    for (int64_t i = 0; i < rows * size; i++)
-        if (isfinite(values[i]) && (values[i] < -BOX_ROUNDING || values[i] > 1.0f + BOX_ROUNDING))
-            DF_FAIL(DFAL_E_DATA,
-                    "%s: row %lld holds the value %g, but DeepFool of preset '%s' clips to the range of "
-                    "pictures, "
-                    "which is 0 to 1 in a pool of floats: import the pictures as bytes or without mean and "
-                    "standard deviation (scale and offset of a pool hold these), or take another preset",
-                    pool->path, (long long)index[i / size], (double)values[i], engine->deepfool.preset);
-    return DFAL_OK;
-}
-
-/* DeepFool on probabilities would be another score under the same name: look at the first rows and their
- * outputs. */
-static dfal_status check_outputs(struct df_deepfool_engine *engine)
-{
-    const int32_t classes = engine->params.classes;
-    const int64_t rows = engine->pool->count < PROBE_ROWS ? engine->pool->count : PROBE_ROWS;
-    int64_t index[PROBE_ROWS] = {0};
-    void *raw = NULL;
-    float *logits = NULL;
-    dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&raw, rows, df_pool_row_bytes(engine->pool)));
-    DF_TRY_TO(done, status, df_alloc(&logits, rows * classes, sizeof *logits));
-    DF_TRY_TO(done, status, df_pool_read(engine->pool, raw, 0, rows));
-    for (int64_t i = 0; i < rows; i++)
-        index[i] = i;
-    DF_TRY_TO(done, status, df_deepfool_check_rows(engine, raw, index, rows));
-    for (int64_t begin = 0; begin < rows; begin += engine->slots) {
-        const int64_t n = rows - begin < engine->slots ? rows - begin : engine->slots;
-        DF_TRY_TO(done, status,
-                  df_lane_logits(&engine->lanes[0], logits + begin * classes,
-                                 (char *)raw + (size_t)begin * df_pool_row_bytes(engine->pool), n));
-    }
-    status = df_check_logits(logits, rows, classes);
-done:
-    df_free(raw);
-    df_free(logits);
-    return status;
-}
-
 static int plan_uses(int how)
 {
     return DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (how & DF_DEEPFOOL_FUSED ? DF_PLAN_FUSED : 0) |
@@ -215,7 +151,7 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
                                int how)
 {
     *out = NULL;
-    DF_TRY(check_shapes(network, pool));
+    DF_TRY(df_deepfool_check_shapes(network, pool));
     DF_TRY(df_budget_for_plan(context, device, network, true));
     struct df_deepfool_engine *engine = NULL;
     DF_TRY(df_alloc(&engine, 1, sizeof *engine));
@@ -246,11 +182,11 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
     df_lock_begin(&engine->lock);
     engine->lock_made = true;
     DF_TRY_TO(done, status, upload_constants(engine));
-    DF_TRY_TO(done, status, df_thread_pool_create(&engine->threads, engine->lane_count));
-    DF_TRY_TO(done, status, df_alloc(&engine->lanes, engine->lane_count, sizeof *engine->lanes));
-    for (int32_t i = 0; i < engine->lane_count; i++)
-        DF_TRY_TO(done, status, df_lane_create(&engine->lanes[i], engine, i));
-    DF_TRY_TO(done, status, check_outputs(engine));
+    DF_TRY_TO(done, status, df_thread_pool_create(&engine->threads, engine->worker_count));
+    DF_TRY_TO(done, status, df_alloc(&engine->workers, engine->worker_count, sizeof *engine->workers));
+    for (int32_t i = 0; i < engine->worker_count; i++)
+        DF_TRY_TO(done, status, df_deepfool_worker_create(&engine->workers[i], engine, i));
+    DF_TRY_TO(done, status, df_deepfool_check_outputs(engine));
     *out = engine;
     return DFAL_OK;
 done:
@@ -258,33 +194,33 @@ done:
     return status;
 }
 
-static dfal_status lane_job(void *arg, int64_t job, int32_t worker)
+static dfal_status run_worker(void *arg, int64_t job, int32_t thread)
 {
-    (void)worker;
+    (void)thread;
     struct df_deepfool_engine *engine = arg;
-    dfal_status status = df_lane_run(&engine->lanes[job]);
+    dfal_status status = df_deepfool_worker_run(&engine->workers[job]);
     if (status != DFAL_OK)
         atomic_store(&engine->failed, true);
     return status;
 }
 
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
-                            struct df_sink *sink, struct df_progress *progress)
+                            struct df_margin_sink *sink, struct df_progress *progress)
 {
     engine->stream = stream;
     engine->sink = sink;
     engine->progress = progress;
     atomic_store(&engine->failed, false);
-    return df_thread_pool_run(engine->threads, lane_job, engine, engine->lane_count);
+    return df_thread_pool_run(engine->threads, run_worker, engine, engine->worker_count);
 }
 
 void df_deepfool_destroy(struct df_deepfool_engine *engine)
 {
     if (!engine)
         return;
-    for (int32_t i = 0; engine->lanes && i < engine->lane_count; i++)
-        df_lane_destroy(&engine->lanes[i]);
-    df_free(engine->lanes);
+    for (int32_t i = 0; engine->workers && i < engine->worker_count; i++)
+        df_deepfool_worker_destroy(&engine->workers[i]);
+    df_free(engine->workers);
     df_thread_pool_destroy(engine->threads);
     struct df_span *spans[] = {&engine->table, &engine->scale, &engine->low, &engine->high};
     for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
@@ -297,7 +233,7 @@ void df_deepfool_destroy(struct df_deepfool_engine *engine)
 
 int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
 {
-    return engine->lane_count * engine->slots;
+    return engine->worker_count * engine->slots;
 }
 
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)

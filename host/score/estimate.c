@@ -23,11 +23,12 @@ enum {
 #define PLENTY 3.0
 
 struct counter {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     int64_t count, iterations;
 };
 
-static dfal_status count_one(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status count_one(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     struct counter *counter = (struct counter *)self;
     (void)adversarial;

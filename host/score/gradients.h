@@ -35,17 +35,17 @@ struct df_gradients_spec {
 
 /* One queue's memory for them: blocks of up to `rows` rows, `at_once` cotangents in a backward. The tape, of
  * this plan, is borrowed and has as many cotangent rows; the spec is borrowed, too. */
-struct df_gradient_lane;
-dfal_status df_gradient_lane_create(struct df_gradient_lane **out, const struct df_gradients_spec *spec,
-                                    struct dfal_context *context, const struct df_plan *plan,
-                                    struct df_tape *tape, int64_t rows, int64_t at_once);
-void df_gradient_lane_destroy(struct df_gradient_lane *lane);
+struct df_gradient_worker;
+dfal_status df_gradient_worker_create(struct df_gradient_worker **out, const struct df_gradients_spec *spec,
+                                      struct dfal_context *context, const struct df_plan *plan,
+                                      struct df_tape *tape, int64_t rows, int64_t at_once);
+void df_gradient_worker_destroy(struct df_gradient_worker *worker);
 /* Bytes a row of a block, and beside them. */
-int64_t df_gradient_lane_row_bytes(const struct df_gradients_spec *spec, const struct df_plan *plan);
-int64_t df_gradient_lane_bytes(const struct df_gradients_spec *spec, const struct df_plan *plan);
+int64_t df_gradient_worker_row_bytes(const struct df_gradients_spec *spec, const struct df_plan *plan);
+int64_t df_gradient_worker_bytes(const struct df_gradients_spec *spec, const struct df_plan *plan);
 /* After a forward of n rows: index [n] are rows of the pool, logits [n, K] theirs. The lock is taken where
  * the spec's `put` is called. */
-dfal_status df_gradient_lane_run(struct df_gradient_lane *lane, const int64_t *index, const float *logits,
-                                 int64_t n, struct df_lock *lock);
+dfal_status df_gradient_worker_run(struct df_gradient_worker *worker, const int64_t *index,
+                                   const float *logits, int64_t n, struct df_lock *lock);
 
 #endif

@@ -36,13 +36,13 @@ dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes)
 }
 
 /* One queue of a pass. */
-struct pass_lane {
+struct pass_worker {
     struct df_tape *tape;
     struct df_span values, label, truth, loss; /* what is read; the last three for an evaluation only */
     int64_t *index;
     unsigned char *raw;
     float *decoded, *out;
-    struct df_gradient_lane *gradients;
+    struct df_gradient_worker *gradients;
     struct df_span numbers; /* of the rows, where dropout is drawn; and on the host */
     int32_t *numbers_host;
     float *logits; /* [rows, K] beside out: of one pass, or of each row */
@@ -69,8 +69,8 @@ struct pass {
     struct df_row_stream *stream; /* borrowed */
     struct df_progress *progress;
     int64_t beside;
-    int32_t lane_count;
-    struct pass_lane *lanes;
+    int32_t worker_count;
+    struct pass_worker *workers;
     int64_t rows, size; /* of a block; of one row's values */
     int64_t at_once;    /* cotangents of a backward */
     df_pass_fn *fn, *also;
@@ -78,7 +78,7 @@ struct pass {
     const struct df_pass_drawing *drawing;     /* NULL: dropout is not drawn */
     const struct df_gradients_spec *gradients; /* NULL: none */
     struct evaluation *evaluation;             /* NULL: values are read */
-    atomic_bool failed;                        /* a lane gave up: the others do, too */
+    atomic_bool failed;                        /* a worker gave up: the others do, too */
     struct df_lock lock;
 };
 
@@ -95,164 +95,164 @@ static int64_t rank_of(const struct evaluation *e, int64_t row)
     return low;
 }
 
-static dfal_status predict(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+static dfal_status predict(struct pass *pass, struct pass_worker *worker, int32_t queue, int64_t n)
 {
     struct evaluation *e = pass->evaluation;
     struct df_device *device = pass->device;
     for (int64_t i = 0; i < n; i++)
-        lane->truth_host[i] = df_network_from_pool(e->network, e->labels[lane->index[i]]);
-    DF_TRY(df_write(device, queue, lane->truth, lane->truth_host, n));
-    const struct df_call call = DF_CALL(predict, .rows = n, .label = lane->label, .loss = lane->loss,
-                                        .logits = df_tape_logits(lane->tape), .truth = lane->truth,
+        worker->truth_host[i] = df_network_from_pool(e->network, e->labels[worker->index[i]]);
+    DF_TRY(df_write(device, queue, worker->truth, worker->truth_host, n));
+    const struct df_call call = DF_CALL(predict, .rows = n, .label = worker->label, .loss = worker->loss,
+                                        .logits = df_tape_logits(worker->tape), .truth = worker->truth,
                                         .p.loss = {.classes = df_plan_class_count(pass->plan), .scale = 1});
     DF_TRY(df_call_run(device, queue, &call));
-    DF_TRY(df_read(device, queue, lane->label_host, lane->label, n));
-    DF_TRY(df_read(device, queue, lane->loss_host, lane->loss, n));
-    DF_TRY(df_read(device, queue, lane->out, lane->values, n * pass->size));
+    DF_TRY(df_read(device, queue, worker->label_host, worker->label, n));
+    DF_TRY(df_read(device, queue, worker->loss_host, worker->loss, n));
+    DF_TRY(df_read(device, queue, worker->out, worker->values, n * pass->size));
     const int64_t size = df_plan_input_size(pass->plan);
     for (int64_t i = 0; i < n; i++) {
-        const int64_t rank = rank_of(e, lane->index[i]);
+        const int64_t rank = rank_of(e, worker->index[i]);
         /* A max-pool may hide what is wrong with a pixel, and the loss what is wrong with another class. */
-        const bool finite = df_row_is_finite(lane->decoded + i * size, size) &&
-                            df_row_is_finite(lane->out + i * pass->size, pass->size) &&
-                            isfinite(lane->loss_host[i]);
-        e->loss[rank] = lane->loss_host[i];
-        e->predicted[rank] = finite ? lane->label_host[i] : -1;
+        const bool finite = df_row_is_finite(worker->decoded + i * size, size) &&
+                            df_row_is_finite(worker->out + i * pass->size, pass->size) &&
+                            isfinite(worker->loss_host[i]);
+        e->loss[rank] = worker->loss_host[i];
+        e->predicted[rank] = finite ? worker->label_host[i] : -1;
     }
     return DFAL_OK;
 }
 
 /* All passes over a block, one behind the other: its rows are read once, and what is known of a row is
  * complete. */
-static dfal_status draw(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+static dfal_status draw(struct pass *pass, struct pass_worker *worker, int32_t queue, int64_t n)
 {
     const struct df_pass_drawing *drawing = pass->drawing;
     const int64_t k = df_plan_class_count(pass->plan);
     for (int64_t i = 0; i < n; i++)
-        lane->numbers_host[i] = (int32_t)(uint32_t)lane->index[i];
-    DF_TRY(df_write(pass->device, queue, lane->numbers, lane->numbers_host, n));
+        worker->numbers_host[i] = (int32_t)(uint32_t)worker->index[i];
+    DF_TRY(df_write(pass->device, queue, worker->numbers, worker->numbers_host, n));
     for (int64_t t = 0; t < drawing->passes; t++) {
         const struct df_dropout dropout = {
-            .seed = drawing->seed, .step = t, .shared = drawing->shared, .rows = lane->numbers};
+            .seed = drawing->seed, .step = t, .shared = drawing->shared, .rows = worker->numbers};
         DF_TRY(df_context_check_stop(pass->context));
-        DF_TRY(df_tape_forward_dropout(lane->tape, n, &dropout));
-        DF_TRY(df_read(pass->device, queue, lane->logits, df_tape_logits(lane->tape), n * k));
+        DF_TRY(df_tape_forward_dropout(worker->tape, n, &dropout));
+        DF_TRY(df_read(pass->device, queue, worker->logits, df_tape_logits(worker->tape), n * k));
         for (int64_t i = 0; i < n; i++)
-            memcpy(lane->out + i * pass->size + t * k, lane->logits + i * k, (size_t)k * sizeof(float));
+            memcpy(worker->out + i * pass->size + t * k, worker->logits + i * k, (size_t)k * sizeof(float));
     }
     return DFAL_OK;
 }
 
-static dfal_status run_block(struct pass *pass, struct pass_lane *lane, int32_t queue, int64_t n)
+static dfal_status run_block(struct pass *pass, struct pass_worker *worker, int32_t queue, int64_t n)
 {
     if (pass->drawing) {
-        DF_TRY(draw(pass, lane, queue, n));
+        DF_TRY(draw(pass, worker, queue, n));
     } else {
-        DF_TRY(df_tape_forward(lane->tape, n));
+        DF_TRY(df_tape_forward(worker->tape, n));
         if (pass->evaluation)
-            return predict(pass, lane, queue, n);
-        DF_TRY(df_read(pass->device, queue, lane->out, lane->values, n * pass->size));
+            return predict(pass, worker, queue, n);
+        DF_TRY(df_read(pass->device, queue, worker->out, worker->values, n * pass->size));
     }
     if (pass->gradients)
-        return df_gradient_lane_run(lane->gradients, lane->index, lane->out, n, &pass->lock);
+        return df_gradient_worker_run(worker->gradients, worker->index, worker->out, n, &pass->lock);
     if (pass->also)
-        DF_TRY(df_read(pass->device, queue, lane->logits, df_tape_logits(lane->tape),
+        DF_TRY(df_read(pass->device, queue, worker->logits, df_tape_logits(worker->tape),
                        n * df_plan_class_count(pass->plan)));
     df_lock_take(&pass->lock);
-    dfal_status status = pass->fn(pass->user, lane->index, lane->out, n);
+    dfal_status status = pass->fn(pass->user, worker->index, worker->out, n);
     if (pass->also && status == DFAL_OK)
-        status = pass->also(pass->also_user, lane->index, lane->logits, n);
+        status = pass->also(pass->also_user, worker->index, worker->logits, n);
     df_lock_release(&pass->lock);
     return status;
 }
 
-static dfal_status run_lane(struct pass *pass, struct pass_lane *lane, int32_t queue)
+static dfal_status run_worker(struct pass *pass, struct pass_worker *worker, int32_t queue)
 {
     while (!atomic_load(&pass->failed)) {
         DF_TRY(df_context_check_stop(pass->context));
         int64_t n = 0;
-        DF_TRY(df_stream_take(pass->stream, pass->rows, lane->raw, lane->index, &n));
+        DF_TRY(df_stream_take(pass->stream, pass->rows, worker->raw, worker->index, &n));
         if (n == 0)
             return DFAL_OK;
-        df_pool_decode(pass->pool, lane->decoded, lane->raw, n);
-        DF_TRY(df_write(pass->device, queue, df_tape_input(lane->tape), lane->decoded,
+        df_pool_decode(pass->pool, worker->decoded, worker->raw, n);
+        DF_TRY(df_write(pass->device, queue, df_tape_input(worker->tape), worker->decoded,
                         n * df_plan_input_size(pass->plan)));
-        DF_TRY(run_block(pass, lane, queue, n));
+        DF_TRY(run_block(pass, worker, queue, n));
         if (pass->progress)
             df_progress_add(pass->progress, n, NULL);
     }
     return DFAL_OK;
 }
 
-static dfal_status pass_job(void *arg, int64_t job, int32_t worker)
+static dfal_status pass_job(void *arg, int64_t job, int32_t thread)
 {
-    (void)worker;
+    (void)thread;
     struct pass *pass = arg;
-    dfal_status status = run_lane(pass, &pass->lanes[job], (int32_t)job);
+    dfal_status status = run_worker(pass, &pass->workers[job], (int32_t)job);
     if (status != DFAL_OK)
         atomic_store(&pass->failed, true);
     return status;
 }
 
-static dfal_status lane_open(struct pass *pass, struct pass_lane *lane, int32_t queue, const char *node)
+static dfal_status worker_open(struct pass *pass, struct pass_worker *worker, int32_t queue, const char *node)
 {
     const int64_t rows = pass->rows;
-    DF_TRY(df_tape_create(&lane->tape, pass->plan, queue, rows, pass->at_once));
-    lane->values = df_tape_logits(lane->tape);
+    DF_TRY(df_tape_create(&worker->tape, pass->plan, queue, rows, pass->at_once));
+    worker->values = df_tape_logits(worker->tape);
     pass->size = df_plan_class_count(pass->plan);
     if (node) {
         struct df_shape shape;
-        DF_TRY(df_tape_node(lane->tape, node, &lane->values, &shape));
+        DF_TRY(df_tape_node(worker->tape, node, &worker->values, &shape));
         pass->size = df_shape_size(shape);
     }
     if (pass->drawing) {
-        DF_TRY(df_buffer_new(pass->device, &lane->numbers, DF_TYPE_I32, rows));
-        DF_TRY(df_alloc(&lane->numbers_host, rows, sizeof *lane->numbers_host));
+        DF_TRY(df_buffer_new(pass->device, &worker->numbers, DF_TYPE_I32, rows));
+        DF_TRY(df_alloc(&worker->numbers_host, rows, sizeof *worker->numbers_host));
         pass->size *= pass->drawing->passes;
     }
     if (pass->drawing || pass->also)
-        DF_TRY(df_alloc(&lane->logits, rows * df_plan_class_count(pass->plan), sizeof *lane->logits));
-    DF_TRY(df_alloc(&lane->index, rows, sizeof *lane->index));
-    DF_TRY(df_alloc(&lane->raw, rows, df_pool_row_bytes(pass->pool)));
-    DF_TRY(df_alloc(&lane->decoded, rows * df_plan_input_size(pass->plan), sizeof *lane->decoded));
-    DF_TRY(df_alloc(&lane->out, rows * pass->size, sizeof *lane->out));
+        DF_TRY(df_alloc(&worker->logits, rows * df_plan_class_count(pass->plan), sizeof *worker->logits));
+    DF_TRY(df_alloc(&worker->index, rows, sizeof *worker->index));
+    DF_TRY(df_alloc(&worker->raw, rows, df_pool_row_bytes(pass->pool)));
+    DF_TRY(df_alloc(&worker->decoded, rows * df_plan_input_size(pass->plan), sizeof *worker->decoded));
+    DF_TRY(df_alloc(&worker->out, rows * pass->size, sizeof *worker->out));
     if (pass->gradients)
-        return df_gradient_lane_create(&lane->gradients, pass->gradients, pass->context, pass->plan,
-                                       lane->tape, rows, pass->at_once);
+        return df_gradient_worker_create(&worker->gradients, pass->gradients, pass->context, pass->plan,
+                                         worker->tape, rows, pass->at_once);
     if (!pass->evaluation)
         return DFAL_OK;
-    DF_TRY(df_buffer_new(pass->device, &lane->label, DF_TYPE_I32, rows));
-    DF_TRY(df_buffer_new(pass->device, &lane->truth, DF_TYPE_I32, rows));
-    DF_TRY(df_buffer_new(pass->device, &lane->loss, DF_TYPE_REAL, rows));
-    DF_TRY(df_alloc(&lane->truth_host, rows, sizeof *lane->truth_host));
-    DF_TRY(df_alloc(&lane->label_host, rows, sizeof *lane->label_host));
-    return df_alloc(&lane->loss_host, rows, sizeof *lane->loss_host);
+    DF_TRY(df_buffer_new(pass->device, &worker->label, DF_TYPE_I32, rows));
+    DF_TRY(df_buffer_new(pass->device, &worker->truth, DF_TYPE_I32, rows));
+    DF_TRY(df_buffer_new(pass->device, &worker->loss, DF_TYPE_REAL, rows));
+    DF_TRY(df_alloc(&worker->truth_host, rows, sizeof *worker->truth_host));
+    DF_TRY(df_alloc(&worker->label_host, rows, sizeof *worker->label_host));
+    return df_alloc(&worker->loss_host, rows, sizeof *worker->loss_host);
 }
 
-static void lane_close(struct pass *pass, struct pass_lane *lane)
+static void worker_close(struct pass *pass, struct pass_worker *worker)
 {
-    df_buffer_drop(pass->device, &lane->numbers);
-    df_buffer_drop(pass->device, &lane->label);
-    df_buffer_drop(pass->device, &lane->truth);
-    df_buffer_drop(pass->device, &lane->loss);
-    df_gradient_lane_destroy(lane->gradients);
-    df_tape_destroy(lane->tape);
-    df_free(lane->index);
-    df_free(lane->raw);
-    df_free(lane->decoded);
-    df_free(lane->out);
-    df_free(lane->numbers_host);
-    df_free(lane->logits);
-    df_free(lane->truth_host);
-    df_free(lane->label_host);
-    df_free(lane->loss_host);
+    df_buffer_drop(pass->device, &worker->numbers);
+    df_buffer_drop(pass->device, &worker->label);
+    df_buffer_drop(pass->device, &worker->truth);
+    df_buffer_drop(pass->device, &worker->loss);
+    df_gradient_worker_destroy(worker->gradients);
+    df_tape_destroy(worker->tape);
+    df_free(worker->index);
+    df_free(worker->raw);
+    df_free(worker->decoded);
+    df_free(worker->out);
+    df_free(worker->numbers_host);
+    df_free(worker->logits);
+    df_free(worker->truth_host);
+    df_free(worker->label_host);
+    df_free(worker->loss_host);
 }
 
 static void pass_close(struct pass *pass)
 {
-    for (int32_t i = 0; pass->lanes && i < pass->lane_count; i++)
-        lane_close(pass, &pass->lanes[i]);
-    df_free(pass->lanes);
+    for (int32_t i = 0; pass->workers && i < pass->worker_count; i++)
+        worker_close(pass, &pass->workers[i]);
+    df_free(pass->workers);
     df_thread_pool_destroy(pass->threads);
     df_plan_destroy(pass->plan);
     df_lock_end(&pass->lock);
@@ -269,7 +269,7 @@ static dfal_status check_shape(const struct df_network *network, const struct df
     return DFAL_OK;
 }
 
-/* Lanes and rows of a block on every queue, fewer where memory is short. */
+/* Workers and rows of a block on every queue, fewer where memory is short. */
 static dfal_status choose_rows(struct pass *pass, const struct df_network *network, const char *node)
 {
     const int32_t found = node ? df_network_find(network, node) : network->output;
@@ -285,18 +285,18 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
         .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
                     (df_plan_input_size(pass->plan) + size + drawn + also) * (int64_t)sizeof(float) + 64,
         .wanted = pass->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
-        .most_lanes = df_device_lanes(pass->device),
+        .most_workers = df_device_workers(pass->device),
         .beside = pass->beside,
     };
     if (gradients) {
         need.gradients = true;
         need.cotangents = need.wanted;
-        need.per_lane = df_gradient_lane_bytes(gradients, pass->plan);
-        need.per_slot += df_gradient_lane_row_bytes(gradients, pass->plan);
+        need.per_worker = df_gradient_worker_bytes(gradients, pass->plan);
+        need.per_slot += df_gradient_worker_row_bytes(gradients, pass->plan);
         need.wanted = need.wanted > gradients->count ? need.wanted / gradients->count : 1;
     }
     DF_TRY(df_budget_choose(&budget, pass->context, &need));
-    pass->lane_count = budget.lanes;
+    pass->worker_count = budget.workers;
     pass->rows = budget.slots;
     pass->at_once = gradients ? budget.chunk : 0;
     return DFAL_OK;
@@ -315,11 +315,11 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
               df_plan_create(&pass->plan, pass->device, network, uses,
                              node == NULL && !pass->drawing && !pass->gradients));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
-    DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->lane_count));
-    DF_TRY_TO(done, status, df_alloc(&pass->lanes, pass->lane_count, sizeof *pass->lanes));
-    for (int32_t i = 0; i < pass->lane_count; i++)
-        DF_TRY_TO(done, status, lane_open(pass, &pass->lanes[i], i, node));
-    status = df_thread_pool_run(pass->threads, pass_job, pass, pass->lane_count);
+    DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->worker_count));
+    DF_TRY_TO(done, status, df_alloc(&pass->workers, pass->worker_count, sizeof *pass->workers));
+    for (int32_t i = 0; i < pass->worker_count; i++)
+        DF_TRY_TO(done, status, worker_open(pass, &pass->workers[i], i, node));
+    status = df_thread_pool_run(pass->threads, pass_job, pass, pass->worker_count);
 done:
     pass_close(pass);
     return status;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What published DeepFool codes do, as data, and the options laid over it (docs/NUMERICS.md). */
+#include "score/preset.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +12,6 @@
 #include "base/sized.h"
 #include "base/word.h"
 #include "graph/json_text.h"
-#include "score/deepfool_engine.h"
 #include "score/score.h"
 #include "store/pool.h"
 

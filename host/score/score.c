@@ -97,11 +97,11 @@ static dfal_status find_finished(struct score *score, const char *network_path)
 /* ---- What a score does with rows -------------------------------------------------------------- */
 
 struct margin_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct df_shard_sink *shards;
 };
 
-static dfal_status store_margin(struct df_sink *self, const struct df_margin *margin,
+static dfal_status store_margin(struct df_margin_sink *self, const struct df_margin *margin,
                                 const float *adversarial)
 {
     struct df_shard_sink *shards = ((struct margin_sink *)self)->shards;

@@ -54,11 +54,12 @@ static int64_t find(const struct comparison *c, int64_t row)
 }
 
 struct margin_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct comparison *comparison;
 };
 
-static dfal_status margin_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status margin_put(struct df_margin_sink *self, const struct df_margin *margin,
+                              const float *adversarial)
 {
     (void)adversarial;
     struct comparison *c = ((struct margin_sink *)self)->comparison;

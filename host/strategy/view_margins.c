@@ -8,14 +8,15 @@
 
 /* Margins by position in ascending rows; twins by position in rank order. */
 struct margin_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     const int64_t *rows;
     int64_t n;
     struct df_scores *scores;
     struct df_selection *selection; /* twins */
 };
 
-static dfal_status put_margin(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status put_margin(struct df_margin_sink *self, const struct df_margin *margin,
+                              const float *adversarial)
 {
     struct margin_sink *sink = (struct margin_sink *)self;
     (void)adversarial;
@@ -27,7 +28,8 @@ static dfal_status put_margin(struct df_sink *self, const struct df_margin *marg
     return DFAL_OK;
 }
 
-static dfal_status put_twin(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status put_twin(struct df_margin_sink *self, const struct df_margin *margin,
+                            const float *adversarial)
 {
     struct df_selection *selection = ((struct margin_sink *)self)->selection;
     for (int64_t i = 0; i < selection->twin_count; i++) {
@@ -44,7 +46,7 @@ static dfal_status put_twin(struct df_sink *self, const struct df_margin *margin
 }
 
 static dfal_status run_deepfool(const struct df_view *view, const int64_t *rows, int64_t n,
-                                struct df_sink *sink, const char *what)
+                                struct df_margin_sink *sink, const char *what)
 {
     struct df_deepfool_engine *engine = NULL;
     struct df_row_stream *stream = NULL;

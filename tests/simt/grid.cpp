@@ -375,7 +375,7 @@ uint64_t simt_wait_block(enum simt_wait wait, uint64_t value, const char *file, 
 }
 
 // What each lane of a complete warp barrier takes with it.
-static void settle(const struct gathering &all, struct thread *lanes, unsigned first)
+static void complete(const struct gathering &all, struct thread *lanes, unsigned first)
 {
     unsigned votes = 0;
     for (unsigned l = 0; l < LANES; l++)
@@ -424,7 +424,7 @@ uint64_t simt_wait_warp(enum simt_wait wait, unsigned mask, uint64_t value, unsi
         warp.open.push_back({me.at, 0});
     warp.open[g].come |= 1U << lane;
     if (warp.open[g].come == (mask & warp.lanes)) {
-        settle(warp.open[g], &threads[t - lane], t - lane);
+        complete(warp.open[g], &threads[t - lane], t - lane);
         warp.open.erase(warp.open.begin() + (ptrdiff_t)g);
     }
     return wait_here();

@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane: one queue's tape and slots. deepfool_engine.c makes lanes and runs them side by side; lane.c has a
- * lane's memory and the calls of an iteration, lane_loop.c the loop. */
-#ifndef DF_SCORE_LANE_H
-#define DF_SCORE_LANE_H
+/* What a DeepFool engine consists of. For the engine's own files: deepfool_engine.c makes workers and runs
+ * them side by side, deepfool_checks.c refuses what would be no margin, deepfool_worker.c has a worker's
+ * memory and the calls of an iteration, deepfool_loop.c the loop. */
+#ifndef DF_SCORE_DEEPFOOL_INSIDE_H
+#define DF_SCORE_DEEPFOOL_INSIDE_H
 
 #include <stdatomic.h>
 
 #include "backend/op_call.h"
 #include "base/lock.h"
-#include "score/deepfool_engine.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "net/plan.h"
+#include "score/margin.h"
+#include "score/preset.h"
+#include "store/stream.h"
 
 /* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. */
-struct df_lane_chunk {
+struct df_deepfool_chunk {
     struct df_span raw, index;
     int64_t rows, taken;
     bool copying; /* nobody has waited for the upload yet */
 };
 
 /* One queue's share of the work. Slots 0..occupied-1 hold samples. */
-enum { DF_LANE_CHUNKS = 2 };
-struct df_lane {
+enum { DF_DEEPFOOL_CHUNKS = 2 };
+struct df_deepfool_worker {
     struct df_deepfool_engine *engine;
     int32_t queue;
     struct df_tape *tape;
@@ -29,7 +35,7 @@ struct df_lane {
      * kernels/residency.h's lists */
     struct df_span x0, r, best_g, state, number, cand;
     struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
-    struct df_lane_chunk chunk[DF_LANE_CHUNKS];
+    struct df_deepfool_chunk chunk[DF_DEEPFOOL_CHUNKS];
     int32_t chunk_count;       /* 1: rows are read when slots want them; 2: one is read ahead of the other */
     int64_t chunk_rows, grown; /* of a chunk; of the last one before all slots were occupied */
     int32_t next;              /* chunk to take from */
@@ -52,49 +58,21 @@ struct df_deepfool_engine {
     struct df_deepfool deepfool;
     struct df_plan *plan;
     struct df_thread_pool *threads;
-    struct df_lane *lanes;
-    int32_t lane_count;
-    int64_t slots; /* of a lane */
+    struct df_deepfool_worker *workers;
+    int32_t worker_count;
+    int64_t slots; /* of a worker */
     int64_t memory;
     int64_t block;                    /* cotangents of one backward */
     struct df_deepfool_params params; /* what every call shares */
     struct df_span table, scale, low, high;
     /* of the run in hand */
     struct df_row_stream *stream;
-    struct df_sink *sink;
+    struct df_margin_sink *sink;
     struct df_progress *progress;
-    atomic_bool failed;  /* a lane gave up: the others do, too */
+    atomic_bool failed;  /* a worker gave up: the others do, too */
     struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */
     bool lock_made;
     int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
 };
-
-/* Where DeepFool clips to the pool's range: raw rows have to be within it. Errors   E_DATA the row and its
- * value */
-dfal_status df_deepfool_check_rows(const struct df_deepfool_engine *engine, const void *raw,
-                                   const int64_t *index, int64_t rows);
-dfal_status df_lane_create(struct df_lane *lane, struct df_deepfool_engine *engine, int32_t queue);
-void df_lane_destroy(struct df_lane *lane);
-/* Bytes that a slot takes beside its row of the tape; and a lane whatever its slots: an image, a chunk's row
- * that is rounded up, totals. */
-int64_t df_lane_slot_bytes(const struct df_pool *pool, int32_t candidates);
-int64_t df_lane_bytes(const struct df_pool *pool);
-/* lane_loop.c: run until the stream is dry and every slot is empty. */
-dfal_status df_lane_run(struct df_lane *lane);
-/* Logits of up to slots raw rows, for the look at the network's outputs: read to logits [rows, K]. */
-dfal_status df_lane_logits(struct df_lane *lane, float *logits, const void *raw, int64_t rows);
-
-/* ---- The calls of an iteration, which read nothing back */
-
-/* x of `rows` slots from `first` on into the tape's input; plain: x0 + r. */
-dfal_status df_lane_iterate(struct df_lane *lane, int64_t first, int64_t rows, bool plain);
-/* Whole slots, of `count` pairs (from, to). */
-dfal_status df_lane_move(struct df_lane *lane, struct df_span pairs, int64_t count);
-/* Look at the logits of the occupied slots. */
-dfal_status df_lane_observe(struct df_lane *lane);
-/* One DeepFool step of the slots in a list of `count`, as many a backward as fill its cotangents. */
-dfal_status df_lane_step(struct df_lane *lane, struct df_span list, int64_t count);
-/* Lists of the slots as they are now, and records of the finished ones. */
-dfal_status df_lane_settle(struct df_lane *lane);
 
 #endif

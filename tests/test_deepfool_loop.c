@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of a lane: on a wide device and on another, one lane and several, whatever ends it. */
+/* The loop of a worker: on a wide device and on another, one worker and several, whatever ends it. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,16 +11,17 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
-#include "score/lane.h"
+#include "score/deepfool_worker.h"
 #include "support_score.h"
 
 struct table_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct df_margin *margins;
     int64_t count;
 };
 
-static dfal_status table_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status table_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     struct table_sink *sink = (struct table_sink *)self;
     assert_null(adversarial);
@@ -39,7 +40,7 @@ static void score(struct df_device *device, bool wide, const struct df_network *
     struct df_deepfool_engine *engine;
     device->wide = wide;
     test_ok(df_deepfool_create(&engine, context, device, network, pool, deepfool, batch, true));
-    assert_int_equal(engine->lanes[0].chunk_count, wide ? 2 : 1);
+    assert_int_equal(engine->workers[0].chunk_count, wide ? 2 : 1);
     if (block > 0) {
         assert_true(block <= engine->block);
         engine->block = block;
@@ -218,13 +219,14 @@ static void images(void **state)
 /* What a sink has seen when the job is stopped, or when it fails itself, is complete; and the engine still
  * works. */
 struct stop_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     struct dfal_context *context;
     struct df_margin *margins;
     int64_t count, stop_at, fail_at;
 };
 
-static dfal_status stop_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status stop_put(struct df_margin_sink *self, const struct df_margin *margin,
+                            const float *adversarial)
 {
     (void)adversarial;
     struct stop_sink *sink = (struct stop_sink *)self;
@@ -272,9 +274,9 @@ static void stopped(void **state)
     pools_close(&p);
 }
 
-/* Several lanes share a stream: the same results and images however many there are, more of them than rows,
+/* Several workers share a stream: the same results and images however many there are, more of them than rows,
  * too. One whose sink fails stops the others. */
-static void several_lanes(void **state)
+static void several_workers(void **state)
 {
     struct df_device *const one = *state;
     struct df_device *device;
@@ -298,7 +300,7 @@ static void several_lanes(void **state)
             for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
                 memset(b, 0, (size_t)(N * size) * sizeof *b);
                 test_engine(context, device, p.network, pool, &deepfool, batches[i], found, b);
-                test_same_margins("several lanes", alone, found, N, NULL);
+                test_same_margins("several workers", alone, found, N, NULL);
                 for (int64_t row = 0; row < N; row++)
                     if (alone[row].status <= DFAL_SCORE_TIE)
                         assert_memory_equal(a + row * size, b + row * size, (size_t)size * sizeof *a);
@@ -335,11 +337,12 @@ static void several_lanes(void **state)
 
 /* Every n-th allocation fails once; and once an engine has run, another run takes no memory. */
 struct count_sink {
-    struct df_sink sink;
+    struct df_margin_sink sink;
     int64_t first, last;
 };
 
-static dfal_status count_put(struct df_sink *self, const struct df_margin *margin, const float *adversarial)
+static dfal_status count_put(struct df_margin_sink *self, const struct df_margin *margin,
+                             const float *adversarial)
 {
     (void)margin;
     (void)adversarial;
@@ -523,10 +526,11 @@ static void room(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(presets),       cmocka_unit_test(norms),  cmocka_unit_test(variants),
-        cmocka_unit_test(ends),          cmocka_unit_test(images), cmocka_unit_test(stopped),
-        cmocka_unit_test(several_lanes), cmocka_unit_test(memory), cmocka_unit_test(recordings),
-        cmocka_unit_test(room),
+        cmocka_unit_test(presets),         cmocka_unit_test(norms),
+        cmocka_unit_test(variants),        cmocka_unit_test(ends),
+        cmocka_unit_test(images),          cmocka_unit_test(stopped),
+        cmocka_unit_test(several_workers), cmocka_unit_test(memory),
+        cmocka_unit_test(recordings),      cmocka_unit_test(room),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

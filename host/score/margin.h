@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What DeepFool finds for a sample, and who takes it. */
+#ifndef DF_SCORE_MARGIN_H
+#define DF_SCORE_MARGIN_H
+
+#include "store/scores.h"
+
+/* One sample's result. */
+struct df_margin {
+    int64_t index; /* row in the pool */
+    float margin, first_margin, logit_gap;
+    uint8_t status;
+    int32_t label, adversarial_class;
+    uint16_t iterations;
+};
+/* Make it entry `at` of columns of results. */
+static inline void df_margin_store(const struct df_scores *scores, int64_t at, const struct df_margin *margin)
+{
+    scores->index[at] = margin->index;
+    scores->margin[at] = margin->margin;
+    scores->first_margin[at] = margin->first_margin;
+    scores->logit_gap[at] = margin->logit_gap;
+    scores->status[at] = margin->status;
+    scores->label[at] = margin->label;
+    scores->adversarial_class[at] = margin->adversarial_class;
+    scores->iterations[at] = margin->iterations;
+}
+/* Shard sink: where results go, in completion order (which means nothing); called under a lock.
+ * adversarial [D] is x0 + (1 + overshoot) r of an OK or TIE sample when wanted, else NULL. */
+struct df_margin_sink {
+    dfal_status (*put)(struct df_margin_sink *self, const struct df_margin *margin, const float *adversarial);
+    bool wants_adversarial;
+};
+
+#endif
