@@ -33,7 +33,7 @@ static const struct {
 } every[] = {
     {"dfal", SCORES},   {"random", LOGITS | SCORES},    {"entropy", LOGITS},  {"least-confidence", LOGITS},
     {"margin", LOGITS}, {"logit-gap", LOGITS | SCORES}, {"egl-last", LOGITS}, {"nearest-other", LOGITS},
-    {"bald", NONE},     {"coreset-greedy", NONE},       {"egl", NONE}};
+    {"bald", NONE},     {"coreset-greedy", NONE},       {"egl", NONE},        {"badge", LOGITS}};
 enum { EVERY = sizeof every / sizeof every[0] };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
@@ -642,9 +642,9 @@ static void test_usage(void **state)
     (void)state;
     struct dfal_select_options options = select_options("randon", 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "'random'");
-    options = select_options("badge", 5);
+    options = select_options("batchbald", 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_UNAVAILABLE,
-               "badge");
+               "batchbald");
     options = select_options("random", 0);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "count is 0");
     options = select_options("random", 5);

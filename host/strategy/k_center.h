@@ -15,8 +15,8 @@ struct df_k_center {
     struct df_features centres; /* those that are there before, perhaps none */
 };
 /* Choose q of h's rows; choices->list has room for min(q, h.count). A choice's candidate is its place in h,
- * its score the distance to the nearest centre, infinite where there is none. A row of h that is not finite is
- * never chosen, and counted; such a centre is nobody's.
+ * its score the distance to the nearest centre, infinite where there is none. A row of h that is not finite
+ * is never chosen, and counted; such a centre is nobody's.
  * Order    the list of a larger q begins with that of a smaller; the same on any number of threads
  * Ties   by df_random_bits(seed, DF_STREAM_TIES, row), then the first
  * Memory   8 bytes a row. Errors   E_STOPPED */

@@ -433,6 +433,80 @@ def nearest_other(dfal, folder, backend):
     by_rank(select(dfal, folder, backend, *words), {0: np.inf, 1: np.inf, 2: np.inf}, tie, "nearest-other of one class")
 
 
+def uniform(seed, stream, index):
+    return (random_bits(seed, stream, index) >> np.uint64(11)).astype(np.float64) * 2.0 ** -53
+
+
+def race(seed, choice, square, left):
+    """The first of those that are left to arrive, of (seed, choice, row); those at a distance of 0 come behind all others."""
+    wait = -np.log1p(-uniform(int(random_bits(seed, 20, choice)), 20, np.arange(len(square))))
+    return min(left, key=lambda i: (0, wait[i] / square[i]) if square[i] > 0 else (1, wait[i]))
+
+
+def k_means_plus_plus(g, candidates, count, seed, tie):
+    """The longest row, then again and again one by a chance proportional to its squared distance to those before."""
+    square, left, chosen = (g ** 2).sum(1), list(candidates), []
+    while left and len(chosen) < count:
+        row = race(seed, len(chosen), square, left) if chosen else min(left, key=lambda i: (-square[i], int(tie[i])))
+        chosen.append((row, np.sqrt(square[row])))
+        left.remove(row)
+        distance = ((g - g[row]) ** 2).sum(1)
+        square = np.minimum(square, distance) if len(chosen) > 1 else distance
+    return chosen
+
+
+def last_layer_gradients(f, h):
+    """(p - e_y) h^T, written out, a row a sample."""
+    p = softmax(f, 1)
+    best, rows = f.argmax(1), np.arange(len(f))
+    p[rows, best] = 0
+    p[rows, best] = -p.sum(1)                   # not p - 1, which would lose it
+    return (p[:, :, None] * h[:, None, :]).reshape(len(f), -1)
+
+
+@more
+def badge(dfal, folder, backend):
+    x, weight, bias = world(7)
+    clean = np.nan_to_num(x.astype(np.float64))
+    finite = [row for row in range(ROWS) if row != NAN_ROW]
+    write_world(folder, x, weight / 4, bias)
+    g = last_layer_gradients(clean @ weight.T / 4 + bias, clean)
+    for seed, count in ((1, ROWS), (2, 25), (77, 1)):
+        wanted = k_means_plus_plus(g, finite, count, seed, random_bits(seed, 8, np.arange(ROWS)))
+        run = whatever_the_work if seed == 1 else lambda *rest: select(*rest[:3], *rest[3])
+        words = ["--strategy", "badge", "--count", str(count + 50 * (count == ROWS)), "--seed", str(seed)]
+        found = run(dfal, folder, backend, words)
+        assert [q["index"] for q in found] == [row for row, _ in wanted], f"badge {seed} {count}: other rows"
+        for query, (_, score) in zip(found, wanted):
+            assert abs(query["score"] - score) <= 1e-6 * max(score, 1e-2), f"badge {seed}: {query}, expected {score}"
+        if seed == 1:
+            at = {q["index"]: q["score"] for q in found}
+            assert sorted(at[row] for row in TWIN_ROWS)[:2] == [0.0, 0.0], "badge: equal rows are apart"
+            subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "--force", "-o", "l.h5"],
+                           cwd=folder, check=True)
+            assert select(dfal, folder, backend, *words, "--logits", "l.h5") == found, "badge: --logits differs"
+    # A race is a draw: the chances are those of the squares.
+    square = np.array([1.0, 0.0, 2.0, 5.0])
+    share = np.bincount([race(seed, 1, square, range(4)) for seed in range(4000)], minlength=4) / 4000
+    assert share[1] == 0 and np.abs(share - square / 8).max() < 0.03, f"badge: chances {share}"
+    # All equal: after the first each has the same chance. Of two classes alone.
+    write_pool(os.path.join(folder, "pool.h5"), np.full((40, 2, 1, 1), 0.75, np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.array([[1.0, 0], [0, 2]]), np.zeros(2), [2, 1, 1])
+    tie = random_bits(5, 8, np.arange(40))
+    for value in (0.75, 0.0):
+        write_pool(os.path.join(folder, "pool.h5"), np.full((40, 2, 1, 1), value, np.float32), class_count=2)
+        same = np.full((40, 2), value)
+        wanted = k_means_plus_plus(last_layer_gradients(same * [1, 2], same), range(40), 12, 5, tie)
+        found = select(dfal, folder, backend, "--strategy", "badge", "--count", "12", "--seed", "5")
+        assert [q["index"] for q in found] == [row for row, _ in wanted], f"badge of equal rows of {value}"
+        assert all(q["score"] == 0 for q in found[1:]), f"badge of equal rows of {value}: {found}"
+    words = ("--strategy", "badge", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fc"], 64, "strategy badge: unknown option 'node'")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs logits, which s.h5 does not hold")
+    write_pool(os.path.join(folder, "pool.h5"), np.full((3, 2, 1, 1), np.nan, np.float32), class_count=2)
+    refused(dfal, folder, backend, words, 65, "none of the 3 candidates is finite")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
