@@ -23,5 +23,9 @@ dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, cons
 enum df_rank_first { DF_SMALLEST_FIRST, DF_LARGEST_FIRST };
 dfal_status df_rank_by_score(const struct df_view *view, const double *scores, enum df_rank_first first,
                              int64_t q, struct df_choices *choices);
+/* The same by DeepFool margin, smallest first, groups of statuses before each other: what `dfal` queries. */
+dfal_status df_rank_by_margin(struct df_view *view, int64_t q, struct df_choices *choices);
+/* The group of a status, in the order of a scores file; -1: never queried. */
+int32_t df_margin_group(uint8_t status, const char *unconverged);
 
 #endif

@@ -58,6 +58,11 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
 /* The same features of the rows that are labelled already, in the order of the pool. */
 dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
 
+/* The same of some rows of the pool [count], ascending: values (df_free) are the caller's and are not
+ * kept. */
+dfal_status df_view_features_of_rows(struct df_view *view, const char *node, const int64_t *rows,
+                                     int64_t count, float **values, struct df_features *features);
+
 /* What a strategy is going to ask of the same rows: a number of their logits, and features of a node or
  * (of_features) a number of those. Said before, one pass over the pool gives both. Where none could (the
  * logits are a file's, or the node is named and so of the network that is not folded) nothing happens here,

@@ -507,6 +507,82 @@ def badge(dfal, folder, backend):
     refused(dfal, folder, backend, words, 65, "none of the 3 candidates is finite")
 
 
+def most_similar_first(h, rows, count, tie):
+    """Greedy facility location: again and again the row that adds most to the sum of largest similarities."""
+    far = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))[np.ix_(rows, rows)]
+    similarity, covered, chosen = far.max() - far, np.zeros(len(rows)), []
+    while len(chosen) < min(count, len(rows)):
+        gain = np.maximum(similarity - covered, 0).sum(1).round(9)
+        best = min((i for i in range(len(rows)) if i not in chosen), key=lambda i: (-gain[i], int(tie[rows[i]])))
+        chosen.append(best)
+        covered = np.maximum(covered, similarity[best])
+    return [rows[i] for i in chosen]
+
+
+def few_of_a_pair(ranked, pairs, count):
+    """By rank, but at most ceil(count / number of pairs) of each; then the others by rank."""
+    quota = -(-count // len(set(pairs[row] for row in ranked)))
+    taken, first = {}, []
+    for row in ranked:
+        if len(first) < count and taken.get(pairs[row], 0) < quota:
+            taken[pairs[row]] = taken.get(pairs[row], 0) + 1
+            first.append(row)
+    return (first + [row for row in ranked if row not in first])[:count]
+
+
+@more
+def dfal_diverse(dfal, folder, backend):
+    x, weight, bias = world(8)
+    clean = np.nan_to_num(x.astype(np.float64))
+    tie = random_bits(1, 8, np.arange(ROWS))
+    for labelled in ([], [5, *range(100, 120)]):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, bias, labels)
+        subprocess.run([dfal, "-q", "--backend", backend, "score", "net.h5", "pool.h5", "--force", "-o", "s.h5", "--max-iter", "1"],
+                       cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        with h5py.File(os.path.join(folder, "s.h5")) as file:
+            margin, status = file["margin"][()], file["status"][()]
+            pairs = list(zip(file["label"][()].tolist(), file["adversarial_class"][()].tolist()))
+        group = {0: 0, 1: 0, 2: 1}         # OK, TIE, MAX_ITER
+        left = [row for row in range(ROWS) if row != NAN_ROW and row not in labelled]
+        order = sorted(left, key=lambda row: (group[status[row]], margin[row], int(tie[row])))
+        for count, rho in ((1, 10), (7, 10), (7, 3), (20, 1), (ROWS, 10)):
+            count, end = min(count, len(order)), min(count * rho, len(order))
+            if count < end:
+                worst = group[status[order[count - 1]]]
+                end = max(count, min([end, *(i for i in range(count, end) if group[status[order[i]]] != worst)]))
+            short = sorted(order[:end])
+            wanted = {"kcenter": [row for row, _ in farthest_first(clean, labelled, short, count, tie)],
+                      "facility": most_similar_first(clean, short, count, tie),
+                      "classpair": few_of_a_pair(order[:end], pairs, count)}
+            for diversify, rows in wanted.items():
+                words = ["--strategy", "dfal-diverse", "--count", str(count), "--max-iter", "1", "--option",
+                         f"diversify={diversify}", "--option", f"rho={rho}"]
+                run = whatever_the_work if (count, rho) == (7, 10) else lambda *rest: select(*rest[:3], *rest[3])
+                found = run(dfal, folder, backend, [*words, "--scores", "s.h5"])
+                what = f"dfal-diverse {diversify} {len(labelled)} {count} {rho}"
+                assert [q["index"] for q in found] == rows, f"{what}: {[q['index'] for q in found]}, expected {rows}"
+                assert all(q["score"] == margin[q["index"]] for q in found), f"{what}: {found}"
+                if count == 7:
+                    assert select(dfal, folder, backend, *words) == found, f"{what}: margins of its own give others"
+    base = ["--strategy", "dfal-diverse", "--count", "5"]
+    plain = select(dfal, folder, backend, *base)
+    assert plain == select(dfal, folder, backend, *base, "--option", "diversify=kcenter", "--option", "rho=10")
+    named = select(dfal, folder, backend, *base, "--option", "node=input")
+    assert [q["index"] for q in named] == [q["index"] for q in plain], "dfal-diverse: the input is what the last Gemm reads"
+    refused(dfal, folder, backend, [*base, "--option", "diversify=none"], 64, "expected kcenter, facility or classpair")
+    refused(dfal, folder, backend, [*base, "--option", "rho=0"], 64, "rho is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*base, "--option", "node=fx"], 64, "strategy dfal-diverse: unknown node 'fx'")
+    refused(dfal, folder, backend, [*base, "--logits", "l.h5"], 64, "needs margins, which l.h5 does not hold")
+    # All rows equal, of two classes.
+    write_pool(os.path.join(folder, "pool.h5"), np.full((40, 2, 1, 1), 0.75, np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.array([[1.0, 0], [0, 2]]), np.zeros(2), [2, 1, 1])
+    for diversify in ("kcenter", "facility", "classpair"):
+        found = select(dfal, folder, backend, *base, "--option", f"diversify={diversify}")
+        assert [q["index"] for q in found][0] in range(40) and len({q["index"] for q in found}) == 5, f"dfal-diverse {diversify}: {found}"
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
