@@ -120,7 +120,7 @@ static void test_bad(void **state)
         {"options: {dfl: {subsample: 3}}\n", "; nearest is 'dfal'"},
         {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected dfal,"},
         {"options: {dfal: {subsampel: 3}}\n", "options.dfal: unknown key 'subsampel': expected subsample, "
-                                              "deepfool or twins; nearest is 'subsample'"},
+                                              "deepfool, twins or power; nearest is 'subsample'"},
         {"options: {coreset: {progam: sener}}\n",
          "options.coreset: unknown key 'progam': expected subsample, "
          "deepfool, twins or program; nearest is 'program'"},
@@ -316,7 +316,7 @@ static void test_own_options(void **state)
     test_ok(df_run_config_compare(&c, &other, "dir"));
     test_ok(df_run_config_set(&other, "options.bald={passes: 4}"));
     test_error(df_run_config_set(&other, "options.bald.pases=4"), DFAL_E_USAGE,
-               "options.bald: unknown key 'pases': expected subsample, deepfool, twins or passes");
+               "options.bald: unknown key 'pases': expected subsample, deepfool, twins, passes or power");
     const struct df_run_config *const both[] = {&again, &other};
     df_run_config_differences(&differences, both, 2, 1);
     char *text = NULL;

@@ -571,7 +571,7 @@ static void test_killed_between(void **state)
                "k.csv");
     assert_false(world_exists(world.folder, names[3]));
     remove_outputs(names, 1);
-    write_text(stale, names[3], "strategy: \"dfal\"\n");
+    write_text(stale, names[3], "strategy: \"dfal\"\noption.power: \"\"\n");
     test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
                "k.csv.unfinished was made with count (none), expected 6");
     static const char *const passes[] = {"passes=3"};

@@ -4,10 +4,13 @@
 #include "strategy/rank.h"
 #include "strategy/view.h"
 
+static const struct df_strategy_option options[] = {DF_OPTION_POWER, {0}};
+
 const struct df_strategy df_strategy_dfal = {
     .name = "dfal",
     .summary = "smallest DeepFool margin, each query with its adversarial twin",
     .asks = DF_ASKS_MARGINS,
     .twins = true,
+    .options = options,
     .select = df_rank_by_margin,
 };

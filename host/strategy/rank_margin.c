@@ -10,6 +10,8 @@
 struct margins {
     const struct df_scores *scores;
     const char *unconverged;
+    const int64_t *rows;
+    struct df_power power;
 };
 
 int32_t df_margin_group(uint8_t status, const char *unconverged)
@@ -38,13 +40,19 @@ static bool key_of(const void *user, int64_t i, struct df_rank_key *key)
     const uint8_t status = margins->scores->status[i];
     const bool finite = status != DFAL_SCORE_NONFINITE;
     key->group = finite ? df_margin_group(status, margins->unconverged) : 0;
-    key->score = finite ? (double)margins->scores->margin[i] : (double)NAN;
+    key->score = finite ? df_power_key(&margins->power, (double)margins->scores->margin[i], DF_SMALLEST_FIRST,
+                                       margins->rows[i])
+                        : (double)NAN;
     return key->group >= 0;
 }
 
 dfal_status df_rank_by_margin(struct df_view *view, int64_t q, struct df_choices *choices)
 {
-    struct margins margins = {.unconverged = df_view_unconverged(view)};
+    struct margins margins = {
+        .unconverged = df_view_unconverged(view), .rows = df_view_rows(view), .power = df_power_of(view)};
     DF_TRY(df_view_margins(view, &margins.scores));
-    return df_rank_by_key(view, key_of, &margins, q, choices);
+    DF_TRY(df_rank_by_key(view, key_of, &margins, q, choices));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = (double)margins.scores->margin[choices->list[i].candidate];
+    return DFAL_OK;
 }

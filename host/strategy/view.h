@@ -29,6 +29,8 @@ const char *df_view_unconverged(const struct df_view *view); /* last | keep | ex
 int64_t df_view_integer(const struct df_view *view, const char *key);
 double df_view_real(const struct df_view *view, const char *key);
 const char *df_view_text(const struct df_view *view, const char *key);
+/* The same of a key that the strategy may not have: "". */
+const char *df_view_own_text(const struct df_view *view, const char *key);
 
 /* Logits [n, K]. Errors   E_DATA as below */
 dfal_status df_view_logits(struct df_view *view, const float **logits);

@@ -469,7 +469,7 @@ def own_options(dfal):
     good = ("select", "d/networks/bald-1.h5", "train.h5", "--strategy", "bald", "--count", "3")
     _, err = dfal.run("--log-format", "json", *good, "--option", "passes=+4", "-o", "q.csv")
     event = [json.loads(line) for line in err.splitlines() if '"select.begin"' in line]
-    check(event and event[0]["options"] == "passes=4", err[-500:])
+    check(event and event[0]["options"] == "passes=4, power=", err[-500:])
     dfal.refuses(64, *good, "--option", "node=x", "-o", "no", says=("strategy bald", "'node'", "passes"))
     dfal.refuses(64, *good, "--option", "passes", "-o", "no", says="KEY=VALUE")
     help_text = dfal.run("select", "--help")[0]

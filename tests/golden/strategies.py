@@ -325,7 +325,7 @@ def bald(dfal, folder, backend):
         assert len(part) in (49, 50) and all(abs(q["score"] - score[q["index"]]) <= 1e-12 for q in part)
     words = ("--strategy", "bald", "--count", "5")
     refused(dfal, folder, backend, [*words, "--option", "pases=5"], 64,
-            "strategy bald: unknown option 'pases': expected passes; nearest is 'passes'")
+            "strategy bald: unknown option 'pases': expected passes or power; nearest is 'passes'")
     refused(dfal, folder, backend, [*words, "--option", "passes=0"], 64, "passes is 0, expected a whole number from 1")
     refused(dfal, folder, backend, [*words, "--option", "passes"], 64, "expected KEY=VALUE")
     refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs stochastic passes, which s.h5 does not hold")
@@ -581,6 +581,41 @@ def dfal_diverse(dfal, folder, backend):
     for diversify in ("kcenter", "facility", "classpair"):
         found = select(dfal, folder, backend, *base, "--option", f"diversify={diversify}")
         assert [q["index"] for q in found][0] in range(40) and len({q["index"] for q in found}) == 5, f"dfal-diverse {diversify}: {found}"
+
+
+@more
+def power(dfal, folder, backend):
+    """Gumbel noise of (seed, row) on the logarithm of a score that is known without."""
+    x, weight, bias = world(9)
+    x[50:54] = 0                                # ties of logits: the margin is 0
+    write_world(folder, x, weight / 4, 0 * bias, dropout=0.5)
+    tie = random_bits(3, 8, np.arange(ROWS))
+    with np.errstate(divide="ignore"):
+        noise = -np.log(-np.log1p(-uniform(3, 21, np.arange(ROWS))))
+    words = ["--count", str(ROWS), "--seed", "3"]
+    for name, sign in (("entropy", -1), ("least-confidence", -1), ("margin", 1), ("logit-gap", 1), ("egl-last", -1), ("egl", -1),
+                       ("bald", -1), ("nearest-other", 1), ("dfal", 1)):
+        plain = select(dfal, folder, backend, "--strategy", name, *words)
+        at = {q["index"]: q["score"] for q in plain}
+        for beta in ("1", "0.5", "4"):
+            with np.errstate(divide="ignore"):
+                key = {row: sign * np.log(score) - noise[row] / float(beta) for row, score in at.items()}
+            wanted = sorted(at, key=lambda row: (key[row], int(tie[row])))
+            line = ["--strategy", name, *words, "--option", f"power={beta}"]
+            run = whatever_the_work if name in ("entropy", "dfal") and beta == "1" else lambda *rest: select(*rest[:3], *rest[3])
+            found = run(dfal, folder, backend, line)
+            assert [q["index"] for q in found] == wanted, f"{name} power {beta}: other rows"
+            assert all(q["score"] == at[q["index"]] for q in found), f"{name} power {beta}: other scores"
+            assert wanted != [q["index"] for q in plain], f"{name} power {beta}: no noise"
+    few = select(dfal, folder, backend, *line[:2], "--count", "7", *line[4:])
+    assert [q["index"] for q in few] == wanted[:7], "power: the first seven are others"
+    # The chance of the first goes with the power of the score.
+    with np.errstate(divide="ignore"):
+        first = [np.argmax(np.log([1.0, 2, 5]) * 2 - np.log(-np.log1p(-uniform(seed, 21, np.arange(3))))) for seed in range(4000)]
+    assert np.abs(np.bincount(first, minlength=3) / 4000 - np.array([1, 4, 25]) / 30).max() < 0.03, "power: chances"
+    for wrong in ("0", "-1", "nan", "much"):
+        refused(dfal, folder, backend, ["--strategy", "margin", "--count", "3", "--option", f"power={wrong}"], 64, f"power is {wrong}, expected")
+    refused(dfal, folder, backend, ["--strategy", "random", "--count", "3", "--option", "power=1"], 64, "strategy random: ")
 
 
 def main():
