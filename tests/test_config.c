@@ -120,7 +120,7 @@ static void test_bad(void **state)
         {"options: {dfl: {subsample: 3}}\n", "; nearest is 'dfal'"},
         {"options: {dfl: {subsample: 3}}\n", "options: unknown key 'dfl': expected dfal,"},
         {"options: {dfal: {subsampel: 3}}\n", "options.dfal: unknown key 'subsampel': expected subsample, "
-                                              "deepfool or twins; nearest is 'subsample'"},
+                                              "deepfool, twins or power; nearest is 'subsample'"},
         {"options: {coreset: {progam: sener}}\n",
          "options.coreset: unknown key 'progam': expected subsample, "
          "deepfool, twins or program; nearest is 'program'"},
@@ -182,8 +182,8 @@ static void test_bad(void **state)
                       dfal_last_error(), bad[i].words);
     }
     struct df_run_config c;
-    test_error(parse(&c, "strategies: [badge]\n"), DFAL_E_UNAVAILABLE,
-               "c.yaml:1: strategies: strategy 'badge' is not");
+    test_error(parse(&c, "strategies: [batchbald]\n"), DFAL_E_UNAVAILABLE,
+               "c.yaml:1: strategies: strategy 'batchbald' is not");
     test_error(parse(&c, "initial: 3\nnetwork: lenet6\n"), DFAL_E_CONFIG,
                "c.yaml:2: network: unknown network 'lenet6': expected lenet5, vgg8 or the path of a network "
                "file; nearest is 'lenet5'");
@@ -234,7 +234,7 @@ static void test_set(void **state)
     test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "=3"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "trials="), DFAL_E_USAGE, "trials");
-    test_error(df_run_config_set(&c, "strategies=[badge]"), DFAL_E_UNAVAILABLE, "not in this version");
+    test_error(df_run_config_set(&c, "strategies=[batchbald]"), DFAL_E_UNAVAILABLE, "not in this version");
     test_error(df_run_config_set(&c, "trials=1\n---\n2"), DFAL_E_USAGE, "second");
 }
 
@@ -316,7 +316,7 @@ static void test_own_options(void **state)
     test_ok(df_run_config_compare(&c, &other, "dir"));
     test_ok(df_run_config_set(&other, "options.bald={passes: 4}"));
     test_error(df_run_config_set(&other, "options.bald.pases=4"), DFAL_E_USAGE,
-               "options.bald: unknown key 'pases': expected subsample, deepfool, twins or passes");
+               "options.bald: unknown key 'pases': expected subsample, deepfool, twins, passes or power");
     const struct df_run_config *const both[] = {&again, &other};
     df_run_config_differences(&differences, both, 2, 1);
     char *text = NULL;

@@ -25,6 +25,8 @@ enum df_stream {
     DF_STREAM_VERIFY = 15,   /* rows that verify recomputes */
     DF_STREAM_LABELLED = 16, /* seed of the candidates' draw for a labelled state */
     DF_STREAM_PASSES = 17,   /* seed of a selection's stochastic passes */
+    DF_STREAM_BADGE = 20,    /* seed of choice i of badge; of that seed, index: row of the pool */
+    DF_STREAM_POWER = 21,    /* noise on a score; index: row of the pool */
 };
 
 /* 64 random bits. */

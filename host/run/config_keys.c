@@ -43,8 +43,8 @@ const struct df_key df_run_keys[] = {
     {.path = "options.*.twins",
      .kind = DF_KEY_FLAG,
      .offset = OPTION(twins),
-     .help = "train on each query's adversarial twin as well, whoever chose it; not given: dfal does, others "
-             "not"},
+     .help = "train on each query's adversarial twin as well, whoever chose it; not given: dfal and "
+             "dfal-diverse do, others not"},
     {.path = "initial",
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_I64, 1, ROWS},

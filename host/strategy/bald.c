@@ -74,6 +74,7 @@ static const struct df_strategy_option options[] = {
      .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 10000},
      .standard = "10",
      .help = "stochastic passes, each with dropout drawn anew for every row"},
+    DF_OPTION_POWER,
     {0},
 };
 

@@ -1,60 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DFAL (Ducoffe, Precioso 2018, arXiv:1802.09841): the smallest DeepFool margins among the candidates; each
  * query brings its adversarial twin, labelled like its source, at the price of one annotation. */
-#include <math.h>
-#include <string.h>
-
-#include "store/scores.h"
 #include "strategy/rank.h"
 #include "strategy/view.h"
 
-struct margins {
-    const struct df_scores *scores;
-    const char *unconverged;
-};
-
-/* Group of a status in the order of a scores file; -1: never queried. */
-static int group_of(uint8_t status, const char *unconverged)
-{
-    switch (status) {
-    case DFAL_SCORE_OK:
-    case DFAL_SCORE_TIE:
-        return 0;
-    case DFAL_SCORE_MAX_ITER:
-        if (!strcmp(unconverged, "keep"))
-            return 0;
-        return strcmp(unconverged, "exclude") ? 1 : -1;
-    case DFAL_SCORE_ZERO_GRAD:
-        return 2;
-    case DFAL_SCORE_PRUNED:
-        return 3;
-    default:
-        return -1;
-    }
-}
-
-/* A sample whose input or logits are not finite cannot be labelled into anything useful. */
-static bool key_of(const void *user, int64_t i, struct df_rank_key *key)
-{
-    const struct margins *margins = user;
-    const uint8_t status = margins->scores->status[i];
-    const bool finite = status != DFAL_SCORE_NONFINITE;
-    key->group = finite ? group_of(status, margins->unconverged) : 0;
-    key->score = finite ? (double)margins->scores->margin[i] : (double)NAN;
-    return key->group >= 0;
-}
-
-static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
-{
-    struct margins margins = {.unconverged = df_view_unconverged(view)};
-    DF_TRY(df_view_margins(view, &margins.scores));
-    return df_rank_by_key(view, key_of, &margins, q, choices);
-}
+static const struct df_strategy_option options[] = {DF_OPTION_POWER, {0}};
 
 const struct df_strategy df_strategy_dfal = {
     .name = "dfal",
     .summary = "smallest DeepFool margin, each query with its adversarial twin",
     .asks = DF_ASKS_MARGINS,
     .twins = true,
-    .select = choose,
+    .options = options,
+    .select = df_rank_by_margin,
 };

@@ -108,6 +108,7 @@ static const struct df_strategy_option options[] = {
      .choices = "no|yes",
      .standard = "no",
      .help = "the length of the mean of the class gradients, as the published code has it"},
+    DF_OPTION_POWER,
     {0},
 };
 

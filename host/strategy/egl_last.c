@@ -62,9 +62,12 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     return status;
 }
 
+static const struct df_strategy_option options[] = {DF_OPTION_POWER, {0}};
+
 const struct df_strategy df_strategy_egl_last = {
     .name = "egl-last",
     .summary = "largest expected length of the last layer's gradient",
     .asks = DF_ASKS_LOGITS | DF_ASKS_FEATURES | DF_ASKS_LAST_LAYER,
+    .options = options,
     .select = choose,
 };

@@ -22,9 +22,12 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     return df_rank_by_score(view, scores, DF_LARGEST_FIRST, q, choices);
 }
 
+static const struct df_strategy_option options[] = {DF_OPTION_POWER, {0}};
+
 const struct df_strategy df_strategy_entropy = {
     .name = "entropy",
     .summary = "largest entropy of the softmax",
     .asks = DF_ASKS_LOGITS,
+    .options = options,
     .select = choose,
 };

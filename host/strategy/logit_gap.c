@@ -10,9 +10,12 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     return df_rank_by_score(view, gaps, DF_SMALLEST_FIRST, q, choices);
 }
 
+static const struct df_strategy_option options[] = {DF_OPTION_POWER, {0}};
+
 const struct df_strategy df_strategy_logit_gap = {
     .name = "logit-gap",
     .summary = "smallest difference of the two largest logits",
     .asks = DF_ASKS_LOGIT_GAPS,
+    .options = options,
     .select = choose,
 };

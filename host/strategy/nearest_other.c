@@ -158,7 +158,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     return df_rank_by_score(view, search.nearest, DF_SMALLEST_FIRST, q, choices);
 }
 
-static const struct df_strategy_option options[] = {DF_OPTION_NODE, {0}};
+static const struct df_strategy_option options[] = {DF_OPTION_NODE, DF_OPTION_POWER, {0}};
 
 const struct df_strategy df_strategy_nearest_other = {
     .name = "nearest-other",

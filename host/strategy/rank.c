@@ -87,22 +87,25 @@ dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, cons
     return DFAL_OK;
 }
 
-static bool smallest(const void *user, int64_t i, struct df_rank_key *key)
-{
-    key->score = ((const double *)user)[i];
-    return true;
-}
+struct scored {
+    const double *scores;
+    const int64_t *rows;
+    enum df_rank_first first;
+    struct df_power power;
+};
 
-static bool largest(const void *user, int64_t i, struct df_rank_key *key)
+static bool key_of(const void *user, int64_t i, struct df_rank_key *key)
 {
-    key->score = -((const double *)user)[i];
+    const struct scored *scored = user;
+    key->score = df_power_key(&scored->power, scored->scores[i], scored->first, scored->rows[i]);
     return true;
 }
 
 dfal_status df_rank_by_score(const struct df_view *view, const double *scores, enum df_rank_first first,
                              int64_t q, struct df_choices *choices)
 {
-    DF_TRY(df_rank_by_key(view, first == DF_LARGEST_FIRST ? largest : smallest, scores, q, choices));
+    const struct scored scored = {scores, df_view_rows(view), first, df_power_of(view)};
+    DF_TRY(df_rank_by_key(view, key_of, &scored, q, choices));
     for (int64_t i = 0; i < choices->count; i++)
         choices->list[i].score = scores[choices->list[i].candidate];
     return DFAL_OK;

@@ -3,7 +3,7 @@
 #ifndef DF_STRATEGY_RANK_H
 #define DF_STRATEGY_RANK_H
 
-#include "strategy/strategy.h"
+#include "strategy/power.h"
 
 /* Where a candidate ranks: by group, then by score. */
 struct df_rank_key {
@@ -19,9 +19,12 @@ typedef bool df_rank_key_fn(const void *user, int64_t candidate, struct df_rank_
  * Memory   40 bytes a choice, none a candidate */
 dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,
                            struct df_choices *choices);
-/* The same by scores [n]. */
-enum df_rank_first { DF_SMALLEST_FIRST, DF_LARGEST_FIRST };
+/* The same by scores [n], with the noise of an option "power" where one is given. */
 dfal_status df_rank_by_score(const struct df_view *view, const double *scores, enum df_rank_first first,
                              int64_t q, struct df_choices *choices);
+/* The same by DeepFool margin, smallest first, groups of statuses before each other: what `dfal` queries. */
+dfal_status df_rank_by_margin(struct df_view *view, int64_t q, struct df_choices *choices);
+/* The group of a status, in the order of a scores file; -1: never queried. */
+int32_t df_margin_group(uint8_t status, const char *unconverged);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Distances of rows of floats. */
+/* Distances and products of rows of floats. */
 #ifndef DF_STRATEGY_ROW_DISTANCE_H
 #define DF_STRATEGY_ROW_DISTANCE_H
 
@@ -9,5 +9,8 @@
  * Order   term i goes to accumulator i % 16, those behind the last whole sixteen to one of their own; then
  *         the latter, and accumulators 0 to 15 are added to it */
 double df_square_distance(const float *a, const float *b, int64_t size);
+
+/* a . b, its products in the same order. */
+double df_dot_product(const float *a, const float *b, int64_t size);
 
 #endif

@@ -38,6 +38,11 @@ const char *df_view_text(const struct df_view *view, const char *key)
     return df_option_text(view->options->values, view->options->strategy->options, key);
 }
 
+const char *df_view_own_text(const struct df_view *view, const char *key)
+{
+    return df_option_find(view->options->strategy->options, key) ? df_view_text(view, key) : "";
+}
+
 int64_t df_view_integer(const struct df_view *view, const char *key)
 {
     return strtoll(df_view_text(view, key), NULL, 10);

@@ -29,6 +29,8 @@ const char *df_view_unconverged(const struct df_view *view); /* last | keep | ex
 int64_t df_view_integer(const struct df_view *view, const char *key);
 double df_view_real(const struct df_view *view, const char *key);
 const char *df_view_text(const struct df_view *view, const char *key);
+/* The same of a key that the strategy may not have: "". */
+const char *df_view_own_text(const struct df_view *view, const char *key);
 
 /* Logits [n, K]. Errors   E_DATA as below */
 dfal_status df_view_logits(struct df_view *view, const float **logits);
@@ -57,6 +59,11 @@ dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_ro
                                    const double **scores);
 /* The same features of the rows that are labelled already, in the order of the pool. */
 dfal_status df_view_labelled_features(struct df_view *view, const char *node, struct df_features *features);
+
+/* The same of some rows of the pool [count], ascending: values (df_free) are the caller's and are not
+ * kept. */
+dfal_status df_view_features_of_rows(struct df_view *view, const char *node, const int64_t *rows,
+                                     int64_t count, float **values, struct df_features *features);
 
 /* What a strategy is going to ask of the same rows: a number of their logits, and features of a node or
  * (of_features) a number of those. Said before, one pass over the pool gives both. Where none could (the

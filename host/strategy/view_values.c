@@ -287,6 +287,21 @@ dfal_status df_view_labelled_features(struct df_view *view, const char *node, st
     return take_features(view, &key, features);
 }
 
+dfal_status df_view_features_of_rows(struct df_view *view, const char *node, const int64_t *rows,
+                                     int64_t count, float **values, struct df_features *features)
+{
+    struct source source;
+    char what[80];
+    *values = NULL;
+    DF_TRY(find_source(view, node, &source));
+    snprintf(what, sizeof what, "the features of %lld rows", (long long)count);
+    DF_TRY(df_view_check_memory(view, (double)count * (double)source.size * sizeof(float), what));
+    DF_TRY(df_alloc(values, count * source.size, sizeof **values));
+    struct values_sink sink = {.view = view, .source = &source, .rows = rows, .n = count, .values = *values};
+    *features = (struct df_features){.count = count, .size = source.size, .values = *values};
+    return compute(&sink, NULL, "select.features");
+}
+
 dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_row_score_fn *score,
                                    const double **scores)
 {

@@ -15,8 +15,8 @@ from data import digits, make_pool, write_linear
 from support import check, main, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
-ASKING = ("egl", "egl-last", "bald", "coreset-greedy", "nearest-other")
-LATER = ("batchbald", "ceal", "coreset", "qbdc", "badge", "dfal-diverse")
+ASKING = ("egl", "egl-last", "bald", "coreset-greedy", "nearest-other", "badge", "dfal-diverse")
+LATER = ("batchbald", "ceal", "coreset", "qbdc")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]
 
@@ -469,7 +469,7 @@ def own_options(dfal):
     good = ("select", "d/networks/bald-1.h5", "train.h5", "--strategy", "bald", "--count", "3")
     _, err = dfal.run("--log-format", "json", *good, "--option", "passes=+4", "-o", "q.csv")
     event = [json.loads(line) for line in err.splitlines() if '"select.begin"' in line]
-    check(event and event[0]["options"] == "passes=4", err[-500:])
+    check(event and event[0]["options"] == "passes=4, power=", err[-500:])
     dfal.refuses(64, *good, "--option", "node=x", "-o", "no", says=("strategy bald", "'node'", "passes"))
     dfal.refuses(64, *good, "--option", "passes", "-o", "no", says="KEY=VALUE")
     help_text = dfal.run("select", "--help")[0]

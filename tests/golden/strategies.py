@@ -325,7 +325,7 @@ def bald(dfal, folder, backend):
         assert len(part) in (49, 50) and all(abs(q["score"] - score[q["index"]]) <= 1e-12 for q in part)
     words = ("--strategy", "bald", "--count", "5")
     refused(dfal, folder, backend, [*words, "--option", "pases=5"], 64,
-            "strategy bald: unknown option 'pases': expected passes; nearest is 'passes'")
+            "strategy bald: unknown option 'pases': expected passes or power; nearest is 'passes'")
     refused(dfal, folder, backend, [*words, "--option", "passes=0"], 64, "passes is 0, expected a whole number from 1")
     refused(dfal, folder, backend, [*words, "--option", "passes"], 64, "expected KEY=VALUE")
     refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs stochastic passes, which s.h5 does not hold")
@@ -431,6 +431,191 @@ def nearest_other(dfal, folder, backend):
     write_pool(os.path.join(folder, "pool.h5"), same[:, :, None, None], class_count=2)
     write_linear(os.path.join(folder, "net.h5"), 2 * np.eye(2), np.zeros(2), [2, 1, 1])
     by_rank(select(dfal, folder, backend, *words), {0: np.inf, 1: np.inf, 2: np.inf}, tie, "nearest-other of one class")
+
+
+def uniform(seed, stream, index):
+    return (random_bits(seed, stream, index) >> np.uint64(11)).astype(np.float64) * 2.0 ** -53
+
+
+def race(seed, choice, square, left):
+    """The first of those that are left to arrive, of (seed, choice, row); those at a distance of 0 come behind all others."""
+    wait = -np.log1p(-uniform(int(random_bits(seed, 20, choice)), 20, np.arange(len(square))))
+    return min(left, key=lambda i: (0, wait[i] / square[i]) if square[i] > 0 else (1, wait[i]))
+
+
+def k_means_plus_plus(g, candidates, count, seed, tie):
+    """The longest row, then again and again one by a chance proportional to its squared distance to those before."""
+    square, left, chosen = (g ** 2).sum(1), list(candidates), []
+    while left and len(chosen) < count:
+        row = race(seed, len(chosen), square, left) if chosen else min(left, key=lambda i: (-square[i], int(tie[i])))
+        chosen.append((row, np.sqrt(square[row])))
+        left.remove(row)
+        distance = ((g - g[row]) ** 2).sum(1)
+        square = np.minimum(square, distance) if len(chosen) > 1 else distance
+    return chosen
+
+
+def last_layer_gradients(f, h):
+    """(p - e_y) h^T, written out, a row a sample."""
+    p = softmax(f, 1)
+    best, rows = f.argmax(1), np.arange(len(f))
+    p[rows, best] = 0
+    p[rows, best] = -p.sum(1)                   # not p - 1, which would lose it
+    return (p[:, :, None] * h[:, None, :]).reshape(len(f), -1)
+
+
+@more
+def badge(dfal, folder, backend):
+    x, weight, bias = world(7)
+    clean = np.nan_to_num(x.astype(np.float64))
+    finite = [row for row in range(ROWS) if row != NAN_ROW]
+    write_world(folder, x, weight / 4, bias)
+    g = last_layer_gradients(clean @ weight.T / 4 + bias, clean)
+    for seed, count in ((1, ROWS), (2, 25), (77, 1)):
+        wanted = k_means_plus_plus(g, finite, count, seed, random_bits(seed, 8, np.arange(ROWS)))
+        run = whatever_the_work if seed == 1 else lambda *rest: select(*rest[:3], *rest[3])
+        words = ["--strategy", "badge", "--count", str(count + 50 * (count == ROWS)), "--seed", str(seed)]
+        found = run(dfal, folder, backend, words)
+        assert [q["index"] for q in found] == [row for row, _ in wanted], f"badge {seed} {count}: other rows"
+        for query, (_, score) in zip(found, wanted):
+            assert abs(query["score"] - score) <= 1e-6 * max(score, 1e-2), f"badge {seed}: {query}, expected {score}"
+        if seed == 1:
+            at = {q["index"]: q["score"] for q in found}
+            assert sorted(at[row] for row in TWIN_ROWS)[:2] == [0.0, 0.0], "badge: equal rows are apart"
+            subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "--force", "-o", "l.h5"],
+                           cwd=folder, check=True)
+            assert select(dfal, folder, backend, *words, "--logits", "l.h5") == found, "badge: --logits differs"
+    # A race is a draw: the chances are those of the squares.
+    square = np.array([1.0, 0.0, 2.0, 5.0])
+    share = np.bincount([race(seed, 1, square, range(4)) for seed in range(4000)], minlength=4) / 4000
+    assert share[1] == 0 and np.abs(share - square / 8).max() < 0.03, f"badge: chances {share}"
+    # All equal: after the first each has the same chance. Of two classes alone.
+    write_pool(os.path.join(folder, "pool.h5"), np.full((40, 2, 1, 1), 0.75, np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.array([[1.0, 0], [0, 2]]), np.zeros(2), [2, 1, 1])
+    tie = random_bits(5, 8, np.arange(40))
+    for value in (0.75, 0.0):
+        write_pool(os.path.join(folder, "pool.h5"), np.full((40, 2, 1, 1), value, np.float32), class_count=2)
+        same = np.full((40, 2), value)
+        wanted = k_means_plus_plus(last_layer_gradients(same * [1, 2], same), range(40), 12, 5, tie)
+        found = select(dfal, folder, backend, "--strategy", "badge", "--count", "12", "--seed", "5")
+        assert [q["index"] for q in found] == [row for row, _ in wanted], f"badge of equal rows of {value}"
+        assert all(q["score"] == 0 for q in found[1:]), f"badge of equal rows of {value}: {found}"
+    words = ("--strategy", "badge", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fc"], 64, "strategy badge: unknown option 'node'")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs logits, which s.h5 does not hold")
+    write_pool(os.path.join(folder, "pool.h5"), np.full((3, 2, 1, 1), np.nan, np.float32), class_count=2)
+    refused(dfal, folder, backend, words, 65, "none of the 3 candidates is finite")
+
+
+def most_similar_first(h, rows, count, tie):
+    """Greedy facility location: again and again the row that adds most to the sum of largest similarities."""
+    far = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))[np.ix_(rows, rows)]
+    similarity, covered, chosen = far.max() - far, np.zeros(len(rows)), []
+    while len(chosen) < min(count, len(rows)):
+        gain = np.maximum(similarity - covered, 0).sum(1).round(9)
+        best = min((i for i in range(len(rows)) if i not in chosen), key=lambda i: (-gain[i], int(tie[rows[i]])))
+        chosen.append(best)
+        covered = np.maximum(covered, similarity[best])
+    return [rows[i] for i in chosen]
+
+
+def few_of_a_pair(ranked, pairs, count):
+    """By rank, but at most ceil(count / number of pairs) of each; then the others by rank."""
+    quota = -(-count // len(set(pairs[row] for row in ranked)))
+    taken, first = {}, []
+    for row in ranked:
+        if len(first) < count and taken.get(pairs[row], 0) < quota:
+            taken[pairs[row]] = taken.get(pairs[row], 0) + 1
+            first.append(row)
+    return (first + [row for row in ranked if row not in first])[:count]
+
+
+@more
+def dfal_diverse(dfal, folder, backend):
+    x, weight, bias = world(8)
+    clean = np.nan_to_num(x.astype(np.float64))
+    tie = random_bits(1, 8, np.arange(ROWS))
+    for labelled in ([], [5, *range(100, 120)]):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, bias, labels)
+        subprocess.run([dfal, "-q", "--backend", backend, "score", "net.h5", "pool.h5", "--force", "-o", "s.h5", "--max-iter", "1"],
+                       cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        with h5py.File(os.path.join(folder, "s.h5")) as file:
+            margin, status = file["margin"][()], file["status"][()]
+            pairs = list(zip(file["label"][()].tolist(), file["adversarial_class"][()].tolist()))
+        group = {0: 0, 1: 0, 2: 1}         # OK, TIE, MAX_ITER
+        left = [row for row in range(ROWS) if row != NAN_ROW and row not in labelled]
+        order = sorted(left, key=lambda row: (group[status[row]], margin[row], int(tie[row])))
+        for count, rho in ((1, 10), (7, 10), (7, 3), (20, 1), (ROWS, 10)):
+            count, end = min(count, len(order)), min(count * rho, len(order))
+            if count < end:
+                worst = group[status[order[count - 1]]]
+                end = max(count, min([end, *(i for i in range(count, end) if group[status[order[i]]] != worst)]))
+            short = sorted(order[:end])
+            wanted = {"kcenter": [row for row, _ in farthest_first(clean, labelled, short, count, tie)],
+                      "facility": most_similar_first(clean, short, count, tie),
+                      "classpair": few_of_a_pair(order[:end], pairs, count)}
+            for diversify, rows in wanted.items():
+                words = ["--strategy", "dfal-diverse", "--count", str(count), "--max-iter", "1", "--option",
+                         f"diversify={diversify}", "--option", f"rho={rho}"]
+                run = whatever_the_work if (count, rho) == (7, 10) else lambda *rest: select(*rest[:3], *rest[3])
+                found = run(dfal, folder, backend, [*words, "--scores", "s.h5"])
+                what = f"dfal-diverse {diversify} {len(labelled)} {count} {rho}"
+                assert [q["index"] for q in found] == rows, f"{what}: {[q['index'] for q in found]}, expected {rows}"
+                assert all(q["score"] == margin[q["index"]] for q in found), f"{what}: {found}"
+                if count == 7:
+                    assert select(dfal, folder, backend, *words) == found, f"{what}: margins of its own give others"
+    base = ["--strategy", "dfal-diverse", "--count", "5"]
+    plain = select(dfal, folder, backend, *base)
+    assert plain == select(dfal, folder, backend, *base, "--option", "diversify=kcenter", "--option", "rho=10")
+    named = select(dfal, folder, backend, *base, "--option", "node=input")
+    assert [q["index"] for q in named] == [q["index"] for q in plain], "dfal-diverse: the input is what the last Gemm reads"
+    refused(dfal, folder, backend, [*base, "--option", "diversify=none"], 64, "expected kcenter, facility or classpair")
+    refused(dfal, folder, backend, [*base, "--option", "rho=0"], 64, "rho is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*base, "--option", "node=fx"], 64, "strategy dfal-diverse: unknown node 'fx'")
+    refused(dfal, folder, backend, [*base, "--logits", "l.h5"], 64, "needs margins, which l.h5 does not hold")
+    # All rows equal, of two classes.
+    write_pool(os.path.join(folder, "pool.h5"), np.full((40, 2, 1, 1), 0.75, np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.array([[1.0, 0], [0, 2]]), np.zeros(2), [2, 1, 1])
+    for diversify in ("kcenter", "facility", "classpair"):
+        found = select(dfal, folder, backend, *base, "--option", f"diversify={diversify}")
+        assert [q["index"] for q in found][0] in range(40) and len({q["index"] for q in found}) == 5, f"dfal-diverse {diversify}: {found}"
+
+
+@more
+def power(dfal, folder, backend):
+    """Gumbel noise of (seed, row) on the logarithm of a score that is known without."""
+    x, weight, bias = world(9)
+    x[50:54] = 0                                # ties of logits: the margin is 0
+    write_world(folder, x, weight / 4, 0 * bias, dropout=0.5)
+    tie = random_bits(3, 8, np.arange(ROWS))
+    with np.errstate(divide="ignore"):
+        noise = -np.log(-np.log1p(-uniform(3, 21, np.arange(ROWS))))
+    words = ["--count", str(ROWS), "--seed", "3"]
+    for name, sign in (("entropy", -1), ("least-confidence", -1), ("margin", 1), ("logit-gap", 1), ("egl-last", -1), ("egl", -1),
+                       ("bald", -1), ("nearest-other", 1), ("dfal", 1)):
+        plain = select(dfal, folder, backend, "--strategy", name, *words)
+        at = {q["index"]: q["score"] for q in plain}
+        for beta in ("1", "0.5", "4"):
+            with np.errstate(divide="ignore"):
+                key = {row: sign * np.log(score) - noise[row] / float(beta) for row, score in at.items()}
+            wanted = sorted(at, key=lambda row: (key[row], int(tie[row])))
+            line = ["--strategy", name, *words, "--option", f"power={beta}"]
+            run = whatever_the_work if name in ("entropy", "dfal") and beta == "1" else lambda *rest: select(*rest[:3], *rest[3])
+            found = run(dfal, folder, backend, line)
+            assert [q["index"] for q in found] == wanted, f"{name} power {beta}: other rows"
+            assert all(q["score"] == at[q["index"]] for q in found), f"{name} power {beta}: other scores"
+            assert wanted != [q["index"] for q in plain], f"{name} power {beta}: no noise"
+    few = select(dfal, folder, backend, *line[:2], "--count", "7", *line[4:])
+    assert [q["index"] for q in few] == wanted[:7], "power: the first seven are others"
+    # The chance of the first goes with the power of the score.
+    with np.errstate(divide="ignore"):
+        first = [np.argmax(np.log([1.0, 2, 5]) * 2 - np.log(-np.log1p(-uniform(seed, 21, np.arange(3))))) for seed in range(4000)]
+    assert np.abs(np.bincount(first, minlength=3) / 4000 - np.array([1, 4, 25]) / 30).max() < 0.03, "power: chances"
+    for wrong in ("0", "-1", "nan", "much"):
+        refused(dfal, folder, backend, ["--strategy", "margin", "--count", "3", "--option", f"power={wrong}"], 64, f"power is {wrong}, expected")
+    refused(dfal, folder, backend, ["--strategy", "random", "--count", "3", "--option", "power=1"], 64, "strategy random: ")
 
 
 def main():
