@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Traps    who is chosen has distance 0 to itself and stands for no distance any more; equal rows may follow
+ *          it, with distance 0 */
+#include "strategy/k_center.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "score/row_values.h"
+#include "strategy/row_distance.h"
+
+enum { GONE = -1, ROWS = 512 }; /* rows of a job */
+
+static int64_t jobs_of(const struct df_k_center *center)
+{
+    return (center->h.count + ROWS - 1) / ROWS;
+}
+
+static void add_centre(struct df_k_center *center, const float *centre, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin; i < end; i++) {
+        if (center->nearest[i] < 0)
+            continue;
+        const double distance =
+            df_square_distance(center->h.values + i * center->h.size, centre, center->h.size);
+        if (distance < center->nearest[i])
+            center->nearest[i] = distance;
+    }
+}
+
+static uint64_t tie_of(const struct df_k_center *center, int64_t i)
+{
+    return df_random_bits(df_view_seed(center->view), DF_STREAM_TIES,
+                          (uint64_t)df_view_rows(center->view)[i]);
+}
+
+/* The farther one of a candidate and the best before it, -1: none yet. */
+static int64_t farther(const struct df_k_center *center, int64_t best, int64_t i)
+{
+    if (i < 0 || center->nearest[i] < 0)
+        return best;
+    if (best < 0 || center->nearest[i] > center->nearest[best])
+        return i;
+    const bool tie = center->nearest[i] == center->nearest[best];
+    return tie && tie_of(center, i) < tie_of(center, best) ? i : best;
+}
+
+/* The rows of a job meet the new centres. */
+static int64_t meet(void *user, int64_t job)
+{
+    struct df_k_center *center = user;
+    const struct df_features *centres = &center->added;
+    const int64_t begin = job * ROWS, left = center->h.count - begin,
+                  end = begin + (left < ROWS ? left : ROWS);
+    int64_t best = -1;
+    for (int64_t j = 0; j < centres->count; j++) {
+        const float *centre = centres->values + j * centres->size;
+        if (df_row_is_finite(centre, centres->size))
+            add_centre(center, centre, begin, end);
+    }
+    for (int64_t i = begin; i < end; i++)
+        best = farther(center, best, i);
+    center->farthest[job] = best;
+    return (end - begin) * centres->count;
+}
+
+/* All rows meet new centres, and the farthest of them is found. */
+static dfal_status add(struct df_k_center *center, const struct df_features *centres)
+{
+    center->added = *centres;
+    DF_TRY(df_row_loop_run(&center->loop, meet, center, jobs_of(center)));
+    center->next = -1;
+    for (int64_t job = 0; job < jobs_of(center); job++)
+        center->next = farther(center, center->next, center->farthest[job]);
+    return DFAL_OK;
+}
+
+dfal_status df_k_center_begin(struct df_k_center *center, struct df_view *view, const char *node,
+                              int64_t picks)
+{
+    *center = (struct df_k_center){.view = view};
+    DF_TRY(df_view_labelled_features(view, node, &center->labelled));
+    DF_TRY(df_view_features(view, node, &center->h));
+    DF_TRY(df_alloc(&center->nearest, center->h.count, sizeof *center->nearest));
+    DF_TRY(df_alloc(&center->farthest, jobs_of(center), sizeof *center->farthest));
+    for (int64_t i = 0; i < center->h.count; i++) {
+        const bool finite = df_row_is_finite(center->h.values + i * center->h.size, center->h.size);
+        center->nearest[i] = finite ? INFINITY : GONE;
+        center->nonfinite += !finite;
+    }
+    DF_TRY(df_row_loop_begin(&center->loop, df_view_context(view),
+                             center->h.count * (center->labelled.count + picks)));
+    return add(center, &center->labelled);
+}
+
+dfal_status df_k_center_restart(struct df_k_center *center, const double *nearest)
+{
+    const struct df_features none = {.size = center->h.size, .values = center->h.values};
+    memcpy(center->nearest, nearest, (size_t)center->h.count * sizeof *nearest);
+    return add(center, &none);
+}
+
+dfal_status df_k_center_pick(struct df_k_center *center)
+{
+    const struct df_features chosen = {
+        .count = 1, .size = center->h.size, .values = center->h.values + center->next * center->h.size};
+    center->nearest[center->next] = GONE;
+    return add(center, &chosen);
+}
+
+void df_k_center_end(struct df_k_center *center)
+{
+    df_row_loop_end(&center->loop);
+    df_free(center->nearest);
+    df_free(center->farthest);
+    *center = (struct df_k_center){0};
+}
