@@ -13,9 +13,9 @@
 #include <coin/Cbc_C_Interface.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 
 enum { LINE_BYTES = 64 };
+enum { EXIT_USAGE = 64, EXIT_DATA = 65, EXIT_NOT_WRITTEN = 73 };
 
 static const char *outcome_of(Cbc_Model *model)
 {
@@ -44,7 +44,7 @@ static int write_solution(const char *path, Cbc_Model *model)
     FILE *file = fopen(path, "w");
     if (!file) {
         perror(path);
-        return EX_CANTCREAT;
+        return EXIT_NOT_WRITTEN;
     }
     const char *outcome = outcome_of(model);
     fprintf(file, "solver CBC %s\noutcome %s\nnodes %d\n", Cbc_getVersion(), outcome,
@@ -53,7 +53,7 @@ static int write_solution(const char *path, Cbc_Model *model)
         write_chosen(file, model);
     fputs("end\n", file);
     const int failed = ferror(file);
-    return fclose(file) || failed ? EX_CANTCREAT : EX_OK;
+    return fclose(file) || failed ? EXIT_NOT_WRITTEN : EXIT_SUCCESS;
 }
 
 /* By its name CBC would only find a file that ends in .mps, which a file without a name does not. */
@@ -61,7 +61,7 @@ static int solve(const char *model_path, const char *solution_path, int nodes, d
 {
     Cbc_Model *model = Cbc_newModel();
     Cbc_setLogLevel(model, 0);
-    int code = EX_DATAERR;
+    int code = EXIT_DATA;
     if (freopen(model_path, "r", stdin) && Cbc_readMps(model, "stdin") == 0 && Cbc_getNumCols(model) > 0) {
         Cbc_setParameter(model, "timeMode", "elapsed");
         Cbc_setParameter(model, "randomSeed", "1");
@@ -84,7 +84,7 @@ int main(int count, char **words)
     const int nodes = count == 5 ? atoi(words[3]) : 0, seconds = count == 5 ? atoi(words[4]) : 0;
     if (nodes < 1 || seconds < 1) {
         fprintf(stderr, "usage: dfal-cbc MODEL.mps SOLUTION NODES SECONDS\n");
-        return EX_USAGE;
+        return EXIT_USAGE;
     }
     return solve(words[1], words[2], nodes, seconds);
 }
