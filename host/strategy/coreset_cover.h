@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* k-center as covering: choose b centres among the candidates so that, but for a few outliers, every candidate
- * has a labelled row or a centre within a radius that is as small as can be.
+/* k-center as covering: choose b centres among the candidates so that, but for a few outliers, every
+ * candidate has a labelled row or a centre within a radius that is as small as can be.
  *
  * Memory   16 bytes a pair of candidates that may matter: one is farther than the lower bound of the radius
  *          from every labelled row, and they are within its upper bound of each other
@@ -41,7 +41,8 @@ void df_cover_clear(struct df_cover *cover);
  * centre, outliers left out of account. */
 dfal_status df_cover_radius(const struct df_cover *cover, const int64_t *chosen, int64_t count,
                             double *square);
-/* The largest of squared distances [n] behind the outliers; below 0 counts as 0. The array is put in order. */
+/* The largest of squared distances [n] behind the outliers; below 0 counts as 0. The array is put in
+ * order. */
 double df_cover_largest(double *squares, int64_t n, int64_t outliers);
 
 /* Whom which candidates cover at one radius. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The integer programs of CORE-SET as models for a solver (solver.h). Column yJ is 1: candidate J, or column J
- * of a stage, is a centre. Neither has an objective: a model is feasible or it is not. */
+/* The integer programs of CORE-SET as models for a solver (solver.h). Column yJ is 1: candidate J, or column
+ * J of a stage, is a centre. Neither has an objective: a model is feasible or it is not. */
 #ifndef DF_STRATEGY_CORESET_MODEL_H
 #define DF_STRATEGY_CORESET_MODEL_H
 

@@ -86,8 +86,8 @@ done:
 
 /* ---- without a solver ---------------------------------------------------------------------------------- */
 
-/* Whoever covers most of the rows that are left, the first of equal ones, until the centres are used up. True:
- * only outliers are left. */
+/* Whoever covers most of the rows that are left, the first of equal ones, until the centres are used up.
+ * True: only outliers are left. */
 static bool cover_greedily(const struct df_cover_stage *stage, bool *covered, int64_t *chosen, int64_t *count)
 {
     int64_t left = stage->row_count;

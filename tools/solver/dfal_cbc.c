@@ -8,8 +8,8 @@
  * "nodes COUNT" of the search tree; where it is feasible every column that begins with y and is 1, by its
  * name; "end". One thread and fixed seeds: the same model gives the same solution. NODES ends a search in a
  * way that can be repeated, SECONDS (of the wall clock) in one that cannot.
- * Exit codes: 0 a solution was written, 64 wrong words, 65 no model, 73 it cannot be written. CBC itself aborts
- * at a model that it cannot read. */
+ * Exit codes: 0 a solution was written, 64 wrong words, 65 no model, 73 it cannot be written. CBC itself
+ * aborts at a model that it cannot read. */
 #include <coin/Cbc_C_Interface.h>
 #include <stdio.h>
 #include <stdlib.h>
