@@ -123,7 +123,7 @@ static void test_bad(void **state)
                                               "deepfool, twins or power; nearest is 'subsample'"},
         {"options: {coreset: {progam: sener}}\n",
          "options.coreset: unknown key 'progam': expected subsample, "
-         "deepfool, twins or program; nearest is 'program'"},
+         "deepfool, twins, node, outliers, program, solver, nodes or seconds; nearest is 'program'"},
         {"options: {coreset: {program: senr}}\n",
          "c.yaml:1: options.coreset: unknown program 'senr': expected "
          "covering or sener; nearest is 'sener'"},

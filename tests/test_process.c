@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
-#include "run/process.h"
+#include "base/process.h"
 #include "support.h"
 
 static void test_words(void **state)
@@ -53,7 +54,8 @@ static void test_words(void **state)
 }
 
 /* Run under a fresh context; stop: it was asked to before. */
-static dfal_status run(struct df_process_end *end, const char *text, const char *log, bool stop)
+static dfal_status run_for(struct df_process_end *end, const char *text, double seconds, const char *log,
+                           bool stop)
 {
     dfal_context *context;
     struct df_words words;
@@ -63,11 +65,16 @@ static dfal_status run(struct df_process_end *end, const char *text, const char 
     assert_true(fd >= 0);
     if (stop)
         dfal_context_stop(context);
-    dfal_status status = df_process_run(end, context, &words, fd);
+    dfal_status status = df_process_run(end, context, &words, seconds, fd);
     close(fd);
     df_words_clear(&words);
     dfal_context_destroy(context);
     return status;
+}
+
+static dfal_status run(struct df_process_end *end, const char *text, const char *log, bool stop)
+{
+    return run_for(end, text, 0, log, stop);
 }
 
 static void test_ends(void **state)
@@ -133,6 +140,19 @@ static void test_stop(void **state)
     assert_true(end.stopped && (end.code == 75 || end.signal == SIGTERM)); /* TERM may come before the trap */
 }
 
+/* One that takes too long is killed with its whole group, whatever it ignores; one in time is not. */
+static void test_seconds(void **state)
+{
+    const char *log = *state;
+    struct df_process_end end;
+    const double begin = df_clock();
+    test_ok(run_for(&end, "sh -c 'trap \"\" TERM INT; sleep 600 & wait'", 0.2, log, false));
+    assert_true(end.expired && !end.stopped && end.signal == SIGKILL);
+    assert_true(df_clock() - begin >= 0.2 && df_clock() - begin < 60);
+    test_ok(run_for(&end, "sh -c 'exit 3'", 60, log, false));
+    assert_true(!end.expired && end.code == 3);
+}
+
 int main(void)
 {
     static char log[] = "/tmp/dfal-test-process-XXXXXX";
@@ -145,6 +165,7 @@ int main(void)
         cmocka_unit_test_prestate(test_ends, log),
         cmocka_unit_test_prestate(test_closed, log),
         cmocka_unit_test_prestate(test_stop, log),
+        cmocka_unit_test_prestate(test_seconds, log),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(log);

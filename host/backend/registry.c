@@ -6,6 +6,7 @@
 
 #include "backend/object.h"
 #include "base/backend_name.h"
+#include "base/beside.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -14,18 +15,8 @@
 
 dfal_status df_cuda_find(char **path)
 {
-    static const char here;
-    Dl_info own;
-    *path = NULL;
-    if (dladdr(&here, &own) != 0 && own.dli_fname != NULL) {
-        const char *slash = strrchr(own.dli_fname, '/');
-        const int folder = slash != NULL ? (int)(slash - own.dli_fname + 1) : 0;
-        DF_TRY(df_format(path, "%.*s" CUDA_LIBRARY, folder, own.dli_fname));
-        if (folder > 0 && access(*path, R_OK) == 0)
-            return DFAL_OK;
-        df_free(*path);
-    }
-    return df_strdup(path, CUDA_LIBRARY);
+    DF_TRY(df_beside(path, CUDA_LIBRARY));
+    return *path ? DFAL_OK : df_strdup(path, CUDA_LIBRARY);
 }
 
 static dfal_status open_cuda(struct df_device **out, const struct df_device_options *options)

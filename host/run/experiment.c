@@ -6,9 +6,9 @@
 
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/sized.h"
 #include "models/models.h"
-#include "run/process.h"
 #include "run/rounds.h"
 #include "score/deepfool_engine.h"
 #include "store/classes.h"

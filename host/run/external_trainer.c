@@ -364,7 +364,7 @@ static dfal_status call(struct df_external_trainer *trainer, const struct round_
         trainer->context, DFAL_INFO, "run.trainer",
         DF_FIELDS(DF_TEXT("command", trainer->command), DF_INT("round", round), DF_TEXT("log", paths->log)),
         "round %d is trained by '%s', log %s", round, trainer->command, paths->log);
-    status = df_process_run(&end, trainer->context, words, fd);
+    status = df_process_run(&end, trainer->context, words, 0, fd);
     if (status == DFAL_OK) {
         trainer->context->kept_work = true;
         status = judge(trainer, &end, paths->log, *log_begin);

@@ -5,8 +5,8 @@
 #ifndef DF_RUN_EXTERNAL_TRAINER_H
 #define DF_RUN_EXTERNAL_TRAINER_H
 
+#include "base/process.h"
 #include "graph/network.h"
-#include "run/process.h"
 #include "run/state.h"
 
 struct df_external_trainer {

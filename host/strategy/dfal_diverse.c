@@ -63,10 +63,10 @@ static dfal_status spread(struct df_view *view, const struct df_features *h, con
 {
     const bool facility = !strcmp(df_view_text(view, "diversify"), "facility");
     const struct df_facility of_facility = {df_view_context(view), df_view_seed(view), rows, *h};
-    struct df_k_center of_centres = {df_view_context(view), df_view_seed(view), rows, *h, {0}};
+    struct df_k_center_among of_centres = {df_view_context(view), df_view_seed(view), rows, *h, {0}};
     if (facility)
         return df_facility_greedy(&of_facility, q, choices);
-    DF_TRY(df_view_labelled_features(view, df_view_text(view, "node"), &of_centres.centres));
+    DF_TRY(df_view_labelled_features(view, df_view_text(view, "node"), &of_centres.before));
     return df_k_center_greedy(&of_centres, q, choices);
 }
 

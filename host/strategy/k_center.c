@@ -1,125 +1,143 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Order    squared distances in double, in the order of df_square_distance; nothing of another row enters
- * Memory   8 bytes a row: never a distance for each pair
- * Threads  each has rows of its own; the farthest of each are compared as if one thread had looked at all
- * Traps    who is chosen has distance 0 to itself and stands for no distance any more; equal rows may follow
- *          it, with score 0 */
+/* Traps    who is chosen has distance 0 to itself and stands for no distance any more; equal rows may follow
+ *          it, with distance 0 */
 #include "strategy/k_center.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
 #include "score/row_values.h"
 #include "strategy/row_distance.h"
-#include "strategy/row_loop.h"
-
-struct greedy {
-    const struct df_k_center *ask;
-    struct df_features h;
-    struct df_features centres; /* those that are new */
-    double *nearest;   /* [n] squared distance to the nearest centre; below 0: not to be chosen (any more) */
-    int64_t *farthest; /* [jobs] of the rows of each; -1: nobody is left */
-    struct df_row_loop loop;
-};
 
 enum { GONE = -1, ROWS = 512 }; /* rows of a job */
 
-static int64_t jobs_of(const struct greedy *greedy)
+static int64_t jobs_of(const struct df_k_center *center)
 {
-    return (greedy->h.count + ROWS - 1) / ROWS;
+    return (center->among.h.count + ROWS - 1) / ROWS;
 }
 
-static void add_centre(struct greedy *greedy, const float *centre, int64_t begin, int64_t end)
+static void add_centre(struct df_k_center *center, const float *centre, int64_t begin, int64_t end)
 {
     for (int64_t i = begin; i < end; i++) {
-        if (greedy->nearest[i] < 0)
+        if (center->nearest[i] < 0)
             continue;
-        const double distance =
-            df_square_distance(greedy->h.values + i * greedy->h.size, centre, greedy->h.size);
-        if (distance < greedy->nearest[i])
-            greedy->nearest[i] = distance;
+        const double distance = df_square_distance(center->among.h.values + i * center->among.h.size, centre,
+                                                   center->among.h.size);
+        if (distance < center->nearest[i])
+            center->nearest[i] = distance;
     }
 }
 
-static uint64_t tie_of(const struct greedy *greedy, int64_t i)
+static uint64_t tie_of(const struct df_k_center *center, int64_t i)
 {
-    return df_random_bits(greedy->ask->seed, DF_STREAM_TIES, (uint64_t)greedy->ask->rows[i]);
+    return df_random_bits(center->among.seed, DF_STREAM_TIES, (uint64_t)center->among.rows[i]);
 }
 
-/* The farther one of a row and the best before it, -1: none yet. */
-static int64_t farther(const struct greedy *greedy, int64_t best, int64_t i)
+/* The farther one of a candidate and the best before it, -1: none yet. */
+static int64_t farther(const struct df_k_center *center, int64_t best, int64_t i)
 {
-    if (i < 0 || greedy->nearest[i] < 0)
+    if (i < 0 || center->nearest[i] < 0)
         return best;
-    if (best < 0 || greedy->nearest[i] > greedy->nearest[best])
+    if (best < 0 || center->nearest[i] > center->nearest[best])
         return i;
-    const bool tie = greedy->nearest[i] == greedy->nearest[best];
-    return tie && tie_of(greedy, i) < tie_of(greedy, best) ? i : best;
+    const bool tie = center->nearest[i] == center->nearest[best];
+    return tie && tie_of(center, i) < tie_of(center, best) ? i : best;
 }
 
 /* The rows of a job meet the new centres. */
 static int64_t meet(void *user, int64_t job)
 {
-    struct greedy *greedy = user;
-    const struct df_features *centres = &greedy->centres;
-    const int64_t begin = job * ROWS, left = greedy->h.count - begin,
+    struct df_k_center *center = user;
+    const struct df_features *centres = &center->added;
+    const int64_t begin = job * ROWS, left = center->among.h.count - begin,
                   end = begin + (left < ROWS ? left : ROWS);
     int64_t best = -1;
     for (int64_t j = 0; j < centres->count; j++) {
         const float *centre = centres->values + j * centres->size;
         if (df_row_is_finite(centre, centres->size))
-            add_centre(greedy, centre, begin, end);
+            add_centre(center, centre, begin, end);
     }
     for (int64_t i = begin; i < end; i++)
-        best = farther(greedy, best, i);
-    greedy->farthest[job] = best;
+        best = farther(center, best, i);
+    center->farthest[job] = best;
     return (end - begin) * centres->count;
 }
 
-/* The farthest of all rows with these centres besides, -1: nobody is left. */
-static dfal_status find_farthest(struct greedy *greedy, const struct df_features *centres, int64_t *best)
+/* All rows meet new centres, and the farthest of them is found. */
+static dfal_status add(struct df_k_center *center, const struct df_features *centres)
 {
-    greedy->centres = *centres;
-    DF_TRY(df_row_loop_run(&greedy->loop, meet, greedy, jobs_of(greedy)));
-    *best = -1;
-    for (int64_t job = 0; job < jobs_of(greedy); job++)
-        *best = farther(greedy, *best, greedy->farthest[job]);
+    center->added = *centres;
+    DF_TRY(df_row_loop_run(&center->loop, meet, center, jobs_of(center)));
+    center->next = -1;
+    for (int64_t job = 0; job < jobs_of(center); job++)
+        center->next = farther(center, center->next, center->farthest[job]);
     return DFAL_OK;
 }
 
-static dfal_status begin(struct greedy *greedy, int64_t q, struct df_choices *choices, int64_t *best)
+dfal_status df_k_center_of_view(struct df_k_center_among *among, struct df_view *view, const char *node)
 {
-    const struct df_k_center *ask = greedy->ask;
-    DF_TRY(df_alloc(&greedy->nearest, greedy->h.count, sizeof *greedy->nearest));
-    DF_TRY(df_alloc(&greedy->farthest, jobs_of(greedy), sizeof *greedy->farthest));
-    for (int64_t i = 0; i < greedy->h.count; i++) {
-        const bool finite = df_row_is_finite(greedy->h.values + i * greedy->h.size, greedy->h.size);
-        greedy->nearest[i] = finite ? INFINITY : GONE;
-        choices->nonfinite += !finite;
-    }
-    DF_TRY(df_row_loop_begin(&greedy->loop, ask->context, greedy->h.count * (ask->centres.count + q)));
-    return find_farthest(greedy, &ask->centres, best);
+    *among = (struct df_k_center_among){
+        .context = df_view_context(view), .seed = df_view_seed(view), .rows = df_view_rows(view)};
+    DF_TRY(df_view_labelled_features(view, node, &among->before));
+    return df_view_features(view, node, &among->h);
 }
 
-dfal_status df_k_center_greedy(const struct df_k_center *ask, int64_t q, struct df_choices *choices)
+dfal_status df_k_center_begin(struct df_k_center *center, const struct df_k_center_among *among,
+                              int64_t picks)
 {
-    struct greedy greedy = {.ask = ask, .h = ask->h};
-    int64_t best;
+    *center = (struct df_k_center){.among = *among};
+    const struct df_features *h = &among->h;
+    DF_TRY(df_alloc(&center->nearest, h->count, sizeof *center->nearest));
+    DF_TRY(df_alloc(&center->farthest, jobs_of(center), sizeof *center->farthest));
+    for (int64_t i = 0; i < h->count; i++) {
+        const bool finite = df_row_is_finite(h->values + i * h->size, h->size);
+        center->nearest[i] = finite ? INFINITY : GONE;
+        center->nonfinite += !finite;
+    }
+    DF_TRY(df_row_loop_begin(&center->loop, among->context, h->count * (among->before.count + picks)));
+    return add(center, &among->before);
+}
+
+dfal_status df_k_center_restart(struct df_k_center *center, const double *nearest)
+{
+    const struct df_features none = {.size = center->among.h.size, .values = center->among.h.values};
+    memcpy(center->nearest, nearest, (size_t)center->among.h.count * sizeof *nearest);
+    return add(center, &none);
+}
+
+dfal_status df_k_center_pick(struct df_k_center *center)
+{
+    const struct df_features chosen = {.count = 1,
+                                       .size = center->among.h.size,
+                                       .values =
+                                           center->among.h.values + center->next * center->among.h.size};
+    center->nearest[center->next] = GONE;
+    return add(center, &chosen);
+}
+
+void df_k_center_end(struct df_k_center *center)
+{
+    df_row_loop_end(&center->loop);
+    df_free(center->nearest);
+    df_free(center->farthest);
+    *center = (struct df_k_center){0};
+}
+
+dfal_status df_k_center_greedy(const struct df_k_center_among *among, int64_t q, struct df_choices *choices)
+{
+    struct df_k_center center = {0};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
-    DF_TRY_TO(done, status, begin(&greedy, q, choices, &best));
-    while (choices->count < q && best >= 0) {
-        const struct df_features chosen = {
-            .count = 1, .size = greedy.h.size, .values = greedy.h.values + best * greedy.h.size};
+    DF_TRY_TO(done, status, df_k_center_begin(&center, among, q));
+    choices->nonfinite = center.nonfinite;
+    while (choices->count < q && center.next >= 0) {
         choices->list[choices->count++] =
-            (struct df_choice){.candidate = best, .score = sqrt(greedy.nearest[best])};
-        greedy.nearest[best] = GONE;
-        DF_TRY_TO(done, status, find_farthest(&greedy, &chosen, &best));
+            (struct df_choice){.candidate = center.next, .score = sqrt(center.nearest[center.next])};
+        DF_TRY_TO(done, status, df_k_center_pick(&center));
     }
 done:
-    df_row_loop_end(&greedy.loop);
-    df_free(greedy.nearest);
-    df_free(greedy.farthest);
+    df_k_center_end(&center);
     return status;
 }

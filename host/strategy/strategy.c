@@ -13,20 +13,11 @@ const struct df_strategy *const df_strategies[] = {
 };
 /* clang-format on */
 
-/* What configurations may say already of those that are not in this build (docs/FORMATS.md). */
-static const struct df_strategy_option coreset_options[] = {
-    {.key = "program",
-     .kind = DF_OPTION_CHOICE,
-     .choices = "covering|sener",
-     .standard = "covering",
-     .help = "the integer program"},
-    {0},
-};
 /* Strategies of later versions: their names are known, and refused as what they are. */
 static const struct {
     const char *name;
     const struct df_strategy_option *options;
-} later[] = {{"batchbald", NULL}, {"ceal", NULL}, {"coreset", coreset_options}, {"qbdc", NULL}};
+} later[] = {{"batchbald", NULL}, {"ceal", NULL}, {"qbdc", NULL}};
 enum { HERE = sizeof df_strategies / sizeof *df_strategies - 1, LATER = sizeof later / sizeof *later };
 
 const char *df_strategy_known(int32_t index)

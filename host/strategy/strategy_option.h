@@ -37,7 +37,7 @@ struct df_strategy_option {
     }
 
 /* What was given for a strategy's options, as it is written, in the order of its table; "": nothing. */
-enum { DF_STRATEGY_OPTIONS = 4, DF_OPTION_VALUE = 96 };
+enum { DF_STRATEGY_OPTIONS = 8, DF_OPTION_VALUE = 96 };
 struct df_option_values {
     char text[DF_STRATEGY_OPTIONS][DF_OPTION_VALUE];
 };

@@ -286,7 +286,7 @@ def kinds(dfal):
     dfal.refuses(78, "run", "pool.h5", "-o", "no", says=("an HDF5 file", "YAML configuration"))
     with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
         file.write("options: {foo: {subsample: 3}}\n")
-    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset-greedy, nearest-other, badge or dfal-diverse")
+    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset, coreset-greedy, nearest-other, badge or dfal-diverse")
 
 
 def run_directories(dfal):
@@ -481,7 +481,7 @@ def configurations(dfal):
     dfal.refuses(66, "run", "none.yaml", "-o", "d", says="none.yaml")
     prepare(dfal)
     dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfa", "--count", "3", "-o", "q.csv", says=("dfa", "dfal"))
-    dfal.refuses(69, "select", "net.h5", "pool.h5", "--strategy", "coreset", "--count", "3", "-o", "q.csv", says="coreset")
+    dfal.refuses(69, "select", "net.h5", "pool.h5", "--strategy", "qbdc", "--count", "3", "-o", "q.csv", says="qbdc")
     out, _ = dfal.run("-q", "run", "c.yaml", "--set", "trials=2", "--print-config")
     check("trials: 2" in out and "lenet5" in out, f"--print-config: {out}")
     nothing_written(dfal, "d", "q.csv")

@@ -7,6 +7,7 @@ The network is the identity, so a sample is its own logits: what is compared is 
 QUERIES.csv, over a pass on the way, over `dfal logits` and, for logit-gap, over a scores file. Behind them strategies that ask
 for more than logits: there pool and network are of small whole numbers, so that logits are exact, and the masks of dropout come
 from a Philox of its own. Exit code 77: NumPy, SciPy or h5py is missing."""
+import itertools
 import json
 import os
 import subprocess
@@ -373,6 +374,79 @@ def coreset_greedy(dfal, folder, backend):
     words = ("--strategy", "coreset-greedy", "--count", "5")
     refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy coreset-greedy: unknown node 'fx'")
     refused(dfal, folder, backend, [*words, "--logits", "l.h5"], 64, "needs features, which l.h5 does not hold")
+
+
+def record_of(dfal, folder, backend, words):
+    """The queries, and the event that tells how the set was found."""
+    done = subprocess.run([dfal, "--json", "--log-format", "json", "--backend", backend, "select", "net.h5", "pool.h5", "--force", "-o", "q.csv",
+                           *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+    events = [json.loads(line) for line in done.stderr.decode().splitlines()]
+    return json.loads(done.stdout), next(event for event in events if event["event"] == "select.coreset")
+
+
+def radius(far, candidates, centres, outliers):
+    """The largest distance of a candidate to its nearest centre, but for so many outliers."""
+    nearest = far[np.ix_(candidates, centres)].min(1) if len(centres) else np.full(len(candidates), np.inf)
+    return np.sort(nearest)[::-1][outliers] if outliers < len(candidates) else 0.0
+
+
+def smallest_radius(far, candidates, labelled, count, outliers):
+    """By looking at every set."""
+    return min(radius(far, candidates, [*labelled, *chosen], outliers) for chosen in itertools.combinations(candidates, count))
+
+
+def check_set(found, record, far, candidates, labelled, best, what):
+    """The set is as good as the record says, which is as good as can be; its order is that of the greedy choice."""
+    rows, outliers = [q["index"] for q in found], record["outliers"]
+    reached = radius(far, candidates, [*labelled, *rows], outliers)
+    assert abs(record["radius"] - reached) <= 1e-8 * reached, f"{what}: the record says {record['radius']}, it is {reached}"
+    assert reached >= best - 1e-9 and record["greedy_radius"] >= record["radius"], f"{what}: {reached}, expected {best}"
+    if record["proven"] == "yes":
+        assert abs(reached - best) <= 1e-9, f"{what}: {reached} is called proven, the best is {best}"
+    else:
+        assert (record["level"], record["solver"], record["reason"]) == ("warning", "none", "solver"), f"{what}: {record}"
+    for k, query in enumerate(found):
+        near = far[:, [*labelled, *rows[:k]]].min(1) if labelled or k else np.full(len(far), np.inf)
+        score = np.inf if query["score"] is None else query["score"]
+        assert near[rows[k]] == near[rows[k:]].max(), f"{what}: another one is farther than rank {k + 1}"
+        assert score == near[rows[k]] or abs(score - near[rows[k]]) <= 1e-9 * score, f"{what}: {query}, expected {near[rows[k]]}"
+
+
+@more
+def coreset(dfal, folder, backend):
+    x, weight, bias = world(3)
+    h = x.astype(np.float64)
+    far = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))
+    seen = set()
+    for labelled in ([], [5], [*TWIN_ROWS[:1], *range(100, 120)]):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, bias, labels)
+        part = ["--strategy", "coreset", "--subsample", "12"]
+        every = [*part, "--count", "12"]
+        found, record = record_of(dfal, folder, backend, every)
+        candidates = sorted(q["index"] for q in found)
+        assert len(candidates) in (11, 12) and record["radius"] == 0, f"coreset of all: {record}"
+        for count, outliers in ((1, 0), (2, 0), (3, 0), (2, 1), (3, 2), (1, 11)):
+            best = smallest_radius(far, candidates, labelled, count, outliers)
+            for words in (["program=covering"], ["program=sener"], ["solver=none"]):
+                words = [*part, "--count", str(count), "--option", f"outliers={outliers}", "--option", *words]
+                found, record = record_of(dfal, folder, backend, words)
+                what = f"coreset {len(labelled)} {words[3:]}"
+                assert len(found) == count and record["labelled"] == len(labelled), f"{what}: {found}, {record}"
+                check_set(found, record, far, candidates, labelled, best, what)
+                seen.add((record["solver"].split()[0], record["proven"]))
+    whatever_the_work(dfal, folder, backend, ["--strategy", "coreset", "--count", "9"])
+    assert ("none", "no") in seen, f"coreset: nothing is told of a missing solver: {seen}"
+    words = ("--strategy", "coreset", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "program=senr"], 64, "unknown program 'senr': expected covering or sener")
+    refused(dfal, folder, backend, [*words, "--option", "outliers=-1"], 64, "outliers is -1, expected a whole number")
+    refused(dfal, folder, backend, [*words, "--option", "solver=gurobi"], 64, "unknown solver 'gurobi': expected auto, cbc or none")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy coreset: unknown node 'fx'")
+    x[1:] = x[0]
+    write_world(folder, x, weight, bias)
+    _, record = record_of(dfal, folder, backend, words)
+    assert (record["radius"], record["proven"], record["models"]) == (0, "yes", 0), f"coreset of one point: {record}"
 
 
 def nearest_of_another(h, f, candidates, labelled):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/process.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 /* ---- words --------------------------------------------------------------------------------------------- */
@@ -98,7 +99,7 @@ done:
  * that computes. Only the watcher, whose unreaped child keeps its number, sends signals to the group.
  *
  * From the fork on, nothing is called but what is safe after a fork of a process with threads. */
-enum { MOMENT_MS = 20, GRACE_MS = 20000 };
+enum { MOMENT_MS = 20, GRACE_MS = 20000, SHORT_MOMENTS = 50 };
 
 /* What comes back over the line, once. */
 struct report {
@@ -170,18 +171,21 @@ static void watch(char *const *words, int given_line, int log_fd)
     dup2(0, 2);
     struct pollfd poll_line = {.fd = line, .events = POLLIN};
     int left = GRACE_MS / MOMENT_MS, status = 0;
+    int young = SHORT_MOMENTS; /* a command of a few milliseconds is not to last a whole moment */
     bool stopped = false;
     while (!has_ended(child)) {
         unsigned char number;
-        if (poll(&poll_line, 1, MOMENT_MS) > 0) {
+        if (poll(&poll_line, 1, young > 0 ? 1 : MOMENT_MS) > 0) {
             stopped = true;
             if (read(line, &number, 1) == 1) {
                 kill(-child, number);
             } else { /* dfal is dead */
                 kill(-child, SIGTERM);
                 poll_line.fd = -1;
+                young = 0;
             }
         }
+        young -= young > 0;
         if (poll_line.fd < 0 && --left == 0)
             kill(-child, SIGKILL);
     }
@@ -203,7 +207,7 @@ static dfal_status fail_start(const char *program, int error)
 }
 
 dfal_status df_process_run(struct df_process_end *end, const struct dfal_context *context,
-                           const struct df_words *words, int log_fd)
+                           const struct df_words *words, double seconds, int log_fd)
 {
     const char *program = words->word[0];
     struct report report;
@@ -232,11 +236,13 @@ dfal_status df_process_run(struct df_process_end *end, const struct dfal_context
         return fail_start(program, fork_error);
     }
     struct pollfd poll_line = {.fd = line[0], .events = POLLIN};
+    const double end_of_patience = df_clock() + seconds;
     for (int told = 0; poll(&poll_line, 1, 5 * MOMENT_MS) <= 0;) {
-        const int stop = atomic_load(&context->stop);
+        end->expired |= seconds > 0 && df_clock() > end_of_patience;
+        const int stop = end->expired ? SIGKILL : atomic_load(&context->stop);
         const unsigned char number = (unsigned char)stop;
         if (stop != told && send(line[0], &number, 1, MSG_NOSIGNAL) == 1)
-            end->stopped = true;
+            end->stopped |= !end->expired;
         told = stop;
     }
     const ssize_t got = recv(line[0], &report, sizeof report, MSG_WAITALL);
