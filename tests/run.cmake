@@ -10,6 +10,7 @@ df_test(sized LINK df_api)
 df_test(select LINK df_api LIBRARIES ${HDF5_C_LIBRARIES} LABELS quick threads)
 df_test(view LINK df_api LABELS quick threads)
 df_test(neighbours LINK df_api LABELS quick threads)
+df_test(kmeans LINK df_api LABELS quick threads)
 target_include_directories(test_select SYSTEM PRIVATE ${HDF5_C_INCLUDE_DIRS})
 # The softmax strategies held against NumPy. The system's python3 brings NumPy and SciPy.
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)

@@ -25,6 +25,7 @@ enum df_stream {
     DF_STREAM_VERIFY = 15,   /* rows that verify recomputes */
     DF_STREAM_LABELLED = 16, /* seed of the candidates' draw for a labelled state */
     DF_STREAM_PASSES = 17,   /* seed of a selection's stochastic passes */
+    DF_STREAM_KMEANS = 20,   /* centres of k-means++; index: the centre */
 };
 
 /* 64 random bits. */

@@ -15,7 +15,8 @@ from data import digits, make_pool, write_linear
 from support import check, main, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
-ASKING = ("egl", "egl-last", "bald", "coreset-greedy", "nearest-other")
+ASKING = ("egl", "egl-last", "bald", "coreset-greedy", "nearest-other",
+          "typiclust")
 LATER = ("batchbald", "ceal", "coreset", "qbdc", "badge", "dfal-diverse")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]

@@ -433,6 +433,92 @@ def nearest_other(dfal, folder, backend):
     by_rank(select(dfal, folder, backend, *words), {0: np.inf, 1: np.inf, 2: np.inf}, tie, "nearest-other of one class")
 
 
+def k_means(x, clusters, seed):
+    """Which cluster each row of x is in: k-means++, then Lloyd with centres in float32, every distance looked at."""
+    square = lambda c: ((x - c.astype(np.float64)) ** 2).sum(1)
+    uniform = lambda k: float(int(random_bits(seed, 20, k)) >> 11) / 2.0 ** 53
+    centres = [x[int(uniform(0) * len(x))].astype(np.float32)]
+    while len(centres) < clusters:
+        total = np.cumsum(np.min([square(c) for c in centres], 0))
+        if total[-1] == 0:
+            break
+        centres.append(x[np.searchsorted(total, uniform(len(centres)) * total[-1], "right")].astype(np.float32))
+    for _ in range(100):
+        cluster = np.argmin([square(c) for c in centres], 0)
+        moved = [x[cluster == k].mean(0).astype(np.float32) if (cluster == k).any() else c for k, c in enumerate(centres)]
+        if all((a == b).all() for a, b in zip(moved, centres)):
+            break
+        centres = moved
+    return cluster, len(centres)
+
+
+def most_typical(h, candidates, labelled, count, most, tie, seed):
+    rows = np.array([row for row in [*candidates, *labelled] if np.isfinite(h[row]).all()], int)
+    taken = np.isin(rows, labelled)
+    cluster, clusters = k_means(h[rows], min(int(taken.sum()) + count, most), seed)
+    score = np.zeros(len(rows))
+    for i in range(len(rows)):
+        others = (cluster == cluster[i]) & (np.arange(len(rows)) != i)
+        near = np.sort(np.sqrt(((h[rows[others]] - h[rows[i]]) ** 2).sum(1)))[:20]
+        with np.errstate(divide="ignore"):
+            score[i] = 1 / near.mean() if len(near) else 0
+    chosen = []
+    while len(chosen) < count and not taken.all():
+        members = [np.flatnonzero(cluster == k) for k in range(clusters)]
+        k = min((k for k in range(clusters) if not taken[members[k]].all()), key=lambda k: (taken[members[k]].sum(), -len(members[k]), k))
+        i = min(members[k][~taken[members[k]]], key=lambda i: (-score[i], int(tie[rows[i]])))
+        taken[i] = True
+        chosen.append((rows[i], score[i]))
+    return chosen
+
+
+def in_order(queries, wanted, what):
+    """These rows with these scores, one after the other."""
+    assert [q["index"] for q in queries] == [row for row, _ in wanted], f"{what}: other rows"
+    for query, (_, score) in zip(queries, wanted):
+        found = np.inf if query["score"] is None else query["score"]
+        assert found == score or (np.isfinite(score) and abs(found - score) <= 1e-12 * score), f"{what}: {query}, expected {score}"
+
+
+@more
+def typiclust(dfal, folder, backend):
+    x, weight, _ = world(7)
+    x[45], weight[:, 0] = 0, [1, 2, 0, 1]
+    x[45, 0] = 3e38                             # finite, but one of its logits is not
+    x[46] = np.nan                              # labelled below
+    bias = np.zeros(CLASSES)
+    with np.errstate(over="ignore"):
+        f = (x.astype(np.float64) @ weight.T + bias).astype(np.float32).astype(np.float64)
+    seed, tie = 5, random_bits(5, 8, np.arange(ROWS))
+    usable = [row for row in range(ROWS) if row not in (NAN_ROW, 45)]
+    for labelled in ([], [5], [46, *TWIN_ROWS[:1], *range(100, 120)]):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, bias, labels)
+        left = [row for row in usable if row not in labelled]
+        for node, h, count, most in (("fc", f, 1, 500), ("fc", f, 12, 500), ("fc", f, 40, 6), ("fc", f, ROWS + 50, 500)):
+            words = ["--strategy", "typiclust", "--count", str(count), "--seed", str(seed), "--option", f"node={node}"]
+            if most != 500:
+                words += ["--option", f"clusters={most}"]
+            wanted = most_typical(h, left, [row for row in labelled if row != 46], min(count, ROWS - len(labelled)), most, tie, seed)
+            in_order(whatever_the_work(dfal, folder, backend, words), wanted, f"typiclust {labelled[:2]} {count} {most}")
+    # The features that nobody named; row 45 is chosen or not by its logits, so it is taken out.
+    x[45, 0] = 1
+    write_world(folder, x, weight, bias)
+    wanted = most_typical(x.astype(np.float64), [row for row in range(ROWS) if row not in (NAN_ROW, 46)], [], 9, 500, tie, seed)
+    in_order(select(dfal, folder, backend, "--strategy", "typiclust", "--count", "9", "--seed", str(seed)), wanted, "typiclust of the last layer")
+    words = ("--strategy", "typiclust", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy typiclust: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--option", "clusters=0"], 64, "clusters is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*words, "--logits", "l.h5"], 64, "needs features, which l.h5 does not hold")
+    # All features equal, two classes: one cluster, whose rows are infinitely typical, in the order of ties.
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((30, 2, 1, 1), np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.eye(2), np.zeros(2), [2, 1, 1])
+    tie = random_bits(1, 8, np.arange(30))
+    in_order(select(dfal, folder, backend, "--strategy", "typiclust", "--count", "50"),
+             [(row, np.inf) for row in sorted(range(30), key=lambda row: int(tie[row]))], "typiclust of equal rows")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
