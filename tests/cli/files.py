@@ -286,8 +286,8 @@ def kinds(dfal):
     dfal.refuses(78, "run", "pool.h5", "-o", "no", says=("an HDF5 file", "YAML configuration"))
     with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
         file.write("options: {foo: {subsample: 3}}\n")
-    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset-greedy, nearest-other "
-                 "or typiclust")
+    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset-greedy, nearest-other, "
+                 "typiclust or cluster-margin")
 
 
 def run_directories(dfal):

@@ -519,6 +519,70 @@ def typiclust(dfal, folder, backend):
              [(row, np.inf) for row in sorted(range(30), key=lambda row: int(tie[row]))], "typiclust of equal rows")
 
 
+def average_linkage(h, clusters):
+    """Merge the two nearest clusters, by the mean distance of their rows, until there are so many; equal rows anyway."""
+    sums = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))
+    members = {i: [i] for i in range(len(h))}
+    while len(members) > 1:
+        keys = list(members)
+        sizes = np.array([len(members[k]) for k in keys], float)
+        mean = sums[np.ix_(keys, keys)] / np.outer(sizes, sizes)
+        np.fill_diagonal(mean, np.inf)
+        a, b = divmod(int(mean.argmin()), len(keys))
+        if len(keys) <= clusters and mean[a, b] > 0:
+            break
+        a, b = keys[a], keys[b]
+        sums[a] += sums[b]
+        sums[:, a] += sums[:, b]
+        members[a] += members.pop(b)
+    return list(members.values())
+
+
+def in_turns(h, margin, candidates, count, tie):
+    ranked = sorted((row for row in candidates if np.isfinite(h[row]).all() and np.isfinite(margin[row])),
+                    key=lambda row: (margin[row], int(tie[row])))[:10 * count]
+    turns = sorted((sorted(members) for members in average_linkage(h[ranked], count)), key=lambda members: (len(members), members[0]))
+    chosen = [members[turn] for turn in range(len(ranked)) for members in turns if turn < len(members)]
+    return [(ranked[i], margin[ranked[i]]) for i in chosen[:count]]
+
+
+@more
+def cluster_margin(dfal, folder, backend):
+    random = np.random.default_rng(8)
+    _, weight, _ = world(8)
+    x = (random.integers(-8192, 8193, (ROWS, SIZE)) / 4096).astype(np.float32)   # fine enough that no two distances are equal
+    x[TWIN_ROWS[1]] = x[TWIN_ROWS[2]] = x[TWIN_ROWS[0]]
+    x[40:44] = 0
+    x[NAN_ROW, 3] = np.nan
+    weight[:, 0] = [1, 2, 0, 1]
+    x[45], x[45, 0] = 0, 3e38                   # finite, but one of its logits is not
+    tie = random_bits(1, 8, np.arange(ROWS))
+    with np.errstate(over="ignore", invalid="ignore"):
+        f = (x.astype(np.float64) @ weight.T).astype(np.float32).astype(np.float64)
+        margin = np.where(np.isfinite(f).all(1), expected(f)["margin"][0], np.nan)
+    for labelled in ([], [5], list(range(100, 120))):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, np.zeros(CLASSES), labels)
+        left = [row for row in range(ROWS) if row not in labelled]
+        for node, h, count in ((None, x, 1), ("fc", f, 7), (None, x, 15), (None, x, 30), (None, x, ROWS + 50)):
+            words = ["--strategy", "cluster-margin", "--count", str(count), *(["--option", f"node={node}"] if node else [])]
+            wanted = in_turns(h.astype(np.float64), margin, left, count, tie)
+            in_order(whatever_the_work(dfal, folder, backend, words), wanted, f"cluster-margin {labelled[:2]} {count}")
+    subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "--force", "-o", "l.h5"], cwd=folder, check=True)
+    in_order(select(dfal, folder, backend, *words, "--logits", "l.h5"), wanted, "cluster-margin of a logits file")
+    words = ("--strategy", "cluster-margin", "--count", "5001")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy cluster-margin: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs logits, which s.h5 does not hold")
+    # All features equal, two classes: one cluster, in the order of ties. More than it clusters: refused.
+    write_linear(os.path.join(folder, "net.h5"), np.eye(2), np.zeros(2), [2, 1, 1])
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((30, 2, 1, 1), np.float32), class_count=2)
+    in_order(select(dfal, folder, backend, *words), [(row, 0.0) for row in sorted(range(30), key=lambda row: int(tie[row]))],
+             "cluster-margin of equal rows")
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((5001, 2, 1, 1), np.float32), class_count=2)
+    refused(dfal, folder, backend, words, 64, "chooses among 5000 candidates, 5001 are asked for: expected at most 5000")
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
