@@ -44,6 +44,7 @@ static const struct {
     {"egl", NONE},
     {"typiclust", NONE},
     {"cluster-margin", LOGITS},
+    {"batchbald", NONE},
 };
 enum { EVERY = sizeof every / sizeof every[0] };
 static const char *backends[TEST_BACKENDS];
@@ -624,9 +625,9 @@ static void test_out_of_memory(void **state)
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
-    static const char *const strategies[] = {"dfal",          "entropy",   "egl-last",
-                                             "egl",           "bald",      "coreset-greedy",
-                                             "nearest-other", "typiclust", "cluster-margin"};
+    static const char *const strategies[] = {"dfal",           "entropy",        "egl-last",      "egl",
+                                             "bald",           "coreset-greedy", "nearest-other", "typiclust",
+                                             "cluster-margin", "batchbald"};
     for (int kind = 0; kind < (int)(sizeof strategies / sizeof strategies[0]); kind++) {
         test_join(sheet, world.folder, names[2 + (kind > 0)]);
         struct dfal_select_options options = select_options(strategies[kind], 4);

@@ -26,6 +26,7 @@ enum df_stream {
     DF_STREAM_LABELLED = 16, /* seed of the candidates' draw for a labelled state */
     DF_STREAM_PASSES = 17,   /* seed of a selection's stochastic passes */
     DF_STREAM_KMEANS = 20,   /* centres of k-means++; index: the centre */
+    DF_STREAM_JOINT = 21,    /* answers of batchbald's configurations; index: (query, configuration) */
 };
 
 /* 64 random bits. */

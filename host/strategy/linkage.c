@@ -2,8 +2,8 @@
 /* Average linkage by chains of nearest neighbours (Benzecri 1982; Murtagh 1983).
  *
  * Math     d(A u B, C) = (|A| d(A, C) + |B| d(B, C)) / (|A| + |B|). A chain goes from a cluster to its
- *          nearest one and on, until two are each other's nearest: these merge. Merging two never brings a third
- *          nearer to either, so the merges are those of the nearest two first, in another order
+ *          nearest one and on, until two are each other's nearest: these merge. Merging two never brings
+ *          a third nearer to either, so the merges are those of the nearest two first, in another order
  * Order    distances in double, roots of df_square_distance; what is merged keeps the lower row's place
  * Memory   one distance a pair, 8 bytes
  * Traps    merges come out of order: they are sorted by distance before some are applied. Rounding may

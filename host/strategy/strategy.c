@@ -26,8 +26,8 @@ static const struct df_strategy_option coreset_options[] = {
 static const struct {
     const char *name;
     const struct df_strategy_option *options;
-} later[] = {{"batchbald", NULL}, {"ceal", NULL},  {"coreset", coreset_options},
-             {"qbdc", NULL},      {"badge", NULL}, {"dfal-diverse", NULL}};
+} later[] = {
+    {"ceal", NULL}, {"coreset", coreset_options}, {"qbdc", NULL}, {"badge", NULL}, {"dfal-diverse", NULL}};
 enum { HERE = sizeof df_strategies / sizeof *df_strategies - 1, LATER = sizeof later / sizeof *later };
 
 const char *df_strategy_known(int32_t index)

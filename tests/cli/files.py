@@ -287,7 +287,7 @@ def kinds(dfal):
     with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
         file.write("options: {foo: {subsample: 3}}\n")
     dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset-greedy, nearest-other, "
-                 "typiclust or cluster-margin")
+                 "typiclust, cluster-margin or batchbald")
 
 
 def run_directories(dfal):

@@ -17,8 +17,8 @@ from support import check, main, same_bits, same_file, write_pool
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
 ASKING = ("egl", "egl-last", "bald", "coreset-greedy", "nearest-other",
           "typiclust",
-          "cluster-margin")
-LATER = ("batchbald", "ceal", "coreset", "qbdc", "badge", "dfal-diverse")
+          "cluster-margin", "batchbald")
+LATER = ("ceal", "coreset", "qbdc", "badge", "dfal-diverse")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]
 

@@ -583,6 +583,68 @@ def cluster_margin(dfal, folder, backend):
     refused(dfal, folder, backend, words, 64, "chooses among 5000 candidates, 5001 are asked for: expected at most 5000")
 
 
+def shared_passes(x, weight, bias, ratio, passes, seed):
+    """p [passes, rows, classes] with masks that are the same for every row."""
+    drawn, element = int(random_bits(seed, 17, 0)), np.arange(SIZE, dtype=np.uint64)
+    p = []
+    for t in range(passes):
+        kept = philox(drawn, 2, t, element // np.uint64(4))[np.arange(SIZE), element % np.uint64(4)] >= int(ratio * 2 ** 32)
+        p.append(softmax((x * kept / (1 - ratio)) @ weight.T + bias, 1))
+    return np.array(p)
+
+
+def joint_information(p, rows):
+    """I of the rows' labels and the pass, over all answers to all of them."""
+    def entropy(q):
+        return -np.where(q > 0, q * np.log(np.where(q > 0, q, 1)), 0)
+    together = np.ones((len(p), 1))
+    for row in rows:
+        together = (together[:, :, None] * p[:, row, None, :]).reshape(len(p), -1)
+    return entropy(together.mean(0)).sum() - sum(entropy(p[:, row]).sum() for row in rows) / len(p)
+
+
+@more
+def batchbald(dfal, folder, backend):
+    x, weight, bias = world(9)
+    clean = np.nan_to_num(x.astype(np.float64))
+    left = [row for row in range(ROWS) if row != NAN_ROW]
+    for ratio, passes, seed, most, count in ((0.5, 10, 1, 1024, 5), (0.75, 3, 77, 64, 4), (0.5, 1, 2, 1000, 3), (0.5, 10, 3, 300, 8)):
+        write_world(folder, x, weight, bias, dropout=ratio)
+        p, tie = shared_passes(clean, weight, bias, ratio, passes, seed), random_bits(seed, 8, np.arange(ROWS))
+        words = ["--strategy", "batchbald", "--count", str(count), "--seed", str(seed), "--option", f"configurations={most}",
+                 "--option", f"passes={passes}"]
+        found = whatever_the_work(dfal, folder, backend, words)
+        chosen, sure = [], 0.0
+        for query in found:
+            gains = {row: joint_information(p, [*chosen, row]) - sure for row in left if row not in chosen}
+            best, what = max(gains.values()), f"batchbald {passes} {most}: {query}"
+            exact = CLASSES ** len(chosen) <= most
+            assert abs(query["score"] - gains[query["index"]]) <= (1e-12 if exact else 0.01), f"{what}, it adds {gains[query['index']]}"
+            assert gains[query["index"]] >= best - (1e-12 if exact else 0.01), f"{what}, another row adds {best}"
+            chosen.append(query["index"])
+            sure += gains[query["index"]]
+        if passes == 1:
+            assert chosen == sorted(left, key=lambda row: int(tie[row]))[:count], "batchbald of one pass: nothing is gained"
+    assert most < CLASSES ** count, "no answers were drawn"
+    words = ("--strategy", "batchbald", "--count", str(ROWS + 50))
+    whole = select(dfal, folder, backend, *words, "--option", "configurations=16")
+    assert sorted(query["index"] for query in whole) == left, "batchbald: not all finite rows came back"
+    refused(dfal, folder, backend, [*words, "--option", "configurations=0"], 64, "configurations is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs stochastic passes, which s.h5 does not hold")
+    refused(dfal, folder, backend, ["--memory", "60M", *words, "--option", "passes=10000"], 69, "the probabilities of all passes take 4")
+    write_world(folder, x, weight, bias)
+    refused(dfal, folder, backend, words, 65, "the network has none")
+    # All features equal, two classes: after the first the order of ties, and each adds less.
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((30, SIZE, 1, 1), np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), weight[:2], np.zeros(2), [SIZE, 1, 1], 0.5)
+    p, tie = shared_passes(np.ones((30, SIZE)), weight[:2], np.zeros(2), 0.5, 10, 1), random_bits(1, 8, np.arange(30))
+    found = select(dfal, folder, backend, *words[:2], "--count", "6")
+    order = sorted(range(30), key=lambda row: int(tie[row]))
+    for i, query in enumerate(found):
+        gain = joint_information(p, order[:i + 1]) - joint_information(p, order[:i])
+        assert query["index"] == order[i] and abs(query["score"] - gain) <= 1e-12, f"batchbald of equal rows: {query}, expected {gain}"
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
