@@ -7,8 +7,8 @@ import sys
 
 
 def said(root):
-    """Names given to df_say, df_progress_begin and struct dfal_event."""
-    patterns = (r'df_say\(\s*[^,]+,\s*[A-Z_]+,\s*([^,]*"[^;]*?),\s*DF_', r'df_progress_begin\([^,]+,[^,]+,\s*("[^"]+")',
+    """Names given to df_say, df_progress_begin, df_row_loop_begin_of and struct dfal_event."""
+    patterns = (r'df_say\(\s*[^,]+,\s*[A-Z_]+,\s*([^,]*"[^;]*?),\s*DF_', r'(?:df_progress_begin|df_row_loop_begin_of)\([^,]+,[^,]+,\s*("[^"]+")',
                 r'\.name = ("[a-z]+\.[a-z_.]+")', r'DFAL_[A-Z]+, ("[a-z]+\.[a-z_]+")', r'"event", ("[a-z]+")',
                 r'((?:run_deepfool|compute)\([^;]*"[a-z]+\.[a-z]+"[^;]*)', r'event = ("[a-z]+\.[a-z_]+")')
     names = set()

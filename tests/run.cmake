@@ -14,6 +14,7 @@ df_test(coreset LINK df_api LABELS quick threads)
 if(TARGET dfal_cbc)
   add_dependencies(test_coreset dfal_cbc)
 endif()
+df_test(kmeans LINK df_api LABELS quick threads)
 target_include_directories(test_select SYSTEM PRIVATE ${HDF5_C_INCLUDE_DIRS})
 # The softmax strategies held against NumPy. The system's python3 brings NumPy and SciPy.
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)

@@ -30,20 +30,25 @@ enum { NONE = 0, LOGITS = 1, SCORES = 2 };
 static const struct {
     const char *name;
     int files;
-} every[] = {{"dfal", SCORES},
-             {"random", LOGITS | SCORES},
-             {"entropy", LOGITS},
-             {"least-confidence", LOGITS},
-             {"margin", LOGITS},
-             {"logit-gap", LOGITS | SCORES},
-             {"egl-last", LOGITS},
-             {"nearest-other", LOGITS},
-             {"bald", NONE},
-             {"coreset-greedy", NONE},
-             {"egl", NONE},
-             {"badge", LOGITS},
-             {"dfal-diverse", SCORES},
-             {"coreset", NONE}};
+} every[] = {
+    {"dfal", SCORES},
+    {"random", LOGITS | SCORES},
+    {"entropy", LOGITS},
+    {"least-confidence", LOGITS},
+    {"margin", LOGITS},
+    {"logit-gap", LOGITS | SCORES},
+    {"egl-last", LOGITS},
+    {"nearest-other", LOGITS},
+    {"bald", NONE},
+    {"coreset-greedy", NONE},
+    {"egl", NONE},
+    {"typiclust", NONE},
+    {"cluster-margin", LOGITS},
+    {"batchbald", NONE},
+    {"badge", LOGITS},
+    {"dfal-diverse", SCORES},
+    {"coreset", NONE},
+};
 enum { EVERY = sizeof every / sizeof every[0] };
 static const char *backends[TEST_BACKENDS];
 static int backend_count;
@@ -623,9 +628,10 @@ static void test_out_of_memory(void **state)
     char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
-    static const char *const strategies[] = {"dfal",         "entropy",        "egl-last",      "egl",
-                                             "bald",         "coreset-greedy", "nearest-other", "badge",
-                                             "dfal-diverse", "coreset"};
+    static const char *const strategies[] = {
+        "dfal",          "entropy",   "egl-last",       "egl",       "bald",  "coreset-greedy",
+        "nearest-other", "typiclust", "cluster-margin", "batchbald", "badge", "dfal-diverse",
+        "coreset"};
     for (int kind = 0; kind < (int)(sizeof strategies / sizeof strategies[0]); kind++) {
         test_join(sheet, world.folder, names[2 + (kind > 0)]);
         struct dfal_select_options options = select_options(strategies[kind], 4);
@@ -653,9 +659,8 @@ static void test_usage(void **state)
     (void)state;
     struct dfal_select_options options = select_options("randon", 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "'random'");
-    options = select_options("batchbald", 5);
-    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_UNAVAILABLE,
-               "batchbald");
+    options = select_options("qbdc", 5);
+    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_UNAVAILABLE, "qbdc");
     options = select_options("random", 0);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "count is 0");
     options = select_options("random", 5);

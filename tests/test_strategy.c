@@ -379,7 +379,7 @@ static void test_find(void **state)
     test_ok(df_strategy_find(&strategy, "least-confidence"));
     assert_ptr_equal(strategy, &df_strategy_least_confidence);
     assert_false(strategy->twins);
-    static const char *const later[] = {"batchbald", "ceal", "qbdc"};
+    static const char *const later[] = {"ceal", "qbdc"};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
         test_error(df_strategy_find(&strategy, later[i]), DFAL_E_UNAVAILABLE,
                    "not in this version, expected dfal, random, entropy, least-confidence, margin");

@@ -5,9 +5,15 @@
 
 dfal_status df_row_loop_begin(struct df_row_loop *loop, struct dfal_context *context, int64_t total)
 {
+    return df_row_loop_begin_of(loop, context, "select.distances", "distances", total);
+}
+
+dfal_status df_row_loop_begin_of(struct df_row_loop *loop, struct dfal_context *context, const char *event,
+                                 const char *unit, int64_t total)
+{
     *loop = (struct df_row_loop){.context = context};
     DF_TRY(df_thread_pool_create(&loop->threads, context->threads));
-    df_progress_begin(&loop->progress, context, "select.distances", "distances", total, 0);
+    df_progress_begin(&loop->progress, context, event, unit, total, 0);
     return DFAL_OK;
 }
 

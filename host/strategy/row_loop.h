@@ -18,8 +18,11 @@ struct df_row_loop {
     df_row_job_fn *job; /* of the run */
     void *user;
 };
-/* Start the threads and the progress "select.distances"; total: distances of all runs. */
+/* Start the threads and the progress "select.distances"; total: distances of all runs, 0: it is not known. */
 dfal_status df_row_loop_begin(struct df_row_loop *loop, struct dfal_context *context, int64_t total);
+/* The same of something else than distances. */
+dfal_status df_row_loop_begin_of(struct df_row_loop *loop, struct dfal_context *context, const char *event,
+                                 const char *unit, int64_t total);
 /* A loop that was not begun may be ended. */
 void df_row_loop_end(struct df_row_loop *loop);
 /* Run jobs 0..count-1, each once, in any order, and wait for them. Errors   E_STOPPED */

@@ -24,3 +24,12 @@ bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count
     *out = (struct df_softmax){.gap = 0 - second, .rest = rest, .entropy = log1p(rest) - mean / (1 + rest)};
     return true;
 }
+
+/* Without the cancellation. */
+double df_softmax_margin(const float *logits, int64_t class_count)
+{
+    struct df_softmax softmax;
+    if (!df_softmax(&softmax, logits, (int32_t)class_count))
+        return NAN;
+    return -expm1(-softmax.gap) / (1 + softmax.rest);
+}

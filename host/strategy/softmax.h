@@ -14,5 +14,7 @@ struct df_softmax {
 };
 /* logits [class_count], class_count >= 2. False: one of them is not finite. */
 bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count);
+/* p_(1) - p_(2); NAN: one is not finite. A df_row_score_fn. */
+double df_softmax_margin(const float *logits, int64_t class_count);
 
 #endif

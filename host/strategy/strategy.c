@@ -17,7 +17,7 @@ const struct df_strategy *const df_strategies[] = {
 static const struct {
     const char *name;
     const struct df_strategy_option *options;
-} later[] = {{"batchbald", NULL}, {"ceal", NULL}, {"qbdc", NULL}};
+} later[] = {{"ceal", NULL}, {"qbdc", NULL}};
 enum { HERE = sizeof df_strategies / sizeof *df_strategies - 1, LATER = sizeof later / sizeof *later };
 
 const char *df_strategy_known(int32_t index)

@@ -286,7 +286,8 @@ def kinds(dfal):
     dfal.refuses(78, "run", "pool.h5", "-o", "no", says=("an HDF5 file", "YAML configuration"))
     with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
         file.write("options: {foo: {subsample: 3}}\n")
-    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset, coreset-greedy, nearest-other, badge or dfal-diverse")
+    dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset, coreset-greedy, nearest-other, badge, "
+                 "dfal-diverse, typiclust, cluster-margin or batchbald")
 
 
 def run_directories(dfal):

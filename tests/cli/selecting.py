@@ -15,8 +15,10 @@ from data import digits, make_pool, write_linear
 from support import check, main, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
-ASKING = ("egl", "egl-last", "bald", "coreset", "coreset-greedy", "nearest-other", "badge", "dfal-diverse")
-LATER = ("batchbald", "ceal", "qbdc")
+ASKING = ("egl", "egl-last", "bald", "coreset", "coreset-greedy", "nearest-other", "badge", "dfal-diverse",
+          "typiclust",
+          "cluster-margin", "batchbald")
+LATER = ("ceal", "qbdc")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]
 

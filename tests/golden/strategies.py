@@ -692,6 +692,218 @@ def power(dfal, folder, backend):
     refused(dfal, folder, backend, ["--strategy", "random", "--count", "3", "--option", "power=1"], 64, "strategy random: ")
 
 
+def k_means(x, clusters, seed):
+    """Which cluster each row of x is in: k-means++, then Lloyd with centres in float32, every distance looked at."""
+    square = lambda c: ((x - c.astype(np.float64)) ** 2).sum(1)
+    uniform = lambda k: float(int(random_bits(seed, 22, k)) >> 11) / 2.0 ** 53
+    centres = [x[int(uniform(0) * len(x))].astype(np.float32)]
+    while len(centres) < clusters:
+        total = np.cumsum(np.min([square(c) for c in centres], 0))
+        if total[-1] == 0:
+            break
+        centres.append(x[np.searchsorted(total, uniform(len(centres)) * total[-1], "right")].astype(np.float32))
+    for _ in range(100):
+        cluster = np.argmin([square(c) for c in centres], 0)
+        moved = [x[cluster == k].mean(0).astype(np.float32) if (cluster == k).any() else c for k, c in enumerate(centres)]
+        if all((a == b).all() for a, b in zip(moved, centres)):
+            break
+        centres = moved
+    return cluster, len(centres)
+
+
+def most_typical(h, candidates, labelled, count, most, tie, seed):
+    rows = np.array([row for row in [*candidates, *labelled] if np.isfinite(h[row]).all()], int)
+    taken = np.isin(rows, labelled)
+    cluster, clusters = k_means(h[rows], min(int(taken.sum()) + count, most), seed)
+    score = np.zeros(len(rows))
+    for i in range(len(rows)):
+        others = (cluster == cluster[i]) & (np.arange(len(rows)) != i)
+        near = np.sort(np.sqrt(((h[rows[others]] - h[rows[i]]) ** 2).sum(1)))[:20]
+        with np.errstate(divide="ignore"):
+            score[i] = 1 / near.mean() if len(near) else 0
+    chosen = []
+    while len(chosen) < count and not taken.all():
+        members = [np.flatnonzero(cluster == k) for k in range(clusters)]
+        k = min((k for k in range(clusters) if not taken[members[k]].all()), key=lambda k: (taken[members[k]].sum(), -len(members[k]), k))
+        i = min(members[k][~taken[members[k]]], key=lambda i: (-score[i], int(tie[rows[i]])))
+        taken[i] = True
+        chosen.append((rows[i], score[i]))
+    return chosen
+
+
+def in_order(queries, wanted, what):
+    """These rows with these scores, one after the other."""
+    assert [q["index"] for q in queries] == [row for row, _ in wanted], f"{what}: other rows"
+    for query, (_, score) in zip(queries, wanted):
+        found = np.inf if query["score"] is None else query["score"]
+        assert found == score or (np.isfinite(score) and abs(found - score) <= 1e-12 * score), f"{what}: {query}, expected {score}"
+
+
+@more
+def typiclust(dfal, folder, backend):
+    x, weight, _ = world(7)
+    x[45], weight[:, 0] = 0, [1, 2, 0, 1]
+    x[45, 0] = 3e38                             # finite, but one of its logits is not
+    x[46] = np.nan                              # labelled below
+    bias = np.zeros(CLASSES)
+    with np.errstate(over="ignore"):
+        f = (x.astype(np.float64) @ weight.T + bias).astype(np.float32).astype(np.float64)
+    seed, tie = 5, random_bits(5, 8, np.arange(ROWS))
+    usable = [row for row in range(ROWS) if row not in (NAN_ROW, 45)]
+    for labelled in ([], [5], [46, *TWIN_ROWS[:1], *range(100, 120)]):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, bias, labels)
+        left = [row for row in usable if row not in labelled]
+        for node, h, count, most in (("fc", f, 1, 500), ("fc", f, 12, 500), ("fc", f, 40, 6), ("fc", f, ROWS + 50, 500)):
+            words = ["--strategy", "typiclust", "--count", str(count), "--seed", str(seed), "--option", f"node={node}"]
+            if most != 500:
+                words += ["--option", f"clusters={most}"]
+            wanted = most_typical(h, left, [row for row in labelled if row != 46], min(count, ROWS - len(labelled)), most, tie, seed)
+            in_order(whatever_the_work(dfal, folder, backend, words), wanted, f"typiclust {labelled[:2]} {count} {most}")
+    # The features that nobody named; row 45 is chosen or not by its logits, so it is taken out.
+    x[45, 0] = 1
+    write_world(folder, x, weight, bias)
+    wanted = most_typical(x.astype(np.float64), [row for row in range(ROWS) if row not in (NAN_ROW, 46)], [], 9, 500, tie, seed)
+    in_order(select(dfal, folder, backend, "--strategy", "typiclust", "--count", "9", "--seed", str(seed)), wanted, "typiclust of the last layer")
+    words = ("--strategy", "typiclust", "--count", "5")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy typiclust: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--option", "clusters=0"], 64, "clusters is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*words, "--logits", "l.h5"], 64, "needs features, which l.h5 does not hold")
+    # All features equal, two classes: one cluster, whose rows are infinitely typical, in the order of ties.
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((30, 2, 1, 1), np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), np.eye(2), np.zeros(2), [2, 1, 1])
+    tie = random_bits(1, 8, np.arange(30))
+    in_order(select(dfal, folder, backend, "--strategy", "typiclust", "--count", "50"),
+             [(row, np.inf) for row in sorted(range(30), key=lambda row: int(tie[row]))], "typiclust of equal rows")
+
+
+def average_linkage(h, clusters):
+    """Merge the two nearest clusters, by the mean distance of their rows, until there are so many; equal rows anyway."""
+    sums = np.sqrt(((h[:, None, :] - h[None, :, :]) ** 2).sum(-1))
+    members = {i: [i] for i in range(len(h))}
+    while len(members) > 1:
+        keys = list(members)
+        sizes = np.array([len(members[k]) for k in keys], float)
+        mean = sums[np.ix_(keys, keys)] / np.outer(sizes, sizes)
+        np.fill_diagonal(mean, np.inf)
+        a, b = divmod(int(mean.argmin()), len(keys))
+        if len(keys) <= clusters and mean[a, b] > 0:
+            break
+        a, b = keys[a], keys[b]
+        sums[a] += sums[b]
+        sums[:, a] += sums[:, b]
+        members[a] += members.pop(b)
+    return list(members.values())
+
+
+def in_turns(h, margin, candidates, count, tie):
+    ranked = sorted((row for row in candidates if np.isfinite(h[row]).all() and np.isfinite(margin[row])),
+                    key=lambda row: (margin[row], int(tie[row])))[:10 * count]
+    turns = sorted((sorted(members) for members in average_linkage(h[ranked], count)), key=lambda members: (len(members), members[0]))
+    chosen = [members[turn] for turn in range(len(ranked)) for members in turns if turn < len(members)]
+    return [(ranked[i], margin[ranked[i]]) for i in chosen[:count]]
+
+
+@more
+def cluster_margin(dfal, folder, backend):
+    random = np.random.default_rng(8)
+    _, weight, _ = world(8)
+    x = (random.integers(-8192, 8193, (ROWS, SIZE)) / 4096).astype(np.float32)   # fine enough that no two distances are equal
+    x[TWIN_ROWS[1]] = x[TWIN_ROWS[2]] = x[TWIN_ROWS[0]]
+    x[40:44] = 0
+    x[NAN_ROW, 3] = np.nan
+    weight[:, 0] = [1, 2, 0, 1]
+    x[45], x[45, 0] = 0, 3e38                   # finite, but one of its logits is not
+    tie = random_bits(1, 8, np.arange(ROWS))
+    with np.errstate(over="ignore", invalid="ignore"):
+        f = (x.astype(np.float64) @ weight.T).astype(np.float32).astype(np.float64)
+        margin = np.where(np.isfinite(f).all(1), expected(f)["margin"][0], np.nan)
+    for labelled in ([], [5], list(range(100, 120))):
+        labels = np.full(ROWS, -1)
+        labels[labelled] = 1
+        write_world(folder, x, weight, np.zeros(CLASSES), labels)
+        left = [row for row in range(ROWS) if row not in labelled]
+        for node, h, count in ((None, x, 1), ("fc", f, 7), (None, x, 15), (None, x, 30), (None, x, ROWS + 50)):
+            words = ["--strategy", "cluster-margin", "--count", str(count), *(["--option", f"node={node}"] if node else [])]
+            wanted = in_turns(h.astype(np.float64), margin, left, count, tie)
+            in_order(whatever_the_work(dfal, folder, backend, words), wanted, f"cluster-margin {labelled[:2]} {count}")
+    subprocess.run([dfal, "-q", "--backend", backend, "logits", "net.h5", "pool.h5", "--force", "-o", "l.h5"], cwd=folder, check=True)
+    in_order(select(dfal, folder, backend, *words, "--logits", "l.h5"), wanted, "cluster-margin of a logits file")
+    words = ("--strategy", "cluster-margin", "--count", "5001")
+    refused(dfal, folder, backend, [*words, "--option", "node=fx"], 64, "strategy cluster-margin: unknown node 'fx'")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs logits, which s.h5 does not hold")
+    # All features equal, two classes: one cluster, in the order of ties. More than it clusters: refused.
+    write_linear(os.path.join(folder, "net.h5"), np.eye(2), np.zeros(2), [2, 1, 1])
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((30, 2, 1, 1), np.float32), class_count=2)
+    in_order(select(dfal, folder, backend, *words), [(row, 0.0) for row in sorted(range(30), key=lambda row: int(tie[row]))],
+             "cluster-margin of equal rows")
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((5001, 2, 1, 1), np.float32), class_count=2)
+    refused(dfal, folder, backend, words, 64, "chooses among 5000 candidates, 5001 are asked for: expected at most 5000")
+
+
+def shared_passes(x, weight, bias, ratio, passes, seed):
+    """p [passes, rows, classes] with masks that are the same for every row."""
+    drawn, element = int(random_bits(seed, 17, 0)), np.arange(SIZE, dtype=np.uint64)
+    p = []
+    for t in range(passes):
+        kept = philox(drawn, 2, t, element // np.uint64(4))[np.arange(SIZE), element % np.uint64(4)] >= int(ratio * 2 ** 32)
+        p.append(softmax((x * kept / (1 - ratio)) @ weight.T + bias, 1))
+    return np.array(p)
+
+
+def joint_information(p, rows):
+    """I of the rows' labels and the pass, over all answers to all of them."""
+    def entropy(q):
+        return -np.where(q > 0, q * np.log(np.where(q > 0, q, 1)), 0)
+    together = np.ones((len(p), 1))
+    for row in rows:
+        together = (together[:, :, None] * p[:, row, None, :]).reshape(len(p), -1)
+    return entropy(together.mean(0)).sum() - sum(entropy(p[:, row]).sum() for row in rows) / len(p)
+
+
+@more
+def batchbald(dfal, folder, backend):
+    x, weight, bias = world(9)
+    clean = np.nan_to_num(x.astype(np.float64))
+    left = [row for row in range(ROWS) if row != NAN_ROW]
+    for ratio, passes, seed, most, count in ((0.5, 10, 1, 1024, 5), (0.75, 3, 77, 64, 4), (0.5, 1, 2, 1000, 3), (0.5, 10, 3, 300, 8)):
+        write_world(folder, x, weight, bias, dropout=ratio)
+        p, tie = shared_passes(clean, weight, bias, ratio, passes, seed), random_bits(seed, 8, np.arange(ROWS))
+        words = ["--strategy", "batchbald", "--count", str(count), "--seed", str(seed), "--option", f"configurations={most}",
+                 "--option", f"passes={passes}"]
+        found = whatever_the_work(dfal, folder, backend, words)
+        chosen, sure = [], 0.0
+        for query in found:
+            gains = {row: joint_information(p, [*chosen, row]) - sure for row in left if row not in chosen}
+            best, what = max(gains.values()), f"batchbald {passes} {most}: {query}"
+            exact = CLASSES ** len(chosen) <= most
+            assert abs(query["score"] - gains[query["index"]]) <= (1e-12 if exact else 0.01), f"{what}, it adds {gains[query['index']]}"
+            assert gains[query["index"]] >= best - (1e-12 if exact else 0.01), f"{what}, another row adds {best}"
+            chosen.append(query["index"])
+            sure += gains[query["index"]]
+        if passes == 1:
+            assert chosen == sorted(left, key=lambda row: int(tie[row]))[:count], "batchbald of one pass: nothing is gained"
+    assert most < CLASSES ** count, "no answers were drawn"
+    words = ("--strategy", "batchbald", "--count", str(ROWS + 50))
+    whole = select(dfal, folder, backend, *words, "--option", "configurations=16")
+    assert sorted(query["index"] for query in whole) == left, "batchbald: not all finite rows came back"
+    refused(dfal, folder, backend, [*words, "--option", "configurations=0"], 64, "configurations is 0, expected a whole number from 1")
+    refused(dfal, folder, backend, [*words, "--scores", "s.h5"], 64, "needs stochastic passes, which s.h5 does not hold")
+    refused(dfal, folder, backend, ["--memory", "60M", *words, "--option", "passes=10000"], 69, "the probabilities of all passes take 4")
+    write_world(folder, x, weight, bias)
+    refused(dfal, folder, backend, words, 65, "the network has none")
+    # All features equal, two classes: after the first the order of ties, and each adds less.
+    write_pool(os.path.join(folder, "pool.h5"), np.ones((30, SIZE, 1, 1), np.float32), class_count=2)
+    write_linear(os.path.join(folder, "net.h5"), weight[:2], np.zeros(2), [SIZE, 1, 1], 0.5)
+    p, tie = shared_passes(np.ones((30, SIZE)), weight[:2], np.zeros(2), 0.5, 10, 1), random_bits(1, 8, np.arange(30))
+    found = select(dfal, folder, backend, *words[:2], "--count", "6")
+    order = sorted(range(30), key=lambda row: int(tie[row]))
+    for i, query in enumerate(found):
+        gain = joint_information(p, order[:i + 1]) - joint_information(p, order[:i])
+        assert query["index"] == order[i] and abs(query["score"] - gain) <= 1e-12, f"batchbald of equal rows: {query}, expected {gain}"
+
+
 def main():
     dfal, backends = os.path.abspath(sys.argv[1]), sys.argv[2].split(",")
     checked = 0
