@@ -18,7 +18,9 @@ df_test(kmeans LINK df_api LABELS quick threads)
 target_include_directories(test_select SYSTEM PRIVATE ${HDF5_C_INCLUDE_DIRS})
 # The softmax strategies held against NumPy. The system's python3 brings NumPy and SciPy.
 find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
-add_test(NAME strategies_golden
-  COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/strategies.py $<TARGET_FILE:dfal_tool> ref,cpu)
-set_tests_properties(strategies_golden PROPERTIES SKIP_RETURN_CODE 77 LABELS quick TIMEOUT 300)
+foreach(backend ref cpu)
+  add_test(NAME strategies_golden_${backend}
+    COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/strategies.py $<TARGET_FILE:dfal_tool> ${backend})
+  set_tests_properties(strategies_golden_${backend} PROPERTIES SKIP_RETURN_CODE 77 LABELS quick TIMEOUT 300)
+endforeach()
 df_test(oracle LINK df_api)
