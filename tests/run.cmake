@@ -16,8 +16,7 @@ if(TARGET dfal_cbc)
 endif()
 df_test(kmeans LINK df_api LABELS quick threads)
 target_include_directories(test_select SYSTEM PRIVATE ${HDF5_C_INCLUDE_DIRS})
-# The softmax strategies held against NumPy. The system's python3 brings NumPy and SciPy.
-find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+# The strategies held against NumPy.
 foreach(backend ref cpu)
   add_test(NAME strategies_golden_${backend}
     COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/strategies.py $<TARGET_FILE:dfal_tool> ${backend})

@@ -14,7 +14,6 @@ if(EXISTS /dev/shm)
   set_tests_properties(score_torture score_torture_stopped PROPERTIES ENVIRONMENT "TMPDIR=/dev/shm")
 endif()
 # The trajectories replayed in float64 by a script that shares no line with dfal. The system's python3 brings NumPy.
-find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME score_replay
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/replay.py $<TARGET_FILE:dfal_tool> ref,cpu)
 set_tests_properties(score_replay PROPERTIES SKIP_RETURN_CODE 77 LABELS long TIMEOUT 600)

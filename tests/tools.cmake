@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests that run the real command: tests/cli/*.py with the functions of each as one ctest.
-find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 function(df_cli_test script label)
   foreach(name ${ARGN})
     add_test(NAME cli_${script}_${name}
