@@ -5,13 +5,13 @@
  *          or a row.
  * Order    team.h: from the item's size alone.
  * Traffic  batch normalisation reads x three times (dy and x twice) and writes once, 4 bytes a value: bound
- * by memory, the
- *          later passes by the L2 cache where a channel fits in there. */
+ *          by memory, the later passes by the L2 cache where a channel fits in there. */
 #define DF_TEAM_IS_BLOCK
 #include "cuda_launch.h"
 #include "launch.h"
 
 #include "batch.h"
+#include "dropout.h"
 #include "norm.h"
 #include "prelu.h"
 

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "rows.h" /* kernels */
+#include "dropout.h" /* kernels */
 
 enum { N = 7 * 37 };
 
@@ -256,7 +256,7 @@ static void dropout_is_a_function_of_row_and_step(void **state)
         assert_true((other[i] == 0) == (whole[i % COLS] == 0));
 }
 
-/* Each element draws the word its comment in kernels/rows.h says, in rows shorter and longer than what is
+/* Each element draws the word its comment in kernels/dropout.h says, in rows shorter and longer than what is
  * drawn at once. */
 static void dropout_draws_the_documented_words(void **state)
 {

@@ -6,7 +6,9 @@
 
 #include "activations.h"
 #include "backend/cpu.h"
+#include "batch.h"
 #include "deepfool.h"
+#include "dropout.h"
 #include "join.h"
 #include "norm.h"
 #include "pad.h"

@@ -11,7 +11,9 @@
 #include "backend/ref_layer.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "batch.h"
 #include "deepfool.h"
+#include "dropout.h"
 #include "join.h"
 #include "norm.h"
 #include "pad.h"
@@ -22,7 +24,7 @@
 #include "rows.h"
 
 _Static_assert((int)DF_PHILOX_DROPOUT == (int)DF_STREAM_DROPOUT,
-               "kernels/rows.h repeats the stream's number");
+               "kernels/dropout.h repeats the stream's number");
 
 struct layer {
     struct df_layer head;
