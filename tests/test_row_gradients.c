@@ -310,7 +310,7 @@ static void test_refused(void **state)
                DFAL_E_INTERNAL, "expected one without");
     test_ok(df_tape_forward(b.tape, SAMPLES));
     test_error(df_row_gradients_run(b.gradients, ROWS + 1, b.cotangents, owners, b.squares, NULL),
-               DFAL_E_INTERNAL, "Gradients of 71 rows run on a tape of 70");
+               DFAL_E_INTERNAL, "71 cotangents of gradients of rows run on a tape of 70");
     bench_close(&b);
     df_free(chosen);
     df_network_destroy(network);

@@ -183,12 +183,7 @@ dfal_status df_row_gradients_run(struct df_row_gradients *g, int64_t n, const fl
 {
     struct df_tape *tape = g->tape;
     const struct df_instruction *instructions = tape->plan->parameter_gradient.instructions;
-    if (n < 0 || n > tape->cotangent_rows)
-        DF_FAIL(DFAL_E_INTERNAL, "Gradients of %lld rows run on a tape of %lld", (long long)n,
-                (long long)tape->cotangent_rows);
-    if (tape->dropping)
-        DF_FAIL(DFAL_E_INTERNAL,
-                "Gradients of rows follow a forward that drew dropout, expected one without");
+    DF_TRY(df_tape_check_gradients(tape, n, "gradients of rows"));
     DF_TRY(df_write(tape->plan->device, tape->queue, tape->cotangents, cotangents,
                     n * tape->plan->network->class_count));
     DF_TRY(df_write(tape->plan->device, tape->queue, tape->owners, owner, n));

@@ -24,6 +24,9 @@ struct df_tape {
 /* Rows [first, ...) of a node's value. Slots hold the current chunk only. */
 struct df_span df_tape_value_at(const struct df_tape *tape, int32_t node, int64_t first);
 dfal_status df_tape_run(const struct df_tape *tape, const struct df_call *call);
+/* Whether gradients of n cotangents may follow the last forward; `what` they are, for the sentence.
+ * Errors   E_INTERNAL more than the tape has room for, or a forward that drew dropout */
+dfal_status df_tape_check_gradients(const struct df_tape *tape, int64_t n, const char *what);
 
 /* One run over rows [first, first + rows): of the samples forwards, of the cotangents backwards. */
 struct df_pass {

@@ -80,14 +80,19 @@ static dfal_status run_program(const struct df_pass *pass, const struct df_progr
     return DFAL_OK;
 }
 
-dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, int64_t each, struct df_span *dinput)
+dfal_status df_tape_check_gradients(const struct df_tape *tape, int64_t n, const char *what)
 {
     if (n < 0 || n > tape->cotangent_rows)
-        DF_FAIL(DFAL_E_INTERNAL, "An input gradient of %lld cotangents runs on a tape of %lld", (long long)n,
+        DF_FAIL(DFAL_E_INTERNAL, "%lld cotangents of %s run on a tape of %lld", (long long)n, what,
                 (long long)tape->cotangent_rows);
     if (tape->dropping)
-        DF_FAIL(DFAL_E_INTERNAL,
-                "An input gradient follows a forward that drew dropout, expected one without");
+        DF_FAIL(DFAL_E_INTERNAL, "A forward that drew dropout comes before %s, expected one without", what);
+    return DFAL_OK;
+}
+
+dfal_status df_tape_input_gradient(struct df_tape *tape, int64_t n, int64_t each, struct df_span *dinput)
+{
+    DF_TRY(df_tape_check_gradients(tape, n, "input gradients"));
     *dinput = tape->dinput;
     if (tape->plan->fused) {
         const struct df_fused_call call = {.fused = tape->plan->fused,
