@@ -21,6 +21,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "score/row_values.h"
+#include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/row_loop.h"
 #include "strategy/softmax.h"
@@ -52,13 +53,7 @@ enum { GONE = -1, ROWS = 512 }; /* rows of a job */
 
 static int64_t jobs_of(const struct badge *badge)
 {
-    return (badge->h.count + ROWS - 1) / ROWS;
-}
-
-static int64_t end_of(const struct badge *badge, int64_t job)
-{
-    const int64_t end = (job + 1) * ROWS;
-    return end < badge->h.count ? end : badge->h.count;
+    return df_row_blocks(badge->h.count, ROWS);
 }
 
 static const float *h_of(const struct badge *badge, int64_t i)
@@ -94,7 +89,8 @@ static bool subtract(float *a, const float *logits, int64_t class_count)
 static int64_t factorise(void *user, int64_t job)
 {
     struct badge *badge = user;
-    for (int64_t i = job * ROWS; i < end_of(badge, job); i++) {
+    const struct df_row_block block = df_row_block(badge->h.count, ROWS, job);
+    for (int64_t i = block.begin; i < block.end; i++) {
         const bool finite =
             df_row_is_finite(h_of(badge, i), badge->h.size) &&
             subtract(a_of(badge, i), badge->logits + i * badge->class_count, badge->class_count);
@@ -111,7 +107,7 @@ static uint64_t row_of(const struct badge *badge, int64_t i)
 
 static uint64_t tie_of(const struct badge *badge, int64_t i)
 {
-    return df_random_bits(df_view_seed(badge->view), DF_STREAM_TIES, row_of(badge, i));
+    return df_tie(df_view_seed(badge->view), df_view_rows(badge->view)[i]);
 }
 
 static struct racer racer_of(const struct badge *badge, int64_t i)
@@ -139,9 +135,10 @@ static struct racer earlier(const struct badge *badge, struct racer a, struct ra
 static int64_t meet(void *user, int64_t job)
 {
     struct badge *badge = user;
+    const struct df_row_block block = df_row_block(badge->h.count, ROWS, job);
     const int64_t chosen = badge->chosen;
     struct racer first = {.candidate = -1};
-    for (int64_t i = job * ROWS; i < end_of(badge, job); i++) {
+    for (int64_t i = block.begin; i < block.end; i++) {
         if (badge->nearest[i] < 0)
             continue;
         if (chosen >= 0) {
@@ -151,7 +148,7 @@ static int64_t meet(void *user, int64_t job)
         first = earlier(badge, first, racer_of(badge, i));
     }
     badge->first[job] = first;
-    return end_of(badge, job) - job * ROWS;
+    return block.end - block.begin;
 }
 
 /* -1: nobody is left. */

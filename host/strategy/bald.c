@@ -69,11 +69,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
 }
 
 static const struct df_strategy_option options[] = {
-    {.key = "passes",
-     .kind = DF_OPTION_NUMBER,
-     .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 10000},
-     .standard = "10",
-     .help = "stochastic passes, each with dropout drawn anew for every row"},
+    DF_OPTION_PASSES("stochastic passes, each with dropout drawn anew for every row"),
     DF_OPTION_POWER,
     {0},
 };

@@ -20,6 +20,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "strategy/rank.h"
 #include "strategy/row_loop.h"
 #include "strategy/softmax.h"
 #include "strategy/strategy.h"
@@ -164,10 +165,10 @@ static double gain_of(const struct batch *b, int64_t candidate)
 static int64_t look(void *user, int64_t job)
 {
     struct batch *b = user;
-    const int64_t begin = b->begin + job * ROWS, end = begin + ROWS < b->end ? begin + ROWS : b->end;
-    for (int64_t i = begin; i < end; i++)
+    const struct df_row_block block = df_row_block(b->end - b->begin, ROWS, job);
+    for (int64_t i = b->begin + block.begin; i < b->begin + block.end; i++)
         b->gain[b->order[i]] = gain_of(b, b->order[i]);
-    return end - begin;
+    return block.end - block.begin;
 }
 
 /* The most first; of equal ones in the seeded order. */
@@ -179,8 +180,7 @@ static int compare(const void *a_, const void *b_, void *batch)
         return b->gain[i] > b->gain[j] ? -1 : 1;
     const uint64_t seed = df_view_seed(b->view);
     const int64_t *rows = df_view_rows(b->view);
-    const uint64_t first = df_random_bits(seed, DF_STREAM_TIES, (uint64_t)rows[i]),
-                   second = df_random_bits(seed, DF_STREAM_TIES, (uint64_t)rows[j]);
+    const uint64_t first = df_tie(seed, rows[i]), second = df_tie(seed, rows[j]);
     if (first != second)
         return first < second ? -1 : 1;
     return (i > j) - (i < j);
@@ -195,7 +195,7 @@ static dfal_status find_best(struct batch *b)
         if (b->begin && compare(&b->order[b->begin], &b->order[best], b) > 0)
             break;
         b->end = b->begin + CHUNK < b->left ? b->begin + CHUNK : b->left;
-        DF_TRY(df_row_loop_run(&b->loop, look, b, (b->end - b->begin + ROWS - 1) / ROWS));
+        DF_TRY(df_row_loop_run(&b->loop, look, b, df_row_blocks(b->end - b->begin, ROWS)));
         for (int64_t i = b->begin; i < b->end; i++)
             if (compare(&b->order[i], &b->order[best], b) < 0)
                 best = i;
@@ -295,11 +295,7 @@ done:
 }
 
 static const struct df_strategy_option options[] = {
-    {.key = "passes",
-     .kind = DF_OPTION_NUMBER,
-     .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 10000},
-     .standard = "10",
-     .help = "stochastic passes, each with the same dropout for every row"},
+    DF_OPTION_PASSES("stochastic passes, each with the same dropout for every row"),
     {.key = "configurations",
      .kind = DF_OPTION_NUMBER,
      .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 1000000},

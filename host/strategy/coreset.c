@@ -51,7 +51,7 @@ static void close_all(struct coreset *coreset)
 
 static dfal_status measure_greedy(struct coreset *coreset)
 {
-    const int64_t n = coreset->center.among.h.count;
+    const int64_t n = coreset->center.among.from.h.count;
     double *squares;
     DF_TRY(df_alloc(&squares, n, sizeof *squares));
     memcpy(squares, coreset->center.nearest, (size_t)n * sizeof *squares);
@@ -89,11 +89,11 @@ static dfal_status begin(struct coreset *coreset)
     struct df_k_center_among among;
     DF_TRY(df_k_center_of_view(&among, coreset->view, df_view_text(coreset->view, "node")));
     DF_TRY(df_k_center_begin(center, &among, coreset->q + coreset->outliers));
-    DF_TRY(df_alloc(&coreset->far, center->among.h.count, sizeof *coreset->far));
-    memcpy(coreset->far, center->nearest, (size_t)center->among.h.count * sizeof *coreset->far);
+    DF_TRY(df_alloc(&coreset->far, center->among.from.h.count, sizeof *coreset->far));
+    memcpy(coreset->far, center->nearest, (size_t)center->among.from.h.count * sizeof *coreset->far);
     DF_TRY(df_alloc(&coreset->search.chosen, coreset->q, sizeof *coreset->search.chosen));
     coreset->cover = (struct df_cover){.view = coreset->view,
-                                       .h = center->among.h,
+                                       .h = center->among.from.h,
                                        .labelled = center->among.before,
                                        .far = coreset->far,
                                        .budget = coreset->q,
@@ -164,8 +164,8 @@ static dfal_status put_in_order(struct coreset *coreset, struct df_choices *choi
     const struct df_coreset_search *search = &coreset->search;
     double *among;
     dfal_status status;
-    DF_TRY(df_alloc(&among, center->among.h.count, sizeof *among));
-    for (int64_t i = 0; i < center->among.h.count; i++)
+    DF_TRY(df_alloc(&among, center->among.from.h.count, sizeof *among));
+    for (int64_t i = 0; i < center->among.from.h.count; i++)
         among[i] = -1;
     for (int64_t k = 0; k < search->count; k++)
         among[search->chosen[k]] = coreset->far[search->chosen[k]];

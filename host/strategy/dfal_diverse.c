@@ -62,12 +62,12 @@ static dfal_status spread(struct df_view *view, const struct df_features *h, con
                           struct df_choices *choices)
 {
     const bool facility = !strcmp(df_view_text(view, "diversify"), "facility");
-    const struct df_facility of_facility = {df_view_context(view), df_view_seed(view), rows, *h};
-    struct df_k_center_among of_centres = {df_view_context(view), df_view_seed(view), rows, *h, {0}};
+    struct df_k_center_among among = {
+        .from = {.context = df_view_context(view), .seed = df_view_seed(view), .rows = rows, .h = *h}};
     if (facility)
-        return df_facility_greedy(&of_facility, q, choices);
-    DF_TRY(df_view_labelled_features(view, df_view_text(view, "node"), &of_centres.before));
-    return df_k_center_greedy(&of_centres, q, choices);
+        return df_facility_greedy(&among.from, q, choices);
+    DF_TRY(df_view_labelled_features(view, df_view_text(view, "node"), &among.before));
+    return df_k_center_greedy(&among, q, choices);
 }
 
 /* The shortlist in the order of the pool, because that is the order of features. */

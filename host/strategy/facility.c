@@ -8,8 +8,8 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
 #include "score/row_values.h"
+#include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/row_loop.h"
 
@@ -20,7 +20,7 @@ struct bound {
     int64_t choice; /* of which choice that was */
 };
 struct facility {
-    const struct df_facility *ask;
+    const struct df_feature_rows *from;
     struct df_features h;
     double *nearest;      /* [n] distance to the nearest chosen one, at first the largest of all; below 0: not
                            * finite */
@@ -64,7 +64,7 @@ static int64_t look_at_all(void *user, int64_t i)
 
 static uint64_t tie_of(const struct facility *facility, int64_t i)
 {
-    return df_random_bits(facility->ask->seed, DF_STREAM_TIES, (uint64_t)facility->ask->rows[i]);
+    return df_tie(facility->from->seed, facility->from->rows[i]);
 }
 
 /* The row with the largest bound, -1: nobody is left. */
@@ -118,7 +118,7 @@ static dfal_status begin(struct facility *facility, struct df_choices *choices)
         facility->nearest[i] = finite ? 0 : GONE;
         choices->nonfinite += !finite;
     }
-    DF_TRY(df_row_loop_begin(&facility->loop, facility->ask->context, n * (n - 1) / 2 + n * n));
+    DF_TRY(df_row_loop_begin(&facility->loop, facility->from->context, n * (n - 1) / 2 + n * n));
     DF_TRY(df_row_loop_run(&facility->loop, look_back, facility, n));
     for (int64_t i = 0; i < n; i++)
         largest = fmax(largest, facility->bounds[i].gain);
@@ -135,9 +135,9 @@ static void take(struct facility *facility, int64_t chosen)
             facility->nearest[j] = fmin(facility->nearest[j], distance_of(facility, chosen, j));
 }
 
-dfal_status df_facility_greedy(const struct df_facility *ask, int64_t q, struct df_choices *choices)
+dfal_status df_facility_greedy(const struct df_feature_rows *from, int64_t q, struct df_choices *choices)
 {
-    struct facility facility = {.ask = ask, .h = ask->h};
+    struct facility facility = {.from = from, .h = from->h};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, begin(&facility, choices));

@@ -7,24 +7,24 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
 #include "score/row_values.h"
+#include "strategy/rank.h"
 #include "strategy/row_distance.h"
 
 enum { GONE = -1, ROWS = 512 }; /* rows of a job */
 
 static int64_t jobs_of(const struct df_k_center *center)
 {
-    return (center->among.h.count + ROWS - 1) / ROWS;
+    return df_row_blocks(center->among.from.h.count, ROWS);
 }
 
-static void add_centre(struct df_k_center *center, const float *centre, int64_t begin, int64_t end)
+static void add_centre(struct df_k_center *center, const float *centre, struct df_row_block block)
 {
-    for (int64_t i = begin; i < end; i++) {
+    const struct df_features *h = &center->among.from.h;
+    for (int64_t i = block.begin; i < block.end; i++) {
         if (center->nearest[i] < 0)
             continue;
-        const double distance = df_square_distance(center->among.h.values + i * center->among.h.size, centre,
-                                                   center->among.h.size);
+        const double distance = df_square_distance(h->values + i * h->size, centre, h->size);
         if (distance < center->nearest[i])
             center->nearest[i] = distance;
     }
@@ -32,7 +32,7 @@ static void add_centre(struct df_k_center *center, const float *centre, int64_t 
 
 static uint64_t tie_of(const struct df_k_center *center, int64_t i)
 {
-    return df_random_bits(center->among.seed, DF_STREAM_TIES, (uint64_t)center->among.rows[i]);
+    return df_tie(center->among.from.seed, center->among.from.rows[i]);
 }
 
 /* The farther one of a candidate and the best before it, -1: none yet. */
@@ -51,18 +51,17 @@ static int64_t meet(void *user, int64_t job)
 {
     struct df_k_center *center = user;
     const struct df_features *centres = &center->added;
-    const int64_t begin = job * ROWS, left = center->among.h.count - begin,
-                  end = begin + (left < ROWS ? left : ROWS);
+    const struct df_row_block block = df_row_block(center->among.from.h.count, ROWS, job);
     int64_t best = -1;
     for (int64_t j = 0; j < centres->count; j++) {
         const float *centre = centres->values + j * centres->size;
         if (df_row_is_finite(centre, centres->size))
-            add_centre(center, centre, begin, end);
+            add_centre(center, centre, block);
     }
-    for (int64_t i = begin; i < end; i++)
+    for (int64_t i = block.begin; i < block.end; i++)
         best = farther(center, best, i);
     center->farthest[job] = best;
-    return (end - begin) * centres->count;
+    return (block.end - block.begin) * centres->count;
 }
 
 /* All rows meet new centres, and the farthest of them is found. */
@@ -79,16 +78,16 @@ static dfal_status add(struct df_k_center *center, const struct df_features *cen
 dfal_status df_k_center_of_view(struct df_k_center_among *among, struct df_view *view, const char *node)
 {
     *among = (struct df_k_center_among){
-        .context = df_view_context(view), .seed = df_view_seed(view), .rows = df_view_rows(view)};
+        .from = {.context = df_view_context(view), .seed = df_view_seed(view), .rows = df_view_rows(view)}};
     DF_TRY(df_view_labelled_features(view, node, &among->before));
-    return df_view_features(view, node, &among->h);
+    return df_view_features(view, node, &among->from.h);
 }
 
 dfal_status df_k_center_begin(struct df_k_center *center, const struct df_k_center_among *among,
                               int64_t picks)
 {
     *center = (struct df_k_center){.among = *among};
-    const struct df_features *h = &among->h;
+    const struct df_features *h = &among->from.h;
     DF_TRY(df_alloc(&center->nearest, h->count, sizeof *center->nearest));
     DF_TRY(df_alloc(&center->farthest, jobs_of(center), sizeof *center->farthest));
     for (int64_t i = 0; i < h->count; i++) {
@@ -96,23 +95,24 @@ dfal_status df_k_center_begin(struct df_k_center *center, const struct df_k_cent
         center->nearest[i] = finite ? INFINITY : GONE;
         center->nonfinite += !finite;
     }
-    DF_TRY(df_row_loop_begin(&center->loop, among->context, h->count * (among->before.count + picks)));
+    DF_TRY(df_row_loop_begin(&center->loop, among->from.context, h->count * (among->before.count + picks)));
     return add(center, &among->before);
 }
 
 dfal_status df_k_center_restart(struct df_k_center *center, const double *nearest)
 {
-    const struct df_features none = {.size = center->among.h.size, .values = center->among.h.values};
-    memcpy(center->nearest, nearest, (size_t)center->among.h.count * sizeof *nearest);
+    const struct df_features none = {.size = center->among.from.h.size,
+                                     .values = center->among.from.h.values};
+    memcpy(center->nearest, nearest, (size_t)center->among.from.h.count * sizeof *nearest);
     return add(center, &none);
 }
 
 dfal_status df_k_center_pick(struct df_k_center *center)
 {
     const struct df_features chosen = {.count = 1,
-                                       .size = center->among.h.size,
-                                       .values =
-                                           center->among.h.values + center->next * center->among.h.size};
+                                       .size = center->among.from.h.size,
+                                       .values = center->among.from.h.values +
+                                                 center->next * center->among.from.h.size};
     center->nearest[center->next] = GONE;
     return add(center, &chosen);
 }

@@ -4,7 +4,7 @@
  *
  * Math     u = argmax_i min_j ||h_i - h_j||, j over the centres
  * Order    squared distances in double, in the order of df_square_distance; nothing of another row enters
- * Ties     by df_random_bits(seed, DF_STREAM_TIES, row), then the first. Without a centre every distance is
+ * Ties     by df_tie, then the first. Without a centre every distance is
  *          infinite, so the first is a tie of all
  * Memory   the features and 8 bytes a row: never a distance for each pair
  * Threads  each has rows of its own; the farthest of each are compared as if one thread had looked at all
@@ -18,10 +18,7 @@
 
 /* What is chosen from. */
 struct df_k_center_among {
-    struct dfal_context *context;
-    uint64_t seed;             /* of ties */
-    const int64_t *rows;       /* [h.count] of the pool, which order ties */
-    struct df_features h;      /* of those among which is chosen */
+    struct df_feature_rows from;
     struct df_features before; /* centres that are there before, perhaps none */
 };
 /* All candidates, and the labelled rows before them, by features of a node. */
@@ -45,7 +42,7 @@ void df_k_center_end(struct df_k_center *center);
 dfal_status df_k_center_restart(struct df_k_center *center, const double *nearest);
 /* Make the next row, which there is, a centre. */
 dfal_status df_k_center_pick(struct df_k_center *center);
-/* Choose q rows at once; choices->list has room for min(q, n). A choice's candidate is its place in h, its
+/* Choose q rows at once; choices->list has room for min(q, n). A choice's candidate is its place in from, its
  * score the distance to the nearest centre, infinite where there is none. The list of a larger q begins with
  * that of a smaller. */
 dfal_status df_k_center_greedy(const struct df_k_center_among *among, int64_t q, struct df_choices *choices);

@@ -44,12 +44,12 @@ struct clustering {
 
 static int64_t jobs_of(const struct clustering *c)
 {
-    return (c->ask->count + ROWS - 1) / ROWS;
+    return df_row_blocks(c->ask->count, ROWS);
 }
 
-static int64_t job_end(const struct clustering *c, int64_t job)
+static struct df_row_block block_of(const struct clustering *c, int64_t job)
 {
-    return (job + 1) * ROWS < c->ask->count ? (job + 1) * ROWS : c->ask->count;
+    return df_row_block(c->ask->count, ROWS, job);
 }
 
 static float *centre_of(const struct clustering *c, int64_t centre)
@@ -68,15 +68,16 @@ static double square_to(const struct clustering *c, int64_t row, int64_t centre)
 static int64_t meet(void *user, int64_t job)
 {
     struct clustering *c = user;
-    const int64_t begin = job * ROWS, end = job_end(c, job), last = c->found->clusters - 1;
+    const struct df_row_block block = block_of(c, job);
+    const int64_t last = c->found->clusters - 1;
     c->totals[job] = 0;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = block.begin; i < block.end; i++) {
         const double square = square_to(c, i, last);
         if (!last || square < c->places[i].nearest)
             c->places[i] = (struct place){.centre = last, .nearest = square};
         c->totals[job] += c->places[i].nearest;
     }
-    return end - begin;
+    return block.end - block.begin;
 }
 
 /* The row at which the sum of D^2, taken in order, passes a share of the whole; -1: the whole is 0. */
@@ -88,7 +89,8 @@ static int64_t row_at(const struct clustering *c, double share)
         total += c->totals[i];
     while (job < jobs_of(c) - 1 && before + c->totals[job] <= share * total)
         before += c->totals[job++];
-    for (int64_t i = job * ROWS; i < job_end(c, job); i++) {
+    const struct df_row_block block = block_of(c, job);
+    for (int64_t i = block.begin; i < block.end; i++) {
         before += c->places[i].nearest;
         if (c->places[i].nearest > 0)
             last = i;
@@ -96,7 +98,7 @@ static int64_t row_at(const struct clustering *c, double share)
             return i;
     }
     /* Sums in another order may round to another whole. */
-    for (int64_t i = job * ROWS; last < 0 && i-- > 0;)
+    for (int64_t i = block.begin; last < 0 && i-- > 0;)
         last = c->places[i].nearest > 0 ? i : -1;
     return last;
 }
@@ -156,8 +158,9 @@ static void find_nearest(struct clustering *c, int64_t row)
 static int64_t assign(void *user, int64_t job)
 {
     struct clustering *c = user;
+    const struct df_row_block block = block_of(c, job);
     int64_t distances = 0;
-    for (int64_t i = job * ROWS; i < job_end(c, job); i++) {
+    for (int64_t i = block.begin; i < block.end; i++) {
         struct place *place = &c->places[i];
         place->others -= c->drift * SLACK;
         distances++;

@@ -46,17 +46,16 @@ struct search {
 
 enum { ROWS = 128 }; /* of a block: two of them stay in a core's cache */
 
-static int64_t block_end(const struct search *search, int64_t block)
+static struct df_row_block block_of(const struct search *search, int64_t block)
 {
-    const int64_t end = (block + 1) * ROWS;
-    return end < search->h.count ? end : search->h.count;
+    return df_row_block(search->h.count, ROWS, block);
 }
 
-/* One more sample for candidates [begin, end). Returns its own squared distance to the nearest of them. */
-static double meet(struct search *search, struct sample sample, int64_t begin, int64_t end)
+/* One more sample for a block of candidates. Returns its own squared distance to the nearest of them. */
+static double meet(struct search *search, struct sample sample, struct df_row_block block)
 {
     double nearest = INFINITY;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = block.begin; i < block.end; i++) {
         if (isnan(search->nearest[i]) || search->classes[i] == sample.predicted)
             continue;
         const double distance =
@@ -68,29 +67,29 @@ static double meet(struct search *search, struct sample sample, int64_t begin, i
 }
 
 /* A block meets the labelled rows. */
-static int64_t meet_labelled(void *user, int64_t block)
+static int64_t meet_labelled(void *user, int64_t job)
 {
     struct search *search = user;
-    const int64_t begin = block * ROWS, end = block_end(search, block);
+    const struct df_row_block block = block_of(search, job);
     for (int64_t j = 0; j < search->labelled.count; j++) {
         const struct sample sample = sample_of(&search->labelled, search->labelled_classes, j);
         if (!isnan(sample.predicted))
-            meet(search, sample, begin, end);
+            meet(search, sample, block);
     }
-    return (end - begin) * search->labelled.count;
+    return (block.end - block.begin) * search->labelled.count;
 }
 
 /* Two blocks meet, or one meets itself: each pair of their rows once, for both of its ends. */
 static int64_t meet_blocks(struct search *search, int64_t a, int64_t b)
 {
-    const int64_t begin = b * ROWS, end = block_end(search, b);
+    const struct df_row_block one = block_of(search, a), other = block_of(search, b);
     int64_t distances = 0;
-    for (int64_t i = a * ROWS; i < block_end(search, a); i++) {
-        const int64_t from = a == b ? i + 1 : begin;
-        distances += end - from;
+    for (int64_t i = one.begin; i < one.end; i++) {
+        const struct df_row_block left = {a == b ? i + 1 : other.begin, other.end};
+        distances += left.end - left.begin;
         if (!isnan(search->nearest[i]))
             search->nearest[i] =
-                fmin(search->nearest[i], meet(search, sample_of(&search->h, search->classes, i), from, end));
+                fmin(search->nearest[i], meet(search, sample_of(&search->h, search->classes, i), left));
     }
     return distances;
 }
@@ -138,7 +137,7 @@ static dfal_status find(struct search *search, const char *node)
     const int64_t n = search->h.count;
     for (int64_t i = 0; i < n; i++)
         search->nearest[i] = isnan(sample_of(&search->h, search->classes, i).predicted) ? NAN : INFINITY;
-    search->blocks = (n + ROWS - 1) / ROWS;
+    search->blocks = df_row_blocks(n, ROWS);
     DF_TRY(df_row_loop_begin(&search->loop, df_view_context(search->view),
                              n * search->labelled.count + n * (n - 1) / 2));
     const dfal_status status = meet_all(search);

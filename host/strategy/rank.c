@@ -69,7 +69,7 @@ dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, cons
         }
         if (!capacity || (n == capacity && compare_keys(&one.key, &heap[0].key) > 0))
             continue;
-        one.tie = df_random_bits(seed, DF_STREAM_TIES, (uint64_t)one.row);
+        one.tie = df_tie(seed, one.row);
         if (n < capacity) {
             heap[n++] = one;
             for (int64_t at = n / 2; n == capacity && at-- > 0;)

@@ -3,7 +3,14 @@
 #ifndef DF_STRATEGY_RANK_H
 #define DF_STRATEGY_RANK_H
 
+#include "base/rng.h"
 #include "strategy/power.h"
+
+/* What orders rows of the pool that are equal otherwise, ascending; then the row. */
+static inline uint64_t df_tie(uint64_t seed, int64_t row)
+{
+    return df_random_bits(seed, DF_STREAM_TIES, (uint64_t)row);
+}
 
 /* Where a candidate ranks: by group, then by score. */
 struct df_rank_key {
@@ -15,7 +22,7 @@ typedef bool df_rank_key_fn(const void *user, int64_t candidate, struct df_rank_
 /* The first q candidates by ascending key; a NAN score is passed over and counted.
  * Order    the result does not depend on the order of the candidates; the list of a larger q begins with that
  *          of a smaller
- * Ties   by df_random_bits(seed, DF_STREAM_TIES, row of the pool), then row
+ * Ties   by df_tie(seed, row of the pool), then row
  * Memory   40 bytes a choice, none a candidate */
 dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,
                            struct df_choices *choices);

@@ -7,6 +7,20 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 
+/* Rows [begin, end) of job `job`, where `count` rows are dealt out in blocks of `size`. */
+struct df_row_block {
+    int64_t begin, end;
+};
+static inline struct df_row_block df_row_block(int64_t count, int64_t size, int64_t job)
+{
+    const int64_t begin = job * size, end = begin + size;
+    return (struct df_row_block){begin, end < count ? end : count};
+}
+static inline int64_t df_row_blocks(int64_t count, int64_t size)
+{
+    return (count + size - 1) / size;
+}
+
 /* A job of a loop; returns how many distances it looked at. What one job writes no other job of the same run
  * reads or writes. */
 typedef int64_t df_row_job_fn(void *user, int64_t job);

@@ -44,7 +44,7 @@ struct df_strategy {
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
     /* Choose q of the view's candidates; choices->list is the caller's.
      * Order    the same rows whatever else was asked of the view before
-     * Ties   by df_random_bits(seed, DF_STREAM_TIES, row of the pool), then row */
+     * Ties   by df_tie (rank.h) of the row of the pool, then row */
     dfal_status (*select)(struct df_view *view, int64_t q, struct df_choices *choices);
 };
 /* clang-format off */

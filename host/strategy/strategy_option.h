@@ -29,6 +29,13 @@ struct df_strategy_option {
                 "network reads"                                                                              \
     }
 
+/* The row of strategies that ask for stochastic passes: how many; `what` they are. */
+#define DF_OPTION_PASSES(what)                                                                               \
+    {                                                                                                        \
+        .key = "passes", .kind = DF_OPTION_NUMBER,                                                           \
+        .number = {.kind = DF_NUMBER_I32, .low = 1, .high = 10000}, .standard = "10", .help = what           \
+    }
+
 /* The row of strategies that ask for gradients: by the parameters of which nodes. */
 #define DF_OPTION_LAYERS                                                                                     \
     {                                                                                                        \

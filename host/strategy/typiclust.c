@@ -15,9 +15,9 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
 #include "score/row_values.h"
 #include "strategy/kmeans.h"
+#include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/row_loop.h"
 #include "strategy/strategy.h"
@@ -65,7 +65,7 @@ static int64_t take(struct typiclust *t, const struct df_features *h, bool label
         t->samples[t->count++] = (struct sample){
             .features = features,
             .candidate = labelled ? -1 : i,
-            .tie = labelled ? 0 : df_random_bits(seed, DF_STREAM_TIES, (uint64_t)rows[i]),
+            .tie = labelled ? 0 : df_tie(seed, rows[i]),
         };
     }
     return h->count - (t->count - before);
@@ -151,10 +151,10 @@ static int64_t find_typicality(void *user, int64_t job)
 {
     const struct typiclust *t = user;
     const struct cluster *cluster = t->cluster;
-    const int64_t begin = job * ROWS, end = begin + ROWS < cluster->size ? begin + ROWS : cluster->size;
-    for (int64_t i = begin; i < end; i++)
+    const struct df_row_block block = df_row_block(cluster->size, ROWS, job);
+    for (int64_t i = block.begin; i < block.end; i++)
         t->samples[cluster->members[i]].typicality = typicality(t, cluster->members[i]);
-    return (end - begin) * (cluster->size - 1);
+    return (block.end - block.begin) * (cluster->size - 1);
 }
 
 static int compare(const void *a_, const void *b_, void *samples)
@@ -174,7 +174,7 @@ static dfal_status rank(struct typiclust *t, struct cluster *cluster)
 {
     t->cluster = cluster;
     cluster->ranked = true;
-    DF_TRY(df_row_loop_run(&t->loop, find_typicality, t, (cluster->size + ROWS - 1) / ROWS));
+    DF_TRY(df_row_loop_run(&t->loop, find_typicality, t, df_row_blocks(cluster->size, ROWS)));
     qsort_r(cluster->members, (size_t)cluster->size, sizeof *cluster->members, compare, t->samples);
     return DFAL_OK;
 }

@@ -53,6 +53,13 @@ struct df_features {
     int64_t count, size;
     const float *values;
 };
+/* Rows to choose from by features. */
+struct df_feature_rows {
+    struct dfal_context *context;
+    uint64_t seed;       /* of ties */
+    const int64_t *rows; /* [h.count] of the pool, which order ties */
+    struct df_features h;
+};
 dfal_status df_view_features(struct df_view *view, const char *node, struct df_features *features);
 /* A number of each candidate's features, which are not kept: [n]. */
 dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_row_score_fn *score,
