@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the campaigns of the command share: lines over small data, what each leaves when nothing disturbs it, and findings."""
-import csv
 import os
 import random
 import shutil
@@ -15,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "cli"))
 from data import digits, make_pool, png  # noqa: E402
-from support import Failure, check, same_bits, same_file  # noqa: E402
+from support import Failure, check, same_bits, same_file, same_runs  # noqa: E402
 
 DOCUMENTED = (0, 64, 65, 66, 69, 70, 73, 74, 75, 78)
 KEEPING = ("train", "score", "logits", "run", "images", "select")  # lines that may end with 75
@@ -24,17 +23,8 @@ RUN = ("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [df
 
 
 def same_run(first, second):
-    """Two run directories; times, the log and the page may differ."""
-    def rows(folder):
-        with open(os.path.join(folder, "curve.csv"), encoding="utf-8", newline="") as file:
-            return [[v for k, v in row.items() if not k.endswith("_seconds")] for row in csv.DictReader(file)]
-
-    same_file(os.path.join(first, "queries.csv"), os.path.join(second, "queries.csv"))
-    check(rows(first) == rows(second), f"{first} and {second} differ in curve.csv")
-    names = sorted(os.listdir(os.path.join(first, "networks")))
-    check(names == sorted(os.listdir(os.path.join(second, "networks"))), "the runs keep other networks")
-    for name in names:
-        same_bits(os.path.join(first, "networks", name), os.path.join(second, "networks", name))
+    """Two run directories; times, the log and the page may differ, but are there."""
+    same_runs(first, second)
     for name in ("report.html", "config.yaml", "log.jsonl"):
         check(os.path.exists(os.path.join(second, name)), f"{second} has no {name}")
 

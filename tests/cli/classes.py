@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from data import write_linear
-from support import check, datasets, main, same_bits, write_pool
+from support import check, datasets, main, rows_of, same_bits, write_pool
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden", "onnx")
 NAMES = ["ant", "bee", "=cat", "dög"]
@@ -37,11 +37,6 @@ def network(dfal, name="net.h5", names=NAMES):
     if names:
         with h5py.File(dfal.at(name), "a") as file:
             file["classes"] = names
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def events_of(err, name):

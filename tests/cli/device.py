@@ -4,14 +4,13 @@
 
 LOST_BACKEND names the shared object of tests/plugin.c that refuses every call after the first PLANT_LOSS_AFTER.
 """
-import csv
 import os
 import shutil
 
 import numpy as np
 
 from data import make_pool, write_linear
-from support import check, main, same_bits, same_file, write_pool
+from support import check, main, same_bits, same_runs, write_pool
 
 BACKEND = ("--backend", "dlopen:" + os.environ.get("LOST_BACKEND", ""), "--threads", "2")
 
@@ -53,16 +52,6 @@ def score(dfal):
     write_pool(dfal.at("pool.h5"), random.integers(0, 256, (40000, 1, 2, 2)).astype(np.uint8), class_count=3)
     write_linear(dfal.at("net.h5"), random.normal(size=(3, 4)), np.zeros(3), (1, 2, 2))
     survive(dfal, ["score", "net.h5", "pool.h5", "--max-iter", "2"], "s.h5", same_bits)
-
-
-def same_runs(first, second):
-    same_file(os.path.join(first, "queries.csv"), os.path.join(second, "queries.csv"))
-
-    def rows(folder):
-        with open(os.path.join(folder, "curve.csv"), encoding="utf-8", newline="") as file:
-            return [[v for k, v in row.items() if not k.endswith("_seconds")] for row in csv.DictReader(file)]
-
-    check(rows(first) == rows(second), f"{first} and {second} differ in curve.csv")
 
 
 def run(dfal):

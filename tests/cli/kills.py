@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Killed at any moment, the same line again gives the same bytes; SIGTERM keeps the work."""
-import csv
 import glob
 import os
 import shutil
@@ -12,7 +11,7 @@ import h5py
 import numpy as np
 
 from data import make_pool
-from support import check, kill_at, main, same_bits, same_file
+from support import check, kill_at, main, same_bits, same_runs
 
 # Three shards of a score, cheap ones.
 SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--classes", "3")
@@ -105,20 +104,6 @@ def merge(dfal):
     for number in (1, 2):
         dfal.run("-q", "score", "net.h5", "pool.h5", "-o", f"part{number}.h5", "--shard", f"{number}/2")
     survive(dfal, ["merge", "part1.h5", "part2.h5"], "m.h5", same_bits)
-
-
-def same_runs(first, second):
-    same_file(os.path.join(first, "queries.csv"), os.path.join(second, "queries.csv"))
-
-    def rows(folder):
-        with open(os.path.join(folder, "curve.csv"), encoding="utf-8", newline="") as file:
-            return [[v for k, v in row.items() if not k.endswith("_seconds")] for row in csv.DictReader(file)]
-
-    check(rows(first) == rows(second), f"{first} and {second} differ in curve.csv")
-    names = sorted(os.listdir(os.path.join(first, "networks")))
-    check(names == sorted(os.listdir(os.path.join(second, "networks"))), "the runs keep other networks")
-    for name in names:
-        same_bits(os.path.join(first, "networks", name), os.path.join(second, "networks", name))
 
 
 RUN = ["run", "run.yaml"]

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from data import digits, make_pool, write_linear
-from support import check, main, write_pool
+from support import check, main, rows_of, write_pool
 
 COUNT, CLASSES = 30, 4
 EVIL = ["=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "<script>alert(1)</script>", "a,b",
@@ -45,11 +45,6 @@ def ids_of(path, name="id"):
     with h5py.File(path) as file:
         check(name in file, f"{path} has no /{name}")
         return [bytes(one) for one in file[name][()]]
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
 
 
 def carried(dfal):
@@ -191,7 +186,7 @@ def evil(dfal):
     classes = ["=1+1", "'=1+1", "<b>bold</b>", 'a,"b"']
     make(dfal, ids=ids, classes=classes)
     dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", "random", "--count", COUNT, "-o", "q.csv")
-    rows = rows_of(dfal.at("q.csv"))
+    rows = rows_of(dfal.at("q.csv"), errors="surrogateescape")
     check(len(rows) == COUNT, f"{len(rows)} rows in QUERIES.csv")
     for row in rows:
         check(row["id"][0] not in "=+-@\t\r\uff1d", f"QUERIES.csv has a cell that begins with {row['id'][:1]!r}")

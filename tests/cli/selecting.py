@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """dfal select: options, exit codes, sources, twins, contact sheets, near-duplicates."""
-import csv
 import html.parser
 import json
 import os
@@ -12,7 +11,7 @@ import h5py
 import numpy as np
 
 from data import digits, make_pool, write_linear
-from support import check, main, same_bits, same_file, write_pool
+from support import check, main, rows_of, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
 ASKING = ("egl", "egl-last", "bald", "coreset", "coreset-greedy", "nearest-other", "badge", "dfal-diverse",
@@ -28,11 +27,6 @@ def prepare(dfal, count=120, labels=False):
     samples, truth = digits(count, 2)
     write_pool(dfal.at("pool.h5"), samples, truth if labels else None)
     dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1")
-
-
-def rows_of(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def options(dfal):

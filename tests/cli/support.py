@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the command share: running it, checking its manners, comparing files."""
+import csv
 import json
 import os
 import shutil
@@ -101,6 +102,26 @@ def same_bits(first, second, ignore=()):
 def same_file(first, second):
     with open(first, "rb") as a, open(second, "rb") as b:
         check(a.read() == b.read(), f"{first} and {second} differ")
+
+
+def rows_of(path, errors="strict"):
+    """The lines of a table as dictionaries."""
+    with open(path, encoding="utf-8", errors=errors, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def same_runs(first, second):
+    """The folders of two runs, but for times, the log and the page."""
+    def rows(folder):
+        table = rows_of(os.path.join(folder, "curve.csv"))
+        return [[value for key, value in row.items() if not key.endswith("_seconds")] for row in table]
+
+    same_file(os.path.join(first, "queries.csv"), os.path.join(second, "queries.csv"))
+    check(rows(first) == rows(second), f"{first} and {second} differ in curve.csv")
+    names = sorted(os.listdir(os.path.join(first, "networks")))
+    check(names == sorted(os.listdir(os.path.join(second, "networks"))), "the runs keep other networks")
+    for name in names:
+        same_bits(os.path.join(first, "networks", name), os.path.join(second, "networks", name))
 
 
 def kill_at(command, words, seconds, number=signal.SIGKILL):

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from data import make_pool
-from support import check, main, same_bits, same_file
+from support import check, main, same_runs
 
 FAKE = '''
 import argparse, csv, json, os, signal, subprocess, sys, time
@@ -101,17 +101,6 @@ def set_mode(dfal, *words):
 def calls(dfal):
     with open(dfal.at("calls.txt"), encoding="utf-8") as file:
         return [json.loads(line) for line in file]
-
-
-def same_runs(dfal, first, second):
-    same_file(dfal.at(f"{first}/queries.csv"), dfal.at(f"{second}/queries.csv"))
-    rows = []
-    for folder in (first, second):
-        with open(dfal.at(f"{folder}/curve.csv"), encoding="utf-8", newline="") as file:
-            rows.append([[v for k, v in row.items() if not k.endswith("_seconds")] for row in csv.DictReader(file)])
-    check(rows[0] == rows[1], f"{first} and {second} differ in curve.csv")
-    for name in os.listdir(dfal.at(f"{first}/networks")):
-        same_bits(dfal.at(f"{first}/networks/{name}"), dfal.at(f"{second}/networks/{name}"))
 
 
 def arguments(dfal):
@@ -204,7 +193,7 @@ def failures(dfal):
     set_mode(dfal)
     dfal.run("-q", *line, "-o", "d")
     dfal.run("-q", *line, "-o", "whole")
-    same_runs(dfal, "whole", "d")
+    same_runs(dfal.at("whole"), dfal.at("d"))
     for mode, code, says in (("nothing", 65, ("exit code 0", "left no", "net-0.onnx")),
                              ("garbage", 65, ("exit code 0", "net-0.onnx")), ("kill", 69, ("signal 9",)),
                              ("shape [14,10]", 65, ("net-0.onnx", "[1,14,14]", "trainer-0.log ends with: nothing")), ("shape [28,3]", 65, ("net-0.onnx", "3 classes"))):
@@ -212,7 +201,7 @@ def failures(dfal):
         dfal.refuses(code, *line, "-o", mode, says=says, environment={"TESTS": os.path.dirname(os.path.abspath(__file__))})
         set_mode(dfal)
         dfal.run("-q", *line, "-o", mode)
-        same_runs(dfal, "whole", mode)
+        same_runs(dfal.at("whole"), dfal.at(mode))
     for command, code, says in (("/no/such/program x", 69, ("/no/such/program", "cannot be started")),
                                 ("sh -c 'open", 64, "open quote"), ("  ", 64, "no words"), ("", 64, "--trainer")):
         dfal.refuses(code, "run", "run.yaml", "--trainer", command, "-o", "x", says=says)
@@ -285,7 +274,7 @@ def stops(dfal):
                 check(file.read() == str(int(number)), f"{name}: another signal came")
         set_mode(dfal)
         dfal.run("-q", *line, "-o", name, "--resume")
-        same_runs(dfal, "whole", name)
+        same_runs(dfal.at("whole"), dfal.at(name))
     # A script around the trainer dies of the signal; what it has called still writes its checkpoint.
     set_mode(dfal, "wait", "0", "checkpoint")
     os.remove(dfal.at("waiting-0"))  # of runs that waited later
@@ -301,7 +290,7 @@ def stops(dfal):
     dfal.refuses(75, *line, "-o", "own", says="the same line continues")
     set_mode(dfal)
     dfal.run("-q", *line, "-o", "own", "--resume")
-    same_runs(dfal, "whole", "own")
+    same_runs(dfal.at("whole"), dfal.at("own"))
 
 
 def wrapped(dfal, line):
@@ -354,7 +343,7 @@ def kills(dfal):
     begin = time.monotonic()
     dfal.run("-q", *line, "-o", "d")
     check(time.monotonic() - begin < 200, "what a trainer leaves behind is waited for")
-    same_runs(dfal, "whole", "d")
+    same_runs(dfal.at("whole"), dfal.at("d"))
     shutil.rmtree(dfal.at("d"))
 
 
