@@ -65,6 +65,37 @@ static void test_together(void **state)
     df_division_clear(&division);
 }
 
+/* Rows of no unit are trained on whatever the seed, and the others are divided as if they were not there. */
+static void test_always(void **state)
+{
+    (void)state;
+    enum { MORE = 7 };
+    int64_t unit[ROWS + MORE], rows[ROWS + MORE], order[ROWS], expected[ROWS], trained, without;
+    const struct df_training_set set = {.count = ROWS + MORE, .unit = unit},
+                                 less = {.count = ROWS, .unit = unit};
+    struct df_division division, plain;
+    number_units(unit);
+    for (int64_t i = ROWS; i < ROWS + MORE; i++)
+        unit[i] = DF_UNIT_NONE;
+    test_ok(df_division_create(&division, &set, 0.2));
+    test_ok(df_division_create(&plain, &less, 0.2));
+    assert_int_equal(division.kept, plain.kept);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        test_ok(df_division_draw(&division, seed, rows, &trained, order));
+        test_ok(df_division_draw(&plain, seed, expected, &without, order));
+        assert_int_equal(trained, without + MORE);
+        assert_memory_equal(rows, expected, (size_t)without * sizeof *rows);
+        for (int64_t i = 0; i < MORE; i++)
+            assert_int_equal(rows[without + i], ROWS + i);
+        assert_memory_equal(rows + trained, expected + without, (size_t)(ROWS - without) * sizeof *rows);
+    }
+    df_division_clear(&division);
+    df_division_clear(&plain);
+    unit[ROWS + 1] = -2;
+    test_error(df_division_create(&division, &set, 0.2), DFAL_E_INTERNAL, "row 91 is of unit -2");
+    df_division_clear(&division);
+}
+
 /* What a set without twins was divided into before there were units. */
 static void test_by_itself(void **state)
 {
@@ -171,6 +202,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_together),
+        cmocka_unit_test(test_always),
         cmocka_unit_test(test_by_itself),
         cmocka_unit_test(test_steps),
     };

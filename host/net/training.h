@@ -13,13 +13,15 @@ struct df_training_row {
     int32_t label;
     float weight; /* of its loss; 1 */
 };
+/* The unit of a row that is trained on and never kept aside for the validation. */
+enum { DF_UNIT_NONE = -1 };
 /* Rows and, beside each, its network input x, float [count, D] borrowed. */
 struct df_training_set {
     int64_t count, size; /* rows; D */
     const struct df_training_row *rows;
     const float *x;
     /* [count] rows of one number stand on one side of the validation split, a twin beside its source; numbers
-     * from 0 in the order of the first row of each. NULL: every row by itself. */
+     * from 0 in the order of the first row of each, or DF_UNIT_NONE. NULL: every row by itself. */
     const int64_t *unit;
 };
 
