@@ -72,7 +72,7 @@ union df_params {
     } cols; /* copy_cols */
     struct {
         uint64_t seed;
-        int64_t step, first_row;
+        int64_t step, first_row, plane; /* plane: values that share a draw; 0: 1 */
         double rate;
         int32_t shared, node;
     } dropout;

@@ -19,8 +19,26 @@ enum { DF_PHILOX_DROPOUT = 2 };
 /* dropout   y [rows, cols] = kept ? x / (1 - rate) : 0; applied to dy it is its own backward
  * Element e = (first_row + row) * cols + col (shared: e = col) draws word e % 4 of Philox at index e / 4,
  * salt step (its low 32 bits), stream DROPOUT | node << 8; it is kept when word >= floor(rate * 2^32).
+ * With p.dropout.plane P above 1 a whole plane of P values, a filter's map, is kept or not: it draws as one
+ * element of a row of cols / P.
  * With a clock (batch.h) its step is added to p's. rows I32 [rows] or NULL: row i is rows[i], taken for
  * unsigned, in place of first_row + i. A rate of 1 or more keeps nothing. */
+DF_FN void df_dropout_planes(const struct df_io *io, int64_t i, uint64_t first, uint32_t stream,
+                             uint32_t salt, uint32_t least, df_real scale)
+{
+    const int64_t plane = io->p.dropout.plane;
+    df_real *y = (df_real *)io->out[0] + i * io->cols;
+    const df_real *x = (const df_real *)io->in[0] + i * io->cols;
+    DF_EACH(c, io->cols / plane) {
+        const uint64_t element = first + (uint64_t)c;
+        uint32_t words[4];
+        df_philox(words, io->p.dropout.seed, stream, salt, element / 4);
+        const int kept = io->p.dropout.rate < 1 && words[element % 4] >= least;
+        for (int64_t j = c * plane; j < (c + 1) * plane; j++)
+            y[j] = kept ? x[j] * scale : 0;
+    }
+}
+
 DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
 {
     const double rate = io->p.dropout.rate;
@@ -32,7 +50,12 @@ DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
         (uint32_t)(uint64_t)(io->p.dropout.step + (clock != NULL ? clock[DF_CLOCK_STEP] : 0));
     const uint32_t *rows = (const uint32_t *)io->in[2];
     const int64_t row = rows != NULL ? (int64_t)rows[i] : io->p.dropout.first_row + i;
-    const int64_t first = io->p.dropout.shared ? 0 : row * io->cols;
+    const int64_t drawn = io->p.dropout.plane > 1 ? io->cols / io->p.dropout.plane : io->cols;
+    const int64_t first = io->p.dropout.shared ? 0 : row * drawn;
+    if (drawn < io->cols) {
+        df_dropout_planes(io, i, (uint64_t)first, stream, salt, least, scale);
+        return;
+    }
     df_real *y = (df_real *)io->out[0] + i * io->cols;
     const df_real *x = (const df_real *)io->in[0] + i * io->cols;
     /* The row's words in blocks of DF_PHILOX_WORDS; of the first block the words before element `first` are

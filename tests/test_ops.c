@@ -256,6 +256,29 @@ static void dropout_is_a_function_of_row_and_step(void **state)
         assert_true((other[i] == 0) == (whole[i % COLS] == 0));
 }
 
+/* A plane is kept or not as an element of a row of planes would be. */
+static void dropout_of_planes(void **state)
+{
+    enum { ROWS = 9, PLANES = 13, PLANE = 35 };
+    static float x[ROWS * PLANES * PLANE], y[ROWS * PLANES * PLANE], ones[ROWS * PLANES], kept[ROWS * PLANES];
+    test_fill_whole(x, ROWS * PLANES * PLANE, 1, 1, 9);
+    for (int i = 0; i < ROWS * PLANES; i++)
+        ones[i] = 1;
+    for (int shared = 0; shared < 2; shared++) {
+        struct test_rig rig;
+        drop_begin(&rig, *state, x, ROWS, PLANES * PLANE);
+        rig.call.p.dropout.shared = shared;
+        rig.call.p.dropout.first_row = 4;
+        rig.call.p.dropout.plane = PLANE;
+        rig_run(&rig);
+        rig_get(&rig, 0, y);
+        rig_end(&rig);
+        drop(*state, kept, ones, ROWS, PLANES, 0.5, 3, 4, shared, 2);
+        for (int i = 0; i < ROWS * PLANES * PLANE; i++)
+            assert_true(y[i] == x[i] * kept[i / PLANE]);
+    }
+}
+
 /* Each element draws the word its comment in kernels/dropout.h says, in rows shorter and longer than what is
  * drawn at once. */
 static void dropout_draws_the_documented_words(void **state)
@@ -321,17 +344,12 @@ static void no_rows_are_no_work(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fill_writes_every_cell),
-        cmocka_unit_test(relu_knows_its_corners),
-        cmocka_unit_test(relu_bwd_reads_its_owner),
-        cmocka_unit_test(add_and_accumulate_add),
-        cmocka_unit_test(copy_cols_moves_a_block),
-        cmocka_unit_test(sgd_follows_its_momentum),
-        cmocka_unit_test(adam_takes_keras_steps),
-        cmocka_unit_test(dropout_is_a_function_of_row_and_step),
-        cmocka_unit_test(dropout_draws_the_documented_words),
-        cmocka_unit_test(dropout_of_numbered_rows),
-        cmocka_unit_test(dropout_knows_its_ends),
+        cmocka_unit_test(fill_writes_every_cell),   cmocka_unit_test(relu_knows_its_corners),
+        cmocka_unit_test(relu_bwd_reads_its_owner), cmocka_unit_test(add_and_accumulate_add),
+        cmocka_unit_test(copy_cols_moves_a_block),  cmocka_unit_test(sgd_follows_its_momentum),
+        cmocka_unit_test(adam_takes_keras_steps),   cmocka_unit_test(dropout_is_a_function_of_row_and_step),
+        cmocka_unit_test(dropout_of_planes),        cmocka_unit_test(dropout_draws_the_documented_words),
+        cmocka_unit_test(dropout_of_numbered_rows), cmocka_unit_test(dropout_knows_its_ends),
         cmocka_unit_test(no_rows_are_no_work),
     };
     return test_on_backends(argc, argv, "ref ref64 cpu check:ref:cpu", tests, sizeof tests / sizeof tests[0]);

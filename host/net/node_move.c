@@ -81,6 +81,7 @@ const struct df_node_rules df_rules_pad = {
 static void set_dropout(struct df_call *call, const struct df_pass *pass, int32_t index)
 {
     const struct df_tape *tape = pass->tape;
+    const struct df_node *node = &tape->plan->network->nodes[index];
     DF_IN(call, dropout, clock) = tape->dropout.clock;
     if (tape->dropout.rows.buffer)
         DF_IN(call, dropout, mask_rows) = df_at(tape->dropout.rows, pass->first);
@@ -89,7 +90,8 @@ static void set_dropout(struct df_call *call, const struct df_pass *pass, int32_
     call->p.dropout.first_row = tape->dropout.first_row;
     call->p.dropout.shared = tape->dropout.shared;
     call->p.dropout.node = index;
-    call->p.dropout.rate = tape->plan->network->nodes[index].ratio;
+    call->p.dropout.rate = tape->dropout.ratio > 0 ? tape->dropout.ratio : node->ratio;
+    call->p.dropout.plane = tape->dropout.filters ? node->out.h * node->out.w : 1;
 }
 
 static dfal_status dropout_forward(const struct df_pass *pass, int32_t index, struct df_call *call)

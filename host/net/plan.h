@@ -77,6 +77,8 @@ struct df_dropout {
     uint64_t seed;
     int64_t step, first_row;
     bool shared;
+    bool filters;         /* whole maps of a filter are kept or not, instead of single values */
+    double ratio;         /* of every Dropout; 0: each has its own */
     struct df_span clock; /* I32 (kernels/batch.h): its step is added; may be absent */
     struct df_span rows;  /* I32 [n]: whose mask each row gets, unsigned; may be absent */
 };

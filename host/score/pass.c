@@ -132,8 +132,12 @@ static dfal_status draw(struct pass *pass, struct pass_worker *worker, int32_t q
         worker->numbers_host[i] = (int32_t)(uint32_t)worker->index[i];
     DF_TRY(df_write(pass->device, queue, worker->numbers, worker->numbers_host, n));
     for (int64_t t = 0; t < drawing->passes; t++) {
-        const struct df_dropout dropout = {
-            .seed = drawing->seed, .step = t, .shared = drawing->shared, .rows = worker->numbers};
+        const struct df_dropout dropout = {.seed = drawing->seed,
+                                           .step = t,
+                                           .shared = drawing->shared,
+                                           .filters = drawing->filters,
+                                           .ratio = drawing->ratio,
+                                           .rows = worker->numbers};
         DF_TRY(df_context_check_stop(pass->context));
         DF_TRY(df_tape_forward_dropout(worker->tape, n, &dropout));
         DF_TRY(df_read(pass->device, queue, worker->logits, df_tape_logits(worker->tape), n * k));

@@ -14,11 +14,13 @@ struct df_text;
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
 /* Logits with dropout drawn, of the network as it is given: [passes, K] a row; batch-norm stays frozen. Masks
- * are those of (seed, pass, row of the pool), or shared: of (seed, pass). */
+ * are those of (seed, pass, row of the pool), or shared: of (seed, pass). filters, ratio: as in struct
+ * df_dropout. */
 struct df_pass_drawing {
     int64_t passes;
     uint64_t seed;
-    bool shared;
+    bool shared, filters;
+    double ratio;
 };
 /* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations,
  * unfolded. progress may be NULL. */

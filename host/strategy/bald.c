@@ -61,7 +61,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     DF_TRY(df_view_own_scores(view, &bald.scores, &known));
     if (!known) {
         DF_TRY(df_alloc(&bald.mean, bald.class_count, sizeof *bald.mean));
-        const dfal_status status = df_view_passes(view, bald.passes, DF_MASKS_OWN, put, &bald);
+        const dfal_status status = df_view_passes(view, bald.passes, DF_MASKS_OWN, 0, put, &bald);
         df_free(bald.mean);
         DF_TRY(status);
     }

@@ -84,11 +84,13 @@ dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn 
  * folded.
  *   OWN     masks of (seed, pass, row of the pool)
  *   SHARED  of (seed, pass): the same for every row, as a committee's members are
+ *   FILTERS SHARED, a filter's whole map kept or not
+ * ratio is that of every Dropout, 0: each has its own.
  * A network without dropout is refused before: DF_ASKS_PASSES. */
-enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED };
+enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED, DF_MASKS_FILTERS };
 typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *logits);
-dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
-                           void *user);
+dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
+                           df_view_pass_fn *fn, void *user);
 
 /* Gradients of losses by the parameters of layers, a candidate at a time; candidates come in any order, one
  * call at a time. A loss is known by its cotangent, its gradient by the logits: p - e_k is that of -log p_k.

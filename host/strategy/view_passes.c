@@ -25,15 +25,17 @@ static dfal_status put_rows(void *user, const int64_t *index, const float *value
     return DFAL_OK;
 }
 
-dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, df_view_pass_fn *fn,
-                           void *user)
+dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
+                           df_view_pass_fn *fn, void *user)
 {
     struct passes_sink sink = {
         .view = view, .size = passes * view->network->class_count, .fn = fn, .user = user};
     const struct df_pass_drawing drawing = {
         .passes = passes,
         .seed = df_random_child(view->options->seed, DF_STREAM_PASSES, 0),
-        .shared = masks == DF_MASKS_SHARED,
+        .shared = masks != DF_MASKS_OWN,
+        .filters = masks == DF_MASKS_FILTERS,
+        .ratio = ratio,
     };
     struct df_list_source source;
     struct df_progress progress;
