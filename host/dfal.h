@@ -579,6 +579,8 @@ struct dfal_select_options {
      * options.NAME.KEY */
     const char *const *strategy_options;
     size_t strategy_option_count;
+    /* NULL: none; a label file of the rows that a strategy with pseudo-labels (ceal) labels itself */
+    const char *pseudo_labels_path;
 };
 struct dfal_query {
     int64_t rank; /* 1-based */

@@ -182,8 +182,8 @@ static void test_bad(void **state)
                       dfal_last_error(), bad[i].words);
     }
     struct df_run_config c;
-    test_error(parse(&c, "strategies: [qbdc]\n"), DFAL_E_UNAVAILABLE,
-               "c.yaml:1: strategies: strategy 'qbdc' is not");
+    test_error(parse(&c, "strategies: [qbdz]\n"), DFAL_E_CONFIG,
+               "c.yaml:1: strategies: unknown strategy 'qbdz'");
     test_error(parse(&c, "initial: 3\nnetwork: lenet6\n"), DFAL_E_CONFIG,
                "c.yaml:2: network: unknown network 'lenet6': expected lenet5, vgg8 or the path of a network "
                "file; nearest is 'lenet5'");
@@ -234,7 +234,7 @@ static void test_set(void **state)
     test_error(df_run_config_set(&c, "trials"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "=3"), DFAL_E_USAGE, "no '='");
     test_error(df_run_config_set(&c, "trials="), DFAL_E_USAGE, "trials");
-    test_error(df_run_config_set(&c, "strategies=[qbdc]"), DFAL_E_UNAVAILABLE, "not in this version");
+    test_error(df_run_config_set(&c, "strategies=[qbdz]"), DFAL_E_USAGE, "'qbdc'");
     test_error(df_run_config_set(&c, "trials=1\n---\n2"), DFAL_E_USAGE, "second");
 }
 

@@ -124,7 +124,7 @@ static void test_units(void **state)
     test_ok(df_run_state_path(&path, dir, "dfal", 1));
     test_ok(df_run_state_load(&seen, NULL, pool, path));
     test_ok(df_alloc(&unit, seen.count, sizeof *unit));
-    df_run_state_units(&seen, unit);
+    df_run_state_units(&seen, true, unit);
     assert_true(seen.twin_count > 5);
     for (int64_t i = 0; i < seen.count; i++) {
         if (seen.rows[i].source == DF_ROW_POOL) {

@@ -25,8 +25,8 @@
 #include "strategy/selection.h"
 #include "support_world.h"
 
-/* Every strategy, and the files that may stand for what it computes (none: it takes no file). */
-enum { NONE = 0, LOGITS = 1, SCORES = 2 };
+/* Every strategy, and the files that may stand for what it computes: none, one of them, or both together. */
+enum { NONE = 0, LOGITS = 1, SCORES = 2, TOGETHER = 4 };
 static const struct {
     const char *name;
     int files;
@@ -45,6 +45,10 @@ static const struct {
     {"typiclust", NONE},
     {"cluster-margin", LOGITS},
     {"batchbald", NONE},
+    {"ceal", LOGITS},
+    {"dfal+ceal", TOGETHER},
+    {"balanced", LOGITS},
+    {"qbdc", LOGITS},
     {"badge", LOGITS},
     {"dfal-diverse", SCORES},
     {"coreset", NONE},
@@ -424,7 +428,8 @@ static void test_sources(void **state)
                 options.scores_path = files & SCORES ? scores : NULL;
                 const dfal_status status =
                     select_into("b.csv", backends[b], 2, world.train, &options, NULL, NULL);
-                if (!(files & every[s].files)) {
+                const bool whole = files == (LOGITS | SCORES) && every[s].files == TOGETHER;
+                if (!(files & every[s].files) && !whole) {
                     test_error(status, DFAL_E_USAGE, "needs ");
                     continue;
                 }
@@ -624,23 +629,25 @@ static void test_killed_between(void **state)
 static void test_out_of_memory(void **state)
 {
     (void)state;
-    static const char *const names[] = {"m.csv", "m.h5", "m.png", "m.html", "m.csv.unfinished"};
-    char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH];
+    static const char *const names[] = {"m.csv", "m.h5", "m.png", "m.html", "m.csv.unfinished", "pseudo.csv"};
+    char out[TEST_PATH], twins[TEST_PATH], sheet[TEST_PATH], pseudo[TEST_PATH];
     test_join(out, world.folder, names[0]);
     test_join(twins, world.folder, names[1]);
+    test_join(pseudo, world.folder, names[5]);
     static const char *const strategies[] = {
         "dfal",          "entropy",   "egl-last",       "egl",       "bald",  "coreset-greedy",
         "nearest-other", "typiclust", "cluster-margin", "batchbald", "badge", "dfal-diverse",
-        "coreset"};
+        "coreset",       "ceal",      "balanced",       "qbdc"};
     for (int kind = 0; kind < (int)(sizeof strategies / sizeof strategies[0]); kind++) {
         test_join(sheet, world.folder, names[2 + (kind > 0)]);
         struct dfal_select_options options = select_options(strategies[kind], 4);
         options.twins_path = twins;
         options.sheet_path = sheet;
+        options.pseudo_labels_path = strcmp(strategies[kind], "ceal") ? NULL : pseudo;
         deepfool.max_iter = 2;
         dfal_status status = DFAL_E_MEMORY;
         for (int64_t n = 1; status != DFAL_OK && n < 20000; n++) {
-            remove_outputs(names, 5);
+            remove_outputs(names, 6);
             dfal_context *context = world_context("ref", 1, NULL, NULL);
             df_fault_arm(DF_FAULT_ALLOC, n);
             status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
@@ -650,7 +657,7 @@ static void test_out_of_memory(void **state)
                 test_fail("allocation %lld failed and the queries are there", (long long)n);
         }
         assert_int_equal(status, DFAL_OK);
-        remove_outputs(names, 5);
+        remove_outputs(names, 6);
     }
 }
 
@@ -659,8 +666,6 @@ static void test_usage(void **state)
     (void)state;
     struct dfal_select_options options = select_options("randon", 5);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "'random'");
-    options = select_options("qbdc", 5);
-    test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_UNAVAILABLE, "qbdc");
     options = select_options("random", 0);
     test_error(select_into("u.csv", "ref", 1, world.train, &options, NULL, NULL), DFAL_E_USAGE, "count is 0");
     options = select_options("random", 5);

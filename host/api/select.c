@@ -41,7 +41,12 @@ static dfal_status check_options(struct df_select_job *job)
     if (options->subsample < 0)
         DF_FAIL(DFAL_E_USAGE, "subsample is %lld, expected at least 1, or all",
                 (long long)options->subsample);
-    DF_TRY(df_strategy_check_files(job->strategy, options->scores_path, options->logits_path));
+    if (options->pseudo_labels_path && !job->strategy->certain)
+        DF_FAIL(DFAL_E_USAGE,
+                "strategy %s labels nothing itself, expected ceal or another one with `threshold` "
+                "for `pseudo_labels_path`",
+                job->strategy->name);
+    DF_TRY(df_strategy_check_files(job->strategy, &job->values, options->scores_path, options->logits_path));
     DF_TRY(df_deepfool_from_options(&job->deepfool, options->score));
     return df_select_check_outputs(job);
 }
@@ -59,7 +64,8 @@ static dfal_status choose(struct df_select_job *job)
         .seed = job->context->options.seed,
         .batch = options->score->batch,
         .how = df_score_how(options->score),
-        .scores = options->scores_path && (job->strategy->asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
+        .scores = options->scores_path && (df_strategy_asks(job->strategy, &job->values) &
+                                           (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
                       ? &job->scores
                       : NULL,
         .logits = job->logits,
@@ -67,6 +73,8 @@ static dfal_status choose(struct df_select_job *job)
         .twins_limit = options->twins_path ? 0 : DF_SHEET_MOST,
         .labelled_rows = job->labelled_rows,
         .labelled_row_count = job->labelled_row_count,
+        .labelled_labels = job->labelled_labels,
+        .pseudo_labels = options->pseudo_labels_path != NULL,
         .labelled = job->labelled,
     };
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,

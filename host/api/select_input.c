@@ -20,6 +20,7 @@ void df_select_close(struct df_select_job *job)
     df_selection_clear(&job->selection);
     df_free(job->candidates);
     df_free(job->labelled_rows);
+    df_free(job->labelled_labels);
     df_table_close(job->logits);
     df_scores_clear(&job->scores);
     df_rows_head_clear(&job->head);
@@ -79,6 +80,7 @@ static dfal_status find_candidates(struct df_select_job *job)
     char text[DF_DIGEST_TEXT];
     DF_TRY(df_alloc(&job->candidates, pool->count, sizeof *job->candidates));
     DF_TRY(df_alloc(&job->labelled_rows, pool->count, sizeof *job->labelled_rows));
+    DF_TRY(df_alloc(&job->labelled_labels, pool->count, sizeof *job->labelled_labels));
     df_digest_begin(&digest);
     for (int64_t i = 0; i < pool->count; i++) {
         const bool skipped = pool->skipped && pool->skipped[i],
@@ -88,8 +90,10 @@ static dfal_status find_candidates(struct df_select_job *job)
             continue;
         }
         df_digest_add_i64(&digest, i);
-        if (!skipped)
+        if (!skipped) {
+            job->labelled_labels[job->labelled_row_count] = pool->labels[i];
             job->labelled_rows[job->labelled_row_count++] = i;
+        }
     }
     df_digest_end(&digest, text);
     text[16] = 0;
@@ -191,7 +195,7 @@ static dfal_status take_scores(struct df_select_job *job)
         if (i ? job->scores.index[i] <= job->scores.index[i - 1] : job->scores.index[0] < 0)
             DF_FAIL(DFAL_E_DATA, "%s: /index[%lld] is %lld, expected ascending rows", path, (long long)i,
                     (long long)job->scores.index[i]);
-    if (job->strategy->asks & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
+    if (df_strategy_asks(job->strategy, &job->values) & (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
         DF_TRY(check_covered(job));
     DF_TRY(compare_deepfool(job, &job->deepfool));
     DF_TRY(check_rows(job, path, &job->scores.hashes, job->scores.count));

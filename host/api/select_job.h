@@ -25,6 +25,7 @@ struct df_select_job {
     struct df_table_reader *logits;
     int64_t *candidates, count;
     int64_t *labelled_rows, labelled_row_count; /* ascending; skipped ones are none */
+    int32_t *labelled_labels;                   /* of each */
     uint64_t labelled; /* a digest of the rows that are no candidates; 0: there are none */
     struct df_selection selection;
     char **ids;     /* [selection.count] */

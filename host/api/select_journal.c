@@ -48,6 +48,7 @@ static dfal_status describe(struct df_identity *identity, const struct df_select
     add_text(identity, "logits", options->logits_path);
     add_text(identity, "twins", options->twins_path);
     add_text(identity, "sheet", options->sheet_path);
+    add_text(identity, "pseudo_labels", options->pseudo_labels_path);
     df_free(deepfool);
     return identity->status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a selection writes: twins, the contact sheet, QUERIES.csv. */
+/* What a selection writes: twins, the contact sheet, pseudo-labels, QUERIES.csv. */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "score/pass.h"
+#include "store/label_text.h"
 
 /* ---- before the work ----------------------------------------------------------------------------------- */
 
@@ -19,6 +20,7 @@ static dfal_status claim(struct df_select_job *job)
     DF_TRY(df_claim_output(claim, job->out_path, "queries"));
     DF_TRY(df_claim_output(claim, options->twins_path, "twins"));
     DF_TRY(df_claim_output(claim, options->sheet_path, "sheet"));
+    DF_TRY(df_claim_output(claim, options->pseudo_labels_path, "pseudo-labels"));
     DF_TRY(df_select_journal_path(&job->journal, job));
     DF_TRY(df_claim_output(claim, job->journal, "journal"));
     DF_TRY(df_claim_input(claim, job->network_name));
@@ -40,6 +42,7 @@ dfal_status df_select_check_outputs(struct df_select_job *job)
     DF_TRY(status);
     force = force || df_select_journal_exists(job); /* then they may be this line's own */
     DF_TRY(df_claim_take(&job->claim, options->twins_path, force));
+    DF_TRY(df_claim_take(&job->claim, options->pseudo_labels_path, force));
     return df_claim_take(&job->claim, options->sheet_path, force);
 }
 
@@ -258,6 +261,33 @@ done:
     return status;
 }
 
+/* A label file: it may be laid over the pool's labels as any other. */
+static dfal_status write_pseudo_labels(struct df_select_job *job)
+{
+    const struct df_selection *selection = &job->selection;
+    struct df_text text = {0};
+    char *id = NULL;
+    dfal_status status = DFAL_OK;
+    df_text_add(&text, "id,label,annotator\n");
+    for (int64_t i = 0; i < selection->pseudo_count; i++) {
+        DF_TRY_TO(done, status, df_pool_id(job->pool, &id, selection->pseudo_index[i]));
+        df_label_line(&text, id, job->pool->classes, selection->pseudo_label[i], job->strategy->name);
+        df_free(id);
+        id = NULL;
+    }
+    DF_TRY_TO(done, status, text.status);
+    status = df_file_write_output(job->options->pseudo_labels_path, text.bytes, (size_t)text.size,
+                                  job->context->options.force || job->resumed);
+    df_say(job->context, DFAL_INFO, "select.pseudo_labels",
+           DF_FIELDS(DF_INT("rows", selection->pseudo_count)),
+           "%lld rows get the predicted class for a label: the network is certain of them",
+           (long long)selection->pseudo_count);
+done:
+    df_free(id);
+    df_text_clear(&text);
+    return status;
+}
+
 static void say_written(const struct df_select_job *job, const char *path)
 {
     df_say(job->context, DFAL_INFO, "select.output", DF_FIELDS(DF_TEXT("output", path)), "%s is written",
@@ -267,8 +297,8 @@ static void say_written(const struct df_select_job *job, const char *path)
 dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, void *user)
 {
     const struct dfal_select_options *options = job->options;
-    bool several = options->twins_path || options->sheet_path;
-    const char *sheet = NULL, *twins = NULL; /* published so far */
+    bool several = options->twins_path || options->sheet_path || options->pseudo_labels_path;
+    const char *sheet = NULL, *twins = NULL, *pseudo = NULL; /* published so far */
     dfal_status status;
     DF_TRY(report_duplicates(job));
     DF_TRY(name_queries(job));
@@ -284,12 +314,19 @@ dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, voi
         twins = options->twins_path;
         say_written(job, twins);
     }
+    if (options->pseudo_labels_path) {
+        DF_TRY_TO(done, status, write_pseudo_labels(job));
+        pseudo = options->pseudo_labels_path;
+        say_written(job, pseudo);
+    }
     status = write_queries(job, query, user);
 done:
     if (status != DFAL_OK && sheet)
         unlink(sheet);
     if (status != DFAL_OK && twins)
         unlink(twins);
+    if (status != DFAL_OK && pseudo)
+        unlink(pseudo);
     df_select_journal_remove(job);
     return status;
 }

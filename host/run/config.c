@@ -228,7 +228,7 @@ static bool concerns(const struct df_key *key, const struct df_strategy *strateg
 {
     const char *name = strrchr(key->path, '.') + 1;
     if (!strcmp(name, "deepfool"))
-        return strategy->asks & DF_ASKS_MARGINS || options->twins;
+        return df_strategy_asks(strategy, &options->own) & DF_ASKS_MARGINS || options->twins;
     return !strcmp(name, "subsample") || !strcmp(name, "twins");
 }
 

@@ -88,7 +88,7 @@ dfal_status df_run_preset(const char **yaml, const char *name);
 
 /* default < preset < file < set < train_path, test_path, a context seed that was given or is not 1.
  * Errors   E_CONFIG file, line, key, value, the nearest key; E_USAGE the same in --set, unknown preset;
- *          E_UNAVAILABLE a strategy that is not in this version; E_NOINPUT the file is missing */
+ *          E_NOINPUT the file is missing */
 dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_run_options *options,
                                const struct dfal_context_options *flags);
 /* Canonical YAML: the same configuration gives the same bytes, and reading them gives the same configuration.

@@ -297,7 +297,6 @@ static int32_t strategy_of(const char *path)
 /* The names that may stand below path, for the nearest-name message. */
 static size_t names_below(const char *path, char names[][32], size_t limit)
 {
-    const struct df_strategy *exists;
     size_t count = 0;
     for (int32_t i = 0; i < df_run_key_count; i++) {
         const char *rest = df_run_keys[i].path;
@@ -306,8 +305,7 @@ static size_t names_below(const char *path, char names[][32], size_t limit)
             continue;
         if (*rest == '*') {
             for (int k = 0; df_strategy_known(k) && count < limit; k++)
-                if (df_strategy_find(&exists, df_strategy_known(k)) == DFAL_OK)
-                    snprintf(names[count++], 32, "%s", df_strategy_known(k));
+                snprintf(names[count++], 32, "%s", df_strategy_known(k));
             return count;
         }
         char name[32];

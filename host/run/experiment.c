@@ -164,7 +164,8 @@ static dfal_status choose_engine(struct df_experiment *e)
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
         DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
-        margins = margins || df_run_strategy_options(&e->config, s).twins || strategy->asks & DF_ASKS_MARGINS;
+        const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
+        margins = margins || options.twins || df_strategy_asks(strategy, &options.own) & DF_ASKS_MARGINS;
     }
     if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
         return DFAL_OK;

@@ -19,6 +19,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "score/pass.h"
+#include "store/label_text.h"
 #include "store/network_file.h"
 #include "store/table.h"
 
@@ -71,39 +72,27 @@ void df_external_trainer_close(struct df_external_trainer *trainer)
 
 /* ---- what the command reads ---------------------------------------------------------------------------- */
 
-/* A class by its name, unless that is empty or means a class before it. */
-static void put_class(struct df_text *text, const struct df_pool *pool, int32_t label)
-{
-    const char *name = pool->classes ? pool->classes[label] : "";
-    bool plain = name[0] != 0;
-    for (int32_t i = 0; i < label && plain; i++)
-        plain = strcmp(pool->classes[i], name) != 0;
-    if (plain)
-        df_text_csv(text, name);
-    else
-        df_text_add(text, "%d", label);
-}
-
-/* `id,label` of the labelled rows of the pool in the order they were labelled; *key gets a digest of it
- * all. */
+/* `id,label` of the labelled rows of the pool in the order they were labelled; the digest gets it all. Where
+ * there are pseudo-labelled rows they follow, and a column `annotator` tells them. */
 static dfal_status write_labels(const struct df_external_trainer *trainer, const struct df_run_state *state,
                                 const char *path, struct df_digest *digest)
 {
     struct df_text text = {0};
     char *id = NULL;
+    const bool pseudo = state->count > 0 && state->rows[state->count - 1].source == DF_ROW_PSEUDO;
     dfal_status status = DFAL_OK;
-    df_text_add(&text, "id,label\n");
+    df_text_add(&text, "id,label%s\n", pseudo ? ",annotator" : "");
     for (int64_t i = 0; i < state->count; i++) {
         const struct df_training_row *row = &state->rows[i];
-        if (row->source != DF_ROW_POOL)
+        if (row->source == DF_ROW_TWIN)
             continue;
         DF_TRY_TO(done, status, df_pool_id(trainer->pool, &id, row->index));
-        df_text_csv(&text, id);
+        df_label_line(&text, id, trainer->pool->classes, row->label,
+                      row->source == DF_ROW_PSEUDO ? "pseudo"
+                      : pseudo                     ? ""
+                                                   : NULL);
         df_free(id);
         id = NULL;
-        df_text_add(&text, ",");
-        put_class(&text, trainer->pool, row->label);
-        df_text_add(&text, "\n");
     }
     DF_TRY_TO(done, status, text.status);
     df_digest_add(digest, text.bytes, (size_t)text.size);

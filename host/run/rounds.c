@@ -30,6 +30,8 @@ dfal_status df_run_network_path(char **out, const char *dir, const char *strateg
     return df_format(out, "%s/networks/%s-%d-r%d.h5", dir, strategy, trial, round);
 }
 
+enum { NOT_ASKED = -1 };
+
 /* One strategy in one trial. */
 struct branch {
     struct df_experiment *experiment;
@@ -41,7 +43,7 @@ struct branch {
     struct df_network *network;         /* of the last round */
     struct df_external_trainer trainer; /* somebody else's, where the configuration names one */
     char *state_path;
-    uint8_t *taken; /* [rows of train] */
+    int32_t *label; /* [rows of train] what the oracle said; NOT_ASKED */
     struct df_text queries;
     double select_seconds;
     double round_begin; /* df_clock */
@@ -54,7 +56,7 @@ static void branch_close(struct branch *branch)
     df_network_destroy(branch->network);
     df_external_trainer_close(&branch->trainer);
     df_free(branch->state_path);
-    df_free(branch->taken);
+    df_free(branch->label);
     df_text_clear(&branch->queries);
 }
 
@@ -108,7 +110,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
     DF_TRY_TO(done, status,
               df_run_state_add_rows(&branch->state, e->train, selection->index, labels, selection->count));
     for (int64_t i = 0; i < selection->count; i++) {
-        branch->taken[selection->index[i]] = 1;
+        branch->label[selection->index[i]] = labels[i];
         DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
         struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
         df_query_name(&query, &classes);
@@ -138,12 +140,43 @@ done:
     return status;
 }
 
+/* Rows that the strategy labels itself, for this round's training. */
+static dfal_status add_pseudo(struct branch *branch, const struct df_selection *selection, int32_t round)
+{
+    struct df_experiment *e = branch->experiment;
+    const int64_t n = selection->pseudo_count;
+    const double bytes = (double)(branch->state.count + n) * (double)selection->size * sizeof(float);
+    int64_t known = 0, wrong = 0;
+    if (!branch->strategy->certain)
+        return DFAL_OK;
+    if (bytes > (double)e->context->memory && !branch->state.twins_only)
+        DF_FAIL(DFAL_E_MEMORY,
+                "%lld labelled and pseudo-labelled rows take %.0f MB, expected at most the %.0f MB of "
+                "`memory`: a smaller threshold labels fewer",
+                (long long)(branch->state.count + n), bytes / 1e6, (double)e->context->memory / 1e6);
+    for (int64_t i = 0; i < n && e->train->labels; i++) {
+        const int32_t truth = e->train->labels[selection->pseudo_index[i]];
+        known += truth >= 0;
+        wrong += truth >= 0 && truth != selection->pseudo_label[i];
+    }
+    df_say(e->context, DFAL_INFO, "run.pseudo",
+           DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+                     DF_INT("round", round), DF_INT("rows", n), DF_INT("known", known),
+                     DF_INT("wrong", wrong)),
+           "%s, trial %d, round %d: %lld rows get a pseudo-label, %lld of %lld whose label is known a wrong "
+           "one",
+           branch->strategy->name, branch->trial, round, (long long)n, (long long)wrong, (long long)known);
+    return df_run_state_add_pseudo(&branch->state, e->train, selection->pseudo_index, selection->pseudo_label,
+                                   n);
+}
+
 /* Choose, ask and add; *count 0: nobody is left. */
 static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
 {
     struct df_experiment *e = branch->experiment;
     int64_t *candidates = NULL, n = 0, left = e->config.annotations - branch->state.annotations;
     int64_t *labelled = NULL;
+    int32_t *labels = NULL;
     struct df_selection selection = {0};
     struct df_selection_options options = {
         .strategy = branch->strategy,
@@ -153,19 +186,26 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
         .seed = round_seed(branch, round),
         .twins = branch->options.twins,
         .how = DF_DEEPFOOL_FOLD | (e->fused ? DF_DEEPFOOL_FUSED : 0),
+        .round = round,
+        .pseudo_labels = true,
     };
     dfal_status status;
     *count = 0;
     DF_TRY_TO(done, status, df_deepfool_preset(&options.deepfool, branch->options.deepfool));
     DF_TRY_TO(done, status, df_alloc(&candidates, e->eligible_count, sizeof *candidates));
     DF_TRY_TO(done, status, df_alloc(&labelled, e->eligible_count, sizeof *labelled));
+    DF_TRY_TO(done, status, df_alloc(&labels, e->eligible_count, sizeof *labels));
     for (int64_t i = 0; i < e->eligible_count; i++) {
-        if (branch->taken[e->eligible[i]])
-            labelled[options.labelled_row_count++] = e->eligible[i];
-        else
-            candidates[n++] = e->eligible[i];
+        const int64_t row = e->eligible[i];
+        if (branch->label[row] == NOT_ASKED) {
+            candidates[n++] = row;
+            continue;
+        }
+        labels[options.labelled_row_count] = branch->label[row];
+        labelled[options.labelled_row_count++] = row;
     }
     options.labelled_rows = labelled;
+    options.labelled_labels = labels;
     if (!n)
         goto done;
     DF_TRY_TO(done, status,
@@ -179,11 +219,14 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
                          DF_INT("round", round), DF_INT("rows", selection.nonfinite)),
                "%s, trial %d, round %d: %lld candidates were passed over, an input or a logit is not finite",
                branch->strategy->name, branch->trial, round, (long long)selection.nonfinite);
-    if (selection.count)
-        status = add_queries(branch, &selection, round);
+    if (selection.count) {
+        DF_TRY_TO(done, status, add_queries(branch, &selection, round));
+        status = add_pseudo(branch, &selection, round);
+    }
 done:
     df_free(candidates);
     df_free(labelled);
+    df_free(labels);
     df_selection_clear(&selection);
     return status;
 }
@@ -222,6 +265,7 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     struct df_run_state *state = &branch->state;
     struct df_training_options options = e->config.training;
     struct df_training_row *rows = NULL;
+    const bool grouped = strcmp(e->config.split, "rows") != 0;
     int64_t *unit = NULL;
     dfal_status status;
     options.seed = round_seed(branch, round);
@@ -236,12 +280,12 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     DF_TRY_TO(done, status, begin_network(branch, round, &options.keep_initial));
     DF_TRY_TO(done, status, count_like_network(&rows, branch));
     DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
-    df_run_state_units(state, unit);
+    df_run_state_units(state, grouped, unit);
     const struct df_training_set set = {.count = state->count,
                                         .size = state->size,
                                         .rows = rows ? rows : state->rows,
                                         .x = state->x,
-                                        .unit = strcmp(e->config.split, "rows") ? unit : NULL};
+                                        .unit = unit};
     status = on_device(
         e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
 done:
@@ -317,6 +361,8 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
     struct df_training_result trained = {0};
     struct dfal_eval_result eval = {0};
     DF_TRY(train(branch, round, &trained));
+    const int64_t labelled = state->count;
+    df_run_state_drop_pseudo(state);
     DF_TRY(on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
     if (round == 0)
         df_warn_nonfinite(e->context, e->test, &eval);
@@ -329,7 +375,7 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
         .trial = branch->trial,
         .round = round,
         .annotations = state->annotations,
-        .labelled = state->count,
+        .labelled = labelled,
         .accuracy = accuracy,
         .best_so_far = state->best_so_far,
         .loss = loss,
@@ -378,14 +424,17 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
     if (e->config.trainer[0])
         DF_TRY(df_external_trainer_open(&branch->trainer, e->context, e->directory.path,
                                         branch->strategy->name, trial));
-    return df_alloc(&branch->taken, e->train->count, sizeof *branch->taken);
+    DF_TRY(df_alloc(&branch->label, e->train->count, sizeof *branch->label));
+    for (int64_t i = 0; i < e->train->count; i++)
+        branch->label[i] = NOT_ASKED;
+    return DFAL_OK;
 }
 
-static void mark_taken(struct branch *branch)
+static void take_labels(struct branch *branch)
 {
     for (int64_t i = 0; i < branch->state.count; i++)
         if (branch->state.rows[i].source == DF_ROW_POOL)
-            branch->taken[branch->state.rows[i].index] = 1;
+            branch->label[branch->state.rows[i].index] = branch->state.rows[i].label;
 }
 
 /* From the checkpoint (round -1: from the start) to the last annotation. */
@@ -398,7 +447,7 @@ static dfal_status branch_run(struct branch *branch, const struct df_run_state *
         DF_TRY(df_context_check_stop(e->context));
         branch->round_begin = df_clock();
         DF_TRY(add_initial(branch));
-        mark_taken(branch);
+        take_labels(branch);
         DF_TRY(finish_round(branch, 0, state->annotations));
     }
     while (!state->finished) {
@@ -457,7 +506,7 @@ static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *
                     DF_TRY_TO(
                         next, status,
                         df_external_trainer_network(&branch.trainer, &branch.network, branch.state.round));
-                mark_taken(&branch);
+                take_labels(&branch);
             }
             status = branch_run(&branch, &last);
             last.curve_bytes = branch.state.curve_bytes;

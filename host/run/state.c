@@ -53,30 +53,53 @@ const float *df_run_state_x(const struct df_run_state *state, int64_t row)
     return state->rows[row].source == DF_ROW_TWIN ? state->x + state->rows[row].index * state->size : NULL;
 }
 
-static void append_rows(struct df_run_state *state, const int64_t *rows, const int32_t *labels, int64_t n)
+/* Rows of the pool, read in blocks: there may be many. */
+enum { READ_ROWS = 4096 };
+static dfal_status read_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows, int64_t n)
 {
+    const int64_t block = n < READ_ROWS ? n : READ_ROWS;
+    void *raw = NULL;
+    dfal_status status = DFAL_OK;
+    if (state->twins_only)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&raw, block, df_pool_row_bytes(pool)));
+    for (int64_t begin = 0; begin < n && status == DFAL_OK; begin += block) {
+        const int64_t m = n - begin < block ? n - begin : block;
+        status = df_pool_gather(pool, raw, rows + begin, m);
+        if (status == DFAL_OK)
+            df_pool_decode(pool, state->x + (state->count + begin) * state->size, raw, m);
+    }
+    df_free(raw);
+    return status;
+}
+
+static dfal_status append_rows(struct df_run_state *state, struct df_pool *pool, enum df_row_source source,
+                               const int64_t *rows, const int32_t *labels, int64_t n)
+{
+    DF_TRY(make_room(state, n, false));
+    DF_TRY(read_rows(state, pool, rows, n));
     for (int64_t i = 0; i < n; i++)
-        state->rows[state->count++] = (struct df_training_row){
-            .source = DF_ROW_POOL, .index = rows[i], .label = labels[i], .weight = 1};
+        state->rows[state->count++] =
+            (struct df_training_row){.source = source, .index = rows[i], .label = labels[i], .weight = 1};
+    return DFAL_OK;
 }
 
 dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
                                   const int32_t *labels, int64_t n)
 {
-    void *raw = NULL;
-    DF_TRY(make_room(state, n, false));
-    if (state->twins_only) {
-        append_rows(state, rows, labels, n);
-        return DFAL_OK;
-    }
-    DF_TRY(df_alloc(&raw, n, df_pool_row_bytes(pool)));
-    dfal_status status = df_pool_gather(pool, raw, rows, n);
-    if (status == DFAL_OK) {
-        df_pool_decode(pool, state->x + state->count * state->size, raw, n);
-        append_rows(state, rows, labels, n);
-    }
-    df_free(raw);
-    return status;
+    return append_rows(state, pool, DF_ROW_POOL, rows, labels, n);
+}
+
+dfal_status df_run_state_add_pseudo(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
+                                    const int32_t *labels, int64_t n)
+{
+    return append_rows(state, pool, DF_ROW_PSEUDO, rows, labels, n);
+}
+
+void df_run_state_drop_pseudo(struct df_run_state *state)
+{
+    while (state->count > 0 && state->rows[state->count - 1].source == DF_ROW_PSEUDO)
+        state->count--;
 }
 
 dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label,
@@ -92,13 +115,17 @@ dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32
     return DFAL_OK;
 }
 
-void df_run_state_units(const struct df_run_state *state, int64_t *unit)
+void df_run_state_units(const struct df_run_state *state, bool grouped, int64_t *unit)
 {
     int64_t units = 0;
     for (int64_t i = 0; i < state->count; i++) {
         const struct df_training_row *row = &state->rows[i];
         int64_t source = -1;
-        if (row->source == DF_ROW_TWIN) /* its source came in the same round: not far back */
+        if (row->source == DF_ROW_PSEUDO) {
+            unit[i] = DF_UNIT_NONE;
+            continue;
+        }
+        if (grouped && row->source == DF_ROW_TWIN) /* its source came in the same round: not far back */
             for (source = i - 1; source >= 0; source--)
                 if (state->rows[source].source == DF_ROW_POOL &&
                     state->rows[source].index == state->twin_of[row->index])

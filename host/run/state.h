@@ -27,14 +27,19 @@ void df_run_state_clear(struct df_run_state *state);
 /* Append pool rows with their labels; x is read and decoded. */
 dfal_status df_run_state_add_rows(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
                                   const int32_t *labels, int64_t n);
+/* Append pseudo-labelled rows of the pool, for one training; then drop them. A checkpoint has none. */
+dfal_status df_run_state_add_pseudo(struct df_run_state *state, struct df_pool *pool, const int64_t *rows,
+                                    const int32_t *labels, int64_t n);
+void df_run_state_drop_pseudo(struct df_run_state *state);
 dfal_status df_run_state_add_twin(struct df_run_state *state, int64_t row, int32_t label,
                                   int32_t adversarial_class, const float *x);
 /* Network input of a row; NULL: it is one of the pool's and only the twins' are kept. */
 const float *df_run_state_x(const struct df_run_state *state, int64_t row);
 
-/* Which rows belong together: unit [count], a twin's number is that of the row it came from; from 0 in the
- * order of the first row of each (struct df_training_set). */
-void df_run_state_units(const struct df_run_state *state, int64_t *unit);
+/* Which rows belong together: unit [count], from 0 in the order of the first row of each (struct
+ * df_training_set). A twin's number is that of the row it came from, unless each is to stand by itself; a
+ * pseudo-labelled row is of none, as its label is no answer to validate by. */
+void df_run_state_units(const struct df_run_state *state, bool grouped, int64_t *unit);
 
 /* Write state and the network's parameters atomically. A finished one leaves the parameters out, and so does
  * one without a network (NULL), which load then leaves alone. */

@@ -105,3 +105,23 @@ dfal_status df_label_read(int32_t *label, const struct df_class_table *table, co
         return fail_unknown(table, text, most);
     }
 }
+
+void df_label_line(struct df_text *text, const char *id, char *const *names, int32_t label,
+                   const char *annotator)
+{
+    const char *name = names && label >= 0 ? names[label] : "";
+    bool plain = name[0] != 0;
+    for (int32_t i = 0; i < label && plain; i++)
+        plain = strcmp(names[i], name) != 0;
+    df_text_csv(text, id);
+    df_text_add(text, ",");
+    if (plain)
+        df_text_csv(text, name);
+    else
+        df_text_add(text, "%d", label);
+    if (annotator) {
+        df_text_add(text, ",");
+        df_text_csv(text, annotator);
+    }
+    df_text_add(text, "\n");
+}

@@ -3,6 +3,7 @@
 #ifndef DF_STORE_LABEL_TEXT_H
 #define DF_STORE_LABEL_TEXT_H
 
+#include "base/text.h"
 #include "store/classes.h"
 
 enum df_label_form {
@@ -39,5 +40,10 @@ enum { DF_LABEL_MISSING = -2 };
  *   most   numbers are below it; 0: names alone
  * Errors   E_DATA unknown class, nearest named: the reason without file and line */
 dfal_status df_label_read(int32_t *label, const struct df_class_table *table, const char *text, int32_t most);
+
+/* A line of a label file: id, the class by its name, or by its number where it has none or one that means
+ * a class before it; and who says so, annotator NULL: the file has no such column. names [count] or NULL. */
+void df_label_line(struct df_text *text, const char *id, char *const *names, int32_t label,
+                   const char *annotator);
 
 #endif

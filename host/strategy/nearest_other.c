@@ -15,13 +15,8 @@
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/row_loop.h"
+#include "strategy/softmax.h"
 #include "strategy/view.h"
-
-/* The class; NAN: not finite. */
-static double predicted(const float *logits, int64_t class_count)
-{
-    return df_row_is_finite(logits, class_count) ? (double)df_row_largest(logits, class_count) : (double)NAN;
-}
 
 struct sample {
     const float *features;
@@ -123,11 +118,11 @@ static dfal_status meet_all(struct search *search)
 
 static dfal_status ask(struct search *search, const char *node)
 {
-    DF_TRY(df_view_expect(search->view, false, predicted, node, NULL));
-    DF_TRY(df_view_row_scores(search->view, predicted, &search->classes));
+    DF_TRY(df_view_expect(search->view, false, df_softmax_predicted, node, NULL));
+    DF_TRY(df_view_row_scores(search->view, df_softmax_predicted, &search->classes));
     DF_TRY(df_view_features(search->view, node, &search->h));
-    DF_TRY(df_view_expect(search->view, true, predicted, node, NULL));
-    DF_TRY(df_view_labelled_row_scores(search->view, predicted, &search->labelled_classes));
+    DF_TRY(df_view_expect(search->view, true, df_softmax_predicted, node, NULL));
+    DF_TRY(df_view_labelled_row_scores(search->view, df_softmax_predicted, &search->labelled_classes));
     return df_view_labelled_features(search->view, node, &search->labelled);
 }
 

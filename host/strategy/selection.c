@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 #include "score/row_values.h"
+#include "strategy/pseudo_labels.h"
+#include "strategy/selection_block.h"
 #include "strategy/strategy.h"
 #include "strategy/view_inside.h"
 
@@ -19,6 +21,8 @@ void df_selection_clear(struct df_selection *selection)
     df_free(selection->confidence);
     df_free(selection->status);
     df_free(selection->twin);
+    df_free(selection->pseudo_index);
+    df_free(selection->pseudo_label);
     *selection = (struct df_selection){0};
 }
 
@@ -43,57 +47,8 @@ static dfal_status selection_alloc(struct df_selection *selection, int64_t q, in
     return df_alloc(&selection->status, q, sizeof *selection->status);
 }
 
-/* Some of the chosen: what must be finite before one is taken. */
-enum { BLOCK_ROWS = 4096, READ_BYTES = 1 << 24 };
-struct block {
-    int64_t capacity, read_rows;
-    int64_t *rows; /* ascending */
-    bool *finite;  /* the input of each */
-    void *raw;
-    float *x, *logits;
-};
-
-static dfal_status block_open(struct block *block, const struct df_view *view, int64_t q)
-{
-    int64_t size = df_shape_size(view->pool->shape), rows = READ_BYTES / ((int64_t)sizeof(float) * size);
-    block->capacity = q < BLOCK_ROWS ? q : BLOCK_ROWS;
-    block->read_rows = rows < 1 ? 1 : rows > block->capacity ? block->capacity : rows;
-    DF_TRY(df_alloc(&block->rows, block->capacity, sizeof *block->rows));
-    DF_TRY(df_alloc(&block->finite, block->capacity, sizeof *block->finite));
-    DF_TRY(df_alloc(&block->raw, block->read_rows, df_pool_row_bytes(view->pool)));
-    DF_TRY(df_alloc(&block->x, block->read_rows * size, sizeof *block->x));
-    return df_alloc(&block->logits, block->capacity * view->network->class_count, sizeof *block->logits);
-}
-
-static void block_close(struct block *block)
-{
-    df_free(block->rows);
-    df_free(block->finite);
-    df_free(block->raw);
-    df_free(block->x);
-    df_free(block->logits);
-}
-
-/* A NaN in the input may vanish on the way to the logits, so the input itself is looked at. Bytes are always
- * finite. */
-static dfal_status look_at_inputs(const struct df_view *view, struct block *block, int64_t m)
-{
-    int64_t size = df_shape_size(view->pool->shape);
-    for (int64_t begin = 0; begin < m; begin += block->read_rows) {
-        int64_t n = m - begin < block->read_rows ? m - begin : block->read_rows;
-        if (view->pool->raw != DF_RAW_U8) {
-            DF_TRY(df_pool_gather(view->pool, block->raw, block->rows + begin, n));
-            df_pool_decode(view->pool, block->x, block->raw, n);
-        }
-        for (int64_t i = 0; i < n; i++)
-            block->finite[begin + i] =
-                view->pool->raw == DF_RAW_U8 || df_row_is_finite(block->x + i * size, size);
-    }
-    return DFAL_OK;
-}
-
 /* The finite ones of m choices, in rank order. */
-static dfal_status take_block(const struct df_view *view, struct block *block,
+static dfal_status take_block(const struct df_view *view, struct df_selection_block *block,
                               const struct df_choice *choices, int64_t m, struct df_selection *selection)
 {
     int64_t k = view->network->class_count;
@@ -101,12 +56,11 @@ static dfal_status take_block(const struct df_view *view, struct block *block,
     for (int64_t i = 0; i < m; i++)
         block->rows[i] = view->rows[choices[i].candidate];
     qsort(block->rows, (size_t)m, sizeof *block->rows, df_compare_rows);
-    DF_TRY(look_at_inputs(view, block, m));
-    DF_TRY(df_view_logits_of(view, block->rows, m, block->logits));
+    DF_TRY(df_selection_block_look(block, view, m));
     for (int64_t i = 0; i < m; i++) {
         int64_t at = df_row_position(block->rows, m, view->rows[choices[i].candidate]);
         const float *logits = block->logits + at * k;
-        if (!block->finite[at] || !df_row_is_finite(logits, k)) {
+        if (!block->finite[at]) {
             selection->nonfinite++;
             continue;
         }
@@ -121,7 +75,7 @@ static dfal_status take_block(const struct df_view *view, struct block *block,
 }
 
 /* Those of choices [from, to), until the selection is full; returns through *to how far that was. */
-static dfal_status take_choices(const struct df_view *view, struct block *block,
+static dfal_status take_choices(const struct df_view *view, struct df_selection_block *block,
                                 const struct df_choices *choices, int64_t from, int64_t *to, int64_t q,
                                 struct df_selection *selection)
 {
@@ -139,7 +93,7 @@ static dfal_status take_choices(const struct df_view *view, struct block *block,
 
 /* The best q whose input and logits are finite. A chosen one may turn out not to be; then the list is asked
  * for further on, which is why it must begin alike for every length. */
-static dfal_status take_ranked(struct df_view *view, struct block *block, int64_t q,
+static dfal_status take_ranked(struct df_view *view, struct df_selection_block *block, int64_t q,
                                struct df_selection *selection)
 {
     const struct df_strategy *strategy = view->options->strategy;
@@ -153,7 +107,7 @@ static dfal_status take_ranked(struct df_view *view, struct block *block, int64_
         DF_TRY_TO(done, status, take_choices(view, block, &choices, next, &next, q, selection));
         if (choices.count < want || want == view->count)
             break;
-        want = 2 * want + BLOCK_ROWS < view->count ? 2 * want + BLOCK_ROWS : view->count;
+        want = 2 * want + DF_BLOCK_ROWS < view->count ? 2 * want + DF_BLOCK_ROWS : view->count;
     }
     selection->nonfinite += choices.nonfinite;
 done:
@@ -181,7 +135,7 @@ static dfal_status exclude_others(struct df_view *view, const struct df_choices 
 }
 
 /* A set of q, all finite. One that is not makes the others another set: it is chosen again without it. */
-static dfal_status take_set(struct df_view *view, struct block *block, int64_t q,
+static dfal_status take_set(struct df_view *view, struct df_selection_block *block, int64_t q,
                             struct df_selection *selection)
 {
     const struct df_strategy *strategy = view->options->strategy;
@@ -206,13 +160,13 @@ done:
 
 static dfal_status take_best(struct df_view *view, int64_t q, struct df_selection *selection)
 {
-    struct block block = {0};
+    struct df_selection_block block = {0};
     dfal_status status;
-    DF_TRY_TO(done, status, block_open(&block, view, q));
+    DF_TRY_TO(done, status, df_selection_block_open(&block, view, q));
     status = view->options->strategy->set ? take_set(view, &block, q, selection)
                                           : take_ranked(view, &block, q, selection);
 done:
-    block_close(&block);
+    df_selection_block_close(&block);
     return status;
 }
 
@@ -271,6 +225,7 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
         goto done;
     DF_TRY_TO(done, status, take_best(&view, q, selection));
     DF_TRY_TO(done, status, find_twins(&view, selection));
+    DF_TRY_TO(done, status, df_pseudo_labels_find(&view, selection));
     count_like_pool(network, selection);
 done:
     selection->seconds = df_clock() - begin;

@@ -29,6 +29,9 @@ struct df_selection_options {
     const int64_t
         *labelled_rows; /* [labelled_row_count] of the pool, ascending: for strategies that ask for them */
     int64_t labelled_row_count;
+    const int32_t *labelled_labels; /* of each, as the pool counts its classes */
+    int32_t round;                  /* of an experiment; 0: there is none, or its first */
+    bool pseudo_labels;             /* find those of a strategy that has some */
     /* Which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed is
      * already the round's. */
     uint64_t labelled;
@@ -44,7 +47,10 @@ struct df_selection {
     int64_t twin_count; /* the first so many have a row in twin: 0, twins_limit or count */
     float
         *twin; /* [twin_count, D], network input; NULL without twins; rows whose status is not OK are zero */
-    int64_t nonfinite; /* candidates passed over: an input or a logit was not finite */
+    int64_t pseudo_count;  /* candidates that are not chosen and that the strategy labels itself */
+    int64_t *pseudo_index; /* [pseudo_count] rows of the pool, ascending */
+    int32_t *pseudo_label; /* as the pool counts its classes */
+    int64_t nonfinite;     /* candidates passed over: an input or a logit was not finite */
     double seconds;
 };
 void df_selection_clear(struct df_selection *selection);

@@ -33,3 +33,14 @@ double df_softmax_margin(const float *logits, int64_t class_count)
         return NAN;
     return -expm1(-softmax.gap) / (1 + softmax.rest);
 }
+
+double df_softmax_entropy(const float *logits, int64_t class_count)
+{
+    struct df_softmax softmax;
+    return df_softmax(&softmax, logits, (int32_t)class_count) ? softmax.entropy : (double)NAN;
+}
+
+double df_softmax_predicted(const float *logits, int64_t class_count)
+{
+    return df_row_is_finite(logits, class_count) ? (double)df_row_largest(logits, class_count) : (double)NAN;
+}

@@ -14,7 +14,12 @@ struct df_softmax {
 };
 /* logits [class_count], class_count >= 2. False: one of them is not finite. */
 bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count);
-/* p_(1) - p_(2); NAN: one is not finite. A df_row_score_fn. */
+/* Numbers of a row of logits, each a df_row_score_fn; NAN: a logit is not finite.
+ *   margin     p_(1) - p_(2)
+ *   entropy    H
+ *   predicted  the class: the lowest index of the largest */
 double df_softmax_margin(const float *logits, int64_t class_count);
+double df_softmax_entropy(const float *logits, int64_t class_count);
+double df_softmax_predicted(const float *logits, int64_t class_count);
 
 #endif

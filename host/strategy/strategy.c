@@ -13,27 +13,22 @@ const struct df_strategy *const df_strategies[] = {
 };
 /* clang-format on */
 
-/* Strategies of later versions: their names are known, and refused as what they are. */
-static const struct {
-    const char *name;
-    const struct df_strategy_option *options;
-} later[] = {{"ceal", NULL}, {"qbdc", NULL}};
-enum { HERE = sizeof df_strategies / sizeof *df_strategies - 1, LATER = sizeof later / sizeof *later };
+enum { STRATEGIES = sizeof df_strategies / sizeof *df_strategies - 1 };
 
 const char *df_strategy_known(int32_t index)
 {
-    return index < HERE ? df_strategies[index]->name : index < HERE + LATER ? later[index - HERE].name : NULL;
+    return index < STRATEGIES ? df_strategies[index]->name : NULL;
 }
 
 const struct df_strategy_option *df_strategy_options(int32_t known)
 {
-    return known < HERE ? df_strategies[known]->options : later[known - HERE].options;
+    return df_strategies[known]->options;
 }
 
 int32_t df_strategy_known_index(const char *name)
 {
-    for (int32_t i = 0; i < HERE + LATER; i++)
-        if (!strcmp(df_strategy_known(i), name))
+    for (int32_t i = 0; i < STRATEGIES; i++)
+        if (!strcmp(df_strategies[i]->name, name))
             return i;
     return -1;
 }
@@ -52,40 +47,52 @@ _Static_assert(NAMES_TEXT + 256 <= DF_MESSAGE_SIZE, "a message names all strateg
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
 {
     char names[NAMES_TEXT];
-    const char *all[HERE + LATER];
+    const char *all[STRATEGIES];
     *out = NULL;
-    for (int32_t k = 0; k < HERE + LATER; k++)
-        all[k] = df_strategy_known(k);
-    df_names_text(names, sizeof names, all, HERE);
+    for (int32_t k = 0; k < STRATEGIES; k++)
+        all[k] = df_strategies[k]->name;
+    df_names_text(names, sizeof names, all, STRATEGIES);
     if (!name)
         DF_FAIL(DFAL_E_USAGE, "no strategy is named, expected %s", names);
-    for (int i = 0; df_strategies[i]; i++) {
-        if (!strcmp(df_strategies[i]->name, name)) {
-            *out = df_strategies[i];
-            return DFAL_OK;
-        }
-    }
-    if (df_strategy_known_index(name) >= 0)
-        DF_FAIL(DFAL_E_UNAVAILABLE, "strategy '%s' is not in this version, expected %s", name, names);
-    return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, all, HERE + LATER);
+    const int32_t known = df_strategy_known_index(name);
+    if (known < 0)
+        return df_fail_unknown(DFAL_E_USAGE, "strategy", name, names, all, STRATEGIES);
+    *out = df_strategies[known];
+    return DFAL_OK;
 }
 
-dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
-                                    const char *logits_path)
+const struct df_strategy *df_strategy_wrapped(const struct df_strategy *strategy,
+                                              const struct df_option_values *values)
+{
+    const int32_t index =
+        strategy->wraps ? df_strategy_known_index(df_option_text(values, strategy->options, strategy->wraps))
+                        : -1;
+    return index < 0 ? NULL : df_strategies[index];
+}
+
+int df_strategy_asks(const struct df_strategy *strategy, const struct df_option_values *values)
+{
+    const struct df_strategy *wrapped = df_strategy_wrapped(strategy, values);
+    return strategy->asks | (wrapped ? wrapped->asks : 0);
+}
+
+dfal_status df_strategy_check_files(const struct df_strategy *strategy, const struct df_option_values *values,
+                                    const char *scores_path, const char *logits_path)
 {
     const int of_no_file = DF_ASKS_FEATURES | DF_ASKS_PASSES | DF_ASKS_LAST_LAYER | DF_ASKS_GRADIENTS;
-    if (strategy->asks && !(strategy->asks & ~of_no_file) && (scores_path || logits_path))
+    const int asks = df_strategy_asks(strategy, values);
+    if (asks && !(asks & ~of_no_file) && (scores_path || logits_path))
         DF_FAIL(DFAL_E_USAGE, "strategy %s needs %s, which %s does not hold, expected no such file",
                 strategy->name,
-                strategy->asks & DF_ASKS_PASSES      ? "stochastic passes"
-                : strategy->asks & DF_ASKS_GRADIENTS ? "gradients"
-                                                     : "features",
+                asks & DF_ASKS_PASSES      ? "stochastic passes"
+                : asks & DF_ASKS_GRADIENTS ? "gradients"
+                                           : "features",
                 scores_path ? scores_path : logits_path);
-    if ((strategy->asks & DF_ASKS_MARGINS) && logits_path && !scores_path)
+    if ((asks & DF_ASKS_MARGINS) && logits_path && !scores_path)
         DF_FAIL(DFAL_E_USAGE,
                 "strategy %s needs margins, which %s does not hold, expected `scores_path` SCORES.h5",
                 strategy->name, logits_path);
-    if ((strategy->asks & DF_ASKS_LOGITS) && scores_path && !logits_path)
+    if ((asks & DF_ASKS_LOGITS) && scores_path && !logits_path)
         DF_FAIL(
             DFAL_E_USAGE,
             "strategy %s needs logits, which %s does not hold, expected `logits_path` LOGITS.h5 or neither",

@@ -33,6 +33,9 @@ struct df_choices {
     int64_t nonfinite;      /* candidates passed over: something of them is not finite */
 };
 
+/* Mark the candidates that the strategy is certain of: certain [n], all false. */
+typedef dfal_status df_certain_fn(struct df_view *view, bool *certain);
+
 struct df_strategy {
     const char *name, *summary;
     int asks;   /* enum df_asks */
@@ -42,29 +45,37 @@ struct df_strategy {
      * Else the list of a larger q begins with that of a smaller, and is asked for further on. */
     bool set;
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
+    const char
+        *wraps; /* the option that names another strategy, whose ranking it takes; NULL: it has its own */
     /* Choose q of the view's candidates; choices->list is the caller's.
      * Order    the same rows whatever else was asked of the view before
      * Ties   by df_tie (rank.h) of the row of the pool, then row */
     dfal_status (*select)(struct df_view *view, int64_t q, struct df_choices *choices);
+    /* NULL: it labels nothing itself (pseudo_labels.h). Called once, when the choice is made. */
+    df_certain_fn *certain;
 };
 /* clang-format off */
 #define DF_STRATEGY(identifier) extern const struct df_strategy df_strategy_##identifier;
 #include "strategy/strategies.def"
 /* clang-format on */
-/* Of a known name, also where the strategy is not in this build; NULL: none of its own. */
-const struct df_strategy_option *df_strategy_options(int32_t known);
 extern const struct df_strategy *const df_strategies[]; /* NULL-terminated */
-/* Every name the command may take: those of this build, then those of later versions; NULL behind the last. A
- * run keeps a strategy's options by its index. */
+/* Their names and own options by index, by which a run keeps what is given for them; NULL behind the last,
+ * and where a strategy has none of its own. */
 const char *df_strategy_known(int32_t index);
+const struct df_strategy_option *df_strategy_options(int32_t known);
 int32_t df_strategy_known_index(const char *name); /* -1: unknown */
-/* Errors   E_USAGE no name, or an unknown one (the nearest is named); E_UNAVAILABLE a known name that is not
- * in this build */
+/* Errors   E_USAGE no name, or an unknown one (the nearest is named) */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
+/* The strategy whose ranking it takes under these options (values NULL: none is given); NULL: it has its
+ * own. */
+const struct df_strategy *df_strategy_wrapped(const struct df_strategy *strategy,
+                                              const struct df_option_values *values);
+/* What it asks its view for under these options, for another strategy besides. */
+int df_strategy_asks(const struct df_strategy *strategy, const struct df_option_values *values);
 /* A file that a user gave must hold what the strategy needs; more than that may be given. Paths may be NULL.
  * Errors   E_USAGE */
-dfal_status df_strategy_check_files(const struct df_strategy *strategy, const char *scores_path,
-                                    const char *logits_path);
+dfal_status df_strategy_check_files(const struct df_strategy *strategy, const struct df_option_values *values,
+                                    const char *scores_path, const char *logits_path);
 /* Can the strategy ask this network? values NULL: no option is given.
  * Errors   E_DATA no dropout to draw, no layer of the kind; E_USAGE no node of that name */
 dfal_status df_strategy_check_network(const struct df_strategy *strategy,

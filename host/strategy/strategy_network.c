@@ -117,11 +117,12 @@ static const char *text_of(const struct df_strategy *strategy, const struct df_o
 dfal_status df_strategy_check_network(const struct df_strategy *strategy,
                                       const struct df_option_values *values, const struct df_network *network)
 {
-    if (strategy->asks & DF_ASKS_PASSES)
+    const int asks = df_strategy_asks(strategy, values);
+    if (asks & DF_ASKS_PASSES)
         DF_TRY(check_dropout(strategy, network));
-    if (strategy->asks & DF_ASKS_FEATURES)
+    if (asks & DF_ASKS_FEATURES)
         DF_TRY(check_features(strategy, network, text_of(strategy, values, "node")));
-    if (strategy->asks & DF_ASKS_GRADIENTS)
+    if (asks & DF_ASKS_GRADIENTS)
         DF_TRY(check_layers(strategy, network, text_of(strategy, values, "layers")));
-    return strategy->asks & DF_ASKS_LAST_LAYER ? check_last_layer(strategy, network) : DFAL_OK;
+    return asks & DF_ASKS_LAST_LAYER ? check_last_layer(strategy, network) : DFAL_OK;
 }

@@ -33,6 +33,22 @@ const char *df_view_unconverged(const struct df_view *view)
     return view->options->unconverged ? view->options->unconverged : "last";
 }
 
+int32_t df_view_round(const struct df_view *view)
+{
+    return view->options->round;
+}
+
+int64_t df_view_labelled_count(const struct df_view *view)
+{
+    return view->options->labelled_row_count;
+}
+
+void df_view_labelled_classes(const struct df_view *view, int32_t *classes)
+{
+    for (int64_t i = 0; i < view->options->labelled_row_count; i++)
+        classes[i] = df_network_from_pool(view->network, view->options->labelled_labels[i]);
+}
+
 const char *df_view_text(const struct df_view *view, const char *key)
 {
     return df_option_text(view->options->values, view->options->strategy->options, key);

@@ -24,6 +24,7 @@ const int64_t *df_view_rows(const struct df_view *view);     /* [n] rows of the 
 int32_t df_view_class_count(const struct df_view *view);     /* K */
 uint64_t df_view_seed(const struct df_view *view);           /* of this selection */
 const char *df_view_unconverged(const struct df_view *view); /* last | keep | exclude */
+int32_t df_view_round(const struct df_view *view);           /* of an experiment, else 0 */
 
 /* The strategy's options, of the keys of its table. */
 int64_t df_view_integer(const struct df_view *view, const char *key);
@@ -71,6 +72,11 @@ dfal_status df_view_labelled_features(struct df_view *view, const char *node, st
  * kept. */
 dfal_status df_view_features_of_rows(struct df_view *view, const char *node, const int64_t *rows,
                                      int64_t count, float **values, struct df_features *features);
+
+/* How many rows are labelled already, and their classes as the network counts them, in the order of the pool:
+ * -1 where the network has no such class. */
+int64_t df_view_labelled_count(const struct df_view *view);
+void df_view_labelled_classes(const struct df_view *view, int32_t *classes);
 
 /* What a strategy is going to ask of the same rows: a number of their logits, and features of a node or
  * (of_features) a number of those. Said before, one pass over the pool gives both. Where none could (the

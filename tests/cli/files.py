@@ -287,7 +287,7 @@ def kinds(dfal):
     with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
         file.write("options: {foo: {subsample: 3}}\n")
     dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset, coreset-greedy, nearest-other, badge, "
-                 "dfal-diverse, typiclust, cluster-margin or batchbald")
+                 "dfal-diverse, typiclust, cluster-margin, batchbald, ceal, dfal+ceal, balanced or qbdc")
 
 
 def run_directories(dfal):
@@ -482,7 +482,6 @@ def configurations(dfal):
     dfal.refuses(66, "run", "none.yaml", "-o", "d", says="none.yaml")
     prepare(dfal)
     dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfa", "--count", "3", "-o", "q.csv", says=("dfa", "dfal"))
-    dfal.refuses(69, "select", "net.h5", "pool.h5", "--strategy", "qbdc", "--count", "3", "-o", "q.csv", says="qbdc")
     out, _ = dfal.run("-q", "run", "c.yaml", "--set", "trials=2", "--print-config")
     check("trials: 2" in out and "lenet5" in out, f"--print-config: {out}")
     nothing_written(dfal, "d", "q.csv")

@@ -15,9 +15,7 @@ from support import check, main, rows_of, same_bits, same_file, write_pool
 
 STRATEGIES = ("dfal", "random", "entropy", "least-confidence", "margin", "logit-gap")
 ASKING = ("egl", "egl-last", "bald", "coreset", "coreset-greedy", "nearest-other", "badge", "dfal-diverse",
-          "typiclust",
-          "cluster-margin", "batchbald")
-LATER = ("ceal", "qbdc")
+          "typiclust", "cluster-margin", "batchbald", "ceal", "dfal+ceal", "balanced", "qbdc")
 KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
         "predicted_name", "label_name", "adversarial_name"]
 
@@ -46,9 +44,6 @@ def options(dfal):
                         ("logitgap", "logit-gap"), ("marginn", "margin"), ("dfal-divers", "dfal-diverse")):
         dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", wrong, "--count", "3", "-o", "q.csv",
                      says=(wrong, near))
-    for name in LATER:
-        dfal.refuses(69, "select", "net.h5", "pool.h5", "--strategy", name, "--count", "3", "-o", "q.csv",
-                     says=(name, "not in this version", *STRATEGIES))
     for sheet in ("sheet", "sheet.pdf", "sheet.html.gz", "png", ".folder/png", "sheet.jpg"):
         dfal.refuses(64, *good, "--sheet", sheet, says=(sheet, ".html", ".png"))
     dfal.refuses(64, *good, "--twins", "q.csv", says="q.csv")
@@ -438,8 +433,6 @@ def experiments(dfal):
         check(f">{name}</th>" in page or f">{name} " in page or name in page, f"the report has no {name}")
     # once for a broad window and once for a narrow one
     check(len(re.findall('class="line c[0-9]"', page)) == 2 * len(STRATEGIES), "the report does not draw every strategy")
-    for name in LATER[:2]:
-        dfal.refuses(69, *line[:-8], "--set", f"strategies=[{name}]", "--force", says="not in this version")
     dfal.refuses(64, *line[:-8], "--set", "strategies=[entropie]", "--force", says="entropy")
 
 

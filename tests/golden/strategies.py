@@ -20,17 +20,18 @@ except ImportError:
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 from strategies_case import Case  # noqa: E402
+from strategies_certain import balanced, ceal  # noqa: E402
 from strategies_clusters import cluster_margin, typiclust  # noqa: E402
 from strategies_distances import coreset, coreset_greedy, nearest_other  # noqa: E402
 from strategies_diverse import dfal_diverse  # noqa: E402
 from strategies_gradients import badge, egl, egl_last  # noqa: E402
-from strategies_passes import bald, batchbald  # noqa: E402
+from strategies_passes import bald, batchbald, qbdc  # noqa: E402
 from strategies_power import power  # noqa: E402
 from strategies_softmax import of_classes  # noqa: E402
 
 CHECKS = (of_classes(2, 400), of_classes(3, 300), of_classes(10, 300), of_classes(1000, 120),
           egl_last, egl, bald, coreset_greedy, coreset, nearest_other, badge, dfal_diverse, power, typiclust,
-          cluster_margin, batchbald)
+          cluster_margin, batchbald, ceal, balanced, qbdc)
 
 
 def main():

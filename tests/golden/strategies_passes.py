@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bald and batchbald: passes with dropout, whose masks come from a Philox of its own."""
+"""bald, batchbald and qbdc: passes with dropout, whose masks come from a Philox of its own."""
 import numpy as np
 from scipy.special import softmax
 
+from data import write_linear
 from philox import DROPOUT, PASSES, philox, random_bits, ties
 from strategies_case import CLASSES, NAN_ROW, ROWS, SIZE, indices, ranked, world
+from support import write_pool
 
 
-def stochastic_passes(x, weight, bias, ratio, passes, seed, shared):
-    """p [passes, rows, classes]. shared: with masks that are the same for every row."""
-    drawn, element = int(random_bits(seed, PASSES, 0)), np.arange(SIZE if shared else x.size, dtype=np.uint64)
+def stochastic_passes(x, weight, bias, ratio, passes, seed, shared, plane=1):
+    """p [passes, rows, classes]. shared: with masks that are the same for every row; plane: so many
+    neighbours are kept or not together."""
+    drawn = int(random_bits(seed, PASSES, 0))
+    element = np.arange((SIZE if shared else x.size) // plane, dtype=np.uint64)
     p = []
     for t in range(passes):
         words = philox(drawn, DROPOUT, t, element // np.uint64(4))
         word = words[np.arange(len(element)), element % np.uint64(4)]
-        kept = (word >= int(ratio * 2 ** 32)).reshape(-1, SIZE)
+        kept = np.repeat(word >= int(ratio * 2 ** 32), plane).reshape(-1, SIZE)
         p.append(softmax((x * kept / (1 - ratio)) @ weight.T + bias, 1))
     return np.array(p)
 
@@ -104,3 +108,27 @@ def batchbald(dfal):
         gain = joint_information(p, order[:i + 1]) - joint_information(p, order[:i])
         same = query["index"] == order[i] and abs(query["score"] - gain) <= 1e-12
         assert same, f"batchbald of equal rows: {query}, expected {gain}"
+
+
+def disagreement(p):
+    """Of qbdc, p [members, rows, classes]."""
+    y = p.sum(0).argmax(-1)
+    return (p.max(-1) - np.take_along_axis(p, y[None, :, None], -1)[..., 0]).mean(0)
+
+
+def qbdc(dfal):
+    x, weight, bias = world(23)
+    clean = np.nan_to_num(x.astype(np.float64))
+    for shape, ratio, members, seed in (((12, 1, 1), 0.5, 5, 1), ((3, 2, 2), 0.5, 5, 9), ((3, 2, 2), 0.75, 2, 4)):
+        write_pool(dfal.at("pool.h5"), x.reshape(ROWS, *shape), None, class_count=CLASSES)
+        write_linear(dfal.at("net.h5"), weight, bias, list(shape), 0.25)
+        masked = stochastic_passes(clean, weight, bias, ratio, members, seed, True, shape[1] * shape[2])
+        p = np.concatenate([softmax(clean @ weight.T + bias, 1)[None], masked])
+        words = ["--strategy", "qbdc", "--count", str(ROWS + 50), "--seed", str(seed)]
+        if (ratio, members) != (0.5, 5):
+            words += ["--option", f"ratio={ratio}", "--option", f"members={members}"]
+        ranked(dfal.select_whatever_the_work(*words), disagreement(p), f"qbdc {shape} {ratio}", 1e-12)
+    words = ("--strategy", "qbdc", "--count", "5")
+    dfal.refused([*words, "--option", "ratio=1"], 64, "ratio is 1, expected a number above 0 and below 1")
+    dfal.write(x, weight, bias)
+    dfal.refused(words, 65, "the network has none")

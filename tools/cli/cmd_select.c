@@ -139,6 +139,8 @@ static const struct option options[] = {
         NUMBER(I64, 1, NO_LIMIT, .or_all = true)),
     OPT(S, "twins", 0, VALUE_TEXT, select.twins_path, "TWINS.h5",
         "also write the adversarial twins of the queries, for training elsewhere"),
+    OPT(S, "pseudo-labels", 0, VALUE_TEXT, select.pseudo_labels_path, "LABELS.csv",
+        "also write the labels that ceal and dfal+ceal give themselves, as a label file"),
     OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",
         "also draw the queries, with twins and difference where the strategy or --twins makes them"),
     DEEPFOOL_OPTIONS(S, score),
