@@ -284,7 +284,7 @@ static void test_later_rows(void **state)
     test_join(dir, world.folder, "later");
     struct watcher watcher = {.name = "run.round", .stop_at = 6};
     test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
-    static const char *const names[] = {"curve.csv", "queries.csv"};
+    static const char *const names[] = {"curve.csv", "queries.csv", "classes.csv"};
     for (int i = 0; i < 2; i++) {
         test_join(path, dir, names[i]);
         FILE *file = fopen(path, "a");

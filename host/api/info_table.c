@@ -9,9 +9,9 @@
 
 /* ---- CSV --------------------------------------------------------------------------------------- */
 
-enum { RANK, ID, LABEL, TRIAL, ROUND, PATH, ACCURACY, COLUMN_COUNT };
+enum { RANK, ID, LABEL, TRIAL, ROUND, PATH, ACCURACY, CLASS, COLUMN_COUNT };
 static const char *const column_names[COLUMN_COUNT] = {"rank",  "id",   "label",   "trial",
-                                                       "round", "path", "accuracy"};
+                                                       "round", "path", "accuracy", "class"};
 #define BIT(column) (1U << (column))
 
 /* Known by columns that are all there; the first that fits. */
@@ -23,6 +23,8 @@ static const struct table_kind {
      "dfal report DIR -o report.html draws them with the run's folder DIR"},
     {BIT(RANK) | BIT(ID), "queries of a selection",
      "fill in its column label; then dfal train, eval and select take it as --labels"},
+    {BIT(TRIAL) | BIT(ROUND) | BIT(CLASS), "accuracy of a run, class by class",
+     "dfal report DIR -o report.html draws the run with its folder DIR"},
     {BIT(TRIAL) | BIT(ROUND) | BIT(ACCURACY), "accuracy of a run, round by round",
      "dfal report DIR -o report.html draws it with the run's folder DIR"},
     {BIT(ID) | BIT(LABEL), "labels", "dfal train, eval and select take it as --labels"},

@@ -13,11 +13,18 @@
 #include "base/file.h"
 #include "base/file_mark.h"
 #include "base/memory.h"
+#include "run/class_table.h"
 #include "run/curve.h"
 #include "strategy/selection.h"
 
-#define QUERIES_HEADER "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"
-#define CURVE_HEADER   DF_CURVE_COLUMNS "\n"
+static const struct {
+    const char *name, *header;
+} tables[DF_RUN_TABLES] = {
+    [DF_RUN_CURVE] = {"curve.csv", DF_CURVE_COLUMNS "\n"},
+    [DF_RUN_QUERIES] = {"queries.csv",
+                        "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"},
+    [DF_RUN_CLASSES] = {"classes.csv", DF_CLASS_COLUMNS "\n"},
+};
 
 static const char log_name[] = "log.jsonl";
 
@@ -60,7 +67,8 @@ static bool is_empty_folder(const char *path)
 
 /* What a run writes, in the order in which it is removed: the configuration last. As long as that is there
  * the folder is known for a run directory, also to whoever comes after a kill in the middle. */
-static const char *const own_files[] = {"curve.csv", "queries.csv", "report.html", "config.yaml"};
+static const char *const own_files[] = {"curve.csv", "queries.csv", "classes.csv", "report.html",
+                                        "config.yaml"};
 static const char *const own_folders[] = {"state", "networks"};
 enum {
     OWN_FILES = sizeof own_files / sizeof *own_files,
@@ -173,6 +181,38 @@ static dfal_status check_header(int fd, const char *path, const char *header)
     return DFAL_OK;
 }
 
+static dfal_status write_all(int fd, const char *bytes, int64_t size, const char *name)
+{
+    while (size > 0) {
+        if (df_fault_hits(DF_FAULT_WRITE))
+            return df_fail_errno(EIO, true, name, "writing");
+        ssize_t written = write(fd, bytes, (size_t)size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return df_fail_errno(errno, true, name, "writing");
+        bytes += written;
+        size -= written;
+    }
+    return DFAL_OK;
+}
+
+static dfal_status append(int fd, const struct df_text *text, int64_t *bytes, const char *name)
+{
+    struct stat info;
+    if (text->status != DFAL_OK)
+        DF_FAIL(text->status, "%s: out of memory for new rows", name);
+    DF_TRY(write_all(fd, text->bytes, text->size, name));
+    if (df_fault_hits(DF_FAULT_FSYNC)) {
+        errno = EIO;
+        return df_fail_errno(errno, true, name, "syncing");
+    }
+    if (fsync(fd) || fstat(fd, &info))
+        return df_fail_errno(errno, true, name, "syncing");
+    *bytes = info.st_size;
+    return DFAL_OK;
+}
+
 /* Open for appending; a header that is missing, or of which a full disk took only a part, is written. */
 static dfal_status open_table(int *fd, const char *dir, const char *name, const char *header)
 {
@@ -198,7 +238,7 @@ static dfal_status open_table(int *fd, const char *dir, const char *name, const 
         goto done;
     }
     df_text_add(&text, "%s", header);
-    status = df_run_directory_append(*fd, &text, &bytes, name);
+    status = append(*fd, &text, &bytes, name);
 done:
     df_text_clear(&text);
     df_free(path);
@@ -341,7 +381,7 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
 {
     char *config_path = NULL, *state = NULL, *identity_path = NULL;
     dfal_status status;
-    *directory = (struct df_run_directory){.curve = -1, .queries = -1, .log = -1};
+    *directory = df_run_directory_none();
     DF_TRY_TO(done, status, df_strdup(&directory->path, path));
     for (size_t n = strlen(path); n > 1 && directory->path[n - 1] == '/'; n--)
         directory->path[n - 1] = 0;
@@ -354,8 +394,9 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
         DF_TRY_TO(done, status, identity_compare(identity_path, identity, context, directory));
     else
         DF_TRY_TO(done, status, identity_write(identity_path, identity));
-    DF_TRY_TO(done, status, open_table(&directory->curve, directory->path, "curve.csv", CURVE_HEADER));
-    status = open_table(&directory->queries, directory->path, "queries.csv", QUERIES_HEADER);
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        DF_TRY_TO(done, status,
+                  open_table(&directory->table[t], directory->path, tables[t].name, tables[t].header));
 done:
     df_free(config_path);
     df_free(state);
@@ -365,16 +406,23 @@ done:
     return status;
 }
 
+struct df_run_directory df_run_directory_none(void)
+{
+    struct df_run_directory none = {.log = -1};
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        none.table[t] = -1;
+    return none;
+}
+
 void df_run_directory_close(struct df_run_directory *directory)
 {
-    if (directory->curve >= 0)
-        close(directory->curve);
-    if (directory->queries >= 0)
-        close(directory->queries);
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        if (directory->table[t] >= 0)
+            close(directory->table[t]);
     if (directory->log >= 0)
         close(directory->log);
     df_free(directory->path);
-    *directory = (struct df_run_directory){.curve = -1, .queries = -1, .log = -1};
+    *directory = df_run_directory_none();
 }
 
 void df_run_directory_abandon(struct df_run_directory *directory)
@@ -408,44 +456,18 @@ static dfal_status cut(int fd, const char *dir, const char *name, int64_t bytes,
     return DFAL_OK;
 }
 
-dfal_status df_run_directory_cut(struct df_run_directory *directory, int64_t curve_bytes,
-                                 int64_t queries_bytes)
+dfal_status df_run_directory_cut(struct df_run_directory *directory, const int64_t bytes[DF_RUN_TABLES])
 {
-    DF_TRY(cut(directory->curve, directory->path, "curve.csv", curve_bytes, (int64_t)strlen(CURVE_HEADER)));
-    return cut(directory->queries, directory->path, "queries.csv", queries_bytes,
-               (int64_t)strlen(QUERIES_HEADER));
-}
-
-static dfal_status write_all(int fd, const char *bytes, int64_t size, const char *name)
-{
-    while (size > 0) {
-        if (df_fault_hits(DF_FAULT_WRITE))
-            return df_fail_errno(EIO, true, name, "writing");
-        ssize_t written = write(fd, bytes, (size_t)size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return df_fail_errno(errno, true, name, "writing");
-        bytes += written;
-        size -= written;
-    }
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        DF_TRY(cut(directory->table[t], directory->path, tables[t].name, bytes[t],
+                   (int64_t)strlen(tables[t].header)));
     return DFAL_OK;
 }
 
-dfal_status df_run_directory_append(int fd, const struct df_text *text, int64_t *bytes, const char *name)
+dfal_status df_run_directory_append(struct df_run_directory *directory, enum df_run_table table,
+                                    const struct df_text *text, int64_t *bytes)
 {
-    struct stat info;
-    if (text->status != DFAL_OK)
-        DF_FAIL(text->status, "%s: out of memory for new rows", name);
-    DF_TRY(write_all(fd, text->bytes, text->size, name));
-    if (df_fault_hits(DF_FAULT_FSYNC)) {
-        errno = EIO;
-        return df_fail_errno(errno, true, name, "syncing");
-    }
-    if (fsync(fd) || fstat(fd, &info))
-        return df_fail_errno(errno, true, name, "syncing");
-    *bytes = info.st_size;
-    return DFAL_OK;
+    return append(directory->table[table], text, bytes, tables[table].name);
 }
 
 void df_run_directory_event(void *user, const struct dfal_event *event)

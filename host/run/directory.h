@@ -10,11 +10,13 @@
 #include "base/text.h"
 #include "run/config.h"
 
+/* Its tables, which grow by a round: DIR/curve.csv, queries.csv, classes.csv. */
+enum df_run_table { DF_RUN_CURVE, DF_RUN_QUERIES, DF_RUN_CLASSES, DF_RUN_TABLES };
 struct df_run_directory {
     char *path;
     bool created, fresh; /* the folder, its contents were made by this call */
     bool resumed;        /* had been begun before */
-    int curve, queries, log;
+    int table[DF_RUN_TABLES], log;
     bool log_failed;
 };
 /* Create or continue. Held under flock until close. The identity is what a run was begun with besides its
@@ -28,15 +30,17 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
 dfal_status df_run_directory_apart(const char *dir, bool force, const char *const *inputs, int32_t count);
 /* What is read of a run directory is no output of the claim. */
 dfal_status df_run_directory_inputs(const struct df_claim *claim, const char *dir);
+/* One that is not open: it may be closed. */
+struct df_run_directory df_run_directory_none(void);
 void df_run_directory_close(struct df_run_directory *directory);
 /* Remove what this call has made: nothing was finished. */
 void df_run_directory_abandon(struct df_run_directory *directory);
-/* Cut both tables to what a checkpoint knows of; 0 bytes: only the header.
+/* Cut the tables to what a checkpoint knows of; 0 bytes: only the header.
  * Errors   E_DATA shorter than that */
-dfal_status df_run_directory_cut(struct df_run_directory *directory, int64_t curve_bytes,
-                                 int64_t queries_bytes);
+dfal_status df_run_directory_cut(struct df_run_directory *directory, const int64_t bytes[DF_RUN_TABLES]);
 /* Append to a table and sync; *bytes is its length then. */
-dfal_status df_run_directory_append(int fd, const struct df_text *text, int64_t *bytes, const char *name);
+dfal_status df_run_directory_append(struct df_run_directory *directory, enum df_run_table table,
+                                    const struct df_text *text, int64_t *bytes);
 /* Event sink for df_log_tee: one JSON object a line into log.jsonl; progress and debug are left out. */
 void df_run_directory_event(void *user, const struct dfal_event *event);
 /* All trials and the report are there. */

@@ -277,7 +277,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
 {
     const char *source = options->config_path ? options->config_path : "the configuration";
     e->context = context;
-    e->directory = (struct df_run_directory){.curve = -1, .queries = -1, .log = -1};
+    e->directory = df_run_directory_none();
     DF_TRY(df_run_config_load(&e->config, options, &context->options));
     DF_TRY(check_trainer(&e->config, options));
     if (!e->config.train[0] || !e->config.test[0])

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "run/class_table.h"
 #include "run/curve.h"
 #include "run/external_trainer.h"
 #include "run/pace.h"
@@ -43,8 +44,9 @@ struct branch {
     struct df_network *network;         /* of the last round */
     struct df_external_trainer trainer; /* somebody else's, where the configuration names one */
     char *state_path;
-    int32_t *label; /* [rows of train] what the oracle said; NOT_ASKED */
-    struct df_text queries;
+    int32_t *label;                      /* [rows of train] what the oracle said; NOT_ASKED */
+    struct df_text lines[DF_RUN_TABLES]; /* of the round, not written yet */
+    int64_t round_row;                   /* of state: the first that the round has added */
     double select_seconds;
     double round_begin; /* df_clock */
     struct df_run_advance *advance;
@@ -57,7 +59,8 @@ static void branch_close(struct branch *branch)
     df_external_trainer_close(&branch->trainer);
     df_free(branch->state_path);
     df_free(branch->label);
-    df_text_clear(&branch->queries);
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        df_text_clear(&branch->lines[t]);
 }
 
 static uint64_t round_seed(const struct branch *branch, int32_t round)
@@ -114,9 +117,9 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
         DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
         struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
         df_query_name(&query, &classes);
-        df_text_csv(&branch->queries, branch->strategy->name);
-        df_text_add(&branch->queries, ",%d,%d,", branch->trial, round);
-        df_query_line(&branch->queries, &query);
+        df_text_csv(&branch->lines[DF_RUN_QUERIES], branch->strategy->name);
+        df_text_add(&branch->lines[DF_RUN_QUERIES], ",%d,%d,", branch->trial, round);
+        df_query_line(&branch->lines[DF_RUN_QUERIES], &query);
         df_free(id);
         id = NULL;
         if (selection->twin && selection->status[i] == DFAL_SCORE_OK)
@@ -336,22 +339,43 @@ static dfal_status commit(struct branch *branch, const struct df_curve_row *row)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
-    struct df_text line = {0};
     dfal_status status;
     DF_TRY_TO(done, status, save_network(branch, row->round));
-    df_curve_line(&line, row);
-    if (branch->queries.size)
-        DF_TRY_TO(done, status,
-                  df_run_directory_append(e->directory.queries, &branch->queries, &state->queries_bytes,
-                                          "queries.csv"));
-    DF_TRY_TO(done, status,
-              df_run_directory_append(e->directory.curve, &line, &state->curve_bytes, "curve.csv"));
+    df_curve_line(&branch->lines[DF_RUN_CURVE], row);
+    for (int t = DF_RUN_TABLES; t-- > 0;) /* the curve last: who counts its lines finds the others there */
+        if (branch->lines[t].size)
+            DF_TRY_TO(done, status,
+                      df_run_directory_append(&e->directory, (enum df_run_table)t, &branch->lines[t],
+                                              &state->table_bytes[t]));
     DF_TRY_TO(done, status, save_state(branch));
     e->context->kept_work = true;
 done:
-    df_text_clear(&line);
-    df_text_clear(&branch->queries);
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        df_text_clear(&branch->lines[t]);
     return status;
+}
+
+/* How well each class is known now, and how many labels of each the round has brought. */
+static dfal_status tell_classes(struct branch *branch, int32_t round, const struct dfal_eval_result *eval)
+{
+    const struct df_experiment *e = branch->experiment;
+    const struct df_classes names = df_classes_of_pool(branch->network, e->train);
+    int64_t *queried;
+    DF_TRY(df_alloc(&queried, e->train->class_count, sizeof *queried));
+    for (int64_t i = branch->round_row; i < branch->state.count; i++)
+        if (branch->state.rows[i].source == DF_ROW_POOL)
+            queried[branch->state.rows[i].label]++;
+    const struct df_class_round line = {.strategy = branch->strategy->name,
+                                        .trial = branch->trial,
+                                        .round = round,
+                                        .network = branch->network,
+                                        .eval = eval,
+                                        .names = &names,
+                                        .queried = queried,
+                                        .class_count = e->train->class_count};
+    df_class_lines(&branch->lines[DF_RUN_CLASSES], &line);
+    df_free(queried);
+    return branch->lines[DF_RUN_CLASSES].status;
 }
 
 static dfal_status finish_round(struct branch *branch, int32_t round, int64_t added)
@@ -367,7 +391,9 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
     if (round == 0)
         df_warn_nonfinite(e->context, e->test, &eval);
     double accuracy = eval.accuracy, loss = eval.loss;
+    const dfal_status told = tell_classes(branch, round, &eval);
     dfal_eval_result_clear(&eval);
+    DF_TRY(told);
     state->round = round;
     state->best_so_far = round && state->best_so_far > accuracy ? state->best_so_far : accuracy;
     state->finished = state->annotations >= e->config.annotations || state->annotations >= e->eligible_count;
@@ -443,7 +469,7 @@ static dfal_status branch_run(struct branch *branch, const struct df_run_state *
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     if (state->round < 0) {
-        state->queries_bytes = tables->queries_bytes;
+        memcpy(state->table_bytes, tables->table_bytes, sizeof state->table_bytes);
         DF_TRY(df_context_check_stop(e->context));
         branch->round_begin = df_clock();
         DF_TRY(add_initial(branch));
@@ -454,6 +480,7 @@ static dfal_status branch_run(struct branch *branch, const struct df_run_state *
         int64_t count = 0;
         DF_TRY(df_context_check_stop(e->context));
         branch->round_begin = df_clock();
+        branch->round_row = state->count;
         DF_TRY(query(branch, state->round + 1, &count));
         if (!count) {
             state->finished = true;
@@ -493,8 +520,7 @@ static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *
                 goto next;
             if (!cut) {
                 cut = true;
-                DF_TRY_TO(next, status,
-                          df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes));
+                DF_TRY_TO(next, status, df_run_directory_cut(&e->directory, last.table_bytes));
                 DF_TRY_TO(next, status, df_run_advance_resume(advance, e->directory.path));
             }
             if (seen.round >= 0) {
@@ -509,15 +535,14 @@ static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *
                 take_labels(&branch);
             }
             status = branch_run(&branch, &last);
-            last.curve_bytes = branch.state.curve_bytes;
-            last.queries_bytes = branch.state.queries_bytes;
+            memcpy(last.table_bytes, branch.state.table_bytes, sizeof last.table_bytes);
         next:
             branch_close(&branch);
             if (status != DFAL_OK)
                 return status;
         }
     }
-    return cut ? DFAL_OK : df_run_directory_cut(&e->directory, last.curve_bytes, last.queries_bytes);
+    return cut ? DFAL_OK : df_run_directory_cut(&e->directory, last.table_bytes);
 }
 
 /* What is read may lie in the run directory, but not as one of the files that a run writes. */

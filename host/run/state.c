@@ -13,8 +13,8 @@ enum {
     ROUND,
     ANNOTATIONS,
     FINISHED,
-    CURVE_BYTES,
-    QUERIES_BYTES,
+    TABLE_BYTES,
+    TABLE_BYTES_END = TABLE_BYTES + DF_RUN_TABLES - 1,
     ROWS,
     TWINS,
     SIZE,
@@ -159,10 +159,15 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
     uint8_t *source = NULL;
     float *twin = NULL, *flat = NULL;
     double best = state->best_so_far;
-    int64_t at[POSITION_COUNT] = {
-        state->round, state->annotations, state->finished, state->curve_bytes, state->queries_bytes, n, twins,
-        size,         parameters};
+    int64_t at[POSITION_COUNT] = {[ROUND] = state->round,
+                                  [ANNOTATIONS] = state->annotations,
+                                  [FINISHED] = state->finished,
+                                  [ROWS] = n,
+                                  [TWINS] = twins,
+                                  [SIZE] = size,
+                                  [PARAMETERS] = parameters};
     dfal_status status;
+    memcpy(at + TABLE_BYTES, state->table_bytes, sizeof state->table_bytes);
     DF_TRY_TO(done, status, df_alloc(&index, n, sizeof *index));
     DF_TRY_TO(done, status, df_alloc(&label, n, sizeof *label));
     DF_TRY_TO(done, status, df_alloc(&source, n, sizeof *source));
@@ -239,8 +244,7 @@ static void take_position(struct df_run_state *state, const int64_t *at, double 
     state->round = (int32_t)at[ROUND];
     state->annotations = at[ANNOTATIONS];
     state->finished = at[FINISHED];
-    state->curve_bytes = at[CURVE_BYTES];
-    state->queries_bytes = at[QUERIES_BYTES];
+    memcpy(state->table_bytes, at + TABLE_BYTES, sizeof state->table_bytes);
     state->size = at[SIZE];
     state->best_so_far = best;
 }

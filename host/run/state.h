@@ -5,6 +5,7 @@
 #define DF_RUN_STATE_H
 
 #include "net/training.h"
+#include "run/directory.h"
 #include "store/pool.h"
 
 struct df_run_state {
@@ -21,7 +22,7 @@ struct df_run_state {
     int64_t annotations;
     bool finished;
     double best_so_far;
-    int64_t curve_bytes, queries_bytes; /* lengths of the tables */
+    int64_t table_bytes[DF_RUN_TABLES]; /* lengths of the tables */
 };
 void df_run_state_clear(struct df_run_state *state);
 /* Append pool rows with their labels; x is read and decoded. */

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from data import digits, make_pool, write_linear
-from support import check, main, same_bits, same_file, write_pool
+from support import check, main, rows_of, same_bits, same_file, write_pool
 
 QUERY_KEYS = ["rank", "id", "index", "score", "strategy", "predicted", "confidence", "label", "adversarial_class",
               "predicted_name", "label_name", "adversarial_name"]
@@ -92,6 +92,26 @@ def confusion(dfal):
     dfal.refuses(64, "eval", "net.h5", "pool.h5", "--confusion", "pool.h5", "--force", says="pool.h5")
 
 
+def check_classes(dfal):
+    """classes.csv of the run d takes curve.csv apart by class, and queries.csv by label."""
+    classes, queries = rows_of(dfal.at("d/classes.csv")), rows_of(dfal.at("d/queries.csv"))
+    with h5py.File(dfal.at("test.h5")) as file:
+        truth = file["labels"][()]
+    for row in rows_of(dfal.at("d/curve.csv")):
+        key = [row[name] for name in ("strategy", "trial", "round")]
+        own = [one for one in classes if [one[name] for name in ("strategy", "trial", "round")] == key]
+        check([int(one["class"]) for one in own] == list(range(10)), f"classes of {key}: {own}")
+        check([int(one["samples"]) for one in own] == [int((truth == k).sum()) for k in range(10)], f"samples: {own}")
+        right = sum(float(one["accuracy"]) * int(one["samples"]) for one in own if int(one["samples"]))
+        check(abs(right / len(truth) - float(row["accuracy"])) < 1e-8, f"{key}: {right / len(truth)}, {row}")
+        asked = [query for query in queries if [query[name] for name in ("strategy", "trial", "round")] == key]
+        wanted = [sum(int(query["label"]) == k for query in asked) for k in range(10)]
+        queried = [int(one["queried"]) for one in own]
+        check(queried == wanted if key[2] != "0" else sum(queried) == int(row["annotations"]), f"{key}: {queried}")
+    found = dfal.json("info", "d/classes.csv")
+    check(found["kind"] == "accuracy of a run, class by class" and found["rows"] == len(classes), f"info: {found}")
+
+
 def run_tables(dfal):
     """The final table again by status and report; nothing is significant where nothing can be tested."""
     make_pool(dfal.at("train.h5"), 120, 1)
@@ -106,6 +126,7 @@ def run_tables(dfal):
     check(random["difference"] is None and random["significant"] is None and ours["steps"] == 0, f"run: {document}")
     status = dfal.json("status", "d")
     check(status["table"] == document and status["eta_seconds"] == 0 and status["elapsed_seconds"] > 0, f"status: {status}")
+    check_classes(dfal)
     # More annotations than there are rows end with the rows, and nobody counts the rounds one by one.
     dfal.run("-q", *line[:-2], "--set", "annotations=1000000000000", "--set", "query=60", "-o", "all")
     check(dfal.json("status", "all")["eta_seconds"] == 0, "status of a run that asked for all rows")

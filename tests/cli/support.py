@@ -116,7 +116,8 @@ def same_runs(first, second):
         table = rows_of(os.path.join(folder, "curve.csv"))
         return [[value for key, value in row.items() if not key.endswith("_seconds")] for row in table]
 
-    same_file(os.path.join(first, "queries.csv"), os.path.join(second, "queries.csv"))
+    for name in ("queries.csv", "classes.csv"):
+        same_file(os.path.join(first, name), os.path.join(second, name))
     check(rows(first) == rows(second), f"{first} and {second} differ in curve.csv")
     names = sorted(os.listdir(os.path.join(first, "networks")))
     check(names == sorted(os.listdir(os.path.join(second, "networks"))), "the runs keep other networks")
