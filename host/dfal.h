@@ -635,6 +635,10 @@ struct dfal_run_row {
     double p_value;
     double p_corrected; /* Holm's correction over all strategies that were tested; NAN likewise */
     double steps_mean;  /* optimiser steps of the last round; NAN: a trainer does not tell */
+    /* Area under the curve of accuracy over annotations, by trapezoids, divided by the annotations that it
+     * spans: the mean accuracy on the way. It is held against random as the accuracy is, with a Holm's
+     * correction of its own. */
+    double area_mean, area_stderr, area_difference, area_difference_stderr, area_p_value, area_p_corrected;
 };
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
 DFAL_API void dfal_run_options_init(struct dfal_run_options *options, size_t size);

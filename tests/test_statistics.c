@@ -234,11 +234,32 @@ static void test_curve(void **state)
     near(rows[0].steps_mean, 201, 0);
     assert_true(isnan(rows[1].steps_mean));
     near(rows[0].p_value, rows[0].p_corrected, 0);
+    /* Two points: the area by its span is their mean, and the differences are halved. */
+    near(rows[0].area_mean, (0.25 + rows[0].accuracy_mean) / 2, 1e-9);
+    near(rows[1].area_mean, (0.25 + rows[1].accuracy_mean) / 2, 1e-9);
+    near(rows[0].area_difference, rows[0].difference / 2, 1e-9);
+    near(rows[0].area_difference_stderr, rows[0].difference_stderr / 2, 1e-9);
+    near(rows[0].area_p_value, rows[0].p_value, 1e-9);
+    near(rows[0].area_p_corrected, rows[0].area_p_value, 0);
+    assert_true(isnan(rows[1].area_difference) && isnan(rows[1].area_p_value));
     df_curve_clear(&curve);
     file = fopen(path, "a");
     fprintf(file, ",x\n");
     fclose(file);
     test_error(df_curve_read(&curve, folder), DFAL_E_DATA, "curve.csv:14");
+    /* Rounds of different widths. */
+    file = fopen(path, "w");
+    fprintf(file, "%s\n", DF_CURVE_COLUMNS);
+    static const double widths[3][2] = {{10, 0.2}, {20, 0.6}, {50, 0.8}};
+    for (int r = 0; r < 3; r++)
+        fprintf(file, "dfal,1,%d,%.0f,50,%.1f,0.8,1,0,0,5,1\n", r, widths[r][0], widths[r][1]);
+    fclose(file);
+    test_ok(df_curve_read(&curve, folder));
+    config.trials = 1;
+    test_ok(df_curve_summary(rows, &curve, &config));
+    near(rows[0].area_mean, (10 * 0.4 + 30 * 0.7) / 40, 1e-12);
+    assert_true(isnan(rows[0].area_stderr) && isnan(rows[0].area_difference) && isnan(rows[1].area_mean));
+    df_curve_clear(&curve);
     /* A table of before the columns steps and round_seconds. */
     file = fopen(path, "w");
     fprintf(file, "%s\ndfal,1,0,10,10,0.5,0.5,2,0.1,0.2\n", DF_CURVE_COLUMNS_FIRST);

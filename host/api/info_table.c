@@ -10,7 +10,7 @@
 /* ---- CSV --------------------------------------------------------------------------------------- */
 
 enum { RANK, ID, LABEL, TRIAL, ROUND, PATH, ACCURACY, CLASS, COLUMN_COUNT };
-static const char *const column_names[COLUMN_COUNT] = {"rank",  "id",   "label",   "trial",
+static const char *const column_names[COLUMN_COUNT] = {"rank",  "id",   "label",    "trial",
                                                        "round", "path", "accuracy", "class"};
 #define BIT(column) (1U << (column))
 

@@ -37,10 +37,31 @@ static void put_verdict(struct df_text *page, const struct df_report_run *run)
 }
 
 /* The columns of the final table; in a narrow window each cell carries its heading. */
-enum column { STRATEGY, ANNOTATIONS, LABELLED, TRIALS, ACCURACY, BEST, STEPS, AGAINST, TEST, COLUMNS };
-static const char *const headings[COLUMNS] = {"strategy", "annotations",    "labelled rows",
-                                              "trials",   "accuracy",       "best so far",
-                                              "steps",    "against random", "paired t test, Holm, 5 %"};
+enum column {
+    STRATEGY,
+    ANNOTATIONS,
+    LABELLED,
+    TRIALS,
+    ACCURACY,
+    BEST,
+    STEPS,
+    AGAINST,
+    TEST,
+    AREA,
+    AREA_AGAINST,
+    COLUMNS
+};
+static const char *const headings[COLUMNS] = {"strategy",
+                                              "annotations",
+                                              "labelled rows",
+                                              "trials",
+                                              "accuracy",
+                                              "best so far",
+                                              "steps",
+                                              "against random",
+                                              "paired t test, Holm, 5 %",
+                                              "area under the curve",
+                                              "area against random"};
 
 /* HTML ends a cell where the next one begins. */
 static void open_cell(struct df_text *page, enum column column)
@@ -71,6 +92,22 @@ static void put_difference(struct df_text *page, const struct dfal_run_row *row)
                     row->significant ? "significant" : "not significant", row->p_value, row->p_corrected);
 }
 
+/* The mean accuracy on the way, and what of it random would not have. */
+static void put_area(struct df_text *page, const struct dfal_run_row *row)
+{
+    open_cell(page, AREA);
+    df_text_add(page, "%.2f", 100 * row->area_mean);
+    if (isfinite(row->area_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->area_stderr);
+    open_cell(page, AREA_AGAINST);
+    if (isfinite(row->area_difference))
+        df_text_add(page, "%+.2f", 100 * row->area_difference);
+    if (isfinite(row->area_difference_stderr))
+        df_text_add(page, " &#177; %.2f", 100 * row->area_difference_stderr);
+    if (isfinite(row->area_p_corrected))
+        df_text_add(page, " (p&#160;=&#160;%.2g, corrected %.2g)", row->area_p_value, row->area_p_corrected);
+}
+
 static void put_row(struct df_text *page, const struct dfal_run_row *row, int32_t colour)
 {
     df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>", colour);
@@ -89,6 +126,7 @@ static void put_row(struct df_text *page, const struct dfal_run_row *row, int32_
     if (isfinite(row->steps_mean))
         df_text_add(page, "%.0f", row->steps_mean);
     put_difference(page, row);
+    put_area(page, row);
     df_text_add(page, "</tr>\n");
 }
 

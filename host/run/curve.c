@@ -205,88 +205,128 @@ done:
     return status;
 }
 
-/* Last row of each trial of a strategy: last[trial - 1], NULL: none. */
-static void last_rounds(const struct df_curve_row **last, int32_t trials, const struct df_curve *curve,
-                        const char *strategy)
+/* What each trial of a strategy has come to. */
+struct trial {
+    const struct df_curve_row *first, *last; /* rounds; NULL: none */
+    double area;                             /* under its curve, by trapezoids */
+};
+
+/* Rounds of a trial stand in their order. */
+static void look_at_trials(struct trial *trials, int32_t count, const struct df_curve *curve,
+                           const char *strategy)
 {
-    for (int32_t t = 0; t < trials; t++)
-        last[t] = NULL;
+    for (int32_t t = 0; t < count; t++)
+        trials[t] = (struct trial){0};
     for (int64_t i = 0; i < curve->count; i++) {
         const struct df_curve_row *row = &curve->rows[i];
-        if (row->trial <= trials && !strcmp(row->strategy, strategy) &&
-            (!last[row->trial - 1] || row->round > last[row->trial - 1]->round))
-            last[row->trial - 1] = row;
+        if (row->trial > count || strcmp(row->strategy, strategy))
+            continue;
+        struct trial *trial = &trials[row->trial - 1];
+        if (trial->last && row->round <= trial->last->round)
+            continue;
+        if (trial->last)
+            trial->area += (double)(row->annotations - trial->last->annotations) *
+                           (row->accuracy + trial->last->accuracy) / 2;
+        else
+            trial->first = row;
+        trial->last = row;
     }
 }
 
-/* What a strategy's trials come to by themselves. a, b, c [trials]: room to work in. */
-static void summarise(struct dfal_run_row *out, const struct df_curve_row *const *ours, int32_t trials,
-                      double *a, double *b, double *c)
+/* The mean accuracy on the way. */
+static double area_of(const struct trial *trial)
 {
-    double spread;
+    const int64_t span = trial->last->annotations - trial->first->annotations;
+    return span ? trial->area / (double)span : trial->last->accuracy;
+}
+
+/* What a strategy's trials come to by themselves. room [trials, 4]. */
+static void summarise(struct dfal_run_row *out, const struct trial *ours, int32_t trials, double *room)
+{
+    double *accuracy = room, *best = room + trials, *steps = room + 2 * (int64_t)trials,
+           *area = room + 3 * (int64_t)trials, spread;
     int32_t n = 0, counted = 0;
     for (int32_t t = 0; t < trials; t++) {
-        if (!ours[t])
+        const struct df_curve_row *last = ours[t].last;
+        if (!last)
             continue;
-        a[n] = ours[t]->accuracy;
-        b[n++] = ours[t]->best_so_far;
-        if (ours[t]->steps >= 0)
-            c[counted++] = (double)ours[t]->steps;
-        out->annotations = ours[t]->annotations;
-        out->labelled = ours[t]->labelled;
+        accuracy[n] = last->accuracy;
+        area[n] = area_of(&ours[t]);
+        best[n++] = last->best_so_far;
+        if (last->steps >= 0)
+            steps[counted++] = (double)last->steps;
+        out->annotations = last->annotations;
+        out->labelled = last->labelled;
     }
     out->trials = n;
-    df_mean(a, n, &out->accuracy_mean, &out->accuracy_stderr);
-    df_mean(b, n, &out->best_mean, &spread);
-    df_mean(c, counted, &out->steps_mean, &spread);
+    df_mean(accuracy, n, &out->accuracy_mean, &out->accuracy_stderr);
+    df_mean(area, n, &out->area_mean, &out->area_stderr);
+    df_mean(best, n, &out->best_mean, &spread);
+    df_mean(steps, counted, &out->steps_mean, &spread);
 }
 
-/* The difference to random in the trials where both have as many annotations. */
-static void hold_against(struct dfal_run_row *out, const struct df_curve_row *const *ours,
-                         const struct df_curve_row *const *random, int32_t trials, double *a, double *b)
+/* The differences to random in the trials where both have as many annotations. room [trials, 4]. */
+static void hold_against(struct dfal_run_row *out, const struct trial *ours, const struct trial *random,
+                         int32_t trials, double *room)
 {
+    double *accuracy = room, *their_accuracy = room + trials, *area = room + 2 * (int64_t)trials,
+           *their_area = room + 3 * (int64_t)trials;
     int32_t n = 0;
     for (int32_t t = 0; t < trials; t++) {
-        if (!ours[t] || !random[t] || ours[t]->annotations != random[t]->annotations)
+        if (!ours[t].last || !random[t].last || ours[t].last->annotations != random[t].last->annotations)
             continue;
-        a[n] = ours[t]->accuracy;
-        b[n++] = random[t]->accuracy;
+        accuracy[n] = ours[t].last->accuracy;
+        their_accuracy[n] = random[t].last->accuracy;
+        area[n] = area_of(&ours[t]);
+        their_area[n++] = area_of(&random[t]);
     }
-    if (n)
-        df_paired_test(a, b, n, &out->difference, &out->difference_stderr, &out->p_value);
+    if (!n)
+        return;
+    df_paired_test(accuracy, their_accuracy, n, &out->difference, &out->difference_stderr, &out->p_value);
+    df_paired_test(area, their_area, n, &out->area_difference, &out->area_difference_stderr,
+                   &out->area_p_value);
 }
 
 static void correct(struct dfal_run_row *rows, int32_t count)
 {
-    double p[DF_MAX_STRATEGIES] = {0}, corrected[DF_MAX_STRATEGIES];
-    for (int32_t s = 0; s < count; s++)
-        p[s] = rows[s].p_value;
-    df_holm(corrected, p, count);
+    double p[2][DF_MAX_STRATEGIES] = {{0}}, corrected[2][DF_MAX_STRATEGIES];
     for (int32_t s = 0; s < count; s++) {
-        rows[s].p_corrected = corrected[s];
-        rows[s].significant = corrected[s] < 0.05;
+        p[0][s] = rows[s].p_value;
+        p[1][s] = rows[s].area_p_value;
+    }
+    for (int of = 0; of < 2; of++)
+        df_holm(corrected[of], p[of], count);
+    for (int32_t s = 0; s < count; s++) {
+        rows[s].p_corrected = corrected[0][s];
+        rows[s].area_p_corrected = corrected[1][s];
+        rows[s].significant = corrected[0][s] < 0.05;
     }
 }
 
 dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
                              const struct df_run_config *config)
 {
-    int32_t trials = config->trials;
-    const struct df_curve_row **ours = NULL, **random = NULL;
+    const int32_t trials = config->trials;
+    struct trial *ours = NULL, *random = NULL;
     double *room = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&ours, trials, sizeof *ours));
     DF_TRY_TO(done, status, df_alloc(&random, trials, sizeof *random));
-    DF_TRY_TO(done, status, df_alloc(&room, 3 * (int64_t)trials, sizeof *room));
-    last_rounds(random, trials, curve, "random");
+    DF_TRY_TO(done, status, df_alloc(&room, 4 * (int64_t)trials, sizeof *room));
+    look_at_trials(random, trials, curve, "random");
     for (int32_t s = 0; s < config->strategy_count; s++) {
         struct dfal_run_row *out = &rows[s];
-        *out = (struct dfal_run_row){
-            .strategy = config->strategy[s], .difference = NAN, .difference_stderr = NAN, .p_value = NAN};
-        last_rounds(ours, trials, curve, config->strategy[s]);
-        summarise(out, ours, trials, room, room + trials, room + 2 * (int64_t)trials);
+        *out = (struct dfal_run_row){.strategy = config->strategy[s],
+                                     .difference = NAN,
+                                     .difference_stderr = NAN,
+                                     .p_value = NAN,
+                                     .area_difference = NAN,
+                                     .area_difference_stderr = NAN,
+                                     .area_p_value = NAN};
+        look_at_trials(ours, trials, curve, config->strategy[s]);
+        summarise(out, ours, trials, room);
         if (strcmp(config->strategy[s], "random"))
-            hold_against(out, ours, random, trials, room, room + trials);
+            hold_against(out, ours, random, trials, room);
     }
     correct(rows, config->strategy_count);
 done:

@@ -12,7 +12,9 @@ void run_table_add(void *array, const struct dfal_run_row *row)
                       MEMBER(row, trials), "accuracy", JSON(row->accuracy_mean), MEMBER(row, accuracy_stderr),
                       "best", JSON(row->best_mean), MEMBER(row, difference), MEMBER(row, difference_stderr),
                       "significant", significant, MEMBER(row, p_value), "p_holm", JSON(row->p_corrected),
-                      "steps", JSON(row->steps_mean)));
+                      "steps", JSON(row->steps_mean), "area", JSON(row->area_mean), MEMBER(row, area_stderr),
+                      MEMBER(row, area_difference), MEMBER(row, area_difference_stderr),
+                      MEMBER(row, area_p_value), "area_p_holm", JSON(row->area_p_corrected)));
 }
 
 /* "0.9275 +- 0.0123"; one trial has no standard error. */
@@ -44,13 +46,13 @@ void run_table_print(void *user, const struct dfal_run_row *row)
     struct run_table *table = user;
     char accuracy[48], steps[24] = "-";
     if (table->rows++ == 0)
-        printf("%-16s %11s %9s %7s %8s %17s %9s  %s\n", "strategy", "annotations", "labelled", "trials",
-               "steps", "accuracy", "best", "against random, paired");
+        printf("%-16s %11s %9s %7s %8s %17s %9s %8s  %s\n", "strategy", "annotations", "labelled", "trials",
+               "steps", "accuracy", "best", "area", "against random, paired");
     if (isfinite(row->steps_mean))
         snprintf(steps, sizeof(steps), "%.0f", row->steps_mean);
     mean_text(accuracy, "%.4f", row->accuracy_mean, row->accuracy_stderr);
-    printf("%-16s %11" PRId64 " %9" PRId64 " %7d %8s %17s %9.4f  ", row->strategy, row->annotations,
-           row->labelled, row->trials, steps, accuracy, row->best_mean);
+    printf("%-16s %11" PRId64 " %9" PRId64 " %7d %8s %17s %9.4f %8.4f  ", row->strategy, row->annotations,
+           row->labelled, row->trials, steps, accuracy, row->best_mean, row->area_mean);
     print_test(row);
 }
 
