@@ -196,3 +196,17 @@ const char *df_parameter_name(enum df_parameter_kind kind)
     static const char *const names[DF_PARAMETER_KINDS] = {"weight", "bias", "mean", "variance"};
     return names[kind];
 }
+
+dfal_status df_network_cut(struct df_network **out, const struct df_network *network, int32_t node)
+{
+    struct df_network *cut;
+    *out = NULL;
+    DF_TRY(df_network_copy(&cut, network));
+    while (cut->node_count > node + 1)
+        df_node_clear(&cut->nodes[--cut->node_count]);
+    forget_classes(cut);
+    cut->output = node;
+    cut->class_count = (int32_t)df_shape_size(cut->nodes[node].out);
+    *out = cut;
+    return DFAL_OK;
+}

@@ -123,6 +123,12 @@ dfal_status df_network_check_finite(const struct df_network *network, const char
  * Gemm into one Gemm, Gemm + Gemm into one, where that is no more work. Nodes with other consumers stay. A
  * batch-norm that stays may come back with mean 0, variance 1, epsilon 0. */
 dfal_status df_network_fold(struct df_network **out, const struct df_network *network);
+/* The network up to a node, not DF_INPUT, whose values stand for the logits then. Every node before it leads
+ * to it. */
+dfal_status df_network_cut(struct df_network **out, const struct df_network *network, int32_t node);
+/* The node whose values are the logits, perhaps under another shape or behind a Dropout, which is nothing
+ * here: it is not drawn. */
+int32_t df_network_last_layer(const struct df_network *network);
 bool df_network_has(const struct df_network *network, enum df_node_op op);
 /* A batch-norm with epsilon 0 is a given affine map, such as the normalisation of inputs: training does not
  * touch it, and no batch's statistics enter. */

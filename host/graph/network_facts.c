@@ -60,3 +60,15 @@ void df_network_digest(char text[65], const struct df_network *network)
         }
     df_digest_end(&digest, text);
 }
+
+int32_t df_network_last_layer(const struct df_network *network)
+{
+    int32_t index = network->output;
+    while (index != DF_INPUT) {
+        const enum df_node_op op = network->nodes[index].op;
+        if (op != DF_NODE_FLATTEN && op != DF_NODE_RESHAPE && op != DF_NODE_DROPOUT)
+            break;
+        index = network->nodes[index].inputs[0];
+    }
+    return index;
+}

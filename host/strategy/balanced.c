@@ -122,11 +122,16 @@ static const struct df_strategy_option options[] = {
     {0},
 };
 
+static int asks_of_other(const struct df_option_values *values)
+{
+    return df_strategies[df_strategy_known_index(df_option_text(values, options, "of"))]->asks;
+}
+
 const struct df_strategy df_strategy_balanced = {
     .name = "balanced",
     .summary = "another strategy's ranking, its predicted classes evened out",
     .asks = DF_ASKS_LOGITS,
     .options = options,
-    .wraps = "of",
     .select = choose,
+    .asks_besides = asks_of_other,
 };

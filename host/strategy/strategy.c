@@ -61,19 +61,9 @@ dfal_status df_strategy_find(const struct df_strategy **out, const char *name)
     return DFAL_OK;
 }
 
-const struct df_strategy *df_strategy_wrapped(const struct df_strategy *strategy,
-                                              const struct df_option_values *values)
-{
-    const int32_t index =
-        strategy->wraps ? df_strategy_known_index(df_option_text(values, strategy->options, strategy->wraps))
-                        : -1;
-    return index < 0 ? NULL : df_strategies[index];
-}
-
 int df_strategy_asks(const struct df_strategy *strategy, const struct df_option_values *values)
 {
-    const struct df_strategy *wrapped = df_strategy_wrapped(strategy, values);
-    return strategy->asks | (wrapped ? wrapped->asks : 0);
+    return strategy->asks | (strategy->asks_besides ? strategy->asks_besides(values) : 0);
 }
 
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const struct df_option_values *values,

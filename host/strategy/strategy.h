@@ -45,12 +45,12 @@ struct df_strategy {
      * Else the list of a larger q begins with that of a smaller, and is asked for further on. */
     bool set;
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
-    const char
-        *wraps; /* the option that names another strategy, whose ranking it takes; NULL: it has its own */
     /* Choose q of the view's candidates; choices->list is the caller's.
      * Order    the same rows whatever else was asked of the view before
      * Ties   by df_tie (rank.h) of the row of the pool, then row */
     dfal_status (*select)(struct df_view *view, int64_t q, struct df_choices *choices);
+    /* What it asks for besides `asks` under these options; NULL: nothing. */
+    int (*asks_besides)(const struct df_option_values *values);
     /* NULL: it labels nothing itself (pseudo_labels.h). Called once, when the choice is made. */
     df_certain_fn *certain;
 };
@@ -66,11 +66,7 @@ const struct df_strategy_option *df_strategy_options(int32_t known);
 int32_t df_strategy_known_index(const char *name); /* -1: unknown */
 /* Errors   E_USAGE no name, or an unknown one (the nearest is named) */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
-/* The strategy whose ranking it takes under these options (values NULL: none is given); NULL: it has its
- * own. */
-const struct df_strategy *df_strategy_wrapped(const struct df_strategy *strategy,
-                                              const struct df_option_values *values);
-/* What it asks its view for under these options, for another strategy besides. */
+/* What it asks its view for under these options (values NULL: none is given). */
 int df_strategy_asks(const struct df_strategy *strategy, const struct df_option_values *values);
 /* A file that a user gave must hold what the strategy needs; more than that may be given. Paths may be NULL.
  * Errors   E_USAGE */

@@ -33,18 +33,11 @@ static dfal_status check_features(const struct df_strategy *strategy, const stru
             strategy->name);
 }
 
-/* The logits are what a Gemm gives, perhaps under another shape. Dropout is nothing here: it is not drawn. */
 static dfal_status check_last_layer(const struct df_strategy *strategy, const struct df_network *network)
 {
-    int32_t index = network->output;
-    while (index != DF_INPUT) {
-        const enum df_node_op op = network->nodes[index].op;
-        if (op == DF_NODE_GEMM)
-            return DFAL_OK;
-        if (op != DF_NODE_FLATTEN && op != DF_NODE_RESHAPE && op != DF_NODE_DROPOUT)
-            break;
-        index = network->nodes[index].inputs[0];
-    }
+    const int32_t index = df_network_last_layer(network);
+    if (index != DF_INPUT && network->nodes[index].op == DF_NODE_GEMM)
+        return DFAL_OK;
     DF_FAIL(DFAL_E_DATA,
             "strategy %s needs a network whose last layer is a Gemm, and this one ends in %s '%s'",
             strategy->name, index == DF_INPUT ? "its" : "node",

@@ -98,6 +98,16 @@ typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
                            df_view_pass_fn *fn, void *user);
 
+/* The Gemm that gives the logits (DF_ASKS_LAST_LAYER), and what it reads in passes of the network as it is
+ * given: [T, size] a row. labelled: of the labelled rows, in place of the candidates. */
+struct df_last_layer {
+    int64_t size;
+    const float *weight, *bias; /* [K, size], [K]; NULL: none */
+};
+struct df_last_layer df_view_last_layer(const struct df_view *view);
+dfal_status df_view_last_layer_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
+                                      bool labelled, df_view_pass_fn *fn, void *user);
+
 /* Gradients of losses by the parameters of layers, a candidate at a time; candidates come in any order, one
  * call at a time. A loss is known by its cotangent, its gradient by the logits: p - e_k is that of -log p_k.
  * As the network is evaluated: dropout is off, and batch-norm is frozen, its weight and bias being parameters

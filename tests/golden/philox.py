@@ -3,7 +3,7 @@
 import numpy as np
 
 # Streams.
-DROPOUT, TIES, PASSES, BADGE, POWER, KMEANS = 2, 8, 17, 20, 21, 22
+DROPOUT, TIES, PASSES, BADGE, POWER, KMEANS, REFIT = 2, 8, 17, 20, 21, 22, 24
 
 
 def philox(seed, stream, salt, index):

@@ -25,13 +25,13 @@ from strategies_clusters import cluster_margin, typiclust  # noqa: E402
 from strategies_distances import coreset, coreset_greedy, nearest_other  # noqa: E402
 from strategies_diverse import dfal_diverse  # noqa: E402
 from strategies_gradients import badge, egl, egl_last  # noqa: E402
-from strategies_passes import bald, batchbald, qbdc  # noqa: E402
+from strategies_passes import bald, batchbald, qbdc, qbdc_votes  # noqa: E402
 from strategies_power import power  # noqa: E402
 from strategies_softmax import of_classes  # noqa: E402
 
 CHECKS = (of_classes(2, 400), of_classes(3, 300), of_classes(10, 300), of_classes(1000, 120),
           egl_last, egl, bald, coreset_greedy, coreset, nearest_other, badge, dfal_diverse, power, typiclust,
-          cluster_margin, batchbald, ceal, balanced, qbdc)
+          cluster_margin, batchbald, ceal, balanced, qbdc, qbdc_votes)
 
 
 def main():

@@ -4,21 +4,35 @@ import numpy as np
 from scipy.special import softmax
 
 from data import write_linear
-from philox import DROPOUT, PASSES, philox, random_bits, ties
+from philox import DROPOUT, PASSES, REFIT, philox, random_bits, ties
 from strategies_case import CLASSES, NAN_ROW, ROWS, SIZE, indices, ranked, world
 from support import write_pool
+
+
+def member_masks(ratio, passes, seed, plane=1):
+    """[passes, SIZE] of values that every row keeps."""
+    drawn, element = int(random_bits(seed, PASSES, 0)), np.arange(SIZE // plane, dtype=np.uint64)
+    masks = []
+    for t in range(passes):
+        words = philox(drawn, DROPOUT, t, element // np.uint64(4))
+        word = words[np.arange(len(element)), element % np.uint64(4)]
+        masks.append(np.repeat(word >= int(ratio * 2 ** 32), plane))
+    return masks
 
 
 def stochastic_passes(x, weight, bias, ratio, passes, seed, shared, plane=1):
     """p [passes, rows, classes]. shared: with masks that are the same for every row; plane: so many
     neighbours are kept or not together."""
+    if shared:
+        masks = member_masks(ratio, passes, seed, plane)
+        return np.array([softmax((x * mask / (1 - ratio)) @ weight.T + bias, 1) for mask in masks])
     drawn = int(random_bits(seed, PASSES, 0))
-    element = np.arange((SIZE if shared else x.size) // plane, dtype=np.uint64)
+    element = np.arange(x.size, dtype=np.uint64)
     p = []
     for t in range(passes):
         words = philox(drawn, DROPOUT, t, element // np.uint64(4))
         word = words[np.arange(len(element)), element % np.uint64(4)]
-        kept = np.repeat(word >= int(ratio * 2 ** 32), plane).reshape(-1, SIZE)
+        kept = (word >= int(ratio * 2 ** 32)).reshape(-1, SIZE)
         p.append(softmax((x * kept / (1 - ratio)) @ weight.T + bias, 1))
     return np.array(p)
 
@@ -132,3 +146,79 @@ def qbdc(dfal):
     dfal.refused([*words, "--option", "ratio=1"], 64, "ratio is 1, expected a number above 0 and below 1")
     dfal.write(x, weight, bias)
     dfal.refused(words, 65, "the network has none")
+
+
+def permutation(n, seed, stream, salt):
+    """dfal's: 0..n-1 sorted by random bits."""
+    words = philox(seed, stream, salt, np.arange(n))
+    bits = words[:, 1] << np.uint64(32) | words[:, 0]
+    return np.lexsort((np.arange(n), bits))
+
+
+def refit(w, b, h, label, trained, kept, allowed, seed, member):
+    """The last layer of a member, as host/strategy/refit.h has it."""
+    w, b = w.copy(), b.copy()
+    v, vb = np.zeros_like(w), np.zeros_like(b)
+    wrong_now = lambda: int((np.argmax(h[kept] @ w.T + b, 1) != label[kept]).sum())
+    best, least, epoch = (w.copy(), b.copy()), wrong_now(), 0
+    for rate in (1e-3, 1e-5):
+        waited = done = 0
+        while done < 100 and waited < 5:
+            if least <= allowed:
+                return best, epoch
+            order = trained[permutation(len(trained), seed, REFIT, 1 + epoch + 1000 * member)]
+            for begin in range(0, len(order), 32):
+                rows = order[begin:begin + 32]
+                d = softmax(h[rows] @ w.T + b, 1)
+                d[np.arange(len(rows)), label[rows]] -= 1
+                d /= len(rows)
+                g, gb = d.T @ h[rows], d.sum(0)
+                v, vb = 0.9 * v + 0.1 * g * g, 0.9 * vb + 0.1 * gb * gb
+                w -= rate * g / (np.sqrt(v) + 1e-7)
+                b -= rate * gb / (np.sqrt(vb) + 1e-7)
+            epoch, done = epoch + 1, done + 1
+            wrong = wrong_now()
+            waited = 0 if wrong < least else waited + 1
+            if wrong < least:
+                best, least = (w.copy(), b.copy()), wrong
+    return best, epoch
+
+
+def qbdc_votes(dfal):
+    x, weight, bias = world(24)
+    clean = np.nan_to_num(x.astype(np.float64))
+    random = np.random.default_rng(5)
+    fitted = 0
+    for count, members, seed in ((0, 3, 1), (1, 3, 2), (60, 3, 1), (90, 4, 7)):
+        labelled = np.sort(random.choice([row for row in range(ROWS) if row != NAN_ROW], count, replace=False))
+        labels = np.full(ROWS, -1)
+        labels[labelled] = random.integers(0, CLASSES, count)
+        noise = random.random(count) < 0.7     # the network is right of most
+        labels[labelled[noise]] = np.argmax(clean[labelled[noise]] @ weight.T + bias, 1)
+        write_pool(dfal.at("pool.h5"), x.reshape(ROWS, 3, 2, 2), labels, class_count=CLASSES)
+        write_linear(dfal.at("net.h5"), weight, bias, [3, 2, 2], 0.25)
+        order = labelled[permutation(count, seed, REFIT, 0)] if count else labelled
+        kept = order[count - (count // 5 or int(count > 1)):]
+        allowed = int((np.argmax(clean[kept] @ weight.T + bias, 1) != labels[kept]).sum())
+        p, said = [softmax(clean @ weight.T + bias, 1)], []
+        masks = member_masks(0.5, members, seed, 4)
+        for m in range(members):
+            h = clean * masks[m] / 0.5
+            (w, b), epochs = (weight, bias), 0
+            if count > 1:
+                (w, b), epochs = refit(weight, bias, h, labels, order[:count - len(kept)], kept, allowed, seed, m)
+            fitted += epochs > 0
+            said.append(np.argmax(h @ w.T + b, 1))
+            p.append(softmax(h @ w.T + b, 1))
+        votes = np.stack([(np.array(said) == k).sum(0) for k in range(CLASSES)])
+        score = members - votes.max(0) + disagreement(np.array(p))
+        words = ["--strategy", "qbdc", "--option", "variant=A", "--count", str(ROWS), "--seed", str(seed)]
+        words += ["--option", f"members={members}"] if members != 3 else []
+        found = dfal.select_whatever_the_work(*words)
+        open_rows = [row for row in range(ROWS) if row != NAN_ROW and row not in labelled]
+        assert sorted(indices(found)) == open_rows, "qbdc A: not all candidates came back"
+        for query in found:
+            wanted = score[query["index"]]
+            assert abs(query["score"] - wanted) <= 1e-9, f"qbdc A of {count} labels: {query}, expected {wanted}"
+        assert all(a["score"] >= b["score"] for a, b in zip(found, found[1:])), "qbdc A: the ranks"
+    assert fitted > 2, "no member was refitted"
