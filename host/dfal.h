@@ -150,7 +150,7 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 #define DFAL_ON_ERRORS        "stop|skip"
 #define DFAL_EXIFS            "apply|ignore"
 #define DFAL_OPTIMIZERS       "adam|sgd"
-#define DFAL_DEEPFOOL_PRESETS "lts4|paper|dfal2018|foolbox|deepal"
+#define DFAL_DEEPFOOL_PRESETS "lts4|paper|dfal2018|foolbox|deepal|sdf"
 #define DFAL_UNCONVERGEDS     "last|keep|exclude"
 #define DFAL_PRECISIONS       "strict|fast"
 #define DFAL_ENGINES          "auto|layers|fused"
@@ -433,7 +433,7 @@ struct dfal_score_options {
     size_t size;
     const struct dfal_pool_options *pool; /* NULL: the defaults */
     const char *preset;                   /* of DFAL_DEEPFOOL_PRESETS */
-    double norm;                          /* 2; INFINITY for linf; >= 1 */
+    double norm;                          /* 2; INFINITY for linf; >= 1; of sdf 2 alone */
     int32_t max_iter;                     /* -1: the preset's */
     double overshoot;                     /* NAN: the preset's */
     int32_t classes;                /* -1: the preset's; 0: all; else candidate classes incl. the own one */

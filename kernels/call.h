@@ -37,7 +37,8 @@ struct df_deepfool_params {
     int32_t slots;        /* S: slots of the state arrays that a list of slots points into */
     int32_t classes;      /* K: logits a row */
     int32_t candidates;   /* J: candidate classes a slot besides its own */
-    int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent) */
+    int32_t first, count; /* candidates [first, first + count) in this call (choose, cotangent); cotangent of
+                           * CROSSED slots: -1 and 1, the class of x */
     int32_t occupied;     /* slots 0..occupied-1 hold samples (count, settle, pair) */
     int32_t kept;         /* of them go on (pair) */
     int32_t max_iter;
@@ -46,6 +47,7 @@ struct df_deepfool_params {
     int32_t squared;  /* deepal: the margin is the squared norm */
     int32_t fail_inf; /* dfal2018: MAX_ITER's margin is +inf */
     int32_t plain;    /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
+    int32_t rounds;   /* sdf: projections at most; 0: the first class that is not the own one ends a walk */
     int64_t size;     /* D = C*H*W */
     double p;         /* of the perturbation's norm: 1, 2, INFINITY or any other >= 1 */
     double overshoot, floor;
@@ -134,6 +136,7 @@ enum df_slot_status {
     DF_SLOT_EMPTY = 253,
     DF_SLOT_FRESH = 254,  /* x = x0, nothing observed yet */
     DF_SLOT_ACTIVE = 255, /* wants another step */
+    DF_SLOT_CROSSED = 256 /* sdf: x is behind a boundary, onto which x0 wants to be projected */
 };
 
 #endif

@@ -23,7 +23,8 @@
 #include "team.h"
 
 /* Columns of state: a DFAL_SCORE_* or df_slot_status; own class; class behind the boundary, -1 none; steps
- * taken; bisection steps taken; class of the nearest boundary so far in this step, -1 none. */
+ * taken; bisection steps taken; class of the nearest boundary so far in this step, -1 none, and of a CROSSED
+ * slot the class of x; projections made (sdf); steps since the last of them. */
 enum {
     DF_SLOT_STATUS,
     DF_SLOT_LABEL,
@@ -31,11 +32,14 @@ enum {
     DF_SLOT_ITERATIONS,
     DF_SLOT_BISECTED,
     DF_SLOT_BEST,
+    DF_SLOT_ROUND,
+    DF_SLOT_STEPS,
     DF_SLOT_INTS
 };
-/* Columns of number: f_l - f_cand0 at x0; result; nearest distance at x0; ||r||_p; the flip lies in (low,
- * high] of the way to x0 + (1 + overshoot) r; where on that way x stands; nearest distance and its ||g||_q in
- * this step; the sample's row in the pool (residency.h). */
+/* Columns of number: f_l - f_cand0 at x0; result, and until then the length of the way to the nearest point
+ * of another class; nearest distance at x0; ||r||_p; the flip lies in (low, high] of the way to x0 + (1 +
+ * overshoot) r; where on that way x stands; nearest distance and its ||g||_q in this step; the sample's row
+ * in the pool (residency.h). */
 enum {
     DF_SLOT_GAP,
     DF_SLOT_MARGIN,
@@ -197,13 +201,13 @@ DF_FN void df_slot_begin(int32_t *state, double *number)
 
 /* deepfool_move: items are pairs (from, to); the slot `from` becomes EMPTY, unless it is `to`. No slot stands
  * in two pairs.
- *   out x0+ r+ state+ number+ cand+   in pairs [rows, 2] i32 */
+ *   out x0+ r+ state+ number+ cand+ nearest+ (sdf, or absent)   in pairs [rows, 2] i32 */
 DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
     const int64_t from = ((const int32_t *)io->in[0])[2 * i], to = ((const int32_t *)io->in[0])[2 * i + 1];
     const int64_t n = p->size;
-    df_real *x0 = (df_real *)io->out[0], *r = (df_real *)io->out[1];
+    df_real *x0 = (df_real *)io->out[0], *r = (df_real *)io->out[1], *nearest = (df_real *)io->out[5];
     int32_t *state = (int32_t *)io->out[2], *cand = (int32_t *)io->out[4];
     double *number = (double *)io->out[3];
     if (from == to)
@@ -211,6 +215,10 @@ DF_FN void df_deepfool_move_at(const struct df_io *io, int64_t i)
     DF_EACH(j, n) {
         x0[to * n + j] = x0[from * n + j];
         r[to * n + j] = r[from * n + j];
+    }
+    if (nearest) {
+        DF_EACH(j, n)
+            nearest[to * n + j] = nearest[from * n + j];
     }
     DF_EACH(c, p->candidates)
         cand[to * p->candidates + c] = cand[from * p->candidates + c];
@@ -293,14 +301,45 @@ struct df_deepfool_seen {
     int32_t label;   /* the class of x */
     int32_t nearest; /* FRESH: the first candidate */
     double length;   /* df_deepfool_length where the walk ends here, else 0 */
+    /* sdf */
+    int32_t crossed; /* x is of another class */
+    int32_t nearer;  /* and nearer than all such points before it */
+    int32_t ended;   /* the rounds end with the nearest of them */
 };
+
+/* A look at a sample of rounds (sdf). Each is a walk until the class changes and then a projection. They end
+ * where a projection is of another class itself, or where nothing leads on once such a point is known: rounds
+ * or steps used up, logits that are not finite. The first walk ends as that of any preset. */
+DF_FN void df_deepfool_look_round(const struct df_deepfool_params *p, struct df_deepfool_seen *seen,
+                                  const int32_t *state, const double *number)
+{
+    const int32_t round = state[DF_SLOT_ROUND], steps = state[DF_SLOT_STEPS];
+    seen->crossed = seen->finite && seen->label != state[DF_SLOT_LABEL];
+    seen->nearer = seen->crossed && (round == 0 || seen->length < number[DF_SLOT_MARGIN]);
+    seen->ended = round > 0 && (!seen->finite || round >= p->rounds ||
+                                (seen->crossed ? steps == 0 : steps >= p->max_iter));
+}
+
+/* The end of the way, x0 + (1 + overshoot) r, is of another class: bisect on it, or be done. */
+DF_FN void df_deepfool_arrive(const struct df_deepfool_params *p, int32_t *state, double *number)
+{
+    if (p->refine > 0) {
+        state[DF_SLOT_STATUS] = DF_SLOT_REFINING;
+        number[DF_SLOT_LOW] = 0;
+        number[DF_SLOT_HIGH] = 1;
+        number[DF_SLOT_POINT] = 0.5;
+    } else {
+        state[DF_SLOT_STATUS] = DF_FINAL_OK;
+        number[DF_SLOT_MARGIN] = df_deepfool_margin(p, number[DF_SLOT_MARGIN]);
+    }
+}
 
 /* Decide on what was seen: one lane's work. f, state, number: of the slot. */
 DF_FN void df_deepfool_decide(const struct df_deepfool_params *p, const struct df_deepfool_seen *seen,
                               const df_real *f, int32_t *state, double *number)
 {
     const int32_t now = seen->label;
-    if (!seen->finite) {
+    if (!seen->finite && state[DF_SLOT_ROUND] == 0) {
         state[DF_SLOT_STATUS] = DF_FINAL_NONFINITE;
         state[DF_SLOT_ADVERSARIAL] = -1;
         number[DF_SLOT_MARGIN] = INFINITY;
@@ -324,7 +363,7 @@ DF_FN void df_deepfool_decide(const struct df_deepfool_params *p, const struct d
         }
     }
     if (seen->status == DF_SLOT_REFINING) {
-        if (now == state[DF_SLOT_LABEL]) {
+        if (!seen->finite || now == state[DF_SLOT_LABEL]) {
             number[DF_SLOT_LOW] = number[DF_SLOT_POINT];
         } else {
             number[DF_SLOT_HIGH] = number[DF_SLOT_POINT];
@@ -339,28 +378,36 @@ DF_FN void df_deepfool_decide(const struct df_deepfool_params *p, const struct d
         }
         return;
     }
+    if (seen->nearer) {
+        state[DF_SLOT_ADVERSARIAL] = now;
+        number[DF_SLOT_MARGIN] = seen->length;
+    }
+    if (seen->ended) {
+        df_deepfool_arrive(p, state, number);
+        return;
+    }
+    if (seen->crossed) {
+        state[DF_SLOT_STATUS] = DF_SLOT_CROSSED;
+        state[DF_SLOT_BEST] = now;
+        return;
+    }
     if (now == state[DF_SLOT_LABEL]) {
-        if (state[DF_SLOT_ITERATIONS] < p->max_iter)
+        if (state[DF_SLOT_STEPS] < p->max_iter)
             return;
         state[DF_SLOT_STATUS] = DF_FINAL_MAX_ITER;
         number[DF_SLOT_MARGIN] = p->fail_inf ? INFINITY : df_deepfool_margin(p, seen->length);
         return;
     }
     state[DF_SLOT_ADVERSARIAL] = now;
-    if (p->refine > 0) {
-        state[DF_SLOT_STATUS] = DF_SLOT_REFINING;
-        number[DF_SLOT_MARGIN] = seen->length; /* of the whole way, until the bisection ends */
-        number[DF_SLOT_LOW] = 0;
-        number[DF_SLOT_HIGH] = 1;
-        number[DF_SLOT_POINT] = 0.5;
-    } else {
-        state[DF_SLOT_STATUS] = DF_FINAL_OK;
-        number[DF_SLOT_MARGIN] = df_deepfool_margin(p, seen->length);
-    }
+    number[DF_SLOT_MARGIN] = seen->length;
+    df_deepfool_arrive(p, state, number);
 }
 
-/* deepfool_observe: look at the logits of x and decide. FRESH, ACTIVE and REFINING slots only.
- *   out state+ number+ cand+   in logits x0 x [rows, ...], scale [D] or absent */
+/* deepfool_observe: look at the logits of x and decide. FRESH, ACTIVE and REFINING slots only. With rounds
+ * (sdf) nearest [rows, D] keeps the r of the nearest point of another class, and r goes back to it at the
+ * end.
+ *   out state+ number+ cand+, r+ nearest+ (sdf, or absent)   in logits x0 x [rows, ...], scale [D] or
+ *   absent */
 DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
@@ -370,7 +417,7 @@ DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
     const df_real *f = (const df_real *)io->in[0] + i * p->classes;
     const df_real *x0 = (const df_real *)io->in[1] + i * p->size;
     const df_real *x = (const df_real *)io->in[2] + i * p->size;
-    struct df_deepfool_seen seen = {state[DF_SLOT_STATUS], 0, -1, -1, 0};
+    struct df_deepfool_seen seen = {state[DF_SLOT_STATUS], 0, -1, -1, 0, 0, 0, 0};
     const int32_t fresh = seen.status == DF_SLOT_FRESH, refining = seen.status == DF_SLOT_REFINING;
     if (!fresh && !refining && seen.status != DF_SLOT_ACTIVE)
         return;
@@ -383,21 +430,31 @@ DF_FN void df_deepfool_observe_at(const struct df_io *io, int64_t i)
         if (!refining && (flipped || state[DF_SLOT_ITERATIONS] >= p->max_iter))
             seen.length = df_deepfool_length(p, number, x0, x, (const df_real *)io->in[3]);
     }
+    if (p->rounds > 0 && !fresh && !refining)
+        df_deepfool_look_round(p, &seen, state, number);
     DF_SYNC();
     if (DF_ONE)
         df_deepfool_decide(p, &seen, f, state, number);
+    if (seen.nearer == seen.ended) /* r is the nearest point that is kept, or no point at all */
+        return;
+    df_real *r = (df_real *)io->out[3] + i * p->size, *nearest = (df_real *)io->out[4] + i * p->size;
+    df_real *to = seen.nearer ? nearest : r;
+    const df_real *from = seen.nearer ? r : nearest;
+    DF_EACH(j, p->size)
+        to[j] = from[j];
 }
 
 /* deepfool_cotangent: items are cotangent rows; row i belongs to slot slots[i / count], candidate first + i %
- * count, and holds e_k - e_l.
+ * count, and holds e_k - e_l; first -1: k is the class of a CROSSED slot's x.
  *   out dlogits [rows, K], owner [rows] i32   in slots i32, state, cand */
 DF_FN void df_deepfool_cotangent_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
     const int32_t slot = ((const int32_t *)io->in[0])[i / p->count];
-    const int32_t own = ((const int32_t *)io->in[1])[(int64_t)slot * DF_SLOT_INTS + DF_SLOT_LABEL];
-    const int32_t other =
-        ((const int32_t *)io->in[2])[(int64_t)slot * p->candidates + p->first + (int32_t)(i % p->count)];
+    const int32_t *state = (const int32_t *)io->in[1] + (int64_t)slot * DF_SLOT_INTS;
+    const int32_t *cand = (const int32_t *)io->in[2] + (int64_t)slot * p->candidates;
+    const int32_t own = state[DF_SLOT_LABEL];
+    const int32_t other = p->first < 0 ? state[DF_SLOT_BEST] : cand[p->first + (int32_t)(i % p->count)];
     df_real *dlogits = (df_real *)io->out[0] + i * p->classes;
     DF_EACH(k, p->classes)
         dlogits[k] = (df_real)((k == other) - (k == own));
@@ -488,7 +545,8 @@ DF_FN void df_deepfool_advance(df_real *r, const df_real *g, const df_real *scal
     }
 }
 
-/* deepfool_step: items are slots; one step towards the nearest boundary, or ZERO_GRAD where there is none.
+/* deepfool_step: items are slots; one step towards the nearest boundary, or ZERO_GRAD where there is none. In
+ * a later round a point of another class is known: none ends the rounds, as if the steps were used up.
  *   out state+ number+ r+   in slots [rows] i32, best_g, scale [D] or absent */
 DF_FN void df_deepfool_step_at(const struct df_io *io, int64_t i)
 {
@@ -509,6 +567,10 @@ DF_FN void df_deepfool_step_at(const struct df_io *io, int64_t i)
     DF_SYNC();
     if (!DF_ONE)
         return;
+    if (!found && state[DF_SLOT_ROUND] > 0) {
+        state[DF_SLOT_STEPS] = p->max_iter;
+        return;
+    }
     if (!found) {
         state[DF_SLOT_STATUS] = DF_FINAL_ZERO_GRAD;
         number[DF_SLOT_MARGIN] = INFINITY;
@@ -516,6 +578,7 @@ DF_FN void df_deepfool_step_at(const struct df_io *io, int64_t i)
     }
     if (state[DF_SLOT_ITERATIONS]++ == 0)
         number[DF_SLOT_FIRST] = distance;
+    state[DF_SLOT_STEPS]++;
     number[DF_SLOT_NORM] = norm;
 }
 

@@ -19,6 +19,7 @@
 #include "planes.h"
 #include "pointwise.h"
 #include "prelu.h"
+#include "projection.h"
 #include "residency.h"
 #include "rows.h"
 

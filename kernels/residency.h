@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Slots kept by the device: who is finished, who goes on, who comes next. A driver that keeps its samples on
- * the device (host/score/deepfool_loop.c) learns two totals an iteration and nothing else.
+ * the device (host/score/deepfool_loop.c) learns three totals an iteration and nothing else.
  *
  * Shapes  S slots, of which 0..occupied-1 hold samples; G = df_slot_groups(p) groups of DF_GROUP_SLOTS slots;
  *         counts, offsets [G, DF_COUNTS] i32; lists of slots [S] i32; record [S, DF_RECORD_NUMBERS] f64;
@@ -16,8 +16,9 @@
 #include "deepfool.h"
 
 enum { DF_GROUP_SLOTS = 256 };
-/* Columns of counts and offsets, and the first totals: slots that want a step; free slots. */
-enum { DF_COUNT_ACTIVE, DF_COUNT_FREE, DF_COUNTS };
+/* Columns of counts and offsets, and the first totals: slots that want a step; free slots; slots that want a
+ * projection. */
+enum { DF_COUNT_ACTIVE, DF_COUNT_FREE, DF_COUNT_CROSSED, DF_COUNTS };
 /* totals: the sums over all groups, and behind them the sums of DF_LANES runs of groups. */
 enum { DF_TOTALS = DF_COUNTS + DF_LANES * DF_COUNTS };
 /* Columns of a record, one finished sample: deepfool.h's columns of the same names. */
@@ -60,11 +61,13 @@ DF_FN void df_deepfool_count_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
     const int32_t first = (int32_t)i * DF_GROUP_SLOTS, end = df_slot_group_end(p, first);
-    int32_t active = 0, empty = 0, count;
+    int32_t active = 0, empty = 0, crossed = 0, count;
     for (int32_t begin = first; begin < end; begin += DF_TEAM) {
         const int32_t slot = begin + DF_LANE, status = df_slot_status(p, io->in[0], slot);
         df_team_rank(status == DF_SLOT_ACTIVE, &count);
         active += count;
+        df_team_rank(status == DF_SLOT_CROSSED, &count);
+        crossed += count;
         df_team_rank(slot < end && df_status_is_free(status), &count);
         empty += count;
     }
@@ -72,6 +75,7 @@ DF_FN void df_deepfool_count_at(const struct df_io *io, int64_t i)
     if (DF_ONE) {
         counts[DF_COUNT_ACTIVE] = active;
         counts[DF_COUNT_FREE] = empty;
+        counts[DF_COUNT_CROSSED] = crossed;
     }
 }
 
@@ -122,7 +126,7 @@ DF_FN void df_record_write(double *record, const int32_t *state, const double *n
 }
 
 /* deepfool_settle: items are groups; lists the slots and writes the record of every finished sample.
- *   out active+ kept+ free+ [S] i32, record+   in state, number, offsets
+ *   out active+ kept+ free+ [S] i32, record+, crossed+ [S] (sdf, or absent)   in state, number, offsets
  * Entries behind a list's end, and behind the last record, stay as they were. */
 DF_FN void df_deepfool_settle_at(const struct df_io *io, int64_t i)
 {
@@ -130,17 +134,22 @@ DF_FN void df_deepfool_settle_at(const struct df_io *io, int64_t i)
     const int32_t *offsets = (const int32_t *)io->in[2] + i * DF_COUNTS;
     const int32_t first = (int32_t)i * DF_GROUP_SLOTS, end = df_slot_group_end(p, first);
     int32_t active = offsets[DF_COUNT_ACTIVE], empty = offsets[DF_COUNT_FREE], kept = first - empty, count;
+    int32_t crossed = offsets[DF_COUNT_CROSSED];
     for (int32_t begin = first; begin < end; begin += DF_TEAM) {
         const int32_t slot = begin + DF_LANE, status = df_slot_status(p, io->in[0], slot);
         const int32_t is_free = slot < end && df_status_is_free(status), is_kept = slot < end && !is_free;
         const int32_t active_at = active + df_team_rank(status == DF_SLOT_ACTIVE, &count);
         active += count;
+        const int32_t crossed_at = crossed + df_team_rank(status == DF_SLOT_CROSSED, &count);
+        crossed += count;
         const int32_t kept_at = kept + df_team_rank(is_kept, &count);
         kept += count;
         const int32_t free_at = empty + df_team_rank(is_free, &count);
         empty += count;
         if (status == DF_SLOT_ACTIVE)
             ((int32_t *)io->out[0])[active_at] = slot;
+        if (status == DF_SLOT_CROSSED && io->out[4])
+            ((int32_t *)io->out[4])[crossed_at] = slot;
         if (is_kept)
             ((int32_t *)io->out[1])[kept_at] = slot;
         if (is_free)

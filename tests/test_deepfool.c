@@ -182,6 +182,142 @@ static void kink(void **state)
     df_network_destroy(network);
 }
 
+/* sdf with 10 bisections, or with 20: so much may be left of the way, of which `length` is the whole. */
+static void expect_sdf(const char *what, const struct df_margin *found, bool refined, double exact,
+                       double length, int iterations)
+{
+    assert_int_equal(found->status, DFAL_SCORE_OK);
+    assert_int_equal(found->iterations, iterations);
+    const double rest = length / (refined ? 1 << 20 : 1 << 10), margin = (double)found->margin;
+    if (!(margin >= exact * (1 - 1e-5) && margin <= (exact + rest) * (1 + 1e-5)))
+        test_fail("%s: margin %.9g, expected %.9g to %.9g", what, margin, exact, exact + rest);
+}
+
+/* sdf where its ways are known. Two classes, f1 - f0 = h; x0 is 0 and h there below 0. */
+static void projections(void **state)
+{
+    struct df_deepfool deepfool = test_preset("sdf");
+    const float x[2] = {0, 0};
+    struct df_margin found;
+    float image[2];
+    for (int refined = 0; refined < 2; refined++) {
+        deepfool.refine = refined;
+        /* h = x - 3 + 2 relu(x / 2 + y - 1 / 2): DeepFool runs along the first facet to (3.06, 0). The normal
+         * of the second there leads to its nearest point, (1, 1). */
+        const float weight1[] = {1, 0, 0.5f, 1}, bias1[] = {10, -0.5f};
+        const float weight2[] = {0, 0, 1, 2}, bias2[] = {0, -13};
+        struct df_network *network = test_relu_network(weight1, bias1, 2, weight2, bias2, 2, 2);
+        test_engine_f32(*state, network, x, 1, &deepfool, 0, &found, image);
+        expect_sdf("two facets", &found, refined, sqrt(2.0), 1.02 * 3.0001 / sqrt(2.0), 1);
+        assert_int_equal(found.adversarial_class, 1);
+        near("first margin", (double)found.first_margin, 3, 1e-6);
+        near("x of the image", (double)image[0], (double)found.margin / sqrt(2.0), 1e-5);
+        near("y of the image", (double)image[1], (double)image[0], 1e-5);
+        df_network_destroy(network);
+
+        /* h = x - 3 - relu(x - y - 2): over the corner (3, 1) the second facet's normal is (0, 1), and there
+         * the first facet's class is still the own one: again and again, until the rounds are used up. The
+         * nearest point is that of the first round. */
+        const float corner1[] = {1, 0, 1, -1}, corner_bias1[] = {10, -2};
+        const float corner2[] = {0, 0, 1, -1}, corner_bias2[] = {0, -13};
+        network = test_relu_network(corner1, corner_bias1, 2, corner2, corner_bias2, 2, 2);
+        test_engine_f32(*state, network, x, 1, &deepfool, 0, &found, image);
+        const double end[2] = {1.02 * 3.0001, 1.02 * 1.0001};
+        expect_sdf("a corner", &found, refined, sqrt(10.0), hypot(end[0], end[1]), 2 + 49);
+        near("the image is at the corner", hypot((double)image[0], (double)image[1]), (double)found.margin,
+             1e-5);
+        df_network_destroy(network);
+
+        /* h = 1 / 100 - relu(1 - x): behind the boundary it is flat, and there is no normal */
+        const float flat1[] = {-1, 0}, flat_bias1[] = {1}, flat2[] = {0, -1}, flat_bias2[] = {0, 0.01f};
+        network = test_relu_network(flat1, flat_bias1, 1, flat2, flat_bias2, 2, 2);
+        test_engine_f32(*state, network, x, 1, &deepfool, 0, &found, NULL);
+        expect_sdf("a flat", &found, refined, 0.99, 1.02 * 0.9901, 1);
+        df_network_destroy(network);
+
+        /* The corner, and a third class whose logit overflows where the first projection leads: the walk ends
+         * with what it has found. */
+        const float inf1[] = {1, 0, 1, -1, -1e30f, 1e30f}, inf_bias1[] = {10, -2, -5e29f};
+        const float inf2[] = {0, 0, 0, 1, -1, 0, 0, 0, -1e30f}, inf_bias2[] = {0, -13, -100};
+        network = test_relu_network(inf1, inf_bias1, 3, inf2, inf_bias2, 3, 2);
+        test_engine_f32(*state, network, x, 1, &deepfool, 0, &found, NULL);
+        expect_sdf("not finite", &found, refined, sqrt(10.0), hypot(end[0], end[1]), 2);
+        assert_int_equal(found.label, 0);
+        df_network_destroy(network);
+    }
+}
+
+/* What ends a sample before it has crossed a boundary is what ends it with any preset. */
+static void no_projection(void **state)
+{
+    struct df_network *network = kink_network();
+    const float x[] = {-1, NAN};
+    struct df_deepfool deepfool = test_preset("sdf");
+    struct df_margin found[2];
+    deepfool.max_iter = 1;
+    test_engine_f32(*state, network, x, 2, &deepfool, 0, found, NULL);
+    assert_int_equal(found[0].status, DFAL_SCORE_MAX_ITER);
+    assert_int_equal(found[0].adversarial_class, -1);
+    near("partial margin", (double)found[0].margin, 1.02 * 2.0001, 1e-5);
+    assert_int_equal(found[1].status, DFAL_SCORE_NONFINITE);
+    df_network_destroy(network);
+    const float biases[2][3] = {{-3, 2, 1}, {2, 2, 2}};
+    for (int i = 0; i < 2; i++) {
+        network = test_affine_network(NULL, biases[i], 3, 1);
+        test_engine_f32(*state, network, x, 1, &deepfool, 0, found, NULL);
+        assert_int_equal(found[0].status, i ? DFAL_SCORE_TIE : DFAL_SCORE_ZERO_GRAD);
+        df_network_destroy(network);
+    }
+}
+
+/* Of every sample sdf's margin is at most that of the walk that it begins with, and its image is of the class
+ * that it names: refined or not, with an overshoot or without, of all classes or of three. */
+static void never_above(void **state)
+{
+    static const struct {
+        double overshoot;
+        int32_t classes;
+        bool refine;
+    } cases[] = {{0.02, 10, false}, {0.02, 3, false}, {0.3, 0, true}, {0, 10, false}};
+    struct df_network *network = test_small_network(5, 10);
+    const int64_t size = df_shape_size(network->input);
+    float *x, *images;
+    test_ok(df_alloc(&x, ROWS * size, sizeof *x));
+    test_ok(df_alloc(&images, ROWS * size, sizeof *images));
+    test_fill_floats(x, ROWS * size, 31, 0, 1);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct df_margin walk[ROWS], found[ROWS], there[ROWS];
+        struct df_deepfool deepfool = test_preset("lts4");
+        deepfool.overshoot = cases[c].overshoot;
+        deepfool.classes = cases[c].classes;
+        test_engine_f32(*state, network, x, ROWS, &deepfool, 0, walk, NULL);
+        const int32_t rounds = test_preset("sdf").rounds;
+        deepfool.rounds = rounds;
+        deepfool.refine = cases[c].refine;
+        memset(images, 0, (size_t)(ROWS * size) * sizeof *images);
+        test_engine_f32(*state, network, x, ROWS, &deepfool, 7, found, images);
+        test_engine_f32(*state, network, images, ROWS, &deepfool, 0, there, NULL);
+        int smaller = 0, crossed = 0;
+        for (int i = 0; i < ROWS; i++) {
+            assert_int_equal(found[i].status, walk[i].status);
+            assert_int_equal(found[i].label, walk[i].label);
+            assert_true(found[i].first_margin == walk[i].first_margin);
+            assert_true(found[i].iterations >= walk[i].iterations);
+            assert_true(found[i].margin <= walk[i].margin);
+            if (found[i].status != DFAL_SCORE_OK)
+                continue;
+            crossed++;
+            smaller += (double)found[i].margin < 0.98 * (double)walk[i].margin;
+            assert_int_not_equal(found[i].adversarial_class, found[i].label);
+            assert_int_equal(there[i].label, found[i].adversarial_class);
+        }
+        assert_true(crossed > ROWS / 4 && smaller > ROWS / 8);
+    }
+    df_free(x);
+    df_free(images);
+    df_network_destroy(network);
+}
+
 /* foolbox: r grows unclipped, x is clipped, the margin is what is left of it. */
 static void box(void **state)
 {
@@ -385,7 +521,7 @@ static void raw_units(void **state)
 /* The same bits for every batch, order of the pool and preset. */
 static void same_bits(void **state)
 {
-    static const char *const presets[] = {"lts4", "paper", "dfal2018", "foolbox", "deepal"};
+    static const char *const presets[] = {"lts4", "paper", "dfal2018", "foolbox", "deepal", "sdf"};
     static const int64_t batches[] = {1, 7, 64, 4096};
     enum { N = 90 };
     char folder[TEST_PATH], path[TEST_PATH], mixed_path[TEST_PATH];
@@ -540,6 +676,28 @@ static void options(void **state)
         o.classes = bad[i].classes;
         test_error(df_deepfool_from_options(&deepfool, &o), DFAL_E_USAGE, "expected");
     }
+
+    /* sdf: one norm, as many steps as fit their column in all rounds, and JSON that knows the rounds */
+    o.preset = "sdf";
+    o.norm = 2;
+    o.max_iter = 1310;
+    o.overshoot = 0.5;
+    o.classes = 0;
+    o.refine = o.units_raw = true;
+    test_ok(df_deepfool_from_options(&deepfool, &o));
+    test_ok(df_deepfool_to_json(&json, &deepfool, "last"));
+    test_ok(df_deepfool_from_json(&again, json));
+    assert_true(again.rounds == 50 && again.max_iter == 1310 && again.refine && again.p == 2);
+    df_free(json);
+    o.max_iter = 1311;
+    test_error(df_deepfool_from_options(&deepfool, &o), DFAL_E_USAGE,
+               "max-iter is 1311, expected 0 to 1310 steps a round");
+    o.max_iter = -1;
+    for (int n = 0; n < 3; n++) {
+        o.norm = n == 0 ? INFINITY : n == 1 ? 1 : 3;
+        test_error(df_deepfool_from_options(&deepfool, &o), DFAL_E_USAGE,
+                   "expected l2: preset 'sdf' projects in that norm alone");
+    }
 }
 
 int main(int argc, char **argv)
@@ -549,7 +707,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(box),         cmocka_unit_test(no_gradient),    cmocka_unit_test(doubled_class),
         cmocka_unit_test(not_finite),  cmocka_unit_test(probabilities),  cmocka_unit_test(many_classes),
         cmocka_unit_test(raw_units),   cmocka_unit_test(same_bits),      cmocka_unit_test(more_queues),
-        cmocka_unit_test(warm_engine),
+        cmocka_unit_test(warm_engine), cmocka_unit_test(projections),    cmocka_unit_test(no_projection),
+        cmocka_unit_test(never_above),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -116,7 +116,7 @@ static void compare(const char *what, struct df_device *device, const struct df_
 
 static void presets(void **state)
 {
-    static const char *const names[] = {"lts4", "paper", "dfal2018", "foolbox", "deepal"};
+    static const char *const names[] = {"lts4", "paper", "dfal2018", "foolbox", "deepal", "sdf"};
     struct pools p;
     pools_open(&p);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -153,6 +153,11 @@ static void variants(void **state)
     deepfool = test_preset("foolbox");
     deepfool.refine = deepfool.units_raw = true;
     compare("refined, clipped, raw units", *state, p.network, p.u8, &deepfool, 0, false);
+    deepfool = test_preset("sdf");
+    deepfool.units_raw = true;
+    compare("rounds, small backwards", *state, p.network, p.u8, &deepfool, 4, false);
+    deepfool.max_iter = 3;
+    compare("rounds, floats", *state, p.network, p.f32, &deepfool, 0, false);
     deepfool = test_preset("lts4");
     deepfool.max_iter = 1;
     deepfool.classes = 3;
@@ -292,8 +297,9 @@ static void several_workers(void **state)
     test_ok(df_alloc(&a, N * size, sizeof *a));
     test_ok(df_alloc(&b, N * size, sizeof *b));
     static const int64_t batches[] = {0, 4, 7, 64};
-    for (int preset = 0; preset < 2; preset++) {
-        const struct df_deepfool deepfool = test_preset(preset ? "paper" : "lts4");
+    static const char *const names[] = {"lts4", "paper", "sdf"};
+    for (int preset = 0; preset < 3; preset++) {
+        const struct df_deepfool deepfool = test_preset(names[preset]);
         for (int f32 = 0; f32 < 2; f32++) {
             struct df_pool *pool = f32 ? p.f32 : p.u8;
             test_engine(context, one, p.network, pool, &deepfool, 0, alone, a);

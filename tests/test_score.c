@@ -522,7 +522,7 @@ static void tamper(const char *path, int64_t row, float factor)
 
 static void verify(void **state)
 {
-    static const char *const presets[] = {"lts4", "paper", "foolbox", "deepal", "dfal2018"};
+    static const char *const presets[] = {"lts4", "paper", "foolbox", "deepal", "sdf", "dfal2018"};
     struct paths p = paths_of("small.h5", "small-net.h5", "verified.h5");
     struct dfal_context *context = test_context(backend(state), 2);
     context->options.force = true;

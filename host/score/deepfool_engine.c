@@ -36,7 +36,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .device = engine->device,
         .plan = engine->plan,
         .pool = engine->pool,
-        .per_slot = df_deepfool_worker_slot_bytes(engine->pool, engine->params.candidates),
+        .per_slot = df_deepfool_worker_slot_bytes(engine->pool, &engine->params),
         .per_worker = df_deepfool_worker_bytes(engine->pool),
         .wanted = DEFAULT_SLOTS,
         .gradients = true,
@@ -168,7 +168,10 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
         .classes = classes,
         .candidates = asked - 1,
         .max_iter = deepfool->max_iter,
-        .refine = deepfool->refine ? DF_BISECTIONS : 0,
+        .refine = deepfool->refine       ? DF_BISECTIONS
+                  : deepfool->rounds > 0 ? DF_ROUND_BISECTIONS
+                                         : 0,
+        .rounds = deepfool->rounds,
         .clip = deepfool->clip,
         .squared = deepfool->squared,
         .fail_inf = deepfool->fail_inf,

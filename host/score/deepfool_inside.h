@@ -29,12 +29,13 @@ struct df_deepfool_worker {
     struct df_deepfool_engine *engine;
     int32_t queue;
     struct df_tape *tape;
-    int64_t occupied, kept, active; /* slots that hold samples; that go on; that want a step */
-    bool dry;                       /* the stream has no more */
+    /* slots that hold samples; that go on; that want a step; that want a projection */
+    int64_t occupied, kept, active, crossed;
+    bool dry; /* the stream has no more */
     /* on the device: [slots, D] x0, r, best_g; kernels/deepfool.h's state, number, cand;
-     * kernels/residency.h's lists */
-    struct df_span x0, r, best_g, state, number, cand;
-    struct df_span counts, offsets, totals, active_list, kept_list, free_list, pairs, record;
+     * kernels/residency.h's lists. Of sdf alone: nearest [slots, D], crossed_list */
+    struct df_span x0, r, best_g, state, number, cand, nearest;
+    struct df_span counts, offsets, totals, active_list, kept_list, free_list, crossed_list, pairs, record;
     struct df_deepfool_chunk chunk[DF_DEEPFOOL_CHUNKS];
     int32_t chunk_count;       /* 1: rows are read when slots want them; 2: one is read ahead of the other */
     int64_t chunk_rows, grown; /* of a chunk; of the last one before all slots were occupied */

@@ -7,7 +7,7 @@
  *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples.
  *             Recorded where the device can, and run as one call while every slot is occupied
  *   read      how many slots go on, how many wait for a step; the records
- *   step      one DeepFool step of the active slots: the long part
+ *   step      one DeepFool step of the active slots: the long part; sdf: a projection of the crossed ones
  *   deliver   records to the sink
  *
  * Where many rows a call pay (a GPU) there is one worker, and two chunks of half its slots each are read
@@ -205,6 +205,7 @@ static dfal_status read_totals(struct df_deepfool_worker *worker)
     int32_t totals[DF_COUNTS];
     DF_TRY(df_read(worker->engine->device, worker->queue, totals, worker->totals, DF_COUNTS));
     worker->active = totals[DF_COUNT_ACTIVE];
+    worker->crossed = totals[DF_COUNT_CROSSED];
     worker->kept = worker->engine->slots - totals[DF_COUNT_FREE];
     return DFAL_OK;
 }
@@ -331,6 +332,7 @@ dfal_status df_deepfool_worker_run(struct df_deepfool_worker *worker)
         if (!beside)
             DF_TRY(deliver(worker, records));
         DF_TRY(df_deepfool_worker_step(worker, worker->active_list, worker->active));
+        DF_TRY(df_deepfool_worker_project(worker));
         if (beside)
             DF_TRY(deliver(worker, records));
     }

@@ -24,12 +24,15 @@ static int64_t chunk_row_bytes(const struct df_pool *pool)
                                   : df_shape_size(pool->shape) * (int64_t)sizeof(float);
 }
 
-int64_t df_deepfool_worker_slot_bytes(const struct df_pool *pool, int32_t candidates)
+int64_t df_deepfool_worker_slot_bytes(const struct df_pool *pool, const struct df_deepfool_params *params)
 {
     const int64_t input = df_shape_size(pool->shape) * (int64_t)sizeof(float);
+    /* nearest and crossed_list */
+    const int64_t rounds = params->rounds > 0 ? input + (int64_t)sizeof(int32_t) : 0;
     /* x0, r, best_g; state, number, cand */
-    const int64_t arrays = 3 * input + DF_SLOT_INTS * (int64_t)sizeof(int32_t) +
-                           DF_SLOT_NUMBERS * (int64_t)sizeof(double) + candidates * (int64_t)sizeof(int32_t);
+    const int64_t arrays = rounds + 3 * input + DF_SLOT_INTS * (int64_t)sizeof(int32_t) +
+                           DF_SLOT_NUMBERS * (int64_t)sizeof(double) +
+                           params->candidates * (int64_t)sizeof(int32_t);
     /* on the device record, index, three lists and pairs; on the host record, index, taken and the free
      * list */
     const int64_t lists = 2 * (DF_RECORD_NUMBERS + 1) * (int64_t)sizeof(double) +
@@ -71,7 +74,8 @@ dfal_status df_deepfool_worker_create(struct df_deepfool_worker *worker, struct 
 {
     struct df_device *device = engine->device;
     const int64_t slots = engine->slots, size = engine->params.size,
-                  counts = df_slot_groups(&engine->params) * DF_COUNTS;
+                  counts = df_slot_groups(&engine->params) * DF_COUNTS,
+                  of_rounds = engine->params.rounds > 0 ? slots : 0;
     worker->engine = engine;
     worker->queue = queue;
     DF_TRY(df_tape_create(&worker->tape, engine->plan, queue, slots, engine->block));
@@ -92,11 +96,14 @@ dfal_status df_deepfool_worker_create(struct df_deepfool_worker *worker, struct 
         {&worker->active_list, DF_TYPE_I32, slots},
         {&worker->kept_list, DF_TYPE_I32, slots},
         {&worker->free_list, DF_TYPE_I32, slots},
+        {&worker->nearest, DF_TYPE_REAL, of_rounds * size},
+        {&worker->crossed_list, DF_TYPE_I32, of_rounds},
         {&worker->pairs, DF_TYPE_I32, 2 * slots},
         {&worker->record, DF_TYPE_F64, slots * DF_RECORD_NUMBERS},
     };
     for (size_t b = 0; b < sizeof buffers / sizeof *buffers; b++)
-        DF_TRY(df_buffer_new(device, buffers[b].span, buffers[b].type, buffers[b].count));
+        if (buffers[b].count > 0)
+            DF_TRY(df_buffer_new(device, buffers[b].span, buffers[b].type, buffers[b].count));
     DF_TRY(df_alloc(&worker->record_host, slots * DF_RECORD_NUMBERS, sizeof *worker->record_host));
     DF_TRY(df_alloc(&worker->free_host, slots, sizeof *worker->free_host));
     return create_chunks(worker);
@@ -107,10 +114,11 @@ void df_deepfool_worker_destroy(struct df_deepfool_worker *worker)
     if (!worker->engine)
         return;
     struct df_device *device = worker->engine->device;
-    struct df_span *spans[] = {&worker->x0,     &worker->r,           &worker->best_g,    &worker->state,
-                               &worker->number, &worker->cand,        &worker->counts,    &worker->offsets,
-                               &worker->totals, &worker->active_list, &worker->kept_list, &worker->free_list,
-                               &worker->pairs,  &worker->record};
+    struct df_span *spans[] = {
+        &worker->x0,     &worker->r,           &worker->best_g,    &worker->state,
+        &worker->number, &worker->cand,        &worker->counts,    &worker->offsets,
+        &worker->totals, &worker->active_list, &worker->kept_list, &worker->free_list,
+        &worker->pairs,  &worker->record,      &worker->nearest,   &worker->crossed_list};
     if (worker->recording)
         device->backend->record_destroy(device, worker->recording);
     for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
@@ -138,9 +146,10 @@ static dfal_status run(struct df_deepfool_worker *worker, const struct df_call *
 
 dfal_status df_deepfool_worker_move(struct df_deepfool_worker *worker, struct df_span pairs, int64_t count)
 {
-    const struct df_call call = DF_CALL(
-        deepfool_move, .rows = count, .x0 = worker->x0, .r = worker->r, .state = worker->state,
-        .number = worker->number, .cand = worker->cand, .pairs = pairs, .p.deepfool = worker->engine->params);
+    const struct df_call call =
+        DF_CALL(deepfool_move, .rows = count, .x0 = worker->x0, .r = worker->r, .state = worker->state,
+                .number = worker->number, .cand = worker->cand, .nearest = worker->nearest, .pairs = pairs,
+                .p.deepfool = worker->engine->params);
     return run(worker, &call);
 }
 
@@ -161,11 +170,27 @@ dfal_status df_deepfool_worker_iterate(struct df_deepfool_worker *worker, int64_
 dfal_status df_deepfool_worker_observe(struct df_deepfool_worker *worker)
 {
     const struct df_deepfool_engine *engine = worker->engine;
-    const struct df_call call =
+    struct df_call call =
         DF_CALL(deepfool_observe, .rows = worker->occupied, .state = worker->state, .number = worker->number,
                 .cand = worker->cand, .logits = df_tape_logits(worker->tape), .x0 = worker->x0,
                 .x = df_tape_input(worker->tape), .scale = engine->scale, .p.deepfool = engine->params);
+    if (engine->params.rounds > 0) {
+        DF_OUT(&call, deepfool_observe, r) = worker->r;
+        DF_OUT(&call, deepfool_observe, nearest) = worker->nearest;
+    }
     return run(worker, &call);
+}
+
+/* Gradients of the logits that params says, `count` a slot of a group. */
+static dfal_status group_gradient(struct df_deepfool_worker *worker, const struct df_deepfool_params *params,
+                                  struct df_span group, int64_t group_slots, struct df_span *gradient)
+{
+    const struct df_call call =
+        DF_CALL(deepfool_cotangent, .rows = group_slots * params->count,
+                .dlogits = df_tape_cotangents(worker->tape), .owner = df_tape_owners(worker->tape),
+                .slots = group, .state = worker->state, .cand = worker->cand, .p.deepfool = *params);
+    DF_TRY(run(worker, &call));
+    return df_tape_input_gradient(worker->tape, call.rows, params->count, gradient);
 }
 
 /* Gradients of candidates [first, first + count) of the group's slots, and the nearest of them. */
@@ -175,13 +200,8 @@ static dfal_status look_at(struct df_deepfool_worker *worker, struct df_span gro
     struct df_deepfool_params params = worker->engine->params;
     params.first = first;
     params.count = count;
-    const struct df_call cotangent =
-        DF_CALL(deepfool_cotangent, .rows = group_slots * count, .dlogits = df_tape_cotangents(worker->tape),
-                .owner = df_tape_owners(worker->tape), .slots = group, .state = worker->state,
-                .cand = worker->cand, .p.deepfool = params);
-    DF_TRY(run(worker, &cotangent));
     struct df_span gradient;
-    DF_TRY(df_tape_input_gradient(worker->tape, cotangent.rows, count, &gradient));
+    DF_TRY(group_gradient(worker, &params, group, group_slots, &gradient));
     const struct df_call choose =
         DF_CALL(deepfool_choose, .rows = group_slots, .state = worker->state, .number = worker->number,
                 .best_g = worker->best_g, .g = gradient, .logits = df_tape_logits(worker->tape),
@@ -214,6 +234,25 @@ dfal_status df_deepfool_worker_step(struct df_deepfool_worker *worker, struct df
     return run(worker, &call);
 }
 
+dfal_status df_deepfool_worker_project(struct df_deepfool_worker *worker)
+{
+    const struct df_deepfool_engine *engine = worker->engine;
+    struct df_deepfool_params params = engine->params;
+    params.first = -1; /* the class that x has */
+    params.count = 1;
+    for (int64_t begin = 0; begin < worker->crossed; begin += engine->block) {
+        const int64_t left = worker->crossed - begin, slots = left < engine->block ? left : engine->block;
+        const struct df_span group = df_at(worker->crossed_list, begin);
+        struct df_span gradient;
+        DF_TRY(group_gradient(worker, &params, group, slots, &gradient));
+        const struct df_call call = DF_CALL(deepfool_project, .rows = slots, .state = worker->state,
+                                            .number = worker->number, .r = worker->r, .slots = group,
+                                            .g = gradient, .scale = engine->scale, .p.deepfool = params);
+        DF_TRY(run(worker, &call));
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_deepfool_worker_settle(struct df_deepfool_worker *worker)
 {
     struct df_deepfool_params params = worker->engine->params;
@@ -225,8 +264,9 @@ dfal_status df_deepfool_worker_settle(struct df_deepfool_worker *worker)
         DF_CALL(deepfool_offsets, .rows = 1, .offsets = worker->offsets, .totals = worker->totals,
                 .counts = worker->counts, .p.deepfool = params),
         DF_CALL(deepfool_settle, .rows = groups, .active = worker->active_list, .kept = worker->kept_list,
-                .free = worker->free_list, .record = worker->record, .state = worker->state,
-                .number = worker->number, .offsets = worker->offsets, .p.deepfool = params),
+                .free = worker->free_list, .record = worker->record, .crossed = worker->crossed_list,
+                .state = worker->state, .number = worker->number, .offsets = worker->offsets,
+                .p.deepfool = params),
     };
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
         DF_TRY(run(worker, &calls[c]));

@@ -10,7 +10,7 @@ dfal_status df_deepfool_worker_create(struct df_deepfool_worker *worker, struct 
 void df_deepfool_worker_destroy(struct df_deepfool_worker *worker);
 /* Bytes that a slot takes beside its row of the tape; and a worker whatever its slots: an image, a chunk's
  * row that is rounded up, totals. */
-int64_t df_deepfool_worker_slot_bytes(const struct df_pool *pool, int32_t candidates);
+int64_t df_deepfool_worker_slot_bytes(const struct df_pool *pool, const struct df_deepfool_params *params);
 int64_t df_deepfool_worker_bytes(const struct df_pool *pool);
 /* deepfool_loop.c: run until the stream is dry and every slot is empty. */
 dfal_status df_deepfool_worker_run(struct df_deepfool_worker *worker);
@@ -29,6 +29,8 @@ dfal_status df_deepfool_worker_move(struct df_deepfool_worker *worker, struct df
 dfal_status df_deepfool_worker_observe(struct df_deepfool_worker *worker);
 /* One DeepFool step of the slots in a list of `count`, as many a backward as fill its cotangents. */
 dfal_status df_deepfool_worker_step(struct df_deepfool_worker *worker, struct df_span list, int64_t count);
+/* One projection of the slots in the list of crossed ones: sdf. */
+dfal_status df_deepfool_worker_project(struct df_deepfool_worker *worker);
 /* Lists of the slots as they are now, and records of the finished ones. */
 dfal_status df_deepfool_worker_settle(struct df_deepfool_worker *worker);
 

@@ -20,7 +20,8 @@
  * dfal2018  Ducoffe and Precioso: all classes, ten steps, no overshoot, failures are not near anything.
  * foolbox   LinfDeepFool/L2DeepFool: r grows unclipped, x = clip(x0 + 1.02 r), distance ||x - x0||.
  * deepal    deep-active-learning: all classes, no overshoot, squared norm. Its stale value_l is not
- * reproduced. */
+ * reproduced.
+ * sdf       SuperDeepFool, SDF(inf, 1): lts4's walk again and again, from where x0 is projected to. */
 static const struct df_deepfool presets[] = {
     {.preset = "lts4", .p = 2, .overshoot = 0.02, .floor = 1e-4, .max_iter = 50, .classes = 10},
     {.preset = "paper", .p = 2, .overshoot = 0.02, .max_iter = 50, .classes = 10, .linearise_plain = true},
@@ -33,8 +34,10 @@ static const struct df_deepfool presets[] = {
      .classes = 10,
      .clip = true},
     {.preset = "deepal", .p = 2, .max_iter = 50, .squared = true},
+    {.preset = "sdf", .p = 2, .overshoot = 0.02, .floor = 1e-4, .max_iter = 50, .classes = 10, .rounds = 50},
 };
-enum { PRESETS = sizeof presets / sizeof *presets, LARGEST_MAX_ITER = 65535 };
+/* The column of the iterations holds 16 bits. */
+enum { PRESETS = sizeof presets / sizeof *presets, LARGEST_ITERATIONS = 65535 };
 
 dfal_status df_deepfool_preset(struct df_deepfool *out, const char *name)
 {
@@ -51,8 +54,13 @@ static dfal_status check(const struct df_deepfool *d)
 {
     if (!(d->p >= 1))
         DF_FAIL(DFAL_E_USAGE, "the norm is %g, expected a number of at least 1 or infinity", d->p);
-    if (d->max_iter < 0 || d->max_iter > LARGEST_MAX_ITER)
-        DF_FAIL(DFAL_E_USAGE, "max-iter is %d, expected 0 to %d", d->max_iter, LARGEST_MAX_ITER);
+    const int32_t walks = d->rounds > 0 ? d->rounds : 1, most = LARGEST_ITERATIONS / walks;
+    if (d->rounds > 0 && d->p != 2)
+        DF_FAIL(DFAL_E_USAGE, "the norm is %g, expected l2: preset '%s' projects in that norm alone", d->p,
+                d->preset);
+    if (d->max_iter < 0 || d->max_iter > most)
+        DF_FAIL(DFAL_E_USAGE, "max-iter is %d, expected 0 to %d%s", d->max_iter, most,
+                walks > 1 ? " steps a round" : "");
     if (!(d->overshoot >= 0) || !isfinite(d->overshoot))
         DF_FAIL(DFAL_E_USAGE, "the overshoot is %g, expected a finite number of at least 0", d->overshoot);
     if (!(d->floor >= 0) || !isfinite(d->floor))
@@ -89,6 +97,9 @@ dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *d, const 
     /* JSON has no infinity: the norm is a word there */
     int failed =
         !root || json_object_set_new(root, "norm", isinf(d->p) ? json_string("linf") : json_real(d->p));
+    /* of sdf alone: configurations that were written before it stay what they were */
+    if (!failed && d->rounds > 0)
+        failed = json_object_set_new(root, "rounds", json_integer(d->rounds));
     char *text = failed ? NULL : df_json_text(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (!text)
@@ -110,10 +121,11 @@ dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json)
     int plain, fail_inf, squared, clip, refine;
     json_t *norm = NULL;
     int failed = json_unpack_ex(
-        root, &error, 0, "{s:s, s:F, s:F, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:s, s:s, s:o}", "preset",
+        root, &error, 0, "{s:s, s:F, s:F, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:s, s:s, s:o, s?i}", "preset",
         &preset, "overshoot", &out->overshoot, "floor", &out->floor, "max_iter", &out->max_iter, "classes",
         &out->classes, "linearise_plain", &plain, "fail_inf", &fail_inf, "squared", &squared, "clip", &clip,
-        "refine", &refine, "units", &units, "unconverged", &unconverged, "norm", &norm);
+        "refine", &refine, "units", &units, "unconverged", &unconverged, "norm", &norm, "rounds",
+        &out->rounds);
     dfal_status status = DFAL_OK;
     if (failed) {
         status = df_fail(DFAL_E_DATA, "the DeepFool configuration is not one of dfal's: %s", error.text);

@@ -16,8 +16,10 @@ struct df_deepfool {
     bool clip;            /* foolbox: iterates stay inside the pool's raw range, 0..255 (u8) or 0..1 (f32) */
     bool refine;          /* after the flip 20 bisections on [x0, x] */
     bool units_raw;       /* r and the margin are measured in the pool's raw units */
+    int32_t rounds; /* sdf: walks and projections at most, and bisections on what they find; 0: one walk */
 };
-enum { DF_BISECTIONS = 20 };
+/* With refine; of an sdf without. */
+enum { DF_BISECTIONS = 20, DF_ROUND_BISECTIONS = 10 };
 /* Look a preset up; p is 2. Errors   E_USAGE unknown name (nearest named) */
 dfal_status df_deepfool_preset(struct df_deepfool *out, const char *name);
 /* A preset and what the caller changed of it. Errors   E_USAGE a value out of range */

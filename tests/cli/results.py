@@ -320,6 +320,31 @@ def linear_margins(dfal):
             check(np.allclose(file["first_margin"][()], expected, rtol=1e-5), f"{norm}: first_margin")
             check(np.allclose(file["margin"][()], 1.02 * (expected + 1e-4), rtol=1e-5), f"{norm}: margin")
             check(np.all(file["iterations"][()] == 1), f"{norm}: an affine network needs one step")
+        if norm != "l2":
+            for words in ("score", "-o", "none.h5"), ("select", "--strategy", "dfal", "--count", "2", "-o", "none.csv"):
+                dfal.refuses(64, words[0], "net.h5", "pool.h5", *words[1:], "--deepfool", "sdf", "--norm", norm,
+                             says=("l2", "'sdf'"))
+            continue
+        tighter(dfal, samples, f, expected)
+
+
+def tighter(dfal, samples, f, distance):
+    """SuperDeepFool of a linear network: the distance itself, up to what 10 or 20 bisections leave; twins lie there."""
+    for words, times in ((), 10), (("--refine", "bisect"), 20):
+        dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "sdf.h5", "--force", "--deepfool", "sdf", *words)
+        with h5py.File(dfal.at("sdf.h5")) as file:
+            margin = file["margin"][()].astype(np.float64)
+            check(np.all(file["status"][()] == 0) and np.all(file["iterations"][()] == 1), "sdf: statuses or iterations")
+        rest = 1.02 * (distance + 1e-4) / 2 ** times
+        check(np.all((margin > distance * (1 - 1e-5)) & (margin < distance * (1 + 1e-5) + rest)), f"sdf: margins {margin}")
+    dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "5", "--deepfool", "sdf", "--twins",
+             "twins.h5", "-o", "q.csv")
+    with open(dfal.at("q.csv"), encoding="utf-8", newline="") as file:
+        rows = [int(row["index"]) for row in csv.DictReader(file)]
+    with h5py.File(dfal.at("twins.h5")) as file:
+        way = (file["samples"][()].astype(np.float64) - samples[rows]).reshape(5, 9)
+    length = np.linalg.norm(way, axis=1)
+    check(np.allclose(length, distance[rows], rtol=2e-3, atol=1e-4), f"sdf: twins lie {length} away")
 
 
 def clipped(dfal):

@@ -71,7 +71,7 @@ def prepare(dfal):
 
 def presets(dfal):
     prepare(dfal)
-    sweep(dfal, "net.h5", [("--deepfool", name) for name in ("lts4", "paper", "dfal2018", "foolbox", "deepal")])
+    sweep(dfal, "net.h5", [("--deepfool", name) for name in ("lts4", "paper", "dfal2018", "foolbox", "deepal", "sdf")])
 
 
 def norms(dfal):

@@ -177,22 +177,55 @@ def direction(g, p):
     return np.abs(g) ** (q - 1) * np.sign(g) / norm(g, q) ** (q - 1)
 
 
-def deepfool(network, x0, p=2.0, unit=1.0, refine=False, overshoot=0.02, floor=1e-4, max_iter=50, classes=10,
-             plain=False, fail_inf=False, squared=False, box=None):
-    """One sample: dict of what a scores file holds. unit: length of a raw unit, r is measured in those."""
+def nearest_boundary(network, f, label, candidates, p, unit):
+    """Distance to the nearest of the linearised boundaries at the point whose forward f was the last, and the gradient
+    towards it; infinity and None where no gradient leads anywhere."""
     q = 1.0 if np.isinf(p) else np.inf if p == 1 else p / (p - 1)
+    cotangents = np.zeros((len(candidates), len(f)))
+    cotangents[np.arange(len(candidates)), candidates] = 1
+    cotangents[:, label] -= 1
+    best, nearest = None, np.inf
+    for k, g in zip(candidates, network.backward(cotangents) * unit):
+        n = norm(g, q)
+        if n > 0 and np.isfinite(n) and abs(f[k] - f[label]) / n < nearest:
+            best, nearest = g, abs(f[k] - f[label]) / n
+    return nearest, best
 
-    def at(r, reach):
-        x = x0 + reach * unit * r
-        return x if box is None else np.clip(x, *box)
 
+def start(network, x0, classes):
+    """Label, candidate classes, and what a result begins with; a TIE is whole."""
     f = network.forward(x0)
     order = np.argsort(-f, kind="stable")
     label, candidates = int(order[0]), order[1:len(f) if classes is None else min(classes, len(f))]
     result = {"label": label, "logit_gap": f[label] - f[candidates[0]], "first_margin": np.inf, "adversarial_class": -1}
     if f[label] == f[candidates[0]]:
-        return dict(result, status="TIE", margin=0.0, iterations=0, first_margin=0.0,
-                    adversarial_class=int(candidates[0]))
+        result.update(status="TIE", margin=0.0, iterations=0, first_margin=0.0, adversarial_class=int(candidates[0]))
+    return label, candidates, result
+
+
+def bisect(network, x0, x, label, now, times):
+    """The smallest known part of the way from x0 to x that ends in another class, and that class; `now` is that of x."""
+    low, high = 0.0, 1.0
+    for _ in range(times):
+        middle = (low + high) / 2
+        there = int(np.argmax(network.forward(x0 + middle * (x - x0))))
+        if there == label:
+            low = middle
+        else:
+            high, now = middle, there
+    return high, now
+
+
+def deepfool(network, x0, p=2.0, unit=1.0, refine=False, overshoot=0.02, floor=1e-4, max_iter=50, classes=10,
+             plain=False, fail_inf=False, squared=False, box=None):
+    """One sample: dict of what a scores file holds. unit: length of a raw unit, r is measured in those."""
+    def at(r, reach):
+        x = x0 + reach * unit * r
+        return x if box is None else np.clip(x, *box)
+
+    label, candidates, result = start(network, x0, classes)
+    if "status" in result:
+        return result
     r, i = np.zeros_like(x0), 0
     while True:
         x = at(r, 1 + overshoot)
@@ -205,15 +238,7 @@ def deepfool(network, x0, p=2.0, unit=1.0, refine=False, overshoot=0.02, floor=1
             status, now = "MAX_ITER", -1
             break
         f = network.forward(at(r, 1.0) if plain else x)
-        cotangents = np.zeros((len(candidates), len(f)))
-        cotangents[np.arange(len(candidates)), candidates] = 1
-        cotangents[:, label] -= 1
-        gradients = network.backward(cotangents) * unit
-        best, nearest = None, np.inf
-        for k, g in zip(candidates, gradients):
-            n = norm(g, q)
-            if n > 0 and np.isfinite(n) and abs(f[k] - f[label]) / n < nearest:
-                best, nearest = g, abs(f[k] - f[label]) / n
+        nearest, best = nearest_boundary(network, f, label, candidates, p, unit)
         if best is None:
             return dict(result, status="ZERO_GRAD", margin=np.inf, iterations=i)
         if i == 0:
@@ -221,19 +246,66 @@ def deepfool(network, x0, p=2.0, unit=1.0, refine=False, overshoot=0.02, floor=1
         r = r + (nearest + floor) * direction(best, p)
         i += 1
     if refine and status == "OK":
-        low, high = 0.0, 1.0
-        for _ in range(20):
-            middle = (low + high) / 2
-            there = int(np.argmax(network.forward(x0 + middle * (x - x0))))
-            if there == label:
-                low = middle
-            else:
-                high, now = middle, there
-        length *= high
+        part, now = bisect(network, x0, x, label, now, 20)
+        length *= part
     margin = length ** 2 if squared else length
     if fail_inf and status == "MAX_ITER":
         margin = np.inf
     return dict(result, status=status, margin=margin, iterations=i, adversarial_class=now)
+
+
+def superdeepfool(network, x0, unit=1.0, refine=False, overshoot=0.02, floor=1e-4, max_iter=50, classes=10, rounds=50):
+    """SDF(inf, 1): a walk of DeepFool steps over a boundary, then x0 projected onto that boundary's tangent, and again from
+    there, until a projection is over the boundary itself. Points are x, not ways: x - x0 in raw units is (x - x0) / unit."""
+    label, candidates, result = start(network, x0, classes)
+    if "status" in result:
+        return result
+    x, iterations, found = x0, 0, None  # found: length, point, class of the nearest point of another class
+
+    def look(x):
+        """Logits at x; whether its class is another one, and then the nearest so far."""
+        nonlocal found
+        f = network.forward(x)
+        other = bool(np.all(np.isfinite(f))) and int(np.argmax(f)) != label
+        length = np.linalg.norm((x - x0) / unit)
+        if other and (found is None or length < found[0]):
+            found = length, x, int(np.argmax(f))
+        return f, other
+
+    for _ in range(rounds):
+        f, other = look(x)
+        for _ in range(max_iter):
+            if other or not np.all(np.isfinite(f)):
+                break
+            nearest, best = nearest_boundary(network, f, label, candidates, 2.0, unit)
+            if best is None:
+                break
+            if iterations == 0:
+                result["first_margin"] = nearest
+            x = x + unit * (1 + overshoot) * (nearest + floor) * direction(best, 2.0)
+            iterations += 1
+            f, other = look(x)
+        if not other:
+            break
+        cotangent = np.zeros((1, len(f)))
+        cotangent[0, int(np.argmax(f))], cotangent[0, label] = 1, -1
+        w = network.backward(cotangent)[0] * unit
+        along, square = float(np.sum((x - x0) / unit * w)), float(np.sum(w * w))
+        if not (square > 0 and np.isfinite(square) and np.isfinite(along) and along != 0):
+            break
+        x = x0 + unit * (along / square) * w
+        if look(x)[1]:
+            break
+    if found is None:
+        at_end = network.forward(x)
+        if not np.all(np.isfinite(at_end)):
+            return dict(result, status="NONFINITE", margin=np.inf, iterations=iterations, label=-1)
+        if iterations < max_iter:
+            return dict(result, status="ZERO_GRAD", margin=np.inf, iterations=iterations)
+        return dict(result, status="MAX_ITER", margin=np.linalg.norm((x - x0) / unit), iterations=iterations)
+    length, x, now = found
+    part, now = bisect(network, x0, x, label, now, 20 if refine else 10)
+    return dict(result, status="OK", margin=length * part, iterations=iterations, adversarial_class=now)
 
 
 # ---- Comparison --------------------------------------------------------------------------------
@@ -281,6 +353,39 @@ def compare(case, found, expected, on_boundary):
     return steps
 
 
+def linear_sdf(tool, folder, pool, inputs, backends):
+    """The boundaries of a linear network are planes: the margin is the distance to the nearest, up to one bisection of ten
+    on a way that is 1.02 (distance + 1e-4) long."""
+    random = np.random.default_rng(11)
+    net, scores = (os.path.join(folder, n) for n in ("linear.h5", "linear-scores.h5"))
+    weight, bias = random.normal(size=(10, inputs[0].size)).astype(np.float32), np.zeros(10, np.float32)
+    nodes = [{"name": "flat", "op": "Flatten", "inputs": ["input"], "attributes": {}},
+             {"name": "fc", "op": "Gemm", "inputs": ["flat"], "attributes": {}}]
+    with h5py.File(pool, "r") as p, h5py.File(net, "w") as f:
+        f.attrs.update({"format": "dfal-network", "version": 1, "class_count": 10,
+                        "input": np.array(inputs[0].shape, np.int64), "scale": p.attrs["scale"], "offset": p.attrs["offset"]})
+        f["graph"] = json.dumps({"nodes": nodes, "output": "fc"})
+        f["parameters/fc/weight"], f["parameters/fc/bias"] = weight, bias
+    network, exact = Network(net), []
+    for x in inputs:
+        f = network.forward(x)
+        apart = np.linalg.norm(weight.astype(np.float64) - weight[f.argmax()], axis=1)
+        exact.append(np.delete((f.max() - f) / np.where(apart > 0, apart, 1), f.argmax()).min())
+    exact = np.array(exact)
+    largest = exact + 1.02 * (exact + 1e-4) / 1024
+    replayed = np.array([superdeepfool(network, x)["margin"] for x in inputs])
+    assert np.all((replayed >= exact * (1 - 1e-9)) & (replayed <= largest * (1 + 1e-9))), (replayed, exact)
+    for backend in backends:
+        tool("score", net, pool, "-o", scores, "--force", "--backend", backend, "--range", f"0:{len(inputs)}",
+             "--deepfool", "sdf")
+        found = read_scores(scores)
+        margin = found["margin"].astype(np.float64)
+        assert np.all((margin >= exact * (1 - 1e-5)) & (margin <= largest * (1 + 1e-5))), (backend, margin, exact)
+        assert np.all(found["iterations"] == 1)
+        print(f"sdf of a linear network on {backend}: {len(inputs)} samples, margins within "
+              f"{np.max(margin / exact - 1):.1e} of the distances")
+
+
 def main():
     dfal, backends = sys.argv[1], sys.argv[2].split(",")
     with tempfile.TemporaryDirectory() as folder:
@@ -304,13 +409,22 @@ def main():
         cases.append(("refine", ["--refine", "bisect"], dict(PRESETS["lts4"], refine=True), 20))
         cases.append(("raw units", ["--units", "raw"], dict(PRESETS["lts4"], unit=scale), 20))
         cases.append(("three classes", ["--classes", "3"], dict(PRESETS["lts4"], classes=3), 20))
+        # one bisection more or less is a thousandth of a margin of 10 bisections
+        cases.append(("sdf", ["--deepfool", "sdf"], {}, SAMPLES))
+        cases.append(("sdf refined", ["--deepfool", "sdf", "--refine", "bisect"], {"refine": True}, 20))
+        cases.append(("sdf, raw units, three classes", ["--deepfool", "sdf", "--units", "raw", "--classes", "3"],
+                      {"unit": scale, "classes": 3}, 20))
+        cases.append(("sdf, two steps a round, no overshoot",
+                      ["--deepfool", "sdf", "--max-iter", "2", "--overshoot", "0"], {"max_iter": 2, "overshoot": 0.0}, 20))
         for name, options, parameters, samples in cases:
-            expected = [deepfool(network, x, **parameters) for x in inputs[:samples]]
+            replayed = superdeepfool if name.startswith("sdf") else deepfool
+            expected = [replayed(network, x, **parameters) for x in inputs[:samples]]
             for backend in backends:
                 tool("score", net, pool, "-o", scores, "--force", "--backend", backend, "--range", f"0:{samples}",
                      *options)
-                steps = compare(f"{name} on {backend}", read_scores(scores), expected, parameters["overshoot"] == 0)
+                steps = compare(f"{name} on {backend}", read_scores(scores), expected, parameters.get("overshoot", 0.02) == 0)
                 assert steps > 1
+        linear_sdf(tool, folder, pool, inputs[:20], backends)
 
 
 if __name__ == "__main__":
