@@ -594,6 +594,10 @@ struct dfal_query {
     int32_t adversarial_class;
     /* names of these classes; NULL: no class, or no name */
     const char *predicted_name, *label_name, *adversarial_name;
+    /* [fact_count] what the strategy knows of all the chosen together, the same for each: of coreset the
+     * fields of the event select.coreset */
+    const struct dfal_field *facts;
+    size_t fact_count;
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options, size_t size);

@@ -52,6 +52,7 @@ struct df_selection {
     int32_t *pseudo_label; /* as the pool counts its classes */
     int64_t nonfinite;     /* candidates passed over: an input or a logit was not finite */
     double seconds;
+    struct df_fields facts; /* what the strategy knows of the set, by name; none: nothing */
 };
 void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
