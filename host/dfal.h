@@ -754,9 +754,10 @@ DFAL_API void dfal_bench_select_options_init(struct dfal_bench_select_options *o
 /* Time one strategy: choose the same queries again and again. A pass begins where network, pool and device
  * are open, and takes all else: the plan, forwards, distances, and twins where the strategy makes them.
  * Labelled rows are those of train --subset with the same seed on a pool whose rows are all labelled; those
- * of fewer are among those of more, and the same holds for candidates. The pool's labels are not used.
+ * of fewer are among those of more, and the same holds for candidates.
  *   fact  may be NULL; hears what the strategy knows of its choice (dfal_query.facts), of the last pass
- * Errors   those of dfal_select; E_DATA fewer rows than labelled and one candidate; E_MEMORY */
+ * Errors   those of dfal_select; E_DATA fewer rows than labelled and one candidate, or a labelled row has
+ *          no label; E_MEMORY */
 DFAL_API dfal_status dfal_bench_select(dfal_context *context, struct dfal_bench_select_result *result,
                                        const char *network, const char *pool_path,
                                        const struct dfal_bench_select_options *options, dfal_fact_fn *fact,

@@ -50,9 +50,10 @@ static dfal_status take_options(struct bench *bench, const struct dfal_bench_sel
                 (long long)options->labelled, (long long)options->candidates, options->repeat,
                 options->seconds, MOST_PASSES);
     const struct dfal_select_options *select = &bench->select;
-    if (select->scores_path || select->logits_path || select->twins_path || select->sheet_path)
-        DF_FAIL(DFAL_E_USAGE, "a selection that is timed was given a file of scores, logits, twins or "
-                              "pictures, expected none: it computes everything and writes nothing");
+    if (select->scores_path || select->logits_path || select->twins_path || select->sheet_path ||
+        select->pseudo_labels_path)
+        DF_FAIL(DFAL_E_USAGE, "a selection that is timed was given a file of scores, logits, twins, pictures "
+                              "or labels, expected none: it computes everything and writes nothing");
     DF_TRY(df_select_take_options(&bench->job));
     DF_TRY(df_alloc(&bench->seconds, options->repeat, sizeof *bench->seconds));
     return df_alloc(&bench->cpu_seconds, options->repeat, sizeof *bench->cpu_seconds);
@@ -69,6 +70,23 @@ static dfal_status take_rows(int64_t **rows, const uint8_t *marks, int64_t n, en
     for (int64_t row = 0, at = 0; row < n; row++)
         if (marks[row] == mark)
             (*rows)[at++] = row;
+    return DFAL_OK;
+}
+
+/* Strategies that train ask for their labels. */
+static dfal_status take_labels(struct df_select_job *job)
+{
+    const struct df_pool *pool = job->pool;
+    DF_TRY(df_alloc(&job->labelled_labels, job->labelled_row_count, sizeof *job->labelled_labels));
+    for (int64_t i = 0; i < job->labelled_row_count; i++) {
+        const int64_t row = job->labelled_rows[i];
+        if (!pool->labels || pool->labels[row] < 0)
+            DF_FAIL(DFAL_E_DATA,
+                    "%s: row %lld is drawn for a labelled one and has no label, expected a pool whose rows "
+                    "all have one",
+                    job->pool_path, (long long)row);
+        job->labelled_labels[i] = pool->labels[row];
+    }
     return DFAL_OK;
 }
 
@@ -91,7 +109,8 @@ static dfal_status draw_rows(struct bench *bench)
     for (int64_t i = 0; i < n; i++)
         marks[order[i]] = i < labelled ? LABELLED : i >= n - job->count ? CANDIDATE : NOBODY;
     DF_TRY_TO(done, status, take_rows(&job->labelled_rows, marks, n, LABELLED, labelled));
-    status = take_rows(&job->candidates, marks, n, CANDIDATE, job->count);
+    DF_TRY_TO(done, status, take_rows(&job->candidates, marks, n, CANDIDATE, job->count));
+    status = take_labels(job);
 done:
     df_free(marks);
     df_free(order);
@@ -167,11 +186,21 @@ static void sum_up(struct bench *bench)
     result->cpu_seconds = median(bench->cpu_seconds, result->passes);
 }
 
+/* "program=sener, seconds=120" */
+static void given_options(char *text, size_t size, const struct dfal_select_options *select)
+{
+    text[0] = 0;
+    for (size_t i = 0, at = 0; i < select->strategy_option_count && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", select->strategy_options[i]);
+}
+
 static dfal_status run_passes(struct bench *bench)
 {
+    char given[256];
     struct df_select_job *job = &bench->job;
     struct df_selection_options options = df_select_selection(job);
     const double begin = df_clock();
+    given_options(given, sizeof given, &bench->select);
     options.twins = job->strategy->twins;
     options.twins_limit = 0;
     while (bench->result.passes < bench->options.repeat &&
@@ -181,12 +210,13 @@ static dfal_status run_passes(struct bench *bench)
     DF_TRY(df_selection_radius(job->context, job->device, job->network, job->pool, job->candidates,
                                job->count, &options, &job->selection, &bench->result.radius));
     df_say(job->context, DFAL_INFO, "bench.case",
-           DF_FIELDS(DF_TEXT("strategy", job->strategy->name), DF_INT("labelled", bench->result.labelled),
+           DF_FIELDS(DF_TEXT("strategy", job->strategy->name), DF_TEXT("options", given),
+                     DF_INT("labelled", bench->result.labelled),
                      DF_INT("candidates", bench->result.candidates), DF_INT("passes", bench->result.passes),
                      DF_REAL("seconds", bench->result.seconds), DF_REAL("radius", bench->result.radius)),
-           "%s: %.4g s, the median of %lld, for %lld of %lld candidates", job->strategy->name,
-           bench->result.seconds, (long long)bench->result.passes, (long long)bench->result.queries,
-           (long long)bench->result.candidates);
+           "%s%s%s: %.4g s, the median of %lld, for %lld of %lld candidates", job->strategy->name,
+           given[0] ? " " : "", given, bench->result.seconds, (long long)bench->result.passes,
+           (long long)bench->result.queries, (long long)bench->result.candidates);
     return DFAL_OK;
 }
 

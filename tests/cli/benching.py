@@ -182,6 +182,8 @@ def refusals(dfal):
     dfal.refuses(66, "bench", "coreset", "net.h5", "none.h5", says="none.h5")
     make_pool(dfal.at("digits.h5"), 20, 1)
     dfal.refuses(65, "bench", "coreset", "net.h5", "digits.h5", says="digits.h5")
+    write_pool(dfal.at("bare.h5"), np.ones((60, 6, 1, 1), np.float32), class_count=4)
+    dfal.refuses(65, "bench", "coreset", "net.h5", "bare.h5", "--labelled", "9", says=("bare.h5", "has no label"))
     # fewer candidates than were asked for, and fewer than queries
     document = dfal.json("bench", "coreset", *net, "--labelled", "55", "--queries", "9", "--repeat", "1")
     check(all((row["candidates"], row["queries"], row["radius"]) == (5, 5, 0) for row in document["rows"]), f"{document}")
