@@ -104,9 +104,9 @@ static void print_head(const struct bench_table *table)
            "; a search of program sener ends after %" PRId64 " s\n",
            first->backend, first->isa, first->device, table->session->options.threads, options->score->preset,
            table->session->options.seed, options->limit);
-    printf("%-16s %8s %10s %6s %10s %10s %10s %10s %9s %6s %6s %6s %8s  %s\n", "case", "labelled",
+    printf("%-16s %8s %10s %6s %10s %10s %10s %10s %9s %6s %6s %6s %6s %8s  %s\n", "case", "labelled",
            "candidates", "passes", "seconds", "fastest", "slowest", "CPU s", "radius", "proven", "checks",
-           "nodes", "paper s", "solver");
+           "models", "nodes", "paper s", "solver");
 }
 
 static void print_number(const struct bench_row *row, const char *key)
@@ -132,6 +132,7 @@ static void print_row(const struct bench_row *row)
     printf(" %6" PRId64 " %10.4f %10.4f %10.4f %10.4f %9.5g %6s", result->passes, result->seconds,
            result->fastest, result->slowest, result->cpu_seconds, result->radius, bench_fact(row, "proven"));
     print_number(row, "checks");
+    print_number(row, "models");
     print_number(row, "nodes");
     printf(" %8s  %s%s\n", paper, bench_fact(row, "solver"),
            bench_row_cut(row) ? ", ended by the limit" : "");
