@@ -594,6 +594,10 @@ struct dfal_query {
     int32_t adversarial_class;
     /* names of these classes; NULL: no class, or no name */
     const char *predicted_name, *label_name, *adversarial_name;
+    /* [fact_count] what the strategy knows of all the chosen together, the same for each: of coreset the
+     * fields of the event select.coreset */
+    const struct dfal_field *facts;
+    size_t fact_count;
 };
 typedef void dfal_query_fn(void *user, const struct dfal_query *query);
 DFAL_API void dfal_select_options_init(struct dfal_select_options *options, size_t size);
@@ -722,6 +726,42 @@ DFAL_API dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roo
                                     const char *network, const char *folder,
                                     const struct dfal_bench_ops_options *options, dfal_op_time_fn *op,
                                     void *user);
+
+struct dfal_bench_select_options {
+    size_t size;
+    const struct dfal_select_options *select; /* required: strategy, its options, count, score; no files */
+    int64_t labelled;                         /* 100 rows */
+    int64_t candidates;                       /* 800 other rows, or as many as there are; 0: all others */
+    int32_t repeat;                           /* 3 passes at most */
+    double seconds;                           /* 60: no further pass begins when they took as long as this */
+};
+/* What the passes of one selection took; the queries of all are the same. */
+struct dfal_bench_select_result {
+    size_t size;
+    char backend[64], isa[16], device[96];
+    int64_t labelled, candidates, queries;
+    int64_t passes;
+    double seconds, fastest, slowest; /* of a pass: the median, and both ends */
+    double cpu_seconds;               /* the median of this process and of a solver's, all threads together */
+    /* the largest distance of a candidate to its nearest labelled or chosen row by the features that the
+     * strategy takes, or else that coreset takes; as many of the farthest as the strategy's option outliers
+     * says are left out. NAN: there are no features */
+    double radius;
+};
+#define dfal_bench_select_result_init(result) dfal_result_init((result), sizeof *(result))
+DFAL_API void dfal_bench_select_options_init(struct dfal_bench_select_options *options, size_t size);
+#define dfal_bench_select_options_init(options) dfal_bench_select_options_init((options), sizeof *(options))
+/* Time one strategy: choose the same queries again and again. A pass begins where network, pool and device
+ * are open, and takes all else: the plan, forwards, distances, and twins where the strategy makes them.
+ * Labelled rows are those of train --subset with the same seed on a pool whose rows are all labelled; those
+ * of fewer are among those of more, and the same holds for candidates.
+ *   fact  may be NULL; hears what the strategy knows of its choice (dfal_query.facts), of the last pass
+ * Errors   those of dfal_select; E_DATA fewer rows than labelled and one candidate, or a labelled row has
+ *          no label; E_MEMORY */
+DFAL_API dfal_status dfal_bench_select(dfal_context *context, struct dfal_bench_select_result *result,
+                                       const char *network, const char *pool_path,
+                                       const struct dfal_bench_select_options *options, dfal_fact_fn *fact,
+                                       void *user);
 
 #ifdef __cplusplus
 }

@@ -31,7 +31,7 @@ static dfal_status tell_strategy_options(char **text, const struct df_select_job
     return df_text_take(&out, text);
 }
 
-static dfal_status check_options(struct df_select_job *job)
+dfal_status df_select_take_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
     DF_TRY(df_strategy_find(&job->strategy, options->strategy));
@@ -41,20 +41,26 @@ static dfal_status check_options(struct df_select_job *job)
     if (options->subsample < 0)
         DF_FAIL(DFAL_E_USAGE, "subsample is %lld, expected at least 1, or all",
                 (long long)options->subsample);
+    return df_deepfool_from_options(&job->deepfool, options->score);
+}
+
+static dfal_status check_options(struct df_select_job *job)
+{
+    const struct dfal_select_options *options = job->options;
+    DF_TRY(df_select_take_options(job));
     if (options->pseudo_labels_path && !job->strategy->certain)
         DF_FAIL(DFAL_E_USAGE,
                 "strategy %s labels nothing itself, expected ceal or another one with `threshold` "
                 "for `pseudo_labels_path`",
                 job->strategy->name);
     DF_TRY(df_strategy_check_files(job->strategy, &job->values, options->scores_path, options->logits_path));
-    DF_TRY(df_deepfool_from_options(&job->deepfool, options->score));
     return df_select_check_outputs(job);
 }
 
-static dfal_status choose(struct df_select_job *job)
+struct df_selection_options df_select_selection(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
-    struct df_selection_options selection = {
+    return (struct df_selection_options){
         .strategy = job->strategy,
         .values = &job->values,
         .count = options->count,
@@ -77,6 +83,11 @@ static dfal_status choose(struct df_select_job *job)
         .pseudo_labels = options->pseudo_labels_path != NULL,
         .labelled = job->labelled,
     };
+}
+
+static dfal_status choose(struct df_select_job *job)
+{
+    const struct df_selection_options selection = df_select_selection(job);
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,
                      &selection, &job->selection));
     if (job->selection.nonfinite)
@@ -87,11 +98,12 @@ static dfal_status choose(struct df_select_job *job)
     if (!job->selection.count)
         DF_FAIL(DFAL_E_DATA, "%s: none of the %lld candidates is finite, expected some to choose from",
                 job->pool->path, (long long)job->count);
-    if (job->selection.count < options->count)
+    const int64_t asked = job->options->count;
+    if (job->selection.count < asked)
         df_say(job->context, DFAL_WARNING, "select.few",
-               DF_FIELDS(DF_INT("count", job->selection.count), DF_INT("asked", options->count)),
+               DF_FIELDS(DF_INT("count", job->selection.count), DF_INT("asked", asked)),
                "only %lld of %lld queries could be chosen: no more candidates",
-               (long long)job->selection.count, (long long)options->count);
+               (long long)job->selection.count, (long long)asked);
     return DFAL_OK;
 }
 

@@ -35,6 +35,10 @@ struct df_select_job {
     char *journal;
 };
 
+/* select.c. Strategy, its options and DeepFool of job->options; what a selection is told of the job. */
+dfal_status df_select_take_options(struct df_select_job *job);
+struct df_selection_options df_select_selection(struct df_select_job *job);
+
 /* select_input.c: pool, network, candidates, scores, logits. */
 dfal_status df_select_open(struct df_select_job *job);
 void df_select_close(struct df_select_job *job);

@@ -189,25 +189,34 @@ static const char *why_not_proven(const struct coreset *coreset)
                                         : coreset->search.failure;
 }
 
-static void tell(const struct coreset *coreset)
+/* The event and the facts of the choice are the same. */
+static dfal_status tell(const struct coreset *coreset, struct df_fields *facts)
 {
     const struct df_coreset_search *search = &coreset->search;
     const bool proven = search->proven;
     const char *name = !coreset->program ? "none" : search->solved ? coreset->solver.name : "not asked";
-    df_say(df_view_context(coreset->view), proven ? DFAL_INFO : DFAL_WARNING, "select.coreset",
-           DF_FIELDS(DF_TEXT("program", df_view_text(coreset->view, "program")), DF_TEXT("solver", name),
-                     DF_REAL("radius", sqrt(search->square)), DF_TEXT("proven", proven ? "yes" : "no"),
-                     DF_TEXT("reason", proven ? "" : search->reason),
-                     DF_REAL("greedy_radius", sqrt(coreset->greedy)), DF_INT("outliers", coreset->outliers),
-                     DF_INT("labelled", coreset->center.among.before.count), DF_INT("checks", search->checks),
-                     DF_INT("models", search->solved), DF_INT("nodes", search->nodes),
-                     DF_INT("swaps", coreset->swaps), DF_REAL("seconds", df_clock() - coreset->begin)),
+    const struct dfal_field fields[] = {DF_TEXT("program", df_view_text(coreset->view, "program")),
+                                        DF_TEXT("solver", name),
+                                        DF_REAL("radius", sqrt(search->square)),
+                                        DF_TEXT("proven", proven ? "yes" : "no"),
+                                        DF_TEXT("reason", proven ? "" : search->reason),
+                                        DF_REAL("greedy_radius", sqrt(coreset->greedy)),
+                                        DF_INT("outliers", coreset->outliers),
+                                        DF_INT("labelled", coreset->center.among.before.count),
+                                        DF_INT("checks", search->checks),
+                                        DF_INT("models", search->solved),
+                                        DF_INT("nodes", search->nodes),
+                                        DF_INT("swaps", coreset->swaps),
+                                        DF_REAL("seconds", df_clock() - coreset->begin)};
+    const int32_t count = (int32_t)(sizeof fields / sizeof fields[0]);
+    df_say(df_view_context(coreset->view), proven ? DFAL_INFO : DFAL_WARNING, "select.coreset", fields, count,
            "coreset: radius %g (greedy %g), %s%s, %lld checks, %lld by the solver%s", sqrt(search->square),
            sqrt(coreset->greedy), proven ? "proven" : "not proven: ", proven ? "" : why_not_proven(coreset),
            (long long)search->checks, (long long)search->solved,
            coreset->center.among.before.count
                ? ""
                : "; no row is labelled, so centres alone cover the candidates");
+    return df_fields_keep(facts, fields, count);
 }
 
 static dfal_status search_centres(struct coreset *coreset)
@@ -236,7 +245,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     DF_TRY_TO(done, status, search_centres(&coreset));
     DF_TRY_TO(done, status, fill_up(&coreset));
     DF_TRY_TO(done, status, put_in_order(&coreset, choices));
-    tell(&coreset);
+    status = tell(&coreset, &choices->facts);
 done:
     close_all(&coreset);
     return status;

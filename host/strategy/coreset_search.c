@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 
 /* A radius that may be the smallest, by its place among them: the first that is not smaller. */
@@ -52,7 +53,7 @@ static dfal_status ask_solver(struct df_coreset_search *search, df_solver_model_
     struct df_solver_answer answer = {0};
     dfal_status status;
     bool holds;
-    search->solved++;
+    search->solved += df_clock() < search->solver->end; /* behind that it is not run */
     DF_TRY_TO(done, status, df_solver_run(search->solver, write, model, columns, &answer));
     search->nodes += answer.nodes;
     *verdict = answer.outcome == DF_SOLVER_INFEASIBLE ? DF_INFEASIBLE : DF_UNDECIDED;

@@ -15,6 +15,8 @@ struct dfal_query df_selection_query(const struct df_selection *selection, int64
         .confidence = selection->confidence[i],
         .label = label,
         .adversarial_class = selection->adversarial_class[i],
+        .facts = selection->facts.field,
+        .fact_count = (size_t)selection->facts.count,
     };
 }
 

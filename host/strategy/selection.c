@@ -23,6 +23,7 @@ void df_selection_clear(struct df_selection *selection)
     df_free(selection->twin);
     df_free(selection->pseudo_index);
     df_free(selection->pseudo_label);
+    df_fields_clear(&selection->facts);
     *selection = (struct df_selection){0};
 }
 
@@ -153,7 +154,10 @@ static dfal_status take_set(struct df_view *view, struct df_selection_block *blo
         DF_TRY_TO(done, status, exclude_others(view, &choices, selection));
     }
     selection->nonfinite += choices.nonfinite;
+    selection->facts = choices.facts;
+    choices.facts = (struct df_fields){0};
 done:
+    df_fields_clear(&choices.facts);
     df_free(choices.list);
     return status;
 }

@@ -52,6 +52,7 @@ struct df_selection {
     int32_t *pseudo_label; /* as the pool counts its classes */
     int64_t nonfinite;     /* candidates passed over: an input or a logit was not finite */
     double seconds;
+    struct df_fields facts; /* what the strategy knows of the set, by name; none: nothing */
 };
 void df_selection_clear(struct df_selection *selection);
 /* candidates [n]: unlabelled rows of the pool, any order. Fewer than options->count come back when they run
@@ -64,6 +65,16 @@ void df_selection_clear(struct df_selection *selection);
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection);
+/* What k-center makes of a selection, whatever strategy chose it: the largest distance of a candidate to the
+ * nearest labelled or chosen row. Where the strategy has the options node and outliers they hold, else the
+ * features of the default and no outlier. NAN: the network has no features. The arguments are those of the
+ * selection.
+ * Errors   E_MEMORY, E_STOPPED */
+dfal_status df_selection_radius(struct dfal_context *context, struct df_device *device,
+                                const struct df_network *network, struct df_pool *pool,
+                                const int64_t *candidates, int64_t n,
+                                const struct df_selection_options *options,
+                                const struct df_selection *selection, double *radius);
 
 /* The columns of QUERIES.csv, "rank,id,...", without a line end; and those of a table that has the strategy
  * in front. */

@@ -4,6 +4,7 @@
 #ifndef DF_STRATEGY_STRATEGY_H
 #define DF_STRATEGY_STRATEGY_H
 
+#include "base/fields.h"
 #include "strategy/strategy_option.h"
 
 struct df_network;
@@ -31,6 +32,8 @@ struct df_choices {
     struct df_choice *list; /* [min(q, n)] in rank order */
     int64_t count;          /* chosen: fewer than q where candidates run out */
     int64_t nonfinite;      /* candidates passed over: something of them is not finite */
+    struct df_fields
+        facts; /* what a strategy that chooses a set knows of it, none by default; the caller's */
 };
 
 /* Mark the candidates that the strategy is certain of: certain [n], all false. */

@@ -52,7 +52,7 @@ def json_keys(dfal):
     with h5py.File(dfal.at("s.h5")) as file:
         check(int(file["iterations"][()].sum()) == document["iterations"], "iterations is not the sum of the file's")
     document = dfal.json("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "5", "--scores", "s.h5", "-o", "q.csv")
-    check(len(document) == 5 and all(list(query) == QUERY_KEYS for query in document), f"select: {document}")
+    check(len(document) == 5 and all(list(query) == [*QUERY_KEYS, "facts"] for query in document), f"select: {document}")
     with open(dfal.at("q.csv"), encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     check(rows[0] == QUERY_KEYS and len(rows) == 6, f"QUERIES.csv: {rows[0]}")

@@ -74,7 +74,8 @@ def keys(dfal):
     for name in STRATEGIES:
         words = ("select", "net.h5", "pool.h5", "--strategy", name, "--count", "5", "--force", "-o", "q.csv")
         document = dfal.json(*words)
-        check([list(query) for query in document] == [KEYS] * 5, f"{name}: {document}")
+        check([list(query) for query in document] == [[*KEYS, "facts"]] * 5, f"{name}: {document}")
+        check(all(query["facts"] is None for query in document), f"{name}: facts from nowhere: {document}")
         for query, row in zip(document, rows_of(dfal.at("q.csv"))):
             check(list(row) == KEYS and int(row["index"]) == query["index"] and row["id"] == query["id"], f"{name}: {row}")
             check(row["strategy"] == query["strategy"] == name, f"{name}: {row}")
@@ -462,6 +463,11 @@ def own_options(dfal):
     dfal.refuses(64, *good, "--option", "node=x", "-o", "no", says=("strategy bald", "'node'", "passes"))
     dfal.refuses(64, *good, "--option", "passes", "-o", "no", says="KEY=VALUE")
     help_text = dfal.run("select", "--help")[0]
+    document, err = dfal.run("--json", "--log-format", "json", *good[:4], "coreset", "--count", "3", "-o", "facts.csv")
+    event = next(json.loads(line) for line in err.splitlines() if '"select.coreset"' in line)
+    for query in json.loads(document):
+        told = {key: float(f"{value:.9g}") if isinstance(value, float) else value for key, value in query["facts"].items()}
+        check(told == {key: event[key] for key in told} and told["labelled"] == 0, f"{query} {event}")
     check("bald: passes" in help_text and "coreset-greedy: node" in help_text, help_text)
 
 

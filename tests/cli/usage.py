@@ -119,7 +119,7 @@ def numbers(dfal):
 
 
 def later(dfal):
-    for words in (("query", "x"), ("answer", "x"), ("bench", "train"), ("bench", "coreset"),
+    for words in (("query", "x"), ("answer", "x"), ("bench", "train"),
                   ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade")):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench_floor.h"
+#include "bench_folder.h"
 #include "print.h"
 
 /* The library tells ops before anything may be printed: an error prints no results. */
@@ -108,17 +108,18 @@ static void print_table(const struct table *table)
 
 static dfal_status measure(struct session *session, struct table *table, int64_t samples, int32_t repeat)
 {
-    char folder[] = "/tmp/dfal-bench-XXXXXX";
+    struct bench_folder folder;
     struct dfal_bench_ops_options options;
-    if (mkdtemp(folder) == NULL)
-        return usage_error(DFAL_E_EXISTS, "%s: cannot make a temporary folder", folder);
+    dfal_status status = bench_folder_make(&folder);
+    if (status != DFAL_OK)
+        return status;
     dfal_bench_ops_options_init(&options);
     dfal_bench_roofs_init(&table->roofs);
     options.samples = samples;
     options.repeat = repeat;
-    dfal_status status =
-        dfal_bench_ops(session->context, &table->roofs, table->network, folder, &options, take, table);
-    rmdir(folder);
+    status =
+        dfal_bench_ops(session->context, &table->roofs, table->network, folder.path, &options, take, table);
+    bench_folder_remove(&folder);
     if (status == DFAL_OK && table->failed)
         return usage_error(DFAL_E_MEMORY, "out of memory");
     if (status == DFAL_OK)

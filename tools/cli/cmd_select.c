@@ -28,7 +28,8 @@ static void add_json(void *user, const struct dfal_query *query)
         user, OBJECT(MEMBER(query, rank), MEMBER(query, id), MEMBER(query, index), MEMBER(query, score),
                      MEMBER(query, strategy), MEMBER(query, predicted), MEMBER(query, confidence),
                      MEMBER(query, label), MEMBER(query, adversarial_class), MEMBER(query, predicted_name),
-                     MEMBER(query, label_name), MEMBER(query, adversarial_name)));
+                     MEMBER(query, label_name), MEMBER(query, adversarial_name), "facts",
+                     fields_json(query->facts, query->fact_count)));
 }
 
 /* People read a class by its name. */
@@ -162,7 +163,9 @@ const struct command command_select = {
         "QUERIES.csv has the columns rank, id, index, score, strategy, predicted, confidence, label,\n"
         "adversarial_class and the names of the three classes, predicted_name, label_name, "
         "adversarial_name,\n"
-        "empty where pool and network have none; --json is a list of objects with these keys.",
+        "empty where pool and network have none; --json is a list of objects with these keys and `facts`: "
+        "what\n"
+        "the strategy knows of all the chosen together (of coreset the event select.coreset), else null.",
     .options = options,
     .option_count = COUNT_OF(options),
     .more = print_more,

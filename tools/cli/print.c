@@ -65,6 +65,14 @@ json_t *field_json(const struct dfal_field *field)
     return list;
 }
 
+json_t *fields_json(const struct dfal_field *fields, size_t count)
+{
+    json_t *object = count > 0 ? json_object() : json_null();
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(object, fields[i].key, field_json(&fields[i]));
+    return object;
+}
+
 json_t *json_members(json_t *object, const char *key, ...)
 {
     va_list pairs;

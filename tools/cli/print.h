@@ -14,6 +14,8 @@ json_t *real_or_null(double value);
 json_t *text_or_null(const char *text);
 json_t *json_truth(bool value);
 json_t *field_json(const struct dfal_field *field);
+/* An object of them; none: null. */
+json_t *fields_json(const struct dfal_field *fields, size_t count);
 /* Any of these by the type of the value. */
 #define JSON(value)                                                                                          \
     _Generic((value), bool : json_truth, int32_t : json_integer, int64_t : json_integer,                     \

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""dfal bench table3 and coreset: strategies side by side on the same rows."""
+import glob
+import itertools
+
+import numpy as np
+
+from data import make_pool, write_linear
+from support import check, main, write_pool
+
+DOCUMENT = ["case", "network", "pool", "drawn", "queries", "labelled", "candidates", "outliers", "repeat", "limit_seconds",
+            "deepfool", "backend", "isa", "device", "threads", "seed", "version", "rows", "ratios", "growth"]
+ROW = ["case", "strategy", "options", "labelled", "candidates", "queries", "passes", "seconds", "fastest", "slowest",
+       "cpu_seconds", "radius", "cut", "facts", "paper_seconds", "refused"]
+GROWTH = ["case", "more", "from", "to", "times", "becomes", "dfal_is_faster", "changes_between"]
+CORESET = ["coreset-greedy", "coreset-swap", "coreset", "coreset-robust", "sener", "sener-robust"]
+PAPER = {"dfal": 126.54, "sener": 784.99, "sener-robust": 891.78}
+
+
+def world(dfal, rows, dropout=0.5):
+    """A linear network: the features of a row are the row itself."""
+    random = np.random.default_rng(5)
+    x = random.normal(size=(rows, 6)).astype(np.float32)
+    write_pool(dfal.at("pool.h5"), x[:, :, None, None], random.integers(0, 4, rows), class_count=4)
+    write_linear(dfal.at("net.h5"), random.normal(size=(4, 6)), random.normal(size=4), [6, 1, 1], dropout)
+    return np.sqrt(((x[:, None].astype(np.float64) - x[None]) ** 2).sum(-1))
+
+
+def smallest(far, labelled, count, outliers):
+    """By looking at every set of the rows that are not labelled."""
+    others = [row for row in range(len(far)) if row not in labelled]
+    return min(np.sort(far[np.ix_(others, [*labelled, *chosen])].min(1))[::-1][outliers]
+               for chosen in itertools.combinations(others, count))
+
+
+def check_row(row, labelled, candidates, queries):
+    check(list(row) == ROW and row["refused"] is None and not row["cut"], f"{row}")
+    check((row["labelled"], row["candidates"], row["queries"]) == (labelled, candidates, queries), f"{row}")
+    check(0 < row["fastest"] <= row["seconds"] <= row["slowest"] and row["cpu_seconds"] > 0, f"{row}")
+    check(row["paper_seconds"] == PAPER.get(row["case"]), f"{row}")
+
+
+def coreset(dfal):
+    """Covering form and program (6) reach the smallest radius there is, with outliers and without."""
+    far = world(dfal, 16)
+    document = dfal.json("bench", "coreset", "net.h5", "pool.h5", "--queries", "2", "--labelled", "2", "--candidates", "14",
+                         "--repeat", "2", "--outliers", "1")
+    check(list(document) == DOCUMENT and document["case"] == "coreset" and not document["drawn"], f"{list(document)}")
+    check([row["case"] for row in document["rows"]] == CORESET, f"{[row['case'] for row in document['rows']]}")
+    radii = {}
+    for row in document["rows"]:
+        check_row(row, 2, 14, 2)
+        check(row["passes"] == 2, f"{row}")
+        facts, outliers = row["facts"], int("robust" in row["case"])
+        check((facts is None) == (row["case"] == "coreset-greedy"), f"{row}")
+        if facts is None or facts["solver"] == "none":
+            continue
+        check(facts["labelled"] == 2 and facts["outliers"] == outliers and facts["proven"] == "yes", f"{row}")
+        check(abs(facts["radius"] - row["radius"]) < 1e-9, f"the event says another radius: {row}")
+        check(facts["program"] == ("sener" if "sener" in row["case"] else "covering"), f"{row}")
+        check(abs(radii.setdefault(outliers, row["radius"]) - row["radius"]) < 1e-9, f"the programs disagree: {row}")
+    greedy, swap = (document["rows"][i]["radius"] for i in (0, 1))
+    check(greedy >= swap, f"greedy {greedy}, with swaps {swap}")
+    # Which two rows are labelled nobody tells: there are two of which all that was found holds.
+    if radii:
+        held = [pair for pair in itertools.combinations(range(16), 2)
+                if all(abs(smallest(far, pair, 2, outliers) - radius) < 1e-9 for outliers, radius in radii.items())]
+        check(0 < len(held) < 12, f"of 120 pairs the radii {radii} are the smallest beside the labelled rows {held}")
+    check(document["ratios"] == [] and document["growth"] == [], f"{document['ratios']} {document['growth']}")
+
+
+def table3(dfal):
+    """Every strategy of the build has its row; what this network cannot serve says so, and the others stand."""
+    world(dfal, 24)
+    words = ("bench", "table3", "net.h5", "pool.h5", "--queries", "3", "--labelled", "4", "--candidates", "20", "--repeat", "2")
+    strategies = [line.split()[0] for line in dfal.run("select", "--help")[0].split("Strategies:\n")[1].split("\n\n")[0].splitlines()]
+    document = dfal.json(*words)
+    check(list(document) == DOCUMENT and document["case"] == "table3" and document["deepfool"] == "dfal2018", f"{document}")
+    names = [row["case"] for row in document["rows"]]
+    check(names[:7] == ["dfal", *CORESET] and set(strategies) <= set(names) and len(names) == len(set(names)), f"{names}")
+    check(len(strategies) > 10 and not any(row["refused"] for row in document["rows"]), f"{document['rows']}")
+    for row in document["rows"]:
+        check_row(row, 4, 20, 3)
+    check(document["rows"][0]["radius"] > document["rows"][3]["radius"], "DFAL's queries cover as well as CORE-SET's")
+    dfal_seconds = document["rows"][0]["seconds"]
+    for ratio, name in zip(document["ratios"], ("sener", "sener-robust"), strict=True):
+        row = document["rows"][names.index(name)]
+        check(ratio["case"] == name and abs(ratio["times_dfal"] - row["seconds"] / dfal_seconds) < 1e-9, f"{ratio} {row}")
+        check(abs(ratio["paper_times_dfal"] - PAPER[name] / PAPER["dfal"]) < 1e-9, f"{ratio}")
+    # The radius is of the rows that select chooses, whoever chooses: it does not depend on the number of passes.
+    again = dfal.json(*words[:-1], "1", "--deepfool", "lts4")
+    check(again["deepfool"] == "lts4" and all(row["passes"] == 1 for row in again["rows"]), f"{again}")
+    for name in set(CORESET) | {"random", "entropy", "margin"}:
+        a, b = (next(row["radius"] for row in rows["rows"] if row["case"] == name) for rows in (document, again))
+        check(a == b, f"{name}: radius {a} and {b}")
+    world(dfal, 24, dropout=None)
+    document = dfal.json(*words)
+    refused = {row["case"]: row["refused"] for row in document["rows"] if row["refused"]}
+    check(set(refused) == {"bald", "batchbald"} and "dropout" in refused["bald"], f"{refused}")
+    out, _ = dfal.run("-q", *words)
+    lines = out.splitlines()
+    check(any(line.startswith("bald ") and "not measured: strategy bald" in line for line in lines), out)
+    check(any(line.startswith("dfal ") and " 126.54" in line for line in lines), out)
+    check(any(line.startswith("sener takes ") and "paper: 6.2" in line for line in lines), out)
+    check(len([line for line in lines if line.split()[0] in names]) >= len(names), out)
+
+
+def growth(dfal):
+    """More labelled rows, more candidates; program (6) takes a thousand rows at most and says so."""
+    world(dfal, 1600)
+    document = dfal.json("bench", "table3", "net.h5", "pool.h5", "--queries", "2", "--labelled", "10", "--candidates", "20",
+                         "--repeat", "1", "--growth")
+    sizes = {(row["labelled"], row["candidates"]) for row in document["rows"]}
+    check(sizes == {(10, 20), (1, 20), (30, 20), (100, 20), (10, 200), (10, 1500)}, f"{sizes}")
+    refused = {(row["case"], row["labelled"], row["candidates"]) for row in document["rows"] if row["refused"]}
+    check(refused == {("sener", 10, 1500), ("sener-robust", 10, 1500)}, f"{refused}")
+    said = {(line["case"], line["more"]): line for line in document["growth"]}
+    check(set(said) == {(name, more) for name in ("dfal", *CORESET) for more in ("labelled", "candidates")}, f"{set(said)}")
+    seconds = {(row["case"], row["labelled"], row["candidates"]): row["seconds"] for row in document["rows"]}
+    for (name, more), line in said.items():
+        check(list(line) == GROWTH, f"{line}")
+        small, large = ((1, 20), (100, 20)) if more == "labelled" else ((10, 20), (10, 200 if "sener" in name else 1500))
+        check((line["from"], line["to"]) == (small[more != "labelled"], large[more != "labelled"]), f"{line}")
+        check(abs(line["times"] - seconds[name, *large] / seconds[name, *small]) < 1e-9, f"{line}")
+        check(line["becomes"] == ("slower" if line["times"] > 1 else "faster"), f"{line}")  # of one pass each
+        first = seconds["dfal", *small] < seconds[name, *small]
+        check(name == "dfal" or line["dfal_is_faster"] == first, f"{line}")
+        middle = [(10, 20), (30, 20)] if more == "labelled" else [(10, 200)] * ("sener" not in name)
+        changes = [size for size in (*middle, large) if (seconds["dfal", *size] < seconds[name, *size]) != first]
+        where = line["changes_between"]
+        check((where is None) == (name == "dfal" or not changes), f"{line}, expected a change at {changes}")
+        check(where is None or where[1] == changes[0][more != "labelled"], f"{line}, expected a change at {changes}")
+    out, _ = dfal.run("-q", "bench", "coreset", "net.h5", "pool.h5", "--queries", "2", "--labelled", "10", "--candidates", "20",
+                      "--repeat", "1", "--growth")
+    check("with 1 labelled" in out and "with 1500" in out and "not measured: program sener" in out, out)
+
+
+def drawn(dfal):
+    """Without arguments: digits, a network that has seen the labelled ones, and nothing is left behind."""
+    before = set(glob.glob("/tmp/dfal-bench-*"))
+    words = ("bench", "table3", "--queries", "2", "--labelled", "12", "--candidates", "30", "--repeat", "1")
+    document = dfal.json(*words)
+    check(document["drawn"] and document["network"] is None and document["pool"] is None, f"{document}")
+    check(all(row["refused"] is None and row["candidates"] == 30 for row in document["rows"]), f"{document}")
+    out, _ = dfal.run("-q", *words)
+    check("drawn digits, lenet5 trained on the 12 labelled ones" in out, out)
+    check(set(glob.glob("/tmp/dfal-bench-*")) <= before, "a temporary folder is left")
+
+
+def limits(dfal):
+    """A case whose passes have used up the limit ends, and so does a search; its seconds are a least."""
+    random = np.random.default_rng(7)
+    x = random.normal(size=(460, 20)).astype(np.float32)
+    write_pool(dfal.at("pool.h5"), x[:, :, None, None], random.integers(0, 4, 460), class_count=4)
+    write_linear(dfal.at("net.h5"), random.normal(size=(4, 20)), random.normal(size=4), [20, 1, 1])
+    document = dfal.json("bench", "coreset", "net.h5", "pool.h5", "--queries", "10", "--labelled", "60", "--candidates", "400",
+                         "--repeat", "50", "--limit", "1")
+    row = next(row for row in document["rows"] if row["case"] == "sener")
+    if row["facts"]["solver"] == "none":
+        return
+    check(row["cut"] and row["facts"]["reason"] == "seconds" and row["facts"]["proven"] == "no", f"{row}")
+    check(row["passes"] == 1 and 0.9 < row["seconds"] < 60, f"{row}")
+
+
+def refusals(dfal):
+    world(dfal, 60)
+    net = ("net.h5", "pool.h5")
+    dfal.refuses(64, "bench", "coreset", says="NET POOL")
+    dfal.refuses(64, "bench", "coreset", "net.h5", says="NET POOL")
+    dfal.refuses(64, "bench", "table3", "net.h5", says=("NET TRAIN-POOL", "neither"))
+    dfal.refuses(64, "bench", "table3", *net, "more", says="'more'")
+    dfal.refuses(64, "bench", "tabel3", says="table3")
+    dfal.refuses(69, "bench", "train", says="not in this version")
+    dfal.refuses(64, "bench", "table3", *net, "--samples", "3", says=("--samples", "deepfool, ops", "bench table3"))
+    dfal.refuses(64, "bench", "deepfool", *net, "--growth", says=("--growth", "coreset, table3"))
+    for option in "--queries", "--candidates", "--limit", "--repeat":
+        dfal.refuses(64, "bench", "table3", *net, option, "0", says=(option, "'0'"))
+    dfal.refuses(64, "bench", "table3", *net, "--labelled=-1", says="--labelled")
+    dfal.refuses(65, "bench", "table3", *net, "--labelled", "60", says=("pool.h5 has 60 rows", "60 labelled"))
+    dfal.refuses(66, "bench", "table3", "none.h5", "pool.h5", says="none.h5")
+    dfal.refuses(66, "bench", "coreset", "net.h5", "none.h5", says="none.h5")
+    make_pool(dfal.at("digits.h5"), 20, 1)
+    dfal.refuses(65, "bench", "coreset", "net.h5", "digits.h5", says="digits.h5")
+    write_pool(dfal.at("bare.h5"), np.ones((60, 6, 1, 1), np.float32), class_count=4)
+    dfal.refuses(65, "bench", "coreset", "net.h5", "bare.h5", "--labelled", "9", says=("bare.h5", "has no label"))
+    # fewer candidates than were asked for, and fewer than queries
+    document = dfal.json("bench", "coreset", *net, "--labelled", "55", "--queries", "9", "--repeat", "1")
+    check(all((row["candidates"], row["queries"], row["radius"]) == (5, 5, 0) for row in document["rows"]), f"{document}")
+
+
+main({f.__name__: f for f in (coreset, table3, growth, drawn, limits, refusals)})
