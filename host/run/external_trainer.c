@@ -2,8 +2,6 @@
 #include "run/external_trainer.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "run/directory.h"
 #include "score/pass.h"
 #include "store/label_text.h"
 #include "store/network_file.h"
@@ -50,12 +49,8 @@ static dfal_status paths_make(struct round_paths *paths, const struct df_externa
 dfal_status df_external_trainer_open(struct df_external_trainer *trainer, struct dfal_context *context,
                                      const char *dir, const char *strategy, int32_t trial)
 {
-    char whole[PATH_MAX];
     trainer->context = context;
-    if (!realpath(dir, whole))
-        return df_fail_errno(errno, false, dir, "finding");
-    DF_TRY(df_format(&trainer->folder, "%s/state/%s-%d.trainer", whole, strategy, trial));
-    return df_folder_create(trainer->folder);
+    return df_run_directory_work(&trainer->folder, dir, strategy, trial, "trainer");
 }
 
 void df_external_trainer_close(struct df_external_trainer *trainer)
@@ -279,8 +274,7 @@ dfal_status df_external_trainer_run(struct df_external_trainer *trainer, struct 
     DF_TRY_TO(done, status, write_labels(trainer, state, paths.labels, &digest));
     if (state->twin_count)
         DF_TRY_TO(done, status, write_twins(trainer, state, paths.twins));
-    DF_TRY_TO(done, status,
-              make_words(&command.words, trainer, &paths, state->twin_count > 0, round, seed));
+    DF_TRY_TO(done, status, make_words(&command.words, trainer, &paths, state->twin_count > 0, round, seed));
     for (int32_t i = 0; i < command.words.count; i++)
         df_digest_add(&digest, command.words.word[i], strlen(command.words.word[i]) + 1);
     df_digest_end(&digest, key);
