@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Somebody else's command that does a piece of dfal's work: a trainer, a strategy. It is called with the words
- * that a user gave and dfal's own options behind them. What it prints goes to a log, which is its lock, too:
- * the command's outputs are the very descriptor, so that one of an earlier start that still runs holds it. */
+/* Somebody else's command that does a piece of dfal's work: a trainer, a strategy. It is called with the
+ * words that a user gave and dfal's own options behind them. What it prints goes to a log, which is its lock,
+ * too: the command's outputs are the very descriptor, so that one of an earlier start that still runs holds
+ * it. */
 #ifndef DF_BASE_EXTERNAL_COMMAND_H
 #define DF_BASE_EXTERNAL_COMMAND_H
 
@@ -34,8 +35,9 @@ void df_external_command_seed(char text[DF_COMMAND_SEED], uint64_t seed);
  * Errors   E_EXISTS a command of an earlier start still runs; E_STOPPED */
 dfal_status df_external_command_begin(struct df_external_command *call);
 /* Run it to its end.
- * Errors   E_STOPPED exit code 75 (context->kept_work is set: it asks to be called again), or a stop was handed
- *          on; E_UNAVAILABLE it cannot be started, or ends in another way, with the log's last lines */
+ * Errors   E_STOPPED exit code 75 (context->kept_work is set: it asks to be called again), or a stop was
+ *          handed on; E_UNAVAILABLE it cannot be started, or ends in another way, with the log's last
+ *          lines */
 dfal_status df_external_command_run(struct df_external_command *call);
 /* It ended well, but not with what is `expected` of it, for which the thread's message is the reason: one
  * sentence of all that, with the log's last lines. Returns status. */
