@@ -132,7 +132,6 @@ static dfal_status choose(struct branch *branch, const int64_t *candidates, int6
     if (!branch->command.text)
         return on_device(e, df_select(e->context, e->device, branch->network, e->train, candidates, n,
                                       options, selection));
-    branch->command.round = round;
     options->command = &branch->command;
     DF_TRY(write_network(branch, branch->command_network, round - 1));
     dfal_status status =
