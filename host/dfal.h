@@ -567,7 +567,7 @@ struct dfal_select_options {
     size_t size;
     const struct dfal_score_options
         *score;              /* for strategies that need margins, and the pool's; NULL: the defaults */
-    const char *strategy;    /* required: a name of dfal_strategies */
+    const char *strategy;    /* required, but with strategy_command: a name of dfal_strategies */
     int64_t count;           /* required: queries, at least 1 */
     const char *scores_path; /* NULL: score on the way */
     const char *logits_path; /* NULL: forward on the way; or what dfal_logits wrote */
@@ -581,6 +581,9 @@ struct dfal_select_options {
     size_t strategy_option_count;
     /* NULL: none; a label file of the rows that a strategy with pseudo-labels (ceal) labels itself */
     const char *pseudo_labels_path;
+    /* NULL: dfal chooses; else a command that does (docs/FORMATS.md, "Strategy command"), and strategy is
+     * NULL or "command" */
+    const char *strategy_command;
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -607,7 +610,9 @@ DFAL_API void dfal_select_options_init(struct dfal_select_options *options, size
  * last: killed before that, the same call takes the other files for its own and writes all anew.
  * Errors   E_USAGE an option, or a file that does not hold what the strategy needs; E_DATA a scores or logits
  *          file of another network, pool or rows, or without a candidate's row; E_EXISTS; E_CONFIG scores of
- *          another DeepFool, an unfinished selection of other options */
+ *          another DeepFool, an unfinished selection of other options; of a command E_UNAVAILABLE it cannot
+ *          be started or fails, E_DATA what it names, E_STOPPED it ended with exit code 75: with
+ *          dfal_context_kept_work its folder OUT.command is kept, and the same call goes on */
 DFAL_API dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                                  const char *pool_path, const struct dfal_select_options *options,
                                  dfal_query_fn *query, void *user);
@@ -622,9 +627,12 @@ struct dfal_run_options {
     const char *const *set;             /* "key.path=value" */
     int32_t set_count;
     bool resume;        /* demand that there is something to resume */
-    bool allow_command; /* a configuration file may name the trainer */
+    bool allow_command; /* a configuration file may name commands: the trainer, strategies */
     const char
         *trainer; /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
+    /* NULL: from the configuration; a command that is the strategy `command`, one more where the
+     * configuration does not list it (docs/FORMATS.md, "Strategy command") */
+    const char *strategy_command;
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {

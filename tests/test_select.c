@@ -155,11 +155,14 @@ static void test_same_bytes(void **state)
     }
 }
 
-/* A strategy of this build that these tests do not go through is not tested. */
+/* A strategy of this build that these tests do not go through is not tested. A command has tests of its own:
+ * tests/cli/strategy_command.py. */
 static void test_every(void **state)
 {
     (void)state;
     for (int i = 0; df_strategies[i]; i++) {
+        if (df_strategies[i] == &df_strategy_command)
+            continue;
         int found = 0;
         for (int s = 0; s < EVERY; s++)
             found += !strcmp(every[s].name, df_strategies[i]->name);
@@ -661,6 +664,46 @@ static void test_out_of_memory(void **state)
     }
 }
 
+/* The same of a command that names four rows. */
+static void test_command_out_of_memory(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"c.csv"};
+    char out[TEST_PATH], command[1024];
+    struct world_opened opened;
+    test_join(out, world.folder, names[0]);
+    world_open(&opened, "ref", 1, world.net, world.train);
+    /* the words behind the script are those of dfal: the tenth is IDS.csv */
+    int used = snprintf(command, sizeof command, "sh -c 'printf \"%%s\\n\"");
+    for (int row = 9; row > 5; row--) {
+        char *id;
+        test_ok(df_pool_id(opened.pool, &id, row));
+        used += snprintf(command + used, sizeof command - (size_t)used, " %s", id);
+        df_free(id);
+    }
+    snprintf(command + used, sizeof command - (size_t)used, " >\"${10}\"' command");
+    world_close(&opened);
+    struct dfal_select_options options = select_options(NULL, 4);
+    options.strategy_command = command;
+    dfal_status status = DFAL_E_MEMORY;
+    for (int64_t n = 1; status != DFAL_OK && n < 20000; n++) {
+        remove_outputs(names, 1);
+        dfal_context *context = world_context("ref", 1, NULL, NULL);
+        df_fault_arm(DF_FAULT_ALLOC, n);
+        status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
+        df_fault_arm(DF_FAULT_ALLOC, 0);
+        dfal_context_destroy(context);
+        if (status != DFAL_OK && world_exists(world.folder, names[0]))
+            test_fail("allocation %lld failed and the queries are there", (long long)n);
+    }
+    assert_int_equal(status, DFAL_OK);
+    assert_false(world_exists(world.folder, "c.csv.command"));
+    char *text = world_read(world.folder, names[0]);
+    assert_non_null(strstr(text, ",9,"));
+    free(text);
+    remove_outputs(names, 1);
+}
+
 static void test_usage(void **state)
 {
     (void)state;
@@ -715,12 +758,19 @@ int main(int argc, char **argv)
 {
     backend_count = test_backends(backends, argc, argv, "ref,cpu");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every),          cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_order),          cmocka_unit_test(test_left_out),
-        cmocka_unit_test(test_scores),         cmocka_unit_test(test_twins),
-        cmocka_unit_test(test_usage),          cmocka_unit_test(test_near_duplicate),
-        cmocka_unit_test(test_sources),        cmocka_unit_test(test_twins_of_any),
-        cmocka_unit_test(test_killed_between), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_every),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_near_duplicate),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_twins_of_any),
+        cmocka_unit_test(test_killed_between),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_command_out_of_memory),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -31,10 +31,25 @@ static dfal_status tell_strategy_options(char **text, const struct df_select_job
     return df_text_take(&out, text);
 }
 
+/* A strategy by its name, or a command: one of the two. */
+static dfal_status find_strategy(struct df_select_job *job)
+{
+    const char *name = job->options->strategy, *command = job->options->strategy_command;
+    DF_TRY(df_strategy_find(&job->strategy, command && !name ? df_strategy_command.name : name));
+    const bool commanded = job->strategy == &df_strategy_command;
+    if (commanded && !command)
+        DF_FAIL(DFAL_E_USAGE, "strategy %s has no command, expected `strategy_command` CMD",
+                job->strategy->name);
+    if (command && !commanded)
+        DF_FAIL(DFAL_E_USAGE, "strategy %s and the command '%.200s' cannot both choose, expected one of them",
+                job->strategy->name, command);
+    return command ? df_select_command_check(job) : DFAL_OK;
+}
+
 dfal_status df_select_take_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
-    DF_TRY(df_strategy_find(&job->strategy, options->strategy));
+    DF_TRY(find_strategy(job));
     DF_TRY(take_strategy_options(job));
     if (options->count < 1)
         DF_FAIL(DFAL_E_USAGE, "count is %lld, expected at least 1", (long long)options->count);
@@ -82,6 +97,7 @@ struct df_selection_options df_select_selection(struct df_select_job *job)
         .labelled_labels = job->labelled_labels,
         .pseudo_labels = options->pseudo_labels_path != NULL,
         .labelled = job->labelled,
+        .command = options->strategy_command ? &job->command : NULL,
     };
 }
 
@@ -98,8 +114,11 @@ static dfal_status choose(struct df_select_job *job)
     if (!job->selection.count)
         DF_FAIL(DFAL_E_DATA, "%s: none of the %lld candidates is finite, expected some to choose from",
                 job->pool->path, (long long)job->count);
-    const int64_t asked = job->options->count;
-    if (job->selection.count < asked)
+    const int64_t asked = selection.count, subsample = selection.subsample,
+                  candidates = subsample > 0 && subsample < job->count ? subsample : job->count;
+    /* A command that names fewer than there are has been told of already. */
+    if (job->selection.count < asked &&
+        (!selection.command || job->selection.count + job->selection.nonfinite >= candidates))
         df_say(job->context, DFAL_WARNING, "select.few",
                DF_FIELDS(DF_INT("count", job->selection.count), DF_INT("asked", asked)),
                "only %lld of %lld queries could be chosen: no more candidates",
@@ -140,7 +159,10 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
            "%s: %lld of %lld candidates of %s, network %s, back end %s, into %s", job.strategy->name,
            (long long)options->count, (long long)job.count, pool_path, network, job.device->info.backend,
            out_path);
-    DF_TRY_TO(done, status, choose(&job));
+    status = df_select_command_open(&job);
+    if (status == DFAL_OK)
+        status = choose(&job);
+    DF_TRY_TO(done, status, df_select_command_close(&job, status));
     DF_TRY_TO(done, status, df_select_write(&job, query, user));
     df_say(context, DFAL_INFO, "select.end",
            DF_FIELDS(DF_INT("count", job.selection.count), DF_REAL("seconds", df_clock() - begin)),

@@ -29,6 +29,9 @@ void df_select_close(struct df_select_job *job)
     df_pool_close(job->pool);
     df_claim_end(&job->claim);
     df_free(job->journal);
+    df_free(job->command_folder);
+    df_free(job->command_network);
+    df_free(job->command_pool);
 }
 
 static bool all_labelled(const struct df_pool *pool)

@@ -33,6 +33,8 @@ struct df_select_job {
     bool resumed;   /* twins and sheet that are there are this line's own, unfinished */
     struct df_claim claim;
     char *journal;
+    struct df_command_place command; /* of a command that chooses: its paths are the job's */
+    char *command_folder, *command_network, *command_pool;
 };
 
 /* select.c. Strategy, its options and DeepFool of job->options; what a selection is told of the job. */
@@ -49,6 +51,14 @@ dfal_status df_select_check_outputs(struct df_select_job *job);
 dfal_status df_select_check_unfinished(struct df_select_job *job);
 /* Everything asked for, QUERIES.csv last. */
 dfal_status df_select_write(struct df_select_job *job, dfal_query_fn *query, void *user);
+
+/* select_command.c: a command that chooses, and OUT.command, the folder in which it works. Without a command
+ * nothing happens. The folder goes when it has chosen, but stays where it asks to be called again. */
+dfal_status df_select_command_check(const struct df_select_job *job);
+dfal_status df_select_command_claim(struct df_select_job *job);
+dfal_status df_select_command_open(struct df_select_job *job);
+/* Returns status, or what went wrong besides. */
+dfal_status df_select_command_close(struct df_select_job *job, dfal_status status);
 
 /* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that
  * a killed line knows its own. It holds what the line asked for, one "key: value" a line. */

@@ -31,6 +31,8 @@ static dfal_status describe(struct df_identity *identity, const struct df_select
     char *deepfool = NULL;
     DF_TRY(df_deepfool_to_json(&deepfool, &job->deepfool, options->score->unconverged));
     add_text(identity, "strategy", job->strategy->name);
+    if (options->strategy_command)
+        add_text(identity, "command", options->strategy_command);
     for (const struct df_strategy_option *own = job->strategy->options; own && own->key; own++) {
         char key[64];
         snprintf(key, sizeof key, "option.%s", own->key);

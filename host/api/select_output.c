@@ -23,6 +23,7 @@ static dfal_status claim(struct df_select_job *job)
     DF_TRY(df_claim_output(claim, options->pseudo_labels_path, "pseudo-labels"));
     DF_TRY(df_select_journal_path(&job->journal, job));
     DF_TRY(df_claim_output(claim, job->journal, "journal"));
+    DF_TRY(df_select_command_claim(job));
     DF_TRY(df_claim_input(claim, job->network_name));
     DF_TRY(df_claim_input(claim, options->scores_path));
     DF_TRY(df_claim_input(claim, options->logits_path));

@@ -64,13 +64,8 @@ static dfal_status take_path(char *to, const char *path)
 
 static dfal_status take_trainer(struct df_run_config *config, const char *command)
 {
-    if (snprintf(config->trainer, sizeof config->trainer, "%s", command) >= (int)sizeof config->trainer)
-        DF_FAIL(DFAL_E_USAGE, "%.80s...: the trainer's command has more than %d bytes", command,
-                DF_CONFIG_TEXT - 1);
-    if (!df_text_is_utf8(command) || !command[0])
-        DF_FAIL(DFAL_E_USAGE,
-                "the trainer's command '%.200s' is empty or not UTF-8, which config.yaml is written in",
-                command);
+    DF_TRY(df_run_command_check("trainer's", command));
+    snprintf(config->trainer, sizeof config->trainer, "%s", command);
     config->trainer_line = 0;
     return DFAL_OK;
 }
@@ -104,6 +99,7 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
         DF_TRY(df_run_config_set(config, options->set[i]));
     if (options->trainer)
         DF_TRY(take_trainer(config, options->trainer));
+    DF_TRY(df_run_command_take(config, options));
     DF_TRY(take_path(config->train, options->train_path));
     DF_TRY(take_path(config->test, options->test_path));
     DF_TRY(make_absolute(config->train));
@@ -126,12 +122,12 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
 
 struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy)
 {
-    struct df_strategy_config options = config->options[df_strategy_known_index(config->strategy[strategy])];
+    struct df_strategy_config options = config->options[df_run_strategy_known(config, strategy)];
     const struct df_strategy *found = NULL;
     if (options.subsample < 0)
         options.subsample = config->subsample;
     if (options.twins < 0)
-        options.twins = df_strategy_find(&found, config->strategy[strategy]) == DFAL_OK && found->twins;
+        options.twins = df_run_strategy(&found, config, strategy) == DFAL_OK && found->twins;
     return options;
 }
 
@@ -196,6 +192,25 @@ static void put_number(struct df_text *out, const struct df_number *number, cons
         df_text_add(out, "%s", df_number_print(text, number, field));
 }
 
+static void put_strategies(struct df_text *out, const struct df_run_config *config)
+{
+    df_text_add(out, "[");
+    for (int32_t i = 0; i < config->strategy_count; i++) {
+        const struct df_run_command *command = df_run_command_of(config, i);
+        df_text_add(out, "%s", i ? ", " : "");
+        if (!command) {
+            df_text_add(out, "%s", config->strategy[i]);
+            continue;
+        }
+        df_text_add(out, "{name: ");
+        put_text(out, command->name);
+        df_text_add(out, ", command: ");
+        put_text(out, command->text);
+        df_text_add(out, "}");
+    }
+    df_text_add(out, "]");
+}
+
 static void put_value(struct df_text *out, const struct df_key *key, struct df_run_config *config,
                       int32_t strategy)
 {
@@ -208,10 +223,7 @@ static void put_value(struct df_text *out, const struct df_key *key, struct df_r
         df_text_add(out, *(const int32_t *)field > 0 ? "true" : "false");
         break;
     case DF_KEY_STRATEGIES:
-        df_text_add(out, "[");
-        for (int32_t i = 0; i < config->strategy_count; i++)
-            df_text_add(out, "%s%s", i ? ", " : "", config->strategy[i]);
-        df_text_add(out, "]");
+        put_strategies(out, config);
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
@@ -242,15 +254,26 @@ static void put_option(struct df_text *out, const struct df_strategy_option *opt
         df_text_add(out, "%s", value);
 }
 
+/* Where a configuration first lists a strategy, -1: it does not. */
+static int32_t listed_at(const struct df_run_config *config, int32_t known)
+{
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        if (df_run_strategy_known(config, s) == known)
+            return s;
+    return -1;
+}
+
 static dfal_status put_options(struct df_text *out, struct df_run_config *config)
 {
     df_text_add(out, "options:\n");
     for (int32_t s = 0; s < config->strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
-        DF_TRY(df_strategy_find(&strategy, config->strategy[s]));
-        int32_t known = df_strategy_known_index(config->strategy[s]);
+        DF_TRY(df_run_strategy(&strategy, config, s));
+        const int32_t known = df_run_strategy_known(config, s);
+        if (listed_at(config, known) < s) /* another command: they share their options */
+            continue;
         config->options[known] = df_run_strategy_options(config, s);
-        df_text_add(out, "  %s: {", config->strategy[s]);
+        df_text_add(out, "  %s: {", strategy->name);
         const char *comma = "";
         for (int32_t k = 0; k < df_run_key_count; k++) {
             const struct df_key *key = &df_run_keys[k];
@@ -310,15 +333,6 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
     return status;
 }
 
-/* Where a configuration lists a strategy, -1: it does not. */
-static int32_t listed_at(const struct df_run_config *config, int32_t known)
-{
-    for (int32_t s = 0; s < config->strategy_count; s++)
-        if (df_strategy_known_index(config->strategy[s]) == known)
-            return s;
-    return -1;
-}
-
 /* One value of a configuration: a key's (of options.* for one strategy), or one of a strategy's own
  * options. */
 struct setting {
@@ -366,7 +380,7 @@ static void value_text(struct df_text *out, const struct setting *setting, const
     const struct df_strategy *strategy = NULL;
     df_run_config_settle(&copy);
     if (is_option(setting)) {
-        if (listed < 0 || df_strategy_find(&strategy, config->strategy[listed]) != DFAL_OK)
+        if (listed < 0 || df_run_strategy(&strategy, config, listed) != DFAL_OK)
             return;
         copy.options[known] = df_run_strategy_options(config, listed);
     }

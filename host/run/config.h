@@ -9,8 +9,17 @@
 #include "net/training.h"
 #include "strategy/strategy_option.h"
 
+struct df_strategy;
+
 /* Names of df_strategy_known, at most. */
-enum { DF_MAX_STRATEGIES = 32, DF_CONFIG_TEXT = 1024 };
+enum { DF_MAX_STRATEGIES = 32, DF_MAX_COMMANDS = 8, DF_STRATEGY_NAME = 32, DF_CONFIG_TEXT = 1024 };
+
+/* An entry of strategies that is somebody else's command. */
+struct df_run_command {
+    char name[DF_STRATEGY_NAME];
+    char text[DF_CONFIG_TEXT];
+    int64_t line; /* of the file that named it: it runs only where the caller allows commands; 0: no file */
+};
 
 /* options.<strategy>: */
 struct df_strategy_config {
@@ -23,8 +32,10 @@ struct df_run_config {
     char train[DF_CONFIG_TEXT],
         test[DF_CONFIG_TEXT];     /* paths, relative ones resolved against the file's folder; "" */
     char network[DF_CONFIG_TEXT]; /* built-in name or path */
-    char strategy[DF_MAX_STRATEGIES][32];
+    char strategy[DF_MAX_STRATEGIES][DF_STRATEGY_NAME];
     int32_t strategy_count;
+    struct df_run_command command[DF_MAX_COMMANDS]; /* those of the strategies that are one, by name */
+    int32_t command_count;
     struct df_strategy_config options[DF_MAX_STRATEGIES]; /* by df_strategy_known_index */
     int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
@@ -102,6 +113,24 @@ dfal_status df_run_config_compare(const struct df_run_config *ours, const struct
  * they are the same. Options of a strategy are compared among those that list it. */
 void df_run_config_differences(struct df_text *out, const struct df_run_config *const *configs, int32_t count,
                                int32_t which);
+/* What the caller's options say of commands; a listed strategy `command` has one then.
+ * Errors   E_USAGE, E_CONFIG */
+dfal_status df_run_command_take(struct df_run_config *config, const struct dfal_run_options *options);
+/* Whether a command can stand in config.yaml; whose: "trainer's". Errors   E_USAGE */
+dfal_status df_run_command_check(const char *whose, const char *command);
+/* Whether the trainer and all commands may run, and are words.
+ * Errors   E_CONFIG with the file's line; E_USAGE */
+dfal_status df_run_command_allowed(const struct df_run_config *config,
+                                   const struct dfal_run_options *options);
+/* The command that a listed strategy is, NULL: it is one of dfal's. */
+const struct df_run_command *df_run_command_of(const struct df_run_config *config, int32_t strategy);
+/* What runs for a listed strategy, and its df_strategy_known_index: that of `command` for every command. */
+dfal_status df_run_strategy(const struct df_strategy **out, const struct df_run_config *config,
+                            int32_t strategy);
+int32_t df_run_strategy_known(const struct df_run_config *config, int32_t strategy);
+/* List a command. Errors   E_USAGE too long, too many */
+dfal_status df_run_command_add(struct df_run_config *config, const char *name, const char *text,
+                               int64_t line);
 /* The options that a listed strategy runs under: subsample (0: all) and twins resolved. */
 struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy);
 

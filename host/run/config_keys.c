@@ -29,7 +29,9 @@ const struct df_key df_run_keys[] = {
     {.path = "strategies",
      .kind = DF_KEY_STRATEGIES,
      .offset = AT(strategy),
-     .help = "what is compared; random among them is what the others are tested against"},
+     .help =
+         "what is compared; random among them is what the others are tested against; an entry {name: NAME, "
+         "command: CMD} is a command (docs/FORMATS.md, Strategy command) and needs `allow_command`"},
     {.path = "options.*.subsample",
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_I64, 1, ROWS, .or_all = true},

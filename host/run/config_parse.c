@@ -228,34 +228,127 @@ static dfal_status check_strategy(const struct reader *reader, const yaml_event_
     return status == DFAL_E_UNAVAILABLE ? status : again;
 }
 
+/* What stands in the tables and in the names of files. */
+static bool is_name(const char *text)
+{
+    return text[0] && !strchr("._-", text[0]) &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(text);
+}
+
+/* One value of an entry that is a mapping: text of its own kind. */
+static dfal_status read_text(struct reader *reader, const char *path, const char *expectation, char *to,
+                             size_t size, int64_t *line)
+{
+    yaml_event_t event;
+    dfal_status status = DFAL_OK;
+    DF_TRY(next_event(reader, &event));
+    const char *value = event.type == YAML_SCALAR_EVENT ? (const char *)event.data.scalar.value : "";
+    if (event.type != YAML_SCALAR_EVENT || !value[0] || strlen(value) != event.data.scalar.length ||
+        (event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !is_text(value)))
+        status = ill_valued(reader, &event, path, expectation);
+    else if (snprintf(to, size, "%s", value) >= (int)size)
+        status =
+            complain(reader, &event, "%s has %zu bytes, expected at most %zu", path, strlen(value), size - 1);
+    *line = reader->lines ? (int64_t)event.start_mark.line + 1 : 0;
+    yaml_event_delete(&event);
+    return status;
+}
+
+/* {name: NAME, command: CMD}, whose start event was taken. */
+static dfal_status read_command(struct reader *reader, const yaml_event_t *start, const char *path,
+                                struct df_run_command *command)
+{
+    static const char *const keys[] = {"name", "command"};
+    char below[2][MAX_PATH];
+    bool seen[2] = {false, false};
+    int64_t line;
+    *command = (struct df_run_command){.line = 0};
+    snprintf(command->name, sizeof command->name, "%s", df_strategy_command.name);
+    for (int i = 0; i < 2; i++)
+        snprintf(below[i], sizeof below[i], "%s.%s", path, keys[i]);
+    for (;;) {
+        yaml_event_t key;
+        DF_TRY(next_event(reader, &key));
+        const bool end = key.type == YAML_MAPPING_END_EVENT;
+        const char *text = key.type == YAML_SCALAR_EVENT ? (const char *)key.data.scalar.value : "";
+        const int which = !strcmp(text, keys[0]) ? 0 : !strcmp(text, keys[1]) ? 1 : -1;
+        dfal_status status = DFAL_OK;
+        if (end)
+            status = seen[1] ? DFAL_OK
+                             : complain(reader, start,
+                                        "an entry of %s has no command, expected a strategy's name "
+                                        "or {name: NAME, command: CMD}",
+                                        path);
+        else if (which < 0) {
+            (void)df_fail_unknown(reader->error, "key", text, NULL, keys, 2);
+            status = complain_of(reader, &key, path);
+        } else if (seen[which])
+            status =
+                complain(reader, &key, "key '%s' stands here a second time, expected once", below[which]);
+        else if (which == 0)
+            status = read_text(reader, below[0], "a name of letters, digits and . _ -", command->name,
+                               sizeof command->name, &line);
+        else
+            status =
+                read_text(reader, below[1], "a command", command->text, sizeof command->text, &command->line);
+        if (which >= 0)
+            seen[which] = true;
+        if (status == DFAL_OK && which == 0 &&
+            (!is_name(command->name) || (df_strategy_known_index(command->name) >= 0 &&
+                                         strcmp(command->name, df_strategy_command.name) != 0)))
+            status = complain(reader, &key,
+                              "%s is '%s', expected a name of letters, digits and . _ - that no "
+                              "strategy of dfal has",
+                              below[0], command->name);
+        yaml_event_delete(&key);
+        if (end || status != DFAL_OK)
+            return status;
+    }
+}
+
+/* One entry: a strategy's name, or a command. */
+static dfal_status store_strategy(struct reader *reader, const yaml_event_t *event, const struct df_key *key,
+                                  const char *path)
+{
+    struct df_run_config *config = reader->config;
+    struct df_run_command command;
+    const char *name = command.name;
+    if (event->type == YAML_MAPPING_START_EVENT) {
+        DF_TRY(read_command(reader, event, path, &command));
+    } else if (event->type == YAML_SCALAR_EVENT) {
+        name = (const char *)event->data.scalar.value;
+        DF_TRY(check_strategy(reader, event, path, name));
+    } else {
+        return ill_typed(reader, event, key, path);
+    }
+    for (int32_t i = 0; i < config->strategy_count; i++)
+        if (!strcmp(config->strategy[i], name))
+            return complain(reader, event, "%s names %s twice, expected each strategy once", path, name);
+    if (config->strategy_count == DF_MAX_STRATEGIES)
+        return complain(reader, event, "%s has more than %d entries", path, DF_MAX_STRATEGIES);
+    snprintf(config->strategy[config->strategy_count++], DF_STRATEGY_NAME, "%.31s", name);
+    if (event->type == YAML_MAPPING_START_EVENT &&
+        df_run_command_add(config, name, command.text, command.line) != DFAL_OK)
+        return complain_of(reader, event, path);
+    return DFAL_OK;
+}
+
 static dfal_status store_strategies(struct reader *reader, const yaml_event_t *start,
                                     const struct df_key *key, const char *path)
 {
     struct df_run_config *config = reader->config;
     if (start->type != YAML_SEQUENCE_START_EVENT)
         return ill_typed(reader, start, key, path);
-    config->strategy_count = 0;
+    config->strategy_count = config->command_count = 0;
     for (;;) {
         yaml_event_t event;
         DF_TRY(next_event(reader, &event));
         dfal_status status = DFAL_OK;
         bool end = event.type == YAML_SEQUENCE_END_EVENT;
-        if (end) {
-            if (!config->strategy_count)
-                status = complain(reader, start, "%s is empty, expected at least one strategy", path);
-        } else if (event.type != YAML_SCALAR_EVENT) {
-            status = ill_typed(reader, &event, key, path);
-        } else {
-            const char *name = (const char *)event.data.scalar.value;
-            status = check_strategy(reader, &event, path, name);
-            for (int32_t i = 0; i < config->strategy_count && status == DFAL_OK; i++)
-                if (!strcmp(config->strategy[i], name))
-                    status = complain(reader, &event, "%s names %s twice, expected each strategy once", path,
-                                      name);
-            if (status == DFAL_OK)
-                snprintf(config->strategy[config->strategy_count++], sizeof config->strategy[0], "%.31s",
-                         name);
-        }
+        if (!end)
+            status = store_strategy(reader, &event, key, path);
+        else if (!config->strategy_count)
+            status = complain(reader, start, "%s is empty, expected at least one strategy", path);
         yaml_event_delete(&event);
         if (end || status != DFAL_OK)
             return status;

@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -506,4 +508,15 @@ void df_run_directory_event(void *user, const struct dfal_event *event)
         df_message_set(message);
     }
     df_text_clear(&text);
+}
+
+dfal_status df_run_directory_work(char **out, const char *dir, const char *strategy, int32_t trial,
+                                  const char *what)
+{
+    char whole[PATH_MAX];
+    *out = NULL;
+    if (!realpath(dir, whole))
+        return df_fail_errno(errno, false, dir, "finding");
+    DF_TRY(df_format(out, "%s/state/%s-%d.%s", whole, strategy, trial, what));
+    return df_folder_create(*out);
 }

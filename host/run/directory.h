@@ -47,4 +47,8 @@ void df_run_directory_event(void *user, const struct dfal_event *event);
 dfal_status df_run_directory_finish(const char *path);
 bool df_run_directory_is_finished(const char *path);
 
+/* DIR/state/STRATEGY-TRIAL.WHAT, absolute: where somebody else's command works. Made if need be. */
+dfal_status df_run_directory_work(char **out, const char *dir, const char *strategy, int32_t trial,
+                                  const char *what);
+
 #endif

@@ -6,7 +6,6 @@
 
 #include "backend/backend.h"
 #include "base/memory.h"
-#include "base/process.h"
 #include "base/sized.h"
 #include "models/models.h"
 #include "run/rounds.h"
@@ -163,7 +162,7 @@ static dfal_status choose_engine(struct df_experiment *e)
     bool margins = false;
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = NULL;
-        DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
+        DF_TRY(df_run_strategy(&strategy, &e->config, s));
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
         margins = margins || options.twins || df_strategy_asks(strategy, &options.own) & DF_ASKS_MARGINS;
     }
@@ -246,30 +245,13 @@ static dfal_status check_strategies(const struct df_experiment *e)
     for (int32_t s = 0; s < e->config.strategy_count && !e->config.trainer[0]; s++) {
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
         const struct df_strategy *strategy = NULL;
-        DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
+        DF_TRY(df_run_strategy(&strategy, &e->config, s));
         const dfal_status status = df_strategy_check_network(strategy, &options.own, e->graph);
         if (status == DFAL_E_USAGE)
             return df_fail_prefix(DFAL_E_CONFIG, "options.%s: ", strategy->name);
         DF_TRY(status);
     }
     return DFAL_OK;
-}
-
-/* A file may come from anybody; what it makes run is the caller's to decide. */
-static dfal_status check_trainer(const struct df_run_config *config, const struct dfal_run_options *options)
-{
-    struct df_words words;
-    if (!config->trainer[0])
-        return DFAL_OK;
-    if (config->trainer_line && !options->allow_command)
-        DF_FAIL(DFAL_E_CONFIG, "%s:%lld: trainer is '%.200s', expected `allow_command` with it, or `trainer`",
-                options->config_path, (long long)config->trainer_line, config->trainer);
-    dfal_status status =
-        df_words_split(&words, config->trainer, config->trainer_line ? DFAL_E_CONFIG : DFAL_E_USAGE);
-    if (status != DFAL_OK && config->trainer_line)
-        df_fail_prefix(status, "%s:%lld: ", options->config_path, (long long)config->trainer_line);
-    df_words_clear(&words);
-    return status;
 }
 
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
@@ -279,7 +261,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     e->context = context;
     e->directory = df_run_directory_none();
     DF_TRY(df_run_config_load(&e->config, options, &context->options));
-    DF_TRY(check_trainer(&e->config, options));
+    DF_TRY(df_run_command_allowed(&e->config, options));
     if (!e->config.train[0] || !e->config.test[0])
         DF_FAIL(options->config_path ? DFAL_E_CONFIG : DFAL_E_USAGE,
                 "%s names no %s pool, expected data.%s or --%s", source,

@@ -2,28 +2,21 @@
 #include "run/external_trainer.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/digest.h"
+#include "base/external_command.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "run/directory.h"
 #include "score/pass.h"
 #include "store/label_text.h"
 #include "store/network_file.h"
 #include "store/table.h"
-
-enum { EXIT_STOPPED = 75, TAIL_BYTES = 480, PATIENCE_SECONDS = 30 };
 
 /* The files of a round. */
 struct round_paths {
@@ -56,12 +49,8 @@ static dfal_status paths_make(struct round_paths *paths, const struct df_externa
 dfal_status df_external_trainer_open(struct df_external_trainer *trainer, struct dfal_context *context,
                                      const char *dir, const char *strategy, int32_t trial)
 {
-    char whole[PATH_MAX];
     trainer->context = context;
-    if (!realpath(dir, whole))
-        return df_fail_errno(errno, false, dir, "finding");
-    DF_TRY(df_format(&trainer->folder, "%s/state/%s-%d.trainer", whole, strategy, trial));
-    return df_folder_create(trainer->folder);
+    return df_run_directory_work(&trainer->folder, dir, strategy, trial, "trainer");
 }
 
 void df_external_trainer_close(struct df_external_trainer *trainer)
@@ -180,101 +169,18 @@ done:
 static dfal_status make_words(struct df_words *words, const struct df_external_trainer *trainer,
                               const struct round_paths *paths, bool twins, int32_t round, uint64_t seed)
 {
-    char numbers[2][32];
-    /* 31 bits: any framework takes them. */
-    snprintf(numbers[0], sizeof numbers[0], "%llu", (unsigned long long)(seed & 0x7fffffffU));
-    snprintf(numbers[1], sizeof numbers[1], "%d", round);
-    const char *const options[][2] = {
+    char seed_text[DF_COMMAND_SEED], round_text[16];
+    df_external_command_seed(seed_text, seed);
+    snprintf(round_text, sizeof round_text, "%d", round);
+    const struct df_command_option options[] = {
         {"--pool", trainer->pool_path}, {"--labels", paths->labels}, {"--twins", twins ? paths->twins : NULL},
-        {"--init", paths->init},        {"--out", paths->out},       {"--seed", numbers[0]},
-        {"--round", numbers[1]},
+        {"--init", paths->init},        {"--out", paths->out},       {"--seed", seed_text},
+        {"--round", round_text},
     };
-    DF_TRY(df_words_split(words, trainer->command, DFAL_E_USAGE));
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if (options[i][1]) {
-            DF_TRY(df_words_add(words, options[i][0]));
-            DF_TRY(df_words_add(words, options[i][1]));
-        }
-    return DFAL_OK;
+    return df_external_command_words(words, trainer->command, options, sizeof options / sizeof *options);
 }
 
 /* ---- what it leaves ------------------------------------------------------------------------------------ */
-
-/* The log is the lock: the command's outputs are the very descriptor, so it is held until the last of them is
- * closed. */
-static dfal_status open_log(int *fd, const struct df_external_trainer *trainer, const char *path,
-                            const struct df_words *words)
-{
-    static const struct timespec moment = {.tv_nsec = 100000000};
-    char now[32];
-    *fd = df_file_make(AT_FDCWD, path, O_WRONLY | O_APPEND);
-    if (*fd < 0)
-        return df_fail_errno(errno, true, path, "opening");
-    for (const double begin = df_clock(); flock(*fd, LOCK_EX | LOCK_NB); nanosleep(&moment, NULL)) {
-        if (errno != EWOULDBLOCK)
-            return df_fail_errno(errno, true, path, "locking");
-        DF_TRY(df_context_check_stop(trainer->context));
-        if (df_clock() - begin > PATIENCE_SECONDS)
-            DF_FAIL(DFAL_E_EXISTS,
-                    "%s: the trainer of an earlier start still runs, expected it to be stopped first", path);
-    }
-    df_time_iso(now);
-    struct df_text text = {0};
-    char *line = NULL;
-    df_text_add(&text, "--- %s", now);
-    for (int32_t i = 0; i < words->count; i++)
-        df_text_add(&text, " %s", words->word[i]);
-    DF_TRY(df_text_take(&text, &line));
-    dfal_text_clean(line);
-    dprintf(*fd, "%s\n", line);
-    df_free(line);
-    return DFAL_OK;
-}
-
-/* The last lines behind byte `begin` of the log as one: line ends become " | ", other control bytes
- * blanks. */
-static void read_tail(char text[2 * TAIL_BYTES], const char *path, int64_t begin)
-{
-    char bytes[TAIL_BYTES];
-    struct stat info;
-    size_t used = 0;
-    ssize_t got = 0;
-    text[0] = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (!fstat(fd, &info)) {
-        begin = info.st_size - TAIL_BYTES > begin ? info.st_size - TAIL_BYTES : begin;
-        got = pread(fd, bytes, TAIL_BYTES, begin);
-    }
-    close(fd);
-    while (got > 0 && (unsigned char)bytes[got - 1] <= ' ')
-        got--;
-    for (ssize_t i = 0; i < got && used + 4 < 2 * TAIL_BYTES; i++) {
-        if (bytes[i] == '\n')
-            used += (size_t)snprintf(text + used, 4, " | ");
-        else
-            text[used++] = (char)((unsigned char)bytes[i] < ' ' || bytes[i] == 127 ? ' ' : bytes[i]);
-    }
-    text[used] = 0;
-}
-
-static dfal_status judge(const struct df_external_trainer *trainer, const struct df_process_end *end,
-                         const char *log_path, int64_t log_begin)
-{
-    char tail[2 * TAIL_BYTES], how[64];
-    if (end->code == 0)
-        return DFAL_OK;
-    if (end->code == EXIT_STOPPED || end->stopped)
-        DF_FAIL(DFAL_E_STOPPED, "the trainer '%.200s' was stopped", trainer->command);
-    read_tail(tail, log_path, log_begin);
-    if (end->signal)
-        snprintf(how, sizeof how, "died by signal %d (%s)", end->signal, strsignal(end->signal));
-    else
-        snprintf(how, sizeof how, "ended with exit code %d", end->code);
-    DF_FAIL(DFAL_E_UNAVAILABLE, "the trainer '%.200s' %s, expected 0; %s ends with: %s", trainer->command,
-            how, log_path, tail[0] ? tail : "nothing");
-}
 
 static dfal_status load(struct df_external_trainer *trainer, struct df_network **network, const char *path)
 {
@@ -297,22 +203,17 @@ static dfal_status load(struct df_external_trainer *trainer, struct df_network *
 }
 
 static dfal_status load_result(struct df_external_trainer *trainer, struct df_network **network,
-                               const struct round_paths *paths, int64_t log_begin)
+                               const struct round_paths *paths, const struct df_external_command *command)
 {
-    char tail[2 * TAIL_BYTES], reason[DF_MESSAGE_SIZE];
     dfal_status status = DFAL_E_DATA;
     if (!df_file_exists(paths->out)) {
-        snprintf(reason, sizeof reason, "left no %s", paths->out);
+        (void)df_fail(status, "left no %s", paths->out);
     } else {
         status = load(trainer, network, paths->out);
         if (status == DFAL_OK || status == DFAL_E_MEMORY)
             return status;
-        df_message_get(reason);
     }
-    read_tail(tail, paths->log, log_begin);
-    DF_FAIL(status == DFAL_E_SHAPE ? status : DFAL_E_DATA,
-            "the trainer '%.200s' ended with exit code 0, expected a network: %.400s; %s ends with: %s",
-            trainer->command, reason, paths->log, tail[0] ? tail : "nothing");
+    return df_external_command_blame(command, status == DFAL_E_SHAPE ? status : DFAL_E_DATA, "a network");
 }
 
 dfal_status df_external_trainer_network(struct df_external_trainer *trainer, struct df_network **network,
@@ -339,28 +240,19 @@ static bool is_done(const struct round_paths *paths, const char *key)
     return same;
 }
 
-static dfal_status call(struct df_external_trainer *trainer, const struct round_paths *paths,
-                        const struct df_words *words, int32_t round, int64_t *log_begin)
+static dfal_status call(struct df_external_trainer *trainer, struct df_external_command *command,
+                        const struct round_paths *paths, int32_t round)
 {
-    struct df_process_end end;
-    int fd = -1;
-    dfal_status status;
-    DF_TRY_TO(done, status, open_log(&fd, trainer, paths->log, words));
-    *log_begin = lseek(fd, 0, SEEK_END);
-    DF_TRY_TO(done, status, df_path_remove(paths->done));
-    DF_TRY_TO(done, status, df_path_remove(paths->out));
+    DF_TRY(df_external_command_begin(command));
+    DF_TRY(df_path_remove(paths->done));
+    DF_TRY(df_path_remove(paths->out));
     df_say(
         trainer->context, DFAL_INFO, "run.trainer",
         DF_FIELDS(DF_TEXT("command", trainer->command), DF_INT("round", round), DF_TEXT("log", paths->log)),
         "round %d is trained by '%s', log %s", round, trainer->command, paths->log);
-    status = df_process_run(&end, trainer->context, words, 0, fd);
-    if (status == DFAL_OK) {
+    const dfal_status status = df_external_command_run(command);
+    if (command->started)
         trainer->context->kept_work = true;
-        status = judge(trainer, &end, paths->log, *log_begin);
-    }
-done:
-    if (fd >= 0)
-        close(fd);
     return status;
 }
 
@@ -368,32 +260,35 @@ dfal_status df_external_trainer_run(struct df_external_trainer *trainer, struct 
                                     const struct df_run_state *state, int32_t round, uint64_t seed)
 {
     struct round_paths paths = {0};
-    struct df_words words = {0};
+    struct df_external_command command = DF_EXTERNAL_COMMAND_NONE;
     struct df_digest digest;
     char key[DF_DIGEST_TEXT];
-    int64_t log_begin = 0;
     dfal_status status;
     *network = NULL;
     DF_TRY_TO(done, status, paths_make(&paths, trainer, round));
+    command.context = trainer->context;
+    command.what = "trainer";
+    command.command = trainer->command;
+    command.log_path = paths.log;
     df_digest_begin(&digest);
     DF_TRY_TO(done, status, write_labels(trainer, state, paths.labels, &digest));
     if (state->twin_count)
         DF_TRY_TO(done, status, write_twins(trainer, state, paths.twins));
-    DF_TRY_TO(done, status, make_words(&words, trainer, &paths, state->twin_count > 0, round, seed));
-    for (int32_t i = 0; i < words.count; i++)
-        df_digest_add(&digest, words.word[i], strlen(words.word[i]) + 1);
+    DF_TRY_TO(done, status, make_words(&command.words, trainer, &paths, state->twin_count > 0, round, seed));
+    for (int32_t i = 0; i < command.words.count; i++)
+        df_digest_add(&digest, command.words.word[i], strlen(command.words.word[i]) + 1);
     df_digest_end(&digest, key);
     if (is_done(&paths, key) && load(trainer, network, paths.out) == DFAL_OK)
         goto done;
-    DF_TRY_TO(done, status, call(trainer, &paths, &words, round, &log_begin));
-    DF_TRY_TO(done, status, load_result(trainer, network, &paths, log_begin));
+    DF_TRY_TO(done, status, call(trainer, &command, &paths, round));
+    DF_TRY_TO(done, status, load_result(trainer, network, &paths, &command));
     status = df_file_write(paths.done, key, strlen(key));
 done:
     if (status != DFAL_OK) {
         df_network_destroy(*network);
         *network = NULL;
     }
-    df_words_clear(&words);
+    df_external_command_end(&command);
     paths_clear(&paths);
     return status;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "run/class_table.h"
@@ -37,12 +38,15 @@ enum { NOT_ASKED = -1 };
 struct branch {
     struct df_experiment *experiment;
     const struct df_strategy *strategy;
+    const char *name; /* in the tables: of a command its own */
     struct df_strategy_config options;
     int32_t trial; /* from 1 */
     uint64_t seed; /* of the trial */
     struct df_run_state state;
     struct df_network *network;         /* of the last round */
     struct df_external_trainer trainer; /* somebody else's, where the configuration names one */
+    struct df_command_place command;    /* that chooses; text NULL: dfal does */
+    char *command_folder, *command_network;
     char *state_path;
     int32_t *label;                      /* [rows of train] what the oracle said; NOT_ASKED */
     struct df_text lines[DF_RUN_TABLES]; /* of the round, not written yet */
@@ -57,6 +61,8 @@ static void branch_close(struct branch *branch)
     df_run_state_clear(&branch->state);
     df_network_destroy(branch->network);
     df_external_trainer_close(&branch->trainer);
+    df_free(branch->command_folder);
+    df_free(branch->command_network);
     df_free(branch->state_path);
     df_free(branch->label);
     for (int t = 0; t < DF_RUN_TABLES; t++)
@@ -73,6 +79,69 @@ static dfal_status on_device(struct df_experiment *e, dfal_status status)
 {
     e->device_failed = e->device_failed || status == DFAL_E_UNAVAILABLE;
     return status;
+}
+
+/* The network of a round as a file. */
+static dfal_status write_network(const struct branch *branch, const char *path, int32_t round)
+{
+    struct df_experiment *e = branch->experiment;
+    const struct df_device_info *info = &e->device->info;
+    const struct df_provenance provenance = {
+        .command_line = e->context->options.command_line ? e->context->options.command_line : "",
+        .configuration = "",
+        .backend = info->backend,
+        .engine = "layers",
+        .isa = info->isa,
+        .device = info->device,
+        .seed = round_seed(branch, round),
+        .trained_on = e->train->fingerprint,
+    };
+    return df_network_save(branch->network, path, true, &provenance);
+}
+
+static dfal_status save_network(struct branch *branch, int32_t round)
+{
+    struct df_experiment *e = branch->experiment;
+    bool all = !strcmp(e->config.keep, "all");
+    char *path = NULL;
+    if (!strcmp(e->config.keep, "none") || (!all && !branch->state.finished))
+        return DFAL_OK;
+    DF_TRY(df_run_network_path(&path, e->directory.path, branch->name, branch->trial, all ? round : -1));
+    const dfal_status status = write_network(branch, path, round);
+    df_free(path);
+    return status;
+}
+
+/* ---- a command that chooses ---------------------------------------------------------------------------- */
+
+static dfal_status command_open(struct branch *branch, const char *text)
+{
+    const struct df_experiment *e = branch->experiment;
+    DF_TRY(df_run_directory_work(&branch->command_folder, e->directory.path, branch->name, branch->trial,
+                                 "command"));
+    DF_TRY(df_format(&branch->command_network, "%s/network.h5", branch->command_folder));
+    branch->command = (struct df_command_place){.text = text,
+                                                .folder = branch->command_folder,
+                                                .network_path = branch->command_network,
+                                                .pool_path = e->config.train};
+    return DFAL_OK;
+}
+
+/* Choose; a command may read the network of the round before. */
+static dfal_status choose(struct branch *branch, const int64_t *candidates, int64_t n,
+                          struct df_selection_options *options, int32_t round, struct df_selection *selection)
+{
+    struct df_experiment *e = branch->experiment;
+    if (!branch->command.text)
+        return on_device(e, df_select(e->context, e->device, branch->network, e->train, candidates, n,
+                                      options, selection));
+    options->command = &branch->command;
+    DF_TRY(write_network(branch, branch->command_network, round - 1));
+    dfal_status status =
+        df_select(e->context, e->device, branch->network, e->train, candidates, n, options, selection);
+    if (!branch->command.at_fault)
+        status = on_device(e, status);
+    return status == DFAL_OK ? df_path_remove(branch->command_network) : status;
 }
 
 /* ---- a round's steps ----------------------------------------------------------------------------------- */
@@ -117,7 +186,7 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
         DF_TRY_TO(done, status, df_pool_id(e->train, &id, selection->index[i]));
         struct dfal_query query = df_selection_query(selection, i, id, NULL, labels[i]);
         df_query_name(&query, &classes);
-        df_text_csv(&branch->lines[DF_RUN_QUERIES], branch->strategy->name);
+        df_text_csv(&branch->lines[DF_RUN_QUERIES], branch->name);
         df_text_add(&branch->lines[DF_RUN_QUERIES], ",%d,%d,", branch->trial, round);
         df_query_line(&branch->lines[DF_RUN_QUERIES], &query);
         df_free(id);
@@ -133,10 +202,10 @@ static dfal_status add_queries(struct branch *branch, const struct df_selection 
     branch->state.annotations += selection->count;
     if (lost)
         df_say(e->context, DFAL_WARNING, "run.no_twin",
-               DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+               DF_FIELDS(DF_TEXT("strategy", branch->name), DF_INT("trial", branch->trial),
                          DF_INT("round", round), DF_INT("queries", lost)),
                "%s, trial %d, round %d: %lld of %lld queries got no twin, DeepFool did not end with OK",
-               branch->strategy->name, branch->trial, round, (long long)lost, (long long)selection->count);
+               branch->name, branch->trial, round, (long long)lost, (long long)selection->count);
 done:
     df_free(labels);
     df_free(id);
@@ -163,12 +232,12 @@ static dfal_status add_pseudo(struct branch *branch, const struct df_selection *
         wrong += truth >= 0 && truth != selection->pseudo_label[i];
     }
     df_say(e->context, DFAL_INFO, "run.pseudo",
-           DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+           DF_FIELDS(DF_TEXT("strategy", branch->name), DF_INT("trial", branch->trial),
                      DF_INT("round", round), DF_INT("rows", n), DF_INT("known", known),
                      DF_INT("wrong", wrong)),
            "%s, trial %d, round %d: %lld rows get a pseudo-label, %lld of %lld whose label is known a wrong "
            "one",
-           branch->strategy->name, branch->trial, round, (long long)n, (long long)wrong, (long long)known);
+           branch->name, branch->trial, round, (long long)n, (long long)wrong, (long long)known);
     return df_run_state_add_pseudo(&branch->state, e->train, selection->pseudo_index, selection->pseudo_label,
                                    n);
 }
@@ -211,17 +280,15 @@ static dfal_status query(struct branch *branch, int32_t round, int64_t *count)
     options.labelled_labels = labels;
     if (!n)
         goto done;
-    DF_TRY_TO(done, status,
-              on_device(e, df_select(e->context, e->device, branch->network, e->train, candidates, n,
-                                     &options, &selection)));
+    DF_TRY_TO(done, status, choose(branch, candidates, n, &options, round, &selection));
     *count = selection.count;
     branch->select_seconds = selection.seconds;
     if (selection.nonfinite)
         df_say(e->context, DFAL_WARNING, "run.nonfinite",
-               DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+               DF_FIELDS(DF_TEXT("strategy", branch->name), DF_INT("trial", branch->trial),
                          DF_INT("round", round), DF_INT("rows", selection.nonfinite)),
                "%s, trial %d, round %d: %lld candidates were passed over, an input or a logit is not finite",
-               branch->strategy->name, branch->trial, round, (long long)selection.nonfinite);
+               branch->name, branch->trial, round, (long long)selection.nonfinite);
     if (selection.count) {
         DF_TRY_TO(done, status, add_queries(branch, &selection, round));
         status = add_pseudo(branch, &selection, round);
@@ -309,31 +376,6 @@ static dfal_status save_state(struct branch *branch)
     return DFAL_OK;
 }
 
-static dfal_status save_network(struct branch *branch, int32_t round)
-{
-    struct df_experiment *e = branch->experiment;
-    const struct df_device_info *info = &e->device->info;
-    bool all = !strcmp(e->config.keep, "all");
-    char *path = NULL;
-    if (!strcmp(e->config.keep, "none") || (!all && !branch->state.finished))
-        return DFAL_OK;
-    struct df_provenance provenance = {
-        .command_line = e->context->options.command_line ? e->context->options.command_line : "",
-        .configuration = "",
-        .backend = info->backend,
-        .engine = "layers",
-        .isa = info->isa,
-        .device = info->device,
-        .seed = round_seed(branch, round),
-        .trained_on = e->train->fingerprint,
-    };
-    DF_TRY(df_run_network_path(&path, e->directory.path, branch->strategy->name, branch->trial,
-                               all ? round : -1));
-    dfal_status status = df_network_save(branch->network, path, true, &provenance);
-    df_free(path);
-    return status;
-}
-
 /* The round is over: its rows, then the checkpoint that knows of them. */
 static dfal_status commit(struct branch *branch, const struct df_curve_row *row)
 {
@@ -365,7 +407,7 @@ static dfal_status tell_classes(struct branch *branch, int32_t round, const stru
     for (int64_t i = branch->round_row; i < branch->state.count; i++)
         if (branch->state.rows[i].source == DF_ROW_POOL)
             queried[branch->state.rows[i].label]++;
-    const struct df_class_round line = {.strategy = branch->strategy->name,
+    const struct df_class_round line = {.strategy = branch->name,
                                         .trial = branch->trial,
                                         .round = round,
                                         .network = branch->network,
@@ -410,7 +452,7 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
         .steps = e->config.trainer[0] ? -1 : trained.steps,
         .round_seconds = df_clock() - branch->round_begin,
     };
-    snprintf(row.strategy, sizeof row.strategy, "%s", branch->strategy->name);
+    snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
     DF_TRY(commit(branch, &row));
     df_say(e->context, DFAL_INFO, "run.round",
            DF_FIELDS(DF_TEXT("strategy", row.strategy), DF_INT("trial", row.trial),
@@ -432,6 +474,7 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
 {
     *branch = (struct branch){
         .experiment = e,
+        .name = e->config.strategy[strategy],
         .options = df_run_strategy_options(&e->config, strategy),
         .trial = trial,
         .seed = df_random_child(e->config.seed, DF_STREAM_TRIAL, (uint64_t)trial),
@@ -439,8 +482,11 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
                   .size = df_shape_size(e->train->shape),
                   .twins_only = e->config.trainer[0] != 0},
     };
-    DF_TRY(df_strategy_find(&branch->strategy, e->config.strategy[strategy]));
-    DF_TRY(df_run_state_path(&branch->state_path, e->directory.path, branch->strategy->name, trial));
+    DF_TRY(df_run_strategy(&branch->strategy, &e->config, strategy));
+    const struct df_run_command *command = df_run_command_of(&e->config, strategy);
+    if (command)
+        DF_TRY(command_open(branch, command->text));
+    DF_TRY(df_run_state_path(&branch->state_path, e->directory.path, branch->name, trial));
     branch->trainer = (struct df_external_trainer){
         .command = e->config.trainer,
         .pool_path = e->config.train,
@@ -448,8 +494,8 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
         .init = e->graph ? e->config.network : "",
     };
     if (e->config.trainer[0])
-        DF_TRY(df_external_trainer_open(&branch->trainer, e->context, e->directory.path,
-                                        branch->strategy->name, trial));
+        DF_TRY(
+            df_external_trainer_open(&branch->trainer, e->context, e->directory.path, branch->name, trial));
     DF_TRY(df_alloc(&branch->label, e->train->count, sizeof *branch->label));
     for (int64_t i = 0; i < e->train->count; i++)
         branch->label[i] = NOT_ASKED;
@@ -485,10 +531,10 @@ static dfal_status branch_run(struct branch *branch, const struct df_run_state *
         if (!count) {
             state->finished = true;
             df_say(e->context, DFAL_WARNING, "run.exhausted",
-                   DF_FIELDS(DF_TEXT("strategy", branch->strategy->name), DF_INT("trial", branch->trial),
+                   DF_FIELDS(DF_TEXT("strategy", branch->name), DF_INT("trial", branch->trial),
                              DF_INT("annotations", state->annotations)),
-                   "trial %d, %s ends at %lld annotations: no candidate is left", branch->trial,
-                   branch->strategy->name, (long long)state->annotations);
+                   "trial %d, %s ends at %lld annotations: no candidate is left", branch->trial, branch->name,
+                   (long long)state->annotations);
             DF_TRY(save_network(branch, state->round));
             DF_TRY(save_state(branch));
             break;

@@ -167,22 +167,31 @@ static dfal_status begin_parser(struct csv_parser *parser, const char *path, cha
     return DFAL_OK;
 }
 
+/* Columns looked for in the first line, cut at this separator. */
+static dfal_status count_header(const struct df_csv *csv, const char *text, size_t size, char separator,
+                                int32_t *found)
+{
+    const char *end = memchr(text, '\n', size);
+    struct header header = {.csv = csv};
+    struct csv_parser parser;
+    size = end ? (size_t)(end - text) + 1 : size;
+    DF_TRY(begin_parser(&parser, csv->path, separator));
+    /* what is wrong with the header is told when it is read */
+    (void)csv_parse(&parser, text, size, on_header_field, on_header_end, &header);
+    (void)csv_fini(&parser, on_header_field, on_header_end, &header);
+    csv_free(&parser);
+    *found = header.found;
+    return DFAL_OK;
+}
+
 static dfal_status sniff(struct df_csv *csv, const char *text, size_t size)
 {
     static const char separators[] = {',', ';', '\t'};
-    const char *end = memchr(text, '\n', size);
-    int32_t best = -1;
-    size = end ? (size_t)(end - text) + 1 : size;
+    int32_t best = -1, found;
     for (size_t i = 0; i < sizeof separators; i++) {
-        struct header header = {.csv = csv};
-        struct csv_parser parser;
-        DF_TRY(begin_parser(&parser, csv->path, separators[i]));
-        /* what is wrong with the header is told when it is read */
-        (void)csv_parse(&parser, text, size, on_header_field, on_header_end, &header);
-        (void)csv_fini(&parser, on_header_field, on_header_end, &header);
-        csv_free(&parser);
-        if (header.found > best) {
-            best = header.found;
+        DF_TRY(count_header(csv, text, size, separators[i], &found));
+        if (found > best) {
+            best = found;
             csv->separator = separators[i];
         }
     }
@@ -212,6 +221,20 @@ static dfal_status declared(struct df_csv *csv, const char *text, size_t *size)
     return DFAL_OK;
 }
 
+static dfal_status take_bare(struct reader *reader, const char *text, size_t size)
+{
+    struct df_csv *csv = reader->csv;
+    int32_t found;
+    DF_TRY(count_header(csv, text, size, csv->separator, &found));
+    if (found)
+        return DFAL_OK;
+    reader->header_done = true;
+    csv->column_count = csv->count;
+    for (int32_t which = 0; which < csv->count; which++)
+        csv->position[which] = which;
+    return csv->begin ? csv->begin(csv) : DFAL_OK;
+}
+
 static dfal_status begin_table(struct reader *reader, const char *text, size_t size, size_t *at)
 {
     struct df_csv *csv = reader->csv;
@@ -220,6 +243,8 @@ static dfal_status begin_table(struct reader *reader, const char *text, size_t s
     reader->line += *at > 0;
     if (*at == 0)
         DF_TRY(sniff(csv, text, size));
+    if (csv->may_be_bare)
+        DF_TRY(take_bare(reader, text + *at, size - *at));
     DF_TRY(begin_parser(&reader->parser, csv->path, csv->separator));
     reader->begun = true;
     return DFAL_OK;

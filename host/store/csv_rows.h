@@ -13,9 +13,11 @@ enum { DF_CSV_COLUMNS = 8, DF_CSV_FOUND = 256 };
 /* A table being read. The caller fills the first part. */
 struct df_csv {
     const char *path;
-    const char *const *columns;                /* names looked for, in any order; others are passed over */
-    int32_t count;                             /* of them, at most DF_CSV_COLUMNS */
-    const char *header;                        /* for messages: "id,label[,status]" */
+    const char *const *columns; /* names looked for, in any order; others are passed over */
+    int32_t count;              /* of them, at most DF_CSV_COLUMNS */
+    const char *header;         /* for messages: "id,label[,status]" */
+    /* A first record without any of these names is no header: then the columns stand in their order. */
+    bool may_be_bare;
     dfal_status (*begin)(struct df_csv *csv);  /* after the header; NULL: nothing to do */
     dfal_status (*record)(struct df_csv *csv); /* after each record */
     void *user;

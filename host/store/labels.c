@@ -42,9 +42,8 @@ static dfal_status find_class(const struct df_csv *csv, const char *text, int32_
     return status == DFAL_OK ? status : df_fail_prefix(status, "%s:%lld: ", csv->path, (long long)csv->line);
 }
 
-static dfal_status fail_id(const struct df_csv *csv, const char *id)
+static dfal_status fail_id(const struct df_csv *csv, struct df_pool *pool, const char *id)
 {
-    struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
     char shown[DF_SHOWN_TEXT], shown_near[DF_SHOWN_TEXT], *near;
     if (!pool->has_ids)
         DF_FAIL(DFAL_E_DATA, "%s:%lld: id '%s' is not in %s, expected %.8s:0 to %.8s:%lld", csv->path,
@@ -58,9 +57,8 @@ static dfal_status fail_id(const struct df_csv *csv, const char *id)
     return DFAL_E_DATA;
 }
 
-static dfal_status find_row(const struct df_csv *csv, const char *id, int64_t *row)
+dfal_status df_csv_row(const struct df_csv *csv, struct df_pool *pool, int64_t *row, const char *id)
 {
-    struct df_pool *pool = ((const struct overlay *)csv->user)->pool;
     char shown[DF_SHOWN_TEXT];
     *row = -1;
     if (!id[0])
@@ -75,7 +73,7 @@ static dfal_status find_row(const struct df_csv *csv, const char *id, int64_t *r
         snprintf(shown, sizeof shown, "%.*s", (int)whole, id);
         DF_TRY(df_pool_find(pool, row, shown));
     }
-    return *row >= 0 ? DFAL_OK : fail_id(csv, id);
+    return *row >= 0 ? DFAL_OK : fail_id(csv, pool, id);
 }
 
 static dfal_status begin(struct df_csv *csv)
@@ -169,7 +167,7 @@ static dfal_status apply(struct df_csv *csv)
     if (csv->field_count > csv->column_count) /* an id with a bare comma would get another's label */
         DF_FAIL(DFAL_E_DATA, "%s:%lld: %d fields, expected at most the %d of the header", csv->path, line,
                 csv->field_count, csv->column_count);
-    DF_TRY(find_row(csv, id, &row));
+    DF_TRY(df_csv_row(csv, pool, &row, id));
     overlay->lines++;
     bool skip = state && strcmp(state, "skip") == 0, unsure = state && strcmp(state, "unsure") == 0;
     if (!is_empty(state) && !skip && !unsure && strcmp(state, "label") != 0)

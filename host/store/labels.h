@@ -5,6 +5,7 @@
 
 #include "store/pool.h"
 
+struct df_csv;
 struct dfal_context;
 
 /* Lay files, in order, over pool->labels and pool->skipped. RFC 4180 with a header
@@ -20,6 +21,9 @@ struct dfal_context;
  * Errors   E_NOINPUT; E_DATA names file and line: broken quoting, columns missing, an id unknown or empty,
  *          unknown class or status; or two rows of the pool with one id, or a row without */
 dfal_status df_labels_overlay(struct df_pool *pool, const char *const *paths, int32_t count);
+/* The row of an id that stands in a table's record, which may be guarded or have become a real: see above.
+ * Errors   E_DATA names file and line: unknown (the nearest is named), or empty */
+dfal_status df_csv_row(const struct df_csv *csv, struct df_pool *pool, int64_t *row, const char *id);
 /* Say that samples may have their channels in the last axis. */
 void df_warn_layout(struct dfal_context *context, const char *path, struct df_shape shape);
 /* Say pool.layout, labels.conflict, labels.blank and labels.nothing where there is something to say. */

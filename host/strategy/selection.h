@@ -11,6 +11,16 @@
 #include "store/table.h"
 #include "strategy/strategy.h"
 
+/* A command that chooses instead of dfal (docs/FORMATS.md, "Strategy command"), and where it works. */
+struct df_command_place {
+    const char *text; /* its words */
+    const char
+        *folder; /* absolute; made if need be: the log, and a folder for what the command reads and gives */
+    const char *network_path, *pool_path; /* absolute: a command may read more than it is given */
+    bool tell;                            /* what it prints, as events */
+    bool at_fault;                        /* filled in: what has failed is the command, not dfal's own work */
+};
+
 struct df_selection_options {
     const struct df_strategy *strategy;
     const struct df_option_values *values; /* of its options; NULL: none is given */
@@ -29,9 +39,10 @@ struct df_selection_options {
     const int64_t
         *labelled_rows; /* [labelled_row_count] of the pool, ascending: for strategies that ask for them */
     int64_t labelled_row_count;
-    const int32_t *labelled_labels; /* of each, as the pool counts its classes */
-    int32_t round;                  /* of an experiment; 0: there is none, or its first */
-    bool pseudo_labels;             /* find those of a strategy that has some */
+    const int32_t *labelled_labels;   /* of each, as the pool counts its classes */
+    int32_t round;                    /* of an experiment; 0: there is none, or its first */
+    bool pseudo_labels;               /* find those of a strategy that has some */
+    struct df_command_place *command; /* of the strategy `command`; NULL: none */
     /* Which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed is
      * already the round's. */
     uint64_t labelled;

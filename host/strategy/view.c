@@ -28,6 +28,26 @@ uint64_t df_view_seed(const struct df_view *view)
     return view->options->seed;
 }
 
+const int64_t *df_view_labelled_rows(const struct df_view *view)
+{
+    return view->options->labelled_rows;
+}
+
+struct df_pool *df_view_pool(const struct df_view *view)
+{
+    return view->pool;
+}
+
+const struct df_network *df_view_network(const struct df_view *view)
+{
+    return view->network;
+}
+
+struct df_command_place *df_view_command(const struct df_view *view)
+{
+    return view->options->command;
+}
+
 const char *df_view_unconverged(const struct df_view *view)
 {
     return view->options->unconverged ? view->options->unconverged : "last";
@@ -79,6 +99,20 @@ int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row)
 {
     const int64_t *found = bsearch(&row, rows, (size_t)n, sizeof *rows, df_compare_rows);
     return found ? found - rows : -1;
+}
+
+int64_t df_row_run_end(const int64_t *rows, int64_t n, int64_t begin)
+{
+    enum { GAP = 64 };
+    int64_t end = begin + 1;
+    while (end < n && rows[end] - rows[begin] < DF_ROW_RUN && rows[end] - rows[end - 1] <= GAP)
+        end++;
+    return end;
+}
+
+int64_t df_view_candidate(const struct df_view *view, int64_t row)
+{
+    return df_row_position(view->rows, view->count, row);
 }
 
 /* ---- the candidates ------------------------------------------------------------------------------------ */
@@ -179,6 +213,37 @@ dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int
             close_gaps(known->values, known->row_bytes, view->count, candidates, count);
     view->count -= count;
     return view->margins ? df_scores_keep(view->margins, view->rows, view->count) : DFAL_OK;
+}
+
+/* Those of candidates [begin, end), which one block of the pool holds. */
+static dfal_status take_ids(const struct df_view *view, int64_t begin, int64_t end, df_view_ids_fn *fn,
+                            void *user)
+{
+    const int64_t first = view->rows[begin], n = view->rows[end - 1] - first + 1;
+    char **all = NULL, **ids = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_alloc(&all, n, sizeof *all));
+    DF_TRY_TO(done, status, df_alloc(&ids, end - begin, sizeof *ids));
+    DF_TRY_TO(done, status, df_pool_ids(view->pool, all, first, n));
+    for (int64_t i = begin; i < end; i++)
+        ids[i - begin] = all[view->rows[i] - first];
+    status = fn(user, begin, end - begin, ids);
+done:
+    for (int64_t i = 0; all && i < n; i++)
+        df_free(all[i]);
+    df_free(all);
+    df_free(ids);
+    return status;
+}
+
+dfal_status df_view_ids(const struct df_view *view, df_view_ids_fn *fn, void *user)
+{
+    for (int64_t begin = 0, end; begin < view->count; begin = end) {
+        end = df_row_run_end(view->rows, view->count, begin);
+        DF_TRY(df_context_check_stop(view->context));
+        DF_TRY(take_ids(view, begin, end, fn, user));
+    }
+    return DFAL_OK;
 }
 
 /* ---- what is known of them ----------------------------------------------------------------------------- */

@@ -16,15 +16,19 @@
 
 #include "score/gradients.h"
 
+struct df_network;
+struct df_pool;
 struct df_scores;
+struct df_command_place;
 struct df_view;
 
-int64_t df_view_count(const struct df_view *view);           /* n */
-const int64_t *df_view_rows(const struct df_view *view);     /* [n] rows of the pool, ascending */
-int32_t df_view_class_count(const struct df_view *view);     /* K */
-uint64_t df_view_seed(const struct df_view *view);           /* of this selection */
-const char *df_view_unconverged(const struct df_view *view); /* last | keep | exclude */
-int32_t df_view_round(const struct df_view *view);           /* of an experiment, else 0 */
+int64_t df_view_count(const struct df_view *view);                  /* n */
+const int64_t *df_view_rows(const struct df_view *view);            /* [n] rows of the pool, ascending */
+int64_t df_view_candidate(const struct df_view *view, int64_t row); /* -1: the row is none */
+int32_t df_view_class_count(const struct df_view *view);            /* K */
+uint64_t df_view_seed(const struct df_view *view);                  /* of this selection */
+const char *df_view_unconverged(const struct df_view *view);        /* last | keep | exclude */
+int32_t df_view_round(const struct df_view *view);                  /* of an experiment, else 0 */
 
 /* The strategy's options, of the keys of its table. */
 int64_t df_view_integer(const struct df_view *view, const char *key);
@@ -76,6 +80,7 @@ dfal_status df_view_features_of_rows(struct df_view *view, const char *node, con
 /* How many rows are labelled already, and their classes as the network counts them, in the order of the pool:
  * -1 where the network has no such class. */
 int64_t df_view_labelled_count(const struct df_view *view);
+const int64_t *df_view_labelled_rows(const struct df_view *view); /* of the pool, ascending */
 void df_view_labelled_classes(const struct df_view *view, int32_t *classes);
 
 /* What a strategy is going to ask of the same rows: a number of their logits, and features of a node or
@@ -84,6 +89,21 @@ void df_view_labelled_classes(const struct df_view *view, int32_t *classes);
  * and each is computed when it is asked for. The bits are the same.   labelled: of the labelled rows */
 dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn *of_logits, const char *node,
                            df_row_score_fn *of_features);
+
+/* Logits and features of every row, the candidates or the labelled ones, in runs: rows [at, at + count) of
+ * them, one call at a time, the runs in any order. Nothing is kept. One pass over the pool gives both where
+ * one can. of_logits NULL: nobody wants logits. Errors besides: E_DATA all logits look like probabilities */
+typedef dfal_status df_view_values_fn(void *user, int64_t at, int64_t count, const float *values);
+dfal_status df_view_stream(struct df_view *view, bool labelled, df_view_values_fn *of_logits,
+                           const char *node, df_view_values_fn *of_features, void *user);
+dfal_status df_view_feature_size(struct df_view *view, const char *node, int64_t *size);
+/* Ids of the candidates, in runs and in order; they are freed behind each call. */
+typedef dfal_status df_view_ids_fn(void *user, int64_t at, int64_t count, char *const *ids);
+dfal_status df_view_ids(const struct df_view *view, df_view_ids_fn *fn, void *user);
+struct df_pool *df_view_pool(const struct df_view *view);
+const struct df_network *df_view_network(const struct df_view *view);
+/* The command that chooses, and where it works; NULL: there is none. */
+struct df_command_place *df_view_command(const struct df_view *view);
 
 /* Logits of T passes with dropout drawn, a candidate at a time: [T, K], its passes in their order; candidates
  * come in any order, one call at a time. Nothing is kept. Batch-norm stays frozen, and the network is not

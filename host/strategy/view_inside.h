@@ -69,6 +69,11 @@ dfal_status df_feature_node(const struct df_network *folded, const char **node);
 /* Errors   E_DATA of `rows` rows whose logits were looked at all look like probabilities */
 dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64_t rows);
 
+/* Where the rows from begin on that are read in one go end: DF_ROW_RUN rows of a file at most. Those between
+ * rows that lie near each other are read along. */
+enum { DF_ROW_RUN = 4096 };
+int64_t df_row_run_end(const int64_t *rows, int64_t n, int64_t begin);
+
 /* Position of row in ascending rows, -1: none. */
 int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row);
 int df_compare_rows(const void *a, const void *b);

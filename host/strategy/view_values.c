@@ -28,7 +28,9 @@ struct values_sink {
     float *values;          /* [n, size] or NULL */
     df_row_score_fn *score; /* NULL: nobody wants numbers */
     double *scores;         /* [n] */
-    int64_t alike;          /* rows that look like probabilities */
+    df_view_values_fn *fn;  /* NULL: nobody takes runs of rows as they come */
+    void *user;
+    int64_t alike; /* rows that look like probabilities */
 };
 
 static void put_row(struct values_sink *sink, int64_t at, const float *values)
@@ -42,40 +44,46 @@ static void put_row(struct values_sink *sink, int64_t at, const float *values)
         sink->alike += df_row_like_probabilities(values, size);
 }
 
+/* Rows that follow each other in the sink, and their values. */
+static dfal_status put_run(struct values_sink *sink, int64_t at, const float *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        put_row(sink, at + i, values + i * sink->source->size);
+    return sink->fn ? sink->fn(sink->user, at, n, values) : DFAL_OK;
+}
+
 static dfal_status put_rows(void *user, const int64_t *index, const float *values, int64_t n)
 {
     struct values_sink *sink = user;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0, run; i < n; i += run) {
         int64_t at = df_row_position(sink->rows, sink->n, index[i]);
         if (at < 0)
             DF_FAIL(DFAL_E_INTERNAL, "values of row %lld came back that were not asked for",
                     (long long)index[i]);
-        put_row(sink, at, values + i * sink->source->size);
+        for (run = 1; i + run < n && at + run < sink->n && sink->rows[at + run] == index[i + run]; run++)
+            ;
+        DF_TRY(put_run(sink, at, values + i * sink->source->size, run));
     }
     return DFAL_OK;
 }
 
-/* Blocks of neighbouring rows of the file; those between candidates that lie near each other are read
- * along. */
-enum { READ_ROWS = 4096, READ_GAP = 64 };
-
 static dfal_status read_logits(struct values_sink *sink, struct df_table_reader *reader)
 {
-    const int64_t k = sink->source->size;
+    const int64_t k = sink->source->size, *rows = sink->rows;
     float *values = NULL;
     dfal_status status;
-    DF_TRY(df_alloc(&values, READ_ROWS * k, sizeof *values));
+    DF_TRY(df_alloc(&values, DF_ROW_RUN * k, sizeof *values));
     status = DFAL_OK;
     for (int64_t begin = 0, end; begin < sink->n && status == DFAL_OK; begin = end) {
-        int64_t first = sink->rows[begin];
-        for (end = begin + 1; end < sink->n && sink->rows[end] - first < READ_ROWS &&
-                              sink->rows[end] - sink->rows[end - 1] <= READ_GAP;
-             end++)
-            ;
+        const int64_t first = rows[begin];
+        end = df_row_run_end(rows, sink->n, begin);
         DF_TRY_TO(done, status, df_context_check_stop(sink->view->context));
-        DF_TRY_TO(done, status, df_table_take(reader, first, sink->rows[end - 1] - first + 1, values));
-        for (int64_t i = begin; i < end; i++)
-            put_row(sink, i, values + (sink->rows[i] - first) * k);
+        DF_TRY_TO(done, status, df_table_take(reader, first, rows[end - 1] - first + 1, values));
+        for (int64_t i = begin, run; i < end; i += run) {
+            for (run = 1; i + run < end && rows[i + run] == rows[i] + run; run++)
+                ;
+            DF_TRY_TO(done, status, put_run(sink, i, values + (rows[i] - first) * k, run));
+        }
     }
 done:
     df_free(values);
@@ -344,6 +352,38 @@ dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn 
     for (int i = 0; status != DFAL_OK && i < added; i++)
         df_view_drop(view);
     return status;
+}
+
+/* ---- values that are not kept -------------------------------------------------------------------------- */
+
+dfal_status df_view_feature_size(struct df_view *view, const char *node, int64_t *size)
+{
+    struct source source;
+    *size = 0;
+    DF_TRY(find_source(view, node, &source));
+    *size = source.size;
+    return DFAL_OK;
+}
+
+dfal_status df_view_stream(struct df_view *view, bool labelled, df_view_values_fn *of_logits,
+                           const char *node, df_view_values_fn *of_features, void *user)
+{
+    const struct source logits = logits_of(view);
+    struct source features;
+    struct values_sink sinks[2] = {{.source = &logits, .fn = of_logits},
+                                   {.source = &features, .fn = of_features}};
+    DF_TRY(find_source(view, node, &features));
+    for (int i = 0; i < 2; i++) {
+        sinks[i].view = view;
+        sinks[i].rows = labelled ? view->options->labelled_rows : view->rows;
+        sinks[i].n = labelled ? view->options->labelled_row_count : view->count;
+        sinks[i].user = user;
+    }
+    const bool both = of_logits && !node[0] && !view->options->logits;
+    if (of_logits && !both)
+        DF_TRY(compute(&sinks[0], NULL, "select.logits"));
+    DF_TRY(compute(&sinks[1], both ? &sinks[0] : NULL, "select.features"));
+    return of_logits ? df_view_check_alike(view, sinks[0].alike, sinks[0].n) : DFAL_OK;
 }
 
 /* ---- f_(1) - f_(2) ------------------------------------------------------------------------------------- */

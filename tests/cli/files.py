@@ -287,7 +287,7 @@ def kinds(dfal):
     with open(dfal.at("some.yaml"), "w", encoding="ascii") as file:
         file.write("options: {foo: {subsample: 3}}\n")
     dfal.refuses(78, "run", "some.yaml", "-o", "no", says="expected dfal, random, entropy, least-confidence, margin, logit-gap, egl, egl-last, bald, coreset, coreset-greedy, nearest-other, badge, "
-                 "dfal-diverse, typiclust, cluster-margin, batchbald, ceal, dfal+ceal, balanced or qbdc")
+                 "dfal-diverse, typiclust, cluster-margin, batchbald, ceal, dfal+ceal, balanced, qbdc or command")
 
 
 def run_directories(dfal):

@@ -123,7 +123,10 @@ static void print_more(bool markdown)
 
 #define S struct select_args
 static const struct option options[] = {
-    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME", "how to choose, see below", .required = true),
+    OPT(S, "strategy", 0, VALUE_TEXT, select.strategy, "NAME", "how to choose, see below", .required = true,
+        .unless = "strategy-command"),
+    OPT(S, "strategy-command", 0, VALUE_TEXT, select.strategy_command, "CMD",
+        "let this command choose, words as a shell reads them, without a shell"),
     OPT(S, "option", 0, VALUE_LIST, options, "KEY=VALUE",
         "an option of the strategy, see below (repeatable)"),
     OPT(S, "count", 0, VALUE_NUMBER, select.count, "Q", "how many", NUMBER(I64, 1, NO_LIMIT),
@@ -165,7 +168,12 @@ const struct command command_select = {
         "adversarial_name,\n"
         "empty where pool and network have none; --json is a list of objects with these keys and `facts`: "
         "what\n"
-        "the strategy knows of all the chosen together (of coreset the event select.coreset), else null.",
+        "the strategy knows of all the chosen together (of coreset the event select.coreset), else null.\n"
+        "--strategy-command: the queries are the ids that CMD --candidates FILE.h5 --count Q --seed S "
+        "--round R\n"
+        "--out IDS.csv names (docs/FORMATS.md, \"Strategy command\"; examples/strategy_numpy.py). Exit code "
+        "75 ends\n"
+        "with 75, and the same line calls it again.",
     .options = options,
     .option_count = COUNT_OF(options),
     .more = print_more,
