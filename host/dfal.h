@@ -581,6 +581,9 @@ struct dfal_select_options {
     size_t strategy_option_count;
     /* NULL: none; a label file of the rows that a strategy with pseudo-labels (ceal) labels itself */
     const char *pseudo_labels_path;
+    /* NULL: from these; else the strategy's option `solver`: auto, cbc, none or a command (docs/FORMATS.md,
+     * "Solver") */
+    const char *solver;
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -618,9 +621,11 @@ struct dfal_run_options {
     const char *const *set;             /* "key.path=value" */
     int32_t set_count;
     bool resume;        /* demand that there is something to resume */
-    bool allow_command; /* a configuration file may name the trainer */
+    bool allow_command; /* a configuration file may name the commands of trainer and solver */
     const char
         *trainer; /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
+    /* NULL: from the configuration; else the option `solver` of all strategies that have one */
+    const char *solver;
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {

@@ -255,21 +255,60 @@ static dfal_status check_strategies(const struct df_experiment *e)
     return DFAL_OK;
 }
 
-/* A file may come from anybody; what it makes run is the caller's to decide. */
-static dfal_status check_trainer(const struct df_run_config *config, const struct dfal_run_options *options)
+/* A command of the configuration. A file may come from anybody; what it makes run is the caller's to decide.
+ *   line  of the file that names it; 0: none does */
+static dfal_status check_command(const char *key, const char *command, int64_t line, const char *option,
+                                 const struct dfal_run_options *options)
 {
     struct df_words words;
-    if (!config->trainer[0])
+    if (!command[0])
         return DFAL_OK;
-    if (config->trainer_line && !options->allow_command)
-        DF_FAIL(DFAL_E_CONFIG, "%s:%lld: trainer is '%.200s', expected `allow_command` with it, or `trainer`",
-                options->config_path, (long long)config->trainer_line, config->trainer);
-    dfal_status status =
-        df_words_split(&words, config->trainer, config->trainer_line ? DFAL_E_CONFIG : DFAL_E_USAGE);
-    if (status != DFAL_OK && config->trainer_line)
-        df_fail_prefix(status, "%s:%lld: ", options->config_path, (long long)config->trainer_line);
+    if (line && !options->allow_command)
+        DF_FAIL(DFAL_E_CONFIG, "%s:%lld: %s is '%.200s', expected `allow_command` with it, or `%s`",
+                options->config_path, (long long)line, key, command, option);
+    const dfal_status status = df_words_split(&words, command, line ? DFAL_E_CONFIG : DFAL_E_USAGE);
+    if (status != DFAL_OK && line)
+        df_fail_prefix(status, "%s:%lld: ", options->config_path, (long long)line);
     df_words_clear(&words);
     return status;
+}
+
+/* Of the trainer, and of the strategies that run. */
+static dfal_status check_commands(const struct df_run_config *config, const struct dfal_run_options *options)
+{
+    DF_TRY(check_command("trainer", config->trainer, config->trainer_line, "trainer", options));
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const int32_t known = df_strategy_known_index(config->strategy[s]);
+        const struct df_option_values *own = &config->options[known].own;
+        const struct df_strategy_option *option = df_option_of_command(df_strategy_options(known));
+        char key[80];
+        if (!option)
+            continue;
+        snprintf(key, sizeof key, "options.%s.%s", config->strategy[s], option->key);
+        DF_TRY(check_command(key, own->command, own->command_line, option->key, options));
+    }
+    return DFAL_OK;
+}
+
+/* Solvers that the strategies run, each of them once: whether they are there, and what they are. */
+static dfal_status name_solvers(struct df_experiment *e)
+{
+    for (int32_t s = 0; s < e->config.strategy_count; s++) {
+        const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
+        const struct df_strategy *strategy = NULL;
+        char name[DF_STRATEGY_SOLVER];
+        DF_TRY(df_strategy_find(&strategy, e->config.strategy[s]));
+        if (!strategy->solver)
+            continue;
+        const dfal_status status = strategy->solver(name, e->context, &options.own);
+        if (status != DFAL_OK && status != DFAL_E_STOPPED)
+            df_fail_prefix(status, "options.%s: ", strategy->name);
+        DF_TRY(status);
+        if (!strstr(e->solvers, name))
+            snprintf(e->solvers + strlen(e->solvers), sizeof e->solvers - strlen(e->solvers), "%s%s",
+                     e->solvers[0] ? ", " : "", name);
+    }
+    return DFAL_OK;
 }
 
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
@@ -279,7 +318,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     e->context = context;
     e->directory = df_run_directory_none();
     DF_TRY(df_run_config_load(&e->config, options, &context->options));
-    DF_TRY(check_trainer(&e->config, options));
+    DF_TRY(check_commands(&e->config, options));
     if (!e->config.train[0] || !e->config.test[0])
         DF_FAIL(options->config_path ? DFAL_E_CONFIG : DFAL_E_USAGE,
                 "%s names no %s pool, expected data.%s or --%s", source,
@@ -295,6 +334,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
     DF_TRY(check_strategies(e));
+    DF_TRY(name_solvers(e));
     say_restarts(e);
     DF_TRY(df_context_device(context, &e->device));
     return choose_engine(e);
@@ -330,6 +370,10 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
     df_identity_add(identity, "isa", "%s", isa);
     df_identity_add(identity, "precision", "strict");
     df_identity_add(identity, "library", "%s", e->device->info.library);
+    if (e->solvers[0]) {
+        df_identity_add(identity, "solver", "%s", e->solvers);
+        df_identity_recent(identity, "solver");
+    }
     for (int i = 0; i < 2; i++) {
         struct df_row_sum sum;
         DF_TRY(df_row_hashes_pool(&sum, context, pools[i]));

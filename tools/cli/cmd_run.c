@@ -134,8 +134,10 @@ static const struct option options[] = {
     OPT(S, "resume", 0, VALUE_FLAG, run.resume, NULL, "demand that there is something to resume"),
     OPT(S, "trainer", 0, VALUE_TEXT, run.trainer, "CMD",
         "train by this command instead of dfal, words as a shell reads them, without a shell"),
+    OPT(S, "solver", 0, VALUE_TEXT, run.solver, "CMD",
+        "solve coreset's integer programs by this command, or auto, cbc or none"),
     OPT(S, "allow-command", 0, VALUE_FLAG, run.allow_command, NULL,
-        "let the configuration file name the trainer's command"),
+        "let the configuration file name commands: trainer, options.coreset.solver"),
 };
 
 const struct command command_run = {
@@ -163,7 +165,7 @@ const struct command command_run = {
         "--out NET.onnx\n"
         "--seed S --round R (docs/FORMATS.md, \"Trainer\"; examples/trainer_torch.py). Exit code 75 "
         "stops the run, and\n"
-        "the same line resumes it.",
+        "the same line resumes it. --solver: docs/FORMATS.md, \"Solver\".",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 0,
