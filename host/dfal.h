@@ -584,6 +584,9 @@ struct dfal_select_options {
     /* NULL: dfal chooses; else a command that does (docs/FORMATS.md, "Strategy command"), and strategy is
      * NULL or "command" */
     const char *strategy_command;
+    /* NULL: from these; else the strategy's option `solver`: auto, cbc, none or a command (docs/FORMATS.md,
+     * "Solver") */
+    const char *solver;
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -627,12 +630,14 @@ struct dfal_run_options {
     const char *const *set;             /* "key.path=value" */
     int32_t set_count;
     bool resume;        /* demand that there is something to resume */
-    bool allow_command; /* a configuration file may name commands: the trainer, strategies */
+    bool allow_command; /* a configuration file may name commands: the trainer, strategies, solvers */
     const char
         *trainer; /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
     /* NULL: from the configuration; a command that is the strategy `command`, one more where the
      * configuration does not list it (docs/FORMATS.md, "Strategy command") */
     const char *strategy_command;
+    /* NULL: from the configuration; else the option `solver` of all strategies that have one */
+    const char *solver;
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {

@@ -348,6 +348,67 @@ static void test_hanging_solver(void **state)
     dfal_context_destroy(context);
 }
 
+/* A command that is no solver, or lies: nothing of what it says gets into the result. */
+static void test_bad_commands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script, *reason, *failure;
+    } cases[] = {
+        {"kill -9 $$", "failed", "died by signal 9"},
+        {"echo no licence; exit 3", "failed", "ended with exit code 3, expected 0; it ends with: no licence"},
+        {"exit 0", "failed", "left no solution that can be read"},
+        {"yes", "failed", "ended with exit code 1"},
+        {"head -c 1000000 /dev/urandom | tee $2", "failed", "left no solution that can be read"},
+        {"head -c 1000000 /dev/zero > $2", "failed", "left no solution that can be read"},
+        {"printf 'y1 1\\n' > $2", "failed", "with 1 centres that are no cover by at most 3"},
+        {"for i in 0 1 2 3 4 5 6; do echo y$i 1; done > $2", "failed",
+         "with 7 centres that are no cover by at most 3"},
+        {"printf 'y99 1\\n' > $2", "failed", "tells of a column y99, expected one below y7"},
+        {"printf 'y1 0.5\\n' > $2", "failed", "calls y1 neither 0 nor 1"},
+        {"echo Infeasible > $2", "failed", "calls a model infeasible that has a solution"},
+        {"echo PROBLEM HAS NO INTEGER FEASIBLE SOLUTION", "failed",
+         "calls a model infeasible that has a solution"},
+        /* Infeasible, and at a larger radius the centres of a smaller one. */
+        {"if mkdir $(dirname $2)/once; then echo Infeasible; else printf 'y0 1\\ny2 1\\ny5 1\\n'; fi > $2",
+         "failed", "infeasible, and there are centres of"},
+        {"echo Stopped on nodes > $2", "nodes", ""},
+        {"echo Stopped on time > $2; echo y1 1 >> $2", "seconds", ""},
+        {"sleep 600", "seconds", ""},
+    };
+    char program[TEST_PATH];
+    char *word[] = {program, NULL};
+    const struct df_words command = {word, 1};
+    dfal_context *context = world_context("ref", 1, NULL, NULL);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        const size_t at = i / 2;
+        struct problem problem;
+        write_program(program, cases[at].script);
+        ring_open(&problem, context);
+        const double best = exhaustive(&problem);
+        struct df_solver solver = solver_of(context, program, strstr(cases[at].script, "sleep") ? 0.2 : 60);
+        solver.command = &command;
+        struct df_sener sener = {0};
+        struct df_coreset_search search = search_of(&problem, &solver);
+        if (i % 2) {
+            test_ok(df_sener_make(&sener, &problem.cover));
+            search.sener = &sener;
+        }
+        test_ok(df_coreset_search(&search));
+        const bool asked = search.solved > 0;
+        if (search.square != radius_of(&problem, search.chosen, search.count) || search.square < best ||
+            (search.proven && search.square > best) || (i % 2 && !asked) ||
+            (asked && (search.proven || strcmp(search.reason, cases[at].reason) ||
+                       !strstr(search.failure, cases[at].failure))))
+            test_fail("'%s' %d: square %g of %g, proven %d, '%s', '%s'", cases[at].script, (int)(i % 2),
+                      search.square, best, search.proven, search.reason ? search.reason : "", search.failure);
+        df_solver_close(&solver);
+        df_sener_clear(&sener);
+        df_cover_clear(&problem.cover);
+    }
+    dfal_context_destroy(context);
+}
+
 static void test_too_many_points(void **state)
 {
     (void)state;
@@ -359,9 +420,13 @@ static void test_too_many_points(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exhaustive),     cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_swap),           cmocka_unit_test(test_bad_solvers),
-        cmocka_unit_test(test_hanging_solver), cmocka_unit_test(test_too_many_points),
+        cmocka_unit_test(test_exhaustive),
+        cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_bad_solvers),
+        cmocka_unit_test(test_hanging_solver),
+        cmocka_unit_test(test_bad_commands),
+        cmocka_unit_test(test_too_many_points),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

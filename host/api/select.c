@@ -18,7 +18,21 @@ static dfal_status take_strategy_options(struct df_select_job *job)
     for (size_t i = 0; i < options->strategy_option_count; i++)
         if (df_option_assign(&job->values, job->strategy->options, options->strategy_options[i]) != DFAL_OK)
             return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", job->strategy->name);
+    if (options->solver &&
+        df_option_set(&job->values, job->strategy->options, "solver", options->solver) != DFAL_OK)
+        return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", job->strategy->name);
     return DFAL_OK;
+}
+
+/* Before any work: whether it is there, and what it is. */
+static dfal_status name_solver(struct df_select_job *job)
+{
+    if (!job->strategy->solver)
+        return DFAL_OK;
+    const dfal_status status = job->strategy->solver(job->solver, job->context, &job->values);
+    return status == DFAL_OK || status == DFAL_E_STOPPED
+               ? status
+               : df_fail_prefix(status, "strategy %s: ", job->strategy->name);
 }
 
 /* "passes=10": what holds, for the log. */
@@ -69,6 +83,7 @@ static dfal_status check_options(struct df_select_job *job)
                 "for `pseudo_labels_path`",
                 job->strategy->name);
     DF_TRY(df_strategy_check_files(job->strategy, &job->values, options->scores_path, options->logits_path));
+    DF_TRY(name_solver(job));
     return df_select_check_outputs(job);
 }
 

@@ -13,7 +13,8 @@ struct df_select_job {
     const struct dfal_select_options *options;
     const char *out_path, *network_name, *pool_path; /* as given */
     const struct df_strategy *strategy;
-    struct df_option_values values; /* of its options */
+    struct df_option_values values;  /* of its options */
+    char solver[DF_STRATEGY_SOLVER]; /* that it runs, with its version; "": none ever */
     struct df_pool *pool;
     int32_t *truth; /* [N] the pool's own labels, where they are the oracle's; else NULL */
     struct df_network *network;

@@ -38,6 +38,10 @@ static dfal_status describe(struct df_identity *identity, const struct df_select
         snprintf(key, sizeof key, "option.%s", own->key);
         add_text(identity, key, df_option_text(&job->values, job->strategy->options, own->key));
     }
+    if (job->strategy->solver) {
+        add_text(identity, "solver", job->solver);
+        df_identity_recent(identity, "solver");
+    }
     df_identity_add(identity, "count", "%lld", (long long)options->count);
     df_identity_add(identity, "subsample", "%lld", (long long)options->subsample);
     df_identity_add(identity, "seed", "%llu", (unsigned long long)job->context->options.seed);

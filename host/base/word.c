@@ -59,18 +59,34 @@ dfal_status df_fail_unknown(dfal_status status, const char *what, const char *wo
     return df_fail(status, "%s", text);
 }
 
-dfal_status df_word(int32_t *index, const char *what, const char *word, const char *words)
+/* Its place among them; count: it is none. */
+static size_t place_of(const char *const *names, size_t count, const char *word)
+{
+    size_t at = 0;
+    while (at < count && strcmp(names[at], word) != 0)
+        at++;
+    return at;
+}
+
+bool df_word_is_one(const char *word, const char *words)
 {
     char list[MOST_TEXT];
     const char *names[MOST_WORDS];
     snprintf(list, sizeof list, "%s", words);
     const size_t count = cut(list, names);
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(names[i], word ? word : "") == 0) {
-            if (index)
-                *index = (int32_t)i;
-            return DFAL_OK;
-        }
+    return place_of(names, count, word) < count;
+}
+
+dfal_status df_word(int32_t *index, const char *what, const char *word, const char *words)
+{
+    char list[MOST_TEXT];
+    const char *names[MOST_WORDS];
+    snprintf(list, sizeof list, "%s", words);
+    const size_t count = cut(list, names), at = place_of(names, count, word ? word : "");
+    if (at < count) {
+        if (index)
+            *index = (int32_t)at;
+        return DFAL_OK;
     }
     return df_fail_unknown(DFAL_E_USAGE, what, word ? word : "", NULL, names, count);
 }

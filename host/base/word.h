@@ -10,6 +10,9 @@
  * Errors   E_USAGE "unknown engine 'fusde': expected auto, layers or fused; nearest is 'fused'" */
 dfal_status df_word(int32_t *index, const char *what, const char *word, const char *words);
 
+/* Is it a word of a list? */
+bool df_word_is_one(const char *word, const char *words);
+
 /* "one of auto, layers, fused": what a choice expects. */
 void df_word_expectation(char *text, size_t size, const char *words);
 

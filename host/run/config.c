@@ -70,6 +70,25 @@ static dfal_status take_trainer(struct df_run_config *config, const char *comman
     return DFAL_OK;
 }
 
+/* The solver of all strategies that have one. */
+static dfal_status take_solver(struct df_run_config *config, const char *solver)
+{
+    bool taken = false;
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const int32_t known = df_strategy_known_index(config->strategy[s]);
+        const struct df_strategy_option *table = df_strategy_options(known);
+        if (!df_option_find(table, "solver"))
+            continue;
+        taken = true;
+        if (df_option_set(&config->options[known].own, table, "solver", solver) != DFAL_OK)
+            return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", config->strategy[s]);
+    }
+    if (!taken)
+        DF_FAIL(DFAL_E_USAGE, "`solver` is given, and none of the strategies of the run has one, expected "
+                              "coreset among them");
+    return DFAL_OK;
+}
+
 /* What a flag or --set gave is relative to here, and config.yaml must mean the same from anywhere. */
 static dfal_status make_absolute(char *path)
 {
@@ -100,6 +119,8 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     if (options->trainer)
         DF_TRY(take_trainer(config, options->trainer));
     DF_TRY(df_run_command_take(config, options));
+    if (options->solver)
+        DF_TRY(take_solver(config, options->solver));
     DF_TRY(take_path(config->train, options->train_path));
     DF_TRY(take_path(config->test, options->test_path));
     DF_TRY(make_absolute(config->train));
@@ -246,7 +267,7 @@ static bool concerns(const struct df_key *key, const struct df_strategy *strateg
 
 static void put_option(struct df_text *out, const struct df_strategy_option *option, const char *value)
 {
-    if (option->kind == DF_OPTION_TEXT)
+    if (option->kind == DF_OPTION_TEXT || option->kind == DF_OPTION_COMMAND)
         put_text(out, value);
     else if (option->kind == DF_OPTION_NUMBER && option->number.kind == DF_NUMBER_REAL)
         put_real(out, df_parse_real(value, NULL));

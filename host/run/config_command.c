@@ -116,6 +116,23 @@ static dfal_status check_allowed(const struct dfal_run_options *options, const c
     return status;
 }
 
+/* The commands among the options of the strategies that run: solvers. */
+static dfal_status check_options(const struct df_run_config *config, const struct dfal_run_options *options)
+{
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const int32_t known = df_run_strategy_known(config, s);
+        const struct df_option_values *own = &config->options[known].own;
+        const struct df_strategy_option *option = df_option_of_command(df_strategy_options(known));
+        char key[80], instead[80];
+        if (!option || !own->command[0])
+            continue;
+        snprintf(key, sizeof key, "options.%s.%s", df_strategy_known(known), option->key);
+        snprintf(instead, sizeof instead, " with it, or `%s`", option->key);
+        DF_TRY(check_allowed(options, key, own->command, own->command_line, instead));
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_run_command_allowed(const struct df_run_config *config, const struct dfal_run_options *options)
 {
     if (config->trainer[0])
@@ -127,5 +144,5 @@ dfal_status df_run_command_allowed(const struct df_run_config *config, const str
         snprintf(what, sizeof what, "strategy %s", command->name);
         DF_TRY(check_allowed(options, what, command->text, command->line, " with it"));
     }
-    return DFAL_OK;
+    return check_options(config, options);
 }

@@ -158,6 +158,12 @@ static void drop_rival(const struct reader *reader, const struct df_key *key)
         *(int64_t *)field = (int64_t)rival->number.low - 1;
 }
 
+/* Of the file that a command stands in; 0: it is none. */
+static int64_t line_of(const struct reader *reader, const yaml_event_t *event)
+{
+    return reader->lines ? (int64_t)event->start_mark.line + 1 : 0;
+}
+
 static dfal_status store_scalar(const struct reader *reader, const yaml_event_t *event,
                                 const struct df_key *key, const char *path, int32_t strategy)
 {
@@ -187,7 +193,7 @@ static dfal_status store_scalar(const struct reader *reader, const yaml_event_t 
         if ((plain && !is_text(value)) || !value[0])
             return ill_typed(reader, event, key, path);
         if (key->kind == DF_KEY_COMMAND)
-            reader->config->trainer_line = reader->lines ? (int64_t)event->start_mark.line + 1 : 0;
+            reader->config->trainer_line = line_of(reader, event);
         return store_path(reader, event, key, path, field);
     default:
         return ill_typed(reader, event, key, path);
@@ -209,10 +215,14 @@ static dfal_status store_option(const struct reader *reader, const yaml_event_t 
     const bool number = option->kind == DF_OPTION_NUMBER;
     if (strlen(value) != event->data.scalar.length)
         return complain(reader, event, "%s holds a zero byte, expected text", path);
-    if (!value[0] || (number && !plain) || (option->kind == DF_OPTION_TEXT && plain && !is_text(value)))
+    const bool text = option->kind == DF_OPTION_TEXT || option->kind == DF_OPTION_COMMAND;
+    if (!value[0] || (number && !plain) || (text && plain && !is_text(value)))
         return ill_valued(reader, event, path, expectation);
-    if (df_option_set(&reader->config->options[known].own, table, option->key, value) != DFAL_OK)
+    struct df_option_values *own = &reader->config->options[known].own;
+    if (df_option_set(own, table, option->key, value) != DFAL_OK)
         return complain_of(reader, event, parent);
+    if (option->kind == DF_OPTION_COMMAND)
+        own->command_line = line_of(reader, event);
     return DFAL_OK;
 }
 

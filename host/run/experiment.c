@@ -254,6 +254,27 @@ static dfal_status check_strategies(const struct df_experiment *e)
     return DFAL_OK;
 }
 
+/* Solvers that the strategies run, each of them once: whether they are there, and what they are. */
+static dfal_status name_solvers(struct df_experiment *e)
+{
+    for (int32_t s = 0; s < e->config.strategy_count; s++) {
+        const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
+        const struct df_strategy *strategy = NULL;
+        char name[DF_STRATEGY_SOLVER];
+        DF_TRY(df_run_strategy(&strategy, &e->config, s));
+        if (!strategy->solver)
+            continue;
+        const dfal_status status = strategy->solver(name, e->context, &options.own);
+        if (status != DFAL_OK && status != DFAL_E_STOPPED)
+            df_fail_prefix(status, "options.%s: ", strategy->name);
+        DF_TRY(status);
+        if (!strstr(e->solvers, name))
+            snprintf(e->solvers + strlen(e->solvers), sizeof e->solvers - strlen(e->solvers), "%s%s",
+                     e->solvers[0] ? ", " : "", name);
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
                                const struct dfal_run_options *options, const struct df_oracle_kind *oracles)
 {
@@ -277,6 +298,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
     DF_TRY(check_strategies(e));
+    DF_TRY(name_solvers(e));
     say_restarts(e);
     DF_TRY(df_context_device(context, &e->device));
     return choose_engine(e);
@@ -312,6 +334,10 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
     df_identity_add(identity, "isa", "%s", isa);
     df_identity_add(identity, "precision", "strict");
     df_identity_add(identity, "library", "%s", e->device->info.library);
+    if (e->solvers[0]) {
+        df_identity_add(identity, "solver", "%s", e->solvers);
+        df_identity_recent(identity, "solver");
+    }
     for (int i = 0; i < 2; i++) {
         struct df_row_sum sum;
         DF_TRY(df_row_hashes_pool(&sum, context, pools[i]));

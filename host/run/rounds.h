@@ -20,9 +20,10 @@ struct df_experiment {
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
-    bool fused;         /* margins are computed by the device's fused engine */
-    bool device_failed; /* what failed did so while the device computed */
-    bool warm;          /* graph has the weights that training begins with */
+    bool fused;                           /* margins are computed by the device's fused engine */
+    bool device_failed;                   /* what failed did so while the device computed */
+    bool warm;                            /* graph has the weights that training begins with */
+    char solvers[2 * DF_STRATEGY_SOLVER]; /* that strategies run, with their versions; "": none ever */
 };
 /* Open pools, network and device and check that they fit. Zero-initialise first.
  *   oracles  a table that has the one called "simulated"

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "strategy/coreset_search.h"
+#include "strategy/coreset_solver.h"
 #include "strategy/coreset_swap.h"
 #include "strategy/k_center.h"
 #include "strategy/strategy.h"
@@ -27,8 +28,7 @@ struct coreset {
     int64_t q, outliers;
     struct df_k_center center;
     double *far; /* [n] from the labelled rows, as k_center.h has it */
-    char *program;
-    struct df_solver solver;
+    struct df_coreset_solver solver;
     struct df_cover cover;
     struct df_sener sener;
     struct df_coreset_search search;
@@ -43,7 +43,7 @@ static void close_all(struct coreset *coreset)
     df_cover_clear(&coreset->cover);
     df_k_center_end(&coreset->center);
     df_free(coreset->search.chosen);
-    df_free(coreset->program);
+    df_coreset_solver_close(&coreset->solver);
     df_free(coreset->far);
 }
 
@@ -110,16 +110,11 @@ static bool asks_for(const struct coreset *coreset, const char *key, const char 
 
 static dfal_status find_solver(struct coreset *coreset)
 {
-    if (!asks_for(coreset, "solver", "none"))
-        DF_TRY(df_solver_find(&coreset->program));
-    if (!coreset->program && asks_for(coreset, "solver", "cbc"))
-        DF_FAIL(DFAL_E_UNAVAILABLE,
-                "strategy coreset: solver cbc is not in this build (dfal-cbc is built where "
-                "coinor-libcbc-dev is installed), expected solver=auto or none");
-    coreset->solver = (struct df_solver){.context = df_view_context(coreset->view),
-                                         .program = coreset->program,
-                                         .nodes = df_view_integer(coreset->view, "nodes"),
-                                         .end = df_clock() + df_view_real(coreset->view, "seconds")};
+    struct df_solver *solver = &coreset->solver.solver;
+    DF_TRY(df_coreset_solver_open(&coreset->solver, df_view_context(coreset->view),
+                                  df_view_text(coreset->view, "solver")));
+    solver->nodes = df_view_integer(coreset->view, "nodes");
+    solver->end = df_clock() + df_view_real(coreset->view, "seconds");
     return DFAL_OK;
 }
 
@@ -127,14 +122,14 @@ static dfal_status search_all(struct coreset *coreset)
 {
     struct df_coreset_search *search = &coreset->search;
     search->cover = &coreset->cover;
-    search->solver = &coreset->solver;
+    search->solver = &coreset->solver.solver;
     if (asks_for(coreset, "program", "sener")) {
         DF_TRY(df_sener_make(&coreset->sener, &coreset->cover));
         search->sener = &coreset->sener;
     }
     DF_TRY(df_cover_make(&coreset->cover));
     DF_TRY(df_coreset_search(search));
-    if (search->failure[0] && asks_for(coreset, "solver", "cbc"))
+    if (search->failure[0] && !coreset->solver.automatic)
         DF_FAIL(DFAL_E_UNAVAILABLE, "strategy coreset: %s", search->failure);
     return DFAL_OK;
 }
@@ -183,10 +178,10 @@ done:
 static const char *why_not_proven(const struct coreset *coreset)
 {
     const char *reason = coreset->search.reason;
-    return !coreset->program            ? "there is no solver: greedy centres with 1-swap"
-           : !strcmp(reason, "nodes")   ? "the limit of nodes was reached"
-           : !strcmp(reason, "seconds") ? "the time was over, so another run may choose others"
-                                        : coreset->search.failure;
+    return !coreset->solver.solver.program ? "there is no solver: greedy centres with 1-swap"
+           : !strcmp(reason, "nodes")      ? "the limit of nodes was reached"
+           : !strcmp(reason, "seconds")    ? "the time was over, so another run may choose others"
+                                           : coreset->search.failure;
 }
 
 /* The event and the facts of the choice are the same. */
@@ -194,12 +189,16 @@ static dfal_status tell(const struct coreset *coreset, struct df_fields *facts)
 {
     const struct df_coreset_search *search = &coreset->search;
     const bool proven = search->proven;
-    const char *name = !coreset->program ? "none" : search->solved ? coreset->solver.name : "not asked";
+    const struct df_solver *solver = &coreset->solver.solver;
+    const char *name = !solver->program ? "none" : search->solved ? solver->name : "not asked";
+    const char *word = proven && search->word ? ", by the word of the solver" : "";
+    const char *proof = !proven ? "" : search->word ? "solver" : "bound";
     const struct dfal_field fields[] = {DF_TEXT("program", df_view_text(coreset->view, "program")),
                                         DF_TEXT("solver", name),
                                         DF_REAL("radius", sqrt(search->square)),
                                         DF_TEXT("proven", proven ? "yes" : "no"),
                                         DF_TEXT("reason", proven ? "" : search->reason),
+                                        DF_TEXT("proof", proof),
                                         DF_REAL("greedy_radius", sqrt(coreset->greedy)),
                                         DF_INT("outliers", coreset->outliers),
                                         DF_INT("labelled", coreset->center.among.before.count),
@@ -211,7 +210,7 @@ static dfal_status tell(const struct coreset *coreset, struct df_fields *facts)
     const int32_t count = (int32_t)(sizeof fields / sizeof fields[0]);
     df_say(df_view_context(coreset->view), proven ? DFAL_INFO : DFAL_WARNING, "select.coreset", fields, count,
            "coreset: radius %g (greedy %g), %s%s, %lld checks, %lld by the solver%s", sqrt(search->square),
-           sqrt(coreset->greedy), proven ? "proven" : "not proven: ", proven ? "" : why_not_proven(coreset),
+           sqrt(coreset->greedy), proven ? "proven" : "not proven: ", proven ? word : why_not_proven(coreset),
            (long long)search->checks, (long long)search->solved,
            coreset->center.among.before.count
                ? ""
@@ -222,12 +221,11 @@ static dfal_status tell(const struct coreset *coreset, struct df_fields *facts)
 static dfal_status search_centres(struct coreset *coreset)
 {
     struct df_coreset_search *search = &coreset->search;
-    DF_TRY(find_solver(coreset));
     search->proven = coreset->cover.high <= coreset->cover.low;
     if (search->proven)
         return DFAL_OK;
     search->reason = "solver";
-    if (coreset->program)
+    if (coreset->solver.solver.program)
         DF_TRY(search_all(coreset));
     if (!search->proven)
         DF_TRY(
@@ -240,6 +238,7 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     struct coreset coreset = {.view = view, .q = q, .begin = df_clock()};
     dfal_status status;
     choices->count = 0;
+    DF_TRY_TO(done, status, find_solver(&coreset));
     DF_TRY_TO(done, status, begin(&coreset));
     choices->nonfinite = coreset.center.nonfinite;
     DF_TRY_TO(done, status, search_centres(&coreset));
@@ -264,10 +263,11 @@ static const struct df_strategy_option options[] = {
      .standard = "covering",
      .help = "the integer program: sener is program (6) of the paper, for at most 1,000 rows"},
     {.key = "solver",
-     .kind = DF_OPTION_CHOICE,
+     .kind = DF_OPTION_COMMAND,
      .choices = "auto|cbc|none",
      .standard = "auto",
-     .help = "auto: cbc where it is built in, else none; none: greedy centres made better one by one"},
+     .help = "auto: cbc where it is built in, else none; none: greedy centres made better one by one; a "
+             "command: any solver that reads an MPS file"},
     {.key = "nodes",
      .kind = DF_OPTION_NUMBER,
      .number = {.kind = DF_NUMBER_I64, .low = 1, .high = 1e9},
@@ -280,11 +280,19 @@ static const struct df_strategy_option options[] = {
      .help = "the solver's time in all, at most: a net below nodes, as what it ends cannot be repeated"},
     {0}};
 
+static dfal_status name_solver(char name[DF_STRATEGY_SOLVER], struct dfal_context *context,
+                               const struct df_option_values *values)
+{
+    return df_coreset_solver_name(name, DF_STRATEGY_SOLVER, context,
+                                  df_option_text(values, options, "solver"));
+}
+
 const struct df_strategy df_strategy_coreset = {
     .name = "coreset",
     .summary = "centres that cover all candidates with the smallest radius, by integer programming",
     .asks = DF_ASKS_FEATURES,
     .set = true,
     .options = options,
+    .solver = name_solver,
     .select = choose,
 };

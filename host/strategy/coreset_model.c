@@ -20,7 +20,7 @@ static void put_bound(FILE *file, const char *kind, const char *column, int64_t 
 
 static void put_integers(FILE *file, bool begin)
 {
-    fprintf(file, "    MARKER                 'MARKER'                 '%s'\n", begin ? "INTORG" : "INTEND");
+    fprintf(file, "    %-8s  %-8s  %12s   '%s'\n", "MARKER", "'MARKER'", "", begin ? "INTORG" : "INTEND");
 }
 
 static const char *name_of(char text[NAME], char letter, int64_t number)

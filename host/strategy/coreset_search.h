@@ -20,11 +20,14 @@ struct df_coreset_search {
     int64_t solved;                 /* of these, models that the solver got */
     int64_t nodes;                  /* of its search trees */
     bool proven;                    /* no smaller radius is possible */
+    bool word;                      /* proven: as the solver says, whose word cannot be checked */
+    bool held;                      /* centres of the solver were a cover once */
     const char *reason;             /* not proven: "nodes", "seconds" or "failed" */
     char failure[DF_SOLVER_REASON]; /* failed: a sentence */
 };
 /* A question that stays open counts as answered by no, and the result is not proven then. A solver that fails
- * is asked no more. */
+ * is asked no more; one that contradicts itself, or has never found centres and calls a model infeasible of
+ * which some are known, has failed. */
 dfal_status df_coreset_search(struct df_coreset_search *search);
 
 #endif

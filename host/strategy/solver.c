@@ -2,9 +2,11 @@
 #include "strategy/solver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/beside.h"
@@ -12,17 +14,18 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/number.h"
-#include "base/process.h"
+#include "base/text.h"
+#include "strategy/solver_text.h"
 
 /* A solver that looks at its clock ends by itself; one that does not is killed so much later. */
-enum { GRACE_SECONDS = 2, LINE_BYTES = 80, HEAD_BYTES = 4096 };
+enum { GRACE_SECONDS = 2, LINE_BYTES = 80, HEAD_BYTES = 4096, LOG_BYTES = 1 << 26 };
 
 dfal_status df_solver_find(char **program)
 {
-    static const char *const places[] = {"../../libexec/dfal/dfal-cbc", "../libexec/dfal/dfal-cbc"};
+    static const char *const beside[] = {"../../libexec/dfal/dfal-cbc", "../libexec/dfal/dfal-cbc"};
     *program = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places && !*program; i++)
-        DF_TRY(df_beside(program, places[i]));
+    for (size_t i = 0; i < sizeof beside / sizeof *beside && !*program; i++)
+        DF_TRY(df_beside(program, beside[i]));
     return DFAL_OK;
 }
 
@@ -32,33 +35,132 @@ void df_solver_answer_clear(struct df_solver_answer *answer)
     *answer = (struct df_solver_answer){0};
 }
 
-/* ---- its files ----------------------------------------------------------------------------------------- */
-
-enum { MODEL, SOLUTION, LOG, FILES };
-
-static void close_files(const int fd[FILES])
+void df_solver_close(struct df_solver *solver)
 {
-    for (int i = 0; i < FILES; i++)
-        if (fd[i] >= 0)
-            close(fd[i]);
+    df_scratch_close(&solver->scratch);
 }
 
-static dfal_status open_files(int fd[FILES])
+/* ---- a command's words --------------------------------------------------------------------------------- */
+
+/* What it is told, in the order in which it comes where the command says nothing of it. */
+enum told { MODEL, SOLUTION, NODES, SECONDS, TOLD };
+static const char *const places[TOLD] = {"{model}", "{solution}", "{nodes}", "{seconds}"};
+
+/* Which of them a command names, as bits. */
+static int named_in(const struct df_words *words)
 {
-    static const char *const names[FILES] = {"dfal-model", "dfal-solution", "dfal-solver-log"};
-    for (int i = 0; i < FILES; i++)
-        fd[i] = -1;
-    for (int i = 0; i < FILES; i++) {
-        fd[i] = df_descriptor(memfd_create(names[i], MFD_CLOEXEC));
-        if (fd[i] < 0)
-            return df_fail_errno(errno, true, names[i], "opening");
+    int named = 0;
+    for (int32_t i = 0; i < words->count; i++)
+        for (int k = 0; k < TOLD; k++)
+            if (strstr(words->word[i], places[k]))
+                named |= 1 << k;
+    return named;
+}
+
+dfal_status df_solver_split(struct df_words *words, const char *text, dfal_status error)
+{
+    DF_TRY(df_words_split(words, text, error));
+    const int named = named_in(words), both = 1 << MODEL | 1 << SOLUTION;
+    if (!named || (named & both) == both)
+        return DFAL_OK;
+    df_words_clear(words);
+    DF_FAIL(error,
+            "the solver's command '%.200s' says where %s goes but not where %s does, expected {model} and "
+            "{solution} in it, or neither of them, {nodes} or {seconds}",
+            text,
+            named & 1 << MODEL      ? places[MODEL]
+            : named & 1 << SOLUTION ? places[SOLUTION]
+                                    : "a limit",
+            named & 1 << MODEL ? places[SOLUTION] : places[MODEL]);
+}
+
+/* A word with what it is told in the places for it. */
+static dfal_status add_filled(struct df_words *words, const char *word, const char *const told[TOLD])
+{
+    struct df_text text = {0};
+    char *filled = NULL;
+    while (*word) {
+        int at = 0;
+        while (at < TOLD && strncmp(word, places[at], strlen(places[at])) != 0)
+            at++;
+        df_text_append(&text, at < TOLD ? told[at] : word, at < TOLD ? (int64_t)strlen(told[at]) : 1);
+        word += at < TOLD ? strlen(places[at]) : 1;
     }
+    df_text_add(&text, "%s", "");
+    DF_TRY(df_text_take(&text, &filled));
+    const dfal_status status = df_words_add(words, filled);
+    df_free(filled);
+    return status;
+}
+
+/* ---- its files ----------------------------------------------------------------------------------------- */
+
+/* Model and solution by their names for the child; descriptors of the model and of what it prints. The
+ * solution has one where it is in memory. */
+struct files {
+    char *path[SOLUTION + 1];
+    int model, solution, log;
+    int64_t model_bytes;
+};
+
+static void close_files(struct files *files)
+{
+    const int fd[] = {files->model, files->solution, files->log};
+    for (size_t i = 0; i < sizeof fd / sizeof *fd; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+    for (int i = MODEL; i <= SOLUTION; i++)
+        df_free(files->path[i]);
+}
+
+static dfal_status open_memory(int *fd, const char *name, unsigned flags)
+{
+    *fd = df_descriptor(memfd_create(name, MFD_CLOEXEC | flags));
+    return *fd < 0 ? df_fail_errno(errno, true, name, "opening") : DFAL_OK;
+}
+
+static dfal_status open_in_memory(struct files *files)
+{
+    const int *const fd[] = {&files->model, &files->solution};
+    DF_TRY(open_memory(&files->model, "dfal-model", 0));
+    DF_TRY(open_memory(&files->solution, "dfal-solution", 0));
+    for (int i = MODEL; i <= SOLUTION; i++)
+        DF_TRY(df_format(&files->path[i], "/proc/%ld/fd/%d", (long)getpid(), *fd[i]));
     return DFAL_OK;
 }
 
-static dfal_status write_model(int fd, df_solver_model_fn *write, const void *model)
+/* What an earlier model left is not to be taken for the solution of this one. */
+static dfal_status open_in_folder(struct files *files, struct df_scratch *scratch)
 {
-    const int own = df_descriptor(dup(fd));
+    if (!scratch->path)
+        DF_TRY(df_scratch_open(scratch));
+    DF_TRY(df_format(&files->path[MODEL], "%s/model.mps", scratch->path));
+    DF_TRY(df_format(&files->path[SOLUTION], "%s/solution.sol", scratch->path));
+    DF_TRY(df_path_remove(files->path[MODEL]));
+    DF_TRY(df_path_remove(files->path[SOLUTION]));
+    files->model = df_file_make(AT_FDCWD, files->path[MODEL], O_RDWR);
+    return files->model < 0 ? df_fail_errno(errno, true, files->path[MODEL], "opening") : DFAL_OK;
+}
+
+/* As large as it can get: a program that prints without an end is told that there is no more room. */
+static dfal_status open_log(int *fd)
+{
+    DF_TRY(open_memory(fd, "dfal-solver-log", MFD_ALLOW_SEALING));
+    if (ftruncate(*fd, LOG_BYTES) || fcntl(*fd, F_ADD_SEALS, F_SEAL_GROW))
+        return df_fail_errno(errno, true, "the solver's log", "limiting");
+    return DFAL_OK;
+}
+
+static dfal_status open_files(struct files *files, struct df_solver *solver)
+{
+    *files = (struct files){.model = -1, .solution = -1, .log = -1};
+    DF_TRY(solver->command ? open_in_folder(files, &solver->scratch) : open_in_memory(files));
+    return open_log(&files->log);
+}
+
+static dfal_status write_model(struct files *files, df_solver_model_fn *write, const void *model)
+{
+    const int own = df_descriptor(dup(files->model));
     FILE *file = own < 0 ? NULL : fdopen(own, "w");
     if (!file) {
         const int error = errno;
@@ -68,27 +170,30 @@ static dfal_status write_model(int fd, df_solver_model_fn *write, const void *mo
     }
     write(file, model);
     const bool failed = ferror(file) != 0;
+    files->model_bytes = (int64_t)ftello(file);
     if (fclose(file) || failed)
         return df_fail_errno(errno, true, "the solver's model", "writing");
     return DFAL_OK;
 }
 
-static dfal_status make_words(struct df_words *words, const struct df_solver *solver, const int fd[FILES],
-                              int64_t seconds)
+static dfal_status make_words(struct df_words *words, const struct df_solver *solver,
+                              const struct files *files, int64_t seconds)
 {
-    char text[4][LINE_BYTES];
-    *words = (struct df_words){0};
-    for (int i = MODEL; i <= SOLUTION; i++)
-        snprintf(text[i], LINE_BYTES, "/proc/%ld/fd/%d", (long)getpid(), fd[i]);
-    snprintf(text[2], LINE_BYTES, "%lld", (long long)solver->nodes);
-    snprintf(text[3], LINE_BYTES, "%lld", (long long)seconds);
-    DF_TRY(df_words_add(words, solver->program));
-    for (int i = 0; i < 4; i++)
-        DF_TRY(df_words_add(words, text[i]));
+    char numbers[2][32];
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)solver->nodes);
+    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)seconds);
+    const char *const told[TOLD] = {files->path[MODEL], files->path[SOLUTION], numbers[0], numbers[1]};
+    const bool placed = solver->command && named_in(solver->command);
+    if (!solver->command)
+        DF_TRY(df_words_add(words, solver->program));
+    for (int32_t i = 0; solver->command && i < solver->command->count; i++)
+        DF_TRY(add_filled(words, solver->command->word[i], told));
+    for (int i = 0; i < TOLD && !placed; i++)
+        DF_TRY(df_words_add(words, told[i]));
     return DFAL_OK;
 }
 
-/* ---- its answer ---------------------------------------------------------------------------------------- */
+/* ---- dfal-cbc's answer --------------------------------------------------------------------------------- */
 
 static void fail_answer(struct df_solver_answer *answer, const char *format, ...) DFAL_PRINTF(2, 3);
 static void fail_answer(struct df_solver_answer *answer, const char *format, ...)
@@ -169,15 +274,15 @@ static void read_answer(struct df_solver *solver, struct df_solver_answer *answe
         snprintf(solver->name, sizeof solver->name, "%s", name);
 }
 
-static dfal_status take_answer(struct df_solver *solver, struct df_solver_answer *answer, int fd,
-                               int64_t columns)
+static dfal_status take_own(struct df_solver *solver, struct df_solver_answer *answer,
+                            const struct files *files, int64_t columns)
 {
     const int64_t most = HEAD_BYTES + columns * LINE_BYTES;
     char *text = NULL;
     dfal_status status;
     DF_TRY(df_alloc(&answer->chosen, columns, sizeof *answer->chosen));
     DF_TRY_TO(done, status, df_alloc(&text, most + 1, 1));
-    const ssize_t got = pread(fd, text, (size_t)most, 0);
+    const ssize_t got = pread(files->solution, text, (size_t)most, 0);
     if (got < 0)
         status = df_fail_errno(errno, false, "the solver's solution", "reading");
     else if (got == 0 || got == most || strlen(text) != (size_t)got)
@@ -189,22 +294,124 @@ done:
     return status;
 }
 
-static dfal_status judge(struct df_solver *solver, struct df_solver_answer *answer,
-                         const struct df_process_end *end, int fd, int64_t columns)
+/* ---- a command's answer -------------------------------------------------------------------------------- */
+
+/* A file that is not there, or is none, is one that is empty. */
+static void read_solution(struct df_solver_solution *solution, const char *path, int64_t limit)
 {
+    struct stat facts;
+    const int fd = df_descriptor(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    FILE *file = fd >= 0 && fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) ? fdopen(fd, "r") : NULL;
+    if (file) {
+        df_solver_read_solution(solution, file, limit);
+        fclose(file);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void read_log(struct df_solver_log *log, int fd)
+{
+    const int own = df_descriptor(dup(fd));
+    FILE *file = own < 0 || lseek(own, 0, SEEK_SET) < 0 ? NULL : fdopen(own, "r");
+    *log = (struct df_solver_log){0};
+    if (file) {
+        df_solver_read_log(log, file);
+        fclose(file);
+    } else if (own >= 0) {
+        close(own);
+    }
+}
+
+/* Its program, and the line of its log that has a version: with a script it is not the program's. */
+static void take_name(struct df_solver *solver, const struct df_solver_log *log)
+{
+    const char *slash = strrchr(solver->program, '/'), *program = slash ? slash + 1 : solver->program;
+    snprintf(solver->name, sizeof solver->name, log->version[0] ? "%.60s (%s)" : "%.60s", program,
+             log->version);
+    dfal_text_clean(solver->name);
+}
+
+static void take_chosen(struct df_solver_answer *answer, const struct df_solver_solution *solution)
+{
+    for (int64_t j = 0; j < solution->columns; j++)
+        if (solution->chosen[j])
+            answer->chosen[answer->count++] = j;
+}
+
+/* What its words and its columns mean together. Columns are looked at by whoever asked, words cannot be. */
+static void weigh(const struct df_solver *solver, struct df_solver_answer *answer,
+                  const struct df_solver_solution *solution, const struct df_solver_log *log)
+{
+    const char *program = solver->program;
+    const enum df_solver_word word = solution->word ? solution->word : log->word;
+    const bool whole = solution->fractional < 0;
+    if (solution->foreign >= 0) {
+        fail_answer(answer, "the solver %.120s tells of a column y%lld, expected one below y%lld", program,
+                    (long long)solution->foreign, (long long)solution->columns);
+        return;
+    }
+    if (whole)
+        take_chosen(answer, solution);
+    if (word == DF_WORD_INFEASIBLE)
+        answer->outcome = DF_SOLVER_INFEASIBLE;
+    else if (word == DF_WORD_NODES)
+        answer->outcome = DF_SOLVER_NODES;
+    else if (word == DF_WORD_SECONDS)
+        answer->outcome = DF_SOLVER_SECONDS;
+    else if (answer->count)
+        answer->outcome = DF_SOLVER_FEASIBLE;
+    else if (!whole)
+        fail_answer(answer,
+                    "the solver %.120s calls y%lld neither 0 nor 1, expected a column of whole numbers",
+                    program, (long long)solution->fractional);
+    else
+        fail_answer(answer,
+                    "the solver %.120s left no solution that can be read, expected lines with the name and "
+                    "the value of a column, or that the model is infeasible; it ends with: %s",
+                    program, log->last[0] ? log->last : "nothing");
+}
+
+static dfal_status take_foreign(struct df_solver *solver, struct df_solver_answer *answer,
+                                const struct files *files, const struct df_solver_log *log, int64_t columns)
+{
+    /* Names and values of rows and columns, of which the model has a longer line each. */
+    enum { TIMES = 16 };
+    struct df_solver_solution solution = {.columns = columns, .fractional = -1, .foreign = -1};
+    DF_TRY(df_alloc(&answer->chosen, columns, sizeof *answer->chosen));
+    DF_TRY(df_alloc(&solution.chosen, columns, sizeof *solution.chosen));
+    read_solution(&solution, files->path[SOLUTION], HEAD_BYTES + TIMES * files->model_bytes);
+    weigh(solver, answer, &solution, log);
+    df_free(solution.chosen);
+    return DFAL_OK;
+}
+
+/* ---- running it ---------------------------------------------------------------------------------------- */
+
+static dfal_status judge(struct df_solver *solver, struct df_solver_answer *answer,
+                         const struct df_process_end *end, const struct files *files, int64_t columns)
+{
+    struct df_solver_log log = {0};
     if (end->stopped)
         return df_context_check_stop(solver->context);
+    if (solver->command) {
+        read_log(&log, files->log);
+        take_name(solver, &log);
+    }
     if (end->expired) {
         answer->outcome = DF_SOLVER_SECONDS;
         return DFAL_OK;
     }
+    if (!end->signal && !end->code)
+        return solver->command ? take_foreign(solver, answer, files, &log, columns)
+                               : take_own(solver, answer, files, columns);
+    const char *before = log.last[0] ? "; it ends with: " : "";
     if (end->signal)
-        fail_answer(answer, "the solver %s died by signal %d (%s)", solver->program, end->signal,
-                    strsignal(end->signal));
-    else if (end->code)
-        fail_answer(answer, "the solver %s ended with exit code %d, expected 0", solver->program, end->code);
+        fail_answer(answer, "the solver %.120s died by signal %d (%s)%s%s", solver->program, end->signal,
+                    strsignal(end->signal), before, log.last);
     else
-        return take_answer(solver, answer, fd, columns);
+        fail_answer(answer, "the solver %.120s ended with exit code %d, expected 0%s%s", solver->program,
+                    end->code, before, log.last);
     return DFAL_OK;
 }
 
@@ -213,24 +420,25 @@ dfal_status df_solver_run(struct df_solver *solver, df_solver_model_fn *write, c
 {
     struct df_words words = {0};
     struct df_process_end end;
-    int fd[FILES];
+    struct files files;
     dfal_status status;
     *answer = (struct df_solver_answer){.outcome = DF_SOLVER_SECONDS};
     const double left = solver->end - df_clock();
     if (left <= 0)
         return DFAL_OK;
-    DF_TRY_TO(done, status, open_files(fd));
-    DF_TRY_TO(done, status, write_model(fd[MODEL], write, model));
-    DF_TRY_TO(done, status, make_words(&words, solver, fd, (int64_t)ceil(left)));
-    status = df_process_run(&end, solver->context, &words, left + GRACE_SECONDS, fd[LOG]);
+    DF_TRY_TO(done, status, open_files(&files, solver));
+    DF_TRY_TO(done, status, write_model(&files, write, model));
+    DF_TRY_TO(done, status, make_words(&words, solver, &files, (int64_t)ceil(left)));
+    status = df_process_run(&end, solver->context, &words, left + GRACE_SECONDS, files.log);
     if (status == DFAL_OK) {
-        status = judge(solver, answer, &end, fd[SOLUTION], columns);
+        status = judge(solver, answer, &end, &files, columns);
     } else if (status == DFAL_E_UNAVAILABLE) {
-        fail_answer(answer, "%.200s", dfal_last_error());
+        fail_answer(answer, "the solver %.300s, expected a program by its path or one in PATH",
+                    dfal_last_error());
         status = DFAL_OK;
     }
 done:
     df_words_clear(&words);
-    close_files(fd);
+    close_files(&files);
     return status;
 }

@@ -9,6 +9,7 @@
 
 struct df_network;
 struct df_view;
+struct dfal_context;
 
 /* What a strategy asks its view for. Declared, so that files which a user gives, and the network, are checked
  * against it before any work. */
@@ -39,6 +40,8 @@ struct df_choices {
 /* Mark the candidates that the strategy is certain of: certain [n], all false. */
 typedef dfal_status df_certain_fn(struct df_view *view, bool *certain);
 
+enum { DF_STRATEGY_SOLVER = 128 };
+
 struct df_strategy {
     const char *name, *summary;
     int asks;   /* enum df_asks */
@@ -48,6 +51,11 @@ struct df_strategy {
      * Else the list of a larger q begins with that of a smaller, and is asked for further on. */
     bool set;
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
+    /* The name and version of the program beside dfal that does a part of the work under these options
+     * (values NULL: none is given), or "none"; NULL: there is never one.
+     * Errors   E_UNAVAILABLE it does not work here; E_USAGE an option that names none */
+    dfal_status (*solver)(char name[DF_STRATEGY_SOLVER], struct dfal_context *context,
+                          const struct df_option_values *values);
     /* Choose q of the view's candidates; choices->list is the caller's.
      * Order    the same rows whatever else was asked of the view before
      * Ties   by df_tie (rank.h) of the row of the pool, then row */

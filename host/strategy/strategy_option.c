@@ -4,12 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/character.h"
 #include "base/word.h"
 
 const struct df_strategy_option *df_option_find(const struct df_strategy_option *table, const char *key)
 {
     for (const struct df_strategy_option *option = table; option && option->key; option++)
         if (!strcmp(option->key, key))
+            return option;
+    return NULL;
+}
+
+const struct df_strategy_option *df_option_of_command(const struct df_strategy_option *table)
+{
+    for (const struct df_strategy_option *option = table; option && option->key; option++)
+        if (option->kind == DF_OPTION_COMMAND)
             return option;
     return NULL;
 }
@@ -25,6 +34,11 @@ void df_option_expectation(const struct df_strategy_option *option, char *text, 
         return;
     case DF_OPTION_CHOICE:
         df_word_expectation(text, size, option->choices);
+        return;
+    case DF_OPTION_COMMAND:
+        df_word_expectation(text, size, option->choices);
+        snprintf(text + strlen(text), size - strlen(text), ", or a command of at most %d bytes",
+                 DF_OPTION_COMMAND_TEXT - 1);
     }
 }
 
@@ -62,6 +76,22 @@ static dfal_status unknown_key(const struct df_strategy_option *table, const cha
     return df_fail_unknown(DFAL_E_USAGE, "option", key, NULL, names, count);
 }
 
+/* One of the option's words, or a command in its place. */
+static dfal_status take_command(struct df_option_values *values, const struct df_strategy_option *table,
+                                const struct df_strategy_option *option, const char *text)
+{
+    char expectation[160];
+    df_option_expectation(option, expectation, sizeof expectation);
+    if (!text[0] || strlen(text) >= DF_OPTION_COMMAND_TEXT || !df_text_is_utf8(text))
+        DF_FAIL(DFAL_E_USAGE, "%s is %s%.80s, expected %s in UTF-8", option->key, text[0] ? "" : "empty",
+                text, expectation);
+    const bool word = df_word_is_one(text, option->choices);
+    snprintf(values->text[option - table], DF_OPTION_VALUE, "%s", word ? text : "");
+    snprintf(values->command, sizeof values->command, "%s", word ? "" : text);
+    values->command_line = 0;
+    return DFAL_OK;
+}
+
 dfal_status df_option_set(struct df_option_values *values, const struct df_strategy_option *table,
                           const char *key, const char *text)
 {
@@ -69,6 +99,8 @@ dfal_status df_option_set(struct df_option_values *values, const struct df_strat
     char value[DF_OPTION_VALUE], expectation[160];
     if (!option)
         return unknown_key(table, key);
+    if (option->kind == DF_OPTION_COMMAND)
+        return take_command(values, table, option, text);
     if (option->kind == DF_OPTION_CHOICE)
         DF_TRY(df_word(NULL, key, text, option->choices));
     if (!canonical(value, option, text)) {
@@ -94,5 +126,7 @@ const char *df_option_text(const struct df_option_values *values, const struct d
                            const char *key)
 {
     const struct df_strategy_option *option = df_option_find(table, key);
+    if (values && option->kind == DF_OPTION_COMMAND && values->command[0])
+        return values->command;
     return values && values->text[option - table][0] ? values->text[option - table] : option->standard;
 }

@@ -10,6 +10,7 @@ enum df_option_kind {
     DF_OPTION_NUMBER,
     DF_OPTION_CHOICE,
     DF_OPTION_TEXT,
+    DF_OPTION_COMMAND, /* one of `choices`, or any other text: somebody's command. At most one a strategy */
 };
 struct df_strategy_option {
     const char *key; /* NULL: the end of the table */
@@ -45,8 +46,12 @@ struct df_strategy_option {
 
 /* What was given for a strategy's options, as it is written, in the order of its table; "": nothing. */
 enum { DF_STRATEGY_OPTIONS = 8, DF_OPTION_VALUE = 96 };
+enum { DF_OPTION_COMMAND_TEXT = 1024 };
 struct df_option_values {
     char text[DF_STRATEGY_OPTIONS][DF_OPTION_VALUE];
+    char command[DF_OPTION_COMMAND_TEXT]; /* what stands in the option of that kind; "": no command */
+    /* Of the file that named the command: it runs only where the caller allows commands; 0: no file. */
+    int64_t command_line;
 };
 /* Take a value. Numbers are kept in one form, so that the same value is the same text.
  * Errors   E_USAGE no such key (the nearest is named), or not what the option expects; values are as before
@@ -62,6 +67,8 @@ const char *df_option_text(const struct df_option_values *values, const struct d
                            const char *key);
 /* "a whole number from 1 to 100": what an option expects. */
 void df_option_expectation(const struct df_strategy_option *option, char *text, size_t size);
+/* The option that may be a command; NULL: there is none, also where there is no table. */
+const struct df_strategy_option *df_option_of_command(const struct df_strategy_option *table);
 /* The option of this key; NULL: none, also where there is no table. */
 const struct df_strategy_option *df_option_find(const struct df_strategy_option *table, const char *key);
 

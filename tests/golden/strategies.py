@@ -46,4 +46,5 @@ def main():
     print(f"{len(CHECKS)} checks of strategies agree with NumPy on {', '.join(backends)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

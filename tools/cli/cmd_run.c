@@ -136,8 +136,10 @@ static const struct option options[] = {
         "train by this command instead of dfal, words as a shell reads them, without a shell"),
     OPT(S, "strategy-command", 0, VALUE_TEXT, run.strategy_command, "CMD",
         "compare this command, too: the strategy `command`, words as a shell reads them, without a shell"),
+    OPT(S, "solver", 0, VALUE_TEXT, run.solver, "CMD",
+        "solve coreset's integer programs by this command, or auto, cbc or none"),
     OPT(S, "allow-command", 0, VALUE_FLAG, run.allow_command, NULL,
-        "let the configuration file name commands: the trainer, strategies"),
+        "let the configuration file name commands: the trainer, strategies, solvers"),
 };
 
 const struct command command_run = {
@@ -171,7 +173,7 @@ const struct command command_run = {
         "--count Q --seed S --round R --out IDS.csv names (\"Strategy command\"; "
         "examples/strategy_numpy.py); "
         "in CONFIG.yaml\n"
-        "an entry {name: NAME, command: CMD} of strategies.",
+        "an entry {name: NAME, command: CMD} of strategies. --solver: docs/FORMATS.md, \"Solver\".",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 0,

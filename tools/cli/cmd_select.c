@@ -129,6 +129,8 @@ static const struct option options[] = {
         "let this command choose, words as a shell reads them, without a shell"),
     OPT(S, "option", 0, VALUE_LIST, options, "KEY=VALUE",
         "an option of the strategy, see below (repeatable)"),
+    OPT(S, "solver", 0, VALUE_TEXT, select.solver, "CMD",
+        "solve coreset's integer programs by this command, or auto, cbc or none; as --option solver=CMD"),
     OPT(S, "count", 0, VALUE_NUMBER, select.count, "Q", "how many", NUMBER(I64, 1, NO_LIMIT),
         .required = true),
     OPT(S, "output", 'o', VALUE_TEXT, out, "QUERIES.csv", "the table to write", .required = true),
