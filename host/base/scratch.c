@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,15 +35,13 @@ static int open_own(const char *path)
 /* A folder that nobody holds was left by a process that was killed. */
 static void sweep_one(const char *name)
 {
-    char *path;
-    if (df_format(&path, "%s/%s", PLACE, name) != DFAL_OK)
-        return;
+    char path[sizeof PLACE + NAME_MAX + 1];
+    snprintf(path, sizeof path, "%s/%s", PLACE, name);
     const int fd = open_own(path);
     if (fd >= 0 && df_file_lock(fd))
         (void)df_folder_remove_all(path);
     if (fd >= 0)
         close(fd);
-    df_free(path);
 }
 
 static void sweep(void)

@@ -46,5 +46,4 @@ def main():
     print(f"{len(CHECKS)} checks of strategies agree with NumPy on {', '.join(backends)}")
 
 
-if __name__ == "__main__":
-    main()
+main()

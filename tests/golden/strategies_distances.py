@@ -115,8 +115,10 @@ def coreset(dfal):
     dfal.refused([*words, "--option", "program=senr"], 64,
                  "unknown program 'senr': expected covering or sener")
     dfal.refused([*words, "--option", "outliers=-1"], 64, "outliers is -1, expected a whole number")
-    dfal.refused([*words, "--option", "solver=gurobi"], 64,
-                 "unknown solver 'gurobi': expected auto, cbc or none")
+    dfal.refused([*words, "--option", "solver=no-such-solver"], 69,
+                 "the solver no-such-solver cannot be started: No such file or directory")
+    dfal.refused([*words, "--solver", "a {model}"], 64, "{model} goes but not where {solution} does")
+    dfal.refused(["--strategy", "random", "--count", "5", "--solver", "cbc"], 64, "strategy random: ")
     dfal.refused([*words, "--option", "node=fx"], 64, "strategy coreset: unknown node 'fx'")
     x[1:] = x[0]
     dfal.write(x, weight, bias)
