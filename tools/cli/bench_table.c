@@ -149,7 +149,7 @@ static dfal_status add_row(struct bench_table *table, const struct bench_case *o
         return usage_error(DFAL_E_MEMORY, "out of memory");
     table->rows = grown;
     struct bench_row *row = &table->rows[table->row_count++];
-    *row = (struct bench_row){.of = of, .facts = json_object()};
+    *row = (struct bench_row){.of = of, .facts = json_object(), .paper_seconds = of->paper_seconds};
     dfal_bench_select_result_init(&row->result);
     row->result.labelled = labelled;
     row->result.candidates = candidates;
@@ -165,12 +165,15 @@ static dfal_status add_row(struct bench_table *table, const struct bench_case *o
 /* The cases that grow, with one of the two numbers another. */
 static dfal_status grow(struct bench_table *table, int64_t labelled, int64_t candidates)
 {
+    const int32_t base = table->row_count;
     dfal_status status = DFAL_OK;
     if (labelled == table->options.labelled && candidates == table->options.candidates)
         return DFAL_OK;
     for (int32_t i = 0; i < table->case_count && status == DFAL_OK; i++)
         if (table->cases[i].grows)
             status = add_row(table, &table->cases[i], labelled, candidates);
+    for (int32_t i = base; i < table->row_count; i++)
+        table->rows[i].paper_seconds = 0; /* the paper has one size */
     return status;
 }
 

@@ -29,6 +29,7 @@ struct bench_row {
     struct dfal_bench_select_result result;    /* its labelled and candidates hold in any case */
     json_t *facts;                             /* an object */
     char *refusal;                             /* NULL: measured; else why not, a sentence */
+    double paper_seconds;                      /* 0: none; a grown size has none */
 };
 
 /* What is measured of what: the rows of a base size, then those of other sizes. */

@@ -18,8 +18,8 @@ static bool find_ratio(struct ratio *ratio, const struct bench_table *table, int
 {
     const struct bench_row *first = &table->rows[0], *row = &table->rows[i];
     *ratio = (struct ratio){first, row};
-    return row != first && row->of->paper_seconds > 0 && first->of->paper_seconds > 0 &&
-           row->refusal == NULL && row->result.labelled == first->result.labelled &&
+    return row != first && row->paper_seconds > 0 && first->paper_seconds > 0 && row->refusal == NULL &&
+           row->result.labelled == first->result.labelled &&
            row->result.candidates == first->result.candidates;
 }
 
@@ -30,7 +30,7 @@ static double times(const struct ratio *ratio)
 
 static double paper_times(const struct ratio *ratio)
 {
-    return ratio->program->of->paper_seconds / ratio->dfal->of->paper_seconds;
+    return ratio->program->paper_seconds / ratio->dfal->paper_seconds;
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
@@ -39,7 +39,7 @@ static json_t *row_json(const struct bench_row *row)
 {
     const struct dfal_bench_select_result *result = &row->result;
     const bool measured = row->refusal == NULL;
-    const double paper = row->of->paper_seconds;
+    const double paper = row->paper_seconds;
     json_t *options = json_array(), *facts = json_null();
     for (int32_t i = 0; i < BENCH_OPTIONS && row->options[i][0] != '\0'; i++)
         json_array_append_new(options, JSON((const char *)row->options[i]));
@@ -127,8 +127,8 @@ static void print_row(const struct bench_row *row)
         print_clean(stdout, "  not measured: ", row->refusal, "\n");
         return;
     }
-    if (row->of->paper_seconds > 0)
-        snprintf(paper, sizeof(paper), "%.2f", row->of->paper_seconds);
+    if (row->paper_seconds > 0)
+        snprintf(paper, sizeof(paper), "%.2f", row->paper_seconds);
     printf(" %6" PRId64 " %10.4f %10.4f %10.4f %10.4f %9.5g %6s", result->passes, result->seconds,
            result->fastest, result->slowest, result->cpu_seconds, result->radius, bench_fact(row, "proven"));
     print_number(row, "checks");
