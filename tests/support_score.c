@@ -245,3 +245,11 @@ struct df_deepfool test_preset(const char *name)
     test_ok(df_deepfool_preset(&deepfool, name));
     return deepfool;
 }
+
+struct df_deepfool test_few_rounds(const char *name)
+{
+    struct df_deepfool deepfool = test_preset(name);
+    if (deepfool.rounds > 4)
+        deepfool.rounds = 4;
+    return deepfool;
+}

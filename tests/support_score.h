@@ -38,5 +38,7 @@ void test_engine_f32(struct df_device *device, const struct df_network *network,
 void test_same_margins(const char *what, const struct df_margin *a, const struct df_margin *b, int64_t n,
                        const int64_t *order);
 struct df_deepfool test_preset(const char *name);
+/* With 4 rounds where the preset has 50, which take thirty times as long as one walk. */
+struct df_deepfool test_few_rounds(const char *name);
 
 #endif

@@ -538,7 +538,7 @@ static void same_bits(void **state)
     test_ok(df_pool_open(&pool, NULL, path, NULL));
     test_ok(df_pool_open(&mixed, NULL, mixed_path, NULL));
     for (size_t p = 0; p < sizeof presets / sizeof *presets; p++) {
-        struct df_deepfool deepfool = test_preset(presets[p]);
+        struct df_deepfool deepfool = test_few_rounds(presets[p]);
         deepfool.refine = p == 0;
         struct df_margin first[N], found[N];
         test_engine(context, *state, network, pool, &deepfool, 0, first, NULL);

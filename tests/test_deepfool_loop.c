@@ -120,7 +120,7 @@ static void presets(void **state)
     struct pools p;
     pools_open(&p);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct df_deepfool deepfool = test_preset(names[i]);
+        const struct df_deepfool deepfool = test_few_rounds(names[i]);
         compare(names[i], *state, p.network, p.u8, &deepfool, 0, i == 1);
     }
     pools_close(&p);
@@ -153,7 +153,7 @@ static void variants(void **state)
     deepfool = test_preset("foolbox");
     deepfool.refine = deepfool.units_raw = true;
     compare("refined, clipped, raw units", *state, p.network, p.u8, &deepfool, 0, false);
-    deepfool = test_preset("sdf");
+    deepfool = test_few_rounds("sdf");
     deepfool.units_raw = true;
     compare("rounds, small backwards", *state, p.network, p.u8, &deepfool, 4, false);
     deepfool.max_iter = 3;
@@ -299,7 +299,7 @@ static void several_workers(void **state)
     static const int64_t batches[] = {0, 4, 7, 64};
     static const char *const names[] = {"lts4", "paper", "sdf"};
     for (int preset = 0; preset < 3; preset++) {
-        const struct df_deepfool deepfool = test_preset(names[preset]);
+        const struct df_deepfool deepfool = test_few_rounds(names[preset]);
         for (int f32 = 0; f32 < 2; f32++) {
             struct df_pool *pool = f32 ? p.f32 : p.u8;
             test_engine(context, one, p.network, pool, &deepfool, 0, alone, a);
