@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HiGHS as the solver of the strategy coreset, in the Python of the peers: solvers.py BUILD"""
+"""HiGHS as the solver of the strategy coreset, in the Python of the peers: coreset_highs.py BUILD"""
 import os
 import subprocess
 import sys
