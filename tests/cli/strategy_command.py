@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from data import digits, make_pool
-from support import check, main, same_file, write_pool
+from support import alive, check, main, same_file, wait_for, write_pool
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "strategy_numpy.py")
 
@@ -222,25 +222,10 @@ def failures(dfal):
     check(sorted(glob.glob(dfal.at("*.csv*"))) == [dfal.at("q.csv"), dfal.at("x.csv.command")], f"{os.listdir(dfal.folder)}")
 
 
-def wait_for(dfal, name):
-    for _ in range(3000):
-        if os.path.exists(dfal.at(name)):
-            os.remove(dfal.at(name))
-            return
-        time.sleep(0.02)
-    check(False, f"{name} never came")
-
-
-def alive(text):
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            with open(path, "rb") as file:
-                if text.encode() in file.read():
-                    found.append(path)
-        except OSError:
-            pass
-    return found
+def take(dfal, name):
+    """Wait for a file that the command makes once, and remove it."""
+    wait_for(dfal.at(name))
+    os.remove(dfal.at(name))
 
 
 def stops(dfal):
@@ -264,14 +249,14 @@ def stops(dfal):
     for number, keeps in (signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGINT, False):
         set_mode(dfal, "wait", "0", "checkpoint" if keeps else "")
         process = dfal.start("-q", *line, "-o", "q.csv")
-        wait_for(dfal, "waiting")
+        take(dfal, "waiting")
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
         check(process.returncode == (75 if keeps else -number), f"{number}: {process.returncode} {err}")
         check(os.path.exists(dfal.at("q.csv.command")) == keeps, f"{number}: the folder")
     # Killed: the command does not live on, and the next line takes its folder away.
     process = dfal.start("-q", *line, "-o", "q.csv")
-    wait_for(dfal, "waiting")
+    take(dfal, "waiting")
     process.kill()
     process.communicate()
     for _ in range(1500):
@@ -386,7 +371,7 @@ def kills(dfal):
     for turn, number in ("1", signal.SIGKILL), ("2", signal.SIGKILL), ("2", signal.SIGTERM):
         set_mode(dfal, "wait", turn, "checkpoint" if number == signal.SIGTERM else "")
         process = dfal.start("-q", *line, "-o", "d")
-        wait_for(dfal, "waiting")
+        take(dfal, "waiting")
         process.send_signal(number)
         process.communicate(timeout=120)
         check(process.returncode == (75 if number == signal.SIGTERM else -number), f"{process.returncode}")

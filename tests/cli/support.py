@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the command share: running it, checking its manners, comparing files."""
 import csv
+import glob
 import json
 import os
 import shutil
@@ -123,6 +124,28 @@ def same_runs(first, second):
     check(names == sorted(os.listdir(os.path.join(second, "networks"))), "the runs keep other networks")
     for name in names:
         same_bits(os.path.join(first, "networks", name), os.path.join(second, "networks", name))
+
+
+def wait_for(path):
+    """Until a file is there; a minute at most."""
+    for _ in range(3000):
+        if os.path.exists(path):
+            return
+        time.sleep(0.02)
+    check(False, f"{path} never came")
+
+
+def alive(text):
+    """What of /proc belongs to processes with these words in their command line."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                if text.encode() in file.read():
+                    found.append(path)
+        except OSError:
+            pass
+    return found
 
 
 def kill_at(command, words, seconds, number=signal.SIGKILL):

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from data import make_pool
-from support import check, main, same_runs
+from support import alive, check, main, same_runs, wait_for
 
 FAKE = '''
 import argparse, csv, json, os, signal, subprocess, sys, time
@@ -248,21 +248,13 @@ def leftovers(dfal):
     check(os.path.exists(dfal.at("precious/file")), "a link was followed")
 
 
-def wait_for(dfal, name):
-    for _ in range(3000):
-        if os.path.exists(dfal.at(name)):
-            return
-        time.sleep(0.02)
-    check(False, f"{name} never came")
-
-
 def stops(dfal):
     line = prepare(dfal)
     dfal.run("-q", *line, "-o", "whole")
     for number, name in ((signal.SIGTERM, "term"), (signal.SIGINT, "int"), (signal.SIGUSR1, "usr1")):
         set_mode(dfal, "wait", "1", "checkpoint" if name != "int" else "")
         process = dfal.start("-q", *line, "-o", name)
-        wait_for(dfal, "waiting-1")
+        wait_for(dfal.at("waiting-1"))
         os.remove(dfal.at("waiting-1"))
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -279,7 +271,7 @@ def stops(dfal):
     set_mode(dfal, "wait", "0", "checkpoint")
     os.remove(dfal.at("waiting-0"))  # of runs that waited later
     process = dfal.start("-q", *wrapped(dfal, line), "-o", "script")
-    wait_for(dfal, "waiting-0")
+    wait_for(dfal.at("waiting-0"))
     os.remove(dfal.at("waiting-0"))
     process.terminate()
     _, err = process.communicate(timeout=60)
@@ -299,18 +291,6 @@ def wrapped(dfal, line):
     return [*line[:3], "sh trainer.sh", *line[4:]]
 
 
-def alive(text):
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            with open(path, "rb") as file:
-                if text.encode() in file.read():
-                    found.append(path)
-        except OSError:
-            pass
-    return found
-
-
 def kills(dfal):
     """Killed in the middle of a trainer: it does not live on, and the same line gives the same run."""
     line = prepare(dfal)
@@ -318,7 +298,7 @@ def kills(dfal):
     for turn, reached in enumerate(("0", "1", "2")):
         set_mode(dfal, "wait", reached, "")
         process = dfal.start("-q", *line, "-o", "d")
-        wait_for(dfal, f"waiting-{reached}")
+        wait_for(dfal.at(f"waiting-{reached}"))
         os.remove(dfal.at(f"waiting-{reached}"))
         process.kill()
         process.communicate()
@@ -330,7 +310,7 @@ def kills(dfal):
     set_mode(dfal, "wait", "0", "")
     os.remove(dfal.at("waiting-0"))  # of runs that waited later
     process = dfal.start("-q", *wrapped(dfal, line), "-o", "script")
-    wait_for(dfal, "waiting-0")
+    wait_for(dfal.at("waiting-0"))
     check(len(alive(f"{dfal.folder}/script/state")) == 2, "script and trainer")
     process.kill()
     process.communicate()
