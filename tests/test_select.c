@@ -629,6 +629,25 @@ static void test_killed_between(void **state)
     dfal_context_destroy(context);
 }
 
+/* Allocation 1, 2, ... of a selection fails, up to the first that it does not need: an error, and no queries,
+ * which are names[0]. growth: of the steps from one to the next, 1: each. */
+static void fail_allocations(const char *out, const struct dfal_select_options *options,
+                             const char *const *names, int count, double growth)
+{
+    dfal_status status = DFAL_E_MEMORY;
+    for (int64_t n = 1; status != DFAL_OK && n < 20000; n = (int64_t)((double)n * growth) + 1) {
+        remove_outputs(names, count);
+        dfal_context *context = world_context("ref", 1, NULL, NULL);
+        df_fault_arm(DF_FAULT_ALLOC, n);
+        status = dfal_select(context, out, world.net, world.train, options, NULL, NULL);
+        df_fault_arm(DF_FAULT_ALLOC, 0);
+        dfal_context_destroy(context);
+        if (status != DFAL_OK && world_exists(world.folder, names[0]))
+            test_fail("allocation %lld failed and the queries are there", (long long)n);
+    }
+    test_ok(status);
+}
+
 /* Every allocation of a whole selection with all its files may fail: an error, nothing left, and no leak. */
 static void test_out_of_memory(void **state)
 {
@@ -649,18 +668,7 @@ static void test_out_of_memory(void **state)
         options.sheet_path = sheet;
         options.pseudo_labels_path = strcmp(strategies[kind], "ceal") ? NULL : pseudo;
         deepfool.max_iter = 2;
-        dfal_status status = DFAL_E_MEMORY;
-        for (int64_t n = 1; status != DFAL_OK && n < 20000; n++) {
-            remove_outputs(names, 6);
-            dfal_context *context = world_context("ref", 1, NULL, NULL);
-            df_fault_arm(DF_FAULT_ALLOC, n);
-            status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
-            df_fault_arm(DF_FAULT_ALLOC, 0);
-            dfal_context_destroy(context);
-            if (status != DFAL_OK && world_exists(world.folder, names[0]))
-                test_fail("allocation %lld failed and the queries are there", (long long)n);
-        }
-        assert_int_equal(status, DFAL_OK);
+        fail_allocations(out, &options, names, 6, 1);
         remove_outputs(names, 6);
     }
 }
@@ -691,19 +699,8 @@ static void test_command_out_of_memory(void **state)
     snprintf(command, sizeof command, "sh -c 'cp \"$0\" \"${10}\"' %s", ids);
     struct dfal_select_options options = select_options(NULL, 4);
     options.strategy_command = command;
-    dfal_status status = DFAL_E_MEMORY;
     /* Every late one would start the command hundreds of times. */
-    for (int64_t n = 1; status != DFAL_OK && n < 20000; n += 1 + n / 16) {
-        remove_outputs(names, 1);
-        dfal_context *context = world_context("ref", 1, NULL, NULL);
-        df_fault_arm(DF_FAULT_ALLOC, n);
-        status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
-        df_fault_arm(DF_FAULT_ALLOC, 0);
-        dfal_context_destroy(context);
-        if (status != DFAL_OK && world_exists(world.folder, names[0]))
-            test_fail("allocation %lld failed and the queries are there", (long long)n);
-    }
-    test_ok(status);
+    fail_allocations(out, &options, names, 1, 17.0 / 16);
     assert_false(world_exists(world.folder, "c.csv.command"));
     char *text = world_read(world.folder, names[0]);
     assert_non_null(strstr(text, ",9,"));
