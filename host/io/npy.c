@@ -261,6 +261,11 @@ void df_npy_close(struct df_npy *npy)
 
 /* ---- The elements -------------------------------------------------------------------------------------- */
 
+bool df_npy_is_bytes(const struct df_npy *npy)
+{
+    return npy->kind == DF_NPY_UNSIGNED && npy->width == 1 && !strchr(npy->descr, 'b');
+}
+
 dfal_status df_npy_bytes(struct df_npy *npy, uint8_t *out, int64_t count)
 {
     npy->taken += count;

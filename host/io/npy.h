@@ -29,6 +29,8 @@ struct df_npy {
  *          size */
 dfal_status df_npy_open(struct df_npy *npy, struct df_source *source);
 void df_npy_close(struct df_npy *npy);
+/* Are the elements unsigned bytes (u1)? Those of bool are none. */
+bool df_npy_is_bytes(const struct df_npy *npy);
 /* The next count elements, of bytes (u1), as f32 or as integers; row_elements: how many belong to one row,
  * for messages.
  * Errors   E_DATA truncated; an integer that f32 cannot hold exactly, a finite real beyond f32, a real that

@@ -8,17 +8,20 @@
 #include "base/memory.h"
 #include "base/word.h"
 #include "io/npy.h"
+#include "io/pool_fill.h"
 #include "io/zip.h"
 #include "store/labels.h"
 #include "store/pool.h"
 
-enum { BLOCK_BYTES = 1 << 20, LABEL_BLOCK = 1 << 16, CLASS_LIMIT = 1000000 };
+enum { LABEL_BLOCK = 1 << 16, CLASS_LIMIT = 1000000 };
 static const int64_t row_limit = (int64_t)1 << 28; /* values a sample */
 
 struct job {
     dfal_context *context;
     struct df_npy samples, labels;
     bool has_labels, nhwc;
+    void *stored; /* nhwc: a block of rows as they lie in the file */
+    int64_t stored_values;
     int32_t *label; /* [N] */
     int32_t largest;
     struct df_pool_spec spec;
@@ -31,6 +34,7 @@ static void job_clear(struct job *job)
     df_npy_close(&job->samples);
     df_npy_close(&job->labels);
     df_free(job->label);
+    df_free(job->stored);
 }
 
 /* ---- Shapes -------------------------------------------------------------------------------------------- */
@@ -60,8 +64,7 @@ static dfal_status find_layout(struct job *job, const char *layout)
     if (samples->rank == 4 && !layout && df_looks_like_nhwc(d))
         df_warn_layout(job->context, path, job->spec.shape);
     job->nhwc = samples->rank == 4 && last && job->spec.shape.c > 1;
-    bool bytes = samples->kind == DF_NPY_UNSIGNED && samples->width == 1 && !strchr(samples->descr, 'b');
-    job->spec.raw = bytes ? DF_RAW_U8 : DF_RAW_F32; /* true is 1.0, not 1/255 */
+    job->spec.raw = df_npy_is_bytes(samples) ? DF_RAW_U8 : DF_RAW_F32; /* true is 1.0, not 1/255 */
     return DFAL_OK;
 }
 
@@ -117,54 +120,39 @@ done:
     return status;
 }
 
-/* Rows [H,W,C] to [C,H,W]. */
-static void turn(void *out, const void *in, struct df_shape shape, size_t element, int64_t rows)
+/* The next rows of the samples, which are read once and in order. */
+static dfal_status read_rows(void *user, void *block, int64_t begin, int64_t count)
 {
-    int64_t plane = shape.h * shape.w, size = plane * shape.c;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < shape.c; c++)
-            for (int64_t i = 0; i < plane; i++) {
-                int64_t to = r * size + c * plane + i, from = r * size + i * shape.c + c;
-                if (element == 1)
-                    ((uint8_t *)out)[to] = ((const uint8_t *)in)[from];
-                else
-                    ((float *)out)[to] = ((const float *)in)[from];
-            }
+    (void)begin;
+    struct job *job = user;
+    bool bytes = job->spec.raw == DF_RAW_U8;
+    int64_t values = df_shape_size(job->spec.shape);
+    size_t element = bytes ? 1 : sizeof(float);
+    void *stored = block;
+    if (job->nhwc) {
+        DF_TRY(df_reserve(&job->stored, &job->stored_values, count * values, element));
+        stored = job->stored;
+    }
+    DF_TRY(bytes ? df_npy_bytes(&job->samples, stored, count * values)
+                 : df_npy_reals(&job->samples, stored, count * values, values));
+    if (job->nhwc)
+        df_turn_rows(block, stored, job->spec.shape, element, count);
+    return DFAL_OK;
 }
 
 static dfal_status copy_rows(struct job *job)
 {
     struct df_progress progress;
-    dfal_status status = DFAL_OK;
-    void *block = NULL, *turned = NULL;
-    bool bytes = job->spec.raw == DF_RAW_U8;
-    size_t element = bytes ? 1 : sizeof(float);
-    int64_t count = job->spec.count, values = job->samples.count / count;
-    int64_t rows = BLOCK_BYTES / (values * (int64_t)element);
-    rows = rows < 1 ? 1 : rows > count ? count : rows;
-    df_progress_begin(&progress, job->context, "import.progress", "samples", count, 0);
-    DF_TRY_TO(done, status, df_alloc(&block, rows * values, element));
-    if (job->nhwc)
-        DF_TRY_TO(done, status, df_alloc(&turned, rows * values, element));
-    for (int64_t done = 0; done < count; done += rows) {
-        int64_t n = count - done < rows ? count - done : rows;
-        DF_TRY_TO(done, status, df_context_check_stop(job->context));
-        DF_TRY_TO(done, status,
-                  bytes ? df_npy_bytes(&job->samples, block, n * values)
-                        : df_npy_reals(&job->samples, block, n * values, values));
-        if (turned)
-            turn(turned, block, job->spec.shape, element, n);
-        DF_TRY_TO(
-            done, status,
-            df_pool_append(job->writer, turned ? turned : block, job->label ? job->label + done : NULL, n));
-        df_progress_add(&progress, n, "");
-    }
-    status = df_source_end(&job->samples.source);
-done:
+    const struct df_fill fill = {.read = read_rows,
+                                 .user = job,
+                                 .end = job->spec.count,
+                                 .row_bytes = (size_t)df_shape_size(job->spec.shape) *
+                                              (job->spec.raw == DF_RAW_U8 ? 1 : sizeof(float)),
+                                 .labels = job->label};
+    df_progress_begin(&progress, job->context, "import.progress", "samples", job->spec.count, 0);
+    dfal_status status = df_pool_fill(job->writer, job->context, &progress, &fill);
     df_progress_end(&progress);
-    df_free(block);
-    df_free(turned);
-    return status;
+    return status == DFAL_OK ? df_source_end(&job->samples.source) : status;
 }
 
 /* Both arrays are open: check, then write. */

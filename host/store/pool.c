@@ -51,20 +51,6 @@ void df_pool_close(struct df_pool *pool)
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
-/* One row [H,W,C] to [C,H,W]. */
-static void turn(void *out, const void *in, struct df_shape shape, size_t element)
-{
-    int64_t plane = shape.h * shape.w;
-    for (int64_t c = 0; c < shape.c; c++)
-        for (int64_t i = 0; i < plane; i++) {
-            int64_t to = c * plane + i, from = i * shape.c + c;
-            if (element == 1)
-                ((uint8_t *)out)[to] = ((const uint8_t *)in)[from];
-            else
-                ((float *)out)[to] = ((const float *)in)[from];
-        }
-}
-
 dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begin, int64_t count)
 {
     struct df_pool_file *file = pool->file;
@@ -79,8 +65,7 @@ dfal_status df_pool_read_locked(struct df_pool *pool, void *buffer, int64_t begi
     for (int64_t done = 0; done < count; done += step) {
         int64_t n = count - done < step ? count - done : step;
         DF_TRY(df_h5_data_read(&file->h5, &file->samples, type, begin + done, n, file->stored));
-        for (int64_t i = 0; i < n; i++)
-            turn((char *)buffer + (done + i) * row, (char *)file->stored + i * row, pool->shape, element);
+        df_turn_rows((char *)buffer + done * row, file->stored, pool->shape, element, n);
     }
     return DFAL_OK;
 }

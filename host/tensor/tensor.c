@@ -16,3 +16,17 @@ dfal_status df_checked_product(int64_t *out, const int64_t *factors, int count)
     *out = product;
     return DFAL_OK;
 }
+
+void df_turn_rows(void *out, const void *in, struct df_shape shape, size_t element, int64_t rows)
+{
+    int64_t plane = shape.h * shape.w, size = plane * shape.c;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < shape.c; c++)
+            for (int64_t i = 0; i < plane; i++) {
+                int64_t to = r * size + c * plane + i, from = r * size + i * shape.c + c;
+                if (element == 1)
+                    ((uint8_t *)out)[to] = ((const uint8_t *)in)[from];
+                else
+                    ((float *)out)[to] = ((const float *)in)[from];
+            }
+}

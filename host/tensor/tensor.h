@@ -41,6 +41,8 @@ static inline int64_t df_shape_size(struct df_shape s)
 {
     return s.c * s.h * s.w;
 }
+/* Rows [H,W,C] to rows [C,H,W]; element: the bytes of one, 1, or 4 of a float. */
+void df_turn_rows(void *out, const void *in, struct df_shape shape, size_t element, int64_t rows);
 /* Multiply with a check. Errors   E_DATA on overflow past 2^62 */
 dfal_status df_checked_product(int64_t *out, const int64_t *factors, int count);
 
