@@ -146,6 +146,7 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 #define DFAL_ISAS             "auto|avx2|avx512"
 #define DFAL_LAYOUTS          "NCHW|NHWC"
 #define DFAL_SPLITS           "train|test"
+#define DFAL_DATA_SETS        "quickdraw|shoebag"
 #define DFAL_INTERPOLATIONS   "bilinear|bicubic"
 #define DFAL_ON_ERRORS        "stop|skip"
 #define DFAL_EXIFS            "apply|ignore"
@@ -243,6 +244,20 @@ DFAL_API dfal_status dfal_import_npz(dfal_context *context, const char *out_path
  *          known */
 DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path,
                                          const char *const *paths, int32_t path_count, const char *split);
+
+/* Convert a data set that has a file a class to a pool of one split: class by class in the order of the
+ * files, labelled, each class named after its file.
+ *   data_set  of DFAL_DATA_SETS: "quickdraw", arrays of numpy [N, 784] of bytes, drawings of 28 x 28, the
+ *             first floor(0.8 N) of a class train; "shoebag", HDF5 files of which one dataset is [N, 64, 64,
+ *             3] of bytes, the last 2,000 of a class test
+ *   paths     two files or more, as they are published
+ *   split     of DFAL_SPLITS; NULL: "train"
+ *   options   of shoebag the name of the dataset (NULL: "imgs") and hdf5_plugins are read; NULL: the defaults
+ * Errors   E_USAGE fewer than two files; E_NOINPUT; E_DATA no file of that kind, no such dataset (those there
+ *          are named), too few images for both splits, two files of one class; E_SHAPE */
+DFAL_API dfal_status dfal_import_classes(dfal_context *context, const char *out_path, const char *data_set,
+                                         const char *const *paths, int32_t path_count, const char *split,
+                                         const struct dfal_pool_options *options);
 
 struct dfal_image_options {
     size_t size;

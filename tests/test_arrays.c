@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Imports of arrays and batches, small ones of every kind: every allocation and every file operation fails
- * once, every byte is changed once, and the file ends behind every byte: a pool or a sentence, nothing lost,
- * nothing left. */
+/* Imports of arrays, batches and files of a class, small ones of every kind: every allocation and every file
+ * operation fails once, every byte is changed once, and the file ends behind every byte: a pool or a
+ * sentence, nothing lost, nothing left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,16 +18,18 @@
 #include "store/pool.h"
 #include "support.h"
 
-enum kind { NPY, NPY_LABELS, NPZ, CIFAR10 };
+enum kind { NPY, NPZ, CIFAR10, CLASSES };
 static const struct {
     const char *seed; /* the fuzz target's: a byte, then the file */
     enum kind kind;
     int64_t count;
-} cases[] = {{"u1.npy", NPY, 4},     {"f8.npy", NPY, 4},        {"stored.npz", NPZ, 4},
-             {"packed.npz", NPZ, 4}, {"batch.bin", CIFAR10, 1}, {"batch", CIFAR10, 1}};
+} cases[] = {{"u1.npy", NPY, 4},          {"f8.npy", NPY, 4},        {"stored.npz", NPZ, 4},
+             {"packed.npz", NPZ, 4},      {"batch.bin", CIFAR10, 1}, {"batch", CIFAR10, 1},
+             {"drawings.npy", CLASSES, 2}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static char folder[TEST_PATH], in_path[TEST_PATH], out_path[TEST_PATH];
+static char drawings[TEST_PATH]; /* the other class of CLASSES */
 
 static char *read_seed(int which, size_t *size)
 {
@@ -41,28 +43,60 @@ static char *read_seed(int which, size_t *size)
 }
 
 /* Without df_file_write's fsync: there are thousands. */
-static void write_input(const char *bytes, size_t size)
+static void write_file(const char *path, const char *bytes, size_t size)
 {
-    FILE *file = fopen(in_path, "wb");
+    FILE *file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
 }
 
-static dfal_status import(enum kind kind)
+static void write_drawings(void)
+{
+    size_t size;
+    char *bytes = read_seed(CASES - 1, &size);
+    write_file(drawings, bytes, size);
+    df_free(bytes);
+}
+
+static dfal_status import_in(dfal_context *context, enum kind kind)
+{
+    const struct dfal_pool_options pool = {.size = sizeof(struct dfal_pool_options)};
+    const char *const paths[2] = {in_path, drawings};
+    switch (kind) {
+    case NPY:
+        return dfal_import_npy(context, out_path, in_path, NULL, &pool);
+    case NPZ:
+        return dfal_import_npz(context, out_path, in_path, NULL);
+    case CIFAR10:
+        return dfal_import_cifar10(context, out_path, paths, 1, NULL);
+    default:
+        return dfal_import_classes(context, out_path, "quickdraw", paths, 2, NULL, NULL);
+    }
+}
+
+static dfal_context *open_context(void)
 {
     struct dfal_context_options options;
-    const struct dfal_pool_options pool = {.size = sizeof(struct dfal_pool_options)};
-    const char *const batches[1] = {in_path};
     dfal_context *context;
     dfal_context_options_init(&options);
     options.force = true;
     test_ok(dfal_context_create(&context, &options));
-    dfal_status status = kind == CIFAR10 ? dfal_import_cifar10(context, out_path, batches, 1, NULL)
-                         : kind == NPZ   ? dfal_import_npz(context, out_path, in_path, &pool)
-                                         : dfal_import_npy(context, out_path, in_path, NULL, &pool);
+    return context;
+}
+
+static dfal_status import(enum kind kind)
+{
+    dfal_context *context = open_context();
+    dfal_status status = import_in(context, kind);
     dfal_context_destroy(context);
     return status;
+}
+
+/* Kilobytes of pixels, of which a few tell as much as all. */
+static bool is_long(int which)
+{
+    return cases[which].kind == CIFAR10 || cases[which].kind == CLASSES;
 }
 
 static void nothing_left(const char *what, int64_t at)
@@ -78,7 +112,7 @@ static void test_whole(void **state)
         struct df_pool *pool;
         size_t size;
         char *bytes = read_seed(i, &size);
-        write_input(bytes, size);
+        write_file(in_path, bytes, size);
         df_free(bytes);
         test_ok(import(cases[i].kind));
         test_ok(df_pool_open(&pool, NULL, out_path, NULL));
@@ -96,13 +130,11 @@ static void test_changed(void **state)
     for (int i = 0; i < CASES; i++) {
         size_t size;
         char *bytes = read_seed(i, &size);
-        for (size_t at = 0; at < size; at += cases[i].kind != CIFAR10     ? 1
-                                             : at < 150 || at + 60 > size ? 3
-                                                                          : 501) {
+        for (size_t at = 0; at < size; at += !is_long(i) ? 1 : at < 150 || at + 60 > size ? 3 : 501) {
             int64_t live = df_alloc_live();
             char was = bytes[at];
             bytes[at] = (char)(was ^ (at % 3 ? 0xff : 0x01));
-            write_input(bytes, size);
+            write_file(in_path, bytes, size);
             bytes[at] = was;
             dfal_status status = import(cases[i].kind);
             if (status != DFAL_OK) {
@@ -123,9 +155,9 @@ static void test_cut(void **state)
     for (int i = 0; i < CASES; i++) {
         size_t size;
         char *bytes = read_seed(i, &size);
-        for (size_t left = 0; left < size; left += cases[i].kind != CIFAR10 || left < 300 ? 1 : 61) {
+        for (size_t left = 0; left < size; left += !is_long(i) || left < 300 ? 1 : 61) {
             int64_t live = df_alloc_live();
-            write_input(bytes, left);
+            write_file(in_path, bytes, left);
             dfal_status status = import(cases[i].kind);
             if (status != DFAL_E_DATA)
                 test_fail("%s, %zu of %zu bytes: status %d, expected E_DATA: %s", cases[i].seed, left, size,
@@ -143,23 +175,15 @@ static void test_torture(void **state)
     for (int i = 0; i < CASES; i++) {
         size_t size;
         char *bytes = read_seed(i, &size);
-        write_input(bytes, size);
+        write_file(in_path, bytes, size);
         df_free(bytes);
         for (int kind = 0; kind < DF_FAULT_COUNT; kind++) {
             int64_t failed = 0;
             for (int64_t n = 1;; n++) {
                 int64_t live = df_alloc_live();
-                struct dfal_context_options options;
-                dfal_context *context; /* outside of the faults */
-                const char *const batches[1] = {in_path};
-                dfal_context_options_init(&options);
-                options.force = true;
-                test_ok(dfal_context_create(&context, &options));
+                dfal_context *context = open_context(); /* outside of the faults */
                 df_fault_arm((enum df_fault)kind, n);
-                dfal_status status =
-                    cases[i].kind == CIFAR10 ? dfal_import_cifar10(context, out_path, batches, 1, NULL)
-                    : cases[i].kind == NPZ   ? dfal_import_npz(context, out_path, in_path, NULL)
-                                             : dfal_import_npy(context, out_path, in_path, NULL, NULL);
+                dfal_status status = import_in(context, cases[i].kind);
                 bool reached = df_fault_seen((enum df_fault)kind) >= n;
                 df_fault_arm((enum df_fault)kind, 0);
                 dfal_context_destroy(context);
@@ -187,6 +211,8 @@ int main(void)
     test_folder_create(folder);
     test_join(in_path, folder, "in");
     test_join(out_path, folder, "out.h5");
+    test_join(drawings, folder, "drawings");
+    write_drawings();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     test_folder_remove(folder);
     return failed;

@@ -389,3 +389,10 @@ dfal_status df_npy_integers(struct df_npy *npy, int64_t *out, int64_t count, int
     }
     return DFAL_OK;
 }
+
+dfal_status df_npy_skip(struct df_npy *npy, int64_t count)
+{
+    for (int64_t done = 0, n; done < count; done += n, npy->taken += n)
+        DF_TRY(read_block(npy, count - done, &n));
+    return DFAL_OK;
+}

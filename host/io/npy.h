@@ -38,6 +38,8 @@ bool df_npy_is_bytes(const struct df_npy *npy);
 dfal_status df_npy_bytes(struct df_npy *npy, uint8_t *out, int64_t count);
 dfal_status df_npy_reals(struct df_npy *npy, float *out, int64_t count, int64_t row_elements);
 dfal_status df_npy_integers(struct df_npy *npy, int64_t *out, int64_t count, int64_t row_elements);
+/* Pass over the next count elements. Errors   E_DATA truncated; E_IO */
+dfal_status df_npy_skip(struct df_npy *npy, int64_t count);
 /* "[60000, 28, 28]" */
 const char *df_npy_shape(char text[DF_NPY_SHAPE_TEXT], const struct df_npy *npy);
 

@@ -113,6 +113,8 @@ def apart_imports(dfal):
     np.savez(dfal.at("x.npz"), samples=np.zeros((4, 1, 8, 8), np.uint8))
     pairs(("import", "npy", "x.npy", "y.npy"), "-o", ("x.npy", "y.npy"))
     pairs(("import", "npz", "x.npz"), "-o", ("x.npz",))
+    pairs(("import", "quickdraw", "x.npy", "y.npy"), "-o", ("x.npy", "y.npy"))
+    pairs(("import", "shoebag", "x.npz", "y.npy"), "-o", ("x.npz", "y.npy"))
     for name in ("test_batch.bin", "batches.meta.txt"):
         write(dfal, name, bytes(2 * 3073) if name.startswith("test") else "\n".join("abcdefghij") + "\n")
     pairs(("import", "cifar10", ".", "--split", "test"), "-o", ("test_batch.bin", "batches.meta.txt"))

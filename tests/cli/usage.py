@@ -47,7 +47,7 @@ def words(dfal):
             (64, "command", "scroe", "synth, import, ", "score", ("scroe",)),
             (64, "score: unknown option", "--max-itre", "one that 'dfal score --help' lists", "--max-iter", ("score", "--max-itre", "3")),
             (64, "dfal: unknown option", "--bakend", "one that 'dfal --help' lists", "--backend", ("--bakend", "cpu")),
-            (64, "source", "idxx", "idx, npy, npz, cifar10, images or onnx", "idx", ("import", "idxx", "a", "-o", "p.h5")),
+            (64, "source", "idxx", "idx, npy, npz, cifar10, quickdraw, shoebag, images or onnx", "idx", ("import", "idxx", "a", "-o", "p.h5")),
             (64, "benchmark", "op", "deepfool, ops, coreset or table3", "ops", ("bench", "op")),
             (64, "--optimizer: unknown value", "adamm", "adam or sgd", "adam", ("train", "--optimizer", "adamm", "pool.h5")),
             (64, "strategy", "dfall", "dfal, random, ", "dfal",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* First byte: what the rest is said to be: an npy file, one with labels, an npz archive, a CIFAR-10 batch. A
- * pool appears or a sentence says why not. */
+/* First byte: what the rest is said to be: an npy file, one with labels, an npz archive, a CIFAR-10 batch,
+ * the drawings of each of two classes. A pool appears or a sentence says why not. */
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -9,11 +9,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { CLASSES = 16 };
+
 static dfal_status import(dfal_context *context, const char *out, unsigned kind, const char *whole,
                           const char *first, const char *second)
 {
     const struct dfal_pool_options options = {.layout = kind & 8 ? "NHWC" : NULL};
-    const char *const batches[1] = {whole};
+    const char *const batches[1] = {whole}, *const classes[2] = {whole, first};
+    if (kind & CLASSES)
+        return dfal_import_classes(context, out, "quickdraw", classes, 2, kind & 8 ? "test" : NULL, NULL);
     switch (kind % 4) {
     case 0:
         return dfal_import_npy(context, out, whole, NULL, &options);
@@ -42,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (dfal_context_create(&context, &options) != DFAL_OK)
         abort();
     memory_file_open(&whole, data + 1, size - 1);
-    memory_file_open(&first, data + 1, half - 1);
+    memory_file_open(&first, data + 1, data[0] & CLASSES ? size - 1 : half - 1);
     memory_file_open(&second, data + half, size - half);
     dfal_status status = import(context, out, data[0], whole.path, first.path, second.path);
     if ((status == DFAL_OK) != df_file_exists(out) || (status != DFAL_OK && !dfal_last_error()[0]))

@@ -30,6 +30,12 @@ static dfal_status import_cifar10(dfal_context *context, struct import_args *arg
     return dfal_import_cifar10(context, args->out, operands, count, args->split);
 }
 
+static dfal_status import_classes(dfal_context *context, struct import_args *args,
+                                  const char *const *operands, int32_t count)
+{
+    return dfal_import_classes(context, args->out, args->source, operands, count, args->split, &args->pool);
+}
+
 static dfal_status import_onnx(dfal_context *context, struct import_args *args, const char *const *operands,
                                int32_t count)
 {
@@ -47,6 +53,8 @@ static const struct {
     {"npy", "SAMPLES.npy [LABELS.npy]", 1, 2, import_npy},
     {"npz", "FILE.npz", 1, 1, import_npz},
     {"cifar10", "DIR|BATCH...", 1, INT32_MAX - 1, import_cifar10},
+    {"quickdraw", "CLASS.npy CLASS.npy...", 2, INT32_MAX - 1, import_classes},
+    {"shoebag", "CLASS.hdf5 CLASS.hdf5...", 2, INT32_MAX - 1, import_classes},
     {"images", "DIR|LIST.csv", 1, 1, import_images},
     {"onnx", "M.onnx", 1, 1, import_onnx},
 };
@@ -84,13 +92,14 @@ static const struct option options[] = {
     OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, DFAL_ON_ERRORS,
         "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", .only = "images"),
     OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",
-        "npz: the array of the samples (default samples)", .only = "npz"),
+        "npz, shoebag: the array of the samples (default samples; of shoebag imgs)", .only = "npz, shoebag"),
     OPT(S, "labels-name", 0, VALUE_TEXT, pool.labels_name, "NAME",
         "npz: the array of the labels (default labels, where there is one)", .only = "npz"),
     OPT(S, "layout", 0, VALUE_CHOICE, pool.layout, DFAL_LAYOUTS,
         "npy, npz: order of the samples' axes (default NCHW)", .only = "npy, npz"),
-    OPT(S, "split", 0, VALUE_CHOICE, split, DFAL_SPLITS, "cifar10: which batches of a folder (default train)",
-        .only = "cifar10"),
+    OPT(S, "split", 0, VALUE_CHOICE, split, DFAL_SPLITS,
+        "cifar10: which batches of a folder; quickdraw, shoebag: which images of each class (default train)",
+        .only = "cifar10, quickdraw, shoebag"),
 };
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
@@ -112,6 +121,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     dfal_status status = check_belongs(session, options, COUNT_OF(options), "import ", source);
     if (status != DFAL_OK)
         return status;
+    args->source = source;
     args->result = OBJECT("output", JSON(args->out));
     status = sources[at].run(session->context, args, operands + 1, count - 1);
     if (status == DFAL_OK && session->json)
@@ -130,6 +140,10 @@ const struct command command_import = {
             "labels [N]\n"
             "  npz FILE.npz          the same in an archive of numpy.savez\n"
             "  cifar10 DIR|BATCH...  CIFAR-10 batches, binary or Python's (read, never executed)\n"
+            "  quickdraw CLASS.npy... Quick, Draw!'s numpy bitmaps [N,784] of bytes, a file a class;\n"
+            "                        the first 80 % of each class are train, the others test\n"
+            "  shoebag CLASS.hdf5... iGAN's photographs [N,64,64,3] of bytes, shoes_64.hdf5 and\n"
+            "                        handbag_64.hdf5; the last 2,000 of each class are test\n"
             "  images DIR|LIST.csv   JPEG, PNG, WebP, BMP and TIFF files below a folder, or of a list with "
             "the header "
             "path[,label].\n"

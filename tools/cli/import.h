@@ -6,12 +6,13 @@
 #include "print.h"
 
 struct import_args {
+    const char *source; /* the word behind `import` */
     const char *out;
     struct dfal_image_options images; /* of onnx its class_names */
     const char *resize;               /* as written: PIXELS, or H,W */
     const char *mean, *std;           /* as written: R,G,B */
-    struct dfal_pool_options pool;    /* npy, npz: names and layout */
-    const char *split;                /* cifar10 */
+    struct dfal_pool_options pool;    /* npy, npz: names and layout; shoebag: a name */
+    const char *split;                /* cifar10, quickdraw, shoebag */
     json_t *result;                   /* what --json prints: the output, and what a source adds */
 };
 
