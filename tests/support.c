@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/rng.h"
@@ -39,6 +40,16 @@ void test_join(char path[TEST_PATH], const char *folder, const char *name)
     const int length = snprintf(path, TEST_PATH, "%s/%s", folder, name);
     if (length < 0 || length >= TEST_PATH)
         test_fail("the path %s/%s is too long", folder, name);
+}
+
+void test_program(char path[TEST_PATH], const char *folder, const char *name, const char *script)
+{
+    test_join(path, folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "#!/bin/sh\n%s\n", script);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0755), 0);
 }
 
 /* Append a name to a list in static memory, "cpu" in it replaced by "cuda". */

@@ -17,6 +17,9 @@ void test_folder_remove(const char *path);
 /* folder/name */
 void test_join(char path[TEST_PATH], const char *folder, const char *name);
 
+/* Write folder/name, a shell script that can be executed, and give its path. */
+void test_program(char path[TEST_PATH], const char *folder, const char *name, const char *script);
+
 /* Names of back ends to test: argv, else DFAL_TEST_BACKENDS (blanks or commas between), else defaults
  * ("ref,cpu"). Where DFAL_REQUIRE names cuda, a list without it gets "cuda" for its "cpu" and
  * "check:ref:cuda" for its "check:ref:cpu". Returns their number; names point into static memory. */

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -249,16 +248,6 @@ static void test_swap(void **state)
 
 /* ---- solvers that are none ----------------------------------------------------------------------------- */
 
-static void write_program(char path[TEST_PATH], const char *script)
-{
-    test_join(path, world.folder, "solver");
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fprintf(file, "#!/bin/sh\n%s\n", script);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0755), 0);
-}
-
 /* A set that cannot be decided without a solver: an odd ring, where each point covers its neighbours. */
 static void ring_open(struct problem *problem, dfal_context *context)
 {
@@ -295,7 +284,7 @@ static void test_bad_solvers(void **state)
     dfal_context *context = world_context("ref", 1, NULL, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct problem problem;
-        write_program(program, cases[i].script);
+        test_program(program, world.folder, "solver", cases[i].script);
         ring_open(&problem, context);
         struct df_solver solver = solver_of(context, program, 60);
         struct df_sener sener;
@@ -321,7 +310,7 @@ static void test_hanging_solver(void **state)
     struct problem problem;
     struct df_sener sener;
     dfal_context *context = world_context("ref", 1, NULL, NULL);
-    write_program(program, "trap '' TERM\nsleep 600 & wait");
+    test_program(program, world.folder, "solver", "trap '' TERM\nsleep 600 & wait");
     ring_open(&problem, context);
     struct df_solver solver = solver_of(context, program, 0.2);
     struct df_coreset_search search = search_of(&problem, &solver);
@@ -338,7 +327,7 @@ static void test_hanging_solver(void **state)
     test_ok(df_coreset_search(&search));
     assert_non_null(strstr(search.failure, "/no/such/solver cannot be started"));
     dfal_context_stop(context);
-    write_program(program, "sleep 600");
+    test_program(program, world.folder, "solver", "sleep 600");
     solver = solver_of(context, program, 60);
     search.failure[0] = 0;
     search.square = problem.cover.high;
@@ -383,7 +372,7 @@ static void test_bad_commands(void **state)
     for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
         const size_t at = i / 2;
         struct problem problem;
-        write_program(program, cases[at].script);
+        test_program(program, world.folder, "solver", cases[at].script);
         ring_open(&problem, context);
         const double best = exhaustive(&problem);
         struct df_solver solver = solver_of(context, program, strstr(cases[at].script, "sleep") ? 0.2 : 60);

@@ -177,16 +177,6 @@ static void test_split(void **state)
         test_error(df_solver_split(&words, wrong[i].text, DFAL_E_CONFIG), DFAL_E_CONFIG, wrong[i].says);
 }
 
-static void write_program(char path[TEST_PATH], const char *script)
-{
-    test_join(path, world.folder, "solver");
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fprintf(file, "#!/bin/sh\n%s\n", script);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0755), 0);
-}
-
 /* A solver is asked whether it is one before anything is made of its answers. */
 static void test_names(void **state)
 {
@@ -214,7 +204,7 @@ static void test_names(void **state)
     char program[TEST_PATH], text[2 * TEST_PATH], name[DF_SOLVER_NAME];
     dfal_context *context = world_context("ref", 1, NULL, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        write_program(program, cases[i].script);
+        test_program(program, world.folder, "solver", cases[i].script);
         snprintf(text, sizeof text, "'%s' %s", program, cases[i].words);
         const dfal_status status = df_coreset_solver_name(name, sizeof name, context, text);
         if (cases[i].error) {
@@ -240,7 +230,7 @@ static void test_no_memory(void **state)
     char program[TEST_PATH], text[2 * TEST_PATH], name[DF_SOLVER_NAME];
     int64_t failed = 0;
     dfal_context *context = world_context("ref", 1, NULL, NULL);
-    write_program(program, "printf 'y0 1\\ny2 1\\n' > ${2#x}");
+    test_program(program, world.folder, "solver", "printf 'y0 1\\ny2 1\\n' > ${2#x}");
     snprintf(text, sizeof text, "'%s' {model} x{solution}", program);
     for (int64_t n = 1;; n++) {
         const int64_t live = df_alloc_live();
