@@ -535,6 +535,21 @@ static void remove_outputs(const char *const *names, int count)
     }
 }
 
+/* The signal that a selection died by; 0: none. */
+static int killed_at_output(const char *out, const struct dfal_select_options *options, int at)
+{
+    int how = 0;
+    pid_t child = fork();
+    if (!child) {
+        struct killer killer = {.at = at};
+        dfal_context *own = world_context("ref", 1, kill_at_output, &killer);
+        dfal_select(own, out, world.net, world.train, options, NULL, NULL);
+        _exit(0);
+    }
+    waitpid(child, &how, 0);
+    return WIFSIGNALED(how) ? WTERMSIG(how) : 0;
+}
+
 static void test_killed_between(void **state)
 {
     (void)state;
@@ -552,16 +567,7 @@ static void test_killed_between(void **state)
     assert_false(world_exists(world.folder, names[3]));
     for (int at = 1; at <= 2; at++) {
         remove_outputs(names, 4);
-        pid_t child = fork();
-        if (!child) {
-            struct killer killer = {.at = at};
-            dfal_context *own = world_context("ref", 1, kill_at_output, &killer);
-            dfal_select(own, out, world.net, world.train, &options, NULL, NULL);
-            _exit(0);
-        }
-        int how = 0;
-        waitpid(child, &how, 0);
-        assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+        assert_int_equal(killed_at_output(out, &options, at), SIGKILL);
         assert_false(world_exists(world.folder, names[0]));
         assert_true(world_exists(world.folder, names[2]));
         assert_int_equal(world_exists(world.folder, names[1]), at == 2);
@@ -627,6 +633,49 @@ static void test_killed_between(void **state)
                 test_fail("after rename %d failed %s is there", n, names[i]);
     }
     dfal_context_destroy(context);
+}
+
+/* It is a solver, and solves nothing but the model that it is asked first. */
+static void write_solver(char path[TEST_PATH], int version)
+{
+    char script[128];
+    snprintf(script, sizeof script, "echo Tiny solver v1.%d; printf 'y0 1\\ny2 1\\n' > $2", version);
+    test_program(path, world.folder, "solver", script);
+}
+
+/* Killed behind the sheet; the same line with the same command goes on, but not when the command has become
+ * another solver, nor with another solver. */
+static void test_other_solver(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"v.csv", "v.html", "v.csv.unfinished"};
+    static const char *const none[] = {"solver=none"};
+    char out[TEST_PATH], sheet[TEST_PATH], program[TEST_PATH], option[TEST_PATH + 16];
+    const char *const own[] = {option};
+    test_join(out, world.folder, names[0]);
+    test_join(sheet, world.folder, names[1]);
+    write_solver(program, 1);
+    snprintf(option, sizeof option, "solver='%s'", program);
+    struct dfal_select_options options = select_options("coreset", 3);
+    options.sheet_path = sheet;
+    options.strategy_options = own;
+    options.strategy_option_count = 1;
+    assert_int_equal(killed_at_output(out, &options, 1), SIGKILL);
+    assert_true(world_exists(world.folder, names[2]) && !world_exists(world.folder, names[0]));
+    dfal_context *context = world_context("ref", 1, NULL, NULL);
+    write_solver(program, 2);
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+               "v.csv.unfinished was made with solver \"solver (Tiny solver v1.1)\", expected "
+               "\"solver (Tiny solver v1.2)\"");
+    options.strategy_options = none;
+    test_error(dfal_select(context, out, world.net, world.train, &options, NULL, NULL), DFAL_E_CONFIG,
+               "expected \"none\": finish that line first");
+    options.strategy_options = own;
+    write_solver(program, 1);
+    test_ok(dfal_select(context, out, world.net, world.train, &options, NULL, NULL));
+    assert_true(world_exists(world.folder, names[0]) && !world_exists(world.folder, names[2]));
+    dfal_context_destroy(context);
+    remove_outputs(names, 3);
 }
 
 /* Allocation 1, 2, ... of a selection fails, up to the first that it does not need: an error, and no queries,
@@ -773,6 +822,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_twins_of_any),
         cmocka_unit_test(test_killed_between),
+        cmocka_unit_test(test_other_solver),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_command_out_of_memory),
     };
