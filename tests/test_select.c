@@ -678,6 +678,38 @@ static void test_other_solver(void **state)
     remove_outputs(names, 3);
 }
 
+static void count_pseudo_labels(void *told, const struct dfal_event *event)
+{
+    *(int *)told += !strcmp(event->name, "select.pseudo_labels");
+}
+
+/* The first rename is the journal's, the second that of the pseudo-labels, the third that of the queries. */
+static void test_pseudo_labels_told(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"p.csv", "pseudo.csv", "p.csv.unfinished"};
+    static const char *const certain[] = {"threshold=100"};
+    char out[TEST_PATH], pseudo[TEST_PATH];
+    test_join(out, world.folder, names[0]);
+    test_join(pseudo, world.folder, names[1]);
+    struct dfal_select_options options = select_options("ceal", 4);
+    options.pseudo_labels_path = pseudo;
+    options.strategy_options = certain;
+    options.strategy_option_count = 1;
+    for (int n = 1; n <= 4; n++) {
+        int told = 0;
+        dfal_context *context = world_context("ref", 1, count_pseudo_labels, &told);
+        df_fault_arm(DF_FAULT_RENAME, n);
+        dfal_status status = dfal_select(context, out, world.net, world.train, &options, NULL, NULL);
+        df_fault_arm(DF_FAULT_RENAME, 0);
+        dfal_context_destroy(context);
+        assert_int_equal(status == DFAL_OK, n > 3);
+        assert_int_equal(told, n > 2);
+        assert_int_equal(world_exists(world.folder, names[1]), n > 3);
+    }
+    remove_outputs(names, 3);
+}
+
 /* Allocation 1, 2, ... of a selection fails, up to the first that it does not need: an error, and no queries,
  * which are names[0]. growth: of the steps from one to the next, 1: each. */
 static void fail_allocations(const char *out, const struct dfal_select_options *options,
@@ -823,6 +855,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_twins_of_any),
         cmocka_unit_test(test_killed_between),
         cmocka_unit_test(test_other_solver),
+        cmocka_unit_test(test_pseudo_labels_told),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_command_out_of_memory),
     };

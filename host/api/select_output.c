@@ -277,8 +277,9 @@ static dfal_status write_pseudo_labels(struct df_select_job *job)
         id = NULL;
     }
     DF_TRY_TO(done, status, text.status);
-    status = df_file_write_output(job->options->pseudo_labels_path, text.bytes, (size_t)text.size,
-                                  job->context->options.force || job->resumed);
+    DF_TRY_TO(done, status,
+              df_file_write_output(job->options->pseudo_labels_path, text.bytes, (size_t)text.size,
+                                   job->context->options.force || job->resumed));
     df_say(job->context, DFAL_INFO, "select.pseudo_labels",
            DF_FIELDS(DF_INT("rows", selection->pseudo_count)),
            "%lld rows get the predicted class for a label: the network is certain of them",
