@@ -4,18 +4,11 @@
 #include "strategy/pseudo_labels.h"
 #include "strategy/rank.h"
 
-static const struct df_strategy_option options[] = {
-    DF_OPTION_THRESHOLD,
-    DF_OPTION_DECAY,
-    DF_OPTION_POWER,
-    {0},
-};
-
 const struct df_strategy df_strategy_ceal = {
     .name = "ceal",
     .summary = "largest entropy, and pseudo-labels for the smallest",
     .asks = DF_ASKS_LOGITS,
-    .options = options,
+    .options = df_pseudo_label_options,
     .select = df_rank_by_entropy,
     .certain = df_certain_by_entropy,
 };

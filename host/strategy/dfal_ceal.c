@@ -4,19 +4,12 @@
 #include "strategy/pseudo_labels.h"
 #include "strategy/rank.h"
 
-static const struct df_strategy_option options[] = {
-    DF_OPTION_THRESHOLD,
-    DF_OPTION_DECAY,
-    DF_OPTION_POWER,
-    {0},
-};
-
 const struct df_strategy df_strategy_dfal_ceal = {
     .name = "dfal+ceal",
     .summary = "smallest DeepFool margin with twins, and ceal's pseudo-labels",
     .asks = DF_ASKS_MARGINS | DF_ASKS_LOGITS,
     .twins = true,
-    .options = options,
+    .options = df_pseudo_label_options,
     .select = df_rank_by_margin,
     .certain = df_certain_by_entropy,
 };

@@ -5,9 +5,25 @@
 
 #include "base/memory.h"
 #include "score/row_values.h"
+#include "strategy/power.h"
 #include "strategy/selection_block.h"
 #include "strategy/softmax.h"
 #include "strategy/view_inside.h"
+
+const struct df_strategy_option df_pseudo_label_options[] = {
+    {.key = "threshold",
+     .kind = DF_OPTION_NUMBER,
+     .number = {.kind = DF_NUMBER_REAL, .low = 0, .high = 1e6},
+     .standard = "0.05",
+     .help = "candidates whose entropy is below it, in nats, get the predicted class for a label"},
+    {.key = "decay",
+     .kind = DF_OPTION_NUMBER,
+     .number = {.kind = DF_NUMBER_REAL, .low = 0, .high = 1e6},
+     .standard = "0",
+     .help = "what the threshold loses each round of an experiment, down to 0"},
+    DF_OPTION_POWER,
+    {0},
+};
 
 dfal_status df_certain_by_entropy(struct df_view *view, bool *certain)
 {

@@ -9,18 +9,8 @@
 
 struct df_selection;
 
-/* The rows of strategies that do so. */
-#define DF_OPTION_THRESHOLD                                                                                  \
-    {                                                                                                        \
-        .key = "threshold", .kind = DF_OPTION_NUMBER,                                                        \
-        .number = {.kind = DF_NUMBER_REAL, .low = 0, .high = 1e6}, .standard = "0.05",                       \
-        .help = "candidates whose entropy is below it, in nats, get the predicted class for a label"         \
-    }
-#define DF_OPTION_DECAY                                                                                      \
-    {                                                                                                        \
-        .key = "decay", .kind = DF_OPTION_NUMBER, .number = {.kind = DF_NUMBER_REAL, .low = 0, .high = 1e6}, \
-        .standard = "0", .help = "what the threshold loses each round of an experiment, down to 0"           \
-    }
+/* The options of strategies that do so; their candidates are ranked by a score. */
+extern const struct df_strategy_option df_pseudo_label_options[];
 /* Mark the candidates whose entropy is below threshold - decay round: certain [n]. A df_certain_fn. */
 dfal_status df_certain_by_entropy(struct df_view *view, bool *certain);
 /* Label what the strategy is certain of and has not chosen: selection->pseudo_*. Nothing where it has no such
