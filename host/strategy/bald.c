@@ -9,7 +9,6 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/softmax.h"
 #include "strategy/view.h"
@@ -18,19 +17,9 @@ struct bald {
     int64_t passes;
     int32_t class_count;
     double *mean;   /* [class_count] of the candidate at hand */
+    double *p;      /* [class_count] of the pass at hand; lies behind mean */
     double *scores; /* [n], the view's */
 };
-
-/* Add the softmax of a pass to the mean. */
-static void add(double *mean, const float *logits, int32_t class_count)
-{
-    const double top = (double)logits[df_row_largest(logits, class_count)];
-    double sum = 0;
-    for (int32_t k = 0; k < class_count; k++)
-        sum += exp((double)logits[k] - top);
-    for (int32_t k = 0; k < class_count; k++)
-        mean[k] += exp((double)logits[k] - top) / sum;
-}
 
 static dfal_status put(void *user, int64_t candidate, const float *logits)
 {
@@ -40,11 +29,14 @@ static dfal_status put(void *user, int64_t candidate, const float *logits)
     for (int32_t k = 0; k < bald->class_count; k++)
         bald->mean[k] = 0;
     for (int64_t t = 0; t < bald->passes; t++) {
+        const float *pass = logits + t * bald->class_count;
         struct df_softmax softmax;
-        if (!df_softmax(&softmax, logits + t * bald->class_count, bald->class_count))
+        if (!df_softmax(&softmax, pass, bald->class_count))
             return DFAL_OK;
         inside += softmax.entropy;
-        add(bald->mean, logits + t * bald->class_count, bald->class_count);
+        df_softmax_of_logits(bald->p, pass, bald->class_count);
+        for (int32_t k = 0; k < bald->class_count; k++)
+            bald->mean[k] += bald->p[k];
     }
     for (int32_t k = 0; k < bald->class_count; k++) {
         const double p = bald->mean[k] / (double)bald->passes;
@@ -60,7 +52,8 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     bool known;
     DF_TRY(df_view_own_scores(view, &bald.scores, &known));
     if (!known) {
-        DF_TRY(df_alloc(&bald.mean, bald.class_count, sizeof *bald.mean));
+        DF_TRY(df_alloc(&bald.mean, 2 * (int64_t)bald.class_count, sizeof *bald.mean));
+        bald.p = bald.mean + bald.class_count;
         const dfal_status status = df_view_passes(view, bald.passes, DF_MASKS_OWN, 0, put, &bald);
         df_free(bald.mean);
         DF_TRY(status);

@@ -20,6 +20,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "score/row_values.h"
 #include "strategy/rank.h"
 #include "strategy/row_loop.h"
 #include "strategy/softmax.h"
@@ -71,9 +72,7 @@ static dfal_status put(void *user, int64_t candidate, const float *logits)
             b->gain[candidate] = NAN;
             return DFAL_OK;
         }
-        double top = -INFINITY;
-        for (int32_t k = 0; k < b->classes; k++)
-            top = fmax(top, (double)f[k]);
+        const double top = (double)f[df_row_largest(f, b->classes)];
         for (int32_t k = 0; k < b->classes; k++)
             b->p[(candidate * b->classes + k) * b->passes + t] = exp((double)f[k] - top) / (1 + softmax.rest);
         b->entropy[candidate * b->passes + t] = softmax.entropy;

@@ -36,29 +36,6 @@ struct qbdc {
     int32_t *said;  /* [members] class of the candidate at hand */
 };
 
-/* Logits become probabilities; false: one is not finite. */
-static bool softmax(double *p, int32_t class_count)
-{
-    double top = -INFINITY, sum = 0;
-    for (int32_t k = 0; k < class_count; k++) {
-        if (!isfinite(p[k]))
-            return false;
-        top = fmax(top, p[k]);
-    }
-    for (int32_t k = 0; k < class_count; k++)
-        sum += p[k] = exp(p[k] - top);
-    for (int32_t k = 0; k < class_count; k++)
-        p[k] /= sum;
-    return true;
-}
-
-static bool softmax_of(double *p, const float *logits, int32_t class_count)
-{
-    for (int32_t k = 0; k < class_count; k++)
-        p[k] = (double)logits[k];
-    return softmax(p, class_count);
-}
-
 static int32_t class_of_all(const struct qbdc *qbdc)
 {
     int32_t best = 0;
@@ -95,10 +72,10 @@ static dfal_status put(void *user, int64_t candidate, const float *logits)
     struct qbdc *qbdc = user;
     const int32_t classes = qbdc->class_count;
     qbdc->scores[candidate] = NAN;
-    if (!softmax_of(qbdc->p, qbdc->logits + candidate * classes, classes))
+    if (!df_softmax_of_logits(qbdc->p, qbdc->logits + candidate * classes, classes))
         return DFAL_OK;
     for (int64_t m = 0; m < qbdc->members; m++)
-        if (!softmax_of(qbdc->p + (m + 1) * classes, logits + m * classes, classes))
+        if (!df_softmax_of_logits(qbdc->p + (m + 1) * classes, logits + m * classes, classes))
             return DFAL_OK;
     qbdc->scores[candidate] = disagreement(qbdc);
     return DFAL_OK;
@@ -222,12 +199,12 @@ static dfal_status put_votes(void *user, int64_t candidate, const float *h)
     const int32_t classes = qbdc->class_count;
     const int64_t size = qbdc->last.size, count = classes * (size + 1);
     qbdc->scores[candidate] = NAN;
-    if (!softmax_of(qbdc->p, qbdc->logits + candidate * classes, classes))
+    if (!df_softmax_of_logits(qbdc->p, qbdc->logits + candidate * classes, classes))
         return DFAL_OK;
     for (int64_t m = 0; m < qbdc->members; m++) {
         double *p = qbdc->p + (m + 1) * classes;
         qbdc->said[m] = df_refit_class(qbdc->weight + m * count, h + m * size, size, classes, p);
-        if (!softmax(p, classes))
+        if (!df_softmax_probabilities(p, classes))
             return DFAL_OK;
     }
     qbdc->scores[candidate] = (double)dissent(qbdc, qbdc->said) + disagreement(qbdc); /* the latter below 1 */

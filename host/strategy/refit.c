@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "strategy/softmax.h"
 
 enum { BATCH = 32, EPOCHS = 100, PATIENCE = 5, MEMBER = 1000 };
 
@@ -55,14 +56,11 @@ static void add_gradient(struct fit *fit, int64_t row, int64_t count)
 {
     const struct df_refit *refit = fit->refit;
     const float *h = refit->h + row * refit->size;
-    const int32_t top = df_refit_class(fit->weight, h, refit->size, refit->class_count, fit->logits);
-    const double largest = fit->logits[top];
-    double sum = 0;
-    for (int32_t k = 0; k < refit->class_count; k++)
-        sum += fit->logits[k] = exp(fit->logits[k] - largest);
+    (void)df_refit_class(fit->weight, h, refit->size, refit->class_count, fit->logits);
+    (void)df_softmax_probabilities(fit->logits, refit->class_count); /* NaN where a weight is not finite */
     for (int32_t k = 0; k < refit->class_count; k++) {
         double *gradient = fit->gradient + k * (refit->size + 1);
-        const double d = (fit->logits[k] / sum - (k == refit->label[row])) / (double)count;
+        const double d = (fit->logits[k] - (k == refit->label[row])) / (double)count;
         for (int64_t i = 0; i < refit->size; i++)
             gradient[i] += d * (double)h[i];
         gradient[refit->size] += d;

@@ -25,6 +25,28 @@ bool df_softmax(struct df_softmax *out, const float *logits, int32_t class_count
     return true;
 }
 
+bool df_softmax_probabilities(double *values, int32_t class_count)
+{
+    double top = -INFINITY, sum = 0;
+    bool finite = true;
+    for (int32_t k = 0; k < class_count; k++) {
+        finite = finite && isfinite(values[k]);
+        top = fmax(top, values[k]);
+    }
+    for (int32_t k = 0; k < class_count; k++)
+        sum += values[k] = exp(values[k] - top);
+    for (int32_t k = 0; k < class_count; k++)
+        values[k] /= sum;
+    return finite;
+}
+
+bool df_softmax_of_logits(double *p, const float *logits, int32_t class_count)
+{
+    for (int32_t k = 0; k < class_count; k++)
+        p[k] = (double)logits[k];
+    return df_softmax_probabilities(p, class_count);
+}
+
 /* Without the cancellation. */
 double df_softmax_margin(const float *logits, int64_t class_count)
 {
