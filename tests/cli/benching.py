@@ -3,6 +3,7 @@
 """dfal bench table3 and coreset: strategies side by side on the same rows."""
 import glob
 import itertools
+import shutil
 
 import numpy as np
 
@@ -106,6 +107,35 @@ def table3(dfal):
     check(len([line for line in lines if line.split()[0] in names]) >= len(names), out)
 
 
+def solver(dfal):
+    """Another solver's lines beside those of the built-in one: the same smallest radii, and its own name."""
+    if not shutil.which("cbc"):
+        print("skipped: no cbc is installed")
+        return
+    world(dfal, 16)
+    words = ("bench", "coreset", "net.h5", "pool.h5", "--queries", "2", "--labelled", "2", "--candidates", "14", "--repeat", "1",
+             "--outliers", "1")
+    command = "cbc {model} -threads 0 -seconds {seconds} -solve -solution {solution}"
+    document = dfal.json(*words, "--solver", command)
+    rows = {row["case"]: row for row in document["rows"]}
+    check(list(rows) == [name for case in CORESET for name in (case, case + "-own") if case not in CORESET[:2] or name == case],
+          f"{list(rows)}")
+    for case in CORESET[2:]:
+        own, row = rows[case + "-own"], rows[case]
+        check_row({**own, "case": case}, 2, 14, 2)
+        check(own["options"] == [*row["options"], f"solver={command}"], f"{own}")
+        asked = "sener" in case or own["facts"]["models"] > 0
+        check(own["facts"]["solver"].startswith("cbc (Version: " if asked else "not asked"), f"{own}")
+        check(own["facts"]["proven"] == "yes", f"{own}")
+        if row["facts"]["solver"] != "none":
+            check(row["facts"]["solver"].startswith("CBC " if asked else "not asked"), f"{row}")
+            check(abs(own["radius"] - row["radius"]) < 1e-9, f"{own} {row}")
+    out, _ = dfal.run("-q", *words, "--solver", command)
+    check(any(line.startswith("sener-robust-own ") and " 891.78  cbc (" in line for line in out.splitlines()), out)
+    dfal.refuses(69, *words, "--solver", "no-such-solver", says=("no-such-solver", "cannot be started"))
+    dfal.refuses(64, "bench", "deepfool", "net.h5", "pool.h5", "--solver", command, says=("--solver", "coreset, table3"))
+
+
 def growth(dfal):
     """More labelled rows, more candidates; program (6) takes a thousand rows at most and says so."""
     world(dfal, 1100)
@@ -195,4 +225,4 @@ def refusals(dfal):
     check(all((row["candidates"], row["queries"], row["radius"]) == (5, 5, 0) for row in document["rows"]), f"{document}")
 
 
-main({f.__name__: f for f in (coreset, table3, growth, drawn, limits, refusals)})
+main({f.__name__: f for f in (coreset, table3, solver, growth, drawn, limits, refusals)})

@@ -94,7 +94,7 @@ static void print_series(const struct bench_table *table, const struct series *s
     const struct bench_row *from = series->rows[0], *to = series->rows[series->count - 1];
     const struct crossing crossing = find_crossing(table, series);
     const char *word = verdict(from, to);
-    printf("%-16s %.4f s with %" PRId64 " %s, %.4f s with %" PRId64 ": ", series->of->name,
+    printf("%-18s %.4f s with %" PRId64 " %s, %.4f s with %" PRId64 ": ", series->of->name,
            from->result.seconds, size_of(series, from), grown(series), to->result.seconds,
            size_of(series, to));
     if (strcmp(word, "unknown") == 0)

@@ -12,6 +12,7 @@ struct bench_table_options {
     int64_t limit;    /* seconds: of all passes of a case, and of one search of Sener's program */
     int32_t repeat;
     bool growth;
+    const char *solver; /* a command that solves the programs, too; NULL: none */
 };
 
 /* What is measured. */
@@ -19,10 +20,11 @@ struct bench_case {
     const char *name, *strategy;
     const char *option;   /* NULL: none */
     bool robust, limited; /* the options outliers, seconds are given, too */
+    bool own_solver;      /* by the command that was given; without one there is no such case */
     bool grows;           /* measured at other sizes, too */
     double paper_seconds; /* of Table 3; 0: it has none */
 };
-enum { BENCH_OPTIONS = 3, BENCH_OPTION = 32 };
+enum { BENCH_OPTIONS = 4, BENCH_OPTION = 1056 }; /* a command is one of them */
 struct bench_row {
     const struct bench_case *of;
     char options[BENCH_OPTIONS][BENCH_OPTION]; /* "program=sener"; behind the last "" */
@@ -40,7 +42,8 @@ struct bench_table {
     bool drawn;                        /* network and pool were made for this */
     struct bench_case *cases;
     int32_t case_count;
-    bool failed; /* there was no memory for a case */
+    bool failed;        /* there was no memory for a case */
+    bool solver_serves; /* the command has solved a case */
     struct bench_row *rows;
     int32_t row_count;
 };

@@ -104,7 +104,7 @@ static void print_head(const struct bench_table *table)
            "; a search of program sener ends after %" PRId64 " s\n",
            first->backend, first->isa, first->device, table->session->options.threads, options->score->preset,
            table->session->options.seed, options->limit);
-    printf("%-16s %8s %10s %6s %10s %10s %10s %10s %9s %6s %6s %6s %6s %8s  %s\n", "case", "labelled",
+    printf("%-18s %8s %10s %6s %10s %10s %10s %10s %9s %6s %6s %6s %6s %8s  %s\n", "case", "labelled",
            "candidates", "passes", "seconds", "fastest", "slowest", "CPU s", "radius", "proven", "checks",
            "models", "nodes", "paper s", "solver");
 }
@@ -122,7 +122,7 @@ static void print_row(const struct bench_row *row)
 {
     const struct dfal_bench_select_result *result = &row->result;
     char paper[16] = "";
-    printf("%-16s %8" PRId64 " %10" PRId64, row->of->name, result->labelled, result->candidates);
+    printf("%-18s %8" PRId64 " %10" PRId64, row->of->name, result->labelled, result->candidates);
     if (row->refusal != NULL) {
         print_clean(stdout, "  not measured: ", row->refusal, "\n");
         return;

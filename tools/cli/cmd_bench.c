@@ -207,6 +207,9 @@ static const struct option options[] = {
     OPT(S, "growth", 0, VALUE_FLAG, table.growth, NULL,
         "coreset, table3: also L/10, 3 L and 10 L labelled rows, 10 M and 75 M candidates",
         .only = "coreset, table3"),
+    OPT(S, "solver", 0, VALUE_TEXT, table.solver, "CMD",
+        "coreset, table3: the programs of CORE-SET once more, solved by this command, as of select",
+        .only = "coreset, table3"),
     DEEPFOOL_OPTIONS(S, score),
     ARITHMETIC_OPTIONS(S, score),
     POOL_OPTIONS(S, pool),
@@ -273,7 +276,9 @@ const struct command command_bench = {
         "its search tree and solver; and the paper's seconds (Xeon E5-2670 v3, GTX TITAN X). sener is\n"
         "program (6) of Sener and Savarese, coreset the covering form, coreset-swap greedy centres made\n"
         "better one by one; robust programs leave outliers out. Program (6) takes at most 1,000 rows:\n"
-        "with 8,000 it would have 64 million binary variables. CBC works on one thread. Without NET and\n"
+        "with 8,000 it would have 64 million binary variables. CBC works on one thread. With --solver the\n"
+        "programs have a second line each, such as sener-own, by that command, on as many threads as it\n"
+        "says: HiGHS beside CBC is --solver \"python3 examples/solver_highs.py\". Without NET and\n"
         "TRAIN-POOL digits are drawn, and a lenet5 is trained on the labelled ones. --growth tells of\n"
         "each program whether it slows down with more rows, and at which size DFAL overtakes it. What a\n"
         "strategy cannot do with this network, or at this size, its line says.\n"
