@@ -715,6 +715,9 @@ DFAL_API dfal_status dfal_run_curve(dfal_context *context, char **text, const ch
  * Errors   E_NOINPUT nothing is there, or no round is finished; E_DATA not a run directory; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_report(dfal_context *context, const char *out_path, const char *const *run_dirs,
                                  int32_t run_dir_count);
+/* Write the tables of that page as LaTeX, a table environment each. Errors   those of dfal_report */
+DFAL_API dfal_status dfal_report_latex(dfal_context *context, const char *out_path,
+                                       const char *const *run_dirs, int32_t run_dir_count);
 /* Free a text that a function gave; NULL is none. */
 DFAL_API void dfal_string_free(char *string);
 

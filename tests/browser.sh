@@ -14,7 +14,7 @@ cd "$work"
     --set training.epochs=2 -o run >/dev/null
 set -- --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=860,1390
 "$browser" "$@" --dump-dom "file://$work/run/report.html" >dom.html 2>/dev/null
-for word in '<svg' '<table' 'data:image/png' 'random'; do
+for word in '<svg' '<table' 'data:image/png' 'random' 'On the way' 'What was asked for' 'What it cost'; do
     grep -q "$word" dom.html || { echo "browser: the page has no $word"; exit 1; }
 done
 if grep -Eq '(src|href)="?https?:' dom.html || grep -q '<script' dom.html; then

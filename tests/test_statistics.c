@@ -43,6 +43,10 @@ static void test_t(void **state)
         near(df_t_two_sided(t, 1), 1 - 2 / M_PI * atan(t), 1e-12);
         near(df_t_two_sided(-t, 2), 1 - t / sqrt(2 + t * t), 1e-12);
     }
+    near(df_half_interval(1, 2), 12.706205, 1e-6);
+    near(df_half_interval(2, 3), 2 * 4.302653, 2e-6);
+    near(df_half_interval(1, 31), 2.042272, 1e-6);
+    assert_true(isnan(df_half_interval(1, 1)));
     assert_true(isnan(df_t_two_sided(1, 0)));
     assert_true(df_t_two_sided(INFINITY, 3) == 0);
 }

@@ -19,23 +19,7 @@ struct shape {
 static const struct shape wide_names = {"broad", 760, 400, 56, 148, 18, 48, 6, true},
                           wide_numbers = {"broad", 760, 400, 56, 30, 18, 48, 6, false},
                           narrow = {"narrow", 360, 300, 48, 26, 12, 46, 4, false};
-enum { LABEL_HEIGHT = 17, MOST_LINES = DF_MAX_STRATEGIES * DF_REPORT_RUNS };
-
-double df_nice_step(double span, int count)
-{
-    double raw = span / count, power = pow(10, floor(log10(raw))), rest = raw / power;
-    return power * (rest <= 1 ? 1 : rest <= 2 ? 2 : rest <= 5 ? 5 : 10);
-}
-
-int32_t df_report_colour(const struct df_run_config *config, int32_t strategy)
-{
-    int32_t colour = 0;
-    if (!strcmp(config->strategy[strategy], "random"))
-        return 0;
-    for (int32_t s = 0; s <= strategy; s++)
-        colour += strcmp(config->strategy[s], "random") != 0;
-    return 1 + (colour - 1) % 6;
-}
+enum { LABEL_HEIGHT = 17, LETTER_WIDTH = 7, MOST_LINES = DF_MAX_STRATEGIES * DF_REPORT_RUNS };
 
 struct line {
     struct df_curve_point *points;
@@ -210,9 +194,21 @@ static void put_description(struct df_text *page, const struct line *lines, int3
     df_text_add(page, "The band is one standard error.</desc>\n");
 }
 
-static void put_drawing(struct df_text *page, const struct shape *shape, struct line *lines, int32_t count,
+/* A drawing whose right margin has room for the names. */
+static struct shape make_room(const struct shape *shape, const struct line *lines, int32_t count)
+{
+    struct shape out = *shape;
+    for (int32_t s = 0; s < count && shape->names; s++) {
+        const int32_t width = 24 + LETTER_WIDTH * (int32_t)(strlen(lines[s].strategy) + strlen(" 100.0 %"));
+        out.right = width > out.right ? width : out.right;
+    }
+    return out;
+}
+
+static void put_drawing(struct df_text *page, const struct shape *kind, struct line *lines, int32_t count,
                         const char *number)
 {
+    const struct shape room = make_room(kind, lines, count), *shape = &room;
     const struct frame f = frame_of(shape, lines, count);
     char id[32];
     snprintf(id, sizeof id, "%s%s", number, shape->class_name);
@@ -250,10 +246,12 @@ static void put_keys(struct df_text *page, const struct line *lines, int32_t cou
 static dfal_status add_lines(struct line *lines, int32_t *count, const struct df_report_run *run)
 {
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
+        const int32_t number = df_report_number(&run->config, s), cycle = df_report_cycle(number);
         struct line *line = &lines[*count];
         *line = (struct line){.run = run->name,
                               .strategy = run->config.strategy[s],
-                              .colour = df_report_colour(&run->config, s),
+                              .colour = df_report_colour(number),
+                              .dash = cycle ? 1 + cycle : 0, /* the first are random's in other charts */
                               .number = *count + 1};
         DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s]));
         if (line->count)
@@ -304,8 +302,8 @@ dfal_status df_plot_runs(struct df_text *page, const struct df_report_run *runs,
         DF_TRY_TO(done, status, add_lines(lines, &line_count, &runs[r]));
         for (int32_t s = first; s < line_count; s++) {
             const bool random = lines[s].colour == 0;
-            lines[s].dash = random ? 1 : lines[s].colour == 1 ? 0 : next++;
-            lines[s].colour = 1 + r % 6;
+            lines[s].dash = random ? 1 : s == first ? 0 : next++;
+            lines[s].colour = df_report_colour(1 + r);
         }
     }
     put_drawing(page, &wide_numbers, lines, line_count, "all");

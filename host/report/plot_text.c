@@ -4,12 +4,21 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "report/report.h"
 
-enum { ROWS = 13, MARGIN = 9, LEAST_WIDTH = 40, MOST_WIDTH = 400, LABEL = 8 };
+enum { ROWS = 13, MARGIN = 9, LEAST_WIDTH = 40, MOST_WIDTH = 400, LABEL = 8, GAP = 3 };
 
-static const char *const unicode_marks[] = {"·", "●", "▲", "■", "◆", "▼", "○"};
-static const char *const ascii_marks[] = {".", "*", "+", "x", "o", "#", "@"};
+/* Of random, then of the other strategies, from the begin again where there are more. */
+static const char *const unicode_marks[] = {"·", "●", "▲", "■", "◆", "▼", "○", "△", "□", "◇", "▽", "★", "☆"};
+static const char *const ascii_marks[] = {".", "*", "+", "x", "o", "#", "@", "%", "&", "=", "~", "v", "^"};
+enum { MARKS = sizeof ascii_marks / sizeof ascii_marks[0] };
+
+static const char *mark_of(int32_t number, bool ascii)
+{
+    const int32_t at = number ? 1 + (number - 1) % (MARKS - 1) : 0;
+    return ascii ? ascii_marks[at] : unicode_marks[at];
+}
 
 /* Mean accuracy at any number of annotations, between the points on a straight line; NAN outside. */
 static double mean_at(const struct df_curve_point *points, int64_t count, double annotations)
@@ -31,7 +40,7 @@ static double mean_at(const struct df_curve_point *points, int64_t count, double
 struct canvas {
     int32_t width; /* of the plot */
     double x_low, x_high, y_low, y_high;
-    signed char cells[ROWS][MOST_WIDTH]; /* -1: empty, else a colour */
+    signed char cells[ROWS][MOST_WIDTH]; /* -1: empty, else a strategy's number */
 };
 
 static void frame(struct canvas *canvas, const struct df_curve *curve)
@@ -53,7 +62,7 @@ static void frame(struct canvas *canvas, const struct df_curve *curve)
     canvas->y_high = fmin(1, ceil(canvas->y_high / step - 1e-9) * step);
 }
 
-static void draw(struct canvas *canvas, const struct df_curve_point *points, int64_t count, int32_t colour)
+static void draw(struct canvas *canvas, const struct df_curve_point *points, int64_t count, int32_t number)
 {
     for (int32_t column = 0; column < canvas->width; column++) {
         double share = canvas->width > 1 ? (double)column / (canvas->width - 1) : 0;
@@ -63,26 +72,48 @@ static void draw(struct canvas *canvas, const struct df_curve_point *points, int
         double up = (mean - canvas->y_low) / (canvas->y_high - canvas->y_low);
         long row = lrint((1 - up) * (ROWS - 1));
         if (row >= 0 && row < ROWS)
-            canvas->cells[row][column] = (signed char)colour;
+            canvas->cells[row][column] = (signed char)number;
     }
+}
+
+/* What the marks mean, in lines of the plot's width. */
+static void print_keys(struct df_text *text, int32_t width, const struct df_report_run *run, bool ascii)
+{
+    int32_t column = 0;
+    df_text_add(text, "%*s", MARGIN + 1, "");
+    for (int32_t s = 0; s < run->config.strategy_count; s++) {
+        const char *strategy = run->config.strategy[s];
+        char accuracy[16];
+        const int32_t length =
+            2 + (int32_t)strlen(strategy) +
+            df_print(accuracy, sizeof accuracy, " %.1f %%", 100 * run->summary[s].accuracy_mean);
+        if (column && column + GAP + length > width) {
+            df_text_add(text, "\n%*s", MARGIN + 1, "");
+            column = 0;
+        }
+        df_text_add(text, "%*s%s %s%s", column ? GAP : 0, "",
+                    mark_of(df_report_number(&run->config, s), ascii), strategy, accuracy);
+        column += (column ? GAP : 0) + length;
+    }
+    df_text_add(text, "\n");
 }
 
 static void print(struct df_text *text, const struct canvas *canvas, const struct df_report_run *run,
                   bool ascii)
 {
-    const char *const *marks = ascii ? ascii_marks : unicode_marks;
     for (int32_t row = 0; row < ROWS; row++) {
         double value = canvas->y_high - (canvas->y_high - canvas->y_low) * row / (ROWS - 1);
         bool labelled = row % 3 == 0;
         if (labelled)
-            df_text_add(text, "%6.1f %% %s", 100 * value, ascii ? "|" : "┤");
+            df_text_add(text, "%6.1f %% %s", 100 * fabs(value), ascii ? "|" : "┤"); /* never "-0.0" */
         else
             df_text_add(text, "%*s%s", MARGIN, "", ascii ? "|" : "│");
         int32_t last = canvas->width - 1;
         while (last >= 0 && canvas->cells[row][last] < 0)
             last--;
         for (int32_t column = 0; column <= last; column++)
-            df_text_add(text, "%s", canvas->cells[row][column] < 0 ? " " : marks[canvas->cells[row][column]]);
+            df_text_add(text, "%s",
+                        canvas->cells[row][column] < 0 ? " " : mark_of(canvas->cells[row][column], ascii));
         df_text_add(text, "\n");
     }
     df_text_add(text, "%*s%s", MARGIN, "", ascii ? "+" : "└");
@@ -90,11 +121,7 @@ static void print(struct df_text *text, const struct canvas *canvas, const struc
         df_text_add(text, "%s", ascii ? "-" : "─");
     df_text_add(text, "\n%*s%-*.0f%*.0f annotations\n", MARGIN + 1, "", LABEL, canvas->x_low,
                 canvas->width - LABEL - 12 > LABEL ? canvas->width - LABEL - 12 : LABEL, canvas->x_high);
-    df_text_add(text, "%*s", MARGIN + 1, "");
-    for (int32_t s = 0; s < run->config.strategy_count; s++)
-        df_text_add(text, "%s%s %s %.1f %%", s ? "   " : "", marks[df_report_colour(&run->config, s)],
-                    run->config.strategy[s], 100 * run->summary[s].accuracy_mean);
-    df_text_add(text, "\n");
+    print_keys(text, canvas->width, run, ascii);
 }
 
 dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, int32_t width, bool ascii)
@@ -120,11 +147,11 @@ dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, 
         for (int32_t s = 0; s < run.config.strategy_count; s++) {
             struct df_curve_point *points = NULL;
             int64_t count = 0;
-            int32_t colour = df_report_colour(&run.config, s);
-            if ((colour == 0) != (pass == 0))
+            int32_t number = df_report_number(&run.config, s);
+            if ((number == 0) != (pass == 0))
                 continue;
             DF_TRY_TO(done, status, df_curve_points(&points, &count, &run.curve, run.config.strategy[s]));
-            draw(canvas, points, count, colour);
+            draw(canvas, points, count, number);
             df_free(points);
         }
     }

@@ -8,16 +8,17 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
-#include "report/report.h"
+#include "report/report_run.h"
 
 #define MAX_TABLE ((size_t)1 << 30)
-enum { COLUMNS = 11 };
+/* Tables of earlier versions end with the adversarial class. */
+enum { COLUMNS = 13, LEAST_COLUMNS = 11, LABEL_NAME = 12 };
 
-/* Cut the record at *at into fields in place, of which those behind the columns are passed over; false: it is
- * cut short or has fewer. */
+/* Cut the record at *at into fields in place, of which those behind the columns are passed over, and missing
+ * ones are empty; false: it is cut short or has fewer than the least. */
 static bool take_record(char **at, char *fields[COLUMNS])
 {
-    char *from = *at;
+    char *from = *at, *empty = *at; /* later the end of the last field */
     int count = 0;
     for (;;) {
         char *to = from, *begin = from;
@@ -38,13 +39,17 @@ static bool take_record(char **at, char *fields[COLUMNS])
         }
         char end = *from++;
         *to = 0;
+        empty = to;
         if (count < COLUMNS)
             fields[count++] = begin;
         if (end == '\n')
             break;
     }
     *at = from;
-    return count == COLUMNS;
+    const bool enough = count >= LEAST_COLUMNS;
+    while (count < COLUMNS)
+        fields[count++] = empty;
+    return enough;
 }
 
 dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
@@ -70,8 +75,9 @@ dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
         row->trial = atoi(fields[1]);
         row->round = atoi(fields[2]);
         row->rank = atoi(fields[3]);
-        DF_TRY_TO(done, status, df_strdup(&row->id, fields[4]));
         table->count++;
+        DF_TRY_TO(done, status, df_strdup(&row->id, fields[4]));
+        DF_TRY_TO(done, status, df_strdup(&row->label_name, fields[LABEL_NAME]));
         row->index = atoll(fields[5]);
         row->score = fields[6][0] ? df_parse_real(fields[6], NULL) : (double)NAN;
         row->predicted = atoi(fields[7]);
@@ -89,8 +95,10 @@ done:
 
 void df_query_table_clear(struct df_query_table *table)
 {
-    for (int64_t i = 0; i < table->count; i++)
+    for (int64_t i = 0; i < table->count; i++) {
         df_free(table->rows[i].id);
+        df_free(table->rows[i].label_name);
+    }
     df_free(table->rows);
     *table = (struct df_query_table){0};
 }

@@ -4,21 +4,8 @@
 #define DF_REPORT_REPORT_H
 
 #include "base/log.h"
-#include "run/curve.h"
+#include "report/report_run.h"
 #include "store/classes.h"
-
-/* What a page shows of one run directory, and of how many. */
-enum { DF_REPORT_RUNS = 64 };
-struct df_report_run {
-    const char *dir;
-    char name[256]; /* the folder's own, or as it was given where two are the same */
-    char *differs;  /* from the other runs of the page in its configuration; NULL: it is the only one */
-    struct df_run_config config;
-    struct df_curve curve;
-    struct dfal_run_row summary[DF_MAX_STRATEGIES];
-};
-dfal_status df_report_run_read(struct df_report_run *run, const char *dir);
-void df_report_run_clear(struct df_report_run *run);
 
 /* Write the page, with replace over whatever is at path, atomically; at most DF_REPORT_RUNS runs. No scripts,
  * nothing loaded from elsewhere. A pool that is no longer where the configuration says costs its pictures,
@@ -41,31 +28,10 @@ dfal_status df_plot_runs(struct df_text *page, const struct df_report_run *runs,
 /* Figures of queries beside their twins and the difference. */
 dfal_status df_report_queries(struct df_text *page, const struct df_report_run *run);
 
-/* Round a step to 1, 2 or 5 times a power of ten, so that about `count` of them cover span. */
-double df_nice_step(double span, int count);
-/* A strategy's colour class: 0 for random (the baseline), else 1, 2, ... in the configuration's order. */
-int32_t df_report_colour(const struct df_run_config *config, int32_t strategy);
-
 /* A class by its name, else its number. */
 void df_page_class(struct df_text *page, const struct df_classes *classes, int32_t class);
 /* Append a PNG data URI of [C, H, W] bytes; C is 1 or 3. */
 dfal_status df_picture_uri(struct df_text *page, const unsigned char *planes, int64_t c, int64_t h,
                            int64_t w);
-
-/* Rows of DIR/queries.csv; ids as they stand there. */
-struct df_query_row {
-    char strategy[32];
-    int32_t trial, round, rank;
-    char *id;
-    int64_t index;
-    double score, confidence;
-    int32_t predicted, label, adversarial_class;
-};
-struct df_query_table {
-    struct df_query_row *rows;
-    int64_t count;
-};
-dfal_status df_query_table_read(struct df_query_table *table, const char *dir);
-void df_query_table_clear(struct df_query_table *table);
 
 #endif

@@ -6,142 +6,57 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "report/report.h"
+#include "report/report_tables.h"
 
-enum { MAX_TEXT = 1 << 20 };
+enum { MAX_TEXT = 1 << 20, MOST_SENTENCES = 3 };
 
-static const char *why_not_tested(const struct dfal_run_row *row)
+/* The result of a strategy in a sentence. */
+static void put_verdict(struct df_text *page, const struct dfal_run_row *row)
 {
-    return row->trials < 2 ? "one trial" : "all trials differ by the same";
+    df_text_add(page, "<p class=\"verdict\"><b>");
+    df_text_html(page, row->strategy);
+    df_text_add(page,
+                "</b> reaches <b>%.1f %%</b> test accuracy with %lld annotations, %.1f points %s random",
+                100 * row->accuracy_mean, (long long)row->annotations, fabs(100 * row->difference),
+                row->difference < 0 ? "below" : "above");
+    if (isnan(row->p_value))
+        df_text_add(page, "; not tested, %s: that cannot tell whether it is luck.",
+                    df_report_not_tested(row));
+    else
+        df_text_add(page, "; %s over %d trials (paired t test with Holm's correction, 5 %%).",
+                    row->significant ? "significant" : "<b>not significant</b>", row->trials);
+    df_text_add(page, "</p>\n");
 }
 
-/* The result in a sentence, for who reads no further. */
-static void put_verdict(struct df_text *page, const struct df_report_run *run)
+/* The result for who reads no further: a sentence a strategy, or, of many, those that random can be told from
+ * and one sentence about the rest. */
+static void put_verdicts(struct df_text *page, const struct df_report_run *run)
 {
+    int32_t compared = 0, rest = 0;
+    for (int32_t s = 0; s < run->config.strategy_count; s++)
+        compared += !isnan(run->summary[s].difference);
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const struct dfal_run_row *row = &run->summary[s];
         if (isnan(row->difference))
             continue;
-        df_text_add(page, "<p class=\"verdict\"><b>");
-        df_text_html(page, row->strategy);
-        df_text_add(page,
-                    "</b> reaches <b>%.1f %%</b> test accuracy with %lld annotations, %.1f points %s random",
-                    100 * row->accuracy_mean, (long long)row->annotations, fabs(100 * row->difference),
-                    row->difference < 0 ? "below" : "above");
-        if (isnan(row->p_value))
-            df_text_add(page, "; not tested, %s: that cannot tell whether it is luck.", why_not_tested(row));
+        if (compared <= MOST_SENTENCES || row->significant)
+            put_verdict(page, row);
         else
-            df_text_add(page, "; %s over %d trials (paired t test with Holm's correction, 5 %%).",
-                        row->significant ? "significant" : "<b>not significant</b>", row->trials);
-        df_text_add(page, "</p>\n");
+            rest++;
     }
-}
-
-/* The columns of the final table; in a narrow window each cell carries its heading. */
-enum column {
-    STRATEGY,
-    ANNOTATIONS,
-    LABELLED,
-    TRIALS,
-    ACCURACY,
-    BEST,
-    STEPS,
-    AGAINST,
-    TEST,
-    AREA,
-    AREA_AGAINST,
-    COLUMNS
-};
-static const char *const headings[COLUMNS] = {"strategy",
-                                              "annotations",
-                                              "labelled rows",
-                                              "trials",
-                                              "accuracy",
-                                              "best so far",
-                                              "steps",
-                                              "against random",
-                                              "paired t test, Holm, 5 %",
-                                              "area under the curve",
-                                              "area against random"};
-
-/* HTML ends a cell where the next one begins. */
-static void open_cell(struct df_text *page, enum column column)
-{
-    df_text_add(page, "<td%s data-label=\"%s\">", column == TEST ? "" : " class=\"n\"", headings[column]);
-}
-
-static void put_count(struct df_text *page, enum column column, int64_t count)
-{
-    open_cell(page, column);
-    df_text_add(page, "%lld", (long long)count);
-}
-
-static void put_difference(struct df_text *page, const struct dfal_run_row *row)
-{
-    open_cell(page, AGAINST);
-    if (isfinite(row->difference))
-        df_text_add(page, "%+.2f", 100 * row->difference);
-    if (isfinite(row->difference_stderr))
-        df_text_add(page, " &#177; %.2f", 100 * row->difference_stderr);
-    open_cell(page, TEST);
-    if (isnan(row->difference))
+    if (!rest)
         return;
-    if (isnan(row->p_value))
-        df_text_add(page, "not tested: %s", why_not_tested(row));
-    else
-        df_text_add(page, "%s (p&#160;=&#160;%.2g, corrected %.2g)",
-                    row->significant ? "significant" : "not significant", row->p_value, row->p_corrected);
-}
-
-/* The mean accuracy on the way, and what of it random would not have. */
-static void put_area(struct df_text *page, const struct dfal_run_row *row)
-{
-    open_cell(page, AREA);
-    df_text_add(page, "%.2f", 100 * row->area_mean);
-    if (isfinite(row->area_stderr))
-        df_text_add(page, " &#177; %.2f", 100 * row->area_stderr);
-    open_cell(page, AREA_AGAINST);
-    if (isfinite(row->area_difference))
-        df_text_add(page, "%+.2f", 100 * row->area_difference);
-    if (isfinite(row->area_difference_stderr))
-        df_text_add(page, " &#177; %.2f", 100 * row->area_difference_stderr);
-    if (isfinite(row->area_p_corrected))
-        df_text_add(page, " (p&#160;=&#160;%.2g, corrected %.2g)", row->area_p_value, row->area_p_corrected);
-}
-
-static void put_row(struct df_text *page, const struct dfal_run_row *row, int32_t colour)
-{
-    df_text_add(page, "<tr><th scope=\"row\"><span class=\"key c%d\"></span>", colour);
-    df_text_html(page, row->strategy);
-    df_text_add(page, "</th>");
-    put_count(page, ANNOTATIONS, row->annotations);
-    put_count(page, LABELLED, row->labelled);
-    put_count(page, TRIALS, row->trials);
-    open_cell(page, ACCURACY);
-    df_text_add(page, "%.2f", 100 * row->accuracy_mean);
-    if (isfinite(row->accuracy_stderr))
-        df_text_add(page, " &#177; %.2f", 100 * row->accuracy_stderr);
-    open_cell(page, BEST);
-    df_text_add(page, "%.2f", 100 * row->best_mean);
-    open_cell(page, STEPS);
-    if (isfinite(row->steps_mean))
-        df_text_add(page, "%.0f", row->steps_mean);
-    put_difference(page, row);
-    put_area(page, row);
-    df_text_add(page, "</tr>\n");
-}
-
-static void put_table(struct df_text *page, const struct df_report_run *run)
-{
-    df_text_add(
-        page, "<div class=\"wide\"><table class=\"final\">\n<caption>After the last round: mean and standard "
-              "error over trials, in percent</caption>\n<thead><tr>");
-    for (int c = 0; c < COLUMNS; c++)
-        df_text_add(page, "<th scope=\"col\">%s</th>", headings[c]);
-    df_text_add(page, "</tr></thead>\n<tbody>\n");
-    for (int32_t s = 0; s < run->config.strategy_count; s++)
-        if (run->summary[s].trials) /* its first trial has a round */
-            put_row(page, &run->summary[s], df_report_colour(&run->config, s));
-    df_text_add(page, "</tbody></table></div>\n");
+    df_text_add(page,
+                "<p class=\"verdict\"><b>Not told from random</b> in test accuracy, in points above it:");
+    for (int32_t s = 0; s < run->config.strategy_count; s++) {
+        const struct dfal_run_row *row = &run->summary[s];
+        if (isnan(row->difference) || row->significant)
+            continue;
+        df_text_add(page, " ");
+        df_text_html(page, row->strategy);
+        df_text_add(page, " %+.1f%s", 100 * row->difference, --rest ? "," : "");
+    }
+    df_text_add(page, " (paired t test with Holm's correction, 5 %%).</p>\n");
 }
 
 /* What one has to know about how the strategies were trained before one compares them. */
@@ -198,7 +113,7 @@ static dfal_status put_numbers(struct df_text *page, const struct df_report_run 
                 "<details><summary>The curve in numbers</summary>\n<div class=\"wide\"><table><thead><tr><th "
                 "scope=\"col\">annotations</th>");
     for (int32_t s = 0; s < n; s++) {
-        df_text_add(page, "<th scope=\"col\">");
+        df_text_add(page, "<th scope=\"col\" class=\"n\">");
         df_text_html(page, run->config.strategy[s]);
         df_text_add(page, "</th>");
     }
@@ -274,17 +189,20 @@ void df_report_section(struct df_text *page, struct dfal_context *context, const
         df_text_html(page, run->differs);
         df_text_add(page, "</p>\n");
     }
-    put_verdict(page, run);
+    put_verdicts(page, run);
     df_text_add(page, "<figure class=\"plot\">\n");
     dfal_status status = df_plot_curve(page, run, number);
     df_text_add(page,
                 "<figcaption>Test accuracy over annotations, mean over %d trial%s. The band is one standard "
                 "error. %s</figcaption></figure>\n",
                 config->trials, config->trials == 1 ? "" : "s", start_text(config));
-    put_table(page, run);
+    if (status == DFAL_OK)
+        status = df_report_table(page, run, df_report_final);
     put_conditions(page, run);
     if (status == DFAL_OK)
         status = put_numbers(page, run);
+    if (status == DFAL_OK)
+        status = df_report_tables(page, run);
     if (page->status == DFAL_OK)
         page->status = status;
     int64_t before = page->size;

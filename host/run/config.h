@@ -45,6 +45,8 @@ struct df_run_config {
     char optimizer[16];
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
+    char paper[16];                      /* none, or the paper's data set: what stands beside in the report */
+    double full_set; /* test accuracy of a network trained on the whole pool; 0: not known */
     uint64_t seed;
     char init[16];  /* scratch | weights | previous: what a round's training starts from */
     char split[16]; /* grouped | rows: what the validation split keeps together */

@@ -68,6 +68,21 @@ double df_t_two_sided(double t, double freedom)
     return incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t));
 }
 
+double df_half_interval(double standard_error, int32_t n)
+{
+    double low = 0, high = 16; /* 12.7 for two values */
+    if (n < 2)
+        return NAN;
+    for (int step = 0; step < 60; step++) {
+        const double middle = (low + high) / 2;
+        if (df_t_two_sided(middle, n - 1) > 0.05)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (low + high) / 2 * standard_error;
+}
+
 void df_paired_test(const double *a, const double *b, int32_t n, double *mean, double *standard_error,
                     double *p)
 {

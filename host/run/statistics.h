@@ -10,6 +10,8 @@ void df_mean(const double *x, int32_t n, double *mean, double *standard_error);
 /* P(|T| >= |t|) of Student's t with `freedom` degrees: I_{f/(f+t^2)}(f/2, 1/2) by Lentz's continued fraction
  * (Numerical Recipes 6.4; Abramowitz, Stegun 26.5.8, 26.7.1). NAN for freedom < 1. */
 double df_t_two_sided(double t, double freedom);
+/* Half the 95 % interval of a mean of n values with that standard error: Student's t; NAN for n < 2. */
+double df_half_interval(double standard_error, int32_t n);
 /* Paired differences a - b: mean, standard error and the two-sided p of the paired t test. p is NAN where
  * nothing can be tested: for n < 2, and where all differences are equal up to rounding, when the standard
  * error is 0. */

@@ -118,7 +118,9 @@ static dfal_status bench_deepfool(struct session *session, struct bench_args *ar
     args->score.range_begin = 0;
     args->score.range_end = args->samples < pool_samples ? args->samples : pool_samples;
     struct dfal_score_result *results = calloc((size_t)args->repeat, sizeof(*results));
-    status = results != NULL ? bench_folder_make(&folder) : usage_error(DFAL_E_MEMORY, "out of memory");
+    if (results == NULL)
+        return usage_error(DFAL_E_MEMORY, "out of memory");
+    status = bench_folder_make(&folder);
     if (status != DFAL_OK) {
         free(results);
         return status;

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of the report, of a run directory whose numbers are written here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "report/report_tables.h"
+#include "run/curve.h"
+#include "support_world.h"
+
+/* 5 % point of Student's t for 2 degrees is 4.302653: three accuracies 2 points apart have an interval of
+ * 4.302653 x 2 / sqrt 3 = 4.97 points. */
+static const char config[] =
+    "data: {train: train.h5, test: test.h5}\n"
+    "strategies: [dfal, random]\ninitial: 10\nquery: 90\nannotations: 100\ntrials: 3\n";
+static const char curve[] = DF_CURVE_COLUMNS "\n"
+                                             "dfal,1,0,10,10,0.50,0.50,1,1,0,5,2\n"
+                                             "dfal,1,1,100,190,0.80,0.80,1,10,1,5,20\n"
+                                             "random,1,0,10,10,0.40,0.40,1,1,0,5,2\n"
+                                             "random,1,1,100,100,0.70,0.70,1,10,0.01,5,20\n"
+                                             "dfal,2,0,10,10,0.52,0.52,1,1,0,5,2\n"
+                                             "dfal,2,1,100,190,0.84,0.84,1,10,2,5,20\n"
+                                             "random,2,0,10,10,0.44,0.44,1,1,0,5,2\n"
+                                             "random,2,1,100,100,0.74,0.74,1,10,0.02,5,20\n"
+                                             "dfal,3,0,10,10,0.54,0.54,1,1,0,5,2\n"
+                                             "dfal,3,1,100,190,0.82,0.82,1,13,6,5,26\n"
+                                             "random,3,0,10,10,0.42,0.42,1,1,0,5,2\n"
+                                             "random,3,1,100,100,0.78,0.78,1,10,0.03,5,20\n";
+static const char queries[] =
+    "strategy,trial,round,rank,id,index,score,predicted,confidence,label,adversarial_class,predicted_name,"
+    "label_name,adversarial_name\n"
+    "dfal,1,1,1,a,1,0.1,1,0.5,0,1,y_2,\"x, & z\",y_2\n"
+    "dfal,1,1,2,b,2,0.2,1,0.5,0,1,y_2,\"x, & z\",y_2\n"
+    "random,1,1,1,b,2,,1,0.5,0,-1,y_2,\"x, & z\",\n"
+    "random,1,1,2,c,5,,1,0.5,1,-1,y_2,y_2,\n"
+    "dfal,2,1,1,d,3,0.1,1,0.5,1,0,y_2,y_2,\"x, & z\"\n"
+    "dfal,2,1,2,e,4,0.2,1,0.5,0,1,y_2,\"x, & z\",y_2\n"
+    "random,2,1,1,e,4,,1,0.5,0,-1,y_2,\"x, & z\",\n"
+    "random,2,1,2,d,3,,1,0.5,1,-1,y_2,y_2,\n";
+
+static dfal_context *context;
+
+static int setup(void **state)
+{
+    if (world_setup(state))
+        return -1;
+    context = world_context("ref", 1, NULL, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    dfal_context_destroy(context);
+    return world_teardown(state);
+}
+
+static void put(const char *dir, const char *name, const char *text, const char *more)
+{
+    char path[TEST_PATH * 2];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fputs(more, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Write the run with more lines in its configuration; give its tables as LaTeX. */
+static char *tables_of(const char *name, const char *more, const char *asked)
+{
+    char dir[TEST_PATH + 32], out[TEST_PATH + 64];
+    snprintf(dir, sizeof dir, "%s/%s", world.folder, name);
+    snprintf(out, sizeof out, "%s/%s.tex", world.folder, name);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    put(dir, "config.yaml", config, more);
+    put(dir, "curve.csv", curve, "");
+    if (asked)
+        put(dir, "queries.csv", asked, "");
+    test_ok(dfal_report_latex(context, out, (const char *const[]){dir}, 1));
+    snprintf(out, sizeof out, "%s.tex", name);
+    return world_read(world.folder, out);
+}
+
+static void has(const char *text, const char *line)
+{
+    if (!strstr(text, line))
+        test_fail("'%s' is not in the tables:\n%s", line, text);
+}
+
+static void has_not(const char *text, const char *line)
+{
+    if (strstr(text, line))
+        test_fail("'%s' is in the tables:\n%s", line, text);
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    char *text = tables_of("plain", "", queries);
+    has(text, "strategy & 10 & 100 \\\\\n\\hline\ndfal & 52.00 $\\pm$ 4.97 & 82.00 $\\pm$ 4.97 \\\\\n"
+              "random & 42.00 $\\pm$ 4.97 & 74.00 $\\pm$ 9.94 \\\\\n");
+    /* 10, 8 and 12; 10, 10 and 4 points */
+    has(text,
+        "strategy & 10 & 100 \\\\\n\\hline\ndfal & +10.00 $\\pm$ 4.97 & +8.00 $\\pm$ 8.61 \\\\\n\\hline\n");
+    has_not(text, "paper");
+    has_not(text, "Annotations until");
+    free(text);
+}
+
+static void test_paper(void **state)
+{
+    (void)state;
+    char *text = tables_of("paper", "report: {paper: mnist}\n", queries);
+    has(text, "strategy & 10 & 100 & paper, 100 \\\\\n\\hline\n"
+              "dfal & 52.00 $\\pm$ 4.97 & 82.00 $\\pm$ 4.97 & 82.77 \\\\\n"
+              "random & 42.00 $\\pm$ 4.97 & 74.00 $\\pm$ 9.94 & 77.56 \\\\\n");
+    has(text, "99.04 \\% in the paper");
+    has(text, "dfal & more than 100 & 1210 \\\\\nrandom & more than 100 &  \\\\\n");
+    free(text);
+    text = tables_of("known", "report: {paper: mnist, full_set: 0.824}\n", queries);
+    has(text, "82.40 \\%}");
+    has(text, "dfal & 100 & 1210 \\\\\nrandom & more than 100 &  \\\\\n");
+    free(text);
+    /* With another network the paper has nothing to say of this data set. */
+    text = tables_of("other", "report: {paper: mnist}\nnetwork: other.h5\n", queries);
+    has_not(text, "paper, 100");
+    free(text);
+}
+
+static void test_choices(void **state)
+{
+    (void)state;
+    char *text = tables_of("choices", "", queries);
+    /* 3 of 4 and 1 of 4: an entropy of 0.8113 bits; 2 of 4 each: 1 bit */
+    has(text, "strategy & queries & evenness & x, \\& z & y\\_2 \\\\\n\\hline\n"
+              "dfal & 4 & 81.13 & 75.0 & 25.0 \\\\\nrandom & 4 & 100.00 & 50.0 & 50.0 \\\\\n");
+    has(text, "strategy & dfal & random \\\\\n\\hline\ndfal &  & 75.0 \\\\\nrandom & 75.0 &  \\\\\n");
+    has(text, "strategy & choosing & first quarter of rounds & last quarter & training & whole round "
+              "\\\\\n\\hline\n"
+              "dfal & 3 & 3 & 3 & 11 & 22 \\\\\nrandom & 0.02 & 0.02 & 0.02 & 10 & 20 \\\\\n");
+    free(text);
+    /* A table of an earlier version, which has no names. */
+    text = tables_of("earlier", "",
+                     "strategy,trial,round,rank,id,index,score,predicted,confidence,label,adversarial_class\n"
+                     "dfal,1,1,1,a,1,0.1,1,0.5,0,1\ndfal,1,1,2,b,2,0.1,1,0.5,1,1\n");
+    has(text, "strategy & queries & evenness & 0 & 1 \\\\\n\\hline\ndfal & 2 & 100.00 & 50.0 & 50.0 \\\\\n");
+    has_not(text, "in common");
+    free(text);
+    /* Without its queries the other tables stand. */
+    text = tables_of("lost", "", NULL);
+    has_not(text, "evenness");
+    has(text, "whole round");
+    free(text);
+}
+
+static void test_page(void **state)
+{
+    (void)state;
+    char dir[TEST_PATH + 32], out[TEST_PATH + 64];
+    snprintf(dir, sizeof dir, "%s/paper", world.folder);
+    snprintf(out, sizeof out, "%s/page.html", world.folder);
+    test_ok(dfal_report(context, out, (const char *const[]){dir}, 1));
+    char *text = world_read(world.folder, "page.html");
+    has(text, "<h3>On the way</h3>");
+    has(text, "</th><td class=\"n\">52.00 ± 4.97<td class=\"n\">82.00 ± 4.97<td class=\"n\">82.77</tr>");
+    has(text, "<th scope=\"col\" class=\"n\">x, &amp; z</th>");
+    free(text);
+}
+
+static void test_latex_text(void **state)
+{
+    (void)state;
+    struct df_text text = {0};
+    df_latex_text(&text, "a_b\n{50%} \\ ~^#$& ±");
+    assert_string_equal(text.bytes,
+                        "a\\_b \\{50\\%\\} \\textbackslash{} \\textasciitilde{}\\^{}\\#\\$\\& $\\pm$");
+    df_text_clear(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_marks), cmocka_unit_test(test_paper),      cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_page),  cmocka_unit_test(test_latex_text),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
