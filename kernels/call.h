@@ -113,6 +113,9 @@ union df_params {
         int32_t classes;
         double scale;
     } loss; /* softmax_loss, predict: dlogits are multiplied by scale */
+    struct {
+        int64_t rows, size, count; /* N, D; centres of this call */
+    } centre;
     struct df_deepfool_params deepfool;
 };
 

@@ -13,6 +13,7 @@
 #include "launch.h"
 
 #include "activations.h"
+#include "centre.h"
 #include "deepfool.h"
 #include "join.h"
 #include "pad.h"

@@ -7,6 +7,7 @@
 #include "activations.h"
 #include "backend/cpu.h"
 #include "batch.h"
+#include "centre.h"
 #include "deepfool.h"
 #include "dropout.h"
 #include "join.h"

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "batch.h"
+#include "centre.h"
 #include "deepfool.h"
 #include "dropout.h"
 #include "join.h"
