@@ -114,8 +114,15 @@ union df_params {
         double scale;
     } loss; /* softmax_loss, predict: dlogits are multiplied by scale */
     struct {
-        int64_t rows, size, count; /* N, D; centres of this call */
+        int64_t rows; /* N */
+    } choice;
+    struct {
+        int64_t size, count; /* D; centres of this call */
     } centre;
+    struct {
+        int64_t classes, size; /* K, D */
+        uint64_t seed;         /* of this choice */
+    } badge;
     struct df_deepfool_params deepfool;
 };
 

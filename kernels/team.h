@@ -215,7 +215,7 @@ DF_FN int32_t df_team_best(const df_real *f, int32_t own)
 
 /* Of two indices into numbers that are not NaN the one of the larger number, of equal ones the lower; an
  * index below 0 is none. */
-DF_FN int32_t df_farther(const double *f, int32_t a, int32_t b)
+DF_FN int32_t df_higher(const double *f, int32_t a, int32_t b)
 {
     if (a < 0 || b < 0)
         return a < 0 ? b : a;
@@ -223,11 +223,11 @@ DF_FN int32_t df_farther(const double *f, int32_t a, int32_t b)
 }
 
 /* The same of all lanes' indices. */
-DF_FN int32_t df_team_farthest(const double *f, int32_t own)
+DF_FN int32_t df_team_highest(const double *f, int32_t own)
 {
 #ifdef DF_WARP
     for (int32_t half = DF_TEAM / 2; half > 0; half /= 2)
-        own = df_farther(f, own, __shfl_xor_sync(0xffffffffU, own, half));
+        own = df_higher(f, own, __shfl_xor_sync(0xffffffffU, own, half));
 #else
     (void)f;
 #endif

@@ -8,6 +8,7 @@
 #include "backend/cpu.h"
 #include "batch.h"
 #include "centre.h"
+#include "choice.h"
 #include "deepfool.h"
 #include "dropout.h"
 #include "join.h"
@@ -17,6 +18,7 @@
 #include "pointwise.h"
 #include "prelu.h"
 #include "projection.h"
+#include "race.h"
 #include "residency.h"
 #include "rows.h"
 

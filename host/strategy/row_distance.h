@@ -8,7 +8,7 @@
 /* ||a - b||^2 in double, its terms in the order of kernels/distance.h. */
 double df_square_distance(const float *a, const float *b, int64_t size);
 
-/* a . b, its products in the same order. */
+/* a . b, likewise. */
 double df_dot_product(const float *a, const float *b, int64_t size);
 
 #endif
