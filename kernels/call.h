@@ -113,6 +113,16 @@ union df_params {
         int32_t classes;
         double scale;
     } loss; /* softmax_loss, predict: dlogits are multiplied by scale */
+    struct {
+        int64_t rows; /* N */
+    } choice;
+    struct {
+        int64_t size, count; /* D; centres of this call */
+    } centre;
+    struct {
+        int64_t classes, size; /* K, D */
+        uint64_t seed;         /* of this choice */
+    } badge;
     struct df_deepfool_params deepfool;
 };
 

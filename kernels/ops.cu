@@ -13,6 +13,8 @@
 #include "launch.h"
 
 #include "activations.h"
+#include "centre.h"
+#include "choice.h"
 #include "deepfool.h"
 #include "join.h"
 #include "pad.h"
@@ -20,6 +22,7 @@
 #include "pointwise.h"
 #include "prelu.h"
 #include "projection.h"
+#include "race.h"
 #include "residency.h"
 #include "rows.h"
 

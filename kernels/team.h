@@ -213,6 +213,27 @@ DF_FN int32_t df_team_best(const df_real *f, int32_t own)
     return own;
 }
 
+/* Of two indices into numbers that are not NaN the one of the larger number, of equal ones the lower; an
+ * index below 0 is none. */
+DF_FN int32_t df_higher(const double *f, int32_t a, int32_t b)
+{
+    if (a < 0 || b < 0)
+        return a < 0 ? b : a;
+    return f[b] > f[a] || (f[b] == f[a] && b < a) ? b : a;
+}
+
+/* The same of all lanes' indices. */
+DF_FN int32_t df_team_highest(const double *f, int32_t own)
+{
+#ifdef DF_WARP
+    for (int32_t half = DF_TEAM / 2; half > 0; half /= 2)
+        own = df_higher(f, own, __shfl_xor_sync(0xffffffffU, own, half));
+#else
+    (void)f;
+#endif
+    return own;
+}
+
 /* The lowest index attaining the maximum of n >= 1 values; a NaN never wins (all NaN: index 0). */
 DF_FN int32_t df_arg_max(const df_real *f, int32_t n)
 {

@@ -243,6 +243,9 @@ enum df_params_member {
     DF_PARAMS_bn,
     DF_PARAMS_prelu,
     DF_PARAMS_loss,
+    DF_PARAMS_choice,
+    DF_PARAMS_centre,
+    DF_PARAMS_badge,
     DF_PARAMS_deepfool
 };
 struct df_operand {

@@ -6,6 +6,7 @@
 
 #include "backend/op_call.h"
 #include "batch.h"
+#include "choice.h"
 #include "deepfool.h"
 #include "join.h"
 #include "pad.h"
@@ -68,6 +69,13 @@ static int64_t share(int64_t n, int64_t d)
 #define KEPT     call->p.deepfool.kept
 #define GROUPS   df_slot_groups(&call->p.deepfool)
 #define STEPPING share(ROWS + COUNT - 1, COUNT) /* slots whose cotangents these rows are */
+
+#define CHOICE_ROWS   call->p.choice.rows
+#define CHOICE_GROUPS df_choice_groups(CHOICE_ROWS)
+#define CENTRE_SIZE   call->p.centre.size
+#define CENTRE_COUNT  call->p.centre.count
+#define BADGE_CLASSES call->p.badge.classes
+#define BADGE_SIZE    call->p.badge.size
 
 #define ALL(n)          ((struct df_operand_size){(n), (n)})
 #define PICKED(n)       ((struct df_operand_size){DF_SIZE_TO_END, (n)})

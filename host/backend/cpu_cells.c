@@ -7,6 +7,8 @@
 #include "activations.h"
 #include "backend/cpu.h"
 #include "batch.h"
+#include "centre.h"
+#include "choice.h"
 #include "deepfool.h"
 #include "dropout.h"
 #include "join.h"
@@ -16,6 +18,7 @@
 #include "pointwise.h"
 #include "prelu.h"
 #include "projection.h"
+#include "race.h"
 #include "residency.h"
 #include "rows.h"
 

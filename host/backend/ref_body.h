@@ -12,6 +12,8 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "batch.h"
+#include "centre.h"
+#include "choice.h"
 #include "deepfool.h"
 #include "dropout.h"
 #include "join.h"
@@ -21,11 +23,13 @@
 #include "pointwise.h"
 #include "prelu.h"
 #include "projection.h"
+#include "race.h"
 #include "residency.h"
 #include "rows.h"
 
 _Static_assert((int)DF_PHILOX_DROPOUT == (int)DF_STREAM_DROPOUT,
                "kernels/dropout.h repeats the stream's number");
+_Static_assert((int)DF_PHILOX_BADGE == (int)DF_STREAM_BADGE, "kernels/race.h repeats the stream's number");
 
 struct layer {
     struct df_layer head;

@@ -7,49 +7,31 @@
  *          the chosen ones. No g is ever formed:
  *          ||g_i - g_j||^2 = ||a_i||^2 ||h_i||^2 + ||a_j||^2 ||h_j||^2 - 2 (a_i . a_j) (h_i . h_j)
  * Draws    a race: candidate i arrives after -log(1 - u) / D_i^2, u uniform by (seed, choice, row), and the
- *          first is chosen. That chance is the same as of a draw from the sum of all D^2, but neither the
- *          order of a sum nor another candidate enters
+ *          first is chosen (kernels/race.h). That chance is the same as of a draw from the sum of all D^2, but
+ *          neither the order of a sum nor another candidate enters
  * Order    factors in float32 of numbers in double; products and their sums in double, in the order of
  *          df_dot_product
  * Ties     the seeded order
  * Memory   logits, a and h: 4 (2 K + d) bytes a candidate, and 16 more
- * Threads  each has rows of its own; the first of each are compared as if one thread had looked at all
+ * Threads  each has rows of its own; the first of each are compared as if one thread had looked at all. A
+ *          wide device does the same (badge_device.c)
  * Traps    D^2 may round below 0: it is 0 then. Of equal rows it is exactly 0, because a square is made of
  *          the same products. Where every D is 0 the chance is the same for all */
 #include <math.h>
 
+#include "strategy/badge.h"
+
 #include "base/memory.h"
 #include "base/rng.h"
+#include "race.h" /* kernels */
 #include "score/row_values.h"
+#include "strategy/badge_device.h"
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
-#include "strategy/row_loop.h"
 #include "strategy/softmax.h"
 #include "strategy/strategy.h"
-#include "strategy/view.h"
 
-struct badge {
-    struct df_view *view;
-    struct df_features h;
-    const float *logits; /* [n, K] */
-    float *a;            /* [n, K] */
-    double *square;      /* [n] ||g||^2 */
-    double *nearest;     /* [n] D^2; below 0: no candidate (any more) */
-    struct racer *first; /* [jobs] of the rows of each */
-    int64_t class_count;
-    int64_t chosen; /* the last one; -1: none yet */
-    uint64_t draw;  /* the seed of this choice */
-    struct df_row_loop loop;
-};
-
-/* Who arrives when: all of the first group before any of the second. */
-struct racer {
-    int32_t group;
-    double time;
-    int64_t candidate; /* -1: nobody */
-};
-
-enum { GONE = -1, ROWS = 512 }; /* rows of a job */
+enum { ROWS = 512 }; /* rows of a job */
 
 static int64_t jobs_of(const struct badge *badge)
 {
@@ -94,15 +76,11 @@ static int64_t factorise(void *user, int64_t job)
         const bool finite =
             df_row_is_finite(h_of(badge, i), badge->h.size) &&
             subtract(a_of(badge, i), badge->logits + i * badge->class_count, badge->class_count);
-        badge->nearest[i] = finite ? INFINITY : GONE;
+        badge->nearest[i] = INFINITY;
         badge->square[i] = finite ? product(badge, i, i) : 0;
+        badge->priority[i] = finite ? badge->square[i] : -INFINITY; /* first the longest */
     }
     return 0;
-}
-
-static uint64_t row_of(const struct badge *badge, int64_t i)
-{
-    return (uint64_t)df_view_rows(badge->view)[i];
 }
 
 static uint64_t tie_of(const struct badge *badge, int64_t i)
@@ -110,56 +88,67 @@ static uint64_t tie_of(const struct badge *badge, int64_t i)
     return df_tie(df_view_seed(badge->view), df_view_rows(badge->view)[i]);
 }
 
-static struct racer racer_of(const struct badge *badge, int64_t i)
+/* The one that arrives earlier; -1: nobody. */
+static int64_t earlier(const struct badge *badge, int64_t a, int64_t b)
 {
-    if (badge->chosen < 0)
-        return (struct racer){0, -badge->square[i], i};
-    const double wait = -log1p(-df_random_uniform(badge->draw, DF_STREAM_BADGE, row_of(badge, i)));
-    if (badge->nearest[i] > 0)
-        return (struct racer){0, wait / badge->nearest[i], i};
-    return (struct racer){1, wait, i};
-}
-
-static struct racer earlier(const struct badge *badge, struct racer a, struct racer b)
-{
-    if (a.candidate < 0 || b.candidate < 0)
-        return a.candidate < 0 ? b : a;
-    if (a.group != b.group)
-        return a.group < b.group ? a : b;
-    if (a.time != b.time)
-        return a.time < b.time ? a : b;
-    return tie_of(badge, b.candidate) < tie_of(badge, a.candidate) ? b : a;
+    const double *priority = badge->priority;
+    if (a < 0 || b < 0)
+        return a < 0 ? b : a;
+    if (priority[a] != priority[b])
+        return priority[a] > priority[b] ? a : b;
+    return tie_of(badge, b) < tie_of(badge, a) ? b : a;
 }
 
 /* The rows of a job meet the one that was chosen last, and race. */
 static int64_t meet(void *user, int64_t job)
 {
     struct badge *badge = user;
+    const int64_t chosen = badge->chosen, *row = df_view_rows(badge->view);
     const struct df_row_block block = df_row_block(badge->h.count, ROWS, job);
-    const int64_t chosen = badge->chosen;
-    struct racer first = {.candidate = -1};
+    int64_t first = -1;
     for (int64_t i = block.begin; i < block.end; i++) {
-        if (badge->nearest[i] < 0)
+        if (badge->priority[i] == -INFINITY)
             continue;
         if (chosen >= 0) {
-            const double distance = badge->square[i] + badge->square[chosen] - 2 * product(badge, i, chosen);
-            badge->nearest[i] = fmin(badge->nearest[i], fmax(distance, 0));
+            badge->nearest[i] =
+                fmin(badge->nearest[i],
+                     df_badge_distance(badge->square[i], badge->square[chosen], product(badge, i, chosen)));
+            badge->priority[i] = df_badge_priority(badge->nearest[i], badge->draw, (uint64_t)row[i]);
         }
-        first = earlier(badge, first, racer_of(badge, i));
+        first = earlier(badge, first, i);
     }
     badge->first[job] = first;
     return block.end - block.begin;
 }
 
+uint64_t df_badge_draw(const struct badge *badge, int64_t choice)
+{
+    return df_random_child(df_view_seed(badge->view), DF_STREAM_BADGE, (uint64_t)choice);
+}
+
 /* -1: nobody is left. */
 static dfal_status find_next(struct badge *badge, int64_t choice, int64_t *next)
 {
-    struct racer first = {.candidate = -1};
-    badge->draw = df_random_child(df_view_seed(badge->view), DF_STREAM_BADGE, (uint64_t)choice);
+    badge->draw = df_badge_draw(badge, choice);
     DF_TRY(df_row_loop_run(&badge->loop, meet, badge, jobs_of(badge)));
+    *next = -1;
     for (int64_t job = 0; job < jobs_of(badge); job++)
-        first = earlier(badge, first, badge->first[job]);
-    *next = first.candidate;
+        *next = earlier(badge, *next, badge->first[job]);
+    return DFAL_OK;
+}
+
+static dfal_status choose_on_host(struct badge *badge, int64_t q, struct df_choices *choices)
+{
+    DF_TRY(df_alloc(&badge->first, jobs_of(badge), sizeof *badge->first));
+    while (choices->count < q) {
+        int64_t next;
+        DF_TRY(find_next(badge, choices->count, &next));
+        if (next < 0)
+            break;
+        choices->list[choices->count++] = (struct df_choice){.candidate = next};
+        badge->priority[next] = -INFINITY;
+        badge->chosen = next;
+    }
     return DFAL_OK;
 }
 
@@ -175,11 +164,11 @@ static dfal_status begin(struct badge *badge, int64_t q, struct df_choices *choi
     DF_TRY(df_alloc(&badge->a, n * k, sizeof *badge->a));
     DF_TRY(df_alloc(&badge->square, n, sizeof *badge->square));
     DF_TRY(df_alloc(&badge->nearest, n, sizeof *badge->nearest));
-    DF_TRY(df_alloc(&badge->first, jobs_of(badge), sizeof *badge->first));
+    DF_TRY(df_alloc(&badge->priority, n, sizeof *badge->priority));
     DF_TRY(df_row_loop_begin(&badge->loop, df_view_context(badge->view), n * q));
     DF_TRY(df_row_loop_run(&badge->loop, factorise, badge, jobs_of(badge)));
     for (int64_t i = 0; i < n; i++)
-        choices->nonfinite += badge->nearest[i] < 0;
+        choices->nonfinite += badge->priority[i] == -INFINITY;
     return DFAL_OK;
 }
 
@@ -189,21 +178,23 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     dfal_status status;
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, begin(&badge, q, choices));
-    while (choices->count < q) {
-        int64_t next;
-        DF_TRY_TO(done, status, find_next(&badge, choices->count, &next));
-        if (next < 0)
-            break;
-        const double square = badge.chosen < 0 ? badge.square[next] : badge.nearest[next];
-        choices->list[choices->count++] = (struct df_choice){.candidate = next, .score = sqrt(square)};
-        badge.nearest[next] = GONE;
-        badge.chosen = next;
+    bool on_host = !df_device_choice_pays(view, badge.h.count);
+    if (!on_host) {
+        status = df_badge_on_device(df_view_device(view), &badge, q, choices);
+        on_host = status == DFAL_E_MEMORY;
+    }
+    if (on_host)
+        status = choose_on_host(&badge, q, choices);
+    for (int64_t i = 0; i < choices->count; i++) { /* the last distance was that of the choice */
+        const int64_t candidate = choices->list[i].candidate;
+        choices->list[i].score = sqrt(i ? badge.nearest[candidate] : badge.square[candidate]);
     }
 done:
     df_row_loop_end(&badge.loop);
     df_free(badge.a);
     df_free(badge.square);
     df_free(badge.nearest);
+    df_free(badge.priority);
     df_free(badge.first);
     return status;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CORE-SET, the greedy choice: k_center.h. A query's score is its distance when it was chosen. */
-#include "strategy/k_center.h"
+#include "strategy/k_center_device.h"
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
     struct df_k_center_among among;
     choices->count = choices->nonfinite = 0;
     DF_TRY(df_k_center_of_view(&among, view, df_view_text(view, "node")));
-    return df_k_center_greedy(&among, q, choices);
+    return df_k_center_choose(view, &among, q, choices);
 }
 
 static const struct df_strategy_option options[] = {DF_OPTION_NODE, {0}};

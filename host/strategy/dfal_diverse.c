@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "store/scores.h"
 #include "strategy/facility.h"
-#include "strategy/k_center.h"
+#include "strategy/k_center_device.h"
 #include "strategy/rank.h"
 
 /* The candidates of the smallest margins. */
@@ -67,7 +67,7 @@ static dfal_status spread(struct df_view *view, const struct df_features *h, con
     if (facility)
         return df_facility_greedy(&among.from, q, choices);
     DF_TRY(df_view_labelled_features(view, df_view_text(view, "node"), &among.before));
-    return df_k_center_greedy(&among, q, choices);
+    return df_k_center_choose(view, &among, q, choices);
 }
 
 /* The shortlist in the order of the pool, because that is the order of features. */

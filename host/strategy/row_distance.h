@@ -5,12 +5,10 @@
 
 #include <stdint.h>
 
-/* ||a - b||^2 in double.
- * Order   term i goes to accumulator i % 16, those behind the last whole sixteen to one of their own; then
- *         the latter, and accumulators 0 to 15 are added to it */
+/* ||a - b||^2 in double, its terms in the order of kernels/distance.h. */
 double df_square_distance(const float *a, const float *b, int64_t size);
 
-/* a . b, its products in the same order. */
+/* a . b, likewise. */
 double df_dot_product(const float *a, const float *b, int64_t size);
 
 #endif

@@ -38,6 +38,11 @@ struct df_pool *df_view_pool(const struct df_view *view)
     return view->pool;
 }
 
+struct df_device *df_view_device(const struct df_view *view)
+{
+    return view->device;
+}
+
 const struct df_network *df_view_network(const struct df_view *view)
 {
     return view->network;

@@ -20,6 +20,7 @@ struct df_network;
 struct df_pool;
 struct df_scores;
 struct df_command_place;
+struct df_device;
 struct df_view;
 
 int64_t df_view_count(const struct df_view *view);                  /* n */
@@ -101,6 +102,7 @@ dfal_status df_view_feature_size(struct df_view *view, const char *node, int64_t
 typedef dfal_status df_view_ids_fn(void *user, int64_t at, int64_t count, char *const *ids);
 dfal_status df_view_ids(const struct df_view *view, df_view_ids_fn *fn, void *user);
 struct df_pool *df_view_pool(const struct df_view *view);
+struct df_device *df_view_device(const struct df_view *view);
 const struct df_network *df_view_network(const struct df_view *view);
 /* The command that chooses, and where it works; NULL: there is none. */
 struct df_command_place *df_view_command(const struct df_view *view);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What badge.c and badge_device.c share. */
+#ifndef DF_STRATEGY_BADGE_H
+#define DF_STRATEGY_BADGE_H
+
+#include "strategy/row_loop.h"
+#include "strategy/view.h"
+
+struct badge {
+    struct df_view *view;
+    struct df_features h;
+    const float *logits; /* [n, K] */
+    float *a;            /* [n, K] */
+    double *square;      /* [n] ||g||^2 */
+    double *nearest;     /* [n] D^2 */
+    double *priority;    /* [n] the highest is chosen next; -INFINITY: no candidate (any more) */
+    int64_t *first;      /* [jobs] of the rows of each; -1: nobody */
+    int64_t class_count;
+    int64_t chosen; /* the last one; -1: none yet */
+    uint64_t draw;  /* the seed of this choice */
+    struct df_row_loop loop;
+};
+/* The seed of a choice, from 0; that of the first draws nothing. */
+uint64_t df_badge_draw(const struct badge *badge, int64_t choice);
+
+#endif

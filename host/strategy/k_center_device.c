@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "strategy/k_center_device.h"
+
+#include <math.h>
+
+#include "backend/op_call.h"
+#include "base/context.h"
+#include "base/memory.h"
+#include "score/row_values.h"
+
+enum { CENTRES = 64 }; /* that rows meet in one call */
+
+struct on_device {
+    const struct df_k_center_among *among;
+    struct df_device_choice choice;
+    struct df_span h, centres; /* columns [D, n]; rows [CENTRES, D] */
+};
+
+/* Nobody has met a centre; who is not finite is not to be chosen. */
+static dfal_status send_nearest(struct on_device *o, int64_t *nonfinite)
+{
+    const struct df_features *h = &o->among->from.h;
+    double *nearest;
+    DF_TRY(df_alloc(&nearest, h->count, sizeof *nearest));
+    for (int64_t i = 0; i < h->count; i++) {
+        const bool finite = df_row_is_finite(h->values + i * h->size, h->size);
+        nearest[i] = finite ? INFINITY : -INFINITY;
+        *nonfinite += !finite;
+    }
+    const dfal_status status = df_device_choice_send(&o->choice, &o->choice.priority, nearest);
+    df_free(nearest);
+    return status;
+}
+
+/* All rows meet `count` centres that were sent, or the one that was chosen last. */
+static dfal_status meet(struct on_device *o, int64_t count, struct df_span chosen)
+{
+    const struct df_features *h = &o->among->from.h;
+    const struct df_span centres = count ? o->centres : (struct df_span){0};
+    const struct df_call call =
+        DF_CALL(centre_meet, .rows = 1, .cols = h->count, .nearest = o->choice.priority, .h = o->h,
+                .centres = centres, .choice = chosen, .p.centre = {.size = h->size, .count = count});
+    return df_call_run(o->choice.device, 0, &call);
+}
+
+static dfal_status meet_chosen(void *user, int64_t step, struct df_span chosen)
+{
+    (void)step;
+    return meet(user, 0, chosen);
+}
+
+/* Those that were there before. */
+static dfal_status meet_before(struct on_device *o)
+{
+    const struct df_features *before = &o->among->before;
+    int64_t count = 0;
+    DF_TRY(df_buffer_new(o->choice.device, &o->centres, DF_TYPE_REAL, CENTRES * o->among->from.h.size));
+    for (int64_t j = 0; j < before->count; j++) {
+        const float *centre = before->values + j * before->size;
+        if (!df_row_is_finite(centre, before->size))
+            continue;
+        DF_TRY(df_write(o->choice.device, 0, df_at(o->centres, count * before->size), centre, before->size));
+        if (++count < CENTRES)
+            continue;
+        DF_TRY(df_context_check_stop(o->choice.context));
+        DF_TRY(meet(o, count, (struct df_span){0}));
+        df_progress_add(&o->choice.progress, count * o->choice.count, NULL);
+        count = 0;
+    }
+    return count ? meet(o, count, (struct df_span){0}) : DFAL_OK;
+}
+
+dfal_status df_k_center_on_device(struct df_device *device, const struct df_k_center_among *among, int64_t q,
+                                  struct df_choices *choices)
+{
+    const struct df_feature_rows *from = &among->from;
+    struct on_device o = {.among = among};
+    dfal_status status;
+    choices->count = choices->nonfinite = 0;
+    DF_TRY_TO(done, status,
+              df_device_choice_open(&o.choice, from->context, device, from->seed, from->rows, from->h.count,
+                                    from->h.count * (among->before.count + q)));
+    DF_TRY_TO(done, status, df_device_choice_columns(&o.choice, &o.h, from->h.values, from->h.size));
+    DF_TRY_TO(done, status, send_nearest(&o, &choices->nonfinite));
+    DF_TRY_TO(done, status, meet_before(&o));
+    DF_TRY_TO(done, status, df_device_choice_run(&o.choice, meet_chosen, &o, q, choices));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = sqrt(choices->list[i].score);
+done:
+    df_buffer_drop(device, &o.h);
+    df_buffer_drop(device, &o.centres);
+    df_device_choice_close(&o.choice);
+    return status;
+}
+
+dfal_status df_k_center_choose(struct df_view *view, const struct df_k_center_among *among, int64_t q,
+                               struct df_choices *choices)
+{
+    if (!df_device_choice_pays(view, among->from.h.count))
+        return df_k_center_greedy(among, q, choices);
+    const dfal_status status = df_k_center_on_device(df_view_device(view), among, q, choices);
+    return status == DFAL_E_MEMORY ? df_k_center_greedy(among, q, choices) : status;
+}
