@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One row after the other is chosen on a device that keeps the rows (host/strategy/device_choice.c): each has a
- * priority, the highest is chosen, all rows meet it (centre.h, race.h), and again. The host learns what was
+/* One row after the other is chosen on a device that keeps the rows (host/strategy/device_choice.c): each has
+ * a priority, the highest is chosen, all rows meet it (centre.h, race.h), and again. The host learns what was
  * chosen when it asks.
  *
- * Shapes   priority [N] f64, never NaN, -INFINITY: not to be chosen (any more); G = df_choice_groups(N) groups
- *          of DF_CHOICE_GROUP rows; best [G] i32, -1: nobody is left
+ * Shapes   priority [N] f64, never NaN, -INFINITY: not to be chosen (any more); G = df_choice_groups(N)
+ *          groups of DF_CHOICE_GROUP rows; best [G] i32, -1: nobody is left
  * Order    the highest priority, of equal ones the first row */
 #ifndef DF_KERNELS_CHOICE_H
 #define DF_KERNELS_CHOICE_H
@@ -33,8 +33,8 @@ DF_FN void df_choice_group_at(const struct df_io *io, int64_t i)
         ((int32_t *)io->out[0])[i] = best;
 }
 
-/* choice_pick: one item.   out choice [1], -1: nobody is left; value [1], its priority; priority+, by which it
- * is not to be chosen again   in best */
+/* choice_pick: one item.   out choice [1], -1: nobody is left; value [1], its priority; priority+, by which
+ * it is not to be chosen again   in best */
 DF_FN void df_choice_pick_at(const struct df_io *io, int64_t i)
 {
     double *priority = (double *)io->out[2];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The natural logarithm of a fraction in double, from + - * / and bits alone: the same bits on every back end.
+/* The natural logarithm of a fraction in double, from + - * / and bits alone: the same bits on every back
+ * end.
  *
- * Math     v = 2^e m with m in [1/sqrt 2, sqrt 2), f = m - 1, s = f / (2 + f): log m = f - f^2/2 + s (f^2/2 + R),
- *          R an even polynomial of s; ln 2 in two parts
- * Error    below 1 ulp
- * Source   the method and the polynomial are fdlibm's e_log.c (Sun Microsystems 1993) */
+ * Math     v = 2^e m with m in [1/sqrt 2, sqrt 2), f = m - 1, s = f / (2 + f):
+ *          log m = f - f^2/2 + s (f^2/2 + R), R an even polynomial of s; ln 2 in two parts
+ * Error    at most 1 ulp
+ * Source   method and polynomial are those of fdlibm's log (Sun Microsystems 1993) */
 #ifndef DF_KERNELS_LOGARITHM_H
 #define DF_KERNELS_LOGARITHM_H
 

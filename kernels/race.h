@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BADGE's k-means++ (host/strategy/badge.c), on a device, too (choice.h). Row i has the gradient g_i = a_i h_i^T,
- * which nobody forms.
+/* BADGE's k-means++ (host/strategy/badge.c), on a device, too (choice.h). Row i has the gradient
+ * g_i = a_i h_i^T, which nobody forms.
  *
- * Shapes   N rows as columns: a [K, N], h [D, N]; square [N] f64, ||g||^2; nearest [N] f64, the squared distance
- *          to the nearest chosen row; number [N] f64, the row of the pool
+ * Shapes   N rows as columns: a [K, N], h [D, N]; square [N] f64, ||g||^2; nearest [N] f64, the squared
+ *          distance to the nearest chosen row; number [N] f64, the row of the pool
  * Draws    a race: row i arrives after -log(1 - u) / nearest, u by (seed of the choice, row of the pool). A
  *          priority is the inverse of that time; where nearest is 0, the negative time itself: behind all
  *          others, in the order of their draws

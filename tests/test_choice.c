@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ops that choose rows on a device (kernels/choice.h, centre.h, race.h), each against a loop that is written out, and all of
- * them against the host's k-center. */
+/* The ops that choose rows on a device (kernels/choice.h, centre.h, race.h), each against a loop that is
+ * written out, and all of them against the host's choice. */
 #include "support_device.h"
 
 #include <setjmp.h>

@@ -7,8 +7,8 @@
  *          the chosen ones. No g is ever formed:
  *          ||g_i - g_j||^2 = ||a_i||^2 ||h_i||^2 + ||a_j||^2 ||h_j||^2 - 2 (a_i . a_j) (h_i . h_j)
  * Draws    a race: candidate i arrives after -log(1 - u) / D_i^2, u uniform by (seed, choice, row), and the
- *          first is chosen (kernels/race.h). That chance is the same as of a draw from the sum of all D^2, but
- *          neither the order of a sum nor another candidate enters
+ *          first is chosen (kernels/race.h). That chance is the same as of a draw from the sum of all D^2,
+ *          but neither the order of a sum nor another candidate enters
  * Order    factors in float32 of numbers in double; products and their sums in double, in the order of
  *          df_dot_product
  * Ties     the seeded order
@@ -19,13 +19,11 @@
  *          the same products. Where every D is 0 the chance is the same for all */
 #include <math.h>
 
-#include "strategy/badge.h"
-
 #include "base/memory.h"
-#include "base/rng.h"
 #include "race.h" /* kernels */
 #include "score/row_values.h"
 #include "strategy/badge_device.h"
+#include "strategy/badge_race.h"
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/softmax.h"
@@ -119,11 +117,6 @@ static int64_t meet(void *user, int64_t job)
     }
     badge->first[job] = first;
     return block.end - block.begin;
-}
-
-uint64_t df_badge_draw(const struct badge *badge, int64_t choice)
-{
-    return df_random_child(df_view_seed(badge->view), DF_STREAM_BADGE, (uint64_t)choice);
 }
 
 /* -1: nobody is left. */

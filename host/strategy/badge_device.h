@@ -3,7 +3,7 @@
 #ifndef DF_STRATEGY_BADGE_DEVICE_H
 #define DF_STRATEGY_BADGE_DEVICE_H
 
-#include "strategy/badge.h"
+#include "strategy/badge_race.h"
 #include "strategy/device_choice.h"
 
 /* Choose what the host would, to the bit, from a, h, square and priority; badge->nearest holds the distances

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Choosing one row after the other where rows and priorities stay on a device (kernels/choice.h). Rows lie there
- * in the order in which ties are broken: of equal ones the first wins. */
+/* Choosing one row after the other where rows and priorities stay on a device (kernels/choice.h). Rows lie
+ * there in the order in which ties are broken: of equal ones the first wins. */
 #ifndef DF_STRATEGY_DEVICE_CHOICE_H
 #define DF_STRATEGY_DEVICE_CHOICE_H
 
@@ -25,8 +25,8 @@ struct df_device_choice {
 };
 /* Can a device of the view do that better than the threads of the host? */
 bool df_device_choice_pays(const struct df_view *view, int64_t count);
-/* Sort the rows [count] of the pool by df_tie(seed, row), make room, and begin the progress "select.distances" of
- * so many distances. What was not opened may be closed. Errors   E_MEMORY */
+/* Sort the rows [count] of the pool by df_tie(seed, row), make room, and begin the progress
+ * "select.distances" of so many distances. What was not opened may be closed. Errors   E_MEMORY */
 dfal_status df_device_choice_open(struct df_device_choice *choice, struct dfal_context *context,
                                   struct df_device *device, uint64_t seed, const int64_t *rows, int64_t count,
                                   int64_t distances);
@@ -38,8 +38,8 @@ dfal_status df_device_choice_columns(struct df_device_choice *choice, struct df_
 dfal_status df_device_choice_send(struct df_device_choice *choice, struct df_span *to, const double *numbers);
 dfal_status df_device_choice_fetch(struct df_device_choice *choice, double *numbers, struct df_span from);
 /* Choose q rows, a choice's score its priority when it was chosen.
- *   meet   called behind each choice, the number of which is `step`: all rows meet it. chosen [1] i32 is its place
- *          on the device, below 0: nobody is left
+ *   meet   called behind each choice, the number of which is `step`: all rows meet it. chosen [1] i32 is its
+ *          place on the device, below 0: nobody is left
  * Errors   E_STOPPED, meet's */
 typedef dfal_status df_device_meet_fn(void *user, int64_t step, struct df_span chosen);
 dfal_status df_device_choice_run(struct df_device_choice *choice, df_device_meet_fn *meet, void *user,

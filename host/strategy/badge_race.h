@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What badge.c and badge_device.c share. */
-#ifndef DF_STRATEGY_BADGE_H
-#define DF_STRATEGY_BADGE_H
+#ifndef DF_STRATEGY_BADGE_RACE_H
+#define DF_STRATEGY_BADGE_RACE_H
 
+#include "base/rng.h"
 #include "strategy/row_loop.h"
 #include "strategy/view.h"
 
@@ -21,6 +22,9 @@ struct badge {
     struct df_row_loop loop;
 };
 /* The seed of a choice, from 0; that of the first draws nothing. */
-uint64_t df_badge_draw(const struct badge *badge, int64_t choice);
+static inline uint64_t df_badge_draw(const struct badge *badge, int64_t choice)
+{
+    return df_random_child(df_view_seed(badge->view), DF_STREAM_BADGE, (uint64_t)choice);
+}
 
 #endif
