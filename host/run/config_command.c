@@ -34,6 +34,17 @@ int32_t df_run_strategy_known(const struct df_run_config *config, int32_t strate
     return df_strategy_known_index(strategy_name(config, strategy));
 }
 
+struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy)
+{
+    struct df_strategy_config options = config->options[df_run_strategy_known(config, strategy)];
+    const struct df_strategy *found = NULL;
+    if (options.subsample < 0)
+        options.subsample = config->subsample;
+    if (options.twins < 0)
+        options.twins = df_run_strategy(&found, config, strategy) == DFAL_OK && found->twins;
+    return options;
+}
+
 dfal_status df_run_command_add(struct df_run_config *config, const char *name, const char *text, int64_t line)
 {
     int32_t at = 0;

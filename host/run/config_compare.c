@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one configuration has and another has not. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/identity.h"
+#include "base/text.h"
+#include "run/config_yaml.h"
+#include "strategy/strategy.h"
+
+/* One value of a configuration: a key's (of options.* for one strategy), or one of a strategy's own
+ * options. */
+struct setting {
+    int32_t key; /* df_run_key_count: it is an option */
+    int32_t known;
+    const struct df_strategy_option *table, *option;
+    bool begun;
+};
+
+static bool is_option(const struct setting *setting)
+{
+    return setting->key == df_run_key_count || strchr(df_run_keys[setting->key].path, '*');
+}
+
+/* All settings that there may be. Zero-initialise. */
+static bool next_setting(struct setting *s)
+{
+    if (s->key < df_run_key_count) {
+        if (s->begun && is_option(s) && df_strategy_known(s->known + 1)) {
+            s->known++;
+            return true;
+        }
+        s->key += s->begun;
+        s->begun = true;
+        s->known = 0;
+        if (s->key < df_run_key_count)
+            return true;
+        s->known = -1;
+    }
+    if (s->option && (++s->option)->key)
+        return true;
+    do {
+        if (!df_strategy_known(++s->known))
+            return false;
+        s->table = s->option = df_strategy_options(s->known);
+    } while (!s->option);
+    return true;
+}
+
+/* A setting's value as it is written. Nothing where it says nothing. */
+static void value_text(struct df_text *out, const struct setting *setting, const struct df_run_config *config)
+{
+    struct df_run_config copy = *config;
+    const int32_t known = setting->known,
+                  listed = is_option(setting) ? df_config_listed_at(config, known) : -1;
+    const struct df_strategy *strategy = NULL;
+    df_run_config_settle(&copy);
+    if (is_option(setting)) {
+        if (listed < 0 || df_run_strategy(&strategy, config, listed) != DFAL_OK)
+            return;
+        copy.options[known] = df_run_strategy_options(config, listed);
+    }
+    if (setting->option) {
+        const char *value = df_option_text(&copy.options[known].own, setting->table, setting->option->key);
+        if (value[0])
+            df_config_put_option(out, setting->option, value);
+        return;
+    }
+    const struct df_key *key = &df_run_keys[setting->key];
+    if ((!strategy || df_config_concerns(key, strategy, &copy.options[known])) && df_key_holds(key, &copy))
+        df_config_put_value(out, key, &copy, known);
+}
+
+/* A setting's path, that of an option with its strategy in the star's place. */
+static void put_name(struct df_text *out, const struct setting *setting)
+{
+    const char *path = setting->option ? "options.*." : df_run_keys[setting->key].path,
+               *star = strchr(path, '*');
+    if (star)
+        df_text_add(out, "%.*s%s%s", (int)(star - path), path, df_strategy_known(setting->known), star + 1);
+    else
+        df_text_add(out, "%s", path);
+    if (setting->option)
+        df_text_add(out, "%s", setting->option->key);
+}
+
+static bool differs(const struct setting *setting, const struct df_run_config *const *configs, int32_t count,
+                    const struct df_text *ours)
+{
+    bool other = false;
+    for (int32_t i = 0; i < count && !other; i++) {
+        struct df_text theirs = {0};
+        value_text(&theirs, setting, configs[i]);
+        /* An option that nobody else's strategy has is told by the list of strategies. */
+        other = !(is_option(setting) && !theirs.size) &&
+                (theirs.size != ours->size || memcmp(theirs.bytes, ours->bytes, (size_t)ours->size) != 0);
+        df_text_clear(&theirs);
+    }
+    return other;
+}
+
+void df_run_config_differences(struct df_text *out, const struct df_run_config *const *configs, int32_t count,
+                               int32_t which)
+{
+    for (struct setting setting = {0}; next_setting(&setting);) {
+        struct df_text ours = {0};
+        value_text(&ours, &setting, configs[which]);
+        if (ours.size && differs(&setting, configs, count, &ours)) {
+            df_text_add(out, "%s", out->size ? ", " : "");
+            put_name(out, &setting);
+            df_text_add(out, ": %s", ours.bytes);
+        }
+        df_text_clear(&ours);
+    }
+}
+
+/* Every setting that says something, data.train and data.test apart: fingerprints hold the data. */
+static void identity_of(struct df_identity *identity, const struct df_run_config *config)
+{
+    for (struct setting setting = {0}; next_setting(&setting);) {
+        struct df_text name = {0}, value = {0};
+        if (!setting.option && df_run_keys[setting.key].kind == DF_KEY_PATH)
+            continue;
+        value_text(&value, &setting, config);
+        if (value.size)
+            put_name(&name, &setting);
+        DF_KEEP_FIRST(identity->status, name.status);
+        DF_KEEP_FIRST(identity->status, value.status);
+        if (value.size && identity->status == DFAL_OK)
+            df_identity_add(identity, name.bytes, "%s", value.bytes);
+        df_text_clear(&name);
+        df_text_clear(&value);
+    }
+}
+
+dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,
+                                  const char *path)
+{
+    struct df_identity a = {0}, b = {0};
+    identity_of(&a, ours);
+    identity_of(&b, theirs);
+    const dfal_status status =
+        df_identity_check(&a, &b, false, DFAL_E_CONFIG, path, " (`force` begins anew)");
+    df_identity_clear(&a);
+    df_identity_clear(&b);
+    return status;
+}
