@@ -285,10 +285,10 @@ static void test_compare(void **state)
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with seed 9, expected 1 (`force` begins anew)");
     b.seed = a.seed;
-    snprintf(b.trainer, sizeof b.trainer, "train \"%s\"", "it");
+    snprintf(b.trainer.text, sizeof b.trainer.text, "train \"%s\"", "it");
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with trainer \"train \\\"it\\\"\", expected ");
-    memcpy(b.trainer, a.trainer, sizeof b.trainer);
+    b.trainer = a.trainer;
     b.strategy_count = 1;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with strategies [dfal], expected [dfal, random] (`force` begins anew)");

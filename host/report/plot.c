@@ -30,10 +30,10 @@ double df_nice_step(double span, int count)
 int32_t df_report_colour(const struct df_run_config *config, int32_t strategy)
 {
     int32_t colour = 0;
-    if (!strcmp(config->strategy[strategy], "random"))
+    if (!strcmp(config->strategy[strategy].name, "random"))
         return 0;
     for (int32_t s = 0; s <= strategy; s++)
-        colour += strcmp(config->strategy[s], "random") != 0;
+        colour += strcmp(config->strategy[s].name, "random") != 0;
     return 1 + (colour - 1) % 6;
 }
 
@@ -252,10 +252,10 @@ static dfal_status add_lines(struct line *lines, int32_t *count, const struct df
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         struct line *line = &lines[*count];
         *line = (struct line){.run = run->name,
-                              .strategy = run->config.strategy[s],
+                              .strategy = run->config.strategy[s].name,
                               .colour = df_report_colour(&run->config, s),
                               .number = *count + 1};
-        DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s]));
+        DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s].name));
         if (line->count)
             ++*count;
         else

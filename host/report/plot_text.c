@@ -93,7 +93,7 @@ static void print(struct df_text *text, const struct canvas *canvas, const struc
     df_text_add(text, "%*s", MARGIN + 1, "");
     for (int32_t s = 0; s < run->config.strategy_count; s++)
         df_text_add(text, "%s%s %s %.1f %%", s ? "   " : "", marks[df_report_colour(&run->config, s)],
-                    run->config.strategy[s], 100 * run->summary[s].accuracy_mean);
+                    run->config.strategy[s].name, 100 * run->summary[s].accuracy_mean);
     df_text_add(text, "\n");
 }
 
@@ -123,7 +123,8 @@ dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, 
             int32_t colour = df_report_colour(&run.config, s);
             if ((colour == 0) != (pass == 0))
                 continue;
-            DF_TRY_TO(done, status, df_curve_points(&points, &count, &run.curve, run.config.strategy[s]));
+            DF_TRY_TO(done, status,
+                      df_curve_points(&points, &count, &run.curve, run.config.strategy[s].name));
             draw(canvas, points, count, colour);
             df_free(points);
         }

@@ -8,18 +8,19 @@
 #include "run/config_yaml.h"
 #include "strategy/strategy.h"
 
-/* One value of a configuration: a key's (of options.* for one strategy), or one of a strategy's own
- * options. */
+/* One value of a configuration: a key's (of options.* for one strategy), one of a strategy's own options, or
+ * what an entry of strategies gives itself. */
 struct setting {
-    int32_t key; /* df_run_key_count: it is an option */
+    int32_t key; /* df_run_key_count: it is no key's */
     int32_t known;
     const struct df_strategy_option *table, *option;
+    int32_t entry; /* from 1; 0: it is no entry's */
     bool begun;
 };
 
 static bool is_option(const struct setting *setting)
 {
-    return setting->key == df_run_key_count || strchr(df_run_keys[setting->key].path, '*');
+    return setting->option || (!setting->entry && strchr(df_run_keys[setting->key].path, '*'));
 }
 
 /* All settings that there may be. Zero-initialise. */
@@ -37,43 +38,64 @@ static bool next_setting(struct setting *s)
             return true;
         s->known = -1;
     }
+    if (s->entry)
+        return ++s->entry <= DF_MAX_STRATEGIES;
     if (s->option && (++s->option)->key)
         return true;
     do {
-        if (!df_strategy_known(++s->known))
-            return false;
+        if (!df_strategy_known(++s->known)) {
+            s->option = NULL;
+            return ++s->entry;
+        }
         s->table = s->option = df_strategy_options(s->known);
     } while (!s->option);
     return true;
 }
 
+/* An option of a strategy that is listed. */
+static void option_text(struct df_text *out, const struct setting *setting,
+                        const struct df_run_config *config)
+{
+    struct df_strategy_config options = df_run_known_options(config, setting->known);
+    if (!df_config_is_listed(config, setting->known))
+        return;
+    if (setting->option) {
+        const char *value = df_option_text(&options.own, setting->table, setting->option->key);
+        if (value[0])
+            df_config_put_option(out, setting->option, value);
+    } else if (df_config_concerns(&df_run_keys[setting->key], config, setting->known)) {
+        df_config_put_value(out, &df_run_keys[setting->key], &options);
+    }
+}
+
 /* A setting's value as it is written. Nothing where it says nothing. */
 static void value_text(struct df_text *out, const struct setting *setting, const struct df_run_config *config)
 {
-    struct df_run_config copy = *config;
-    const int32_t known = setting->known,
-                  listed = is_option(setting) ? df_config_listed_at(config, known) : -1;
-    const struct df_strategy *strategy = NULL;
-    df_run_config_settle(&copy);
-    if (is_option(setting)) {
-        if (listed < 0 || df_run_strategy(&strategy, config, listed) != DFAL_OK)
-            return;
-        copy.options[known] = df_run_strategy_options(config, listed);
+    if (setting->entry) {
+        if (setting->entry <= config->strategy_count)
+            df_config_put_given(out, &config->strategy[setting->entry - 1]);
+        return;
     }
-    if (setting->option) {
-        const char *value = df_option_text(&copy.options[known].own, setting->table, setting->option->key);
-        if (value[0])
-            df_config_put_option(out, setting->option, value);
+    if (is_option(setting)) {
+        option_text(out, setting, config);
         return;
     }
     const struct df_key *key = &df_run_keys[setting->key];
-    if ((!strategy || df_config_concerns(key, strategy, &copy.options[known])) && df_key_holds(key, &copy))
-        df_config_put_value(out, key, &copy, known);
+    struct df_run_config copy = *config;
+    df_run_config_settle(&copy);
+    if (key->kind == DF_KEY_STRATEGIES) /* what entries give themselves is a setting each */
+        df_config_put_strategies(out, config, false);
+    else if (df_key_holds(key, &copy))
+        df_config_put_value(out, key, &copy);
 }
 
 /* A setting's path, that of an option with its strategy in the star's place. */
 static void put_name(struct df_text *out, const struct setting *setting)
 {
+    if (setting->entry) {
+        df_text_add(out, "strategies[%d].options", setting->entry - 1);
+        return;
+    }
     const char *path = setting->option ? "options.*." : df_run_keys[setting->key].path,
                *star = strchr(path, '*');
     if (star)
@@ -119,7 +141,7 @@ static void identity_of(struct df_identity *identity, const struct df_run_config
 {
     for (struct setting setting = {0}; next_setting(&setting);) {
         struct df_text name = {0}, value = {0};
-        if (!setting.option && df_run_keys[setting.key].kind == DF_KEY_PATH)
+        if (setting.key < df_run_key_count && df_run_keys[setting.key].kind == DF_KEY_PATH)
             continue;
         value_text(&value, &setting, config);
         if (value.size)

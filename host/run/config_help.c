@@ -28,6 +28,7 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
     for (int32_t k = 0; k < df_run_key_count; k++) {
         const struct df_key *key = &df_run_keys[k];
         struct df_text value = {0};
+        void *of = strchr(key->path, '*') ? (void *)&standard.options[0] : (void *)&standard;
         char expected[160];
         df_key_expectation(key, expected, sizeof expected);
         /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the
@@ -35,9 +36,9 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
         const bool own = key->kind == DF_KEY_FLAG ||
                          (key->kind == DF_KEY_NUMBER && key->number.or_all && strchr(key->path, '*')),
                    absent = (key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
-                            !*(const char *)df_key_field(key, &standard, 0);
+                            !*(const char *)df_key_field(key, of);
         if (!own && !absent && df_key_holds(key, &standard))
-            df_config_put_value(&value, key, &standard, 0);
+            df_config_put_value(&value, key, of);
         const struct dfal_run_key out = {key->path, expected, value.size ? value.bytes : "", key->help};
         visit(user, &out);
         df_text_clear(&value);

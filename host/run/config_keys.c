@@ -31,7 +31,9 @@ const struct df_key df_run_keys[] = {
      .offset = AT(strategy),
      .help =
          "what is compared; random among them is what the others are tested against; an entry {name: NAME, "
-         "command: CMD} is a command (docs/FORMATS.md, Strategy command) and needs `allow_command`"},
+         "strategy: dfal, options: {twins: false}} is a variant of a strategy, its options hold before those "
+         "of options.dfal; an entry {name: NAME, command: CMD} is a command (docs/FORMATS.md, Strategy "
+         "command) and needs `allow_command`"},
     {.path = "options.*.subsample",
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_I64, 1, ROWS, .or_all = true},
@@ -144,10 +146,9 @@ const struct df_key df_run_keys[] = {
 };
 const int32_t df_run_key_count = sizeof df_run_keys / sizeof df_run_keys[0];
 
-void *df_key_field(const struct df_key *key, struct df_run_config *config, int32_t strategy)
+void *df_key_field(const struct df_key *key, void *of)
 {
-    char *base = strchr(key->path, '*') ? (char *)&config->options[strategy] : (char *)config;
-    return base + key->offset;
+    return (char *)of + key->offset;
 }
 
 const struct df_key *df_key_find(const char *path)
@@ -160,7 +161,7 @@ const struct df_key *df_key_find(const char *path)
 
 bool df_key_holds(const struct df_key *key, struct df_run_config *config)
 {
-    const void *field = df_key_field(key, config, 0);
+    const void *field = df_key_field(key, config);
     return !key->rival ||
            (double)(key->number.kind == DF_NUMBER_I32 ? *(const int32_t *)field : *(const int64_t *)field) >=
                key->number.low;
@@ -193,8 +194,6 @@ void df_run_config_init(struct df_run_config *config)
 {
     *config = (struct df_run_config){
         .network = "lenet5",
-        .strategy = {"dfal", "random"},
-        .strategy_count = 2,
         .initial = 10,
         .query = 10,
         .annotations = 1000,
@@ -205,6 +204,13 @@ void df_run_config_init(struct df_run_config *config)
         .seed = 1,
         .init = "scratch",
     };
+    static const char *const listed[] = {"dfal", "random"};
+    for (int32_t s = 0; s < 2; s++) {
+        struct df_run_entry *entry = &config->strategy[config->strategy_count++];
+        *entry = (struct df_run_entry){.known = df_strategy_known_index(listed[s]),
+                                       .options = DF_STRATEGY_CONFIG_NONE};
+        snprintf(entry->name, sizeof entry->name, "%s", listed[s]);
+    }
     for (int32_t i = 0; i < DF_MAX_STRATEGIES; i++)
         config->options[i] = (struct df_strategy_config){.subsample = -1, .deepfool = "lts4", .twins = -1};
     df_training_options_init(&config->training);

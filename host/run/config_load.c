@@ -62,8 +62,8 @@ static dfal_status take_path(char *to, const char *path)
 static dfal_status take_trainer(struct df_run_config *config, const char *command)
 {
     DF_TRY(df_run_command_check("trainer's", command));
-    snprintf(config->trainer, sizeof config->trainer, "%s", command);
-    config->trainer_line = 0;
+    snprintf(config->trainer.text, sizeof config->trainer.text, "%s", command);
+    config->trainer.line = 0;
     return DFAL_OK;
 }
 
@@ -72,13 +72,16 @@ static dfal_status take_solver(struct df_run_config *config, const char *solver)
 {
     bool taken = false;
     for (int32_t s = 0; s < config->strategy_count; s++) {
-        const int32_t known = df_strategy_known_index(config->strategy[s]);
-        const struct df_strategy_option *table = df_strategy_options(known);
+        struct df_run_entry *entry = &config->strategy[s];
+        const struct df_strategy_option *table = df_strategy_options(entry->known);
         if (!df_option_find(table, "solver"))
             continue;
         taken = true;
-        if (df_option_set(&config->options[known].own, table, "solver", solver) != DFAL_OK)
-            return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", config->strategy[s]);
+        struct df_option_values *const own = df_option_given(&entry->options.own, table, "solver")
+                                                 ? &entry->options.own
+                                                 : &config->options[entry->known].own;
+        if (df_option_set(own, table, "solver", solver) != DFAL_OK)
+            return df_fail_prefix(DFAL_E_USAGE, "strategy %s: ", entry->name);
     }
     if (!taken)
         DF_FAIL(DFAL_E_USAGE, "`solver` is given, and none of the strategies of the run has one, expected "

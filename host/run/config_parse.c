@@ -9,30 +9,9 @@
 #include "run/config_reader.h"
 #include "strategy/strategy.h"
 
-enum { MAX_DEPTH = 8, MAX_KEYS = 64, MAX_CANDIDATES = 64 };
+enum { MAX_CANDIDATES = 64 };
 
 /* ---- mappings -------------------------------------------------------------------------------------- */
-
-/* Does a pattern ("options.*.subsample") begin with path? *rest is what follows it: "" or ".more". */
-static bool begins_with(const char *pattern, const char *path, const char **rest, int32_t *strategy)
-{
-    while (*path) {
-        if (*pattern == '*') {
-            char name[32] = "";
-            size_t length = strcspn(path, ".");
-            snprintf(name, sizeof name, "%.*s", (int)(length < 31 ? length : 31), path);
-            *strategy = df_strategy_known_index(name);
-            if (*strategy < 0 || length > 31)
-                return false;
-            pattern++;
-            path += length;
-        } else if (*pattern++ != *path++) {
-            return false;
-        }
-    }
-    *rest = pattern;
-    return !*pattern || *pattern == '.';
-}
 
 /* The strategy of a path options.NAME, -1: it is none. */
 static int32_t strategy_of(const char *path)
@@ -43,14 +22,30 @@ static int32_t strategy_of(const char *path)
     return df_strategy_known_index(path + sizeof options - 1);
 }
 
+/* What of a key's path stands below another path; NULL: nothing does. */
+static const char *below(const char *key, const char *path)
+{
+    const size_t length = strlen(path);
+    if (!length)
+        return key;
+    return !strncmp(key, path, length) && key[length] == '.' ? key + length + 1 : NULL;
+}
+
+static bool is_group(const char *path)
+{
+    bool group = strategy_of(path) >= 0;
+    for (int32_t i = 0; i < df_run_key_count && !group; i++)
+        group = below(df_run_keys[i].path, path) != NULL;
+    return group;
+}
+
 /* The names that may stand below path, for the nearest-name message. */
 static size_t names_below(const char *path, char names[][32], size_t limit)
 {
     size_t count = 0;
     for (int32_t i = 0; i < df_run_key_count; i++) {
-        const char *rest = df_run_keys[i].path;
-        int32_t strategy = -1;
-        if (*path && (!begins_with(df_run_keys[i].path, path, &rest, &strategy) || *rest++ != '.'))
+        const char *rest = below(df_run_keys[i].path, path);
+        if (!rest)
             continue;
         if (*rest == '*') {
             for (int k = 0; df_strategy_known(k) && count < limit; k++)
@@ -65,117 +60,38 @@ static size_t names_below(const char *path, char names[][32], size_t limit)
         if (!known && count < limit)
             memcpy(names[count++], name, sizeof name);
     }
-    const int32_t strategy = strategy_of(path);
-    const struct df_strategy_option *own = strategy < 0 ? NULL : df_strategy_options(strategy);
-    for (; own && own->key && count < limit; own++)
-        snprintf(names[count++], 32, "%s", own->key);
     return count;
 }
 
-static dfal_status unknown_key(const struct df_config_reader *reader, const yaml_event_t *event,
-                               const char *parent, const char *name)
+static dfal_status unknown_key(const struct df_config_reader *reader, const struct df_config_pair *pair)
 {
     char names[MAX_CANDIDATES][32];
     const char *candidates[MAX_CANDIDATES];
-    size_t count = names_below(parent, names, MAX_CANDIDATES);
+    const size_t count = names_below(pair->parent, names, MAX_CANDIDATES);
     for (size_t i = 0; i < count; i++)
         candidates[i] = names[i];
-    (void)df_fail_unknown(reader->error, "key", name, NULL, candidates, count);
-    if (*parent)
-        return df_config_complain_of(reader, event, parent);
-    char message[DF_MESSAGE_SIZE];
-    df_message_get(message);
-    return df_config_complain(reader, event, "%.900s", message);
+    (void)df_fail_unknown(reader->error, "key", (const char *)pair->name->data.scalar.value, NULL, candidates,
+                          count);
+    return df_config_complain_of(reader, pair->name, pair->parent);
 }
 
-static dfal_status read_mapping(struct df_config_reader *reader, const char *parent, int depth);
-
-static dfal_status read_value(struct df_config_reader *reader, const yaml_event_t *name_event,
-                              const yaml_event_t *event, const char *parent, const char *path, int depth)
+static dfal_status read_pair(struct df_config_reader *reader, const struct df_config_pair *pair, void *user)
 {
-    for (int32_t i = 0; i < df_run_key_count; i++) {
-        const struct df_key *key = &df_run_keys[i];
-        const char *rest = NULL;
-        int32_t strategy = -1;
-        if (!begins_with(key->path, path, &rest, &strategy))
-            continue;
-        if (*rest) { /* a group of keys */
-            if (event->type != YAML_MAPPING_START_EVENT)
-                return df_config_complain(reader, event, "%s is not a mapping, expected keys below it", path);
-            return read_mapping(reader, path, depth + 1);
-        }
-        if (key->kind == DF_KEY_STRATEGIES)
-            return df_config_store_strategies(reader, event, key, path);
-        return df_config_store_scalar(reader, event, key, path, strategy);
+    const int32_t known = strategy_of(pair->parent);
+    const struct df_key *key = df_key_find(pair->path);
+    if (known >= 0)
+        return df_config_store_option(reader, pair, known, &reader->config->options[known]);
+    if (pair->path[0] && is_group(pair->path)) {
+        if (pair->value->type != YAML_MAPPING_START_EVENT)
+            return df_config_complain(reader, pair->value, "%s is not a mapping, expected keys below it",
+                                      pair->path);
+        return df_config_walk(reader, pair->path, pair->depth + 1, read_pair, user);
     }
-    const int32_t known = strategy_of(parent);
-    if (known >= 0 && df_option_find(df_strategy_options(known), path + strlen(parent) + 1))
-        return df_config_store_option(reader, event, parent, path, known);
-    return unknown_key(reader, name_event, parent, (const char *)name_event->data.scalar.value);
-}
-
-/* Two keys of which one is given, in one mapping: nobody can tell which is meant. */
-static dfal_status check_rival(const struct df_config_reader *reader, const yaml_event_t *event,
-                               const char *parent, char seen[][32], int count)
-{
-    char path[DF_CONFIG_PATH];
-    snprintf(path, sizeof path, "%s%s%.31s", parent, *parent ? "." : "",
-             (const char *)event->data.scalar.value);
-    const struct df_key *key = df_key_find(path);
-    for (int i = 0; key && key->rival && i < count; i++)
-        if (!strcmp(strrchr(key->rival, '.') + 1, seen[i]))
-            return df_config_complain(reader, event, "%s and %s stand side by side, expected one of them",
-                                      key->rival, path);
-    return DFAL_OK;
-}
-
-static dfal_status read_pair(struct df_config_reader *reader, const yaml_event_t *name, const char *parent,
-                             int depth)
-{
-    char path[DF_CONFIG_PATH];
-    const char *text = (const char *)name->data.scalar.value;
-    if (strlen(text) != name->data.scalar.length || strpbrk(text, ".*") ||
-        snprintf(path, sizeof path, "%s%s%s", parent, *parent ? "." : "", text) >= DF_CONFIG_PATH)
-        return unknown_key(reader, name, parent, text);
-    yaml_event_t value;
-    DF_TRY(df_config_next(reader, &value));
-    dfal_status status = read_value(reader, name, &value, parent, path, depth);
-    yaml_event_delete(&value);
-    return status;
-}
-
-/* The start event was taken; take everything up to the end. */
-static dfal_status read_mapping(struct df_config_reader *reader, const char *parent, int depth)
-{
-    char seen[MAX_KEYS][32];
-    int count = 0;
-    for (;;) {
-        yaml_event_t name;
-        DF_TRY(df_config_next(reader, &name));
-        dfal_status status = DFAL_OK;
-        bool end = name.type == YAML_MAPPING_END_EVENT;
-        if (!end && depth > MAX_DEPTH)
-            status = df_config_complain(reader, &name,
-                                        "keys are nested deeper than %d, expected a flatter file", MAX_DEPTH);
-        else if (!end && name.type != YAML_SCALAR_EVENT)
-            status = df_config_complain(reader, &name, "a key is a list or a mapping, expected a name");
-        else if (!end) {
-            const char *text = (const char *)name.data.scalar.value;
-            for (int i = 0; i < count && status == DFAL_OK; i++)
-                if (!strcmp(seen[i], text))
-                    status = df_config_complain(reader, &name,
-                                                "key '%s%s%s' stands here a second time, expected once",
-                                                parent, *parent ? "." : "", text);
-            DF_KEEP_FIRST(status, check_rival(reader, &name, parent, seen, count));
-            if (status == DFAL_OK && count < MAX_KEYS && strlen(text) < sizeof seen[0])
-                strcpy(seen[count++], text);
-            if (status == DFAL_OK)
-                status = read_pair(reader, &name, parent, depth);
-        }
-        yaml_event_delete(&name);
-        if (end || status != DFAL_OK)
-            return status;
-    }
+    if (!key)
+        return unknown_key(reader, pair);
+    if (key->kind == DF_KEY_STRATEGIES)
+        return df_config_store_strategies(reader, pair->value, key, pair->path);
+    return df_config_store_scalar(reader, pair->value, key, pair->path, df_key_field(key, reader->config));
 }
 
 /* ---- documents ------------------------------------------------------------------------------------- */
@@ -193,7 +109,7 @@ static dfal_status read_document(struct df_config_reader *reader)
                 status = df_config_complain(reader, &event, "a second document begins here, expected one");
             break;
         case YAML_MAPPING_START_EVENT:
-            status = read_mapping(reader, "", 1);
+            status = df_config_walk(reader, "", 1, read_pair, NULL);
             break;
         case YAML_SCALAR_EVENT: /* a document of blanks and comments is one empty scalar */
             if (event.data.scalar.length || event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
@@ -264,7 +180,7 @@ dfal_status df_run_config_set(struct df_run_config *config, const char *assignme
             if (taken)
                 status = df_config_complain(&reader, &event, "a second value stands here, expected one");
             else
-                status = read_value(&reader, &name, &event, parent, path, 1);
+                status = read_pair(&reader, &(struct df_config_pair){&name, &event, parent, path, 1}, NULL);
             taken = true;
         }
         yaml_event_delete(&event);

@@ -25,6 +25,10 @@ dfal_status df_config_complain(const struct df_config_reader *reader, const yaml
 
 dfal_status df_config_next(struct df_config_reader *reader, yaml_event_t *event)
 {
+    if (reader->held && reader->held->next < reader->held->count) {
+        *event = reader->held->event[reader->held->next++];
+        return DFAL_OK;
+    }
     if (!yaml_parser_parse(&reader->parser, event)) {
         size_t line = reader->parser.problem_mark.line + 1;
         const char *problem = reader->parser.problem ? reader->parser.problem : "unreadable";
@@ -96,11 +100,111 @@ dfal_status df_config_complain_of(const struct df_config_reader *reader, const y
 {
     char message[DF_MESSAGE_SIZE];
     df_message_get(message);
-    return df_config_complain(reader, event, "%s: %.900s", path, message);
+    return df_config_complain(reader, event, "%s%s%.900s", path, *path ? ": " : "", message);
 }
 
 /* Of the file that a command stands in; 0: it is none. */
 int64_t df_config_line_of(const struct df_config_reader *reader, const yaml_event_t *event)
 {
     return reader->lines ? (int64_t)event->start_mark.line + 1 : 0;
+}
+
+/* ---- mappings -------------------------------------------------------------------------------------- */
+
+enum { MAX_DEPTH = 8, MAX_KEYS = 64 };
+
+/* Two keys of which one is given, in one mapping: nobody can tell which is meant. */
+static dfal_status check_rival(const struct df_config_reader *reader, const yaml_event_t *event,
+                               const char *parent, char seen[][32], int count)
+{
+    char path[DF_CONFIG_PATH];
+    snprintf(path, sizeof path, "%s%s%.31s", parent, *parent ? "." : "",
+             (const char *)event->data.scalar.value);
+    const struct df_key *key = df_key_find(path);
+    for (int i = 0; key && key->rival && i < count; i++)
+        if (!strcmp(strrchr(key->rival, '.') + 1, seen[i]))
+            return df_config_complain(reader, event, "%s and %s stand side by side, expected one of them",
+                                      key->rival, path);
+    return DFAL_OK;
+}
+
+/* Whether a name may stand where it does, beside those of its mapping that were seen. */
+static dfal_status check_name(const struct df_config_reader *reader, const yaml_event_t *name,
+                              const char *parent, int depth, char seen[][32], int count)
+{
+    if (depth > MAX_DEPTH)
+        return df_config_complain(reader, name, "keys are nested deeper than %d, expected a flatter file",
+                                  MAX_DEPTH);
+    if (name->type != YAML_SCALAR_EVENT)
+        return df_config_complain(reader, name, "a key is a list or a mapping, expected a name");
+    const char *text = (const char *)name->data.scalar.value;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(seen[i], text))
+            return df_config_complain(reader, name, "key '%s%s%s' stands here a second time, expected once",
+                                      parent, *parent ? "." : "", text);
+    return check_rival(reader, name, parent, seen, count);
+}
+
+static dfal_status visit_pair(struct df_config_reader *reader, const yaml_event_t *name, const char *parent,
+                              int depth, df_config_pair_fn *visit, void *user)
+{
+    char path[DF_CONFIG_PATH];
+    const char *text = (const char *)name->data.scalar.value;
+    if (strlen(text) != name->data.scalar.length || strpbrk(text, ".*") ||
+        snprintf(path, sizeof path, "%s%s%s", parent, *parent ? "." : "", text) >= DF_CONFIG_PATH)
+        path[0] = 0;
+    yaml_event_t value;
+    DF_TRY(df_config_next(reader, &value));
+    const struct df_config_pair pair = {name, &value, parent, path, depth};
+    const dfal_status status = visit(reader, &pair, user);
+    yaml_event_delete(&value);
+    return status;
+}
+
+dfal_status df_config_walk(struct df_config_reader *reader, const char *parent, int depth,
+                           df_config_pair_fn *visit, void *user)
+{
+    char seen[MAX_KEYS][32];
+    int count = 0;
+    for (;;) {
+        yaml_event_t name;
+        dfal_status status = DFAL_OK;
+        DF_TRY(df_config_next(reader, &name));
+        const bool end = name.type == YAML_MAPPING_END_EVENT;
+        if (!end)
+            status = check_name(reader, &name, parent, depth, seen, count);
+        if (!end && status == DFAL_OK) {
+            const char *text = (const char *)name.data.scalar.value;
+            if (count < MAX_KEYS && strlen(text) < sizeof seen[0])
+                strcpy(seen[count++], text);
+            status = visit_pair(reader, &name, parent, depth, visit, user);
+        }
+        yaml_event_delete(&name);
+        if (end || status != DFAL_OK)
+            return status;
+    }
+}
+
+/* ---- events that wait ------------------------------------------------------------------------------ */
+
+dfal_status df_config_hold(struct df_config_held *held, struct df_config_reader *reader,
+                           const yaml_event_t *start, const char *path)
+{
+    for (int depth = 1; depth > 0;) {
+        if (held->count == DF_CONFIG_HELD)
+            return df_config_complain(reader, start, "%s holds more than %d keys, expected fewer", path,
+                                      DF_CONFIG_HELD / 2 - 1);
+        yaml_event_t *event = &held->event[held->count];
+        DF_TRY(df_config_next(reader, event));
+        held->count++;
+        depth += event->type == YAML_MAPPING_START_EVENT || event->type == YAML_SEQUENCE_START_EVENT;
+        depth -= event->type == YAML_MAPPING_END_EVENT || event->type == YAML_SEQUENCE_END_EVENT;
+    }
+    return DFAL_OK;
+}
+
+void df_config_held_clear(struct df_config_held *held)
+{
+    while (held->next < held->count)
+        yaml_event_delete(&held->event[held->next++]);
 }

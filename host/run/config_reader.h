@@ -15,12 +15,22 @@ struct df_config_reader {
     dfal_status error;
     bool lines; /* messages carry a line */
     yaml_parser_t parser;
+    struct df_config_held *held; /* events that come before those of the parser; NULL: none */
 };
+
+/* One pair of a mapping. */
+struct df_config_pair {
+    const yaml_event_t *name, *value;
+    const char *parent, *path; /* of the mapping, and of this value; path "": the name can be no key */
+    int depth;
+};
+typedef dfal_status df_config_pair_fn(struct df_config_reader *reader, const struct df_config_pair *pair,
+                                      void *user);
 
 /* Where in the source; "--set training.epochs=x" has no lines. */
 dfal_status df_config_complain(const struct df_config_reader *reader, const yaml_event_t *at,
                                const char *format, ...) DFAL_PRINTF(3, 4);
-/* What has just failed, as the fault of the value at path. */
+/* What has just failed, as the fault of the value at path ("": the message tells it). */
 dfal_status df_config_complain_of(const struct df_config_reader *reader, const yaml_event_t *event,
                                   const char *path);
 /* The value at path is not what is expected. */
@@ -35,12 +45,31 @@ int64_t df_config_line_of(const struct df_config_reader *reader, const yaml_even
 
 /* The next event, aliases, anchors and tags refused. Delete it unless this fails. */
 dfal_status df_config_next(struct df_config_reader *reader, yaml_event_t *event);
+/* Take a mapping, whose start event was taken, up to its end: a name twice, or one of two rivals beside the
+ * other, is refused. */
+dfal_status df_config_walk(struct df_config_reader *reader, const char *parent, int depth,
+                           df_config_pair_fn *visit, void *user);
 
-/* Take what an event begins: a key's value, an option's, the list `strategies`. */
+/* The events of a mapping that is understood later, because what tells its meaning may stand behind it. */
+enum { DF_CONFIG_HELD = 130 };
+struct df_config_held {
+    yaml_event_t event[DF_CONFIG_HELD]; /* of what is between start and end, and the end's */
+    int count, next;
+};
+/* Keep a mapping whose start event was taken. Zero-initialise, and clear it in any case.
+ *   path  its own, for messages */
+dfal_status df_config_hold(struct df_config_held *held, struct df_config_reader *reader,
+                           const yaml_event_t *start, const char *path);
+void df_config_held_clear(struct df_config_held *held);
+
+/* Take a value that is a scalar.
+ *   field  where it goes: df_key_field */
 dfal_status df_config_store_scalar(const struct df_config_reader *reader, const yaml_event_t *event,
-                                   const struct df_key *key, const char *path, int32_t strategy);
-dfal_status df_config_store_option(const struct df_config_reader *reader, const yaml_event_t *event,
-                                   const char *parent, const char *path, int32_t known);
+                                   const struct df_key *key, const char *path, void *field);
+/* Take an option of a strategy, whatever mapping it stands in. */
+dfal_status df_config_store_option(const struct df_config_reader *reader, const struct df_config_pair *pair,
+                                   int32_t known, struct df_strategy_config *options);
+/* Take the list `strategies`. */
 dfal_status df_config_store_strategies(struct df_config_reader *reader, const yaml_event_t *start,
                                        const struct df_key *key, const char *path);
 

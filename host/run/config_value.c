@@ -43,7 +43,7 @@ static void drop_rival(const struct df_config_reader *reader, const struct df_ke
     const struct df_key *rival = key->rival ? df_key_find(key->rival) : NULL;
     if (!rival)
         return;
-    void *field = df_key_field(rival, reader->config, 0);
+    void *field = df_key_field(rival, reader->config);
     if (rival->number.kind == DF_NUMBER_I32)
         *(int32_t *)field = (int32_t)rival->number.low - 1;
     else
@@ -51,13 +51,12 @@ static void drop_rival(const struct df_config_reader *reader, const struct df_ke
 }
 
 dfal_status df_config_store_scalar(const struct df_config_reader *reader, const yaml_event_t *event,
-                                   const struct df_key *key, const char *path, int32_t strategy)
+                                   const struct df_key *key, const char *path, void *field)
 {
     if (event->type != YAML_SCALAR_EVENT)
         return df_config_ill_typed(reader, event, key, path);
     const char *value = (const char *)event->data.scalar.value;
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    void *field = df_key_field(key, reader->config, strategy);
     if (strlen(value) != event->data.scalar.length)
         return df_config_complain(reader, event, "%s holds a zero byte, expected text", path);
     switch (key->kind) {
@@ -79,35 +78,69 @@ dfal_status df_config_store_scalar(const struct df_config_reader *reader, const 
         if ((plain && !df_config_is_text(value)) || !value[0])
             return df_config_ill_typed(reader, event, key, path);
         if (key->kind == DF_KEY_COMMAND)
-            reader->config->trainer_line = df_config_line_of(reader, event);
+            ((struct df_command *)field)->line = df_config_line_of(reader, event);
         return store_path(reader, event, key, path, field);
     default:
         return df_config_ill_typed(reader, event, key, path);
     }
 }
 
-/* A value of a strategy's own option, at options.NAME.KEY. */
-dfal_status df_config_store_option(const struct df_config_reader *reader, const yaml_event_t *event,
-                                   const char *parent, const char *path, int32_t known)
+/* A value of a strategy's own option. */
+static dfal_status store_own(const struct df_config_reader *reader, const struct df_config_pair *pair,
+                             const struct df_strategy_option *table, const struct df_strategy_option *option,
+                             struct df_option_values *own)
 {
-    const struct df_strategy_option *table = df_strategy_options(known),
-                                    *option = df_option_find(table, path + strlen(parent) + 1);
+    const yaml_event_t *event = pair->value;
     char expectation[160];
     df_option_expectation(option, expectation, sizeof expectation);
     if (event->type != YAML_SCALAR_EVENT)
-        return df_config_ill_valued(reader, event, path, expectation);
+        return df_config_ill_valued(reader, event, pair->path, expectation);
     const char *value = (const char *)event->data.scalar.value;
     const bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     const bool number = option->kind == DF_OPTION_NUMBER;
     if (strlen(value) != event->data.scalar.length)
-        return df_config_complain(reader, event, "%s holds a zero byte, expected text", path);
+        return df_config_complain(reader, event, "%s holds a zero byte, expected text", pair->path);
     const bool text = option->kind == DF_OPTION_TEXT || option->kind == DF_OPTION_COMMAND;
     if (!value[0] || (number && !plain) || (text && plain && !df_config_is_text(value)))
-        return df_config_ill_valued(reader, event, path, expectation);
-    struct df_option_values *own = &reader->config->options[known].own;
+        return df_config_ill_valued(reader, event, pair->path, expectation);
     if (df_option_set(own, table, option->key, value) != DFAL_OK)
-        return df_config_complain_of(reader, event, parent);
+        return df_config_complain_of(reader, event, pair->parent);
     if (option->kind == DF_OPTION_COMMAND)
-        own->command_line = df_config_line_of(reader, event);
+        own->command.line = df_config_line_of(reader, event);
     return DFAL_OK;
+}
+
+static const char all_strategies[] = "options.*.";
+
+static dfal_status unknown_option(const struct df_config_reader *reader, const struct df_config_pair *pair,
+                                  const struct df_strategy_option *table)
+{
+    const size_t length = sizeof all_strategies - 1;
+    const char *names[64];
+    size_t count = 0;
+    for (int32_t k = 0; k < df_run_key_count && count < 64; k++)
+        if (!strncmp(df_run_keys[k].path, all_strategies, length))
+            names[count++] = df_run_keys[k].path + length;
+    for (; table && table->key && count < 64; table++)
+        names[count++] = table->key;
+    (void)df_fail_unknown(reader->error, "key", (const char *)pair->name->data.scalar.value, NULL, names,
+                          count);
+    return df_config_complain_of(reader, pair->name, pair->parent);
+}
+
+dfal_status df_config_store_option(const struct df_config_reader *reader, const struct df_config_pair *pair,
+                                   int32_t known, struct df_strategy_config *options)
+{
+    const struct df_strategy_option *table = df_strategy_options(known);
+    char path[DF_CONFIG_PATH];
+    if (!pair->path[0])
+        return unknown_option(reader, pair, table);
+    const char *name = pair->path + strlen(pair->parent) + 1;
+    snprintf(path, sizeof path, "%s%.60s", all_strategies, name);
+    const struct df_key *key = df_key_find(path);
+    if (key)
+        return df_config_store_scalar(reader, pair->value, key, pair->path, df_key_field(key, options));
+    const struct df_strategy_option *option = df_option_find(table, name);
+    return option ? store_own(reader, pair, table, option, &options->own)
+                  : unknown_option(reader, pair, table);
 }

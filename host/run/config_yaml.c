@@ -68,29 +68,9 @@ static void put_number(struct df_text *out, const struct df_number *number, cons
         df_text_add(out, "%s", df_number_print(text, number, field));
 }
 
-static void put_strategies(struct df_text *out, const struct df_run_config *config)
+void df_config_put_value(struct df_text *out, const struct df_key *key, void *of)
 {
-    df_text_add(out, "[");
-    for (int32_t i = 0; i < config->strategy_count; i++) {
-        const struct df_run_command *command = df_run_command_of(config, i);
-        df_text_add(out, "%s", i ? ", " : "");
-        if (!command) {
-            df_text_add(out, "%s", config->strategy[i]);
-            continue;
-        }
-        df_text_add(out, "{name: ");
-        put_text(out, command->name);
-        df_text_add(out, ", command: ");
-        put_text(out, command->text);
-        df_text_add(out, "}");
-    }
-    df_text_add(out, "]");
-}
-
-void df_config_put_value(struct df_text *out, const struct df_key *key, struct df_run_config *config,
-                         int32_t strategy)
-{
-    const void *field = df_key_field(key, config, strategy);
+    const void *field = df_key_field(key, of);
     switch (key->kind) {
     case DF_KEY_NUMBER:
         put_number(out, &key->number, field);
@@ -99,7 +79,7 @@ void df_config_put_value(struct df_text *out, const struct df_key *key, struct d
         df_text_add(out, *(const int32_t *)field > 0 ? "true" : "false");
         break;
     case DF_KEY_STRATEGIES:
-        put_strategies(out, config);
+        df_config_put_strategies(out, of, true);
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
@@ -108,16 +88,6 @@ void df_config_put_value(struct df_text *out, const struct df_key *key, struct d
         put_text(out, field);
         break;
     }
-}
-
-/* Keys of options.* that shape what a strategy does. */
-bool df_config_concerns(const struct df_key *key, const struct df_strategy *strategy,
-                        const struct df_strategy_config *options)
-{
-    const char *name = strrchr(key->path, '.') + 1;
-    if (!strcmp(name, "deepfool"))
-        return df_strategy_asks(strategy, &options->own) & DF_ASKS_MARGINS || options->twins;
-    return !strcmp(name, "subsample") || !strcmp(name, "twins");
 }
 
 void df_config_put_option(struct df_text *out, const struct df_strategy_option *option, const char *value)
@@ -130,46 +100,140 @@ void df_config_put_option(struct df_text *out, const struct df_strategy_option *
         df_text_add(out, "%s", value);
 }
 
-/* Where a configuration first lists a strategy, -1: it does not. */
-int32_t df_config_listed_at(const struct df_run_config *config, int32_t known)
+/* ---- options of strategies ----------------------------------------------------------------------------- */
+
+/* Is a key of options.* given? */
+static bool is_given(const struct df_key *key, struct df_strategy_config *options)
 {
-    for (int32_t s = 0; s < config->strategy_count; s++)
-        if (df_run_strategy_known(config, s) == known)
-            return s;
-    return -1;
+    const void *field = df_key_field(key, options);
+    switch (key->kind) {
+    case DF_KEY_NUMBER:
+        return *(const int64_t *)field >= 0;
+    case DF_KEY_FLAG:
+        return *(const int32_t *)field >= 0;
+    default:
+        return *(const char *)field != 0;
+    }
 }
 
-static dfal_status put_options(struct df_text *out, struct df_run_config *config)
+/* {KEY: VALUE, ...} of what is given. config: of keys that all strategies have only those that matter in it;
+ * and of a strategy's own options also what holds unless they are given. */
+static void put_mapping(struct df_text *out, int32_t known, struct df_strategy_config *options,
+                        const struct df_run_config *config)
+{
+    const struct df_strategy_option *table = df_strategy_options(known);
+    const char *comma = "";
+    df_text_add(out, "{");
+    for (int32_t k = 0; k < df_run_key_count; k++) {
+        const struct df_key *key = &df_run_keys[k];
+        if (!strchr(key->path, '*') || !is_given(key, options) ||
+            (config && !df_config_concerns(key, config, known)))
+            continue;
+        df_text_add(out, "%s%s: ", comma, strrchr(key->path, '.') + 1);
+        df_config_put_value(out, key, options);
+        comma = ", ";
+    }
+    for (const struct df_strategy_option *own = table; own && own->key; own++) {
+        const char *value = df_option_text(&options->own, table, own->key);
+        if (!value[0] || !(config || df_option_given(&options->own, table, own->key)))
+            continue;
+        df_text_add(out, "%s%s: ", comma, own->key);
+        df_config_put_option(out, own, value);
+        comma = ", ";
+    }
+    df_text_add(out, "}");
+}
+
+static bool gives_options(const struct df_run_entry *entry)
+{
+    const struct df_strategy_option *table = df_strategy_options(entry->known);
+    struct df_strategy_config options = entry->options;
+    bool gives = false;
+    for (int32_t k = 0; k < df_run_key_count && !gives; k++)
+        gives = strchr(df_run_keys[k].path, '*') && is_given(&df_run_keys[k], &options);
+    for (const struct df_strategy_option *own = table; own && own->key && !gives; own++)
+        gives = df_option_given(&options.own, table, own->key);
+    return gives;
+}
+
+void df_config_put_given(struct df_text *out, const struct df_run_entry *entry)
+{
+    struct df_strategy_config options = entry->options;
+    if (gives_options(entry))
+        put_mapping(out, entry->known, &options, NULL);
+}
+
+void df_config_put_strategies(struct df_text *out, const struct df_run_config *config, bool options)
+{
+    df_text_add(out, "[");
+    for (int32_t i = 0; i < config->strategy_count; i++) {
+        const struct df_run_entry *entry = &config->strategy[i];
+        const char *strategy = df_strategy_known(entry->known);
+        const bool command = entry->command.text[0], given = options && gives_options(entry);
+        df_text_add(out, "%s", i ? ", " : "");
+        if (!command && !given && !strcmp(entry->name, strategy)) {
+            df_text_add(out, "%s", strategy);
+            continue;
+        }
+        df_text_add(out, "{name: ");
+        put_text(out, entry->name);
+        df_text_add(out, command ? ", command: " : ", strategy: ");
+        put_text(out, command ? entry->command.text : strategy);
+        if (given) {
+            df_text_add(out, ", options: ");
+            df_config_put_given(out, entry);
+        }
+        df_text_add(out, "}");
+    }
+    df_text_add(out, "]");
+}
+
+static bool concerns_one(const struct df_key *key, const struct df_strategy *strategy,
+                         const struct df_strategy_config *options)
+{
+    const char *name = strrchr(key->path, '.') + 1;
+    if (!strcmp(name, "deepfool"))
+        return df_strategy_asks(strategy, &options->own) & DF_ASKS_MARGINS || options->twins;
+    return !strcmp(name, "subsample") || !strcmp(name, "twins");
+}
+
+bool df_config_concerns(const struct df_key *key, const struct df_run_config *config, int32_t known)
+{
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const struct df_strategy_config options = df_run_strategy_options(config, s);
+        if (config->strategy[s].known == known && concerns_one(key, df_strategies[known], &options))
+            return true;
+    }
+    return false;
+}
+
+bool df_config_is_listed(const struct df_run_config *config, int32_t known)
+{
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        if (config->strategy[s].known == known)
+            return true;
+    return false;
+}
+
+/* In the order in which their first entries stand; those that share a strategy share these. */
+static void put_options(struct df_text *out, const struct df_run_config *config)
 {
     df_text_add(out, "options:\n");
     for (int32_t s = 0; s < config->strategy_count; s++) {
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_run_strategy(&strategy, config, s));
-        const int32_t known = df_run_strategy_known(config, s);
-        if (df_config_listed_at(config, known) < s) /* another command: they share their options */
+        const int32_t known = config->strategy[s].known;
+        struct df_strategy_config options = df_run_known_options(config, known);
+        bool before = false;
+        for (int32_t i = 0; i < s; i++)
+            before = before || config->strategy[i].known == known;
+        if (before)
             continue;
-        config->options[known] = df_run_strategy_options(config, s);
-        df_text_add(out, "  %s: {", strategy->name);
-        const char *comma = "";
-        for (int32_t k = 0; k < df_run_key_count; k++) {
-            const struct df_key *key = &df_run_keys[k];
-            if (!strchr(key->path, '*') || !df_config_concerns(key, strategy, &config->options[known]))
-                continue;
-            df_text_add(out, "%s%s: ", comma, strrchr(key->path, '.') + 1);
-            df_config_put_value(out, key, config, known);
-            comma = ", ";
-        }
-        for (const struct df_strategy_option *own = strategy->options; own && own->key; own++) {
-            const char *value = df_option_text(&config->options[known].own, strategy->options, own->key);
-            if (!value[0])
-                continue;
-            df_text_add(out, "%s%s: ", comma, own->key);
-            df_config_put_option(out, own, value);
-        }
-        df_text_add(out, "}\n");
+        df_text_add(out, "  %s: ", df_strategy_known(known));
+        put_mapping(out, known, &options, config);
+        df_text_add(out, "\n");
     }
-    return DFAL_OK;
 }
+
+/* --- the whole ----------------------------------------------------------------------------------------- */
 
 dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
 {
@@ -187,11 +251,11 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
         snprintf(group, sizeof group, "%.*s", length, key->path);
         if (strchr(key->path, '*')) {
             if (opens)
-                status = put_options(&out, &copy);
+                put_options(&out, &copy);
             continue;
         }
         if ((key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
-            !*(const char *)df_key_field(key, &copy, 0)) {
+            !*(const char *)df_key_field(key, &copy)) {
             group[0] = 0; /* an absent path or command opens no group */
             continue;
         }
@@ -199,10 +263,10 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
             df_text_add(&out, "%s:\n", group);
         if (!df_key_holds(key, &copy))
             continue;
-        if (key->remark && !strcmp(df_key_field(key, &copy, 0), key->remark_on))
+        if (key->remark && !strcmp(df_key_field(key, &copy), key->remark_on))
             df_text_add(&out, "%s# %s\n", length ? "  " : "", key->remark);
         df_text_add(&out, "%s%s: ", length ? "  " : "", dot ? dot + 1 : key->path);
-        df_config_put_value(&out, key, &copy, 0);
+        df_config_put_value(&out, key, &copy);
         df_text_add(&out, "\n");
     }
     DF_KEEP_FIRST(status, df_text_take(&out, yaml));

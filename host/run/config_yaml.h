@@ -5,15 +5,17 @@
 
 #include "run/config.h"
 
-/* A key's value; strategy is that of an options.* key. */
-void df_config_put_value(struct df_text *out, const struct df_key *key, struct df_run_config *config,
-                         int32_t strategy);
+/* The value of a key that stands in `of`: a configuration, or a struct df_strategy_config. */
+void df_config_put_value(struct df_text *out, const struct df_key *key, void *of);
 /* The value of one of a strategy's own options. */
 void df_config_put_option(struct df_text *out, const struct df_strategy_option *option, const char *value);
-/* Does a key of options.* shape what the strategy does? */
-bool df_config_concerns(const struct df_key *key, const struct df_strategy *strategy,
-                        const struct df_strategy_config *options);
-/* Where a configuration first lists a strategy, -1: it does not. */
-int32_t df_config_listed_at(const struct df_run_config *config, int32_t known);
+/* The list of strategies, with the options that entries give themselves or without. */
+void df_config_put_strategies(struct df_text *out, const struct df_run_config *config, bool options);
+/* The options that an entry gives itself, "{twins: false}". Nothing where it gives none. */
+void df_config_put_given(struct df_text *out, const struct df_run_entry *entry);
+/* Does a key of options.* shape what a strategy does where it is listed? */
+bool df_config_concerns(const struct df_key *key, const struct df_run_config *config, int32_t known);
+/* Is a strategy listed, under whatever name? */
+bool df_config_is_listed(const struct df_run_config *config, int32_t known);
 
 #endif

@@ -161,12 +161,11 @@ static dfal_status choose_engine(struct df_experiment *e)
 {
     bool margins = false;
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_run_strategy(&strategy, &e->config, s));
+        const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
         margins = margins || options.twins || df_strategy_asks(strategy, &options.own) & DF_ASKS_MARGINS;
     }
-    if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
+    if (!margins || e->config.trainer.text[0] || has_batch_norm(e->graph))
         return DFAL_OK;
     return df_deepfool_fuses(&e->fused, e->device, e->graph);
 }
@@ -178,7 +177,7 @@ static dfal_status check_memory(const struct df_experiment *e)
     bool twins = false;
     for (int32_t s = 0; s < config->strategy_count; s++)
         twins = twins || df_run_strategy_options(config, s).twins;
-    int64_t rows = (config->trainer[0] ? 0 : most) + (twins ? most : 0);
+    int64_t rows = (config->trainer.text[0] ? 0 : most) + (twins ? most : 0);
     double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
     if (bytes > (double)e->context->memory)
         DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of `memory`",
@@ -194,9 +193,9 @@ static bool is_model(const char *name)
 static dfal_status build_graph(struct df_experiment *e)
 {
     const char *name = e->config.network;
-    if (e->config.trainer[0] && is_model(name)) /* the trainer brings its own */
+    if (e->config.trainer.text[0] && is_model(name)) /* the trainer brings its own */
         return DFAL_OK;
-    const bool weights = e->config.trainer[0] || strcmp(e->config.init, "scratch") != 0;
+    const bool weights = e->config.trainer.text[0] || strcmp(e->config.init, "scratch") != 0;
     if (is_model(name) && !strcmp(e->config.init, "weights"))
         DF_FAIL(DFAL_E_CONFIG,
                 "training.init is weights, but the network %s is built in and has none, expected a network "
@@ -230,7 +229,7 @@ static dfal_status build_graph(struct df_experiment *e)
 /* Restarts are tries from other beginnings, unless there is only one beginning. */
 static void say_restarts(const struct df_experiment *e)
 {
-    if (e->config.trainer[0] || e->config.training.restarts < 2 || !strcmp(e->config.init, "scratch"))
+    if (e->config.trainer.text[0] || e->config.training.restarts < 2 || !strcmp(e->config.init, "scratch"))
         return;
     df_say(e->context, DFAL_INFO, "run.restarts", DF_FIELDS(DF_INT("restarts", e->config.training.restarts)),
            "the %d restarts of a round begin with the same weights (training.init: %s) and differ only in "
@@ -239,16 +238,23 @@ static void say_restarts(const struct df_experiment *e)
            e->config.training.restarts, e->config.init);
 }
 
+/* The last error is the fault of the options that a strategy runs under. */
+static dfal_status fail_options(dfal_status status, const struct df_run_entry *entry)
+{
+    const char *strategy = df_strategy_known(entry->known);
+    return strcmp(entry->name, strategy) ? df_fail_prefix(status, "strategy %s: ", entry->name)
+                                         : df_fail_prefix(status, "options.%s: ", strategy);
+}
+
 /* Whether every strategy can ask the network that is trained; a trainer's is not known yet. */
 static dfal_status check_strategies(const struct df_experiment *e)
 {
-    for (int32_t s = 0; s < e->config.strategy_count && !e->config.trainer[0]; s++) {
+    for (int32_t s = 0; s < e->config.strategy_count && !e->config.trainer.text[0]; s++) {
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_run_strategy(&strategy, &e->config, s));
+        const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         const dfal_status status = df_strategy_check_network(strategy, &options.own, e->graph);
         if (status == DFAL_E_USAGE)
-            return df_fail_prefix(DFAL_E_CONFIG, "options.%s: ", strategy->name);
+            return fail_options(DFAL_E_CONFIG, &e->config.strategy[s]);
         DF_TRY(status);
     }
     return DFAL_OK;
@@ -259,14 +265,13 @@ static dfal_status name_solvers(struct df_experiment *e)
 {
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
-        const struct df_strategy *strategy = NULL;
+        const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         char name[DF_STRATEGY_SOLVER];
-        DF_TRY(df_run_strategy(&strategy, &e->config, s));
         if (!strategy->solver)
             continue;
         const dfal_status status = strategy->solver(name, e->context, &options.own);
         if (status != DFAL_OK && status != DFAL_E_STOPPED)
-            df_fail_prefix(status, "options.%s: ", strategy->name);
+            fail_options(status, &e->config.strategy[s]);
         DF_TRY(status);
         if (!strstr(e->solvers, name))
             snprintf(e->solvers + strlen(e->solvers), sizeof e->solvers - strlen(e->solvers), "%s%s",

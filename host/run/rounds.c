@@ -340,7 +340,7 @@ static dfal_status train(struct branch *branch, int32_t round, struct df_trainin
     dfal_status status;
     options.seed = round_seed(branch, round);
     double begin = df_clock();
-    if (e->config.trainer[0]) {
+    if (e->config.trainer.text[0]) {
         df_network_destroy(branch->network);
         branch->network = NULL;
         DF_TRY(df_external_trainer_run(&branch->trainer, &branch->network, state, round, options.seed));
@@ -368,7 +368,7 @@ done:
 /* The checkpoint. A trainer's network stays the file that it wrote. */
 static dfal_status save_state(struct branch *branch)
 {
-    const bool own = !branch->experiment->config.trainer[0];
+    const bool own = !branch->experiment->config.trainer.text[0];
     struct df_run_state *state = &branch->state;
     DF_TRY(df_run_state_save(state, own ? branch->network : NULL, branch->state_path));
     if (!own)
@@ -449,7 +449,7 @@ static dfal_status finish_round(struct branch *branch, int32_t round, int64_t ad
         .loss = loss,
         .train_seconds = trained.seconds,
         .select_seconds = branch->select_seconds,
-        .steps = e->config.trainer[0] ? -1 : trained.steps,
+        .steps = e->config.trainer.text[0] ? -1 : trained.steps,
         .round_seconds = df_clock() - branch->round_begin,
     };
     snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
@@ -474,26 +474,26 @@ static dfal_status branch_open(struct branch *branch, struct df_experiment *e, i
 {
     *branch = (struct branch){
         .experiment = e,
-        .name = e->config.strategy[strategy],
+        .strategy = df_run_strategy(&e->config, strategy),
+        .name = e->config.strategy[strategy].name,
         .options = df_run_strategy_options(&e->config, strategy),
         .trial = trial,
         .seed = df_random_child(e->config.seed, DF_STREAM_TRIAL, (uint64_t)trial),
         .state = {.round = -1,
                   .size = df_shape_size(e->train->shape),
-                  .twins_only = e->config.trainer[0] != 0},
+                  .twins_only = e->config.trainer.text[0] != 0},
     };
-    DF_TRY(df_run_strategy(&branch->strategy, &e->config, strategy));
-    const struct df_run_command *command = df_run_command_of(&e->config, strategy);
-    if (command)
+    const struct df_command *command = &e->config.strategy[strategy].command;
+    if (command->text[0])
         DF_TRY(command_open(branch, command->text));
     DF_TRY(df_run_state_path(&branch->state_path, e->directory.path, branch->name, trial));
     branch->trainer = (struct df_external_trainer){
-        .command = e->config.trainer,
+        .command = e->config.trainer.text,
         .pool_path = e->config.train,
         .pool = e->train,
         .init = e->graph ? e->config.network : "",
     };
-    if (e->config.trainer[0])
+    if (e->config.trainer.text[0])
         DF_TRY(
             df_external_trainer_open(&branch->trainer, e->context, e->directory.path, branch->name, trial));
     DF_TRY(df_alloc(&branch->label, e->train->count, sizeof *branch->label));
@@ -570,11 +570,11 @@ static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *
                 DF_TRY_TO(next, status, df_run_advance_resume(advance, e->directory.path));
             }
             if (seen.round >= 0) {
-                if (!e->config.trainer[0])
+                if (!e->config.trainer.text[0])
                     DF_TRY_TO(next, status, df_network_copy(&branch.network, e->graph));
                 DF_TRY_TO(next, status,
                           df_run_state_load(&branch.state, branch.network, e->train, branch.state_path));
-                if (e->config.trainer[0])
+                if (e->config.trainer.text[0])
                     DF_TRY_TO(
                         next, status,
                         df_external_trainer_network(&branch.trainer, &branch.network, branch.state.round));
@@ -605,7 +605,7 @@ static dfal_status check_apart(const struct df_experiment *e, const char *dir, c
 /* What rounds are trained from, for the log. */
 static const char *init_text(const struct df_experiment *e)
 {
-    if (e->config.trainer[0])
+    if (e->config.trainer.text[0])
         return "what the trainer takes";
     if (!strcmp(e->config.init, "previous"))
         return e->warm ? "the previous network, the first from the given weights"
@@ -628,7 +628,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     DF_TRY_TO(done, status,
               df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
     df_log_tee(context, df_run_directory_event, &e.directory);
-    const char *network = e.config.trainer[0] ? e.config.trainer : e.config.network;
+    const char *network = e.config.trainer.text[0] ? e.config.trainer.text : e.config.network;
     df_say(context, DFAL_INFO, e.directory.resumed ? "run.resume" : "run.begin",
            DF_FIELDS(DF_TEXT("network", network), DF_TEXT("train", e.config.train),
                      DF_TEXT("test", e.config.test), DF_INT("annotations", e.config.annotations),
@@ -640,7 +640,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
            e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
            (long long)e.config.annotations, e.config.strategy_count, e.config.trials, init_text(&e),
            e.device->info.backend, e.directory.path);
-    if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer[0])
+    if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer.text[0])
         df_say(context, DFAL_WARNING, "run.patience",
                DF_FIELDS(DF_INT("steps", e.config.training.steps),
                          DF_INT("patience", e.config.training.patience)),
