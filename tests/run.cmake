@@ -2,6 +2,7 @@
 df_test(strategy LINK df_strategy)
 df_test(config LINK df_run)
 df_test(variants LINK df_run)
+df_test(presets LINK df_run)
 df_test(statistics LINK df_run)
 df_test(process LINK df_base)
 df_test(run LINK df_api LABELS quick threads)
