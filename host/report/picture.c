@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "run/rounds.h"
+#include "run/state.h"
 
 enum { SHOWN = 20 };
 
