@@ -69,7 +69,7 @@ static void test_all(void **state)
     (void)state;
     int count = 0;
     dfal_presets(check_preset, &count);
-    assert_int_equal(count, 12);
+    assert_int_equal(count, 13);
 }
 
 static void test_paper(void **state)
@@ -120,6 +120,30 @@ static void test_thresholds(void **state)
     }
 }
 
+/* Table 4, both ways. */
+static void test_transfer(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    char *yaml = NULL;
+    test_ok(load(&c, "table4"));
+    assert_string_equal(c.transfer, "vgg8");
+    assert_int_equal(c.transfer_every, 0); /* after the last round */
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "\ntransfer: vgg8\ntransfer_every: 0\n"));
+    df_free(yaml);
+    test_ok(df_run_config_set(&c, "network=vgg8"));
+    test_ok(df_run_config_set(&c, "transfer=lenet5"));
+    test_ok(df_run_config_set(&c, "options.coreset.node=fc2"));
+    check_network(&c, "table4");
+    test_error(df_run_config_set(&c, "transfer=lenet6"), DFAL_E_USAGE, "transfer: unknown network 'lenet6'");
+    test_ok(load(&c, "study"));
+    test_ok(df_run_config_set(&c, "transfer_every=7")); /* without a network it says nothing */
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_null(strstr(yaml, "transfer"));
+    df_free(yaml);
+}
+
 /* Six strategies, with twins and without: what is chosen and what is trained on are taken apart. */
 static void test_study(void **state)
 {
@@ -144,10 +168,8 @@ static void test_study(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_paper),
-        cmocka_unit_test(test_thresholds),
-        cmocka_unit_test(test_study),
+        cmocka_unit_test(test_all),      cmocka_unit_test(test_paper), cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_transfer), cmocka_unit_test(test_study),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

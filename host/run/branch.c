@@ -48,41 +48,34 @@ static dfal_status begin_network(struct df_branch *branch, int32_t round, bool *
     return df_network_copy(&branch->network, e->graph);
 }
 
-/* The labelled rows as the network counts their classes; NULL: as the pool does. */
-static dfal_status count_like_network(struct df_training_row **rows, const struct df_branch *branch)
+/* The labelled rows as a network counts their classes; NULL: as the pool does. */
+static dfal_status count_like_network(struct df_training_row **rows, const struct df_run_state *state,
+                                      const struct df_network *network)
 {
-    const struct df_run_state *state = &branch->state;
     *rows = NULL;
-    if (!branch->network->from_pool)
+    if (!network->from_pool)
         return DFAL_OK;
     DF_TRY(df_alloc(rows, state->count, sizeof **rows));
     for (int64_t i = 0; i < state->count; i++) {
         (*rows)[i] = state->rows[i];
-        (*rows)[i].label = df_network_from_pool(branch->network, state->rows[i].label);
+        (*rows)[i].label = df_network_from_pool(network, state->rows[i].label);
     }
     return DFAL_OK;
 }
 
-dfal_status df_branch_train(struct df_branch *branch, int32_t round, struct df_training_result *result)
+dfal_status df_branch_fit(struct df_branch *branch, struct df_network *network, int32_t round, bool keep,
+                          struct df_training_result *result)
 {
     struct df_experiment *e = branch->experiment;
-    struct df_run_state *state = &branch->state;
+    const struct df_run_state *state = &branch->state;
     struct df_training_options options = e->config.training;
     struct df_training_row *rows = NULL;
     const bool grouped = strcmp(e->config.split, "rows") != 0;
     int64_t *unit = NULL;
     dfal_status status;
     options.seed = df_branch_seed(branch, round);
-    double begin = df_clock();
-    if (e->config.trainer.text[0]) {
-        df_network_destroy(branch->network);
-        branch->network = NULL;
-        DF_TRY(df_external_trainer_run(&branch->trainer, &branch->network, state, round, options.seed));
-        result->seconds = df_clock() - begin;
-        return DFAL_OK;
-    }
-    DF_TRY_TO(done, status, begin_network(branch, round, &options.keep_initial));
-    DF_TRY_TO(done, status, count_like_network(&rows, branch));
+    options.keep_initial = keep;
+    DF_TRY_TO(done, status, count_like_network(&rows, state, network));
     DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
     df_run_state_units(state, grouped, unit);
     const struct df_training_set set = {.count = state->count,
@@ -91,10 +84,29 @@ dfal_status df_branch_train(struct df_branch *branch, int32_t round, struct df_t
                                         .x = state->x,
                                         .unit = unit};
     status = df_branch_on_device(
-        e, df_train(e->context, e->device, branch->network, &set, &options, NULL, NULL, NULL, result));
+        e, df_train(e->context, e->device, network, &set, &options, NULL, NULL, NULL, result));
 done:
     df_free(unit);
     df_free(rows);
+    return status;
+}
+
+dfal_status df_branch_train(struct df_branch *branch, int32_t round, struct df_training_result *result)
+{
+    const struct df_experiment *e = branch->experiment;
+    const double begin = df_clock();
+    dfal_status status;
+    if (e->config.trainer.text[0]) {
+        df_network_destroy(branch->network);
+        branch->network = NULL;
+        status = df_external_trainer_run(&branch->trainer, &branch->network, &branch->state, round,
+                                         df_branch_seed(branch, round));
+    } else {
+        bool keep = false;
+        status = begin_network(branch, round, &keep);
+        if (status == DFAL_OK)
+            status = df_branch_fit(branch, branch->network, round, keep, result);
+    }
     result->seconds = df_clock() - begin;
     return status;
 }

@@ -38,12 +38,20 @@ uint64_t df_branch_seed(const struct df_branch *branch, int32_t round);
 dfal_status df_branch_on_device(struct df_experiment *experiment, dfal_status status);
 /* The network of a round as a file. */
 dfal_status df_branch_write_network(const struct df_branch *branch, const char *path, int32_t round);
-/* Train the network of a round on what is labelled. */
+/* Train a network on what is labelled, as the configuration trains, with the seeds of a round.
+ *   keep  from the weights that it has */
+dfal_status df_branch_fit(struct df_branch *branch, struct df_network *network, int32_t round, bool keep,
+                          struct df_training_result *result);
+/* Train the network of a round. */
 dfal_status df_branch_train(struct df_branch *branch, int32_t round, struct df_training_result *result);
 
 /* Label the first rows of a trial. */
 dfal_status df_branch_add_initial(struct df_branch *branch);
 /* Choose, ask and add; *count 0: nobody is left. */
 dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *count);
+
+/* Where the configuration asks for it after this round, train the other network on what is labelled, too: a
+ * line of transfer.csv. */
+dfal_status df_branch_transfer(struct df_branch *branch, int32_t round);
 
 #endif

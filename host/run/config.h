@@ -39,7 +39,9 @@ struct df_run_config {
     struct df_strategy_config options[DF_MAX_STRATEGIES]; /* of all entries; by df_strategy_known_index */
     int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
-    struct df_command trainer; /* somebody else's that trains; none: dfal does */
+    char transfer[DF_CONFIG_TEXT]; /* another network that is trained on what was chosen; "": none */
+    int64_t transfer_every;        /* annotations; 0: after the last round */
+    struct df_command trainer;     /* somebody else's that trains; none: dfal does */
     char optimizer[16];
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
@@ -69,6 +71,7 @@ struct df_key {
     /* An integer key in whose place this one is given: one of the two holds, the other one's value is below
      * its `low`. */
     const char *rival;
+    const char *needs;              /* a key of text without which this one says nothing */
     const char *remark_on, *remark; /* stands above the key in config.yaml where its value is remark_on */
 };
 extern const struct df_key df_run_keys[];
@@ -77,7 +80,7 @@ extern const int32_t df_run_key_count;
 void *df_key_field(const struct df_key *key, void *of);
 /* The key of this path, NULL: none. */
 const struct df_key *df_key_find(const char *path);
-/* Is it given? One of two rivals is not. */
+/* Does it say something? One of two rivals does not, nor does text that is not given, nor what needs it. */
 bool df_key_holds(const struct df_key *key, struct df_run_config *config);
 /* "an integer from 1 to 100": what the key expects, for messages. */
 void df_key_expectation(const struct df_key *key, char *text, size_t size);

@@ -34,10 +34,8 @@ void dfal_run_keys(dfal_run_key_fn *visit, void *user)
         /* A strategy's own value is told by the help: it follows from the strategy, or from a key of the
          * run. */
         const bool own = key->kind == DF_KEY_FLAG ||
-                         (key->kind == DF_KEY_NUMBER && key->number.or_all && strchr(key->path, '*')),
-                   absent = (key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
-                            !*(const char *)df_key_field(key, of);
-        if (!own && !absent && df_key_holds(key, &standard))
+                         (key->kind == DF_KEY_NUMBER && key->number.or_all && strchr(key->path, '*'));
+        if (!own && df_key_holds(key, &standard))
             df_config_put_value(&value, key, of);
         const struct dfal_run_key out = {key->path, expected, value.size ? value.bytes : "", key->help};
         visit(user, &out);

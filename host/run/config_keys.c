@@ -74,6 +74,17 @@ const struct df_key df_run_keys[] = {
      .number = {DF_NUMBER_I32, 1, 10000},
      .offset = AT(trials),
      .help = "repetitions, each with another initial set; one cannot be tested for significance"},
+    {.path = "transfer",
+     .kind = DF_KEY_TEXT,
+     .offset = AT(transfer),
+     .help = "another network, named as `network` is, that is trained from scratch on what each strategy has "
+             "labelled; its accuracy stands in transfer.csv"},
+    {.path = "transfer_every",
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 0, ROWS},
+     .offset = AT(transfer_every),
+     .needs = "transfer",
+     .help = "after which rounds: those whose annotations are a multiple of it, and the last; 0: the last"},
     {.path = "trainer",
      .kind = DF_KEY_COMMAND,
      .offset = AT(trainer),
@@ -159,9 +170,18 @@ const struct df_key *df_key_find(const char *path)
     return NULL;
 }
 
+static bool is_text(const struct df_key *key)
+{
+    return key->kind == DF_KEY_TEXT || key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND;
+}
+
 bool df_key_holds(const struct df_key *key, struct df_run_config *config)
 {
     const void *field = df_key_field(key, config);
+    if (is_text(key))
+        return *(const char *)field != 0;
+    if (key->needs && !df_key_holds(df_key_find(key->needs), config))
+        return false;
     return !key->rival ||
            (double)(key->number.kind == DF_NUMBER_I32 ? *(const int32_t *)field : *(const int64_t *)field) >=
                key->number.low;

@@ -103,6 +103,11 @@ static dfal_status make_absolute(char *path)
     return DFAL_OK;
 }
 
+static dfal_status make_network_absolute(char *network)
+{
+    return !df_model_exists(network) && strpbrk(network, "/.") ? make_absolute(network) : DFAL_OK;
+}
+
 dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_run_options *options,
                                const struct dfal_context_options *flags)
 {
@@ -125,9 +130,9 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     DF_TRY(take_path(config->test, options->test_path));
     DF_TRY(make_absolute(config->train));
     DF_TRY(make_absolute(config->test));
-    if (!df_model_exists(config->network) && strpbrk(config->network, "/."))
-        DF_TRY(make_absolute(config->network));
-    const char *const texts[] = {config->train, config->test, config->network};
+    DF_TRY(make_network_absolute(config->network));
+    DF_TRY(make_network_absolute(config->transfer));
+    const char *const texts[] = {config->train, config->test, config->network, config->transfer};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (!df_text_is_utf8(texts[i])) /* the run could not read its own config.yaml back */
             DF_FAIL(DFAL_E_USAGE, "%s: the path is not UTF-8, which config.yaml is written in", texts[i]);

@@ -25,7 +25,7 @@ static dfal_status store_path(const struct df_config_reader *reader, const yaml_
                               const struct df_key *key, const char *path, char *to)
 {
     const char *value = (const char *)event->data.scalar.value;
-    if (strcmp(key->path, "network") == 0 && df_model_check(value) != DFAL_OK)
+    if (key->kind == DF_KEY_TEXT && df_model_check(value) != DFAL_OK)
         return df_config_complain_of(reader, event, path);
     bool relative = reader->folder && value[0] != '/' && value[0] && key->kind != DF_KEY_COMMAND &&
                     (key->kind == DF_KEY_PATH || (!df_model_exists(value) && strpbrk(value, "/.")));

@@ -254,14 +254,12 @@ dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
                 put_options(&out, &copy);
             continue;
         }
-        if ((key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND) &&
-            !*(const char *)df_key_field(key, &copy)) {
-            group[0] = 0; /* an absent path or command opens no group */
-            continue;
-        }
-        if (opens)
+        const bool holds = df_key_holds(key, &copy);
+        if (!holds && key->kind == DF_KEY_PATH)
+            group[0] = 0; /* an absent path opens no group */
+        if (opens && group[0])
             df_text_add(&out, "%s:\n", group);
-        if (!df_key_holds(key, &copy))
+        if (!holds)
             continue;
         if (key->remark && !strcmp(df_key_field(key, &copy), key->remark_on))
             df_text_add(&out, "%s# %s\n", length ? "  " : "", key->remark);

@@ -191,6 +191,36 @@ static bool is_model(const char *name)
     return df_model_exists(name) || !strpbrk(name, "/.");
 }
 
+/* The network has room for the pool's classes, and is known by their names and scaling. */
+static dfal_status fit_to_pool(const struct df_experiment *e, struct df_network *network, const char *name,
+                               bool named)
+{
+    const struct df_pool *pool = e->train;
+    if (network->class_count < pool->class_count)
+        DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", pool->path,
+                pool->class_count, network->class_count, name);
+    if (!named)
+        DF_TRY(df_network_name_classes(network,
+                                       network->class_count == pool->class_count ? pool->classes : NULL));
+    return df_network_take_scaling(network, pool);
+}
+
+static dfal_status build_transfer(struct df_experiment *e)
+{
+    const char *name = e->config.transfer;
+    if (!name[0])
+        return DFAL_OK;
+    if (e->config.trainer.text[0])
+        DF_FAIL(
+            DFAL_E_CONFIG,
+            "transfer is %s and trainer is '%.200s', expected one of them: the other network is trained by "
+            "dfal",
+            name, e->config.trainer.text);
+    DF_TRY(is_model(name) ? df_model_create(&e->transfer, name, e->train->shape, e->train->class_count)
+                          : df_network_shape_for_pool(&e->transfer, e->context, name, e->train));
+    return fit_to_pool(e, e->transfer, name, false);
+}
+
 static dfal_status build_graph(struct df_experiment *e)
 {
     const char *name = e->config.network;
@@ -212,19 +242,13 @@ static dfal_status build_graph(struct df_experiment *e)
         DF_TRY(df_network_shape_for_pool(&e->graph, e->context, name, e->train));
     if (!weights && !is_model(name))
         df_say_softmax(e->context, name, e->graph);
-    if (e->graph->class_count < e->train->class_count)
-        DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
-                e->train->class_count, e->graph->class_count, name);
     if (!e->warm && !is_model(name))
         df_say(e->context, DFAL_WARNING, "run.weights_unused", DF_FIELDS(DF_TEXT("network", name)),
                "%s: its weights are not used, every round begins with random ones (training.init: scratch); "
                "weights "
                "or previous start from them",
                name);
-    if (!e->warm || !e->graph->classes)
-        DF_TRY(df_network_name_classes(
-            e->graph, e->graph->class_count == e->train->class_count ? e->train->classes : NULL));
-    return df_network_take_scaling(e->graph, e->train);
+    return fit_to_pool(e, e->graph, name, e->warm && e->graph->classes);
 }
 
 /* Restarts are tries from other beginnings, unless there is only one beginning. */
@@ -303,6 +327,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(find_eligible(e));
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
+    DF_TRY(build_transfer(e));
     DF_TRY(check_strategies(e));
     DF_TRY(name_solvers(e));
     say_restarts(e);
@@ -316,6 +341,7 @@ void df_experiment_close(struct df_experiment *e)
     if (e->oracle)
         e->oracle->close(e->oracle);
     df_network_destroy(e->graph);
+    df_network_destroy(e->transfer);
     df_pool_close(e->test);
     df_pool_close(e->train);
     df_free(e->eligible);
@@ -334,6 +360,10 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
     df_identity_add(identity, "train_fingerprint", "%s", e->train->fingerprint);
     df_identity_add(identity, "test_fingerprint", "%s", e->test->fingerprint);
     df_identity_add(identity, "network_sha256", "%s", digest);
+    if (e->transfer) {
+        df_network_digest(digest, e->transfer);
+        df_identity_add(identity, "transfer_sha256", "%s", digest);
+    }
     df_identity_add(identity, "version", "%s", DFAL_VERSION);
     df_identity_add(identity, "backend", "%s", e->device->info.backend);
     df_identity_add(identity, "engine", "%s", e->fused ? "fused" : "layers");

@@ -12,7 +12,8 @@ struct df_experiment {
     struct df_device *device;
     struct df_run_config config;
     struct df_pool *train, *test;
-    struct df_network *graph; /* what rounds begin with; NULL: the trainer brings its own */
+    struct df_network *graph;    /* what rounds begin with; NULL: the trainer brings its own */
+    struct df_network *transfer; /* another that learns what was chosen; NULL: none */
     struct df_oracle *oracle;
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */

@@ -58,6 +58,15 @@ static const struct {
      "  coreset: {subsample: 800, node: fc3}\n"
      "  ceal: {threshold: 0.05}\n"
      "initial: 10\nquery: 10\nannotations: 6000\ntrials: 5\n" PAPER_TRAINING},
+    {"table4",
+     "table 4 on MNIST: LeNet5 selects to 1000 annotations, VGG8 is trained on the same rows; dfal, coreset "
+     "and random, 5 trials; about a day and a half of two cores. The other way: network: vgg8, transfer: "
+     "lenet5 and options.coreset.node: fc2",
+     "network: lenet5\ntransfer: vgg8\nstrategies: [dfal, coreset, random]\n"
+     "options:\n"
+     "  dfal: {subsample: 300, deepfool: dfal2018}\n"
+     "  coreset: {subsample: 800, node: fc3}\n"
+     "initial: 10\nquery: 10\nannotations: 1000\ntrials: 5\n" PAPER_TRAINING},
     {"modern-mnist",
      "the best that the trainer reaches with 1000 labels of MNIST: VGG8, every label trained on, dfal, "
      "margin and badge with random beside them, 5 trials; about a day of two idle cores",

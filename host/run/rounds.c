@@ -134,6 +134,8 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     struct dfal_eval_result eval = {0};
     DF_TRY(df_branch_train(branch, round, &trained));
     const int64_t labelled = state->count;
+    state->finished = state->annotations >= e->config.annotations || state->annotations >= e->eligible_count;
+    DF_TRY(df_branch_transfer(branch, round));
     df_run_state_drop_pseudo(state);
     DF_TRY(df_branch_on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
     if (round == 0)
@@ -144,7 +146,6 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     DF_TRY(told);
     state->round = round;
     state->best_so_far = round && state->best_so_far > accuracy ? state->best_so_far : accuracy;
-    state->finished = state->annotations >= e->config.annotations || state->annotations >= e->eligible_count;
     struct df_curve_row row = {
         .trial = branch->trial,
         .round = round,
@@ -301,11 +302,15 @@ static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *
 static dfal_status check_apart(const struct df_experiment *e, const char *dir, const char *config_path)
 {
     const bool force = e->context->options.force;
-    const char *const inputs[] = {config_path, e->config.train, e->config.test, e->config.network};
+    const char *const inputs[] = {config_path, e->config.train, e->config.test, e->config.network,
+                                  e->config.transfer};
     DF_TRY(df_run_directory_apart(dir, force, inputs, sizeof inputs / sizeof *inputs));
-    return e->graph ? df_run_directory_apart(dir, force, (const char *const *)e->graph->files,
-                                             e->graph->file_count)
-                    : DFAL_OK;
+    const struct df_network *const networks[] = {e->graph, e->transfer};
+    for (int i = 0; i < 2; i++)
+        if (networks[i])
+            DF_TRY(df_run_directory_apart(dir, force, (const char *const *)networks[i]->files,
+                                          networks[i]->file_count));
+    return DFAL_OK;
 }
 
 /* What rounds are trained from, for the log. */
