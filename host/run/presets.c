@@ -40,7 +40,7 @@ static const struct {
      "the same on Quick-Draw (four classes of 28x28) with LeNet5: ceal's threshold is 0.08; a step costs "
      "what it costs on MNIST",
      PAPER("lenet5", "fc3", "0.08")},
-    {"paper-quickdraw-vgg8", "the same with VGG8; a step takes about eighty times LeNet5's",
+    {"paper-quickdraw-vgg8", "the same with VGG8; a step takes about sixty times LeNet5's",
      PAPER("vgg8", "fc2", "0.08")},
     {"paper-shoebag-lenet5",
      "the same on Shoe-Bag (two classes of 64x64 RGB) with LeNet5: ceal's threshold is 0.19; twelve times "
