@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 df_test(strategy LINK df_strategy)
 df_test(config LINK df_run)
+df_test(variants LINK df_run)
+df_test(presets LINK df_run)
 df_test(statistics LINK df_run)
 df_test(report LINK df_api)
 df_test(process LINK df_base)

@@ -285,10 +285,10 @@ static void test_compare(void **state)
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with seed 9, expected 1 (`force` begins anew)");
     b.seed = a.seed;
-    snprintf(b.trainer, sizeof b.trainer, "train \"%s\"", "it");
+    snprintf(b.trainer.text, sizeof b.trainer.text, "train \"%s\"", "it");
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with trainer \"train \\\"it\\\"\", expected ");
-    memcpy(b.trainer, a.trainer, sizeof b.trainer);
+    b.trainer = a.trainer;
     b.strategy_count = 1;
     test_error(df_run_config_compare(&a, &b, "dir"), DFAL_E_CONFIG,
                "dir was made with strategies [dfal], expected [dfal, random] (`force` begins anew)");
@@ -438,48 +438,6 @@ static void test_load(void **state)
     test_folder_remove(folder);
 }
 
-static void count_preset(void *user, const struct dfal_field *fact)
-{
-    struct df_run_config c;
-    struct dfal_run_options options = {.size = sizeof(struct dfal_run_options), .preset = fact->key};
-    test_ok(df_run_config_load(&c, &options, NULL));
-    char *yaml = NULL;
-    test_ok(dfal_run_print_config(NULL, &yaml, &options));
-    assert_non_null(strstr(yaml, strcmp(fact->key, "quickstart")
-                                     ? "strategies: [dfal, bald, ceal, coreset, egl, entropy, random]"
-                                     : "strategies: [dfal, random]"));
-    dfal_string_free(yaml);
-    ++*(int *)user;
-}
-
-static void test_presets(void **state)
-{
-    (void)state;
-    int count = 0;
-    struct df_run_config c;
-    struct dfal_run_options options = {.size = sizeof(struct dfal_run_options), .preset = "paper-mnist-vgg8"};
-    dfal_presets(count_preset, &count);
-    assert_int_equal(count, 3);
-    test_ok(df_run_config_load(&c, &options, NULL));
-    assert_string_equal(c.network, "vgg8");
-    assert_int_equal(df_run_strategy_options(&c, 0).subsample, 300);
-    assert_string_equal(df_run_strategy_options(&c, 0).deepfool, "dfal2018");
-    assert_int_equal(c.training.restarts, 5);
-    /* The paper's presets divide as the paper does and say so in their file; the default keeps a query with
-     * its twin. */
-    char *yaml = NULL;
-    assert_string_equal(c.split, "rows");
-    test_ok(df_run_config_yaml(&yaml, &c));
-    assert_non_null(strstr(yaml, "  # as the paper divides"));
-    df_free(yaml);
-    options.preset = "quickstart";
-    test_ok(df_run_config_load(&c, &options, NULL));
-    assert_string_equal(c.split, "grouped");
-    test_ok(df_run_config_yaml(&yaml, &c));
-    assert_null(strchr(yaml, '#'));
-    df_free(yaml);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,7 +452,6 @@ int main(void)
         cmocka_unit_test(test_epochs_or_steps),
         cmocka_unit_test(test_twins),
         cmocka_unit_test(test_load),
-        cmocka_unit_test(test_presets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "report/report.h"
 #include "run/pace.h"
 #include "run/rounds.h"
+#include "run/state.h"
 #include "support_world.h"
 
 enum { MOST = 24 };

@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "run/rounds.h"
+#include "run/state.h"
 #include "store/network_file.h"
 #include "support_world.h"
 

@@ -34,8 +34,8 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
     DF_TRY(df_run_look(&look, folder));
     const struct df_run_config *config = &look.config;
     int64_t done = look.annotations, total = look.annotations_total;
-    if (config->trainer[0])
-        df_tell_text(teller, "trainer", "%s", config->trainer);
+    if (config->trainer.text[0])
+        df_tell_text(teller, "trainer", "%s", config->trainer.text);
     else
         df_tell_text(teller, "network", "%s", config->network);
     df_tell_int(teller, "strategies", config->strategy_count);

@@ -8,6 +8,13 @@
 
 #include "base/process.h"
 
+/* A command as it was given. */
+enum { DF_COMMAND_TEXT = 1024 };
+struct df_command {
+    char text[DF_COMMAND_TEXT]; /* "": there is none */
+    int64_t line; /* of the file that named it: it runs only where the caller allows commands; 0: no file */
+};
+
 struct df_external_command {
     struct dfal_context *context;
     const char *what;     /* "trainer": stands in messages */

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "run/rounds.h"
+#include "run/state.h"
 
 enum { SHOWN = 20 };
 
@@ -168,7 +169,7 @@ dfal_status df_report_queries(struct df_text *page, const struct df_report_run *
     const char *strategy = NULL;
     dfal_status status = DFAL_OK;
     for (int32_t s = 0; s < run->config.strategy_count && !strategy; s++)
-        strategy = df_run_strategy_options(&run->config, s).twins ? run->config.strategy[s] : NULL;
+        strategy = df_run_strategy_options(&run->config, s).twins ? run->config.strategy[s].name : NULL;
     if (!strategy)
         return DFAL_OK;
     DF_TRY_TO(done, status, df_run_state_path(&path, run->dir, strategy, 1));

@@ -249,11 +249,11 @@ static dfal_status add_lines(struct line *lines, int32_t *count, const struct df
         const int32_t number = df_report_number(&run->config, s), cycle = df_report_cycle(number);
         struct line *line = &lines[*count];
         *line = (struct line){.run = run->name,
-                              .strategy = run->config.strategy[s],
+                              .strategy = run->config.strategy[s].name,
                               .colour = df_report_colour(number),
                               .dash = cycle ? 1 + cycle : 0, /* the first are random's in other charts */
                               .number = *count + 1};
-        DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s]));
+        DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s].name));
         if (line->count)
             ++*count;
         else

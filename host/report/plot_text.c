@@ -82,7 +82,7 @@ static void print_keys(struct df_text *text, int32_t width, const struct df_repo
     int32_t column = 0;
     df_text_add(text, "%*s", MARGIN + 1, "");
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
-        const char *strategy = run->config.strategy[s];
+        const char *strategy = run->config.strategy[s].name;
         char accuracy[16];
         const int32_t length =
             2 + (int32_t)strlen(strategy) +
@@ -150,7 +150,8 @@ dfal_status dfal_run_curve(dfal_context *context, char **text, const char *dir, 
             int32_t number = df_report_number(&run.config, s);
             if ((number == 0) != (pass == 0))
                 continue;
-            DF_TRY_TO(done, status, df_curve_points(&points, &count, &run.curve, run.config.strategy[s]));
+            DF_TRY_TO(done, status,
+                      df_curve_points(&points, &count, &run.curve, run.config.strategy[s].name));
             draw(canvas, points, count, number);
             df_free(points);
         }

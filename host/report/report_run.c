@@ -43,10 +43,10 @@ double df_nice_step(double span, int count)
 int32_t df_report_number(const struct df_run_config *config, int32_t strategy)
 {
     int32_t number = 0;
-    if (!strcmp(config->strategy[strategy], "random"))
+    if (!strcmp(config->strategy[strategy].name, "random"))
         return 0;
     for (int32_t s = 0; s <= strategy; s++)
-        number += strcmp(config->strategy[s], "random") != 0;
+        number += strcmp(config->strategy[s].name, "random") != 0;
     return number;
 }
 

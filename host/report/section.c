@@ -77,14 +77,14 @@ static void put_conditions(struct df_text *page, const struct df_report_run *run
                     "<p>The strategies differ in optimiser steps. In the last round, mean over trials:");
         for (int32_t s = 0; s < config->strategy_count; s++) {
             df_text_add(page, "%s ", s ? "," : "");
-            df_text_html(page, config->strategy[s]);
+            df_text_html(page, config->strategy[s].name);
             df_text_add(page, " %.0f", run->summary[s].steps_mean);
         }
         df_text_add(page,
                     ". The keys <code>training.steps</code> and <code>training.patience: 0</code> give all "
                     "strategies as many.</p>\n");
     }
-    if (twins && config->training.validation > 0 && !config->trainer[0])
+    if (twins && config->training.validation > 0 && !config->trainer.text[0])
         df_text_add(
             page, strcmp(config->split, "rows")
                       ? "<p>A query and its twin are on the same side of the validation split.</p>\n"
@@ -103,7 +103,7 @@ static dfal_status put_numbers(struct df_text *page, const struct df_report_run 
     dfal_status status = DFAL_OK;
     for (int32_t s = 0; s < n; s++) {
         DF_TRY_TO(done, status,
-                  df_curve_points(&points[s], &counts[s], &run->curve, run->config.strategy[s]));
+                  df_curve_points(&points[s], &counts[s], &run->curve, run->config.strategy[s].name));
         if (counts[s] > most) {
             most = counts[s];
             longest = s;
@@ -114,7 +114,7 @@ static dfal_status put_numbers(struct df_text *page, const struct df_report_run 
                 "scope=\"col\">annotations</th>");
     for (int32_t s = 0; s < n; s++) {
         df_text_add(page, "<th scope=\"col\" class=\"n\">");
-        df_text_html(page, run->config.strategy[s]);
+        df_text_html(page, run->config.strategy[s].name);
         df_text_add(page, "</th>");
     }
     df_text_add(page, "</tr></thead><tbody>\n");
@@ -163,7 +163,7 @@ static const char *base_name(const char *path)
 
 static const char *start_text(const struct df_run_config *config)
 {
-    if (config->trainer[0])
+    if (config->trainer.text[0])
         return "What a round's training starts from is the trainer's affair.";
     if (!strcmp(config->init, "previous"))
         return "Each round trains on from the network of the round before.";
@@ -180,7 +180,7 @@ void df_report_section(struct df_text *page, struct dfal_context *context, const
         df_text_html(page, run->name);
         df_text_add(page, ": ");
     }
-    df_text_html(page, config->trainer[0] ? config->trainer : base_name(config->network));
+    df_text_html(page, config->trainer.text[0] ? config->trainer.text : base_name(config->network));
     df_text_add(page, " on ");
     df_text_html(page, base_name(config->train));
     df_text_add(page, "</h2>\n");

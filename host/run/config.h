@@ -4,6 +4,7 @@
 #ifndef DF_RUN_CONFIG_H
 #define DF_RUN_CONFIG_H
 
+#include "base/external_command.h"
 #include "base/number.h"
 #include "base/text.h"
 #include "net/training.h"
@@ -11,37 +12,36 @@
 
 struct df_strategy;
 
-/* Names of df_strategy_known, at most. */
-enum { DF_MAX_STRATEGIES = 32, DF_MAX_COMMANDS = 8, DF_STRATEGY_NAME = 32, DF_CONFIG_TEXT = 1024 };
+enum { DF_MAX_STRATEGIES = 32, DF_STRATEGY_NAME = 32, DF_CONFIG_TEXT = DF_COMMAND_TEXT };
 
-/* An entry of strategies that is somebody else's command. */
-struct df_run_command {
-    char name[DF_STRATEGY_NAME];
-    char text[DF_CONFIG_TEXT];
-    int64_t line; /* of the file that named it: it runs only where the caller allows commands; 0: no file */
-};
-
-/* options.<strategy>: */
+/* What is given for a strategy's options: by options.<strategy>, or by an entry of strategies. */
 struct df_strategy_config {
-    int64_t subsample; /* -1: the run's; 0: all */
-    char deepfool[16]; /* preset */
-    int32_t twins;     /* 1, 0; -1: what the strategy does of itself */
+    int64_t subsample; /* -1: not given; 0: all */
+    char deepfool[16]; /* preset; "": not given */
+    int32_t twins;     /* 1, 0; -1: not given */
     struct df_option_values own;
+};
+#define DF_STRATEGY_CONFIG_NONE ((struct df_strategy_config){.subsample = -1, .twins = -1})
+
+/* An entry of strategies: one of dfal's by its name, a variant of it under another name, or a command. */
+struct df_run_entry {
+    char name[DF_STRATEGY_NAME];       /* in the tables and in the names of files */
+    int32_t known;                     /* df_strategy_known_index of what runs; `command` for every command */
+    struct df_command command;         /* of one that is a command */
+    struct df_strategy_config options; /* its own: they hold before options.<strategy> */
 };
 struct df_run_config {
     char train[DF_CONFIG_TEXT],
         test[DF_CONFIG_TEXT];     /* paths, relative ones resolved against the file's folder; "" */
     char network[DF_CONFIG_TEXT]; /* built-in name or path */
-    char strategy[DF_MAX_STRATEGIES][DF_STRATEGY_NAME];
+    struct df_run_entry strategy[DF_MAX_STRATEGIES];
     int32_t strategy_count;
-    struct df_run_command command[DF_MAX_COMMANDS]; /* those of the strategies that are one, by name */
-    int32_t command_count;
-    struct df_strategy_config options[DF_MAX_STRATEGIES]; /* by df_strategy_known_index */
+    struct df_strategy_config options[DF_MAX_STRATEGIES]; /* of all entries; by df_strategy_known_index */
     int64_t initial, query, annotations, subsample;       /* subsample 0: all */
     int32_t trials;
-    char trainer[DF_CONFIG_TEXT]; /* somebody else's command that trains; "": dfal does */
-    /* Of the file that named it: it runs only where the caller allows commands; 0: no file. */
-    int64_t trainer_line;
+    char transfer[DF_CONFIG_TEXT]; /* another network that is trained on what was chosen; "": none */
+    int64_t transfer_every;        /* annotations; 0: after the last round */
+    struct df_command trainer;     /* somebody else's that trains; none: dfal does */
     char optimizer[16];
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
@@ -57,7 +57,7 @@ enum df_key_kind {
     DF_KEY_NUMBER,
     DF_KEY_TEXT,    /* char[DF_CONFIG_TEXT] */
     DF_KEY_PATH,    /* the same */
-    DF_KEY_COMMAND, /* the same, taken as it stands; trainer_line is set */
+    DF_KEY_COMMAND, /* struct df_command */
     DF_KEY_CHOICE,  /* char[16], one of the words of `choices` */
     DF_KEY_FLAG,    /* int32_t 0 or 1, -1 where it was not given */
     DF_KEY_STRATEGIES,
@@ -73,15 +73,16 @@ struct df_key {
     /* An integer key in whose place this one is given: one of the two holds, the other one's value is below
      * its `low`. */
     const char *rival;
+    const char *needs;              /* a key of text without which this one says nothing */
     const char *remark_on, *remark; /* stands above the key in config.yaml where its value is remark_on */
 };
 extern const struct df_key df_run_keys[];
 extern const int32_t df_run_key_count;
-/* Where a key's value stands; strategy is the index of the "*", ignored by other keys. */
-void *df_key_field(const struct df_key *key, struct df_run_config *config, int32_t strategy);
+/* Where a key's value stands in the struct that its offset counts in. */
+void *df_key_field(const struct df_key *key, void *of);
 /* The key of this path, NULL: none. */
 const struct df_key *df_key_find(const char *path);
-/* Is it given? One of two rivals is not. */
+/* Does it say something? One of two rivals does not, nor does text that is not given, nor what needs it. */
 bool df_key_holds(const struct df_key *key, struct df_run_config *config);
 /* "an integer from 1 to 100": what the key expects, for messages. */
 void df_key_expectation(const struct df_key *key, char *text, size_t size);
@@ -124,16 +125,13 @@ dfal_status df_run_command_check(const char *whose, const char *command);
  * Errors   E_CONFIG with the file's line; E_USAGE */
 dfal_status df_run_command_allowed(const struct df_run_config *config,
                                    const struct dfal_run_options *options);
-/* The command that a listed strategy is, NULL: it is one of dfal's. */
-const struct df_run_command *df_run_command_of(const struct df_run_config *config, int32_t strategy);
-/* What runs for a listed strategy, and its df_strategy_known_index: that of `command` for every command. */
-dfal_status df_run_strategy(const struct df_strategy **out, const struct df_run_config *config,
-                            int32_t strategy);
-int32_t df_run_strategy_known(const struct df_run_config *config, int32_t strategy);
-/* List a command. Errors   E_USAGE too long, too many */
-dfal_status df_run_command_add(struct df_run_config *config, const char *name, const char *text,
-                               int64_t line);
-/* The options that a listed strategy runs under: subsample (0: all) and twins resolved. */
+/* What runs for a listed strategy. */
+const struct df_strategy *df_run_strategy(const struct df_run_config *config, int32_t strategy);
+/* List one more. Errors   E_USAGE its name is listed, or there is no room */
+dfal_status df_run_entry_add(struct df_run_config *config, const struct df_run_entry *entry);
+/* The options that a listed strategy runs under: subsample (0: all), deepfool and twins resolved. */
 struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy);
+/* Those of options.<strategy>, by df_strategy_known_index, which entries lay theirs over. */
+struct df_strategy_config df_run_known_options(const struct df_run_config *config, int32_t known);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands of a configuration: which entries of `strategies` are one, and which may run. */
+/* Commands of a configuration: what the caller gives, and which may run. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,50 +7,6 @@
 #include "base/text.h"
 #include "run/config.h"
 #include "strategy/strategy.h"
-
-/* ---- entries of strategies ----------------------------------------------------------------------------- */
-
-const struct df_run_command *df_run_command_of(const struct df_run_config *config, int32_t strategy)
-{
-    for (int32_t i = 0; i < config->command_count; i++)
-        if (!strcmp(config->command[i].name, config->strategy[strategy]))
-            return &config->command[i];
-    return NULL;
-}
-
-static const char *strategy_name(const struct df_run_config *config, int32_t strategy)
-{
-    return df_run_command_of(config, strategy) ? df_strategy_command.name : config->strategy[strategy];
-}
-
-dfal_status df_run_strategy(const struct df_strategy **out, const struct df_run_config *config,
-                            int32_t strategy)
-{
-    return df_strategy_find(out, strategy_name(config, strategy));
-}
-
-int32_t df_run_strategy_known(const struct df_run_config *config, int32_t strategy)
-{
-    return df_strategy_known_index(strategy_name(config, strategy));
-}
-
-dfal_status df_run_command_add(struct df_run_config *config, const char *name, const char *text, int64_t line)
-{
-    int32_t at = 0;
-    while (at < config->command_count && strcmp(config->command[at].name, name) != 0)
-        at++;
-    if (at == DF_MAX_COMMANDS)
-        DF_FAIL(DFAL_E_USAGE, "strategies has more than %d commands", DF_MAX_COMMANDS);
-    struct df_run_command *command = &config->command[at];
-    if (at == config->command_count)
-        config->command_count++;
-    snprintf(command->name, sizeof command->name, "%s", name);
-    snprintf(command->text, sizeof command->text, "%s", text);
-    command->line = line;
-    return DFAL_OK;
-}
-
-/* ---- from the caller ----------------------------------------------------------------------------------- */
 
 dfal_status df_run_command_check(const char *whose, const char *command)
 {
@@ -68,28 +24,30 @@ dfal_status df_run_command_check(const char *whose, const char *command)
 static dfal_status take_strategy_command(struct df_run_config *config, const char *command)
 {
     const char *name = df_strategy_command.name;
-    bool listed = false;
+    struct df_run_entry added = {.known = df_strategy_known_index(name), .options = DF_STRATEGY_CONFIG_NONE};
+    struct df_run_entry *entry = &added;
     DF_TRY(df_run_command_check("strategy's", command));
     for (int32_t s = 0; s < config->strategy_count; s++)
-        listed = listed || !strcmp(config->strategy[s], name);
-    if (!listed && config->strategy_count == DF_MAX_STRATEGIES)
-        DF_FAIL(DFAL_E_USAGE, "strategies has %d entries, expected room for one more, the command '%.200s'",
-                DF_MAX_STRATEGIES, command);
-    if (!listed)
-        snprintf(config->strategy[config->strategy_count++], DF_STRATEGY_NAME, "%s", name);
-    return df_run_command_add(config, name, command, 0);
+        if (!strcmp(config->strategy[s].name, name))
+            entry = &config->strategy[s];
+    snprintf(entry->command.text, sizeof entry->command.text, "%s", command);
+    entry->command.line = 0;
+    if (entry != &added)
+        return DFAL_OK;
+    snprintf(added.name, sizeof added.name, "%s", name);
+    return df_run_entry_add(config, &added);
 }
 
 /* A strategy `command` needs one. */
 static dfal_status check_listed(const struct df_run_config *config, const struct dfal_run_options *options)
 {
     for (int32_t s = 0; s < config->strategy_count; s++)
-        if (!strcmp(config->strategy[s], df_strategy_command.name) && !df_run_command_of(config, s))
+        if (df_run_strategy(config, s) == &df_strategy_command && !config->strategy[s].command.text[0])
             DF_FAIL(
                 options->config_path ? DFAL_E_CONFIG : DFAL_E_USAGE,
                 "%s: strategies lists %s, expected `strategy_command` CMD, or an entry {name: NAME, command: "
                 "CMD} in its place",
-                options->config_path ? options->config_path : "the configuration", config->strategy[s]);
+                options->config_path ? options->config_path : "the configuration", config->strategy[s].name);
     return DFAL_OK;
 }
 
@@ -103,46 +61,49 @@ dfal_status df_run_command_take(struct df_run_config *config, const struct dfal_
 /* A file may come from anybody; what it makes run is the caller's to decide.
  *   instead  what else would do: " with it, or `trainer`" */
 static dfal_status check_allowed(const struct dfal_run_options *options, const char *what,
-                                 const char *command, int64_t line, const char *instead)
+                                 const struct df_command *command, const char *instead)
 {
+    const long long line = command->line;
     struct df_words words;
     if (line && !options->allow_command)
         DF_FAIL(DFAL_E_CONFIG, "%s:%lld: %s is '%.200s', expected `allow_command`%s", options->config_path,
-                (long long)line, what, command, instead);
-    dfal_status status = df_words_split(&words, command, line ? DFAL_E_CONFIG : DFAL_E_USAGE);
+                line, what, command->text, instead);
+    dfal_status status = df_words_split(&words, command->text, line ? DFAL_E_CONFIG : DFAL_E_USAGE);
     if (status != DFAL_OK && line)
-        df_fail_prefix(status, "%s:%lld: ", options->config_path, (long long)line);
+        df_fail_prefix(status, "%s:%lld: ", options->config_path, line);
     df_words_clear(&words);
     return status;
 }
 
-/* The commands among the options of the strategies that run: solvers. */
-static dfal_status check_options(const struct df_run_config *config, const struct dfal_run_options *options)
+/* The command among the options of a listed strategy: its solver. */
+static dfal_status check_options(const struct df_run_config *config, const struct dfal_run_options *options,
+                                 int32_t strategy)
 {
-    for (int32_t s = 0; s < config->strategy_count; s++) {
-        const int32_t known = df_run_strategy_known(config, s);
-        const struct df_option_values *own = &config->options[known].own;
-        const struct df_strategy_option *option = df_option_of_command(df_strategy_options(known));
-        char key[80], instead[80];
-        if (!option || !own->command[0])
-            continue;
-        snprintf(key, sizeof key, "options.%s.%s", df_strategy_known(known), option->key);
-        snprintf(instead, sizeof instead, " with it, or `%s`", option->key);
-        DF_TRY(check_allowed(options, key, own->command, own->command_line, instead));
-    }
-    return DFAL_OK;
+    const struct df_run_entry *entry = &config->strategy[strategy];
+    const struct df_strategy_option *option = df_option_of_command(df_strategy_options(entry->known));
+    const struct df_option_values own = df_run_strategy_options(config, strategy).own;
+    char key[80], instead[80];
+    if (!option || !own.command.text[0])
+        return DFAL_OK;
+    if (entry->options.own.command.text[0])
+        snprintf(key, sizeof key, "strategies[%d].options.%s", strategy, option->key);
+    else
+        snprintf(key, sizeof key, "options.%s.%s", df_strategy_known(entry->known), option->key);
+    snprintf(instead, sizeof instead, " with it, or `%s`", option->key);
+    return check_allowed(options, key, &own.command, instead);
 }
 
 dfal_status df_run_command_allowed(const struct df_run_config *config, const struct dfal_run_options *options)
 {
-    if (config->trainer[0])
-        DF_TRY(check_allowed(options, "trainer", config->trainer, config->trainer_line,
-                             " with it, or `trainer`"));
-    for (int32_t i = 0; i < config->command_count; i++) {
-        const struct df_run_command *command = &config->command[i];
+    if (config->trainer.text[0])
+        DF_TRY(check_allowed(options, "trainer", &config->trainer, " with it, or `trainer`"));
+    for (int32_t s = 0; s < config->strategy_count; s++) {
+        const struct df_run_entry *entry = &config->strategy[s];
         char what[DF_STRATEGY_NAME + 32];
-        snprintf(what, sizeof what, "strategy %s", command->name);
-        DF_TRY(check_allowed(options, what, command->text, command->line, " with it"));
+        snprintf(what, sizeof what, "strategy %s", entry->name);
+        if (entry->command.text[0])
+            DF_TRY(check_allowed(options, what, &entry->command, " with it"));
+        DF_TRY(check_options(config, options, s));
     }
-    return check_options(config, options);
+    return DFAL_OK;
 }

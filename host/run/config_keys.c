@@ -31,7 +31,9 @@ const struct df_key df_run_keys[] = {
      .offset = AT(strategy),
      .help =
          "what is compared; random among them is what the others are tested against; an entry {name: NAME, "
-         "command: CMD} is a command (docs/FORMATS.md, Strategy command) and needs `allow_command`"},
+         "strategy: dfal, options: {twins: false}} is a variant of a strategy, its options hold before those "
+         "of options.dfal; an entry {name: NAME, command: CMD} is a command (docs/FORMATS.md, Strategy "
+         "command) and needs `allow_command`"},
     {.path = "options.*.subsample",
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_I64, 1, ROWS, .or_all = true},
@@ -72,6 +74,17 @@ const struct df_key df_run_keys[] = {
      .number = {DF_NUMBER_I32, 1, 10000},
      .offset = AT(trials),
      .help = "repetitions, each with another initial set; one cannot be tested for significance"},
+    {.path = "transfer",
+     .kind = DF_KEY_TEXT,
+     .offset = AT(transfer),
+     .help = "another network, named as `network` is, that is trained from scratch on what each strategy has "
+             "labelled; its accuracy stands in transfer.csv"},
+    {.path = "transfer_every",
+     .kind = DF_KEY_NUMBER,
+     .number = {DF_NUMBER_I64, 0, ROWS},
+     .offset = AT(transfer_every),
+     .needs = "transfer",
+     .help = "after which rounds: those whose annotations are a multiple of it, and the last; 0: the last"},
     {.path = "trainer",
      .kind = DF_KEY_COMMAND,
      .offset = AT(trainer),
@@ -155,10 +168,9 @@ const struct df_key df_run_keys[] = {
 };
 const int32_t df_run_key_count = sizeof df_run_keys / sizeof df_run_keys[0];
 
-void *df_key_field(const struct df_key *key, struct df_run_config *config, int32_t strategy)
+void *df_key_field(const struct df_key *key, void *of)
 {
-    char *base = strchr(key->path, '*') ? (char *)&config->options[strategy] : (char *)config;
-    return base + key->offset;
+    return (char *)of + key->offset;
 }
 
 const struct df_key *df_key_find(const char *path)
@@ -169,9 +181,18 @@ const struct df_key *df_key_find(const char *path)
     return NULL;
 }
 
+static bool is_text(const struct df_key *key)
+{
+    return key->kind == DF_KEY_TEXT || key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND;
+}
+
 bool df_key_holds(const struct df_key *key, struct df_run_config *config)
 {
-    const void *field = df_key_field(key, config, 0);
+    const void *field = df_key_field(key, config);
+    if (is_text(key))
+        return *(const char *)field != 0;
+    if (key->needs && !df_key_holds(df_key_find(key->needs), config))
+        return false;
     return !key->rival ||
            (double)(key->number.kind == DF_NUMBER_I32 ? *(const int32_t *)field : *(const int64_t *)field) >=
                key->number.low;
@@ -204,8 +225,6 @@ void df_run_config_init(struct df_run_config *config)
 {
     *config = (struct df_run_config){
         .network = "lenet5",
-        .strategy = {"dfal", "random"},
-        .strategy_count = 2,
         .initial = 10,
         .query = 10,
         .annotations = 1000,
@@ -217,6 +236,13 @@ void df_run_config_init(struct df_run_config *config)
         .seed = 1,
         .init = "scratch",
     };
+    static const char *const listed[] = {"dfal", "random"};
+    for (int32_t s = 0; s < 2; s++) {
+        struct df_run_entry *entry = &config->strategy[config->strategy_count++];
+        *entry = (struct df_run_entry){.known = df_strategy_known_index(listed[s]),
+                                       .options = DF_STRATEGY_CONFIG_NONE};
+        snprintf(entry->name, sizeof entry->name, "%s", listed[s]);
+    }
     for (int32_t i = 0; i < DF_MAX_STRATEGIES; i++)
         config->options[i] = (struct df_strategy_config){.subsample = -1, .deepfool = "lts4", .twins = -1};
     df_training_options_init(&config->training);
@@ -233,60 +259,4 @@ void df_run_config_settle(struct df_run_config *config)
     config->training.sgd = !strcmp(config->optimizer, "sgd");
     if (config->training.patience < 0)
         config->training.patience = config->training.steps > 0 ? 0 : 5;
-}
-
-/* name, one line, YAML */
-static const struct {
-    const char *name, *summary, *yaml;
-} presets[] = {
-    {"quickstart", "LeNet5, DFAL against RANDOM, 3 trials; about two minutes of two idle cores",
-     "network: lenet5\nstrategies: [dfal, random]\noptions: {dfal: {subsample: all}}\n"
-     "initial: 20\nquery: 20\nannotations: 240\ntrials: 3\n"
-     "training: {restarts: 1, epochs: 50, patience: 0, validation: 0, batch: 32, optimizer: adam, lr: "
-     "1.0e-3}\n"},
-/* The seven methods of the paper's table 1. CORE-SET by the output of the last layer, EGL as the published
- * code has it. */
-#define PAPER(network, last)                                                                                 \
-    "network: " network "\nstrategies: [dfal, bald, ceal, coreset, egl, entropy, random]\n"                  \
-    "options:\n"                                                                                             \
-    "  dfal: {subsample: 300, deepfool: dfal2018}\n"                                                         \
-    "  bald: {subsample: 100, passes: 10}\n"                                                                 \
-    "  ceal: {threshold: 0.05}\n"                                                                            \
-    "  coreset: {subsample: 800, node: " last "}\n"                                                          \
-    "  egl: {subsample: 300, paper-compat: 'yes'}\n"                                                         \
-    "initial: 10\nquery: 10\nannotations: 1000\ntrials: 5\n"                                                 \
-    "training: {restarts: 5, epochs: 100, patience: 5, validation: 0.2, split: rows, batch: 32, "            \
-    "optimizer: adam, lr: 1.0e-3}\n"
-    {"paper-mnist-lenet5",
-     "Ducoffe and Precioso 2018 on MNIST with LeNet5: the seven methods of table 1, 1000 annotations, 5 "
-     "trials, the paper's split; about 14 hours of two cores for dfal and random alone, ceal takes many "
-     "times "
-     "as long as both",
-     PAPER("lenet5", "fc3")},
-    {"paper-mnist-vgg8", "the same with VGG8; many times as long as LeNet5", PAPER("vgg8", "fc2")},
-#undef PAPER
-};
-enum { PRESETS = sizeof presets / sizeof presets[0] };
-
-dfal_status df_run_preset(const char **yaml, const char *name)
-{
-    const char *names[PRESETS];
-    *yaml = NULL;
-    for (int i = 0; i < PRESETS; i++) {
-        names[i] = presets[i].name;
-        if (!strcmp(name, names[i])) {
-            *yaml = presets[i].yaml;
-            return DFAL_OK;
-        }
-    }
-    return df_fail_unknown(DFAL_E_USAGE, "preset", name, NULL, names, PRESETS);
-}
-
-void dfal_presets(dfal_fact_fn *fact, void *user)
-{
-    for (int i = 0; i < PRESETS; i++) {
-        struct dfal_field field = {
-            .key = presets[i].name, .kind = DFAL_FIELD_TEXT, .text = presets[i].summary};
-        fact(user, &field);
-    }
 }

@@ -316,16 +316,16 @@ dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const 
     look_at_trials(random, trials, curve, "random");
     for (int32_t s = 0; s < config->strategy_count; s++) {
         struct dfal_run_row *out = &rows[s];
-        *out = (struct dfal_run_row){.strategy = config->strategy[s],
+        *out = (struct dfal_run_row){.strategy = config->strategy[s].name,
                                      .difference = NAN,
                                      .difference_stderr = NAN,
                                      .p_value = NAN,
                                      .area_difference = NAN,
                                      .area_difference_stderr = NAN,
                                      .area_p_value = NAN};
-        look_at_trials(ours, trials, curve, config->strategy[s]);
+        look_at_trials(ours, trials, curve, config->strategy[s].name);
         summarise(out, ours, trials, room);
-        if (strcmp(config->strategy[s], "random"))
+        if (strcmp(config->strategy[s].name, "random"))
             hold_against(out, ours, random, trials, room);
     }
     correct(rows, config->strategy_count);

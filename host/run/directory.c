@@ -26,6 +26,7 @@ static const struct {
     [DF_RUN_QUERIES] = {"queries.csv",
                         "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"},
     [DF_RUN_CLASSES] = {"classes.csv", DF_CLASS_COLUMNS "\n"},
+    [DF_RUN_TRANSFER] = {"transfer.csv", "strategy,trial,round,annotations,labelled,accuracy\n"},
 };
 
 static const char log_name[] = "log.jsonl";
@@ -69,8 +70,8 @@ static bool is_empty_folder(const char *path)
 
 /* What a run writes, in the order in which it is removed: the configuration last. As long as that is there
  * the folder is known for a run directory, also to whoever comes after a kill in the middle. */
-static const char *const own_files[] = {"curve.csv", "queries.csv", "classes.csv", "report.html",
-                                        "config.yaml"};
+static const char *const own_files[] = {"curve.csv",    "queries.csv", "classes.csv",
+                                        "transfer.csv", "report.html", "config.yaml"};
 static const char *const own_folders[] = {"state", "networks"};
 enum {
     OWN_FILES = sizeof own_files / sizeof *own_files,
@@ -397,8 +398,9 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
     else
         DF_TRY_TO(done, status, identity_write(identity_path, identity));
     for (int t = 0; t < DF_RUN_TABLES; t++)
-        DF_TRY_TO(done, status,
-                  open_table(&directory->table[t], directory->path, tables[t].name, tables[t].header));
+        if (t != DF_RUN_TRANSFER || config->transfer[0])
+            DF_TRY_TO(done, status,
+                      open_table(&directory->table[t], directory->path, tables[t].name, tables[t].header));
 done:
     df_free(config_path);
     df_free(state);
@@ -461,8 +463,9 @@ static dfal_status cut(int fd, const char *dir, const char *name, int64_t bytes,
 dfal_status df_run_directory_cut(struct df_run_directory *directory, const int64_t bytes[DF_RUN_TABLES])
 {
     for (int t = 0; t < DF_RUN_TABLES; t++)
-        DF_TRY(cut(directory->table[t], directory->path, tables[t].name, bytes[t],
-                   (int64_t)strlen(tables[t].header)));
+        if (directory->table[t] >= 0)
+            DF_TRY(cut(directory->table[t], directory->path, tables[t].name, bytes[t],
+                       (int64_t)strlen(tables[t].header)));
     return DFAL_OK;
 }
 

@@ -10,13 +10,14 @@
 #include "base/text.h"
 #include "run/config.h"
 
-/* Its tables, which grow by a round: DIR/curve.csv, queries.csv, classes.csv. */
-enum df_run_table { DF_RUN_CURVE, DF_RUN_QUERIES, DF_RUN_CLASSES, DF_RUN_TABLES };
+/* Its tables, which grow by a round: DIR/curve.csv, queries.csv, classes.csv, and transfer.csv where the
+ * configuration has a network for it. */
+enum df_run_table { DF_RUN_CURVE, DF_RUN_QUERIES, DF_RUN_CLASSES, DF_RUN_TRANSFER, DF_RUN_TABLES };
 struct df_run_directory {
     char *path;
-    bool created, fresh; /* the folder, its contents were made by this call */
-    bool resumed;        /* had been begun before */
-    int table[DF_RUN_TABLES], log;
+    bool created, fresh;           /* the folder, its contents were made by this call */
+    bool resumed;                  /* had been begun before */
+    int table[DF_RUN_TABLES], log; /* -1: there is none */
     bool log_failed;
 };
 /* Create or continue. Held under flock until close. The identity is what a run was begun with besides its

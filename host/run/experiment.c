@@ -8,8 +8,9 @@
 #include "base/memory.h"
 #include "base/sized.h"
 #include "models/models.h"
-#include "run/rounds.h"
+#include "run/experiment.h"
 #include "score/deepfool_engine.h"
+#include "score/pass.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"
@@ -161,12 +162,11 @@ static dfal_status choose_engine(struct df_experiment *e)
 {
     bool margins = false;
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_run_strategy(&strategy, &e->config, s));
+        const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
         margins = margins || options.twins || df_strategy_asks(strategy, &options.own) & DF_ASKS_MARGINS;
     }
-    if (!margins || e->config.trainer[0] || has_batch_norm(e->graph))
+    if (!margins || e->config.trainer.text[0] || has_batch_norm(e->graph))
         return DFAL_OK;
     return df_deepfool_fuses(&e->fused, e->device, e->graph);
 }
@@ -178,7 +178,7 @@ static dfal_status check_memory(const struct df_experiment *e)
     bool twins = false;
     for (int32_t s = 0; s < config->strategy_count; s++)
         twins = twins || df_run_strategy_options(config, s).twins;
-    int64_t rows = (config->trainer[0] ? 0 : most) + (twins ? most : 0);
+    int64_t rows = (config->trainer.text[0] ? 0 : most) + (twins ? most : 0);
     double bytes = (double)rows * (double)df_shape_size(e->train->shape) * sizeof(float);
     if (bytes > (double)e->context->memory)
         DF_FAIL(DFAL_E_MEMORY, "%lld labelled rows take %.0f MB, expected at most the %.0f MB of `memory`",
@@ -191,12 +191,42 @@ static bool is_model(const char *name)
     return df_model_exists(name) || !strpbrk(name, "/.");
 }
 
+/* The network has room for the pool's classes, and is known by their names and scaling. */
+static dfal_status fit_to_pool(const struct df_experiment *e, struct df_network *network, const char *name,
+                               bool named)
+{
+    const struct df_pool *pool = e->train;
+    if (network->class_count < pool->class_count)
+        DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", pool->path,
+                pool->class_count, network->class_count, name);
+    if (!named)
+        DF_TRY(df_network_name_classes(network,
+                                       network->class_count == pool->class_count ? pool->classes : NULL));
+    return df_network_take_scaling(network, pool);
+}
+
+static dfal_status build_transfer(struct df_experiment *e)
+{
+    const char *name = e->config.transfer;
+    if (!name[0])
+        return DFAL_OK;
+    if (e->config.trainer.text[0])
+        DF_FAIL(
+            DFAL_E_CONFIG,
+            "transfer is %s and trainer is '%.200s', expected one of them: the other network is trained by "
+            "dfal",
+            name, e->config.trainer.text);
+    DF_TRY(is_model(name) ? df_model_create(&e->transfer, name, e->train->shape, e->train->class_count)
+                          : df_network_shape_for_pool(&e->transfer, e->context, name, e->train));
+    return fit_to_pool(e, e->transfer, name, false);
+}
+
 static dfal_status build_graph(struct df_experiment *e)
 {
     const char *name = e->config.network;
-    if (e->config.trainer[0] && is_model(name)) /* the trainer brings its own */
+    if (e->config.trainer.text[0] && is_model(name)) /* the trainer brings its own */
         return DFAL_OK;
-    const bool weights = e->config.trainer[0] || strcmp(e->config.init, "scratch") != 0;
+    const bool weights = e->config.trainer.text[0] || strcmp(e->config.init, "scratch") != 0;
     if (is_model(name) && !strcmp(e->config.init, "weights"))
         DF_FAIL(DFAL_E_CONFIG,
                 "training.init is weights, but the network %s is built in and has none, expected a network "
@@ -212,25 +242,19 @@ static dfal_status build_graph(struct df_experiment *e)
         DF_TRY(df_network_shape_for_pool(&e->graph, e->context, name, e->train));
     if (!weights && !is_model(name))
         df_say_softmax(e->context, name, e->graph);
-    if (e->graph->class_count < e->train->class_count)
-        DF_FAIL(DFAL_E_SHAPE, "%s has %d classes, expected at most the %d of the network %s", e->train->path,
-                e->train->class_count, e->graph->class_count, name);
     if (!e->warm && !is_model(name))
         df_say(e->context, DFAL_WARNING, "run.weights_unused", DF_FIELDS(DF_TEXT("network", name)),
                "%s: its weights are not used, every round begins with random ones (training.init: scratch); "
                "weights "
                "or previous start from them",
                name);
-    if (!e->warm || !e->graph->classes)
-        DF_TRY(df_network_name_classes(
-            e->graph, e->graph->class_count == e->train->class_count ? e->train->classes : NULL));
-    return df_network_take_scaling(e->graph, e->train);
+    return fit_to_pool(e, e->graph, name, e->warm && e->graph->classes);
 }
 
 /* Restarts are tries from other beginnings, unless there is only one beginning. */
 static void say_restarts(const struct df_experiment *e)
 {
-    if (e->config.trainer[0] || e->config.training.restarts < 2 || !strcmp(e->config.init, "scratch"))
+    if (e->config.trainer.text[0] || e->config.training.restarts < 2 || !strcmp(e->config.init, "scratch"))
         return;
     df_say(e->context, DFAL_INFO, "run.restarts", DF_FIELDS(DF_INT("restarts", e->config.training.restarts)),
            "the %d restarts of a round begin with the same weights (training.init: %s) and differ only in "
@@ -239,16 +263,23 @@ static void say_restarts(const struct df_experiment *e)
            e->config.training.restarts, e->config.init);
 }
 
+/* The last error is the fault of the options that a strategy runs under. */
+static dfal_status fail_options(dfal_status status, const struct df_run_entry *entry)
+{
+    const char *strategy = df_strategy_known(entry->known);
+    return strcmp(entry->name, strategy) ? df_fail_prefix(status, "strategy %s: ", entry->name)
+                                         : df_fail_prefix(status, "options.%s: ", strategy);
+}
+
 /* Whether every strategy can ask the network that is trained; a trainer's is not known yet. */
 static dfal_status check_strategies(const struct df_experiment *e)
 {
-    for (int32_t s = 0; s < e->config.strategy_count && !e->config.trainer[0]; s++) {
+    for (int32_t s = 0; s < e->config.strategy_count && !e->config.trainer.text[0]; s++) {
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
-        const struct df_strategy *strategy = NULL;
-        DF_TRY(df_run_strategy(&strategy, &e->config, s));
+        const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         const dfal_status status = df_strategy_check_network(strategy, &options.own, e->graph);
         if (status == DFAL_E_USAGE)
-            return df_fail_prefix(DFAL_E_CONFIG, "options.%s: ", strategy->name);
+            return fail_options(DFAL_E_CONFIG, &e->config.strategy[s]);
         DF_TRY(status);
     }
     return DFAL_OK;
@@ -259,14 +290,13 @@ static dfal_status name_solvers(struct df_experiment *e)
 {
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
-        const struct df_strategy *strategy = NULL;
+        const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         char name[DF_STRATEGY_SOLVER];
-        DF_TRY(df_run_strategy(&strategy, &e->config, s));
         if (!strategy->solver)
             continue;
         const dfal_status status = strategy->solver(name, e->context, &options.own);
         if (status != DFAL_OK && status != DFAL_E_STOPPED)
-            df_fail_prefix(status, "options.%s: ", strategy->name);
+            fail_options(status, &e->config.strategy[s]);
         DF_TRY(status);
         if (!strstr(e->solvers, name))
             snprintf(e->solvers + strlen(e->solvers), sizeof e->solvers - strlen(e->solvers), "%s%s",
@@ -297,6 +327,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(find_eligible(e));
     DF_TRY(check_memory(e));
     DF_TRY(build_graph(e));
+    DF_TRY(build_transfer(e));
     DF_TRY(check_strategies(e));
     DF_TRY(name_solvers(e));
     say_restarts(e);
@@ -310,6 +341,7 @@ void df_experiment_close(struct df_experiment *e)
     if (e->oracle)
         e->oracle->close(e->oracle);
     df_network_destroy(e->graph);
+    df_network_destroy(e->transfer);
     df_pool_close(e->test);
     df_pool_close(e->train);
     df_free(e->eligible);
@@ -328,6 +360,10 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
     df_identity_add(identity, "train_fingerprint", "%s", e->train->fingerprint);
     df_identity_add(identity, "test_fingerprint", "%s", e->test->fingerprint);
     df_identity_add(identity, "network_sha256", "%s", digest);
+    if (e->transfer) {
+        df_network_digest(digest, e->transfer);
+        df_identity_add(identity, "transfer_sha256", "%s", digest);
+    }
     df_identity_add(identity, "version", "%s", DFAL_VERSION);
     df_identity_add(identity, "backend", "%s", e->device->info.backend);
     df_identity_add(identity, "engine", "%s", e->fused ? "fused" : "layers");

@@ -48,7 +48,8 @@ dfal_status df_run_look(struct df_run_look *look, const char *dir)
         for (int32_t s = 0; s < look->config.strategy_count; s++) {
             int64_t annotations = 0;
             for (int64_t i = 0; i < curve.count; i++)
-                if (curve.rows[i].trial == trial && !strcmp(curve.rows[i].strategy, look->config.strategy[s]))
+                if (curve.rows[i].trial == trial &&
+                    !strcmp(curve.rows[i].strategy, look->config.strategy[s].name))
                     annotations = curve.rows[i].annotations;
             look->annotations += annotations;
             look->trials_done += annotations >= pace.most || look->finished;

@@ -40,7 +40,7 @@ void df_run_pace_add(struct df_run_pace *pace, const struct df_curve_row *row)
 {
     pace->last = df_clock();
     for (int32_t s = 0; s < pace->config->strategy_count; s++) {
-        if (strcmp(pace->config->strategy[s], row->strategy))
+        if (strcmp(pace->config->strategy[s].name, row->strategy))
             continue;
         pace->done[s] += work_of(pace, s, row->annotations);
         pace->seconds[s] +=

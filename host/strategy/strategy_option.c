@@ -38,7 +38,7 @@ void df_option_expectation(const struct df_strategy_option *option, char *text, 
     case DF_OPTION_COMMAND:
         df_word_expectation(text, size, option->choices);
         snprintf(text + strlen(text), size - strlen(text), ", or a command of at most %d bytes",
-                 DF_OPTION_COMMAND_TEXT - 1);
+                 DF_COMMAND_TEXT - 1);
     }
 }
 
@@ -82,13 +82,13 @@ static dfal_status take_command(struct df_option_values *values, const struct df
 {
     char expectation[160];
     df_option_expectation(option, expectation, sizeof expectation);
-    if (!text[0] || strlen(text) >= DF_OPTION_COMMAND_TEXT || !df_text_is_utf8(text))
+    if (!text[0] || strlen(text) >= DF_COMMAND_TEXT || !df_text_is_utf8(text))
         DF_FAIL(DFAL_E_USAGE, "%s is %s%.80s, expected %s in UTF-8", option->key, text[0] ? "" : "empty",
                 text, expectation);
     const bool word = df_word_is_one(text, option->choices);
     snprintf(values->text[option - table], DF_OPTION_VALUE, "%s", word ? text : "");
-    snprintf(values->command, sizeof values->command, "%s", word ? "" : text);
-    values->command_line = 0;
+    snprintf(values->command.text, sizeof values->command.text, "%s", word ? "" : text);
+    values->command.line = 0;
     return DFAL_OK;
 }
 
@@ -111,6 +111,25 @@ dfal_status df_option_set(struct df_option_values *values, const struct df_strat
     return DFAL_OK;
 }
 
+bool df_option_given(const struct df_option_values *values, const struct df_strategy_option *table,
+                     const char *key)
+{
+    const struct df_strategy_option *option = df_option_find(table, key);
+    return values->text[option - table][0] || (option->kind == DF_OPTION_COMMAND && values->command.text[0]);
+}
+
+void df_option_lay(struct df_option_values *values, const struct df_strategy_option *table,
+                   const struct df_option_values *given)
+{
+    for (const struct df_strategy_option *option = table; option && option->key; option++) {
+        if (!df_option_given(given, table, option->key))
+            continue;
+        memcpy(values->text[option - table], given->text[option - table], sizeof *values->text);
+        if (option->kind == DF_OPTION_COMMAND)
+            values->command = given->command;
+    }
+}
+
 dfal_status df_option_assign(struct df_option_values *values, const struct df_strategy_option *table,
                              const char *assignment)
 {
@@ -126,7 +145,7 @@ const char *df_option_text(const struct df_option_values *values, const struct d
                            const char *key)
 {
     const struct df_strategy_option *option = df_option_find(table, key);
-    if (values && option->kind == DF_OPTION_COMMAND && values->command[0])
-        return values->command;
+    if (values && option->kind == DF_OPTION_COMMAND && values->command.text[0])
+        return values->command.text;
     return values && values->text[option - table][0] ? values->text[option - table] : option->standard;
 }

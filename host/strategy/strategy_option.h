@@ -4,6 +4,7 @@
 #ifndef DF_STRATEGY_STRATEGY_OPTION_H
 #define DF_STRATEGY_STRATEGY_OPTION_H
 
+#include "base/external_command.h"
 #include "base/number.h"
 
 enum df_option_kind {
@@ -46,21 +47,24 @@ struct df_strategy_option {
 
 /* What was given for a strategy's options, as it is written, in the order of its table; "": nothing. */
 enum { DF_STRATEGY_OPTIONS = 8, DF_OPTION_VALUE = 96 };
-enum { DF_OPTION_COMMAND_TEXT = 1024 };
 struct df_option_values {
     char text[DF_STRATEGY_OPTIONS][DF_OPTION_VALUE];
-    char command[DF_OPTION_COMMAND_TEXT]; /* what stands in the option of that kind; "": no command */
-    /* Of the file that named the command: it runs only where the caller allows commands; 0: no file. */
-    int64_t command_line;
+    struct df_command command; /* what stands in the option of that kind */
 };
 /* Take a value. Numbers are kept in one form, so that the same value is the same text.
  * Errors   E_USAGE no such key (the nearest is named), or not what the option expects; values are as before
  *          then */
 dfal_status df_option_set(struct df_option_values *values, const struct df_strategy_option *table,
                           const char *key, const char *text);
-/* The same of "KEY=VALUE". */
+/* What `given` gives holds instead of what values has. */
+void df_option_lay(struct df_option_values *values, const struct df_strategy_option *table,
+                   const struct df_option_values *given);
+/* The same as df_option_set of "KEY=VALUE". */
 dfal_status df_option_assign(struct df_option_values *values, const struct df_strategy_option *table,
                              const char *assignment);
+/* Was one given? */
+bool df_option_given(const struct df_option_values *values, const struct df_strategy_option *table,
+                     const char *key);
 /* What holds: the value that was given, or the standard one. values may be NULL. The key is one of the
  * table. */
 const char *df_option_text(const struct df_option_values *values, const struct df_strategy_option *table,

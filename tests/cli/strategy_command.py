@@ -345,7 +345,7 @@ def refusals(dfal):
                                    ("[{name: x, name: y, command: c}]", 64, "second time"), ("[{name: [x], command: c}]", 64, "list"),
                                    ("[{name: x, command: 5}]", 64, "command"), ("[{name: x, command: \"'\"}]", 64, "open quote"),
                                    (f"[{{name: x, command: {'c' * 1100}}}]", 64, "1100 bytes"),
-                                   ("[" + ", ".join(f"{{name: x{i}, command: c}}" for i in range(9)) + "]", 64, "more than 8")):
+                                   ("[" + ", ".join(f"{{name: x{i}, command: c}}" for i in range(33)) + "]", 64, "more than 32")):
         dfal.refuses(code, *line, "--set", f"strategies={strategies}", "-o", "x", says=says)
     dfal.refuses(64, *line, "--strategy-command", "sh -c 'open", "-o", "x", says="open quote")
     check(not os.path.exists(dfal.at("x")), "a refused line leaves a folder")

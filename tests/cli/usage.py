@@ -52,7 +52,7 @@ def words(dfal):
             (64, "--optimizer: unknown value", "adamm", "adam or sgd", "adam", ("train", "--optimizer", "adamm", "pool.h5")),
             (64, "strategy", "dfall", "dfal, random, ", "dfal",
              ("select", "net.h5", "pool.h5", "--strategy", "dfall", "--count", "3", "-o", "q.csv")),
-            (64, "preset", "paper-mnist-lenet", "quickstart, paper-mnist-lenet5 or paper-mnist-vgg8", "paper-mnist-lenet5",
+            (64, "preset", "paper-mnist-lenet", "quickstart, paper-mnist-lenet5, paper-mnist-vgg8, paper-quickdraw-lenet5, ", "paper-mnist-lenet5",
              (*run, "--preset", "paper-mnist-lenet")),
             (64, "network", "lenet", "lenet5, vgg8 or the path of a network file", "lenet5", ("train", "--net", "lenet", "pool.h5", "-o", "n.h5")),
             (64, "back end", "cpuu", "auto, cpu, cuda[:N], ref or check:A:B", "cpu", ("--backend", "cpuu", "doctor")),

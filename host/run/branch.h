@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One strategy in one trial, and the steps of its rounds. Inside the room only. */
+#ifndef DF_RUN_BRANCH_H
+#define DF_RUN_BRANCH_H
+
+#include "run/experiment.h"
+#include "run/external_trainer.h"
+#include "run/pace.h"
+#include "run/state.h"
+#include "strategy/selection.h"
+
+enum { DF_NOT_ASKED = -1 };
+
+struct df_branch {
+    struct df_experiment *experiment;
+    const struct df_strategy *strategy;
+    const char *name; /* in the tables: of a command its own */
+    struct df_strategy_config options;
+    int32_t trial; /* from 1 */
+    uint64_t seed; /* of the trial */
+    struct df_run_state state;
+    struct df_network *network;         /* of the last round */
+    struct df_external_trainer trainer; /* somebody else's, where the configuration names one */
+    struct df_command_place command;    /* that chooses; text NULL: dfal does */
+    char *command_folder, *command_network;
+    char *state_path;
+    int32_t *label;                      /* [rows of train] what the oracle said; DF_NOT_ASKED */
+    struct df_text lines[DF_RUN_TABLES]; /* of the round, not written yet */
+    int64_t round_row;                   /* of state: the first that the round has added */
+    double select_seconds;
+    double round_begin; /* df_clock */
+    struct df_run_advance *advance;
+};
+
+/* Of everything that a round draws. */
+uint64_t df_branch_seed(const struct df_branch *branch, int32_t round);
+/* Keep in mind that it was the device, not a trainer, that could not go on. Returns status. */
+dfal_status df_branch_on_device(struct df_experiment *experiment, dfal_status status);
+/* The network of a round as a file. */
+dfal_status df_branch_write_network(const struct df_branch *branch, const char *path, int32_t round);
+/* Train a network on what is labelled, as the configuration trains, with the seeds of a round.
+ *   keep  from the weights that it has */
+dfal_status df_branch_fit(struct df_branch *branch, struct df_network *network, int32_t round, bool keep,
+                          struct df_training_result *result);
+/* Train the network of a round. */
+dfal_status df_branch_train(struct df_branch *branch, int32_t round, struct df_training_result *result);
+
+/* Label the first rows of a trial. */
+dfal_status df_branch_add_initial(struct df_branch *branch);
+/* Choose, ask and add; *count 0: nobody is left. */
+dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *count);
+
+/* Where the configuration asks for it after this round, train the other network on what is labelled, too: a
+ * line of transfer.csv. */
+dfal_status df_branch_transfer(struct df_branch *branch, int32_t round);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all rounds of an experiment share: pools, network, device. */
+#ifndef DF_RUN_EXPERIMENT_H
+#define DF_RUN_EXPERIMENT_H
+
+#include "run/directory.h"
+#include "strategy/oracle.h"
+#include "strategy/strategy.h"
+
+struct df_experiment {
+    struct dfal_context *context;
+    struct df_device *device;
+    struct df_run_config config;
+    struct df_pool *train, *test;
+    struct df_network *graph;    /* what rounds begin with; NULL: the trainer brings its own */
+    struct df_network *transfer; /* another that learns what was chosen; NULL: none */
+    struct df_oracle *oracle;
+    struct df_run_directory directory;
+    int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
+    int64_t eligible_count;
+    bool fused;                           /* margins are computed by the device's fused engine */
+    bool device_failed;                   /* what failed did so while the device computed */
+    bool warm;                            /* graph has the weights that training begins with */
+    char solvers[2 * DF_STRATEGY_SOLVER]; /* that strategies run, with their versions; "": none ever */
+};
+/* Open pools, network and device and check that they fit. Zero-initialise first.
+ *   oracles  a table that has the one called "simulated"
+ * Errors   E_CONFIG no pool configured; E_SHAPE pools and network differ; E_DATA no labels, one class, too
+ *          few rows; E_MEMORY the labelled set would not fit the context's memory */
+dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
+                               const struct dfal_run_options *options, const struct df_oracle_kind *oracles);
+void df_experiment_close(struct df_experiment *experiment);
+/* Reads all rows of both pools. Clear the identity, also after an error. */
+dfal_status df_experiment_identity(const struct df_experiment *experiment, const struct dfal_context *context,
+                                   struct df_identity *identity);
+
+#endif
