@@ -72,6 +72,15 @@ static void put(const char *dir, const char *name, const char *text, const char 
     assert_int_equal(fclose(file), 0);
 }
 
+/* All of a trial's last rounds, as a network learnt their rows that did not choose them. */
+static const char transfer[] = DF_TRANSFER_COLUMNS "\n"
+                                                   "dfal,1,1,100,190,0.90\n"
+                                                   "random,1,1,100,100,0.70\n"
+                                                   "dfal,2,1,100,190,0.92\n"
+                                                   "random,2,1,100,100,0.72\n"
+                                                   "dfal,3,1,100,190,0.94\n"
+                                                   "random,3,1,100,100,0.74\n";
+
 /* Write the run with more lines in its configuration; give its tables as LaTeX. */
 static char *tables_of(const char *name, const char *more, const char *asked)
 {
@@ -81,6 +90,8 @@ static char *tables_of(const char *name, const char *more, const char *asked)
     assert_int_equal(mkdir(dir, 0777), 0);
     put(dir, "config.yaml", config, more);
     put(dir, "curve.csv", curve, "");
+    if (strstr(more, "transfer"))
+        put(dir, "transfer.csv", transfer, "");
     if (asked)
         put(dir, "queries.csv", asked, "");
     test_ok(dfal_report_latex(context, out, (const char *const[]){dir}, 1));
@@ -127,6 +138,12 @@ static void test_paper(void **state)
     text = tables_of("known", "report: {paper: mnist, full_set: 0.824}\n", queries);
     has(text, "82.40 \\%}");
     has(text, "dfal & 100 & 1210 \\\\\nrandom & more than 100 &  \\\\\n");
+    free(text);
+    text = tables_of("transferred", "transfer: vgg8\nreport: {paper: mnist}\n", queries);
+    has(text, "accuracy of vgg8 on the rows that were chosen with lenet5");
+    has(text, "table 4, at 1000: dfal 97.80, random 94.46}");
+    has(text,
+        "strategy & 100 \\\\\n\\hline\ndfal & 92.00 $\\pm$ 4.97 \\\\\nrandom & 72.00 $\\pm$ 4.97 \\\\\n");
     free(text);
     /* With another network the paper has nothing to say of this data set. */
     text = tables_of("other", "report: {paper: mnist}\nnetwork: other.h5\n", queries);

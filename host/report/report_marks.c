@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The curve at some numbers of annotations, beside what the paper reports there: its tables 1 and 2. */
+/* The curve at some numbers of annotations, beside what the paper reports there: its tables 1, 2 and 4. */
 #include <math.h>
 #include <string.h>
 
@@ -167,6 +167,39 @@ dfal_status df_report_against_random(struct df_table *table, const struct df_rep
                      "Difference to random with as many annotations, points: mean over trials and half of "
                      "its 95 %% interval");
     return random ? put_strategies(table, run, "random") : DFAL_OK;
+}
+
+/* What the paper's table 4 has, where the two networks are its own. */
+static void tell_transferred(struct df_table *table, const struct df_run_config *config)
+{
+    const struct df_paper *paper = df_paper_find(config);
+    const char *begin = "; the paper's table 4, at 1000:";
+    if (strcmp(config->transfer, "lenet5") != 0 && strcmp(config->transfer, "vgg8") != 0)
+        return;
+    for (int32_t s = 0; paper && s < config->strategy_count; s++) {
+        const struct df_paper_method *method = df_paper_method(paper, config->strategy[s].name);
+        if (!method || !(method->transferred > 0))
+            continue;
+        df_table_caption(table, "%s %s %.2f", begin, method->strategy, method->transferred);
+        begin = ",";
+    }
+}
+
+dfal_status df_report_transfer(struct df_table *table, const struct df_report_run *run)
+{
+    struct df_report_run other = *run;
+    if (!run->config.transfer[0])
+        return DFAL_OK;
+    DF_TRY(df_transfer_read(&other.curve, run->dir));
+    df_table_caption(
+        table,
+        "Test accuracy of %s on the rows that were chosen with %s, %%: mean over trials and half of its "
+        "95 %% interval",
+        run->config.transfer, run->config.network);
+    tell_transferred(table, &run->config);
+    const dfal_status status = other.curve.count ? put_strategies(table, &other, NULL) : DFAL_OK;
+    df_curve_clear(&other.curve);
+    return status;
 }
 
 /* ---- what the paper's tables 1 and 2 have -------------------------------------------------------------- */

@@ -8,6 +8,7 @@ static const struct {
     {NULL, {df_report_final}},
     {"On the way",
      {df_report_area, df_report_accuracy, df_report_highest, df_report_against_random, df_report_needed}},
+    {"Another network", {df_report_transfer}},
     {"What was asked for", {df_report_balance, df_report_overlap}},
     {"What it cost", {df_report_seconds}},
 };

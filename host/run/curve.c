@@ -52,13 +52,54 @@ static bool take_real(char **text, double *value)
     return fine;
 }
 
-/* What a table that ends with select_seconds does not tell. */
-static bool parse_rest(struct df_curve_row *row, char *at, bool whole)
+/* What every table begins with: strategy, trial, round, annotations, labelled, accuracy; *at: what follows. The
+ * rest is not known. */
+static bool parse_begin(struct df_curve_row *row, char *line, char **at)
 {
-    row->steps = -1;
-    row->round_seconds = NAN;
-    if (!whole)
-        return !*at;
+    int64_t trial, round;
+    *at = strchr(line, ',');
+    if (!*at || *at == line || *at - line >= (int)sizeof row->strategy)
+        return false;
+    *(*at)++ = 0;
+    *row = (struct df_curve_row){.best_so_far = NAN,
+                                 .loss = NAN,
+                                 .train_seconds = NAN,
+                                 .select_seconds = NAN,
+                                 .steps = -1,
+                                 .round_seconds = NAN};
+    snprintf(row->strategy, sizeof row->strategy, "%.31s", line);
+    if (!take_integer(at, &trial) || !take_integer(at, &round) || !take_integer(at, &row->annotations) ||
+        !take_integer(at, &row->labelled) || trial < 1 || trial > INT32_MAX || round < 0 || round > INT32_MAX)
+        return false;
+    row->trial = (int32_t)trial;
+    row->round = (int32_t)round;
+    return take_real(at, &row->accuracy);
+}
+
+static bool parse_transfer(struct df_curve_row *row, char *line)
+{
+    char *at;
+    return parse_begin(row, line, &at) && !*at;
+}
+
+static bool parse_middle(struct df_curve_row *row, char *line, char **at)
+{
+    return parse_begin(row, line, at) && take_real(at, &row->best_so_far) && take_real(at, &row->loss) &&
+           take_real(at, &row->train_seconds) && take_real(at, &row->select_seconds);
+}
+
+/* A table of earlier versions. */
+static bool parse_first(struct df_curve_row *row, char *line)
+{
+    char *at;
+    return parse_middle(row, line, &at) && !*at;
+}
+
+static bool parse_whole(struct df_curve_row *row, char *line)
+{
+    char *at;
+    if (!parse_middle(row, line, &at))
+        return false;
     if (*at == ',')
         at++;
     else if (!take_integer(&at, &row->steps))
@@ -66,34 +107,30 @@ static bool parse_rest(struct df_curve_row *row, char *at, bool whole)
     return take_real(&at, &row->round_seconds) && !*at;
 }
 
-static bool parse_line(struct df_curve_row *row, char *line, bool whole)
+/* What a table's first line may be, and how the others are read then. */
+struct layout {
+    const char *header;
+    bool (*parse)(struct df_curve_row *row, char *line);
+};
+
+static const struct layout *find_layout(const struct layout *layouts, const char *header)
 {
-    char *at = strchr(line, ',');
-    int64_t trial, round;
-    if (!at || at == line || at - line >= (int)sizeof row->strategy)
-        return false;
-    *at++ = 0;
-    snprintf(row->strategy, sizeof row->strategy, "%.31s", line);
-    if (!take_integer(&at, &trial) || !take_integer(&at, &round) || !take_integer(&at, &row->annotations) ||
-        !take_integer(&at, &row->labelled) || trial < 1 || trial > INT32_MAX || round < 0 ||
-        round > INT32_MAX)
-        return false;
-    row->trial = (int32_t)trial;
-    row->round = (int32_t)round;
-    return take_real(&at, &row->accuracy) && take_real(&at, &row->best_so_far) &&
-           take_real(&at, &row->loss) && take_real(&at, &row->train_seconds) &&
-           take_real(&at, &row->select_seconds) && parse_rest(row, at, whole);
+    while (layouts->header && strcmp(layouts->header, header) != 0)
+        layouts++;
+    return layouts->header ? layouts : NULL;
 }
 
-dfal_status df_curve_read(struct df_curve *curve, const char *dir)
+/* layouts   today's, then earlier ones, then {NULL} */
+static dfal_status read_table(struct df_curve *curve, const char *dir, const char *name,
+                              const struct layout *layouts)
 {
     char *path = NULL, *text = NULL;
     size_t size = 0;
     int64_t lines = 0, line = 0;
-    bool whole = true;
+    const struct layout *layout = NULL;
     dfal_status status;
     *curve = (struct df_curve){0};
-    DF_TRY_TO(done, status, df_format(&path, "%s/curve.csv", dir));
+    DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, name));
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, MAX_CURVE));
     for (size_t i = 0; i < size; i++)
         lines += text[i] == '\n';
@@ -101,15 +138,15 @@ dfal_status df_curve_read(struct df_curve *curve, const char *dir)
     for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
         *end = 0;
         if (!line++) {
-            whole = !strcmp(at, DF_CURVE_COLUMNS);
-            if (!whole && strcmp(at, DF_CURVE_COLUMNS_FIRST)) {
+            layout = find_layout(layouts, at);
+            if (!layout) {
                 status = df_fail(DFAL_E_DATA, "%s:1: the header is '%.100s', expected %s", path, at,
-                                 DF_CURVE_COLUMNS);
+                                 layouts->header);
                 goto done;
             }
-        } else if (!parse_line(&curve->rows[curve->count++], at, whole)) {
+        } else if (!layout->parse(&curve->rows[curve->count++], at)) {
             status = df_fail(DFAL_E_DATA, "%s:%lld: '%.60s' is not a row of %s", path, (long long)line, at,
-                             whole ? DF_CURVE_COLUMNS : DF_CURVE_COLUMNS_FIRST);
+                             layout->header);
             goto done;
         }
     }
@@ -119,6 +156,19 @@ done:
     if (status != DFAL_OK)
         df_curve_clear(curve);
     return status;
+}
+
+dfal_status df_curve_read(struct df_curve *curve, const char *dir)
+{
+    static const struct layout layouts[] = {
+        {DF_CURVE_COLUMNS, parse_whole}, {DF_CURVE_COLUMNS_FIRST, parse_first}, {NULL, NULL}};
+    return read_table(curve, dir, "curve.csv", layouts);
+}
+
+dfal_status df_transfer_read(struct df_curve *curve, const char *dir)
+{
+    static const struct layout layouts[] = {{DF_TRANSFER_COLUMNS, parse_transfer}, {NULL, NULL}};
+    return read_table(curve, dir, "transfer.csv", layouts);
 }
 
 void df_curve_clear(struct df_curve *curve)

@@ -9,6 +9,7 @@
 #define DF_CURVE_COLUMNS_FIRST                                                                               \
     "strategy,trial,round,annotations,labelled,accuracy,best_so_far,loss,train_seconds,select_seconds"
 #define DF_CURVE_COLUMNS DF_CURVE_COLUMNS_FIRST ",steps,round_seconds"
+#define DF_TRANSFER_COLUMNS "strategy,trial,round,annotations,labelled,accuracy"
 struct df_curve_row {
     char strategy[32];
     int32_t trial, round; /* from 1; from 0 */
@@ -25,6 +26,8 @@ void df_curve_line(struct df_text *text, const struct df_curve_row *row);
 /* Read DIR/curve.csv, also one that ends with select_seconds; a line cut short at the end is left out. Errors
  * E_NOINPUT; E_DATA with its line */
 dfal_status df_curve_read(struct df_curve *curve, const char *dir);
+/* The accuracies in DIR/transfer.csv, the rest not known. Errors   the same */
+dfal_status df_transfer_read(struct df_curve *curve, const char *dir);
 void df_curve_clear(struct df_curve *curve);
 /* What a run directory is known by. Errors   E_NOINPUT nothing is there; E_DATA something else is */
 dfal_status df_run_directory_check(const char *dir);

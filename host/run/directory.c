@@ -26,7 +26,7 @@ static const struct {
     [DF_RUN_QUERIES] = {"queries.csv",
                         "strategy,trial,round," DF_QUERY_COLUMNS_BEHIND "," DF_QUERY_NAME_COLUMNS "\n"},
     [DF_RUN_CLASSES] = {"classes.csv", DF_CLASS_COLUMNS "\n"},
-    [DF_RUN_TRANSFER] = {"transfer.csv", "strategy,trial,round,annotations,labelled,accuracy\n"},
+    [DF_RUN_TRANSFER] = {"transfer.csv", DF_TRANSFER_COLUMNS "\n"},
 };
 
 static const char log_name[] = "log.jsonl";

@@ -46,11 +46,10 @@ const struct command command_report = {
     .summary = "Draw curves, tables and pictures of queries and their twins from run directories",
     .text =
         "Several runs share one chart, each named by its folder and by what differs in its configuration.\n"
-        "Tables tell accuracies on the way with 95 % intervals, the highest mean beside the paper's where "
-        "the\n"
-        "configuration has report.paper, the annotations to the full set's accuracy (report.full_set), "
-        "seconds a\n"
-        "round, the classes that were asked for, and the queries that strategies have in common.\n"
+        "Tables tell accuracies on the way with 95 % intervals, the highest mean beside the paper's where\n"
+        "the configuration has report.paper, the annotations to the full set's accuracy (report.full_set),\n"
+        "what another network learns from the same rows (transfer), seconds a round, the classes that were\n"
+        "asked for, and the queries that strategies have in common.\n"
         "--json: {output, runs}, of each run its folder and the final table as run --json prints it.",
     .options = options,
     .option_count = COUNT_OF(options),
