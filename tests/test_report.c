@@ -21,18 +21,18 @@ static const char config[] =
     "data: {train: train.h5, test: test.h5}\n"
     "strategies: [dfal, random]\ninitial: 10\nquery: 90\nannotations: 100\ntrials: 3\n";
 static const char curve[] = DF_CURVE_COLUMNS "\n"
-                                             "dfal,1,0,10,10,0.50,0.50,1,1,0,5,2\n"
-                                             "dfal,1,1,100,190,0.80,0.80,1,10,1,5,20\n"
-                                             "random,1,0,10,10,0.40,0.40,1,1,0,5,2\n"
-                                             "random,1,1,100,100,0.70,0.70,1,10,0.01,5,20\n"
-                                             "dfal,2,0,10,10,0.52,0.52,1,1,0,5,2\n"
-                                             "dfal,2,1,100,190,0.84,0.84,1,10,2,5,20\n"
-                                             "random,2,0,10,10,0.44,0.44,1,1,0,5,2\n"
-                                             "random,2,1,100,100,0.74,0.74,1,10,0.02,5,20\n"
-                                             "dfal,3,0,10,10,0.54,0.54,1,1,0,5,2\n"
-                                             "dfal,3,1,100,190,0.82,0.82,1,13,6,5,26\n"
-                                             "random,3,0,10,10,0.42,0.42,1,1,0,5,2\n"
-                                             "random,3,1,100,100,0.78,0.78,1,10,0.03,5,20\n";
+                                             "dfal,1,0,10,10,0.50,0.50,1,1,0,5,2,\n"
+                                             "dfal,1,1,100,190,0.80,0.80,1,10,1,5,20,OK 299 MAX_ITER 1\n"
+                                             "random,1,0,10,10,0.40,0.40,1,1,0,5,2,\n"
+                                             "random,1,1,100,100,0.70,0.70,1,10,0.01,5,20,\n"
+                                             "dfal,2,0,10,10,0.52,0.52,1,1,0,5,2,\n"
+                                             "dfal,2,1,100,190,0.84,0.84,1,10,2,5,20,OK 299 MAX_ITER 1\n"
+                                             "random,2,0,10,10,0.44,0.44,1,1,0,5,2,\n"
+                                             "random,2,1,100,100,0.74,0.74,1,10,0.02,5,20,\n"
+                                             "dfal,3,0,10,10,0.54,0.54,1,1,0,5,2,\n"
+                                             "dfal,3,1,100,190,0.82,0.82,1,13,6,5,26,OK 299 MAX_ITER 1\n"
+                                             "random,3,0,10,10,0.42,0.42,1,1,0,5,2,\n"
+                                             "random,3,1,100,100,0.78,0.78,1,10,0.03,5,20,\n";
 static const char queries[] =
     "strategy,trial,round,rank,id,index,score,predicted,confidence,label,adversarial_class,predicted_name,"
     "label_name,adversarial_name\n"
@@ -162,6 +162,7 @@ static void test_choices(void **state)
     has(text, "strategy & choosing & first quarter of rounds & last quarter & training & whole round "
               "\\\\\n\\hline\n"
               "dfal & 3 & 3 & 3 & 11 & 22 \\\\\nrandom & 0.02 & 0.02 & 0.02 & 10 & 20 \\\\\n");
+    has(text, "strategy & runs & OK & MAX\\_ITER \\\\\n\\hline\ndfal & 900 & 99.67 & 0.33 \\\\\n\\hline\n");
     free(text);
     /* A table of an earlier version, which has no names. */
     text = tables_of("earlier", "",

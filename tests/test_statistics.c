@@ -192,6 +192,9 @@ static void test_curve(void **state)
     test_folder_create(folder);
     test_join(path, folder, "curve.csv");
     df_text_add(&text, "%s\n", DF_CURVE_COLUMNS);
+    static const int64_t statuses[DFAL_SCORE_STATUS_ROOM] = {
+        [DFAL_SCORE_OK] = 298, [DFAL_SCORE_MAX_ITER] = 2};
+    int64_t found[DFAL_SCORE_STATUS_ROOM] = {0};
     static const double accuracy[2][3] = {{0.5, 0.9, 0.94}, {0.5, 0.8, 0.82}};
     for (int32_t t = 1; t <= 3; t++)
         for (int s = 0; s < 2; s++)
@@ -206,6 +209,8 @@ static void test_curve(void **state)
                                            .steps = s ? -1 : 100 * t + r,
                                            .round_seconds = 1.5};
                 strcpy(row.strategy, s ? "random" : "dfal");
+                if (!s)
+                    df_curve_statuses(row.statuses, statuses);
                 df_curve_line(&text, &row);
             }
     df_text_add(&text, "dfal,3,2,30"); /* cut short by a kill */
@@ -219,6 +224,11 @@ static void test_curve(void **state)
     assert_true(isnan(curve.rows[0].loss));
     assert_true(curve.rows[1].steps == 101 && curve.rows[2].steps == -1 &&
                 curve.rows[2].round_seconds == 1.5);
+    assert_string_equal(curve.rows[1].statuses, "OK 298 MAX_ITER 2");
+    assert_string_equal(curve.rows[2].statuses, "");
+    df_curve_count_statuses(found, curve.rows[1].statuses);
+    df_curve_count_statuses(found, "OK 1 UNHEARD_OF 7 TIE 3");
+    assert_true(found[DFAL_SCORE_OK] == 299 && found[DFAL_SCORE_MAX_ITER] == 2 && found[DFAL_SCORE_TIE] == 3);
     struct df_curve_point *points = NULL;
     int64_t count = 0;
     test_ok(df_curve_points(&points, &count, &curve, "dfal"));
@@ -264,7 +274,13 @@ static void test_curve(void **state)
     near(rows[0].area_mean, (10 * 0.4 + 30 * 0.7) / 40, 1e-12);
     assert_true(isnan(rows[0].area_stderr) && isnan(rows[0].area_difference) && isnan(rows[1].area_mean));
     df_curve_clear(&curve);
-    /* A table of before the columns steps and round_seconds. */
+    /* Tables of before the column statuses, and of before steps and round_seconds. */
+    file = fopen(path, "w");
+    fprintf(file, "%s\ndfal,1,0,10,10,0.5,0.5,2,0.1,0.2,7,0.3\n", DF_CURVE_COLUMNS_SECOND);
+    fclose(file);
+    test_ok(df_curve_read(&curve, folder));
+    assert_true(curve.count == 1 && curve.rows[0].steps == 7 && curve.rows[0].round_seconds == 0.3);
+    df_curve_clear(&curve);
     file = fopen(path, "w");
     fprintf(file, "%s\ndfal,1,0,10,10,0.5,0.5,2,0.1,0.2\n", DF_CURVE_COLUMNS_FIRST);
     fclose(file);

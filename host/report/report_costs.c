@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the rounds of each strategy took, and whether choosing slows down as labels are added. */
+/* What the rounds of each strategy took, whether choosing slows down as labels are added, and how DeepFool
+ * ended. */
 #include <math.h>
 #include <string.h>
 
@@ -63,6 +64,53 @@ static void put_row(struct df_table *table, const struct df_report_run *run, int
     put_seconds(table, &train);
     put_seconds(table, &whole);
 }
+
+/* ---- how DeepFool ended -------------------------------------------------------------------------------- */
+
+static int64_t count_statuses(int64_t counts[DFAL_SCORE_STATUS_ROOM], const struct df_report_run *run,
+                              const char *strategy)
+{
+    int64_t total = 0;
+    for (int64_t i = 0; i < run->curve.count; i++)
+        if (!strategy || !strcmp(run->curve.rows[i].strategy, strategy))
+            df_curve_count_statuses(counts, run->curve.rows[i].statuses);
+    for (int s = 0; s < DFAL_SCORE_STATUS_ROOM; s++)
+        total += counts[s];
+    return total;
+}
+
+dfal_status df_report_statuses(struct df_table *table, const struct df_report_run *run)
+{
+    int64_t all[DFAL_SCORE_STATUS_ROOM] = {0};
+    if (!count_statuses(all, run, NULL))
+        return DFAL_OK;
+    df_table_caption(table,
+                     "How DeepFool ended, %% of its runs in all rounds and trials: of the candidates whose "
+                     "margins were asked for, else of the queries that were to get twins");
+    df_table_heading(table, "strategy");
+    df_table_heading(table, "runs");
+#define X(name, value, group)                                                                                \
+    if (all[value])                                                                                          \
+        df_table_heading(table, "%s", #name);
+    DFAL_SCORE_STATUS_LIST(X)
+#undef X
+    for (int32_t i = 0; i < run->config.strategy_count; i++) {
+        int64_t counts[DFAL_SCORE_STATUS_ROOM] = {0};
+        const int64_t total = count_statuses(counts, run, run->summary[i].strategy);
+        if (!total)
+            continue;
+        df_table_row(table, df_report_number(&run->config, i), run->summary[i].strategy);
+        df_table_cell(table, "%lld", (long long)total);
+#define X(name, value, group)                                                                                \
+    if (all[value])                                                                                          \
+        df_table_percent(table, (double)counts[value] / (double)total, NAN);
+        DFAL_SCORE_STATUS_LIST(X)
+#undef X
+    }
+    return DFAL_OK;
+}
+
+/* ---- seconds ------------------------------------------------------------------------------------------- */
 
 dfal_status df_report_seconds(struct df_table *table, const struct df_report_run *run)
 {

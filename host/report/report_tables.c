@@ -9,7 +9,7 @@ static const struct {
     {"On the way",
      {df_report_area, df_report_accuracy, df_report_highest, df_report_against_random, df_report_needed}},
     {"Another network", {df_report_transfer}},
-    {"What was asked for", {df_report_balance, df_report_overlap}},
+    {"What was asked for", {df_report_balance, df_report_overlap, df_report_statuses}},
     {"What it cost", {df_report_seconds}},
 };
 enum { GROUPS = sizeof groups / sizeof groups[0], GROUP_TABLES = sizeof groups[0].fill / sizeof(void *) };

@@ -14,6 +14,7 @@ df_report_table_fn df_report_highest;        /* the highest mean up to there: th
 df_report_table_fn df_report_against_random; /* the differences to random there */
 df_report_table_fn df_report_needed;         /* annotations to the full set's accuracy: its table 2 */
 df_report_table_fn df_report_transfer;       /* another network on the same rows: its table 4 */
+df_report_table_fn df_report_statuses;       /* how DeepFool ended */
 df_report_table_fn df_report_seconds;        /* what a round took: the measure of its table 3 */
 df_report_table_fn df_report_balance;        /* classes of the queries */
 df_report_table_fn df_report_overlap;        /* queries that two strategies have in common */

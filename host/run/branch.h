@@ -28,7 +28,8 @@ struct df_branch {
     struct df_text lines[DF_RUN_TABLES]; /* of the round, not written yet */
     int64_t round_row;                   /* of state: the first that the round has added */
     double select_seconds;
-    double round_begin; /* df_clock */
+    int64_t statuses[DFAL_SCORE_STATUS_ROOM]; /* of the round's DeepFool runs */
+    double round_begin;                       /* df_clock */
     struct df_run_advance *advance;
 };
 

@@ -28,7 +28,35 @@ void df_curve_line(struct df_text *text, const struct df_curve_row *row)
     df_text_add(text, ",%.3f,%.3f,", row->train_seconds, row->select_seconds);
     if (row->steps >= 0)
         df_text_add(text, "%lld", (long long)row->steps);
-    df_text_add(text, ",%.3f\n", row->round_seconds);
+    df_text_add(text, ",%.3f,%s\n", row->round_seconds, row->statuses);
+}
+
+static const char *const status_names[DFAL_SCORE_STATUS_ROOM] = {
+#define X(name, value, group) [value] = #name,
+    DFAL_SCORE_STATUS_LIST(X)
+#undef X
+};
+
+void df_curve_statuses(char text[128], const int64_t counts[DFAL_SCORE_STATUS_ROOM])
+{
+    int length = 0;
+    text[0] = 0;
+    for (int s = 0; s < DFAL_SCORE_STATUS_ROOM; s++)
+        if (counts[s] && status_names[s] && length < 128)
+            length += snprintf(text + length, 128 - (size_t)length, "%s%s %lld", length ? " " : "",
+                               status_names[s], (long long)counts[s]);
+}
+
+/* What is no status is passed over. */
+void df_curve_count_statuses(int64_t counts[DFAL_SCORE_STATUS_ROOM], const char *text)
+{
+    char name[32];
+    long long count;
+    int used;
+    for (; sscanf(text, " %31s %lld%n", name, &count, &used) == 2; text += used)
+        for (int s = 0; s < DFAL_SCORE_STATUS_ROOM; s++)
+            if (status_names[s] && !strcmp(status_names[s], name))
+                counts[s] += count;
 }
 
 static bool take_integer(char **text, int64_t *value)
@@ -52,8 +80,8 @@ static bool take_real(char **text, double *value)
     return fine;
 }
 
-/* What every table begins with: strategy, trial, round, annotations, labelled, accuracy; *at: what follows. The
- * rest is not known. */
+/* What every table begins with: strategy, trial, round, annotations, labelled, accuracy; *at: what follows.
+ * The rest is not known. */
 static bool parse_begin(struct df_curve_row *row, char *line, char **at)
 {
     int64_t trial, round;
@@ -88,23 +116,37 @@ static bool parse_middle(struct df_curve_row *row, char *line, char **at)
            take_real(at, &row->train_seconds) && take_real(at, &row->select_seconds);
 }
 
-/* A table of earlier versions. */
+/* Tables of earlier versions: this one, and parse_second. */
 static bool parse_first(struct df_curve_row *row, char *line)
 {
     char *at;
     return parse_middle(row, line, &at) && !*at;
 }
 
+static bool parse_times(struct df_curve_row *row, char *line, char **at)
+{
+    if (!parse_middle(row, line, at))
+        return false;
+    if (**at == ',')
+        ++*at;
+    else if (!take_integer(at, &row->steps))
+        return false;
+    return take_real(at, &row->round_seconds);
+}
+
+static bool parse_second(struct df_curve_row *row, char *line)
+{
+    char *at;
+    return parse_times(row, line, &at) && !*at;
+}
+
 static bool parse_whole(struct df_curve_row *row, char *line)
 {
     char *at;
-    if (!parse_middle(row, line, &at))
+    if (!parse_times(row, line, &at) || strchr(at, ',') || strlen(at) >= sizeof row->statuses)
         return false;
-    if (*at == ',')
-        at++;
-    else if (!take_integer(&at, &row->steps))
-        return false;
-    return take_real(&at, &row->round_seconds) && !*at;
+    snprintf(row->statuses, sizeof row->statuses, "%s", at);
+    return true;
 }
 
 /* What a table's first line may be, and how the others are read then. */
@@ -160,8 +202,10 @@ done:
 
 dfal_status df_curve_read(struct df_curve *curve, const char *dir)
 {
-    static const struct layout layouts[] = {
-        {DF_CURVE_COLUMNS, parse_whole}, {DF_CURVE_COLUMNS_FIRST, parse_first}, {NULL, NULL}};
+    static const struct layout layouts[] = {{DF_CURVE_COLUMNS, parse_whole},
+                                            {DF_CURVE_COLUMNS_SECOND, parse_second},
+                                            {DF_CURVE_COLUMNS_FIRST, parse_first},
+                                            {NULL, NULL}};
     return read_table(curve, dir, "curve.csv", layouts);
 }
 

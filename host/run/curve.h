@@ -8,8 +8,9 @@
 
 #define DF_CURVE_COLUMNS_FIRST                                                                               \
     "strategy,trial,round,annotations,labelled,accuracy,best_so_far,loss,train_seconds,select_seconds"
-#define DF_CURVE_COLUMNS DF_CURVE_COLUMNS_FIRST ",steps,round_seconds"
-#define DF_TRANSFER_COLUMNS "strategy,trial,round,annotations,labelled,accuracy"
+#define DF_CURVE_COLUMNS_SECOND DF_CURVE_COLUMNS_FIRST ",steps,round_seconds"
+#define DF_CURVE_COLUMNS        DF_CURVE_COLUMNS_SECOND ",statuses"
+#define DF_TRANSFER_COLUMNS     "strategy,trial,round,annotations,labelled,accuracy"
 struct df_curve_row {
     char strategy[32];
     int32_t trial, round; /* from 1; from 0 */
@@ -17,12 +18,17 @@ struct df_curve_row {
     double accuracy, best_so_far, loss, train_seconds, select_seconds;
     int64_t steps;        /* of the optimiser, by the restart that was kept; -1: not known, a trainer's */
     double round_seconds; /* all of the round: choosing, training, testing; NAN: not known */
+    char
+        statuses[128]; /* "OK 298 MAX_ITER 2": how DeepFool ended while the round chose; "": it did not run */
 };
 struct df_curve {
     struct df_curve_row *rows;
     int64_t count;
 };
 void df_curve_line(struct df_text *text, const struct df_curve_row *row);
+/* counts by DFAL_SCORE_* as text, and back. */
+void df_curve_statuses(char text[128], const int64_t counts[DFAL_SCORE_STATUS_ROOM]);
+void df_curve_count_statuses(int64_t counts[DFAL_SCORE_STATUS_ROOM], const char *text);
 /* Read DIR/curve.csv, also one that ends with select_seconds; a line cut short at the end is left out. Errors
  * E_NOINPUT; E_DATA with its line */
 dfal_status df_curve_read(struct df_curve *curve, const char *dir);

@@ -162,6 +162,7 @@ dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *co
     DF_TRY_TO(done, status, choose(branch, candidates, n, &options, round, &selection));
     *count = selection.count;
     branch->select_seconds = selection.seconds;
+    memcpy(branch->statuses, selection.statuses, sizeof branch->statuses);
     if (selection.nonfinite)
         df_say(e->context, DFAL_WARNING, "run.nonfinite",
                DF_FIELDS(DF_TEXT("strategy", branch->name), DF_INT("trial", branch->trial),

@@ -160,6 +160,7 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
         .round_seconds = df_clock() - branch->round_begin,
     };
     snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
+    df_curve_statuses(row.statuses, branch->statuses);
     DF_TRY(commit(branch, &row));
     df_say(e->context, DFAL_INFO, "run.round",
            DF_FIELDS(DF_TEXT("strategy", row.strategy), DF_INT("trial", row.trial),
@@ -167,7 +168,7 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
                      DF_INT("labelled", row.labelled), DF_REAL("accuracy", row.accuracy),
                      DF_REAL("loss", row.loss), DF_REAL("train_seconds", row.train_seconds),
                      DF_REAL("select_seconds", row.select_seconds), DF_INT("steps", row.steps),
-                     DF_REAL("round_seconds", row.round_seconds)),
+                     DF_REAL("round_seconds", row.round_seconds), DF_TEXT("statuses", row.statuses)),
            "trial %d, %s: %lld annotations, accuracy %.4f", row.trial, row.strategy,
            (long long)row.annotations, row.accuracy);
     df_run_advance_add(branch->advance, &row, added);

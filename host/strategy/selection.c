@@ -211,6 +211,16 @@ static void count_like_pool(const struct df_network *network, struct df_selectio
     }
 }
 
+static void count_statuses(const struct df_view *view, struct df_selection *selection)
+{
+    const struct df_scores *margins = view->margins;
+    const uint8_t *status = margins ? margins->status : selection->status;
+    const int64_t count = margins ? margins->count : selection->twin_count;
+    for (int64_t i = 0; i < count; i++)
+        if (status[i] < DFAL_SCORE_STATUS_ROOM)
+            selection->statuses[status[i]]++;
+}
+
 dfal_status df_select(struct dfal_context *context, struct df_device *device,
                       const struct df_network *network, struct df_pool *pool, const int64_t *candidates,
                       int64_t n, const struct df_selection_options *options, struct df_selection *selection)
@@ -229,6 +239,7 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
         goto done;
     DF_TRY_TO(done, status, take_best(&view, q, selection));
     DF_TRY_TO(done, status, find_twins(&view, selection));
+    count_statuses(&view, selection);
     DF_TRY_TO(done, status, df_pseudo_labels_find(&view, selection));
     count_like_pool(network, selection);
 done:

@@ -62,6 +62,9 @@ struct df_selection {
     int64_t *pseudo_index; /* [pseudo_count] rows of the pool, ascending */
     int32_t *pseudo_label; /* as the pool counts its classes */
     int64_t nonfinite;     /* candidates passed over: an input or a logit was not finite */
+    /* How DeepFool ended, by DFAL_SCORE_*: of the candidates whose margins a strategy asked for, else of the
+     * queries that were to get twins; all 0: it did not run. */
+    int64_t statuses[DFAL_SCORE_STATUS_ROOM];
     double seconds;
     struct df_fields facts; /* what the strategy knows of the set, by name; none: nothing */
 };
