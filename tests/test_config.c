@@ -23,6 +23,40 @@ static dfal_status parse(struct df_run_config *config, const char *text)
     return df_run_config_parse(config, text, strlen(text), "c.yaml", NULL, DFAL_E_CONFIG);
 }
 
+/* Comparisons are pairs of names; what they name may be missing. */
+static void test_primary(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    struct df_run_pair pairs[DF_MAX_PAIRS];
+    int32_t count;
+    test_ok(parse(&c, "report: {primary: ' a+b against c-1 ,d against random'}\n"));
+    test_ok(df_run_primary(&c, pairs, &count));
+    assert_int_equal(count, 2);
+    assert_string_equal(pairs[0].ours, "a+b");
+    assert_string_equal(pairs[0].theirs, "c-1");
+    assert_string_equal(pairs[1].ours, "d");
+    assert_string_equal(pairs[1].theirs, "random");
+    static const char *const wrong[] = {"dfal",
+                                        "dfal against",
+                                        "against random",
+                                        "dfal vs random",
+                                        "a against b against c",
+                                        "a against b,",
+                                        "a against b,,c against d"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(c.primary, sizeof c.primary, "%s", wrong[i]);
+        if (i == 5) /* a comma behind the last is as well */
+            test_ok(df_run_primary(&c, pairs, &count));
+        else
+            test_error(df_run_primary(&c, pairs, &count), DFAL_E_CONFIG, "report.primary");
+    }
+    memset(c.primary, 0, sizeof c.primary);
+    for (int i = 0; i <= DF_MAX_PAIRS; i++)
+        strcat(c.primary, "a against b,");
+    test_error(df_run_primary(&c, pairs, &count), DFAL_E_CONFIG, "at most 16");
+}
+
 static void test_contract_example(void **state)
 {
     (void)state;
@@ -441,17 +475,12 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contract_example),
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_set),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_own_options),
-        cmocka_unit_test(test_epochs_or_steps),
-        cmocka_unit_test(test_twins),
-        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_primary),     cmocka_unit_test(test_contract_example),
+        cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_deep),        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_own_options), cmocka_unit_test(test_epochs_or_steps),
+        cmocka_unit_test(test_twins),       cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

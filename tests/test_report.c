@@ -151,6 +151,21 @@ static void test_paper(void **state)
     free(text);
 }
 
+/* Areas by their spans: 65, 68 and 68 % against 55, 59 and 60; differences of 10, 9 and 8 points. */
+static void test_primary(void **state)
+{
+    (void)state;
+    char *text =
+        tables_of("primary", "report: {primary: 'dfal against random,  dfal against nobody '}\n", queries);
+    has(text, "comparison & trials & difference & significant");
+    has(text, "dfal against random & 3 & +9.00 $\\pm$ 2.48 & yes (p = 0.0041, corrected 0.0041) \\\\\n"
+              "dfal against nobody & 0 &  & nobody has no round \\\\\n");
+    free(text);
+    text = tables_of("none", "", queries);
+    has_not(text, "comparison");
+    free(text);
+}
+
 static void test_choices(void **state)
 {
     (void)state;
@@ -205,8 +220,8 @@ static void test_latex_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_marks), cmocka_unit_test(test_paper),      cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_page),  cmocka_unit_test(test_latex_text),
+        cmocka_unit_test(test_marks),   cmocka_unit_test(test_paper), cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_primary), cmocka_unit_test(test_page),  cmocka_unit_test(test_latex_text),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

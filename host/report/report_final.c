@@ -60,13 +60,11 @@ static dfal_status fill(struct df_table *table, const struct df_report_run *run,
     return DFAL_OK;
 }
 
-#define SIGNIFICANT "significant by the paired t test, Holm, 5 %"
-
 dfal_status df_report_final(struct df_table *table, const struct df_report_run *run)
 {
     static const char *const headings[] = {"strategy", "annotations",    "labelled rows",
                                            "trials",   "accuracy",       "best so far",
-                                           "steps",    "against random", SIGNIFICANT};
+                                           "steps",    "against random", DF_SIGNIFICANT};
     df_table_caption(table, "After the last round: mean and standard error over trials, in percent");
     return fill(table, run, headings, sizeof headings / sizeof headings[0], put_last);
 }
@@ -74,7 +72,7 @@ dfal_status df_report_final(struct df_table *table, const struct df_report_run *
 dfal_status df_report_area(struct df_table *table, const struct df_report_run *run)
 {
     static const char *const headings[] = {"strategy", "area under the curve", "area against random",
-                                           SIGNIFICANT};
+                                           DF_SIGNIFICANT};
     df_table_caption(table,
                      "The mean accuracy on the way, which is the area under the curve: mean and standard "
                      "error over trials, in percent");

@@ -6,6 +6,7 @@ static const struct {
     df_report_table_fn *fill[5];
 } groups[] = {
     {NULL, {df_report_final}},
+    {"What it was made for", {df_report_primary}},
     {"On the way",
      {df_report_area, df_report_accuracy, df_report_highest, df_report_against_random, df_report_needed}},
     {"Another network", {df_report_transfer}},

@@ -8,6 +8,7 @@
 
 typedef dfal_status df_report_table_fn(struct df_table *table, const struct df_report_run *run);
 df_report_table_fn df_report_final;          /* after the last round */
+df_report_table_fn df_report_primary;        /* the comparisons it was made for */
 df_report_table_fn df_report_area;           /* the mean accuracy on the way */
 df_report_table_fn df_report_accuracy;       /* at some numbers of annotations */
 df_report_table_fn df_report_highest;        /* the highest mean up to there: the paper's table 1 */
@@ -19,6 +20,7 @@ df_report_table_fn df_report_seconds;        /* what a round took: the measure o
 df_report_table_fn df_report_balance;        /* classes of the queries */
 df_report_table_fn df_report_overlap;        /* queries that two strategies have in common */
 
+#define DF_SIGNIFICANT "significant by the paired t test, Holm, 5 %"
 /* Why a strategy was not tested against random. */
 const char *df_report_not_tested(const struct dfal_run_row *row);
 

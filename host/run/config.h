@@ -46,6 +46,7 @@ struct df_run_config {
     struct df_training_options training; /* its seed is the caller's to set */
     char keep[16];                       /* last | all | none */
     char paper[16];                      /* none, or the paper's data set: what stands beside in the report */
+    char primary[DF_CONFIG_TEXT];        /* comparisons, df_run_primary */
     double full_set; /* test accuracy of a network trained on the whole pool; 0: not known */
     uint64_t seed;
     char init[16];  /* scratch | weights | previous: what a round's training starts from */
@@ -57,6 +58,7 @@ enum df_key_kind {
     DF_KEY_NUMBER,
     DF_KEY_TEXT,    /* char[DF_CONFIG_TEXT] */
     DF_KEY_PATH,    /* the same */
+    DF_KEY_WORDS,   /* the same, taken as it stands */
     DF_KEY_COMMAND, /* struct df_command */
     DF_KEY_CHOICE,  /* char[16], one of the words of `choices` */
     DF_KEY_FLAG,    /* int32_t 0 or 1, -1 where it was not given */
@@ -86,6 +88,15 @@ const struct df_key *df_key_find(const char *path);
 bool df_key_holds(const struct df_key *key, struct df_run_config *config);
 /* "an integer from 1 to 100": what the key expects, for messages. */
 void df_key_expectation(const struct df_key *key, char *text, size_t size);
+
+/* The comparisons that an experiment was made for, names of entries.
+ * Errors   E_CONFIG what stands there is none */
+enum { DF_MAX_PAIRS = 16 };
+struct df_run_pair {
+    char ours[DF_STRATEGY_NAME], theirs[DF_STRATEGY_NAME];
+};
+dfal_status df_run_primary(const struct df_run_config *config, struct df_run_pair pairs[DF_MAX_PAIRS],
+                           int32_t *count);
 
 /* Defaults. */
 void df_run_config_init(struct df_run_config *config);

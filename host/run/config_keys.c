@@ -154,6 +154,12 @@ const struct df_key df_run_keys[] = {
      .offset = AT(paper),
      .choices = "none|mnist|shoebag|quickdraw",
      .help = "the experiment of Ducoffe and Precioso 2018 whose numbers the report shows beside these"},
+    {.path = "report.primary",
+     .kind = DF_KEY_WORDS,
+     .offset = AT(primary),
+     .help =
+         "the comparisons that the experiment is made for, such as dfal against margin, dfal against random: "
+         "the report tests their areas under the curve apart from all others"},
     {.path = "report.full_set",
      .kind = DF_KEY_NUMBER,
      .number = {DF_NUMBER_REAL, 0, 1},
@@ -183,7 +189,8 @@ const struct df_key *df_key_find(const char *path)
 
 static bool is_text(const struct df_key *key)
 {
-    return key->kind == DF_KEY_TEXT || key->kind == DF_KEY_PATH || key->kind == DF_KEY_COMMAND;
+    return key->kind == DF_KEY_TEXT || key->kind == DF_KEY_PATH || key->kind == DF_KEY_WORDS ||
+           key->kind == DF_KEY_COMMAND;
 }
 
 bool df_key_holds(const struct df_key *key, struct df_run_config *config)
@@ -206,6 +213,7 @@ void df_key_expectation(const struct df_key *key, char *text, size_t size)
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
+    case DF_KEY_WORDS:
     case DF_KEY_COMMAND:
         snprintf(text, size, "text (quoted where it looks like a number, yes, no or null)");
         break;

@@ -139,6 +139,9 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     if (flags && (flags->seed_given || flags->seed != 1))
         config->seed = flags->seed;
     df_run_config_settle(config);
+    struct df_run_pair pairs[DF_MAX_PAIRS];
+    int32_t pair_count;
+    DF_TRY(df_run_primary(config, pairs, &pair_count));
     const char *source = options->config_path ? options->config_path : "the configuration";
     if (config->annotations < config->initial)
         DF_FAIL(DFAL_E_CONFIG, "%s: annotations is %lld, expected at least initial, %lld", source,

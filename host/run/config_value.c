@@ -27,8 +27,9 @@ static dfal_status store_path(const struct df_config_reader *reader, const yaml_
     const char *value = (const char *)event->data.scalar.value;
     if (key->kind == DF_KEY_TEXT && df_model_check(value) != DFAL_OK)
         return df_config_complain_of(reader, event, path);
-    bool relative = reader->folder && value[0] != '/' && value[0] && key->kind != DF_KEY_COMMAND &&
-                    (key->kind == DF_KEY_PATH || (!df_model_exists(value) && strpbrk(value, "/.")));
+    const bool named = key->kind == DF_KEY_TEXT && !df_model_exists(value) && strpbrk(value, "/.");
+    const bool relative =
+        reader->folder && value[0] != '/' && value[0] && (key->kind == DF_KEY_PATH || named);
     int length = relative ? snprintf(to, DF_CONFIG_TEXT, "%s/%s", reader->folder, value)
                           : snprintf(to, DF_CONFIG_TEXT, "%s", value);
     if (length >= DF_CONFIG_TEXT)
@@ -74,6 +75,7 @@ dfal_status df_config_store_scalar(const struct df_config_reader *reader, const 
         return DFAL_OK;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
+    case DF_KEY_WORDS:
     case DF_KEY_COMMAND:
         if ((plain && !df_config_is_text(value)) || !value[0])
             return df_config_ill_typed(reader, event, key, path);

@@ -83,6 +83,7 @@ void df_config_put_value(struct df_text *out, const struct df_key *key, void *of
         break;
     case DF_KEY_TEXT:
     case DF_KEY_PATH:
+    case DF_KEY_WORDS:
     case DF_KEY_COMMAND:
     case DF_KEY_CHOICE:
         put_text(out, field);

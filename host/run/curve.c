@@ -334,6 +334,23 @@ static double area_of(const struct trial *trial)
     return span ? trial->area / (double)span : trial->last->accuracy;
 }
 
+dfal_status df_curve_areas(struct df_curve_area **areas, const struct df_curve *curve, const char *strategy,
+                           int32_t trials)
+{
+    struct trial *of = NULL;
+    dfal_status status;
+    *areas = NULL;
+    DF_TRY_TO(done, status, df_alloc(&of, trials, sizeof *of));
+    DF_TRY_TO(done, status, df_alloc(areas, trials, sizeof **areas));
+    look_at_trials(of, trials, curve, strategy);
+    for (int32_t t = 0; t < trials; t++)
+        if (of[t].last)
+            (*areas)[t] = (struct df_curve_area){area_of(&of[t]), of[t].last->annotations};
+done:
+    df_free(of);
+    return status;
+}
+
 /* What a strategy's trials come to by themselves. room [trials, 4]. */
 static void summarise(struct dfal_run_row *out, const struct trial *ours, int32_t trials, double *room)
 {

@@ -50,6 +50,14 @@ struct df_curve_point {
  * as reached the first. Free *points with df_free. */
 dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, const struct df_curve *curve,
                             const char *strategy);
+/* A trial's area under the curve, divided by the annotations that it spans, and how many it has come to. */
+struct df_curve_area {
+    double area;
+    int64_t annotations; /* 0: it has no round */
+};
+/* Of all trials of a strategy: [trials], df_free. */
+dfal_status df_curve_areas(struct df_curve_area **areas, const struct df_curve *curve, const char *strategy,
+                           int32_t trials);
 /* One row a strategy of the configuration, from each trial's last round. */
 dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
                              const struct df_run_config *config);

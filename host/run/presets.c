@@ -94,6 +94,7 @@ static const struct {
     "- coreset\n- {name: coreset+twins, strategy: coreset, options: {twins: true}}\n"                        \
     "options: {dfal: {twins: false}}\n"                                                                      \
     "initial: 10\nquery: 10\nannotations: 300\nsubsample: 300\ntrials: 20\n"                                 \
+    "report: {primary: 'dfal+twins against margin, dfal+twins against random'}\n"                            \
     "training: {restarts: 1, " training                                                                      \
     ", patience: 0, validation: 0, batch: 32, optimizer: adam, lr: 1.0e-3}\n"
     {"study",
