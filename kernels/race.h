@@ -37,7 +37,7 @@ DF_FN double df_badge_distance(double square_i, double square_j, double product)
 }
 
 /* badge_meet: columns are rows.   out nearest+, priority+   in a, h, square, number; choice [1]: the row that
- * was chosen, below 0: nobody is left; without it nobody was chosen yet, and a priority is the square */
+ * was chosen, below 0: nobody is left */
 DF_FN void df_badge_meet_at(const struct df_io *io, int64_t row, int64_t col)
 {
     const int64_t rows = io->cols;
@@ -46,12 +46,8 @@ DF_FN void df_badge_meet_at(const struct df_io *io, int64_t row, int64_t col)
     const int32_t *choice = (const int32_t *)io->in[4];
     double *nearest = (double *)io->out[0] + col, *priority = (double *)io->out[1] + col;
     (void)row;
-    if (*priority == -INFINITY || (choice != NULL && choice[0] < 0))
+    if (*priority == -INFINITY || choice[0] < 0)
         return;
-    if (choice == NULL) {
-        *priority = square[col];
-        return;
-    }
     const int64_t j = choice[0];
     const double product = df_strided_product(a + col, rows, a + j, rows, io->p.badge.classes) *
                            df_strided_product(h + col, rows, h + j, rows, io->p.badge.size),

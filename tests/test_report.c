@@ -193,6 +193,84 @@ static void test_choices(void **state)
     free(text);
 }
 
+/* Who is not as far as others of the strategy is left out, and queries count as far as both have come. */
+static void test_unfinished(void **state)
+{
+    (void)state;
+    char dir[TEST_PATH + 32], out[TEST_PATH + 64];
+    snprintf(dir, sizeof dir, "%s/unfinished", world.folder);
+    snprintf(out, sizeof out, "%s/unfinished.tex", world.folder);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    put(dir, "config.yaml", config, "");
+    put(dir, "curve.csv", DF_CURVE_COLUMNS "\n",
+        "dfal,1,0,10,10,0.50,0.50,1,1,0,5,2,\ndfal,1,1,100,190,0.80,0.80,1,10,1,5,20,\n"
+        "random,1,0,10,10,0.40,0.40,1,1,0,5,2,\nrandom,1,1,100,100,0.70,0.70,1,10,1,5,20,\n"
+        "dfal,2,0,10,10,0.10,0.10,1,1,0,5,2,\ndfal,2,1,100,190,0.90,0.90,1,10,1,5,20,\n"
+        "random,2,0,10,10,0.20,0.20,1,1,0,5,2,\n");
+    put(dir, "queries.csv", queries, "");
+    put(dir, "classes.csv", "strategy,trial,round,class,accuracy,samples,queried,class_name\n",
+        "dfal,1,0,0,0.5,10,1,a\ndfal,1,0,1,0.5,10,1,b\ndfal,1,0,3,0.5,10,1,d\nx,y\n");
+    test_ok(dfal_report_latex(context, out, (const char *const[]){dir}, 1));
+    char *text = world_read(world.folder, "unfinished.tex");
+    has(text, "the run is not finished");
+    has(text, "dfal & 100 & 190 & 2 & 85.00 $\\pm$ 5.00 & 85.00 & 5 & +10.00 & not tested: fewer than two "
+              "trials of");
+    has(text, "random & 100 & 100 & 1 & 70.00 & 70.00 & 5 &  &  \\\\\n");
+    has(text,
+        "strategy & queries & evenness & x, \\& z & y\\_2 & 2 & 3 \\\\\n"); /* classes.csv tells of four */
+    has(text, "dfal & 4 & 40.56 & 75.0 & 25.0 & 0.0 & 0.0 \\\\\n");         /* of two bits */
+    free(text);
+    /* One trial of more strategies than there are sentences for. */
+    snprintf(dir, sizeof dir, "%s/single", world.folder);
+    snprintf(out, sizeof out, "%s/single.html", world.folder);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    put(dir, "config.yaml", "strategies: [dfal, margin, entropy, badge, logit-gap, random]\ntrials: 1\n", "");
+    put(dir, "curve.csv", DF_CURVE_COLUMNS "\n",
+        "dfal,1,0,10,10,0.50,0.50,1,1,0,5,2,\nmargin,1,0,10,10,0.40,0.40,1,1,0,5,2,\n"
+        "entropy,1,0,10,10,,,1,1,0,5,2,\nbadge,1,0,10,10,0.40,0.40,1,1,0,5,2,\n"
+        "logit-gap,1,0,10,10,0.39,0.40,1,1,0,5,2,\nrandom,1,0,10,10,0.40,0.40,1,1,0,5,2,\n");
+    test_ok(dfal_report(context, out, (const char *const[]){dir}, 1));
+    text = world_read(world.folder, "single.html");
+    has(text, "<b>Beside random</b> in test accuracy, in points above it: dfal +10.0, margin +0.0, badge "
+              "+0.0, logit-gap -1.0; "
+              "not tested");
+    has_not(text, "paired t test with Holm's correction, 5 %)");
+    free(text);
+}
+
+/* Tables of strangers: numbers that cannot be cost the tables of the queries. */
+static void test_hostile(void **state)
+{
+    (void)state;
+    static const char head[] =
+        "strategy,trial,round,rank,id,index,score,predicted,confidence,label,adversarial_class\n";
+    static const char *const rows[] = {
+        "dfal,1,1,1,a,1,0.1,1,0.5,2147483647,1\ndfal,1,1,2,b,2,0.1,1,0.5,5,1\n",
+        "dfal,1,1,1,a,1,0.1,1,0.5,-2,1\n",
+        "dfal,0,1,1,a,1,0.1,1,0.5,1,1\n",
+        "dfal,1,1,1,a,-1,0.1,1,0.5,1,1\n",
+        "dfal,1,1,1,a,x,0.1,1,0.5,1,1\n",
+        "dfal,1,1,1,a,99999999999999999999,0.1,1,0.5,1,1\n"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[32], table[512];
+        snprintf(name, sizeof name, "hostile%zu", i);
+        snprintf(table, sizeof table, "%s%s", head, rows[i]);
+        char *text = tables_of(name, "", table);
+        has_not(text, "evenness");
+        has(text, "whole round");
+        free(text);
+    }
+    char many[512]; /* a header alone; a label that is not known */
+    snprintf(many, sizeof many, "%s", head);
+    char *text = tables_of("empty", "", many);
+    has_not(text, "evenness");
+    free(text);
+    snprintf(many, sizeof many, "%sdfal,1,1,1,a,1,0.1,1,0.5,-1,1\n", head);
+    text = tables_of("unknown", "", many);
+    has_not(text, "evenness");
+    free(text);
+}
+
 static void test_page(void **state)
 {
     (void)state;
@@ -220,8 +298,9 @@ static void test_latex_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_marks),   cmocka_unit_test(test_paper), cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_primary), cmocka_unit_test(test_page),  cmocka_unit_test(test_latex_text),
+        cmocka_unit_test(test_marks),   cmocka_unit_test(test_paper),      cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_primary), cmocka_unit_test(test_unfinished), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_page),    cmocka_unit_test(test_latex_text),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

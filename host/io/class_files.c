@@ -140,7 +140,7 @@ static dfal_status name_class(struct class_file *file, const struct data_set *se
         begin += before;
     size_t length = strlen(begin);
     const char *dot = strrchr(begin, '.');
-    if (length > behind && strcmp(begin + length - behind, set->behind) == 0)
+    if (length >= behind && strcmp(begin + length - behind, set->behind) == 0)
         length -= behind;
     else if (dot && dot > begin)
         length = (size_t)(dot - begin);

@@ -19,7 +19,7 @@ struct shape {
 static const struct shape wide_names = {"broad", 760, 400, 56, 148, 18, 48, 6, true},
                           wide_numbers = {"broad", 760, 400, 56, 30, 18, 48, 6, false},
                           narrow = {"narrow", 360, 300, 48, 26, 12, 46, 4, false};
-enum { LABEL_HEIGHT = 17, LETTER_WIDTH = 7, MOST_LINES = DF_MAX_STRATEGIES * DF_REPORT_RUNS };
+enum { LABEL_HEIGHT = 17, LETTER_WIDTH = 7, DASHES = 6, MOST_LINES = DF_MAX_STRATEGIES * DF_REPORT_RUNS };
 
 struct line {
     struct df_curve_point *points;
@@ -194,7 +194,7 @@ static void put_description(struct df_text *page, const struct line *lines, int3
     df_text_add(page, "The band is one standard error.</desc>\n");
 }
 
-/* A drawing whose right margin has room for the names. */
+/* A drawing that has room for the names at its right, and for one below the other. */
 static struct shape make_room(const struct shape *shape, const struct line *lines, int32_t count)
 {
     struct shape out = *shape;
@@ -202,6 +202,8 @@ static struct shape make_room(const struct shape *shape, const struct line *line
         const int32_t width = 24 + LETTER_WIDTH * (int32_t)(strlen(lines[s].strategy) + strlen(" 100.0 %"));
         out.right = width > out.right ? width : out.right;
     }
+    const int32_t height = shape->top + shape->bottom + LABEL_HEIGHT * count;
+    out.height = height > out.height ? height : out.height;
     return out;
 }
 
@@ -248,11 +250,12 @@ static dfal_status add_lines(struct line *lines, int32_t *count, const struct df
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const int32_t number = df_report_number(&run->config, s), cycle = df_report_cycle(number);
         struct line *line = &lines[*count];
-        *line = (struct line){.run = run->name,
-                              .strategy = run->config.strategy[s].name,
-                              .colour = df_report_colour(number),
-                              .dash = cycle ? 1 + cycle : 0, /* the first are random's in other charts */
-                              .number = *count + 1};
+        *line =
+            (struct line){.run = run->name,
+                          .strategy = run->config.strategy[s].name,
+                          .colour = df_report_colour(number),
+                          .dash = cycle ? 2 + (cycle - 1) % DASHES : 0, /* d1 are random's in other charts */
+                          .number = *count + 1};
         DF_TRY(df_curve_points(&line->points, &line->count, &run->curve, run->config.strategy[s].name));
         if (line->count)
             ++*count;
@@ -297,12 +300,12 @@ dfal_status df_plot_runs(struct df_text *page, const struct df_report_run *runs,
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&lines, MOST_LINES, sizeof *lines));
     for (int32_t r = 0; r < count; r++) {
-        int32_t next = 2;
+        int32_t next = 0;
         const int32_t first = line_count;
         DF_TRY_TO(done, status, add_lines(lines, &line_count, &runs[r]));
         for (int32_t s = first; s < line_count; s++) {
             const bool random = lines[s].colour == 0;
-            lines[s].dash = random ? 1 : s == first ? 0 : next++;
+            lines[s].dash = random ? 1 : s == first ? 0 : 2 + next++ % DASHES;
             lines[s].colour = df_report_colour(1 + r);
         }
     }

@@ -12,7 +12,7 @@
 
 #define MAX_TABLE ((size_t)1 << 30)
 /* Tables of earlier versions end with the adversarial class. */
-enum { COLUMNS = 13, LEAST_COLUMNS = 11, LABEL_NAME = 12 };
+enum { COLUMNS = 13, LEAST_COLUMNS = 11, LABEL_NAME = 12, CLASS_LIMIT = 1000000 };
 
 /* Cut the record at *at into fields in place, of which those behind the columns are passed over, and missing
  * ones are empty; false: it is cut short or has fewer than the least. */
@@ -52,6 +52,22 @@ static bool take_record(char **at, char *fields[COLUMNS])
     return enough;
 }
 
+/* False: a number is none, or one that cannot be. */
+static bool take_numbers(struct df_query_row *row, char *fields[COLUMNS])
+{
+    static const struct df_number count = {.kind = DF_NUMBER_I32, .low = 1, .high = INT32_MAX},
+                                  round = {.kind = DF_NUMBER_I32, .low = 0, .high = INT32_MAX},
+                                  index = {.kind = DF_NUMBER_I64, .low = 0, .high = DF_NUMBER_NO_LIMIT},
+                                  class = {.kind = DF_NUMBER_I32, .low = -1, .high = CLASS_LIMIT};
+    return df_number_parse(&count, fields[1], &row->trial) &&
+           df_number_parse(&round, fields[2], &row->round) &&
+           df_number_parse(&count, fields[3], &row->rank) &&
+           df_number_parse(&index, fields[5], &row->index) &&
+           df_number_parse(&class, fields[7], &row->predicted) &&
+           df_number_parse(&class, fields[9], &row->label) &&
+           df_number_parse(&class, fields[10], &row->adversarial_class);
+}
+
 dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
 {
     char *path = NULL, *text = NULL, *fields[COLUMNS];
@@ -72,18 +88,16 @@ dfal_status df_query_table_read(struct df_query_table *table, const char *dir)
     while (*at && take_record(&at, fields)) {
         struct df_query_row *row = &table->rows[table->count];
         snprintf(row->strategy, sizeof row->strategy, "%.31s", fields[0]);
-        row->trial = atoi(fields[1]);
-        row->round = atoi(fields[2]);
-        row->rank = atoi(fields[3]);
         table->count++;
         DF_TRY_TO(done, status, df_strdup(&row->id, fields[4]));
         DF_TRY_TO(done, status, df_strdup(&row->label_name, fields[LABEL_NAME]));
-        row->index = atoll(fields[5]);
+        if (!take_numbers(row, fields)) {
+            status = df_fail(DFAL_E_DATA, "%s: query %lld is not a row of a query table", path,
+                             (long long)table->count);
+            goto done;
+        }
         row->score = fields[6][0] ? df_parse_real(fields[6], NULL) : (double)NAN;
-        row->predicted = atoi(fields[7]);
         row->confidence = df_parse_real(fields[8], NULL);
-        row->label = atoi(fields[9]);
-        row->adversarial_class = atoi(fields[10]);
     }
 done:
     df_free(path);

@@ -4,21 +4,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "report/report_tables.h"
 
-enum { MOST_CLASSES = 20 }; /* that a table has columns for */
+#define MAX_TABLE ((size_t)1 << 30)
+enum { MOST_CLASSES = 20, CLASS_LIMIT = 1000000 }; /* that a table has columns for; of a pool */
 
 /* ---- class balance ------------------------------------------------------------------------------------- */
 
-/* Classes of the queries: one more than the largest label; 0: none. */
-static int32_t class_count(const struct df_query_table *queries)
+/* The fourth field of a line of classes.csv; -1: that is none. */
+static int64_t class_of_line(const char *line)
 {
-    int32_t count = 0;
-    for (int64_t i = 0; i < queries->count; i++)
-        if (queries->rows[i].label >= count)
-            count = queries->rows[i].label + 1;
-    return count;
+    char *end;
+    for (int field = 0; field < 3; field++) {
+        line += strcspn(line, ",\n");
+        if (*line++ != ',')
+            return -1;
+    }
+    const long class = strtol(line, &end, 10);
+    return end > line && *end == ',' && class >= 0 && class < CLASS_LIMIT ? class : -1;
+}
+
+/* How many classes classes.csv tells of, at least as many as the queries have. */
+static int32_t class_count(const struct df_report_run *run)
+{
+    char *path = NULL, *text = NULL;
+    size_t size = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < run->queries.count; i++)
+        if (run->queries.rows[i].label >= count)
+            count = run->queries.rows[i].label + 1;
+    if (df_format(&path, "%s/classes.csv", run->dir) == DFAL_OK &&
+        df_file_read(&text, &size, path, MAX_TABLE) == DFAL_OK) {
+        for (const char *line = text; line; line = strchr(line, '\n')) {
+            line += *line == '\n';
+            const int64_t class = class_of_line(line);
+            count = class >= count ? class + 1 : count;
+        }
+    }
+    df_free(path);
+    df_free(text);
+    return (int32_t)count;
 }
 
 static const char *class_name(const struct df_query_table *queries, int32_t class)
@@ -50,7 +77,7 @@ static void put_balance(struct df_table *table, const int64_t *counts, int32_t c
 dfal_status df_report_balance(struct df_table *table, const struct df_report_run *run)
 {
     const struct df_query_table *queries = &run->queries;
-    const int32_t classes = class_count(queries);
+    const int32_t classes = class_count(run);
     int64_t *counts;
     DF_TRY(df_alloc(&counts, classes, sizeof *counts));
     df_table_caption(table,
@@ -87,7 +114,7 @@ dfal_status df_report_balance(struct df_table *table, const struct df_report_run
 
 /* A query: who asked in which trial for what. */
 struct asked {
-    int32_t strategy, trial;
+    int32_t strategy, trial, round;
     int64_t index;
 };
 
@@ -119,7 +146,8 @@ static dfal_status sort_queries(struct asked **out, int64_t *begin, const struct
     for (int64_t i = 0; i < queries->count; i++) {
         const int32_t strategy = strategy_of(run, queries->rows[i].strategy);
         if (strategy >= 0)
-            (*out)[n++] = (struct asked){strategy, queries->rows[i].trial, queries->rows[i].index};
+            (*out)[n++] = (struct asked){strategy, queries->rows[i].trial, queries->rows[i].round,
+                                         queries->rows[i].index};
     }
     if (n)
         qsort(*out, (size_t)n, sizeof **out, compare_asked);
@@ -132,17 +160,47 @@ static dfal_status sort_queries(struct asked **out, int64_t *begin, const struct
     return DFAL_OK;
 }
 
-/* The share of a's queries that b asked for in the same trial, among trials that both have begun. */
-static double common_share(const struct asked *a, int64_t a_count, const struct asked *b, int64_t b_count)
+/* A run of queries of one trial. */
+struct span {
+    const struct asked *at, *end;
+    int32_t last_round;
+};
+
+static struct span span_of(const struct asked *at, const struct asked *end)
 {
-    int64_t common = 0, k = 0;
-    for (int64_t i = 0; i < a_count; i++) {
-        while (k < b_count &&
-               (b[k].trial < a[i].trial || (b[k].trial == a[i].trial && b[k].index < a[i].index)))
-            k++;
-        common += k < b_count && b[k].trial == a[i].trial && b[k].index == a[i].index;
+    struct span span = {at, at, 0};
+    while (span.end < end && span.end->trial == at->trial) {
+        span.last_round = span.end->round > span.last_round ? span.end->round : span.last_round;
+        span.end++;
     }
-    return (double)common / (double)a_count;
+    return span;
+}
+
+/* Of the queries of a, as far as b has come in the same trial, the share that b asked for; NAN: there are
+ * none. */
+static double common_share(const struct asked *a, const struct asked *a_end, const struct asked *b,
+                           const struct asked *b_end)
+{
+    int64_t common = 0, all = 0;
+    while (a < a_end && b < b_end) {
+        const struct span ours = span_of(a, a_end), theirs = span_of(b, b_end);
+        if (ours.at->trial == theirs.at->trial) {
+            const struct asked *other = theirs.at;
+            for (const struct asked *own = ours.at; own < ours.end; own++) {
+                if (own->round > theirs.last_round)
+                    continue;
+                while (other < theirs.end && other->index < own->index)
+                    other++;
+                common += other < theirs.end && other->index == own->index;
+                all++;
+            }
+        }
+        if (ours.at->trial <= theirs.at->trial)
+            a = ours.end;
+        if (theirs.at->trial <= ours.at->trial)
+            b = theirs.end;
+    }
+    return all ? (double)common / (double)all : (double)NAN;
 }
 
 dfal_status df_report_overlap(struct df_table *table, const struct df_report_run *run)
@@ -159,7 +217,7 @@ dfal_status df_report_overlap(struct df_table *table, const struct df_report_run
         goto done;
     df_table_caption(table,
                      "Queries in common, %%: of those of the row's strategy the share that the column's "
-                     "asked for in the same trial");
+                     "asked for in the same trial, as far as that has come");
     df_table_heading(table, "strategy");
     for (int32_t s = 0; s < n; s++)
         if (begin[s + 1] > begin[s])
@@ -171,12 +229,12 @@ dfal_status df_report_overlap(struct df_table *table, const struct df_report_run
         for (int32_t k = 0; k < n; k++) {
             if (begin[k + 1] == begin[k])
                 continue;
-            if (k == s)
+            const double share =
+                common_share(asked + begin[s], asked + begin[s + 1], asked + begin[k], asked + begin[k + 1]);
+            if (k == s || isnan(share))
                 df_table_cell(table, "%s", "");
             else
-                df_table_cell(table, "%.1f",
-                              100 * common_share(asked + begin[s], begin[s + 1] - begin[s], asked + begin[k],
-                                                 begin[k + 1] - begin[k]));
+                df_table_cell(table, "%.1f", 100 * share);
         }
     }
 done:

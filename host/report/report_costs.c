@@ -23,7 +23,8 @@ static void add(struct mean *mean, double value)
 static void put_seconds(struct df_table *table, const struct mean *mean)
 {
     if (mean->count)
-        df_table_cell(table, "%.3g", mean->sum / (double)mean->count);
+        df_table_cell(table, mean->sum < 100 * (double)mean->count ? "%.3g" : "%.0f",
+                      mean->sum / (double)mean->count);
     else
         df_table_cell(table, "%s", "");
 }

@@ -6,7 +6,14 @@
 
 const char *df_report_not_tested(const struct dfal_run_row *row)
 {
-    return row->trials < 2 ? "one trial" : "all trials differ by the same";
+    if (row->trials < 2)
+        return "one trial";
+    return df_report_untested(isnan(row->difference_stderr) ? 1 : row->trials);
+}
+
+const char *df_report_untested(int32_t compared)
+{
+    return compared < 2 ? "fewer than two trials of both" : "all trials differ by the same";
 }
 
 /* Nothing for random itself, and where there is no random. */
@@ -60,12 +67,23 @@ static dfal_status fill(struct df_table *table, const struct df_report_run *run,
     return DFAL_OK;
 }
 
+static bool is_finished(const struct df_report_run *run)
+{
+    bool finished = true;
+    for (int32_t s = 0; s < run->config.strategy_count; s++)
+        finished = finished && run->summary[s].trials == run->config.trials;
+    return finished;
+}
+
 dfal_status df_report_final(struct df_table *table, const struct df_report_run *run)
 {
     static const char *const headings[] = {"strategy", "annotations",    "labelled rows",
                                            "trials",   "accuracy",       "best so far",
                                            "steps",    "against random", DF_SIGNIFICANT};
-    df_table_caption(table, "After the last round: mean and standard error over trials, in percent");
+    df_table_caption(table, "After the last round: mean and standard error over trials, in percent%s",
+                     is_finished(run)
+                         ? ""
+                         : "; the run is not finished: trials that are not as far as others are left out");
     return fill(table, run, headings, sizeof headings / sizeof headings[0], put_last);
 }
 

@@ -52,10 +52,9 @@ static int64_t nearest_round(const struct df_curve *curve, double wanted)
 }
 
 /* Round numbers over the whole curve, its end, and the marks of the paper that it reaches. */
-static struct marks find_marks(const struct df_report_run *run)
+static struct marks find_marks(const struct df_run_config *config, const struct df_curve *curve)
 {
-    const struct df_curve *curve = &run->curve;
-    const bool paper = df_paper_find(&run->config) != NULL;
+    const bool paper = df_paper_find(config) != NULL;
     struct marks marks = {.count = 0};
     int64_t last = 0;
     for (int64_t i = 0; i < curve->count; i++)
@@ -79,16 +78,16 @@ static int paper_mark(int64_t annotations)
     return -1;
 }
 
-static dfal_status reach(struct reached *out, const struct df_report_run *run, const struct marks *marks,
-                         const char *strategy)
+static dfal_status reach(struct reached *out, const struct df_curve *curve, int32_t trial_count,
+                         const struct marks *marks, const char *strategy)
 {
-    const int64_t trials = run->config.trials;
-    out->trials = run->config.trials;
+    const int64_t trials = trial_count;
+    out->trials = trial_count;
     DF_TRY(df_alloc(&out->accuracy, marks->count * trials, sizeof *out->accuracy));
     for (int64_t i = 0; i < marks->count * trials; i++)
         out->accuracy[i] = NAN;
-    for (int64_t i = 0; i < run->curve.count; i++) {
-        const struct df_curve_row *row = &run->curve.rows[i];
+    for (int64_t i = 0; i < curve->count; i++) {
+        const struct df_curve_row *row = &curve->rows[i];
         for (int32_t m = 0; m < marks->count; m++)
             if (row->annotations == marks->at[m] && row->trial <= trials && !strcmp(row->strategy, strategy))
                 out->accuracy[m * trials + row->trial - 1] = row->accuracy;
@@ -121,24 +120,32 @@ static void put_trials(struct df_table *table, const struct reached *ours, const
     (theirs ? df_table_difference : df_table_percent)(table, mean, df_half_interval(error, n));
 }
 
+static bool has_rounds(const struct df_curve *curve, const char *strategy)
+{
+    for (int64_t i = 0; i < curve->count; i++)
+        if (!strcmp(curve->rows[i].strategy, strategy))
+            return true;
+    return false;
+}
+
 /* A row a strategy of what its trials have at the marks; against   NULL, or the strategy that is taken off */
 static dfal_status put_strategies(struct df_table *table, const struct df_report_run *run,
-                                  const char *against)
+                                  const struct df_curve *curve, const char *against)
 {
-    const struct marks marks = find_marks(run);
+    const struct marks marks = find_marks(&run->config, curve);
     struct reached ours = {0}, theirs = {0};
     double *room = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&room, run->config.trials, sizeof *room));
     if (against)
-        DF_TRY_TO(done, status, reach(&theirs, run, &marks, against));
+        DF_TRY_TO(done, status, reach(&theirs, curve, run->config.trials, &marks, against));
     head(table, &marks);
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const char *strategy = run->summary[s].strategy;
-        if (!run->summary[s].trials || (against && !strcmp(strategy, against)))
+        if (!has_rounds(curve, strategy) || (against && !strcmp(strategy, against)))
             continue;
         df_free(ours.accuracy);
-        DF_TRY_TO(done, status, reach(&ours, run, &marks, strategy));
+        DF_TRY_TO(done, status, reach(&ours, curve, run->config.trials, &marks, strategy));
         df_table_row(table, df_report_number(&run->config, s), strategy);
         for (int32_t m = 0; m < marks.count; m++)
             put_trials(table, &ours, against ? &theirs : NULL, m, room);
@@ -155,18 +162,15 @@ dfal_status df_report_accuracy(struct df_table *table, const struct df_report_ru
     df_table_caption(table,
                      "Test accuracy with so many annotations, %%: mean over trials and half of its 95 %% "
                      "interval");
-    return put_strategies(table, run, NULL);
+    return put_strategies(table, run, &run->curve, NULL);
 }
 
 dfal_status df_report_against_random(struct df_table *table, const struct df_report_run *run)
 {
-    bool random = false;
-    for (int32_t s = 0; s < run->config.strategy_count; s++)
-        random = random || (run->summary[s].trials && !strcmp(run->summary[s].strategy, "random"));
     df_table_caption(table,
                      "Difference to random with as many annotations, points: mean over trials and half of "
                      "its 95 %% interval");
-    return random ? put_strategies(table, run, "random") : DFAL_OK;
+    return has_rounds(&run->curve, "random") ? put_strategies(table, run, &run->curve, "random") : DFAL_OK;
 }
 
 /* What the paper's table 4 has, where the two networks are its own. */
@@ -174,7 +178,8 @@ static void tell_transferred(struct df_table *table, const struct df_run_config 
 {
     const struct df_paper *paper = df_paper_find(config);
     const char *begin = "; the paper's table 4, at 1000:";
-    if (strcmp(config->transfer, "lenet5") != 0 && strcmp(config->transfer, "vgg8") != 0)
+    const bool other = !strcmp(config->transfer, "lenet5") || !strcmp(config->transfer, "vgg8");
+    if (!other || !strcmp(config->transfer, config->network))
         return;
     for (int32_t s = 0; paper && s < config->strategy_count; s++) {
         const struct df_paper_method *method = df_paper_method(paper, config->strategy[s].name);
@@ -187,18 +192,17 @@ static void tell_transferred(struct df_table *table, const struct df_run_config 
 
 dfal_status df_report_transfer(struct df_table *table, const struct df_report_run *run)
 {
-    struct df_report_run other = *run;
-    if (!run->config.transfer[0])
-        return DFAL_OK;
-    DF_TRY(df_transfer_read(&other.curve, run->dir));
+    struct df_curve curve;
+    if (!run->config.transfer[0] || df_transfer_read(&curve, run->dir) != DFAL_OK)
+        return DFAL_OK; /* a table that is lost costs its own */
     df_table_caption(
         table,
         "Test accuracy of %s on the rows that were chosen with %s, %%: mean over trials and half of its "
         "95 %% interval",
         run->config.transfer, run->config.network);
     tell_transferred(table, &run->config);
-    const dfal_status status = other.curve.count ? put_strategies(table, &other, NULL) : DFAL_OK;
-    df_curve_clear(&other.curve);
+    const dfal_status status = curve.count ? put_strategies(table, run, &curve, NULL) : DFAL_OK;
+    df_curve_clear(&curve);
     return status;
 }
 
@@ -212,7 +216,7 @@ static const struct df_curve_point *highest(const struct df_curve_point *points,
     if (!count || points[count - 1].annotations < annotations)
         return NULL;
     for (int64_t i = 0; i < count && points[i].annotations <= annotations; i++)
-        if (!best || points[i].mean > best->mean)
+        if (!best || points[i].mean > best->mean || isnan(best->mean))
             best = &points[i];
     return best;
 }
@@ -235,11 +239,14 @@ static void put_highest(struct df_table *table, const struct marks *marks,
 dfal_status df_report_highest(struct df_table *table, const struct df_report_run *run)
 {
     const struct df_paper *paper = df_paper_find(&run->config);
-    const struct marks marks = find_marks(run);
+    const struct marks marks = find_marks(&run->config, &run->curve);
+    bool beside = false;
     df_table_caption(table,
                      "The highest mean test accuracy up to so many annotations, %%, and half of the 95 %% "
                      "interval of that mean");
-    if (paper)
+    for (int32_t m = 0; m < marks.count; m++)
+        beside = beside || (paper && paper_mark(marks.at[m]) >= 0);
+    if (beside)
         df_table_caption(table, "; beside it what the paper's table 1 has (full set: %.2f %%)",
                          paper->full_set);
     df_table_heading(table, "strategy");
@@ -266,7 +273,7 @@ static void put_needed(struct df_table *table, const struct df_curve_point *poin
                        double goal)
 {
     int64_t i = 0;
-    while (i < count && points[i].mean < goal)
+    while (i < count && !(points[i].mean >= goal))
         i++;
     if (i < count)
         df_table_cell(table, "%lld", (long long)points[i].annotations);

@@ -63,8 +63,7 @@ static void put_row(struct df_table *table, const struct df_report_run *run, con
     if (!ours || !is_run(run, pair->theirs))
         df_table_cell(table, "%s has no round", ours ? pair->theirs : pair->ours);
     else if (isnan(outcome->p))
-        df_table_cell(table, "not tested: %s",
-                      outcome->trials < 2 ? "fewer than two trials" : "no trial differs");
+        df_table_cell(table, "not tested: %s", df_report_untested(outcome->trials));
     else
         df_table_cell(table, "%s (p = %.2g, corrected %.2g)", outcome->corrected < 0.05 ? "yes" : "no",
                       outcome->p, outcome->corrected);

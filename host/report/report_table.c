@@ -45,6 +45,8 @@ void df_table_cell(struct df_table *table, const char *format, ...)
 
 static void put_number(struct df_table *table, bool with_sign, double value, double spread)
 {
+    if (fabs(value) < 5e-5) /* never "-0.00" */
+        value = 0;
     if (isfinite(value))
         df_text_add(&table->cells, with_sign ? "%+.2f" : "%.2f", 100 * value);
     if (isfinite(value) && isfinite(spread))

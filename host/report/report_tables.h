@@ -23,6 +23,8 @@ df_report_table_fn df_report_overlap;        /* queries that two strategies have
 #define DF_SIGNIFICANT "significant by the paired t test, Holm, 5 %"
 /* Why a strategy was not tested against random. */
 const char *df_report_not_tested(const struct dfal_run_row *row);
+/* Why a comparison in so many trials was not tested. */
+const char *df_report_untested(int32_t compared);
 
 /* Append one table to the page. */
 dfal_status df_report_table(struct df_text *page, const struct df_report_run *run, df_report_table_fn *fill);

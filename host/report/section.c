@@ -32,9 +32,11 @@ static void put_verdict(struct df_text *page, const struct dfal_run_row *row)
  * and one sentence about the rest. */
 static void put_verdicts(struct df_text *page, const struct df_report_run *run)
 {
-    int32_t compared = 0, rest = 0;
-    for (int32_t s = 0; s < run->config.strategy_count; s++)
+    int32_t compared = 0, tested = 0, rest = 0;
+    for (int32_t s = 0; s < run->config.strategy_count; s++) {
         compared += !isnan(run->summary[s].difference);
+        tested += !isnan(run->summary[s].p_value);
+    }
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const struct dfal_run_row *row = &run->summary[s];
         if (isnan(row->difference))
@@ -46,8 +48,8 @@ static void put_verdicts(struct df_text *page, const struct df_report_run *run)
     }
     if (!rest)
         return;
-    df_text_add(page,
-                "<p class=\"verdict\"><b>Not told from random</b> in test accuracy, in points above it:");
+    df_text_add(page, "<p class=\"verdict\"><b>%s</b> in test accuracy, in points above it:",
+                tested ? "Not told from random" : "Beside random");
     for (int32_t s = 0; s < run->config.strategy_count; s++) {
         const struct dfal_run_row *row = &run->summary[s];
         if (isnan(row->difference) || row->significant)
@@ -56,7 +58,9 @@ static void put_verdicts(struct df_text *page, const struct df_report_run *run)
         df_text_html(page, row->strategy);
         df_text_add(page, " %+.1f%s", 100 * row->difference, --rest ? "," : "");
     }
-    df_text_add(page, " (paired t test with Holm's correction, 5 %%).</p>\n");
+    df_text_add(page, "%s.</p>\n",
+                tested ? " (paired t test with Holm's correction, 5 %)"
+                       : "; not tested: that cannot tell whether it is luck");
 }
 
 /* What one has to know about how the strategies were trained before one compares them. */

@@ -58,8 +58,10 @@ static dfal_status read_key(struct df_config_reader *reader, const struct df_con
     const char *key = (const char *)pair->name->data.scalar.value;
     if (!strcmp(key, "name")) {
         told->name = (yaml_event_t){.type = YAML_SCALAR_EVENT, .start_mark = pair->name->start_mark};
-        return take_text(reader, pair, "a name of letters, digits and . _ + -", entry->name,
-                         sizeof entry->name);
+        return take_text(
+            reader, pair,
+            "a name of letters, digits and . _ + - (quoted where it looks like a number, yes, no or null)",
+            entry->name, sizeof entry->name);
     }
     if (!strcmp(key, "strategy")) {
         char name[DF_STRATEGY_NAME];
@@ -103,7 +105,8 @@ static dfal_status settle_name(const struct df_config_reader *reader, const yaml
     else if (!is_name(entry->name) ||
              (df_strategy_known_index(entry->name) >= 0 && strcmp(entry->name, own) != 0))
         return df_config_complain(reader, &told->name,
-                                  "%s.name is '%s', expected a name of letters, digits and . _ + - that no "
+                                  "%s.name is '%s', expected a name of letters, digits and . _ + -, a letter "
+                                  "or digit first, that no "
                                   "other strategy of dfal has",
                                   path, entry->name);
     return DFAL_OK;

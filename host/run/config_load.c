@@ -143,6 +143,10 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
     int32_t pair_count;
     DF_TRY(df_run_primary(config, pairs, &pair_count));
     const char *source = options->config_path ? options->config_path : "the configuration";
+    if (config->transfer_every && !config->transfer[0])
+        DF_FAIL(DFAL_E_CONFIG,
+                "%s: transfer_every is %lld, expected `transfer`, the network it is about, beside it", source,
+                (long long)config->transfer_every);
     if (config->annotations < config->initial)
         DF_FAIL(DFAL_E_CONFIG, "%s: annotations is %lld, expected at least initial, %lld", source,
                 (long long)config->annotations, (long long)config->initial);

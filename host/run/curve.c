@@ -278,11 +278,19 @@ dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, cons
         if (!strcmp(curve->rows[i].strategy, strategy))
             rows[n++] = &curve->rows[i];
     qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+    int64_t whole = n; /* [whole, n) is of the trials that have come to the most annotations */
+    while (whole > 0 && rows[whole - 1]->annotations == rows[n - 1]->annotations)
+        whole--;
     for (int64_t i = 0, end; i < n; i = end) {
         int32_t trials = 0;
-        for (end = i; end < n && rows[end]->annotations == rows[i]->annotations; end++)
-            values[trials++] = rows[end]->accuracy;
-        if (*count && trials < (*points)[0].trials)
+        int64_t of = whole;
+        for (end = i; end < n && rows[end]->annotations == rows[i]->annotations; end++) {
+            while (of < n && rows[of]->trial < rows[end]->trial)
+                of++;
+            if (of < n && rows[of]->trial == rows[end]->trial)
+                values[trials++] = rows[end]->accuracy;
+        }
+        if (trials < n - whole)
             continue;
         struct df_curve_point *point = &(*points)[(*count)++];
         point->annotations = rows[i]->annotations;
@@ -325,6 +333,19 @@ static void look_at_trials(struct trial *trials, int32_t count, const struct df_
             trial->first = row;
         trial->last = row;
     }
+}
+
+/* Trials that are not as far as others of their strategy are left out: a mean over rounds of different sizes
+ * would be of nothing. */
+static void drop_unfinished(struct trial *trials, int32_t count)
+{
+    int64_t most = 0;
+    for (int32_t t = 0; t < count; t++)
+        if (trials[t].last && trials[t].last->annotations > most)
+            most = trials[t].last->annotations;
+    for (int32_t t = 0; t < count; t++)
+        if (trials[t].last && trials[t].last->annotations < most)
+            trials[t] = (struct trial){0};
 }
 
 /* The mean accuracy on the way. */
@@ -435,6 +456,7 @@ dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const 
                                      .area_difference_stderr = NAN,
                                      .area_p_value = NAN};
         look_at_trials(ours, trials, curve, config->strategy[s].name);
+        drop_unfinished(ours, trials);
         summarise(out, ours, trials, room);
         if (strcmp(config->strategy[s].name, "random"))
             hold_against(out, ours, random, trials, room);

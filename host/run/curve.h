@@ -46,8 +46,8 @@ struct df_curve_point {
     int32_t trials;
     double mean, standard_error; /* of accuracy; the latter NAN for one trial */
 };
-/* Points of a strategy by ascending annotations; only numbers of annotations that as many trials have reached
- * as reached the first. Free *points with df_free. */
+/* Points of a strategy by ascending annotations, over the trials that have come to the most of them: one that
+ * is still at work, or was stopped, counts when it is as far. Free *points with df_free. */
 dfal_status df_curve_points(struct df_curve_point **points, int64_t *count, const struct df_curve *curve,
                             const char *strategy);
 /* A trial's area under the curve, divided by the annotations that it spans, and how many it has come to. */
@@ -58,7 +58,8 @@ struct df_curve_area {
 /* Of all trials of a strategy: [trials], df_free. */
 dfal_status df_curve_areas(struct df_curve_area **areas, const struct df_curve *curve, const char *strategy,
                            int32_t trials);
-/* One row a strategy of the configuration, from each trial's last round. */
+/* One row a strategy of the configuration, from the last rounds of the trials that have come to the most
+ * annotations. */
 dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
                              const struct df_run_config *config);
 

@@ -332,6 +332,18 @@ static dfal_status hold(struct df_run_directory *directory)
     }
 }
 
+/* A configuration is large for a thread's stack. */
+static dfal_status compare_config(const struct df_run_config *config, const char *path)
+{
+    struct df_run_config *theirs;
+    DF_TRY(df_alloc(&theirs, 1, sizeof *theirs));
+    dfal_status status = df_run_directory_config(theirs, path);
+    if (status == DFAL_OK)
+        status = df_run_config_compare(config, theirs, path);
+    df_free(theirs);
+    return status;
+}
+
 /* Create the folder if need be, own it, and decide what is at path: nothing, ours (continue, or clear), or
  * somebody else's. */
 static dfal_status enter(struct df_run_directory *directory, struct dfal_context *context,
@@ -348,9 +360,7 @@ static dfal_status enter(struct df_run_directory *directory, struct dfal_context
     DF_TRY(hold(directory));
     DF_TRY(look(path, config_path, force, resume, &begun));
     if (begun && !force) {
-        struct df_run_config theirs;
-        DF_TRY(df_run_directory_config(&theirs, path));
-        DF_TRY(df_run_config_compare(config, &theirs, path));
+        DF_TRY(compare_config(config, path));
         directory->resumed = true;
         return DFAL_OK;
     }

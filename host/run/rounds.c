@@ -135,7 +135,9 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     DF_TRY(df_branch_train(branch, round, &trained));
     const int64_t labelled = state->count;
     state->finished = state->annotations >= e->config.annotations || state->annotations >= e->eligible_count;
+    const double transfer_begin = df_clock();
     DF_TRY(df_branch_transfer(branch, round));
+    branch->round_begin += df_clock() - transfer_begin; /* it is none of the round's seconds */
     df_run_state_drop_pseudo(state);
     DF_TRY(df_branch_on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
     if (round == 0)
@@ -325,6 +327,32 @@ static const char *init_text(const struct df_experiment *e)
     return e->warm ? "the given weights" : "scratch";
 }
 
+static bool is_entry(const struct df_run_config *config, const char *name)
+{
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        if (!strcmp(config->strategy[s].name, name))
+            return true;
+    return false;
+}
+
+/* A comparison of what does not run is told before days of work, not after. */
+static dfal_status warn_primary(struct dfal_context *context, const struct df_run_config *config)
+{
+    struct df_run_pair pairs[DF_MAX_PAIRS];
+    int32_t count;
+    DF_TRY(df_run_primary(config, pairs, &count));
+    for (int32_t i = 0; i < count; i++) {
+        const bool ours = is_entry(config, pairs[i].ours);
+        if (ours && is_entry(config, pairs[i].theirs))
+            continue;
+        df_say(context, DFAL_WARNING, "run.primary",
+               DF_FIELDS(DF_TEXT("ours", pairs[i].ours), DF_TEXT("theirs", pairs[i].theirs)),
+               "report.primary has '%s against %s', and %s is no entry of strategies", pairs[i].ours,
+               pairs[i].theirs, ours ? pairs[i].theirs : pairs[i].ours);
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                            const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
                            df_run_publish_fn *publish)
@@ -352,6 +380,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
            e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
            (long long)e.config.annotations, e.config.strategy_count, e.config.trials, init_text(&e),
            e.device->info.backend, e.directory.path);
+    DF_TRY_TO(done, status, warn_primary(context, &e.config));
     if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer.text[0])
         df_say(context, DFAL_WARNING, "run.patience",
                DF_FIELDS(DF_INT("steps", e.config.training.steps),

@@ -12,7 +12,7 @@
  * Order    factors in float32 of numbers in double; products and their sums in double, in the order of
  *          df_dot_product
  * Ties     the seeded order
- * Memory   logits, a and h: 4 (2 K + d) bytes a candidate, and 16 more
+ * Memory   logits, a and h: 4 (2 K + d) bytes a candidate, and 24 more
  * Threads  each has rows of its own; the first of each are compared as if one thread had looked at all. A
  *          wide device does the same (badge_device.c)
  * Traps    D^2 may round below 0: it is 0 then. Of equal rows it is exactly 0, because a square is made of
@@ -173,8 +173,11 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     DF_TRY_TO(done, status, begin(&badge, q, choices));
     bool on_host = !df_device_choice_pays(view, badge.h.count);
     if (!on_host) {
+        df_row_loop_end(&badge.loop); /* the device tells its own progress */
         status = df_badge_on_device(df_view_device(view), &badge, q, choices);
         on_host = status == DFAL_E_MEMORY;
+        if (on_host)
+            DF_TRY_TO(done, status, df_row_loop_begin(&badge.loop, df_view_context(view), badge.h.count * q));
     }
     if (on_host)
         status = choose_on_host(&badge, q, choices);

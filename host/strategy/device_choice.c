@@ -92,7 +92,7 @@ dfal_status df_device_choice_fetch(struct df_device_choice *choice, double *numb
     double *placed;
     DF_TRY(df_alloc(&placed, choice->count, sizeof *placed));
     const dfal_status status = df_read(choice->device, 0, placed, from, choice->count);
-    for (int64_t i = 0; i < choice->count; i++)
+    for (int64_t i = 0; i < choice->count && status == DFAL_OK; i++)
         numbers[choice->place[i].candidate] = placed[i];
     df_free(placed);
     return status;

@@ -2,6 +2,7 @@
 #include "strategy/k_center_device.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "backend/op_call.h"
 #include "base/context.h"
@@ -49,25 +50,30 @@ static dfal_status meet_chosen(void *user, int64_t step, struct df_span chosen)
     return meet(user, 0, chosen);
 }
 
-/* Those that were there before. */
+/* Those that were there before: gathered, since one that is not finite is nobody's. */
 static dfal_status meet_before(struct on_device *o)
 {
     const struct df_features *before = &o->among->before;
-    int64_t count = 0;
-    DF_TRY(df_buffer_new(o->choice.device, &o->centres, DF_TYPE_REAL, CENTRES * o->among->from.h.size));
-    for (int64_t j = 0; j < before->count; j++) {
-        const float *centre = before->values + j * before->size;
-        if (!df_row_is_finite(centre, before->size))
-            continue;
-        DF_TRY(df_write(o->choice.device, 0, df_at(o->centres, count * before->size), centre, before->size));
-        if (++count < CENTRES)
-            continue;
-        DF_TRY(df_context_check_stop(o->choice.context));
-        DF_TRY(meet(o, count, (struct df_span){0}));
-        df_progress_add(&o->choice.progress, count * o->choice.count, NULL);
-        count = 0;
+    const int64_t size = o->among->from.h.size;
+    float *centres;
+    dfal_status status = DFAL_OK;
+    DF_TRY(df_buffer_new(o->choice.device, &o->centres, DF_TYPE_REAL, CENTRES * size));
+    DF_TRY(df_alloc(&centres, CENTRES * size, sizeof *centres));
+    for (int64_t begin = 0; begin < before->count; begin += CENTRES) {
+        const struct df_row_block block = df_row_block(before->count, CENTRES, begin / CENTRES);
+        int64_t count = 0;
+        for (int64_t j = block.begin; j < block.end; j++)
+            if (df_row_is_finite(before->values + j * size, size))
+                memcpy(centres + count++ * size, before->values + j * size, (size_t)size * sizeof *centres);
+        DF_TRY_TO(done, status, df_context_check_stop(o->choice.context));
+        DF_TRY_TO(done, status, df_write(o->choice.device, 0, o->centres, centres, count * size));
+        if (count)
+            DF_TRY_TO(done, status, meet(o, count, (struct df_span){0}));
+        df_progress_add(&o->choice.progress, (block.end - block.begin) * o->choice.count, NULL);
     }
-    return count ? meet(o, count, (struct df_span){0}) : DFAL_OK;
+done:
+    df_free(centres);
+    return status;
 }
 
 dfal_status df_k_center_on_device(struct df_device *device, const struct df_k_center_among *among, int64_t q,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal report: one page from run directories. */
+#include <string.h>
+
 #include "commands.h"
 #include "run_table.h"
 
@@ -26,6 +28,8 @@ static dfal_status print_document(struct session *session, const char *out, cons
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
 {
     struct report_args *args = user;
+    if (args->latex && !strcmp(args->latex, args->out))
+        return usage_error(DFAL_E_USAGE, "--latex and --output are both %s, expected two files", args->out);
     dfal_status status = dfal_report(session->context, args->out, operands, count);
     if (status == DFAL_OK && args->latex)
         status = dfal_report_latex(session->context, args->latex, operands, count);
