@@ -133,6 +133,7 @@ def solver(dfal):
     out, _ = dfal.run("-q", *words, "--solver", command)
     check(any(line.startswith("sener-robust-own ") and " 891.78  cbc (" in line for line in out.splitlines()), out)
     dfal.refuses(69, *words, "--solver", "no-such-solver", says=("no-such-solver", "cannot be started"))
+    dfal.refuses(64, *words, "--solver", "x" * 2000, says=("--solver has 2000 bytes", "1048"))
     dfal.refuses(64, "bench", "deepfool", "net.h5", "pool.h5", "--solver", command, says=("--solver", "coreset, table3"))
 
 

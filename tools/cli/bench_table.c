@@ -248,10 +248,22 @@ static void table_clear(struct bench_table *table)
     free(table->cases);
 }
 
+static dfal_status check_solver(const char *solver)
+{
+    const size_t most = BENCH_OPTION - sizeof "solver=";
+    if (solver != NULL && strlen(solver) > most)
+        return usage_error(DFAL_E_USAGE, "--solver has %zu bytes, expected at most %zu", strlen(solver),
+                           most);
+    return DFAL_OK;
+}
+
 static dfal_status run_table(struct bench_table *table)
 {
+    dfal_status status = check_solver(table->options.solver);
+    if (status != DFAL_OK)
+        return status;
     list_cases(table);
-    dfal_status status = table->failed ? usage_error(DFAL_E_MEMORY, "out of memory") : DFAL_OK;
+    status = table->failed ? usage_error(DFAL_E_MEMORY, "out of memory") : DFAL_OK;
     if (status == DFAL_OK && table->drawn)
         status = draw(table);
     if (status == DFAL_OK)
