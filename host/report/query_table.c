@@ -18,7 +18,7 @@ enum { COLUMNS = 13, LEAST_COLUMNS = 11, LABEL_NAME = 12, CLASS_LIMIT = 1000000 
  * ones are empty; false: it is cut short or has fewer than the least. */
 static bool take_record(char **at, char *fields[COLUMNS])
 {
-    char *from = *at, *empty = *at; /* later the end of the last field */
+    char *from = *at, *empty; /* the end of the last field */
     int count = 0;
     for (;;) {
         char *to = from, *begin = from;
