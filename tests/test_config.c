@@ -57,6 +57,18 @@ static void test_primary(void **state)
     test_error(df_run_primary(&c, pairs, &count), DFAL_E_CONFIG, "at most 16");
 }
 
+/* A word that another YAML reader takes for true is quoted. */
+static void test_quoted_word(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    char *yaml;
+    test_ok(parse(&c, "strategies: [egl]\noptions: {egl: {paper-compat: 'yes'}}\n"));
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "paper-compat: \"yes\""));
+    df_free(yaml);
+}
+
 static void test_contract_example(void **state)
 {
     (void)state;
@@ -475,12 +487,19 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_primary),     cmocka_unit_test(test_contract_example),
-        cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_deep),        cmocka_unit_test(test_set),
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_own_options), cmocka_unit_test(test_epochs_or_steps),
-        cmocka_unit_test(test_twins),       cmocka_unit_test(test_load),
+        cmocka_unit_test(test_primary),
+        cmocka_unit_test(test_quoted_word),
+        cmocka_unit_test(test_contract_example),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_own_options),
+        cmocka_unit_test(test_epochs_or_steps),
+        cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

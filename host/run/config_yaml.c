@@ -93,9 +93,9 @@ void df_config_put_value(struct df_text *out, const struct df_key *key, void *of
 
 void df_config_put_option(struct df_text *out, const struct df_strategy_option *option, const char *value)
 {
-    if (option->kind == DF_OPTION_TEXT || option->kind == DF_OPTION_COMMAND)
-        put_text(out, value);
-    else if (option->kind == DF_OPTION_NUMBER && option->number.kind == DF_NUMBER_REAL)
+    if (option->kind != DF_OPTION_NUMBER)
+        put_text(out, value); /* a word, too: yes is true to other readers */
+    else if (option->number.kind == DF_NUMBER_REAL)
         put_real(out, df_parse_real(value, NULL));
     else
         df_text_add(out, "%s", value);
