@@ -506,7 +506,7 @@ static void test_bad_pools(void **state)
 static void test_exhausted(void **state)
 {
     (void)state;
-    char dir[TEST_PATH], other[TEST_PATH];
+    char dir[TEST_PATH], other[TEST_PATH], transfer[TEST_PATH + 16];
     struct dfal_run_options options = run_options();
     const char *set[32];
     dfal_context *context = world_context(backends[0], 1, NULL, NULL);
@@ -514,6 +514,8 @@ static void test_exhausted(void **state)
     test_join(other, world.folder, "small.h5");
     world_pool(other, 16, 0, POOL_F32 | POOL_NAN);
     memcpy(set, options.set, (size_t)options.set_count * sizeof *set);
+    snprintf(transfer, sizeof transfer, "transfer=%s", world.net);
+    set[options.set_count++] = transfer;
     set[options.set_count++] = "keep=all";
     set[options.set_count++] = "trials=1";
     set[options.set_count++] = "data={test: ignored.h5}";
@@ -524,6 +526,12 @@ static void test_exhausted(void **state)
     struct df_query_table table;
     test_ok(df_curve_read(&curve, dir));
     assert_int_equal(curve.rows[curve.count - 1].annotations, 15);
+    struct df_curve
+        learnt; /* the last round was not known to be the last: the other network learns it all the same */
+    test_ok(df_transfer_read(&learnt, dir));
+    assert_int_equal(learnt.count, 2);
+    assert_true(learnt.rows[0].annotations == 15 && learnt.rows[1].annotations == 15);
+    df_curve_clear(&learnt);
     test_ok(df_query_table_read(&table, dir));
     for (int64_t i = 0; i < table.count; i++)
         assert_int_not_equal(table.rows[i].index, 5);

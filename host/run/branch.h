@@ -54,5 +54,7 @@ dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *co
 /* Where the configuration asks for it after this round, train the other network on what is labelled, too: a
  * line of transfer.csv. */
 dfal_status df_branch_transfer(struct df_branch *branch, int32_t round);
+/* Did a round that was not known to be the last do it? */
+bool df_branch_transferred(const struct df_branch *branch);
 
 #endif

@@ -83,13 +83,12 @@ static dfal_status save_state(struct df_branch *branch)
 }
 
 /* The round is over: its rows, then the checkpoint that knows of them. */
-static dfal_status commit(struct df_branch *branch, const struct df_curve_row *row)
+static dfal_status commit(struct df_branch *branch)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     dfal_status status;
-    DF_TRY_TO(done, status, save_network(branch, row->round));
-    df_curve_line(&branch->lines[DF_RUN_CURVE], row);
+    DF_TRY_TO(done, status, save_network(branch, state->round));
     for (int t = DF_RUN_TABLES; t-- > 0;) /* the curve last: who counts its lines finds the others there */
         if (branch->lines[t].size)
             DF_TRY_TO(done, status,
@@ -163,7 +162,8 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     };
     snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
     df_curve_statuses(row.statuses, branch->statuses);
-    DF_TRY(commit(branch, &row));
+    df_curve_line(&branch->lines[DF_RUN_CURVE], &row);
+    DF_TRY(commit(branch));
     df_say(e->context, DFAL_INFO, "run.round",
            DF_FIELDS(DF_TEXT("strategy", row.strategy), DF_INT("trial", row.trial),
                      DF_INT("round", row.round), DF_INT("annotations", row.annotations),
@@ -245,8 +245,9 @@ static dfal_status branch_run(struct df_branch *branch, const struct df_run_stat
                              DF_INT("annotations", state->annotations)),
                    "trial %d, %s ends at %lld annotations: no candidate is left", branch->trial, branch->name,
                    (long long)state->annotations);
-            DF_TRY(save_network(branch, state->round));
-            DF_TRY(save_state(branch));
+            if (!df_branch_transferred(branch))
+                DF_TRY(df_branch_transfer(branch, state->round));
+            DF_TRY(commit(branch));
             break;
         }
         DF_TRY(finish_round(branch, state->round + 1, count));

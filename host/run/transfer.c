@@ -4,11 +4,15 @@
 #include "run/branch.h"
 #include "score/pass.h"
 
+bool df_branch_transferred(const struct df_branch *branch)
+{
+    const int64_t every = branch->experiment->config.transfer_every;
+    return every && branch->state.annotations % every == 0;
+}
+
 static bool is_due(const struct df_branch *branch)
 {
-    const struct df_experiment *e = branch->experiment;
-    const int64_t every = e->config.transfer_every, annotations = branch->state.annotations;
-    return e->transfer && (branch->state.finished || (every && annotations % every == 0));
+    return branch->experiment->transfer && (branch->state.finished || df_branch_transferred(branch));
 }
 
 static void tell(struct df_branch *branch, int32_t round, const struct df_training_result *trained,
