@@ -128,14 +128,6 @@ static int compare_asked(const void *a_, const void *b_)
     return (a->index > b->index) - (a->index < b->index);
 }
 
-static int32_t strategy_of(const struct df_report_run *run, const char *name)
-{
-    for (int32_t s = 0; s < run->config.strategy_count; s++)
-        if (!strcmp(run->summary[s].strategy, name))
-            return s;
-    return -1;
-}
-
 /* All queries in order, and where those of each strategy begin. begin [strategies + 1] */
 static dfal_status sort_queries(struct asked **out, int64_t *begin, const struct df_report_run *run)
 {
@@ -144,7 +136,7 @@ static dfal_status sort_queries(struct asked **out, int64_t *begin, const struct
     int64_t n = 0;
     DF_TRY(df_alloc(out, queries->count, sizeof **out));
     for (int64_t i = 0; i < queries->count; i++) {
-        const int32_t strategy = strategy_of(run, queries->rows[i].strategy);
+        const int32_t strategy = df_run_entry_find(&run->config, queries->rows[i].strategy);
         if (strategy >= 0)
             (*out)[n++] = (struct asked){strategy, queries->rows[i].trial, queries->rows[i].round,
                                          queries->rows[i].index};

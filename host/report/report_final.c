@@ -16,16 +16,22 @@ const char *df_report_untested(int32_t compared)
     return compared < 2 ? "fewer than two trials of both" : "all trials differ by the same";
 }
 
+void df_report_test(struct df_table *table, double p, double corrected, const char *reason)
+{
+    if (isnan(p))
+        df_table_cell(table, "not tested: %s", reason);
+    else
+        df_table_cell(table, "%s (p = %.2g, corrected %.2g)", corrected < 0.05 ? "yes" : "no", p, corrected);
+}
+
 /* Nothing for random itself, and where there is no random. */
 static void put_test(struct df_table *table, const struct dfal_run_row *row, double difference, double p,
                      double corrected)
 {
     if (isnan(difference))
         df_table_cell(table, "%s", "");
-    else if (isnan(p))
-        df_table_cell(table, "not tested: %s", df_report_not_tested(row));
     else
-        df_table_cell(table, "%s (p = %.2g, corrected %.2g)", corrected < 0.05 ? "yes" : "no", p, corrected);
+        df_report_test(table, p, corrected, df_report_not_tested(row));
 }
 
 static void put_last(struct df_table *table, const struct dfal_run_row *row)

@@ -2,7 +2,6 @@
 /* The comparisons that the experiment was made for, by the area under the curve, paired by trial. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "report/report_tables.h"
@@ -16,10 +15,8 @@ struct outcome {
 
 static bool is_run(const struct df_report_run *run, const char *name)
 {
-    for (int32_t s = 0; s < run->config.strategy_count; s++)
-        if (!strcmp(run->summary[s].strategy, name))
-            return run->summary[s].trials > 0;
-    return false;
+    const int32_t at = df_run_entry_find(&run->config, name);
+    return at >= 0 && run->summary[at].trials > 0;
 }
 
 /* The trials in which both have as many annotations. */
@@ -62,11 +59,8 @@ static void put_row(struct df_table *table, const struct df_report_run *run, con
     df_table_difference(table, outcome->difference, outcome->half_interval);
     if (!ours || !is_run(run, pair->theirs))
         df_table_cell(table, "%s has no round", ours ? pair->theirs : pair->ours);
-    else if (isnan(outcome->p))
-        df_table_cell(table, "not tested: %s", df_report_untested(outcome->trials));
     else
-        df_table_cell(table, "%s (p = %.2g, corrected %.2g)", outcome->corrected < 0.05 ? "yes" : "no",
-                      outcome->p, outcome->corrected);
+        df_report_test(table, outcome->p, outcome->corrected, df_report_untested(outcome->trials));
 }
 
 dfal_status df_report_primary(struct df_table *table, const struct df_report_run *run)

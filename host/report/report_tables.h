@@ -25,6 +25,8 @@ df_report_table_fn df_report_overlap;        /* queries that two strategies have
 const char *df_report_not_tested(const struct dfal_run_row *row);
 /* Why a comparison in so many trials was not tested. */
 const char *df_report_untested(int32_t compared);
+/* The cell of a column DF_SIGNIFICANT; reason: why there is no test, where p is NAN. */
+void df_report_test(struct df_table *table, double p, double corrected, const char *reason);
 
 /* Append one table to the page. */
 dfal_status df_report_table(struct df_text *page, const struct df_report_run *run, df_report_table_fn *fill);

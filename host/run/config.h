@@ -139,6 +139,8 @@ dfal_status df_run_command_allowed(const struct df_run_config *config,
 /* What runs for a listed strategy. */
 const struct df_strategy *df_run_strategy(const struct df_run_config *config, int32_t strategy);
 /* List one more. Errors   E_USAGE its name is listed, or there is no room */
+/* The entry of that name, -1: there is none. */
+int32_t df_run_entry_find(const struct df_run_config *config, const char *name);
 dfal_status df_run_entry_add(struct df_run_config *config, const struct df_run_entry *entry);
 /* The options that a listed strategy runs under: subsample (0: all), deepfool and twins resolved. */
 struct df_strategy_config df_run_strategy_options(const struct df_run_config *config, int32_t strategy);

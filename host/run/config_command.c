@@ -25,14 +25,12 @@ static dfal_status take_strategy_command(struct df_run_config *config, const cha
 {
     const char *name = df_strategy_command.name;
     struct df_run_entry added = {.known = df_strategy_known_index(name), .options = DF_STRATEGY_CONFIG_NONE};
-    struct df_run_entry *entry = &added;
+    const int32_t listed = df_run_entry_find(config, name);
+    struct df_run_entry *entry = listed < 0 ? &added : &config->strategy[listed];
     DF_TRY(df_run_command_check("strategy's", command));
-    for (int32_t s = 0; s < config->strategy_count; s++)
-        if (!strcmp(config->strategy[s].name, name))
-            entry = &config->strategy[s];
     snprintf(entry->command.text, sizeof entry->command.text, "%s", command);
     entry->command.line = 0;
-    if (entry != &added)
+    if (listed >= 0)
         return DFAL_OK;
     snprintf(added.name, sizeof added.name, "%s", name);
     return df_run_entry_add(config, &added);

@@ -10,11 +10,18 @@ const struct df_strategy *df_run_strategy(const struct df_run_config *config, in
     return df_strategies[config->strategy[strategy].known];
 }
 
-dfal_status df_run_entry_add(struct df_run_config *config, const struct df_run_entry *entry)
+int32_t df_run_entry_find(const struct df_run_config *config, const char *name)
 {
     for (int32_t s = 0; s < config->strategy_count; s++)
-        if (!strcmp(config->strategy[s].name, entry->name))
-            DF_FAIL(DFAL_E_USAGE, "strategies names %s twice, expected each name once", entry->name);
+        if (!strcmp(config->strategy[s].name, name))
+            return s;
+    return -1;
+}
+
+dfal_status df_run_entry_add(struct df_run_config *config, const struct df_run_entry *entry)
+{
+    if (df_run_entry_find(config, entry->name) >= 0)
+        DF_FAIL(DFAL_E_USAGE, "strategies names %s twice, expected each name once", entry->name);
     if (config->strategy_count == DF_MAX_STRATEGIES)
         DF_FAIL(DFAL_E_USAGE, "strategies has more than %d entries", DF_MAX_STRATEGIES);
     config->strategy[config->strategy_count++] = *entry;

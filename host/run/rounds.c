@@ -328,14 +328,6 @@ static const char *init_text(const struct df_experiment *e)
     return e->warm ? "the given weights" : "scratch";
 }
 
-static bool is_entry(const struct df_run_config *config, const char *name)
-{
-    for (int32_t s = 0; s < config->strategy_count; s++)
-        if (!strcmp(config->strategy[s].name, name))
-            return true;
-    return false;
-}
-
 /* A comparison of what does not run is told before days of work, not after. */
 static dfal_status warn_primary(struct dfal_context *context, const struct df_run_config *config)
 {
@@ -343,8 +335,8 @@ static dfal_status warn_primary(struct dfal_context *context, const struct df_ru
     int32_t count;
     DF_TRY(df_run_primary(config, pairs, &count));
     for (int32_t i = 0; i < count; i++) {
-        const bool ours = is_entry(config, pairs[i].ours);
-        if (ours && is_entry(config, pairs[i].theirs))
+        const bool ours = df_run_entry_find(config, pairs[i].ours) >= 0;
+        if (ours && df_run_entry_find(config, pairs[i].theirs) >= 0)
             continue;
         df_say(context, DFAL_WARNING, "run.primary",
                DF_FIELDS(DF_TEXT("ours", pairs[i].ours), DF_TEXT("theirs", pairs[i].theirs)),
