@@ -10,10 +10,11 @@
 #include "io/npy.h"
 #include "io/pool_fill.h"
 #include "io/zip.h"
+#include "store/classes.h"
 #include "store/labels.h"
 #include "store/pool.h"
 
-enum { LABEL_BLOCK = 1 << 16, CLASS_LIMIT = 1000000 };
+enum { LABEL_BLOCK = 1 << 16 };
 static const int64_t row_limit = (int64_t)1 << 28; /* values a sample */
 
 struct job {
@@ -100,9 +101,9 @@ static dfal_status read_labels(struct job *job)
         int64_t n = job->spec.count - begin < LABEL_BLOCK ? job->spec.count - begin : LABEL_BLOCK;
         DF_TRY_TO(done, status, df_npy_integers(&job->labels, block, n, 1));
         for (int64_t i = 0; i < n; i++) {
-            if (block[i] < -1 || block[i] >= CLASS_LIMIT) {
+            if (block[i] < -1 || block[i] >= DF_CLASS_LIMIT) {
                 status = df_fail(DFAL_E_DATA, "%s has label %lld in row %lld, expected -1 (unknown) to %d",
-                                 path, (long long)block[i], (long long)(begin + i), CLASS_LIMIT - 1);
+                                 path, (long long)block[i], (long long)(begin + i), DF_CLASS_LIMIT - 1);
                 goto done;
             }
             job->label[begin + i] = (int32_t)block[i];

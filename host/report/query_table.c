@@ -9,10 +9,11 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "report/report_run.h"
+#include "store/classes.h"
 
 #define MAX_TABLE ((size_t)1 << 30)
 /* Tables of earlier versions end with the adversarial class. */
-enum { COLUMNS = 13, LEAST_COLUMNS = 11, LABEL_NAME = 12, CLASS_LIMIT = 1000000 };
+enum { COLUMNS = 13, LEAST_COLUMNS = 11, LABEL_NAME = 12 };
 
 /* Cut the record at *at into fields in place, of which those behind the columns are passed over, and missing
  * ones are empty; false: it is cut short or has fewer than the least. */
@@ -58,7 +59,7 @@ static bool take_numbers(struct df_query_row *row, char *fields[COLUMNS])
     static const struct df_number count = {.kind = DF_NUMBER_I32, .low = 1, .high = INT32_MAX},
                                   round = {.kind = DF_NUMBER_I32, .low = 0, .high = INT32_MAX},
                                   index = {.kind = DF_NUMBER_I64, .low = 0, .high = DF_NUMBER_NO_LIMIT},
-                                  class = {.kind = DF_NUMBER_I32, .low = -1, .high = CLASS_LIMIT};
+                                  class = {.kind = DF_NUMBER_I32, .low = -1, .high = DF_CLASS_LIMIT};
     return df_number_parse(&count, fields[1], &row->trial) &&
            df_number_parse(&round, fields[2], &row->round) &&
            df_number_parse(&count, fields[3], &row->rank) &&

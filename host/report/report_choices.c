@@ -7,9 +7,10 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "report/report_tables.h"
+#include "store/classes.h"
 
 #define MAX_TABLE ((size_t)1 << 30)
-enum { MOST_CLASSES = 20, CLASS_LIMIT = 1000000 }; /* that a table has columns for; of a pool */
+enum { MOST_CLASSES = 20 }; /* that a table has columns for */
 
 /* ---- class balance ------------------------------------------------------------------------------------- */
 
@@ -23,7 +24,7 @@ static int64_t class_of_line(const char *line)
             return -1;
     }
     const long class = strtol(line, &end, 10);
-    return end > line && *end == ',' && class >= 0 && class < CLASS_LIMIT ? class : -1;
+    return end > line && *end == ',' && class >= 0 && class < DF_CLASS_LIMIT ? class : -1;
 }
 
 /* How many classes classes.csv tells of, at least as many as the queries have. */

@@ -9,6 +9,9 @@
 struct dfal_context;
 struct df_pool;
 
+/* Classes of a pool or a network, at most. */
+enum { DF_CLASS_LIMIT = 1000000 };
+
 /* The names of a pool or a network; source is what messages call it. names NULL: it has none. */
 struct df_classes {
     const char *source;

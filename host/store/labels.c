@@ -6,11 +6,10 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/classes.h"
 #include "store/csv_rows.h"
 #include "store/label_text.h"
 #include "store/pool_file.h"
-
-enum { CLASS_LIMIT = 1000000 };
 
 enum column { COLUMN_ID, COLUMN_LABEL, COLUMN_STATUS, COLUMN_ANNOTATOR, COLUMN_COUNT };
 static const char *const column_names[COLUMN_COUNT] = {"id", "label", "status", "annotator"};
@@ -38,7 +37,7 @@ static dfal_status find_class(const struct df_csv *csv, const char *text, int32_
     const struct overlay *overlay = csv->user;
     const struct df_pool *pool = overlay->pool;
     const dfal_status status = df_label_read(label, &overlay->classes, text,
-                                             pool->counted_classes ? CLASS_LIMIT : pool->class_count);
+                                             pool->counted_classes ? DF_CLASS_LIMIT : pool->class_count);
     return status == DFAL_OK ? status : df_fail_prefix(status, "%s:%lld: ", csv->path, (long long)csv->line);
 }
 

@@ -12,9 +12,10 @@
 #include "base/memory.h"
 #include "graph/node_type.h"
 #include "graph/onnx.h"
+#include "store/classes.h"
 #include "store/hdf5_file.h"
 
-enum { CLASS_LIMIT = 1000000, AFFINE_LIMIT = 65536 };
+enum { AFFINE_LIMIT = 65536 };
 
 /* A node's name is a group of the file, where "." means the group itself and "/" leads into another. */
 static dfal_status check_name(const char *path, const char *name)
@@ -254,7 +255,7 @@ static dfal_status load(struct df_network **out, struct df_h5 *h5)
         input[1] > INT32_MAX || input[2] > INT32_MAX)
         DF_FAIL(DFAL_E_DATA, "%s: attribute 'input' has %d values, expected C, H and W, each 1 or more",
                 h5->path, count);
-    DF_TRY(df_h5_get_one(h5, "class_count", &classes, 2, CLASS_LIMIT));
+    DF_TRY(df_h5_get_one(h5, "class_count", &classes, 2, DF_CLASS_LIMIT));
     DF_TRY(df_h5_get_document(h5, "graph", &graph));
     DF_TRY_TO(done, status,
               df_graph_from_json(&network, graph, strlen(graph),

@@ -7,10 +7,11 @@
 #include "base/memory.h"
 #include "base/sized.h"
 #include "base/word.h"
+#include "store/classes.h"
 #include "store/labels.h"
 #include "store/pool_file.h"
 
-enum { CLASS_LIMIT = 1000000, LABEL_BLOCK = 65536, AFFINE_LIMIT = 65536, SIGNATURE_ROWS = 1024 };
+enum { LABEL_BLOCK = 65536, AFFINE_LIMIT = 65536, SIGNATURE_ROWS = 1024 };
 static const int64_t row_limit = (int64_t)1 << 28; /* elements a sample */
 
 static herr_t list_dataset(hid_t group, const char *name, const H5L_info_t *info, void *text)
@@ -170,7 +171,7 @@ static dfal_status read_labels(struct df_pool *pool, const char *name, bool name
     }
     DF_TRY_TO(done, status, df_alloc(&pool->labels, pool->count, sizeof *pool->labels));
     DF_TRY_TO(done, status, df_alloc(&block, LABEL_BLOCK, sizeof *block));
-    int64_t limit = pool->class_count ? pool->class_count : CLASS_LIMIT;
+    int64_t limit = pool->class_count ? pool->class_count : DF_CLASS_LIMIT;
     for (int64_t begin = 0; begin < pool->count; begin += LABEL_BLOCK) {
         int64_t n = pool->count - begin < LABEL_BLOCK ? pool->count - begin : LABEL_BLOCK;
         DF_TRY_TO(done, status, df_h5_ints_read(h5, &data, begin, n, block));
@@ -203,9 +204,9 @@ static dfal_status read_classes(struct df_pool *pool, bool own)
     DF_TRY(df_h5_has(h5, "class_count", &found));
     if (found) {
         DF_TRY(df_h5_get_one(h5, "class_count", &count, INT32_MIN, INT32_MAX));
-        if (count < 2 || count > CLASS_LIMIT)
+        if (count < 2 || count > DF_CLASS_LIMIT)
             DF_FAIL(DFAL_E_DATA, "%s: attribute 'class_count' is %lld, expected 2 to %d", pool->path,
-                    (long long)count, CLASS_LIMIT);
+                    (long long)count, DF_CLASS_LIMIT);
     }
     pool->class_count = (int32_t)count;
     pool->counted_classes = count == 0;
@@ -214,7 +215,7 @@ static dfal_status read_classes(struct df_pool *pool, bool own)
         return DFAL_OK;
     dfal_status status = DFAL_OK;
     bool fits = data.kind == DF_H5_TEXT && data.rank == 1 && data.dims[0] >= 1 &&
-                data.dims[0] <= CLASS_LIMIT && (count == 0 || data.dims[0] == count);
+                data.dims[0] <= DF_CLASS_LIMIT && (count == 0 || data.dims[0] == count);
     if (!fits && own)
         status = df_fail(DFAL_E_DATA, "%s: dataset 'classes' is no list of %lld names", pool->path,
                          (long long)count);
