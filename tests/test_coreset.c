@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/context.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "strategy/coreset_search.h"
@@ -406,6 +407,36 @@ static void test_too_many_points(void **state)
     test_error(df_sener_make(&sener, &cover), DFAL_E_USAGE, "1001 labelled rows and candidates");
 }
 
+/* All of them lie within the radius of each other: every pair counts. */
+static void check_crowd(dfal_context *context, int64_t n, const char *expected)
+{
+    struct df_view view = {.context = context};
+    float *h;
+    double *far;
+    test_ok(df_alloc(&h, n, sizeof *h));
+    test_ok(df_alloc(&far, n, sizeof *far));
+    test_fill_whole(h, n, 5, -4, 4);
+    for (int64_t i = 0; i < n; i++)
+        far[i] = INFINITY;
+    struct df_cover cover = {.view = &view, .h = {n, 1, h}, .far = far, .budget = 2, .low = 0, .high = 100};
+    test_error(df_cover_make(&cover), DFAL_E_MEMORY, expected);
+    df_cover_clear(&cover);
+    df_free(h);
+    df_free(far);
+}
+
+/* A context's memory counts what the process holds already: what is left is nothing. */
+static void test_too_many_pairs(void **state)
+{
+    (void)state;
+    dfal_context *context = world_context("ref", 2, NULL, NULL);
+    context->memory = 1;
+    check_crowd(context, 600, "the 360000 pairs of candidates of coreset's integer program take");
+    check_crowd(context, 6000,
+                "at least about 18000000 pairs of candidates of coreset's integer program take");
+    dfal_context_destroy(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_hanging_solver),
         cmocka_unit_test(test_bad_commands),
         cmocka_unit_test(test_too_many_points),
+        cmocka_unit_test(test_too_many_pairs),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

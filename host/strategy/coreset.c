@@ -261,7 +261,9 @@ static const struct df_strategy_option options[] = {
      .kind = DF_OPTION_CHOICE,
      .choices = "covering|sener",
      .standard = "covering",
-     .help = "the integer program: sener is program (6) of the paper, for at most 1,000 rows"},
+     .help =
+         "the integer program: sener is program (6) of the paper, for at most 1,000 rows; covering is for "
+         "some thousands of candidates, more are refused where their pairs do not fit in memory"},
     {.key = "solver",
      .kind = DF_OPTION_COMMAND,
      .choices = "auto|cbc|none",

@@ -76,21 +76,51 @@ static int64_t keep_near(void *user, int64_t row)
     return cover->h.count;
 }
 
-static dfal_status find_pairs(struct df_cover *cover)
+static dfal_status check_memory(const struct df_cover *cover, double pairs, const char *about)
 {
     /* Beside the pair: its distance as a possible radius, twice its place in a stage, and its line of the
      * model, which is a file in memory. */
     enum { PAIR_BYTES = sizeof(struct df_near) + sizeof(double) + 2 * sizeof(int64_t) + 32 };
     char what[96];
-    DF_TRY(
-        df_row_loop_begin(&cover->loop, df_view_context(cover->view), 2 * cover->row_count * cover->h.count));
+    snprintf(what, sizeof what, "%s %.0f pairs of candidates of coreset's integer program", about, pairs);
+    return df_view_check_memory(cover->view, pairs * PAIR_BYTES, what);
+}
+
+enum { DRAWN = 512 }; /* rows that tell how many pairs all will have */
+
+static int64_t drawn_row(const struct df_cover *cover, int64_t job)
+{
+    return job * cover->row_count / DRAWN;
+}
+
+static int64_t count_drawn(void *user, int64_t job)
+{
+    return count_near(user, drawn_row(user, job));
+}
+
+/* Too many pairs by far are refused before all of them are looked at, which may take minutes. */
+static dfal_status check_drawn(struct df_cover *cover)
+{
+    double pairs = 0;
+    DF_TRY(df_row_loop_run(&cover->loop, count_drawn, cover, DRAWN));
+    for (int64_t job = 0; job < DRAWN; job++)
+        pairs += (double)cover->begin[drawn_row(cover, job) + 1];
+    return check_memory(cover, pairs / DRAWN * (double)cover->row_count / 2, "at least about");
+}
+
+static dfal_status find_pairs(struct df_cover *cover)
+{
+    const int64_t all = cover->row_count * cover->h.count;
+    const bool large = cover->row_count > 8 * DRAWN;
+    DF_TRY(df_row_loop_begin(&cover->loop, df_view_context(cover->view),
+                             2 * all + (large ? DRAWN * cover->h.count : 0)));
+    if (large)
+        DF_TRY(check_drawn(cover));
     DF_TRY(df_row_loop_run(&cover->loop, count_near, cover, cover->row_count));
     for (int64_t k = 0; k < cover->row_count; k++)
         cover->begin[k + 1] += cover->begin[k];
     const int64_t pairs = cover->begin[cover->row_count];
-    snprintf(what, sizeof what, "the %lld pairs of candidates of coreset's integer program",
-             (long long)pairs);
-    DF_TRY(df_view_check_memory(cover->view, (double)pairs * PAIR_BYTES, what));
+    DF_TRY(check_memory(cover, (double)pairs, "the"));
     DF_TRY(df_alloc(&cover->near, pairs, sizeof *cover->near));
     return df_row_loop_run(&cover->loop, keep_near, cover, cover->row_count);
 }

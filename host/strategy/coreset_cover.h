@@ -3,7 +3,8 @@
  * candidate has a labelled row or a centre within a radius that is as small as can be.
  *
  * Memory   16 bytes a pair of candidates that may matter: one is farther than the lower bound of the radius
- *          from every labelled row, and they are within its upper bound of each other
+ *          from every labelled row, and they are within its upper bound of each other. That is the limit of
+ *          its size, and half of the pairs that some rows tell of are refused before all are counted
  * Order    squared distances in double, as df_square_distance has them; whoever is first or second, the same
  *          bits. Nothing depends on threads */
 #ifndef DF_STRATEGY_CORESET_COVER_H
