@@ -139,11 +139,10 @@ static dfal_status bench_score(struct bench *bench)
     return status;
 }
 
-static dfal_status train_once(const struct bench *bench, struct df_trainer *trainer)
+static dfal_status train_once(const struct bench *bench, struct df_trainer *trainer,
+                              const struct df_training_options *training)
 {
-    struct df_training_options training;
-    df_training_options_init(&training);
-    const struct df_epoch_options options = {.training = &training, .seed = bench->context->options.seed};
+    const struct df_epoch_options options = {.training = training, .seed = bench->context->options.seed};
     int64_t order[STEPS * BATCH];
     float losses[STEPS * BATCH];
     for (int32_t i = 0; i < STEPS * BATCH; i++)
@@ -155,17 +154,20 @@ static dfal_status train_passes(struct bench *bench, const struct df_training_se
 {
     struct df_trainer *trainer = NULL;
     struct df_resident_set resident = {0};
+    struct df_training_options training;
     float *values = NULL;
     dfal_status status;
+    df_training_options_init(&training);
+    training.batch = BATCH;
     DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->device, set, 0));
     DF_TRY_TO(done, status,
-              df_trainer_create(&trainer, bench->device, 0, bench->network, set, &resident, BATCH));
+              df_trainer_create(&trainer, bench->device, 0, bench->network, set, &resident, &training));
     DF_TRY_TO(done, status, df_alloc(&values, df_trainer_size(trainer), sizeof *values));
     df_plan_gather(df_trainer_plan(trainer), values, bench->network);
     DF_TRY_TO(done, status, df_trainer_load(trainer, values, NULL, NULL));
     for (int32_t pass = 0; pass <= bench->options.repeat; pass++) {
         df_timed_reset(bench->timed, pass > 0);
-        DF_TRY_TO(done, status, train_once(bench, trainer));
+        DF_TRY_TO(done, status, train_once(bench, trainer, &training));
         if (pass > 0)
             DF_TRY_TO(done, status, keep_best(bench));
     }

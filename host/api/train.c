@@ -42,6 +42,8 @@ struct job {
     float *x;
     char *configuration;
     struct df_device *device;
+    struct df_training_options training;
+    const char *engine; /* that trains */
     struct df_claim claim;
     struct df_row_sum sum; /* of the rows as the pool has them */
 };
@@ -250,11 +252,29 @@ static void rows_digest(const struct job *job, char text[DF_DIGEST_TEXT])
 
 /* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network
  * file. */
+static dfal_status choose_training(struct job *job)
+{
+    const struct dfal_train_options *options = job->options;
+    struct df_training_options *training = &job->training;
+    df_training_options_init(training);
+    training->epochs = options->epochs;
+    training->batch = options->batch;
+    training->restarts = options->restarts;
+    training->patience = options->patience;
+    training->validation = options->validation;
+    training->sgd = strcmp(options->optimizer, "sgd") == 0;
+    training->learning_rate = options->learning_rate;
+    training->seed = job->context->options.seed;
+    training->keep_initial = options->init != NULL;
+    return df_train_engine(&job->engine, job->device, job->network, training);
+}
+
 static dfal_status describe(struct job *job)
 {
     char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], sum[DF_ROW_SUM_TEXT];
     const struct dfal_train_options *options = job->options;
     const struct df_device_info *info = &job->device->info;
+    DF_TRY(choose_training(job));
     df_device_isa(isa, job->device);
     df_network_digest(network, job->network);
     rows_digest(job, rows);
@@ -262,7 +282,7 @@ static dfal_status describe(struct job *job)
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:I, s:i, s:i, s:f, s:b, s:s}",
         "version", DFAL_VERSION, "backend", info->backend, "isa", isa, "library", info->library, "engine",
-        "layers", "initial_network", network, "pool_fingerprint", job->pool->fingerprint, "rows", rows,
+        job->engine, "initial_network", network, "pool_fingerprint", job->pool->fingerprint, "rows", rows,
         "row_count", (json_int_t)job->count, "epochs", (int)options->epochs, "batch", (int)options->batch,
         "optimizer", options->optimizer, "learning_rate", options->learning_rate, "seed",
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
@@ -279,22 +299,11 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
                                  struct dfal_train_result *result)
 {
     const struct dfal_train_options *options = job->options;
-    struct df_training_options training;
     struct df_training_result trained = {0};
     struct df_training_state state = {0};
     const struct df_training_set set = {
         .count = job->count, .size = df_shape_size(job->pool->shape), .rows = job->rows, .x = job->x};
     bool found = false;
-    df_training_options_init(&training);
-    training.epochs = options->epochs;
-    training.batch = options->batch;
-    training.restarts = options->restarts;
-    training.patience = options->patience;
-    training.validation = options->validation;
-    training.sgd = strcmp(options->optimizer, "sgd") == 0;
-    training.learning_rate = options->learning_rate;
-    training.seed = job->context->options.seed;
-    training.keep_initial = options->init != NULL;
     DF_TRY(df_checkpoint_read(checkpoint, &state, &found));
     if (options->epochs == 0) { /* nothing to train: only somebody else's unfinished work had to be found */
         df_training_state_clear(&state);
@@ -306,7 +315,7 @@ static dfal_status train_network(struct job *job, struct df_checkpoint *checkpoi
                          DF_INT("epoch", state.restarts[df_training_restart(&state)].epochs)),
                "continuing behind epoch %d of restart %d", state.restarts[df_training_restart(&state)].epochs,
                df_training_restart(&state) + 1);
-    dfal_status status = df_train(job->context, job->device, job->network, &set, &training, &state,
+    dfal_status status = df_train(job->context, job->device, job->network, &set, &job->training, &state,
                                   df_checkpoint_epoch, checkpoint, &trained);
     if (status == DFAL_E_STOPPED || status == DFAL_E_UNAVAILABLE) {
         char sentence[DF_MESSAGE_SIZE];
@@ -335,7 +344,7 @@ static dfal_status save(struct job *job, const char *out_path)
         .command_line = job->context->options.command_line,
         .configuration = job->configuration,
         .backend = info->backend,
-        .engine = "layers",
+        .engine = job->engine,
         .isa = info->isa,
         .device = info->device,
         .seed = job->context->options.seed,

@@ -15,10 +15,11 @@
 /* Of objects that are loaded: the layout of the table and of ops' operands in thousands, and how many ops
  * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
  * would run others. */
-enum { DF_BACKEND_ABI = 9000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 10000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_fused;     /* a prepared network */
+struct df_chain;     /* a network in training */
 struct df_recording; /* calls of a queue, to be run again as one */
 struct df_wrapper;   /* wrapper.h */
 
@@ -98,6 +99,34 @@ struct df_fused_desc {
  * without a pool). */
 int64_t df_fused_kept_size(const struct df_fused_desc *desc);
 
+/* Training of such a network as a whole, for back ends that run a step in one go: behind a stage values may be
+ * dropped. */
+struct df_chain_drop {
+    double rate;  /* 0: none */
+    int32_t node; /* as of op dropout */
+};
+struct df_chain_desc {
+    struct df_fused_desc network;
+    struct df_chain_drop drop[DF_FUSED_STAGES];
+    int64_t parameter_count;
+    int32_t batch; /* rows of a step, at most */
+    bool sgd;      /* with momentum; else Adam */
+    double beta1, beta2, epsilon, momentum;
+};
+/* A step, or an evaluation: without dropout, and nothing is learnt. All arrays are the host's. */
+struct df_chain_call {
+    struct df_chain *chain;
+    bool training;
+    int64_t rows;
+    const float *const *x; /* [rows]: each [D] */
+    const int32_t *label;  /* [rows] */
+    const float *weight;   /* [rows] */
+    float *loss;           /* [rows], written */
+    double rate;           /* of SGD, or of Adam's step (kernels/pointwise.h) */
+    uint64_t seed;         /* of dropout, with */
+    int64_t step;
+};
+
 struct df_device_options {
     const char *spec; /* what followed the back end's name: "0" of cuda:0, "ref:cpu" of check:ref:cpu */
     const char *isa;  /* auto, avx2, avx512 */
@@ -159,7 +188,7 @@ struct df_backend {
     int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                              int64_t rows);
 
-    /* ---- Optional: all four NULL where a back end has none */
+    /* ---- Optional: all of a kind NULL where a back end has none */
     /* Fused networks. fused_create decides from desc alone.
      * Errors   E_UNAVAILABLE not for this network: it is run layer by layer */
     dfal_status (*fused_create)(struct df_device *device, struct df_fused **out,
@@ -168,6 +197,18 @@ struct df_backend {
     dfal_status (*fused_bind)(struct df_device *device, int32_t queue, struct df_fused *fused,
                               struct df_span parameters);
     dfal_status (*fused_run)(struct df_device *device, int32_t queue, const struct df_fused_call *call);
+    /* Chains in training, which keep their parameters and what the optimiser keeps of each. Each runs on one
+     * queue at a time. chain_create decides from desc alone.
+     * Errors   E_UNAVAILABLE not for this network: it is trained layer by layer */
+    dfal_status (*chain_create)(struct df_device *device, struct df_chain **out,
+                                const struct df_chain_desc *desc);
+    void (*chain_destroy)(struct df_device *device, struct df_chain *chain);
+    /* [parameter_count] each, on the host. load: m and v may be NULL, zeros then; store: not wanted. */
+    dfal_status (*chain_load)(struct df_device *device, struct df_chain *chain, const float *values,
+                              const float *m, const float *v);
+    dfal_status (*chain_store)(struct df_device *device, struct df_chain *chain, float *values, float *m,
+                               float *v);
+    dfal_status (*chain_run)(struct df_device *device, int32_t queue, const struct df_chain_call *call);
     /* Recordings. Between record_begin and record_end, which must follow in the
      * same thread whatever happened, the queue's run, fused_run and binds are kept instead of run, with their
      * buffers, sizes and parameters; record_run runs them all as one call of that queue. Only what the queue

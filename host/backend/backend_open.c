@@ -6,7 +6,7 @@
 #include "backend/wrapper.h"
 
 /* What of a table goes together: all of a group, or none; of the first, all. */
-enum group { REQUIRED, FUSED, RECORD };
+enum group { REQUIRED, FUSED, CHAIN, RECORD };
 
 static const struct function {
     const char *name;
@@ -23,7 +23,9 @@ static const struct function {
     FUNCTION(layer_bind, REQUIRED),     FUNCTION(run, REQUIRED),          FUNCTION(synchronize, REQUIRED),
     FUNCTION(fused_create, FUSED),      FUNCTION(fused_destroy, FUSED),   FUNCTION(fused_bind, FUSED),
     FUNCTION(fused_run, FUSED),         FUNCTION(record_begin, RECORD),   FUNCTION(record_end, RECORD),
-    FUNCTION(record_run, RECORD),       FUNCTION(record_destroy, RECORD),
+    FUNCTION(chain_create, CHAIN),      FUNCTION(chain_destroy, CHAIN),   FUNCTION(chain_load, CHAIN),
+    FUNCTION(chain_store, CHAIN),       FUNCTION(chain_run, CHAIN),       FUNCTION(record_run, RECORD),
+    FUNCTION(record_destroy, RECORD),
 #undef FUNCTION
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
@@ -37,7 +39,7 @@ static bool is_there(const struct df_backend *table, const struct function *func
 
 static dfal_status check_functions(const struct df_backend *table, const char *name)
 {
-    bool begun[] = {[REQUIRED] = true, [FUSED] = false, [RECORD] = false};
+    bool begun[] = {[REQUIRED] = true, [FUSED] = false, [CHAIN] = false, [RECORD] = false};
     for (int i = 0; i < FUNCTIONS; i++)
         begun[functions[i].group] = begun[functions[i].group] || is_there(table, &functions[i]);
     for (int i = 0; i < FUNCTIONS; i++)

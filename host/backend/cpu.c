@@ -216,6 +216,11 @@ const struct df_backend df_backend_cpu = {
     .layer_destroy = df_cpu_layer_destroy,
     .layer_bind = df_cpu_layer_bind,
     .layer_text = df_cpu_layer_text,
+    .chain_create = df_cpu_chain_create,
+    .chain_destroy = df_cpu_chain_destroy,
+    .chain_load = df_cpu_chain_load,
+    .chain_store = df_cpu_chain_store,
+    .chain_run = df_cpu_chain_run,
     .run = run,
     .synchronize = synchronize,
 };

@@ -11,7 +11,8 @@
  * cpu_product.c  own matrix product
  * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
- * Lanes, strips and products are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
+ * cpu_chain.c    training of a small chain as a whole (cpu_chain.h)
+ * Lanes, strips, products and chains are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 
@@ -104,6 +105,16 @@ void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, e
 dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,
                              struct df_layer *layer, float *const out[2], const float *const in[2],
                              int64_t rows);
+
+/* ---- cpu_chain.c --------------------------------------------------------------------------- */
+dfal_status df_cpu_chain_create(struct df_device *device, struct df_chain **out,
+                                const struct df_chain_desc *desc);
+void df_cpu_chain_destroy(struct df_device *device, struct df_chain *chain);
+dfal_status df_cpu_chain_load(struct df_device *device, struct df_chain *chain, const float *values,
+                              const float *m, const float *v);
+dfal_status df_cpu_chain_store(struct df_device *device, struct df_chain *chain, float *values, float *m,
+                               float *v);
+dfal_status df_cpu_chain_run(struct df_device *device, int32_t queue, const struct df_chain_call *call);
 
 /* ---- cpu_onednn.c --------------------------------------------------------------------------- */
 /* The library for one device. Errors   E_UNAVAILABLE this process already runs it with another ISA */

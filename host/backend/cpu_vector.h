@@ -94,4 +94,27 @@ static inline void rows_to_lanes(float *lanes, const float *in, int64_t stride, 
     }
 }
 
+/* And back: the first `count` lanes of [size][LANES] -> rows. */
+static inline void lanes_to_rows(float *out, const float *lanes, int64_t stride, int64_t size, int64_t count)
+{
+    for (int64_t first = 0; first < LANES && first < count; first += 8) {
+        const int64_t have = count - first < 8 ? count - first : 8;
+        const float *from = lanes + first;
+        float *to = out + first * stride;
+        int64_t i = 0;
+        if (have == 8)
+            for (; i + 8 <= size; i += 8)
+                transpose_8x8(to + i, stride, from + i * LANES, LANES);
+        for (; i < size; i += 8) {
+            const int64_t cols = size - i < 8 ? size - i : 8;
+            float block[64] = {0}, turned[64];
+            for (int64_t j = 0; j < cols; j++)
+                memcpy(block + j * 8, from + (i + j) * LANES, 8 * sizeof(float));
+            transpose_8x8(turned, 8, block, 8);
+            for (int64_t r = 0; r < have; r++)
+                memcpy(to + r * stride + i, turned + r * 8, (size_t)cols * sizeof(float));
+        }
+    }
+}
+
 #endif

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Is a network a chain that may be fused, and one that the back end runs in one go? */
+/* Is a network a chain that may be run, or trained, in one go, and one that the back end does so? */
 #include "net/plan_inside.h"
 
+/* A walk along the chain. drop NULL: dropout passes values on. */
+struct walk {
+    const struct df_plan *plan;
+    struct df_chain_drop *drop; /* of the stage */
+};
+
 /* The one node that reads `node`, through nodes that only pass values on; -1: none or several. */
-static int32_t next_of(const struct df_plan *plan, int32_t node)
+static int32_t next_of(const struct walk *walk, int32_t node)
 {
+    const struct df_plan *plan = walk->plan;
     const struct df_network *network = plan->network;
     int32_t found = -1;
     for (int32_t i = 0; i < network->node_count; i++)
@@ -14,8 +21,8 @@ static int32_t next_of(const struct df_plan *plan, int32_t node)
                     return -1;
                 found = i;
             }
-    if (found >= 0 && df_plan_root(plan, found, false) != found)
-        return next_of(plan, found);
+    if (found >= 0 && df_plan_root(plan, found, walk->drop != NULL) != found)
+        return next_of(walk, found);
     return found;
 }
 
@@ -30,9 +37,10 @@ static bool is_halving(const struct df_node *node, struct df_shape in)
 }
 
 /* The stage that begins at *node; *node is the first behind it then, *last the last that belongs to it. */
-static bool take_stage(const struct df_plan *plan, struct df_fused_stage *stage, struct df_shape in,
+static bool take_stage(const struct walk *walk, struct df_fused_stage *stage, struct df_shape in,
                        int32_t *node, int32_t *last)
 {
+    const struct df_plan *plan = walk->plan;
     const struct df_network *network = plan->network;
     const struct df_node *own = &network->nodes[*node];
     if (own->op != DF_NODE_GEMM && own->op != DF_NODE_CONV)
@@ -50,8 +58,14 @@ static bool take_stage(const struct df_plan *plan, struct df_fused_stage *stage,
     };
     *last = *node;
     /* A ReLU and a max-pool may stand in either order: the result and its gradient are the same. */
-    while ((*node = next_of(plan, *node)) >= 0) {
+    while ((*node = next_of(walk, *node)) >= 0) {
         own = &network->nodes[*node];
+        if (own->op == DF_NODE_DROPOUT && walk->drop) { /* the last of its stage */
+            *walk->drop = (struct df_chain_drop){own->ratio, *node};
+            *last = *node;
+            *node = next_of(walk, *node);
+            break;
+        }
         if (own->op == DF_NODE_RELU && !stage->relu) {
             stage->relu = true;
         } else if (own->op == DF_NODE_MAX_POOL && !stage->pool && !stage->is_gemm &&
@@ -66,19 +80,27 @@ static bool take_stage(const struct df_plan *plan, struct df_fused_stage *stage,
     return true;
 }
 
-static bool is_fused(const struct df_plan *plan, struct df_fused_desc *desc)
+/* drop   [DF_FUSED_STAGES], or NULL: nothing is dropped */
+static bool is_chain(const struct df_plan *plan, struct df_fused_desc *desc, struct df_chain_drop *drop)
 {
+    struct walk walk = {plan, drop};
     struct df_shape in = plan->network->input;
-    int32_t node = next_of(plan, DF_INPUT), last = DF_INPUT;
+    int32_t node = next_of(&walk, DF_INPUT), last = DF_INPUT;
     *desc = (struct df_fused_desc){.count = 0};
     while (node >= 0) {
-        if (desc->count == DF_FUSED_STAGES || !take_stage(plan, &desc->stages[desc->count], in, &node, &last))
+        if (desc->count == DF_FUSED_STAGES)
+            return false;
+        if (drop)
+            walk.drop = &drop[desc->count];
+        if (!take_stage(&walk, &desc->stages[desc->count], in, &node, &last))
             return false;
         in = desc->stages[desc->count++].out;
     }
-    /* The last product's values are the logits; where several nodes read a value, the chain ends before
-     * them. */
-    return desc->count > 0 && last == df_plan_root(plan, plan->network->output, false) &&
+    /* The last product's values are the logits, of which none is dropped; where several nodes read a value, the
+     * chain ends before them. */
+    if (drop && desc->count > 0 && drop[desc->count - 1].rate > 0)
+        return false;
+    return desc->count > 0 && last == df_plan_root(plan, plan->network->output, drop != NULL) &&
            desc->stages[desc->count - 1].is_gemm && !desc->stages[desc->count - 1].relu &&
            df_shape_size(in) == plan->network->class_count;
 }
@@ -87,9 +109,15 @@ dfal_status df_plan_try_fused(struct df_plan *plan)
 {
     struct df_fused_desc desc;
     const struct df_backend *backend = plan->device->backend;
-    if (backend->fused_create == NULL || !is_fused(plan, &desc))
+    if (backend->fused_create == NULL || !is_chain(plan, &desc, NULL))
         return DFAL_OK;
     const dfal_status status = backend->fused_create(plan->device, &plan->fused, &desc);
     plan->kept_bytes = df_fused_kept_size(&desc);
     return status == DFAL_E_UNAVAILABLE ? DFAL_OK : status;
+}
+
+bool df_plan_is_chain(const struct df_plan *plan, struct df_chain_desc *desc)
+{
+    *desc = (struct df_chain_desc){.parameter_count = plan->parameter_size};
+    return is_chain(plan, &desc->network, desc->drop);
 }

@@ -84,7 +84,8 @@ static dfal_status upload(struct df_plan *plan)
             if (p->data)
                 DF_TRY(df_write(plan->device, 0, df_at(all, parameter_at(plan, i, k)), p->data, p->count));
         }
-    DF_TRY(df_plan_rebind(plan, 0));
+    if (plan->uses != 0)
+        DF_TRY(df_plan_rebind(plan, 0));
     return plan->device->backend->synchronize(plan->device, 0);
 }
 
@@ -114,7 +115,7 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
     plan->block_rows = choose_block_rows(plan);
     if (uses & DF_PLAN_FUSED)
         DF_TRY_TO(done, status, df_plan_try_fused(plan));
-    if (!plan->fused) {
+    if (!plan->fused && uses != 0) {
         DF_TRY_TO(done, status, df_plan_place(plan));
         DF_TRY_TO(done, status, prepare(plan));
     }

@@ -25,7 +25,7 @@ enum df_plan_use {
 
 struct df_plan;
 /* Compile and upload. fold applies df_network_fold first (not with TRAIN or ROW_GRADIENT). The network is
- * copied.
+ * copied. Without any use nothing is run: the plan tells where parameters stand.
  * Errors   E_UNAVAILABLE HALF on a device without */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);

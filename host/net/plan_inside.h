@@ -88,6 +88,8 @@ dfal_status df_plan_place(struct df_plan *plan);
 /* Leave plan->fused NULL, or make it the network in one call, where the back end has an engine for it
  * (fused.c). */
 dfal_status df_plan_try_fused(struct df_plan *plan);
+/* Is the network a chain as it is trained, and which? The optimiser's numbers are the caller's to set. */
+bool df_plan_is_chain(const struct df_plan *plan, struct df_chain_desc *desc);
 void df_program_clear(struct df_program *program);
 
 /* Bind the layers to the parameters as they are now; not batch-norm's statistics. */

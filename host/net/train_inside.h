@@ -5,7 +5,8 @@
  * train_split.c   a batch is cut into sub-batches, a worker each: devices whose calls run on a thread of the
  *                 host
  * train_whole.c   a batch is one call of every op: wide devices, which keep the training set and record a
- *                 step */
+ *                 step
+ * train_chain.c   a batch is one call: small chains, where the back end has an engine for them */
 #ifndef DF_NET_TRAIN_INSIDE_H
 #define DF_NET_TRAIN_INSIDE_H
 
@@ -15,6 +16,7 @@
 
 struct df_split;
 struct df_whole;
+struct df_chained;
 
 struct df_trainer {
     struct df_device *device;
@@ -22,9 +24,10 @@ struct df_trainer {
     const struct df_training_set *set;
     const struct df_resident_set *resident;
     int32_t queue, batch;
-    struct df_span m, v, rate; /* rate F64 [1]: of Adam's next step */
-    struct df_split *split;    /* one of the two */
+    struct df_span m, v, rate; /* rate F64 [1]: of Adam's next step; absent in a chain, which has its own */
+    struct df_split *split;    /* one of the three */
     struct df_whole *whole;
+    struct df_chained *chained;
 };
 
 /* lr sqrt(1 - beta2^t) / (1 - beta1^t) of step t - 1 (kernels/pointwise.h, adam_step) */
@@ -77,5 +80,16 @@ void df_whole_destroy(struct df_whole *whole);
 dfal_status df_whole_epoch(struct df_whole *whole, struct dfal_context *context, float *losses,
                            const int64_t *order, int64_t n, const struct df_epoch_options *options);
 dfal_status df_whole_evaluate(struct df_whole *whole, float *losses, const int64_t *order, int64_t n);
+
+/* *out NULL: the network is no chain, or none that the back end trains as a whole. trainer->plan need have no
+ * use. */
+dfal_status df_chained_create(struct df_chained **out, struct df_trainer *trainer,
+                              const struct df_training_options *training);
+void df_chained_destroy(struct df_chained *chained);
+dfal_status df_chained_load(struct df_chained *chained, const float *values, const float *m, const float *v);
+dfal_status df_chained_store(struct df_chained *chained, float *values, float *m, float *v);
+dfal_status df_chained_epoch(struct df_chained *chained, struct dfal_context *context, float *losses,
+                             const int64_t *order, int64_t n, const struct df_epoch_options *options);
+dfal_status df_chained_evaluate(struct df_chained *chained, float *losses, const int64_t *order, int64_t n);
 
 #endif

@@ -57,9 +57,48 @@ void df_resident_set_clear(struct df_resident_set *set, struct df_device *device
 
 /* ---- A trainer ------------------------------------------------------------------------------- */
 
+/* Parameters have a plan of no use then: the chain keeps them. */
+static dfal_status try_chain(struct df_trainer *trainer, const struct df_network *network,
+                             const struct df_training_options *training)
+{
+    if (trainer->device->backend->chain_create == NULL)
+        return DFAL_OK;
+    DF_TRY(df_plan_create(&trainer->plan, trainer->device, network, 0, false));
+    DF_TRY(df_chained_create(&trainer->chained, trainer, training));
+    if (trainer->chained)
+        return DFAL_OK;
+    df_plan_destroy(trainer->plan);
+    trainer->plan = NULL;
+    return DFAL_OK;
+}
+
+dfal_status df_train_engine(const char **engine, struct df_device *device, const struct df_network *network,
+                            const struct df_training_options *options)
+{
+    struct df_trainer trainer = {.device = device, .batch = options->batch};
+    const dfal_status status = try_chain(&trainer, network, options);
+    *engine = trainer.chained ? "fused" : "layers";
+    df_chained_destroy(trainer.chained);
+    df_plan_destroy(trainer.plan);
+    return status;
+}
+
+static dfal_status create_layers(struct df_trainer *trainer, const struct df_network *network)
+{
+    struct df_device *device = trainer->device;
+    DF_TRY(df_plan_create(&trainer->plan, device, network, DF_PLAN_TRAIN, false));
+    const int64_t size = df_plan_parameter_size(trainer->plan);
+    DF_TRY(df_buffer_new(device, &trainer->m, DF_TYPE_REAL, size));
+    DF_TRY(df_buffer_new(device, &trainer->v, DF_TYPE_REAL, size));
+    DF_TRY(df_buffer_new(device, &trainer->rate, DF_TYPE_F64, 1));
+    return device->wide ? df_whole_create(&trainer->whole, trainer)
+                        : df_split_create(&trainer->split, trainer);
+}
+
 dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device, int32_t queue,
                               const struct df_network *network, const struct df_training_set *set,
-                              const struct df_resident_set *resident, int32_t batch)
+                              const struct df_resident_set *resident,
+                              const struct df_training_options *training)
 {
     struct df_trainer *trainer = NULL;
     dfal_status status;
@@ -69,16 +108,10 @@ dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
     trainer->set = set;
     trainer->resident = resident;
     trainer->queue = queue;
-    trainer->batch = batch;
-    DF_TRY_TO(done, status, df_plan_create(&trainer->plan, device, network, DF_PLAN_TRAIN, false));
-    const int64_t size = df_plan_parameter_size(trainer->plan);
-    DF_TRY_TO(done, status, df_buffer_new(device, &trainer->m, DF_TYPE_REAL, size));
-    DF_TRY_TO(done, status, df_buffer_new(device, &trainer->v, DF_TYPE_REAL, size));
-    DF_TRY_TO(done, status, df_buffer_new(device, &trainer->rate, DF_TYPE_F64, 1));
-    if (device->wide)
-        DF_TRY_TO(done, status, df_whole_create(&trainer->whole, trainer));
-    else
-        DF_TRY_TO(done, status, df_split_create(&trainer->split, trainer));
+    trainer->batch = training->batch;
+    DF_TRY_TO(done, status, try_chain(trainer, network, training));
+    if (!trainer->chained)
+        DF_TRY_TO(done, status, create_layers(trainer, network));
     *out = trainer;
     trainer = NULL;
 done:
@@ -90,6 +123,7 @@ void df_trainer_destroy(struct df_trainer *trainer)
 {
     if (!trainer)
         return;
+    df_chained_destroy(trainer->chained);
     df_whole_destroy(trainer->whole);
     df_split_destroy(trainer->split);
     df_buffer_drop(trainer->device, &trainer->m);
@@ -97,6 +131,11 @@ void df_trainer_destroy(struct df_trainer *trainer)
     df_buffer_drop(trainer->device, &trainer->rate);
     df_plan_destroy(trainer->plan);
     df_free(trainer);
+}
+
+bool df_trainer_has_queue(const struct df_trainer *trainer)
+{
+    return trainer->device->wide || trainer->chained != NULL;
 }
 
 int64_t df_trainer_size(const struct df_trainer *trainer)
@@ -124,6 +163,8 @@ dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, con
     struct df_device *device = trainer->device;
     const int32_t queue = trainer->queue;
     int64_t size = df_plan_parameter_size(plan);
+    if (trainer->chained)
+        return df_chained_load(trainer->chained, values, m, v);
     DF_TRY(df_write(device, queue, df_plan_parameters(plan), values, size));
     DF_TRY(df_write(device, queue, df_plan_statistics(plan), values + size, df_plan_statistics_size(plan)));
     DF_TRY(write_moment(trainer, trainer->m, m));
@@ -138,6 +179,8 @@ dfal_status df_trainer_store(struct df_trainer *trainer, float *values, float *m
     struct df_device *device = trainer->device;
     const int32_t queue = trainer->queue;
     int64_t size = df_plan_parameter_size(plan);
+    if (trainer->chained)
+        return df_chained_store(trainer->chained, values, m, v);
     DF_TRY(df_read(device, queue, values, df_plan_parameters(plan), size));
     DF_TRY(df_read(device, queue, values + size, df_plan_statistics(plan), df_plan_statistics_size(plan)));
     if (m)
@@ -158,6 +201,8 @@ dfal_status df_trainer_epoch(struct df_trainer *trainer, struct dfal_context *co
                              const int64_t *order, int64_t n, const struct df_epoch_options *options)
 {
     DF_TRY(check_rows(trainer, n));
+    if (trainer->chained)
+        return df_chained_epoch(trainer->chained, context, losses, order, n, options);
     return trainer->whole ? df_whole_epoch(trainer->whole, context, losses, order, n, options)
                           : df_split_epoch(trainer->split, context, losses, order, n, options);
 }
@@ -165,6 +210,8 @@ dfal_status df_trainer_epoch(struct df_trainer *trainer, struct dfal_context *co
 dfal_status df_trainer_evaluate(struct df_trainer *trainer, float *losses, const int64_t *order, int64_t n)
 {
     DF_TRY(check_rows(trainer, n));
+    if (trainer->chained)
+        return df_chained_evaluate(trainer->chained, losses, order, n);
     DF_TRY(df_plan_refresh_norms(trainer->plan, trainer->queue));
     return trainer->whole ? df_whole_evaluate(trainer->whole, losses, order, n)
                           : df_split_evaluate(trainer->split, losses, order, n);

@@ -20,12 +20,16 @@ dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device
 void df_resident_set_clear(struct df_resident_set *set, struct df_device *device);
 
 struct df_trainer;
-/* set and resident are borrowed. queue: the one of a wide device that the trainer has for itself; other
- * devices' trainers use all queues. */
+/* set and resident are borrowed. queue: the one that the trainer has for itself (df_trainer_has_queue); other
+ * trainers use all queues. training: the options of all its epochs. */
 dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device, int32_t queue,
                               const struct df_network *network, const struct df_training_set *set,
-                              const struct df_resident_set *resident, int32_t batch);
+                              const struct df_resident_set *resident,
+                              const struct df_training_options *training);
 void df_trainer_destroy(struct df_trainer *trainer);
+/* May trainers run side by side, a queue each? On a wide device, and where a back end trains a small chain as a
+ * whole. */
+bool df_trainer_has_queue(const struct df_trainer *trainer);
 /* Values in the order of df_restart_state: parameters and statistics. m and v may be NULL: zeros; not
  * wanted. */
 int64_t df_trainer_size(const struct df_trainer *trainer);
@@ -34,7 +38,7 @@ dfal_status df_trainer_load(struct df_trainer *trainer, const float *values, con
 dfal_status df_trainer_store(struct df_trainer *trainer, float *values, float *m, float *v);
 
 struct df_epoch_options {
-    const struct df_training_options *training; /* the same in all calls for a trainer */
+    const struct df_training_options *training; /* those of the trainer */
     uint64_t seed;                              /* of the restart */
     int64_t
         first_step; /* steps of the restart before this epoch: they salt dropout and correct Adam's moments */

@@ -362,8 +362,8 @@ static dfal_status create_runner(struct training *t, int32_t index)
     struct runner *runner = &t->runners[index];
     const int64_t count = t->set->count;
     t->runner_count = index + 1;
-    DF_TRY(df_trainer_create(&runner->trainer, t->device, index, t->network, t->set, &t->resident,
-                             t->options->batch));
+    DF_TRY(
+        df_trainer_create(&runner->trainer, t->device, index, t->network, t->set, &t->resident, t->options));
     DF_TRY(df_alloc(&runner->split, count, sizeof *runner->split));
     DF_TRY(df_alloc(&runner->order, count, sizeof *runner->order));
     DF_TRY(df_alloc(&runner->shuffle, count, sizeof *runner->shuffle));
@@ -375,11 +375,13 @@ static dfal_status create_runner(struct training *t, int32_t index)
  * of its own is reckoned at twice what the first took, for it grows when it runs. */
 static dfal_status create_runners(struct training *t, int64_t room)
 {
-    const int32_t queues = t->device->wide ? t->device->queue_count : 1;
+    const int32_t queues = t->device->queue_count;
     int32_t wanted = t->options->restarts < queues ? t->options->restarts : queues;
     const int64_t before = t->device->backend->memory_free(t->device);
     DF_TRY(df_alloc(&t->runners, wanted, sizeof *t->runners));
     DF_TRY(create_runner(t, 0));
+    if (!df_trainer_has_queue(t->runners[0].trainer))
+        wanted = 1;
     const int64_t each = 2 * (before - t->device->backend->memory_free(t->device));
     if (each > 0 && room / each < wanted)
         wanted = room / each > 1 ? (int32_t)(room / each) : 1;

@@ -80,9 +80,10 @@ typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *stat
 /* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched
  * loss is the validation loss after an epoch, dropout off, or the epoch's mean training loss without
  * validation; `patience` epochs in a row that do not lower it end a restart. Steps per epoch = ceil(rows
- * trained on / batch). Where a device's calls run on threads of the host each batch is cut into sub-batches
- * of 8 rows (the whole batch where the network has batch-norm), a worker each, gradients summed in index
- * order; on a wide device a batch is one call, and restarts run side by side, a queue each. state (may be
+ * trained on / batch). A small chain (df_train_engine) is trained on one queue, and on a wide device a batch is
+ * one call: there restarts run side by side, a queue each. Elsewhere each batch is cut into sub-batches of 8
+ * rows (the whole batch where the network has batch-norm), a worker each, gradients summed in index order.
+ * state (may be
  * NULL) is continued from, unless it is all zero, and holds the last finished epochs on any return; clear it
  * afterwards. Order: nothing depends on the number of queues, nor on which restart comes first.
  * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on
@@ -91,5 +92,10 @@ dfal_status df_train(struct dfal_context *context, struct df_device *device, str
                      const struct df_training_set *set, const struct df_training_options *options,
                      struct df_training_state *state, df_epoch_fn *epoch, void *user,
                      struct df_training_result *result);
+
+/* What df_train will run, part of the arithmetic: "fused", a small chain as a whole (backend.h, struct
+ * df_chain_desc), or "layers". */
+dfal_status df_train_engine(const char **engine, struct df_device *device, const struct df_network *network,
+                            const struct df_training_options *options);
 
 #endif

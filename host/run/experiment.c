@@ -348,6 +348,24 @@ void df_experiment_close(struct df_experiment *e)
     *e = (struct df_experiment){0};
 }
 
+/* What trains; a run that does not tell is trained layer by layer. */
+static dfal_status add_training(const struct df_experiment *e, struct df_identity *identity)
+{
+    const struct {
+        const char *name;
+        const struct df_network *network;
+    } trained[] = {{"training", e->config.trainer.text[0] ? NULL : e->graph},
+                   {"transfer_training", e->transfer}};
+    for (size_t t = 0; t < sizeof trained / sizeof *trained; t++) {
+        const char *engine = NULL;
+        if (trained[t].network)
+            DF_TRY(df_train_engine(&engine, e->device, trained[t].network, &e->config.training));
+        if (engine && strcmp(engine, "layers"))
+            df_identity_add(identity, trained[t].name, "%s", engine);
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_experiment_identity(const struct df_experiment *e, const struct dfal_context *context,
                                    struct df_identity *identity)
 {
@@ -367,6 +385,7 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
     df_identity_add(identity, "version", "%s", DFAL_VERSION);
     df_identity_add(identity, "backend", "%s", e->device->info.backend);
     df_identity_add(identity, "engine", "%s", e->fused ? "fused" : "layers");
+    DF_TRY(add_training(e, identity));
     df_identity_add(identity, "isa", "%s", isa);
     df_identity_add(identity, "precision", "strict");
     df_identity_add(identity, "library", "%s", e->device->info.library);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What training needs of vectors beside cpu_vector.h: the optimiser's arithmetic, and units with their codes
+ * (cpu_chain.h). Lanes are never mixed here either. */
+#ifndef DF_BACKEND_CPU_CHAIN_VECTOR_H
+#define DF_BACKEND_CPU_CHAIN_VECTOR_H
+
+#include "backend/cpu_chain.h"
+#include "backend/cpu_vector.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+#ifdef __AVX512F__
+typedef __mmask16 vec_mask;
+INLINE vec vec_add(vec a, vec b)
+{
+    return _mm512_add_ps(a, b);
+}
+INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm512_sub_ps(a, b);
+}
+INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+INLINE vec vec_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
+INLINE vec vec_sqrt(vec a)
+{
+    return _mm512_sqrt_ps(a);
+}
+INLINE vec_mask vec_greater(vec a, vec b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+/* Not of what is no number: a network that has diverged does not look as if its units were off. */
+INLINE vec_mask vec_is_off(vec a)
+{
+    return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LE_OQ);
+}
+INLINE vec vec_choose(vec_mask mask, vec yes, vec no)
+{
+    return _mm512_mask_mov_ps(no, mask, yes);
+}
+/* A code a lane, as it is computed. */
+typedef __m512i vec_codes;
+INLINE vec_codes codes_all(int code)
+{
+    return _mm512_set1_epi32(code);
+}
+INLINE vec_codes codes_choose(vec_mask mask, int yes, vec_codes no)
+{
+    return _mm512_mask_mov_epi32(no, mask, _mm512_set1_epi32(yes));
+}
+INLINE void codes_store(uint8_t code[LANES], vec_codes codes)
+{
+    _mm_storeu_si128((__m128i *)code, _mm512_cvtepi32_epi8(codes));
+}
+INLINE vec_codes codes_load(const uint8_t code[LANES])
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)code));
+}
+INLINE __m128i bytes_of_lanes(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)p);
+}
+#else
+typedef __m256 vec_mask;
+INLINE vec vec_add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+INLINE vec vec_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
+INLINE vec vec_sqrt(vec a)
+{
+    return _mm256_sqrt_ps(a);
+}
+INLINE vec_mask vec_greater(vec a, vec b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_GT_OQ);
+}
+INLINE vec_mask vec_is_off(vec a)
+{
+    return _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LE_OQ);
+}
+INLINE vec vec_choose(vec_mask mask, vec yes, vec no)
+{
+    return _mm256_blendv_ps(no, yes, mask);
+}
+typedef __m256i vec_codes;
+INLINE vec_codes codes_all(int code)
+{
+    return _mm256_set1_epi32(code);
+}
+INLINE vec_codes codes_choose(vec_mask mask, int yes, vec_codes no)
+{
+    return _mm256_blendv_epi8(no, _mm256_set1_epi32(yes), _mm256_castps_si256(mask));
+}
+INLINE void codes_store(uint8_t code[LANES], vec_codes codes)
+{
+    const __m128i halves =
+        _mm_packus_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+    _mm_storel_epi64((__m128i *)code, _mm_packus_epi16(halves, halves));
+}
+INLINE vec_codes codes_load(const uint8_t code[LANES])
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)code));
+}
+INLINE __m128i bytes_of_lanes(const uint8_t *p)
+{
+    return _mm_loadl_epi64((const __m128i *)p);
+}
+#endif
+
+INLINE vec vec_zero(void)
+{
+    return vec_all(0);
+}
+
+/* What leaves a unit behind its ReLU, if it has one, and its code. */
+INLINE vec unit_end(vec value, vec_codes codes, bool relu, uint8_t code[LANES])
+{
+    const vec_mask off = vec_is_off(value);
+    codes_store(code, relu ? codes_choose(off, DF_CHAIN_DEAD, codes) : codes);
+    return relu ? vec_choose(off, vec_zero(), value) : value;
+}
+
+/* Of a 2x2 window: the first of equal values is the largest, as in kernels/planes.h. */
+INLINE vec unit_of_window(const vec value[4], bool relu, uint8_t code[LANES])
+{
+    vec largest = value[0];
+    vec_codes codes = codes_all(0);
+    for (int q = 1; q < 4; q++) {
+        const vec_mask larger = vec_greater(value[q], largest);
+        largest = vec_choose(larger, value[q], largest);
+        codes = codes_choose(larger, q, codes);
+    }
+    return unit_end(largest, codes, relu, code);
+}
+
+/* What dropout makes of its code: a factor of 0 is a dead unit. */
+INLINE void code_drop(uint8_t code[LANES], vec factor)
+{
+    codes_store(code, codes_choose(vec_is_off(factor), DF_CHAIN_DEAD, codes_load(code)));
+}
+
+/* Bytes of lanes [size][LANES] -> rows of LANES samples, `stride` apart; size a multiple of 16. */
+static inline void bytes_to_rows(uint8_t *rows, int64_t stride, const uint8_t *lanes, int64_t size)
+{
+    for (int64_t i = 0; i < size; i += 16) {
+        __m128i a[16], b[16];
+        for (int j = 0; j < 16; j++)
+            a[j] = bytes_of_lanes(lanes + (i + j) * LANES);
+        for (int shuffle = 0; shuffle < 4; shuffle++) { /* four perfect shuffles turn 16 x 16 bytes */
+            for (int j = 0; j < 8; j++) {
+                b[2 * j] = _mm_unpacklo_epi8(a[j], a[j + 8]);
+                b[2 * j + 1] = _mm_unpackhi_epi8(a[j], a[j + 8]);
+            }
+            memcpy(a, b, sizeof a);
+        }
+        for (int l = 0; l < LANES; l++)
+            _mm_storeu_si128((__m128i *)(rows + l * stride + i), a[l]);
+    }
+}
+
+#endif
