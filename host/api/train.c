@@ -388,14 +388,17 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
         DF_TRY_TO(done, status, read_samples(&job));
     DF_TRY_TO(done, status, describe(&job));
     DF_TRY_TO(done, status, df_checkpoint_begin(&checkpoint, context, out_path, job.configuration));
-    df_say(context, DFAL_INFO, "train.begin",
-           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path), DF_INT("rows", job.count),
-                     DF_INT("parameters", df_network_parameter_count(job.network)),
-                     DF_TEXT("backend", job.device->info.backend), DF_TEXT("isa", job.device->info.isa)),
-           "train %s on %lld rows of %s: %lld parameters, %d epochs of batch %d, %s %s, %d threads, to %s",
-           network, (long long)job.count, pool_path, (long long)df_network_parameter_count(job.network),
-           job.options->epochs, job.options->batch, job.device->info.backend, job.device->info.isa,
-           context->threads, out_path);
+    df_say(
+        context, DFAL_INFO, "train.begin",
+        DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path), DF_INT("rows", job.count),
+                  DF_INT("parameters", df_network_parameter_count(job.network)),
+                  DF_TEXT("backend", job.device->info.backend), DF_TEXT("engine", job.engine),
+                  DF_TEXT("isa", job.device->info.isa)),
+        "train %s on %lld rows of %s: %lld parameters, %d epochs of batch %d, %s %s, engine %s, %d threads, "
+        "to %s",
+        network, (long long)job.count, pool_path, (long long)df_network_parameter_count(job.network),
+        job.options->epochs, job.options->batch, job.device->info.backend, job.device->info.isa, job.engine,
+        context->threads, out_path);
     DF_TRY_TO(done, status, train_network(&job, &checkpoint, &told));
     df_parts_publish(&checkpoint.parts);
     DF_TRY_TO(done, status, save(&job, out_path));

@@ -99,8 +99,8 @@ struct df_fused_desc {
  * without a pool). */
 int64_t df_fused_kept_size(const struct df_fused_desc *desc);
 
-/* Training of such a network as a whole, for back ends that run a step in one go: behind a stage values may be
- * dropped. */
+/* Training of such a network as a whole, for back ends that run a step in one go: behind a stage values may
+ * be dropped. */
 struct df_chain_drop {
     double rate;  /* 0: none */
     int32_t node; /* as of op dropout */

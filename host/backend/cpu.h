@@ -12,7 +12,8 @@
  * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
  * cpu_chain.c    training of a small chain as a whole (cpu_chain.h)
- * Lanes, strips, products and chains are compiled twice, for AVX2 and for AVX-512, and chosen by the device's isa. */
+ * Lanes, strips, products and chains are compiled twice, for AVX2 and for AVX-512, and chosen by the device's
+ * isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 

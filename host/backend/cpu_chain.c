@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "backend/cpu.h"
 #include "base/memory.h"
 
 /* Channels of a convolution up to which a sample a lane beats a library that has channels in lanes; the

@@ -13,7 +13,7 @@
 #ifndef DF_BACKEND_CPU_CHAIN_H
 #define DF_BACKEND_CPU_CHAIN_H
 
-#include "backend/cpu.h"
+#include "backend/backend.h"
 
 /* Rows that go through the convolutions together. */
 enum { DF_CHAIN_ROWS = 32 };
@@ -70,13 +70,13 @@ struct df_chain_layer {
     int32_t turned_row, turned_filter, tile_h, tile_w, tiles_h, tiles_w;
     float *lanes, *rows; /* inputs: [in][lanes] of some rows; [rows][stride] */
     float *gradient;     /* convolution: of one sample's inputs, padded as they are */
-    float *
-        output_gradient; /* convolution: of one sample's outputs [windows][outputs]; dense: [batch][outputs padded] */
-    uint8_t *lane_units,
-        *lane_windows; /* codes in lanes, [outputs][unit_row][lanes], [windows][window_row][lanes] */
-    uint8_t *units, *window_codes; /* the same of DF_CHAIN_ROWS rows */
-    float *kept, *lane_kept;       /* factors of dropout, [rows][outputs * windows]; in lanes */
-    float *out;                    /* where the next layer's inputs lie in lanes */
+    /* Convolution: of one sample's outputs, [windows][outputs]; dense: [batch][outputs padded]. */
+    float *output_gradient;
+    /* Codes in lanes, [outputs][unit_row][lanes] and [windows][window_row][lanes]; the same of DF_CHAIN_ROWS
+     * rows. */
+    uint8_t *lane_units, *lane_windows, *units, *window_codes;
+    float *kept, *lane_kept; /* factors of dropout, [rows][outputs * windows]; in lanes */
+    float *out;              /* where the next layer's inputs lie in lanes */
     int32_t out_line;
 };
 
@@ -103,8 +103,8 @@ struct df_chain {
 };
 
 struct df_chain_kernels {
-    int32_t lanes;        /* of a vector */
-    df_cpu_cell_fn *drop; /* op dropout */
+    int32_t lanes;                        /* of a vector */
+    void (*drop)(const struct df_io *io); /* op dropout */
     /* Rows [first, first + rows) of layer 0's rows through all layers, in lanes, to the logits. */
     void (*forward)(struct df_chain *chain, int64_t first, int64_t rows, bool training, int64_t batch_row);
     /* Row `row` of those that went forward, number batch_row of the batch, back to every layer. */

@@ -96,8 +96,8 @@ static bool is_chain(const struct df_plan *plan, struct df_fused_desc *desc, str
             return false;
         in = desc->stages[desc->count++].out;
     }
-    /* The last product's values are the logits, of which none is dropped; where several nodes read a value, the
-     * chain ends before them. */
+    /* The last product's values are the logits, of which none is dropped; where several nodes read a value,
+     * the chain ends before them. */
     if (drop && desc->count > 0 && drop[desc->count - 1].rate > 0)
         return false;
     return desc->count > 0 && last == df_plan_root(plan, plan->network->output, drop != NULL) &&

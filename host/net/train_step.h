@@ -27,8 +27,8 @@ dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
                               const struct df_resident_set *resident,
                               const struct df_training_options *training);
 void df_trainer_destroy(struct df_trainer *trainer);
-/* May trainers run side by side, a queue each? On a wide device, and where a back end trains a small chain as a
- * whole. */
+/* May trainers run side by side, a queue each? On a wide device, and where a back end trains a small chain as
+ * a whole. */
 bool df_trainer_has_queue(const struct df_trainer *trainer);
 /* Values in the order of df_restart_state: parameters and statistics. m and v may be NULL: zeros; not
  * wanted. */

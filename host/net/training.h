@@ -80,12 +80,12 @@ typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *stat
 /* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched
  * loss is the validation loss after an epoch, dropout off, or the epoch's mean training loss without
  * validation; `patience` epochs in a row that do not lower it end a restart. Steps per epoch = ceil(rows
- * trained on / batch). A small chain (df_train_engine) is trained on one queue, and on a wide device a batch is
- * one call: there restarts run side by side, a queue each. Elsewhere each batch is cut into sub-batches of 8
- * rows (the whole batch where the network has batch-norm), a worker each, gradients summed in index order.
- * state (may be
- * NULL) is continued from, unless it is all zero, and holds the last finished epochs on any return; clear it
- * afterwards. Order: nothing depends on the number of queues, nor on which restart comes first.
+ * trained on / batch). A small chain (df_train_engine) is trained on one queue, and on a wide device a batch
+ * is one call: there restarts run side by side, a queue each. Elsewhere each batch is cut into sub-batches of
+ * 8 rows (the whole batch where the network has batch-norm), a worker each, gradients summed in index order.
+ * state (may be NULL) is continued from, unless it is all zero, and holds the last finished epochs on any
+ * return; clear it afterwards.
+ * Order    nothing depends on the number of queues, nor on which restart comes first
  * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on
  *          resume */
 dfal_status df_train(struct dfal_context *context, struct df_device *device, struct df_network *network,

@@ -2,11 +2,11 @@
 #include "strategy/coreset_cover.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "strategy/row_distance.h"
 
 void df_cover_clear(struct df_cover *cover)
@@ -82,7 +82,7 @@ static dfal_status check_memory(const struct df_cover *cover, double pairs, cons
      * model, which is a file in memory. */
     enum { PAIR_BYTES = sizeof(struct df_near) + sizeof(double) + 2 * sizeof(int64_t) + 32 };
     char what[96];
-    snprintf(what, sizeof what, "%s %.0f pairs of candidates of coreset's integer program", about, pairs);
+    df_print(what, sizeof what, "%s %.0f pairs of candidates of coreset's integer program", about, pairs);
     return df_view_check_memory(cover->view, pairs * PAIR_BYTES, what);
 }
 
