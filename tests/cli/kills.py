@@ -196,7 +196,8 @@ def stop_train(dfal):
 def bad_state(dfal):
     """A checkpoint whose numbers cannot be: 65 with the file, and it stays as it is."""
     make_pool(dfal.at("train.h5"), 300, 1)
-    words = ["train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1000", "--restarts", "2"]
+    # With one thread the second restart has not begun when the first is stopped.
+    words = ["--threads", "1", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "1000", "--restarts", "2"]
     process = dfal.start("-q", *words)
     state = dfal.at("net.h5.parts/state.h5")
     while process.poll() is None and not os.path.exists(state):

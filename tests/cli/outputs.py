@@ -280,7 +280,7 @@ def kept_parts(dfal):
 def unfinished_again(dfal):
     """A finished output that is being made again: without --force the new work stays."""
     prepare(dfal)
-    words = ("train", "--net", "lenet5", "pool.h5", "--epochs", "400", "-o", "n.h5")
+    words = ("train", "--net", "lenet5", "pool.h5", "--epochs", "40000", "-o", "n.h5")
     dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "--epochs", "0", "-o", "n.h5")
     process = dfal.start("-q", *words, "--force")
     while process.poll() is None and not os.path.exists(dfal.at("n.h5.parts/state.h5")):

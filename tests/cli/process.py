@@ -146,7 +146,7 @@ def no_executable_memory(dfal):
         print("skipped: this kernel cannot deny executable memory")
         return
     check("executable_memory        allowed" in dfal.run("doctor")[0], "doctor calls executable memory denied where it is not")
-    done = run("-q", "train", "--net", "lenet5", "pool.h5", "--epochs", "1", "-o", "net.h5", "--backend", "cpu")
+    done = run("-q", "train", "--net", "vgg8", "pool.h5", "--epochs", "1", "-o", "net.h5", "--backend", "cpu")
     check(done.returncode == 69 and b"executable memory" in done.stderr, f"{done.returncode}, expected 69: {done.stderr}")
 
 
