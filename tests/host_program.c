@@ -124,13 +124,15 @@ static void choose(dfal_context *context, FILE *facts)
 
 static void experiment(dfal_context *context, FILE *facts)
 {
-    static const char *const set[] = {"training.validation=0.25"}, *const folders[] = {"run"};
+    /* One strategy: rounds of several that run side by side end in any order. */
+    static const char *const set[] = {"training.validation=0.25", "strategies=[dfal]"}, *const folders[] = {
+                                                                                            "run"};
     struct dfal_run_options run;
     char *yaml = NULL;
     library.dfal_run_options_init(&run);
     run.config_path = "run.yaml";
     run.set = set;
-    run.set_count = 1;
+    run.set_count = 2;
     fprintf(facts, "run %d\n", library.dfal_run(context, "run", &run, NULL, NULL));
     if (library.dfal_run_print_config(context, &yaml, &run) == DFAL_OK)
         fprintf(facts, "%s", yaml);

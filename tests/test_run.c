@@ -117,14 +117,16 @@ static void reference(char dir[TEST_PATH], const char *backend)
 static void test_threads(void **state)
 {
     (void)state;
-    for (int b = 0; b < backend_count; b++) {
-        char one[TEST_PATH], two[TEST_PATH];
-        reference(one, backends[b]);
-        test_join(two, world.folder, "two");
-        test_ok(run(two, backends[b], 2, NULL, NULL));
-        same_tables(two, one);
-        test_folder_remove(two);
-    }
+    static const int32_t threads[] = {2, 3, BRANCHES + 3};
+    for (int b = 0; b < backend_count; b++)
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+            char one[TEST_PATH], several[TEST_PATH];
+            reference(one, backends[b]);
+            test_join(several, world.folder, "several");
+            test_ok(run(several, backends[b], threads[t], NULL, NULL));
+            same_tables(several, one);
+            test_folder_remove(several);
+        }
 }
 
 static void test_rows(void **state)
@@ -237,30 +239,31 @@ static void test_stop(void **state)
     assert_false(world_exists(world.folder, "stopped"));
 }
 
-/* In its own process: run and die at the n-th event. */
+/* In its own process: run and die at the n-th event, on so many threads. */
 static int child(char **argv)
 {
     struct watcher watcher = {.kill_at = atoll(argv[4])};
     snprintf(world.train, TEST_PATH, "%.400s/train.h5", argv[2]);
     snprintf(world.test, TEST_PATH, "%.400s/test.h5", argv[2]);
     snprintf(world.net, TEST_PATH, "%.400s/net.h5", argv[2]);
-    return run(argv[3], argv[5], 1, &watcher, NULL) == DFAL_OK ? 0 : 1;
+    return run(argv[3], argv[5], atoi(argv[6]), &watcher, NULL) == DFAL_OK ? 0 : 1;
 }
 
 static void test_kill(void **state)
 {
     (void)state;
-    char dir[TEST_PATH], expected[TEST_PATH], at[32];
+    char dir[TEST_PATH], expected[TEST_PATH], at[32], threads[2] = "1";
     const char *backend = backends[backend_count - 1];
     reference(expected, backend);
     test_join(dir, world.folder, "killed");
     int64_t n = 1;
     for (int tries = 0;; tries++, n += 9) {
         snprintf(at, sizeof at, "%lld", (long long)n);
+        threads[0] = (char)('1' + tries % 3);
         fflush(NULL);
         pid_t pid = fork();
         if (!pid) {
-            execl(program, program, "--child", world.folder, dir, at, backend, (char *)NULL);
+            execl(program, program, "--child", world.folder, dir, at, backend, threads, (char *)NULL);
             _exit(127);
         }
         int status = 0;
@@ -301,7 +304,8 @@ static void test_later_rows(void **state)
     test_error(run(dir, backends[0], 1, &watcher, NULL), DFAL_E_STOPPED, "");
     test_join(path, dir, "curve.csv");
     assert_int_equal(truncate(path, 150), 0);
-    test_error(run(dir, backends[0], 1, NULL, NULL), DFAL_E_DATA, "curve.csv has 150 bytes");
+    test_error(run(dir, backends[0], 1, NULL, NULL), DFAL_E_DATA,
+               "curve.csv has no round 0 of dfal in trial 1, expected those up to 2");
     test_folder_remove(dir);
 }
 
@@ -660,7 +664,7 @@ static void test_faults(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && !strcmp(argv[1], "--child"))
+    if (argc == 7 && !strcmp(argv[1], "--child"))
         return child(argv);
     program = "/proc/self/exe";
     backend_count = test_backends(backends, argc, argv, "ref,cpu");

@@ -96,6 +96,19 @@ dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_op
     return DFAL_OK;
 }
 
+dfal_status df_context_part(struct dfal_context **out, struct dfal_context *parent, const char *backend,
+                            int32_t threads)
+{
+    struct dfal_context_options options = parent->options;
+    *out = NULL;
+    options.backend = backend;
+    options.threads = threads;
+    options.memory = parent->memory;
+    DF_TRY(dfal_context_create(out, &options));
+    (*out)->parent = parent;
+    return DFAL_OK;
+}
+
 void dfal_context_destroy(dfal_context *context)
 {
     if (!context)
@@ -124,9 +137,17 @@ bool dfal_context_kept_work(const dfal_context *context)
     return context->kept_work;
 }
 
+int df_context_stop_signal(const struct dfal_context *context)
+{
+    int signal = atomic_load(&context->stop);
+    for (context = context->parent; context && !signal; context = context->parent)
+        signal = atomic_load(&context->stop);
+    return signal;
+}
+
 dfal_status df_context_check_stop(const struct dfal_context *context)
 {
-    if (atomic_load(&context->stop))
+    if (df_context_stop_signal(context))
         DF_FAIL(DFAL_E_STOPPED, "stopped on request");
     return DFAL_OK;
 }

@@ -18,6 +18,9 @@ struct dfal_context {
      * on x86-64 */
     atomic_int stop;
     atomic_bool kept_work; /* a host program may ask from a thread other than the job's */
+    /* Of work that runs beside other work of the same job; NULL: the job's own. Events go to the parent, and
+     * whoever stops that stops this. */
+    struct dfal_context *parent;
     pthread_mutex_t event_lock;
     dfal_event_fn *tee; /* second sink (df_log_tee), NULL: none */
     void *tee_user;
@@ -29,6 +32,19 @@ struct dfal_context {
 
 /* E_STOPPED once dfal_context_stop was called, with a message. */
 dfal_status df_context_check_stop(const struct dfal_context *context);
+/* The number of the signal that asked for it, 0: none. */
+int df_context_stop_signal(const struct dfal_context *context);
+/* A context for a part of the parent's job, with a device and threads of its own. It is destroyed before its
+ * parent. */
+dfal_status df_context_part(struct dfal_context **out, struct dfal_context *parent, const char *backend,
+                            int32_t threads);
+/* The job's context. */
+static inline struct dfal_context *df_context_job(struct dfal_context *context)
+{
+    while (context->parent)
+        context = context->parent;
+    return context;
+}
 /* CPUs this process may use: affinity mask and cgroup quota. */
 int32_t df_cpu_count(void);
 

@@ -13,6 +13,8 @@ enum { LINE_SIZE = 2048 };
 void df_say(struct dfal_context *context, dfal_level level, const char *name, const struct dfal_field *fields,
             int32_t field_count, const char *format, ...)
 {
+    if (context)
+        context = df_context_job(context);
     if (!context || (!context->options.event && !context->tee))
         return;
     char text[LINE_SIZE] = "";

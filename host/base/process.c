@@ -239,7 +239,7 @@ dfal_status df_process_run(struct df_process_end *end, const struct dfal_context
     const double end_of_patience = df_clock() + seconds;
     for (int told = 0; poll(&poll_line, 1, 5 * MOMENT_MS) <= 0;) {
         end->expired |= seconds > 0 && df_clock() > end_of_patience;
-        const int stop = end->expired ? SIGKILL : atomic_load(&context->stop);
+        const int stop = end->expired ? SIGKILL : df_context_stop_signal(context);
         const unsigned char number = (unsigned char)stop;
         if (stop != told && send(line[0], &number, 1, MSG_NOSIGNAL) == 1)
             end->stopped |= !end->expired;

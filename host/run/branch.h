@@ -5,7 +5,7 @@
 
 #include "run/experiment.h"
 #include "run/external_trainer.h"
-#include "run/pace.h"
+#include "run/shared.h"
 #include "run/state.h"
 #include "strategy/selection.h"
 
@@ -30,7 +30,7 @@ struct df_branch {
     double select_seconds;
     int64_t statuses[DFAL_SCORE_STATUS_ROOM]; /* of the round's DeepFool runs */
     double round_begin;                       /* df_clock */
-    struct df_run_advance *advance;
+    struct df_run_side *side;
 };
 
 /* Of everything that a round draws. */
@@ -56,5 +56,9 @@ dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *co
 dfal_status df_branch_transfer(struct df_branch *branch, int32_t round);
 /* Did a round that was not known to be the last do it? */
 bool df_branch_transferred(const struct df_branch *branch);
+
+/* One strategy in one trial, from its checkpoint (begun: it has one) to the last annotation. */
+dfal_status df_rounds_run(struct df_experiment *experiment, struct df_run_side *side, int32_t trial,
+                          int32_t strategy, bool begun);
 
 #endif

@@ -200,9 +200,8 @@ static dfal_status write_all(int fd, const char *bytes, int64_t size, const char
     return DFAL_OK;
 }
 
-static dfal_status append(int fd, const struct df_text *text, int64_t *bytes, const char *name)
+static dfal_status append(int fd, const struct df_text *text, const char *name)
 {
-    struct stat info;
     if (text->status != DFAL_OK)
         DF_FAIL(text->status, "%s: out of memory for new rows", name);
     DF_TRY(write_all(fd, text->bytes, text->size, name));
@@ -210,9 +209,8 @@ static dfal_status append(int fd, const struct df_text *text, int64_t *bytes, co
         errno = EIO;
         return df_fail_errno(errno, true, name, "syncing");
     }
-    if (fsync(fd) || fstat(fd, &info))
+    if (fsync(fd))
         return df_fail_errno(errno, true, name, "syncing");
-    *bytes = info.st_size;
     return DFAL_OK;
 }
 
@@ -222,7 +220,6 @@ static dfal_status open_table(int *fd, const char *dir, const char *name, const 
     char *path = NULL;
     struct df_text text = {0};
     struct stat info;
-    int64_t bytes;
     dfal_status status;
     DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, name));
     *fd = df_file_make(AT_FDCWD, path, O_RDWR | O_APPEND);
@@ -241,7 +238,7 @@ static dfal_status open_table(int *fd, const char *dir, const char *name, const 
         goto done;
     }
     df_text_add(&text, "%s", header);
-    status = append(*fd, &text, &bytes, name);
+    status = append(*fd, &text, name);
 done:
     df_text_clear(&text);
     df_free(path);
@@ -455,34 +452,36 @@ void df_run_directory_abandon(struct df_run_directory *directory)
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
-static dfal_status cut(int fd, const char *dir, const char *name, int64_t bytes, int64_t header)
+dfal_status df_run_directory_table_path(char **out, const struct df_run_directory *directory,
+                                        enum df_run_table table)
 {
-    struct stat info;
-    if (fstat(fd, &info))
-        return df_fail_errno(errno, true, name, "looking at");
-    int64_t wanted = bytes > header ? bytes : header;
-    if (info.st_size < wanted)
-        DF_FAIL(DFAL_E_DATA,
-                "%s/%s has %lld bytes, expected at least the %lld that the last checkpoint knows of", dir,
-                name, (long long)info.st_size, (long long)wanted);
-    if (info.st_size > wanted && (ftruncate(fd, wanted) || fsync(fd)))
-        return df_fail_errno(errno, true, name, "shortening");
-    return DFAL_OK;
-}
-
-dfal_status df_run_directory_cut(struct df_run_directory *directory, const int64_t bytes[DF_RUN_TABLES])
-{
-    for (int t = 0; t < DF_RUN_TABLES; t++)
-        if (directory->table[t] >= 0)
-            DF_TRY(cut(directory->table[t], directory->path, tables[t].name, bytes[t],
-                       (int64_t)strlen(tables[t].header)));
-    return DFAL_OK;
+    return df_format(out, "%s/%s", directory->path, tables[table].name);
 }
 
 dfal_status df_run_directory_append(struct df_run_directory *directory, enum df_run_table table,
-                                    const struct df_text *text, int64_t *bytes)
+                                    const struct df_text *text)
 {
-    return append(directory->table[table], text, bytes, tables[table].name);
+    const int fd = directory->table[table];
+    struct stat before;
+    if (fstat(fd, &before))
+        return df_fail_errno(errno, true, tables[table].name, "looking at");
+    const dfal_status status = append(fd, text, tables[table].name);
+    if (status != DFAL_OK && ftruncate(fd, before.st_size) == 0)
+        (void)fsync(fd); /* what is cut short would spoil the next line */
+    return status;
+}
+
+dfal_status df_run_directory_replace(struct df_run_directory *directory, enum df_run_table table,
+                                     const char *bytes, int64_t size)
+{
+    char *path;
+    DF_TRY(df_run_directory_table_path(&path, directory, table));
+    const dfal_status status = df_file_write(path, bytes, (size_t)size);
+    df_free(path);
+    DF_TRY(status);
+    close(directory->table[table]);
+    directory->table[table] = -1;
+    return open_table(&directory->table[table], directory->path, tables[table].name, tables[table].header);
 }
 
 void df_run_directory_event(void *user, const struct dfal_event *event)

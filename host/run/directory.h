@@ -36,12 +36,15 @@ struct df_run_directory df_run_directory_none(void);
 void df_run_directory_close(struct df_run_directory *directory);
 /* Remove what this call has made: nothing was finished. */
 void df_run_directory_abandon(struct df_run_directory *directory);
-/* Cut the tables to what a checkpoint knows of; 0 bytes: only the header.
- * Errors   E_DATA shorter than that */
-dfal_status df_run_directory_cut(struct df_run_directory *directory, const int64_t bytes[DF_RUN_TABLES]);
-/* Append to a table and sync; *bytes is its length then. */
+/* DIR/curve.csv and its like; free with df_free. */
+dfal_status df_run_directory_table_path(char **out, const struct df_run_directory *directory,
+                                        enum df_run_table table);
+/* Append to a table and sync; on an error the table is as it was. */
 dfal_status df_run_directory_append(struct df_run_directory *directory, enum df_run_table table,
-                                    const struct df_text *text, int64_t *bytes);
+                                    const struct df_text *text);
+/* Put these bytes in the place of a table. */
+dfal_status df_run_directory_replace(struct df_run_directory *directory, enum df_run_table table,
+                                     const char *bytes, int64_t size);
 /* Event sink for df_log_tee: one JSON object a line into log.jsonl; progress and debug are left out. */
 void df_run_directory_event(void *user, const struct dfal_event *event);
 /* All trials and the report are there. */

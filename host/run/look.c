@@ -29,6 +29,7 @@ dfal_status df_run_look(struct df_run_look *look, const char *dir)
     look->trials_total = look->config.trials * look->config.strategy_count;
     struct df_run_pace pace;
     df_run_pace_begin(&pace, &look->config, look->finished ? 0 : rows_to_label(&look->config));
+    pace.beside = df_run_beside(dir);
     look->annotations_each = pace.most;
     look->annotations_total = pace.most * look->trials_total;
     look->eta = look->finished ? 0 : NAN;

@@ -2,8 +2,11 @@
 #include "run/pace.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/memory.h"
 #include "base/number.h"
 
 static double work_of(const struct df_run_pace *pace, int32_t strategy, int64_t annotations)
@@ -29,7 +32,8 @@ static double total_of(const struct df_run_pace *pace, int32_t strategy)
 
 void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows)
 {
-    *pace = (struct df_run_pace){.config = config, .most = config->annotations, .last = df_clock()};
+    *pace =
+        (struct df_run_pace){.config = config, .beside = 1, .most = config->annotations, .last = df_clock()};
     if (rows > 0 && rows < pace->most)
         pace->most = rows;
     for (int32_t s = 0; s < config->strategy_count; s++)
@@ -53,22 +57,23 @@ double df_run_pace_spent(const struct df_run_pace *pace)
     double seconds = 0;
     for (int32_t s = 0; s < pace->config->strategy_count; s++)
         seconds += pace->seconds[s];
-    return seconds;
+    return seconds / pace->beside;
 }
 
 double df_run_pace_left(const struct df_run_pace *pace)
 {
-    double done = 0, left = 0;
-    for (int32_t s = 0; s < pace->config->strategy_count; s++)
+    double done = 0, left = 0, seconds = 0;
+    for (int32_t s = 0; s < pace->config->strategy_count; s++) {
         done += pace->done[s];
+        seconds += pace->seconds[s];
+    }
     if (!(done > 0))
         return NAN;
     for (int32_t s = 0; s < pace->config->strategy_count; s++) {
-        const double speed =
-            pace->done[s] > 0 ? pace->seconds[s] / pace->done[s] : df_run_pace_spent(pace) / done;
+        const double speed = pace->done[s] > 0 ? pace->seconds[s] / pace->done[s] : seconds / done;
         left += speed * fmax(0, pace->total[s] - pace->done[s]);
     }
-    return left;
+    return left / pace->beside;
 }
 
 /* ---- while it runs ------------------------------------------------------------------------------------- */
@@ -77,20 +82,23 @@ double df_run_pace_left(const struct df_run_pace *pace)
  * the counts and the time left of what is going on in a line of 80 columns. */
 static void tell_whole(void *user, char *text, int32_t size)
 {
-    const struct df_run_advance *advance = user;
-    const double since = df_clock() - advance->pace.last, left = df_run_pace_left(&advance->pace);
+    struct df_run_advance *advance = user;
     char elapsed[32], eta[32] = "?";
+    df_lock_take(&advance->lock);
+    const double since = df_clock() - advance->pace.last, left = df_run_pace_left(&advance->pace);
     df_duration_text(elapsed, df_run_pace_spent(&advance->pace) + since);
     if (isfinite(left))
         df_duration_text(eta, fmax(0, left - since));
     df_print(text, (size_t)size, "run %.1f %%  ETA %s  after %s | ",
              100.0 * (double)advance->done / (double)advance->total, eta, elapsed);
+    df_lock_release(&advance->lock);
 }
 
 void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *context,
                           const struct df_run_config *config, int64_t rows)
 {
     *advance = (struct df_run_advance){.context = context};
+    df_lock_begin(&advance->lock);
     df_run_pace_begin(&advance->pace, config, rows);
     advance->total = advance->pace.most * config->trials * config->strategy_count;
     df_log_prefix(context, tell_whole, advance);
@@ -99,27 +107,69 @@ void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *c
 void df_run_advance_end(struct df_run_advance *advance)
 {
     df_log_prefix(advance->context, NULL, NULL);
+    df_lock_end(&advance->lock);
 }
 
-dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir)
+static dfal_status beside_path(char **out, const char *dir)
+{
+    return df_format(out, "%s/state/beside", dir);
+}
+
+static dfal_status keep_beside(const char *dir, int32_t beside)
+{
+    char *path, text[16];
+    DF_TRY(beside_path(&path, dir));
+    const int size = snprintf(text, sizeof text, "%d\n", beside);
+    const dfal_status status = df_file_write(path, text, (size_t)size);
+    df_free(path);
+    return status;
+}
+
+int32_t df_run_beside(const char *dir)
+{
+    enum { MOST = 16 };
+    char *path = NULL, *text = NULL;
+    int64_t beside = 0;
+    size_t size = 0;
+    dfal_status status = beside_path(&path, dir);
+    if (status == DFAL_OK)
+        status = df_file_read(&text, &size, path, MOST);
+    if (status == DFAL_OK && size > 0) {
+        text[size - 1] = 0; /* the line's end */
+        if (!df_parse_whole(&beside, text))
+            beside = 0;
+    }
+    df_free(path);
+    df_free(text);
+    return beside > 0 && beside <= INT32_MAX ? (int32_t)beside : 1;
+}
+
+dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir, int32_t beside)
 {
     struct df_curve curve;
+    DF_TRY(keep_beside(dir, beside));
     DF_TRY(df_curve_read(&curve, dir));
+    df_lock_take(&advance->lock);
+    advance->pace.beside = beside;
     for (int64_t i = 0; i < curve.count; i++)
         df_run_pace_add(&advance->pace, &curve.rows[i]);
+    df_lock_release(&advance->lock);
     df_curve_clear(&curve);
     return DFAL_OK;
 }
 
 void df_run_advance_add(struct df_run_advance *advance, const struct df_curve_row *row, int64_t added)
 {
+    df_lock_take(&advance->lock);
     advance->done += added;
     df_run_pace_add(&advance->pace, row);
-    const double elapsed = df_run_pace_spent(&advance->pace);
+    const int64_t done = advance->done, total = advance->total;
+    const double elapsed = df_run_pace_spent(&advance->pace), left = df_run_pace_left(&advance->pace);
+    df_lock_release(&advance->lock);
     df_say(advance->context, DFAL_PROGRESS, "run.progress",
-           DF_FIELDS(DF_INT("done", advance->done), DF_INT("total", advance->total),
-                     DF_REAL("rate", elapsed > 0 ? (double)advance->done / elapsed : NAN),
-                     DF_REAL("eta", df_run_pace_left(&advance->pace)), DF_REAL("elapsed", elapsed)),
-           "%lld of %lld annotations, trial %d, %s", (long long)advance->done, (long long)advance->total,
-           row->trial, row->strategy);
+           DF_FIELDS(DF_INT("done", done), DF_INT("total", total),
+                     DF_REAL("rate", elapsed > 0 ? (double)done / elapsed : NAN), DF_REAL("eta", left),
+                     DF_REAL("elapsed", elapsed)),
+           "%lld of %lld annotations, trial %d, %s", (long long)done, (long long)total, row->trial,
+           row->strategy);
 }

@@ -4,6 +4,7 @@
 #ifndef DF_RUN_PACE_H
 #define DF_RUN_PACE_H
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "run/curve.h"
 
@@ -11,6 +12,7 @@
  * has a speed of its own; one that has no finished round is taken for the mean of the others. */
 struct df_run_pace {
     const struct df_run_config *config;                       /* borrowed */
+    int32_t beside;                                           /* strategies and trials that run at once */
     int64_t most;                                             /* annotations at which a trial ends */
     double total[DF_MAX_STRATEGIES], done[DF_MAX_STRATEGIES]; /* work */
     double seconds[DF_MAX_STRATEGIES];                        /* of what is done */
@@ -20,21 +22,26 @@ struct df_run_pace {
 void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows);
 /* A finished round. */
 void df_run_pace_add(struct df_run_pace *pace, const struct df_curve_row *row);
-/* Seconds of the finished rounds; seconds of those to come, NAN before the first. */
+/* Seconds that the finished rounds took, as many at once as beside says; seconds of those to come, NAN before
+ * the first. */
 double df_run_pace_spent(const struct df_run_pace *pace);
 double df_run_pace_left(const struct df_run_pace *pace);
 
 /* The same for a run that is going on: while it does, every progress event says how far the whole run is. */
 struct df_run_advance {
     struct dfal_context *context;
+    struct df_lock lock; /* of all below */
     struct df_run_pace pace;
     int64_t done, total; /* annotations */
 };
 void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *context,
                           const struct df_run_config *config, int64_t rows);
 void df_run_advance_end(struct df_run_advance *advance);
-/* Take the rounds of earlier processes from DIR/curve.csv. */
-dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir);
+/* Take the rounds of earlier processes from DIR/curve.csv; so many strategies and trials will run at once,
+ * which DIR/state/beside keeps for who looks. */
+dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir, int32_t beside);
+/* What DIR/state/beside says; 1 where it says nothing. */
+int32_t df_run_beside(const char *dir);
 /* A round is finished; added: its annotations. */
 void df_run_advance_add(struct df_run_advance *advance, const struct df_curve_row *row, int64_t added);
 

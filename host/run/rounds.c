@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of active learning. In each trial every strategy starts from the same initial set and uses the
- * same seeds; a round selects, asks the oracle, adds rows and twins, trains (training.init: from scratch) and
- * evaluates. A round ends with its rows in the tables and then a checkpoint: whatever is killed between the
- * two is cut off and done again. */
+/* The loop of active learning, of one strategy in one trial. In each trial every strategy starts from the
+ * same initial set and uses the same seeds; a round selects, asks the oracle, adds rows and twins, trains
+ * (training.init: from scratch) and evaluates. A round ends with its rows in the tables and then a
+ * checkpoint: whatever is killed between the two is cut off and done again. */
 #include "run/rounds.h"
 
 #include <math.h>
@@ -82,20 +82,28 @@ static dfal_status save_state(struct df_branch *branch)
     return DFAL_OK;
 }
 
+/* The curve last: who counts its lines finds the others there. */
+static dfal_status append_lines(struct df_branch *branch)
+{
+    struct df_run_side *side = branch->side;
+    dfal_status status = DFAL_OK;
+    df_lock_take(&side->lock);
+    for (int t = DF_RUN_TABLES; t-- > 0 && status == DFAL_OK;)
+        if (branch->lines[t].size)
+            status = df_run_directory_append(&branch->experiment->directory, (enum df_run_table)t,
+                                             &branch->lines[t]);
+    df_lock_release(&side->lock);
+    return status;
+}
+
 /* The round is over: its rows, then the checkpoint that knows of them. */
 static dfal_status commit(struct df_branch *branch)
 {
-    struct df_experiment *e = branch->experiment;
-    struct df_run_state *state = &branch->state;
     dfal_status status;
-    DF_TRY_TO(done, status, save_network(branch, state->round));
-    for (int t = DF_RUN_TABLES; t-- > 0;) /* the curve last: who counts its lines finds the others there */
-        if (branch->lines[t].size)
-            DF_TRY_TO(done, status,
-                      df_run_directory_append(&e->directory, (enum df_run_table)t, &branch->lines[t],
-                                              &state->table_bytes[t]));
+    DF_TRY_TO(done, status, save_network(branch, branch->state.round));
+    DF_TRY_TO(done, status, append_lines(branch));
     DF_TRY_TO(done, status, save_state(branch));
-    e->context->kept_work = true;
+    df_context_job(branch->experiment->context)->kept_work = true;
 done:
     for (int t = 0; t < DF_RUN_TABLES; t++)
         df_text_clear(&branch->lines[t]);
@@ -173,7 +181,7 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
                      DF_REAL("round_seconds", row.round_seconds), DF_TEXT("statuses", row.statuses)),
            "trial %d, %s: %lld annotations, accuracy %.4f", row.trial, row.strategy,
            (long long)row.annotations, row.accuracy);
-    df_run_advance_add(branch->advance, &row, added);
+    df_run_advance_add(&branch->side->advance, &row, added);
     return DFAL_OK;
 }
 
@@ -220,19 +228,18 @@ static void take_labels(struct df_branch *branch)
 }
 
 /* From the checkpoint (round -1: from the start) to the last annotation. */
-static dfal_status branch_run(struct df_branch *branch, const struct df_run_state *tables)
+static dfal_status branch_run(struct df_branch *branch)
 {
     struct df_experiment *e = branch->experiment;
     struct df_run_state *state = &branch->state;
     if (state->round < 0) {
-        memcpy(state->table_bytes, tables->table_bytes, sizeof state->table_bytes);
         DF_TRY(df_context_check_stop(e->context));
         branch->round_begin = df_clock();
         DF_TRY(df_branch_add_initial(branch));
         take_labels(branch);
         DF_TRY(finish_round(branch, 0, state->annotations));
     }
-    while (!state->finished) {
+    while (!state->finished && !atomic_load(&branch->side->failed)) {
         int64_t count = 0;
         DF_TRY(df_context_check_stop(e->context));
         branch->round_begin = df_clock();
@@ -255,167 +262,31 @@ static dfal_status branch_run(struct df_branch *branch, const struct df_run_stat
     return DFAL_OK;
 }
 
-/* All branches in order; finished ones are passed over, the first that is not is loaded, later ones start. */
-static dfal_status run_branches(struct df_experiment *e, struct df_run_advance *advance)
+/* The rows of its checkpoint, and the network, which a trainer has written. */
+static dfal_status load(struct df_branch *branch)
 {
-    struct df_run_state last = {.round = -1};
-    bool cut = false;
-    for (int32_t trial = 1; trial <= e->config.trials; trial++) {
-        for (int32_t s = 0; s < e->config.strategy_count; s++) {
-            struct df_branch branch;
-            struct df_run_state seen = {.round = -1};
-            dfal_status status;
-            DF_TRY_TO(next, status, branch_open(&branch, e, trial, s));
-            branch.advance = advance;
-            DF_TRY_TO(next, status, df_run_state_peek(&seen, branch.state_path));
-            if (seen.round >= 0) {
-                e->context->kept_work = true;
-                last = seen;
-                advance->done += seen.annotations;
-            }
-            if (seen.finished)
-                goto next;
-            if (!cut) {
-                cut = true;
-                DF_TRY_TO(next, status, df_run_directory_cut(&e->directory, last.table_bytes));
-                DF_TRY_TO(next, status, df_run_advance_resume(advance, e->directory.path));
-            }
-            if (seen.round >= 0) {
-                if (!e->config.trainer.text[0])
-                    DF_TRY_TO(next, status, df_network_copy(&branch.network, e->graph));
-                DF_TRY_TO(next, status,
-                          df_run_state_load(&branch.state, branch.network, e->train, branch.state_path));
-                if (e->config.trainer.text[0])
-                    DF_TRY_TO(
-                        next, status,
-                        df_external_trainer_network(&branch.trainer, &branch.network, branch.state.round));
-                take_labels(&branch);
-            }
-            status = branch_run(&branch, &last);
-            memcpy(last.table_bytes, branch.state.table_bytes, sizeof last.table_bytes);
-        next:
-            branch_close(&branch);
-            if (status != DFAL_OK)
-                return status;
-        }
-    }
-    return cut ? DFAL_OK : df_run_directory_cut(&e->directory, last.table_bytes);
-}
-
-/* What is read may lie in the run directory, but not as one of the files that a run writes. */
-static dfal_status check_apart(const struct df_experiment *e, const char *dir, const char *config_path)
-{
-    const bool force = e->context->options.force;
-    const char *const inputs[] = {config_path, e->config.train, e->config.test, e->config.network,
-                                  e->config.transfer};
-    DF_TRY(df_run_directory_apart(dir, force, inputs, sizeof inputs / sizeof *inputs));
-    const struct df_network *const networks[] = {e->graph, e->transfer};
-    for (int i = 0; i < 2; i++)
-        if (networks[i])
-            DF_TRY(df_run_directory_apart(dir, force, (const char *const *)networks[i]->files,
-                                          networks[i]->file_count));
+    struct df_experiment *e = branch->experiment;
+    const bool own = !e->config.trainer.text[0];
+    if (own)
+        DF_TRY(df_network_copy(&branch->network, e->graph));
+    DF_TRY(df_run_state_load(&branch->state, branch->network, e->train, branch->state_path));
+    if (!own)
+        DF_TRY(df_external_trainer_network(&branch->trainer, &branch->network, branch->state.round));
+    take_labels(branch);
     return DFAL_OK;
 }
 
-/* What trains, for the log. */
-static const char *training_text(const struct df_experiment *e, const struct df_identity *identity)
+dfal_status df_rounds_run(struct df_experiment *e, struct df_run_side *side, int32_t trial, int32_t strategy,
+                          bool begun)
 {
-    const char *engine = df_identity_value(identity, "training");
-    return e->config.trainer.text[0] ? "trainer" : engine ? engine : "layers";
-}
-
-/* What rounds are trained from, for the log. */
-static const char *init_text(const struct df_experiment *e)
-{
-    if (e->config.trainer.text[0])
-        return "what the trainer takes";
-    if (!strcmp(e->config.init, "previous"))
-        return e->warm ? "the previous network, the first from the given weights"
-                       : "the previous network, the first from scratch";
-    return e->warm ? "the given weights" : "scratch";
-}
-
-/* A comparison of what does not run is told before days of work, not after. */
-static dfal_status warn_primary(struct dfal_context *context, const struct df_run_config *config)
-{
-    struct df_run_pair pairs[DF_MAX_PAIRS];
-    int32_t count;
-    DF_TRY(df_run_primary(config, pairs, &count));
-    for (int32_t i = 0; i < count; i++) {
-        const bool ours = df_run_entry_find(config, pairs[i].ours) >= 0;
-        if (ours && df_run_entry_find(config, pairs[i].theirs) >= 0)
-            continue;
-        df_say(context, DFAL_WARNING, "run.primary",
-               DF_FIELDS(DF_TEXT("ours", pairs[i].ours), DF_TEXT("theirs", pairs[i].theirs)),
-               "report.primary has '%s against %s', and %s is no entry of strategies", pairs[i].ours,
-               pairs[i].theirs, ours ? pairs[i].theirs : pairs[i].ours);
-    }
-    return DFAL_OK;
-}
-
-dfal_status df_run_execute(struct dfal_context *context, const char *dir,
-                           const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
-                           df_run_publish_fn *publish)
-{
-    struct df_experiment e = {0};
-    struct df_identity identity = {0};
-    struct df_run_advance advance;
+    struct df_branch branch;
     dfal_status status;
-    context->kept_work = false;
-    DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
-    DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
-    DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
-    DF_TRY_TO(done, status,
-              df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
-    df_log_tee(context, df_run_directory_event, &e.directory);
-    const char *network = e.config.trainer.text[0] ? e.config.trainer.text : e.config.network;
-    df_say(context, DFAL_INFO, e.directory.resumed ? "run.resume" : "run.begin",
-           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("train", e.config.train),
-                     DF_TEXT("test", e.config.test), DF_INT("annotations", e.config.annotations),
-                     DF_INT("trials", e.config.trials), DF_TEXT("backend", e.device->info.backend),
-                     DF_TEXT("training", training_text(&e, &identity)), DF_TEXT("isa", e.device->info.isa),
-                     DF_INT("threads", context->threads), DF_TEXT("output", e.directory.path),
-                     DF_TEXT("init", init_text(&e))),
-           "%s: %s on %s, %lld annotations, %d strategies x %d trials, rounds trained from %s, back end %s, "
-           "into %s",
-           e.directory.resumed ? "continuing" : "experiment", network, e.config.train,
-           (long long)e.config.annotations, e.config.strategy_count, e.config.trials, init_text(&e),
-           e.device->info.backend, e.directory.path);
-    DF_TRY_TO(done, status, warn_primary(context, &e.config));
-    if (e.config.training.steps > 0 && e.config.training.patience > 0 && !e.config.trainer.text[0])
-        df_say(context, DFAL_WARNING, "run.patience",
-               DF_FIELDS(DF_INT("steps", e.config.training.steps),
-                         DF_INT("patience", e.config.training.patience)),
-               "training.patience %d may end a restart before its %lld steps, so that strategies differ in "
-               "steps: "
-               "training.patience 0 makes them equal",
-               e.config.training.patience, (long long)e.config.training.steps);
-    df_run_advance_begin(&advance, context, &e.config, e.eligible_count);
-    status = run_branches(&e, &advance);
-    df_run_advance_end(&advance);
-    if (status == DFAL_E_UNAVAILABLE && context->kept_work && e.device_failed) {
-        char sentence[DF_MESSAGE_SIZE];
-        df_message_get(sentence);
-        status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept", sentence);
-    } else if (status == DFAL_E_STOPPED && context->kept_work) {
-        df_fail(status, "%s: stopped, the finished rounds are kept", e.directory.path);
-    }
-    if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
-        df_run_directory_event(
-            &e.directory,
-            &(struct dfal_event){.level = DFAL_WARNING, .name = "run.stop", .text = dfal_last_error()});
-    else
-        df_say(context, DFAL_INFO, "run.end", DF_NO_FIELDS, "all trials are finished");
-    df_log_tee(context, NULL, NULL);
-    if (e.directory.log_failed && status == DFAL_OK)
-        df_say(context, DFAL_WARNING, "run.log", DF_NO_FIELDS,
-               "%s/log.jsonl is incomplete: it could not be written", e.directory.path);
-    if (status != DFAL_OK && !context->kept_work)
-        df_run_directory_abandon(&e.directory);
-    if (status == DFAL_OK)
-        status = publish(context, dir);
+    DF_TRY_TO(done, status, branch_open(&branch, e, trial, strategy));
+    branch.side = side;
+    if (begun)
+        DF_TRY_TO(done, status, load(&branch));
+    status = branch_run(&branch);
 done:
-    df_identity_clear(&identity);
-    df_experiment_close(&e);
+    branch_close(&branch);
     return status;
 }

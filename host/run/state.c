@@ -13,16 +13,14 @@ enum {
     ROUND,
     ANNOTATIONS,
     FINISHED,
-    TABLE_BYTES, /* of the tables that every run has */
-    TABLE_BYTES_END = TABLE_BYTES + DF_RUN_TRANSFER - 1,
-    ROWS,
+    UNUSED, /* three lengths of tables that an earlier dfal wrote */
+    ROWS = UNUSED + 3,
     TWINS,
     SIZE,
     PARAMETERS,
-    TRANSFER_BYTES, /* only where there is that table */
     POSITION_COUNT,
+    EARLIER_COUNT /* an earlier dfal may have written one number more, the length of another table */
 };
-_Static_assert(DF_RUN_TRANSFER == DF_RUN_TABLES - 1, "a length has no place in /position");
 
 void df_run_state_clear(struct df_run_state *state)
 {
@@ -167,11 +165,8 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
                                   [ROWS] = n,
                                   [TWINS] = twins,
                                   [SIZE] = size,
-                                  [PARAMETERS] = parameters,
-                                  [TRANSFER_BYTES] = state->table_bytes[DF_RUN_TRANSFER]};
-    const int64_t positions = at[TRANSFER_BYTES] ? POSITION_COUNT : TRANSFER_BYTES;
+                                  [PARAMETERS] = parameters};
     dfal_status status;
-    memcpy(at + TABLE_BYTES, state->table_bytes, DF_RUN_TRANSFER * sizeof *at);
     DF_TRY_TO(done, status, df_alloc(&index, n, sizeof *index));
     DF_TRY_TO(done, status, df_alloc(&label, n, sizeof *label));
     DF_TRY_TO(done, status, df_alloc(&source, n, sizeof *source));
@@ -187,7 +182,7 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
     if (parameters)
         copy_parameters((struct df_network *)network, flat, false);
     struct df_column columns[9] = {
-        {.name = "/position", .type = DF_COLUMN_I64, .rank = 1, .dims = {positions}, .data = at},
+        {.name = "/position", .type = DF_COLUMN_I64, .rank = 1, .dims = {POSITION_COUNT}, .data = at},
         {.name = "/best_so_far", .type = DF_COLUMN_F64, .rank = 1, .dims = {1}, .data = &best},
         {.name = "/index", .type = DF_COLUMN_I64, .rank = 1, .dims = {n}, .data = index},
         {.name = "/label", .type = DF_COLUMN_I32, .rank = 1, .dims = {n}, .data = label},
@@ -226,14 +221,13 @@ static dfal_status read_position(int64_t at[POSITION_COUNT], double *best, const
     };
     char *configuration = NULL;
     dfal_status status = df_table_read(path, FORMAT, &configuration, columns, 2);
-    if (status == DFAL_OK &&
-        ((columns[0].dims[0] != POSITION_COUNT && columns[0].dims[0] != TRANSFER_BYTES) ||
-         columns[1].dims[0] != 1))
+    if (status == DFAL_OK && ((columns[0].dims[0] != POSITION_COUNT && columns[0].dims[0] != EARLIER_COUNT) ||
+                              columns[1].dims[0] != 1))
         status = df_fail(DFAL_E_DATA, "%s: /position has %lld numbers, expected %d", path,
-                         (long long)columns[0].dims[0], TRANSFER_BYTES);
+                         (long long)columns[0].dims[0], POSITION_COUNT);
     if (status == DFAL_OK) {
         memset(at, 0, POSITION_COUNT * sizeof *at);
-        memcpy(at, columns[0].data, (size_t)columns[0].dims[0] * sizeof *at);
+        memcpy(at, columns[0].data, POSITION_COUNT * sizeof *at);
         *best = *(double *)columns[1].data;
         for (int i = 0; i < POSITION_COUNT && status == DFAL_OK; i++)
             if (at[i] < 0)
@@ -251,8 +245,6 @@ static void take_position(struct df_run_state *state, const int64_t *at, double 
     state->round = (int32_t)at[ROUND];
     state->annotations = at[ANNOTATIONS];
     state->finished = at[FINISHED];
-    memcpy(state->table_bytes, at + TABLE_BYTES, DF_RUN_TRANSFER * sizeof *at);
-    state->table_bytes[DF_RUN_TRANSFER] = at[TRANSFER_BYTES];
     state->size = at[SIZE];
     state->best_so_far = best;
 }

@@ -22,7 +22,6 @@ struct df_run_state {
     int64_t annotations;
     bool finished;
     double best_so_far;
-    int64_t table_bytes[DF_RUN_TABLES]; /* lengths of the tables */
 };
 void df_run_state_clear(struct df_run_state *state);
 /* Append pool rows with their labels; x is read and decoded. */
@@ -46,7 +45,7 @@ void df_run_state_units(const struct df_run_state *state, bool grouped, int64_t 
  * one without a network (NULL), which load then leaves alone. */
 dfal_status df_run_state_save(const struct df_run_state *state, const struct df_network *network,
                               const char *path);
-/* Only what stands in front of the rows: round, annotations, finished, lengths. round is -1 where path does
+/* Only what stands in front of the rows: round, annotations, finished. round is -1 where path does
  * not exist. */
 dfal_status df_run_state_peek(struct df_run_state *state, const char *path);
 /* All of it; network is of the run's graph and takes the parameters. Errors   E_DATA does not fit the network

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/side.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/thread_pool.h"
+#include "run/branch.h"
+#include "run/rounds.h"
+#include "run/tables.h"
+
+/* One strategy in one trial. */
+struct branch {
+    int32_t trial, strategy;
+    bool begun, finished;
+};
+
+struct worker {
+    struct df_experiment experiment; /* the whole one's, with a context and a device of its own */
+    struct dfal_context *context;    /* NULL: the whole one's */
+};
+
+struct all {
+    struct df_experiment *experiment;
+    struct df_run_side side;
+    struct branch *branches; /* trial by trial */
+    int64_t count;
+    int64_t *open; /* [left] those that are not finished */
+    int64_t left;
+    struct worker *workers;
+    int32_t worker_count;
+};
+
+/* ---- where they stand ---------------------------------------------------------------------------------- */
+
+static dfal_status look_at(const struct all *all, struct branch *branch, struct df_run_state *seen)
+{
+    const struct df_experiment *e = all->experiment;
+    char *path;
+    DF_TRY(df_run_state_path(&path, e->directory.path, e->config.strategy[branch->strategy].name,
+                             branch->trial));
+    const dfal_status status = df_run_state_peek(seen, path);
+    df_free(path);
+    branch->begun = seen->round >= 0;
+    branch->finished = seen->finished;
+    return status;
+}
+
+/* And the tables as the checkpoints have it. */
+static dfal_status look(struct all *all)
+{
+    const struct df_experiment *e = all->experiment;
+    struct df_run_place *places;
+    dfal_status status = DFAL_OK;
+    DF_TRY(df_alloc(&places, all->count, sizeof *places));
+    all->left = all->side.advance.done = 0;
+    for (int64_t b = 0; b < all->count; b++) {
+        struct branch *branch = &all->branches[b];
+        struct df_run_state seen = {.round = -1};
+        DF_TRY_TO(done, status, look_at(all, branch, &seen));
+        places[b] =
+            (struct df_run_place){e->config.strategy[branch->strategy].name, branch->trial, seen.round};
+        all->side.advance.done += seen.annotations;
+        if (branch->begun)
+            e->context->kept_work = true;
+        if (!branch->finished)
+            all->open[all->left++] = b;
+    }
+    status = df_run_tables_settle(&all->experiment->directory, places, all->count);
+done:
+    df_free(places);
+    return status;
+}
+
+static dfal_status list(struct all *all)
+{
+    const struct df_run_config *config = &all->experiment->config;
+    const int64_t count = (int64_t)config->trials * config->strategy_count;
+    DF_TRY(df_alloc(&all->branches, count, sizeof *all->branches));
+    DF_TRY(df_alloc(&all->open, count, sizeof *all->open));
+    for (int32_t trial = 1; trial <= config->trials; trial++)
+        for (int32_t s = 0; s < config->strategy_count; s++)
+            all->branches[all->count++] = (struct branch){.trial = trial, .strategy = s};
+    return DFAL_OK;
+}
+
+/* ---- workers ------------------------------------------------------------------------------------------- */
+
+/* What a branch takes at most, roughly: its rows, and of each parameter sixteen numbers, the parts of a
+ * gradient and packed copies among them. */
+static double branch_bytes(const struct df_experiment *e)
+{
+    const double rows =
+        (double)(e->config.annotations < e->eligible_count ? e->config.annotations : e->eligible_count);
+    const struct df_network *networks[] = {e->graph, e->transfer};
+    double parameters = 0;
+    for (int i = 0; i < 2; i++)
+        parameters += networks[i] ? (double)df_network_parameter_count(networks[i]) : 0;
+    return sizeof(float) * (16 * parameters + 2 * rows * (double)df_shape_size(e->train->shape));
+}
+
+/* Somebody else's programs are run one at a time: they may want the machine, or its GPU, for themselves. */
+static bool runs_programs(const struct df_run_config *config)
+{
+    bool any = config->trainer.text[0] != 0;
+    for (int32_t s = 0; s < config->strategy_count; s++)
+        any = any || config->strategy[s].command.text[0];
+    return any;
+}
+
+static int32_t count_workers(const struct all *all)
+{
+    const struct df_experiment *e = all->experiment;
+    const double room = (double)e->context->memory / branch_bytes(e);
+    int64_t workers = e->context->threads < all->left ? e->context->threads : all->left;
+    if (e->device->wide || e->device->own_memory || runs_programs(&e->config) || room < 2)
+        return 1;
+    return (int32_t)((double)workers < room ? (double)workers : room);
+}
+
+static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
+{
+    struct df_experiment *whole = all->experiment;
+    struct worker *worker = &all->workers[index];
+    worker->experiment = *whole;
+    if (all->worker_count == 1)
+        return DFAL_OK;
+    const char *asked = whole->context->options.backend,
+               *backend = strcmp(asked, "auto") ? asked : whole->device->info.backend;
+    DF_TRY(df_context_part(&worker->context, whole->context, backend, threads));
+    worker->experiment.context = worker->context;
+    return df_context_device(worker->context, &worker->experiment.device);
+}
+
+/* Threads that are more than workers go to the first ones. */
+static dfal_status open_workers(struct all *all)
+{
+    const int32_t threads = all->experiment->context->threads;
+    all->worker_count = count_workers(all);
+    DF_TRY(df_alloc(&all->workers, all->worker_count, sizeof *all->workers));
+    for (int32_t i = 0; i < all->worker_count; i++)
+        DF_TRY(worker_open(all, i, threads / all->worker_count + (i < threads % all->worker_count)));
+    return DFAL_OK;
+}
+
+static dfal_status run_one(void *arg, int64_t job, int32_t index)
+{
+    struct all *all = arg;
+    struct df_run_side *side = &all->side;
+    struct worker *worker = &all->workers[index];
+    const struct branch *branch = &all->branches[all->open[job]];
+    if (atomic_load(&side->failed))
+        return DFAL_OK;
+    const dfal_status status =
+        df_rounds_run(&worker->experiment, side, branch->trial, branch->strategy, branch->begun);
+    if (status == DFAL_OK)
+        return DFAL_OK;
+    atomic_store(&side->failed, true);
+    df_lock_take(&side->lock);
+    all->experiment->device_failed = all->experiment->device_failed || worker->experiment.device_failed;
+    if (worker->context && worker->context->kept_work)
+        all->experiment->context->kept_work = true;
+    df_lock_release(&side->lock);
+    return status;
+}
+
+static dfal_status run_all(struct all *all)
+{
+    struct df_thread_pool *threads;
+    DF_TRY(open_workers(all));
+    DF_TRY(df_run_advance_resume(&all->side.advance, all->experiment->directory.path, all->worker_count));
+    DF_TRY(df_thread_pool_create(&threads, all->worker_count));
+    const dfal_status status = df_thread_pool_run(threads, run_one, all, all->left);
+    df_thread_pool_destroy(threads);
+    DF_TRY(status);
+    return look(all);
+}
+
+static void clear(struct all *all)
+{
+    for (int32_t i = 0; all->workers && i < all->worker_count; i++)
+        dfal_context_destroy(all->workers[i].context);
+    df_free(all->workers);
+    df_free(all->branches);
+    df_free(all->open);
+}
+
+dfal_status df_run_side_by_side(struct df_experiment *experiment)
+{
+    struct all all = {.experiment = experiment};
+    struct df_run_side *side = &all.side;
+    dfal_status status;
+    df_lock_begin(&side->lock);
+    df_run_advance_begin(&side->advance, experiment->context, &experiment->config,
+                         experiment->eligible_count);
+    DF_TRY_TO(done, status, list(&all));
+    DF_TRY_TO(done, status, look(&all));
+    if (all.left > 0)
+        status = run_all(&all);
+done:
+    df_run_advance_end(&side->advance);
+    df_lock_end(&side->lock);
+    clear(&all);
+    return status;
+}

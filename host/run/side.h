@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strategies and trials of an experiment side by side, as many as there are threads, each with a device and a
+ * context of its own: they share pools, tables and the log. Inside the room only. */
+#ifndef DF_RUN_SIDE_H
+#define DF_RUN_SIDE_H
+
+#include "run/experiment.h"
+
+/* Every strategy in every trial, from their checkpoints to the last annotation; then the tables are in order.
+ * Order    nothing in the tables depends on how many run side by side, but for seconds
+ * Errors   the first that failed, by trial and place in the list; E_STOPPED */
+dfal_status df_run_side_by_side(struct df_experiment *experiment);
+
+#endif
