@@ -95,8 +95,8 @@ static dfal_status find_lines(struct settling *s, const char *text, int64_t size
     return DFAL_OK;
 }
 
-/* Every round has lines but the first, whose rows are no queries, those that another network learns, and those
- * of more classes than a table holds. */
+/* Every round has lines but the first, whose rows are no queries, those that another network learns, and
+ * those of more classes than a table holds. */
 static dfal_status check_rounds(const struct settling *s, const char *path)
 {
     const int32_t first = s->table == DF_RUN_QUERIES ? 1 : 0;
