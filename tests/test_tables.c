@@ -90,11 +90,12 @@ static void test_which(void **state)
 {
     (void)state;
     static const struct df_run_place one = {"random", 1, 2};
-    struct df_run_directory directory = directory_of(world.folder, DF_RUN_TRANSFER, "transfer.csv",
-                                                     DF_TRANSFER_COLUMNS "\nrandom,1,2,a\nrandom,1,3,b\n");
+    struct df_run_directory directory =
+        directory_of(world.folder, DF_RUN_TRANSFER, "transfer.csv",
+                     DF_TRANSFER_COLUMNS "\nrandom,1,1,x\nrandom,1,2,a\nrandom,1,3,b\nrandom,1,2,a\n");
     test_ok(df_run_tables_settle(&directory, &one, 1));
     char *found = world_read(world.folder, "transfer.csv");
-    assert_string_equal(found, DF_TRANSFER_COLUMNS "\nrandom,1,2,a\n");
+    assert_string_equal(found, DF_TRANSFER_COLUMNS "\nrandom,1,1,x\nrandom,1,2,a\n");
     free(found);
     drop(&directory);
     directory =

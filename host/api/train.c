@@ -250,8 +250,6 @@ static void rows_digest(const struct job *job, char text[DF_DIGEST_TEXT])
     df_digest_end(&digest, text);
 }
 
-/* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network
- * file. */
 static dfal_status choose_training(struct job *job)
 {
     const struct dfal_train_options *options = job->options;
@@ -269,6 +267,8 @@ static dfal_status choose_training(struct job *job)
     return df_train_engine(&job->engine, job->device, job->network, training);
 }
 
+/* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network
+ * file. */
 static dfal_status describe(struct job *job)
 {
     char network[DF_DIGEST_TEXT], rows[DF_DIGEST_TEXT], isa[DF_ISA_TEXT], sum[DF_ROW_SUM_TEXT];

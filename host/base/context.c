@@ -77,7 +77,7 @@ static void warn_threads(struct dfal_context *context)
            context->threads, cpus, cpus == 1 ? "" : "s", cpus);
 }
 
-dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options)
+static dfal_status create(dfal_context **out, const struct dfal_context_options *options)
 {
     *out = NULL;
     struct dfal_context_options own;
@@ -91,8 +91,14 @@ dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_op
         dfal_context_destroy(context);
         return status;
     }
-    warn_threads(context);
     *out = context;
+    return DFAL_OK;
+}
+
+dfal_status dfal_context_create(dfal_context **out, const struct dfal_context_options *options)
+{
+    DF_TRY(create(out, options));
+    warn_threads(*out);
     return DFAL_OK;
 }
 
@@ -104,7 +110,7 @@ dfal_status df_context_part(struct dfal_context **out, struct dfal_context *pare
     options.backend = backend;
     options.threads = threads;
     options.memory = parent->memory;
-    DF_TRY(dfal_context_create(out, &options));
+    DF_TRY(create(out, &options));
     (*out)->parent = parent;
     return DFAL_OK;
 }

@@ -45,8 +45,11 @@ static bool take_stage(const struct walk *walk, struct df_fused_stage *stage, st
     const struct df_node *own = &network->nodes[*node];
     if (own->op != DF_NODE_GEMM && own->op != DF_NODE_CONV)
         return false;
+    const struct df_shape reads =
+        df_value_shape(network, own->inputs[0]); /* behind a Reshape it is another */
     if (own->op == DF_NODE_CONV &&
-        (own->group != 1 || own->window.dilation[0] != 1 || own->window.dilation[1] != 1))
+        (own->group != 1 || own->window.dilation[0] != 1 || own->window.dilation[1] != 1 || reads.c != in.c ||
+         reads.h != in.h || reads.w != in.w))
         return false;
     *stage = (struct df_fused_stage){
         .is_gemm = own->op == DF_NODE_GEMM,

@@ -46,18 +46,17 @@ void df_run_pace_add(struct df_run_pace *pace, const struct df_curve_row *row)
     for (int32_t s = 0; s < pace->config->strategy_count; s++) {
         if (strcmp(pace->config->strategy[s].name, row->strategy))
             continue;
-        pace->done[s] += work_of(pace, s, row->annotations);
-        pace->seconds[s] +=
+        const double seconds =
             isfinite(row->round_seconds) ? row->round_seconds : row->train_seconds + row->select_seconds;
+        pace->done[s] += work_of(pace, s, row->annotations);
+        pace->seconds[s] += seconds;
+        pace->spent += seconds / pace->beside;
     }
 }
 
 double df_run_pace_spent(const struct df_run_pace *pace)
 {
-    double seconds = 0;
-    for (int32_t s = 0; s < pace->config->strategy_count; s++)
-        seconds += pace->seconds[s];
-    return seconds / pace->beside;
+    return pace->spent;
 }
 
 double df_run_pace_left(const struct df_run_pace *pace)
@@ -147,15 +146,25 @@ int32_t df_run_beside(const char *dir)
 dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir, int32_t beside)
 {
     struct df_curve curve;
+    const int32_t before = df_run_beside(dir);
     DF_TRY(keep_beside(dir, beside));
     DF_TRY(df_curve_read(&curve, dir));
     df_lock_take(&advance->lock);
-    advance->pace.beside = beside;
+    advance->pace.beside = before;
     for (int64_t i = 0; i < curve.count; i++)
         df_run_pace_add(&advance->pace, &curve.rows[i]);
+    advance->pace.beside = beside;
     df_lock_release(&advance->lock);
     df_curve_clear(&curve);
     return DFAL_OK;
+}
+
+void df_run_advance_left(struct df_run_advance *advance, int64_t left)
+{
+    df_lock_take(&advance->lock);
+    if (left > 0 && left < advance->pace.beside)
+        advance->pace.beside = (int32_t)left;
+    df_lock_release(&advance->lock);
 }
 
 void df_run_advance_add(struct df_run_advance *advance, const struct df_curve_row *row, int64_t added)

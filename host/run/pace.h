@@ -16,7 +16,8 @@ struct df_run_pace {
     int64_t most;                                             /* annotations at which a trial ends */
     double total[DF_MAX_STRATEGIES], done[DF_MAX_STRATEGIES]; /* work */
     double seconds[DF_MAX_STRATEGIES];                        /* of what is done */
-    double last;                                              /* df_clock of the last round's end */
+    double spent; /* the same by the clock: seconds over how many ran at once then */
+    double last;  /* df_clock of the last round's end */
 };
 /* rows: of the pool that can be labelled; 0: not known. */
 void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows);
@@ -40,6 +41,8 @@ void df_run_advance_end(struct df_run_advance *advance);
 /* Take the rounds of earlier processes from DIR/curve.csv; so many strategies and trials will run at once,
  * which DIR/state/beside keeps for who looks. */
 dfal_status df_run_advance_resume(struct df_run_advance *advance, const char *dir, int32_t beside);
+/* So many strategies and trials are left. */
+void df_run_advance_left(struct df_run_advance *advance, int64_t left);
 /* What DIR/state/beside says; 1 where it says nothing. */
 int32_t df_run_beside(const char *dir);
 /* A round is finished; added: its annotations. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "run/branch.h"
@@ -14,6 +15,14 @@ struct branch {
     int32_t trial, strategy;
     bool begun, finished;
 };
+
+/* Somebody else's solver is one of the programs that are run one at a time. */
+static bool runs_solver(const struct df_run_config *config, int32_t entry)
+{
+    const struct df_strategy *strategy = df_run_strategy(config, entry);
+    const struct df_strategy_config options = df_run_strategy_options(config, entry);
+    return strategy->solver && options.own.command.text[0];
+}
 
 struct worker {
     struct df_experiment experiment; /* the whole one's, with a context and a device of its own */
@@ -29,6 +38,8 @@ struct all {
     int64_t left;
     struct worker *workers;
     int32_t worker_count;
+    int64_t unfinished;
+    bool short_of_memory; /* one was put aside */
 };
 
 /* ---- where they stand ---------------------------------------------------------------------------------- */
@@ -104,7 +115,7 @@ static bool runs_programs(const struct df_run_config *config)
 {
     bool any = config->trainer.text[0] != 0;
     for (int32_t s = 0; s < config->strategy_count; s++)
-        any = any || config->strategy[s].command.text[0];
+        any = any || config->strategy[s].command.text[0] || runs_solver(config, s);
     return any;
 }
 
@@ -133,14 +144,27 @@ static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
 }
 
 /* Threads that are more than workers go to the first ones. */
-static dfal_status open_workers(struct all *all)
+static dfal_status open_workers(struct all *all, int32_t workers)
 {
     const int32_t threads = all->experiment->context->threads;
-    all->worker_count = count_workers(all);
+    all->worker_count = workers;
     DF_TRY(df_alloc(&all->workers, all->worker_count, sizeof *all->workers));
     for (int32_t i = 0; i < all->worker_count; i++)
         DF_TRY(worker_open(all, i, threads / all->worker_count + (i < threads % all->worker_count)));
     return DFAL_OK;
+}
+
+/* One has ended, or was put aside. */
+static void end_one(struct all *all, dfal_status status)
+{
+    df_lock_take(&all->side.lock);
+    const int64_t left = --all->unfinished;
+    all->short_of_memory = all->short_of_memory || status != DFAL_OK;
+    df_lock_release(&all->side.lock);
+    if (status != DFAL_OK)
+        df_say(all->experiment->context, DFAL_INFO, "run.aside", DF_NO_FIELDS,
+               "one strategy goes on alone behind the others: %s", dfal_last_error());
+    df_run_advance_left(&all->side.advance, left);
 }
 
 static dfal_status run_one(void *arg, int64_t job, int32_t index)
@@ -153,8 +177,10 @@ static dfal_status run_one(void *arg, int64_t job, int32_t index)
         return DFAL_OK;
     const dfal_status status =
         df_rounds_run(&worker->experiment, side, branch->trial, branch->strategy, branch->begun);
-    if (status == DFAL_OK)
+    if (status == DFAL_OK || (status == DFAL_E_MEMORY && all->worker_count > 1)) {
+        end_one(all, status);
         return DFAL_OK;
+    }
     atomic_store(&side->failed, true);
     df_lock_take(&side->lock);
     all->experiment->device_failed = all->experiment->device_failed || worker->experiment.device_failed;
@@ -164,25 +190,39 @@ static dfal_status run_one(void *arg, int64_t job, int32_t index)
     return status;
 }
 
-static dfal_status run_all(struct all *all)
-{
-    struct df_thread_pool *threads;
-    DF_TRY(open_workers(all));
-    DF_TRY(df_run_advance_resume(&all->side.advance, all->experiment->directory.path, all->worker_count));
-    DF_TRY(df_thread_pool_create(&threads, all->worker_count));
-    const dfal_status status = df_thread_pool_run(threads, run_one, all, all->left);
-    df_thread_pool_destroy(threads);
-    DF_TRY(status);
-    return look(all);
-}
-
-static void clear(struct all *all)
+static void close_workers(struct all *all)
 {
     for (int32_t i = 0; all->workers && i < all->worker_count; i++)
         dfal_context_destroy(all->workers[i].context);
     df_free(all->workers);
-    df_free(all->branches);
-    df_free(all->open);
+    all->workers = NULL;
+}
+
+static dfal_status run_open(struct all *all, int32_t workers)
+{
+    struct df_thread_pool *threads = NULL;
+    dfal_status status;
+    all->unfinished = all->left;
+    DF_TRY_TO(done, status, open_workers(all, workers));
+    DF_TRY_TO(done, status, df_thread_pool_create(&threads, workers));
+    status = df_thread_pool_run(threads, run_one, all, all->left);
+done:
+    df_thread_pool_destroy(threads);
+    close_workers(all);
+    return status;
+}
+
+static dfal_status run_all(struct all *all)
+{
+    const int32_t workers = count_workers(all);
+    DF_TRY(df_run_advance_resume(&all->side.advance, all->experiment->directory.path, workers));
+    DF_TRY(run_open(all, workers));
+    DF_TRY(look(all));
+    if (!all->short_of_memory || all->left == 0)
+        return DFAL_OK;
+    df_run_advance_left(&all->side.advance, 1);
+    DF_TRY(run_open(all, 1));
+    return look(all);
 }
 
 dfal_status df_run_side_by_side(struct df_experiment *experiment)
@@ -200,6 +240,7 @@ dfal_status df_run_side_by_side(struct df_experiment *experiment)
 done:
     df_run_advance_end(&side->advance);
     df_lock_end(&side->lock);
-    clear(&all);
+    df_free(all.branches);
+    df_free(all.open);
     return status;
 }

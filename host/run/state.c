@@ -13,8 +13,8 @@ enum {
     ROUND,
     ANNOTATIONS,
     FINISHED,
-    UNUSED, /* three lengths of tables that an earlier dfal wrote */
-    ROWS = UNUSED + 3,
+    LENGTHS, /* of tables, which an earlier dfal cuts there: none has as many, so that it refuses */
+    ROWS = LENGTHS + 3,
     TWINS,
     SIZE,
     PARAMETERS,
@@ -162,6 +162,9 @@ dfal_status df_run_state_save(const struct df_run_state *state, const struct df_
     int64_t at[POSITION_COUNT] = {[ROUND] = state->round,
                                   [ANNOTATIONS] = state->annotations,
                                   [FINISHED] = state->finished,
+                                  [LENGTHS] = INT64_MAX,
+                                  [LENGTHS + 1] = INT64_MAX,
+                                  [LENGTHS + 2] = INT64_MAX,
                                   [ROWS] = n,
                                   [TWINS] = twins,
                                   [SIZE] = size,

@@ -48,7 +48,7 @@ static bool take_number(const char **at, const char *end, int32_t *number)
  * full disk may look, is of nobody: false. */
 static bool read_line(const struct settling *s, const char *text, int64_t size, struct line *line)
 {
-    const char *end = text + size, *comma = memchr(text, ',', (size_t)size), *at = comma + 1;
+    const char *end = text + size, *comma = memchr(text, ',', (size_t)size), *at = comma ? comma + 1 : end;
     int32_t trial, round;
     if (!comma || !take_number(&at, end, &trial) || !take_number(&at, end, &round))
         return false;
@@ -93,6 +93,18 @@ static dfal_status find_lines(struct settling *s, const char *text, int64_t size
         s->kept += read_line(s, at, end - at, &s->lines[s->kept]);
     qsort(s->lines, (size_t)s->kept, sizeof *s->lines, compare_lines);
     return DFAL_OK;
+}
+
+/* A round has one line of what another network learns. Where no candidate is left, that of the last round is
+ * written behind its checkpoint, and whoever is killed then writes it once more. */
+static void keep_last(struct settling *s)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < s->kept; i++)
+        if (i + 1 == s->kept || s->lines[i].place != s->lines[i + 1].place ||
+            s->lines[i].round != s->lines[i + 1].round)
+            s->lines[kept++] = s->lines[i];
+    s->kept = kept;
 }
 
 /* Every round has lines but the first, whose rows are no queries, those that another network learns, and
@@ -140,6 +152,8 @@ static dfal_status settle(struct settling *s)
     const char *body = memchr(text, '\n', size);
     body = body ? body + 1 : text + size;
     DF_TRY_TO(done, status, find_lines(s, body, text + size - body));
+    if (s->table == DF_RUN_TRANSFER)
+        keep_last(s);
     DF_TRY_TO(done, status, check_rounds(s, path));
     status = write_table(s, text, size);
 done:

@@ -88,9 +88,12 @@ static dfal_status check_memory(const struct df_cover *cover, double pairs, cons
 
 enum { DRAWN = 512 }; /* rows that tell how many pairs all will have */
 
+/* One of each stretch of as many rows, somewhere in it: a pool may repeat itself. */
 static int64_t drawn_row(const struct df_cover *cover, int64_t job)
 {
-    return job * cover->row_count / DRAWN;
+    const int64_t stretch = cover->row_count / DRAWN;
+    const uint64_t mixed = (uint64_t)job * 0x9e3779b97f4a7c15U >> 32; /* Fibonacci hashing */
+    return job * stretch + (int64_t)(mixed % (uint64_t)stretch);
 }
 
 static int64_t count_drawn(void *user, int64_t job)

@@ -4,7 +4,8 @@
  *
  * Memory   16 bytes a pair of candidates that may matter: one is farther than the lower bound of the radius
  *          from every labelled row, and they are within its upper bound of each other. That is the limit of
- *          its size, and half of the pairs that some rows tell of are refused before all are counted
+ *          its size. From some rows it follows about how many pairs all rows have: where half as many do not
+ *          fit, the problem is refused before all of them are counted
  * Order    squared distances in double, as df_square_distance has them; whoever is first or second, the same
  *          bits. Nothing depends on threads */
 #ifndef DF_STRATEGY_CORESET_COVER_H
