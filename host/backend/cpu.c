@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cpu.h"
+#include "backend/cpu_fused.h"
 #include "base/memory.h"
 #include "base/word.h"
 
@@ -216,6 +216,10 @@ const struct df_backend df_backend_cpu = {
     .layer_destroy = df_cpu_layer_destroy,
     .layer_bind = df_cpu_layer_bind,
     .layer_text = df_cpu_layer_text,
+    .fused_create = df_cpu_fused_create,
+    .fused_destroy = df_cpu_fused_destroy,
+    .fused_bind = df_cpu_fused_bind,
+    .fused_run = df_cpu_fused_run,
     .chain_create = df_cpu_chain_create,
     .chain_destroy = df_cpu_chain_destroy,
     .chain_load = df_cpu_chain_load,
