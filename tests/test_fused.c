@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fused engines of small networks against the same networks layer by layer: the same bits where dfal's own
- * kernels run the layers, as on the shim. A back end without such an engine, or with none for a network, runs
- * layers when it is asked for one. A row's bits depend neither on the rows beside it nor on how many
- * cotangents of its sample are asked for together, nor, on a CPU, on the instruction set. */
+/* The fused engines of small networks against the same networks layer by layer: the same bits where dfal's
+ * own kernels run the layers, as on the shim. A back end without such an engine, or with none for a network,
+ * runs layers when it is asked for one. A row's bits depend neither on the rows beside it nor on how many of
+ * its sample's cotangents are asked for together, nor, on a CPU, on the instruction set. */
 #include "support.h"
 #include "support_device.h"
 #include "support_gradient.h"
@@ -119,8 +119,8 @@ static const struct chain chains[] = {
     /* one pixel is left; more padding than picture */
     {{1, 6, 6}, "c Conv input o=3 k=5;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CUDA | CPU},
     {{1, 5, 5}, "c Conv input o=2 k=5 p=4;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CUDA | CPU},
-    /* not for a GPU: a kernel of seven, planes beyond shared memory, no pool; no engine's: a leaky unit, a
-     * stride, two readers */
+    /* not for a GPU: a kernel of seven, planes beyond shared memory, no pool; for no engine: a leaky unit, a
+     * stride, two readers, products alone */
     {{1, 16, 16}, "c Conv input o=2 k=7;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CPU},
     {{3, 64, 64}, "c Conv input o=32 k=3 p=1;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CPU},
     {{1, 8, 8}, "c Conv input o=2 k=3;" RELU("r", "c") LOGITS("r"), CPU},
@@ -131,7 +131,7 @@ static const struct chain chains[] = {
      "c Conv input o=2 k=3;" POOL("p", "c")
          RELU("r", "p") "f Flatten r; g Gemm f o=5; s Sigmoid g; out Mul g,s",
      0},
-    {{1, 3, 3}, "f Flatten input; g Gemm f o=4;" RELU("h", "g") "out Gemm h o=5", CPU},
+    {{1, 3, 3}, "f Flatten input; g Gemm f o=4;" RELU("h", "g") "out Gemm h o=5", 0},
     /* LeNet5-Caffe; without pools; two and three channels, and two classes; a pool without a ReLU, neither
      * between two convolutions, pads that differ, a kernel of one; the most channels, a kernel of six; more
      * channels than those, a convolution behind a product's place */
@@ -158,7 +158,7 @@ static const struct chain chains[] = {
     {{1, 9, 9},
      "c Conv input o=3 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),
      0},
-    {{2, 3, 4}, "f Flatten input; out Gemm f o=5", CPU},
+    {{2, 3, 4}, "f Flatten input; out Gemm f o=5", 0},
 };
 
 static bool on(const char *name)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cpu_fused.h"
+#include "backend/cpu.h"
 #include "base/memory.h"
 #include "base/word.h"
 

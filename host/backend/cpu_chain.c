@@ -3,6 +3,8 @@
  * cpu_chain_step.c's. */
 #include "backend/cpu_chain.h"
 
+#include "backend/cpu.h"
+
 #include <string.h>
 
 #include "base/memory.h"
@@ -226,7 +228,7 @@ static dfal_status lists_create(struct df_chain *chain)
     }
     most += 16; /* lists are written eight units at a time, and end with one that is none */
     DF_TRY(df_alloc(&chain->unit, most, sizeof *chain->unit));
-    DF_TRY(df_alloc(&chain->list.unit, units_back + 8, sizeof *chain->list.unit));
+    DF_TRY(df_alloc(&chain->list.unit, units_back + 1, sizeof *chain->list.unit));
     DF_TRY(df_alloc(&chain->list.begin, groups + 1, sizeof *chain->list.begin));
     DF_TRY(df_alloc(&chain->at, most, sizeof *chain->at));
     DF_TRY(df_alloc(&chain->value, most, sizeof *chain->value));

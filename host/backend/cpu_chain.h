@@ -81,8 +81,8 @@ struct df_chain {
 };
 
 struct df_chain_kernels {
-    int32_t lanes;        /* of a vector */
-    df_cpu_cell_fn *drop; /* op dropout */
+    int32_t lanes;                        /* of a vector */
+    void (*drop)(const struct df_io *io); /* the op */
     df_stack_plan_fn *tiles;
     /* Rows [first, first + rows) of layer 0's rows through all layers, in lanes, to the logits. */
     void (*forward)(struct df_chain *chain, int64_t first, int64_t rows, bool training, int64_t batch_row);

@@ -216,8 +216,7 @@ static void back_conv(const struct df_chain *chain, int32_t i, int64_t row)
     const struct df_chain_layer *before = l - 1;
     const int32_t run = before->stack.out_w * before->stack.outputs;
     const float scale = before->keep_scale;
-    list_units(&l->stack, chain->squeeze, &chain->list,
-               l->window_codes + row * l->stack.windows * l->stack.window_row, 0,
+    list_units(&l->stack, &chain->list, l->window_codes + row * l->stack.windows * l->stack.window_row, 0,
                l->stack.out_w * l->stack.outputs);
     memset(l->gradient, 0, (size_t)l->stack.in * sizeof(float));
     back_inputs(&l->stack, &chain->list, &l->tiles, &l->gradient, (const float *const[]){l->output_gradient},

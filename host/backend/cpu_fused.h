@@ -29,9 +29,8 @@ struct df_fused_layer {
 struct df_fused_space {
     char *memory; /* NULL: the queue has not run the network yet */
     struct df_stack_layer layer[DF_FUSED_STAGES];
-    float *rows;    /* [lanes][input]: samples, where there are fewer than lanes */
-    float *logits;  /* [classes][lanes] */
-    uint8_t *codes; /* of one sample */
+    float *rows;   /* [lanes][input]: samples, where there are fewer than lanes */
+    float *logits; /* [classes][lanes] */
     struct df_stack_list list[DF_FUSED_STAGES];
     float *gradient[DF_FUSED_STAGES]; /* of a layer's inputs, padded as they are: [rows][stride] */
     int64_t stride[DF_FUSED_STAGES];
@@ -58,14 +57,6 @@ struct df_fused {
     int64_t parameter_bytes, space_bytes;
     struct df_fused_space *spaces; /* [queues] */
     int32_t queues;
-    df_stack_squeeze squeeze;
 };
-
-dfal_status df_cpu_fused_create(struct df_device *device, struct df_fused **out,
-                                const struct df_fused_desc *desc);
-void df_cpu_fused_destroy(struct df_device *device, struct df_fused *fused);
-dfal_status df_cpu_fused_bind(struct df_device *device, int32_t queue, struct df_fused *fused,
-                              struct df_span parameters);
-dfal_status df_cpu_fused_run(struct df_device *device, int32_t queue, const struct df_fused_call *call);
 
 #endif

@@ -24,26 +24,25 @@ static void take_line(float *to, int64_t step, const float *x, int64_t stride, i
             to[j * step + l] = x[l * stride + j];
 }
 
-/* Samples lie [channel][y][x], the first layer's inputs [y][x][channel] between zeros. Lanes behind the last
- * row get what an earlier call has left. */
+/* Samples lie [channel][y][x], the first layer's inputs [y][x][channel] between zeros: without those a plane is
+ * one line. Lanes behind the last row get what an earlier call has left. */
 static void take_rows(const struct df_fused *fused, const struct df_fused_space *space, const float *x,
                       int64_t rows)
 {
     const struct df_stack_layer *l = space->layer;
     const struct df_shape in = fused->desc.stages[0].in;
-    const int32_t channels = l->conv ? (int32_t)in.c : 1, w = l->conv ? (int32_t)in.w : l->channels;
-    const bool dense = !l->conv || l->line == w * channels;
-    const int32_t lines = l->conv && !dense ? (int32_t)in.h : 1,
-                  width = dense && l->conv ? (int32_t)in.h * w : w;
+    const int32_t channels = l->channels;
+    const bool whole = l->line == in.w * channels;
+    const int64_t lines = whole ? 1 : in.h, width = whole ? in.h * in.w : in.w;
     float *begin = l->lanes + ((int64_t)l->pad_top * l->line + (int64_t)l->pad_left * channels) * LANES;
     if (rows < LANES) {
         memcpy(space->rows, x, (size_t)(rows * fused->input) * sizeof *x);
         x = space->rows;
     }
     for (int32_t c = 0; c < channels; c++)
-        for (int32_t y = 0; y < lines; y++)
-            take_line(begin + ((int64_t)y * l->line + c) * LANES, (int64_t)channels * LANES,
-                      x + ((int64_t)c * lines + y) * width, fused->input, width);
+        for (int64_t y = 0; y < lines; y++)
+            take_line(begin + (y * l->line + c) * LANES, (int64_t)channels * LANES,
+                      x + (c * lines + y) * width, fused->input, (int32_t)width);
 }
 
 static void fused_forward(const struct df_fused *fused, const struct df_fused_space *space, float *y,
@@ -75,12 +74,10 @@ static void clear_gradients(const struct df_fused_space *space, int32_t layer, i
 /* Units alive in the sample, of every layer but the last. */
 static void list_sample(const struct df_fused *fused, const struct df_fused_space *space, const uint8_t *kept)
 {
-    memcpy(space->codes, kept, (size_t)fused->kept_size);
     for (int32_t i = 0; i + 1 < fused->count; i++) {
         const int32_t kept_at = fused->layer[i].kept_at;
         const struct df_stack_layer *l = &space->layer[i];
-        list_units(l, fused->squeeze, &space->list[i], kept_at >= 0 ? space->codes + kept_at : NULL,
-                   l->out_begin, l->out_line);
+        list_units(l, &space->list[i], kept_at >= 0 ? kept + kept_at : NULL, l->out_begin, l->out_line);
     }
 }
 
@@ -152,7 +149,7 @@ static void give_row(const struct df_fused *fused, const struct df_fused_space *
     const struct df_stack_layer *l = space->layer;
     const struct df_shape in = fused->desc.stages[0].in;
     const int32_t w = (int32_t)in.w, channels = l->channels;
-    if (!l->conv || (channels == 1 && l->line == w)) {
+    if (channels == 1 && l->line == w) {
         memcpy(dx, from + (int64_t)l->pad_top * l->line, (size_t)fused->input * sizeof *dx);
         return;
     }
@@ -176,11 +173,10 @@ static void fused_backward(const struct df_fused *fused, const struct df_fused_s
             back_product(fused, space, i, count);
         for (int64_t r = 0, group; r < count; r += group) {
             group = count - r >= DF_STACK_TOGETHER ? DF_STACK_TOGETHER : 1;
-            if (fused->convs > 0)
-                back_convs(fused, space, r, (int32_t)group);
+            back_convs(fused, space, r, (int32_t)group);
             for (int64_t k = 0; k < group; k++)
                 give_row(fused, space, dx + (first + r + k) * fused->input,
-                         space->gradient[0] + (fused->convs > 0 ? k : r + k) * space->stride[0]);
+                         space->gradient[0] + k * space->stride[0]);
         }
     }
 }

@@ -14,7 +14,7 @@
 #ifndef DF_BACKEND_CPU_STACK_H
 #define DF_BACKEND_CPU_STACK_H
 
-#include "backend/cpu.h"
+#include "backend/backend.h"
 
 /* Floats behind a row that whole vectors may read, and write zeros to. */
 enum { DF_STACK_SLACK = 128 };
@@ -32,7 +32,7 @@ struct df_stack_unit {
 /* The live units of a layer; those of group g from begin[g] to begin[g + 1]. A group is some windows of a line
  * side by side (df_stack_layer.across). */
 struct df_stack_list {
-    struct df_stack_unit *unit; /* as many as the layer has, and 8 more */
+    struct df_stack_unit *unit; /* as many as the layer has, and one more */
     int32_t *begin;             /* [groups + 1] */
 };
 

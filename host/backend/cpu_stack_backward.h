@@ -11,21 +11,17 @@
 
 #include "backend/cpu_stack_vector.h"
 
-enum { MOST_LISTED = 64 }; /* codes at a time */
-
 /* ---- lists of units ------------------------------------------------------------------------------------ */
 
-/* The numbers of codes that are alive, which are read in eights; `live` has room for eight more. */
+/* The numbers of codes that are alive, eight codes at a time; count a multiple of eight. */
 INLINE int32_t live_units(const df_stack_squeeze squeeze, uint16_t *live, const uint8_t *code, int32_t count)
 {
     const __m128i numbers = _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7);
     int32_t found = 0;
     for (int32_t i = 0; i < count; i += 8) {
         const __m128i codes = _mm_loadl_epi64((const __m128i *)(code + i));
-        const unsigned all = count - i < 8 ? (1U << (count - i)) - 1 : 255U,
-                       mask =
-                           (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(codes, _mm_set1_epi8(DF_STACK_DEAD))) &
-                           all;
+        const unsigned mask =
+            (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(codes, _mm_set1_epi8(DF_STACK_DEAD))) & 255U;
         const __m128i order = _mm_loadu_si128((const __m128i *)squeeze[mask]);
         _mm_storeu_si128((__m128i *)(live + found),
                          _mm_shuffle_epi8(_mm_add_epi16(numbers, _mm_set1_epi16((short)i)), order));
@@ -34,35 +30,25 @@ INLINE int32_t live_units(const df_stack_squeeze squeeze, uint16_t *live, const 
     return found;
 }
 
-/* Units of one window, `corner` by code; codes NULL: all of them, and none has a pool. */
-INLINE int32_t list_window(const struct df_stack_layer *l, const df_stack_squeeze squeeze,
-                           struct df_stack_unit *unit, const uint8_t *code, const int32_t corner[4],
-                           int32_t given)
+/* Units of one window, `corner` by code, without a branch: which ones are alive is anybody's guess. codes NULL:
+ * all of them, and none has a pool. */
+INLINE int32_t list_window(const struct df_stack_layer *l, struct df_stack_unit *unit, const uint8_t *code,
+                           const int32_t corner[DF_STACK_DEAD + 1], int32_t given)
 {
     const int32_t turned_filter = l->turned_filter, outputs = l->outputs;
-    uint16_t number[MOST_LISTED + 8];
-    if (!code) {
-        for (int32_t o = 0; o < outputs; o++)
-            unit[o] = (struct df_stack_unit){o * turned_filter + corner[0], given + o};
-        return outputs;
-    }
     int32_t live = 0;
-    for (int32_t first = 0; first < outputs; first += MOST_LISTED) {
-        const int32_t left = outputs - first, found = live_units(squeeze, number, code + first,
-                                                                 left < MOST_LISTED ? left : MOST_LISTED);
-        for (int32_t i = 0; i < found; i++, live++) {
-            const int32_t o = first + number[i];
-            unit[live] = (struct df_stack_unit){o * turned_filter + corner[code[o]], given + o};
-        }
+    for (int32_t o = 0, filter = 0; o < outputs; o++, filter += turned_filter) {
+        const int32_t own = code ? code[o] : 0;
+        unit[live] = (struct df_stack_unit){filter + corner[own], given + o};
+        live += own < DF_STACK_DEAD;
     }
     return live;
 }
 
-/* codes [windows][window_row], read in eights, or NULL: every unit is alive. The gradient of window (y, x)
+/* codes [windows][window_row], or NULL: every unit is alive. The gradient of window (y, x)
  * stands at given + y given_line + x outputs. */
-static void list_units(const struct df_stack_layer *l, const df_stack_squeeze squeeze,
-                       const struct df_stack_list *list, const uint8_t *codes, int32_t given,
-                       int32_t given_line)
+static void list_units(const struct df_stack_layer *l, const struct df_stack_list *list, const uint8_t *codes,
+                       int32_t given, int32_t given_line)
 {
     const int32_t step = (l->pool ? 2 : 1) * l->channels, down = l->above * l->turned_row;
     int32_t *begin = list->begin, live = 0;
@@ -71,9 +57,9 @@ static void list_units(const struct df_stack_layer *l, const df_stack_squeeze sq
             if (place == 0)
                 *begin++ = live;
             const int32_t upper = l->front - place * step + down, lower = upper - l->turned_row,
-                          corner[4] = {upper, upper - l->channels, lower, lower - l->channels};
-            live += list_window(l, squeeze, list->unit + live, codes, corner,
-                                given + y * given_line + x * l->outputs);
+                          corner[DF_STACK_DEAD + 1] = {upper, upper - l->channels, lower, lower - l->channels,
+                                                       0};
+            live += list_window(l, list->unit + live, codes, corner, given + y * given_line + x * l->outputs);
             codes = codes ? codes + l->window_row : NULL;
             place = place + 1 == l->across ? 0 : place + 1;
         }
@@ -160,8 +146,12 @@ INLINE void add_units(const struct df_stack_add *a, int64_t to, int64_t from, co
     X(1, 1, 1)                                                                                               \
     X(1, 1, 2)                                                                                               \
     X(1, 1, 3)                                                                                               \
-    X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 3) X(1, 2, 4) X(1, 3, 1) X(1, 3, 2) X(1, 3, 3)       \
-        X(1, 4, 1) X(1, 4, 2) X(1, 4, 3) X(1, 6, 1) X(1, 6, 2)
+    X(1, 1, 4)                                                                                               \
+    X(1, 1, 8)                                                                                               \
+    X(1, 2, 1)                                                                                               \
+    X(1, 2, 2)                                                                                               \
+    X(1, 2, 3)                                                                                               \
+    X(1, 2, 4) X(1, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 4, 1) X(1, 4, 2) X(1, 4, 3) X(1, 6, 1) X(1, 6, 2)
 #define OF_THREE(X) X(3, 1, 1) X(3, 1, 2) X(3, 1, 3) X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 3, 1) X(3, 4, 1)
 #ifdef __AVX512F__
 #define WIDE_TILES(X) X(1, 6, 3) X(3, 1, 8) X(3, 2, 3) X(3, 2, 4) X(3, 3, 2) X(3, 3, 3) X(3, 4, 2) X(3, 6, 1)
@@ -243,15 +233,18 @@ static void back_inputs(const struct df_stack_layer *l, const struct df_stack_li
     struct df_stack_add a = {
         .filters = l->conv ? l->turned : l->weight, .line = l->line, .turned_row = l->turned_row};
     const struct df_stack_tile *tile = tiles->tile;
-    const int32_t step = l->pool ? 2 : 1, *begin = list->begin, count = tiles->count;
+    const struct df_stack_unit *unit = list->unit; /* what is written below is none of the fields */
+    const int32_t *begin = list->begin, step = l->pool ? 2 : 1, count = tiles->count, down = step * l->line,
+                  right = step * l->across * l->channels, groups = (l->out_w + l->across - 1) / l->across,
+                  lines = l->out_h;
     for (int32_t k = 0; k < rows; k++) {
         a.to[k] = to[k];
         a.given[k] = given[k];
     }
-    for (int32_t y = 0; y < l->out_h; y++)
-        for (int32_t x = 0; x < l->out_w; x += l->across, begin++) {
-            const int64_t at = (int64_t)step * (y * l->line + x * l->channels);
-            a.unit = list->unit + begin[0];
+    for (int32_t y = 0; y < lines; y++)
+        for (int32_t g = 0; g < groups; g++, begin++) {
+            const int64_t at = (int64_t)y * down + (int64_t)g * right;
+            a.unit = unit + begin[0];
             a.count = begin[1] - begin[0];
             for (int32_t t = 0; a.count > 0 && t < count; t++)
                 tile[t].add(&a, at + tile[t].to, tile[t].from);
