@@ -312,12 +312,13 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
     DF_TRY(df_budget_for_plan(pass->context, pass->device, network, pass->gradients != NULL));
     df_lock_begin(&pass->lock);
     dfal_status status;
+    /* Logits are those that a score starts from, by the same engine. */
+    const bool logits = node == NULL && !pass->drawing && !pass->gradients;
     const int uses = pass->gradients ? DF_PLAN_ROW_GRADIENT
                      : pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN
+                     : logits        ? DF_PLAN_FORWARD | DF_PLAN_FUSED
                                      : DF_PLAN_FORWARD;
-    DF_TRY_TO(done, status,
-              df_plan_create(&pass->plan, pass->device, network, uses,
-                             node == NULL && !pass->drawing && !pass->gradients));
+    DF_TRY_TO(done, status, df_plan_create(&pass->plan, pass->device, network, uses, logits));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
     DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->worker_count));
     DF_TRY_TO(done, status, df_alloc(&pass->workers, pass->worker_count, sizeof *pass->workers));
