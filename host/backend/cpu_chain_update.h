@@ -4,7 +4,8 @@
  *
  * Order    a gradient's sum runs over the batch's rows, ascending, those left out whose factor is 0; what a
  *          pair's is taken apart into (cpu_chain.h), over hidden units, then positions or channels, ascending
- * Source   kernels/pointwise.h: the same operations, so a parameter gets the same bits from the same gradient */
+ * Source   kernels/pointwise.h: the same operations, so a parameter gets the same bits from the same
+ * gradient */
 #ifndef DF_BACKEND_CPU_CHAIN_UPDATE_H
 #define DF_BACKEND_CPU_CHAIN_UPDATE_H
 
@@ -177,7 +178,8 @@ INLINE void take_conv(struct df_chain_pair *pair, const float *dense, int32_t k,
     }
 }
 
-/* ddense of filters [k, k + ROWS), which the optimiser takes; bias_sum [mid][wide_p] gets what dbconv sums. */
+/* ddense of filters [k, k + ROWS), which the optimiser takes; bias_sum [mid][wide_p] gets what dbconv
+ * sums. */
 INLINE void take_dense(struct df_chain_pair *pair, const struct rates *r, int64_t begin, int32_t k, float db,
                        const int ROWS)
 {

@@ -104,8 +104,9 @@ static int32_t choose_across(const struct df_stack_layer *l)
     return best;
 }
 
-/* Products alone are left to the layers: 784-300-100-10 takes 0.24 s there and 0.28 here, 784-1024-1024-10 0.31
- * and 0.36. With convolutions it takes a half to a third of their time, of 64 channels, too (docs/PERFORMANCE.md). */
+/* Products alone are left to the layers: 784-300-100-10 takes 0.24 s there and 0.28 here, 784-1024-1024-10
+ * 0.31 and 0.36. With convolutions it takes a half to a third of their time, of 64 channels, too
+ * (docs/PERFORMANCE.md). */
 static bool take_stages(struct df_fused *fused)
 {
     int64_t kept_at = 0;

@@ -8,14 +8,15 @@
  *
  * All queues share a network and its parameters; each has a space of its own. What is kept of a sample are
  * its units' codes, stage by stage [window][channel].
- * Order    that of cpu_stack.h: a row's bits depend neither on its place nor on the rows beside it, and are the
- *          same on every instruction set */
+ * Order    that of cpu_stack.h: a row's bits depend neither on its place nor on the rows beside it, and are
+ *          the same on every instruction set */
 #ifndef DF_BACKEND_CPU_FUSED_H
 #define DF_BACKEND_CPU_FUSED_H
 
 #include "backend/cpu_stack.h"
 
-/* Cotangents of a sample that go through the products together: each of their weights is read once for all. */
+/* Cotangents of a sample that go through the products together: each of their weights is read once for
+ * all. */
 enum { DF_FUSED_PASS = 4 * DF_STACK_TOGETHER };
 
 struct df_fused_layer {

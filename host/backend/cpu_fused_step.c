@@ -10,8 +10,8 @@
 
 /* ---- forwards ------------------------------------------------------------------------------------------ */
 
-/* `width` pixels of LANES samples, `stride` apart, to lanes, `step` floats from pixel to pixel. The last eight
- * are turned together, some of them twice. */
+/* `width` pixels of LANES samples, `stride` apart, to lanes, `step` floats from pixel to pixel. The last
+ * eight are turned together, some of them twice. */
 static void take_line(float *to, int64_t step, const float *x, int64_t stride, int32_t width)
 {
     for (int32_t j = 0; width >= 8 && j < width; j += 8) {
@@ -24,8 +24,8 @@ static void take_line(float *to, int64_t step, const float *x, int64_t stride, i
             to[j * step + l] = x[l * stride + j];
 }
 
-/* Samples lie [channel][y][x], the first layer's inputs [y][x][channel] between zeros: without those a plane is
- * one line. Lanes behind the last row get what an earlier call has left. */
+/* Samples lie [channel][y][x], the first layer's inputs [y][x][channel] between zeros: without those a plane
+ * is one line. Lanes behind the last row get what an earlier call has left. */
 static void take_rows(const struct df_fused *fused, const struct df_fused_space *space, const float *x,
                       int64_t rows)
 {
@@ -122,8 +122,8 @@ static void back_product(const struct df_fused *fused, const struct df_fused_spa
     }
 }
 
-/* Convolutions from the last to the first, of `rows` rows (1 or DF_STACK_TOGETHER) from `first` on of the first
- * product's. */
+/* Convolutions from the last to the first, of `rows` rows (1 or DF_STACK_TOGETHER) from `first` on of the
+ * first product's. */
 static void back_convs(const struct df_fused *fused, const struct df_fused_space *space, int64_t first,
                        int32_t rows)
 {

@@ -87,8 +87,8 @@ dfal_status df_stack_tiles_create(struct df_stack_tiles *tiles, df_stack_plan_fn
 
 /* ---- parameters ---------------------------------------------------------------------------------------- */
 
-/* Each filter's rows begin behind the zeros above and in front: from there on it stands as a unit at the upper
- * left of its group adds it. */
+/* Each filter's rows begin behind the zeros above and in front: from there on it stands as a unit at the
+ * upper left of its group adds it. */
 void df_stack_turn(const struct df_stack_layer *l)
 {
     const size_t run = (size_t)(l->kernel_w * l->channels) * sizeof(float);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain with a sample a vector lane forwards, and backwards a sample at a time through live units alone: what
- * training (cpu_chain.h) and scoring (cpu_fused.h) share.
+/* A chain with a sample a vector lane forwards, and backwards a sample at a time through live units alone:
+ * what training (cpu_chain.h) and scoring (cpu_fused.h) share.
  *
  * cpu_stack.c            sizes of layers, parameters in and out
  * cpu_stack_vector.h     units and their codes in vectors
@@ -29,8 +29,8 @@ struct df_stack_unit {
     int32_t filter, gradient;
 };
 
-/* The live units of a layer; those of group g from begin[g] to begin[g + 1]. A group is some windows of a line
- * side by side (df_stack_layer.across). */
+/* The live units of a layer; those of group g from begin[g] to begin[g + 1]. A group is some windows of a
+ * line side by side (df_stack_layer.across). */
 struct df_stack_list {
     struct df_stack_unit *unit; /* as many as the layer has, and one more */
     int32_t *begin;             /* [groups + 1] */

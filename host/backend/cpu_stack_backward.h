@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gradients of inputs, a sample at a time: kernel columns and channels in lanes, and only units that are alive
- * have a gradient, a few of a hundred behind max-pools and ReLUs.
+/* Gradients of inputs, a sample at a time: kernel columns and channels in lanes, and only units that are
+ * alive have a gradient, a few of a hundred behind max-pools and ReLUs.
  *
  * Order    of an input's gradient: groups of windows line by line, in each the sum over its windows' live
  *          channels, ascending
- * Work     a tile of lines and columns stays in registers while one unit after the other adds to it. Gradients
- *          of the same sample share its lists and what is loaded of the filters */
+ * Work     a tile of lines and columns stays in registers while one unit after the other adds to it.
+ *          Gradients of the same sample share its lists and what is loaded of the filters */
 #ifndef DF_BACKEND_CPU_STACK_BACKWARD_H
 #define DF_BACKEND_CPU_STACK_BACKWARD_H
 
@@ -30,8 +30,8 @@ INLINE int32_t live_units(const df_stack_squeeze squeeze, uint16_t *live, const 
     return found;
 }
 
-/* Units of one window, `corner` by code, without a branch: which ones are alive is anybody's guess. codes NULL:
- * all of them, and none has a pool. */
+/* Units of one window, `corner` by code, without a branch: which ones are alive is anybody's guess. codes
+ * NULL: all of them, and none has a pool. */
 INLINE int32_t list_window(const struct df_stack_layer *l, struct df_stack_unit *unit, const uint8_t *code,
                            const int32_t corner[DF_STACK_DEAD + 1], int32_t given)
 {

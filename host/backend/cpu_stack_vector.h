@@ -207,7 +207,8 @@ INLINE void code_drop(uint8_t code[LANES], vec factor)
     codes_store(code, codes_choose(vec_is_off(factor), DF_STACK_DEAD, codes_load(code)));
 }
 
-/* Bytes of lanes [size][LANES] -> the first `count` lanes as rows, `stride` apart. lanes are read in sixteens. */
+/* Bytes of lanes [size][LANES] -> the first `count` lanes as rows, `stride` apart. lanes are read in
+ * sixteens. */
 static inline void bytes_to_rows(uint8_t *rows, int64_t stride, const uint8_t *lanes, int64_t size,
                                  int64_t count)
 {
