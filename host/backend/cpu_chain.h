@@ -52,7 +52,7 @@ struct df_chain_layer {
     struct df_stack_tiles tiles; /* of the way back */
     float *rows;                 /* inputs [rows][stride] */
     float *gradient;             /* convolution: of one sample's inputs, padded as they are */
-    /* Of a convolution: of one sample's outputs [windows][outputs]; of a dense layer [batch][outputs padded]. */
+    /* Of a convolution of one sample's outputs, [windows][outputs]; of a dense layer [batch][padded]. */
     float *output_gradient;
     uint8_t *units, *window_codes; /* codes as the stack has them, of DF_CHAIN_ROWS rows */
     float *kept, *lane_kept;       /* factors of dropout, [rows][outputs * windows]; in lanes */
