@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fused engine of small networks against the same networks layer by layer: the same bits where dfal's own
- * kernels run the layers, as on the shim. A back end without such an engine runs layers when it is asked for
- * one. */
+/* The fused engines of small networks against the same networks layer by layer: the same bits where dfal's
+ * own kernels run the layers, as on the shim. A back end without such an engine, or with none for a network,
+ * runs layers when it is asked for one. A row's bits depend neither on the rows beside it nor on how many of
+ * its sample's cotangents are asked for together, nor, on a CPU, on the instruction set. */
 #include "support.h"
 #include "support_device.h"
 #include "support_gradient.h"
@@ -12,29 +13,41 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu.h"
 #include "base/memory.h"
 #include "net/plan.h"
 
-enum { ROWS = 7, COTANGENTS = 36, CLASSES = 5 };
+enum { ROWS = 7, COTANGENTS = 36 };
+enum engine { CUDA = 1, CPU = 2 };
 
 struct chain {
     struct df_shape input;
     const char *nodes; /* test_graph's words */
-    bool fused;        /* is it a network for the fused engine? */
+    int engines;       /* which fused engines is it a network for? */
 };
+
+/* The outputs of the last layer that has some. */
+static int32_t classes_of(const struct chain *chain)
+{
+    const char *last = NULL;
+    for (const char *at = chain->nodes; (at = strstr(at, "o=")); at++)
+        last = at + 2;
+    return (int32_t)strtol(last, NULL, 10);
+}
 
 struct result {
     float *logits, *gradient;
 };
 
-/* Logits of ROWS rows and COTANGENTS input gradients, `each` of a sample, `company` rows of other samples
- * before them. */
+/* Logits of ROWS rows and COTANGENTS input gradients, `each` of a sample, of which `together` are asked for
+ * together, `company` rows of other samples before them. */
 static struct result run(struct df_device *device, const struct df_network *network, bool fused,
-                         bool expected, int32_t company, int32_t each)
+                         bool expected, int32_t company, int32_t each, int32_t together)
 {
-    const int64_t rows = company + ROWS, size = df_shape_size(network->input);
+    const int64_t rows = company + ROWS, size = df_shape_size(network->input), classes = network->class_count;
     struct df_plan *plan;
     struct df_tape *tape;
     struct result result;
@@ -43,21 +56,21 @@ static struct result run(struct df_device *device, const struct df_network *netw
                            DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (fused ? DF_PLAN_FUSED : 0), false));
     assert_int_equal(df_plan_is_fused(plan), fused && expected);
     test_ok(df_tape_create(&tape, plan, 0, rows, COTANGENTS));
-    test_ok(df_alloc(&result.logits, ROWS * CLASSES, sizeof(float)));
+    test_ok(df_alloc(&result.logits, ROWS * classes, sizeof(float)));
     test_ok(df_alloc(&result.gradient, COTANGENTS * size, sizeof(float)));
     float *x = test_random_floats(ROWS * size, 5), *other = test_random_floats((company + 1) * size, 6);
-    float *cotangents = test_random_floats(COTANGENTS * CLASSES, 7);
+    float *cotangents = test_random_floats(COTANGENTS * classes, 7);
     for (int32_t i = 0; i < COTANGENTS; i++)
         owner[i] = company + (i / each * 5 + 2) % ROWS;
     test_ok(df_write(device, 0, df_tape_input(tape), other, company * size));
     test_ok(df_write(device, 0, df_at(df_tape_input(tape), company * size), x, ROWS * size));
     test_ok(df_tape_forward(tape, rows));
-    test_ok(df_read(device, 0, result.logits, df_at(df_tape_logits(tape), (int64_t)company * CLASSES),
-                    (int64_t)ROWS * CLASSES));
-    test_ok(df_write(device, 0, df_tape_cotangents(tape), cotangents, (int64_t)COTANGENTS * CLASSES));
+    test_ok(
+        df_read(device, 0, result.logits, df_at(df_tape_logits(tape), company * classes), ROWS * classes));
+    test_ok(df_write(device, 0, df_tape_cotangents(tape), cotangents, COTANGENTS * classes));
     test_ok(df_write(device, 0, df_tape_owners(tape), owner, COTANGENTS));
     struct df_span dinput;
-    test_ok(df_tape_input_gradient(tape, COTANGENTS, each, &dinput));
+    test_ok(df_tape_input_gradient(tape, COTANGENTS, together, &dinput));
     test_ok(df_read(device, 0, result.gradient, dinput, COTANGENTS * size));
     df_free(x);
     df_free(other);
@@ -82,43 +95,70 @@ static const struct chain chains[] = {
     {{1, 28, 28},
      "c Conv input o=6 k=5;" POOL("p", "c") RELU("r", "p") "d Conv r o=16 k=5;" POOL("q", "d")
          RELU("s", "q") "f Flatten s; g Gemm f o=84;" RELU("h", "g") "out Gemm h o=5",
-     true},
+     CUDA | CPU},
     /* the ReLU before the pool, padding, two products behind */
     {{3, 12, 14},
      "c Conv input o=8 k=3 p=1;" RELU("r", "c") POOL("p", "r") "d Conv p o=5 k=3 p=1;" RELU("s", "d")
          POOL("q", "s") "f Flatten q; g Gemm f o=9;" RELU("h", "g") "i Gemm h o=7;" RELU(
              "j", "i") "out Gemm j o=5",
-     true},
+     CUDA | CPU},
     /* odd sizes: pools leave a row and a column out */
     {{2, 13, 11},
      "c Conv input o=6 k=5 p=2;" POOL("p", "c") RELU("r", "p") "d Conv r o=1 k=3;" POOL("q", "d")
          RELU("s", "q") LOGITS("s"),
-     true},
+     CUDA | CPU},
     {{1, 24, 23},
      "c Conv input o=4 k=3 p=1;" POOL("p", "c") RELU("r", "p") "d Conv r o=12 k=3 p=1;" POOL("q", "d")
          RELU("s", "q") "e Conv s o=7 k=3 p=1;" POOL("t", "e") RELU("u", "t") LOGITS("u"),
-     true},
+     CUDA | CPU},
     /* weights that do not fit into shared memory beside the planes */
     {{1, 28, 28},
      "c Conv input o=20 k=5;" POOL("p", "c") RELU("r", "p") "d Conv r o=50 k=5;" POOL("q", "d") RELU("s", "q")
          LOGITS("s"),
-     true},
+     CUDA | CPU},
     /* one pixel is left; more padding than picture */
-    {{1, 6, 6}, "c Conv input o=3 k=5;" POOL("p", "c") RELU("r", "p") LOGITS("r"), true},
-    {{1, 5, 5}, "c Conv input o=2 k=5 p=4;" POOL("p", "c") RELU("r", "p") LOGITS("r"), true},
-    /* not for this engine: a kernel of seven, planes beyond shared memory, no pool, a leaky unit, a stride,
-     * two readers */
-    {{1, 16, 16}, "c Conv input o=2 k=7;" POOL("p", "c") RELU("r", "p") LOGITS("r"), false},
-    {{3, 64, 64}, "c Conv input o=32 k=3 p=1;" POOL("p", "c") RELU("r", "p") LOGITS("r"), false},
-    {{1, 8, 8}, "c Conv input o=2 k=3;" RELU("r", "c") LOGITS("r"), false},
-    {{1, 8, 8}, "c Conv input o=2 k=3;" POOL("p", "c") "r LeakyRelu p;" LOGITS("r"), false},
-    {{1, 9, 9}, "c Conv input o=2 k=3 s=2;" POOL("p", "c") RELU("r", "p") LOGITS("r"), false},
-    {{1, 8, 8}, "c Conv input o=2 k=3;" POOL("p", "c") RELU("r", "p") "a Add r,p;" LOGITS("a"), false},
+    {{1, 6, 6}, "c Conv input o=3 k=5;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CUDA | CPU},
+    {{1, 5, 5}, "c Conv input o=2 k=5 p=4;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CUDA | CPU},
+    /* not for a GPU: a kernel of seven, planes beyond shared memory, no pool; for no engine: a leaky unit, a
+     * stride, two readers, products alone */
+    {{1, 16, 16}, "c Conv input o=2 k=7;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CPU},
+    {{3, 64, 64}, "c Conv input o=32 k=3 p=1;" POOL("p", "c") RELU("r", "p") LOGITS("r"), CPU},
+    {{1, 8, 8}, "c Conv input o=2 k=3;" RELU("r", "c") LOGITS("r"), CPU},
+    {{1, 8, 8}, "c Conv input o=2 k=3;" POOL("p", "c") "r LeakyRelu p;" LOGITS("r"), 0},
+    {{1, 9, 9}, "c Conv input o=2 k=3 s=2;" POOL("p", "c") RELU("r", "p") LOGITS("r"), 0},
+    {{1, 8, 8}, "c Conv input o=2 k=3;" POOL("p", "c") RELU("r", "p") "a Add r,p;" LOGITS("a"), 0},
     {{1, 8, 8},
      "c Conv input o=2 k=3;" POOL("p", "c")
          RELU("r", "p") "f Flatten r; g Gemm f o=5; s Sigmoid g; out Mul g,s",
-     false},
-    {{1, 3, 3}, "f Flatten input; g Gemm f o=4;" RELU("h", "g") "out Gemm h o=5", false},
+     0},
+    {{1, 3, 3}, "f Flatten input; g Gemm f o=4;" RELU("h", "g") "out Gemm h o=5", 0},
+    /* LeNet5-Caffe; without pools; two and three channels, and two classes; a pool without a ReLU, neither
+     * between two convolutions, pads that differ, a kernel of one; the most channels, a kernel of six; more
+     * channels than those, a convolution behind a product's place */
+    {{1, 28, 28},
+     "c Conv input o=20 k=5;" POOL("p", "c") "d Conv p o=50 k=5;" POOL(
+         "q", "d") "f Flatten q; g Gemm f o=500;" RELU("h", "g") "out Gemm h o=10",
+     CPU},
+    {{1, 14, 13},
+     "c Conv input o=8 k=3 p=1;" RELU("r", "c") "d Conv r o=8 k=3 p=1;" RELU("s", "d")
+         POOL("q", "s") "e Conv q o=16 k=3;" RELU("t", "e") "f Flatten t; g Gemm f o=70;" RELU(
+             "h", "g") "out Gemm h o=5",
+     CPU},
+    {{3, 64, 64},
+     "c Conv input o=8 k=3 p=1;" POOL("p", "c") RELU("r", "p") "d Conv r o=16 k=3 p=1;" POOL("q", "d")
+         RELU("s", "q") "f Flatten s; out Gemm f o=2",
+     CPU},
+    {{2, 9, 10},
+     "c Conv input o=5 k=4 pads=0,1,2,1;" POOL(
+         "p", "c") "d Conv p o=7 k=1; e Conv d o=9 k=2 pads=1,0,0,2;" RELU("t", "e") LOGITS("t"),
+     CPU},
+    {{1, 17, 5},
+     "c Conv input o=64 k=2;" RELU("r", "c") "d Conv r o=64 k=3;" RELU("s", "d") LOGITS("s"),
+     CPU},
+    {{1, 9, 9},
+     "c Conv input o=3 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),
+     0},
+    {{2, 3, 4}, "f Flatten input; out Gemm f o=5", 0},
 };
 
 static bool on(const char *name)
@@ -126,35 +166,47 @@ static bool on(const char *name)
     return strncmp(test_backend(), name, strlen(name)) == 0;
 }
 
-static void compare(const char *what, const float *found, const float *expected, int64_t count)
+/* The engine that this back end has for a chain; a wrapper has none. */
+static bool is_fused(const struct chain *chain)
+{
+    return (chain->engines & CUDA && (on("cuda") || on("dlopen"))) || (chain->engines & CPU && on("cpu"));
+}
+
+static void compare(const struct chain *chain, const float *found, const float *expected, int64_t count)
 {
     if (on("cuda")) /* products of many inputs and outputs are cuBLAS's */
-        test_near(what, found, expected, count, 1e-5);
+        test_near(chain->nodes, found, expected, count, 1e-5);
+    else if (on("cpu") && is_fused(chain)) /* the layers are oneDNN's in part */
+        test_near(chain->nodes, found, expected, count, 1e-5);
     else
-        test_same_floats(what, found, expected, count);
+        test_same_floats(chain->nodes, found, expected, count);
+}
+
+static void same(const char *what, const struct result *found, const struct result *expected,
+                 const struct df_network *network)
+{
+    test_same_floats(what, found->logits, expected->logits, (int64_t)ROWS * network->class_count);
+    test_same_floats(what, found->gradient, expected->gradient, COTANGENTS * df_shape_size(network->input));
 }
 
 /* A chain of layers and fused, with so many cotangents of a sample. */
 static void agree(struct df_device *device, const struct chain *chain, int32_t each)
 {
-    const bool engine = on("cuda") || on("dlopen");
-    struct df_network *network = test_graph(chain->input, CLASSES, chain->nodes);
+    const bool engine = is_fused(chain);
+    struct df_network *network = test_graph(chain->input, classes_of(chain), chain->nodes);
     const int64_t size = df_shape_size(network->input);
-    struct result layers = run(device, network, false, false, 0, each), first = {0};
-    for (int32_t company = 0; company < 10; company += 9) {
-        struct result fused = run(device, network, true, engine && chain->fused, company, each);
-        compare(chain->nodes, fused.logits, layers.logits, (int64_t)ROWS * CLASSES);
-        compare(chain->nodes, fused.gradient, layers.gradient, COTANGENTS * size);
-        if (company == 0) {
-            first = fused;
-            continue;
-        }
-        test_same_floats("in company", fused.logits, first.logits, (int64_t)ROWS * CLASSES);
-        test_same_floats("in company", fused.gradient, first.gradient, COTANGENTS * size);
-        drop(&fused);
-    }
-    drop(&first);
+    struct result layers = run(device, network, false, false, 0, each, each),
+                  alone = run(device, network, true, engine, 0, each, each),
+                  company = run(device, network, true, engine, 9, each, each),
+                  single = run(device, network, true, engine, 0, each, 1);
+    compare(chain, alone.logits, layers.logits, (int64_t)ROWS * network->class_count);
+    compare(chain, alone.gradient, layers.gradient, COTANGENTS * size);
+    same("in company", &company, &alone, network);
+    same("one at a time", &single, &alone, network);
     drop(&layers);
+    drop(&alone);
+    drop(&company);
+    drop(&single);
     df_network_destroy(network);
 }
 
@@ -162,14 +214,65 @@ static void agree(struct df_device *device, const struct chain *chain, int32_t e
  * more. */
 static void fused_and_layers(void **state)
 {
-    static const int32_t each[] = {1, 6, 9, 12};
+    static const int32_t each[] = {1, 6, 9, 12, 18};
     for (size_t i = 0; i < sizeof chains / sizeof *chains; i++)
         for (size_t e = 0; e < sizeof each / sizeof *each; e++)
             agree(*state, &chains[i], each[e]);
 }
 
+static void instruction_sets(void **state)
+{
+    struct df_cpu_device *cpu = *state;
+    if (!on("cpu") || cpu->isa != DF_CPU_AVX512)
+        return;
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        struct df_network *network = test_graph(chains[i].input, classes_of(&chains[i]), chains[i].nodes);
+        struct result wide, narrow;
+        if (!is_fused(&chains[i])) {
+            df_network_destroy(network);
+            continue;
+        }
+        wide = run(&cpu->head, network, true, true, 12, 4, 4);
+        cpu->isa = DF_CPU_AVX2;
+        narrow = run(&cpu->head, network, true, true, 12, 4, 4);
+        cpu->isa = DF_CPU_AVX512;
+        same(chains[i].nodes, &narrow, &wide, network);
+        drop(&wide);
+        drop(&narrow);
+        df_network_destroy(network);
+    }
+}
+
+/* A queue takes its memory once. */
+static void memory_is_taken_once(void **state)
+{
+    struct df_device *device = *state;
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        struct df_network *network = test_graph(chains[i].input, classes_of(&chains[i]), chains[i].nodes);
+        struct df_plan *plan;
+        struct df_tape *tape;
+        struct df_span dinput;
+        test_ok(df_plan_create(&plan, device, network,
+                               DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | DF_PLAN_FUSED, false));
+        test_ok(df_tape_create(&tape, plan, 0, ROWS, ROWS));
+        int64_t made = 0;
+        for (int turn = 0; turn < 2; turn++) {
+            made = df_alloc_total();
+            test_ok(df_tape_forward(tape, ROWS));
+            test_ok(df_tape_input_gradient(tape, ROWS, 1, &dinput));
+            made = df_alloc_total() - made;
+        }
+        if (df_plan_is_fused(plan))
+            assert_int_equal(made, 0);
+        df_tape_destroy(tape);
+        df_plan_destroy(plan);
+        df_network_destroy(network);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fused_and_layers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(fused_and_layers), cmocka_unit_test(instruction_sets),
+                                       cmocka_unit_test(memory_is_taken_once)};
     return test_on_backends(argc, argv, "cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -550,6 +550,34 @@ static void verify(void **state)
     dfal_context_destroy(context);
 }
 
+/* The engine is the back end's where it has one, unless layers are asked for, and both agree. */
+static void engines(void **state)
+{
+    static const char *const asked[] = {"auto", "layers"};
+    struct paths p = paths_of("small.h5", "small-net.h5", "engine.h5");
+    const bool fuses = strcmp(((struct df_device *)*state)->info.backend, "cpu") == 0;
+    struct dfal_context *context = test_context(backend(state), 1);
+    struct df_scores found[2];
+    context->options.force = true;
+    for (int e = 0; e < 2; e++) {
+        struct dfal_score_options o = defaults();
+        struct dfal_score_result result;
+        dfal_score_result_init(&result);
+        o.engine = asked[e];
+        test_ok(score(context, &p, p.out, &o, &result));
+        assert_string_equal(result.engine, fuses && e == 0 ? "fused" : "layers");
+        found[e] = read_scores(p.out);
+    }
+    for (int64_t i = 0; i < found[0].count; i++) {
+        assert_int_equal(found[0].label[i], found[1].label[i]);
+        assert_int_equal(found[0].status[i], found[1].status[i]);
+    }
+    test_near("margins", found[0].margin, found[1].margin, found[0].count, 1e-3);
+    df_scores_clear(&found[0]);
+    df_scores_clear(&found[1]);
+    dfal_context_destroy(context);
+}
+
 static void refusals(void **state)
 {
     struct paths p = paths_of("small.h5", "small-net.h5", "refused.h5");
@@ -558,8 +586,10 @@ static void refusals(void **state)
     o.precision = "strikt";
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_USAGE, "nearest is 'strict'");
     o = defaults();
-    o.engine = "fused"; /* the second convolution has no pool */
-    test_error(score(context, &p, p.out, &o, NULL), DFAL_E_UNAVAILABLE, "no fused engine for this network");
+    o.engine = "fused"; /* products alone */
+    struct paths products = paths_of("pool.h5", "net.h5", "refused.h5");
+    test_error(score(context, &products, p.out, &o, NULL), DFAL_E_UNAVAILABLE,
+               "no fused engine for this network");
     o = defaults();
     o.unconverged = "first";
     test_error(score(context, &p, p.out, &o, NULL), DFAL_E_USAGE, "first");
@@ -651,6 +681,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(adversarial),
         cmocka_unit_test(merged_images),
         cmocka_unit_test(verify),
+        cmocka_unit_test(engines),
         cmocka_unit_test(refusals),
         cmocka_unit_test(passes),
     };

@@ -65,6 +65,8 @@ static const struct example examples[] = {
      "g1 Gemm input o=150; r1 Relu g1; d1 Dropout r1 ratio=0.1; g2 Gemm d1 o=2; g3 Gemm g2 o=3",
      5},
     {{3, 4, 5}, 2, "f Flatten input; g1 Gemm f o=2", 33},
+    {{1, 8, 8}, 3, "c1 Conv input o=3 k=3; p1 MaxPool c1 k=2 s=2; f Flatten p1; g1 Gemm f o=3", 9},
+    {{1, 9, 8}, 3, "c1 Conv input o=1 k=3; r1 Relu c1; c2 Conv r1 o=1 k=3; f Flatten c2; g1 Gemm f o=3", 9},
 };
 enum { EXAMPLES = sizeof examples / sizeof *examples };
 
@@ -271,6 +273,10 @@ static void test_which(void **state)
         {{1, 8, 8}, 3, "f Flatten input; g1 Gemm f o=3; d1 Dropout g1 ratio=0.5", 8},
         {{1, 8, 8}, 3, "f Flatten input; g1 Gemm f o=3; r1 Relu g1", 8},
         {{1, 8, 8}, 3, "f Flatten input; g1 Gemm f o=3", 5000},
+        {{1, 128, 128},
+         3,
+         "c1 Conv input o=64 k=3 p=1; c2 Conv c1 o=64 k=3 p=1; f Flatten c2; g1 Gemm f o=3",
+         8},
     };
     struct df_device *cpu = test_device_open("cpu", 1), *ref = test_device_open("ref", 1);
     for (int e = 0; e < EXAMPLES; e++) {

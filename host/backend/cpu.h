@@ -12,8 +12,9 @@
  * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
  * cpu_chain.c    training of a small chain as a whole (cpu_chain.h)
- * Lanes, strips, products and chains are compiled twice, for AVX2 and for AVX-512, and chosen by the device's
- * isa. */
+ * cpu_fused.c    a small network in one call (cpu_fused.h); cpu_stack.c: what chains share
+ * Lanes, strips, products, chains and fused networks are compiled twice, for AVX2 and for AVX-512, and chosen
+ * by the device's isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 
@@ -116,6 +117,14 @@ dfal_status df_cpu_chain_load(struct df_device *device, struct df_chain *chain, 
 dfal_status df_cpu_chain_store(struct df_device *device, struct df_chain *chain, float *values, float *m,
                                float *v);
 dfal_status df_cpu_chain_run(struct df_device *device, int32_t queue, const struct df_chain_call *call);
+
+/* ---- cpu_fused.c --------------------------------------------------------------------------- */
+dfal_status df_cpu_fused_create(struct df_device *device, struct df_fused **out,
+                                const struct df_fused_desc *desc);
+void df_cpu_fused_destroy(struct df_device *device, struct df_fused *fused);
+dfal_status df_cpu_fused_bind(struct df_device *device, int32_t queue, struct df_fused *fused,
+                              struct df_span parameters);
+dfal_status df_cpu_fused_run(struct df_device *device, int32_t queue, const struct df_fused_call *call);
 
 /* ---- cpu_onednn.c --------------------------------------------------------------------------- */
 /* The library for one device. Errors   E_UNAVAILABLE this process already runs it with another ISA */

@@ -8,19 +8,11 @@
 #include "backend/cpu.h"
 #include "base/memory.h"
 
-/* Channels of a convolution up to which a sample a lane beats a library that has channels in lanes; the
- * longest batch, of which the inputs of dense layers are kept; the most units of a layer. */
-enum { MOST_CHANNELS = 64, MOST_BATCH = 4096, MOST_UNITS = 16384 };
+/* The longest batch, the most units of a layer, and bytes beside the parameters: restarts run side by side,
+ * and each has its own. */
+enum { MOST_BATCH = 4096, MOST_UNITS = 16384, MOST_BYTES = 64 << 20 };
 
 /* ---- which networks ------------------------------------------------------------------------------------ */
-
-static bool is_narrow(const struct df_fused_stage *stage)
-{
-    const struct df_window *w = &stage->window;
-    return stage->in.c <= MOST_CHANNELS && stage->out.c <= MOST_CHANNELS && w->stride[0] == 1 &&
-           w->stride[1] == 1 && w->kernel[0] <= 7 && w->kernel[1] <= 7 &&
-           (int64_t)stage->out.h * stage->out.w <= MOST_UNITS;
-}
 
 /* A pair's convolution may have more filters: it is not run as one. Is the product of the two less work, over
  * a step, than the two? Forward, back and gradient cost a multiplication a row each; of a pair each weight of
@@ -37,14 +29,31 @@ static bool is_pair(const struct df_chain_desc *desc, int32_t i)
     return rows * hidden * in + mid * hidden * in < rows * mid * (in + hidden);
 }
 
+/* Of values and codes of the rows that go through a layer together, in lanes and as rows; a dense layer's
+ * inputs and gradients are kept for the whole batch. */
+static double workspace_bytes(const struct df_chain_desc *desc)
+{
+    enum { WIDEST = 16 };
+    double bytes = 0;
+    for (int32_t i = 0; i < desc->network.count; i++) {
+        const struct df_fused_stage *stage = &desc->network.stages[i];
+        const double in = (double)df_shape_size(stage->in), out = (double)df_shape_size(stage->out),
+                     rows = stage->is_gemm ? desc->batch : DF_CHAIN_ROWS;
+        bytes += sizeof(float) * (in + (stage->is_gemm ? out : 0)) * (rows + WIDEST) +
+                 2 * out * (DF_CHAIN_ROWS + WIDEST);
+    }
+    return bytes;
+}
+
 static bool is_trained_here(const struct df_chain_desc *desc)
 {
     bool dense = false;
-    if (desc->batch > MOST_BATCH)
+    if (desc->batch > MOST_BATCH || workspace_bytes(desc) > MOST_BYTES)
         return false;
     for (int32_t i = 0; i < desc->network.count; i++) {
         const struct df_fused_stage *stage = &desc->network.stages[i];
-        if ((dense && !stage->is_gemm) || (!stage->is_gemm && !is_pair(desc, i) && !is_narrow(stage)) ||
+        if ((dense && !stage->is_gemm) ||
+            (!stage->is_gemm && !is_pair(desc, i) && !df_stack_is_narrow(stage)) ||
             df_shape_size(stage->in) > MOST_UNITS * INT64_C(16) ||
             (stage->is_gemm && stage->out.c > MOST_UNITS))
             return false;
@@ -53,14 +62,21 @@ static bool is_trained_here(const struct df_chain_desc *desc)
     return true;
 }
 
+static const struct df_chain_kernels *kernels_of(const struct df_device *device)
+{
+    return ((const struct df_cpu_device *)device)->isa == DF_CPU_AVX512 ? &df_chain_kernels_avx512
+                                                                        : &df_chain_kernels_avx2;
+}
+
 /* ---- layers -------------------------------------------------------------------------------------------- */
 
+/* The optimiser takes whole vectors. */
 static dfal_status values_create(struct df_chain_values *values, int64_t count)
 {
-    values->count = count;
-    DF_TRY(df_alloc(&values->w, count, sizeof *values->w));
-    DF_TRY(df_alloc(&values->m, count, sizeof *values->m));
-    return df_alloc(&values->v, count, sizeof *values->v);
+    values->count = df_stack_padded(count);
+    DF_TRY(df_alloc(&values->w, values->count, sizeof *values->w));
+    DF_TRY(df_alloc(&values->m, values->count, sizeof *values->m));
+    return df_alloc(&values->v, values->count, sizeof *values->v);
 }
 
 static void values_clear(struct df_chain_values *values)
@@ -70,85 +86,51 @@ static void values_clear(struct df_chain_values *values)
     df_free(values->v);
 }
 
-/* Sizes of a layer. conv NULL: of a dense layer; else of the convolution, or of the pair that both are. */
-static void measure(struct df_chain_layer *l, const struct df_fused_stage *stage)
+static dfal_status create_way_back(struct df_chain_layer *l, const struct df_chain_kernels *kernels)
 {
-    const struct df_shape in = stage->in, out = stage->out;
-    l->conv = !stage->is_gemm;
-    l->relu = stage->relu;
-    l->pool = stage->pool;
-    l->outputs = out.c;
-    l->channels = l->conv ? in.c : (int32_t)df_shape_size(in);
-    l->kernel_h = l->conv ? stage->window.kernel[0] : 1;
-    l->kernel_w = l->conv ? stage->window.kernel[1] : 1;
-    l->pad_top = l->conv ? stage->window.pad[0] : 0;
-    l->pad_left = l->conv ? stage->window.pad[1] : 0;
-    l->height = l->conv ? in.h + l->pad_top + stage->window.pad[2] : 1;
-    l->line = (l->conv ? in.w + l->pad_left + stage->window.pad[3] : 1) * l->channels;
-    l->out_h = out.h;
-    l->out_w = out.w;
-    l->windows = out.h * out.w;
-    l->in = df_chain_padded((int64_t)l->height * l->line);
-    l->stride = l->in + DF_CHAIN_SLACK;
-    const int32_t run = l->kernel_w * l->channels;
-    l->row = l->conv && run <= 8 ? 8 : df_chain_padded(run);
-    l->filter = l->kernel_h * l->row;
-    l->unit_row = df_chain_padded(l->windows);
-    l->window_row = df_chain_padded(l->outputs);
-}
-
-/* Sums of a tile stay in registers: the fewest tiles that cover what a unit adds to. */
-static void choose_tiles(struct df_chain_layer *l, int32_t lanes)
-{
-    const int32_t more = l->pool ? 1 : 0, lines = l->kernel_h + more,
-                  vectors = ((l->kernel_w + more) * l->channels + lanes - 1) / lanes;
-    l->tile_h = lines <= 2 ? lines : lines <= 4 || lines > 6 ? 4 : 6;
-    l->tiles_h = (lines + l->tile_h - 1) / l->tile_h;
-    const int32_t most = lanes == 8 && l->tile_h == 6 ? 2 : 3;
-    l->tiles_w = (vectors + most - 1) / most;
-    l->tile_w = (vectors + l->tiles_w - 1) / l->tiles_w;
-    l->turned_row = l->channels + l->tiles_w * l->tile_w * lanes;
-    l->turned_filter = (l->tiles_h * l->tile_h + 1) * l->turned_row;
-}
-
-static dfal_status create_way_back(struct df_chain_layer *l, int32_t lanes)
-{
-    const int64_t lines = l->height + 8; /* a tile may reach beyond the last line, with zeros */
-    choose_tiles(l, lanes);
-    DF_TRY(df_alloc(&l->turned, (int64_t)l->outputs * l->turned_filter + DF_CHAIN_SLACK, sizeof *l->turned));
-    return df_alloc(&l->gradient, lines * l->line + l->turned_row + 2 * DF_CHAIN_SLACK, sizeof *l->gradient);
+    df_stack_measure_back(&l->stack, 1);
+    DF_TRY(df_alloc(&l->stack.turned, (int64_t)l->stack.outputs * l->stack.turned_filter + DF_STACK_SLACK,
+                    sizeof *l->stack.turned));
+    DF_TRY(df_stack_tiles_create(&l->tiles, kernels->tiles, &l->stack, 1));
+    return df_alloc(&l->gradient, df_stack_gradient_count(&l->stack), sizeof *l->gradient);
 }
 
 static dfal_status create_codes(uint8_t **codes, int64_t count)
 {
     DF_TRY(df_alloc(codes, count, 1));
-    memset(*codes, DF_CHAIN_DEAD, (size_t)count);
+    memset(*codes, DF_STACK_DEAD, (size_t)count);
     return DFAL_OK;
 }
 
-static dfal_status layer_create(struct df_chain_layer *l, const struct df_chain *chain, bool first)
+static dfal_status layer_create(struct df_chain_layer *l, const struct df_chain *chain,
+                                const struct df_chain_kernels *kernels, bool first)
 {
-    const int64_t lanes = chain->lanes, units = (int64_t)l->outputs * l->unit_row,
-                  windows = (int64_t)l->windows * l->window_row, outputs = (int64_t)l->outputs * l->windows;
-    const int64_t rows = l->conv ? DF_CHAIN_ROWS : (chain->desc.batch + lanes - 1) / lanes * lanes;
-    DF_TRY(values_create(&l->weight, (int64_t)l->outputs * l->filter));
-    DF_TRY(values_create(&l->bias, l->window_row));
-    DF_TRY(df_alloc(&l->window_at, l->windows, sizeof *l->window_at));
-    for (int32_t w = 0, step = l->pool ? 2 : 1; w < l->windows; w++)
-        l->window_at[w] = step * (w / l->out_w * l->line + w % l->out_w * l->channels);
-    DF_TRY(df_alloc(&l->bias_gradient, l->window_row, sizeof *l->bias_gradient));
-    DF_TRY(df_alloc(&l->lanes, l->in * lanes, sizeof *l->lanes));
+    const int64_t lanes = chain->lanes, units = (int64_t)l->stack.outputs * l->stack.unit_row,
+                  windows = (int64_t)l->stack.windows * l->stack.window_row,
+                  outputs = (int64_t)l->stack.outputs * l->stack.windows;
+    const int64_t rows = l->stack.conv ? DF_CHAIN_ROWS : (chain->desc.batch + lanes - 1) / lanes * lanes;
+    DF_TRY(values_create(&l->weight, (int64_t)l->stack.outputs * l->stack.filter));
+    DF_TRY(values_create(&l->bias, l->stack.window_row));
+    l->stack.weight = l->weight.w;
+    l->stack.bias = l->bias.w;
+    DF_TRY(df_alloc(&l->window_at, l->stack.windows, sizeof *l->window_at));
+    for (int32_t w = 0, step = l->stack.pool ? 2 : 1; w < l->stack.windows; w++)
+        l->window_at[w] =
+            step * (w / l->stack.out_w * l->stack.line + w % l->stack.out_w * l->stack.channels);
+    DF_TRY(df_alloc(&l->bias_gradient, l->stack.window_row, sizeof *l->bias_gradient));
+    DF_TRY(df_alloc(&l->stack.lanes, l->stack.in * lanes, sizeof *l->stack.lanes));
     DF_TRY(df_alloc(&l->rows, rows * l->stride, sizeof *l->rows));
-    DF_TRY(create_codes(&l->lane_windows, windows * lanes));
+    DF_TRY(create_codes(&l->stack.lane_windows, windows * lanes));
     DF_TRY(create_codes(&l->window_codes, windows * DF_CHAIN_ROWS));
-    DF_TRY(df_alloc(&l->output_gradient, (l->conv ? df_chain_padded(outputs) : rows * l->window_row),
+    DF_TRY(df_alloc(&l->output_gradient,
+                    (l->stack.conv ? df_stack_padded(outputs) : rows * l->stack.window_row),
                     sizeof *l->output_gradient));
-    if (l->conv) {
+    if (l->stack.conv) {
         DF_TRY(df_alloc(&l->weight_gradient, l->weight.count, sizeof *l->weight_gradient));
-        DF_TRY(create_codes(&l->lane_units, units * lanes));
+        DF_TRY(create_codes(&l->stack.lane_units, units * lanes));
         DF_TRY(create_codes(&l->units, units * DF_CHAIN_ROWS));
         if (!first)
-            DF_TRY(create_way_back(l, chain->lanes));
+            DF_TRY(create_way_back(l, kernels));
     }
     l->keep_scale = l->drop.rate > 0 ? (float)(1 / (1 - l->drop.rate)) : 1;
     if (!(l->drop.rate > 0))
@@ -175,13 +157,14 @@ static void layer_clear(struct df_chain_layer *l)
     void *const arrays[] = {l->weight_gradient,
                             l->bias_gradient,
                             l->window_at,
-                            l->turned,
-                            l->lanes,
+                            l->stack.turned,
+                            l->tiles.tile,
+                            l->stack.lanes,
                             l->rows,
                             l->gradient,
                             l->output_gradient,
-                            l->lane_units,
-                            l->lane_windows,
+                            l->stack.lane_units,
+                            l->stack.lane_windows,
                             l->units,
                             l->window_codes,
                             l->kept,
@@ -198,15 +181,15 @@ static dfal_status pair_create(struct df_chain_layer *l, const struct df_fused_s
     pair->mid = conv->out.c;
     pair->positions = conv->in.h * conv->in.w;
     pair->channels = conv->in.c;
-    pair->wide_p = df_chain_padded(pair->positions);
-    pair->wide_c = df_chain_padded(pair->channels);
+    pair->wide_p = df_stack_padded(pair->positions);
+    pair->wide_c = df_stack_padded(pair->channels);
     const int64_t block = (int64_t)pair->wide_p * pair->wide_c, lines = (int64_t)pair->mid * pair->wide_p;
-    DF_TRY(values_create(&pair->conv, (int64_t)pair->mid * pair->wide_c + df_chain_padded(pair->mid)));
-    DF_TRY(values_create(&pair->dense, l->outputs * lines));
-    DF_TRY(values_create(&pair->bias, l->window_row));
+    DF_TRY(values_create(&pair->conv, (int64_t)pair->mid * pair->wide_c + df_stack_padded(pair->mid)));
+    DF_TRY(values_create(&pair->dense, l->stack.outputs * lines));
+    DF_TRY(values_create(&pair->bias, l->stack.window_row));
     DF_TRY(df_alloc(&pair->conv_gradient, pair->conv.count, sizeof *pair->conv_gradient));
     DF_TRY(df_alloc(&pair->bias_sum, lines, sizeof *pair->bias_sum));
-    DF_TRY(df_alloc(&pair->line, l->row, sizeof *pair->line));
+    DF_TRY(df_alloc(&pair->line, l->stack.row, sizeof *pair->line));
     DF_TRY(df_alloc(&pair->block, block, sizeof *pair->block));
     DF_TRY(df_alloc(&pair->turned, block, sizeof *pair->turned));
     DF_TRY(df_alloc(&pair->inside, pair->wide_p, sizeof *pair->inside));
@@ -215,22 +198,14 @@ static dfal_status pair_create(struct df_chain_layer *l, const struct df_fused_s
     return DFAL_OK;
 }
 
-/* Each layer writes its outputs where the next one reads its inputs. */
-static dfal_status link_layers(struct df_chain *chain)
+static void link_layers(struct df_chain *chain)
 {
-    for (int32_t i = 0; i < chain->count; i++) {
-        struct df_chain_layer *l = &chain->layer[i], *next = l + 1;
-        const bool last = i + 1 == chain->count, conv = !last && next->conv;
-        l->out_line = conv ? next->line : l->out_w * l->outputs;
-        l->out = last ? chain->lane_logits : next->lanes;
-        if (conv)
-            l->out += ((int64_t)next->pad_top * next->line + (int64_t)next->pad_left * next->channels) *
-                      chain->lanes;
-    }
-    return DFAL_OK;
+    for (int32_t i = 0; i < chain->count; i++)
+        df_stack_link(&chain->layer[i].stack, i + 1 < chain->count ? &chain->layer[i + 1].stack : NULL,
+                      chain->lane_logits, chain->lanes);
 }
 
-static dfal_status layers_create(struct df_chain *chain)
+static dfal_status layers_create(struct df_chain *chain, const struct df_chain_kernels *kernels)
 {
     const struct df_chain_desc *desc = &chain->desc;
     for (int32_t i = 0; i < desc->network.count; i++) {
@@ -241,10 +216,11 @@ static dfal_status layers_create(struct df_chain *chain)
             stage = desc->network.stages[i + 1];
             stage.in = desc->network.stages[i].in;
         }
-        measure(l, &stage);
+        df_stack_measure(&l->stack, &stage);
+        l->stride = l->stack.in + DF_STACK_SLACK;
         chain->stage[chain->count - 1] = i;
         l->drop = desc->drop[i + pair];
-        DF_TRY(layer_create(l, chain, chain->count == 1));
+        DF_TRY(layer_create(l, chain, kernels, chain->count == 1));
         if (pair)
             DF_TRY(pair_create(l, &desc->network.stages[i++]));
     }
@@ -253,19 +229,23 @@ static dfal_status layers_create(struct df_chain *chain)
 
 static dfal_status lists_create(struct df_chain *chain)
 {
-    const int64_t classes = chain->layer[chain->count - 1].outputs;
-    int64_t most = chain->desc.batch, dropped = 0;
+    const int64_t classes = chain->layer[chain->count - 1].stack.outputs;
+    int64_t most = chain->desc.batch, dropped = 0, units_back = 0, groups = 0;
     for (int32_t i = 0; i < chain->count; i++) {
         const struct df_chain_layer *l = &chain->layer[i];
-        const int64_t units = (int64_t)l->outputs * l->windows;
-        most = l->unit_row > most ? l->unit_row : most;
-        most = l->window_row > most ? l->window_row : most;
+        const int64_t units = (int64_t)l->stack.outputs * l->stack.windows;
+        most = l->stack.unit_row > most ? l->stack.unit_row : most;
+        most = l->stack.window_row > most ? l->stack.window_row : most;
         dropped = l->drop.rate > 0 && units > dropped ? units : dropped;
+        if (l->tiles.count > 0) {
+            units_back = units > units_back ? units : units_back;
+            groups = df_stack_groups(&l->stack) > groups ? df_stack_groups(&l->stack) : groups;
+        }
     }
     most += 16; /* lists are written eight units at a time, and end with one that is none */
     DF_TRY(df_alloc(&chain->unit, most, sizeof *chain->unit));
-    DF_TRY(df_alloc(&chain->from, most, sizeof *chain->from));
-    DF_TRY(df_alloc(&chain->tile, most, sizeof *chain->tile));
+    DF_TRY(df_alloc(&chain->list.unit, units_back + 1, sizeof *chain->list.unit));
+    DF_TRY(df_alloc(&chain->list.begin, groups + 1, sizeof *chain->list.begin));
     DF_TRY(df_alloc(&chain->at, most, sizeof *chain->at));
     DF_TRY(df_alloc(&chain->value, most, sizeof *chain->value));
     DF_TRY(df_alloc(&chain->ones, dropped * DF_CHAIN_ROWS, sizeof *chain->ones));
@@ -274,22 +254,6 @@ static dfal_status lists_create(struct df_chain *chain)
     DF_TRY(df_alloc(&chain->logits, classes * DF_CHAIN_ROWS, sizeof *chain->logits));
     DF_TRY(df_alloc(&chain->dlogits, classes * DF_CHAIN_ROWS, sizeof *chain->dlogits));
     return df_alloc(&chain->lane_logits, classes * chain->lanes, sizeof *chain->lane_logits);
-}
-
-static void fill_squeeze(struct df_chain *chain)
-{
-    for (int mask = 0; mask < 256; mask++)
-        for (int bit = 0, place = 0; bit < 8; bit++)
-            if (mask >> bit & 1) {
-                chain->squeeze[mask][place++] = (uint8_t)(2 * bit);
-                chain->squeeze[mask][place++] = (uint8_t)(2 * bit + 1);
-            }
-}
-
-static const struct df_chain_kernels *kernels_of(const struct df_device *device)
-{
-    return ((const struct df_cpu_device *)device)->isa == DF_CPU_AVX512 ? &df_chain_kernels_avx512
-                                                                        : &df_chain_kernels_avx2;
 }
 
 dfal_status df_cpu_chain_create(struct df_device *device, struct df_chain **out,
@@ -303,10 +267,10 @@ dfal_status df_cpu_chain_create(struct df_device *device, struct df_chain **out,
     DF_TRY(df_alloc(&chain, 1, sizeof *chain));
     chain->desc = *desc;
     chain->lanes = kernels_of(device)->lanes;
-    fill_squeeze(chain);
-    DF_TRY_TO(done, status, layers_create(chain));
+    df_stack_fill_squeeze(chain->squeeze);
+    DF_TRY_TO(done, status, layers_create(chain, kernels_of(device)));
     DF_TRY_TO(done, status, lists_create(chain));
-    DF_TRY_TO(done, status, link_layers(chain));
+    link_layers(chain);
     *out = chain;
     chain = NULL;
 done:
@@ -322,8 +286,8 @@ void df_cpu_chain_destroy(struct df_device *device, struct df_chain *chain)
     for (int32_t i = 0; i < chain->count; i++)
         layer_clear(&chain->layer[i]);
     df_free(chain->unit);
-    df_free(chain->from);
-    df_free(chain->tile);
+    df_free(chain->list.unit);
+    df_free(chain->list.begin);
     df_free(chain->at);
     df_free(chain->value);
     df_free(chain->ones);
@@ -335,29 +299,6 @@ void df_cpu_chain_destroy(struct df_device *device, struct df_chain *chain)
 
 /* ---- parameters ---------------------------------------------------------------------------------------- */
 
-/* A block of the flat parameters, [outer][middle][inner], and where its values stand here. */
-struct block {
-    int64_t outer, middle, inner;
-    int64_t at; /* in the flat array */
-    int64_t here, outer_step, middle_step, inner_step;
-};
-
-enum direction { IN, OUT };
-
-static void move_block(const struct block *b, float *values, float *flat, enum direction direction)
-{
-    float *from = flat + b->at;
-    for (int64_t o = 0; o < b->outer; o++)
-        for (int64_t m = 0; m < b->middle; m++)
-            for (int64_t i = 0; i < b->inner; i++, from++) {
-                float *here = values + b->here + o * b->outer_step + m * b->middle_step + i * b->inner_step;
-                if (direction == IN)
-                    *here = *from;
-                else
-                    *from = *here;
-            }
-}
-
 /* Which of a parameter's three numbers. */
 static float *values_of(const struct df_chain_values *values, int which)
 {
@@ -365,47 +306,32 @@ static float *values_of(const struct df_chain_values *values, int which)
 }
 
 static void move_pair(const struct df_chain_layer *l, const struct df_fused_stage *conv, float *flat,
-                      int which, enum direction direction)
+                      int which, enum df_stack_direction direction)
 {
     const struct df_chain_pair *pair = l->pair;
     const struct df_fused_stage *dense = conv + 1;
-    const struct block weights = {pair->mid, 1, pair->channels, conv->weight_at, 0, pair->wide_c, 0, 1},
-                       biases = {1, 1, pair->mid, conv->bias_at, (int64_t)pair->mid * pair->wide_c, 0, 0, 1},
-                       product = {l->outputs,       pair->mid, pair->positions,
-                                  dense->weight_at, 0,         (int64_t)pair->mid * pair->wide_p,
-                                  pair->wide_p,     1},
-                       product_biases = {1, 1, l->outputs, dense->bias_at, 0, 0, 0, 1};
-    move_block(&weights, values_of(&pair->conv, which), flat, direction);
-    move_block(&biases, values_of(&pair->conv, which), flat, direction);
-    move_block(&product, values_of(&pair->dense, which), flat, direction);
-    move_block(&product_biases, values_of(&pair->bias, which), flat, direction);
+    const struct df_stack_block weights = {pair->mid, 1, pair->channels, conv->weight_at, 0, pair->wide_c,
+                                           0,         1},
+                                biases = {1, 1, pair->mid, conv->bias_at, (int64_t)pair->mid * pair->wide_c,
+                                          0, 0, 1},
+                                product = {l->stack.outputs, pair->mid, pair->positions,
+                                           dense->weight_at, 0,         (int64_t)pair->mid * pair->wide_p,
+                                           pair->wide_p,     1},
+                                product_biases = {1, 1, l->stack.outputs, dense->bias_at, 0, 0, 0, 1};
+    df_stack_move_block(&weights, values_of(&pair->conv, which), flat, direction);
+    df_stack_move_block(&biases, values_of(&pair->conv, which), flat, direction);
+    df_stack_move_block(&product, values_of(&pair->dense, which), flat, direction);
+    df_stack_move_block(&product_biases, values_of(&pair->bias, which), flat, direction);
 }
 
-/* Filters lie [output][channel][y][x] there and [output][y][x][channel] here; the inputs of a dense layer
- * likewise, as many planes as its input has channels. */
 static void move_layer(const struct df_chain_layer *l, const struct df_fused_stage *stage, float *flat,
-                       int which, enum direction direction)
+                       int which, enum df_stack_direction direction)
 {
-    const struct df_shape in = stage->in;
-    const struct block biases = {1, 1, l->outputs, stage->bias_at, 0, 0, 0, 1};
-    const int32_t channels = in.c, height = l->conv ? l->kernel_h : in.h,
-                  width = l->conv ? l->kernel_w : in.w;
-    const int64_t line = l->conv ? l->row : (int64_t)width * channels;
-    for (int32_t o = 0; o < l->outputs; o++) {
-        const struct block filter = {channels,
-                                     height,
-                                     width,
-                                     stage->weight_at + (int64_t)o * channels * height * width,
-                                     (int64_t)o * l->filter,
-                                     1,
-                                     line,
-                                     channels};
-        move_block(&filter, values_of(&l->weight, which), flat, direction);
-    }
-    move_block(&biases, values_of(&l->bias, which), flat, direction);
+    df_stack_move(&l->stack, stage, values_of(&l->weight, which), values_of(&l->bias, which), flat,
+                  direction);
 }
 
-static void move(struct df_chain *chain, float *flat, int which, enum direction direction)
+static void move(struct df_chain *chain, float *flat, int which, enum df_stack_direction direction)
 {
     for (int32_t i = 0; i < chain->count; i++) {
         const struct df_chain_layer *l = &chain->layer[i];
@@ -434,11 +360,11 @@ dfal_status df_cpu_chain_load(struct df_device *device, struct df_chain *chain, 
         }
     }
     /* Only read from: the casts serve the loops that go both ways. */
-    move(chain, (float *)values, 0, IN);
+    move(chain, (float *)values, 0, DF_STACK_IN);
     if (m)
-        move(chain, (float *)m, 1, IN);
+        move(chain, (float *)m, 1, DF_STACK_IN);
     if (v)
-        move(chain, (float *)v, 2, IN);
+        move(chain, (float *)v, 2, DF_STACK_IN);
     kernels_of(device)->prepare(chain);
     return DFAL_OK;
 }
@@ -447,11 +373,11 @@ dfal_status df_cpu_chain_store(struct df_device *device, struct df_chain *chain,
                                float *v)
 {
     (void)device;
-    move(chain, values, 0, OUT);
+    move(chain, values, 0, DF_STACK_OUT);
     if (m)
-        move(chain, m, 1, OUT);
+        move(chain, m, 1, DF_STACK_OUT);
     if (v)
-        move(chain, v, 2, OUT);
+        move(chain, v, 2, DF_STACK_OUT);
     return DFAL_OK;
 }
 
@@ -478,11 +404,13 @@ static void take_rows(const struct df_chain *chain, const struct part *part)
 {
     const struct df_chain_layer *l = chain->layer;
     const struct df_shape in = chain->desc.network.stages[0].in;
-    const int64_t plane = (int64_t)in.h * in.w, line = l->conv ? l->line : (int64_t)in.w * in.c,
-                  begin = l->conv ? (int64_t)l->pad_top * l->line + (int64_t)l->pad_left * in.c : 0;
+    const int64_t plane = (int64_t)in.h * in.w, line = l->stack.conv ? l->stack.line : (int64_t)in.w * in.c,
+                  begin = l->stack.conv
+                              ? (int64_t)l->stack.pad_top * l->stack.line + (int64_t)l->stack.pad_left * in.c
+                              : 0;
     for (int64_t r = 0; r < part->rows; r++) {
         const float *x = part->call->x[part->first + r];
-        float *to = l->rows + (l->conv ? r : part->first + r) * l->stride + begin;
+        float *to = l->rows + (l->stack.conv ? r : part->first + r) * l->stride + begin;
         for (int32_t y = 0; y < in.h; y++)
             for (int32_t c = 0; c < in.c; c++)
                 take_line(to + y * line + c, x + c * plane + (int64_t)y * in.w, in.w, in.c);
@@ -499,7 +427,7 @@ static void draw_dropout(const struct df_chain_kernels *kernels, const struct df
         const struct df_io io = {.out = {l->kept},
                                  .in = {chain->ones},
                                  .rows = part->rows,
-                                 .cols = (int64_t)l->outputs * l->windows,
+                                 .cols = (int64_t)l->stack.outputs * l->stack.windows,
                                  .p.dropout = {.seed = part->call->seed,
                                                .step = part->call->step,
                                                .first_row = part->first,
@@ -516,12 +444,12 @@ static void take_losses(const struct df_chain *chain, const struct part *part)
     const struct df_io io = {.out = {call->loss + part->first, call->training ? chain->dlogits : NULL},
                              .in = {chain->logits, call->label + part->first, call->weight + part->first},
                              .rows = part->rows,
-                             .cols = last->outputs,
-                             .p.loss = {.classes = last->outputs, .scale = 1.0 / (double)call->rows}};
+                             .cols = last->stack.outputs,
+                             .p.loss = {.classes = last->stack.outputs, .scale = 1.0 / (double)call->rows}};
     df_cpu_cells[DF_OP_softmax_loss](&io);
     for (int64_t r = 0; call->training && r < part->rows; r++)
-        memcpy(last->output_gradient + (part->first + r) * last->window_row,
-               chain->dlogits + r * last->outputs, (size_t)last->outputs * sizeof(float));
+        memcpy(last->output_gradient + (part->first + r) * last->stack.window_row,
+               chain->dlogits + r * last->stack.outputs, (size_t)last->stack.outputs * sizeof(float));
 }
 
 static void run_part(const struct df_chain_kernels *kernels, struct df_chain *chain, const struct part *part)
@@ -544,7 +472,7 @@ static void clear_gradients(struct df_chain *chain)
     for (int32_t i = 0; i < chain->count; i++) {
         struct df_chain_layer *l = &chain->layer[i];
         memset(l->bias_gradient, 0, (size_t)l->bias.count * sizeof(float));
-        if (l->conv)
+        if (l->stack.conv)
             memset(l->weight_gradient, 0, (size_t)l->weight.count * sizeof(float));
     }
 }

@@ -2,27 +2,19 @@
 /* Training of a chain on one core (backend.h: struct df_chain_desc): what its files share.
  *
  * cpu_chain.c           memory, parameters in and out, a step
- * cpu_chain_forward.h   a sample a vector lane
- * cpu_chain_backward.h  a sample at a time, taps and channels in lanes, through live units alone
+ * cpu_chain_forward.h   layer by layer, in lanes (cpu_stack_forward.h)
+ * cpu_chain_backward.h  a sample at a time (cpu_stack_backward.h), and weights' gradients
  * cpu_chain_update.h    the optimiser, and dense layers' gradients, which never leave the registers
  * cpu_chain_step.c      the three, compiled twice: for AVX2, and for AVX-512 by cpu_chain_step_avx512.c
  *
- * A layer is a convolution or a product with the ReLU, the 2x2 max-pool and the dropout behind it. Values lie
- * [y][x][channel], so that a row of a kernel is one run of kernel_w * channels values, whatever the kernel.
  * Order    every sum has one order, that of samples and live units: the same bits on every instruction set */
 #ifndef DF_BACKEND_CPU_CHAIN_H
 #define DF_BACKEND_CPU_CHAIN_H
 
-#include "backend/backend.h"
+#include "backend/cpu_stack.h"
 
 /* Rows that go through the convolutions together. */
 enum { DF_CHAIN_ROWS = 32 };
-/* Floats behind a row that whole vectors may read, and write zeros to. */
-enum { DF_CHAIN_SLACK = 128 };
-/* What a unit's code says: 0 to 3, where in its window the maximum stands (0 without a pool), or that the
- * unit is dead: its ReLU is off, or it was dropped. */
-enum { DF_CHAIN_DEAD = 4 };
-
 /* Parameters with what the optimiser keeps of each. */
 struct df_chain_values {
     float *w, *m, *v;
@@ -48,36 +40,22 @@ struct df_chain_pair {
 };
 
 struct df_chain_layer {
-    bool conv, relu, pool;
-    int32_t channels, outputs;     /* of a dense layer: all its inputs */
-    int32_t kernel_h, kernel_w;    /* of a dense layer 1 */
-    int32_t pad_top, pad_left;     /* of the values, which lie between zeros */
-    int32_t line, height;          /* values of a line with its zeros; lines with theirs */
-    int32_t out_h, out_w, windows; /* behind the pool */
-    int32_t in, stride;            /* values of a sample, padded; of a row of samples, slack included */
-    int32_t row, filter;           /* floats of a row of weights, padded; of a filter */
-    int32_t *window_at;            /* [windows]: where the inputs of each begin */
-    int32_t unit_row, window_row;  /* codes of a channel's windows, of a window's channels, padded */
+    struct df_stack_layer stack;
+    int32_t stride;     /* of a row of samples, slack included */
+    int32_t *window_at; /* [windows]: where the inputs of each begin */
     struct df_chain_drop drop;
     float keep_scale;                    /* 1 / (1 - rate) */
-    struct df_chain_values weight, bias; /* [outputs][kernel_h][row]; [outputs padded] */
+    struct df_chain_values weight, bias; /* what stack has of them is the same memory */
     float *weight_gradient;              /* of a convolution */
     float *bias_gradient;
-    struct df_chain_pair *pair; /* of a dense layer; NULL: it is one layer. weight, bias: the product */
-    /* Filters turned for the way back, [outputs][lines][turned_row]: a tile of tile_h lines and tile_w
-     * vectors read from any of four places is what a unit adds to its window's inputs. */
-    float *turned;
-    int32_t turned_row, turned_filter, tile_h, tile_w, tiles_h, tiles_w;
-    float *lanes, *rows; /* inputs: [in][lanes] of some rows; [rows][stride] */
-    float *gradient;     /* convolution: of one sample's inputs, padded as they are */
-    /* Convolution: of one sample's outputs, [windows][outputs]; dense: [batch][outputs padded]. */
+    struct df_chain_pair *pair;  /* of a dense layer; NULL: it is one layer. weight, bias: the product */
+    struct df_stack_tiles tiles; /* of the way back */
+    float *rows;                 /* inputs [rows][stride] */
+    float *gradient;             /* convolution: of one sample's inputs, padded as they are */
+    /* Of a convolution of one sample's outputs, [windows][outputs]; of a dense layer [batch][padded]. */
     float *output_gradient;
-    /* Codes in lanes, [outputs][unit_row][lanes] and [windows][window_row][lanes]; the same of DF_CHAIN_ROWS
-     * rows. */
-    uint8_t *lane_units, *lane_windows, *units, *window_codes;
-    float *kept, *lane_kept; /* factors of dropout, [rows][outputs * windows]; in lanes */
-    float *out;              /* where the next layer's inputs lie in lanes */
-    int32_t out_line;
+    uint8_t *units, *window_codes; /* codes as the stack has them, of DF_CHAIN_ROWS rows */
+    float *kept, *lane_kept;       /* factors of dropout, [rows][outputs * windows]; in lanes */
 };
 
 /* Adam's or SGD's numbers for a step. */
@@ -94,17 +72,18 @@ struct df_chain {
     int32_t count;
     float *ones, *logits, *dlogits; /* [rows, most values dropped behind a layer]; [rows, classes] */
     float *lane_logits;
-    /* Lists of live units: their numbers, where their weights or inputs begin, their gradients. */
+    /* Live units: their numbers, where their inputs begin, their gradients; and on the way back. */
     uint16_t *unit;
-    const float **from, **tile;
     int32_t *at;
     float *value;
-    uint8_t squeeze[256][16]; /* how the numbers of the bits of a byte are moved together */
+    struct df_stack_list list;
+    df_stack_squeeze squeeze;
 };
 
 struct df_chain_kernels {
     int32_t lanes;                        /* of a vector */
-    void (*drop)(const struct df_io *io); /* op dropout */
+    void (*drop)(const struct df_io *io); /* the op */
+    df_stack_plan_fn *tiles;
     /* Rows [first, first + rows) of layer 0's rows through all layers, in lanes, to the logits. */
     void (*forward)(struct df_chain *chain, int64_t first, int64_t rows, bool training, int64_t batch_row);
     /* Row `row` of those that went forward, number batch_row of the batch, back to every layer. */
@@ -114,10 +93,5 @@ struct df_chain_kernels {
     void (*prepare)(struct df_chain *chain);
 };
 extern const struct df_chain_kernels df_chain_kernels_avx2, df_chain_kernels_avx512;
-
-static inline int32_t df_chain_padded(int64_t count)
-{
-    return (int32_t)((count + 15) / 16 * 16);
-}
 
 #endif

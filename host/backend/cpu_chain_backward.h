@@ -1,113 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain's way back, a sample at a time: kernel columns and channels in lanes, and only units that are alive
- * have a gradient, a few of a hundred behind max-pools and ReLUs.
+/* A chain's way back in training, a sample at a time: gradients of weights, and those of inputs
+ * (cpu_stack_backward.h).
  *
- * Order    of an input's gradient: windows row by row, in each the sum over its live channels, ascending. Of
- *          a weight's: samples, then live windows, ascending; of rows of up to eight weights the windows by
- *          turns into two sums
- * Work     a tile of lines and vectors stays in registers while one unit after the other adds to it */
+ * Order    of a weight's gradient: samples, then live windows, ascending; of rows of up to eight weights the
+ *          windows by turns into two sums
+ * Work     a tile of lines and vectors stays in registers while one window after the other adds to it */
 #ifndef DF_BACKEND_CPU_CHAIN_BACKWARD_H
 #define DF_BACKEND_CPU_CHAIN_BACKWARD_H
 
-#include "backend/cpu_chain_vector.h"
-
-/* The numbers of codes that are alive, eight codes at a time; count a multiple of eight. */
-static inline int32_t live_units(const struct df_chain *chain, const uint8_t *code, int32_t count)
-{
-    const __m128i numbers = _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7);
-    int32_t live = 0;
-    for (int32_t i = 0; i < count; i += 8) {
-        const __m128i codes = _mm_loadl_epi64((const __m128i *)(code + i));
-        const unsigned mask =
-            (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(codes, _mm_set1_epi8(DF_CHAIN_DEAD))) & 255U;
-        const __m128i order = _mm_loadu_si128((const __m128i *)chain->squeeze[mask]);
-        _mm_storeu_si128((__m128i *)(chain->unit + live),
-                         _mm_shuffle_epi8(_mm_add_epi16(numbers, _mm_set1_epi16((short)i)), order));
-        live += __builtin_popcount(mask);
-    }
-    return live;
-}
-
-/* ---- inputs of a convolution --------------------------------------------------------------------------- */
-
-/* What `count` units add to LINES lines of VECTORS vectors: value[i] times what stands from from[i] on. */
-INLINE void add_units(float *to, int64_t line, const float *const *from, int64_t turned_row,
-                      const float *value, int32_t count, const int LINES, const int VECTORS)
-{
-    vec sum[24];
-#pragma GCC unroll 24
-    for (int i = 0; i < LINES * VECTORS; i++)
-        sum[i] = vec_zero();
-    for (int32_t i = 0; i < count; i++) {
-        const vec factor = vec_all(value[i]);
-#pragma GCC unroll 6
-        for (int r = 0; r < LINES; r++)
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++)
-                sum[r * VECTORS + v] =
-                    vec_fma(factor, vec_load(from[i] + r * turned_row + v * LANES), sum[r * VECTORS + v]);
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < LINES; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
-            float *at = to + r * line + v * LANES;
-            vec_store(at, vec_add(vec_load(at), sum[r * VECTORS + v]));
-        }
-}
-
-typedef void add_fn(float *to, int64_t line, const float *const *from, int64_t turned_row, const float *value,
-                    int32_t count);
-#define TILES(X)                                                                                             \
-    X(1, 1) X(1, 2) X(1, 3) X(2, 1) X(2, 2) X(2, 3) X(4, 1) X(4, 2) X(4, 3) X(6, 1) X(6, 2) X(6, 3)
-#define ADD(lines, vectors)                                                                                  \
-    static void add_##lines##_##vectors(float *to, int64_t line, const float *const *from,                   \
-                                        int64_t turned_row, const float *value, int32_t count)               \
-    {                                                                                                        \
-        add_units(to, line, from, turned_row, value, count, lines, vectors);                                 \
-    }
-TILES(ADD)
-#undef ADD
-static add_fn *const adds[7][4] = {
-#define ENTRY(lines, vectors) [lines][vectors] = add_##lines##_##vectors,
-    TILES(ENTRY)
-#undef ENTRY
-};
-
-/* l->gradient, of this sample's inputs. */
-static void back_inputs(const struct df_chain *chain, const struct df_chain_layer *l, const uint8_t *codes)
-{
-    add_fn *const add = adds[l->tile_h][l->tile_w];
-    const int32_t corner[4] = {l->turned_row + l->channels, l->turned_row, l->channels, 0};
-    const int64_t turned_filter = l->turned_filter;
-    const float *turned = l->turned; /* what is written below is none of the fields */
-    const uint16_t *unit = chain->unit;
-    const float **first = chain->from;
-    float *value = chain->value;
-    memset(l->gradient, 0, (size_t)(l->in + DF_CHAIN_SLACK) * sizeof(float));
-    for (int32_t w = 0; w < l->windows; w++) {
-        const uint8_t *code = codes + (int64_t)w * l->window_row;
-        const int32_t live = live_units(chain, code, l->window_row);
-        const float *gradient = l->output_gradient + (int64_t)w * l->outputs;
-        float *to = l->gradient + l->window_at[w];
-        for (int32_t i = 0; i < live; i++) {
-            const int32_t o = unit[i];
-            value[i] = gradient[o];
-            first[i] = turned + (int64_t)o * turned_filter + corner[code[o]];
-        }
-        for (int32_t r = 0; live && r < l->tiles_h; r++)
-            for (int32_t v = 0; v < l->tiles_w; v++) {
-                const int64_t down = (int64_t)r * l->tile_h, right = (int64_t)v * l->tile_w * LANES;
-                const float *const *from = (const float *const *)first;
-                if (down || right) {
-                    for (int32_t i = 0; i < live; i++)
-                        chain->tile[i] = first[i] + down * l->turned_row + right;
-                    from = (const float *const *)chain->tile;
-                }
-                add(to + down * l->line + right, l->line, from, l->turned_row, value, live);
-            }
-    }
-}
+#include "backend/cpu_chain.h"
+#include "backend/cpu_stack_backward.h"
 
 /* ---- weights of a convolution -------------------------------------------------------------------------- */
 
@@ -159,14 +61,14 @@ static gather_fn *const gathers[6][5] = {
 static void gather_filter(const struct df_chain_layer *l, float *to, const float *x, const int32_t *at,
                           const float *value, int32_t count)
 {
-    const int32_t vectors = l->row / LANES;
+    const int32_t vectors = l->stack.row / LANES;
     for (int32_t v = 0, wide; v < vectors; v += wide) {
-        wide = vectors - v >= 4 && l->kernel_h < 3 ? 4 : vectors - v >= 2 ? 2 : 1;
-        for (int32_t r = 0, high; r < l->kernel_h; r += high) {
-            for (high = l->kernel_h - r < 5 ? l->kernel_h - r : 5; gathers[high][wide] == NULL;)
+        wide = vectors - v >= 4 && l->stack.kernel_h < 3 ? 4 : vectors - v >= 2 ? 2 : 1;
+        for (int32_t r = 0, high; r < l->stack.kernel_h; r += high) {
+            for (high = l->stack.kernel_h - r < 5 ? l->stack.kernel_h - r : 5; gathers[high][wide] == NULL;)
                 high--;
-            gathers[high][wide](to + (int64_t)r * l->row + v * LANES, l->row,
-                                x + (int64_t)r * l->line + v * LANES, at, l->line, value, count);
+            gathers[high][wide](to + (int64_t)r * l->stack.row + v * LANES, l->stack.row,
+                                x + (int64_t)r * l->stack.line + v * LANES, at, l->stack.line, value, count);
         }
     }
 }
@@ -200,28 +102,29 @@ static void gather_short_filter(const struct df_chain_layer *l, float *to, const
                                 const float *value, int32_t count)
 {
     int32_t r = 0;
-    for (; r + 5 <= l->kernel_h; r += 5)
-        gather_short(to + (int64_t)8 * r, x + (int64_t)r * l->line, at, l->line, value, count, 5);
-    for (; r + 3 <= l->kernel_h; r += 3)
-        gather_short(to + (int64_t)8 * r, x + (int64_t)r * l->line, at, l->line, value, count, 3);
-    for (; r < l->kernel_h; r++)
-        gather_short(to + (int64_t)8 * r, x + (int64_t)r * l->line, at, l->line, value, count, 1);
+    for (; r + 5 <= l->stack.kernel_h; r += 5)
+        gather_short(to + (int64_t)8 * r, x + (int64_t)r * l->stack.line, at, l->stack.line, value, count, 5);
+    for (; r + 3 <= l->stack.kernel_h; r += 3)
+        gather_short(to + (int64_t)8 * r, x + (int64_t)r * l->stack.line, at, l->stack.line, value, count, 3);
+    for (; r < l->stack.kernel_h; r++)
+        gather_short(to + (int64_t)8 * r, x + (int64_t)r * l->stack.line, at, l->stack.line, value, count, 1);
 }
 
 static void back_weights(const struct df_chain *chain, const struct df_chain_layer *l, int64_t row)
 {
     const float *x = l->rows + row * l->stride;
-    const uint8_t *codes = l->units + row * l->outputs * l->unit_row;
-    const int32_t corner[4] = {0, l->channels, l->line, l->line + l->channels}, outputs = l->outputs;
+    const uint8_t *codes = l->units + row * l->stack.outputs * l->stack.unit_row;
+    const int32_t corner[4] = {0, l->stack.channels, l->stack.line, l->stack.line + l->stack.channels},
+                  outputs = l->stack.outputs;
     const int32_t *window_at = l->window_at; /* what is written below is none of the fields */
     const uint16_t *unit = chain->unit;
     int32_t *at = chain->at;
     float *value = chain->value;
-    for (int32_t o = 0; o < l->outputs; o++) {
-        const uint8_t *code = codes + (int64_t)o * l->unit_row;
-        const int32_t live = live_units(chain, code, l->unit_row);
+    for (int32_t o = 0; o < l->stack.outputs; o++) {
+        const uint8_t *code = codes + (int64_t)o * l->stack.unit_row;
+        const int32_t live = live_units(chain->squeeze, chain->unit, code, l->stack.unit_row);
         const float *gradient = l->output_gradient + o;
-        float *to = l->weight_gradient + (int64_t)o * l->filter, sum = 0;
+        float *to = l->weight_gradient + (int64_t)o * l->stack.filter, sum = 0;
         for (int32_t i = 0; i < live; i++) {
             const int32_t w = unit[i];
             at[i] = window_at[w] + corner[code[w]];
@@ -231,7 +134,7 @@ static void back_weights(const struct df_chain *chain, const struct df_chain_lay
         at[live] = 0;
         value[live] = 0;
         l->bias_gradient[o] += sum;
-        (l->row == 8 ? gather_short_filter : gather_filter)(l, to, x, at, value, live);
+        (l->stack.row == 8 ? gather_short_filter : gather_filter)(l, to, x, at, value, live);
     }
 }
 
@@ -273,16 +176,16 @@ static int32_t live_values(const struct df_chain *chain, const float *values, in
 static void back_dense(const struct df_chain *chain, const struct df_chain_layer *l, const float *given,
                        float *to)
 {
-    const int32_t live = live_values(chain, given, 1, l->outputs);
+    const int32_t live = live_values(chain, given, 1, l->stack.outputs);
     int32_t at = 0;
     vec sum[WIDE];
-    for (; at + WIDE * LANES <= l->row; at += WIDE * LANES) {
-        add_rows(sum, l->weight.w, l->filter, chain->unit, chain->value, live, at, WIDE);
+    for (; at + WIDE * LANES <= l->stack.row; at += WIDE * LANES) {
+        add_rows(sum, l->weight.w, l->stack.filter, chain->unit, chain->value, live, at, WIDE);
         for (int v = 0; v < WIDE; v++)
             vec_store(to + at + v * LANES, sum[v]);
     }
-    for (; at < l->row; at += LANES) {
-        add_rows(sum, l->weight.w, l->filter, chain->unit, chain->value, live, at, 1);
+    for (; at < l->stack.row; at += LANES) {
+        add_rows(sum, l->weight.w, l->stack.filter, chain->unit, chain->value, live, at, 1);
         vec_store(to + at, sum[0]);
     }
 }
@@ -291,16 +194,17 @@ static void back_dense(const struct df_chain *chain, const struct df_chain_layer
 
 static float *output_gradient(const struct df_chain_layer *l, int64_t batch_row)
 {
-    return l->conv ? l->output_gradient : l->output_gradient + batch_row * df_chain_padded(l->outputs);
+    return l->stack.conv ? l->output_gradient
+                         : l->output_gradient + batch_row * df_stack_padded(l->stack.outputs);
 }
 
 /* Through a dense layer's ReLU and dropout. */
 static void gate(const struct df_chain_layer *l, float *gradient, int64_t row)
 {
-    const uint8_t *code = l->window_codes + row * l->window_row;
+    const uint8_t *code = l->window_codes + row * l->stack.window_row;
     const float scale = l->keep_scale;
-    for (int32_t o = 0; o < l->outputs; o++)
-        gradient[o] = code[o] == DF_CHAIN_DEAD ? 0 : gradient[o] * scale;
+    for (int32_t o = 0; o < l->stack.outputs; o++)
+        gradient[o] = code[o] == DF_STACK_DEAD ? 0 : gradient[o] * scale;
 }
 
 static void back_conv(const struct df_chain *chain, int32_t i, int64_t row)
@@ -310,12 +214,16 @@ static void back_conv(const struct df_chain *chain, int32_t i, int64_t row)
     if (i == 0)
         return;
     const struct df_chain_layer *before = l - 1;
-    const int32_t run = before->out_w * before->outputs;
+    const int32_t run = before->stack.out_w * before->stack.outputs;
     const float scale = before->keep_scale;
-    back_inputs(chain, l, l->window_codes + row * l->windows * l->window_row);
-    for (int32_t y = 0; y < before->out_h; y++) {
-        const float *from =
-            l->gradient + (int64_t)(y + l->pad_top) * l->line + (int64_t)l->pad_left * l->channels;
+    list_units(&l->stack, &chain->list, l->window_codes + row * l->stack.windows * l->stack.window_row, 0,
+               l->stack.out_w * l->stack.outputs);
+    memset(l->gradient, 0, (size_t)l->stack.in * sizeof(float));
+    back_inputs(&l->stack, &chain->list, &l->tiles, &l->gradient, (const float *const[]){l->output_gradient},
+                1);
+    for (int32_t y = 0; y < before->stack.out_h; y++) {
+        const float *from = l->gradient + (int64_t)(y + l->stack.pad_top) * l->stack.line +
+                            (int64_t)l->stack.pad_left * l->stack.channels;
         float *to = before->output_gradient + (int64_t)y * run;
         for (int32_t j = 0; j < run; j++)
             to[j] = from[j] * scale;
@@ -326,7 +234,7 @@ static void chain_backward(struct df_chain *chain, int64_t row, int64_t batch_ro
 {
     for (int32_t i = chain->count - 1; i >= 0; i--) {
         const struct df_chain_layer *l = &chain->layer[i], *before = l - 1;
-        if (l->conv) {
+        if (l->stack.conv) {
             back_conv(chain, i, row);
             continue;
         }
@@ -334,9 +242,9 @@ static void chain_backward(struct df_chain *chain, int64_t row, int64_t batch_ro
             continue;
         float *to = output_gradient(before, batch_row);
         back_dense(chain, l, output_gradient(l, batch_row), to);
-        if (!before->conv)
+        if (!before->stack.conv)
             gate(before, to, row);
-        for (int32_t j = 0; before->conv && j < l->channels; j++)
+        for (int32_t j = 0; before->stack.conv && j < l->stack.channels; j++)
             to[j] *= before->keep_scale;
     }
 }

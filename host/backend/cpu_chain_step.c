@@ -18,6 +18,7 @@ static void drop(const struct df_io *io)
 const struct df_chain_kernels DF_CHAIN_KERNELS = {
     .lanes = LANES,
     .drop = drop,
+    .tiles = stack_tiles,
     .forward = chain_forward,
     .backward = chain_backward,
     .update = chain_update,

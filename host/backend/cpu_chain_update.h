@@ -4,7 +4,8 @@
  *
  * Order    a gradient's sum runs over the batch's rows, ascending, those left out whose factor is 0; what a
  *          pair's is taken apart into (cpu_chain.h), over hidden units, then positions or channels, ascending
- * Source   kernels/pointwise.h: the same operations, so the same gradient gives a parameter the same bits */
+ * Source   kernels/pointwise.h: the same operations, so a parameter gets the same bits from the same
+ * gradient */
 #ifndef DF_BACKEND_CPU_CHAIN_UPDATE_H
 #define DF_BACKEND_CPU_CHAIN_UPDATE_H
 
@@ -58,9 +59,9 @@ static void step_values(const struct rates *r, const struct df_chain_values *val
 /* What stands behind a row of weights has gathered inputs of other pixels. */
 static void clear_padding(const struct df_chain_layer *l)
 {
-    const int32_t run = l->kernel_w * l->channels;
-    for (int64_t r = 0; r < (int64_t)l->outputs * l->kernel_h; r++)
-        memset(l->weight_gradient + r * l->row + run, 0, (size_t)(l->row - run) * sizeof(float));
+    const int32_t run = l->stack.kernel_w * l->stack.channels;
+    for (int64_t r = 0; r < (int64_t)l->stack.outputs * l->stack.kernel_h; r++)
+        memset(l->weight_gradient + r * l->stack.row + run, 0, (size_t)(l->stack.row - run) * sizeof(float));
 }
 
 static void update_conv(struct df_chain_layer *l, const struct rates *r)
@@ -74,7 +75,7 @@ static void update_conv(struct df_chain_layer *l, const struct rates *r)
 /* db [outputs], a sum over the batch. */
 static void sum_biases(struct df_chain_layer *l, int64_t rows)
 {
-    const int32_t outputs = df_chain_padded(l->outputs);
+    const int32_t outputs = df_stack_padded(l->stack.outputs);
     for (int32_t o = 0; o < outputs; o += LANES) {
         vec sum = vec_zero();
         for (int64_t i = 0; i < rows; i++)
@@ -86,23 +87,23 @@ static void sum_biases(struct df_chain_layer *l, int64_t rows)
 static int32_t live_rows(const struct df_chain *chain, const struct df_chain_layer *l, int32_t output,
                          int64_t rows)
 {
-    return live_values(chain, l->output_gradient + output, df_chain_padded(l->outputs), rows);
+    return live_values(chain, l->output_gradient + output, df_stack_padded(l->stack.outputs), rows);
 }
 
 static void update_dense(const struct df_chain *chain, struct df_chain_layer *l, int64_t rows,
                          const struct rates *r)
 {
     vec sum[WIDE];
-    for (int32_t o = 0; o < l->outputs; o++) {
+    for (int32_t o = 0; o < l->stack.outputs; o++) {
         const int32_t live = live_rows(chain, l, o, rows);
-        const int64_t begin = (int64_t)o * l->filter;
+        const int64_t begin = (int64_t)o * l->stack.filter;
         int32_t at = 0;
-        for (; at + WIDE * LANES <= l->row; at += WIDE * LANES) {
+        for (; at + WIDE * LANES <= l->stack.row; at += WIDE * LANES) {
             add_rows(sum, l->rows, l->stride, chain->unit, chain->value, live, at, WIDE);
             for (int v = 0; v < WIDE; v++)
                 step_vector(r, &l->weight, begin + at + v * LANES, sum[v]);
         }
-        for (; at < l->row; at += LANES) {
+        for (; at < l->stack.row; at += LANES) {
             add_rows(sum, l->rows, l->stride, chain->unit, chain->value, live, at, 1);
             step_vector(r, &l->weight, begin + at, sum[0]);
         }
@@ -142,12 +143,12 @@ static void pair_gradient(const struct df_chain *chain, const struct df_chain_la
     float *to = pair->channels == pair->wide_c ? pair->block : pair->line;
     int32_t at = 0;
     vec sum[WIDE];
-    for (; at + WIDE * LANES <= l->row; at += WIDE * LANES) {
+    for (; at + WIDE * LANES <= l->stack.row; at += WIDE * LANES) {
         add_rows(sum, l->rows, l->stride, chain->unit, chain->value, live, at, WIDE);
         for (int v = 0; v < WIDE; v++)
             vec_store(to + at + v * LANES, sum[v]);
     }
-    for (; at < l->row; at += LANES) {
+    for (; at < l->stack.row; at += LANES) {
         add_rows(sum, l->rows, l->stride, chain->unit, chain->value, live, at, 1);
         vec_store(to + at, sum[0]);
     }
@@ -177,7 +178,8 @@ INLINE void take_conv(struct df_chain_pair *pair, const float *dense, int32_t k,
     }
 }
 
-/* ddense of filters [k, k + ROWS), which the optimiser takes; bias_sum gets what dbconv sums. */
+/* ddense of filters [k, k + ROWS), which the optimiser takes; bias_sum [mid][wide_p] gets what dbconv
+ * sums. */
 INLINE void take_dense(struct df_chain_pair *pair, const struct rates *r, int64_t begin, int32_t k, float db,
                        const int ROWS)
 {
@@ -246,10 +248,10 @@ static float merged_bias(const struct df_chain_pair *pair, const float *dense, i
 static void merge_pair(struct df_chain_layer *l)
 {
     const struct df_chain_pair *pair = l->pair;
-    for (int32_t h = l->outputs - 1; h >= 0;
+    for (int32_t h = l->stack.outputs - 1; h >= 0;
          h--) { /* the last ones are still in a cache, as the first will be */
         const float *dense = pair->dense.w + (int64_t)h * pair->mid * pair->wide_p;
-        float *to = l->weight.w + (int64_t)h * l->filter;
+        float *to = l->weight.w + (int64_t)h * l->stack.filter;
         int32_t p = 0;
         for (; p + MERGED <= pair->positions; p += MERGED)
             merge_positions(pair, dense, to, p, MERGED);
@@ -267,7 +269,7 @@ static void update_pair(const struct df_chain *chain, struct df_chain_layer *l, 
     float *dbconv = pair->conv_gradient + (int64_t)pair->mid * pair->wide_c;
     memset(pair->conv_gradient, 0, (size_t)pair->conv.count * sizeof(float));
     memset(pair->bias_sum, 0, (size_t)size * sizeof(float));
-    for (int32_t h = 0; h < l->outputs; h++) {
+    for (int32_t h = 0; h < l->stack.outputs; h++) {
         const float db = l->bias_gradient[h];
         const float *dense = pair->dense.w + h * size;
         int32_t k = 0;
@@ -290,23 +292,12 @@ static void update_pair(const struct df_chain *chain, struct df_chain_layer *l, 
 
 /* ---- together ------------------------------------------------------------------------------------------ */
 
-/* Each filter's rows begin in the second line and behind one pixel: from the first of both on it stands as a
- * unit at the lower right of its window adds it. */
-static void turn_filters(const struct df_chain_layer *l)
-{
-    const size_t run = (size_t)(l->kernel_w * l->channels) * sizeof(float);
-    for (int32_t o = 0; o < l->outputs; o++)
-        for (int32_t r = 0; r < l->kernel_h; r++)
-            memcpy(l->turned + (int64_t)o * l->turned_filter + (int64_t)(r + 1) * l->turned_row + l->channels,
-                   l->weight.w + (int64_t)o * l->filter + (int64_t)r * l->row, run);
-}
-
 static void chain_prepare(struct df_chain *chain)
 {
     for (int32_t i = 0; i < chain->count; i++) {
         struct df_chain_layer *l = &chain->layer[i];
-        if (l->conv && i > 0)
-            turn_filters(l);
+        if (l->stack.conv && i > 0)
+            df_stack_turn(&l->stack);
         else if (l->pair)
             merge_pair(l);
     }
@@ -317,13 +308,13 @@ static void chain_update(struct df_chain *chain, int64_t rows, const struct df_c
     const struct rates r = wide_rates(given);
     for (int32_t i = chain->count - 1; i >= 0; i--) {
         struct df_chain_layer *l = &chain->layer[i];
-        if (!l->conv)
+        if (!l->stack.conv)
             sum_biases(l, rows);
         if (l->pair) {
             update_pair(chain, l, rows, &r);
             continue;
         }
-        if (l->conv)
+        if (l->stack.conv)
             update_conv(l, &r);
         else
             update_dense(chain, l, rows, &r);

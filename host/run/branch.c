@@ -22,14 +22,11 @@ dfal_status df_branch_write_network(const struct df_branch *branch, const char *
 {
     struct df_experiment *e = branch->experiment;
     const struct df_device_info *info = &e->device->info;
-    const char *engine = "layers";
-    if (!e->config.trainer.text[0])
-        DF_TRY(df_train_engine(&engine, e->device, branch->network, &e->config.training));
     const struct df_provenance provenance = {
         .command_line = e->context->options.command_line ? e->context->options.command_line : "",
         .configuration = "",
         .backend = info->backend,
-        .engine = engine,
+        .engine = e->training ? e->training : "layers",
         .isa = info->isa,
         .device = info->device,
         .seed = df_branch_seed(branch, round),

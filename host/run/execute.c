@@ -23,10 +23,9 @@ static dfal_status check_apart(const struct df_experiment *e, const char *dir, c
 }
 
 /* What trains, for the log. */
-static const char *training_text(const struct df_experiment *e, const struct df_identity *identity)
+static const char *training_text(const struct df_experiment *e)
 {
-    const char *engine = df_identity_value(identity, "training");
-    return e->config.trainer.text[0] ? "trainer" : engine ? engine : "layers";
+    return e->training ? e->training : "trainer";
 }
 
 /* What rounds are trained from, for the log. */
@@ -77,7 +76,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
            DF_FIELDS(DF_TEXT("network", network), DF_TEXT("train", e.config.train),
                      DF_TEXT("test", e.config.test), DF_INT("annotations", e.config.annotations),
                      DF_INT("trials", e.config.trials), DF_TEXT("backend", e.device->info.backend),
-                     DF_TEXT("training", training_text(&e, &identity)), DF_TEXT("isa", e.device->info.isa),
+                     DF_TEXT("training", training_text(&e)), DF_TEXT("isa", e.device->info.isa),
                      DF_INT("threads", context->threads), DF_TEXT("output", e.directory.path),
                      DF_TEXT("init", init_text(&e))),
            "%s: %s on %s, %lld annotations, %d strategies x %d trials, rounds trained from %s, back end %s, "

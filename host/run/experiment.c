@@ -305,6 +305,14 @@ static dfal_status name_solvers(struct df_experiment *e)
     return DFAL_OK;
 }
 
+static dfal_status choose_training(struct df_experiment *e)
+{
+    const struct df_training_options *training = &e->config.training;
+    if (e->graph && !e->config.trainer.text[0])
+        DF_TRY(df_train_engine(&e->training, e->device, e->graph, training));
+    return e->transfer ? df_train_engine(&e->transfer_training, e->device, e->transfer, training) : DFAL_OK;
+}
+
 dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *context,
                                const struct dfal_run_options *options, const struct df_oracle_kind *oracles)
 {
@@ -332,6 +340,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(name_solvers(e));
     say_restarts(e);
     DF_TRY(df_context_device(context, &e->device));
+    DF_TRY(choose_training(e));
     return choose_engine(e);
 }
 
@@ -348,22 +357,14 @@ void df_experiment_close(struct df_experiment *e)
     *e = (struct df_experiment){0};
 }
 
-/* What trains; a run that does not tell is trained layer by layer. */
-static dfal_status add_training(const struct df_experiment *e, struct df_identity *identity)
+/* A run that does not tell what trains is trained layer by layer. */
+static void add_training(const struct df_experiment *e, struct df_identity *identity)
 {
-    const struct {
-        const char *name;
-        const struct df_network *network;
-    } trained[] = {{"training", e->config.trainer.text[0] ? NULL : e->graph},
-                   {"transfer_training", e->transfer}};
-    for (size_t t = 0; t < sizeof trained / sizeof *trained; t++) {
-        const char *engine = NULL;
-        if (trained[t].network)
-            DF_TRY(df_train_engine(&engine, e->device, trained[t].network, &e->config.training));
-        if (engine && strcmp(engine, "layers"))
-            df_identity_add(identity, trained[t].name, "%s", engine);
-    }
-    return DFAL_OK;
+    const char *const names[] = {"training", "transfer_training"}, *const engines[] = {e->training,
+                                                                                       e->transfer_training};
+    for (int i = 0; i < 2; i++)
+        if (engines[i] && strcmp(engines[i], "layers"))
+            df_identity_add(identity, names[i], "%s", engines[i]);
 }
 
 dfal_status df_experiment_identity(const struct df_experiment *e, const struct dfal_context *context,
@@ -385,7 +386,7 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
     df_identity_add(identity, "version", "%s", DFAL_VERSION);
     df_identity_add(identity, "backend", "%s", e->device->info.backend);
     df_identity_add(identity, "engine", "%s", e->fused ? "fused" : "layers");
-    DF_TRY(add_training(e, identity));
+    add_training(e, identity);
     df_identity_add(identity, "isa", "%s", isa);
     df_identity_add(identity, "precision", "strict");
     df_identity_add(identity, "library", "%s", e->device->info.library);

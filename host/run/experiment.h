@@ -18,7 +18,9 @@ struct df_experiment {
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
-    bool fused;                           /* margins are computed by the device's fused engine */
+    bool fused; /* margins are computed by the device's fused engine */
+    /* What trains, of network and transfer: df_train_engine; NULL: nothing of dfal's does. */
+    const char *training, *transfer_training;
     bool device_failed;                   /* what failed did so while the device computed */
     bool warm;                            /* graph has the weights that training begins with */
     char solvers[2 * DF_STRATEGY_SOLVER]; /* that strategies run, with their versions; "": none ever */

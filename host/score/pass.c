@@ -37,7 +37,7 @@ dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes)
 
 /* One queue of a pass. */
 struct pass_worker {
-    struct df_tape *tape;
+    struct df_tape *tape, *fused;              /* fused: NULL where the pass has no such plan */
     struct df_span values, label, truth, loss; /* what is read; the last three for an evaluation only */
     int64_t *index;
     unsigned char *raw;
@@ -65,6 +65,7 @@ struct pass {
     struct df_device *device;
     struct df_pool *pool;
     struct df_plan *plan;
+    struct df_plan *fused; /* of the logits beside a node, where they have an engine of their own; or NULL */
     struct df_thread_pool *threads;
     struct df_row_stream *stream; /* borrowed */
     struct df_progress *progress;
@@ -147,6 +148,19 @@ static dfal_status draw(struct pass *pass, struct pass_worker *worker, int32_t q
     return DFAL_OK;
 }
 
+/* The logits beside a node's values. */
+static dfal_status read_logits(struct pass *pass, struct pass_worker *worker, int32_t queue, int64_t n)
+{
+    struct df_tape *tape = worker->fused ? worker->fused : worker->tape;
+    if (worker->fused) {
+        DF_TRY(df_write(pass->device, queue, df_tape_input(tape), worker->decoded,
+                        n * df_plan_input_size(pass->plan)));
+        DF_TRY(df_tape_forward(tape, n));
+    }
+    return df_read(pass->device, queue, worker->logits, df_tape_logits(tape),
+                   n * df_plan_class_count(pass->plan));
+}
+
 static dfal_status run_block(struct pass *pass, struct pass_worker *worker, int32_t queue, int64_t n)
 {
     if (pass->drawing) {
@@ -160,8 +174,7 @@ static dfal_status run_block(struct pass *pass, struct pass_worker *worker, int3
     if (pass->gradients)
         return df_gradient_worker_run(worker->gradients, worker->index, worker->out, n, &pass->lock);
     if (pass->also)
-        DF_TRY(df_read(pass->device, queue, worker->logits, df_tape_logits(worker->tape),
-                       n * df_plan_class_count(pass->plan)));
+        DF_TRY(read_logits(pass, worker, queue, n));
     df_lock_take(&pass->lock);
     dfal_status status = pass->fn(pass->user, worker->index, worker->out, n);
     if (pass->also && status == DFAL_OK)
@@ -202,6 +215,8 @@ static dfal_status worker_open(struct pass *pass, struct pass_worker *worker, in
 {
     const int64_t rows = pass->rows;
     DF_TRY(df_tape_create(&worker->tape, pass->plan, queue, rows, pass->at_once));
+    if (pass->fused)
+        DF_TRY(df_tape_create(&worker->fused, pass->fused, queue, rows, 0));
     worker->values = df_tape_logits(worker->tape);
     pass->size = df_plan_class_count(pass->plan);
     if (node) {
@@ -241,6 +256,7 @@ static void worker_close(struct pass *pass, struct pass_worker *worker)
     df_buffer_drop(pass->device, &worker->loss);
     df_gradient_worker_destroy(worker->gradients);
     df_tape_destroy(worker->tape);
+    df_tape_destroy(worker->fused);
     df_free(worker->index);
     df_free(worker->raw);
     df_free(worker->decoded);
@@ -259,6 +275,7 @@ static void pass_close(struct pass *pass)
     df_free(pass->workers);
     df_thread_pool_destroy(pass->threads);
     df_plan_destroy(pass->plan);
+    df_plan_destroy(pass->fused);
     df_lock_end(&pass->lock);
 }
 
@@ -292,6 +309,12 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
         .most_workers = df_device_workers(pass->device),
         .beside = pass->beside,
     };
+    if (pass->fused) {
+        struct df_plan_memory memory;
+        df_plan_memory(pass->fused, &memory);
+        need.per_slot += memory.row;
+        need.per_worker += memory.scratch;
+    }
     if (gradients) {
         need.gradients = true;
         need.cotangents = need.wanted;
@@ -306,18 +329,31 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
     return DFAL_OK;
 }
 
+/* Logits are those that a score starts from, by the same engine, which keeps no node's values. */
+static dfal_status plan_logits(struct pass *pass, const struct df_network *network)
+{
+    DF_TRY(df_plan_create(&pass->fused, pass->device, network, DF_PLAN_FORWARD | DF_PLAN_FUSED, true));
+    if (df_plan_is_fused(pass->fused))
+        return DFAL_OK;
+    df_plan_destroy(pass->fused);
+    pass->fused = NULL;
+    return DFAL_OK;
+}
+
 static dfal_status run_pass(struct pass *pass, const struct df_network *network, const char *node)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
     DF_TRY(df_budget_for_plan(pass->context, pass->device, network, pass->gradients != NULL));
     df_lock_begin(&pass->lock);
     dfal_status status;
+    const bool logits = node == NULL && !pass->drawing && !pass->gradients;
     const int uses = pass->gradients ? DF_PLAN_ROW_GRADIENT
                      : pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN
+                     : logits        ? DF_PLAN_FORWARD | DF_PLAN_FUSED
                                      : DF_PLAN_FORWARD;
-    DF_TRY_TO(done, status,
-              df_plan_create(&pass->plan, pass->device, network, uses,
-                             node == NULL && !pass->drawing && !pass->gradients));
+    DF_TRY_TO(done, status, df_plan_create(&pass->plan, pass->device, network, uses, logits));
+    if (pass->also && pass->device->backend->fused_create)
+        DF_TRY_TO(done, status, plan_logits(pass, network));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
     DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->worker_count));
     DF_TRY_TO(done, status, df_alloc(&pass->workers, pass->worker_count, sizeof *pass->workers));

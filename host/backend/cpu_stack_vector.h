@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What training needs of vectors beside cpu_vector.h: the optimiser's arithmetic, and units with their codes
- * (cpu_chain.h). Lanes are never mixed here either. */
-#ifndef DF_BACKEND_CPU_CHAIN_VECTOR_H
-#define DF_BACKEND_CPU_CHAIN_VECTOR_H
+/* What chains need of vectors beside cpu_vector.h: the optimiser's arithmetic, units with their codes
+ * (cpu_stack.h), half vectors. Lanes are never mixed here either. */
+#ifndef DF_BACKEND_CPU_STACK_VECTOR_H
+#define DF_BACKEND_CPU_STACK_VECTOR_H
 
-#include "backend/cpu_chain.h"
+#include "backend/cpu_stack.h"
 #include "backend/cpu_vector.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -66,6 +66,31 @@ INLINE __m128i bytes_of_lanes(const uint8_t *p)
 {
     return _mm_loadu_si128((const __m128i *)p);
 }
+typedef __m256 half_vec;
+INLINE half_vec half_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+INLINE void half_store(float *p, half_vec v)
+{
+    _mm256_storeu_ps(p, v);
+}
+INLINE half_vec half_of(vec v)
+{
+    return _mm512_castps512_ps256(v);
+}
+INLINE half_vec half_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+INLINE half_vec half_add(half_vec a, half_vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+INLINE half_vec half_fma(half_vec a, half_vec b, half_vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
 #else
 typedef __m256 vec_mask;
 INLINE vec vec_add(vec a, vec b)
@@ -123,6 +148,31 @@ INLINE __m128i bytes_of_lanes(const uint8_t *p)
 {
     return _mm_loadl_epi64((const __m128i *)p);
 }
+typedef __m128 half_vec;
+INLINE half_vec half_load(const float *p)
+{
+    return _mm_loadu_ps(p);
+}
+INLINE void half_store(float *p, half_vec v)
+{
+    _mm_storeu_ps(p, v);
+}
+INLINE half_vec half_of(vec v)
+{
+    return _mm256_castps256_ps128(v);
+}
+INLINE half_vec half_zero(void)
+{
+    return _mm_setzero_ps();
+}
+INLINE half_vec half_add(half_vec a, half_vec b)
+{
+    return _mm_add_ps(a, b);
+}
+INLINE half_vec half_fma(half_vec a, half_vec b, half_vec c)
+{
+    return _mm_fmadd_ps(a, b, c);
+}
 #endif
 
 INLINE vec vec_zero(void)
@@ -134,7 +184,7 @@ INLINE vec vec_zero(void)
 INLINE vec unit_end(vec value, vec_codes codes, bool relu, uint8_t code[LANES])
 {
     const vec_mask off = vec_is_off(value);
-    codes_store(code, relu ? codes_choose(off, DF_CHAIN_DEAD, codes) : codes);
+    codes_store(code, relu ? codes_choose(off, DF_STACK_DEAD, codes) : codes);
     return relu ? vec_choose(off, vec_zero(), value) : value;
 }
 
@@ -154,13 +204,16 @@ INLINE vec unit_of_window(const vec value[4], bool relu, uint8_t code[LANES])
 /* What dropout makes of its code: a factor of 0 is a dead unit. */
 INLINE void code_drop(uint8_t code[LANES], vec factor)
 {
-    codes_store(code, codes_choose(vec_is_off(factor), DF_CHAIN_DEAD, codes_load(code)));
+    codes_store(code, codes_choose(vec_is_off(factor), DF_STACK_DEAD, codes_load(code)));
 }
 
-/* Bytes of lanes [size][LANES] -> rows of LANES samples, `stride` apart; size a multiple of 16. */
-static inline void bytes_to_rows(uint8_t *rows, int64_t stride, const uint8_t *lanes, int64_t size)
+/* Bytes of lanes [size][LANES] -> the first `count` lanes as rows, `stride` apart. lanes are read in
+ * sixteens. */
+static inline void bytes_to_rows(uint8_t *rows, int64_t stride, const uint8_t *lanes, int64_t size,
+                                 int64_t count)
 {
     for (int64_t i = 0; i < size; i += 16) {
+        const size_t bytes = size - i < 16 ? (size_t)(size - i) : 16;
         __m128i a[16], b[16];
         for (int j = 0; j < 16; j++)
             a[j] = bytes_of_lanes(lanes + (i + j) * LANES);
@@ -171,8 +224,10 @@ static inline void bytes_to_rows(uint8_t *rows, int64_t stride, const uint8_t *l
             }
             memcpy(a, b, sizeof a);
         }
-        for (int l = 0; l < LANES; l++)
+        for (int l = 0; l < LANES && bytes == 16 && l < count; l++)
             _mm_storeu_si128((__m128i *)(rows + l * stride + i), a[l]);
+        for (int l = 0; l < LANES && bytes < 16 && l < count; l++)
+            memcpy(rows + l * stride + i, &a[l], bytes);
     }
 }
 
