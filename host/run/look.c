@@ -59,8 +59,9 @@ dfal_status df_run_look(struct df_run_look *look, const char *dir)
     for (int64_t i = 0; i < curve.count; i++)
         df_run_pace_add(&pace, &curve.rows[i]);
     look->elapsed = df_run_pace_spent(&pace);
-    if (look->trials_total - look->trials_done < pace.beside)
-        pace.beside = look->finished ? 1 : look->trials_total - look->trials_done;
+    const int32_t left = look->trials_total - look->trials_done;
+    if (left < pace.beside)
+        pace.beside = left > 0 ? left : 1;
     look->eta = look->finished ? 0 : df_run_pace_left(&pace);
     df_curve_clear(&curve);
     return DFAL_OK;

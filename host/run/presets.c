@@ -31,9 +31,8 @@ static const struct {
     "initial: 10\nquery: 10\nannotations: 1000\ntrials: 5\nreport: {paper: " data "}\n" PAPER_TRAINING
     {"paper-mnist-lenet5",
      "Ducoffe and Precioso 2018 on MNIST with LeNet5: the seven methods of table 1, 1000 annotations, 5 "
-     "trials, the paper's split; about 14 hours of two cores for dfal and random alone, ceal takes many "
-     "times "
-     "as long as both",
+     "trials, the paper's split; about two hours of two cores for dfal and random alone, ceal takes many "
+     "times as long as both",
      PAPER("mnist", "lenet5", "fc3", "0.05")},
     {"paper-mnist-vgg8", "the same with VGG8; many times as long as LeNet5",
      PAPER("mnist", "vgg8", "fc2", "0.05")},
@@ -51,7 +50,7 @@ static const struct {
      PAPER("shoebag", "vgg8", "fc2", "0.19")},
     {"table2",
      "table 2 on MNIST with LeNet5: dfal, coreset and ceal to 6000 annotations, to find where each comes "
-     "within 0.5 points of the full set; about two weeks of two cores for dfal alone, with query: 100 a "
+     "within 0.5 points of the full set; about two days of two cores for dfal alone, with query: 100 a "
      "tenth of that",
      "network: lenet5\nstrategies: [dfal, coreset, ceal]\n"
      "options:\n"
@@ -99,11 +98,11 @@ static const struct {
     ", patience: 0, validation: 0, batch: 32, optimizer: adam, lr: 1.0e-3}\n"
     {"study",
      "dfal, margin, entropy, random, badge and coreset, each without twins (dfal, too) and with them, equal "
-     "epochs, 20 trials to 300 annotations with LeNet5; about six hours of two idle cores",
+     "epochs, 20 trials to 300 annotations with LeNet5; about two and a half hours of two cores",
      STUDY("epochs: 100")},
     {"study-steps",
-     "the same with equal optimiser steps, so that twins bring no longer training; about seven hours of two "
-     "idle cores",
+     "the same with equal optimiser steps, so that twins bring no longer training; about three hours of two "
+     "cores",
      STUDY("steps: 1000")},
 #undef PAPER_TRAINING
 #undef PAPER

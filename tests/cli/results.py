@@ -184,7 +184,7 @@ def quiet(dfal):
         _, err = dfal.run(*words, "-q")
         check(err == "", f"{words[0]} -q says {err}")
     _, err = dfal.run("score", "net.h5", "pool.h5", "-o", "t.h5")
-    for word in ("net.h5", "pool.h5", "10 classes", "lts4", "cpu", "layers", "strict", "batch", "t.h5", "dfal select"):
+    for word in ("net.h5", "pool.h5", "10 classes", "lts4", "cpu", "fused", "strict", "batch", "t.h5", "dfal select"):
         check(word in err, f"score does not tell {word}: {err}")
     _, err = dfal.run("--log-format", "json", "score", "net.h5", "pool.h5", "-o", "u.h5")
     for line in err.splitlines():
