@@ -31,7 +31,7 @@ static const struct {
     "initial: 10\nquery: 10\nannotations: 1000\ntrials: 5\nreport: {paper: " data "}\n" PAPER_TRAINING
     {"paper-mnist-lenet5",
      "Ducoffe and Precioso 2018 on MNIST with LeNet5: the seven methods of table 1, 1000 annotations, 5 "
-     "trials, the paper's split; about two hours of two cores for dfal and random alone, ceal takes many "
+     "trials, the paper's split; about 2 hours of two cores for dfal and random alone, ceal takes many "
      "times as long as both",
      PAPER("mnist", "lenet5", "fc3", "0.05")},
     {"paper-mnist-vgg8", "the same with VGG8; many times as long as LeNet5",
