@@ -159,6 +159,13 @@ static const struct chain chains[] = {
      "c Conv input o=3 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),
      0},
     {{2, 3, 4}, "f Flatten input; out Gemm f o=5", 0},
+    /* what a stage reads is not what the one before gives */
+    {{1, 8, 8},
+     "c Conv input o=4 k=3 p=1;" RELU("r", "c") "s Reshape r shape=64,2,2;" POOL("p", "s") LOGITS("p"),
+     0},
+    {{1, 8, 8},
+     "c Conv input o=4 k=3 p=1;" RELU("r", "c") "s Reshape r shape=16,4,4; d Conv s o=3 k=3;" LOGITS("d"),
+     0},
 };
 
 static bool on(const char *name)

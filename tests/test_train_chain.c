@@ -270,6 +270,12 @@ static void test_which(void **state)
          3,
          "c1 Conv input o=2 k=3; f Flatten c1; c2 Conv f o=32 k=1; f2 Flatten c2; g1 Gemm f2 o=3",
          8},
+        {{1, 8, 8},
+         3,
+         "c1 Conv input o=4 k=3 p=1; r1 Relu c1; s Reshape r1 shape=64,2,2; p MaxPool s k=2 s=2; f Flatten "
+         "p; "
+         "g1 Gemm f o=3",
+         8},
         {{1, 8, 8}, 3, "f Flatten input; g1 Gemm f o=3; d1 Dropout g1 ratio=0.5", 8},
         {{1, 8, 8}, 3, "f Flatten input; g1 Gemm f o=3; r1 Relu g1", 8},
         {{1, 8, 8}, 3, "f Flatten input; g1 Gemm f o=3", 5000},

@@ -95,8 +95,8 @@ struct df_fused_desc {
     int32_t count;
 };
 /* What a fused network's backward reads of its forward: a byte for every value that leaves a ReLU or a pool,
- * stage by stage: 255 where the ReLU is off, else the position of the maximum in its window, row by row (0
- * without a pool). */
+ * stage by stage. What it says is the back end's own: that the ReLU is off, or where the maximum stands in
+ * its window. */
 int64_t df_fused_kept_size(const struct df_fused_desc *desc);
 
 /* Training of such a network as a whole, for back ends that run a step in one go: behind a stage values may
@@ -183,6 +183,8 @@ struct df_backend {
      * back end has one way only, the default. */
     void (*layer_text)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                        char *text, size_t size);
+    /* Bytes of a queue's own memory that a fused network takes. Below 0: not told, the default. */
+    int64_t (*fused_scratch)(struct df_device *device, const struct df_fused *fused);
     /* Bytes of a queue's own memory that runs of up to `rows` rows of one of a layer's ops use at most.
      * Below 0: not told, the default. */
     int64_t (*layer_scratch)(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,

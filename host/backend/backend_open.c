@@ -71,6 +71,12 @@ static int64_t scratch_not_told(struct df_device *device, const struct df_layer 
     return -1;
 }
 
+static int64_t fused_scratch_not_told(struct df_device *device, const struct df_fused *fused)
+{
+    (void)device, (void)fused;
+    return -1;
+}
+
 dfal_status df_backend_open(struct df_device **out, const struct df_backend *table, const char *name,
                             const struct df_device_options *options)
 {
@@ -83,6 +89,8 @@ dfal_status df_backend_open(struct df_device **out, const struct df_backend *tab
         device->functions.memory_free = no_memory;
     if (table->layer_text == NULL)
         device->functions.layer_text = no_text;
+    if (table->fused_scratch == NULL)
+        device->functions.fused_scratch = fused_scratch_not_told;
     if (table->layer_scratch == NULL)
         device->functions.layer_scratch = scratch_not_told;
     device->backend = &device->functions;

@@ -220,6 +220,7 @@ const struct df_backend df_backend_cpu = {
     .fused_destroy = df_cpu_fused_destroy,
     .fused_bind = df_cpu_fused_bind,
     .fused_run = df_cpu_fused_run,
+    .fused_scratch = df_cpu_fused_scratch,
     .chain_create = df_cpu_chain_create,
     .chain_destroy = df_cpu_chain_destroy,
     .chain_load = df_cpu_chain_load,

@@ -121,6 +121,7 @@ dfal_status df_cpu_chain_run(struct df_device *device, int32_t queue, const stru
 /* ---- cpu_fused.c --------------------------------------------------------------------------- */
 dfal_status df_cpu_fused_create(struct df_device *device, struct df_fused **out,
                                 const struct df_fused_desc *desc);
+int64_t df_cpu_fused_scratch(struct df_device *device, const struct df_fused *fused);
 void df_cpu_fused_destroy(struct df_device *device, struct df_fused *fused);
 dfal_status df_cpu_fused_bind(struct df_device *device, int32_t queue, struct df_fused *fused,
                               struct df_span parameters);

@@ -187,6 +187,12 @@ dfal_status df_cpu_fused_create(struct df_device *head, struct df_fused **out,
     return DFAL_OK;
 }
 
+int64_t df_cpu_fused_scratch(struct df_device *device, const struct df_fused *fused)
+{
+    (void)device;
+    return fused->space_bytes;
+}
+
 void df_cpu_fused_destroy(struct df_device *device, struct df_fused *fused)
 {
     (void)device;

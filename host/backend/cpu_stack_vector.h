@@ -189,7 +189,7 @@ INLINE vec unit_end(vec value, vec_codes codes, bool relu, uint8_t code[LANES])
 }
 
 /* Of a 2x2 window: the first of equal values is the largest, as in kernels/planes.h. What is no number stays
- * in the first place and is passed over in the others; a network that has such weights has it everywhere. */
+ * in the first place, where it never wins there; a window that has one is of a row that is not finite. */
 INLINE vec unit_of_window(const vec value[4], bool relu, uint8_t code[LANES])
 {
     vec largest = value[0];

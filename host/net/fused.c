@@ -36,6 +36,13 @@ static bool is_halving(const struct df_node *node, struct df_shape in)
     return 2 * node->out.h <= in.h && 2 * node->out.w <= in.w;
 }
 
+/* Are a node's inputs of this shape? Behind a Reshape they are of another. */
+static bool reads(const struct df_network *network, const struct df_node *node, struct df_shape shape)
+{
+    const struct df_shape own = df_value_shape(network, node->inputs[0]);
+    return own.c == shape.c && own.h == shape.h && own.w == shape.w;
+}
+
 /* The stage that begins at *node; *node is the first behind it then, *last the last that belongs to it. */
 static bool take_stage(const struct walk *walk, struct df_fused_stage *stage, struct df_shape in,
                        int32_t *node, int32_t *last)
@@ -45,11 +52,8 @@ static bool take_stage(const struct walk *walk, struct df_fused_stage *stage, st
     const struct df_node *own = &network->nodes[*node];
     if (own->op != DF_NODE_GEMM && own->op != DF_NODE_CONV)
         return false;
-    const struct df_shape reads =
-        df_value_shape(network, own->inputs[0]); /* behind a Reshape it is another */
-    if (own->op == DF_NODE_CONV &&
-        (own->group != 1 || own->window.dilation[0] != 1 || own->window.dilation[1] != 1 || reads.c != in.c ||
-         reads.h != in.h || reads.w != in.w))
+    if (own->op == DF_NODE_CONV && (own->group != 1 || own->window.dilation[0] != 1 ||
+                                    own->window.dilation[1] != 1 || !reads(network, own, in)))
         return false;
     *stage = (struct df_fused_stage){
         .is_gemm = own->op == DF_NODE_GEMM,
@@ -72,7 +76,7 @@ static bool take_stage(const struct walk *walk, struct df_fused_stage *stage, st
         if (own->op == DF_NODE_RELU && !stage->relu) {
             stage->relu = true;
         } else if (own->op == DF_NODE_MAX_POOL && !stage->pool && !stage->is_gemm &&
-                   is_halving(own, stage->out)) {
+                   reads(network, own, stage->out) && is_halving(own, stage->out)) {
             stage->pool = true;
             stage->out = own->out;
         } else {

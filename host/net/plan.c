@@ -158,8 +158,12 @@ int32_t df_plan_block_rows(const struct df_plan *plan)
     return plan->block_rows;
 }
 
-/* What a fused engine may take of a queue's workspace. */
-static const int64_t fused_scratch = INT64_C(32) << 20;
+/* What a fused engine may take of a queue's workspace, where it does not tell. */
+static int64_t fused_scratch(const struct df_plan *plan)
+{
+    const int64_t told = plan->device->backend->fused_scratch(plan->device, plan->fused);
+    return told < 0 ? INT64_C(32) << 20 : told;
+}
 
 bool df_plan_is_fused(const struct df_plan *plan)
 {
@@ -214,7 +218,7 @@ int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotang
 {
     int64_t largest = 0;
     if (plan->fused)
-        return fused_scratch;
+        return fused_scratch(plan);
     for (int32_t i = 0; i < plan->network->node_count; i++)
         for (int kind = 0; plan->nodes[i].layer != NULL && kind < DF_LAYER_KINDS; kind++) {
             const int64_t bytes = plan->device->backend->layer_scratch(
@@ -232,7 +236,7 @@ void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
     if (plan->fused) {
         *memory = (struct df_plan_memory){
             .shared = 4 * real * plan->parameter_size,
-            .scratch = fused_scratch,
+            .scratch = fused_scratch(plan),
             .row = real * (input + plan->network->class_count) + plan->kept_bytes,
             .cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t),
         };

@@ -13,6 +13,7 @@
 #include "graph/json_text.h"
 #include "job/job.h"
 #include "job/merge.h"
+#include "score/deepfool_engine.h"
 #include "score/pass.h"
 #include "store/labels.h"
 
@@ -159,13 +160,16 @@ static const struct df_job_client client = {
 static dfal_status run_job(struct logits *logits, const char *network_path)
 {
     char *configuration = NULL;
+    bool fused = false;
+    if (!logits->node) /* as host/score/pass.c has it */
+        DF_TRY(df_deepfool_fuses(&fused, logits->device, logits->network));
     DF_TRY(configuration_of(&configuration, logits->node));
     const dfal_status status =
         df_job_find(&logits->job, &(struct df_job_maker){
                                       .network = logits->network,
                                       .device = logits->device,
                                       .network_path = network_path,
-                                      .engine = "layers",
+                                      .engine = fused ? "fused" : "layers",
                                       .precision = "strict",
                                       .units = "",
                                       .configuration = configuration,

@@ -388,7 +388,8 @@ dfal_status df_view_stream(struct df_view *view, bool labelled, df_view_values_f
 
 /* ---- f_(1) - f_(2) ------------------------------------------------------------------------------------- */
 
-/* A number of float32, as the scores file keeps it, so that both roads give the same ranks. */
+/* A number of float32, as the scores file keeps it, so that both roads give the same ranks; logits come from
+ * the engine that a score takes by itself. */
 static double gap_of_logits(const float *logits, int64_t class_count)
 {
     struct df_softmax softmax;
