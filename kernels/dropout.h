@@ -71,6 +71,7 @@ DF_FN void df_dropout_at(const struct df_io *io, int64_t i)
                        (from + count + 3) / 4);
         for (int64_t j = 0; j < count; j++) {
             const df_real scaled = x[done + j] * scale;
+            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): as many were drawn */
             kept[j] = rate < 1 && words[from + j] >= least ? scaled : 0;
         }
         for (int64_t j = 0; j < count; j++)

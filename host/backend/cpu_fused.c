@@ -95,7 +95,8 @@ static int32_t choose_across(const struct df_stack_layer *l)
     for (int32_t across = 1; across <= MOST_ACROSS && across <= l->out_w; across++) {
         const int32_t pixels = l->pool ? 2 * across : across,
                       reach = (l->kernel_w + pixels - 1) * l->channels;
-        const double cost = (across * live + by_itself) * ((reach + 7) / 8) / across;
+        const int32_t vectors = (reach + 7) / 8;
+        const double cost = (across * live + by_itself) * vectors / across;
         if (across == 1 || cost < least) {
             best = across;
             least = cost;
