@@ -172,22 +172,29 @@ static int32_t live_values(const struct df_chain *chain, const float *values, in
     return live;
 }
 
+/* to [size]: the sum of the live rows of a matrix, each times its value. */
+static void sum_rows(const struct df_chain *chain, const float *rows, int64_t stride, int32_t live,
+                     int32_t size, float *to)
+{
+    int32_t at = 0;
+    vec sum[WIDE];
+    for (; at + WIDE * LANES <= size; at += WIDE * LANES) {
+        add_rows(sum, rows, stride, chain->unit, chain->value, live, at, WIDE);
+        for (int v = 0; v < WIDE; v++)
+            vec_store(to + at + v * LANES, sum[v]);
+    }
+    for (; at < size; at += LANES) {
+        add_rows(sum, rows, stride, chain->unit, chain->value, live, at, 1);
+        vec_store(to + at, sum[0]);
+    }
+}
+
 /* to [row]: the gradient of a dense layer's inputs, given that of its outputs. */
 static void back_dense(const struct df_chain *chain, const struct df_chain_layer *l, const float *given,
                        float *to)
 {
     const int32_t live = live_values(chain, given, 1, l->stack.outputs);
-    int32_t at = 0;
-    vec sum[WIDE];
-    for (; at + WIDE * LANES <= l->stack.row; at += WIDE * LANES) {
-        add_rows(sum, l->weight.w, l->stack.filter, chain->unit, chain->value, live, at, WIDE);
-        for (int v = 0; v < WIDE; v++)
-            vec_store(to + at + v * LANES, sum[v]);
-    }
-    for (; at < l->stack.row; at += LANES) {
-        add_rows(sum, l->weight.w, l->stack.filter, chain->unit, chain->value, live, at, 1);
-        vec_store(to + at, sum[0]);
-    }
+    sum_rows(chain, l->weight.w, l->stack.filter, live, l->stack.row, to);
 }
 
 /* ---- together ------------------------------------------------------------------------------------------ */
@@ -242,9 +249,11 @@ static void chain_backward(struct df_chain *chain, int64_t row, int64_t batch_ro
             continue;
         float *to = output_gradient(before, batch_row);
         back_dense(chain, l, output_gradient(l, batch_row), to);
-        if (!before->stack.conv)
+        if (!before->stack.conv) {
             gate(before, to, row);
-        for (int32_t j = 0; before->stack.conv && j < l->stack.channels; j++)
+            continue;
+        }
+        for (int32_t j = 0; j < l->stack.channels; j++)
             to[j] *= before->keep_scale;
     }
 }

@@ -141,17 +141,7 @@ static void pair_gradient(const struct df_chain *chain, const struct df_chain_la
     struct df_chain_pair *pair = l->pair;
     const int32_t live = live_rows(chain, l, hidden, rows);
     float *to = pair->channels == pair->wide_c ? pair->block : pair->line;
-    int32_t at = 0;
-    vec sum[WIDE];
-    for (; at + WIDE * LANES <= l->stack.row; at += WIDE * LANES) {
-        add_rows(sum, l->rows, l->stride, chain->unit, chain->value, live, at, WIDE);
-        for (int v = 0; v < WIDE; v++)
-            vec_store(to + at + v * LANES, sum[v]);
-    }
-    for (; at < l->stack.row; at += LANES) {
-        add_rows(sum, l->rows, l->stride, chain->unit, chain->value, live, at, 1);
-        vec_store(to + at, sum[0]);
-    }
+    sum_rows(chain, l->rows, l->stride, live, l->stack.row, to);
     for (int32_t p = 0; to != pair->block && p < pair->positions; p++)
         memcpy(pair->block + (int64_t)p * pair->wide_c, to + (int64_t)p * pair->channels,
                (size_t)pair->channels * sizeof(float));

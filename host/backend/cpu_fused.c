@@ -3,9 +3,6 @@
 #include "backend/cpu_fused.h"
 
 #include "backend/cpu.h"
-
-#include <string.h>
-
 #include "base/memory.h"
 
 /* Lanes that memory is laid out for, whatever the instruction set: it decides which networks are fused. */

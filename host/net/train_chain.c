@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Training where a back end runs a step of a small chain in one call, on one queue: restarts run side by
  * side, a queue each, and nothing waits for anything within one. */
-#include <math.h>
-
 #include "base/memory.h"
 #include "net/train_inside.h"
 
@@ -74,9 +72,10 @@ dfal_status df_chained_store(struct df_chained *chained, float *values, float *m
 }
 
 /* One call for rows of the set; options NULL: they are evaluated. */
-static dfal_status run(const struct df_chained *chained, float *losses, const int64_t *order, int64_t rows,
+static dfal_status run(void *driver, float *losses, const int64_t *order, int64_t rows,
                        const struct df_epoch_options *options, int64_t step)
 {
+    const struct df_chained *chained = driver;
     const struct df_trainer *trainer = chained->trainer;
     const struct df_training_set *set = trainer->set;
     for (int64_t i = 0; i < rows; i++) {
@@ -103,19 +102,7 @@ static dfal_status run(const struct df_chained *chained, float *losses, const in
 dfal_status df_chained_epoch(struct df_chained *chained, struct dfal_context *context, float *losses,
                              const int64_t *order, int64_t n, const struct df_epoch_options *options)
 {
-    const int64_t batch = chained->trainer->batch;
-    bool finite = true;
-    for (int64_t i = 0; i < n; i++)
-        losses[i] = 0;
-    for (int64_t first = 0; first < n && finite; first += batch) {
-        const int64_t rows = n - first < batch ? n - first : batch;
-        DF_TRY(df_context_check_stop(context));
-        DF_TRY(
-            run(chained, losses + first, order + first, rows, options, options->first_step + first / batch));
-        for (int64_t i = 0; i < rows; i++)
-            finite = finite && isfinite(losses[first + i]);
-    }
-    return DFAL_OK;
+    return df_epoch_steps(chained->trainer->batch, context, losses, order, n, options, run, chained);
 }
 
 dfal_status df_chained_evaluate(struct df_chained *chained, float *losses, const int64_t *order, int64_t n)

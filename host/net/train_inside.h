@@ -67,6 +67,15 @@ struct df_piece {
 /* The optimiser. */
 dfal_status df_piece_update(const struct df_piece *piece);
 
+/* A step, or with options NULL an evaluation, of `rows` rows of order: losses [rows]. step: of the
+ * restart. */
+typedef dfal_status df_step_fn(void *driver, float *losses, const int64_t *order, int64_t rows,
+                               const struct df_epoch_options *options, int64_t step);
+/* The steps of an epoch (df_trainer_epoch) where the host learns the losses of each: one that is not
+ * finite has spoilt one update then, and ends it. */
+dfal_status df_epoch_steps(int64_t batch, struct dfal_context *context, float *losses, const int64_t *order,
+                           int64_t n, const struct df_epoch_options *options, df_step_fn *step, void *driver);
+
 /* ---- Drivers -------------------------------------------------------------------------------- */
 
 dfal_status df_split_create(struct df_split **out, struct df_trainer *trainer);

@@ -2,8 +2,6 @@
 /* A batch is cut into sub-batches, from its size and the network alone; each is one job, its gradient one
  * part. Parts are summed in index order and the optimiser runs over fixed pieces of the flat parameter array,
  * so that no bit depends on which worker did what. */
-#include <math.h>
-
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "net/train_inside.h"
@@ -203,27 +201,19 @@ static dfal_status step(struct work *work)
     return df_plan_bind_layers(trainer->plan, 0);
 }
 
-/* Losses are read after every step: one that is not finite has spoilt one update then. */
+static dfal_status run_step(void *driver, float *losses, const int64_t *order, int64_t rows,
+                            const struct df_epoch_options *options, int64_t number)
+{
+    struct df_split *split = driver;
+    struct work work = {.split = split, .order = order, .n = rows, .options = options, .step = number};
+    DF_TRY(step(&work));
+    return df_read(split->trainer->device, 0, losses, split->losses, rows);
+}
+
 dfal_status df_split_epoch(struct df_split *split, struct dfal_context *context, float *losses,
                            const int64_t *order, int64_t n, const struct df_epoch_options *options)
 {
-    const int64_t batch = split->trainer->batch;
-    bool finite = true;
-    for (int64_t i = 0; i < n; i++)
-        losses[i] = 0;
-    for (int64_t first = 0; first < n && finite; first += batch) {
-        struct work work = {.split = split,
-                            .order = order + first,
-                            .n = n - first < batch ? n - first : batch,
-                            .options = options,
-                            .step = options->first_step + first / batch};
-        DF_TRY(df_context_check_stop(context));
-        DF_TRY(step(&work));
-        DF_TRY(df_read(split->trainer->device, 0, losses + first, split->losses, work.n));
-        for (int64_t i = 0; i < work.n; i++)
-            finite = finite && isfinite(losses[first + i]);
-    }
-    return DFAL_OK;
+    return df_epoch_steps(split->trainer->batch, context, losses, order, n, options, run_step, split);
 }
 
 dfal_status df_split_evaluate(struct df_split *split, float *losses, const int64_t *order, int64_t n)

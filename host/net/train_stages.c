@@ -70,3 +70,22 @@ dfal_status df_piece_update(const struct df_piece *piece)
             .p.adam = {.beta1 = options->beta1, .beta2 = options->beta2, .epsilon = options->epsilon});
     return df_call_run(trainer->device, piece->queue, &call);
 }
+
+/* ---- Of an epoch ---------------------------------------------------------------------------- */
+
+dfal_status df_epoch_steps(int64_t batch, struct dfal_context *context, float *losses, const int64_t *order,
+                           int64_t n, const struct df_epoch_options *options, df_step_fn *step, void *driver)
+{
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++)
+        losses[i] = 0;
+    for (int64_t first = 0; first < n && finite; first += batch) {
+        const int64_t rows = n - first < batch ? n - first : batch;
+        DF_TRY(df_context_check_stop(context));
+        DF_TRY(
+            step(driver, losses + first, order + first, rows, options, options->first_step + first / batch));
+        for (int64_t i = 0; i < rows; i++)
+            finite = finite && isfinite(losses[first + i]);
+    }
+    return DFAL_OK;
+}

@@ -16,14 +16,6 @@ struct branch {
     bool begun, finished;
 };
 
-/* Somebody else's solver is one of the programs that are run one at a time. */
-static bool runs_solver(const struct df_run_config *config, int32_t entry)
-{
-    const struct df_strategy *strategy = df_run_strategy(config, entry);
-    const struct df_strategy_config options = df_run_strategy_options(config, entry);
-    return strategy->solver && options.own.command.text[0];
-}
-
 struct worker {
     struct df_experiment experiment; /* the whole one's, with a context and a device of its own */
     struct dfal_context *context;    /* NULL: the whole one's */
@@ -108,6 +100,14 @@ static double branch_bytes(const struct df_experiment *e)
     for (int i = 0; i < 2; i++)
         parameters += networks[i] ? (double)df_network_parameter_count(networks[i]) : 0;
     return sizeof(float) * (16 * parameters + 2 * rows * (double)df_shape_size(e->train->shape));
+}
+
+/* Somebody else's solver is one of the programs that are run one at a time. */
+static bool runs_solver(const struct df_run_config *config, int32_t entry)
+{
+    const struct df_strategy *strategy = df_run_strategy(config, entry);
+    const struct df_strategy_config options = df_run_strategy_options(config, entry);
+    return strategy->solver && options.own.command.text[0];
 }
 
 /* Somebody else's programs are run one at a time: they may want the machine, or its GPU, for themselves. */
