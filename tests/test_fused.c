@@ -133,8 +133,7 @@ static const struct chain chains[] = {
      0},
     {{1, 3, 3}, "f Flatten input; g Gemm f o=4;" RELU("h", "g") "out Gemm h o=5", 0},
     /* LeNet5-Caffe; without pools; two and three channels, and two classes; a pool without a ReLU, neither
-     * between two convolutions, pads that differ, a kernel of one; the most channels, a kernel of six; more
-     * channels than those, a convolution behind a product's place */
+     * between two convolutions, pads that differ, a kernel of one */
     {{1, 28, 28},
      "c Conv input o=20 k=5;" POOL("p", "c") "d Conv p o=50 k=5;" POOL(
          "q", "d") "f Flatten q; g Gemm f o=500;" RELU("h", "g") "out Gemm h o=10",
@@ -155,9 +154,22 @@ static const struct chain chains[] = {
     {{1, 17, 5},
      "c Conv input o=64 k=2;" RELU("r", "c") "d Conv r o=64 k=3;" RELU("s", "d") LOGITS("s"),
      CPU},
+    /* wide: minimal filtering of even and odd planes with and without a pool, channels and filters that are no
+     * multiple of a block, a gathered convolution behind a narrow one and in front of one, a kernel of five, no
+     * ReLU, a wide product; wide from the input on; a kernel of six, a few places */
+    {{1, 14, 13},
+     "c Conv input o=33 k=3 p=1;" RELU("r", "c") "d Conv r o=34 k=3 p=1;" RELU("s", "d")
+         POOL("q", "s") "e Conv q o=35 k=3 p=1;" RELU("t", "e") "f Conv t o=5 k=5 pads=2,1,2,3;" POOL(
+             "u", "f") "g Conv u o=40 k=1;" LOGITS("g"),
+     CPU},
+    {{2, 16, 12},
+     "c Conv input o=64 k=3 p=1;" RELU("r", "c") POOL("p", "r") "d Conv p o=130 k=3 p=1;" POOL("q", "d")
+         RELU("s", "q") "f Flatten s; g Gemm f o=120;" RELU("h", "g") "out Gemm h o=10",
+     CPU},
+    {{40, 7, 6}, "c Conv input o=36 k=3 p=1;" RELU("r", "c") LOGITS("r"), CPU},
     {{1, 9, 9},
-     "c Conv input o=3 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),
-     0},
+     "c Conv input o=35 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),
+     CPU},
     {{2, 3, 4}, "f Flatten input; out Gemm f o=5", 0},
     /* what a stage reads is not what the one before gives */
     {{1, 8, 8},
@@ -227,6 +239,43 @@ static void fused_and_layers(void **state)
             agree(*state, &chains[i], each[e]);
 }
 
+/* In a flat region the four values of a window are equal, and its gradient goes to the first of them, whatever
+ * engine has computed them. */
+static void ties(void **state)
+{
+    const struct chain chain = {{1, 16, 16},
+                                "c Conv input o=32 k=3 p=1;" RELU("r", "c") "d Conv r o=32 k=3 p=1;" RELU(
+                                    "s", "d") POOL("p", "s") LOGITS("p"),
+                                CPU};
+    enum { SIDE = 16, SIZE = SIDE * SIDE, CLASSES = 5 };
+    struct df_network *network = test_graph(chain.input, CLASSES, chain.nodes);
+    float x[SIZE], gradient[2][SIZE];
+    for (int i = 0; i < SIZE; i++) /* flat quarters; one with stripes, whose windows tie in pairs */
+        x[i] = i < SIZE / 2 ? i % SIDE < SIDE / 2 ? 0.7F : 0.1F : i % SIDE < SIDE / 2 ? 0.3F : (float)(i % 2);
+    for (int fused = 0; fused < 2; fused++) {
+        const float cotangent[CLASSES] = {1, -1};
+        const int32_t owner = 0;
+        struct df_plan *plan;
+        struct df_tape *tape;
+        struct df_span dinput;
+        test_ok(df_plan_create(&plan, *state, network,
+                               DF_PLAN_FORWARD | DF_PLAN_INPUT_GRADIENT | (fused ? DF_PLAN_FUSED : 0),
+                               false));
+        assert_int_equal(df_plan_is_fused(plan), fused && is_fused(&chain));
+        test_ok(df_tape_create(&tape, plan, 0, 1, 1));
+        test_ok(df_write(*state, 0, df_tape_input(tape), x, SIZE));
+        test_ok(df_tape_forward(tape, 1));
+        test_ok(df_write(*state, 0, df_tape_cotangents(tape), cotangent, CLASSES));
+        test_ok(df_write(*state, 0, df_tape_owners(tape), &owner, 1));
+        test_ok(df_tape_input_gradient(tape, 1, 1, &dinput));
+        test_ok(df_read(*state, 0, gradient[fused], dinput, SIZE));
+        df_tape_destroy(tape);
+        df_plan_destroy(plan);
+    }
+    test_near("ties", gradient[1], gradient[0], SIZE, 1e-5);
+    df_network_destroy(network);
+}
+
 static void instruction_sets(void **state)
 {
     struct df_cpu_device *cpu = *state;
@@ -279,7 +328,8 @@ static void memory_is_taken_once(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fused_and_layers), cmocka_unit_test(instruction_sets),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(fused_and_layers), cmocka_unit_test(ties),
+                                       cmocka_unit_test(instruction_sets),
                                        cmocka_unit_test(memory_is_taken_once)};
     return test_on_backends(argc, argv, "cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -34,12 +34,25 @@ static void place_parameters(struct df_fused *fused, struct piece *piece)
         struct df_stack_layer *l = &layer->stack;
         layer->weight = hand_out(piece, (int64_t)l->outputs * l->filter + DF_STACK_SLACK, sizeof(float));
         layer->bias = hand_out(piece, l->outputs, sizeof(float));
+        if (l->gather)
+            layer->slices = hand_out(piece, df_stack_slices_count(l), sizeof(float));
+        if (l->tiles_together)
+            layer->transformed = hand_out(piece, df_winograd_weights(l), sizeof(float));
         l->weight = layer->weight;
         l->bias = layer->bias;
-        if (l->conv)
+        if (l->conv && !l->gather)
             l->turned =
                 hand_out(piece, (int64_t)l->outputs * l->turned_filter + DF_STACK_SLACK, sizeof(float));
     }
+}
+
+static void place_gather(const struct df_stack_layer *l, struct df_stack_gather *g, struct piece *piece)
+{
+    const int64_t units = (int64_t)l->windows * l->outputs, places = df_stack_places(l);
+    g->unit = hand_out(piece, places * l->outputs + DF_STACK_AHEAD, sizeof *g->unit);
+    g->count = hand_out(piece, places, sizeof *g->count);
+    g->source = hand_out(piece, units + 1, sizeof *g->source);
+    g->value = hand_out(piece, units * DF_STACK_PASS, sizeof *g->value);
 }
 
 static void place_layer(const struct df_fused *fused, struct df_fused_space *space, int32_t i,
@@ -47,21 +60,50 @@ static void place_layer(const struct df_fused *fused, struct df_fused_space *spa
 {
     const struct df_stack_layer *own = &fused->layer[i].stack;
     const int64_t units = (int64_t)own->windows * own->outputs,
-                  rows = own->conv ? DF_STACK_TOGETHER : DF_FUSED_PASS;
+                  rows = i < fused->narrow ? DF_STACK_TOGETHER : DF_STACK_PASS;
     struct df_stack_layer *l = &space->layer[i];
     *l = *own;
     l->lanes = hand_out(piece, (int64_t)l->in * WIDEST, sizeof *l->lanes);
     l->lane_windows = hand_out(piece, (units + 15) * WIDEST, sizeof *l->lane_windows);
-    space->list[i].unit = hand_out(piece, units + 1, sizeof *space->list[i].unit);
-    space->list[i].begin = hand_out(piece, df_stack_groups(l) + 1, sizeof *space->list[i].begin);
+    if (l->gather) {
+        place_gather(l, &space->gather[i], piece);
+    } else {
+        space->list[i].unit = hand_out(piece, units + 1, sizeof *space->list[i].unit);
+        space->list[i].begin = hand_out(piece, df_stack_groups(l) + 1, sizeof *space->list[i].begin);
+    }
     space->stride[i] = df_stack_gradient_count(l);
     space->gradient[i] = hand_out(piece, rows * space->stride[i], sizeof *space->gradient[i]);
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What one layer after the other takes. */
+static void place_shared(const struct df_fused *fused, struct df_fused_space *space, struct piece *piece)
+{
+    int64_t tiles = 0, units = 0, pixels = 0;
+    for (int32_t i = 0; i < fused->count; i++) {
+        const struct df_stack_layer *l = &fused->layer[i].stack;
+        tiles = larger(tiles, df_winograd_space(l, fused->kernels->lanes));
+        units = larger(units, df_stack_band_units(l));
+        pixels = larger(pixels, (int64_t)l->band * l->in_w);
+    }
+    space->tiles = hand_out(piece, tiles, sizeof *space->tiles);
+    struct df_stack_unit *unit = hand_out(piece, units + DF_STACK_AHEAD, sizeof *unit);
+    int32_t *begin = hand_out(piece, pixels + 1, sizeof *begin);
+    for (int32_t i = 0; i < fused->count; i++) {
+        space->gather[i].pixel = unit;
+        space->gather[i].begin = begin;
+    }
 }
 
 static void place_space(const struct df_fused *fused, struct df_fused_space *space, struct piece *piece)
 {
     for (int32_t i = 0; i < fused->count; i++)
         place_layer(fused, space, i, piece);
+    place_shared(fused, space, piece);
     space->rows = hand_out(piece, WIDEST * fused->input, sizeof *space->rows);
     space->logits = hand_out(piece, WIDEST * fused->classes, sizeof *space->logits);
     for (int32_t i = 0; i < fused->count; i++)
@@ -113,11 +155,18 @@ static bool take_stages(struct df_fused *fused)
         const int64_t in = df_shape_size(stage.in), out = df_shape_size(stage.out);
         struct df_fused_layer *layer = &fused->layer[fused->count++];
         if (in > MOST_VALUES || out > MOST_VALUES || (stage.is_gemm && in * out > MOST_WEIGHTS) ||
-            (!stage.is_gemm && (!df_stack_is_narrow(&stage) || fused->convs < i)))
+            (!stage.is_gemm && (!df_stack_takes(&stage) || fused->convs < i)))
             return false;
         df_stack_measure(&layer->stack, &stage);
         layer->stack.window_row = layer->stack.outputs;
-        df_stack_measure_back(&layer->stack, stage.is_gemm ? 1 : choose_across(&layer->stack));
+        if (df_winograd_pays(&layer->stack))
+            layer->stack.tiles_together = df_winograd_together(&layer->stack, fused->kernels->lanes);
+        if (i + 1 < fused->desc.count && df_stack_is_gathered(&layer->stack))
+            df_stack_measure_gather(&layer->stack);
+        else
+            df_stack_measure_back(&layer->stack, stage.is_gemm ? 1 : choose_across(&layer->stack));
+        if (!layer->stack.gather && fused->narrow == i && !stage.is_gemm)
+            fused->narrow++;
         layer->kept_at = stage.relu || stage.pool ? (int32_t)kept_at : -1;
         kept_at += stage.relu || stage.pool ? out : 0;
         fused->convs += !stage.is_gemm;
@@ -125,20 +174,24 @@ static bool take_stages(struct df_fused *fused)
     return fused->convs > 0 && fused->convs < fused->count;
 }
 
-/* Convolutions, whose parameters are packed twice, are counted to a queue's memory; a plan reckons with
- * those of products as it does with layers'. */
+/* A plan reckons with three copies of the parameters beside its own; what is more is counted to a queue's
+ * memory. */
 static bool fits(struct df_fused *fused)
 {
+    enum { COPIES = 3 };
     struct df_fused_space space;
     struct piece parameters = {0}, own = {0};
-    int64_t products = 0;
+    int64_t reckoned = 0;
     place_parameters(fused, &parameters);
     place_space(fused, &space, &own);
-    for (int32_t i = fused->convs; i < fused->count; i++)
-        products += (int64_t)fused->layer[i].stack.outputs * fused->layer[i].stack.filter * sizeof(float);
+    for (int32_t i = 0; i < fused->count; i++) {
+        const struct df_stack_layer *l = &fused->layer[i].stack;
+        reckoned += (int64_t)l->outputs * l->kernel_h * l->kernel_w * l->channels * (int64_t)sizeof(float);
+    }
     fused->parameter_bytes = parameters.used;
     fused->space_bytes = own.used;
-    return own.used + parameters.used - products <= MOST_BYTES;
+    const int64_t more = parameters.used - COPIES * reckoned;
+    return own.used + (more > 0 ? more : 0) <= MOST_BYTES;
 }
 
 static dfal_status fused_create(struct df_fused *fused)
@@ -150,6 +203,8 @@ static dfal_status fused_create(struct df_fused *fused)
     place_parameters(fused, &piece);
     for (int32_t i = 0; i < fused->count; i++) {
         struct df_fused_layer *layer = &fused->layer[i];
+        if (layer->stack.gather)
+            continue;
         DF_TRY(df_stack_tiles_create(&layer->one, fused->kernels->tiles, &layer->stack, 1));
         DF_TRY(
             df_stack_tiles_create(&layer->together, fused->kernels->tiles, &layer->stack, DF_STACK_TOGETHER));
@@ -219,13 +274,17 @@ dfal_status df_cpu_fused_bind(struct df_device *device, int32_t queue, struct df
         const struct df_fused_layer *layer = &fused->layer[i];
         const struct df_fused_stage stage = fused->desc.stages[i];
         df_stack_move(&layer->stack, &stage, layer->weight, layer->bias, flat, DF_STACK_IN);
-        if (layer->stack.conv)
+        if (layer->stack.conv && !layer->stack.gather)
             df_stack_turn(&layer->stack);
+        if (layer->stack.gather)
+            df_stack_pack_slices(&layer->stack, layer->slices, fused->kernels->lanes);
+        if (layer->stack.tiles_together)
+            df_winograd_transform(&layer->stack, layer->transformed);
     }
     return DFAL_OK;
 }
 
-static void run_backward(const struct df_fused *fused, const struct df_fused_space *space, float *dx,
+static void run_backward(const struct df_fused *fused, struct df_fused_space *space, float *dx,
                          const float *dy, const uint8_t *kept, const int32_t *owner, int64_t rows,
                          int64_t each)
 {

@@ -13,16 +13,14 @@
 #ifndef DF_BACKEND_CPU_FUSED_H
 #define DF_BACKEND_CPU_FUSED_H
 
-#include "backend/cpu_stack.h"
-
-/* Cotangents of a sample that go through the products together: each of their weights is read once for
- * all. */
-enum { DF_FUSED_PASS = 4 * DF_STACK_TOGETHER };
+#include "backend/cpu_stack_wide.h"
 
 struct df_fused_layer {
     struct df_stack_layer stack; /* without what is a worker's */
     struct df_stack_tiles one, together;
     float *weight, *bias; /* what stack has of them is the same memory */
+    float *transformed;   /* for minimal filtering */
+    float *slices;        /* of a gathered layer */
     int32_t kept_at;      /* of its codes in those of a sample; -1: every unit is alive */
 };
 
@@ -33,6 +31,8 @@ struct df_fused_space {
     float *rows;   /* [lanes][input]: samples, where there are fewer than lanes */
     float *logits; /* [classes][lanes] */
     struct df_stack_list list[DF_FUSED_STAGES];
+    float *tiles;                                   /* of minimal filtering */
+    struct df_stack_gather gather[DF_FUSED_STAGES]; /* instead of a list; bands share their memory */
     float *gradient[DF_FUSED_STAGES]; /* of a layer's inputs, padded as they are: [rows][stride] */
     int64_t stride[DF_FUSED_STAGES];
 };
@@ -43,8 +43,8 @@ struct df_fused_kernels {
     void (*forward)(const struct df_fused *fused, const struct df_fused_space *space, float *y, uint8_t *kept,
                     const float *x, int64_t rows);
     /* All cotangents of one sample, given what was kept of it. */
-    void (*backward)(const struct df_fused *fused, const struct df_fused_space *space, float *dx,
-                     const float *dy, const uint8_t *kept, int64_t rows);
+    void (*backward)(const struct df_fused *fused, struct df_fused_space *space, float *dx, const float *dy,
+                     const uint8_t *kept, int64_t rows);
 };
 extern const struct df_fused_kernels df_fused_kernels_avx2, df_fused_kernels_avx512;
 
@@ -53,6 +53,7 @@ struct df_fused {
     struct df_fused_desc desc;
     struct df_fused_layer layer[DF_FUSED_STAGES];
     int32_t count, convs; /* layers; those before the first product */
+    int32_t narrow;       /* those before the first gathered one: some cotangents go through all of them */
     int64_t input, classes, kept_size;
     float *parameters; /* of all layers, turned filters with them */
     int64_t parameter_bytes, space_bytes;

@@ -3,6 +3,8 @@
 #include "backend/cpu_fused.h"
 #include "backend/cpu_stack_backward.h"
 #include "backend/cpu_stack_forward.h"
+#include "backend/cpu_stack_gather.h"
+#include "backend/cpu_stack_winograd.h"
 
 #ifndef DF_FUSED_KERNELS
 #define DF_FUSED_KERNELS df_fused_kernels_avx2
@@ -53,7 +55,10 @@ static void fused_forward(const struct df_fused *fused, const struct df_fused_sp
         take_rows(fused, space, x + first * fused->input, count);
         for (int32_t i = 0; i < fused->count; i++) {
             const struct df_stack_layer *l = &space->layer[i];
-            (l->conv ? forward_conv : forward_dense)(l);
+            if (l->tiles_together)
+                forward_winograd(l, fused->layer[i].transformed, space->tiles);
+            else
+                (l->conv ? forward_conv : forward_dense)(l);
             if (fused->layer[i].kept_at >= 0)
                 bytes_to_rows(kept + first * fused->kept_size + fused->layer[i].kept_at, fused->kept_size,
                               l->lane_windows, (int64_t)l->windows * l->outputs, count);
@@ -72,12 +77,16 @@ static void clear_gradients(const struct df_fused_space *space, int32_t layer, i
 }
 
 /* Units alive in the sample, of every layer but the last. */
-static void list_sample(const struct df_fused *fused, const struct df_fused_space *space, const uint8_t *kept)
+static void list_sample(const struct df_fused *fused, struct df_fused_space *space, const uint8_t *kept)
 {
     for (int32_t i = 0; i + 1 < fused->count; i++) {
         const int32_t kept_at = fused->layer[i].kept_at;
         const struct df_stack_layer *l = &space->layer[i];
-        list_units(l, &space->list[i], kept_at >= 0 ? kept + kept_at : NULL, l->out_begin, l->out_line);
+        const uint8_t *codes = kept_at >= 0 ? kept + kept_at : NULL;
+        if (l->gather)
+            list_places(l, &space->gather[i], codes, l->out_begin, l->out_line);
+        else
+            list_units(l, &space->list[i], codes, l->out_begin, l->out_line);
     }
 }
 
@@ -105,7 +114,6 @@ static void back_product(const struct df_fused *fused, const struct df_fused_spa
                              .turned_row = layer->stack.turned_row,
                              .unit = list->unit,
                              .count = list->begin[1]};
-    clear_gradients(space, i, rows);
     for (int64_t first = 0, together; first < rows; first += together) {
         const bool whole = rows - first >= DF_STACK_TOGETHER;
         const struct df_stack_tiles *tiles = whole ? &layer->together : &layer->one;
@@ -122,23 +130,53 @@ static void back_product(const struct df_fused *fused, const struct df_fused_spa
     }
 }
 
-/* Convolutions from the last to the first, of `rows` rows (1 or DF_STACK_TOGETHER) from `first` on of the
- * first product's. */
-static void back_convs(const struct df_fused *fused, const struct df_fused_space *space, int64_t first,
-                       int32_t rows)
+/* One convolution, `rows` rows (1 or DF_STACK_TOGETHER) from `first` on, given those from `begin` on. */
+static void back_conv(const struct df_fused *fused, const struct df_fused_space *space, int32_t i,
+                      int64_t first, int64_t begin, int32_t rows)
 {
-    for (int32_t i = fused->convs - 1; i >= 0; i--) {
-        const struct df_fused_layer *layer = &fused->layer[i];
-        const int64_t begin = i + 1 == fused->convs ? first : 0;
-        float *to[DF_STACK_TOGETHER];
-        const float *given[DF_STACK_TOGETHER];
-        for (int32_t k = 0; k < rows; k++) {
-            to[k] = space->gradient[i] + k * space->stride[i];
-            given[k] = space->gradient[i + 1] + (begin + k) * space->stride[i + 1];
+    const struct df_fused_layer *layer = &fused->layer[i];
+    float *to[DF_STACK_TOGETHER];
+    const float *given[DF_STACK_TOGETHER];
+    for (int32_t k = 0; k < rows; k++) {
+        to[k] = space->gradient[i] + (first + k) * space->stride[i];
+        given[k] = space->gradient[i + 1] + (begin + k) * space->stride[i + 1];
+    }
+    back_inputs(&space->layer[i], &space->list[i], rows > 1 ? &layer->together : &layer->one, to, given,
+                rows);
+}
+
+static int32_t group_of(int64_t rows)
+{
+    return rows >= DF_STACK_TOGETHER ? DF_STACK_TOGETHER : 1;
+}
+
+/* A layer behind the narrow convolutions, all rows. */
+static void back_layer(const struct df_fused *fused, const struct df_fused_space *space, int32_t i,
+                       int64_t rows)
+{
+    const struct df_fused_layer *layer = &fused->layer[i];
+    const struct gather_rows ends = {space->gradient[i], space->gradient[i + 1], space->stride[i],
+                                     space->stride[i + 1]};
+    clear_gradients(space, i, rows);
+    if (layer->stack.gather)
+        back_gather(&space->layer[i], &space->gather[i], layer->slices, &ends, rows);
+    else if (!layer->stack.conv)
+        back_product(fused, space, i, rows);
+    else
+        for (int64_t r = 0, group; r < rows; r += group) {
+            group = group_of(rows - r);
+            back_conv(fused, space, i, r, r, (int32_t)group);
         }
+}
+
+/* Narrow convolutions from the last to the first, of `rows` rows (1 or DF_STACK_TOGETHER) from `first` on of
+ * what comes behind them. */
+static void back_narrow(const struct df_fused *fused, const struct df_fused_space *space, int64_t first,
+                        int32_t rows)
+{
+    for (int32_t i = fused->narrow - 1; i >= 0; i--) {
         clear_gradients(space, i, rows);
-        back_inputs(&space->layer[i], &space->list[i], rows > 1 ? &layer->together : &layer->one, to, given,
-                    rows);
+        back_conv(fused, space, i, 0, i + 1 == fused->narrow ? first : 0, rows);
     }
 }
 
@@ -162,21 +200,21 @@ static void give_row(const struct df_fused *fused, const struct df_fused_space *
         }
 }
 
-static void fused_backward(const struct df_fused *fused, const struct df_fused_space *space, float *dx,
+static void fused_backward(const struct df_fused *fused, struct df_fused_space *space, float *dx,
                            const float *dy, const uint8_t *kept, int64_t rows)
 {
     list_sample(fused, space, kept);
-    for (int64_t first = 0; first < rows; first += DF_FUSED_PASS) {
-        const int64_t count = rows - first < DF_FUSED_PASS ? rows - first : DF_FUSED_PASS;
+    for (int64_t first = 0; first < rows; first += DF_STACK_PASS) {
+        const int64_t count = rows - first < DF_STACK_PASS ? rows - first : DF_STACK_PASS;
         back_logits(fused, space, dy + first * fused->classes, count);
-        for (int32_t i = fused->count - 2; i >= fused->convs; i--)
-            back_product(fused, space, i, count);
+        for (int32_t i = fused->count - 2; i >= fused->narrow; i--)
+            back_layer(fused, space, i, count);
         for (int64_t r = 0, group; r < count; r += group) {
-            group = count - r >= DF_STACK_TOGETHER ? DF_STACK_TOGETHER : 1;
-            back_convs(fused, space, r, (int32_t)group);
+            group = group_of(count - r);
+            back_narrow(fused, space, r, (int32_t)group);
             for (int64_t k = 0; k < group; k++)
                 give_row(fused, space, dx + (first + r + k) * fused->input,
-                         space->gradient[0] + k * space->stride[0]);
+                         space->gradient[0] + (fused->narrow > 0 ? k : r + k) * space->stride[0]);
         }
     }
 }

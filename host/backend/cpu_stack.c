@@ -5,15 +5,19 @@
 
 #include "base/memory.h"
 
-/* Channels up to which a sample a lane is the faster way; the most windows of a layer. */
+/* Channels up to which a layer is trained here; the most windows of one. */
 enum { MOST_CHANNELS = 64, MOST_WINDOWS = 16384 };
+
+bool df_stack_takes(const struct df_fused_stage *stage)
+{
+    const struct df_window *w = &stage->window;
+    return w->stride[0] == 1 && w->stride[1] == 1 && w->kernel[0] <= 7 && w->kernel[1] <= 7 &&
+           (int64_t)stage->out.h * stage->out.w <= MOST_WINDOWS;
+}
 
 bool df_stack_is_narrow(const struct df_fused_stage *stage)
 {
-    const struct df_window *w = &stage->window;
-    return stage->in.c <= MOST_CHANNELS && stage->out.c <= MOST_CHANNELS && w->stride[0] == 1 &&
-           w->stride[1] == 1 && w->kernel[0] <= 7 && w->kernel[1] <= 7 &&
-           (int64_t)stage->out.h * stage->out.w <= MOST_WINDOWS;
+    return df_stack_takes(stage) && stage->in.c <= MOST_CHANNELS && stage->out.c <= MOST_CHANNELS;
 }
 
 /* ---- sizes --------------------------------------------------------------------------------------------- */
@@ -30,6 +34,8 @@ void df_stack_measure(struct df_stack_layer *l, const struct df_fused_stage *sta
     l->kernel_w = l->conv ? stage->window.kernel[1] : 1;
     l->pad_top = l->conv ? stage->window.pad[0] : 0;
     l->pad_left = l->conv ? stage->window.pad[1] : 0;
+    l->in_h = l->conv ? in.h : 1;
+    l->in_w = l->conv ? in.w : 1;
     l->height = l->conv ? in.h + l->pad_top + stage->window.pad[2] : 1;
     l->line = (l->conv ? in.w + l->pad_left + stage->window.pad[3] : 1) * l->channels;
     l->out_h = out.h;

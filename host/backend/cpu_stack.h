@@ -6,6 +6,7 @@
  * cpu_stack_vector.h     units and their codes in vectors
  * cpu_stack_forward.h    convolutions and products forwards
  * cpu_stack_backward.h   lists of live units, gradients of inputs
+ * cpu_stack_wide.h       wide layers in other ways
  *
  * A layer is a convolution or a product with the ReLU and the 2x2 max-pool behind it. Values lie
  * [y][x][channel], so that a row of a kernel is one run of kernel_w * channels values, whatever the kernel.
@@ -21,9 +22,9 @@ enum { DF_STACK_SLACK = 128 };
 /* What a unit's code says: 0 to 3, where in its window the maximum stands (0 without a pool), or that the
  * unit is dead: its ReLU is off, or it was dropped. */
 enum { DF_STACK_DEAD = 4 };
-/* Gradients of one sample that go through a convolution together. */
-enum { DF_STACK_TOGETHER = 3 };
-
+/* Gradients of one sample that go through a convolution together, and through products and gathered
+ * convolutions: each of their weights is read once for all. */
+enum { DF_STACK_TOGETHER = 3, DF_STACK_PASS = 4 * DF_STACK_TOGETHER };
 /* A live unit: where the filter that it adds begins, and where its gradient stands. */
 struct df_stack_unit {
     int32_t filter, gradient;
@@ -58,14 +59,19 @@ struct df_stack_tiles {
 
 struct df_stack_layer {
     bool conv, relu, pool;
+    bool gather;                   /* the way back is cpu_stack_gather.h's */
     int32_t channels, outputs;     /* of a dense layer: all its inputs */
     int32_t kernel_h, kernel_w;    /* of a dense layer 1 */
     int32_t pad_top, pad_left;     /* of the values, which lie between zeros */
+    int32_t in_h, in_w;            /* without those */
     int32_t line, height;          /* values of a line with its zeros; lines with theirs */
     int32_t out_h, out_w, windows; /* behind the pool */
-    int32_t in;                    /* values of a sample, padded */
-    int32_t row, filter;           /* floats of a row of weights, padded; of a filter */
-    const float *weight, *bias;    /* [outputs][kernel_h][row]; [outputs] */
+                                   /* Of a gathered layer: lines of pixels whose lists are made together. */
+    int32_t band;
+    int32_t tiles_together;     /* of minimal filtering; 0: the forward is direct */
+    int32_t in;                 /* values of a sample, padded */
+    int32_t row, filter;        /* floats of a row of weights, padded; of a filter */
+    const float *weight, *bias; /* [outputs][kernel_h][row]; [outputs] */
     /* Filters turned for the way back, [outputs][above + kernel_h + above][turned_row], between zeros: from
      * one of 4 x across places on they are what a unit adds to the `reach` inputs of each of its group's
      * lines. Of a dense layer: its weights. */
@@ -89,7 +95,9 @@ static inline int32_t df_stack_padded(int64_t count)
     return (int32_t)((count + 15) / 16 * 16);
 }
 
-/* Is it a convolution of so few channels that a sample a lane beats a library with channels in lanes? */
+/* Is there code for such a convolution? Has it so few channels, too, that it is trained with a sample a
+ * lane? */
+bool df_stack_takes(const struct df_fused_stage *stage);
 bool df_stack_is_narrow(const struct df_fused_stage *stage);
 /* Sizes of a layer. */
 void df_stack_measure(struct df_stack_layer *l, const struct df_fused_stage *stage);

@@ -93,9 +93,8 @@ INLINE void run_channels(const struct df_stack_layer *l, const struct block *at)
             run_block_6(l, at, o);
     for (; LANES == 16 && o + 4 <= l->outputs; o += 4)
         run_block_4(l, at, o);
-    if (LANES == 8 && l->outputs % 3 == 0)
-        for (; o < l->outputs; o += 3)
-            run_block_3(l, at, o);
+    for (; LANES == 8 && o + 3 <= l->outputs && o + 4 != l->outputs; o += 3)
+        run_block_3(l, at, o);
     for (; o + 2 <= l->outputs; o += 2)
         run_block_2(l, at, o);
     for (; o < l->outputs; o++)
