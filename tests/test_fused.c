@@ -151,7 +151,7 @@ static const struct chain chains[] = {
      "c Conv input o=5 k=4 pads=0,1,2,1;" POOL(
          "p", "c") "d Conv p o=7 k=1; e Conv d o=9 k=2 pads=1,0,0,2;" RELU("t", "e") LOGITS("t"),
      CPU},
-    {{1, 17, 5},
+    {{1, 17, 6},
      "c Conv input o=64 k=2;" RELU("r", "c") "d Conv r o=64 k=3;" RELU("s", "d") LOGITS("s"),
      CPU},
     /* wide: minimal filtering of even and odd planes with and without a pool, channels and filters that are no

@@ -8,18 +8,20 @@
  * cpu_lanes.c    own convolutions, one row (sample or cotangent) a vector lane
  * cpu_planes.c   own convolutions over planes as they lie, pixels in vector lanes; cpu_strip.c: its inner
  *                loops
+ * cpu_winograd.h own convolutions of wide layers, one row a lane
  * cpu_product.c  own matrix product
  * cpu_gradient.c own weight gradients, one row a lane
  * cpu_cells.c    drivers of the CELL and ITEM ops
  * cpu_chain.c    training of a small chain as a whole (cpu_chain.h)
  * cpu_fused.c    a small network in one call (cpu_fused.h); cpu_stack.c: what chains share
- * Lanes, strips, products, chains and fused networks are compiled twice, for AVX2 and for AVX-512, and chosen
+ * Lanes, tiles, strips, products, chains and fused networks are compiled twice, for AVX2 and for AVX-512, and chosen
  * by the device's isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 
 #include "backend/backend.h"
 #include "backend/cpu_planes.h"
+#include "backend/cpu_winograd.h"
 
 enum df_cpu_isa { DF_CPU_AVX2, DF_CPU_AVX512 };
 
@@ -56,6 +58,10 @@ struct df_cpu_kernels {
      * bias [out_c] or NULL. Any number of rows: lanes are independent of each other. */
     void (*lanes_conv)(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
                        const float *bias, int64_t rows, float *scratch);
+    /* The same of 3x3 kernels by minimal filtering; weight: df_winograd_transform. */
+    int64_t (*winograd_scratch)(const struct df_lanes_conv *conv);
+    void (*winograd)(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
+                     const float *bias, int64_t rows, float *scratch);
     void (*product)(const struct df_product *product);
     void (*strip)(const struct df_strip *strip);
 };
@@ -71,6 +77,12 @@ int64_t df_lanes_gradient_scratch(const struct df_lanes_conv *conv);
 void df_columns_gradient(const struct df_layer_desc *desc, const struct df_cpu_kernels *kernels, float *dw,
                          float *db, const float *x, const float *dy, float *scratch);
 int64_t df_columns_scratch(const struct df_layer_desc *desc, const struct df_cpu_kernels *kernels);
+int64_t df_cpu_winograd_scratch_avx2(const struct df_lanes_conv *conv);
+int64_t df_cpu_winograd_scratch_avx512(const struct df_lanes_conv *conv);
+void df_cpu_winograd_avx2(const struct df_lanes_conv *conv, float *out, const float *in, const float *weight,
+                          const float *bias, int64_t rows, float *scratch);
+void df_cpu_winograd_avx512(const struct df_lanes_conv *conv, float *out, const float *in,
+                            const float *weight, const float *bias, int64_t rows, float *scratch);
 void df_cpu_strip_avx2(const struct df_strip *strip);
 void df_cpu_strip_avx512(const struct df_strip *strip);
 void df_cpu_product_avx2(const struct df_product *product);

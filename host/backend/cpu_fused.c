@@ -36,8 +36,8 @@ static void place_parameters(struct df_fused *fused, struct piece *piece)
         layer->bias = hand_out(piece, l->outputs, sizeof(float));
         if (l->gather)
             layer->slices = hand_out(piece, df_stack_slices_count(l), sizeof(float));
-        if (l->tiles_together)
-            layer->transformed = hand_out(piece, df_winograd_weights(l), sizeof(float));
+        if (l->winograd.together)
+            layer->transformed = hand_out(piece, df_winograd_weights(&l->winograd), sizeof(float));
         l->weight = layer->weight;
         l->bias = layer->bias;
         if (l->conv && !l->gather)
@@ -86,7 +86,7 @@ static void place_shared(const struct df_fused *fused, struct df_fused_space *sp
     int64_t tiles = 0, units = 0, pixels = 0;
     for (int32_t i = 0; i < fused->count; i++) {
         const struct df_stack_layer *l = &fused->layer[i].stack;
-        tiles = larger(tiles, df_winograd_space(l, fused->kernels->lanes));
+        tiles = larger(tiles, df_winograd_space(&l->winograd, fused->kernels->lanes));
         units = larger(units, df_stack_band_units(l));
         pixels = larger(pixels, (int64_t)l->band * l->in_w);
     }
@@ -159,8 +159,9 @@ static bool take_stages(struct df_fused *fused)
             return false;
         df_stack_measure(&layer->stack, &stage);
         layer->stack.window_row = layer->stack.outputs;
-        if (df_winograd_pays(&layer->stack))
-            layer->stack.tiles_together = df_winograd_together(&layer->stack, fused->kernels->lanes);
+        if (df_stack_filters(&layer->stack))
+            layer->stack.winograd =
+                df_winograd_make(layer->stack.channels, layer->stack.outputs, fused->kernels->lanes);
         if (i + 1 < fused->desc.count && df_stack_is_gathered(&layer->stack))
             df_stack_measure_gather(&layer->stack);
         else
@@ -278,8 +279,8 @@ dfal_status df_cpu_fused_bind(struct df_device *device, int32_t queue, struct df
             df_stack_turn(&layer->stack);
         if (layer->stack.gather)
             df_stack_pack_slices(&layer->stack, layer->slices, fused->kernels->lanes);
-        if (layer->stack.tiles_together)
-            df_winograd_transform(&layer->stack, layer->transformed);
+        if (layer->stack.winograd.together)
+            df_stack_transform(&layer->stack, layer->transformed);
     }
     return DFAL_OK;
 }

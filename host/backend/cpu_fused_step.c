@@ -55,7 +55,7 @@ static void fused_forward(const struct df_fused *fused, const struct df_fused_sp
         take_rows(fused, space, x + first * fused->input, count);
         for (int32_t i = 0; i < fused->count; i++) {
             const struct df_stack_layer *l = &space->layer[i];
-            if (l->tiles_together)
+            if (l->winograd.together)
                 forward_winograd(l, fused->layer[i].transformed, space->tiles);
             else
                 (l->conv ? forward_conv : forward_dense)(l);

@@ -16,10 +16,12 @@
 #include "backend/cpu_vector.h"
 
 #ifndef DF_CPU_KERNELS
-#define DF_CPU_KERNELS df_cpu_kernels_avx2
-#define DF_CPU_HALF    NULL
-#define DF_CPU_PRODUCT df_cpu_product_avx2
-#define DF_CPU_STRIP   df_cpu_strip_avx2
+#define DF_CPU_KERNELS          df_cpu_kernels_avx2
+#define DF_CPU_HALF             NULL
+#define DF_CPU_PRODUCT          df_cpu_product_avx2
+#define DF_CPU_STRIP            df_cpu_strip_avx2
+#define DF_CPU_WINOGRAD         df_cpu_winograd_avx2
+#define DF_CPU_WINOGRAD_SCRATCH df_cpu_winograd_scratch_avx2
 #endif
 
 /* Pixels [x0, x0 + count) of row y of output channel a; count <= WIDTH. inside: no tap leaves the row and
@@ -180,5 +182,7 @@ const struct df_cpu_kernels DF_CPU_KERNELS = {
     .lanes_scratch = lanes_scratch,
     .lanes_conv = lanes_conv,
     .product = DF_CPU_PRODUCT,
+    .winograd_scratch = DF_CPU_WINOGRAD_SCRATCH,
+    .winograd = DF_CPU_WINOGRAD,
     .strip = DF_CPU_STRIP,
 };

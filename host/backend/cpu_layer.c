@@ -20,7 +20,15 @@ enum { BLOCK_FLOATS = 1 << 18 };
 /* Pixels of a plane from which on rows in lanes are slower than pixels in lanes. */
 enum { LANES_PLANE = 4096 };
 
-enum engine { ENGINE_NONE, ENGINE_PRODUCT, ENGINE_LANES, ENGINE_PLANES, ENGINE_COLUMNS, ENGINE_ONEDNN };
+enum engine {
+    ENGINE_NONE,
+    ENGINE_PRODUCT,
+    ENGINE_LANES,
+    ENGINE_WINOGRAD,
+    ENGINE_PLANES,
+    ENGINE_COLUMNS,
+    ENGINE_ONEDNN
+};
 
 struct cpu_layer {
     struct df_layer head;
@@ -95,32 +103,75 @@ static dfal_status create_product(struct cpu_layer *layer)
     return DFAL_OK;
 }
 
+/* Wide 3x3 kernels, forwards and back. */
+static bool suits_winograd(const struct df_layer_desc *desc, enum df_layer_kind kind)
+{
+    const struct df_window *w = &desc->window;
+    const struct df_shape out = kind == DF_LAYER_BACKWARD ? desc->in : desc->out;
+    return kind != DF_LAYER_WEIGHT_GRADIENT && desc->group <= 1 && w->kernel[0] == 3 && w->kernel[1] == 3 &&
+           w->stride[0] == 1 && w->stride[1] == 1 && w->dilation[0] == 1 && w->dilation[1] == 1 &&
+           df_winograd_pays((int32_t)desc->in.c, (int32_t)desc->out.c, (out.h + 1) / 2 * ((out.w + 1) / 2),
+                            out.h * out.w);
+}
+
+/* A convolution with rows in lanes; an input gradient as the convolution that it is. */
+static struct df_lanes_conv lanes_of(const struct df_layer_desc *d, enum df_layer_kind kind)
+{
+    const struct df_window *w = &d->window;
+    const struct df_lanes_conv forward = {.in_c = (int32_t)d->in.c,
+                                          .in_h = (int32_t)d->in.h,
+                                          .in_w = (int32_t)d->in.w,
+                                          .out_c = (int32_t)d->out.c,
+                                          .out_h = (int32_t)d->out.h,
+                                          .out_w = (int32_t)d->out.w,
+                                          .kernel_h = w->kernel[0],
+                                          .kernel_w = w->kernel[1],
+                                          .pad_top = w->pad[0],
+                                          .pad_left = w->pad[1]};
+    if (kind != DF_LAYER_BACKWARD)
+        return forward;
+    return (struct df_lanes_conv){.in_c = forward.out_c,
+                                  .in_h = forward.out_h,
+                                  .in_w = forward.out_w,
+                                  .out_c = forward.in_c,
+                                  .out_h = forward.in_h,
+                                  .out_w = forward.in_w,
+                                  .kernel_h = w->kernel[0],
+                                  .kernel_w = w->kernel[1],
+                                  .pad_top = w->kernel[0] - 1 - w->pad[0],
+                                  .pad_left = w->kernel[1] - 1 - w->pad[1]};
+}
+
+static dfal_status create_bias(struct cpu_layer *layer, enum df_layer_kind kind)
+{
+    return kind == DF_LAYER_FORWARD
+               ? df_alloc(&layer->bias, round_up(layer->head.desc.out.c, 16), sizeof(float))
+               : DFAL_OK;
+}
+
+static struct df_winograd winograd_of(const struct cpu_layer *layer, enum df_layer_kind kind)
+{
+    return df_winograd_make(layer->lanes[kind].in_c, layer->lanes[kind].out_c, layer->kernels->lanes);
+}
+
+static dfal_status create_winograd(struct cpu_layer *layer, enum df_layer_kind kind)
+{
+    const struct df_cpu_kernels *half = layer->kernels->half;
+    struct df_lanes_conv *lanes = &layer->lanes[kind];
+    *lanes = lanes_of(&layer->head.desc, kind);
+    layer->engine[kind] = ENGINE_WINOGRAD;
+    layer->scratch[kind] = layer->kernels->winograd_scratch(lanes);
+    if (half != NULL && half->winograd_scratch(lanes) > layer->scratch[kind])
+        layer->scratch[kind] = half->winograd_scratch(lanes);
+    const struct df_winograd winograd = winograd_of(layer, kind);
+    DF_TRY(df_alloc(&layer->weight[kind], df_winograd_weights(&winograd), sizeof(float)));
+    return create_bias(layer, kind);
+}
+
 static dfal_status create_lanes(struct cpu_layer *layer, enum df_layer_kind kind)
 {
-    const struct df_layer_desc *d = &layer->head.desc;
-    const struct df_window *w = &d->window;
     struct df_lanes_conv *lanes = &layer->lanes[kind];
-    *lanes = (struct df_lanes_conv){.in_c = (int32_t)d->in.c,
-                                    .in_h = (int32_t)d->in.h,
-                                    .in_w = (int32_t)d->in.w,
-                                    .out_c = (int32_t)d->out.c,
-                                    .out_h = (int32_t)d->out.h,
-                                    .out_w = (int32_t)d->out.w,
-                                    .kernel_h = w->kernel[0],
-                                    .kernel_w = w->kernel[1],
-                                    .pad_top = w->pad[0],
-                                    .pad_left = w->pad[1]};
-    if (kind == DF_LAYER_BACKWARD)
-        *lanes = (struct df_lanes_conv){.in_c = lanes->out_c,
-                                        .in_h = lanes->out_h,
-                                        .in_w = lanes->out_w,
-                                        .out_c = lanes->in_c,
-                                        .out_h = lanes->in_h,
-                                        .out_w = lanes->in_w,
-                                        .kernel_h = w->kernel[0],
-                                        .kernel_w = w->kernel[1],
-                                        .pad_top = w->kernel[0] - 1 - w->pad[0],
-                                        .pad_left = w->kernel[1] - 1 - w->pad[1]};
+    *lanes = lanes_of(&layer->head.desc, kind);
     layer->engine[kind] = ENGINE_LANES;
     if (kind == DF_LAYER_WEIGHT_GRADIENT) {
         layer->scratch[kind] = df_lanes_gradient_scratch(lanes);
@@ -130,9 +181,7 @@ static dfal_status create_lanes(struct cpu_layer *layer, enum df_layer_kind kind
     if (layer->kernels->half != NULL && layer->kernels->half->lanes_scratch(lanes) > layer->scratch[kind])
         layer->scratch[kind] = layer->kernels->half->lanes_scratch(lanes);
     DF_TRY(df_alloc(&layer->weight[kind], layer->weight_count, sizeof(float)));
-    if (kind == DF_LAYER_FORWARD)
-        DF_TRY(df_alloc(&layer->bias, round_up(d->out.c, 16), sizeof(float)));
-    return DFAL_OK;
+    return create_bias(layer, kind);
 }
 
 /* Rows of a library call: as many as keep both sides in a second-level cache, so that a change of layout and
@@ -214,6 +263,8 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
             create_columns(layer);
         else if (suits_lanes(desc, kind))
             DF_TRY_TO(done, status, create_lanes(layer, kind));
+        else if (suits_winograd(desc, kind))
+            DF_TRY_TO(done, status, create_winograd(layer, kind));
         else if (suits_planes(desc, kind))
             DF_TRY_TO(done, status, create_planes(layer, kind));
         else
@@ -249,6 +300,7 @@ void df_cpu_layer_text(struct df_device *device, const struct df_layer *given, e
     static const char *const names[] = {[ENGINE_NONE] = "",
                                         [ENGINE_PRODUCT] = "own kernels: product",
                                         [ENGINE_LANES] = "own kernels: rows in lanes",
+                                        [ENGINE_WINOGRAD] = "own kernels: minimal filtering",
                                         [ENGINE_PLANES] = "own kernels: pixels in lanes",
                                         [ENGINE_COLUMNS] = "own kernels: pixels as a product",
                                         [ENGINE_ONEDNN] = "oneDNN"};
@@ -276,6 +328,20 @@ static void turn_weight(float *to, const float *from, const struct df_layer_desc
             for (int64_t t = 0; t < taps; t++)
                 /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): `to` was allocated */
                 to[(c * desc->out.c + o) * taps + t] = from[(o * desc->in.c + c) * taps + taps - 1 - t];
+}
+
+/* The filters as they are, or for an input gradient turned, input and output channels exchanged. */
+static void bind_winograd(const struct cpu_layer *layer, enum df_layer_kind kind, const float *weight)
+{
+    enum { TAPS = 9 };
+    const int64_t channels = layer->head.desc.in.c;
+    const struct df_winograd winograd = winograd_of(layer, kind);
+    const struct df_winograd_filter forward = {TAPS * channels, TAPS, 3, 1},
+                                    backward = {TAPS, TAPS * channels, -3, -1};
+    if (kind == DF_LAYER_FORWARD)
+        df_winograd_transform(&winograd, layer->weight[kind], weight, &forward);
+    else
+        df_winograd_transform(&winograd, layer->weight[kind], weight + TAPS - 1, &backward);
 }
 
 static const float *span_floats(struct df_span span)
@@ -310,6 +376,9 @@ dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df
     if (layer->engine[DF_LAYER_BACKWARD] == ENGINE_LANES)
         turn_weight(layer->weight[1], weight, &layer->head.desc);
     for (int kind = 0; kind < 2; kind++)
+        if (layer->engine[kind] == ENGINE_WINOGRAD)
+            bind_winograd(layer, (enum df_layer_kind)kind, weight);
+    for (int kind = 0; kind < 2; kind++)
         if (layer->planes[kind] != NULL)
             df_planes_bind(layer->planes[kind], weight, bias);
     for (int kind = 0; kind < 2; kind++)
@@ -331,10 +400,13 @@ static void run_lanes(const struct cpu_layer *layer, enum df_layer_kind kind,
     int64_t tail = rows % kernels->lanes;
     if (kernels->half == NULL || tail > kernels->half->lanes)
         tail = 0;
-    kernels->lanes_conv(conv, out, in, layer->weight[kind], bias, rows - tail, memory->scratch);
+    const bool filters = layer->engine[kind] == ENGINE_WINOGRAD;
+    (filters ? kernels->winograd : kernels->lanes_conv)(conv, out, in, layer->weight[kind], bias, rows - tail,
+                                                        memory->scratch);
     if (tail > 0)
-        kernels->half->lanes_conv(conv, out + (rows - tail) * out_size, in + (rows - tail) * in_size,
-                                  layer->weight[kind], bias, tail, memory->scratch);
+        (filters ? kernels->half->winograd : kernels->half->lanes_conv)(
+            conv, out + (rows - tail) * out_size, in + (rows - tail) * in_size, layer->weight[kind], bias,
+            tail, memory->scratch);
 }
 
 /* A block of `block` rows of which the first `rows` exist: the caller's memory when they are all there, else
@@ -474,6 +546,9 @@ dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum d
     switch (layer->engine[kind]) {
     case ENGINE_PRODUCT:
         return run_product(layer, kind, memory, out, in, rows);
+    case ENGINE_WINOGRAD:
+        run_lanes(layer, kind, memory, out[0], in[0], rows);
+        return DFAL_OK;
     case ENGINE_LANES:
         if (kind == DF_LAYER_WEIGHT_GRADIENT)
             df_lanes_gradient(&layer->lanes[kind], out[0], out[1], in[0], in[1], rows, memory->scratch);

@@ -16,6 +16,7 @@
 #define DF_BACKEND_CPU_STACK_H
 
 #include "backend/backend.h"
+#include "backend/cpu_winograd.h"
 
 /* Floats behind a row that whole vectors may read, and write zeros to. */
 enum { DF_STACK_SLACK = 128 };
@@ -68,10 +69,10 @@ struct df_stack_layer {
     int32_t out_h, out_w, windows; /* behind the pool */
                                    /* Of a gathered layer: lines of pixels whose lists are made together. */
     int32_t band;
-    int32_t tiles_together;     /* of minimal filtering; 0: the forward is direct */
-    int32_t in;                 /* values of a sample, padded */
-    int32_t row, filter;        /* floats of a row of weights, padded; of a filter */
-    const float *weight, *bias; /* [outputs][kernel_h][row]; [outputs] */
+    struct df_winograd winograd; /* its tiles, or none together: the forward is direct */
+    int32_t in;                  /* values of a sample, padded */
+    int32_t row, filter;         /* floats of a row of weights, padded; of a filter */
+    const float *weight, *bias;  /* [outputs][kernel_h][row]; [outputs] */
     /* Filters turned for the way back, [outputs][above + kernel_h + above][turned_row], between zeros: from
      * one of 4 x across places on they are what a unit adds to the `reach` inputs of each of its group's
      * lines. Of a dense layer: its weights. */

@@ -11,14 +11,6 @@
 
 #ifdef __AVX512F__
 typedef __mmask16 vec_mask;
-INLINE vec vec_add(vec a, vec b)
-{
-    return _mm512_add_ps(a, b);
-}
-INLINE vec vec_sub(vec a, vec b)
-{
-    return _mm512_sub_ps(a, b);
-}
 INLINE vec vec_mul(vec a, vec b)
 {
     return _mm512_mul_ps(a, b);
@@ -93,14 +85,6 @@ INLINE half_vec half_fma(half_vec a, half_vec b, half_vec c)
 }
 #else
 typedef __m256 vec_mask;
-INLINE vec vec_add(vec a, vec b)
-{
-    return _mm256_add_ps(a, b);
-}
-INLINE vec vec_sub(vec a, vec b)
-{
-    return _mm256_sub_ps(a, b);
-}
 INLINE vec vec_mul(vec a, vec b)
 {
     return _mm256_mul_ps(a, b);

@@ -12,26 +12,19 @@
 
 /* ---- minimal filtering --------------------------------------------------------------------------------- */
 
-/* Tiles and outputs whose sums are in registers together. */
-enum { DF_WINOGRAD_TILES = 3, DF_WINOGRAD_OUTPUTS = 4 };
-
-bool df_winograd_pays(const struct df_stack_layer *l);
-/* So many tiles go through a layer together. */
-int32_t df_winograd_together(const struct df_stack_layer *l, int32_t lanes);
+/* Does it pay for a layer? */
+bool df_stack_filters(const struct df_stack_layer *l);
 /* Lines of tiles, tiles of a line. */
-static inline int32_t df_winograd_down(const struct df_stack_layer *l)
+static inline int32_t df_stack_tiles_down(const struct df_stack_layer *l)
 {
     return l->pool ? l->out_h : (l->out_h + 1) / 2;
 }
-static inline int32_t df_winograd_across(const struct df_stack_layer *l)
+static inline int32_t df_stack_tiles_across(const struct df_stack_layer *l)
 {
     return l->pool ? l->out_w : (l->out_w + 1) / 2;
 }
-/* Floats of the transformed weights, and of the space of those tiles. */
-int64_t df_winograd_weights(const struct df_stack_layer *l);
-int64_t df_winograd_space(const struct df_stack_layer *l, int32_t lanes);
-/* to   [outputs / DF_WINOGRAD_OUTPUTS][16][channels][DF_WINOGRAD_OUTPUTS] */
-void df_winograd_transform(const struct df_stack_layer *l, float *to);
+/* to   df_winograd_weights floats */
+void df_stack_transform(const struct df_stack_layer *l, float *to);
 
 /* ---- gathered layers ----------------------------------------------------------------------------------- */
 
