@@ -5,10 +5,10 @@
 
 #include <stdint.h>
 
-/* Float operations a second of `threads` threads doing nothing but fused multiply-adds in registers (AVX2).
- */
+/* Float operations a second of `threads` threads doing nothing but fused multiply-adds in registers, with the
+ * widest vectors that are here; by their CPU time, and the fastest of some turns. */
 double bench_peak_operations(int32_t threads);
-/* Bytes a second that `threads` threads read while copying a block larger than the caches. */
+/* Bytes a second, likewise, that `threads` threads read while copying a block larger than the caches. */
 double bench_copy_bytes(int32_t threads);
 
 #endif
