@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <threads.h>
@@ -95,6 +96,23 @@ double bench_peak_operations(int32_t threads)
     const bool wide = __builtin_cpu_supports("avx512f");
     return 2.0 * (wide ? WIDE_LANES : LANES) * ROUNDS * threads /
            run_all(threads, wide ? multiply_wide : multiply, work);
+}
+
+double bench_peak_for(const char *backend, double operations)
+{
+    return strcmp(backend, "cpu") == 0 ? operations : (double)NAN;
+}
+
+double bench_peak_share(double operations, double cpu_seconds, double peak, int32_t threads)
+{
+    return operations / cpu_seconds / (peak / threads);
+}
+
+void bench_print_share(double operations_per_second, double share, double peak, int32_t threads)
+{
+    printf("  dense %.1f GFLOP/s", operations_per_second * 1e-9);
+    if (isfinite(peak))
+        printf("  %.1f %% of the peak of %.1f a thread", 100 * share, peak / threads * 1e-9);
 }
 
 double bench_copy_bytes(int32_t threads)
