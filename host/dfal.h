@@ -281,10 +281,9 @@ struct dfal_image_result {
     int32_t channels, height, width;
     int32_t class_count; /* 0: unknown */
     double seconds;
-    int64_t
-        rotated;    /* samples whose EXIF asks for a rotation; it was followed unless options said "ignore" */
-    int64_t grey;   /* samples whose three channels are equal; 0 with one channel */
-    int64_t hidden; /* below the folder, names that begin with a dot */
+    int64_t rotated; /* samples whose EXIF asks for a rotation, followed unless options said "ignore" */
+    int64_t grey;    /* samples whose three channels are equal; 0 with one channel */
+    int64_t hidden;  /* below the folder, names that begin with a dot */
 };
 #define dfal_image_result_init(result) dfal_result_init((result), sizeof *(result))
 DFAL_API void dfal_image_options_init(struct dfal_image_options *options, size_t size);
@@ -357,6 +356,7 @@ struct dfal_train_result {
     double validation_loss;
     double seconds;          /* all of it */
     double training_seconds; /* without reading the rows and opening the device */
+    int64_t peak_memory_bytes;
 };
 #define dfal_train_result_init(result) dfal_result_init((result), sizeof *(result))
 DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t size);
@@ -370,8 +370,7 @@ DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t
  *          the network is for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG an unfinished training of
  *          other options, network, pool or arithmetic; E_MEMORY more than context options allow; E_STOPPED;
  *          E_IO
- * Order    the same bits whatever the threads, kills and stops; the seed of the context draws all that is
- *          drawn
+ * Order    the same bits whatever the threads, kills and stops; what is drawn, the context's seed draws
  * Source   Adam: Kingma and Ba, arXiv:1412.6980; initial weights: Glorot and Bengio 2010, uniform */
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
@@ -475,6 +474,7 @@ struct dfal_score_result {
     double margin_quantile[5]; /* of OK and TIE: 0, 25, 50, 75, 100 % */
     double accuracy;           /* NAN where no labels exist */
     char engine[16], isa[16], backend[32];
+    double scoring_cpu_seconds; /* of all threads, while scoring_seconds passed */
 };
 #define dfal_score_result_init(result) dfal_result_init((result), sizeof *(result))
 DFAL_API void dfal_score_options_init(struct dfal_score_options *options, size_t size);

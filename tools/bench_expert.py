@@ -5,11 +5,15 @@
 expert: one forward a step for the whole batch, K backwards (one a class), finished samples dropped, no copies that can be
 avoided. --mode graph replays a CUDA graph of a step (its forward and K backwards; batches are padded to a ladder of
 sizes), compile runs the network through torch.compile, compile-graph both. lts4: the original loop, sample by sample. foolbox: its
-L2DeepFoolAttack. train: eager Adam steps of 32 rows, --restarts times one after the other.
+L2DeepFoolAttack. adv-lib: adversarial-library's df. train: Adam steps, --restarts times one after the other, the labels those
+of the pool; --mode compile runs the network through torch.compile, --fused takes Adam's fused form.
 --cases FILE runs several of them in one process, since importing PyTorch takes longer than most: FILE is a JSON list of lists of
-further options; each case prints its object, or {"error": ...}, as soon as it ends.
+further options, or - for lists a line each from standard input, as they come; each case prints its object, or {"error": ...},
+as soon as it ends.
 Reads a dfal network and pool file with h5py and prints one JSON object. Parameters as the preset lts4: overshoot 0.02 on
-the total, at most 50 steps, floor 1e-4, the ten classes of highest logits.
+the total, at most 50 steps, floor 1e-4, the ten classes of highest logits. Seconds are those of the fastest run; CPU seconds of
+the one that took least of them. mean_iterations are the steps that a loop computes for a sample, for one that has crossed too
+where it goes on with those (foolbox).
 """
 import argparse
 import json
@@ -140,6 +144,13 @@ def read_pool(path, count):
         return torch.from_numpy((samples * scale + offset).astype(np.float32))
 
 
+def read_labels(path, count, classes):
+    """The first labels of a pool; where it has none, and for rows without, some class."""
+    with h5py.File(path, "r") as file:
+        labels = file["labels"][:count].astype(np.int64) if "labels" in file else np.full(count, -1)
+    return torch.from_numpy(np.where(labels < 0, np.arange(count) % classes, labels))
+
+
 def take(network, x, order):
     """Logits and, [n, M, ...], the gradients of the logits in `order`: one forward, M backwards."""
     x = x.detach().requires_grad_()
@@ -262,81 +273,127 @@ def wait(device):
         torch.cuda.synchronize()
 
 
-def best_rate(run, count, repeat, device):
-    """Samples a second of the fastest of `repeat` runs, and what the last one gave."""
-    rates = []
+def best_time(run, repeat, device):
+    """The least seconds and the least CPU seconds of `repeat` runs, and what the last one gave."""
+    seconds = []
     for _ in range(repeat):
         wait(device)
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         result = run()
         wait(device)
-        rates.append(count / (time.perf_counter() - begin))
-    return max(rates), result
+        seconds.append((time.perf_counter() - begin, time.process_time() - cpu_begin))
+    return tuple(map(min, zip(*seconds))), result
+
+
+class Counted(nn.Module):
+    """A network that counts the rows of its forwards."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.rows = network, 0
+        self.eval()
+
+    def forward(self, x):
+        self.rows += len(x)
+        return self.network(x)
+
+
+def best_batch(arguments, x, prepare):
+    """The best of the batch sizes asked for; prepare(size) warms up and returns what runs one batch."""
+    best = None
+    for batch in (int(b) for b in arguments.batch.split(",")):
+        one = prepare(batch)
+        seconds, parts = best_time(lambda b=batch, f=one: [f(part) for part in x.split(b)], arguments.repeat, arguments.device)
+        if best is None or seconds < best[0]:
+            best = seconds, batch, parts
+    return best
 
 
 def run_expert(arguments, network, x):
-    """The best of the batch sizes asked for; each is warmed up on one batch."""
-    best = None
     if arguments.mode.startswith("compile"):
         from torch._functorch import config
         config.donated_buffer = False  # K backwards go through one forward
         network = torch.compile(network, dynamic=arguments.mode == "compile")
-    for batch in (int(b) for b in arguments.batch.split(",")):
-        step_of = None
-        first = x[:batch]
+
+    def prepare(batch):
+        step_of, first = None, x[:batch]
         if arguments.mode.endswith("graph"):
             order = network(first).detach().sort(dim=1, descending=True, stable=True).indices[:, :10]
             step_of = Replay(network, first, order)
         deepfool(network, first, step_of=step_of)
-        rate, parts = best_rate(lambda b=batch, s=step_of: [deepfool(network, part, step_of=s) for part in x.split(b)],
-                                len(x), arguments.repeat, arguments.device)
-        if best is None or rate > best[0]:
-            best = rate, batch, torch.cat([p[0] for p in parts]).cpu(), torch.cat([p[1] for p in parts]).cpu()
-    return best
+        return lambda part: deepfool(network, part, step_of=step_of)
+
+    seconds, batch, parts = best_batch(arguments, x, prepare)
+    return seconds, batch, torch.cat([p[0] for p in parts]).cpu(), float(torch.cat([p[1] for p in parts]).float().mean())
 
 
 def run_lts4(arguments, network, x):
     lts4(network, x[:1])
-    rate, pairs = best_rate(lambda: [lts4(network, part) for part in x.split(1)], len(x), arguments.repeat, arguments.device)
-    return rate, 1, torch.tensor([p[0] for p in pairs]), torch.tensor([p[1] for p in pairs])
+    seconds, pairs = best_time(lambda: [lts4(network, part) for part in x.split(1)], arguments.repeat, arguments.device)
+    return seconds, 1, torch.tensor([p[0] for p in pairs]), float(np.mean([p[1] for p in pairs]))
+
+
+def attacked(arguments, x, counted, attack):
+    """Seconds, batch, margins and mean forwards of an attack that gives the moved inputs of a batch."""
+    def margins(part):
+        before = counted.rows
+        return (attack(part) - part).flatten(1).norm(dim=1).detach(), counted.rows - before
+
+    def prepare(batch):
+        margins(x[:batch])
+        return margins
+
+    seconds, batch, parts = best_batch(arguments, x, prepare)
+    return seconds, batch, torch.cat([p[0] for p in parts]).cpu(), sum(p[1] for p in parts) / len(x)
 
 
 def run_foolbox(arguments, network, x):
     import foolbox
-    model = foolbox.PyTorchModel(network, bounds=(float(x.min()), float(x.max())), device=arguments.device)
+    counted = Counted(network)
+    model = foolbox.PyTorchModel(counted, bounds=(float(x.min()), float(x.max())), device=arguments.device)
     attack = foolbox.attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02, loss="logits")
-    best = None
-    for batch in (int(b) for b in arguments.batch.split(",")):
-        def whole(b=batch):
-            return torch.cat([(attack(model, part, network(part).argmax(1), epsilons=None)[0] - part).flatten(1).norm(dim=1)
-                              for part in x.split(b)])
-        attack(model, x[:batch], network(x[:batch]).argmax(1), epsilons=None)
-        rate, margins = best_rate(whole, len(x), arguments.repeat, arguments.device)
-        if best is None or rate > best[0]:
-            best = rate, batch, margins.detach().cpu(), torch.zeros(len(x))
-    return best
+    seconds, batch, margins, forwards = attacked(
+        arguments, x, counted, lambda part: attack(model, part, network(part).argmax(1), epsilons=None)[0])
+    # One for the candidates, nine a step, one to see that the batch has crossed, and one for the attack's result.
+    return seconds, batch, margins, (forwards - 3) / 9
+
+
+def run_adv_lib(arguments, network, x):
+    from adv_lib.attacks import df
+    low, high = float(x.min()), float(x.max())  # df takes inputs of [0, 1]
+    counted = Counted(lambda unit: network(low + (high - low) * unit))
+    seconds, batch, margins, forwards = attacked(
+        arguments, (x - low) / (high - low), counted,
+        lambda part: df(counted, part, counted.network(part).argmax(1), steps=50, overshoot=0.02))
+    return seconds, batch, (high - low) * margins, forwards - 1  # one to see that a sample has crossed
 
 
 def run_train(arguments, network, x):
     """Seconds of --restarts times --steps steps of Adam, one after the other."""
-    labels = torch.arange(len(x), device=x.device) % int(network(x[:1]).shape[1])
+    labels = read_labels(arguments.pool, len(x), int(network(x[:1]).shape[1])).to(x.device)
     network.train()
     parameters = [v for held in network.values.values() for v in held.values()]
-    seconds = []
+    model = torch.compile(network) if arguments.mode == "compile" else network
+    taken = []
     for turn in range(arguments.restarts + 1):  # the first warms up
         for parameter in parameters:
             parameter.requires_grad_().grad = None
-        optimizer = torch.optim.Adam(parameters)
-        wait(arguments.device)
-        begin = time.perf_counter()
-        for step in range(arguments.steps if turn else 20):
-            rows = torch.arange(step * 32, step * 32 + 32, device=x.device) % len(x)
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(network(x[rows]), labels[rows]).backward()
-            optimizer.step()
-        wait(arguments.device)
-        seconds.append(time.perf_counter() - begin)
-    return {"case": "train", "seconds": sum(seconds[1:]), "restarts": arguments.restarts, "steps": arguments.steps}
+        optimizer = torch.optim.Adam(parameters, eps=1e-7, fused=arguments.fused or None)
+
+        def steps(count=arguments.steps if turn else 20, optimizer=optimizer):
+            for step in range(count):
+                rows = torch.arange(step * arguments.step_rows, (step + 1) * arguments.step_rows, device=x.device) % len(x)
+                optimizer.zero_grad(set_to_none=True)
+                F.cross_entropy(model(x[rows]), labels[rows]).backward()
+                optimizer.step()
+
+        taken.append(best_time(steps, 1, arguments.device)[0])
+    seconds, cpu_seconds = map(sum, zip(*taken[1:]))
+    return {"case": "train", "seconds": seconds, "cpu_seconds": cpu_seconds, "restarts": arguments.restarts, "steps": arguments.steps,
+            "step_rows": arguments.step_rows}
+
+
+LOOPS = {"expert": run_expert, "lts4": run_lts4, "foolbox": run_foolbox, "adv-lib": run_adv_lib}
 
 
 def options():
@@ -350,11 +407,13 @@ def options():
     parser.add_argument("--margins", help="also write the margins to this .npy file")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--tf32", action="store_true", help="let matrix units round float32 factors to TF32")
-    parser.add_argument("--loop", default="expert", choices=("expert", "lts4", "foolbox", "train"))
+    parser.add_argument("--loop", default="expert", choices=(*LOOPS, "train"))
     parser.add_argument("--mode", default="eager", choices=("eager", "graph", "compile", "compile-graph"))
     parser.add_argument("--restarts", type=int, default=5, help="of --loop train")
     parser.add_argument("--steps", type=int, default=1000, help="of --loop train")
-    parser.add_argument("--cases", help="a JSON list of lists of options: one case each")
+    parser.add_argument("--step-rows", type=int, default=32, help="rows of a step of --loop train (default 32)")
+    parser.add_argument("--fused", action="store_true", help="of --loop train: Adam as one call a step")
+    parser.add_argument("--cases", help="a JSON list of lists of options, one case each; -: lists from standard input, a line each")
     return parser
 
 
@@ -366,34 +425,44 @@ def run_case(arguments):
     if arguments.loop == "train":
         found = run_train(arguments, network, x)
     else:
-        loops = {"expert": run_expert, "lts4": run_lts4, "foolbox": run_foolbox}
-        rate, batch, margins, steps = loops[arguments.loop](arguments, network, x)
+        (seconds, cpu_seconds), batch, margins, mean = LOOPS[arguments.loop](arguments, network, x)
         if arguments.margins:
             np.save(arguments.margins, margins.numpy())
-        found = {"case": arguments.loop, "samples": len(x), "samples_per_second": rate, "batch": batch,
-                 "mean_iterations": float(steps.float().mean()), "margin_sum": float(margins.double().sum())}
+        found = {"case": arguments.loop, "samples": len(x), "seconds": seconds, "cpu_seconds": cpu_seconds,
+                 "samples_per_second": len(x) / seconds, "batch": batch, "mean_iterations": mean,
+                 "margin_sum": float(margins.double().sum())}
     return {**found, "mode": arguments.mode, "device": arguments.device, "tf32": arguments.tf32,
             "threads": arguments.threads, "torch": torch.__version__}
+
+
+def case_lists(path):
+    """The lists of options of --cases, those of standard input as they come."""
+    if path == "-":
+        yield from map(json.loads, sys.stdin)
+        return
+    with open(path, encoding="utf-8") as file:
+        yield from json.load(file)
+
+
+def print_case(arguments):
+    if arguments.mode.endswith("graph") and not arguments.device.startswith("cuda"):
+        raise SystemExit("a CUDA graph needs --device cuda")
+    print(json.dumps(run_case(arguments)), flush=True)
 
 
 def main():
     parser = options()
     arguments = parser.parse_args()
-    cases = [arguments]
-    if arguments.cases:
-        with open(arguments.cases, encoding="utf-8") as file:
-            cases = [parser.parse_args(sys.argv[1:] + [str(word) for word in words]) for words in json.load(file)]
-    if any(case.mode.endswith("graph") and not case.device.startswith("cuda") for case in cases):
-        parser.error("a CUDA graph needs --device cuda")
     torch.set_num_threads(arguments.threads)
-    for case in cases:
+    if not arguments.cases:
+        print_case(arguments)
+        return
+    for words in case_lists(arguments.cases):
+        case = parser.parse_args(sys.argv[1:] + [str(word) for word in words])
         try:
-            found = run_case(case)
+            print_case(case)
         except Exception as error:  # the other cases are worth having
-            if not arguments.cases:
-                raise
-            found = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(found), flush=True)
+            print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "api/select_job.h"
 #include "backend/backend.h"
@@ -119,23 +118,6 @@ done:
 
 /* ---- passes -------------------------------------------------------------------------------------------- */
 
-static double seconds_of(struct timeval time)
-{
-    return (double)time.tv_sec + 1e-6 * (double)time.tv_usec;
-}
-
-/* Of this process and of the solvers that it has waited for. */
-static double cpu_clock(void)
-{
-    double sum = 0;
-    for (int i = 0; i < 2; i++) {
-        struct rusage usage = {0};
-        getrusage(i ? RUSAGE_CHILDREN : RUSAGE_SELF, &usage);
-        sum += seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-    }
-    return sum;
-}
-
 static dfal_status run_pass(struct bench *bench, const struct df_selection_options *options)
 {
     struct df_select_job *job = &bench->job;
@@ -148,11 +130,11 @@ static dfal_status run_pass(struct bench *bench, const struct df_selection_optio
            (long long)(pass + 1), bench->options.repeat, (long long)job->count,
            (long long)job->labelled_row_count);
     df_selection_clear(&job->selection);
-    const double begin = df_clock(), cpu_begin = cpu_clock();
+    const double begin = df_clock(), cpu_begin = df_cpu_clock();
     DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count, options,
                      &job->selection));
     bench->seconds[pass] = df_clock() - begin;
-    bench->cpu_seconds[pass] = cpu_clock() - cpu_begin;
+    bench->cpu_seconds[pass] = df_cpu_clock() - cpu_begin;
     bench->result.passes++;
     return DFAL_OK;
 }

@@ -405,6 +405,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     /* The network stands: what cannot be removed now goes with the next line on it. */
     (void)df_checkpoint_remove(&checkpoint);
     told.seconds = df_clock() - begin;
+    told.peak_memory_bytes = df_memory_peak();
     df_sized_give(result, &told, sizeof told);
 done:
     if (status == DFAL_E_STOPPED && checkpoint.path != NULL && df_file_exists(checkpoint.path))

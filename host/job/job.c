@@ -132,6 +132,7 @@ static dfal_status compute_missing(struct df_job *job)
     df_progress_begin(&progress, job->context, client->progress_event, "samples", rows,
                       shards->finished_rows);
     dfal_status status;
+    const double cpu_begin = df_cpu_clock();
     job->running = df_clock();
     DF_TRY_TO(done, status, df_output_begin(job->output, shards));
     DF_TRY_TO(done, status, df_stream_open(&stream, job->pool, &source.source));
@@ -141,6 +142,7 @@ done:
     df_progress_end(&progress);
     df_shard_sink_clear(&sink);
     job->writing = df_clock();
+    job->cpu_seconds = df_cpu_clock() - cpu_begin;
     return status;
 }
 

@@ -53,6 +53,7 @@ struct df_job {
     struct df_shards shards;
     struct df_output *output;
     double running, writing; /* df_clock before the first row, and behind the last */
+    double cpu_seconds;      /* df_cpu_clock between them */
 };
 /* Begin the output: its ids take as long as a device takes to be opened. All is borrowed until close, also
  * after an error. */

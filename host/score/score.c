@@ -191,6 +191,7 @@ static void fill_result(struct dfal_score_result *result, const struct score *sc
         .seconds = end - score->begun,
         .start_seconds = job->running - score->begun,
         .scoring_seconds = job->writing - job->running,
+        .scoring_cpu_seconds = job->cpu_seconds,
         .writing_seconds = end - job->writing,
         .iterations = summary->iterations,
         .peak_memory_bytes = df_memory_peak(),

@@ -1,15 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""dfal bench table3 and coreset: strategies side by side on the same rows."""
+"""dfal bench: the speed of score and of train, and strategies side by side on the same rows."""
 import glob
 import itertools
+import os
 import shutil
 
 import numpy as np
 
-from data import make_pool, write_linear
+from data import make_pool, write_linear, write_nodes
 from support import check, main, write_pool
 
+DEEPFOOL = ["case", "repeat", "samples", "seconds", "cpu_seconds", "samples_per_second", "sample_iterations_per_second", "mean_iterations",
+            "dense_operations_per_second", "peak_operations_per_second", "peak_share", "threads", "peak_memory_bytes",
+            "compute_floor_samples_per_second", "memory_floor_samples_per_second", "engine", "isa", "backend"]
+TRAIN = ["case", "repeat", "samples", "steps", "seconds", "cpu_seconds", "samples_per_second", "steps_per_second",
+         "dense_operations_per_second", "peak_operations_per_second", "peak_share", "batch", "restarts", "threads", "peak_memory_bytes",
+         "engine", "isa", "backend"]
 DOCUMENT = ["case", "network", "pool", "drawn", "queries", "labelled", "candidates", "outliers", "repeat", "limit_seconds",
             "deepfool", "backend", "isa", "device", "threads", "seed", "version", "rows", "ratios", "growth"]
 ROW = ["case", "strategy", "options", "labelled", "candidates", "queries", "passes", "seconds", "fastest", "slowest",
@@ -40,6 +47,85 @@ def check_row(row, labelled, candidates, queries):
     check((row["labelled"], row["candidates"], row["queries"]) == (labelled, candidates, queries), f"{row}")
     check(0 < row["fastest"] <= row["seconds"] <= row["slowest"] and row["cpu_seconds"] > 0, f"{row}")
     check(row["paper_seconds"] == PAPER.get(row["case"]), f"{row}")
+
+
+def two_products(dfal):
+    """[6] -> [5] -> [4] without anything between: 30 + 20 multiply-adds as they are trained, 24 as they are scored, folded."""
+    random = np.random.default_rng(5)
+    x = random.normal(size=(20, 6)).astype(np.float32)
+    write_pool(dfal.at("pool.h5"), x[:, :, None, None], np.arange(20) % 4, class_count=4)
+    nodes = [{"name": name, "op": op, "inputs": [of], "attributes": {}} for name, op, of in
+             (("flat", "Flatten", "input"), ("first", "Gemm", "flat"), ("second", "Gemm", "first"))]
+    write_nodes(dfal.at("net.h5"), nodes, {"first/weight": random.normal(size=(5, 6)), "first/bias": np.zeros(5),
+                                           "second/weight": random.normal(size=(4, 5)), "second/bias": np.zeros(4)}, [6, 1, 1], 4)
+
+
+def check_rates(row, operations):
+    """Every rate is one of what was done, and the operations are those reckoned by hand."""
+    def close(key, value):
+        check(abs(row[key] - value) <= 1e-9 * value, f"{key} is {row[key]}, expected {value}: {row}")
+
+    check(row["seconds"] > 0 and row["cpu_seconds"] > 0 and row["peak_memory_bytes"] > 1 << 20, f"{row}")
+    close("samples_per_second", row["samples"] / row["seconds"])
+    close("dense_operations_per_second", operations / row["seconds"])
+    if row["backend"] == "cpu":
+        close("peak_share", operations / row["cpu_seconds"] * row["threads"] / row["peak_operations_per_second"])
+    else:
+        check(row["peak_share"] is None and row["peak_operations_per_second"] is None, f"{row}")
+
+
+def deepfool(dfal):
+    """A linear network's samples cross in one step: four classes are four products, and a last forward is one."""
+    two_products(dfal)
+    words = ("bench", "deepfool", "net.h5", "pool.h5", "--samples", "10", "--repeat", "2")
+    for backend in "cpu", "ref":
+        document = dfal.json(*words, "--backend", backend, "--threads", "2")
+        check([row["repeat"] for row in document] == [1, 2], f"{document}")
+        for row in document:
+            check(list(row) == DEEPFOOL and row["case"] == "deepfool" and row["backend"] == backend, f"{row}")
+            check((row["samples"], row["mean_iterations"], row["threads"], row["engine"]) == (10, 1, 2, "layers"), f"{row}")
+            check(row["sample_iterations_per_second"] == row["samples_per_second"], f"{row}")
+            check_rates(row, 10 * 2 * 24 * (4 + 1))
+            if backend == "cpu":
+                floor = row["peak_operations_per_second"] / (2 * 24 * (4 + 1))
+                check(abs(row["compute_floor_samples_per_second"] - floor) <= 1e-9 * floor, f"{row}")
+    row = dfal.json(*words, "--classes", "2")[0]
+    check_rates(row, 10 * 2 * 24 * (2 + 1))
+    out, _ = dfal.run("-q", *words, "--threads", "2")
+    lines = out.splitlines()
+    check(len(lines) == 2 and lines[0].startswith("deepfool 1  10 samples  ") and "  mean 1.000 it  dense " in lines[0], out)
+    check(" % of the peak of " in lines[0] and "  threads 2  " in lines[0] and lines[1].endswith(" layers avx2") ^ ("avx512" in out), out)
+    out, _ = dfal.run("-q", *words, "--backend", "ref")
+    check("  dense " in out and "of the peak" not in out, out)
+
+
+def train(dfal):
+    """An epoch of each restart is a repetition, the first is none; operations are three forwards as trained; no file is left."""
+    two_products(dfal)
+    before, made = set(os.listdir(dfal.folder)), set(glob.glob("/tmp/dfal-bench-*"))
+    words = ("bench", "train", "net.h5", "pool.h5", "--subset", "10", "--batch", "4", "--restarts", "2", "--repeat", "3")
+    for backend in "cpu", "ref":
+        document = dfal.json(*words, "--backend", backend, "--threads", "2")
+        check([row["repeat"] for row in document] == [1, 2, 3], f"{document}")
+        for row in document:
+            check(list(row) == TRAIN and row["case"] == "train" and row["backend"] == backend, f"{row}")
+            check(row["engine"] == ("fused" if backend == "cpu" else "layers"), f"{row}")
+            check([row[key] for key in ("samples", "steps", "batch", "restarts", "threads")] == [20, 6, 4, 2, 2], f"{row}")
+            check(abs(row["steps_per_second"] - 6 / row["seconds"]) <= 1e-9 * row["steps_per_second"], f"{row}")
+            check_rates(row, 20 * 2 * 3 * 50)
+    row = dfal.json("bench", "train", "net.h5", "pool.h5", "--repeat", "1")[0]
+    check([row[key] for key in ("samples", "steps", "batch", "restarts")] == [20, 1, 32, 1], f"{row}")
+    check_rates(row, 20 * 2 * 3 * 50)
+    out, _ = dfal.run("-q", *words)
+    check(len(out.splitlines()) == 3 and out.startswith("train 1  20 samples  6 steps  ") and " % of the peak of " in out, out)
+    # A small chain of convolutions is trained as a whole; a built-in network is none of the folder's files.
+    make_pool(dfal.at("digits.h5"), 40, 1)
+    row = dfal.json("bench", "train", "lenet5", "digits.h5", "--repeat", "1", "--optimizer", "sgd", "--lr", "0.01")[0]
+    check((row["engine"], row["samples"], row["steps"]) == ("fused", 40, 2), f"{row}")
+    # 6 of 5x5 on 24x24, 16 of 6x5x5 on 8x8, 120 of 16 on 4x4; then products to 84, 10 and 10
+    check_rates(row, 40 * 2 * 3 * (6 * 25 * 576 + 16 * 150 * 64 + 120 * 16 * 16 + 1920 * 84 + 840 + 100))
+    check(set(os.listdir(dfal.folder)) == before | {"digits.h5"}, f"files are left: {os.listdir(dfal.folder)}")
+    check(set(glob.glob("/tmp/dfal-bench-*")) <= made, "a temporary folder is left")
 
 
 def coreset(dfal):
@@ -208,7 +294,17 @@ def refusals(dfal):
     dfal.refuses(64, "bench", "table3", "net.h5", says=("NET TRAIN-POOL", "neither"))
     dfal.refuses(64, "bench", "table3", *net, "more", says="'more'")
     dfal.refuses(64, "bench", "tabel3", says="table3")
-    dfal.refuses(69, "bench", "train", says="not in this version")
+    dfal.refuses(64, "bench", "train", "net.h5", says="bench train needs NET POOL")
+    dfal.refuses(64, "bench", "train", *net, "--samples", "3", says=("--samples", "deepfool, ops", "bench train"))
+    dfal.refuses(64, "bench", "train", *net, "--max-iter", "3", says=("--max-iter", "deepfool, coreset, table3", "bench train"))
+    dfal.refuses(64, "bench", "ops", "net.h5", "--engine", "layers", says=("--engine", "deepfool, coreset, table3", "bench ops"))
+    dfal.refuses(64, "bench", "deepfool", *net, "--subset", "3", says=("--subset", "belongs to bench train"))
+    for option in "--batch", "--subset", "--restarts", "--repeat":
+        dfal.refuses(64, "bench", "train", *net, option, "0", says=(option, "'0'"))
+    dfal.refuses(64, "bench", "train", *net, "--lr", "0", says="learning rate")
+    dfal.refuses(64, "bench", "train", "lenet", "pool.h5", says="lenet5")
+    dfal.refuses(66, "bench", "train", "net.h5", "none.h5", says="none.h5")
+    dfal.refuses(65, "bench", "train", *net, "--subset", "61", says=("a subset of 61", "only 60 rows"))
     dfal.refuses(64, "bench", "table3", *net, "--samples", "3", says=("--samples", "deepfool, ops", "bench table3"))
     dfal.refuses(64, "bench", "deepfool", *net, "--growth", says=("--growth", "coreset, table3"))
     for option in "--queries", "--candidates", "--limit", "--repeat":
@@ -219,11 +315,13 @@ def refusals(dfal):
     dfal.refuses(66, "bench", "coreset", "net.h5", "none.h5", says="none.h5")
     make_pool(dfal.at("digits.h5"), 20, 1)
     dfal.refuses(65, "bench", "coreset", "net.h5", "digits.h5", says="digits.h5")
+    dfal.refuses(65, "bench", "train", "net.h5", "digits.h5", says="digits.h5")
     write_pool(dfal.at("bare.h5"), np.ones((60, 6, 1, 1), np.float32), class_count=4)
     dfal.refuses(65, "bench", "coreset", "net.h5", "bare.h5", "--labelled", "9", says=("bare.h5", "has no label"))
+    dfal.refuses(65, "bench", "train", "net.h5", "bare.h5", says=("bare.h5", "no row has a label"))
     # fewer candidates than were asked for, and fewer than queries
     document = dfal.json("bench", "coreset", *net, "--labelled", "55", "--queries", "9", "--repeat", "1")
     check(all((row["candidates"], row["queries"], row["radius"]) == (5, 5, 0) for row in document["rows"]), f"{document}")
 
 
-main({f.__name__: f for f in (coreset, table3, solver, growth, drawn, limits, refusals)})
+main({f.__name__: f for f in (deepfool, train, coreset, table3, solver, growth, drawn, limits, refusals)})

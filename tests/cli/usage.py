@@ -48,7 +48,7 @@ def words(dfal):
             (64, "score: unknown option", "--max-itre", "one that 'dfal score --help' lists", "--max-iter", ("score", "--max-itre", "3")),
             (64, "dfal: unknown option", "--bakend", "one that 'dfal --help' lists", "--backend", ("--bakend", "cpu")),
             (64, "source", "idxx", "idx, npy, npz, cifar10, quickdraw, shoebag, images or onnx", "idx", ("import", "idxx", "a", "-o", "p.h5")),
-            (64, "benchmark", "op", "deepfool, ops, coreset or table3", "ops", ("bench", "op")),
+            (64, "benchmark", "op", "deepfool, train, ops, coreset or table3", "ops", ("bench", "op")),
             (64, "--optimizer: unknown value", "adamm", "adam or sgd", "adam", ("train", "--optimizer", "adamm", "pool.h5")),
             (64, "strategy", "dfall", "dfal, random, ", "dfal",
              ("select", "net.h5", "pool.h5", "--strategy", "dfall", "--count", "3", "-o", "q.csv")),
@@ -119,7 +119,7 @@ def numbers(dfal):
 
 
 def later(dfal):
-    for words in (("query", "x"), ("answer", "x"), ("bench", "train"),
+    for words in (("query", "x"), ("answer", "x"),
                   ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade")):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")

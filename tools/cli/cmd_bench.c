@@ -11,21 +11,24 @@
 #include "bench_folder.h"
 #include "bench_print.h"
 #include "bench_table.h"
+#include "bench_training.h"
 #include "commands.h"
 #include "print.h"
 
 struct bench_args {
     struct dfal_score_options score;
+    struct dfal_train_options train;
     struct pool_args pool;
     struct bench_table_options table;
     int64_t samples;
-    int32_t repeat;
+    int32_t repeat, batch; /* batch 0: not given */
 };
 
 static void init(void *user)
 {
     struct bench_args *args = user;
     dfal_score_options_init(&args->score);
+    dfal_train_options_init(&args->train);
     args->table =
         (struct bench_table_options){.queries = 10, .labelled = 100, .candidates = 800, .limit = 120};
     args->repeat = 3;
@@ -60,29 +63,64 @@ static double iteration_operations(const struct sizes *sizes, const struct bench
     return sizes->forward_operations * candidates;
 }
 
-static void print_case(struct session *session, json_t *rows, int32_t repeat,
-                       const struct dfal_score_result *result, double compute_floor, double memory_floor)
+/* What this machine does at most. */
+struct roofs {
+    double operations, bytes; /* a second */
+    double peak;              /* operations again; NAN: of the CPU, and not of the back end */
+    int32_t threads;
+};
+
+/* One repetition beside them. */
+struct speed {
+    double samples, iterations, operations; /* a second; operations of a dense DeepFool */
+    double peak_share, mean_iterations;
+    double compute_floor, memory_floor; /* samples a second */
+};
+
+/* Opening and the tail of the file are no matter of speed. */
+static struct speed speed_of(const struct dfal_score_result *result, const struct roofs *roofs,
+                             const struct sizes *sizes, const struct bench_args *args)
 {
-    /* Opening and the tail of the file are no matter of speed. */
-    double rate = (double)result->samples / result->scoring_seconds;
-    double steps = (double)result->iterations / result->scoring_seconds;
-    double mean = (double)result->iterations / (double)result->samples;
-    if (session->json) {
-        json_array_append_new(
-            rows, OBJECT("case", JSON("deepfool"), "repeat", JSON(repeat), MEMBER(result, samples), "seconds",
-                         JSON(result->scoring_seconds), "samples_per_second", JSON(rate),
-                         "sample_iterations_per_second", JSON(steps), "mean_iterations", JSON(mean),
-                         MEMBER(result, peak_memory_bytes), "compute_floor_samples_per_second",
-                         JSON(compute_floor), "memory_floor_samples_per_second", JSON(memory_floor),
-                         MEMBER(result, engine), MEMBER(result, isa), MEMBER(result, backend)));
-        return;
-    }
-    printf("deepfool %d  %" PRId64
-           " samples  %.3f s  %.1f samples/s  %.1f sample-iterations/s  mean %.3f it  "
-           "%.1f MiB  compute roof %.1f samples/s  memory roof %.3g samples/s  %s %s %s\n",
-           repeat, result->samples, result->scoring_seconds, rate, steps, mean,
-           (double)result->peak_memory_bytes / 1048576.0, compute_floor, memory_floor, result->backend,
-           result->engine, result->isa);
+    const double samples = (double)result->samples, mean = (double)result->iterations / samples;
+    /* The last test of each sample is a forward alone. */
+    const double work = mean * iteration_operations(sizes, args) + sizes->forward_operations;
+    return (struct speed){
+        .samples = samples / result->scoring_seconds,
+        .iterations = (double)result->iterations / result->scoring_seconds,
+        .operations = samples * work / result->scoring_seconds,
+        .peak_share =
+            bench_peak_share(samples * work, result->scoring_cpu_seconds, roofs->peak, roofs->threads),
+        .mean_iterations = mean,
+        .compute_floor = roofs->operations / work,
+        .memory_floor = roofs->bytes / fmax(sizes->sample_bytes, 1.0),
+    };
+}
+
+static json_t *case_json(const struct dfal_score_result *result, const struct speed *speed,
+                         const struct roofs *roofs, int32_t repeat)
+{
+    return OBJECT("case", JSON("deepfool"), "repeat", JSON(repeat), MEMBER(result, samples), "seconds",
+                  JSON(result->scoring_seconds), "cpu_seconds", JSON(result->scoring_cpu_seconds),
+                  "samples_per_second", JSON(speed->samples), "sample_iterations_per_second",
+                  JSON(speed->iterations), MEMBER(speed, mean_iterations), "dense_operations_per_second",
+                  JSON(speed->operations), "peak_operations_per_second", JSON(roofs->peak),
+                  MEMBER(speed, peak_share), MEMBER(roofs, threads), MEMBER(result, peak_memory_bytes),
+                  "compute_floor_samples_per_second", JSON(speed->compute_floor),
+                  "memory_floor_samples_per_second", JSON(speed->memory_floor), MEMBER(result, engine),
+                  MEMBER(result, isa), MEMBER(result, backend));
+}
+
+static void print_case(const struct dfal_score_result *result, const struct speed *speed,
+                       const struct roofs *roofs, int32_t repeat)
+{
+    printf("deepfool %d  %" PRId64 " samples  %.3f s  %.3f CPU s  %.1f samples/s  "
+           "%.1f sample-iterations/s  mean %.3f it",
+           repeat, result->samples, result->scoring_seconds, result->scoring_cpu_seconds, speed->samples,
+           speed->iterations, speed->mean_iterations);
+    bench_print_share(speed->operations, speed->peak_share, roofs->peak, roofs->threads);
+    printf("  threads %d  %.1f MiB  compute roof %.1f samples/s  memory roof %.3g samples/s  %s %s %s\n",
+           roofs->threads, (double)result->peak_memory_bytes / 1048576.0, speed->compute_floor,
+           speed->memory_floor, result->backend, result->engine, result->isa);
 }
 
 /* The roofs are measured last: their memory is none of score's. */
@@ -90,14 +128,16 @@ static dfal_status print_cases(struct session *session, const struct bench_args 
                                const struct sizes *sizes, const struct dfal_score_result *results)
 {
     const int32_t threads = session->options.threads;
-    double operations = bench_peak_operations(threads), bytes = bench_copy_bytes(threads);
+    struct roofs roofs = {
+        .operations = bench_peak_operations(threads), .bytes = bench_copy_bytes(threads), .threads = threads};
+    roofs.peak = bench_peak_for(results[0].backend, roofs.operations);
     json_t *rows = session->json ? json_array() : NULL;
     for (int32_t i = 0; i < args->repeat; i++) {
-        double steps = (double)results[i].iterations / (double)results[i].samples;
-        /* The last test of each sample is a forward alone. */
-        double work = steps * iteration_operations(sizes, args) + sizes->forward_operations;
-        print_case(session, rows, i + 1, &results[i], operations / work,
-                   bytes / fmax(sizes->sample_bytes, 1.0));
+        const struct speed speed = speed_of(&results[i], &roofs, sizes, args);
+        if (session->json)
+            json_array_append_new(rows, case_json(&results[i], &speed, &roofs, i + 1));
+        else
+            print_case(&results[i], &speed, &roofs, i + 1);
     }
     return session->json ? print_json(rows) : DFAL_OK;
 }
@@ -147,6 +187,14 @@ static dfal_status run_deepfool(struct session *session, struct bench_args *args
     return bench_deepfool(session, args, operands[0], operands[1]);
 }
 
+static dfal_status run_train(struct session *session, struct bench_args *args, const char *const *operands)
+{
+    if (args->batch > 0)
+        args->train.batch = args->batch;
+    args->train.pool = args->score.pool;
+    return bench_train(session, operands[0], operands[1], args->repeat, &args->train);
+}
+
 static dfal_status run_ops(struct session *session, struct bench_args *args, const char *const *operands)
 {
     return bench_ops(session, operands[0], args->samples, args->repeat);
@@ -179,19 +227,35 @@ static const struct kind {
     dfal_status (*run)(struct session *session, struct bench_args *args, const char *const *operands);
 } kinds[] = {
     {"deepfool", "NET POOL", {2, 2}, run_deepfool},
+    {"train", "NET POOL", {2, 2}, run_train},
     {"ops", "one NET, or none", {0, 1}, run_ops},
     {"coreset", "NET POOL", {2, 2}, run_coreset},
     {"table3", "NET TRAIN-POOL, or neither", {0, 2}, run_table3},
 };
 
-#define S struct bench_args
+#define S       struct bench_args
+#define SCORING "deepfool, coreset, table3"
 static const struct option options[] = {
     OPT(S, "samples", 0, VALUE_NUMBER, samples, "N",
         "deepfool, ops: rows of the pool, from its beginning (default 1000; ops: random ones, 64, on a GPU "
         "16384)",
         NUMBER(I64, 1, NO_LIMIT), .only = "deepfool, ops"),
     OPT(S, "repeat", 0, VALUE_NUMBER, repeat, "R",
-        "how often (default 3; ops: the fastest counts; coreset, table3: the median)", NUMBER(I32, 1, 10000)),
+        "how often (default 3; train: epochs; ops: the fastest counts; coreset, table3: the median)",
+        NUMBER(I32, 1, 10000)),
+    OPT(S, "batch", 0, VALUE_NUMBER, batch, "B",
+        "train: samples of a step (default 32); deepfool, coreset, table3: " BATCH_HELP,
+        NUMBER(I32, 1, 16777216), .only = "deepfool, train, coreset, table3"),
+    OPT(S, "subset", 0, VALUE_NUMBER, train.subset, "N",
+        "train: on N labelled rows drawn by --seed (default: all)", NUMBER(I64, 1, NO_LIMIT),
+        .only = "train"),
+    OPT(S, "restarts", 0, VALUE_NUMBER, train.restarts, "R",
+        "train: R restarts, side by side where dfal train has them so (default 1)", NUMBER(I32, 1, 10000),
+        .only = "train"),
+    OPT(S, "optimizer", 0, VALUE_CHOICE, train.optimizer, DFAL_OPTIMIZERS, "train: optimizer (default adam)",
+        .only = "train"),
+    OPT(S, "lr", 0, VALUE_NUMBER, train.learning_rate, "RATE", "train: learning rate (default 1e-3)",
+        NUMBER(REAL, 0, 1e6), .only = "train"),
     OPT(S, "queries", 0, VALUE_NUMBER, table.queries, "Q", "coreset, table3: how many to choose (default 10)",
         NUMBER(I64, 1, NO_LIMIT), .only = "coreset, table3"),
     OPT(S, "labelled", 0, VALUE_NUMBER, table.labelled, "L",
@@ -212,8 +276,8 @@ static const struct option options[] = {
     OPT(S, "solver", 0, VALUE_TEXT, table.solver, "CMD",
         "coreset, table3: the programs of CORE-SET once more, solved by this command, as of select",
         .only = "coreset, table3"),
-    DEEPFOOL_OPTIONS(S, score),
-    ARITHMETIC_OPTIONS(S, score),
+    DEEPFOOL_OPTIONS(S, score, .only = SCORING),
+    ARITHMETIC_OPTIONS(S, score, .only = SCORING),
     POOL_OPTIONS(S, pool),
 };
 
@@ -226,8 +290,6 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         names[i] = kinds[i].name;
     while (at < COUNT_OF(kinds) && strcmp(operands[0], names[at]) != 0)
         at++;
-    if (strcmp(operands[0], "train") == 0)
-        return usage_error(DFAL_E_UNAVAILABLE, "bench train is not in this version");
     if (at == COUNT_OF(kinds))
         return usage_unknown("", "benchmark", operands[0], NULL, names, COUNT_OF(kinds));
     const struct kind *kind = &kinds[at];
@@ -242,6 +304,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     for (int32_t i = 1; i < count; i++)
         own[i - 1] = operands[i];
     args->score.pool = pool_args_options(&args->pool);
+    args->score.batch = args->batch > 0 ? args->batch : args->score.batch;
     if (!is_given(session, "outliers"))
         args->table.outliers = args->table.candidates / 100;
     return kind->run(session, args, own);
@@ -249,15 +312,32 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 const struct command command_bench = {
     .name = "bench",
-    .operands = "deepfool NET POOL | ops [NET] | table3 [NET TRAIN-POOL] | coreset NET POOL",
-    .summary = "Measure the speed of score, of every op with the machine's roofs beside it, or of strategies",
+    .operands = "deepfool NET POOL | train NET POOL | ops [NET] | table3 [NET TRAIN-POOL] | coreset NET POOL",
+    .summary = "Measure the speed of score, of train, of every op with the machine's roofs beside it, or of "
+               "strategies",
     .text =
-        "deepfool prints one line a repetition, its time from the first row to the last. The compute roof is "
-        "the fused\n"
-        "multiply-adds this machine does, measured in the same run, over those of a dense DeepFool; the "
-        "memory roof is its\n"
-        "copy speed over the bytes of a sample.\n"
-        "`tools/bench-deepfool` runs the batched PyTorch loop on the same rows.\n"
+        "deepfool prints a line a repetition: seconds from the first row to the last, and CPU seconds of\n"
+        "all threads. Dense operations are those of a DeepFool that saves none: a forward and an input\n"
+        "gradient as large for each other class in an iteration, and a forward at the end, of the folded\n"
+        "network, two for each multiply-add. The peak is the fused multiply-adds that threads of this\n"
+        "machine do, by their CPU time, measured in the same run. Its share is what of the CPU seconds\n"
+        "the dense operations would take at the peak, so that nothing counts that others take of the\n"
+        "machine; an engine that leaves out what is zero may pass it. The compute roof is the peak over\n"
+        "the operations of a sample, the memory roof the copy speed over its bytes.\n"
+        "--json: a list of {case, repeat, samples, seconds, cpu_seconds, samples_per_second,\n"
+        "sample_iterations_per_second, mean_iterations, dense_operations_per_second,\n"
+        "peak_operations_per_second, peak_share, threads, peak_memory_bytes,\n"
+        "compute_floor_samples_per_second, memory_floor_samples_per_second, engine, isa, backend}.\n"
+        "`tools/bench-deepfool` runs other people's DeepFools on the same rows.\n"
+        "train trains NET, a built-in name or a file whose graph is taken, on the labelled rows of POOL\n"
+        "from initial weights, as the command train does, and leaves no file. A line a repetition, which\n"
+        "is an epoch of every restart; the first ones are left out. Dense operations are those of a\n"
+        "forward and of two backwards as large, of the network as it is trained. A restart of a small\n"
+        "chain has one thread: --restarts 2 fills two of them.\n"
+        "--json: a list of {case, repeat, samples, steps, seconds, cpu_seconds, samples_per_second,\n"
+        "steps_per_second, dense_operations_per_second, peak_operations_per_second, peak_share, batch,\n"
+        "restarts, threads, peak_memory_bytes, engine, isa, backend}.\n"
+        "`tools/bench-train` runs PyTorch's training of the same network in turn with it.\n"
         "ops runs DeepFool and training steps of lenet5 and vgg8, or of NET, on one queue of the back end, "
         "waits "
         "for each\n"

@@ -135,6 +135,7 @@ static const struct option options[] = {
     OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the scores file to write", .required = true,
         .unless = "estimate"),
     DEEPFOOL_OPTIONS(S, score),
+    BATCH_OPTION(S, score),
     OPT(S, "refine", 0, VALUE_CHOICE, refine, "bisect",
         "20 forwards more a sample remove overshoot and floor from the margin"),
     ARITHMETIC_OPTIONS(S, score),

@@ -150,6 +150,7 @@ static const struct option options[] = {
     OPT(S, "sheet", 0, VALUE_TEXT, select.sheet_path, "SHEET.html|png",
         "also draw the queries, with twins and difference where the strategy or --twins makes them"),
     DEEPFOOL_OPTIONS(S, score),
+    BATCH_OPTION(S, score),
     POOL_OPTIONS(S, pool),
 };
 

@@ -84,6 +84,8 @@ struct session {
     struct text_list given; /* names of the options on the line */
     dfal_context *context;
     struct log *log;
+    dfal_event_fn *hear; /* every event of the library, beside what is shown; NULL: nobody */
+    void *hear_user;
 };
 
 #define HELP_COMMAND "help"                    /* dfal help COMMAND is dfal COMMAND --help */

@@ -36,27 +36,30 @@ const struct dfal_pool_options *pool_args_options(struct pool_args *args);
         OPT(S, "hdf5-plugins", 0, VALUE_FLAG, pool.options.hdf5_plugins, NULL,                               \
             "let HDF5 load filter plugins")
 
-/* How DeepFool walks; `score` is a struct dfal_score_options. */
-#define DEEPFOOL_OPTIONS(S, score)                                                                           \
+/* How DeepFool walks; `score` is a struct dfal_score_options, behind which stand fields of all rows by
+ * name. */
+#define DEEPFOOL_OPTIONS(S, score, ...)                                                                      \
     OPT(S, "deepfool", 0, VALUE_CHOICE, score.preset, DFAL_DEEPFOOL_PRESETS,                                 \
-        "whose DeepFool (default lts4)"),                                                                    \
-        OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)"),        \
+        "whose DeepFool (default lts4)", __VA_ARGS__),                                                       \
+        OPT(S, "norm", 0, VALUE_NORM, score.norm, "l2|linf|l1|P", "norm of the margin (default l2)",         \
+            __VA_ARGS__),                                                                                    \
         OPT(S, "max-iter", 0, VALUE_NUMBER, score.max_iter, "N", "steps at most (default: the preset's)",    \
-            NUMBER(I32, 0, 65535)),                                                                          \
+            NUMBER(I32, 0, 65535), __VA_ARGS__),                                                             \
         OPT(S, "overshoot", 0, VALUE_NUMBER, score.overshoot, "ETA", "overshoot (default: the preset's)",    \
-            NUMBER(REAL, 0, 100)),                                                                           \
+            NUMBER(REAL, 0, 100), __VA_ARGS__),                                                              \
         OPT(S, "classes", 0, VALUE_NUMBER, score.classes, "K|all",                                           \
             "candidate classes with the sample's own (default: the preset's)",                               \
-            NUMBER(I32, 2, 1000000, .or_all = true)),                                                        \
+            NUMBER(I32, 2, 1000000, .or_all = true), __VA_ARGS__),                                           \
         OPT(S, "unconverged", 0, VALUE_CHOICE, score.unconverged, DFAL_UNCONVERGEDS,                         \
-            "where MAX_ITER samples rank (default last)"),                                                   \
-        OPT(S, "batch", 0, VALUE_NUMBER, score.batch, "B",                                                   \
-            "samples in flight (default: from memory); no result depends on it", NUMBER(I64, 1, 16777216))
+            "where MAX_ITER samples rank (default last)", __VA_ARGS__)
+#define BATCH_HELP "samples in flight (default: from memory); no result depends on it"
+#define BATCH_OPTION(S, score)                                                                               \
+    OPT(S, "batch", 0, VALUE_NUMBER, score.batch, "B", BATCH_HELP, NUMBER(I64, 1, 16777216))
 
-/* What computes it. */
-#define ARITHMETIC_OPTIONS(S, score)                                                                         \
+/* What computes it; likewise. */
+#define ARITHMETIC_OPTIONS(S, score, ...)                                                                    \
     OPT(S, "precision", 0, VALUE_CHOICE, score.precision, DFAL_PRECISIONS,                                   \
-        "arithmetic; fast: input gradients in half precision, on GPUs (default strict)"),                    \
-        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)")
+        "arithmetic; fast: input gradients in half precision, on GPUs (default strict)", __VA_ARGS__),       \
+        OPT(S, "engine", 0, VALUE_CHOICE, score.engine, DFAL_ENGINES, "engine (default auto)", __VA_ARGS__)
 
 #endif

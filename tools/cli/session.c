@@ -112,6 +112,8 @@ static void on_event(void *user, const struct dfal_event *event)
     struct log *log = user;
     const struct session *session = log->session;
     char sentence[SENTENCE_SIZE];
+    if (session->hear != NULL)
+        session->hear(session->hear_user, event);
     if (event->level == DFAL_DEBUG && !session->verbose)
         return;
     if (session->quiet && event->level != DFAL_WARNING)
