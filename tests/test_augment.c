@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Augmentation: closed forms of what is done to a row, draws within what was asked for, and training that
- * sees exactly these rows whichever way a step is run. */
+/* Augmentation: closed forms of what is done to a row, and draws within what was asked for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,19 +10,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "base/rng.h"
-#include "net/train_step.h"
-#include "net/training.h"
+#include "net/augment.h"
 #include "support.h"
-#include "support_device.h"
-#include "support_network.h"
 
 static const struct df_augment_draw nothing = {.factor = 1};
 enum { MOST = 256 };
 static const struct df_augment none = {.flip = "none"};
-static const struct df_augment strong = {
-    .shift = 1.5, .rotate = 30, .scale = 0.2, .erase = 0.5, .flip = "horizontal"};
 
 /* ---- A row ---------------------------------------------------------------------------------- */
 
@@ -147,11 +139,25 @@ static void test_same(void **state)
     }
 }
 
+enum { SIDE = 9 };
+
+/* The value of x + 10 y at the place that a pixel comes from; false: that lies outside. */
+static bool check_linear(float found, const struct df_augment_draw *draw, int row, int col)
+{
+    const double angle = draw->degrees * acos(-1.0) / 180, u = (col - 4 - draw->right) / draw->factor,
+                 v = (row - 4 - draw->down) / draw->factor, x = 4 + cos(angle) * u + sin(angle) * v,
+                 y = 4 - sin(angle) * u + cos(angle) * v;
+    if (x < 0 || x > SIDE - 1 || y < 0 || y > SIDE - 1)
+        return false;
+    if (fabs((double)found - (x + 10 * y)) > 1e-4)
+        test_fail("pixel (%d, %d) is %g, expected %g", row, col, (double)found, x + 10 * y);
+    return true;
+}
+
 /* A plane x + 10 y is linear, so bilinear interpolation is exact wherever four pixels stand around. */
 static void test_between(void **state)
 {
     (void)state;
-    enum { SIDE = 9 };
     const struct df_shape shape = {1, SIDE, SIDE};
     const struct df_augment_view view = {.shape = shape};
     const struct df_augment_draw draws[] = {{.factor = 1, .right = 0.25, .down = -0.5},
@@ -159,24 +165,15 @@ static void test_between(void **state)
                                             {.factor = 1.25, .degrees = 30, .right = 1.5},
                                             {.factor = 0.8, .degrees = -17, .down = 0.3}};
     float x[SIDE * SIDE], found[SIDE * SIDE];
-    for (int i = 0; i < SIDE * SIDE; i++)
-        x[i] = (float)(i % SIDE + 10 * (i / SIDE));
+    for (int row = 0; row < SIDE; row++)
+        for (int col = 0; col < SIDE; col++)
+            x[SIDE * row + col] = (float)(col + 10 * row);
     for (size_t d = 0; d < sizeof draws / sizeof *draws; d++) {
-        const struct df_augment_draw *draw = &draws[d];
-        const double angle = draw->degrees * acos(-1.0) / 180;
+        df_augment_row(found, x, &view, &draws[d]);
         int inside = 0;
-        df_augment_row(found, x, &view, draw);
-        for (int i = 0; i < SIDE * SIDE; i++) {
-            const double u = (i % SIDE - 4 - draw->right) / draw->factor,
-                         v = (i / SIDE - 4 - draw->down) /
-                             draw->factor, /* NOLINT(bugprone-integer-division) */
-                left = 4 + cos(angle) * u + sin(angle) * v, top = 4 - sin(angle) * u + cos(angle) * v;
-            if (left < 0 || left > SIDE - 1 || top < 0 || top > SIDE - 1)
-                continue;
-            inside++;
-            if (fabs((double)found[i] - (left + 10 * top)) > 1e-4)
-                test_fail("draw %zu, pixel %d is %g, expected %g", d, i, (double)found[i], left + 10 * top);
-        }
+        for (int row = 0; row < SIDE; row++)
+            for (int col = 0; col < SIDE; col++)
+                inside += check_linear(found[SIDE * row + col], &draws[d], row, col);
         assert_true(inside > 30);
     }
     /* Half a pixel over the edge is half empty. */
@@ -282,193 +279,16 @@ static void test_draws(void **state)
                 assert_true(draw.right == other.right && draw.down == other.down);
                 assert_true(other.height > 0 && !other.mirror_x && draw.height == 0 && !draw.mirror_y);
                 assert_true(draw.right != draw.down);
+                assert_true(draw.down != df_augment_draw(&shift, digit, seed, epoch, row + 1).right);
                 assert_int_equal(same_draw(&draw, &first), epoch == 0 && row == 0 && seed == 1);
             }
 }
 
-/* ---- Training ------------------------------------------------------------------------------- */
-
-enum { COUNT = 45, BATCH = 16 };
-struct outcome {
-    float losses[COUNT], evaluated[COUNT];
-    float *values;
-    int64_t size;
-};
-
-struct world {
-    struct df_network *network;
-    struct df_training_row rows[COUNT];
-    float *x, *changed; /* [COUNT, D] as the pool has them; as epoch 2 sees them */
-    int64_t order[COUNT];
-    struct dfal_context *context;
-};
-
-static void world_create(struct world *world, struct df_network *network)
+int main(void)
 {
-    static const double scale[] = {2}, offset[] = {-0.75};
-    const int64_t size = df_shape_size(network->input);
-    struct dfal_context_options plain;
-    world->network = network;
-    test_ok(df_alloc(&network->scale, 1, sizeof(double)));
-    test_ok(df_alloc(&network->offset, 1, sizeof(double)));
-    network->affine_count = 1;
-    network->scale[0] = scale[0];
-    network->offset[0] = offset[0];
-    test_ok(df_alloc(&world->x, COUNT * size, sizeof(float)));
-    test_ok(df_alloc(&world->changed, COUNT * size, sizeof(float)));
-    test_fill_floats(world->x, COUNT * size, 8, -1, 1);
-    const struct df_augment_view view = {network->input, offset, 1};
-    for (int64_t i = 0; i < COUNT; i++) {
-        world->rows[i] = (struct df_training_row){
-            .index = 3 * i, .label = (int32_t)(i * 5 % network->class_count), .weight = 1};
-        world->order[i] = (i * 7 + 2) % COUNT;
-        const struct df_augment_draw draw = df_augment_draw(&strong, network->input, 11, 2, i);
-        df_augment_row(world->changed + i * size, world->x + i * size, &view, &draw);
-    }
-    dfal_context_options_init(&plain);
-    test_ok(dfal_context_create(&world->context, &plain));
-}
-
-static void world_clear(struct world *world)
-{
-    df_network_destroy(world->network);
-    df_free(world->x);
-    df_free(world->changed);
-    dfal_context_destroy(world->context);
-}
-
-static void open_trainer(struct df_trainer **trainer, struct df_resident_set *resident,
-                         struct df_device *device, const struct world *world,
-                         const struct df_training_set *set, const struct df_training_options *options)
-{
-    test_ok(df_resident_set_create(resident, device, set, options, 0));
-    test_ok(df_trainer_create(trainer, device, 0, world->network, set, resident, options));
-}
-
-static void close_trainer(struct df_trainer *trainer, struct df_resident_set *resident,
-                          struct df_device *device)
-{
-    df_trainer_destroy(trainer);
-    df_resident_set_clear(resident, device);
-}
-
-static void options_of(struct df_training_options *options, const struct df_augment *augment)
-{
-    df_training_options_init(options);
-    options->batch = BATCH;
-    options->augment = *augment;
-}
-
-static struct df_training_set set_of(const struct world *world, const float *x)
-{
-    return (struct df_training_set){
-        .count = COUNT, .size = df_shape_size(world->network->input), .rows = world->rows, .x = x};
-}
-
-/* Epoch 2 over x, then the losses of the rows without a step. */
-static void run_epoch(struct outcome *outcome, struct df_device *device, const struct world *world,
-                      const float *x, const struct df_augment *augment)
-{
-    struct df_training_options options;
-    struct df_resident_set resident;
-    struct df_trainer *trainer;
-    const struct df_training_set set = set_of(world, x);
-    options_of(&options, augment);
-    const struct df_epoch_options epoch = {.training = &options, .seed = 11, .first_step = 6, .epoch = 2};
-    open_trainer(&trainer, &resident, device, world, &set, &options);
-    outcome->size = df_trainer_size(trainer);
-    test_ok(df_alloc(&outcome->values, outcome->size, sizeof(float)));
-    df_plan_gather(df_trainer_plan(trainer), outcome->values, world->network);
-    test_ok(df_trainer_load(trainer, outcome->values, NULL, NULL));
-    test_ok(df_trainer_epoch(trainer, world->context, outcome->losses, world->order, COUNT, &epoch));
-    test_ok(df_trainer_store(trainer, outcome->values, NULL, NULL));
-    test_ok(df_trainer_evaluate(trainer, outcome->evaluated, world->order, COUNT));
-    close_trainer(trainer, &resident, device);
-}
-
-/* The losses of the pool's own rows by these parameters. */
-static void evaluate(struct outcome *outcome, struct df_device *device, const struct world *world)
-{
-    struct df_training_options options;
-    struct df_resident_set resident;
-    struct df_trainer *trainer;
-    const struct df_training_set set = set_of(world, world->x);
-    options_of(&options, &none);
-    open_trainer(&trainer, &resident, device, world, &set, &options);
-    test_ok(df_trainer_load(trainer, outcome->values, NULL, NULL));
-    test_ok(df_trainer_evaluate(trainer, outcome->evaluated, world->order, COUNT));
-    close_trainer(trainer, &resident, device);
-}
-
-static struct df_network *network_of(int kind)
-{
-    static const char *const chain =
-        "c1 Conv input o=4 k=3; r1 Relu c1; p1 MaxPool r1 k=2 s=2; d1 Dropout p1 "
-        "ratio=0.25; f Flatten d1; g1 Gemm f o=3";
-    return kind == 0 ? test_graph((struct df_shape){2, 10, 8}, 3, chain) : test_residual();
-}
-
-/* A step sees the rows that df_augment_row writes, and an evaluation those of the pool: the same bits as a
- * training set that holds the changed rows. The first network is a chain, which cpu trains as a whole. */
-static void test_training(void **state)
-{
-    (void)state;
-    for (int kind = 0; kind < 2; kind++)
-        for (int32_t queues = 1; queues <= 2; queues++) {
-            struct df_device *device = test_device_open(test_backend(), queues);
-            struct world world;
-            struct outcome found, expected;
-            assert_non_null(device);
-            world_create(&world, network_of(kind));
-            run_epoch(&found, device, &world, world.x, &strong);
-            run_epoch(&expected, device, &world, world.changed, &none);
-            evaluate(&expected, device, &world);
-            test_same_floats("losses", found.losses, expected.losses, COUNT);
-            test_same_floats("parameters", found.values, expected.values, found.size);
-            test_same_floats("evaluated", found.evaluated, expected.evaluated, COUNT);
-            df_free(found.values);
-            df_free(expected.values);
-            world_clear(&world);
-            df_device_close(device);
-        }
-}
-
-/* A picture that may be moved out of sight is refused before any work. */
-static void test_too_far(void **state)
-{
-    (void)state;
-    struct df_device *device = test_device_open(test_backend(), 1);
-    struct df_training_options options;
-    struct world world;
-    assert_non_null(device);
-    world_create(&world, network_of(0));
-    const struct df_training_set set = set_of(&world, world.x);
-    struct df_training_result result;
-    df_training_options_init(&options);
-    options.epochs = 1;
-    options.augment.shift = 8;
-    test_error(df_train(world.context, device, world.network, &set, &options, NULL, NULL, NULL, &result),
-               DFAL_E_SHAPE,
-               "The augmentation shifts by up to 8 pixels, expected less than 8, the shorter side of the "
-               "network's input of 2x10x8");
-    options.augment.shift = 7.5;
-    test_ok(df_train(world.context, device, world.network, &set, &options, NULL, NULL, NULL, &result));
-    world_clear(&world);
-    df_device_close(device);
-}
-
-int main(int argc, char **argv)
-{
-    const struct CMUnitTest rows[] = {
+    const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places), cmocka_unit_test(test_same),   cmocka_unit_test(test_between),
         cmocka_unit_test(test_erased), cmocka_unit_test(test_ranges), cmocka_unit_test(test_draws),
     };
-    const struct CMUnitTest training[] = {
-        cmocka_unit_test(test_training),
-        cmocka_unit_test(test_too_far),
-    };
-    if (cmocka_run_group_tests(rows, NULL, NULL) != 0)
-        return 1;
-    return test_on_backends(argc, argv, "ref,cpu,check:ref:cpu", training,
-                            sizeof training / sizeof *training);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
