@@ -368,9 +368,9 @@ DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t
  *   network    a built-in name ("lenet5", "vgg8"), or a network or ONNX file whose graph is taken
  *   pool_path  rows without a label are left out
  * Errors   E_USAGE an option out of range; E_DATA no labelled row, or the graph cannot be trained; E_SHAPE
- *          the network is for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG an unfinished training of
- *          other options, network, pool or arithmetic; E_MEMORY more than context options allow; E_STOPPED;
- *          E_IO
+ *          the network is for other samples, or they may be shifted out of sight; E_NOINPUT; E_EXISTS
+ *          finished; E_CONFIG an unfinished training of other options, network, pool or arithmetic; E_MEMORY
+ *          more than context options allow; E_STOPPED; E_IO
  * Order    the same bits whatever the threads, kills and stops; the context's seed draws all that is drawn
  * Source   Adam: Kingma and Ba, arXiv:1412.6980; initial weights: Glorot and Bengio 2010, uniform */
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
