@@ -348,6 +348,7 @@ struct dfal_train_options {
     int32_t restarts;                     /* 1; of more, the one of the lowest (validation) loss is kept */
     int32_t patience;                     /* 0: no early stop; else epochs without a lower validation loss */
     double validation;                    /* 0: none; fraction of the labelled rows that are held back */
+    const char *augment; /* NULL: none; "shift=2,rotate=10": keys of a run below training.augment */
 };
 struct dfal_train_result {
     size_t size;
@@ -367,10 +368,10 @@ DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t
  *   network    a built-in name ("lenet5", "vgg8"), or a network or ONNX file whose graph is taken
  *   pool_path  rows without a label are left out
  * Errors   E_USAGE an option out of range; E_DATA no labelled row, or the graph cannot be trained; E_SHAPE
- *          the network is for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG an unfinished training of
- *          other options, network, pool or arithmetic; E_MEMORY more than context options allow; E_STOPPED;
- *          E_IO
- * Order    the same bits whatever the threads, kills and stops; what is drawn, the context's seed draws
+ *          the network is for other samples, or they may be shifted out of sight; E_NOINPUT; E_EXISTS
+ *          finished; E_CONFIG an unfinished training of other options, network, pool or arithmetic; E_MEMORY
+ *          more than context options allow; E_STOPPED; E_IO
+ * Order    the same bits whatever the threads, kills and stops; the context's seed draws all that is drawn
  * Source   Adam: Kingma and Ba, arXiv:1412.6980; initial weights: Glorot and Bengio 2010, uniform */
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
                                 const char *network, const char *pool_path,

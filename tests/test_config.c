@@ -188,6 +188,16 @@ static void test_bad(void **state)
         {"training:\n  steps: 1\n  lr: 0.1\n  epochs: 2\n",
          "c.yaml:4: training.steps and training.epochs stand side by side"},
         {"training: {steps: 0}\n", "training.steps is 0, expected a whole number from 1"},
+        {"training: {augment: {shift: -1}}\n",
+         "training.augment.shift is -1, expected a number from 0 to 10000"},
+        {"training: {augment: {rotate: 181}}\n", "training.augment.rotate is 181, expected a number from 0"},
+        {"training:\n  augment: {scale: 1}\n", "c.yaml:2: training.augment.scale is 1, expected a number"},
+        {"training: {augment: {erase: 1.5}}\n", "training.augment.erase is 1.5, expected a number from 0"},
+        {"training: {augment: {flip: both}}\n",
+         "training.augment.flip: unknown value 'both': expected none, horizontal or vertical"},
+        {"training: {augment: {shft: 1}}\n", "training.augment: unknown key 'shft': expected shift, rotate, "
+                                             "scale, erase or flip; nearest is 'shift'"},
+        {"training: {augment: 2}\n", "training.augment is not a mapping, expected keys below it"},
         {"training: {split: group}\n",
          "training.split: unknown value 'group': expected grouped or rows; nearest is 'grouped'"},
         {"options: {random: {twins: yes}}\n", "options.random.twins is yes, expected true or false"},
@@ -371,6 +381,46 @@ static void test_own_options(void **state)
     df_free(text);
 }
 
+/* A group within a group, and the word of one line that has the same keys. */
+static void test_augment(void **state)
+{
+    (void)state;
+    struct df_run_config c, again;
+    char *yaml = NULL, *text = NULL;
+    test_ok(parse(&c, "training: {augment: {shift: 2, flip: horizontal}, epochs: 3}\n"));
+    test_ok(df_run_config_yaml(&yaml, &c));
+    assert_non_null(strstr(yaml, "\ntraining:\n  restarts: 5\n  epochs: 3\n"));
+    assert_non_null(strstr(yaml,
+                           "  init: scratch\n  augment:\n    shift: 2.0\n    rotate: 0.0\n    scale: 0.0\n"
+                           "    erase: 0.0\n    flip: horizontal\nkeep: last\n"));
+    test_ok(parse(&again, yaml));
+    test_ok(df_run_config_compare(&c, &again, "dir"));
+    df_free(yaml);
+    test_ok(df_run_config_set(&again, "training.augment={rotate: 5}"));
+    test_error(df_run_config_compare(&c, &again, "dir"), DFAL_E_CONFIG,
+               "dir was made with training.augment.rotate 5.0, expected 0.0 (`force` begins anew)");
+    struct df_augment augment = c.training.augment;
+    test_ok(df_run_augment_parse(&augment, "rotate=12.5,scale=0.1,shift=0"));
+    test_ok(df_run_augment_text(&text, &augment));
+    assert_string_equal(text, "shift=0.0,rotate=12.5,scale=0.1,erase=0.0,flip=horizontal");
+    struct df_augment back = {.flip = "none"};
+    test_ok(df_run_augment_parse(&back, text));
+    assert_true(back.shift == 0 && back.rotate == 12.5 && back.scale == 0.1 && back.erase == 0);
+    assert_string_equal(back.flip, "horizontal");
+    df_free(text);
+    static const char *const bad[][2] = {
+        {"shift=x", "`augment` shift=x: training.augment.shift is x, expected a number from 0 to 10000"},
+        {"shift=1,rotat=2", "`augment` rotat=2: training.augment: unknown key 'rotat'"},
+        {"flip=up", "`augment` flip=up: training.augment.flip: unknown value 'up'"},
+        {"shift", "`augment` shift: no '=' stands behind a key, expected KEY=VALUE,KEY=VALUE"},
+        {"shift=1,", "`augment` : no '=' stands behind a key"},
+        {"shift=", "`augment` shift=: no value stands behind '=', expected KEY=VALUE,KEY=VALUE"},
+        {"", "no '=' stands behind a key"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        test_error(df_run_augment_parse(&back, bad[i][0]), DFAL_E_USAGE, bad[i][1]);
+}
+
 /* Of epochs and steps the later layer's holds; a patience that nobody gave follows from which it is. */
 static void test_epochs_or_steps(void **state)
 {
@@ -497,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_own_options),
+        cmocka_unit_test(test_augment),
         cmocka_unit_test(test_epochs_or_steps),
         cmocka_unit_test(test_twins),
         cmocka_unit_test(test_load),

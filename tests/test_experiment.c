@@ -186,6 +186,32 @@ static void test_twins_and_steps(void **state)
     df_curve_clear(&curve);
 }
 
+/* Each round trains on changed rows: stopped and continued it is the same run, and without augmentation it is
+ * another one from the first training on. */
+static void test_augmented(void **state)
+{
+    (void)state;
+    static const char *const more[] = {"training.augment={rotate: 20, erase: 0.5}"};
+    char dir[TEST_PATH], again[TEST_PATH];
+    struct df_curve curve = run_into(dir, "augmented", more, 1), plain, second;
+    const struct settings settings = settings_with(more, 1), other = settings_with(NULL, 0);
+    test_join(again, world.folder, "augmented-again");
+    test_error(run_until(again, &settings, 2), DFAL_E_STOPPED, "kept");
+    test_error(run_until(again, &other, 0), DFAL_E_CONFIG,
+               "augmented-again was made with training.augment.rotate 20.0, expected 0.0");
+    test_ok(run_until(again, &settings, 0));
+    test_ok(df_curve_read(&second, again));
+    test_join(again, world.folder, "grouped");
+    test_ok(df_curve_read(&plain, again));
+    for (int i = 0; i < 6; i++) {
+        assert_true(second.rows[i].loss == curve.rows[i].loss);
+        assert_true(plain.rows[i].loss != curve.rows[i].loss);
+    }
+    df_curve_clear(&curve);
+    df_curve_clear(&second);
+    df_curve_clear(&plain);
+}
+
 /* The strategy stands in a row once, in front. */
 static void test_query_columns(void **state)
 {
@@ -361,7 +387,7 @@ int main(void)
         cmocka_unit_test(test_twins_and_steps), cmocka_unit_test(test_query_columns),
         cmocka_unit_test(test_other_columns),   cmocka_unit_test(test_table),
         cmocka_unit_test(test_several),         cmocka_unit_test(test_time),
-        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_progress),        cmocka_unit_test(test_augmented),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

@@ -165,11 +165,24 @@ static void test_study(void **state)
     }
 }
 
+/* What is to bring 99 % at 1,000 labels. */
+static void test_modern(void **state)
+{
+    (void)state;
+    struct df_run_config c;
+    test_ok(load(&c, "modern-mnist"));
+    assert_string_equal(c.network, "vgg8");
+    assert_true(c.training.augment.shift == 2 && c.training.augment.rotate == 10 &&
+                c.training.augment.scale == 0.1 && c.training.augment.erase == 0);
+    assert_string_equal(c.training.augment.flip, "none"); /* a mirrored 2 is no 2 */
+    assert_true(c.training.restarts == 1 && c.training.validation == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),      cmocka_unit_test(test_paper), cmocka_unit_test(test_thresholds),
-        cmocka_unit_test(test_transfer), cmocka_unit_test(test_study),
+        cmocka_unit_test(test_transfer), cmocka_unit_test(test_study), cmocka_unit_test(test_modern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

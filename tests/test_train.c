@@ -532,6 +532,7 @@ static void test_resume(void **state)
         options.restarts = 2;
         options.validation = 0.2;
         options.batch = 9;
+        options.augment.shift = at / 2; /* the epoch's number draws, too */
         train(*state, whole, &data, &options, NULL, &history, &result);
         train(*state, rest, &data, &options, &history.copy, &later, &resumed);
         int32_t done = 0;

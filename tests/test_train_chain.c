@@ -120,7 +120,7 @@ static void options_of(struct df_training_options *options, const struct example
 }
 
 static void run_steps(struct outcome *outcome, struct df_device *device, const struct example *example,
-                      const struct data *data, bool sgd)
+                      const struct data *data, bool sgd, const struct df_augment *augment)
 {
     struct df_network *network = test_graph(example->input, example->classes, example->graph);
     struct df_training_options training;
@@ -131,9 +131,11 @@ static void run_steps(struct outcome *outcome, struct df_device *device, const s
     int64_t *order;
     const int64_t count = data->set.count;
     options_of(&training, example, sgd);
+    if (augment)
+        training.augment = *augment;
     dfal_context_options_init(&plain);
     test_ok(dfal_context_create(&context, &plain));
-    test_ok(df_resident_set_create(&resident, device, &data->set, 0));
+    test_ok(df_resident_set_create(&resident, device, &data->set, &training, 0));
     test_ok(df_trainer_create(&trainer, device, 0, network, &data->set, &resident, &training));
     outcome->size = df_trainer_size(trainer);
     test_ok(df_alloc(&outcome->values, outcome->size, sizeof *outcome->values));
@@ -179,25 +181,34 @@ static void check_movement(const struct example *example, const struct outcome *
     df_network_destroy(network);
 }
 
+static void compare(struct df_device *cpu, struct df_device *oracle, const struct example *example,
+                    const struct df_augment *augment)
+{
+    struct data data;
+    struct outcome found, expected;
+    data_create(&data, example, 2 * example->batch + example->batch / 2); /* the last step is a short one */
+    run_steps(&found, cpu, example, &data, true, augment);
+    run_steps(&expected, oracle, example, &data, true, augment);
+    test_near("losses", found.losses, expected.losses, data.set.count, 1e-5);
+    test_near("evaluated", found.evaluated, expected.evaluated, data.set.count, 1e-5);
+    check_movement(example, &found, &expected);
+    outcome_clear(&found);
+    outcome_clear(&expected);
+    data_clear(&data);
+}
+
+/* Each example as its rows are, and the first two with rows that are augmented. */
 static void test_against_double(void **state)
 {
     (void)state;
+    static const struct df_augment augment[] = {
+        {.shift = 2, .rotate = 15, .scale = 0.1, .erase = 0.2, .flip = "none"},
+        {.shift = 1, .flip = "vertical"}};
     struct df_device *cpu = test_device_open("cpu", 1), *oracle = test_device_open("ref64", 1);
-    for (int e = 0; e < EXAMPLES; e++) {
-        const struct example *example = &examples[e];
-        struct data data;
-        struct outcome found, expected;
-        data_create(&data, example,
-                    2 * example->batch + example->batch / 2); /* the last step is a short one */
-        run_steps(&found, cpu, example, &data, true);
-        run_steps(&expected, oracle, example, &data, true);
-        test_near("losses", found.losses, expected.losses, data.set.count, 1e-5);
-        test_near("evaluated", found.evaluated, expected.evaluated, data.set.count, 1e-5);
-        check_movement(example, &found, &expected);
-        outcome_clear(&found);
-        outcome_clear(&expected);
-        data_clear(&data);
-    }
+    for (int e = 0; e < EXAMPLES; e++)
+        compare(cpu, oracle, &examples[e], NULL);
+    for (int e = 0; e < 2; e++)
+        compare(cpu, oracle, &examples[e], &augment[e]);
     df_device_close(cpu);
     df_device_close(oracle);
 }
@@ -215,9 +226,9 @@ static void test_instruction_sets(void **state)
         struct outcome narrow, wide;
         data_create(&data, example, 3 * example->batch + 1);
         cpu->isa = DF_CPU_AVX2;
-        run_steps(&narrow, device, example, &data, false);
+        run_steps(&narrow, device, example, &data, false, NULL);
         cpu->isa = DF_CPU_AVX512;
-        run_steps(&wide, device, example, &data, false);
+        run_steps(&wide, device, example, &data, false, NULL);
         test_same_floats("losses", wide.losses, narrow.losses, data.set.count);
         test_same_floats("evaluated", wide.evaluated, narrow.evaluated, data.set.count);
         test_same_floats("parameters", wide.values, narrow.values, wide.size);

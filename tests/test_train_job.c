@@ -23,6 +23,7 @@ _Static_assert(sizeof kinds / sizeof *kinds == DF_FAULT_COUNT, "a name for every
 
 static char folder[TEST_PATH], pool[TEST_PATH], network[TEST_PATH], out[TEST_PATH], parts[TEST_PATH];
 static char expected[65];
+static const char *augment = "shift=0.5,rotate=20"; /* of the next training */
 
 /* Asks for a stop at the n-th epoch's event. */
 struct stopper {
@@ -47,6 +48,7 @@ static dfal_status train(struct dfal_context *context, int32_t epochs)
     options.batch = 5;
     options.restarts = RESTARTS;
     options.validation = 0.25;
+    options.augment = augment;
     return dfal_train(context, &result, out, network, pool, &options);
 }
 
@@ -127,6 +129,15 @@ static void refuses(void **state)
     test_error(run(2, EPOCHS, NULL, false), DFAL_E_STOPPED, "");
     test_error(run(0, EPOCHS + 1, NULL, false), DFAL_E_CONFIG,
                "/state.h5 was made with epochs 3, expected 4; `force` starts anew");
+    for (int other = 0; other < 2; other++) {
+        augment = other ? NULL : "shift=0.5,rotate=21";
+        test_error(
+            run(0, EPOCHS, NULL, false), DFAL_E_CONFIG,
+            "/state.h5 was made with augment shift=0.5,rotate=20.0,scale=0.0,erase=0.0,flip=none, expected");
+    }
+    augment = "shift=1,rotate";
+    test_error(run(0, EPOCHS, NULL, false), DFAL_E_USAGE, "`augment` rotate: no '=' stands behind a key");
+    augment = "shift=0.5,rotate=20";
     test_ok(run(0, EPOCHS, NULL, true)); /* force starts anew */
     check_result("forced");
     test_error(run(0, EPOCHS, NULL, false), DFAL_E_EXISTS, "out.h5");

@@ -159,7 +159,7 @@ static dfal_status train_passes(struct bench *bench, const struct df_training_se
     dfal_status status;
     df_training_options_init(&training);
     training.batch = BATCH;
-    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->device, set, 0));
+    DF_TRY_TO(done, status, df_resident_set_create(&resident, bench->device, set, &training, 0));
     DF_TRY_TO(done, status,
               df_trainer_create(&trainer, bench->device, 0, bench->network, set, &resident, &training));
     DF_TRY_TO(done, status, df_alloc(&values, df_trainer_size(trainer), sizeof *values));

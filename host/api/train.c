@@ -18,6 +18,7 @@
 #include "base/word.h"
 #include "graph/json_text.h"
 #include "models/models.h"
+#include "run/config.h"
 #include "score/pass.h"
 #include "store/labels.h"
 #include "store/network_file.h"
@@ -42,6 +43,7 @@ struct job {
     float *x;
     char *configuration;
     struct df_device *device;
+    struct df_augment augment;
     struct df_training_options training;
     const char *engine; /* that trains */
     struct df_claim claim;
@@ -58,8 +60,10 @@ static void job_clear(struct job *job)
     df_claim_end(&job->claim);
 }
 
-static dfal_status check_options(const struct dfal_train_options *options)
+static dfal_status check_options(struct job *job)
 {
+    const struct dfal_train_options *options = job->options;
+    struct df_training_options standard;
     DF_TRY(df_word(NULL, "optimizer", options->optimizer, DFAL_OPTIMIZERS));
     if (options->epochs < 0 || options->batch < 1 || options->restarts < 1 || options->patience < 0 ||
         options->subset < 0)
@@ -73,7 +77,9 @@ static dfal_status check_options(const struct dfal_train_options *options)
     if (!(options->validation >= 0.0 && options->validation < 1.0))
         DF_FAIL(DFAL_E_USAGE, "the validation fraction is %g, expected at least 0 and below 1",
                 options->validation);
-    return DFAL_OK;
+    df_training_options_init(&standard);
+    job->augment = standard.augment;
+    return options->augment ? df_run_augment_parse(&job->augment, options->augment) : DFAL_OK;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -264,7 +270,22 @@ static dfal_status choose_training(struct job *job)
     training->learning_rate = options->learning_rate;
     training->seed = job->context->options.seed;
     training->keep_initial = options->init != NULL;
+    training->augment = job->augment;
     return df_train_engine(&job->engine, job->device, job->network, training);
+}
+
+/* Nothing where there is none: work of an earlier dfal goes on. */
+static dfal_status note_augment(json_t *configuration, const struct df_augment *augment)
+{
+    char *text;
+    if (df_augment_is_none(augment))
+        return DFAL_OK;
+    DF_TRY(df_run_augment_text(&text, augment));
+    const int failed = json_object_set_new(configuration, "augment", json_string(text));
+    df_free(text);
+    if (failed)
+        DF_FAIL(DFAL_E_MEMORY, "out of memory while describing the training");
+    return DFAL_OK;
 }
 
 /* What shapes the result, as canonical JSON: compared before a state is continued and kept in the network
@@ -288,8 +309,10 @@ static dfal_status describe(struct job *job)
         (json_int_t)job->context->options.seed, "restarts", (int)options->restarts, "patience",
         (int)options->patience, "validation", options->validation, "init", options->init != NULL, "row_hash",
         sum);
+    const dfal_status status = note_augment(object, &job->augment);
     job->configuration = object != NULL ? df_json_text(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(object);
+    DF_TRY(status);
     if (job->configuration == NULL)
         DF_FAIL(DFAL_E_MEMORY, "out of memory while describing the training");
     return DFAL_OK;
@@ -376,7 +399,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
     DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_train_options"));
     DF_TRY(df_sized_check(result, "dfal_train_result"));
     context->kept_work = false;
-    DF_TRY(check_options(job.options));
+    DF_TRY(check_options(&job));
     DF_TRY_TO(done, status, claim(&job, out_path, network));
     DF_TRY_TO(done, status, df_pool_open(&job.pool, job.context, pool_path, job.options->pool));
     df_labels_warn(context, job.pool);

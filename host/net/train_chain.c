@@ -8,6 +8,7 @@ struct df_chained {
     struct df_trainer *trainer;
     struct df_chain *chain;
     const float **x; /* [batch] */
+    float *room;     /* [batch, D] for augmented rows */
     int32_t *label;
     float *weight;
 };
@@ -37,6 +38,9 @@ dfal_status df_chained_create(struct df_chained **out, struct df_trainer *traine
     }
     DF_TRY_TO(done, status, status);
     DF_TRY_TO(done, status, df_alloc(&chained->x, trainer->batch, sizeof *chained->x));
+    if (trainer->augments)
+        DF_TRY_TO(done, status,
+                  df_alloc(&chained->room, trainer->batch * trainer->set->size, sizeof *chained->room));
     DF_TRY_TO(done, status, df_alloc(&chained->label, trainer->batch, sizeof *chained->label));
     DF_TRY_TO(done, status, df_alloc(&chained->weight, trainer->batch, sizeof *chained->weight));
     *out = chained;
@@ -54,6 +58,7 @@ void df_chained_destroy(struct df_chained *chained)
     if (chained->chain)
         device->backend->chain_destroy(device, chained->chain);
     df_free(chained->x);
+    df_free(chained->room);
     df_free(chained->label);
     df_free(chained->weight);
     df_free(chained);
@@ -79,7 +84,8 @@ static dfal_status run(void *driver, float *losses, const int64_t *order, int64_
     const struct df_trainer *trainer = chained->trainer;
     const struct df_training_set *set = trainer->set;
     for (int64_t i = 0; i < rows; i++) {
-        chained->x[i] = set->x + order[i] * set->size;
+        float *room = chained->room ? chained->room + i * set->size : NULL;
+        chained->x[i] = df_step_row(trainer, room, order[i], options);
         chained->label[i] = set->rows[order[i]].label;
         chained->weight[i] = set->rows[order[i]].weight;
     }

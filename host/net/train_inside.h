@@ -24,8 +24,10 @@ struct df_trainer {
     const struct df_training_set *set;
     const struct df_resident_set *resident;
     int32_t queue, batch;
-    struct df_span m, v, rate; /* rate F64 [1]: of Adam's next step; absent in a chain, which has its own */
-    struct df_split *split;    /* one of the three */
+    bool augments;
+    struct df_augment_view view; /* of the network's input */
+    struct df_span m, v, rate;   /* rate F64 [1]: of Adam's next step; absent in a chain, which has its own */
+    struct df_split *split;      /* one of the three */
     struct df_whole *whole;
     struct df_chained *chained;
 };
@@ -39,7 +41,13 @@ double df_adam_rate(const struct df_training_options *training, int64_t step);
  * drivers run the same: over a batch and all parameters at once, or over parts and pieces of them side by
  * side. A stage asks its queue for calls and reads nothing back, so that a step can be recorded. What is to
  * happen in a step besides, to the inputs before the forward or to the gradients behind it, is one function
- * and a place in a list. */
+ * and a place in a list. Augmentation stands before the stages: each driver, that of a chain as well, takes
+ * its rows from df_step_row, so that all see the same bits. */
+
+/* Row `row` of the set as a step of this epoch sees it: augmented in room [D], or where nothing is augmented
+ * and with options NULL, an evaluation's, the row itself. */
+const float *df_step_row(const struct df_trainer *trainer, float *room, int64_t row,
+                         const struct df_epoch_options *options);
 
 /* Rows of a batch on one queue. */
 struct df_batch_part {

@@ -14,6 +14,7 @@ struct worker {
     struct df_span labels, weights, dlogits;
     int32_t *host_labels; /* [job_rows] */
     float *host_weights;
+    float *host_x; /* [D] for an augmented row */
 };
 
 struct df_split {
@@ -38,6 +39,8 @@ static dfal_status create_worker(struct df_split *split, int32_t index)
     DF_TRY(df_buffer_new(device, &worker->weights, DF_TYPE_REAL, rows));
     DF_TRY(df_buffer_new(device, &worker->dlogits, DF_TYPE_REAL, rows * df_plan_class_count(plan)));
     DF_TRY(df_alloc(&worker->host_labels, rows, sizeof *worker->host_labels));
+    if (split->trainer->augments)
+        DF_TRY(df_alloc(&worker->host_x, split->trainer->set->size, sizeof *worker->host_x));
     return df_alloc(&worker->host_weights, rows, sizeof *worker->host_weights);
 }
 
@@ -81,6 +84,7 @@ void df_split_destroy(struct df_split *split)
         df_buffer_drop(device, &worker->dlogits);
         df_free(worker->host_labels);
         df_free(worker->host_weights);
+        df_free(worker->host_x);
     }
     df_free(split->workers);
     df_buffer_drop(device, &split->parts);
@@ -113,7 +117,7 @@ static dfal_status upload(const struct work *work, int64_t first, int64_t rows, 
         worker->host_labels[i] = set->rows[row].label;
         worker->host_weights[i] = set->rows[row].weight;
         DF_TRY(df_write(trainer->device, queue, df_at(df_tape_input(worker->tape), i * set->size),
-                        set->x + row * set->size, set->size));
+                        df_step_row(trainer, worker->host_x, row, work->options), set->size));
     }
     DF_TRY(df_write(trainer->device, queue, worker->labels, worker->host_labels, rows));
     return df_write(trainer->device, queue, worker->weights, worker->host_weights, rows);

@@ -12,6 +12,18 @@ double df_adam_rate(const struct df_training_options *training, int64_t step)
 
 /* ---- Of rows -------------------------------------------------------------------------------- */
 
+const float *df_step_row(const struct df_trainer *trainer, float *room, int64_t row,
+                         const struct df_epoch_options *options)
+{
+    const float *x = trainer->set->x + row * trainer->set->size;
+    if (!options || !trainer->augments)
+        return x;
+    const struct df_augment_draw draw =
+        df_augment_draw(&options->training->augment, trainer->view.shape, options->seed, options->epoch, row);
+    df_augment_row(room, x, &trainer->view, &draw);
+    return room;
+}
+
 static dfal_status forward(const struct df_batch_part *part)
 {
     return df_tape_forward(part->tape, part->rows);

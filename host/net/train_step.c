@@ -29,7 +29,8 @@ done:
 }
 
 dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device *device,
-                                   const struct df_training_set *set, int64_t room)
+                                   const struct df_training_set *set,
+                                   const struct df_training_options *training, int64_t room)
 {
     const int64_t bytes = set->count * set->size * (int64_t)sizeof(float);
     dfal_status status = DFAL_OK;
@@ -37,7 +38,7 @@ dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device
     if (!device->wide)
         return DFAL_OK;
     DF_TRY_TO(done, status, upload_rows(out, device, set));
-    if (room == 0 || bytes <= room) {
+    if ((room == 0 || bytes <= room) && df_augment_is_none(&training->augment)) {
         DF_TRY_TO(done, status, df_buffer_new(device, &out->x, DF_TYPE_REAL, set->count * set->size));
         DF_TRY_TO(done, status, df_write(device, 0, out->x, set->x, set->count * set->size));
     }
@@ -109,6 +110,8 @@ dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device,
     trainer->resident = resident;
     trainer->queue = queue;
     trainer->batch = training->batch;
+    trainer->augments = !df_augment_is_none(&training->augment);
+    trainer->view = (struct df_augment_view){network->input, network->offset, network->affine_count};
     DF_TRY_TO(done, status, try_chain(trainer, network, training));
     if (!trainer->chained)
         DF_TRY_TO(done, status, create_layers(trainer, network));

@@ -11,17 +11,18 @@ struct df_training_set;
 
 /* The training set in a wide device's memory, read by every trainer: x REAL [count, D], label I32 [count],
  * weight REAL [count]. Without buffers on other devices, x alone without one where its rows take more than
- * `room` bytes (0: as many as there are): then each batch is sent. */
+ * `room` bytes (0: as many as there are) or are augmented, which the host does: then each batch is sent. */
 struct df_resident_set {
     struct df_span x, label, weight;
 };
 dfal_status df_resident_set_create(struct df_resident_set *out, struct df_device *device,
-                                   const struct df_training_set *set, int64_t room);
+                                   const struct df_training_set *set,
+                                   const struct df_training_options *training, int64_t room);
 void df_resident_set_clear(struct df_resident_set *set, struct df_device *device);
 
 struct df_trainer;
-/* set and resident are borrowed. queue: the one that the trainer has for itself (df_trainer_has_queue); other
- * trainers use all queues. training: the options of all its epochs. */
+/* set, resident and the network's scaling are borrowed. queue: the one that the trainer has for itself
+ * (df_trainer_has_queue); other trainers use all queues. training: the options of all its epochs. */
 dfal_status df_trainer_create(struct df_trainer **out, struct df_device *device, int32_t queue,
                               const struct df_network *network, const struct df_training_set *set,
                               const struct df_resident_set *resident,
@@ -42,6 +43,7 @@ struct df_epoch_options {
     uint64_t seed;                              /* of the restart */
     int64_t
         first_step; /* steps of the restart before this epoch: they salt dropout and correct Adam's moments */
+    int32_t epoch;  /* epochs of the restart before this one: they salt the augmentation */
 };
 /* A step for every `batch` rows of order [n], rows of the set, at most as many as it has. losses [n], weights
  * included, in that order; where one is not finite, the epoch may end behind its step, and the losses behind

@@ -195,13 +195,17 @@ static dfal_status find_routine(struct routine **out, struct df_whole *whole, in
     DF_FAIL(DFAL_E_INTERNAL, "a trainer was given batches of more than two sizes");
 }
 
-/* Rows of a set that the device does not hold. */
-static dfal_status send_rows(struct df_whole *whole, const int64_t *order, int64_t rows)
+/* Rows of a set that the device does not hold, augmented for a step. */
+static dfal_status send_rows(struct df_whole *whole, const int64_t *order, int64_t rows, bool training)
 {
     const struct df_trainer *trainer = whole->trainer;
     const int64_t size = trainer->set->size;
-    for (int64_t i = 0; i < rows; i++)
-        memcpy(whole->host_x + i * size, trainer->set->x + order[i] * size, (size_t)size * sizeof(float));
+    for (int64_t i = 0; i < rows; i++) {
+        float *to = whole->host_x + i * size;
+        const float *row = df_step_row(trainer, to, order[i], training ? whole->options : NULL);
+        if (row != to)
+            memcpy(to, row, (size_t)size * sizeof *to);
+    }
     return df_write(trainer->device, trainer->queue, df_tape_input(whole->tape), whole->host_x, rows * size);
 }
 
@@ -211,7 +215,7 @@ static dfal_status run_batch(struct df_whole *whole, const int64_t *order, int64
     struct routine *routine;
     DF_TRY(find_routine(&routine, whole, rows, training));
     if (whole->host_x)
-        DF_TRY(send_rows(whole, order, rows));
+        DF_TRY(send_rows(whole, order, rows, training));
     if (routine->ran && !routine->tried)
         DF_TRY(record(whole, routine));
     routine->ran = true;

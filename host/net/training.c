@@ -26,6 +26,7 @@ void df_training_options_init(struct df_training_options *options)
         .epsilon = 1e-7,
         .momentum = 0.9,
         .seed = 1,
+        .augment = {.flip = "none"},
     };
 }
 
@@ -99,6 +100,20 @@ static dfal_status check_set(const struct df_network *network, const struct df_t
     return DFAL_OK;
 }
 
+/* A row that is moved out of sight teaches nothing. */
+static dfal_status check_augment(const struct df_network *network, const struct df_augment *augment)
+{
+    const struct df_shape input = network->input;
+    const int64_t side = input.h < input.w ? input.h : input.w;
+    if (augment->shift >= (double)side)
+        DF_FAIL(
+            DFAL_E_SHAPE,
+            "The augmentation shifts by up to %g pixels, expected less than %lld, the shorter side of the "
+            "network's input of %lldx%lldx%lld",
+            augment->shift, (long long)side, (long long)input.c, (long long)input.h, (long long)input.w);
+    return DFAL_OK;
+}
+
 /* ---- Epochs -------------------------------------------------------------------------------- */
 
 /* What an epoch of a restart has found. */
@@ -152,7 +167,7 @@ static dfal_status run_epoch(const struct training *t, struct runner *runner, st
     const int64_t before = epoch->number * epoch_steps(t, runner),
                   left = (t->options->steps - before) * t->options->batch,
                   rows = t->options->steps > 0 && left < runner->rows ? left : runner->rows;
-    const struct df_epoch_options options = {t->options, runner->seed, before};
+    const struct df_epoch_options options = {t->options, runner->seed, before, epoch->number};
     DF_TRY(df_random_permutation(runner->shuffle, runner->rows, runner->seed, DF_STREAM_SHUFFLE,
                                  (uint64_t)epoch->number));
     for (int64_t i = 0; i < rows; i++)
@@ -409,8 +424,8 @@ static dfal_status prepare(struct training *t)
     DF_TRY(df_network_infer(t->network));
     DF_TRY(df_division_create(&t->division, t->set, t->options->validation));
     const int64_t room = device_room(t), rows = t->set->count * t->set->size * (int64_t)sizeof(float);
-    DF_TRY(
-        df_resident_set_create(&t->resident, t->device, t->set, room / 2)); /* activations need some, too */
+    DF_TRY(df_resident_set_create(&t->resident, t->device, t->set, t->options,
+                                  room / 2)); /* activations need some, too */
     DF_TRY(create_runners(t, t->resident.x.buffer ? room - rows : room));
     const int64_t size = df_trainer_size(t->runners[0].trainer);
     return t->state->count > 0 ? check_state(t, size)
@@ -458,6 +473,7 @@ dfal_status df_train(struct dfal_context *context, struct df_device *device, str
     dfal_status status;
     DF_TRY(check_options(options));
     DF_TRY(check_set(network, set));
+    DF_TRY(check_augment(network, &options->augment));
     df_lock_begin(&t.lock);
     DF_TRY_TO(done, status, prepare(&t));
     DF_TRY_TO(done, status, df_thread_pool_run(t.threads, run_restart, &t, options->restarts));

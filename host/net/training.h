@@ -3,6 +3,7 @@
 #ifndef DF_NET_TRAINING_H
 #define DF_NET_TRAINING_H
 
+#include "net/augment.h"
 #include "net/plan.h"
 
 /* Where a training row comes from: twins and pseudo-labelled rows are rows like any other. */
@@ -36,6 +37,7 @@ struct df_training_options {
     int64_t
         steps; /* above 0: so many optimiser steps a restart, whatever the rows; epochs is not looked at, and
                         * the last epoch ends where they do */
+    struct df_augment augment; /* what a step sees of its rows; validation rows are seen as they are */
 };
 void df_training_options_init(struct df_training_options *options);
 struct df_training_result {

@@ -108,6 +108,10 @@ dfal_status df_run_config_parse(struct df_run_config *config, const char *text, 
                                 const char *source, const char *folder, dfal_status error);
 /* Lay one "key.path=value" over config. Errors   E_USAGE */
 dfal_status df_run_config_set(struct df_run_config *config, const char *assignment);
+/* Lay "shift=2,rotate=10", values of keys below training.augment, over augment. Errors   E_USAGE */
+dfal_status df_run_augment_parse(struct df_augment *augment, const char *text);
+/* All of them in that form. Free with df_free. */
+dfal_status df_run_augment_text(char **text, const struct df_augment *augment);
 /* YAML of a preset; NULL and the nearest name in the message when unknown. */
 dfal_status df_run_preset(const char **yaml, const char *name);
 

@@ -149,45 +149,58 @@ dfal_status df_run_config_parse(struct df_run_config *config, const char *text, 
     return status;
 }
 
-dfal_status df_run_config_set(struct df_run_config *config, const char *assignment)
+/* Lay one value over the key of this path. shape: what stands for "KEY.PATH=VALUE" in messages. */
+static dfal_status lay_value(struct df_config_reader *reader, const char *path, const char *value,
+                             const char *shape)
 {
-    char source[160], path[DF_CONFIG_PATH];
-    snprintf(source, sizeof source, "`set` %.140s", assignment);
-    struct df_config_reader reader = {.config = config, .source = source, .error = DFAL_E_USAGE};
-    const char *equals = strchr(assignment, '=');
-    if (!equals || equals == assignment)
-        DF_FAIL(DFAL_E_USAGE, "%s: no '=' stands behind a key, expected KEY.PATH=VALUE", source);
-    if (equals - assignment >= DF_CONFIG_PATH)
-        DF_FAIL(DFAL_E_USAGE, "%s: the key is too long, expected KEY.PATH=VALUE", source);
-    snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
-    char *dot = strrchr(path, '.');
+    char parent[DF_CONFIG_PATH] = "";
+    const char *dot = strrchr(path, '.');
     yaml_event_t name = {.type = YAML_SCALAR_EVENT};
     name.data.scalar.value = (yaml_char_t *)(dot ? dot + 1 : path);
     name.data.scalar.length = strlen((const char *)name.data.scalar.value);
-    char parent[DF_CONFIG_PATH] = "";
     if (dot)
         snprintf(parent, sizeof parent, "%.*s", (int)(dot - path), path);
 
-    DF_TRY(parser_open(&reader, equals + 1, strlen(equals + 1)));
+    DF_TRY(parser_open(reader, value, strlen(value)));
     dfal_status status = DFAL_OK;
     bool taken = false;
     for (bool end = false; !end && status == DFAL_OK;) {
         yaml_event_t event;
-        DF_TRY_TO(done, status, df_config_next(&reader, &event));
+        DF_TRY_TO(done, status, df_config_next(reader, &event));
         end = event.type == YAML_STREAM_END_EVENT;
         if (event.type == YAML_SCALAR_EVENT || event.type == YAML_MAPPING_START_EVENT ||
             event.type == YAML_SEQUENCE_START_EVENT) {
             if (taken)
-                status = df_config_complain(&reader, &event, "a second value stands here, expected one");
+                status = df_config_complain(reader, &event, "a second value stands here, expected one");
             else
-                status = read_pair(&reader, &(struct df_config_pair){&name, &event, parent, path, 1}, NULL);
+                status = read_pair(reader, &(struct df_config_pair){&name, &event, parent, path, 1}, NULL);
             taken = true;
         }
         yaml_event_delete(&event);
     }
     if (!taken && status == DFAL_OK)
-        status = df_fail(DFAL_E_USAGE, "%s: no value stands behind '=', expected KEY.PATH=VALUE", source);
+        status = df_fail(DFAL_E_USAGE, "%s: no value stands behind '=', expected %s", reader->source, shape);
 done:
-    yaml_parser_delete(&reader.parser);
+    yaml_parser_delete(&reader->parser);
     return status;
+}
+
+dfal_status df_config_lay(struct df_run_config *config, const char *option, const char *group,
+                          const char *assignment, const char *shape)
+{
+    char source[160], path[DF_CONFIG_PATH];
+    snprintf(source, sizeof source, "`%s` %.140s", option, assignment);
+    struct df_config_reader reader = {.config = config, .source = source, .error = DFAL_E_USAGE};
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment)
+        DF_FAIL(DFAL_E_USAGE, "%s: no '=' stands behind a key, expected %s", source, shape);
+    if (snprintf(path, sizeof path, "%s%.*s", group, (int)(equals - assignment), assignment) >=
+        DF_CONFIG_PATH)
+        DF_FAIL(DFAL_E_USAGE, "%s: the key is too long, expected %s", source, shape);
+    return lay_value(&reader, path, equals + 1, shape);
+}
+
+dfal_status df_run_config_set(struct df_run_config *config, const char *assignment)
+{
+    return df_config_lay(config, "set", "", assignment, "KEY.PATH=VALUE");
 }

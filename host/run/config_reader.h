@@ -43,6 +43,14 @@ bool df_config_is_text(const char *text);
 /* Of the file that a command stands in; 0: it is none. */
 int64_t df_config_line_of(const struct df_config_reader *reader, const yaml_event_t *event);
 
+/* Lay one assignment over a key, a flag's at the command.
+ *   option  named in messages
+ *   group   what stands in front of the assignment's key, "" or "training.augment."
+ *   shape   of what the option takes, for messages
+ * Errors   E_USAGE */
+dfal_status df_config_lay(struct df_run_config *config, const char *option, const char *group,
+                          const char *assignment, const char *shape);
+
 /* The next event, aliases, anchors and tags refused. Delete it unless this fails. */
 dfal_status df_config_next(struct df_config_reader *reader, yaml_event_t *event);
 /* Take a mapping, whose start event was taken, up to its end: a name twice, or one of two rivals beside the

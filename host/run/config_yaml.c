@@ -234,37 +234,49 @@ static void put_options(struct df_text *out, const struct df_run_config *config)
     }
 }
 
+/* --- groups --------------------------------------------------------------------------------------------- */
+
+enum { GROUP = 64 };
+
+/* Open the groups of a key's path that are not open yet, and note them. Returns how deep the key stands. */
+static int open_groups(struct df_text *out, char open[GROUP], const char *path)
+{
+    int depth = 0;
+    const char *name = path;
+    for (const char *dot; (dot = strchr(name, '.')); name = dot + 1, depth++) {
+        const size_t length = (size_t)(dot - path);
+        if (strncmp(open, path, length) != 0 || (open[length] && open[length] != '.'))
+            df_text_add(out, "%*s%.*s:\n", 2 * depth, "", (int)(dot - name), name);
+    }
+    snprintf(open, GROUP, "%.*s", name > path ? (int)(name - 1 - path) : 0, path);
+    return depth;
+}
+
 /* --- the whole ----------------------------------------------------------------------------------------- */
 
 dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config)
 {
     struct df_run_config copy = *config;
     struct df_text out = {0};
-    char group[32] = "";
+    char open[GROUP] = "";
     dfal_status status = DFAL_OK;
     *yaml = NULL;
     df_run_config_settle(&copy);
     for (int32_t k = 0; k < df_run_key_count && status == DFAL_OK; k++) {
         const struct df_key *key = &df_run_keys[k];
-        const char *dot = strchr(key->path, '.');
-        int length = dot ? (int)(dot - key->path) : 0;
-        bool opens = length && (strncmp(group, key->path, (size_t)length) || group[length]);
-        snprintf(group, sizeof group, "%.*s", length, key->path);
         if (strchr(key->path, '*')) {
-            if (opens)
+            if (strcmp(open, "options") != 0)
                 put_options(&out, &copy);
+            snprintf(open, sizeof open, "options");
             continue;
         }
-        const bool holds = df_key_holds(key, &copy);
-        if (!holds && key->kind == DF_KEY_PATH)
-            group[0] = 0; /* an absent path opens no group */
-        if (opens && group[0])
-            df_text_add(&out, "%s:\n", group);
-        if (!holds)
+        if (!df_key_holds(key, &copy))
             continue;
+        const int depth = open_groups(&out, open, key->path);
         if (key->remark && !strcmp(df_key_field(key, &copy), key->remark_on))
-            df_text_add(&out, "%s# %s\n", length ? "  " : "", key->remark);
-        df_text_add(&out, "%s%s: ", length ? "  " : "", dot ? dot + 1 : key->path);
+            df_text_add(&out, "%*s# %s\n", 2 * depth, "", key->remark);
+        const char *dot = strrchr(key->path, '.');
+        df_text_add(&out, "%*s%s: ", 2 * depth, "", dot ? dot + 1 : key->path);
         df_config_put_value(&out, key, &copy);
         df_text_add(&out, "\n");
     }

@@ -68,12 +68,12 @@ static const struct {
      "  coreset: {subsample: 800, node: fc3}\n"
      "initial: 10\nquery: 10\nannotations: 1000\ntrials: 5\nreport: {paper: mnist}\n" PAPER_TRAINING},
     {"modern-mnist",
-     "the best that the trainer reaches with 1000 labels of MNIST: VGG8, every label trained on, dfal, "
-     "margin and badge with random beside them, 5 trials; about a day of two idle cores",
+     "the best that the trainer reaches with 1000 labels of MNIST: VGG8, every label trained on, rows "
+     "augmented, dfal, margin and badge with random beside them, 5 trials; about a day of two idle cores",
      "network: vgg8\nstrategies: [dfal, margin, badge, random]\nsubsample: 2000\n"
      "initial: 100\nquery: 100\nannotations: 1000\ntrials: 5\n"
      "training: {restarts: 1, epochs: 100, patience: 0, validation: 0, batch: 32, optimizer: adam, lr: "
-     "1.0e-3}\n"},
+     "1.0e-3, augment: {shift: 2, rotate: 10, scale: 0.1}}\n"},
     {"qbdc-mnist",
      "Ducoffe and Precioso 2015 on MNIST with LeNet5: the committee of qbdc against random up to 30 % of "
      "the labels, with which it is said to reach the full set's error, 3 trials; about three hours of two "

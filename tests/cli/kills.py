@@ -59,7 +59,8 @@ def import_idx(dfal):
 
 def train(dfal):
     make_pool(dfal.at("train.h5"), 3000, 1)
-    survive(dfal, ["train", "--net", "lenet5", "train.h5", "--epochs", "4", "--restarts", "2", "--validation", "0.1"],
+    survive(dfal, ["train", "--net", "lenet5", "train.h5", "--epochs", "4", "--restarts", "2", "--validation", "0.1",
+                   "--augment", "shift=2,rotate=10,erase=0.3"],
             "net.h5", same_bits)
 
 

@@ -26,6 +26,7 @@ def names(dfal):
     dfal.refuses(64, "--backend", "cpuu", "doctor", says=("cpuu", "cpu"))
     dfal.refuses(64, "--isa", "avx51", "doctor", says=("avx51", "avx512"))
     dfal.refuses(64, "train", "--optimizer", "adamm", "--net", "lenet5", "p", "-o", "n", says=("adamm", "adam"))
+    dfal.refuses(64, "train", "--augment", "shift=2,rotat=1", "--net", "lenet5", "p", "-o", "n", says=("--augment rotat=1", "'rotate'"))
     dfal.refuses(64, "score", "--deepfool", "lts5", "n", "p", "-o", "s", says=("lts5", "lts4"))
     dfal.refuses(64, "synth", "--split", "trian", "-n", "3", "-o", "p.h5", says=("trian", "train"))
     dfal.refuses(64, "import", "idxx", "a", "-o", "p.h5", says="idx")

@@ -67,6 +67,9 @@ static const struct option options[] = {
         "stop after P epochs without a lower validation loss (default 0: never)", NUMBER(I32, 0, 1000000)),
     OPT(S, "validation", 0, VALUE_NUMBER, train.validation, "F",
         "fraction of the rows kept for validation (default 0)", NUMBER(REAL, 0, 1)),
+    OPT(S, "augment", 0, VALUE_TEXT, train.augment, "KEY=VALUE,...",
+        "each step sees its rows changed: up to shift=PIXELS, rotate=DEGREES, scale=FRACTION; "
+        "erase=PROBABILITY of an emptied rectangle; flip=horizontal|vertical (default: as they are)"),
     POOL_OPTIONS(S, pool),
 };
 
