@@ -74,8 +74,4 @@ dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64
 enum { DF_ROW_RUN = 4096 };
 int64_t df_row_run_end(const int64_t *rows, int64_t n, int64_t begin);
 
-/* Position of row in ascending rows, -1: none. */
-int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row);
-int df_compare_rows(const void *a, const void *b);
-
 #endif
