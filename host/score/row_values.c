@@ -20,6 +20,14 @@ int64_t df_row_largest(const float *values, int64_t size)
     return best;
 }
 
+double df_row_length(const float *values, int64_t size)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < size; i++)
+        sum += (double)values[i] * (double)values[i];
+    return sqrt(sum);
+}
+
 bool df_row_like_probabilities(const float *values, int64_t size)
 {
     double sum = 0;
