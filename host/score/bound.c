@@ -39,20 +39,22 @@ static int64_t units(const struct df_node *gemm)
 }
 
 /* *begin: the node whose values the tail reads. */
-static dfal_status find_tail(struct df_bound *bound, const struct df_network *network, int32_t *begin)
+static void find_tail(struct df_bound *bound, const struct df_network *network, int32_t *begin)
 {
     const int32_t end = df_network_last_layer(network);
-    if (!is(network, end, DF_NODE_GEMM))
-        DF_FAIL(DFAL_E_DATA, "the network's last layer is %s, expected a Gemm",
-                end == DF_INPUT ? "its input" : network->nodes[end].name);
+    if (!is(network, end, DF_NODE_GEMM)) {
+        snprintf(bound->why, sizeof bound->why, "its last layer, %.64s, is no Gemm",
+                 end == DF_INPUT ? "input" : network->nodes[end].name);
+        return;
+    }
     const struct df_node *last = &network->nodes[end];
     bound->last = last->parameter[DF_WEIGHT].data;
     bound->last_bias = last->parameter[DF_BIAS].data;
     bound->classes = network->class_count;
     *begin = last->inputs[0];
-    const int32_t relu = source_of(network, *begin);
-    if (is(network, relu, DF_NODE_RELU)) {
-        const int32_t product = source_of(network, network->nodes[relu].inputs[0]);
+    const int32_t bend = source_of(network, *begin);
+    if (is(network, bend, DF_NODE_RELU)) {
+        const int32_t product = source_of(network, network->nodes[bend].inputs[0]);
         if (is(network, product, DF_NODE_GEMM) && units(&network->nodes[product]) <= MOST_HIDDEN) {
             const struct df_node *first = &network->nodes[product];
             bound->hidden = units(first);
@@ -65,11 +67,6 @@ static dfal_status find_tail(struct df_bound *bound, const struct df_network *ne
     if (bound->hidden == 0)
         bound->size = last->parameter[DF_WEIGHT].dims[1];
     bound->node = *begin == DF_INPUT ? "input" : network->nodes[*begin].name;
-    int32_t before = source_of(network, *begin);
-    while (is(network, before, DF_NODE_MAX_POOL))
-        before = source_of(network, network->nodes[before].inputs[0]);
-    bound->masked = is(network, before, DF_NODE_RELU);
-    return DFAL_OK;
 }
 
 /* ---- The head ------------------------------------------------------------------------------------------ */
@@ -199,11 +196,13 @@ static void measure_rounding(struct df_bound *bound)
 dfal_status df_bound_create(struct df_bound **out, const struct df_network *folded)
 {
     struct df_bound *bound = NULL;
-    int32_t begin;
-    dfal_status status;
+    int32_t begin = DF_INPUT;
+    dfal_status status = DFAL_OK;
     *out = NULL;
     DF_TRY(df_alloc(&bound, 1, sizeof *bound));
-    DF_TRY_TO(done, status, find_tail(bound, folded, &begin));
+    find_tail(bound, folded, &begin);
+    if (!bound->node)
+        goto done;
     DF_TRY_TO(done, status, df_alloc(&bound->turned, bound->size * bound->hidden, sizeof *bound->turned));
     DF_TRY_TO(done, status, df_alloc(&bound->lengths, bound->hidden, sizeof *bound->lengths));
     DF_TRY_TO(done, status,

@@ -13,13 +13,14 @@
 
 struct df_bound;
 /* Of a folded network, which is borrowed.
- * Errors   E_DATA the last layer is no Gemm; E_MEMORY */
+ * Errors   E_MEMORY */
 dfal_status df_bound_create(struct df_bound **out, const struct df_network *folded);
 void df_bound_destroy(struct df_bound *bound);
 /* Why there is no lower bound, as a part of a sentence ("node conv3 is a convolution of 2 groups"); NULL:
- * there is one. The estimate exists all the same. */
+ * there is one. The estimate exists all the same where the last layer is a Gemm. */
 const char *df_bound_missing(const struct df_bound *bound);
-/* The node whose values begin the tail, of the folded network; "input". */
+/* The node whose values begin the tail, of the folded network; "input". NULL: the last layer is no Gemm, and
+ * nothing can be measured. */
 const char *df_bound_node(const struct df_bound *bound);
 
 /* Numbers that one thread works with. */

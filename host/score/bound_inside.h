@@ -10,7 +10,6 @@ enum { DF_BOUND_WHY = 192 };
 struct df_bound {
     char why[DF_BOUND_WHY]; /* "": the bound is proven */
     const char *node;
-    bool masked;          /* a ReLU stands before the node: what is 0 there has no gradient */
     int64_t size, hidden; /* of the node; hidden units of the tail, 0: it is one Gemm */
     int32_t classes;
     const float *first, *first_bias;   /* [hidden, size], [hidden]; the network's own */

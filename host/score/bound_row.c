@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One sample's bound and estimate. All sums are in double but that of the gap's gradient, which only orders;
- * their own rounding is far below what is counted for float32. */
+/* One sample's bound and estimate. All sums are in double: what they round themselves is far below what is
+ * counted for float32. */
 #include <math.h>
 #include <string.h>
 
@@ -8,25 +8,39 @@
 #include "score/bound_inside.h"
 #include "score/row_values.h"
 
+/* A class beside the sample's own. */
+struct rival {
+    int32_t class;
+    double gap, steep; /* of the logits; the length of the gap's gradient by the node's values */
+};
+
 struct df_bound_space {
-    double *value, *logits; /* [hidden] of the hidden units before their ReLU; [classes] */
-    int64_t *live;          /* [hidden] units above 0 */
+    double *value;  /* [hidden] of the hidden units before their ReLU */
+    double *logits; /* [classes] */
+    int64_t *list;  /* [size] values of the node that are not 0 */
+    int64_t *live;  /* [hidden] units above 0 */
     int64_t live_count;
-    double *side;    /* [hidden] by how much a logit gap falls with each hidden unit */
-    float *gradient; /* [size] of a gap by the node's values */
+    double *products, *side; /* [live, live] of their rows with each other; [live] */
+    struct rival *rivals;    /* [classes - 1] */
+    int64_t *near;           /* [hidden] units that may change their sign within the least move so far */
+    int64_t near_count;
 };
 
 dfal_status df_bound_space_create(struct df_bound_space **out, const struct df_bound *bound)
 {
+    const int64_t n = bound->hidden;
     struct df_bound_space *space = NULL;
     dfal_status status;
     *out = NULL;
     DF_TRY(df_alloc(&space, 1, sizeof *space));
-    DF_TRY_TO(done, status, df_alloc(&space->value, bound->hidden, sizeof *space->value));
-    DF_TRY_TO(done, status, df_alloc(&space->live, bound->hidden, sizeof *space->live));
-    DF_TRY_TO(done, status, df_alloc(&space->side, bound->hidden, sizeof *space->side));
+    DF_TRY_TO(done, status, df_alloc(&space->value, n, sizeof *space->value));
     DF_TRY_TO(done, status, df_alloc(&space->logits, bound->classes, sizeof *space->logits));
-    status = df_alloc(&space->gradient, bound->size, sizeof *space->gradient);
+    DF_TRY_TO(done, status, df_alloc(&space->list, bound->size, sizeof *space->list));
+    DF_TRY_TO(done, status, df_alloc(&space->live, n, sizeof *space->live));
+    DF_TRY_TO(done, status, df_alloc(&space->products, n * n, sizeof *space->products));
+    DF_TRY_TO(done, status, df_alloc(&space->side, n, sizeof *space->side));
+    DF_TRY_TO(done, status, df_alloc(&space->rivals, bound->classes, sizeof *space->rivals));
+    status = df_alloc(&space->near, n, sizeof *space->near);
 done:
     if (status == DFAL_OK)
         *out = space;
@@ -41,43 +55,59 @@ void df_bound_space_destroy(struct df_bound_space *space)
         return;
     df_free(space->value);
     df_free(space->logits);
+    df_free(space->list);
     df_free(space->live);
+    df_free(space->products);
     df_free(space->side);
-    df_free(space->gradient);
+    df_free(space->rivals);
+    df_free(space->near);
     df_free(space);
-}
-
-static int64_t width_of(const struct df_bound *bound)
-{
-    return bound->hidden > 0 ? bound->hidden : bound->size;
 }
 
 /* ---- The tail at the sample ---------------------------------------------------------------------------- */
 
+/* value += x first, of four of the node's values at a time. */
+static void add_four(const struct df_bound *bound, double *value, const float *node, const int64_t *at)
+{
+    const int64_t n = bound->hidden;
+    const double x[4] = {(double)node[at[0]], (double)node[at[1]], (double)node[at[2]], (double)node[at[3]]};
+    const float *a = bound->turned + at[0] * n, *b = bound->turned + at[1] * n,
+                *c = bound->turned + at[2] * n, *d = bound->turned + at[3] * n;
+    for (int64_t u = 0; u < n; u++)
+        value[u] += (x[0] * (double)a[u] + x[1] * (double)b[u]) + (x[2] * (double)c[u] + x[3] * (double)d[u]);
+}
+
 static void find_hidden(const struct df_bound *bound, struct df_bound_space *space, const float *node)
 {
     const int64_t n = bound->hidden;
-    for (int64_t u = 0; u < n; u++)
-        space->value[u] = (double)bound->first_bias[u];
-    for (int64_t j = 0; j < bound->size; j++) {
-        const double x = (double)node[j];
-        const float *turned = bound->turned + j * n;
-        if (x == 0)
-            continue;
-        for (int64_t u = 0; u < n; u++)
-            space->value[u] += x * (double)turned[u];
-    }
+    int64_t count = 0, i = 0;
     space->live_count = 0;
     for (int64_t u = 0; u < n; u++)
-        if (space->value[u] > 0)
-            space->live[space->live_count++] = u;
+        space->value[u] = (double)bound->first_bias[u];
+    for (int64_t j = 0; n > 0 && j < bound->size; j++) {
+        space->list[count] = j;
+        count += node[j] != 0;
+    }
+    for (; i + 4 <= count; i += 4)
+        add_four(bound, space->value, node, space->list + i);
+    for (; i < count; i++)
+        for (int64_t u = 0; u < n; u++)
+            space->value[u] += (double)node[space->list[i]] * (double)bound->turned[space->list[i] * n + u];
+    for (int64_t u = 0; u < n; u++) {
+        space->live[space->live_count] = u;
+        space->live_count += space->value[u] > 0;
+    }
+}
+
+static const float *last_row(const struct df_bound *bound, int32_t class)
+{
+    return bound->last + class * (bound->hidden > 0 ? bound->hidden : bound->size);
 }
 
 static void find_logits(const struct df_bound *bound, struct df_bound_space *space, const float *node)
 {
-    const int64_t width = width_of(bound);
     for (int32_t k = 0; k < bound->classes; k++) {
-        const float *row = bound->last + k * width;
+        const float *row = last_row(bound, k);
         double sum = (double)bound->last_bias[k];
         for (int64_t i = 0; i < space->live_count; i++)
             sum += (double)row[space->live[i]] * space->value[space->live[i]];
@@ -87,99 +117,112 @@ static void find_logits(const struct df_bound *bound, struct df_bound_space *spa
     }
 }
 
-/* The gap's gradient by the node's values: of a tail with hidden units through those that are alive. */
-static void find_gradient(const struct df_bound *bound, struct df_bound_space *space, int32_t label,
-                          int32_t other)
+static void take_products(const struct df_bound *bound, struct df_bound_space *space)
 {
-    const int64_t width = width_of(bound);
-    const float *own = bound->last + label * width, *theirs = bound->last + other * width;
-    for (int64_t j = 0; j < bound->size; j++)
-        space->gradient[j] = bound->hidden > 0 ? 0 : own[j] - theirs[j];
-    for (int64_t u = 0; u < bound->hidden; u++)
-        space->side[u] = (double)own[u] - (double)theirs[u];
-    for (int64_t i = 0; i < space->live_count; i++) {
-        const float side = (float)space->side[space->live[i]],
-                    *row = bound->first + space->live[i] * bound->size;
-        for (int64_t j = 0; j < bound->size; j++)
-            space->gradient[j] += side * row[j];
-    }
+    const int64_t n = space->live_count;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++)
+            space->products[i * n + j] = bound->products[space->live[i] * bound->hidden + space->live[j]];
 }
 
-/* ---- The estimate -------------------------------------------------------------------------------------- */
-
-/* In float32 and interleaved sums: it is the dearest part of a sample, and only orders. */
-static double estimate(const struct df_bound *bound, const struct df_bound_space *space, const float *node,
-                       double gap)
+/* || sum over live units of (own[u] - theirs[u]) first[u] ||, with what its terms may hide of each other; of
+ * a tail that is one Gemm || own - theirs ||. */
+static double steepness(const struct df_bound *bound, const struct df_bound_space *space, const float *own,
+                        const float *theirs)
 {
-    enum { SUMS = 16 };
-    const float masked = bound->masked ? 0 : 1;
-    float sum[SUMS] = {0}, whole = 0;
-    int64_t j = 0;
-    for (; j + SUMS <= bound->size; j += SUMS)
-        for (int i = 0; i < SUMS; i++) {
-            const float g = space->gradient[j + i] * (node[j + i] > 0 ? 1 : masked);
-            sum[i] += g * g;
-        }
-    for (int i = 0; j < bound->size; i++, j++) {
-        const float g = space->gradient[j] * (node[j] > 0 ? 1 : masked);
-        sum[i] += g * g;
+    const int64_t n = space->live_count;
+    double sum = 0, magnitude = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t u = space->live[i];
+        const double side = (double)own[u] - (double)theirs[u], *products = space->products + i * n;
+        double line = 0;
+        for (int64_t j = 0; j < i; j++)
+            line += products[j] * space->side[j];
+        space->side[i] = side;
+        sum += side * (2 * line + products[i] * side);
+        magnitude += fabs(side) * bound->lengths[u];
     }
-    for (int i = 0; i < SUMS; i++)
-        whole += sum[i];
-    return whole > 0 ? gap / sqrt((double)whole) : INFINITY;
+    for (int64_t j = 0; bound->hidden == 0 && j < bound->size; j++) {
+        const double side = (double)own[j] - (double)theirs[j];
+        sum += side * side;
+    }
+    return sqrt(fmax(sum, 0) + 1e-12 * magnitude * magnitude);
+}
+
+/* Where the tail stays as it is a rival's boundary is gap / steep away: the nearest comes first. */
+static double find_rivals(const struct df_bound *bound, struct df_bound_space *space, int32_t label)
+{
+    double nearest = INFINITY;
+    int32_t n = 0;
+    take_products(bound, space);
+    for (int32_t k = 0; k < bound->classes; k++) {
+        if (k == label)
+            continue;
+        const double gap = space->logits[label] - space->logits[k],
+                     steep = steepness(bound, space, last_row(bound, label), last_row(bound, k)),
+                     away = steep > 0 ? fmax(gap, 0) / steep : (double)INFINITY;
+        space->rivals[n] = (struct rival){k, gap, steep};
+        if (away < nearest) {
+            const struct rival swap = space->rivals[0];
+            space->rivals[0] = space->rivals[n];
+            space->rivals[n] = swap;
+            nearest = away;
+        }
+        n++;
+    }
+    return nearest;
 }
 
 /* ---- The bound ----------------------------------------------------------------------------------------- */
 
 /* By how much a gap may fall where the node's values move by at most d: steep d, and what hidden units add
- * that may change their sign. Convex in d, and 0 at 0. *slope: of it at d. */
+ * that may change their sign. Convex in d, and 0 at 0. Of d up to the least move so far. *slope: of it. */
 struct fall {
     const struct df_bound *bound;
     const struct df_bound_space *space;
+    const float *own, *theirs; /* of the last Gemm */
     double steep;
 };
 
 static double fall_at(const struct fall *fall, double d, double *slope)
 {
     const struct df_bound *bound = fall->bound;
+    const struct df_bound_space *space = fall->space;
     double sum = fall->steep * d;
     *slope = fall->steep;
-    for (int64_t u = 0; u < bound->hidden; u++) {
-        const double side = fabs(fall->space->side[u]),
-                     over = d * bound->lengths[u] - fabs(fall->space->value[u]);
-        if (over <= 0)
-            continue;
-        sum += side * over;
-        *slope += side * bound->lengths[u];
+    for (int64_t i = 0; i < space->near_count; i++) {
+        const int64_t u = space->near[i];
+        const double side = fabs((double)fall->own[u] - (double)fall->theirs[u]),
+                     over = d * bound->lengths[u] - fabs(space->value[u]);
+        sum += over > 0 ? side * over : 0;
+        *slope += over > 0 ? side * bound->lengths[u] : 0;
     }
     return sum;
 }
 
-/* || sum over live units of side[u] first[u] ||, with what its terms may hide of each other. */
-static double steepness(const struct df_bound *bound, const struct df_bound_space *space)
+/* Units that may change their sign where the node's values move by d, of those that `near` holds. */
+static void keep_near(const struct df_bound *bound, struct df_bound_space *space, double d)
 {
-    double sum = 0, magnitude = 0;
-    for (int64_t i = 0; i < space->live_count; i++) {
-        const int64_t u = space->live[i];
-        const double *products = bound->products + u * bound->hidden;
-        double line = 0;
-        for (int64_t j = 0; j < i; j++)
-            line += products[space->live[j]] * space->side[space->live[j]];
-        sum += space->side[u] * (2 * line + products[u] * space->side[u]);
-        magnitude += fabs(space->side[u]) * bound->lengths[u];
+    int64_t kept = 0;
+    for (int64_t i = 0; i < space->near_count; i++) {
+        const int64_t u = space->near[i];
+        if (d * bound->lengths[u] > fabs(space->value[u]))
+            space->near[kept++] = u;
     }
-    return sqrt(fmax(sum, 0) + 1e-12 * magnitude * magnitude);
+    space->near_count = kept;
 }
 
 /* The least d at which a gap may be used up, or `known` where it is no less. Newton's steps come from above,
  * as the fall is convex; the last point is drawn towards 0 as far as convexity allows, which makes it
  * certain. */
-static double least_move(const struct fall *fall, double gap, double known)
+static double least_move(const struct fall *fall, struct df_bound_space *space, double gap, double known)
 {
     enum { STEPS = 40 };
     double slope, d = fmin(gap / fall->steep, known);
     if (!(gap > 0) || !(fall->steep > 0) || !isfinite(gap) || !isfinite(fall->steep))
         return 0;
+    if (isinf(known))
+        keep_near(fall->bound, space, d);
     double falls = fall_at(fall, d, &slope);
     if (d == known && falls <= gap)
         return known;
@@ -187,7 +230,9 @@ static double least_move(const struct fall *fall, double gap, double known)
         d -= (falls - gap) / slope;
         falls = fall_at(fall, d, &slope);
     }
-    return falls > gap ? d * (gap / falls) : d;
+    d = falls > gap ? d * (gap / falls) : d;
+    keep_near(fall->bound, space, d);
+    return d;
 }
 
 /* The distance of inputs whose values at the node are d apart, and of it what a margin of float32 that was
@@ -199,32 +244,32 @@ static double input_distance(const struct df_bound *bound, double d, double leng
     return (distance - 4 * unit * (length + fmax(distance, 0))) * (1 - 16 * unit);
 }
 
+static double least_distance(const struct df_bound *bound, struct df_bound_space *space, const float *node,
+                             int32_t label, double length)
+{
+    const double magnitude = df_row_length(node, bound->size);
+    double least = INFINITY;
+    for (int64_t u = 0; u < bound->hidden; u++)
+        space->near[u] = u;
+    space->near_count = bound->hidden;
+    for (int32_t i = 0; i + 1 < bound->classes && least > 0; i++) {
+        const struct rival *rival = &space->rivals[i];
+        const int32_t k = rival->class;
+        const double rounds = (bound->rounding[label] + bound->rounding[k]) * (1 + 1e-6),
+                     beside = (bound->rounding_fixed[label] + bound->rounding_fixed[k]) * (1 + 1e-6);
+        const struct fall fall = {bound, space, last_row(bound, label), last_row(bound, k),
+                                  rival->steep + rounds};
+        least = least_move(&fall, space, rival->gap - rounds * magnitude - beside, least);
+    }
+    const double distance = input_distance(bound, least * (1 - 1e-9), length);
+    return distance > 0 && isfinite(distance) ? distance : 0;
+}
+
 void df_bound_measure(const struct df_bound *bound, struct df_bound_space *space, struct df_bound_row *row,
                       const float *node, int32_t label, double length)
 {
-    const double magnitude = df_row_length(node, bound->size);
-    double nearest = INFINITY, least = INFINITY;
     find_hidden(bound, space, node);
     find_logits(bound, space, node);
-    for (int32_t k = 0; k < bound->classes; k++) {
-        if (k == label)
-            continue;
-        const double gap = space->logits[label] - space->logits[k];
-        find_gradient(bound, space, label, k);
-        nearest = fmin(nearest, estimate(bound, space, node, fmax(gap, 0)));
-        if (bound->why[0] || least <= 0)
-            continue;
-        const double rounds = (bound->rounding[label] + bound->rounding[k]) * (1 + 1e-6),
-                     beside = (bound->rounding_fixed[label] + bound->rounding_fixed[k]) * (1 + 1e-6);
-        const struct fall fall = {
-            .bound = bound,
-            .space = space,
-            .steep = rounds + (bound->hidden > 0 ? steepness(bound, space)
-                                                 : df_row_length(space->gradient, bound->size) * (1 + 1e-6)),
-        };
-        least = least_move(&fall, gap - rounds * magnitude - beside, least);
-    }
-    const double distance = bound->why[0] ? 0 : input_distance(bound, least * (1 - 1e-9), length);
-    row->least = distance > 0 && isfinite(distance) ? distance : 0;
-    row->estimate = (float)nearest;
+    row->estimate = (float)find_rivals(bound, space, label);
+    row->least = bound->why[0] ? 0 : least_distance(bound, space, node, label, length);
 }

@@ -205,6 +205,8 @@ dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int
         if (!known->labelled)
             close_gaps(known->values, known->row_bytes, view->count, candidates, count);
     view->count -= count;
+    /* They may have been among the smallest. */
+    view->closest = view->closest > count ? view->closest - count : 0;
     return view->margins ? df_scores_keep(view->margins, view->rows, view->count) : DFAL_OK;
 }
 

@@ -37,6 +37,8 @@ struct df_view {
     struct df_network *folded; /* NULL: nobody asked */
     struct df_scores own_margins;
     struct df_scores *margins; /* NULL: nobody asked */
+    bool some;                 /* not all of own_margins are known, but the `closest` smallest of them */
+    int64_t closest;
 };
 
 /* Take the candidates of this selection, ascending: all of them, or a subsample. The view's other fields are
