@@ -163,6 +163,8 @@ static void measure_hidden(struct df_bound *bound)
     for (int64_t u = 0; u < n; u++) {
         const float *row = bound->first + u * size;
         bound->lengths[u] = df_row_length(row, size);
+        for (int32_t k = 0; k < bound->classes; k++)
+            bound->sides[u * bound->classes + k] = (double)bound->last[k * n + u];
         for (int64_t j = 0; j < size; j++)
             bound->turned[j * n + u] = row[j];
         for (int64_t v = 0; v <= u; v++) {
@@ -204,6 +206,7 @@ dfal_status df_bound_create(struct df_bound **out, const struct df_network *fold
     if (!bound->node)
         goto done;
     DF_TRY_TO(done, status, df_alloc(&bound->turned, bound->size * bound->hidden, sizeof *bound->turned));
+    DF_TRY_TO(done, status, df_alloc(&bound->sides, bound->hidden * bound->classes, sizeof *bound->sides));
     DF_TRY_TO(done, status, df_alloc(&bound->lengths, bound->hidden, sizeof *bound->lengths));
     DF_TRY_TO(done, status,
               df_alloc(&bound->products, bound->hidden * bound->hidden, sizeof *bound->products));
@@ -225,6 +228,7 @@ void df_bound_destroy(struct df_bound *bound)
     if (!bound)
         return;
     df_free(bound->turned);
+    df_free(bound->sides);
     df_free(bound->lengths);
     df_free(bound->products);
     df_free(bound->rounding);

@@ -15,6 +15,7 @@ struct df_bound {
     const float *first, *first_bias;   /* [hidden, size], [hidden]; the network's own */
     const float *last, *last_bias;     /* [classes, hidden or size], [classes] */
     float *turned;                     /* [size, hidden] the first, with a sample's units side by side */
+    double *sides;                     /* [hidden, classes] the last, with a unit's classes side by side */
     double *lengths;                   /* [hidden] of the rows of the first */
     double *products;                  /* [hidden, hidden] of those rows with each other */
     double *rounding, *rounding_fixed; /* [classes] of a logit: a unit of the node's length, and beside it */

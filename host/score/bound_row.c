@@ -20,9 +20,10 @@ struct df_bound_space {
     int64_t *list;  /* [size] values of the node that are not 0 */
     int64_t *live;  /* [hidden] units above 0 */
     int64_t live_count;
-    double *products, *side; /* [live, live] of their rows with each other; [live] */
-    struct rival *rivals;    /* [classes - 1] */
-    int64_t *near;           /* [hidden] units that may change their sign within the least move so far */
+    double *side;                     /* [live, classes] */
+    double *steep, *magnitude, *line; /* [classes] */
+    struct rival *rivals;             /* [classes - 1] */
+    int64_t *near; /* [hidden] units that may change their sign within the least move so far */
     int64_t near_count;
 };
 
@@ -37,8 +38,10 @@ dfal_status df_bound_space_create(struct df_bound_space **out, const struct df_b
     DF_TRY_TO(done, status, df_alloc(&space->logits, bound->classes, sizeof *space->logits));
     DF_TRY_TO(done, status, df_alloc(&space->list, bound->size, sizeof *space->list));
     DF_TRY_TO(done, status, df_alloc(&space->live, n, sizeof *space->live));
-    DF_TRY_TO(done, status, df_alloc(&space->products, n * n, sizeof *space->products));
-    DF_TRY_TO(done, status, df_alloc(&space->side, n, sizeof *space->side));
+    DF_TRY_TO(done, status, df_alloc(&space->side, n * bound->classes, sizeof *space->side));
+    DF_TRY_TO(done, status, df_alloc(&space->steep, 3 * (int64_t)bound->classes, sizeof *space->steep));
+    space->magnitude = space->steep + bound->classes;
+    space->line = space->magnitude + bound->classes;
     DF_TRY_TO(done, status, df_alloc(&space->rivals, bound->classes, sizeof *space->rivals));
     status = df_alloc(&space->near, n, sizeof *space->near);
 done:
@@ -57,8 +60,8 @@ void df_bound_space_destroy(struct df_bound_space *space)
     df_free(space->logits);
     df_free(space->list);
     df_free(space->live);
-    df_free(space->products);
     df_free(space->side);
+    df_free(space->steep);
     df_free(space->rivals);
     df_free(space->near);
     df_free(space);
@@ -106,47 +109,60 @@ static const float *last_row(const struct df_bound *bound, int32_t class)
 
 static void find_logits(const struct df_bound *bound, struct df_bound_space *space, const float *node)
 {
-    for (int32_t k = 0; k < bound->classes; k++) {
-        const float *row = last_row(bound, k);
-        double sum = (double)bound->last_bias[k];
-        for (int64_t i = 0; i < space->live_count; i++)
-            sum += (double)row[space->live[i]] * space->value[space->live[i]];
-        for (int64_t j = 0; bound->hidden == 0 && j < bound->size; j++)
-            sum += (double)row[j] * (double)node[j];
-        space->logits[k] = sum;
+    const int32_t classes = bound->classes;
+    for (int32_t k = 0; k < classes; k++)
+        space->logits[k] = (double)bound->last_bias[k];
+    for (int64_t i = 0; i < space->live_count; i++) {
+        const double value = space->value[space->live[i]], *sides = bound->sides + space->live[i] * classes;
+        for (int32_t k = 0; k < classes; k++)
+            space->logits[k] += value * sides[k];
     }
+    for (int32_t k = 0; bound->hidden == 0 && k < classes; k++)
+        for (int64_t j = 0; j < bound->size; j++)
+            space->logits[k] += (double)last_row(bound, k)[j] * (double)node[j];
 }
 
-static void take_products(const struct df_bound *bound, struct df_bound_space *space)
+/* side[u] = w_l - w_k of every live unit, all classes k at a time. steep[k] becomes || sum over live units of
+ * side[u] first[u] ||, with what its terms may hide of each other. */
+static void find_steepness(const struct df_bound *bound, struct df_bound_space *space, int32_t label)
 {
-    const int64_t n = space->live_count;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j <= i; j++)
-            space->products[i * n + j] = bound->products[space->live[i] * bound->hidden + space->live[j]];
-}
-
-/* || sum over live units of (own[u] - theirs[u]) first[u] ||, with what its terms may hide of each other; of
- * a tail that is one Gemm || own - theirs ||. */
-static double steepness(const struct df_bound *bound, const struct df_bound_space *space, const float *own,
-                        const float *theirs)
-{
-    const int64_t n = space->live_count;
-    double sum = 0, magnitude = 0;
-    for (int64_t i = 0; i < n; i++) {
+    const int32_t classes = bound->classes;
+    double *steep = space->steep, *magnitude = space->magnitude, *line = space->line;
+    memset(steep, 0, (size_t)classes * sizeof *steep);
+    memset(magnitude, 0, (size_t)classes * sizeof *magnitude);
+    for (int64_t i = 0; i < space->live_count; i++) {
         const int64_t u = space->live[i];
-        const double side = (double)own[u] - (double)theirs[u], *products = space->products + i * n;
-        double line = 0;
-        for (int64_t j = 0; j < i; j++)
-            line += products[j] * space->side[j];
-        space->side[i] = side;
-        sum += side * (2 * line + products[i] * side);
-        magnitude += fabs(side) * bound->lengths[u];
+        const double *products = bound->products + u * bound->hidden, length = bound->lengths[u],
+                     *all = bound->sides + u * classes, own = all[label], square = products[u];
+        double *side = space->side + i * classes;
+        memset(line, 0, (size_t)classes * sizeof *line);
+        for (int64_t j = 0; j < i; j++) {
+            const double product = products[space->live[j]], *other = space->side + j * classes;
+            for (int32_t k = 0; k < classes; k++)
+                line[k] += product * other[k];
+        }
+        for (int32_t k = 0; k < classes; k++) {
+            side[k] = own - all[k];
+            steep[k] += side[k] * (2 * line[k] + square * side[k]);
+            magnitude[k] += fabs(side[k]) * length;
+        }
     }
-    for (int64_t j = 0; bound->hidden == 0 && j < bound->size; j++) {
-        const double side = (double)own[j] - (double)theirs[j];
-        sum += side * side;
+    for (int32_t k = 0; k < classes; k++)
+        steep[k] = sqrt(fmax(steep[k], 0) + 1e-12 * magnitude[k] * magnitude[k]);
+}
+
+/* Of a tail that is one Gemm: || w_l - w_k ||. */
+static void find_distances(const struct df_bound *bound, struct df_bound_space *space, int32_t label)
+{
+    const float *own = last_row(bound, label);
+    for (int32_t k = 0; k < bound->classes; k++) {
+        double sum = 0;
+        for (int64_t j = 0; j < bound->size; j++) {
+            const double side = (double)own[j] - (double)last_row(bound, k)[j];
+            sum += side * side;
+        }
+        space->steep[k] = sqrt(sum);
     }
-    return sqrt(fmax(sum, 0) + 1e-12 * magnitude * magnitude);
 }
 
 /* Where the tail stays as it is a rival's boundary is gap / steep away: the nearest comes first. */
@@ -154,12 +170,11 @@ static double find_rivals(const struct df_bound *bound, struct df_bound_space *s
 {
     double nearest = INFINITY;
     int32_t n = 0;
-    take_products(bound, space);
+    (bound->hidden > 0 ? find_steepness : find_distances)(bound, space, label);
     for (int32_t k = 0; k < bound->classes; k++) {
         if (k == label)
             continue;
-        const double gap = space->logits[label] - space->logits[k],
-                     steep = steepness(bound, space, last_row(bound, label), last_row(bound, k)),
+        const double gap = space->logits[label] - space->logits[k], steep = space->steep[k],
                      away = steep > 0 ? fmax(gap, 0) / steep : (double)INFINITY;
         space->rivals[n] = (struct rival){k, gap, steep};
         if (away < nearest) {

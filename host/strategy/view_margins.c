@@ -98,9 +98,9 @@ bool df_view_has_scores(const struct df_view *view)
 
 /* ---- The closest q --------------------------------------------------------------------------- */
 
-/* The look at all costs about a tenth of DeepFool on all, and of more than a thousandth of a pool the bounds
- * say little (docs/NUMERICS.md, "The closest Q"). */
-enum { WORTH = 1000 };
+/* The look at all costs about a seventh of DeepFool on all, and for more than a five-hundredth of a pool the
+ * bounds may say little (docs/NUMERICS.md, "The closest Q"). */
+enum { WORTH = 500 };
 
 static bool is_worth(const struct df_view *view, int64_t q)
 {

@@ -93,9 +93,9 @@ def selected(dfal):
         check(len(expected) == count, f"{expected}")
         for name in "few.csv", "likely.csv":
             check(rows_of(dfal.at(name)) == expected, f"{strategy}: {name} has other queries")
-    # More than a thousandth of the pool: all margins are computed.
-    words = ["select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", 5]
-    _, err = dfal.run("--log-format", "json", *words, "-o", "five.csv")
+    # More than a five-hundredth of the pool: all margins are computed.
+    words = ["select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", 9]
+    _, err = dfal.run("--log-format", "json", *words, "-o", "nine.csv")
     check(not any(event["event"].startswith("closest.") for event in events(err)), err)
     # A file that proves fewer than are asked for.
     dfal.run("-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", 3, "--scores", "full.h5", "-o", "three.csv")
