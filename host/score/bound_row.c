@@ -14,6 +14,12 @@ struct rival {
     double gap, steep; /* of the logits; the length of the gap's gradient by the node's values */
 };
 
+/* Hidden units side by side: [count] of at most [hidden]. */
+struct near {
+    int64_t *unit, count;
+    double *length, *value, *side; /* of the unit's row, of it before its ReLU, and its |w_l - w_k| */
+};
+
 struct df_bound_space {
     double *value;  /* [hidden] of the hidden units before their ReLU */
     double *logits; /* [classes] */
@@ -23,8 +29,7 @@ struct df_bound_space {
     double *side;                     /* [live, classes] */
     double *steep, *magnitude, *line; /* [classes] */
     struct rival *rivals;             /* [classes - 1] */
-    int64_t *near; /* [hidden] units that may change their sign within the least move so far */
-    int64_t near_count;
+    struct near near;
 };
 
 dfal_status df_bound_space_create(struct df_bound_space **out, const struct df_bound *bound)
@@ -43,7 +48,10 @@ dfal_status df_bound_space_create(struct df_bound_space **out, const struct df_b
     space->magnitude = space->steep + bound->classes;
     space->line = space->magnitude + bound->classes;
     DF_TRY_TO(done, status, df_alloc(&space->rivals, bound->classes, sizeof *space->rivals));
-    status = df_alloc(&space->near, n, sizeof *space->near);
+    DF_TRY_TO(done, status, df_alloc(&space->near.unit, n, sizeof *space->near.unit));
+    DF_TRY_TO(done, status, df_alloc(&space->near.length, 3 * n, sizeof *space->near.length));
+    space->near.value = space->near.length + n;
+    space->near.side = space->near.value + n;
 done:
     if (status == DFAL_OK)
         *out = space;
@@ -63,7 +71,8 @@ void df_bound_space_destroy(struct df_bound_space *space)
     df_free(space->side);
     df_free(space->steep);
     df_free(space->rivals);
-    df_free(space->near);
+    df_free(space->near.unit);
+    df_free(space->near.length);
     df_free(space);
 }
 
@@ -190,63 +199,93 @@ static double find_rivals(const struct df_bound *bound, struct df_bound_space *s
 
 /* ---- The bound ----------------------------------------------------------------------------------------- */
 
-/* By how much a gap may fall where the node's values move by at most d: steep d, and what hidden units add
- * that may change their sign. Convex in d, and 0 at 0. Of d up to the least move so far. *slope: of it. */
-struct fall {
-    const struct df_bound *bound;
-    const struct df_bound_space *space;
-    const float *own, *theirs; /* of the last Gemm */
-    double steep;
-};
-
-static double fall_at(const struct fall *fall, double d, double *slope)
+/* Units that may change their sign within the least move so far: all of them at first. */
+static void begin_near(const struct df_bound *bound, struct df_bound_space *space)
 {
-    const struct df_bound *bound = fall->bound;
-    const struct df_bound_space *space = fall->space;
-    double sum = fall->steep * d;
-    *slope = fall->steep;
-    for (int64_t i = 0; i < space->near_count; i++) {
-        const int64_t u = space->near[i];
-        const double side = fabs((double)fall->own[u] - (double)fall->theirs[u]),
-                     over = d * bound->lengths[u] - fabs(space->value[u]);
-        sum += over > 0 ? side * over : 0;
-        *slope += over > 0 ? side * bound->lengths[u] : 0;
+    struct near *near = &space->near;
+    near->count = bound->hidden;
+    for (int64_t u = 0; u < bound->hidden; u++) {
+        near->unit[u] = u;
+        near->length[u] = bound->lengths[u];
+        near->value[u] = fabs(space->value[u]);
     }
-    return sum;
 }
 
-/* Units that may change their sign where the node's values move by d, of those that `near` holds. */
-static void keep_near(const struct df_bound *bound, struct df_bound_space *space, double d)
+/* Those of them that may do so where the node's values move by d. */
+static void keep_near(struct near *near, double d)
 {
     int64_t kept = 0;
-    for (int64_t i = 0; i < space->near_count; i++) {
-        const int64_t u = space->near[i];
-        if (d * bound->lengths[u] > fabs(space->value[u]))
-            space->near[kept++] = u;
+    for (int64_t i = 0; i < near->count; i++) {
+        const bool keep = d * near->length[i] > near->value[i];
+        near->unit[kept] = near->unit[i];
+        near->length[kept] = near->length[i];
+        near->value[kept] = near->value[i];
+        near->side[kept] = near->side[i];
+        kept += keep;
     }
-    space->near_count = kept;
+    near->count = kept;
+}
+
+static void take_sides(struct near *near, const float *own, const float *theirs)
+{
+    for (int64_t i = 0; i < near->count; i++)
+        near->side[i] = fabs((double)own[near->unit[i]] - (double)theirs[near->unit[i]]);
+}
+
+/* By how much a gap may fall where the node's values move by at most d: steep d, and what hidden units add
+ * that may change their sign. Convex in d, and 0 at 0. Of d up to the least move so far. *slope: of it. */
+static double fall_at(const struct near *near, double steep, double d, double *slope)
+{
+    enum { SUMS = 4 };
+    double sum[SUMS] = {0}, rise[SUMS] = {0};
+    int64_t i = 0;
+    for (; i + SUMS <= near->count; i += SUMS)
+        for (int k = 0; k < SUMS; k++) {
+            const double over = d * near->length[i + k] - near->value[i + k],
+                         side = over > 0 ? near->side[i + k] : 0;
+            sum[k] += side * over;
+            rise[k] += side * near->length[i + k];
+        }
+    for (int k = 0; i < near->count; k++, i++) {
+        const double over = d * near->length[i] - near->value[i], side = over > 0 ? near->side[i] : 0;
+        sum[k] += side * over;
+        rise[k] += side * near->length[i];
+    }
+    *slope = steep + ((rise[0] + rise[1]) + (rise[2] + rise[3]));
+    return steep * d + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+/* A move above the one that uses up the gap, near it: a step of Newton's from below, where every unit may
+ * have changed its sign. The fall is convex, so the step ends above. */
+static double first_move(struct near *near, double steep, double gap)
+{
+    double slope = steep;
+    for (int64_t i = 0; i < near->count; i++)
+        slope += near->side[i] * near->length[i];
+    const double below = gap / slope, falls = fall_at(near, steep, below, &slope);
+    return below + (gap - falls) / slope;
 }
 
 /* The least d at which a gap may be used up, or `known` where it is no less. Newton's steps come from above,
  * as the fall is convex; the last point is drawn towards 0 as far as convexity allows, which makes it
  * certain. */
-static double least_move(const struct fall *fall, struct df_bound_space *space, double gap, double known)
+static double least_move(struct near *near, double steep, double gap, double known)
 {
     enum { STEPS = 40 };
-    double slope, d = fmin(gap / fall->steep, known);
-    if (!(gap > 0) || !(fall->steep > 0) || !isfinite(gap) || !isfinite(fall->steep))
+    if (!(gap > 0) || !(steep > 0) || !isfinite(gap) || !isfinite(steep))
         return 0;
+    double slope, d = fmin(isinf(known) ? first_move(near, steep, gap) : gap / steep, known);
     if (isinf(known))
-        keep_near(fall->bound, space, d);
-    double falls = fall_at(fall, d, &slope);
+        keep_near(near, d);
+    double falls = fall_at(near, steep, d, &slope);
     if (d == known && falls <= gap)
         return known;
     for (int i = 0; i < STEPS && falls > gap * (1 + 1e-12); i++) {
         d -= (falls - gap) / slope;
-        falls = fall_at(fall, d, &slope);
+        falls = fall_at(near, steep, d, &slope);
     }
     d = falls > gap ? d * (gap / falls) : d;
-    keep_near(fall->bound, space, d);
+    keep_near(near, d);
     return d;
 }
 
@@ -264,17 +303,15 @@ static double least_distance(const struct df_bound *bound, struct df_bound_space
 {
     const double magnitude = df_row_length(node, bound->size);
     double least = INFINITY;
-    for (int64_t u = 0; u < bound->hidden; u++)
-        space->near[u] = u;
-    space->near_count = bound->hidden;
+    begin_near(bound, space);
     for (int32_t i = 0; i + 1 < bound->classes && least > 0; i++) {
         const struct rival *rival = &space->rivals[i];
         const int32_t k = rival->class;
         const double rounds = (bound->rounding[label] + bound->rounding[k]) * (1 + 1e-6),
                      beside = (bound->rounding_fixed[label] + bound->rounding_fixed[k]) * (1 + 1e-6);
-        const struct fall fall = {bound, space, last_row(bound, label), last_row(bound, k),
-                                  rival->steep + rounds};
-        least = least_move(&fall, space, rival->gap - rounds * magnitude - beside, least);
+        take_sides(&space->near, last_row(bound, label), last_row(bound, k));
+        least =
+            least_move(&space->near, rival->steep + rounds, rival->gap - rounds * magnitude - beside, least);
     }
     const double distance = input_distance(bound, least * (1 - 1e-9), length);
     return distance > 0 && isfinite(distance) ? distance : 0;
