@@ -161,7 +161,7 @@ static dfal_status measure_rows(void *user, int32_t worker, const struct df_pass
     return DFAL_OK;
 }
 
-dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *stream, int64_t beside)
+dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *stream)
 {
     const struct df_closest_spec *spec = &closest->spec;
     struct df_progress progress;
@@ -176,7 +176,6 @@ dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *st
             .rows = measure_rows,
             .rows_user = closest,
             .layers = spec->layers,
-            .beside = beside,
             .progress = &progress,
         },
         stream, NULL, NULL);

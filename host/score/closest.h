@@ -57,8 +57,9 @@ const char *df_closest_why(const struct df_closest *closest);
 /* Errors   E_UNAVAILABLE a cascade is not possible */
 dfal_status df_closest_refuse(const struct df_closest *closest);
 void df_closest_close(struct df_closest *closest);
-/* Rows of a stream; all have to be looked at before the next. beside: bytes that others are going to take. */
-dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *stream, int64_t beside);
+/* Rows of a stream; all have to be looked at before the next. What it takes is given back: an engine that has
+ * not run yet holds little of what it was promised, so that both need not fit at a time. */
+dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *stream);
 /* The rest. The engine's network and DeepFool are those of spec. Errors   E_STOPPED; those of the engine */
 dfal_status df_closest_score(struct df_closest *closest, struct df_deepfool_engine *engine);
 /* Entry i of the results. */

@@ -9,8 +9,7 @@ static bool is_finished(const struct df_shards *shards, int64_t row)
 }
 
 /* The rows of shards that are finished are not in the job's stream. */
-static dfal_status look_at_finished(struct df_closest *closest, const struct df_shards *shards,
-                                    int64_t beside)
+static dfal_status look_at_finished(struct df_closest *closest, const struct df_shards *shards)
 {
     struct df_row_stream *stream = NULL;
     struct df_list_source source;
@@ -24,7 +23,7 @@ static dfal_status look_at_finished(struct df_closest *closest, const struct df_
             rows[n++] = closest->spec.begin + i;
     df_list_source_init(&source, rows, n);
     DF_TRY_TO(done, status, df_stream_open(&stream, closest->spec.pool, &source.source));
-    status = df_closest_look(closest, stream, beside);
+    status = df_closest_look(closest, stream);
 done:
     df_stream_close(stream);
     df_free(rows);
@@ -54,10 +53,8 @@ dfal_status df_closest_run(struct df_closest *closest, struct df_deepfool_engine
                            struct df_row_stream *stream, struct df_shard_sink *shards,
                            struct df_progress *progress)
 {
-    /* What the engine is going to take, as far as it has not yet. */
-    const int64_t left = df_deepfool_memory(engine) - df_memory_resident(), beside = left > 0 ? left : 0;
-    DF_TRY(df_closest_look(closest, stream, beside));
-    DF_TRY(look_at_finished(closest, shards->shards, beside));
+    DF_TRY(df_closest_look(closest, stream));
+    DF_TRY(look_at_finished(closest, shards->shards));
     DF_TRY(df_closest_score(closest, engine));
     return store_all(closest, shards, progress);
 }

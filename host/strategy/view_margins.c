@@ -115,7 +115,7 @@ static dfal_status look_at_all(struct df_closest *closest, const struct df_view 
     struct df_list_source source;
     df_list_source_init(&source, view->rows, view->count);
     DF_TRY(df_stream_open(&stream, view->pool, &source.source));
-    const dfal_status status = df_closest_look(closest, stream, 0);
+    const dfal_status status = df_closest_look(closest, stream);
     df_stream_close(stream);
     return status;
 }
