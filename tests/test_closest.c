@@ -112,10 +112,14 @@ static struct df_scores read_scores(const char *path)
     return scores;
 }
 
+static bool same_real(float a, float b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
 static void same_rows(const struct df_scores *a, const struct df_scores *b, int64_t i)
 {
-    if (memcmp(&a->margin[i], &b->margin[i], sizeof(float)) != 0 ||
-        memcmp(&a->first_margin[i], &b->first_margin[i], sizeof(float)) != 0 ||
+    if (!same_real(a->margin[i], b->margin[i]) || !same_real(a->first_margin[i], b->first_margin[i]) ||
         a->logit_gap[i] != b->logit_gap[i] || a->status[i] != b->status[i] || a->label[i] != b->label[i] ||
         a->adversarial_class[i] != b->adversarial_class[i] || a->iterations[i] != b->iterations[i])
         test_fail("row %lld differs: status %d and %d, margin %.9g and %.9g", (long long)i, a->status[i],

@@ -57,7 +57,7 @@ static void transfer_at(const struct transfer *t, double down, double right)
 {
     const struct df_filters *f = t->filters;
     const int64_t taps = (int64_t)f->kernel[0] * f->kernel[1];
-    double re[MOST_KERNEL * MOST_KERNEL], im[MOST_KERNEL * MOST_KERNEL];
+    double re[MOST_KERNEL * MOST_KERNEL] = {0}, im[MOST_KERNEL * MOST_KERNEL] = {0};
     for (int32_t i = 0; i < f->kernel[0]; i++)
         for (int32_t j = 0; j < f->kernel[1]; j++) {
             re[i * f->kernel[1] + j] = cos(i * down + j * right);
