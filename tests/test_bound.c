@@ -50,6 +50,8 @@ static void test_norm_closed(void **state)
     const float zeros[18] = {0};
     between("zeros", norm_of(&(struct df_filters){zeros, 2, 1, {3, 3}}, false), 0, 0);
     assert_false(df_spectral_can(&(struct df_filters){zeros, 40, 33, {3, 3}}));
+    assert_false(df_spectral_can(&(struct df_filters){zeros, 512, 32, {3, 3}}));
+    assert_true(df_spectral_can(&(struct df_filters){zeros, 400, 32, {3, 3}}));
     assert_true(df_spectral_can(&(struct df_filters){zeros, 40, 33, {1, 1}}));
 }
 

@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "score/row_values.h"
 
-/* Channels of the narrower side: W* W is squared at many points. A product has one point. */
-enum { MOST_CHANNELS = 32, MOST_OF_PRODUCT = 128, MOST_KERNEL = 7 };
+/* Channels of the narrower side, and weights: W* W is made and squared at many points. A product has one. */
+enum { MOST_CHANNELS = 32, MOST_OF_PRODUCT = 128, MOST_KERNEL = 7, MOST_WEIGHTS = 1 << 17 };
 /* Points of the grid for each step between taps: they find cos(pi / 32) of a maximum, 99.5 %. */
 enum { POINTS_A_STEP = 16 };
 /* 2^8 powers: what is left of the dimension n is n^(1/1024). */
@@ -43,7 +43,8 @@ static int64_t narrow(const struct df_filters *f)
 bool df_spectral_can(const struct df_filters *f)
 {
     return is_product(f) ||
-           (narrow(f) <= MOST_CHANNELS && f->kernel[0] <= MOST_KERNEL && f->kernel[1] <= MOST_KERNEL);
+           (narrow(f) <= MOST_CHANNELS && f->kernel[0] <= MOST_KERNEL && f->kernel[1] <= MOST_KERNEL &&
+            f->out * f->in * f->kernel[0] * f->kernel[1] <= MOST_WEIGHTS);
 }
 
 static double weight_of(const struct transfer *t, int64_t element)
