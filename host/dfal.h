@@ -240,8 +240,7 @@ DFAL_API dfal_status dfal_import_npz(dfal_context *context, const char *out_path
 /* Convert CIFAR-10 batches, binary or Python's (read, never executed), to a pool with ids `data_batch_1:0`
  * and, where batches.meta stands beside them, class names.
  *   paths  batches in order; or one folder: then split "train" (NULL) or "test" chooses
- * Errors   E_NOINPUT; E_DATA no CIFAR-10 batch: size, label, or an instruction of the pickle that is not
- *          known */
+ * Errors   E_NOINPUT; E_DATA no CIFAR-10 batch: size, label, or an unknown instruction of the pickle */
 DFAL_API dfal_status dfal_import_cifar10(dfal_context *context, const char *out_path,
                                          const char *const *paths, int32_t path_count, const char *split);
 
@@ -302,10 +301,8 @@ DFAL_API dfal_status dfal_import_images(dfal_context *context, struct dfal_image
                                         const struct dfal_image_options *options);
 
 /* Convert an ONNX model of images to a network file: constants folded, a final softmax cut. Wherever a
- * network file is expected an ONNX file may stand; this makes one that loads faster and needs no files beside
- * it.
- *   class_names  a file with the name of a class a line, in the network's order; NULL: those that the model
- *   tells, if any
+ * network file is expected an ONNX file may stand; this one loads faster and needs no files beside it.
+ *   class_names  a file with the name of a class a line, in the network's order; NULL: the model's, if any
  * Errors   E_NOINPUT, E_DATA (all ops that are not supported are named, with counts), E_SHAPE, E_EXISTS */
 DFAL_API dfal_status dfal_import_onnx(dfal_context *context, const char *out_path, const char *model_path,
                                       const char *class_names);
@@ -363,14 +360,13 @@ struct dfal_train_result {
 DFAL_API void dfal_train_options_init(struct dfal_train_options *options, size_t size);
 #define dfal_train_options_init(options) dfal_train_options_init((options), sizeof *(options))
 /* Train a network on the labelled rows of a pool with softmax cross-entropy, and save it.
- *   out_path   the network file to write; beside it a checkpoint after each epoch, from which the same call
- *              continues
+ *   out_path   the network file to write; the same call continues from a checkpoint beside it
  *   network    a built-in name ("lenet5", "vgg8"), or a network or ONNX file whose graph is taken
  *   pool_path  rows without a label are left out
  * Errors   E_USAGE an option out of range; E_DATA no labelled row, or the graph cannot be trained; E_SHAPE
  *          the network is for other samples, or they may be shifted out of sight; E_NOINPUT; E_EXISTS
  *          finished; E_CONFIG an unfinished training of other options, network, pool or arithmetic; E_MEMORY
- *          more than context options allow; E_STOPPED; E_IO
+ *          more than is allowed; E_STOPPED; E_IO
  * Order    the same bits whatever the threads, kills and stops; the context's seed draws all that is drawn
  * Source   Adam: Kingma and Ba, arXiv:1412.6980; initial weights: Glorot and Bengio 2010, uniform */
 DFAL_API dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, const char *out_path,
@@ -397,9 +393,8 @@ struct dfal_eval_result {
  * Errors   E_DATA no labelled row, or classes of other names; E_SHAPE; E_NOINPUT; E_STOPPED; E_IO */
 DFAL_API dfal_status dfal_eval(dfal_context *context, struct dfal_eval_result *result, const char *network,
                                const char *pool_path, const struct dfal_pool_options *pool);
-/* The same, and write the confusion matrix to a CSV file: label,prediction,count, a line for each pair that
- * occurred, with the classes' names behind them where they are known. out_path NULL: nothing is written.
- * Errors   as dfal_eval; E_EXISTS, E_IO of the file */
+/* The same, and write the confusion matrix to a CSV file: label,prediction,count of each pair that occurred,
+ * then known names of the classes. out_path NULL: no file. Errors   as dfal_eval; E_EXISTS, E_IO of it */
 DFAL_API dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *result,
                                          const char *out_path, const char *network, const char *pool_path,
                                          const struct dfal_pool_options *pool);
@@ -434,13 +429,14 @@ DFAL_API dfal_status dfal_logits(dfal_context *context, const char *out_path, co
     X(MAX_ITER, 2, 1)                                                                                        \
     X(ZERO_GRAD, 3, 2)                                                                                       \
     X(NONFINITE, 4, 3)                                                                                       \
-    X(PRUNED, 5, 4)
+    X(PRUNED, 5, 4)                                                                                          \
+    X(UNSCORED, 6, 5)
 
 enum dfal_score_status {
 #define X(name, value, group) DFAL_SCORE_##name = value,
     DFAL_SCORE_STATUS_LIST(X)
 #undef X
-        DFAL_SCORE_STATUS_COUNT = 6,
+        DFAL_SCORE_STATUS_COUNT = 7,
     DFAL_SCORE_STATUS_ROOM = 16 /* of arrays that later versions may put more into */
 };
 
@@ -461,6 +457,8 @@ struct dfal_score_options {
     int64_t range_begin, range_end; /* rows; end -1: the pool's */
     int32_t shard, shard_count;     /* 0-based; count 0: none */
     int64_t adversarial;            /* 0; else that many closest samples' adversarial images are written */
+    bool cascade;                   /* with closest, or of a selection: an audit in place of the proof */
+    int64_t closest; /* 0; else DeepFool runs on what may be among so many closest rows: others are PRUNED */
 };
 struct dfal_score_result {
     size_t size;
@@ -475,7 +473,11 @@ struct dfal_score_result {
     double margin_quantile[5]; /* of OK and TIE: 0, 25, 50, 75, 100 % */
     double accuracy;           /* NAN where no labels exist */
     char engine[16], isa[16], backend[32];
-    double scoring_cpu_seconds; /* of all threads, while scoring_seconds passed */
+    double scoring_cpu_seconds;   /* of all threads, while scoring_seconds passed */
+    int64_t deepfool_samples;     /* rows that DeepFool ran on */
+    double closest_margin;        /* of the last of the closest rows; NAN: none were asked for */
+    int64_t audited, audit_found; /* of a cascade: rows of its audit, and of these nearer than the Q-th */
+    double recall;                /* the share of the closest that was found, as the audit tells; NAN: none */
 };
 #define dfal_score_result_init(result) dfal_result_init((result), sizeof *(result))
 DFAL_API void dfal_score_options_init(struct dfal_score_options *options, size_t size);
@@ -489,13 +491,10 @@ DFAL_API void dfal_score_options_init(struct dfal_score_options *options, size_t
  *   pool_path  a pool, or a foreign HDF5 file of images
  * Errors   E_USAGE an option; E_DATA a damaged or changing input, classes of other names; E_SHAPE the network
  *          is for other samples; E_NOINPUT; E_EXISTS finished; E_CONFIG unfinished parts of other options,
- *          network, pool or arithmetic; E_UNAVAILABLE the back end, or the fused engine for this network;
- *          E_MEMORY; E_STOPPED; E_IO
- * Order    each row's bits depend on network, row, options and arithmetic alone: not on batch, threads,
- *          shards, kills
- * Memory   13 bytes a row beyond a constant; samples in flight are chosen to fit context options' memory
- * Source   Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv:1511.04599, algorithm 2; the presets' differences:
- *          docs/NUMERICS.md */
+ *          network, pool or arithmetic; E_UNAVAILABLE back end or fused engine; E_MEMORY; E_STOPPED; E_IO
+ * Order    each row's bits depend on network, row, options and arithmetic alone, not on threads or kills
+ * Memory   13 bytes a row beyond a constant, 60 with closest; samples in flight fit context options' memory
+ * Source   Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv:1511.04599, algorithm 2; docs/NUMERICS.md */
 DFAL_API dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, const char *out_path,
                                 const char *network, const char *pool_path,
                                 const struct dfal_score_options *options);

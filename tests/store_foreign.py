@@ -423,7 +423,7 @@ def read(folder):
         for name, kind in kinds.items():
             assert f[name].dtype == np.dtype(kind) and f[name].shape == (5,), name
         assert f["margin"].attrs["meaning"] == "DeepFool distance" and np.isnan(f["margin"].fillvalue)
-        names = ["OK", "TIE", "MAX_ITER", "ZERO_GRAD", "NONFINITE", "PRUNED"]
+        names = ["OK", "TIE", "MAX_ITER", "ZERO_GRAD", "NONFINITE", "PRUNED", "UNSCORED"]
         assert f["status"].attrs["names"].tolist() == names
         assert f["margin"][:].tolist() == [0.0, 0.5, 1.0, 1.5, 2.0] and f["id"].asstr()[4] == "id-4"
         assert f.attrs["complete"] == 1 and f.attrs["command_line"] == "dfal score"

@@ -326,10 +326,72 @@ static void memory_is_taken_once(void **state)
     }
 }
 
+/* What a product reads, out of the same forward: the values that layers give, and no other logits. */
+static void tap(struct df_device *device, const struct chain *chain, const char *node, bool expected)
+{
+    struct df_network *network = test_graph(chain->input, classes_of(chain), chain->nodes);
+    const int64_t size = df_shape_size(network->input), classes = network->class_count;
+    struct df_plan *plans[3];
+    struct df_tape *tape;
+    struct df_span span;
+    struct df_shape shape;
+    float *x = test_random_floats(ROWS * size, 5), *logits[3] = {0}, *values[2] = {0};
+    int64_t count = 0;
+    test_ok(df_plan_create(&plans[0], device, network, DF_PLAN_FORWARD, false));
+    test_ok(df_plan_create_tapped(&plans[1], device, network, node));
+    test_ok(df_plan_create(&plans[2], device, network, DF_PLAN_FORWARD | DF_PLAN_FUSED, false));
+    if ((plans[1] != NULL) != expected)
+        test_fail("%s: node %s is %s, expected otherwise", chain->nodes, node,
+                  plans[1] ? "tapped" : "not tapped");
+    for (int i = 0; plans[1] && i < 3; i++) {
+        test_ok(df_tape_create(&tape, plans[i], 0, ROWS, 0));
+        test_ok(df_write(device, 0, df_tape_input(tape), x, ROWS * size));
+        test_ok(df_tape_forward(tape, ROWS));
+        test_ok(df_alloc(&logits[i], ROWS * classes, sizeof(float)));
+        test_ok(df_read(device, 0, logits[i], df_tape_logits(tape), ROWS * classes));
+        if (i < 2) {
+            test_ok(df_tape_node(tape, node, &span, &shape));
+            count = ROWS * df_shape_size(shape);
+            test_ok(df_alloc(&values[i], count, sizeof(float)));
+            test_ok(df_read(device, 0, values[i], span, count));
+        }
+        df_tape_destroy(tape);
+    }
+    if (plans[1]) {
+        compare(chain, values[1], values[0], count);
+        test_same_floats(chain->nodes, logits[1], logits[2], ROWS * classes);
+    }
+    for (int i = 0; i < 3; i++) {
+        df_free(logits[i]);
+        df_plan_destroy(plans[i]);
+    }
+    df_free(values[0]);
+    df_free(values[1]);
+    df_free(x);
+    df_network_destroy(network);
+}
+
+static void taps(void **state)
+{
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        struct df_network *network = test_graph(chains[i].input, classes_of(&chains[i]), chains[i].nodes);
+        for (int32_t n = 0; n < network->node_count; n++) {
+            const struct df_node *node = &network->nodes[n];
+            if (node->op == DF_NODE_GEMM && node->inputs[0] != DF_INPUT)
+                tap(*state, &chains[i], network->nodes[node->inputs[0]].name,
+                    on("cpu") && is_fused(&chains[i]));
+        }
+        /* A convolution's values before its pool are nowhere. */
+        if (is_fused(&chains[i]) && network->nodes[1].op == DF_NODE_MAX_POOL)
+            tap(*state, &chains[i], network->nodes[0].name, false);
+        df_network_destroy(network);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(fused_and_layers), cmocka_unit_test(ties),
                                        cmocka_unit_test(instruction_sets),
-                                       cmocka_unit_test(memory_is_taken_once)};
+                                       cmocka_unit_test(memory_is_taken_once), cmocka_unit_test(taps)};
     return test_on_backends(argc, argv, "cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -127,9 +127,9 @@ static void check_summary(const struct df_summary *summary)
     assert_memory_equal(summary->status, status, sizeof status);
     for (int q = 0; q < DF_QUANTILES; q++)
         assert_true(summary->quantile[q] == (double)margins[(int64_t)(0.25 * q * (double)(count - 1) + 0.5)]);
-    assert_int_equal(summary->near_count, Q);
+    assert_int_equal(summary->near.count, Q);
     for (int q = 0; q < Q; q++)
-        assert_true(summary->near[q].margin == margins[q]);
+        assert_true(summary->near.rows[q].key == (double)margins[q]);
     df_scores_clear(&row);
     df_free(margins);
 }

@@ -37,6 +37,16 @@ static dfal_status score_job(struct dfal_context *context, const char *to)
     return dfal_score(context, &result, to, network, pool, &o);
 }
 
+/* The look at all rows by a forward, and DeepFool on some. */
+static dfal_status closest_job(struct dfal_context *context, const char *to)
+{
+    struct dfal_score_options o;
+    dfal_score_options_init(&o);
+    o.closest = 1;
+    o.batch = 5;
+    return dfal_score(context, NULL, to, network, pool, &o);
+}
+
 static void stop_at_end(void *user, const struct dfal_event *event)
 {
     if (strcmp(event->name, "score.progress") == 0)
@@ -188,6 +198,17 @@ static void verify_all(void **state)
     torture(DF_FAULT_READ, verify_job, "verify", NULL);
 }
 
+/* The last: what is expected is another file from here on. */
+static void closest_all(void **state)
+{
+    (void)state;
+    (void)remove(expected);
+    test_ok(run(closest_job, expected));
+    torture(DF_FAULT_ALLOC, closest_job, "the closest", closest_job);
+    torture(DF_FAULT_READ, closest_job, "the closest", closest_job);
+    torture(DF_FAULT_WRITE, closest_job, "the closest", closest_job);
+}
+
 /* test_score_torture [stopped]: with it the job that is stopped when every row is scored, and no other. */
 int main(int argc, char **argv)
 {
@@ -195,6 +216,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(score_all),
         cmocka_unit_test(merge_all),
         cmocka_unit_test(verify_all),
+        cmocka_unit_test(closest_all),
     };
     const struct CMUnitTest stopped[] = {cmocka_unit_test(stop_all)};
     const bool is_stopped = argc == 2 && strcmp(argv[1], "stopped") == 0;

@@ -359,9 +359,9 @@ static void test_scores_round_trip(void **state)
     test_ok(df_rows_create(&writer, at("part.h5"), &df_scores_kind, &head, 20, false, false));
     test_ok(df_rows_append(writer, &part.rows));
     test_error(df_rows_finish(writer), DFAL_E_INTERNAL, "10 of 20");
-    part.status[4] = 6;
+    part.status[4] = DFAL_SCORE_STATUS_COUNT;
     test_ok(df_scores_write_part(at("shard.h5"), &head, &part));
-    test_error(df_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "status 6 in row 4");
+    test_error(df_scores_read(at("shard.h5"), &read, &found), DFAL_E_DATA, "status 7 in row 4");
     part.status[4] = 0;
     part.index[5] = 100000;
     test_ok(df_scores_write_part(at("shard.h5"), &head, &part));

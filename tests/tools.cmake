@@ -23,6 +23,7 @@ add_executable(host_program host_program.c)
 target_link_libraries(host_program PRIVATE df_flags ${CMAKE_DL_LIBS})
 set_tests_properties(cli_process_host_descriptors cli_process_strange_locale cli_process_german_locale PROPERTIES
   ENVIRONMENT "HOST_PROGRAM=$<TARGET_FILE:host_program>;LIBDFAL=$<TARGET_FILE:dfal>;LSAN_OPTIONS=print_suppressions=0:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/leaks.txt")
+df_cli_test(closest quick exact audited selected)
 df_cli_test(own_networks quick commands same_networks refusals)
 df_cli_test(labels quick carried everywhere disagreement refusals tables_of_others evil foreign tables lists)
 df_cli_test(classes quick another_order other_names no_names training imported experiments starts test_pools draws)

@@ -16,6 +16,7 @@ KNOWN = {
         "host/graph/fold.c": "a Clip from 0 up becomes one; it moves behind a max-pool",
         "host/graph/onnx_pointwise.c": "a Clip from 0 up is one",
         "host/net/fused.c": "fused networks have no other",
+        "host/score/bound.c": "a network with a lower bound has no other",
         "host/backend/timed.c": "its time is reported by itself",
         "models/lenet5.c": "built-in networks",
         "models/vgg8.c": "built-in networks",

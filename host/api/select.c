@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "base/sized.h"
+#include "score/closest.h"
 #include "score/score.h"
 
 void(dfal_select_options_init)(struct dfal_select_options *options, size_t size)
@@ -60,6 +61,24 @@ static dfal_status find_strategy(struct df_select_job *job)
     return command ? df_select_command_check(job) : DFAL_OK;
 }
 
+/* How many, the selection's count says. */
+static dfal_status check_closest(const struct df_select_job *job)
+{
+    const struct dfal_score_options *score = job->options->score;
+    if (score->closest != 0)
+        DF_FAIL(DFAL_E_USAGE, "closest is %lld, expected 0: a selection takes the closest of its count",
+                (long long)score->closest);
+    if (!score->cascade)
+        return DFAL_OK;
+    if (!(df_strategy_asks(job->strategy, &job->values) & DF_ASKS_MARGINS))
+        DF_FAIL(DFAL_E_USAGE, "strategy %s asks for no margins, expected dfal or its kin for a cascade",
+                job->strategy->name);
+    if (job->options->scores_path)
+        DF_FAIL(DFAL_E_USAGE, "%s gives the margins, expected no scores file where a cascade finds them",
+                job->options->scores_path);
+    return df_closest_check(&job->deepfool, score->unconverged);
+}
+
 dfal_status df_select_take_options(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
@@ -70,7 +89,8 @@ dfal_status df_select_take_options(struct df_select_job *job)
     if (options->subsample < 0)
         DF_FAIL(DFAL_E_USAGE, "subsample is %lld, expected at least 1, or all",
                 (long long)options->subsample);
-    return df_deepfool_from_options(&job->deepfool, options->score);
+    DF_TRY(df_deepfool_from_options(&job->deepfool, options->score));
+    return check_closest(job);
 }
 
 static dfal_status check_options(struct df_select_job *job)
@@ -100,6 +120,7 @@ struct df_selection_options df_select_selection(struct df_select_job *job)
         .seed = job->context->options.seed,
         .batch = options->score->batch,
         .how = df_score_how(options->score),
+        .cascade = options->score->cascade,
         .scores = options->scores_path && (df_strategy_asks(job->strategy, &job->values) &
                                            (DF_ASKS_MARGINS | DF_ASKS_LOGIT_GAPS))
                       ? &job->scores

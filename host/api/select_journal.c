@@ -50,6 +50,8 @@ static dfal_status describe(struct df_identity *identity, const struct df_select
     add_text(identity, "network", job->network_sha256);
     add_text(identity, "pool", job->pool->fingerprint);
     df_identity_add(identity, "deepfool", "%s", deepfool);
+    if (options->score->cascade)
+        add_text(identity, "cascade", "yes");
     add_text(identity, "scores", options->scores_path);
     add_text(identity, "logits", options->logits_path);
     add_text(identity, "twins", options->twins_path);

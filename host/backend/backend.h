@@ -53,6 +53,7 @@ struct df_fused_call {
     bool backward;
     int64_t rows, each;
     struct df_span y, x, kept, owner; /* backward: y holds dy, x receives dx */
+    struct df_span tapped; /* forward: [rows, inputs of the stage] where the description has a tap */
 };
 
 /* The ops of a layer. */
@@ -93,6 +94,9 @@ enum { DF_FUSED_STAGES = 8 };
 struct df_fused_desc {
     struct df_fused_stage stages[DF_FUSED_STAGES];
     int32_t count;
+    /* A product, not the first stage, whose inputs a forward gives besides, in the order of its weights; 0:
+     * none. An engine that keeps them to itself has no network with a tap. */
+    int32_t tap;
 };
 /* What a fused network's backward reads of its forward: a byte for every value that leaves a ReLU or a pool,
  * stage by stage. What it says is the back end's own: that the ReLU is off, or where the maximum stands in

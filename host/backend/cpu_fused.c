@@ -172,7 +172,8 @@ static bool take_stages(struct df_fused *fused)
         kept_at += stage.relu || stage.pool ? out : 0;
         fused->convs += !stage.is_gemm;
     }
-    return fused->convs > 0 && fused->convs < fused->count;
+    return fused->convs > 0 && fused->convs < fused->count &&
+           (fused->desc.tap == 0 || fused->desc.stages[fused->desc.tap].is_gemm);
 }
 
 /* A plan reckons with three copies of the parameters beside its own; what is more is counted to a queue's
@@ -301,6 +302,7 @@ dfal_status df_cpu_fused_run(struct df_device *device, int32_t queue, const stru
     float *x = (float *)call->x.buffer->data + call->x.offset,
           *y = (float *)call->y.buffer->data + call->y.offset;
     uint8_t *kept = (uint8_t *)call->kept.buffer->data + call->kept.offset;
+    float *tapped = fused->desc.tap > 0 ? (float *)call->tapped.buffer->data + call->tapped.offset : NULL;
     (void)device;
     if (!space->memory)
         DF_TRY(space_create(fused, space));
@@ -308,6 +310,6 @@ dfal_status df_cpu_fused_run(struct df_device *device, int32_t queue, const stru
         run_backward(fused, space, x, y, kept, (const int32_t *)call->owner.buffer->data + call->owner.offset,
                      call->rows, call->each);
     else
-        fused->kernels->forward(fused, space, y, kept, x, call->rows);
+        fused->kernels->forward(fused, space, y, kept, tapped, x, call->rows);
     return DFAL_OK;
 }

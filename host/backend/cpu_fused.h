@@ -40,8 +40,9 @@ struct df_fused_space {
 struct df_fused_kernels {
     int32_t lanes; /* of a vector */
     df_stack_plan_fn *tiles;
+    /* tapped: NULL where the description has no tap */
     void (*forward)(const struct df_fused *fused, const struct df_fused_space *space, float *y, uint8_t *kept,
-                    const float *x, int64_t rows);
+                    float *tapped, const float *x, int64_t rows);
     /* All cotangents of one sample, given what was kept of it. */
     void (*backward)(const struct df_fused *fused, struct df_fused_space *space, float *dx, const float *dy,
                      const uint8_t *kept, int64_t rows);

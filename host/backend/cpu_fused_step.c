@@ -47,9 +47,23 @@ static void take_rows(const struct df_fused *fused, const struct df_fused_space 
                       x + (c * lines + y) * width, fused->input, (int32_t)width);
 }
 
-static void fused_forward(const struct df_fused *fused, const struct df_fused_space *space, float *y,
-                          uint8_t *kept, const float *x, int64_t rows)
+/* The inputs of the stage that is tapped, [y][x][channel] in lanes, as [channel][y][x]. */
+static void give_tapped(const struct df_fused *fused, const struct df_fused_space *space, float *tapped,
+                        int64_t rows)
 {
+    const struct df_shape in = fused->desc.stages[fused->desc.tap].in;
+    const int64_t pixels = in.h * in.w, size = in.c * pixels;
+    const float *lanes = space->layer[fused->desc.tap].lanes;
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < in.c; c++, lanes += LANES)
+            for (int64_t l = 0; l < rows; l++)
+                tapped[l * size + c * pixels + p] = lanes[l];
+}
+
+static void fused_forward(const struct df_fused *fused, const struct df_fused_space *space, float *y,
+                          uint8_t *kept, float *tapped, const float *x, int64_t rows)
+{
+    const int64_t tapped_size = tapped ? df_shape_size(fused->desc.stages[fused->desc.tap].in) : 0;
     for (int64_t first = 0; first < rows; first += LANES) {
         const int64_t count = rows - first < LANES ? rows - first : LANES;
         take_rows(fused, space, x + first * fused->input, count);
@@ -63,6 +77,8 @@ static void fused_forward(const struct df_fused *fused, const struct df_fused_sp
                 bytes_to_rows(kept + first * fused->kept_size + fused->layer[i].kept_at, fused->kept_size,
                               l->lane_windows, (int64_t)l->windows * l->outputs, count);
         }
+        if (tapped)
+            give_tapped(fused, space, tapped + first * tapped_size, count);
         lanes_to_rows(y + first * fused->classes, space->logits, fused->classes, fused->classes, count);
     }
 }

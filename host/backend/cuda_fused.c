@@ -50,6 +50,8 @@ static bool take_stages(struct df_fused *fused, const struct df_fused_desc *desc
 {
     enum { LARGEST = 1 << 16 }; /* values of an activation: sizes below are int32 */
     int32_t kept_at = 0;
+    if (desc->tap > 0)
+        return false;
     for (int32_t i = 0; i < desc->count; i++) {
         const struct df_fused_stage *stage = &desc->stages[i];
         const int64_t in = df_shape_size(stage->in), out = df_shape_size(stage->out);

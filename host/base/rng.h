@@ -30,6 +30,7 @@ enum df_stream {
     DF_STREAM_KMEANS = 22,   /* centres of k-means++; index: the centre */
     DF_STREAM_REFIT = 24,    /* qbdc's refit; salt 0: validation split, 1 + epoch + 1000 member: its rows */
     DF_STREAM_AUGMENT = 25,  /* seed of epoch i; of that seed, index: (row of the training set, draw) */
+    DF_STREAM_AUDIT = 26,    /* rows that a cascade audits; index: row of the pool */
     DF_STREAM_JOINT = 23,    /* answers of batchbald's configurations; index: (query, configuration) */
 };
 

@@ -102,6 +102,8 @@ static bool is_chain(const struct df_plan *plan, struct df_fused_desc *desc, str
         if (!take_stage(&walk, &desc->stages[desc->count], in, &node, &last))
             return false;
         in = desc->stages[desc->count++].out;
+        if (plan->tap >= 0 && node >= 0 && last == df_plan_root(plan, plan->tap, false))
+            desc->tap = desc->count;
     }
     /* The last product's values are the logits, of which none is dropped; where several nodes read a value,
      * the chain ends before them. */
@@ -116,7 +118,7 @@ dfal_status df_plan_try_fused(struct df_plan *plan)
 {
     struct df_fused_desc desc;
     const struct df_backend *backend = plan->device->backend;
-    if (backend->fused_create == NULL || !is_chain(plan, &desc, NULL))
+    if (backend->fused_create == NULL || !is_chain(plan, &desc, NULL) || (plan->tap != -2 && desc.tap == 0))
         return DFAL_OK;
     const dfal_status status = backend->fused_create(plan->device, &plan->fused, &desc);
     plan->kept_bytes = df_fused_kept_size(&desc);

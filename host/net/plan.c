@@ -89,8 +89,8 @@ static dfal_status upload(struct df_plan *plan)
     return plan->device->backend->synchronize(plan->device, 0);
 }
 
-dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
-                           int uses, bool fold)
+static dfal_status create(struct df_plan **out, struct df_device *device, const struct df_network *network,
+                          int uses, bool fold, const char *tap)
 {
     struct df_plan *plan = NULL;
     dfal_status status;
@@ -112,6 +112,9 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
         DF_TRY_TO(done, status, df_network_copy(&plan->network, network));
     DF_TRY_TO(done, status, df_network_infer(plan->network));
     DF_TRY_TO(done, status, lay_out(plan));
+    plan->tap = -2;
+    if (tap)
+        DF_TRY_TO(done, status, df_network_find_node(&plan->tap, plan->network, tap));
     plan->block_rows = choose_block_rows(plan);
     if (uses & DF_PLAN_FUSED)
         DF_TRY_TO(done, status, df_plan_try_fused(plan));
@@ -125,6 +128,26 @@ dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const
 done:
     df_plan_destroy(plan);
     return status;
+}
+
+dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
+                           int uses, bool fold)
+{
+    return create(out, device, network, uses, fold, NULL);
+}
+
+dfal_status df_plan_create_tapped(struct df_plan **out, struct df_device *device,
+                                  const struct df_network *network, const char *node)
+{
+    *out = NULL;
+    if (device->backend->fused_create == NULL)
+        return DFAL_OK;
+    DF_TRY(create(out, device, network, DF_PLAN_FORWARD | DF_PLAN_FUSED, false, node));
+    if (!df_plan_is_fused(*out)) {
+        df_plan_destroy(*out);
+        *out = NULL;
+    }
+    return DFAL_OK;
 }
 
 void df_plan_destroy(struct df_plan *plan)
@@ -232,12 +255,13 @@ int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotang
 
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)
 {
-    const int64_t real = sizeof(float), input = df_plan_input_size(plan);
+    const int64_t real = sizeof(float), input = df_plan_input_size(plan),
+                  tapped = plan->tap >= 0 ? df_value_size(plan->network, plan->tap) : 0;
     if (plan->fused) {
         *memory = (struct df_plan_memory){
             .shared = 4 * real * plan->parameter_size,
             .scratch = fused_scratch(plan),
-            .row = real * (input + plan->network->class_count) + plan->kept_bytes,
+            .row = real * (input + plan->network->class_count + tapped) + plan->kept_bytes,
             .cotangent = real * (input + plan->network->class_count) + (int64_t)sizeof(int32_t),
         };
         return;

@@ -29,6 +29,10 @@ struct df_plan;
  * Errors   E_UNAVAILABLE HALF on a device without */
 dfal_status df_plan_create(struct df_plan **out, struct df_device *device, const struct df_network *network,
                            int uses, bool fold);
+/* A forward of the network as it is given, in one call that gives a node's values besides (df_tape_node).
+ * *out NULL: the back end has no such engine for this network and node. */
+dfal_status df_plan_create_tapped(struct df_plan **out, struct df_device *device,
+                                  const struct df_network *network, const char *node);
 void df_plan_destroy(struct df_plan *plan);
 /* Rows of a library call: 64, halved while one call's largest activation passes 32 MiB, at least 8; on a wide
  * device 1,024 and 256 MiB. For training 8, the rows of a sub-batch; on a wide device 32. From the network

@@ -73,6 +73,7 @@ struct df_plan {
     struct df_program input_gradient, parameter_gradient;
     struct df_fused
         *fused;         /* the whole network in one call: no layers, places or programs then; NULL: none */
+    int32_t tap;        /* the node whose values a fused forward gives besides; -2: none */
     int64_t kept_bytes; /* a row of what the fused network's backward reads */
 };
 

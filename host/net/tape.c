@@ -31,6 +31,9 @@ static dfal_status create_all(struct df_tape *tape)
     if (plan->fused) {
         DF_TRY(df_buffer_new(device, &tape->logits, DF_TYPE_REAL, tape->rows * plan->network->class_count));
         DF_TRY(df_buffer_new(device, &tape->kept_bytes, DF_TYPE_U8, tape->rows * plan->kept_bytes));
+        if (plan->tap >= 0)
+            DF_TRY(df_buffer_new(device, &tape->tapped, DF_TYPE_REAL,
+                                 tape->rows * df_value_size(plan->network, plan->tap)));
     }
     if (tape->cotangent_rows > 0) {
         DF_TRY(df_buffer_new(device, &tape->cotangents, DF_TYPE_REAL,
@@ -79,8 +82,8 @@ void df_tape_destroy(struct df_tape *tape)
     if (!tape)
         return;
     const struct df_plan *plan = tape->plan;
-    struct df_span *single[] = {&tape->input,      &tape->cotangents, &tape->owners,    &tape->dinput,
-                                &tape->unused_arg, &tape->logits,     &tape->kept_bytes};
+    struct df_span *single[] = {&tape->input,      &tape->cotangents, &tape->owners,     &tape->dinput,
+                                &tape->unused_arg, &tape->logits,     &tape->kept_bytes, &tape->tapped};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         df_buffer_drop(plan->device, single[i]);
     drop_buffers(tape, tape->kept, plan->kept_count);
@@ -132,6 +135,11 @@ dfal_status df_tape_node(struct df_tape *tape, const char *name, struct df_span 
     if (node < DF_INPUT)
         DF_FAIL(DFAL_E_USAGE, "The network has no node '%s'", name);
     int32_t root = df_plan_root(plan, node, tape->dropping);
+    if (plan->fused && plan->tap == node) {
+        *out = tape->tapped;
+        *shape = plan->network->nodes[node].out;
+        return DFAL_OK;
+    }
     if (root != DF_INPUT &&
         (plan->fused || plan->nodes[root].value.kind != DF_PLACE_KEPT || plan->nodes[root].overwritten))
         DF_FAIL(DFAL_E_USAGE,
@@ -182,7 +190,8 @@ static dfal_status forward(struct df_tape *tape, int64_t n)
                                            .rows = n,
                                            .y = tape->logits,
                                            .x = tape->input,
-                                           .kept = tape->kept_bytes};
+                                           .kept = tape->kept_bytes,
+                                           .tapped = tape->tapped};
         return tape->plan->device->backend->fused_run(tape->plan->device, tape->queue, &call);
     }
     for (int64_t first = 0; first < n; first += tape->chunk) {

@@ -14,10 +14,10 @@ struct df_tape {
     int64_t rows, cotangent_rows, chunk;
     struct df_span input, cotangents, owners, dinput, unused_arg;
     struct df_span *kept, *reused, *args;
-    struct df_span *mean, *rstd;       /* [norm_count] */
-    struct df_span logits, kept_bytes; /* of a fused network */
-    int64_t forward_rows;              /* of the last forward */
-    bool dropping, training;           /* how the last forward ran: dropout drawn; batch statistics */
+    struct df_span *mean, *rstd;               /* [norm_count] */
+    struct df_span logits, kept_bytes, tapped; /* of a fused network; tapped: of one with a tap */
+    int64_t forward_rows;                      /* of the last forward */
+    bool dropping, training;                   /* how the last forward ran: dropout drawn; batch statistics */
     struct df_dropout dropout;
 };
 

@@ -118,6 +118,11 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
     const struct df_job_range range = df_score_range(options);
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
+    if (options->closest > 0 || options->cascade) {
+        status =
+            df_fail(DFAL_E_USAGE, "an estimate times the whole pass, expected no `closest` and no cascade");
+        goto done;
+    }
     DF_TRY_TO(done, status, df_deepfool_from_options(&deepfool, options));
     DF_TRY_TO(done, status, df_pool_open(&pool, context, pool_path, options->pool));
     df_labels_warn(context, pool);

@@ -76,6 +76,8 @@ struct pass {
     int64_t at_once;    /* cotangents of a backward */
     df_pass_fn *fn, *also;
     void *user, *also_user;
+    df_pass_rows_fn *block; /* NULL: fn and also take the values */
+    void *block_user;
     const struct df_pass_drawing *drawing;     /* NULL: dropout is not drawn */
     const struct df_gradients_spec *gradients; /* NULL: none */
     struct evaluation *evaluation;             /* NULL: values are read */
@@ -148,6 +150,12 @@ static dfal_status draw(struct pass *pass, struct pass_worker *worker, int32_t q
     return DFAL_OK;
 }
 
+/* Beside a node's values? */
+static bool wants_logits(const struct pass *pass)
+{
+    return pass->also || pass->block;
+}
+
 /* The logits beside a node's values. */
 static dfal_status read_logits(struct pass *pass, struct pass_worker *worker, int32_t queue, int64_t n)
 {
@@ -173,8 +181,12 @@ static dfal_status run_block(struct pass *pass, struct pass_worker *worker, int3
     }
     if (pass->gradients)
         return df_gradient_worker_run(worker->gradients, worker->index, worker->out, n, &pass->lock);
-    if (pass->also)
+    if (wants_logits(pass))
         DF_TRY(read_logits(pass, worker, queue, n));
+    if (pass->block) {
+        const struct df_pass_rows rows = {n, worker->index, worker->decoded, worker->out, worker->logits};
+        return pass->block(pass->block_user, queue, &rows);
+    }
     df_lock_take(&pass->lock);
     dfal_status status = pass->fn(pass->user, worker->index, worker->out, n);
     if (pass->also && status == DFAL_OK)
@@ -229,7 +241,7 @@ static dfal_status worker_open(struct pass *pass, struct pass_worker *worker, in
         DF_TRY(df_alloc(&worker->numbers_host, rows, sizeof *worker->numbers_host));
         pass->size *= pass->drawing->passes;
     }
-    if (pass->drawing || pass->also)
+    if (pass->drawing || wants_logits(pass))
         DF_TRY(df_alloc(&worker->logits, rows * df_plan_class_count(pass->plan), sizeof *worker->logits));
     DF_TRY(df_alloc(&worker->index, rows, sizeof *worker->index));
     DF_TRY(df_alloc(&worker->raw, rows, df_pool_row_bytes(pass->pool)));
@@ -296,7 +308,7 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
     const int32_t found = node ? df_network_find(network, node) : network->output;
     const int64_t size = found < 0 ? df_shape_size(network->input) : df_shape_size(network->nodes[found].out),
                   drawn = pass->drawing ? pass->drawing->passes * size : 0,
-                  also = pass->also ? df_plan_class_count(pass->plan) : 0;
+                  also = wants_logits(pass) ? df_plan_class_count(pass->plan) : 0;
     const struct df_gradients_spec *gradients = pass->gradients;
     struct df_budget budget;
     struct df_budget_need need = {
@@ -340,7 +352,8 @@ static dfal_status plan_logits(struct pass *pass, const struct df_network *netwo
     return DFAL_OK;
 }
 
-static dfal_status run_pass(struct pass *pass, const struct df_network *network, const char *node)
+static dfal_status run_pass(struct pass *pass, const struct df_network *network, const char *node,
+                            bool layers)
 {
     DF_TRY(check_shape(network, pass->pool, "the network"));
     DF_TRY(df_budget_for_plan(pass->context, pass->device, network, pass->gradients != NULL));
@@ -351,8 +364,13 @@ static dfal_status run_pass(struct pass *pass, const struct df_network *network,
                      : pass->drawing ? DF_PLAN_FORWARD | DF_PLAN_DRAWN
                      : logits        ? DF_PLAN_FORWARD | DF_PLAN_FUSED
                                      : DF_PLAN_FORWARD;
-    DF_TRY_TO(done, status, df_plan_create(&pass->plan, pass->device, network, uses, logits));
-    if (pass->also && pass->device->backend->fused_create)
+    /* Who takes whole blocks does not mind which engine a node's values come from. */
+    if (pass->block && !layers)
+        DF_TRY_TO(done, status, df_plan_create_tapped(&pass->plan, pass->device, network, node));
+    const bool tapped = pass->plan != NULL;
+    if (!tapped)
+        DF_TRY_TO(done, status, df_plan_create(&pass->plan, pass->device, network, uses, logits));
+    if (wants_logits(pass) && !tapped && !layers && pass->device->backend->fused_create)
         DF_TRY_TO(done, status, plan_logits(pass, network));
     DF_TRY_TO(done, status, choose_rows(pass, network, node));
     DF_TRY_TO(done, status, df_thread_pool_create(&pass->threads, pass->worker_count));
@@ -381,8 +399,10 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
         .user = user,
         .also = spec->also,
         .also_user = spec->also_user,
+        .block = spec->rows,
+        .block_user = spec->rows_user,
     };
-    return run_pass(&pass, spec->network, spec->node);
+    return run_pass(&pass, spec->network, spec->node, spec->layers);
 }
 
 dfal_status df_forward_source(const struct df_pass_spec *spec, struct df_chunk_source *source, df_pass_fn *fn,
@@ -501,7 +521,7 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
         df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
     df_list_source_init(&source, rows, e.count);
     DF_TRY_TO(done, status, df_stream_open(&pass.stream, pool, &source.source));
-    DF_TRY_TO(done, status, run_pass(&pass, network, NULL));
+    DF_TRY_TO(done, status, run_pass(&pass, network, NULL, false));
     DF_TRY_TO(done, status, summarise(result, &e, pool->path));
     if (confusion)
         status = tell_confusion(confusion, result, &e);

@@ -22,6 +22,13 @@ struct df_pass_drawing {
     bool shared, filters;
     double ratio;
 };
+/* A block of rows as a whole, for several threads side by side: worker is below df_device_workers. */
+struct df_pass_rows {
+    int64_t count;
+    const int64_t *index;                 /* [count] rows of the pool */
+    const float *input, *values, *logits; /* [count, D], [count, size] of the node, [count, K] */
+};
+typedef dfal_status df_pass_rows_fn(void *user, int32_t worker, const struct df_pass_rows *rows);
 /* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations,
  * unfolded. progress may be NULL. */
 struct df_pass_spec {
@@ -36,6 +43,11 @@ struct df_pass_spec {
     const struct df_gradients_spec *gradients;
     df_pass_fn *also; /* with a node, and not NULL: gets the logits of each block behind the node's values */
     void *also_user;
+    /* With a node, and not NULL: called in place of df_pass_fn and `also`. The node's values may come from an
+     * engine that is fused, as the logits do. */
+    df_pass_rows_fn *rows;
+    void *rows_user;
+    bool layers;    /* logits beside a node come from its own forward, not from an engine that is fused */
     int64_t beside; /* bytes that the caller takes for results */
     struct df_progress *progress;
 };

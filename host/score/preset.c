@@ -86,9 +86,8 @@ dfal_status df_deepfool_from_options(struct df_deepfool *out, const struct dfal_
     return check(out);
 }
 
-dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *d, const char *unconverged)
+static json_t *object_of(const struct df_deepfool *d, const char *unconverged)
 {
-    *json = NULL;
     json_t *root = json_pack("{s:s, s:f, s:f, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:s, s:s}", "preset",
                              d->preset, "overshoot", d->overshoot, "floor", d->floor, "max_iter", d->max_iter,
                              "classes", d->classes, "linearise_plain", d->linearise_plain, "fail_inf",
@@ -100,13 +99,42 @@ dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *d, const 
     /* of sdf alone: configurations that were written before it stay what they were */
     if (!failed && d->rounds > 0)
         failed = json_object_set_new(root, "rounds", json_integer(d->rounds));
-    char *text = failed ? NULL : df_json_text(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!failed)
+        return root;
+    json_decref(root);
+    return NULL;
+}
+
+/* Gives the object back. NULL: there was no memory for it. */
+static dfal_status take_text(char **json, json_t *root)
+{
+    *json = NULL;
+    char *text = root ? df_json_text(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(root);
     if (!text)
         DF_FAIL(DFAL_E_MEMORY, "no memory for the DeepFool configuration");
     dfal_status status = df_strdup(json, text);
     free(text);
     return status;
+}
+
+dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *d, const char *unconverged)
+{
+    return take_text(json, object_of(d, unconverged));
+}
+
+dfal_status df_score_configuration(char **json, const struct df_deepfool *d,
+                                   const struct dfal_score_options *options)
+{
+    json_t *root = object_of(d, options->unconverged);
+    /* Files of all rows stay what they were. */
+    if (root && options->closest > 0 &&
+        (json_object_set_new(root, "closest", json_integer(options->closest)) ||
+         json_object_set_new(root, "cascade", json_boolean(options->cascade)))) {
+        json_decref(root);
+        root = NULL;
+    }
+    return take_text(json, root);
 }
 
 dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json)

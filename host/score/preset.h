@@ -27,6 +27,9 @@ dfal_status df_deepfool_from_options(struct df_deepfool *out, const struct dfal_
 /* The same as canonical JSON (sorted keys) and back; unconverged is recorded beside it. Free json with
  * df_free. Errors   E_DATA not such a document */
 dfal_status df_deepfool_to_json(char **json, const struct df_deepfool *deepfool, const char *unconverged);
+/* The configuration of a scores file: the same, and which rows DeepFool runs on where not on all. */
+dfal_status df_score_configuration(char **json, const struct df_deepfool *deepfool,
+                                   const struct dfal_score_options *options);
 dfal_status df_deepfool_from_json(struct df_deepfool *out, const char *json);
 
 #endif

@@ -20,6 +20,21 @@ int64_t df_row_largest(const float *values, int64_t size)
     return best;
 }
 
+double df_row_length(const float *values, int64_t size)
+{
+    enum { SUMS = 8 };
+    double sum[SUMS] = {0}, whole = 0;
+    int64_t j = 0;
+    for (; j + SUMS <= size; j += SUMS)
+        for (int i = 0; i < SUMS; i++)
+            sum[i] += (double)values[j + i] * (double)values[j + i];
+    for (int i = 0; j < size; i++, j++)
+        sum[i] += (double)values[j] * (double)values[j];
+    for (int i = 0; i < SUMS; i++)
+        whole += sum[i];
+    return sqrt(whole);
+}
+
 bool df_row_like_probabilities(const float *values, int64_t size)
 {
     double sum = 0;

@@ -9,6 +9,8 @@
 bool df_row_is_finite(const float *values, int64_t size);
 /* The place of the largest value, the lowest index of equal ones. */
 int64_t df_row_largest(const float *values, int64_t size);
+/* l2, in double and eight interleaved sums; finite where every value is. */
+double df_row_length(const float *values, int64_t size);
 /* All in [0, 1], with sum 1 +- 1e-5? Where as many rows as DF_PROBABILITY_ROWS or more are,
  * and every one that was looked at is, they are no logits. */
 bool df_row_like_probabilities(const float *values, int64_t size);

@@ -11,6 +11,7 @@
 #include "base/word.h"
 #include "job/job.h"
 #include "score/adversarial.h"
+#include "score/closest_job.h"
 #include "score/pass.h"
 #include "score/score.h"
 #include "score/summary.h"
@@ -28,6 +29,9 @@ dfal_status df_score_check_options(const struct dfal_score_options *options)
     if (options->adversarial < 0)
         DF_FAIL(DFAL_E_USAGE, "%" PRId64 " adversarial images asked for, expected a number of at least 0",
                 options->adversarial);
+    if (options->closest < 0)
+        DF_FAIL(DFAL_E_USAGE, "%" PRId64 " closest rows asked for, expected a number of at least 0",
+                options->closest);
     return DFAL_OK;
 }
 
@@ -45,10 +49,29 @@ struct score {
     struct df_network *network;
     struct df_device *device;
     struct df_deepfool_engine *engine;
+    struct df_closest closest;
+    bool some; /* DeepFool runs on the rows alone that may be among the closest */
     struct df_summary summary;
     struct df_job job;
     double begun; /* df_clock */
 };
+
+/* The closest are those of a whole pool: what a part proves says nothing of the others. */
+static dfal_status check_closest(const struct score *score)
+{
+    const struct dfal_score_options *options = score->options;
+    if (options->cascade && options->closest == 0)
+        DF_FAIL(DFAL_E_USAGE, "a cascade looks for the closest rows, expected `closest` with their number");
+    if (options->closest == 0)
+        return DFAL_OK;
+    if (options->shard_count > 0 || options->range_begin != 0 || options->range_end != -1)
+        DF_FAIL(DFAL_E_USAGE, "`closest` finds rows of a whole pool, expected no range and no shard");
+    if (options->adversarial > options->closest)
+        DF_FAIL(DFAL_E_USAGE,
+                "%" PRId64 " adversarial images asked for, expected at most the %" PRId64 " closest rows",
+                options->adversarial, options->closest);
+    return df_closest_check(&score->deepfool, options->unconverged);
+}
 
 int df_score_how(const struct dfal_score_options *options)
 {
@@ -67,6 +90,35 @@ static dfal_status create_engine(struct score *score)
     return DFAL_OK;
 }
 
+/* Of a network without bound every row is scored, which proves as much. */
+static dfal_status open_closest(struct score *score)
+{
+    const struct dfal_score_options *options = score->options;
+    if (options->closest == 0)
+        return DFAL_OK;
+    DF_TRY(df_closest_open(&score->closest,
+                           &(struct df_closest_spec){
+                               .context = score->context,
+                               .device = score->device,
+                               .network = score->network,
+                               .pool = score->pool,
+                               .deepfool = &score->deepfool,
+                               .count = score->pool->count,
+                               .q = options->closest,
+                               .cascade = options->cascade,
+                               .layers = strcmp(options->engine, "layers") == 0,
+                           },
+                           &score->some));
+    if (!score->some && options->cascade)
+        return df_closest_refuse(&score->closest);
+    if (!score->some)
+        df_say(score->context, DFAL_WARNING, "closest.unbounded",
+               DF_FIELDS(DF_TEXT("reason", df_closest_why(&score->closest))),
+               "the network has no lower bound (%s): DeepFool runs on every sample",
+               df_closest_why(&score->closest));
+    return DFAL_OK;
+}
+
 /* A forward, a backward for each candidate class, and a handful of iterations. */
 static double operations_of(const struct score *score)
 {
@@ -78,7 +130,7 @@ static double operations_of(const struct score *score)
 static dfal_status find_finished(struct score *score, const char *network_path)
 {
     char *configuration = NULL;
-    DF_TRY(df_deepfool_to_json(&configuration, &score->deepfool, score->options->unconverged));
+    DF_TRY(df_score_configuration(&configuration, &score->deepfool, score->options));
     const dfal_status status =
         df_job_find(&score->job, &(struct df_job_maker){
                                      .network = score->network,
@@ -120,6 +172,8 @@ static dfal_status run_engine(void *user, struct df_row_stream *stream, struct d
 {
     struct score *score = user;
     struct margin_sink sink = {.sink.put = store_margin, .shards = shards};
+    if (score->some)
+        return df_closest_run(&score->closest, score->engine, stream, shards, progress);
     return df_deepfool_run(score->engine, stream, &sink.sink, progress);
 }
 
@@ -135,6 +189,8 @@ static dfal_status complete(void *user, struct df_rows_writer *writer)
     struct score *score = user;
     DF_TRY(df_summary_finish(&score->summary, writer));
     DF_TRY(df_scores_put_asked(writer, score->options->adversarial));
+    if (score->some)
+        DF_TRY(df_closest_record(&score->closest, writer));
     return score->options->adversarial > 0
                ? df_adversarial_write(score->engine, writer, score->pool, &score->summary)
                : DFAL_OK;
@@ -197,6 +253,11 @@ static void fill_result(struct dfal_score_result *result, const struct score *sc
         .peak_memory_bytes = df_memory_peak(),
         .accuracy = summary->labelled > 0 ? (double)summary->right / (double)summary->labelled : (double)NAN,
     };
+    result->deepfool_samples = score->some ? score->closest.told.run : summary->samples;
+    result->closest_margin = score->some ? score->closest.told.radius : (double)NAN;
+    result->audited = score->closest.told.audited;
+    result->audit_found = score->closest.told.found;
+    result->recall = score->some && score->options->cascade ? score->closest.told.recall : (double)NAN;
     memcpy(result->status, summary->status, sizeof result->status);
     memcpy(result->margin_quantile, summary->quantile, sizeof result->margin_quantile);
     snprintf(result->engine, sizeof result->engine, "%s", job->head.engine);
@@ -216,6 +277,8 @@ static void say_end(const struct score *score, const struct dfal_score_result *r
                      DF_INT("max_iter", result->status[DFAL_SCORE_MAX_ITER]),
                      DF_INT("zero_grad", result->status[DFAL_SCORE_ZERO_GRAD]),
                      DF_INT("nonfinite", result->status[DFAL_SCORE_NONFINITE]),
+                     DF_INT("pruned", result->status[DFAL_SCORE_PRUNED]),
+                     DF_INT("unscored", result->status[DFAL_SCORE_UNSCORED]),
                      DF_REAL("median", result->margin_quantile[2]), DF_REAL("accuracy", result->accuracy),
                      DF_INT("peak_memory_bytes", result->peak_memory_bytes), DF_TEXT("output", out_path)),
            "%" PRId64 " samples in %.1f s, %" PRId64 " steps, median margin %.4g, output %s", result->samples,
@@ -226,6 +289,7 @@ static void close_score(struct score *score)
 {
     df_job_close(&score->job); /* its thread sums up, and reads the pool */
     df_deepfool_destroy(score->engine);
+    df_closest_close(&score->closest);
     df_summary_close(&score->summary);
     df_network_destroy(score->network);
     df_pool_close(score->pool);
@@ -245,6 +309,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     context->kept_work = false;
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&score.deepfool, options));
+    DF_TRY_TO(done, status, check_closest(&score));
     DF_TRY_TO(done, status,
               df_claim_job(&claim, out_path, network, pool_path, options->pool, context->options.force));
     DF_TRY_TO(done, status, df_pool_open(&score.pool, context, pool_path, options->pool));
@@ -256,6 +321,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     /* Labels only tell how many predictions are right: they count as the network does. */
     DF_TRY_TO(done, status, df_pool_reorder(score.pool, score.network->from_pool));
     DF_TRY_TO(done, status, df_context_device(context, &score.device));
+    DF_TRY_TO(done, status, open_closest(&score));
     DF_TRY_TO(done, status, create_engine(&score));
     DF_TRY_TO(done, status, find_finished(&score, network));
     say_begin(&score, out_path, network, pool_path);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "score/summary.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -21,8 +20,7 @@ int64_t df_summary_bytes(const struct dfal_context *context, int64_t rows)
 dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t near_limit, int64_t kept_limit)
 {
     memset(summary, 0, sizeof *summary);
-    summary->near_limit = near_limit < rows ? near_limit : rows;
-    DF_TRY(df_alloc(&summary->near, summary->near_limit, sizeof *summary->near));
+    DF_TRY(df_least_open(&summary->near, near_limit < rows ? near_limit : rows));
     if (rows <= kept_limit)
         DF_TRY(df_alloc(&summary->kept, rows, sizeof *summary->kept));
     return df_quantiles_open(&summary->margins);
@@ -30,51 +28,10 @@ dfal_status df_summary_open(struct df_summary *summary, int64_t rows, int64_t ne
 
 void df_summary_close(struct df_summary *summary)
 {
-    df_free(summary->near);
+    df_least_close(&summary->near);
     df_free(summary->kept);
     df_quantiles_close(&summary->margins);
     memset(summary, 0, sizeof *summary);
-}
-
-/* Closer first; ties by row. */
-static int compare_near(const void *a, const void *b)
-{
-    const struct df_near *x = a, *y = b;
-    if (x->margin != y->margin)
-        return x->margin < y->margin ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
-/* near is a heap with its farthest on top while rows come in. */
-static void sift_down(struct df_near *heap, int64_t count, int64_t at)
-{
-    for (;;) {
-        int64_t child = 2 * at + 1;
-        if (child >= count)
-            return;
-        if (child + 1 < count && compare_near(&heap[child], &heap[child + 1]) < 0)
-            child++;
-        if (compare_near(&heap[at], &heap[child]) >= 0)
-            return;
-        const struct df_near t = heap[at];
-        heap[at] = heap[child];
-        heap[child] = t;
-        at = child;
-    }
-}
-
-static void add_near(struct df_summary *summary, struct df_near near)
-{
-    struct df_near *heap = summary->near;
-    if (summary->near_count < summary->near_limit) {
-        heap[summary->near_count++] = near;
-        if (summary->near_count == summary->near_limit)
-            for (int64_t at = summary->near_limit / 2; at >= 0; at--)
-                sift_down(heap, summary->near_limit, at);
-    } else if (summary->near_limit > 0 && compare_near(&near, &heap[0]) < 0) {
-        heap[0] = near;
-        sift_down(heap, summary->near_limit, 0);
-    }
 }
 
 void df_summary_add(struct df_summary *summary, const struct df_scores *scores, const struct df_pool *pool)
@@ -94,7 +51,7 @@ void df_summary_add(struct df_summary *summary, const struct df_scores *scores, 
         df_quantiles_first(&summary->margins, scores->margin[i]);
         if (summary->kept)
             summary->kept[summary->kept_count++] = scores->margin[i];
-        add_near(summary, (struct df_near){scores->margin[i], scores->index[i]});
+        df_least_add(&summary->near, (double)scores->margin[i], scores->index[i]);
     }
 }
 
@@ -128,6 +85,6 @@ dfal_status df_summary_finish(struct df_summary *summary, struct df_rows_writer 
     if (!summary->kept)
         DF_TRY(pass_again(summary, writer));
     df_quantiles_values(&summary->margins, summary->quantile);
-    qsort(summary->near, (size_t)summary->near_count, sizeof *summary->near, compare_near);
+    df_least_sort(&summary->near);
     return DFAL_OK;
 }

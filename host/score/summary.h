@@ -5,21 +5,17 @@
 #define DF_SCORE_SUMMARY_H
 
 #include "base/context.h"
+#include "score/least.h"
 #include "score/quantile.h"
 #include "store/scores.h"
 
-struct df_near {
-    float margin;
-    int64_t index;
-};
 /* Counts a status, quantiles, accuracy, and the q rows with an adversarial image (OK, TIE) that lie closest,
  * in rank order: margin, then row. */
 struct df_summary {
     int64_t samples, iterations, status[DFAL_SCORE_STATUS_COUNT];
     double quantile[DF_QUANTILES];
     int64_t labelled, right;
-    int64_t near_limit, near_count;
-    struct df_near *near;
+    struct df_least near;        /* keys are margins */
     struct df_quantiles margins; /* of OK and TIE */
     float *kept; /* the same margins for the second pass; NULL: too many rows, the file has them */
     int64_t kept_count;

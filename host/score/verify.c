@@ -116,7 +116,7 @@ static dfal_status keep_chosen(void *user, int64_t begin, const struct df_rows *
     return DFAL_OK;
 }
 
-/* Seeded rows of the file, in file order. Rows that were pruned hold a bound, not a margin. */
+/* Seeded rows of the file, in file order. Rows that DeepFool did not run on hold a bound, or nothing. */
 static dfal_status choose(struct comparison *c, struct df_rows_reader *reader, int64_t samples, uint64_t seed)
 {
     const int64_t count = df_rows_count(reader);
@@ -129,7 +129,7 @@ static dfal_status choose(struct comparison *c, struct df_rows_reader *reader, i
     DF_TRY_TO(done, status, df_rows_each(reader, false, keep_statuses, statuses));
     DF_TRY_TO(done, status, df_random_permutation(order, count, seed, DF_STREAM_VERIFY, 0));
     for (int64_t i = 0; i < count && c->count < samples; i++) {
-        if (statuses[order[i]] == DFAL_SCORE_PRUNED)
+        if (statuses[order[i]] == DFAL_SCORE_PRUNED || statuses[order[i]] == DFAL_SCORE_UNSCORED)
             continue;
         statuses[order[i]] = CHOSEN;
         c->count++;

@@ -125,6 +125,7 @@ dfal_status df_rows_reread(struct df_rows_writer *writer, int32_t column, int64_
                            void *values);
 /* Attributes of the file, and of a column. */
 dfal_status df_rows_put_int(struct df_rows_writer *writer, const char *name, int64_t value);
+dfal_status df_rows_put_real(struct df_rows_writer *writer, const char *name, double value);
 dfal_status df_rows_put_text(struct df_rows_writer *writer, int32_t column, const char *name,
                              const char *text);
 dfal_status df_rows_put_texts(struct df_rows_writer *writer, int32_t column, const char *name,

@@ -54,6 +54,14 @@ dfal_status df_rows_put_int(struct df_rows_writer *writer, const char *name, int
     return status;
 }
 
+dfal_status df_rows_put_real(struct df_rows_writer *writer, const char *name, double value)
+{
+    df_h5_lock();
+    const dfal_status status = df_h5_put_reals(&writer->h5, writer->h5.file, name, &value, 1);
+    df_h5_unlock();
+    return status;
+}
+
 dfal_status df_rows_put_text(struct df_rows_writer *writer, int32_t column, const char *name,
                              const char *text)
 {

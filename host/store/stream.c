@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/lock.h"
@@ -47,6 +48,20 @@ static dfal_status list_next(struct df_chunk_source *self, int64_t *begin, int64
 void df_list_source_init(struct df_list_source *list, const int64_t *rows, int64_t count)
 {
     *list = (struct df_list_source){.source = {.next = list_next}, .rows = rows, .count = count};
+}
+
+/* ---- Rows of a list ----------------------------------------------------------------------- */
+
+int df_compare_rows(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row)
+{
+    const int64_t *found = bsearch(&row, rows, (size_t)n, sizeof *rows, df_compare_rows);
+    return found ? found - rows : -1;
 }
 
 /* ---- The stream ----------------------------------------------------------------------------- */

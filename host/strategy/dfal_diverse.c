@@ -45,7 +45,7 @@ static dfal_status shorten(struct shortlist *list, struct df_view *view, int64_t
                   most = q > n / rho ? n : q * rho;
     DF_TRY(df_alloc(&list->ranked.list, most, sizeof *list->ranked.list));
     DF_TRY(df_rank_by_margin(view, most, &list->ranked));
-    DF_TRY(df_view_margins(view, &list->margins));
+    DF_TRY(df_view_closest(view, most, &list->margins));
     cut(list, q, df_view_unconverged(view));
     return DFAL_OK;
 }

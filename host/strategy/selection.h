@@ -30,7 +30,8 @@ struct df_selection_options {
     const char *unconverged; /* NULL: last */
     uint64_t seed;
     int64_t batch;
-    int how;                  /* of df_deepfool_create */
+    int how;      /* of df_deepfool_create */
+    bool cascade; /* margins: those of the closest that a forward finds, audited instead of proven */
     struct df_scores *scores; /* NULL: compute; else a scores file's, rows by ascending index: cut down to the
                                      * candidates in place, so that a large file is not held twice */
     struct df_table_reader *logits; /* NULL: compute; else [N, K], a row a row of the pool */

@@ -94,18 +94,6 @@ double df_view_real(const struct df_view *view, const char *key)
     return df_parse_real(df_view_text(view, key), NULL);
 }
 
-int df_compare_rows(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row)
-{
-    const int64_t *found = bsearch(&row, rows, (size_t)n, sizeof *rows, df_compare_rows);
-    return found ? found - rows : -1;
-}
-
 int64_t df_row_run_end(const int64_t *rows, int64_t n, int64_t begin)
 {
     enum { GAP = 64 };
@@ -217,6 +205,8 @@ dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int
         if (!known->labelled)
             close_gaps(known->values, known->row_bytes, view->count, candidates, count);
     view->count -= count;
+    /* They may have been among the smallest. */
+    view->closest = view->closest > count ? view->closest - count : 0;
     return view->margins ? df_scores_keep(view->margins, view->rows, view->count) : DFAL_OK;
 }
 

@@ -51,6 +51,12 @@ dfal_status df_view_labelled_row_scores(struct df_view *view, df_row_score_fn *s
 dfal_status df_view_logit_gaps(struct df_view *view, const double **gaps);
 /* DeepFool margins with statuses and adversarial classes, [n]: of the scores file, or computed. */
 dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins);
+bool df_view_has_scores(const struct df_view *view); /* of a file */
+/* The same where nobody looks beyond the q smallest: rows that are proven to lie farther than the q-th may be
+ * PRUNED, where that saves work. With the option `cascade` rows may be UNSCORED, too, and the q smallest are
+ * those of the rows that were run. Errors   E_UNAVAILABLE a cascade of a network whose last layer is no
+ * Gemm */
+dfal_status df_view_closest(struct df_view *view, int64_t q, const struct df_scores **margins);
 
 /* The values of a node of the network as it is given; "": of the folded network the input of its last Gemm
  * (of LeNet5 84 numbers). [count, size]. Errors   E_USAGE no such node (the nearest is named); E_DATA no

@@ -37,6 +37,8 @@ struct df_view {
     struct df_network *folded; /* NULL: nobody asked */
     struct df_scores own_margins;
     struct df_scores *margins; /* NULL: nobody asked */
+    bool some;                 /* not all of own_margins are known, but the `closest` smallest of them */
+    int64_t closest;
 };
 
 /* Take the candidates of this selection, ascending: all of them, or a subsample. The view's other fields are
@@ -73,9 +75,5 @@ dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64
  * rows that lie near each other are read along. */
 enum { DF_ROW_RUN = 4096 };
 int64_t df_row_run_end(const int64_t *rows, int64_t n, int64_t begin);
-
-/* Position of row in ascending rows, -1: none. */
-int64_t df_row_position(const int64_t *rows, int64_t n, int64_t row);
-int df_compare_rows(const void *a, const void *b);
 
 #endif

@@ -120,13 +120,10 @@ def numbers(dfal):
 
 
 def later(dfal):
-    for words in (("query", "x"), ("answer", "x"),
-                  ("score", "n", "p", "-o", "s", "--closest", "3"), ("score", "n", "p", "-o", "s", "--cascade")):
+    for words in ("query", "x"), ("answer", "x"):
         dfal.refuses(69, *words, says="not in this version")
     out, _ = dfal.run("--help")
     check("query" not in out and "answer" not in out, "--help lists a command that does not work")
-    out, _ = dfal.run("score", "--help")
-    check("--closest" not in out and "--cascade" not in out, "score --help lists what does not work")
 
 
 def many_threads(dfal):

@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 import bench_expert  # noqa: E402
 
 OVERSHOOT, STEPS, FLOOR, CANDIDATES = 0.02, 50, 1e-4, 10
-NAMES = ["OK", "TIE", "MAX_ITER", "ZERO_GRAD", "NONFINITE", "PRUNED"]
+NAMES = ["OK", "TIE", "MAX_ITER", "ZERO_GRAD", "NONFINITE", "PRUNED", "UNSCORED"]
 SPEARMAN, P99 = 0.9995, 1e-4
 
 

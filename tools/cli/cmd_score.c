@@ -45,7 +45,9 @@ static dfal_status print_score_json(const struct dfal_score_result *result)
                JSON(rate((double)result->samples, result->seconds)), "sample_iterations_per_second",
                JSON(rate((double)result->iterations, result->seconds)), MEMBER(result, iterations), "status",
                status, MEMBER(result, peak_memory_bytes), MEMBER(result, engine), MEMBER(result, isa),
-               MEMBER(result, backend), "margin_quantiles", quantiles, MEMBER(result, accuracy)));
+               MEMBER(result, backend), "margin_quantiles", quantiles, MEMBER(result, accuracy),
+               MEMBER(result, deepfool_samples), MEMBER(result, closest_margin), MEMBER(result, audited),
+               MEMBER(result, audit_found), MEMBER(result, recall)));
 }
 
 static void print_score_text(const struct dfal_score_result *result)
@@ -61,6 +63,12 @@ static void print_score_text(const struct dfal_score_result *result)
                result->margin_quantile[3], result->margin_quantile[4]);
     if (isfinite(result->accuracy))
         printf("accuracy           %.6f\n", result->accuracy);
+    if (isfinite(result->closest_margin))
+        printf("closest            margin %.6g of the last; DeepFool ran on %" PRId64 " samples\n",
+               result->closest_margin, result->deepfool_samples);
+    if (isfinite(result->recall))
+        printf("recall             %.4f, estimated: of %" PRId64 " audited samples %" PRId64 " lie nearer\n",
+               result->recall, result->audited, result->audit_found);
     printf("%" PRId64 " samples in %.2f s: %.1f samples/s, %.1f sample-iterations/s, %.1f MiB at most\n",
            result->samples, result->seconds, rate((double)result->samples, result->seconds),
            rate((double)result->iterations, result->seconds), (double)result->peak_memory_bytes / 1048576.0);
@@ -148,24 +156,34 @@ static const struct option options[] = {
         "time 256 samples, on a GPU more, print how long the whole takes and how large the file gets, and "
         "stop"),
     POOL_OPTIONS(S, pool),
-    OPT_LATER("closest", VALUE_LATER, "Q"),
-    OPT_LATER("cascade", VALUE_LATER_FLAG, NULL),
+    OPT(S, "closest", 0, VALUE_NUMBER, score.closest, "Q",
+        "find and prove the Q closest samples; DeepFool runs on those that may be among them, the others are "
+        "PRUNED with a lower bound",
+        NUMBER(I64, 1, NO_LIMIT)),
+    OPT(S, "cascade", 0, VALUE_FLAG, score.cascade, NULL,
+        "with --closest: DeepFool on the 5 Q that a forward takes for the closest, and on a random hundredth "
+        "of "
+        "the others, from which the recall is estimated"),
 };
 
 const struct command command_score = {
     .name = "score",
     .operands = "NET POOL",
     .summary = "Measure the DeepFool margin of every sample",
-    .text = "Finished parts of up to 16,384 rows, less where a network is slow, are kept in "
-            "SCORES.h5.parts/, so that "
-            "the same\nline continues after a kill, which costs the parts that were being worked on.\n"
-            "With --json: {samples, seconds, start_seconds, scoring_seconds, writing_seconds, "
-            "samples_per_second,\n"
-            "sample_iterations_per_second, iterations, status: {NAME: n}, peak_memory_bytes, engine, isa, "
-            "backend,\n"
-            "margin_quantiles, accuracy};\n"
-            "with --estimate {samples, timed_samples, timed_seconds, iterations_per_sample, seconds,\n"
-            "samples_per_second, output_bytes, batch, memory_bytes, peak_memory_bytes}.",
+    .text =
+        "Finished parts of up to 16,384 rows, less where a network is slow, are kept in "
+        "SCORES.h5.parts/, so that "
+        "the same\nline continues after a kill, which costs the parts that were being worked on.\n"
+        "With --json: {samples, seconds, start_seconds, scoring_seconds, writing_seconds, "
+        "samples_per_second,\n"
+        "sample_iterations_per_second, iterations, status: {NAME: n}, peak_memory_bytes, engine, isa, "
+        "backend,\n"
+        "margin_quantiles, accuracy, deepfool_samples, closest_margin, audited, audit_found, recall}; the "
+        "last\n"
+        "four are of --closest and --cascade.\n"
+        "--closest begins anew after a kill, but for the parts that its end has written.\n"
+        "with --estimate {samples, timed_samples, timed_seconds, iterations_per_sample, seconds,\n"
+        "samples_per_second, output_bytes, batch, memory_bytes, peak_memory_bytes}.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 2,

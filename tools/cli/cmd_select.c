@@ -151,6 +151,11 @@ static const struct option options[] = {
         "also draw the queries, with twins and difference where the strategy or --twins makes them"),
     DEEPFOOL_OPTIONS(S, score),
     BATCH_OPTION(S, score),
+    OPT(S, "cascade", 0, VALUE_FLAG, score.cascade, NULL,
+        "DeepFool on the 5 Q that a forward takes for the closest, and on a random hundredth of the others, "
+        "from "
+        "which the recall is estimated; of strategies that ask for margins (default: the Q closest are "
+        "proven)"),
     POOL_OPTIONS(S, pool),
 };
 

@@ -17,16 +17,14 @@ struct text_list {
 
 /* What an option's value is and where it goes: a field at `offset` of the command's own struct. */
 enum value_kind {
-    VALUE_FLAG,       /* bool */
-    VALUE_TEXT,       /* const char * */
-    VALUE_CHOICE,     /* const char *: one of the words of `value`; a word after ~ is not in this version */
-    VALUE_NUMBER,     /* of the type that `number` says */
-    VALUE_LIST,       /* struct text_list: the option may be repeated */
-    VALUE_NORM,       /* double: l2, linf, l1 or a number from 1 */
-    VALUE_RANGE,      /* int64_t[2]: A:B */
-    VALUE_SHARD,      /* int32_t[2]: K/N, 1-based for people, 0-based in the struct */
-    VALUE_LATER_FLAG, /* known, not in this version: exit 69 */
-    VALUE_LATER,      /* the same, with a value */
+    VALUE_FLAG,   /* bool */
+    VALUE_TEXT,   /* const char * */
+    VALUE_CHOICE, /* const char *: one of the words of `value`; a word after ~ is not in this version */
+    VALUE_NUMBER, /* of the type that `number` says */
+    VALUE_LIST,   /* struct text_list: the option may be repeated */
+    VALUE_NORM,   /* double: l2, linf, l1 or a number from 1 */
+    VALUE_RANGE,  /* int64_t[2]: A:B */
+    VALUE_SHARD,  /* int32_t[2]: K/N, 1-based for people, 0-based in the struct */
 };
 
 struct option {
@@ -49,10 +47,6 @@ struct option {
     {                                                                                                        \
         .name = name_, .letter = letter_, .kind = kind_, .offset = offsetof(S, field_), .value = value_,     \
         .help = help_, __VA_ARGS__                                                                           \
-    }
-#define OPT_LATER(name_, kind_, value_)                                                                      \
-    {                                                                                                        \
-        .name = name_, .kind = kind_, .value = value_, .help = "not in this version", .hidden = true         \
     }
 
 struct session;

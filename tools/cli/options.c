@@ -122,7 +122,6 @@ static dfal_status append(struct text_list *list, const char *text)
 static dfal_status store(const struct option *option, void *base, const char *text)
 {
     char *field = (char *)base + option->offset;
-    char name[80];
     int64_t pair[2] = {0, 0};
     switch (option->kind) {
     case VALUE_FLAG:
@@ -156,16 +155,13 @@ static dfal_status store(const struct option *option, void *base, const char *te
         ((int32_t *)(void *)field)[0] = (int32_t)pair[0] - 1;
         ((int32_t *)(void *)field)[1] = (int32_t)pair[1];
         return DFAL_OK;
-    case VALUE_LATER_FLAG:
-    case VALUE_LATER:
-        return usage_error(DFAL_E_UNAVAILABLE, "%s is not in this version", spelled(name, option));
     }
     return DFAL_OK;
 }
 
 static bool takes_value(const struct option *option)
 {
-    return option->kind != VALUE_FLAG && option->kind != VALUE_LATER_FLAG;
+    return option->kind != VALUE_FLAG;
 }
 
 /* Is this the next option rather than a value? A number may begin with a dash. */
