@@ -154,9 +154,9 @@ static const struct chain chains[] = {
     {{1, 17, 6},
      "c Conv input o=64 k=2;" RELU("r", "c") "d Conv r o=64 k=3;" RELU("s", "d") LOGITS("s"),
      CPU},
-    /* wide: minimal filtering of even and odd planes with and without a pool, channels and filters that are no
-     * multiple of a block, a gathered convolution behind a narrow one and in front of one, a kernel of five, no
-     * ReLU, a wide product; wide from the input on; a kernel of six, a few places */
+    /* wide: minimal filtering of even and odd planes with and without a pool, channels and filters that are
+     * no multiple of a block, a gathered convolution behind a narrow one and in front of one, a kernel of
+     * five, no ReLU, a wide product; wide from the input on; a kernel of six, a few places */
     {{1, 14, 13},
      "c Conv input o=33 k=3 p=1;" RELU("r", "c") "d Conv r o=34 k=3 p=1;" RELU("s", "d")
          POOL("q", "s") "e Conv q o=35 k=3 p=1;" RELU("t", "e") "f Conv t o=5 k=5 pads=2,1,2,3;" POOL(
@@ -239,8 +239,8 @@ static void fused_and_layers(void **state)
             agree(*state, &chains[i], each[e]);
 }
 
-/* In a flat region the four values of a window are equal, and its gradient goes to the first of them, whatever
- * engine has computed them. */
+/* In a flat region the four values of a window are equal, and its gradient goes to the first of them,
+ * whichever engine has computed them. */
 static void ties(void **state)
 {
     const struct chain chain = {{1, 16, 16},

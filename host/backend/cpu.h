@@ -14,8 +14,8 @@
  * cpu_cells.c    drivers of the CELL and ITEM ops
  * cpu_chain.c    training of a small chain as a whole (cpu_chain.h)
  * cpu_fused.c    a small network in one call (cpu_fused.h); cpu_stack.c: what chains share
- * Lanes, tiles, strips, products, chains and fused networks are compiled twice, for AVX2 and for AVX-512, and chosen
- * by the device's isa. */
+ * Lanes, tiles, strips, products, chains and fused networks are compiled twice, for AVX2 and for AVX-512, and
+ * chosen by the device's isa. */
 #ifndef DF_BACKEND_CPU_H
 #define DF_BACKEND_CPU_H
 

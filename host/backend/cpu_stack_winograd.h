@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain's wide 3x3 convolutions forwards by minimal filtering (cpu_winograd.h). Of a layer with a pool the tiles
- * are its windows. */
+/* A chain's wide 3x3 convolutions forwards by minimal filtering (cpu_winograd.h). Of a layer with a pool the
+ * tiles are its windows. */
 #ifndef DF_BACKEND_CPU_STACK_WINOGRAD_H
 #define DF_BACKEND_CPU_STACK_WINOGRAD_H
 

@@ -3,8 +3,8 @@
 
 /* Below it, transforming and more weights cost what multiplications save. */
 enum { LEAST_CHANNELS = 32 };
-/* What the inputs of one of the 16 products, of the tiles that go together, may take of a second-level cache; the
- * most tiles. */
+/* What the inputs of one of the 16 products, of the tiles that go together, may take of a second-level cache;
+ * the most tiles. */
 enum { TOGETHER_BYTES = 128 << 10, MOST_TOGETHER = 24 };
 
 bool df_winograd_pays(int32_t channels, int32_t outputs, int64_t tiles, int64_t pixels)

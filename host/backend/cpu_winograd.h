@@ -2,10 +2,10 @@
 /* 3x3 convolutions of stride 1 by minimal filtering, F(2x2, 3x3): 16 multiply-adds a channel for four outputs
  * instead of 36 (Winograd 1980; Lavin, Gray 2016, arXiv:1509.09308).
  *
- * cpu_winograd.c           weights
- * cpu_winograd_tiles.h     tiles of some rows, a row a vector lane; cpu_stack_winograd.h is built on it, too
- * cpu_winograd_conv.c      a convolution of plain rows, or its input gradient; compiled twice, for AVX2, and for
- *                          AVX-512 by cpu_winograd_conv_avx512.c
+ * cpu_winograd.c        weights
+ * cpu_winograd_tiles.h  tiles of some rows, a row a vector lane; cpu_stack_winograd.h is built on it, too
+ * cpu_winograd_conv.c   a convolution of plain rows, or its input gradient; compiled twice, for AVX2, and for
+ *                       AVX-512 by cpu_winograd_conv_avx512.c
  *
  * Math     Y = A^T [sum over channels of (G g G^T) * (B^T d B)] A of each 4x4 tile d of inputs. B and A only
  *          add and subtract, G halves

@@ -14,7 +14,7 @@
 
 /* Floats of a band's inputs and outputs: 2 MiB, unless one line of tiles has more. */
 enum { BAND_FLOATS = 1 << 19 };
-/* Vectors of rows go together where their planes have few tiles, so that weights are read for at least so many. */
+/* Vectors of rows go together where their planes have few tiles: weights are read for at least so many. */
 enum { LEAST_TILES = 12 };
 
 /* Some lines of tiles of some vectors of rows, and the lines of inputs that they read. */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Minimal filtering of some tiles (cpu_winograd.h), a row of the batch a vector lane: transformed inputs, their
- * sums, outputs.
+/* Minimal filtering of some tiles (cpu_winograd.h), a row of the batch a vector lane: transformed inputs,
+ * their sums, outputs.
  *
- * Work     one of the 16 products after the other: the inputs of DF_WINOGRAD_TILES tiles stay in the first-level
- *          cache while all outputs go by, DF_WINOGRAD_OUTPUTS of them in registers */
+ * Work     one of the 16 products after the other: the inputs of DF_WINOGRAD_TILES tiles stay in the
+ *          first-level cache while all outputs go by, DF_WINOGRAD_OUTPUTS of them in registers */
 #ifndef DF_BACKEND_CPU_WINOGRAD_TILES_H
 #define DF_BACKEND_CPU_WINOGRAD_TILES_H
 
 #include "backend/cpu_vector.h"
 #include "backend/cpu_winograd.h"
 
-/* B^T d B of all channels, `step` floats apart, of tile `tile` of those that go together. from: its 16 inputs,
- * NULL outside of the plane. */
+/* B^T d B of all channels, `step` floats apart, of tile `tile` of those that go together. from: its 16
+ * inputs, NULL outside of the plane. */
 static void winograd_take(const struct df_winograd *w, float *space, int32_t tile,
                           const float *const from[16], int64_t step)
 {
