@@ -574,7 +574,8 @@ static void test_own_kernels_agree(void **state)
     static const struct df_lanes_conv convs[] = {
         {6, 24, 24, 1, 28, 28, 5, 5, 4, 4}, {16, 8, 8, 6, 12, 12, 5, 5, 4, 4},
         {1, 28, 28, 6, 24, 24, 5, 5, 0, 0}, {3, 9, 31, 4, 9, 31, 3, 3, 1, 1},
-        {2, 5, 6, 3, 3, 5, 3, 7, 0, 3},
+        {2, 5, 6, 3, 3, 5, 3, 7, 0, 3},     {37, 7, 6, 35, 7, 6, 3, 3, 1, 1},
+        {33, 2, 2, 34, 2, 2, 3, 3, 1, 1},
     };
     (void)state;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
@@ -597,6 +598,19 @@ static void test_own_kernels_agree(void **state)
             df_free(scratch);
         }
         test_same_floats("avx2 against avx512", y[0], y[1], out);
+        for (int k = 0; k < 2 && c->kernel_h == 3 && c->kernel_w == 3; k++) {
+            const struct df_cpu_kernels *kernels = k == 0 ? &df_cpu_kernels_avx2 : &df_cpu_kernels_avx512;
+            const struct df_winograd filtering = df_winograd_make(c->in_c, c->out_c, kernels->lanes);
+            const struct df_winograd_filter taps = {9 * (int64_t)c->in_c, 9, 3, 1};
+            float *scratch = NULL, *transformed = NULL;
+            test_ok(df_alloc(&scratch, kernels->winograd_scratch(c), sizeof(float)));
+            test_ok(df_alloc(&transformed, df_winograd_weights(&filtering), sizeof(float)));
+            df_winograd_transform(&filtering, transformed, w, &taps);
+            kernels->winograd(c, y[k], x, transformed, NULL, rows, scratch);
+            df_free(scratch);
+            df_free(transformed);
+        }
+        test_same_floats("minimal filtering, avx2 against avx512", y[0], y[1], out);
         test_free(x);
         test_free(w);
         test_free(y[0]);

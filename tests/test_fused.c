@@ -165,7 +165,7 @@ static const struct chain chains[] = {
     {{2, 16, 12},
      "c Conv input o=64 k=3 p=1;" RELU("r", "c") POOL("p", "r") "d Conv p o=130 k=3 p=1;" POOL("q", "d")
          RELU("s", "q") "f Flatten s; g Gemm f o=120;" RELU("h", "g") "out Gemm h o=10",
-     CPU},
+     CUDA | CPU},
     {{40, 7, 6}, "c Conv input o=36 k=3 p=1;" RELU("r", "c") LOGITS("r"), CPU},
     {{1, 9, 9},
      "c Conv input o=35 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),

@@ -114,6 +114,8 @@ dfal_status df_cpu_layer_create(struct df_device *device, struct df_layer **out,
 void df_cpu_layer_destroy(struct df_device *device, struct df_layer *layer);
 dfal_status df_cpu_layer_bind(struct df_device *device, int32_t queue, struct df_layer *layer,
                               struct df_span weight, struct df_span bias);
+int64_t df_cpu_layer_scratch(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
+                             int64_t rows);
 void df_cpu_layer_text(struct df_device *device, const struct df_layer *layer, enum df_layer_kind kind,
                        char *text, size_t size);
 dfal_status df_cpu_layer_run(struct df_cpu_device *device, int32_t queue, enum df_op op,

@@ -80,13 +80,24 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Of whichever instruction set needs more. */
+static int64_t tiles_space(const struct df_stack_layer *l)
+{
+    int64_t most = 0;
+    for (int32_t lanes = WIDEST / 2; lanes <= WIDEST && l->winograd.together; lanes *= 2) {
+        const struct df_winograd w = df_winograd_make(l->channels, l->outputs, lanes);
+        most = larger(most, df_winograd_space(&w, lanes));
+    }
+    return most;
+}
+
 /* What one layer after the other takes. */
 static void place_shared(const struct df_fused *fused, struct df_fused_space *space, struct piece *piece)
 {
     int64_t tiles = 0, units = 0, pixels = 0;
     for (int32_t i = 0; i < fused->count; i++) {
         const struct df_stack_layer *l = &fused->layer[i].stack;
-        tiles = larger(tiles, df_winograd_space(&l->winograd, fused->kernels->lanes));
+        tiles = larger(tiles, tiles_space(l));
         units = larger(units, df_stack_band_units(l));
         pixels = larger(pixels, (int64_t)l->band * l->in_w);
     }
@@ -144,6 +155,13 @@ static int32_t choose_across(const struct df_stack_layer *l)
     return best;
 }
 
+static int64_t padded_values(const struct df_fused_stage *stage)
+{
+    const int32_t *pad = stage->window.pad;
+    return stage->is_gemm ? 0
+                          : stage->in.c * (stage->in.h + pad[0] + pad[2]) * (stage->in.w + pad[1] + pad[3]);
+}
+
 /* Products alone are left to the layers: 784-300-100-10 takes 0.24 s there and 0.28 here, 784-1024-1024-10
  * 0.31 and 0.36. With convolutions it takes a half to a third of their time, of 64 channels, too
  * (docs/PERFORMANCE.md). */
@@ -154,12 +172,13 @@ static bool take_stages(struct df_fused *fused)
         const struct df_fused_stage stage = fused->desc.stages[i];
         const int64_t in = df_shape_size(stage.in), out = df_shape_size(stage.out);
         struct df_fused_layer *layer = &fused->layer[fused->count++];
-        if (in > MOST_VALUES || out > MOST_VALUES || (stage.is_gemm && in * out > MOST_WEIGHTS) ||
+        if (in > MOST_VALUES || out > MOST_VALUES || padded_values(&stage) > 2 * MOST_VALUES ||
+            (stage.is_gemm && in * out > MOST_WEIGHTS) ||
             (!stage.is_gemm && (!df_stack_takes(&stage) || fused->convs < i)))
             return false;
         df_stack_measure(&layer->stack, &stage);
         layer->stack.window_row = layer->stack.outputs;
-        if (df_stack_filters(&layer->stack))
+        if (df_stack_is_filtered(&layer->stack))
             layer->stack.winograd =
                 df_winograd_make(layer->stack.channels, layer->stack.outputs, fused->kernels->lanes);
         if (i + 1 < fused->desc.count && df_stack_is_gathered(&layer->stack))
@@ -192,8 +211,8 @@ static bool fits(struct df_fused *fused)
     }
     fused->parameter_bytes = parameters.used;
     fused->space_bytes = own.used;
-    const int64_t more = parameters.used - COPIES * reckoned;
-    return own.used + (more > 0 ? more : 0) <= MOST_BYTES;
+    fused->reckoned_bytes = own.used + larger(parameters.used - COPIES * reckoned, 0);
+    return fused->reckoned_bytes <= MOST_BYTES;
 }
 
 static dfal_status fused_create(struct df_fused *fused)
@@ -231,7 +250,7 @@ dfal_status df_cpu_fused_create(struct df_device *head, struct df_fused **out,
     if (!take_stages(fused) || !fits(fused)) {
         df_free(fused);
         DF_FAIL(DFAL_E_UNAVAILABLE, "the fused engine of the CPU has no such network: expected convolutions "
-                                    "of stride 1 and few channels, then products");
+                                    "of stride 1, then products, in 32 MiB");
     }
     status = fused_create(fused);
     if (status != DFAL_OK) {
@@ -245,7 +264,7 @@ dfal_status df_cpu_fused_create(struct df_device *head, struct df_fused **out,
 int64_t df_cpu_fused_scratch(struct df_device *device, const struct df_fused *fused)
 {
     (void)device;
-    return fused->space_bytes;
+    return fused->reckoned_bytes;
 }
 
 void df_cpu_fused_destroy(struct df_device *device, struct df_fused *fused)

@@ -58,6 +58,7 @@ struct df_fused {
     int64_t input, classes, kept_size;
     float *parameters; /* of all layers, turned filters with them */
     int64_t parameter_bytes, space_bytes;
+    int64_t reckoned_bytes;        /* a queue's space, and what a plan does not know of the parameters */
     struct df_fused_space *spaces; /* [queues] */
     int32_t queues;
 };

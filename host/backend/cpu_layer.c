@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
  *
- * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, weight
+ * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, wide 3x3 ones on
+ * minimal filtering, weight
  * gradients of one row on the product's kernel, the others on oneDNN with block_rows rows a call or fewer.
  * Which one it is follows from the layer alone, so results do not depend on the machine beyond its
  * instruction set. */
@@ -293,6 +294,17 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *given)
     df_free(layer);
 }
 
+int64_t df_cpu_layer_scratch(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,
+                             int64_t rows)
+{
+    const struct cpu_layer *layer = (const struct cpu_layer *)given;
+    int64_t count = layer->scratch[kind];
+    (void)device;
+    if (layer->engine[kind] == ENGINE_PRODUCT && kind == DF_LAYER_WEIGHT_GRADIENT)
+        count = rows * round_up(layer->in_size, layer->kernels->panel);
+    return count * (int64_t)sizeof(float);
+}
+
 void df_cpu_layer_text(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,
                        char *text, size_t size)
 {
@@ -400,11 +412,11 @@ static void run_lanes(const struct cpu_layer *layer, enum df_layer_kind kind,
     int64_t tail = rows % kernels->lanes;
     if (kernels->half == NULL || tail > kernels->half->lanes)
         tail = 0;
-    const bool filters = layer->engine[kind] == ENGINE_WINOGRAD;
-    (filters ? kernels->winograd : kernels->lanes_conv)(conv, out, in, layer->weight[kind], bias, rows - tail,
-                                                        memory->scratch);
+    const bool filtered = layer->engine[kind] == ENGINE_WINOGRAD;
+    (filtered ? kernels->winograd : kernels->lanes_conv)(conv, out, in, layer->weight[kind], bias,
+                                                         rows - tail, memory->scratch);
     if (tail > 0)
-        (filters ? kernels->half->winograd : kernels->half->lanes_conv)(
+        (filtered ? kernels->half->winograd : kernels->half->lanes_conv)(
             conv, out + (rows - tail) * out_size, in + (rows - tail) * in_size, layer->weight[kind], bias,
             tail, memory->scratch);
 }

@@ -26,6 +26,7 @@ enum { DF_STACK_DEAD = 4 };
 /* Gradients of one sample that go through a convolution together, and through products and gathered
  * convolutions: each of their weights is read once for all. */
 enum { DF_STACK_TOGETHER = 3, DF_STACK_PASS = 4 * DF_STACK_TOGETHER };
+
 /* A live unit: where the filter that it adds begins, and where its gradient stands. */
 struct df_stack_unit {
     int32_t filter, gradient;
@@ -67,12 +68,11 @@ struct df_stack_layer {
     int32_t in_h, in_w;            /* without those */
     int32_t line, height;          /* values of a line with its zeros; lines with theirs */
     int32_t out_h, out_w, windows; /* behind the pool */
-                                   /* Of a gathered layer: lines of pixels whose lists are made together. */
-    int32_t band;
-    struct df_winograd winograd; /* its tiles, or none together: the forward is direct */
-    int32_t in;                  /* values of a sample, padded */
-    int32_t row, filter;         /* floats of a row of weights, padded; of a filter */
-    const float *weight, *bias;  /* [outputs][kernel_h][row]; [outputs] */
+    int32_t band;                  /* of a gathered layer: lines of pixels whose lists are made together */
+    struct df_winograd winograd;   /* its tiles, or none together: the forward is direct */
+    int32_t in;                    /* values of a sample, padded */
+    int32_t row, filter;           /* floats of a row of weights, padded; of a filter */
+    const float *weight, *bias;    /* [outputs][kernel_h][row]; [outputs] */
     /* Filters turned for the way back, [outputs][above + kernel_h + above][turned_row], between zeros: from
      * one of 4 x across places on they are what a unit adds to the `reach` inputs of each of its group's
      * lines. Of a dense layer: its weights. */
@@ -96,9 +96,9 @@ static inline int32_t df_stack_padded(int64_t count)
     return (int32_t)((count + 15) / 16 * 16);
 }
 
-/* Is there code for such a convolution? Has it so few channels, too, that it is trained with a sample a
- * lane? */
+/* Is there code for such a convolution? */
 bool df_stack_takes(const struct df_fused_stage *stage);
+/* Has it so few channels, too, that it is trained with a sample a lane? */
 bool df_stack_is_narrow(const struct df_fused_stage *stage);
 /* Sizes of a layer. */
 void df_stack_measure(struct df_stack_layer *l, const struct df_fused_stage *stage);

@@ -150,7 +150,7 @@ INLINE void gather(float *to, int64_t stride, const struct df_stack_unit *unit, 
     {                                                                                                        \
         gather(to, stride, unit, count, weight, value, rows, columns, 0);                                    \
     }                                                                                                        \
-    static void gather_##rows##_##columns##_first(float *to, int64_t stride,                                 \
+    static void gather_##rows##_##columns##_fetch(float *to, int64_t stride,                                 \
                                                   const struct df_stack_unit *unit, int32_t count,           \
                                                   const float *weight, const float *value)                   \
     {                                                                                                        \
@@ -159,10 +159,13 @@ INLINE void gather(float *to, int64_t stride, const struct df_stack_unit *unit, 
 GATHERS(GATHER)
 #undef GATHER
 static gather_fn *const gathers[GATHER_ROWS + 1][DF_STACK_COLUMNS + 1][2] = {
-#define ENTRY(rows, columns) [rows][columns] = {gather_##rows##_##columns, gather_##rows##_##columns##_first},
+#define ENTRY(rows, columns) [rows][columns] = {gather_##rows##_##columns, gather_##rows##_##columns##_fetch},
     GATHERS(ENTRY)
 #undef ENTRY
 };
+#undef GATHERS
+#undef MORE_ROWS
+#undef COLUMNS_OF
 
 /* One slice of the channels, of the pixels of a band whose first stands at `to`. */
 static void gather_slice(const struct df_stack_layer *l, const struct df_stack_gather *g, float *to,

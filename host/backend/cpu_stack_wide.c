@@ -53,7 +53,7 @@ void df_stack_pack_slices(const struct df_stack_layer *l, float *to, int32_t lan
 /* Its weights are 16/9 as many, and are read for every few samples. */
 enum { LEAST_TILES = 9 };
 
-bool df_stack_filters(const struct df_stack_layer *l)
+bool df_stack_is_filtered(const struct df_stack_layer *l)
 {
     const int32_t tiles = df_stack_tiles_down(l) * df_stack_tiles_across(l);
     return l->conv && l->kernel_h == 3 && l->kernel_w == 3 && tiles >= LEAST_TILES &&

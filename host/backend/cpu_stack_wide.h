@@ -12,8 +12,8 @@
 
 /* ---- minimal filtering --------------------------------------------------------------------------------- */
 
-/* Does it pay for a layer? */
-bool df_stack_filters(const struct df_stack_layer *l);
+/* Does it pay for a layer's forward? */
+bool df_stack_is_filtered(const struct df_stack_layer *l);
 /* Lines of tiles, tiles of a line. */
 static inline int32_t df_stack_tiles_down(const struct df_stack_layer *l)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backend/cpu_winograd.h"
 
+#include <string.h>
+
 /* Below it, transforming and more weights cost what multiplications save. */
 enum { LEAST_CHANNELS = 32 };
 /* What the inputs of one of the 16 products, of the tiles that go together, may take of a second-level cache;
@@ -9,6 +11,7 @@ enum { TOGETHER_BYTES = 128 << 10, MOST_TOGETHER = 24 };
 
 bool df_winograd_pays(int32_t channels, int32_t outputs, int64_t tiles, int64_t pixels)
 {
+    /* Of 16 and 9 multiplications; the others are what transforming and more weights cost. */
     return channels >= LEAST_CHANNELS && outputs >= LEAST_CHANNELS && 20 * tiles < 8 * pixels;
 }
 
@@ -21,55 +24,54 @@ struct df_winograd df_winograd_make(int32_t channels, int32_t outputs, int32_t l
                                 most > DF_WINOGRAD_TILES ? (int32_t)most : DF_WINOGRAD_TILES};
 }
 
-static int64_t blocks_of(const struct df_winograd *w)
-{
-    return (w->outputs + DF_WINOGRAD_OUTPUTS - 1) / DF_WINOGRAD_OUTPUTS;
-}
-
 int64_t df_winograd_weights(const struct df_winograd *w)
 {
-    return 16 * blocks_of(w) * DF_WINOGRAD_OUTPUTS * w->channels;
+    return 16 * (int64_t)df_winograd_blocks(w) * DF_WINOGRAD_OUTPUTS * w->channels;
 }
 
 int64_t df_winograd_space(const struct df_winograd *w, int32_t lanes)
 {
-    return 16 * (w->channels + blocks_of(w) * DF_WINOGRAD_OUTPUTS) * w->together * (int64_t)lanes;
+    return 16 * (w->channels + (int64_t)df_winograd_blocks(w) * DF_WINOGRAD_OUTPUTS) * w->together *
+           (int64_t)lanes;
 }
 
-/* G g G^T. */
-static void transform(double to[16], const float *g, const struct df_winograd_filter *f)
+/* G g G^T of the filters of a channel for DF_WINOGRAD_OUTPUTS outputs side by side. */
+static void transform(float to[16][DF_WINOGRAD_OUTPUTS], const double g[9][DF_WINOGRAD_OUTPUTS])
 {
-    double half[12];
-    for (int x = 0; x < 3; x++) {
-        const double a = (double)g[x * f->x], b = (double)g[f->y + x * f->x],
-                     c = (double)g[2 * f->y + x * f->x];
-        half[x] = a;
-        half[3 + x] = (a + b + c) / 2;
-        half[6 + x] = (a - b + c) / 2;
-        half[9 + x] = c;
-    }
-    for (int y = 0; y < 4; y++) {
-        const double a = half[3 * y], b = half[3 * y + 1], c = half[3 * y + 2];
-        to[4 * y] = a;
-        to[4 * y + 1] = (a + b + c) / 2;
-        to[4 * y + 2] = (a - b + c) / 2;
-        to[4 * y + 3] = c;
-    }
+    double half[12][DF_WINOGRAD_OUTPUTS];
+    for (int x = 0; x < 3; x++)
+        for (int i = 0; i < DF_WINOGRAD_OUTPUTS; i++) {
+            const double a = g[x][i], b = g[3 + x][i], c = g[6 + x][i];
+            half[x][i] = a;
+            half[3 + x][i] = (a + b + c) / 2;
+            half[6 + x][i] = (a - b + c) / 2;
+            half[9 + x][i] = c;
+        }
+    for (int y = 0; y < 4; y++)
+        for (int i = 0; i < DF_WINOGRAD_OUTPUTS; i++) {
+            const double a = half[3 * y][i], b = half[3 * y + 1][i], c = half[3 * y + 2][i];
+            to[4 * y][i] = (float)a;
+            to[4 * y + 1][i] = (float)((a + b + c) / 2);
+            to[4 * y + 2][i] = (float)((a - b + c) / 2);
+            to[4 * y + 3][i] = (float)c;
+        }
 }
 
 void df_winograd_transform(const struct df_winograd *w, float *to, const float *from,
                            const struct df_winograd_filter *filter)
 {
-    const int64_t blocks = blocks_of(w), product = blocks * w->channels * DF_WINOGRAD_OUTPUTS;
-    for (int64_t b = 0; b < blocks; b++)
-        for (int64_t c = 0; c < w->channels; c++)
-            for (int64_t i = 0; i < DF_WINOGRAD_OUTPUTS; i++) {
-                const int64_t o = b * DF_WINOGRAD_OUTPUTS + i;
-                float *at = to + (b * w->channels + c) * DF_WINOGRAD_OUTPUTS + i;
-                double own[16] = {0};
-                if (o < w->outputs)
-                    transform(own, from + o * filter->output + c * filter->channel, filter);
-                for (int q = 0; q < 16; q++)
-                    at[q * product] = (float)own[q];
+    const int64_t product = (int64_t)df_winograd_blocks(w) * w->channels * DF_WINOGRAD_OUTPUTS;
+    for (int64_t o = 0; o < w->outputs; o += DF_WINOGRAD_OUTPUTS)
+        for (int64_t c = 0; c < w->channels; c++, to += DF_WINOGRAD_OUTPUTS) {
+            double own[9][DF_WINOGRAD_OUTPUTS] = {{0}};
+            float transformed[16][DF_WINOGRAD_OUTPUTS];
+            for (int64_t i = 0; i < DF_WINOGRAD_OUTPUTS && o + i < w->outputs; i++) {
+                const float *g = from + (o + i) * filter->output + c * filter->channel;
+                for (int t = 0; t < 9; t++)
+                    own[t][i] = (double)g[t / 3 * filter->y + t % 3 * filter->x];
             }
+            transform(transformed, own);
+            for (int q = 0; q < 16; q++)
+                memcpy(to + q * product, transformed[q], sizeof transformed[q]);
+        }
 }

@@ -15,7 +15,7 @@
 /* Floats of a band's inputs and outputs: 2 MiB, unless one line of tiles has more. */
 enum { BAND_FLOATS = 1 << 19 };
 /* Vectors of rows go together where their planes have few tiles: weights are read for at least so many. */
-enum { LEAST_TILES = 12 };
+enum { TILES_TOGETHER = 12 };
 
 /* Some lines of tiles of some vectors of rows, and the lines of inputs that they read. */
 struct band {
@@ -50,7 +50,7 @@ static int32_t band_lines(const struct df_lanes_conv *c)
 static int32_t most_vectors(const struct df_lanes_conv *c)
 {
     const int32_t tiles = tiles_down(c) * tiles_across(c);
-    return tiles < LEAST_TILES ? (LEAST_TILES + tiles - 1) / tiles : 1;
+    return tiles < TILES_TOGETHER ? (TILES_TOGETHER + tiles - 1) / tiles : 1;
 }
 
 static struct band band_of(const struct df_lanes_conv *c, int32_t first, int32_t vectors)

@@ -77,7 +77,7 @@ static void winograd_multiply(const struct df_winograd *w, float *space, const f
 {
     enum { BLOCK = DF_WINOGRAD_OUTPUTS * LANES };
     const int32_t last = count < DF_WINOGRAD_TILES ? 0 : count - DF_WINOGRAD_TILES,
-                  blocks = (w->outputs + DF_WINOGRAD_OUTPUTS - 1) / DF_WINOGRAD_OUTPUTS;
+                  blocks = df_winograd_blocks(w);
     const int64_t tile = (int64_t)w->channels * LANES;
     float *sums = winograd_sums(w, space);
     for (int q = 0; q < 16; q++) {
@@ -100,8 +100,7 @@ static inline __attribute__((always_inline)) void winograd_give(const struct df_
                                                                 int32_t output, float bias)
 {
     enum { BLOCK = DF_WINOGRAD_OUTPUTS * LANES };
-    const int64_t block = (int64_t)w->together * BLOCK,
-                  stride = (w->outputs + DF_WINOGRAD_OUTPUTS - 1) / DF_WINOGRAD_OUTPUTS * block;
+    const int64_t block = (int64_t)w->together * BLOCK, stride = df_winograd_blocks(w) * block;
     const float *m = sums + output / DF_WINOGRAD_OUTPUTS * block + (int64_t)tile * BLOCK +
                      output % DF_WINOGRAD_OUTPUTS * LANES;
     vec t[8];
