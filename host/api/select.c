@@ -73,6 +73,11 @@ static dfal_status check_closest(const struct df_select_job *job)
     if (!(df_strategy_asks(job->strategy, &job->values) & DF_ASKS_MARGINS))
         DF_FAIL(DFAL_E_USAGE, "strategy %s asks for no margins, expected dfal or its kin for a cascade",
                 job->strategy->name);
+    if (df_option_find(job->strategy->options, "power") &&
+        df_option_text(&job->values, job->strategy->options, "power")[0])
+        DF_FAIL(DFAL_E_USAGE,
+                "option power draws from the margins of all candidates, expected none of it with "
+                "a cascade");
     if (job->options->scores_path)
         DF_FAIL(DFAL_E_USAGE, "%s gives the margins, expected no scores file where a cascade finds them",
                 job->options->scores_path);

@@ -59,6 +59,9 @@ struct df_fused_call {
 /* The ops of a layer. */
 enum df_layer_kind { DF_LAYER_FORWARD, DF_LAYER_BACKWARD, DF_LAYER_WEIGHT_GRADIENT };
 enum { DF_LAYER_KINDS = 3 };
+/* A 3x3 convolution of stride 1 of at least so many channels and outputs may be computed by minimal filtering
+ * (cpu_winograd.h), which rounds otherwise than a sum of products does: score/bound.c. */
+enum { DF_FILTERED_CHANNELS = 32 };
 
 /* A convolution, or a product when kernel is 1x1 on a [C,1,1] input and is_gemm is set.
  * weight [O, C/group, kh, kw] (Gemm: [O, C]), bias [O]; x [rows, C, H, W]; y [rows, O, OH, OW]. */

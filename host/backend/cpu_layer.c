@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer: which engine runs each of its ops, and blocks of a fixed number of rows for the library's.
  *
- * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, wide 3x3 ones on
- * minimal filtering, weight
- * gradients of one row on the product's kernel, the others on oneDNN with block_rows rows a call or fewer.
- * Which one it is follows from the layer alone, so results do not depend on the machine beyond its
- * instruction set. */
+ * Products run on dfal's own kernel, convolutions of few channels on rows or pixels in lanes, wide 3x3 ones
+ * on minimal filtering, weight gradients of one row on the product's kernel, the others on oneDNN with
+ * block_rows rows a call or fewer. Which one it is follows from the layer alone, so results do not depend on
+ * the machine beyond its instruction set. */
 #include <stdio.h>
 #include <string.h>
 
@@ -294,15 +293,14 @@ void df_cpu_layer_destroy(struct df_device *device, struct df_layer *given)
     df_free(layer);
 }
 
+/* What oneDNN holds besides is not known, so the others are left to the plan's reckoning. */
 int64_t df_cpu_layer_scratch(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,
                              int64_t rows)
 {
     const struct cpu_layer *layer = (const struct cpu_layer *)given;
-    int64_t count = layer->scratch[kind];
     (void)device;
-    if (layer->engine[kind] == ENGINE_PRODUCT && kind == DF_LAYER_WEIGHT_GRADIENT)
-        count = rows * round_up(layer->in_size, layer->kernels->panel);
-    return count * (int64_t)sizeof(float);
+    (void)rows;
+    return layer->engine[kind] == ENGINE_WINOGRAD ? layer->scratch[kind] * (int64_t)sizeof(float) : -1;
 }
 
 void df_cpu_layer_text(struct df_device *device, const struct df_layer *given, enum df_layer_kind kind,

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Below it, transforming and more weights cost what multiplications save. */
-enum { LEAST_CHANNELS = 32 };
+#include "backend/backend.h"
+
 /* What the inputs of one of the 16 products, of the tiles that go together, may take of a second-level cache;
  * the most tiles. */
 enum { TOGETHER_BYTES = 128 << 10, MOST_TOGETHER = 24 };
@@ -12,7 +12,7 @@ enum { TOGETHER_BYTES = 128 << 10, MOST_TOGETHER = 24 };
 bool df_winograd_pays(int32_t channels, int32_t outputs, int64_t tiles, int64_t pixels)
 {
     /* Of 16 and 9 multiplications; the others are what transforming and more weights cost. */
-    return channels >= LEAST_CHANNELS && outputs >= LEAST_CHANNELS && 20 * tiles < 8 * pixels;
+    return channels >= DF_FILTERED_CHANNELS && outputs >= DF_FILTERED_CHANNELS && 20 * tiles < 8 * pixels;
 }
 
 struct df_winograd df_winograd_make(int32_t channels, int32_t outputs, int32_t lanes)

@@ -246,9 +246,8 @@ int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotang
         for (int kind = 0; plan->nodes[i].layer != NULL && kind < DF_LAYER_KINDS; kind++) {
             const int64_t bytes = plan->device->backend->layer_scratch(
                 plan->device, plan->nodes[i].layer, kind, kind == 1 ? cotangent_rows : rows);
-            if (bytes < 0)
-                return largest_scratch(plan);
-            largest = bytes > largest ? bytes : largest;
+            const int64_t own = bytes < 0 ? largest_scratch(plan) : bytes;
+            largest = own > largest ? own : largest;
         }
     return largest;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/memory.h"
 #include "score/row_values.h"
 #include "score/spectral.h"
@@ -85,6 +86,20 @@ static bool shares_nothing(const struct df_window *w)
     return true;
 }
 
+/* By what part of the norm of |W| a layer's sums round. Minimal filtering rounds each of a tile's inputs
+ * twice, a weight once, in + 1 times in a sum over channels and five times behind it, and its terms are at
+ * most (6 + 4 sqrt 2) times those of |W| (NUMERICS.md, "Lower bounds"). Which engine runs is not asked. */
+static double rounding_of(const struct df_node *node, const struct df_filters *f)
+{
+    const struct df_window *w = &node->window;
+    const double sum = df_rounding(f->in * f->kernel[0] * f->kernel[1] + 2);
+    if (node->op != DF_NODE_CONV || f->kernel[0] != 3 || f->kernel[1] != 3 || w->stride[0] != 1 ||
+        w->stride[1] != 1 || w->dilation[0] != 1 || w->dilation[1] != 1 || f->in < DF_FILTERED_CHANNELS ||
+        f->out < DF_FILTERED_CHANNELS)
+        return sum;
+    return fmax(sum, (6 + 4 * sqrt(2)) * df_rounding(f->in + 10));
+}
+
 static dfal_status pass_layer(struct df_bound *bound, struct reach *r, const struct df_node *node)
 {
     const struct df_parameter *weight = &node->parameter[DF_WEIGHT], *bias = &node->parameter[DF_BIAS];
@@ -104,7 +119,7 @@ static dfal_status pass_layer(struct df_bound *bound, struct reach *r, const str
     double norm, absolute;
     DF_TRY(df_spectral_norm(&norm, &filters, false));
     DF_TRY(df_spectral_norm(&absolute, &filters, true));
-    const double part = df_rounding(filters.in * filters.kernel[0] * filters.kernel[1] + 2),
+    const double part = rounding_of(node, &filters),
                  shift = df_row_length(bias->data, bias->count) * sqrt((double)(node->out.h * node->out.w));
     r->error = norm * r->error + part * absolute * (r->grow + r->error);
     r->error_fixed = norm * r->error_fixed + part * (absolute * (r->most + r->error_fixed) + shift);

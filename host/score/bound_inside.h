@@ -3,6 +3,8 @@
 #ifndef DF_SCORE_BOUND_INSIDE_H
 #define DF_SCORE_BOUND_INSIDE_H
 
+#include <math.h>
+
 #include "score/bound.h"
 
 enum { DF_BOUND_WHY = 192 };
@@ -24,11 +26,12 @@ struct df_bound {
     double slope, shift, fixed;
 };
 
-/* Sums of n products round by at most this part of the sum of their magnitudes, in any order. */
+/* Sums of n products round by at most this part of the sum of their magnitudes, in any order; inf: it is not
+ * bounded. */
 static inline double df_rounding(int64_t n)
 {
     const double unit = 1.0 / (1 << 24), sum = (double)n * unit;
-    return sum < 0.5 ? sum / (1 - sum) : 1;
+    return sum < 0.5 ? sum / (1 - sum) : INFINITY;
 }
 
 #endif

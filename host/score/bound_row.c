@@ -156,8 +156,10 @@ static void find_steepness(const struct df_bound *bound, struct df_bound_space *
             magnitude[k] += fabs(side[k]) * length;
         }
     }
+    /* What the double sums, of `size` and of twice `hidden` terms, may have rounded by, twice. */
+    const double part = 2 * ((double)bound->size + 2 * (double)bound->hidden + 8) / 9007199254740992.0;
     for (int32_t k = 0; k < classes; k++)
-        steep[k] = sqrt(fmax(steep[k], 0) + 1e-12 * magnitude[k] * magnitude[k]);
+        steep[k] = sqrt(fmax(steep[k], 0) + part * magnitude[k] * magnitude[k]);
 }
 
 /* Of a tail that is one Gemm: || w_l - w_k ||. */

@@ -341,10 +341,12 @@ static dfal_status choose_rows(struct pass *pass, const struct df_network *netwo
     return DFAL_OK;
 }
 
-/* Logits are those that a score starts from, by the same engine, which keeps no node's values. */
+/* Logits are those that a score starts from, by the same engine, which keeps no node's values. Who takes
+ * whole blocks gives a network that is folded. */
 static dfal_status plan_logits(struct pass *pass, const struct df_network *network)
 {
-    DF_TRY(df_plan_create(&pass->fused, pass->device, network, DF_PLAN_FORWARD | DF_PLAN_FUSED, true));
+    DF_TRY(df_plan_create(&pass->fused, pass->device, network, DF_PLAN_FORWARD | DF_PLAN_FUSED,
+                          pass->block == NULL));
     if (df_plan_is_fused(pass->fused))
         return DFAL_OK;
     df_plan_destroy(pass->fused);

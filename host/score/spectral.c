@@ -15,7 +15,7 @@ enum { POINTS_A_STEP = 16 };
 enum { SQUARINGS = 8 };
 static const double pi = 3.14159265358979323846;
 /* Sums of products of at most 128 doubles, eight times squared, are far nearer than this. */
-static const double rounding = 1 + 1e-9;
+static const double rounding = 1 + 1e-6;
 
 struct complex_matrix {
     double *re, *im; /* [n, n] */

@@ -211,13 +211,15 @@ static void count_like_pool(const struct df_network *network, struct df_selectio
     }
 }
 
+/* Of the rows that DeepFool ran on; those that were proven farther, or not looked at, are none of them. */
 static void count_statuses(const struct df_view *view, struct df_selection *selection)
 {
     const struct df_scores *margins = view->margins;
     const uint8_t *status = margins ? margins->status : selection->status;
     const int64_t count = margins ? margins->count : selection->twin_count;
     for (int64_t i = 0; i < count; i++)
-        if (status[i] < DFAL_SCORE_STATUS_ROOM)
+        if (status[i] < DFAL_SCORE_STATUS_ROOM && status[i] != DFAL_SCORE_PRUNED &&
+            status[i] != DFAL_SCORE_UNSCORED)
             selection->statuses[status[i]]++;
 }
 

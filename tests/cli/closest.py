@@ -108,6 +108,8 @@ def selected(dfal):
     dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "entropy", "--cascade", "--count", 4, "-o", "x.csv", says="entropy")
     dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfal", "--cascade", "--scores", "full.h5", "--count", 4, "-o", "x.csv",
                  says="full.h5")
+    dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfal", "--cascade", "--option", "power=1", "--count", 4, "-o", "x.csv",
+                 says="power")
     dfal.refuses(64, "select", "net.h5", "pool.h5", "--strategy", "dfal", "--cascade", "--norm", "linf", "--count", 4, "-o", "x.csv",
                  says="l2")
 
