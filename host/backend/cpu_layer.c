@@ -103,13 +103,14 @@ static dfal_status create_product(struct cpu_layer *layer)
     return DFAL_OK;
 }
 
-/* Wide 3x3 kernels, forwards and back. */
-static bool suits_winograd(const struct df_layer_desc *desc, enum df_layer_kind kind)
+/* Wide 3x3 kernels, forwards and back, where calls have the rows to fill a vector. */
+static bool suits_winograd(const struct df_layer_desc *desc, enum df_layer_kind kind, int32_t lanes)
 {
     const struct df_window *w = &desc->window;
     const struct df_shape out = kind == DF_LAYER_BACKWARD ? desc->in : desc->out;
-    return kind != DF_LAYER_WEIGHT_GRADIENT && desc->group <= 1 && w->kernel[0] == 3 && w->kernel[1] == 3 &&
-           w->stride[0] == 1 && w->stride[1] == 1 && w->dilation[0] == 1 && w->dilation[1] == 1 &&
+    return kind != DF_LAYER_WEIGHT_GRADIENT && desc->block_rows >= lanes && desc->group <= 1 &&
+           w->kernel[0] == 3 && w->kernel[1] == 3 && w->stride[0] == 1 && w->stride[1] == 1 &&
+           w->dilation[0] == 1 && w->dilation[1] == 1 &&
            df_winograd_pays((int32_t)desc->in.c, (int32_t)desc->out.c, (out.h + 1) / 2 * ((out.w + 1) / 2),
                             out.h * out.w);
 }
@@ -263,7 +264,7 @@ dfal_status df_cpu_layer_create(struct df_device *head, struct df_layer **out,
             create_columns(layer);
         else if (suits_lanes(desc, kind))
             DF_TRY_TO(done, status, create_lanes(layer, kind));
-        else if (suits_winograd(desc, kind))
+        else if (suits_winograd(desc, kind, layer->kernels->lanes))
             DF_TRY_TO(done, status, create_winograd(layer, kind));
         else if (suits_planes(desc, kind))
             DF_TRY_TO(done, status, create_planes(layer, kind));
