@@ -163,9 +163,9 @@ static const struct chain chains[] = {
              "u", "f") "g Conv u o=40 k=1;" LOGITS("g"),
      CPU},
     {{2, 16, 12},
-     "c Conv input o=64 k=3 p=1;" RELU("r", "c") POOL("p", "r") "d Conv p o=130 k=3 p=1;" POOL("q", "d")
-         RELU("s", "q") "f Flatten s; g Gemm f o=120;" RELU("h", "g") "out Gemm h o=10",
-     CUDA | CPU},
+     "c Conv input o=40 k=3 p=1;" RELU("r", "c") "d Conv r o=66 k=3 p=1;" POOL("q", "d")
+         RELU("s", "q") "f Flatten s; g Gemm f o=60;" RELU("h", "g") "out Gemm h o=10",
+     CPU},
     {{40, 7, 6}, "c Conv input o=36 k=3 p=1;" RELU("r", "c") LOGITS("r"), CPU},
     {{1, 9, 9},
      "c Conv input o=35 k=6 p=2;" RELU("r", "c") "d Conv r o=65 k=3;" RELU("s", "d") LOGITS("s"),
@@ -235,7 +235,7 @@ static void fused_and_layers(void **state)
 {
     static const int32_t each[] = {1, 6, 9, 12, 18};
     for (size_t i = 0; i < sizeof chains / sizeof *chains; i++)
-        for (size_t e = 0; e < sizeof each / sizeof *each; e++)
+        for (size_t e = 0; e < (is_fused(&chains[i]) ? sizeof each / sizeof *each : 1); e++)
             agree(*state, &chains[i], each[e]);
 }
 
