@@ -218,10 +218,21 @@ static struct df_layer *layer_of(struct df_device *device, const struct setup *s
     return layer;
 }
 
-/* Cases that are named after an engine of the CPU run on it. */
+/* Cases that are there for an engine of the CPU, and large: elsewhere others say the same. */
+static bool is_filtered(const struct shape_case *c)
+{
+    return strncmp(c->what, "wide 3x3", strlen("wide 3x3")) == 0;
+}
+
+static bool is_left_out(const struct shape_case *c)
+{
+    return is_filtered(c) && strcmp(test_backend(), "cpu") != 0;
+}
+
+/* They run on that engine. */
 static void expect_engine(struct df_device *device, const struct shape_case *c, const struct df_layer *layer)
 {
-    if (strncmp(c->what, "wide 3x3", strlen("wide 3x3")) != 0 || strcmp(test_backend(), "cpu") != 0)
+    if (!is_filtered(c))
         return;
     for (int kind = DF_LAYER_FORWARD; kind <= DF_LAYER_BACKWARD; kind++) {
         char text[64];
@@ -285,14 +296,15 @@ static void run_case(struct df_device *device, const struct shape_case *c, int64
 static void whole_numbers_are_exact(void **state)
 {
     for (int i = 0; i < CASES; i++)
-        for (int64_t rows = 1; rows <= 9; rows += 8) /* 8 more: a block and one row */
+        for (int64_t rows = 1; rows <= 9 && !is_left_out(&cases[i]); rows += 8) /* 8 more: a block and one */
             run_case(*state, &cases[i], rows, true, 0);
 }
 
 static void reals_are_near(void **state)
 {
     for (int i = 0; i < CASES; i++)
-        run_case(*state, &cases[i], 3, false, 2e-6);
+        if (!is_left_out(&cases[i]))
+            run_case(*state, &cases[i], 3, false, 2e-6);
 }
 
 /* A row's bits do not depend on the rows beside it. */
@@ -304,6 +316,8 @@ static void rows_stand_alone(void **state)
         struct setup s;
         struct df_span weight, bias;
         struct test_rig rig;
+        if (is_left_out(&cases[i]))
+            continue;
         setup(&s, &cases[i], ROWS, false);
         struct df_layer *layer = layer_of(device, &s, &weight, &bias, true);
         for (int back = 0; back < 2; back++) {
