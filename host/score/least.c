@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/memory.h"
 
 dfal_status df_least_open(struct df_least *least, int64_t limit)
@@ -27,34 +28,17 @@ static int compare(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static void sift_down(struct df_least_row *heap, int64_t count, int64_t at)
-{
-    for (;;) {
-        int64_t child = 2 * at + 1;
-        if (child >= count)
-            return;
-        if (child + 1 < count && compare(&heap[child], &heap[child + 1]) < 0)
-            child++;
-        if (compare(&heap[at], &heap[child]) >= 0)
-            return;
-        const struct df_least_row t = heap[at];
-        heap[at] = heap[child];
-        heap[child] = t;
-        at = child;
-    }
-}
-
 void df_least_add(struct df_least *least, double key, int64_t index)
 {
     struct df_least_row *heap = least->rows;
     const struct df_least_row row = {key, index};
     if (least->count < least->limit) {
         heap[least->count++] = row;
-        for (int64_t at = least->limit / 2; least->count == least->limit && at >= 0; at--)
-            sift_down(heap, least->limit, at);
+        if (least->count == least->limit)
+            df_heap_make(heap, least->limit, sizeof *heap, compare);
     } else if (least->limit > 0 && compare(&row, &heap[0]) < 0) {
         heap[0] = row;
-        sift_down(heap, least->limit, 0);
+        df_heap_sink(heap, least->limit, 0, sizeof *heap, compare);
     }
 }
 

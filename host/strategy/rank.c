@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "strategy/rank.h"
@@ -22,6 +23,8 @@ static int compare_keys(const struct df_rank_key *a, const struct df_rank_key *b
     return (a->score > b->score) - (a->score < b->score);
 }
 
+_Static_assert(sizeof(struct ranked) <= DF_HEAP_ELEMENT, "it fits into a heap");
+
 static int compare(const void *a_, const void *b_)
 {
     const struct ranked *a = a_, *b = b_;
@@ -31,23 +34,6 @@ static int compare(const void *a_, const void *b_)
     if (a->tie != b->tie)
         return a->tie < b->tie ? -1 : 1;
     return (a->row > b->row) - (a->row < b->row);
-}
-
-static void sink(struct ranked *heap, int64_t n, int64_t at)
-{
-    for (;;) {
-        int64_t child = 2 * at + 1;
-        if (child >= n)
-            return;
-        if (child + 1 < n && compare(&heap[child], &heap[child + 1]) < 0)
-            child++;
-        if (compare(&heap[at], &heap[child]) >= 0)
-            return;
-        struct ranked moved = heap[at];
-        heap[at] = heap[child];
-        heap[child] = moved;
-        at = child;
-    }
 }
 
 dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, const void *user, int64_t q,
@@ -72,11 +58,11 @@ dfal_status df_rank_by_key(const struct df_view *view, df_rank_key_fn *key, cons
         one.tie = df_tie(seed, one.row);
         if (n < capacity) {
             heap[n++] = one;
-            for (int64_t at = n / 2; n == capacity && at-- > 0;)
-                sink(heap, n, at);
+            if (n == capacity)
+                df_heap_make(heap, n, sizeof *heap, compare);
         } else if (compare(&one, &heap[0]) < 0) {
             heap[0] = one;
-            sink(heap, n, 0);
+            df_heap_sink(heap, n, 0, sizeof *heap, compare);
         }
     }
     qsort(heap, (size_t)n, sizeof *heap, compare);
