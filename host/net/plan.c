@@ -240,16 +240,18 @@ static int64_t largest_scratch(const struct df_plan *plan)
 int64_t df_plan_scratch(const struct df_plan *plan, int64_t rows, int64_t cotangent_rows)
 {
     int64_t largest = 0;
+    bool told = true;
     if (plan->fused)
         return fused_scratch(plan);
     for (int32_t i = 0; i < plan->network->node_count; i++)
         for (int kind = 0; plan->nodes[i].layer != NULL && kind < DF_LAYER_KINDS; kind++) {
             const int64_t bytes = plan->device->backend->layer_scratch(
                 plan->device, plan->nodes[i].layer, kind, kind == 1 ? cotangent_rows : rows);
-            const int64_t own = bytes < 0 ? largest_scratch(plan) : bytes;
-            largest = own > largest ? own : largest;
+            told = told && bytes >= 0;
+            largest = bytes > largest ? bytes : largest;
         }
-    return largest;
+    const int64_t reckoned = told ? 0 : largest_scratch(plan);
+    return reckoned > largest ? reckoned : largest;
 }
 
 void df_plan_memory(const struct df_plan *plan, struct df_plan_memory *memory)

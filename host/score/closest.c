@@ -50,7 +50,6 @@ static dfal_status alloc_rows(struct df_closest *closest)
     for (int32_t w = 0; w < workers; w++)
         DF_TRY(df_bound_space_create(&closest->spaces[w], closest->bound));
     for (int64_t i = 0; i < n; i++) {
-        closest->least[i] = 0;
         closest->estimate[i] = INFINITY;
         df_margin_store(&closest->scores, i,
                         &(struct df_margin){.index = row_of(closest, i),
@@ -366,15 +365,5 @@ done:
 
 struct df_margin df_closest_margin(const struct df_closest *closest, int64_t i)
 {
-    const struct df_scores *s = &closest->scores;
-    return (struct df_margin){
-        .index = s->index[i],
-        .margin = s->margin[i],
-        .first_margin = s->first_margin[i],
-        .logit_gap = s->logit_gap[i],
-        .status = s->status[i],
-        .label = s->label[i],
-        .adversarial_class = s->adversarial_class[i],
-        .iterations = s->iterations[i],
-    };
+    return df_margin_load(&closest->scores, i);
 }

@@ -25,6 +25,20 @@ static inline void df_margin_store(const struct df_scores *scores, int64_t at, c
     scores->adversarial_class[at] = margin->adversarial_class;
     scores->iterations[at] = margin->iterations;
 }
+/* And entry `at` as one sample's result. */
+static inline struct df_margin df_margin_load(const struct df_scores *scores, int64_t at)
+{
+    return (struct df_margin){
+        .index = scores->index[at],
+        .margin = scores->margin[at],
+        .first_margin = scores->first_margin[at],
+        .logit_gap = scores->logit_gap[at],
+        .status = scores->status[at],
+        .label = scores->label[at],
+        .adversarial_class = scores->adversarial_class[at],
+        .iterations = scores->iterations[at],
+    };
+}
 /* Shard sink: where results go, in completion order (which means nothing); called under a lock.
  * adversarial [D] is x0 + (1 + overshoot) r of an OK or TIE sample when wanted, else NULL. */
 struct df_margin_sink {

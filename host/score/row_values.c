@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "net/row_gradients.h"
+
 bool df_row_is_finite(const float *values, int64_t size)
 {
     for (int64_t i = 0; i < size; i++)
@@ -22,17 +24,7 @@ int64_t df_row_largest(const float *values, int64_t size)
 
 double df_row_length(const float *values, int64_t size)
 {
-    enum { SUMS = 8 };
-    double sum[SUMS] = {0}, whole = 0;
-    int64_t j = 0;
-    for (; j + SUMS <= size; j += SUMS)
-        for (int i = 0; i < SUMS; i++)
-            sum[i] += (double)values[j + i] * (double)values[j + i];
-    for (int i = 0; j < size; i++, j++)
-        sum[i] += (double)values[j] * (double)values[j];
-    for (int i = 0; i < SUMS; i++)
-        whole += sum[i];
-    return sqrt(whole);
+    return sqrt(df_sum_of_squares(values, size));
 }
 
 bool df_row_like_probabilities(const float *values, int64_t size)

@@ -102,16 +102,7 @@ static dfal_status keep_chosen(void *user, int64_t begin, const struct df_rows *
     for (; c->taken < c->count && c->rows[c->taken] < begin + block->count; c->taken++) {
         const int64_t i = c->rows[c->taken] - begin;
         c->rows[c->taken] = block->index[i];
-        c->stored[c->taken] = (struct df_margin){
-            .index = block->index[i],
-            .margin = block->margin[i],
-            .first_margin = block->first_margin[i],
-            .logit_gap = block->logit_gap[i],
-            .status = block->status[i],
-            .label = block->label[i],
-            .adversarial_class = block->adversarial_class[i],
-            .iterations = block->iterations[i],
-        };
+        c->stored[c->taken] = df_margin_load(block, i);
     }
     return DFAL_OK;
 }
