@@ -1,47 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linked into a back end's shared object, never into libdfal: base/'s errors and memory as far as an
- * object uses them, passed on to the host. Every open of the object gives the host again, so one that was
- * unloaded meanwhile is not called. */
+/* Linked into a back end's shared object, never into libdfal: its entry. */
 #include "backend/object.h"
 
-#include <stdatomic.h>
+DFAL_API df_object_entry dfal_backend_entry;
 
-#include "base/memory.h"
-
-static const struct df_host *_Atomic host;
-
-DFAL_API df_backend_entry dfal_backend_entry;
-
-const struct df_backend *dfal_backend_entry(const struct df_host *own)
+const void *dfal_backend_entry(const struct df_host *host)
 {
-    atomic_store(&host, own);
+    df_object_take_host(host);
     return df_object_table();
-}
-
-dfal_status df_fail(dfal_status status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    host->fail(status, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-dfal_status df_fail_prefix(dfal_status status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    host->fail_prefix(status, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-dfal_status df_alloc(void *out_pointer, int64_t count, size_t size)
-{
-    return host->alloc(out_pointer, count, size);
-}
-
-void df_free(void *pointer)
-{
-    host->free(pointer);
 }
