@@ -16,6 +16,10 @@ if(DFAL_CUDA_BUILT)
     "$ORIGIN;$ORIGIN/nvidia/cu${CUDAToolkit_VERSION_MAJOR}/lib;$ORIGIN/nvidia/cublas/lib;$ORIGIN/nvidia/cudnn/lib;/usr/local/cuda/lib64")
 endif()
 
+if(DFAL_MPI_BUILT)
+  install(TARGETS dfal_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+
 # The command finds its library wherever the tree is moved to.
 file(RELATIVE_PATH to_library ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 set_target_properties(dfal_tool PROPERTIES INSTALL_RPATH "$ORIGIN/${to_library}")

@@ -134,6 +134,7 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 /* Options that are a word of a list. The first is the default. Back ends, built-in networks, strategies and
  * presets of runs are not here: dfal_doctor, dfal_strategies and dfal_presets tell them. */
 #define DFAL_ISAS             "auto|avx2|avx512"
+#define DFAL_COMMS            "self|mpi"
 #define DFAL_LAYOUTS          "NCHW|NHWC"
 #define DFAL_SPLITS           "train|test"
 #define DFAL_DATA_SETS        "quickdraw|shoebag"
@@ -167,6 +168,7 @@ struct dfal_context_options {
     const char *command_line; /* recorded in outputs; NULL: "" */
     dfal_event_fn *event;     /* NULL: silent */
     void *event_user;
+    const char *comm; /* of DFAL_COMMS: one process, or a rank of many (score, logits, select, run) */
 };
 
 typedef struct dfal_context dfal_context;
@@ -179,6 +181,8 @@ DFAL_API dfal_status dfal_context_create(dfal_context **out, const struct dfal_c
 DFAL_API void dfal_context_destroy(dfal_context *context);
 /* CPUs this process may use: the least of the affinity mask and the cgroup's quota. */
 DFAL_API int32_t dfal_cpu_count(void);
+/* Tell which rank of its job the context is, once the job has begun; results are those of rank 0. */
+DFAL_API int32_t dfal_context_rank(const dfal_context *context);
 /* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
 DFAL_API void dfal_context_stop(dfal_context *context);
 /* The same because of a signal: a command that the job runs gets it, too, and SIGTERM of the plain stop. */

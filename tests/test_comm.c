@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "comm/comm.h"
+#include "comm/spans.h"
 
 enum { COUNT = 7, AT = 3, ALL = 16 };
 
@@ -21,7 +21,7 @@ static void host_bytes(void **state)
     assert_string_equal(comm->name, "self");
     assert_int_equal(comm->rank, 0);
     assert_int_equal(comm->size, 1);
-    test_ok(comm->allgather(comm, out, in, sizeof in));
+    test_ok(df_comm_allgather(comm, out, in, sizeof in));
     assert_memory_equal(out, in, sizeof in);
     test_ok(comm->barrier(comm));
     comm->close(comm);
@@ -43,10 +43,10 @@ static void spans(void **state)
     test_ok(df_write(device, queue, from, made, ALL));
     test_ok(df_write(device, queue, to, expected, ALL));
     memcpy(expected + AT, made + 1, COUNT * sizeof *made);
-    test_ok(comm->span_allgather(comm, device, queue, df_at(to, AT), df_at(from, 1), COUNT));
+    test_ok(df_comm_span_allgather(comm, device, queue, df_at(to, AT), df_at(from, 1), COUNT));
     test_ok(df_read(device, queue, found, to, ALL));
     test_same_floats("gathered", found, expected, ALL);
-    test_ok(comm->span_allreduce(comm, device, queue, df_at(to, AT), COUNT));
+    test_ok(df_comm_span_allreduce(comm, device, queue, df_at(to, AT), COUNT));
     test_ok(df_read(device, queue, found, to, ALL));
     test_same_floats("summed", found, expected, ALL);
     df_buffer_drop(device, &from);
@@ -62,12 +62,12 @@ static void what_does_not_fit(void **state)
     test_ok(df_comm_open_self(&comm));
     test_ok(df_buffer_new(device, &reals, DF_TYPE_REAL, ALL));
     test_ok(df_buffer_new(device, &whole, DF_TYPE_I32, ALL));
-    test_error(comm->span_allgather(comm, device, 0, df_at(reals, 1), reals, ALL), DFAL_E_INTERNAL,
+    test_error(df_comm_span_allgather(comm, device, 0, df_at(reals, 1), reals, ALL), DFAL_E_INTERNAL,
                "elements 1 to 17 do not lie in a buffer of 16");
-    test_error(comm->span_allgather(comm, device, 0, reals, whole, ALL), DFAL_E_INTERNAL, "expected REAL");
-    test_error(comm->span_allreduce(comm, device, 0, df_at(reals, ALL), 1), DFAL_E_INTERNAL,
+    test_error(df_comm_span_allgather(comm, device, 0, reals, whole, ALL), DFAL_E_INTERNAL, "expected REAL");
+    test_error(df_comm_span_allreduce(comm, device, 0, df_at(reals, ALL), 1), DFAL_E_INTERNAL,
                "elements 16 to 17 do not lie in a buffer of 16");
-    test_error(comm->span_allreduce(comm, device, 0, whole, 1), DFAL_E_INTERNAL, "not of REAL");
+    test_error(df_comm_span_allreduce(comm, device, 0, whole, 1), DFAL_E_INTERNAL, "not of REAL");
     df_buffer_drop(device, &reals);
     df_buffer_drop(device, &whole);
     comm->close(comm);

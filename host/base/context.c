@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/backend_name.h"
@@ -16,7 +17,7 @@ enum { THREAD_LIMIT = 4096, THREADS_PER_CPU = 4 /* more are a slip rather than a
 void(dfal_context_options_init)(struct dfal_context_options *options, size_t size)
 {
     const struct dfal_context_options defaults = {
-        .backend = "auto", .isa = "auto", .seed = 1, .command_line = ""};
+        .backend = "auto", .isa = "auto", .seed = 1, .command_line = "", .comm = "self"};
     df_sized_init(options, size, &defaults, sizeof defaults);
 }
 
@@ -48,9 +49,12 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
 {
     context->options = *options;
     context->options.backend = context->options.isa = context->options.command_line = NULL;
+    context->options.comm = NULL;
     DF_TRY(copy_string(&context->options.backend, options->backend, "auto"));
     DF_TRY(copy_string(&context->options.isa, options->isa, "auto"));
     DF_TRY(copy_string(&context->options.command_line, options->command_line, ""));
+    DF_TRY(copy_string(&context->options.comm, options->comm, "self"));
+    DF_TRY(df_word(NULL, "way of ranks", context->options.comm, DFAL_COMMS));
     DF_TRY(check_backend(context->options.backend));
     DF_TRY(df_word(NULL, "ISA", context->options.isa, DFAL_ISAS));
     if (options->threads < 0 || options->threads > THREAD_LIMIT)
@@ -110,6 +114,7 @@ dfal_status df_context_part(struct dfal_context **out, struct dfal_context *pare
     options.backend = backend;
     options.threads = threads;
     options.memory = parent->memory;
+    options.comm = "self";
     DF_TRY(create(out, &options));
     (*out)->parent = parent;
     return DFAL_OK;
@@ -121,9 +126,12 @@ void dfal_context_destroy(dfal_context *context)
         return;
     if (context->device && context->device_close)
         context->device_close(context->device);
+    if (context->comm)
+        context->comm_close(context->comm);
     df_free((char *)context->options.backend);
     df_free((char *)context->options.isa);
     df_free((char *)context->options.command_line);
+    df_free((char *)context->options.comm);
     pthread_mutex_destroy(&context->event_lock);
     df_free(context);
 }
@@ -136,6 +144,11 @@ void dfal_context_stop(dfal_context *context)
 void dfal_context_stop_by(dfal_context *context, int signal)
 {
     atomic_store(&context->stop, signal > 0 ? signal : SIGTERM);
+}
+
+int32_t dfal_context_rank(const dfal_context *context)
+{
+    return context->rank;
 }
 
 bool dfal_context_kept_work(const dfal_context *context)
@@ -151,9 +164,26 @@ int df_context_stop_signal(const struct dfal_context *context)
     return signal;
 }
 
+void df_context_stop_for(struct dfal_context *context, dfal_status status, const char *sentence)
+{
+    pthread_mutex_lock(&context->event_lock);
+    if (context->stop_status == DFAL_OK) {
+        context->stop_status = status;
+        snprintf(context->stop_text, sizeof context->stop_text, "%s", sentence);
+    }
+    pthread_mutex_unlock(&context->event_lock);
+    dfal_context_stop(context);
+}
+
 dfal_status df_context_check_stop(const struct dfal_context *context)
 {
-    if (df_context_stop_signal(context))
-        DF_FAIL(DFAL_E_STOPPED, "stopped on request");
-    return DFAL_OK;
+    if (!df_context_stop_signal(context))
+        return DFAL_OK;
+    struct dfal_context *job = df_context_job((struct dfal_context *)context);
+    pthread_mutex_lock(&job->event_lock);
+    const dfal_status status = job->stop_status;
+    pthread_mutex_unlock(&job->event_lock);
+    if (status != DFAL_OK) /* its text is written once, before its status is seen */
+        DF_FAIL(status, "%s", job->stop_text);
+    DF_FAIL(DFAL_E_STOPPED, "stopped on request");
 }

@@ -8,6 +8,9 @@
 
 #include "base/status.h"
 
+enum { DF_STOP_TEXT = 1200 };
+
+struct df_comm;
 struct df_device;
 
 struct dfal_context {
@@ -28,9 +31,17 @@ struct dfal_context {
     void (*device_close)(struct df_device *device);
     void (*prefix)(void *user, char *text, int32_t size); /* df_log_prefix, NULL: none */
     void *prefix_user;
+    struct df_comm *comm; /* NULL until df_context_comm (comm/comm.h) */
+    void (*comm_close)(struct df_comm *comm);
+    int32_t rank;                 /* of several; 0 is the one that speaks */
+    char host[64];                /* of a rank behind 0: it stands in front of what it warns of */
+    dfal_status stop_status;      /* of a stop because another rank cannot go on; DFAL_OK: it was a request */
+    char stop_text[DF_STOP_TEXT]; /* who it is, and why */
 };
 
-/* E_STOPPED once dfal_context_stop was called, with a message. */
+/* Another rank cannot go on: stop, and say so. The first one counts. From any thread. */
+void df_context_stop_for(struct dfal_context *context, dfal_status status, const char *sentence);
+/* E_STOPPED once dfal_context_stop was called, with a message; the status of df_context_stop_for. */
 dfal_status df_context_check_stop(const struct dfal_context *context);
 /* The number of the signal that asked for it, 0: none. */
 int df_context_stop_signal(const struct dfal_context *context);

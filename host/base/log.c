@@ -18,11 +18,15 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
         context = df_context_job(context);
     if (!context || (!context->options.event && !context->tee))
         return;
+    if (context->rank > 0 && level != DFAL_WARNING) /* rank 0 says it */
+        return;
     char text[LINE_SIZE] = "";
     va_list arguments;
     pthread_mutex_lock(&context->event_lock);
     if (level == DFAL_PROGRESS && context->prefix)
         context->prefix(context->prefix_user, text, sizeof text);
+    else if (context->rank > 0)
+        snprintf(text, sizeof text, "rank %d on %s: ", context->rank, context->host);
     const size_t used = strlen(text);
     va_start(arguments, format);
     df_vprint(text + used, sizeof text - used, format, arguments);

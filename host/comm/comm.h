@@ -1,29 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks: processes that work on one job, each with a device of its own. The simplest member is one
- * process; MPI and NCCL members come with their own shared objects.
+/* Ranks: processes that work on one job, each with a device of its own. The simplest member, `self`, is one
+ * process; `mpi` comes with a shared object of its own (member.h).
  *
- * Everything here is collective: every rank makes the same call. Host bytes have arrived on return; what
- * is asked of device memory is a call of the queue, in order with those before and behind it. */
+ * Collective: every rank makes the same call, in the same order. A collective call waits for all ranks; it
+ * fails on each of them once one has given up or died, so no rank waits for one that will not come. Sums are
+ * added in rank order on every rank: the same bits everywhere. */
 #ifndef DF_COMM_COMM_H
 #define DF_COMM_COMM_H
 
-#include "backend/backend.h"
+#include "base/context.h"
+#include "base/identity.h"
+
+enum { DF_COMM_HOST = 64 };
 
 struct df_comm {
     const char *name;
     int32_t rank, size;
+    int32_t local_rank, local_size; /* among the ranks of this rank's host */
+    char host[DF_COMM_HOST];        /* this rank's */
+    int32_t counters;               /* that df_comm_counter has given */
+
+    /* ---- Collective */
     dfal_status (*barrier)(struct df_comm *comm);
-    /* out [size * bytes]: everybody's bytes in rank order. */
-    dfal_status (*allgather)(struct df_comm *comm, void *out, const void *in, int64_t bytes);
-    /* out [size, count]: everybody's `count` reals in rank order; in does not overlap it.
-     * Errors   E_INTERNAL a span that is no REAL, or ends before its count */
-    dfal_status (*span_allgather)(struct df_comm *comm, struct df_device *device, int32_t queue,
-                                  struct df_span out, struct df_span in, int64_t count);
-    /* Each of `count` reals becomes the sum of everybody's, the same bits on every rank. Errors   as above */
-    dfal_status (*span_allreduce)(struct df_comm *comm, struct df_device *device, int32_t queue,
-                                  struct df_span sum, int64_t count);
+    /* out: everybody's bytes in rank order, bytes[r] of rank r. */
+    dfal_status (*allgatherv)(struct df_comm *comm, void *out, const int64_t *bytes, const void *in);
+    /* data [bytes]: the root's on every rank. */
+    dfal_status (*broadcast)(struct df_comm *comm, void *data, int64_t bytes, int32_t root);
+
+    /* ---- One rank alone, in any of its threads */
+    /* *value: how often this counter was asked before, by all ranks together: 0, 1, ... each once. */
+    dfal_status (*claim)(struct df_comm *comm, int32_t counter, int64_t *value);
+    /* This rank cannot go on: the others' jobs stop with its status and "rank 2 on n1 gave up: SENTENCE". */
+    void (*give_up)(struct df_comm *comm, dfal_status status, const char *sentence);
+
+    /* Waits for the others, but not for ranks that are gone. */
     void (*close)(struct df_comm *comm);
 };
+
+/* What a member tells the process that it works for. Called from a thread of the member's. */
+struct df_comm_watch {
+    void *user;
+    /* The number of the signal that this process was asked to stop by; 0: it was not. */
+    int (*stopped)(void *user);
+    /* Another rank was asked to stop by a signal, or, status not DFAL_OK, has given up or died. */
+    void (*stop)(void *user, int signal, dfal_status status, const char *sentence);
+    double patience; /* seconds without a word after which a rank counts as dead */
+};
+
 dfal_status df_comm_open_self(struct df_comm **out);
+/* The ranks of a context's job, opened on first use: options.comm says which member.
+ * Errors   E_UNAVAILABLE no such member here */
+dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out);
+
+/* A counter for df_comm.claim: the same on every rank where all ask for theirs in the same order. */
+int32_t df_comm_counter(struct df_comm *comm);
+/* Collective. out [size * bytes]: everybody's bytes in rank order. */
+dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, int64_t bytes);
+/* Collective. texts [size], each of all ranks' texts; free with df_free, all in one: texts[0]. */
+dfal_status df_comm_gather_texts(struct df_comm *comm, char **texts, const char *text);
+/* Collective. Each value becomes the sum of everybody's. */
+dfal_status df_comm_sum(struct df_comm *comm, double *values, int64_t count);
+/* Collective. Whether all ranks are about to do the same: the first difference from rank 0 is named with the
+ * rank and its host. Differences of the arithmetic are passed over with allow_mixed.
+ * Errors   E_CONFIG on every rank alike */
+dfal_status df_comm_same(struct df_comm *comm, const struct df_identity *identity, bool allow_mixed);
 
 #endif

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Are ranks by MPI built? DFAL_MPI asks for them (ON: what is missing is an error), forbids them (OFF) or leaves it to what is
+# installed (AUTO). The answer is DFAL_MPI_BUILT, and one status line.
+set(DFAL_MPI AUTO CACHE STRING "Build ranks by MPI: ON, OFF or AUTO (where MPI is installed)")
+set_property(CACHE DFAL_MPI PROPERTY STRINGS AUTO ON OFF)
+set(DFAL_MPI_BUILT OFF)
+if(DFAL_MPI STREQUAL "AUTO" AND (DFAL_SANITIZE OR DFAL_FUZZ))
+  message(STATUS "Ranks by MPI: off, sanitizers do not know MPI")
+elseif(DFAL_MPI STREQUAL "AUTO" OR DFAL_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI QUIET COMPONENTS C)
+  if(MPI_C_FOUND)
+    set(DFAL_MPI_BUILT ON)
+    message(STATUS "Ranks by MPI: on, ${MPI_C_LIBRARIES}")
+  elseif(DFAL_MPI STREQUAL "AUTO")
+    message(STATUS "Ranks by MPI: off, no MPI was found")
+  else()
+    message(FATAL_ERROR "DFAL_MPI is ON, but no MPI was found: install Open MPI (libopenmpi-dev), or build with -DDFAL_MPI=OFF")
+  endif()
+else()
+  message(STATUS "Ranks by MPI: off, DFAL_MPI is OFF")
+endif()

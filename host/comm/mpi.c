@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranks by MPI, as mpirun or srun --mpi=pmix start them. The whole of libdfal_mpi.so with mpi_service.c.
+ *
+ * No call blocks inside MPI: a collective call is begun and then asked for, so that a rank that waits sleeps,
+ * and learns that another one is gone. What MPI reads and writes meanwhile is memory of this file, which is
+ * left to MPI where a call never ends. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "comm/member.h"
+#include "comm/mpi_service.h"
+
+/* LINGER: seconds that rank 0 stays to pass on that a rank has died. */
+static const double linger = 3.0;
+
+struct mpi {
+    struct df_comm comm;
+    struct df_mpi_service service;
+    MPI_Comm work, control, answers, leave;
+    bool began; /* MPI was initialised here */
+};
+
+static struct mpi *of(struct df_comm *comm)
+{
+    return (struct mpi *)comm;
+}
+
+static dfal_status mpi_barrier(struct df_comm *comm)
+{
+    struct mpi *mpi = of(comm);
+    MPI_Request request;
+    DF_TRY(df_mpi_service_broken(&mpi->service));
+    DF_TRY(df_mpi_check(MPI_Ibarrier(mpi->work, &request), "a barrier"));
+    return df_mpi_service_wait(&mpi->service, &request);
+}
+
+struct gather {
+    int *counts, *places; /* [size] */
+    char *in, *out;
+};
+
+static void free_gather(struct gather *gather)
+{
+    df_free(gather->counts);
+    df_free(gather->places);
+    df_free(gather->in);
+    df_free(gather->out);
+}
+
+static dfal_status prepare_gather(struct gather *gather, const struct df_comm *comm, const int64_t *bytes,
+                                  const void *in)
+{
+    int64_t total = 0;
+    DF_TRY(df_alloc(&gather->counts, comm->size, sizeof(int)));
+    DF_TRY(df_alloc(&gather->places, comm->size, sizeof(int)));
+    for (int32_t r = 0; r < comm->size; r++) {
+        if (bytes[r] > INT_MAX || total + bytes[r] > INT_MAX)
+            DF_FAIL(DFAL_E_INTERNAL, "ranks were asked to gather more than %d bytes", INT_MAX);
+        gather->counts[r] = (int)bytes[r];
+        gather->places[r] = (int)total;
+        total += bytes[r];
+    }
+    DF_TRY(df_alloc(&gather->in, bytes[comm->rank], 1));
+    DF_TRY(df_alloc(&gather->out, total, 1));
+    memcpy(gather->in, in, (size_t)bytes[comm->rank]);
+    return DFAL_OK;
+}
+
+static dfal_status mpi_allgatherv(struct df_comm *comm, void *out, const int64_t *bytes, const void *in)
+{
+    struct mpi *mpi = of(comm);
+    struct gather gather = {0};
+    MPI_Request request;
+    dfal_status status;
+    DF_TRY(df_mpi_service_broken(&mpi->service));
+    DF_TRY_TO(done, status, prepare_gather(&gather, comm, bytes, in));
+    DF_TRY_TO(done, status,
+              df_mpi_check(MPI_Iallgatherv(gather.in, gather.counts[comm->rank], MPI_BYTE, gather.out,
+                                           gather.counts, gather.places, MPI_BYTE, mpi->work, &request),
+                           "gathering"));
+    DF_TRY(df_mpi_service_wait(&mpi->service, &request)); /* else the memory is MPI's for good */
+    const int32_t last = comm->size - 1;
+    memcpy(out, gather.out, (size_t)gather.places[last] + (size_t)gather.counts[last]);
+done:
+    free_gather(&gather);
+    return status;
+}
+
+static dfal_status mpi_broadcast(struct df_comm *comm, void *data, int64_t bytes, int32_t root)
+{
+    struct mpi *mpi = of(comm);
+    MPI_Request request;
+    char *buffer;
+    dfal_status status;
+    if (bytes > INT_MAX)
+        DF_FAIL(DFAL_E_INTERNAL, "ranks were asked to send %lld bytes at once, expected at most %d",
+                (long long)bytes, INT_MAX);
+    DF_TRY(df_mpi_service_broken(&mpi->service));
+    DF_TRY(df_alloc(&buffer, bytes, 1));
+    memcpy(buffer, data, (size_t)bytes);
+    DF_TRY_TO(
+        done, status,
+        df_mpi_check(MPI_Ibcast(buffer, (int)bytes, MPI_BYTE, root, mpi->work, &request), "a broadcast"));
+    DF_TRY(df_mpi_service_wait(&mpi->service, &request));
+    memcpy(data, buffer, (size_t)bytes);
+done:
+    df_free(buffer);
+    return status;
+}
+
+static dfal_status mpi_claim(struct df_comm *comm, int32_t counter, int64_t *value)
+{
+    return df_mpi_service_claim(&of(comm)->service, counter, value);
+}
+
+static void mpi_give_up(struct df_comm *comm, dfal_status status, const char *sentence)
+{
+    df_mpi_service_give_up(&of(comm)->service, status, sentence);
+}
+
+/* Wait until every rank is about to leave. Where one has given up the others keep their work first, for which
+ * it waits; one that died is not waited for. */
+static bool leave_together(struct mpi *mpi)
+{
+    struct df_mpi_service *service = &mpi->service;
+    MPI_Request request;
+    double since = 0;
+    if (MPI_Ibarrier(mpi->leave, &request) != MPI_SUCCESS)
+        return false;
+    for (;;) {
+        int done = 0;
+        if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+            return false;
+        if (done)
+            return true;
+        if (df_mpi_service_broken(service) != DFAL_OK) {
+            const double now = df_mpi_clock(), limit = service->news.died ? linger : service->watch.patience;
+            since = since > 0 ? since : now;
+            if (now - since > limit)
+                return false;
+        }
+        df_mpi_nap(1e-3);
+    }
+}
+
+static void mpi_close(struct df_comm *comm)
+{
+    struct mpi *mpi = of(comm);
+    const bool together = leave_together(mpi);
+    df_mpi_service_end(&mpi->service);
+    if (together) {
+        MPI_Comm *const comms[] = {&mpi->work, &mpi->control, &mpi->answers, &mpi->leave};
+        for (int i = 0; i < 4; i++)
+            MPI_Comm_free(comms[i]);
+        if (mpi->began)
+            MPI_Finalize();
+    } /* else MPI would wait for a rank that is gone: the process ends without */
+    df_free(mpi);
+}
+
+/* ---- Opening ---------------------------------------------------------------------------------- */
+
+static dfal_status begin(struct mpi *mpi)
+{
+    int began, ended, level;
+    MPI_Finalized(&ended);
+    MPI_Initialized(&began);
+    if (ended)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "MPI has ended in this process and cannot begin anew");
+    if (began) {
+        MPI_Query_thread(&level);
+    } else {
+        MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level);
+        mpi->began = true;
+    }
+    if (level < MPI_THREAD_MULTIPLE)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "this MPI does not allow calls of several threads, expected MPI_THREAD_MULTIPLE");
+    MPI_Comm *const comms[] = {&mpi->work, &mpi->control, &mpi->answers, &mpi->leave};
+    for (int i = 0; i < 4; i++) {
+        DF_TRY(df_mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, comms[i]), "the beginning"));
+        MPI_Comm_set_errhandler(*comms[i], MPI_ERRORS_RETURN);
+    }
+    return DFAL_OK;
+}
+
+static dfal_status place(struct mpi *mpi)
+{
+    MPI_Comm here;
+    int rank, size, local_rank, local_size;
+    MPI_Comm_rank(mpi->work, &rank);
+    MPI_Comm_size(mpi->work, &size);
+    DF_TRY(df_mpi_check(MPI_Comm_split_type(mpi->work, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &here),
+                        "finding the ranks of this host"));
+    MPI_Comm_rank(here, &local_rank);
+    MPI_Comm_size(here, &local_size);
+    MPI_Comm_free(&here);
+    mpi->comm.rank = rank;
+    mpi->comm.size = size;
+    mpi->comm.local_rank = local_rank;
+    mpi->comm.local_size = local_size;
+    char name[MPI_MAX_PROCESSOR_NAME] = "";
+    int length;
+    MPI_Get_processor_name(name, &length);
+    snprintf(mpi->comm.host, sizeof mpi->comm.host, "%.*s", DF_COMM_HOST - 1, name);
+    return DFAL_OK;
+}
+
+static dfal_status start_service(struct mpi *mpi, const struct df_comm_watch *watch)
+{
+    char(*hosts)[DF_COMM_HOST];
+    DF_TRY(df_alloc(&hosts, mpi->comm.size, sizeof *hosts));
+    const dfal_status status = df_mpi_check(
+        MPI_Allgather(mpi->comm.host, DF_COMM_HOST, MPI_CHAR, hosts, DF_COMM_HOST, MPI_CHAR, mpi->work),
+        "telling the hosts");
+    if (status != DFAL_OK) {
+        df_free(hosts);
+        return status;
+    }
+    return df_mpi_service_start(&mpi->service, watch, mpi->control, mpi->answers, hosts);
+}
+
+static dfal_status open_mpi(struct df_comm **out, const struct df_comm_watch *watch)
+{
+    struct mpi *mpi;
+    dfal_status status;
+    *out = NULL;
+    DF_TRY(df_alloc(&mpi, 1, sizeof *mpi));
+    mpi->comm = (struct df_comm){
+        .name = "mpi",
+        .barrier = mpi_barrier,
+        .allgatherv = mpi_allgatherv,
+        .broadcast = mpi_broadcast,
+        .claim = mpi_claim,
+        .give_up = mpi_give_up,
+        .close = mpi_close,
+    };
+    DF_TRY_TO(failed, status, begin(mpi));
+    DF_TRY_TO(failed, status, place(mpi));
+    DF_TRY_TO(failed, status, start_service(mpi, watch));
+    *out = &mpi->comm;
+    return DFAL_OK;
+failed:
+    df_free(mpi);
+    return status;
+}
+
+static dfal_status library(char *text, size_t size)
+{
+    char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length;
+    MPI_Get_library_version(version, &length);
+    snprintf(text, size, "%.*s", (int)strcspn(version, ",\n"), version);
+#ifdef OPEN_MPI
+    if (strncmp(version, "Open MPI", 8) != 0)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "the MPI that runs is '%s', expected the Open MPI that dfal was built with", text);
+#endif
+    return DFAL_OK;
+}
+
+DFAL_API df_object_entry dfal_comm_entry;
+
+const void *dfal_comm_entry(const struct df_host *host)
+{
+    static const struct df_comm_object object = {DF_COMM_ABI, open_mpi, library};
+    df_object_take_host(host);
+    return &object;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "comm/mpi_service.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+
+enum { TAG_BEAT, TAG_CLAIM, TAG_NEWS };
+static const double beat_seconds = 1.0, shortest_nap = 2e-5, longest_nap = 1e-3;
+
+double df_mpi_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void df_mpi_nap(double seconds)
+{
+    const struct timespec time = {.tv_sec = 0, .tv_nsec = (long)(1e9 * seconds)};
+    nanosleep(&time, NULL);
+}
+
+dfal_status df_mpi_check(int error, const char *what)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length;
+    if (error == MPI_SUCCESS)
+        return DFAL_OK;
+    MPI_Error_string(error, text, &length);
+    DF_FAIL(DFAL_E_UNAVAILABLE, "MPI failed in %s: %s", what, text);
+}
+
+/* ---- What has gone wrong ---------------------------------------------------------------------- */
+
+/* The first news counts: what follows follows from it. */
+static void note(struct df_mpi_service *service, const struct df_mpi_news *news)
+{
+    bool first = false;
+    df_lock_take(&service->lock);
+    if (!atomic_load(&service->broken)) {
+        service->news = *news;
+        atomic_store(&service->broken, true);
+        first = true;
+    }
+    df_lock_release(&service->lock);
+    if (first && news->rank != service->rank)
+        service->watch.stop(service->watch.user, 0, news->status, news->sentence);
+}
+
+void df_mpi_service_give_up(struct df_mpi_service *service, dfal_status status, const char *sentence)
+{
+    struct df_mpi_news news = {.status = status, .rank = service->rank};
+    snprintf(news.sentence, sizeof news.sentence, "rank %d on %s gave up: %.800s", service->rank,
+             service->hosts[service->rank], sentence);
+    note(service, &news);
+}
+
+dfal_status df_mpi_service_broken(struct df_mpi_service *service)
+{
+    if (!atomic_load(&service->broken))
+        return DFAL_OK;
+    df_lock_take(&service->lock);
+    const dfal_status status = service->news.status;
+    df_lock_release(&service->lock);
+    DF_FAIL(status, "%s", service->news.sentence); /* which nobody writes any more */
+}
+
+dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *request)
+{
+    double nap = shortest_nap;
+    for (;;) {
+        int done = 0;
+        DF_TRY(df_mpi_check(MPI_Test(request, &done, MPI_STATUS_IGNORE), "waiting for the other ranks"));
+        if (done)
+            return DFAL_OK;
+        DF_TRY(df_mpi_service_broken(service));
+        df_mpi_nap(nap);
+        nap = nap * 2 < longest_nap ? nap * 2 : longest_nap;
+    }
+}
+
+/* ---- Claims ----------------------------------------------------------------------------------- */
+
+dfal_status df_mpi_service_claim(struct df_mpi_service *service, int32_t counter, int64_t *value)
+{
+    MPI_Request answer, question;
+    DF_TRY(df_mpi_service_broken(service));
+    if (service->rank == 0) {
+        *value = df_counters_claim(&service->counters, counter);
+        return DFAL_OK;
+    }
+    int64_t number = 0;
+    int32_t asked = counter;
+    DF_TRY(df_mpi_check(MPI_Irecv(&number, 1, MPI_INT64_T, 0, 0, service->answers, &answer), "a claim"));
+    DF_TRY(df_mpi_check(MPI_Isend(&asked, 1, MPI_INT32_T, 0, TAG_CLAIM, service->control, &question),
+                        "a claim"));
+    const dfal_status status = df_mpi_service_wait(service, &answer);
+    if (status != DFAL_OK) { /* the answer would go into memory that is gone */
+        MPI_Cancel(&answer);
+        MPI_Request_free(&answer);
+        MPI_Request_free(&question);
+        return status;
+    }
+    *value = number;
+    return df_mpi_service_wait(service, &question);
+}
+
+static void answer_claim(struct df_mpi_service *service, int32_t rank)
+{
+    int32_t counter;
+    MPI_Recv(&counter, 1, MPI_INT32_T, rank, TAG_CLAIM, service->control, MPI_STATUS_IGNORE);
+    const int64_t value = df_counters_claim(&service->counters, counter);
+    MPI_Send(&value, 1, MPI_INT64_T, rank, 0, service->answers);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------- */
+
+static void hear_beat(struct df_mpi_service *service, int32_t rank)
+{
+    int32_t signal;
+    MPI_Recv(&signal, 1, MPI_INT32_T, rank, TAG_BEAT, service->control, MPI_STATUS_IGNORE);
+    service->heard[rank] = df_mpi_clock();
+    if (signal != 0 && !service->stop_told && service->watch.stopped(service->watch.user) == 0) {
+        service->stop_told = true;
+        service->watch.stop(service->watch.user, signal, DFAL_OK, "");
+    }
+}
+
+static void hear_news(struct df_mpi_service *service, int32_t rank)
+{
+    struct df_mpi_news news;
+    MPI_Recv(&news, sizeof news, MPI_BYTE, rank, TAG_NEWS, service->control, MPI_STATUS_IGNORE);
+    news.sentence[sizeof news.sentence - 1] = 0;
+    service->heard[rank] = df_mpi_clock();
+    note(service, &news);
+}
+
+/* Take what has come. Returns whether there was anything. */
+static bool listen(struct df_mpi_service *service)
+{
+    int there = 0;
+    bool any = false;
+    MPI_Status status;
+    while (MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, service->control, &there, &status) == MPI_SUCCESS &&
+           there) {
+        any = true;
+        if (status.MPI_TAG == TAG_CLAIM)
+            answer_claim(service, status.MPI_SOURCE);
+        else if (status.MPI_TAG == TAG_BEAT)
+            hear_beat(service, status.MPI_SOURCE);
+        else
+            hear_news(service, status.MPI_SOURCE);
+    }
+    return any;
+}
+
+/* Whom this rank talks to. */
+static bool is_peer(const struct df_mpi_service *service, int32_t rank)
+{
+    return rank != service->rank && (service->rank == 0 || rank == 0);
+}
+
+/* Messages are sent from memory that stays; one to a rank that does not take it is left where it is. */
+static void send(struct df_mpi_service *service, MPI_Request *requests, const void *bytes, int count, int tag)
+{
+    for (int32_t r = 0; r < service->size; r++) {
+        int done = 1;
+        if (!is_peer(service, r))
+            continue;
+        if (requests[r] != MPI_REQUEST_NULL)
+            MPI_Test(&requests[r], &done, MPI_STATUS_IGNORE);
+        if (done)
+            MPI_Isend(bytes, count, MPI_BYTE, r, tag, service->control, &requests[r]);
+    }
+}
+
+static void beat(struct df_mpi_service *service)
+{
+    service->signal = service->watch.stopped(service->watch.user);
+    send(service, service->beats, &service->signal, sizeof service->signal, TAG_BEAT);
+}
+
+static void look_for_dead(struct df_mpi_service *service, double now)
+{
+    for (int32_t r = 0; r < service->size; r++) {
+        if (!is_peer(service, r) || now - service->heard[r] < service->watch.patience)
+            continue;
+        struct df_mpi_news news = {.status = DFAL_E_UNAVAILABLE, .rank = r, .died = true};
+        snprintf(news.sentence, sizeof news.sentence, "rank %d on %s has not been heard from for %.0f s", r,
+                 service->hosts[r], service->watch.patience);
+        note(service, &news);
+    }
+}
+
+static void pass_news_on(struct df_mpi_service *service)
+{
+    if (service->relayed || !atomic_load(&service->broken))
+        return;
+    service->relayed = true;
+    service->outgoing = service->news;
+    send(service, service->passes, &service->outgoing, sizeof service->outgoing, TAG_NEWS);
+}
+
+static void *serve(void *user)
+{
+    struct df_mpi_service *service = user;
+    double nap = shortest_nap;
+    while (!atomic_load(&service->ended)) {
+        nap = listen(service) ? shortest_nap : nap * 2 < longest_nap ? nap * 2 : longest_nap;
+        const double now = df_mpi_clock();
+        if (now - service->told >= beat_seconds) {
+            service->told = now;
+            beat(service);
+            look_for_dead(service, now);
+        }
+        pass_news_on(service);
+        df_mpi_nap(nap);
+    }
+    return NULL;
+}
+
+/* ---- Begin and end ---------------------------------------------------------------------------- */
+
+dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df_comm_watch *watch,
+                                 MPI_Comm control, MPI_Comm answers, char (*hosts)[DF_COMM_HOST])
+{
+    int rank, size;
+    MPI_Comm_rank(control, &rank);
+    MPI_Comm_size(control, &size);
+    *service = (struct df_mpi_service){.watch = *watch,
+                                       .control = control,
+                                       .answers = answers,
+                                       .hosts = hosts,
+                                       .rank = rank,
+                                       .size = size,
+                                       .told = df_mpi_clock()};
+    df_lock_begin(&service->lock);
+    df_counters_begin(&service->counters);
+    DF_TRY(df_alloc(&service->heard, size, sizeof *service->heard));
+    DF_TRY(df_alloc(&service->beats, size, sizeof(MPI_Request)));
+    DF_TRY(df_alloc(&service->passes, size, sizeof(MPI_Request)));
+    for (int r = 0; r < size; r++) {
+        service->heard[r] = service->told;
+        service->beats[r] = service->passes[r] = MPI_REQUEST_NULL;
+    }
+    return df_thread_start(&service->thread, serve, service);
+}
+
+void df_mpi_service_end(struct df_mpi_service *service)
+{
+    atomic_store(&service->ended, true);
+    df_thread_join(&service->thread);
+    df_counters_end(&service->counters);
+    df_lock_end(&service->lock);
+    df_free(service->heard);
+    df_free(service->beats);
+    df_free(service->passes);
+    df_free(service->hosts);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ranks of MPI tell each other beside their collective calls: one thread a rank answers claims (rank 0),
+ * tells every second that this rank is alive and whether it was asked to stop, and passes on that a rank has
+ * given up or has not been heard from. All goes by way of rank 0. */
+#ifndef DF_COMM_MPI_SERVICE_H
+#define DF_COMM_MPI_SERVICE_H
+
+#include <mpi.h>
+#include <stdatomic.h>
+
+#include "comm/comm.h"
+#include "comm/counters.h"
+
+enum { DF_MPI_SENTENCE = 1000 };
+struct df_mpi_news {
+    int32_t status, rank;
+    bool died; /* it was not heard from; else it gave up itself */
+    char sentence[DF_MPI_SENTENCE];
+};
+
+struct df_mpi_service {
+    struct df_comm_watch watch;
+    MPI_Comm control, answers; /* both the service's own */
+    int32_t rank, size;
+    char (*hosts)[DF_COMM_HOST]; /* [size] */
+    struct df_thread thread;
+    struct df_counters counters; /* rank 0 */
+    atomic_bool ended;
+    atomic_bool broken; /* some rank has given up or died: news says which */
+    struct df_lock lock;
+    struct df_mpi_news news; /* under the lock; the first that came */
+    /* the thread's */
+    double *heard, told; /* heard [size] */
+    bool relayed, stop_told;
+    int32_t signal;              /* that is told */
+    MPI_Request *beats, *passes; /* [size] */
+    struct df_mpi_news outgoing; /* while passes are under way */
+};
+/* hosts: taken over. Errors   E_MEMORY */
+dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df_comm_watch *watch,
+                                 MPI_Comm control, MPI_Comm answers, char (*hosts)[DF_COMM_HOST]);
+void df_mpi_service_end(struct df_mpi_service *service);
+dfal_status df_mpi_service_claim(struct df_mpi_service *service, int32_t counter, int64_t *value);
+void df_mpi_service_give_up(struct df_mpi_service *service, dfal_status status, const char *sentence);
+/* The error of a call that will not end because a rank is gone; DFAL_OK: none is. */
+dfal_status df_mpi_service_broken(struct df_mpi_service *service);
+/* Wait for a request, in any thread. Errors   those of df_mpi_service_broken */
+dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *request);
+dfal_status df_mpi_check(int error, const char *what);
+double df_mpi_clock(void);
+void df_mpi_nap(double seconds);
+
+#endif

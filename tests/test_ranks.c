@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several ranks, each a process of this program under mpirun: test_ranks CASE. A rank that finds something
+ * else than expected says so and gives up, so that mpirun ends with its exit code 1; else rank 0 says
+ * "CASE: N ranks agree". */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "comm/member.h"
+
+static struct df_comm *comm;
+
+#define EXPECT(condition)                                                                                    \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "rank %d, line %d: expected %s; last error: %s\n", comm->rank, __LINE__,         \
+                    #condition, dfal_last_error());                                                          \
+            _exit(1);                                                                                        \
+        }                                                                                                    \
+    } while (0)
+
+/* What the member told this process. */
+static atomic_int asked_by, told_signal, told_status;
+static char told_text[2000];
+
+static int stopped(void *user)
+{
+    (void)user;
+    return atomic_load(&asked_by);
+}
+
+static void stop(void *user, int number, dfal_status status, const char *sentence)
+{
+    (void)user;
+    snprintf(told_text, sizeof told_text, "%s", sentence);
+    if (status == DFAL_OK)
+        atomic_store(&asked_by, number); /* as a context is */
+    atomic_store(&told_signal, number);
+    atomic_store(&told_status, status);
+}
+
+/* Until something is told, or for ten seconds. */
+static void wait_for(const atomic_int *what)
+{
+    for (int i = 0; i < 1000 && atomic_load(what) == 0; i++)
+        usleep(10000);
+}
+
+/* ---- Cases ------------------------------------------------------------------------------------ */
+
+static void gather(void)
+{
+    enum { MOST = 64 };
+    int64_t bytes[MOST] = {0}, total = 0;
+    char in[MOST], out[MOST * MOST];
+    for (int32_t r = 0; r < comm->size; r++)
+        total += bytes[r] = r % 3; /* also none at all */
+    memset(in, 'a' + comm->rank, sizeof in);
+    EXPECT(comm->allgatherv(comm, out, bytes, in) == DFAL_OK);
+    for (int64_t i = 0, r = 0, k = 0; i < total; i++, k++) {
+        while (k == bytes[r])
+            r++, k = 0;
+        EXPECT(out[i] == 'a' + r);
+    }
+    char *texts[MOST];
+    snprintf(in, sizeof in, "%.*s", comm->rank, "abcdefghijklmnop");
+    EXPECT(df_comm_gather_texts(comm, texts, in) == DFAL_OK);
+    for (int32_t r = 0; r < comm->size; r++)
+        EXPECT((int32_t)strlen(texts[r]) == r && strncmp(texts[r], "abcdefghijklmnop", (size_t)r) == 0);
+    df_free(texts[0]);
+}
+
+static void broadcast(void)
+{
+    const int32_t root = comm->size - 1;
+    int64_t data[3] = {comm->rank, 7, -comm->rank};
+    EXPECT(comm->broadcast(comm, data, sizeof data, root) == DFAL_OK);
+    EXPECT(data[0] == root && data[1] == 7 && data[2] == -root);
+    EXPECT(comm->barrier(comm) == DFAL_OK);
+}
+
+/* 1 and the halves of the last bit on every other rank: in another order the sum would be larger. */
+static void sum(void)
+{
+    double value[2] = {comm->rank == 0 ? 1.0 : 0x1p-53, comm->rank + 1};
+    EXPECT(df_comm_sum(comm, value, 2) == DFAL_OK);
+    EXPECT(value[0] == 1.0);
+    EXPECT(value[1] == comm->size * (comm->size + 1) / 2);
+}
+
+/* Each number is claimed by one rank, and none is left out. */
+static void claims(void)
+{
+    enum { CLAIMS = 200 };
+    const int32_t counter = df_comm_counter(comm), other = df_comm_counter(comm);
+    double taken[CLAIMS] = {0}, first = 0;
+    int64_t value;
+    EXPECT(counter != other);
+    for (;;) {
+        EXPECT(comm->claim(comm, counter, &value) == DFAL_OK);
+        if (value >= CLAIMS)
+            break;
+        taken[value]++;
+        usleep(comm->rank == 0 ? 500 : 50);
+    }
+    EXPECT(df_comm_sum(comm, taken, CLAIMS) == DFAL_OK);
+    for (int i = 0; i < CLAIMS; i++)
+        EXPECT(taken[i] == 1);
+    EXPECT(comm->claim(comm, other, &value) == DFAL_OK);
+    first = value == 0;
+    EXPECT(df_comm_sum(comm, &first, 1) == DFAL_OK);
+    EXPECT(first == 1);
+}
+
+/* The first difference is named, on every rank alike. */
+static void same(void)
+{
+    struct df_identity identity = {0};
+    char expected[128];
+    df_identity_add(&identity, "preset", "lts4");
+    EXPECT(df_comm_same(comm, &identity, false) == DFAL_OK);
+    df_identity_add(&identity, "isa", comm->rank == comm->size - 1 ? "avx2" : "avx512");
+    const bool alone = comm->size == 1;
+    EXPECT(df_comm_same(comm, &identity, true) == DFAL_OK);
+    EXPECT(df_comm_same(comm, &identity, false) == (alone ? DFAL_OK : DFAL_E_CONFIG));
+    snprintf(expected, sizeof expected, "rank %d on %s has isa 'avx2', rank 0 on", comm->size - 1,
+             comm->host);
+    EXPECT(alone || strncmp(dfal_last_error(), expected, strlen(expected)) == 0);
+    EXPECT(alone || strstr(dfal_last_error(), "has 'avx512': expected the same on all ranks") != NULL);
+    df_identity_clear(&identity);
+}
+
+static void collective(void)
+{
+    EXPECT(comm->local_size == comm->size && comm->local_rank == comm->rank);
+    gather();
+    broadcast();
+    sum();
+    claims();
+    same();
+}
+
+/* A signal that one rank was sent reaches all, and nobody's calls fail. */
+static void signalled(void)
+{
+    if (comm->rank == comm->size - 1)
+        atomic_store(&asked_by, SIGUSR1);
+    else
+        wait_for(&told_signal);
+    EXPECT(comm->rank == comm->size - 1 || told_signal == SIGUSR1);
+    EXPECT(told_status == DFAL_OK);
+    EXPECT(comm->barrier(comm) == DFAL_OK);
+}
+
+/* One rank gives up: the others, waiting or working, learn who and why. */
+static void given_up(void)
+{
+    char expected[128];
+    int64_t value;
+    snprintf(expected, sizeof expected, "rank 1 on %s gave up: the disk is full", comm->host);
+    if (comm->rank == 1) {
+        comm->give_up(comm, DFAL_E_IO, "the disk is full");
+        return;
+    }
+    if (comm->rank == 0)
+        EXPECT(comm->barrier(comm) == DFAL_E_IO && strcmp(dfal_last_error(), expected) == 0);
+    wait_for(&told_status);
+    EXPECT(told_status == DFAL_E_IO && strcmp(told_text, expected) == 0);
+    EXPECT(comm->claim(comm, df_comm_counter(comm), &value) == DFAL_E_IO);
+}
+
+/* One rank is silent: the others do not wait for it. */
+static void silent(void)
+{
+    char expected[128];
+    snprintf(expected, sizeof expected, "rank 1 on %s has not been heard from for 2 s", comm->host);
+    if (comm->rank == 1) {
+        raise(SIGSTOP);
+        _exit(1); /* woken by mpirun to be ended */
+    }
+    EXPECT(comm->barrier(comm) == DFAL_E_UNAVAILABLE);
+    EXPECT(strcmp(dfal_last_error(), expected) == 0);
+    printf("silent: rank %d does not wait\n", comm->rank);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } cases[] = {
+        {"collective", collective}, {"signalled", signalled}, {"given_up", given_up}, {"silent", silent}};
+    const struct df_comm_watch watch = {NULL, stopped, stop, 2.0};
+    const struct df_comm_object *object;
+    const char *name = argc == 2 ? argv[1] : "";
+    if (df_comm_object_load(&object, "mpi") != DFAL_OK || object->open(&comm, &watch) != DFAL_OK) {
+        fprintf(stderr, "%s\n", dfal_last_error());
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(cases[i].name, name) != 0)
+            continue;
+        const int32_t rank = comm->rank, size = comm->size;
+        cases[i].run();
+        comm->close(comm);
+        if (rank == 0)
+            printf("%s: %d ranks agree\n", name, size);
+        return 0;
+    }
+    fprintf(stderr, "there is no case '%s'\n", name);
+    return 64;
+}
