@@ -273,12 +273,18 @@ bool df_claim_owns(const struct df_claim *claim, const char *path)
     return target && target->lock >= 0;
 }
 
-dfal_status df_claim_job(struct df_claim *claim, const char *out_path, const char *network,
-                         const char *pool_path, const struct dfal_pool_options *options, bool force)
+dfal_status df_claim_files(struct df_claim *claim, const char *out_path, const char *network,
+                           const char *pool_path, const struct dfal_pool_options *options)
 {
     DF_TRY(df_claim_output(claim, out_path, "output"));
     DF_TRY(df_claim_input(claim, network));
-    DF_TRY(df_claim_pool(claim, pool_path, options));
+    return df_claim_pool(claim, pool_path, options);
+}
+
+dfal_status df_claim_job(struct df_claim *claim, const char *out_path, const char *network,
+                         const char *pool_path, const struct dfal_pool_options *options, bool force)
+{
+    DF_TRY(df_claim_files(claim, out_path, network, pool_path, options));
     return df_claim_take(claim, out_path, force);
 }
 

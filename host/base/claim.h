@@ -38,7 +38,10 @@ bool df_claim_may_clash(const struct df_claim *claim);
 dfal_status df_claim_take(struct df_claim *claim, const char *path, bool force);
 /* Whether the output was taken, be it only to clean up beside it. */
 bool df_claim_owns(const struct df_claim *claim, const char *path);
-/* Take the only output of a pool and, unless NULL, a network: all of the above. */
+/* Name the only output of a pool and, unless NULL, a network, and these. */
+dfal_status df_claim_files(struct df_claim *claim, const char *out_path, const char *network,
+                           const char *pool_path, const struct dfal_pool_options *options);
+/* The same, and take the output. */
 dfal_status df_claim_job(struct df_claim *claim, const char *out_path, const char *network,
                          const char *pool_path, const struct dfal_pool_options *options, bool force);
 void df_claim_end(struct df_claim *claim);

@@ -8,7 +8,8 @@
 
 struct df_parts {
     char *folder; /* OUT.parts */
-    int fd;       /* the folder, under flock; -1: not open */
+    int fd;       /* the folder, under flock unless joined; -1: not open */
+    bool joined;  /* another rank of the job holds it */
 };
 #define DF_PARTS_NONE ((struct df_parts){.fd = -1})
 
@@ -23,6 +24,14 @@ bool df_parts_is_own(const char *name);
  *          kind of job without force; E_IO */
 dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*ours)(const char *name),
                           const char *whose, bool force);
+/* Several ranks work on one output: the one that holds the folder signs it, the others join it and find the
+ * signature, or it is another folder of the same name; then the signature goes.
+ * Errors   of joining E_IO: no such folder with this signature comes into sight */
+enum { DF_PARTS_SIGNATURE = 33 };
+dfal_status df_parts_sign(const struct df_parts *parts, char signature[DF_PARTS_SIGNATURE]);
+dfal_status df_parts_join(struct df_parts *parts, const char *out_path,
+                          const char signature[DF_PARTS_SIGNATURE]);
+void df_parts_unsign(const struct df_parts *parts);
 /* The numbers of the parts that are whole, ascending (df_free). */
 dfal_status df_parts_numbers(const struct df_parts *parts, int64_t **numbers, int64_t *count);
 /* Remove every part, temporaries too; the folder goes when it is closed. */
@@ -35,7 +44,7 @@ void df_parts_publish(const struct df_parts *parts);
 bool df_parts_are_published(const char *out_path);
 /* Remove the parts beside a finished output that they have become; nothing where somebody holds them. */
 void df_parts_sweep(const char *out_path);
-/* Let go; a folder without parts is removed. */
+/* Let go; a folder without parts is removed, unless it was joined. */
 void df_parts_close(struct df_parts *parts);
 
 #endif

@@ -41,6 +41,26 @@ dfal_status df_job_rows(int64_t *begin, int64_t *end, const struct df_job_range 
 
 /* ---- Beginning -------------------------------------------------------------------------------- */
 
+dfal_status df_job_claim(struct dfal_context *context, struct df_claim *claim, const char *out_path,
+                         const char *network, const char *pool_path, const struct dfal_pool_options *options)
+{
+    struct df_comm *comm;
+    DF_TRY(df_context_comm(context, &comm));
+    DF_TRY(df_claim_files(claim, out_path, network, pool_path, options));
+    return comm->rank == 0 ? df_claim_take(claim, out_path, context->options.force) : DFAL_OK;
+}
+
+dfal_status df_job_ended(struct dfal_context *context, dfal_status status)
+{
+    char sentence[DF_MESSAGE_SIZE];
+    if (status == DFAL_OK || context->comm == NULL)
+        return status;
+    df_message_get(sentence);
+    context->comm->give_up(context->comm, status, sentence);
+    df_message_set(sentence);
+    return status;
+}
+
 dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct df_pool *pool,
                         const struct df_rows_kind *kind, const struct df_job_client *client, void *user,
                         const char *out_path, const struct df_job_range *range)
@@ -52,7 +72,7 @@ dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct
     job->head.range_end = job->cut.end;
     job->head.shard = (int32_t)range->shard;
     job->head.shard_count = (int32_t)range->shard_count;
-    DF_TRY(df_comm_open_self(&job->comm));
+    DF_TRY(df_context_comm(context, &job->comm));
     return df_output_open(&job->output, &(struct df_output_spec){
                                             .context = context,
                                             .pool = pool,
@@ -90,24 +110,59 @@ static dfal_status fill_head(struct df_job *job, const struct df_job_maker *make
     return df_strdup(&head->pool_path, job->pool->path);
 }
 
-/* A minute of two slow cores, or ten seconds of a slow GPU. */
-static int64_t most_rows(const struct df_job_maker *maker)
+/* A minute of two slow cores, or ten seconds of a slow GPU; with several ranks as many shards as let them end
+ * at about the same time, but none that is all overhead. */
+static int64_t most_rows(const struct df_job *job, const struct df_job_maker *maker)
 {
+    enum { SHARDS_EACH = 8, LEAST = 256 };
     const double operations = maker->device->wide ? 3e14 : 3e12, rows = operations / (maker->operations + 1);
-    return rows > DF_SHARD_ROWS ? DF_SHARD_ROWS : rows < 1 ? 1 : (int64_t)rows;
+    int64_t most = rows > DF_SHARD_ROWS ? DF_SHARD_ROWS : rows < 1 ? 1 : (int64_t)rows;
+    if (job->comm->size > 1) {
+        const int64_t share = (job->cut.end - job->cut.begin) / (SHARDS_EACH * (int64_t)job->comm->size);
+        most = share < LEAST && most > LEAST ? LEAST : share < most ? share : most;
+    }
+    return most < 1 ? 1 : most;
+}
+
+/* Do all ranks make the same? The shards of a job may be of several kinds of GPU only where that is asked
+ * for. */
+static dfal_status agree(const struct df_job *job, const struct df_job_maker *maker)
+{
+    const struct df_rows_head *head = &job->head;
+    const bool allow_mixed = job->context->options.allow_mixed;
+    struct df_identity identity = {0};
+    struct df_identity device = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_rows_head_identity(&identity, head, job->out_path));
+    df_identity_add(&identity, "rows", "%" PRId64 ":%" PRId64, head->range_begin, head->range_end);
+    DF_TRY_TO(done, status, df_comm_same(job->comm, &identity, allow_mixed));
+    if (!allow_mixed) {
+        df_identity_add(&device, "device", "%s", maker->device->own_memory ? head->device : "host");
+        status = df_comm_same(job->comm, &device, false);
+    }
+    if (status == DFAL_E_CONFIG && device.count > 0) {
+        char sentence[DF_MESSAGE_SIZE];
+        df_message_get(sentence);
+        status = df_fail(DFAL_E_UNAVAILABLE, "%.900s (`allow_mixed` takes it all the same)", sentence);
+    }
+done:
+    df_identity_clear(&identity);
+    df_identity_clear(&device);
+    return status;
 }
 
 dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker)
 {
     const struct dfal_context_options *options = &job->context->options;
     DF_TRY(fill_head(job, maker));
-    job->cut.shard_rows = df_shard_rows(job->kind, df_shard_bytes(job->context), most_rows(maker));
-    DF_TRY(df_shards_open(&job->shards, job->out_path, job->kind, job->cut, &job->head, options->allow_mixed,
-                          options->force));
+    DF_TRY(agree(job, maker));
+    job->cut.shard_rows = df_shard_rows(job->kind, df_shard_bytes(job->context), most_rows(job, maker));
+    if (job->comm->rank == 0)
+        DF_TRY(df_shards_open(&job->shards, job->out_path, job->kind, job->cut, &job->head,
+                              options->allow_mixed, options->force));
+    DF_TRY(df_shards_share(&job->shards, job->comm, job->out_path, job->kind, job->cut, &job->head));
     job->cut = job->shards.cut;
     job->context->kept_work = job->shards.finished_rows > 0;
-    job->shards.rank = job->comm->rank;
-    job->shards.size = job->comm->size;
     return DFAL_OK;
 }
 
@@ -127,7 +182,7 @@ static dfal_status compute_missing(struct df_job *job)
                DF_FIELDS(DF_INT("rows", shards->finished_rows)),
                "%" PRId64 " of %" PRId64 " rows are finished, the rest is continued", shards->finished_rows,
                rows);
-    df_missing_source_init(&source, shards);
+    df_missing_source_init(&source, shards, job->comm, &progress);
     df_shard_sink_init(&sink, shards, job->output);
     df_progress_begin(&progress, job->context, client->progress_event, "samples", rows,
                       shards->finished_rows);
@@ -149,17 +204,30 @@ done:
 /* What is left to do when every row is computed. */
 static dfal_status write_final(struct df_job *job)
 {
+    struct df_comm *comm = job->comm;
     DF_TRY(df_output_end(job->output));
-    if (job->comm->size > 1)
+    if (comm->rank > 0)
         DF_TRY(df_output_keep(job->output)); /* for the rank that writes the file */
-    DF_TRY(job->comm->barrier(job->comm));
-    if (job->comm->rank > 0)
-        return DFAL_OK;
-    DF_TRY(df_output_complete(job->output));
-    if (job->client->complete)
-        DF_TRY(job->client->complete(job->user, df_output_writer(job->output)));
-    df_parts_publish(&job->shards.parts);
-    return df_output_finish(job->output);
+    DF_TRY(comm->barrier(comm));
+    if (comm->rank == 0) {
+        DF_TRY(df_output_complete(job->output));
+        if (job->client->complete)
+            DF_TRY(job->client->complete(job->user, df_output_writer(job->output)));
+        df_parts_publish(&job->shards.parts);
+        DF_TRY(df_output_finish(job->output));
+    }
+    return comm->barrier(comm); /* no rank has done before the file has its name */
+}
+
+/* Shards of other ranks are work that is kept, too. */
+static bool are_others_kept(const struct df_job *job)
+{
+    int64_t *numbers = NULL, count = 0;
+    if (job->comm->size == 1 || job->shards.parts.fd < 0)
+        return false;
+    (void)df_parts_numbers(&job->shards.parts, &numbers, &count);
+    df_free(numbers);
+    return count > 0;
 }
 
 /* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then
@@ -170,14 +238,15 @@ static dfal_status keep_work(struct df_job *job, dfal_status status)
     df_message_get(sentence);
     df_output_abandon(job->output); /* first: a full disk has room again */
     const dfal_status kept = df_output_keep(job->output);
-    job->context->kept_work = job->shards.finished_rows > 0;
+    job->context->kept_work = job->shards.finished_rows > 0 || are_others_kept(job);
     if (status == DFAL_E_STOPPED && kept != DFAL_OK)
         status = kept;
     else
         df_message_set(sentence);
     if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
         status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept", sentence);
-    df_shards_remove(&job->shards, false);
+    if (!job->context->kept_work)
+        df_shards_remove(&job->shards, false);
     return status;
 }
 
@@ -198,7 +267,5 @@ void df_job_close(struct df_job *job)
     df_output_close(job->output);
     df_shards_close(&job->shards);
     df_rows_head_clear(&job->head);
-    if (job->comm)
-        job->comm->close(job->comm);
     *job = (struct df_job){0};
 }

@@ -6,6 +6,7 @@
 #define DF_JOB_JOB_H
 
 #include "backend/backend.h"
+#include "base/claim.h"
 #include "base/log.h"
 #include "comm/comm.h"
 #include "job/sink.h"
@@ -48,20 +49,28 @@ struct df_job {
     void *user;
     const char *out_path;
     struct df_rows_head head;
-    struct df_comm *comm;
+    struct df_comm *comm; /* the context's */
     struct df_shards_cut cut;
     struct df_shards shards;
     struct df_output *output;
     double running, writing; /* df_clock before the first row, and behind the last */
     double cpu_seconds;      /* df_cpu_clock between them */
 };
+/* Name what the job writes and reads, and take its output on the rank that writes it. Collective. */
+dfal_status df_job_claim(struct dfal_context *context, struct df_claim *claim, const char *out_path,
+                         const char *network, const char *pool_path, const struct dfal_pool_options *options);
+/* The job has ended with this status: where that is an error, tell the other ranks, which wait for this one.
+ * Returns status. */
+dfal_status df_job_ended(struct dfal_context *context, dfal_status status);
 /* Begin the output: its ids take as long as a device takes to be opened. All is borrowed until close, also
- * after an error. */
+ * after an error.
+ * Collective    open, find and run. Shards are claimed by the ranks; rank 0 writes the file and alone hears
+ *               `placed` and `complete`. */
 dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct df_pool *pool,
                         const struct df_rows_kind *kind, const struct df_job_client *client, void *user,
                         const char *out_path, const struct df_job_range *range);
-/* Fill the head, and find what is finished. Errors   E_CONFIG finished parts of another identity; E_EXISTS;
- * E_IO */
+/* Fill the head, and find what is finished. Errors   E_CONFIG finished parts of another identity, or a rank
+ * that would make others; E_UNAVAILABLE ranks with different GPUs; E_EXISTS; E_IO */
 dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker);
 /* Compute what is missing, write and publish the file. After an error finished parts are kept for the next
  * try (context->kept_work); a device that gave up is a pause then. Errors   E_STOPPED; those of client,

@@ -128,12 +128,21 @@ static dfal_status compare(struct df_output *output, int64_t shard, const struct
     return DFAL_OK;
 }
 
+/* A shard that another rank has computed tells which rows of the pool it is of. */
+static void take_hashes(struct df_output *output, const struct df_rows *rows)
+{
+    if (df_row_hashes_known(&rows->hashes) > 0)
+        df_row_hashes_join(&output->shards->hashes, rows->hashes.pieces);
+}
+
 static dfal_status place_from_file(struct df_output *output, int64_t shard)
 {
     struct df_rows rows = {0};
     dfal_status status = df_shards_read(output->shards, shard, &rows);
     if (status == DFAL_OK && output->shards->finished[shard]) /* by a job before this one */
         status = compare(output, shard, &rows);
+    else if (status == DFAL_OK)
+        take_hashes(output, &rows);
     if (status == DFAL_OK)
         status = place(output, shard, &rows);
     df_rows_clear(&rows);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 enum { SOURCE_ROWS = 1024 };
@@ -180,16 +181,59 @@ dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const
 {
     char whose[64];
     snprintf(whose, sizeof whose, "parts of a %s", kind->name);
-    *shards = (struct df_shards){.kind = kind, .cut = cut, .size = 1, .head = head, .parts = DF_PARTS_NONE};
+    *shards = (struct df_shards){.kind = kind, .cut = cut, .head = head, .parts = DF_PARTS_NONE};
     DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, whose, force));
     const dfal_status status = look(shards, allow_mixed);
     return status == DFAL_OK || !force || status == DFAL_E_MEMORY ? status
                                                                   : start_anew(shards, cut.shard_rows);
 }
 
+/* What rank 0 tells the others. */
+struct shared {
+    int64_t shard_rows, finished_rows;
+    char mixed[sizeof(((struct df_rows_head *)0)->mixed)], signature[DF_PARTS_SIGNATURE];
+};
+
+static dfal_status join(struct df_shards *shards, const struct shared *shared, const char *out_path)
+{
+    shards->cut.shard_rows = shared->shard_rows;
+    shards->finished_rows = shared->finished_rows;
+    snprintf(shards->head->mixed, sizeof shards->head->mixed, "%s", shared->mixed);
+    DF_TRY(df_parts_join(&shards->parts, out_path, shared->signature));
+    return lay_out(shards);
+}
+
+dfal_status df_shards_share(struct df_shards *shards, struct df_comm *comm, const char *out_path,
+                            const struct df_rows_kind *kind, struct df_shards_cut cut,
+                            struct df_rows_head *head)
+{
+    struct shared shared = {0};
+    if (comm->size == 1)
+        return DFAL_OK;
+    if (comm->rank == 0) {
+        shared.shard_rows = shards->cut.shard_rows;
+        shared.finished_rows = shards->finished_rows;
+        snprintf(shared.mixed, sizeof shared.mixed, "%s", head->mixed);
+        DF_TRY(df_parts_sign(&shards->parts, shared.signature));
+    }
+    dfal_status status = comm->broadcast(comm, &shared, sizeof shared, 0);
+    if (status == DFAL_OK && comm->rank > 0) {
+        *shards = (struct df_shards){.kind = kind, .cut = cut, .head = head, .parts = DF_PARTS_NONE};
+        status = join(shards, &shared, out_path);
+    }
+    if (status == DFAL_OK)
+        status =
+            comm->broadcast(comm, shards->finished, shards->count * (int64_t)sizeof *shards->finished, 0);
+    if (status == DFAL_OK)
+        status = comm->barrier(comm);
+    if (comm->rank == 0)
+        df_parts_unsign(&shards->parts);
+    return status;
+}
+
 void df_shards_close(struct df_shards *shards)
 {
-    if (shards->size > 0)
+    if (shards->kind)
         df_parts_close(&shards->parts);
     df_free(shards->finished);
     df_row_hashes_close(&shards->hashes);
@@ -198,7 +242,7 @@ void df_shards_close(struct df_shards *shards)
 
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
 {
-    if (!shards->parts.folder || (shards->finished_rows > 0 && !finished_ones_too))
+    if (!shards->parts.folder || shards->parts.joined || (shards->finished_rows > 0 && !finished_ones_too))
         return;
     char message[DF_MESSAGE_SIZE]; /* a clean-up never hides the error before it */
     df_message_get(message);
@@ -289,30 +333,52 @@ dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
     return status;
 }
 
+/* The shard that is the n-th missing one, -1: there are fewer. Shards that are passed over for the first time
+ * are other ranks'. */
+static int64_t find_missing(struct df_missing_source *missing, int64_t n)
+{
+    const struct df_shards *shards = missing->shards;
+    for (; missing->at < shards->count; missing->at++) {
+        int64_t begin, end;
+        if (shards->finished[missing->at])
+            continue;
+        if (missing->next++ == n)
+            return missing->at++;
+        df_shards_rows(shards, missing->at, &begin, &end);
+        if (missing->progress)
+            df_progress_add(missing->progress, end - begin, NULL);
+    }
+    return -1;
+}
+
 static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, int64_t *end)
 {
     struct df_missing_source *missing = (struct df_missing_source *)self;
-    const struct df_shards *shards = missing->shards;
     *begin = *end = 0;
-    for (; missing->shard < shards->count; missing->shard++, missing->row = 0) {
-        if (shards->finished[missing->shard] || missing->shard % shards->size != shards->rank)
-            continue;
-        int64_t first, last;
-        df_shards_rows(shards, missing->shard, &first, &last);
-        if (missing->row < first)
-            missing->row = first;
-        if (missing->row == last)
-            continue;
-        *begin = missing->row;
-        *end = last - missing->row < SOURCE_ROWS ? last : missing->row + SOURCE_ROWS;
-        missing->row = *end;
-        return DFAL_OK;
+    if (missing->row == missing->end) {
+        int64_t n;
+        if (missing->at == missing->shards->count)
+            return DFAL_OK;
+        DF_TRY(missing->comm->claim(missing->comm, missing->counter, &n));
+        const int64_t shard = find_missing(missing, n);
+        if (shard < 0)
+            return DFAL_OK;
+        df_shards_rows(missing->shards, shard, &missing->row, &missing->end);
     }
+    *begin = missing->row;
+    const bool whole = self->late || missing->end - missing->row < SOURCE_ROWS;
+    *end = whole ? missing->end : missing->row + SOURCE_ROWS;
+    missing->row = *end;
     return DFAL_OK;
 }
 
-void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards)
+void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards, struct df_comm *comm,
+                            struct df_progress *progress)
 {
-    *missing = (struct df_missing_source){.source = {.next = missing_next, .hashes = &shards->hashes},
-                                          .shards = shards};
+    *missing = (struct df_missing_source){
+        .source = {.next = missing_next, .late = comm->size > 1, .hashes = &shards->hashes},
+        .shards = shards,
+        .comm = comm,
+        .counter = df_comm_counter(comm),
+        .progress = progress};
 }

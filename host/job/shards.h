@@ -6,6 +6,7 @@
 #define DF_JOB_SHARDS_H
 
 #include "base/parts.h"
+#include "comm/comm.h"
 #include "store/row_file.h"
 #include "store/stream.h"
 
@@ -24,8 +25,7 @@ struct df_shards {
     const struct df_rows_kind *kind;
     struct df_shards_cut cut;
     int64_t first, count;        /* shard numbers */
-    int32_t rank, size;          /* shard i of the job belongs to rank i % size */
-    bool *finished;              /* [count] when the job began */
+    bool *finished;              /* [count] when the job began, the same on every rank */
     int64_t finished_rows;       /* in files now */
     struct df_rows_head *head;   /* borrowed: written into every shard; told what it is mixed with */
     struct df_row_hashes hashes; /* a piece a shard: its rows as they were read for the job, or found again */
@@ -36,8 +36,14 @@ struct df_shards {
  * temporaries are removed. */
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force);
+/* Collective: the ranks behind rank 0, which has opened them, join its shards, of which they know nothing
+ * yet.
+ * Errors   E_IO they do not see rank 0's folder */
+dfal_status df_shards_share(struct df_shards *shards, struct df_comm *comm, const char *out_path,
+                            const struct df_rows_kind *kind, struct df_shards_cut cut,
+                            struct df_rows_head *head);
 void df_shards_close(struct df_shards *shards);
-/* Remove the shards when none is finished, or in any case. */
+/* Remove the shards when none is finished, or in any case; where they were joined nothing. */
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
 /* Open a shard that holds its rows. */
@@ -52,13 +58,20 @@ dfal_status df_shards_compare(struct df_shards *shards, int64_t i, const struct 
 dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
                             const struct df_rows *const *rows, int32_t count);
 
-/* Chunk source over the rows of this rank's missing shards, in order. */
+/* Chunk source over the rows of missing shards, in order: each shard is claimed by the rank that takes it
+ * first, so that a slow rank gets less. */
 struct df_missing_source {
     struct df_chunk_source source;
     const struct df_shards *shards;
-    int64_t shard, row;
+    struct df_comm *comm;
+    int32_t counter;              /* of claims: the n-th missing shard */
+    struct df_progress *progress; /* told of what other ranks have claimed; NULL: nobody asks */
+    int64_t shard, row;           /* next to be handed out, up to end */
+    int64_t end;
+    int64_t next, at; /* the next missing shard that nobody is known to have claimed; where to look for it */
 };
-/* The rows' hashes go into the shards' pieces. */
-void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards);
+/* Collective. The rows' hashes go into the shards' pieces. */
+void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards, struct df_comm *comm,
+                            struct df_progress *progress);
 
 #endif

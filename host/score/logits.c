@@ -200,8 +200,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     DF_TRY(df_pool_options_take(&pool, options.pool));
     logits.node = options.node;
     context->kept_work = false;
-    DF_TRY_TO(done, status,
-              df_claim_job(&claim, out_path, network, pool_path, &pool, context->options.force));
+    DF_TRY_TO(done, status, df_job_claim(context, &claim, out_path, network, pool_path, &pool));
     DF_TRY_TO(done, status, df_pool_open(&logits.pool, context, pool_path, &pool));
     df_labels_warn(context, logits.pool);
     DF_TRY_TO(done, status, df_network_for_pool(&logits.network, context, network, logits.pool));
@@ -217,6 +216,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     DF_TRY_TO(done, status, df_context_device(context, &logits.device));
     status = run_job(&logits, network);
 done:
+    df_job_ended(context, status);
     df_job_close(&logits.job);
     df_network_destroy(logits.network);
     df_pool_close(logits.pool);

@@ -73,6 +73,16 @@ static dfal_status check_closest(const struct score *score)
     return df_closest_check(&score->deepfool, options->unconverged);
 }
 
+/* What one rank proves of its rows says nothing of those of the others. */
+static dfal_status check_ranks(const struct score *score)
+{
+    if (score->options->closest > 0 && score->context->comm->size > 1)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "`closest` finds rows of a whole pool in one process, expected one rank and not %d",
+                score->context->comm->size);
+    return DFAL_OK;
+}
+
 int df_score_how(const struct dfal_score_options *options)
 {
     return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0) |
@@ -310,8 +320,8 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status, df_score_check_options(options));
     DF_TRY_TO(done, status, df_deepfool_from_options(&score.deepfool, options));
     DF_TRY_TO(done, status, check_closest(&score));
-    DF_TRY_TO(done, status,
-              df_claim_job(&claim, out_path, network, pool_path, options->pool, context->options.force));
+    DF_TRY_TO(done, status, df_job_claim(context, &claim, out_path, network, pool_path, options->pool));
+    DF_TRY_TO(done, status, check_ranks(&score));
     DF_TRY_TO(done, status, df_pool_open(&score.pool, context, pool_path, options->pool));
     df_labels_warn(context, score.pool);
     DF_TRY_TO(done, status, open_job(&score, out_path));
@@ -330,6 +340,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     say_end(&score, &told, out_path);
     df_sized_give(result, &told, sizeof told);
 done:
+    df_job_ended(context, status);
     close_score(&score);
     df_claim_end(&claim);
     return status;

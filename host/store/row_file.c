@@ -93,7 +93,8 @@ static void identify_arithmetic(struct df_identity *identity, const struct df_ro
     df_identity_add(identity, "library", "%s", head->library);
 }
 
-static dfal_status identify(struct df_identity *identity, const struct df_rows_head *head, const char *path)
+dfal_status df_rows_head_identity(struct df_identity *identity, const struct df_rows_head *head,
+                                  const char *path)
 {
     df_identity_add(identity, "network_sha256", "%s", head->network_sha256);
     df_identity_add(identity, "pool_fingerprint", "%s", head->pool_fingerprint);
@@ -111,8 +112,8 @@ dfal_status df_rows_head_compare(const struct df_rows_head *ours, const struct d
 {
     struct df_identity a = {0}, b = {0};
     dfal_status status;
-    DF_TRY_TO(done, status, identify(&a, ours, path));
-    DF_TRY_TO(done, status, identify(&b, theirs, path));
+    DF_TRY_TO(done, status, df_rows_head_identity(&a, ours, path));
+    DF_TRY_TO(done, status, df_rows_head_identity(&b, theirs, path));
     DF_TRY_TO(done, status, df_identity_check(&a, &b, true, DFAL_E_CONFIG, path, hint));
     if (theirs->mixed[0] && !allow_mixed)
         status = df_fail(DFAL_E_CONFIG,

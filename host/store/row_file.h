@@ -4,6 +4,7 @@
 #ifndef DF_STORE_ROW_FILE_H
 #define DF_STORE_ROW_FILE_H
 
+#include "base/identity.h"
 #include "store/network_file.h"
 #include "store/row_hash.h"
 #include "store/table.h"
@@ -68,6 +69,9 @@ struct df_rows_head {
     char mixed[160]; /* "isa: avx2, avx512": rows of several arithmetics, by --allow-mixed; "" else */
 };
 void df_rows_head_clear(struct df_rows_head *head);
+/* The keys that two heads are compared by; path: what a message calls the file. */
+dfal_status df_rows_head_identity(struct df_identity *identity, const struct df_rows_head *head,
+                                  const char *path);
 /* Whether rows made as theirs says may stand beside ours; hint: as for df_identity_check.
  * Errors   E_CONFIG naming the first difference; allow_mixed passes over the arithmetic, else theirs must not
  *          be mixed */

@@ -104,6 +104,8 @@ static dfal_status claim(struct df_row_stream *stream, struct block *block)
         }
         while (stream->run_begin < stream->run_end && block->count < stream->block_rows)
             block->index[block->count++] = stream->run_begin++;
+        if (stream->source->late)
+            break;
     }
     return DFAL_OK;
 }

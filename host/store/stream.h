@@ -11,6 +11,8 @@
 struct df_row_hashes;
 struct df_chunk_source {
     dfal_status (*next)(struct df_chunk_source *self, int64_t *begin, int64_t *end);
+    /* The next run is asked for when rows of this one are all that is read ahead: others want runs, too. */
+    bool late;
     struct df_row_hashes
         *hashes; /* of the rows handed out, added to before anybody gets them; NULL: nobody asks */
 };

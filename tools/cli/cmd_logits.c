@@ -27,7 +27,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     status = dfal_logits(session->context, args->out, operands[0], operands[1], &args->logits);
     if (status == DFAL_OK && args->logits.shard_count > 0)
         note_merge(session, args->logits.shard_count, "LOGITS.h5");
-    if (status == DFAL_OK && session->json)
+    if (status == DFAL_OK && session->json && is_speaker(session))
         return print_json(OBJECT("output", JSON(args->out), "dataset",
                                  JSON(args->logits.node != NULL ? args->logits.node : "logits")));
     return status;
@@ -50,6 +50,7 @@ const struct command command_logits = {
     .option_count = COUNT_OF(options),
     .least = 2,
     .most = 2,
+    .ranks = true,
     .size = sizeof(S),
     .init = init,
     .run = run,

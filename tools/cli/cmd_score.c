@@ -124,7 +124,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     if (args->estimate)
         return estimate(session, args, operands);
     status = dfal_score(session->context, &result, args->out, operands[0], operands[1], &args->score);
-    if (status != DFAL_OK)
+    if (status != DFAL_OK || !is_speaker(session))
         return status;
     if (session->json)
         status = print_score_json(&result);
@@ -188,6 +188,7 @@ const struct command command_score = {
     .option_count = COUNT_OF(options),
     .least = 2,
     .most = 2,
+    .ranks = true,
     .size = sizeof(S),
     .init = init,
     .run = run,

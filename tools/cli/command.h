@@ -58,6 +58,7 @@ struct command {
     const struct option *options;
     int32_t option_count;
     int32_t least, most; /* operands; most -1: any number */
+    bool ranks;          /* several processes may do it together */
     size_t size;         /* of the struct the options are written to */
     void (*init)(void *args);
     dfal_status (*run)(struct session *session, void *args, const char *const *operands, int32_t count);
@@ -73,6 +74,7 @@ struct session {
     struct dfal_context_options options;
     bool quiet, verbose, json, print_config, help, version, help_markdown, completion;
     const char *log_format;
+    const char *comm;
     const char *config;
     struct text_list set;
     struct text_list given; /* names of the options on the line */
@@ -114,6 +116,11 @@ void print_command_help(const struct command *command);
 void print_markdown(void);
 void print_completion(void);
 void print_cell(const char *text); /* of a table in Markdown */
+
+/* ranks.c: which way of ranks the context gets; whether this process prints results, and what ended it. */
+dfal_status choose_ranks(struct session *session, const struct command *command);
+bool is_speaker(const struct session *session);
+bool is_told_by_rank_0(const struct session *session, const char *sentence);
 
 /* session.c: signals, the context, events on stderr. */
 dfal_status session_open(struct session *session, const char *command_line);

@@ -26,6 +26,9 @@ const struct option global_options[] = {
     OPT(S, "force", 0, VALUE_FLAG, options.force, NULL, "replace a finished output"),
     OPT(S, "allow-mixed", 0, VALUE_FLAG, options.allow_mixed, NULL,
         "continue or merge work of another version, back end or ISA; recorded in the output"),
+    OPT(S, "comm", 0, VALUE_CHOICE, comm, "auto|self|mpi",
+        "are several processes the ranks of one job? auto: as mpirun or srun --mpi=pmix has started them",
+        .only = "score, logits"),
     OPT(S, "config", 0, VALUE_TEXT, config, "FILE.yaml", "the configuration of run", .only = "run"),
     OPT(S, "set", 0, VALUE_LIST, set, "KEY.PATH=VALUE", "one setting of run, over the file's (repeatable)",
         .only = "run"),
@@ -126,7 +129,9 @@ static dfal_status run_command(struct session *session, struct parsed *parsed, c
     }
     if (session->version)
         return print_version(session);
-    dfal_status status = session_open(session, command_line);
+    dfal_status status = choose_ranks(session, parsed->command);
+    if (status == DFAL_OK)
+        status = session_open(session, command_line);
     if (status == DFAL_OK)
         status = parsed->command->run(session, parsed->args, parsed->operands, parsed->operand_count);
     return status;
@@ -134,7 +139,7 @@ static dfal_status run_command(struct session *session, struct parsed *parsed, c
 
 int dfal_main(int argc, char **argv)
 {
-    struct session session = {.log_format = "text"};
+    struct session session = {.log_format = "text", .comm = "auto"};
     struct parsed parsed = {0};
     standard_begin();
     /* One heap for all threads: nothing is allocated in a hot loop, and memory that one thread returns serves
@@ -150,7 +155,7 @@ int dfal_main(int argc, char **argv)
         usage_error(status, "%s: %s", dfal_last_error(),
                     kept ? "the same line continues from the finished work"
                          : "nothing was finished yet, so nothing is kept");
-    if (status != DFAL_OK)
+    if (status != DFAL_OK && !is_told_by_rank_0(&session, dfal_last_error()))
         session_error(&session, status, usage_text[0] != '\0' ? usage_text : dfal_last_error());
     int exit_code = dfal_status_exit_code(status);
     session_close(&session);

@@ -145,7 +145,7 @@ static void on_event(void *user, const struct dfal_event *event)
 
 void session_note(struct session *session, const char *format, ...)
 {
-    if (session->quiet)
+    if (session->quiet || !is_speaker(session))
         return;
     char text[ERROR_TEXT_SIZE];
     va_list arguments;

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Several ranks of one job under mpirun: the bytes of one process, whatever happens to a rank. DFAL_MPIRUN is how a job of
+ranks is started, but for -np N."""
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+
+from data import make_pool
+from support import check, main, same_bits
+
+LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
+
+
+def start(dfal, ranks, *words, shell=None):
+    """The command on so many ranks; shell: a script of each rank's, "$@" is the command."""
+    mpirun = shlex.split(os.environ["DFAL_MPIRUN"])
+    line = [*mpirun, "-np", str(ranks)]
+    if shell is not None:
+        line += ["sh", "-c", shell, "sh"]
+    return subprocess.Popen([*line, dfal.path, "--threads", "1", *map(str, words)], cwd=dfal.folder, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def finish(process, code=0):
+    """(stdout, stderr); mpirun's exit code is that of the first rank that failed."""
+    out, err = process.communicate(timeout=120)
+    check(process.returncode == code, f"exit code {process.returncode}, expected {code}\n{err}")
+    return out, err
+
+
+def run(dfal, ranks, *words, code=0, shell=None):
+    return finish(start(dfal, ranks, *words, shell=shell), code)
+
+
+def prepare(dfal, rows):
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), rows, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "2")
+
+
+def refuses(dfal, ranks, code, *words, says, shell=None):
+    """All ranks end; what is said stands in one line of dfal's."""
+    out, err = run(dfal, ranks, "-q", *words, code=code, shell=shell)
+    check(out == "", f"an error printed results: {out}")
+    lines = [line for line in err.splitlines() if line.startswith("dfal: ")]
+    check(any(all(word in line for word in says) for line in lines), f"{says} is said in none of {lines}")
+    left = [name for name in os.listdir(dfal.folder) if ".tmp." in name or name.endswith(".parts")]
+    check(not left, f"{left} are left")
+
+
+def pids(dfal):
+    """The ranks at work, without mpirun."""
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_rank(pid, dfal)]
+
+
+def is_rank(pid, dfal):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+        return words[0] == dfal.path.encode() and os.readlink(f"/proc/{pid}/cwd") == dfal.folder
+    except OSError:
+        return False
+
+
+def wait_for_parts(dfal, process, name="s.h5.parts"):
+    """Until the job has kept something."""
+    for _ in range(3000):
+        if os.path.isdir(dfal.at(name)) and any(part.endswith(".h5") for part in os.listdir(dfal.at(name))):
+            return
+        check(process.poll() is None, "the job has ended early")
+        time.sleep(0.01)
+    check(False, f"{name} never came")
+
+
+def same_files(dfal):
+    prepare(dfal, 5000)
+    more = ("--max-iter", "3", "--adversarial", "7")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "one.h5", *more)
+    out, err = run(dfal, 3, "score", "net.h5", "pool.h5", "-o", "three.h5", *more)
+    same_bits(dfal.at("one.h5"), dfal.at("three.h5"))
+    check(out.count("margin quantiles") == 1 and err.count("3 ranks by mpi") == 1, f"not said once: {out}\n{err}")
+    check(not os.path.exists(dfal.at("three.h5.parts")), "parts are left")
+    dfal.run("-q", "logits", "net.h5", "pool.h5", "--node", "fc1", "-o", "l1.h5")
+    run(dfal, 2, "-q", "logits", "net.h5", "pool.h5", "--node", "fc1", "-o", "l2.h5", "--range", "100:4800")
+    run(dfal, 4, "-q", "logits", "net.h5", "pool.h5", "--node", "fc1", "-o", "l4.h5")
+    same_bits(dfal.at("l1.h5"), dfal.at("l4.h5"))
+    make_pool(dfal.at("few.h5"), 3, 4)  # more ranks than shards
+    dfal.run("-q", "score", "net.h5", "few.h5", "-o", "few1.h5")
+    run(dfal, 4, "-q", "score", "net.h5", "few.h5", "-o", "few4.h5")
+    same_bits(dfal.at("few1.h5"), dfal.at("few4.h5"))
+
+
+def killed(dfal):
+    """A rank that dies costs what it had begun."""
+    prepare(dfal, 20000)
+    process = start(dfal, 3, "-q", *LONG)
+    wait_for_parts(dfal, process)
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    check(process.returncode != 0, f"a killed rank was not told: {err}")
+    kept = [name for name in os.listdir(dfal.at("s.h5.parts")) if name.endswith(".h5")]
+    check(kept and not os.path.exists(dfal.at("s.h5")), f"nothing is kept: {kept}")
+    before = {name: os.stat(dfal.at("s.h5.parts/" + name)).st_mtime_ns for name in kept}
+    shutil.copytree(dfal.at("s.h5.parts"), dfal.at("t.h5.parts"))
+    process = start(dfal, 2, "-q", *LONG)
+    time.sleep(0.5)
+    while process.poll() is None:
+        for name, when in before.items():
+            try:
+                check(os.stat(dfal.at("s.h5.parts/" + name)).st_mtime_ns == when, f"{name} was computed again")
+            except FileNotFoundError:
+                pass  # the file has its name
+        time.sleep(0.05)
+    finish(process)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "t.h5")  # one process goes on with the parts of three
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+    same_bits(dfal.at("whole.h5"), dfal.at("t.h5"))
+
+
+def signalled(dfal):
+    """A signal that one rank is sent stops all of them, with what is finished kept; nobody else takes the output."""
+    prepare(dfal, 16000)
+    process = start(dfal, 3, "-q", *LONG)
+    wait_for_parts(dfal, process)
+    _, err = dfal.run("-q", *LONG, code=73)
+    check("s.h5" in err, f"a second job is not told whose output it is: {err}")
+    os.kill(pids(dfal)[-1], signal.SIGUSR1)
+    _, err = finish(process, 75)
+    check(len([line for line in err.splitlines() if "the same line continues" in line]) >= 1, f"not said: {err}")
+    run(dfal, 2, "-q", *LONG)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+
+
+def refusals(dfal):
+    prepare(dfal, 300)
+    make_pool(dfal.at("other.h5"), 300, 3)
+    on_1 = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then %s; fi; exec "$@"'
+    refuses(dfal, 2, 78, *LONG, shell='if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec "$@" --isa avx2 --max-iter 3; fi; exec "$@"',
+            says=["rank 1 on", "has max_iter '3'", "expected the same on all ranks"])
+    os.mkdir(dfal.at("elsewhere"))
+    for name in ("net.h5", "other.h5"):
+        shutil.copy(dfal.at(name), dfal.at("elsewhere/" + name))
+    refuses(dfal, 2, 66, *LONG, shell=on_1 % "cd elsewhere", says=["rank 1 on", "gave up", "pool.h5"])
+    os.rename(dfal.at("elsewhere/other.h5"), dfal.at("elsewhere/pool.h5"))
+    refuses(dfal, 2, 78, *LONG, shell=on_1 % "cd elsewhere", says=["rank 1 on", "pool_fingerprint"])
+    shutil.copy(dfal.at("pool.h5"), dfal.at("elsewhere/pool.h5"))
+    refuses(dfal, 2, 74, *LONG, shell=on_1 % "cd elsewhere", says=["s.h5.parts", "a file system that all ranks share"])
+    refuses(dfal, 2, 69, *LONG, "--closest", "5", says=["closest", "expected one rank and not 2"])
+    dfal.refuses(69, *LONG, environment={"SLURM_STEP_NUM_TASKS": "4"}, says=["4 tasks", "--mpi=pmix", "--shard K/4"])
+    dfal.run("-q", *LONG, "--comm", "self", environment={"SLURM_STEP_NUM_TASKS": "4"})
+    run(dfal, 2, "-q", *LONG, code=73)
+    dfal.refuses(64, "info", "pool.h5", "--comm", "mpi", says="--comm")
+
+
+if __name__ == "__main__":
+    main({"same_files": same_files, "killed": killed, "signalled": signalled, "refusals": refusals})
