@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "base/sized.h"
+#include "job/job.h"
 #include "score/closest.h"
 #include "score/score.h"
 
@@ -181,13 +182,21 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
                                 .pool_path = pool_path};
     double begin = df_clock();
     char *strategy_options = NULL;
+    struct df_comm *comm;
     dfal_status status;
     dfal_select_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, given, "dfal_select_options"));
     DF_TRY(df_score_options_take(&score, own.score));
     own.score = &score.score;
     context->kept_work = false;
-    DF_TRY_TO(done, status, check_options(&job));
+    DF_TRY_TO(done, status, df_context_comm(context, &comm));
+    DF_TRY_TO(done, status, comm->rank == 0 ? check_options(&job) : df_select_take_options(&job));
+    if (comm->size > 1)
+        DF_TRY_TO(done, status, df_select_share(&job, &own.scores_path, &own.logits_path));
+    if (comm->rank > 0) {
+        status = comm->barrier(comm); /* until rank 0 has chosen */
+        goto done;
+    }
     DF_TRY_TO(done, status, df_select_open(&job));
     DF_TRY_TO(done, status, df_select_check_unfinished(&job));
     DF_TRY_TO(done, status, tell_strategy_options(&strategy_options, &job));
@@ -208,7 +217,10 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     df_say(context, DFAL_INFO, "select.end",
            DF_FIELDS(DF_INT("count", job.selection.count), DF_REAL("seconds", df_clock() - begin)),
            "%lld queries in %s", (long long)job.selection.count, out_path);
+    df_select_unshare(&job);
+    status = comm->barrier(comm);
 done:
+    df_job_ended(context, status);
     df_free(strategy_options);
     df_select_close(&job);
     return status;

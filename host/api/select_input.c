@@ -32,6 +32,7 @@ void df_select_close(struct df_select_job *job)
     df_free(job->command_folder);
     df_free(job->command_network);
     df_free(job->command_pool);
+    df_free(job->shared);
 }
 
 static bool all_labelled(const struct df_pool *pool)

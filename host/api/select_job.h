@@ -36,6 +36,7 @@ struct df_select_job {
     char *journal;
     struct df_command_place command; /* of a command that chooses: its paths are the job's */
     char *command_folder, *command_network, *command_pool;
+    char *shared; /* what all ranks have written for this selection; NULL: nothing */
 };
 
 /* select.c. Strategy, its options and DeepFool of job->options; what a selection is told of the job. */
@@ -45,6 +46,11 @@ struct df_selection_options df_select_selection(struct df_select_job *job);
 /* select_input.c: pool, network, candidates, scores, logits. */
 dfal_status df_select_open(struct df_select_job *job);
 void df_select_close(struct df_select_job *job);
+
+/* select_ranks.c. Collective: scores or logits that the strategy asks for, in a file of this selection; its
+ * path is put into one of the two, or nothing happens. A line that is killed behind it finds it again. */
+dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path);
+void df_select_unshare(const struct df_select_job *job);
 
 /* select_output.c. What does not fit together, and outputs that are there already, before any work; and, once
  * network and pool are known, whether an unfinished selection is this one. */

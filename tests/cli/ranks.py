@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from data import make_pool
-from support import check, main, same_bits
+from support import check, main, same_bits, same_file
 
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
@@ -137,6 +137,21 @@ def signalled(dfal):
     same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
 
 
+def selected(dfal):
+    """The queries of one process, of margins, of logits and of neither, and nothing is left beside them."""
+    prepare(dfal, 2000)
+    for strategy, more in (("dfal", ["--twins", "twins.h5"]), ("entropy", []), ("coreset-greedy", ["--subsample", "300"])):
+        words = ["select", "net.h5", "pool.h5", "--strategy", strategy, "--count", "9", *more]
+        dfal.run("-q", "--force", *words, "-o", "one.csv")
+        out, _ = run(dfal, 2, "-q", *words, "-o", "two.csv", *(["--force"] if more else []))
+        same_file(dfal.at("one.csv"), dfal.at("two.csv"))
+        check(out.count("rank") == 1, f"the queries are told more than once: {out}")
+        left = [name for name in os.listdir(dfal.folder) if name.startswith("two.csv.")]
+        check(not left, f"{left} is left")
+        os.remove(dfal.at("two.csv"))
+    run(dfal, 2, "-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "3", "-o", "no/two.csv", code=73)
+
+
 def refusals(dfal):
     prepare(dfal, 300)
     make_pool(dfal.at("other.h5"), 300, 3)
@@ -159,4 +174,4 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "killed": killed, "signalled": signalled, "refusals": refusals})
+    main({"same_files": same_files, "selected": selected, "killed": killed, "signalled": signalled, "refusals": refusals})

@@ -73,6 +73,10 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         json_decref(rows);
         return status;
     }
+    if (!is_speaker(session)) {
+        json_decref(rows);
+        return DFAL_OK;
+    }
     return session->json ? print_json(rows) : DFAL_OK;
 }
 
@@ -187,6 +191,7 @@ const struct command command_select = {
     .more = print_more,
     .least = 2,
     .most = 2,
+    .ranks = true,
     .size = sizeof(S),
     .init = init,
     .run = run,

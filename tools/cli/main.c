@@ -28,7 +28,7 @@ const struct option global_options[] = {
         "continue or merge work of another version, back end or ISA; recorded in the output"),
     OPT(S, "comm", 0, VALUE_CHOICE, comm, "auto|self|mpi",
         "are several processes the ranks of one job? auto: as mpirun or srun --mpi=pmix has started them",
-        .only = "score, logits"),
+        .only = "score, logits, select"),
     OPT(S, "config", 0, VALUE_TEXT, config, "FILE.yaml", "the configuration of run", .only = "run"),
     OPT(S, "set", 0, VALUE_LIST, set, "KEY.PATH=VALUE", "one setting of run, over the file's (repeatable)",
         .only = "run"),

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several ranks and one selection: what it reads of every row is made by all of them, as a scores or a logits
+ * file beside the output, from which rank 0 chooses. */
+#include <unistd.h>
+
+#include "api/select_job.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "comm/comm.h"
+
+/* What the strategy asks for that a job of all ranks writes; NULL: nothing. */
+static const char *kind_of(const struct df_select_job *job)
+{
+    const struct dfal_select_options *options = job->options;
+    const int asks = df_strategy_asks(job->strategy, &job->values);
+    if (options->subsample > 0) /* of few rows there is little to share */
+        return NULL;
+    if (asks & DF_ASKS_MARGINS)
+        return options->scores_path || options->score->cascade ? NULL : "scores";
+    if (asks & (DF_ASKS_LOGITS | DF_ASKS_LOGIT_GAPS))
+        return options->scores_path || options->logits_path ? NULL : "logits";
+    return NULL;
+}
+
+static dfal_status write_scores(const struct df_select_job *job, const char *path)
+{
+    struct dfal_score_options options = *job->options->score;
+    options.adversarial = 0;
+    return dfal_score(job->context, NULL, path, job->network_name, job->pool_path, &options);
+}
+
+static dfal_status write_logits(const struct df_select_job *job, const char *path)
+{
+    struct dfal_logits_options options;
+    dfal_logits_options_init(&options);
+    options.pool = job->options->score->pool;
+    return dfal_logits(job->context, path, job->network_name, job->pool_path, &options);
+}
+
+dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path)
+{
+    struct df_comm *comm = job->context->comm;
+    const char *kind = kind_of(job);
+    int32_t there = 0;
+    if (kind == NULL)
+        return DFAL_OK;
+    const bool scores = kind[0] == 's';
+    DF_TRY(df_format(&job->shared, "%s.%s.h5", job->out_path, kind));
+    if (comm->rank == 0)
+        there = df_file_exists(job->shared) && !job->context->options.force; /* of a line that was killed */
+    DF_TRY(comm->broadcast(comm, &there, sizeof there, 0));
+    if (!there)
+        DF_TRY(scores ? write_scores(job, job->shared) : write_logits(job, job->shared));
+    job->context->kept_work = true;
+    *(scores ? scores_path : logits_path) = job->shared;
+    return DFAL_OK;
+}
+
+void df_select_unshare(const struct df_select_job *job)
+{
+    if (job->shared && job->context->rank == 0)
+        (void)unlink(job->shared);
+}
