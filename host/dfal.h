@@ -21,8 +21,8 @@
  *             until it returns; texts that a callback gets are borrowed for that call.
  * Structs     Those of options and results begin with their size and are filled by their init macro first: an
  *             option left alone has the default that stands beside it. Options NULL: all defaults. Result
- *             NULL: not wanted. Later versions only append fields, so a program may run with an older or
- *             newer library: each does what both know.
+ *             NULL: not wanted. Later versions only append fields: a program and a library of two versions
+ *             do what both know.
  * Threads     A context runs one job at a time; several contexts may work side by side, each on a thread of
  *             its own (reading and writing HDF5 files, they wait for each other). Only dfal_context_stop,
  *             dfal_context_stop_by and dfal_context_kept_work may be called on a context whose job runs.
@@ -91,7 +91,6 @@ DFAL_API const char *dfal_status_name(dfal_status status);
 DFAL_API int dfal_status_exit_code(dfal_status status);
 /* Give the calling thread's last error as one sentence; "" before the first. */
 DFAL_API const char *dfal_last_error(void);
-
 /* Make a text that comes from a file or a user fit for a terminal, in place: every control character, mark
  * that turns the direction of writing, separator of lines and broken sequence of UTF-8 becomes a question
  * mark. dfal_last_error and the texts of events are clean; facts, ids and the fields of events are as they
@@ -100,15 +99,14 @@ DFAL_API void dfal_text_clean(char *text);
 
 /* ---- Facts and events ------------------------------------------------------------------------ */
 
+/* One named value; text is borrowed for the call that passes it. A LIST has `integer` texts, in `text` one
+ * behind the other, each ended by a zero byte. Kinds are appended: a program passes over unknown ones. */
 typedef enum dfal_field_kind {
     DFAL_FIELD_INT,
     DFAL_FIELD_REAL,
     DFAL_FIELD_TEXT,
-    DFAL_FIELD_LIST, /* of `integer` texts: in `text` one behind the other, each ended by a zero byte */
+    DFAL_FIELD_LIST
 } dfal_field_kind;
-
-/* One named value; text is borrowed for the duration of the call that passes it. Kinds are appended: a
- * program passes over those that it does not know. */
 struct dfal_field {
     const char *key;
     dfal_field_kind kind;
@@ -119,14 +117,7 @@ struct dfal_field {
 
 /* Receive one fact; called in display order. */
 typedef void dfal_fact_fn(void *user, const struct dfal_field *fact);
-
-typedef enum dfal_level {
-    DFAL_DEBUG,
-    DFAL_PROGRESS,
-    DFAL_INFO,
-    DFAL_WARNING,
-} dfal_level;
-
+typedef enum dfal_level { DFAL_DEBUG, DFAL_PROGRESS, DFAL_INFO, DFAL_WARNING } dfal_level;
 /* Something happened. Names and fields are listed in docs/FORMATS.md. */
 struct dfal_event {
     dfal_level level;
@@ -135,7 +126,6 @@ struct dfal_event {
     const struct dfal_field *fields;
     int32_t field_count;
 };
-
 /* Receive an event. Called from any thread of the library, one call at a time. */
 typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 
@@ -156,12 +146,9 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
 #define DFAL_PRECISIONS       "strict|fast"
 #define DFAL_ENGINES          "auto|layers|fused"
 
-/* Write what is said of a word that is none of a list, by this library and by the command: "unknown engine
- * 'fusde': expected auto, layers or fused; nearest is 'fused'".
- *   text      out, size bytes; what has no room is cut
- *   what      the choice: "engine"
- *   expected  said instead of the list of names; NULL: the names
- *   names     count of them, among which the nearest is looked for: none may be near */
+/* Write what is said of a word that is none of a list: "unknown engine 'fusde': expected auto, layers or
+ * fused; nearest is 'fused'". What has no room in text [size] is cut; `what` is the choice, "engine";
+ * `expected` is said instead of the names (NULL: they are), among which the nearest is looked for, if any. */
 DFAL_API void dfal_unknown_word(char *text, size_t size, const char *what, const char *word,
                                 const char *expected, const char *const *names, int32_t count);
 
@@ -172,19 +159,17 @@ struct dfal_context_options {
     const char *backend; /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
     const char *isa;     /* of DFAL_ISAS */
     int32_t threads;     /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
-    /* bytes this process may hold, its own so far included; 0: those and half of what is available */
-    int64_t memory;
-    uint64_t seed;    /* 1 */
-    bool seed_given;  /* by the caller: then it beats the seed of a run's configuration even if it is 1 */
-    bool force;       /* replace finished outputs */
-    bool allow_mixed; /* continue or merge under another arithmetic identity */
+    int64_t memory;      /* bytes this process may hold in all; 0: what it holds and half of what is free */
+    uint64_t seed;       /* 1 */
+    bool seed_given;     /* by the caller: then it beats the seed of a run's configuration even if it is 1 */
+    bool force;          /* replace finished outputs */
+    bool allow_mixed;    /* continue or merge under another arithmetic identity */
     const char *command_line; /* recorded in outputs; NULL: "" */
     dfal_event_fn *event;     /* NULL: silent */
     void *event_user;
 };
 
 typedef struct dfal_context dfal_context;
-
 DFAL_API void dfal_context_options_init(struct dfal_context_options *options, size_t size);
 #define dfal_context_options_init(options) dfal_context_options_init((options), sizeof *(options))
 /* Create a context; no device is opened before a job needs one. Options NULL: all defaults.
@@ -196,8 +181,7 @@ DFAL_API void dfal_context_destroy(dfal_context *context);
 DFAL_API int32_t dfal_cpu_count(void);
 /* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
 DFAL_API void dfal_context_stop(dfal_context *context);
-/* The same because of a signal: a command that the job runs (run --trainer) is sent it too, and SIGTERM by
- * the plain stop. */
+/* The same because of a signal: a command that the job runs gets it, too, and SIGTERM of the plain stop. */
 DFAL_API void dfal_context_stop_by(dfal_context *context, int signal);
 /* Tell whether finished work was kept by the last job that returned E_STOPPED. From any thread; while the job
  * still runs the answer is what is kept so far: true stays true, false may become true before it returns. */
@@ -233,8 +217,7 @@ struct dfal_pool_options; /* below */
 DFAL_API dfal_status dfal_import_npy(dfal_context *context, const char *out_path, const char *samples_path,
                                      const char *labels_path, const struct dfal_pool_options *options);
 /* The same from an archive of numpy.savez or savez_compressed: the arrays that options name ("samples", and
- * "labels" where there is one). Errors   E_DATA as above, no zip archive, no such array (those there are
- *                                        named), damaged */
+ * "labels" where there is one). Errors   E_DATA as above, no archive, no such array (named), damaged */
 DFAL_API dfal_status dfal_import_npz(dfal_context *context, const char *out_path, const char *path,
                                      const struct dfal_pool_options *options);
 /* Convert CIFAR-10 batches, binary or Python's (read, never executed), to a pool with ids `data_batch_1:0`
@@ -269,8 +252,7 @@ struct dfal_image_options {
     bool folders_are_classes;      /* the first folder of a path is its class, in bytewise order */
     const char *class_names;       /* NULL: none; a file with a class name a line, in the network's order */
     const char *on_error;          /* of DFAL_ON_ERRORS: a skipped file stands in POOL.bad.csv */
-    /* 0: none; else the size in pixels, whatever the picture's shape; without resize */
-    int32_t resize_height, resize_width;
+    int32_t resize_height, resize_width; /* 0: none; else the size in pixels, without resize */
     const char *exif; /* of DFAL_EXIFS: what becomes of the rotation that a file's EXIF asks for */
 };
 struct dfal_image_result {
@@ -523,9 +505,7 @@ struct dfal_verify_result {
     int64_t samples;
     double largest_relative_error; /* of the margins */
     int64_t disagreements;         /* status or class differs */
-    /* rows over tolerance that the file's own arithmetic gives again, bit by bit: at most 1 + 2 %; they are
-     * in neither of the two above */
-    int64_t excused;
+    int64_t excused; /* over tolerance, in neither: the file's arithmetic gives them again; 1 + 2 % at most */
     double tolerance; /* 1e-3; 2e-3 for a file of precision fast */
 };
 #define dfal_verify_result_init(result) dfal_result_init((result), sizeof *(result))
@@ -534,7 +514,6 @@ struct dfal_verify_result {
 DFAL_API dfal_status dfal_verify_scores(dfal_context *context, struct dfal_verify_result *result,
                                         const char *scores_path, const char *network, const char *pool_path,
                                         int64_t samples, const struct dfal_pool_options *pool);
-
 struct dfal_verify_network_options {
     size_t size;
     const struct dfal_pool_options *pool; /* NULL: the defaults */
@@ -580,8 +559,7 @@ DFAL_API dfal_status dfal_verify_network(dfal_context *context, struct dfal_veri
 
 struct dfal_select_options {
     size_t size;
-    const struct dfal_score_options
-        *score;              /* for strategies that need margins, and the pool's; NULL: the defaults */
+    const struct dfal_score_options *score; /* of margins, and the pool's; NULL: the defaults */
     const char *strategy;    /* required, but with strategy_command: a name of dfal_strategies */
     int64_t count;           /* required: queries, at least 1 */
     const char *scores_path; /* NULL: score on the way */
@@ -590,18 +568,12 @@ struct dfal_select_options {
     bool trust_rows;         /* do not read the pool again to see that scores and logits are of its rows */
     const char *twins_path;  /* NULL: none; allowed with every strategy */
     const char *sheet_path;  /* NULL: none; a contact sheet, .html or .png */
-    /* [strategy_option_count] "key=value" of the strategy; which there are, dfal_run_keys tells as
-     * options.NAME.KEY */
-    const char *const *strategy_options;
+    const char *const *strategy_options; /* "key=value"; dfal_run_keys tells which, as options.NAME.KEY */
     size_t strategy_option_count;
-    /* NULL: none; a label file of the rows that a strategy with pseudo-labels (ceal) labels itself */
-    const char *pseudo_labels_path;
-    /* NULL: dfal chooses; else a command that does (docs/FORMATS.md, "Strategy command"), and strategy is
-     * NULL or "command" */
+    const char *pseudo_labels_path; /* NULL: none; a label file of the rows that the strategy labels itself */
+    /* NULL: dfal chooses; else a command does ("Strategy command"), and strategy is NULL or "command" */
     const char *strategy_command;
-    /* NULL: from these; else the strategy's option `solver`: auto, cbc, none or a command (docs/FORMATS.md,
-     * "Solver") */
-    const char *solver;
+    const char *solver; /* NULL: from these; else the option `solver`: auto, cbc, none or a command */
 };
 struct dfal_query {
     int64_t rank; /* 1-based */
@@ -613,10 +585,8 @@ struct dfal_query {
     double confidence;
     int32_t label; /* -1 unknown */
     int32_t adversarial_class;
-    /* names of these classes; NULL: no class, or no name */
-    const char *predicted_name, *label_name, *adversarial_name;
-    /* [fact_count] what the strategy knows of all the chosen together, the same for each: of coreset the
-     * fields of the event select.coreset */
+    const char *predicted_name, *label_name, *adversarial_name; /* NULL: no class, or it has no name */
+    /* [fact_count] what the strategy knows of all the chosen together: of coreset those of select.coreset */
     const struct dfal_field *facts;
     size_t fact_count;
 };
@@ -646,13 +616,9 @@ struct dfal_run_options {
     int32_t set_count;
     bool resume;        /* demand that there is something to resume */
     bool allow_command; /* a configuration file may name commands: the trainer, strategies, solvers */
-    const char
-        *trainer; /* NULL: from the configuration; a command that trains (docs/FORMATS.md, "Trainer") */
-    /* NULL: from the configuration; a command that is the strategy `command`, one more where the
-     * configuration does not list it (docs/FORMATS.md, "Strategy command") */
-    const char *strategy_command;
-    /* NULL: from the configuration; else the option `solver` of all strategies that have one */
-    const char *solver;
+    /* Of these, NULL: from the configuration. A command that trains (docs/FORMATS.md, "Trainer"); one that is
+     * the strategy `command`, one more where it is not listed; the option `solver` of all that have one. */
+    const char *trainer, *strategy_command, *solver;
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {
@@ -663,13 +629,11 @@ struct dfal_run_row {
     double difference; /* to `random`, paired by trial; NAN for random itself or without it */
     double difference_stderr;
     bool significant; /* p_corrected is below 5 % */
-    /* two-sided paired t test; NAN: not tested, for want of a second trial, of variance or of random */
-    double p_value;
+    double p_value;   /* two-sided paired t test; NAN for want of a second trial, of variance or of random */
     double p_corrected; /* Holm's correction over all strategies that were tested; NAN likewise */
     double steps_mean;  /* optimiser steps of the last round; NAN: a trainer does not tell */
-    /* Area under the curve of accuracy over annotations, by trapezoids, divided by the annotations that it
-     * spans: the mean accuracy on the way. It is held against random as the accuracy is, with a Holm's
-     * correction of its own. */
+    /* The mean accuracy on the way: the area under the curve over annotations, by trapezoids, divided by its
+     * span. It is held against random as the accuracy is, with a Holm's correction of its own. */
     double area_mean, area_stderr, area_difference, area_difference_stderr, area_p_value, area_p_corrected;
 };
 typedef void dfal_run_row_fn(void *user, const struct dfal_run_row *row);
@@ -677,9 +641,7 @@ DFAL_API void dfal_run_options_init(struct dfal_run_options *options, size_t siz
 #define dfal_run_options_init(options) dfal_run_options_init((options), sizeof *(options))
 /* Run an experiment of active learning: rounds of training, choosing queries, asking the oracle, for each
  * strategy and trial from the same initial sets.
- *   out_dir  a folder that is made: config.yaml, curve.csv, queries.csv, log.jsonl, state/, networks/
- *   (docs/FORMATS.md);
- *            the same call continues after a kill
+ *   out_dir  a folder that is made (docs/FORMATS.md, "Run directory"); the same call continues after a kill
  *   row      may be NULL; hears each line of the final table
  * Errors   E_USAGE, E_CONFIG an option or a key of the configuration (its line named); E_DATA pools that do
  *          not fit each other, no labels to simulate from; E_NOINPUT; E_EXISTS finished, or somebody else's
@@ -739,12 +701,10 @@ struct dfal_bench_roofs {
 #define dfal_bench_roofs_init(result) dfal_result_init((result), sizeof *(result))
 /* All calls of one op on one shape in one job. */
 struct dfal_op_time {
-    const char *job, *op, *shape; /* "score" or "train"; borrowed for the duration of the call */
-    /* what runs a convolution or product, "" where there is nothing to tell; borrowed alike */
-    const char *engine;
-    /* of one pass; operations: of convolutions and products, else 0 */
-    int64_t calls, rows;
-    double seconds, bytes, operations;
+    const char *job, *op, *shape;      /* "score" or "train"; borrowed for the duration of the call */
+    const char *engine;                /* what runs a convolution or product, else ""; borrowed alike */
+    int64_t calls, rows;               /* of one pass */
+    double seconds, bytes, operations; /* operations: of convolutions and products, else 0 */
 };
 typedef void dfal_op_time_fn(void *user, const struct dfal_op_time *time);
 DFAL_API void dfal_bench_ops_options_init(struct dfal_bench_ops_options *options, size_t size);
@@ -775,8 +735,7 @@ struct dfal_bench_select_result {
     double seconds, fastest, slowest; /* of a pass: the median, and both ends */
     double cpu_seconds;               /* the median of this process and of a solver's, all threads together */
     /* the largest distance of a candidate to its nearest labelled or chosen row by the features that the
-     * strategy takes, or else that coreset takes; as many of the farthest as the strategy's option outliers
-     * says are left out. NAN: there are no features */
+     * strategy takes, or else coreset, without as many as its option outliers says. NAN: no features */
     double radius;
 };
 #define dfal_bench_select_result_init(result) dfal_result_init((result), sizeof *(result))
