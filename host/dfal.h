@@ -500,8 +500,10 @@ struct dfal_estimate_result {
 DFAL_API dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_result *result,
                                          const char *network, const char *pool_path,
                                          const struct dfal_score_options *options);
-/* Join the scores, or the logits, of all shards of a pool to one file.
- * Errors   E_DATA shards that are missing, doubled or of another job (named); E_NOINPUT; E_EXISTS; E_IO */
+/* Join the scores, or the logits, of all shards of a pool to one file, or the run directories of all parts of
+ * an experiment to one.
+ * Errors   E_DATA shards or parts that are missing, doubled, torn, unfinished or of another cut (named), or
+ *          folders and files mixed; E_CONFIG of another job; E_NOINPUT; E_EXISTS; E_IO */
 DFAL_API dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
                                 int32_t shard_count);
 struct dfal_verify_result {
@@ -623,6 +625,9 @@ struct dfal_run_options {
     /* Of these, NULL: from the configuration. A command that trains (docs/FORMATS.md, "Trainer"); one that is
      * the strategy `command`, one more where it is not listed; the option `solver` of all that have one. */
     const char *trainer, *strategy_command, *solver;
+    /* part_count 0: all trials; else trials 1 + part, 1 + part + part_count, ... (part from 0), each with the
+     * bits that it has among all. dfal_merge joins the directories of all parts. */
+    int32_t part, part_count;
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 foreach(name bound budget closest deepfool deepfool_loop residency score)
-  df_test(${name} LINK df_score LABELS quick threads)
+  df_test(${name} LINK df_api LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)
 df_test(output LINK df_score LABELS quick threads)
 # A command for every row that exists in this test alone.
 df_test(job LINK df_score LABELS quick threads)
-df_test(score_torture LINK df_score LABELS full)
+df_test(score_torture LINK df_api LABELS full)
 add_test(NAME score_torture_stopped COMMAND test_score_torture stopped)
 set_tests_properties(score_torture_stopped PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})
 # Thousands of small files are written: in memory, where there is such a file system.

@@ -331,12 +331,14 @@ static void test_time(void **state)
     /* Two strategies of two rounds and two trials; the one with twins has 10 and 10 + 5 + 5 rows, the other
      * 10 and 15. */
     struct df_run_config config;
+    struct df_run_set set;
     df_run_config_init(&config);
     config.initial = 10;
     config.query = 10;
     config.annotations = 15;
     config.trials = 2;
-    df_run_pace_begin(&pace, &config, 1000);
+    test_ok(df_run_set_of_part(&set, &config, (struct df_run_part){0}));
+    df_run_pace_begin(&pace, &config, &set, 1000);
     assert_true(isnan(df_run_pace_left(&pace)));
     struct df_curve_row row = {.strategy = "dfal", .annotations = 10, .round_seconds = 1};
     df_run_pace_add(&pace, &row);
@@ -347,9 +349,16 @@ static void test_time(void **state)
     df_run_pace_add(&pace, &row);
     assert_true(fabs(df_run_pace_left(&pace) - (5 + 0.05 * 40)) < 1e-9);
     config.training.steps = 7; /* every round is as long */
-    df_run_pace_begin(&pace, &config, 12);
+    df_run_pace_begin(&pace, &config, &set, 12);
     df_run_pace_add(&pace, &row);
     assert_true(fabs(df_run_pace_left(&pace) - 7 * 0.5) < 1e-9);
+    df_run_set_clear(&set);
+    /* One of the two trials: half of it. */
+    test_ok(df_run_set_of_part(&set, &config, (struct df_run_part){1, 2}));
+    df_run_pace_begin(&pace, &config, &set, 12);
+    df_run_pace_add(&pace, &row);
+    assert_true(fabs(df_run_pace_left(&pace) - 3 * 0.5) < 1e-9);
+    df_run_set_clear(&set);
 }
 
 static void keep_progress(void *user, const struct dfal_event *event)

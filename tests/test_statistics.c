@@ -239,7 +239,7 @@ static void test_curve(void **state)
     struct dfal_run_row rows[DF_MAX_STRATEGIES];
     df_run_config_init(&config);
     config.trials = 3;
-    test_ok(df_curve_summary(rows, &curve, &config));
+    test_ok(df_curve_summary(rows, &curve, &config, true));
     near(rows[0].difference, (0 + 0.1 + 0.12) / 3, 1e-9);
     assert_false(rows[0].significant);
     assert_true(isnan(rows[1].difference));
@@ -270,7 +270,7 @@ static void test_curve(void **state)
     fclose(file);
     test_ok(df_curve_read(&curve, folder));
     config.trials = 1;
-    test_ok(df_curve_summary(rows, &curve, &config));
+    test_ok(df_curve_summary(rows, &curve, &config, true));
     near(rows[0].area_mean, (10 * 0.4 + 30 * 0.7) / 40, 1e-12);
     assert_true(isnan(rows[0].area_stderr) && isnan(rows[0].area_difference) && isnan(rows[1].area_mean));
     df_curve_clear(&curve);

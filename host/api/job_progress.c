@@ -40,6 +40,10 @@ dfal_status df_tell_run_folder(const struct df_teller *teller, const char *folde
         df_tell_text(teller, "network", "%s", config->network);
     df_tell_int(teller, "strategies", config->strategy_count);
     df_tell_int(teller, "trials", config->trials);
+    if (look.part.count) {
+        df_tell_text(teller, "part", "%d of %d", look.part.number + 1, look.part.count);
+        df_tell_int(teller, "part_trials", look.trials_total / config->strategy_count);
+    }
     df_tell_int(teller, "rounds",
                 1 + (look.annotations_each - config->initial + config->query - 1) / config->query);
     df_tell_int(teller, "done", done);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal_run: the experiment, its page, and the last rounds' table. */
-#include "run/rounds.h"
+#include "publish.h"
 
 #include "base/memory.h"
 #include "base/sized.h"
@@ -20,10 +20,14 @@ dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_
     return status;
 }
 
-static dfal_status publish(struct dfal_context *context, const char *dir)
+dfal_status df_run_publish(struct dfal_context *context, const char *dir)
 {
+    struct df_run_part part;
     char *page = NULL;
     dfal_status status;
+    DF_TRY(df_run_part_read(&part, dir));
+    if (part.count) /* what a page tests needs all trials */
+        return df_run_directory_finish(dir);
     DF_TRY_TO(done, status, df_format(&page, "%s/report.html", dir));
     DF_TRY_TO(done, status, df_report_write(context, page, &dir, 1, true));
     status = df_run_directory_finish(dir);
@@ -38,6 +42,6 @@ dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct df
     struct dfal_run_options own;
     dfal_run_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, options, "dfal_run_options"));
-    DF_TRY(df_run_execute(context, out_dir, &own, df_oracles, publish));
+    DF_TRY(df_run_execute(context, out_dir, &own, df_oracles, df_run_publish));
     return row ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
 }

@@ -74,6 +74,17 @@ void df_identity_recent(struct df_identity *identity, const char *name)
         key->recent = true;
 }
 
+void df_identity_remove(struct df_identity *identity, const char *name)
+{
+    struct df_identity_key *key = find(identity, name), *end = identity->keys + identity->count;
+    if (!key)
+        return;
+    df_free(key->name);
+    df_free(key->value);
+    memmove(key, key + 1, (size_t)(end - key - 1) * sizeof *key);
+    identity->count--;
+}
+
 const char *df_identity_value(const struct df_identity *identity, const char *name)
 {
     const struct df_identity_key *key = find(identity, name);

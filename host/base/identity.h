@@ -29,6 +29,8 @@ void df_identity_recent(struct df_identity *identity, const char *name);
 /* version, dfal_version, backend, engine, isa, precision, library, libraries, solver, training,
  * transfer_training. */
 bool df_identity_is_arithmetic(const char *name);
+/* Take a key out, if it is there. */
+void df_identity_remove(struct df_identity *identity, const char *name);
 /* NULL: there is no such key. */
 const char *df_identity_value(const struct df_identity *identity, const char *name);
 

@@ -8,6 +8,7 @@
 #include "base/claim.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/pieces.h"
 
 /* ---- Which parts ------------------------------------------------------------------------------ */
 
@@ -20,29 +21,16 @@ static int by_rows(const void *a, const void *b)
     return x->range_end < y->range_end ? -1 : x->range_end > y->range_end;
 }
 
-/* Shards of one job, each said to be K of N: the first that is missing or there twice. */
+/* Shards of one job, each said to be K of N. */
 static dfal_status check_shard_numbers(const struct df_merge_part *parts, int32_t count)
 {
-    const int32_t total = parts[0].head.shard_count;
+    struct df_piece *pieces;
+    DF_TRY(df_alloc(&pieces, count, sizeof *pieces));
     for (int32_t i = 0; i < count; i++)
-        if (parts[i].head.shard_count != total)
-            DF_FAIL(DFAL_E_DATA, "%s is shard %d of %d, but %s is shard %d of %d: expected shards of one cut",
-                    parts[i].path, parts[i].head.shard + 1, parts[i].head.shard_count, parts[0].path,
-                    parts[0].head.shard + 1, total);
-    for (int32_t k = 0; k < total; k++) {
-        const char *holder = NULL;
-        for (int32_t i = 0; i < count; i++) {
-            if (parts[i].head.shard != k)
-                continue;
-            if (holder)
-                DF_FAIL(DFAL_E_DATA, "shard %d of %d is there twice: %s and %s", k + 1, total, holder,
-                        parts[i].path);
-            holder = parts[i].path;
-        }
-        if (!holder)
-            DF_FAIL(DFAL_E_DATA, "shard %d of %d is missing", k + 1, total);
-    }
-    return DFAL_OK;
+        pieces[i] = (struct df_piece){parts[i].path, parts[i].head.shard, parts[i].head.shard_count};
+    const dfal_status status = df_pieces_check(pieces, count, "shard");
+    df_free(pieces);
+    return status;
 }
 
 /* Parts in order of their rows: each begins where the one before ends. Ranges have to cover the pool. */
@@ -92,11 +80,8 @@ static dfal_status read_heads(struct df_merge_part *parts, const char *const *pa
         DF_TRY(read_head(&parts[i], paths[i], kind));
     for (int32_t i = 0; i < count; i++)
         DF_TRY(df_rows_head_compare(&parts[0].head, &parts[i].head, allow_mixed, paths[i], ""));
-    if (count > 1 && parts[0].head.shard_count > 0)
+    if (parts[0].head.shard_count > 0)
         DF_TRY(check_shard_numbers(parts, count));
-    else if (parts[0].head.shard_count > 1)
-        DF_FAIL(DFAL_E_DATA, "%s is shard %d of %d, the others are missing", paths[0],
-                parts[0].head.shard + 1, parts[0].head.shard_count);
     qsort(parts, (size_t)count, sizeof *parts, by_rows);
     return check_rows(parts, count);
 }

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "report/report_tables.h"
-#include "run/directory.h"
+#include "run/directory_files.h"
 
 static const char *last_part(const char *path)
 {
@@ -83,6 +83,10 @@ static dfal_status read_runs(struct df_report_run *runs, const char *const *dirs
 {
     for (int32_t i = 0; i < count; i++) {
         DF_TRY(df_report_run_read(&runs[i], dirs[i]));
+        if (runs[i].part.count)
+            DF_FAIL(DFAL_E_DATA,
+                    "%s is part %d of %d of an experiment, expected a whole one, as its merged parts are",
+                    dirs[i], runs[i].part.number + 1, runs[i].part.count);
         if (!runs[i].curve.count)
             DF_FAIL(DFAL_E_DATA, "%s: no round is finished, expected at least one", dirs[i]);
         read_queries(&runs[i]);

@@ -22,8 +22,9 @@ dfal_status df_report_run_read(struct df_report_run *run, const char *dir)
     *run = (struct df_report_run){.dir = dir};
     df_report_run_rename(run, dir);
     DF_TRY(df_run_directory_config(&run->config, dir));
+    DF_TRY(df_run_part_read(&run->part, dir));
     DF_TRY(df_curve_read(&run->curve, dir));
-    return df_curve_summary(run->summary, &run->curve, &run->config);
+    return df_curve_summary(run->summary, &run->curve, &run->config, run->part.count == 0);
 }
 
 void df_report_run_clear(struct df_report_run *run)

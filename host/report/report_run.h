@@ -4,6 +4,7 @@
 #define DF_REPORT_REPORT_RUN_H
 
 #include "run/curve.h"
+#include "run/part.h"
 
 /* Rows of DIR/queries.csv; ids as they stand there. */
 struct df_query_row {
@@ -30,6 +31,7 @@ struct df_report_run {
     char name[256]; /* the folder's own, or as it was given where two are the same */
     char *differs;  /* from the other runs of the page in its configuration; NULL: it is the only one */
     struct df_run_config config;
+    struct df_run_part part; /* of an experiment: its strategies are not compared, trials are missing */
     struct df_curve curve;
     struct df_query_table queries; /* none where they cannot be read */
     struct dfal_run_row summary[DF_MAX_STRATEGIES];

@@ -5,6 +5,7 @@
 #define DF_RUN_CONFIG_H
 
 #include "base/external_command.h"
+#include "base/identity.h"
 #include "base/number.h"
 #include "base/text.h"
 #include "net/training.h"
@@ -123,6 +124,8 @@ dfal_status df_run_config_load(struct df_run_config *config, const struct dfal_r
 /* Canonical YAML: the same configuration gives the same bytes, and reading them gives the same configuration.
  * Options of strategies that are not run are left out. Free with df_free. */
 dfal_status df_run_config_yaml(char **yaml, const struct df_run_config *config);
+/* Every setting that says something, data.train and data.test apart: fingerprints hold the data. */
+void df_run_config_identity(struct df_identity *identity, const struct df_run_config *config);
 /* E_CONFIG naming the first key that differs; data.train and data.test are left to the pools' fingerprints.
  */
 dfal_status df_run_config_compare(const struct df_run_config *ours, const struct df_run_config *theirs,

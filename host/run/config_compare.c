@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/identity.h"
 #include "base/text.h"
 #include "run/config_yaml.h"
 #include "strategy/strategy.h"
@@ -136,8 +135,7 @@ void df_run_config_differences(struct df_text *out, const struct df_run_config *
     }
 }
 
-/* Every setting that says something, data.train and data.test apart: fingerprints hold the data. */
-static void identity_of(struct df_identity *identity, const struct df_run_config *config)
+void df_run_config_identity(struct df_identity *identity, const struct df_run_config *config)
 {
     for (struct setting setting = {0}; next_setting(&setting);) {
         struct df_text name = {0}, value = {0};
@@ -159,8 +157,8 @@ dfal_status df_run_config_compare(const struct df_run_config *ours, const struct
                                   const char *path)
 {
     struct df_identity a = {0}, b = {0};
-    identity_of(&a, ours);
-    identity_of(&b, theirs);
+    df_run_config_identity(&a, ours);
+    df_run_config_identity(&b, theirs);
     const dfal_status status =
         df_identity_check(&a, &b, false, DFAL_E_CONFIG, path, " (`force` begins anew)");
     df_identity_clear(&a);

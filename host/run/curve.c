@@ -436,7 +436,7 @@ static void correct(struct dfal_run_row *rows, int32_t count)
 }
 
 dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
-                             const struct df_run_config *config)
+                             const struct df_run_config *config, bool compared)
 {
     const int32_t trials = config->trials;
     struct trial *ours = NULL, *random = NULL;
@@ -458,7 +458,7 @@ dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const 
         look_at_trials(ours, trials, curve, config->strategy[s].name);
         drop_unfinished(ours, trials);
         summarise(out, ours, trials, room);
-        if (strcmp(config->strategy[s].name, "random"))
+        if (compared && strcmp(config->strategy[s].name, "random"))
             hold_against(out, ours, random, trials, room);
     }
     correct(rows, config->strategy_count);

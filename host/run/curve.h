@@ -59,8 +59,8 @@ struct df_curve_area {
 dfal_status df_curve_areas(struct df_curve_area **areas, const struct df_curve *curve, const char *strategy,
                            int32_t trials);
 /* One row a strategy of the configuration, from the last rounds of the trials that have come to the most
- * annotations. */
+ * annotations.   compared: with the differences to random and their tests */
 dfal_status df_curve_summary(struct dfal_run_row rows[DF_MAX_STRATEGIES], const struct df_curve *curve,
-                             const struct df_run_config *config);
+                             const struct df_run_config *config, bool compared);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "run/class_table.h"
 #include "run/curve.h"
+#include "run/directory_files.h"
 #include "strategy/selection.h"
 
 static const struct {
@@ -29,7 +30,7 @@ static const struct {
     [DF_RUN_TRANSFER] = {"transfer.csv", DF_TRANSFER_COLUMNS "\n"},
 };
 
-static const char log_name[] = "log.jsonl";
+static const char log_name[] = DF_RUN_LOG;
 
 bool df_run_directory_is_finished(const char *path)
 {
@@ -66,59 +67,6 @@ static bool is_empty_folder(const char *path)
     return empty;
 }
 
-/* ---- inputs -------------------------------------------------------------------------------------------- */
-
-/* What a run writes, in the order in which it is removed: the configuration last. As long as that is there
- * the folder is known for a run directory, also to whoever comes after a kill in the middle. */
-static const char *const own_files[] = {"curve.csv",    "queries.csv", "classes.csv",
-                                        "transfer.csv", "report.html", "config.yaml"};
-static const char *const own_folders[] = {"state", "networks"};
-enum {
-    OWN_FILES = sizeof own_files / sizeof *own_files,
-    OWN_FOLDERS = sizeof own_folders / sizeof *own_folders
-};
-
-dfal_status df_run_directory_apart(const char *dir, bool force, const char *const *inputs, int32_t count)
-{
-    struct df_claim claim = DF_CLAIM_NONE;
-    char *paths[OWN_FILES + OWN_FOLDERS + 1] = {NULL};
-    int32_t n = 0;
-    dfal_status status = DFAL_OK;
-    for (int32_t i = 0; i < OWN_FOLDERS; i++, n++) {
-        DF_TRY_TO(done, status, df_format(&paths[n], "%s/%s", dir, own_folders[i]));
-        DF_TRY_TO(done, status, df_claim_folder(&claim, paths[n], "run directory's folder"));
-    }
-    for (int32_t i = 0; i <= OWN_FILES; i++, n++) {
-        const char *name = i < OWN_FILES ? own_files[i] : log_name;
-        DF_TRY_TO(done, status, df_format(&paths[n], "%s/%s", dir, name));
-        /* Who goes on with a run by its own configuration has it replaced by nobody. */
-        if (force || strcmp(name, "config.yaml") != 0 || !df_file_exists(paths[n]))
-            DF_TRY_TO(done, status, df_claim_output(&claim, paths[n], "run directory's file"));
-    }
-    status = df_claim_inputs(&claim, inputs, count);
-done:
-    df_claim_end(&claim);
-    for (int32_t i = 0; i < OWN_FILES + OWN_FOLDERS + 1; i++)
-        df_free(paths[i]);
-    return status;
-}
-
-dfal_status df_run_directory_inputs(const struct df_claim *claim, const char *dir)
-{
-    static const char *const also[] = {"log.jsonl", "state/identity"};
-    dfal_status status = DFAL_OK;
-    for (int32_t i = 0; i < OWN_FILES + 2 && status == DFAL_OK; i++) {
-        const char *name = i < OWN_FILES ? own_files[i] : also[i - OWN_FILES];
-        char *path = NULL;
-        if (!strcmp(name, "report.html")) /* the usual place for it */
-            continue;
-        DF_TRY(df_format(&path, "%s/%s", dir, name));
-        status = df_claim_input(claim, path);
-        df_free(path);
-    }
-    return status;
-}
-
 /* ---- identity ------------------------------------------------------------------------------------------ */
 
 static dfal_status identity_write(const char *path, const struct df_identity *identity)
@@ -148,23 +96,50 @@ static void say_mixed(struct df_run_directory *directory, struct dfal_context *c
     df_say(context, DFAL_WARNING, "run.mixed", fields, 3, "%s", sentence);
 }
 
-static dfal_status identity_compare(const char *path, const struct df_identity *ours,
-                                    struct dfal_context *context, struct df_run_directory *directory)
+static dfal_status identity_read(struct df_identity *identity, const char *path)
 {
-    struct df_identity theirs = {0};
-    struct df_identity_difference difference = {0};
     char *text = NULL;
     size_t size = 0;
     dfal_status status;
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, 1 << 16));
-    DF_TRY_TO(done, status, df_identity_read(&theirs, text, path));
+    status = df_identity_read(identity, text, path);
+done:
+    df_free(text);
+    return status;
+}
+
+static dfal_status identity_path(char **out, const char *dir)
+{
+    return df_format(out, "%s/state/identity", dir);
+}
+
+dfal_status df_run_directory_identity(struct df_identity *identity, const char *dir)
+{
+    char *path;
+    DF_TRY(identity_path(&path, dir));
+    const dfal_status status = df_file_exists(path) ? identity_read(identity, path) : DFAL_OK;
+    df_free(path);
+    return status;
+}
+
+void df_run_directory_say_mixed(struct df_run_directory *directory, struct dfal_context *context,
+                                const struct df_identity *ours, const struct df_identity *theirs)
+{
+    for (struct df_identity_difference difference = {0}; df_identity_next(&difference, ours, theirs);)
+        say_mixed(directory, context, &difference);
+}
+
+static dfal_status identity_compare(const char *path, const struct df_identity *ours,
+                                    struct dfal_context *context, struct df_run_directory *directory)
+{
+    struct df_identity theirs = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, identity_read(&theirs, path));
     DF_TRY_TO(done, status,
               df_identity_check(ours, &theirs, context->options.allow_mixed, DFAL_E_CONFIG, path,
                                 "; `force` begins anew"));
-    while (df_identity_next(&difference, ours, &theirs))
-        say_mixed(directory, context, &difference);
+    df_run_directory_say_mixed(directory, context, ours, &theirs);
 done:
-    df_free(text);
     df_identity_clear(&theirs);
     return status;
 }
@@ -245,40 +220,6 @@ done:
     return status;
 }
 
-/* Remove what a run writes, and nothing else that somebody may have put beside it. The log is the lock: it is
- * emptied, and stays. */
-static dfal_status clear(const struct df_run_directory *directory)
-{
-    char *path = NULL;
-    dfal_status status = DFAL_OK;
-    for (int32_t i = 0; i < OWN_FOLDERS && status == DFAL_OK; i++) {
-        DF_TRY(df_format(&path, "%s/%s", directory->path, own_folders[i]));
-        if (df_folder_exists(path)) /* in state/ a trainer works, who may leave folders there */
-            status = i == 0 ? df_folder_remove_all(path) : df_folder_remove(path);
-        df_free(path);
-    }
-    if (status == DFAL_OK && ftruncate(directory->log, 0))
-        status = df_fail_errno(errno, true, log_name, "shortening");
-    for (int32_t i = 0; i < OWN_FILES && status == DFAL_OK; i++) {
-        DF_TRY(df_format(&path, "%s/%s", directory->path, own_files[i]));
-        if (unlink(path) && errno != ENOENT)
-            status = df_fail_errno(errno, true, path, "removing");
-        df_free(path);
-    }
-    return status;
-}
-
-/* What a run that is finished could not remove: nobody writes there again. */
-static void sweep_own_folders(const char *dir)
-{
-    for (int32_t i = 0; i < OWN_FOLDERS; i++) {
-        char *path;
-        if (df_format(&path, "%s/%s", dir, own_folders[i]) == DFAL_OK)
-            df_folder_sweep(path);
-        df_free(path);
-    }
-}
-
 /* What is at path: nothing, a run that was begun, or somebody else's. */
 static dfal_status look(const char *path, const char *config_path, bool force, bool resume, bool *begun)
 {
@@ -289,7 +230,7 @@ static dfal_status look(const char *path, const char *config_path, bool force, b
         *begun = df_file_exists(config_path);
         const bool finished = *begun && !force && df_run_directory_is_finished(path);
         if (finished) {
-            sweep_own_folders(path);
+            df_run_files_sweep(path);
             DF_FAIL(DFAL_E_EXISTS, "%s: the run is finished, expected another folder or `force`", path);
         }
     }
@@ -362,7 +303,7 @@ static dfal_status enter(struct df_run_directory *directory, struct dfal_context
         return DFAL_OK;
     }
     if (begun)
-        DF_TRY(clear(directory));
+        DF_TRY(df_run_files_clear(path, directory->log));
     directory->fresh = true;
     return DFAL_OK;
 }
@@ -389,7 +330,7 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
                                   const char *path, const struct df_run_config *config,
                                   const struct df_identity *identity, bool resume)
 {
-    char *config_path = NULL, *state = NULL, *identity_path = NULL;
+    char *config_path = NULL, *state = NULL, *identity_at = NULL;
     dfal_status status;
     *directory = df_run_directory_none();
     DF_TRY_TO(done, status, df_strdup(&directory->path, path));
@@ -397,13 +338,13 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
         directory->path[n - 1] = 0;
     DF_TRY_TO(done, status, df_format(&config_path, "%s/config.yaml", directory->path));
     DF_TRY_TO(done, status, df_format(&state, "%s/state", directory->path));
-    DF_TRY_TO(done, status, df_format(&identity_path, "%s/identity", state));
+    DF_TRY_TO(done, status, identity_path(&identity_at, directory->path));
     DF_TRY_TO(done, status, enter(directory, context, config, config_path, resume));
     DF_TRY_TO(done, status, lay_out(directory, config, config_path, state));
-    if (df_file_exists(identity_path))
-        DF_TRY_TO(done, status, identity_compare(identity_path, identity, context, directory));
+    if (df_file_exists(identity_at))
+        DF_TRY_TO(done, status, identity_compare(identity_at, identity, context, directory));
     else
-        DF_TRY_TO(done, status, identity_write(identity_path, identity));
+        DF_TRY_TO(done, status, identity_write(identity_at, identity));
     for (int t = 0; t < DF_RUN_TABLES; t++)
         if (t != DF_RUN_TRANSFER || config->transfer[0])
             DF_TRY_TO(done, status,
@@ -411,7 +352,7 @@ dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfa
 done:
     df_free(config_path);
     df_free(state);
-    df_free(identity_path);
+    df_free(identity_at);
     if (status != DFAL_OK)
         df_run_directory_abandon(directory);
     return status;
@@ -440,7 +381,7 @@ void df_run_directory_abandon(struct df_run_directory *directory)
 {
     char message[DF_MESSAGE_SIZE], *log = NULL;
     df_message_get(message);
-    if (directory->fresh && clear(directory) == DFAL_OK &&
+    if (directory->fresh && df_run_files_clear(directory->path, directory->log) == DFAL_OK &&
         df_format(&log, "%s/%s", directory->path, log_name) == DFAL_OK)
         (void)unlink(log); /* still held: nobody else's */
     if (directory->created)
@@ -450,12 +391,30 @@ void df_run_directory_abandon(struct df_run_directory *directory)
     df_run_directory_close(directory);
 }
 
+dfal_status df_run_directory_discard(const char *path)
+{
+    struct df_run_directory old = df_run_directory_none();
+    dfal_status status;
+    DF_TRY_TO(done, status, df_run_files_alone(path));
+    DF_TRY_TO(done, status, df_strdup(&old.path, path));
+    DF_TRY_TO(done, status, hold(&old));
+    DF_TRY_TO(done, status, df_run_files_clear(path, old.log));
+    status = df_folder_remove_all(path);
+done:
+    df_run_directory_close(&old);
+    return status;
+}
+
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
-dfal_status df_run_directory_table_path(char **out, const struct df_run_directory *directory,
-                                        enum df_run_table table)
+dfal_status df_run_table_path(char **out, const char *dir, enum df_run_table table)
 {
-    return df_format(out, "%s/%s", directory->path, tables[table].name);
+    return df_format(out, "%s/%s", dir, tables[table].name);
+}
+
+const char *df_run_table_header(enum df_run_table table)
+{
+    return tables[table].header;
 }
 
 dfal_status df_run_directory_append(struct df_run_directory *directory, enum df_run_table table,
@@ -475,7 +434,7 @@ dfal_status df_run_directory_replace(struct df_run_directory *directory, enum df
                                      const char *bytes, int64_t size)
 {
     char *path;
-    DF_TRY(df_run_directory_table_path(&path, directory, table));
+    DF_TRY(df_run_table_path(&path, directory->path, table));
     const dfal_status status = df_file_write(path, bytes, (size_t)size);
     df_free(path);
     DF_TRY(status);
@@ -520,6 +479,23 @@ void df_run_directory_event(void *user, const struct dfal_event *event)
         df_message_set(message);
     }
     df_text_clear(&text);
+}
+
+dfal_status df_run_directory_take_log(struct df_run_directory *directory, const char *dir)
+{
+    char *path = NULL, *text = NULL;
+    size_t size = 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, df_format(&path, "%s/%s", dir, log_name));
+    if (!df_file_exists(path))
+        goto done;
+    DF_TRY_TO(done, status, df_file_read(&text, &size, path, INT64_MAX));
+    const char *last = memrchr(text, '\n', size);
+    status = write_all(directory->log, text, last ? last + 1 - text : 0, log_name);
+done:
+    df_free(path);
+    df_free(text);
+    return status;
 }
 
 dfal_status df_run_directory_work(char **out, const char *dir, const char *strategy, int32_t trial,

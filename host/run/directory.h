@@ -4,7 +4,6 @@
 #ifndef DF_RUN_DIRECTORY_H
 #define DF_RUN_DIRECTORY_H
 
-#include "base/claim.h"
 #include "base/identity.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -27,18 +26,14 @@ struct df_run_directory {
 dfal_status df_run_directory_open(struct df_run_directory *directory, struct dfal_context *context,
                                   const char *path, const struct df_run_config *config,
                                   const struct df_identity *identity, bool resume);
-/* None of the inputs is a file that a run in dir replaces or removes. Errors   E_USAGE both are named */
-dfal_status df_run_directory_apart(const char *dir, bool force, const char *const *inputs, int32_t count);
-/* What is read of a run directory is no output of the claim. */
-dfal_status df_run_directory_inputs(const struct df_claim *claim, const char *dir);
 /* One that is not open: it may be closed. */
 struct df_run_directory df_run_directory_none(void);
 void df_run_directory_close(struct df_run_directory *directory);
 /* Remove what this call has made: nothing was finished. */
 void df_run_directory_abandon(struct df_run_directory *directory);
-/* DIR/curve.csv and its like; free with df_free. */
-dfal_status df_run_directory_table_path(char **out, const struct df_run_directory *directory,
-                                        enum df_run_table table);
+/* DIR/curve.csv and its like, df_free; the line of columns that it begins with. */
+dfal_status df_run_table_path(char **out, const char *dir, enum df_run_table table);
+const char *df_run_table_header(enum df_run_table table);
 /* Append to a table and sync; on an error the table is as it was. */
 dfal_status df_run_directory_append(struct df_run_directory *directory, enum df_run_table table,
                                     const struct df_text *text);
@@ -47,6 +42,16 @@ dfal_status df_run_directory_replace(struct df_run_directory *directory, enum df
                                      const char *bytes, int64_t size);
 /* Event sink for df_log_tee: one JSON object a line into log.jsonl; progress and debug are left out. */
 void df_run_directory_event(void *user, const struct dfal_event *event);
+/* Remove one in which nobody works. Errors   E_EXISTS another process does, or there is more in it than a run
+ * writes */
+dfal_status df_run_directory_discard(const char *path);
+/* Say and log what differs in the arithmetic between what is joined or continued. */
+void df_run_directory_say_mixed(struct df_run_directory *directory, struct dfal_context *context,
+                                const struct df_identity *ours, const struct df_identity *theirs);
+/* What DIR/state/identity says; nothing where a run was begun a moment ago. Clear it, also after an error. */
+dfal_status df_run_directory_identity(struct df_identity *identity, const char *dir);
+/* Append what another one's log says; what a kill has cut short is left out. */
+dfal_status df_run_directory_take_log(struct df_run_directory *directory, const char *dir);
 /* All trials and the report are there. */
 dfal_status df_run_directory_finish(const char *path);
 bool df_run_directory_is_finished(const char *path);

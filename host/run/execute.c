@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "run/directory_files.h"
 #include "run/rounds.h"
 #include "run/side.h"
 
@@ -63,9 +64,11 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
 {
     struct df_experiment e = {0};
     struct df_identity identity = {0};
+    struct df_run_set set = {0};
     dfal_status status;
     context->kept_work = false;
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
+    DF_TRY_TO(done, status, df_run_set_of_part(&set, &e.config, e.part));
     DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
     DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
     DF_TRY_TO(done, status,
@@ -93,7 +96,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                "steps: "
                "training.patience 0 makes them equal",
                e.config.training.patience, (long long)e.config.training.steps);
-    status = df_run_side_by_side(&e);
+    status = df_run_side_by_side(&e, &set);
     if (status == DFAL_E_UNAVAILABLE && context->kept_work && e.device_failed) {
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
@@ -116,6 +119,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     if (status == DFAL_OK)
         status = publish(context, dir);
 done:
+    df_run_set_clear(&set);
     df_identity_clear(&identity);
     df_experiment_close(&e);
     return status;

@@ -319,6 +319,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     const char *source = options->config_path ? options->config_path : "the configuration";
     e->context = context;
     e->directory = df_run_directory_none();
+    e->part = (struct df_run_part){options->part, options->part_count};
     DF_TRY(df_run_config_load(&e->config, options, &context->options));
     DF_TRY(df_run_command_allowed(&e->config, options));
     if (!e->config.train[0] || !e->config.test[0])
@@ -401,5 +402,6 @@ dfal_status df_experiment_identity(const struct df_experiment *e, const struct d
         df_identity_add(identity, names[i], "%s", rows);
         df_identity_recent(identity, names[i]);
     }
+    df_run_part_add(identity, e->part);
     return identity->status;
 }

@@ -4,6 +4,7 @@
 #define DF_RUN_EXPERIMENT_H
 
 #include "run/directory.h"
+#include "run/part.h"
 #include "strategy/oracle.h"
 #include "strategy/strategy.h"
 
@@ -11,6 +12,7 @@ struct df_experiment {
     struct dfal_context *context;
     struct df_device *device;
     struct df_run_config config;
+    struct df_run_part part; /* of the experiment, that is run here */
     struct df_pool *train, *test;
     struct df_network *graph;    /* what rounds begin with; NULL: the trainer brings its own */
     struct df_network *transfer; /* another that learns what was chosen; NULL: none */

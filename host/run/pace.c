@@ -17,7 +17,7 @@ static double work_of(const struct df_run_pace *pace, int32_t strategy, int64_t 
     return (double)annotations + (twins ? (double)(annotations - pace->config->initial) : 0);
 }
 
-/* Of all rounds of all trials: those of initial, initial + query, ... below most, and the last one. In closed
+/* Of all rounds of a trial: those of initial, initial + query, ... below most, and the last one. In closed
  * form, for a configuration may ask for more annotations than anybody has. */
 static double total_of(const struct df_run_pace *pace, int32_t strategy)
 {
@@ -27,17 +27,18 @@ static double total_of(const struct df_run_pace *pace, int32_t strategy)
         below > 0
             ? (work_of(pace, strategy, first) + work_of(pace, strategy, first + (below - 1) * query)) / 2
             : 0;
-    return ((double)below * each + work_of(pace, strategy, pace->most)) * pace->config->trials;
+    return (double)below * each + work_of(pace, strategy, pace->most);
 }
 
-void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows)
+void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config,
+                       const struct df_run_set *set, int64_t rows)
 {
     *pace =
         (struct df_run_pace){.config = config, .beside = 1, .most = config->annotations, .last = df_clock()};
     if (rows > 0 && rows < pace->most)
         pace->most = rows;
     for (int32_t s = 0; s < config->strategy_count; s++)
-        pace->total[s] = total_of(pace, s);
+        pace->total[s] = total_of(pace, s) * df_run_set_trials(set, s);
 }
 
 void df_run_pace_add(struct df_run_pace *pace, const struct df_curve_row *row)
@@ -94,12 +95,12 @@ static void tell_whole(void *user, char *text, int32_t size)
 }
 
 void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *context,
-                          const struct df_run_config *config, int64_t rows)
+                          const struct df_run_config *config, const struct df_run_set *set, int64_t rows)
 {
     *advance = (struct df_run_advance){.context = context};
     df_lock_begin(&advance->lock);
-    df_run_pace_begin(&advance->pace, config, rows);
-    advance->total = advance->pace.most * config->trials * config->strategy_count;
+    df_run_pace_begin(&advance->pace, config, set, rows);
+    advance->total = advance->pace.most * set->count;
     df_log_prefix(context, tell_whole, advance);
 }
 

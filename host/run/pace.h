@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "run/curve.h"
+#include "run/part.h"
 
 /* A round's work is the rows that it trains on, or one where every round takes the same steps. Each strategy
  * has a speed of its own; one that has no finished round is taken for the mean of the others. */
@@ -19,8 +20,9 @@ struct df_run_pace {
     double spent; /* the same by the clock: seconds over how many ran at once then */
     double last;  /* df_clock of the last round's end */
 };
-/* rows: of the pool that can be labelled; 0: not known. */
-void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config, int64_t rows);
+/* set: what is run. rows: of the pool that can be labelled; 0: not known. */
+void df_run_pace_begin(struct df_run_pace *pace, const struct df_run_config *config,
+                       const struct df_run_set *set, int64_t rows);
 /* A finished round. */
 void df_run_pace_add(struct df_run_pace *pace, const struct df_curve_row *row);
 /* Seconds that the finished rounds took, as many at once as beside says; seconds of those to come, NAN before
@@ -36,7 +38,7 @@ struct df_run_advance {
     int64_t done, total; /* annotations */
 };
 void df_run_advance_begin(struct df_run_advance *advance, struct dfal_context *context,
-                          const struct df_run_config *config, int64_t rows);
+                          const struct df_run_config *config, const struct df_run_set *set, int64_t rows);
 void df_run_advance_end(struct df_run_advance *advance);
 /* Take the rounds of earlier processes from DIR/curve.csv; so many strategies and trials will run at once,
  * which DIR/state/beside keeps for who looks. */

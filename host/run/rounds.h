@@ -4,6 +4,7 @@
 #define DF_RUN_ROUNDS_H
 
 #include "run/experiment.h"
+#include "run/part.h"
 
 /* DIR/state/STRATEGY-TRIAL.h5 and DIR/networks/STRATEGY-TRIAL[-rROUND].h5; free with df_free. */
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial);
@@ -20,7 +21,8 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
 
 /* How far a run directory is, for `status` and `info`. Reads only. */
 struct df_run_look {
-    struct df_run_config config;
+    struct df_run_config config; /* of the whole experiment */
+    struct df_run_part part;     /* of it that the directory has, and the counts below count */
     bool finished;
     int64_t annotations, annotations_total; /* over all trials and strategies */
     int64_t annotations_each;               /* at which a trial ends: an unfinished run knows its pool */

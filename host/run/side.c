@@ -61,8 +61,10 @@ static dfal_status look(struct all *all)
         struct branch *branch = &all->branches[b];
         struct df_run_state seen = {.round = -1};
         DF_TRY_TO(done, status, look_at(all, branch, &seen));
-        places[b] =
-            (struct df_run_place){e->config.strategy[branch->strategy].name, branch->trial, seen.round};
+        places[b] = (struct df_run_place){.strategy = e->config.strategy[branch->strategy].name,
+                                          .trial = branch->trial,
+                                          .round = seen.round,
+                                          .annotations = seen.annotations};
         all->side.advance.done += seen.annotations;
         if (branch->begun)
             e->context->kept_work = true;
@@ -75,15 +77,14 @@ done:
     return status;
 }
 
-static dfal_status list(struct all *all)
+static dfal_status list(struct all *all, const struct df_run_set *set)
 {
-    const struct df_run_config *config = &all->experiment->config;
-    const int64_t count = (int64_t)config->trials * config->strategy_count;
-    DF_TRY(df_alloc(&all->branches, count, sizeof *all->branches));
-    DF_TRY(df_alloc(&all->open, count, sizeof *all->open));
-    for (int32_t trial = 1; trial <= config->trials; trial++)
-        for (int32_t s = 0; s < config->strategy_count; s++)
-            all->branches[all->count++] = (struct branch){.trial = trial, .strategy = s};
+    DF_TRY(df_alloc(&all->branches, set->count, sizeof *all->branches));
+    DF_TRY(df_alloc(&all->open, set->count, sizeof *all->open));
+    for (; all->count < set->count; all->count++) {
+        const struct df_run_member *member = &set->members[all->count];
+        all->branches[all->count] = (struct branch){.trial = member->trial, .strategy = member->strategy};
+    }
     return DFAL_OK;
 }
 
@@ -225,15 +226,15 @@ static dfal_status run_all(struct all *all)
     return look(all);
 }
 
-dfal_status df_run_side_by_side(struct df_experiment *experiment)
+dfal_status df_run_side_by_side(struct df_experiment *experiment, const struct df_run_set *set)
 {
     struct all all = {.experiment = experiment};
     struct df_run_side *side = &all.side;
     dfal_status status;
     df_lock_begin(&side->lock);
-    df_run_advance_begin(&side->advance, experiment->context, &experiment->config,
+    df_run_advance_begin(&side->advance, experiment->context, &experiment->config, set,
                          experiment->eligible_count);
-    DF_TRY_TO(done, status, list(&all));
+    DF_TRY_TO(done, status, list(&all, set));
     DF_TRY_TO(done, status, look(&all));
     if (all.left > 0)
         status = run_all(&all);

@@ -5,12 +5,13 @@
 #define DF_RUN_SIDE_H
 
 #include "run/experiment.h"
+#include "run/part.h"
 
-/* Every strategy in every trial, from their checkpoints to the last annotation; then the tables are in order.
+/* Every branch of the set, from their checkpoints to the last annotation; then the tables are in order.
  * Order    nothing in the tables depends on how many run side by side, but for seconds
  * Memory   the whole limit is each one's: one that finds too little left is put aside and goes on alone,
  *          behind the others
  * Errors   those of the first, by trial and place in the list, of those that failed; E_STOPPED */
-dfal_status df_run_side_by_side(struct df_experiment *experiment);
+dfal_status df_run_side_by_side(struct df_experiment *experiment, const struct df_run_set *set);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal_merge: files of rows of parts of a pool into one. */
+#include "score/merge_files.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,21 +8,18 @@
 #include "score/logits.h"
 #include "score/scores_merge.h"
 
-dfal_status dfal_merge(dfal_context *context, const char *out_path, const char *const *shard_paths,
-                       int32_t shard_count)
+dfal_status df_merge_files(struct dfal_context *context, const char *out_path, const char *const *paths,
+                           int32_t count)
 {
     char format[32];
     int64_t rows = 0;
-    if (shard_count < 1)
-        DF_FAIL(DFAL_E_USAGE, "no shard to merge, expected at least one file of scores or logits");
-    context->kept_work = false;
-    DF_TRY(df_file_format(format, shard_paths[0]));
+    DF_TRY(df_file_format(format, paths[0]));
     if (strcmp(format, "dfal-logits") == 0)
-        DF_TRY(df_logits_merge(context, out_path, shard_paths, shard_count, &rows));
+        DF_TRY(df_logits_merge(context, out_path, paths, count, &rows));
     else
-        DF_TRY(df_scores_merge(context, out_path, shard_paths, shard_count, &rows));
+        DF_TRY(df_scores_merge(context, out_path, paths, count, &rows));
     df_say(context, DFAL_INFO, "merge.end",
-           DF_FIELDS(DF_INT("shards", shard_count), DF_INT("samples", rows), DF_TEXT("output", out_path)),
-           "%d shards, %" PRId64 " samples, output %s", shard_count, rows, out_path);
+           DF_FIELDS(DF_INT("shards", count), DF_INT("samples", rows), DF_TEXT("output", out_path)),
+           "%d shards, %" PRId64 " samples, output %s", count, rows, out_path);
     return DFAL_OK;
 }

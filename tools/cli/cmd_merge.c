@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dfal merge: join shards. */
+/* dfal merge: join shards, or the parts of a run. */
 #include "commands.h"
 #include "print.h"
 
@@ -18,14 +18,20 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 
 #define S struct merge_args
 static const struct option options[] = {
-    OPT(S, "output", 'o', VALUE_TEXT, out, "SCORES.h5", "the file of scores or logits to write",
-        .required = true),
+    OPT(S, "output", 'o', VALUE_TEXT, out, "OUT",
+        "the file of scores or logits, or the run directory, to write", .required = true),
 };
 
 const struct command command_merge = {
     .name = "merge",
-    .operands = "SHARD.h5...",
-    .summary = "Join the shards of a score or of logits; missing, doubled and foreign shards are named",
+    .operands = "SHARD.h5...|DIR...",
+    .summary = "Join the shards of a score or of logits, or the parts of a run",
+    .text = "Shards and parts that are missing, doubled, unfinished or of another job are named. Run "
+            "directories of "
+            "run --trial\n"
+            "become one, with the tables, networks, state and page that a run of all trials would have had; "
+            "killed before,\n"
+            "the same line begins anew.",
     .options = options,
     .option_count = COUNT_OF(options),
     .least = 1,

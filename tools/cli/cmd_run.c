@@ -76,7 +76,11 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return status;
     }
     status = session->json ? print_json(rows) : print_curve(session, args->out);
-    session_note(session, "report: %s/report.html", args->out);
+    if (args->run.part_count > 0)
+        session_note(session, "part %d of %d; next, once all are there: dfal merge DIR... -o RUN",
+                     args->run.part + 1, args->run.part_count);
+    else
+        session_note(session, "report: %s/report.html", args->out);
     return status;
 }
 
@@ -132,6 +136,8 @@ static const struct option options[] = {
     OPT(S, "train", 0, VALUE_TEXT, run.train_path, "POOL", "the pool to label from"),
     OPT(S, "test", 0, VALUE_TEXT, run.test_path, "POOL", "the pool accuracy is measured on"),
     OPT(S, "resume", 0, VALUE_FLAG, run.resume, NULL, "demand that there is something to resume"),
+    OPT(S, "trial", 0, VALUE_SHARD, run.part, "K/N",
+        "only the trials K, K + N, K + 2 N, ...: one of N parts, which dfal merge joins"),
     OPT(S, "trainer", 0, VALUE_TEXT, run.trainer, "CMD",
         "train by this command instead of dfal, words as a shell reads them, without a shell"),
     OPT(S, "strategy-command", 0, VALUE_TEXT, run.strategy_command, "CMD",
@@ -163,6 +169,11 @@ const struct command command_run = {
         "differences without variance, "
         "cannot tell is\n"
         "null. dfal status DIR prints the table again. Killed at any moment, the same line continues.\n"
+        "--trial K/N: N lines, each with a directory of its own, run an experiment in parts, on as many "
+        "machines as\n"
+        "one likes and with the bits of the whole; a part compares nothing and has no report.html. dfal "
+        "merge DIR... -o RUN\n"
+        "joins them.\n"
         "--trainer: each round is trained by CMD --pool P --labels L.csv [--twins T.h5] [--init PREV] "
         "--out NET.onnx\n"
         "--seed S --round R (docs/FORMATS.md, \"Trainer\"; examples/trainer_torch.py). Exit code 75 "
