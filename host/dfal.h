@@ -157,7 +157,7 @@ DFAL_API void dfal_unknown_word(char *text, size_t size, const char *what, const
 
 struct dfal_context_options {
     size_t size;
-    const char *backend; /* "auto" | "cpu" | "cuda[:N]" | "ref" | "check:A:B" */
+    const char *backend; /* "auto" | "cpu" | "cuda[:0,1,...|all]" | "ref" | "check:A:B" */
     const char *isa;     /* of DFAL_ISAS */
     int32_t threads;     /* 0: affinity mask, SLURM_CPUS_PER_TASK by the tool, cgroup quota */
     int64_t memory;      /* bytes this process may hold in all; 0: what it holds and half of what is free */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backend/timed.h"
+#include "base/backend_name.h"
 #include "base/claim.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -250,6 +251,17 @@ static dfal_status measure_roofs(struct bench *bench)
     return DFAL_OK;
 }
 
+/* The devices of a group would work on the same rows, and one of them would be timed. */
+static dfal_status check_one(const char *backend)
+{
+    struct df_backend_name name;
+    DF_TRY(df_backend_name_read(&name, backend));
+    if (df_backend_name_is_group(&name))
+        DF_FAIL(DFAL_E_USAGE, "back end '%s' names several devices: expected one, whose ops are timed",
+                backend);
+    return DFAL_OK;
+}
+
 dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *told, const char *network,
                            const char *folder, const struct dfal_bench_ops_options *given,
                            dfal_op_time_fn *op, void *user)
@@ -269,6 +281,7 @@ dfal_status dfal_bench_ops(dfal_context *context, struct dfal_bench_roofs *told,
         DF_FAIL(DFAL_E_USAGE, "%d passes over %lld samples, expected at least one pass", options->repeat,
                 (long long)options->samples);
     const char *backend = context->options.backend != NULL ? context->options.backend : "auto";
+    DF_TRY(check_one(backend));
     DF_TRY_TO(done, status, df_format(&path, "%s/ops.h5", folder));
     DF_TRY_TO(done, status, df_claim_job(&claim, path, network, NULL, NULL, false));
     DF_TRY_TO(done, status, df_device_open(&bench.device, backend, context->options.isa, 1));

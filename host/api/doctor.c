@@ -84,6 +84,22 @@ static void tell_backend(const struct df_teller *teller, const char *name, char 
     df_device_close(device);
 }
 
+/* GPUs behind the first, each as a back end of its own. */
+static void tell_further(const struct df_teller *teller)
+{
+    char name[DF_DEVICE_NAME], reason[DF_MESSAGE_SIZE];
+    struct df_device *first = NULL;
+    if (df_device_open(&first, "cuda", "auto", 1) != DFAL_OK)
+        return;
+    const int32_t count = first->backend->device_count(first);
+    df_device_close(first);
+    df_tell_int(teller, "cuda_devices", count);
+    for (int32_t i = 1; i < count; i++) {
+        snprintf(name, sizeof name, "cuda:%d", i);
+        tell_backend(teller, name, reason);
+    }
+}
+
 static void tell_cpu(const struct df_teller *teller)
 {
     char line[1024], model[256] = "unknown", features[256] = "";
@@ -156,8 +172,8 @@ static dfal_status check_backend(const dfal_context *context)
     struct df_backend_name asked;
     struct df_device *device = NULL;
     DF_TRY(df_backend_name_read(&asked, name));
-    const dfal_status status =
-        df_device_open(&device, asked.kind == DF_BACKEND_auto ? "cpu" : name, "auto", 1);
+    DF_TRY(df_device_open(&device, asked.kind == DF_BACKEND_auto ? "cpu" : name, "auto", 1));
+    const dfal_status status = df_group_check(device, context->options.allow_mixed);
     df_device_close(device);
     return status;
 }
@@ -172,6 +188,8 @@ dfal_status dfal_doctor(dfal_context *context, dfal_fact_fn *fact, void *user)
     tell_backend(&teller, "ref", reason);
     tell_backend(&teller, "cuda", reason);
     tell_cuda(&teller, *reason != '\0' ? reason : NULL);
+    if (*reason == '\0')
+        tell_further(&teller);
     tell_limits(&teller, context);
     tell_locking(&teller);
     return check_backend(context);

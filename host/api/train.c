@@ -407,6 +407,7 @@ dfal_status dfal_train(dfal_context *context, struct dfal_train_result *result, 
         DF_TRY_TO(done, status, collect_rows(&job));
     DF_TRY_TO(done, status, build_network(&job, network));
     DF_TRY_TO(done, status, df_context_device(context, &job.device));
+    df_group_say_first(context, job.device, "training");
     if (job.options->epochs > 0)
         DF_TRY_TO(done, status, read_samples(&job));
     DF_TRY_TO(done, status, describe(&job));

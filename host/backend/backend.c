@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Short ways to a device's functions. */
-#include <stdio.h>
-
 #include "backend/backend.h"
 #include "base/log.h"
 
@@ -34,21 +32,6 @@ dfal_status df_record(struct dfal_context *context, struct df_device *device, in
     df_say(context, DFAL_WARNING, "device.recording", DF_FIELDS(DF_TEXT("reason", reason)),
            "the device could not record its calls, which run one by one now: %.800s", reason);
     return DFAL_OK;
-}
-
-void df_device_close(struct df_device *device)
-{
-    if (device != NULL)
-        device->backend->device_close(device);
-}
-
-void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device)
-{
-    const struct df_device_info *info = &device->info;
-    if (device->wide)
-        (void)snprintf(text, DF_ISA_TEXT, "%s (%s)", info->isa, info->device);
-    else
-        (void)snprintf(text, DF_ISA_TEXT, "%s", info->isa);
 }
 
 dfal_status df_buffer_new(struct df_device *device, struct df_span *out, enum df_type type, int64_t count)

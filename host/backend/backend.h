@@ -12,10 +12,10 @@
 #include "call.h" /* kernels */
 #include "tensor/tensor.h"
 
-/* Of objects that are loaded: the layout of the table and of ops' operands in thousands, and how many ops
+/* Of objects that are loaded: the layout of table, device and ops' operands in thousands, and how many ops
  * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
  * would run others. */
-enum { DF_BACKEND_ABI = 10000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 11000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_fused;     /* a prepared network */
@@ -184,6 +184,8 @@ struct df_backend {
     dfal_status (*synchronize)(struct df_device *device, int32_t queue);
 
     /* ---- Optional: backend_open.c has a default */
+    /* Devices that this back end finds on the machine, counted from 0. 1: the default. */
+    int32_t (*device_count)(struct df_device *device);
     /* Bytes of the device's own memory that nobody has taken. 0: it has none, the default. */
     int64_t (*memory_free)(struct df_device *device);
     /* What runs one of a layer's ops, for a report: an engine's name, then what it was told. "" where a
@@ -231,6 +233,7 @@ struct df_backend {
     void (*record_destroy)(struct df_device *device, struct df_recording *recording);
 };
 
+enum { DF_DEVICE_NAME = 32 };
 /* The head of every back end's device struct. */
 struct df_device {
     const struct df_backend *backend; /* what is called: the functions below, or a wrapper's */
@@ -242,16 +245,21 @@ struct df_device {
     bool own_memory;    /* it computes in memory of its own, not in the host's */
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
     bool half_backward; /* layers of half_backward may be asked for */
+    /* Of devices that are opened as a group (group.c), the host's own: */
+    char name[DF_DEVICE_NAME]; /* "cuda:1", for messages and to open it alone; "" where it is no member */
+    struct df_device *next;    /* of the group, in the order of its list; NULL: the last */
 };
 
 /* What the bits of a result depend on besides back end, engine and libraries, as its arithmetic identity has
- * it: the instruction set; of a GPU the model, too, as "sm_90 (NVIDIA H200)". */
+ * it: the instruction set; of a GPU the model, too, as "sm_90 (NVIDIA H200)". Of a group each once. */
 enum { DF_ISA_TEXT = 128 };
 void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device);
 
-/* Open by name: "ref", "ref64", "cpu", "cuda[:N]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or
- * "dlopen:PATH" (tests). Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE with the reason */
+/* Open by name: "ref", "ref64", "cpu", "cuda[:LIST]" (dlopen of libdfal_cuda.so), "check:A:B", "auto", or
+ * "dlopen:PATH" (tests); of a list the group. Errors   E_USAGE unknown name (nearest named); E_UNAVAILABLE
+ * with the reason */
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues);
+/* And those behind it in its group. */
 void df_device_close(struct df_device *device);
 /* Open a device of this table; *name is what messages call it. Errors   E_UNAVAILABLE the table lacks a
  * function */
@@ -259,8 +267,32 @@ dfal_status df_backend_open(struct df_device **out, const struct df_backend *tab
                             const struct df_device_options *options);
 /* Make device a the check:A:B of itself and b, which it then owns. */
 dfal_status df_check_put(struct df_device *a, struct df_device *b);
-/* The context's device, opened on first use with as many queues as the context has threads. */
+/* The context's device, or the first of its group, opened on first use with as many queues as the context has
+ * threads. Errors   E_UNAVAILABLE devices of several models without allow_mixed */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
+
+/* ---- Groups (group.c; registry.c opens them) --------------------------------------------------------------
+ * Devices that share the rows of a job: one has the others behind it. Whoever spreads rows over devices goes
+ * through the group; whoever does not takes the first as any other device. Each computes a row to the same
+ * bits, so no result depends on how many there are. A device that was opened alone is a group of one. */
+
+/* Open each by its name. Errors   those of the first that does not open */
+dfal_status df_group_open(struct df_device **out, const char *const *names, int32_t count, const char *isa,
+                          int32_t queues);
+int32_t df_group_count(const struct df_device *device);
+/* Queues that a piece of work is spread over: the sum of df_device_workers. */
+int32_t df_group_workers(const struct df_device *device);
+/* Are there devices of other bits than the first's? */
+bool df_group_is_mixed(const struct df_device *device);
+/* Errors   E_UNAVAILABLE naming two models that differ, without allow_mixed */
+dfal_status df_group_check(const struct df_device *device, bool allow_mixed);
+/* "NVIDIA H200", "2 x NVIDIA H200", "NVIDIA H200, NVIDIA H100 NVL". */
+enum { DF_GROUP_TEXT = 96 };
+void df_group_text(char text[DF_GROUP_TEXT], const struct df_device *device);
+/* The status of a call of this member: a device's own failure tells which one has failed. */
+dfal_status df_group_blame(const struct df_device *device, dfal_status status);
+/* Say that a piece of work, "training", leaves all members but the first alone. */
+void df_group_say_first(struct dfal_context *context, const struct df_device *device, const char *what);
 
 /* libdfal_cuda.so beside this library, where it was built or installed; without one the bare name, for the
  * loader to find. df_free gives it back. */

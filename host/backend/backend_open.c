@@ -51,6 +51,12 @@ static dfal_status check_functions(const struct df_backend *table, const char *n
 
 /* ---- Defaults -------------------------------------------------------------------------------- */
 
+static int32_t one_device(struct df_device *device)
+{
+    (void)device;
+    return 1;
+}
+
 static int64_t no_memory(struct df_device *device)
 {
     (void)device;
@@ -85,6 +91,8 @@ dfal_status df_backend_open(struct df_device **out, const struct df_backend *tab
     DF_TRY(check_functions(table, name));
     DF_TRY(table->device_open(&device, options));
     device->functions = *table;
+    if (table->device_count == NULL)
+        device->functions.device_count = one_device;
     if (table->memory_free == NULL)
         device->functions.memory_free = no_memory;
     if (table->layer_text == NULL)

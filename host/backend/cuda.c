@@ -157,6 +157,15 @@ done:
     return status;
 }
 
+static int32_t device_count(struct df_device *head)
+{
+    int count = 0;
+    (void)head;
+    if (cudaGetDeviceCount(&count) != cudaSuccess)
+        (void)cudaGetLastError();
+    return count;
+}
+
 static int64_t memory_free(struct df_device *head)
 {
     const struct df_cuda_device *device = (const struct df_cuda_device *)head;
@@ -377,6 +386,7 @@ const struct df_backend *df_object_table(void)
         .name = "cuda",
         .device_open = device_open,
         .device_close = device_close,
+        .device_count = device_count,
         .memory_free = memory_free,
         .buffer_create = buffer_create,
         .buffer_destroy = buffer_destroy,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Back ends by name. */
 #include <dlfcn.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,6 +69,54 @@ static dfal_status open_check(struct df_device **out, const struct df_backend_na
     return status;
 }
 
+dfal_status df_group_open(struct df_device **out, const char *const *names, int32_t count, const char *isa,
+                          int32_t queues)
+{
+    struct df_device **end = out;
+    *out = NULL;
+    for (int32_t i = 0; i < count; i++) {
+        const dfal_status status = df_device_open(end, names[i], isa, queues);
+        if (status != DFAL_OK) {
+            df_device_close(*out);
+            *out = NULL;
+            return status;
+        }
+        (void)snprintf((*end)->name, sizeof(*end)->name, "%s", names[i]);
+        end = &(*end)->next;
+    }
+    return DFAL_OK;
+}
+
+/* cuda:N,N,... */
+static dfal_status open_cuda_list(struct df_device **out, const int32_t *device, int32_t count,
+                                  const struct df_device_options *options)
+{
+    char text[DF_BACKEND_DEVICES][DF_DEVICE_NAME];
+    const char *names[DF_BACKEND_DEVICES];
+    for (int32_t i = 0; i < count; i++) {
+        (void)snprintf(text[i], sizeof text[i], "cuda:%" PRId32, device[i]);
+        names[i] = text[i];
+    }
+    return df_group_open(out, names, count, options->isa, options->queues);
+}
+
+/* cuda:all: the first tells how many there are. */
+static dfal_status open_cuda_all(struct df_device **out, const struct df_device_options *options)
+{
+    int32_t numbers[DF_BACKEND_DEVICES];
+    for (int32_t i = 0; i < DF_BACKEND_DEVICES; i++)
+        numbers[i] = i;
+    DF_TRY(open_cuda_list(out, numbers, 1, options));
+    const int32_t found = (*out)->backend->device_count(*out),
+                  count = found < DF_BACKEND_DEVICES ? found : (int32_t)DF_BACKEND_DEVICES;
+    const dfal_status status = open_cuda_list(&(*out)->next, numbers + 1, count - 1, options);
+    if (status != DFAL_OK) {
+        df_device_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues)
 {
     struct df_backend_name asked;
@@ -82,7 +132,9 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
     case DF_BACKEND_cpu:
         return df_backend_open(out, &df_backend_cpu, name, &options);
     case DF_BACKEND_cuda:
-        return open_cuda(out, &options);
+        return asked.all                ? open_cuda_all(out, &options)
+               : asked.device_count > 1 ? open_cuda_list(out, asked.device, asked.device_count, &options)
+                                        : open_cuda(out, &options);
     case DF_BACKEND_ref:
         return df_backend_open(out, &df_backend_ref, name, &options);
     case DF_BACKEND_ref64:
@@ -95,21 +147,32 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
     return open_dlopen(out, &options);
 }
 
+static dfal_status open_for(struct dfal_context *context, const char *name)
+{
+    struct df_device *device = NULL;
+    struct df_backend_name asked;
+    DF_TRY(df_device_open(&device, name, context->options.isa, context->threads > 0 ? context->threads : 1));
+    const dfal_status status = df_group_check(device, context->options.allow_mixed);
+    if (status != DFAL_OK) {
+        df_device_close(device);
+        return status;
+    }
+    context->device = device;
+    context->device_close = df_device_close;
+    DF_TRY(df_backend_name_read(&asked, name));
+    if (asked.kind == DF_BACKEND_auto && !device->own_memory)
+        /* Most machines have no GPU, which is no news; one that is there and cannot be used is. */
+        df_say(context, is_driver_there() ? DFAL_INFO : DFAL_DEBUG, "backend.fallback",
+               DF_FIELDS(DF_TEXT("reason", dfal_last_error())), "back end cpu: %s", dfal_last_error());
+    return DFAL_OK;
+}
+
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out)
 {
+    const char *name = context->options.backend != NULL ? context->options.backend : "auto";
     *out = NULL;
-    if (context->device == NULL) {
-        const char *name = context->options.backend != NULL ? context->options.backend : "auto";
-        DF_TRY(df_device_open(&context->device, name, context->options.isa,
-                              context->threads > 0 ? context->threads : 1));
-        context->device_close = df_device_close;
-        struct df_backend_name asked;
-        DF_TRY(df_backend_name_read(&asked, name));
-        if (asked.kind == DF_BACKEND_auto && !context->device->own_memory)
-            /* Most machines have no GPU, which is no news; one that is there and cannot be used is. */
-            df_say(context, is_driver_there() ? DFAL_INFO : DFAL_DEBUG, "backend.fallback",
-                   DF_FIELDS(DF_TEXT("reason", dfal_last_error())), "back end cpu: %s", dfal_last_error());
-    }
+    if (context->device == NULL)
+        DF_TRY(open_for(context, name));
     *out = context->device;
     return DFAL_OK;
 }

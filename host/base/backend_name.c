@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/backend_name.h"
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/word.h"
@@ -24,14 +24,54 @@ static dfal_status fail_unknown(const char *text)
     const char *names[KNOWN];
     for (int i = 0; i < KNOWN; i++)
         names[i] = known[i].name;
-    return df_fail_unknown(DFAL_E_USAGE, "back end", text, "auto, cpu, cuda[:N], ref or check:A:B", names,
+    return df_fail_unknown(DFAL_E_USAGE, "back end", text, "auto, cpu, cuda[:LIST], ref or check:A:B", names,
                            KNOWN);
 }
 
-static bool is_index(const char *text)
+/* The digits that a text begins with, as a device's number. *end: behind them; NULL: there are none, or too
+ * many. */
+static int32_t read_index(const char *text, const char **end)
 {
-    const size_t length = strlen(text);
-    return length > 0 && length <= 4 && strspn(text, "0123456789") == length;
+    const size_t length = strspn(text, "0123456789");
+    int32_t index = 0;
+    *end = length > 0 && length <= 4 ? text + length : NULL;
+    for (size_t i = 0; *end != NULL && i < length; i++)
+        index = 10 * index + (text[i] - '0');
+    return index;
+}
+
+static dfal_status add_device(struct df_backend_name *out, int32_t index, const char *text)
+{
+    for (int32_t i = 0; i < out->device_count; i++)
+        if (out->device[i] == index)
+            DF_FAIL(DFAL_E_USAGE, "back end '%s' names device %" PRId32 " twice, expected each once", text,
+                    index);
+    if (out->device_count == DF_BACKEND_DEVICES)
+        DF_FAIL(DFAL_E_USAGE, "back end '%.40s...' names more than %d devices, expected at most so many",
+                text, (int)DF_BACKEND_DEVICES);
+    out->device[out->device_count++] = index;
+    return DFAL_OK;
+}
+
+/* "2", "0,1,2" or "all". */
+static dfal_status read_devices(struct df_backend_name *out, const char *text)
+{
+    const char *at = out->spec;
+    out->all = strcmp(at, "all") == 0;
+    for (bool more = !out->all; more; at++) {
+        const int32_t index = read_index(at, &at);
+        if (at == NULL || (*at != ',' && *at != '\0'))
+            DF_FAIL(DFAL_E_USAGE, "a device of back end '%s' is not a number: expected %s", text,
+                    known[out->kind].form);
+        DF_TRY(add_device(out, index, text));
+        more = *at == ',';
+    }
+    return DFAL_OK;
+}
+
+bool df_backend_name_is_group(const struct df_backend_name *name)
+{
+    return name->all || name->device_count > 1;
 }
 
 /* Where A of A:B ends: A may be cuda:N or dlopen:PATH. NULL: there is no B. */
@@ -60,8 +100,14 @@ static dfal_status read_pair(struct df_backend_name *out, const char *text)
     memcpy(out->first, out->spec, length);
     out->first[length] = '\0';
     out->second = end + 1;
-    DF_TRY(df_backend_name_read(&side, out->first));
-    return df_backend_name_read(&side, out->second);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i == 0 ? out->first : out->second;
+        DF_TRY(df_backend_name_read(&side, name));
+        if (df_backend_name_is_group(&side))
+            DF_FAIL(DFAL_E_USAGE, "back end '%s' compares several devices, '%s', expected %s", text, name,
+                    known[out->kind].form);
+    }
+    return DFAL_OK;
 }
 
 dfal_status df_backend_name_read(struct df_backend_name *out, const char *text)
@@ -79,8 +125,7 @@ dfal_status df_backend_name_read(struct df_backend_name *out, const char *text)
         (struct df_backend_name){.kind = (enum df_backend_kind)kind, .spec = colon != NULL ? colon + 1 : ""};
     if ((spec == SPEC_NONE && colon != NULL) || (spec == SPEC_MUST && *out->spec == '\0'))
         DF_FAIL(DFAL_E_USAGE, "bad back end '%s': expected %s", text, known[kind].form);
-    if (kind == DF_BACKEND_cuda && colon != NULL && !is_index(out->spec))
-        DF_FAIL(DFAL_E_USAGE, "the device of back end '%s' is not a number: expected %s", text,
-                known[kind].form);
+    if (kind == DF_BACKEND_cuda && colon != NULL)
+        DF_TRY(read_devices(out, text));
     return kind == DF_BACKEND_check ? read_pair(out, text) : DFAL_OK;
 }

@@ -92,6 +92,7 @@ static dfal_status fill_head(struct df_job *job, const struct df_job_maker *make
     struct df_rows_head *head = &job->head;
     const struct df_device_info *info = &maker->device->info;
     const char *line = job->context->options.command_line;
+    char devices[DF_GROUP_TEXT];
     df_network_digest(head->network_sha256, maker->network);
     COPY_TEXT(head->pool_fingerprint, job->pool->fingerprint);
     COPY_TEXT(head->version, DFAL_VERSION);
@@ -100,7 +101,10 @@ static dfal_status fill_head(struct df_job *job, const struct df_job_maker *make
     df_device_isa(head->isa, maker->device);
     COPY_TEXT(head->precision, maker->precision);
     COPY_TEXT(head->library, info->library);
-    COPY_TEXT(head->device, info->device);
+    df_group_text(devices, maker->device);
+    COPY_TEXT(head->device, devices);
+    if (df_group_is_mixed(maker->device))
+        (void)snprintf(head->mixed, sizeof head->mixed, "isa: %s", head->isa);
     COPY_TEXT(head->units, maker->units);
     head->seed = job->context->options.seed;
     head->pool_count = job->pool->count;

@@ -163,15 +163,15 @@ static dfal_status look(struct df_shards *shards, bool allow_mixed)
     return status == DFAL_OK ? sweep(shards) : status;
 }
 
-/* Nothing was there. */
-static dfal_status start_anew(struct df_shards *shards, int64_t shard_rows)
+/* Nothing was there; mixed: what this job is without it. */
+static dfal_status start_anew(struct df_shards *shards, int64_t shard_rows, const char *mixed)
 {
     df_free(shards->finished);
     df_row_hashes_close(&shards->hashes);
     shards->finished = NULL;
     shards->finished_rows = 0;
     shards->cut.shard_rows = shard_rows;
-    shards->head->mixed[0] = '\0';
+    (void)snprintf(shards->head->mixed, sizeof shards->head->mixed, "%s", mixed);
     DF_TRY(df_parts_clear(&shards->parts));
     return lay_out(shards);
 }
@@ -179,13 +179,14 @@ static dfal_status start_anew(struct df_shards *shards, int64_t shard_rows)
 dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const struct df_rows_kind *kind,
                            struct df_shards_cut cut, struct df_rows_head *head, bool allow_mixed, bool force)
 {
-    char whose[64];
+    char whose[64], mixed[sizeof head->mixed];
+    snprintf(mixed, sizeof mixed, "%s", head->mixed);
     snprintf(whose, sizeof whose, "parts of a %s", kind->name);
     *shards = (struct df_shards){.kind = kind, .cut = cut, .head = head, .parts = DF_PARTS_NONE};
     DF_TRY(df_parts_open(&shards->parts, out_path, df_parts_is_numbered, whose, force));
     const dfal_status status = look(shards, allow_mixed);
     return status == DFAL_OK || !force || status == DFAL_E_MEMORY ? status
-                                                                  : start_anew(shards, cut.shard_rows);
+                                                                  : start_anew(shards, cut.shard_rows, mixed);
 }
 
 /* What rank 0 tells the others. */

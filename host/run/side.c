@@ -124,10 +124,25 @@ static int32_t count_workers(const struct all *all)
 {
     const struct df_experiment *e = all->experiment;
     const double room = (double)e->context->memory / branch_bytes(e);
-    int64_t workers = e->context->threads < all->left ? e->context->threads : all->left;
-    if (e->device->wide || e->device->own_memory || runs_programs(&e->config) || room < 2)
+    const bool gpu = e->device->wide || e->device->own_memory;
+    const int64_t most = gpu ? df_group_count(e->device) : e->context->threads;
+    const int64_t workers = most < all->left ? most : all->left;
+    if (runs_programs(&e->config) || room < 2)
         return 1;
     return (int32_t)((double)workers < room ? (double)workers : room);
+}
+
+/* What opens a worker's device: of a group each worker has a member to itself. */
+static const char *backend_of(const struct df_experiment *whole, int32_t index)
+{
+    const struct df_device *device = whole->device;
+    const char *asked = whole->context->options.backend;
+    if (device->next) {
+        while (index-- > 0)
+            device = device->next;
+        return device->name;
+    }
+    return strcmp(asked, "auto") ? asked : device->info.backend;
 }
 
 static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
@@ -137,8 +152,7 @@ static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
     worker->experiment = *whole;
     if (all->worker_count == 1)
         return DFAL_OK;
-    const char *asked = whole->context->options.backend,
-               *backend = strcmp(asked, "auto") ? asked : whole->device->info.backend;
+    const char *backend = backend_of(whole, index);
     DF_TRY(df_context_part(&worker->context, whole->context, backend, threads));
     worker->experiment.context = worker->context;
     return df_context_device(worker->context, &worker->experiment.device);
@@ -149,9 +163,11 @@ static dfal_status open_workers(struct all *all, int32_t workers)
 {
     const int32_t threads = all->experiment->context->threads;
     all->worker_count = workers;
+    if (workers == 1)
+        df_group_say_first(all->experiment->context, all->experiment->device, "training");
     DF_TRY(df_alloc(&all->workers, all->worker_count, sizeof *all->workers));
     for (int32_t i = 0; i < all->worker_count; i++)
-        DF_TRY(worker_open(all, i, threads / all->worker_count + (i < threads % all->worker_count)));
+        DF_TRY(worker_open(all, i, threads / workers + (i < threads % workers || threads < workers)));
     return DFAL_OK;
 }
 

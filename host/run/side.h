@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strategies and trials of an experiment side by side, as many as there are threads, each with a device and a
- * context of its own: they share pools, tables and the log. Inside the room only. */
+/* Strategies and trials of an experiment side by side, as many as there are threads, or GPUs in the group,
+ * each with a device and a context of its own: they share pools, tables and the log. Inside the room only. */
 #ifndef DF_RUN_SIDE_H
 #define DF_RUN_SIDE_H
 

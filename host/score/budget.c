@@ -96,7 +96,9 @@ static dfal_status choose_wide(struct df_budget *budget, const struct dfal_conte
     const int64_t free = need->device->backend->memory_free(need->device), plan = own ? worker->plan : 0;
     const int64_t most = free - free / 8 + plan, asked = context->options.memory,
                   workers = need->most_workers;
-    const int64_t limit = !own ? context->memory - base : asked > 0 && asked < most ? asked : most;
+    const int64_t limit = !own                        ? (context->memory - base) / need->devices
+                          : asked > 0 && asked < most ? asked
+                                                      : most;
     const int64_t block = df_plan_block_rows(need->plan);
     const char *what = need->fixed ? "this `batch`" : "one sample in flight";
     int64_t slots = need->wanted, chunk = need->cotangents > block ? need->cotangents : block;
@@ -116,7 +118,7 @@ static dfal_status choose_wide(struct df_budget *budget, const struct dfal_conte
     }
     const int64_t needed = plan + workers * wide_bytes(need, worker, chunk, slots);
     if (needed > limit && free == 0)
-        return fail(context, base + needed, what);
+        return fail(context, base + need->devices * needed, what);
     if (needed > limit)
         DF_FAIL(DFAL_E_MEMORY, "%s needs %.0f MiB on the GPU, the limit is %.0f MiB: %s", what,
                 (double)needed / mebi, (double)limit / mebi,
@@ -124,7 +126,7 @@ static dfal_status choose_wide(struct df_budget *budget, const struct dfal_conte
     *budget = (struct df_budget){.workers = (int32_t)workers,
                                  .slots = slots,
                                  .chunk = chunk,
-                                 .bytes = needed + (free == 0 ? base : 0)};
+                                 .bytes = free == 0 ? base + need->devices * needed : needed};
     return DFAL_OK;
 }
 
@@ -132,7 +134,7 @@ dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context
                              const struct df_budget_need *need)
 {
     const struct worker_bytes worker = one_worker(need);
-    const int64_t base = base_of(need), bytes = context->memory - base,
+    const int64_t base = base_of(need), bytes = (context->memory - base) / need->devices,
                   block = df_plan_block_rows(need->plan);
     *budget = (struct df_budget){.workers = need->most_workers, .slots = need->wanted, .chunk = block};
     if (need->wanted > INT32_MAX)
@@ -141,7 +143,8 @@ dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context
     if (need->device->wide)
         return choose_wide(budget, context, need, &worker, base);
     if (need->fixed) {
-        const int64_t needed = base + need->most_workers * bytes_of(&worker, block, need->wanted);
+        const int64_t needed =
+            base + need->devices * need->most_workers * bytes_of(&worker, block, need->wanted);
         if (needed > context->memory)
             return fail(context, needed, "this `batch`");
     } else {
@@ -149,9 +152,9 @@ dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context
         while (!try_workers(budget, need, &worker, bytes, chunk) && chunk > 1)
             chunk /= 2;
         if (bytes < bytes_of(&worker, 1, 1))
-            return fail(context, base + bytes_of(&worker, 1, 1), "one sample in flight");
+            return fail(context, base + need->devices * bytes_of(&worker, 1, 1), "one sample in flight");
     }
-    budget->bytes = base + budget->workers * bytes_of(&worker, budget->chunk, budget->slots);
+    budget->bytes = base + need->devices * budget->workers * bytes_of(&worker, budget->chunk, budget->slots);
     return DFAL_OK;
 }
 
@@ -185,5 +188,6 @@ dfal_status df_budget_for_plan(const struct dfal_context *context, struct df_dev
 {
     const int64_t parameters = df_network_parameter_count(network) * (int64_t)sizeof(float);
     const int64_t copies = device->own_memory ? 1 : gradients ? PLAN_COPIES : PLAN_COPIES - 1;
-    return check_least(context, parameters, copies * parameters, copies * parameters, "this network");
+    const int64_t bytes = df_group_count(device) * copies * parameters;
+    return check_least(context, parameters, bytes, bytes, "this network");
 }

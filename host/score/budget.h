@@ -10,7 +10,8 @@
 
 /* What a worker needs beside its plan's share. */
 struct df_budget_need {
-    struct df_device *device;
+    struct df_device *device; /* one; those of its group that stand behind it are not looked at */
+    int32_t devices;          /* that share what the host's limit leaves, each with as much as this one */
     const struct df_plan *plan;
     const struct df_pool *pool;
     int64_t per_slot;   /* bytes beside the tape's row */
@@ -37,7 +38,8 @@ dfal_status df_budget_choose(struct df_budget *budget, const struct dfal_context
  * Errors   E_MEMORY names what reading and a plan take */
 dfal_status df_budget_for_file(const struct dfal_context *context, const char *path);
 /* Refuse a network before a plan is made: a plan holds the parameters in a network of its own, flat, and
- * packed for forward and gradients; on a device with memory of its own only the first stands here.
+ * packed for forward and gradients; on a device with memory of its own only the first stands here. Each
+ * device of a group has one.
  * Errors   E_MEMORY names the least --memory that the plan takes */
 dfal_status df_budget_for_plan(const struct dfal_context *context, struct df_device *device,
                                const struct df_network *network, bool gradients);

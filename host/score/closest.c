@@ -41,7 +41,7 @@ static int64_t row_of(const struct df_closest *closest, int64_t i)
 static dfal_status alloc_rows(struct df_closest *closest)
 {
     const int64_t n = closest->spec.count;
-    const int32_t workers = df_device_workers(closest->spec.device);
+    const int32_t workers = df_group_workers(closest->spec.device);
     DF_TRY(df_scores_alloc(&closest->scores, n));
     DF_TRY(df_alloc(&closest->least, n, sizeof *closest->least));
     DF_TRY(df_alloc(&closest->estimate, n, sizeof *closest->estimate));
@@ -88,7 +88,7 @@ dfal_status df_closest_refuse(const struct df_closest *closest)
 
 void df_closest_close(struct df_closest *closest)
 {
-    for (int32_t w = 0; closest->spaces && w < df_device_workers(closest->spec.device); w++)
+    for (int32_t w = 0; closest->spaces && w < df_group_workers(closest->spec.device); w++)
         df_bound_space_destroy(closest->spaces[w]);
     df_free(closest->spaces);
     df_scores_clear(&closest->scores);

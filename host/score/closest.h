@@ -40,7 +40,7 @@ struct df_closest {
     struct df_closest_spec spec;
     struct df_network *folded;
     struct df_bound *bound;
-    struct df_bound_space **spaces; /* [df_device_workers] */
+    struct df_bound_space **spaces; /* [df_group_workers] */
     struct df_scores scores;        /* [count], index set; the results when all is done */
     float *least, *estimate;        /* [count] in units of the margin; estimate: INFINITY the last */
     struct df_least nearest;        /* the Q smallest margins so far */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DeepFool engine: a plan, and a worker for every queue of the device. */
+/* The DeepFool engine: a plan, and a worker for every queue; one for every device of a group. */
 #include "score/deepfool_engine.h"
 
 #include <math.h>
@@ -22,11 +22,21 @@ static int64_t host_slots(const struct df_deepfool_engine *engine, bool decoded)
 {
     const int64_t row = (int64_t)df_pool_row_bytes(engine->pool) +
                         (decoded ? engine->params.size * (int64_t)sizeof(float) : 0);
-    const int64_t slots = engine->context->memory / 2 / (row + 512);
+    const int64_t slots = engine->context->memory / 2 / engine->shared->engine_count / (row + 512);
     return !engine->device->own_memory ? WIDE_SLOTS : slots > 1 ? slots : 1;
 }
 
-/* Workers, and slots of a worker: asked for, or what memory and cache allow. */
+/* Slots that a wide device has use for: of a small pool no more than its part, rows that are read ahead
+ * counted, so that no device holds rows while another one has none. */
+static int64_t wide_slots(const struct df_deepfool_engine *engine, bool decoded)
+{
+    const int64_t devices = engine->shared->engine_count, parts = devices > 1 ? 2 * devices : 1;
+    const int64_t part = (engine->pool->count + parts - 1) / parts, host = host_slots(engine, decoded);
+    const int64_t slots = part < WIDE_SLOTS ? part : WIDE_SLOTS;
+    return slots < host ? slots : host;
+}
+
+/* Workers, and slots of a worker: asked for, or what memory and cache allow. batch: of this device. */
 static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch)
 {
     const bool decoded = engine->pool->raw != DF_RAW_U8; /* on the host, too */
@@ -34,6 +44,7 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
     struct df_budget budget;
     struct df_budget_need need = {
         .device = engine->device,
+        .devices = engine->shared->engine_count,
         .plan = engine->plan,
         .pool = engine->pool,
         .per_slot = df_deepfool_worker_slot_bytes(engine->pool, &engine->params),
@@ -45,10 +56,8 @@ static dfal_status choose_slots(struct df_deepfool_engine *engine, int64_t batch
         .beside = df_output_bytes(engine->context, &df_scores_kind, engine->pool->count) +
                   df_summary_bytes(engine->context, engine->pool->count),
     };
-    if (device->wide) {
-        need.wanted = engine->pool->count < WIDE_SLOTS ? engine->pool->count : WIDE_SLOTS;
-        need.wanted = need.wanted < host_slots(engine, decoded) ? need.wanted : host_slots(engine, decoded);
-    }
+    if (device->wide)
+        need.wanted = wide_slots(engine, decoded);
     if (batch > 0) {
         if (batch < need.most_workers)
             need.most_workers = (int32_t)batch;
@@ -145,26 +154,14 @@ dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struc
     return DFAL_OK;
 }
 
-dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
-                               struct df_device *device, const struct df_network *network,
-                               struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
-                               int how)
+/* ---- An engine of each device ------------------------------------------------------------------------- */
+
+static struct df_deepfool_params params_of(const struct df_deepfool *deepfool,
+                                           const struct df_network *network, const struct df_plan *plan)
 {
-    *out = NULL;
-    DF_TRY(df_deepfool_check_shapes(network, pool));
-    DF_TRY(df_budget_for_plan(context, device, network, true));
-    struct df_deepfool_engine *engine = NULL;
-    DF_TRY(df_alloc(&engine, 1, sizeof *engine));
-    engine->context = context;
-    engine->device = device;
-    engine->pool = pool;
-    engine->deepfool = *deepfool;
     const int32_t classes = network->class_count;
     const int32_t asked = deepfool->classes == 0 || deepfool->classes > classes ? classes : deepfool->classes;
-    dfal_status status;
-    DF_TRY_TO(done, status,
-              df_plan_create(&engine->plan, device, network, plan_uses(how), how & DF_DEEPFOOL_FOLD));
-    engine->params = (struct df_deepfool_params){
+    return (struct df_deepfool_params){
         .classes = classes,
         .candidates = asked - 1,
         .max_iter = deepfool->max_iter,
@@ -175,76 +172,150 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
         .clip = deepfool->clip,
         .squared = deepfool->squared,
         .fail_inf = deepfool->fail_inf,
-        .size = df_plan_input_size(engine->plan),
+        .size = df_plan_input_size(plan),
         .p = deepfool->p,
         .overshoot = deepfool->overshoot,
         .floor = deepfool->floor,
     };
-    DF_TRY_TO(done, status, choose_slots(engine, batch));
-    engine->params.slots = (int32_t)engine->slots;
-    df_lock_begin(&engine->lock);
-    engine->lock_made = true;
-    DF_TRY_TO(done, status, upload_constants(engine));
-    DF_TRY_TO(done, status, df_thread_pool_create(&engine->threads, engine->worker_count));
-    DF_TRY_TO(done, status, df_alloc(&engine->workers, engine->worker_count, sizeof *engine->workers));
-    for (int32_t i = 0; i < engine->worker_count; i++)
-        DF_TRY_TO(done, status, df_deepfool_worker_create(&engine->workers[i], engine, i));
-    DF_TRY_TO(done, status, df_deepfool_check_outputs(engine));
-    *out = engine;
+}
+
+/* *at is set at once, so that what is there is destroyed whatever happened. */
+static dfal_status create_one(struct df_deepfool_engine **at, const struct df_deepfool_engine *like,
+                              struct df_device *device, const struct df_network *network, int how)
+{
+    struct df_deepfool_engine *engine;
+    DF_TRY(df_alloc(at, 1, sizeof **at));
+    engine = *at;
+    *engine = *like;
+    engine->device = device;
+    DF_TRY(df_plan_create(&engine->plan, device, network, plan_uses(how), how & DF_DEEPFOOL_FOLD));
+    engine->params = params_of(&engine->deepfool, network, engine->plan);
     return DFAL_OK;
-done:
-    df_deepfool_destroy(engine);
+}
+
+static dfal_status open_workers(struct df_deepfool_engine *engine)
+{
+    engine->params.slots = (int32_t)engine->slots;
+    DF_TRY(upload_constants(engine));
+    DF_TRY(df_alloc(&engine->workers, engine->worker_count, sizeof *engine->workers));
+    for (int32_t i = 0; i < engine->worker_count; i++)
+        DF_TRY(df_deepfool_worker_create(&engine->workers[i], engine, i));
+    return DFAL_OK;
+}
+
+/* All plans stand before the first asks for memory, so that each finds as much as the others. */
+static dfal_status create_all(struct df_deepfool_engine **first, const struct df_deepfool_engine *like,
+                              struct df_device *device, const struct df_network *network, int64_t batch,
+                              int how)
+{
+    struct df_deepfool_shared *shared = like->shared;
+    const int64_t part = (batch + shared->engine_count - 1) / shared->engine_count;
+    for (struct df_deepfool_engine **at = first; device != NULL; device = device->next, at = &(*at)->next)
+        DF_TRY(df_group_blame(device, create_one(at, like, device, network, how)));
+    for (struct df_deepfool_engine *engine = *first; engine != NULL; engine = engine->next) {
+        DF_TRY(df_group_blame(engine->device, choose_slots(engine, part)));
+        shared->worker_count += engine->worker_count;
+    }
+    for (struct df_deepfool_engine *engine = *first; engine != NULL; engine = engine->next)
+        DF_TRY(df_group_blame(engine->device, open_workers(engine)));
+    DF_TRY(df_thread_pool_create(&shared->threads, shared->worker_count));
+    return df_deepfool_check_outputs(*first);
+}
+
+static void destroy_one(struct df_deepfool_engine *engine)
+{
+    for (int32_t i = 0; engine->workers && i < engine->worker_count; i++)
+        df_deepfool_worker_destroy(&engine->workers[i]);
+    df_free(engine->workers);
+    struct df_span *spans[] = {&engine->table, &engine->scale, &engine->low, &engine->high};
+    for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
+        df_buffer_drop(engine->device, spans[s]);
+    df_plan_destroy(engine->plan);
+    df_free(engine);
+}
+
+static void destroy_all(struct df_deepfool_engine *engine, struct df_deepfool_shared *shared)
+{
+    while (engine) {
+        struct df_deepfool_engine *next = engine->next;
+        destroy_one(engine);
+        engine = next;
+    }
+    df_thread_pool_destroy(shared->threads);
+    df_lock_end(&shared->lock);
+    df_free(shared);
+}
+
+dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_context *context,
+                               struct df_device *device, const struct df_network *network,
+                               struct df_pool *pool, const struct df_deepfool *deepfool, int64_t batch,
+                               int how)
+{
+    struct df_deepfool_engine *first = NULL, like = {.context = context, .pool = pool, .deepfool = *deepfool};
+    *out = NULL;
+    DF_TRY(df_deepfool_check_shapes(network, pool));
+    DF_TRY(df_budget_for_plan(context, device, network, true));
+    DF_TRY(df_alloc(&like.shared, 1, sizeof *like.shared));
+    like.shared->engine_count = df_group_count(device);
+    df_lock_begin(&like.shared->lock);
+    const dfal_status status = create_all(&first, &like, device, network, batch, how);
+    if (status == DFAL_OK)
+        *out = first;
+    else
+        destroy_all(first, like.shared);
     return status;
 }
 
+/* Workers are counted through all engines. */
 static dfal_status run_worker(void *arg, int64_t job, int32_t thread)
 {
     (void)thread;
     struct df_deepfool_engine *engine = arg;
-    dfal_status status = df_deepfool_worker_run(&engine->workers[job]);
+    for (; job >= engine->worker_count; engine = engine->next)
+        job -= engine->worker_count;
+    const dfal_status status = df_deepfool_worker_run(&engine->workers[job]);
     if (status != DFAL_OK)
-        atomic_store(&engine->failed, true);
-    return status;
+        atomic_store(&engine->shared->failed, true);
+    return df_group_blame(engine->device, status);
 }
 
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
                             struct df_margin_sink *sink, struct df_progress *progress)
 {
-    engine->stream = stream;
-    engine->sink = sink;
-    engine->progress = progress;
-    atomic_store(&engine->failed, false);
-    return df_thread_pool_run(engine->threads, run_worker, engine, engine->worker_count);
+    struct df_deepfool_shared *shared = engine->shared;
+    shared->stream = stream;
+    shared->sink = sink;
+    shared->progress = progress;
+    atomic_store(&shared->failed, false);
+    return df_thread_pool_run(shared->threads, run_worker, engine, shared->worker_count);
 }
 
 void df_deepfool_destroy(struct df_deepfool_engine *engine)
 {
-    if (!engine)
-        return;
-    for (int32_t i = 0; engine->workers && i < engine->worker_count; i++)
-        df_deepfool_worker_destroy(&engine->workers[i]);
-    df_free(engine->workers);
-    df_thread_pool_destroy(engine->threads);
-    struct df_span *spans[] = {&engine->table, &engine->scale, &engine->low, &engine->high};
-    for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
-        df_buffer_drop(engine->device, spans[s]);
-    df_plan_destroy(engine->plan);
-    if (engine->lock_made)
-        df_lock_end(&engine->lock);
-    df_free(engine);
+    if (engine)
+        destroy_all(engine, engine->shared);
 }
 
 int64_t df_deepfool_batch(const struct df_deepfool_engine *engine)
 {
-    return engine->worker_count * engine->slots;
+    int64_t batch = 0;
+    for (; engine; engine = engine->next)
+        batch += engine->worker_count * engine->slots;
+    return batch;
 }
 
+/* What the host's memory holds was counted for all with the first. */
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)
 {
-    return engine->memory;
+    int64_t memory = engine->memory;
+    for (engine = engine->next; engine; engine = engine->next)
+        memory += engine->device->own_memory ? engine->memory : 0;
+    return memory;
 }
 
 bool df_deepfool_is_fused(const struct df_deepfool_engine *engine)
 {
-    return df_plan_is_fused(engine->plan);
+    while (engine && df_plan_is_fused(engine->plan))
+        engine = engine->next;
+    return engine == NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DeepFool over many samples on one device: slots refilled from a stream, all cotangents in one backward,
- * finished samples leave before the backward is paid for. Semantics: docs/NUMERICS.md; arithmetic:
- * kernels/deepfool.h. */
+/* DeepFool over many samples on a device, or on those of its group side by side: slots refilled from a
+ * stream, all cotangents in one backward, finished samples leave before the backward is paid for. Semantics:
+ * docs/NUMERICS.md; arithmetic: kernels/deepfool.h. */
 #ifndef DF_SCORE_DEEPFOOL_ENGINE_H
 #define DF_SCORE_DEEPFOOL_ENGINE_H
 
@@ -14,9 +14,10 @@
 /* FOLD: linear chains folded (df_network_fold). FUSED: the whole network in one call where the back end can.
  * HALF: the Jacobian in half precision (DF_PLAN_HALF). */
 enum { DF_DEEPFOOL_FOLD = 1, DF_DEEPFOOL_FUSED = 2, DF_DEEPFOOL_HALF = 4 };
-/* Engine: plan, slots and tapes for every queue; made once, run on many streams. A worker a queue; every
- * worker owns its slots and takes new samples from the stream where one is done. batch: samples in flight
- * over all workers; 0: as many as memory and cache suggest. how: FOLD, FUSED, HALF.
+/* Engine: plan, slots and tapes for every queue, of each device of the group; made once, run on many streams.
+ * A worker a queue; every worker owns its slots and takes new samples from the stream where one is done.
+ * batch: samples in flight over all workers, at least one a device; 0: as many as memory and cache suggest.
+ * how: FOLD, FUSED, HALF.
  * Errors   E_SHAPE network and pool differ; E_DATA the outputs look like probabilities, one class, one of the
  *          first rows is outside the range that is clipped to; E_MEMORY; E_UNAVAILABLE HALF on a device
  *          without */
@@ -28,15 +29,16 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
 /* Would FOLD | FUSED make an engine that is fused? Parameters that a fold looks at (a batch-norm's shift in
  * front of a padding) may be others in a network of the same nodes. */
 dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network);
-bool df_deepfool_is_fused(const struct df_deepfool_engine *engine);
+bool df_deepfool_is_fused(const struct df_deepfool_engine *engine); /* on every device */
 /* Score every row of the stream. No memory is taken after the first call.
- * Order    none of a result's bits depends on batch, workers, slot or what else the stream holds.
+ * Order    none of a result's bits depends on batch, workers, devices, slot or what else the stream holds.
  * Errors   E_STOPPED: what the sink has seen is complete; E_DATA a row outside the range that is clipped to;
  *          those of stream and sink */
 dfal_status df_deepfool_run(struct df_deepfool_engine *engine, struct df_row_stream *stream,
                             struct df_margin_sink *sink, struct df_progress *progress);
 void df_deepfool_destroy(struct df_deepfool_engine *engine);
-/* What the engine took: samples in flight, and bytes of the whole process with it. */
+/* What the engine took: samples in flight, and bytes of the whole process with it; of devices with memory of
+ * their own, there. */
 int64_t df_deepfool_batch(const struct df_deepfool_engine *engine);
 int64_t df_deepfool_memory(const struct df_deepfool_engine *engine);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a DeepFool engine consists of. For the engine's own files: deepfool_engine.c makes workers and runs
  * them side by side, deepfool_checks.c refuses what would be no margin, deepfool_worker.c has a worker's
- * memory and the calls of an iteration, deepfool_loop.c the loop. */
+ * memory and the calls of an iteration, deepfool_loop.c the loop. Each device of a group has an engine of its
+ * own; what its rows come from and go to is that of all. */
 #ifndef DF_SCORE_DEEPFOOL_INSIDE_H
 #define DF_SCORE_DEEPFOOL_INSIDE_H
 
@@ -52,13 +53,27 @@ struct df_deepfool_worker {
     int32_t *free_host;
 };
 
+/* What the engines of a group share: made with the first, and destroyed with it. */
+struct df_deepfool_shared {
+    int32_t engine_count, worker_count; /* of all engines */
+    struct df_thread_pool *threads;
+    /* of the run in hand */
+    struct df_row_stream *stream;
+    struct df_margin_sink *sink;
+    struct df_progress *progress;
+    atomic_bool failed;  /* a worker gave up: the others do, too */
+    struct df_lock lock; /* sink and the counts below, kept over the engines' life for the progress line */
+    int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
+};
+
 struct df_deepfool_engine {
     struct dfal_context *context;
     struct df_device *device;
-    struct df_pool *pool; /* borrowed */
+    struct df_deepfool_shared *shared;
+    struct df_deepfool_engine *next; /* of the next device of the group; NULL: the last */
+    struct df_pool *pool;            /* borrowed */
     struct df_deepfool deepfool;
     struct df_plan *plan;
-    struct df_thread_pool *threads;
     struct df_deepfool_worker *workers;
     int32_t worker_count;
     int64_t slots; /* of a worker */
@@ -66,14 +81,6 @@ struct df_deepfool_engine {
     int64_t block;                    /* cotangents of one backward */
     struct df_deepfool_params params; /* what every call shares */
     struct df_span table, scale, low, high;
-    /* of the run in hand */
-    struct df_row_stream *stream;
-    struct df_margin_sink *sink;
-    struct df_progress *progress;
-    atomic_bool failed;  /* a worker gave up: the others do, too */
-    struct df_lock lock; /* sink and the counts below, kept over the engine's life for the progress line */
-    bool lock_made;
-    int64_t done, iterations, status[DFAL_SCORE_STATUS_COUNT];
 };
 
 #endif

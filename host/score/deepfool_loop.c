@@ -35,8 +35,8 @@ static dfal_status take(struct df_deepfool_worker *worker, int64_t most, int64_t
     *count = 0;
     while (*count < most && !worker->dry) {
         int64_t got = 0;
-        DF_TRY(df_stream_take(engine->stream, most - *count, worker->raw_host + (size_t)*count * row_bytes,
-                              worker->taken + *count, &got));
+        DF_TRY(df_stream_take(engine->shared->stream, most - *count,
+                              worker->raw_host + (size_t)*count * row_bytes, worker->taken + *count, &got));
         worker->dry = got == 0;
         *count += got;
     }
@@ -80,7 +80,8 @@ static dfal_status wait_for_copy(const struct df_deepfool_worker *worker, struct
  * fed. */
 static int64_t first_rows(const struct df_deepfool_engine *engine)
 {
-    const int64_t share = (engine->pool->count + engine->worker_count - 1) / engine->worker_count;
+    const int32_t workers = engine->shared->worker_count;
+    const int64_t share = (engine->pool->count + workers - 1) / workers;
     const int64_t rows = share < engine->block ? share : engine->block;
     return rows < engine->slots ? rows : engine->slots;
 }
@@ -228,7 +229,7 @@ static struct df_margin margin_of(const double *record)
 
 static bool wants_image(const struct df_deepfool_engine *engine, const struct df_margin *margin)
 {
-    return engine->sink->wants_adversarial && margin->status <= DFAL_SCORE_TIE;
+    return engine->shared->sink->wants_adversarial && margin->status <= DFAL_SCORE_TIE;
 }
 
 /* The records, and where somebody wants images the slots that they are of: the first of the free list. */
@@ -236,7 +237,7 @@ static dfal_status read_results(struct df_deepfool_worker *worker, int64_t count
 {
     struct df_device *device = worker->engine->device;
     DF_TRY(df_read(device, worker->queue, worker->record_host, worker->record, count * DF_RECORD_NUMBERS));
-    return worker->engine->sink->wants_adversarial
+    return worker->engine->shared->sink->wants_adversarial
                ? df_read(device, worker->queue, worker->free_host, worker->free_list, count)
                : DFAL_OK;
 }
@@ -251,48 +252,48 @@ static dfal_status read_image(struct df_deepfool_worker *worker, int64_t slot)
                    df_at(df_tape_input(worker->tape), slot * size), size);
 }
 
-/* Hand a result to the sink and count it. Under the engine's lock. */
+/* Hand a result to the sink and count it. Under the engines' lock. */
 static dfal_status put(struct df_deepfool_worker *worker, int64_t record)
 {
-    struct df_deepfool_engine *engine = worker->engine;
+    struct df_deepfool_shared *shared = worker->engine->shared;
     const struct df_margin margin = margin_of(worker->record_host + record * DF_RECORD_NUMBERS);
-    const bool image = wants_image(engine, &margin);
+    const bool image = wants_image(worker->engine, &margin);
     if (image)
         DF_TRY(read_image(worker, worker->free_host[record]));
-    DF_TRY(engine->sink->put(engine->sink, &margin, image ? worker->decoded_host : NULL));
-    engine->done++;
-    engine->iterations += margin.iterations;
-    engine->status[margin.status]++;
+    DF_TRY(shared->sink->put(shared->sink, &margin, image ? worker->decoded_host : NULL));
+    shared->done++;
+    shared->iterations += margin.iterations;
+    shared->status[margin.status]++;
     return DFAL_OK;
 }
 
-/* What a progress line says of the results so far. Under the engine's lock. */
-static void progress_text(char text[96], const struct df_deepfool_engine *engine)
+/* What a progress line says of the results so far. Under the engines' lock. */
+static void progress_text(char text[96], const struct df_deepfool_shared *shared)
 {
-    const double done = (double)engine->done;
+    const double done = (double)shared->done;
     int length =
-        df_print(text, 96, "%.1f it  OK %.2f %%", (double)engine->iterations / done,
-                 100 * (double)(engine->status[DFAL_SCORE_OK] + engine->status[DFAL_SCORE_TIE]) / done);
-    if (engine->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
+        df_print(text, 96, "%.1f it  OK %.2f %%", (double)shared->iterations / done,
+                 100 * (double)(shared->status[DFAL_SCORE_OK] + shared->status[DFAL_SCORE_TIE]) / done);
+    if (shared->status[DFAL_SCORE_MAX_ITER] > 0 && length > 0 && length < 96)
         snprintf(text + length, (size_t)(96 - length), "  MAX_ITER %lld",
-                 (long long)engine->status[DFAL_SCORE_MAX_ITER]);
+                 (long long)shared->status[DFAL_SCORE_MAX_ITER]);
 }
 
 static dfal_status deliver(struct df_deepfool_worker *worker, int64_t count)
 {
-    struct df_deepfool_engine *engine = worker->engine;
+    struct df_deepfool_shared *shared = worker->engine->shared;
     char text[96];
     dfal_status status = DFAL_OK;
     if (count == 0)
         return DFAL_OK;
-    df_lock_take(&engine->lock);
+    df_lock_take(&shared->lock);
     for (int64_t i = 0; i < count && status == DFAL_OK; i++)
         status = put(worker, i);
-    progress_text(text, engine);
-    df_lock_release(&engine->lock);
+    progress_text(text, shared);
+    df_lock_release(&shared->lock);
     DF_TRY(status);
-    if (engine->progress)
-        df_progress_add(engine->progress, count, text);
+    if (shared->progress)
+        df_progress_add(shared->progress, count, text);
     return DFAL_OK;
 }
 
@@ -311,12 +312,12 @@ static dfal_status begin(struct df_deepfool_worker *worker)
 dfal_status df_deepfool_worker_run(struct df_deepfool_worker *worker)
 {
     struct df_deepfool_engine *engine = worker->engine;
-    const bool beside = worker->chunk_count > 1 && !engine->sink->wants_adversarial;
+    const bool beside = worker->chunk_count > 1 && !engine->shared->sink->wants_adversarial;
     DF_TRY(begin(worker));
     for (;;) {
         int64_t filled;
         DF_TRY(df_context_check_stop(engine->context));
-        if (atomic_load(&engine->failed))
+        if (atomic_load(&engine->shared->failed))
             return DFAL_OK;
         DF_TRY(load_chunks(worker));
         DF_TRY(refill(worker, &filled));

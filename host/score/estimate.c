@@ -13,7 +13,7 @@
 
 enum {
     TIMED_ROWS = 256,
-    WIDE_ROWS = 32768,  /* timed at most where a device is wide */
+    WIDE_ROWS = 32768,  /* timed at most on a wide device, and as many more on each of its group */
     FILE_BYTES = 12288, /* HDF5's own, attributes */
     COLUMN_BYTES = 31,  /* of a row: margins and gap 12, classes 8, iterations 2, status 1, index 8 */
 };
@@ -85,9 +85,9 @@ done:
  * measurement. */
 static dfal_status time_wide(struct dfal_estimate_result *result, dfal_context *context,
                              struct df_deepfool_engine *engine, struct df_pool *pool, int64_t *rows,
-                             int64_t begin)
+                             int64_t room, int64_t begin)
 {
-    const int64_t most = result->samples < WIDE_ROWS ? result->samples : WIDE_ROWS;
+    const int64_t most = result->samples < room ? result->samples : room;
     for (int pass = 0;; pass++) {
         spread(rows, result->timed_samples, begin, result->samples);
         DF_TRY(time_rows(result, context, engine, pool, rows));
@@ -134,11 +134,12 @@ dfal_status dfal_score_estimate(dfal_context *context, struct dfal_estimate_resu
                                  df_score_how(options)));
     result->samples = end - begin;
     result->timed_samples = result->samples < TIMED_ROWS ? result->samples : TIMED_ROWS;
-    DF_TRY_TO(done, status, df_alloc(&rows, device->wide ? WIDE_ROWS : TIMED_ROWS, sizeof *rows));
+    const int64_t room = device->wide ? (int64_t)df_group_count(device) * WIDE_ROWS : TIMED_ROWS;
+    DF_TRY_TO(done, status, df_alloc(&rows, room, sizeof *rows));
     spread(rows, result->timed_samples, begin, result->samples);
     DF_TRY_TO(done, status, row_bytes(&bytes, pool, rows, result->timed_samples));
     DF_TRY_TO(done, status,
-              device->wide ? time_wide(result, context, engine, pool, rows, begin)
+              device->wide ? time_wide(result, context, engine, pool, rows, room, begin)
                            : time_rows(result, context, engine, pool, rows));
     result->samples_per_second =
         result->timed_seconds > 0 ? (double)result->timed_samples / result->timed_seconds : 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One forward over rows of a pool: logits and, on request, a node's activations, or gradients. */
+/* One forward over rows of a pool: logits and, on request, a node's activations, or gradients. The devices of
+ * a group share the rows. */
 #ifndef DF_SCORE_PASS_H
 #define DF_SCORE_PASS_H
 
@@ -22,7 +23,7 @@ struct df_pass_drawing {
     bool shared, filters;
     double ratio;
 };
-/* A block of rows as a whole, for several threads side by side: worker is below df_device_workers. */
+/* A block of rows as a whole, for several threads side by side: worker is below df_group_workers. */
 struct df_pass_rows {
     int64_t count;
     const int64_t *index;                 /* [count] rows of the pool */

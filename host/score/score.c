@@ -232,19 +232,21 @@ static void say_begin(const struct score *score, const char *out_path, const cha
 {
     const struct df_rows_head *head = &score->job.head;
     const int64_t batch = df_deepfool_batch(score->engine), memory = df_deepfool_memory(score->engine);
-    df_say(
-        score->context, DFAL_INFO, "score.begin",
-        DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path),
-                  DF_INT("samples", head->range_end - head->range_begin),
-                  DF_INT("classes", score->network->class_count), DF_TEXT("preset", score->deepfool.preset),
-                  DF_TEXT("backend", head->backend), DF_TEXT("engine", head->engine),
-                  DF_TEXT("isa", head->isa), DF_TEXT("precision", head->precision), DF_INT("batch", batch),
-                  DF_INT("memory", memory), DF_TEXT("output", out_path)),
-        "network %s, pool %s (%" PRId64 " samples), %d classes, preset %s, back end %s, engine %s, ISA %s, "
-        "precision %s, batch %" PRId64 ", memory %.1f MiB, output %s",
-        network, pool_path, head->range_end - head->range_begin, score->network->class_count,
-        score->deepfool.preset, head->backend, head->engine, head->isa, head->precision, batch,
-        (double)memory / 1048576, out_path);
+    const int32_t devices = df_group_count(score->device);
+    df_say(score->context, DFAL_INFO, "score.begin",
+           DF_FIELDS(DF_TEXT("network", network), DF_TEXT("pool", pool_path),
+                     DF_INT("samples", head->range_end - head->range_begin),
+                     DF_INT("classes", score->network->class_count),
+                     DF_TEXT("preset", score->deepfool.preset), DF_TEXT("backend", head->backend),
+                     DF_INT("devices", devices), DF_TEXT("engine", head->engine), DF_TEXT("isa", head->isa),
+                     DF_TEXT("precision", head->precision), DF_INT("batch", batch), DF_INT("memory", memory),
+                     DF_TEXT("output", out_path)),
+           "network %s, pool %s (%" PRId64
+           " samples), %d classes, preset %s, back end %s%s%s, engine %s, ISA %s, "
+           "precision %s, batch %" PRId64 ", memory %.1f MiB, output %s",
+           network, pool_path, head->range_end - head->range_begin, score->network->class_count,
+           score->deepfool.preset, head->backend, devices > 1 ? " on " : "", devices > 1 ? head->device : "",
+           head->engine, head->isa, head->precision, batch, (double)memory / 1048576, out_path);
 }
 
 static void fill_result(struct dfal_score_result *result, const struct score *score)

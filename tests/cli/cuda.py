@@ -12,7 +12,7 @@ import shutil
 import subprocess
 
 from data import make_pool, write_linear
-from support import check, main
+from support import check, main, move_library
 
 import numpy as np
 
@@ -114,25 +114,19 @@ def beside(dfal):
     if not LIBRARY or has_driver():
         print("not run: no back end, or one that works")
         return
-    out = subprocess.run(["ldd", dfal.path], capture_output=True, text=True, check=True).stdout
-    library = os.path.realpath(re.search(r"libdfal\.so\S* => (\S+)", out).group(1))
-    name = re.search(r"(libdfal\.so\S*) =>", out).group(1)
+    environment = move_library(dfal)
     folder = dfal.at("moved")
-    os.mkdir(folder)
-    shutil.copy(library, os.path.join(folder, name))
     make_files(dfal)
 
     def refused(says):
-        # LD_LIBRARY_PATH beats the build tree's run path, so libdfal is the moved one.
-        dfal.refuses(69, "--backend", "cuda", "eval", "net.h5", "pool.h5", says=says,
-                     environment={"LD_LIBRARY_PATH": folder})
+        dfal.refuses(69, "--backend", "cuda", "eval", "net.h5", "pool.h5", says=says, environment=environment)
 
     with open(os.path.join(folder, "libdfal_cuda.so"), "wb") as file:
         file.write(b"no library")
     refused(REFUSED + os.path.join(folder, "libdfal_cuda.so"))
     shutil.copy(LIBRARY, os.path.join(folder, "libdfal_cuda.so"))
     refused("no NVIDIA driver")
-    out, _ = dfal.run("--json", "doctor", environment={"LD_LIBRARY_PATH": folder})
+    out, _ = dfal.run("--json", "doctor", environment=environment)
     check(json.loads(out)["cuda_object"] == os.path.join(folder, "libdfal_cuda.so"), out)
 
 

@@ -48,6 +48,27 @@ def write_nodes(path, nodes, parameters, shape, classes):
             file[f"parameters/{name}"] = np.asarray(values, np.float32)
 
 
+def write_small(path):
+    """Conv, Relu, MaxPool and Gemm for 14x14: a network that is fused."""
+    random = np.random.default_rng(5)
+    nodes = [("conv", "Conv", "input", {}), ("relu", "Relu", "conv", {}),
+             ("pool", "MaxPool", "relu", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+             ("flat", "Flatten", "pool", {}), ("fc", "Gemm", "flat", {})]
+    graph = {"nodes": [{"name": name, "op": op, "inputs": [source], "attributes": attributes}
+                       for name, op, source, attributes in nodes], "output": "fc"}
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "dfal-network"
+        file.attrs["version"] = 1
+        file.attrs["input"] = np.array([1, 14, 14], np.int64)
+        file.attrs["class_count"] = 10
+        file.attrs["scale"] = np.array([1 / 255])
+        file.attrs["offset"] = np.array([0.0])
+        file["graph"] = json.dumps(graph)
+        for name, shape in (("conv", (4, 1, 5, 5)), ("fc", (10, 100))):
+            file[f"parameters/{name}/weight"] = random.normal(size=shape).astype(np.float32) / np.sqrt(shape[-1])
+            file[f"parameters/{name}/bias"] = np.zeros(shape[0], np.float32)
+
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

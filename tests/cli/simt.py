@@ -6,14 +6,13 @@ threads, the batch and the host's threads; and what the reference finds.
 SIMT_BACKEND names the shared object, libdfal_simt.so.
 """
 import csv
-import json
 import os
 import time
 
 import h5py
 import numpy as np
 
-from data import digits, make_pool, write_linear
+from data import digits, make_pool, write_linear, write_small
 from own_networks import write_network
 from support import check, main, same_bits, write_pool
 
@@ -113,27 +112,6 @@ def identity(dfal):
     with h5py.File(dfal.at("mixed.h5")) as file:
         check(file.attrs["mixed"] == "isa: sm_90 (another), sm_90 (SIMT shim)", f"mixed is {file.attrs['mixed']}")
     dfal.run("-q", "verify", "whole.h5", "--samples", "4")
-
-
-def write_small(path):
-    """Conv, Relu, MaxPool and Gemm for 14x14: a network that is fused."""
-    random = np.random.default_rng(5)
-    nodes = [("conv", "Conv", "input", {}), ("relu", "Relu", "conv", {}),
-             ("pool", "MaxPool", "relu", {"kernel_shape": [2, 2], "strides": [2, 2]}),
-             ("flat", "Flatten", "pool", {}), ("fc", "Gemm", "flat", {})]
-    graph = {"nodes": [{"name": name, "op": op, "inputs": [source], "attributes": attributes}
-                       for name, op, source, attributes in nodes], "output": "fc"}
-    with h5py.File(path, "w") as file:
-        file.attrs["format"] = "dfal-network"
-        file.attrs["version"] = 1
-        file.attrs["input"] = np.array([1, 14, 14], np.int64)
-        file.attrs["class_count"] = 10
-        file.attrs["scale"] = np.array([1 / 255])
-        file.attrs["offset"] = np.array([0.0])
-        file["graph"] = json.dumps(graph)
-        for name, shape in (("conv", (4, 1, 5, 5)), ("fc", (10, 100))):
-            file[f"parameters/{name}/weight"] = random.normal(size=shape).astype(np.float32) / np.sqrt(shape[-1])
-            file[f"parameters/{name}/bias"] = np.zeros(shape[0], np.float32)
 
 
 def tables(dfal, folder):

@@ -4,6 +4,7 @@ import csv
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -155,6 +156,19 @@ def kill_at(command, words, seconds, number=signal.SIGKILL):
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     return process.returncode, err.decode("utf-8", "replace")
+
+
+def move_library(dfal, cuda=None):
+    """A copy of libdfal in a folder of its own, with a CUDA back end beside it; the environment that loads it."""
+    out = subprocess.run(["ldd", dfal.path], capture_output=True, text=True, check=True).stdout
+    library = os.path.realpath(re.search(r"libdfal\.so\S* => (\S+)", out).group(1))
+    folder = dfal.at("moved")
+    os.mkdir(folder)
+    shutil.copy(library, os.path.join(folder, re.search(r"(libdfal\.so\S*) =>", out).group(1)))
+    if cuda:
+        shutil.copy(cuda, os.path.join(folder, "libdfal_cuda.so"))
+    # LD_LIBRARY_PATH beats the build tree's run path, so libdfal is the moved one.
+    return {"LD_LIBRARY_PATH": folder}
 
 
 def write_pool(path, samples, labels=None, class_count=10, scale=None, offset=None, **attributes):

@@ -56,7 +56,7 @@ def words(dfal):
             (64, "preset", "paper-mnist-lenet", "quickstart, paper-mnist-lenet5, paper-mnist-vgg8, paper-quickdraw-lenet5, ", "paper-mnist-lenet5",
              (*run, "--preset", "paper-mnist-lenet")),
             (64, "network", "lenet", "lenet5, vgg8 or the path of a network file", "lenet5", ("train", "--net", "lenet", "pool.h5", "-o", "n.h5")),
-            (64, "back end", "cpuu", "auto, cpu, cuda[:N], ref or check:A:B", "cpu", ("--backend", "cpuu", "doctor")),
+            (64, "back end", "cpuu", "auto, cpu, cuda[:LIST], ref or check:A:B", "cpu", ("--backend", "cpuu", "doctor")),
             (64, "net.h5: unknown node", "con1", "conv1, ", "conv1", ("logits", "net.h5", "pool.h5", "--node", "con1", "-o", "l.h5")),
             (64, "--set training.epocs=3: training: unknown key", "epocs", "restarts, epochs, ", "epochs",
              (*run, "--preset", "quickstart", "--set", "training.epocs=3")),

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA's runtime for one made-up GPU of 3 multiprocessors and 2 GiB.
+// CUDA's runtime for made-up GPUs of 3 multiprocessors and 2 GiB each.
 //
+// Devices   DF_SIMT_DEVICES of them, 1 unless it says otherwise, all of one model but for DF_SIMT_OTHER, the
+//           number of one of another model. DF_SIMT_LOST=DEVICE:LAUNCHES is a device that fails with that
+//           launch and in every call from then on. What is launched, copied or recorded for one device in a
+//           stream, an event or memory of another one fails: CUDA lets some of it pass, dfal means none.
 // Streams   what is queued runs at once where DF_SIMT_ORDER is ascending. Otherwise it runs as late as it
 // may: when somebody
 //           waits for it. A synchronisation that is missing then shows as old contents.
@@ -29,6 +33,7 @@
 #include "grid.h"
 
 enum { MULTIPROCESSORS = 3, SHARED = 48 * 1024, SHARED_OPTIN = 227 * 1024, CAPABILITY_MAJOR = 9 };
+enum { MOST_DEVICES = 8 };
 static const size_t device_memory = (size_t)2 << 30;
 
 typedef std::vector<std::function<void()>> pieces;
@@ -50,20 +55,29 @@ struct capture {
 
 struct CUstream_st {
     unsigned flags;
+    int device;
     std::deque<std::function<void()>> pending;
     uint64_t queued, done; // pieces of work
     std::unique_ptr<capture> captured;
 };
 
 struct CUevent_st {
+    int device;
     cudaStream_t stream;
     uint64_t ticket; // done when the stream has done as many
 };
 
 static std::recursive_mutex lock;
 // Addresses are kept inverted, so that the leak check does not take this list for a use of the memory.
-static std::map<uintptr_t, size_t> device_blocks, pinned_blocks;
-static size_t device_used;
+struct block {
+    size_t size;
+    int device; // that has it; of pinned memory none
+};
+typedef std::map<uintptr_t, struct block> block_map;
+static block_map device_blocks, pinned_blocks;
+static size_t device_used[MOST_DEVICES];
+static uint64_t launches[MOST_DEVICES];
+static thread_local int current; // device
 static std::set<CUstream_st *> streams;
 static std::map<const void *, int> shared_limit; // of kernels that asked for more
 static thread_local cudaError_t last_error;
@@ -104,22 +118,61 @@ static cudaError_t forbidden_on(cudaStream_t stream)
             return error_;                                                                                   \
     } while (0)
 
+// ---- The devices ------------------------------------------------------------------------------------------
+
+// A whole number from 0 on that an environment variable says; `otherwise` where it is not set.
+static int setting(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    char more;
+    int value = otherwise;
+    if (text != NULL && (sscanf(text, "%d%c", &value, &more) != 1 || value < 0))
+        simt_die("%s is '%s', expected a number of at least 0", name, text);
+    return value;
+}
+
+static int device_count()
+{
+    const int count = setting("DF_SIMT_DEVICES", 1);
+    if (count < 1 || count > MOST_DEVICES)
+        simt_die("DF_SIMT_DEVICES is %d, expected 1 to %d", count, MOST_DEVICES);
+    return count;
+}
+
+static bool is_lost(int device)
+{
+    const char *text = getenv("DF_SIMT_LOST");
+    int which;
+    unsigned long long left;
+    char more;
+    if (text == NULL)
+        return false;
+    if (sscanf(text, "%d:%llu%c", &which, &left, &more) != 2)
+        simt_die("DF_SIMT_LOST is '%s', expected DEVICE:LAUNCHES", text);
+    return device == which && launches[device] >= left;
+}
+
+static cudaError_t lost_here()
+{
+    return is_lost(current) ? fail(cudaErrorUnknown) : cudaSuccess;
+}
+
 // ---- Memory -----------------------------------------------------------------------------------------------
 
 // Does [at, at + size) lie in one of these blocks? -1: it begins in none, 0: it sticks out, 1: yes.
-static int lies_in(const std::map<uintptr_t, size_t> &blocks, const void *at, size_t size)
+static int lies_in(const block_map &blocks, const void *at, size_t size)
 {
     // Inverted addresses descend: the first key that is not below ~at begins at or before it.
     const auto block = blocks.lower_bound(~(uintptr_t)at);
     if (block == blocks.end())
         return -1;
     const uintptr_t offset = (uintptr_t)at - ~block->first;
-    if (offset >= block->second && !(offset == 0 && size == 0))
+    if (offset >= block->second.size && !(offset == 0 && size == 0))
         return -1;
-    return size <= block->second - offset;
+    return size <= block->second.size - offset;
 }
 
-static cudaError_t take(std::map<uintptr_t, size_t> &blocks, void **pointer, size_t size)
+static cudaError_t take(block_map &blocks, void **pointer, size_t size)
 {
     *pointer = NULL;
     if (size == 0)
@@ -127,19 +180,19 @@ static cudaError_t take(std::map<uintptr_t, size_t> &blocks, void **pointer, siz
     if (posix_memalign(pointer, 256, size) != 0)
         return fail(cudaErrorMemoryAllocation);
     memset(*pointer, 0xff, size);
-    blocks[~(uintptr_t)*pointer] = size;
+    blocks[~(uintptr_t)*pointer] = {size, current};
     return cudaSuccess;
 }
 
-static cudaError_t give(std::map<uintptr_t, size_t> &blocks, void *pointer, size_t *size)
+static cudaError_t give(block_map &blocks, void *pointer, struct block *given)
 {
-    *size = 0;
+    *given = {0, 0};
     if (pointer == NULL)
         return cudaSuccess;
     const auto block = blocks.find(~(uintptr_t)pointer);
     if (block == blocks.end())
         return fail(cudaErrorInvalidValue);
-    *size = block->second;
+    *given = block->second;
     blocks.erase(block);
     free(pointer);
     return cudaSuccess;
@@ -150,12 +203,12 @@ cudaError_t cudaMalloc(void **pointer, size_t size)
     guard held(lock);
     *pointer = NULL;
     UNLESS_FORBIDDEN(forbidden_here());
-    if (size > device_memory - device_used) {
+    UNLESS_FORBIDDEN(lost_here());
+    if (size > device_memory - device_used[current])
         return fail(cudaErrorMemoryAllocation);
-    }
     const cudaError_t error = take(device_blocks, pointer, size);
     if (error == cudaSuccess)
-        device_used += size;
+        device_used[current] += size;
     return error;
 }
 
@@ -169,7 +222,7 @@ cudaError_t cudaMallocHost(void **pointer, size_t size)
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
     guard held(lock);
-    *free_bytes = device_memory - device_used;
+    *free_bytes = device_memory - device_used[current];
     *total = device_memory;
     return cudaSuccess;
 }
@@ -186,11 +239,16 @@ static void drain(cudaStream_t stream, uint64_t ticket)
     }
 }
 
-static void drain_all(bool blocking_only)
+static void drain_all(int device, bool blocking_only)
 {
     for (CUstream_st *stream : streams)
-        if (!blocking_only || (stream->flags & cudaStreamNonBlocking) == 0)
+        if (stream->device == device && (!blocking_only || (stream->flags & cudaStreamNonBlocking) == 0))
             drain(stream, stream->queued);
+}
+
+static int device_of(cudaStream_t stream)
+{
+    return stream != NULL ? stream->device : current;
 }
 
 // The default stream waits for the streams that did not ask for being left alone, and its own work is done at
@@ -199,7 +257,7 @@ static cudaError_t queue(cudaStream_t stream, std::function<void()> work)
 {
     if (stream == NULL) {
         UNLESS_FORBIDDEN(forbidden_here());
-        drain_all(true);
+        drain_all(current, true);
         work();
         return cudaSuccess;
     }
@@ -226,6 +284,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     guard held(lock);
     *stream = new CUstream_st();
     (*stream)->flags = flags;
+    (*stream)->device = current;
     streams.insert(*stream);
     return cudaSuccess;
 }
@@ -250,7 +309,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     UNLESS_FORBIDDEN(forbidden_on(stream));
     if (stream != NULL)
         drain(stream, stream->queued);
-    return cudaSuccess;
+    return is_lost(device_of(stream)) ? fail(cudaErrorUnknown) : cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize()
@@ -258,13 +317,14 @@ cudaError_t cudaDeviceSynchronize()
     guard held(lock);
     for (CUstream_st *stream : streams)
         UNLESS_FORBIDDEN(forbidden_on(stream));
-    drain_all(false);
-    return cudaSuccess;
+    drain_all(current, false);
+    return lost_here();
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
     *event = new CUevent_st();
+    (*event)->device = current;
     return cudaSuccess;
 }
 
@@ -280,7 +340,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     guard held(lock);
-    if (event == NULL || !is_stream(stream))
+    if (event == NULL || !is_stream(stream) || event->device != device_of(stream))
         return fail(cudaErrorInvalidResourceHandle);
     UNLESS_FORBIDDEN(forbidden_on(stream));
     event->stream = stream; // the default stream's work is done at once
@@ -331,28 +391,31 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaFree(void *pointer)
 {
     guard held(lock);
-    size_t size;
     UNLESS_FORBIDDEN(forbidden_here());
-    drain_all(false);
-    const cudaError_t error = give(device_blocks, pointer, &size);
-    device_used -= size;
+    const auto found = device_blocks.find(~(uintptr_t)pointer);
+    drain_all(found != device_blocks.end() ? found->second.device : current, false);
+    struct block given;
+    const cudaError_t error = give(device_blocks, pointer, &given);
+    device_used[given.device] -= given.size;
     return error;
 }
 
 cudaError_t cudaFreeHost(void *pointer)
 {
     guard held(lock);
-    size_t size;
+    struct block given;
     UNLESS_FORBIDDEN(forbidden_here());
-    drain_all(false);
-    return give(pinned_blocks, pointer, &size);
+    for (int device = 0; device < MOST_DEVICES; device++)
+        drain_all(device, false);
+    return give(pinned_blocks, pointer, &given);
 }
 
-// Is `at` where a copy of this kind expects its target or source?
-static bool fits(const void *at, size_t size, bool on_device)
+// Is `at` where a copy of this kind on this device expects its target or source?
+static bool fits(const void *at, size_t size, bool on_device, int device)
 {
     const int on = lies_in(device_blocks, at, size);
-    return on_device ? on == 1 : on == -1;
+    return on_device ? on == 1 && device_blocks.lower_bound(~(uintptr_t)at)->second.device == device
+                     : on == -1;
 }
 
 static cudaError_t copy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind,
@@ -368,8 +431,10 @@ static cudaError_t copy(void *to, const void *from, size_t size, enum cudaMemcpy
         to_device = lies_in(device_blocks, to, size) != -1;
         from_device = lies_in(device_blocks, from, size) != -1;
     }
-    if (!fits(to, size, to_device) || !fits(from, size, from_device))
+    if (!fits(to, size, to_device, device_of(stream)) || !fits(from, size, from_device, device_of(stream)))
         return fail(cudaErrorInvalidValue);
+    if (is_lost(device_of(stream)))
+        return fail(cudaErrorUnknown);
     const bool taken_now = !from_device && lies_in(pinned_blocks, from, size) != 1;
     const bool filled_now = !to_device && lies_in(pinned_blocks, to, size) != 1;
     if (taken_now || filled_now)
@@ -404,7 +469,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t strea
         return fail(cudaErrorInvalidResourceHandle);
     if (size == 0)
         return cudaSuccess;
-    if (!fits(to, size, true))
+    if (!fits(to, size, true, device_of(stream)))
         return fail(cudaErrorInvalidValue);
     return queue(stream, [=] { memset(to, value, size); });
 }
@@ -466,8 +531,10 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream)
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     guard held(lock);
-    if (exec == NULL || !is_stream(stream))
+    if (exec == NULL || !is_stream(stream) || device_of(stream) != current)
         return fail(cudaErrorInvalidValue);
+    launches[current]++;
+    UNLESS_FORBIDDEN(lost_here());
     const std::shared_ptr<const pieces> work = exec->work;
     return queue(stream, [=] {
         for (const std::function<void()> &piece : *work)
@@ -498,8 +565,11 @@ void simt_queue_grid(const struct simt_grid &grid, const void *kernel, cudaStrea
     guard held(lock);
     const dim3 &b = grid.blocks, &t = grid.threads;
     const auto limit = shared_limit.find(kernel);
-    if (!is_stream(stream)) {
+    launches[current]++;
+    if (!is_stream(stream) || device_of(stream) != current) {
         fail(cudaErrorInvalidResourceHandle);
+    } else if (is_lost(current)) {
+        fail(cudaErrorUnknown);
     } else if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > INT32_MAX || b.y > 65535 || b.z > 65535 ||
                t.x == 0 || t.y == 0 || t.z == 0 || t.z > 64 || (uint64_t)t.x * t.y * t.z > 1024) {
         fail(cudaErrorInvalidConfiguration);
@@ -521,25 +591,29 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
     return cudaSuccess;
 }
 
-// ---- The device -------------------------------------------------------------------------------------------
+// ---- What is asked of devices -----------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
+    *count = device_count();
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice);
+    if (device < 0 || device >= device_count())
+        return fail(cudaErrorInvalidDevice);
+    current = device;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
-    if (device != 0)
+    if (device < 0 || device >= device_count())
         return fail(cudaErrorInvalidDevice);
     memset(prop, 0, sizeof *prop);
-    snprintf(prop->name, sizeof prop->name, "SIMT shim");
+    snprintf(prop->name, sizeof prop->name, "%s",
+             device == setting("DF_SIMT_OTHER", MOST_DEVICES) ? "another SIMT shim" : "SIMT shim");
     prop->totalGlobalMem = device_memory;
     prop->sharedMemPerBlock = SHARED;
     prop->sharedMemPerBlockOptin = SHARED_OPTIN;
