@@ -116,6 +116,44 @@ static void claims(void)
     EXPECT(first == 1);
 }
 
+/* Rank 0 hears what all tell, itself too, and what it answers comes back. */
+struct heard {
+    int64_t messages, bytes;
+};
+
+static dfal_status hear(void *user, const char *bytes, int64_t size)
+{
+    struct heard *heard = user;
+    if (size > 0 && bytes[0] == '!')
+        DF_FAIL(DFAL_E_DATA, "not to be heard: %.*s", (int)size, bytes);
+    heard->messages++;
+    heard->bytes += size;
+    return DFAL_OK;
+}
+
+static void tell(void)
+{
+    struct heard heard = {0};
+    static char bytes[100000];
+    double told = 0;
+    EXPECT(comm->rank > 0 || comm->tell(comm, "early", 5) == DFAL_E_INTERNAL);
+    if (comm->rank == 0)
+        comm->listen(comm, hear, &heard);
+    EXPECT(comm->barrier(comm) == DFAL_OK);
+    for (int i = 0; i < 3; i++) {
+        const int64_t size = i * (int64_t)sizeof bytes / 2 - (comm->rank && i ? comm->rank : 0);
+        EXPECT(comm->tell(comm, bytes, size) == DFAL_OK);
+        told += (double)size;
+    }
+    EXPECT(comm->tell(comm, "! no", 4) == DFAL_E_DATA);
+    EXPECT(strcmp(dfal_last_error(), "not to be heard: ! no") == 0);
+    EXPECT(df_comm_sum(comm, &told, 1) == DFAL_OK);
+    if (comm->rank == 0)
+        comm->listen(comm, NULL, NULL);
+    EXPECT(comm->rank > 0 || (heard.messages == 3 * comm->size && heard.bytes == (int64_t)told));
+    EXPECT(comm->barrier(comm) == DFAL_OK);
+}
+
 /* The first difference is named, on every rank alike. */
 static void same(void)
 {
@@ -141,6 +179,7 @@ static void collective(void)
     broadcast();
     sum();
     claims();
+    tell();
     same();
 }
 

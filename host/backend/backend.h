@@ -15,7 +15,7 @@
 /* Of objects that are loaded: the layout of table, device and ops' operands in thousands, and how many ops
  * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
  * would run others. */
-enum { DF_BACKEND_ABI = 11000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 12000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_fused;     /* a prepared network */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,12 +37,9 @@ static bool is_marker(const char *name)
     return strcmp(name, marker) == 0;
 }
 
-/* What the rank that holds the folder writes for the others to find. */
-static const char signature_name[] = "ranks";
-
 bool df_parts_is_own(const char *name)
 {
-    return df_parts_is_numbered(name) || is_marker(name) || strcmp(name, signature_name) == 0 ||
+    return df_parts_is_numbered(name) || is_marker(name) || strcmp(name, DF_SIGNATURE_NAME) == 0 ||
            (strncmp(name, "state.h5", 8) == 0 && ends_or_is_temporary(name + 8));
 }
 
@@ -77,7 +73,7 @@ struct kind {
 static dfal_status check(const struct df_parts *parts, const char *name, void *user)
 {
     const struct kind *kind = user;
-    if (kind->ours(name) || is_marker(name) || strcmp(name, signature_name) == 0)
+    if (kind->ours(name) || is_marker(name) || strcmp(name, DF_SIGNATURE_NAME) == 0)
         return DFAL_OK;
     if (!df_parts_is_own(name))
         DF_FAIL(DFAL_E_EXISTS,
@@ -162,59 +158,27 @@ done:
 
 /* ---- Several ranks ---------------------------------------------------------------------------- */
 
-dfal_status df_parts_sign(const struct df_parts *parts, char signature[DF_PARTS_SIGNATURE])
+dfal_status df_parts_sign(const struct df_parts *parts, char signature[DF_SIGNATURE])
 {
-    unsigned char bytes[(DF_PARTS_SIGNATURE - 1) / 2];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return df_fail_errno(errno, true, parts->folder, "drawing its signature");
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(signature + 2 * i, 3, "%02x", bytes[i]);
-    const int fd = df_file_make(parts->fd, signature_name, O_WRONLY | O_TRUNC);
-    if (fd < 0)
-        return df_fail_errno(errno, true, parts->folder, "signing the folder");
-    const ssize_t length = DF_PARTS_SIGNATURE - 1, wrote = write(fd, signature, (size_t)length);
-    const int error = wrote < 0 ? errno : ENOSPC;
-    if (close(fd) != 0 || wrote != length)
-        return df_fail_errno(error, true, parts->folder, "signing the folder");
-    return DFAL_OK;
+    return df_folder_sign(parts->fd, parts->folder, signature);
 }
 
 void df_parts_unsign(const struct df_parts *parts)
 {
-    (void)unlinkat(parts->fd, signature_name, 0);
+    df_folder_unsign(parts->fd);
 }
 
-static bool is_signed(int folder, const char signature[DF_PARTS_SIGNATURE])
+dfal_status df_parts_join(struct df_parts *parts, const char *out_path, const char signature[DF_SIGNATURE])
 {
-    char found[DF_PARTS_SIGNATURE] = "";
-    const int fd = openat(folder, signature_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return false;
-    const ssize_t got = read(fd, found, sizeof found - 1);
-    close(fd);
-    return got == DF_PARTS_SIGNATURE - 1 && memcmp(found, signature, (size_t)got) == 0;
-}
-
-dfal_status df_parts_join(struct df_parts *parts, const char *out_path,
-                          const char signature[DF_PARTS_SIGNATURE])
-{
-    enum { TRIES = 50, NAP = 100000 /* microseconds: a network's folder comes into sight late */ };
     *parts = DF_PARTS_NONE;
     DF_TRY(df_format(&parts->folder, "%s%s", out_path, suffix));
-    for (int i = 0; i < TRIES; i++) {
-        parts->fd = df_descriptor(open(parts->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        parts->joined = parts->fd >= 0;
-        if (parts->joined && is_signed(parts->fd, signature))
-            return DFAL_OK;
-        let_go(parts);
-        usleep(NAP);
+    const dfal_status status = df_folder_find(&parts->fd, parts->folder, signature);
+    parts->joined = status == DFAL_OK;
+    if (status != DFAL_OK) {
+        df_free(parts->folder);
+        *parts = DF_PARTS_NONE;
     }
-    (void)df_fail(DFAL_E_IO,
-                  "%s is not the folder that rank 0 works in: expected a file system that all ranks share",
-                  parts->folder);
-    df_free(parts->folder);
-    *parts = DF_PARTS_NONE;
-    return DFAL_E_IO;
+    return status;
 }
 
 struct numbers {

@@ -4,7 +4,7 @@
 #ifndef DF_BASE_PARTS_H
 #define DF_BASE_PARTS_H
 
-#include "base/status.h"
+#include "base/signature.h"
 
 struct df_parts {
     char *folder; /* OUT.parts */
@@ -24,13 +24,10 @@ bool df_parts_is_own(const char *name);
  *          kind of job without force; E_IO */
 dfal_status df_parts_open(struct df_parts *parts, const char *out_path, bool (*ours)(const char *name),
                           const char *whose, bool force);
-/* Several ranks work on one output: the one that holds the folder signs it, the others join it and find the
- * signature, or it is another folder of the same name; then the signature goes.
- * Errors   of joining E_IO: no such folder with this signature comes into sight */
-enum { DF_PARTS_SIGNATURE = 33 };
-dfal_status df_parts_sign(const struct df_parts *parts, char signature[DF_PARTS_SIGNATURE]);
-dfal_status df_parts_join(struct df_parts *parts, const char *out_path,
-                          const char signature[DF_PARTS_SIGNATURE]);
+/* Several ranks work on one output: the one that holds the folder signs it, the others join it
+ * (signature.h). */
+dfal_status df_parts_sign(const struct df_parts *parts, char signature[DF_SIGNATURE]);
+dfal_status df_parts_join(struct df_parts *parts, const char *out_path, const char signature[DF_SIGNATURE]);
 void df_parts_unsign(const struct df_parts *parts);
 /* The numbers of the parts that are whole, ascending (df_free). */
 dfal_status df_parts_numbers(const struct df_parts *parts, int64_t **numbers, int64_t *count);

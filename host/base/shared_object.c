@@ -9,6 +9,7 @@
 static const struct df_host services = {
     .fail = df_fail_list,
     .fail_prefix = df_fail_prefix_list,
+    .message_get = df_message_get,
     .alloc = df_alloc,
     .free = df_free,
 };

@@ -13,10 +13,11 @@
 
 #include "base/status.h"
 
-/* The process's own df_fail, df_fail_prefix, df_alloc and df_free. */
+/* The process's own df_fail, df_fail_prefix, df_message_get, df_alloc and df_free. */
 struct df_host {
     dfal_status (*fail)(dfal_status status, const char *format, va_list arguments);
     dfal_status (*fail_prefix)(dfal_status status, const char *format, va_list arguments);
+    void (*message_get)(char *text);
     dfal_status (*alloc)(void *out_pointer, int64_t count, size_t size);
     void (*free)(void *pointer);
 };

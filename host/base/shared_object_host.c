@@ -32,6 +32,11 @@ dfal_status df_fail_prefix(dfal_status status, const char *format, ...)
     return status;
 }
 
+void df_message_get(char *text)
+{
+    host->message_get(text);
+}
+
 dfal_status df_alloc(void *out_pointer, int64_t count, size_t size)
 {
     return host->alloc(out_pointer, count, size);

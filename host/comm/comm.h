@@ -13,6 +13,8 @@
 
 enum { DF_COMM_HOST = 64 };
 
+typedef dfal_status df_comm_listen_fn(void *user, const char *bytes, int64_t size);
+
 struct df_comm {
     const char *name;
     int32_t rank, size;
@@ -30,6 +32,11 @@ struct df_comm {
     /* ---- One rank alone, in any of its threads */
     /* *value: how often this counter was asked before, by all ranks together: 0, 1, ... each once. */
     dfal_status (*claim)(struct df_comm *comm, int32_t counter, int64_t *value);
+    /* Give bytes to rank 0, on which its listener takes them, one message at a time in a thread of the
+     * member's; wait for that. Errors   those of the listener; E_INTERNAL nobody listens */
+    dfal_status (*tell)(struct df_comm *comm, const void *bytes, int64_t size);
+    /* On rank 0: who takes what ranks tell, until another is set; listen NULL: nobody. */
+    void (*listen)(struct df_comm *comm, df_comm_listen_fn *listen, void *user);
     /* This rank cannot go on: the others' jobs stop with its status and "rank 2 on n1 gave up: SENTENCE". */
     void (*give_up)(struct df_comm *comm, dfal_status status, const char *sentence);
 

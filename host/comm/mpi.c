@@ -115,6 +115,16 @@ static dfal_status mpi_claim(struct df_comm *comm, int32_t counter, int64_t *val
     return df_mpi_service_claim(&of(comm)->service, counter, value);
 }
 
+static dfal_status mpi_tell(struct df_comm *comm, const void *bytes, int64_t size)
+{
+    return df_mpi_service_tell(&of(comm)->service, bytes, size);
+}
+
+static void mpi_listen(struct df_comm *comm, df_comm_listen_fn *listen, void *user)
+{
+    df_mpi_service_listen(&of(comm)->service, listen, user);
+}
+
 static void mpi_give_up(struct df_comm *comm, dfal_status status, const char *sentence)
 {
     df_mpi_service_give_up(&of(comm)->service, status, sentence);
@@ -234,6 +244,8 @@ static dfal_status open_mpi(struct df_comm **out, const struct df_comm_watch *wa
         .allgatherv = mpi_allgatherv,
         .broadcast = mpi_broadcast,
         .claim = mpi_claim,
+        .tell = mpi_tell,
+        .listen = mpi_listen,
         .give_up = mpi_give_up,
         .close = mpi_close,
     };

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comm/mpi_service.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/memory.h"
 
-enum { TAG_BEAT, TAG_CLAIM, TAG_NEWS };
+enum { TAG_BEAT, TAG_CLAIM, TAG_TELL, TAG_NEWS };
 static const double beat_seconds = 1.0, shortest_nap = 2e-5, longest_nap = 1e-3;
 
 double df_mpi_clock(void)
@@ -82,38 +83,108 @@ dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *req
     }
 }
 
-/* ---- Claims ----------------------------------------------------------------------------------- */
+/* ---- Questions to rank 0 ------------------------------------------------------------------------ */
+
+/* One question of this rank at a time: answers do not tell whose they are. */
+static dfal_status ask(struct df_mpi_service *service, const void *question, int size, int tag, void *answer,
+                       int answer_size)
+{
+    MPI_Request come, gone;
+    dfal_status status;
+    df_lock_take(&service->asking);
+    DF_TRY_TO(
+        done, status,
+        df_mpi_check(MPI_Irecv(answer, answer_size, MPI_BYTE, 0, 0, service->answers, &come), "asking"));
+    DF_TRY_TO(done, status,
+              df_mpi_check(MPI_Isend(question, size, MPI_BYTE, 0, tag, service->control, &gone), "asking"));
+    status = df_mpi_service_wait(service, &come);
+    if (status == DFAL_OK) {
+        status = df_mpi_service_wait(service, &gone);
+    } else { /* an answer would go into memory that is gone */
+        MPI_Cancel(&come);
+        MPI_Request_free(&come);
+        MPI_Request_free(&gone);
+    }
+done:
+    df_lock_release(&service->asking);
+    return status;
+}
 
 dfal_status df_mpi_service_claim(struct df_mpi_service *service, int32_t counter, int64_t *value)
 {
-    MPI_Request answer, question;
     DF_TRY(df_mpi_service_broken(service));
-    if (service->rank == 0) {
-        *value = df_counters_claim(&service->counters, counter);
-        return DFAL_OK;
-    }
-    int64_t number = 0;
-    int32_t asked = counter;
-    DF_TRY(df_mpi_check(MPI_Irecv(&number, 1, MPI_INT64_T, 0, 0, service->answers, &answer), "a claim"));
-    DF_TRY(df_mpi_check(MPI_Isend(&asked, 1, MPI_INT32_T, 0, TAG_CLAIM, service->control, &question),
-                        "a claim"));
-    const dfal_status status = df_mpi_service_wait(service, &answer);
-    if (status != DFAL_OK) { /* the answer would go into memory that is gone */
-        MPI_Cancel(&answer);
-        MPI_Request_free(&answer);
-        MPI_Request_free(&question);
-        return status;
-    }
-    *value = number;
-    return df_mpi_service_wait(service, &question);
+    if (service->rank > 0)
+        return ask(service, &counter, sizeof counter, TAG_CLAIM, value, sizeof *value);
+    *value = df_counters_claim(&service->counters, counter);
+    return DFAL_OK;
 }
 
 static void answer_claim(struct df_mpi_service *service, int32_t rank)
 {
     int32_t counter;
-    MPI_Recv(&counter, 1, MPI_INT32_T, rank, TAG_CLAIM, service->control, MPI_STATUS_IGNORE);
+    MPI_Recv(&counter, sizeof counter, MPI_BYTE, rank, TAG_CLAIM, service->control, MPI_STATUS_IGNORE);
     const int64_t value = df_counters_claim(&service->counters, counter);
-    MPI_Send(&value, 1, MPI_INT64_T, rank, 0, service->answers);
+    MPI_Send(&value, sizeof value, MPI_BYTE, rank, 0, service->answers);
+}
+
+static dfal_status hear(struct df_mpi_service *service, const char *bytes, int64_t size)
+{
+    dfal_status status = DFAL_E_INTERNAL;
+    df_lock_take(&service->listening);
+    if (service->listen != NULL)
+        status = service->listen(service->listener, bytes, size);
+    else
+        (void)df_fail(status, "nobody listens to what ranks tell");
+    df_lock_release(&service->listening);
+    return status;
+}
+
+/* What the listener answered. */
+struct heard {
+    int32_t status;
+    char sentence[DF_MPI_SENTENCE];
+};
+
+dfal_status df_mpi_service_tell(struct df_mpi_service *service, const void *bytes, int64_t size)
+{
+    struct heard heard = {0};
+    DF_TRY(df_mpi_service_broken(service));
+    if (service->rank == 0)
+        return hear(service, bytes, size);
+    if (size > INT_MAX)
+        DF_FAIL(DFAL_E_INTERNAL, "a rank was asked to tell %lld bytes at once, expected at most %d",
+                (long long)size, INT_MAX);
+    DF_TRY(ask(service, bytes, (int)size, TAG_TELL, &heard, sizeof heard));
+    if (heard.status != DFAL_OK)
+        DF_FAIL(heard.status, "%s", heard.sentence);
+    return DFAL_OK;
+}
+
+static void answer_told(struct df_mpi_service *service, int32_t rank, const MPI_Status *probed)
+{
+    struct heard heard = {0};
+    int size = 0;
+    char *bytes = NULL;
+    MPI_Get_count(probed, MPI_BYTE, &size);
+    heard.status = df_alloc(&bytes, size, 1);
+    MPI_Recv(bytes, bytes != NULL ? size : 0, MPI_BYTE, rank, TAG_TELL, service->control, MPI_STATUS_IGNORE);
+    if (heard.status == DFAL_OK)
+        heard.status = hear(service, bytes, size);
+    if (heard.status != DFAL_OK) {
+        char sentence[DF_MESSAGE_SIZE];
+        df_message_get(sentence);
+        snprintf(heard.sentence, sizeof heard.sentence, "%.900s", sentence);
+    }
+    df_free(bytes);
+    MPI_Send(&heard, sizeof heard, MPI_BYTE, rank, 0, service->answers);
+}
+
+void df_mpi_service_listen(struct df_mpi_service *service, df_comm_listen_fn *listen, void *user)
+{
+    df_lock_take(&service->listening);
+    service->listen = listen;
+    service->listener = user;
+    df_lock_release(&service->listening);
 }
 
 /* ---- The thread ------------------------------------------------------------------------------- */
@@ -149,6 +220,8 @@ static bool listen(struct df_mpi_service *service)
         any = true;
         if (status.MPI_TAG == TAG_CLAIM)
             answer_claim(service, status.MPI_SOURCE);
+        else if (status.MPI_TAG == TAG_TELL)
+            answer_told(service, status.MPI_SOURCE, &status);
         else if (status.MPI_TAG == TAG_BEAT)
             hear_beat(service, status.MPI_SOURCE);
         else
@@ -238,6 +311,8 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
                                        .size = size,
                                        .told = df_mpi_clock()};
     df_lock_begin(&service->lock);
+    df_lock_begin(&service->asking);
+    df_lock_begin(&service->listening);
     df_counters_begin(&service->counters);
     DF_TRY(df_alloc(&service->heard, size, sizeof *service->heard));
     DF_TRY(df_alloc(&service->beats, size, sizeof(MPI_Request)));
@@ -255,6 +330,8 @@ void df_mpi_service_end(struct df_mpi_service *service)
     df_thread_join(&service->thread);
     df_counters_end(&service->counters);
     df_lock_end(&service->lock);
+    df_lock_end(&service->asking);
+    df_lock_end(&service->listening);
     df_free(service->heard);
     df_free(service->beats);
     df_free(service->passes);

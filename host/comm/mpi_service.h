@@ -28,7 +28,11 @@ struct df_mpi_service {
     atomic_bool ended;
     atomic_bool broken; /* some rank has given up or died: news says which */
     struct df_lock lock;
-    struct df_mpi_news news; /* under the lock; the first that came */
+    struct df_mpi_news news;  /* under the lock; the first that came */
+    struct df_lock asking;    /* held while this rank waits for an answer */
+    struct df_lock listening; /* rank 0: of the listener, and while it takes a message */
+    df_comm_listen_fn *listen;
+    void *listener;
     /* the thread's */
     double *heard, told; /* heard [size] */
     bool relayed, stop_told;
@@ -41,6 +45,8 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
                                  MPI_Comm control, MPI_Comm answers, char (*hosts)[DF_COMM_HOST]);
 void df_mpi_service_end(struct df_mpi_service *service);
 dfal_status df_mpi_service_claim(struct df_mpi_service *service, int32_t counter, int64_t *value);
+dfal_status df_mpi_service_tell(struct df_mpi_service *service, const void *bytes, int64_t size);
+void df_mpi_service_listen(struct df_mpi_service *service, df_comm_listen_fn *listen, void *user);
 void df_mpi_service_give_up(struct df_mpi_service *service, dfal_status status, const char *sentence);
 /* The error of a call that will not end because a rank is gone; DFAL_OK: none is. */
 dfal_status df_mpi_service_broken(struct df_mpi_service *service);

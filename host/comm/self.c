@@ -10,6 +10,8 @@
 struct self {
     struct df_comm comm;
     struct df_counters counters;
+    df_comm_listen_fn *listen;
+    void *listener;
 };
 
 static dfal_status self_barrier(struct df_comm *comm)
@@ -36,6 +38,21 @@ static dfal_status self_claim(struct df_comm *comm, int32_t counter, int64_t *va
 {
     *value = df_counters_claim(&((struct self *)comm)->counters, counter);
     return DFAL_OK;
+}
+
+static dfal_status self_tell(struct df_comm *comm, const void *bytes, int64_t size)
+{
+    struct self *self = (struct self *)comm;
+    if (self->listen == NULL)
+        DF_FAIL(DFAL_E_INTERNAL, "nobody listens to what ranks tell");
+    return self->listen(self->listener, bytes, size);
+}
+
+static void self_listen(struct df_comm *comm, df_comm_listen_fn *listen, void *user)
+{
+    struct self *self = (struct self *)comm;
+    self->listen = listen;
+    self->listener = user;
 }
 
 static void self_give_up(struct df_comm *comm, dfal_status status, const char *sentence)
@@ -65,6 +82,8 @@ dfal_status df_comm_open_self(struct df_comm **out)
         .allgatherv = self_allgatherv,
         .broadcast = self_broadcast,
         .claim = self_claim,
+        .tell = self_tell,
+        .listen = self_listen,
         .give_up = self_give_up,
         .close = self_close,
     };

@@ -192,7 +192,7 @@ dfal_status df_shards_open(struct df_shards *shards, const char *out_path, const
 /* What rank 0 tells the others. */
 struct shared {
     int64_t shard_rows, finished_rows;
-    char mixed[sizeof(((struct df_rows_head *)0)->mixed)], signature[DF_PARTS_SIGNATURE];
+    char mixed[sizeof(((struct df_rows_head *)0)->mixed)], signature[DF_SIGNATURE];
 };
 
 static dfal_status join(struct df_shards *shards, const struct shared *shared, const char *out_path)
