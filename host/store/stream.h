@@ -12,7 +12,7 @@ struct df_row_hashes;
 struct df_chunk_source {
     dfal_status (*next)(struct df_chunk_source *self, int64_t *begin, int64_t *end);
     struct df_row_hashes
-        *hashes; /* of the rows handed out, added to before anybody gets them; NULL: nobody asks */
+        *hashes; /* of the rows handed out, added to before a taker has them; NULL: nobody asks */
 };
 struct df_range_source {
     struct df_chunk_source source;
