@@ -275,10 +275,10 @@ static void test_hashes(void **state)
     assert_int_equal(df_row_hashes_rows(&a, 0), 384);
     assert_int_equal(df_row_hashes_rows(&a, 1), DF_SHARD_ROWS);
     assert_int_equal(df_row_hashes_rows(&a, 2), END - 2 * DF_SHARD_ROWS);
-    df_row_hashes_add(&a, raw, BYTES, index, END - BEGIN - 1);
+    df_row_hashes_add(&a, NULL, raw, BYTES, index, END - BEGIN - 1);
     assert_int_equal(END - BEGIN - df_row_hashes_known(&a),
                      df_row_hashes_rows(&a, df_row_hashes_find(&a, index[END - BEGIN - 1])));
-    df_row_hashes_add(&a, raw + (END - BEGIN - 1) * BYTES, BYTES, index + END - BEGIN - 1, 1);
+    df_row_hashes_add(&a, NULL, raw + (END - BEGIN - 1) * BYTES, BYTES, index + END - BEGIN - 1, 1);
     assert_int_equal(df_row_hashes_known(&a), END - BEGIN);
     for (int change = 0; change < 3; change++) {
         test_ok(df_row_hashes_open(&b, BEGIN, END, DF_SHARD_ROWS));
@@ -289,7 +289,7 @@ static void test_hashes(void **state)
                 raw[2 * BYTES + k] = byte;
             }
         raw[3] ^= change == 2; /* one bit */
-        df_row_hashes_add(&b, raw, BYTES, index, END - BEGIN);
+        df_row_hashes_add(&b, NULL, raw, BYTES, index, END - BEGIN);
         int same = 0;
         for (int i = 0; i < PIECES; i++)
             same += memcmp(&a.pieces[i].sum, &b.pieces[i].sum, sizeof a.pieces[i].sum) == 0;

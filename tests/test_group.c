@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/wrapper.h"
+#include "base/fault.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "score/budget.h"
@@ -242,6 +243,48 @@ static void one_does_not_open(void **state)
     assert_null(device);
 }
 
+static dfal_status try_engine(const struct world *w, struct df_device *device)
+{
+    struct df_deepfool_engine *engine;
+    DF_TRY(df_deepfool_create(&engine, w->context, device, w->network, w->pool, &w->deepfool, 8, true));
+    df_deepfool_destroy(engine);
+    return DFAL_OK;
+}
+
+static dfal_status try_pass(const struct world *w, struct df_device *device)
+{
+    float found[N * CLASSES];
+    struct df_range_source range;
+    const struct df_pass_spec spec = {
+        .context = w->context, .device = device, .network = w->network, .pool = w->pool};
+    df_range_source_init(&range, 0, N, 16);
+    return df_forward_source(&spec, &range.source, store, found);
+}
+
+/* Whatever memory is refused, the members are given back what they have. */
+static void no_memory(void **state)
+{
+    static dfal_status (*const tried[])(const struct world *, struct df_device *) = {try_engine, try_pass};
+    struct world w;
+    (void)state;
+    world_open(&w);
+    struct df_device *device = group_of(2);
+    for (int t = 0; t < 2; t++) {
+        test_ok(tried[t](&w, device)); /* what a device keeps once it has run */
+        const int64_t live = df_alloc_live();
+        dfal_status status = DFAL_E_MEMORY;
+        for (int64_t n = 1; status != DFAL_OK; n++) {
+            df_fault_arm(DF_FAULT_ALLOC, n);
+            status = tried[t](&w, device);
+            df_fault_arm(DF_FAULT_ALLOC, 0);
+            assert_true(status == DFAL_OK || status == DFAL_E_MEMORY);
+            assert_int_equal(df_alloc_live(), live);
+        }
+    }
+    df_device_close(device);
+    world_close(&w);
+}
+
 /* ---- Models -------------------------------------------------------------------------------------------- */
 
 static void models(void **state)
@@ -345,9 +388,9 @@ static void own_memory(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(margins),           cmocka_unit_test(logits), cmocka_unit_test(one_fails),
-        cmocka_unit_test(one_does_not_open), cmocka_unit_test(models), cmocka_unit_test(host_memory),
-        cmocka_unit_test(own_memory),
+        cmocka_unit_test(margins),           cmocka_unit_test(logits),     cmocka_unit_test(one_fails),
+        cmocka_unit_test(one_does_not_open), cmocka_unit_test(no_memory),  cmocka_unit_test(models),
+        cmocka_unit_test(host_memory),       cmocka_unit_test(own_memory),
     };
     return test_on_backends(argc, argv, "ref,cpu", tests, sizeof tests / sizeof *tests);
 }

@@ -199,6 +199,8 @@ static dfal_status run_one(void *arg, int64_t job, int32_t index)
         return DFAL_OK;
     }
     atomic_store(&side->failed, true);
+    if (status == DFAL_E_UNAVAILABLE && all->worker_count > 1 && all->experiment->device->next)
+        (void)df_fail_prefix(status, "%s: ", backend_of(all->experiment, index));
     df_lock_take(&side->lock);
     all->experiment->device_failed = all->experiment->device_failed || worker->experiment.device_failed;
     if (worker->context && worker->context->kept_work)

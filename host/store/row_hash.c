@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/row_hash_file.h"
@@ -40,21 +41,28 @@ int64_t df_row_hashes_rows(const struct df_row_hashes *hashes, int64_t piece)
     return end - hashes->pieces[piece].first;
 }
 
-void df_row_hashes_add(struct df_row_hashes *hashes, const void *raw, size_t row_bytes, const int64_t *index,
-                       int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) {
-        struct df_row_piece *piece = &hashes->pieces[df_row_hashes_find(hashes, index[i])];
-        df_row_sum_take(&piece->sum, (const char *)raw + (size_t)i * row_bytes, row_bytes, index[i]);
-        piece->count++;
-    }
-}
-
 void df_row_hashes_join(struct df_row_hashes *hashes, const struct df_row_piece *piece)
 {
     struct df_row_piece *ours = &hashes->pieces[df_row_hashes_find(hashes, piece->first)];
     df_row_sum_add(&ours->sum, piece->sum);
     ours->count += piece->count;
+}
+
+/* Rows of one piece are summed up before the list is touched. */
+void df_row_hashes_add(struct df_row_hashes *hashes, struct df_lock *lock, const void *raw, size_t row_bytes,
+                       const int64_t *index, int64_t count)
+{
+    for (int64_t i = 0; i < count;) {
+        const int64_t number = df_row_hashes_find(hashes, index[i]);
+        struct df_row_piece piece = {.first = index[i]};
+        for (; i < count && df_row_hashes_find(hashes, index[i]) == number; i++, piece.count++)
+            df_row_sum_take(&piece.sum, (const char *)raw + (size_t)i * row_bytes, row_bytes, index[i]);
+        if (lock)
+            df_lock_take(lock);
+        df_row_hashes_join(hashes, &piece);
+        if (lock)
+            df_lock_release(lock);
+    }
 }
 
 void df_row_hashes_join_all(struct df_row_hashes *hashes, const struct df_row_hashes *others)

@@ -29,9 +29,11 @@ void df_row_hashes_close(struct df_row_hashes *hashes);
 /* The piece that a row belongs to, and how many rows of begin..end lie in it. */
 int64_t df_row_hashes_find(const struct df_row_hashes *hashes, int64_t row);
 int64_t df_row_hashes_rows(const struct df_row_hashes *hashes, int64_t piece);
-/* Raw rows as the pool gives them; index: their numbers, within [begin, end). */
-void df_row_hashes_add(struct df_row_hashes *hashes, const void *raw, size_t row_bytes, const int64_t *index,
-                       int64_t count);
+/* Raw rows as the pool gives them; index: their numbers, within [begin, end). The lock is taken where the
+ * list is added to, and not while rows are hashed; NULL: nobody else adds. */
+struct df_lock;
+void df_row_hashes_add(struct df_row_hashes *hashes, struct df_lock *lock, const void *raw, size_t row_bytes,
+                       const int64_t *index, int64_t count);
 /* A piece of another list over rows of this one that have not come yet. */
 void df_row_hashes_join(struct df_row_hashes *hashes, const struct df_row_piece *piece);
 /* All pieces of a list whose cut divides this one's. */

@@ -125,9 +125,6 @@ static void *read_ahead(void *argument)
         dfal_status status = claim(stream, block);
         if (status == DFAL_OK && block->count)
             status = df_pool_gather(stream->pool, block->raw, block->index, block->count);
-        if (status == DFAL_OK && stream->source->hashes)
-            df_row_hashes_add(stream->source->hashes, block->raw, stream->row_bytes, block->index,
-                              block->count);
         df_lock_take(&stream->lock);
         more = status == DFAL_OK && block->count > 0;
         if (status != DFAL_OK) {
@@ -212,6 +209,9 @@ dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw,
         }
     }
     df_lock_release(&stream->lock);
+    /* By whoever has taken them: one thread reads, and all takers wait for it. */
+    if (stream->source->hashes)
+        df_row_hashes_add(stream->source->hashes, &stream->lock, raw, stream->row_bytes, index, *count);
     return status;
 }
 

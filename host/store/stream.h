@@ -14,7 +14,7 @@ struct df_chunk_source {
     /* The next run is asked for when rows of this one are all that is read ahead: others want runs, too. */
     bool late;
     struct df_row_hashes
-        *hashes; /* of the rows handed out, added to before anybody gets them; NULL: nobody asks */
+        *hashes; /* of the rows handed out, added to before a taker has them; NULL: nobody asks */
 };
 struct df_range_source {
     struct df_chunk_source source;

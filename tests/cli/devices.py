@@ -149,7 +149,8 @@ def others(dfal):
 
 
 def experiment(dfal):
-    """The strategies of a run have a GPU each, and the tables do not tell."""
+    """The strategies of a run have a GPU each, and the tables do not tell; nor when one is lost and the run goes on with
+    the other."""
     tiny(dfal, 80)
     with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
         file.write("data: {train: pool.h5, test: pool.h5}\nnetwork: ./net.h5\nstrategies: [dfal, random, entropy]\n"
@@ -158,6 +159,15 @@ def experiment(dfal):
     for name, count in ("one", 1), ("two", 2):
         Gpus(dfal, count).run("cuda:all", "run", "run.yaml", "-o", name)
     same_runs(dfal.at("one"), dfal.at("two"))
+    # Whether the second one has begun by then is a matter of time.
+    process = dfal.start("-q", "--backend", "cuda:all", "run", "run.yaml", "-o", "again", environment={
+        **Gpus(dfal, 2).environment, "DF_SIMT_LOST": "1:100"})
+    err = process.communicate(timeout=120)[1].decode()
+    check(process.returncode in (0, 69, 75) and (process.returncode == 0 or "cuda:1: " in err),
+          f"a lost GPU: {process.returncode}, {err}")
+    if process.returncode:
+        Gpus(dfal, 1).run("cuda", "run", "run.yaml", "-o", "again")
+    same_runs(dfal.at("one"), dfal.at("again"))
 
 
 main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment)})
