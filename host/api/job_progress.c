@@ -310,7 +310,10 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
     int length = snprintf(parts, sizeof(parts), "%s.parts", path);
     if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))
         return tell_parts(&teller, parts);
-    length = snprintf(parts, sizeof(parts), "%s.shards", path);
+    length = (int)strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    length = snprintf(parts, sizeof(parts), "%.*s.shards", length, path);
     if (length < PATH_SIZE && !df_file_exists(path) && df_folder_exists(parts))
         return tell_array(&teller, parts);
     DF_TRY(df_file_format(format, path));

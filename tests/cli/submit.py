@@ -15,6 +15,8 @@ HARD = ["a b", "it's", 'say "no"', "$HOME", "`id`", "back\\slash", "100%", "#5",
 
 
 def prepare(dfal):
+    # As the job files have them, without links.
+    dfal.path, dfal.folder = os.path.realpath(dfal.path), os.path.realpath(dfal.folder)
     make_pool(dfal.at("pool.h5"), 40, 1)
     dfal.run("-q", "train", "--net", "lenet5", "pool.h5", "--epochs", "0", "-o", "net.h5")
 
@@ -202,6 +204,14 @@ def told(dfal):
     check(dfal.run("-q", "submit", "score", "net.h5", "pool.h5", "-o", "my scores.h5", environment=path)[1] == "", "-q")
     found = dfal.json("status", "my scores.h5")
     check(found == {"job": "submit", "script": "my scores.h5.sbatch", "state": "not begun"}, f"status: {found}")
+    with open(dfal.at("my scores.h5.log"), "w", encoding="ascii") as file:
+        file.write("job 7, start 1\n")
+    found = dfal.json("status", "my scores.h5")
+    check(found == {"job": "submit", "script": "my scores.h5.sbatch", "log": "my scores.h5.log", "state": "begun"}, f"status: {found}")
+    dfal.run("-q", "submit", "run", "--preset", "quickstart", "-o", "d/", environment=path)
+    check(dfal.json("status", "d/") == {"job": "submit", "script": "d.sbatch", "state": "not begun"}, "status of a folder that is not there yet")
+    os.makedirs(dfal.at("d.shards/1-of-2"))
+    check(dfal.json("status", "d/")["shards_begun"] == "1", "status of trials")
     dfal.refuses(66, "status", "their scores.h5", says="their scores.h5")
     # A file of somebody else's is not replaced.
     with open(dfal.at("s.h5.sbatch"), "w", encoding="ascii") as file:

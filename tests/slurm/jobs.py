@@ -172,6 +172,19 @@ def two_jobs(cluster, dfal):
     same_bits(dfal.at("whole.h5"), dfal.at("out.h5"))
 
 
+def no_pool(cluster, dfal):
+    """A node without the pool: the job ends with 66 and names it, and is not requeued."""
+    prepare(dfal, 400)
+    document = submit(dfal, *SCORE, "-o", "first.h5")
+    cluster.wait_for_state(document["job"], "COMPLETED")
+    os.rename(dfal.at("first.h5"), dfal.at("second.h5"))
+    os.remove(dfal.at("pool.h5"))
+    again = int(cluster.call("sbatch", "--parsable", dfal.at(document["script"])))
+    cluster.wait_for_state(again, "FAILED", "COMPLETED")
+    found, log = cluster.job(again), log_of(dfal, "first.h5.log")
+    check((found["ExitCode"], found["Restarts"]) == ("66:0", "0") and "dfal: pool.h5" in log, f"without the pool: {found}\n{log}")
+
+
 def array(cluster, dfal):
     """Of an array only the task that was killed starts again. Where a task fails, the merge is cancelled."""
     prepare(dfal, 70000)
@@ -227,7 +240,7 @@ def begin():
     with Cluster(folder) as cluster:
         os.environ.clear()
         os.environ.update(cluster.environment)
-        tests = (short, signals, kills, cancelled, cap, two_jobs, array, run, gpus)
+        tests = (short, signals, kills, cancelled, cap, two_jobs, no_pool, array, run, gpus)
         main({test.__name__: functools.partial(test, cluster) for test in tests})
 
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "job_script.h"
@@ -25,22 +26,31 @@ static void listen_to(void *user, const struct dfal_field *fact)
     facts_add(&listener->facts, fact);
 }
 
-/* What was submitted and waits for its turn has left nothing but its job file. */
-static bool waits(char **script, const char *path)
+/* What was submitted and has no output yet has left its job file, and a log once it began. False: there is no
+ * such file. */
+static bool tell_submitted(struct listener *listener, const char *path)
 {
+    char *script = NULL, *log = NULL;
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         length--;
-    return asprintf(script, "%.*s.sbatch", (int)length, path) >= 0 && job_script_exists(*script);
-}
-
-static void tell_waiting(struct listener *listener, const char *script)
-{
-    const struct dfal_field fields[] = {{.key = "job", .kind = DFAL_FIELD_TEXT, .text = "submit"},
-                                        {.key = "script", .kind = DFAL_FIELD_TEXT, .text = script},
-                                        {.key = "state", .kind = DFAL_FIELD_TEXT, .text = "not begun"}};
-    for (int32_t i = 0; i < COUNT_OF(fields); i++)
-        listen_to(listener, &fields[i]);
+    const bool named = asprintf(&script, "%.*s.sbatch", (int)length, path) >= 0 &&
+                       asprintf(&log, "%.*s.log", (int)length, path) >= 0;
+    const bool found = named && job_script_exists(script);
+    if (found) {
+        const bool begun = access(log, F_OK) == 0;
+        const struct dfal_field fields[] = {
+            {.key = "job", .kind = DFAL_FIELD_TEXT, .text = "submit"},
+            {.key = "script", .kind = DFAL_FIELD_TEXT, .text = script},
+            {.key = "log", .kind = DFAL_FIELD_TEXT, .text = begun ? log : NULL},
+            {.key = "state", .kind = DFAL_FIELD_TEXT, .text = begun ? "begun" : "not begun"}};
+        for (int32_t i = 0; i < COUNT_OF(fields); i++)
+            if (fields[i].text != NULL)
+                listen_to(listener, &fields[i]);
+    }
+    free(script);
+    free(log);
+    return found;
 }
 
 static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
@@ -51,13 +61,9 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     (void)user;
     (void)count;
     facts_begin(&listener.facts, session->json);
-    char *script = NULL;
     dfal_status status = dfal_progress(session->context, operands[0], listen_to, &listener);
-    if (status == DFAL_E_NOINPUT && waits(&script, operands[0])) {
-        tell_waiting(&listener, script);
+    if (status == DFAL_E_NOINPUT && tell_submitted(&listener, operands[0]))
         status = DFAL_OK;
-    }
-    free(script);
     const bool ended = listener.run && listener.finished;
     if (status == DFAL_OK && ended && session->json)
         status = run_table_json(&table, session, operands[0]);
@@ -85,7 +91,7 @@ const struct command command_status = {
         "missing, as\n"
         "'sbatch --array' takes them; state is 'not merged' once all are finished. Of a job of 'dfal submit' "
         "that has\n"
-        "left nothing yet: its script, and state 'not begun'.",
+        "left no output yet: its script, and state 'not begun', or its log, too, and 'begun'.",
     .least = 1,
     .most = 1,
     .run = run,
