@@ -56,13 +56,13 @@ static dfal_status parse_inside(struct submit *submit, const char *const *operan
     memcpy(argv + 1, operands, (size_t)count * sizeof *argv);
     submit->inner.log_format = "text";
     dfal_context_options_init(&submit->inner.options);
-    dfal_status status = parse_arguments(&submit->parsed, &submit->inner, count + 1, argv);
+    const dfal_status status = parse_arguments(&submit->parsed, &submit->inner, count + 1, argv);
     free(argv);
-    if (status == DFAL_OK && submit->parsed.command == NULL)
-        status = usage_error(DFAL_E_USAGE, "submit needs the COMMAND of a job");
+    const struct command *command = submit->parsed.command;
     if (status != DFAL_OK)
         return status;
-    const struct command *command = submit->parsed.command;
+    if (command == NULL)
+        return usage_error(DFAL_E_USAGE, "submit needs the COMMAND of a job");
     if (strcmp(operands[0], command->name) != 0)
         return usage_error(DFAL_E_USAGE, "'%s' stands before %s, expected the COMMAND first", operands[0],
                            command->name);
