@@ -207,18 +207,24 @@ def array(cluster, dfal):
 
 
 def run(cluster, dfal):
-    """An experiment that is warned goes on after the round that it had finished."""
+    """An experiment that is warned, told to end or killed goes on after the round that it had finished."""
     prepare(dfal, 400)
     words = ("run", "--train", "train.h5", "--test", "pool.h5", "--preset", "quickstart", "--set", "trials=1", "--set", "annotations=60",
-             "--set", "training.restarts=2")
+             "--set", "training.restarts=2", "--threads", "1")
     dfal.run("-q", *words, "-o", "whole")
-    job = submit(dfal, *words, "-o", "experiment/")["job"]
-    cluster.wait("first round", lambda: glob.glob(os.path.join(glob.escape(dfal.at("experiment")), "state", "*.h5")))
-    cluster.call("scancel", "--batch", "--signal=USR1", str(job))
-    wait_for_requeue(cluster, job)
-    cluster.wait_for_state(job, "COMPLETED", "FAILED")
-    check(cluster.state(job) == "COMPLETED", log_of(dfal, "experiment.log"))
-    same_runs(dfal.at("whole"), dfal.at("experiment"))
+    jobs = {}
+    for out, signal_words in (("warned/", ("--batch", "--signal=USR1")), ("ended/", ("--signal=TERM",)), ("killed/", None)):
+        jobs[out] = submit(dfal, *words, "-o", out)["job"]
+        cluster.wait(f"first round of {out}", lambda: glob.glob(os.path.join(glob.escape(dfal.at(out)), "state", "*.h5")))
+        if signal_words is None:
+            kill_task(out)
+        else:
+            cluster.call("scancel", *signal_words, str(jobs[out]))
+        wait_for_requeue(cluster, jobs[out])
+    for out, job in jobs.items():
+        cluster.wait_for_state(job, "COMPLETED", "FAILED")
+        check((cluster.state(job), cluster.job(job)["Restarts"]) == ("COMPLETED", "1"), log_of(dfal, out[:-1] + ".log"))
+        same_runs(dfal.at("whole"), dfal.at(out))
 
 
 def gpus(cluster, dfal):
