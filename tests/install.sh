@@ -96,6 +96,7 @@ fi
 
 "$prefix/bin/dfal" --version | grep -q '0\.2\.0' || fail "the installed command does not tell its version"
 bash -n "$prefix/share/bash-completion/completions/dfal" || fail "the completion is not bash"
+bash -n "$prefix/share/dfal/slurm/score.sbatch" || fail "the job files are missing"
 if command -v help2man >/dev/null; then
     grep -q '^\.TH' "$prefix/share/man/man1/dfal.1" || fail "the manual page is missing"
 fi

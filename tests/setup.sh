@@ -11,7 +11,7 @@ chmod 755 "$work"
 mkdir "$work/bin" "$work/state"
 chmod 777 "$work/state"
 cp "$setup" "$work/setup"
-for tool in bash cat rm sed mktemp env true; do
+for tool in bash cat rm sed mktemp env true install; do
     ln -s "$(type -P "$tool")" "$work/bin/$tool"
 done
 cat >"$work/bin/dpkg-query" <<C
@@ -22,6 +22,7 @@ C
 cat >"$work/bin/apt-get" <<C
 #!/bin/bash
 echo "\$*" >>$work/state/calls
+[[ ! -x $work/system/usr/sbin/policy-rc.d ]] || echo "denied: \$1" >>$work/state/calls
 [[ \$1 == update ]] || [[ ! -e $work/state/broken ]] || { echo "no such mirror"; exit 100; }
 C
 cat >"$work/bin/apt-cache" <<C
@@ -83,6 +84,23 @@ touch "$work/state/broken"
 run 69 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" build
 said "no such mirror"
 said "could not install: ninja-build"
+
+# Services of what the tests need are neither started nor left for the next boot; whoever keeps them off already goes on doing so.
+rm "$work/state/broken" "$work/state/calls"
+mkdir -p "$work/system/run/systemd/system" "$work/system/usr/sbin"
+chmod 777 "$work/system/usr/sbin"
+printf '#!/bin/bash\necho "systemctl $*" >>%s\n' "$work/state/calls" >"$work/bin/systemctl"
+chmod 755 "$work/bin/systemctl"
+export DFAL_SETUP_ROOT=$work/system
+touch "$work/state/slurmd" # a node of a cluster stays one
+run 0 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" test
+grep -q '^denied: install' "$work/state/calls" || fail "services might have been started"
+grep -q '^systemctl --quiet disable slurmctld munge$' "$work/state/calls" || fail "the services were not disabled"
+[[ ! -e $work/system/usr/sbin/policy-rc.d ]] || fail "the machine still starts no services"
+echo "#!/bin/sh" >"$work/system/usr/sbin/policy-rc.d"
+run 0 "${unprivileged[@]}" "$work/bin/bash" "$work/setup" test
+[[ -e $work/system/usr/sbin/policy-rc.d ]] || fail "somebody else's policy-rc.d is gone"
+unset DFAL_SETUP_ROOT
 
 rm -f "$work/state/calls"
 touch "$work/state/all"

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/number.h"
 #include "base/parts.h"
 #include "facts.h"
 #include "graph/json_text.h"
@@ -19,7 +20,7 @@
 #include "store/table.h"
 #include "training_state.h"
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, MOST_SHARDS = 1000000 };
 static const double most_unfinished = 99.9; /* percent */
 
 static bool path_in(char path[PATH_SIZE], const char *folder, const char *name)
@@ -91,10 +92,15 @@ static dfal_status tell_training(const struct df_teller *teller, const char *pat
     return DFAL_OK;
 }
 
+static bool ends_in(const char *name, const char *ending)
+{
+    const size_t length = strlen(name), most = strlen(ending);
+    return length > most && strcmp(name + length - most, ending) == 0;
+}
+
 static bool is_shard(const char *name)
 {
-    size_t length = strlen(name);
-    return length > 3 && strcmp(name + length - 3, ".h5") == 0;
+    return ends_in(name, ".h5");
 }
 
 static const char *job_of(const char *format)
@@ -104,13 +110,17 @@ static const char *job_of(const char *format)
                                                      : "score";
 }
 
-/* Sum the rows of the finished shards; a file that cannot be read is one being written or torn, and counts as
- * none. */
-static dfal_status tell_shards(const struct df_teller *teller, const char *folder)
+/* Rows of the finished shards in OUT.parts. */
+struct parts_sum {
+    int64_t done, total, shards;
+    const char *job; /* "unknown" until a part is finished */
+};
+
+/* A file that cannot be read is one being written or torn, and counts as none. */
+static dfal_status sum_parts(struct parts_sum *sum, const char *folder)
 {
     DIR *entries = opendir(folder);
-    int64_t done = 0, total = 0, shards = 0;
-    const char *job = "unknown"; /* until a part is finished */
+    *sum = (struct parts_sum){.job = "unknown"};
     if (entries == NULL)
         DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
@@ -120,22 +130,34 @@ static dfal_status tell_shards(const struct df_teller *teller, const char *folde
         if (!is_shard(entry->d_name) || !path_in(path, folder, entry->d_name))
             continue;
         if (df_rows_open(&reader, &head, path, NULL) == DFAL_OK) {
-            shards++;
-            done += df_rows_count(reader);
-            total = head.range_end - head.range_begin;
-            job = job_of(df_rows_format(reader));
+            sum->shards++;
+            sum->done += df_rows_count(reader);
+            sum->total = head.range_end - head.range_begin;
+            sum->job = job_of(df_rows_format(reader));
             df_rows_close(reader);
         }
         df_rows_head_clear(&head);
     }
     closedir(entries);
-    df_tell_text(teller, "job", "%s", job);
-    df_tell_int(teller, strcmp(job, "import") == 0 ? "parts" : "shards", shards);
+    return DFAL_OK;
+}
+
+static void tell_rows(const struct df_teller *teller, int64_t done, int64_t total)
+{
     df_tell_int(teller, "done", done);
-    if (total > 0) {
-        df_tell_int(teller, "total", total);
-        df_tell_real(teller, "percent", 100.0 * (double)done / (double)total);
-    }
+    if (total <= 0)
+        return;
+    df_tell_int(teller, "total", total);
+    df_tell_real(teller, "percent", 100.0 * (double)done / (double)total);
+}
+
+static dfal_status tell_shards(const struct df_teller *teller, const char *folder)
+{
+    struct parts_sum sum;
+    DF_TRY(sum_parts(&sum, folder));
+    df_tell_text(teller, "job", "%s", sum.job);
+    df_tell_int(teller, strcmp(sum.job, "import") == 0 ? "parts" : "shards", sum.shards);
+    tell_rows(teller, sum.done, sum.total);
     df_tell_text(teller, "state", "unfinished");
     return DFAL_OK;
 }
@@ -148,15 +170,143 @@ static dfal_status tell_parts(const struct df_teller *teller, const char *folder
     return tell_shards(teller, folder);
 }
 
+/* ---- arrays -------------------------------------------------------------------------------------------- */
+
+/* OUT.shards, which the tasks of an array fill: K-of-N.h5 with K-of-N.h5.parts beside it until it is whole,
+ * or the run directory K-of-N. */
+enum stage { MISSING, BEGUN, FINISHED, STAGES };
+struct array {
+    int64_t shards; /* N: the largest, if an earlier array has left shards of its own */
+    int8_t *stage;  /* [shards] */
+    int64_t done, total;
+};
+
+/* K and N of a name, and what stands behind them. NULL: it is no shard's. */
+static const char *shard_number(const char *name, int64_t *k, int64_t *n)
+{
+    char first[32], second[32];
+    const size_t digits = strspn(name, "0123456789");
+    if (digits == 0 || digits >= sizeof first || strncmp(name + digits, "-of-", 4) != 0)
+        return NULL;
+    const char *rest = name + digits + 4;
+    const size_t more = strspn(rest, "0123456789");
+    if (more == 0 || more >= sizeof second)
+        return NULL;
+    memcpy(first, name, digits);
+    memcpy(second, rest, more);
+    first[digits] = second[more] = '\0';
+    const bool numbers = df_parse_whole(k, first) && df_parse_whole(n, second);
+    return numbers && *k >= 1 && *k <= *n && *n <= MOST_SHARDS ? rest + more : NULL;
+}
+
+/* How far one shard is; its rows are added. */
+static enum stage stage_of(struct array *array, const char *path, const char *ending)
+{
+    struct df_rows_head head = {0};
+    struct df_rows_reader *reader;
+    struct df_run_look look;
+    struct parts_sum sum;
+    enum stage stage = BEGUN;
+    if (ending[0] == '\0')
+        return df_run_look(&look, path) == DFAL_OK && look.finished ? FINISHED : BEGUN;
+    if (strcmp(ending, ".h5.parts") == 0) {
+        if (sum_parts(&sum, path) == DFAL_OK)
+            array->done += sum.done;
+        return BEGUN;
+    }
+    if (strcmp(ending, ".h5") != 0)
+        return MISSING;
+    if (df_rows_open(&reader, &head, path, NULL) == DFAL_OK) {
+        array->done += df_rows_count(reader);
+        array->total = head.pool_count;
+        stage = FINISHED;
+        df_rows_close(reader);
+    }
+    df_rows_head_clear(&head);
+    return stage;
+}
+
+static dfal_status look_at_array(struct array *array, const char *folder)
+{
+    DIR *entries = opendir(folder);
+    dfal_status status = DFAL_OK;
+    if (entries == NULL)
+        DF_FAIL(DFAL_E_NOINPUT, "%s: cannot be read", folder);
+    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+        int64_t k, n;
+        if (shard_number(entry->d_name, &k, &n) != NULL && n > array->shards)
+            array->shards = n;
+    }
+    DF_TRY_TO(done, status, df_alloc(&array->stage, array->shards, sizeof *array->stage));
+    rewinddir(entries);
+    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+        char path[PATH_SIZE];
+        int64_t k, n;
+        const char *ending = shard_number(entry->d_name, &k, &n);
+        if (ending == NULL || n != array->shards || !path_in(path, folder, entry->d_name))
+            continue;
+        const enum stage stage = stage_of(array, path, ending);
+        if (stage > (enum stage)array->stage[k - 1])
+            array->stage[k - 1] = (int8_t)stage;
+    }
+done:
+    closedir(entries);
+    return status;
+}
+
+/* The numbers of the shards at a stage as `sbatch --array` takes them: 1-3,7. */
+static dfal_status tell_stage(const struct df_teller *teller, const char *key, const struct array *array,
+                              enum stage stage)
+{
+    struct df_text text = {0};
+    char *numbers = NULL;
+    for (int64_t k = 0, end; k < array->shards; k = end) {
+        for (end = k; end < array->shards && array->stage[end] == array->stage[k]; end++)
+            ;
+        if (array->stage[k] != (int8_t)stage)
+            continue;
+        df_text_add(&text, text.size > 0 ? ",%lld" : "%lld", (long long)k + 1);
+        if (end > k + 1)
+            df_text_add(&text, "-%lld", (long long)end);
+    }
+    df_text_add(&text, "%s", text.size > 0 ? "" : "none");
+    DF_TRY(df_text_take(&text, &numbers));
+    const struct dfal_field fact = {.key = key, .kind = DFAL_FIELD_TEXT, .text = numbers};
+    teller->fact(teller->user, &fact);
+    df_free(numbers);
+    return DFAL_OK;
+}
+
+static dfal_status tell_array(const struct df_teller *teller, const char *folder)
+{
+    static const char *const keys[STAGES] = {"shards_missing", "shards_begun", "shards_finished"};
+    struct array array = {0};
+    int64_t finished = 0;
+    dfal_status status;
+    DF_TRY_TO(done, status, look_at_array(&array, folder));
+    for (int64_t k = 0; k < array.shards; k++)
+        finished += array.stage[k] == FINISHED;
+    df_tell_text(teller, "job", "array");
+    df_tell_int(teller, "shards", array.shards);
+    for (int stage = FINISHED; stage >= MISSING; stage--)
+        DF_TRY_TO(done, status, tell_stage(teller, keys[stage], &array, (enum stage)stage));
+    tell_rows(teller, array.done, array.total);
+    df_tell_text(teller, "state", finished < array.shards || array.shards == 0 ? "unfinished" : "not merged");
+done:
+    df_free(array.stage);
+    return status;
+}
+
 dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn *fact, void *user)
 {
     const struct df_teller teller = {fact, user};
     char parts[PATH_SIZE], format[32];
     (void)context;
     if (df_folder_exists(path)) {
-        size_t length = strlen(path);
-        if (length > 6 && strcmp(path + length - 6, ".parts") == 0)
+        if (ends_in(path, ".parts"))
             return tell_parts(&teller, path);
+        if (ends_in(path, ".shards"))
+            return tell_array(&teller, path);
         DF_TRY(df_run_directory_check(path));
         df_tell_text(&teller, "job", "run");
         return df_tell_run_folder(&teller, path);
@@ -164,6 +314,12 @@ dfal_status dfal_progress(dfal_context *context, const char *path, dfal_fact_fn 
     int length = snprintf(parts, sizeof(parts), "%s.parts", path);
     if (length < PATH_SIZE && df_folder_exists(parts) && !df_parts_are_published(path))
         return tell_parts(&teller, parts);
+    length = (int)strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    length = snprintf(parts, sizeof(parts), "%.*s.shards", length, path);
+    if (length < PATH_SIZE && !df_file_exists(path) && df_folder_exists(parts))
+        return tell_array(&teller, parts);
     DF_TRY(df_file_format(format, path));
     df_tell_text(&teller, "format", "%s", format[0] != '\0' ? format : "foreign");
     df_tell_real(&teller, "percent", 100.0);

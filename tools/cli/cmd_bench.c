@@ -375,4 +375,5 @@ const struct command command_bench = {
     .size = sizeof(S),
     .init = init,
     .run = run,
+    .first_word = true,
 };

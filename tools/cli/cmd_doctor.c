@@ -39,4 +39,5 @@ const struct command command_doctor = {
             "everything; auto works where the\n"
             "cpu does.",
     .run = run,
+    .at_once = true,
 };

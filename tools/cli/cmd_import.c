@@ -88,7 +88,8 @@ static const struct option options[] = {
     OPT(S, "folders-are-classes", 0, VALUE_FLAG, images.folders_are_classes, NULL,
         "images: the first folder of a path is the class", .only = "images"),
     OPT(S, "class-names", 0, VALUE_TEXT, images.class_names, "FILE",
-        "images, onnx: class names, one a line, in the network's order", .only = "images, onnx"),
+        "images, onnx: class names, one a line, in the network's order", .only = "images, onnx",
+        .reads = true),
     OPT(S, "on-error", 0, VALUE_CHOICE, images.on_error, DFAL_ON_ERRORS,
         "images: what a broken file does; skip lists it in POOL.bad.csv (default stop)", .only = "images"),
     OPT(S, "samples-name", 0, VALUE_TEXT, pool.samples_name, "NAME",
@@ -158,4 +159,5 @@ const struct command command_import = {
     .size = sizeof(S),
     .init = init,
     .run = run,
+    .first_word = true,
 };

@@ -49,4 +49,5 @@ const struct command command_info = {
     .most = 1,
     .size = sizeof(S),
     .run = run,
+    .at_once = true,
 };

@@ -48,10 +48,10 @@ static dfal_status run(struct session *session, void *user, const char *const *o
 #define S struct train_args
 static const struct option options[] = {
     OPT(S, "net", 0, VALUE_TEXT, net, "lenet5|vgg8|NET",
-        "the network's graph: a built-in name or a network file", .required = true),
+        "the network's graph: a built-in name or a network file", .required = true, .reads = true),
     OPT(S, "output", 'o', VALUE_TEXT, out, "NET.h5", "the network to write", .required = true),
-    OPT(S, "init", 0, VALUE_TEXT, train.init, "NET",
-        "start from this network's parameters (default: Glorot)"),
+    OPT(S, "init", 0, VALUE_TEXT, train.init, "NET", "start from this network's parameters (default: Glorot)",
+        .reads = true),
     OPT(S, "epochs", 0, VALUE_NUMBER, train.epochs, "E", "epochs (default 12); 0 saves the initial weights",
         NUMBER(I32, 0, 1000000)),
     OPT(S, "batch", 0, VALUE_NUMBER, train.batch, "B", "samples of a step (default 32)",

@@ -130,7 +130,7 @@ static const struct option options[] = {
     OPT(S, "samples", 0, VALUE_NUMBER, samples, "N",
         "samples of a scores file to recompute, drawn by --seed (default 64)", NUMBER(I64, 1, NO_LIMIT)),
     OPT(S, "against", 0, VALUE_TEXT, against, "REF.h5",
-        "logits, and inputs and activations, of another framework"),
+        "logits, and inputs and activations, of another framework", .reads = true),
     OPT(S, "tolerance", 0, VALUE_NUMBER, network.tolerance, "T",
         "with --against: largest difference over a node's largest magnitude (default 1e-3)",
         NUMBER(REAL, 0, 1e6)),

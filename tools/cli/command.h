@@ -36,6 +36,7 @@ struct option {
     const char *help;
     struct df_number number;
     bool hidden;
+    bool reads;         /* the value is the path of a file that is read */
     bool required;      /* by its command... */
     const char *unless; /* ... where this option is not given */
     const char *only;   /* names with commas between: for them alone (check_belongs) */
@@ -62,6 +63,9 @@ struct command {
     size_t size;         /* of the struct the options are written to */
     void (*init)(void *args);
     dfal_status (*run)(struct session *session, void *args, const char *const *operands, int32_t count);
+    bool at_once;       /* answers at once: no work for a job of a cluster */
+    bool first_word;    /* the first operand is a word, not a file */
+    bool holds_command; /* the operands are another command: its options are its own */
     void (*more)(
         bool markdown); /* NULL, or prints what else --help and docs/CLI.md say, from the library's tables */
 };

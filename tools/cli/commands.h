@@ -7,7 +7,7 @@
 
 extern const struct command command_synth, command_import, command_info, command_doctor, command_train,
     command_eval, command_logits, command_score, command_merge, command_select, command_run, command_status,
-    command_verify, command_bench, command_report;
+    command_submit, command_verify, command_bench, command_report;
 
 /* Where a pool's data is found. */
 struct pool_args {
@@ -26,7 +26,8 @@ void note_merge(struct session *session, int32_t shard_count, const char *file);
 const struct dfal_pool_options *pool_args_options(struct pool_args *args);
 #define POOL_OPTIONS(S, pool)                                                                                \
     OPT(S, "labels", 0, VALUE_LIST, pool.labels, "LABELS.csv",                                               \
-        "labels laid over the pool's, header id,label[,annotator,seconds,status] (repeatable)"),             \
+        "labels laid over the pool's, header id,label[,annotator,seconds,status] (repeatable)",              \
+        .reads = true),                                                                                      \
         OPT(S, "samples-name", 0, VALUE_TEXT, pool.options.samples_name, "NAME",                             \
             "dataset of the samples (default samples)"),                                                     \
         OPT(S, "labels-name", 0, VALUE_TEXT, pool.options.labels_name, "NAME",                               \

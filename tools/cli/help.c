@@ -90,10 +90,19 @@ void print_overview(void)
     print_exit_codes("  %-3d %s\n");
 }
 
+/* The form of a line: options stand before another command's words, else anywhere. */
+static void print_form(const struct command *command)
+{
+    const bool first = command->holds_command;
+    printf("dfal %s%s%s%s%s", command->name, first ? " [OPTIONS]" : "",
+           command->operands[0] != '\0' ? " " : "", command->operands, first ? "" : " [OPTIONS]");
+}
+
 void print_command_help(const struct command *command)
 {
-    printf("Usage: dfal %s%s%s [OPTIONS]\n%s\n", command->name, command->operands[0] != '\0' ? " " : "",
-           command->operands, command->summary);
+    printf("Usage: ");
+    print_form(command);
+    printf("\n%s\n", command->summary);
     if (command->text != NULL)
         printf("\n%s\n", command->text);
     if (command->option_count > 0) {
@@ -161,8 +170,9 @@ void print_markdown(void)
     print_option_table(global_options, global_option_count);
     for (int32_t i = 0; commands[i] != NULL; i++) {
         const struct command *command = commands[i];
-        printf("## dfal %s\n\n    dfal %s%s%s [OPTIONS]\n\n%s.\n\n", command->name, command->name,
-               command->operands[0] != '\0' ? " " : "", command->operands, command->summary);
+        printf("## dfal %s\n\n    ", command->name);
+        print_form(command);
+        printf("\n\n%s.\n\n", command->summary);
         if (command->text != NULL)
             printf("%s\n\n", command->text);
         if (command->option_count > 0)

@@ -49,10 +49,9 @@ const struct option global_options[] = {
 const int32_t global_option_count = COUNT_OF(global_options);
 
 const struct command *const commands[] = {
-    &command_synth,  &command_import, &command_info,   &command_doctor,
-    &command_train,  &command_eval,   &command_logits, &command_score,
-    &command_merge,  &command_select, &command_run,    &command_status,
-    &command_verify, &command_bench,  &command_report, NULL,
+    &command_synth,  &command_import, &command_info,  &command_doctor, &command_train, &command_eval,
+    &command_logits, &command_score,  &command_merge, &command_select, &command_run,   &command_status,
+    &command_submit, &command_verify, &command_bench, &command_report, NULL,
 };
 
 static _Thread_local char usage_text[ERROR_TEXT_SIZE];

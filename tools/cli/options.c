@@ -359,8 +359,10 @@ dfal_status parse_arguments(struct parsed *parsed, struct session *session, int 
             status = take_option(parsed, session, argc, argv, &at);
         else if (parsed->command == NULL)
             status = take_command(parsed, session, argv[at]);
-        else
+        else {
             parsed->operands[parsed->operand_count++] = argv[at];
+            only_operands = only_operands || parsed->command->holds_command;
+        }
         if (status != DFAL_OK)
             return status;
     }

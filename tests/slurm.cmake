@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# Jobs on a Slurm of the test's own, two nodes on this host; skipped where Slurm is not installed (tools/setup test does it).
+if(NOT DFAL_SANITIZE) # whose processes are too slow to be killed in the right moment
+  foreach(name short signals kills cancelled cap two_jobs no_pool array run gpus)
+    add_test(NAME slurm_${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm/inside.sh ${PYTHON3}
+      ${CMAKE_CURRENT_SOURCE_DIR}/slurm/jobs.py $<TARGET_FILE:dfal_tool> ${name})
+    set_tests_properties(slurm_${name} PROPERTIES LABELS long SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endforeach()
+  set_tests_properties(slurm_short PROPERTIES LABELS full)
+endif()

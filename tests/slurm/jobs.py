@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`dfal submit` on a real Slurm of this test's own: what was stopped, killed or cut into an array gives the bytes of one process.
+
+    tests/slurm/inside.sh python3 tests/slurm/jobs.py DFAL [TEST...]
+"""
+import functools
+import glob
+import os
+import signal
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "cli"))
+from cluster import Cluster  # pylint: disable=wrong-import-position
+from data import make_pool  # pylint: disable=wrong-import-position
+from support import check, main, same_bits, same_runs  # pylint: disable=wrong-import-position
+
+# Three parts, of which the first is a file after a second of several.
+SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--threads", "1")
+REQUEUED = 60  # seconds; Slurm waits for six
+
+
+def prepare(dfal, rows=34000):
+    """Its folder gets a blank in its name, a network and a pool."""
+    dfal.folder = os.path.join(dfal.folder, "my scores")
+    os.mkdir(dfal.folder)
+    make_pool(dfal.at("train.h5"), 400, 1)
+    make_pool(dfal.at("pool.h5"), rows, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "0")
+
+
+def score_whole(dfal):
+    """The scores of one process."""
+    dfal.run("-q", *SCORE[:-2], "-o", "whole.h5")
+
+
+def submit(dfal, *words):
+    document = dfal.json("submit", *words)
+    check(document["job"] > 0, f"submit {words}: {document}")
+    return document
+
+
+def log_of(dfal, name):
+    with open(dfal.at(name), encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def wait_for_part(cluster, dfal, out):
+    cluster.wait(f"part of {out}", lambda: glob.glob(os.path.join(glob.escape(dfal.at(out + ".parts")), "??????.h5")))
+
+
+def finish(cluster, dfal, job, out, restarts):
+    """The job ends well after so many restarts, with the bytes of one process."""
+    cluster.wait_for_state(job, "COMPLETED", "FAILED", "CANCELLED")
+    state, log = cluster.job(job), log_of(dfal, out + ".log")
+    check((state["JobState"], state["Restarts"]) == ("COMPLETED", str(restarts)), f"{out}: {state['JobState']}, {state['Restarts']} restarts\n{log}")
+    check(f"job {job}, start {restarts + 1} on " in log, f"{out}: the log was cut or does not tell of the starts:\n{log}")
+    check("rows are finished, the rest is continued" in log, f"{out}: the finished part was not used:\n{log}")
+    same_bits(dfal.at("whole.h5"), dfal.at(out))
+
+
+def wait_for_requeue(cluster, job, restarts=1):
+    cluster.wait(f"requeue of job {job}", lambda: cluster.job(job)["Restarts"] == str(restarts), REQUEUED)
+
+
+def kill_task(out):
+    """SIGKILL to the process of dfal that writes it, which is not the job's script."""
+    killed = 0
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if os.path.basename(words[0]) == b"dfal" and out.encode() in words:
+            os.kill(int(path.split("/")[2]), signal.SIGKILL)
+            killed += 1
+    check(killed == 1, f"{killed} processes write {out}, expected one")
+
+
+def short(cluster, dfal):
+    """A job that is warned goes on after its requeue; meanwhile an array is scored and merged."""
+    prepare(dfal, 26000)
+    job = submit(dfal, *SCORE, "-o", "warned.h5")["job"]
+    wait_for_part(cluster, dfal, "warned.h5")
+    cluster.call("scancel", "--batch", "--signal=USR1", str(job))
+    array = submit(dfal, "--array", "2", *SCORE, "-o", "array.h5")
+    check(dfal.json("status", "array.h5")["state"] in ("not begun", "unfinished"), "status of an array that is not merged")
+    score_whole(dfal)
+    wait_for_requeue(cluster, job)
+    cluster.wait_for_state(array["merge_job"], "COMPLETED", "FAILED", "CANCELLED")
+    check(cluster.state(array["merge_job"]) == "COMPLETED", f"the merge: {cluster.job(array['merge_job'])}")
+    same_bits(dfal.at("whole.h5"), dfal.at("array.h5"))
+    check(dfal.json("status", "array.h5.shards")["shards_finished"] == "1-2", "status of the shards")
+    finish(cluster, dfal, job, "warned.h5", 1)
+
+
+def signals(cluster, dfal):
+    """USR1 to the script, USR1 to the step, TERM to all: the finished part is kept, and the job ends as if nothing had been."""
+    prepare(dfal)
+    score_whole(dfal)
+    jobs = {}
+    for out, words in (("batch.h5", ("--batch", "--signal=USR1")), ("step.h5", ("--signal=USR1",)), ("all.h5", ("--full", "--signal=TERM"))):
+        jobs[out] = submit(dfal, *SCORE, "-o", out)["job"]
+        wait_for_part(cluster, dfal, out)
+        cluster.call("scancel", *words, str(jobs[out]))
+        wait_for_requeue(cluster, jobs[out])
+    for out, job in jobs.items():
+        finish(cluster, dfal, job, out, 1)
+
+
+def kills(cluster, dfal):
+    """kill -9 of the task is one more start. Of the whole job nothing is left that could ask for it, and the file is submitted again."""
+    prepare(dfal)
+    score_whole(dfal)
+    task = submit(dfal, *SCORE, "-o", "task.h5")
+    wait_for_part(cluster, dfal, "task.h5")
+    kill_task("task.h5")
+    wait_for_requeue(cluster, task["job"])
+    job = submit(dfal, *SCORE, "-o", "job.h5")
+    wait_for_part(cluster, dfal, "job.h5")
+    cluster.call("scancel", "--full", "--signal=KILL", str(job["job"]))
+    cluster.wait_for_state(job["job"], "FAILED", "CANCELLED")
+    check(dfal.json("status", "job.h5")["state"] == "unfinished", "status of a killed job")
+    again = int(cluster.call("sbatch", "--parsable", dfal.at(job["script"])))
+    finish(cluster, dfal, again, "job.h5", 0)
+    finish(cluster, dfal, task["job"], "task.h5", 1)
+
+
+def cancelled(cluster, dfal):
+    """A job that its user cancels stays cancelled; the same line submits it again."""
+    prepare(dfal)
+    score_whole(dfal)
+    job = submit(dfal, *SCORE, "-o", "out.h5")["job"]
+    wait_for_part(cluster, dfal, "out.h5")
+    cluster.call("scancel", str(job))
+    cluster.wait("the script's last words", lambda: "it is not started again" in log_of(dfal, "out.h5.log"))
+    cluster.wait_for_state(job, "CANCELLED")
+    check(cluster.job(job)["Restarts"] == "0", "a cancelled job was requeued")
+    finish(cluster, dfal, submit(dfal, *SCORE, "-o", "out.h5")["job"], "out.h5", 0)
+
+
+def cap(cluster, dfal):
+    """No more restarts than were asked for, and the log says how to go on."""
+    prepare(dfal, 70000)
+    job = submit(dfal, "--max-restarts", "1", *SCORE, "-o", "out.h5")["job"]
+    wait_for_part(cluster, dfal, "out.h5")
+    cluster.call("scancel", "--signal=USR1", str(job))
+    wait_for_requeue(cluster, job)
+    cluster.wait("second start", lambda: "the rest is continued" in log_of(dfal, "out.h5.log"))
+    cluster.call("scancel", "--signal=USR1", str(job))
+    cluster.wait_for_state(job, "FAILED", "COMPLETED")
+    found, log = cluster.job(job), log_of(dfal, "out.h5.log")
+    check((found["Restarts"], found["ExitCode"]) == ("1", "75:0"), f"at the cap: {found}\n{log}")
+    check(f"job {job} was started 2 times, max_restarts=1: it is not started again; sbatch continues it" in log, log)
+
+
+def two_jobs(cluster, dfal):
+    """The second job in one output ends with 73 and its sentence, and is not requeued; the first is not disturbed."""
+    prepare(dfal)
+    score_whole(dfal)
+    first = submit(dfal, *SCORE, "-o", "out.h5")["job"]
+    wait_for_part(cluster, dfal, "out.h5")
+    second = submit(dfal, *SCORE, "-o", "out.h5")["job"]
+    cluster.wait_for_state(second, "FAILED")
+    found = cluster.job(second)
+    check((found["ExitCode"], found["Restarts"]) == ("73:0", "0"), f"the second job: {found}")
+    cluster.wait_for_state(first, "COMPLETED")
+    log = log_of(dfal, "out.h5.log")
+    check("dfal: out.h5: another process is working on this output, expected an output of its own" in log, f"the second job's sentence:\n{log}")
+    same_bits(dfal.at("whole.h5"), dfal.at("out.h5"))
+
+
+def no_pool(cluster, dfal):
+    """A node without the pool: the job ends with 66 and names it, and is not requeued."""
+    prepare(dfal, 400)
+    document = submit(dfal, *SCORE, "-o", "first.h5")
+    cluster.wait_for_state(document["job"], "COMPLETED")
+    os.rename(dfal.at("first.h5"), dfal.at("second.h5"))
+    os.remove(dfal.at("pool.h5"))
+    again = int(cluster.call("sbatch", "--parsable", dfal.at(document["script"])))
+    cluster.wait_for_state(again, "FAILED", "COMPLETED")
+    found, log = cluster.job(again), log_of(dfal, "first.h5.log")
+    check((found["ExitCode"], found["Restarts"]) == ("66:0", "0") and "dfal: pool.h5" in log, f"without the pool: {found}\n{log}")
+
+
+def array(cluster, dfal):
+    """Of an array only the task that was killed starts again. Where a task fails, the merge is cancelled."""
+    prepare(dfal, 70000)
+    score_whole(dfal)
+    document = submit(dfal, "--array", "2", *SCORE, "-o", "out.h5")
+    number = document["job"]
+    wait_for_part(cluster, dfal, "out.h5.shards/2-of-2.h5")
+    check(dfal.json("status", "out.h5")["shards_begun"] in ("2", "1-2"), "status of an array at work")
+    kill_task("out.h5.shards/2-of-2.h5")
+    wait_for_requeue(cluster, f"{number}_2")
+    cluster.wait_for_state(document["merge_job"], "COMPLETED", "FAILED", "CANCELLED")
+    check([cluster.job(f"{number}_{task}")["Restarts"] for task in (1, 2)] == ["0", "1"], "the tasks' restarts")
+    same_bits(dfal.at("whole.h5"), dfal.at("out.h5"))
+    # No shard can be made of a file that is no pool.
+    document = submit(dfal, "--array", "2", "score", "net.h5", "whole.h5", "-o", "bad.h5")
+    cluster.wait_for_state(document["merge_job"], "CANCELLED")
+    found = cluster.job(document["merge_job"])
+    check(found["Reason"] == "DependencyNeverSatisfied", f"the merge of shards that failed: {found}")
+    check(cluster.job(f"{document['job']}_1")["ExitCode"] == "65:0", "the exit code of a task without a pool")
+
+
+def run(cluster, dfal):
+    """An experiment that is warned, told to end or killed goes on after the round that it had finished."""
+    prepare(dfal, 400)
+    words = ("run", "--train", "train.h5", "--test", "pool.h5", "--preset", "quickstart", "--set", "trials=1", "--set", "annotations=60",
+             "--set", "training.restarts=2", "--threads", "1")
+    dfal.run("-q", *words, "-o", "whole")
+    jobs = {}
+    for out, signal_words in (("warned/", ("--batch", "--signal=USR1")), ("ended/", ("--signal=TERM",)), ("killed/", None)):
+        jobs[out] = submit(dfal, *words, "-o", out)["job"]
+        cluster.wait(f"first round of {out}", lambda: glob.glob(os.path.join(glob.escape(dfal.at(out)), "state", "*.h5")))
+        if signal_words is None:
+            kill_task(out)
+        else:
+            cluster.call("scancel", *signal_words, str(jobs[out]))
+        wait_for_requeue(cluster, jobs[out])
+    for out, job in jobs.items():
+        cluster.wait_for_state(job, "COMPLETED", "FAILED")
+        check((cluster.state(job), cluster.job(job)["Restarts"]) == ("COMPLETED", "1"), log_of(dfal, out[:-1] + ".log"))
+        same_runs(dfal.at("whole"), dfal.at(out))
+
+
+def gpus(cluster, dfal):
+    """Each task of --gpus-per-task=1 sees a GPU of its own; a job of submit --gpus 2 has both."""
+    prepare(dfal, 400)
+    line = "srun --ntasks=2 --gpus-per-task=1 sh -c 'echo $SLURM_LOCALID:$CUDA_VISIBLE_DEVICES'"
+    cluster.call("sbatch", "--wait", "--gpus-per-node=2", "--ntasks-per-node=2", f"--output={dfal.at('bound')}".replace(" ", "\\ "), "--wrap", line)
+    check(sorted(log_of(dfal, "bound").split()) == ["0:0", "1:1"], log_of(dfal, "bound"))
+    job = submit(dfal, "--gpus", "2", "--cpus", "2", "--time", "10", *SCORE, "--backend", "cpu", "-o", "out.h5")["job"]
+    cluster.wait_for_state(job, "COMPLETED")
+    found = cluster.job(job)
+    check((found["TresPerNode"], found["NumCPUs"], found["TimeLimit"]) == ("gres:gpu:2", "2", "00:10:00"), f"{found}")
+
+
+def begin():
+    """The tests of the command line, on a cluster of their own."""
+    folder = os.path.join(tempfile.gettempdir(), "cluster")
+    os.mkdir(folder, 0o755)
+    with Cluster(folder) as cluster:
+        os.environ.clear()
+        os.environ.update(cluster.environment)
+        tests = (short, signals, kills, cancelled, cap, two_jobs, no_pool, array, run, gpus)
+        main({test.__name__: functools.partial(test, cluster) for test in tests})
+
+
+begin()
