@@ -17,8 +17,10 @@
 #include "run/tables.h"
 #include "support_world.h"
 
-static const struct df_run_place places[] = {
-    {"random", 1, 1}, {"random+", 1, 0}, {"random", 2, -1}, {"random+", 2, 0}};
+static const struct df_run_place places[] = {{.strategy = "random", .trial = 1, .round = 1},
+                                             {.strategy = "random+", .trial = 1, .round = 0},
+                                             {.strategy = "random", .trial = 2, .round = -1},
+                                             {.strategy = "random+", .trial = 2, .round = 0}};
 enum { PLACES = sizeof places / sizeof *places };
 
 /* A directory whose only table is this one. */
@@ -89,7 +91,7 @@ static void test_missing(void **state)
 static void test_which(void **state)
 {
     (void)state;
-    static const struct df_run_place one = {"random", 1, 2};
+    static const struct df_run_place one = {.strategy = "random", .trial = 1, .round = 2};
     struct df_run_directory directory =
         directory_of(world.folder, DF_RUN_TRANSFER, "transfer.csv",
                      DF_TRANSFER_COLUMNS "\nrandom,1,1,x\nrandom,1,2,a\nrandom,1,3,b\nrandom,1,2,a\n");

@@ -43,5 +43,5 @@ dfal_status dfal_run(dfal_context *context, const char *out_dir, const struct df
     dfal_run_options_init(&own);
     DF_TRY(df_sized_take(&own, sizeof own, options, "dfal_run_options"));
     DF_TRY(df_run_execute(context, out_dir, &own, df_oracles, df_run_publish));
-    return row ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
+    return row && context->rank == 0 ? dfal_run_table(context, out_dir, row, user) : DFAL_OK;
 }

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "job/job.h"
 #include "run/directory_files.h"
+#include "run/ranks.h"
 #include "run/rounds.h"
 #include "run/side.h"
 
@@ -58,6 +60,27 @@ static dfal_status warn_primary(struct dfal_context *context, const struct df_ru
     return DFAL_OK;
 }
 
+/* On the rank that holds the directory: the log's last line, and what is published. */
+static dfal_status end(struct df_experiment *e, dfal_status status, df_run_publish_fn *publish)
+{
+    struct dfal_context *context = e->context;
+    if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
+        df_run_directory_event(
+            &e->directory,
+            &(struct dfal_event){.level = DFAL_WARNING, .name = "run.stop", .text = dfal_last_error()});
+    else
+        df_say(context, DFAL_INFO, "run.end", DF_NO_FIELDS, "all trials are finished");
+    df_log_tee(context, NULL, NULL);
+    if (e->directory.log_failed && status == DFAL_OK)
+        df_say(context, DFAL_WARNING, "run.log", DF_NO_FIELDS,
+               "%s/log.jsonl is incomplete: it could not be written", e->directory.path);
+    if (status == DFAL_OK)
+        return publish(context, e->directory.path);
+    if (!context->kept_work)
+        df_run_directory_abandon(&e->directory);
+    return status;
+}
+
 dfal_status df_run_execute(struct dfal_context *context, const char *dir,
                            const struct dfal_run_options *options, const struct df_oracle_kind *oracles,
                            df_run_publish_fn *publish)
@@ -67,13 +90,18 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     struct df_run_set set = {0};
     dfal_status status;
     context->kept_work = false;
+    DF_TRY_TO(done, status, df_context_comm(context, &e.comm));
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
     DF_TRY_TO(done, status, df_run_set_of_part(&set, &e.config, e.part));
     DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));
     DF_TRY_TO(done, status, df_experiment_identity(&e, context, &identity));
-    DF_TRY_TO(done, status,
-              df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
-    df_log_tee(context, df_run_directory_event, &e.directory);
+    DF_TRY_TO(done, status, df_run_ranks_agree(&e, &identity));
+    if (e.comm->rank == 0)
+        DF_TRY_TO(done, status,
+                  df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
+    DF_TRY_TO(done, status, df_run_ranks_join(&e, dir));
+    if (e.comm->rank == 0)
+        df_log_tee(context, df_run_directory_event, &e.directory);
     const char *network = e.config.trainer.text[0] ? e.config.trainer.text : e.config.network;
     df_say(context, DFAL_INFO, e.directory.resumed ? "run.resume" : "run.begin",
            DF_FIELDS(DF_TEXT("network", network), DF_TEXT("train", e.config.train),
@@ -104,21 +132,13 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     } else if (status == DFAL_E_STOPPED && context->kept_work) {
         df_fail(status, "%s: stopped, the finished rounds are kept", e.directory.path);
     }
-    if (status != DFAL_OK) /* only into the log: the caller gets the same sentence as the error */
-        df_run_directory_event(
-            &e.directory,
-            &(struct dfal_event){.level = DFAL_WARNING, .name = "run.stop", .text = dfal_last_error()});
-    else
-        df_say(context, DFAL_INFO, "run.end", DF_NO_FIELDS, "all trials are finished");
-    df_log_tee(context, NULL, NULL);
-    if (e.directory.log_failed && status == DFAL_OK)
-        df_say(context, DFAL_WARNING, "run.log", DF_NO_FIELDS,
-               "%s/log.jsonl is incomplete: it could not be written", e.directory.path);
-    if (status != DFAL_OK && !context->kept_work)
-        df_run_directory_abandon(&e.directory);
+    df_job_ended(context, status);
+    if (e.comm->rank == 0)
+        status = end(&e, status, publish);
     if (status == DFAL_OK)
-        status = publish(context, dir);
+        status = e.comm->barrier(e.comm); /* no rank has done before rank 0 has */
 done:
+    df_job_ended(context, status);
     df_run_set_clear(&set);
     df_identity_clear(&identity);
     df_experiment_close(&e);

@@ -3,6 +3,7 @@
 #ifndef DF_RUN_EXPERIMENT_H
 #define DF_RUN_EXPERIMENT_H
 
+#include "comm/comm.h"
 #include "run/directory.h"
 #include "run/part.h"
 #include "strategy/oracle.h"
@@ -11,6 +12,7 @@
 struct df_experiment {
     struct dfal_context *context;
     struct df_device *device;
+    struct df_comm *comm;
     struct df_run_config config;
     struct df_run_part part; /* of the experiment, that is run here */
     struct df_pool *train, *test;

@@ -15,6 +15,7 @@
 #include "run/branch.h"
 #include "run/class_table.h"
 #include "run/curve.h"
+#include "run/ranks.h"
 #include "score/pass.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
@@ -82,26 +83,12 @@ static dfal_status save_state(struct df_branch *branch)
     return DFAL_OK;
 }
 
-/* The curve last: who counts its lines finds the others there. */
-static dfal_status append_lines(struct df_branch *branch)
-{
-    struct df_run_side *side = branch->side;
-    dfal_status status = DFAL_OK;
-    df_lock_take(&side->lock);
-    for (int t = DF_RUN_TABLES; t-- > 0 && status == DFAL_OK;)
-        if (branch->lines[t].size)
-            status = df_run_directory_append(&branch->experiment->directory, (enum df_run_table)t,
-                                             &branch->lines[t]);
-    df_lock_release(&side->lock);
-    return status;
-}
-
 /* The round is over: its rows, then the checkpoint that knows of them. */
-static dfal_status commit(struct df_branch *branch)
+static dfal_status commit(struct df_branch *branch, const struct df_run_round *round)
 {
     dfal_status status;
     DF_TRY_TO(done, status, save_network(branch, branch->state.round));
-    DF_TRY_TO(done, status, append_lines(branch));
+    DF_TRY_TO(done, status, df_run_ranks_append(branch->experiment, branch->side, round));
     DF_TRY_TO(done, status, save_state(branch));
     df_context_job(branch->experiment->context)->kept_work = true;
 done:
@@ -171,17 +158,9 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
     df_curve_statuses(row.statuses, branch->statuses);
     df_curve_line(&branch->lines[DF_RUN_CURVE], &row);
-    DF_TRY(commit(branch));
-    df_say(e->context, DFAL_INFO, "run.round",
-           DF_FIELDS(DF_TEXT("strategy", row.strategy), DF_INT("trial", row.trial),
-                     DF_INT("round", row.round), DF_INT("annotations", row.annotations),
-                     DF_INT("labelled", row.labelled), DF_REAL("accuracy", row.accuracy),
-                     DF_REAL("loss", row.loss), DF_REAL("train_seconds", row.train_seconds),
-                     DF_REAL("select_seconds", row.select_seconds), DF_INT("steps", row.steps),
-                     DF_REAL("round_seconds", row.round_seconds), DF_TEXT("statuses", row.statuses)),
-           "trial %d, %s: %lld annotations, accuracy %.4f", row.trial, row.strategy,
-           (long long)row.annotations, row.accuracy);
-    df_run_advance_add(&branch->side->advance, &row, added);
+    const struct df_run_round finished = {branch->lines, &row, added};
+    DF_TRY(commit(branch, &finished));
+    df_run_ranks_say(e, branch->side, &finished);
     return DFAL_OK;
 }
 
@@ -254,7 +233,7 @@ static dfal_status branch_run(struct df_branch *branch)
                    (long long)state->annotations);
             if (!df_branch_transferred(branch))
                 DF_TRY(df_branch_transfer(branch, state->round));
-            DF_TRY(commit(branch));
+            DF_TRY(commit(branch, &(struct df_run_round){.lines = branch->lines}));
             break;
         }
         DF_TRY(finish_round(branch, state->round + 1, count));

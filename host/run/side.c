@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "run/branch.h"
+#include "run/ranks.h"
 #include "run/rounds.h"
 #include "run/tables.h"
 
@@ -31,6 +32,7 @@ struct all {
     struct worker *workers;
     int32_t worker_count;
     int64_t unfinished;
+    int32_t counter;      /* of claims: the n-th that is open */
     bool short_of_memory; /* one was put aside */
 };
 
@@ -71,10 +73,23 @@ static dfal_status look(struct all *all)
         if (!branch->finished)
             all->open[all->left++] = b;
     }
-    status = df_run_tables_settle(&all->experiment->directory, places, all->count);
+    if (e->comm->rank == 0)
+        status = df_run_tables_settle(&all->experiment->directory, places, all->count);
 done:
     df_free(places);
     return status;
+}
+
+/* Rank 0 first: nobody works on a branch, or takes one, before all know the same. */
+static dfal_status look_together(struct all *all)
+{
+    struct df_comm *comm = all->experiment->comm;
+    if (comm->rank == 0)
+        DF_TRY(look(all));
+    DF_TRY(comm->barrier(comm));
+    if (comm->rank > 0)
+        DF_TRY(look(all));
+    return comm->barrier(comm);
 }
 
 static dfal_status list(struct all *all, const struct df_run_set *set)
@@ -126,7 +141,8 @@ static int32_t count_workers(const struct all *all)
     const double room = (double)e->context->memory / branch_bytes(e);
     const bool gpu = e->device->wide || e->device->own_memory;
     const int64_t most = gpu ? df_group_count(e->device) : e->context->threads;
-    const int64_t workers = most < all->left ? most : all->left;
+    const int64_t share = (all->left + e->comm->size - 1) / e->comm->size,
+                  workers = most < share ? most : share;
     if (runs_programs(&e->config) || room < 2)
         return 1;
     return (int32_t)((double)workers < room ? (double)workers : room);
@@ -189,9 +205,15 @@ static dfal_status run_one(void *arg, int64_t job, int32_t index)
     struct all *all = arg;
     struct df_run_side *side = &all->side;
     struct worker *worker = &all->workers[index];
-    const struct branch *branch = &all->branches[all->open[job]];
+    struct df_comm *comm = all->experiment->comm;
+    int64_t n;
+    (void)job; /* another rank may have begun it */
     if (atomic_load(&side->failed))
         return DFAL_OK;
+    DF_TRY(comm->claim(comm, all->counter, &n));
+    if (n >= all->left)
+        return DFAL_OK;
+    const struct branch *branch = &all->branches[all->open[n]];
     const dfal_status status =
         df_rounds_run(&worker->experiment, side, branch->trial, branch->strategy, branch->begun);
     if (status == DFAL_OK || (status == DFAL_E_MEMORY && all->worker_count > 1)) {
@@ -222,6 +244,7 @@ static dfal_status run_open(struct all *all, int32_t workers)
     struct df_thread_pool *threads = NULL;
     dfal_status status;
     all->unfinished = all->left;
+    all->counter = df_comm_counter(all->experiment->comm);
     DF_TRY_TO(done, status, open_workers(all, workers));
     DF_TRY_TO(done, status, df_thread_pool_create(&threads, workers));
     status = df_thread_pool_run(threads, run_one, all, all->left);
@@ -234,29 +257,35 @@ done:
 static dfal_status run_all(struct all *all)
 {
     const int32_t workers = count_workers(all);
-    DF_TRY(df_run_advance_resume(&all->side.advance, all->experiment->directory.path, workers));
+    const struct df_comm *comm = all->experiment->comm;
+    if (comm->rank == 0)
+        DF_TRY(
+            df_run_advance_resume(&all->side.advance, all->experiment->directory.path, workers * comm->size));
     DF_TRY(run_open(all, workers));
-    DF_TRY(look(all));
-    if (!all->short_of_memory || all->left == 0)
+    DF_TRY(look_together(all));
+    if (all->left == 0)
         return DFAL_OK;
     df_run_advance_left(&all->side.advance, 1);
     DF_TRY(run_open(all, 1));
-    return look(all);
+    return look_together(all);
 }
 
 dfal_status df_run_side_by_side(struct df_experiment *experiment, const struct df_run_set *set)
 {
     struct all all = {.experiment = experiment};
     struct df_run_side *side = &all.side;
+    struct df_run_listener listener = {experiment, side};
     dfal_status status;
     df_lock_begin(&side->lock);
     df_run_advance_begin(&side->advance, experiment->context, &experiment->config, set,
                          experiment->eligible_count);
     DF_TRY_TO(done, status, list(&all, set));
-    DF_TRY_TO(done, status, look(&all));
+    df_run_ranks_listen(&listener);
+    DF_TRY_TO(done, status, look_together(&all));
     if (all.left > 0)
         status = run_all(&all);
 done:
+    df_run_ranks_end(&listener);
     df_run_advance_end(&side->advance);
     df_lock_end(&side->lock);
     df_free(all.branches);

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from data import make_pool
-from support import check, main, same_bits, same_file
+from support import check, main, same_bits, same_file, same_runs
 
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
@@ -152,6 +152,36 @@ def selected(dfal):
     run(dfal, 2, "-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "3", "-o", "no/two.csv", code=73)
 
 
+def experiments(dfal):
+    """The tables of one process, also where a rank was killed and fewer or more go on."""
+    make_pool(dfal.at("train.h5"), 500, 1)
+    make_pool(dfal.at("test.h5"), 200, 2)
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [dfal, random, entropy]\n"
+                   "initial: 20\nquery: 20\nannotations: 60\ntrials: 2\n"
+                   "training: {restarts: 1, epochs: 6, validation: 0}\n")
+    dfal.run("-q", "run", "run.yaml", "-o", "one")
+    out, err = run(dfal, 2, "run", "run.yaml", "-o", "two")
+    same_runs(dfal.at("one"), dfal.at("two"))
+    told = [err.count(line) for line in ("trial 2, entropy: 60 annotations", "all trials are finished", "report: ")]
+    check(told == [1, 1, 1] and out, f"not said once:\n{out}{err}")
+    rounds = [line for line in open(dfal.at("two/log.jsonl"), encoding="utf-8") if '"run.round"' in line]
+    check(len(rounds) == 18 and os.path.isfile(dfal.at("two/report.html")), f"the log has {len(rounds)} rounds")
+    process = start(dfal, 3, "-q", "run", "run.yaml", "-o", "three")
+    while not os.path.exists(dfal.at("three/curve.csv")) or sum(1 for _ in open(dfal.at("three/curve.csv"))) < 6:
+        check(process.poll() is None, "the run has ended early")
+        time.sleep(0.01)
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    check(process.returncode != 0, f"a killed rank was not told: {err}")
+    run(dfal, 2, "-q", "run", "run.yaml", "-o", "three", "--resume")
+    same_runs(dfal.at("one"), dfal.at("three"))
+    script = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec "$@" --set query=10; fi; exec "$@"'
+    refuses(dfal, 2, 78, "run", "run.yaml", "-o", "four", shell=script,
+            says=["rank 1 on", "has configuration, line", "query: 10", "expected the same on all ranks"])
+    check(not os.path.exists(dfal.at("four")), "a refused run has left a folder")
+
+
 def refusals(dfal):
     prepare(dfal, 300)
     make_pool(dfal.at("other.h5"), 300, 3)
@@ -174,4 +204,4 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "killed": killed, "signalled": signalled, "refusals": refusals})
+    main({"same_files": same_files, "selected": selected, "experiments": experiments, "killed": killed, "signalled": signalled, "refusals": refusals})

@@ -71,7 +71,7 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     dfal_status status =
         dfal_run(session->context, args->out, &args->run, session->json ? run_table_add : run_table_print,
                  session->json ? (void *)rows : (void *)&table);
-    if (status != DFAL_OK) {
+    if (status != DFAL_OK || !is_speaker(session)) {
         json_decref(rows);
         return status;
     }
@@ -189,6 +189,7 @@ const struct command command_run = {
     .option_count = COUNT_OF(options),
     .least = 0,
     .most = 1,
+    .ranks = true,
     .size = sizeof(S),
     .init = init,
     .run = run,

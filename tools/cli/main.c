@@ -13,7 +13,8 @@
 #define S struct session
 const struct option global_options[] = {
     OPT(S, "backend", 0, VALUE_TEXT, options.backend, "auto|cpu|cuda[:LIST]|ref|check:A:B",
-        "which back end computes; LIST: 0, or GPUs that share the work, 0,1,2 or all; check:A:B runs both and "
+        "which back end computes; LIST: 0, or GPUs that share the work, 0,1,2 or all; check:A:B runs both "
+        "and "
         "reports the first difference (default auto)"),
     OPT(S, "isa", 0, VALUE_CHOICE, options.isa, DFAL_ISAS,
         "vector instructions of the cpu back end (default auto)"),
@@ -26,11 +27,12 @@ const struct option global_options[] = {
     OPT(S, "seed", 0, VALUE_NUMBER, options.seed, "S", "seed of everything random (default 1)", NUMBER(U64)),
     OPT(S, "force", 0, VALUE_FLAG, options.force, NULL, "replace a finished output"),
     OPT(S, "allow-mixed", 0, VALUE_FLAG, options.allow_mixed, NULL,
-        "continue or merge work of another version, back end or ISA, or share work among GPUs of several models; "
+        "continue or merge work of another version, back end or ISA, or share work among GPUs of several "
+        "models; "
         "recorded in the output"),
     OPT(S, "comm", 0, VALUE_CHOICE, comm, "auto|self|mpi",
         "are several processes the ranks of one job? auto: as mpirun or srun --mpi=pmix has started them",
-        .only = "score, logits, select"),
+        .only = "score, logits, select, run"),
     OPT(S, "config", 0, VALUE_TEXT, config, "FILE.yaml", "the configuration of run", .only = "run"),
     OPT(S, "set", 0, VALUE_LIST, set, "KEY.PATH=VALUE", "one setting of run, over the file's (repeatable)",
         .only = "run"),

@@ -23,14 +23,6 @@ const struct option *find_command_option(const struct command *command, const ch
     return NULL;
 }
 
-static bool knows_option(const struct command *command, const char *name)
-{
-    for (int32_t i = 0; i < global_option_count; i++)
-        if (global_options[i].name != NULL && strcmp(global_options[i].name, name) == 0)
-            return true;
-    return find_command_option(command, name) != NULL;
-}
-
 /* Global options in front of COMMAND are submit's, and most would do nothing there. */
 static dfal_status check_globals(const struct session *session)
 {
@@ -107,7 +99,7 @@ static dfal_status check_command(const struct submit *submit)
         return usage_error(DFAL_E_USAGE,
                            "%s is asked for help, a version or its configuration, expected work for a job",
                            command->name);
-    if (submit->args->nodes > 1 && submit->args->array == 0 && !knows_option(command, "comm"))
+    if (submit->args->nodes > 1 && submit->args->array == 0 && !command->ranks)
         return usage_error(DFAL_E_USAGE,
                            "--nodes is %d, but %s has no ranks (--comm), expected 1 or --array N",
                            submit->args->nodes, command->name);
