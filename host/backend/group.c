@@ -35,20 +35,20 @@ int32_t df_group_workers(const struct df_device *device)
 
 /* ---- Models -------------------------------------------------------------------------------------------- */
 
-static void isa_of_one(char text[DF_ISA_TEXT], const struct df_device *device)
+static void isa_of_one(char *text, size_t size, const struct df_device *device)
 {
     const struct df_device_info *info = &device->info;
     if (device->wide)
-        (void)snprintf(text, DF_ISA_TEXT, "%s (%s)", info->isa, info->device);
+        (void)snprintf(text, size, "%s (%s)", info->isa, info->device);
     else
-        (void)snprintf(text, DF_ISA_TEXT, "%s", info->isa);
+        (void)snprintf(text, size, "%s", info->isa);
 }
 
 static bool is_alike(const struct df_device *a, const struct df_device *b)
 {
     char ours[DF_ISA_TEXT], theirs[DF_ISA_TEXT];
-    isa_of_one(ours, a);
-    isa_of_one(theirs, b);
+    isa_of_one(ours, sizeof ours, a);
+    isa_of_one(theirs, sizeof theirs, b);
     return strcmp(ours, theirs) == 0 && strcmp(a->info.backend, b->info.backend) == 0 &&
            strcmp(a->info.library, b->info.library) == 0;
 }
@@ -73,8 +73,8 @@ dfal_status df_group_check(const struct df_device *device, bool allow_mixed)
     char ours[DF_ISA_TEXT], theirs[DF_ISA_TEXT];
     if (other == NULL)
         return DFAL_OK;
-    isa_of_one(ours, device);
-    isa_of_one(theirs, other);
+    isa_of_one(ours, sizeof ours, device);
+    isa_of_one(theirs, sizeof theirs, other);
     DF_FAIL(
         DFAL_E_UNAVAILABLE,
         "%s is %s with %s and %s is %s with %s, whose results differ in their last bits: expected devices of "
@@ -92,14 +92,13 @@ static bool is_repeated(const struct df_device *first, const struct df_device *d
 
 void df_device_isa(char text[DF_ISA_TEXT], const struct df_device *device)
 {
-    size_t used = 0;
-    for (const struct df_device *d = device; d != NULL && used < DF_ISA_TEXT; d = d->next) {
-        char one[DF_ISA_TEXT];
-        if (is_repeated(device, d))
+    isa_of_one(text, DF_ISA_TEXT, device);
+    for (const struct df_device *d = device->next; d != NULL; d = d->next) {
+        const size_t used = strlen(text), left = DF_ISA_TEXT - used;
+        if (is_repeated(device, d) || left < 3)
             continue;
-        isa_of_one(one, d);
-        (void)snprintf(text + used, DF_ISA_TEXT - used, "%s%s", used > 0 ? ", " : "", one);
-        used = strlen(text);
+        memcpy(text + used, ", ", 3);
+        isa_of_one(text + used + 2, left - 2, d);
     }
 }
 
