@@ -90,9 +90,8 @@ static dfal_status list(struct all *all, const struct df_run_set *set)
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
-/* What a branch takes at most, roughly: its rows, and of each parameter sixteen numbers, the parts of a
- * gradient and packed copies among them. */
-static double branch_bytes(const struct df_experiment *e)
+/* Sixteen numbers of each parameter, the parts of a gradient and packed copies among them. */
+double df_run_branch_bytes(const struct df_experiment *e)
 {
     const double rows =
         (double)(e->config.annotations < e->eligible_count ? e->config.annotations : e->eligible_count);
@@ -120,28 +119,33 @@ static bool runs_programs(const struct df_run_config *config)
     return any;
 }
 
-static int32_t count_workers(const struct all *all)
+int32_t df_run_side_workers(const struct df_experiment *e, int64_t branches)
 {
-    const struct df_experiment *e = all->experiment;
-    const double room = (double)e->context->memory / branch_bytes(e);
-    int64_t workers = e->context->threads < all->left ? e->context->threads : all->left;
+    const double room = (double)e->context->memory / df_run_branch_bytes(e);
+    int64_t workers = e->context->threads < branches ? e->context->threads : branches;
     if (e->device->wide || e->device->own_memory || runs_programs(&e->config) || room < 2)
         return 1;
     return (int32_t)((double)workers < room ? (double)workers : room);
 }
 
-static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
+dfal_status df_run_side_open(struct df_experiment *part, struct dfal_context **context,
+                             const struct df_experiment *whole, int32_t threads)
 {
-    struct df_experiment *whole = all->experiment;
-    struct worker *worker = &all->workers[index];
-    worker->experiment = *whole;
-    if (all->worker_count == 1)
-        return DFAL_OK;
     const char *asked = whole->context->options.backend,
                *backend = strcmp(asked, "auto") ? asked : whole->device->info.backend;
-    DF_TRY(df_context_part(&worker->context, whole->context, backend, threads));
-    worker->experiment.context = worker->context;
-    return df_context_device(worker->context, &worker->experiment.device);
+    *part = *whole;
+    DF_TRY(df_context_part(context, whole->context, backend, threads));
+    part->context = *context;
+    return df_context_device(*context, &part->device);
+}
+
+static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
+{
+    struct worker *worker = &all->workers[index];
+    if (all->worker_count > 1)
+        return df_run_side_open(&worker->experiment, &worker->context, all->experiment, threads);
+    worker->experiment = *all->experiment;
+    return DFAL_OK;
 }
 
 /* Threads that are more than workers go to the first ones. */
@@ -215,7 +219,7 @@ done:
 
 static dfal_status run_all(struct all *all)
 {
-    const int32_t workers = count_workers(all);
+    const int32_t workers = df_run_side_workers(all->experiment, all->left);
     DF_TRY(df_run_advance_resume(&all->side.advance, all->experiment->directory.path, workers));
     DF_TRY(run_open(all, workers));
     DF_TRY(look(all));

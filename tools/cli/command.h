@@ -37,7 +37,7 @@ struct option {
     struct df_number number;
     bool hidden;
     bool required;      /* by its command... */
-    const char *unless; /* ... where this option is not given */
+    const char *unless; /* ... where none of these options is given, names with commas between */
     const char *only;   /* names with commas between: for them alone (check_belongs) */
 };
 
