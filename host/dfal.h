@@ -659,6 +659,29 @@ DFAL_API void dfal_run_options_init(struct dfal_run_options *options, size_t siz
  * Source   Ducoffe and Precioso 2018, arXiv:1802.09841; its settings are the presets */
 DFAL_API dfal_status dfal_run(dfal_context *context, const char *out_dir,
                               const struct dfal_run_options *options, dfal_run_row_fn *row, void *user);
+struct dfal_run_estimate_row {
+    const char *strategy;
+    int32_t trials;
+    int64_t rounds, labelled;                           /* of a trial; rows that its last round trains on */
+    double train_seconds, select_seconds, test_seconds; /* of all its trials, one after another */
+    const char *missing; /* what it takes besides, and what cannot be told: in words; "": nothing */
+};
+typedef void dfal_run_estimate_row_fn(void *user, const struct dfal_run_estimate_row *row);
+struct dfal_run_estimate_result {
+    size_t size;
+    int64_t branches, beside;       /* strategies by trials; of these so many at once */
+    double seconds, device_seconds; /* by the clock; of a GPU, or of all threads together */
+    bool upper_bound;               /* trainings may end early, with patience */
+    double timed_seconds;           /* what was measured for it */
+    int64_t memory_bytes;           /* of the process, at most */
+};
+#define dfal_run_estimate_result_init(result) dfal_result_init((result), sizeof *(result))
+/* Tell what the experiment, or the part of it that options name, would take, from trainings and choices that
+ * are timed on samples. Nothing is written. row (may be NULL) hears each strategy.
+ * Errors   those of dfal_run; E_USAGE a trainer, whose time nobody knows */
+DFAL_API dfal_status dfal_run_estimate(dfal_context *context, struct dfal_run_estimate_result *result,
+                                       const struct dfal_run_options *options, dfal_run_estimate_row_fn *row,
+                                       void *user);
 /* The table again from a run directory; of an unfinished run as far as it is. Errors   E_NOINPUT nothing is
  * there, no round is finished; E_DATA not a run directory */
 DFAL_API dfal_status dfal_run_table(dfal_context *context, const char *dir, dfal_run_row_fn *row, void *user);

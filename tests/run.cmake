@@ -8,6 +8,7 @@ df_test(report LINK df_api)
 df_test(process LINK df_base)
 df_test(run LINK df_api LABELS quick threads)
 df_test(run_parts LINK df_api)
+df_test(forecast LINK df_api)
 df_test(experiment LINK df_api)
 df_test(tables LINK df_api)
 # Thousands of small files are written: in memory, where there is such a file system.

@@ -432,7 +432,9 @@ static void test_faults(void **state)
     for (int k = 0; k < 4; k++) {
         int failures = 0;
         fault_kind = kinds[k];
-        for (fault_at = 1;; fault_at += kinds[k] == DF_FAULT_ALLOC ? 397 : 5) {
+        for (fault_at = 1;; fault_at += kinds[k] == DF_FAULT_ALLOC   ? 397
+                                        : kinds[k] == DF_FAULT_WRITE ? 7
+                                                                     : 1) {
             const int64_t live = df_alloc_live();
             const dfal_status status = merge(dirs, 2);
             assert_int_equal(df_alloc_live(), live);
@@ -440,7 +442,7 @@ static void test_faults(void **state)
                 break;
             assert_true(dfal_last_error()[0]);
             nothing_left();
-            assert_true(++failures < 200);
+            assert_true(++failures < 2000);
         }
         fault_at = 0;
         assert_true(failures > 1);

@@ -55,7 +55,7 @@ df_cli_test(images quick folders bytes_scaling names bad_tables lists broken siz
 df_cli_test(images full kills stops changed full_disk)
 df_cli_test(kills full synth import_idx score merge bad_state stop_without_work)
 df_cli_test(kills long train logits run run_repeatedly stop_train stop_score stop_run)
-df_cli_test(parts quick merged)
+df_cli_test(parts quick merged estimate)
 df_cli_test(outputs quick apart apart_imports apart_model apart_runs unfinished_again owner)
 if(NOT DFAL_SANITIZE) # whose runtime has to be loaded first
   add_library(df_preload MODULE preload.c)

@@ -48,6 +48,9 @@ dfal_status df_branch_train(struct df_branch *branch, int32_t round, struct df_t
 
 /* Label the first rows of a trial. */
 dfal_status df_branch_add_initial(struct df_branch *branch);
+/* How a round chooses so many queries, but for the rows that are labelled. */
+dfal_status df_branch_choice(struct df_selection_options *options, const struct df_branch *branch,
+                             int32_t round, int64_t count);
 /* Choose, ask and add; *count 0: nobody is left. */
 dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *count);
 

@@ -90,7 +90,6 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     struct df_run_set set = {0};
     dfal_status status;
     context->kept_work = false;
-    DF_TRY_TO(done, status, df_context_comm(context, &e.comm));
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
     DF_TRY_TO(done, status, df_run_set_of_part(&set, &e.config, e.part));
     DF_TRY_TO(done, status, check_apart(&e, dir, options->config_path));

@@ -319,6 +319,7 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     const char *source = options->config_path ? options->config_path : "the configuration";
     e->context = context;
     e->directory = df_run_directory_none();
+    DF_TRY(df_context_comm(context, &e->comm));
     e->part = (struct df_run_part){options->part, options->part_count};
     DF_TRY(df_run_config_load(&e->config, options, &context->options));
     DF_TRY(df_run_command_allowed(&e->config, options));

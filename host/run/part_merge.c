@@ -231,6 +231,8 @@ static dfal_status assemble(struct merge *merge, df_run_publish_fn *publish)
     if (df_folder_exists(merge->out))
         DF_TRY_TO(done, status, df_run_directory_discard(merge->out));
     status = df_file_publish(merge->temporary, merge->out, false);
+    if (status != DFAL_OK && !df_folder_exists(merge->temporary)) /* it has its name, which is not synced */
+        (void)rename(merge->out, merge->temporary);
 done:
     if (status != DFAL_OK)
         df_run_directory_abandon(&merge->directory);

@@ -122,6 +122,23 @@ static dfal_status add_pseudo(struct df_branch *branch, const struct df_selectio
                                    n);
 }
 
+dfal_status df_branch_choice(struct df_selection_options *options, const struct df_branch *branch,
+                             int32_t round, int64_t count)
+{
+    *options = (struct df_selection_options){
+        .strategy = branch->strategy,
+        .values = &branch->options.own,
+        .count = count,
+        .subsample = branch->options.subsample,
+        .seed = df_branch_seed(branch, round),
+        .twins = branch->options.twins,
+        .how = DF_DEEPFOOL_FOLD | (branch->experiment->fused ? DF_DEEPFOOL_FUSED : 0),
+        .round = round,
+        .pseudo_labels = true,
+    };
+    return df_deepfool_preset(&options->deepfool, branch->options.deepfool);
+}
+
 dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *count)
 {
     struct df_experiment *e = branch->experiment;
@@ -129,20 +146,11 @@ dfal_status df_branch_query(struct df_branch *branch, int32_t round, int64_t *co
     int64_t *labelled = NULL;
     int32_t *labels = NULL;
     struct df_selection selection = {0};
-    struct df_selection_options options = {
-        .strategy = branch->strategy,
-        .values = &branch->options.own,
-        .count = left < e->config.query ? left : e->config.query,
-        .subsample = branch->options.subsample,
-        .seed = df_branch_seed(branch, round),
-        .twins = branch->options.twins,
-        .how = DF_DEEPFOOL_FOLD | (e->fused ? DF_DEEPFOOL_FUSED : 0),
-        .round = round,
-        .pseudo_labels = true,
-    };
+    struct df_selection_options options;
     dfal_status status;
     *count = 0;
-    DF_TRY_TO(done, status, df_deepfool_preset(&options.deepfool, branch->options.deepfool));
+    DF_TRY_TO(done, status,
+              df_branch_choice(&options, branch, round, left < e->config.query ? left : e->config.query));
     DF_TRY_TO(done, status, df_alloc(&candidates, e->eligible_count, sizeof *candidates));
     DF_TRY_TO(done, status, df_alloc(&labelled, e->eligible_count, sizeof *labelled));
     DF_TRY_TO(done, status, df_alloc(&labels, e->eligible_count, sizeof *labels));

@@ -105,9 +105,8 @@ static dfal_status list(struct all *all, const struct df_run_set *set)
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
-/* What a branch takes at most, roughly: its rows, and of each parameter sixteen numbers, the parts of a
- * gradient and packed copies among them. */
-static double branch_bytes(const struct df_experiment *e)
+/* Sixteen numbers of each parameter, the parts of a gradient and packed copies among them. */
+double df_run_branch_bytes(const struct df_experiment *e)
 {
     const double rows =
         (double)(e->config.annotations < e->eligible_count ? e->config.annotations : e->eligible_count);
@@ -135,13 +134,12 @@ static bool runs_programs(const struct df_run_config *config)
     return any;
 }
 
-static int32_t count_workers(const struct all *all)
+int32_t df_run_side_workers(const struct df_experiment *e, int64_t branches)
 {
-    const struct df_experiment *e = all->experiment;
-    const double room = (double)e->context->memory / branch_bytes(e);
+    const double room = (double)e->context->memory / df_run_branch_bytes(e);
     const bool gpu = e->device->wide || e->device->own_memory;
     const int64_t most = gpu ? df_group_count(e->device) : e->context->threads;
-    const int64_t share = (all->left + e->comm->size - 1) / e->comm->size,
+    const int64_t share = (branches + e->comm->size - 1) / e->comm->size,
                   workers = most < share ? most : share;
     if (runs_programs(&e->config) || room < 2)
         return 1;
@@ -161,17 +159,22 @@ static const char *backend_of(const struct df_experiment *whole, int32_t index)
     return strcmp(asked, "auto") ? asked : device->info.backend;
 }
 
+dfal_status df_run_side_open(struct df_experiment *part, struct dfal_context **context,
+                             const struct df_experiment *whole, int32_t index, int32_t threads)
+{
+    *part = *whole;
+    DF_TRY(df_context_part(context, whole->context, backend_of(whole, index), threads));
+    part->context = *context;
+    return df_context_device(*context, &part->device);
+}
+
 static dfal_status worker_open(struct all *all, int32_t index, int32_t threads)
 {
-    struct df_experiment *whole = all->experiment;
     struct worker *worker = &all->workers[index];
-    worker->experiment = *whole;
-    if (all->worker_count == 1)
-        return DFAL_OK;
-    const char *backend = backend_of(whole, index);
-    DF_TRY(df_context_part(&worker->context, whole->context, backend, threads));
-    worker->experiment.context = worker->context;
-    return df_context_device(worker->context, &worker->experiment.device);
+    if (all->worker_count > 1)
+        return df_run_side_open(&worker->experiment, &worker->context, all->experiment, index, threads);
+    worker->experiment = *all->experiment;
+    return DFAL_OK;
 }
 
 /* Threads that are more than workers go to the first ones. */
@@ -256,7 +259,7 @@ done:
 
 static dfal_status run_all(struct all *all)
 {
-    const int32_t workers = count_workers(all);
+    const int32_t workers = df_run_side_workers(all->experiment, all->left);
     const struct df_comm *comm = all->experiment->comm;
     if (comm->rank == 0)
         DF_TRY(

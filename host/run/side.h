@@ -14,4 +14,12 @@
  * Errors   those of the first, by trial and place in the list, of those that failed; E_STOPPED */
 dfal_status df_run_side_by_side(struct df_experiment *experiment, const struct df_run_set *set);
 
+/* What a branch takes at most, roughly: its rows, and its network in training. */
+double df_run_branch_bytes(const struct df_experiment *experiment);
+/* How many of so many branches run at once in this process, and the experiment as the index-th of them sees
+ * it, on threads of its own. Destroy the context, also after an error. */
+int32_t df_run_side_workers(const struct df_experiment *experiment, int64_t branches);
+dfal_status df_run_side_open(struct df_experiment *part, struct dfal_context **context,
+                             const struct df_experiment *whole, int32_t index, int32_t threads);
+
 #endif

@@ -61,6 +61,25 @@ def merged(dfal):
     check(not os.path.exists(dfal.at("x")) and not os.path.exists(dfal.at("x.merging")), "a refused merge left something")
 
 
+def estimate(dfal):
+    make_pool(dfal.at("train.h5"), 60, 1)
+    make_pool(dfal.at("test.h5"), 20, 2)
+    with open(dfal.at("c.yaml"), "w", encoding="utf-8") as file:
+        file.write(CONFIG)
+    part = dfal.json("run", "c.yaml", "--estimate", "--threads", "1", "--trial", "1/2")
+    check((part["branches"], part["beside"]) == (2, 1), f"a part of one trial: {part}")
+    for row in part["strategies"]:
+        check((row["trials"], row["rounds"], row["labelled"], row["missing"]) == (1, 2, 16, ""), f"estimated {row}")
+        together = row["train_seconds"] + row["select_seconds"] + row["test_seconds"]
+        check(abs(row["seconds"] - together) < 1e-9, f"{row} is not {together}")
+    check(abs(part["seconds"] - sum(row["seconds"] for row in part["strategies"])) < 1e-9, f"does not add up: {part}")
+    out, _ = dfal.run("-q", "run", "c.yaml", "--estimate", "--threads", "2", "--set", "strategies=[entropy]")
+    check("for 2 trials of strategies, 2 at once" in out and "device-hours" in out and "entropy" in out, out)
+    dfal.refuses(64, "run", "c.yaml", says="-o DIR")
+    dfal.refuses(64, "run", "c.yaml", "--estimate", "--trainer", "true", says="'true'")
+    check(sorted(os.listdir(dfal.folder)) == ["c.yaml", "test.h5", "train.h5"], "an estimate has written something")
+
+
 def killed(dfal):
     """Around the moment when the merged directory gets its name, and while it is put together."""
     prepare(dfal)
@@ -81,4 +100,4 @@ def killed(dfal):
         shutil.rmtree(dfal.at("m"))
 
 
-main({f.__name__: f for f in (merged, killed)})
+main({f.__name__: f for f in (merged, estimate, killed)})

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "commands.h"
+#include "estimate_table.h"
 #include "run_table.h"
 
 struct run_args {
     struct dfal_run_options run;
     const char *out;
+    bool estimate;
 };
 
 static void init(void *user)
@@ -66,6 +68,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
         return usage_error(DFAL_E_USAGE, "run needs CONFIG.yaml or --preset NAME");
     if (session->print_config)
         return print_configuration(session, args);
+    if (args->estimate)
+        return run_estimate(session, &args->run);
     struct run_table table = {0};
     json_t *rows = session->json ? json_array() : NULL;
     dfal_status status =
@@ -131,7 +135,9 @@ static void print_more(bool markdown)
 #define S struct run_args
 static const struct option options[] = {
     OPT(S, "output", 'o', VALUE_TEXT, out, "DIR", "the run directory", .required = true,
-        .unless = "print-config"),
+        .unless = "print-config, estimate"),
+    OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
+        "time trainings and choices on samples, print how long the experiment takes, and stop"),
     OPT(S, "preset", 0, VALUE_TEXT, run.preset, "NAME", "a configuration by name"),
     OPT(S, "train", 0, VALUE_TEXT, run.train_path, "POOL", "the pool to label from", .reads = true),
     OPT(S, "test", 0, VALUE_TEXT, run.test_path, "POOL", "the pool accuracy is measured on", .reads = true),
@@ -174,6 +180,16 @@ const struct command command_run = {
         "one likes and with the bits of the whole; a part compares nothing and has no report.html. dfal "
         "merge DIR... -o RUN\n"
         "joins them.\n"
+        "--estimate: a line a strategy with the seconds of all its trials by the work of one branch, then "
+        "the "
+        "whole by the\n"
+        "clock, in device-hours and memory; a trainer is refused, and what cannot be told is named. --json: "
+        "{branches,\n"
+        "beside, seconds, device_seconds, memory_bytes, upper_bound, timed_seconds, strategies: [{strategy, "
+        "trials, rounds,\n"
+        "labelled, train_seconds, select_seconds, test_seconds, seconds, missing}]}; upper_bound: early "
+        "stopping may end\n"
+        "trainings before.\n"
         "--trainer: each round is trained by CMD --pool P --labels L.csv [--twins T.h5] [--init PREV] "
         "--out NET.onnx\n"
         "--seed S --round R (docs/FORMATS.md, \"Trainer\"; examples/trainer_torch.py). Exit code 75 "

@@ -74,17 +74,6 @@ static void print_score_text(const struct dfal_score_result *result)
            rate((double)result->iterations, result->seconds), (double)result->peak_memory_bytes / 1048576.0);
 }
 
-static const char *duration(char text[64], double seconds)
-{
-    if (seconds < 120)
-        snprintf(text, 64, "%.1f s", seconds);
-    else if (seconds < 7200)
-        snprintf(text, 64, "%.0f min", seconds / 60);
-    else
-        snprintf(text, 64, "%.1f h", seconds / 3600);
-    return text;
-}
-
 static dfal_status estimate(struct session *session, const struct score_args *args,
                             const char *const *operands)
 {

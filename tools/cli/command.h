@@ -38,7 +38,7 @@ struct option {
     bool hidden;
     bool reads;         /* the value is the path of a file that is read */
     bool required;      /* by its command... */
-    const char *unless; /* ... where this option is not given */
+    const char *unless; /* ... where none of these options is given, names with commas between */
     const char *only;   /* names with commas between: for them alone (check_belongs) */
 };
 

@@ -294,18 +294,6 @@ bool is_given(const struct session *session, const char *name)
     return false;
 }
 
-static dfal_status check_required(const struct session *session, const struct command *command)
-{
-    for (int32_t i = 0; i < command->option_count; i++) {
-        const struct option *option = &command->options[i];
-        const bool needed = option->unless == NULL || !is_given(session, option->unless);
-        if (option->required && needed && !is_given(session, option->name))
-            return usage_error(DFAL_E_USAGE, "%s needs %s%s %s", command->name, option->letter ? "-" : "--",
-                               option->letter ? (char[2]){option->letter} : option->name, option->value);
-    }
-    return DFAL_OK;
-}
-
 /* Is the word one of "npy, npz"? */
 static bool lists(const char *names, const char *word)
 {
@@ -314,6 +302,27 @@ static bool lists(const char *names, const char *word)
         if (strncmp(names, word, length) == 0 && (names[length] == ',' || names[length] == '\0'))
             return true;
     return false;
+}
+
+/* Is one of "print-config, estimate" given? */
+static bool is_any_given(const struct session *session, const char *names)
+{
+    for (int32_t i = 0; i < session->given.count; i++)
+        if (lists(names, session->given.items[i]))
+            return true;
+    return false;
+}
+
+static dfal_status check_required(const struct session *session, const struct command *command)
+{
+    for (int32_t i = 0; i < command->option_count; i++) {
+        const struct option *option = &command->options[i];
+        const bool needed = !is_any_given(session, option->unless);
+        if (option->required && needed && !is_given(session, option->name))
+            return usage_error(DFAL_E_USAGE, "%s needs %s%s %s", command->name, option->letter ? "-" : "--",
+                               option->letter ? (char[2]){option->letter} : option->name, option->value);
+    }
+    return DFAL_OK;
 }
 
 dfal_status check_belongs(const struct session *session, const struct option *options, int32_t count,

@@ -211,3 +211,14 @@ const char *with_commas(char text[32], int64_t value)
     text[out] = '\0';
     return text;
 }
+
+const char *duration(char text[64], double seconds)
+{
+    if (seconds < 120)
+        snprintf(text, 64, "%.1f s", seconds);
+    else if (seconds < 7200)
+        snprintf(text, 64, "%.0f min", seconds / 60);
+    else
+        snprintf(text, 64, "%.1f h", seconds / 3600);
+    return text;
+}

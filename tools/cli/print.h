@@ -53,4 +53,7 @@ void facts_drop(struct facts *facts);
 /* "1,234,567" */
 const char *with_commas(char text[32], int64_t value);
 
+/* "12.3 s", "45 min", "2.5 h": of an estimate, which is not known better. */
+const char *duration(char text[64], double seconds);
+
 #endif

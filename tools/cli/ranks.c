@@ -17,7 +17,9 @@ static int64_t number_of(const char *variable)
 dfal_status choose_ranks(struct session *session, const struct command *command)
 {
     const int64_t by_mpirun = number_of("OMPI_COMM_WORLD_SIZE"), by_srun = number_of("SLURM_STEP_NUM_TASKS");
-    const bool alone = is_given(session, "shard") || is_given(session, "trial"); /* it has a part to itself */
+    /* Each process has a part to itself, or is asked about one process. */
+    const bool alone =
+        is_given(session, "shard") || is_given(session, "trial") || is_given(session, "estimate");
     session->options.comm = "self";
     if (!command->ranks || strcmp(session->comm, "self") == 0)
         return DFAL_OK;
