@@ -262,8 +262,8 @@ static void look_for_dead(struct df_mpi_service *service, double now)
         if (!is_peer(service, r) || now - service->heard[r] < service->watch.patience)
             continue;
         struct df_mpi_news news = {.status = DFAL_E_UNAVAILABLE, .rank = r, .died = true};
-        snprintf(news.sentence, sizeof news.sentence, "rank %d on %s has not been heard from for %.0f s", r,
-                 service->hosts[r], service->watch.patience);
+        snprintf(news.sentence, sizeof news.sentence, "rank %d on %s has not been heard from for %d s", r,
+                 service->hosts[r], (int)service->watch.patience);
         note(service, &news);
     }
 }
