@@ -121,7 +121,8 @@ void print_markdown(void);
 void print_completion(void);
 void print_cell(const char *text); /* of a table in Markdown */
 
-/* rank_of_many.c: which way of ranks the context gets; whether this process prints results, and what ended it. */
+/* rank_of_many.c: which way of ranks the context gets; whether this process prints results, and whether what
+ * ended it is said by another. */
 dfal_status choose_ranks(struct session *session, const struct command *command);
 bool is_speaker(const struct session *session);
 bool is_told_by_rank_0(const struct session *session, const char *sentence);
