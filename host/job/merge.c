@@ -121,20 +121,6 @@ struct merge {
     struct df_rows_writer *writer;
 };
 
-static dfal_status look(const struct merge *merge)
-{
-    for (int32_t i = 0; i < merge->count && merge->client->look; i++) {
-        struct df_rows_head head;
-        struct df_rows_reader *reader;
-        DF_TRY(df_rows_open(&reader, &head, merge->parts[i].path, merge->kind));
-        const dfal_status status = merge->client->look(merge->user, &merge->parts[i], i, reader);
-        df_rows_close(reader);
-        df_rows_head_clear(&head);
-        DF_TRY(status);
-    }
-    return DFAL_OK;
-}
-
 struct copy {
     struct df_rows_writer *writer;
     const struct df_merge_part *part;
@@ -162,8 +148,9 @@ static dfal_status join_hashes(struct df_row_hashes *hashes, struct df_rows_read
 }
 
 /* Copy one part's rows. */
-static dfal_status append(struct merge *merge, const char *out_path, const struct df_merge_part *part)
+static dfal_status append(struct merge *merge, const char *out_path, int32_t i)
 {
+    const struct df_merge_part *part = &merge->parts[i];
     struct df_rows_head head;
     struct df_rows_reader *reader;
     dfal_status status;
@@ -174,6 +161,8 @@ static dfal_status append(struct merge *merge, const char *out_path, const struc
                          part->path, df_rows_count(reader), head.range_begin, head.range_end);
         goto done;
     }
+    if (merge->client->look) /* here, as it takes longer to open a file than to read most of them */
+        DF_TRY_TO(done, status, merge->client->look(merge->user, part, i, reader));
     if (!merge->writer)
         DF_TRY_TO(done, status,
                   df_rows_create(&merge->writer, out_path, merge->kind, &merge->head,
@@ -191,10 +180,9 @@ done:
 static dfal_status join(struct merge *merge, const char *out_path)
 {
     struct df_row_hashes *hashes = &merge->hashes;
-    DF_TRY(look(merge));
     DF_TRY(df_row_hashes_open(hashes, merge->head.range_begin, merge->head.range_end, DF_SHARD_ROWS));
     for (int32_t i = 0; i < merge->count; i++)
-        DF_TRY(append(merge, out_path, &merge->parts[i]));
+        DF_TRY(append(merge, out_path, i));
     DF_TRY(df_rows_put_hashes(merge->writer, hashes));
     if (merge->client->complete)
         DF_TRY(merge->client->complete(merge->user, merge->parts, merge->count, merge->writer));

@@ -12,7 +12,7 @@ struct df_merge_part {
 /* What a kind of file has beside its rows; each function may be NULL. Parts are in the order of their
  * rows. */
 struct df_merge_client {
-    /* One part after another, before anything is written. */
+    /* One part after another, before its rows are written. */
     dfal_status (*look)(void *user, const struct df_merge_part *part, int32_t i,
                         struct df_rows_reader *reader);
     /* Every row is in the file. */
