@@ -17,7 +17,7 @@ if(DFAL_MPI_BUILT)
       PASS_REGULAR_EXPRESSION "${name}: ${ranks} ranks agree" FAIL_REGULAR_EXPRESSION "line [0-9]+: expected")
   endforeach()
   add_test(NAME ranks_silent COMMAND ${mpirun} -np 3 $<TARGET_FILE:test_ranks> silent)
-  set_tests_properties(ranks_silent PROPERTIES LABELS quick TIMEOUT 60 ENVIRONMENT "${as_root}"
+  set_tests_properties(ranks_silent PROPERTIES LABELS long TIMEOUT 60 ENVIRONMENT "${as_root}"
     PASS_REGULAR_EXPRESSION "silent: rank 0 does not wait.*silent: rank 2 does not wait|silent: rank 2 does not wait.*silent: rank 0 does not wait"
     FAIL_REGULAR_EXPRESSION "line [0-9]+: expected")
   list(JOIN mpirun " " mpirun_line)
@@ -26,5 +26,5 @@ if(DFAL_MPI_BUILT)
       COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/cli/ranks.py $<TARGET_FILE:dfal_tool> ${name})
     set_tests_properties(cli_ranks_${name} PROPERTIES LABELS full TIMEOUT 300 ENVIRONMENT "${as_root};DFAL_MPIRUN=${mpirun_line}")
   endforeach()
-  set_tests_properties(cli_ranks_signalled PROPERTIES LABELS long)
+  set_tests_properties(cli_ranks_killed cli_ranks_signalled PROPERTIES LABELS long)
 endif()

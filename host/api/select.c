@@ -217,10 +217,10 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     df_say(context, DFAL_INFO, "select.end",
            DF_FIELDS(DF_INT("count", job.selection.count), DF_REAL("seconds", df_clock() - begin)),
            "%lld queries in %s", (long long)job.selection.count, out_path);
-    df_select_unshare(&job);
-    status = comm->barrier(comm);
+    (void)comm->barrier(comm); /* the queries have their name: no other rank can take that back */
 done:
-    df_job_ended(context, status);
+    df_select_unshare(&job);
+    status = df_job_ended(context, status);
     df_free(strategy_options);
     df_select_close(&job);
     return status;

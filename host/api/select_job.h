@@ -48,7 +48,8 @@ dfal_status df_select_open(struct df_select_job *job);
 void df_select_close(struct df_select_job *job);
 
 /* select_ranks.c. Collective: scores or logits that the strategy asks for, in a file of this selection; its
- * path is put into one of the two, or nothing happens. A line that is killed behind it finds it again. */
+ * path is put into one of the two, or nothing happens. It goes when the selection ends, whatever happened.
+ * Errors   E_CONFIG ranks that choose otherwise; those of dfal_score, dfal_logits */
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path);
 void df_select_unshare(const struct df_select_job *job);
 

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "api/select_job.h"
-#include "base/file.h"
+#include "base/identity.h"
 #include "base/memory.h"
 #include "comm/comm.h"
 
@@ -37,21 +37,30 @@ static dfal_status write_logits(const struct df_select_job *job, const char *pat
     return dfal_logits(job->context, path, job->network_name, job->pool_path, &options);
 }
 
+/* What decides whether there is a file to share; the rest is compared by the job that writes it. */
+static dfal_status agree(const struct df_select_job *job, const char *kind)
+{
+    struct df_identity identity = {0};
+    df_identity_add(&identity, "strategy", "%s", job->strategy->name);
+    df_identity_add(&identity, "count", "%lld", (long long)job->options->count);
+    df_identity_add(&identity, "subsample", "%lld", (long long)job->options->subsample);
+    df_identity_add(&identity, "file to share", "%s", kind ? kind : "none");
+    const dfal_status status = df_comm_same(job->context->comm, &identity, false);
+    df_identity_clear(&identity);
+    return status;
+}
+
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path)
 {
-    struct df_comm *comm = job->context->comm;
     const char *kind = kind_of(job);
-    int32_t there = 0;
+    DF_TRY(agree(job, kind));
     if (kind == NULL)
         return DFAL_OK;
     const bool scores = kind[0] == 's';
     DF_TRY(df_format(&job->shared, "%s.%s.h5", job->out_path, kind));
-    if (comm->rank == 0)
-        there = df_file_exists(job->shared) && !job->context->options.force; /* of a line that was killed */
-    DF_TRY(comm->broadcast(comm, &there, sizeof there, 0));
-    if (!there)
-        DF_TRY(scores ? write_scores(job, job->shared) : write_logits(job, job->shared));
-    job->context->kept_work = true;
+    if (job->context->rank == 0)
+        (void)unlink(job->shared); /* of a line that was killed behind it, which may have been another */
+    DF_TRY(scores ? write_scores(job, job->shared) : write_logits(job, job->shared));
     *(scores ? scores_path : logits_path) = job->shared;
     return DFAL_OK;
 }

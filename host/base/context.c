@@ -175,15 +175,22 @@ void df_context_stop_for(struct dfal_context *context, dfal_status status, const
     dfal_context_stop(context);
 }
 
+dfal_status df_context_stop_cause(struct dfal_context *context, char *text)
+{
+    struct dfal_context *job = df_context_job(context);
+    pthread_mutex_lock(&job->event_lock);
+    const dfal_status status = job->stop_status;
+    snprintf(text, DF_STOP_TEXT, "%s", job->stop_text);
+    pthread_mutex_unlock(&job->event_lock);
+    return status;
+}
+
 dfal_status df_context_check_stop(const struct dfal_context *context)
 {
     if (!df_context_stop_signal(context))
         return DFAL_OK;
-    struct dfal_context *job = df_context_job((struct dfal_context *)context);
-    pthread_mutex_lock(&job->event_lock);
-    const dfal_status status = job->stop_status;
-    pthread_mutex_unlock(&job->event_lock);
-    if (status != DFAL_OK) /* its text is written once, before its status is seen */
-        DF_FAIL(status, "%s", job->stop_text);
+    char text[DF_STOP_TEXT];
+    if (df_context_stop_cause((struct dfal_context *)context, text) != DFAL_OK)
+        DF_FAIL(DFAL_E_STOPPED, "%s", text);
     DF_FAIL(DFAL_E_STOPPED, "stopped on request");
 }

@@ -41,8 +41,12 @@ struct dfal_context {
 
 /* Another rank cannot go on: stop, and say so. The first one counts. From any thread. */
 void df_context_stop_for(struct dfal_context *context, dfal_status status, const char *sentence);
-/* E_STOPPED once dfal_context_stop was called, with a message; the status of df_context_stop_for. */
+/* E_STOPPED once dfal_context_stop was called, with a message; that of df_context_stop_for where another rank
+ * is why. Its status is no error of this process, and nobody here takes it for one of a device or a file
+ * (df_context_stop_cause). */
 dfal_status df_context_check_stop(const struct dfal_context *context);
+/* The status of the rank that cannot go on; DFAL_OK: none is why. text, DF_STOP_TEXT bytes: what it said. */
+dfal_status df_context_stop_cause(struct dfal_context *context, char *text);
 /* The number of the signal that asked for it, 0: none. */
 int df_context_stop_signal(const struct dfal_context *context);
 /* A context for a part of the parent's job, with a device and threads of its own. It is destroyed before its

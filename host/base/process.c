@@ -113,6 +113,22 @@ static void tell(int line, int failed, int value)
     (void)!write(line, &report, sizeof report);
 }
 
+/* A command is no rank, even where the process that runs it is one: it would join the others. */
+static void leave_ranks(void)
+{
+    static const char *const of_ranks[] = {"OMPI_", "PMIX_", "PMI_"};
+    char **kept = environ;
+    for (char **variable = environ; variable != NULL && *variable != NULL; variable++) {
+        bool own = true;
+        for (size_t i = 0; i < sizeof of_ranks / sizeof *of_ranks; i++)
+            own = own && strncmp(*variable, of_ranks[i], strlen(of_ranks[i])) != 0;
+        if (own)
+            *kept++ = *variable;
+    }
+    if (kept != NULL)
+        *kept = NULL;
+}
+
 static void become(char *const *words, int line, pid_t watcher)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGPIPE, SIGXFSZ};
@@ -122,6 +138,7 @@ static void become(char *const *words, int line, pid_t watcher)
         signal(signals[i], SIG_DFL);
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == watcher) {
         sigprocmask(SIG_SETMASK, &none, NULL);
+        leave_ranks();
         execvp(words[0], words);
     }
     tell(line, 1, errno);

@@ -3,7 +3,8 @@
  * process; `mpi` comes with a shared object of its own (member.h).
  *
  * Collective: every rank makes the same call, in the same order. A collective call waits for all ranks; it
- * fails on each of them once one has given up or died, so no rank waits for one that will not come. Sums are
+ * fails with E_STOPPED on each of them once one has given up or died, so no rank waits for one that will not
+ * come. Sums are
  * added in rank order on every rank: the same bits everywhere. */
 #ifndef DF_COMM_COMM_H
 #define DF_COMM_COMM_H
@@ -33,11 +34,11 @@ struct df_comm {
     /* *value: how often this counter was asked before, by all ranks together: 0, 1, ... each once. */
     dfal_status (*claim)(struct df_comm *comm, int32_t counter, int64_t *value);
     /* Give bytes to rank 0, on which its listener takes them, one message at a time in a thread of the
-     * member's; wait for that. Errors   those of the listener; E_INTERNAL nobody listens */
+     * member's; wait for that. Errors   those of the listener; E_STOPPED nobody listens (any more) */
     dfal_status (*tell)(struct df_comm *comm, const void *bytes, int64_t size);
     /* On rank 0: who takes what ranks tell, until another is set; listen NULL: nobody. */
     void (*listen)(struct df_comm *comm, df_comm_listen_fn *listen, void *user);
-    /* This rank cannot go on: the others' jobs stop with its status and "rank 2 on n1 gave up: SENTENCE". */
+    /* This rank cannot go on: the others' jobs stop, with "rank 2 on n1 gave up: SENTENCE". */
     void (*give_up)(struct df_comm *comm, dfal_status status, const char *sentence);
 
     /* Waits for the others, but not for ranks that are gone. */

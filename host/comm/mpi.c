@@ -12,8 +12,8 @@
 #include "comm/member.h"
 #include "comm/mpi_service.h"
 
-/* LINGER: seconds that rank 0 stays to pass on that a rank has died. */
-static const double linger = 3.0;
+/* Seconds that a rank stays for the others to keep their work, when one has died. */
+static const double linger = 10.0;
 
 struct mpi {
     struct df_comm comm;

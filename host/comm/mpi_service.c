@@ -59,14 +59,12 @@ void df_mpi_service_give_up(struct df_mpi_service *service, dfal_status status, 
     note(service, &news);
 }
 
+/* The sentence is written once, before anybody sees `broken`. */
 dfal_status df_mpi_service_broken(struct df_mpi_service *service)
 {
-    if (!atomic_load(&service->broken))
-        return DFAL_OK;
-    df_lock_take(&service->lock);
-    const dfal_status status = service->news.status;
-    df_lock_release(&service->lock);
-    DF_FAIL(status, "%s", service->news.sentence); /* which nobody writes any more */
+    if (atomic_load(&service->broken))
+        DF_FAIL(DFAL_E_STOPPED, "%s", service->news.sentence);
+    return DFAL_OK;
 }
 
 dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *request)
@@ -85,29 +83,39 @@ dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *req
 
 /* ---- Questions to rank 0 ------------------------------------------------------------------------ */
 
-/* One question of this rank at a time: answers do not tell whose they are. */
-static dfal_status ask(struct df_mpi_service *service, const void *question, int size, int tag, void *answer,
+/* One question of this rank at a time: answers do not tell whose they are. Where rank 0 is gone its memory is
+ * MPI's for good. */
+struct question {
+    MPI_Request come, gone;
+    char bytes[]; /* the answer's, then the question's */
+};
+
+static dfal_status exchange(struct df_mpi_service *service, struct question *question, int answer_size,
+                            int size, int tag)
+{
+    DF_TRY(df_mpi_check(
+        MPI_Irecv(question->bytes, answer_size, MPI_BYTE, 0, 0, service->answers, &question->come),
+        "asking"));
+    DF_TRY(df_mpi_check(
+        MPI_Isend(question->bytes + answer_size, size, MPI_BYTE, 0, tag, service->control, &question->gone),
+        "asking"));
+    DF_TRY(df_mpi_service_wait(service, &question->come));
+    return df_mpi_service_wait(service, &question->gone);
+}
+
+static dfal_status ask(struct df_mpi_service *service, const void *bytes, int size, int tag, void *answer,
                        int answer_size)
 {
-    MPI_Request come, gone;
-    dfal_status status;
+    struct question *question;
+    DF_TRY(df_alloc(&question, 1, sizeof *question + (size_t)answer_size + (size_t)size));
+    memcpy(question->bytes + answer_size, bytes, (size_t)size);
     df_lock_take(&service->asking);
-    DF_TRY_TO(
-        done, status,
-        df_mpi_check(MPI_Irecv(answer, answer_size, MPI_BYTE, 0, 0, service->answers, &come), "asking"));
-    DF_TRY_TO(done, status,
-              df_mpi_check(MPI_Isend(question, size, MPI_BYTE, 0, tag, service->control, &gone), "asking"));
-    status = df_mpi_service_wait(service, &come);
-    if (status == DFAL_OK) {
-        status = df_mpi_service_wait(service, &gone);
-    } else { /* an answer would go into memory that is gone */
-        MPI_Cancel(&come);
-        MPI_Request_free(&come);
-        MPI_Request_free(&gone);
-    }
-done:
+    const dfal_status status = exchange(service, question, answer_size, size, tag);
     df_lock_release(&service->asking);
-    return status;
+    DF_TRY(status);
+    memcpy(answer, question->bytes, (size_t)answer_size);
+    df_free(question);
+    return DFAL_OK;
 }
 
 dfal_status df_mpi_service_claim(struct df_mpi_service *service, int32_t counter, int64_t *value)
@@ -129,12 +137,12 @@ static void answer_claim(struct df_mpi_service *service, int32_t rank)
 
 static dfal_status hear(struct df_mpi_service *service, const char *bytes, int64_t size)
 {
-    dfal_status status = DFAL_E_INTERNAL;
+    dfal_status status = df_mpi_service_broken(service);
     df_lock_take(&service->listening);
-    if (service->listen != NULL)
+    if (status == DFAL_OK && service->listen != NULL)
         status = service->listen(service->listener, bytes, size);
-    else
-        (void)df_fail(status, "nobody listens to what ranks tell");
+    else if (status == DFAL_OK)
+        status = df_fail(DFAL_E_STOPPED, "nobody listens to what ranks tell");
     df_lock_release(&service->listening);
     return status;
 }
@@ -160,23 +168,41 @@ dfal_status df_mpi_service_tell(struct df_mpi_service *service, const void *byte
     return DFAL_OK;
 }
 
-static void answer_told(struct df_mpi_service *service, int32_t rank, const MPI_Status *probed)
+/* A long message comes bit by bit while others are served; one that never comes whole is left to MPI. */
+static void begin_message(struct df_mpi_service *service)
+{
+    int there = 0, size = 0;
+    MPI_Status probed;
+    if (service->message != NULL ||
+        MPI_Iprobe(MPI_ANY_SOURCE, TAG_TELL, service->control, &there, &probed) != MPI_SUCCESS || !there)
+        return;
+    MPI_Get_count(&probed, MPI_BYTE, &size);
+    if (df_alloc(&service->message, size, 1) != DFAL_OK)
+        return; /* later, when there is memory; the rank waits */
+    service->message_size = size;
+    service->teller = probed.MPI_SOURCE;
+    MPI_Irecv(service->message, size, MPI_BYTE, service->teller, TAG_TELL, service->control,
+              &service->message_come);
+}
+
+static bool take_message(struct df_mpi_service *service)
 {
     struct heard heard = {0};
-    int size = 0;
-    char *bytes = NULL;
-    MPI_Get_count(probed, MPI_BYTE, &size);
-    heard.status = df_alloc(&bytes, size, 1);
-    MPI_Recv(bytes, bytes != NULL ? size : 0, MPI_BYTE, rank, TAG_TELL, service->control, MPI_STATUS_IGNORE);
-    if (heard.status == DFAL_OK)
-        heard.status = hear(service, bytes, size);
+    int done = 0;
+    begin_message(service);
+    if (service->message == NULL ||
+        MPI_Test(&service->message_come, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || !done)
+        return false;
+    heard.status = hear(service, service->message, service->message_size);
     if (heard.status != DFAL_OK) {
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
         snprintf(heard.sentence, sizeof heard.sentence, "%.900s", sentence);
     }
-    df_free(bytes);
-    MPI_Send(&heard, sizeof heard, MPI_BYTE, rank, 0, service->answers);
+    df_free(service->message);
+    service->message = NULL;
+    MPI_Send(&heard, sizeof heard, MPI_BYTE, service->teller, 0, service->answers);
+    return true;
 }
 
 void df_mpi_service_listen(struct df_mpi_service *service, df_comm_listen_fn *listen, void *user)
@@ -209,24 +235,24 @@ static void hear_news(struct df_mpi_service *service, int32_t rank)
     note(service, &news);
 }
 
+/* Take the first message of a kind that is short, and so has come whole. */
+static bool take(struct df_mpi_service *service, int tag, void (*how)(struct df_mpi_service *, int32_t))
+{
+    int there = 0;
+    MPI_Status status;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, tag, service->control, &there, &status) != MPI_SUCCESS || !there)
+        return false;
+    how(service, status.MPI_SOURCE);
+    return true;
+}
+
 /* Take what has come. Returns whether there was anything. */
 static bool listen(struct df_mpi_service *service)
 {
-    int there = 0;
-    bool any = false;
-    MPI_Status status;
-    while (MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, service->control, &there, &status) == MPI_SUCCESS &&
-           there) {
+    bool any = take_message(service);
+    while (take(service, TAG_NEWS, hear_news) || take(service, TAG_BEAT, hear_beat) ||
+           take(service, TAG_CLAIM, answer_claim))
         any = true;
-        if (status.MPI_TAG == TAG_CLAIM)
-            answer_claim(service, status.MPI_SOURCE);
-        else if (status.MPI_TAG == TAG_TELL)
-            answer_told(service, status.MPI_SOURCE, &status);
-        else if (status.MPI_TAG == TAG_BEAT)
-            hear_beat(service, status.MPI_SOURCE);
-        else
-            hear_news(service, status.MPI_SOURCE);
-    }
     return any;
 }
 

@@ -34,6 +34,9 @@ struct df_mpi_service {
     df_comm_listen_fn *listen;
     void *listener;
     /* the thread's */
+    char *message; /* that a rank tells, on its way; NULL: none */
+    int message_size, teller;
+    MPI_Request message_come;
     double *heard, told; /* heard [size] */
     bool relayed, stop_told;
     int32_t signal;              /* that is told */

@@ -44,7 +44,7 @@ static dfal_status self_tell(struct df_comm *comm, const void *bytes, int64_t si
 {
     struct self *self = (struct self *)comm;
     if (self->listen == NULL)
-        DF_FAIL(DFAL_E_INTERNAL, "nobody listens to what ranks tell");
+        DF_FAIL(DFAL_E_STOPPED, "nobody listens to what ranks tell");
     return self->listen(self->listener, bytes, size);
 }
 

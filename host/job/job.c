@@ -50,6 +50,16 @@ dfal_status df_job_claim(struct dfal_context *context, struct df_claim *claim, c
     return comm->rank == 0 ? df_claim_take(claim, out_path, context->options.force) : DFAL_OK;
 }
 
+/* Nothing was begun: this rank ends as the one that could not go on, if one is why it stops. */
+static dfal_status cause_of(struct dfal_context *context)
+{
+    char text[DF_STOP_TEXT];
+    const dfal_status cause = df_context_stop_cause(context, text);
+    if (cause == DFAL_OK)
+        return DFAL_E_STOPPED;
+    DF_FAIL(cause, "%s", text);
+}
+
 dfal_status df_job_ended(struct dfal_context *context, dfal_status status)
 {
     char sentence[DF_MESSAGE_SIZE];
@@ -58,7 +68,7 @@ dfal_status df_job_ended(struct dfal_context *context, dfal_status status)
     df_message_get(sentence);
     context->comm->give_up(context->comm, status, sentence);
     df_message_set(sentence);
-    return status;
+    return status == DFAL_E_STOPPED && !context->kept_work ? cause_of(context) : status;
 }
 
 dfal_status df_job_open(struct df_job *job, struct dfal_context *context, struct df_pool *pool,
@@ -138,6 +148,7 @@ static dfal_status agree(const struct df_job *job, const struct df_job_maker *ma
     struct df_identity device = {0};
     dfal_status status;
     DF_TRY_TO(done, status, df_rows_head_identity(&identity, head, job->out_path));
+    df_identity_add(&identity, "allow_mixed", "%s", allow_mixed ? "true" : "false");
     df_identity_add(&identity, "rows", "%" PRId64 ":%" PRId64, head->range_begin, head->range_end);
     DF_TRY_TO(done, status, df_comm_same(job->comm, &identity, allow_mixed));
     if (!allow_mixed) {
@@ -220,37 +231,30 @@ static dfal_status write_final(struct df_job *job)
         df_parts_publish(&job->shards.parts);
         DF_TRY(df_output_finish(job->output));
     }
-    return comm->barrier(comm); /* no rank has done before the file has its name */
-}
-
-/* Shards of other ranks are work that is kept, too. */
-static bool are_others_kept(const struct df_job *job)
-{
-    int64_t *numbers = NULL, count = 0;
-    if (job->comm->size == 1 || job->shards.parts.fd < 0)
-        return false;
-    (void)df_parts_numbers(&job->shards.parts, &numbers, &count);
-    df_free(numbers);
-    return count > 0;
+    /* No rank has done before the file has its name; once it has, no other rank can take that back. */
+    const dfal_status status = comm->barrier(comm);
+    return comm->rank == 0 ? DFAL_OK : status;
 }
 
 /* The job has failed: keep the shards that are finished. A device that gave up, or a request to stop, is then
- * no failure but a pause. */
+ * no failure but a pause. With several ranks it always is one: nobody waits to see whether any has kept
+ * something. */
 static dfal_status keep_work(struct df_job *job, dfal_status status)
 {
     char sentence[DF_MESSAGE_SIZE];
     df_message_get(sentence);
     df_output_abandon(job->output); /* first: a full disk has room again */
     const dfal_status kept = df_output_keep(job->output);
-    job->context->kept_work = job->shards.finished_rows > 0 || are_others_kept(job);
+    job->context->kept_work = job->shards.finished_rows > 0 || job->comm->size > 1;
     if (status == DFAL_E_STOPPED && kept != DFAL_OK)
         status = kept;
     else
         df_message_set(sentence);
     if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
         status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept", sentence);
-    if (!job->context->kept_work)
-        df_shards_remove(&job->shards, false);
+    if (job->comm->size > 1) /* another rank may be writing a shard at this moment */
+        job->shards.parts.joined = true;
+    df_shards_remove(&job->shards, false);
     return status;
 }
 

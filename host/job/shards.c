@@ -211,13 +211,15 @@ dfal_status df_shards_share(struct df_shards *shards, struct df_comm *comm, cons
     struct shared shared = {0};
     if (comm->size == 1)
         return DFAL_OK;
+    dfal_status status = DFAL_OK;
     if (comm->rank == 0) {
         shared.shard_rows = shards->cut.shard_rows;
         shared.finished_rows = shards->finished_rows;
         snprintf(shared.mixed, sizeof shared.mixed, "%s", head->mixed);
-        DF_TRY(df_parts_sign(&shards->parts, shared.signature));
+        status = df_parts_sign(&shards->parts, shared.signature);
     }
-    dfal_status status = comm->broadcast(comm, &shared, sizeof shared, 0);
+    if (status == DFAL_OK)
+        status = comm->broadcast(comm, &shared, sizeof shared, 0);
     if (status == DFAL_OK && comm->rank > 0) {
         *shards = (struct df_shards){.kind = kind, .cut = cut, .head = head, .parts = DF_PARTS_NONE};
         status = join(shards, &shared, out_path);
@@ -279,6 +281,8 @@ dfal_status df_shards_reader(const struct df_shards *shards, int64_t i, struct d
     df_shards_rows(shards, i, &begin, &end);
     DF_TRY(shard_path(&path, shards, i));
     dfal_status status = df_rows_open(reader, &head, path, shards->kind);
+    if (status == DFAL_OK) /* another job may have written into the folder meanwhile */
+        status = df_rows_head_compare(shards->head, &head, true, path, "");
     if (status == DFAL_OK)
         status = check_index(*reader, path, begin, end);
     df_rows_head_clear(&head);

@@ -98,7 +98,11 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     if (e.comm->rank == 0)
         DF_TRY_TO(done, status,
                   df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
-    DF_TRY_TO(done, status, df_run_ranks_join(&e, dir));
+    status = df_run_ranks_join(&e, dir);
+    if (status != DFAL_OK && e.comm->rank == 0)
+        df_run_directory_abandon(&e.directory);
+    if (status != DFAL_OK)
+        goto done;
     if (e.comm->rank == 0)
         df_log_tee(context, df_run_directory_event, &e.directory);
     const char *network = e.config.trainer.text[0] ? e.config.trainer.text : e.config.network;
@@ -128,16 +132,18 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
         status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept", sentence);
-    } else if (status == DFAL_E_STOPPED && context->kept_work) {
+    } else if (status == DFAL_E_STOPPED && context->kept_work && !context->stop_status) {
         df_fail(status, "%s: stopped, the finished rounds are kept", e.directory.path);
     }
-    df_job_ended(context, status);
+    if (e.comm->size > 1) /* nobody waits to see whether another rank has kept a round */
+        context->kept_work = true;
+    status = df_job_ended(context, status);
     if (e.comm->rank == 0)
         status = end(&e, status, publish);
-    if (status == DFAL_OK)
-        status = e.comm->barrier(e.comm); /* no rank has done before rank 0 has */
+    if (status == DFAL_OK && e.comm->barrier(e.comm) != DFAL_OK && e.comm->rank > 0)
+        status = DFAL_E_STOPPED; /* before rank 0 had done */
 done:
-    df_job_ended(context, status);
+    status = df_job_ended(context, status);
     df_run_set_clear(&set);
     df_identity_clear(&identity);
     df_experiment_close(&e);

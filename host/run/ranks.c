@@ -53,7 +53,7 @@ static dfal_status share(struct df_comm *comm, int *folder, const char *path)
         if (*folder < 0)
             return df_fail_errno(errno, true, path, "opening the folder");
         DF_TRY(df_folder_sign(*folder, path, signature));
-    }
+    } /* it goes in df_run_ranks_join, whatever happens */
     DF_TRY(comm->broadcast(comm, signature, sizeof signature, 0));
     if (comm->rank > 0)
         DF_TRY(df_folder_find(folder, path, signature));
@@ -144,10 +144,11 @@ static dfal_status hear(void *user, const char *bytes, int64_t size)
 {
     const struct df_run_listener *listener = user;
     struct df_text lines[DF_RUN_TABLES] = {{0}};
-    struct message head;
+    struct message head = {.size = {-1}};
     int64_t at = sizeof head;
-    memcpy(&head, bytes, sizeof head);
-    for (int t = 0; t < DF_RUN_TABLES; t++) { /* borrowed: the texts are only read */
+    if (size >= at)
+        memcpy(&head, bytes, sizeof head);
+    for (int t = 0; t < DF_RUN_TABLES && head.size[t] >= 0; t++) { /* borrowed: the texts are only read */
         lines[t] = (struct df_text){.bytes = (char *)bytes + at, .size = head.size[t]};
         at += head.size[t];
     }

@@ -73,24 +73,25 @@ static dfal_status look(struct all *all)
         if (!branch->finished)
             all->open[all->left++] = b;
     }
-    if (e->comm->rank == 0)
-        status = df_run_tables_settle(&all->experiment->directory, places, all->count);
+    status = df_run_tables_settle(&all->experiment->directory, places, all->count);
 done:
     df_free(places);
     return status;
 }
 
-/* When nobody works on a branch; rank 0 first, and nobody takes one before all know the same. */
+/* When nobody works on a branch: rank 0 looks, and all know what it has seen. */
 static dfal_status look_together(struct all *all)
 {
     struct df_comm *comm = all->experiment->comm;
     DF_TRY(comm->barrier(comm));
     if (comm->rank == 0)
         DF_TRY(look(all));
-    DF_TRY(comm->barrier(comm));
-    if (comm->rank > 0)
-        DF_TRY(look(all));
-    return comm->barrier(comm);
+    DF_TRY(comm->broadcast(comm, all->branches, all->count * (int64_t)sizeof *all->branches, 0));
+    all->left = 0;
+    for (int64_t b = 0; b < all->count; b++)
+        if (!all->branches[b].finished)
+            all->open[all->left++] = b;
+    return DFAL_OK;
 }
 
 static dfal_status list(struct all *all, const struct df_run_set *set)

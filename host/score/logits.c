@@ -216,7 +216,7 @@ dfal_status dfal_logits(dfal_context *context, const char *out_path, const char 
     DF_TRY_TO(done, status, df_context_device(context, &logits.device));
     status = run_job(&logits, network);
 done:
-    df_job_ended(context, status);
+    status = df_job_ended(context, status);
     df_job_close(&logits.job);
     df_network_destroy(logits.network);
     df_pool_close(logits.pool);

@@ -342,7 +342,7 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     say_end(&score, &told, out_path);
     df_sized_give(result, &told, sizeof told);
 done:
-    df_job_ended(context, status);
+    status = df_job_ended(context, status);
     close_score(&score);
     df_claim_end(&claim);
     return status;

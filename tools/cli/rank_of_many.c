@@ -39,8 +39,8 @@ bool is_speaker(const struct session *session)
     return session->context == NULL || dfal_context_rank(session->context) == 0;
 }
 
-/* Rank 0 says, too, what ended another one; the others then need not. */
+/* Rank 0 says, too, what ended another one, and the others need not; of rank 0 itself they do. */
 bool is_told_by_rank_0(const struct session *session, const char *sentence)
 {
-    return !is_speaker(session) && strncmp(sentence, "rank ", 5) == 0;
+    return !is_speaker(session) && strncmp(sentence, "rank ", 5) == 0 && strncmp(sentence, "rank 0 ", 7) != 0;
 }
