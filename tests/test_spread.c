@@ -269,7 +269,7 @@ static dfal_status select_as(void *user, int64_t r, int32_t worker)
 static void test_selections(void **state)
 {
     (void)state;
-    static const char *const names[] = {"coreset-greedy", "coreset-greedy"};
+    static const char *const names[] = {"coreset-greedy", "badge"};
     static const int64_t labelled[3] = {2, 30, 59}, counts[] = {12, ALL};
     static const int32_t labels[3] = {0, 1, 2};
     char path[TEST_PATH];
@@ -330,7 +330,7 @@ static dfal_status keep(struct df_comm *comm, void *data, int64_t bytes, int32_t
 static void test_memory(void **state)
 {
     (void)state;
-    static const char *const names[] = {"coreset-greedy", "coreset-greedy"};
+    static const char *const names[] = {"coreset-greedy", "badge"};
     struct df_comm twin = {.size = 2, .allgatherv = hear_twice, .broadcast = keep};
     struct world_opened opened;
     world_open(&opened, "ref", 1, world.net, world.train);

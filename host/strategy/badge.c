@@ -14,16 +14,19 @@
  * Ties     the seeded order
  * Memory   logits, a and h: 4 (2 K + d) bytes a candidate, and 24 more
  * Threads  each has rows of its own; the first of each are compared as if one thread had looked at all. A
- *          wide device does the same (badge_device.c)
+ *          wide device does the same (badge_device.c), and so do ranks (bid.h), which get the chosen factors
  * Traps    D^2 may round below 0: it is 0 then. Of equal rows it is exactly 0, because a square is made of
  *          the same products. Where every D is 0 the chance is the same for all */
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "race.h" /* kernels */
 #include "score/row_values.h"
 #include "strategy/badge_device.h"
 #include "strategy/badge_race.h"
+#include "strategy/bid.h"
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/softmax.h"
@@ -46,11 +49,11 @@ static float *a_of(const struct badge *badge, int64_t i)
     return badge->a + i * badge->class_count;
 }
 
-/* (a_i . a_j) (h_i . h_j) */
-static double product(const struct badge *badge, int64_t i, int64_t j)
+/* (a_i . a) (h_i . h) */
+static double product(const struct badge *badge, int64_t i, const float *a, const float *h)
 {
-    return df_dot_product(a_of(badge, i), a_of(badge, j), badge->class_count) *
-           df_dot_product(h_of(badge, i), h_of(badge, j), badge->h.size);
+    return df_dot_product(a_of(badge, i), a, badge->class_count) *
+           df_dot_product(h_of(badge, i), h, badge->h.size);
 }
 
 /* p - e_y. False: a logit is not finite. */
@@ -75,7 +78,7 @@ static int64_t factorise(void *user, int64_t job)
             df_row_is_finite(h_of(badge, i), badge->h.size) &&
             subtract(a_of(badge, i), badge->logits + i * badge->class_count, badge->class_count);
         badge->nearest[i] = INFINITY;
-        badge->square[i] = finite ? product(badge, i, i) : 0;
+        badge->square[i] = finite ? product(badge, i, a_of(badge, i), h_of(badge, i)) : 0;
         badge->priority[i] = finite ? badge->square[i] : -INFINITY; /* first the longest */
     }
     return 0;
@@ -101,16 +104,17 @@ static int64_t earlier(const struct badge *badge, int64_t a, int64_t b)
 static int64_t meet(void *user, int64_t job)
 {
     struct badge *badge = user;
-    const int64_t chosen = badge->chosen, *row = df_view_rows(badge->view);
+    const struct badge_chosen *chosen = &badge->chosen;
+    const int64_t *row = df_view_rows(badge->view);
     const struct df_row_block block = df_row_block(badge->h.count, ROWS, job);
     int64_t first = -1;
     for (int64_t i = block.begin; i < block.end; i++) {
         if (badge->priority[i] == -INFINITY)
             continue;
-        if (chosen >= 0) {
+        if (chosen->a) {
             badge->nearest[i] =
-                fmin(badge->nearest[i],
-                     df_badge_distance(badge->square[i], badge->square[chosen], product(badge, i, chosen)));
+                fmin(badge->nearest[i], df_badge_distance(badge->square[i], chosen->square,
+                                                          product(badge, i, chosen->a, chosen->h)));
             badge->priority[i] = df_badge_priority(badge->nearest[i], badge->draw, (uint64_t)row[i]);
         }
         first = earlier(badge, first, i);
@@ -130,17 +134,97 @@ static dfal_status find_next(struct badge *badge, int64_t choice, int64_t *next)
     return DFAL_OK;
 }
 
-static dfal_status choose_on_host(struct badge *badge, int64_t q, struct df_choices *choices)
+/* ---- ranks --------------------------------------------------------------------------------------------- */
+
+enum { HEAD = 2 }; /* numbers of a packet in front of a and h */
+
+static dfal_status make_packet(struct badge *badge)
+{
+    const int64_t floats = badge->class_count + badge->h.size;
+    return df_view_comm(badge->view)
+               ? df_alloc(&badge->packet, HEAD + (floats + 1) / 2, sizeof *badge->packet)
+               : DFAL_OK;
+}
+
+/* The owner's chosen one becomes that of all. */
+static dfal_status send_chosen(struct badge *badge, struct df_comm *comm, int32_t owner)
+{
+    struct badge_chosen *chosen = &badge->chosen;
+    double *packet = badge->packet;
+    float *a = (float *)(packet + HEAD), *h = a + badge->class_count;
+    const size_t a_bytes = (size_t)badge->class_count * sizeof *a,
+                 h_bytes = (size_t)badge->h.size * sizeof *h;
+    if (comm->rank == owner) {
+        packet[0] = chosen->square;
+        packet[1] = chosen->nearest;
+        memcpy(a, chosen->a, a_bytes);
+        memcpy(h, chosen->h, h_bytes);
+    }
+    DF_TRY(comm->broadcast(comm, packet, (int64_t)(HEAD * sizeof *packet + a_bytes + h_bytes), owner));
+    *chosen = (struct badge_chosen){.a = a, .h = h, .square = packet[0], .nearest = packet[1]};
+    return DFAL_OK;
+}
+
+static dfal_status count_nonfinite(const struct badge *badge, int64_t *count)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < badge->h.count; i++)
+        sum += badge->priority[i] == -INFINITY;
+    if (df_view_comm(badge->view))
+        DF_TRY(df_comm_sum(df_view_comm(badge->view), &sum, 1));
+    *count = (int64_t)sum;
+    return DFAL_OK;
+}
+
+/* ---- the choice ---------------------------------------------------------------------------------------- */
+
+/* All ranks' next one, of which this rank's is `next`. *row: of the pool; -1: nobody is left. */
+static dfal_status take(struct badge *badge, int64_t next, int64_t *row)
+{
+    struct df_comm *comm = df_view_comm(badge->view);
+    struct df_bid bid = {.priority = -INFINITY, .row = -1};
+    int32_t owner;
+    if (next >= 0)
+        bid = (struct df_bid){badge->priority[next], df_view_rows(badge->view)[next]};
+    DF_TRY(df_bid_highest(comm, df_view_seed(badge->view), &bid, &owner));
+    *row = bid.row;
+    if (bid.row < 0)
+        return DFAL_OK;
+    if (!comm || comm->rank == owner) {
+        badge->chosen = (struct badge_chosen){.a = a_of(badge, next),
+                                              .h = h_of(badge, next),
+                                              .square = badge->square[next],
+                                              .nearest = badge->nearest[next]};
+        badge->priority[next] = -INFINITY;
+    }
+    return comm ? send_chosen(badge, comm, owner) : DFAL_OK;
+}
+
+/* view: all candidates. */
+static dfal_status choose_on_host(struct badge *badge, const struct df_view *view, int64_t q,
+                                  struct df_choices *choices)
 {
     DF_TRY(df_alloc(&badge->first, jobs_of(badge), sizeof *badge->first));
+    DF_TRY(make_packet(badge));
     while (choices->count < q) {
-        int64_t next;
+        int64_t next, row;
         DF_TRY(find_next(badge, choices->count, &next));
-        if (next < 0)
+        DF_TRY(take(badge, next, &row));
+        if (row < 0)
             break;
-        choices->list[choices->count++] = (struct df_choice){.candidate = next};
-        badge->priority[next] = -INFINITY;
-        badge->chosen = next;
+        const double square = choices->count ? badge->chosen.nearest : badge->chosen.square;
+        choices->list[choices->count++] =
+            (struct df_choice){.candidate = df_view_candidate(view, row), .score = sqrt(square)};
+    }
+    return DFAL_OK;
+}
+
+static dfal_status choose_on_device(struct badge *badge, int64_t q, struct df_choices *choices)
+{
+    DF_TRY(df_badge_on_device(df_view_device(badge->view), badge, q, choices));
+    for (int64_t i = 0; i < choices->count; i++) { /* the last distance was that of the choice */
+        const int64_t candidate = choices->list[i].candidate;
+        choices->list[i].score = sqrt(i ? badge->nearest[candidate] : badge->square[candidate]);
     }
     return DFAL_OK;
 }
@@ -160,31 +244,26 @@ static dfal_status begin(struct badge *badge, int64_t q, struct df_choices *choi
     DF_TRY(df_alloc(&badge->priority, n, sizeof *badge->priority));
     DF_TRY(df_row_loop_begin(&badge->loop, df_view_context(badge->view), n * q));
     DF_TRY(df_row_loop_run(&badge->loop, factorise, badge, jobs_of(badge)));
-    for (int64_t i = 0; i < n; i++)
-        choices->nonfinite += badge->priority[i] == -INFINITY;
-    return DFAL_OK;
+    return count_nonfinite(badge, &choices->nonfinite);
 }
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
-    struct badge badge = {.view = view, .chosen = -1};
+    struct badge badge = {0};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
+    DF_TRY_TO(done, status, df_view_part(view, &badge.view));
     DF_TRY_TO(done, status, begin(&badge, q, choices));
-    bool on_host = !df_device_choice_pays(view, badge.h.count);
+    bool on_host = df_view_comm(badge.view) || !df_device_choice_pays(view, badge.h.count);
     if (!on_host) {
         df_row_loop_end(&badge.loop); /* the device tells its own progress */
-        status = df_badge_on_device(df_view_device(view), &badge, q, choices);
+        status = choose_on_device(&badge, q, choices);
         on_host = status == DFAL_E_MEMORY;
         if (on_host)
             DF_TRY_TO(done, status, df_row_loop_begin(&badge.loop, df_view_context(view), badge.h.count * q));
     }
     if (on_host)
-        status = choose_on_host(&badge, q, choices);
-    for (int64_t i = 0; i < choices->count; i++) { /* the last distance was that of the choice */
-        const int64_t candidate = choices->list[i].candidate;
-        choices->list[i].score = sqrt(i ? badge.nearest[candidate] : badge.square[candidate]);
-    }
+        status = choose_on_host(&badge, view, q, choices);
 done:
     df_row_loop_end(&badge.loop);
     df_free(badge.a);
@@ -192,6 +271,7 @@ done:
     df_free(badge.nearest);
     df_free(badge.priority);
     df_free(badge.first);
+    df_free(badge.packet);
     return status;
 }
 
@@ -200,5 +280,6 @@ const struct df_strategy df_strategy_badge = {
     .summary = "k-means++ on the last layer's gradients: uncertain rows that differ",
     .asks = DF_ASKS_LOGITS | DF_ASKS_FEATURES | DF_ASKS_LAST_LAYER,
     .set = true,
+    .spreads = true,
     .select = choose,
 };

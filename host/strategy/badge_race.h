@@ -7,8 +7,13 @@
 #include "strategy/row_loop.h"
 #include "strategy/view.h"
 
+/* A chosen gradient by its factors, with D^2 as it was then. */
+struct badge_chosen {
+    const float *a, *h;
+    double square, nearest;
+};
 struct badge {
-    struct df_view *view;
+    struct df_view *view; /* the candidates here: all, or this rank's */
     struct df_features h;
     const float *logits; /* [n, K] */
     float *a;            /* [n, K] */
@@ -17,8 +22,9 @@ struct badge {
     double *priority;    /* [n] the highest is chosen next; -INFINITY: no candidate (any more) */
     int64_t *first;      /* [jobs] of the rows of each; -1: nobody */
     int64_t class_count;
-    int64_t chosen; /* the last one; -1: none yet */
-    uint64_t draw;  /* the seed of this choice */
+    struct badge_chosen chosen; /* the last one; a NULL: none yet */
+    double *packet;             /* in which ranks get the chosen one; NULL: this process is alone */
+    uint64_t draw;              /* the seed of this choice */
     struct df_row_loop loop;
 };
 /* The seed of a choice, from 0; that of the first draws nothing. */

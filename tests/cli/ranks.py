@@ -160,7 +160,8 @@ def spread(dfal):
     samples[1::9] = samples[0]  # equal rows in all parts
     labels[4:] = -1
     write_pool(dfal.at("pool.h5"), samples, labels)
-    for strategy, more in (("coreset-greedy", []),):
+    dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "l.h5")
+    for strategy, more in (("coreset-greedy", []), ("badge", []), ("badge", ["--logits", "l.h5"])):
         words = ["select", "net.h5", "pool.h5", "--strategy", strategy, *more]
         dfal.run("-q", "--force", *words, "--count", "100", "-o", "one.csv")
         for ranks in (2, 3):
