@@ -13,11 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/fault.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "comm/comm.h"
 #include "strategy/bid.h"
+#include "strategy/k_center_device.h"
 #include "strategy/k_center_ranks.h"
 #include "strategy/rank.h"
 #include "strategy/selection.h"
@@ -160,6 +162,7 @@ static void test_bids(void **state)
 struct spread {
     struct hall hall;
     const struct df_k_center_among *among; /* all rows */
+    struct df_device *device;              /* that has the rows of every second rank; NULL: of none */
     int64_t q;
     struct df_choices choices[MOST];
 };
@@ -175,6 +178,11 @@ static dfal_status choose(void *user, int64_t r, int32_t worker)
     own.from.rows += begin;
     own.from.h.values += begin * size;
     own.from.h.count = n * (r + 1) / spread->hall.size - begin;
+    if (spread->device && r % 2 == 0 && own.from.h.count) {
+        bool begun;
+        return df_k_center_on_devices(&rank.comm, spread->device, &own, spread->q, &spread->choices[r],
+                                      &begun);
+    }
     return df_k_center_over_ranks(&rank.comm, &own, spread->q, &spread->choices[r]);
 }
 
@@ -193,7 +201,7 @@ static void compare(const struct spread *spread, const struct df_choices *expect
 }
 
 /* Some rows are equal, some not finite; with and without centres before; more ranks than rows; more asked for
- * than there are. */
+ * than there are; some ranks have their rows on a device. */
 static void test_k_center(void **state)
 {
     (void)state;
@@ -201,6 +209,8 @@ static void test_k_center(void **state)
         int64_t n, size, before, q;
     } cases[] = {{2, 3, 0, 2}, {200, 10, 0, 200}, {1500, 37, 30, 60}, {70, 1, 3, 70}};
     dfal_context *context = world_context("ref", 1, NULL, NULL);
+    struct df_device *device;
+    test_ok(df_context_device(context, &device));
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const int64_t n = cases[c].n, size = cases[c].size, before = cases[c].before;
         float *h, *centres;
@@ -225,8 +235,10 @@ static void test_k_center(void **state)
             .from = {.context = context, .seed = 17 + c, .rows = rows, .h = {n, size, h}},
             .before = {before, size, centres}};
         test_ok(df_k_center_greedy(&among, cases[c].q, &alone));
-        for (int32_t ranks = 1; ranks <= MOST; ranks++) {
-            struct spread spread = {.hall = {.size = ranks}, .among = &among, .q = cases[c].q};
+        for (int run = 0; run < 2 * MOST; run++) {
+            const int32_t ranks = 1 + run / 2;
+            struct spread spread = {
+                .hall = {.size = ranks}, .among = &among, .device = run % 2 ? device : NULL, .q = cases[c].q};
             for (int32_t r = 0; r < ranks; r++)
                 test_ok(df_alloc(&spread.choices[r].list, n, sizeof *alone.list));
             run_ranks(choose, &spread, ranks);
@@ -291,8 +303,10 @@ static void test_selections(void **state)
         test_ok(df_select(one.context, one.device, one.network, one.pool, one.rows, ALL, &options, &alone));
         for (int32_t ranks = 1; ranks <= MOST; ranks++) {
             struct together together = {.hall = {.size = ranks}, .options = options};
-            for (int32_t r = 0; r < ranks; r++)
+            for (int32_t r = 0; r < ranks; r++) {
                 world_open(&together.opened[r], "cpu", 1, world.net, path);
+                together.opened[r].device->wide = run / 2 % 2 != r % 2; /* is taken for a GPU */
+            }
             run_ranks(select_as, &together, ranks);
             for (int32_t r = 0; r < ranks; r++) {
                 const struct df_selection *selection = &together.selection[r];
@@ -334,10 +348,11 @@ static void test_memory(void **state)
     struct df_comm twin = {.size = 2, .allgatherv = hear_twice, .broadcast = keep};
     struct world_opened opened;
     world_open(&opened, "ref", 1, world.net, world.train);
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < 4; s++) {
         struct df_selection_options options = {.count = 4, .seed = 3, .comm = &twin};
         struct df_selection selection;
-        test_ok(df_strategy_find(&options.strategy, names[s]));
+        test_ok(df_strategy_find(&options.strategy, names[s / 2]));
+        opened.device->wide = s % 2;
         const int64_t live = df_alloc_live();
         dfal_status status = DFAL_E_MEMORY;
         for (int64_t n = 1; status != DFAL_OK; n++) {

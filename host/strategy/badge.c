@@ -18,7 +18,6 @@
  * Traps    D^2 may round below 0: it is 0 then. Of equal rows it is exactly 0, because a square is made of
  *          the same products. Where every D is 0 the chance is the same for all */
 #include <math.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "comm/comm.h"
@@ -123,48 +122,52 @@ static int64_t meet(void *user, int64_t job)
     return block.end - block.begin;
 }
 
-/* -1: nobody is left. */
-static dfal_status find_next(struct badge *badge, int64_t choice, int64_t *next)
+/* ---- the choice ---------------------------------------------------------------------------------------- */
+
+static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
 {
-    badge->draw = df_badge_draw(badge, choice);
+    struct badge *badge = user;
+    badge->draw = df_badge_draw(badge, step);
     DF_TRY(df_row_loop_run(&badge->loop, meet, badge, jobs_of(badge)));
-    *next = -1;
+    badge->next = -1;
     for (int64_t job = 0; job < jobs_of(badge); job++)
-        *next = earlier(badge, *next, badge->first[job]);
+        badge->next = earlier(badge, badge->next, badge->first[job]);
+    *bid = (struct df_bid){.priority = -INFINITY, .row = -1};
+    if (badge->next >= 0)
+        *bid = (struct df_bid){badge->priority[badge->next], df_view_rows(badge->view)[badge->next]};
     return DFAL_OK;
 }
 
-/* ---- ranks --------------------------------------------------------------------------------------------- */
-
-enum { HEAD = 2 }; /* numbers of a packet in front of a and h */
-
-static dfal_status make_packet(struct badge *badge)
+static dfal_status give(void *user, void *row)
 {
-    const int64_t floats = badge->class_count + badge->h.size;
-    return df_view_comm(badge->view)
-               ? df_alloc(&badge->packet, HEAD + (floats + 1) / 2, sizeof *badge->packet)
-               : DFAL_OK;
-}
-
-/* The owner's chosen one becomes that of all. */
-static dfal_status send_chosen(struct badge *badge, struct df_comm *comm, int32_t owner)
-{
-    struct badge_chosen *chosen = &badge->chosen;
-    double *packet = badge->packet;
-    float *a = (float *)(packet + HEAD), *h = a + badge->class_count;
-    const size_t a_bytes = (size_t)badge->class_count * sizeof *a,
-                 h_bytes = (size_t)badge->h.size * sizeof *h;
-    if (comm->rank == owner) {
-        packet[0] = chosen->square;
-        packet[1] = chosen->nearest;
-        memcpy(a, chosen->a, a_bytes);
-        memcpy(h, chosen->h, h_bytes);
-    }
-    DF_TRY(comm->broadcast(comm, packet, (int64_t)(HEAD * sizeof *packet + a_bytes + h_bytes), owner));
-    *chosen = (struct badge_chosen){.a = a, .h = h, .square = packet[0], .nearest = packet[1]};
+    const struct badge *badge = user;
+    df_badge_pack(badge, badge->next, badge->nearest[badge->next], row);
     return DFAL_OK;
 }
 
+/* The rows meet it when they bid again. */
+static dfal_status take(void *user, int64_t step, const void *row, bool own)
+{
+    struct badge *badge = user;
+    df_badge_unpack(badge, step, row);
+    if (own)
+        badge->priority[badge->next] = -INFINITY;
+    return DFAL_OK;
+}
+
+static dfal_status choose_on_host(struct badge *badge, int64_t q)
+{
+    const struct df_bidder bidder = {.seed = df_view_seed(badge->view),
+                                     .bytes = df_badge_bytes(badge),
+                                     .user = badge,
+                                     .bid = bid,
+                                     .give = give,
+                                     .meet = take};
+    DF_TRY(df_alloc(&badge->first, jobs_of(badge), sizeof *badge->first));
+    return df_bid_rounds(df_view_comm(badge->view), &bidder, q, badge->choices);
+}
+
+/* Of all ranks. */
 static dfal_status count_nonfinite(const struct badge *badge, int64_t *count)
 {
     double sum = 0;
@@ -173,59 +176,6 @@ static dfal_status count_nonfinite(const struct badge *badge, int64_t *count)
     if (df_view_comm(badge->view))
         DF_TRY(df_comm_sum(df_view_comm(badge->view), &sum, 1));
     *count = (int64_t)sum;
-    return DFAL_OK;
-}
-
-/* ---- the choice ---------------------------------------------------------------------------------------- */
-
-/* All ranks' next one, of which this rank's is `next`. *row: of the pool; -1: nobody is left. */
-static dfal_status take(struct badge *badge, int64_t next, int64_t *row)
-{
-    struct df_comm *comm = df_view_comm(badge->view);
-    struct df_bid bid = {.priority = -INFINITY, .row = -1};
-    int32_t owner;
-    if (next >= 0)
-        bid = (struct df_bid){badge->priority[next], df_view_rows(badge->view)[next]};
-    DF_TRY(df_bid_highest(comm, df_view_seed(badge->view), &bid, &owner));
-    *row = bid.row;
-    if (bid.row < 0)
-        return DFAL_OK;
-    if (!comm || comm->rank == owner) {
-        badge->chosen = (struct badge_chosen){.a = a_of(badge, next),
-                                              .h = h_of(badge, next),
-                                              .square = badge->square[next],
-                                              .nearest = badge->nearest[next]};
-        badge->priority[next] = -INFINITY;
-    }
-    return comm ? send_chosen(badge, comm, owner) : DFAL_OK;
-}
-
-/* view: all candidates. */
-static dfal_status choose_on_host(struct badge *badge, const struct df_view *view, int64_t q,
-                                  struct df_choices *choices)
-{
-    DF_TRY(df_alloc(&badge->first, jobs_of(badge), sizeof *badge->first));
-    DF_TRY(make_packet(badge));
-    while (choices->count < q) {
-        int64_t next, row;
-        DF_TRY(find_next(badge, choices->count, &next));
-        DF_TRY(take(badge, next, &row));
-        if (row < 0)
-            break;
-        const double square = choices->count ? badge->chosen.nearest : badge->chosen.square;
-        choices->list[choices->count++] =
-            (struct df_choice){.candidate = df_view_candidate(view, row), .score = sqrt(square)};
-    }
-    return DFAL_OK;
-}
-
-static dfal_status choose_on_device(struct badge *badge, int64_t q, struct df_choices *choices)
-{
-    DF_TRY(df_badge_on_device(df_view_device(badge->view), badge, q, choices));
-    for (int64_t i = 0; i < choices->count; i++) { /* the last distance was that of the choice */
-        const int64_t candidate = choices->list[i].candidate;
-        choices->list[i].score = sqrt(i ? badge->nearest[candidate] : badge->square[candidate]);
-    }
     return DFAL_OK;
 }
 
@@ -247,23 +197,30 @@ static dfal_status begin(struct badge *badge, int64_t q, struct df_choices *choi
     return count_nonfinite(badge, &choices->nonfinite);
 }
 
+/* On the device where that is fastest and has the memory. */
+static dfal_status choose_here(struct badge *badge, int64_t q)
+{
+    if (df_device_choice_pays(badge->view, badge->h.count)) {
+        bool begun;
+        df_row_loop_end(&badge->loop); /* the device tells its own progress */
+        const dfal_status status = df_badge_on_device(df_view_device(badge->view), badge, q, &begun);
+        if (status != DFAL_E_MEMORY || begun)
+            return status;
+        DF_TRY(df_row_loop_begin(&badge->loop, df_view_context(badge->view), badge->h.count * q));
+    }
+    return choose_on_host(badge, q);
+}
+
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
-    struct badge badge = {0};
+    struct badge badge = {.choices = choices};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, df_view_part(view, &badge.view));
     DF_TRY_TO(done, status, begin(&badge, q, choices));
-    bool on_host = df_view_comm(badge.view) || !df_device_choice_pays(view, badge.h.count);
-    if (!on_host) {
-        df_row_loop_end(&badge.loop); /* the device tells its own progress */
-        status = choose_on_device(&badge, q, choices);
-        on_host = status == DFAL_E_MEMORY;
-        if (on_host)
-            DF_TRY_TO(done, status, df_row_loop_begin(&badge.loop, df_view_context(view), badge.h.count * q));
-    }
-    if (on_host)
-        status = choose_on_host(&badge, view, q, choices);
+    DF_TRY_TO(done, status, choose_here(&badge, q));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].candidate = df_view_candidate(view, choices->list[i].candidate);
 done:
     df_row_loop_end(&badge.loop);
     df_free(badge.a);
@@ -271,7 +228,6 @@ done:
     df_free(badge.nearest);
     df_free(badge.priority);
     df_free(badge.first);
-    df_free(badge.packet);
     return status;
 }
 

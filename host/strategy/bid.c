@@ -31,3 +31,29 @@ dfal_status df_bid_highest(struct df_comm *comm, uint64_t seed, struct df_bid *b
     df_free(bids);
     return status;
 }
+
+dfal_status df_bid_rounds(struct df_comm *comm, const struct df_bidder *bidder, int64_t q,
+                          struct df_choices *choices)
+{
+    char *row;
+    dfal_status status = DFAL_OK;
+    DF_TRY(df_alloc(&row, bidder->bytes, 1));
+    for (int64_t step = choices->count = 0; step < q; step++) {
+        struct df_bid bid;
+        int32_t owner;
+        DF_TRY_TO(done, status, bidder->bid(bidder->user, step, &bid));
+        DF_TRY_TO(done, status, df_bid_highest(comm, bidder->seed, &bid, &owner));
+        if (bid.row < 0)
+            break;
+        const bool own = !comm || comm->rank == owner;
+        choices->list[choices->count++] = (struct df_choice){.candidate = bid.row, .score = bid.priority};
+        if (own)
+            DF_TRY_TO(done, status, bidder->give(bidder->user, row));
+        if (comm)
+            DF_TRY_TO(done, status, comm->broadcast(comm, row, bidder->bytes, owner));
+        DF_TRY_TO(done, status, bidder->meet(bidder->user, step, row, own));
+    }
+done:
+    df_free(row);
+    return status;
+}

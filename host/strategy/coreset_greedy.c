@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CORE-SET, the greedy choice: k_center.h. A query's score is its distance when it was chosen. */
 #include "strategy/k_center_device.h"
-#include "strategy/k_center_ranks.h"
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
@@ -10,10 +9,8 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     choices->count = choices->nonfinite = 0;
     DF_TRY(df_view_part(view, &part));
     DF_TRY(df_k_center_of_view(&among, part, df_view_text(view, "node")));
-    if (!df_view_comm(part))
-        return df_k_center_choose(view, &among, q, choices);
-    DF_TRY(df_k_center_over_ranks(df_view_comm(part), &among, q, choices));
-    for (int64_t i = 0; i < choices->count; i++)
+    DF_TRY(df_k_center_choose(part, &among, q, choices));
+    for (int64_t i = 0; i < choices->count && df_view_comm(part); i++)
         choices->list[i].candidate = df_view_candidate(view, choices->list[i].candidate);
     return DFAL_OK;
 }

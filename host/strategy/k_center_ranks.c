@@ -4,55 +4,61 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "comm/comm.h"
 #include "strategy/bid.h"
 
 /* The farthest row of this rank. */
-static struct df_bid bid_of(const struct df_k_center *center)
+static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
 {
-    if (center->next < 0)
-        return (struct df_bid){.priority = -INFINITY, .row = -1};
-    return (struct df_bid){.priority = center->nearest[center->next],
-                           .row = center->among.from.rows[center->next]};
+    const struct df_k_center *center = user;
+    (void)step;
+    *bid = (struct df_bid){.priority = -INFINITY, .row = -1};
+    if (center->next >= 0)
+        *bid = (struct df_bid){center->nearest[center->next], center->among.from.rows[center->next]};
+    return DFAL_OK;
 }
 
-/* Everybody's rows meet the row that was chosen, whose features the owner has: they go into centre [size]. */
-static dfal_status pick(struct df_k_center *center, struct df_comm *comm, int32_t owner, float *centre)
+static dfal_status give(void *user, void *row)
 {
+    const struct df_k_center *center = user;
     const struct df_features *h = &center->among.from.h;
-    const size_t bytes = (size_t)h->size * sizeof *centre;
-    const bool own = comm->rank == owner;
-    if (own)
-        memcpy(centre, h->values + center->next * h->size, bytes);
-    DF_TRY(comm->broadcast(comm, centre, (int64_t)bytes, owner));
-    return own ? df_k_center_pick(center) : df_k_center_meet(center, centre);
+    memcpy(row, h->values + center->next * h->size, (size_t)h->size * sizeof *h->values);
+    return DFAL_OK;
+}
+
+static dfal_status meet(void *user, int64_t step, const void *row, bool own)
+{
+    (void)step;
+    return own ? df_k_center_pick(user) : df_k_center_meet(user, row);
+}
+
+dfal_status df_k_center_sum_nonfinite(struct df_comm *comm, struct df_choices *choices)
+{
+    double sum = (double)choices->nonfinite;
+    DF_TRY(df_comm_sum(comm, &sum, 1));
+    choices->nonfinite = (int64_t)sum;
+    return DFAL_OK;
 }
 
 dfal_status df_k_center_over_ranks(struct df_comm *comm, const struct df_k_center_among *among, int64_t q,
                                    struct df_choices *choices)
 {
     struct df_k_center center = {0};
-    float *centre = NULL;
+    const struct df_bidder bidder = {.seed = among->from.seed,
+                                     .bytes = among->from.h.size * (int64_t)sizeof(float),
+                                     .user = &center,
+                                     .bid = bid,
+                                     .give = give,
+                                     .meet = meet};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, df_k_center_begin(&center, among, q));
-    DF_TRY_TO(done, status, df_alloc(&centre, among->from.h.size, sizeof *centre));
-    double nonfinite = (double)center.nonfinite;
-    DF_TRY_TO(done, status, df_comm_sum(comm, &nonfinite, 1));
-    choices->nonfinite = (int64_t)nonfinite;
-    while (choices->count < q) {
-        struct df_bid bid = bid_of(&center);
-        int32_t owner;
-        DF_TRY_TO(done, status, df_bid_highest(comm, among->from.seed, &bid, &owner));
-        if (bid.row < 0)
-            break;
-        choices->list[choices->count++] =
-            (struct df_choice){.candidate = bid.row, .score = sqrt(bid.priority)};
-        DF_TRY_TO(done, status, pick(&center, comm, owner, centre));
-    }
+    choices->nonfinite = center.nonfinite;
+    DF_TRY_TO(done, status, df_k_center_sum_nonfinite(comm, choices));
+    DF_TRY_TO(done, status, df_bid_rounds(comm, &bidder, q, choices));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = sqrt(choices->list[i].score);
 done:
-    df_free(centre);
     df_k_center_end(&center);
     return status;
 }
