@@ -36,22 +36,26 @@ DF_FN double df_badge_distance(double square_i, double square_j, double product)
     return distance > 0 ? distance : 0;
 }
 
-/* badge_meet: columns are rows.   out nearest+, priority+   in a, h, square, number; choice [1]: the row that
- * was chosen, below 0: nobody is left */
+/* badge_meet: columns are rows.   out nearest+, priority+   in a, h, square, number, and either choice [1]:
+ * the row that was chosen, below 0: nobody is left, or other [K + D], other_square [1]: a and h of a row that
+ * is not here, and the square of its length */
 DF_FN void df_badge_meet_at(const struct df_io *io, int64_t row, int64_t col)
 {
     const int64_t rows = io->cols;
     const df_real *a = (const df_real *)io->in[0], *h = (const df_real *)io->in[1];
     const double *square = (const double *)io->in[2], *number = (const double *)io->in[3];
     const int32_t *choice = (const int32_t *)io->in[4];
+    const df_real *other = (const df_real *)io->in[5];
+    const double *other_square = (const double *)io->in[6];
     double *nearest = (double *)io->out[0] + col, *priority = (double *)io->out[1] + col;
     (void)row;
-    if (*priority == -INFINITY || choice[0] < 0)
+    if (*priority == -INFINITY || (other == NULL && choice[0] < 0))
         return;
-    const int64_t j = choice[0];
-    const double product = df_strided_product(a + col, rows, a + j, rows, io->p.badge.classes) *
-                           df_strided_product(h + col, rows, h + j, rows, io->p.badge.size),
-                 distance = df_badge_distance(square[col], square[j], product);
+    const int64_t j = other ? 0 : choice[0], step = other ? 1 : rows;
+    const df_real *a_j = other ? other : a + j, *h_j = other ? other + io->p.badge.classes : h + j;
+    const double product = df_strided_product(a + col, rows, a_j, step, io->p.badge.classes) *
+                           df_strided_product(h + col, rows, h_j, step, io->p.badge.size),
+                 distance = df_badge_distance(square[col], other ? other_square[0] : square[j], product);
     *nearest = distance < *nearest ? distance : *nearest;
     *priority = df_badge_priority(*nearest, io->p.badge.seed, (uint64_t)number[col]);
 }

@@ -7,11 +7,13 @@ df_test(output LINK df_score LABELS quick threads)
 # A command for every row that exists in this test alone.
 df_test(job LINK df_score LABELS quick threads)
 df_test(score_torture LINK df_api LABELS full)
-add_test(NAME score_torture_stopped COMMAND test_score_torture stopped)
-set_tests_properties(score_torture_stopped PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})
+foreach(job stopped closest)
+  add_test(NAME score_torture_${job} COMMAND test_score_torture ${job})
+  set_tests_properties(score_torture_${job} PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})
+endforeach()
 # Thousands of small files are written: in memory, where there is such a file system.
 if(EXISTS /dev/shm)
-  set_tests_properties(score_torture score_torture_stopped PROPERTIES ENVIRONMENT "TMPDIR=/dev/shm")
+  set_tests_properties(score_torture score_torture_stopped score_torture_closest PROPERTIES ENVIRONMENT "TMPDIR=/dev/shm")
 endif()
 # The trajectories replayed in float64 by a script that shares no line with dfal. The system's python3 brings NumPy.
 add_test(NAME score_replay

@@ -192,6 +192,7 @@ static void gradients_meet_the_chosen(void **state)
     enum { ROWS = 70, CLASSES = 10 };
     float h[ROWS * SIZE], a[ROWS * CLASSES], own_h[ROWS][SIZE], own_a[ROWS][CLASSES];
     double square[ROWS], number[ROWS], nearest[ROWS], priority[ROWS], found[ROWS];
+    float other[CLASSES + SIZE]; /* row 6, as if it were elsewhere */
     const int32_t chosen[] = {5, -1};
     test_fill_floats(h, ROWS * SIZE, 21, -1, 1);
     test_fill_floats(a, ROWS * CLASSES, 22, -1, 1);
@@ -205,7 +206,10 @@ static void gradients_meet_the_chosen(void **state)
         nearest[i] = i % 2 ? (double)INFINITY : 3;
         priority[i] = i == 4 ? -(double)INFINITY : 0.5;
     }
-    for (int c = 0; c < 2; c++) { /* row 5; nobody is left */
+    memcpy(other, own_a[6], sizeof own_a[6]);
+    memcpy(other + CLASSES, own_h[6], sizeof own_h[6]);
+    for (int c = 0; c < 3; c++) { /* row 5; nobody is left; another rank's row */
+        const int met = c == 2 ? 6 : 5;
         struct test_rig rig;
         rig_begin(&rig, *state, DF_OP_badge_meet, 1, ROWS);
         rig.call.p.badge.classes = CLASSES;
@@ -217,14 +221,19 @@ static void gradients_meet_the_chosen(void **state)
         rig_in(&rig, 1, DF_TYPE_REAL, h, ROWS * SIZE);
         rig_in(&rig, 2, DF_TYPE_F64, square, ROWS);
         rig_in(&rig, 3, DF_TYPE_F64, number, ROWS);
-        rig_in(&rig, 4, DF_TYPE_I32, &chosen[c], 1);
+        if (c < 2)
+            rig_in(&rig, 4, DF_TYPE_I32, &chosen[c], 1);
+        if (c == 2) {
+            rig_in(&rig, 5, DF_TYPE_REAL, other, CLASSES + SIZE);
+            rig_in(&rig, 6, DF_TYPE_F64, &square[6], 1);
+        }
         rig_run(&rig);
         for (int i = 0; i < ROWS; i++) {
             const double product =
-                df_dot_product(own_a[i], own_a[5], CLASSES) * df_dot_product(own_h[i], own_h[5], SIZE);
+                df_dot_product(own_a[i], own_a[met], CLASSES) * df_dot_product(own_h[i], own_h[met], SIZE);
             if (priority[i] == -(double)INFINITY || c == 1)
                 continue;
-            nearest[i] = fmin(nearest[i], fmax(0, square[i] + square[5] - 2 * product));
+            nearest[i] = fmin(nearest[i], fmax(0, square[i] + square[met] - 2 * product));
             priority[i] = df_badge_priority(nearest[i], 99, (uint64_t)number[i]);
         }
         rig_get(&rig, 0, found);

@@ -60,7 +60,7 @@ static void score(struct df_device *device, bool wide, const struct df_network *
     device->wide = before;
 }
 
-enum { N = 171 };
+enum { N = 131 };
 
 struct pools {
     char folder[TEST_PATH];
@@ -81,7 +81,7 @@ static void pools_open(struct pools *p)
     test_ok(df_alloc(&x, N * size, sizeof *x));
     test_fill_floats(x, N * size, 9, 0, 1);
     x[3 * size + 4] = NAN;
-    x[150 * size] = INFINITY;
+    x[110 * size] = INFINITY;
     test_join(path, p->folder, "f32.h5");
     test_pool_f32(path, x, N, p->network->input, 10, NULL);
     test_ok(df_pool_open(&p->f32, NULL, path, NULL));

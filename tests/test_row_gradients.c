@@ -325,7 +325,8 @@ int main(int argc, char **argv)
     for (int32_t i = 0; i < ROWS; i++)
         owners[i] = i * 5 / 2 % SAMPLES;
     char *none[] = {argv[0], "ref64", NULL};
-    int failed = test_on_backends(2, none, "ref64", doubles, sizeof doubles / sizeof *doubles);
+    const bool asked = argc > 1; /* for a back end, by which no finite difference changes */
+    int failed = asked ? 0 : test_on_backends(2, none, "ref64", doubles, sizeof doubles / sizeof *doubles);
     int others = test_on_backends(argc, argv, "ref,cpu", all, sizeof all / sizeof *all);
     return failed ? failed : others;
 }

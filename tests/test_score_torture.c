@@ -198,7 +198,7 @@ static void verify_all(void **state)
     torture(DF_FAULT_READ, verify_job, "verify", NULL);
 }
 
-/* The last: what is expected is another file from here on. */
+/* What is expected is another file from here on. */
 static void closest_all(void **state)
 {
     (void)state;
@@ -209,18 +209,20 @@ static void closest_all(void **state)
     torture(DF_FAULT_WRITE, closest_job, "the closest", closest_job);
 }
 
-/* test_score_torture [stopped]: with it the job that is stopped when every row is scored, and no other. */
+/* test_score_torture [stopped|closest]: with a name the job that is stopped when every row is scored, or that
+ * of the closest rows, and no other. */
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(score_all),
         cmocka_unit_test(merge_all),
         cmocka_unit_test(verify_all),
-        cmocka_unit_test(closest_all),
     };
-    const struct CMUnitTest stopped[] = {cmocka_unit_test(stop_all)};
-    const bool is_stopped = argc == 2 && strcmp(argv[1], "stopped") == 0;
-    if (argc > 1 && !is_stopped)
+    const struct CMUnitTest stopped[] = {cmocka_unit_test(stop_all)},
+                            closest[] = {cmocka_unit_test(closest_all)};
+    const char *name = argc > 1 ? argv[1] : "";
+    const bool is_stopped = strcmp(name, "stopped") == 0, is_closest = strcmp(name, "closest") == 0;
+    if (argc > 2 || (argc == 2 && !is_stopped && !is_closest))
         return 64;
     test_folder_create(folder);
     test_join(pool, folder, "pool.h5");
@@ -237,8 +239,9 @@ int main(int argc, char **argv)
     test_pool_u8(pool, ROWS, net->input, 4, 1, NULL);
     df_network_destroy(net);
     test_ok(run(score_job, expected));
-    int code =
-        is_stopped ? cmocka_run_group_tests(stopped, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
+    int code = is_stopped   ? cmocka_run_group_tests(stopped, NULL, NULL)
+               : is_closest ? cmocka_run_group_tests(closest, NULL, NULL)
+                            : cmocka_run_group_tests(tests, NULL, NULL);
     test_folder_remove(folder);
     return code;
 }

@@ -43,7 +43,7 @@ df_cli_test(variants quick equal resumed told commands)
 df_cli_test(selecting quick options keys sources probabilities left_out twins sheets sheet_shapes duplicates experiments own_options)
 df_cli_test(pseudo quick experiments trainer)
 df_cli_test(benching quick deepfool train coreset table3 solver drawn limits refusals)
-df_cli_test(benching full growth)
+df_cli_test(benching long growth)
 # Some look whether a benchmark's folder is left in /tmp: no other may make one meanwhile.
 set_tests_properties(cli_benching_refusals cli_benching_drawn cli_benching_train cli_benching_deepfool cli_results_json_keys PROPERTIES RESOURCE_LOCK bench_folder)
 df_cli_test(onnx quick commands imported softmax training refusals)

@@ -116,6 +116,7 @@ static dfal_status check_options(struct df_select_job *job)
 struct df_selection_options df_select_selection(struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
+    const bool leads = job->context->rank == 0;
     return (struct df_selection_options){
         .strategy = job->strategy,
         .values = &job->values,
@@ -132,14 +133,15 @@ struct df_selection_options df_select_selection(struct df_select_job *job)
                       ? &job->scores
                       : NULL,
         .logits = job->logits,
-        .twins = options->twins_path || (options->sheet_path && job->strategy->twins),
+        .twins = leads && (options->twins_path || (options->sheet_path && job->strategy->twins)),
         .twins_limit = options->twins_path ? 0 : DF_SHEET_MOST,
         .labelled_rows = job->labelled_rows,
         .labelled_row_count = job->labelled_row_count,
         .labelled_labels = job->labelled_labels,
-        .pseudo_labels = options->pseudo_labels_path != NULL,
+        .pseudo_labels = leads && options->pseudo_labels_path != NULL,
         .labelled = job->labelled,
         .command = options->strategy_command ? &job->command : NULL,
+        .comm = job->strategy->spreads ? job->context->comm : NULL,
     };
 }
 
@@ -168,6 +170,21 @@ static dfal_status choose(struct df_select_job *job)
     return DFAL_OK;
 }
 
+/* What a rank behind 0 does of a selection: its part where the strategy spreads; then it waits for the
+ * output. */
+static dfal_status follow(struct df_select_job *job)
+{
+    struct df_comm *comm = job->context->comm;
+    if (job->strategy->spreads) {
+        DF_TRY(df_select_open(job));
+        const struct df_selection_options selection = df_select_selection(job);
+        DF_TRY(df_select_agree(job));
+        DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,
+                         &selection, &job->selection));
+    }
+    return comm->barrier(comm);
+}
+
 dfal_status dfal_select(dfal_context *context, const char *out_path, const char *network,
                         const char *pool_path, const struct dfal_select_options *given, dfal_query_fn *query,
                         void *user)
@@ -194,11 +211,13 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     if (comm->size > 1)
         DF_TRY_TO(done, status, df_select_share(&job, &own.scores_path, &own.logits_path));
     if (comm->rank > 0) {
-        status = comm->barrier(comm); /* until rank 0 has chosen */
+        status = follow(&job);
         goto done;
     }
     DF_TRY_TO(done, status, df_select_open(&job));
     DF_TRY_TO(done, status, df_select_check_unfinished(&job));
+    if (comm->size > 1 && job.strategy->spreads)
+        DF_TRY_TO(done, status, df_select_agree(&job));
     DF_TRY_TO(done, status, tell_strategy_options(&strategy_options, &job));
     df_say(context, DFAL_INFO, "select.begin",
            DF_FIELDS(DF_TEXT("strategy", job.strategy->name), DF_TEXT("options", strategy_options),

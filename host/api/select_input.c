@@ -136,7 +136,7 @@ done:
 static dfal_status check_rows(const struct df_select_job *job, const char *path,
                               const struct df_row_hashes *rows, int64_t count)
 {
-    if (job->options->trust_rows)
+    if (job->options->trust_rows || job->context->rank > 0) /* rank 0 looks */
         return DFAL_OK;
     DF_TRY(df_row_hashes_check(job->context, job->pool, rows, path, DFAL_E_DATA));
     df_row_hashes_say(job->context, count - df_row_hashes_known(rows), path);

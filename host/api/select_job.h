@@ -4,6 +4,7 @@
 #define DF_API_SELECT_JOB_H
 
 #include "base/claim.h"
+#include "base/identity.h"
 #include "base/log.h"
 #include "report/sheet.h"
 #include "strategy/selection.h"
@@ -52,6 +53,9 @@ void df_select_close(struct df_select_job *job);
  * Errors   E_CONFIG ranks that choose otherwise; those of dfal_score, dfal_logits */
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path);
 void df_select_unshare(const struct df_select_job *job);
+/* Collective. Whether all ranks are about to make the same selection by the same arithmetic, because what
+ * each of them computes decides about all. Errors   E_CONFIG on every rank alike */
+dfal_status df_select_agree(const struct df_select_job *job);
 
 /* select_output.c. What does not fit together, and outputs that are there already, before any work; and, once
  * network and pool are known, whether an unfinished selection is this one. */
@@ -67,6 +71,10 @@ dfal_status df_select_command_claim(struct df_select_job *job);
 dfal_status df_select_command_open(struct df_select_job *job);
 /* Returns status, or what went wrong besides. */
 dfal_status df_select_command_close(struct df_select_job *job, dfal_status status);
+
+/* What shapes the files of a selection, select_journal.c. Label files count by what they leave to choose
+ * from. */
+dfal_status df_select_describe(struct df_identity *identity, const struct df_select_job *job);
 
 /* select_journal.c: OUT.unfinished stands beside QUERIES.csv while several files are being published, so that
  * a killed line knows its own. It holds what the line asked for, one "key: value" a line. */

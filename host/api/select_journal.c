@@ -24,8 +24,7 @@ static void add_text(struct df_identity *identity, const char *key, const char *
     df_text_clear(&text);
 }
 
-/* What shapes the files. Label files count by what they leave to choose from. */
-static dfal_status describe(struct df_identity *identity, const struct df_select_job *job)
+dfal_status df_select_describe(struct df_identity *identity, const struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
     char *deepfool = NULL;
@@ -68,7 +67,7 @@ dfal_status df_select_journal_write(const struct df_select_job *job)
     char *path = NULL;
     dfal_status status;
     DF_TRY_TO(done, status, df_select_journal_path(&path, job));
-    DF_TRY_TO(done, status, describe(&ours, job));
+    DF_TRY_TO(done, status, df_select_describe(&ours, job));
     DF_TRY_TO(done, status, df_identity_write(&text, &ours));
     status = df_file_write(path, text.bytes, (size_t)text.size);
 done:
@@ -107,7 +106,7 @@ dfal_status df_select_journal_find(const struct df_select_job *job, bool *found)
         goto done;
     DF_TRY_TO(done, status, df_file_read(&text, &size, path, MOST));
     DF_TRY_TO(done, status, df_identity_read(&theirs, text, path));
-    DF_TRY_TO(done, status, describe(&ours, job));
+    DF_TRY_TO(done, status, df_select_describe(&ours, job));
     DF_TRY_TO(done, status,
               df_identity_check(&ours, &theirs, false, DFAL_E_CONFIG, path,
                                 ": finish that line first, or use `force`"));

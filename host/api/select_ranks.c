@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several ranks and one selection: what it reads of every row is made by all of them, as a scores or a logits
- * file beside the output, from which rank 0 chooses. */
+/* Several ranks and one selection. Either the strategy spreads, and they choose together; or what it reads of
+ * every row is made by all of them, as a scores or a logits file beside the output, from which rank 0
+ * chooses. */
 #include <unistd.h>
 
 #include "api/select_job.h"
+#include "backend/backend.h"
 #include "base/identity.h"
 #include "base/memory.h"
 #include "comm/comm.h"
@@ -13,7 +15,7 @@ static const char *kind_of(const struct df_select_job *job)
 {
     const struct dfal_select_options *options = job->options;
     const int asks = df_strategy_asks(job->strategy, &job->values);
-    if (options->subsample > 0) /* of few rows there is little to share */
+    if (job->strategy->spreads || options->subsample > 0) /* of few rows there is little to share */
         return NULL;
     if (asks & DF_ASKS_MARGINS)
         return options->scores_path || options->score->cascade ? NULL : "scores";
@@ -38,7 +40,7 @@ static dfal_status write_logits(const struct df_select_job *job, const char *pat
 }
 
 /* What decides whether there is a file to share; the rest is compared by the job that writes it. */
-static dfal_status agree(const struct df_select_job *job, const char *kind)
+static dfal_status agree_on_file(const struct df_select_job *job, const char *kind)
 {
     struct df_identity identity = {0};
     df_identity_add(&identity, "strategy", "%s", job->strategy->name);
@@ -53,7 +55,7 @@ static dfal_status agree(const struct df_select_job *job, const char *kind)
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path)
 {
     const char *kind = kind_of(job);
-    DF_TRY(agree(job, kind));
+    DF_TRY(agree_on_file(job, kind));
     if (kind == NULL)
         return DFAL_OK;
     const bool scores = kind[0] == 's';
@@ -63,6 +65,24 @@ dfal_status df_select_share(struct df_select_job *job, const char **scores_path,
     DF_TRY(scores ? write_scores(job, job->shared) : write_logits(job, job->shared));
     *(scores ? scores_path : logits_path) = job->shared;
     return DFAL_OK;
+}
+
+dfal_status df_select_agree(const struct df_select_job *job)
+{
+    struct df_identity identity = {0};
+    const struct df_device *device = job->device;
+    char isa[DF_ISA_TEXT];
+    dfal_status status;
+    df_device_isa(isa, device);
+    df_identity_add(&identity, "dfal_version", "%s", DFAL_VERSION);
+    df_identity_add(&identity, "backend", "%s", device->info.backend);
+    df_identity_add(&identity, "isa", "%s", isa);
+    df_identity_add(&identity, "library", "%s", device->info.library);
+    DF_TRY_TO(done, status, df_select_describe(&identity, job));
+    status = df_comm_same(job->context->comm, &identity, false);
+done:
+    df_identity_clear(&identity);
+    return status;
 }
 
 void df_select_unshare(const struct df_select_job *job)

@@ -14,16 +14,18 @@
  * Ties     the seeded order
  * Memory   logits, a and h: 4 (2 K + d) bytes a candidate, and 24 more
  * Threads  each has rows of its own; the first of each are compared as if one thread had looked at all. A
- *          wide device does the same (badge_device.c)
+ *          wide device does the same (badge_device.c), and so do ranks (bid.h), which get the chosen factors
  * Traps    D^2 may round below 0: it is 0 then. Of equal rows it is exactly 0, because a square is made of
  *          the same products. Where every D is 0 the chance is the same for all */
 #include <math.h>
 
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "race.h" /* kernels */
 #include "score/row_values.h"
 #include "strategy/badge_device.h"
 #include "strategy/badge_race.h"
+#include "strategy/bid.h"
 #include "strategy/rank.h"
 #include "strategy/row_distance.h"
 #include "strategy/softmax.h"
@@ -46,11 +48,11 @@ static float *a_of(const struct badge *badge, int64_t i)
     return badge->a + i * badge->class_count;
 }
 
-/* (a_i . a_j) (h_i . h_j) */
-static double product(const struct badge *badge, int64_t i, int64_t j)
+/* (a_i . a) (h_i . h) */
+static double product(const struct badge *badge, int64_t i, const float *a, const float *h)
 {
-    return df_dot_product(a_of(badge, i), a_of(badge, j), badge->class_count) *
-           df_dot_product(h_of(badge, i), h_of(badge, j), badge->h.size);
+    return df_dot_product(a_of(badge, i), a, badge->class_count) *
+           df_dot_product(h_of(badge, i), h, badge->h.size);
 }
 
 /* p - e_y. False: a logit is not finite. */
@@ -75,7 +77,7 @@ static int64_t factorise(void *user, int64_t job)
             df_row_is_finite(h_of(badge, i), badge->h.size) &&
             subtract(a_of(badge, i), badge->logits + i * badge->class_count, badge->class_count);
         badge->nearest[i] = INFINITY;
-        badge->square[i] = finite ? product(badge, i, i) : 0;
+        badge->square[i] = finite ? product(badge, i, a_of(badge, i), h_of(badge, i)) : 0;
         badge->priority[i] = finite ? badge->square[i] : -INFINITY; /* first the longest */
     }
     return 0;
@@ -101,16 +103,17 @@ static int64_t earlier(const struct badge *badge, int64_t a, int64_t b)
 static int64_t meet(void *user, int64_t job)
 {
     struct badge *badge = user;
-    const int64_t chosen = badge->chosen, *row = df_view_rows(badge->view);
+    const struct badge_chosen *chosen = &badge->chosen;
+    const int64_t *row = df_view_rows(badge->view);
     const struct df_row_block block = df_row_block(badge->h.count, ROWS, job);
     int64_t first = -1;
     for (int64_t i = block.begin; i < block.end; i++) {
         if (badge->priority[i] == -INFINITY)
             continue;
-        if (chosen >= 0) {
+        if (chosen->a) {
             badge->nearest[i] =
-                fmin(badge->nearest[i],
-                     df_badge_distance(badge->square[i], badge->square[chosen], product(badge, i, chosen)));
+                fmin(badge->nearest[i], df_badge_distance(badge->square[i], chosen->square,
+                                                          product(badge, i, chosen->a, chosen->h)));
             badge->priority[i] = df_badge_priority(badge->nearest[i], badge->draw, (uint64_t)row[i]);
         }
         first = earlier(badge, first, i);
@@ -119,29 +122,60 @@ static int64_t meet(void *user, int64_t job)
     return block.end - block.begin;
 }
 
-/* -1: nobody is left. */
-static dfal_status find_next(struct badge *badge, int64_t choice, int64_t *next)
+/* ---- the choice ---------------------------------------------------------------------------------------- */
+
+static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
 {
-    badge->draw = df_badge_draw(badge, choice);
+    struct badge *badge = user;
+    badge->draw = df_badge_draw(badge, step);
     DF_TRY(df_row_loop_run(&badge->loop, meet, badge, jobs_of(badge)));
-    *next = -1;
+    badge->next = -1;
     for (int64_t job = 0; job < jobs_of(badge); job++)
-        *next = earlier(badge, *next, badge->first[job]);
+        badge->next = earlier(badge, badge->next, badge->first[job]);
+    *bid = (struct df_bid){.priority = -INFINITY, .row = -1};
+    if (badge->next >= 0)
+        *bid = (struct df_bid){badge->priority[badge->next], df_view_rows(badge->view)[badge->next]};
     return DFAL_OK;
 }
 
-static dfal_status choose_on_host(struct badge *badge, int64_t q, struct df_choices *choices)
+static dfal_status give(void *user, void *row)
 {
+    const struct badge *badge = user;
+    df_badge_pack(badge, badge->next, badge->nearest[badge->next], row);
+    return DFAL_OK;
+}
+
+/* The rows meet it when they bid again. */
+static dfal_status take(void *user, int64_t step, const void *row, bool own)
+{
+    struct badge *badge = user;
+    df_badge_unpack(badge, step, row);
+    if (own)
+        badge->priority[badge->next] = -INFINITY;
+    return DFAL_OK;
+}
+
+static dfal_status choose_on_host(struct badge *badge, int64_t q)
+{
+    const struct df_bidder bidder = {.seed = df_view_seed(badge->view),
+                                     .bytes = df_badge_bytes(badge),
+                                     .user = badge,
+                                     .bid = bid,
+                                     .give = give,
+                                     .meet = take};
     DF_TRY(df_alloc(&badge->first, jobs_of(badge), sizeof *badge->first));
-    while (choices->count < q) {
-        int64_t next;
-        DF_TRY(find_next(badge, choices->count, &next));
-        if (next < 0)
-            break;
-        choices->list[choices->count++] = (struct df_choice){.candidate = next};
-        badge->priority[next] = -INFINITY;
-        badge->chosen = next;
-    }
+    return df_bid_rounds(df_view_comm(badge->view), &bidder, q, badge->choices);
+}
+
+/* Of all ranks. */
+static dfal_status count_nonfinite(const struct badge *badge, int64_t *count)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < badge->h.count; i++)
+        sum += badge->priority[i] == -INFINITY;
+    if (df_view_comm(badge->view))
+        DF_TRY(df_comm_sum(df_view_comm(badge->view), &sum, 1));
+    *count = (int64_t)sum;
     return DFAL_OK;
 }
 
@@ -160,31 +194,33 @@ static dfal_status begin(struct badge *badge, int64_t q, struct df_choices *choi
     DF_TRY(df_alloc(&badge->priority, n, sizeof *badge->priority));
     DF_TRY(df_row_loop_begin(&badge->loop, df_view_context(badge->view), n * q));
     DF_TRY(df_row_loop_run(&badge->loop, factorise, badge, jobs_of(badge)));
-    for (int64_t i = 0; i < n; i++)
-        choices->nonfinite += badge->priority[i] == -INFINITY;
-    return DFAL_OK;
+    return count_nonfinite(badge, &choices->nonfinite);
+}
+
+/* On the device where that is fastest and has the memory. */
+static dfal_status choose_here(struct badge *badge, int64_t q)
+{
+    if (df_device_choice_pays(badge->view, badge->h.count)) {
+        bool begun;
+        df_row_loop_end(&badge->loop); /* the device tells its own progress */
+        const dfal_status status = df_badge_on_device(df_view_device(badge->view), badge, q, &begun);
+        if (status != DFAL_E_MEMORY || begun)
+            return status;
+        DF_TRY(df_row_loop_begin(&badge->loop, df_view_context(badge->view), badge->h.count * q));
+    }
+    return choose_on_host(badge, q);
 }
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)
 {
-    struct badge badge = {.view = view, .chosen = -1};
+    struct badge badge = {.choices = choices};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
+    DF_TRY_TO(done, status, df_view_part(view, &badge.view));
     DF_TRY_TO(done, status, begin(&badge, q, choices));
-    bool on_host = !df_device_choice_pays(view, badge.h.count);
-    if (!on_host) {
-        df_row_loop_end(&badge.loop); /* the device tells its own progress */
-        status = df_badge_on_device(df_view_device(view), &badge, q, choices);
-        on_host = status == DFAL_E_MEMORY;
-        if (on_host)
-            DF_TRY_TO(done, status, df_row_loop_begin(&badge.loop, df_view_context(view), badge.h.count * q));
-    }
-    if (on_host)
-        status = choose_on_host(&badge, q, choices);
-    for (int64_t i = 0; i < choices->count; i++) { /* the last distance was that of the choice */
-        const int64_t candidate = choices->list[i].candidate;
-        choices->list[i].score = sqrt(i ? badge.nearest[candidate] : badge.square[candidate]);
-    }
+    DF_TRY_TO(done, status, choose_here(&badge, q));
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].candidate = df_view_candidate(view, choices->list[i].candidate);
 done:
     df_row_loop_end(&badge.loop);
     df_free(badge.a);
@@ -200,5 +236,6 @@ const struct df_strategy df_strategy_badge = {
     .summary = "k-means++ on the last layer's gradients: uncertain rows that differ",
     .asks = DF_ASKS_LOGITS | DF_ASKS_FEATURES | DF_ASKS_LAST_LAYER,
     .set = true,
+    .spreads = true,
     .select = choose,
 };

@@ -6,10 +6,10 @@
 #include "strategy/badge_race.h"
 #include "strategy/device_choice.h"
 
-/* Choose what the host would, to the bit, from a, h, square and priority; badge->nearest holds the distances
- * then, each choice's as of when it was chosen.
- * Errors   E_MEMORY the device or the host has not as much: nothing is chosen; E_STOPPED */
-dfal_status df_badge_on_device(struct df_device *device, struct badge *badge, int64_t q,
-                               struct df_choices *choices);
+/* Choose what the host would, to the bit, from a, h, square and priority; a choice's candidate is its row of
+ * the pool. Collective where the view is a part.
+ * Errors   E_MEMORY the device or the host has not as much: nothing is chosen, and where no rank has heard of
+ *          this one (not begun), the host may choose; E_STOPPED */
+dfal_status df_badge_on_device(struct df_device *device, struct badge *badge, int64_t q, bool *begun);
 
 #endif

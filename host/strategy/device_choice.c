@@ -13,7 +13,7 @@ enum { COLUMNS = 16, STEPS = 64 }; /* sent at a time; before the host asks what 
 
 bool df_device_choice_pays(const struct df_view *view, int64_t count)
 {
-    return df_view_device(view)->wide && count <= INT32_MAX;
+    return df_view_device(view)->wide && count > 0 && count <= INT32_MAX;
 }
 
 static int compare_places(const void *a_, const void *b_)
@@ -140,4 +140,21 @@ dfal_status df_device_choice_run(struct df_device_choice *choice, df_device_meet
         DF_TRY(take(choice, count, choices, &over));
     }
     return DFAL_OK;
+}
+
+dfal_status df_device_choice_take(struct df_device_choice *c, struct df_choice *taken, int32_t *place)
+{
+    DF_TRY(df_context_check_stop(c->context));
+    DF_TRY(pick(c, 0));
+    DF_TRY(df_read(c->device, 0, place, c->choice, 1));
+    DF_TRY(df_read(c->device, 0, &taken->score, c->value, 1));
+    taken->candidate = *place < 0 ? -1 : c->place[*place].candidate;
+    df_progress_add(&c->progress, c->count, NULL);
+    return DFAL_OK;
+}
+
+dfal_status df_device_choice_give_back(struct df_device_choice *c, const struct df_choice *taken,
+                                       int32_t place)
+{
+    return place < 0 ? DFAL_OK : df_write(c->device, 0, df_at(c->priority, place), &taken->score, 1);
 }

@@ -44,5 +44,11 @@ dfal_status df_device_choice_fetch(struct df_device_choice *choice, double *numb
 typedef dfal_status df_device_meet_fn(void *user, int64_t step, struct df_span chosen);
 dfal_status df_device_choice_run(struct df_device_choice *choice, df_device_meet_fn *meet, void *user,
                                  int64_t q, struct df_choices *choices);
+/* Where the host looks at every choice: take the best row, which is not to be chosen again then, and its
+ * place, of which a meet is told with df_at(choice->choice, 0); its candidate is -1 where nobody is left. The
+ * one that was taken last may be given back. */
+dfal_status df_device_choice_take(struct df_device_choice *choice, struct df_choice *taken, int32_t *place);
+dfal_status df_device_choice_give_back(struct df_device_choice *choice, const struct df_choice *taken,
+                                       int32_t place);
 
 #endif

@@ -107,14 +107,17 @@ dfal_status df_k_center_restart(struct df_k_center *center, const double *neares
     return add(center, &none);
 }
 
+dfal_status df_k_center_meet(struct df_k_center *center, const float *centre)
+{
+    const struct df_features one = {.count = 1, .size = center->among.from.h.size, .values = centre};
+    return add(center, &one);
+}
+
 dfal_status df_k_center_pick(struct df_k_center *center)
 {
-    const struct df_features chosen = {.count = 1,
-                                       .size = center->among.from.h.size,
-                                       .values = center->among.from.h.values +
-                                                 center->next * center->among.from.h.size};
+    const struct df_features *h = &center->among.from.h;
     center->nearest[center->next] = GONE;
-    return add(center, &chosen);
+    return df_k_center_meet(center, h->values + center->next * h->size);
 }
 
 void df_k_center_end(struct df_k_center *center)

@@ -40,6 +40,8 @@ dfal_status df_k_center_begin(struct df_k_center *center, const struct df_k_cent
 void df_k_center_end(struct df_k_center *center);
 /* Begin again with these distances [n]: of those below 0 none is chosen. */
 dfal_status df_k_center_restart(struct df_k_center *center, const double *nearest);
+/* All rows meet a centre that is none of them. */
+dfal_status df_k_center_meet(struct df_k_center *center, const float *centre);
 /* Make the next row, which there is, a centre. */
 dfal_status df_k_center_pick(struct df_k_center *center);
 /* Choose q rows at once; choices->list has room for min(q, n). A choice's candidate is its place in from, its

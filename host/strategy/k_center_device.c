@@ -8,6 +8,8 @@
 #include "base/context.h"
 #include "base/memory.h"
 #include "score/row_values.h"
+#include "strategy/bid.h"
+#include "strategy/k_center_ranks.h"
 
 enum { CENTRES = 64 }; /* that rows meet in one call */
 
@@ -15,6 +17,8 @@ struct on_device {
     const struct df_k_center_among *among;
     struct df_device_choice choice;
     struct df_span h, centres; /* columns [D, n]; rows [CENTRES, D] */
+    struct df_choice taken;    /* what this rank bids, and where it is on the device */
+    int32_t place;
 };
 
 /* Nobody has met a centre; who is not finite is not to be chosen. */
@@ -76,34 +80,118 @@ done:
     return status;
 }
 
+static dfal_status begin(struct on_device *o, struct df_device *device, int64_t q, int64_t *nonfinite)
+{
+    const struct df_feature_rows *from = &o->among->from;
+    const int64_t distances = from->h.count * (o->among->before.count + q);
+    DF_TRY(df_device_choice_open(&o->choice, from->context, device, from->seed, from->rows, from->h.count,
+                                 distances));
+    DF_TRY(df_device_choice_columns(&o->choice, &o->h, from->h.values, from->h.size));
+    DF_TRY(send_nearest(o, nonfinite));
+    return meet_before(o);
+}
+
+static void end(struct on_device *o, struct df_device *device)
+{
+    df_buffer_drop(device, &o->h);
+    df_buffer_drop(device, &o->centres);
+    df_device_choice_close(&o->choice);
+}
+
+/* Priorities are squares. */
+static void take_roots(struct df_choices *choices)
+{
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = sqrt(choices->list[i].score);
+}
+
 dfal_status df_k_center_on_device(struct df_device *device, const struct df_k_center_among *among, int64_t q,
                                   struct df_choices *choices)
 {
-    const struct df_feature_rows *from = &among->from;
     struct on_device o = {.among = among};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
-    DF_TRY_TO(done, status,
-              df_device_choice_open(&o.choice, from->context, device, from->seed, from->rows, from->h.count,
-                                    from->h.count * (among->before.count + q)));
-    DF_TRY_TO(done, status, df_device_choice_columns(&o.choice, &o.h, from->h.values, from->h.size));
-    DF_TRY_TO(done, status, send_nearest(&o, &choices->nonfinite));
-    DF_TRY_TO(done, status, meet_before(&o));
+    DF_TRY_TO(done, status, begin(&o, device, q, &choices->nonfinite));
     DF_TRY_TO(done, status, df_device_choice_run(&o.choice, meet_chosen, &o, q, choices));
-    for (int64_t i = 0; i < choices->count; i++)
-        choices->list[i].score = sqrt(choices->list[i].score);
+    take_roots(choices);
 done:
-    df_buffer_drop(device, &o.h);
-    df_buffer_drop(device, &o.centres);
-    df_device_choice_close(&o.choice);
+    end(&o, device);
     return status;
 }
 
-dfal_status df_k_center_choose(struct df_view *view, const struct df_k_center_among *among, int64_t q,
-                               struct df_choices *choices)
+/* ---- ranks --------------------------------------------------------------------------------------------- */
+
+static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
+{
+    struct on_device *o = user;
+    (void)step;
+    DF_TRY(df_device_choice_take(&o->choice, &o->taken, &o->place));
+    *bid = (struct df_bid){o->taken.score, o->place < 0 ? -1 : o->among->from.rows[o->taken.candidate]};
+    return DFAL_OK;
+}
+
+static dfal_status give(void *user, void *row)
+{
+    const struct on_device *o = user;
+    const struct df_features *h = &o->among->from.h;
+    memcpy(row, h->values + o->taken.candidate * h->size, (size_t)h->size * sizeof *h->values);
+    return DFAL_OK;
+}
+
+static dfal_status meet_bid(void *user, int64_t step, const void *row, bool own)
+{
+    struct on_device *o = user;
+    if (own)
+        return meet_chosen(o, step, df_at(o->choice.choice, 0));
+    DF_TRY(df_device_choice_give_back(&o->choice, &o->taken, o->place));
+    DF_TRY(df_write(o->choice.device, 0, o->centres, row, o->among->from.h.size));
+    return meet(o, 1, (struct df_span){0});
+}
+
+dfal_status df_k_center_on_devices(struct df_comm *comm, struct df_device *device,
+                                   const struct df_k_center_among *among, int64_t q,
+                                   struct df_choices *choices, bool *begun)
+{
+    struct on_device o = {.among = among};
+    const struct df_bidder bidder = {.seed = among->from.seed,
+                                     .bytes = among->from.h.size * (int64_t)sizeof(float),
+                                     .user = &o,
+                                     .bid = bid,
+                                     .give = give,
+                                     .meet = meet_bid};
+    dfal_status status;
+    *begun = false;
+    choices->count = choices->nonfinite = 0;
+    DF_TRY_TO(done, status, begin(&o, device, q, &choices->nonfinite));
+    *begun = true;
+    DF_TRY_TO(done, status, df_k_center_sum_nonfinite(comm, choices));
+    DF_TRY_TO(done, status, df_bid_rounds(comm, &bidder, q, choices));
+    take_roots(choices);
+done:
+    end(&o, device);
+    return status;
+}
+
+/* ---- the choice ---------------------------------------------------------------------------------------- */
+
+static dfal_status choose_alone(struct df_view *view, const struct df_k_center_among *among, int64_t q,
+                                struct df_choices *choices)
 {
     if (!df_device_choice_pays(view, among->from.h.count))
         return df_k_center_greedy(among, q, choices);
     const dfal_status status = df_k_center_on_device(df_view_device(view), among, q, choices);
     return status == DFAL_E_MEMORY ? df_k_center_greedy(among, q, choices) : status;
+}
+
+dfal_status df_k_center_choose(struct df_view *view, const struct df_k_center_among *among, int64_t q,
+                               struct df_choices *choices)
+{
+    struct df_comm *comm = df_view_comm(view);
+    bool begun = false;
+    dfal_status status = DFAL_E_MEMORY;
+    if (!comm)
+        return choose_alone(view, among, q, choices);
+    if (df_device_choice_pays(view, among->from.h.count))
+        status = df_k_center_on_devices(comm, df_view_device(view), among, q, choices, &begun);
+    return status == DFAL_E_MEMORY && !begun ? df_k_center_over_ranks(comm, among, q, choices) : status;
 }

@@ -11,7 +11,13 @@
  * Errors   E_MEMORY one of them has not as much; E_STOPPED */
 dfal_status df_k_center_on_device(struct df_device *device, const struct df_k_center_among *among, int64_t q,
                                   struct df_choices *choices);
-/* The same where it is fastest: on the view's device if that is wide and has the memory. */
+/* Collective. What df_k_center_over_ranks chooses, to the bit, which may have the rows of other ranks.
+ * Errors   E_MEMORY where nothing has begun: df_k_center_over_ranks may be called instead */
+dfal_status df_k_center_on_devices(struct df_comm *comm, struct df_device *device,
+                                   const struct df_k_center_among *among, int64_t q,
+                                   struct df_choices *choices, bool *begun);
+/* The same where it is fastest: on the view's device if that is wide and has the memory. Collective where the
+ * view is a part, and a choice's candidate its row of the pool then. */
 dfal_status df_k_center_choose(struct df_view *view, const struct df_k_center_among *among, int64_t q,
                                struct df_choices *choices);
 

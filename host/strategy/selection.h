@@ -21,6 +21,8 @@ struct df_command_place {
     bool at_fault;                        /* filled in: what has failed is the command, not dfal's own work */
 };
 
+struct df_comm;
+
 struct df_selection_options {
     const struct df_strategy *strategy;
     const struct df_option_values *values; /* of its options; NULL: none is given */
@@ -44,6 +46,9 @@ struct df_selection_options {
     int32_t round;                    /* of an experiment; 0: there is none, or its first */
     bool pseudo_labels;               /* find those of a strategy that has some */
     struct df_command_place *command; /* of the strategy `command`; NULL: none */
+    /* Of the ranks that make this selection together, where the strategy spreads: collective, with the same
+     * candidates and options but for twins and pseudo-labels on each. NULL: this process alone. */
+    struct df_comm *comm;
     /* Which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed is
      * already the round's. */
     uint64_t labelled;

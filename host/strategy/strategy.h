@@ -50,6 +50,8 @@ struct df_strategy {
      * of fewer. Where a chosen candidate turns out not to be finite, the strategy chooses again without it.
      * Else the list of a larger q begins with that of a smaller, and is asked for further on. */
     bool set;
+    /* Several ranks may choose together, each with a part of the candidates (df_view_part). */
+    bool spreads;
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
     /* The name and version of the program beside dfal that does a part of the work under these options
      * (values NULL: none is given), or "none"; NULL: there is never one.

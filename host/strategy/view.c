@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/rng.h"
+#include "comm/comm.h"
 #include "strategy/view_inside.h"
 
 int64_t df_view_count(const struct df_view *view)
@@ -56,6 +57,11 @@ struct df_command_place *df_view_command(const struct df_view *view)
 const char *df_view_unconverged(const struct df_view *view)
 {
     return view->options->unconverged ? view->options->unconverged : "last";
+}
+
+struct df_comm *df_view_comm(const struct df_view *view)
+{
+    return view->comm;
 }
 
 int32_t df_view_round(const struct df_view *view)
@@ -168,8 +174,39 @@ dfal_status df_view_open(struct df_view *view, const int64_t *candidates, int64_
     return DFAL_OK;
 }
 
+dfal_status df_view_part(struct df_view *view, struct df_view **out)
+{
+    struct df_comm *comm = view->options->comm;
+    struct df_view *part;
+    *out = view;
+    if (!comm || comm->size == 1)
+        return DFAL_OK;
+    *out = view->part;
+    if (view->part)
+        return DFAL_OK;
+    const int64_t begin = view->count * comm->rank / comm->size,
+                  count = view->count * (comm->rank + 1) / comm->size - begin;
+    DF_TRY(df_alloc(&part, 1, sizeof *part));
+    view->part = part;
+    *part = (struct df_view){.context = view->context,
+                             .device = view->device,
+                             .network = view->network,
+                             .pool = view->pool,
+                             .options = view->options,
+                             .comm = comm};
+    DF_TRY(df_alloc(&part->own_rows, count, sizeof *part->own_rows));
+    memcpy(part->own_rows, view->rows + begin, (size_t)count * sizeof *part->own_rows);
+    part->rows = part->own_rows;
+    part->count = count;
+    *out = part;
+    return DFAL_OK;
+}
+
 void df_view_close(struct df_view *view)
 {
+    if (view->part)
+        df_view_close(view->part);
+    df_free(view->part);
     while (view->known)
         df_view_drop(view);
     df_network_destroy(view->folded);
@@ -193,8 +230,25 @@ static void close_gaps(void *values, size_t row_bytes, int64_t count, const int6
     }
 }
 
+/* The same of this rank's part, where it was taken. */
+static dfal_status exclude_of_part(struct df_view *view, const int64_t *candidates, int64_t count)
+{
+    int64_t *of_part, n = 0;
+    if (!view->part)
+        return DFAL_OK;
+    DF_TRY(df_alloc(&of_part, count, sizeof *of_part));
+    for (int64_t i = 0; i < count; i++) {
+        of_part[n] = df_view_candidate(view->part, view->rows[candidates[i]]);
+        n += of_part[n] >= 0;
+    }
+    const dfal_status status = df_view_exclude(view->part, of_part, n);
+    df_free(of_part);
+    return status;
+}
+
 dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int64_t count)
 {
+    DF_TRY(exclude_of_part(view, candidates, count));
     if (!view->own_rows) {
         DF_TRY(df_alloc(&view->own_rows, view->count, sizeof *view->own_rows));
         memcpy(view->own_rows, view->rows, (size_t)view->count * sizeof *view->rows);

@@ -19,6 +19,7 @@
 struct df_network;
 struct df_pool;
 struct df_scores;
+struct df_comm;
 struct df_command_place;
 struct df_device;
 struct df_view;
@@ -30,6 +31,11 @@ int32_t df_view_class_count(const struct df_view *view);            /* K */
 uint64_t df_view_seed(const struct df_view *view);                  /* of this selection */
 const char *df_view_unconverged(const struct df_view *view);        /* last | keep | exclude */
 int32_t df_view_round(const struct df_view *view);                  /* of an experiment, else 0 */
+
+/* Collective where several ranks make the selection (df_strategy.spreads). The candidates of this rank: a run
+ * of them, as many as of any other, in a view of its own that is closed with this one. Else this view. */
+dfal_status df_view_part(struct df_view *view, struct df_view **part);
+struct df_comm *df_view_comm(const struct df_view *view); /* of who sees the others; NULL: nobody does */
 
 /* The strategy's options, of the keys of its table. */
 int64_t df_view_integer(const struct df_view *view, const char *key);

@@ -37,6 +37,8 @@ struct df_view {
     struct df_network *folded; /* NULL: nobody asked */
     struct df_scores own_margins;
     struct df_scores *margins; /* NULL: nobody asked */
+    struct df_view *part;      /* of this rank; NULL: nobody asked */
+    struct df_comm *comm;      /* of the ranks that see the other parts; NULL: this is no part */
     bool some;                 /* not all of own_margins are known, but the `closest` smallest of them */
     int64_t closest;
 };
@@ -68,7 +70,8 @@ dfal_status df_view_twins(const struct df_view *view, struct df_selection *selec
  * Errors   E_DATA there is no Gemm */
 dfal_status df_feature_node(const struct df_network *folded, const char **node);
 
-/* Errors   E_DATA of `rows` rows whose logits were looked at all look like probabilities */
+/* Collective of a part, whose rows count with those of the others.
+ * Errors   E_DATA of `rows` rows whose logits were looked at all look like probabilities */
 dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64_t rows);
 
 /* Where the rows from begin on that are read in one go end: DF_ROW_RUN rows of a file at most. Those between

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "score/pass.h"
 #include "score/row_values.h"
 #include "strategy/softmax.h"
@@ -134,6 +135,11 @@ dfal_status df_view_logits_of(const struct df_view *view, const int64_t *rows, i
 
 dfal_status df_view_check_alike(const struct df_view *view, int64_t alike, int64_t rows)
 {
+    double counts[2] = {(double)alike, (double)rows};
+    if (view->comm)
+        DF_TRY(df_comm_sum(view->comm, counts, 2));
+    alike = (int64_t)counts[0];
+    rows = (int64_t)counts[1];
     if (alike == rows && rows >= DF_PROBABILITY_ROWS)
         DF_FAIL(DFAL_E_DATA,
                 "the network's outputs look like probabilities (all %lld rows lie in [0,1] and sum to 1): "

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 
-from data import make_pool
-from support import check, main, same_bits, same_file, same_runs
+from data import digits, make_pool
+from support import check, main, same_bits, same_file, same_runs, write_pool
 
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
@@ -152,6 +152,39 @@ def selected(dfal):
     run(dfal, 2, "-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "3", "-o", "no/two.csv", code=73)
 
 
+def spread(dfal):
+    """Ranks that choose together, each from a part of the candidates: the queries of one process; a rank that is killed or
+    stopped meanwhile ends all of them."""
+    prepare(dfal, 700)
+    samples, labels = digits(700, 2)
+    samples[1::9] = samples[0]  # equal rows in all parts
+    labels[4:] = -1
+    write_pool(dfal.at("pool.h5"), samples, labels)
+    dfal.run("-q", "logits", "net.h5", "pool.h5", "-o", "l.h5")
+    for strategy, more in (("coreset-greedy", []), ("badge", []), ("badge", ["--logits", "l.h5"])):
+        words = ["select", "net.h5", "pool.h5", "--strategy", strategy, *more]
+        dfal.run("-q", "--force", *words, "--count", "100", "-o", "one.csv")
+        for ranks in (2, 3):
+            run(dfal, ranks, "-q", "--force", *words, "--count", "100", "-o", "more.csv")
+            same_file(dfal.at("one.csv"), dfal.at("more.csv"))
+    left = [name for name in os.listdir(dfal.folder) if name.startswith("more.csv.")]
+    check(not left, f"{left} is left")
+    shell = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec "$@" --seed 2; fi; exec "$@"'
+    refuses(dfal, 2, 78, *words, "--count", "5", "-o", "no.csv", shell=shell,
+            says=["rank 1 on", "has seed '2'", "expected the same on all ranks"])
+    make_pool(dfal.at("pool.h5"), 10000, 2)
+    words = ["--log-format", "json", "select", "net.h5", "pool.h5", "--strategy", "coreset-greedy", "--count", "10000"]
+    for number in (signal.SIGKILL, signal.SIGUSR1):
+        process = start(dfal, 3, *words, "-o", "long.csv")
+        while "select.begin" not in process.stderr.readline():
+            check(process.poll() is None, "the selection has ended early")
+        time.sleep(1)  # of the many that the distances take
+        os.kill(pids(dfal)[-1], number)
+        _, err = process.communicate(timeout=60)
+        check(process.returncode != 0 and not os.path.exists(dfal.at("long.csv")), f"{number} did not end all: {err}")
+        check(not pids(dfal), f"{number} left ranks at work")
+
+
 def experiments(dfal):
     """The tables of one process, also where a rank was killed and fewer or more go on."""
     make_pool(dfal.at("train.h5"), 500, 1)
@@ -204,4 +237,4 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "experiments": experiments, "killed": killed, "signalled": signalled, "refusals": refusals})
+    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "killed": killed, "signalled": signalled, "refusals": refusals})

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* k-center of k_center.h where several ranks have the rows. */
+#ifndef DF_STRATEGY_K_CENTER_RANKS_H
+#define DF_STRATEGY_K_CENTER_RANKS_H
+
+#include "strategy/k_center.h"
+
+struct df_comm;
+
+/* Collective. What df_k_center_greedy chooses of everybody's rows, on every rank, but that a choice's
+ * candidate is its row of the pool. among: the rows of this rank, perhaps none, and the centres before, the
+ * same on all.
+ * Traffic  a step the bids (bid.h) and one row's features
+ * Errors   E_STOPPED, and what stops another rank */
+dfal_status df_k_center_over_ranks(struct df_comm *comm, const struct df_k_center_among *among, int64_t q,
+                                   struct df_choices *choices);
+/* Collective. The rows of all ranks that are not to be chosen, in place of this one's. */
+dfal_status df_k_center_sum_nonfinite(struct df_comm *comm, struct df_choices *choices);
+
+#endif
