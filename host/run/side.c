@@ -80,10 +80,12 @@ done:
     return status;
 }
 
-/* Rank 0 first: nobody works on a branch, or takes one, before all know the same. */
+/* Rank 0 first: when it looks nobody works on a branch any more, and nobody takes one before all know the
+ * same. */
 static dfal_status look_together(struct all *all)
 {
     struct df_comm *comm = all->experiment->comm;
+    DF_TRY(comm->barrier(comm));
     if (comm->rank == 0)
         DF_TRY(look(all));
     DF_TRY(comm->barrier(comm));

@@ -12,6 +12,15 @@ import time
 from data import make_pool
 from support import check, main, same_bits, same_file, same_runs
 
+# Trains nothing. On two ranks each gets one strategy of two, and rank 1 is slow: it waits until rank 0 has done.
+TRAINER = """\
+while [ "$1" != --out ]; do shift; done
+case ${OMPI_COMM_WORLD_RANK-} in
+0) until [ -e begun ]; do sleep 0.01; done ;;
+1) >begun; until [ "$(wc -l <two/curve.csv)" -ge 3 ]; do sleep 0.01; done; sleep 0.5 ;;
+esac
+cp net.h5 "$2"
+"""
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
 
@@ -182,6 +191,19 @@ def experiments(dfal):
     check(not os.path.exists(dfal.at("four")), "a refused run has left a folder")
 
 
+def late(dfal):
+    """A rank that has nothing more to do waits for the others before it looks what is left."""
+    prepare(dfal, 40)
+    with open(dfal.at("trainer.sh"), "w", encoding="utf-8") as file:
+        file.write(TRAINER)
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: pool.h5}\nstrategies: [random, entropy]\ninitial: 20\nquery: 20\nannotations: 40\ntrials: 1\n")
+    words = ("-q", "run", "run.yaml", "--trainer", "sh trainer.sh")
+    dfal.run(*words, "-o", "one")
+    run(dfal, 2, *words, "-o", "two")
+    same_runs(dfal.at("one"), dfal.at("two"))
+
+
 def refusals(dfal):
     prepare(dfal, 300)
     make_pool(dfal.at("other.h5"), 300, 3)
@@ -204,4 +226,4 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "experiments": experiments, "killed": killed, "signalled": signalled, "refusals": refusals})
+    main({"same_files": same_files, "selected": selected, "experiments": experiments, "late": late, "killed": killed, "signalled": signalled, "refusals": refusals})
