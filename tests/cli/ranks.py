@@ -24,14 +24,15 @@ cp net.h5 "$2"
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
 
-def start(dfal, ranks, *words, shell=None):
+def start(dfal, ranks, *words, shell=None, environment=None):
     """The command on so many ranks; shell: a script of each rank's, "$@" is the command."""
     mpirun = shlex.split(os.environ["DFAL_MPIRUN"])
     line = [*mpirun, "-np", str(ranks)]
     if shell is not None:
         line += ["sh", "-c", shell, "sh"]
     return subprocess.Popen([*line, dfal.path, "--threads", "1", *map(str, words)], cwd=dfal.folder, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                            env={**os.environ, **(environment or {})})
 
 
 def finish(process, code=0):
@@ -41,8 +42,8 @@ def finish(process, code=0):
     return out, err
 
 
-def run(dfal, ranks, *words, code=0, shell=None):
-    return finish(start(dfal, ranks, *words, shell=shell), code)
+def run(dfal, ranks, *words, code=0, shell=None, environment=None):
+    return finish(start(dfal, ranks, *words, shell=shell, environment=environment), code)
 
 
 def prepare(dfal, rows):
