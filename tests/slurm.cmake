@@ -3,7 +3,7 @@
 if(NOT DFAL_SANITIZE) # whose processes are too slow to be killed in the right moment
   set(slurm_jobs ${CMAKE_CURRENT_SOURCE_DIR}/slurm/inside.sh ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/slurm/jobs.py
     $<TARGET_FILE:dfal_tool>)
-  foreach(name short signals kills cancelled cap two_jobs no_pool array run gpus)
+  foreach(name short signals kills cancelled cap two_jobs no_pool array run trials gpus)
     add_test(NAME slurm_${name} COMMAND ${slurm_jobs} ${name})
     set_tests_properties(slurm_${name} PROPERTIES LABELS long SKIP_RETURN_CODE 77 TIMEOUT 300)
   endforeach()

@@ -18,6 +18,8 @@ from support import check, main, same_bits, same_runs  # pylint: disable=wrong-i
 
 # Three parts, of which the first is a file after a second of several.
 SCORE = ("score", "net.h5", "pool.h5", "--max-iter", "1", "--threads", "1")
+RUN = ("run", "--train", "train.h5", "--test", "pool.h5", "--preset", "quickstart", "--set", "annotations=60", "--set", "training.restarts=2",
+       "--threads", "1", "--set")  # trials=N
 REQUEUED = 60  # seconds; Slurm waits for six
 
 
@@ -58,6 +60,12 @@ def finish(cluster, dfal, job, out, restarts):
     check(f"job {job}, start {restarts + 1} on " in log, f"{out}: the log was cut or does not tell of the starts:\n{log}")
     check("rows are finished, the rest is continued" in log, f"{out}: the finished part was not used:\n{log}")
     same_bits(dfal.at("whole.h5"), dfal.at(out))
+
+
+def wait_for_rounds(cluster, dfal, out, count):
+    """Until a run directory tells of so many rounds."""
+    table = os.path.join(out, "curve.csv")
+    cluster.wait(f"{count} rounds of {out}", lambda: os.path.exists(dfal.at(table)) and log_of(dfal, table).count("\n") > count)
 
 
 def wait_for_requeue(cluster, job, restarts=1):
@@ -212,8 +220,7 @@ def array(cluster, dfal):
 def run(cluster, dfal):
     """An experiment that is warned, told to end or killed goes on after the round that it had finished."""
     prepare(dfal, 400)
-    words = ("run", "--train", "train.h5", "--test", "pool.h5", "--preset", "quickstart", "--set", "trials=1", "--set", "annotations=60",
-             "--set", "training.restarts=2", "--threads", "1")
+    words = (*RUN, "trials=1")
     dfal.run("-q", *words, "-o", "whole")
     jobs = {}
     for out, signal_words in (("warned/", ("--batch", "--signal=USR1")), ("ended/", ("--signal=TERM",)), ("killed/", None)):
@@ -228,6 +235,28 @@ def run(cluster, dfal):
         cluster.wait_for_state(job, "COMPLETED", "FAILED")
         check((cluster.state(job), cluster.job(job)["Restarts"]) == ("COMPLETED", "1"), log_of(dfal, out[:-1] + ".log"))
         same_runs(dfal.at("whole"), dfal.at(out))
+
+
+def trials(cluster, dfal):
+    """The trials of an experiment as an array: a task that is killed goes on, and the merge is the experiment of one process."""
+    prepare(dfal, 400)
+    words = (*RUN, "trials=3")
+    dfal.run("-q", *words, "-o", "whole")
+    document = submit(dfal, "--array", "2", *words, "-o", "out")
+    number = document["job"]
+    wait_for_rounds(cluster, dfal, "out.shards/2-of-2", 2)
+    found = dfal.json("status", "out")
+    check((found["job"], found["shards"], found["shards_finished"], found["state"]) == ("array", 2, "none", "unfinished"), f"status of an array at work: {found}")
+    kill_task("out.shards/2-of-2")
+    wait_for_requeue(cluster, f"{number}_2")
+    cluster.wait_for_state(document["merge_job"], "COMPLETED", "FAILED", "CANCELLED")
+    check([cluster.job(f"{number}_{task}")["Restarts"] for task in (1, 2)] == ["0", "1"], "the tasks' restarts")
+    check(cluster.state(document["merge_job"]) == "COMPLETED", f"the merge:\n{log_of(dfal, 'out.log')}")
+    same_runs(dfal.at("whole"), dfal.at("out"))
+    check(dfal.json("status", "out")["state"] == "finished", "status of a merged experiment")
+    check(dfal.json("status", "out.shards")["shards_finished"] == "1-2", "status of its parts")
+    for task in (1, 2):
+        check(dfal.json("status", f"out.shards/{task}-of-2")["state"] == "finished", f"status of part {task}")
 
 
 def gpus(cluster, dfal):
@@ -327,12 +356,11 @@ def ranks(cluster, dfal):
 def rank_runs(cluster, dfal):
     """An experiment on two ranks of which one is killed."""
     prepare(dfal, 400)
-    words = ("run", "--train", "train.h5", "--test", "pool.h5", "--preset", "quickstart", "--set", "trials=2", "--set", "annotations=60",
-             "--set", "training.restarts=2", "--threads", "1")
+    words = (*RUN, "trials=2")
     dfal.run("-q", *words, "-o", "whole")
     for out, changes in (("by-srun", ONE_NODE), ("by-mpirun", (BOTH_NODES,))):
         job = submit_ranks(cluster, dfal, changes, *words, "-o", out)
-        cluster.wait(f"a round of {out}", lambda: os.path.exists(dfal.at(out + "/curve.csv")) and log_of(dfal, out + "/curve.csv").count("\n") > 3)
+        wait_for_rounds(cluster, dfal, out, 3)
         kill_task(out, 2)
         wait_for_requeue(cluster, job)
         cluster.wait_for_state(job, "COMPLETED", "FAILED", "CANCELLED")
@@ -347,7 +375,7 @@ def begin():
     with Cluster(folder) as cluster:
         os.environ.clear()
         os.environ.update(cluster.environment)
-        tests = (short, signals, kills, cancelled, cap, two_jobs, no_pool, array, run, ranks, rank_runs, gpus)
+        tests = (short, signals, kills, cancelled, cap, two_jobs, no_pool, array, run, trials, ranks, rank_runs, gpus)
         main({test.__name__: functools.partial(test, cluster) for test in tests})
 
 
