@@ -80,8 +80,7 @@ done:
     return status;
 }
 
-/* Rank 0 first: when it looks nobody works on a branch any more, and nobody takes one before all know the
- * same. */
+/* When nobody works on a branch; rank 0 first, and nobody takes one before all know the same. */
 static dfal_status look_together(struct all *all)
 {
     struct df_comm *comm = all->experiment->comm;
