@@ -182,11 +182,9 @@ def ranks(dfal):
     run_ranks(dfal, 2, *line, "--backend", "cuda:1", "-o", "named.h5", environment=two)
     check(attribute(dfal.at("named.h5"), "device") == "another SIMT shim", "a GPU that was named was not taken")
     Gpus(dfal, 1).run("cuda", *line[1:], "-o", "one.h5")
-    # More ranks than GPUs, as where a launcher shows each rank its own.
-    for count, gpus in ((2, 1), (3, 2)):
-        out = f"{count}-{gpus}.h5"
-        run_ranks(dfal, count, *line, "--backend", "cuda", "-o", out, environment=Gpus(dfal, gpus).environment)
-        same_bits(dfal.at("one.h5"), dfal.at(out))
+    # More ranks than GPUs: the fourth shares the second.
+    run_ranks(dfal, 4, *line, "--backend", "cuda", "-o", "four.h5", environment=Gpus(dfal, 2).environment)
+    same_bits(dfal.at("one.h5"), dfal.at("four.h5"))
 
 
 main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment, ranks)})

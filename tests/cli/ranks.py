@@ -17,7 +17,7 @@ TRAINER = """\
 while [ "$1" != --out ]; do shift; done
 case ${OMPI_COMM_WORLD_RANK-} in
 0) until [ -e begun ]; do sleep 0.01; done ;;
-1) >begun; until [ "$(wc -l <two/curve.csv)" -ge 3 ]; do sleep 0.01; done; sleep 0.5 ;;
+1) >begun; until [ "$(wc -l <two/curve.csv)" -ge 3 ]; do sleep 0.01; done; sleep 0.3 ;;
 esac
 cp net.h5 "$2"
 """
@@ -194,7 +194,9 @@ def experiments(dfal):
 
 def late(dfal):
     """A rank that has nothing more to do waits for the others before it looks what is left."""
-    prepare(dfal, 40)
+    make_pool(dfal.at("train.h5"), 80, 1)
+    make_pool(dfal.at("pool.h5"), 40, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "0")
     with open(dfal.at("trainer.sh"), "w", encoding="utf-8") as file:
         file.write(TRAINER)
     with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
