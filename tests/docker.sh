@@ -70,6 +70,13 @@ in_image 0 "${sealed[@]}" "$image" synth -o pool.h5 -n 300
 in_image 0 "${sealed[@]}" "$image" train --net lenet5 pool.h5 -o net.h5 --epochs 1
 in_image 0 "${sealed[@]}" "$image" score net.h5 pool.h5 -o scores.h5
 in_image 0 "${sealed[@]}" "$image" select net.h5 pool.h5 --strategy dfal --count 5 --scores scores.h5 -o queries.csv
+# Two ranks inside, and the queries of one process: they are made of every margin.
+in_image 0 "${sealed[@]}" --entrypoint mpirun "$image" --oversubscribe -np 2 dfal score net.h5 pool.h5 -o ranks.h5
+said "2 ranks by mpi, 2 of them on "
+in_image 0 "${sealed[@]}" "$image" select net.h5 pool.h5 --strategy dfal --count 300 --scores scores.h5 -o one.csv
+in_image 0 "${sealed[@]}" "$image" select net.h5 pool.h5 --strategy dfal --count 300 --scores ranks.h5 -o two.csv
+cmp "$work/data/one.csv" "$work/data/two.csv" || fail "two ranks have other margins than one process"
+(cd "$work/data" && rm one.csv two.csv ranks.h5)
 in_image 66 "${sealed[@]}" "$image" info missing.h5
 (($(wc -l <"$work/data/queries.csv") == 6)) || fail "queries.csv has not five queries"
 foreign=$(find "$work/data" ! -uid "${owner%:*}" -o ! -gid "${owner#*:}")
@@ -111,4 +118,4 @@ else
 fi
 
 size=$("$engine" image inspect --format '{{.Size}}' "$image")
-echo "docker: $engine, $image, $((size / 1000000)) MB: labels, user, sealed run, owners, exit codes, stop, health: good"
+echo "docker: $engine, $image, $((size / 1000000)) MB: labels, user, sealed run, ranks, owners, exit codes, stop, health: good"
