@@ -101,6 +101,20 @@ status=$("$engine" inspect --format '{{.State.ExitCode}}' "$container")
 "$engine" rm --force "$container" >/dev/null
 container=''
 
+# A job of Slurm's. docker's daemon does not see the test's folders, and only root may have a container in their namespaces.
+slurm=skipped
+if [[ $engine == podman ]] && ((EUID == 0)); then
+    container_line="podman run --rm --no-healthcheck --network none ${extra[*]} --read-only --tmpfs /tmp --cap-drop ALL"
+    container_line+=" --security-opt no-new-privileges --user 12345:23456 --volume \"\$PWD:\$PWD\" --workdir \"\$PWD\""
+    printf '#!/bin/bash\nexec %s %s "$@"\n' "$container_line" "$image" >"$work/dfal"
+    chmod 755 "$work/dfal"
+    status=0
+    DFAL_CONTAINER="$container_line --entrypoint '' $image" "$(dirname "$0")/slurm/inside.sh" /usr/bin/python3 \
+        "$(dirname "$0")/slurm/jobs.py" "$work/dfal" image || status=$?
+    ((status == 0 || status == 77)) || fail "a job on Slurm ended with $status"
+    ((status == 77)) || slurm=good
+fi
+
 # The health word. podman runs it by systemd's timers; there it is run by hand.
 if [[ $engine == docker ]]; then
     container=$(docker run --detach --health-interval 1s --network none "${extra[@]}" --entrypoint sleep "$image" 60)
@@ -118,4 +132,4 @@ else
 fi
 
 size=$("$engine" image inspect --format '{{.Size}}' "$image")
-echo "docker: $engine, $image, $((size / 1000000)) MB: labels, user, sealed run, ranks, owners, exit codes, stop, health: good"
+echo "docker: $engine, $image, $((size / 1000000)) MB: labels, user, sealed run, ranks, owners, exit codes, stop, health: good; a job on Slurm: $slurm"

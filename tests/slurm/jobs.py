@@ -3,6 +3,8 @@
 """`dfal submit` on a real Slurm of this test's own: what was stopped, killed or cut into an array gives the bytes of one process.
 
     tests/slurm/inside.sh python3 tests/slurm/jobs.py DFAL [TEST...]
+
+DFAL_MPIRUN is Open MPI's mpirun, for the tests of ranks; DFAL_CONTAINER runs a command in a container, for `image`.
 """
 import functools
 import glob
@@ -259,6 +261,28 @@ def trials(cluster, dfal):
         check(dfal.json("status", f"out.shards/{task}-of-2")["state"] == "finished", f"status of part {task}")
 
 
+def image(cluster, dfal):
+    """A job in a container, by the line of a job file for one: one process, and two ranks by the image's mpirun.
+    For tests/docker.sh, whose dfal is a script that runs the image's."""
+    os.umask(0)  # the image's user is somebody else
+    os.chmod(dfal.folder, 0o777)
+    prepare(dfal, 40000)
+    words = ("score", "net.h5", "pool.h5", "--threads", "1", "--max-iter", "4")
+    dfal.run("-q", *words, "-o", "whole.h5")
+    for out, inside in (("one.h5", ""), ("two.h5", " mpirun --oversubscribe -np 2")):
+        script, _ = dfal.run("submit", "--dry-run", *words, "-o", out)
+        check(script.count("container=()\n") == 1, f"the script has no line for a container:\n{script}")
+        with open(dfal.at(out + ".sbatch"), "w", encoding="utf-8") as file:
+            file.write(script.replace("container=()\n", f"container=({os.environ['DFAL_CONTAINER']}{inside})\n"))
+        job = int(cluster.call("sbatch", "--parsable", dfal.at(out + ".sbatch")))
+        wait_for_part(cluster, dfal, out)
+        cluster.call("scancel", "--batch", "--signal=USR1", str(job))
+        wait_for_requeue(cluster, job)
+        check(f"job {job}: exit code 75\n" in log_of(dfal, out + ".log"), log_of(dfal, out + ".log"))
+        finish(cluster, dfal, job, out, 1)
+        check(("2 ranks by mpi" in log_of(dfal, out + ".log")) == bool(inside), log_of(dfal, out + ".log"))
+
+
 def gpus(cluster, dfal):
     """Each task of --gpus-per-task=1 sees a GPU of its own; a job of submit --gpus 2 has both."""
     prepare(dfal, 400)
@@ -375,7 +399,8 @@ def begin():
     with Cluster(folder) as cluster:
         os.environ.clear()
         os.environ.update(cluster.environment)
-        tests = (short, signals, kills, cancelled, cap, two_jobs, no_pool, array, run, trials, ranks, rank_runs, gpus)
+        tests = [short, signals, kills, cancelled, cap, two_jobs, no_pool, array, run, trials, gpus]
+        tests += [ranks, rank_runs] * ("DFAL_MPIRUN" in os.environ) + [image] * ("DFAL_CONTAINER" in os.environ)
         main({test.__name__: functools.partial(test, cluster) for test in tests})
 
 
