@@ -43,10 +43,21 @@ finds "not in MANIFEST" touch unlisted
 finds "not what MANIFEST lists" sed -i 's/dfal/DFAL/' THIRD_PARTY.md
 finds "not listed in THIRD_PARTY.md" cp "$library" lib/libforeign.so.1
 finds "is NVIDIA's" cp "$library" lib/libcudart.so.13
+finds "is the cluster's" cp "$library" lib/libmpi.so.40
 finds "needs ${library##*/}, which the bundle has not" sh -c "rm $library; sed -i 's#, \`$library\`##; s#\`$library\`##' THIRD_PARTY.md"
 finds "looks for libraries in /usr/lib" patchelf --set-rpath /usr/lib bin/dfal
 finds "names the path" sh -c "echo 'built in $build' >>share/man/man1/dfal.1"
 finds "without its copyright file" rm licenses/zlib1g/copyright
+
+# Ranks by the MPI of this machine, with the bundle's own object beside the bundle's own library.
+if [[ -e $work/dfal/lib/libdfal_mpi.so ]]; then
+    dfal=$work/dfal/bin/dfal
+    "$dfal" -q synth -n 200 -o "$work/pool.h5"
+    "$dfal" -q --backend cpu train --net lenet5 "$work/pool.h5" -o "$work/net.h5" --epochs 0 >"$work/said"
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -np 2 "$dfal" --backend cpu score "$work/net.h5" \
+        "$work/pool.h5" -o "$work/scores.h5" >"$work/said" 2>&1 || fail "ranks: $(cat "$work/said")"
+    grep -q "2 ranks by mpi" "$work/said" || fail "two processes are no ranks: $(cat "$work/said")"
+fi
 
 # A root folder with glibc and nothing else: no shell, no libstdc++.
 bare=$work/bare

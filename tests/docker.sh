@@ -70,6 +70,13 @@ in_image 0 "${sealed[@]}" "$image" synth -o pool.h5 -n 300
 in_image 0 "${sealed[@]}" "$image" train --net lenet5 pool.h5 -o net.h5 --epochs 1
 in_image 0 "${sealed[@]}" "$image" score net.h5 pool.h5 -o scores.h5
 in_image 0 "${sealed[@]}" "$image" select net.h5 pool.h5 --strategy dfal --count 5 --scores scores.h5 -o queries.csv
+# Two ranks inside, and the queries of one process: they are made of every margin.
+in_image 0 "${sealed[@]}" --entrypoint mpirun "$image" --oversubscribe -np 2 dfal score net.h5 pool.h5 -o ranks.h5
+said "2 ranks by mpi, 2 of them on "
+in_image 0 "${sealed[@]}" "$image" select net.h5 pool.h5 --strategy dfal --count 300 --scores scores.h5 -o one.csv
+in_image 0 "${sealed[@]}" "$image" select net.h5 pool.h5 --strategy dfal --count 300 --scores ranks.h5 -o two.csv
+cmp "$work/data/one.csv" "$work/data/two.csv" || fail "two ranks have other margins than one process"
+(cd "$work/data" && rm one.csv two.csv ranks.h5)
 in_image 66 "${sealed[@]}" "$image" info missing.h5
 (($(wc -l <"$work/data/queries.csv") == 6)) || fail "queries.csv has not five queries"
 foreign=$(find "$work/data" ! -uid "${owner%:*}" -o ! -gid "${owner#*:}")
@@ -94,6 +101,20 @@ status=$("$engine" inspect --format '{{.State.ExitCode}}' "$container")
 "$engine" rm --force "$container" >/dev/null
 container=''
 
+# A job of Slurm's. docker's daemon does not see the test's folders, and only root may have a container in their namespaces.
+slurm=skipped
+if [[ $engine == podman ]] && ((EUID == 0)); then
+    container_line="podman run --rm --no-healthcheck --network none ${extra[*]} --read-only --tmpfs /tmp --cap-drop ALL"
+    container_line+=" --security-opt no-new-privileges --user 12345:23456 --volume \"\$PWD:\$PWD\" --workdir \"\$PWD\""
+    printf '#!/bin/bash\nexec %s %s "$@"\n' "$container_line" "$image" >"$work/dfal"
+    chmod 755 "$work/dfal"
+    status=0
+    DFAL_CONTAINER="$container_line --entrypoint '' $image" "$(dirname "$0")/slurm/inside.sh" /usr/bin/python3 \
+        "$(dirname "$0")/slurm/jobs.py" "$work/dfal" image || status=$?
+    ((status == 0 || status == 77)) || fail "a job on Slurm ended with $status"
+    ((status == 77)) || slurm=good
+fi
+
 # The health word. podman runs it by systemd's timers; there it is run by hand.
 if [[ $engine == docker ]]; then
     container=$(docker run --detach --health-interval 1s --network none "${extra[@]}" --entrypoint sleep "$image" 60)
@@ -111,4 +132,4 @@ else
 fi
 
 size=$("$engine" image inspect --format '{{.Size}}' "$image")
-echo "docker: $engine, $image, $((size / 1000000)) MB: labels, user, sealed run, owners, exit codes, stop, health: good"
+echo "docker: $engine, $image, $((size / 1000000)) MB: labels, user, sealed run, ranks, owners, exit codes, stop, health: good; a job on Slurm: $slurm"

@@ -31,7 +31,7 @@ df_cli_test(import quick arrays layouts bad_arrays archives bad_archives cifar10
 df_cli_test(class_files quick quickdraw shoebag bad_drawings bad_photographs)
 df_cli_test(reference quick agreement differences broken told)
 df_cli_test(budget quick estimate)
-df_cli_test(submit quick options containers words templates arrays told slurm_fails refusals)
+df_cli_test(submit quick options ranks containers words templates arrays trials told slurm_fails refusals)
 df_cli_test(changing quick resumed scores trained told old)
 df_cli_test(trainer full arguments contents leftovers kills)
 df_cli_test(trainer long failures stops)

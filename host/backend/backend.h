@@ -268,7 +268,8 @@ dfal_status df_backend_open(struct df_device **out, const struct df_backend *tab
 /* Make device a the check:A:B of itself and b, which it then owns. */
 dfal_status df_check_put(struct df_device *a, struct df_device *b);
 /* The context's device, or the first of its group, opened on first use with as many queues as the context has
- * threads. Errors   E_UNAVAILABLE devices of several models without allow_mixed */
+ * threads. Of several ranks on a host each takes a GPU of its own where `auto` and `cuda` name none, so its
+ * ranks are known before. Errors   E_UNAVAILABLE devices of several models without allow_mixed */
 dfal_status df_context_device(struct dfal_context *context, struct df_device **out);
 
 /* ---- Groups (group.c; registry.c opens them) --------------------------------------------------------------

@@ -36,15 +36,6 @@ static bool is_driver_there(void)
     return dlopen(CUDA_DRIVER, RTLD_LAZY | RTLD_LOCAL) != NULL;
 }
 
-static dfal_status open_auto(struct df_device **out, const struct df_device_options *options)
-{
-    if (!is_driver_there())
-        (void)df_fail(DFAL_E_UNAVAILABLE, "the CUDA back end is not available: no NVIDIA driver");
-    else if (open_cuda(out, options) == DFAL_OK)
-        return DFAL_OK;
-    return df_backend_open(out, &df_backend_cpu, "cpu", options);
-}
-
 static dfal_status open_dlopen(struct df_device **out, const struct df_device_options *options)
 {
     struct df_device_options own = *options;
@@ -117,7 +108,36 @@ static dfal_status open_cuda_all(struct df_device **out, const struct df_device_
     return status;
 }
 
-dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues)
+/* `cuda` of a rank: of the GPUs that it sees that of its number on its host, counted round. A launcher that
+ * gives each rank a GPU shows it that one alone. The own one is asked for first, because a GPU may be closed
+ * to a second process. */
+static dfal_status open_cuda_of_rank(struct df_device **out, int32_t local_rank,
+                                     const struct df_device_options *options)
+{
+    if (local_rank == 0)
+        return open_cuda(out, options);
+    if (open_cuda_list(out, &local_rank, 1, options) == DFAL_OK)
+        return DFAL_OK;
+    DF_TRY(open_cuda(out, options)); /* tells how many there are */
+    const int32_t own = local_rank % (*out)->backend->device_count(*out);
+    if (own == 0)
+        return DFAL_OK;
+    df_device_close(*out);
+    return open_cuda_list(out, &own, 1, options);
+}
+
+static dfal_status open_auto(struct df_device **out, int32_t local_rank,
+                             const struct df_device_options *options)
+{
+    if (!is_driver_there())
+        (void)df_fail(DFAL_E_UNAVAILABLE, "the CUDA back end is not available: no NVIDIA driver");
+    else if (open_cuda_of_rank(out, local_rank, options) == DFAL_OK)
+        return DFAL_OK;
+    return df_backend_open(out, &df_backend_cpu, "cpu", options);
+}
+
+static dfal_status open_named(struct df_device **out, const char *name, int32_t local_rank, const char *isa,
+                              int32_t queues)
 {
     struct df_backend_name asked;
     *out = NULL;
@@ -128,13 +148,14 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
         .spec = asked.spec, .isa = isa != NULL ? isa : "auto", .queues = queues};
     switch (asked.kind) {
     case DF_BACKEND_auto:
-        return open_auto(out, &options);
+        return open_auto(out, local_rank, &options);
     case DF_BACKEND_cpu:
         return df_backend_open(out, &df_backend_cpu, name, &options);
     case DF_BACKEND_cuda:
         return asked.all                ? open_cuda_all(out, &options)
                : asked.device_count > 1 ? open_cuda_list(out, asked.device, asked.device_count, &options)
-                                        : open_cuda(out, &options);
+               : asked.device_count > 0 ? open_cuda(out, &options)
+                                        : open_cuda_of_rank(out, local_rank, &options);
     case DF_BACKEND_ref:
         return df_backend_open(out, &df_backend_ref, name, &options);
     case DF_BACKEND_ref64:
@@ -147,11 +168,17 @@ dfal_status df_device_open(struct df_device **out, const char *name, const char 
     return open_dlopen(out, &options);
 }
 
+dfal_status df_device_open(struct df_device **out, const char *name, const char *isa, int32_t queues)
+{
+    return open_named(out, name, 0, isa, queues);
+}
+
 static dfal_status open_for(struct dfal_context *context, const char *name)
 {
     struct df_device *device = NULL;
     struct df_backend_name asked;
-    DF_TRY(df_device_open(&device, name, context->options.isa, context->threads > 0 ? context->threads : 1));
+    DF_TRY(open_named(&device, name, context->local_rank, context->options.isa,
+                      context->threads > 0 ? context->threads : 1));
     const dfal_status status = df_group_check(device, context->options.allow_mixed);
     if (status != DFAL_OK) {
         df_device_close(device);

@@ -117,6 +117,7 @@ dfal_status df_context_part(struct dfal_context **out, struct dfal_context *pare
     options.comm = "self";
     DF_TRY(create(out, &options));
     (*out)->parent = parent;
+    (*out)->local_rank = parent->local_rank;
     return DFAL_OK;
 }
 

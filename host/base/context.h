@@ -34,6 +34,7 @@ struct dfal_context {
     struct df_comm *comm; /* NULL until df_context_comm (comm/comm.h) */
     void (*comm_close)(struct df_comm *comm);
     int32_t rank;                 /* of several; 0 is the one that speaks */
+    int32_t local_rank;           /* among the ranks of this rank's host, which share its GPUs */
     char host[64];                /* of a rank behind 0: it stands in front of what it warns of */
     dfal_status stop_status;      /* of a stop because another rank cannot go on; DFAL_OK: it was a request */
     char stop_text[DF_STOP_TEXT]; /* who it is, and why */

@@ -64,6 +64,7 @@ dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out)
         context->comm = comm;
         context->comm_close = close_comm;
         context->rank = comm->rank;
+        context->local_rank = comm->local_rank;
         snprintf(context->host, sizeof context->host, "%s", comm->host);
         if (context->options.memory == 0) /* the ranks of a host share what it has */
             context->memory /= comm->local_size;

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from data import digits, write_linear, write_small
+from ranks import run as run_ranks
 from support import check, main, move_library, rows_of, same_bits, same_runs, write_pool
 
 NO_GPU = "the CUDA back end is not available: there is no GPU "
@@ -170,4 +171,20 @@ def experiment(dfal):
     same_runs(dfal.at("one"), dfal.at("again"))
 
 
-main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment)})
+def ranks(dfal):
+    """Of several ranks on a host each takes a GPU of its own, counted round, where none is named."""
+    tiny(dfal, 300)
+    line = ("-q", "score", "net.h5", "pool.h5")
+    # The second of two GPUs is another model, which tells who has it.
+    two = Gpus(dfal, 2, DF_SIMT_OTHER="1").environment
+    _, err = run_ranks(dfal, 2, *line, "--backend", "cuda", "-o", "s.h5", environment=two, code=78)
+    check("rank 1 on " in err and "has isa 'sm_90 (another SIMT shim)'" in err, f"two ranks with two GPUs: {err}")
+    run_ranks(dfal, 2, *line, "--backend", "cuda:1", "-o", "named.h5", environment=two)
+    check(attribute(dfal.at("named.h5"), "device") == "another SIMT shim", "a GPU that was named was not taken")
+    Gpus(dfal, 1).run("cuda", *line[1:], "-o", "one.h5")
+    # More ranks than GPUs: the fourth shares the second.
+    run_ranks(dfal, 4, *line, "--backend", "cuda", "-o", "four.h5", environment=Gpus(dfal, 2).environment)
+    same_bits(dfal.at("one.h5"), dfal.at("four.h5"))
+
+
+main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment, ranks)})

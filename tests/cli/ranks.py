@@ -12,17 +12,27 @@ import time
 from data import digits, make_pool
 from support import check, main, same_bits, same_file, same_runs, write_pool
 
+# Trains nothing. On two ranks each gets one strategy of two, and rank 1 is slow: it waits until rank 0 has done.
+TRAINER = """\
+while [ "$1" != --out ]; do shift; done
+case ${TEST_RANK-} in
+0) until [ -e begun ]; do sleep 0.01; done ;;
+1) >begun; until [ "$(wc -l <two/curve.csv)" -ge 3 ]; do sleep 0.01; done; sleep 0.3 ;;
+esac
+cp net.h5 "$2"
+"""
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
 
-def start(dfal, ranks, *words, shell=None):
+def start(dfal, ranks, *words, shell=None, environment=None):
     """The command on so many ranks; shell: a script of each rank's, "$@" is the command."""
     mpirun = shlex.split(os.environ["DFAL_MPIRUN"])
     line = [*mpirun, "-np", str(ranks)]
     if shell is not None:
         line += ["sh", "-c", shell, "sh"]
     return subprocess.Popen([*line, dfal.path, "--threads", "1", *map(str, words)], cwd=dfal.folder, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                            env={**os.environ, **(environment or {})})
 
 
 def finish(process, code=0):
@@ -32,8 +42,8 @@ def finish(process, code=0):
     return out, err
 
 
-def run(dfal, ranks, *words, code=0, shell=None):
-    return finish(start(dfal, ranks, *words, shell=shell), code)
+def run(dfal, ranks, *words, code=0, shell=None, environment=None):
+    return finish(start(dfal, ranks, *words, shell=shell, environment=environment), code)
 
 
 def prepare(dfal, rows):
@@ -215,6 +225,22 @@ def experiments(dfal):
     check(not os.path.exists(dfal.at("four")), "a refused run has left a folder")
 
 
+def late(dfal):
+    """A rank that has nothing more to do waits for the others before it looks what is left."""
+    make_pool(dfal.at("train.h5"), 80, 1)
+    make_pool(dfal.at("pool.h5"), 40, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "0")
+    with open(dfal.at("trainer.sh"), "w", encoding="utf-8") as file:
+        file.write(TRAINER)
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: pool.h5}\nstrategies: [random, entropy]\ninitial: 20\nquery: 20\nannotations: 40\ntrials: 1\n")
+    words = ("-q", "run", "run.yaml", "--trainer", "sh trainer.sh")
+    dfal.run(*words, "-o", "one")
+    run(dfal, 2, *words, "-o", "two", shell='TEST_RANK=$OMPI_COMM_WORLD_RANK exec "$@"')
+    same_runs(dfal.at("one"), dfal.at("two"))
+    check(os.path.exists(dfal.at("begun")), "rank 1 has trained nothing")
+
+
 def refusals(dfal):
     prepare(dfal, 300)
     make_pool(dfal.at("other.h5"), 300, 3)
@@ -237,4 +263,5 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "killed": killed, "signalled": signalled, "refusals": refusals})
+    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "late": late,
+          "killed": killed, "signalled": signalled, "refusals": refusals})

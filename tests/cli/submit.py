@@ -76,6 +76,28 @@ def options(dfal):
         check(f"--output={'d' if name == 'run' else 'dfal-' + name}.log\n" in out, f"submit {words}: {out}")
 
 
+def ranks(dfal):
+    """Several nodes are ranks, one a GPU, or one a node; what is given twice is not."""
+    prepare(dfal)
+    line = ("score", "net.h5", "pool.h5", "-o", "s.h5")
+    for more, tasks, launcher in (((), "1", "srun --mpi=pmix --kill-on-bad-exit=1"),
+                                  (("--gpus", "2"), "2", "srun --mpi=pmix --kill-on-bad-exit=1 --gpus-per-task=1")):
+        out, _ = dfal.run("submit", "--dry-run", "--nodes", "3", *more, *line)
+        found = settings(out.splitlines())
+        check((found["--nodes"], found["--ntasks-per-node"], found.get("--gpus-per-node")) == ("3", tasks, more[1] if more else None), f"{more}: {found}")
+        check(f"launcher=({launcher})\ncontainer=()\n" in out, f"{more}: {out}")
+        check(f"command=({dfal.path} score --comm=mpi net.h5 pool.h5 -o s.h5)\n" in out, f"{more}: {out}")
+    out, _ = dfal.run("submit", "--dry-run", "--nodes", "2", *line, "--comm", "auto")
+    check(f"command=({dfal.path} score net.h5 pool.h5 -o s.h5 --comm auto)\n" in out, f"--comm is given: {out}")
+    for words in (("logits", *line[1:]), ("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "3", "-o", "q.csv"), ("run", "--preset", "quickstart", "-o", "d")):
+        out, _ = dfal.run("submit", "--dry-run", "--nodes", "2", *words)
+        check(f"{words[0]} --comm=mpi " in out and "launcher=(srun --mpi=pmix " in out, f"submit --nodes 2 {words}: {out}")
+    out, _ = dfal.run("submit", "--dry-run", "--nodes", "2", "--gpus", "1", "--container", "dfal.sqsh", *line)
+    check("launcher=(srun --mpi=pmix --kill-on-bad-exit=1 --gpus-per-task=1 --container-image=dfal.sqsh " in out, out)
+    out, _ = dfal.run("submit", "--dry-run", "--nodes", "2", "--gpus", "1", "--container", "dfal.sif", *line)
+    check("launcher=(srun --mpi=pmix --kill-on-bad-exit=1 --gpus-per-task=1)\ncontainer=(apptainer exec --nv " in out, out)
+
+
 def containers(dfal):
     """Pyxis by options of srun, Apptainer by a word before the command; every folder that is read or written is mounted."""
     prepare(dfal)
@@ -193,6 +215,17 @@ def arrays(dfal):
     check(dfal.json("status", "s.h5")["state"] == "finished", "the merge")
 
 
+def trials(dfal):
+    """The tasks of an experiment have a share of its trials and a folder each."""
+    prepare(dfal)
+    path = made_up(dfal)
+    dfal.run("-q", "submit", "--array", "2", "run", "--preset", "quickstart", "-o", "d/", "--set", "trials=2", environment=path)
+    given = run_script(dfal, "d.sbatch", dfal.folder, more={"SLURM_ARRAY_JOB_ID": "40", "SLURM_ARRAY_TASK_ID": "2"})
+    check(given == [dfal.path, "run", "--trial", "2/2", "-o", "d.shards/2-of-2", "--preset", "quickstart", "--set", "trials=2"], f"{given}")
+    given = run_script(dfal, "d.merge.sbatch", dfal.folder)
+    check(given == [dfal.path, "merge", "-o", "d", "d.shards/1-of-2", "d.shards/2-of-2"], f"{given}")
+
+
 def told(dfal):
     """What is shown, written and printed; what status says of a job that has not begun."""
     prepare(dfal)
@@ -284,4 +317,4 @@ def refusals(dfal):
     dfal.run("-q", "submit", "--dry-run", "score", "net.h5", "pool.h5", "--estimate")
 
 
-main({f.__name__: f for f in (options, containers, words, templates, arrays, told, slurm_fails, refusals)})
+main({f.__name__: f for f in (options, ranks, containers, words, templates, arrays, trials, told, slurm_fails, refusals)})

@@ -159,12 +159,15 @@ def kill_at(command, words, seconds, number=signal.SIGKILL):
 
 
 def move_library(dfal, cuda=None):
-    """A copy of libdfal in a folder of its own, with a CUDA back end beside it; the environment that loads it."""
+    """A copy of libdfal in a folder of its own, with a CUDA back end and the way of ranks beside it; the environment that loads it."""
     out = subprocess.run(["ldd", dfal.path], capture_output=True, text=True, check=True).stdout
     library = os.path.realpath(re.search(r"libdfal\.so\S* => (\S+)", out).group(1))
     folder = dfal.at("moved")
     os.mkdir(folder)
     shutil.copy(library, os.path.join(folder, re.search(r"(libdfal\.so\S*) =>", out).group(1)))
+    mpi = os.path.join(os.path.dirname(library), "libdfal_mpi.so")
+    if os.path.exists(mpi):
+        shutil.copy(mpi, folder)
     if cuda:
         shutil.copy(cuda, os.path.join(folder, "libdfal_cuda.so"))
     # LD_LIBRARY_PATH beats the build tree's run path, so libdfal is the moved one.

@@ -141,6 +141,10 @@ class Cluster:
             raise Failure(f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}\n{self.logs()}")
         return done.stdout
 
+    def step(self, folder, *words):
+        """What `srun` gives that runs the words in a folder, with its exit code and what was said."""
+        return subprocess.run(("srun", *words), cwd=folder, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
     def job(self, number):
         """The fields of a job, or of the task 4_1 of an array, as scontrol has them."""
         text = self.call("scontrol", "--oneliner", "show", "job", str(number)).splitlines()[0]
