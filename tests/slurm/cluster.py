@@ -7,6 +7,7 @@ the file written here. The daemons are children in the foreground; tests/slurm/i
 import os
 import pwd
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -134,9 +135,12 @@ class Cluster:
     def try_call(self, *words):
         return subprocess.run(words, env=self.environment, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
-    def call(self, *words):
-        """A command of Slurm's; what it prints."""
+    def call(self, *words, tries=1):
+        """A command of Slurm's; what it prints. tries: a slurmctld that is busy may close the connection that a command writes to,
+        of which it dies; one that only asks is repeated then."""
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode == -signal.SIGPIPE and tries > 1:
+            return self.call(*words, tries=tries - 1)
         if done.returncode != 0:
             raise Failure(f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}\n{self.logs()}")
         return done.stdout
@@ -147,7 +151,7 @@ class Cluster:
 
     def job(self, number):
         """The fields of a job, or of the task 4_1 of an array, as scontrol has them."""
-        text = self.call("scontrol", "--oneliner", "show", "job", str(number)).splitlines()[0]
+        text = self.call("scontrol", "--oneliner", "show", "job", str(number), tries=3).splitlines()[0]
         return dict(re.findall(r"(?:^| )(\w+)=(\S*)", text))
 
     def state(self, number):
