@@ -135,7 +135,8 @@ static dfal_status find_lines(struct settling *s, int32_t source)
 
 static void sort_lines(struct settling *s)
 {
-    qsort(s->lines, (size_t)s->kept, sizeof *s->lines, compare_lines);
+    if (s->kept > 0) /* else there is no list at all */
+        qsort(s->lines, (size_t)s->kept, sizeof *s->lines, compare_lines);
 }
 
 static void settling_clear(struct settling *s)
