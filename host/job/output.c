@@ -49,6 +49,8 @@ struct df_output {
     bool *placed;         /* [shards->count] in the file */
     int64_t unknown_rows; /* of shards that do not tell which rows they are of */
     int64_t placed_rows, named, next_finished;
+    int64_t *found, found_count, next_found; /* numbers of shards in the folder, as it was looked at last */
+    double next_look;                        /* df_clock */
 };
 
 static int64_t at_most(int64_t value, int64_t limit)
@@ -149,6 +151,31 @@ static dfal_status place_from_file(struct df_output *output, int64_t shard)
     return status;
 }
 
+/* Shards of other ranks are taken while computing goes on, or rank 0 would have all of them to read behind
+ * the last row. A folder of many files is not looked at all the time. */
+static dfal_status look_for_others(struct df_output *output)
+{
+    static const double pause = 2.0, pause_a_file = 1e-3;
+    df_free(output->found);
+    output->found = NULL;
+    output->found_count = output->next_found = 0;
+    DF_TRY(df_parts_numbers(&output->shards->parts, &output->found, &output->found_count));
+    output->next_look = df_clock() + pause + pause_a_file * (double)output->found_count;
+    return DFAL_OK;
+}
+
+/* The next one that was found and has not come yet; -1: none. */
+static int64_t next_of_others(struct df_output *output)
+{
+    const struct df_shards *shards = output->shards;
+    for (; output->next_found < output->found_count; output->next_found++) {
+        const int64_t i = output->found[output->next_found] - shards->first;
+        if (i >= 0 && i < shards->count && !output->placed[i] && !shards->finished[i])
+            return i;
+    }
+    return -1;
+}
+
 /* The first shards of a list, as many as go at once. */
 struct batch {
     int64_t shard[DF_PART_FILES];
@@ -194,7 +221,7 @@ static dfal_status create(struct df_output *output)
 
 /* ---- The thread ----------------------------------------------------------------------------- */
 
-enum task { NOTHING, PLACE, WRITE, READ, NAME };
+enum task { NOTHING, PLACE, WRITE, READ, NAME, LOOK, COLLECT };
 
 /* Is it time to write files? When all rows have come the whole file is near. */
 static bool must_write(struct df_output *output)
@@ -238,7 +265,14 @@ static enum task next_task(struct df_output *output)
             return NAME;
         if (output->ended)
             return NOTHING;
-        if (output->unwritten.first)
+        const bool shared = output->shards && output->shards->shared && output->writer;
+        if (shared && next_of_others(output) >= 0)
+            return COLLECT;
+        if (shared && df_clock() >= output->next_look)
+            return LOOK;
+        if (shared)
+            df_signal_wait_for(&output->changed, &output->lock, interval);
+        else if (output->unwritten.first)
             df_signal_wait_for(&output->changed, &output->lock, output->last_written + interval - df_clock());
         else
             df_signal_wait(&output->changed, &output->lock);
@@ -257,6 +291,10 @@ static dfal_status do_task(struct df_output *output, enum task task, const struc
         return write_files(output, batch);
     case READ:
         return place_from_file(output, output->next_finished++);
+    case LOOK:
+        return look_for_others(output);
+    case COLLECT:
+        return place_from_file(output, next_of_others(output));
     default:
         return name_rows(output);
     }
@@ -474,6 +512,7 @@ void df_output_close(struct df_output *output)
     free_rows(output->unwritten.first);
     free_rows(output->unused);
     df_free(output->placed);
+    df_free(output->found);
     df_signal_end(&output->changed);
     df_lock_end(&output->lock);
     df_free(output);

@@ -211,6 +211,7 @@ dfal_status df_shards_share(struct df_shards *shards, struct df_comm *comm, cons
     struct shared shared = {0};
     if (comm->size == 1)
         return DFAL_OK;
+    shards->shared = true; /* of rank 0, which alone takes the others' shards */
     dfal_status status = DFAL_OK;
     if (comm->rank == 0) {
         shared.shard_rows = shards->cut.shard_rows;

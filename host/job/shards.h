@@ -26,6 +26,7 @@ struct df_shards {
     struct df_shards_cut cut;
     int64_t first, count;        /* shard numbers */
     bool *finished;              /* [count] when the job began, the same on every rank */
+    bool shared;                 /* other ranks write shards into the folder, too */
     int64_t finished_rows;       /* in files now */
     struct df_rows_head *head;   /* borrowed: written into every shard; told what it is mixed with */
     struct df_row_hashes hashes; /* a piece a shard: its rows as they were read for the job, or found again */
