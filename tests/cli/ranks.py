@@ -9,6 +9,8 @@ import signal
 import subprocess
 import time
 
+import numpy as np
+
 from data import digits, make_pool
 from support import check, main, same_bits, same_file, same_runs, write_pool
 
@@ -241,6 +243,39 @@ def late(dfal):
     check(os.path.exists(dfal.at("begun")), "rank 1 has trained nothing")
 
 
+def soak(dfal):
+    """Ranks, and whole jobs, killed again and again at any moment: no row is lost or there twice. DFAL_SOAK_KILLS of
+    them, 25 where it is not set."""
+    prepare(dfal, 24000)
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    random = np.random.default_rng(7)
+    kills = starts = finished = 0
+    while kills < int(os.environ.get("DFAL_SOAK_KILLS", "25")):
+        starts += 1
+        process = start(dfal, int(random.integers(2, 5)), "-q", *LONG)
+        deadline = time.monotonic() + random.uniform(0.3, 2.5)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        victims = pids(dfal)
+        if process.poll() is None and victims:
+            whole = random.random() < 0.3
+            for pid in [process.pid] if whole else [victims[random.integers(len(victims))]]:
+                os.kill(pid, signal.SIGKILL)
+            kills += 1
+        process.communicate(timeout=120)
+        while pids(dfal):  # those that lost their mpirun end by themselves
+            time.sleep(0.02)
+        check(os.path.exists(dfal.at("s.h5")) or process.returncode != 0, "a job ended well without its file")
+        if os.path.exists(dfal.at("s.h5")):
+            same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+            os.remove(dfal.at("s.h5"))
+            shutil.rmtree(dfal.at("s.h5.parts"), ignore_errors=True)
+            finished += 1
+    run(dfal, 2, "-q", *LONG)
+    same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+    print(f"{kills} kills in {starts} starts, {finished + 1} finished files, all with the same bytes")
+
+
 def refusals(dfal):
     prepare(dfal, 300)
     make_pool(dfal.at("other.h5"), 300, 3)
@@ -264,4 +299,4 @@ def refusals(dfal):
 
 if __name__ == "__main__":
     main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "late": late,
-          "killed": killed, "signalled": signalled, "refusals": refusals})
+          "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
