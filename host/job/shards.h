@@ -67,8 +67,7 @@ struct df_missing_source {
     struct df_comm *comm;
     int32_t counter;              /* of claims: the n-th missing shard */
     struct df_progress *progress; /* told of what other ranks have claimed; NULL: nobody asks */
-    int64_t shard, row;           /* next to be handed out, up to end */
-    int64_t end;
+    int64_t row, end;             /* next to be handed out, up to end */
     int64_t next, at; /* the next missing shard that nobody is known to have claimed; where to look for it */
 };
 /* Collective. The rows' hashes go into the shards' pieces. */
