@@ -133,8 +133,7 @@ static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
 static dfal_status give(void *user, void *row)
 {
     const struct on_device *o = user;
-    const struct df_features *h = &o->among->from.h;
-    memcpy(row, h->values + o->taken.candidate * h->size, (size_t)h->size * sizeof *h->values);
+    df_k_center_give(o->among, o->taken.candidate, row);
     return DFAL_OK;
 }
 

@@ -7,6 +7,12 @@
 #include "comm/comm.h"
 #include "strategy/bid.h"
 
+void df_k_center_give(const struct df_k_center_among *among, int64_t candidate, void *row)
+{
+    const struct df_features *h = &among->from.h;
+    memcpy(row, h->values + candidate * h->size, (size_t)h->size * sizeof *h->values);
+}
+
 /* The farthest row of this rank. */
 static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
 {
@@ -21,8 +27,7 @@ static dfal_status bid(void *user, int64_t step, struct df_bid *bid)
 static dfal_status give(void *user, void *row)
 {
     const struct df_k_center *center = user;
-    const struct df_features *h = &center->among.from.h;
-    memcpy(row, h->values + center->next * h->size, (size_t)h->size * sizeof *h->values);
+    df_k_center_give(&center->among, center->next, row);
     return DFAL_OK;
 }
 

@@ -14,6 +14,8 @@ struct df_comm;
  * Errors   E_STOPPED, and what stops another rank */
 dfal_status df_k_center_over_ranks(struct df_comm *comm, const struct df_k_center_among *among, int64_t q,
                                    struct df_choices *choices);
+/* What a candidate's row is to the other ranks: its features. */
+void df_k_center_give(const struct df_k_center_among *among, int64_t candidate, void *row);
 /* Collective. The rows of all ranks that are not to be chosen, in place of this one's. */
 dfal_status df_k_center_sum_nonfinite(struct df_comm *comm, struct df_choices *choices);
 
