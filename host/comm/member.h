@@ -12,8 +12,6 @@ struct df_comm_object {
     int32_t abi; /* first: df_object_load compares it */
     /* Join the other ranks. watch is copied, its user borrowed until close. */
     dfal_status (*open)(struct df_comm **out, const struct df_comm_watch *watch);
-    /* The library, with its version: "Open MPI v4.1.4". Needs no rank to be open. */
-    dfal_status (*library)(char *text, size_t size);
 };
 
 /* Load the object of a member. Errors   E_UNAVAILABLE with the loader's reason */

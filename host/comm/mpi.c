@@ -15,10 +15,13 @@
 /* Seconds that a rank stays for the others to keep their work, when one has died. */
 static const double linger = 10.0;
 
+/* Copies of MPI's world, so that calls of one kind do not meet those of another. */
+enum { WORK, CONTROL, ANSWERS, LEAVE, COMMS };
+
 struct mpi {
     struct df_comm comm;
     struct df_mpi_service service;
-    MPI_Comm work, control, answers, leave;
+    MPI_Comm comms[COMMS];
     bool began; /* MPI was initialised here */
 };
 
@@ -32,7 +35,7 @@ static dfal_status mpi_barrier(struct df_comm *comm)
     struct mpi *mpi = of(comm);
     MPI_Request request;
     DF_TRY(df_mpi_service_broken(&mpi->service));
-    DF_TRY(df_mpi_check(MPI_Ibarrier(mpi->work, &request), "a barrier"));
+    DF_TRY(df_mpi_check(MPI_Ibarrier(mpi->comms[WORK], &request), "a barrier"));
     return df_mpi_service_wait(&mpi->service, &request);
 }
 
@@ -76,10 +79,11 @@ static dfal_status mpi_allgatherv(struct df_comm *comm, void *out, const int64_t
     dfal_status status;
     DF_TRY(df_mpi_service_broken(&mpi->service));
     DF_TRY_TO(done, status, prepare_gather(&gather, comm, bytes, in));
-    DF_TRY_TO(done, status,
-              df_mpi_check(MPI_Iallgatherv(gather.in, gather.counts[comm->rank], MPI_BYTE, gather.out,
-                                           gather.counts, gather.places, MPI_BYTE, mpi->work, &request),
-                           "gathering"));
+    DF_TRY_TO(
+        done, status,
+        df_mpi_check(MPI_Iallgatherv(gather.in, gather.counts[comm->rank], MPI_BYTE, gather.out,
+                                     gather.counts, gather.places, MPI_BYTE, mpi->comms[WORK], &request),
+                     "gathering"));
     DF_TRY(df_mpi_service_wait(&mpi->service, &request)); /* else the memory is MPI's for good */
     const int32_t last = comm->size - 1;
     memcpy(out, gather.out, (size_t)gather.places[last] + (size_t)gather.counts[last]);
@@ -100,9 +104,9 @@ static dfal_status mpi_broadcast(struct df_comm *comm, void *data, int64_t bytes
     DF_TRY(df_mpi_service_broken(&mpi->service));
     DF_TRY(df_alloc(&buffer, bytes, 1));
     memcpy(buffer, data, (size_t)bytes);
-    DF_TRY_TO(
-        done, status,
-        df_mpi_check(MPI_Ibcast(buffer, (int)bytes, MPI_BYTE, root, mpi->work, &request), "a broadcast"));
+    DF_TRY_TO(done, status,
+              df_mpi_check(MPI_Ibcast(buffer, (int)bytes, MPI_BYTE, root, mpi->comms[WORK], &request),
+                           "a broadcast"));
     DF_TRY(df_mpi_service_wait(&mpi->service, &request));
     memcpy(data, buffer, (size_t)bytes);
 done:
@@ -137,7 +141,7 @@ static bool leave_together(struct mpi *mpi)
     struct df_mpi_service *service = &mpi->service;
     MPI_Request request;
     double since = 0;
-    if (MPI_Ibarrier(mpi->leave, &request) != MPI_SUCCESS)
+    if (MPI_Ibarrier(mpi->comms[LEAVE], &request) != MPI_SUCCESS)
         return false;
     for (;;) {
         int done = 0;
@@ -161,9 +165,8 @@ static void mpi_close(struct df_comm *comm)
     const bool together = leave_together(mpi);
     df_mpi_service_end(&mpi->service);
     if (together) {
-        MPI_Comm *const comms[] = {&mpi->work, &mpi->control, &mpi->answers, &mpi->leave};
-        for (int i = 0; i < 4; i++)
-            MPI_Comm_free(comms[i]);
+        for (int i = 0; i < COMMS; i++)
+            MPI_Comm_free(&mpi->comms[i]);
         if (mpi->began)
             MPI_Finalize();
     } /* else MPI would wait for a rank that is gone: the process ends without */
@@ -172,9 +175,25 @@ static void mpi_close(struct df_comm *comm)
 
 /* ---- Opening ---------------------------------------------------------------------------------- */
 
+/* The MPI that was found when this process began may be of another make than that of the build. */
+static dfal_status check_library(void)
+{
+#ifdef OPEN_MPI
+    char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length;
+    MPI_Get_library_version(version, &length);
+    if (strncmp(version, "Open MPI", 8) != 0)
+        DF_FAIL(DFAL_E_UNAVAILABLE,
+                "the MPI that runs is '%.*s', expected the Open MPI that dfal was built with",
+                (int)strcspn(version, ",\n"), version);
+#endif
+    return DFAL_OK;
+}
+
 static dfal_status begin(struct mpi *mpi)
 {
     int began, ended, level;
+    DF_TRY(check_library());
     MPI_Finalized(&ended);
     MPI_Initialized(&began);
     if (ended)
@@ -188,10 +207,9 @@ static dfal_status begin(struct mpi *mpi)
     if (level < MPI_THREAD_MULTIPLE)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "this MPI does not allow calls of several threads, expected MPI_THREAD_MULTIPLE");
-    MPI_Comm *const comms[] = {&mpi->work, &mpi->control, &mpi->answers, &mpi->leave};
-    for (int i = 0; i < 4; i++) {
-        DF_TRY(df_mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, comms[i]), "the beginning"));
-        MPI_Comm_set_errhandler(*comms[i], MPI_ERRORS_RETURN);
+    for (int i = 0; i < COMMS; i++) {
+        DF_TRY(df_mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &mpi->comms[i]), "the beginning"));
+        MPI_Comm_set_errhandler(mpi->comms[i], MPI_ERRORS_RETURN);
     }
     return DFAL_OK;
 }
@@ -200,10 +218,11 @@ static dfal_status place(struct mpi *mpi)
 {
     MPI_Comm here;
     int rank, size, local_rank, local_size;
-    MPI_Comm_rank(mpi->work, &rank);
-    MPI_Comm_size(mpi->work, &size);
-    DF_TRY(df_mpi_check(MPI_Comm_split_type(mpi->work, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &here),
-                        "finding the ranks of this host"));
+    MPI_Comm_rank(mpi->comms[WORK], &rank);
+    MPI_Comm_size(mpi->comms[WORK], &size);
+    DF_TRY(
+        df_mpi_check(MPI_Comm_split_type(mpi->comms[WORK], MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &here),
+                     "finding the ranks of this host"));
     MPI_Comm_rank(here, &local_rank);
     MPI_Comm_size(here, &local_size);
     MPI_Comm_free(&here);
@@ -222,14 +241,14 @@ static dfal_status start_service(struct mpi *mpi, const struct df_comm_watch *wa
 {
     char(*hosts)[DF_COMM_HOST];
     DF_TRY(df_alloc(&hosts, mpi->comm.size, sizeof *hosts));
-    const dfal_status status = df_mpi_check(
-        MPI_Allgather(mpi->comm.host, DF_COMM_HOST, MPI_CHAR, hosts, DF_COMM_HOST, MPI_CHAR, mpi->work),
-        "telling the hosts");
+    const dfal_status status = df_mpi_check(MPI_Allgather(mpi->comm.host, DF_COMM_HOST, MPI_CHAR, hosts,
+                                                          DF_COMM_HOST, MPI_CHAR, mpi->comms[WORK]),
+                                            "telling the hosts");
     if (status != DFAL_OK) {
         df_free(hosts);
         return status;
     }
-    return df_mpi_service_start(&mpi->service, watch, mpi->control, mpi->answers, hosts);
+    return df_mpi_service_start(&mpi->service, watch, mpi->comms[CONTROL], mpi->comms[ANSWERS], hosts);
 }
 
 static dfal_status open_mpi(struct df_comm **out, const struct df_comm_watch *watch)
@@ -259,25 +278,11 @@ failed:
     return status;
 }
 
-static dfal_status library(char *text, size_t size)
-{
-    char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-    int length;
-    MPI_Get_library_version(version, &length);
-    snprintf(text, size, "%.*s", (int)strcspn(version, ",\n"), version);
-#ifdef OPEN_MPI
-    if (strncmp(version, "Open MPI", 8) != 0)
-        DF_FAIL(DFAL_E_UNAVAILABLE,
-                "the MPI that runs is '%s', expected the Open MPI that dfal was built with", text);
-#endif
-    return DFAL_OK;
-}
-
 DFAL_API df_object_entry dfal_comm_entry;
 
 const void *dfal_comm_entry(const struct df_host *host)
 {
-    static const struct df_comm_object object = {DF_COMM_ABI, open_mpi, library};
+    static const struct df_comm_object object = {DF_COMM_ABI, open_mpi};
     df_object_take_host(host);
     return &object;
 }

@@ -24,6 +24,12 @@ void df_mpi_nap(double seconds)
     nanosleep(&time, NULL);
 }
 
+/* The next nap of one who waits. */
+static double longer(double nap)
+{
+    return nap * 2 < longest_nap ? nap * 2 : longest_nap;
+}
+
 dfal_status df_mpi_check(int error, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
@@ -77,7 +83,7 @@ dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *req
             return DFAL_OK;
         DF_TRY(df_mpi_service_broken(service));
         df_mpi_nap(nap);
-        nap = nap * 2 < longest_nap ? nap * 2 : longest_nap;
+        nap = longer(nap);
     }
 }
 
@@ -308,7 +314,7 @@ static void *serve(void *user)
     struct df_mpi_service *service = user;
     double nap = shortest_nap;
     while (!atomic_load(&service->ended)) {
-        nap = listen(service) ? shortest_nap : nap * 2 < longest_nap ? nap * 2 : longest_nap;
+        nap = listen(service) ? shortest_nap : longer(nap);
         const double now = df_mpi_clock();
         if (now - service->told >= beat_seconds) {
             service->told = now;
