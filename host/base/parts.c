@@ -173,7 +173,7 @@ dfal_status df_parts_join(struct df_parts *parts, const char *out_path, const ch
     *parts = DF_PARTS_NONE;
     DF_TRY(df_format(&parts->folder, "%s%s", out_path, suffix));
     const dfal_status status = df_folder_find(&parts->fd, parts->folder, signature);
-    parts->joined = status == DFAL_OK;
+    parts->shared = status == DFAL_OK;
     if (status != DFAL_OK) {
         df_free(parts->folder);
         *parts = DF_PARTS_NONE;
@@ -303,7 +303,7 @@ void df_parts_sweep(const char *out_path)
 
 void df_parts_close(struct df_parts *parts)
 {
-    if (parts->fd >= 0 && !parts->joined)
+    if (parts->fd >= 0 && !parts->shared)
         (void)rmdir(parts->folder); /* still held: nobody else has put anything into it */
     let_go(parts);
     df_free(parts->folder);

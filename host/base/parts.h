@@ -8,8 +8,8 @@
 
 struct df_parts {
     char *folder; /* OUT.parts */
-    int fd;       /* the folder, under flock unless joined; -1: not open */
-    bool joined;  /* another rank of the job holds it */
+    int fd;       /* the folder, under flock unless it was joined; -1: not open */
+    bool shared;  /* other ranks may be writing into it: it is not removed */
 };
 #define DF_PARTS_NONE ((struct df_parts){.fd = -1})
 
@@ -41,7 +41,7 @@ void df_parts_publish(const struct df_parts *parts);
 bool df_parts_are_published(const char *out_path);
 /* Remove the parts beside a finished output that they have become; nothing where somebody holds them. */
 void df_parts_sweep(const char *out_path);
-/* Let go; a folder without parts is removed, unless it was joined. */
+/* Let go; a folder without parts is removed, unless it is shared. */
 void df_parts_close(struct df_parts *parts);
 
 #endif

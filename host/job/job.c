@@ -253,7 +253,7 @@ static dfal_status keep_work(struct df_job *job, dfal_status status)
     if (status == DFAL_E_UNAVAILABLE && job->context->kept_work)
         status = df_fail(DFAL_E_STOPPED, "%.800s: the finished shards are kept", sentence);
     if (job->comm->size > 1) /* another rank may be writing a shard at this moment */
-        job->shards.parts.joined = true;
+        job->shards.parts.shared = true;
     df_shards_remove(&job->shards, false);
     return status;
 }

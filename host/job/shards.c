@@ -125,10 +125,10 @@ static dfal_status take_part(struct df_shards *shards, int64_t number, bool allo
                          path, number, cut, shards->cut.begin, shards->cut.end, shards->cut.shard_rows, anew);
         goto done;
     }
+    shards->finished[i] = true;
     DF_TRY_TO(done, status, df_shards_reader(shards, i, &reader));
     df_rows_close(reader);
     df_shards_rows(shards, i, &begin, &end);
-    shards->finished[i] = true;
     shards->finished_rows += end - begin;
 done:
     df_free(path);
@@ -246,7 +246,7 @@ void df_shards_close(struct df_shards *shards)
 
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too)
 {
-    if (!shards->parts.folder || shards->parts.joined || (shards->finished_rows > 0 && !finished_ones_too))
+    if (!shards->parts.folder || shards->parts.shared || (shards->finished_rows > 0 && !finished_ones_too))
         return;
     char message[DF_MESSAGE_SIZE]; /* a clean-up never hides the error before it */
     df_message_get(message);
@@ -282,7 +282,8 @@ dfal_status df_shards_reader(const struct df_shards *shards, int64_t i, struct d
     df_shards_rows(shards, i, &begin, &end);
     DF_TRY(shard_path(&path, shards, i));
     dfal_status status = df_rows_open(reader, &head, path, shards->kind);
-    if (status == DFAL_OK) /* another job may have written into the folder meanwhile */
+    /* What was there when the job began has been compared; another job may have written meanwhile. */
+    if (status == DFAL_OK && !shards->finished[i])
         status = df_rows_head_compare(shards->head, &head, true, path, "");
     if (status == DFAL_OK)
         status = check_index(*reader, path, begin, end);

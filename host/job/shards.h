@@ -44,7 +44,7 @@ dfal_status df_shards_share(struct df_shards *shards, struct df_comm *comm, cons
                             const struct df_rows_kind *kind, struct df_shards_cut cut,
                             struct df_rows_head *head);
 void df_shards_close(struct df_shards *shards);
-/* Remove the shards when none is finished, or in any case; where they were joined nothing. */
+/* Remove the shards when none is finished, or in any case; where the folder is shared nothing. */
 void df_shards_remove(struct df_shards *shards, bool finished_ones_too);
 void df_shards_rows(const struct df_shards *shards, int64_t i, int64_t *begin, int64_t *end);
 /* Open a shard that holds its rows. */
