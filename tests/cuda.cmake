@@ -6,3 +6,10 @@ foreach(name reasons doctor linked beside)
     set_tests_properties(cli_cuda_${name} PROPERTIES ENVIRONMENT "CUDA_LIBRARY=$<TARGET_FILE:dfal_cuda>")
   endif()
 endforeach()
+# NCCL as it is installed, as far as it goes without a GPU.
+if(DFAL_CUDA_BUILT AND DFAL_NCCL_INCLUDE)
+  df_test(nccl SOURCES ${PROJECT_SOURCE_DIR}/host/backend/cuda_nccl.c ${PROJECT_SOURCE_DIR}/host/backend/cuda_device.c LINK df_backend
+    LIBRARIES CUDA::cudart_static ${CMAKE_DL_LIBS})
+  target_include_directories(test_nccl SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${DFAL_NCCL_INCLUDE})
+  target_compile_definitions(test_nccl PRIVATE DFAL_NCCL)
+endif()

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several ranks, each a process of this program under mpirun: test_ranks CASE. A rank that finds something
- * else than expected says so and gives up, so that mpirun ends with its exit code 1; else rank 0 says
- * "CASE: N ranks agree". */
+/* Several ranks, each a process of this program under mpirun: test_ranks CASE. Where all find what they
+ * expect rank 0 says "CASE: N ranks agree". */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,17 +10,11 @@
 
 #include "base/memory.h"
 #include "comm/member.h"
+#include "support_ranks.h"
 
 static struct df_comm *comm;
 
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "rank %d, line %d: expected %s; last error: %s\n", comm->rank, __LINE__,         \
-                    #condition, dfal_last_error());                                                          \
-            _exit(1);                                                                                        \
-        }                                                                                                    \
-    } while (0)
+#define EXPECT(condition) EXPECT_ON(comm, condition)
 
 /* What the member told this process. */
 static atomic_int asked_by, told_signal, told_status;

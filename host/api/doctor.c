@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-#include "backend/backend.h"
+#include "backend/link.h"
 #include "base/backend_name.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -84,6 +84,20 @@ static void tell_backend(const struct df_teller *teller, const char *name, char 
     df_device_close(device);
 }
 
+/* What joins this GPU with those of other ranks (run --feed nccl). */
+static void tell_link(const struct df_teller *teller, struct df_device *device)
+{
+    char text[DF_LINK_TEXT], reason[DF_MESSAGE_SIZE];
+    if (!device->backend->link_text) {
+        df_tell_text(teller, "nccl", "not built in: there was no nccl.h");
+    } else if (device->backend->link_text(device, text) == DFAL_OK) {
+        df_tell_text(teller, "nccl", "works: %s", text);
+    } else {
+        df_message_get(reason);
+        df_tell_text(teller, "nccl", "%s", reason);
+    }
+}
+
 /* GPUs behind the first, each as a back end of its own. */
 static void tell_further(const struct df_teller *teller)
 {
@@ -92,6 +106,7 @@ static void tell_further(const struct df_teller *teller)
     if (df_device_open(&first, "cuda", "auto", 1) != DFAL_OK)
         return;
     const int32_t count = first->backend->device_count(first);
+    tell_link(teller, first);
     df_device_close(first);
     df_tell_int(teller, "cuda_devices", count);
     for (int32_t i = 1; i < count; i++) {

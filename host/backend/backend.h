@@ -15,13 +15,15 @@
 /* Of objects that are loaded: the layout of table, device and ops' operands in thousands, and how many ops
  * there are. A row in a list of ops moves the numbers of those behind it, so that an object built before it
  * would run others. */
-enum { DF_BACKEND_ABI = 12000 + DF_OP_COUNT };
+enum { DF_BACKEND_ABI = 13000 + DF_OP_COUNT };
 
 struct df_device;
 struct df_fused;     /* a prepared network */
 struct df_chain;     /* a network in training */
 struct df_recording; /* calls of a queue, to be run again as one */
-struct df_wrapper;   /* wrapper.h */
+struct df_link;      /* this device joined with those of other processes (link.h) */
+struct df_link_desc;
+struct df_wrapper; /* wrapper.h */
 
 /* Device memory: a buffer, or the head of a back end's own struct. */
 struct df_buffer {
@@ -231,6 +233,18 @@ struct df_backend {
     dfal_status (*record_end)(struct df_device *device, int32_t queue, struct df_recording **out);
     dfal_status (*record_run)(struct df_device *device, int32_t queue, struct df_recording *recording);
     void (*record_destroy)(struct df_device *device, struct df_recording *recording);
+    /* Links (link.h). link_text: the library that joins, "NCCL 2.28.9", into text [DF_LINK_TEXT]; link_id: a
+     * new link's id [DF_LINK_ID]; link_close gives back one that was cut, too. The others are collective: of
+     * open the id is the same in all members; data and in are of one size in all, and of any type.
+     * Errors   E_UNAVAILABLE no such library here, or its own words; those of desc.check */
+    dfal_status (*link_text)(struct df_device *device, char *text);
+    dfal_status (*link_id)(struct df_device *device, unsigned char *id);
+    dfal_status (*link_open)(struct df_device *device, struct df_link **out, const struct df_link_desc *desc);
+    void (*link_close)(struct df_device *device, struct df_link *link);
+    dfal_status (*link_broadcast)(struct df_device *device, int32_t queue, struct df_link *link,
+                                  struct df_span data, int64_t count, int32_t root);
+    dfal_status (*link_allgather)(struct df_device *device, int32_t queue, struct df_link *link,
+                                  struct df_span out, struct df_span in, int64_t count);
 };
 
 enum { DF_DEVICE_NAME = 32 };

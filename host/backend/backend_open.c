@@ -6,7 +6,7 @@
 #include "backend/wrapper.h"
 
 /* What of a table goes together: all of a group, or none; of the first, all. */
-enum group { REQUIRED, FUSED, CHAIN, RECORD };
+enum group { REQUIRED, FUSED, CHAIN, RECORD, LINK };
 
 static const struct function {
     const char *name;
@@ -25,7 +25,9 @@ static const struct function {
     FUNCTION(fused_run, FUSED),         FUNCTION(record_begin, RECORD),   FUNCTION(record_end, RECORD),
     FUNCTION(chain_create, CHAIN),      FUNCTION(chain_destroy, CHAIN),   FUNCTION(chain_load, CHAIN),
     FUNCTION(chain_store, CHAIN),       FUNCTION(chain_run, CHAIN),       FUNCTION(record_run, RECORD),
-    FUNCTION(record_destroy, RECORD),
+    FUNCTION(record_destroy, RECORD),   FUNCTION(link_text, LINK),        FUNCTION(link_id, LINK),
+    FUNCTION(link_open, LINK),          FUNCTION(link_close, LINK),       FUNCTION(link_broadcast, LINK),
+    FUNCTION(link_allgather, LINK),
 #undef FUNCTION
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
@@ -39,7 +41,7 @@ static bool is_there(const struct df_backend *table, const struct function *func
 
 static dfal_status check_functions(const struct df_backend *table, const char *name)
 {
-    bool begun[] = {[REQUIRED] = true, [FUSED] = false, [CHAIN] = false, [RECORD] = false};
+    bool begun[] = {[REQUIRED] = true, [LINK] = false};
     for (int i = 0; i < FUNCTIONS; i++)
         begun[functions[i].group] = begun[functions[i].group] || is_there(table, &functions[i]);
     for (int i = 0; i < FUNCTIONS; i++)

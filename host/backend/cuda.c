@@ -407,6 +407,14 @@ const struct df_backend *df_object_table(void)
         .record_end = df_cuda_record_end,
         .record_run = df_cuda_record_run,
         .record_destroy = df_cuda_record_destroy,
+#ifdef DFAL_NCCL
+        .link_text = df_cuda_link_text,
+        .link_id = df_cuda_link_id,
+        .link_open = df_cuda_link_open,
+        .link_close = df_cuda_link_close,
+        .link_broadcast = df_cuda_link_broadcast,
+        .link_allgather = df_cuda_link_allgather,
+#endif
         .synchronize = synchronize,
     };
     return &table;

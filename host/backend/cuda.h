@@ -8,6 +8,7 @@
  * cuda_record.c  recordings of a queue's calls: CUDA graphs; the queue's workspace
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_half.c    backwards in half precision around another engine's op (kernels/half.h)
+ * cuda_nccl.c    links with other processes' GPUs: every call of NCCL, with DFAL_NCCL only
  * cuda_cudnn.c   the engine of cuDNN: every call of it
  * cuda_cublas.c  the engine of cuBLAS: every call of it
  * The last two are there with DFAL_CUDA_LIBRARIES only; without, own kernels run every layer. */
@@ -163,6 +164,19 @@ dfal_status df_cuda_recorded(dfal_status status);
 dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes);
 /* The queue goes without a workspace; freed unless recordings have it, then with the last of them. */
 dfal_status df_cuda_drop_workspace(struct df_cuda_queue *queue);
+
+#ifdef DFAL_NCCL
+/* ---- cuda_nccl.c: links (backend/link.h) ------------------------------------------------------- */
+dfal_status df_cuda_link_text(struct df_device *device, char *text);
+dfal_status df_cuda_link_id(struct df_device *device, unsigned char *id);
+dfal_status df_cuda_link_open(struct df_device *device, struct df_link **out,
+                              const struct df_link_desc *desc);
+void df_cuda_link_close(struct df_device *device, struct df_link *link);
+dfal_status df_cuda_link_broadcast(struct df_device *device, int32_t queue, struct df_link *link,
+                                   struct df_span data, int64_t count, int32_t root);
+dfal_status df_cuda_link_allgather(struct df_device *device, int32_t queue, struct df_link *link,
+                                   struct df_span out, struct df_span in, int64_t count);
+#endif
 
 #ifdef DFAL_CUDA_LIBRARIES
 /* ---- cuda_cudnn.c, cuda_cublas.c ------------------------------------------------------------- */

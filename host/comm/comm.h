@@ -22,6 +22,7 @@ struct df_comm {
     int32_t local_rank, local_size; /* among the ranks of this rank's host */
     char host[DF_COMM_HOST];        /* this rank's */
     int32_t counters;               /* that df_comm_counter has given */
+    struct df_comm_link *link;      /* of the ranks' devices (device_link.h); NULL: they are not joined */
 
     /* ---- Collective */
     dfal_status (*barrier)(struct df_comm *comm);

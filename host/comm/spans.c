@@ -3,12 +3,27 @@
 
 #include "backend/op_call.h"
 #include "base/memory.h"
+#include "comm/device_link.h"
 
 static dfal_status check(struct df_span span, int64_t count, const char *what)
 {
     if (span.buffer != NULL && span.buffer->type != DF_TYPE_REAL)
         DF_FAIL(DFAL_E_INTERNAL, "%s was called on a buffer that is not of REAL", what);
     return df_span_check(span, count, what);
+}
+
+/* What is gathered on the device, on the host. */
+static dfal_status gather_joined(float *all, struct df_comm *comm, struct df_device *device, int32_t queue,
+                                 struct df_span in, int64_t count)
+{
+    struct df_span out = {0};
+    dfal_status status;
+    DF_TRY_TO(done, status, df_buffer_new(device, &out, DF_TYPE_REAL, comm->size * count));
+    DF_TRY_TO(done, status, df_comm_link_allgather(comm, queue, out, in, count));
+    status = df_read(device, queue, all, out, comm->size * count);
+done:
+    df_buffer_drop(device, &out);
+    return status;
 }
 
 /* Everybody's reals, on the host: [size * count], to be freed. */
@@ -20,6 +35,10 @@ static dfal_status gather(float **all, struct df_comm *comm, struct df_device *d
     *all = NULL;
     DF_TRY_TO(done, status, df_alloc(&own, count, sizeof *own));
     DF_TRY_TO(done, status, df_alloc(all, comm->size * count, sizeof **all));
+    if (comm->link) {
+        status = gather_joined(*all, comm, device, queue, in, count);
+        goto done;
+    }
     DF_TRY_TO(done, status, df_read(device, queue, own, in, count));
     status = df_comm_allgather(comm, *all, own, count * (int64_t)sizeof *own);
 done:
@@ -28,6 +47,27 @@ done:
         df_free(*all);
         *all = NULL;
     }
+    return status;
+}
+
+dfal_status df_comm_span_broadcast(struct df_comm *comm, struct df_device *device, int32_t queue,
+                                   struct df_span data, int64_t count, int32_t root)
+{
+    char *host;
+    dfal_status status;
+    DF_TRY(df_span_check(data, count, "broadcast"));
+    if (comm->size == 1)
+        return DFAL_OK;
+    if (comm->link)
+        return df_comm_link_broadcast(comm, queue, data, count, root);
+    const int64_t bytes = count * (int64_t)df_type_size(data.buffer->type);
+    DF_TRY(df_alloc(&host, bytes, 1));
+    if (comm->rank == root)
+        DF_TRY_TO(done, status, df_read(device, queue, host, data, count));
+    DF_TRY_TO(done, status, comm->broadcast(comm, host, bytes, root));
+    status = comm->rank == root ? DFAL_OK : df_write(device, queue, data, host, count);
+done:
+    df_free(host);
     return status;
 }
 
@@ -43,6 +83,8 @@ dfal_status df_comm_span_allgather(struct df_comm *comm, struct df_device *devic
     }
     DF_TRY(check(in, count, "allgather"));
     DF_TRY(check(out, comm->size * count, "allgather"));
+    if (comm->link)
+        return df_comm_link_allgather(comm, queue, out, in, count);
     DF_TRY(gather(&all, comm, device, queue, in, count));
     const dfal_status status = df_write(device, queue, out, all, comm->size * count);
     df_free(all);

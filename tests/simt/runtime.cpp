@@ -18,10 +18,14 @@
 //           piece. What CUDA forbids during a capture fails, and makes the thread's captures invalid. So do
 // events on
 //           a captured stream, which CUDA has and dfal does not use.
+// Libraries what a made-up library has for a stream (queue_step.h) may wait for another process: it is asked
+// again until
+//           it is done, and nothing behind it runs before.
 // Everything is under one lock; host threads take turns.
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -31,6 +35,7 @@
 #include <vector>
 
 #include "grid.h"
+#include "queue_step.h"
 
 enum { MULTIPROCESSORS = 3, SHARED = 48 * 1024, SHARED_OPTIN = 227 * 1024, CAPABILITY_MAJOR = 9 };
 enum { MOST_DEVICES = 8 };
@@ -54,10 +59,11 @@ struct capture {
 };
 
 struct CUstream_st {
+    simt_queue_step_fn *queue_step; // first, for libraries
     unsigned flags;
     int device;
-    std::deque<std::function<void()>> pending;
-    uint64_t queued, done; // pieces of work
+    std::deque<std::function<bool()>> pending; // done, or to be asked again
+    uint64_t queued, done;                     // pieces of work
     std::unique_ptr<capture> captured;
 };
 
@@ -229,14 +235,24 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 
 // ---- Streams ----------------------------------------------------------------------------------------------
 
-static void drain(cudaStream_t stream, uint64_t ticket)
+// As far as nothing waits for another process.
+static void advance(cudaStream_t stream, uint64_t ticket)
 {
     while (stream->done < ticket) {
-        const std::function<void()> work = std::move(stream->pending.front());
+        std::function<bool()> work = std::move(stream->pending.front());
         stream->pending.pop_front();
-        work();
+        if (!work()) {
+            stream->pending.push_front(std::move(work));
+            return;
+        }
         stream->done++;
     }
+}
+
+static void drain(cudaStream_t stream, uint64_t ticket)
+{
+    for (advance(stream, ticket); stream->done < ticket; advance(stream, ticket))
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
 }
 
 static void drain_all(int device, bool blocking_only)
@@ -249,6 +265,14 @@ static void drain_all(int device, bool blocking_only)
 static int device_of(cudaStream_t stream)
 {
     return stream != NULL ? stream->device : current;
+}
+
+static void queue_piece(cudaStream_t stream, std::function<bool()> work)
+{
+    stream->pending.push_back(std::move(work));
+    stream->queued++;
+    if (simt_order_now() == SIMT_ASCENDING)
+        advance(stream, stream->queued);
 }
 
 // The default stream waits for the streams that did not ask for being left alone, and its own work is done at
@@ -267,11 +291,17 @@ static cudaError_t queue(cudaStream_t stream, std::function<void()> work)
         stream->captured->work.push_back(std::move(work));
         return cudaSuccess;
     }
-    stream->pending.push_back(std::move(work));
-    stream->queued++;
-    if (simt_order_now() == SIMT_ASCENDING)
-        drain(stream, stream->queued);
+    queue_piece(stream, [=] {
+        work();
+        return true;
+    });
     return cudaSuccess;
+}
+
+static void queue_step(cudaStream_t stream, simt_step *step, void *user)
+{
+    guard held(lock);
+    queue_piece(stream, [=] { return step(user) != 0; });
 }
 
 static bool is_stream(cudaStream_t stream)
@@ -283,6 +313,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
     guard held(lock);
     *stream = new CUstream_st();
+    (*stream)->queue_step = queue_step;
     (*stream)->flags = flags;
     (*stream)->device = current;
     streams.insert(*stream);
@@ -371,7 +402,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
         return fail(cudaErrorInvalidResourceHandle);
     if (event->stream == NULL || streams.count(event->stream) == 0 || event->stream->done >= event->ticket)
         return cudaSuccess;
-    drain(event->stream, event->stream->done + 1);
+    advance(event->stream, event->stream->done + 1);
     return cudaErrorNotReady;
 }
 
