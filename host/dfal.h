@@ -135,6 +135,7 @@ typedef void dfal_event_fn(void *user, const struct dfal_event *event);
  * presets of runs are not here: dfal_doctor, dfal_strategies and dfal_presets tell them. */
 #define DFAL_ISAS             "auto|avx2|avx512"
 #define DFAL_COMMS            "self|mpi"
+#define DFAL_FEEDS            "own|nccl"
 #define DFAL_LAYOUTS          "NCHW|NHWC"
 #define DFAL_SPLITS           "train|test"
 #define DFAL_DATA_SETS        "quickdraw|shoebag"
@@ -628,6 +629,7 @@ struct dfal_run_options {
     /* part_count 0: all trials; else trials 1 + part, 1 + part + part_count, ... (part from 0), each with the
      * bits that it has among all. dfal_merge joins the directories of all parts. */
     int32_t part, part_count;
+    const char *feed; /* of DFAL_FEEDS: who reads the rows that stay on the ranks' GPUs; NULL: own */
 };
 /* Receive one line of the final table: mean and standard error over trials at the last round. */
 struct dfal_run_row {

@@ -48,6 +48,7 @@ struct df_deepfool_params {
     int32_t fail_inf; /* dfal2018: MAX_ITER's margin is +inf */
     int32_t plain;    /* iterate: 1 leaves the overshoot out (paper: linearise at x0 + r) */
     int32_t rounds;   /* sdf: projections at most; 0: the first class that is not the own one ends a walk */
+    int32_t whole;    /* raw is a whole pool: a sample's row in it is its index (refill) */
     int64_t size;     /* D = C*H*W */
     double p;         /* of the perturbation's norm: 1, 2, INFINITY or any other >= 1 */
     double overshoot, floor;

@@ -161,7 +161,8 @@ DF_FN void df_deepfool_settle_at(const struct df_io *io, int64_t i)
     }
 }
 
-/* deepfool_refill: items are new samples; row i of raw moves into slot slots[i], which becomes FRESH.
+/* deepfool_refill: items are new samples; row i of raw, of a whole pool row index[i], moves into slot
+ * slots[i], which becomes FRESH.
  *   out x0+ r+ state+ number+   in raw [rows, D], index [rows] f64 (rows in the pool), slots [rows] i32,
  *   table [channels, 256]: raw is u8, x = table[channel, raw]; absent: raw is real, x = raw
  * cols = H*W, so that channels = D / cols. */
@@ -169,16 +170,18 @@ DF_FN void df_deepfool_refill_at(const struct df_io *io, int64_t i)
 {
     const struct df_deepfool_params *p = &io->p.deepfool;
     const int64_t slot = ((const int32_t *)io->in[2])[i], n = p->size;
+    const double index = ((const double *)io->in[1])[i];
+    const int64_t row = p->whole ? (int64_t)index : i;
     const df_real *table = (const df_real *)io->in[3];
     df_real *x0 = (df_real *)io->out[0] + slot * n, *r = (df_real *)io->out[1] + slot * n;
     double *number = (double *)io->out[3] + slot * DF_SLOT_NUMBERS;
     if (table) {
-        const uint8_t *raw = (const uint8_t *)io->in[0] + i * n;
+        const uint8_t *raw = (const uint8_t *)io->in[0] + row * n;
         for (int64_t begin = 0; begin < n; begin += io->cols, table += 256)
             DF_EACH(j, io->cols)
                 x0[begin + j] = table[raw[begin + j]];
     } else {
-        const df_real *raw = (const df_real *)io->in[0] + i * n;
+        const df_real *raw = (const df_real *)io->in[0] + row * n;
         DF_EACH(j, n)
             x0[j] = raw[j];
     }
@@ -186,7 +189,7 @@ DF_FN void df_deepfool_refill_at(const struct df_io *io, int64_t i)
         r[j] = 0;
     if (DF_ONE) {
         df_slot_begin((int32_t *)io->out[2] + slot * DF_SLOT_INTS, number);
-        number[DF_SLOT_ROW] = ((const double *)io->in[1])[i];
+        number[DF_SLOT_ROW] = index;
     }
 }
 

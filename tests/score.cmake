@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name bound budget closest deepfool deepfool_loop group residency score)
+foreach(name bound budget closest deepfool deepfool_loop group residency resident_pool score)
   df_test(${name} LINK df_api LABELS quick threads)
 endforeach()
 df_test(quantile LINK df_score)

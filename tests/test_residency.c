@@ -230,12 +230,13 @@ static void pairs(void **state)
         }
 }
 
-/* u8 through the table of its channel, floats as they are; the slots of other samples stay. */
+/* u8 through the table of its channel, floats as they are, of a whole pool those of the index; the slots of
+ * other samples stay. */
 static void refill(void **state)
 {
     enum { SLOTS = 9, N = 4, CHANNELS = 3, PLANE = 35, D = CHANNELS * PLANE };
     static const int32_t into[N] = {7, 0, 3, 8};
-    const double index[N] = {5, 1e12, 0, 77};
+    const double anywhere[N] = {5, 1e12, 0, 77}, within[N] = {1, 3, 3, 0};
     float table[CHANNELS * 256], real[N * D], x0[SLOTS * D], r[SLOTS * D], found[SLOTS * D];
     uint8_t raw[N * D];
     int32_t ints[SLOTS * DF_SLOT_INTS], found_ints[SLOTS * DF_SLOT_INTS];
@@ -250,10 +251,12 @@ static void refill(void **state)
         ints[i] = 1000 + i;
     for (int i = 0; i < SLOTS * DF_SLOT_NUMBERS; i++)
         numbers[i] = 2000 + i;
-    for (int u8 = 0; u8 < 2; u8++) {
+    for (int kind = 0; kind < 4; kind++) {
+        const bool u8 = kind % 2, whole = kind / 2;
+        const double *index = whole ? within : anywhere;
         struct test_rig rig;
         rig_begin(&rig, *state, DF_OP_deepfool_refill, N, PLANE);
-        rig.call.p.deepfool = (struct df_deepfool_params){.slots = SLOTS, .size = D};
+        rig.call.p.deepfool = (struct df_deepfool_params){.slots = SLOTS, .size = D, .whole = whole};
         rig_out(&rig, 0, DF_TYPE_REAL, x0, SLOTS * D);
         rig_out(&rig, 1, DF_TYPE_REAL, r, SLOTS * D);
         rig_out(&rig, 2, DF_TYPE_I32, ints, SLOTS * DF_SLOT_INTS);
@@ -270,11 +273,12 @@ static void refill(void **state)
             int row = -1;
             for (int i = 0; i < N; i++)
                 row = into[i] == s ? i : row;
+            const int from = row < 0 || !whole ? row : (int)index[row];
             rig_get(&rig, 0, found);
             for (int j = 0; j < D; j++)
                 assert_true(found[s * D + j] == (row < 0 ? x0[s * D + j]
-                                                 : u8    ? table[j / PLANE * 256 + raw[row * D + j]]
-                                                         : real[row * D + j]));
+                                                 : u8    ? table[j / PLANE * 256 + raw[from * D + j]]
+                                                         : real[from * D + j]));
             rig_get(&rig, 1, found);
             for (int j = 0; j < D; j++)
                 assert_true(found[s * D + j] == (row < 0 ? r[s * D + j] : 0));

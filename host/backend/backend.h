@@ -257,6 +257,7 @@ struct df_device {
     int32_t queue_count;
     int32_t real_bytes; /* of a REAL in its memory: 4, or 8 where it computes in double */
     bool own_memory;    /* it computes in memory of its own, not in the host's */
+    int32_t place;      /* of the back end's GPUs: devices of one place may use each other's buffers */
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
     bool half_backward; /* layers of half_backward may be asked for */
     /* Of devices that are opened as a group (group.c), the host's own: */

@@ -80,6 +80,7 @@ static int64_t share(int64_t n, int64_t d)
 #define ALL(n)          ((struct df_operand_size){(n), (n)})
 #define PICKED(n)       ((struct df_operand_size){DF_SIZE_TO_END, (n)})
 #define OWNED(n)        (call->in[DF_SPAN_AT(own_ins, owner)].buffer != NULL ? PICKED(n) : ALL(n))
+#define RAW_ROWS        (call->p.deepfool.whole ? PICKED(ROWS * D) : ALL(ROWS * D))
 #define SLOTS(count, n) ((struct df_operand_size){S * (n), (count) * (n)})
 
 /* ---- sizes --------------------------------------------------------------------------------------------- */

@@ -136,6 +136,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     DF_TRY(find_gpu(&index, options->spec));
     DF_TRY(df_alloc(&device, 1, sizeof *device));
     device->index = index;
+    device->head.place = index;
     device->head.queue_count = QUEUES;
     device->head.real_bytes = sizeof(float);
     device->head.own_memory = true;

@@ -13,16 +13,14 @@ struct df_comm_link {
     struct df_device *device;
     struct df_link *link;
     double patience, since; /* seconds; when the call in hand began */
-    bool waited;            /* in vain */
 };
 
 /* While this rank waits for the others: they may be gone, or the job be stopped. */
 static dfal_status check(void *user)
 {
-    struct df_comm_link *link = user;
+    const struct df_comm_link *link = user;
     DF_TRY(df_context_check_stop(link->context));
-    link->waited = df_clock() - link->since > link->patience;
-    if (link->waited)
+    if (df_clock() - link->since > link->patience)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "rank %d on %s has waited for the other ranks' GPUs for %.0f s, and none has given up: see "
                 "NCCL_DEBUG=WARN and docs/CLUSTER.md",
@@ -30,26 +28,21 @@ static dfal_status check(void *user)
     return DFAL_OK;
 }
 
-/* Collective. Every rank's outcome becomes that of all; who has waited in vain knows less than who has
- * failed. */
+/* Collective. Every rank's outcome becomes that of all. */
 static dfal_status agree(struct df_comm *comm, dfal_status status)
 {
-    enum outcome { FINE = '+', FAILED = '-', WAITED = '~' };
-    const bool waited = comm->link && comm->link->waited;
-    const enum outcome own = status == DFAL_OK ? FINE : waited ? WAITED : FAILED;
-    char sentence[DF_MESSAGE_SIZE + DF_COMM_HOST + 32], message[DF_MESSAGE_SIZE];
+    char sentence[DF_MESSAGE_SIZE + DF_COMM_HOST + 32] = "", message[DF_MESSAGE_SIZE];
     char **sentences;
-    const char *worst = NULL;
     dfal_status all;
-    df_message_get(message);
-    snprintf(sentence, sizeof sentence, "%crank %d on %s: %s", own, comm->rank, comm->host, message);
+    if (status != DFAL_OK) {
+        df_message_get(message);
+        snprintf(sentence, sizeof sentence, "rank %d on %s: %s", comm->rank, comm->host, message);
+    }
     DF_TRY(df_alloc(&sentences, comm->size, sizeof *sentences));
     DF_TRY_TO(done, all, df_comm_gather_texts(comm, sentences, sentence));
-    for (int32_t r = 0; r < comm->size; r++)
-        if (*sentences[r] != FINE && (!worst || (*worst == WAITED && *sentences[r] == FAILED)))
-            worst = sentences[r];
-    if (worst)
-        all = df_fail(DFAL_E_UNAVAILABLE, "%s", worst + 1);
+    for (int32_t r = 0; r < comm->size && all == DFAL_OK; r++)
+        if (*sentences[r] != '\0')
+            all = df_fail(DFAL_E_UNAVAILABLE, "%s", sentences[r]);
     df_free(sentences[0]);
 done:
     df_free(sentences);
@@ -81,7 +74,7 @@ static dfal_status join(struct df_comm *comm, struct df_comm_link *link)
     DF_TRY(agree(comm, comm->rank == 0 ? backend->link_id(link->device, desc.id) : DFAL_OK));
     DF_TRY(comm->broadcast(comm, desc.id, sizeof desc.id, 0));
     link->since = df_clock();
-    return agree(comm, backend->link_open(link->device, &link->link, &desc));
+    return backend->link_open(link->device, &link->link, &desc);
 }
 
 dfal_status df_comm_link(struct df_comm *comm, struct dfal_context *context, struct df_device *device,

@@ -10,7 +10,8 @@
 /* Collective. Join these devices, one of each rank, until df_comm_unlink; of one rank nothing is joined. text
  * [DF_LINK_TEXT]: the library, "NCCL 2.28.9". A rank waits for the others as long as the job goes on, at most
  * `patience` seconds a call.
- * Errors   E_UNAVAILABLE on every rank alike, naming the first that cannot and why */
+ * Errors   E_UNAVAILABLE no rank is joined, of the first that has no such library and why; on this rank alone
+ *          the library's own: the others wait until it gives up */
 dfal_status df_comm_link(struct df_comm *comm, struct dfal_context *context, struct df_device *device,
                          double patience, char *text);
 /* Before the device is closed. */

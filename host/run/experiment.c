@@ -9,6 +9,7 @@
 #include "base/sized.h"
 #include "models/models.h"
 #include "run/experiment.h"
+#include "run/feed.h"
 #include "score/deepfool_engine.h"
 #include "score/pass.h"
 #include "store/classes.h"
@@ -343,12 +344,14 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     say_restarts(e);
     DF_TRY(df_context_device(context, &e->device));
     DF_TRY(choose_training(e));
-    return choose_engine(e);
+    DF_TRY(choose_engine(e));
+    return df_feed(context, e->comm, e->device, e->train, options->feed);
 }
 
 void df_experiment_close(struct df_experiment *e)
 {
     df_run_directory_close(&e->directory);
+    df_feed_end(e->train);
     if (e->oracle)
         e->oracle->close(e->oracle);
     df_network_destroy(e->graph);

@@ -215,6 +215,7 @@ static dfal_status run_rows(struct df_closest *closest, struct df_deepfool_engin
     df_list_source_init(&source, rows, n);
     df_progress_begin(&progress, closest->spec.context, "closest.deepfool", "samples", n, 0);
     dfal_status status;
+    source.source.numbers = !df_deepfool_wants_rows(engine);
     DF_TRY_TO(done, status, df_stream_open(&stream, closest->spec.pool, &source.source));
     status = df_deepfool_run(engine, stream, &sink.sink, &progress);
 done:

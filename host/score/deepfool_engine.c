@@ -9,6 +9,7 @@
 #include "score/budget.h"
 #include "score/deepfool_checks.h"
 #include "score/deepfool_worker.h"
+#include "score/resident_pool.h"
 #include "score/summary.h"
 
 /* Slots of a worker unless told otherwise: enough to fill the groups of a backward, few enough that their
@@ -188,6 +189,7 @@ static dfal_status create_one(struct df_deepfool_engine **at, const struct df_de
     engine = *at;
     *engine = *like;
     engine->device = device;
+    engine->whole = df_resident_pool_rows(engine->pool->resident, device);
     DF_TRY(df_plan_create(&engine->plan, device, network, plan_uses(how), how & DF_DEEPFOOL_FOLD));
     engine->params = params_of(&engine->deepfool, network, engine->plan);
     return DFAL_OK;
@@ -311,6 +313,13 @@ int64_t df_deepfool_memory(const struct df_deepfool_engine *engine)
     for (engine = engine->next; engine; engine = engine->next)
         memory += engine->device->own_memory ? engine->memory : 0;
     return memory;
+}
+
+bool df_deepfool_wants_rows(const struct df_deepfool_engine *engine)
+{
+    while (engine && engine->whole.buffer)
+        engine = engine->next;
+    return engine != NULL;
 }
 
 bool df_deepfool_is_fused(const struct df_deepfool_engine *engine)

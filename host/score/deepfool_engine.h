@@ -30,6 +30,9 @@ dfal_status df_deepfool_create(struct df_deepfool_engine **out, struct dfal_cont
  * front of a padding) may be others in a network of the same nodes. */
 dfal_status df_deepfool_fuses(bool *fused, struct df_device *device, const struct df_network *network);
 bool df_deepfool_is_fused(const struct df_deepfool_engine *engine); /* on every device */
+/* Does a run want the rows of its stream? Else their numbers do: they are on every device
+ * (score/resident_pool.h). */
+bool df_deepfool_wants_rows(const struct df_deepfool_engine *engine);
 /* Score every row of the stream. No memory is taken after the first call.
  * Order    none of a result's bits depends on batch, workers, devices, slot or what else the stream holds.
  * Errors   E_STOPPED: what the sink has seen is complete; E_DATA a row outside the range that is clipped to;

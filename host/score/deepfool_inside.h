@@ -17,7 +17,8 @@
 #include "score/preset.h"
 #include "store/stream.h"
 
-/* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. */
+/* Rows of the stream on the device, raw bytes or network inputs of a f32 pool, and their rows in the pool. Of
+ * a pool that is there as a whole these alone. */
 struct df_deepfool_chunk {
     struct df_span raw, index;
     int64_t rows, taken;
@@ -46,9 +47,9 @@ struct df_deepfool_worker {
     bool tried;                /* to record such a look */
     struct df_recording *recording; /* of such a look; NULL: none yet */
     /* on the host */
-    int64_t *taken; /* [chunk_rows] pool rows of fresh samples */
-    unsigned char *raw_host;
-    float *decoded_host; /* f32 pools: [chunk_rows, D]; and one adversarial image */
+    int64_t *taken;          /* [chunk_rows] pool rows of fresh samples */
+    unsigned char *raw_host; /* NULL: the rows are on the device */
+    float *decoded_host;     /* f32 pools: [chunk_rows, D]; and one adversarial image */
     double *index_host, *record_host;
     int32_t *free_host;
 };
@@ -81,6 +82,7 @@ struct df_deepfool_engine {
     int64_t block;                    /* cotangents of one backward */
     struct df_deepfool_params params; /* what every call shares */
     struct df_span table, scale, low, high;
+    struct df_span whole; /* the pool's rows on this device; buffer NULL: they come with the stream */
 };
 
 #endif

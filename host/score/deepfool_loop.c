@@ -36,7 +36,8 @@ static dfal_status take(struct df_deepfool_worker *worker, int64_t most, int64_t
     while (*count < most && !worker->dry) {
         int64_t got = 0;
         DF_TRY(df_stream_take(engine->shared->stream, most - *count,
-                              worker->raw_host + (size_t)*count * row_bytes, worker->taken + *count, &got));
+                              worker->raw_host ? worker->raw_host + (size_t)*count * row_bytes : NULL,
+                              worker->taken + *count, &got));
         worker->dry = got == 0;
         *count += got;
     }
@@ -59,7 +60,8 @@ static dfal_status load(struct df_deepfool_worker *worker, struct df_deepfool_ch
         df_pool_decode(engine->pool, worker->decoded_host, raw, count);
         raw = worker->decoded_host;
     }
-    DF_TRY(df_write(engine->device, worker->upload, chunk->raw, raw, count * engine->params.size));
+    if (raw)
+        DF_TRY(df_write(engine->device, worker->upload, chunk->raw, raw, count * engine->params.size));
     DF_TRY(df_write(engine->device, worker->upload, chunk->index, worker->index_host, count));
     chunk->rows = count;
     chunk->copying = worker->upload != worker->queue;
@@ -115,12 +117,16 @@ static dfal_status take_rows(struct df_deepfool_worker *worker, struct df_deepfo
                              int64_t filled, int64_t count)
 {
     const struct df_deepfool_engine *engine = worker->engine;
-    const struct df_call call =
+    struct df_call call =
         DF_CALL(deepfool_refill, .rows = count, .cols = engine->pool->shape.h * engine->pool->shape.w,
                 .x0 = worker->x0, .r = worker->r, .state = worker->state, .number = worker->number,
                 .raw = df_at(chunk->raw, chunk->taken * engine->params.size),
                 .index = df_at(chunk->index, chunk->taken), .slots = df_at(worker->free_list, filled),
                 .table = engine->table, .p.deepfool = engine->params);
+    if (engine->whole.buffer) {
+        DF_IN(&call, deepfool_refill, raw) = engine->whole;
+        call.p.deepfool.whole = 1;
+    }
     DF_TRY(wait_for_copy(worker, chunk));
     DF_TRY(df_call_run(engine->device, worker->queue, &call));
     chunk->taken += count;

@@ -58,12 +58,15 @@ static dfal_status create_chunks(struct df_deepfool_worker *worker)
     worker->upload = device->wide && device->queue_count > 1 ? 1 : worker->queue;
     for (int32_t c = 0; c < worker->chunk_count; c++) {
         struct df_deepfool_chunk *chunk = &worker->chunk[c];
-        DF_TRY(df_buffer_new(engine->device, &chunk->raw, type, worker->chunk_rows * engine->params.size));
+        if (!engine->whole.buffer)
+            DF_TRY(
+                df_buffer_new(engine->device, &chunk->raw, type, worker->chunk_rows * engine->params.size));
         DF_TRY(df_buffer_new(engine->device, &chunk->index, DF_TYPE_F64, worker->chunk_rows));
     }
     DF_TRY(df_alloc(&worker->taken, worker->chunk_rows, sizeof *worker->taken));
     DF_TRY(df_alloc(&worker->index_host, worker->chunk_rows, sizeof *worker->index_host));
-    DF_TRY(df_alloc(&worker->raw_host, worker->chunk_rows, df_pool_row_bytes(engine->pool)));
+    if (!engine->whole.buffer)
+        DF_TRY(df_alloc(&worker->raw_host, worker->chunk_rows, df_pool_row_bytes(engine->pool)));
     return df_alloc(&worker->decoded_host,
                     (type == DF_TYPE_U8 ? 1 : worker->chunk_rows) * engine->params.size,
                     sizeof *worker->decoded_host);

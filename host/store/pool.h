@@ -32,6 +32,8 @@ struct df_pool {
     int64_t label_blanks; /* lines without a label, passed over */
     char *label_blank;    /* the first of them, "FILE:LINE"; NULL: none */
     char *label_nothing;  /* the first file that says nothing of any row, as a sentence; NULL: none */
+    struct df_resident_pool *resident; /* its rows on devices (score/resident_pool.h); NULL: they are
+                                              * read. Of whoever put them there */
 };
 
 /* A caller's options as this version knows them; NULL: the defaults. Errors   E_USAGE */

@@ -123,7 +123,7 @@ static void *read_ahead(void *argument)
         if (!more)
             break;
         dfal_status status = claim(stream, block);
-        if (status == DFAL_OK && block->count)
+        if (status == DFAL_OK && block->count && !stream->source->numbers)
             status = df_pool_gather(stream->pool, block->raw, block->index, block->count);
         df_lock_take(&stream->lock);
         more = status == DFAL_OK && block->count > 0;
@@ -197,8 +197,9 @@ dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw,
         }
         int64_t n = block->count - block->taken;
         n = n > max - *count ? max - *count : n;
-        memcpy((char *)raw + (size_t)*count * stream->row_bytes,
-               block->raw + (size_t)block->taken * stream->row_bytes, (size_t)n * stream->row_bytes);
+        if (raw && !stream->source->numbers)
+            memcpy((char *)raw + (size_t)*count * stream->row_bytes,
+                   block->raw + (size_t)block->taken * stream->row_bytes, (size_t)n * stream->row_bytes);
         memcpy(index + *count, block->index + block->taken, (size_t)n * sizeof *index);
         *count += n;
         block->taken += n;
@@ -210,7 +211,7 @@ dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw,
     }
     df_lock_release(&stream->lock);
     /* By whoever has taken them: one thread reads, and all takers wait for it. */
-    if (stream->source->hashes)
+    if (stream->source->hashes && raw)
         df_row_hashes_add(stream->source->hashes, &stream->lock, raw, stream->row_bytes, index, *count);
     return status;
 }

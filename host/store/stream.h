@@ -13,6 +13,7 @@ struct df_chunk_source {
     dfal_status (*next)(struct df_chunk_source *self, int64_t *begin, int64_t *end);
     /* The next run is asked for when rows of this one are all that is read ahead: others want runs, too. */
     bool late;
+    bool numbers; /* of rows are all that takers want: no row is read, and raw is left alone */
     struct df_row_hashes
         *hashes; /* of the rows handed out, added to before a taker has them; NULL: nobody asks */
 };
@@ -34,7 +35,8 @@ int df_compare_rows(const void *a, const void *b);
 
 struct df_row_stream;
 dfal_status df_stream_open(struct df_row_stream **out, struct df_pool *pool, struct df_chunk_source *source);
-/* Take up to max rows: raw bytes (caller's buffer) and their pool indices. *count 0: the stream is dry.
+/* Take up to max rows: raw bytes (caller's buffer; NULL: they are not wanted) and their pool indices. *count
+ * 0: the stream is dry.
  * Thread-safe; blocks while the reader is behind. */
 dfal_status df_stream_take(struct df_row_stream *stream, int64_t max, void *raw, int64_t *index,
                            int64_t *count);

@@ -59,6 +59,7 @@ static dfal_status run_deepfool(const struct df_view *view, const int64_t *rows,
     DF_TRY_TO(done, status,
               df_deepfool_create(&engine, view->context, view->device, view->network, view->pool,
                                  &view->options->deepfool, view->options->batch, view->options->how));
+    source.source.numbers = !df_deepfool_wants_rows(engine);
     DF_TRY_TO(done, status, df_stream_open(&stream, view->pool, &source.source));
     status = df_deepfool_run(engine, stream, sink, &progress);
 done:

@@ -149,14 +149,18 @@ def others(dfal):
     check("training runs on cuda:0, the first of 2 devices" in err, f"train -v says {err}")
 
 
-def experiment(dfal):
-    """The strategies of a run have a GPU each, and the tables do not tell; nor when one is lost and the run goes on with
-    the other."""
-    tiny(dfal, 80)
+def write_run(dfal):
     with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
         file.write("data: {train: pool.h5, test: pool.h5}\nnetwork: ./net.h5\nstrategies: [dfal, random, entropy]\n"
                    "initial: 6\nquery: 3\nannotations: 12\ntrials: 1\n"
                    "training: {restarts: 1, epochs: 2, validation: 0}\n")
+
+
+def experiment(dfal):
+    """The strategies of a run have a GPU each, and the tables do not tell; nor when one is lost and the run goes on with
+    the other."""
+    tiny(dfal, 80)
+    write_run(dfal)
     for name, count in ("one", 1), ("two", 2):
         Gpus(dfal, count).run("cuda:all", "run", "run.yaml", "-o", name)
     same_runs(dfal.at("one"), dfal.at("two"))
@@ -187,4 +191,32 @@ def ranks(dfal):
     same_bits(dfal.at("one.h5"), dfal.at("four.h5"))
 
 
-main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment, ranks)})
+def feed(dfal):
+    """The rows of a run stay on the GPUs: read by each rank, or by the first alone, which sends them by NCCL."""
+    tiny(dfal, 80)
+    write_run(dfal)
+    line = ("run", "run.yaml", "--backend", "cuda")
+    beside = os.path.join(os.path.dirname(os.environ["SIMT_BACKEND"]), "nccl")
+    nccl = Gpus(dfal, 2, LD_LIBRARY_PATH=dfal.library["LD_LIBRARY_PATH"] + ":" + beside).environment
+    _, err = dfal.run(*line, "-o", "own", environment=Gpus(dfal, 1).environment)
+    check("pool.h5 stay on the GPU, 0.0 MB, read by this process" in err, f"own rows: {err}")
+    _, err = run_ranks(dfal, 2, *line, "--feed", "nccl", "-o", "sent", environment=nccl)
+    check(err.count("pool.h5 stay on the GPU, 0.0 MB, NCCL 2.28.9") == 1, f"rows that are sent: {err}")
+    same_runs(dfal.at("own"), dfal.at("sent"))
+    # One rank has nobody to send them to; then nothing of the run is begun.
+    dfal.run(*line, "--feed", "nccl", "-o", "alone", environment=nccl)
+    same_runs(dfal.at("own"), dfal.at("alone"))
+    for fault, says in (("refused:1:0", "NCCL failed in joining GPUs: invalid usage: Duplicate GPU detected"),
+                        ("remote:1:0", "NCCL failed in a broadcast: remote process exited")):
+        _, err = run_ranks(dfal, 2, "-q", *line, "--feed", "nccl", "-o", "again", code=69,
+                           environment={**nccl, "DF_NCCL_FAULT": fault})
+        check(says in err and "Traceback" not in err, f"{fault}: {err}")
+    run_ranks(dfal, 2, *line, "--feed", "nccl", "-o", "again", environment=nccl)
+    same_runs(dfal.at("own"), dfal.at("again"))
+    words = ("run", "run.yaml", "-o", "other", "--feed")
+    Gpus(dfal, 1).refuses(69, "cpu", *words, "nccl", says="pool.h5 cannot stay on the cpu device")
+    Gpus(dfal, 2).refuses(69, "cuda:all", *words, "nccl", says="--feed nccl joins one GPU of each rank, and this rank has 2")
+    Gpus(dfal, 1).refuses(64, "cuda", *words, "ncl", says="nearest is 'nccl'")
+
+
+main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment, ranks, feed)})
