@@ -6,6 +6,8 @@ foreach(name reasons doctor linked beside)
     set_tests_properties(cli_cuda_${name} PROPERTIES ENVIRONMENT "CUDA_LIBRARY=$<TARGET_FILE:dfal_cuda>")
   endif()
 endforeach()
+# On a GPU alone: tools/gpu-lane.
+df_test(device_link LINK df_backend)
 # NCCL as it is installed, as far as it goes without a GPU.
 if(DFAL_CUDA_BUILT AND DFAL_NCCL_INCLUDE)
   df_test(nccl SOURCES ${PROJECT_SOURCE_DIR}/host/backend/cuda_nccl.c ${PROJECT_SOURCE_DIR}/host/backend/cuda_device.c LINK df_backend
