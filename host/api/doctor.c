@@ -84,6 +84,29 @@ static void tell_backend(const struct df_teller *teller, const char *name, char 
     df_device_close(device);
 }
 
+/* What runs a convolution of many channels: cuDNN, unless it cannot here. */
+static void tell_convolution(const struct df_teller *teller, struct df_device *device)
+{
+    const struct df_layer_desc desc = {
+        .in = {64, 14, 14},
+        .out = {64, 14, 14},
+        .window = {.kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1, 1, 1}, .dilation = {1, 1}},
+        .group = 1,
+        .block_rows = 64,
+        .forward = true,
+        .backward = true};
+    struct df_layer *layer = NULL;
+    char text[256], reason[DF_MESSAGE_SIZE];
+    if (device->backend->layer_create(device, &layer, &desc) != DFAL_OK) {
+        df_message_get(reason);
+        df_tell_text(teller, "cuda_convolution", "%s", reason);
+        return;
+    }
+    device->backend->layer_text(device, layer, DF_LAYER_FORWARD, text, sizeof text);
+    df_tell_text(teller, "cuda_convolution", "%s%s%s", text, *layer->fallback ? "; " : "", layer->fallback);
+    device->backend->layer_destroy(device, layer);
+}
+
 /* What joins this GPU with those of other ranks (run --feed nccl). */
 static void tell_link(const struct df_teller *teller, struct df_device *device)
 {
@@ -106,6 +129,7 @@ static void tell_further(const struct df_teller *teller)
     if (df_device_open(&first, "cuda", "auto", 1) != DFAL_OK)
         return;
     const int32_t count = first->backend->device_count(first);
+    tell_convolution(teller, first);
     tell_link(teller, first);
     df_device_close(first);
     df_tell_int(teller, "cuda_devices", count);

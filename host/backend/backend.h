@@ -81,10 +81,12 @@ struct df_layer_desc {
 };
 
 /* The head of a prepared layer: primitives, packed parameters. */
+enum { DF_FALLBACK_TEXT = 256 };
 struct df_layer {
     struct df_layer_desc desc;
-    struct df_layer *twin; /* for check alone: the other side's */
-    double largest_weight; /* for check alone: as bound */
+    char fallback[DF_FALLBACK_TEXT]; /* the first op that is not run by what is fastest here, and why not */
+    struct df_layer *twin;           /* for check alone: the other side's */
+    double largest_weight;           /* for check alone: as bound */
 };
 
 /* A small network as a whole, for back ends that run it in one go, activations never leaving the chip: stages
@@ -260,6 +262,7 @@ struct df_device {
     int32_t place;      /* of the back end's GPUs: devices of one place may use each other's buffers */
     bool wide; /* many rows a call pay (a GPU); else a network is run block by block, to stay in cache */
     bool half_backward; /* layers of half_backward may be asked for */
+    bool fallback_told; /* that a layer is not run by what is fastest (net/plan.h) */
     /* Of devices that are opened as a group (group.c), the host's own: */
     char name[DF_DEVICE_NAME]; /* "cuda:1", for messages and to open it alone; "" where it is no member */
     struct df_device *next;    /* of the group, in the order of its list; NULL: the last */

@@ -123,6 +123,8 @@ static void device_close(struct df_device *head)
     if (device->clearing != NULL)
         (void)cudaStreamDestroy(device->clearing);
     (void)cudaGetLastError();
+    df_cuda_forget_trials(device);
+    df_lock_end(&device->trying);
     df_free(device->queues);
     df_free(device);
 }
@@ -142,6 +144,7 @@ static dfal_status device_open(struct df_device **out, const struct df_device_op
     device->head.own_memory = true;
     device->head.wide = true; /* one stream with many rows a call fills a GPU */
     device->head.half_backward = true;
+    df_lock_begin(&device->trying);
     DF_TRY_TO(done, status, describe(device));
     DF_TRY_TO(done, status, df_cuda_use(device));
     DF_TRY_TO(done, status, df_alloc(&device->queues, device->head.queue_count, sizeof *device->queues));

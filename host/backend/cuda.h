@@ -6,6 +6,7 @@
  * cuda_layer.c   a layer: which engine runs which of its three ops, blocks of a fixed number of rows
  * cuda_fused.c   small networks in one go (kernels/fused.h)
  * cuda_record.c  recordings of a queue's calls: CUDA graphs; the queue's workspace
+ * cuda_trial.c   a library's op is run once before it is relied on
  * cuda_own.c     the engine of dfal's own kernels (kernels/conv.h)
  * cuda_half.c    backwards in half precision around another engine's op (kernels/half.h)
  * cuda_nccl.c    links with other processes' GPUs: every call of NCCL, with DFAL_NCCL only
@@ -18,6 +19,7 @@
 #include <cuda_runtime.h>
 
 #include "backend/backend.h"
+#include "base/lock.h"
 
 /* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a
  * stream. */
@@ -43,6 +45,8 @@ struct df_cuda_device {
     cudaStream_t clearing;    /* of new memory: any thread's, and never recorded */
     struct df_cudnn *cudnn;   /* NULL without DFAL_CUDA_LIBRARIES */
     struct df_cublas *cublas; /* likewise */
+    struct df_lock trying;
+    struct df_cuda_trial *trials; /* of libraries' ops; under `trying` */
 };
 
 /* Make a failed call of the CUDA runtime this thread's message, "WHAT: the runtime's words", and clear it
@@ -96,8 +100,8 @@ struct df_cuda_run {
         *bias; /* the layer's own copies, at the same addresses for the layer's life; NULL for a
                                    weight gradient. A layer without bias has zeros */
     int64_t rows;
-    void *workspace; /* 256-byte aligned, contents undefined */
-    int32_t queue;
+    void *workspace;     /* 256-byte aligned, contents undefined */
+    int32_t queue;       /* the device's queue_count: a trial's */
     cudaStream_t stream; /* of the queue: a run only queues work here and never waits */
 };
 
@@ -125,6 +129,13 @@ extern const struct df_cuda_engine df_cuda_own; /* cuda_own.c: any layer, any nu
  * rounded values as floats. */
 dfal_status df_cuda_half_create(struct df_cuda_op **out, struct df_cuda_op *inner,
                                 const struct df_layer_desc *desc, bool packed);
+
+/* ---- cuda_trial.c ---------------------------------------------------------------------------- */
+/* Run a library's op once, as a layer of desc will. Where there is no memory to try it, it is taken as it is.
+ * Errors   the op's own, in the words of the first time */
+dfal_status df_cuda_try(struct df_cuda_device *device, struct df_cuda_op *op,
+                        const struct df_layer_desc *desc, enum df_layer_kind kind);
+void df_cuda_forget_trials(struct df_cuda_device *device);
 
 /* ---- cuda_layer.c ---------------------------------------------------------------------------- */
 dfal_status df_cuda_layer_create(struct df_device *device, struct df_layer **out,

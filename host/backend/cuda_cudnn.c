@@ -42,8 +42,8 @@ static dfal_status handle_of(cudnnHandle_t *out, struct df_cudnn *library, int32
 static dfal_status open_handles(struct df_cudnn *library, const struct df_cuda_device *device)
 {
     cudnnHandle_t first = NULL;
-    DF_TRY(df_alloc(&library->handles, device->head.queue_count, sizeof *library->handles));
-    library->queue_count = device->head.queue_count;
+    library->queue_count = device->head.queue_count + 1; /* and trials' */
+    DF_TRY(df_alloc(&library->handles, library->queue_count, sizeof *library->handles));
     DF_TRY(handle_of(&first, library, 0));
     return df_cudnn_properties(&library->properties, first, NULL);
 }

@@ -38,37 +38,62 @@ static const struct df_cuda_engine *library_for(const struct df_layer_desc *desc
 }
 #endif
 
-static dfal_status create_op(struct df_cuda_op **out, struct df_cuda_device *device,
-                             const struct df_layer_desc *desc, enum df_layer_kind kind)
+/* Why a layer's op is not the library's: what the library said. */
+static void tell_fallback(char *fallback, const struct df_cuda_engine *library, enum df_layer_kind kind)
+{
+    static const char *const kinds[] = {"forward", "backward", "weight gradient"};
+    char reason[DF_MESSAGE_SIZE];
+    if (*fallback != '\0')
+        return;
+    df_message_get(reason);
+    (void)snprintf(fallback, DF_FALLBACK_TEXT, "%s does not run a %s: %.180s", library->name, kinds[kind],
+                   reason);
+}
+
+/* The library's, where it has one that runs. Errors   E_UNAVAILABLE, told as a fall-back */
+static dfal_status create_by_library(struct df_cuda_op **out, struct df_cuda_device *device,
+                                     const struct df_layer_desc *desc, enum df_layer_kind kind,
+                                     char *fallback)
 {
     const struct df_cuda_engine *library = library_for(desc);
+    if (library == NULL)
+        return DFAL_E_UNAVAILABLE;
+    dfal_status status = library->create(out, device, desc, kind);
+    if (status == DFAL_OK) {
+        status = df_cuda_try(device, *out, desc, kind);
+        if (status == DFAL_OK)
+            return DFAL_OK;
+        library->destroy(*out);
+        *out = NULL;
+    }
+    if (status == DFAL_E_UNAVAILABLE)
+        tell_fallback(fallback, library, kind);
+    return status;
+}
+
+static dfal_status create_op(struct df_cuda_op **out, struct df_cuda_device *device,
+                             const struct df_layer_desc *desc, enum df_layer_kind kind, char *fallback)
+{
     struct df_layer_desc asked = *desc;
     if (kind == DF_LAYER_WEIGHT_GRADIENT && desc->of_one_row)
         asked.block_rows = 1;
-    if (library != NULL) {
-        const dfal_status status = library->create(out, device, &asked, kind);
-        if (status != DFAL_E_UNAVAILABLE)
-            return status;
-    }
-    return df_cuda_own.create(out, device, &asked, kind);
+    const dfal_status status = create_by_library(out, device, &asked, kind, fallback);
+    return status == DFAL_E_UNAVAILABLE ? df_cuda_own.create(out, device, &asked, kind) : status;
 }
 
 /* A library's for binary16; where it has none, whatever runs the float32 backward gets the rounded values. */
 static dfal_status create_half(struct df_cuda_op **out, struct df_cuda_device *device,
-                               const struct df_layer_desc *desc)
+                               const struct df_layer_desc *desc, char *fallback)
 {
-    const struct df_cuda_engine *library = library_for(desc);
     struct df_cuda_op *inner = NULL;
-    if (library != NULL) {
-        const dfal_status status = library->create(&inner, device, desc, DF_LAYER_BACKWARD);
-        if (status == DFAL_OK)
-            return df_cuda_half_create(out, inner, desc, true);
-        if (status != DFAL_E_UNAVAILABLE)
-            return status;
-    }
+    const dfal_status status = create_by_library(&inner, device, desc, DF_LAYER_BACKWARD, fallback);
+    if (status == DFAL_OK)
+        return df_cuda_half_create(out, inner, desc, true);
+    if (status != DFAL_E_UNAVAILABLE)
+        return status;
     struct df_layer_desc plain = *desc;
     plain.half_backward = false;
-    DF_TRY(create_op(&inner, device, &plain, DF_LAYER_BACKWARD));
+    DF_TRY(create_op(&inner, device, &plain, DF_LAYER_BACKWARD, fallback));
     return df_cuda_half_create(out, inner, desc, false);
 }
 
@@ -116,9 +141,11 @@ dfal_status df_cuda_layer_create(struct df_device *head, struct df_layer **out,
     DF_TRY_TO(done, status, make_zeros(&layer->no_bias, device, layer->bias_count));
     for (int kind = 0; kind < DF_LAYER_KINDS; kind++)
         if (wanted[kind] && kind == DF_LAYER_BACKWARD && desc->half_backward)
-            DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc));
+            DF_TRY_TO(done, status, create_half(&layer->op[kind], device, desc, layer->head.fallback));
         else if (wanted[kind])
-            DF_TRY_TO(done, status, create_op(&layer->op[kind], device, desc, (enum df_layer_kind)kind));
+            DF_TRY_TO(
+                done, status,
+                create_op(&layer->op[kind], device, desc, (enum df_layer_kind)kind, layer->head.fallback));
     *out = &layer->head;
 done:
     if (status != DFAL_OK)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "net/node_rules.h"
 #include "net/plan_inside.h"
@@ -389,6 +390,19 @@ dfal_status df_plan_refresh_norms(struct df_plan *plan, int32_t queue)
             status = refresh_norm(plan, queue, i, values);
     df_free(values);
     return status;
+}
+
+void df_plan_tell_fallback(struct dfal_context *context, const struct df_plan *plan)
+{
+    struct df_device *device = plan->device;
+    for (int32_t i = 0; i < plan->network->node_count && !device->fallback_told; i++) {
+        const struct df_layer *layer = plan->nodes[i].layer;
+        if (!layer || *layer->fallback == '\0')
+            continue;
+        device->fallback_told = true;
+        df_say(context, DFAL_WARNING, "device.fallback", DF_FIELDS(DF_TEXT("reason", layer->fallback)),
+               "%s: dfal's own kernels run it, slower; the results are as exact", layer->fallback);
+    }
 }
 
 dfal_status df_plan_rebind(struct df_plan *plan, int32_t queue)

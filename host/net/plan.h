@@ -39,6 +39,8 @@ void df_plan_destroy(struct df_plan *plan);
  * and the back end alone, so that results do not depend on the machine. */
 int32_t df_plan_block_rows(const struct df_plan *plan);
 bool df_plan_is_fused(const struct df_plan *plan);
+/* A warning, once a device, where a layer is not run by what is fastest there (struct df_layer). */
+void df_plan_tell_fallback(struct dfal_context *context, const struct df_plan *plan);
 int64_t df_plan_input_size(const struct df_plan *plan); /* D */
 int32_t df_plan_class_count(const struct df_plan *plan);
 /* Bytes: what --memory is divided by. */

@@ -395,6 +395,7 @@ static dfal_status create_runners(struct training *t, int64_t room)
     const int64_t before = t->device->backend->memory_free(t->device);
     DF_TRY(df_alloc(&t->runners, wanted, sizeof *t->runners));
     DF_TRY(create_runner(t, 0));
+    df_plan_tell_fallback(t->context, df_trainer_plan(t->runners[0].trainer));
     if (!df_trainer_has_queue(t->runners[0].trainer))
         wanted = 1;
     const int64_t each = 2 * (before - t->device->backend->memory_free(t->device));

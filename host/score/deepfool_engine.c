@@ -191,6 +191,7 @@ static dfal_status create_one(struct df_deepfool_engine **at, const struct df_de
     engine->device = device;
     engine->whole = df_resident_pool_rows(engine->pool->resident, device);
     DF_TRY(df_plan_create(&engine->plan, device, network, plan_uses(how), how & DF_DEEPFOOL_FOLD));
+    df_plan_tell_fallback(engine->context, engine->plan);
     engine->params = params_of(&engine->deepfool, network, engine->plan);
     return DFAL_OK;
 }

@@ -6,7 +6,8 @@
  *             is dry
  *   look      iterate, forward, observe; count, offsets, settle: lists of slots, records of finished samples.
  *             Recorded where the device can, and run as one call while every slot is occupied
- *   read      how many slots go on, how many wait for a step; the records
+ *   read      how many slots go on, how many wait for a step; the records, on the queue of copies while the
+ *             device steps
  *   step      one DeepFool step of the active slots: the long part; sdf: a projection of the crossed ones
  *   deliver   records to the sink
  *
@@ -238,13 +239,14 @@ static bool wants_image(const struct df_deepfool_engine *engine, const struct df
     return engine->shared->sink->wants_adversarial && margin->status <= DFAL_SCORE_TIE;
 }
 
-/* The records, and where somebody wants images the slots that they are of: the first of the free list. */
-static dfal_status read_results(struct df_deepfool_worker *worker, int64_t count)
+/* The records, and where somebody wants images the slots that they are of: the first of the free list. Both
+ * were complete when the totals had been read, so any queue finds them. */
+static dfal_status read_results(struct df_deepfool_worker *worker, int32_t queue, int64_t count)
 {
     struct df_device *device = worker->engine->device;
-    DF_TRY(df_read(device, worker->queue, worker->record_host, worker->record, count * DF_RECORD_NUMBERS));
+    DF_TRY(df_read(device, queue, worker->record_host, worker->record, count * DF_RECORD_NUMBERS));
     return worker->engine->shared->sink->wants_adversarial
-               ? df_read(device, worker->queue, worker->free_host, worker->free_list, count)
+               ? df_read(device, queue, worker->free_host, worker->free_list, count)
                : DFAL_OK;
 }
 
@@ -319,6 +321,7 @@ dfal_status df_deepfool_worker_run(struct df_deepfool_worker *worker)
 {
     struct df_deepfool_engine *engine = worker->engine;
     const bool beside = worker->chunk_count > 1 && !engine->shared->sink->wants_adversarial;
+    const bool later = beside && worker->upload != worker->queue;
     DF_TRY(begin(worker));
     for (;;) {
         int64_t filled;
@@ -335,11 +338,14 @@ dfal_status df_deepfool_worker_run(struct df_deepfool_worker *worker)
         DF_TRY(look(worker));
         DF_TRY(read_totals(worker));
         const int64_t records = occupied - worker->kept;
-        DF_TRY(read_results(worker, records));
+        if (!later)
+            DF_TRY(read_results(worker, worker->queue, records));
         if (!beside)
             DF_TRY(deliver(worker, records));
         DF_TRY(df_deepfool_worker_step(worker, worker->active_list, worker->active));
         DF_TRY(df_deepfool_worker_project(worker));
+        if (later)
+            DF_TRY(read_results(worker, worker->upload, records));
         if (beside)
             DF_TRY(deliver(worker, records));
     }

@@ -395,6 +395,7 @@ static dfal_status make_plans(const struct pass *pass, struct pass_share *share,
     if (share->plan)
         return DFAL_OK;
     DF_TRY(df_plan_create(&share->plan, share->device, network, uses, logits));
+    df_plan_tell_fallback(pass->context, share->plan);
     return wants_logits(pass) && !layers && share->device->backend->fused_create
                ? plan_logits(pass, share, network)
                : DFAL_OK;

@@ -29,9 +29,10 @@ struct made_up {
 
 static struct {
     bool refuses, refuses_half;
+    int fails;            /* runs of ops of this kind; -1: none */
     int64_t runs, padded; /* rows of zeros that were seen */
     int binds;
-} library;
+} library = {.fails = -1};
 
 static dfal_status made_up_create(struct df_cuda_op **out, struct df_cuda_device *device,
                                   const struct df_layer_desc *desc, enum df_layer_kind kind)
@@ -165,6 +166,8 @@ static void half_backward(const struct made_up *op, const struct df_cuda_run *ru
 static dfal_status made_up_run(struct df_cuda_op *head, const struct df_cuda_run *run)
 {
     struct made_up *op = (struct made_up *)head;
+    if (library.fails == (int)op->kind)
+        DF_FAIL(DFAL_E_UNAVAILABLE, "the made-up driver does not know this engine");
     if (run->rows != ENGINE_ROWS || run->workspace == NULL || (uintptr_t)run->workspace % 256 != 0)
         test_fail("a run of %lld rows, expected %d, and an aligned workspace", (long long)run->rows,
                   ENGINE_ROWS);

@@ -471,11 +471,15 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
     static const char *const kinds[] = {"forward", "backward", "weight gradient"};
     struct rig by_library, by_own;
     library.refuses = false;
-    library.binds = 0;
+    library.runs = library.binds = 0;
     rig_open(&by_library, device, desc);
-    assert_int_equal(library.binds, 3);
+    assert_int_equal(library.runs, 3); /* each op is tried once */
+    assert_int_equal(library.binds, 3 + 3);
+    assert_string_equal(by_library.layer->fallback, "");
     library.refuses = true;
     rig_open(&by_own, device, desc);
+    assert_non_null(
+        strstr(by_own.layer->fallback, " does not run a forward: the library has no such engine"));
     for (int kind = 0; kind < 3; kind++) {
         char text[64], expected[64];
         (void)snprintf(expected, sizeof expected, "%s: algorithm %d",
@@ -509,6 +513,60 @@ static void check_blocks(struct df_device *device, const struct df_layer_desc *d
         }
     rig_close(&by_library);
     rig_close(&by_own);
+}
+
+/* An op that can be made and does not run is not relied on, and not tried again. */
+static void trials(void **state)
+{
+    static const char *const kinds[] = {"forward", "backward", "weight gradient"};
+    const struct df_layer_desc desc = {.is_gemm = true,
+                                       .in = {40, 1, 1},
+                                       .out = {33, 1, 1},
+                                       .group = 1,
+                                       .block_rows = 8,
+                                       .forward = true,
+                                       .backward = true,
+                                       .weight_gradient = true};
+    struct rig rig;
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        gpu_reset();
+        struct df_device *device = opened();
+        library.refuses = false;
+        library.fails = kind;
+        for (int time = 0; time < 2; time++) {
+            char text[64], expected[128];
+            library.runs = 0;
+            rig_open(&rig, device, &desc);
+            assert_int_equal(library.runs, time == 0 ? 2 : 0);
+            for (int k = 0; k < 3; k++) {
+                device->backend->layer_text(device, rig.layer, k, text, sizeof text);
+                assert_true((strcmp(text, "own kernels") == 0) == (k == kind));
+            }
+            (void)snprintf(expected, sizeof expected,
+                           "made up products does not run a %s: the made-up driver "
+                           "does not know this engine",
+                           kinds[kind]);
+            assert_string_equal(rig.layer->fallback, expected);
+            rig_close(&rig);
+        }
+        library.fails = -1;
+        device->backend->device_close(device);
+    }
+    /* Where there is no memory to try it the library's op is taken: bits do not depend on memory. */
+    gpu_reset();
+    struct df_device *device = opened();
+    library.runs = 0;
+    gpu.most = 40 * 33 * sizeof(float) + 1024;
+    rig_open(&rig, device, &desc);
+    assert_int_equal(library.runs, 0);
+    assert_string_equal(rig.layer->fallback, "");
+    gpu.most = 0;
+    rig_close(&rig);
+    rig_open(&rig, device, &desc);
+    assert_int_equal(library.runs, 3);
+    rig_close(&rig);
+    device->backend->device_close(device);
 }
 
 static void blocks(void **state)
@@ -589,8 +647,8 @@ static void half_blocks(void **state)
                 struct rig rig;
                 library.refuses_half = k > 0;
                 library.refuses = k > 1;
-                library.runs = library.padded = 0;
                 rig_open(&rig, device, &descs[d]);
+                library.runs = library.padded = 0;
                 found[k] = run_kind(&rig, DF_LAYER_BACKWARD, rows, &count);
                 const int64_t blocks = k > 1 ? 0 : (rows + ENGINE_ROWS - 1) / ENGINE_ROWS;
                 assert_int_equal(library.runs, blocks);
@@ -679,10 +737,10 @@ static void turned_weights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals),      cmocka_unit_test(half_open),      cmocka_unit_test(identity),
-        cmocka_unit_test(memory),        cmocka_unit_test(pinned),         cmocka_unit_test(copies),
-        cmocka_unit_test(failed_kernel), cmocka_unit_test(no_recording),   cmocka_unit_test(blocks),
-        cmocka_unit_test(half_blocks),   cmocka_unit_test(turned_weights),
+        cmocka_unit_test(refusals),      cmocka_unit_test(half_open),    cmocka_unit_test(identity),
+        cmocka_unit_test(memory),        cmocka_unit_test(pinned),       cmocka_unit_test(copies),
+        cmocka_unit_test(failed_kernel), cmocka_unit_test(no_recording), cmocka_unit_test(blocks),
+        cmocka_unit_test(trials),        cmocka_unit_test(half_blocks),  cmocka_unit_test(turned_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
