@@ -10,7 +10,7 @@
 
 #include "base/memory.h"
 #include "comm/member.h"
-#include "support_ranks.h"
+#include "expect_ranks.h"
 
 static struct df_comm *comm;
 

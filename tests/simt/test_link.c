@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../support.h"
-#include "../support_ranks.h"
+#include "../expect_ranks.h"
 #include "backend/link.h"
 #include "base/context.h"
 #include "base/memory.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A test of several ranks, each a process of one program under mpirun: a rank that finds something else than
  * expected says so and gives up, so that mpirun ends with its exit code 1. */
-#ifndef DFAL_TESTS_SUPPORT_RANKS_H
-#define DFAL_TESTS_SUPPORT_RANKS_H
+#ifndef DFAL_TESTS_EXPECT_RANKS_H
+#define DFAL_TESTS_EXPECT_RANKS_H
 
 #include <stdio.h>
 #include <unistd.h>
