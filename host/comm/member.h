@@ -6,7 +6,7 @@
 #include "base/shared_object.h"
 #include "comm/comm.h"
 
-enum { DF_COMM_ABI = 1 };
+enum { DF_COMM_ABI = 2 };
 #define DF_COMM_ENTRY "dfal_comm_entry"
 struct df_comm_object {
     int32_t abi; /* first: df_object_load compares it */
