@@ -133,7 +133,8 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     DF_TRY(df_branch_transfer(branch, round));
     branch->round_begin += df_clock() - transfer_begin; /* it is none of the round's seconds */
     df_run_state_drop_pseudo(state);
-    DF_TRY(df_branch_on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
+    DF_TRY(df_branch_on_device(
+        e, df_evaluate(e->context, e->device, branch->network, e->test, NULL, &eval, NULL)));
     if (round == 0)
         df_warn_nonfinite(e->context, e->test, &eval);
     double accuracy = eval.accuracy, loss = eval.loss;
