@@ -50,7 +50,9 @@ dfal_status df_branch_transfer(struct df_branch *branch, int32_t round)
     trained.seconds = df_clock() - begin;
     DF_TRY_TO(
         done, status,
-        df_branch_on_device(e, df_evaluate(e->context, e->device, network, e->test, NULL, &eval, NULL)));
+        df_branch_on_device(e, df_evaluate(e->context, e->device, network, e->test, e->crew, &eval, NULL)));
+    if (!df_branch_leads(branch))
+        goto done;
     tell(branch, round, &trained, eval.accuracy);
     status = branch->lines[DF_RUN_TRANSFER].status;
 done:
