@@ -15,7 +15,7 @@ enum { COUNT = 7, AT = 3, ALL = 16 };
 static void host_bytes(void **state)
 {
     (void)state;
-    struct df_comm *comm;
+    struct df_comm *comm, *part;
     int64_t in[3] = {1, 2, 3}, out[3] = {0};
     test_ok(df_comm_open_self(&comm));
     assert_string_equal(comm->name, "self");
@@ -24,6 +24,8 @@ static void host_bytes(void **state)
     test_ok(df_comm_allgather(comm, out, in, sizeof in));
     assert_memory_equal(out, in, sizeof in);
     test_ok(comm->barrier(comm));
+    test_ok(comm->split(comm, &part, 3));
+    assert_ptr_equal(part, comm);
     comm->close(comm);
 }
 

@@ -76,6 +76,24 @@ static void broadcast(void)
     EXPECT(comm->barrier(comm) == DFAL_OK);
 }
 
+/* Rows of three numbers: also fewer than ranks, and none. */
+static void exchange(void)
+{
+    for (int64_t count = 0; count < 8; count++) {
+        int32_t rows[8][3] = {{0}};
+        const struct df_comm_share share = df_comm_share(comm, comm->rank, count);
+        double sum = (double)share.count;
+        for (int64_t i = share.begin; i < share.begin + share.count; i++)
+            for (int32_t k = 0; k < 3; k++)
+                rows[i][k] = (int32_t)(10 * i + k);
+        EXPECT(df_comm_exchange(comm, rows, count, sizeof *rows) == DFAL_OK);
+        for (int32_t i = 0; i < 8; i++)
+            for (int32_t k = 0; k < 3; k++)
+                EXPECT(rows[i][k] == (i < count ? 10 * i + k : 0));
+        EXPECT(df_comm_sum(comm, &sum, 1) == DFAL_OK && sum == (double)count);
+    }
+}
+
 /* 1 and the halves of the last bit on every other rank: in another order the sum would be larger. */
 static void sum(void)
 {
@@ -165,15 +183,37 @@ static void same(void)
     df_identity_clear(&identity);
 }
 
+/* Neighbours, two by two: each pair is a comm of its own, with calls of its own. */
+static void split(void)
+{
+    struct df_comm *pair;
+    const int32_t number = comm->rank / 2, first = 2 * number, size = comm->size - first < 2 ? 1 : 2;
+    int32_t ranks[2] = {-1, -1};
+    double sum = comm->rank;
+    EXPECT(comm->split(comm, &pair, number) == DFAL_OK);
+    EXPECT(pair->size == size && pair->rank == comm->rank - first);
+    EXPECT(df_comm_allgather(pair, ranks, &comm->rank, sizeof comm->rank) == DFAL_OK);
+    EXPECT(ranks[0] == first && ranks[1] == (size == 2 ? first + 1 : -1));
+    for (int i = 0; i < 3 * (number + 1); i++) /* one pair makes more calls than another */
+        EXPECT(df_comm_sum(pair, &sum, 1) == DFAL_OK);
+    EXPECT(sum == (size == 2 ? (2 * first + 1) * (1 << (3 * number + 2)) : first));
+    EXPECT(pair->broadcast(pair, &sum, sizeof sum, size - 1) == DFAL_OK);
+    EXPECT(pair->barrier(pair) == DFAL_OK);
+    EXPECT(comm->barrier(comm) == DFAL_OK);
+}
+
 static void collective(void)
 {
     EXPECT(comm->local_size == comm->size && comm->local_rank == comm->rank);
     gather();
     broadcast();
+    exchange();
     sum();
     claims();
     tell();
     same();
+    split();
+    split(); /* a second time beside the first */
 }
 
 /* A signal that one rank was sent reaches all, and nobody's calls fail. */
@@ -188,11 +228,14 @@ static void signalled(void)
     EXPECT(comm->barrier(comm) == DFAL_OK);
 }
 
-/* One rank gives up: the others, waiting or working, learn who and why. */
+/* One rank gives up: the others, waiting or working, learn who and why, also those that were split off with
+ * others than it. */
 static void given_up(void)
 {
     char expected[128];
     int64_t value;
+    struct df_comm *part;
+    EXPECT(comm->split(comm, &part, comm->rank == 1) == DFAL_OK);
     snprintf(expected, sizeof expected, "rank 1 on %s gave up: the disk is full", comm->host);
     if (comm->rank == 1) {
         comm->give_up(comm, DFAL_E_IO, "the disk is full");
@@ -203,6 +246,7 @@ static void given_up(void)
     wait_for(&told_status);
     EXPECT(told_status == DFAL_E_IO && strcmp(told_text, expected) == 0);
     EXPECT(comm->claim(comm, df_comm_counter(comm), &value) == DFAL_E_STOPPED);
+    EXPECT(part->barrier(part) == DFAL_E_STOPPED && strcmp(dfal_last_error(), expected) == 0);
 }
 
 /* One rank is silent: the others do not wait for it. */

@@ -643,7 +643,7 @@ static void passes(void **state)
     assert_int_equal(table.count, SMALL);
     struct dfal_eval_result eval;
     dfal_eval_result_init(&eval);
-    test_ok(df_evaluate(context, *state, network, pool, &eval, NULL));
+    test_ok(df_evaluate(context, *state, network, pool, NULL, &eval, NULL));
     double loss = 0;
     int64_t right = 0, confusion = 0;
     for (int i = 0; i < SMALL; i++) {

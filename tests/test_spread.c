@@ -8,15 +8,12 @@
 
 #include <cmocka.h>
 #include <math.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
 #include "base/fault.h"
 #include "base/memory.h"
-#include "base/thread_pool.h"
 #include "comm/comm.h"
 #include "strategy/bid.h"
 #include "strategy/k_center_device.h"
@@ -24,95 +21,15 @@
 #include "strategy/rank.h"
 #include "strategy/selection.h"
 #include "strategy/view_inside.h"
+#include "support_ranks.h"
 #include "support_world.h"
 
-enum { MOST = 4, ALL = WORLD_ROWS };
-
-/* ---- ranks that are threads ---------------------------------------------------------------------------- */
-
-struct hall {
-    int32_t size;
-    atomic_int arrived, round;
-    const void *shown[MOST];
-    int64_t bytes; /* that rank 0 has sent */
-};
-struct rank {
-    struct df_comm comm;
-    struct hall *hall;
-};
-
-static struct hall *hall_of(struct df_comm *comm)
-{
-    return ((struct rank *)comm)->hall;
-}
-
-static dfal_status wait_for_all(struct df_comm *comm)
-{
-    struct hall *hall = hall_of(comm);
-    const int round = atomic_load(&hall->round);
-    if (atomic_fetch_add(&hall->arrived, 1) + 1 == hall->size) {
-        atomic_store(&hall->arrived, 0);
-        atomic_fetch_add(&hall->round, 1);
-    }
-    while (atomic_load(&hall->round) == round)
-        sched_yield();
-    return DFAL_OK;
-}
-
-static void count_bytes(struct df_comm *comm, int64_t bytes)
-{
-    if (comm->rank == 0)
-        hall_of(comm)->bytes += bytes;
-}
-
-static dfal_status gather(struct df_comm *comm, void *out, const int64_t *bytes, const void *in)
-{
-    struct hall *hall = hall_of(comm);
-    char *to = out;
-    count_bytes(comm, bytes[0]);
-    hall->shown[comm->rank] = in;
-    wait_for_all(comm);
-    for (int32_t r = 0; r < comm->size; to += bytes[r++])
-        memcpy(to, hall->shown[r], (size_t)bytes[r]);
-    return wait_for_all(comm);
-}
-
-static dfal_status broadcast(struct df_comm *comm, void *data, int64_t bytes, int32_t root)
-{
-    struct hall *hall = hall_of(comm);
-    count_bytes(comm, bytes);
-    if (comm->rank == root)
-        hall->shown[0] = data;
-    wait_for_all(comm);
-    if (comm->rank != root)
-        memcpy(data, hall->shown[0], (size_t)bytes);
-    return wait_for_all(comm);
-}
-
-static struct rank rank_of(struct hall *hall, int64_t r)
-{
-    return (struct rank){.comm = {.name = "threads",
-                                  .rank = (int32_t)r,
-                                  .size = hall->size,
-                                  .barrier = wait_for_all,
-                                  .allgatherv = gather,
-                                  .broadcast = broadcast},
-                         .hall = hall};
-}
-
-/* Each rank is a job that waits for the others, so there are as many threads. */
-static void run_ranks(df_thread_pool_fn *fn, void *arg, int32_t size)
-{
-    struct df_thread_pool *threads;
-    test_ok(df_thread_pool_create(&threads, size));
-    test_ok(df_thread_pool_run(threads, fn, arg, size));
-    df_thread_pool_destroy(threads);
-}
+enum { MOST = TEST_RANKS, ALL = WORLD_ROWS };
 
 /* ---- bids ---------------------------------------------------------------------------------------------- */
 
 struct bidding {
-    struct hall hall;
+    struct test_hall hall;
     struct df_bid bids[MOST], highest[MOST];
     int32_t owner[MOST];
 };
@@ -120,7 +37,7 @@ struct bidding {
 static dfal_status bid(void *user, int64_t r, int32_t worker)
 {
     struct bidding *bidding = user;
-    struct rank rank = rank_of(&bidding->hall, r);
+    struct test_rank rank = test_rank_of(&bidding->hall, r);
     (void)worker;
     bidding->highest[r] = bidding->bids[r];
     return df_bid_highest(&rank.comm, 9, &bidding->highest[r], &bidding->owner[r]);
@@ -144,7 +61,7 @@ static void test_bids(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct bidding bidding = {.hall = {.size = 3}};
         memcpy(bidding.bids, cases[c].bids, sizeof cases[c].bids);
-        run_ranks(bid, &bidding, 3);
+        test_run_ranks(bid, &bidding, 3);
         for (int r = 0; r < 3; r++) {
             assert_int_equal(bidding.owner[r], cases[c].wins);
             assert_int_equal(bidding.highest[r].row, cases[c].bids[cases[c].wins].row);
@@ -160,7 +77,7 @@ static void test_bids(void **state)
 /* ---- k-center ------------------------------------------------------------------------------------------ */
 
 struct spread {
-    struct hall hall;
+    struct test_hall hall;
     const struct df_k_center_among *among; /* all rows */
     struct df_device *device;              /* that has the rows of every second rank; NULL: of none */
     int64_t q;
@@ -170,7 +87,7 @@ struct spread {
 static dfal_status choose(void *user, int64_t r, int32_t worker)
 {
     struct spread *spread = user;
-    struct rank rank = rank_of(&spread->hall, r);
+    struct test_rank rank = test_rank_of(&spread->hall, r);
     const int64_t n = spread->among->from.h.count, begin = n * r / spread->hall.size,
                   size = spread->among->from.h.size;
     struct df_k_center_among own = *spread->among;
@@ -241,7 +158,7 @@ static void test_k_center(void **state)
                 .hall = {.size = ranks}, .among = &among, .device = run % 2 ? device : NULL, .q = cases[c].q};
             for (int32_t r = 0; r < ranks; r++)
                 test_ok(df_alloc(&spread.choices[r].list, n, sizeof *alone.list));
-            run_ranks(choose, &spread, ranks);
+            test_run_ranks(choose, &spread, ranks);
             compare(&spread, &alone);
             /* The count of rows that are not finite, then a bid and a row a step, and a last bid. */
             assert_true(spread.hall.bytes <= 8 + (alone.count + 1) * 16 + alone.count * size * 4);
@@ -259,7 +176,7 @@ static void test_k_center(void **state)
 /* ---- selections ---------------------------------------------------------------------------------------- */
 
 struct together {
-    struct hall hall;
+    struct test_hall hall;
     struct df_selection_options options;
     struct world_opened opened[MOST];
     struct df_selection selection[MOST];
@@ -268,7 +185,7 @@ struct together {
 static dfal_status select_as(void *user, int64_t r, int32_t worker)
 {
     struct together *together = user;
-    struct rank rank = rank_of(&together->hall, r);
+    struct test_rank rank = test_rank_of(&together->hall, r);
     const struct world_opened *opened = &together->opened[r];
     struct df_selection_options options = together->options;
     (void)worker;
@@ -307,7 +224,7 @@ static void test_selections(void **state)
                 world_open(&together.opened[r], "cpu", 1, world.net, path);
                 together.opened[r].device->wide = run / 2 % 2 != r % 2; /* is taken for a GPU */
             }
-            run_ranks(select_as, &together, ranks);
+            test_run_ranks(select_as, &together, ranks);
             for (int32_t r = 0; r < ranks; r++) {
                 const struct df_selection *selection = &together.selection[r];
                 const size_t n = (size_t)alone.count;
@@ -340,18 +257,28 @@ static dfal_status keep(struct df_comm *comm, void *data, int64_t bytes, int32_t
     return DFAL_OK;
 }
 
+/* Of the twin's share nothing is known. */
+static dfal_status leave(struct df_comm *comm, void *data, int64_t bytes, int32_t root)
+{
+    (void)comm, (void)data, (void)bytes, (void)root;
+    return DFAL_OK;
+}
+
 /* Whatever allocation is refused, all is given back. */
 static void test_memory(void **state)
 {
     (void)state;
-    static const char *const names[] = {"coreset-greedy", "badge"};
-    struct df_comm twin = {.size = 2, .allgatherv = hear_twice, .broadcast = keep};
+    static const char *const names[] = {"coreset-greedy", "badge", "dfal", "egl", "bald"};
     struct world_opened opened;
     world_open(&opened, "ref", 1, world.net, world.train);
-    for (int s = 0; s < 4; s++) {
-        struct df_selection_options options = {.count = 4, .seed = 3, .comm = &twin};
+    for (int s = 0; s < 2 * (int)(sizeof names / sizeof *names); s++) {
+        struct df_comm twin = {.size = 2, .allgatherv = hear_twice, .broadcast = leave};
+        struct df_selection_options options = {.count = 4, .seed = 3, .comm = &twin, .twins = s / 2 == 2};
         struct df_selection selection;
         test_ok(df_strategy_find(&options.strategy, names[s / 2]));
+        test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
+        if (options.strategy->spreads)
+            twin.broadcast = keep;
         opened.device->wide = s % 2;
         const int64_t live = df_alloc_live();
         dfal_status status = DFAL_E_MEMORY;
@@ -382,10 +309,10 @@ static void test_parts(void **state)
     world_open(&opened, "ref", 1, world.net, world.train);
     for (int32_t size = 1; size <= MOST; size++) {
         static const int64_t out[3] = {0, 20, 59};
-        struct hall hall = {.size = size};
+        struct test_hall hall = {.size = size};
         int64_t next = 0, left = 0;
         for (int32_t r = 0; r < size; r++) {
-            struct rank rank = rank_of(&hall, r);
+            struct test_rank rank = test_rank_of(&hall, r);
             const struct df_selection_options options = {.strategy = &none, .comm = &rank.comm};
             struct df_view view = {.context = opened.context,
                                    .device = opened.device,

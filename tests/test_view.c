@@ -401,8 +401,8 @@ static void test_passes(void **state)
             test_ok(df_view_open(&view, opened.rows, ALL));
             memset(&passes, 0, sizeof passes);
             passes.view = &view;
-            test_ok(df_view_passes(&view, PASSES, shared ? DF_MASKS_SHARED : DF_MASKS_OWN, 0, keep_passes,
-                                   &passes));
+            test_ok(df_view_passes(&view, PASSES, shared ? DF_MASKS_SHARED : DF_MASKS_OWN, 0, NULL,
+                                   keep_passes, &passes));
             int differ = 0;
             for (int64_t i = 0; i < df_view_count(&view); i++) {
                 const int64_t row = df_view_rows(&view)[i];

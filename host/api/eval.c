@@ -57,7 +57,8 @@ dfal_status dfal_eval_confusion(dfal_context *context, struct dfal_eval_result *
                DF_FIELDS(DF_TEXT("network", network_name), DF_TEXT("pool", pool_path)),
                "%s was trained on rows of %s: this accuracy tells nothing about other samples", network_name,
                pool_path);
-    DF_TRY_TO(done, status, df_evaluate(context, device, network, pool, result, out_path ? &text : NULL));
+    DF_TRY_TO(done, status,
+              df_evaluate(context, device, network, pool, NULL, result, out_path ? &text : NULL));
     df_warn_nonfinite(context, pool, result);
     if (out_path)
         status = write_confusion(&text, out_path, force);

@@ -40,6 +40,15 @@ void df_say(struct dfal_context *context, dfal_level level, const char *name, co
     pthread_mutex_unlock(&context->event_lock);
 }
 
+dfal_event_fn *df_log_sink(struct dfal_context *context, dfal_event_fn *sink)
+{
+    pthread_mutex_lock(&context->event_lock);
+    dfal_event_fn *before = context->options.event;
+    context->options.event = sink;
+    pthread_mutex_unlock(&context->event_lock);
+    return before;
+}
+
 void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user)
 {
     pthread_mutex_lock(&context->event_lock);

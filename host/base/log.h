@@ -18,6 +18,8 @@
 /* df_say(context, DFAL_INFO, "train.epoch", DF_FIELDS(DF_INT("epoch", 3)), "epoch %d", 3) */
 void df_say(struct dfal_context *context, dfal_level level, const char *name, const struct dfal_field *fields,
             int32_t field_count, const char *format, ...) DFAL_PRINTF(6, 7);
+/* Who is told of events from here on, NULL: nobody. Returns who was. */
+dfal_event_fn *df_log_sink(struct dfal_context *context, dfal_event_fn *sink);
 /* Tee every event to a second sink as well (log.jsonl of a run); NULL ends it. */
 void df_log_tee(struct dfal_context *context, dfal_event_fn *sink, void *user);
 

@@ -39,6 +39,32 @@ dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, i
     return status;
 }
 
+dfal_status df_comm_broadcast(struct df_comm *comm, void *data, int64_t bytes, int32_t root)
+{
+    const int64_t most = 1 << 28;
+    char *from = data;
+    for (int64_t at = 0; at < bytes; at += most)
+        DF_TRY(comm->broadcast(comm, from + at, bytes - at < most ? bytes - at : most, root));
+    return DFAL_OK;
+}
+
+struct df_comm_share df_comm_share(const struct df_comm *comm, int32_t rank, int64_t count)
+{
+    const int64_t begin = count * rank / comm->size;
+    return (struct df_comm_share){begin, count * (rank + 1) / comm->size - begin};
+}
+
+dfal_status df_comm_exchange(struct df_comm *comm, void *values, int64_t count, size_t row_bytes)
+{
+    char *rows = values;
+    for (int32_t r = 0; r < comm->size; r++) {
+        const struct df_comm_share share = df_comm_share(comm, r, count);
+        DF_TRY(df_comm_broadcast(comm, rows + (size_t)share.begin * row_bytes,
+                                 share.count * (int64_t)row_bytes, r));
+    }
+    return DFAL_OK;
+}
+
 dfal_status df_comm_gather_texts(struct df_comm *comm, char **texts, const char *text)
 {
     int64_t *bytes;

@@ -30,6 +30,9 @@ struct df_comm {
     dfal_status (*allgatherv)(struct df_comm *comm, void *out, const int64_t *bytes, const void *in);
     /* data [bytes]: the root's on every rank. */
     dfal_status (*broadcast)(struct df_comm *comm, void *data, int64_t bytes, int32_t root);
+    /* *out: the ranks that give the same number, 0 or more, in their order. They have the three calls above,
+     * which fail as those of the job do, and none of those below. It is closed with `comm`. */
+    dfal_status (*split)(struct df_comm *comm, struct df_comm **out, int32_t number);
 
     /* ---- One rank alone, in any of its threads */
     /* *value: how often this counter was asked before, by all ranks together: 0, 1, ... each once. */
@@ -65,6 +68,15 @@ dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out);
 int32_t df_comm_counter(struct df_comm *comm);
 /* Collective. out [size * bytes]: everybody's bytes in rank order. */
 dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, int64_t bytes);
+/* Collective. df_comm.broadcast of any number of bytes, in pieces that a member takes at once. */
+dfal_status df_comm_broadcast(struct df_comm *comm, void *data, int64_t bytes, int32_t root);
+/* Which of `count` rows are a rank's where they are cut into runs: as many as of any other, or one less. */
+struct df_comm_share {
+    int64_t begin, count;
+};
+struct df_comm_share df_comm_share(const struct df_comm *comm, int32_t rank, int64_t count);
+/* Collective. Each rank has made its share of values [count * row_bytes]: now all have all of it. */
+dfal_status df_comm_exchange(struct df_comm *comm, void *values, int64_t count, size_t row_bytes);
 /* Collective. texts [size], each of all ranks' texts; free with df_free, all in one: texts[0]. */
 dfal_status df_comm_gather_texts(struct df_comm *comm, char **texts, const char *text);
 /* Collective. Each value becomes the sum of everybody's. */

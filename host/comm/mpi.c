@@ -20,9 +20,10 @@ enum { WORK, CONTROL, ANSWERS, LEAVE, COMMS };
 
 struct mpi {
     struct df_comm comm;
-    struct df_mpi_service service;
-    MPI_Comm comms[COMMS];
-    bool began; /* MPI was initialised here */
+    struct df_mpi_service *service; /* the job's */
+    MPI_Comm comms[COMMS];          /* of what was split off WORK alone */
+    bool began;                     /* MPI was initialised here */
+    struct mpi *split;              /* off this one; NULL: no more */
 };
 
 static struct mpi *of(struct df_comm *comm)
@@ -34,9 +35,9 @@ static dfal_status mpi_barrier(struct df_comm *comm)
 {
     struct mpi *mpi = of(comm);
     MPI_Request request;
-    DF_TRY(df_mpi_service_broken(&mpi->service));
+    DF_TRY(df_mpi_service_broken(mpi->service));
     DF_TRY(df_mpi_check(MPI_Ibarrier(mpi->comms[WORK], &request), "a barrier"));
-    return df_mpi_service_wait(&mpi->service, &request);
+    return df_mpi_service_wait(mpi->service, &request);
 }
 
 struct gather {
@@ -77,14 +78,14 @@ static dfal_status mpi_allgatherv(struct df_comm *comm, void *out, const int64_t
     struct gather gather = {0};
     MPI_Request request;
     dfal_status status;
-    DF_TRY(df_mpi_service_broken(&mpi->service));
+    DF_TRY(df_mpi_service_broken(mpi->service));
     DF_TRY_TO(done, status, prepare_gather(&gather, comm, bytes, in));
     DF_TRY_TO(
         done, status,
         df_mpi_check(MPI_Iallgatherv(gather.in, gather.counts[comm->rank], MPI_BYTE, gather.out,
                                      gather.counts, gather.places, MPI_BYTE, mpi->comms[WORK], &request),
                      "gathering"));
-    DF_TRY(df_mpi_service_wait(&mpi->service, &request)); /* else the memory is MPI's for good */
+    DF_TRY(df_mpi_service_wait(mpi->service, &request)); /* else the memory is MPI's for good */
     const int32_t last = comm->size - 1;
     memcpy(out, gather.out, (size_t)gather.places[last] + (size_t)gather.counts[last]);
 done:
@@ -101,13 +102,13 @@ static dfal_status mpi_broadcast(struct df_comm *comm, void *data, int64_t bytes
     if (bytes > INT_MAX)
         DF_FAIL(DFAL_E_INTERNAL, "ranks were asked to send %lld bytes at once, expected at most %d",
                 (long long)bytes, INT_MAX);
-    DF_TRY(df_mpi_service_broken(&mpi->service));
+    DF_TRY(df_mpi_service_broken(mpi->service));
     DF_TRY(df_alloc(&buffer, bytes, 1));
     memcpy(buffer, data, (size_t)bytes);
     DF_TRY_TO(done, status,
               df_mpi_check(MPI_Ibcast(buffer, (int)bytes, MPI_BYTE, root, mpi->comms[WORK], &request),
                            "a broadcast"));
-    DF_TRY(df_mpi_service_wait(&mpi->service, &request));
+    DF_TRY(df_mpi_service_wait(mpi->service, &request));
     memcpy(data, buffer, (size_t)bytes);
 done:
     df_free(buffer);
@@ -116,29 +117,29 @@ done:
 
 static dfal_status mpi_claim(struct df_comm *comm, int32_t counter, int64_t *value)
 {
-    return df_mpi_service_claim(&of(comm)->service, counter, value);
+    return df_mpi_service_claim(of(comm)->service, counter, value);
 }
 
 static dfal_status mpi_tell(struct df_comm *comm, const void *bytes, int64_t size)
 {
-    return df_mpi_service_tell(&of(comm)->service, bytes, size);
+    return df_mpi_service_tell(of(comm)->service, bytes, size);
 }
 
 static void mpi_listen(struct df_comm *comm, df_comm_listen_fn *listen, void *user)
 {
-    df_mpi_service_listen(&of(comm)->service, listen, user);
+    df_mpi_service_listen(of(comm)->service, listen, user);
 }
 
 static void mpi_give_up(struct df_comm *comm, dfal_status status, const char *sentence)
 {
-    df_mpi_service_give_up(&of(comm)->service, status, sentence);
+    df_mpi_service_give_up(of(comm)->service, status, sentence);
 }
 
 /* Wait until every rank is about to leave. Where one has given up the others keep their work first, for which
  * it waits; one that died is not waited for. */
 static bool leave_together(struct mpi *mpi)
 {
-    struct df_mpi_service *service = &mpi->service;
+    struct df_mpi_service *service = mpi->service;
     MPI_Request request;
     double since = 0;
     if (MPI_Ibarrier(mpi->comms[LEAVE], &request) != MPI_SUCCESS)
@@ -159,11 +160,24 @@ static bool leave_together(struct mpi *mpi)
     }
 }
 
+static void close_split(struct mpi *mpi, bool together)
+{
+    while (mpi->split) {
+        struct mpi *part = mpi->split;
+        mpi->split = part->split;
+        if (together)
+            MPI_Comm_free(&part->comms[WORK]);
+        df_free(part);
+    }
+}
+
 static void mpi_close(struct df_comm *comm)
 {
     struct mpi *mpi = of(comm);
     const bool together = leave_together(mpi);
-    df_mpi_service_end(&mpi->service);
+    df_mpi_service_end(mpi->service);
+    df_free(mpi->service);
+    close_split(mpi, together);
     if (together) {
         for (int i = 0; i < COMMS; i++)
             MPI_Comm_free(&mpi->comms[i]);
@@ -237,6 +251,35 @@ static dfal_status place(struct mpi *mpi)
     return DFAL_OK;
 }
 
+/* MPI has no splitting that can be asked for; all ranks are here before it blocks. */
+static dfal_status split(struct mpi *mpi, struct mpi *part, int32_t number)
+{
+    DF_TRY(mpi_barrier(&mpi->comm));
+    DF_TRY(df_mpi_check(MPI_Comm_split(mpi->comms[WORK], number, mpi->comm.rank, &part->comms[WORK]),
+                        "splitting the ranks"));
+    MPI_Comm_set_errhandler(part->comms[WORK], MPI_ERRORS_RETURN);
+    return place(part);
+}
+
+static dfal_status mpi_split(struct df_comm *comm, struct df_comm **out, int32_t number)
+{
+    struct mpi *mpi = of(comm), *part;
+    *out = NULL;
+    DF_TRY(df_alloc(&part, 1, sizeof *part));
+    part->comm = (struct df_comm){
+        .name = "mpi", .barrier = mpi_barrier, .allgatherv = mpi_allgatherv, .broadcast = mpi_broadcast};
+    part->service = mpi->service;
+    const dfal_status status = split(mpi, part, number);
+    if (status != DFAL_OK) {
+        df_free(part);
+        return status;
+    }
+    part->split = mpi->split;
+    mpi->split = part;
+    *out = &part->comm;
+    return DFAL_OK;
+}
+
 static dfal_status start_service(struct mpi *mpi, const struct df_comm_watch *watch)
 {
     char(*hosts)[DF_COMM_HOST];
@@ -248,7 +291,7 @@ static dfal_status start_service(struct mpi *mpi, const struct df_comm_watch *wa
         df_free(hosts);
         return status;
     }
-    return df_mpi_service_start(&mpi->service, watch, mpi->comms[CONTROL], mpi->comms[ANSWERS], hosts);
+    return df_mpi_service_start(mpi->service, watch, mpi->comms[CONTROL], mpi->comms[ANSWERS], hosts);
 }
 
 static dfal_status open_mpi(struct df_comm **out, const struct df_comm_watch *watch)
@@ -257,11 +300,13 @@ static dfal_status open_mpi(struct df_comm **out, const struct df_comm_watch *wa
     dfal_status status;
     *out = NULL;
     DF_TRY(df_alloc(&mpi, 1, sizeof *mpi));
+    DF_TRY_TO(failed, status, df_alloc(&mpi->service, 1, sizeof *mpi->service));
     mpi->comm = (struct df_comm){
         .name = "mpi",
         .barrier = mpi_barrier,
         .allgatherv = mpi_allgatherv,
         .broadcast = mpi_broadcast,
+        .split = mpi_split,
         .claim = mpi_claim,
         .tell = mpi_tell,
         .listen = mpi_listen,
@@ -274,6 +319,7 @@ static dfal_status open_mpi(struct df_comm **out, const struct df_comm_watch *wa
     *out = &mpi->comm;
     return DFAL_OK;
 failed:
+    df_free(mpi->service);
     df_free(mpi);
     return status;
 }

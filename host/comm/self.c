@@ -34,6 +34,13 @@ static dfal_status self_broadcast(struct df_comm *comm, void *data, int64_t byte
     return DFAL_OK;
 }
 
+static dfal_status self_split(struct df_comm *comm, struct df_comm **out, int32_t number)
+{
+    (void)number;
+    *out = comm;
+    return DFAL_OK;
+}
+
 static dfal_status self_claim(struct df_comm *comm, int32_t counter, int64_t *value)
 {
     *value = df_counters_claim(&((struct self *)comm)->counters, counter);
@@ -81,6 +88,7 @@ dfal_status df_comm_open_self(struct df_comm **out)
         .barrier = self_barrier,
         .allgatherv = self_allgatherv,
         .broadcast = self_broadcast,
+        .split = self_split,
         .claim = self_claim,
         .tell = self_tell,
         .listen = self_listen,

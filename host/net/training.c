@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "net/division.h"
+#include "net/train_checks.h"
 #include "net/train_step.h"
 
 void df_training_options_init(struct df_training_options *options)
@@ -63,55 +64,15 @@ struct training {
     void *user;
 };
 
-static dfal_status check_options(const struct df_training_options *options)
+static int32_t shares(const struct df_training_options *options)
 {
-    if ((options->epochs < 0 && options->steps == 0) || options->batch < 1 || options->restarts < 1 ||
-        options->patience < 0 || options->steps < 0)
-        DF_FAIL(DFAL_E_USAGE,
-                "Training was asked for %d epochs, batch %d, %d restarts, patience %d and %lld steps, "
-                "expected at least 0, 1, 1, 0 and 0",
-                options->epochs, options->batch, options->restarts, options->patience,
-                (long long)options->steps);
-    if (!(options->validation >= 0.0 && options->validation < 1.0))
-        DF_FAIL(DFAL_E_USAGE, "The validation fraction is %g, expected 0 or more and less than 1",
-                options->validation);
-    if (!(options->learning_rate > 0.0 && isfinite(options->learning_rate)))
-        DF_FAIL(DFAL_E_USAGE, "The learning rate is %g, expected a positive number", options->learning_rate);
-    if (!(options->beta1 >= 0.0 && options->beta1 < 1.0 && options->beta2 >= 0.0 && options->beta2 < 1.0 &&
-          options->momentum >= 0.0 && options->momentum < 1.0 && options->epsilon >= 0.0))
-        DF_FAIL(DFAL_E_USAGE,
-                "beta1 %g, beta2 %g, momentum %g and epsilon %g were given, expected 0 or more and, but for "
-                "epsilon, less than 1",
-                options->beta1, options->beta2, options->momentum, options->epsilon);
-    return DFAL_OK;
+    return options->share.count > 1 ? options->share.count : 1;
 }
 
-static dfal_status check_set(const struct df_network *network, const struct df_training_set *set)
+/* Restarts that this process runs. */
+static int32_t own_restarts(const struct df_training_options *options)
 {
-    if (set->count < 1)
-        DF_FAIL(DFAL_E_DATA, "There are no labelled rows to train on");
-    if (set->size != df_shape_size(network->input))
-        DF_FAIL(DFAL_E_SHAPE, "The training rows have %lld values, expected the %lld of the network's input",
-                (long long)set->size, (long long)df_shape_size(network->input));
-    for (int64_t i = 0; i < set->count; i++)
-        if (set->rows[i].label < 0 || set->rows[i].label >= network->class_count)
-            DF_FAIL(DFAL_E_DATA, "Training row %lld has the label %d, expected 0 to %d", (long long)i,
-                    set->rows[i].label, network->class_count - 1);
-    return DFAL_OK;
-}
-
-/* A row that is moved out of sight teaches nothing. */
-static dfal_status check_augment(const struct df_network *network, const struct df_augment *augment)
-{
-    const struct df_shape input = network->input;
-    const int64_t side = input.h < input.w ? input.h : input.w;
-    if (augment->shift >= (double)side)
-        DF_FAIL(
-            DFAL_E_SHAPE,
-            "The augmentation shifts by up to %g pixels, expected less than %lld, the shorter side of the "
-            "network's input of %lldx%lldx%lld",
-            augment->shift, (long long)side, (long long)input.c, (long long)input.h, (long long)input.w);
-    return DFAL_OK;
+    return (options->restarts - options->share.number + shares(options) - 1) / shares(options);
 }
 
 /* ---- Epochs -------------------------------------------------------------------------------- */
@@ -328,12 +289,44 @@ static dfal_status run_epochs(struct training *t, struct runner *runner, int32_t
 static dfal_status run_restart(void *arg, int64_t job, int32_t worker)
 {
     struct training *t = arg;
-    const dfal_status status = run_epochs(t, &t->runners[worker], (int32_t)job);
+    const int32_t index = t->options->share.number + (int32_t)job * shares(t->options);
+    const dfal_status status = run_epochs(t, &t->runners[worker], index);
     int32_t lowest = atomic_load(&t->failed);
-    while (status != DFAL_OK && job < lowest &&
-           !atomic_compare_exchange_weak(&t->failed, &lowest, (int32_t)job))
+    while (status != DFAL_OK && index < lowest && !atomic_compare_exchange_weak(&t->failed, &lowest, index))
         ;
     return status;
+}
+
+/* ---- Over processes ------------------------------------------------------------------------- */
+
+/* What the others' restarts have come to, restart by restart; then who is best is known to all, and its
+ * weights are with the process that ran it. */
+static dfal_status take_others(struct training *t)
+{
+    const struct df_training_share *share = &t->options->share;
+    struct df_training_state *state = t->state;
+    int32_t best = -1;
+    if (share->count < 2)
+        return DFAL_OK;
+    df_say(t->context, DFAL_DEBUG, "train.share",
+           DF_FIELDS(DF_INT("own", own_restarts(t->options)), DF_INT("restarts", state->count)),
+           "%d of %d restarts were trained here, the others by other ranks", own_restarts(t->options),
+           state->count);
+    for (int32_t i = 0; i < state->count; i++) {
+        struct df_restart_state *restart = &state->restarts[i];
+        double end[] = {restart->epochs, restart->loss, restart->validation_loss};
+        DF_TRY(share->broadcast(share->user, end, sizeof end, i % share->count));
+        restart->epochs = (int32_t)end[0];
+        restart->loss = end[1];
+        restart->validation_loss = end[2];
+        restart->ended = true;
+        best = is_better(t, i, best) ? i : best;
+    }
+    state->best = best;
+    if (!state->best_parameters) /* this process had no restart */
+        DF_TRY(df_alloc(&state->best_parameters, state->size, sizeof(float)));
+    return share->broadcast(share->user, state->best_parameters, state->size * (int64_t)sizeof(float),
+                            best % share->count);
 }
 
 /* ---- Together ------------------------------------------------------------------------------- */
@@ -390,8 +383,8 @@ static dfal_status create_runner(struct training *t, int32_t index)
  * of its own is reckoned at twice what the first took, for it grows when it runs. */
 static dfal_status create_runners(struct training *t, int64_t room)
 {
-    const int32_t queues = t->device->queue_count;
-    int32_t wanted = t->options->restarts < queues ? t->options->restarts : queues;
+    const int32_t queues = t->device->queue_count, restarts = own_restarts(t->options);
+    int32_t wanted = restarts < 1 ? 1 : restarts < queues ? restarts : queues;
     const int64_t before = t->device->backend->memory_free(t->device);
     DF_TRY(df_alloc(&t->runners, wanted, sizeof *t->runners));
     DF_TRY(create_runner(t, 0));
@@ -472,12 +465,11 @@ dfal_status df_train(struct dfal_context *context, struct df_device *device, str
                          .user = user};
     const double began = df_clock();
     dfal_status status;
-    DF_TRY(check_options(options));
-    DF_TRY(check_set(network, set));
-    DF_TRY(check_augment(network, &options->augment));
+    DF_TRY(df_train_check(network, set, options));
     df_lock_begin(&t.lock);
     DF_TRY_TO(done, status, prepare(&t));
-    DF_TRY_TO(done, status, df_thread_pool_run(t.threads, run_restart, &t, options->restarts));
+    DF_TRY_TO(done, status, df_thread_pool_run(t.threads, run_restart, &t, own_restarts(options)));
+    DF_TRY_TO(done, status, take_others(&t));
     const struct df_restart_state *best = &t.state->restarts[t.state->best];
     int64_t steps = 0;
     DF_TRY_TO(done, status, count_steps(&steps, &t, t.state->best));

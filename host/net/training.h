@@ -26,6 +26,15 @@ struct df_training_set {
     const int64_t *unit;
 };
 
+/* Restarts over several processes, which make the same call of df_train at the same time: this one runs the
+ * restarts `number`, `number + count`, ... */
+struct df_training_share {
+    int32_t number, count; /* count 0: this process runs all of them */
+    /* data [bytes]: that of the process `from` on every one. All make the same calls. */
+    dfal_status (*broadcast)(void *user, void *data, int64_t bytes, int32_t from);
+    void *user;
+};
+
 struct df_training_options {
     int32_t epochs, batch, restarts, patience;
     double
@@ -38,6 +47,7 @@ struct df_training_options {
         steps; /* above 0: so many optimiser steps a restart, whatever the rows; epochs is not looked at, and
                         * the last epoch ends where they do */
     struct df_augment augment; /* what a step sees of its rows; validation rows are seen as they are */
+    struct df_training_share share;
 };
 void df_training_options_init(struct df_training_options *options);
 struct df_training_result {
@@ -79,15 +89,15 @@ void df_restart_state_drop(struct df_restart_state *restart);
  * time. */
 typedef dfal_status df_epoch_fn(void *user, const struct df_training_state *state, int32_t restart);
 
-/* Train network in place; its last weights of the restart with the lowest watched loss remain. The watched
- * loss is the validation loss after an epoch, dropout off, or the epoch's mean training loss without
- * validation; `patience` epochs in a row that do not lower it end a restart. Steps per epoch = ceil(rows
- * trained on / batch). A small chain (df_train_engine) is trained on one queue, and on a wide device a batch
- * is one call: there restarts run side by side, a queue each. Elsewhere each batch is cut into sub-batches of
- * 8 rows (the whole batch where the network has batch-norm), a worker each, gradients summed in index order.
- * state (may be NULL) is continued from, unless it is all zero, and holds the last finished epochs on any
- * return; clear it afterwards.
- * Order    nothing depends on the number of queues, nor on which restart comes first
+/* Train network in place, on every process that shares the restarts; its last weights of the restart with the
+ * lowest watched loss remain. The watched loss is the validation loss after an epoch, dropout off, or the
+ * epoch's mean training loss without validation; `patience` epochs in a row that do not lower it end a
+ * restart. Steps per epoch = ceil(rows trained on / batch). A small chain (df_train_engine) is trained on one
+ * queue, and on a wide device a batch is one call: there restarts run side by side, a queue each. Elsewhere
+ * each batch is cut into sub-batches of 8 rows (the whole batch where the network has batch-norm), a worker
+ * each, gradients summed in index order. state (may be NULL) is continued from, unless it is all zero, and
+ * holds the last finished epochs on any return; clear it afterwards. Restarts that are shared have none.
+ * Order    nothing depends on the number of queues or processes, nor on which restart comes first
  * Errors   E_DATA no rows, a loss that is not finite; E_STOPPED between steps: the epoch is redone on
  *          resume */
 dfal_status df_train(struct dfal_context *context, struct df_device *device, struct df_network *network,

@@ -63,6 +63,19 @@ static dfal_status count_like_network(struct df_training_row **rows, const struc
     return DFAL_OK;
 }
 
+static dfal_status broadcast(void *user, void *data, int64_t bytes, int32_t from)
+{
+    return df_comm_broadcast(user, data, bytes, from);
+}
+
+/* The restarts of this rank. */
+static struct df_training_share share_of(struct df_comm *crew)
+{
+    if (crew == NULL)
+        return (struct df_training_share){0};
+    return (struct df_training_share){crew->rank, crew->size, broadcast, crew};
+}
+
 dfal_status df_branch_fit(struct df_branch *branch, struct df_network *network, int32_t round, bool keep,
                           struct df_training_result *result)
 {
@@ -75,6 +88,7 @@ dfal_status df_branch_fit(struct df_branch *branch, struct df_network *network, 
     dfal_status status;
     options.seed = df_branch_seed(branch, round);
     options.keep_initial = keep;
+    options.share = share_of(e->crew);
     DF_TRY_TO(done, status, count_like_network(&rows, state, network));
     DF_TRY_TO(done, status, df_alloc(&unit, state->count, sizeof *unit));
     df_run_state_units(state, grouped, unit);

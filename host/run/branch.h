@@ -33,6 +33,12 @@ struct df_branch {
     struct df_run_side *side;
 };
 
+/* Is this the rank of its crew that says, writes and keeps? */
+static inline bool df_branch_leads(const struct df_branch *branch)
+{
+    const struct df_comm *crew = branch->experiment->crew;
+    return crew == NULL || crew->rank == 0;
+}
 /* Of everything that a round draws. */
 uint64_t df_branch_seed(const struct df_branch *branch, int32_t round);
 /* Keep in mind that it was the device, not a trainer, that could not go on. Returns status. */

@@ -13,6 +13,8 @@ struct df_experiment {
     struct dfal_context *context;
     struct df_device *device;
     struct df_comm *comm;
+    struct df_comm *crew; /* the ranks that run a branch with this one; NULL: it runs its branches alone */
+    dfal_event_fn *event; /* who is told of events behind a crew that the first of it says; else NULL */
     struct df_run_config config;
     struct df_run_part part; /* of the experiment, that is run here */
     struct df_pool *train, *test;

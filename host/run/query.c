@@ -135,6 +135,7 @@ dfal_status df_branch_choice(struct df_selection_options *options, const struct 
         .how = DF_DEEPFOOL_FOLD | (branch->experiment->fused ? DF_DEEPFOOL_FUSED : 0),
         .round = round,
         .pseudo_labels = true,
+        .comm = branch->experiment->crew,
     };
     return df_deepfool_preset(&options->deepfool, branch->options.deepfool);
 }

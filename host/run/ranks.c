@@ -78,6 +78,51 @@ dfal_status df_run_ranks_join(struct df_experiment *e, const char *dir)
     return status;
 }
 
+/* ---- Crews -------------------------------------------------------------------------------------------- */
+
+dfal_status df_run_ranks_crew(struct df_experiment *e, int64_t branches, int64_t *mine)
+{
+    struct df_comm *comm = e->comm;
+    *mine = -1;
+    if (branches >= comm->size)
+        return DFAL_OK;
+    *mine = comm->rank * branches / comm->size;
+    df_say(e->context, DFAL_INFO, "run.crews",
+           DF_FIELDS(DF_INT("ranks", comm->size), DF_INT("crews", branches)),
+           "%d ranks for %lld strategies x trials: those of one share the restarts of a round", comm->size,
+           (long long)branches);
+    DF_TRY(comm->split(comm, &e->crew, (int32_t)*mine));
+    if (e->crew->rank > 0)
+        e->event = df_log_sink(e->context, NULL);
+    if (e->crew->size == 1)
+        e->crew = NULL;
+    return DFAL_OK;
+}
+
+void df_run_ranks_crew_end(struct df_experiment *e)
+{
+    e->crew = NULL;
+    if (e->event)
+        df_log_sink(e->context, e->event);
+    e->event = NULL;
+}
+
+dfal_status df_run_ranks_resume(struct df_comm *crew, const char *path, int32_t round)
+{
+    int32_t *rounds, first;
+    DF_TRY(df_alloc(&rounds, crew->size, sizeof *rounds));
+    const dfal_status status = df_comm_allgather(crew, rounds, &round, sizeof round);
+    first = rounds[0];
+    df_free(rounds);
+    DF_TRY(status);
+    if (round != first)
+        DF_FAIL(DFAL_E_IO,
+                "%s is that of round %d on this rank, expected round %d as another rank reads it: a file "
+                "system that all ranks share",
+                path, round, first);
+    return DFAL_OK;
+}
+
 /* ---- Rounds ------------------------------------------------------------------------------------------- */
 
 static dfal_status append(struct df_experiment *e, struct df_run_side *side, const struct df_text *lines)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An experiment's branches over several ranks. They are claimed; rank 0 holds the run directory and writes
  * its tables, to which the others tell the lines of their rounds; checkpoints and networks are files of a
- * branch, which whoever runs it writes. Inside the room only. */
+ * branch, which whoever runs it writes: of a crew the first. Inside the room only. */
 #ifndef DF_RUN_RANKS_H
 #define DF_RUN_RANKS_H
 
@@ -12,6 +12,15 @@
 dfal_status df_run_ranks_agree(const struct df_experiment *experiment, const struct df_identity *identity);
 /* Collective. Ranks behind rank 0 join the directory that it has opened. Errors   E_IO they do not see it */
 dfal_status df_run_ranks_join(struct df_experiment *experiment, const char *dir);
+
+/* Collective. Where `branches` that are not finished are fewer than the ranks, each is run by a crew: ranks
+ * behind one another, whose numbers differ by at most one, and experiment->crew is this rank's. *mine: which
+ * branch it runs; -1: there are enough, and ranks claim them. End it, also after an error. */
+dfal_status df_run_ranks_crew(struct df_experiment *experiment, int64_t branches, int64_t *mine);
+void df_run_ranks_crew_end(struct df_experiment *experiment);
+/* Collective of a crew: have all read the same checkpoint at path? Nobody goes on before.
+ * Errors   E_IO they see different files */
+dfal_status df_run_ranks_resume(struct df_comm *crew, const char *path, int32_t round);
 
 /* A finished round. */
 struct df_run_round {

@@ -31,6 +31,12 @@ dfal_status df_run_network_path(char **out, const char *dir, const char *strateg
     return df_format(out, "%s/networks/%s-%d-r%d.h5", dir, strategy, trial, round);
 }
 
+static void clear_lines(struct df_branch *branch)
+{
+    for (int t = 0; t < DF_RUN_TABLES; t++)
+        df_text_clear(&branch->lines[t]);
+}
+
 static void branch_close(struct df_branch *branch)
 {
     df_run_state_clear(&branch->state);
@@ -40,8 +46,7 @@ static void branch_close(struct df_branch *branch)
     df_free(branch->command_network);
     df_free(branch->state_path);
     df_free(branch->label);
-    for (int t = 0; t < DF_RUN_TABLES; t++)
-        df_text_clear(&branch->lines[t]);
+    clear_lines(branch);
 }
 
 static dfal_status save_network(struct df_branch *branch, int32_t round)
@@ -92,8 +97,7 @@ static dfal_status commit(struct df_branch *branch, const struct df_run_round *r
     DF_TRY_TO(done, status, save_state(branch));
     df_context_job(branch->experiment->context)->kept_work = true;
 done:
-    for (int t = 0; t < DF_RUN_TABLES; t++)
-        df_text_clear(&branch->lines[t]);
+    clear_lines(branch);
     return status;
 }
 
@@ -120,6 +124,39 @@ static dfal_status tell_classes(struct df_branch *branch, int32_t round, const s
     return branch->lines[DF_RUN_CLASSES].status;
 }
 
+/* The round's lines, and its checkpoint. */
+static dfal_status tell_round(struct df_branch *branch, int32_t round, int64_t added, int64_t labelled,
+                              const struct df_training_result *trained, const struct dfal_eval_result *eval)
+{
+    struct df_experiment *e = branch->experiment;
+    struct df_run_state *state = &branch->state;
+    const double accuracy = eval->accuracy, loss = eval->loss;
+    if (round == 0)
+        df_warn_nonfinite(e->context, e->test, eval);
+    DF_TRY(tell_classes(branch, round, eval));
+    state->best_so_far = round && state->best_so_far > accuracy ? state->best_so_far : accuracy;
+    struct df_curve_row row = {
+        .trial = branch->trial,
+        .round = round,
+        .annotations = state->annotations,
+        .labelled = labelled,
+        .accuracy = accuracy,
+        .best_so_far = state->best_so_far,
+        .loss = loss,
+        .train_seconds = trained->seconds,
+        .select_seconds = branch->select_seconds,
+        .steps = e->config.trainer.text[0] ? -1 : trained->steps,
+        .round_seconds = df_clock() - branch->round_begin,
+    };
+    snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
+    df_curve_statuses(row.statuses, branch->statuses);
+    df_curve_line(&branch->lines[DF_RUN_CURVE], &row);
+    const struct df_run_round finished = {branch->lines, &row, added};
+    DF_TRY(commit(branch, &finished));
+    df_run_ranks_say(e, branch->side, &finished);
+    return DFAL_OK;
+}
+
 static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t added)
 {
     struct df_experiment *e = branch->experiment;
@@ -133,35 +170,16 @@ static dfal_status finish_round(struct df_branch *branch, int32_t round, int64_t
     DF_TRY(df_branch_transfer(branch, round));
     branch->round_begin += df_clock() - transfer_begin; /* it is none of the round's seconds */
     df_run_state_drop_pseudo(state);
-    DF_TRY(df_branch_on_device(e, df_evaluate(e->context, e->device, branch->network, e->test, &eval, NULL)));
-    if (round == 0)
-        df_warn_nonfinite(e->context, e->test, &eval);
-    double accuracy = eval.accuracy, loss = eval.loss;
-    const dfal_status told = tell_classes(branch, round, &eval);
-    dfal_eval_result_clear(&eval);
-    DF_TRY(told);
+    DF_TRY(df_branch_on_device(
+        e, df_evaluate(e->context, e->device, branch->network, e->test, e->crew, &eval, NULL)));
     state->round = round;
-    state->best_so_far = round && state->best_so_far > accuracy ? state->best_so_far : accuracy;
-    struct df_curve_row row = {
-        .trial = branch->trial,
-        .round = round,
-        .annotations = state->annotations,
-        .labelled = labelled,
-        .accuracy = accuracy,
-        .best_so_far = state->best_so_far,
-        .loss = loss,
-        .train_seconds = trained.seconds,
-        .select_seconds = branch->select_seconds,
-        .steps = e->config.trainer.text[0] ? -1 : trained.steps,
-        .round_seconds = df_clock() - branch->round_begin,
-    };
-    snprintf(row.strategy, sizeof row.strategy, "%s", branch->name);
-    df_curve_statuses(row.statuses, branch->statuses);
-    df_curve_line(&branch->lines[DF_RUN_CURVE], &row);
-    const struct df_run_round finished = {branch->lines, &row, added};
-    DF_TRY(commit(branch, &finished));
-    df_run_ranks_say(e, branch->side, &finished);
-    return DFAL_OK;
+    dfal_status status = DFAL_OK;
+    if (df_branch_leads(branch))
+        status = tell_round(branch, round, added, labelled, &trained, &eval);
+    else
+        clear_lines(branch);
+    dfal_eval_result_clear(&eval);
+    return status;
 }
 
 /* ---- branches ------------------------------------------------------------------------------------------ */
@@ -233,7 +251,8 @@ static dfal_status branch_run(struct df_branch *branch)
                    (long long)state->annotations);
             if (!df_branch_transferred(branch))
                 DF_TRY(df_branch_transfer(branch, state->round));
-            DF_TRY(commit(branch, &(struct df_run_round){.lines = branch->lines}));
+            if (df_branch_leads(branch))
+                DF_TRY(commit(branch, &(struct df_run_round){.lines = branch->lines}));
             break;
         }
         DF_TRY(finish_round(branch, state->round + 1, count));
@@ -264,6 +283,8 @@ dfal_status df_rounds_run(struct df_experiment *e, struct df_run_side *side, int
     branch.side = side;
     if (begun)
         DF_TRY_TO(done, status, load(&branch));
+    if (begun && e->crew)
+        DF_TRY_TO(done, status, df_run_ranks_resume(e->crew, branch.state_path, branch.state.round));
     status = branch_run(&branch);
 done:
     branch_close(&branch);

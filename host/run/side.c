@@ -33,6 +33,7 @@ struct all {
     int32_t worker_count;
     int64_t unfinished;
     int32_t counter;      /* of claims: the n-th that is open */
+    int64_t mine;         /* the n-th that is open is what this rank's crew runs; -1: they are claimed */
     bool short_of_memory; /* one was put aside */
 };
 
@@ -211,11 +212,12 @@ static dfal_status run_one(void *arg, int64_t job, int32_t index)
     struct df_run_side *side = &all->side;
     struct worker *worker = &all->workers[index];
     struct df_comm *comm = all->experiment->comm;
-    int64_t n;
+    int64_t n = all->mine;
     (void)job; /* another rank may have begun it */
     if (atomic_load(&side->failed))
         return DFAL_OK;
-    DF_TRY(comm->claim(comm, all->counter, &n));
+    if (n < 0)
+        DF_TRY(comm->claim(comm, all->counter, &n));
     if (n >= all->left)
         return DFAL_OK;
     const struct branch *branch = &all->branches[all->open[n]];
@@ -244,18 +246,40 @@ static void close_workers(struct all *all)
     all->workers = NULL;
 }
 
+/* Programs do not know of a crew, and a solver that is given so much time may find more on one rank than on
+ * another: such a branch is run by the first of its crew. */
+static bool runs_alone(const struct df_run_config *config, int32_t entry)
+{
+    return config->trainer.text[0] || config->strategy[entry].command.text[0] ||
+           df_run_strategy(config, entry)->solver;
+}
+
+static dfal_status join_crew(struct all *all)
+{
+    struct df_experiment *e = all->experiment;
+    DF_TRY(df_run_ranks_crew(e, all->left, &all->mine));
+    if (!e->crew || !runs_alone(&e->config, all->branches[all->open[all->mine]].strategy))
+        return DFAL_OK;
+    if (e->crew->rank > 0)
+        all->mine = all->left;
+    e->crew = NULL;
+    return DFAL_OK;
+}
+
 static dfal_status run_open(struct all *all, int32_t workers)
 {
     struct df_thread_pool *threads = NULL;
     dfal_status status;
     all->unfinished = all->left;
     all->counter = df_comm_counter(all->experiment->comm);
+    DF_TRY_TO(done, status, join_crew(all));
     DF_TRY_TO(done, status, open_workers(all, workers));
     DF_TRY_TO(done, status, df_thread_pool_create(&threads, workers));
-    status = df_thread_pool_run(threads, run_one, all, all->left);
+    status = df_thread_pool_run(threads, run_one, all, all->mine < 0 ? all->left : 1);
 done:
     df_thread_pool_destroy(threads);
     close_workers(all);
+    df_run_ranks_crew_end(all->experiment);
     return status;
 }
 
@@ -263,9 +287,9 @@ static dfal_status run_all(struct all *all)
 {
     const int32_t workers = df_run_side_workers(all->experiment, all->left);
     const struct df_comm *comm = all->experiment->comm;
+    const int32_t beside = all->left < comm->size ? (int32_t)all->left : workers * comm->size;
     if (comm->rank == 0)
-        DF_TRY(
-            df_run_advance_resume(&all->side.advance, all->experiment->directory.path, workers * comm->size));
+        DF_TRY(df_run_advance_resume(&all->side.advance, all->experiment->directory.path, beside));
     DF_TRY(run_open(all, workers));
     DF_TRY(look_together(all));
     if (all->left == 0)

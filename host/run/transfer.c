@@ -48,8 +48,11 @@ dfal_status df_branch_transfer(struct df_branch *branch, int32_t round)
     DF_TRY_TO(done, status, df_network_copy(&network, e->transfer));
     DF_TRY_TO(done, status, df_branch_fit(branch, network, round, false, &trained));
     trained.seconds = df_clock() - begin;
-    DF_TRY_TO(done, status,
-              df_branch_on_device(e, df_evaluate(e->context, e->device, network, e->test, &eval, NULL)));
+    DF_TRY_TO(
+        done, status,
+        df_branch_on_device(e, df_evaluate(e->context, e->device, network, e->test, e->crew, &eval, NULL)));
+    if (!df_branch_leads(branch))
+        goto done;
     tell(branch, round, &trained, eval.accuracy);
     status = branch->lines[DF_RUN_TRANSFER].status;
 done:

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/thread_pool.h"
+#include "comm/comm.h"
 #include "models/models.h"
 #include "score/budget.h"
 #include "score/confusion.h"
@@ -561,8 +562,26 @@ static dfal_status tell_confusion(struct df_text *text, const struct dfal_eval_r
     return DFAL_OK;
 }
 
+/* Run the network on the rows of this rank, and take the others' losses and predictions. */
+static dfal_status run_evaluation(struct pass *pass, struct df_comm *comm)
+{
+    struct evaluation *e = pass->evaluation;
+    const struct df_comm_share all = {0, e->count},
+                               share = comm ? df_comm_share(comm, comm->rank, e->count) : all;
+    struct df_list_source source;
+    df_list_source_init(&source, e->rows + share.begin, share.count);
+    DF_TRY(df_stream_open(&pass->stream, pass->pool, &source.source));
+    const dfal_status status = run_pass(pass, e->network, NULL, false);
+    df_stream_close(pass->stream);
+    DF_TRY(status);
+    if (!comm)
+        return DFAL_OK;
+    DF_TRY(df_comm_exchange(comm, e->loss, e->count, sizeof *e->loss));
+    return df_comm_exchange(comm, e->predicted, e->count, sizeof *e->predicted);
+}
+
 dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
-                        const struct df_network *network, struct df_pool *pool,
+                        const struct df_network *network, struct df_pool *pool, struct df_comm *comm,
                         struct dfal_eval_result *result, struct df_text *confusion)
 {
     memset(result, 0, sizeof *result);
@@ -572,7 +591,6 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
     int64_t *rows = NULL;
     struct evaluation e = {.network = network, .labels = pool->labels};
     struct pass pass = {.context = context, .device = device, .pool = pool, .evaluation = &e};
-    struct df_list_source source;
     dfal_status status;
     DF_TRY_TO(done, status, df_alloc(&rows, pool->count, sizeof *rows));
     DF_TRY_TO(done, status, labelled_rows(rows, &e.count, pool, network->class_count));
@@ -587,14 +605,11 @@ dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
     DF_TRY_TO(
         done, status,
         df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
-    df_list_source_init(&source, rows, e.count);
-    DF_TRY_TO(done, status, df_stream_open(&pass.stream, pool, &source.source));
-    DF_TRY_TO(done, status, run_pass(&pass, network, NULL, false));
+    DF_TRY_TO(done, status, run_evaluation(&pass, comm));
     DF_TRY_TO(done, status, summarise(result, &e, pool->path));
     if (confusion)
         status = tell_confusion(confusion, result, &e);
 done:
-    df_stream_close(pass.stream);
     df_free(rows);
     df_free(e.loss);
     df_free(e.predicted);

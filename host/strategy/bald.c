@@ -54,7 +54,8 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
     if (!known) {
         DF_TRY(df_alloc(&bald.mean, 2 * (int64_t)bald.class_count, sizeof *bald.mean));
         bald.p = bald.mean + bald.class_count;
-        const dfal_status status = df_view_passes(view, bald.passes, DF_MASKS_OWN, 0, put, &bald);
+        const dfal_status status =
+            df_view_passes(view, bald.passes, DF_MASKS_OWN, 0, bald.scores, put, &bald);
         df_free(bald.mean);
         DF_TRY(status);
     }

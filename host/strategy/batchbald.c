@@ -113,7 +113,7 @@ static dfal_status begin(struct batch *b, struct df_choices *choices)
     DF_TRY(df_alloc(&b->order, b->n, sizeof *b->order));
     DF_TRY(configurations_open(&b->now, b->most, b->passes));
     DF_TRY(configurations_open(&b->next, b->most, b->passes));
-    DF_TRY(df_view_passes(b->view, b->passes, DF_MASKS_SHARED, 0, put, b));
+    DF_TRY(df_view_passes(b->view, b->passes, DF_MASKS_SHARED, 0, NULL, put, b));
     for (int64_t i = 0; i < b->n; i++)
         if (!isnan(b->gain[i]))
             b->order[b->left++] = i;

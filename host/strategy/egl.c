@@ -91,11 +91,12 @@ static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *ch
 {
     struct egl egl = {.class_count = df_view_class_count(view),
                       .mean = !strcmp(df_view_text(view, "paper-compat"), "yes")};
-    const struct df_gradients_ask ask = {.layers = df_view_text(view, "layers"),
-                                         .count = egl.mean ? 1 : egl.class_count,
-                                         .cotangents = egl.mean ? of_mean : of_classes};
+    struct df_gradients_ask ask = {.layers = df_view_text(view, "layers"),
+                                   .count = egl.mean ? 1 : egl.class_count,
+                                   .cotangents = egl.mean ? of_mean : of_classes};
     bool known;
     DF_TRY(df_view_own_scores(view, &egl.scores, &known));
+    ask.scores = egl.scores;
     if (!known)
         DF_TRY(df_view_gradients(view, &ask, put, &egl));
     return df_rank_by_score(view, egl.scores, DF_LARGEST_FIRST, q, choices);

@@ -119,7 +119,7 @@ static dfal_status take_lesson(struct lesson *lesson)
     DF_TRY(df_alloc(&lesson->place, lesson->rows, sizeof *lesson->place));
     df_view_labelled_classes(view, lesson->label);
     return df_view_last_layer_passes(view, qbdc->members, DF_MASKS_FILTERS, df_view_real(view, "ratio"), true,
-                                     put_labelled, lesson);
+                                     NULL, put_labelled, lesson);
 }
 
 /* Which rows validate, and how many of them the network itself gets wrong. */
@@ -218,7 +218,7 @@ static dfal_status vote(struct qbdc *qbdc)
     DF_TRY(df_alloc(&qbdc->said, qbdc->members, sizeof *qbdc->said));
     DF_TRY(refit(qbdc));
     return df_view_last_layer_passes(qbdc->view, qbdc->members, DF_MASKS_FILTERS,
-                                     df_view_real(qbdc->view, "ratio"), false, put_votes, qbdc);
+                                     df_view_real(qbdc->view, "ratio"), false, qbdc->scores, put_votes, qbdc);
 }
 
 /* ---- the choice ---------------------------------------------------------------------------------------- */
@@ -228,7 +228,7 @@ static dfal_status compute(struct qbdc *qbdc, bool votes)
     DF_TRY(df_alloc(&qbdc->p, (qbdc->members + 1) * qbdc->class_count, sizeof *qbdc->p));
     return votes ? vote(qbdc)
                  : df_view_passes(qbdc->view, qbdc->members, DF_MASKS_FILTERS,
-                                  df_view_real(qbdc->view, "ratio"), put, qbdc);
+                                  df_view_real(qbdc->view, "ratio"), qbdc->scores, put, qbdc);
 }
 
 static dfal_status choose(struct df_view *view, int64_t q, struct df_choices *choices)

@@ -184,8 +184,7 @@ dfal_status df_view_part(struct df_view *view, struct df_view **out)
     *out = view->part;
     if (view->part)
         return DFAL_OK;
-    const int64_t begin = view->count * comm->rank / comm->size,
-                  count = view->count * (comm->rank + 1) / comm->size - begin;
+    const struct df_comm_share share = df_comm_share(comm, comm->rank, view->count);
     DF_TRY(df_alloc(&part, 1, sizeof *part));
     view->part = part;
     *part = (struct df_view){.context = view->context,
@@ -194,12 +193,24 @@ dfal_status df_view_part(struct df_view *view, struct df_view **out)
                              .pool = view->pool,
                              .options = view->options,
                              .comm = comm};
-    DF_TRY(df_alloc(&part->own_rows, count, sizeof *part->own_rows));
-    memcpy(part->own_rows, view->rows + begin, (size_t)count * sizeof *part->own_rows);
+    DF_TRY(df_alloc(&part->own_rows, share.count, sizeof *part->own_rows));
+    memcpy(part->own_rows, view->rows + share.begin, (size_t)share.count * sizeof *part->own_rows);
     part->rows = part->own_rows;
-    part->count = count;
+    part->count = share.count;
     *out = part;
     return DFAL_OK;
+}
+
+struct df_comm_share df_view_share(const struct df_view *view, int64_t count)
+{
+    if (!view->sharers)
+        return (struct df_comm_share){0, count};
+    return df_comm_share(view->sharers, view->sharers->rank, count);
+}
+
+dfal_status df_view_exchange(const struct df_view *view, void *values, int64_t count, size_t row_bytes)
+{
+    return view->sharers ? df_comm_exchange(view->sharers, values, count, row_bytes) : DFAL_OK;
 }
 
 void df_view_close(struct df_view *view)

@@ -7,6 +7,8 @@
  *          batch or threads; a strategy's own scores may depend on them
  * Memory   values that are kept whole are checked against the limit first: E_MEMORY. Numbers are 8 bytes a
  *          candidate and are not. What is streamed costs its result alone
+ * Ranks    where several make the selection, each computes a part of a quantity that is kept, and has all of
+ *          it: they ask for the same in the same order
  * Finite   a candidate's input is looked at when it is chosen. A strategy sees values alone, which may be not
  *          finite; one that compares candidates may meet a row that is never queried
  * Borrowed arrays live until the selection ends. Errors besides: those of a pass over the pool, E_STOPPED
@@ -125,12 +127,13 @@ struct df_command_place *df_view_command(const struct df_view *view);
  *   OWN     masks of (seed, pass, row of the pool)
  *   SHARED  of (seed, pass): the same for every row, as a committee's members are
  *   FILTERS SHARED, a filter's whole map kept or not
- * ratio is that of every Dropout, 0: each has its own.
+ * ratio is that of every Dropout, 0: each has its own. scores [n]: all that fn keeps of a candidate is what
+ * it puts there, so that ranks that share compute a part each; NULL: each computes all.
  * A network without dropout is refused before: DF_ASKS_PASSES. */
 enum df_masks { DF_MASKS_OWN, DF_MASKS_SHARED, DF_MASKS_FILTERS };
 typedef dfal_status df_view_pass_fn(void *user, int64_t candidate, const float *logits);
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
-                           df_view_pass_fn *fn, void *user);
+                           double *scores, df_view_pass_fn *fn, void *user);
 
 /* The Gemm that gives the logits (DF_ASKS_LAST_LAYER), and what it reads in passes of the network as it is
  * given: [T, size] a row. labelled: of the labelled rows, in place of the candidates. */
@@ -140,7 +143,7 @@ struct df_last_layer {
 };
 struct df_last_layer df_view_last_layer(const struct df_view *view);
 dfal_status df_view_last_layer_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
-                                      bool labelled, df_view_pass_fn *fn, void *user);
+                                      bool labelled, double *scores, df_view_pass_fn *fn, void *user);
 
 /* Gradients of losses by the parameters of layers, a candidate at a time; candidates come in any order, one
  * call at a time. A loss is known by its cotangent, its gradient by the logits: p - e_k is that of -log p_k.
@@ -155,7 +158,8 @@ struct df_gradients_ask {
     const char *layers; /* nodes, "NAME,NAME"; "": all whose parameters are trained */
     int64_t count;      /* cotangents a candidate */
     df_cotangents_fn *cotangents;
-    bool vectors; /* the gradients, not only their lengths */
+    bool vectors;   /* the gradients, not only their lengths */
+    double *scores; /* as those of passes */
 };
 dfal_status df_view_gradients(struct df_view *view, const struct df_gradients_ask *ask, df_gradients_fn *fn,
                               void *user);

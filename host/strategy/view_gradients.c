@@ -23,13 +23,15 @@ static dfal_status put(void *user, int64_t row, const struct df_gradients *gradi
     return sink->fn(sink->user, at, gradients);
 }
 
-static dfal_status run(struct gradients_sink *sink, const struct df_gradients_spec *spec)
+/* Of a run of the candidates. */
+static dfal_status run(struct gradients_sink *sink, const struct df_gradients_spec *spec,
+                       struct df_comm_share share)
 {
     const struct df_view *view = sink->view;
     struct df_list_source source;
     struct df_progress progress;
-    df_list_source_init(&source, view->rows, view->count);
-    df_progress_begin(&progress, view->context, "select.gradients", "samples", view->count, 0);
+    df_list_source_init(&source, view->rows + share.begin, share.count);
+    df_progress_begin(&progress, view->context, "select.gradients", "samples", share.count, 0);
     const struct df_pass_spec pass = {
         .context = view->context,
         .device = view->device,
@@ -57,8 +59,14 @@ dfal_status df_view_gradients(struct df_view *view, const struct df_gradients_as
         return DFAL_OK;
     DF_TRY(df_layers_choose(&chosen, view->network, ask->layers));
     spec.chosen = chosen;
-    const dfal_status status = run(&sink, &spec);
+    const struct df_comm_share all = {0, view->count},
+                               share = ask->scores ? df_view_share(view, view->count) : all;
+    const dfal_status status = run(&sink, &spec, share);
     df_free(chosen);
     DF_TRY(status);
-    return df_view_check_alike(view, sink.alike, view->count);
+    double alike = (double)sink.alike;
+    if (ask->scores && view->sharers)
+        DF_TRY(df_comm_sum(view->sharers, &alike, 1));
+    DF_TRY(df_view_check_alike(view, (int64_t)alike, view->count));
+    return ask->scores ? df_view_exchange(view, ask->scores, view->count, sizeof *ask->scores) : DFAL_OK;
 }

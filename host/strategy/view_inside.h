@@ -3,6 +3,7 @@
 #ifndef DF_STRATEGY_VIEW_INSIDE_H
 #define DF_STRATEGY_VIEW_INSIDE_H
 
+#include "comm/comm.h"
 #include "strategy/selection.h"
 #include "strategy/view.h"
 
@@ -39,6 +40,7 @@ struct df_view {
     struct df_scores *margins; /* NULL: nobody asked */
     struct df_view *part;      /* of this rank; NULL: nobody asked */
     struct df_comm *comm;      /* of the ranks that see the other parts; NULL: this is no part */
+    struct df_comm *sharers;   /* the ranks that compute what is known together; NULL: this one does alone */
     bool some;                 /* not all of own_margins are known, but the `closest` smallest of them */
     int64_t closest;
 };
@@ -49,6 +51,11 @@ dfal_status df_view_open(struct df_view *view, const int64_t *candidates, int64_
 void df_view_close(struct df_view *view);
 /* These candidates [count], ascending, are none any more; what is known of the others stays. */
 dfal_status df_view_exclude(struct df_view *view, const int64_t *candidates, int64_t count);
+
+/* Of `count` rows those that this rank computes itself. */
+struct df_comm_share df_view_share(const struct df_view *view, int64_t count);
+/* Collective of sharers: then the others' of values [count * row_bytes] are there, too. */
+dfal_status df_view_exchange(const struct df_view *view, void *values, int64_t count, size_t row_bytes);
 
 /* NULL: it is not known. */
 struct df_known *df_view_find(const struct df_view *view, const struct df_known_key *key);

@@ -69,6 +69,21 @@ done:
     return status;
 }
 
+/* Ranks that share run DeepFool on a part of the rows each. */
+static dfal_status compute_margins(struct df_view *view)
+{
+    struct df_scores *scores = &view->own_margins;
+    const struct df_comm_share share = df_view_share(view, view->count);
+    struct margin_sink sink = {
+        .sink = {.put = put_margin}, .rows = view->rows, .n = view->count, .scores = scores};
+    DF_TRY(run_deepfool(view, view->rows + share.begin, share.count, &sink.sink, "select.margins"));
+#define X(field, type, file, fill)                                                                           \
+    DF_TRY(df_view_exchange(view, scores->field, view->count, sizeof *scores->field));
+    DF_SCORES_COLUMN_LIST(X)
+#undef X
+    return DFAL_OK;
+}
+
 dfal_status df_view_margins(struct df_view *view, const struct df_scores **margins)
 {
     *margins = NULL;
@@ -84,9 +99,7 @@ dfal_status df_view_margins(struct df_view *view, const struct df_scores **margi
     if (!view->margins) {
         DF_TRY(df_scores_alloc(&view->own_margins, view->count));
         view->margins = &view->own_margins;
-        struct margin_sink sink = {
-            .sink = {.put = put_margin}, .rows = view->rows, .n = view->count, .scores = &view->own_margins};
-        DF_TRY(run_deepfool(view, view->rows, view->count, &sink.sink, "select.margins"));
+        DF_TRY(compute_margins(view));
     }
     *margins = view->margins;
     return DFAL_OK;
@@ -176,13 +189,17 @@ dfal_status df_view_closest(struct df_view *view, int64_t q, const struct df_sco
 
 dfal_status df_view_twins(const struct df_view *view, struct df_selection *selection)
 {
-    int64_t *rows = NULL;
-    dfal_status status;
-    DF_TRY(df_alloc(&rows, selection->twin_count, sizeof *rows));
-    memcpy(rows, selection->index, (size_t)selection->twin_count * sizeof *rows);
-    qsort(rows, (size_t)selection->twin_count, sizeof *rows, df_compare_rows);
+    const int64_t n = selection->twin_count;
+    const struct df_comm_share share = df_view_share(view, n);
+    int64_t *rows;
+    DF_TRY(df_alloc(&rows, share.count, sizeof *rows));
+    memcpy(rows, selection->index + share.begin, (size_t)share.count * sizeof *rows);
+    qsort(rows, (size_t)share.count, sizeof *rows, df_compare_rows);
     struct margin_sink sink = {.sink = {.put = put_twin, .wants_adversarial = true}, .selection = selection};
-    status = run_deepfool(view, rows, selection->twin_count, &sink.sink, "select.twins");
+    const dfal_status status = run_deepfool(view, rows, share.count, &sink.sink, "select.twins");
     df_free(rows);
-    return status;
+    DF_TRY(status);
+    DF_TRY(df_view_exchange(view, selection->adversarial_class, n, sizeof *selection->adversarial_class));
+    DF_TRY(df_view_exchange(view, selection->status, n, sizeof *selection->status));
+    return df_view_exchange(view, selection->twin, n, (size_t)selection->size * sizeof *selection->twin);
 }

@@ -8,6 +8,7 @@
 struct passes_sink {
     const int64_t *rows; /* [count] ascending */
     int64_t count, size; /* size: T x values of a pass */
+    double *scores;      /* all that is kept; NULL: more is */
     df_view_pass_fn *fn;
     void *user;
 };
@@ -31,10 +32,12 @@ static dfal_status run(const struct df_view *view, const struct df_network *netw
     struct df_list_source source;
     struct df_progress progress;
     sink->size = drawing->passes * network->class_count;
+    const struct df_comm_share all = {0, sink->count},
+                               share = sink->scores ? df_view_share(view, sink->count) : all;
     if (!sink->count)
         return DFAL_OK;
-    df_list_source_init(&source, sink->rows, sink->count);
-    df_progress_begin(&progress, view->context, "select.passes", "samples", sink->count, 0);
+    df_list_source_init(&source, sink->rows + share.begin, share.count);
+    df_progress_begin(&progress, view->context, "select.passes", "samples", share.count, 0);
     const struct df_pass_spec pass = {
         .context = view->context,
         .device = view->device,
@@ -45,7 +48,8 @@ static dfal_status run(const struct df_view *view, const struct df_network *netw
     };
     const dfal_status status = df_forward_source(&pass, &source.source, put_rows, sink);
     df_progress_end(&progress);
-    return status;
+    DF_TRY(status);
+    return sink->scores ? df_view_exchange(view, sink->scores, sink->count, sizeof *sink->scores) : DFAL_OK;
 }
 
 static struct df_pass_drawing drawing_of(const struct df_view *view, int64_t passes, enum df_masks masks,
@@ -61,9 +65,10 @@ static struct df_pass_drawing drawing_of(const struct df_view *view, int64_t pas
 }
 
 dfal_status df_view_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
-                           df_view_pass_fn *fn, void *user)
+                           double *scores, df_view_pass_fn *fn, void *user)
 {
-    struct passes_sink sink = {.rows = view->rows, .count = view->count, .fn = fn, .user = user};
+    struct passes_sink sink = {
+        .rows = view->rows, .count = view->count, .scores = scores, .fn = fn, .user = user};
     const struct df_pass_drawing drawing = drawing_of(view, passes, masks, ratio);
     return run(view, view->network, &sink, &drawing);
 }
@@ -79,11 +84,12 @@ struct df_last_layer df_view_last_layer(const struct df_view *view)
 
 /* A pass of the network without its last layer: the masks of the other nodes stay as they are. */
 dfal_status df_view_last_layer_passes(struct df_view *view, int64_t passes, enum df_masks masks, double ratio,
-                                      bool labelled, df_view_pass_fn *fn, void *user)
+                                      bool labelled, double *scores, df_view_pass_fn *fn, void *user)
 {
     const int32_t gemm = df_network_last_layer(view->network);
     struct passes_sink sink = {.rows = labelled ? view->options->labelled_rows : view->rows,
                                .count = labelled ? view->options->labelled_row_count : view->count,
+                               .scores = scores,
                                .fn = fn,
                                .user = user};
     const struct df_pass_drawing drawing = drawing_of(view, passes, masks, ratio);

@@ -121,6 +121,43 @@ static dfal_status compute(struct values_sink *sink, struct values_sink *logits,
     return status;
 }
 
+/* The rows of a sink that this rank computes. */
+static struct values_sink share_of(const struct values_sink *sink)
+{
+    const struct df_comm_share share = df_view_share(sink->view, sink->n);
+    struct values_sink own = *sink;
+    own.rows += share.begin;
+    own.n = share.count;
+    if (own.values)
+        own.values += share.begin * own.source->size;
+    if (own.scores)
+        own.scores += share.begin;
+    return own;
+}
+
+static dfal_status exchange(struct values_sink *sink, const struct values_sink *own)
+{
+    const struct df_view *view = sink->view;
+    double alike = (double)own->alike;
+    if (view->sharers)
+        DF_TRY(df_comm_sum(view->sharers, &alike, 1));
+    sink->alike = (int64_t)alike;
+    if (sink->values)
+        DF_TRY(df_view_exchange(view, sink->values, sink->n, (size_t)sink->source->size * sizeof(float)));
+    return sink->scores ? df_view_exchange(view, sink->scores, sink->n, sizeof(double)) : DFAL_OK;
+}
+
+/* The same of what is kept: ranks that share compute a part of the rows each. */
+static dfal_status compute_kept(struct values_sink *sink, struct values_sink *logits, const char *what)
+{
+    struct values_sink own = share_of(sink), own_logits;
+    if (logits)
+        own_logits = share_of(logits);
+    DF_TRY(compute(&own, logits ? &own_logits : NULL, what));
+    DF_TRY(exchange(sink, &own));
+    return logits ? exchange(logits, &own_logits) : DFAL_OK;
+}
+
 static struct source logits_of(const struct df_view *view)
 {
     return (struct source){.network = view->network, .size = view->network->class_count};
@@ -200,7 +237,7 @@ static dfal_status take(struct df_view *view, const struct df_known_key *key, co
         return DFAL_OK;
     DF_TRY(add(view, &known, &sink, key, source));
     dfal_status status = whole ? put_whole(&sink, whole)
-                               : compute(&sink, NULL, key->node ? "select.features" : "select.logits");
+                               : compute_kept(&sink, NULL, key->node ? "select.features" : "select.logits");
     if (!key->node)
         DF_KEEP_FIRST(status, df_view_check_alike(view, sink.alike, sink.n));
     if (status != DFAL_OK) {
@@ -313,7 +350,7 @@ dfal_status df_view_features_of_rows(struct df_view *view, const char *node, con
     DF_TRY(df_alloc(values, count * source.size, sizeof **values));
     struct values_sink sink = {.view = view, .source = &source, .rows = rows, .n = count, .values = *values};
     *features = (struct df_features){.count = count, .size = source.size, .values = *values};
-    return compute(&sink, NULL, "select.features");
+    return compute_kept(&sink, NULL, "select.features");
 }
 
 dfal_status df_view_feature_scores(struct df_view *view, const char *node, df_row_score_fn *score,
@@ -352,7 +389,7 @@ dfal_status df_view_expect(struct df_view *view, bool labelled, df_row_score_fn 
     dfal_status status = add(view, &known, &sinks[1], &keys[1], &sources[1]);
     const int added = status == DFAL_OK ? 2 : 1;
     if (status == DFAL_OK)
-        status = compute(&sinks[1], &sinks[0], "select.features");
+        status = compute_kept(&sinks[1], &sinks[0], "select.features");
     if (status == DFAL_OK)
         status = df_view_check_alike(view, sinks[0].alike, sinks[0].n);
     for (int i = 0; status != DFAL_OK && i < added; i++)

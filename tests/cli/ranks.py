@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several ranks of one job under mpirun: the bytes of one process, whatever happens to a rank. DFAL_MPIRUN is how a job of
 ranks is started, but for -np N."""
+import json
 import os
 import shlex
 import shutil
@@ -213,9 +214,7 @@ def experiments(dfal):
     rounds = [line for line in open(dfal.at("two/log.jsonl"), encoding="utf-8") if '"run.round"' in line]
     check(len(rounds) == 18 and os.path.isfile(dfal.at("two/report.html")), f"the log has {len(rounds)} rounds")
     process = start(dfal, 3, "-q", "run", "run.yaml", "-o", "three")
-    while not os.path.exists(dfal.at("three/curve.csv")) or sum(1 for _ in open(dfal.at("three/curve.csv"))) < 6:
-        check(process.poll() is None, "the run has ended early")
-        time.sleep(0.01)
+    wait_for_lines(dfal, process, "three/curve.csv", 6)
     os.kill(pids(dfal)[-1], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     check(process.returncode != 0, f"a killed rank was not told: {err}")
@@ -225,6 +224,70 @@ def experiments(dfal):
     refuses(dfal, 2, 78, "run", "run.yaml", "-o", "four", shell=script,
             says=["rank 1 on", "has configuration, line", "query: 10", "expected the same on all ranks"])
     check(not os.path.exists(dfal.at("four")), "a refused run has left a folder")
+
+
+def shares(err):
+    """Of each training (own, restarts): how many restarts rank 0 has trained itself, of how many."""
+    events = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    return {(event["own"], event["restarts"]) for event in events if event["event"] == "train.share"}
+
+
+def wait_for_lines(dfal, process, name, count):
+    """Until a table has so many lines."""
+    while not os.path.exists(dfal.at(name)) or sum(1 for _ in open(dfal.at(name), encoding="utf-8")) < count:
+        check(process.poll() is None, "the run has ended early")
+        time.sleep(0.01)
+
+
+def crews(dfal):
+    """More ranks than strategies and trials: those of one share its restarts and what is read of candidates. The tables of one
+    process, also where a rank is killed or stopped and another number of ranks goes on."""
+    make_pool(dfal.at("train.h5"), 500, 1)
+    make_pool(dfal.at("test.h5"), 200, 2)
+    text = ("data: {train: train.h5, test: test.h5}\nnetwork: lenet5\nstrategies: [%s]\ninitial: 20\nquery: 20\n"
+            "annotations: 80\ntrials: 1\ntransfer: lenet5\n"
+            "training: {restarts: 5, epochs: 6, validation: 0.2, patience: 3}\n")
+    for name, strategies in (("one", "dfal"), ("two", "dfal+ceal, coreset-greedy")):
+        with open(dfal.at(name + ".yaml"), "w", encoding="utf-8") as file:
+            file.write(text % strategies)
+        dfal.run("-q", "run", name + ".yaml", "-o", name)
+    for ranks, own in ((2, 3), (4, 2)):
+        out = f"one{ranks}"
+        _, err = run(dfal, ranks, "-v", "--log-format", "json", "run", "one.yaml", "-o", out)
+        same_runs(dfal.at("one"), dfal.at(out))
+        same_file(dfal.at("one/transfer.csv"), dfal.at(out + "/transfer.csv"))
+        check(shares(err) == {(own, 5)}, f"rank 0 of {ranks} has trained {shares(err)}")
+        check(err.count('"run.crews"') == 1 and err.count('"run.round"') == 4, f"not said once: {err}")
+    run(dfal, 3, "-q", "run", "two.yaml", "-o", "two3")  # two ranks for the first, one for the second
+    same_runs(dfal.at("two"), dfal.at("two3"))
+    process = start(dfal, 3, "-q", "run", "one.yaml", "-o", "killed")
+    wait_for_lines(dfal, process, "killed/curve.csv", 3)
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    check(process.returncode != 0, f"a killed rank was not told: {err}")
+    process = start(dfal, 2, "-q", "run", "one.yaml", "-o", "killed", "--resume")
+    wait_for_lines(dfal, process, "killed/curve.csv", 4)
+    os.kill(pids(dfal)[-1], signal.SIGUSR1)
+    finish(process, 75)
+    run(dfal, 4, "-q", "run", "one.yaml", "-o", "killed")
+    same_runs(dfal.at("one"), dfal.at("killed"))
+
+
+def alone(dfal):
+    """Somebody's trainer runs once a round, on one rank of the crew."""
+    make_pool(dfal.at("train.h5"), 80, 1)
+    make_pool(dfal.at("pool.h5"), 40, 2)
+    dfal.run("-q", "train", "--net", "lenet5", "train.h5", "-o", "net.h5", "--epochs", "0")
+    with open(dfal.at("trainer.sh"), "w", encoding="utf-8") as file:
+        file.write('while [ "$1" != --out ]; do shift; done\necho >>runs; cp net.h5 "$2"\n')
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: pool.h5}\nstrategies: [entropy]\ninitial: 20\nquery: 20\n"
+                   "annotations: 40\ntrials: 1\n")
+    words = ("-q", "run", "run.yaml", "--trainer", "sh trainer.sh")
+    dfal.run(*words, "-o", "one")
+    run(dfal, 3, *words, "-o", "three")
+    same_runs(dfal.at("one"), dfal.at("three"))
+    check(os.path.getsize(dfal.at("runs")) == 4, "two rounds of two runs did not train once each")
 
 
 def late(dfal):
@@ -298,5 +361,6 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "late": late,
+    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "crews": crews, "alone": alone,
+          "late": late,
           "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
