@@ -202,6 +202,24 @@ static void split(void)
     EXPECT(comm->barrier(comm) == DFAL_OK);
 }
 
+/* By hosts, as though every second rank were on another one. */
+static void split_hosts(void)
+{
+    struct df_comm *here;
+    char host[DF_COMM_HOST];
+    int32_t ranks[64];
+    EXPECT(df_comm_split_hosts(comm, &here) == DFAL_OK);
+    EXPECT(here->size == comm->size && here->rank == comm->rank);
+    memcpy(host, comm->host, sizeof host);
+    snprintf(comm->host, sizeof comm->host, "n%d", comm->rank % 2);
+    EXPECT(df_comm_split_hosts(comm, &here) == DFAL_OK);
+    memcpy(comm->host, host, sizeof host);
+    EXPECT(here->size == (comm->size + 1 - comm->rank % 2) / 2 && here->rank == comm->rank / 2);
+    EXPECT(df_comm_allgather(here, ranks, &comm->rank, sizeof comm->rank) == DFAL_OK);
+    for (int32_t r = 0; r < here->size; r++)
+        EXPECT(ranks[r] == 2 * r + comm->rank % 2);
+}
+
 static void collective(void)
 {
     EXPECT(comm->local_size == comm->size && comm->local_rank == comm->rank);
@@ -214,6 +232,7 @@ static void collective(void)
     same();
     split();
     split(); /* a second time beside the first */
+    split_hosts();
 }
 
 /* A signal that one rank was sent reaches all, and nobody's calls fail. */

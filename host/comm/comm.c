@@ -39,6 +39,22 @@ dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, i
     return status;
 }
 
+dfal_status df_comm_split_hosts(struct df_comm *comm, struct df_comm **out)
+{
+    char(*hosts)[DF_COMM_HOST];
+    int32_t first = 0;
+    dfal_status status;
+    *out = NULL;
+    DF_TRY(df_alloc(&hosts, comm->size, sizeof *hosts));
+    DF_TRY_TO(done, status, df_comm_allgather(comm, hosts, comm->host, sizeof *hosts));
+    while (strcmp(hosts[first], comm->host) != 0)
+        first++;
+    status = comm->split(comm, out, first);
+done:
+    df_free(hosts);
+    return status;
+}
+
 dfal_status df_comm_broadcast(struct df_comm *comm, void *data, int64_t bytes, int32_t root)
 {
     const int64_t most = 1 << 28;

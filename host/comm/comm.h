@@ -66,6 +66,8 @@ dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out);
 
 /* A counter for df_comm.claim: the same on every rank where all ask for theirs in the same order. */
 int32_t df_comm_counter(struct df_comm *comm);
+/* Collective. df_comm.split into the ranks of each host. */
+dfal_status df_comm_split_hosts(struct df_comm *comm, struct df_comm **out);
 /* Collective. out [size * bytes]: everybody's bytes in rank order. */
 dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, int64_t bytes);
 /* Collective. df_comm.broadcast of any number of bytes, in pieces that a member takes at once. */

@@ -29,14 +29,14 @@ static dfal_status check(void *user)
 }
 
 /* Collective. Every rank's outcome becomes that of all. */
-static dfal_status agree(struct df_comm *comm, dfal_status status)
+static dfal_status agree(struct df_comm *comm, const struct dfal_context *context, dfal_status status)
 {
     char sentence[DF_MESSAGE_SIZE + DF_COMM_HOST + 32] = "", message[DF_MESSAGE_SIZE];
     char **sentences;
     dfal_status all;
     if (status != DFAL_OK) {
         df_message_get(message);
-        snprintf(sentence, sizeof sentence, "rank %d on %s: %s", comm->rank, comm->host, message);
+        snprintf(sentence, sizeof sentence, "rank %d on %s: %s", context->rank, comm->host, message);
     }
     DF_TRY(df_alloc(&sentences, comm->size, sizeof *sentences));
     DF_TRY_TO(done, all, df_comm_gather_texts(comm, sentences, sentence));
@@ -50,7 +50,8 @@ done:
 }
 
 /* Has this rank's device a library that joins, the same as rank 0's? */
-static dfal_status find_library(struct df_comm *comm, struct df_device *device, char *text)
+static dfal_status find_library(struct df_comm *comm, const struct dfal_context *context,
+                                struct df_device *device, char *text)
 {
     char first[DF_LINK_TEXT] = "";
     dfal_status status = DFAL_OK;
@@ -64,14 +65,14 @@ static dfal_status find_library(struct df_comm *comm, struct df_device *device, 
     DF_TRY(comm->broadcast(comm, first, sizeof first, 0));
     if (status == DFAL_OK && strcmp(first, text) != 0 && *first != '\0')
         status = df_fail(DFAL_E_UNAVAILABLE, "%s is here, rank 0 has %s", text, first);
-    return agree(comm, status);
+    return agree(comm, context, status);
 }
 
 static dfal_status join(struct df_comm *comm, struct df_comm_link *link)
 {
     const struct df_backend *backend = link->device->backend;
     struct df_link_desc desc = {.rank = comm->rank, .size = comm->size, .check = check, .user = link};
-    DF_TRY(agree(comm, comm->rank == 0 ? backend->link_id(link->device, desc.id) : DFAL_OK));
+    DF_TRY(agree(comm, link->context, comm->rank == 0 ? backend->link_id(link->device, desc.id) : DFAL_OK));
     DF_TRY(comm->broadcast(comm, desc.id, sizeof desc.id, 0));
     link->since = df_clock();
     return backend->link_open(link->device, &link->link, &desc);
@@ -81,7 +82,7 @@ dfal_status df_comm_link(struct df_comm *comm, struct dfal_context *context, str
                          double patience, char *text)
 {
     dfal_status status;
-    DF_TRY(find_library(comm, device, text));
+    DF_TRY(find_library(comm, context, device, text));
     if (comm->size == 1)
         return DFAL_OK;
     DF_TRY(df_alloc(&comm->link, 1, sizeof *comm->link));

@@ -22,6 +22,7 @@ static dfal_status send(struct dfal_context *context, struct df_comm *comm, stru
                         struct df_pool *pool)
 {
     char library[DF_LINK_TEXT];
+    struct df_comm *here;
     if (device->next)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "--feed nccl joins one GPU of each rank, and this rank has %d: start a rank a GPU",
@@ -32,9 +33,10 @@ static dfal_status send(struct dfal_context *context, struct df_comm *comm, stru
             "%s cannot stay on the %s device: --feed nccl takes a pool of bytes that fits in a quarter of "
             "a GPU's free memory",
             pool->path, device->info.backend);
-    DF_TRY(df_comm_link(comm, context, device, patience, library));
-    const dfal_status status = df_resident_pool_open(&pool->resident, context, device, pool, comm);
-    df_comm_unlink(comm);
+    DF_TRY(df_comm_split_hosts(comm, &here));
+    DF_TRY(df_comm_link(here, context, device, patience, library));
+    const dfal_status status = df_resident_pool_open(&pool->resident, context, device, pool, here);
+    df_comm_unlink(here);
     if (status == DFAL_OK)
         say(context, pool, library);
     return status;

@@ -12,7 +12,7 @@ struct df_resident_pool;
 /* Are the rows bytes that take at most a quarter of what each device of a group has free? */
 bool df_resident_pool_fits(struct df_device *device, const struct df_pool *pool);
 /* Put all rows on each device of a group. comm NULL: this process reads them for all its devices; else rank 0
- * reads them and sends them to the others' devices (comm/spans.h), one of each rank; collective.
+ * of comm reads them and sends them to the others' devices (comm/spans.h), one of each rank; collective.
  * Errors   E_MEMORY; those of df_pool_read and of comm */
 dfal_status df_resident_pool_open(struct df_resident_pool **out, struct dfal_context *context,
                                   struct df_device *device, struct df_pool *pool, struct df_comm *comm);

@@ -145,8 +145,9 @@ static const struct option options[] = {
     OPT(S, "trial", 0, VALUE_SHARD, run.part, "K/N",
         "only the trials K, K + N, K + 2 N, ...: one of N parts, which dfal merge joins"),
     OPT(S, "feed", 0, VALUE_CHOICE, run.feed, DFAL_FEEDS,
-        "who reads the rows that stay on the ranks' GPUs: each its own, or rank 0, which sends them by NCCL "
-        "(default own)"),
+        "who reads the rows that stay on the ranks' GPUs: each its own, or one rank of each host, which "
+        "sends "
+        "them by NCCL (default own)"),
     OPT(S, "trainer", 0, VALUE_TEXT, run.trainer, "CMD",
         "train by this command instead of dfal, words as a shell reads them, without a shell"),
     OPT(S, "strategy-command", 0, VALUE_TEXT, run.strategy_command, "CMD",
