@@ -34,27 +34,38 @@ static dfal_status select_as(void *user, int64_t r, int32_t worker)
     struct df_selection_options options = together->options;
     (void)worker;
     options.comm = &rank.comm;
+    options.alike = true;
     return df_select(opened->context, opened->device, opened->network, opened->pool, opened->rows, ALL,
                      &options, &together->selection[r]);
 }
 
-enum { DRAWN = 41 };
+enum { DRAWN = 41, LABELLED = 3 };
 
-/* Rows that a rank has read, of all quantities. */
+/* Rows that a rank has read, by quantity and how many at once: the end of a pass may be told twice. */
+static const char *const quantities[] = {"logits", "features", "margins", "passes", "gradients", "twins"};
+enum { QUANTITIES = 6 };
 struct reader {
-    int64_t rows;
+    bool told[QUANTITIES][ALL + 1];
 };
 
-static void count_rows(void *user, const struct dfal_event *event)
+static void note_rows(void *user, const struct dfal_event *event)
 {
-    static const char *const names[] = {"logits", "features", "margins", "passes", "gradients", "twins"};
     struct reader *reader = user;
     if (strncmp(event->name, "select.", 7) != 0 || event->level != DFAL_PROGRESS ||
         event->fields[0].integer != event->fields[1].integer)
         return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(event->name + 7, names[i]))
-            reader->rows += event->fields[1].integer;
+    for (int i = 0; i < QUANTITIES; i++)
+        if (!strcmp(event->name + 7, quantities[i]))
+            reader->told[i][event->fields[1].integer] = true;
+}
+
+static int64_t rows_of(const struct reader *reader)
+{
+    int64_t rows = 0;
+    for (int i = 0; i < QUANTITIES; i++)
+        for (int64_t n = 0; n <= ALL; n++)
+            rows += reader->told[i][n] ? n : 0;
+    return rows;
 }
 
 static void compare_selections(const struct df_selection *found, const struct df_selection *expected)
@@ -76,39 +87,42 @@ static void compare_selections(const struct df_selection *found, const struct df
     assert_memory_equal(found->statuses, expected->statuses, sizeof found->statuses);
 }
 
-/* Does it keep more of a candidate's passes than a number? Then every rank reads all of them. */
-static bool reads_all(const struct df_strategy *strategy)
+/* Rows that every rank reads: all passes of candidates, of which more than a number is kept, and labelled
+ * rows of a strategy that spreads. */
+static int64_t read_by_all(const struct df_strategy *strategy)
 {
-    return !strcmp(strategy->name, "batchbald");
+    if (!strcmp(strategy->name, "coreset-greedy"))
+        return LABELLED;
+    return !strcmp(strategy->name, "batchbald") ? DRAWN : 0;
 }
 
 static void share(const struct df_selection_options *options, const char *path)
 {
-    struct reader one = {0};
+    struct reader one = {{{0}}};
     struct world_opened opened;
     struct df_selection alone;
     world_open(&opened, "cpu", 1, world.net, path);
-    opened.context->options.event = count_rows;
+    opened.context->options.event = note_rows;
     opened.context->options.event_user = &one;
     test_ok(df_select(opened.context, opened.device, opened.network, opened.pool, opened.rows, ALL, options,
                       &alone));
     for (int32_t ranks = 2; ranks <= MOST; ranks++) {
         struct together together = {.hall = {.size = ranks}, .options = *options};
-        struct reader readers[MOST] = {{0}};
+        struct reader readers[MOST] = {{{{0}}}};
         int64_t rows = 0;
         for (int32_t r = 0; r < ranks; r++) {
             world_open(&together.opened[r], "cpu", 1, world.net, path);
-            together.opened[r].context->options.event = count_rows;
+            together.opened[r].context->options.event = note_rows;
             together.opened[r].context->options.event_user = &readers[r];
         }
         test_run_ranks(select_as, &together, ranks);
         for (int32_t r = 0; r < ranks; r++) {
             compare_selections(&together.selection[r], &alone);
-            rows += readers[r].rows;
+            rows += rows_of(&readers[r]);
             df_selection_clear(&together.selection[r]);
             world_close(&together.opened[r]);
         }
-        assert_int_equal(rows, one.rows + (reads_all(options->strategy) ? (ranks - 1) * DRAWN : 0));
+        assert_int_equal(rows, rows_of(&one) + (ranks - 1) * read_by_all(options->strategy));
     }
     df_selection_clear(&alone);
     world_close(&opened);
@@ -119,8 +133,8 @@ static void share(const struct df_selection_options *options, const char *path)
 static void test_shared(void **state)
 {
     (void)state;
-    static const int64_t labelled[3] = {2, 30, 59};
-    static const int32_t labels[3] = {0, 1, 2};
+    static const int64_t labelled[LABELLED] = {2, 30, 59};
+    static const int32_t labels[LABELLED] = {0, 1, 2};
     char path[TEST_PATH];
     test_join(path, world.folder, "shared.h5");
     world_pool(path, ALL, 0, POOL_NO_LABELS | POOL_F32 | POOL_NAN | POOL_TWICE);
@@ -131,12 +145,11 @@ static void test_shared(void **state)
                                                .subsample = DRAWN,
                                                .seed = 3,
                                                .labelled_rows = labelled,
-                                               .labelled_row_count = 3,
+                                               .labelled_row_count = LABELLED,
                                                .labelled_labels = labels,
                                                .twins = true,
                                                .pseudo_labels = true};
-        if (options.strategy->spreads || options.strategy->solver ||
-            !strcmp(options.strategy->name, "command"))
+        if (options.strategy->solver || !strcmp(options.strategy->name, "command"))
             continue;
         test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
         share(&options, path);

@@ -277,6 +277,7 @@ static void test_memory(void **state)
         struct df_selection selection;
         test_ok(df_strategy_find(&options.strategy, names[s / 2]));
         test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
+        options.alike = !options.strategy->spreads;
         if (options.strategy->spreads)
             twin.broadcast = keep;
         opened.device->wide = s % 2;

@@ -136,6 +136,7 @@ dfal_status df_branch_choice(struct df_selection_options *options, const struct 
         .round = round,
         .pseudo_labels = true,
         .comm = branch->experiment->crew,
+        .alike = branch->experiment->crew != NULL,
     };
     return df_deepfool_preset(&options->deepfool, branch->options.deepfool);
 }

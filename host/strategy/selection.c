@@ -229,7 +229,7 @@ dfal_status df_select(struct dfal_context *context, struct df_device *device,
 {
     struct df_view view = {
         .context = context, .device = device, .network = network, .pool = pool, .options = options};
-    if (options->comm && options->comm->size > 1 && !options->strategy->spreads)
+    if (options->alike && options->comm->size > 1)
         view.sharers = options->comm;
     double begin = df_clock();
     dfal_status status;

@@ -46,11 +46,12 @@ struct df_selection_options {
     int32_t round;                    /* of an experiment; 0: there is none, or its first */
     bool pseudo_labels;               /* find those of a strategy that has some */
     struct df_command_place *command; /* of the strategy `command`; NULL: none */
-    /* Of the ranks that make this selection together: collective, with the same candidates and options on
-     * each. Where the strategy spreads they choose together, and twins and pseudo-labels may be asked for on
-     * some of them. Else each computes a part of what is read of every row, and all choose from the whole.
-     * NULL: this process alone. */
+    /* Of the ranks that make this selection together, where the strategy spreads: collective, with the same
+     * candidates and options but for twins and pseudo-labels on each. NULL: this process alone. */
     struct df_comm *comm;
+    /* Twins and pseudo-labels are the same on each of these ranks, too, whatever the strategy: so each
+     * computes a part of what is read of every row, and all choose from the whole. */
+    bool alike;
     /* Which rows are labelled, as a number: another state draws another subsample; 0: none, or the seed is
      * already the round's. */
     uint64_t labelled;

@@ -7,8 +7,8 @@
  *          batch or threads; a strategy's own scores may depend on them
  * Memory   values that are kept whole are checked against the limit first: E_MEMORY. Numbers are 8 bytes a
  *          candidate and are not. What is streamed costs its result alone
- * Ranks    where several make the selection, each computes a part of a quantity that is kept, and has all of
- *          it: they ask for the same in the same order
+ * Ranks    where several make the same selection (df_selection_options.alike) each computes a part of a
+ *          quantity that is kept, and has all of it: they ask for the same in the same order
  * Finite   a candidate's input is looked at when it is chosen. A strategy sees values alone, which may be not
  *          finite; one that compares candidates may meet a row that is never queried
  * Borrowed arrays live until the selection ends. Errors besides: those of a pass over the pool, E_STOPPED
