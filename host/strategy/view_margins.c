@@ -136,8 +136,8 @@ static dfal_status find_closest(struct df_view *view, int64_t q)
                                   .network = view->network,
                                   .pool = view->pool,
                                   .deepfool = &options->deepfool,
-                                  .rows = view->rows,
-                                  .count = view->count,
+                                  .total = view->count,
+                                  .room = view->count,
                                   .q = q,
                                   .cascade = options->cascade,
                                   .layers = !(options->how & DF_DEEPFOOL_FUSED),
@@ -147,6 +147,7 @@ static dfal_status find_closest(struct df_view *view, int64_t q)
         DF_TRY_TO(done, status, df_closest_refuse(&closest));
     if (!possible)
         goto done;
+    df_closest_take(&closest, view->rows, 0, view->count);
     DF_TRY_TO(done, status, look_at_all(&closest, view));
     DF_TRY_TO(done, status,
               df_deepfool_create(&engine, view->context, view->device, view->network, view->pool,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several ranks of one job under mpirun: the bytes of one process, whatever happens to a rank. DFAL_MPIRUN is how a job of
 ranks is started, but for -np N."""
+import json
 import os
 import shlex
 import shutil
@@ -26,10 +27,10 @@ cp net.h5 "$2"
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
 
-def start(dfal, ranks, *words, shell=None, environment=None):
-    """The command on so many ranks; shell: a script of each rank's, "$@" is the command."""
+def start(dfal, ranks, *words, shell=None, environment=None, before=()):
+    """The command on so many ranks; shell: a script of each rank's, "$@" is the command; before: words before mpirun."""
     mpirun = shlex.split(os.environ["DFAL_MPIRUN"])
-    line = [*mpirun, "-np", str(ranks)]
+    line = [*before, *mpirun, "-np", str(ranks)]
     if shell is not None:
         line += ["sh", "-c", shell, "sh"]
     return subprocess.Popen([*line, dfal.path, "--threads", "1", *map(str, words)], cwd=dfal.folder, text=True,
@@ -46,6 +47,19 @@ def finish(process, code=0):
 
 def run(dfal, ranks, *words, code=0, shell=None, environment=None):
     return finish(start(dfal, ranks, *words, shell=shell, environment=environment), code)
+
+
+def on_small_disk(dfal, ranks, size, *words):
+    """The command on ranks that share a file system of so many bytes, "small", which is "kept" when they have ended: exit
+    code and stderr. None: it cannot be mounted here."""
+    mount = ["unshare", "--mount", "sh", "-c", 'mkdir small kept && mount -t tmpfs -o size="$0" none small && "$@"; '
+             "code=$?; cp -a small/. kept; exit $code", str(size)]
+    if subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode:
+        print("not run because a tmpfs cannot be mounted here", flush=True)
+        return None
+    process = start(dfal, ranks, *words, before=mount)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
 
 
 def prepare(dfal, rows):
@@ -104,6 +118,48 @@ def same_files(dfal):
     dfal.run("-q", "score", "net.h5", "few.h5", "-o", "few1.h5")
     run(dfal, 4, "-q", "score", "net.h5", "few.h5", "-o", "few4.h5")
     same_bits(dfal.at("few1.h5"), dfal.at("few4.h5"))
+
+
+def closest(dfal):
+    """The file of the closest that one process writes, whoever has looked at which row; what is told of them; and the
+    same after a kill, of one process as of more ranks."""
+    prepare(dfal, 5000)
+    for numbers, more in (((2, 3), ("--closest", "9", "--adversarial", "3")), ((3,), ("--closest", "30", "--cascade")),
+                          ((2,), ("--closest", "5000", "--cascade", "--max-iter", "2"))):
+        told = [dfal.json("score", "net.h5", "pool.h5", "-o", "one.h5", "--force", *more)]
+        for ranks in numbers:
+            out, _ = run(dfal, ranks, "-q", "--force", "--json", "score", "net.h5", "pool.h5", "-o", "more.h5", *more)
+            same_bits(dfal.at("one.h5"), dfal.at("more.h5"))
+            told.append(json.loads(out))
+            for key in ("status", "deepfool_samples", "closest_margin", "audited", "audit_found", "recall"):
+                check(told[0][key] == told[-1][key], f"{more}: {key} is {told[-1][key]}, expected {told[0][key]}")
+    make_pool(dfal.at("few.h5"), 3, 4)  # more ranks than shards
+    dfal.run("-q", "score", "net.h5", "few.h5", "--closest", "2", "-o", "few1.h5")
+    run(dfal, 4, "-q", "score", "net.h5", "few.h5", "--closest", "2", "-o", "few4.h5")
+    same_bits(dfal.at("few1.h5"), dfal.at("few4.h5"))
+    words = ("-q", "score", "net.h5", "pool.h5", "--closest", "2000", "-o")
+    dfal.run(*words, "one.h5", "--force")
+    process = start(dfal, 3, *words, "killed.h5")
+    while len(pids(dfal)) < 3:
+        check(process.poll() is None, "the job has ended early")
+        time.sleep(0.01)
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    process.communicate(timeout=60)
+    check(process.returncode != 0 and not os.path.exists(dfal.at("killed.h5")), "a killed rank was not told")
+    run(dfal, 2, *words, "killed.h5")
+    same_bits(dfal.at("one.h5"), dfal.at("killed.h5"))
+    full = on_small_disk(dfal, 3, 450000, *words, "small/torn.h5")  # room for the parts alone
+    if full is None:
+        return
+    parts = sorted(os.listdir(dfal.at("kept/torn.h5.parts")))
+    check(full[0] in (74, 75) and len(parts) > 2, f"{full}, left {parts}")
+    os.remove(dfal.at("kept/torn.h5.parts/" + parts[1]))
+    shutil.copytree(dfal.at("kept"), dfal.at("alone"))
+    dfal.run(*words, "alone/torn.h5")
+    run(dfal, 2, *words, "kept/torn.h5")
+    for folder in ("alone", "kept"):
+        same_bits(dfal.at("one.h5"), dfal.at(folder + "/torn.h5"))
+        check(os.listdir(dfal.at(folder)) == ["torn.h5"], f"left: {os.listdir(dfal.at(folder))}")
 
 
 def killed(dfal):
@@ -290,7 +346,6 @@ def refusals(dfal):
     refuses(dfal, 2, 78, *LONG, shell=on_1 % "cd elsewhere", says=["rank 1 on", "pool_fingerprint"])
     shutil.copy(dfal.at("pool.h5"), dfal.at("elsewhere/pool.h5"))
     refuses(dfal, 2, 74, *LONG, shell=on_1 % "cd elsewhere", says=["s.h5.parts", "a file system that all ranks share"])
-    refuses(dfal, 2, 69, *LONG, "--closest", "5", says=["closest", "expected one rank and not 2"])
     dfal.refuses(69, *LONG, environment={"SLURM_STEP_NUM_TASKS": "4"}, says=["4 tasks", "--mpi=pmix", "--shard K/4"])
     dfal.run("-q", *LONG, "--comm", "self", environment={"SLURM_STEP_NUM_TASKS": "4"})
     run(dfal, 2, "-q", *LONG, code=73)
@@ -298,5 +353,5 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "late": late,
+    main({"same_files": same_files, "selected": selected, "spread": spread, "closest": closest, "experiments": experiments, "late": late,
           "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
