@@ -64,6 +64,8 @@ dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out);
 int32_t df_comm_counter(struct df_comm *comm);
 /* Collective. out [size * bytes]: everybody's bytes in rank order. */
 dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, int64_t bytes);
+/* Collective. *out: everybody's bytes behind one another in rank order (df_free), bytes [size] of each. */
+dfal_status df_comm_gather(struct df_comm *comm, void **out, int64_t *bytes, const void *in, int64_t own);
 /* Collective. texts [size], each of all ranks' texts; free with df_free, all in one: texts[0]. */
 dfal_status df_comm_gather_texts(struct df_comm *comm, char **texts, const char *text);
 /* Collective. Each value becomes the sum of everybody's. */

@@ -53,16 +53,31 @@ static dfal_status alloc_rows(struct df_closest *closest)
     return DFAL_OK;
 }
 
+static dfal_status measure_network(struct df_closest *closest, const struct df_network *network, bool cascade,
+                                   bool *possible)
+{
+    *possible = false;
+    DF_TRY(df_network_fold(&closest->folded, network));
+    DF_TRY(df_bound_create(&closest->bound, closest->folded));
+    *possible = df_bound_node(closest->bound) && (cascade || !df_bound_missing(closest->bound));
+    return DFAL_OK;
+}
+
 dfal_status df_closest_open(struct df_closest *closest, const struct df_closest_spec *spec, bool *possible)
 {
     *closest = (struct df_closest){.spec = *spec};
-    *possible = false;
     if (closest->spec.q > spec->total)
         closest->spec.q = spec->total;
-    DF_TRY(df_network_fold(&closest->folded, spec->network));
-    DF_TRY(df_bound_create(&closest->bound, closest->folded));
-    *possible = df_bound_node(closest->bound) && (spec->cascade || !df_bound_missing(closest->bound));
+    DF_TRY(measure_network(closest, spec->network, spec->cascade, possible));
     return *possible ? alloc_rows(closest) : DFAL_OK;
+}
+
+dfal_status df_closest_possible(const struct df_network *network, bool cascade, bool *possible)
+{
+    struct df_closest closest = {0};
+    dfal_status status = measure_network(&closest, network, cascade, possible);
+    df_closest_close(&closest);
+    return status;
 }
 
 void df_closest_take(struct df_closest *closest, const int64_t *rows, int64_t begin, int64_t count)

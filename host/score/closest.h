@@ -58,6 +58,8 @@ dfal_status df_closest_check(const struct df_deepfool *deepfool, const char *unc
 /* The bound and room for the results: 47 bytes a row of this rank. All of spec is borrowed.
  * *possible   false: the network has no bound (or a cascade no estimate); `why` is a part of a sentence */
 dfal_status df_closest_open(struct df_closest *closest, const struct df_closest_spec *spec, bool *possible);
+/* The same question alone. */
+dfal_status df_closest_possible(const struct df_network *network, bool cascade, bool *possible);
 const char *df_closest_why(const struct df_closest *closest);
 /* Errors   E_UNAVAILABLE a cascade is not possible */
 dfal_status df_closest_refuse(const struct df_closest *closest);

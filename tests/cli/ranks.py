@@ -253,6 +253,24 @@ def spread(dfal):
         check(not pids(dfal), f"{number} left ranks at work")
 
 
+def selected_closest(dfal):
+    """Ranks that look for the smallest margins alone, proven or audited: the queries of one process, twins and log alike."""
+    prepare(dfal, 3000)
+    for strategy, more in (("dfal", ["--twins", "twins.h5"]), ("dfal-diverse", ["--option", "rho=1"]),
+                           ("dfal-diverse", ["--cascade"]), ("dfal", ["--cascade", "--subsample", "900"])):
+        words = ["--log-format", "json", "--force", "select", "net.h5", "pool.h5", "--strategy", strategy, "--count", "6", *more]
+        said = []
+        for ranks in (1, 3):
+            _, err = run(dfal, ranks, *words, "-o", f"{ranks}.csv")
+            told = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+            said.append([{key: one[key] for key in one if key not in ("time", "level", "message")} for one in told
+                         if one["event"] in ("closest.needed", "closest.audit")])
+        same_file(dfal.at("1.csv"), dfal.at("3.csv"))
+        check(said[0] == said[1] and len(said[0]) == 1, f"{strategy} {more}: {said}")
+    left = [name for name in os.listdir(dfal.folder) if name.startswith(("1.csv.", "3.csv."))]
+    check(not left, f"{left} is left")
+
+
 def experiments(dfal):
     """The tables of one process, also where a rank was killed and fewer or more go on."""
     make_pool(dfal.at("train.h5"), 500, 1)
@@ -353,5 +371,5 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "spread": spread, "closest": closest, "experiments": experiments, "late": late,
+    main({"same_files": same_files, "selected": selected, "spread": spread, "closest": closest, "selected_closest": selected_closest, "experiments": experiments, "late": late,
           "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
