@@ -21,7 +21,7 @@ if(DFAL_MPI_BUILT)
     PASS_REGULAR_EXPRESSION "silent: rank 0 does not wait.*silent: rank 2 does not wait|silent: rank 2 does not wait.*silent: rank 0 does not wait"
     FAIL_REGULAR_EXPRESSION "line [0-9]+: expected")
   list(JOIN mpirun " " mpirun_line)
-  foreach(name same_files selected spread closest selected_closest experiments late killed signalled soak refusals)
+  foreach(name same_files selected spread closest selected_closest selected_left experiments late killed signalled soak refusals)
     add_test(NAME cli_ranks_${name}
       COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/cli/ranks.py $<TARGET_FILE:dfal_tool> ${name})
     set_tests_properties(cli_ranks_${name} PROPERTIES LABELS full TIMEOUT 300 ENVIRONMENT "${as_root};DFAL_MPIRUN=${mpirun_line}")

@@ -208,8 +208,7 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     context->kept_work = false;
     DF_TRY_TO(done, status, df_context_comm(context, &comm));
     DF_TRY_TO(done, status, comm->rank == 0 ? check_options(&job) : df_select_take_options(&job));
-    if (comm->size > 1)
-        DF_TRY_TO(done, status, df_select_share(&job, &own.scores_path, &own.logits_path));
+    DF_TRY_TO(done, status, df_select_share(&job, &own.scores_path, &own.logits_path));
     if (comm->rank > 0) {
         status = follow(&job);
         goto done;

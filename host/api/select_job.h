@@ -52,8 +52,9 @@ void df_select_close(struct df_select_job *job);
 
 /* select_ranks.c. Collective: whether the ranks choose together; else scores or logits that the strategy asks
  * for, in a file of this selection. Its path is put into one of the two, or nothing happens. It goes when the
- * selection ends, whatever happened.
- * Errors   E_CONFIG ranks that choose otherwise; those of dfal_score, dfal_logits */
+ * selection ends, whatever happened; its parts stay until then, and one process goes on with them, too.
+ * Errors   E_CONFIG ranks that choose otherwise, or parts that another selection has left; those of
+ *          dfal_score, dfal_logits */
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path);
 void df_select_unshare(const struct df_select_job *job);
 /* Collective. Whether all ranks are about to make the same selection by the same arithmetic, because what

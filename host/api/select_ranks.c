@@ -7,8 +7,10 @@
 
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/file.h"
 #include "base/identity.h"
 #include "base/memory.h"
+#include "base/parts.h"
 #include "comm/comm.h"
 #include "score/closest.h"
 #include "strategy/view.h"
@@ -74,14 +76,66 @@ static dfal_status agree_on_file(const struct df_select_job *job, const char *ki
     return status;
 }
 
+/* ---- What a killed line has left ----------------------------------------------------------------------- */
+
+static dfal_status remove_parts(const char *path)
+{
+    struct df_parts parts;
+    DF_TRY(df_parts_open(&parts, path, df_parts_is_numbered, "parts of a selection's file", true));
+    const dfal_status status = df_parts_clear(&parts);
+    df_parts_close(&parts);
+    return status;
+}
+
+/* Of the file that this line may share, or of the other one: only another line can have begun that. */
+static dfal_status judge_parts(const struct df_select_job *job, const char *path, bool ours, bool *left)
+{
+    char *folder;
+    df_parts_sweep(path);
+    DF_TRY(df_format(&folder, "%s.parts", path));
+    const bool there = df_folder_exists(folder);
+    dfal_status status = DFAL_OK;
+    if (there && !ours)
+        status =
+            job->context->options.force
+                ? remove_parts(path)
+                : df_fail(DFAL_E_CONFIG,
+                          "%s is unfinished work of another selection into %s, expected none: finish that "
+                          "line first, or use `force`",
+                          folder, job->out_path);
+    *left |= there && ours;
+    df_free(folder);
+    return status;
+}
+
+/* *left: there are parts of the file that this line may share. */
+static dfal_status look_for_parts(const struct df_select_job *job, const char *kind, bool *left)
+{
+    static const char *const kinds[] = {"scores", "logits"};
+    dfal_status status = DFAL_OK;
+    *left = false;
+    for (int k = 0; k < 2 && job->context->rank == 0 && status == DFAL_OK; k++) {
+        char *path;
+        DF_TRY(df_format(&path, "%s.%s.h5", job->out_path, kinds[k]));
+        status = judge_parts(job, path, kind && kinds[k][0] == kind[0], left);
+        df_free(path);
+    }
+    return status;
+}
+
+/* ---- Together or by a file ----------------------------------------------------------------------------- */
+
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path)
 {
-    bool closest;
-    DF_TRY(needs_closest(job, &closest));
-    job->together = closest || job->strategy->spreads;
+    const bool alone = job->context->comm->size == 1;
+    bool closest = false, left;
+    if (!alone)
+        DF_TRY(needs_closest(job, &closest));
+    job->together = !alone && (closest || job->strategy->spreads);
     const char *kind = kind_of(job);
     DF_TRY(agree_on_file(job, kind));
-    if (kind == NULL)
+    DF_TRY(look_for_parts(job, kind, &left));
+    if (kind == NULL || (alone && !left))
         return DFAL_OK;
     const bool scores = kind[0] == 's';
     DF_TRY(df_format(&job->shared, "%s.%s.h5", job->out_path, kind));

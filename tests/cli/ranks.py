@@ -271,6 +271,38 @@ def selected_closest(dfal):
     check(not left, f"{left} is left")
 
 
+def selected_left(dfal):
+    """What ranks that were killed have left of the margins is what one process, and other ranks, go on with; another
+    selection leaves it alone, or removes it by force."""
+    prepare(dfal, 12000)
+    words = ("-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "100")
+    parts = "{}.csv.scores.h5.parts"
+    process = start(dfal, 3, *words, "-o", "alone.csv")
+    wait_for_parts(dfal, process, parts.format("alone"))
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    process.communicate(timeout=60)
+    check(process.returncode != 0 and not os.path.exists(dfal.at("alone.csv")), "a killed rank was not told")
+    left = [name for name in os.listdir(dfal.at(parts.format("alone"))) if name.endswith(".h5")]
+    check(left, "nothing is left")
+    for name in ("ranks", "other"):
+        shutil.copytree(dfal.at(parts.format("alone")), dfal.at(parts.format(name)))
+    dfal.run(*words, "-o", "whole.csv")
+    _, err = dfal.run("--log-format", "json", *words[1:], "-o", "alone.csv")
+    resumed = [json.loads(line) for line in err.splitlines() if '"score.resume"' in line]
+    check(len(resumed) == 1 and resumed[0]["rows"] > 0, f"one process began anew: {err}")
+    run(dfal, 2, *words, "-o", "ranks.csv")
+    for name in ("alone", "ranks"):
+        same_file(dfal.at("whole.csv"), dfal.at(name + ".csv"))
+    another = ("select", "net.h5", "pool.h5", "--strategy", "entropy", "--count", "100", "-o", "other.csv")
+    for ranks in (1, 2):
+        run(dfal, ranks, "-q", *another, code=78)
+    dfal.refuses(78, *another, says=["other.csv.scores.h5.parts", "another selection", "--force"])
+    dfal.refuses(78, *words, "--max-iter", "3", "-o", "other.csv", says=["other.csv.scores.h5.parts", "max_iter", "--force"])
+    dfal.run("-q", "--force", *another)
+    names = [name for name in os.listdir(dfal.folder) if ".csv." in name]
+    check(not names, f"{names} are left")
+
+
 def experiments(dfal):
     """The tables of one process, also where a rank was killed and fewer or more go on."""
     make_pool(dfal.at("train.h5"), 500, 1)
@@ -371,5 +403,5 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "spread": spread, "closest": closest, "selected_closest": selected_closest, "experiments": experiments, "late": late,
+    main({"same_files": same_files, "selected": selected, "spread": spread, "closest": closest, "selected_closest": selected_closest, "selected_left": selected_left, "experiments": experiments, "late": late,
           "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
