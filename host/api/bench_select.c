@@ -7,6 +7,7 @@
 
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sized.h"

@@ -2,6 +2,7 @@
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "job/job.h"

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "base/claim.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"

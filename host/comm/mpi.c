@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/member.h"
 #include "comm/mpi_service.h"
@@ -150,7 +151,7 @@ static bool leave_together(struct mpi *mpi)
         if (done)
             return true;
         if (df_mpi_service_broken(service) != DFAL_OK) {
-            const double now = df_mpi_clock(), limit = service->news.died ? linger : service->watch.patience;
+            const double now = df_clock(), limit = service->news.died ? linger : service->watch.patience;
             since = since > 0 ? since : now;
             if (now - since > limit)
                 return false;

@@ -6,17 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 enum { TAG_BEAT, TAG_CLAIM, TAG_TELL, TAG_NEWS };
 static const double beat_seconds = 1.0, shortest_nap = 2e-5, longest_nap = 1e-3;
-
-double df_mpi_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void df_mpi_nap(double seconds)
 {
@@ -225,7 +219,7 @@ static void hear_beat(struct df_mpi_service *service, int32_t rank)
 {
     int32_t signal;
     MPI_Recv(&signal, 1, MPI_INT32_T, rank, TAG_BEAT, service->control, MPI_STATUS_IGNORE);
-    service->heard[rank] = df_mpi_clock();
+    service->heard[rank] = df_clock();
     if (signal != 0 && !service->stop_told && service->watch.stopped(service->watch.user) == 0) {
         service->stop_told = true;
         service->watch.stop(service->watch.user, signal, DFAL_OK, "");
@@ -237,7 +231,7 @@ static void hear_news(struct df_mpi_service *service, int32_t rank)
     struct df_mpi_news news;
     MPI_Recv(&news, sizeof news, MPI_BYTE, rank, TAG_NEWS, service->control, MPI_STATUS_IGNORE);
     news.sentence[sizeof news.sentence - 1] = 0;
-    service->heard[rank] = df_mpi_clock();
+    service->heard[rank] = df_clock();
     note(service, &news);
 }
 
@@ -315,7 +309,7 @@ static void *serve(void *user)
     double nap = shortest_nap;
     while (!atomic_load(&service->ended)) {
         nap = listen(service) ? shortest_nap : longer(nap);
-        const double now = df_mpi_clock();
+        const double now = df_clock();
         if (now - service->told >= beat_seconds) {
             service->told = now;
             beat(service);
@@ -341,7 +335,7 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
                                        .hosts = hosts,
                                        .rank = rank,
                                        .size = size,
-                                       .told = df_mpi_clock()};
+                                       .told = df_clock()};
     df_lock_begin(&service->lock);
     df_lock_begin(&service->asking);
     df_lock_begin(&service->listening);

@@ -56,7 +56,6 @@ dfal_status df_mpi_service_broken(struct df_mpi_service *service);
 /* Wait for a request, in any thread. Errors   those of df_mpi_service_broken */
 dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *request);
 dfal_status df_mpi_check(int error, const char *what);
-double df_mpi_clock(void);
 void df_mpi_nap(double seconds);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/claim.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "base/word.h"
