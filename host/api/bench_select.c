@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sized.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 
 enum { REPEAT = 3, MOST_PASSES = 10000 };

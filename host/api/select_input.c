@@ -8,7 +8,7 @@
 #include "base/identity.h"
 #include "base/memory.h"
 #include "graph/json_text.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 
 void df_select_close(struct df_select_job *job)

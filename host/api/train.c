@@ -20,7 +20,7 @@
 #include "graph/json_text.h"
 #include "models/models.h"
 #include "run/config.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 #include "store/network_file.h"
 #include "training_state.h"

@@ -10,7 +10,7 @@
 #include "models/models.h"
 #include "run/experiment.h"
 #include "score/deepfool_engine.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"

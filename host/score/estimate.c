@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/sized.h"
 #include "score/deepfool_engine.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 #include "store/labels.h"
 

@@ -13,7 +13,7 @@
 #include "job/job.h"
 #include "score/adversarial.h"
 #include "score/closest_job.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 #include "score/summary.h"
 #include "store/classes.h"
