@@ -136,7 +136,8 @@ static void mpi_give_up(struct df_comm *comm, dfal_status status, const char *se
 }
 
 /* Wait until every rank is about to leave. Where one has given up the others keep their work first, for which
- * it waits; one that died is not waited for. */
+ * it waits, a minute at most; one that died is not waited for. A signal ends this no earlier: all of them are
+ * ending already, and mpirun would kill those that still write. */
 static bool leave_together(struct mpi *mpi)
 {
     struct df_mpi_service *service = &mpi->service;
