@@ -249,7 +249,7 @@ static bool take(struct df_mpi_service *service, int tag, void (*how)(struct df_
 /* Take what has come. Returns whether there was anything. */
 static bool listen(struct df_mpi_service *service)
 {
-    bool any = take_message(service);
+    bool any = false;
     while (take(service, TAG_NEWS, hear_news) || take(service, TAG_BEAT, hear_beat) ||
            take(service, TAG_CLAIM, answer_claim))
         any = true;
@@ -274,6 +274,14 @@ static void send(struct df_mpi_service *service, MPI_Request *requests, const vo
         if (done)
             MPI_Isend(bytes, count, MPI_BYTE, r, tag, service->control, &requests[r]);
     }
+}
+
+/* A request to stop does not wait for the next second; it is the same memory that the sends before it may
+ * still read, and then they tell of it. */
+static bool is_time_to_beat(const struct df_mpi_service *service, double now)
+{
+    return now - service->told >= beat_seconds ||
+           service->watch.stopped(service->watch.user) != service->signal;
 }
 
 static void beat(struct df_mpi_service *service)
@@ -310,12 +318,23 @@ static void *serve(void *user)
     while (!atomic_load(&service->ended)) {
         nap = listen(service) ? shortest_nap : longer(nap);
         const double now = df_clock();
-        if (now - service->told >= beat_seconds) {
+        if (is_time_to_beat(service, now)) {
             service->told = now;
             beat(service);
             look_for_dead(service, now);
         }
         pass_news_on(service);
+        df_mpi_nap(nap);
+    }
+    return NULL;
+}
+
+static void *take_messages(void *user)
+{
+    struct df_mpi_service *service = user;
+    double nap = shortest_nap;
+    while (!atomic_load(&service->ended)) {
+        nap = take_message(service) ? shortest_nap : longer(nap);
         df_mpi_nap(nap);
     }
     return NULL;
@@ -347,13 +366,15 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
         service->heard[r] = service->told;
         service->beats[r] = service->passes[r] = MPI_REQUEST_NULL;
     }
-    return df_thread_start(&service->thread, serve, service);
+    DF_TRY(df_thread_start(&service->thread, serve, service));
+    return rank == 0 ? df_thread_start(&service->listening_thread, take_messages, service) : DFAL_OK;
 }
 
 void df_mpi_service_end(struct df_mpi_service *service)
 {
     atomic_store(&service->ended, true);
     df_thread_join(&service->thread);
+    df_thread_join(&service->listening_thread);
     df_counters_end(&service->counters);
     df_lock_end(&service->lock);
     df_lock_end(&service->asking);

@@ -190,6 +190,75 @@ def killed(dfal):
     same_bits(dfal.at("whole.h5"), dfal.at("t.h5"))
 
 
+def pid_of(dfal, rank):
+    """Of one that mpirun has started, once it runs."""
+    mark = f"OMPI_COMM_WORLD_RANK={rank}".encode()
+    for _ in range(3000):
+        for pid in pids(dfal):
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark in file.read().split(b"\0"):
+                    return pid
+        time.sleep(0.01)
+    check(False, f"rank {rank} never began")
+    return None
+
+
+def first_killed(dfal):
+    """Rank 0, which has the output, the claims and the news of the others, dies first: all end, and what they have
+    finished is what others go on with."""
+    prepare(dfal, 16000)
+    process = start(dfal, 3, "-q", *LONG)
+    wait_for_parts(dfal, process)
+    os.kill(pid_of(dfal, 0), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    check(process.returncode == 128 + signal.SIGKILL, f"exit code {process.returncode}, expected that of a kill: {err}")
+    check(not pids(dfal) and not os.path.exists(dfal.at("s.h5")), "ranks are still at work, or the file is there")
+    kept = [name for name in os.listdir(dfal.at("s.h5.parts")) if name.endswith(".h5")]
+    check(kept, "nothing is kept")
+    _, err = run(dfal, 2, "--log-format", "json", *LONG)
+    resumed = [json.loads(line) for line in err.splitlines() if '"score.resume"' in line]
+    check(len(resumed) == 1 and resumed[0]["rows"] > 0, f"two ranks began anew: {err}")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+
+
+def early(dfal):
+    """A signal while MPI still waits for a rank, which never comes: the ranks that are there end at once."""
+    prepare(dfal, 300)
+    absent = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec sleep 1000; fi; exec "$@"'
+    process = start(dfal, 2, "-q", *LONG, shell=absent)
+    pid = pid_of(dfal, 0)
+    for _ in range(3000):  # MPI has begun with threads of its own
+        if len(os.listdir(f"/proc/{pid}/task")) > 1:
+            break
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGUSR1)
+    _, err = finish(process, 75)
+    check("before all ranks had begun" in err and not os.path.exists(dfal.at("s.h5.parts")), err)
+
+
+def failing(dfal):
+    """One rank that cannot go on ends all of them: too little memory, and a file system that runs full. mpirun's exit code
+    is that of the rank that ended first: of the one that failed, or 75 of one that stopped for it."""
+    prepare(dfal, 5000)
+    script = 'if [ "$OMPI_COMM_WORLD_RANK" = %d ]; then exec "$@" --memory 1M; fi; exec "$@"'
+    for rank in (1, 0):
+        refuses(dfal, 2, 69, *LONG, shell=script % rank, says=["--memory"])
+    full = on_small_disk(dfal, 3, 150000, "-q", "score", "net.h5", "pool.h5", "-o", "small/s.h5")
+    if full is None:
+        return
+    code, err = full
+    said = [line for line in err.splitlines() if line.startswith("dfal: ")]
+    check(code in (74, 75), f"exit code {code}, expected 74, or 75 of a rank that stopped for it: {err}")
+    check(any("No space left on device" in line for line in said), f"the disk is not named: {err}")
+    check(len(said) <= 4 and not pids(dfal), f"not one sentence a rank: {said}")
+    left = [name for name in os.listdir(dfal.at("kept")) if name != "s.h5.parts"]
+    check(not left and not any(".tmp." in name for name in os.listdir(dfal.at("kept/s.h5.parts"))), f"left: {left}")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    run(dfal, 2, "-q", "score", "net.h5", "pool.h5", "-o", "kept/s.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("kept/s.h5"))
+
+
 def signalled(dfal):
     """A signal that one rank is sent stops all of them, with what is finished kept; nobody else takes the output."""
     prepare(dfal, 16000)
@@ -351,15 +420,15 @@ def late(dfal):
 
 def soak(dfal):
     """Ranks, and whole jobs, killed again and again at any moment: no row is lost or there twice. DFAL_SOAK_KILLS of
-    them, 25 where it is not set."""
-    prepare(dfal, 24000)
+    them, 25 where it is not set; 200 take some ten minutes of an idle machine."""
+    prepare(dfal, 8000)
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
     random = np.random.default_rng(7)
     kills = starts = finished = 0
     while kills < int(os.environ.get("DFAL_SOAK_KILLS", "25")):
         starts += 1
         process = start(dfal, int(random.integers(2, 5)), "-q", *LONG)
-        deadline = time.monotonic() + random.uniform(0.3, 2.5)
+        deadline = time.monotonic() + random.uniform(0.3, 1.8)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         victims = pids(dfal)
@@ -368,6 +437,8 @@ def soak(dfal):
             for pid in [process.pid] if whole else [victims[random.integers(len(victims))]]:
                 os.kill(pid, signal.SIGKILL)
             kills += 1
+            if kills % 20 == 0:
+                print(f"{kills} kills in {starts} starts, {finished} finished files", flush=True)
         process.communicate(timeout=120)
         while pids(dfal):  # those that lost their mpirun end by themselves
             time.sleep(0.02)
@@ -404,4 +475,4 @@ def refusals(dfal):
 
 if __name__ == "__main__":
     main({"same_files": same_files, "selected": selected, "spread": spread, "closest": closest, "selected_closest": selected_closest, "selected_left": selected_left, "experiments": experiments, "late": late,
-          "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
+          "killed": killed, "first_killed": first_killed, "signalled": signalled, "early": early, "failing": failing, "soak": soak, "refusals": refusals})
