@@ -184,6 +184,9 @@ DFAL_API void dfal_context_destroy(dfal_context *context);
 DFAL_API int32_t dfal_cpu_count(void);
 /* Tell which rank of its job the context is, once the job has begun; results are those of rank 0. */
 DFAL_API int32_t dfal_context_rank(const dfal_context *context);
+/* Tell whether the job waits for its other ranks to begin, which no stop can end: nothing is claimed or
+ * written yet, so a program that was asked to stop may end at once. Async-signal-safe. */
+DFAL_API bool dfal_context_is_joining(const dfal_context *context);
 /* Ask the running job to finish its step, keep its work and return E_STOPPED. Async-signal-safe. */
 DFAL_API void dfal_context_stop(dfal_context *context);
 /* The same because of a signal: a command that the job runs gets it, too, and SIGTERM of the plain stop. */

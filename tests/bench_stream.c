@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/context.h"
 #include "base/log.h"
 #include "store/row_hash.h"

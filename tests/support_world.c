@@ -10,7 +10,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/network_file.h"
 #include "store/pool.h"
 

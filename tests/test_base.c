@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/context.h"
 #include "base/digest.h"
 #include "base/fault.h"

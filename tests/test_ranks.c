@@ -269,19 +269,54 @@ static void given_up(void)
 }
 
 /* One rank is silent: the others do not wait for it. */
-static void silent(void)
+static void wait_without(int32_t rank, const char *name)
 {
     char expected[128];
-    snprintf(expected, sizeof expected, "rank 1 on %s has not been heard from for 2 s", comm->host);
-    if (comm->rank == 1) {
+    int64_t value;
+    snprintf(expected, sizeof expected, "rank %d on %s has not been heard from for 2 s", rank, comm->host);
+    if (comm->rank == rank) {
         raise(SIGSTOP);
         _exit(1); /* woken by mpirun to be ended */
     }
     EXPECT(comm->barrier(comm) == DFAL_E_STOPPED);
     EXPECT(told_status == DFAL_E_UNAVAILABLE);
     EXPECT(strcmp(dfal_last_error(), expected) == 0);
-    printf("silent: rank %d does not wait\n", comm->rank);
+    EXPECT(comm->claim(comm, df_comm_counter(comm), &value) == DFAL_E_STOPPED);
+    printf("%s: rank %d does not wait\n", name, comm->rank);
     fflush(stdout);
+}
+
+static void silent(void)
+{
+    wait_without(1, "silent");
+}
+
+/* Rank 0, by way of which all others hear of each other. */
+static void leaderless(void)
+{
+    wait_without(0, "leaderless");
+}
+
+/* Rank 0 takes longer over what it is told than a rank may be silent, and is alive all the while. */
+static dfal_status hear_slowly(void *user, const char *bytes, int64_t size)
+{
+    (void)user, (void)bytes, (void)size;
+    usleep(3500000);
+    return DFAL_OK;
+}
+
+static void slow(void)
+{
+    int64_t value;
+    const int32_t counter = df_comm_counter(comm);
+    if (comm->rank == 0)
+        comm->listen(comm, hear_slowly, NULL);
+    EXPECT(comm->barrier(comm) == DFAL_OK);
+    if (comm->rank == 1)
+        EXPECT(comm->tell(comm, "long", 4) == DFAL_OK);
+    if (comm->rank == 2)
+        EXPECT(comm->claim(comm, counter, &value) == DFAL_OK && value == 0);
+    EXPECT(comm->barrier(comm) == DFAL_OK && told_status == DFAL_OK);
 }
 
 int main(int argc, char **argv)
@@ -289,11 +324,12 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {
-        {"collective", collective}, {"signalled", signalled}, {"given_up", given_up}, {"silent", silent}};
+    } cases[] = {{"collective", collective}, {"signalled", signalled},   {"given_up", given_up},
+                 {"silent", silent},         {"leaderless", leaderless}, {"slow", slow}};
     const struct df_comm_object *object;
     const char *name = argc == 2 ? argv[1] : "";
-    const struct df_comm_watch watch = {NULL, stopped, stop, strcmp(name, "silent") == 0 ? 2.0 : 60.0};
+    const struct df_comm_watch watch = {NULL, stopped, stop,
+                                        strstr("silent leaderless slow", name) ? 2.0 : 60.0};
     if (df_comm_object_load(&object, "mpi") != DFAL_OK || object->open(&comm, &watch) != DFAL_OK) {
         fprintf(stderr, "%s\n", dfal_last_error());
         return 1;

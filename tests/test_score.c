@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 #include "store/table.h"
 #include "support_score.h"

@@ -194,49 +194,86 @@ static dfal_status select_as(void *user, int64_t r, int32_t worker)
                      &options, &together->selection[r]);
 }
 
-/* The queries of ranks are those of one process, on every rank. Row 5 is not finite, 3 and 7 are equal. */
+static void compare_selections(const struct df_selection *found, const struct df_selection *expected)
+{
+    const size_t n = (size_t)expected->count;
+    assert_true(found->count == expected->count && found->nonfinite == expected->nonfinite);
+    assert_memory_equal(found->index, expected->index, n * sizeof *expected->index);
+    assert_memory_equal(found->score, expected->score, n * sizeof *expected->score);
+    assert_memory_equal(found->status, expected->status, n * sizeof *expected->status);
+    assert_memory_equal(found->adversarial_class, expected->adversarial_class,
+                        n * sizeof *expected->adversarial_class);
+    assert_memory_equal(found->statuses, expected->statuses, sizeof expected->statuses);
+}
+
+/* Of 1 to 4 ranks, every second of them or its neighbour taken for a GPU. Row 5 is not finite, 3 and 7 are
+ * equal. */
+static void same_as_alone(const struct df_selection_options *options, bool wide)
+{
+    char path[TEST_PATH];
+    struct world_opened one;
+    struct df_selection alone;
+    test_join(path, world.folder, "spread.h5");
+    world_pool(path, ALL, 0, POOL_NO_LABELS | POOL_F32 | POOL_NAN | POOL_TWICE);
+    world_open(&one, "cpu", 1, world.net, path);
+    test_ok(df_select(one.context, one.device, one.network, one.pool, one.rows, ALL, options, &alone));
+    for (int32_t ranks = 1; ranks <= MOST; ranks++) {
+        struct together together = {.hall = {.size = ranks}, .options = *options};
+        for (int32_t r = 0; r < ranks; r++) {
+            world_open(&together.opened[r], "cpu", 1, world.net, path);
+            together.opened[r].device->wide = wide != r % 2;
+        }
+        test_run_ranks(select_as, &together, ranks);
+        for (int32_t r = 0; r < ranks; r++) {
+            compare_selections(&together.selection[r], &alone);
+            df_selection_clear(&together.selection[r]);
+            world_close(&together.opened[r]);
+        }
+    }
+    df_selection_clear(&alone);
+    world_close(&one);
+}
+
+static const int64_t labelled[3] = {2, 30, 59}, counts[] = {12, ALL};
+static const int32_t labels[3] = {0, 1, 2};
+
+/* The queries of ranks are those of one process, on every rank. */
 static void test_selections(void **state)
 {
     (void)state;
     static const char *const names[] = {"coreset-greedy", "badge"};
-    static const int64_t labelled[3] = {2, 30, 59}, counts[] = {12, ALL};
-    static const int32_t labels[3] = {0, 1, 2};
-    char path[TEST_PATH];
-    test_join(path, world.folder, "spread.h5");
-    world_pool(path, ALL, 0, POOL_NO_LABELS | POOL_F32 | POOL_NAN | POOL_TWICE);
     for (int run = 0; run < 8; run++) {
-        const int64_t subsample = run & 4 ? 41 : 0;
-        struct world_opened one;
-        struct df_selection alone;
         struct df_selection_options options = {.count = counts[run >> 1 & 1],
-                                               .subsample = subsample,
+                                               .subsample = run & 4 ? 41 : 0,
                                                .seed = 3,
                                                .labelled_rows = labelled,
                                                .labelled_row_count = 3,
                                                .labelled_labels = labels};
         test_ok(df_strategy_find(&options.strategy, names[run & 1]));
         assert_true(options.strategy->spreads);
-        world_open(&one, "cpu", 1, world.net, path);
-        test_ok(df_select(one.context, one.device, one.network, one.pool, one.rows, ALL, &options, &alone));
-        for (int32_t ranks = 1; ranks <= MOST; ranks++) {
-            struct together together = {.hall = {.size = ranks}, .options = options};
-            for (int32_t r = 0; r < ranks; r++) {
-                world_open(&together.opened[r], "cpu", 1, world.net, path);
-                together.opened[r].device->wide = run / 2 % 2 != r % 2; /* is taken for a GPU */
-            }
-            test_run_ranks(select_as, &together, ranks);
-            for (int32_t r = 0; r < ranks; r++) {
-                const struct df_selection *selection = &together.selection[r];
-                const size_t n = (size_t)alone.count;
-                assert_true(selection->count == alone.count && selection->nonfinite == alone.nonfinite);
-                assert_memory_equal(selection->index, alone.index, n * sizeof *alone.index);
-                assert_memory_equal(selection->score, alone.score, n * sizeof *alone.score);
-                df_selection_clear(&together.selection[r]);
-                world_close(&together.opened[r]);
-            }
-        }
-        df_selection_clear(&alone);
-        world_close(&one);
+        same_as_alone(&options, run >> 1 & 1);
+    }
+}
+
+/* The same of strategies that look for the smallest margins alone, for a few and for more than there are with
+ * a margin, where steps run out or not. */
+static void test_margins(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"dfal", "dfal-diverse", "dfal+ceal"}, *const unconverged[] = {
+                                                                                  "last", "exclude"};
+    for (int run = 0; run < 12; run++) {
+        struct df_selection_options options = {.count = counts[run / 3 % 2],
+                                               .cascade = true,
+                                               .unconverged = unconverged[run / 6],
+                                               .seed = 3,
+                                               .labelled_rows = labelled,
+                                               .labelled_row_count = 3,
+                                               .labelled_labels = labels};
+        test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
+        options.deepfool.max_iter = run / 6 ? 1 : 50;
+        test_ok(df_strategy_find(&options.strategy, names[run % 3]));
+        same_as_alone(&options, false);
     }
 }
 
@@ -268,17 +305,27 @@ static dfal_status leave(struct df_comm *comm, void *data, int64_t bytes, int32_
 static void test_memory(void **state)
 {
     (void)state;
-    static const char *const names[] = {"coreset-greedy", "badge", "dfal", "egl", "bald"};
+    static const struct {
+        const char *strategy;
+        bool cascade, twins;
+    } cases[] = {{"coreset-greedy", false, false},
+                 {"badge", false, false},
+                 {"dfal", true, false},
+                 {"dfal", false, true},
+                 {"egl", false, false},
+                 {"bald", false, false}};
     struct world_opened opened;
     world_open(&opened, "ref", 1, world.net, world.train);
-    for (int s = 0; s < 2 * (int)(sizeof names / sizeof *names); s++) {
+    for (int s = 0; s < 2 * (int)(sizeof cases / sizeof *cases); s++) {
+        const bool cascade = cases[s / 2].cascade;
         struct df_comm twin = {.size = 2, .allgatherv = hear_twice, .broadcast = leave};
-        struct df_selection_options options = {.count = 4, .seed = 3, .comm = &twin, .twins = s / 2 == 2};
+        struct df_selection_options options = {
+            .count = 4, .seed = 3, .comm = &twin, .cascade = cascade, .twins = cases[s / 2].twins};
         struct df_selection selection;
-        test_ok(df_strategy_find(&options.strategy, names[s / 2]));
+        test_ok(df_strategy_find(&options.strategy, cases[s / 2].strategy));
         test_ok(df_deepfool_preset(&options.deepfool, "lts4"));
-        options.alike = !options.strategy->spreads;
-        if (options.strategy->spreads)
+        options.alike = !options.strategy->spreads && !cascade;
+        if (!options.alike)
             twin.broadcast = keep;
         opened.device->wide = s % 2;
         const int64_t live = df_alloc_live();
@@ -290,7 +337,7 @@ static void test_memory(void **state)
             df_fault_arm(DF_FAULT_ALLOC, 0);
             assert_true(status == DFAL_OK || status == DFAL_E_MEMORY);
             if (status == DFAL_OK)
-                assert_int_equal(selection.count, 4);
+                assert_int_equal(selection.count, cascade ? 2 : 4); /* each margin is told twice */
             df_selection_clear(&selection);
             assert_int_equal(df_alloc_live(), live);
         }
@@ -344,8 +391,8 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bids),   cmocka_unit_test(test_k_center), cmocka_unit_test(test_selections),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_bids),    cmocka_unit_test(test_k_center), cmocka_unit_test(test_selections),
+        cmocka_unit_test(test_margins), cmocka_unit_test(test_memory),   cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

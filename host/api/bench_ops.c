@@ -16,7 +16,7 @@
 #include "net/train_step.h"
 #include "net/training.h"
 #include "score/deepfool_engine.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/network_file.h"
 
 enum { SAMPLES = 64, SAMPLES_WIDE = 16384, STEPS = 4, BATCH = 32, SIDE = 28, CLASSES = 10, MAX_ITER = 3 };

@@ -7,10 +7,11 @@
 
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sized.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 
 enum { REPEAT = 3, MOST_PASSES = 10000 };

@@ -9,6 +9,7 @@
 #include "base/sized.h"
 #include "base/text.h"
 #include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 
 static dfal_status open_both(struct df_pool **pool, struct df_network **network, struct df_device **device,

@@ -2,6 +2,7 @@
 /* dfal_select: the next queries of a pool into QUERIES.csv. */
 #include "api/select_job.h"
 #include "backend/backend.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "job/job.h"
@@ -74,8 +75,7 @@ static dfal_status check_closest(const struct df_select_job *job)
     if (!(df_strategy_asks(job->strategy, &job->values) & DF_ASKS_MARGINS))
         DF_FAIL(DFAL_E_USAGE, "strategy %s asks for no margins, expected dfal or its kin for a cascade",
                 job->strategy->name);
-    if (df_option_find(job->strategy->options, "power") &&
-        df_option_text(&job->values, job->strategy->options, "power")[0])
+    if (df_strategy_is_noisy(job->strategy, &job->values))
         DF_FAIL(DFAL_E_USAGE,
                 "option power draws from the margins of all candidates, expected none of it with "
                 "a cascade");
@@ -141,7 +141,7 @@ struct df_selection_options df_select_selection(struct df_select_job *job)
         .pseudo_labels = leads && options->pseudo_labels_path != NULL,
         .labelled = job->labelled,
         .command = options->strategy_command ? &job->command : NULL,
-        .comm = job->strategy->spreads ? job->context->comm : NULL,
+        .comm = job->together ? job->context->comm : NULL,
     };
 }
 
@@ -170,13 +170,14 @@ static dfal_status choose(struct df_select_job *job)
     return DFAL_OK;
 }
 
-/* What a rank behind 0 does of a selection: its part where the strategy spreads; then it waits for the
+/* What a rank behind 0 does of a selection: its part where they choose together; then it waits for the
  * output. */
 static dfal_status follow(struct df_select_job *job)
 {
     struct df_comm *comm = job->context->comm;
-    if (job->strategy->spreads) {
+    if (job->together) {
         DF_TRY(df_select_open(job));
+        DF_TRY(df_select_take_files(job));
         const struct df_selection_options selection = df_select_selection(job);
         DF_TRY(df_select_agree(job));
         DF_TRY(df_select(job->context, job->device, job->network, job->pool, job->candidates, job->count,
@@ -208,15 +209,15 @@ dfal_status dfal_select(dfal_context *context, const char *out_path, const char 
     context->kept_work = false;
     DF_TRY_TO(done, status, df_context_comm(context, &comm));
     DF_TRY_TO(done, status, comm->rank == 0 ? check_options(&job) : df_select_take_options(&job));
-    if (comm->size > 1)
-        DF_TRY_TO(done, status, df_select_share(&job, &own.scores_path, &own.logits_path));
+    DF_TRY_TO(done, status, df_select_share(&job, &own.scores_path, &own.logits_path));
     if (comm->rank > 0) {
         status = follow(&job);
         goto done;
     }
     DF_TRY_TO(done, status, df_select_open(&job));
+    DF_TRY_TO(done, status, df_select_take_files(&job));
     DF_TRY_TO(done, status, df_select_check_unfinished(&job));
-    if (comm->size > 1 && job.strategy->spreads)
+    if (job.together)
         DF_TRY_TO(done, status, df_select_agree(&job));
     DF_TRY_TO(done, status, tell_strategy_options(&strategy_options, &job));
     df_say(context, DFAL_INFO, "select.begin",

@@ -8,7 +8,7 @@
 #include "base/identity.h"
 #include "base/memory.h"
 #include "graph/json_text.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 
 void df_select_close(struct df_select_job *job)
@@ -231,15 +231,20 @@ static dfal_status take_logits(struct df_select_job *job)
 
 dfal_status df_select_open(struct df_select_job *job)
 {
+    if (job->pool)
+        return DFAL_OK;
     DF_TRY(open_pool(job));
     DF_TRY(df_network_for_pool(&job->network, job->context, job->network_name, job->pool));
     DF_TRY(df_claim_inputs(&job->claim, (const char *const *)job->network->files, job->network->file_count));
     DF_TRY(df_strategy_check_network(job->strategy, &job->values, job->network));
     df_network_digest(job->network_sha256, job->network);
     DF_TRY(find_candidates(job));
+    return df_context_device(job->context, &job->device);
+}
+
+dfal_status df_select_take_files(struct df_select_job *job)
+{
     if (job->options->scores_path)
         DF_TRY(take_scores(job));
-    if (job->options->logits_path)
-        DF_TRY(take_logits(job));
-    return df_context_device(job->context, &job->device);
+    return job->options->logits_path ? take_logits(job) : DFAL_OK;
 }

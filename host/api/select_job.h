@@ -37,20 +37,24 @@ struct df_select_job {
     char *journal;
     struct df_command_place command; /* of a command that chooses: its paths are the job's */
     char *command_folder, *command_network, *command_pool;
-    char *shared; /* what all ranks have written for this selection; NULL: nothing */
+    bool together; /* the ranks choose together, each from a part of the candidates */
+    char *shared;  /* what all ranks have written for this selection; NULL: nothing */
 };
 
 /* select.c. Strategy, its options and DeepFool of job->options; what a selection is told of the job. */
 dfal_status df_select_take_options(struct df_select_job *job);
 struct df_selection_options df_select_selection(struct df_select_job *job);
 
-/* select_input.c: pool, network, candidates, scores, logits. */
+/* select_input.c: pool, network and candidates, unless that has been done; scores and logits. */
 dfal_status df_select_open(struct df_select_job *job);
+dfal_status df_select_take_files(struct df_select_job *job);
 void df_select_close(struct df_select_job *job);
 
-/* select_ranks.c. Collective: scores or logits that the strategy asks for, in a file of this selection; its
- * path is put into one of the two, or nothing happens. It goes when the selection ends, whatever happened.
- * Errors   E_CONFIG ranks that choose otherwise; those of dfal_score, dfal_logits */
+/* select_ranks.c. Collective: whether the ranks choose together; else scores or logits that the strategy asks
+ * for, in a file of this selection. Its path is put into one of the two, or nothing happens. It goes when the
+ * selection ends, whatever happened; its parts stay until then, and one process goes on with them, too.
+ * Errors   E_CONFIG ranks that choose otherwise, or parts that another selection has left; those of
+ *          dfal_score, dfal_logits */
 dfal_status df_select_share(struct df_select_job *job, const char **scores_path, const char **logits_path);
 void df_select_unshare(const struct df_select_job *job);
 /* Collective. Whether all ranks are about to make the same selection by the same arithmetic, because what

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "base/claim.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -19,7 +20,7 @@
 #include "graph/json_text.h"
 #include "models/models.h"
 #include "run/config.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 #include "store/network_file.h"
 #include "training_state.h"

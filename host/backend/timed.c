@@ -11,6 +11,7 @@
 
 #include "backend/op_call.h"
 #include "backend/wrapper.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 

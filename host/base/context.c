@@ -147,6 +147,11 @@ void dfal_context_stop_by(dfal_context *context, int signal)
     atomic_store(&context->stop, signal > 0 ? signal : SIGTERM);
 }
 
+bool dfal_context_is_joining(const dfal_context *context)
+{
+    return atomic_load(&context->joining);
+}
+
 int32_t dfal_context_rank(const dfal_context *context)
 {
     return context->rank;

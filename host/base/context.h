@@ -31,6 +31,7 @@ struct dfal_context {
     void (*device_close)(struct df_device *device);
     void (*prefix)(void *user, char *text, int32_t size); /* df_log_prefix, NULL: none */
     void *prefix_user;
+    atomic_bool joining;  /* it waits for the other ranks of its job to begin */
     struct df_comm *comm; /* NULL until df_context_comm (comm/comm.h) */
     void (*comm_close)(struct df_comm *comm);
     int32_t rank;                 /* of several; 0 is the one that speaks */

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 enum { LINE_SIZE = 2048 };
@@ -63,29 +62,6 @@ void df_log_prefix(struct dfal_context *context, df_prefix_fn *prefix, void *use
     context->prefix = prefix;
     context->prefix_user = user;
     pthread_mutex_unlock(&context->event_lock);
-}
-
-double df_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static double seconds_of(struct timeval time)
-{
-    return (double)time.tv_sec + 1e-6 * (double)time.tv_usec;
-}
-
-double df_cpu_clock(void)
-{
-    double sum = 0;
-    for (int i = 0; i < 2; i++) {
-        struct rusage usage = {0};
-        getrusage(i ? RUSAGE_CHILDREN : RUSAGE_SELF, &usage);
-        sum += seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-    }
-    return sum;
 }
 
 void df_time_iso(char text[32])

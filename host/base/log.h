@@ -29,9 +29,6 @@ void df_log_prefix(struct dfal_context *context, df_prefix_fn *prefix, void *use
 
 /* "45 s", "3 min 20 s", "1 h 11 min", rounded up. */
 void df_duration_text(char text[32], double seconds);
-double df_clock(void); /* monotonic seconds */
-/* CPU seconds of this process, all threads together, and of the commands that it has waited for. */
-double df_cpu_clock(void);
 void df_time_iso(char text[32]); /* UTC, 2026-01-31T12:00:00Z */
 
 /* Work with a known length. Not more than ten events a second reach the sink; the tool thins them further.

@@ -11,8 +11,7 @@ int32_t df_comm_counter(struct df_comm *comm)
     return comm->counters++;
 }
 
-/* out: bytes[r] of rank r, behind one another. */
-static dfal_status gather(struct df_comm *comm, void **out, int64_t *bytes, const void *in, int64_t own)
+dfal_status df_comm_gather(struct df_comm *comm, void **out, int64_t *bytes, const void *in, int64_t own)
 {
     int64_t total = 0;
     *out = NULL;
@@ -86,7 +85,7 @@ dfal_status df_comm_gather_texts(struct df_comm *comm, char **texts, const char 
     int64_t *bytes;
     void *all;
     DF_TRY(df_alloc(&bytes, comm->size, sizeof *bytes));
-    const dfal_status status = gather(comm, &all, bytes, text, (int64_t)strlen(text) + 1);
+    const dfal_status status = df_comm_gather(comm, &all, bytes, text, (int64_t)strlen(text) + 1);
     char *at = all;
     for (int32_t r = 0; r < comm->size && status == DFAL_OK; r++) {
         texts[r] = at;

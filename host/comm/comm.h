@@ -70,6 +70,8 @@ int32_t df_comm_counter(struct df_comm *comm);
 dfal_status df_comm_split_hosts(struct df_comm *comm, struct df_comm **out);
 /* Collective. out [size * bytes]: everybody's bytes in rank order. */
 dfal_status df_comm_allgather(struct df_comm *comm, void *out, const void *in, int64_t bytes);
+/* Collective. *out: everybody's bytes behind one another in rank order (df_free), bytes [size] of each. */
+dfal_status df_comm_gather(struct df_comm *comm, void **out, int64_t *bytes, const void *in, int64_t own);
 /* Collective. df_comm.broadcast of any number of bytes, in pieces that a member takes at once. */
 dfal_status df_comm_broadcast(struct df_comm *comm, void *data, int64_t bytes, int32_t root);
 /* Which of `count` rows are a rank's where they are cut into runs: as many as of any other, or one less. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "backend/link.h"
-#include "base/log.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 struct df_comm_link {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/member.h"
 #include "comm/mpi_service.h"
@@ -136,7 +137,8 @@ static void mpi_give_up(struct df_comm *comm, dfal_status status, const char *se
 }
 
 /* Wait until every rank is about to leave. Where one has given up the others keep their work first, for which
- * it waits; one that died is not waited for. */
+ * it waits, a minute at most; one that died is not waited for. A signal ends this no earlier: all of them are
+ * ending already, and mpirun would kill those that still write. */
 static bool leave_together(struct mpi *mpi)
 {
     struct df_mpi_service *service = mpi->service;
@@ -151,7 +153,7 @@ static bool leave_together(struct mpi *mpi)
         if (done)
             return true;
         if (df_mpi_service_broken(service) != DFAL_OK) {
-            const double now = df_mpi_clock(), limit = service->news.died ? linger : service->watch.patience;
+            const double now = df_clock(), limit = service->news.died ? linger : service->watch.patience;
             since = since > 0 ? since : now;
             if (now - since > limit)
                 return false;

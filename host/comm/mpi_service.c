@@ -6,17 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 enum { TAG_BEAT, TAG_CLAIM, TAG_TELL, TAG_NEWS };
 static const double beat_seconds = 1.0, shortest_nap = 2e-5, longest_nap = 1e-3;
-
-double df_mpi_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void df_mpi_nap(double seconds)
 {
@@ -225,7 +219,7 @@ static void hear_beat(struct df_mpi_service *service, int32_t rank)
 {
     int32_t signal;
     MPI_Recv(&signal, 1, MPI_INT32_T, rank, TAG_BEAT, service->control, MPI_STATUS_IGNORE);
-    service->heard[rank] = df_mpi_clock();
+    service->heard[rank] = df_clock();
     if (signal != 0 && !service->stop_told && service->watch.stopped(service->watch.user) == 0) {
         service->stop_told = true;
         service->watch.stop(service->watch.user, signal, DFAL_OK, "");
@@ -237,7 +231,7 @@ static void hear_news(struct df_mpi_service *service, int32_t rank)
     struct df_mpi_news news;
     MPI_Recv(&news, sizeof news, MPI_BYTE, rank, TAG_NEWS, service->control, MPI_STATUS_IGNORE);
     news.sentence[sizeof news.sentence - 1] = 0;
-    service->heard[rank] = df_mpi_clock();
+    service->heard[rank] = df_clock();
     note(service, &news);
 }
 
@@ -255,7 +249,7 @@ static bool take(struct df_mpi_service *service, int tag, void (*how)(struct df_
 /* Take what has come. Returns whether there was anything. */
 static bool listen(struct df_mpi_service *service)
 {
-    bool any = take_message(service);
+    bool any = false;
     while (take(service, TAG_NEWS, hear_news) || take(service, TAG_BEAT, hear_beat) ||
            take(service, TAG_CLAIM, answer_claim))
         any = true;
@@ -280,6 +274,14 @@ static void send(struct df_mpi_service *service, MPI_Request *requests, const vo
         if (done)
             MPI_Isend(bytes, count, MPI_BYTE, r, tag, service->control, &requests[r]);
     }
+}
+
+/* A request to stop does not wait for the next second; it is the same memory that the sends before it may
+ * still read, and then they tell of it. */
+static bool is_time_to_beat(const struct df_mpi_service *service, double now)
+{
+    return now - service->told >= beat_seconds ||
+           service->watch.stopped(service->watch.user) != service->signal;
 }
 
 static void beat(struct df_mpi_service *service)
@@ -315,13 +317,24 @@ static void *serve(void *user)
     double nap = shortest_nap;
     while (!atomic_load(&service->ended)) {
         nap = listen(service) ? shortest_nap : longer(nap);
-        const double now = df_mpi_clock();
-        if (now - service->told >= beat_seconds) {
+        const double now = df_clock();
+        if (is_time_to_beat(service, now)) {
             service->told = now;
             beat(service);
             look_for_dead(service, now);
         }
         pass_news_on(service);
+        df_mpi_nap(nap);
+    }
+    return NULL;
+}
+
+static void *take_messages(void *user)
+{
+    struct df_mpi_service *service = user;
+    double nap = shortest_nap;
+    while (!atomic_load(&service->ended)) {
+        nap = take_message(service) ? shortest_nap : longer(nap);
         df_mpi_nap(nap);
     }
     return NULL;
@@ -341,7 +354,7 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
                                        .hosts = hosts,
                                        .rank = rank,
                                        .size = size,
-                                       .told = df_mpi_clock()};
+                                       .told = df_clock()};
     df_lock_begin(&service->lock);
     df_lock_begin(&service->asking);
     df_lock_begin(&service->listening);
@@ -353,13 +366,15 @@ dfal_status df_mpi_service_start(struct df_mpi_service *service, const struct df
         service->heard[r] = service->told;
         service->beats[r] = service->passes[r] = MPI_REQUEST_NULL;
     }
-    return df_thread_start(&service->thread, serve, service);
+    DF_TRY(df_thread_start(&service->thread, serve, service));
+    return rank == 0 ? df_thread_start(&service->listening_thread, take_messages, service) : DFAL_OK;
 }
 
 void df_mpi_service_end(struct df_mpi_service *service)
 {
     atomic_store(&service->ended, true);
     df_thread_join(&service->thread);
+    df_thread_join(&service->listening_thread);
     df_counters_end(&service->counters);
     df_lock_end(&service->lock);
     df_lock_end(&service->asking);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What ranks of MPI tell each other beside their collective calls: one thread a rank answers claims (rank 0),
- * tells every second that this rank is alive and whether it was asked to stop, and passes on that a rank has
- * given up or has not been heard from. All goes by way of rank 0. */
+ * tells every second that this rank is alive, at once that it was asked to stop, and passes on that a rank
+ * has given up or has not been heard from. All goes by way of rank 0. A second thread of rank 0 takes what
+ * ranks tell: its listener may wait for a disk as long as it likes, and rank 0 stays alive for the others. */
 #ifndef DF_COMM_MPI_SERVICE_H
 #define DF_COMM_MPI_SERVICE_H
 
@@ -23,7 +24,7 @@ struct df_mpi_service {
     MPI_Comm control, answers; /* both the service's own */
     int32_t rank, size;
     char (*hosts)[DF_COMM_HOST]; /* [size] */
-    struct df_thread thread;
+    struct df_thread thread, listening_thread;
     struct df_counters counters; /* rank 0 */
     atomic_bool ended;
     atomic_bool broken; /* some rank has given up or died: news says which */
@@ -33,10 +34,11 @@ struct df_mpi_service {
     struct df_lock listening; /* rank 0: of the listener, and while it takes a message */
     df_comm_listen_fn *listen;
     void *listener;
-    /* the thread's */
+    /* the listening thread's */
     char *message; /* that a rank tells, on its way; NULL: none */
     int message_size, teller;
     MPI_Request message_come;
+    /* the thread's */
     double *heard, told; /* heard [size] */
     bool relayed, stop_told;
     int32_t signal;              /* that is told */
@@ -56,7 +58,6 @@ dfal_status df_mpi_service_broken(struct df_mpi_service *service);
 /* Wait for a request, in any thread. Errors   those of df_mpi_service_broken */
 dfal_status df_mpi_service_wait(struct df_mpi_service *service, MPI_Request *request);
 dfal_status df_mpi_check(int error, const char *what);
-double df_mpi_clock(void);
 void df_mpi_nap(double seconds);
 
 #endif

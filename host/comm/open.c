@@ -46,13 +46,28 @@ static void close_comm(struct df_comm *comm)
     comm->close(comm);
 }
 
+/* MPI waits for all ranks, for as long as it takes, and nothing ends that but the end of the process
+ * (dfal_context_is_joining). Who was asked to stop before has not begun; the same line does, later. */
+static dfal_status join(struct df_comm **out, struct dfal_context *context,
+                        const struct df_comm_object *object)
+{
+    atomic_store(&context->joining, true);
+    dfal_status status = df_context_check_stop(context);
+    if (status == DFAL_OK)
+        status = object->open(out, &(struct df_comm_watch){context, stopped, stop, patience});
+    else
+        context->kept_work = true;
+    atomic_store(&context->joining, false);
+    return status;
+}
+
 static dfal_status open_member(struct df_comm **out, struct dfal_context *context)
 {
     const struct df_comm_object *object;
     if (strcmp(context->options.comm, "self") == 0)
         return df_comm_open_self(out);
     DF_TRY(df_comm_object_load(&object, context->options.comm));
-    return object->open(out, &(struct df_comm_watch){context, stopped, stop, patience});
+    return join(out, context, object);
 }
 
 dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out)

@@ -2,6 +2,7 @@
 /* dfal_import_images: what is asked for, and the two steps. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"

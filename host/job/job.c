@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "graph/network.h"
 
@@ -171,6 +172,7 @@ dfal_status df_job_find(struct df_job *job, const struct df_job_maker *maker)
     const struct dfal_context_options *options = &job->context->options;
     DF_TRY(fill_head(job, maker));
     DF_TRY(agree(job, maker));
+    job->dealt = maker->dealt;
     job->cut.shard_rows = df_shard_rows(job->kind, df_shard_bytes(job->context), most_rows(job, maker));
     if (job->comm->rank == 0)
         DF_TRY(df_shards_open(&job->shards, job->out_path, job->kind, job->cut, &job->head,
@@ -197,7 +199,7 @@ static dfal_status compute_missing(struct df_job *job)
                DF_FIELDS(DF_INT("rows", shards->finished_rows)),
                "%" PRId64 " of %" PRId64 " rows are finished, the rest is continued", shards->finished_rows,
                rows);
-    df_missing_source_init(&source, shards, job->comm, &progress);
+    df_missing_source_init(&source, shards, job->comm, job->dealt, &progress);
     df_shard_sink_init(&sink, shards, job->output);
     df_progress_begin(&progress, job->context, client->progress_event, "samples", rows,
                       shards->finished_rows);

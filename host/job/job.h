@@ -40,6 +40,7 @@ struct df_job_maker {
     const char *configuration;                             /* canonical JSON */
     double
         operations; /* multiply-adds of a row, about: parts are so small that a kill costs a minute or so */
+    bool dealt;     /* shards are dealt to the ranks, which have to know their rows before they read them */
 };
 struct df_job {
     struct dfal_context *context;
@@ -52,6 +53,7 @@ struct df_job {
     struct df_comm *comm; /* the context's */
     struct df_shards_cut cut;
     struct df_shards shards;
+    bool dealt;
     struct df_output *output;
     double running, writing; /* df_clock before the first row, and behind the last */
     double cpu_seconds;      /* df_cpu_clock between them */

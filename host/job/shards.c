@@ -340,8 +340,8 @@ dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
     return status;
 }
 
-/* The shard that is the n-th missing one, -1: there are fewer. Shards that are passed over for the first time
- * are other ranks'. */
+/* The shard that is the n-th missing one, or the next one that is dealt to this rank; -1: there is none.
+ * Shards that are passed over for the first time are other ranks'. */
 static int64_t find_missing(struct df_missing_source *missing, int64_t n)
 {
     const struct df_shards *shards = missing->shards;
@@ -349,7 +349,7 @@ static int64_t find_missing(struct df_missing_source *missing, int64_t n)
         int64_t begin, end;
         if (shards->finished[missing->at])
             continue;
-        if (missing->next++ == n)
+        if (missing->dealt ? df_shards_is_dealt(missing->comm, missing->at) : missing->next++ == n)
             return missing->at++;
         df_shards_rows(shards, missing->at, &begin, &end);
         if (missing->progress)
@@ -363,10 +363,11 @@ static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, in
     struct df_missing_source *missing = (struct df_missing_source *)self;
     *begin = *end = 0;
     if (missing->row == missing->end) {
-        int64_t n;
+        int64_t n = 0;
         if (missing->at == missing->shards->count)
             return DFAL_OK;
-        DF_TRY(missing->comm->claim(missing->comm, missing->counter, &n));
+        if (!missing->dealt)
+            DF_TRY(missing->comm->claim(missing->comm, missing->counter, &n));
         const int64_t shard = find_missing(missing, n);
         if (shard < 0)
             return DFAL_OK;
@@ -380,12 +381,13 @@ static dfal_status missing_next(struct df_chunk_source *self, int64_t *begin, in
 }
 
 void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards, struct df_comm *comm,
-                            struct df_progress *progress)
+                            bool dealt, struct df_progress *progress)
 {
     *missing = (struct df_missing_source){
-        .source = {.next = missing_next, .late = comm->size > 1, .hashes = &shards->hashes},
+        .source = {.next = missing_next, .late = comm->size > 1 && !dealt, .hashes = &shards->hashes},
         .shards = shards,
         .comm = comm,
+        .dealt = dealt,
         .counter = df_comm_counter(comm),
         .progress = progress};
 }

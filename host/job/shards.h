@@ -59,12 +59,19 @@ dfal_status df_shards_compare(struct df_shards *shards, int64_t i, const struct 
 dfal_status df_shards_write(struct df_shards *shards, const int64_t *numbers,
                             const struct df_rows *const *rows, int32_t count);
 
+/* Whether shard i is this rank's where shards are dealt: finished or not, and however many ranks began. */
+static inline bool df_shards_is_dealt(const struct df_comm *comm, int64_t i)
+{
+    return i % comm->size == comm->rank;
+}
+
 /* Chunk source over the rows of missing shards, in order: each shard is claimed by the rank that takes it
- * first, so that a slow rank gets less. */
+ * first, so that a slow rank gets less; or they are dealt, one to each rank in turn. */
 struct df_missing_source {
     struct df_chunk_source source;
     const struct df_shards *shards;
     struct df_comm *comm;
+    bool dealt;
     int32_t counter;              /* of claims: the n-th missing shard */
     struct df_progress *progress; /* told of what other ranks have claimed; NULL: nobody asks */
     int64_t row, end;             /* next to be handed out, up to end */
@@ -72,6 +79,6 @@ struct df_missing_source {
 };
 /* Collective. The rows' hashes go into the shards' pieces. */
 void df_missing_source_init(struct df_missing_source *missing, struct df_shards *shards, struct df_comm *comm,
-                            struct df_progress *progress);
+                            bool dealt, struct df_progress *progress);
 
 #endif

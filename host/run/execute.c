@@ -88,6 +88,7 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
     struct df_experiment e = {0};
     struct df_identity identity = {0};
     struct df_run_set set = {0};
+    char cause[DF_STOP_TEXT];
     dfal_status status;
     context->kept_work = false;
     DF_TRY_TO(done, status, df_experiment_open(&e, context, options, oracles));
@@ -132,7 +133,8 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
         char sentence[DF_MESSAGE_SIZE];
         df_message_get(sentence);
         status = df_fail(DFAL_E_STOPPED, "%.800s: the finished rounds are kept", sentence);
-    } else if (status == DFAL_E_STOPPED && context->kept_work && !context->stop_status) {
+    } else if (status == DFAL_E_STOPPED && context->kept_work &&
+               df_context_stop_cause(context, cause) == DFAL_OK) {
         df_fail(status, "%s: stopped, the finished rounds are kept", e.directory.path);
     }
     if (e.comm->size > 1) /* nobody waits to see whether another rank has kept a round */

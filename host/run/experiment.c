@@ -11,7 +11,7 @@
 #include "run/experiment.h"
 #include "run/feed.h"
 #include "score/deepfool_engine.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/classes.h"
 #include "store/labels.h"
 #include "store/network_file.h"

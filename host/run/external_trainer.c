@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "run/directory.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/label_text.h"
 #include "store/network_file.h"
 #include "store/table.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a strategy has chosen by one network is learnt by another. */
+#include "base/clock.h"
 #include "base/memory.h"
 #include "run/branch.h"
 #include "score/pass.h"

@@ -8,12 +8,13 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "comm/comm.h"
 #include "score/pass.h"
 #include "score/row_values.h"
 
 /* Of the estimate's order DeepFool runs on the first HEAD times Q rows. In three networks of MNIST 2 Q held
  * all of the Q closest. */
-enum { HEAD = 5, AUDIT = 100 };
+enum { HEAD = 5, AUDIT = 100, MOST_COUNTS = 3 /* that ranks add up at a time */ };
 
 dfal_status df_closest_check(const struct df_deepfool *deepfool, const char *unconverged)
 {
@@ -33,14 +34,14 @@ dfal_status df_closest_check(const struct df_deepfool *deepfool, const char *unc
 
 /* ---- Beginning ----------------------------------------------------------------------------------------- */
 
-static int64_t row_of(const struct df_closest *closest, int64_t i)
+int64_t df_closest_row(const struct df_closest *closest, int64_t i)
 {
-    return closest->spec.rows ? closest->spec.rows[i] : closest->spec.begin + i;
+    return closest->rows ? closest->rows[i] : closest->begin + i;
 }
 
 static dfal_status alloc_rows(struct df_closest *closest)
 {
-    const int64_t n = closest->spec.count;
+    const int64_t n = closest->spec.room;
     const int32_t workers = df_group_workers(closest->spec.device);
     DF_TRY(df_scores_alloc(&closest->scores, n));
     DF_TRY(df_alloc(&closest->least, n, sizeof *closest->least));
@@ -49,10 +50,45 @@ static dfal_status alloc_rows(struct df_closest *closest)
     DF_TRY(df_alloc(&closest->spaces, workers, sizeof *closest->spaces));
     for (int32_t w = 0; w < workers; w++)
         DF_TRY(df_bound_space_create(&closest->spaces[w], closest->bound));
-    for (int64_t i = 0; i < n; i++) {
+    return DFAL_OK;
+}
+
+static dfal_status measure_network(struct df_closest *closest, const struct df_network *network, bool cascade,
+                                   bool *possible)
+{
+    *possible = false;
+    DF_TRY(df_network_fold(&closest->folded, network));
+    DF_TRY(df_bound_create(&closest->bound, closest->folded));
+    *possible = df_bound_node(closest->bound) && (cascade || !df_bound_missing(closest->bound));
+    return DFAL_OK;
+}
+
+dfal_status df_closest_open(struct df_closest *closest, const struct df_closest_spec *spec, bool *possible)
+{
+    *closest = (struct df_closest){.spec = *spec};
+    if (closest->spec.q > spec->total)
+        closest->spec.q = spec->total;
+    DF_TRY(measure_network(closest, spec->network, spec->cascade, possible));
+    return *possible ? alloc_rows(closest) : DFAL_OK;
+}
+
+dfal_status df_closest_possible(const struct df_network *network, bool cascade, bool *possible)
+{
+    struct df_closest closest = {0};
+    dfal_status status = measure_network(&closest, network, cascade, possible);
+    df_closest_close(&closest);
+    return status;
+}
+
+void df_closest_take(struct df_closest *closest, const int64_t *rows, int64_t begin, int64_t count)
+{
+    closest->rows = rows;
+    closest->begin = begin;
+    closest->count = closest->scores.count = count;
+    for (int64_t i = 0; i < count; i++) {
         closest->estimate[i] = INFINITY;
         df_margin_store(&closest->scores, i,
-                        &(struct df_margin){.index = row_of(closest, i),
+                        &(struct df_margin){.index = df_closest_row(closest, i),
                                             .margin = INFINITY,
                                             .first_margin = NAN,
                                             .logit_gap = INFINITY,
@@ -60,19 +96,6 @@ static dfal_status alloc_rows(struct df_closest *closest)
                                             .label = -1,
                                             .adversarial_class = -1});
     }
-    return DFAL_OK;
-}
-
-dfal_status df_closest_open(struct df_closest *closest, const struct df_closest_spec *spec, bool *possible)
-{
-    *closest = (struct df_closest){.spec = *spec};
-    *possible = false;
-    if (closest->spec.q > spec->count)
-        closest->spec.q = spec->count;
-    DF_TRY(df_network_fold(&closest->folded, spec->network));
-    DF_TRY(df_bound_create(&closest->bound, closest->folded));
-    *possible = df_bound_node(closest->bound) && (spec->cascade || !df_bound_missing(closest->bound));
-    return *possible ? alloc_rows(closest) : DFAL_OK;
 }
 
 const char *df_closest_why(const struct df_closest *closest)
@@ -104,8 +127,7 @@ void df_closest_close(struct df_closest *closest)
 
 static int64_t position_of(const struct df_closest *closest, int64_t row)
 {
-    const struct df_closest_spec *spec = &closest->spec;
-    return spec->rows ? df_row_position(spec->rows, spec->count, row) : row - spec->begin;
+    return closest->rows ? df_row_position(closest->rows, closest->count, row) : row - closest->begin;
 }
 
 /* Network inputs of one unit of the margin, at most: the length of a raw unit in the channel that is
@@ -164,7 +186,7 @@ dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *st
 {
     const struct df_closest_spec *spec = &closest->spec;
     struct df_progress progress;
-    df_progress_begin(&progress, spec->context, "closest.bounds", "samples", spec->count, 0);
+    df_progress_begin(&progress, spec->context, "closest.bounds", "samples", closest->count, 0);
     const dfal_status status = df_forward_pass(
         &(struct df_pass_spec){
             .context = spec->context,
@@ -211,7 +233,7 @@ static dfal_status run_rows(struct df_closest *closest, struct df_deepfool_engin
     if (n == 0)
         return DFAL_OK;
     for (int64_t i = 0; i < n; i++)
-        rows[i] = row_of(closest, rows[i]);
+        rows[i] = df_closest_row(closest, rows[i]);
     df_list_source_init(&source, rows, n);
     df_progress_begin(&progress, closest->spec.context, "closest.deepfool", "samples", n, 0);
     dfal_status status;
@@ -224,33 +246,73 @@ done:
     return status;
 }
 
-/* The `size` first of the estimate's order that are not run yet, ascending. */
-static dfal_status choose_head(const struct df_closest *closest, int64_t size, int64_t *chosen, int64_t *n)
+/* Collective. What all ranks have counted together; a sum of counts is exact in double. */
+static dfal_status count_all(const struct df_closest *closest, int64_t *const counts[], int n)
 {
-    struct df_least head;
-    *n = 0;
-    DF_TRY(df_least_open(&head, size));
-    for (int64_t i = 0; i < closest->spec.count; i++)
-        df_least_add(&head, (double)closest->estimate[i], i);
-    for (int64_t i = 0; i < head.count; i++)
-        if (closest->scores.status[head.rows[i].index] == DFAL_SCORE_UNSCORED)
-            chosen[(*n)++] = head.rows[i].index;
-    df_least_close(&head);
+    double all[MOST_COUNTS];
+    if (!closest->spec.comm)
+        return DFAL_OK;
+    for (int i = 0; i < n; i++)
+        all[i] = (double)*counts[i];
+    DF_TRY(df_comm_sum(closest->spec.comm, all, n));
+    for (int i = 0; i < n; i++)
+        *counts[i] = (int64_t)all[i];
+    return DFAL_OK;
+}
+
+/* Collective. The Q-th margin so far: it only falls. */
+static dfal_status measure_radius(struct df_closest *closest)
+{
+    return df_least_agree(&closest->nearest, closest->spec.comm, closest->spec.q, &closest->told.radius);
+}
+
+/* Collective. The positions of this rank's rows among the `limit` first of all ranks, ascending. */
+static dfal_status take_first(const struct df_closest *closest, struct df_least *first, int64_t limit,
+                              int64_t *chosen, int64_t *n)
+{
+    double last;
+    DF_TRY(df_least_agree(first, closest->spec.comm, limit, &last));
+    *n = first->count;
+    for (int64_t i = 0; i < *n; i++)
+        chosen[i] = position_of(closest, first->rows[i].index);
     qsort(chosen, (size_t)*n, sizeof *chosen, df_compare_rows);
     return DFAL_OK;
 }
 
+static int64_t at_most(int64_t value, int64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+/* Those of the `size` first of the estimate's order that are not run yet, ascending. */
+static dfal_status choose_head(const struct df_closest *closest, int64_t size, int64_t *chosen, int64_t *n)
+{
+    struct df_least head;
+    int64_t first = 0;
+    *n = 0;
+    DF_TRY(df_least_open(&head, at_most(size, closest->count)));
+    for (int64_t i = 0; i < closest->count; i++)
+        df_least_add(&head, (double)closest->estimate[i], df_closest_row(closest, i));
+    const dfal_status status = take_first(closest, &head, size, chosen, &first);
+    df_least_close(&head);
+    for (int64_t i = 0; i < first && status == DFAL_OK; i++)
+        if (closest->scores.status[chosen[i]] == DFAL_SCORE_UNSCORED)
+            chosen[(*n)++] = chosen[i];
+    return status;
+}
+
 static dfal_status run_head(struct df_closest *closest, struct df_deepfool_engine *engine, int64_t *chosen)
 {
-    const int64_t count = closest->spec.count, q = closest->spec.q;
-    int64_t size = q > count / HEAD ? count : HEAD * q;
+    const int64_t total = closest->spec.total, q = closest->spec.q;
+    int64_t size = q > total / HEAD ? total : HEAD * q;
     for (;;) {
         int64_t n;
         DF_TRY(choose_head(closest, size, chosen, &n));
         DF_TRY(run_rows(closest, engine, chosen, n));
-        if (size == count || isfinite(df_least_limit(&closest->nearest)))
+        DF_TRY(measure_radius(closest));
+        if (size == total || isfinite(closest->told.radius))
             return DFAL_OK;
-        size = size > count / 2 ? count : 2 * size;
+        size = size > total / 2 ? total : 2 * size;
     }
 }
 
@@ -258,7 +320,7 @@ static dfal_status run_head(struct df_closest *closest, struct df_deepfool_engin
 static int64_t choose_rest(const struct df_closest *closest, double radius, int64_t *chosen)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < closest->spec.count; i++)
+    for (int64_t i = 0; i < closest->count; i++)
         if (closest->scores.status[i] == DFAL_SCORE_UNSCORED && (double)closest->least[i] <= radius)
             chosen[n++] = i;
     return n;
@@ -268,9 +330,11 @@ static int64_t choose_rest(const struct df_closest *closest, double radius, int6
 
 static dfal_status run_rest(struct df_closest *closest, struct df_deepfool_engine *engine, int64_t *chosen)
 {
-    const int64_t count = closest->spec.count, q = closest->spec.q;
-    const double radius = df_least_limit(&closest->nearest);
-    const int64_t n = choose_rest(closest, radius, chosen), needed = closest->told.run + n;
+    const int64_t count = closest->spec.total, q = closest->spec.q;
+    const double radius = closest->told.radius;
+    const int64_t n = choose_rest(closest, radius, chosen);
+    int64_t needed = closest->told.run + n;
+    DF_TRY(count_all(closest, (int64_t *const[]){&needed}, 1));
     df_say(closest->spec.context, DFAL_INFO, "closest.needed",
            DF_FIELDS(DF_INT("rows", needed), DF_INT("samples", count), DF_INT("closest", q),
                      DF_REAL("radius", radius)),
@@ -281,33 +345,37 @@ static dfal_status run_rest(struct df_closest *closest, struct df_deepfool_engin
 
 /* ---- Cascade ------------------------------------------------------------------------------------------- */
 
-/* A random hundredth of n rows, at least one, ascending: those with the smallest numbers. */
-static dfal_status draw_audit(const struct df_closest *closest, int64_t *chosen, int64_t *n)
+/* Of n rows, `unproven` with those of the other ranks, a random hundredth of these, at least one, ascending:
+ * those with the smallest numbers. */
+static dfal_status draw_audit(const struct df_closest *closest, int64_t unproven, int64_t *chosen, int64_t *n)
 {
     const uint64_t seed = closest->spec.context->options.seed;
+    const int64_t limit = (unproven + AUDIT - 1) / AUDIT;
     struct df_least audit;
-    DF_TRY(df_least_open(&audit, (*n + AUDIT - 1) / AUDIT));
-    for (int64_t i = 0; i < *n; i++)
-        df_least_add(&audit, df_random_uniform(seed, DF_STREAM_AUDIT, (uint64_t)row_of(closest, chosen[i])),
-                     chosen[i]);
-    *n = audit.count;
-    for (int64_t i = 0; i < audit.count; i++)
-        chosen[i] = audit.rows[i].index;
+    DF_TRY(df_least_open(&audit, at_most(limit, *n)));
+    for (int64_t i = 0; i < *n; i++) {
+        const int64_t row = df_closest_row(closest, chosen[i]);
+        df_least_add(&audit, df_random_uniform(seed, DF_STREAM_AUDIT, (uint64_t)row), row);
+    }
+    const dfal_status status = take_first(closest, &audit, limit, chosen, n);
     df_least_close(&audit);
-    qsort(chosen, (size_t)*n, sizeof *chosen, df_compare_rows);
-    return DFAL_OK;
+    return status;
 }
 
 /* Of the unproven rows every audited one stands for unproven / audited. So many of the Q nearest are missing
- * at most as there are rows nearer than the Q-th of the head. */
-static void judge_audit(struct df_closest *closest, int64_t unproven, double radius, const int64_t *audited)
+ * at most as there are rows nearer than the Q-th of the head. audited [n]: of this rank. */
+static dfal_status judge_audit(struct df_closest *closest, int64_t unproven, const int64_t *audited,
+                               int64_t n)
 {
     struct df_closest_told *told = &closest->told;
-    for (int64_t i = 0; i < told->audited; i++) {
+    const double radius = told->radius; /* of the head: the audit's margins have not been counted */
+    told->audited = n;
+    for (int64_t i = 0; i < n; i++) {
         const int64_t at = position_of(closest, audited[i]);
         told->found +=
             closest->scores.status[at] <= DFAL_SCORE_TIE && (double)closest->scores.margin[at] < radius;
     }
+    DF_TRY(count_all(closest, (int64_t *const[]){&told->audited, &told->found}, 2));
     const double each = told->audited > 0 ? (double)unproven / (double)told->audited : 0,
                  missing = (double)told->found * (each - 1); /* those that were found are not missing */
     told->recall = fmax(0, 1 - missing / (double)closest->spec.q);
@@ -317,27 +385,28 @@ static void judge_audit(struct df_closest *closest, int64_t unproven, double rad
            "%" PRId64 " of %" PRId64 " audited samples of %" PRId64 " that are neither run nor proven lie "
            "nearer than the %" PRId64 "th: estimated recall %.3f",
            told->found, told->audited, unproven, closest->spec.q, told->recall);
+    return DFAL_OK;
 }
 
 static dfal_status run_audit(struct df_closest *closest, struct df_deepfool_engine *engine, int64_t *chosen)
 {
-    const double radius = df_least_limit(&closest->nearest);
-    const int64_t unproven = choose_rest(closest, radius, chosen);
-    int64_t n = unproven;
-    DF_TRY(draw_audit(closest, chosen, &n));
-    closest->told.audited = n;
+    int64_t n = choose_rest(closest, closest->told.radius, chosen), unproven = n;
+    DF_TRY(count_all(closest, (int64_t *const[]){&unproven}, 1));
+    DF_TRY(draw_audit(closest, unproven, chosen, &n));
     DF_TRY(run_rows(closest, engine, chosen, n));
-    judge_audit(closest, unproven, radius, chosen);
-    return DFAL_OK;
+    return judge_audit(closest, unproven, chosen, n);
 }
 
 /* ---- The end ------------------------------------------------------------------------------------------- */
 
-static void finish(struct df_closest *closest)
+/* No rank lacks a margin that it needs: the radius has only fallen since the rest was chosen by it, so
+ * whoever has a row whose bound does not exceed it now has run that row (or of a cascade knows it as
+ * UNSCORED). */
+static dfal_status finish(struct df_closest *closest)
 {
     struct df_closest_told *told = &closest->told;
-    told->radius = df_least_limit(&closest->nearest);
-    for (int64_t i = 0; i < closest->spec.count; i++) {
+    DF_TRY(measure_radius(closest));
+    for (int64_t i = 0; i < closest->count; i++) {
         if ((double)closest->least[i] > told->radius) {
             closest->scores.status[i] = DFAL_SCORE_PRUNED;
             closest->scores.margin[i] = closest->least[i];
@@ -348,17 +417,18 @@ static void finish(struct df_closest *closest)
         }
         told->unscored += closest->scores.status[i] == DFAL_SCORE_UNSCORED;
     }
+    return count_all(closest, (int64_t *const[]){&told->run, &told->pruned, &told->unscored}, MOST_COUNTS);
 }
 
 dfal_status df_closest_score(struct df_closest *closest, struct df_deepfool_engine *engine)
 {
     int64_t *chosen = NULL;
     dfal_status status;
-    DF_TRY(df_alloc(&chosen, closest->spec.count, sizeof *chosen));
+    DF_TRY(df_alloc(&chosen, closest->count, sizeof *chosen));
     DF_TRY_TO(done, status, run_head(closest, engine, chosen));
     DF_TRY_TO(done, status,
               closest->spec.cascade ? run_audit(closest, engine, chosen) : run_rest(closest, engine, chosen));
-    finish(closest);
+    status = finish(closest);
 done:
     df_free(chosen);
     return status;

@@ -9,7 +9,9 @@
  *   finish    every row whose bound exceeds the final Q-th margin is PRUNED with that bound, also one that
  *             was run; else a row of a cascade that was not run is UNSCORED
  *
- * Which rows are run follows from Q, seed and the rows alone. */
+ * Which rows are run follows from Q, seed and the rows alone. Several ranks have some of the rows each: they
+ * agree which of them all are the head's, the audit's, and which margin is the Q-th (df_least_agree), and run
+ * their own. */
 #ifndef DF_SCORE_CLOSEST_H
 #define DF_SCORE_CLOSEST_H
 
@@ -23,12 +25,13 @@ struct df_closest_spec {
     const struct df_network *network; /* as it is given */
     struct df_pool *pool;
     const struct df_deepfool *deepfool;
-    const int64_t *rows; /* [count] ascending; NULL: begin, begin + 1, ... */
-    int64_t begin, count, q;
+    struct df_comm *comm; /* of the ranks that have the other rows; NULL: this process has all */
+    int64_t total, room;  /* rows of all ranks; of this one at most */
+    int64_t q;
     bool cascade;
     bool layers; /* the engine is not fused */
 };
-/* What is told of it. */
+/* What is told of it: of the rows of all ranks. */
 struct df_closest_told {
     int64_t run, pruned, unscored;
     double radius; /* the Q-th margin; INFINITY: fewer rows have one */
@@ -41,28 +44,36 @@ struct df_closest {
     struct df_network *folded;
     struct df_bound *bound;
     struct df_bound_space **spaces; /* [df_group_workers] */
-    struct df_scores scores;        /* [count], index set; the results when all is done */
-    float *least, *estimate;        /* [count] in units of the margin; estimate: INFINITY the last */
-    struct df_least nearest;        /* the Q smallest margins so far */
+    const int64_t *rows;            /* [count] of this rank, ascending; NULL: begin, begin + 1, ... */
+    int64_t begin, count;
+    struct df_scores scores; /* [count], index set; the results when all is done */
+    float *least, *estimate; /* [count] in units of the margin; estimate: INFINITY the last */
+    struct df_least nearest; /* of the Q smallest margins so far those of this rank */
     struct df_closest_told told;
 };
 
 /* Can the closest be found without all of them?
  * Errors   E_USAGE another norm than l2, a squared margin, rows that are ranked without a margin */
 dfal_status df_closest_check(const struct df_deepfool *deepfool, const char *unconverged);
-/* The bound and room for the results: 47 bytes a row. All of spec is borrowed.
+/* The bound and room for the results: 47 bytes a row of this rank. All of spec is borrowed.
  * *possible   false: the network has no bound (or a cascade no estimate); `why` is a part of a sentence */
 dfal_status df_closest_open(struct df_closest *closest, const struct df_closest_spec *spec, bool *possible);
+/* The same question alone. */
+dfal_status df_closest_possible(const struct df_network *network, bool cascade, bool *possible);
 const char *df_closest_why(const struct df_closest *closest);
 /* Errors   E_UNAVAILABLE a cascade is not possible */
 dfal_status df_closest_refuse(const struct df_closest *closest);
 void df_closest_close(struct df_closest *closest);
+/* The rows of this rank, before all that follows: rows [count] ascending, borrowed; NULL: from begin on. */
+void df_closest_take(struct df_closest *closest, const int64_t *rows, int64_t begin, int64_t count);
 /* Rows of a stream; all have to be looked at before the next. What it takes is given back: an engine that has
  * not run yet holds little of what it was promised, so that both need not fit at a time. */
 dfal_status df_closest_look(struct df_closest *closest, struct df_row_stream *stream);
-/* The rest. The engine's network and DeepFool are those of spec. Errors   E_STOPPED; those of the engine */
+/* The rest. The engine's network and DeepFool are those of spec. Collective
+ * Errors   E_STOPPED; those of the engine */
 dfal_status df_closest_score(struct df_closest *closest, struct df_deepfool_engine *engine);
 /* Entry i of the results. */
+int64_t df_closest_row(const struct df_closest *closest, int64_t i);
 struct df_margin df_closest_margin(const struct df_closest *closest, int64_t i);
 
 #endif

@@ -18,9 +18,9 @@ static dfal_status look_at_finished(struct df_closest *closest, const struct df_
     if (shards->finished_rows == 0)
         return DFAL_OK;
     DF_TRY(df_alloc(&rows, shards->finished_rows, sizeof *rows));
-    for (int64_t i = 0; i < closest->spec.count; i++)
-        if (is_finished(shards, closest->spec.begin + i))
-            rows[n++] = closest->spec.begin + i;
+    for (int64_t i = 0; i < closest->count; i++)
+        if (is_finished(shards, df_closest_row(closest, i)))
+            rows[n++] = df_closest_row(closest, i);
     df_list_source_init(&source, rows, n);
     DF_TRY_TO(done, status, df_stream_open(&stream, closest->spec.pool, &source.source));
     status = df_closest_look(closest, stream);
@@ -33,7 +33,7 @@ done:
 static dfal_status store_all(const struct df_closest *closest, struct df_shard_sink *shards,
                              struct df_progress *progress)
 {
-    for (int64_t i = 0; i < closest->spec.count; i++) {
+    for (int64_t i = 0; i < closest->count; i++) {
         const struct df_margin margin = df_closest_margin(closest, i);
         struct df_rows *rows;
         int64_t at;
@@ -49,14 +49,46 @@ static dfal_status store_all(const struct df_closest *closest, struct df_shard_s
     return DFAL_OK;
 }
 
+/* One process has all rows, and needs no list of them. */
+static dfal_status take_rows(struct df_closest *closest, const struct df_shards *shards, int64_t **list)
+{
+    const struct df_comm *comm = closest->spec.comm;
+    int64_t n = 0;
+    if (comm->size == 1) {
+        df_closest_take(closest, NULL, shards->cut.begin, shards->cut.end - shards->cut.begin);
+        return DFAL_OK;
+    }
+    DF_TRY(df_alloc(list, closest->spec.room, sizeof **list));
+    for (int64_t i = 0; i < shards->count; i++) {
+        int64_t begin, end;
+        df_shards_rows(shards, i, &begin, &end);
+        for (int64_t row = begin; row < end && df_shards_is_dealt(comm, i); row++)
+            (*list)[n++] = row;
+    }
+    df_closest_take(closest, *list, 0, n);
+    return DFAL_OK;
+}
+
+int64_t df_closest_room(const struct df_comm *comm, int64_t rows)
+{
+    const int64_t room = rows / comm->size + 2 * DF_SHARD_ROWS;
+    return comm->size == 1 || room > rows ? rows : room;
+}
+
 dfal_status df_closest_run(struct df_closest *closest, struct df_deepfool_engine *engine,
                            struct df_row_stream *stream, struct df_shard_sink *shards,
                            struct df_progress *progress)
 {
-    DF_TRY(df_closest_look(closest, stream));
-    DF_TRY(look_at_finished(closest, shards->shards));
-    DF_TRY(df_closest_score(closest, engine));
-    return store_all(closest, shards, progress);
+    int64_t *list = NULL;
+    dfal_status status;
+    DF_TRY_TO(done, status, take_rows(closest, shards->shards, &list));
+    DF_TRY_TO(done, status, df_closest_look(closest, stream));
+    DF_TRY_TO(done, status, look_at_finished(closest, shards->shards));
+    DF_TRY_TO(done, status, df_closest_score(closest, engine));
+    status = store_all(closest, shards, progress);
+done:
+    df_free(list);
+    return status;
 }
 
 dfal_status df_closest_record(const struct df_closest *closest, struct df_rows_writer *writer)

@@ -4,10 +4,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "score/deepfool_engine.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 #include "store/labels.h"
 

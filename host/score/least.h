@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows with the smallest keys of many: memory does not grow with the pool. */
+/* The rows with the smallest keys of many: memory does not grow with the pool. Keys are 0 or more. */
 #ifndef DF_SCORE_LEAST_H
 #define DF_SCORE_LEAST_H
 
 #include "base/status.h"
+
+struct df_comm;
 
 struct df_least_row {
     double key;
@@ -22,5 +24,11 @@ void df_least_add(struct df_least *least, double key, int64_t index);
 double df_least_limit(const struct df_least *least);
 /* All have come: ascending. */
 void df_least_sort(struct df_least *least);
+/* Collective; comm NULL: this process is alone. Of every rank's rows those stay that are among the `limit`
+ * smallest of all ranks, each of which has kept that many of its own, or all. *last: the key of the last of
+ * them, INFINITY where there are fewer. More rows may be added.
+ * Ties      by index: a row is of one rank
+ * Traffic   2 KiB a rank and at most 17 times, whatever the limit is */
+dfal_status df_least_agree(struct df_least *least, struct df_comm *comm, int64_t limit, double *last);
 
 #endif

@@ -15,6 +15,7 @@
 #include "job/merge.h"
 #include "score/deepfool_engine.h"
 #include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 
 static const char logits_format[] = "dfal-logits", logits_column[] = "logits", node_key[] = "node";

@@ -75,19 +75,6 @@ void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
 struct df_text;
 struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
 struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
-/* Read a network file for a pool: a softmax that was cut off is said, another scale or offset is a warning
- * that names both, and so is another number of classes. Where both have class names they are matched: another
- * order is said, and to_pool and from_pool tell it.
- * Errors   E_SHAPE shapes differ; E_DATA other class names; E_USAGE a built-in name: it has no weights before
- *          training */
-dfal_status df_network_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
-                                const struct df_pool *pool);
-/* The same for a network whose weights will not be used: what its classes were called does not matter, and a
- * softmax that was cut off is for the caller to say. */
-dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_context *context, const char *name,
-                                      const struct df_pool *pool);
-/* Say that a network's file had a softmax at its end, which was cut off. */
-void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network);
 /* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +-
  * 1e-5. */
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);

@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/claim.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "base/word.h"
 #include "job/job.h"
 #include "score/adversarial.h"
 #include "score/closest_job.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/score.h"
 #include "score/summary.h"
 #include "store/classes.h"
@@ -73,16 +74,6 @@ static dfal_status check_closest(const struct score *score)
     return df_closest_check(&score->deepfool, options->unconverged);
 }
 
-/* What one rank proves of its rows says nothing of those of the others. */
-static dfal_status check_ranks(const struct score *score)
-{
-    if (score->options->closest > 0 && score->context->comm->size > 1)
-        DF_FAIL(DFAL_E_UNAVAILABLE,
-                "`closest` finds rows of a whole pool in one process, expected one rank and not %d",
-                score->context->comm->size);
-    return DFAL_OK;
-}
-
 int df_score_how(const struct dfal_score_options *options)
 {
     return DF_DEEPFOOL_FOLD | (strcmp(options->engine, "layers") != 0 ? DF_DEEPFOOL_FUSED : 0) |
@@ -113,7 +104,9 @@ static dfal_status open_closest(struct score *score)
                                .network = score->network,
                                .pool = score->pool,
                                .deepfool = &score->deepfool,
-                               .count = score->pool->count,
+                               .comm = score->context->comm,
+                               .total = score->pool->count,
+                               .room = df_closest_room(score->context->comm, score->pool->count),
                                .q = options->closest,
                                .cascade = options->cascade,
                                .layers = strcmp(options->engine, "layers") == 0,
@@ -151,6 +144,7 @@ static dfal_status find_finished(struct score *score, const char *network_path)
                                      .units = score->deepfool.units_raw ? "raw" : "network",
                                      .configuration = configuration,
                                      .operations = operations_of(score),
+                                     .dealt = score->some,
                                  });
     df_free(configuration);
     return status;
@@ -323,7 +317,6 @@ dfal_status dfal_score(dfal_context *context, struct dfal_score_result *result, 
     DF_TRY_TO(done, status, df_deepfool_from_options(&score.deepfool, options));
     DF_TRY_TO(done, status, check_closest(&score));
     DF_TRY_TO(done, status, df_job_claim(context, &claim, out_path, network, pool_path, options->pool));
-    DF_TRY_TO(done, status, check_ranks(&score));
     DF_TRY_TO(done, status, df_pool_open(&score.pool, context, pool_path, options->pool));
     df_labels_warn(context, score.pool);
     DF_TRY_TO(done, status, open_job(&score, out_path));

@@ -19,6 +19,7 @@
 #include "base/sized.h"
 #include "score/deepfool_engine.h"
 #include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/labels.h"
 
 static const double strict_tolerance = 1e-3, fast_tolerance = 5e-2, smallest_scale = 1e-3;

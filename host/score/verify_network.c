@@ -12,11 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "graph/node_type.h"
 #include "net/plan.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "score/verify_input.h"
 #include "store/labels.h"
 #include "store/network_file.h"

@@ -189,6 +189,7 @@ const struct df_strategy df_strategy_dfal_diverse = {
     .asks = DF_ASKS_MARGINS | DF_ASKS_FEATURES,
     .twins = true,
     .set = true,
+    .longer = "rho",
     .options = options,
     .select = choose,
 };

@@ -6,6 +6,8 @@
 #include "base/rng.h"
 #include "strategy/power.h"
 
+struct df_scores;
+
 /* What orders rows of the pool that are equal otherwise, ascending; then the row. */
 static inline uint64_t df_tie(uint64_t seed, int64_t row)
 {
@@ -31,6 +33,10 @@ dfal_status df_rank_by_score(const struct df_view *view, const double *scores, e
                              int64_t q, struct df_choices *choices);
 /* The same by DeepFool margin, smallest first, groups of statuses before each other: what `dfal` queries. */
 dfal_status df_rank_by_margin(struct df_view *view, int64_t q, struct df_choices *choices);
+/* The same of these margins [n]; shared: what is UNSCORED is left out, as others know it to be farther
+ * (df_view_closest_shared). */
+dfal_status df_rank_margins(const struct df_view *view, const struct df_scores *scores, bool shared,
+                            int64_t q, struct df_choices *choices);
 /* The same by the entropy of the softmax, largest first: what `entropy` queries. */
 dfal_status df_rank_by_entropy(struct df_view *view, int64_t q, struct df_choices *choices);
 /* The group of a status, in the order of a scores file; -1: never queried. */

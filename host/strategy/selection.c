@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "score/row_values.h"
 #include "strategy/pseudo_labels.h"
@@ -221,6 +222,9 @@ static void count_statuses(const struct df_view *view, struct df_selection *sele
         if (status[i] < DFAL_SCORE_STATUS_ROOM && status[i] != DFAL_SCORE_PRUNED &&
             status[i] != DFAL_SCORE_UNSCORED)
             selection->statuses[status[i]]++;
+    for (int s = 0; view->shared && s < DFAL_SCORE_STATUS_ROOM; s++)
+        if (s != DFAL_SCORE_PRUNED && s != DFAL_SCORE_UNSCORED)
+            selection->statuses[s] = view->statuses[s];
 }
 
 dfal_status df_select(struct dfal_context *context, struct df_device *device,

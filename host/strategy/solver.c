@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/beside.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"

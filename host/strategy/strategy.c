@@ -66,6 +66,12 @@ int df_strategy_asks(const struct df_strategy *strategy, const struct df_option_
     return strategy->asks | (strategy->asks_besides ? strategy->asks_besides(values) : 0);
 }
 
+bool df_strategy_is_noisy(const struct df_strategy *strategy, const struct df_option_values *values)
+{
+    return df_option_find(strategy->options, "power") &&
+           df_option_text(values, strategy->options, "power")[0];
+}
+
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const struct df_option_values *values,
                                     const char *scores_path, const char *logits_path)
 {

@@ -52,6 +52,9 @@ struct df_strategy {
     bool set;
     /* Several ranks may choose together, each with a part of the candidates (df_view_part). */
     bool spreads;
+    /* The option that says how many times as many smallest margins it looks at as it chooses; NULL: as many.
+     * */
+    const char *longer;
     const struct df_strategy_option *options; /* NULL: none but those that all strategies have */
     /* The name and version of the program beside dfal that does a part of the work under these options
      * (values NULL: none is given), or "none"; NULL: there is never one.
@@ -81,6 +84,8 @@ int32_t df_strategy_known_index(const char *name); /* -1: unknown */
 dfal_status df_strategy_find(const struct df_strategy **out, const char *name);
 /* What it asks its view for under these options (values NULL: none is given). */
 int df_strategy_asks(const struct df_strategy *strategy, const struct df_option_values *values);
+/* Whether noise ranks the candidates (option "power"), so that the scores of all are needed. */
+bool df_strategy_is_noisy(const struct df_strategy *strategy, const struct df_option_values *values);
 /* A file that a user gave must hold what the strategy needs; more than that may be given. Paths may be NULL.
  * Errors   E_USAGE */
 dfal_status df_strategy_check_files(const struct df_strategy *strategy, const struct df_option_values *values,

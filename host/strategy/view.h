@@ -63,8 +63,20 @@ bool df_view_has_scores(const struct df_view *view); /* of a file */
 /* The same where nobody looks beyond the q smallest: rows that are proven to lie farther than the q-th may be
  * PRUNED, where that saves work. With the option `cascade` rows may be UNSCORED, too, and the q smallest are
  * those of the rows that were run. Errors   E_UNAVAILABLE a cascade of a network whose last layer is no
- * Gemm */
+ * Gemm
+ * Collective where several ranks make the selection */
 dfal_status df_view_closest(struct df_view *view, int64_t q, const struct df_scores **margins);
+
+/* Whether ranks have found these together: then every row that is not among the q smallest is UNSCORED.
+ * *nonfinite: how many rows of all ranks are not finite. */
+bool df_view_closest_shared(const struct df_view *view, int64_t *nonfinite);
+/* Whether the q smallest margins of n rows are found with less work than all: the look at all costs about a
+ * seventh of DeepFool on all, and for more than a five-hundredth of a pool the bounds may say little
+ * (docs/NUMERICS.md, "The closest Q"). */
+static inline bool df_closest_is_worth(int64_t q, int64_t n)
+{
+    return q <= n / 500;
+}
 
 /* The values of a node of the network as it is given; "": of the folded network the input of its last Gemm
  * (of LeNet5 84 numbers). [count, size]. Errors   E_USAGE no such node (the nearest is named); E_DATA no

@@ -43,6 +43,8 @@ struct df_view {
     struct df_comm *sharers;   /* the ranks that compute what is known together; NULL: this one does alone */
     bool some;                 /* not all of own_margins are known, but the `closest` smallest of them */
     int64_t closest;
+    bool shared; /* and only those, which ranks have told each other */
+    int64_t nonfinite, statuses[DFAL_SCORE_STATUS_ROOM]; /* of the rows of all ranks then */
 };
 
 /* Take the candidates of this selection, ascending: all of them, or a subsample. The view's other fields are

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "score/closest.h"
 #include "strategy/view_inside.h"
 
 /* Margins by position in ascending rows; twins by position in rank order. */
@@ -90,7 +89,7 @@ dfal_status df_view_margins(struct df_view *view, const struct df_scores **margi
     if (view->some) { /* more are asked for than are known */
         df_scores_clear(&view->own_margins);
         view->margins = NULL;
-        view->some = false;
+        view->some = view->shared = false;
     }
     if (!view->margins && view->options->scores) {
         DF_TRY(df_scores_keep(view->options->scores, view->rows, view->count));
@@ -108,83 +107,6 @@ dfal_status df_view_margins(struct df_view *view, const struct df_scores **margi
 bool df_view_has_scores(const struct df_view *view)
 {
     return view->options->scores != NULL;
-}
-
-/* ---- The closest q --------------------------------------------------------------------------- */
-
-/* The look at all costs about a seventh of DeepFool on all, and for more than a five-hundredth of a pool the
- * bounds may say little (docs/NUMERICS.md, "The closest Q"). */
-enum { WORTH = 500 };
-
-static bool is_worth(const struct df_view *view, int64_t q)
-{
-    const struct df_deepfool *deepfool = &view->options->deepfool;
-    return !view->options->scores && df_closest_check(deepfool, df_view_unconverged(view)) == DFAL_OK &&
-           (view->options->cascade || q <= view->count / WORTH);
-}
-
-static dfal_status look_at_all(struct df_closest *closest, const struct df_view *view)
-{
-    struct df_row_stream *stream = NULL;
-    struct df_list_source source;
-    df_list_source_init(&source, view->rows, view->count);
-    DF_TRY(df_stream_open(&stream, view->pool, &source.source));
-    const dfal_status status = df_closest_look(closest, stream);
-    df_stream_close(stream);
-    return status;
-}
-
-/* Leaves view->margins as it is where the network has no bound. */
-static dfal_status find_closest(struct df_view *view, int64_t q)
-{
-    const struct df_selection_options *options = view->options;
-    struct df_closest closest;
-    struct df_deepfool_engine *engine = NULL;
-    bool possible;
-    dfal_status status;
-    DF_TRY_TO(done, status,
-              df_closest_open(&closest,
-                              &(struct df_closest_spec){
-                                  .context = view->context,
-                                  .device = view->device,
-                                  .network = view->network,
-                                  .pool = view->pool,
-                                  .deepfool = &options->deepfool,
-                                  .rows = view->rows,
-                                  .count = view->count,
-                                  .q = q,
-                                  .cascade = options->cascade,
-                                  .layers = !(options->how & DF_DEEPFOOL_FUSED),
-                              },
-                              &possible));
-    if (!possible && options->cascade)
-        DF_TRY_TO(done, status, df_closest_refuse(&closest));
-    if (!possible)
-        goto done;
-    DF_TRY_TO(done, status, look_at_all(&closest, view));
-    DF_TRY_TO(done, status,
-              df_deepfool_create(&engine, view->context, view->device, view->network, view->pool,
-                                 &options->deepfool, options->batch, options->how));
-    DF_TRY_TO(done, status, df_closest_score(&closest, engine));
-    view->own_margins = closest.scores;
-    closest.scores = (struct df_scores){0};
-    view->margins = &view->own_margins;
-    view->some = true;
-    view->closest = q;
-done:
-    df_deepfool_destroy(engine);
-    df_closest_close(&closest);
-    return status;
-}
-
-dfal_status df_view_closest(struct df_view *view, int64_t q, const struct df_scores **margins)
-{
-    if (!view->margins && is_worth(view, q))
-        DF_TRY(find_closest(view, q));
-    if (!view->some || q > view->closest)
-        return df_view_margins(view, margins);
-    *margins = view->margins;
-    return DFAL_OK;
 }
 
 dfal_status df_view_twins(const struct df_view *view, struct df_selection *selection)

@@ -27,10 +27,10 @@ cp net.h5 "$2"
 LONG = ("score", "net.h5", "pool.h5", "-o", "s.h5")
 
 
-def start(dfal, ranks, *words, shell=None, environment=None):
-    """The command on so many ranks; shell: a script of each rank's, "$@" is the command."""
+def start(dfal, ranks, *words, shell=None, environment=None, before=()):
+    """The command on so many ranks; shell: a script of each rank's, "$@" is the command; before: words before mpirun."""
     mpirun = shlex.split(os.environ["DFAL_MPIRUN"])
-    line = [*mpirun, "-np", str(ranks)]
+    line = [*before, *mpirun, "-np", str(ranks)]
     if shell is not None:
         line += ["sh", "-c", shell, "sh"]
     return subprocess.Popen([*line, dfal.path, "--threads", "1", *map(str, words)], cwd=dfal.folder, text=True,
@@ -47,6 +47,19 @@ def finish(process, code=0):
 
 def run(dfal, ranks, *words, code=0, shell=None, environment=None):
     return finish(start(dfal, ranks, *words, shell=shell, environment=environment), code)
+
+
+def on_small_disk(dfal, ranks, size, *words):
+    """The command on ranks that share a file system of so many bytes, "small", which is "kept" when they have ended: exit
+    code and stderr. None: it cannot be mounted here."""
+    mount = ["unshare", "--mount", "sh", "-c", 'mkdir small kept && mount -t tmpfs -o size="$0" none small && "$@"; '
+             "code=$?; cp -a small/. kept; exit $code", str(size)]
+    if subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode:
+        print("not run because a tmpfs cannot be mounted here", flush=True)
+        return None
+    process = start(dfal, ranks, *words, before=mount)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
 
 
 def prepare(dfal, rows):
@@ -107,6 +120,48 @@ def same_files(dfal):
     same_bits(dfal.at("few1.h5"), dfal.at("few4.h5"))
 
 
+def closest(dfal):
+    """The file of the closest that one process writes, whoever has looked at which row; what is told of them; and the
+    same after a kill, of one process as of more ranks."""
+    prepare(dfal, 5000)
+    for numbers, more in (((2, 3), ("--closest", "9", "--adversarial", "3")), ((3,), ("--closest", "30", "--cascade")),
+                          ((2,), ("--closest", "5000", "--cascade", "--max-iter", "2"))):
+        told = [dfal.json("score", "net.h5", "pool.h5", "-o", "one.h5", "--force", *more)]
+        for ranks in numbers:
+            out, _ = run(dfal, ranks, "-q", "--force", "--json", "score", "net.h5", "pool.h5", "-o", "more.h5", *more)
+            same_bits(dfal.at("one.h5"), dfal.at("more.h5"))
+            told.append(json.loads(out))
+            for key in ("status", "deepfool_samples", "closest_margin", "audited", "audit_found", "recall"):
+                check(told[0][key] == told[-1][key], f"{more}: {key} is {told[-1][key]}, expected {told[0][key]}")
+    make_pool(dfal.at("few.h5"), 3, 4)  # more ranks than shards
+    dfal.run("-q", "score", "net.h5", "few.h5", "--closest", "2", "-o", "few1.h5")
+    run(dfal, 4, "-q", "score", "net.h5", "few.h5", "--closest", "2", "-o", "few4.h5")
+    same_bits(dfal.at("few1.h5"), dfal.at("few4.h5"))
+    words = ("-q", "score", "net.h5", "pool.h5", "--closest", "2000", "-o")
+    dfal.run(*words, "one.h5", "--force")
+    process = start(dfal, 3, *words, "killed.h5")
+    while len(pids(dfal)) < 3:
+        check(process.poll() is None, "the job has ended early")
+        time.sleep(0.01)
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    process.communicate(timeout=60)
+    check(process.returncode != 0 and not os.path.exists(dfal.at("killed.h5")), "a killed rank was not told")
+    run(dfal, 2, *words, "killed.h5")
+    same_bits(dfal.at("one.h5"), dfal.at("killed.h5"))
+    full = on_small_disk(dfal, 3, 450000, *words, "small/torn.h5")  # room for the parts alone
+    if full is None:
+        return
+    parts = sorted(os.listdir(dfal.at("kept/torn.h5.parts")))
+    check(full[0] in (74, 75) and len(parts) > 2, f"{full}, left {parts}")
+    os.remove(dfal.at("kept/torn.h5.parts/" + parts[1]))
+    shutil.copytree(dfal.at("kept"), dfal.at("alone"))
+    dfal.run(*words, "alone/torn.h5")
+    run(dfal, 2, *words, "kept/torn.h5")
+    for folder in ("alone", "kept"):
+        same_bits(dfal.at("one.h5"), dfal.at(folder + "/torn.h5"))
+        check(os.listdir(dfal.at(folder)) == ["torn.h5"], f"left: {os.listdir(dfal.at(folder))}")
+
+
 def killed(dfal):
     """A rank that dies costs what it had begun."""
     prepare(dfal, 20000)
@@ -133,6 +188,75 @@ def killed(dfal):
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
     same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
     same_bits(dfal.at("whole.h5"), dfal.at("t.h5"))
+
+
+def pid_of(dfal, rank):
+    """Of one that mpirun has started, once it runs."""
+    mark = f"OMPI_COMM_WORLD_RANK={rank}".encode()
+    for _ in range(3000):
+        for pid in pids(dfal):
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark in file.read().split(b"\0"):
+                    return pid
+        time.sleep(0.01)
+    check(False, f"rank {rank} never began")
+    return None
+
+
+def first_killed(dfal):
+    """Rank 0, which has the output, the claims and the news of the others, dies first: all end, and what they have
+    finished is what others go on with."""
+    prepare(dfal, 16000)
+    process = start(dfal, 3, "-q", *LONG)
+    wait_for_parts(dfal, process)
+    os.kill(pid_of(dfal, 0), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    check(process.returncode == 128 + signal.SIGKILL, f"exit code {process.returncode}, expected that of a kill: {err}")
+    check(not pids(dfal) and not os.path.exists(dfal.at("s.h5")), "ranks are still at work, or the file is there")
+    kept = [name for name in os.listdir(dfal.at("s.h5.parts")) if name.endswith(".h5")]
+    check(kept, "nothing is kept")
+    _, err = run(dfal, 2, "--log-format", "json", *LONG)
+    resumed = [json.loads(line) for line in err.splitlines() if '"score.resume"' in line]
+    check(len(resumed) == 1 and resumed[0]["rows"] > 0, f"two ranks began anew: {err}")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+
+
+def early(dfal):
+    """A signal while MPI still waits for a rank, which never comes: the ranks that are there end at once."""
+    prepare(dfal, 300)
+    absent = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec sleep 1000; fi; exec "$@"'
+    process = start(dfal, 2, "-q", *LONG, shell=absent)
+    pid = pid_of(dfal, 0)
+    for _ in range(3000):  # MPI has begun with threads of its own
+        if len(os.listdir(f"/proc/{pid}/task")) > 1:
+            break
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGUSR1)
+    _, err = finish(process, 75)
+    check("before all ranks had begun" in err and not os.path.exists(dfal.at("s.h5.parts")), err)
+
+
+def failing(dfal):
+    """One rank that cannot go on ends all of them: too little memory, and a file system that runs full. mpirun's exit code
+    is that of the rank that ended first: of the one that failed, or 75 of one that stopped for it."""
+    prepare(dfal, 5000)
+    script = 'if [ "$OMPI_COMM_WORLD_RANK" = %d ]; then exec "$@" --memory 1M; fi; exec "$@"'
+    for rank in (1, 0):
+        refuses(dfal, 2, 69, *LONG, shell=script % rank, says=["--memory"])
+    full = on_small_disk(dfal, 3, 150000, "-q", "score", "net.h5", "pool.h5", "-o", "small/s.h5")
+    if full is None:
+        return
+    code, err = full
+    said = [line for line in err.splitlines() if line.startswith("dfal: ")]
+    check(code in (74, 75), f"exit code {code}, expected 74, or 75 of a rank that stopped for it: {err}")
+    check(any("No space left on device" in line for line in said), f"the disk is not named: {err}")
+    check(len(said) <= 4 and not pids(dfal), f"not one sentence a rank: {said}")
+    left = [name for name in os.listdir(dfal.at("kept")) if name != "s.h5.parts"]
+    check(not left and not any(".tmp." in name for name in os.listdir(dfal.at("kept/s.h5.parts"))), f"left: {left}")
+    dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
+    run(dfal, 2, "-q", "score", "net.h5", "pool.h5", "-o", "kept/s.h5")
+    same_bits(dfal.at("whole.h5"), dfal.at("kept/s.h5"))
 
 
 def signalled(dfal):
@@ -196,6 +320,56 @@ def spread(dfal):
         _, err = process.communicate(timeout=60)
         check(process.returncode != 0 and not os.path.exists(dfal.at("long.csv")), f"{number} did not end all: {err}")
         check(not pids(dfal), f"{number} left ranks at work")
+
+
+def selected_closest(dfal):
+    """Ranks that look for the smallest margins alone, proven or audited: the queries of one process, twins and log alike."""
+    prepare(dfal, 3000)
+    for strategy, more in (("dfal", ["--twins", "twins.h5"]), ("dfal-diverse", ["--option", "rho=1"]),
+                           ("dfal-diverse", ["--cascade"]), ("dfal", ["--cascade", "--subsample", "900"])):
+        words = ["--log-format", "json", "--force", "select", "net.h5", "pool.h5", "--strategy", strategy, "--count", "6", *more]
+        said = []
+        for ranks in (1, 3):
+            _, err = run(dfal, ranks, *words, "-o", f"{ranks}.csv")
+            told = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+            said.append([{key: one[key] for key in one if key not in ("time", "level", "message")} for one in told
+                         if one["event"] in ("closest.needed", "closest.audit")])
+        same_file(dfal.at("1.csv"), dfal.at("3.csv"))
+        check(said[0] == said[1] and len(said[0]) == 1, f"{strategy} {more}: {said}")
+    left = [name for name in os.listdir(dfal.folder) if name.startswith(("1.csv.", "3.csv."))]
+    check(not left, f"{left} is left")
+
+
+def selected_left(dfal):
+    """What ranks that were killed have left of the margins is what one process, and other ranks, go on with; another
+    selection leaves it alone, or removes it by force."""
+    prepare(dfal, 12000)
+    words = ("-q", "select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "100")
+    parts = "{}.csv.scores.h5.parts"
+    process = start(dfal, 3, *words, "-o", "alone.csv")
+    wait_for_parts(dfal, process, parts.format("alone"))
+    os.kill(pids(dfal)[-1], signal.SIGKILL)
+    process.communicate(timeout=60)
+    check(process.returncode != 0 and not os.path.exists(dfal.at("alone.csv")), "a killed rank was not told")
+    left = [name for name in os.listdir(dfal.at(parts.format("alone"))) if name.endswith(".h5")]
+    check(left, "nothing is left")
+    for name in ("ranks", "other"):
+        shutil.copytree(dfal.at(parts.format("alone")), dfal.at(parts.format(name)))
+    dfal.run(*words, "-o", "whole.csv")
+    _, err = dfal.run("--log-format", "json", *words[1:], "-o", "alone.csv")
+    resumed = [json.loads(line) for line in err.splitlines() if '"score.resume"' in line]
+    check(len(resumed) == 1 and resumed[0]["rows"] > 0, f"one process began anew: {err}")
+    run(dfal, 2, *words, "-o", "ranks.csv")
+    for name in ("alone", "ranks"):
+        same_file(dfal.at("whole.csv"), dfal.at(name + ".csv"))
+    another = ("select", "net.h5", "pool.h5", "--strategy", "entropy", "--count", "100", "-o", "other.csv")
+    for ranks in (1, 2):
+        run(dfal, ranks, "-q", *another, code=78)
+    dfal.refuses(78, *another, says=["other.csv.scores.h5.parts", "another selection", "--force"])
+    dfal.refuses(78, *words, "--max-iter", "3", "-o", "other.csv", says=["other.csv.scores.h5.parts", "max_iter", "--force"])
+    dfal.run("-q", "--force", *another)
+    names = [name for name in os.listdir(dfal.folder) if ".csv." in name]
+    check(not names, f"{names} are left")
 
 
 def experiments(dfal):
@@ -308,15 +482,15 @@ def late(dfal):
 
 def soak(dfal):
     """Ranks, and whole jobs, killed again and again at any moment: no row is lost or there twice. DFAL_SOAK_KILLS of
-    them, 25 where it is not set."""
-    prepare(dfal, 24000)
+    them, 25 where it is not set; 200 take some ten minutes of an idle machine."""
+    prepare(dfal, 8000)
     dfal.run("-q", "score", "net.h5", "pool.h5", "-o", "whole.h5")
     random = np.random.default_rng(7)
     kills = starts = finished = 0
     while kills < int(os.environ.get("DFAL_SOAK_KILLS", "25")):
         starts += 1
         process = start(dfal, int(random.integers(2, 5)), "-q", *LONG)
-        deadline = time.monotonic() + random.uniform(0.3, 2.5)
+        deadline = time.monotonic() + random.uniform(0.3, 1.8)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         victims = pids(dfal)
@@ -325,6 +499,8 @@ def soak(dfal):
             for pid in [process.pid] if whole else [victims[random.integers(len(victims))]]:
                 os.kill(pid, signal.SIGKILL)
             kills += 1
+            if kills % 20 == 0:
+                print(f"{kills} kills in {starts} starts, {finished} finished files", flush=True)
         process.communicate(timeout=120)
         while pids(dfal):  # those that lost their mpirun end by themselves
             time.sleep(0.02)
@@ -353,7 +529,6 @@ def refusals(dfal):
     refuses(dfal, 2, 78, *LONG, shell=on_1 % "cd elsewhere", says=["rank 1 on", "pool_fingerprint"])
     shutil.copy(dfal.at("pool.h5"), dfal.at("elsewhere/pool.h5"))
     refuses(dfal, 2, 74, *LONG, shell=on_1 % "cd elsewhere", says=["s.h5.parts", "a file system that all ranks share"])
-    refuses(dfal, 2, 69, *LONG, "--closest", "5", says=["closest", "expected one rank and not 2"])
     dfal.refuses(69, *LONG, environment={"SLURM_STEP_NUM_TASKS": "4"}, says=["4 tasks", "--mpi=pmix", "--shard K/4"])
     dfal.run("-q", *LONG, "--comm", "self", environment={"SLURM_STEP_NUM_TASKS": "4"})
     run(dfal, 2, "-q", *LONG, code=73)
@@ -361,6 +536,5 @@ def refusals(dfal):
 
 
 if __name__ == "__main__":
-    main({"same_files": same_files, "selected": selected, "spread": spread, "experiments": experiments, "crews": crews, "alone": alone,
-          "late": late,
-          "killed": killed, "signalled": signalled, "soak": soak, "refusals": refusals})
+    main({f.__name__: f for f in (same_files, selected, spread, closest, selected_closest, selected_left, experiments, crews, alone, late,
+                                  killed, first_killed, signalled, early, failing, soak, refusals)})

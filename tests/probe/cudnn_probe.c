@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../support_cudnn.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/number.h"

@@ -27,6 +27,17 @@ struct log {
     double last_line;
 };
 
+/* Other ranks have not come yet: there is nothing to finish and nothing to keep, and the same line goes on.
+ * */
+static void end_before_others(void)
+{
+    static const char text[] =
+        "dfal: stopped by a signal before all ranks had begun: the same line begins again\n";
+    const ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+    _exit(dfal_status_exit_code(DFAL_E_STOPPED));
+}
+
 static void on_signal(int number)
 {
     /* The second interrupt from a keyboard means it. */
@@ -36,8 +47,11 @@ static void on_signal(int number)
         return;
     }
     signal_seen = number;
-    if (signal_context != NULL)
-        dfal_context_stop_by(signal_context, number);
+    if (signal_context == NULL)
+        return;
+    dfal_context_stop_by(signal_context, number);
+    if (dfal_context_is_joining(signal_context))
+        end_before_others();
 }
 
 int session_signal(void)
