@@ -89,7 +89,4 @@ endif()
 # The job behind `train`, with the library's inside in reach.
 df_test(train_job LINK df_api LABELS full)
 df_test(precision LINK df_api LABELS full)
-# Thousands of small files are written: in memory, where there is such a file system.
-if(EXISTS /dev/shm)
-  set_tests_properties(train_job PROPERTIES ENVIRONMENT "TMPDIR=/dev/shm")
-endif()
+df_test_in_memory(train_job)
