@@ -5,7 +5,12 @@
 set(DFAL_CUDA AUTO CACHE STRING "Build the CUDA back end: ON, OFF or AUTO (where CUDA and cuDNN are installed)")
 set_property(CACHE DFAL_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(DFAL_CUDA_BUILT OFF)
-set(DFAL_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)
+# Of the environment, and not of the cache: tools/check compiles for one architecture, and a build made by hand after it
+# for all. (CMake would keep its own CUDAARCHS.)
+set(DFAL_CUDA_ARCHITECTURES $ENV{DFAL_CUDA_ARCHITECTURES})
+if(NOT DFAL_CUDA_ARCHITECTURES)
+  set(DFAL_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)
+endif()
 
 # Sets `why` to what is missing; empty: all is there.
 macro(df_find_cuda)

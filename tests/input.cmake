@@ -12,7 +12,7 @@ endforeach()
 get_property(tests DIRECTORY PROPERTY TESTS)
 foreach(name ${tests})
   get_property(labels TEST ${name} PROPERTY LABELS)
-  if(name MATCHES "^cli_(usage|files|import|images|labels|onnx|own_networks|reference|outputs|changing|classes)_"
+  if(name MATCHES "^cli_(usage|files|import|images|labels|onnx|own_networks|reference|outputs|changing|classes)(_|$)"
       AND "quick" IN_LIST labels)
     set_property(TEST ${name} APPEND PROPERTY LABELS input)
   endif()

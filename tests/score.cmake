@@ -12,10 +12,7 @@ foreach(job stopped closest)
   add_test(NAME score_torture_${job} COMMAND test_score_torture ${job})
   set_tests_properties(score_torture_${job} PROPERTIES LABELS long TIMEOUT ${DFAL_TEST_TIMEOUT})
 endforeach()
-# Thousands of small files are written: in memory, where there is such a file system.
-if(EXISTS /dev/shm)
-  set_tests_properties(score_torture score_torture_stopped score_torture_closest PROPERTIES ENVIRONMENT "TMPDIR=/dev/shm")
-endif()
+df_test_in_memory(score_torture score_torture_stopped score_torture_closest output job group)
 # The trajectories replayed in float64 by a script that shares no line with dfal. The system's python3 brings NumPy.
 add_test(NAME score_replay
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/golden/replay.py $<TARGET_FILE:dfal_tool> ref,cpu)

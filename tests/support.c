@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
@@ -33,6 +34,18 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
 void test_folder_remove(const char *path)
 {
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int test_entries(const char *path, const char *text)
+{
+    int count = 0;
+    DIR *folder = opendir(path);
+    for (struct dirent *entry = folder ? readdir(folder) : NULL; entry; entry = readdir(folder))
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                 strstr(entry->d_name, text) != NULL;
+    if (folder)
+        closedir(folder);
+    return count;
 }
 
 void test_join(char path[TEST_PATH], const char *folder, const char *name)

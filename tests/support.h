@@ -14,6 +14,8 @@ enum { TEST_PATH = 512, TEST_BACKENDS = 8 };
  * test_folder_remove. */
 void test_folder_create(char path[TEST_PATH]);
 void test_folder_remove(const char *path);
+/* How many entries of a folder have this text in their name ("": all); 0 of a folder that is not there. */
+int test_entries(const char *path, const char *text);
 /* folder/name */
 void test_join(char path[TEST_PATH], const char *folder, const char *name);
 

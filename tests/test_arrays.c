@@ -75,11 +75,14 @@ static dfal_status import_in(dfal_context *context, enum kind kind)
     }
 }
 
+/* Thousands of times: with limits, or the system's would be read from a dozen files each time. */
 static dfal_context *open_context(void)
 {
     struct dfal_context_options options;
     dfal_context *context;
     dfal_context_options_init(&options);
+    options.threads = 1;
+    options.memory = (int64_t)1 << 30;
     options.force = true;
     test_ok(dfal_context_create(&context, &options));
     return context;

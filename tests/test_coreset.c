@@ -349,7 +349,7 @@ static void test_bad_commands(void **state)
         {"kill -9 $$", "failed", "died by signal 9"},
         {"echo no licence; exit 3", "failed", "ended with exit code 3, expected 0; it ends with: no licence"},
         {"exit 0", "failed", "left no solution that can be read"},
-        {"yes", "failed", "ended with exit code 1"},
+        {"yes $0 $0 $0 $0", "failed", "ended with exit code 1"},
         {"head -c 1000000 /dev/urandom | tee $2", "failed", "left no solution that can be read"},
         {"head -c 1000000 /dev/zero > $2", "failed", "left no solution that can be read"},
         {"printf 'y1 1\\n' > $2", "failed", "with 1 centres that are no cover by at most 3"},

@@ -106,19 +106,19 @@ static void expect(struct setup *s)
                 const int64_t at = (n * c->out_c + o) * out_h * out_w + p;
                 y[at] += (double)s->b[o];
                 db[o] += (double)s->dy[at];
-                for (int i = 0; i < ci * c->kernel[0] * c->kernel[1]; i++) {
-                    const int kw = i % c->kernel[1], kh = i / c->kernel[1] % c->kernel[0];
-                    const int channel = o / co * ci + i / (c->kernel[0] * c->kernel[1]);
-                    const int h = p / out_w * c->stride[0] + kh * c->dilation[0] - c->pad[0];
-                    const int w = p % out_w * c->stride[1] + kw * c->dilation[1] - c->pad[1];
-                    if (h < 0 || h >= c->in_h || w < 0 || w >= c->in_w)
-                        continue;
-                    const int64_t from = ((n * c->in_c + channel) * c->in_h + h) * c->in_w + w;
-                    const int64_t weight = (int64_t)o * ci * c->kernel[0] * c->kernel[1] + i;
-                    y[at] += (double)s->w[weight] * (double)s->x[from];
-                    dx[from] += (double)s->w[weight] * (double)s->dy[at];
-                    dw[weight] += (double)s->x[from] * (double)s->dy[at];
-                }
+                int64_t weight = (int64_t)o * ci * c->kernel[0] * c->kernel[1];
+                for (int channel = o / co * ci; channel < (o / co + 1) * ci; channel++)
+                    for (int kh = 0; kh < c->kernel[0]; kh++)
+                        for (int kw = 0; kw < c->kernel[1]; kw++, weight++) {
+                            const int h = p / out_w * c->stride[0] + kh * c->dilation[0] - c->pad[0];
+                            const int w = p % out_w * c->stride[1] + kw * c->dilation[1] - c->pad[1];
+                            if (h < 0 || h >= c->in_h || w < 0 || w >= c->in_w)
+                                continue;
+                            const int64_t from = ((n * c->in_c + channel) * c->in_h + h) * c->in_w + w;
+                            y[at] += (double)s->w[weight] * (double)s->x[from];
+                            dx[from] += (double)s->w[weight] * (double)s->dy[at];
+                            dw[weight] += (double)s->x[from] * (double)s->dy[at];
+                        }
             }
     for (int64_t i = 0; i < s->y_count; i++)
         s->y[i] = (float)y[i];

@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <hdf5.h>
 #include <sched.h>
@@ -229,18 +228,6 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Entries of a folder besides . and .. */
-static int entries(const char *path)
-{
-    int count = -2;
-    DIR *directory = opendir(path);
-    assert_non_null(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
 static void nothing_open(const char *what, int64_t live)
 {
     if (df_alloc_live() != live)
@@ -253,7 +240,7 @@ static void nothing_open(const char *what, int64_t live)
 /* Descriptors of this process. */
 static int descriptors(void)
 {
-    return entries("/proc/self/fd");
+    return test_entries("/proc/self/fd", "");
 }
 
 static void torture_write(const struct kind *kind, enum df_fault fault)
@@ -291,8 +278,8 @@ static void torture_write(const struct kind *kind, enum df_fault fault)
         else if (there)
             test_fail("%s: a file appeared", what);
         unlink(path);
-        if (entries(folder) != 0)
-            test_fail("%s: %d files are left in %s", what, entries(folder), folder);
+        if (test_entries(folder, "") != 0)
+            test_fail("%s: %d files are left in %s", what, test_entries(folder, ""), folder);
     }
 }
 
@@ -379,8 +366,8 @@ static void test_full_disk(void **state)
                 failures++;
                 if (status != DFAL_E_IO || !strstr(dfal_last_error(), "target.h5"))
                     test_fail("%s: status %s, '%s'", what, dfal_status_name(status), dfal_last_error());
-                if (entries(disk) != 0)
-                    test_fail("%s: %d files are left", what, entries(disk));
+                if (test_entries(disk, "") != 0)
+                    test_fail("%s: %d files are left", what, test_entries(disk, ""));
             }
             if (umount(disk) != 0)
                 test_fail("%s: the disk is still in use", what);

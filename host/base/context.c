@@ -71,6 +71,8 @@ static dfal_status fill(struct dfal_context *context, const struct dfal_context_
 
 static void warn_threads(struct dfal_context *context)
 {
+    if (context->threads <= THREADS_PER_CPU) /* few, whatever files of the system would say */
+        return;
     const int32_t cpus = df_cpu_count();
     if (context->threads <= (int64_t)cpus * THREADS_PER_CPU)
         return;

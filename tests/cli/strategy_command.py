@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""dfal select and run --strategy-command CMD: somebody else's choice, here a few lines of h5py and numpy."""
+"""dfal select and run --strategy-command CMD: somebody else's choice, here a few lines of Python."""
 import csv
 import glob
 import json
@@ -18,8 +18,7 @@ from support import alive, check, main, same_file, wait_for, write_pool
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "strategy_numpy.py")
 
 FAKE = '''
-import argparse, json, os, signal, sys, time
-import h5py, numpy as np
+import argparse, json, os, signal, subprocess, sys, time
 p = argparse.ArgumentParser()
 for name in "--candidates --count --seed --round --out".split():
     p.add_argument(name)
@@ -28,8 +27,9 @@ with open("calls.txt", "a") as file:
     file.write(json.dumps(vars(a)) + "\\n")
 mode = (open("mode").read().split() if os.path.exists("mode") else []) + ["", "", ""]
 q, way = int(a.count), mode[0]
-with h5py.File(a.candidates, "r") as file:
-    ids = file["id"].asstr()[()]
+# h5dump has done in a fifth of the time in which Python imports h5py.
+dump = subprocess.run(["h5dump", "-y", "-w", "1", "-d", "/id", a.candidates], check=True, capture_output=True, text=True).stdout
+ids = [line.strip().rstrip(",")[1:-1] for line in dump.split("DATA {")[1].splitlines() if line.strip().startswith('"')]
 if way == "exit" and mode[1] in ("", a.round):
     print("first line\\nsomething went wrong: \\x1b[31mred")
     sys.exit(int(mode[2]))

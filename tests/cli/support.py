@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import h5py
 import numpy as np
@@ -203,8 +204,10 @@ def main(tests):
         try:
             tests[name](command)
             print(f"ok      {name}  {time.monotonic() - begin:.1f} s", flush=True)
-        except Failure as failure:
+        except Exception as failure:  # the next function has to run, whatever became of this one
             failed += 1
+            if not isinstance(failure, Failure):
+                traceback.print_exc(file=sys.stdout)
             print(f"FAILED  {name}: {failure}\n  again: {sys.executable} {sys.argv[0]} {sys.argv[1]} {name}",
                   flush=True)
         finally:

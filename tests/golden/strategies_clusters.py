@@ -13,11 +13,13 @@ def k_means(x, clusters, seed):
     square = lambda c: ((x - c.astype(np.float64)) ** 2).sum(1)
     drawn = lambda k: uniform(seed, KMEANS, k)
     centres = [x[int(drawn(0) * len(x))].astype(np.float32)]
+    near = square(centres[0])
     while len(centres) < clusters:
-        total = np.cumsum(np.min([square(c) for c in centres], 0))
+        total = np.cumsum(near)
         if total[-1] == 0:
             break
         centres.append(x[np.searchsorted(total, drawn(len(centres)) * total[-1], "right")].astype(np.float32))
+        near = np.minimum(near, square(centres[-1]))
     for _ in range(100):
         cluster = np.argmin([square(c) for c in centres], 0)
         moved = [x[cluster == k].mean(0).astype(np.float32) if (cluster == k).any() else c
@@ -32,10 +34,10 @@ def most_typical(h, candidates, labelled, count, most, tie, seed):
     rows = np.array([row for row in [*candidates, *labelled] if np.isfinite(h[row]).all()], int)
     taken = np.isin(rows, labelled)
     cluster, clusters = k_means(h[rows], min(int(taken.sum()) + count, most), seed)
-    score = np.zeros(len(rows))
+    score, far = np.zeros(len(rows)), distances(h[rows])
     for i in range(len(rows)):
         others = (cluster == cluster[i]) & (np.arange(len(rows)) != i)
-        near = np.sort(np.sqrt(((h[rows[others]] - h[rows[i]]) ** 2).sum(1)))[:20]
+        near = np.sort(far[i, others])[:20]
         with np.errstate(divide="ignore"):
             score[i] = 1 / near.mean() if len(near) else 0
     chosen = []

@@ -130,11 +130,12 @@ def coreset(dfal):
 def nearest_of_another(h, f, candidates, labelled):
     """Distance of each candidate to the nearest finite row that is predicted to be something else."""
     finite = np.isfinite(h).all(1) & np.isfinite(f).all(1)
-    usable = [row for row in [*candidates, *labelled] if finite[row]]
+    usable = np.array([row for row in [*candidates, *labelled] if finite[row]], int)
+    with np.errstate(over="ignore", invalid="ignore"):
+        far, said = distances(h), f.argmax(1)
     score = {}
-    for row in set(candidates) & set(usable):
-        others = [other for other in usable if f[other].argmax() != f[row].argmax()]
-        score[row] = min((np.sqrt(((h[row] - h[other]) ** 2).sum()) for other in others), default=np.inf)
+    for row in set(candidates) & set(usable.tolist()):
+        score[row] = far[row, usable[said[usable] != said[row]]].min(initial=np.inf)
     return score
 
 

@@ -34,6 +34,7 @@ struct barrier {
 struct thread {
     enum state state;
     struct simt_fibre *fibre;
+    uint3 index;
     struct barrier at;       // WAITING
     uint64_t value, outcome; // given to the barrier, taken from it
     unsigned source;         // lane whose value a shuffle wants
@@ -209,7 +210,7 @@ static void fill_order(std::vector<unsigned> &list, size_t count, enum simt_orde
 static void stand_at(unsigned t)
 {
     current = (int)t;
-    simt_here.thread = index_of(t, grid->threads);
+    simt_here.thread = threads[t].index;
     simt_here.lane = t % LANES;
 }
 
@@ -252,7 +253,7 @@ static void fibre_body()
     }
 }
 
-static void resume(unsigned t)
+static void resume(struct simt_fibre *from, unsigned t)
 {
     if (threads[t].state == UNBORN && idle.empty())
         idle.push_back(simt_fibre_create(fibre_body));
@@ -263,7 +264,7 @@ static void resume(unsigned t)
         running = threads[t].fibre;
     }
     stand_at(t);
-    simt_fibre_switch(&scheduler, running);
+    simt_fibre_switch(from, running);
 }
 
 static void run_block(bool random)
@@ -277,7 +278,7 @@ static void run_block(bool random)
         bool ran = false;
         for (position = 0; find_next(&t);) {
             position++;
-            resume(t);
+            resume(&scheduler, t);
             ran = true;
         }
         if (!ran)
@@ -306,6 +307,8 @@ void simt_run_grid(const struct simt_grid &given)
     std::vector<unsigned> turn;
     grid = &given;
     threads.assign(count, {});
+    for (unsigned t = 0; t < count; t++)
+        threads[t].index = index_of(t, size);
     warps.resize((count + LANES - 1) / LANES);
     for (size_t w = 0; w < warps.size(); w++)
         warps[w].lanes = count - w * LANES >= LANES ? 0xffffffffU : (1U << (count - w * LANES)) - 1;
@@ -331,12 +334,18 @@ void simt_run_grid(const struct simt_grid &given)
 
 // ---- Barriers ---------------------------------------------------------------------------------------------
 
-// Wait until another thread makes this one READY.
+// Wait until another thread makes this one READY. The next of this pass goes on at once: a way over the
+// scheduler would be two switches, each to a stack that is in no near cache.
 static uint64_t wait_here()
 {
     const unsigned t = (unsigned)current;
-    if (threads[t].state == WAITING)
+    unsigned next;
+    if (threads[t].state == WAITING && find_next(&next)) {
+        position++;
+        resume(threads[t].fibre, next);
+    } else if (threads[t].state == WAITING) {
         simt_fibre_switch(threads[t].fibre, &scheduler);
+    }
     return threads[t].outcome;
 }
 
