@@ -2,6 +2,8 @@
 /* The closest q of a view's candidates. Where ranks make the selection together each looks at its part, they
  * agree on the q-th margin, and everybody learns of the rows within it: the rows that can be queried, and no
  * others. */
+#include <math.h>
+
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "score/closest.h"
@@ -138,7 +140,7 @@ static dfal_status find_together(struct df_view *view, struct df_view *part, int
     struct df_choices ranked = {0};
     struct df_margin *near = NULL;
     const int64_t most = q < part->count ? q : part->count;
-    double radius;
+    double radius = (double)INFINITY;
     dfal_status status;
     DF_TRY(find_closest(part, q, view->count, &radius));
     if (!part->some)
