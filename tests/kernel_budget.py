@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tools/kernel-budget with made-up tools of NVIDIA: which loops it finds, and what it refuses.
+"""tools/kernel-budget with made-up tools of NVIDIA: which loops it finds, what it refuses, how often the model lets a loop run.
 
     tests/kernel_budget.py ROOT"""
 import os
@@ -149,9 +149,34 @@ def refusals(root, folder):
         file.write("kernel: 40\n")
     same(run(root, folder, 65, "--check", path)[1],
          f"kernel-budget: {path}, line 6: 'kernel: 40': expected a kernel, one of its loops, a comment or the compiler\n")
+    same(run(root, folder, 65, "--model")[1], "kernel-budget: there is no kernel fused_pooled_backward, which LeNet5 ran on when the model was "
+         "written: tools/kernel_model.py has to follow\n")
     os.remove(os.path.join(folder, "nvdisasm"))
     same(run(root, folder, 77)[1], f"kernel-budget: nvdisasm is not in {folder}: `pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm` has it, "
          "--tools names its folder\n")
+
+
+def trips(root):
+    """The model's walk through the second convolution of LeNet5. Blocks of 6 columns reach 1, 2, 3, 3, 2 and 1 windows of a row of four.
+    Of five rows the upper blocks reach the first three and the lower blocks the last three. 16 channels are walked."""
+    sys.path.insert(0, os.path.join(root, "tools"))
+    import kernel_listing
+    import kernel_model
+
+    def walk(opcode, sizes):
+        """Clocks and instructions where the loop of row j has sizes[j] instructions."""
+        starts = [sum(sizes[:j]) for j in range(5)]
+        channels = kernel_listing.Loop(frozenset(range(sum(sizes))))
+        channels.inner = [kernel_listing.Loop(frozenset(range(start, start + size))) for start, size in zip(starts, sizes)]
+        kernel = kernel_listing.Kernel([kernel_listing.Instruction(opcode, True, None)] * sum(sizes), [])
+        return kernel_model.gather(kernel, channels, kernel_model.CONVS[1])
+
+    # Rows cost the upper blocks 1 + 2 + 3 and the lower ones 3 + 4 + 5; all four schedulers have as much to do.
+    same(walk("FFMA", [1, 2, 3, 4, 5]), (16 * 12 * 18 // 4, 16 * 12 * 18))
+    # The last row alone: the lower blocks of columns 0 and 4, 1 and 5, 2, and 3, of which the last two reach most.
+    same(walk("FFMA", [0, 0, 0, 0, 8]), (16 * 8 * 3, 16 * 8 * 12))
+    # Four wavefronts a load bind before four loads a clock do.
+    same(walk("LDS.128", [1, 1, 1, 1, 1]), (16 * 12 * 6 * 4, 16 * 12 * 6))
 
 
 def main():
@@ -159,6 +184,7 @@ def main():
     for test in (table, refusals):
         with tempfile.TemporaryDirectory() as folder:
             test(root, folder)
+    trips(root)
     print("ok")
 
 
