@@ -6,6 +6,12 @@ foreach(name reasons doctor linked beside)
     set_tests_properties(cli_cuda_${name} PROPERTIES ENVIRONMENT "CUDA_LIBRARY=$<TARGET_FILE:dfal_cuda>")
   endif()
 endforeach()
+# What nvcc made of the kernels, and whether the model still knows them; cuobjdump and nvdisasm may be missing.
+if(DFAL_CUDA_BUILT)
+  add_test(NAME kernel_budget COMMAND ${PYTHON3} ${PROJECT_SOURCE_DIR}/tools/kernel-budget $<TARGET_FILE:dfal_cuda>
+    --check ${CMAKE_CURRENT_SOURCE_DIR}/kernel_budget.txt --model)
+  set_tests_properties(kernel_budget PROPERTIES LABELS quick SKIP_RETURN_CODE 77 TIMEOUT 600)
+endif()
 # On a GPU alone: tools/gpu-lane.
 df_test(device_link LINK df_backend)
 # NCCL as it is installed, as far as it goes without a GPU.

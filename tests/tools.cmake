@@ -18,6 +18,8 @@ add_test(NAME trainer_torch COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/train
 set_tests_properties(trainer_torch PROPERTIES LABELS quick TIMEOUT 60)
 add_test(NAME bench_turns COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench_turns.py ${PROJECT_SOURCE_DIR})
 set_tests_properties(bench_turns PROPERTIES LABELS quick TIMEOUT 60)
+add_test(NAME kernel_budget_tool COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/kernel_budget.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(kernel_budget_tool PROPERTIES LABELS quick TIMEOUT 120)
 df_cli_group(usage quick names words early operands numbers later many_threads help_texts documents completion streams)
 df_cli_group(files quick broken_containers swapped lying_pools wrong_shapes label_files nonfinite evaluation_of_nonfinite kinds run_directories scaling
   same_pools outputs poisoned_memory full_disk full_tmpfs idx_files configurations)
