@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support.h"
 #include "../expect_ranks.h"
+#include "../support.h"
 #include "backend/link.h"
 #include "base/context.h"
 #include "base/memory.h"
