@@ -60,9 +60,9 @@ static void score(struct df_device *device, bool wide, const struct df_network *
     device->wide = before;
 }
 
-/* Rows of a pool: more than any call takes, and a few. For `room` twice as many, so that there is much to
- * give up. */
-enum { N = 67, MANY = 131 };
+/* Rows of a pool: more than any call takes, and a few. For `room` twice as many, so that there is much to give
+ * up; for `recordings` four times as many, so that every slot is occupied for most iterations. */
+enum { N = 67, MANY = 131, LONG = 259 };
 
 struct pools {
     char folder[TEST_PATH];
@@ -438,9 +438,9 @@ static void recordings(void **state)
     struct df_device *device = *state;
     struct df_backend own = *device->backend;
     struct pools p;
-    pools_open(&p, N);
+    pools_open(&p, LONG);
     const struct df_deepfool deepfool = test_preset("lts4");
-    struct df_margin eager[N], found[N];
+    struct df_margin eager[LONG], found[LONG];
     struct df_recording *none = NULL;
     bool has;
     test_ok(df_record_begin(device, 0, &has));
@@ -461,7 +461,7 @@ static void recordings(void **state)
         own.record_begin = seen.inner->record_begin;
         seen.looks = 0;
         score(device, true, p.network, p.u8, &deepfool, batch, 0, found);
-        test_same_margins("recorded", eager, found, N, NULL);
+        test_same_margins("recorded", eager, found, LONG, NULL);
         /* while it is recorded, a look is queued and not run */
         assert_int_equal(seen.looks - has + seen.recorded, iterations);
         assert_true(seen.recorded > (has ? iterations / 4 : -1));

@@ -26,11 +26,13 @@ bool df_resident_pool_fits(struct df_device *device, const struct df_pool *pool)
 /* *at is set at once, so that what is there is given back whatever happened. */
 static dfal_status take_memory(struct df_resident_pool **at, struct df_device *device, int64_t bytes)
 {
-    for (; device; device = device->next, at = &(*at)->next) {
+    do {
         DF_TRY(df_alloc(at, 1, sizeof **at));
         (*at)->device = device;
         DF_TRY(df_buffer_new(device, &(*at)->rows, DF_TYPE_U8, bytes));
-    }
+        at = &(*at)->next;
+        device = device->next;
+    } while (device);
     return DFAL_OK;
 }
 

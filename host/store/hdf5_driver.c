@@ -48,7 +48,8 @@ static struct driver *from(const H5FD_t *file)
 /* What HDF5's stack then ends in. */
 static herr_t blame(const char *what)
 {
-    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_FILE, H5E_READERROR, "%s", what);
+    H5Epush2(H5E_DEFAULT, "hdf5_driver.c", __func__, __LINE__, H5E_ERR_CLS, H5E_FILE, H5E_READERROR, "%s",
+             what);
     return -1;
 }
 

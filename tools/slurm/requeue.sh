@@ -13,6 +13,11 @@ job=$SLURM_JOB_ID
 [[ -z ${SLURM_ARRAY_JOB_ID-} ]] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID # the bare number is the whole array
 restarts=${SLURM_RESTART_COUNT:-0}
 echo "job $job, start $((restarts + 1)) on $SLURM_JOB_NODELIST: ${command[*]}"
+# Open MPI names the memory that ranks of a node share after the number of their step, and what a killed start has left there
+# would be taken for a rank's: each start has a step of another number.
+if [[ " ${launcher[*]}" == *" --mpi="* ]]; then
+    for ((start = 0; start < restarts; start++)); do srun --ntasks=1 true; done
+fi
 "${launcher[@]}" "${container[@]}" "${command[@]}" &
 pid=$!
 [[ $signalled == no ]] || kill -USR1 "$pid" # it came before there was anybody to tell
