@@ -60,8 +60,8 @@ static void score(struct df_device *device, bool wide, const struct df_network *
     device->wide = before;
 }
 
-/* Rows of a pool: more than any call takes, and a few. For `room` twice as many, so that there is much to give
- * up; for `recordings` four times as many, so that every slot is occupied for most iterations. */
+/* Rows of a pool: more than any call takes, and a few. For `room` twice as many, so that there is much to
+ * give up; for `recordings` four times as many, so that every slot is occupied for most iterations. */
 enum { N = 67, MANY = 131, LONG = 259 };
 
 struct pools {
