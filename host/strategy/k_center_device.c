@@ -98,13 +98,6 @@ static void end(struct on_device *o, struct df_device *device)
     df_device_choice_close(&o->choice);
 }
 
-/* Priorities are squares. */
-static void take_roots(struct df_choices *choices)
-{
-    for (int64_t i = 0; i < choices->count; i++)
-        choices->list[i].score = sqrt(choices->list[i].score);
-}
-
 dfal_status df_k_center_on_device(struct df_device *device, const struct df_k_center_among *among, int64_t q,
                                   struct df_choices *choices)
 {
@@ -113,7 +106,7 @@ dfal_status df_k_center_on_device(struct df_device *device, const struct df_k_ce
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, begin(&o, device, q, &choices->nonfinite));
     DF_TRY_TO(done, status, df_device_choice_run(&o.choice, meet_chosen, &o, q, choices));
-    take_roots(choices);
+    df_k_center_take_roots(choices);
 done:
     end(&o, device);
     return status;
@@ -152,20 +145,13 @@ dfal_status df_k_center_on_devices(struct df_comm *comm, struct df_device *devic
                                    struct df_choices *choices, bool *begun)
 {
     struct on_device o = {.among = among};
-    const struct df_bidder bidder = {.seed = among->from.seed,
-                                     .bytes = among->from.h.size * (int64_t)sizeof(float),
-                                     .user = &o,
-                                     .bid = bid,
-                                     .give = give,
-                                     .meet = meet_bid};
+    const struct df_bidder bidder = {.user = &o, .bid = bid, .give = give, .meet = meet_bid};
     dfal_status status;
     *begun = false;
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, begin(&o, device, q, &choices->nonfinite));
     *begun = true;
-    DF_TRY_TO(done, status, df_k_center_sum_nonfinite(comm, choices));
-    DF_TRY_TO(done, status, df_bid_rounds(comm, &bidder, q, choices));
-    take_roots(choices);
+    status = df_k_center_rounds(comm, among, bidder, q, choices);
 done:
     end(&o, device);
     return status;

@@ -37,11 +37,22 @@ static dfal_status meet(void *user, int64_t step, const void *row, bool own)
     return own ? df_k_center_pick(user) : df_k_center_meet(user, row);
 }
 
-dfal_status df_k_center_sum_nonfinite(struct df_comm *comm, struct df_choices *choices)
+void df_k_center_take_roots(struct df_choices *choices)
 {
-    double sum = (double)choices->nonfinite;
-    DF_TRY(df_comm_sum(comm, &sum, 1));
-    choices->nonfinite = (int64_t)sum;
+    for (int64_t i = 0; i < choices->count; i++)
+        choices->list[i].score = sqrt(choices->list[i].score);
+}
+
+dfal_status df_k_center_rounds(struct df_comm *comm, const struct df_k_center_among *among,
+                               struct df_bidder bidder, int64_t q, struct df_choices *choices)
+{
+    double nonfinite = (double)choices->nonfinite;
+    DF_TRY(df_comm_sum(comm, &nonfinite, 1));
+    choices->nonfinite = (int64_t)nonfinite;
+    bidder.seed = among->from.seed;
+    bidder.bytes = among->from.h.size * (int64_t)sizeof(float);
+    DF_TRY(df_bid_rounds(comm, &bidder, q, choices));
+    df_k_center_take_roots(choices);
     return DFAL_OK;
 }
 
@@ -49,20 +60,12 @@ dfal_status df_k_center_over_ranks(struct df_comm *comm, const struct df_k_cente
                                    struct df_choices *choices)
 {
     struct df_k_center center = {0};
-    const struct df_bidder bidder = {.seed = among->from.seed,
-                                     .bytes = among->from.h.size * (int64_t)sizeof(float),
-                                     .user = &center,
-                                     .bid = bid,
-                                     .give = give,
-                                     .meet = meet};
+    const struct df_bidder bidder = {.user = &center, .bid = bid, .give = give, .meet = meet};
     dfal_status status;
     choices->count = choices->nonfinite = 0;
     DF_TRY_TO(done, status, df_k_center_begin(&center, among, q));
     choices->nonfinite = center.nonfinite;
-    DF_TRY_TO(done, status, df_k_center_sum_nonfinite(comm, choices));
-    DF_TRY_TO(done, status, df_bid_rounds(comm, &bidder, q, choices));
-    for (int64_t i = 0; i < choices->count; i++)
-        choices->list[i].score = sqrt(choices->list[i].score);
+    status = df_k_center_rounds(comm, among, bidder, q, choices);
 done:
     df_k_center_end(&center);
     return status;
