@@ -16,13 +16,25 @@ static dfal_status check(struct df_span span, int64_t count, const char *what)
 static dfal_status gather_joined(float *all, struct df_comm *comm, struct df_device *device, int32_t queue,
                                  struct df_span in, int64_t count)
 {
-    struct df_span out = {0};
-    dfal_status status;
-    DF_TRY_TO(done, status, df_buffer_new(device, &out, DF_TYPE_REAL, comm->size * count));
-    DF_TRY_TO(done, status, df_comm_link_allgather(comm, queue, out, in, count));
-    status = df_read(device, queue, all, out, comm->size * count);
-done:
+    struct df_span out;
+    DF_TRY(df_buffer_new(device, &out, DF_TYPE_REAL, comm->size * count));
+    dfal_status status = df_comm_link_allgather(comm, queue, out, in, count);
+    if (status == DFAL_OK)
+        status = df_read(device, queue, all, out, comm->size * count);
     df_buffer_drop(device, &out);
+    return status;
+}
+
+/* The same by way of the ranks' hosts. */
+static dfal_status gather_by_hosts(float *all, struct df_comm *comm, struct df_device *device, int32_t queue,
+                                   struct df_span in, int64_t count)
+{
+    float *own;
+    DF_TRY(df_alloc(&own, count, sizeof *own));
+    dfal_status status = df_read(device, queue, own, in, count);
+    if (status == DFAL_OK)
+        status = df_comm_allgather(comm, all, own, count * (int64_t)sizeof *own);
+    df_free(own);
     return status;
 }
 
@@ -30,19 +42,9 @@ done:
 static dfal_status gather(float **all, struct df_comm *comm, struct df_device *device, int32_t queue,
                           struct df_span in, int64_t count)
 {
-    float *own = NULL;
-    dfal_status status;
-    *all = NULL;
-    DF_TRY_TO(done, status, df_alloc(&own, count, sizeof *own));
-    DF_TRY_TO(done, status, df_alloc(all, comm->size * count, sizeof **all));
-    if (comm->link) {
-        status = gather_joined(*all, comm, device, queue, in, count);
-        goto done;
-    }
-    DF_TRY_TO(done, status, df_read(device, queue, own, in, count));
-    status = df_comm_allgather(comm, *all, own, count * (int64_t)sizeof *own);
-done:
-    df_free(own);
+    DF_TRY(df_alloc(all, comm->size * count, sizeof **all));
+    const dfal_status status =
+        (comm->link ? gather_joined : gather_by_hosts)(*all, comm, device, queue, in, count);
     if (status != DFAL_OK) {
         df_free(*all);
         *all = NULL;
