@@ -104,6 +104,35 @@ static void every_network_has_engines(void **state)
     }
 }
 
+/* Where no list had a strict engine, one would be found by its number: for all that networks bring. */
+static void numbers_find_engines(void **state)
+{
+    (void)state;
+    for (size_t g = 0; g < TEST_GPUS; g++) {
+        cudnnBackendDescriptor_t properties;
+        open_gpu(&properties, &test_gpus[g]);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            const struct df_layer_desc desc = test_convolution(&shapes[i]);
+            for (int kind = 0; kind < 3; kind++) {
+                const enum df_layer_kind op = (enum df_layer_kind)kind;
+                const int64_t rows = rows_of(&shapes[i]);
+                const struct df_cudnn_problem problem = {&desc, op, op == DF_LAYER_FORWARD, rows,
+                                                         df_cudnn_workspace_limit(&desc, op, rows)};
+                struct df_cudnn_plan plan, again;
+                test_ok(df_cudnn_plan_search(&plan, properties, &problem, DF_CUDNN_NUMBERS));
+                test_ok(df_cudnn_plan_search(&again, properties, &problem, DF_CUDNN_NUMBERS));
+                printf("%s %-16s %4dx%dx%d to %d, %s: %s\n", test_gpus[g].name, shapes[i].network,
+                       shapes[i].c, shapes[i].h, shapes[i].h, shapes[i].o, kinds[kind], plan.text);
+                assert_string_equal(plan.text, again.text);
+                assert_true((int64_t)plan.workspace <= problem.workspace);
+                df_cudnn_plan_clear(&plan);
+                df_cudnn_plan_clear(&again);
+            }
+        }
+        (void)cudnnBackendDestroyDescriptor(properties);
+    }
+}
+
 /* Channels of every kind: of whole vectors, even, odd. */
 static const struct test_shape uneven[] = {
     {"even", 36, 14, 50, 3, 1, 1, 1},
@@ -611,15 +640,11 @@ static void turned_tensors_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_network_has_engines),
-        cmocka_unit_test(half_backwards_have_engines),
-        cmocka_unit_test(odd_geometry),
-        cmocka_unit_test(errors_are_sentences),
-        cmocka_unit_test(shapes_prefer_engines),
-        cmocka_unit_test(heuristics_are_the_fallback),
-        cmocka_unit_test(gradients_are_turned),
-        cmocka_unit_test(tensors_are_named),
-        cmocka_unit_test(turned_tensors_are_named),
+        cmocka_unit_test(every_network_has_engines),   cmocka_unit_test(numbers_find_engines),
+        cmocka_unit_test(half_backwards_have_engines), cmocka_unit_test(odd_geometry),
+        cmocka_unit_test(errors_are_sentences),        cmocka_unit_test(shapes_prefer_engines),
+        cmocka_unit_test(heuristics_are_the_fallback), cmocka_unit_test(gradients_are_turned),
+        cmocka_unit_test(tensors_are_named),           cmocka_unit_test(turned_tensors_are_named),
     };
     if (cudnnGetVersion() < DF_CUDNN_OLDEST) {
         printf("not run: cuDNN %zu makes no plans without a GPU\n", cudnnGetVersion());

@@ -3,7 +3,8 @@
  *
  * Order    a preferred engine, chosen by the shape alone from what was measured once (below), then what the
  *          heuristics list first; they know the shape and the GPU's properties and nothing else, so the same
- *          plan comes out each time on one model of GPU with one version of cuDNN.
+ *          plan comes out each time on one model of GPU with one version of cuDNN. Strict engines may stand
+ *          behind the end of those lists, so last comes every engine there is, by its number.
  * Turned   an input gradient without stride is the forward of a convolution over turned weights, and the
  *          forward's large tile has no like among the gradient's engines.
  * Position a stream-K engine cuts sums by where an output stands: the same row would have other bits at
@@ -211,6 +212,7 @@ static dfal_status configure(descriptor config, descriptor engine, descriptor *k
     DF_TRY(df_cudnn_set(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &choice->engine));
     DF_TRY(df_cudnn_set_descriptor(engine, CUDNN_ATTR_ENGINE_DEVICEPROP, properties));
     DF_TRY(df_cudnn_status(cudnnBackendFinalize(engine), "making an engine"));
+    DF_TRY(df_cudnn_set_descriptor(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine));
     for (int i = 0; i < choice->knob_count; i++) {
         DF_TRY(df_cudnn_create(&knobs[i], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR));
         DF_TRY(df_cudnn_set(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1,
@@ -219,9 +221,9 @@ static dfal_status configure(descriptor config, descriptor engine, descriptor *k
                             &choice->knobs[i].value));
         DF_TRY(df_cudnn_status(cudnnBackendFinalize(knobs[i]), "choosing a knob"));
     }
-    DF_TRY(df_cudnn_set_descriptor(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine));
-    DF_TRY(df_cudnn_set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                        choice->knob_count, knobs));
+    if (choice->knob_count > 0) /* else each is as the engine has it */
+        DF_TRY(df_cudnn_set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                            choice->knob_count, knobs));
     return df_cudnn_status(cudnnBackendFinalize(config), "configuring an engine");
 }
 
@@ -231,8 +233,6 @@ static dfal_status try_choice(struct df_cudnn_plan *out, descriptor properties, 
 {
     descriptor config = NULL, engine = NULL, knobs[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
     dfal_status status;
-    if (choice->engine < 0)
-        return DFAL_E_UNAVAILABLE;
     DF_TRY_TO(done, status, df_cudnn_create(&engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR));
     DF_TRY_TO(done, status, df_cudnn_create(&config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
     status = configure(config, engine, knobs, properties, graph, choice);
@@ -246,6 +246,23 @@ done:
         df_cudnn_drop(knobs[i]);
     df_cudnn_drop(config);
     df_cudnn_drop(engine);
+    return status;
+}
+
+/* ---- Every engine ------------------------------------------------------------------------------ */
+
+/* The first one, in the order of their numbers, that works with the knobs it comes with. Errors
+ * E_UNAVAILABLE none does */
+static dfal_status try_numbers(struct df_cudnn_plan *out, descriptor properties, descriptor graph,
+                               const struct df_cudnn_problem *problem)
+{
+    struct df_cudnn_choice choice = {0};
+    int64_t numbers = 0, one = 0;
+    DF_TRY(df_cudnn_get(graph, CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT, CUDNN_TYPE_INT64, 1, &one,
+                        &numbers, "counting engines"));
+    dfal_status status = DFAL_E_UNAVAILABLE;
+    for (; choice.engine < numbers && status == DFAL_E_UNAVAILABLE; choice.engine++)
+        status = try_choice(out, properties, graph, &choice, problem);
     return status;
 }
 
@@ -277,20 +294,25 @@ static struct df_cudnn_problem problem_of(const struct df_layer_desc *desc, enum
     return (struct df_cudnn_problem){desc, kind, bias, rows, df_cudnn_workspace_limit(desc, kind, rows)};
 }
 
-/* heuristics: else the engine that is chosen alone. Errors   E_UNAVAILABLE there is none */
+/* The engine that is chosen (NULL: none is), else one from these places (enum df_cudnn_place). Errors
+ * E_UNAVAILABLE there is none */
 static dfal_status create_plan(struct df_cudnn_plan *out, descriptor properties,
                                const struct df_cudnn_problem *problem, const struct df_cudnn_choice *choice,
-                               bool heuristics)
+                               int places)
 {
     struct df_cudnn_graph graph = {0};
     dfal_status status;
     memset(out, 0, sizeof *out);
     DF_TRY_TO(done, status, df_cudnn_graph_describe(&graph, problem));
-    status = try_choice(out, properties, graph.graph, choice, problem);
-    if (status == DFAL_E_UNAVAILABLE && heuristics)
+    status = DFAL_E_UNAVAILABLE;
+    if (choice != NULL && choice->engine >= 0)
+        status = try_choice(out, properties, graph.graph, choice, problem);
+    if (status == DFAL_E_UNAVAILABLE && places & DF_CUDNN_LISTS)
         status = try_mode(out, properties, graph.graph, CUDNN_HEUR_MODE_A, problem);
-    if (status == DFAL_E_UNAVAILABLE && heuristics)
+    if (status == DFAL_E_UNAVAILABLE && places & DF_CUDNN_LISTS)
         status = try_mode(out, properties, graph.graph, CUDNN_HEUR_MODE_FALLBACK, problem);
+    if (status == DFAL_E_UNAVAILABLE && places & DF_CUDNN_NUMBERS)
+        status = try_numbers(out, properties, graph.graph, problem);
 done:
     df_cudnn_graph_clear(&graph);
     return status;
@@ -299,8 +321,13 @@ done:
 dfal_status df_cudnn_plan_choose(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_cudnn_problem *problem, const struct df_cudnn_choice *choice)
 {
-    static const struct df_cudnn_choice none = {.engine = -1};
-    return create_plan(out, properties, problem, choice != NULL ? choice : &none, choice == NULL);
+    return create_plan(out, properties, problem, choice, 0);
+}
+
+dfal_status df_cudnn_plan_search(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
+                                 const struct df_cudnn_problem *problem, int places)
+{
+    return create_plan(out, properties, problem, NULL, places);
 }
 
 /* A gradient that is worth turning. Errors   E_UNAVAILABLE it is not, or there is no such forward */
@@ -313,7 +340,7 @@ static dfal_status create_turned(struct df_cudnn_plan *out, descriptor propertie
     const struct df_layer_desc desc = df_cudnn_turned(p->desc);
     const struct df_cudnn_problem turned = problem_of(&desc, DF_LAYER_FORWARD, p->rows, false);
     const struct df_cudnn_choice preference = preference_of(&turned);
-    DF_TRY(create_plan(out, properties, &turned, &preference, false));
+    DF_TRY(create_plan(out, properties, &turned, &preference, 0));
     const size_t used = strlen(out->text);
     (void)snprintf(out->text + used, sizeof out->text - used, ", as a forward");
     out->turned = true;
@@ -328,7 +355,7 @@ dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescript
     const struct df_cudnn_choice preference = preference_of(&problem);
     dfal_status status = create_turned(out, properties, &problem);
     if (status == DFAL_E_UNAVAILABLE)
-        status = create_plan(out, properties, &problem, &preference, true);
+        status = create_plan(out, properties, &problem, &preference, DF_CUDNN_LISTS | DF_CUDNN_NUMBERS);
     if (status == DFAL_E_UNAVAILABLE)
         DF_FAIL(status,
                 "cuDNN %zu has no %s in %s of a %dx%d convolution from %lldx%lldx%lld to %lldx%lldx%lld",

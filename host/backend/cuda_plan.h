@@ -30,10 +30,11 @@ struct df_cudnn_plan {
 };
 
 /* Choose an engine for `rows` rows: the one that the shape alone prefers (cuda_plan.c), else the first one in
- * the order of cuDNN's heuristics (mode A, then the fallback list), whose sums are plain float32 in a fixed
- * order and whose workspace is not above the limit. Nothing is timed. An input gradient becomes a forward
- * (turned) where df_cudnn_can_turn and a large tile is preferred; where cuDNN has no such engine, it stays a
- * gradient. The backward of a half_backward layer is one of binary16 operands and results, channels last.
+ * the order of cuDNN's heuristics (mode A, then the fallback list), or else of the engines' numbers, whose
+ * sums are plain float32 in a fixed order and whose workspace is not above the limit. Nothing is timed. An
+ * input gradient becomes a forward (turned) where df_cudnn_can_turn and a large tile is preferred; where
+ * cuDNN has no such engine, it stays a gradient. The backward of a half_backward layer is one of binary16
+ * operands and results, channels last.
  * Errors   E_UNAVAILABLE there is no such engine */
 dfal_status df_cudnn_plan_create(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_layer_desc *desc, enum df_layer_kind kind, int64_t rows);
@@ -48,11 +49,19 @@ struct df_cudnn_choice {
     } knobs[CUDNN_KNOB_TYPE_COUNTS];
 };
 
-/* The plan of this choice alone, or with choice NULL the heuristics' first, whatever the shape prefers.
+/* The plan of this choice alone, whatever the shape prefers.
  * Errors   E_UNAVAILABLE this cuDNN has no such engine for the problem, or it does not suit */
 dfal_status df_cudnn_plan_choose(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
                                  const struct df_cudnn_problem *problem,
                                  const struct df_cudnn_choice *choice);
+
+/* Where an engine is looked for: in the heuristics' lists, and among all engines by their numbers. */
+enum df_cudnn_place { DF_CUDNN_LISTS = 1, DF_CUDNN_NUMBERS = 2 };
+
+/* The first plan from these places, the lists before the numbers, whatever the shape prefers.
+ * Errors   E_UNAVAILABLE there is none */
+dfal_status df_cudnn_plan_search(struct df_cudnn_plan *out, cudnnBackendDescriptor_t properties,
+                                 const struct df_cudnn_problem *problem, int places);
 
 /* Queue the plan on the handle's stream. tensors: in the order of df_cudnn_tensor, `count` as many as the op
  * has. */

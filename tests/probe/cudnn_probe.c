@@ -135,7 +135,7 @@ static dfal_status run_heuristics(struct probe *probe, const struct convolution 
                                   const struct df_cudnn_problem *problem, double *took)
 {
     struct df_cudnn_plan plan;
-    DF_TRY(df_cudnn_plan_choose(&plan, probe->properties, problem, NULL));
+    DF_TRY(df_cudnn_plan_search(&plan, probe->properties, problem, DF_CUDNN_LISTS));
     *took = run(probe, c, &plan, problem, "heuristics: ", HUGE_VAL);
     return DFAL_OK;
 }
