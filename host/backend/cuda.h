@@ -27,7 +27,7 @@ struct df_cuda_queue {
     cudaStream_t stream;
     void *workspace; /* grows on a layer's first use by the queue and never shrinks */
     size_t workspace_bytes;
-    char *staging[2];                /* pinned; used in turns, taken on first use */
+    char *staging[2];                /* pinned; used in turns, made on first use at the latest */
     cudaEvent_t taken[2];            /* when the device is done with staging[i] */
     int next;                        /* staging to use next */
     enum df_op last;                 /* queued last: what an error of a kernel is told with */
