@@ -162,13 +162,15 @@ static dfal_status check_inputs(struct submit *submit)
         status = check_input(submit, submit->parsed.operands[i]);
     for (int32_t i = 0; i < command->option_count && status == DFAL_OK; i++) {
         const struct option *option = &command->options[i];
+        if (!option->reads) /* its field is no path, and may be no pointer */
+            continue;
         const void *field = (const char *)submit->parsed.args + option->offset;
         const bool many = option->kind == VALUE_LIST;
         const char *const *items =
             many ? (const char *const *)((const struct text_list *)field)->items : field;
         const int32_t count =
             many ? ((const struct text_list *)field)->count : items != NULL && *items != NULL;
-        for (int32_t k = 0; option->reads && k < count && status == DFAL_OK; k++)
+        for (int32_t k = 0; k < count && status == DFAL_OK; k++)
             status = check_input(submit, items[k]);
     }
     if (status == DFAL_OK && submit->inner.config != NULL)
