@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fibre.h"
+#include "watch.h"
 
 enum { LANES = 32 };
 
@@ -58,7 +59,7 @@ static std::vector<warp> warps;
 static std::vector<unsigned> order; // of threads, between two barriers
 static size_t position;             // in order
 static unsigned ended, in_block_barrier;
-static int current = -1; // thread that runs
+thread_local int simt_current = -1;
 static struct simt_fibre scheduler;
 static std::vector<simt_fibre *> idle;
 
@@ -85,26 +86,22 @@ static uint3 index_of(unsigned linear, const dim3 &extent)
     return {linear % extent.x, linear / extent.x % extent.y, linear / extent.x / extent.y};
 }
 
-struct words {
-    char text[256];
-};
-
-static struct words say_thread(unsigned t)
+struct simt_words simt_say_thread(unsigned t)
 {
     const uint3 i = index_of(t, grid->threads);
-    struct words w;
+    struct simt_words w;
     snprintf(w.text, sizeof w.text, "thread (%u,%u,%u)", i.x, i.y, i.z);
     return w;
 }
 
-static struct words say_barrier(const struct barrier &at)
+static struct simt_words say_barrier(const struct barrier &at)
 {
     static const char *const names[] = {"__syncthreads",    "__syncthreads_count", "__syncthreads_and",
                                         "__syncthreads_or", "__syncwarp",          "a shuffle",
                                         "__ballot_sync",    "__any_sync",          "__all_sync"};
     const char *slash = strrchr(at.file, '/');
     char mask[32] = "";
-    struct words w;
+    struct simt_words w;
     if (at.mask != 0)
         snprintf(mask, sizeof mask, " with mask 0x%08x", at.mask);
     snprintf(w.text, sizeof w.text, "%s%s, %s:%d", names[at.wait], mask, slash ? slash + 1 : at.file,
@@ -112,12 +109,18 @@ static struct words say_barrier(const struct barrier &at)
     return w;
 }
 
-[[noreturn]] static void die_in_block(const struct words &a, const char *what, const struct words &b,
-                                      const char *rest)
+struct simt_words simt_say_block()
 {
     const uint3 i = simt_here.block;
-    simt_die("kernel %s, block (%u,%u,%u): %s %s %s%s", grid->name, i.x, i.y, i.z, a.text, what, b.text,
-             rest);
+    struct simt_words w;
+    snprintf(w.text, sizeof w.text, "kernel %.160s, block (%u,%u,%u)", grid->name, i.x, i.y, i.z);
+    return w;
+}
+
+[[noreturn]] static void die_in_block(const struct simt_words &a, const char *what,
+                                      const struct simt_words &b, const char *rest)
+{
+    simt_die("%s: %s %s %s%s", simt_say_block().text, a.text, what, b.text, rest);
 }
 
 // Nobody can go on. Who is waited for that has ended or waits elsewhere?
@@ -125,11 +128,11 @@ static struct words say_barrier(const struct barrier &at)
 {
     char rest[600];
     if (threads[absent].state == ENDED)
-        snprintf(rest, sizeof rest, ", but %s has ended", say_thread(absent).text);
+        snprintf(rest, sizeof rest, ", but %s has ended", simt_say_thread(absent).text);
     else
-        snprintf(rest, sizeof rest, ", but %s waits at %s", say_thread(absent).text,
+        snprintf(rest, sizeof rest, ", but %s waits at %s", simt_say_thread(absent).text,
                  say_barrier(threads[absent].at).text);
-    die_in_block(say_thread(waiting), "waits at", say_barrier(threads[waiting].at), rest);
+    die_in_block(simt_say_thread(waiting), "waits at", say_barrier(threads[waiting].at), rest);
 }
 
 [[noreturn]] static void die_stuck()
@@ -173,8 +176,12 @@ enum simt_order simt_order_now()
         chosen.order = SIMT_DESCENDING;
     else if (strlen(text) < sizeof chosen.text && sscanf(text, "random:%llu%c", &seed, &more) == 1)
         chosen.order = SIMT_RANDOM;
+    else if (simt_watches && strlen(text) < sizeof chosen.text &&
+             sscanf(text, "switching:%llu%c", &seed, &more) == 1)
+        chosen.order = SIMT_SWITCHING;
     else
-        simt_die("DF_SIMT_ORDER is '%s', expected ascending, descending or random:SEED", text);
+        simt_die("DF_SIMT_ORDER is '%s', expected ascending, descending%s", text,
+                 simt_watches ? ", random:SEED or switching:SEED" : " or random:SEED");
     strcpy(chosen.text, text);
     chosen.state = seed;
     return chosen.order;
@@ -201,7 +208,7 @@ static void fill_order(std::vector<unsigned> &list, size_t count, enum simt_orde
     std::iota(list.begin(), list.end(), 0U);
     if (how == SIMT_DESCENDING)
         std::reverse(list.begin(), list.end());
-    else if (how == SIMT_RANDOM)
+    else if (how != SIMT_ASCENDING)
         shuffle(list);
 }
 
@@ -209,7 +216,7 @@ static void fill_order(std::vector<unsigned> &list, size_t count, enum simt_orde
 
 static void stand_at(unsigned t)
 {
-    current = (int)t;
+    simt_current = (int)t;
     simt_here.thread = threads[t].index;
     simt_here.lane = t % LANES;
 }
@@ -240,7 +247,7 @@ static void fibre_body()
 {
     for (;;) {
         struct simt_fibre *const self = running;
-        unsigned t = (unsigned)current;
+        unsigned t = (unsigned)simt_current;
         threads[t].fibre = self;
         run_thread(t);
         while (find_next(&t) && threads[t].state == UNBORN) {
@@ -319,41 +326,64 @@ void simt_run_grid(const struct simt_grid &given)
         simt_die("no memory for %zu bytes of shared memory", given.shared);
     simt_here.block_dim = size;
     simt_here.grid_dim = blocks;
+    simt_watch_grid(count, given.shared);
     for (const unsigned b : turn) {
+        simt_watch_block();
         if (given.shared > 0)
             memset(simt_here.shared, 0xff, given.shared);
         simt_here.block = index_of(b, blocks);
-        run_block(how == SIMT_RANDOM);
+        run_block(how == SIMT_RANDOM || how == SIMT_SWITCHING);
     }
     if (given.shared > 0)
         free(simt_here.shared);
     simt_here.shared = NULL;
-    current = -1;
+    simt_current = -1;
     grid = NULL;
 }
 
 // ---- Barriers ---------------------------------------------------------------------------------------------
 
-// Wait until another thread makes this one READY. The next of this pass goes on at once: a way over the
+// Let others run until this thread's turn comes again. The next of this pass goes on at once: a way over the
 // scheduler would be two switches, each to a stack that is in no near cache.
-static uint64_t wait_here()
+static void step_aside()
 {
-    const unsigned t = (unsigned)current;
+    const unsigned t = (unsigned)simt_current;
     unsigned next;
-    if (threads[t].state == WAITING && find_next(&next)) {
+    if (find_next(&next)) {
         position++;
         resume(threads[t].fibre, next);
-    } else if (threads[t].state == WAITING) {
+    } else {
         simt_fibre_switch(threads[t].fibre, &scheduler);
     }
+}
+
+// Wait until another thread makes this one READY.
+static uint64_t wait_here()
+{
+    const unsigned t = (unsigned)simt_current;
+    if (threads[t].state == WAITING)
+        step_aside();
     return threads[t].outcome;
+}
+
+bool simt_is_own_stack(const void *address)
+{
+    const struct simt_fibre *fibre = threads[(size_t)simt_current].fibre;
+    return (uintptr_t)address - (uintptr_t)fibre->stack < fibre->stack_size;
+}
+
+void simt_may_switch()
+{
+    enum { ONE_IN = 8 };
+    if (chosen.order == SIMT_SWITCHING && draw() % ONE_IN == 0)
+        step_aside();
 }
 
 static struct thread &arrive(enum simt_wait wait, unsigned mask, uint64_t value, const char *file, int line)
 {
-    if (current < 0)
+    if (simt_current < 0)
         simt_die("a barrier was called outside of a kernel, %s:%d", file, line);
-    struct thread &me = threads[(size_t)current];
+    struct thread &me = threads[(size_t)simt_current];
     me.state = WAITING;
     me.at = {wait, mask, file, line};
     me.value = value;
@@ -368,10 +398,11 @@ uint64_t simt_wait_block(enum simt_wait wait, uint64_t value, const char *file, 
     uint64_t count = 0;
     for (size_t t = 0; t < threads.size(); t++) {
         if (!(threads[t].at == me.at))
-            die_of_absence((unsigned)current, (unsigned)t);
+            die_of_absence((unsigned)simt_current, (unsigned)t);
         count += threads[t].value;
     }
     in_block_barrier = 0;
+    simt_watch_barrier();
     if (wait == SIMT_SYNCTHREADS_AND)
         count = count == threads.size();
     else if (wait == SIMT_SYNCTHREADS_OR)
@@ -400,7 +431,7 @@ static void complete(const struct gathering &all, struct thread *lanes, unsigned
             if (lane.source >= LANES || (all.come >> lane.source & 1) == 0) {
                 char rest[64];
                 snprintf(rest, sizeof rest, ", reads lane %u, which takes no part", lane.source);
-                die_in_block(say_thread(first + l), "waits at", say_barrier(all.at), rest);
+                die_in_block(simt_say_thread(first + l), "waits at", say_barrier(all.at), rest);
             }
             lane.outcome = lanes[lane.source].value;
             break;
@@ -421,10 +452,10 @@ uint64_t simt_wait_warp(enum simt_wait wait, unsigned mask, uint64_t value, unsi
                         int line)
 {
     struct thread &me = arrive(wait, mask, value, file, line);
-    const unsigned t = (unsigned)current, lane = t % LANES;
+    const unsigned t = (unsigned)simt_current, lane = t % LANES;
     struct warp &warp = warps[t / LANES];
     if ((mask >> lane & 1) == 0)
-        die_in_block(say_thread(t), "calls", say_barrier(me.at), ", which does not name it");
+        die_in_block(simt_say_thread(t), "calls", say_barrier(me.at), ", which does not name it");
     me.source = source;
     size_t g = 0;
     while (g < warp.open.size() && !(warp.open[g].at == me.at))
@@ -434,6 +465,8 @@ uint64_t simt_wait_warp(enum simt_wait wait, unsigned mask, uint64_t value, unsi
     warp.open[g].come |= 1U << lane;
     if (warp.open[g].come == (mask & warp.lanes)) {
         complete(warp.open[g], &threads[t - lane], t - lane);
+        if (wait == SIMT_SYNCWARP) // a shuffle or a vote orders nothing in memory
+            simt_watch_warp(t - lane, warp.open[g].come);
         warp.open.erase(warp.open.begin() + (ptrdiff_t)g);
     }
     return wait_here();

@@ -203,8 +203,42 @@ __global__ void fault_in_block(enum probe_fault fault, int32_t *out)
     out[t + (fault == PROBE_PAST_MEMORY)] = __shfl_sync(full, fixed[t] + open[63 - t], 5);
 }
 
+/* fault PROBE_ENDS: none. */
+__global__ void meet(enum probe_fault fault, int32_t *out)
+{
+    __shared__ int32_t part[64];
+    const unsigned t = threadIdx.x, full = 0xffffffffU;
+    part[t] = (int32_t)t;
+    if (fault == PROBE_LANES_RACE)
+        (void)__shfl_sync(full, (int32_t)t, 0);
+    else
+        __syncwarp();
+    const int32_t neighbour = part[t ^ 1];
+    if (fault != PROBE_WARPS_RACE)
+        __syncthreads();
+    part[63 - t] = neighbour;
+    __syncthreads();
+    if (t < 32 && (blockIdx.x == 0 || fault == PROBE_BLOCKS_RACE))
+        out[t] = part[t];
+    atomicAdd(&out[32], 1);
+    if (fault == PROBE_ATOMIC_RACE && t == 0 && blockIdx.x == 0)
+        out[33] = out[32];
+    if (blockIdx.x == 0)
+        ((int8_t *)(out + 34))[t] = (int8_t)t;
+}
+
+int probe_ordered(int32_t *out, void *stream)
+{
+    DF_LAUNCH(meet, 2, 64, 0, stream, PROBE_ENDS, out);
+    return df_launched();
+}
+
 int probe_fault(enum probe_fault fault, int32_t *out, void *stream)
 {
+    if (fault >= PROBE_LANES_RACE) {
+        DF_LAUNCH(meet, 2, 64, 0, stream, fault, out);
+        return df_launched();
+    }
     DF_LAUNCH(fault_in_block, 2, 64, 64 * sizeof(int32_t), stream, fault, out);
     return df_launched();
 }

@@ -44,10 +44,17 @@ enum probe_fault {
     PROBE_ABSENT_SOURCE, /* a shuffle from a lane that takes no part */
     PROBE_PAST_MEMORY,   /* a write behind out */
     PROBE_PAST_STATIC,   /* a write behind static shared memory */
-    PROBE_PAST_DYNAMIC   /* a write behind dynamic shared memory */
+    PROBE_PAST_DYNAMIC,  /* a write behind dynamic shared memory */
+    PROBE_LANES_RACE,    /* what another lane wrote is read behind a shuffle, which orders nothing */
+    PROBE_WARPS_RACE,    /* what another warp reads is written without a barrier */
+    PROBE_BLOCKS_RACE,   /* two blocks write the same word */
+    PROBE_ATOMIC_RACE    /* a word that others change by an atomic is read */
 };
 /* out [64] */
 int probe_fault(enum probe_fault fault, int32_t *out, void *stream);
+
+/* What those races do, with what orders it: lanes, warps, and bytes side by side. out [64] */
+int probe_ordered(int32_t *out, void *stream);
 
 #ifdef __cplusplus
 }

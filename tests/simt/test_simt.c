@@ -17,7 +17,11 @@
 
 #include "probe.h"
 
+#ifdef DF_SIMT_WATCH
+static const char *const orders[] = {"ascending", "descending", "random:1", "switching:1", "switching:2"};
+#else
 static const char *const orders[] = {"ascending", "descending", "random:1", "random:2"};
+#endif
 enum { ORDERS = sizeof orders / sizeof orders[0] };
 
 static void set_order(const char *order)
@@ -147,6 +151,10 @@ static void blocks_vote_and_add(void **state)
 static void a_race_shows_in_the_order(void **state)
 {
     (void)state;
+#ifdef DF_SIMT_WATCH
+    printf("not run: the first race ends this build's programs (races_abort)\n");
+    skip();
+#endif
     int32_t up[64], down[64];
     void *memory = device_new(NULL, sizeof up);
     set_order("ascending");
@@ -219,8 +227,7 @@ static void missing_barriers_abort(void **state)
         {PROBE_LANE_ENDS,
          {"waits at a shuffle with mask 0xffffffff", "but thread (33,0,0) has ended", "probe.cu:"}},
         {PROBE_OTHER_MASK, {"with mask 0x00000003", "with mask 0xffffffff", "but thread ("}},
-        {PROBE_NOT_NAMED,
-         {"calls __syncwarp with mask 0xfffffffe", "which does not name it", "thread (0,0,0)"}},
+        {PROBE_NOT_NAMED, {"calls __syncwarp with mask 0xfffffffe", "which does not name it", "thread ("}},
         {PROBE_ABSENT_SOURCE, {"with mask 0x0000ffff", "reads lane 16, which takes no part", "probe.cu:"}},
     };
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++)
@@ -232,6 +239,52 @@ static void missing_barriers_abort(void **state)
                     test_fail("fault %d, order %s: '%s' is not in: %s", (int)cases[c].fault, orders[o],
                               cases[c].words[w], said);
         }
+}
+
+/* What is ordered is right in every order. */
+static void ordered_threads_go_on(void **state)
+{
+    (void)state;
+    int32_t out[64];
+    for (int o = 0; o < ORDERS; o++) {
+        memset(out, 0, sizeof out);
+        void *memory = device_new(out, sizeof out);
+        set_order(orders[o]);
+        ok(probe_ordered(memory, NULL));
+        device_take(out, memory, sizeof out);
+        for (int t = 0; t < 32; t++)
+            assert_int_equal(out[t], (63 - t) ^ 1);
+        assert_int_equal(out[32], 128);
+        for (int t = 0; t < 64; t++)
+            assert_int_equal(((const int8_t *)(out + 34))[t], t);
+    }
+}
+
+static void races_abort(void **state)
+{
+    (void)state;
+#ifdef DF_SIMT_WATCH
+    static const char *const words[][3] = {
+        {"reads 4 bytes of shared memory", "has written: nothing orders the two",
+         "kernel meet, block (0,0,0)"},
+        {"4 bytes of shared memory", "nothing orders the two", "kernel meet, block ("},
+        {"writes 4 bytes of global memory", "of another block, the 1. of the kernel, has written",
+         "thread ("},
+        {"of global memory", "an atomic", "nothing orders the two"},
+    };
+    for (int fault = PROBE_LANES_RACE; fault <= PROBE_ATOMIC_RACE; fault++)
+        for (int o = 0; o < ORDERS; o++) {
+            char said[8192];
+            die_of(said, sizeof said, (enum probe_fault)fault, orders[o]);
+            for (int w = 0; w < 3; w++)
+                if (strstr(said, words[fault - PROBE_LANES_RACE][w]) == NULL && (w != 2 || o == 0))
+                    test_fail("fault %d, order %s: '%s' is not in: %s", fault, orders[o],
+                              words[fault - PROBE_LANES_RACE][w], said);
+        }
+#else
+    printf("not run: only the preset races looks at each access\n");
+    skip();
+#endif
 }
 
 static void out_of_bounds_aborts(void **state)
@@ -254,8 +307,8 @@ static void an_unknown_order_aborts(void **state)
     (void)state;
     char said[8192];
     die_of(said, sizeof said, PROBE_ENDS, "sideways");
-    assert_non_null(
-        strstr(said, "DF_SIMT_ORDER is 'sideways', expected ascending, descending or random:SEED"));
+    assert_non_null(strstr(said, "DF_SIMT_ORDER is 'sideways', expected ascending, descending"));
+    assert_non_null(strstr(said, "random:SEED"));
 }
 
 /* ---- The runtime --------------------------------------------------------------------------------------- */
@@ -453,6 +506,8 @@ int main(void)
         cmocka_unit_test(a_race_shows_in_the_order),
         cmocka_unit_test(fresh_memory_is_nan),
         cmocka_unit_test(missing_barriers_abort),
+        cmocka_unit_test(ordered_threads_go_on),
+        cmocka_unit_test(races_abort),
         cmocka_unit_test(out_of_bounds_aborts),
         cmocka_unit_test(an_unknown_order_aborts),
         cmocka_unit_test(launches_are_checked),
