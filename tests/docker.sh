@@ -66,6 +66,13 @@ sealed=(--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges
 in_image 0 "${sealed[@]}" "$image" doctor
 said "backend_cpu .*works"
 said "file_locking .*works"
+if grep -q '^cuda_object .*libdfal_cuda' "$work/out"; then
+    # Its libraries are all there: what is missing is the GPU's driver, which the container is given.
+    [[ ${extra[*]} == *gpus* ]] || said "backend_cuda .*not available: no NVIDIA driver"
+    # shellcheck disable=SC2016 # expands in the image
+    in_image 0 --entrypoint sh "$image" -c 'ldd $(dirname "$(command -v dfal)")/../lib/libdfal_cuda.so'
+    ! grep "not found" "$work/out" || fail "a library of the CUDA back end is missing"
+fi
 in_image 0 "${sealed[@]}" "$image" synth -o pool.h5 -n 300
 in_image 0 "${sealed[@]}" "$image" train --net lenet5 pool.h5 -o net.h5 --epochs 1
 in_image 0 "${sealed[@]}" "$image" score net.h5 pool.h5 -o scores.h5
