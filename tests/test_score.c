@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "score/evaluate.h"
 #include "score/pass.h"
 #include "score/pool_network.h"
 #include "score/score.h"

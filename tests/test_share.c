@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "score/pass.h"
+#include "score/evaluate.h"
 #include "strategy/selection.h"
 #include "support_ranks.h"
 #include "support_world.h"

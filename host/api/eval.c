@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/sized.h"
 #include "base/text.h"
-#include "score/pass.h"
+#include "score/evaluate.h"
 #include "score/pool_network.h"
 #include "store/labels.h"
 

@@ -7,7 +7,7 @@
 #include "api/select_job.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/label_text.h"
 
 /* ---- before the work ----------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "run/branch.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 
 /* Choose; a command may read the network of the round before. */
 static dfal_status choose(struct df_branch *branch, const int64_t *candidates, int64_t n,

@@ -17,7 +17,8 @@
 #include "run/class_table.h"
 #include "run/curve.h"
 #include "run/ranks.h"
-#include "score/pass.h"
+#include "score/evaluate.h"
+#include "score/pool_network.h"
 
 dfal_status df_run_state_path(char **out, const char *dir, const char *strategy, int32_t trial)
 {

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "run/branch.h"
-#include "score/pass.h"
+#include "score/evaluate.h"
 
 bool df_branch_transferred(const struct df_branch *branch)
 {

@@ -8,13 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/op_call.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
-#include "comm/comm.h"
 #include "score/budget.h"
-#include "score/confusion.h"
 #include "score/pool_network.h"
 #include "score/row_values.h"
 
@@ -46,9 +44,9 @@ struct pass_share {
 /* One queue of a pass. */
 struct pass_worker {
     struct pass_share *share;
-    int32_t queue, number;                     /* of the device; among all workers */
-    struct df_tape *tape, *fused;              /* fused: NULL where the pass has no such plan */
-    struct df_span values, label, truth, loss; /* what is read; the last three for an evaluation only */
+    int32_t queue, number;        /* of the device; among all workers */
+    struct df_tape *tape, *fused; /* fused: NULL where the pass has no such plan */
+    struct df_span values;        /* what is read */
     int64_t *index;
     unsigned char *raw;
     float *decoded, *out;
@@ -56,18 +54,6 @@ struct pass_worker {
     struct df_span numbers; /* of the rows, where dropout is drawn; and on the host */
     int32_t *numbers_host;
     float *logits; /* [rows, K] beside out: of one pass, or of each row */
-    int32_t *truth_host, *label_host;
-    float *loss_host;
-};
-
-/* Where an evaluation's rows go: by rank among the labelled rows. */
-struct evaluation {
-    const struct df_network *network; /* whose order of the classes the result is in */
-    const int32_t *labels;            /* the pool's */
-    const int64_t *rows;              /* ascending */
-    int64_t count;
-    float *loss;        /* [count] */
-    int32_t *predicted; /* [count]; -1: an input or a logit is not finite */
 };
 
 struct pass {
@@ -89,52 +75,11 @@ struct pass {
     void *block_user;
     const struct df_pass_drawing *drawing;     /* NULL: dropout is not drawn */
     const struct df_gradients_spec *gradients; /* NULL: none */
-    struct evaluation *evaluation;             /* NULL: values are read */
-    atomic_bool failed;                        /* a worker gave up: the others do, too */
+    df_pass_device_fn *on_device;              /* NULL: values are read */
+    void *device_user;
+    atomic_bool failed; /* a worker gave up: the others do, too */
     struct df_lock lock;
 };
-
-static int64_t rank_of(const struct evaluation *e, int64_t row)
-{
-    int64_t low = 0, high = e->count;
-    while (high - low > 1) {
-        int64_t middle = (low + high) / 2;
-        if (e->rows[middle] <= row)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static dfal_status predict(struct pass *pass, struct pass_worker *worker, int64_t n)
-{
-    struct evaluation *e = pass->evaluation;
-    struct df_device *device = worker->share->device;
-    const struct df_plan *plan = worker->share->plan;
-    const int32_t queue = worker->queue;
-    for (int64_t i = 0; i < n; i++)
-        worker->truth_host[i] = df_network_from_pool(e->network, e->labels[worker->index[i]]);
-    DF_TRY(df_write(device, queue, worker->truth, worker->truth_host, n));
-    const struct df_call call = DF_CALL(predict, .rows = n, .label = worker->label, .loss = worker->loss,
-                                        .logits = df_tape_logits(worker->tape), .truth = worker->truth,
-                                        .p.loss = {.classes = df_plan_class_count(plan), .scale = 1});
-    DF_TRY(df_call_run(device, queue, &call));
-    DF_TRY(df_read(device, queue, worker->label_host, worker->label, n));
-    DF_TRY(df_read(device, queue, worker->loss_host, worker->loss, n));
-    DF_TRY(df_read(device, queue, worker->out, worker->values, n * pass->size));
-    const int64_t size = df_plan_input_size(plan);
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t rank = rank_of(e, worker->index[i]);
-        /* A max-pool may hide what is wrong with a pixel, and the loss what is wrong with another class. */
-        const bool finite = df_row_is_finite(worker->decoded + i * size, size) &&
-                            df_row_is_finite(worker->out + i * pass->size, pass->size) &&
-                            isfinite(worker->loss_host[i]);
-        e->loss[rank] = worker->loss_host[i];
-        e->predicted[rank] = finite ? worker->label_host[i] : -1;
-    }
-    return DFAL_OK;
-}
 
 /* All passes over a block, one behind the other: its rows are read once, and what is known of a row is
  * complete. */
@@ -183,14 +128,26 @@ static dfal_status read_logits(struct pass_worker *worker, int64_t n)
                    n * df_plan_class_count(plan));
 }
 
+static dfal_status call_on_device(struct pass *pass, struct pass_worker *worker, int64_t n)
+{
+    const struct df_pass_on_device block = {.device = worker->share->device,
+                                            .queue = worker->queue,
+                                            .most = worker->share->rows,
+                                            .count = n,
+                                            .index = worker->index,
+                                            .input = worker->decoded,
+                                            .logits = worker->values};
+    return pass->on_device(pass->device_user, worker->number, &block);
+}
+
 static dfal_status run_block(struct pass *pass, struct pass_worker *worker, int64_t n)
 {
     if (pass->drawing) {
         DF_TRY(draw(pass, worker, n));
     } else {
         DF_TRY(df_tape_forward(worker->tape, n));
-        if (pass->evaluation)
-            return predict(pass, worker, n);
+        if (pass->on_device)
+            return call_on_device(pass, worker, n);
         DF_TRY(df_read(worker->share->device, worker->queue, worker->out, worker->values, n * pass->size));
     }
     if (pass->gradients)
@@ -265,26 +222,18 @@ static dfal_status worker_open(struct pass *pass, struct pass_worker *worker, co
     DF_TRY(df_alloc(&worker->index, rows, sizeof *worker->index));
     DF_TRY(df_alloc(&worker->raw, rows, df_pool_row_bytes(pass->pool)));
     DF_TRY(df_alloc(&worker->decoded, rows * df_plan_input_size(plan), sizeof *worker->decoded));
-    DF_TRY(df_alloc(&worker->out, rows * pass->size, sizeof *worker->out));
+    if (!pass->on_device)
+        DF_TRY(df_alloc(&worker->out, rows * pass->size, sizeof *worker->out));
     if (pass->gradients)
         return df_gradient_worker_create(&worker->gradients, pass->gradients, pass->context, plan,
                                          worker->tape, rows, share->at_once);
-    if (!pass->evaluation)
-        return DFAL_OK;
-    DF_TRY(df_buffer_new(device, &worker->label, DF_TYPE_I32, rows));
-    DF_TRY(df_buffer_new(device, &worker->truth, DF_TYPE_I32, rows));
-    DF_TRY(df_buffer_new(device, &worker->loss, DF_TYPE_REAL, rows));
-    DF_TRY(df_alloc(&worker->truth_host, rows, sizeof *worker->truth_host));
-    DF_TRY(df_alloc(&worker->label_host, rows, sizeof *worker->label_host));
-    return df_alloc(&worker->loss_host, rows, sizeof *worker->loss_host);
+    return DFAL_OK;
 }
 
 static void worker_close(struct pass_worker *worker)
 {
     struct df_device *device = worker->share ? worker->share->device : NULL;
-    struct df_span *spans[] = {&worker->numbers, &worker->label, &worker->truth, &worker->loss};
-    for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
-        df_buffer_drop(device, spans[s]);
+    df_buffer_drop(device, &worker->numbers);
     df_gradient_worker_destroy(worker->gradients);
     df_tape_destroy(worker->tape);
     df_tape_destroy(worker->fused);
@@ -294,9 +243,6 @@ static void worker_close(struct pass_worker *worker)
     df_free(worker->out);
     df_free(worker->numbers_host);
     df_free(worker->logits);
-    df_free(worker->truth_host);
-    df_free(worker->label_host);
-    df_free(worker->loss_host);
 }
 
 static void pass_close(struct pass *pass)
@@ -456,6 +402,8 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
         .also_user = spec->also_user,
         .block = spec->rows,
         .block_user = spec->rows_user,
+        .on_device = spec->on_device,
+        .device_user = spec->device_user,
     };
     return run_pass(&pass, spec->network, spec->node, spec->layers);
 }
@@ -468,155 +416,4 @@ dfal_status df_forward_source(const struct df_pass_spec *spec, struct df_chunk_s
     const dfal_status status = df_forward_pass(spec, stream, fn, user);
     df_stream_close(stream);
     return status;
-}
-
-/* The labelled rows nobody skips; labels are checked against the network's classes. */
-static dfal_status labelled_rows(int64_t *rows, int64_t *count, const struct df_pool *pool, int32_t classes)
-{
-    *count = 0;
-    for (int64_t i = 0; i < pool->count; i++) {
-        if (pool->labels[i] < 0 || (pool->skipped && pool->skipped[i]))
-            continue;
-        if (pool->labels[i] >= classes)
-            DF_FAIL(DFAL_E_DATA, "%s: row %" PRId64 " has label %d, the network knows the classes 0 to %d",
-                    pool->path, i, pool->labels[i], classes - 1);
-        rows[(*count)++] = i;
-    }
-    if (*count == 0)
-        DF_FAIL(DFAL_E_DATA, "%s: none of %" PRId64 " rows has a label, an evaluation needs at least one",
-                pool->path, pool->count);
-    return DFAL_OK;
-}
-
-static struct df_classes own_classes(const struct df_network *network)
-{
-    return (struct df_classes){"the network", network->classes, network->class_count};
-}
-
-struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool)
-{
-    const struct df_classes classes = {pool->path, pool->classes, pool->class_count};
-    return classes.names ? classes : own_classes(network);
-}
-
-struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool)
-{
-    const struct df_classes classes = own_classes(network);
-    return classes.names || pool->class_count != network->class_count ? classes
-                                                                      : df_classes_of_pool(network, pool);
-}
-
-static dfal_status summarise(struct dfal_eval_result *result, const struct evaluation *e, const char *path)
-{
-    double loss = 0;
-    int64_t right = 0;
-    for (int64_t i = 0; i < e->count; i++) {
-        const int32_t truth = df_network_from_pool(e->network, e->labels[e->rows[i]]);
-        if (e->predicted[i] < 0) {
-            result->nonfinite++;
-            continue;
-        }
-        loss += (double)e->loss[i];
-        right += e->predicted[i] == truth;
-        if (result->confusion)
-            result->confusion[(int64_t)truth * result->class_count + e->predicted[i]]++;
-    }
-    result->samples = e->count - result->nonfinite;
-    if (result->samples == 0)
-        DF_FAIL(DFAL_E_DATA,
-                "%s: none of the %" PRId64 " labelled rows has an input and logits that are finite, an "
-                "evaluation needs at least one",
-                path, e->count);
-    result->accuracy = (double)right / (double)result->samples;
-    result->loss = loss / (double)result->samples;
-    return DFAL_OK;
-}
-
-/* The pairs that occurred, of rows that are finite: [K, K] of a network with many classes is mostly zeros. */
-static dfal_status tell_confusion(struct df_text *text, const struct dfal_eval_result *result,
-                                  const struct evaluation *e)
-{
-    struct df_class_pair *pairs;
-    int64_t count = 0;
-    DF_TRY(df_alloc(&pairs, e->count, sizeof *pairs));
-    for (int64_t i = 0; i < e->count; i++)
-        if (e->predicted[i] >= 0)
-            pairs[count++] = (struct df_class_pair){df_network_from_pool(e->network, e->labels[e->rows[i]]),
-                                                    e->predicted[i]};
-    df_confusion_text(text, pairs, count, result->classes);
-    df_free(pairs);
-    return DFAL_OK;
-}
-
-/* Run the network on the rows of this rank, and take the others' losses and predictions. */
-static dfal_status run_evaluation(struct pass *pass, struct df_comm *comm)
-{
-    struct evaluation *e = pass->evaluation;
-    const struct df_comm_share all = {0, e->count},
-                               share = comm ? df_comm_share(comm, comm->rank, e->count) : all;
-    struct df_list_source source;
-    df_list_source_init(&source, e->rows + share.begin, share.count);
-    DF_TRY(df_stream_open(&pass->stream, pass->pool, &source.source));
-    const dfal_status status = run_pass(pass, e->network, NULL, false);
-    df_stream_close(pass->stream);
-    DF_TRY(status);
-    if (!comm)
-        return DFAL_OK;
-    DF_TRY(df_comm_exchange(comm, e->loss, e->count, sizeof *e->loss));
-    return df_comm_exchange(comm, e->predicted, e->count, sizeof *e->predicted);
-}
-
-dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
-                        const struct df_network *network, struct df_pool *pool, struct df_comm *comm,
-                        struct dfal_eval_result *result, struct df_text *confusion)
-{
-    memset(result, 0, sizeof *result);
-    result->class_count = network->class_count;
-    if (!pool->labels)
-        DF_FAIL(DFAL_E_DATA, "%s: the pool has no labels, an evaluation needs at least one", pool->path);
-    int64_t *rows = NULL;
-    struct evaluation e = {.network = network, .labels = pool->labels};
-    struct pass pass = {.context = context, .device = device, .pool = pool, .evaluation = &e};
-    dfal_status status;
-    DF_TRY_TO(done, status, df_alloc(&rows, pool->count, sizeof *rows));
-    DF_TRY_TO(done, status, labelled_rows(rows, &e.count, pool, network->class_count));
-    e.rows = rows;
-    result->unlabelled = pool->count - e.count;
-    DF_TRY_TO(done, status, df_alloc(&e.loss, e.count, sizeof *e.loss));
-    DF_TRY_TO(done, status, df_alloc(&e.predicted, e.count, sizeof *e.predicted));
-    if (network->class_count <= DFAL_CONFUSION_CLASSES)
-        DF_TRY_TO(done, status,
-                  df_alloc(&result->confusion, (int64_t)network->class_count * network->class_count,
-                           sizeof *result->confusion));
-    DF_TRY_TO(
-        done, status,
-        df_strings_copy(&result->classes, df_classes_of_network(network, pool).names, network->class_count));
-    DF_TRY_TO(done, status, run_evaluation(&pass, comm));
-    DF_TRY_TO(done, status, summarise(result, &e, pool->path));
-    if (confusion)
-        status = tell_confusion(confusion, result, &e);
-done:
-    df_free(rows);
-    df_free(e.loss);
-    df_free(e.predicted);
-    if (status != DFAL_OK)
-        dfal_eval_result_clear(result);
-    return status;
-}
-
-void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
-                       const struct dfal_eval_result *result)
-{
-    if (result->nonfinite > 0)
-        df_say(context, DFAL_WARNING, "eval.nonfinite",
-               DF_FIELDS(DF_TEXT("pool", pool->path), DF_INT("rows", result->nonfinite)),
-               "%s: %" PRId64 " of %" PRId64 " labelled rows are left out: an input or a logit is not finite",
-               pool->path, result->nonfinite, result->samples + result->nonfinite);
-}
-
-void dfal_eval_result_clear(struct dfal_eval_result *result)
-{
-    df_free(result->confusion);
-    df_strings_free(result->classes, result->class_count);
-    memset(result, 0, sizeof *result);
 }

@@ -4,14 +4,9 @@
 #ifndef DF_SCORE_PASS_H
 #define DF_SCORE_PASS_H
 
-#include "base/log.h"
 #include "net/plan.h"
 #include "score/gradients.h"
-#include "store/classes.h"
 #include "store/stream.h"
-
-struct df_comm;
-struct df_text;
 
 /* Called for blocks of rows under a lock, in any order; index [n] are rows of the pool, values [n, size]. */
 typedef dfal_status df_pass_fn(void *user, const int64_t *index, const float *values, int64_t n);
@@ -31,6 +26,16 @@ struct df_pass_rows {
     const float *input, *values, *logits; /* [count, D], [count, size] of the node, [count, K] */
 };
 typedef dfal_status df_pass_rows_fn(void *user, int32_t worker, const struct df_pass_rows *rows);
+/* The same block where its logits are still on their device; input is on the host. */
+struct df_pass_on_device {
+    struct df_device *device;
+    int32_t queue;
+    int64_t most, count; /* rows of a block at the most; of this one */
+    const int64_t *index;
+    const float *input;
+    struct df_span logits; /* [count, K] */
+};
+typedef dfal_status df_pass_device_fn(void *user, int32_t worker, const struct df_pass_on_device *rows);
 /* Over the rows of a stream. node NULL: the logits of the folded network; else that node's activations,
  * unfolded. progress may be NULL. */
 struct df_pass_spec {
@@ -49,6 +54,8 @@ struct df_pass_spec {
      * engine that is fused, as the logits do. */
     df_pass_rows_fn *rows;
     void *rows_user;
+    df_pass_device_fn *on_device; /* without a node, and not NULL: called in place of df_pass_fn */
+    void *device_user;
     bool layers;    /* logits beside a node come from its own forward, not from an engine that is fused */
     int64_t beside; /* bytes that the caller takes for results */
     struct df_progress *progress;
@@ -58,23 +65,6 @@ dfal_status df_forward_pass(const struct df_pass_spec *spec, struct df_row_strea
 /* The same over the rows of a source. */
 dfal_status df_forward_source(const struct df_pass_spec *spec, struct df_chunk_source *source, df_pass_fn *fn,
                               void *user);
-/* Accuracy, mean loss and confusion over the labelled rows that no label file skips and whose input and
- * logits are finite (the others are counted); the loss is summed in the order of the pool. Classes are
- * counted as the network counts them, and named where it or the pool has names.
- *   comm  ranks that evaluate together, which is collective: each runs a part of the rows and has the whole
- *         result; NULL: this process is alone
- * Errors   E_DATA no labelled row, none that is finite, a label outside the network's classes */
-dfal_status df_evaluate(struct dfal_context *context, struct df_device *device,
-                        const struct df_network *network, struct df_pool *pool, struct df_comm *comm,
-                        struct dfal_eval_result *result, struct df_text *confusion);
-/* Say how many rows an evaluation left out, if any. */
-void df_warn_nonfinite(struct dfal_context *context, const struct df_pool *pool,
-                       const struct dfal_eval_result *result);
-/* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool
- * counts them: its own, else the network's. Borrowed. */
-struct df_text;
-struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
-struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
 /* E_DATA when at least 16 rows of logits [rows, classes] all look like probabilities: in [0, 1], sum 1 +-
  * 1e-5. */
 dfal_status df_check_logits(const float *logits, int64_t rows, int32_t classes);

@@ -9,7 +9,6 @@
 #include "base/number.h"
 #include "models/models.h"
 #include "score/budget.h"
-#include "store/classes.h"
 #include "store/network_file.h"
 
 dfal_status df_network_check_shape(const struct df_network *network, const struct df_pool *pool,
@@ -123,4 +122,22 @@ dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_conte
     warn_about(context, name, network, pool);
     *out = network;
     return DFAL_OK;
+}
+
+static struct df_classes own_classes(const struct df_network *network)
+{
+    return (struct df_classes){"the network", network->classes, network->class_count};
+}
+
+struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool)
+{
+    const struct df_classes classes = {pool->path, pool->classes, pool->class_count};
+    return classes.names ? classes : own_classes(network);
+}
+
+struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool)
+{
+    const struct df_classes classes = own_classes(network);
+    return classes.names || pool->class_count != network->class_count ? classes
+                                                                      : df_classes_of_pool(network, pool);
 }

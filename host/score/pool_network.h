@@ -5,6 +5,7 @@
 
 #include "base/context.h"
 #include "graph/network.h"
+#include "store/classes.h"
 #include "store/pool.h"
 
 /* Errors   E_SHAPE the pool's samples are not what the network, called so, expects */
@@ -23,5 +24,9 @@ dfal_status df_network_shape_for_pool(struct df_network **out, struct dfal_conte
                                       const struct df_pool *pool);
 /* Say that a network's file had a softmax at its end, which was cut off. */
 void df_say_softmax(struct dfal_context *context, const char *name, const struct df_network *network);
+/* Names of classes as the network counts them: its own, else those of the pool it runs on; and as the pool
+ * counts them: its own, else the network's. Borrowed. */
+struct df_classes df_classes_of_network(const struct df_network *network, const struct df_pool *pool);
+struct df_classes df_classes_of_pool(const struct df_network *network, const struct df_pool *pool);
 
 #endif

@@ -17,7 +17,7 @@
 #include "base/memory.h"
 #include "base/text_file.h"
 #include "graph/network.h"
-#include "score/pass.h"
+#include "score/pool_network.h"
 #include "store/candidates_file.h"
 #include "store/csv_rows.h"
 #include "store/labels.h"
