@@ -62,13 +62,16 @@ static const struct test_shape shapes[] = {
 
 static const char *const kinds[] = {"forward", "backward", "weight gradient"};
 
-/* 64 rows, fewer where planes are large, as a network's plan has it. */
-static int64_t rows_of(const struct test_shape *s)
+/* Rows of a call, as a wide device's plan has them (host/net/plan.c), of a score and of a training: fewer
+ * where planes are large. */
+enum { SCORED = 1024, TRAINED = 32, LEAST_ROWS = 8 };
+
+static int64_t rows_of(const struct test_shape *s, int64_t most)
 {
-    int64_t rows = 64, size = (int64_t)(s->c > s->o ? s->c : s->o) * s->h * s->h;
-    while (rows > 8 && rows * size > INT64_C(8) << 20)
-        rows /= 2;
-    return rows;
+    const int64_t size = (int64_t)(s->c > s->o ? s->c : s->o) * s->h * s->h * (int64_t)sizeof(float);
+    while (most > LEAST_ROWS && most * size > INT64_C(256) << 20)
+        most /= 2;
+    return most;
 }
 
 static void open_gpu(cudnnBackendDescriptor_t *properties, const struct test_gpu *gpu)
@@ -76,61 +79,61 @@ static void open_gpu(cudnnBackendDescriptor_t *properties, const struct test_gpu
     test_ok(df_cudnn_properties(properties, NULL, gpu->json));
 }
 
-static void every_network_has_engines(void **state)
+static struct df_cudnn_problem problem_of(const struct df_layer_desc *desc, enum df_layer_kind kind,
+                                          int64_t rows)
 {
-    (void)state;
+    return (struct df_cudnn_problem){desc, kind, kind == DF_LAYER_FORWARD, rows,
+                                     df_cudnn_workspace_limit(desc, kind, rows)};
+}
+
+/* The same plan twice, by what the product does, or by numbers alone. */
+static void check_plan(cudnnBackendDescriptor_t properties, const char *gpu, const struct test_shape *s,
+                       enum df_layer_kind kind, int64_t rows, bool by_number)
+{
+    const struct df_layer_desc desc = test_convolution(s);
+    const struct df_cudnn_problem problem = problem_of(&desc, kind, rows);
+    struct df_cudnn_plan plan[2];
+    for (int i = 0; i < 2; i++)
+        test_ok(by_number ? df_cudnn_plan_search(&plan[i], properties, &problem, DF_CUDNN_NUMBERS)
+                          : df_cudnn_plan_create(&plan[i], properties, &desc, kind, rows));
+    printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, %s of %lld rows%s: %s\n", gpu, s->network, s->c,
+           s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, kinds[kind], (long long)rows,
+           by_number ? ", by number" : "", plan[0].text);
+    assert_string_equal(plan[0].text, plan[1].text);
+    assert_true((int64_t)plan[0].workspace <= problem.workspace);
+    df_cudnn_plan_clear(&plan[0]);
+    df_cudnn_plan_clear(&plan[1]);
+}
+
+static void check_plans(bool by_number)
+{
     for (size_t g = 0; g < TEST_GPUS; g++) {
         cudnnBackendDescriptor_t properties;
         open_gpu(&properties, &test_gpus[g]);
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            const struct test_shape *s = &shapes[i];
-            const struct df_layer_desc desc = test_convolution(s);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (int kind = 0; kind < 3; kind++) {
-                struct df_cudnn_plan plan, again;
-                test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
-                test_ok(
-                    df_cudnn_plan_create(&again, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
-                printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, %s: %s\n", test_gpus[g].name,
-                       s->network, s->c, s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group,
-                       kinds[kind], plan.text);
-                assert_string_equal(plan.text, again.text);
-                assert_true((int64_t)plan.workspace <=
-                            df_cudnn_workspace_limit(&desc, (enum df_layer_kind)kind, rows_of(s)));
-                df_cudnn_plan_clear(&plan);
-                df_cudnn_plan_clear(&again);
+                const enum df_layer_kind op = (enum df_layer_kind)kind;
+                check_plan(properties, test_gpus[g].name, &shapes[i], op, rows_of(&shapes[i], TRAINED),
+                           by_number);
+                if (op != DF_LAYER_WEIGHT_GRADIENT)
+                    check_plan(properties, test_gpus[g].name, &shapes[i], op, rows_of(&shapes[i], SCORED),
+                               by_number);
             }
-        }
         (void)cudnnBackendDestroyDescriptor(properties);
     }
+}
+
+static void every_network_has_engines(void **state)
+{
+    (void)state;
+    check_plans(false);
 }
 
 /* Where no list had a strict engine, one would be found by its number: for all that networks bring. */
 static void numbers_find_engines(void **state)
 {
     (void)state;
-    for (size_t g = 0; g < TEST_GPUS; g++) {
-        cudnnBackendDescriptor_t properties;
-        open_gpu(&properties, &test_gpus[g]);
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            const struct df_layer_desc desc = test_convolution(&shapes[i]);
-            for (int kind = 0; kind < 3; kind++) {
-                const enum df_layer_kind op = (enum df_layer_kind)kind;
-                const int64_t rows = rows_of(&shapes[i]);
-                const struct df_cudnn_problem problem = {&desc, op, op == DF_LAYER_FORWARD, rows,
-                                                         df_cudnn_workspace_limit(&desc, op, rows)};
-                struct df_cudnn_plan plan, again;
-                test_ok(df_cudnn_plan_search(&plan, properties, &problem, DF_CUDNN_NUMBERS));
-                test_ok(df_cudnn_plan_search(&again, properties, &problem, DF_CUDNN_NUMBERS));
-                printf("%s %-16s %4dx%dx%d to %d, %s: %s\n", test_gpus[g].name, shapes[i].network,
-                       shapes[i].c, shapes[i].h, shapes[i].h, shapes[i].o, kinds[kind], plan.text);
-                assert_string_equal(plan.text, again.text);
-                assert_true((int64_t)plan.workspace <= problem.workspace);
-                df_cudnn_plan_clear(&plan);
-                df_cudnn_plan_clear(&again);
-            }
-        }
-        (void)cudnnBackendDestroyDescriptor(properties);
-    }
+    check_plans(true);
 }
 
 /* Channels of every kind: of whole vectors, even, odd. */
@@ -149,12 +152,13 @@ static void check_half_backward(cudnnBackendDescriptor_t properties, const char 
     desc.half_backward = true;
     if (df_layer_is_narrow(&desc))
         return;
-    test_ok(df_cudnn_plan_create(&plan, properties, &desc, DF_LAYER_BACKWARD, rows_of(s)));
-    test_ok(df_cudnn_plan_create(&again, properties, &desc, DF_LAYER_BACKWARD, rows_of(s)));
+    test_ok(df_cudnn_plan_create(&plan, properties, &desc, DF_LAYER_BACKWARD, rows_of(s, SCORED)));
+    test_ok(df_cudnn_plan_create(&again, properties, &desc, DF_LAYER_BACKWARD, rows_of(s, SCORED)));
     printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, backward in half: %s\n", gpu, s->network, s->c,
            s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, plan.text);
     assert_string_equal(plan.text, again.text);
-    assert_true((int64_t)plan.workspace <= df_cudnn_workspace_limit(&desc, DF_LAYER_BACKWARD, rows_of(s)));
+    assert_true((int64_t)plan.workspace <=
+                df_cudnn_workspace_limit(&desc, DF_LAYER_BACKWARD, rows_of(s, SCORED)));
     /* Channels last is what the kernels read: nothing is turned in a workspace. */
     if (s->c % 8 == 0 && s->o % 8 == 0 && s->group == 1)
         assert_true(plan.workspace < 1 << 20);
@@ -163,9 +167,10 @@ static void check_half_backward(cudnnBackendDescriptor_t properties, const char 
     /* The other ops stay as they are. */
     for (int kind = 0; kind < 3; kind += 2) {
         desc.half_backward = true;
-        test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
+        test_ok(df_cudnn_plan_create(&plan, properties, &desc, (enum df_layer_kind)kind, rows_of(s, SCORED)));
         desc.half_backward = false;
-        test_ok(df_cudnn_plan_create(&again, properties, &desc, (enum df_layer_kind)kind, rows_of(s)));
+        test_ok(
+            df_cudnn_plan_create(&again, properties, &desc, (enum df_layer_kind)kind, rows_of(s, SCORED)));
         assert_string_equal(plan.text, again.text);
         df_cudnn_plan_clear(&plan);
         df_cudnn_plan_clear(&again);
