@@ -71,6 +71,7 @@ static dfal_status run(struct estimate *estimate, struct dfal_context *context,
     struct df_experiment *e = &estimate->experiment;
     DF_TRY(df_experiment_open(e, context, options, df_oracles));
     DF_TRY(df_run_set_of_part(&estimate->set, &e->config, e->part));
+    DF_TRY(df_experiment_feed(e));
     result->branches = estimate->set.count;
     result->beside = df_run_side_workers(e, result->branches);
     result->upper_bound = e->config.training.patience > 0;

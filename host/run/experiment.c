@@ -161,13 +161,13 @@ static bool has_batch_norm(const struct df_network *network)
  * away depends on its parameters: these take layers. */
 static dfal_status choose_engine(struct df_experiment *e)
 {
-    bool margins = false;
     for (int32_t s = 0; s < e->config.strategy_count; s++) {
         const struct df_strategy *strategy = df_run_strategy(&e->config, s);
         const struct df_strategy_config options = df_run_strategy_options(&e->config, s);
-        margins = margins || options.twins || df_strategy_asks(strategy, &options.own) & DF_ASKS_MARGINS;
+        e->margins =
+            e->margins || options.twins || df_strategy_asks(strategy, &options.own) & DF_ASKS_MARGINS;
     }
-    if (!margins || e->config.trainer.text[0] || has_batch_norm(e->graph))
+    if (!e->margins || e->config.trainer.text[0] || has_batch_norm(e->graph))
         return DFAL_OK;
     return df_deepfool_fuses(&e->fused, e->device, e->graph);
 }
@@ -345,7 +345,13 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(df_context_device(context, &e->device));
     DF_TRY(choose_training(e));
     DF_TRY(choose_engine(e));
-    return df_feed(context, e->comm, e->device, e->train, options->feed);
+    e->feed = options->feed;
+    return df_feed_check(e->device, e->train, e->feed);
+}
+
+dfal_status df_experiment_feed(struct df_experiment *e)
+{
+    return e->margins ? df_feed(e->context, e->comm, e->device, e->train, e->feed) : DFAL_OK;
 }
 
 void df_experiment_close(struct df_experiment *e)

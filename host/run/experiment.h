@@ -24,7 +24,9 @@ struct df_experiment {
     struct df_run_directory directory;
     int64_t *eligible; /* rows of train that have a label, are not skipped and are finite */
     int64_t eligible_count;
-    bool fused; /* margins are computed by the device's fused engine */
+    bool margins;     /* some strategy runs DeepFool, or has twins */
+    bool fused;       /* it does so by the device's fused engine */
+    const char *feed; /* how the rows of train come to the devices (feed.h) */
     /* What trains, of network and transfer: df_train_engine; NULL: nothing of dfal's does. */
     const char *training, *transfer_training;
     bool device_failed;                   /* what failed did so while the device computed */
@@ -37,6 +39,8 @@ struct df_experiment {
  *          few rows; E_MEMORY the labelled set would not fit the context's memory */
 dfal_status df_experiment_open(struct df_experiment *experiment, struct dfal_context *context,
                                const struct dfal_run_options *options, const struct df_oracle_kind *oracles);
+/* Collective. Where DeepFool will run the rows of train go to the devices, to stay there. */
+dfal_status df_experiment_feed(struct df_experiment *experiment);
 void df_experiment_close(struct df_experiment *experiment);
 /* Reads all rows of both pools. Clear the identity, also after an error. */
 dfal_status df_experiment_identity(const struct df_experiment *experiment, const struct dfal_context *context,

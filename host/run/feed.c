@@ -18,21 +18,37 @@ static void say(struct dfal_context *context, const struct df_pool *pool, const 
            (double)bytes / 1e6, how);
 }
 
-static dfal_status send(struct dfal_context *context, struct df_comm *comm, struct df_device *device,
-                        struct df_pool *pool)
+static dfal_status is_sent(bool *sent, const char *how)
 {
-    char library[DF_LINK_TEXT];
-    struct df_comm *here;
-    if (device->next)
+    int32_t which = 0;
+    if (how)
+        DF_TRY(df_word(&which, "way of feeding", how, DFAL_FEEDS));
+    *sent = which == 1;
+    return DFAL_OK;
+}
+
+dfal_status df_feed_check(struct df_device *device, const struct df_pool *pool, const char *how)
+{
+    bool sent;
+    DF_TRY(is_sent(&sent, how));
+    if (sent && device->next)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "--feed nccl joins one GPU of each rank, and this rank has %d: start a rank a GPU",
                 df_group_count(device));
-    if (!df_resident_pool_fits(device, pool))
+    if (sent && !df_resident_pool_fits(device, pool))
         DF_FAIL(
             DFAL_E_UNAVAILABLE,
             "%s cannot stay on the %s device: --feed nccl takes a pool of bytes that fits in a quarter of "
             "a GPU's free memory",
             pool->path, device->info.backend);
+    return DFAL_OK;
+}
+
+static dfal_status send(struct dfal_context *context, struct df_comm *comm, struct df_device *device,
+                        struct df_pool *pool)
+{
+    char library[DF_LINK_TEXT];
+    struct df_comm *here;
     DF_TRY(df_comm_split_hosts(comm, &here));
     DF_TRY(df_comm_link(here, context, device, patience, library));
     const dfal_status status = df_resident_pool_open(&pool->resident, context, device, pool, here);
@@ -45,10 +61,10 @@ static dfal_status send(struct dfal_context *context, struct df_comm *comm, stru
 dfal_status df_feed(struct dfal_context *context, struct df_comm *comm, struct df_device *device,
                     struct df_pool *pool, const char *how)
 {
-    int32_t which = 0;
-    if (how)
-        DF_TRY(df_word(&which, "way of feeding", how, DFAL_FEEDS));
-    if (which == 1)
+    bool sent;
+    DF_TRY(df_feed_check(device, pool, how));
+    DF_TRY(is_sent(&sent, how));
+    if (sent)
         return send(context, comm, device, pool);
     if (!df_resident_pool_fits(device, pool))
         return DFAL_OK;

@@ -200,6 +200,10 @@ def feed(dfal):
     nccl = Gpus(dfal, 2, LD_LIBRARY_PATH=dfal.library["LD_LIBRARY_PATH"] + ":" + beside).environment
     _, err = dfal.run(*line, "-o", "own", environment=Gpus(dfal, 1).environment)
     check("pool.h5 stay on the GPU, 0.0 MB, read by this process" in err, f"own rows: {err}")
+    # Nothing is read for a run that is finished, or that runs no DeepFool.
+    for name, code, settings in (("own", 73, ()), ("random", 0, ("--set", "strategies=[random]"))):
+        _, err = dfal.run(*line, "-o", name, *settings, code=code, environment=Gpus(dfal, 1).environment)
+        check("stay on the GPU" not in err, f"rows that nobody asks for: {err}")
     _, err = run_ranks(dfal, 2, *line, "--feed", "nccl", "-o", "sent", environment=nccl)
     check(err.count("pool.h5 stay on the GPU, 0.0 MB, NCCL 2.28.9") == 1, f"rows that are sent: {err}")
     same_runs(dfal.at("own"), dfal.at("sent"))
