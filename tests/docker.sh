@@ -66,7 +66,7 @@ sealed=(--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges
 in_image 0 "${sealed[@]}" "$image" doctor
 said "backend_cpu .*works"
 said "file_locking .*works"
-if grep -q '^cuda_object .*libdfal_cuda' "$work/out"; then
+if grep -q '^cuda_object  *[^ ]*/libdfal_cuda' "$work/out"; then
     # Its libraries are all there: what is missing is the GPU's driver, which the container is given.
     [[ ${extra[*]} == *gpus* ]] || said "backend_cuda .*not available: no NVIDIA driver"
     # shellcheck disable=SC2016 # expands in the image
