@@ -86,6 +86,14 @@ static struct df_cudnn_problem problem_of(const struct df_layer_desc *desc, enum
                                      df_cudnn_workspace_limit(desc, kind, rows)};
 }
 
+/* An engine that is configured without knobs would not tell that it cuts sums by places (stream-K). */
+static void check_knobs(const char *text)
+{
+    char cuts[16];
+    (void)snprintf(cuts, sizeof cuts, " %d=1", CUDNN_KNOB_TYPE_STREAM_K);
+    assert_null(strstr(text, cuts));
+}
+
 /* The same plan twice, by what the product does, or by numbers alone. */
 static void check_plan(cudnnBackendDescriptor_t properties, const char *gpu, const struct test_shape *s,
                        enum df_layer_kind kind, int64_t rows, bool by_number)
@@ -99,6 +107,7 @@ static void check_plan(cudnnBackendDescriptor_t properties, const char *gpu, con
     printf("%s %-16s %4dx%dx%d to %d, %dx%d/%d, groups %d, %s of %lld rows%s: %s\n", gpu, s->network, s->c,
            s->h, s->h, s->o, s->kernel, s->kernel, s->stride, s->group, kinds[kind], (long long)rows,
            by_number ? ", by number" : "", plan[0].text);
+    check_knobs(plan[0].text);
     assert_string_equal(plan[0].text, plan[1].text);
     assert_true((int64_t)plan[0].workspace <= problem.workspace);
     df_cudnn_plan_clear(&plan[0]);
@@ -136,6 +145,32 @@ static void numbers_find_engines(void **state)
     check_plans(true);
 }
 
+/* Every engine that works is configured so that bits do not depend on the place of a row. */
+static void every_number_is_calm(void **state)
+{
+    enum { MOST = 200 };
+    const struct df_layer_desc desc = test_convolution(&shapes[5]);
+    const struct df_cudnn_problem problem = problem_of(&desc, DF_LAYER_FORWARD, SCORED);
+    (void)state;
+    for (size_t g = 0; g < TEST_GPUS; g++) {
+        cudnnBackendDescriptor_t properties;
+        int works = 0;
+        open_gpu(&properties, &test_gpus[g]);
+        for (int64_t number = 0; number < MOST; number++) {
+            const struct df_cudnn_choice choice = {.engine = number};
+            struct df_cudnn_plan plan;
+            if (df_cudnn_plan_choose(&plan, properties, &problem, &choice) != DFAL_OK)
+                continue;
+            printf("%s number %lld: %s\n", test_gpus[g].name, (long long)number, plan.text);
+            check_knobs(plan.text);
+            df_cudnn_plan_clear(&plan);
+            works++;
+        }
+        assert_true(works > 1);
+        (void)cudnnBackendDestroyDescriptor(properties);
+    }
+}
+
 /* Channels of every kind: of whole vectors, even, odd. */
 static const struct test_shape uneven[] = {
     {"even", 36, 14, 50, 3, 1, 1, 1},
@@ -164,6 +199,11 @@ static void check_half_backward(cudnnBackendDescriptor_t properties, const char 
         assert_true(plan.workspace < 1 << 20);
     df_cudnn_plan_clear(&plan);
     df_cudnn_plan_clear(&again);
+    const struct df_cudnn_problem problem = problem_of(&desc, DF_LAYER_BACKWARD, rows_of(s, SCORED));
+    test_ok(df_cudnn_plan_search(&plan, properties, &problem, DF_CUDNN_NUMBERS));
+    printf("  by number: %s\n", plan.text);
+    check_knobs(plan.text);
+    df_cudnn_plan_clear(&plan);
     /* The other ops stay as they are. */
     for (int kind = 0; kind < 3; kind += 2) {
         desc.half_backward = true;
@@ -645,11 +685,17 @@ static void turned_tensors_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_network_has_engines),   cmocka_unit_test(numbers_find_engines),
-        cmocka_unit_test(half_backwards_have_engines), cmocka_unit_test(odd_geometry),
-        cmocka_unit_test(errors_are_sentences),        cmocka_unit_test(shapes_prefer_engines),
-        cmocka_unit_test(heuristics_are_the_fallback), cmocka_unit_test(gradients_are_turned),
-        cmocka_unit_test(tensors_are_named),           cmocka_unit_test(turned_tensors_are_named),
+        cmocka_unit_test(every_network_has_engines),
+        cmocka_unit_test(numbers_find_engines),
+        cmocka_unit_test(every_number_is_calm),
+        cmocka_unit_test(half_backwards_have_engines),
+        cmocka_unit_test(odd_geometry),
+        cmocka_unit_test(errors_are_sentences),
+        cmocka_unit_test(shapes_prefer_engines),
+        cmocka_unit_test(heuristics_are_the_fallback),
+        cmocka_unit_test(gradients_are_turned),
+        cmocka_unit_test(tensors_are_named),
+        cmocka_unit_test(turned_tensors_are_named),
     };
     if (cudnnGetVersion() < DF_CUDNN_OLDEST) {
         printf("not run: cuDNN %zu makes no plans without a GPU\n", cudnnGetVersion());

@@ -205,13 +205,52 @@ static struct df_cudnn_choice preference_of(const struct df_cudnn_problem *p)
     return preference;
 }
 
-static dfal_status configure(descriptor config, descriptor engine, descriptor *knobs, descriptor properties,
-                             descriptor graph, const struct df_cudnn_choice *choice)
+/* The value of a knob with which bits do not depend on the place of a row, and with half no sum is cut; a knob
+ * that is neither is left as the engine has it. */
+static dfal_status calm_knob(struct df_cudnn_choice *choice, descriptor info, bool half)
+{
+    static const char *const what = "reading a knob's range";
+    cudnnBackendKnobType_t type;
+    int64_t least, one;
+    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &type, what));
+    DF_TRY(df_cudnn_get(info, CUDNN_ATTR_KNOB_INFO_MINIMUM_VALUE, CUDNN_TYPE_INT64, 1, &one, &least, what));
+    if (type == CUDNN_KNOB_TYPE_STREAM_K || (half && type == CUDNN_KNOB_TYPE_SPLIT_K_SLC)) {
+        choice->knobs[choice->knob_count].type = type;
+        choice->knobs[choice->knob_count++].value = least;
+    }
+    return DFAL_OK;
+}
+
+/* An engine that is configured without knobs does not tell how they stand: those that matter are chosen. */
+static dfal_status calm_knobs(struct df_cudnn_choice *choice, descriptor engine, bool half)
+{
+    descriptor infos[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
+    int64_t count = 0;
+    dfal_status status;
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        DF_TRY_TO(done, status, df_cudnn_create(&infos[i], CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR));
+    DF_TRY_TO(done, status,
+              df_cudnn_get(engine, CUDNN_ATTR_ENGINE_KNOB_INFO, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                           CUDNN_KNOB_TYPE_COUNTS, &count, infos, "reading an engine's knobs"));
+    for (int64_t i = 0; i < count && i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        DF_TRY_TO(done, status, calm_knob(choice, infos[i], half));
+done:
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        df_cudnn_drop(infos[i]);
+    return status;
+}
+
+static dfal_status make_engine(descriptor engine, descriptor properties, descriptor graph, int64_t number)
 {
     DF_TRY(df_cudnn_set_descriptor(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph));
-    DF_TRY(df_cudnn_set(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &choice->engine));
+    DF_TRY(df_cudnn_set(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &number));
     DF_TRY(df_cudnn_set_descriptor(engine, CUDNN_ATTR_ENGINE_DEVICEPROP, properties));
-    DF_TRY(df_cudnn_status(cudnnBackendFinalize(engine), "making an engine"));
+    return df_cudnn_status(cudnnBackendFinalize(engine), "making an engine");
+}
+
+static dfal_status configure(descriptor config, descriptor engine, descriptor *knobs,
+                             const struct df_cudnn_choice *choice)
+{
     DF_TRY(df_cudnn_set_descriptor(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine));
     for (int i = 0; i < choice->knob_count; i++) {
         DF_TRY(df_cudnn_create(&knobs[i], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR));
@@ -221,7 +260,7 @@ static dfal_status configure(descriptor config, descriptor engine, descriptor *k
                             &choice->knobs[i].value));
         DF_TRY(df_cudnn_status(cudnnBackendFinalize(knobs[i]), "choosing a knob"));
     }
-    if (choice->knob_count > 0) /* else each is as the engine has it */
+    if (choice->knob_count > 0)
         DF_TRY(df_cudnn_set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
                             choice->knob_count, knobs));
     return df_cudnn_status(cudnnBackendFinalize(config), "configuring an engine");
@@ -232,17 +271,22 @@ static dfal_status try_choice(struct df_cudnn_plan *out, descriptor properties, 
                               const struct df_cudnn_choice *choice, const struct df_cudnn_problem *problem)
 {
     descriptor config = NULL, engine = NULL, knobs[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
+    struct df_cudnn_choice own = *choice;
     dfal_status status;
     DF_TRY_TO(done, status, df_cudnn_create(&engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR));
     DF_TRY_TO(done, status, df_cudnn_create(&config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
-    status = configure(config, engine, knobs, properties, graph, choice);
+    status = make_engine(engine, properties, graph, choice->engine);
+    if (status == DFAL_OK && own.knob_count == 0)
+        status = calm_knobs(&own, engine, df_cudnn_is_half(problem->desc, problem->kind));
+    if (status == DFAL_OK)
+        status = configure(config, engine, knobs, &own);
     if (status == DFAL_OK)
         status = try_config(out, properties, config, problem);
     /* A number or a value of a knob that this version does not know is called a bad parameter. */
     if (status == DFAL_E_INTERNAL)
         status = DFAL_E_UNAVAILABLE;
 done:
-    for (int i = 0; i < choice->knob_count; i++)
+    for (int i = 0; i < own.knob_count; i++)
         df_cudnn_drop(knobs[i]);
     df_cudnn_drop(config);
     df_cudnn_drop(engine);
@@ -251,16 +295,16 @@ done:
 
 /* ---- Every engine ------------------------------------------------------------------------------ */
 
-/* The first one, in the order of their numbers, that works with the knobs it comes with. Errors
- * E_UNAVAILABLE none does */
+/* The first one that works, in the order of their numbers. Errors   E_UNAVAILABLE none does */
 static dfal_status try_numbers(struct df_cudnn_plan *out, descriptor properties, descriptor graph,
                                const struct df_cudnn_problem *problem)
 {
     struct df_cudnn_choice choice = {0};
     int64_t numbers = 0, one = 0;
-    DF_TRY(df_cudnn_get(graph, CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT, CUDNN_TYPE_INT64, 1, &one,
-                        &numbers, "counting engines"));
     dfal_status status = DFAL_E_UNAVAILABLE;
+    if (df_cudnn_get(graph, CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT, CUDNN_TYPE_INT64, 1, &one,
+                     &numbers, "counting engines") != DFAL_OK)
+        return status;
     for (; choice.engine < numbers && status == DFAL_E_UNAVAILABLE; choice.engine++)
         status = try_choice(out, properties, graph, &choice, problem);
     return status;
@@ -294,8 +338,8 @@ static struct df_cudnn_problem problem_of(const struct df_layer_desc *desc, enum
     return (struct df_cudnn_problem){desc, kind, bias, rows, df_cudnn_workspace_limit(desc, kind, rows)};
 }
 
-/* The engine that is chosen (NULL: none is), else one from these places (enum df_cudnn_place). Errors
- * E_UNAVAILABLE there is none */
+/* The engine that is chosen (NULL, or number -1: none is), else one from these places (enum df_cudnn_place).
+ * Errors   E_UNAVAILABLE there is none; without a sentence */
 static dfal_status create_plan(struct df_cudnn_plan *out, descriptor properties,
                                const struct df_cudnn_problem *problem, const struct df_cudnn_choice *choice,
                                int places)
