@@ -15,6 +15,10 @@ endif()
 # Sets `why` to what is missing; empty: all is there.
 macro(df_find_cuda)
   set(why "")
+  # CUDA 13 has no nvToolsExt; CMake 3.25.1, as Debian 12 has it, sets a property of that target all the same.
+  if(NOT TARGET CUDA::nvToolsExt)
+    add_library(CUDA::nvToolsExt INTERFACE IMPORTED)
+  endif()
   find_package(CUDAToolkit 13 QUIET)
   if(CUDAToolkit_FOUND)
     find_package(CUDNN 9.15 QUIET) # the first whose engines say that they lean on cublasLt
