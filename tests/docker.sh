@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What docker/README.md promises of an image: tests/docker.sh ENGINE IMAGE    (ENGINE is docker or podman)
-# Arguments for every `run` may stand in DFAL_DOCKER_RUN, such as "--gpus all".
+# Arguments for every `run` may stand in DFAL_DOCKER_RUN, such as "--gpus all". DFAL_DOCKER_CUDA=ON: it has CUDA, or fails.
 set -euo pipefail
 
 engine=$1 image=$2
@@ -68,10 +68,12 @@ said "backend_cpu .*works"
 said "file_locking .*works"
 if grep -q '^cuda_object  *[^ ]*/libdfal_cuda' "$work/out"; then
     # Its libraries are all there: what is missing is the GPU's driver, which the container is given.
-    [[ ${extra[*]} == *gpus* ]] || said "backend_cuda .*not available: no NVIDIA driver"
+    [[ ${extra[*]} == *gpu* ]] || said "backend_cuda .*not available: no NVIDIA driver"
     # shellcheck disable=SC2016 # expands in the image
     in_image 0 --entrypoint sh "$image" -c 'ldd $(dirname "$(command -v dfal)")/../lib/libdfal_cuda.so'
     ! grep "not found" "$work/out" || fail "a library of the CUDA back end is missing"
+elif [[ ${DFAL_DOCKER_CUDA-} == ON ]]; then
+    fail "the CUDA back end is not in the image"
 fi
 in_image 0 "${sealed[@]}" "$image" synth -o pool.h5 -n 300
 in_image 0 "${sealed[@]}" "$image" train --net lenet5 pool.h5 -o net.h5 --epochs 1

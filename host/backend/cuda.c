@@ -14,8 +14,8 @@
 
 #define UNAVAILABLE "the CUDA back end is not available: "
 
-/* Streams: a round's restarts side by side, copies beside what is computed. Queues that nobody uses cost
- * nothing else. */
+/* Streams: a round's restarts side by side, copies beside what is computed. Beside its stream a queue that
+ * nobody uses costs nothing, but for the staging of the first ones. */
 enum { QUEUES = 8 };
 
 /* Bytes of a staging buffer: a copy is cut into such pieces. Pinned memory takes up to a millisecond or two,

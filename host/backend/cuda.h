@@ -22,7 +22,7 @@
 #include "base/lock.h"
 
 /* A stream, its memory for engines, and pinned memory that copies go through. A queue that nobody uses is a
- * stream. */
+ * stream, and the first ones have their pinned memory from the start. */
 struct df_cuda_queue {
     cudaStream_t stream;
     void *workspace; /* grows on a layer's first use by the queue and never shrinks */

@@ -205,8 +205,8 @@ static struct df_cudnn_choice preference_of(const struct df_cudnn_problem *p)
     return preference;
 }
 
-/* The value of a knob with which bits do not depend on the place of a row, and with half no sum is cut; a knob
- * that is neither is left as the engine has it. */
+/* Choose the value of a knob with which bits do not depend on the place of a row, or, with half, no sum is
+ * cut. Other knobs are left as the engine has them. */
 static dfal_status calm_knob(struct df_cudnn_choice *choice, descriptor info, bool half)
 {
     static const char *const what = "reading a knob's range";

@@ -63,7 +63,7 @@ dfal_status df_cuda_workspace(struct df_cuda_queue *queue, size_t bytes)
     DF_TRY(df_cuda_drop_workspace(queue));
     DF_TRY(df_cuda_memory(&queue->workspace, (int64_t)bytes));
     queue->workspace_bytes = bytes;
-    /* Rows that pad a block are read, and mean nothing: not memory that nobody wrote. */
+    /* Rows that pad a block are read before anybody writes them, which initcheck would call an error. */
     return df_cuda_status(cudaMemsetAsync(queue->workspace, 0, bytes, queue->stream), "clearing memory");
 }
 

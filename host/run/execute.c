@@ -100,7 +100,8 @@ dfal_status df_run_execute(struct dfal_context *context, const char *dir,
         DF_TRY_TO(done, status,
                   df_run_directory_open(&e.directory, context, dir, &e.config, &identity, options->resume));
     status = df_run_ranks_join(&e, dir);
-    if (status == DFAL_OK) /* a directory that is finished was refused */
+    if (status ==
+        DFAL_OK) /* there is work: a directory that is finished was refused before its rows are read */
         status = df_experiment_feed(&e);
     if (status != DFAL_OK && e.comm->rank == 0)
         df_run_directory_abandon(&e.directory);

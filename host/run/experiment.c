@@ -346,12 +346,17 @@ dfal_status df_experiment_open(struct df_experiment *e, struct dfal_context *con
     DF_TRY(choose_training(e));
     DF_TRY(choose_engine(e));
     e->feed = options->feed;
-    return df_feed_check(e->device, e->train, e->feed);
+    return df_feed_check(e->device, e->margins ? e->train : NULL, e->feed);
 }
 
 dfal_status df_experiment_feed(struct df_experiment *e)
 {
-    return e->margins ? df_feed(e->context, e->comm, e->device, e->train, e->feed) : DFAL_OK;
+    if (e->margins)
+        return df_feed(e->context, e->comm, e->device, e->train, e->feed);
+    if (e->feed)
+        df_say(e->context, DFAL_INFO, "run.feed_unused", DF_FIELDS(DF_TEXT("feed", e->feed)),
+               "--feed %s changes nothing: no strategy runs DeepFool", e->feed);
+    return DFAL_OK;
 }
 
 void df_experiment_close(struct df_experiment *e)

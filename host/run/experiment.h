@@ -26,7 +26,7 @@ struct df_experiment {
     int64_t eligible_count;
     bool margins;     /* some strategy runs DeepFool, or has twins */
     bool fused;       /* it does so by the device's fused engine */
-    const char *feed; /* how the rows of train come to the devices (feed.h) */
+    const char *feed; /* how the rows of train come to the devices (feed.h); the options' */
     /* What trains, of network and transfer: df_train_engine; NULL: nothing of dfal's does. */
     const char *training, *transfer_training;
     bool device_failed;                   /* what failed did so while the device computed */

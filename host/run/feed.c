@@ -31,11 +31,13 @@ dfal_status df_feed_check(struct df_device *device, const struct df_pool *pool, 
 {
     bool sent;
     DF_TRY(is_sent(&sent, how));
-    if (sent && device->next)
+    if (!pool || !sent)
+        return DFAL_OK;
+    if (device->next)
         DF_FAIL(DFAL_E_UNAVAILABLE,
                 "--feed nccl joins one GPU of each rank, and this rank has %d: start a rank a GPU",
                 df_group_count(device));
-    if (sent && !df_resident_pool_fits(device, pool))
+    if (!df_resident_pool_fits(device, pool))
         DF_FAIL(
             DFAL_E_UNAVAILABLE,
             "%s cannot stay on the %s device: --feed nccl takes a pool of bytes that fits in a quarter of "
@@ -62,9 +64,8 @@ dfal_status df_feed(struct dfal_context *context, struct df_comm *comm, struct d
                     struct df_pool *pool, const char *how)
 {
     bool sent;
-    DF_TRY(df_feed_check(device, pool, how));
     DF_TRY(is_sent(&sent, how));
-    if (sent)
+    if (sent) /* checked once, so that no rank leaves the others alone because its memory has changed */
         return send(context, comm, device, pool);
     if (!df_resident_pool_fits(device, pool))
         return DFAL_OK;

@@ -99,7 +99,7 @@ static dfal_status predict(void *user, int32_t worker, const struct df_pass_on_d
     struct teller *teller = &e->tellers[worker];
     const int64_t size = df_shape_size(e->pool->shape), classes = e->network->class_count;
     if (!teller->device)
-        DF_TRY(teller_open(teller, block, e->network->class_count));
+        DF_TRY(teller_open(teller, block, (int32_t)classes));
     DF_TRY(tell(e, teller, block));
     for (int64_t i = 0; i < block->count; i++) {
         const int64_t rank = rank_of(e, block->index[i]);

@@ -3,7 +3,6 @@
 #include "score/pass.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -268,6 +267,7 @@ static dfal_status choose_rows(const struct pass *pass, struct pass_share *share
                   drawn = pass->drawing ? pass->drawing->passes * size : 0,
                   also = wants_logits(pass) ? df_plan_class_count(share->plan) : 0;
     const struct df_gradients_spec *gradients = pass->gradients;
+    enum { BESIDE = 64 }; /* bytes of a row: its number, and what is told of it on the device */
     struct df_budget budget;
     struct df_budget_need need = {
         .device = share->device,
@@ -275,7 +275,7 @@ static dfal_status choose_rows(const struct pass *pass, struct pass_share *share
         .plan = share->plan,
         .pool = pass->pool,
         .per_slot = (int64_t)df_pool_row_bytes(pass->pool) +
-                    (df_plan_input_size(share->plan) + size + drawn + also) * (int64_t)sizeof(float) + 64,
+                    (df_plan_input_size(share->plan) + size + drawn + also) * (int64_t)sizeof(float) + BESIDE,
         .wanted = share->device->wide ? WIDE_PASS_ROWS : PASS_ROWS,
         .most_workers = df_device_workers(share->device),
         .beside = pass->beside,

@@ -54,7 +54,9 @@ struct df_pass_spec {
      * engine that is fused, as the logits do. */
     df_pass_rows_fn *rows;
     void *rows_user;
-    df_pass_device_fn *on_device; /* without a node, and not NULL: called in place of df_pass_fn */
+    /* Without a node, drawing and gradients, and not NULL: called in place of df_pass_fn. It may keep some
+     * ten numbers a row of a block on the device. */
+    df_pass_device_fn *on_device;
     void *device_user;
     bool layers;    /* logits beside a node come from its own forward, not from an engine that is fused */
     int64_t beside; /* bytes that the caller takes for results */

@@ -221,6 +221,8 @@ def feed(dfal):
     Gpus(dfal, 1).refuses(69, "cpu", *words, "nccl", says="pool.h5 cannot stay on the cpu device")
     Gpus(dfal, 2).refuses(69, "cuda:all", *words, "nccl", says="--feed nccl joins one GPU of each rank, and this rank has 2")
     Gpus(dfal, 1).refuses(64, "cuda", *words, "ncl", says="nearest is 'nccl'")
+    _, err = dfal.run(*words, "nccl", "--set", "strategies=[random]")
+    check("--feed nccl changes nothing: no strategy runs DeepFool" in err, f"rows that nobody asks for: {err}")
 
 
 main({f.__name__: f for f in (names, bits, lost, mixed, others, experiment, ranks, feed)})

@@ -214,6 +214,8 @@ static void fill_order(std::vector<unsigned> &list, size_t count, enum simt_orde
 
 // ---- Running ----------------------------------------------------------------------------------------------
 
+// simt_current is of the host's thread, which is the same for all fibres: its address may be kept over a
+// switch.
 static void stand_at(unsigned t)
 {
     simt_current = (int)t;
@@ -328,10 +330,10 @@ void simt_run_grid(const struct simt_grid &given)
     simt_here.grid_dim = blocks;
     simt_watch_grid(count, given.shared);
     for (const unsigned b : turn) {
-        simt_watch_block();
         if (given.shared > 0)
             memset(simt_here.shared, 0xff, given.shared);
         simt_here.block = index_of(b, blocks);
+        simt_watch_block();
         run_block(how == SIMT_RANDOM || how == SIMT_SWITCHING);
     }
     if (given.shared > 0)

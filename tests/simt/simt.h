@@ -8,11 +8,11 @@
  *   barrier, mask
  *     or source line;
  *   - a lane names a mask without itself, or reads a lane that takes no part.
- * DF_SIMT_ORDER=ascending|descending|random:SEED is the order of blocks, and of threads between two barriers:
- * results that differ are a race. With DF_SIMT_WATCH (watch.h) every access of memory is looked at, a race
- * stops the program, and switching:SEED changes threads between any two accesses. Shared memory begins as NaN
- * (not a template's: gcc 12 has it in no section), device memory too (runtime.cpp); both lie between red
- * zones for AddressSanitizer.
+ * DF_SIMT_ORDER=ascending|descending|random:SEED is the order of blocks, and of threads between two
+ * barriers: results that differ are a race. With DF_SIMT_WATCH (watch.h) every access of memory is looked
+ * at, a race stops the program, and switching:SEED may change threads between any two accesses. Shared
+ * memory begins as NaN (not a template's: gcc 12 has it in no section), device memory too (runtime.cpp);
+ * both lie between red zones for AddressSanitizer.
  * Traps   a thread that spins until another one writes spins for ever: there is no preemption. */
 #ifndef DFAL_TESTS_SIMT_SIMT_H
 #define DFAL_TESTS_SIMT_SIMT_H
@@ -176,25 +176,26 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32
 /* ---- Atomics: no other thread runs in between ---------------------------------------------------------- */
 
 #ifdef DF_SIMT_WATCH
+/* Not instrumented, so not inlined either. */
 #define SIMT_ATOMIC __attribute__((no_sanitize("thread")))
-void simt_watch_atomic(const void *address, size_t size);
+void simt_watch_atomic(const void *address, size_t size, const void *place);
 #else
 #define SIMT_ATOMIC
-static inline void simt_watch_atomic(const void *, size_t)
+static inline void simt_watch_atomic(const void *, size_t, const void *)
 {
 }
 #endif
 
 template <class T, class V> SIMT_ATOMIC static inline T atomicAdd(T *at, V value)
 {
-    simt_watch_atomic(at, sizeof *at);
+    simt_watch_atomic(at, sizeof *at, __builtin_return_address(0)); /* who calls it */
     const T old = *at;
     *at = (T)(old + (T)value);
     return old;
 }
 template <class T, class V> SIMT_ATOMIC static inline T atomicMax(T *at, V value)
 {
-    simt_watch_atomic(at, sizeof *at);
+    simt_watch_atomic(at, sizeof *at, __builtin_return_address(0)); /* who calls it */
     const T old = *at;
     *at = old < (T)value ? (T)value : old;
     return old;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who has accessed which bytes (watch.h). A thread's accesses carry its block's serial number, the count of
-// the block's barriers and the thread's own count of warp barriers: a vector clock for each warp's 32 lanes.
+// Who has accessed which bytes (watch.h). An access is remembered as (block, barriers, thread, clock): the
+// serial number of its block, how many barriers of the block came before, its thread, and how many barriers
+// of the warp that thread had passed. known[] of a thread is, of each lane of its warp, the newest clock that
+// a __syncwarp has told it of: what the lane did up to then came before.
 #include "watch.h"
 
 #include <dlfcn.h>
@@ -20,9 +22,10 @@ struct access {
     uint32_t clock;
 };
 
-// A word, or a part of one: the last write and atomic, and the last two readers.
+// A word, or a part of one: the last write, and the last two threads that have read it or changed it by an
+// atomic.
 struct cell {
-    struct access write, atomic, reads[2];
+    struct access write, atomics[2], reads[2];
 };
 
 struct lane_clock {
@@ -31,6 +34,7 @@ struct lane_clock {
 
 static uint32_t serial, first_serial; // of the block; of the kernel's first one
 static uint32_t barriers;             // of the block
+static std::vector<uint3> blocks;     // of the kernel, as they were run
 static std::vector<lane_clock> clocks;
 static size_t shared_bytes;
 // The cells of memory that kernels have accessed, by page.
@@ -59,8 +63,9 @@ struct pages {
 };
 static struct pages words = {4, {}, 0, NULL}, parts = {1, {}, 0, NULL};
 
-// What the loader makes of the section that __shared__ names; a template's is in no section, for gcc 12, and
-// a kernel writes to no other variable of the program.
+// The linker names where a section begins and ends: that of __shared__ (grid.cpp), and .bss, where gcc 12
+// leaves the static variables of a template, whatever section they ask for. A kernel writes to no other
+// variable there.
 extern "C" char __start_simt_shared[] __attribute__((weak, visibility("hidden"), aligned(8)));
 extern "C" char __stop_simt_shared[] __attribute__((weak, visibility("hidden")));
 extern "C" char __bss_start[] __attribute__((visibility("hidden")));
@@ -72,6 +77,7 @@ void simt_watch_grid(unsigned threads, size_t shared)
 {
     clocks.resize(threads);
     first_serial = serial + 1;
+    blocks.clear();
     shared_bytes = shared;
     if (words.all.size() + parts.all.size() > 1024) { // earlier kernels' are of no use
         words.forget();
@@ -82,6 +88,7 @@ void simt_watch_grid(unsigned threads, size_t shared)
 void simt_watch_block()
 {
     serial++;
+    blocks.push_back(simt_here.block);
     barriers = 0;
     for (size_t t = 0; t < clocks.size(); t++) {
         clocks[t] = {};
@@ -137,9 +144,10 @@ static bool is_before(const struct access &a, uintptr_t at)
                              *const now[] = {"reads", "writes", "changes by an atomic"};
     Dl_info object = {};
     char other[64] = "";
-    if (before.block != serial)
-        snprintf(other, sizeof other, " of another block, the %u. of the kernel,",
-                 before.block - first_serial + 1);
+    if (before.block != serial) {
+        const uint3 &b = blocks[before.block - first_serial];
+        snprintf(other, sizeof other, " of block (%u,%u,%u)", b.x, b.y, b.z);
+    }
     (void)dladdr(place, &object);
     simt_die("%s: %s %s %zu bytes of %s memory, at %p, that %s%s %s: nothing orders the two (%s+0x%zx)",
              simt_say_block().text, simt_say_thread((unsigned)simt_current).text, now[does], size,
@@ -148,27 +156,30 @@ static bool is_before(const struct access &a, uintptr_t at)
              (size_t)((uintptr_t)place - (uintptr_t)object.dli_fbase));
 }
 
+// Put it before what this thread did last, or before what another did.
+static void remember(struct access (&last)[2], const struct access &me)
+{
+    if (last[0].thread != me.thread || last[0].block != me.block)
+        last[1] = last[0];
+    last[0] = me;
+}
+
 static void look_at(struct cell &cell, enum kind kind, uintptr_t at, size_t size, const void *place)
 {
     const unsigned t = (unsigned)simt_current;
     const struct access me = {serial, barriers, t, clocks[t].known[t % LANES]};
     if (!is_before(cell.write, at))
         die_of_race(cell.write, WRITE, kind, at, size, place);
-    if (kind != ATOMIC && !is_before(cell.atomic, at))
-        die_of_race(cell.atomic, ATOMIC, kind, at, size, place);
-    for (int r = 0; kind != READ && r < 2; r++)
-        if (!is_before(cell.reads[r], at))
-            die_of_race(cell.reads[r], READ, kind, at, size, place);
+    for (int i = 0; i < 2; i++) {
+        if (kind != ATOMIC && !is_before(cell.atomics[i], at))
+            die_of_race(cell.atomics[i], ATOMIC, kind, at, size, place);
+        if (kind != READ && !is_before(cell.reads[i], at))
+            die_of_race(cell.reads[i], READ, kind, at, size, place);
+    }
     if (kind == WRITE)
         cell.write = me;
-    else if (kind == ATOMIC)
-        cell.atomic = me;
-    else if (cell.reads[0].thread != t || cell.reads[0].block != serial) {
-        cell.reads[1] = cell.reads[0];
-        cell.reads[0] = me;
-    } else {
-        cell.reads[0] = me;
-    }
+    else
+        remember(kind == ATOMIC ? cell.atomics : cell.reads, me);
 }
 
 static void look(const void *address, size_t size, enum kind kind, const void *place)
@@ -186,9 +197,9 @@ static void look(const void *address, size_t size, enum kind kind, const void *p
         simt_may_switch();
 }
 
-void simt_watch_atomic(const void *address, size_t size)
+void simt_watch_atomic(const void *address, size_t size, const void *place)
 {
-    look(address, size, ATOMIC, __builtin_return_address(0));
+    look(address, size, ATOMIC, place);
 }
 
 // ---- What the compiler calls -----------------------------------------------------------------------------

@@ -6,8 +6,12 @@
  * and nothing orders them. What orders: a __syncthreads, for threads of a block; a __syncwarp that names
  * both, for lanes of a warp (a shuffle or a vote orders no memory); the end of a kernel, for all. Blocks of a
  * kernel are never ordered.
- * Limits   of the threads that have read a word since it was written two are remembered; accesses of one word
- *          in parts (1 or 2 bytes) and as a whole are not compared with each other. */
+ * Limits   of the threads that have read a word since it was written two are remembered, and two of those
+ *          that have changed it by an atomic; accesses of one word in parts (1 or 2 bytes) and as a whole
+ *          are not compared with each other; those of an odd size count as whole words. Not seen are calls
+ *          of memcpy and memset that the compiler leaves as calls, what the host copies or clears, and
+ *          kernels of two streams that nothing orders. What stands in the program's .bss counts as a
+ *          block's own, so a kernel must not write to a __device__ variable. */
 #ifndef DFAL_TESTS_SIMT_WATCH_H
 #define DFAL_TESTS_SIMT_WATCH_H
 
