@@ -42,7 +42,7 @@ df_cli_group(import quick arrays layouts bad_arrays archives bad_archives cifar1
 df_cli_group(class_files quick quickdraw shoebag bad_drawings bad_photographs)
 df_cli_group(reference quick agreement differences broken told)
 df_cli_test(budget quick estimate)
-df_cli_group(submit quick options ranks containers words templates arrays trials told slurm_fails refusals)
+df_cli_group(submit quick options estimate ranks containers words templates arrays trials told slurm_fails refusals)
 df_cli_group(changing quick resumed scores trained told old)
 df_cli_test(trainer full arguments contents leftovers kills)
 df_cli_test(trainer long failures stops)

@@ -76,6 +76,30 @@ def options(dfal):
         check(f"--output={'d' if name == 'run' else 'dfal-' + name}.log\n" in out, f"submit {words}: {out}")
 
 
+def estimate(dfal):
+    """Time and memory are twice what the command measures, shared by what runs side by side, and what is given stays."""
+    prepare(dfal)
+    score = ("score", "net.h5", "pool.h5", "-o", "s.h5")
+    out, err = dfal.run("submit", "--dry-run", "--estimate", *score)
+    found = settings(out.splitlines())
+    check((found["--time"], found["--mem"]) == ("00:10:00", "2G"), f"the least that is asked for: {found}")
+    check("score takes about " in err and "asked for are 00:10:00 and 2G" in err, err)
+    out, _ = dfal.run("submit", "--dry-run", "--estimate", "--time", "7", *score)
+    found = settings(out.splitlines())
+    check((found["--time"], found["--mem"]) == ("7", "2G"), f"a time that is given: {found}")
+    # Hours of an experiment, and what is left of them for each of four tasks: the machine is not measured twice alike.
+    run = ("run", "--preset", "quickstart", "--train", "pool.h5", "--test", "pool.h5", "-o", "d", "--set", "initial=10",
+           "--set", "query=10", "--set", "annotations=30", "--set", "trials=10000")
+    seconds = []
+    for before in ((), ("--array", "4")):
+        out, _ = dfal.run("submit", "--dry-run", "--estimate", *before, *run)
+        days, _, clock = settings(out.splitlines())["--time"].rpartition("-")
+        hours, minutes, rest = (int(word) for word in clock.split(":"))
+        check(rest == 0 and minutes % 5 == 0, f"a time of whole five minutes: {clock}")
+        seconds.append(86400 * int(days or 0) + 3600 * hours + 60 * minutes)
+    check(seconds[0] > 3600 and 2 < seconds[0] / seconds[1] < 8, f"an experiment and a quarter of it: {seconds}")
+
+
 def ranks(dfal):
     """Several nodes are ranks, one a GPU, or one a node; what is given twice is not."""
     prepare(dfal)
@@ -308,6 +332,13 @@ def refusals(dfal):
             (66, ("submit", "run", "no.yaml", "-o", "d"), "no.yaml"),
             (66, ("submit", "run", "--config", "no.yaml", "-o", "d"), "no.yaml"),
             (66, ("submit", "import", "idx", "no.gz", "-o", "p.h5"), "no.gz"),
+            (64, ("submit", "--time", "4h", *score), "--time is '4h', expected minutes, 12:00:00 or 2-00:00:00"),
+            (64, ("submit", "--mem", "64Q", *score), "--mem is '64Q', expected a number with K, M, G or T"),
+            (64, ("submit", "--array", "41", *score), "--array is 41, but pool.h5 has 40 rows"),
+            (64, ("submit", "--array", "4", "run", "--preset", "quickstart", "-o", "d"), "--array is 4, but the experiment has 3 trials"),
+            (64, ("submit", "run", "--preset", "quickstart", "--set", "strategiess=[dfal]", "-o", "d"), "nearest is 'strategies'"),
+            (64, ("submit", "--estimate", "eval", "net.h5", "pool.h5"), "--estimate is given, but eval has none"),
+            (69, ("submit", "--estimate", "--gpus", "1", *score), "expected --time and --mem, or a machine like the job's: srun --gpus=1"),
             (73, ("submit", *score[:-1], "done.h5"), "done.h5 exists and is finished"),
             (73, (*array, *score[:-1], "done.h5"), "done.h5 exists and is finished"),
             (73, ("submit", *score[:-1], "nowhere/s.h5"), "nowhere/s.h5.sbatch")):
@@ -317,4 +348,4 @@ def refusals(dfal):
     dfal.run("-q", "submit", "--dry-run", "score", "net.h5", "pool.h5", "--estimate")
 
 
-main({f.__name__: f for f in (options, ranks, containers, words, templates, arrays, trials, told, slurm_fails, refusals)})
+main({f.__name__: f for f in (options, estimate, ranks, containers, words, templates, arrays, trials, told, slurm_fails, refusals)})

@@ -53,9 +53,10 @@ static dfal_status print_configuration(struct session *session, const struct run
     return status;
 }
 
-static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+/* Where the configuration comes from. */
+static dfal_status take_configuration(struct run_args *args, const struct session *session,
+                                      const char *const *operands, int32_t count)
 {
-    struct run_args *args = user;
     args->run.config_path = session->config;
     if (count > 0 && session->config != NULL)
         return usage_error(DFAL_E_USAGE, "the configuration is given twice: %s and --config %s", operands[0],
@@ -66,13 +67,42 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     args->run.set_count = session->set.count;
     if (args->run.config_path == NULL && args->run.preset == NULL)
         return usage_error(DFAL_E_USAGE, "run needs CONFIG.yaml or --preset NAME");
+    return DFAL_OK;
+}
+
+/* What the configuration says is known before the job begins; its pools may not be here yet. */
+static dfal_status check(struct session *session, void *user, const char *const *operands, int32_t count,
+                         int32_t parts)
+{
+    struct run_args *args = user;
+    char *yaml = NULL;
+    int trials = 0;
+    dfal_status status = take_configuration(args, session, operands, count);
+    if (status == DFAL_OK)
+        status = dfal_run_print_config(session->context, &yaml, &args->run);
+    const char *line = yaml != NULL ? strstr(yaml, "\ntrials: ") : NULL;
+    if (status == DFAL_OK && parts > 0 && line != NULL && sscanf(line, "\ntrials: %d", &trials) == 1 &&
+        trials < parts)
+        status = usage_error(DFAL_E_USAGE,
+                             "--array is %d, but the experiment has %d trials, expected at most as many",
+                             parts, trials);
+    dfal_string_free(yaml);
+    return status;
+}
+
+static dfal_status run(struct session *session, void *user, const char *const *operands, int32_t count)
+{
+    struct run_args *args = user;
+    dfal_status status = take_configuration(args, session, operands, count);
+    if (status != DFAL_OK)
+        return status;
     if (session->print_config)
         return print_configuration(session, args);
     if (args->estimate)
         return run_estimate(session, &args->run);
     struct run_table table = {0};
     json_t *rows = session->json ? json_array() : NULL;
-    dfal_status status =
+    status =
         dfal_run(session->context, args->out, &args->run, session->json ? run_table_add : run_table_print,
                  session->json ? (void *)rows : (void *)&table);
     if (status != DFAL_OK || !is_speaker(session)) {
@@ -213,5 +243,6 @@ const struct command command_run = {
     .size = sizeof(S),
     .init = init,
     .run = run,
+    .check = check,
     .more = print_more,
 };

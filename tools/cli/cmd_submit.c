@@ -87,6 +87,8 @@ static dfal_status run(struct session *session, void *user, const char *const *o
     struct jobs jobs = {0};
     dfal_status status = submit_check(&submit, operands, count);
     if (status == DFAL_OK)
+        status = submit_estimate(&submit, operands, count);
+    if (status == DFAL_OK)
         status = submit_write(&submit, operands, count);
     if (status == DFAL_OK && !submit.args->dry_run)
         status = hand_over(&submit, &jobs);
@@ -106,6 +108,10 @@ static const struct option options[] = {
         NUMBER(I32, 1, 65536)),
     OPT(S, "mem", 0, VALUE_TEXT, mem, "SIZE", "memory of each node, as 64G (default: the cluster's)"),
     OPT(S, "time", 0, VALUE_TEXT, time, "LIMIT", "as 12:00:00 or 2-00:00:00 (default: the cluster's)"),
+    OPT(S, "estimate", 0, VALUE_FLAG, estimate, NULL,
+        "measure COMMAND on this machine for some seconds (score, run), and ask for twice that where --time "
+        "or "
+        "--mem is not given"),
     OPT(S, "partition", 0, VALUE_TEXT, partition, "NAME", "partition (default: the cluster's)"),
     OPT(S, "account", 0, VALUE_TEXT, account, "NAME", "account (default: yours)"),
     OPT(S, "array", 0, VALUE_NUMBER, array, "N",

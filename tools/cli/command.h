@@ -63,6 +63,9 @@ struct command {
     size_t size;         /* of the struct the options are written to */
     void (*init)(void *args);
     dfal_status (*run)(struct session *session, void *args, const char *const *operands, int32_t count);
+    /* NULL, or whether it would begin, before it waits in a queue; parts: an array makes so many of it. */
+    dfal_status (*check)(struct session *session, void *args, const char *const *operands, int32_t count,
+                         int32_t parts);
     bool at_once;       /* answers at once: no work for a job of a cluster */
     bool first_word;    /* the first operand is a word, not a file */
     bool holds_command; /* the operands are another command: its options are its own */

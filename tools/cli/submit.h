@@ -9,7 +9,7 @@
 struct submit_args {
     int32_t nodes, gpus, cpus, array, max_restarts; /* 0 and -1: not given */
     const char *mem, *time, *partition, *account, *container;
-    bool dry_run;
+    bool estimate, dry_run;
 };
 
 struct submit {
@@ -23,6 +23,8 @@ struct submit {
     char folder[4096];       /* where this command was called: the job's, too */
     struct job_mounts mounts;
     char *base; /* the job's files are base.sbatch, base.log: the output, or dfal-COMMAND */
+    char time[32],
+        mem[32]; /* submit_estimate.c: what is asked for where the options say nothing; "": no more */
     /* submit_write.c */
     struct text_list words; /* of the job: COMMAND and its arguments */
     char *script, *log, *text;
@@ -32,6 +34,9 @@ struct submit {
 /* Look whether COMMAND makes sense as this job, whether its inputs are there and its output is not finished.
  * Errors   E_USAGE; E_NOINPUT; E_EXISTS; E_MEMORY */
 dfal_status submit_check(struct submit *submit, const char *const *operands, int32_t count);
+/* With --estimate: measure COMMAND, and fill in the time and memory that are not given.
+ * Errors   E_USAGE COMMAND has no --estimate; E_UNAVAILABLE it does not measure here; E_MEMORY */
+dfal_status submit_estimate(struct submit *submit, const char *const *operands, int32_t count);
 /* Fill in the job files. */
 dfal_status submit_write(struct submit *submit, const char *const *operands, int32_t count);
 void submit_clear(struct submit *submit);

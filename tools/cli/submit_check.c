@@ -108,6 +108,41 @@ static dfal_status check_command(const struct submit *submit)
 
 /* ---- what a line of a file can hold -------------------------------------------------------------------- */
 
+/* Slurm's: MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS and with :MINUTES and :SECONDS. */
+static bool is_time(const char *text)
+{
+    static const char *const forms[] = {"#", "#:#", "#:#:#", "#-#", "#-#:#", "#-#:#:#"};
+    char form[16];
+    size_t used = 0;
+    for (const char *at = text; *at != '\0' && used + 1 < sizeof form;) {
+        const size_t digits = strspn(at, "0123456789");
+        form[used++] = digits > 0 ? '#' : *at;
+        at += digits > 0 ? digits : 1;
+    }
+    form[used] = '\0';
+    for (int32_t i = 0; i < COUNT_OF(forms); i++)
+        if (strcmp(form, forms[i]) == 0)
+            return true;
+    return strcasecmp(text, "UNLIMITED") == 0 || strcasecmp(text, "INFINITE") == 0;
+}
+
+static bool is_size(const char *text)
+{
+    const size_t digits = strspn(text, "0123456789");
+    return digits > 0 && (text[digits] == '\0' || (strchr("KMGT", text[digits]) && text[digits + 1] == '\0'));
+}
+
+static dfal_status check_limits(const struct submit_args *args)
+{
+    if (args->time != NULL && !is_time(args->time))
+        return usage_error(DFAL_E_USAGE, "--time is '%s', expected minutes, 12:00:00 or 2-00:00:00",
+                           args->time);
+    if (args->mem != NULL && !is_size(args->mem))
+        return usage_error(DFAL_E_USAGE, "--mem is '%s', expected a number with K, M, G or T, as 64G",
+                           args->mem);
+    return DFAL_OK;
+}
+
 static dfal_status check_words(const struct submit *submit, const char *const *operands, int32_t count)
 {
     const struct submit_args *args = submit->args;
@@ -175,6 +210,41 @@ static dfal_status check_inputs(struct submit *submit)
     }
     if (status == DFAL_OK && submit->inner.config != NULL)
         status = check_input(submit, submit->inner.config);
+    return status;
+}
+
+static void hear_samples(void *user, const struct dfal_field *fact)
+{
+    if (strcmp(fact->key, "samples") == 0)
+        *(int64_t *)user = fact->integer;
+}
+
+/* The last word is the pool whose rows an array of shards takes apart. */
+static dfal_status check_parts(const struct submit *submit)
+{
+    const struct parsed *parsed = &submit->parsed;
+    const int32_t parts = submit->args->array;
+    int64_t samples = 0;
+    if (parts == 0 || strcmp(submit->part_option, "shard") != 0)
+        return DFAL_OK;
+    const char *pool = parsed->operands[parsed->operand_count - 1];
+    const dfal_status status = dfal_info(submit->session->context, pool, hear_samples, &samples);
+    if (status == DFAL_OK && samples > 0 && samples < parts)
+        return usage_error(DFAL_E_USAGE, "--array is %d, but %s has %lld rows, expected at most as many",
+                           parts, pool, (long long)samples);
+    return status;
+}
+
+/* What COMMAND itself can tell of its words. */
+static dfal_status ask_command(struct submit *submit)
+{
+    const struct command *command = submit->parsed.command;
+    if (command->check == NULL)
+        return check_parts(submit);
+    submit->inner.context = submit->session->context;
+    const dfal_status status = command->check(&submit->inner, submit->parsed.args, submit->parsed.operands,
+                                              submit->parsed.operand_count, submit->args->array);
+    submit->inner.context = NULL;
     return status;
 }
 
@@ -259,6 +329,8 @@ dfal_status submit_check(struct submit *submit, const char *const *operands, int
     if (status == DFAL_OK)
         status = check_words(submit, operands, count);
     if (status == DFAL_OK)
+        status = check_limits(submit->args);
+    if (status == DFAL_OK)
         status = name_base(submit);
     if (status == DFAL_OK && submit->args->container != NULL)
         status = job_mounts_add_folder(&submit->mounts, submit->folder);
@@ -266,5 +338,7 @@ dfal_status submit_check(struct submit *submit, const char *const *operands, int
         status = job_mounts_add(&submit->mounts, submit->base);
     if (status == DFAL_OK)
         status = check_inputs(submit);
+    if (status == DFAL_OK)
+        status = ask_command(submit);
     return status == DFAL_OK ? check_outputs(submit) : status;
 }

@@ -124,6 +124,12 @@ static void set_launcher(struct job_settings *settings, const struct submit *sub
     free(mounts);
 }
 
+/* An option, or what was measured; NULL: neither. */
+static const char *given_or(const char *given, const char *measured)
+{
+    return given != NULL || measured[0] == '\0' ? given : measured;
+}
+
 /* What a job and its merge have in common. */
 static void set_common(struct job_settings *settings, const struct submit *submit, const char *name,
                        const char *log_ending)
@@ -132,7 +138,7 @@ static void set_common(struct job_settings *settings, const struct submit *submi
     job_set(settings, "--job-name", "dfal-%s", name);
     job_take(settings, "--output", job_log_value(submit->base, log_ending));
     set_text(settings, "--chdir", submit->folder);
-    set_text(settings, "--time", args->time);
+    set_text(settings, "--time", given_or(args->time, submit->time));
     set_text(settings, "--partition", args->partition);
     set_text(settings, "--account", args->account);
     if (args->max_restarts >= 0)
@@ -172,7 +178,7 @@ static dfal_status write_job(struct submit *submit, const char *line)
     set_number(&settings, "--ntasks-per-node", ranks && args->gpus > 0 ? args->gpus : 1);
     set_number(&settings, "--gpus-per-node", args->gpus);
     set_number(&settings, "--cpus-per-task", args->cpus);
-    set_text(&settings, "--mem", args->mem);
+    set_text(&settings, "--mem", given_or(args->mem, submit->mem));
     if (array)
         job_set(&settings, "--array", "1-%d", args->array);
     const dfal_status status =
