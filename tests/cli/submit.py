@@ -111,6 +111,11 @@ def ranks(dfal):
         check((found["--nodes"], found["--ntasks-per-node"], found.get("--gpus-per-node")) == ("3", tasks, more[1] if more else None), f"{more}: {found}")
         check(f"launcher=({launcher})\ncontainer=()\n" in out, f"{more}: {out}")
         check(f"command=({dfal.path} score --comm=mpi net.h5 pool.h5 -o s.h5)\n" in out, f"{more}: {out}")
+    # Of one node's GPUs, too, where the words ask for it.
+    for words in ((*line, "--comm", "mpi"), ("run", "--preset", "quickstart", "-o", "d", "--feed", "nccl")):
+        out, _ = dfal.run("submit", "--dry-run", "--gpus", "4", *words)
+        check(settings(out.splitlines())["--ntasks-per-node"] == "4" and "srun --mpi=pmix " in out and "cuda:all" not in out.split("command=")[1],
+              f"submit --gpus 4 {words}: {out}")
     out, _ = dfal.run("submit", "--dry-run", "--nodes", "2", *line, "--comm", "auto")
     check(f"command=({dfal.path} score net.h5 pool.h5 -o s.h5 --comm auto)\n" in out, f"--comm is given: {out}")
     for words in (("logits", *line[1:]), ("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "3", "-o", "q.csv"), ("run", "--preset", "quickstart", "-o", "d")):
@@ -332,6 +337,7 @@ def refusals(dfal):
             (66, ("submit", "run", "no.yaml", "-o", "d"), "no.yaml"),
             (66, ("submit", "run", "--config", "no.yaml", "-o", "d"), "no.yaml"),
             (66, ("submit", "import", "idx", "no.gz", "-o", "p.h5"), "no.gz"),
+            (64, ("submit", "--nodes", "2", *score, "--comm", "self"), "each node would do the whole job"),
             (64, ("submit", "--time", "4h", *score), "--time is '4h', expected minutes, 12:00:00 or 2-00:00:00"),
             (64, ("submit", "--mem", "64Q", *score), "--mem is '64Q', expected a number with K, M, G or T"),
             (64, ("submit", "--array", "41", *score), "--array is 41, but pool.h5 has 40 rows"),

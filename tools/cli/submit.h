@@ -18,7 +18,8 @@ struct submit {
     /* submit_check.c */
     struct session inner; /* what the words of COMMAND say, as COMMAND itself is parsed */
     struct parsed parsed;
-    const char *out;         /* what COMMAND writes; NULL: nothing */
+    const char *out; /* what COMMAND writes; NULL: nothing */
+    bool ranks;      /* several processes do it together: on several nodes, or where the words ask for it */
     const char *part_option; /* of an array: "shard" or "trial" */
     char folder[4096];       /* where this command was called: the job's, too */
     struct job_mounts mounts;

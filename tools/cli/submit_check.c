@@ -39,6 +39,19 @@ static dfal_status check_globals(const struct session *session)
     return DFAL_OK;
 }
 
+/* On one node its GPUs are one process's, unless the words say otherwise: rows that one rank sends to the
+ * others want one. */
+static bool asks_for_ranks(const struct submit *submit)
+{
+    const struct option *feed = find_command_option(submit->parsed.command, "feed");
+    if (is_given(&submit->inner, "comm") && strcmp(submit->inner.comm, "mpi") == 0)
+        return true;
+    if (feed == NULL || !is_given(&submit->inner, "feed"))
+        return false;
+    const void *field = (const char *)submit->parsed.args + feed->offset;
+    return strcmp(*(const char *const *)field, "nccl") == 0;
+}
+
 /* What the words of COMMAND mean, by the tables that COMMAND itself is parsed with. */
 static dfal_status parse_inside(struct submit *submit, const char *const *operands, int32_t count)
 {
@@ -61,6 +74,7 @@ static dfal_status parse_inside(struct submit *submit, const char *const *operan
     const struct option *output = find_command_option(command, "output");
     if (output != NULL)
         submit->out = *(const char *const *)(const void *)((char *)submit->parsed.args + output->offset);
+    submit->ranks = submit->args->array == 0 && (submit->args->nodes > 1 || asks_for_ranks(submit));
     submit->part_option = find_command_option(command, "shard") != NULL   ? "shard"
                           : find_command_option(command, "trial") != NULL ? "trial"
                                                                           : NULL;
@@ -100,9 +114,15 @@ static dfal_status check_command(const struct submit *submit)
                            "%s is asked for help, a version or its configuration, expected work for a job",
                            command->name);
     if (submit->args->nodes > 1 && submit->args->array == 0 && !command->ranks)
-        return usage_error(DFAL_E_USAGE,
-                           "--nodes is %d, but %s has no ranks (--comm), expected 1 or --array N",
-                           submit->args->nodes, command->name);
+        return usage_error(DFAL_E_USAGE, "--nodes is %d, but %s has no ranks (--comm), expected 1%s",
+                           submit->args->nodes, command->name,
+                           submit->part_option != NULL ? " or --array N" : "");
+    if (submit->args->nodes > 1 && is_given(inner, "comm") && strcmp(inner->comm, "self") == 0)
+        return usage_error(
+            DFAL_E_USAGE,
+            "--nodes is %d with --comm self, so each node would do the whole job, expected --comm "
+            "mpi, or one node",
+            submit->args->nodes);
     return submit->args->array > 0 ? check_array(submit) : DFAL_OK;
 }
 

@@ -120,7 +120,7 @@ dfal_status submit_estimate(struct submit *submit, const char *const *operands, 
     if (status != DFAL_OK)
         return status;
     const double seconds = number_of(answer, "seconds"),
-                 ranks = args->nodes > 1 && args->gpus > 1 ? args->gpus : 1,
+                 ranks = submit->ranks && args->gpus > 1 ? args->gpus : 1,
                  bytes = fmax(number_of(answer, "memory_bytes"), number_of(answer, "peak_memory_bytes"));
     json_decref(answer);
     time_text(submit->time, sizeof submit->time, margin * seconds / parts_of(args));

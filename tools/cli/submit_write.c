@@ -33,9 +33,9 @@ static dfal_status make_words(struct submit *submit, const char *const *operands
     const struct submit_args *args = submit->args;
     bool may_be_option = true;
     dfal_status status = add_word(&submit->words, operands[0]);
-    if (status == DFAL_OK && args->gpus > 1 && args->nodes == 1 && !is_given(&submit->inner, "backend"))
+    if (status == DFAL_OK && args->gpus > 1 && !submit->ranks && !is_given(&submit->inner, "backend"))
         status = add_word(&submit->words, "--backend=cuda:all");
-    if (status == DFAL_OK && args->nodes > 1 && !is_given(&submit->inner, "comm"))
+    if (status == DFAL_OK && submit->ranks && !is_given(&submit->inner, "comm"))
         status = add_word(&submit->words, "--comm=mpi");
     for (int32_t i = 1; i < count && status == DFAL_OK; i++) {
         const int32_t left_out = may_be_option && args->array > 0 ? output_words(operands[i]) : 0;
@@ -168,7 +168,7 @@ static dfal_status write_job(struct submit *submit, const char *line)
 {
     const struct submit_args *args = submit->args;
     const char *name = submit->parsed.command->name;
-    const bool array = args->array > 0, ranks = args->nodes > 1;
+    const bool array = args->array > 0, ranks = submit->ranks;
     const bool own = strcmp(name, "run") == 0 || strcmp(name, "bench") == 0; /* else as a score */
     struct job_settings settings = {0};
     set_common(&settings, submit, name, array ? ".%a.log" : ".log");
