@@ -266,7 +266,7 @@ def image(cluster, dfal):
     For tests/docker.sh, whose dfal is a script that runs the image's."""
     os.umask(0)  # the image's user is somebody else
     os.chmod(dfal.folder, 0o777)
-    prepare(dfal, 30000)
+    prepare(dfal, 60000)
     words = ("score", "net.h5", "pool.h5", "--threads", "1", "--engine", "layers")  # which takes two ranks longer than to be warned
     dfal.run("-q", *words, "-o", "whole.h5")
     for out, inside in (("one.h5", ""), ("two.h5", " mpirun --oversubscribe -np 2")):
