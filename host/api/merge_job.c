@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dfal_merge: parts of whatever there are parts of. */
+#include <errno.h>
+#include <unistd.h>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "publish.h"
 #include "run/part_merge.h"
 #include "score/merge_files.h"
 
-/* Folders alone are run directories, files alone scores or logits. */
+/* Folders alone are run directories, files alone scores or logits. What is missing is neither. */
 static dfal_status look(bool *folders, const char *const *paths, int32_t count)
 {
+    for (int32_t i = 0; i < count; i++)
+        if (access(paths[i], F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+            DF_FAIL(DFAL_E_NOINPUT, "%s: no such file or folder, expected a part to merge", paths[i]);
     *folders = df_folder_exists(paths[0]);
     for (int32_t i = 1; i < count; i++)
         if (df_folder_exists(paths[i]) != *folders)

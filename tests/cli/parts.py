@@ -54,6 +54,8 @@ def merged(dfal):
     dfal.refuses(64, "run", "c.yaml", "--trial", "3/2", "-o", "x", says="K/N")
     dfal.refuses(65, "merge", "p1", "-o", "x", says="p1 is part 1 of 2, the others are missing")
     dfal.refuses(65, "merge", "p1", "p2", "c.yaml", "-o", "x", says=("c.yaml", "run directories alone"))
+    for order in (("p1", "p9"), ("p9", "p1"), ("p9", "c.yaml"), ("c.yaml", "p9")):
+        dfal.refuses(66, "merge", *order, "-o", "x", says="p9: no such file or folder")
     os.remove(dfal.at("p2/state/finished"))
     dfal.refuses(78, "run", "c.yaml", "--trial", "1/2", "-o", "p2", says=("part 2/2", "1/2"))
     dfal.refuses(78, "run", "c.yaml", "-o", "p2", says=("part 2/2", "(none)"))
