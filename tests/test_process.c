@@ -101,14 +101,17 @@ static void test_ends(void **state)
     /* It is no rank of what dfal is a rank of; the rest of the environment is its own. */
     setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
     setenv("PMIX_RANK", "1", 1);
+    setenv("SLURM_STEP_NUM_TASKS", "2", 1);
     setenv("DFAL_TEST_KEPT", "kept", 1);
-    test_ok(run(&end, "sh -c 'echo $OMPI_COMM_WORLD_SIZE$PMIX_RANK$DFAL_TEST_KEPT'", log, false));
+    test_ok(run(&end, "sh -c 'echo $OMPI_COMM_WORLD_SIZE$PMIX_RANK$SLURM_STEP_NUM_TASKS$DFAL_TEST_KEPT'", log,
+                false));
     test_ok(df_file_read(&text, &size, log, 100));
     assert_string_equal(text, "kept\n");
     df_free(text);
     assert_string_equal(getenv("PMIX_RANK"), "1");
     unsetenv("OMPI_COMM_WORLD_SIZE");
     unsetenv("PMIX_RANK");
+    unsetenv("SLURM_STEP_NUM_TASKS");
     assert_int_equal(run(&end, "/no/such/program", log, false), DFAL_E_UNAVAILABLE);
     assert_non_null(strstr(dfal_last_error(), "No such file"));
     assert_int_equal(run(&end, "/dev/null", log, false), DFAL_E_UNAVAILABLE);

@@ -114,10 +114,11 @@ static void tell(int line, int failed, int value)
     (void)!write(line, &report, sizeof report);
 }
 
-/* A command is no rank, even where the process that runs it is one: it would join the others. */
+/* A command is no rank, even where the process that runs it is one: it would join the others, or, of dfal, be
+ * refused as one of several that do the same. */
 static void leave_ranks(void)
 {
-    static const char *const of_ranks[] = {"OMPI_", "PMIX_", "PMI_"};
+    static const char *const of_ranks[] = {"OMPI_", "PMIX_", "PMI_", "SLURM_STEP_NUM_TASKS="};
     char **kept = environ;
     for (char **variable = environ; variable != NULL && *variable != NULL; variable++) {
         bool own = true;
