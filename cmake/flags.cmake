@@ -29,6 +29,9 @@ endif()
 target_include_directories(df_flags INTERFACE
   ${PROJECT_SOURCE_DIR}/host ${PROJECT_SOURCE_DIR}/kernels ${PROJECT_SOURCE_DIR})
 
+# Ranks of different builds refuse each other by it (host/base/build_id.h).
+target_link_options(df_flags INTERFACE -Wl,--build-id=sha1)
+
 if(DFAL_SANITIZE STREQUAL "address")
   target_compile_options(df_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
     -fno-omit-frame-pointer)

@@ -19,9 +19,9 @@ void df_identity_clear(struct df_identity *identity)
 
 bool df_identity_is_arithmetic(const char *name)
 {
-    static const char *const names[] = {"version", "dfal_version", "backend",          "engine",
-                                        "isa",     "precision",    "library",          "libraries",
-                                        "solver",  "training",     "transfer_training"};
+    static const char *const names[] = {"version",   "dfal_version", "build",     "backend",
+                                        "engine",    "isa",          "precision", "library",
+                                        "libraries", "solver",       "training",  "transfer_training"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;

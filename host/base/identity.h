@@ -26,7 +26,7 @@ void df_identity_add(struct df_identity *identity, const char *name, const char 
     DFAL_PRINTF(3, 4);
 /* The key is not in work of an earlier dfal. */
 void df_identity_recent(struct df_identity *identity, const char *name);
-/* version, dfal_version, backend, engine, isa, precision, library, libraries, solver, training,
+/* version, dfal_version, build, backend, engine, isa, precision, library, libraries, solver, training,
  * transfer_training. */
 bool df_identity_is_arithmetic(const char *name);
 /* Take a key out, if it is there. */

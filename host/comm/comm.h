@@ -61,7 +61,7 @@ struct df_comm_watch {
 
 dfal_status df_comm_open_self(struct df_comm **out);
 /* The ranks of a context's job, opened on first use: options.comm says which member.
- * Errors   E_UNAVAILABLE no such member here */
+ * Errors   E_UNAVAILABLE no such member here; E_CONFIG on every rank alike: they are of different builds */
 dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out);
 
 /* A counter for df_comm.claim: the same on every rank where all ask for theirs in the same order. */

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/beside.h"
+#include "base/build_id.h"
+#include "base/identity.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "comm/member.h"
@@ -70,6 +72,20 @@ static dfal_status open_member(struct df_comm **out, struct dfal_context *contex
     return join(out, context, object);
 }
 
+/* Builds of one version may round differently, and tell each other other things. */
+static dfal_status agree_on_build(struct df_comm *comm, bool allow_mixed)
+{
+    struct df_identity identity = {0};
+    char id[DF_BUILD_ID_TEXT];
+    if (comm->size == 1)
+        return DFAL_OK;
+    df_build_id(id);
+    df_identity_add(&identity, "build", "%s", id);
+    const dfal_status status = df_comm_same(comm, &identity, allow_mixed);
+    df_identity_clear(&identity);
+    return status;
+}
+
 dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out)
 {
     struct df_comm *comm = context->comm;
@@ -83,6 +99,7 @@ dfal_status df_context_comm(struct dfal_context *context, struct df_comm **out)
         snprintf(context->host, sizeof context->host, "%s", comm->host);
         if (context->options.memory == 0) /* the ranks of a host share what it has */
             context->memory /= comm->local_size;
+        DF_TRY(agree_on_build(comm, context->options.allow_mixed));
         if (comm->size > 1)
             df_say(context, DFAL_INFO, "comm.begin",
                    DF_FIELDS(DF_INT("ranks", comm->size), DF_INT("ranks_here", comm->local_size),

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from data import digits, make_pool
-from support import check, main, same_bits, same_file, same_runs, write_pool
+from support import check, main, move_library, same_bits, same_file, same_runs, write_pool
 
 # Trains nothing. On two ranks each gets one strategy of two, and rank 1 is slow: it waits until rank 0 has done.
 TRAINER = """\
@@ -550,6 +550,41 @@ def refusals(dfal):
     dfal.refuses(64, "info", "pool.h5", "--comm", "mpi", says="--comm")
 
 
+def change_build(path):
+    """Change a byte of the library's GNU build id; the ids before and now."""
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    head = b"\4\0\0\0\x14\0\0\0\3\0\0\0GNU\0"  # 4 bytes of name, 20 of id, type 3
+    check(content.count(head) == 1, f"{path} has {content.count(head)} build ids")
+    at = content.index(head) + len(head)
+    before = content[at:at + 20].hex()
+    content[at] ^= 1
+    with open(path, "wb") as file:
+        file.write(content)
+    return before, content[at:at + 20].hex()
+
+
+def builds(dfal):
+    """Ranks of two builds of one version are refused before any work, unless it is asked for; copies of a build are one."""
+    prepare(dfal, 300)
+    with open(dfal.at("run.yaml"), "w", encoding="utf-8") as file:
+        file.write("data: {train: train.h5, test: pool.h5}\nnetwork: lenet5\nstrategies: [random]\ninitial: 20\nquery: 20\n"
+                   "annotations: 40\ntrials: 1\ntraining: {restarts: 1, epochs: 1, validation: 0}\n")
+    folder = move_library(dfal)["LD_LIBRARY_PATH"]
+    moved = f'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then export LD_LIBRARY_PATH="{folder}"; fi; exec "$@"'
+    run(dfal, 2, "-q", *LONG, shell=moved)
+    os.rename(dfal.at("s.h5"), dfal.at("whole.h5"))
+    library = next(name for name in os.listdir(folder) if name.startswith("libdfal.so"))
+    first, other = change_build(os.path.join(folder, library))
+    for words in (LONG, ("logits", "net.h5", "pool.h5", "-o", "l.h5"), ("run", "run.yaml", "-o", "run"),
+                  ("select", "net.h5", "pool.h5", "--strategy", "dfal", "--count", "3", "-o", "q.csv")):
+        refuses(dfal, 2, 78, *words, shell=moved,
+                says=["rank 1 on", f"has build '{other}'", "rank 0 on", f"has '{first}'", "expected the same on all ranks", "--allow-mixed"])
+        check(not os.path.exists(dfal.at(words[-1])), f"a refused {words[0]} has left its output")
+    run(dfal, 2, "-q", "--allow-mixed", *LONG, shell=moved)
+    same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
+
+
 if __name__ == "__main__":
     main({f.__name__: f for f in (same_files, selected, spread, closest, selected_closest, selected_left, experiments, crews, alone, late,
-                                  killed, first_killed, signalled, early, failing, soak, refusals)})
+                                  killed, first_killed, signalled, early, failing, soak, refusals, builds)})
