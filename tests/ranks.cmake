@@ -30,7 +30,7 @@ if(DFAL_MPI_BUILT)
   endforeach()
   list(JOIN mpirun " " mpirun_line)
   foreach(name same_files selected spread closest selected_closest selected_left experiments crews alone late killed first_killed
-      signalled early failing soak refusals builds)
+      signalled early failing soak refusals builds by_themselves)
     add_test(NAME cli_ranks_${name}
       COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/cli/ranks.py $<TARGET_FILE:dfal_tool> ${name})
     set_tests_properties(cli_ranks_${name} PROPERTIES LABELS full TIMEOUT 300 ENVIRONMENT "${as_root};DFAL_MPIRUN=${mpirun_line}")

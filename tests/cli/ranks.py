@@ -544,7 +544,7 @@ def refusals(dfal):
     refuses(dfal, 2, 78, *LONG, shell=on_1 % "cd elsewhere", says=["rank 1 on", "pool_fingerprint"])
     shutil.copy(dfal.at("pool.h5"), dfal.at("elsewhere/pool.h5"))
     refuses(dfal, 2, 74, *LONG, shell=on_1 % "cd elsewhere", says=["s.h5.parts", "a file system that all ranks share"])
-    dfal.refuses(69, *LONG, environment={"SLURM_STEP_NUM_TASKS": "4"}, says=["4 tasks", "--mpi=pmix", "--shard K/4"])
+    dfal.refuses(69, *LONG, environment={"SLURM_STEP_NUM_TASKS": "4"}, says=["4 tasks", "start them by srun --mpi=pmix", "--shard K/4"])
     dfal.run("-q", *LONG, "--comm", "self", environment={"SLURM_STEP_NUM_TASKS": "4"})
     run(dfal, 2, "-q", *LONG, code=73)
     dfal.refuses(64, "info", "pool.h5", "--comm", "mpi", says="--comm")
@@ -585,6 +585,39 @@ def builds(dfal):
     same_bits(dfal.at("whole.h5"), dfal.at("s.h5"))
 
 
+def by_themselves(dfal):
+    """Processes that are no ranks, and would each do one and the same, are refused before they read anything; those that write
+    nothing, or are meant to be on their own, are not."""
+    prepare(dfal, 300)
+    words_of = {"synth": ("synth", "-n", "9", "-o", "x.h5"), "import": ("import", "npy", "x.npy", "-o", "x.h5"),
+                "train": ("train", "--net", "lenet5", "train.h5", "-o", "x.h5"), "merge": ("merge", "s1.h5", "-o", "x.h5"),
+                "report": ("report", "run", "-o", "x.html"), "eval": ("eval", "net.h5", "pool.h5", "--confusion", "x.csv")}
+    for name, words in words_of.items():
+        says = ["would each do the whole job", f"start {name} once", "--comm self"]
+        refuses(dfal, 2, 69, *words, says=["2 processes of mpirun", *says])
+        dfal.refuses(69, *words, environment={"SLURM_STEP_NUM_TASKS": "3"}, says=["3 tasks of this Slurm step", *says])
+        dfal.refuses(64, *words, "--comm", "mpi", says=["--comm", f"{name} is done by one process"])
+    part = ("score", "net.h5", "pool.h5", "--shard", "1/2", "-o")
+    for words in ((*part, "x.h5"), ("run", "run.yaml", "--trial", "1/2", "-o", "x")):
+        says = [f"would each do all that {words[-4]} names", "share it by", "--comm mpi", "--comm self"]
+        refuses(dfal, 2, 69, *words, says=["2 processes of mpirun", *says])
+        dfal.refuses(69, *words, environment={"SLURM_STEP_NUM_TASKS": "3"}, says=["3 tasks of this Slurm step", "srun --mpi=pmix", *says])
+    check(not [name for name in os.listdir(dfal.folder) if name.startswith("x")], "a refused command has left something")
+    dfal.run("-q", *part, "one.h5", environment={"SLURM_STEP_NUM_TASKS": "1"})
+    run(dfal, 1, "-q", *part, "first.h5")
+    run(dfal, 2, "-q", *part, "shared.h5", "--comm", "mpi")
+    for name in ("first.h5", "shared.h5"):
+        same_bits(dfal.at("one.h5"), dfal.at(name))
+    own = 'exec "$@" -o "own$OMPI_COMM_WORLD_RANK.h5"'
+    run(dfal, 2, "-q", "train", "--net", "lenet5", "train.h5", "--epochs", "2", "--comm", "self", shell=own)
+    for rank in range(2):
+        same_bits(dfal.at("net.h5"), dfal.at(f"own{rank}.h5"))
+    for words in (("info", "pool.h5"), ("eval", "net.h5", "pool.h5"), ("train", "--help"), ("status", "one.h5"),
+                  ("score", "net.h5", "pool.h5", "--estimate")):
+        out, _ = run(dfal, 2, "-q", *words)
+        check(out, f"{words} says nothing")
+
+
 if __name__ == "__main__":
     main({f.__name__: f for f in (same_files, selected, spread, closest, selected_closest, selected_left, experiments, crews, alone, late,
-                                  killed, first_killed, signalled, early, failing, soak, refusals, builds)})
+                                  killed, first_killed, signalled, early, failing, soak, refusals, builds, by_themselves)})

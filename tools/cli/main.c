@@ -31,8 +31,9 @@ const struct option global_options[] = {
         "models; "
         "recorded in the output"),
     OPT(S, "comm", 0, VALUE_CHOICE, comm, "auto|self|mpi",
-        "are several processes the ranks of one job? auto: as mpirun or srun --mpi=pmix has started them",
-        .only = "score, logits, select, run"),
+        "are several processes the ranks of one job? auto: as mpirun or srun --mpi=pmix has started them; "
+        "self: each has a job of its own",
+        .only = "score, logits, select, run, synth, import, train, eval, merge, report"),
     OPT(S, "config", 0, VALUE_TEXT, config, "FILE.yaml", "the configuration of run", .only = "run"),
     OPT(S, "set", 0, VALUE_LIST, set, "KEY.PATH=VALUE", "one setting of run, over the file's (repeatable)",
         .only = "run"),
